@@ -1,0 +1,1 @@
+"""The command xinliu, a file a verb."""

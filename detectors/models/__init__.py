@@ -1,0 +1,1 @@
+"""The River models, one a file."""

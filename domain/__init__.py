@@ -1,0 +1,1 @@
+"""What every room speaks of: frozen types, no I/O."""

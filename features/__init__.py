@@ -1,0 +1,1 @@
+"""One enterprise's state, and what can be read from it."""

@@ -1,0 +1,1 @@
+"""Recorded logs, data-set adapters, the simulator."""

@@ -1,0 +1,1 @@
+"""ClickHouse: config, rows, sending."""

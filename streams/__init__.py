@@ -1,0 +1,1 @@
+"""How events flow: transport, ingest, score, learn, archive."""

@@ -1,0 +1,1 @@
+"""Kafka, Valkey and ClickHouse as child parts, from packages alone."""

@@ -1,0 +1,1 @@
+"""The score role: the compiled loop, its rows, its flush."""

@@ -1,0 +1,1 @@
+"""A Faust transport that delivers one message per (partition, fetch)."""
