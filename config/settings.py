@@ -1,0 +1,190 @@
+"""Settings of this process: parsed once from TOML and the environment, unknown keys refused, relations checked.
+
+Nothing here may change an output of `score`: what can (emission, bands, hysteresis, lateness, grace) travels in the
+log as the rules artefact. The environment variable of `[kafka] bootstrap` is XINLIU_KAFKA_BOOTSTRAP, and so on; it
+wins over the file. Secrets come from the environment or from files named `*_file`, never from the TOML file.
+"""
+
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from domain.ids import BankIdText
+
+PREFIX = "XINLIU_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and says what would be right."""
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class KafkaSettings(_Table, frozen=True, kw_only=True):
+    """Where the log is."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    log_partitions: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64  # of events.v1, score.v1 …, fixed at creation
+    replication_factor: Annotated[int, msgspec.Meta(ge=1, le=9)] = 1
+    group_prefix: str = "xinliu-"
+    parser: Literal["compiled", "reference"] = "compiled"
+    security_protocol: Literal["PLAINTEXT", "SASL_SSL", "SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
+    sasl_username: str | None = None
+    sasl_password_file: str | None = None
+    ca_file: str | None = None
+    session_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    instance_id: str | None = None  # static membership: the same after a restart
+
+
+class RedisSettings(_Table, frozen=True, kw_only=True):
+    """Where the state is."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
+    key_prefix: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "x"
+
+
+class ClickHouseSettings(_Table, frozen=True, kw_only=True):
+    """Where the archive is: `clickhouse://user@host:9000/db` by the native protocol, or `chdb:///folder` in process."""
+
+    url: str = "clickhouse://default@127.0.0.1:9000/xinliu"
+    password_file: str | None = None
+    batch_rows_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
+    retry_s_max: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30.0
+
+
+class IngestSettings(_Table, frozen=True, kw_only=True):
+    """The edge where banks' records come in."""
+
+    tick_interval_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 1_000
+    future_tolerance_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 300_000
+    align_ms_max: Annotated[int, msgspec.Meta(ge=60_000, le=604_800_000)] = 3 * 86_400_000
+    token_key_file: str | None = None  # the HMAC key of personal ids; required by a worker
+
+
+class ScoreSettings(_Table, frozen=True, kw_only=True):
+    """The score role."""
+
+    flush_interval_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 2_000
+    flush_slice_values_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
+    batch_records_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4_000
+
+
+class LearnSettings(_Table, frozen=True, kw_only=True):
+    """The learn role."""
+
+    publish: bool = True
+    labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50
+
+
+class MetricsSettings(_Table, frozen=True, kw_only=True):
+    """Prometheus; port 0 takes a free one, -1 serves none."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=-1, le=65_535)] = -1
+
+
+class Bank(_Table, frozen=True, kw_only=True):
+    """One bank that delivers, and how."""
+
+    bank_id: BankIdText
+    name_zh: str
+    name_en: str = ""
+    mode: Literal["live", "daily_file"] = "live"
+    deadline_hours: Annotated[int, msgspec.Meta(ge=0, le=240)] = 12  # of day D, after its end
+
+
+class Settings(_Table, frozen=True, kw_only=True):
+    """All settings of a worker."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    ingest: IngestSettings = IngestSettings()
+    score: ScoreSettings = ScoreSettings()
+    learn: LearnSettings = LearnSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    banks: tuple[Bank, ...] = ()
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read settings from `path` (TOML; None: defaults alone) and the environment. SettingsError names what is wrong."""
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"settings file {path}: {error}") from error
+    _apply_environment(document, os.environ if environ is None else environ)
+    try:
+        settings = msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"settings{f' in {path}' if path else ''}: {_explain(error)}") from error
+    _check_relations(settings)
+    return settings
+
+
+def _check_relations(settings: Settings) -> None:
+    seen: set[str] = set()
+    for bank in settings.banks:
+        if bank.bank_id in seen:
+            raise SettingsError(f"[[banks]] bank_id {bank.bank_id} stands twice")
+        seen.add(bank.bank_id)
+    if settings.score.flush_interval_ms > settings.kafka.session_timeout_s * 1000:
+        raise SettingsError(
+            f"[score] flush_interval_ms = {settings.score.flush_interval_ms} is longer than [kafka] session_timeout_s = "
+            f"{settings.kafka.session_timeout_s}: a takeover would repeat more than a session"
+        )
+    if settings.kafka.security_protocol.startswith("SASL") and not (
+        settings.kafka.sasl_username and settings.kafka.sasl_password_file
+    ):
+        raise SettingsError(
+            f"[kafka] security_protocol = {settings.kafka.security_protocol} needs sasl_username and sasl_password_file"
+        )
+
+
+def _apply_environment(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Overlay XINLIU_<TABLE>_<KEY>; an unknown name under the prefix is refused like an unknown key."""
+    known = {
+        f"{PREFIX}{table.name}_{key.name}".upper(): (table.name, key)
+        for table in msgspec.structs.fields(Settings)
+        if isinstance(table.type, type) and issubclass(table.type, _Table)
+        for key in msgspec.structs.fields(table.type)
+    }
+    reserved = {f"{PREFIX}SEED", f"{PREFIX}CONFIG", f"{PREFIX}REQUIRE_REDIS_SERVER", f"{PREFIX}CACHE", f"{PREFIX}STATE"}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX) or name in reserved:
+            continue
+        if name not in known:
+            raise SettingsError(f"environment variable {name} names no setting")
+        table, key = known[name]
+        try:
+            value = msgspec.convert(text, _plain(key.type), strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"environment variable {name}: {error}") from error
+        document.setdefault(table, {})[key.name] = value
+
+
+def _plain(annotation: Any) -> Any:
+    """`X | None` as X: an environment variable is text, and `null` would otherwise be read as None."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return inner[0] if len(inner) == 1 else annotation
+    return annotation
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    """msgspec says `… - at `$.kafka.parser``; operators read `[kafka] parser: …`."""
+    text, _, where = str(error).partition(" - at `$.")
+    if not where:
+        return text
+    table, _, key = where.rstrip("`").partition(".")
+    return f"[{table}] {key}: {text}" if key else f"[{table}]: {text}"

@@ -1,0 +1,61 @@
+"""A model snapshot: everything that turns indicators into a score, content-addressed and readable.
+
+Canonical JSON (sorted keys, no blanks), never pickle; its id is the SHA-256 of those bytes. Weights are integers of
+millipoints that sum to 300,000; `score = 400,000 + sum(w_i * u_i) + cap`, and
+`logit(p) = intercept - slope * (score - 400,000) / 300,000`.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+
+WEIGHT_SUM_MILLI = 300_000
+MICRO = 1_000_000
+
+
+class SnapshotError(ValueError):
+    """The bytes are no snapshot that this engine can score with; the message says why."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model version. All numbers are integers, so that its bytes are equal everywhere."""
+
+    format: Literal["xinliu.model/1"] = "xinliu.model/1"
+    parent_id: str | None
+    prior: bool  # no label has moved the weights
+    weights_milli: dict[str, Annotated[int, msgspec.Meta(ge=0, le=WEIGHT_SUM_MILLI)]]  # by indicator id
+    intercept_micro: int
+    slope_micro: Annotated[int, msgspec.Meta(gt=0)]
+    anchors_micro: dict[str, tuple[int, int, int, int, int]]  # p5, p25, p50, p75, p95 of each indicator, times 10^6
+    trained_labels_count: int = 0
+    trained_bad_count: int = 0
+    trained_until_day: int | None = None  # day number of the newest matured label
+    log_offsets: dict[str, int] = {}  # "topic:partition" -> next offset, what it was trained on
+    libraries: dict[str, str] = {}
+
+    def encode(self) -> bytes:
+        """Canonical bytes."""
+        return msgspec.json.encode(self, order="sorted")
+
+
+def content_id(body: bytes) -> str:
+    """The id of an artefact: SHA-256 of its bytes, as 64 hex digits."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def decode(body: bytes, expected_id: str) -> Snapshot:
+    """The snapshot in `body`; SnapshotError where its hash is not `expected_id`, or it could not be scored with."""
+    if content_id(body) != expected_id:
+        raise SnapshotError(f"model {expected_id}: its bytes hash to {content_id(body)}")
+    try:
+        snapshot = msgspec.json.decode(body, type=Snapshot)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise SnapshotError(f"model {expected_id}: {error}") from error
+    if sum(snapshot.weights_milli.values()) != WEIGHT_SUM_MILLI:
+        raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")
+    for name in snapshot.weights_milli:
+        anchors = snapshot.anchors_micro.get(name)
+        if anchors is None or not all(low < high for low, high in zip(anchors, anchors[1:], strict=False)):
+            raise SnapshotError(f"model {expected_id}: anchors of {name} are missing or do not ascend")
+    return snapshot

@@ -1,0 +1,144 @@
+"""What goes out: the values of the output topics. Numbers are integers or fixed-point integers; units last in names.
+
+`offset` and `seq` are the coordinates of the log record that an output follows from: readers keep, per key, the
+highest (offset, seq), and drop repeats.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["yellow", "orange", "red"]
+Grade = Literal["A", "B", "C", "D", "E", "F"]
+Status = Literal["published", "provisional", "withheld"]
+AlertState = Literal["raised", "upgraded", "downgraded", "stale", "ended", "cleared", "retracted", "closed"]
+GROUPS = (
+    "fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure",
+    "repayment_capacity",
+)  # fmt: skip
+SEVERITIES: tuple[Severity, ...] = ("yellow", "orange", "red")
+
+
+class ReasonCode(msgspec.Struct, frozen=True, kw_only=True):
+    """One indicator that holds the score down against the peer median."""
+
+    indicator: str
+    points_milli: int  # its contribution less that of the peer median, in millipoints (negative)
+    value_micro: int | None  # None: null
+    baseline_micro: int
+    text_zh: str
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """`score.v1`, keyed by enterprise_id. `score_milli` = 400,000 + the sum of `groups_milli` + `cap_milli`."""
+
+    enterprise_id: str
+    score: int
+    score_milli: int
+    p_overdue30_90d_ppm: int
+    pd_12m_ppm: int | None
+    status: Status
+    status_reason: str
+    grade: Grade
+    published_grade: Grade
+    groups_milli: dict[str, int]
+    cap_milli: int
+    coverage_ppm: int
+    prior: bool  # no label has moved the weights yet
+    reason_codes: list[ReasonCode]
+    model_id: str
+    rules_id: str
+    engine_version: str
+    as_of: int
+    offset: int
+    seq: int
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that an alert rests on."""
+
+    name: str
+    value_micro: int | None
+
+
+class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """A loan of the bank that the alert goes to."""
+
+    loan_id: str
+    outstanding_minor: int
+    dpd: int | None
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """`alert.<bank_id>.v1` and `alert.supervisor.v1`, keyed by enterprise_id; subscribers de-duplicate by
+    (alert_id, revision)."""
+
+    alert_id: str
+    episode_id: str
+    revision: int
+    enterprise_id: str
+    signal: str
+    severity: Severity
+    state: AlertState
+    stock: bool
+    opened_at: int
+    as_of: int
+    score: int
+    score_before: int | None
+    evidence: list[Evidence]
+    event_ids: list[str]
+    loans: list[LoanOfAlert]  # of the receiving bank; empty for the supervisor
+    banks: list[str]  # whom it concerns; only the receiving bank itself in a bank's topic
+    title_zh: str
+    text_zh: str
+    suggested_action_zh: str
+    model_id: str
+    rules_id: str
+    offset: int
+    seq: int
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """`observation.v1`: the point-in-time indicators of an enterprise with an open loan."""
+
+    observation_id: str
+    enterprise_id: str
+    kind: Literal["grant", "month"]
+    loan_id: str | None  # of a grant
+    day: int  # day number of the observation
+    as_of: int
+    score_milli: int
+    p_overdue30_90d_ppm: int
+    utilities_ppm: dict[str, int]  # u of each core indicator, nulls resolved as the score resolves them
+    values_micro: dict[str, int | None]
+    model_id: str
+    offset: int
+    seq: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """`dlq.v1` and `late.v1`: a record that was not applied, whole enough to be tried again."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    field: str | None
+    detail: str
+    key_base64: str | None
+    headers: list[tuple[str, str]]
+    payload_sha256: str
+    payload_bytes: int  # of the whole payload
+    payload_base64: str  # cut at 1 MiB; empty where the reason is `credentials`
+
+
+class FeedHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """`feed.v1`: one bank's feed, keyed by bank_id."""
+
+    bank_id: str
+    last_event_time: int | None
+    covered_up_to: int | None
+    closed_up_to: int | None
+    stalled: bool
+    oldest_unread_event_time: int | None
+    as_of: int

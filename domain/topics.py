@@ -1,0 +1,34 @@
+"""The names of the Kafka topics. Their settings stand in `config/topics.toml`."""
+
+EVENTS = "events.v1"
+CONTROL = "control.v1"
+GATEWAY = "gateway.events.v1"
+SCORE = "score.v1"
+INDICATOR = "indicator.v1"
+OBSERVATION = "observation.v1"
+ALERT_SUPERVISOR = "alert.supervisor.v1"
+ALERT_BACKFILL = "backfill.alert.v1"
+DEAD_LETTERS = "dlq.v1"
+LATE = "late.v1"
+FEED = "feed.v1"
+OWNER = "owner.v1"
+ARTEFACT = "artefact.v1"
+MODEL = "model.v1"
+AUDIT = "audit.v1"
+
+
+def bank_events(bank_id: str) -> str:
+    """The topic that only this bank may write."""
+    return f"bank.{bank_id}.events.v1"
+
+
+def bank_alerts(bank_id: str) -> str:
+    """The topic that only this bank may read."""
+    return f"alert.{bank_id}.v1"
+
+
+def bank_of(topic: str) -> str | None:
+    """The bank whose events `topic` carries; None where it is no bank's topic."""
+    if topic.startswith("bank.") and topic.endswith(".events.v1"):
+        return topic[len("bank.") : -len(".events.v1")]
+    return None
