@@ -140,7 +140,7 @@ def _check_relations(settings: Settings) -> None:
         seen.add(bank.bank_id)
     if settings.score.flush_interval_ms > settings.kafka.session_timeout_s * 1000:
         raise SettingsError(
-            f"[score] flush_interval_ms = {settings.score.flush_interval_ms} is longer than [kafka] session_timeout_s = "
+            f"[score] flush_interval_ms = {settings.score.flush_interval_ms} is over [kafka] session_timeout_s = "
             f"{settings.kafka.session_timeout_s}: a takeover would repeat more than a session"
         )
     if settings.kafka.security_protocol.startswith("SASL") and not (

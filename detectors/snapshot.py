@@ -6,6 +6,7 @@ millipoints that sum to 300,000; `score = 400,000 + sum(w_i * u_i) + cap`, and
 """
 
 import hashlib
+import itertools
 from typing import Annotated, Literal
 
 import msgspec
@@ -56,6 +57,6 @@ def decode(body: bytes, expected_id: str) -> Snapshot:
         raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")
     for name in snapshot.weights_milli:
         anchors = snapshot.anchors_micro.get(name)
-        if anchors is None or not all(low < high for low, high in zip(anchors, anchors[1:], strict=False)):
+        if anchors is None or not all(low < high for low, high in itertools.pairwise(anchors)):
             raise SnapshotError(f"model {expected_id}: anchors of {name} are missing or do not ascend")
     return snapshot
