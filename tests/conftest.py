@@ -1,0 +1,140 @@
+"""What tests of every room share: one real broker and one real Redis server for the session, unique topics, seeds."""
+
+import itertools
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import redis as redis_client
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.embedded import Kafka, RedisServer
+from streams.embedded import eventually as poll_until
+from streams.embedded.redis import Kind
+
+SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
+REDIS_SERVER_REQUIRED = (
+    os.environ.get("CI", "").lower() in ("1", "true") or os.environ.get("XINLIU_REQUIRE_REDIS_SERVER") == "1"
+)
+
+# Compiled code makes first calls slow; a failure prints the blob that repeats it.
+hypothesis.settings.register_profile("xinliu", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("xinliu")
+
+
+def pytest_report_header() -> list[str]:
+    wanted, needed = os.environ.get("XINLIU_TEST_REDIS", "auto"), "required" if REDIS_SERVER_REQUIRED else "optional"
+    return [f"seed: XINLIU_SEED={SEED}", f"redis: {wanted}, redis-server {needed}"]
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A seed of this test's own; XINLIU_SEED from the report's header repeats the run."""
+    return random.Random(f"{SEED}:{request.node.nodeid}").randrange(2**32)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """`eventually(condition, deadline_s=10.0, what="…")` polls; TimeoutError when the deadline passes."""
+    return poll_until
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """The session's broker. Do not stop or kill it: take one of `kafka_factory` for that."""
+    with Kafka(tmp_path_factory.mktemp("kafka"), on_progress=_say) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_server: Kafka) -> str:
+    """Bootstrap address of the session's broker."""
+    return kafka_server.address
+
+
+@pytest.fixture
+def kafka_factory(tmp_path: Path) -> Iterator[Callable[..., Kafka]]:
+    """`kafka_factory()` starts a broker of the test's own, `kafka_factory("b")` another; all end with the test."""
+    brokers: list[Kafka] = []
+
+    def start(name: str = "kafka", heap: str = "256m") -> Kafka:
+        brokers.append(Kafka(tmp_path / name, heap=heap, on_progress=_say))
+        brokers[-1].start()
+        return brokers[-1]
+
+    yield start
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_kind() -> Kind:
+    """XINLIU_TEST_REDIS (valkey, redis-server, auto); CI or XINLIU_REQUIRE_REDIS_SERVER=1 leaves "auto" no choice."""
+    wanted = os.environ.get("XINLIU_TEST_REDIS", "auto")
+    if wanted not in ("auto", "valkey", "redis-server"):
+        pytest.exit(f"XINLIU_TEST_REDIS={wanted} is none of auto, valkey, redis-server", returncode=4)
+    return "redis-server" if wanted == "auto" and REDIS_SERVER_REQUIRED else wanted  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory, redis_kind: Kind) -> Iterator[RedisServer]:
+    """The session's Redis server; fails without one where it is required. Kill only those of `redis_factory`."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), kind=redis_kind) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """URL of the session's Redis server, emptied for this test."""
+    with redis_client.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_factory(tmp_path: Path, redis_kind: Kind) -> Iterator[Callable[..., RedisServer]]:
+    """`redis_factory()` starts a Redis server of the test's own, to kill or to fill; all end with the test."""
+    servers: list[RedisServer] = []
+
+    def start(name: str = "redis", kind: Kind = redis_kind, maxmemory: str = "0") -> RedisServer:
+        servers.append(RedisServer(tmp_path / name, kind=kind, maxmemory=maxmemory))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+_topic_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def topic_name() -> Callable[..., str]:
+    """`topic_name("txn")` → a topic name that no other test has."""
+
+    def unique(stem: str = "test") -> str:
+        return f"{stem}.{os.getpid()}.{next(_topic_numbers)}"
+
+    return unique
+
+
+@pytest.fixture(scope="session")
+def make_topic(kafka: str, topic_name: Callable[..., str]) -> Callable[..., str]:
+    """`make_topic("txn", partitions=4, **{"message.timestamp.type": "LogAppendTime"})` → name of a new topic."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+
+    def make(stem: str = "test", *, partitions: int = 1, **settings: str) -> str:
+        name = topic_name(stem)
+        admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(timeout=30)
+        return name
+
+    return make
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
