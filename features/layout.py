@@ -1,0 +1,163 @@
+"""The state of a partition's enterprises as NumPy arrays, one row an enterprise, and its bytes in Redis.
+
+`FIELDS` is the whole layout: name, dtype and shape of one row. The kernel takes the arrays as a named tuple; a value in
+Redis is a header, the row's fields one after the other in this order (little-endian), and the event ids of the last
+days, compressed by zstd. `LAYOUT_VERSION` is a hash of the table: a value of another version is refused by name.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import cramjam
+import numpy as np
+import numpy.typing as npt
+
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
+from features.indicators import CORE_COUNT
+from features.state import dedup
+from features.state.buckets import BUCKETS, CLASS_COUNT, NO_UNIT
+from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from features.state.top import PLACES
+
+SIGNALS_MAX = 64
+FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,)),
+    # what the value holds: offset of the newest record, and how the records ended (contract 9)
+    ("applied_offset", "<i8", ()),
+    ("applied_count", "<i8", ()),
+    ("duplicate_count", "<i8", ()),
+    ("conflict_count", "<i8", ()),
+    ("late_count", "<i8", ()),
+    # time
+    ("newest_ms", "<i8", ()),
+    ("first_day", "<i4", ()),
+    ("closed_day", "<i4", ()),
+    ("last_op_in_ms", "<i8", ()),
+    ("txn_count", "<i8", ()),
+    # calendar buckets
+    ("unit", "<i4", (BUCKETS,)),
+    ("amount", "<i8", (BUCKETS, CLASS_COUNT)),
+    ("count", "<i4", (BUCKETS, CLASS_COUNT)),
+    # payers
+    ("payer", "<u8", (PLACES,)),
+    ("payer_weight", "<f8", (PLACES,)),
+    ("payer_error", "<f8", (PLACES,)),
+    ("payer_named", "<f8", ()),  # decayed operating inflow with a known payer
+    ("payer_all", "<f8", ()),  # decayed operating inflow
+    ("payer_credits", "<f8", ()),  # decayed number of operating credits
+    # lenders
+    ("bank", "<i8", (BANK_SLOTS,)),
+    ("bank_flow", "<f8", (BANK_SLOTS,)),  # decayed IN + OUT
+    ("bank_overflow", "<i4", ()),
+    ("authorization_from", "<i8", (BANK_SLOTS,)),
+    ("authorization_to", "<i8", (BANK_SLOTS,)),
+    ("loan", "<u8", (LOAN_SLOTS, 4)),
+    ("loan_bank", "|i1", (LOAN_SLOTS,)),
+    ("loan_open", "|u1", (LOAN_SLOTS,)),
+    ("loan_outstanding", "<i8", (LOAN_SLOTS,)),
+    ("loan_dpd", "<i4", (LOAN_SLOTS,)),
+    ("loan_overflow", "<i4", ()),
+    ("frozen", "|u1", ()),  # a judicial freeze in force
+    # score, as of the newest evaluation, and as last emitted
+    ("utility_last", "<f8", (CORE_COUNT,)),
+    ("score_milli", "<i4", ()),
+    ("emitted_milli", "<i4", ()),  # -1: never
+    ("emitted_shape", "<u8", ()),  # status, grades and order of reasons, packed
+    ("published_grade", "|i1", ()),
+    ("closes_over_band", "|u1", ()),
+    # episodes, one a signal
+    ("episode_level", "|u1", (SIGNALS_MAX,)),  # 0: none open
+    ("episode_stale", "|u1", (SIGNALS_MAX,)),
+    ("episode_opened_ms", "<i8", (SIGNALS_MAX,)),
+    ("episode_revision", "<i4", (SIGNALS_MAX,)),
+    ("episode_false_closes", "<i2", (SIGNALS_MAX,)),
+    ("episode_held_closes", "<i2", (SIGNALS_MAX,)),
+    ("episode_score_before", "<i4", (SIGNALS_MAX,)),
+)
+INITIAL = {
+    "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "unit": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
+    "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
+}  # fmt: skip
+LAYOUT_VERSION = int.from_bytes(hashlib.sha256(repr(FIELDS).encode()).digest()[:4], "little")
+_HEADER = struct.Struct("<4sII")  # magic, layout version, number of event ids
+_MAGIC = b"xlv1"
+
+State: Any = NamedTuple(  # type: ignore[misc]  # the table above is the one place that names the fields
+    "State", [(name, npt.NDArray[Any]) for name, _, _ in FIELDS] + [("dedup_head", npt.NDArray[Any])]
+)
+
+
+class LayoutError(ValueError):
+    """A value in Redis is not of this layout; the message names the enterprise and both versions."""
+
+
+def allocate(capacity: int) -> Any:
+    """A State of `capacity` rows, each as an enterprise that was never seen."""
+    return State(
+        *(np.full((capacity, *shape), INITIAL.get(name, 0), np.dtype(dtype)) for name, dtype, shape in FIELDS),
+        np.full(capacity, -1, np.int32),
+    )
+
+
+def grown(state: Any, capacity: int) -> Any:
+    """A State of `capacity` rows that begins with those of `state`."""
+    larger = allocate(capacity)
+    for old, new in zip(state, larger, strict=True):
+        new[: old.shape[0]] = old
+    return larger
+
+
+def id_words(enterprise_id: str) -> npt.NDArray[np.uint64]:
+    """The id's bytes, padded with NUL, as four words."""
+    return np.frombuffer(enterprise_id.encode().ljust(ENTERPRISE_ID_BYTES_MAX, b"\0"), "<u8")
+
+
+def id_text(words: npt.NDArray[np.uint64]) -> str:
+    """The id (of an enterprise or a loan) that `id_words` made."""
+    return words.tobytes().rstrip(b"\0").decode()
+
+
+def pack(state: Any, arena: dedup.Arena, slots: npt.NDArray[np.int64], first_days: npt.NDArray[np.int32]) -> list[bytes]:
+    """The values of `slots`; event ids from first_days[i] on go with them."""
+    rows = np.concatenate(
+        [getattr(state, name)[slots].reshape(len(slots), -1).view(np.uint8).reshape(len(slots), -1) for name, _, _ in FIELDS],
+        axis=1,
+    )
+    scratch = np.empty((256, 3), np.uint64)
+    values = []
+    for row, slot, first_day in zip(rows, slots, first_days, strict=True):
+        n = dedup.entries_of(arena, state.dedup_head, slot, first_day, scratch)
+        if n > len(scratch):
+            scratch = np.empty((2 * n, 3), np.uint64)
+            n = dedup.entries_of(arena, state.dedup_head, slot, first_day, scratch)
+        body = row.tobytes() + scratch[:n].tobytes()
+        values.append(_HEADER.pack(_MAGIC, LAYOUT_VERSION, n) + bytes(cramjam.zstd.compress(body, level=1)))
+    return values
+
+
+def unpack(name: str, value: bytes) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint64]]:
+    """One value as (fields by name, event ids (n, 3)); LayoutError names the enterprise `name`."""
+    if len(value) < _HEADER.size:
+        raise LayoutError(f"value of {name}: {len(value)} bytes are no value")
+    magic, version, n = _HEADER.unpack_from(value)
+    if magic != _MAGIC or version != LAYOUT_VERSION:
+        raise LayoutError(
+            f"value of {name}: layout {magic!r} {version:08x}, this engine knows {_MAGIC!r} {LAYOUT_VERSION:08x}"
+        )
+    body = bytes(cramjam.zstd.decompress(value[_HEADER.size :]))
+    fields, position = {}, 0
+    for field, dtype, shape in FIELDS:
+        items = int(np.prod(shape, dtype=np.int64))
+        fields[field] = np.frombuffer(body, dtype, items, position).reshape(shape)
+        position += fields[field].nbytes
+    ids = np.frombuffer(body, "<u8", 3 * n, position).reshape(n, 3)
+    return fields, ids
+
+
+def restore(state: Any, arena: dedup.Arena, slot: int, fields: dict[str, npt.NDArray[Any]], ids: Iterable[Any]) -> None:
+    """Put an unpacked value into a free row."""
+    for name, value in fields.items():
+        getattr(state, name)[slot] = value
+    dedup.restore(arena, state.dedup_head, slot, ids)

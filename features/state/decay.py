@@ -1,0 +1,23 @@
+"""Exponentially decayed sums by forward decay.
+
+Instead of letting old values shrink, a value of day d enters as value * 2^((d - landmark) / half_life): shares and
+quotients of such sums equal those of decayed ones (Cormode et al., Forward Decay, ICDE 2009). The landmark is the
+enterprise's first day, so 2^1023 lasts 250 years at a half-life of 90 days. Only multiplication and ldexp are used on
+tabulated powers, so that every CPU gives the same bits.
+"""
+
+import math
+from decimal import Decimal, getcontext
+
+import numpy as np
+from numba import njit
+
+HALF_LIFE_DAYS = 90
+getcontext().prec = 40
+_POWERS = np.array([float(Decimal(2) ** (Decimal(k) / HALF_LIFE_DAYS)) for k in range(HALF_LIFE_DAYS)])
+
+
+@njit(cache=True)
+def growth(days):
+    """2^(days / 90) for a whole number of days, also negative."""
+    return math.ldexp(_POWERS[days % HALF_LIFE_DAYS], days // HALF_LIFE_DAYS)
