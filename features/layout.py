@@ -79,13 +79,16 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
 INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "unit": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
+    "dedup_head": -1,
 }  # fmt: skip
 LAYOUT_VERSION = int.from_bytes(hashlib.sha256(repr(FIELDS).encode()).digest()[:4], "little")
 _HEADER = struct.Struct("<4sII")  # magic, layout version, number of event ids
 _MAGIC = b"xlv1"
 
+# Beside what is stored: the head of each row's chain of event ids, and whether it differs from what Redis holds.
+_NOT_STORED = (("dedup_head", "<i4", ()), ("dirty", "|u1", ()))
 State: Any = NamedTuple(  # type: ignore[misc]  # the table above is the one place that names the fields
-    "State", [(name, npt.NDArray[Any]) for name, _, _ in FIELDS] + [("dedup_head", npt.NDArray[Any])]
+    "State", [(name, npt.NDArray[Any]) for name, _, _ in (*FIELDS, *_NOT_STORED)]
 )
 
 
@@ -96,8 +99,10 @@ class LayoutError(ValueError):
 def allocate(capacity: int) -> Any:
     """A State of `capacity` rows, each as an enterprise that was never seen."""
     return State(
-        *(np.full((capacity, *shape), INITIAL.get(name, 0), np.dtype(dtype)) for name, dtype, shape in FIELDS),
-        np.full(capacity, -1, np.int32),
+        *(
+            np.full((capacity, *shape), INITIAL.get(name, 0), np.dtype(dtype))
+            for name, dtype, shape in (*FIELDS, *_NOT_STORED)
+        )
     )
 
 
@@ -119,10 +124,15 @@ def id_text(words: npt.NDArray[np.uint64]) -> str:
     return words.tobytes().rstrip(b"\0").decode()
 
 
-def pack(state: Any, arena: dedup.Arena, slots: npt.NDArray[np.int64], first_days: npt.NDArray[np.int32]) -> list[bytes]:
+def pack(
+    state: Any, arena: dedup.Arena, slots: npt.NDArray[np.int64], first_days: npt.NDArray[np.int32]
+) -> list[bytes]:
     """The values of `slots`; event ids from first_days[i] on go with them."""
     rows = np.concatenate(
-        [getattr(state, name)[slots].reshape(len(slots), -1).view(np.uint8).reshape(len(slots), -1) for name, _, _ in FIELDS],
+        [
+            getattr(state, name)[slots].reshape(len(slots), -1).view(np.uint8).reshape(len(slots), -1)
+            for name, _, _ in FIELDS
+        ],
         axis=1,
     )
     scratch = np.empty((256, 3), np.uint64)

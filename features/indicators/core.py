@@ -33,7 +33,7 @@ def read(state, s, t_ms, day, value, null):
         null[DAYS_SINCE_OP_CREDIT] = NEVER_SEEN
     else:
         value[DAYS_SINCE_OP_CREDIT] = (t_ms - state.last_op_in_ms[s]) / _MS_PER_DAY
-    _growth(unit, amount, history, day, inflow_30d, value, null)
+    _growth(unit, amount, history, t_ms, day, inflow_30d, value, null)
     _concentration(state, s, day, value, null)
     open_loans, dpd = loans.dpd_max(state.loan_open[s], state.loan_dpd[s])
     if open_loans == 0:
@@ -45,9 +45,9 @@ def read(state, s, t_ms, day, value, null):
 
 
 @njit(cache=True)
-def _growth(unit, amount, history, day, inflow_30d, value, null):
+def _growth(unit, amount, history, t_ms, day, inflow_30d, value, null):
     """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
-    first_week = buckets.week_of(day - 119)
+    first_week = buckets.week_of(buckets.day_of(t_ms) - 120)
     days = (day - 29) - (first_week * 7 - 3)
     since = buckets.week_sum(unit, amount, first_week, day, OP_IN) / _FEN
     prior_per_day = (since - inflow_30d) / days

@@ -9,6 +9,7 @@ Arrays of one enterprise: unit int32 (76), amount int64 fen (76, 12), count int3
 
 from numba import njit
 
+from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state.classes import CLASSES
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
@@ -16,6 +17,12 @@ WEEK_BASE, MONTH_BASE = DAYS, DAYS + WEEKS
 BUCKETS = DAYS + WEEKS + MONTHS
 CLASS_COUNT = len(CLASSES)
 NO_UNIT = -(2**31)
+
+
+@njit(cache=True)
+def day_of(time_ms):
+    """Business day number of a time (domain.calendar)."""
+    return (time_ms + ZONE_OFFSET_MS) // DAY_MS
 
 
 @njit(cache=True)

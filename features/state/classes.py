@@ -50,7 +50,5 @@ def class_of(direction: int, purpose: str | None, kind: str | None) -> int:
     return OTH_OUT
 
 
-CLASS_OF = np.array(
-    [[[class_of(d, p, k) for k in KINDS] for p in PURPOSES] for d in (CREDIT, DEBIT)], dtype=np.int8
-)
+CLASS_OF = np.array([[[class_of(d, p, k) for k in KINDS] for p in PURPOSES] for d in (CREDIT, DEBIT)], dtype=np.int8)
 CLASS_OF.setflags(write=False)

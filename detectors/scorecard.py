@@ -1,0 +1,189 @@
+"""The monotone scorecard: indicators to utilities in [0, 1], to integer millipoints that add up, to 400-700.
+
+`score = 400,000 + sum(round_half_even(w_i * u_i)) + cap` millipoints. A utility is piecewise linear on five anchors, so
+a better indicator never lowers the score; nulls are resolved here and nowhere else: not applicable is neutral (0.5),
+not computable is min(0.35, its last computable utility), so that hiding an input never pays (CATALOGUE 7).
+"""
+
+from decimal import Decimal, localcontext
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from config.catalogue import indicators
+from detectors.snapshot import MICRO, Snapshot
+from domain.outputs import GROUPS
+from features.indicators import CORE, CORE_COUNT
+from features.indicators.core import DPD_MAX, NOT_APPLICABLE, SHORT_HISTORY, VALUE
+
+FLOOR_MILLI, CEILING_MILLI = 400_000, 700_000
+GRADES = ("A", "B", "C", "D", "E", "F")
+PUBLISHED, PROVISIONAL, WITHHELD = range(3)
+STATUS_NAMES = ("published", "provisional", "withheld")
+NO_REASON, LOW_COVERAGE, LOW_REPAYMENT_COVERAGE, YOUNG, FEW_TXNS = range(5)
+STATUS_REASONS = ("", "coverage", "repayment_coverage", "history_under_28_days", "under_20_transactions")
+REASONS_MAX = 5
+_NEUTRAL, _UNKNOWN_MOST = 0.5, 0.35
+_BAND_MILLI, _GRADE_MARGIN_MILLI, _CLOSES_OVER_BAND = 50_000, 5_000, 3
+
+
+class Scorecard(NamedTuple):
+    """A snapshot as arrays for the kernel. Shapes: (CORE_COUNT,), anchors (CORE_COUNT, 5)."""
+
+    weight_milli: npt.NDArray[np.int64]
+    anchor: npt.NDArray[np.float64]  # in log10(1 + x) where `logarithmic`
+    logarithmic: npt.NDArray[np.uint8]
+    falling: npt.NDArray[np.uint8]  # higher is riskier
+    group: npt.NDArray[np.int64]  # index into GROUPS
+
+
+def scorecard(snapshot: Snapshot) -> Scorecard:
+    """The arrays of a snapshot."""
+    rows = [indicators()[name] for name in CORE]
+    logarithmic = np.array([row.unit == "cny" for row in rows], np.uint8)
+    anchor = np.array([snapshot.anchors_micro[name] for name in CORE], np.float64) / MICRO
+    for i in np.flatnonzero(logarithmic):
+        anchor[i] = [log10_1p(x) for x in anchor[i]]
+    return Scorecard(
+        weight_milli=np.array([snapshot.weights_milli.get(name, 0) for name in CORE], np.int64),
+        anchor=anchor,
+        logarithmic=logarithmic,
+        falling=np.array([row.higher_is_riskier for row in rows], np.uint8),
+        group=np.array([GROUPS.index(row.group) for row in rows], np.int64),
+    )
+
+
+def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
+    """p_overdue30_90d in parts per million for the displayed scores 400..700, by decimal arithmetic: equal everywhere."""
+    with localcontext() as context:
+        context.prec = 30
+        intercept, slope = Decimal(snapshot.intercept_micro) / MICRO, Decimal(snapshot.slope_micro) / MICRO
+        return tuple(
+            int((MICRO / (1 + (slope * points / 300 - intercept).exp())).to_integral_value()) for points in range(301)
+        )
+
+
+@njit(cache=True)
+def log10_1p(x):
+    """log10(1 + x), signed for negative x, by IEEE operations alone: libm's differs in the last bit between CPUs."""
+    y = 1.0 + abs(x)
+    exponent = 0
+    while y >= 1.4142135623730951:
+        y *= 0.5
+        exponent += 1
+    z = (y - 1.0) / (y + 1.0)  # ln y = 2 artanh z, |z| < 0.172
+    square, power, total = z * z, z, 0.0
+    for k in range(1, 22, 2):
+        total += power / k
+        power *= square
+    result = (2.0 * total + exponent * 0.6931471805599453) / 2.302585092994046
+    return result if x >= 0 else -result
+
+
+@njit(cache=True)
+def utility(card, i, x):
+    """u_i in [0, 1]."""
+    if card.logarithmic[i]:
+        x = log10_1p(x)
+    anchor = card.anchor[i]
+    if x <= anchor[0]:
+        u = 0.0
+    elif x >= anchor[4]:
+        u = 1.0
+    else:
+        k = 0
+        while x >= anchor[k + 1]:
+            k += 1
+        u = (k + (x - anchor[k]) / (anchor[k + 1] - anchor[k])) * 0.25
+    return 1.0 - u if card.falling[i] else u
+
+
+@njit(cache=True)
+def score(card, value, null, utility_last, frozen, u, points_milli):
+    """Fill u and points_milli (CORE_COUNT) and update utility_last; returns (score_milli, cap_milli)."""
+    total = FLOOR_MILLI
+    for i in range(CORE_COUNT):
+        if null[i] == VALUE:
+            u[i] = utility(card, i, value[i])
+            utility_last[i] = u[i]
+        elif null[i] == NOT_APPLICABLE:
+            u[i] = _NEUTRAL
+        else:
+            u[i] = min(_UNKNOWN_MOST, utility_last[i])
+        points_milli[i] = np.int64(np.rint(card.weight_milli[i] * u[i]))
+        total += points_milli[i]
+    most = CEILING_MILLI
+    if frozen or (null[DPD_MAX] == VALUE and value[DPD_MAX] > 30):
+        most = 499_000
+    if null[DPD_MAX] == VALUE and value[DPD_MAX] > 90:
+        most = 449_000
+    cap = min(0, most - total)
+    return total + cap, cap
+
+
+@njit(cache=True)
+def status_of(card, null, history_days, txn_count):
+    """(status, why, coverage in ppm): computable over applicable weight, leaving out what the age alone forbids."""
+    applicable, computable, of_group, known_of_group = 0, 0, 0, 0
+    for i in range(CORE_COUNT):
+        if null[i] == NOT_APPLICABLE or null[i] == SHORT_HISTORY:
+            continue
+        repayment = card.group[i] == 5
+        applicable += card.weight_milli[i]
+        of_group += card.weight_milli[i] if repayment else 0
+        if null[i] == VALUE:
+            computable += card.weight_milli[i]
+            known_of_group += card.weight_milli[i] if repayment else 0
+    coverage_ppm = computable * 1_000_000 // applicable if applicable else 0
+    if coverage_ppm < 300_000:
+        return WITHHELD, LOW_COVERAGE, coverage_ppm
+    if coverage_ppm < 600_000:
+        return PROVISIONAL, LOW_COVERAGE, coverage_ppm
+    if 2 * known_of_group < of_group:
+        return PROVISIONAL, LOW_REPAYMENT_COVERAGE, coverage_ppm
+    if history_days < 28:
+        return PROVISIONAL, YOUNG, coverage_ppm
+    if txn_count < 20:
+        return PROVISIONAL, FEW_TXNS, coverage_ppm
+    return PUBLISHED, NO_REASON, coverage_ppm
+
+
+@njit(cache=True)
+def grade_of(score_milli):
+    """0 (A, 650 and over) to 5 (F, under 450)."""
+    return min(5, max(0, 5 - (score_milli - FLOOR_MILLI) // _BAND_MILLI))
+
+
+@njit(cache=True)
+def published_grade(score_milli, published, closes_over, closing):
+    """(published grade, closes over its band): it moves 5 points past the band, or after three closes over it."""
+    raw = grade_of(score_milli)
+    if published < 0:
+        return raw, 0
+    if raw == published:
+        return published, 0
+    band_low = FLOOR_MILLI + (5 - published) * _BAND_MILLI
+    far = score_milli < band_low - _GRADE_MARGIN_MILLI or score_milli >= band_low + _BAND_MILLI + _GRADE_MARGIN_MILLI
+    closes_over += 1 if closing else 0
+    if far or closes_over >= _CLOSES_OVER_BAND:
+        return raw, 0
+    return published, closes_over
+
+
+@njit(cache=True)
+def rank_reasons(card, points_milli, order):
+    """Fill order (REASONS_MAX) with the indicators furthest below the peer median, worst first; -1 past the last."""
+    order[:] = -1
+    for i in range(CORE_COUNT):
+        below = points_milli[i] - card.weight_milli[i] // 2
+        if below >= 0:
+            continue
+        k = REASONS_MAX
+        while k > 0 and (order[k - 1] < 0 or below < points_milli[order[k - 1]] - card.weight_milli[order[k - 1]] // 2):
+            k -= 1
+            if k + 1 < REASONS_MAX:
+                order[k + 1] = order[k]
+        if k < REASONS_MAX:
+            order[k] = i
