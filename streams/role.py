@@ -1,0 +1,48 @@
+"""What a worker runs: a role, which applies the chunks of its topics' partitions and says how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from faust.types import TP
+
+from streams.transport import Chunk
+
+__all__ = ["TP", "Role"]
+
+
+class Role(Protocol):
+    """One of ingest, score, learn, archive, …
+
+    Its methods run in one event loop and never two at a time. An exception from any of them stops the worker with exit
+    code 1: a role never skips a record by failing. After a failure neither `revoked` nor a commit follows, only `stop`.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+
+    async def start(self) -> None:
+        """Connect and compile, before the worker joins its group."""
+
+    async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
+        """These partitions, and these only, are now ours: claim them, load their state, say from which offset to go on.
+
+        A partition left out goes on from the group's committed offset, or where there is none from the log's start.
+        Heartbeats pause meanwhile: it must return well within the session timeout.
+        """
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Flush what may be flushed and forget the partitions. `low_offset` may still be asked once after this."""
+
+    async def apply(self, tp: TP, chunk: Chunk) -> None:
+        """Apply a chunk (of at least one record) that goes on exactly where the last one of the partition ended."""
+
+    def low_offset(self, tp: TP) -> int | None:
+        """The lowest offset not yet applied, flushed and acknowledged: all that may be committed. None: nothing."""
+
+    async def tick(self) -> None:
+        """Called about every `tick_interval_s`, also when nothing is consumed: flush, poll."""
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""

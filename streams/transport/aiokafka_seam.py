@@ -1,0 +1,139 @@
+"""The one place that reaches inside aiokafka 0.14: `use_raw_records` replaces a name, the rest reads its fields.
+
+aiokafka parses what it fetches and throws the bytes away; its record classes are compiled and closed to subclasses. So
+`aiokafka.consumer.fetcher.MemoryRecords`, by which the fetcher wraps the bytes of each partition, is replaced with a
+class that keeps them and otherwise behaves as the original for every other consumer in the process.
+tests/streams/transport/test_aiokafka_seam.py fails by name when a new version changed what this rests on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiokafka.consumer.fetcher as fetcher_module
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, RecordTooLargeError
+from aiokafka.record.memory_records import MemoryRecords
+
+from streams.transport.chunk import Chunk
+from streams.transport.errors import OffsetOutsideLog
+
+Take = Callable[[TopicPartition, bytes, int, list[tuple[int, int]]], Chunk]
+"""(partition, fetched bytes, position, aborted transactions) to a chunk."""
+
+
+class RawRecords:
+    """aiokafka's MemoryRecords, which also keeps the bytes that it was made from.
+
+    It parses nothing before it is asked to: an exception inside the fetch routine would end that in silence. Where not
+    even one batch is whole, aiokafka would step over the record (its issue 1173); here the reader is told.
+    """
+
+    __slots__ = ("_inner", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = bytes(raw)
+        self._inner: Any = None
+
+    def size_in_bytes(self) -> int:
+        return len(self.raw)
+
+    def has_next(self) -> bool:
+        return bool(self.raw) if self._inner is None else bool(self._inner.has_next())
+
+    def next_batch(self) -> Any:
+        if self._inner is None:
+            self._inner = MemoryRecords(self.raw)
+            if not self._inner.has_next():
+                raise RecordTooLargeError("the fetched bytes do not hold one whole record batch")
+        return self._inner.next_batch()
+
+
+def use_raw_records() -> None:
+    """Let the fetcher keep the bytes. Safe to call again."""
+    fetcher_module.MemoryRecords = RawRecords
+
+
+async def fetched_chunks(
+    fetcher: Any, partitions: set[Any], timeout_s: float, may_take: Callable[[], bool], take: Take
+) -> dict[TopicPartition, Chunk]:
+    """What the fetcher holds of `partitions`, a chunk each, once there is something or the time is over.
+
+    As `Fetcher.fetched_records`, but it takes all that a fetch brought at once. Positions move with what is taken.
+    """
+    until = time.monotonic() + timeout_s
+    while True:
+        if fetcher._subscriptions.reassignment_in_progress:
+            await fetcher._subscriptions.wait_for_assignment()
+        if fetcher.error_future.done():
+            raise KafkaError("the fetch routine has ended") from fetcher.error_future.exception()
+        if not may_take():
+            return {}
+        chunks = await _take_all(fetcher, partitions, take)
+        left_s = until - time.monotonic()
+        if chunks or left_s <= 0:
+            return chunks
+        waiter = fetcher._create_fetch_waiter()
+        done, _ = await asyncio.wait([waiter], timeout=left_s)
+        if not done or fetcher._closed:
+            waiter.cancel()
+            return {}
+        waiter.result()  # errors of the coordinator and of authorization come this way
+
+
+async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Chunk]:
+    chunks: dict[TopicPartition, Chunk] = {}
+    for tp in list(fetcher._records):
+        if tp not in partitions:
+            if not fetcher._subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+            continue
+        fetched = fetcher._records[tp]
+        if isinstance(fetched, fetcher_module.FetchResult):
+            chunk = _take_one(tp, fetched, take)  # where this raises, the result stays
+            del fetcher._records[tp]
+            fetcher._notify(fetcher._wait_consume_future)
+            if chunk is not None:
+                chunks[tp] = chunk
+        elif not chunks:  # an error; what was taken before it goes first
+            del fetcher._records[tp]
+            fetcher._notify(fetcher._wait_consume_future)
+            await _raise(fetcher, tp, fetched)
+    return chunks
+
+
+def _take_one(tp: TopicPartition, fetched: Any, take: Take) -> Chunk | None:
+    if not fetched.has_more() or not fetched.check_assignment(tp):
+        return None  # paused, revoked or sought elsewhere since the fetch
+    records = fetched._partition_records
+    chunk = take(tp, records._records.raw, records.next_fetch_offset, records._aborted_transactions)
+    records.next_fetch_offset = chunk.next_offset
+    fetched._update_position()
+    return chunk
+
+
+async def _raise(fetcher: Any, tp: TopicPartition, fetched: Any) -> None:
+    try:
+        fetched.check_raise()
+    except OffsetOutOfRangeError as error:
+        begin = await fetcher.beginning_offsets([tp], 10_000)
+        end = await fetcher.end_offsets([tp], 10_000)
+        raise OffsetOutsideLog(tp.topic, tp.partition, error.args[0][tp], begin[tp], end[tp]) from error
+
+
+async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[TopicPartition, int]:
+    """The group's committed offsets as the broker has them now; partitions without one are left out.
+
+    `AIOKafkaConsumer.committed` waits for a task that starts only when the assignment callback has returned.
+    """
+    plain = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+    found = await consumer._coordinator.fetch_committed_offsets(plain)
+    return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+
+
+def group_generation(consumer: Any) -> int:
+    """The generation of the group that this member is in."""
+    return int(consumer._coordinator.generation)

@@ -1,0 +1,217 @@
+"""A chunk: the records of one partition that one fetch brought, as positions in one buffer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Headers = tuple[tuple[str, bytes | None], ...]
+Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int]
+"""(key, value, headers, timestamp in ms): what `chunk_of` takes."""
+
+OUTSIDE_A_GROUP = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chunk:
+    """n records of one (topic, partition), in the order of their offsets.
+
+    `buffer` is read-only uint8, shape (bytes,). The other arrays have shape (n,); record i has its value in
+    `buffer[value_start[i]:value_end[i]]`, its key likewise, and start = end = -1 where key or value is null.
+    Headers are in the bytes of the record format (a varint count first, never null). Offsets rise strictly and
+    may leave gaps (compaction, transaction markers).
+
+    `start_offset` is the position that was asked for, `next_offset` the one to ask for next: past the last
+    record and past whatever was skipped after it (markers, aborted transactions). A chunk may be empty.
+    """
+
+    topic: str
+    partition: int
+    start_offset: int
+    next_offset: int
+    buffer: NDArray[np.uint8]
+    offset: NDArray[np.int64]
+    timestamp_ms: NDArray[np.int64]
+    timestamp_type: NDArray[np.uint8]
+    """0 the producer's time, 1 the broker's time of appending."""
+    key_start: NDArray[np.int64]
+    key_end: NDArray[np.int64]
+    value_start: NDArray[np.int64]
+    value_end: NDArray[np.int64]
+    header_start: NDArray[np.int64]
+    header_end: NDArray[np.int64]
+    generation: int = OUTSIDE_A_GROUP
+    """The consumer group's generation under which it was fetched."""
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def key(self, i: int) -> bytes | None:
+        """The key of record i."""
+        return self._bytes(int(self.key_start[i]), int(self.key_end[i]))
+
+    def value(self, i: int) -> bytes | None:
+        """The value of record i."""
+        return self._bytes(int(self.value_start[i]), int(self.value_end[i]))
+
+    def headers(self, i: int) -> Headers:
+        """The headers of record i.
+
+        Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
+        """
+        raw = self.buffer[int(self.header_start[i]) : int(self.header_end[i])].tobytes()
+        count, at = read_varint(raw, 0)
+        headers = []
+        for _ in range(count):
+            size, at = read_varint(raw, at)
+            name, at = raw[at : at + size], at + size
+            size, at = read_varint(raw, at)
+            value, at = (raw[at : at + size], at + size) if size >= 0 else (None, at)
+            headers.append((name.decode(errors="replace"), value))
+        return tuple(headers)
+
+    def part(self, first: int, last: int) -> Chunk:
+        """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""
+        arrays = {name: getattr(self, name)[first:last] for name in ARRAYS}
+        return dataclasses.replace(
+            self,
+            start_offset=self.start_offset if first == 0 else int(self.offset[first]),
+            next_offset=self.next_offset if last >= len(self) else int(self.offset[last]),
+            **arrays,
+        )
+
+    def from_offset(self, offset: int) -> Chunk:
+        """The records at `offset` and after it."""
+        first = int(np.searchsorted(self.offset, offset))
+        part = self.part(first, len(self)) if first else self
+        start = min(max(offset, self.start_offset), self.next_offset)
+        return dataclasses.replace(part, start_offset=start)
+
+    def pieces(self, records_max: int) -> Iterator[Chunk]:
+        """The chunk in parts of at most `records_max` records."""
+        if len(self) <= records_max:
+            yield self
+            return
+        for first in range(0, len(self), records_max):
+            yield self.part(first, min(first + records_max, len(self)))
+
+    def _bytes(self, start: int, end: int) -> bytes | None:
+        return None if start < 0 else self.buffer[start:end].tobytes()
+
+
+ARRAYS = (
+    "offset",
+    "timestamp_ms",
+    "timestamp_type",
+    "key_start",
+    "key_end",
+    "value_start",
+    "value_end",
+    "header_start",
+    "header_end",
+)
+
+
+class ChunkBuilder:
+    """Builds a chunk from plain records, one `add` each, in the order of offsets."""
+
+    def __init__(self, topic: str, partition: int, start_offset: int, *, generation: int = OUTSIDE_A_GROUP) -> None:
+        self._identity = {
+            "topic": topic,
+            "partition": partition,
+            "start_offset": start_offset,
+            "generation": generation,
+        }
+        self._bytes = bytearray()
+        self._rows: list[tuple[int, int, int, int, int, int, int, int, int]] = []
+
+    def add(
+        self,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        timestamp_ms: int,
+        timestamp_type: int = 0,
+    ) -> None:
+        """Append one record."""
+        key_start, key_end = self._append(key)
+        value_start, value_end = self._append(value)
+        header_start, header_end = self._append(encode_headers(headers))
+        self._rows.append(
+            (
+                *(offset, timestamp_ms, timestamp_type, key_start, key_end),
+                *(value_start, value_end, header_start, header_end),
+            )
+        )
+
+    def build(self, next_offset: int) -> Chunk:
+        """The chunk of everything added."""
+        table = np.array(self._rows, dtype=np.int64).reshape(len(self._rows), len(ARRAYS))
+        arrays = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(ARRAYS)}
+        arrays["timestamp_type"] = arrays["timestamp_type"].astype(np.uint8)
+        buffer = np.frombuffer(bytes(self._bytes), dtype=np.uint8)
+        return Chunk(buffer=buffer, next_offset=next_offset, **self._identity, **arrays)  # type: ignore[arg-type]
+
+    def _append(self, part: bytes | None) -> tuple[int, int]:
+        if part is None:
+            return -1, -1
+        start = len(self._bytes)
+        self._bytes += part
+        return start, len(self._bytes)
+
+
+def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Record]) -> Chunk:
+    """A chunk of plain records (key, value, headers, timestamp_ms) at consecutive offsets from `first_offset`.
+
+    >>> chunk = chunk_of("events.v1", 3, 100, [(b"k", b"v", [("schema", b"1")], 7), (None, None, [], 8)])
+    >>> chunk.offset.tolist(), chunk.next_offset
+    ([100, 101], 102)
+    >>> chunk.key(0), chunk.value(0), chunk.headers(0)
+    (b'k', b'v', (('schema', b'1'),))
+    >>> chunk.key(1), chunk.value(1), chunk.headers(1)
+    (None, None, ())
+    """
+    builder = ChunkBuilder(topic, partition, first_offset)
+    offset = first_offset
+    for key, value, headers, timestamp_ms in records:
+        builder.add(offset, key, value, headers, timestamp_ms)
+        offset += 1
+    return builder.build(offset)
+
+
+def encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    """Headers as the record format writes them."""
+    encoded = bytearray(write_varint(len(headers)))
+    for name, value in headers:
+        name_bytes = name.encode()
+        encoded += write_varint(len(name_bytes)) + name_bytes
+        encoded += write_varint(-1) if value is None else write_varint(len(value)) + value
+    return bytes(encoded)
+
+
+def write_varint(number: int) -> bytes:
+    """A zigzag varint, as the record format has it."""
+    left = (number << 1) ^ (number >> 63)
+    encoded = bytearray()
+    while left > 127:
+        encoded.append(left & 127 | 128)
+        left >>= 7
+    encoded.append(left)
+    return bytes(encoded)
+
+
+def read_varint(raw: bytes, at: int) -> tuple[int, int]:
+    """The zigzag varint at `at`, and the position after it."""
+    number = shift = 0
+    while True:
+        byte = raw[at]
+        at += 1
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return (number >> 1) ^ -(number & 1), at

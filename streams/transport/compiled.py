@@ -1,0 +1,264 @@
+"""The compiled passes over fetched record batches (format 2). Each read is checked against the ends of record and batch.
+
+Record batch (big-endian): base offset 8, length 4, leader epoch 4, magic 1, CRC 4, attributes 2, last offset delta 4,
+base timestamp 8, max timestamp 8, producer id 8, producer epoch 2, base sequence 4, count 4, records. Record (varints
+are zigzag): length, attributes 1 byte, timestamp delta, offset delta, key length and key, value length and value,
+header count, headers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Batches = NDArray[np.int64]
+"""A row a batch, the columns below."""
+BASE, RECORDS, END, ATTRIBUTES, LAST_DELTA, BASE_TIME, MAX_TIME, PRODUCER, COUNT = range(9)
+COLUMNS = 9
+OVERHEAD, HEADER = 12, 61  # bytes before those that `length` counts; bytes before the records
+RECORD_MIN = 7  # bytes of a record with null key and value and no headers
+
+CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
+REASONS = (
+    "",
+    "impossible batch length",
+    "magic",
+    "wrong CRC-32C",
+    "impossible record count",
+    "impossible record length",
+    "a varint runs over the end of its record",
+    "impossible key length",
+    "impossible value length",
+    "impossible header length",
+    "the record's length does not match its fields",
+    "offsets of records do not rise or pass the batch's last",
+    "bytes are left after the last record",
+)
+(
+    FINE,
+    BAD_LENGTH,
+    BAD_MAGIC,
+    BAD_CRC,
+    BAD_COUNT,
+    BAD_RECORD_LENGTH,
+    BAD_VARINT,
+    BAD_KEY,
+    BAD_VALUE,
+    BAD_HEADER,
+    BAD_RECORD_END,
+    BAD_OFFSET,
+    BAD_REST,
+) = range(13)
+
+
+def _crc_tables() -> NDArray[np.uint32]:
+    """Eight tables for CRC-32C (Castagnoli, reflected polynomial 0x82F63B78), eight bytes a step."""
+    tables = np.zeros((8, 256), np.uint32)
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+        tables[0, byte] = crc
+    for k in range(1, 8):
+        tables[k] = (tables[k - 1] >> 8) ^ tables[0, tables[k - 1] & 255]
+    return tables
+
+
+_CRC = _crc_tables()
+
+
+@njit(cache=True, nogil=True)
+def crc32c(b, start, end):  # type: ignore[no-untyped-def]
+    """CRC-32C of b[start:end]."""
+    crc = np.uint64(0xFFFFFFFF)
+    p = start
+    while p + 8 <= end:
+        low = (
+            np.uint64(b[p])
+            | np.uint64(b[p + 1]) << np.uint64(8)
+            | np.uint64(b[p + 2]) << np.uint64(16)
+            | np.uint64(b[p + 3]) << np.uint64(24)
+        ) ^ crc
+        crc = np.uint64(
+            _CRC[7, low & np.uint64(255)]
+            ^ _CRC[6, (low >> np.uint64(8)) & np.uint64(255)]
+            ^ _CRC[5, (low >> np.uint64(16)) & np.uint64(255)]
+            ^ _CRC[4, (low >> np.uint64(24)) & np.uint64(255)]
+            ^ _CRC[3, b[p + 4]]
+            ^ _CRC[2, b[p + 5]]
+            ^ _CRC[1, b[p + 6]]
+            ^ _CRC[0, b[p + 7]]
+        )
+        p += 8
+    while p < end:
+        crc = np.uint64(_CRC[0, (crc ^ np.uint64(b[p])) & np.uint64(255)]) ^ (crc >> np.uint64(8))
+        p += 1
+    return np.int64(crc ^ np.uint64(0xFFFFFFFF))
+
+
+@njit(cache=True, inline="always")
+def _int(b, p, size):  # type: ignore[no-untyped-def]
+    """The signed big-endian integer of `size` bytes at p."""
+    value = np.int64(b[p])
+    if value > 127:
+        value -= 256
+    for k in range(1, size):
+        value = (value << 8) | np.int64(b[p + k])
+    return value
+
+
+@njit(cache=True, inline="always")
+def _varint(b, p, end):  # type: ignore[no-untyped-def]
+    """(position after it, the zigzag varint at p); position -1 where it runs over `end` or over 64 bits."""
+    value, shift = np.uint64(0), np.uint64(0)
+    while p < end and shift < np.uint64(64):
+        byte = np.uint64(b[p])
+        p += 1
+        value |= (byte & np.uint64(127)) << shift
+        if byte < np.uint64(128):
+            return p, np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1))
+        shift += np.uint64(7)
+    return -1, np.int64(0)
+
+
+@njit(cache=True, nogil=True)
+def count_batches(b):  # type: ignore[no-untyped-def]
+    """How many rows `read_headers` may write."""
+    n, p = 0, 0
+    while len(b) - p >= OVERHEAD:
+        length = _int(b, p + 8, 4)
+        if length < 0 or length > len(b) - p - OVERHEAD:
+            return n + 1
+        n += 1
+        p += OVERHEAD + length
+    return n
+
+
+@njit(cache=True, nogil=True)
+def read_headers(b, out):  # type: ignore[no-untyped-def]
+    """Write a row for each whole batch; (rows, status), and with a status the last row is the batch that has it."""
+    n, p = 0, 0
+    while len(b) - p >= OVERHEAD:
+        length = _int(b, p + 8, 4)
+        if length >= 0 and length > len(b) - p - OVERHEAD:
+            break  # the broker may cut the last batch
+        out[n, BASE] = _int(b, p, 8)
+        if length < 5:
+            return n + 1, BAD_LENGTH
+        magic = _int(b, p + 16, 1)
+        if magic != 2:
+            out[n, ATTRIBUTES] = magic
+            return n + 1, BAD_MAGIC
+        end = p + OVERHEAD + length
+        if length < HEADER - OVERHEAD:
+            return n + 1, BAD_LENGTH
+        if crc32c(b, p + 21, end) != _int(b, p + 17, 4) & 0xFFFFFFFF:
+            return n + 1, BAD_CRC
+        out[n, ATTRIBUTES] = _int(b, p + 21, 2)
+        out[n, LAST_DELTA] = _int(b, p + 23, 4)
+        out[n, BASE_TIME] = _int(b, p + 27, 8)
+        out[n, MAX_TIME] = _int(b, p + 35, 8)
+        out[n, PRODUCER] = _int(b, p + 43, 8)
+        count = _int(b, p + 57, 4)
+        out[n, COUNT] = count
+        out[n, RECORDS] = p + HEADER
+        out[n, END] = end
+        if count < 0 or (out[n, ATTRIBUTES] & CODEC == 0 and count * RECORD_MIN > end - p - HEADER):
+            return n + 1, BAD_COUNT
+        n += 1
+        p = end
+    return n, FINE
+
+
+@njit(cache=True, inline="always")
+def _skip_headers(b, p, end):  # type: ignore[no-untyped-def]
+    """(position after the headers at p, status)."""
+    p, count = _varint(b, p, end)
+    if p < 0:
+        return p, BAD_VARINT
+    if count < 0:
+        return p, BAD_HEADER
+    for _ in range(count):
+        p, size = _varint(b, p, end)
+        if p < 0:
+            return p, BAD_VARINT
+        if size < 0 or size > end - p:
+            return p, BAD_HEADER
+        p, value_size = _varint(b, p + size, end)
+        if p < 0:
+            return p, BAD_VARINT
+        if value_size > end - p:
+            return p, BAD_HEADER
+        p += max(value_size, 0)
+    return p, FINE
+
+
+@njit(cache=True, nogil=True)
+def index(  # type: ignore[no-untyped-def]
+    b,
+    batches,
+    first_wanted,
+    offset,
+    timestamp,
+    timestamp_type,
+    key_start,
+    key_end,
+    value_start,
+    value_end,
+    header_start,
+    header_end,
+):
+    """Write the places of all records from `first_wanted` on; (records, status, row of the batch that has it)."""
+    m = 0
+    for i in range(len(batches)):
+        base, batch_end = batches[i, BASE], batches[i, END]
+        last_delta = batches[i, LAST_DELTA]
+        appended = batches[i, ATTRIBUTES] & LOG_APPEND_TIME != 0
+        time = batches[i, MAX_TIME] if appended else batches[i, BASE_TIME]
+        p, before = batches[i, RECORDS], np.int64(-1)
+        for _ in range(batches[i, COUNT]):
+            p, length = _varint(b, p, batch_end)
+            if p < 0:
+                return m, BAD_VARINT, i
+            if length < 1 or length > batch_end - p:
+                return m, BAD_RECORD_LENGTH, i
+            end = p + length
+            p, time_delta = _varint(b, p + 1, end)
+            if p < 0:
+                return m, BAD_VARINT, i
+            p, delta = _varint(b, p, end)
+            if p < 0:
+                return m, BAD_VARINT, i
+            if delta <= before or delta > last_delta:
+                return m, BAD_OFFSET, i
+            before = delta
+            p, key_size = _varint(b, p, end)
+            if p < 0:
+                return m, BAD_VARINT, i
+            if key_size > end - p:
+                return m, BAD_KEY, i
+            k = p
+            p, value_size = _varint(b, p + max(key_size, 0), end)
+            if p < 0:
+                return m, BAD_VARINT, i
+            if value_size > end - p:
+                return m, BAD_VALUE, i
+            v = p
+            h = p + max(value_size, 0)
+            p, status = _skip_headers(b, h, end)
+            if status != FINE:
+                return m, status, i
+            if p != end:
+                return m, BAD_RECORD_END, i
+            if base + delta >= first_wanted:
+                offset[m] = base + delta
+                timestamp[m] = time if appended else time + time_delta
+                timestamp_type[m] = 1 if appended else 0
+                key_start[m], key_end[m] = (k, k + key_size) if key_size >= 0 else (-1, -1)
+                value_start[m], value_end[m] = (v, v + value_size) if value_size >= 0 else (-1, -1)
+                header_start[m], header_end[m] = h, end
+                m += 1
+        if p != batch_end:
+            return m, BAD_REST, i
+    return m, FINE, 0

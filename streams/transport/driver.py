@@ -1,0 +1,282 @@
+"""Faust's aiokafka transport, delivering chunks: one message per (partition, fetch), its value a `Chunk`.
+
+What differs from Faust's own driver: reads are committed only; a missing or outdated offset is an error, never a reset;
+where to start and what may be committed come from the app's `listener`; Faust's arithmetic over single acknowledged
+offsets is not used (it sticks at the first gap when only a batch's last offset is acknowledged).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, cast
+
+import aiokafka
+from aiokafka import TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.exceptions import ImproperlyConfigured
+from faust.transport.drivers import aiokafka as faust_driver
+from faust.types import TP, ConsumerMessage, Message
+
+from streams.transport import aiokafka_seam, batches, reference
+from streams.transport.chunk import Chunk
+
+PARSERS: Mapping[str, Callable[..., Chunk]] = {"compiled": batches.parse, "reference": reference.parse}
+OFFSET_REQUEST_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportOptions:
+    """What a Faust app sets for this transport, beside Faust's own settings."""
+
+    parser: Literal["compiled", "reference"] = "compiled"
+    fetch_bytes: int = 4 << 20
+    """A partition's share of a fetch. Must be above the broker's max.message.bytes."""
+    fetch_total_bytes: int = 48 << 20
+    fetch_wait_ms_max: int = 500
+    chunk_records_max: int = 32_768
+    """A fetch with more records is delivered as several chunks."""
+    client: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of aiokafka.AIOKafkaConsumer: security_protocol, ssl_context, sasl_mechanism, …"""
+
+    def __post_init__(self) -> None:
+        if self.parser not in PARSERS:
+            raise ValueError(f"parser = {self.parser!r} is none of {', '.join(PARSERS)}")
+        if self.fetch_bytes < 1 << 16 or self.fetch_total_bytes < self.fetch_bytes:
+            raise ValueError(
+                f"fetch_bytes = {self.fetch_bytes} must be at least 65536 "
+                f"and at most fetch_total_bytes = {self.fetch_total_bytes}"
+            )
+        if self.chunk_records_max < 1:
+            raise ValueError(f"chunk_records_max = {self.chunk_records_max} must be at least 1")
+
+
+class Listener(Protocol):
+    """What the consumer asks of the app. All of it is called in the app's event loop."""
+
+    async def assigned(self, tps: set[TP], generation: int) -> None:
+        """The group gave these partitions, and these only. Returns when `positions` is known."""
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """The partitions are about to be taken away; offsets may still be committed."""
+
+    def positions(self) -> Mapping[TP, int]:
+        """The next offset to deliver of each assigned partition."""
+
+    def low_offset(self, tp: TP) -> int | None:
+        """All that may be committed: the lowest offset not yet applied, or nothing."""
+
+    def failed(self, error: BaseException) -> None:
+        """Reading has failed; the worker must stop."""
+
+
+class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer in a thread of its own, so that heartbeats go on while the app's loop computes."""
+
+    consumer: Consumer
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf, options = self.app.conf, self.consumer.options
+        self._assignor = RoundRobinPartitionAssignor
+        aiokafka_seam.use_raw_records()
+        return aiokafka.AIOKafkaConsumer(
+            **{
+                "client_id": conf.broker_client_id,
+                "group_id": conf.id,
+                "group_instance_id": conf.consumer_group_instance_id,
+                "bootstrap_servers": faust_driver.server_list(transport.url, transport.default_port),
+                "partition_assignment_strategy": [self._assignor],
+                "enable_auto_commit": False,
+                "auto_offset_reset": "none",
+                "isolation_level": "read_committed",
+                "check_crcs": True,
+                "max_partition_fetch_bytes": options.fetch_bytes,
+                "fetch_max_bytes": options.fetch_total_bytes,
+                "fetch_max_wait_ms": options.fetch_wait_ms_max,
+                "request_timeout_ms": int(conf.broker_request_timeout * 1000),
+                "session_timeout_ms": int(conf.broker_session_timeout * 1000),
+                "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
+                "heartbeat_interval_ms": int(conf.broker_heartbeat_interval * 1000),
+                "max_poll_interval_ms": int(conf.broker_max_poll_interval * 1000),
+                "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
+                "connections_max_idle_ms": conf.consumer_connections_max_idle_ms,
+                **options.client,
+            }
+        )
+
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, Chunk]:
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        with fetcher._subscriptions.fetch_context():
+            chunks = await aiokafka_seam.fetched_chunks(
+                fetcher, active_partitions, timeout or 0.0, lambda: self.consumer.flow_active, self._parse
+            )
+        return {TP(*tp): chunk for tp, chunk in chunks.items()}
+
+    def _parse(self, tp: TopicPartition, raw: bytes, position: int, aborted: list[tuple[int, int]]) -> Chunk:
+        return PARSERS[self.consumer.options.parser](
+            raw,
+            topic=tp.topic,
+            partition=tp.partition,
+            start_offset=position,
+            aborted=aborted,
+            generation=self.app.consumer_generation_id,
+        )
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """False where it may be tried again: the next commit carries the same or higher offsets."""
+        consumer = self._ensure_consumer()
+        wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        try:
+            await consumer.commit(wanted)
+        except (CommitFailedError, IllegalStateError) as error:
+            self.log.info("offsets not committed, the group has moved on: %s", type(error).__name__)
+            return False
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            self.log.warning("offsets not committed, to be tried again: %r", error)
+            return False
+        return True
+
+    async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
+        """The first offset of each log, and the end of what is committed in it."""
+        return await self.call_thread(self._log_bounds, tps)
+
+    async def _log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
+        fetcher = self._ensure_consumer()._fetcher
+        plain = [TopicPartition(*tp) for tp in tps]
+        begin = await fetcher.beginning_offsets(plain, OFFSET_REQUEST_MS)
+        end = await fetcher.end_offsets(plain, OFFSET_REQUEST_MS)
+        return {TP(*tp): offset for tp, offset in begin.items()}, {TP(*tp): offset for tp, offset in end.items()}
+
+    async def committed(self, tps: set[TP]) -> Mapping[TP, int]:
+        """The group's committed offsets; partitions without one are left out."""
+        found = await self.call_thread(aiokafka_seam.committed_offsets, self._ensure_consumer(), tps)
+        return {TP(*tp): offset for tp, offset in found.items()}
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust only logs here; the worker watches progress and exits."""
+
+
+class Consumer(faust_driver.Consumer):
+    """Hands chunks to the app's streams, and asks its listener where to start and what to commit."""
+
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.options: TransportOptions = getattr(self.app, "transport_options", TransportOptions())
+        listener: Listener | None = getattr(self.app, "listener", None)
+        if listener is None:
+            raise ImproperlyConfigured(
+                "the xinliu transport needs an app with a `listener` (streams.transport.driver.Listener)"
+            )
+        self.listener = listener
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the flow and clear the buffers, let the listener finish, commit what it has applied."""
+        await super().on_partitions_revoked(revoked)
+        await self.listener.revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Let the listener claim and load before the flow resumes."""
+        await self.listener.assigned(assigned, generation_id)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """To the listener's positions; Faust calls it before it lets the flow resume."""
+        assignment = self.assignment()
+        await self.seek_wait({tp: offset for tp, offset in self.listener.positions().items() if tp in assignment})
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Deliver what is fetched until stopped; a full stream buffer holds the fetching back."""
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await self.sleep(0)
+                chunks, _ = await self._wait_next_records(1.0)
+                for tp, chunk in (chunks or {}).items():
+                    await self._deliver(cast(TP, tp), cast(Chunk, chunk))
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+        except Exception as error:
+            self.listener.failed(error)
+            raise
+
+    async def _deliver(self, tp: TP, chunk: Chunk) -> None:
+        pieces = chunk.pieces(self.options.chunk_records_max)
+        for piece in pieces:
+            if not self.flow_active:
+                return  # a rebalance: the listener's positions are sought again after it
+            # Faust drops, without a word, messages that are not of the current generation.
+            message = ConsumerMessage(
+                piece.topic,
+                piece.partition,
+                piece.next_offset - 1,
+                int(piece.timestamp_ms[-1]) / 1000.0 if len(piece) else 0.0,
+                0,
+                [],
+                b"",
+                piece,
+                None,
+                0,
+                0,
+                tp,
+                generation_id=piece.generation,
+            )
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: the wait for room in the stream's buffer holds fetching back, without Faust's pause of a second."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing, see `on_buffer_full`."""
+
+    def ack(self, message: Message) -> bool:
+        """Acknowledging a chunk decides nothing: what may be committed is the listener's lowest unapplied offset."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.listener.low_offset(tp)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+        return [tp for tp in self.assignment() if topics is None or tp in topics or tp.topic in topics]
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """Faust takes offsets for committed also where that failed; here they are tried again."""
+        assignment = self.assignment()
+        wanted = {tp: offset for tp, offset in offsets.items() if tp in assignment}
+        done = bool(wanted) and await self._commit(wanted)
+        if done:
+            self._committed_offset.update(wanted)
+        return done
+
+    async def committed(self, tps: set[TP]) -> Mapping[TP, int]:
+        """The group's committed offsets; partitions without one are left out."""
+        return await self._thread.committed(tps)
+
+    async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
+        """The first offset of each log, and the end of what is committed in it."""
+        return await self._thread.log_bounds(tps)
+
+
+class Transport(faust_driver.Transport):
+    """`broker="xinliu://host:port"` in a Faust app that has a `listener`."""
+
+    Consumer = Consumer

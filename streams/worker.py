@@ -1,0 +1,306 @@
+"""Runs a role: as a Faust worker until it is told to stop, or in process over chunks that are already there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from faust.types import TP
+from faust.types.transports import ConsumerT
+
+from streams.agents import ChunkApp, add_agent
+from streams.role import Role
+from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker runs. Times are in seconds."""
+
+    tick_interval_s: float = 0.1
+    commit_interval_s: float = 1.0
+    session_timeout_s: float = 15.0
+    """The group gives a silent worker's partitions to others after this."""
+    heartbeat_interval_s: float = 3.0
+    rebalance_timeout_s: float = 60.0
+    request_timeout_s: float = 40.0
+    stall_s: float = 60.0
+    """Exit where there is something to read and nothing has come for this long."""
+    stop_s: float = 25.0
+    """Exit, clean or not, this long after SIGTERM."""
+    log_end_wait_s: float = 10.0
+    """A broker that has just restarted may for a moment say that its log ends earlier."""
+    buffered_chunks_max: int = 8
+    group_instance_id: str | None = None
+    """Set, it makes the worker a static member: a quick restart keeps its partitions."""
+    transport: TransportOptions = field(default_factory=TransportOptions)
+
+    def __post_init__(self) -> None:
+        if self.session_timeout_s <= self.heartbeat_interval_s or self.session_timeout_s > self.request_timeout_s:
+            raise ValueError(
+                f"session_timeout_s = {self.session_timeout_s} must be above "
+                f"heartbeat_interval_s = {self.heartbeat_interval_s} "
+                f"and not above request_timeout_s = {self.request_timeout_s}"
+            )
+
+
+class StalledError(Exception):
+    """There is something to read, and nothing comes."""
+
+
+def run_worker(role: Role, *, broker: str, app_id: str, options: WorkerOptions | None = None) -> int:
+    """Run `role` in this process as a member of group `app_id` until SIGTERM or SIGINT; the exit code.
+
+    0 after a clean stop (flushed, committed, left the group), 1 where something failed, with the cause on stderr. A
+    process that cannot stop in `stop_s` ends itself with 1.
+    """
+    return asyncio.run(Worker(role, broker=broker, app_id=app_id, options=options or WorkerOptions()).run())
+
+
+async def drive(role: Role, source: Iterable[tuple[TP, Chunk]]) -> None:
+    """Run `role` over chunks without a broker, as the worker would: for tests and replays."""
+    positions: dict[TP, int] = {}
+    await role.start()
+    for tp, chunk in source:
+        if tp not in positions:
+            starts = await role.assigned({tp})
+            positions[tp] = starts.get(tp, chunk.start_offset)
+        part = chunk.from_offset(positions[tp])
+        if len(part):
+            await role.apply(tp, part)
+        positions[tp] = part.next_offset
+        await role.tick()
+    await role.revoked(set(positions))
+    await role.stop()
+
+
+class Worker:
+    """The listener of the transport: serialises the role's methods, keeps positions, stops at the first failure."""
+
+    def __init__(self, role: Role, *, broker: str, app_id: str, options: WorkerOptions) -> None:
+        self.role, self.options, self.app_id = role, options, app_id
+        self.broker = broker
+        self._lock = asyncio.Lock()
+        self._positions: dict[TP, int] = {}
+        self._empty_spans: dict[TP, tuple[int, int]] = {}
+        self._generation = -1
+        self._error: BaseException | None = None
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self._progress_at = time.monotonic()
+
+    # What the transport calls
+
+    async def assigned(self, tps: set[TP], generation: int) -> None:
+        """Claim and load; a partition starts where the role says, else as committed, else at the log's start."""
+        async with self._lock:
+            if self._stopping:
+                return
+            self._positions, self._empty_spans, self._generation = {}, {}, generation
+            if tps:
+                await self._guarded(self._claim(tps))
+            self._progress_at = time.monotonic()
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Flush and commit."""
+        async with self._lock:
+            held = tps & set(self._positions)
+            if held and not self._stopping:
+                await self._guarded(self._release(held))
+
+    def positions(self) -> Mapping[TP, int]:
+        """The next offset to deliver of each assigned partition."""
+        return self._positions
+
+    def low_offset(self, tp: TP) -> int | None:
+        """The role's lowest unapplied offset, moved over markers and aborted transactions that follow it."""
+        if self._error is not None or tp not in self._positions:
+            return None
+        return self._over_empty(tp, self.role.low_offset(tp))
+
+    def failed(self, error: BaseException) -> None:
+        """Remember the first failure and stop."""
+        if self._error is None and not self._stopping:
+            self._error = error
+        self._stopping = True
+        self._wake.set()
+
+    # Running
+
+    async def run(self) -> int:
+        """Until a signal or a failure; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._wake.set)
+        try:
+            if self.options.transport.parser == "compiled":
+                batches.warm()
+            await self.role.start()
+            await self._serve()
+        except Exception as error:  # noqa: BLE001  printed below, and the exit code says it
+            self.failed(error)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        if self._error is None:
+            return 0
+        print(f"{self.role.name}: stopped by {type(self._error).__name__}: {self._error}", file=sys.stderr, flush=True)
+        traceback.print_exception(self._error, file=sys.stderr)
+        return 1
+
+    async def _serve(self) -> None:
+        self._app = self._make_app()
+        watched = [asyncio.create_task(self._app.start()), asyncio.create_task(self._tick())]
+        watched.append(asyncio.create_task(self._app.wait_until_stopped()))
+        watched.append(asyncio.create_task(self._watch_progress()))
+        for task in watched:
+            task.add_done_callback(self._ended)
+        await self._wake.wait()
+        deadline = threading.Timer(self.options.stop_s, _give_up, [self.role.name, self.options.stop_s])
+        deadline.daemon = True
+        deadline.start()
+        try:
+            async with self._lock:
+                if self._error is None and self._positions:
+                    await self._guarded(self._release(set(self._positions)))
+                self._stopping = True
+            for task in watched[1:]:
+                task.cancel()
+            await self._app.stop()
+            watched[0].cancel()
+            await asyncio.gather(*watched, return_exceptions=True)
+            await self.role.stop()
+        finally:
+            deadline.cancel()
+
+    def _make_app(self) -> ChunkApp:
+        options = self.options
+        app = ChunkApp(
+            self.app_id,
+            listener=self,
+            transport_options=options.transport,
+            broker=[f"xinliu://{address}" for address in self.broker.split(",")],
+            broker_session_timeout=options.session_timeout_s,
+            broker_heartbeat_interval=options.heartbeat_interval_s,
+            broker_rebalance_timeout=options.rebalance_timeout_s,
+            broker_request_timeout=options.request_timeout_s,
+            broker_commit_interval=options.commit_interval_s,
+            stream_buffer_maxsize=options.buffered_chunks_max,
+            consumer_group_instance_id=options.group_instance_id,
+        )
+        add_agent(app, self.role.name, self.role.topics, self._apply)
+        app.finalize()
+        return app
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed(error)
+        elif not task.cancelled() and self._app.crash_reason is not None:
+            self.failed(self._app.crash_reason)
+
+    async def _guarded(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001  stops the worker, which prints it
+            self.failed(error)
+
+    async def _apply(self, tp: TP, chunk: Chunk) -> None:
+        async with self._lock:
+            if not self._stopping and chunk.generation == self._generation and tp in self._positions:
+                await self._guarded(self._apply_next(tp, chunk))
+        if self._stopping:
+            await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied
+        await asyncio.sleep(0)  # ticks, commits and signals get their turn
+
+    async def _apply_next(self, tp: TP, chunk: Chunk) -> None:
+        position = self._positions[tp]
+        if chunk.start_offset != position:
+            raise RuntimeError(f"{tp.topic}[{tp.partition}]: offset {position} was due, {chunk.start_offset} came")
+        if len(chunk):
+            await self.role.apply(tp, chunk)
+        else:
+            start, end = self._empty_spans.get(tp, (position, position))
+            self._empty_spans[tp] = (start if end == position else position, chunk.next_offset)
+        self._positions[tp] = chunk.next_offset
+        self._progress_at = time.monotonic()
+
+    async def _claim(self, tps: set[TP]) -> None:
+        starts = dict(await self.role.assigned(set(tps)))
+        consumer = self._consumer
+        if missing := tps - set(starts):
+            starts |= await consumer.committed(missing)
+        until = time.monotonic() + self.options.log_end_wait_s
+        begin, end = await consumer.log_bounds(tps)
+        while any(starts.get(tp, 0) > end[tp] for tp in tps) and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            begin, end = await consumer.log_bounds(tps)
+        for tp in tps:
+            start = starts.setdefault(tp, begin[tp])
+            if not begin[tp] <= start <= end[tp]:
+                raise OffsetOutsideLog(tp.topic, tp.partition, start, begin[tp], end[tp])
+        self._positions = {tp: starts[tp] for tp in tps}
+
+    async def _release(self, tps: set[TP]) -> None:
+        """Let the role flush and forget, and commit what it then says, or said before if it has forgotten that too."""
+        before = {tp: self.role.low_offset(tp) for tp in tps}
+        await self.role.revoked(set(tps))
+        lows: dict[TP, int] = {}
+        for tp in tps:
+            after = self.role.low_offset(tp)
+            low = self._over_empty(tp, before[tp] if after is None else after)
+            if low is not None:
+                lows[tp] = low
+            del self._positions[tp]
+        if lows:
+            await self._consumer._commit_offsets(lows)
+
+    def _over_empty(self, tp: TP, low: int | None) -> int | None:
+        start, end = self._empty_spans.get(tp, (-1, -1))
+        return end if low is not None and low == start else low
+
+    @property
+    def _consumer(self) -> Any:
+        consumer: ConsumerT = self._app.consumer
+        return consumer
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.tick_interval_s)
+            async with self._lock:
+                if not self._stopping:
+                    await self._guarded(self.role.tick())
+
+    async def _watch_progress(self) -> None:
+        """A consumer that stops in silence is a known fault of the libraries: say so and exit, to be started again."""
+        while True:
+            await asyncio.sleep(min(5.0, self.options.stall_s / 4))
+            idle_s = time.monotonic() - self._progress_at
+            if idle_s < self.options.stall_s or not self._positions or self._lock.locked():
+                continue
+            seen = dict(self._positions)
+            try:
+                _, end = await self._consumer.log_bounds(set(seen))
+            except Exception as error:  # noqa: BLE001  a broker that does not answer is no stalled consumer
+                log.warning("cannot ask for the ends of the logs: %r", error)
+                continue
+            behind = {tp: end[tp] - offset for tp, offset in seen.items() if end[tp] > offset}
+            if behind and seen == self._positions:
+                raise StalledError(f"nothing has come for {idle_s:.0f} s, though there is: {behind}")
+
+
+def _give_up(name: str, after_s: float) -> None:
+    with contextlib.suppress(OSError):
+        print(f"{name}: did not stop in {after_s} s, ends itself", file=sys.stderr, flush=True)
+    os._exit(1)
