@@ -1,0 +1,45 @@
+# Everything runs in .venv, which these targets make and keep up to date: on a fresh machine only Python and make are needed.
+# PYTHON=… takes another interpreter, ARGS=… is handed on: `make demo ARGS=--fresh`, `make test ARGS="-k calendar"`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+UV := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak lock clean venv
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: venv ## start Kafka, Redis and the engine here, replay the sample, show it live (Ctrl-C ends all of it)
+	@exec $(BIN)/xinliu demo $(ARGS)
+
+test: venv ## run all tests on a real Kafka and Redis of their own
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: venv ## lint, format, types, spelling, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/lint-imports --no-logo
+
+bench: venv ## run the benchmarks (benchmarks/README.md says which)
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+soak: venv ## run the tests that take longer than CI allows
+	@exec $(BIN)/python -m pytest -m soak $(ARGS)
+
+lock: venv ## resolve the dependencies anew within pyproject.toml (ARGS=--upgrade: newest versions)
+	$(UV) --all-extras --output-file requirements.lock $(ARGS) pyproject.toml
+	echo 'setuptools>=80' | $(UV) --constraints requirements.lock --no-annotate \
+		--output-file requirements-worker.lock pyproject.toml -
+
+clean: ## remove what make made here: .venv, caches, the demo's state (not the jars and kernels in the user's cache)
+	rm -rf $(VENV) build dist .state .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@VENV=$(VENV) PYTHON="$(PYTHON)" .ci/venv
