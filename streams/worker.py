@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,8 @@ class WorkerOptions:
     """Exit where there is something to read and nothing has come for this long."""
     stop_s: float = 25.0
     """Exit, clean or not, this long after SIGTERM."""
+    last_commit_s: float = 8.0
+    """How long the commit before giving partitions away may take; it retries while the broker is away."""
     log_end_wait_s: float = 10.0
     """A broker that has just restarted may for a moment say that its log ends earlier."""
     buffered_chunks_max: int = 8
@@ -99,6 +101,7 @@ class Worker:
         self._error: BaseException | None = None
         self._stopping = False
         self._wake = asyncio.Event()
+        self._deadline: threading.Timer | None = None
         self._progress_at = time.monotonic()
 
     # What the transport calls
@@ -120,9 +123,9 @@ class Worker:
             if held and not self._stopping:
                 await self._guarded(self._release(held))
 
-    def positions(self) -> Mapping[TP, int]:
-        """The next offset to deliver of each assigned partition."""
-        return self._positions
+    def positions(self) -> tuple[int, Mapping[TP, int]]:
+        """The generation last assigned, and the next offset to deliver of each of its partitions."""
+        return self._generation, dict(self._positions)
 
     def low_offset(self, tp: TP) -> int | None:
         """The role's lowest unapplied offset, moved over markers and aborted transactions that follow it."""
@@ -139,19 +142,27 @@ class Worker:
 
     # Running
 
+    def stop_soon(self) -> None:
+        """Stop cleanly, as on SIGTERM."""
+        self._wake.set()
+
     async def run(self) -> int:
         """Until a signal or a failure; the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._wake.set)
+            loop.add_signal_handler(number, self.stop_soon)
         try:
             if self.options.transport.parser == "compiled":
                 batches.warm()
-            await self.role.start()
-            await self._serve()
+            await self._until_woken(self.role.start())
+            if not self._wake.is_set():
+                await self._serve()
+            await self.role.stop()
         except Exception as error:  # noqa: BLE001  printed below, and the exit code says it
-            self.failed(error)
+            self._error = self._error or error
         finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
         if self._error is None:
@@ -168,22 +179,29 @@ class Worker:
         for task in watched:
             task.add_done_callback(self._ended)
         await self._wake.wait()
-        deadline = threading.Timer(self.options.stop_s, _give_up, [self.role.name, self.options.stop_s])
-        deadline.daemon = True
-        deadline.start()
-        try:
-            async with self._lock:
-                if self._error is None and self._positions:
-                    await self._guarded(self._release(set(self._positions)))
-                self._stopping = True
-            for task in watched[1:]:
+        self._deadline = threading.Timer(self.options.stop_s, _give_up, [self.role.name, self.options.stop_s])
+        self._deadline.daemon = True
+        self._deadline.start()
+        async with self._lock:
+            if self._error is None and self._positions:
+                await self._guarded(self._release(set(self._positions)))
+            self._stopping = True
+        for task in watched[1:]:
+            task.cancel()
+        await self._app.stop()
+        watched[0].cancel()
+        await asyncio.gather(*watched, return_exceptions=True)
+
+    async def _until_woken(self, step: Coroutine[Any, Any, None]) -> None:
+        """Run a step, but drop it when a signal comes first."""
+        running, woken = asyncio.create_task(step), asyncio.create_task(self._wake.wait())
+        await asyncio.wait({running, woken}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, woken):
+            if not task.done():
                 task.cancel()
-            await self._app.stop()
-            watched[0].cancel()
-            await asyncio.gather(*watched, return_exceptions=True)
-            await self.role.stop()
-        finally:
-            deadline.cancel()
+        await asyncio.gather(running, woken, return_exceptions=True)
+        if not running.cancelled():
+            running.result()
 
     def _make_app(self) -> ChunkApp:
         options = self.options
@@ -263,8 +281,12 @@ class Worker:
             if low is not None:
                 lows[tp] = low
             del self._positions[tp]
-        if lows:
-            await self._consumer._commit_offsets(lows)
+        if not lows:
+            return
+        try:
+            await asyncio.wait_for(self._consumer._commit_offsets(lows), self.options.last_commit_s)
+        except TimeoutError:
+            log.warning("offsets not committed in %s s, records will come again: %s", self.options.last_commit_s, lows)
 
     def _over_empty(self, tp: TP, low: int | None) -> int | None:
         start, end = self._empty_spans.get(tp, (-1, -1))

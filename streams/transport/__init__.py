@@ -2,7 +2,14 @@
 
 from streams.transport.chunk import Chunk, chunk_of
 from streams.transport.driver import Listener, Transport, TransportOptions
-from streams.transport.errors import BatchError, BatchTooLarge, CorruptBatch, OffsetOutsideLog, UnsupportedMagic
+from streams.transport.errors import (
+    BatchError,
+    BatchTooLarge,
+    CorruptBatch,
+    MissingTopic,
+    OffsetOutsideLog,
+    UnsupportedMagic,
+)
 
 __all__ = [
     "BatchError",
@@ -10,6 +17,7 @@ __all__ = [
     "Chunk",
     "CorruptBatch",
     "Listener",
+    "MissingTopic",
     "OffsetOutsideLog",
     "Transport",
     "TransportOptions",

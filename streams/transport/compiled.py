@@ -1,4 +1,4 @@
-"""The compiled passes over fetched record batches (format 2). Each read is checked against the ends of record and batch.
+"""The compiled passes over fetched record batches (format 2). Reads are checked against the ends of record and batch.
 
 Record batch (big-endian): base offset 8, length 4, leader epoch 4, magic 1, CRC 4, attributes 2, last offset delta 4,
 base timestamp 8, max timestamp 8, producer id 8, producer epoch 2, base sequence 4, count 4, records. Record (varints

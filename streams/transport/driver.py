@@ -23,9 +23,11 @@ from faust.types import TP, ConsumerMessage, Message
 
 from streams.transport import aiokafka_seam, batches, reference
 from streams.transport.chunk import Chunk
+from streams.transport.errors import MissingTopic
 
 PARSERS: Mapping[str, Callable[..., Chunk]] = {"compiled": batches.parse, "reference": reference.parse}
 OFFSET_REQUEST_MS = 10_000
+TOPIC_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,8 @@ class Listener(Protocol):
     async def revoked(self, tps: set[TP]) -> None:
         """The partitions are about to be taken away; offsets may still be committed."""
 
-    def positions(self) -> Mapping[TP, int]:
-        """The next offset to deliver of each assigned partition."""
+    def positions(self) -> tuple[int, Mapping[TP, int]]:
+        """The generation last assigned, and the next offset to deliver of each of its partitions."""
 
     def low_offset(self, tp: TP) -> int | None:
         """All that may be committed: the lowest offset not yet applied, or nothing."""
@@ -77,6 +79,8 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     """aiokafka's consumer in a thread of its own, so that heartbeats go on while the app's loop computes."""
 
     consumer: Consumer
+    _sought = -1
+    """The generation whose positions have been sought. Nothing is taken before: Faust may resume the flow too early."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf, options = self.app.conf, self.consumer.options
@@ -119,9 +123,36 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
             chunks = await aiokafka_seam.fetched_chunks(
-                fetcher, active_partitions, timeout or 0.0, lambda: self.consumer.flow_active, self._parse
+                fetcher, active_partitions, timeout or 0.0, self._may_take, self._parse
             )
         return {TP(*tp): chunk for tp, chunk in chunks.items()}
+
+    def _may_take(self) -> bool:
+        return bool(self.consumer.flow_active) and self._sought == self.app.consumer_generation_id
+
+    async def seek_once(self, generation: int, positions: Mapping[TP, int]) -> None:
+        """Go to the positions of a new generation; later calls for the same one do nothing, as chunks are under way."""
+        await self.call_thread(self._seek_once, generation, positions)
+
+    async def _seek_once(self, generation: int, positions: Mapping[TP, int]) -> None:
+        if generation == self._sought:
+            return
+        consumer = self._ensure_consumer()
+        for tp, offset in positions.items():
+            consumer.seek(TopicPartition(*tp), offset)
+        self._sought = generation
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics; MissingTopic where the broker does not have one."""
+        wanted = set(topics)
+        for attempt in range(TOPIC_ATTEMPTS):
+            missing = wanted - await self.call_thread(self._ensure_consumer().topics)
+            if not missing:
+                break
+            if attempt == TOPIC_ATTEMPTS - 1:
+                raise MissingTopic(missing)
+            await asyncio.sleep(0.5)  # a topic made a moment ago
+        await super().subscribe(wanted)
 
     def _parse(self, tp: TopicPartition, raw: bytes, position: int, aborted: list[tuple[int, int]]) -> Chunk:
         return PARSERS[self.consumer.options.parser](
@@ -130,7 +161,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             partition=tp.partition,
             start_offset=position,
             aborted=aborted,
-            generation=self.app.consumer_generation_id,
+            generation=self._sought,
         )
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -199,8 +230,7 @@ class Consumer(faust_driver.Consumer):
 
     async def perform_seek(self) -> None:
         """To the listener's positions; Faust calls it before it lets the flow resume."""
-        assignment = self.assignment()
-        await self.seek_wait({tp: offset for tp, offset in self.listener.positions().items() if tp in assignment})
+        await self._thread.seek_once(*self.listener.positions())
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Deliver what is fetched until stopped; a full stream buffer holds the fetching back."""

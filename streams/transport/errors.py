@@ -36,6 +36,16 @@ class BatchTooLarge(BatchError):
         )
 
 
+class MissingTopic(Exception):
+    """The broker has no such topic, or this principal may not see it."""
+
+    def __init__(self, topics: set[str]) -> None:
+        self.topics = topics
+        super().__init__(
+            f"the broker shows no topic {', '.join(sorted(topics))}: create it first, or grant access to it"
+        )
+
+
 class OffsetOutsideLog(Exception):
     """The offset to start or go on from is not in the log: never reset in silence."""
 
