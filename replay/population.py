@@ -1,0 +1,222 @@
+"""Who lives in the simulated economy: banks, and enterprises with their payers, payees, means and fate."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from config.settings import Bank
+from domain.calendar import day_of_date
+from domain.events import CounterpartyKind
+from replay.draw import MILLION, Draw
+
+GATEWAY_ID = "Z9000000000000"  # the gateway's own code: no bank's
+YUAN = 100  # minor units
+
+Scenario = Literal["healthy", "growth", "seasonal", "gradual", "sudden", "payer_lost", "recovery"]
+Rhythm = Literal["weekly", "fortnightly", "monthly"]
+Consent = Literal["valid", "missing", "expired", "revoked"]
+
+# Weights of the fates that an enterprise may draw.
+SCENARIOS: tuple[tuple[Scenario, int], ...] = (
+    ("healthy", 48), ("growth", 8), ("seasonal", 10), ("gradual", 10), ("sudden", 9), ("payer_lost", 7),
+    ("recovery", 8),
+)  # fmt: skip
+# Inflow in thousandths of the usual, by days since the onset; straight lines between.
+COURSES: dict[Scenario, tuple[tuple[int, int], ...]] = {
+    "growth": ((0, 1000), (360, 1700)),
+    "gradual": ((0, 1000), (75, 150)),
+    "sudden": ((0, 1000), (3, 120)),
+    "recovery": ((0, 1000), (12, 180), (75, 180), (110, 950)),
+}
+SEASONAL_PERMILLE = 550  # of the usual inflow, in an industry's two slack months
+CONSENTS: tuple[tuple[Consent, int], ...] = (("valid", 78), ("missing", 12), ("expired", 6), ("revoked", 4))
+# Size class, its weight, and the range of a usual month's sales in yuan.
+SIZES: tuple[tuple[tuple[Literal["micro", "small", "medium"], int, int], int], ...] = (
+    (("micro", 80_000, 300_000), 45),
+    (("small", 300_000, 2_000_000), 42),
+    (("medium", 2_000_000, 9_000_000), 13),
+)
+INDUSTRIES = "CCCCFFFFEGHIL"  # GB/T 4754 sections, as often as they occur
+REGIONS = ("450100", "450200", "450300", "450500", "450900")
+VISITS_A_MONTH_MILLI: dict[Rhythm, int] = {"weekly": 4_345, "fortnightly": 2_173, "monthly": 1_000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """What is simulated; equal values give equal events, byte by byte. Days are day numbers, `end_day` exclusive.
+
+    Rates are parts per million of transactions: `duplicate` and `late` (under 7 days) are sent so; `returned` and
+    `reversed` are undone later; `conflict` sends the id again with another amount, `stale` comes 12 days late,
+    `foreign` is in a currency that does not exist.
+    """
+
+    seed: int = 20_250_701
+    bank_count: int = 3
+    enterprise_count: int = 200
+    month_count: int = 15
+    end_day: int = day_of_date(date(2025, 7, 1))
+    borrower_ppm: int = 700_000
+    duplicate_ppm: int = 2_000
+    late_ppm: int = 3_000
+    returned_ppm: int = 1_500
+    reversed_ppm: int = 700
+    conflict_ppm: int = 40
+    stale_ppm: int = 40
+    foreign_ppm: int = 40
+
+    def __post_init__(self) -> None:
+        bounds = {"bank_count": 9_999, "enterprise_count": 9_999_999, "month_count": 120}
+        for name, most in bounds.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} = {getattr(self, name)}: not 1 to {most}")
+        for name in self.__slots__:
+            if name.endswith("_ppm") and not 0 <= getattr(self, name) <= MILLION:
+                raise ValueError(f"{name} = {getattr(self, name)}: not 0 to {MILLION}")
+
+    @property
+    def start_day(self) -> int:
+        """The first day: of the month that lies `month_count` months before the end."""
+        end = date(1970, 1, 1).toordinal() + self.end_day
+        last = date.fromordinal(end)
+        months = last.year * 12 + last.month - 1 - self.month_count
+        return day_of_date(date(months // 12, months % 12 + 1, 1))
+
+    def bank(self, number: int) -> Bank:
+        """Bank `number` of 0 … bank_count - 1."""
+        return Bank(
+            bank_id=f"Z{9_000_000_000_001 + number}",
+            name_zh=f"示例银行{number + 1}",
+            name_en=f"Sample Bank {number + 1}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """A counterparty: who, how often, and with what share of the enterprise's sales or purchases.
+
+    `turn` is the weekday (weekly, fortnightly) or the day of the month on which it falls.
+    """
+
+    token: str
+    kind: CounterpartyKind
+    rhythm: Rhythm
+    turn: int
+    share_ppm: int
+    odd_weeks: bool = False
+
+    @property
+    def visit_ppm(self) -> int:
+        """What one visit is of a month's total."""
+        return self.share_ppm * 1000 // VISITS_A_MONTH_MILLI[self.rhythm]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enterprise:
+    """What an enterprise is from the first day on; what happens to it follows from this and its draws."""
+
+    number: int
+    enterprise_id: str
+    bank_id: str
+    name: str
+    industry: str
+    region: str
+    size_class: Literal["micro", "small", "medium"]
+    sales_month_minor: int
+    retail_ppm: int  # of sales that come as small daily takings
+    payers: tuple[Party, ...]
+    payees: tuple[Party, ...]
+    payroll_day: int
+    rent_day: int
+    cost_ppm: int  # purchases, of sales
+    payroll_ppm: int
+    opening_balance_minor: int
+    scenario: Scenario
+    onset_day: int
+    slack_months: tuple[int, int]
+    borrows: bool
+    consent: Consent
+
+    @property
+    def account(self) -> str:
+        return f"{self.bank_id[-4:]}-{self.number:07d}-01"
+
+
+def enterprise(population: Population, number: int) -> Enterprise:
+    """Enterprise `number` of 0 … enterprise_count - 1, with one bank of its own."""
+    draw = Draw(population.seed, "enterprise", number)
+    size_class, sales_low, sales_high = draw.weighted(SIZES)
+    sales = draw.between(sales_low, sales_high) * YUAN
+    industry, region = draw.pick(INDUSTRIES), draw.pick(REGIONS)
+    scenario = draw.weighted(SCENARIOS)
+    span = population.end_day - population.start_day
+    retail_ppm = draw.between(200_000, 450_000) if industry in "FHL" and draw.chance(600_000) else 0
+    slack = 5 + INDUSTRIES.index(industry) % 4  # the industry's own season
+    return Enterprise(
+        number=number,
+        # Shaped like a unified social credit code; the letter I, which that alphabet lacks, tells them apart.
+        enterprise_id=f"91{region}SIM{number:07d}",
+        bank_id=population.bank(number % population.bank_count).bank_id,
+        name=f"示例企业{number:07d}",
+        industry=industry,
+        region=region,
+        size_class=size_class,
+        sales_month_minor=sales,
+        retail_ppm=retail_ppm,
+        payers=_parties(draw, "P", number, draw.between(5, 11), draw.between(380_000, 520_000)
+                        if scenario == "payer_lost" else draw.between(120_000, 300_000)),
+        payees=_parties(draw, "S", number, draw.between(4, 8), draw.between(150_000, 350_000)),
+        payroll_day=draw.pick((5, 8, 10, 15)),
+        rent_day=draw.between(1, 25),
+        cost_ppm=draw.between(570_000, 650_000),
+        payroll_ppm=draw.between(80_000, 130_000),
+        opening_balance_minor=sales * draw.between(30, 80) // 100,
+        scenario=scenario,
+        onset_day=population.start_day + draw.between(span * 35 // 100, span * 70 // 100),
+        slack_months=(slack, slack + 1),
+        borrows=draw.chance(population.borrower_ppm),
+        consent=draw.weighted(CONSENTS),
+    )  # fmt: skip
+
+
+def inflow_permille(one: Enterprise, day: int, month: int) -> int:
+    """What comes in on `day` of calendar month `month`, in thousandths of the usual."""
+    if one.scenario == "seasonal":
+        return SEASONAL_PERMILLE if month in one.slack_months else 1000
+    course = COURSES.get(one.scenario)
+    if course is None or day < one.onset_day:
+        return 1000
+    since = day - one.onset_day
+    before = course[0]
+    for knot in course[1:]:
+        if since < knot[0]:
+            return before[1] + (knot[1] - before[1]) * (since - before[0]) // (knot[0] - before[0])
+        before = knot
+    return before[1]
+
+
+def consent_hash(authorization_id: str) -> str:
+    """Stands for the hash of a consent document: 64 hex digits."""
+    return hashlib.sha256(authorization_id.encode()).hexdigest()
+
+
+def _parties(draw: Draw, letter: str, number: int, count: int, first_ppm: int) -> tuple[Party, ...]:
+    """`count` counterparties: the first with `first_ppm` of the total, the others share the rest unevenly."""
+    weights = [draw.between(50, 150) for _ in range(count - 1)]
+    shares = [first_ppm, *((MILLION - first_ppm) * weight // sum(weights) for weight in weights)]
+    parties = []
+    for index, share in enumerate(shares):
+        # Large ones pay often, so that a month of a healthy enterprise looks like the last.
+        rhythm: Rhythm = "weekly" if index == 0 or draw.chance(550_000) else draw.pick(("fortnightly", "monthly"))
+        parties.append(
+            Party(
+                # One in three is known to others of the region too.
+                token=f"{letter}{draw.below(300):04d}" if draw.chance(330_000) else f"{letter}{number:07d}-{index}",
+                kind="corporate" if letter == "S" or not draw.chance(60_000) else "government",
+                rhythm=rhythm,
+                turn=draw.between(1, 28) if rhythm == "monthly" else draw.below(5),
+                share_ppm=share,
+                odd_weeks=draw.chance(500_000),
+            )
+        )
+    return tuple(parties)

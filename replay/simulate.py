@@ -1,0 +1,212 @@
+"""A seeded economy as a stream: what banks and the gateway would send, day by day, in the order of delivery.
+
+Memory grows with the enterprises, not with the days: a bank's day is made, sorted and handed on. Events of a seed are
+the same bytes on every machine (tests pin a digest).
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+
+import msgspec
+
+from config.settings import Bank
+from domain import topics
+from domain.calendar import DAY_MS, date_of, day_start_ms
+from domain.events import Authorization, Profile, Receipt, Txn
+from domain.money import AMOUNT_MINOR_MAX
+from replay.behaviour import Life
+from replay.draw import MILLION, Draw
+from replay.population import GATEWAY_ID, Enterprise, Population, consent_hash, enterprise
+from replay.sources import Delivery, Sendable
+from replay.workdays import Workday, workdays
+
+REGISTER_MS = 6 * 3_600_000  # the gateway's records, on the first day
+RECEIPT_MS = 30 * 60_000  # after the end of the day
+LATE_DAYS_MAX = 5
+STALE_DAYS = 12  # past the allowed lateness of seven
+FOREIGN_CURRENCY = "XXX"
+# Late deliveries are of these purposes, so that the order of arrival decides no early warning on inflows.
+LATE_PURPOSES = frozenset({"purchase", "fee", "utility", "cash", "rent"})
+YEARS_OF_CONSENT = 2
+
+
+class Simulation:
+    """The `Source` of a `Population`."""
+
+    def __init__(self, population: Population, name: str = "simulation") -> None:
+        self.name = name
+        self.population = population
+        self.banks: tuple[Bank, ...] = tuple(population.bank(number) for number in range(population.bank_count))
+        self._made = 0
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """All events of all banks and the gateway."""
+        self._made = 0
+        calendar = tuple(workdays(self.population.start_day, self.population.end_day))
+        feeds = [_bank_feed(self.population, number, calendar) for number in range(len(self.banks))]
+        for delivery in heapq.merge(_gateway_feed(self.population), *feeds, key=attrgetter("at_ms")):
+            self._made += 1
+            yield delivery
+
+    def rows(self) -> Mapping[str, int]:
+        """Nothing is read: all is made."""
+        return {"read": 0, "made": self._made}
+
+
+def sample() -> Simulation:
+    """The sample that `xinliu replay sample` and `xinliu demo` replay."""
+    return Simulation(Population(), "sample")
+
+
+class _Totals:
+    """A bank's own totals of one day, by the day of the event and not of its delivery."""
+
+    __slots__ = ("count", "credit_minor", "debit_minor")
+
+    def __init__(self) -> None:
+        self.count = self.credit_minor = self.debit_minor = 0
+
+    def add(self, txn: Txn) -> None:
+        self.count += 1
+        if txn.direction == "C":
+            self.credit_minor += txn.amount_minor
+        else:
+            self.debit_minor += txn.amount_minor
+
+
+def _bank_feed(population: Population, number: int, calendar: tuple[Workday, ...]) -> Iterator[Delivery]:
+    bank_id = population.bank(number).bank_id
+    topic = topics.bank_events(bank_id)
+    lives = [
+        Life(population, enterprise(population, each))
+        for each in range(number, population.enterprise_count, population.bank_count)
+    ]
+    flaws = _Flaws(population, number)
+    postponed: list[tuple[int, int, Sendable]] = []  # a heap of (at_ms, tie-break, event)
+    for today in calendar:
+        totals = _Totals()
+        end_ms = day_start_ms(today.day + 1)
+        due: list[tuple[int, int, Sendable]] = []
+        for life in lives:
+            for event in life.day(today):
+                if isinstance(event, Txn):
+                    totals.add(event)
+                    for at_ms, copy in flaws.ways(event):
+                        flaws.serial += 1
+                        entry: tuple[int, int, Sendable] = (at_ms, flaws.serial, copy)
+                        if at_ms < end_ms:
+                            due.append(entry)
+                        else:
+                            heapq.heappush(postponed, entry)
+                else:
+                    flaws.serial += 1
+                    due.append((event.event_time, flaws.serial, event))
+        while postponed and postponed[0][0] < end_ms:
+            due.append(heapq.heappop(postponed))
+        due.sort()
+        for at_ms, _, sent in due:
+            yield Delivery(at_ms, topic, sent)
+        flaws.serial += 1
+        heapq.heappush(postponed, (end_ms + RECEIPT_MS, flaws.serial, _receipt(bank_id, today.day, totals)))
+    for at_ms, _, sent in sorted(postponed):
+        yield Delivery(at_ms, topic, sent)
+
+
+class _Flaws:
+    """How a bank's deliveries go wrong: late, twice, with another body, far too late, in no currency."""
+
+    __slots__ = ("_draw", "_edges", "serial")
+
+    def __init__(self, population: Population, number: int) -> None:
+        self._draw = Draw(population.seed, "flaws", number)
+        rates = (
+            population.duplicate_ppm, population.conflict_ppm, population.stale_ppm, population.foreign_ppm,
+            population.late_ppm,
+        )  # fmt: skip
+        # One draw decides: it falls between two edges, or beyond all of them.
+        self._edges = tuple(sum(rates[: count + 1]) for count in range(len(rates)))
+        self.serial = 0
+
+    def ways(self, txn: Txn) -> tuple[tuple[int, Txn], ...]:
+        """When, and as what, `txn` is delivered."""
+        draw = self._draw
+        lot = draw.below(MILLION)
+        at_ms = txn.event_time
+        if lot >= self._edges[-1] or txn.status != "booked":
+            return ((at_ms, txn),)
+        if lot < self._edges[0]:
+            return ((at_ms, txn), (at_ms + draw.between(60_000, 3 * DAY_MS), txn))
+        if lot < self._edges[1]:
+            other = msgspec.structs.replace(txn, amount_minor=min(txn.amount_minor + 1, AMOUNT_MINOR_MAX))
+            return ((at_ms, txn), (at_ms + 60_000, other))
+        if lot < self._edges[2]:
+            return ((at_ms + STALE_DAYS * DAY_MS, txn),) if txn.purpose in LATE_PURPOSES else ((at_ms, txn),)
+        if lot < self._edges[3]:
+            foreign = msgspec.structs.replace(txn, currency=FOREIGN_CURRENCY)
+            return ((at_ms, foreign),) if txn.purpose in LATE_PURPOSES else ((at_ms, txn),)
+        late_ms = draw.between(DAY_MS, LATE_DAYS_MAX * DAY_MS)
+        return ((at_ms + late_ms, txn),) if txn.purpose in LATE_PURPOSES else ((at_ms, txn),)
+
+
+def _receipt(bank_id: str, day: int, totals: _Totals) -> Receipt:
+    return Receipt(
+        bank_id=bank_id,
+        day=date_of(day).isoformat(),
+        count=totals.count,
+        debit_minor=totals.debit_minor,
+        credit_minor=totals.credit_minor,
+    )
+
+
+def _gateway_feed(population: Population) -> Iterator[Delivery]:
+    """Master records and consents, before anything else."""
+    at_ms = day_start_ms(population.start_day) + REGISTER_MS
+    for number in range(population.enterprise_count):
+        one = enterprise(population, number)
+        yield Delivery(at_ms, topics.GATEWAY, _profile(one, at_ms, population))
+        if one.borrows:
+            for consent in _consents(one, at_ms, population):
+                yield Delivery(at_ms, topics.GATEWAY, consent)
+
+
+def _profile(one: Enterprise, at_ms: int, population: Population) -> Profile:
+    return Profile(
+        event_id=f"PR{one.number:07d}",
+        bank_id=GATEWAY_ID,
+        enterprise_id=one.enterprise_id,
+        event_time=at_ms,
+        industry=one.industry,
+        region=one.region,
+        size_class=one.size_class,
+        registered_capital_minor=one.sales_month_minor * 2,
+        paid_in_capital_minor=one.sales_month_minor,
+        opened_on=date_of(population.start_day - 400 - one.number % 3000).isoformat(),
+        declared_annual_sales_minor=one.sales_month_minor * 12,
+        name_masked=f"{one.name[:2]}***{one.name[-3:]}",
+    )
+
+
+def _consents(one: Enterprise, at_ms: int, population: Population) -> Iterator[Authorization]:
+    """What the enterprise allows its lender: nothing, or 贷后管理 that holds, runs out or is taken back."""
+    if one.consent == "missing":
+        return
+    authorization_id = f"AU{one.number:07d}"
+    # An expired one ends before the first loans can be in trouble.
+    days = 90 if one.consent == "expired" else population.end_day - population.start_day + YEARS_OF_CONSENT * 365
+    granted = Authorization(
+        event_id=authorization_id,
+        bank_id=GATEWAY_ID,
+        enterprise_id=one.enterprise_id,
+        event_time=at_ms,
+        to_bank_id=one.bank_id,
+        purpose="贷后管理",
+        valid_from=at_ms,
+        valid_to=at_ms + days * DAY_MS,
+        authorization_id=authorization_id,
+        consent_hash=consent_hash(authorization_id),
+        confirmed_by_enterprise_at=at_ms - 3_600_000,
+    )
+    yield granted
+    if one.consent == "revoked":
+        yield msgspec.structs.replace(granted, event_id=f"{authorization_id}-R", event_time=at_ms + 1_000, revoked=True)

@@ -1,0 +1,37 @@
+"""What a replay reads: a source gives deliveries in the order in which they are handed over."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from config.settings import Bank
+from domain.events import Authorization, Gov, Loan, Outcome, Profile, Receipt, Txn
+
+Sendable = Txn | Loan | Receipt | Gov | Profile | Authorization | Outcome
+
+
+class SourceError(Exception):
+    """The recorded events are not what they should be; the message names file and column."""
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """One event and when its sender hands it over, on the axis of event time (late: well after its own time)."""
+
+    at_ms: int
+    topic: str
+    event: Sendable
+
+
+class Source(Protocol):
+    """Recorded or simulated events."""
+
+    name: str
+    banks: tuple[Bank, ...]
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """All events by `at_ms`; each call starts anew. SourceError where they cannot be read."""
+
+    def rows(self) -> Mapping[str, int]:
+        """Of the last `deliveries` so far: `read`, `made` (deliveries that no row stands for, such as receipts), and
+        `dropped: <reason>`; read + made = deliveries + dropped."""

@@ -1,0 +1,63 @@
+"""The simulator's working calendar: which days banks book on, and which days' payments fall on each of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from domain.calendar import date_of, day_of_date
+
+# First days of the lunar year, published astronomical dates.
+LUNAR_NEW_YEARS = tuple(
+    day_of_date(date.fromisoformat(text))
+    for text in (
+        "2018-02-16", "2019-02-05", "2020-01-25", "2021-02-12", "2022-02-01", "2023-01-22", "2024-02-10",
+        "2025-01-29", "2026-02-17", "2027-02-06", "2028-01-26", "2029-02-13", "2030-02-03",
+    )
+)  # fmt: skip
+_FIXED_HOLIDAYS = frozenset({(1, 1), *((5, day) for day in range(1, 4)), *((10, day) for day in range(1, 8))})
+_FESTIVAL = frozenset(first + offset for first in LUNAR_NEW_YEARS for offset in range(-1, 7))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workday:
+    """One day: `due_weekdays` (0 = Monday) and `due_month_days` of all days whose payments are booked on it.
+
+    What falls on a weekend or holiday is booked on the next business day; both are empty where this is none.
+    """
+
+    day: int
+    when: date
+    business: bool
+    due_weekdays: tuple[int, ...]
+    due_month_days: tuple[int, ...]
+
+
+def is_business_day(day: int) -> bool:
+    """Whether banks book payments between enterprises on `day`; make-up working days are left out."""
+    when = date_of(day)
+    return when.weekday() < 5 and (when.month, when.day) not in _FIXED_HOLIDAYS and day not in _FESTIVAL
+
+
+def next_business_day(day: int) -> int:
+    """`day`, or the first business day after it."""
+    while not is_business_day(day):
+        day += 1
+    return day
+
+
+def workdays(start_day: int, end_day: int) -> Iterator[Workday]:
+    """The days of [start_day, end_day)."""
+    carried: list[date] = []
+    for day in range(start_day, end_day):
+        when = date_of(day)
+        carried.append(when)
+        business = is_business_day(day)
+        due, carried = (carried, []) if business else ([], carried)
+        yield Workday(
+            day=day,
+            when=when,
+            business=business,
+            # A payer of every Friday pays once after a long holiday for all the Fridays in it.
+            due_weekdays=tuple(sorted({each.weekday() for each in due if each.weekday() < 5})),
+            due_month_days=tuple(each.day for each in due),
+        )
