@@ -1,0 +1,92 @@
+"""Content-addressed artefacts in Kafka: a record whose key is the SHA-256 of its value, in 64 hex digits."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from sinks.kafka import Outbox
+
+CACHED_MAX = 64
+PARTITION = 0  # artefact topics have one partition
+_cache: dict[str, bytes] = {}  # by id: content cannot change under it
+
+
+class ArtefactMissing(Exception):
+    """No record of the topic has this id; the message names both."""
+
+
+class ArtefactCorrupt(Exception):
+    """The record of this id holds other bytes than those that the id names; the message names topic and id."""
+
+
+def publish(outbox: Outbox, topic: str, body: bytes, *, timeout_s: float = 30.0) -> str:
+    """Write the artefact and wait until it is acknowledged; its id. DeliveryFailed."""
+    content_id = hashlib.sha256(body).hexdigest()
+    outbox.send(topic, body, key=content_id.encode(), lane=("artefact", topic))
+    outbox.drain(timeout_s)
+    return content_id
+
+
+def fetch(
+    bootstrap: str, topic: str, content_id: str, timeout_s: float, client: Mapping[str, Any] | None = None
+) -> bytes:
+    """The bytes of artefact `content_id`, verified.
+
+    Reads the topic once to its present end. ArtefactMissing where none of its records has the id, or the broker did
+    not answer in `timeout_s`; ArtefactCorrupt where one has and its bytes are others.
+    """
+    if (known := _cache.get(content_id)) is not None:
+        return known
+    corrupt = False
+    for key, body in records(bootstrap, topic, timeout_s, client):
+        if key != content_id.encode():
+            continue
+        if hashlib.sha256(body).hexdigest() == content_id:
+            while len(_cache) >= CACHED_MAX:
+                _cache.pop(next(iter(_cache)))
+            _cache[content_id] = body
+            return body
+        corrupt = True  # a good copy may follow
+    if corrupt:
+        raise ArtefactCorrupt(f"{topic}: the record of artefact {content_id} does not hash to its id")
+    raise ArtefactMissing(f"{topic} has no artefact {content_id}")
+
+
+def records(
+    bootstrap: str, topic: str, timeout_s: float, client: Mapping[str, Any] | None = None
+) -> Iterator[tuple[bytes | None, bytes]]:
+    """(key, value) of every record of a topic of one partition, from its start to its present end.
+
+    ArtefactMissing where the end cannot be reached in `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "xinliu-artefacts",  # required by the library; nothing is committed, no group is joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "fetch.message.max.bytes": 16 << 20,
+            **(client or {}),
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
+        while (left_s := deadline - time.monotonic()) > 0:
+            message = consumer.poll(left_s)
+            if message is None:
+                continue
+            if (error := message.error()) is None:
+                if message.value() is not None:
+                    yield message.key(), message.value()
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+                raise ArtefactMissing(f"{topic} cannot be read: {error.str()}")
+        raise ArtefactMissing(f"{topic} could not be read to its end in {timeout_s:g} s")
+    finally:
+        consumer.close()

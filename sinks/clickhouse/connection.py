@@ -1,0 +1,251 @@
+"""One protocol, two ways to ClickHouse: its native wire to a server, or the same engine in this process.
+
+Both run the same statements on the same columns. For the embedded engine the columns are encoded by the driver's own
+block writer, so that a value arrives by either way as the same bytes, and no value ever stands in a statement's text.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+from clickhouse_driver import Client
+from clickhouse_driver import errors as driver_errors
+from clickhouse_driver.columns.exceptions import ColumnException
+
+from sinks.clickhouse.config import Target
+from sinks.clickhouse.native_block import decode_blocks, encode_block
+
+CONNECT_S_MAX = 5.0
+ANSWER_S_MAX = 60.0
+_TOKEN = re.compile(r"[A-Za-z0-9._:;|,-]{1,512}")
+# Server errors that waiting can mend. Everything else stops the worker: nothing is lost, nothing is committed.
+_MENDABLE_CODES = frozenset(
+    {
+        3,  # unexpected end of file
+        159,  # timeout exceeded
+        202,  # too many simultaneous queries
+        203,  # no free connection
+        209,  # socket timeout
+        210,  # network error
+        236,  # aborted (shutting down)
+        241,  # memory limit exceeded
+        242,  # table is read only
+        243,  # not enough space
+        252,  # too many parts
+        279,  # all connection tries failed
+        290,  # limit exceeded
+        319,  # unknown status of insert
+        394,  # query was cancelled
+        425,  # system error
+        999,  # keeper exception
+    }
+)
+
+_BROKEN_LINK = (
+    driver_errors.NetworkError,
+    driver_errors.SocketTimeoutError,
+    driver_errors.UnexpectedPacketFromServerError,
+    driver_errors.UnknownPacketFromServerError,
+    driver_errors.PartiallyConsumedQueryError,
+)
+
+
+class Unavailable(Exception):
+    """ClickHouse did not answer, or cannot at the moment; whether a statement was applied is not known."""
+
+
+class Refused(Exception):
+    """ClickHouse said no, and would say so again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """Columns of one table, to be stored as one block.
+
+    `columns[c][r]` is row r of column c; `names` and `types` (ClickHouse's) go with the columns. `token` names the
+    block: a server that has stored a block of that name takes it for done.
+    """
+
+    table: str
+    names: Sequence[str]
+    types: Sequence[str]
+    columns: Sequence[Sequence[Any]]
+    token: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What the statement asks of the server. A backfill's block may span more than 100 months."""
+        if self.token is None:
+            return {}
+        if not _TOKEN.fullmatch(self.token):
+            raise ValueError(f"block name {self.token!r} holds characters that a name may not")
+        return {"insert_deduplication_token": self.token, "max_partitions_per_insert_block": 0}
+
+
+class Connection(Protocol):
+    """A connection of one thread at a time."""
+
+    @property
+    def database(self) -> str:
+        """The database that `{database}` in a statement stands for."""
+
+    def execute(self, statement: str) -> None:
+        """Run a statement without an answer. Unavailable or Refused."""
+
+    def insert(self, insert: Insert) -> None:
+        """Store a block; returns when it is acknowledged. Unavailable (it may be stored all the same) or Refused."""
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The answer of a query; `{name:Type}` in it is bound to `parameters[name]` by the server."""
+
+    def close(self) -> None:
+        """Let go of the server or the folder."""
+
+
+def connect(target: Target, *, answer_s_max: float = ANSWER_S_MAX) -> Connection:
+    """A connection to `target`. Nothing is sent before the first statement; the embedded engine starts at once."""
+    return NativeConnection(target, answer_s_max) if target.kind == "native" else ChdbConnection(target)
+
+
+class NativeConnection:
+    """ClickHouse's own protocol over TCP; connects at the first statement, and anew after an error."""
+
+    def __init__(self, target: Target, answer_s_max: float) -> None:
+        self._target = target
+        self._client = Client(
+            target.host,
+            port=target.port,
+            user=target.user,
+            password=target.password,
+            secure=target.secure,
+            connect_timeout=CONNECT_S_MAX,
+            send_receive_timeout=answer_s_max,
+            client_name="xinliu",
+            settings={"server_side_params": True},
+        )
+
+    @property
+    def database(self) -> str:
+        return self._target.database
+
+    def execute(self, statement: str) -> None:
+        self._run(statement)
+
+    def insert(self, insert: Insert) -> None:
+        names = ", ".join(insert.names)
+        # The driver writes zeros over the nulls of the lists it is given: a retry would store zeros.
+        columns = [list(column) for column in insert.columns]
+        statement = f"INSERT INTO {self.database}.{insert.table} ({names}) VALUES"
+        self._run(statement, columns, columnar=True, settings=insert.settings() or None)
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        rows = self._run(query, dict(parameters or {}))
+        return [tuple(row) for row in rows]
+
+    def close(self) -> None:
+        self._client.disconnect()
+
+    def _run(self, *args: Any, **options: Any) -> Any:
+        try:
+            return self._client.execute(*args, **options)
+        except driver_errors.ServerException as error:
+            self._client.disconnect()
+            where = f"ClickHouse at [clickhouse] url = {self._target}"
+            text = f"{where} refuses (code {error.code}): {_first_line(error.message)}"
+            raise (Unavailable if error.code in _MENDABLE_CODES else Refused)(text) from error
+        except (*_BROKEN_LINK, EOFError, OSError) as error:
+            self._client.disconnect()
+            text = f"ClickHouse at [clickhouse] url = {self._target} does not answer: {_first_line(str(error))}"
+            raise Unavailable(text) from error
+        except (
+            driver_errors.Error,
+            ColumnException,
+        ) as error:  # a value that its column cannot hold, before anything was sent
+            self._client.disconnect()
+            raise Refused(f"rows for [clickhouse] url = {self._target}: {_first_line(str(error))}") from error
+
+
+class ChdbConnection:
+    """The engine in this process over a folder that belongs to this process alone."""
+
+    def __init__(self, target: Target) -> None:
+        try:
+            from chdb.session import Session
+        except ImportError as error:
+            raise Refused(f"[clickhouse] url = {target} needs the extra `embedded` (chdb)") from error
+        assert target.folder is not None
+        self._target = target
+        self._lock = _hold(target)
+        try:
+            self._session = Session(str(target.folder))
+        except RuntimeError as error:
+            self._lock.close()
+            raise Refused(f"[clickhouse] url = {target}: {_first_line(str(error))}") from error
+
+    @property
+    def database(self) -> str:
+        return self._target.database
+
+    def execute(self, statement: str) -> None:
+        self._run(lambda: self._session.query(statement))
+
+    def insert(self, insert: Insert) -> None:
+        try:
+            body = encode_block(insert.names, insert.types, insert.columns)
+        except (driver_errors.Error, ColumnException) as error:
+            raise Refused(f"rows for [clickhouse] url = {self._target}: {_first_line(str(error))}") from error
+        words = [f"INSERT INTO {self.database}.{insert.table} ({', '.join(insert.names)})"]
+        if settings := insert.settings():
+            words.append("SETTINGS " + ", ".join(f"{k} = {v!r}" for k, v in settings.items()))
+
+        def store() -> None:
+            with self._session.send_insert(" ".join(words), "Native") as stream:
+                stream.append(body)
+                stream.finish()
+
+        self._run(store)
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        answer = self._run(lambda: self._session.query(query, "Native", params=dict(parameters or {})))
+        return decode_blocks(answer.bytes())
+
+    def close(self) -> None:
+        self._session.close()
+        self._lock.close()
+
+    def _run(self, call: Any) -> Any:
+        try:
+            return call()
+        except RuntimeError as error:  # chdb has one exception; the code stands in its text
+            code = re.search(r"Code: (\d+)", str(error))
+            mendable = code is not None and int(code[1]) in _MENDABLE_CODES
+            text = f"ClickHouse at [clickhouse] url = {self._target} refuses: {_first_line(str(error))}"
+            raise (Unavailable if mendable else Refused)(text) from error
+
+
+def _hold(target: Target) -> IO[str]:
+    """Take the folder until the handle closes; Refused names who has it."""
+    assert target.folder is not None
+    target.folder.mkdir(parents=True, exist_ok=True)
+    handle = (target.folder / "xinliu.lock").open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "unknown"
+        handle.close()
+        raise Refused(
+            f"[clickhouse] url = {target} is open in process {holder}, and a chdb folder belongs to one process: stop "
+            "that one, or name a server (clickhouse://user@host:9000/database)"
+        ) from None
+    handle.truncate(0)
+    handle.write(f"{os.getpid()}\n")
+    handle.flush()
+    return handle
+
+
+def _first_line(text: str) -> str:
+    """The message without the server's stack trace."""
+    return text.split("Stack trace", 1)[0].strip().replace("\n", " ")[:500]

@@ -1,0 +1,82 @@
+"""A block that goes until it is acknowledged: tried again with growing pauses, never dropped, never changed."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sinks.clickhouse.connection import Connection, Insert, Unavailable
+from sinks.clickhouse.migrations import migrate
+
+BACKOFF_S_MIN = 0.1
+NAME_CHARS_MAX = 256
+
+OffsetRange = tuple[int, int]  # first and last offset of a partition's records, both inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What one insert stores, and of which records of the topic it was made."""
+
+    insert: Insert
+    topic: str
+    ranges: Mapping[int, OffsetRange]
+
+    @property
+    def row_count(self) -> int:
+        return len(self.insert.columns[0])
+
+
+def block_name(topic: str, ranges: Mapping[int, OffsetRange]) -> str:
+    """The name of the block that holds the records of `ranges`: equal for equal content, whoever sends it.
+
+    >>> block_name("score.v1", {3: (100, 149), 0: (7, 7)})
+    'score.v1:0:7-7;3:100-149'
+    """
+    text = ";".join(f"{partition}:{first}-{last}" for partition, (first, last) in sorted(ranges.items()))
+    name = f"{topic}:{text}"
+    return name if len(name) <= NAME_CHARS_MAX else f"{topic}:sha256-{sha256(name.encode()).hexdigest()}"
+
+
+class Sender:
+    """Sends blocks over one connection, after seeing that the tables are there.
+
+    `pause(seconds)` waits between tries and returns True where the worker is ending: `send` then raises the last
+    Unavailable, and nothing of the block may be committed. Refused is never retried.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        backoff_s_max: float,
+        pause: Callable[[float], bool],
+        on_retry: Callable[[str, float], None] = lambda _why, _pause_s: None,
+    ) -> None:
+        self._connection = connection
+        self._backoff_s_max = backoff_s_max
+        self._pause = pause
+        self._on_retry = on_retry
+        self._migrated = False
+        self.retry_count = 0
+
+    def prepare(self) -> None:
+        """Make or bring up to date the tables, without retry. Unavailable or Refused."""
+        migrate(self._connection)
+        self._migrated = True
+
+    def send(self, block: Block) -> None:
+        """Return when the block is stored."""
+        pause_s = min(BACKOFF_S_MIN, self._backoff_s_max)
+        while True:
+            try:
+                if not self._migrated:
+                    self.prepare()
+                self._connection.insert(block.insert)
+                return
+            except Unavailable as error:
+                self.retry_count += 1
+                self._on_retry(str(error), pause_s)
+                if self._pause(pause_s * random.uniform(0.5, 1.0)):
+                    raise
+                pause_s = min(pause_s * 2, self._backoff_s_max)

@@ -1,0 +1,252 @@
+"""archive: what happened and what was concluded, from Kafka to ClickHouse, at least once and one logical row each.
+
+A topic feeds a table. Records gather until there are enough of them or the oldest has waited long enough, then go as
+one block that is named by its offset ranges; only an acknowledged block moves the low offset. While ClickHouse is away
+one block is being tried, one more gathers, and then `ready` says no until that has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from config.settings import Settings
+from domain import topics
+from domain.events import SCHEMA, LogRecord, Txn
+from domain.reject import Reason, Rejected
+from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
+from sinks.clickhouse.rows import ALERT, SCORE, TXN, Located, Table
+from sinks.clickhouse.sending import block_name
+from sinks.kafka import Outbox
+from streams.dead_letter import dead_letter_of
+from streams.role import TP
+from streams.transport.chunk import Chunk, encode_headers
+
+log = logging.getLogger(__name__)
+
+TABLES: Mapping[str, Table] = {topics.EVENTS: TXN, topics.SCORE: SCORE, topics.ALERT_SUPERVISOR: ALERT}
+FLUSH_INTERVAL_S = 1.0
+LEAVE_S_MAX = 6.0  # how long giving partitions away may wait for ClickHouse; what is not stored then comes again
+_SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
+
+
+@dataclass(slots=True, kw_only=True)
+class _Gathering:
+    """Records of one topic on their way into the next block."""
+
+    since_s: float = 0.0  # monotonic time of the oldest
+    records: list[Located] = field(default_factory=list)
+    ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+class Archive:
+    """The role. `summary()` counts, by topic: rows stored, records that make no row, dead letters."""
+
+    name = "archive"
+    topics = tuple(TABLES)
+
+    def __init__(
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        *,
+        connection: Connection | None = None,
+        flush_interval_s: float = FLUSH_INTERVAL_S,
+    ) -> None:
+        self._settings = settings.clickhouse
+        self._outbox = outbox
+        self._connection = connection
+        self._flush_interval_s = flush_interval_s
+        self._ending = threading.Event()
+        self._decoders: dict[str, msgspec.json.Decoder[object]] = {
+            topic: msgspec.json.Decoder(table.type) for topic, table in TABLES.items()
+        }
+        self._gathering = {topic: _Gathering() for topic in TABLES}
+        self._under_way: list[Block] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._next: dict[TP, int] = {}
+        self._counts: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Open the connection and see to the tables. ClickHouse may be away; what it refuses for good stops us."""
+        if self._connection is None:
+            self._connection = await asyncio.to_thread(connect, target_of(self._settings))
+        self._sender = Sender(
+            self._connection,
+            backoff_s_max=self._settings.retry_s_max,
+            pause=self._ending.wait,
+            on_retry=lambda why, pause_s: log.warning("archive: %s; trying again in %.1f s", why, pause_s),
+        )
+        try:
+            await asyncio.to_thread(self._sender.prepare)
+        except Unavailable as error:
+            log.warning("archive: %s; going on, tables are made with the first block", error)
+
+    async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Start where the group has committed: that is what ClickHouse has acknowledged."""
+        self._forget(set(self._next) | tps)
+        return {}
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Store what there is time for; the rest comes again to the next owner."""
+        deadline = time.monotonic() + LEAVE_S_MAX
+        while self._sending is not None or self._due(now_s=None):
+            self._collect()
+            self._send_due(now_s=None)
+            if self._sending is None:
+                break
+            await asyncio.wait({self._sending}, timeout=max(0.0, deadline - time.monotonic()))
+            if time.monotonic() > deadline:
+                log.warning("archive: ClickHouse took too long, %d rows will be read again", self._row_count())
+                break
+        self._outbox.drain(LEAVE_S_MAX)
+        lows = {tp: low for tp in tps if (low := self.low_offset(tp)) is not None}
+        self._forget(tps)
+        self._next |= lows  # asked for once more
+
+    async def apply(self, tp: TP, chunk: Chunk) -> None:
+        """Gather the chunk's records; send where a block is full."""
+        for part in chunk.pieces(self._settings.batch_rows_max):
+            if len(self._gathering[tp.topic].records) + len(part) > self._settings.batch_rows_max:
+                await self._send_full(tp.topic)
+            self._gather(tp, part)
+            self._next[tp] = part.next_offset
+
+    def ready(self) -> bool:
+        """False while as much waits for ClickHouse as may wait in memory."""
+        gathered = max(len(g.records) for g in self._gathering.values())
+        return self._sending is None or gathered < self._settings.batch_rows_max // 2
+
+    def low_offset(self, tp: TP) -> int | None:
+        """The first record whose row or dead letter is not acknowledged, else the next one to read."""
+        if tp not in self._next:
+            return None
+        open_ranges = [block.ranges for block in self._under_way if block.topic == tp.topic]
+        open_ranges.append(self._gathering[tp.topic].ranges)
+        firsts = [ranges[tp.partition][0] for ranges in open_ranges if tp.partition in ranges]
+        dead = self._outbox.lowest_open(tp)
+        return min([*firsts, self._next[tp], *([] if dead is None else [dead])])
+
+    async def tick(self) -> None:
+        """Learn what was acknowledged, send what has waited long enough."""
+        self._outbox.poll()
+        self._collect()
+        self._send_due(now_s=time.monotonic())
+
+    async def stop(self) -> None:
+        """End the tries and close the connection."""
+        self._ending.set()
+        if self._sending is not None:
+            await asyncio.wait({self._sending})
+            self._sending.exception()
+        if self._connection is not None:
+            await asyncio.to_thread(self._connection.close)
+        log.info("archive summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())
+
+    def summary(self) -> dict[str, int]:
+        """Counts since the start, as `<topic>.<what>`; `retries` are tries that ClickHouse did not acknowledge."""
+        return {**self._counts, "retries": self._sender.retry_count}
+
+    def _gather(self, tp: TP, chunk: Chunk) -> None:
+        gathering = self._gathering[tp.topic]
+        if not gathering.ranges:
+            gathering.since_s = time.monotonic()
+        decoder = self._decoders[tp.topic]
+        found: list[Located] = []
+        for i, offset in enumerate(chunk.offset.tolist()):
+            record = _read(decoder, tp.topic, chunk, i)
+            if isinstance(record, Rejected):
+                self._bury(tp, chunk, i, offset, record)
+            elif isinstance(record, LogRecord) and not isinstance(record.event, Txn):
+                self._counts[f"{tp.topic}.no_row"] += 1
+            else:
+                found.append(Located(record, tp.partition, offset))
+        if found:
+            gathering.records += found
+            first, _ = gathering.ranges.get(tp.partition, (found[0].offset, 0))
+            gathering.ranges[tp.partition] = (first, found[-1].offset)
+
+    def _bury(self, tp: TP, chunk: Chunk, i: int, offset: int, rejected: Rejected) -> None:
+        letter = dead_letter_of(chunk, i, rejected)
+        body = msgspec.json.encode(letter)
+        self._outbox.send(topics.DEAD_LETTERS, body, key=chunk.key(i), lane=tp, mark=offset)
+        self._counts[f"{tp.topic}.dead_lettered.{rejected.reason}"] += 1
+
+    async def _send_full(self, topic: str) -> None:
+        """Make room in the topic's block: send what is gathered, once the one under way is done."""
+        while self._gathering[topic].records:
+            if self._sending is not None:
+                await asyncio.wait({self._sending})
+            self._collect()
+            self._send_due(now_s=None)
+
+    def _due(self, now_s: float | None) -> list[str]:
+        """Topics whose block is due at `now_s` (None: every one that has a record)."""
+        return [
+            topic
+            for topic, gathering in self._gathering.items()
+            if gathering.records
+            and (
+                now_s is None
+                or now_s - gathering.since_s >= self._flush_interval_s
+                or len(gathering.records) >= self._settings.batch_rows_max
+            )
+        ]
+
+    def _send_due(self, now_s: float | None) -> None:
+        if self._sending is not None:
+            return
+        for topic in self._due(now_s):
+            gathering = self._gathering[topic]
+            self._gathering[topic] = _Gathering()
+            insert = TABLES[topic].insert(gathering.records, block_name(topic, gathering.ranges))
+            self._under_way.append(Block(insert=insert, topic=topic, ranges=gathering.ranges))
+        if self._under_way:
+            self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, list(self._under_way)))
+
+    def _send_all(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            self._sender.send(block)
+            self._under_way.remove(block)
+            self._counts[f"{block.topic}.rows"] += block.row_count
+
+    def _collect(self) -> None:
+        """Take note of a finished task; its failure is ours."""
+        if self._sending is not None and self._sending.done():
+            finished, self._sending = self._sending, None
+            finished.result()
+
+    def _forget(self, tps: set[TP]) -> None:
+        for tp in tps:
+            self._next.pop(tp, None)
+            self._gathering[tp.topic].ranges.pop(tp.partition, None)
+            kept = [r for r in self._gathering[tp.topic].records if r.partition != tp.partition]
+            self._gathering[tp.topic].records = kept
+
+    def _row_count(self) -> int:
+        gathered = sum(len(gathering.records) for gathering in self._gathering.values())
+        return gathered + sum(block.row_count for block in self._under_way)
+
+
+def _read(decoder: msgspec.json.Decoder[object], topic: str, chunk: Chunk, i: int) -> object:
+    """The decoded record, or Rejected with the reason."""
+    if topic == topics.EVENTS:
+        raw = chunk.buffer[int(chunk.header_start[i]) : int(chunk.header_end[i])].tobytes()
+        if raw != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):
+            return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"{chunk.headers(i)!r:.200}")
+    value = chunk.value(i)
+    if value is None:
+        return Rejected(reason=Reason.NOT_JSON, detail="null value")
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        return Rejected(reason=Reason.WRONG_TYPE, detail=str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Rejected(reason=Reason.NOT_JSON, detail=str(error))
