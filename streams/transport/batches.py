@@ -62,7 +62,7 @@ def parse(
     Raises UnsupportedMagic, CorruptBatch, and BatchTooLarge where not even the first batch is whole.
     """
     buffer = np.frombuffer(raw, dtype=np.uint8)
-    batches, status = _whole_batches(buffer)
+    batches, status = _whole_batches(buffer, start_offset)
     if status:
         row = batches[-1]
         if status == BAD_MAGIC:
@@ -70,7 +70,7 @@ def parse(
         raise CorruptBatch(topic, partition, int(row[BASE]), REASONS[status])
     if not len(batches):
         raise BatchTooLarge(topic, partition, start_offset, len(raw))
-    next_offset = max(start_offset, int(batches[-1, BASE] + batches[-1, LAST_DELTA]) + 1)
+    next_offset = int(batches[-1, BASE] + batches[-1, LAST_DELTA]) + 1
 
     if aborted or (batches[:, ATTRIBUTES] & (TRANSACTIONAL | CONTROL)).any():
         batches = batches[_committed(buffer, batches, aborted)]
@@ -95,7 +95,7 @@ def parse(
 def warm() -> None:
     """Compile, or load from the cache, before the worker joins its group."""
     empty = np.frombuffer(bytes(HEADER), dtype=np.uint8)
-    _whole_batches(empty)
+    _whole_batches(empty, 0)
     compiled.index(empty, np.empty((0, COLUMNS), np.int64), 0, *_columns(0).values())
 
 
@@ -103,9 +103,9 @@ def _columns(n: int) -> dict[str, NDArray[Any]]:
     return {name: np.empty(n, np.uint8 if name == "timestamp_type" else np.int64) for name in ARRAYS}
 
 
-def _whole_batches(buffer: NDArray[np.uint8]) -> tuple[Batches, int]:
+def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batches, int]:
     batches = np.empty((compiled.count_batches(buffer), COLUMNS), np.int64)
-    n, status = compiled.read_headers(buffer, batches)
+    n, status = compiled.read_headers(buffer, first_wanted, batches)
     return batches[:n], status
 
 
@@ -149,7 +149,7 @@ def _unpacked(raw: bytes, batches: Batches, topic: str, partition: int) -> tuple
     for i, row in enumerate(batches):
         part: bytes | memoryview = memoryview(raw)[row[RECORDS] : row[END]]
         kind = int(row[ATTRIBUTES]) & CODEC
-        if kind:
+        if kind and row[COUNT]:
             part = _decompress(kind, bytes(part), topic, partition, int(row[BASE]))
         if int(row[COUNT]) * RECORD_MIN > len(part):
             raise CorruptBatch(topic, partition, int(row[BASE]), REASONS[BAD_COUNT])

@@ -77,9 +77,10 @@ class Chunk:
     def part(self, first: int, last: int) -> Chunk:
         """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""
         arrays = {name: getattr(self, name)[first:last] for name in ARRAYS}
+        starts = (self.start_offset, *self.offset[first : first + 1].tolist(), self.next_offset)
         return dataclasses.replace(
             self,
-            start_offset=self.start_offset if first == 0 else int(self.offset[first]),
+            start_offset=starts[min(first, 1)],
             next_offset=self.next_offset if last >= len(self) else int(self.offset[last]),
             **arrays,
         )

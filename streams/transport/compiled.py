@@ -34,6 +34,8 @@ REASONS = (
     "the record's length does not match its fields",
     "offsets of records do not rise or pass the batch's last",
     "bytes are left after the last record",
+    "the batch's offsets do not follow those before it, or end before the offset asked for",
+    "unknown attributes of a record",
 )
 (
     FINE,
@@ -49,7 +51,9 @@ REASONS = (
     BAD_RECORD_END,
     BAD_OFFSET,
     BAD_REST,
-) = range(13)
+    BAD_ORDER,
+    BAD_ATTRIBUTES,
+) = range(15)
 
 
 def _crc_tables() -> NDArray[np.uint32]:
@@ -136,9 +140,9 @@ def count_batches(b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def read_headers(b, out):  # type: ignore[no-untyped-def]
+def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
     """Write a row for each whole batch; (rows, status), and with a status the last row is the batch that has it."""
-    n, p = 0, 0
+    n, p, next_base = 0, 0, np.int64(0)
     while len(b) - p >= OVERHEAD:
         length = _int(b, p + 8, 4)
         if length >= 0 and length > len(b) - p - OVERHEAD:
@@ -166,6 +170,11 @@ def read_headers(b, out):  # type: ignore[no-untyped-def]
         out[n, END] = end
         if count < 0 or (out[n, ATTRIBUTES] & CODEC == 0 and count * RECORD_MIN > end - p - HEADER):
             return n + 1, BAD_COUNT
+        if out[n, LAST_DELTA] < 0 or out[n, BASE] < next_base:
+            return n + 1, BAD_ORDER
+        next_base = out[n, BASE] + out[n, LAST_DELTA] + 1
+        if next_base <= first_wanted:
+            return n + 1, BAD_ORDER
         n += 1
         p = end
     return n, FINE
@@ -224,6 +233,8 @@ def index(  # type: ignore[no-untyped-def]
             if length < 1 or length > batch_end - p:
                 return m, BAD_RECORD_LENGTH, i
             end = p + length
+            if b[p] > 127:  # unused so far; as a varint, which aiokafka takes it for, it would be longer
+                return m, BAD_ATTRIBUTES, i
             p, time_delta = _varint(b, p + 1, end)
             if p < 0:
                 return m, BAD_VARINT, i

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
@@ -40,18 +40,29 @@ def parse(
     except BatchTooLarge:
         raise
     except (KafkaError, ValueError) as error:
-        raise CorruptBatch(topic, partition, records.next_fetch_offset, str(error)) from error
+        raise CorruptBatch(topic, partition, _base_of(raw, records.next_fetch_offset), str(error)) from error
     except Exception as error:  # each codec has errors of its own
-        raise CorruptBatch(topic, partition, records.next_fetch_offset, repr(error)) from error
+        raise CorruptBatch(topic, partition, _base_of(raw, records.next_fetch_offset), repr(error)) from error
     return builder.build(records.next_fetch_offset)
 
 
 def _refuse_old_formats(raw: bytes, topic: str, partition: int) -> None:
+    for base, magic in _whole_batches(raw):
+        if magic != 2:
+            raise UnsupportedMagic(topic, partition, base, magic)
+
+
+def _base_of(raw: bytes, offset: int) -> int:
+    """The base offset of the batch that `offset` is in."""
+    return max((base for base, _ in _whole_batches(raw) if base <= offset), default=offset)
+
+
+def _whole_batches(raw: bytes) -> Iterator[tuple[int, int]]:
+    """(base offset, magic) of each batch that is not cut."""
     at = 0
     while at + 17 <= len(raw):
         base, length = struct.unpack_from(">qi", raw, at)
-        if length < 0 or at + 12 + length > len(raw):
+        if length < 5 or at + 12 + length > len(raw):
             return
-        if raw[at + 16] != 2:
-            raise UnsupportedMagic(topic, partition, base, raw[at + 16])
+        yield base, raw[at + 16]
         at += 12 + length
