@@ -19,7 +19,9 @@ import sys, threading, time
 from pathlib import Path
 from streams.embedded import Child
 child = Child("sleeper", ["sleep", "600"], log=Path(sys.argv[1]))
-starter = threading.Thread(target=child.launch)
+def start():
+    child.launch().wait_ready(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\\n")
+starter = threading.Thread(target=start)
 starter.start()
 starter.join()
 time.sleep(0.3)
