@@ -43,9 +43,10 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path, eventually: Callable[..
     argv = [sys.executable, "-c", PARENT, str(tmp_path / "log")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        assert not is_gone(pid)
+        said = parent.stdout.readline().strip()
         parent.send_signal(signal.SIGKILL)
+    assert said.isdigit(), f"the child ended with its thread: {said}"
+    pid = int(said)
     eventually(lambda: is_gone(pid), 5.0, f"the end of process {pid}")
 
 
