@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from config.settings import SettingsError
+from config.settings import Settings, SettingsError
 from config.settings import load as load_settings
 
 # Each module `cli.<verb>` has a docstring whose first line is the help, `add_arguments(parser)` and
@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
         sub.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
     try:
-        settings = load_settings(Path(args.config) if args.config else None)
+        # A verb that starts its own servers, or reports on the settings, does without those of this environment.
+        needed = getattr(args, "settings_needed", True)
+        settings = load_settings(Path(args.config) if args.config else None) if needed else Settings()
         return int(args.run(args, settings))
     except SettingsError as error:
         print(f"xinliu: {error}", file=sys.stderr)

@@ -83,6 +83,7 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
 
     publish: bool = True
     labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50
+    weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a snapshot that moves more is held
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):
@@ -130,6 +131,35 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         raise SettingsError(f"settings{f' in {path}' if path else ''}: {_explain(error)}") from error
     _check_relations(settings)
     return settings
+
+
+def problems(path: Path | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Everything that is wrong with the settings, key by key; relations are checked once each key is right."""
+    found: list[str] = []
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            found.append(f"settings file {path}: {error}")
+    for name, content in document.items():
+        parts = [{key: value} for key, value in content.items()] if isinstance(content, dict) else [content]
+        for part in parts or [content]:
+            try:
+                msgspec.convert({name: part}, Settings)
+            except msgspec.ValidationError as error:
+                found.append(_explain(error))
+    for name, text in (os.environ if environ is None else environ).items():
+        try:
+            _apply_environment({}, {name: text})
+        except SettingsError as error:
+            found.append(str(error))
+    if not found:
+        try:
+            load(path, environ)
+        except SettingsError as error:
+            found.append(str(error))
+    return found
 
 
 def _check_relations(settings: Settings) -> None:

@@ -44,7 +44,11 @@ def folder(tmp_path: Path) -> Path:
         ("E1", "2019-03-01", "A2", -15.5, VALID),
         ("E2", "2019-03-01", "A1", 9.0, VOID),
     ]
-    sales = [("E1", "2019-03-01", "B1", 100.0, VALID), ("E2", "2019-03-04", "B1", -0.57, VALID), ("E2", "2019-03-02", "B1", 0.0, VOID)]  # fmt: skip
+    sales = [
+        ("E1", "2019-03-01", "B1", 100.0, VALID),
+        ("E2", "2019-03-04", "B1", -0.57, VALID),
+        ("E2", "2019-03-02", "B1", 0.0, VOID),
+    ]
     write(tmp_path / "a1_in_invoice.parquet", purchases)
     write(tmp_path / "a1_out_invoice.parquet", sales)
     return tmp_path

@@ -1,0 +1,60 @@
+"""Check the settings, or show what is in force, without secrets.
+
+Exit codes: 0 right, 2 wrong (every wrong key is named).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from config.settings import Settings, load, problems
+
+REDACTED = "(redacted)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do with the settings."""
+    parser.add_argument("action", choices=("check", "show"))
+    parser.set_defaults(settings_needed=False)
+
+
+def run(args: argparse.Namespace, _settings: Settings) -> int:
+    """`check` names every wrong key; `show` prints the settings in force as TOML."""
+    path = Path(args.config) if args.config else None
+    wrong = problems(path)
+    for problem in wrong:
+        print(f"xinliu: {problem}", file=sys.stderr)
+    if wrong:
+        return 2
+    if args.action == "check":
+        print(f"settings are right: {path or 'defaults'}, and the environment")
+    else:
+        print("\n".join(_toml(load(path))))
+    return 0
+
+
+def _toml(settings: Settings) -> Iterator[str]:
+    """The settings as TOML; an unset key is a comment."""
+    for name, content in msgspec.to_builtins(settings).items():
+        for table in content if isinstance(content, list | tuple) else [content]:
+            yield f"[[{name}]]" if isinstance(content, list | tuple) else f"[{name}]"
+            for key, value in table.items():
+                yield f"# {key}: not set" if value is None else f"{key} = {_redacted(key, value)}"
+            yield ""
+
+
+def _redacted(key: str, value: object) -> str:
+    """A value as TOML; a secret never. A secret's file is named: that is how an operator finds it."""
+    if isinstance(value, str) and key == "url" and "@" in value:
+        parts = urlsplit(value)
+        user, colon, _ = parts.netloc.rpartition("@")[0].partition(":")
+        if colon:
+            value = urlunsplit(parts._replace(netloc=f"{user}:{REDACTED}@{parts.netloc.rpartition('@')[2]}"))
+    elif not key.endswith("_file") and any(word in key for word in ("password", "secret", "token")):
+        value = REDACTED
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,63 @@
+"""Run one role (ingest, score, learn, archive) as a worker, until it is told to stop.
+
+Exit codes: 0 after a clean stop (SIGTERM, SIGINT), 1 where it stopped by a failure, 2 for a wrong setting.
+"""
+
+import argparse
+import logging
+import ssl
+import sys
+from typing import Any
+
+from config.settings import KafkaSettings, Settings
+from sinks.client import client_settings
+from streams.roles import ROLES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The role, and how much is said."""
+    parser.add_argument("role", choices=tuple(ROLES), help="what this worker does")
+    parser.add_argument("--compile", action="store_true", help="score: compile the kernels into the cache and exit")
+    parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Build the role from the settings and run it."""
+    logging.basicConfig(
+        level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if args.compile:
+        from streams.score.role import compile_kernels
+
+        compile_kernels()
+        return 0
+
+    from streams.roles import build
+    from streams.transport import TransportOptions
+    from streams.worker import WorkerOptions, run_worker
+
+    kafka = settings.kafka
+    options = WorkerOptions(
+        session_timeout_s=kafka.session_timeout_s,
+        group_instance_id=kafka.instance_id and f"{kafka.instance_id}-{args.role}",
+        transport=TransportOptions(parser=kafka.parser, client=_client(kafka)),
+    )
+    role = build(args.role, settings)
+    return run_worker(role, broker=kafka.bootstrap, app_id=f"{kafka.group_prefix}{args.role}", options=options)
+
+
+def _client(kafka: KafkaSettings) -> dict[str, Any]:
+    """How aiokafka reaches the broker; the same settings as `sinks.client` gives librdkafka."""
+    if kafka.security_protocol == "PLAINTEXT":
+        return {}
+    found: dict[str, Any] = {"security_protocol": kafka.security_protocol}
+    if "SSL" in kafka.security_protocol.removeprefix("SASL_"):
+        found["ssl_context"] = ssl.create_default_context(cafile=kafka.ca_file)
+    if kafka.security_protocol.startswith("SASL"):
+        secret = client_settings(kafka)
+        found |= {
+            "sasl_mechanism": secret["sasl.mechanism"],
+            "sasl_plain_username": secret["sasl.username"],
+            "sasl_plain_password": secret["sasl.password"],
+        }
+    return found

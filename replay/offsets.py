@@ -1,0 +1,75 @@
+"""How far everybody is: ends of the topics, and what each role's group has committed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from config.settings import KafkaSettings
+from sinks.client import client_settings
+
+ANSWER_S = 20.0
+Place = tuple[str, int]  # topic, partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One look at the log: per role, how many records of its topics it has not yet done with, and the sum of all ends.
+
+    A role that has not committed anything of a partition is behind by all of it.
+    """
+
+    lag: Mapping[str, int]
+    ends: Mapping[Place, int]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every role has done all there is."""
+        return not any(self.lag.values())
+
+    def topic_end(self, topic: str) -> int:
+        """Records ever written to a topic."""
+        return sum(end for (name, _), end in self.ends.items() if name == topic)
+
+
+class Offsets:
+    """Asks the broker; one instance for one thread."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap, **client_settings(kafka)})
+
+    def partitions(self, topics: Iterable[str]) -> list[Place]:
+        """All partitions of those of `topics` that exist."""
+        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        return [(topic, number) for topic in topics if topic in known for number in known[topic].partitions]
+
+    def ends(self, places: Iterable[Place], spec: OffsetSpec | None = None) -> dict[Place, int]:
+        """The end of each partition; with `OffsetSpec.earliest()` its beginning."""
+        asked = {TopicPartition(*place): spec or OffsetSpec.latest() for place in places}
+        if not asked:
+            return {}
+        answers = self._admin.list_offsets(asked, request_timeout=ANSWER_S)
+        return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+
+    def committed(self, role: str) -> dict[Place, int]:
+        """What the role's group has committed; empty where there is no such group yet."""
+        group = f"{self._kafka.group_prefix}{role}"
+        asked = [ConsumerGroupTopicPartitions(group)]
+        try:
+            answer = self._admin.list_consumer_group_offsets(asked, request_timeout=ANSWER_S)[group].result()
+        except KafkaException:
+            return {}
+        return {(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions if tp.offset >= 0}
+
+    def progress(self, topics_of_role: Mapping[str, Iterable[str]]) -> Progress:
+        """One look. Commits are read before ends, so that a lag is never too small."""
+        committed = {role: self.committed(role) for role in topics_of_role}
+        places = {role: self.partitions(topics) for role, topics in topics_of_role.items()}
+        ends = self.ends({place for found in places.values() for place in found})
+        lag = {
+            role: sum(max(0, ends[place] - committed[role].get(place, 0)) for place in found)
+            for role, found in places.items()
+        }
+        return Progress(lag=lag, ends=ends)

@@ -1,0 +1,80 @@
+"""Reads whole topics, from their beginning to the end that they have now."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from config.settings import KafkaSettings
+from replay.offsets import Offsets, Place
+from sinks.client import client_settings
+
+AT_ONCE = 5_000
+SILENCE_S_MAX = 30.0
+
+
+class Read(NamedTuple):
+    """One record."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class ReadingFailed(Exception):
+    """A topic could not be read to its end."""
+
+
+def consumer(kafka: KafkaSettings) -> Consumer:
+    """A consumer that joins no group and commits nothing; the caller assigns and closes it."""
+    return Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "group.id": f"{kafka.group_prefix}replay",  # required by the library
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "fetch.message.max.bytes": 16 << 20,
+            "queued.max.messages.kbytes": 64 << 10,
+            **client_settings(kafka),
+        }
+    )
+
+
+def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
+    """Every record of `topics` that exist, in order within a partition. ReadingFailed where the broker falls silent."""
+    offsets = Offsets(kafka)
+    left: dict[Place, int] = {place: end for place, end in offsets.ends(offsets.partitions(topics)).items() if end > 0}
+    if not left:
+        return
+    reading = consumer(kafka)
+    try:
+        reading.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in left])
+        silent_s = 0.0
+        while left:
+            messages = reading.consume(AT_ONCE, timeout=0.5)
+            silent_s = 0.0 if messages else silent_s + 0.5
+            if not messages:
+                _strike_out_read(reading, left)
+                if silent_s > SILENCE_S_MAX:
+                    raise ReadingFailed(f"{sorted(left)} could not be read to the end in {SILENCE_S_MAX:g} s")
+            for message in messages:
+                if (error := message.error()) is not None:
+                    raise ReadingFailed(str(KafkaException(error)))
+                place = (message.topic(), message.partition())
+                if place in left and message.offset() < left[place]:
+                    yield Read(*place, message.offset(), message.key(), message.value())
+                    if message.offset() >= left[place] - 1:
+                        del left[place]
+    finally:
+        reading.close()
+
+
+def _strike_out_read(reading: Consumer, left: dict[Place, int]) -> None:
+    """A partition whose last offsets are markers, or compacted away, ends without a last message."""
+    for tp in reading.position([TopicPartition(*place) for place in left]):
+        place = (tp.topic, tp.partition)
+        if tp.offset >= left.get(place, 1 << 62):
+            del left[place]

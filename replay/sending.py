@@ -1,0 +1,91 @@
+"""Sends a source's deliveries to their topics, in their order, from where an earlier run left off."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+
+from config.settings import KafkaSettings
+from domain.events import SCHEMA, Receipt
+from replay.offsets import Offsets
+from replay.sources import Delivery, Source
+from sinks.client import client_settings
+from sinks.kafka import Outbox
+
+HEADERS = (("schema", SCHEMA.encode()),)
+SLEEP_S_MAX = 0.2
+_encode = msgspec.json.Encoder().encode
+
+
+class Sending(threading.Thread):
+    """The sender, in a thread of its own; the numbers may be read from another at any time.
+
+    A topic's end offset is the number of deliveries that it has: only we write it, idempotently, so what an earlier run
+    has sent is skipped by count. `speed` is event time against wall time, None: as fast as may be.
+    """
+
+    def __init__(self, source: Source, kafka: KafkaSettings, *, speed: float | None) -> None:
+        super().__init__(name="sending", daemon=True)
+        self._source, self._kafka, self._speed = source, kafka, speed
+        self._ending = threading.Event()
+        self.sent: Counter[str] = Counter()  # by topic, in this run
+        self.skipped: Counter[str] = Counter()  # by topic, sent by an earlier run
+        self.kinds: Counter[tuple[str, str]] = Counter()  # by topic and type of event, both of them
+        self.at_ms: int | None = None  # event time reached
+        self.finished = False
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Send everything; `finished` when all is acknowledged, else `failure` says why not."""
+        try:
+            self._send_all()
+        except Exception as error:  # noqa: BLE001  handed to the thread that asks
+            self.failure = error
+
+    def end(self) -> None:
+        """Stop early and wait."""
+        self._ending.set()
+        if self.is_alive():
+            self.join()
+
+    def _send_all(self) -> None:
+        offsets = Offsets(self._kafka)
+        outbox = Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "linger.ms": 20})
+        present: dict[str, int] = {}
+        start: tuple[int, float] | None = None
+        for delivery in self._source.deliveries():
+            if self._ending.is_set():
+                break
+            topic = delivery.topic
+            if topic not in present:
+                present[topic] = sum(offsets.ends(offsets.partitions([topic])).values())
+            self.kinds[topic, type(delivery.event).__name__] += 1
+            if self.skipped[topic] < present[topic]:
+                self.skipped[topic] += 1
+                continue
+            if self._speed is not None:
+                start = start or (delivery.at_ms, time.monotonic())
+                self._wait_until(start, delivery.at_ms, self._speed, outbox)
+            self._send(outbox, delivery)
+        outbox.drain(120.0)
+        self.finished = not self._ending.is_set()
+
+    def _send(self, outbox: Outbox, delivery: Delivery) -> None:
+        event = delivery.event
+        key = None if isinstance(event, Receipt) else event.enterprise_id.encode()
+        outbox.send(delivery.topic, _encode(event), key=key, headers=HEADERS, lane=delivery.topic)
+        self.sent[delivery.topic] += 1
+        self.at_ms = delivery.at_ms
+
+    def _wait_until(self, start: tuple[int, float], at_ms: int, speed: float, outbox: Outbox) -> None:
+        due_s = start[1] + (at_ms - start[0]) / 1000 / speed
+        while (left_s := due_s - time.monotonic()) > 0 and not self._ending.is_set():
+            outbox.poll()
+            self._ending.wait(min(left_s, SLEEP_S_MAX))
+
+
+def total(counts: Mapping[str, int]) -> int:
+    """The sum over all topics."""
+    return sum(counts.values())

@@ -1,0 +1,139 @@
+"""The whole engine on this machine: Kafka, Redis and a worker a role as child processes over one state folder."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from config.settings import PREFIX, Bank, Settings, load
+from replay.state import write_whole
+from streams.embedded import Child, ChildFailed, Parts
+from streams.embedded.jars import Progress, quiet
+from streams.roles import ROLES
+
+LOG_PARTITIONS = 4
+KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
+LOG_LINES = 25
+
+
+class Stack:
+    """Servers on entry, workers by `launch_workers`; all end, workers first, when the block does.
+
+    Every child dies with us, however we end. A second start over the same folder goes on where the last one stopped.
+    """
+
+    def __init__(self, directory: Path, banks: Sequence[Bank], *, on_progress: Progress = quiet) -> None:
+        self.directory = directory
+        self.settings_file = directory / "xinliu.toml"
+        self.settings = Settings()
+        self._banks = tuple(banks)
+        self._on_progress = on_progress
+        self._parts = Parts(directory, on_progress=on_progress)
+        self._workers: dict[str, Child] = {}
+        self._compiling: Child | None = None
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        """ChildFailed if a part does not start, StateDirectoryBusy if another process has the folder."""
+        with ExitStack() as undo:
+            # The kernels compile while the jars download and Kafka starts.
+            self._compiling = undo.enter_context(
+                self._child("compile", ["worker", "score", "--compile"], None).launch()
+            )
+            self._on_progress("compiling the kernels (once an engine version), meanwhile Kafka and Redis start")
+            undo.enter_context(self._parts)
+            self._write_settings()
+            self.settings = load(self.settings_file, {})
+            self._run("topics", ["topics", "create"])
+            self._exits = undo.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._exits.close()
+
+    def launch_workers(self) -> None:
+        """Start a worker a role; the kernels are waited for first."""
+        if self._compiling is not None and self._compiling.wait(deadline_s=600.0):
+            raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
+        for role in ROLES:
+            child = self._child(role, ["worker", role], self.settings_file)
+            self._workers[role] = child
+            self._exits.callback(child.stop)
+            child.launch()
+        self._on_progress(f"workers started: {', '.join(ROLES)}")
+
+    def check(self) -> None:
+        """ChildFailed with the last lines of its log where a worker has ended."""
+        for role, child in self._workers.items():
+            if not child.running:
+                raise ChildFailed(f"worker {role} ended with status {child.returncode}; {_ending_of(child)}")
+        for part in (self._parts.kafka, self._parts.redis):
+            if not part.child.running:
+                raise ChildFailed(f"{part.name} ended with status {part.child.returncode}; {_ending_of(part.child)}")
+
+    def stop_workers(self) -> None:
+        """SIGTERM to each in the order of the data's way, and wait: flushed, committed, left. ChildFailed otherwise."""
+        for role, child in self._workers.items():
+            status = child.stop()
+            if status:
+                raise ChildFailed(f"worker {role} stopped with status {status}; {_ending_of(child)}")
+        self._workers.clear()
+
+    @property
+    def worker_pids(self) -> Mapping[str, int]:
+        """Process ids of the workers that run."""
+        return {role: child.pid for role, child in self._workers.items() if child.running}
+
+    @property
+    def compiling(self) -> bool:
+        """Whether the kernels are still being compiled."""
+        return self._compiling is not None and self._compiling.running
+
+    def _run(self, name: str, words: list[str]) -> None:
+        with self._child(name, words, self.settings_file).launch() as child:
+            if child.wait(deadline_s=120.0):
+                raise ChildFailed(f"xinliu {' '.join(words)} failed; {_ending_of(child)}")
+
+    def _child(self, name: str, words: list[str], settings_file: Path | None) -> Child:
+        given = ["--config", str(settings_file)] if settings_file else []
+        # -P: a module of the folder that we are called from must not stand in for ours.
+        argv = [sys.executable, "-P", "-m", "cli.main", *given, *words]
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(PREFIX) or key in KEPT_ENVIRONMENT  # settings of another engine are not meant for it
+        }
+        log = self.directory / "logs" / f"{name}.log"
+        return Child(name, argv, log=log, env={**environment, "PYTHONUNBUFFERED": "1"}, stop_deadline_s=35.0)
+
+    def _write_settings(self) -> None:
+        key_file = self.directory / "token.key"
+        if not key_file.exists():
+            write_whole(key_file, secrets.token_hex(32).encode(), mode=0o600)
+        document: dict[str, Any] = {
+            "kafka": {"bootstrap": self._parts.kafka.address, "log_partitions": LOG_PARTITIONS},
+            "redis": {"url": self._parts.redis.socket_url},
+            "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
+            "ingest": {"token_key_file": str(key_file)},
+            "banks": [msgspec.to_builtins(bank) for bank in self._banks],
+        }
+        head = "# Written by xinliu at each start of this replay; changes are lost.\n"
+        write_whole(self.settings_file, (head + "\n".join(_toml(document)) + "\n").encode())
+
+
+def _ending_of(child: Child) -> str:
+    return f"{child.log} ends:\n{child.log_tail(LOG_LINES)}"
+
+
+def _toml(document: Mapping[str, Any]) -> Iterator[str]:
+    """Tables and lists of tables, one level deep; a JSON string or number is a TOML one."""
+    for name, content in document.items():
+        for table in content if isinstance(content, list) else [content]:
+            yield f"[[{name}]]" if isinstance(content, list) else f"[{name}]"
+            yield from (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items())

@@ -1,0 +1,86 @@
+"""The folder that a replay's servers and progress live in: marked as ours, begun anew only where the mark stands."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+MARKER = "xinliu-state.json"
+FORMAT = 1
+
+
+class StateError(Exception):
+    """The state folder cannot be used; the message says why and what to do."""
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """What the marker file says: whose state this is."""
+
+    format: int = FORMAT
+    source: str  # identity of what is replayed into it
+
+
+def default_directory(name: str) -> Path:
+    """Where the state of replay `name` lies unless told: below XINLIU_STATE or the user's state folder."""
+    root = os.environ.get("XINLIU_STATE") or platformdirs.user_state_dir("xinliu", appauthor=False)
+    return Path(root).absolute() / name
+
+
+def open_state(directory: Path, source: str, *, fresh: bool = False) -> bool:
+    """Make `directory` ready for replaying `source`; True where it goes on from an earlier state.
+
+    `fresh` removes what is there, if our marker says that it is ours. StateError for a folder of somebody else, and for
+    a state of another source.
+    """
+    directory = directory.absolute()
+    marker = directory / MARKER
+    if not marker.exists():
+        if directory.exists() and any(directory.iterdir()):
+            raise StateError(f"{directory} is not empty and has no {MARKER}: it is not ours, name another folder")
+    elif fresh:
+        _remove(directory)
+    else:
+        found = _read(marker)
+        if found.format != FORMAT or found.source != source:
+            raise StateError(f"{directory} holds the state of another replay or version ({found.source}): use --fresh")
+        return True
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_whole(marker, msgspec.json.encode(Marker(source=source)))
+    return False
+
+
+def write_whole(path: Path, body: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that nobody ever sees half of it, however we end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read(marker: Path) -> Marker:
+    try:
+        return msgspec.json.decode(marker.read_bytes(), type=Marker)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StateError(f"{marker}: {error}") from error
+
+
+def _remove(directory: Path) -> None:
+    """Remove everything but the lock, which a running replay holds; the marker last, so that a broken off removal is
+    still known as ours."""
+    entries = sorted(directory.iterdir(), key=lambda path: path.name == MARKER)
+    for entry in entries:
+        if entry.name == "lock":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,58 @@
+"""The roles by name: which topics each reads, and how each is built from the settings."""
+
+from collections.abc import Callable, Mapping
+
+from config.settings import Settings
+from domain import topics
+from streams.role import Role
+
+
+def _ingest(settings: Settings) -> Role:
+    from streams.ingest import Ingest
+
+    return Ingest(settings)
+
+
+def _score(settings: Settings) -> Role:
+    from streams.score.role import Score
+
+    return Score(settings)
+
+
+def _learn(settings: Settings) -> Role:
+    from streams.learn import Learn
+
+    return Learn(settings)
+
+
+def _archive(settings: Settings) -> Role:
+    from sinks.client import client_settings
+    from sinks.kafka import Outbox
+    from streams.archive import Archive
+
+    return Archive(settings, Outbox(settings.kafka.bootstrap, client_settings(settings.kafka)))
+
+
+# In the order of the data's way. Each imports its role only when it is built: a worker loads what it runs.
+ROLES: Mapping[str, Callable[[Settings], Role]] = {
+    "ingest": _ingest,
+    "score": _score,
+    "learn": _learn,
+    "archive": _archive,
+}
+
+
+def build(name: str, settings: Settings) -> Role:
+    """The role `name`. SettingsError where a setting that it needs is missing."""
+    return ROLES[name](settings)
+
+
+def topics_of(settings: Settings) -> Mapping[str, tuple[str, ...]]:
+    """By role, the topics that it reads."""
+    banks = tuple(topics.bank_events(bank.bank_id) for bank in settings.banks)
+    return {
+        "ingest": (*banks, topics.GATEWAY, topics.CONTROL),
+        "score": (topics.EVENTS,),
+        "learn": (topics.EVENTS, topics.OBSERVATION),
+        "archive": (topics.EVENTS, topics.SCORE, topics.ALERT_SUPERVISOR),
+    }
