@@ -56,7 +56,7 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
 
 
 def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
-    """p_overdue30_90d in parts per million for the displayed scores 400..700, by decimal arithmetic: equal everywhere."""
+    """p_overdue30_90d in ppm for the displayed scores 400..700, by decimal arithmetic: equal on every machine."""
     with localcontext() as context:
         context.prec = 30
         intercept, slope = Decimal(snapshot.intercept_micro) / MICRO, Decimal(snapshot.slope_micro) / MICRO

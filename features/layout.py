@@ -60,6 +60,7 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("loan_dpd", "<i4", (LOAN_SLOTS,)),
     ("loan_overflow", "<i4", ()),
     ("frozen", "|u1", ()),  # a judicial freeze in force
+    ("stalled", "|u1", ()),  # at the newest tick, the feed of a main bank was
     # score, as of the newest evaluation, and as last emitted
     ("utility_last", "<f8", (CORE_COUNT,)),
     ("score_milli", "<i4", ()),
@@ -85,8 +86,13 @@ LAYOUT_VERSION = int.from_bytes(hashlib.sha256(repr(FIELDS).encode()).digest()[:
 _HEADER = struct.Struct("<4sII")  # magic, layout version, number of event ids
 _MAGIC = b"xlv1"
 
-# Beside what is stored: the head of each row's chain of event ids, and whether it differs from what Redis holds.
-_NOT_STORED = (("dedup_head", "<i4", ()), ("dirty", "|u1", ()))
+# Beside what is stored: the head of each row's chain of event ids, whether it differs from what Redis holds, and the
+# outputs of a close sweep so far.
+_NOT_STORED: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("dedup_head", "<i4", ()),
+    ("dirty", "|u1", ()),
+    ("sweep_seq", "<i4", ()),
+)
 State: Any = NamedTuple(  # type: ignore[misc]  # the table above is the one place that names the fields
     "State", [(name, npt.NDArray[Any]) for name, _, _ in (*FIELDS, *_NOT_STORED)]
 )

@@ -1,29 +1,53 @@
-"""The dead letter of a record that could not be read: whole enough to be tried again."""
+"""What a reader of our own topics does with a record that it cannot read."""
 
-import base64
-import hashlib
+from functools import cache
 
+import msgspec
+
+from config.credentials import forbidden
+from domain import topics
+from domain.credentials import Forbidden
 from domain.outputs import DeadLetter
 from domain.reject import Reason, Rejected
+from sinks.dead_letters import dead_letter
+from sinks.kafka import Outbox
+from streams.role import TP
 from streams.transport.chunk import Chunk
 
-PAYLOAD_BYTES_MAX = 1 << 20
+
+def unreadable(error: ValueError) -> Rejected:
+    """Why a decoder refused a record."""
+    wrong_type = isinstance(error, msgspec.ValidationError) or not isinstance(
+        error, msgspec.DecodeError | UnicodeDecodeError
+    )
+    return Rejected(reason=Reason.WRONG_TYPE if wrong_type else Reason.NOT_JSON, detail=str(error)[:500])
 
 
-def dead_letter_of(chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
-    """What `dlq.v1` gets for record i of the chunk."""
-    key, value = chunk.key(i), chunk.value(i) or b""
-    kept = b"" if rejected.reason is Reason.CREDENTIALS else value[:PAYLOAD_BYTES_MAX]
-    return DeadLetter(
+def letter_of(chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
+    """The dead letter of record i of a chunk."""
+    return dead_letter(
+        rejected,
         topic=chunk.topic,
         partition=chunk.partition,
         offset=int(chunk.offset[i]),
-        reason=rejected.reason,
-        field=rejected.field,
-        detail=rejected.detail,
-        key_base64=None if key is None else base64.b64encode(key).decode(),
-        headers=[(name, (text or b"").decode(errors="replace")) for name, text in chunk.headers(i)],
-        payload_sha256=hashlib.sha256(value).hexdigest(),
-        payload_bytes=len(value),
-        payload_base64=base64.b64encode(kept).decode(),
+        key=chunk.key(i),
+        headers=chunk.headers(i),
+        payload=chunk.value(i),
+        forbidden=_forbidden(),
     )
+
+
+def send_dead_letter(outbox: Outbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
+    """Send record i of the chunk to `dlq.v1`; the outbox's lane is the partition it came from, the mark its offset."""
+    outbox.send(
+        topics.DEAD_LETTERS,
+        msgspec.json.encode(letter_of(chunk, i, rejected)),
+        key=chunk.key(i),
+        lane=TP(chunk.topic, chunk.partition),
+        mark=int(chunk.offset[i]),
+    )
+
+
+@cache
+def _forbidden() -> Forbidden:
+    return forbidden()

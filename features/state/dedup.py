@@ -4,7 +4,7 @@ One arena per partition holds the entries of all enterprises: a chain per enterp
 forgetting) and one open-addressing index over (slot, id hash) for looking up. Entries leave when the arena is rebuilt;
 what an enterprise's value holds is decided by day alone, never by when that happened.
 
-Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32; index int32 (a power of two);
+Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32; place int32 (the index: a power of two);
 used int64 (1).
 """
 
@@ -27,7 +27,7 @@ class Arena(NamedTuple):
     day: npt.NDArray[np.int32]
     owner: npt.NDArray[np.int32]
     next: npt.NDArray[np.int32]
-    index: npt.NDArray[np.int32]
+    place: npt.NDArray[np.int32]
     used: npt.NDArray[np.int64]
 
 
@@ -40,7 +40,7 @@ def empty(capacity: int) -> Arena:
         day=np.zeros(capacity, np.int32),
         owner=np.zeros(capacity, np.int32),
         next=np.full(capacity, _NONE, np.int32),
-        index=np.full(places, _NONE, np.int32),
+        place=np.full(places, _NONE, np.int32),
         used=np.zeros(1, np.int64),
     )
 
@@ -48,11 +48,11 @@ def empty(capacity: int) -> Arena:
 @njit(cache=True)
 def _place(arena, slot, id_hash):
     """Where (slot, id_hash) stands in the index, or the free place where it would."""
-    mask = np.uint64(arena.index.shape[0] - 1)
+    mask = np.uint64(arena.place.shape[0] - 1)
     mixed = (id_hash ^ (np.uint64(slot) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
     place = (mixed >> np.uint64(20)) & mask
     while True:
-        entry = arena.index[place]
+        entry = arena.place[place]
         if entry == _NONE or (arena.id_hash[entry] == id_hash and arena.owner[entry] == slot):
             return place
         place = (place + np.uint64(1)) & mask
@@ -62,7 +62,7 @@ def _place(arena, slot, id_hash):
 def remember(arena, head, slot, id_hash, fingerprint, day):
     """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body). `head` is int32 by slot."""
     place = _place(arena, slot, id_hash)
-    entry = arena.index[place]
+    entry = arena.place[place]
     if entry != _NONE:
         return DUPLICATE if arena.fingerprint[entry] == fingerprint else CONFLICT
     entry = np.int32(arena.used[0])
@@ -72,7 +72,7 @@ def remember(arena, head, slot, id_hash, fingerprint, day):
     arena.day[entry] = day
     arena.owner[entry] = slot
     arena.next[entry] = head[slot]
-    arena.index[place] = entry
+    arena.place[place] = entry
     head[slot] = entry
     return NEW
 

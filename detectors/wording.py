@@ -1,0 +1,52 @@
+"""What people read: numbers, reasons and alerts in Chinese."""
+
+from config.catalogue import SignalRow, indicators
+from domain.outputs import Severity
+
+SEVERITY_ZH: dict[Severity, str] = {"yellow": "黄色", "orange": "橙色", "red": "红色"}
+STATE_ZH = {
+    "raised": "新增", "upgraded": "升级", "downgraded": "降级", "stale": "数据中断，暂缓判断", "ended": "终止",
+    "cleared": "解除", "retracted": "撤回", "closed": "关闭",
+}  # fmt: skip
+ACTION_ZH: dict[Severity, str] = {
+    "yellow": "列入关注名单，下次例行检查时核实原因。",
+    "orange": "五个工作日内联系企业核实流水变化原因，复核还款来源与授信额度。",
+    "red": "立即现场核查，暂停新增用信，评估风险缓释与分类调整。",
+}
+NULL_ZH = {
+    "not_applicable": "不适用", "history": "历史不足", "never_seen": "从未发生", "base_too_small": "基数过小",
+    "not_reported": "未报送",
+}  # fmt: skip
+
+
+def value_zh(indicator: str, value: float | None) -> str:
+    """A value in its unit, as an officer would say it."""
+    if value is None:
+        return "不可计算"
+    match indicators()[indicator].unit:
+        case "cny":
+            return f"{value / 10_000:.1f}万元"
+        case "days":
+            return f"{value:.1f}天".replace(".0天", "天")
+        case "count":
+            return f"{value:.0f}笔"
+        case _ if "_vs_" in indicator or "_change_" in indicator:
+            return f"{'下降' if value < 0 else '上升'}{abs(value) * 100:.1f}%"
+        case _:
+            return f"{value * 100:.1f}%"
+
+
+def reason_zh(indicator: str, value: float | None, baseline: float, points_milli: int) -> str:
+    """One reason code as a sentence."""
+    name = indicators()[indicator].name_zh
+    return f"{name}{value_zh(indicator, value)}，同业中位{value_zh(indicator, baseline)}：{points_milli / 1000:+.1f}分"
+
+
+def alert_zh(
+    signal: SignalRow, severity: Severity, state: str, values: dict[str, float | None], score: int, score_before: int
+) -> tuple[str, str, str]:
+    """(title, text, suggested action) of one revision of an alert."""
+    title = f"【{SEVERITY_ZH[severity]}】{signal.name_zh}（{STATE_ZH[state]}）"
+    facts = [f"{indicators()[name].name_zh}{value_zh(name, value)}" for name, value in values.items()]
+    moved = f"评分{score_before}→{score}" if score_before != score else f"评分{score}"
+    return title, "；".join([*facts, moved]) + "。", ACTION_ZH[severity]

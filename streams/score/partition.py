@@ -1,0 +1,222 @@
+"""One partition of the log, in memory: pure, so that live, replay and test call the same step.
+
+`apply` takes a chunk of `events.v1` and gives the messages that follow from it; nothing else influences them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from config.kernel_cache import engine_version
+from detectors.prior import prior_id, prior_snapshot
+from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
+from detectors.signals import SignalTable, rules_id, signal_table
+from detectors.snapshot import Snapshot
+from domain import topics
+from domain.calendar import day_of
+from domain.events import Control, Feed, Tick
+from features import layout, table
+from features.state import dedup
+from streams.dead_letter import letter_of
+from streams.score import outbook
+from streams.score.loop import OUTPUTS_PER_EVALUATION_MAX, apply_records, close_days
+from streams.score.records import Barrier, Senders, Unreadable, bank_number, decode
+from streams.score.rows import InForce, Message, messages
+from streams.transport import Chunk
+
+_BOOK_ROWS = 8_192
+_FIRST_CAPACITY = 1_024
+
+
+class Engine(NamedTuple):
+    """What the loop evaluates with."""
+
+    card: Scorecard
+    signals: SignalTable
+    emit_moves: bool
+
+
+class Feeds(NamedTuple):
+    """The feeds of the newest tick, ascending by bank. Shapes: (banks,)."""
+
+    bank: npt.NDArray[np.int64]
+    closed_up_to: npt.NDArray[np.int64]  # day numbers; -2^31 where none
+    stalled: npt.NDArray[np.uint8]
+
+
+class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a partition remembers beside its enterprises, as of `low_offset`: all before it is applied and out."""
+
+    low_offset: int
+    up_to: int = -1
+    feeds: dict[str, Feed] = {}
+    model_id: str = ""  # empty: the prior
+    backfill: bool = False
+    ticks_count: int = 0
+    controls_count: int = 0
+    dead_letters_count: int = 0
+
+
+class EngineVersionChanged(Exception):
+    """The log says that another engine version goes on from here: this worker must not."""
+
+
+class Partition:
+    """The enterprises of one partition, and what is in force in it.
+
+    `snapshot_of` brings a model by its content id, when a control record activates it.
+    """
+
+    def __init__(
+        self, number: int, snapshot_of: Callable[[str], Snapshot], state: PartitionState | None = None
+    ) -> None:
+        self.number = number
+        self.saved = state or PartitionState(low_offset=0)
+        self._snapshot_of = snapshot_of
+        self.state: Any = layout.allocate(_FIRST_CAPACITY)
+        self.arena = dedup.empty(16 * _FIRST_CAPACITY)
+        self.index = table.reindexed(self.state.id, 0, 4 * _FIRST_CAPACITY)
+        self.used = 0
+        self._book = outbook.empty(_BOOK_ROWS)
+        self._activate(self.saved.model_id)
+
+    def restore(self, name: str, value: bytes) -> None:
+        """Take one enterprise's value back, as Redis holds it. LayoutError where it is of another layout."""
+        fields, ids = layout.unpack(name, value)
+        self.make_room(1, len(ids))
+        slot, self.used = table.find_or_add(self.index, self.state.id, self.used, fields["id"])
+        layout.restore(self.state, self.arena, slot, fields, ids)
+
+    def apply(self, chunk: Chunk) -> Iterator[Message]:
+        """Apply a chunk in order; yields its messages in the order of (offset, seq)."""
+        decoded = decode(chunk)
+        for step in decoded.steps:
+            if isinstance(step, Barrier):
+                yield from self._apply_barrier(step, chunk)
+            elif isinstance(step, Unreadable):
+                yield self._bury(step, chunk)
+            else:
+                yield from self._apply_records(step, chunk, decoded.senders)
+        self.saved = msgspec.structs.replace(self.saved, low_offset=chunk.next_offset)
+
+    def dirty_slots(self) -> npt.NDArray[np.int64]:
+        """Enterprises whose value in Redis is behind."""
+        return np.flatnonzero(self.state.dirty[: self.used])
+
+    def values(self, slots: npt.NDArray[np.int64]) -> list[tuple[str, bytes]]:
+        """(enterprise id, value) of some slots."""
+        newest = np.array([day_of(int(t)) for t in self.state.newest_ms[slots]], np.int32)
+        first_days = np.maximum(newest, self.state.closed_day[slots] + 1) - dedup.KEEP_DAYS
+        packed = layout.pack(self.state, self.arena, slots, first_days.astype(np.int32))
+        return [(layout.id_text(self.state.id[slot]), value) for slot, value in zip(slots, packed, strict=True)]
+
+    def flushed(self, slots: npt.NDArray[np.int64]) -> None:
+        """Redis holds these as they are now."""
+        self.state.dirty[slots] = 0
+
+    def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Message:
+        letter = letter_of(chunk, unreadable.row, unreadable.why)
+        self.saved = msgspec.structs.replace(self.saved, dead_letters_count=self.saved.dead_letters_count + 1)
+        return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
+
+    def _apply_records(self, records: Any, chunk: Chunk, senders: Senders) -> Iterator[Message]:
+        count = len(records.offset)
+        self.make_room(count, count)
+        slots = np.empty(count, np.int32)
+        self.used = table.slots_of(self.index, self.state.id, self.used, records.key, slots)
+        first = 0
+        while first < count:
+            first = apply_records(self.state, self.arena, slots, records, first, self._engine, self._book)
+            yield from self._written(chunk, records.row, senders)
+
+    def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:
+        event = barrier.event
+        if isinstance(event, Control):
+            self._apply_control(event)
+            return
+        repeat = event.up_to <= self.saved.up_to
+        self.saved = msgspec.structs.replace(
+            self.saved,
+            ticks_count=self.saved.ticks_count + 1,
+            up_to=max(event.up_to, self.saved.up_to),
+            feeds=self.saved.feeds if repeat else event.feeds,
+        )
+        if not repeat:
+            yield from self._close_days(barrier.offset, event, chunk)
+
+    def _close_days(self, offset: int, tick: Tick, chunk: Chunk) -> Iterator[Message]:
+        feeds = feeds_of(tick)
+        first = 0
+        while True:
+            done = close_days(self.state, self.used, first, offset, day_of(tick.up_to), feeds, self._engine, self._book)
+            yield from self._written(chunk, np.empty(0, np.int32), {})
+            if done == self.used:
+                return
+            first = done
+
+    def _apply_control(self, control: Control) -> None:
+        if control.action == "engine_version" and control.artefact_id != engine_version():
+            raise EngineVersionChanged(
+                f"the log goes on under engine {control.artefact_id}, this worker is {engine_version()}"
+            )
+        if control.action == "activate" and control.artefact == "model":
+            self._activate(control.artefact_id or "")
+        backfill = {"backfill_open": True, "backfill_close": False}.get(control.action, self.saved.backfill)
+        self.saved = msgspec.structs.replace(
+            self.saved, controls_count=self.saved.controls_count + 1, backfill=backfill, model_id=self.model_id
+        )
+
+    def _activate(self, model_id: str) -> None:
+        snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
+        self.model_id = model_id or prior_id()
+        self._snapshot = snapshot
+        self._probability_ppm = probabilities_ppm(snapshot)
+        self._engine = Engine(scorecard(snapshot), signal_table(), True)
+
+    def _written(self, chunk: Chunk, row_of: Any, senders: Senders) -> Iterator[Message]:
+        in_force = InForce(
+            model_id=self.model_id,
+            snapshot=self._snapshot,
+            probability_ppm=self._probability_ppm,
+            rules_id=rules_id(),
+            engine_version=engine_version(),
+            backfill=self.saved.backfill,
+        )
+        yield from messages(self._book, self.state.id, in_force, chunk, row_of, senders)
+        self._book.used[0] = 0
+
+    def make_room(self, enterprises: int, event_ids: int) -> None:
+        """Grow the rows, the index and the arena before the loop could run out of them."""
+        if self.used + enterprises > len(self.state.dirty):
+            self.state = layout.grown(self.state, 2 * (self.used + enterprises))
+        if 2 * (self.used + enterprises) > len(self.index):
+            self.index = table.reindexed(self.state.id, self.used, 4 << (self.used + enterprises).bit_length())
+        if self.arena.used[0] + event_ids > len(self.arena.day):
+            first_days = (
+                np.maximum(
+                    np.array([day_of(int(t)) for t in self.state.newest_ms[: self.used]], np.int64),
+                    self.state.closed_day[: self.used].astype(np.int64) + 1,
+                )
+                - dedup.KEEP_DAYS
+            ).astype(np.int32)
+            larger = dedup.empty(2 * (int(self.arena.used[0]) + event_ids))
+            dedup.rebuild(self.arena, larger, self.state.dedup_head, first_days, self.used)
+            self.arena = larger
+
+
+def feeds_of(tick: Tick) -> Feeds:
+    """The feeds of a tick as arrays."""
+    rows = sorted((bank_number(bank_id), feed) for bank_id, feed in tick.feeds.items())
+    return Feeds(
+        bank=np.array([bank for bank, _ in rows], np.int64),
+        closed_up_to=np.array(
+            [-(2**31) if feed.closed_up_to is None else feed.closed_up_to for _, feed in rows], np.int64
+        ),
+        stalled=np.array([feed.stalled for _, feed in rows], np.uint8),
+    )
+
+
+assert _BOOK_ROWS > OUTPUTS_PER_EVALUATION_MAX
