@@ -36,7 +36,7 @@ def test_it_holds_what_the_schema_allows() -> None:
 def test_the_schema_refuses_a_public_port_and_an_unknown_key() -> None:
     schema = json.loads((ROOT / "tests/project/compose.schema.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
-    for key, wrong in (("ports", ["6379:6379"]), ("comand", ["worker"]), ("image", "redis:latest")):
+    for key, wrong in (("ports", ["6379:6379"]), ("commands", ["worker"]), ("image", "redis:latest")):
         broken = {**COMPOSE, "services": {**SERVICES, "redis": {**SERVICES["redis"], key: wrong}}}
         assert not validator.is_valid(broken), key
 

@@ -1,0 +1,96 @@
+"""What docker-compose.yml starts of ours, started as processes: topics are made, workers are healthy and stop clean."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[
+    "services"
+]
+ROLES = sorted(name for name, service in SERVICES.items() if service.get("command", [""])[0] == "worker")
+
+
+@pytest.mark.timeout(240)
+def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
+    tmp_path: Path, kafka_factory: Callable[..., Any], redis_url: str, eventually: Callable[..., None]
+) -> None:
+    environ = _environ(SERVICES["topics"], tmp_path, kafka_factory().address, redis_url)
+    for _ in range(2):  # `docker compose up` runs it at every start
+        made = subprocess.run(
+            _xinliu(SERVICES["topics"]), env=environ, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+    with contextlib.ExitStack() as running:
+        workers = {name: running.enter_context(_worker(name, environ, tmp_path)) for name in ROLES}
+        for name, (process, port) in workers.items():
+
+            def healthy(process: subprocess.Popen[bytes] = process, port: int = port, name: str = name) -> bool:
+                assert process.poll() is None, _log(tmp_path, name)
+                return _healthy(SERVICES[name]["healthcheck"]["test"], port, environ)
+
+            eventually(healthy, deadline_s=90.0, what=f"{name} healthy")
+        for process, _ in workers.values():
+            process.send_signal(signal.SIGTERM)
+        for name, (process, _) in workers.items():
+            assert process.wait(timeout=40) == 0, _log(tmp_path, name)
+
+
+def _environ(service: dict[str, Any], folder: Path, kafka: str, redis_url: str) -> dict[str, str]:
+    """The service's environment with the addresses and files of this machine; what needs no other value stays."""
+    (folder / "token_key").write_text("0123456789abcdef" * 4)
+    here = {
+        "XINLIU_CONFIG": str(ROOT / "config/ops/xinliu.toml"),
+        "XINLIU_CACHE": os.environ.get("XINLIU_CACHE", ""),
+        "XINLIU_KAFKA_BOOTSTRAP": kafka,
+        "XINLIU_REDIS_URL": redis_url,
+        "XINLIU_CLICKHOUSE_URL": f"chdb://{folder / 'chdb'}",
+        "XINLIU_INGEST_TOKEN_KEY_FILE": str(folder / "token_key"),
+        "XINLIU_METRICS_HOST": "127.0.0.1",
+    }
+    given = {key: value for key, value in service["environment"].items() if key != "XINLIU_CLICKHOUSE_PASSWORD_FILE"}
+    merged = {**os.environ, **given, **here}
+    return {key: value for key, value in merged.items() if value or key != "XINLIU_CACHE"}
+
+
+def _xinliu(service: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-m", "cli.main", *service["command"]]
+
+
+@contextlib.contextmanager
+def _worker(name: str, environ: dict[str, str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            _xinliu(SERVICES[name]),
+            env={**environ, "XINLIU_METRICS_PORT": str(port)},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _healthy(test: list[str], port: int, environ: dict[str, str]) -> bool:
+    kind, program, *arguments = (part.replace("9100", str(port)) for part in test)
+    assert (kind, program) == ("CMD", "python")
+    return subprocess.run([sys.executable, *arguments], env=environ, capture_output=True, check=False).returncode == 0
+
+
+def _log(folder: Path, name: str) -> str:
+    return (folder / f"{name}.log").read_text(errors="replace")[-4000:]
