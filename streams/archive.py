@@ -25,7 +25,7 @@ from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, ta
 from sinks.clickhouse.rows import ALERT, SCORE, TXN, Located, Table
 from sinks.clickhouse.sending import block_name
 from sinks.kafka import Outbox
-from streams.dead_letter import dead_letter_of
+from streams.dead_letter import send_dead_letter, unreadable
 from streams.role import TP
 from streams.transport.chunk import Chunk, encode_headers
 
@@ -163,7 +163,8 @@ class Archive:
         for i, offset in enumerate(chunk.offset.tolist()):
             record = _read(decoder, tp.topic, chunk, i)
             if isinstance(record, Rejected):
-                self._bury(tp, chunk, i, offset, record)
+                send_dead_letter(self._outbox, chunk, i, record)
+                self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
             elif isinstance(record, LogRecord) and not isinstance(record.event, Txn):
                 self._counts[f"{tp.topic}.no_row"] += 1
             else:
@@ -172,12 +173,6 @@ class Archive:
             gathering.records += found
             first, _ = gathering.ranges.get(tp.partition, (found[0].offset, 0))
             gathering.ranges[tp.partition] = (first, found[-1].offset)
-
-    def _bury(self, tp: TP, chunk: Chunk, i: int, offset: int, rejected: Rejected) -> None:
-        letter = dead_letter_of(chunk, i, rejected)
-        body = msgspec.json.encode(letter)
-        self._outbox.send(topics.DEAD_LETTERS, body, key=chunk.key(i), lane=tp, mark=offset)
-        self._counts[f"{tp.topic}.dead_lettered.{rejected.reason}"] += 1
 
     async def _send_full(self, topic: str) -> None:
         """Make room in the topic's block: send what is gathered, once the one under way is done."""
@@ -246,7 +241,5 @@ def _read(decoder: msgspec.json.Decoder[object], topic: str, chunk: Chunk, i: in
         return Rejected(reason=Reason.NOT_JSON, detail="null value")
     try:
         return decoder.decode(value)
-    except msgspec.ValidationError as error:
-        return Rejected(reason=Reason.WRONG_TYPE, detail=str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Rejected(reason=Reason.NOT_JSON, detail=str(error))
+    except ValueError as error:  # msgspec's and Unicode's
+        return unreadable(error)

@@ -94,7 +94,7 @@ def score_record(offset: int = 5) -> Score:
         groups_milli=dict.fromkeys(GROUPS, 18_600),
         cap_milli=0, coverage_ppm=10**6, prior=True,
         reason_codes=[
-            ReasonCode(indicator="inflow", points_milli=-18_000, value_micro=None, baseline_micro=1, text_zh="流入下降"),
+            ReasonCode(indicator="inflow", points_milli=-18_000, value_micro=None, baseline_micro=1, text_zh="流入降"),
             ReasonCode(indicator="dpd", points_milli=-2_000, value_micro=31_000_000, baseline_micro=0, text_zh="逾期"),
         ],
         model_id="m", rules_id="r", engine_version="v", as_of=1_700_000_000_124, offset=offset, seq=0,
@@ -179,7 +179,7 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
         "FROM xinliu.score FINAL"
     )
     assert [list(x) if isinstance(x, (list, tuple)) else x for x in score] == [
-        [-18_000, -2_000], [None, 31_000_000], ["流入下降", "逾期"], None, 18_600,
+        [-18_000, -2_000], [None, 31_000_000], ["流入降", "逾期"], None, 18_600,
     ]  # fmt: skip
     (alert,) = chdb.rows(
         "SELECT evidence_names, evidence_values_micro, event_ids, score_before FROM xinliu.alert FINAL"

@@ -1,0 +1,52 @@
+"""How far score has come, as the broker knows it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from domain import topics
+from streams.learn import Progress
+
+
+class ScoreProgress:
+    """Asks for score's committed offsets, then for the ends of `observation.v1`.
+
+    In this order: score commits an offset only when all outputs of the records before it are acknowledged, so the ends
+    hold every observation that those records gave.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        partitions: int,
+        client: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, **(client or {})})
+        self._group = group
+        self._partitions = partitions
+        self._timeout_s = timeout_s
+
+    async def __call__(self) -> Progress:
+        """KafkaException where the broker does not answer."""
+        return await asyncio.to_thread(self._ask)
+
+    def _ask(self) -> Progress:
+        wanted = [TopicPartition(topics.EVENTS, p) for p in range(self._partitions)]
+        asked = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(self._group, wanted)], request_timeout=self._timeout_s
+        )
+        committed = asked[self._group].result().topic_partitions
+        ends = self._admin.list_offsets(
+            {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)},
+            request_timeout=self._timeout_s,
+        )
+        return Progress(
+            score_offsets={tp.partition: tp.offset for tp in committed if tp.offset >= 0},
+            observation_ends={tp.partition: future.result().offset for tp, future in ends.items()},
+        )
