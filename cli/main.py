@@ -16,7 +16,21 @@ VERBS = ("config", "demo", "dlq", "replay", "topics", "worker")
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        # Rooms with kernels look for their cache when they are imported: a verb's import may refuse a setting too.
+        args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+        settings = load_settings(Path(args.config) if args.config else None)
+        return int(args.run(args, settings))
+    except SettingsError as error:
+        print(f"xinliu: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone (`xinliu … | head`): not an error, but stdout is no longer usable.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xinliu", description="信流: streaming credit risk, from transaction to alert"
     )
@@ -33,19 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
-    try:
-        # A verb that starts its own servers, or reports on the settings, does without those of this environment.
-        needed = getattr(args, "settings_needed", True)
-        settings = load_settings(Path(args.config) if args.config else None) if needed else Settings()
-        return int(args.run(args, settings))
-    except SettingsError as error:
-        print(f"xinliu: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader of our output has gone (`xinliu … | head`): not an error, but stdout is no longer usable.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return parser
 
 
 if __name__ == "__main__":
