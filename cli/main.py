@@ -19,7 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         # Rooms with kernels look for their cache when they are imported: a verb's import may refuse a setting too.
         args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
-        settings = load_settings(Path(args.config) if args.config else None)
+        # A verb that starts its own servers, or reports on the settings, does without those of this environment.
+        needed = getattr(args, "settings_needed", True)
+        settings = load_settings(Path(args.config) if args.config else None) if needed else Settings()
         return int(args.run(args, settings))
     except SettingsError as error:
         print(f"xinliu: {error}", file=sys.stderr)
