@@ -32,6 +32,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         compile_kernels()
         return 0
 
+    from prometheus_client import start_http_server
+
     from streams.roles import build
     from streams.transport import TransportOptions
     from streams.worker import WorkerOptions, run_worker
@@ -43,6 +45,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         transport=TransportOptions(parser=kafka.parser, client=_client(kafka)),
     )
     role = build(args.role, settings)
+    if settings.metrics.port >= 0:
+        server, _ = start_http_server(settings.metrics.port, settings.metrics.host)
+        logging.getLogger(__name__).info("metrics on http://%s:%d/metrics", *server.server_address[:2])
     return run_worker(role, broker=kafka.bootstrap, app_id=f"{kafka.group_prefix}{args.role}", options=options)
 
 
