@@ -137,7 +137,7 @@ class Profile(EnterpriseEvent, frozen=True, kw_only=True, tag="profile"):
     """The enterprise master record, through the gateway."""
 
     industry: Annotated[str, msgspec.Meta(pattern="^[A-T]$")]
-    region: Annotated[str, msgspec.Meta(pattern=r"^\d{6}$")]
+    region: Annotated[str, msgspec.Meta(pattern="^[0-9]{6}$")]
     size_class: Literal["large", "medium", "small", "micro"]
     registered_capital_minor: MoneyMinor | None = None
     paid_in_capital_minor: MoneyMinor | None = None
@@ -190,6 +190,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     covered_up_to: int | None = None  # last day with a receipt, without a gap before it
     closed_up_to: int | None = None  # covered, or its deadline has passed
     stalled: bool = False
+    receipts_ahead: tuple[int, ...] = ()  # days with a receipt after a gap: what the writer needs after a restart
 
 
 class Tick(_Tagged, frozen=True, kw_only=True, tag="tick"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 from faust.types import TP
 
 from streams.transport import Chunk
 
-__all__ = ["TP", "Role"]
+__all__ = ["TP", "HoldsBack", "Role"]
 
 
 class Role(Protocol):
@@ -46,3 +46,16 @@ class Role(Protocol):
 
     async def stop(self) -> None:
         """Close what `start` opened."""
+
+
+@runtime_checkable
+class HoldsBack(Protocol):
+    """What a role has beside the methods of `Role` where it may want no more of some partitions for a while.
+
+    The worker sets `progress` before `start`: the next offset to deliver of a partition, and the end of its log as the
+    last fetch said it (None before the first). It reads `paused` after each call of `apply` and `tick`: of these
+    partitions it takes no more; a few chunks that are under way still come.
+    """
+
+    progress: Callable[[TP], tuple[int, int | None]]
+    paused: frozenset[TP]

@@ -19,7 +19,7 @@ from faust.types import TP
 from faust.types.transports import ConsumerT
 
 from streams.agents import ChunkApp, add_agent
-from streams.role import Role
+from streams.role import HoldsBack, Role
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
 
 log = logging.getLogger(__name__)
@@ -71,20 +71,24 @@ def run_worker(role: Role, *, broker: str, app_id: str, options: WorkerOptions |
     return asyncio.run(Worker(role, broker=broker, app_id=app_id, options=options or WorkerOptions()).run())
 
 
-async def drive(role: Role, source: Iterable[tuple[TP, Chunk]]) -> None:
-    """Run `role` over chunks without a broker, as the worker would: for tests and replays."""
-    positions: dict[TP, int] = {}
+async def drive(role: Role, source: Iterable[tuple[TP, Chunk]], *, tps: Iterable[TP] | None = None) -> None:
+    """Run `role` over chunks without a broker, as the worker would: for tests and replays.
+
+    `tps` are the partitions to assign; without them the source is read into memory to know them.
+    """
+    if tps is None:
+        source = list(source)
+        tps = [tp for tp, _ in source]
+    held = set(tps)
     await role.start()
+    positions = dict(await role.assigned(set(held)))
     for tp, chunk in source:
-        if tp not in positions:
-            starts = await role.assigned({tp})
-            positions[tp] = starts.get(tp, chunk.start_offset)
-        part = chunk.from_offset(positions[tp])
+        part = chunk.from_offset(positions.get(tp, chunk.start_offset))
         if len(part):
             await role.apply(tp, part)
-        positions[tp] = part.next_offset
+        positions[tp] = max(part.next_offset, positions.get(tp, 0))
         await role.tick()
-    await role.revoked(set(positions))
+    await role.revoked(held)
     await role.stop()
 
 
@@ -97,6 +101,9 @@ class Worker:
         self._lock = asyncio.Lock()
         self._positions: dict[TP, int] = {}
         self._empty_spans: dict[TP, tuple[int, int]] = {}
+        self._paused: frozenset[TP] = frozenset()
+        if isinstance(role, HoldsBack):
+            role.progress = self._progress_of
         self._generation = -1
         self._error: BaseException | None = None
         self._stopping = False
@@ -238,6 +245,7 @@ class Worker:
         async with self._lock:
             if not self._stopping and chunk.generation == self._generation and tp in self._positions:
                 await self._guarded(self._apply_next(tp, chunk))
+                self._heed_pauses()
         if self._stopping:
             await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied
         await asyncio.sleep(0)  # ticks, commits and signals get their turn
@@ -292,6 +300,19 @@ class Worker:
         start, end = self._empty_spans.get(tp, (-1, -1))
         return end if low is not None and low == start else low
 
+    def _heed_pauses(self) -> None:
+        """Take no more of what the role holds back; what it no longer does, flows again."""
+        if not isinstance(self.role, HoldsBack) or not self._positions:
+            return
+        wanted = self.role.paused & self._positions.keys()
+        if wanted != self._paused:
+            self._consumer.resume_partitions(self._paused & self._positions.keys() - wanted)
+            self._consumer.pause_partitions(wanted - self._paused)
+            self._paused = wanted
+
+    def _progress_of(self, tp: TP) -> tuple[int, int | None]:
+        return self._positions.get(tp, 0), self._consumer.log_end(tp)
+
     @property
     def _consumer(self) -> Any:
         consumer: ConsumerT = self._app.consumer
@@ -303,6 +324,7 @@ class Worker:
             async with self._lock:
                 if not self._stopping:
                     await self._guarded(self.role.tick())
+                    self._heed_pauses()
 
     async def _watch_progress(self) -> None:
         """A consumer that stops in silence is a known fault of the libraries: say so and exit, to be started again."""

@@ -134,6 +134,17 @@ async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[Topi
     return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
 
 
+def log_end(consumer: Any, tp: Any) -> int | None:
+    """The end of what is committed in a partition's log, as its last fetch said; None before the first."""
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    state = None if assignment is None else assignment.state_value(TopicPartition(tp.topic, tp.partition))
+    if state is None:
+        return None
+    end = state.highwater if state.lso is None else state.lso
+    return None if end is None else int(end)
+
+
 def group_generation(consumer: Any) -> int:
     """The generation of the group that this member is in."""
     return int(consumer._coordinator.generation)

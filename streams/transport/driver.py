@@ -305,6 +305,11 @@ class Consumer(faust_driver.Consumer):
         """The first offset of each log, and the end of what is committed in it."""
         return await self._thread.log_bounds(tps)
 
+    def log_end(self, tp: TP) -> int | None:
+        """The end of what is committed in a partition's log, as its last fetch said; None before the first."""
+        found = self._thread._consumer
+        return None if found is None else aiokafka_seam.log_end(found, tp)
+
 
 class Transport(faust_driver.Transport):
     """`broker="xinliu://host:port"` in a Faust app that has a `listener`."""

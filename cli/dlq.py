@@ -1,0 +1,116 @@
+"""List the dead letters, show one, or send some back to their topics.
+
+list   how many, by source topic and reason (--each: every one)
+show   one by the coordinates of the record it was made of: TOPIC PARTITION OFFSET
+retry  sends payloads to the topics they came from, after what made them wrong has been set right; needs --yes.
+       A payload with credentials is not held and cannot be sent. Dead letters stay in dlq.v1.
+"""
+
+import argparse
+import base64
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+from confluent_kafka import KafkaException
+
+from config.settings import Settings
+from domain.outputs import DeadLetter
+from domain.reject import Reason
+from sinks.kafka import DeliveryFailed
+from streams.dead_letter_log import read, retry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The action and which dead letters it is about."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry")
+    for name in ("list", "retry"):
+        sub = actions.add_parser(name)
+        sub.add_argument("--reason", choices=[reason.value for reason in Reason])
+        sub.add_argument("--topic", help="source topic")
+        sub.add_argument("--offset", type=int, help="offset in the source topic")
+        if name == "list":
+            sub.add_argument("--each", action="store_true", help="every dead letter, without its payload")
+        else:
+            sub.add_argument("--yes", action="store_true", help="really send them")
+        sub.add_argument("--json", action="store_true")
+    show = actions.add_parser("show")
+    show.add_argument("topic")
+    show.add_argument("partition", type=int)
+    show.add_argument("offset", type=int)
+    show.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """0 done; 1 nothing found, not confirmed, or the broker does not do it."""
+    actions = {"list": _list, "show": _show, "retry": _retry}
+    try:
+        return actions[args.action](args, settings)
+    except (KafkaException, DeliveryFailed, TimeoutError) as error:
+        print(f"xinliu dlq: {settings.kafka.bootstrap}: {error}", file=sys.stderr)
+        return 1
+
+
+def _chosen(args: argparse.Namespace, settings: Settings) -> Iterator[DeadLetter]:
+    for letter in read(settings):
+        wanted = (("reason", letter.reason), ("topic", letter.topic), ("offset", letter.offset))
+        if all(getattr(args, name) in (None, value) for name, value in wanted):
+            yield letter
+
+
+def _list(args: argparse.Namespace, settings: Settings) -> int:
+    if args.each:
+        for letter in _chosen(args, settings):
+            print(_json(msgspec.structs.replace(letter, payload_base64="")) if args.json else _line(letter))
+        return 0
+    counts = Counter((letter.topic, letter.reason) for letter in _chosen(args, settings))
+    if args.json:
+        print(_json([{"topic": t, "reason": r, "count": n} for (t, r), n in sorted(counts.items())]))
+        return 0
+    for (topic, reason), count in sorted(counts.items()):
+        print(f"{count:>8}  {reason:<20}  {topic}")
+    print(f"{counts.total():>8}  in all")
+    return 0
+
+
+def _show(args: argparse.Namespace, settings: Settings) -> int:
+    wanted = (args.topic, args.partition, args.offset)
+    found = [one for one in read(settings) if (one.topic, one.partition, one.offset) == wanted]
+    if not found:
+        print(f"no dead letter of {args.topic}[{args.partition}] at {args.offset}", file=sys.stderr)
+        return 1
+    for letter in found:
+        if args.json:
+            print(_json(letter))
+            continue
+        print(_line(letter))
+        print(f"  payload: {letter.payload_bytes} bytes, SHA-256 {letter.payload_sha256}")
+        payload = base64.b64decode(letter.payload_base64)
+        # As a literal: a payload may hold anything, and a terminal obeys control characters.
+        print(f"  {payload!r}" if payload else "  (not held)")
+    return 0
+
+
+def _retry(args: argparse.Namespace, settings: Settings) -> int:
+    chosen = list(_chosen(args, settings))
+    if not args.yes:
+        print(f"{len(chosen)} dead letters would be sent again; --yes sends them", file=sys.stderr)
+        return 1
+    done = retry(settings, chosen)
+    if args.json:
+        print(_json({"sent": done.sent, "refused": [{"letter": _line(one), "why": why} for one, why in done.refused]}))
+    else:
+        for letter, why in done.refused:
+            print(f"refused {_line(letter)}: {why}")
+        print(f"{done.sent} sent, {len(done.refused)} refused")
+    return 0
+
+
+def _line(letter: DeadLetter) -> str:
+    where = f"{letter.topic}[{letter.partition}]@{letter.offset}"
+    return f"{where}  {letter.reason}  {ascii(letter.field or '')[1:-1]}  {ascii(letter.detail)[1:-1]}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode("utf-8")

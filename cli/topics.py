@@ -1,0 +1,74 @@
+"""Make, check or list the Kafka topics that these settings need.
+
+create   makes those that are missing, also of each bank; what is there stays as it is
+check    says what differs from config/topics.toml, with both values; exit code 1 where something does
+describe prints every topic with its settings, without asking the broker
+"""
+
+import argparse
+import json
+import sys
+
+from confluent_kafka import KafkaException
+
+from config.settings import Settings
+from streams.topics import create_topics, differences, wanted_topics
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do."""
+    parser.add_argument("action", choices=("create", "check", "describe"))
+    parser.add_argument("--json", action="store_true", help="describe and check: one JSON array")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """0 done, 1 the broker differs or does not answer."""
+    if args.action == "describe":
+        return _describe(settings, as_json=args.json)
+    try:
+        return _create(settings) if args.action == "create" else _check(settings, as_json=args.json)
+    except KafkaException as error:
+        print(f"xinliu topics: {settings.kafka.bootstrap}: {error.args[0].str()}", file=sys.stderr)
+        return 1
+
+
+def _create(settings: Settings) -> int:
+    made = create_topics(settings)
+    for name in made:
+        print(f"created {name}")
+    print(f"{len(made)} topics created, {len(wanted_topics(settings)) - len(made)} were there")
+    return 0
+
+
+def _check(settings: Settings, *, as_json: bool) -> int:
+    found = differences(settings)
+    if as_json:
+        rows = [{"topic": one.topic, "what": one.what, "found": one.found, "wanted": one.wanted} for one in found]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        for one in found:
+            print(one)
+        print(f"{len(wanted_topics(settings))} topics, {len(found)} differences")
+    return 1 if found else 0
+
+
+def _describe(settings: Settings, *, as_json: bool) -> int:
+    topics = wanted_topics(settings)
+    if as_json:
+        rows = [
+            {
+                "topic": topic.name,
+                "partitions": topic.partitions,
+                "settings": topic.settings,
+                "writers": topic.writers,
+                "readers": topic.readers,
+            }
+            for topic in topics
+        ]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return 0
+    for topic in topics:
+        print(f"{topic.name}  {topic.partitions} partition{'s' if topic.partitions > 1 else ''}")
+        print("  " + "  ".join(f"{name}={value}" for name, value in topic.settings.items()))
+        print(f"  written by {', '.join(topic.writers)}; read by {', '.join(topic.readers)}")
+    return 0

@@ -1,0 +1,100 @@
+"""JSON as RFC 8259 means it: one reading of a message, or a reason why there is none.
+
+Usual decoders take the last of two equal keys, and Python's reads NaN, lone surrogates and nesting until the stack
+ends. Here each of these is refused, in the order of `domain.reject.Reason`, with time linear in the message.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from domain.reject import Reason, Rejected
+
+NESTING_MAX = 8  # events nest three deep
+_FLOAT_DIGITS_MAX = 309  # from here an integer may be beyond float64; int() itself refuses over 4,300 digits
+
+# A string (to the end of the message where it is not closed, so that no position is scanned twice) or a bracket.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def parse(message: bytes) -> Any | Rejected:
+    """The JSON value of `message`, or why it has none: NOT_JSON, DUPLICATE_KEY or NOT_FINITE.
+
+    >>> parse(b'{"a": 1}')
+    {'a': 1}
+    >>> parse(b'{"a": 1, "\\\\u0061": 2}').reason
+    <Reason.DUPLICATE_KEY: 'duplicate_key'>
+    """
+    try:
+        text = message.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Rejected(reason=Reason.NOT_JSON, detail=f"not UTF-8: {error.reason} at byte {error.start}")
+    if _nesting(text) > NESTING_MAX:
+        return Rejected(reason=Reason.NOT_JSON, detail=f"nested more than {NESTING_MAX} deep")
+    repeated: list[str] = []
+    not_finite: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        unique = dict(items)
+        if len(unique) != len(items) and not repeated:
+            seen: set[str] = set()
+            repeated.extend(name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        return unique
+
+    def integer(digits: str) -> int:
+        if len(digits) >= _FLOAT_DIGITS_MAX and math.isinf(float(digits)):
+            not_finite.append(digits)
+            return 0
+        return int(digits)
+
+    def fraction(digits: str) -> float:
+        number = float(digits)
+        if math.isinf(number):
+            not_finite.append(digits)
+        return number
+
+    def constant(name: str) -> float:
+        not_finite.append(name)
+        return 0.0
+
+    try:
+        document = json.loads(
+            text, object_pairs_hook=pairs, parse_int=integer, parse_float=fraction, parse_constant=constant
+        )
+    except ValueError as error:
+        return Rejected(reason=Reason.NOT_JSON, detail=str(error)[:200])
+    if "\\u" in text and any(_SURROGATE.search(part) for part in strings_of(document)):
+        return Rejected(reason=Reason.NOT_JSON, detail="half of a surrogate pair")
+    if repeated:
+        return Rejected(reason=Reason.DUPLICATE_KEY, field=repeated[0][:128], detail="the key stands twice")
+    if not_finite:
+        return Rejected(reason=Reason.NOT_FINITE, detail=f"{not_finite[0][:40]} is no finite number")
+    return document
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    """Every string of a parsed value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from strings_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings_of(inner)
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        mark = text[found.start()]
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest

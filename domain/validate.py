@@ -1,0 +1,275 @@
+"""One record of a bank, the gateway or an operator → the event, or the reason why it is refused. Pure.
+
+A record that earns several reasons is refused for the first of them in the order of `domain.reject.Reason`. There are
+two readings. The quick one (`_quick`) takes what is plainly right and nothing else; the whole one (`_judge`) collects
+every finding and names the first. A property test holds that the quick one never takes what the whole one refuses.
+
+Text is stored in Unicode NFC. Free text (memo, names) keeps control and bidirectional characters, which every surface
+escapes: a transaction is not dropped for a tab in its memo. Identifiers and codes with such characters are refused.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import msgspec
+import orjson
+
+from domain import topics
+from domain.calendar import EVENT_TIME_MS_MIN, day_of_text, day_start_ms
+from domain.credentials import Forbidden
+from domain.events import (
+    EVENT_BYTES_MAX,
+    SCHEMA,
+    AnyEvent,
+    FromBank,
+    FromGateway,
+    FromOperator,
+    Receipt,
+    Text128,
+    Text256,
+)
+from domain.ids import DayText
+from domain.money import CURRENCIES
+from domain.reject import Reason, Rejected
+from domain.relations import is_integer, relations
+from domain.strict_json import parse
+
+Writer = Literal["bank", "gateway", "operator"]
+Accepted = FromBank | FromGateway | FromOperator
+
+_SCHEMAS = frozenset({SCHEMA.encode()})
+_PRECEDENCE = {reason: rank for rank, reason in enumerate(Reason)}
+_MAY_SEND: dict[Writer, Any] = {"bank": FromBank, "gateway": FromGateway, "operator": FromOperator}
+_DECODERS: dict[Writer, msgspec.json.Decoder[Any]] = {w: msgspec.json.Decoder(u) for w, u in _MAY_SEND.items()}
+_KINDS = {kind.__struct_config__.tag: kind for kind in get_args(AnyEvent)}
+
+# C0, DEL, C1, and what changes the direction or is not seen: never part of an identifier or a code.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# White space between a key and its colon can only be one of these; \t, \n and \r stand raw in no string.
+_DOUBTFUL = (b"\\", b"\x7f", b" :", b"\t", b"\n", b"\r", b"-----BEGIN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Who may write a topic. `bank_id` is the bank's own code, None for the gateway and operators."""
+
+    writer: Writer
+    bank_id: str | None = None
+
+
+def source_of(topic: str) -> Source:
+    """The writer of an input topic; ValueError where the topic is none.
+
+    >>> source_of("bank.C1010211000012.events.v1")
+    Source(writer='bank', bank_id='C1010211000012')
+    """
+    if (bank_id := topics.bank_of(topic)) is not None:
+        return Source(writer="bank", bank_id=bank_id)
+    if topic == topics.GATEWAY:
+        return Source(writer="gateway")
+    if topic == topics.CONTROL:
+        return Source(writer="operator")
+    raise ValueError(f"{topic} is not read by ingest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validator:
+    """Reads the records of one source. `future_tolerance_ms`: how far a bank's clock may be ahead of the broker's."""
+
+    source: Source
+    forbidden: Forbidden
+    future_tolerance_ms: int
+
+    def accept(self, message: bytes | None, schema: bytes | None, broker_time_ms: int) -> Accepted | Rejected:
+        """The event in `message`, or why it is refused; never raises.
+
+        schema: the record's header of that name. broker_time_ms: when the broker appended the record (epoch ms).
+        """
+        if message is not None and len(message) > EVENT_BYTES_MAX:
+            return Rejected(reason=Reason.OVERSIZED, detail=f"{len(message)} bytes, at most {EVENT_BYTES_MAX}")
+        if schema not in _SCHEMAS:
+            shown = "no header" if schema is None else schema[:64].decode("utf-8", "replace")
+            return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"{shown}, known: {SCHEMA}")
+        if message is None:
+            return Rejected(reason=Reason.NOT_JSON, detail="null value")
+        time_ms_max = broker_time_ms + self.future_tolerance_ms
+        event = self._quick(message, time_ms_max)
+        return self._judge(message, time_ms_max) if event is None else event
+
+    def _quick(self, message: bytes, time_ms_max: int) -> Accepted | None:
+        """The event where it is right beyond doubt; None sends the message to the whole reading.
+
+        Without a backslash a quote is never inside a string, and without white space before a colon each key has its
+        own `":`. So where the message has one object and no more of them than distinct keys, no key stands twice.
+        """
+        if message.count(b"{") != 1:
+            return None
+        for doubtful in _DOUBTFUL:
+            if doubtful in message:
+                return None
+        try:
+            event: Accepted = _DECODERS[self.source.writer].decode(message)
+            fields = orjson.loads(message)
+        except (msgspec.MsgspecError, orjson.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if message.count(b'":') != len(fields):
+            return None
+        if not message.isascii():
+            text = message.decode("utf-8")
+            if not unicodedata.is_normalized("NFC", text) or _UNSEEN.search(text) is not None:
+                return None
+        return None if any(self._bounds(fields, type(event), time_ms_max)) else event
+
+    def _judge(self, message: bytes, time_ms_max: int) -> Accepted | Rejected:
+        document = parse(message)
+        if isinstance(document, Rejected):
+            return document
+        if not isinstance(document, dict):
+            return Rejected(reason=Reason.NOT_AN_OBJECT, detail=f"a JSON {_json_name(document)}")
+        kind = _KINDS.get(document["type"]) if isinstance(document.get("type"), str) else None
+        if kind is None:
+            shown = orjson.dumps(document.get("type"))[:64].decode("utf-8", "replace")
+            return Rejected(reason=Reason.UNKNOWN_TYPE, field="type", detail=f"{shown} is no type of event")
+        if kind not in get_args(_MAY_SEND[self.source.writer]):
+            return Rejected(
+                reason=Reason.TYPE_NOT_ALLOWED, field="type", detail=f"{document['type']} from a {self.source.writer}"
+            )
+        if (secret := self.forbidden.find(document)) is not None:
+            return Rejected(reason=Reason.CREDENTIALS, field=secret, detail="a password, key or biometric")
+        fields = _in_nfc(document)
+        findings = [*_schema(fields, kind), *self._bounds(fields, kind, time_ms_max)]
+        if findings:
+            return min(findings, key=lambda finding: _PRECEDENCE[finding.reason])
+        event: Accepted = msgspec.convert(fields, kind)
+        return event
+
+    def _bounds(self, fields: Mapping[str, Any], kind: type, time_ms_max: int) -> Iterator[Rejected]:
+        """What no type can say: real dates, the currency, times, the writer's identity, relations between fields."""
+        for name in _SHAPES[kind].days:
+            yield from _day(fields, name, time_ms_max if kind is Receipt else None)
+        currency = fields.get("currency", "CNY")
+        if isinstance(currency, str) and currency not in CURRENCIES:
+            yield Rejected(reason=Reason.UNKNOWN_CURRENCY, field="currency", detail=currency[:16])
+        for name in ("event_time", "ref_event_time"):
+            time_ms = fields.get(name)
+            if not is_integer(time_ms):
+                continue
+            if time_ms < EVENT_TIME_MS_MIN:
+                yield Rejected(reason=Reason.TIME_TOO_EARLY, field=name, detail=f"{time_ms} is before 1990-01-01")
+            if time_ms > time_ms_max:
+                detail = f"{time_ms} is {time_ms - time_ms_max + self.future_tolerance_ms} ms after the broker's time"
+                yield Rejected(reason=Reason.TIME_IN_FUTURE, field=name, detail=detail)
+        if self.source.bank_id is not None and fields.get("bank_id") != self.source.bank_id:
+            yield Rejected(reason=Reason.BANK_MISMATCH, field="bank_id", detail=f"topic of {self.source.bank_id}")
+        yield from relations(fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What the fields of one kind of event are."""
+
+    types: Mapping[str, Any]
+    required: tuple[str, ...]
+    free_text: frozenset[str]
+    days: tuple[str, ...]
+
+
+def _shape(kind: Any) -> _Shape:
+    found = msgspec.structs.fields(kind)
+    plain = {field.name: [a for a in _alternatives(field.type) if a is not type(None)] for field in found}
+    return _Shape(
+        types={field.name: field.type for field in found},
+        required=tuple(field.name for field in found if field.required),
+        free_text=frozenset(name for name, types in plain.items() if types[0] in (Text128, Text256)),
+        days=tuple(name for name, types in plain.items() if types[0] == DayText),
+    )
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return (annotation,) if hasattr(annotation, "__metadata__") else get_args(annotation) or (annotation,)
+
+
+_SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
+
+
+def _schema(fields: Mapping[str, Any], kind: type) -> Iterator[Rejected]:
+    """Every field against its type, one by one, so that no finding hides another."""
+    shape = _SHAPES[kind]
+    for name in shape.required:
+        if name not in fields:
+            yield Rejected(reason=Reason.MISSING_FIELD, field=name, detail="missing")
+    for name, value in fields.items():
+        if name == "type":
+            continue
+        if name not in shape.types:
+            yield Rejected(reason=Reason.UNKNOWN_FIELD, field=name[:128], detail="no field of this type of event")
+            continue
+        try:
+            msgspec.convert(value, shape.types[name])
+        except msgspec.ValidationError as error:
+            yield _explain(name, str(error))
+        if name not in shape.free_text and _holds_unseen(value):
+            yield Rejected(
+                reason=Reason.OUT_OF_RANGE, field=name, detail="control or bidirectional character in a code"
+            )
+
+
+# msgspec says what is wrong in words; these beginnings are tested one by one. What begins otherwise is a bound.
+_WORDS = (
+    (re.compile("Object missing required field `(?P<name>[^`]*)`"), Reason.MISSING_FIELD),
+    (re.compile("Object contains unknown field `(?P<name>.*)`", re.DOTALL), Reason.UNKNOWN_FIELD),
+    (re.compile("Expected `[^`]*`, got `"), Reason.WRONG_TYPE),
+    (re.compile("Invalid enum value"), Reason.UNKNOWN_ENUM),
+)
+
+
+def _explain(name: str, message: str) -> Rejected:
+    text, _, where = message.rpartition(" - at `$")
+    text, path = (text, name + where.rstrip("`")) if text else (message, name)
+    for words, reason in _WORDS:
+        if (found := words.match(text)) is not None:
+            inner = found.groupdict().get("name")
+            return Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
+    reason = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE
+    return Rejected(reason=reason, field=path[:128], detail=text[:200])
+
+
+def _day(fields: Mapping[str, Any], name: str, time_ms_max: int | None) -> Iterator[Rejected]:
+    text = fields.get(name)
+    if not isinstance(text, str):
+        return
+    try:
+        start_ms = day_start_ms(day_of_text(text))
+    except ValueError:
+        yield Rejected(reason=Reason.OUT_OF_RANGE, field=name, detail=f"{text[:16]} is no date")
+        return
+    if time_ms_max is None:
+        return
+    if start_ms < EVENT_TIME_MS_MIN:
+        yield Rejected(reason=Reason.TIME_TOO_EARLY, field=name, detail=f"{text} is before 1990-01-01")
+    if start_ms > time_ms_max:
+        yield Rejected(reason=Reason.TIME_IN_FUTURE, field=name, detail=f"{text} has not begun at the broker")
+
+
+def _holds_unseen(value: Any) -> bool:
+    if isinstance(value, str):
+        return _UNSEEN.search(value) is not None
+    return isinstance(value, list) and any(_holds_unseen(inner) for inner in value)
+
+
+def _in_nfc(value: Any) -> Any:
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, list):
+        return [_in_nfc(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _in_nfc(inner) for name, inner in value.items()}
+    return value
+
+
+def _json_name(value: Any) -> str:
+    names = {type(None): "null", bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names[type(value)]

@@ -1,0 +1,85 @@
+"""Reading `dlq.v1` and sending its records back to where they came from."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from config.settings import Settings
+from domain import topics
+from domain.outputs import DeadLetter
+from sinks.client import client_settings
+from sinks.dead_letters import payload_of
+from sinks.kafka import Outbox
+
+SILENCE_S_MAX = 30.0
+_DECODER = msgspec.json.Decoder(DeadLetter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What became of dead letters that were to be sent again."""
+
+    sent: int
+    refused: tuple[tuple[DeadLetter, str], ...]  # with why
+
+
+def read(settings: Settings) -> Iterator[DeadLetter]:
+    """Every dead letter that is there now, in order. KafkaException, or TimeoutError where the broker falls silent."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap,
+            "group.id": "xinliu-dlq",  # never used: the partition is assigned, nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            **client_settings(settings.kafka),
+        }
+    )
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topics.DEAD_LETTERS, 0), 10)
+        consumer.assign([TopicPartition(topics.DEAD_LETTERS, 0, 0)])
+        heard_at = time.monotonic()
+        while True:
+            for message in consumer.consume(500, 1.0):
+                heard_at = time.monotonic()
+                error = message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    return
+                if error is not None:
+                    raise KafkaException(error)
+                if message.offset() >= end:
+                    return
+                yield _DECODER.decode(message.value())
+            if time.monotonic() - heard_at > SILENCE_S_MAX:
+                raise TimeoutError(f"{topics.DEAD_LETTERS}: nothing came for {SILENCE_S_MAX:g} s")
+    finally:
+        consumer.close()
+
+
+def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:
+    """Send payloads, with their keys and headers, to the topics they came from. DeliveryFailed where that fails.
+
+    Refused are those whose payload is not held whole (secrets, over 1 MiB), and those of a topic that is no input:
+    `events.v1` has one writer.
+    """
+    outbox = Outbox(settings.kafka.bootstrap, client_settings(settings.kafka))
+    sent, refused = 0, []
+    for letter in letters:
+        payload = payload_of(letter)
+        if topics.bank_of(letter.topic) is None and letter.topic not in (topics.GATEWAY, topics.CONTROL):
+            refused.append((letter, "its topic is no input of ingest"))
+        elif letter.reason == "credentials" or payload is None:
+            refused.append((letter, "its payload is not held"))
+        else:
+            key = None if letter.key_base64 is None else base64.b64decode(letter.key_base64)
+            headers = [(name, value.encode()) for name, value in letter.headers]
+            outbox.send(letter.topic, payload, key=key, headers=headers, partition=letter.partition)
+            sent += 1
+    outbox.drain()
+    return Retried(sent=sent, refused=tuple(refused))

@@ -1,0 +1,108 @@
+"""How far each bank's feed is, and the ticks that say so. Pure; days are day numbers, times event times in ms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from config.settings import Bank
+from domain.calendar import day_of, day_start_ms
+from domain.events import Feed, Tick
+
+HOUR_MS = 3_600_000
+SILENT_DAYS_MAX = 2  # a feed without event and receipt for two whole days of event time is stalled
+AHEAD_MAX = 64  # days with a receipt after a gap that are remembered
+
+
+@dataclass(slots=True)
+class _Bank:
+    deadline_ms: int
+    last_event_time: int | None = None
+    covered_up_to: int | None = None
+    closed_up_to: int | None = None
+    ahead: set[int] = field(default_factory=set)  # receipts after a gap
+
+    def reached_ms(self) -> int | None:
+        """Event time up to which the bank has spoken: its newest event, or the end of its last receipt's day."""
+        days = [day for day in (self.covered_up_to, *self.ahead) if day is not None]
+        times = [day_start_ms(day + 1) for day in days]
+        if self.last_event_time is not None:
+            times.append(self.last_event_time)
+        return max(times, default=None)
+
+
+class Feeds:
+    """Folds events and receipts into feeds and makes ticks of them.
+
+    `up_to` never goes back. A tick says all that the feeds know, so a repeat is a no-op and the last one is enough to
+    start again from.
+    """
+
+    def __init__(self, banks: Iterable[Bank]) -> None:
+        self._banks = {bank.bank_id: _Bank(deadline_ms=bank.deadline_hours * HOUR_MS) for bank in banks}
+        self.up_to: int | None = None
+        self.last: Tick | None = None
+
+    def restore(self, tick: Tick | None) -> None:
+        """Start again from the last tick of the log; None where there is none yet."""
+        self._banks = {bank_id: _Bank(deadline_ms=bank.deadline_ms) for bank_id, bank in self._banks.items()}
+        self.up_to = None if tick is None else tick.up_to
+        self.last = None  # so that it is told once more: a worker that died may have told some partitions only
+        for bank_id, feed in ({} if tick is None else tick.feeds).items():
+            if bank_id not in self._banks:
+                continue  # no longer a bank of ours
+            bank = self._banks[bank_id]
+            bank.last_event_time = feed.last_event_time
+            bank.covered_up_to = feed.covered_up_to
+            bank.closed_up_to = feed.closed_up_to
+            bank.ahead = set(feed.receipts_ahead)
+
+    def event(self, bank_id: str, time_ms: int) -> None:
+        """An event of a bank."""
+        bank = self._banks[bank_id]
+        if bank.last_event_time is None or time_ms > bank.last_event_time:
+            bank.last_event_time = time_ms
+
+    def receipt(self, bank_id: str, day: int) -> None:
+        """The end of a bank's day. Coverage goes on from the first receipt day by day; what lies behind a gap waits."""
+        bank = self._banks[bank_id]
+        if bank.covered_up_to is None:
+            bank.covered_up_to = day
+        elif day > bank.covered_up_to:
+            bank.ahead.add(day)
+            if len(bank.ahead) > AHEAD_MAX:
+                bank.ahead.discard(max(bank.ahead))
+            while bank.covered_up_to + 1 in bank.ahead:
+                bank.covered_up_to += 1
+                bank.ahead.discard(bank.covered_up_to)
+
+    def reached_ms(self) -> int | None:
+        """The newest event time of all feeds; a stalled feed is far behind it and never the newest."""
+        times = [time for bank in self._banks.values() if (time := bank.reached_ms()) is not None]
+        return max(times, default=None)
+
+    def tick(self, time_ms: int | None) -> Tick | None:
+        """The tick at event time `time_ms`; None where it would say nothing new."""
+        if time_ms is not None and (self.up_to is None or time_ms > self.up_to):
+            self.up_to = time_ms
+        if self.up_to is None:
+            return None
+        tick = Tick(up_to=self.up_to, feeds={bank_id: self._feed(bank) for bank_id, bank in self._banks.items()})
+        if tick == self.last:
+            return None
+        self.last = tick
+        return tick
+
+    def _feed(self, bank: _Bank) -> Feed:
+        assert self.up_to is not None
+        past_deadline = day_of(self.up_to - bank.deadline_ms) - 1
+        closed = (bank.closed_up_to, bank.covered_up_to, past_deadline)
+        bank.closed_up_to = max(day for day in closed if day is not None)
+        reached = bank.reached_ms()
+        return Feed(
+            last_event_time=bank.last_event_time,
+            covered_up_to=bank.covered_up_to,
+            closed_up_to=bank.closed_up_to,
+            stalled=reached is None or day_of(self.up_to) - day_of(reached - 1) > SILENT_DAYS_MAX,
+            receipts_ahead=tuple(sorted(bank.ahead)),
+        )
