@@ -306,7 +306,12 @@ def test_corrupted_bytes_are_never_read_out_of_bounds(tmp_path: Path, seed: int)
         "from tests.streams.transport.test_parsers import check_corrupted\n"
         "seen = collections.Counter(check_corrupted(int(sys.argv[2]) + i) for i in range(3000)); print(dict(seen))\n"
     )
-    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "NUMBA_BOUNDSCHECK": "1",
+        "XINLIU_CACHE": str(tmp_path),
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
     command = [sys.executable, "-c", script, str(Path(__file__).parents[3]), str(seed)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert run.returncode == 0, run.stderr[-3000:]

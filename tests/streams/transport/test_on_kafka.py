@@ -1,0 +1,171 @@
+"""The transport on a real broker: codecs, transactions, large records, back pressure; both parsers deliver the same."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from streams.role import TP
+from streams.transport import Chunk
+from tests.streams.recording import quick_options, run_here
+
+PARSERS = ["compiled", "reference"]
+
+
+class Collecting:
+    """Keeps all chunks in memory."""
+
+    name = "collecting"
+
+    def __init__(self, *topics: str, apply_s: float = 0.0) -> None:
+        self.topics, self._apply_s = topics, apply_s
+        self.chunks: dict[TP, list[Chunk]] = {}
+        self.lows: dict[TP, int] = {}
+        self.records = 0
+
+    async def start(self) -> None: ...
+
+    async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
+        return {}
+
+    async def revoked(self, tps: set[TP]) -> None: ...
+
+    async def apply(self, tp: TP, chunk: Chunk) -> None:
+        await asyncio.sleep(self._apply_s)
+        self.chunks.setdefault(tp, []).append(chunk)
+        self.lows[tp] = chunk.next_offset
+        self.records += len(chunk)
+
+    def low_offset(self, tp: TP) -> int | None:
+        return self.lows.get(tp)
+
+    async def tick(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return [
+            (tp, int(chunk.offset[i]), chunk.key(i), chunk.value(i), chunk.headers(i), int(chunk.timestamp_ms[i]))
+            for tp, chunks in sorted(self.chunks.items())
+            for chunk in chunks
+            for i in range(len(chunk))
+        ]
+
+
+@pytest.fixture
+def produce(kafka: str) -> Callable[..., None]:
+    def send(topic: str, values: Iterator[bytes | None] | list[bytes | None], **settings: Any) -> None:
+        producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5, "message.max.bytes": 8 << 20, **settings})
+        for i, value in enumerate(values):
+            headers = [("schema", b"1"), ("empty", None)] if i % 3 == 0 else None
+            producer.produce(topic, value, b"k%d" % i if i % 2 else None, timestamp=1000 + i, headers=headers)
+        assert producer.flush(30) == 0
+
+    return send
+
+
+def test_all_codecs_come_alike_through_both_parsers(
+    kafka: str, make_topic: Callable[..., str], produce: Callable[..., None]
+) -> None:
+    topic = make_topic("codecs", partitions=2)
+    expected = 0
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        produce(
+            topic,
+            [b"%s %d" % (codec.encode(), i) * 20 if i % 7 else None for i in range(200)],
+            **{"compression.type": codec},
+        )
+        expected += 200
+    rows = {}
+    for parser in PARSERS:
+        role = Collecting(topic)
+        options = quick_options({"parser": parser, "chunk_records_max": 70})
+        assert (
+            run_here(role, kafka, f"{topic}.{parser}", lambda role=role: role.records >= expected, options=options) == 0
+        )
+        rows[parser] = role.rows()
+        assert max(len(chunk) for chunks in role.chunks.values() for chunk in chunks) <= 70
+    assert len(rows["compiled"]) == expected
+    assert {row[4] for row in rows["compiled"]} == {(), (("schema", b"1"), ("empty", None))}
+    assert rows["compiled"] == rows["reference"]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_only_committed_transactions_are_delivered(kafka: str, make_topic: Callable[..., str], parser: str) -> None:
+    topic = make_topic("transactions")
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topic}.t", "linger.ms": 5})
+    plain = Producer({"bootstrap.servers": kafka})
+    producer.init_transactions(30)
+    for round_number, commit in enumerate([True, False, False, True, False]):
+        producer.begin_transaction()
+        for i in range(50):
+            producer.produce(topic, b"%s %d %d" % (b"yes" if commit else b"no", round_number, i))
+        producer.flush(30)
+        plain.produce(topic, b"plain %d" % round_number)
+        assert plain.flush(30) == 0
+        (producer.commit_transaction if commit else producer.abort_transaction)(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"open")
+    producer.flush(30)
+    plain.produce(topic, b"behind the open transaction")
+    assert plain.flush(30) == 0
+
+    role = Collecting(topic)
+    group = f"{topic}.{parser}"
+    options = quick_options({"parser": parser})
+    assert run_here(role, kafka, group, lambda: role.records >= 105, options=options) == 0
+    values = [row[3] for row in role.rows()]
+    assert len(values) == 105
+    assert not [value for value in values if value.startswith((b"no", b"open", b"behind"))]
+    assert sum(value.startswith(b"plain") for value in values) == 5
+
+    producer.commit_transaction(30)
+    later = Collecting(topic)
+    assert run_here(later, kafka, group, lambda: later.records >= 2, options=options) == 0
+    assert [row[3] for row in later.rows()] == [b"open", b"behind the open transaction"]
+    # 5 markers of closed transactions, which nobody applies, are committed over
+    assert later.rows()[0][1] == 5 * 52
+
+
+def test_a_record_larger_than_the_fetch_is_delivered(
+    kafka: str, make_topic: Callable[..., str], produce: Callable[..., None]
+) -> None:
+    topic = make_topic("large", **{"max.message.bytes": str(4 << 20)})
+    sizes = [10, 3_000_000, 20, 1_000_000, 30]
+    produce(topic, [bytes(size) for size in sizes])
+    role = Collecting(topic)
+    options = quick_options({"fetch_bytes": 1 << 16, "fetch_total_bytes": 1 << 16})
+    assert run_here(role, kafka, topic, lambda: role.records >= 5, options=options) == 0
+    assert [len(row[3]) for row in role.rows()] == sizes
+
+
+def test_a_slow_role_holds_fetching_back(
+    kafka: str, make_topic: Callable[..., str], produce: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = make_topic("slow")
+    produce(topic, [b"x" * 1000] * 20_000, **{"batch.size": 60_000})
+    role = Collecting(topic, apply_s=0.05)
+    made = 0
+
+    from streams.transport import batches, driver
+
+    def counting(*arguments: Any, **more: Any) -> Chunk:
+        nonlocal made
+        made += 1
+        return batches.parse(*arguments, **more)
+
+    monkeypatch.setitem(driver.PARSERS, "compiled", counting)
+    most_ahead = 0
+
+    def done() -> bool:
+        nonlocal most_ahead
+        most_ahead = max(most_ahead, made - len(role.chunks.get(TP(topic, 0), [])))
+        return role.records >= 20_000
+
+    options = quick_options({"fetch_bytes": 1 << 18}, buffered_chunks_max=3)
+    assert run_here(role, kafka, topic, done, options=options) == 0
+    assert made > 30
+    # three in the buffer, one being applied, one waiting for room, one on its way there
+    assert most_ahead <= 6
