@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     if args.compile:
-        from streams.score.role import compile_kernels
+        from streams.score.warmup import compile_kernels
 
         compile_kernels()
         return 0

@@ -51,6 +51,15 @@ class Invoices:
         self.directory = directory
         self._rows: Counter[str] = Counter()
 
+    @property
+    def identity(self) -> str:
+        """The sizes of the files stand for what is in them. SourceError where there are none."""
+        try:
+            sizes = " ".join(f"{file.name}:{(self.directory / file.name).stat().st_size}" for file in FILES)
+        except OSError as error:
+            raise SourceError(f"{error.filename}: {error.strerror}; --data must name the data set's folder") from error
+        return f"cumcm2020c 1 {sizes}"
+
     def deliveries(self) -> Iterator[Delivery]:
         """All invoices day by day, each day closed by its receipt. SourceError names file and column."""
         self._rows = Counter()

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 
 import msgspec
 
@@ -36,6 +35,11 @@ class Sending(threading.Thread):
         self.at_ms: int | None = None  # event time reached
         self.finished = False
         self.failure: Exception | None = None
+
+    @property
+    def paced(self) -> bool:
+        """Whether it waits for event time."""
+        return self._speed is not None
 
     def run(self) -> None:
         """Send everything; `finished` when all is acknowledged, else `failure` says why not."""
@@ -84,8 +88,3 @@ class Sending(threading.Thread):
         while (left_s := due_s - time.monotonic()) > 0 and not self._ending.is_set():
             outbox.poll()
             self._ending.wait(min(left_s, SLEEP_S_MAX))
-
-
-def total(counts: Mapping[str, int]) -> int:
-    """The sum over all topics."""
-    return sum(counts.values())

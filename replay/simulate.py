@@ -21,6 +21,7 @@ from replay.population import GATEWAY_ID, Enterprise, Population, consent_hash, 
 from replay.sources import Delivery, Sendable
 from replay.workdays import Workday, workdays
 
+VERSION = 1  # to be raised with every change of what a seed gives
 REGISTER_MS = 6 * 3_600_000  # the gateway's records, on the first day
 RECEIPT_MS = 30 * 60_000  # after the end of the day
 LATE_DAYS_MAX = 5
@@ -39,6 +40,11 @@ class Simulation:
         self.population = population
         self.banks: tuple[Bank, ...] = tuple(population.bank(number) for number in range(population.bank_count))
         self._made = 0
+
+    @property
+    def identity(self) -> str:
+        """The population and the version of the simulator."""
+        return f"simulation {VERSION} {self.population}"
 
     def deliveries(self) -> Iterator[Delivery]:
         """All events of all banks and the gateway."""

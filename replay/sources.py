@@ -29,6 +29,10 @@ class Source(Protocol):
     name: str
     banks: tuple[Bank, ...]
 
+    @property
+    def identity(self) -> str:
+        """The same for the same events: a state folder belongs to one."""
+
     def deliveries(self) -> Iterator[Delivery]:
         """All events by `at_ms`; each call starts anew. SourceError where they cannot be read."""
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from config.settings import Settings
 from domain import topics
+from sinks.client import client_settings
+from sinks.kafka import Outbox
 from streams.role import Role
 
 
@@ -26,8 +28,6 @@ def _learn(settings: Settings) -> Role:
 
 
 def _archive(settings: Settings) -> Role:
-    from sinks.client import client_settings
-    from sinks.kafka import Outbox
     from streams.archive import Archive
 
     return Archive(settings, Outbox(settings.kafka.bootstrap, client_settings(settings.kafka)))

@@ -1,0 +1,79 @@
+"""Start Kafka, Redis and the engine here, replay the sample through them, and show it live. Ctrl-C ends all of it.
+
+Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
+A second start goes on from the state of the first; `--fresh` begins anew.
+"""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from cli.replay import Saying, add_state_arguments, guarded, report, started
+from config.settings import Settings
+
+REDRAWS_A_SECOND = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """When to leave, and where the state lies."""
+    parser.add_argument(
+        "--exit", action="store_true", help="leave when the replay is done (always so without a terminal)"
+    )
+    add_state_arguments(parser)
+    parser.set_defaults(settings_needed=False)
+
+
+def run(args: argparse.Namespace, _settings: Settings) -> int:
+    """The demo."""
+    return guarded(lambda: _demo(args))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from replay.run import Replay
+    from replay.simulate import sample
+
+    source, say = sample(), Saying()
+    with started(args, source, say) as stack:
+        stack.launch_workers()
+        replay = Replay(source, stack.settings, stack=stack, speed=None)
+        try:
+            shown = _show(replay, stack, stay=not args.exit) if sys.stdout.isatty() else None
+            if shown is None:
+                replay.wait(say.look)
+            code = report(args, replay.finish())
+        finally:
+            replay.end()
+        print(f"\nState and logs: {stack.directory}\nSettings: {stack.settings_file}")
+        print("Next: `xinliu replay sample --help`, docs/, ARCHITECTURE.md. `--fresh` replays from the start.")
+    return code
+
+
+def _show(replay: Any, stack: Any, *, stay: bool) -> bool:
+    """The live view until the replay is done, and on until Ctrl-C where `stay`."""
+    from rich.live import Live
+
+    from replay.view import Rate, Watching, render
+
+    watching, rate = Watching(stack.settings.kafka), Rate()
+    watching.start()
+    try:
+        with Live(refresh_per_second=REDRAWS_A_SECOND) as live:
+            last: list[Any] = []
+
+            def draw(look: Any) -> None:
+                last[:] = [look]
+                done = sum(look.progress.ends.values()) - sum(look.progress.lag.values())
+                live.update(render(watching.seen, look, rate.add(look.elapsed_s, done)))
+
+            replay.wait(draw)
+            while stay:
+                stack.check()
+                draw(last[0])
+                time.sleep(1 / REDRAWS_A_SECOND)
+    except KeyboardInterrupt:
+        if not stay or not replay.done:
+            raise
+    finally:
+        watching.end()
+    return True

@@ -1,0 +1,309 @@
+"""The books of a replay: every record that went in, and what became of it. Counted from the topics, Redis and
+ClickHouse after the run, over distinct coordinates; never from what the engine says of itself alone.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from config.settings import KafkaSettings, Settings
+from domain import topics
+from domain.calendar import date_of
+from domain.events import Control, LogRecord, Tick, Txn
+from domain.outputs import Alert, DeadLetter
+from domain.reject import Reason
+from replay.offsets import Offsets
+from replay.reading import read_topics
+
+OUTCOMES = ("applied", "duplicate", "late", "conflict")
+Identity = tuple[str, str, str]
+
+
+class TopicBook(msgspec.Struct, frozen=True, kw_only=True):
+    """One input topic: consumed = accepted into the log + receipts folded into ticks + dead-lettered."""
+
+    topic: str
+    sent: int
+    consumed: int
+    accepted: int
+    receipts: int
+    dead_lettered: dict[str, int]  # by reason
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """Two counts of the same thing, taken at different places."""
+
+    what: str
+    left: int
+    right: int
+
+    @property
+    def holds(self) -> bool:
+        return self.left == self.right
+
+
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the summary states."""
+
+    source: str
+    rows: dict[str, int]  # read, made, dropped: <reason>
+    topics: list[TopicBook]
+    log_records: int  # of events.v1, barriers included
+    log_barriers: int  # ticks and controls among them, one a partition
+    log_repeats: int  # appended again after a restart of ingest
+    outcomes: dict[str, int]  # of events.v1, by what score made of each record
+    alerts: dict[str, int]  # "<topic> <severity> <state>", repeats removed
+    scores: int
+    observations: int
+    snapshots: int  # that learn has published
+    labels_learned: int  # by the snapshot that has most
+    model_switches: int
+    learn: dict[str, int | float | str | None]  # what learn said of itself at its end; empty where it runs elsewhere
+    archive: dict[str, tuple[int, int]]  # table: (rows in ClickHouse, emitted)
+    covered_up_to: dict[str, str]  # bank_id: last day covered, by the last tick
+    wall_s: float
+    checks: list[Check]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether all checks hold."""
+        return all(check.holds for check in self.checks)
+
+
+class _ScoreKey(msgspec.Struct, frozen=True):
+    enterprise_id: str
+    offset: int
+    seq: int
+
+
+class _ObservationKey(msgspec.Struct, frozen=True):
+    observation_id: str
+
+
+class _SnapshotLabels(msgspec.Struct, frozen=True):
+    parent_id: str | None
+    trained_labels_count: int
+
+
+@dataclass(slots=True)
+class LogCount:
+    """What `events.v1` holds."""
+
+    records: int = 0
+    barriers: int = 0
+    accepted: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))  # by origin topic
+    txns: set[Identity] = field(default_factory=set)
+    switches: set[str] = field(default_factory=set)  # control ids
+    last_tick: Tick | None = None
+
+    @property
+    def repeats(self) -> int:
+        """Records beyond the first of their origin."""
+        of_enterprises = sum(len(found) for topic, found in self.accepted.items() if topic != topics.CONTROL)
+        return self.records - self.barriers - of_enterprises
+
+
+def count_log(kafka: KafkaSettings) -> LogCount:
+    """Read the whole log."""
+    decode = msgspec.json.Decoder(LogRecord).decode
+    count = LogCount()
+    for read in read_topics(kafka, [topics.EVENTS]):
+        if read.value is None:
+            continue
+        record = decode(read.value)
+        event = record.event
+        count.records += 1
+        if record.origin is not None:
+            topic, partition, offset = record.origin
+            count.accepted[topic].add((partition, offset))
+        if isinstance(event, Txn):
+            count.txns.add((event.bank_id, event.enterprise_id, event.event_id))
+        elif isinstance(event, Tick):
+            count.barriers += 1
+            if count.last_tick is None or event.up_to >= count.last_tick.up_to:
+                count.last_tick = event
+        elif isinstance(event, Control):
+            count.barriers += 1
+            if event.action == "activate" and event.artefact == "model":
+                count.switches.add(event.control_id)
+    return count
+
+
+def count_letters(kafka: KafkaSettings, topic: str) -> dict[str, Counter[str]]:
+    """Distinct dead letters of `topic`, by the topic that they came from and their reason."""
+    decode = msgspec.json.Decoder(DeadLetter).decode
+    seen: set[tuple[str, int, int]] = set()
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for read in read_topics(kafka, [topic]):
+        letter = decode(read.value or b"")
+        coordinates = (letter.topic, letter.partition, letter.offset)
+        if coordinates not in seen:
+            seen.add(coordinates)
+            found[letter.topic][letter.reason] += 1
+    return found
+
+
+def read_alerts(settings: Settings) -> Iterator[tuple[str | None, Alert]]:
+    """Every distinct alert revision with the bank that received it; None: the supervisor."""
+    decode = msgspec.json.Decoder(Alert).decode
+    bank_of = {topics.bank_alerts(bank.bank_id): bank.bank_id for bank in settings.banks}
+    seen: set[tuple[str, str, int]] = set()
+    for read in read_topics(settings.kafka, [topics.ALERT_SUPERVISOR, *bank_of]):
+        alert = decode(read.value or b"")
+        identity = (read.topic, alert.alert_id, alert.revision)
+        if identity not in seen:
+            seen.add(identity)
+            yield bank_of.get(read.topic), alert
+
+
+def count_distinct(kafka: KafkaSettings, topic: str, kind: type[msgspec.Struct]) -> int:
+    """Distinct records of `topic`, by the fields of `kind`."""
+    decode = msgspec.json.Decoder(kind).decode
+    return len({decode(read.value) for read in read_topics(kafka, [topic]) if read.value is not None})
+
+
+def count_snapshots(kafka: KafkaSettings) -> tuple[int, int]:
+    """(distinct snapshots that learn has published, labels behind the one that has most)."""
+    decode = msgspec.json.Decoder(_SnapshotLabels).decode
+    labels = {
+        read.key: decode(read.value).trained_labels_count
+        for read in read_topics(kafka, [topics.MODEL])
+        if read.value is not None
+    }
+    learned = [count for count in labels.values() if count > 0]
+    return len(learned), max(learned, default=0)
+
+
+def draw_up(
+    *,
+    source: str,
+    rows: Mapping[str, int],
+    kinds: Mapping[tuple[str, str], int],
+    settings: Settings,
+    outcomes: Mapping[str, int],
+    alerts: list[tuple[str | None, Alert]],
+    stored: Mapping[str, int],
+    learn: Mapping[str, int | float | str | None],
+    wall_s: float,
+) -> Books:
+    """The books of a finished replay.
+
+    kinds: deliveries by (topic, type of event), of this run and the ones that it goes on from. outcomes: what score
+    counted, from Redis. stored: logical rows by table, from ClickHouse. learn: its summary, empty where unknown.
+    """
+    kafka = settings.kafka
+    log, letters = count_log(kafka), count_letters(kafka, topics.DEAD_LETTERS)
+    late = count_letters(kafka, topics.LATE)
+    # Records of operators and learn are no deliveries of ours: they are sent as far as they are there.
+    books = _topic_books(settings, kinds, log, letters)
+    snapshots, labels = count_snapshots(kafka)
+    scores = count_distinct(kafka, topics.SCORE, _ScoreKey)
+    revisions = len({(alert.alert_id, alert.revision) for bank, alert in alerts if bank is None})
+    emitted = {"txn": len(log.txns), "score": scores, "alert": revisions}
+    made = Counter(
+        f"{topics.ALERT_SUPERVISOR if bank is None else topics.bank_alerts(bank)} {alert.severity} {alert.state}"
+        for bank, alert in alerts
+    )
+    observations = count_distinct(kafka, topics.OBSERVATION, _ObservationKey)
+    feeds = {} if log.last_tick is None else log.last_tick.feeds
+    totals = {name: int(outcomes.get(name, 0)) for name in OUTCOMES}
+    return Books(
+        source=source,
+        rows=dict(rows),
+        topics=books,
+        log_records=log.records,
+        log_barriers=log.barriers,
+        log_repeats=log.repeats,
+        outcomes=totals,
+        alerts=dict(sorted(made.items())),
+        scores=scores,
+        observations=observations,
+        snapshots=snapshots,
+        labels_learned=labels,
+        model_switches=len(log.switches),
+        learn=dict(learn),
+        archive={table: (stored.get(table, 0), count) for table, count in emitted.items()},
+        covered_up_to={
+            bank: date_of(feed.covered_up_to).isoformat()
+            for bank, feed in sorted(feeds.items())
+            if feed.covered_up_to is not None
+        },
+        wall_s=round(wall_s, 1),
+        checks=[
+            *_row_checks(rows, kinds),
+            *_flow_checks(books, log, totals),
+            Check(
+                what="conflicts that score counted = dead letters of the log with reason conflict",
+                left=totals["conflict"],
+                right=letters[topics.EVENTS][Reason.CONFLICT],
+            ),
+            Check(
+                what="late that score counted = letters in late.v1",
+                left=totals["late"],
+                right=late[topics.EVENTS][Reason.LATE],
+            ),
+            *(
+                [
+                    Check(
+                        what="observations that learn read = emitted",
+                        left=int(learn["observations"] or 0),
+                        right=observations,
+                    )
+                ]
+                if "observations" in learn
+                else []
+            ),
+            *(
+                Check(what=f"rows of {table} in ClickHouse = emitted", left=stored.get(table, 0), right=count)
+                for table, count in emitted.items()
+            ),
+        ],
+    )
+
+
+def _topic_books(
+    settings: Settings, kinds: Mapping[tuple[str, str], int], log: LogCount, letters: Mapping[str, Counter[str]]
+) -> list[TopicBook]:
+    offsets = Offsets(settings.kafka)
+    names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
+    found = []
+    for topic in names:
+        end = sum(offsets.ends(offsets.partitions([topic])).values())
+        sent = sum(count for (name, _), count in kinds.items() if name == topic)
+        found.append(
+            TopicBook(
+                topic=topic,
+                sent=end if topic == topics.CONTROL else sent,
+                consumed=end,
+                accepted=len(log.accepted[topic]),
+                receipts=kinds.get((topic, "Receipt"), 0),
+                dead_lettered=dict(sorted(letters[topic].items())) if topic in letters else {},
+            )
+        )
+    return found
+
+
+def _row_checks(rows: Mapping[str, int], kinds: Mapping[tuple[str, str], int]) -> Iterator[Check]:
+    dropped = sum(count for name, count in rows.items() if name.startswith("dropped"))
+    yield Check(
+        what="rows read + made = sent + dropped",
+        left=rows.get("read", 0) + rows.get("made", 0),
+        right=sum(kinds.values()) + dropped,
+    )
+
+
+def _flow_checks(books: list[TopicBook], log: LogCount, totals: Mapping[str, int]) -> Iterator[Check]:
+    for book in books:
+        yield Check(what=f"{book.topic}: sent = consumed", left=book.sent, right=book.consumed)
+        yield Check(
+            what=f"{book.topic}: consumed = accepted + receipts + dead-lettered",
+            left=book.consumed,
+            right=book.accepted + book.receipts + sum(book.dead_lettered.values()),
+        )
+    yield Check(
+        what="events.v1: records = applied + duplicate + late + conflict + ticks and controls",
+        left=log.records,
+        right=sum(totals.values()) + log.barriers,
+    )

@@ -1,0 +1,116 @@
+"""Alerts folded to episodes: what a replay is expected to raise, at a level that does not hang on a log's interleaving.
+
+Replaying bank topics anew makes a new log: banks' records interleave differently, so a day may be closed some records
+earlier or later and a revision may carry another number. Which enterprise gets which episode, how high it rises and
+which banks hear of it must not change, and its days only within what the alignment of the feeds allows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from domain.calendar import date_of, day_of, day_of_text
+from domain.ids import DayText
+from domain.outputs import SEVERITIES, Alert, AlertState, Severity
+from replay.state import write_whole
+
+# Feeds are aligned within three days of event time: a day may close that much later, seen from an enterprise.
+DAYS_APART_MAX = 4
+ENDINGS: frozenset[AlertState] = frozenset({"ended", "cleared", "retracted", "closed"})
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode of a signal; days are business days as YYYY-MM-DD."""
+
+    enterprise_id: str
+    signal: str
+    opened_on: DayText
+    severity: Severity  # the highest reached
+    end_state: AlertState | None  # None: open at the end
+    ended_on: DayText | None
+    banks: tuple[str, ...]  # that received at least one revision
+
+
+def episodes(alerts: Iterable[tuple[str | None, Alert]]) -> list[Episode]:
+    """The episodes of alerts, given with the bank that received each (None: the supervisor), in a stable order."""
+    by_id: dict[str, dict[int, Alert]] = defaultdict(dict)
+    banks: dict[str, set[str]] = defaultdict(set)
+    for bank_id, alert in alerts:
+        if bank_id is not None:
+            banks[alert.episode_id].add(bank_id)
+        else:
+            by_id[alert.episode_id].setdefault(alert.revision, alert)
+    found = [_episode([life[number] for number in sorted(life)], banks[episode]) for episode, life in by_id.items()]
+    return sorted(found, key=lambda each: (each.enterprise_id, each.signal, each.opened_on))
+
+
+def write(path: Path, found: Sequence[Episode]) -> None:
+    """One JSON object a line."""
+    write_whole(path, b"".join(msgspec.json.encode(each) + b"\n" for each in found))
+
+
+def read(path: Path) -> list[Episode]:
+    """What `write` wrote. ValueError names a line that is none."""
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            found.append(msgspec.json.decode(line, type=Episode))
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+    return found
+
+
+def differences(expected: Sequence[Episode], found: Sequence[Episode]) -> list[str]:
+    """How the episodes found differ from those expected, a sentence each; none where they agree."""
+    groups: dict[tuple[str, str], tuple[list[Episode], list[Episode]]] = defaultdict(lambda: ([], []))
+    for side, each in [*((0, one) for one in expected), *((1, one) for one in found)]:
+        groups[each.enterprise_id, each.signal][side].append(each)
+    said = []
+    for (enterprise_id, signal), (wanted, got) in sorted(groups.items()):
+        name = f"{enterprise_id} {signal}"
+        if len(wanted) != len(got):
+            said.append(f"{name}: {len(wanted)} episodes expected, {len(got)} found{_days(wanted)} →{_days(got)}")
+            continue
+        for one, other in zip(wanted, got, strict=True):
+            said += [f"{name} of {one.opened_on}: {what}" for what in _differences(one, other)]
+    return said
+
+
+def _differences(one: Episode, other: Episode) -> list[str]:
+    said = [
+        f"{field} {getattr(other, field)}, expected {getattr(one, field)}"
+        for field in ("severity", "end_state", "banks")
+        if getattr(one, field) != getattr(other, field)
+    ]
+    for field in ("opened_on", "ended_on"):
+        before, after = getattr(one, field), getattr(other, field)
+        if (before is None) != (after is None) or (
+            before is not None and abs(day_of_text(before) - day_of_text(after)) > DAYS_APART_MAX
+        ):
+            said.append(f"{field} {after}, expected {before}")
+    return said
+
+
+def _episode(life: Sequence[Alert], banks: set[str]) -> Episode:
+    first, last = life[0], life[-1]
+    ended = last.state in ENDINGS
+    return Episode(
+        enterprise_id=first.enterprise_id,
+        signal=first.signal,
+        opened_on=_day(first.opened_at),
+        severity=max((each.severity for each in life), key=SEVERITIES.index),
+        end_state=last.state if ended else None,
+        ended_on=_day(last.as_of) if ended else None,
+        banks=tuple(sorted(banks)),
+    )
+
+
+def _day(time_ms: int) -> str:
+    # `t` is exclusive: a close of day D stands at 00:00 of D + 1.
+    return date_of(day_of(time_ms - 1)).isoformat()
+
+
+def _days(found: Sequence[Episode]) -> str:
+    return "".join(f" {each.opened_on}" for each in found)

@@ -1,0 +1,99 @@
+"""The books as people read them: one Markdown text, for the terminal and for the documentation."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from replay.books import Books, TopicBook
+
+
+def markdown(books: Books) -> str:
+    """The summary of a replay. Numbers are those of the books, nothing else."""
+    return "\n".join(_lines(books)) + "\n"
+
+
+def _lines(books: Books) -> Iterator[str]:
+    verdict = "the books balance" if books.balanced else "THE BOOKS DO NOT BALANCE"
+    yield from (f"# Replay of {books.source}: {verdict}", "")
+    yield from _flow(books)
+    yield from _results(books)
+    yield from ("## Checks", "")
+    yield from _table(
+        ("", "check", "", ""),
+        [("ok" if check.holds else "WRONG", check.what, _n(check.left), _n(check.right)) for check in books.checks],
+    )
+
+
+def _flow(books: Books) -> Iterator[str]:
+    rows, sent = books.rows, sum(book.sent for book in books.topics if book.topic != "control.v1")
+    dropped = {name: count for name, count in rows.items() if name.startswith("dropped")}
+    if rows.get("read"):
+        said = " + ".join(f"{name.removeprefix('dropped: ')} {_n(count)}" for name, count in sorted(dropped.items()))
+        kept = rows["read"] - sum(dropped.values())
+        yield f"Rows read {_n(rows['read'])} = sent {_n(kept)} + dropped {_n(sum(dropped.values()))} ({said})."
+        yield f"Deliveries {_n(sent)} = of rows {_n(kept)} + made {_n(rows['made'])} (receipts)."
+    else:
+        yield f"Deliveries {_n(sent)}, all of them simulated."
+    yield f"Wall time {books.wall_s:.1f} s, {_n(int(sent / max(books.wall_s, 0.1)))} deliveries a second."
+    yield from ("", "## What went in", "")
+    names = ("topic", "consumed", "accepted", "receipts", "dead-lettered")
+    yield from _table(names, [_topic_row(book) for book in books.topics])
+    yield from ("## What score made of the log", "")
+    counts = [(name, _n(count)) for name, count in books.outcomes.items()]
+    counts += [("ticks and controls", _n(books.log_barriers)), ("events.v1 in all", _n(books.log_records))]
+    yield from _table(("outcome", "records"), counts)
+    if books.log_repeats:
+        yield from (f"{_n(books.log_repeats)} records were appended twice, after a restart of ingest.", "")
+    dead = sum(sum(book.dead_lettered.values()) for book in books.topics)
+    receipts = sum(book.receipts for book in books.topics)
+    said = " + ".join(f"{name} {_n(count)}" for name, count in books.outcomes.items())
+    consumed = sum(book.consumed for book in books.topics if book.topic != "control.v1")
+    total = sum(books.outcomes.values()) - books.log_repeats + dead + receipts
+    yield f"Consumed {_n(consumed)} = {said} + dead-lettered {_n(dead)} + receipts {_n(receipts)} ({_n(total)})."
+    if books.covered_up_to:
+        covered = ", ".join(f"{bank} {day}" for bank, day in books.covered_up_to.items())
+        yield f"Covered by receipts up to: {covered}."
+    yield ""
+
+
+def _results(books: Books) -> Iterator[str]:
+    yield from ("## What came out", "")
+    yield from _table(
+        ("topic", "severity", "state", "alert revisions"),
+        [(*name.split(" "), _n(count)) for name, count in books.alerts.items()] or [("(none)", "", "", "0")],
+    )
+    learned = f"{_n(books.labels_learned)} labels in the newest snapshot" if books.snapshots else "no snapshot"
+    yield from _table(
+        ("output", "count"),
+        [
+            ("score records", _n(books.scores)),
+            ("observations", _n(books.observations)),
+            ("labels matured", _n(int(books.learn.get("labels") or 0)) if books.learn else "(learn runs elsewhere)"),
+            ("model snapshots published", f"{_n(books.snapshots)} ({learned})"),
+            ("model switches", _n(books.model_switches)),
+        ],
+    )
+    yield f"Learn had {_n(books.observations)} observations."
+    if books.learn.get("waits_for"):
+        yield f"At the end learn waited for: {books.learn['waits_for']}."
+    yield ""
+    yield from _table(
+        ("table", "rows in ClickHouse", "emitted"),
+        [(table, _n(stored), _n(emitted)) for table, (stored, emitted) in books.archive.items()],
+    )
+
+
+def _topic_row(book: TopicBook) -> tuple[str, ...]:
+    reasons = ", ".join(f"{reason} {_n(count)}" for reason, count in book.dead_lettered.items())
+    dead = f"{_n(sum(book.dead_lettered.values()))}{f' ({reasons})' if reasons else ''}"
+    return (book.topic, _n(book.consumed), _n(book.accepted), _n(book.receipts), dead)
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    rows = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
+    for row in (names, ["-" * max(width, 3) for width in widths], *rows):
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+    yield ""
+
+
+def _n(count: int) -> str:
+    return f"{count:,}"

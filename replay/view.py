@@ -1,0 +1,171 @@
+"""The live view of the demo: what leaves the engine by its topics, as a subscriber would see it.
+
+It reads `score.v1` and `alert.supervisor.v1` with a consumer of its own and knows nothing of the engine's memory.
+"""
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from config.settings import KafkaSettings
+from domain import topics
+from domain.calendar import date_of, day_of
+from domain.outputs import Alert
+from replay.offsets import Offsets
+from replay.reading import AT_ONCE, consumer
+from replay.run import Look
+
+GRADES = "ABCDEF"
+ALERTS_SHOWN, MOVES_SHOWN = 6, 6
+STYLES = {"red": "bold red", "orange": "dark_orange", "yellow": "yellow"}
+
+
+class ScoreSeen(msgspec.Struct, frozen=True):
+    """What the view takes of a score record."""
+
+    enterprise_id: str
+    score: int
+    grade: str
+    status: str
+    as_of: int
+    offset: int
+    seq: int
+
+
+@dataclass(slots=True)
+class Seen:
+    """What has been seen so far; one writer, any reader."""
+
+    scores: dict[str, ScoreSeen] = field(default_factory=dict)
+    moves: deque[tuple[ScoreSeen, int]] = field(default_factory=lambda: deque(maxlen=MOVES_SHOWN))  # and from what
+    alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=ALERTS_SHOWN))
+    severities: Counter[str] = field(default_factory=Counter)
+    score_count: int = 0
+    event_ms: int = 0
+    _revisions: set[tuple[str, int]] = field(default_factory=set)
+
+    def score(self, record: ScoreSeen) -> None:
+        """The record with the highest (offset, seq) of an enterprise holds."""
+        self.score_count += 1
+        before = self.scores.get(record.enterprise_id)
+        if before is not None and (before.offset, before.seq) >= (record.offset, record.seq):
+            return
+        self.scores[record.enterprise_id] = record
+        self.event_ms = max(self.event_ms, record.as_of)
+        if before is not None and abs(before.score - record.score) >= 3:
+            self.moves.append((record, before.score))
+
+    def alert(self, alert: Alert) -> None:
+        """Repeats are dropped by alert and revision."""
+        if (alert.alert_id, alert.revision) in self._revisions:
+            return
+        self._revisions.add((alert.alert_id, alert.revision))
+        self.severities[f"{alert.severity} {alert.state}"] += 1
+        self.alerts.append(alert)
+
+    def grades(self) -> Counter[str]:
+        """Enterprises by grade."""
+        return Counter(record.grade for record in list(self.scores.values()))
+
+
+class Watching(threading.Thread):
+    """Reads the two topics into `seen`, from their beginning, until told to end."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        super().__init__(name="watching", daemon=True)
+        self._kafka = kafka
+        self._ending = threading.Event()
+        self.seen = Seen()
+
+    def run(self) -> None:
+        """Follow the topics."""
+        score, alert = msgspec.json.Decoder(ScoreSeen).decode, msgspec.json.Decoder(Alert).decode
+        places = Offsets(self._kafka).partitions([topics.SCORE, topics.ALERT_SUPERVISOR])
+        reading = consumer(self._kafka)
+        try:
+            reading.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
+            while not self._ending.is_set():
+                for message in reading.consume(AT_ONCE, timeout=0.3):
+                    value = _value(message)
+                    if value is None:
+                        continue  # the view goes on; errors of the broker are the workers' to report
+                    if message.topic() == topics.SCORE:
+                        self.seen.score(score(value))
+                    else:
+                        self.seen.alert(alert(value))
+        finally:
+            reading.close()
+
+    def end(self) -> None:
+        """Stop and wait."""
+        self._ending.set()
+        if self.is_alive():
+            self.join()
+
+
+@dataclass(slots=True)
+class Rate:
+    """Events a second over the last few looks."""
+
+    _points: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=8))
+
+    def add(self, at_s: float, count: int) -> int:
+        """The rate, with this point added."""
+        self._points.append((at_s, count))
+        (first_s, first), (last_s, last) = self._points[0], self._points[-1]
+        return int((last - first) / (last_s - first_s)) if last_s > first_s else 0
+
+
+def render(seen: Seen, look: Look, rate: int) -> RenderableType:
+    """One screen."""
+    return Group(_flow(look, rate, seen), _grades(seen), _moves(seen), _alerts(seen))
+
+
+def _flow(look: Look, rate: int, seen: Seen) -> Panel:
+    sent = sum(look.sending.sent.values())
+    lags = "   ".join(f"{role} {count:,}" for role, count in look.progress.lag.items())
+    reached = date_of(day_of(seen.event_ms)).isoformat() if seen.event_ms else "…"
+    text = Text.assemble(
+        ("已发送 sent ", "dim"), f"{sent:,}", ("   事件/秒 events/s ", "dim"), f"{rate:,}",
+        ("   事件时间 event time ", "dim"), reached, ("\n积压 lag  ", "dim"), lags,
+    )  # fmt: skip
+    return Panel(text, title=f"信流 xinliu   {look.elapsed_s:.0f} s", border_style="cyan")
+
+
+def _grades(seen: Seen) -> Panel:
+    grades = seen.grades()
+    most = max(grades.values(), default=1)
+    table = Table.grid(padding=(0, 1))
+    for grade in GRADES:
+        count = grades[grade]
+        table.add_row(grade, Text("█" * round(40 * count / most), style="cyan"), f"{count:,}")
+    return Panel(table, title=f"等级 grades of {len(seen.scores):,} enterprises, {seen.score_count:,} scores")
+
+
+def _moves(seen: Seen) -> Panel:
+    table = Table.grid(padding=(0, 2))
+    for record, before in list(seen.moves)[::-1]:
+        style = "red" if record.score < before else "green"
+        day = date_of(day_of(record.as_of)).isoformat()
+        table.add_row(day, record.enterprise_id, Text(f"{before} → {record.score}", style=style), record.grade)
+    return Panel(table, title="评分变动 scores moving")
+
+
+def _alerts(seen: Seen) -> Panel:
+    table = Table.grid(padding=(0, 2))
+    for alert in list(seen.alerts)[::-1]:
+        day = date_of(day_of(alert.as_of)).isoformat()
+        table.add_row(day, alert.enterprise_id, Text(alert.title_zh, style=STYLES[alert.severity]), alert.text_zh)
+    said = "  ".join(f"{name} {count:,}" for name, count in sorted(seen.severities.items()))
+    return Panel(table, title=f"最新预警 newest alerts   {said}")
+
+
+def _value(message: Message) -> bytes | None:
+    return None if message.error() is not None else message.value()
