@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
+from config.kernel_cache import cache_root
 
 KAFKA, LOG4J = "4.1.1", "2.25.3"
 # kafka-clients is named too: beside the logging bridge jgo otherwise takes an old one: NoSuchMethodError at the start.
@@ -80,7 +80,7 @@ def class_path(*, lock: Path = LOCK, cache: Path | None = None, on_progress: Pro
     """
     jars = read_lock(lock)
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    folder = (cache or platformdirs.user_cache_path("xinliu")) / "kafka" / digest
+    folder = (cache or cache_root()) / "kafka" / digest
     folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         _refuse_foreign(folder, jars, lock)
