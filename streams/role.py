@@ -19,8 +19,13 @@ class Role(Protocol):
     code 1: a role never skips a record by failing. After a failure neither `revoked` nor a commit follows, only `stop`.
     """
 
-    name: str
-    topics: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """The role's name: its group is the prefix and this."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it reads."""
 
     async def start(self) -> None:
         """Connect and compile, before the worker joins its group."""
