@@ -37,8 +37,8 @@ lock: venv ## resolve the dependencies anew within pyproject.toml (ARGS=--upgrad
 	echo 'setuptools>=80' | $(UV) --constraints requirements.lock --no-annotate \
 		--output-file requirements-worker.lock pyproject.toml -
 
-clean: ## remove what make made here: .venv, caches, the demo's state (not the jars and kernels in the user's cache)
-	rm -rf $(VENV) build dist .state .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove what was made in this folder: .venv, tools' caches (the user's cache and state folders stay)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv:

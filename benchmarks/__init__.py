@@ -1,0 +1,1 @@
+"""What this costs, measured: `make bench`."""
