@@ -11,8 +11,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 TABLES: Mapping[str, Table] = {topics.EVENTS: TXN, topics.SCORE: SCORE, topics.ALERT_SUPERVISOR: ALERT}
 FLUSH_INTERVAL_S = 1.0
+UNDER_WAY_RECORDS_MAX = 300_000  # what still comes after partitions were paused: the transport's buffered chunks
 LEAVE_S_MAX = 6.0  # how long giving partitions away may wait for ClickHouse; what is not stored then comes again
 _SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
 
@@ -65,13 +66,15 @@ class Archive:
         self._connection = connection
         self._flush_interval_s = flush_interval_s
         self._ending = threading.Event()
+        self._sender: Sender | None = None
         self._decoders: dict[str, msgspec.json.Decoder[object]] = {
             topic: msgspec.json.Decoder(table.type) for topic, table in TABLES.items()
         }
         self._gathering = {topic: _Gathering() for topic in TABLES}
-        self._under_way: list[Block] = []
+        self._blocks: deque[Block] = deque()  # the first is being sent
         self._sending: asyncio.Task[None] | None = None
         self._next: dict[TP, int] = {}
+        self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)  # set by the worker; not needed
         self._counts: Counter[str] = Counter()
 
     async def start(self) -> None:
@@ -97,38 +100,43 @@ class Archive:
     async def revoked(self, tps: set[TP]) -> None:
         """Store what there is time for; the rest comes again to the next owner."""
         deadline = time.monotonic() + LEAVE_S_MAX
-        while self._sending is not None or self._due(now_s=None):
-            self._collect()
-            self._send_due(now_s=None)
-            if self._sending is None:
-                break
+        self._cut_due(now_s=None)
+        self._collect()
+        while self._sending is not None and time.monotonic() < deadline:
             await asyncio.wait({self._sending}, timeout=max(0.0, deadline - time.monotonic()))
-            if time.monotonic() > deadline:
-                log.warning("archive: ClickHouse took too long, %d rows will be read again", self._row_count())
-                break
-        self._outbox.drain(LEAVE_S_MAX)
+            self._collect()
+        if self._blocks:
+            log.warning("archive: ClickHouse took too long, %d rows will be read again", self._row_count())
+        while self._outbox.acknowledged_count < self._outbox.sent_count and time.monotonic() < deadline:
+            self._outbox.poll()
+            await asyncio.sleep(0.02)
         lows = {tp: low for tp in tps if (low := self.low_offset(tp)) is not None}
         self._forget(tps)
         self._next |= lows  # asked for once more
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
-        """Gather the chunk's records; send where a block is full."""
+        """Gather the chunk's records; cut a block where one is full."""
         for part in chunk.pieces(self._settings.batch_rows_max):
             if len(self._gathering[tp.topic].records) + len(part) > self._settings.batch_rows_max:
-                await self._send_full(tp.topic)
+                self._cut(tp.topic)
+                self._collect()
             self._gather(tp, part)
             self._next[tp] = part.next_offset
+        while self._row_count() > 2 * self._settings.batch_rows_max + UNDER_WAY_RECORDS_MAX:
+            # Reached only where nobody heeds `paused`.
+            self._collect()
+            await asyncio.sleep(0.05)
 
-    def ready(self) -> bool:
-        """False while as much waits for ClickHouse as may wait in memory."""
-        gathered = max(len(g.records) for g in self._gathering.values())
-        return self._sending is None or gathered < self._settings.batch_rows_max // 2
+    @property
+    def paused(self) -> frozenset[TP]:
+        """Everything, while as much waits for ClickHouse as may wait in memory."""
+        return frozenset(self._next) if self._row_count() > 2 * self._settings.batch_rows_max else frozenset()
 
     def low_offset(self, tp: TP) -> int | None:
         """The first record whose row or dead letter is not acknowledged, else the next one to read."""
         if tp not in self._next:
             return None
-        open_ranges = [block.ranges for block in self._under_way if block.topic == tp.topic]
+        open_ranges = [block.ranges for block in list(self._blocks) if block.topic == tp.topic]
         open_ranges.append(self._gathering[tp.topic].ranges)
         firsts = [ranges[tp.partition][0] for ranges in open_ranges if tp.partition in ranges]
         dead = self._outbox.lowest_open(tp)
@@ -137,8 +145,8 @@ class Archive:
     async def tick(self) -> None:
         """Learn what was acknowledged, send what has waited long enough."""
         self._outbox.poll()
+        self._cut_due(now_s=time.monotonic())
         self._collect()
-        self._send_due(now_s=time.monotonic())
 
     async def stop(self) -> None:
         """End the tries and close the connection."""
@@ -152,7 +160,7 @@ class Archive:
 
     def summary(self) -> dict[str, int]:
         """Counts since the start, as `<topic>.<what>`; `retries` are tries that ClickHouse did not acknowledge."""
-        return {**self._counts, "retries": self._sender.retry_count}
+        return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
 
     def _gather(self, tp: TP, chunk: Chunk) -> None:
         gathering = self._gathering[tp.topic]
@@ -174,49 +182,40 @@ class Archive:
             first, _ = gathering.ranges.get(tp.partition, (found[0].offset, 0))
             gathering.ranges[tp.partition] = (first, found[-1].offset)
 
-    async def _send_full(self, topic: str) -> None:
-        """Make room in the topic's block: send what is gathered, once the one under way is done."""
-        while self._gathering[topic].records:
-            if self._sending is not None:
-                await asyncio.wait({self._sending})
-            self._collect()
-            self._send_due(now_s=None)
+    def _cut_due(self, now_s: float | None) -> None:
+        """Cut the blocks that are due at `now_s` (None: whatever has a record).
 
-    def _due(self, now_s: float | None) -> list[str]:
-        """Topics whose block is due at `now_s` (None: every one that has a record)."""
-        return [
-            topic
-            for topic, gathering in self._gathering.items()
-            if gathering.records
-            and (
-                now_s is None
-                or now_s - gathering.since_s >= self._flush_interval_s
-                or len(gathering.records) >= self._settings.batch_rows_max
-            )
-        ]
-
-    def _send_due(self, now_s: float | None) -> None:
-        if self._sending is not None:
+        Time cuts nothing while a block waits: a ClickHouse that comes back shall find few large blocks.
+        """
+        if now_s is not None and self._blocks:
             return
-        for topic in self._due(now_s):
-            gathering = self._gathering[topic]
-            self._gathering[topic] = _Gathering()
-            insert = TABLES[topic].insert(gathering.records, block_name(topic, gathering.ranges))
-            self._under_way.append(Block(insert=insert, topic=topic, ranges=gathering.ranges))
-        if self._under_way:
-            self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, list(self._under_way)))
+        for topic, gathering in self._gathering.items():
+            if gathering.records and (now_s is None or now_s - gathering.since_s >= self._flush_interval_s):
+                self._cut(topic)
 
-    def _send_all(self, blocks: list[Block]) -> None:
-        for block in blocks:
-            self._sender.send(block)
-            self._under_way.remove(block)
+    def _cut(self, topic: str) -> None:
+        gathering = self._gathering[topic]
+        if not gathering.records:
+            return
+        self._gathering[topic] = _Gathering()
+        insert = TABLES[topic].insert(gathering.records, block_name(topic, gathering.ranges))
+        self._blocks.append(Block(insert=insert, topic=topic, ranges=gathering.ranges))
+
+    def _send_all(self, sender: Sender) -> None:
+        """In a thread, one at a time: the oldest block until it is acknowledged, then the next."""
+        while self._blocks:
+            block = self._blocks[0]
+            sender.send(block)
             self._counts[f"{block.topic}.rows"] += block.row_count
+            self._blocks.popleft()
 
     def _collect(self) -> None:
-        """Take note of a finished task; its failure is ours."""
+        """Take note of a finished task (its failure is ours), and send on."""
         if self._sending is not None and self._sending.done():
             finished, self._sending = self._sending, None
             finished.result()
+        if self._sending is None and self._blocks and self._sender is not None:
+            self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, self._sender))
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:
@@ -227,7 +226,7 @@ class Archive:
 
     def _row_count(self) -> int:
         gathered = sum(len(gathering.records) for gathering in self._gathering.values())
-        return gathered + sum(block.row_count for block in self._under_way)
+        return gathered + sum(block.row_count for block in list(self._blocks))
 
 
 def _read(decoder: msgspec.json.Decoder[object], topic: str, chunk: Chunk, i: int) -> object:

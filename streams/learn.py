@@ -8,6 +8,7 @@ topics anew, and a snapshot that is already on `model.v1` is not published again
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -16,32 +17,28 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from config.catalogue import indicators
 from config.settings import Settings
 from detectors.labels import Ledger
+from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
 from detectors.training import Trainer, largest_move_milli
 from domain import topics
 from domain.calendar import date_of, day_of, month_of_day
 from domain.events import Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
+from sinks.client import client_settings
 from sinks.kafka import Outbox
 from streams.dead_letter import send_dead_letter, unreadable
-from streams.model_publishing import Published, publish_snapshot
+from streams.model_publishing import publish_snapshot, published
 from streams.role import TP
+from streams.score_progress import Progress, ScoreProgress
 from streams.transport.chunk import Chunk
 
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0  # between looks at how far score has come
 SUMMARY_S = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far score has applied `events.v1`, and where `observation.v1` ended after that was seen; by partition."""
-
-    score_offsets: Mapping[int, int]
-    observation_ends: Mapping[int, int]
 
 
 @dataclass(slots=True)
@@ -70,21 +67,20 @@ class Learn:
     def __init__(
         self,
         settings: Settings,
-        outbox: Outbox,
         *,
-        prior: Snapshot,
-        groups: Mapping[str, str],
-        progress: Callable[[], Awaitable[Progress]],
-        published: Callable[[], Awaitable[Published]],
+        prior: Snapshot | None = None,
+        groups: Mapping[str, str] | None = None,
+        progress: Callable[[], Awaitable[Progress]] | None = None,
         poll_s: float = POLL_S,
     ) -> None:
+        """`prior` and `groups` (indicator to group) are the catalogue's where not given, `progress` asks the broker."""
         self._settings = settings
-        self._outbox = outbox
-        self._progress, self._published = progress, published
+        self._parent = prior_snapshot() if prior is None else prior
+        self._parent_id = content_id(self._parent.encode())
+        self._trainer = Trainer(self._parent, _catalogue_groups() if groups is None else groups)
+        self._progress = progress
         self._poll_s = poll_s
         self._ledger = Ledger()
-        self._trainer = Trainer(prior, groups)
-        self._parent, self._parent_id = prior, content_id(prior.encode())
         self._labels_at_parent = 0
         self._partitions = {p: _Partition() for p in range(settings.kafka.log_partitions)}
         self._next: dict[TP, int] = {}
@@ -100,7 +96,13 @@ class Learn:
 
     async def start(self) -> None:
         """Read which snapshots are out already."""
-        self._out = await self._published()
+        kafka = self._settings.kafka
+        client = client_settings(kafka)
+        self._outbox = Outbox(kafka.bootstrap, client)
+        if self._progress is None:
+            group = f"{kafka.group_prefix}score"
+            self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, client)
+        self._out = await asyncio.to_thread(published, kafka.bootstrap, client=client)
         self._said_at_s = time.monotonic()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -136,6 +138,7 @@ class Learn:
 
     async def stop(self) -> None:
         """Say how it went."""
+        await asyncio.to_thread(self._outbox.drain)
         self._say()
 
     def summary(self) -> dict[str, int | float | str | None]:
@@ -208,6 +211,7 @@ class Learn:
 
     async def _look(self, month: int) -> None:
         """See how far score has come; the last month that all its partitions have applied is ready."""
+        assert self._progress is not None, "start comes first"
         progress = await self._progress()
         ready = month - 1
         while all(self._applied(progress, p, ready + 1) for p in self._partitions):
@@ -258,6 +262,10 @@ class Learn:
     def _say(self) -> None:
         self._said_at_s = time.monotonic()
         log.info("learn summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())
+
+
+def _catalogue_groups() -> dict[str, str]:
+    return {name: row.group for name, row in indicators().items()}
 
 
 def _last_day(month: int) -> int:

@@ -2,13 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain import topics
-from streams.learn import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far score has applied `events.v1`, and where `observation.v1` ended after that was seen; by partition."""
+
+    score_offsets: Mapping[int, int]
+    observation_ends: Mapping[int, int]
 
 
 class ScoreProgress:
