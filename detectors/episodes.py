@@ -15,47 +15,46 @@ CLOSES_TO_LOWER = 7
 
 
 @njit(cache=True)
-def advance(state, s, k, result, clear_now, clear_closes, closing, t_ms, score_before_milli):
-    """Move the episode of signal k of slot s; returns the transition, NOTHING where no revision is due."""
-    level = state.episode_level[s, k]
+def advance(e, k, result, clear_now, clear_closes, closing, t_ms):
+    """Move the episode of signal k of enterprise e; returns the transition, NOTHING where no revision is due."""
+    level = e.episode_level[k]
     if level == 0:
         if result == CLEAR or result > RED:
             return NOTHING
-        state.episode_level[s, k] = result
-        state.episode_opened_ms[s, k] = t_ms
-        state.episode_revision[s, k] = 0
-        state.episode_score_before[s, k] = score_before_milli
-        return _revised(state, s, k, RAISED)
+        e.episode_level[k] = result
+        e.episode_opened_ms[k] = t_ms
+        e.episode_revision[k] = 0
+        return _revised(e, k, RAISED)
     if result in (NOT_COMPUTABLE, SUPPRESSED):
-        state.episode_false_closes[s, k] = state.episode_held_closes[s, k] = 0
-        if state.episode_stale[s, k]:
+        e.episode_false_closes[k] = e.episode_held_closes[k] = 0
+        if e.episode_stale[k]:
             return NOTHING
-        transition = _revised(state, s, k, STALE)
-        state.episode_stale[s, k] = 1
+        transition = _revised(e, k, STALE)
+        e.episode_stale[k] = 1
         return transition
     if result == ENDED:
-        state.episode_level[s, k] = 0
-        return _revised(state, s, k, ENDED_BY_FACT)
-    state.episode_stale[s, k] = 0
+        e.episode_level[k] = 0
+        return _revised(e, k, ENDED_BY_FACT)
+    e.episode_stale[k] = 0
     if result > level:
-        state.episode_level[s, k] = result
-        return _revised(state, s, k, UPGRADED)
+        e.episode_level[k] = result
+        return _revised(e, k, UPGRADED)
     if not closing:
         return NOTHING
-    state.episode_held_closes[s, k] = state.episode_held_closes[s, k] + 1 if clear_now else 0
-    state.episode_false_closes[s, k] = state.episode_false_closes[s, k] + 1 if result < level else 0
-    if state.episode_held_closes[s, k] >= clear_closes:
-        state.episode_level[s, k] = 0
-        return _revised(state, s, k, CLEARED)
-    if state.episode_false_closes[s, k] >= CLOSES_TO_LOWER and result != CLEAR:
-        state.episode_level[s, k] = result
-        return _revised(state, s, k, DOWNGRADED)
+    e.episode_held_closes[k] = e.episode_held_closes[k] + 1 if clear_now else 0
+    e.episode_false_closes[k] = e.episode_false_closes[k] + 1 if result < level else 0
+    if e.episode_held_closes[k] >= clear_closes:
+        e.episode_level[k] = 0
+        return _revised(e, k, CLEARED)
+    if e.episode_false_closes[k] >= CLOSES_TO_LOWER and result != CLEAR:
+        e.episode_level[k] = result
+        return _revised(e, k, DOWNGRADED)
     return NOTHING
 
 
 @njit(cache=True)
-def _revised(state, s, k, transition):
-    state.episode_revision[s, k] += 1
-    state.episode_stale[s, k] = 0
-    state.episode_false_closes[s, k] = state.episode_held_closes[s, k] = 0
+def _revised(e, k, transition):
+    e.episode_revision[k] += 1
+    e.episode_stale[k] = 0
+    e.episode_false_closes[k] = e.episode_held_closes[k] = 0
     return transition

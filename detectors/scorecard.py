@@ -25,6 +25,7 @@ STATUS_NAMES = ("published", "provisional", "withheld")
 NO_REASON, LOW_COVERAGE, LOW_REPAYMENT_COVERAGE, YOUNG, FEW_TXNS = range(5)
 STATUS_REASONS = ("", "coverage", "repayment_coverage", "history_under_28_days", "under_20_transactions")
 REASONS_MAX = 5
+_REPAYMENT = GROUPS.index("repayment_capacity")
 _NEUTRAL, _UNKNOWN_MOST = 0.5, 0.35
 _BAND_MILLI, _GRADE_MARGIN_MILLI, _CLOSES_OVER_BAND = 50_000, 5_000, 3
 
@@ -101,53 +102,63 @@ def utility(card, i, x):
 
 
 @njit(cache=True)
-def score(card, value, null, utility_last, frozen, u, points_milli):
-    """Fill u and points_milli (CORE_COUNT) and update utility_last; returns (score_milli, cap_milli)."""
-    total = FLOOR_MILLI
-    for i in range(CORE_COUNT):
-        if null[i] == VALUE:
-            u[i] = utility(card, i, value[i])
-            utility_last[i] = u[i]
-        elif null[i] == NOT_APPLICABLE:
-            u[i] = _NEUTRAL
-        else:
-            u[i] = min(_UNKNOWN_MOST, utility_last[i])
-        points_milli[i] = np.int64(np.rint(card.weight_milli[i] * u[i]))
-        total += points_milli[i]
-    most = CEILING_MILLI
-    if frozen or (null[DPD_MAX] == VALUE and value[DPD_MAX] > 30):
-        most = 499_000
-    if null[DPD_MAX] == VALUE and value[DPD_MAX] > 90:
-        most = 449_000
-    cap = min(0, most - total)
-    return total + cap, cap
+def assess(card, e, x, closing):
+    """Fill in what the indicators x.value and x.null say of enterprise e: utilities, points, score, status, grade."""
+    _score(card, e, x)
+    _status(card, e, x)
+    _publish(e, x, closing)
+    _rank_reasons(card, x.points_milli, x.reasons)
+    e.score_milli = x.score_milli
 
 
 @njit(cache=True)
-def status_of(card, null, history_days, txn_count):
-    """(status, why, coverage in ppm): computable over applicable weight, leaving out what the age alone forbids."""
-    applicable, computable, of_group, known_of_group = 0, 0, 0, 0
+def _score(card, e, x):
+    total = FLOOR_MILLI
     for i in range(CORE_COUNT):
-        if null[i] == NOT_APPLICABLE or null[i] == SHORT_HISTORY:
+        if x.null[i] == VALUE:
+            x.u[i] = utility(card, i, x.value[i])
+            e.utility_last[i] = x.u[i]
+        elif x.null[i] == NOT_APPLICABLE:
+            x.u[i] = _NEUTRAL
+        else:
+            x.u[i] = min(_UNKNOWN_MOST, e.utility_last[i])
+        x.points_milli[i] = np.int64(np.rint(card.weight_milli[i] * x.u[i]))  # half to even
+        total += x.points_milli[i]
+    most = CEILING_MILLI
+    if e.frozen or (x.null[DPD_MAX] == VALUE and x.value[DPD_MAX] > 30):
+        most = 499_000
+    if x.null[DPD_MAX] == VALUE and x.value[DPD_MAX] > 90:
+        most = 449_000
+    x.cap_milli = min(0, most - total)
+    x.score_milli = total + x.cap_milli
+
+
+@njit(cache=True)
+def _status(card, e, x):
+    """Coverage is computable over applicable weight, leaving out what the enterprise's age alone forbids."""
+    applicable, computable, of_repayment, known_of_repayment = 0, 0, 0, 0
+    for i in range(CORE_COUNT):
+        if x.null[i] == NOT_APPLICABLE or x.null[i] == SHORT_HISTORY:
             continue
-        repayment = card.group[i] == 5
-        applicable += card.weight_milli[i]
-        of_group += card.weight_milli[i] if repayment else 0
-        if null[i] == VALUE:
-            computable += card.weight_milli[i]
-            known_of_group += card.weight_milli[i] if repayment else 0
-    coverage_ppm = computable * 1_000_000 // applicable if applicable else 0
-    if coverage_ppm < 300_000:
-        return WITHHELD, LOW_COVERAGE, coverage_ppm
-    if coverage_ppm < 600_000:
-        return PROVISIONAL, LOW_COVERAGE, coverage_ppm
-    if 2 * known_of_group < of_group:
-        return PROVISIONAL, LOW_REPAYMENT_COVERAGE, coverage_ppm
-    if history_days < 28:
-        return PROVISIONAL, YOUNG, coverage_ppm
-    if txn_count < 20:
-        return PROVISIONAL, FEW_TXNS, coverage_ppm
-    return PUBLISHED, NO_REASON, coverage_ppm
+        weight = card.weight_milli[i]
+        applicable += weight
+        of_repayment += weight * (card.group[i] == _REPAYMENT)
+        if x.null[i] == VALUE:
+            computable += weight
+            known_of_repayment += weight * (card.group[i] == _REPAYMENT)
+    x.coverage_ppm = computable * 1_000_000 // applicable if applicable else 0
+    if x.coverage_ppm < 300_000:
+        x.status, x.status_reason = WITHHELD, LOW_COVERAGE
+    elif x.coverage_ppm < 600_000:
+        x.status, x.status_reason = PROVISIONAL, LOW_COVERAGE
+    elif 2 * known_of_repayment < of_repayment:
+        x.status, x.status_reason = PROVISIONAL, LOW_REPAYMENT_COVERAGE
+    elif x.history_days < 28:
+        x.status, x.status_reason = PROVISIONAL, YOUNG
+    elif e.txn_count < 20:
+        x.status, x.status_reason = PROVISIONAL, FEW_TXNS
+    else:
+        x.status, x.status_reason = PUBLISHED, NO_REASON
 
 
 @njit(cache=True)
@@ -157,23 +168,25 @@ def grade_of(score_milli):
 
 
 @njit(cache=True)
-def published_grade(score_milli, published, closes_over, closing):
-    """(published grade, closes over its band): it moves 5 points past the band, or after three closes over it."""
-    raw = grade_of(score_milli)
-    if published < 0:
-        return raw, 0
+def _publish(e, x, closing):
+    """The published grade moves five points past its band, or after three closes over it."""
+    raw, published = grade_of(x.score_milli), e.published_grade
     if raw == published:
-        return published, 0
-    band_low = FLOOR_MILLI + (5 - published) * _BAND_MILLI
-    far = score_milli < band_low - _GRADE_MARGIN_MILLI or score_milli >= band_low + _BAND_MILLI + _GRADE_MARGIN_MILLI
-    closes_over += 1 if closing else 0
-    if far or closes_over >= _CLOSES_OVER_BAND:
-        return raw, 0
-    return published, closes_over
+        e.closes_over_band = 0
+    elif published < 0:
+        e.published_grade = raw
+    else:
+        low = FLOOR_MILLI + (5 - published) * _BAND_MILLI
+        high = low + _BAND_MILLI
+        e.closes_over_band += 1 if closing else 0
+        far = x.score_milli < low - _GRADE_MARGIN_MILLI or x.score_milli >= high + _GRADE_MARGIN_MILLI
+        if far or e.closes_over_band >= _CLOSES_OVER_BAND:
+            e.published_grade, e.closes_over_band = raw, 0
+    x.published_grade = e.published_grade
 
 
 @njit(cache=True)
-def rank_reasons(card, points_milli, order):
+def _rank_reasons(card, points_milli, order):
     """Fill order (REASONS_MAX) with the indicators furthest below the peer median, worst first; -1 past the last."""
     order[:] = -1
     for i in range(CORE_COUNT):

@@ -16,6 +16,7 @@ from numba import njit
 from config.catalogue import SignalRow, signals, spring_festivals
 from features.indicators import CORE
 from features.indicators.core import NOT_APPLICABLE, VALUE
+from features.state.buckets import day_of
 
 CLEAR, YELLOW, ORANGE, RED, NOT_COMPUTABLE, SUPPRESSED, ENDED = range(7)
 LEVELS = 3
@@ -114,28 +115,28 @@ def in_festival_window(festival_day, day):
 
 
 @njit(cache=True)
-def result(table, k, value, null, history_days, day, stalled):
+def result(table, k, x, stalled):
     """The result of signal k: suppressed? below its history? a level true? null? else clear (CATALOGUE 8)."""
     if table.suppressed_by_stall[k] and stalled:
         return SUPPRESSED
-    if table.suppressed_by_festival[k] and in_festival_window(table.festival_day, day):
+    if table.suppressed_by_festival[k] and in_festival_window(table.festival_day, day_of(x.as_of_ms - 1)):
         return SUPPRESSED
     i = table.indicator[k]
-    if null[i] == NOT_APPLICABLE:
+    if x.null[i] == NOT_APPLICABLE:
         return ENDED
-    if history_days < table.history_days_min[k] or null[i] != VALUE:
+    if x.history_days < table.history_days_min[k] or x.null[i] != VALUE:
         return NOT_COMPUTABLE
     for level in range(LEVELS, 0, -1):
-        if _holds(value[i], table.operator[k], table.threshold[k, level - 1]):  # false where the threshold is NaN
+        if _holds(x.value[i], table.operator[k], table.threshold[k, level - 1]):  # false where the threshold is NaN
             return level
     return CLEAR
 
 
 @njit(cache=True)
-def clears(table, k, value, null):
+def clears(table, k, x):
     """Whether the condition of the hysteresis is true now."""
     i = table.indicator[k]
-    return null[i] == VALUE and _holds(value[i], table.clear_operator[k], table.clear_threshold[k])
+    return x.null[i] == VALUE and _holds(x.value[i], table.clear_operator[k], table.clear_threshold[k])
 
 
 def _waits_for(row: SignalRow) -> str:

@@ -1,14 +1,12 @@
-"""The state of a partition's enterprises as NumPy arrays, one row an enterprise, and its bytes in Redis.
+"""The state of a partition's enterprises: one structured row an enterprise, and its bytes in Redis.
 
-`FIELDS` is the whole layout: name, dtype and shape of one row. The kernel takes the arrays as a named tuple; a value in
-Redis is a header, the row's fields one after the other in this order (little-endian), and the event ids of the last
-days, compressed by zstd. `LAYOUT_VERSION` is a hash of the table: a value of another version is refused by name.
+`FIELDS` is the whole layout: name, dtype and shape. The kernel reads and writes rows in place; a value in Redis is a
+header, then the row's bytes as they are (little-endian, packed) and the event ids of the last days, compressed by
+zstd. `LAYOUT_VERSION` is a hash of the table: a value of another version is refused by name.
 """
 
 import hashlib
 import struct
-from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 import cramjam
 import numpy as np
@@ -75,48 +73,39 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("episode_revision", "<i4", (SIGNALS_MAX,)),
     ("episode_false_closes", "<i2", (SIGNALS_MAX,)),
     ("episode_held_closes", "<i2", (SIGNALS_MAX,)),
-    ("episode_score_before", "<i4", (SIGNALS_MAX,)),
 )
 INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "unit": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "dedup_head": -1,
 }  # fmt: skip
+Rows = npt.NDArray[np.void]
 LAYOUT_VERSION = int.from_bytes(hashlib.sha256(repr(FIELDS).encode()).digest()[:4], "little")
 _HEADER = struct.Struct("<4sII")  # magic, layout version, number of event ids
 _MAGIC = b"xlv1"
 
-# Beside what is stored: the head of each row's chain of event ids, whether it differs from what Redis holds, and the
-# outputs of a close sweep so far.
-_NOT_STORED: tuple[tuple[str, str, tuple[int, ...]], ...] = (
-    ("dedup_head", "<i4", ()),
-    ("dirty", "|u1", ()),
-    ("sweep_seq", "<i4", ()),
-)
-State: Any = NamedTuple(  # type: ignore[misc]  # the table above is the one place that names the fields
-    "State", [(name, npt.NDArray[Any]) for name, _, _ in (*FIELDS, *_NOT_STORED)]
-)
+_STORED = np.dtype(list(FIELDS))
+# Behind what is stored: the head of the row's chain of event ids, whether it differs from what Redis holds, and how
+# many outputs an interrupted close sweep has written.
+ROW = np.dtype([*FIELDS, ("dedup_head", "<i4"), ("dirty", "|u1"), ("sweep_seq", "<i4")])
 
 
 class LayoutError(ValueError):
     """A value in Redis is not of this layout; the message names the enterprise and both versions."""
 
 
-def allocate(capacity: int) -> Any:
-    """A State of `capacity` rows, each as an enterprise that was never seen."""
-    return State(
-        *(
-            np.full((capacity, *shape), INITIAL.get(name, 0), np.dtype(dtype))
-            for name, dtype, shape in (*FIELDS, *_NOT_STORED)
-        )
-    )
+def allocate(capacity: int) -> Rows:
+    """`capacity` rows, each as an enterprise that was never seen."""
+    rows = np.zeros(capacity, ROW)
+    for name, value in INITIAL.items():
+        rows[name] = value
+    return rows
 
 
-def grown(state: Any, capacity: int) -> Any:
-    """A State of `capacity` rows that begins with those of `state`."""
+def grown(rows: Rows, capacity: int) -> Rows:
+    """`capacity` rows that begin with `rows`."""
     larger = allocate(capacity)
-    for old, new in zip(state, larger, strict=True):
-        new[: old.shape[0]] = old
+    larger[: len(rows)] = rows
     return larger
 
 
@@ -131,30 +120,23 @@ def id_text(words: npt.NDArray[np.uint64]) -> str:
 
 
 def pack(
-    state: Any, arena: dedup.Arena, slots: npt.NDArray[np.int64], first_days: npt.NDArray[np.int32]
+    state: Rows, arena: dedup.Arena, slots: npt.NDArray[np.int64], first_days: npt.NDArray[np.int32]
 ) -> list[bytes]:
     """The values of `slots`; event ids from first_days[i] on go with them."""
-    rows = np.concatenate(
-        [
-            getattr(state, name)[slots].reshape(len(slots), -1).view(np.uint8).reshape(len(slots), -1)
-            for name, _, _ in FIELDS
-        ],
-        axis=1,
-    )
     scratch = np.empty((256, 3), np.uint64)
     values = []
-    for row, slot, first_day in zip(rows, slots, first_days, strict=True):
-        n = dedup.entries_of(arena, state.dedup_head, slot, first_day, scratch)
+    for slot, first_day in zip(slots, first_days, strict=True):
+        n = dedup.entries_of(arena, state[slot], first_day, scratch)
         if n > len(scratch):
             scratch = np.empty((2 * n, 3), np.uint64)
-            n = dedup.entries_of(arena, state.dedup_head, slot, first_day, scratch)
-        body = row.tobytes() + scratch[:n].tobytes()
+            n = dedup.entries_of(arena, state[slot], first_day, scratch)
+        body = state[slot].tobytes()[: _STORED.itemsize] + scratch[:n].tobytes()
         values.append(_HEADER.pack(_MAGIC, LAYOUT_VERSION, n) + bytes(cramjam.zstd.compress(body, level=1)))
     return values
 
 
-def unpack(name: str, value: bytes) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint64]]:
-    """One value as (fields by name, event ids (n, 3)); LayoutError names the enterprise `name`."""
+def unpack(name: str, value: bytes) -> tuple[np.void, npt.NDArray[np.uint64]]:
+    """One value as (row of FIELDS, event ids (n, 3)); LayoutError names the enterprise `name`."""
     if len(value) < _HEADER.size:
         raise LayoutError(f"value of {name}: {len(value)} bytes are no value")
     magic, version, n = _HEADER.unpack_from(value)
@@ -162,18 +144,16 @@ def unpack(name: str, value: bytes) -> tuple[dict[str, npt.NDArray[Any]], npt.ND
         raise LayoutError(
             f"value of {name}: layout {magic!r} {version:08x}, this engine knows {_MAGIC!r} {LAYOUT_VERSION:08x}"
         )
-    body = bytes(cramjam.zstd.decompress(value[_HEADER.size :]))
-    fields, position = {}, 0
-    for field, dtype, shape in FIELDS:
-        items = int(np.prod(shape, dtype=np.int64))
-        fields[field] = np.frombuffer(body, dtype, items, position).reshape(shape)
-        position += fields[field].nbytes
-    ids = np.frombuffer(body, "<u8", 3 * n, position).reshape(n, 3)
-    return fields, ids
+    try:
+        body = bytes(cramjam.zstd.decompress(value[_HEADER.size :]))
+        row = np.frombuffer(body, _STORED, 1)[0]
+        return row, np.frombuffer(body, "<u8", 3 * n, _STORED.itemsize).reshape(n, 3)
+    except (cramjam.DecompressionError, ValueError) as error:
+        raise LayoutError(f"value of {name}: {error}") from error
 
 
-def restore(state: Any, arena: dedup.Arena, slot: int, fields: dict[str, npt.NDArray[Any]], ids: Iterable[Any]) -> None:
+def restore(state: Rows, arena: dedup.Arena, slot: int, row: np.void, ids: npt.NDArray[np.uint64]) -> None:
     """Put an unpacked value into a free row."""
-    for name, value in fields.items():
-        getattr(state, name)[slot] = value
-    dedup.restore(arena, state.dedup_head, slot, ids)
+    for name, _, _ in FIELDS:
+        state[slot][name] = row[name]
+    dedup.restore(arena, state[slot], slot, ids)

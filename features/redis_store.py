@@ -163,7 +163,7 @@ def _fence(value: bytes | None) -> Fence | None:
     return Fence(int(epoch), int(number))
 
 
-class _reported:  # noqa: N801 (used as a statement)
+class _reported:
     """Redis errors as StoreUnavailable, with their cause."""
 
     def __enter__(self) -> None:

@@ -17,7 +17,7 @@ def _mix(w0, w1, w2, w3):
 
 
 @njit(cache=True)
-def find_or_add(index, state_id, used, key):
+def find_or_add(index, state, used, key):
     """The slot of `key` (4 words), a new one at `used` where it has none. Returns (slot, used)."""
     mask = np.uint64(index.shape[0] - 1)
     place = _mix(key[0], key[1], key[2], key[3]) & mask
@@ -25,26 +25,26 @@ def find_or_add(index, state_id, used, key):
         slot = index[place]
         if slot == FREE:
             index[place] = used
-            state_id[used, :] = key
+            state[used].id[:] = key
             return used, used + 1
-        held = state_id[slot]
+        held = state[slot].id
         if held[0] == key[0] and held[1] == key[1] and held[2] == key[2] and held[3] == key[3]:
             return slot, used
         place = (place + np.uint64(1)) & mask
 
 
 @njit(cache=True)
-def slots_of(index, state_id, used, keys, out):
+def slots_of(index, state, used, keys, out):
     """Fill out[i] with the slot of keys[i]; returns `used` after it. The caller keeps the index at most half full."""
     for i in range(keys.shape[0]):
-        out[i], used = find_or_add(index, state_id, used, keys[i])
+        out[i], used = find_or_add(index, state, used, keys[i])
     return used
 
 
 @njit(cache=True)
-def reindexed(state_id, used, places):
+def reindexed(state, used, places):
     """A new index of `places` (a power of two) over the first `used` ids."""
     index = np.full(places, FREE, np.int32)
     for slot in range(used):
-        find_or_add(index, state_id, slot, state_id[slot])
+        find_or_add(index, state, slot, state[slot].id)
     return index

@@ -18,24 +18,24 @@ _MS_PER_DAY = 86_400_000.0
 
 
 @njit(cache=True)
-def read(state, s, t_ms, day, value, null):
-    """Fill value and null (CORE_COUNT) for slot s at t; `day` is the business day of t - 1 ms."""
+def read(e, t_ms, history_days, value, null):
+    """Fill value and null (CORE_COUNT) of enterprise e at its time t."""
+    day = buckets.day_of(t_ms - 1)
     for i in range(value.shape[0]):
         value[i], null[i] = 0.0, VALUE
-    history = state.closed_day[s] - state.first_day[s] + 1  # covered days: a day closes only when it is covered
-    unit, amount = state.unit[s], state.amount[s]
+    unit, amount = e.unit, e.amount
     inflow_30d = buckets.day_sum(unit, amount, day - 29, day, OP_IN) / _FEN
-    if min(history, 30) < 27:  # cov(30d) < 0.9
+    if min(history_days, 30) < 27:  # cov(30d) < 0.9
         null[OP_INFLOW_30D] = null[OP_CREDIT_30D] = SHORT_HISTORY
     value[OP_INFLOW_30D] = inflow_30d
-    value[OP_CREDIT_30D] = buckets.day_sum(unit, state.count[s], day - 29, day, OP_IN)
-    if state.last_op_in_ms[s] < 0:
+    value[OP_CREDIT_30D] = buckets.day_sum(unit, e.count, day - 29, day, OP_IN)
+    if e.last_op_in_ms < 0:
         null[DAYS_SINCE_OP_CREDIT] = NEVER_SEEN
     else:
-        value[DAYS_SINCE_OP_CREDIT] = (t_ms - state.last_op_in_ms[s]) / _MS_PER_DAY
-    _growth(unit, amount, history, t_ms, day, inflow_30d, value, null)
-    _concentration(state, s, day, value, null)
-    open_loans, dpd = loans.dpd_max(state.loan_open[s], state.loan_dpd[s])
+        value[DAYS_SINCE_OP_CREDIT] = (t_ms - e.last_op_in_ms) / _MS_PER_DAY
+    _growth(unit, amount, history_days, t_ms, day, inflow_30d, value, null)
+    _concentration(e, day, value, null)
+    open_loans, dpd = loans.dpd_max(e.loan_open, e.loan_dpd)
     if open_loans == 0:
         null[DPD_MAX] = NOT_APPLICABLE
     elif dpd < 0:
@@ -45,13 +45,13 @@ def read(state, s, t_ms, day, value, null):
 
 
 @njit(cache=True)
-def _growth(unit, amount, history, t_ms, day, inflow_30d, value, null):
+def _growth(unit, amount, history_days, t_ms, day, inflow_30d, value, null):
     """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
     first_week = buckets.week_of(buckets.day_of(t_ms) - 120)
     days = (day - 29) - (first_week * 7 - 3)
     since = buckets.week_sum(unit, amount, first_week, day, OP_IN) / _FEN
     prior_per_day = (since - inflow_30d) / days
-    if history < 120:
+    if history_days < 120:
         null[OP_INFLOW_30D_VS_PRIOR90D] = SHORT_HISTORY
     elif prior_per_day < 100.0:
         null[OP_INFLOW_30D_VS_PRIOR90D] = BASE_TOO_SMALL
@@ -60,10 +60,10 @@ def _growth(unit, amount, history, t_ms, day, inflow_30d, value, null):
 
 
 @njit(cache=True)
-def _concentration(state, s, day, value, null):
+def _concentration(e, day, value, null):
     """max w_i / W over decayed payers; null under half of the inflow named, or under ten decayed credits."""
-    now = decay.growth(day - state.first_day[s])
-    if state.payer_credits[s] < 10.0 * now or state.payer_named[s] < 0.5 * state.payer_all[s]:
+    now = decay.growth(day - e.first_day)
+    if e.payer_credits < 10.0 * now or e.payer_named < 0.5 * e.payer_all:
         null[PAYER_TOP1] = BASE_TOO_SMALL
     else:
-        value[PAYER_TOP1] = top.heaviest(state.payer[s], state.payer_weight[s]) / state.payer_named[s]
+        value[PAYER_TOP1] = top.heaviest(e.payer, e.payer_weight) / e.payer_named

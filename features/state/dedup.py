@@ -4,8 +4,8 @@ One arena per partition holds the entries of all enterprises: a chain per enterp
 forgetting) and one open-addressing index over (slot, id hash) for looking up. Entries leave when the arena is rebuilt;
 what an enterprise's value holds is decided by day alone, never by when that happened.
 
-Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32; place int32 (the index: a power of two);
-used int64 (1).
+Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32; place int32 (the index, a power
+of two); used int64 (1).
 """
 
 from typing import NamedTuple
@@ -59,8 +59,8 @@ def _place(arena, slot, id_hash):
 
 
 @njit(cache=True)
-def remember(arena, head, slot, id_hash, fingerprint, day):
-    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body). `head` is int32 by slot."""
+def remember(arena, e, slot, id_hash, fingerprint, day):
+    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body). `e` is the enterprise's row."""
     place = _place(arena, slot, id_hash)
     entry = arena.place[place]
     if entry != _NONE:
@@ -71,24 +71,24 @@ def remember(arena, head, slot, id_hash, fingerprint, day):
     arena.fingerprint[entry] = fingerprint
     arena.day[entry] = day
     arena.owner[entry] = slot
-    arena.next[entry] = head[slot]
+    arena.next[entry] = e.dedup_head
     arena.place[place] = entry
-    head[slot] = entry
+    e.dedup_head = entry
     return NEW
 
 
 @njit(cache=True)
-def entries_of(arena, head, slot, first_day, out):
-    """Write the entries of a slot from `first_day` on into out (n, 3) uint64, oldest first; return how many."""
+def entries_of(arena, e, first_day, out):
+    """Write the entries of enterprise e from `first_day` on into out (n, 3) uint64, oldest first; return how many."""
     n = 0
-    entry = head[slot]
+    entry = e.dedup_head
     while entry != _NONE:
         if arena.day[entry] >= first_day:
             n += 1
         entry = arena.next[entry]
     if n > out.shape[0]:
         return n
-    row, entry = n, head[slot]
+    row, entry = n, e.dedup_head
     while entry != _NONE:
         if arena.day[entry] >= first_day:
             row -= 1
@@ -100,17 +100,18 @@ def entries_of(arena, head, slot, first_day, out):
 
 
 @njit(cache=True)
-def restore(arena, head, slot, rows):
-    """Put the entries of `rows` (n, 3), oldest first, back for a slot that has none."""
+def restore(arena, e, slot, rows):
+    """Put the entries of `rows` (n, 3), oldest first, back for an enterprise that has none."""
     for i in range(rows.shape[0]):
-        remember(arena, head, slot, rows[i, 0], rows[i, 1], np.int32(rows[i, 2]))
+        remember(arena, e, slot, rows[i, 0], rows[i, 1], np.int32(rows[i, 2]))
 
 
 @njit(cache=True)
-def rebuild(old, new, head, first_day, slots):
+def rebuild(old, new, state, first_day, used):
     """Copy into `new` what is still needed: per slot the entries from first_day[slot] on."""
     scratch = np.empty((max(1, old.used[0]), 3), np.uint64)
-    for slot in range(slots):
-        n = entries_of(old, head, slot, first_day[slot], scratch)
-        head[slot] = _NONE
-        restore(new, head, slot, scratch[:n])
+    for slot in range(used):
+        e = state[slot]
+        n = entries_of(old, e, first_day[slot], scratch)
+        e.dedup_head = _NONE
+        restore(new, e, slot, scratch[:n])

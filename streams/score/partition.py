@@ -22,7 +22,7 @@ from features import layout, table
 from features.state import dedup
 from streams.dead_letter import letter_of
 from streams.score import outbook
-from streams.score.loop import OUTPUTS_PER_EVALUATION_MAX, apply_records, close_days
+from streams.score.loop import apply_records, close_days
 from streams.score.records import Barrier, Senders, Unreadable, bank_number, decode
 from streams.score.rows import InForce, Message, messages
 from streams.transport import Chunk
@@ -76,19 +76,19 @@ class Partition:
         self.number = number
         self.saved = state or PartitionState(low_offset=0)
         self._snapshot_of = snapshot_of
-        self.state: Any = layout.allocate(_FIRST_CAPACITY)
+        self.state = layout.allocate(_FIRST_CAPACITY)
         self.arena = dedup.empty(16 * _FIRST_CAPACITY)
-        self.index = table.reindexed(self.state.id, 0, 4 * _FIRST_CAPACITY)
+        self.index = table.reindexed(self.state, 0, 4 * _FIRST_CAPACITY)
         self.used = 0
         self._book = outbook.empty(_BOOK_ROWS)
         self._activate(self.saved.model_id)
 
     def restore(self, name: str, value: bytes) -> None:
         """Take one enterprise's value back, as Redis holds it. LayoutError where it is of another layout."""
-        fields, ids = layout.unpack(name, value)
+        row, ids = layout.unpack(name, value)
         self.make_room(1, len(ids))
-        slot, self.used = table.find_or_add(self.index, self.state.id, self.used, fields["id"])
-        layout.restore(self.state, self.arena, slot, fields, ids)
+        slot, self.used = table.find_or_add(self.index, self.state, self.used, row["id"])
+        layout.restore(self.state, self.arena, slot, row, ids)
 
     def apply(self, chunk: Chunk) -> Iterator[Message]:
         """Apply a chunk in order; yields its messages in the order of (offset, seq)."""
@@ -104,18 +104,18 @@ class Partition:
 
     def dirty_slots(self) -> npt.NDArray[np.int64]:
         """Enterprises whose value in Redis is behind."""
-        return np.flatnonzero(self.state.dirty[: self.used])
+        return np.flatnonzero(self.state["dirty"][: self.used])
 
     def values(self, slots: npt.NDArray[np.int64]) -> list[tuple[str, bytes]]:
         """(enterprise id, value) of some slots."""
-        newest = np.array([day_of(int(t)) for t in self.state.newest_ms[slots]], np.int32)
-        first_days = np.maximum(newest, self.state.closed_day[slots] + 1) - dedup.KEEP_DAYS
+        newest = np.array([day_of(int(t)) for t in self.state["newest_ms"][slots]], np.int32)
+        first_days = np.maximum(newest, self.state["closed_day"][slots] + 1) - dedup.KEEP_DAYS
         packed = layout.pack(self.state, self.arena, slots, first_days.astype(np.int32))
-        return [(layout.id_text(self.state.id[slot]), value) for slot, value in zip(slots, packed, strict=True)]
+        return [(layout.id_text(self.state["id"][slot]), value) for slot, value in zip(slots, packed, strict=True)]
 
     def flushed(self, slots: npt.NDArray[np.int64]) -> None:
         """Redis holds these as they are now."""
-        self.state.dirty[slots] = 0
+        self.state["dirty"][slots] = 0
 
     def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Message:
         letter = letter_of(chunk, unreadable.row, unreadable.why)
@@ -123,14 +123,14 @@ class Partition:
         return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
 
     def _apply_records(self, records: Any, chunk: Chunk, senders: Senders) -> Iterator[Message]:
-        count = len(records.offset)
+        count = len(records)
         self.make_room(count, count)
         slots = np.empty(count, np.int32)
-        self.used = table.slots_of(self.index, self.state.id, self.used, records.key, slots)
+        self.used = table.slots_of(self.index, self.state, self.used, records["key"], slots)
         first = 0
         while first < count:
             first = apply_records(self.state, self.arena, slots, records, first, self._engine, self._book)
-            yield from self._written(chunk, records.row, senders)
+            yield from self._written(chunk, records["row"], senders)
 
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:
         event = barrier.event
@@ -185,25 +185,25 @@ class Partition:
             engine_version=engine_version(),
             backfill=self.saved.backfill,
         )
-        yield from messages(self._book, self.state.id, in_force, chunk, row_of, senders)
+        yield from messages(self._book, self.state["id"], in_force, chunk, row_of, senders)
         self._book.used[0] = 0
 
     def make_room(self, enterprises: int, event_ids: int) -> None:
         """Grow the rows, the index and the arena before the loop could run out of them."""
-        if self.used + enterprises > len(self.state.dirty):
+        if self.used + enterprises > len(self.state):
             self.state = layout.grown(self.state, 2 * (self.used + enterprises))
         if 2 * (self.used + enterprises) > len(self.index):
-            self.index = table.reindexed(self.state.id, self.used, 4 << (self.used + enterprises).bit_length())
+            self.index = table.reindexed(self.state, self.used, 4 << (self.used + enterprises).bit_length())
         if self.arena.used[0] + event_ids > len(self.arena.day):
             first_days = (
                 np.maximum(
-                    np.array([day_of(int(t)) for t in self.state.newest_ms[: self.used]], np.int64),
-                    self.state.closed_day[: self.used].astype(np.int64) + 1,
+                    np.array([day_of(int(t)) for t in self.state["newest_ms"][: self.used]], np.int64),
+                    self.state["closed_day"][: self.used].astype(np.int64) + 1,
                 )
                 - dedup.KEEP_DAYS
             ).astype(np.int32)
             larger = dedup.empty(2 * (int(self.arena.used[0]) + event_ids))
-            dedup.rebuild(self.arena, larger, self.state.dedup_head, first_days, self.used)
+            dedup.rebuild(self.arena, larger, self.state, first_days, self.used)
             self.arena = larger
 
 
@@ -217,6 +217,3 @@ def feeds_of(tick: Tick) -> Feeds:
         ),
         stalled=np.array([feed.stalled for _, feed in rows], np.uint8),
     )
-
-
-assert _BOOK_ROWS > OUTPUTS_PER_EVALUATION_MAX

@@ -6,11 +6,10 @@ may stand beside it, behind the same table.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from domain.events import (
     SCHEMA,
@@ -37,31 +36,31 @@ FREEZE, RELEASE, NEITHER = range(3)
 
 _STATUS = {"booked": BOOKED, "returned": RETURNED, "reversed": REVERSED}
 _FREEZE = {"judicial_freeze": FREEZE, "judicial_release": RELEASE}
-_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
-    ("offset", "<i8", ()),
-    ("row", "<i4", ()),  # in the chunk
-    ("key", "<u8", (4,)),
-    ("kind", "|u1", ()),
-    ("event", "|u1", ()),  # LOAN_*, FREEZE …, by kind
-    ("event_ms", "<i8", ()),
-    ("id_hash", "<u8", ()),
-    ("fingerprint", "<u8", ()),
-    ("bank", "<i8", ()),  # whom the event concerns: the bank that sent it, the lender, the authorized bank
-    ("category", "|i1", ()),  # class of a transaction
-    ("status", "|u1", ()),
-    ("fen", "<i8", ()),  # -1: not computable
-    ("ref_ms", "<i8", ()),
-    ("payer", "<u8", ()),  # 0: not named
-    ("loan", "<u8", (4,)),
-    ("granted", "|u1", ()),
-    ("outstanding", "<i8", ()),
-    ("dpd", "<i4", ()),  # -1: not reported
-    ("valid_from", "<i8", ()),
-    ("valid_to", "<i8", ()),
+RECORD = np.dtype(
+    [
+        ("offset", "<i8"),
+        ("row", "<i4"),  # in the chunk
+        ("key", "<u8", (4,)),
+        ("kind", "|u1"),
+        ("event", "|u1"),  # LOAN_*, FREEZE …, by kind
+        ("event_ms", "<i8"),
+        ("id_hash", "<u8"),
+        ("fingerprint", "<u8"),
+        ("bank", "<i8"),  # whom the event concerns: the bank that sent it, the lender, the authorized bank
+        ("category", "|i1"),  # class of a transaction
+        ("status", "|u1"),
+        ("fen", "<i8"),  # -1: not computable
+        ("ref_ms", "<i8"),
+        ("payer", "<u8"),  # 0: not named
+        ("loan", "<u8", (4,)),
+        ("granted", "|u1"),
+        ("outstanding", "<i8"),
+        ("dpd", "<i4"),  # -1: not reported
+        ("valid_from", "<i8"),
+        ("valid_to", "<i8"),
+    ]
 )
-_DEFAULT: dict[str, Any] = {name: 0 for name, _, _ in _FIELDS} | {"fen": -1, "dpd": -1, "event": NEITHER}
-Records: Any = NamedTuple("Records", [(name, npt.NDArray[Any]) for name, _, _ in _FIELDS])  # type: ignore[misc]
-
+_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER}
 
 Senders = dict[int, tuple[str, str]]  # offset -> (bank_id, event_id)
 
@@ -84,9 +83,9 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Decoded:
-    """One chunk in the order of the log: runs of enterprise records, with barriers and dead letters between."""
+    """One chunk in the order of the log: runs of enterprise records with barriers and dead letters between."""
 
-    steps: list[Any] = field(default_factory=list)  # Records | Barrier | Unreadable
+    steps: list[Any] = field(default_factory=list)  # NDArray of RECORD | Barrier | Unreadable
     senders: Senders = field(default_factory=dict)  # for evidence
 
 
@@ -141,14 +140,11 @@ def _read(decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int) -> L
 def _end_run(decoded: Decoded, run: list[dict[str, Any]]) -> None:
     if not run:
         return
-    columns = []
-    for name, dtype, shape in _FIELDS:
-        column = np.zeros((len(run), *shape), dtype)
-        default = _DEFAULT[name]
-        for i, cells in enumerate(run):
-            column[i] = cells.get(name, default)
-        columns.append(column)
-    decoded.steps.append(Records(*columns))
+    records = np.zeros(len(run), RECORD)
+    for record, cells in zip(records, run, strict=True):
+        for name, cell in (_DEFAULT | cells).items():
+            record[name] = cell
+    decoded.steps.append(records)
     run.clear()
 
 

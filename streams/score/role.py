@@ -1,4 +1,4 @@
-"""The score role: partitions in memory, their values in Redis, their messages in Kafka, in an order that survives a kill.
+"""The score role: partitions in memory, their values in Redis, their messages in Kafka, in an order that survives.
 
 A flush waits until every message is acknowledged, writes the changed values slice by slice, and last the partition's
 state with its low offset. So what Redis holds never lacks an output, and a restart goes on at the low offset, skipping
@@ -8,7 +8,6 @@ for each enterprise what its value already holds.
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 import numpy as np

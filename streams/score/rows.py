@@ -31,6 +31,7 @@ from features.indicators.core import VALUE
 from features.layout import id_text
 from streams.dead_letter import letter_of
 from streams.score import outbook
+from streams.score.outbook import Book
 from streams.score.records import Senders, bank_text
 from streams.transport import Chunk
 
@@ -61,25 +62,25 @@ class InForce:
 
 
 def messages(
-    book: Any, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any, senders: Senders
+    book: Book, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any, senders: Senders
 ) -> Iterator[Message]:
     """The messages of all rows of the book, in their order. `row_of` maps a record's index to its row in the chunk."""
-    for row in range(int(book.used[0])):
-        kind, offset = int(book.kind[row]), int(book.offset[row])
-        enterprise_id = id_text(state_id[book.slot[row]])
+    for b in book.rows[: book.used[0]]:
+        kind, offset = int(b["kind"]), int(b["offset"])
+        enterprise_id = id_text(state_id[b["slot"]])
         key = enterprise_id.encode()
         if kind == outbook.SCORE:
-            yield Message(topics.SCORE, key, _encode(_score(book, row, enterprise_id, in_force)), offset)
+            yield Message(topics.SCORE, key, _encode(_score(b, enterprise_id, in_force)), offset)
         elif kind == outbook.OBSERVATION:
-            yield Message(topics.OBSERVATION, key, _encode(_observation(book, row, enterprise_id, in_force)), offset)
+            yield Message(topics.OBSERVATION, key, _encode(_observation(b, enterprise_id, in_force)), offset)
         elif kind == outbook.ALERT:
-            yield from _alerts(book, row, enterprise_id, in_force, senders.get(offset))
+            yield from _alerts(b, enterprise_id, in_force, senders.get(offset))
         else:
             late = kind == outbook.LATE
             rejected = Rejected(
                 reason=Reason.LATE if late else Reason.CONFLICT, field="event_time" if late else "event_id"
             )
-            letter = letter_of(chunk, int(row_of[book.record[row]]), rejected)
+            letter = letter_of(chunk, int(row_of[b["record"]]), rejected)
             yield Message(topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter), offset)
 
 
@@ -87,22 +88,22 @@ def _micro(x: float) -> int:
     return int(np.rint(x * MICRO))
 
 
-def _values(book: Any, row: int) -> dict[str, float | None]:
-    return {name: float(book.value[row, i]) if book.null[row, i] == VALUE else None for i, name in enumerate(CORE)}
+def _values(b: Any) -> dict[str, float | None]:
+    return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for i, name in enumerate(CORE)}
 
 
-def _score(book: Any, row: int, enterprise_id: str, in_force: InForce) -> Score:
-    milli, cap = int(book.score_milli[row]), int(book.cap_milli[row])
+def _score(b: Any, enterprise_id: str, in_force: InForce) -> Score:
+    milli, cap = int(b["score_milli"]), int(b["cap_milli"])
     groups = dict.fromkeys(GROUPS, 0)
-    snapshot, values = in_force.snapshot, _values(book, row)
+    snapshot, values = in_force.snapshot, _values(b)
     for i, group in enumerate(_GROUP_OF_CORE):
-        groups[group] += int(book.points_milli[row, i])
+        groups[group] += int(b["points_milli"][i])
     reasons = []
-    for i in book.reasons[row]:
+    for i in b["reasons"]:
         if i < 0:
             break
         name = CORE[i]
-        points = int(book.points_milli[row, i]) - snapshot.weights_milli[name] // 2
+        points = int(b["points_milli"][i]) - snapshot.weights_milli[name] // 2
         baseline, value = snapshot.anchors_micro[name][2], values[name]
         reasons.append(
             ReasonCode(
@@ -120,21 +121,21 @@ def _score(book: Any, row: int, enterprise_id: str, in_force: InForce) -> Score:
         score_milli=milli,
         p_overdue30_90d_ppm=in_force.probability_ppm[shown - 400],
         pd_12m_ppm=None,
-        status=scorecard.STATUS_NAMES[book.status[row]],  # type: ignore[arg-type]
-        status_reason=scorecard.STATUS_REASONS[book.status_reason[row]],
+        status=scorecard.STATUS_NAMES[b["status"]],  # type: ignore[arg-type]
+        status_reason=scorecard.STATUS_REASONS[b["status_reason"]],
         grade=scorecard.GRADES[int(scorecard.grade_of(milli))],  # type: ignore[arg-type]
-        published_grade=scorecard.GRADES[book.published_grade[row]],  # type: ignore[arg-type]
+        published_grade=scorecard.GRADES[b["published_grade"]],  # type: ignore[arg-type]
         groups_milli=groups,
         cap_milli=cap,
-        coverage_ppm=int(book.coverage_ppm[row]),
+        coverage_ppm=int(b["coverage_ppm"]),
         prior=snapshot.prior,
         reason_codes=reasons,
         model_id=in_force.model_id,
         rules_id=in_force.rules_id,
         engine_version=in_force.engine_version,
-        as_of=int(book.as_of_ms[row]),
-        offset=int(book.offset[row]),
-        seq=int(book.seq[row]),
+        as_of=int(b["as_of_ms"]),
+        offset=int(b["offset"]),
+        seq=int(b["seq"]),
     )
 
 
@@ -143,10 +144,10 @@ def displayed(score_milli: int) -> int:
     return round(score_milli / 1000)
 
 
-def _observation(book: Any, row: int, enterprise_id: str, in_force: InForce) -> Observation:
-    offset, seq, milli = int(book.offset[row]), int(book.seq[row]), int(book.score_milli[row])
-    grant = book.record[row] >= 0
-    as_of = int(book.as_of_ms[row])
+def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
+    offset, seq, milli = int(b["offset"]), int(b["seq"]), int(b["score_milli"])
+    grant = b["record"] >= 0
+    as_of = int(b["as_of_ms"])
     identity = f"{enterprise_id}|{'grant' if grant else 'month'}|{as_of}|{offset}|{seq}"
     return Observation(
         observation_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
@@ -157,39 +158,37 @@ def _observation(book: Any, row: int, enterprise_id: str, in_force: InForce) -> 
         as_of=as_of,
         score_milli=milli,
         p_overdue30_90d_ppm=in_force.probability_ppm[displayed(milli) - 400],
-        utilities_ppm={name: _micro(book.u[row, i]) for i, name in enumerate(CORE)},
-        values_micro={name: None if x is None else _micro(x) for name, x in _values(book, row).items()},
+        utilities_ppm={name: _micro(b["u"][i]) for i, name in enumerate(CORE)},
+        values_micro={name: None if x is None else _micro(x) for name, x in _values(b).items()},
         model_id=in_force.model_id,
         offset=offset,
         seq=seq,
     )
 
 
-def _alerts(
-    book: Any, row: int, enterprise_id: str, in_force: InForce, sender: tuple[str, str] | None
-) -> Iterator[Message]:
+def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, str] | None) -> Iterator[Message]:
     """One message for the supervisor, and one for each lender with an open loan and a valid authorization."""
-    signal = standing()[book.signal[row]]
-    severity = _EPISODE_SEVERITY[book.level[row]]
+    signal = standing()[b["signal"]]
+    severity = _EPISODE_SEVERITY[b["level"]]
     assert severity is not None
-    state: Any = TRANSITIONS[book.transition[row]]
-    values = {name: x for name, x in _values(book, row).items() if name in signal.evidence}
-    score, before = displayed(int(book.score_milli[row])), displayed(int(book.score_before_milli[row]))
+    state: Any = TRANSITIONS[b["transition"]]
+    values = {name: x for name, x in _values(b).items() if name in signal.evidence}
+    score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
     title, text, action = wording.alert_zh(signal, severity, state, values, score, before)
-    opened = int(book.opened_ms[row])
+    opened = int(b["opened_ms"])
     episode = hashlib.sha256(f"{enterprise_id}|{signal.id}|{opened}".encode()).hexdigest()[:32]
-    lenders = _lenders(book, row)
+    lenders = _lenders(b)
     alert = Alert(
         alert_id=episode,
         episode_id=episode,
-        revision=int(book.revision[row]),
+        revision=int(b["revision"]),
         enterprise_id=enterprise_id,
         signal=signal.id,
         severity=severity,
         state=state,
         stock=False,
         opened_at=opened,
-        as_of=int(book.as_of_ms[row]),
+        as_of=int(b["as_of_ms"]),
         score=score,
         score_before=before,
         evidence=[Evidence(name=name, value_micro=None if x is None else _micro(x)) for name, x in values.items()],
@@ -201,8 +200,8 @@ def _alerts(
         suggested_action_zh=action,
         model_id=in_force.model_id,
         rules_id=in_force.rules_id,
-        offset=int(book.offset[row]),
-        seq=int(book.seq[row]),
+        offset=int(b["offset"]),
+        seq=int(b["seq"]),
     )
     key = enterprise_id.encode()
     if in_force.backfill:
@@ -218,17 +217,17 @@ def _alerts(
             yield Message(topics.bank_alerts(bank_id), key, _encode(to_bank), alert.offset)
 
 
-def _lenders(book: Any, row: int) -> dict[str, tuple[bool, list[LoanOfAlert]]]:
+def _lenders(b: Any) -> dict[str, tuple[bool, list[LoanOfAlert]]]:
     """Banks with an open loan: whether they are authorized now, and their loans."""
     lenders: dict[str, tuple[bool, list[LoanOfAlert]]] = {}
-    for i in np.flatnonzero(book.loan_open[row]):
-        slot = book.loan_bank[row, i]
-        dpd = int(book.loan_dpd[row, i])
+    for i in np.flatnonzero(b["loan_open"]):
+        slot = b["loan_bank"][i]
+        dpd = int(b["loan_dpd"][i])
         loan = LoanOfAlert(
-            loan_id=id_text(book.loan[row, i]),
-            outstanding_minor=int(book.loan_outstanding[row, i]),
+            loan_id=id_text(b["loan"][i]),
+            outstanding_minor=int(b["loan_outstanding"][i]),
             dpd=None if dpd < 0 else dpd,
         )
-        bank_id = bank_text(int(book.bank[row, slot]))
-        lenders.setdefault(bank_id, (bool(book.authorized[row, slot]), []))[1].append(loan)
+        bank_id = bank_text(int(b["bank"][slot]))
+        lenders.setdefault(bank_id, (bool(b["authorized"][slot]), []))[1].append(loan)
     return lenders
