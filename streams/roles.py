@@ -1,12 +1,17 @@
 """The roles by name: which topics each reads, and how each is built from the settings."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from domain import topics
 from sinks.client import client_settings
 from sinks.kafka import Outbox
-from streams.role import Role
+
+if TYPE_CHECKING:
+    from streams.role import Role  # with Faust and numba: too heavy for `xinliu --help`, which asks for the names only
 
 
 def _ingest(settings: Settings) -> Role:
