@@ -80,8 +80,9 @@ def create_topics(settings: Settings) -> list[str]:
         NewTopic(topic.name, topic.partitions, settings.kafka.replication_factor, config=topic.settings)
         for topic in wanted_topics(settings)
     ]
+    admin = _admin(settings)  # held: its futures end with it
     made = []
-    for name, future in _admin(settings).create_topics(new, request_timeout=TIMEOUT_S).items():
+    for name, future in admin.create_topics(new, request_timeout=TIMEOUT_S).items():
         try:
             future.result()
             made.append(name)

@@ -1,0 +1,188 @@
+"""Validation of one record: the corpus, precedence, bounds to the unit, and laws over any bytes."""
+
+import json
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.credentials import forbidden
+from domain.calendar import EVENT_TIME_MS_MIN
+from domain.events import EVENT_BYTES_MAX, SCHEMA, AnyEvent, Txn
+from domain.reject import Reason, Rejected
+from domain.validate import Source, Validator, source_of
+from tests.corpus.cases import Case, bad, good
+
+BANK = "Z9000000000001"
+NOW_MS = 1_709_700_000_000
+TOLERANCE_MS = 300_000
+SOURCES = {
+    "bank": Source(writer="bank", bank_id=BANK),
+    "gateway": Source(writer="gateway"),
+    "operator": Source(writer="operator"),
+}
+GOOD, BAD = good(), bad()
+TXN = json.loads(GOOD[0].payload or b"")
+
+
+def validator(writer: str = "bank") -> Validator:
+    return Validator(source=SOURCES[writer], forbidden=forbidden(), future_tolerance_ms=TOLERANCE_MS)
+
+
+def judge(payload, writer="bank", schema=SCHEMA.encode(), now_ms=NOW_MS):
+    return validator(writer).accept(payload, schema, now_ms)
+
+
+def changed(**fields):
+    return json.dumps(TXN | fields, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_good_input_is_accepted_as_it_was_sent(case: Case):
+    event = judge(case.payload, case.writer)
+    assert not isinstance(event, Rejected), event
+    sent = json.loads(case.payload)
+    kept = json.loads(msgspec.json.encode(event))
+    assert {name: value for name, value in sent.items() if value is not None} == kept
+
+
+def test_good_input_has_every_type_that_may_be_sent():
+    sent = {(case.writer, json.loads(case.payload)["type"]) for case in GOOD}
+    assert sent == {
+        *(("bank", kind) for kind in ("txn", "loan", "receipt")),
+        *(("gateway", kind) for kind in ("gov", "profile", "authorization")),
+        *(("operator", kind) for kind in ("outcome", "control")),
+    }
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: f"{case.fault:02}-{case.name}")
+def test_bad_input_is_refused_for_its_reason(case: Case):
+    refused = judge(case.payload, case.writer, case.schema)
+    assert isinstance(refused, Rejected), refused
+    assert (refused.reason, refused.field) == (case.reason, case.field), refused.detail
+    assert len(refused.detail) <= 220
+
+
+def test_bad_input_has_every_reason_of_ingest():
+    assert {case.reason for case in BAD} == {reason.value for reason in Reason} - {"conflict", "late"}
+
+
+@pytest.mark.parametrize("number", [8, 9, 10, 11, 12, 15, 16, 18])
+def test_bad_input_has_cases_of_each_fault(number):
+    assert sum(case.fault == number for case in BAD) >= 2
+
+
+def test_a_secret_is_not_repeated_in_the_finding():
+    for case in BAD:
+        if case.secret:
+            refused = judge(case.payload, case.writer, case.schema)
+            assert "hunter2" not in refused.detail
+            assert forbidden().seen_in(case.payload) or refused.reason is Reason.CREDENTIALS
+
+
+def test_no_field_of_ours_is_taken_for_a_secret():
+    names = {field.name for kind in get_args(AnyEvent) for field in msgspec.structs.fields(kind)}
+    assert "account" in names
+    assert [name for name in names if forbidden().names_secret(name)] == []
+
+
+def test_fault_09_64_kib_is_accepted_and_a_byte_more_is_not():
+    blanks = EVENT_BYTES_MAX - len(changed())
+    exact = changed() + b" " * blanks
+    assert isinstance(judge(exact[:-1]), Txn)
+    assert isinstance(judge(exact), Txn)
+    assert judge(exact + b" ").reason is Reason.OVERSIZED
+
+
+def test_fault_06_times_are_bounded_to_the_millisecond():
+    assert isinstance(judge(changed(event_time=NOW_MS + TOLERANCE_MS)), Txn)
+    assert judge(changed(event_time=NOW_MS + TOLERANCE_MS + 1)).reason is Reason.TIME_IN_FUTURE
+    assert isinstance(judge(changed(event_time=EVENT_TIME_MS_MIN)), Txn)
+    assert judge(changed(event_time=EVENT_TIME_MS_MIN - 1)).reason is Reason.TIME_TOO_EARLY
+
+
+def test_fault_15_text_is_stored_in_nfc_however_it_came():
+    decomposed, composed = "e\u0301", "\u00e9"
+    for text in (decomposed, composed):
+        assert judge(changed(memo=text)).memo == composed
+        assert judge(json.dumps(TXN | {"memo": text}).encode()).memo == composed
+    # U+0344 becomes two characters: the bound holds for what is stored.
+    assert judge(changed(memo="\u0344" * 200)).reason is Reason.OUT_OF_RANGE
+
+
+def test_sources_by_topic():
+    assert source_of(f"bank.{BANK}.events.v1") == SOURCES["bank"]
+    assert source_of("gateway.events.v1") == SOURCES["gateway"]
+    assert source_of("control.v1") == SOURCES["operator"]
+    with pytest.raises(ValueError, match=r"events\.v1"):
+        source_of("events.v1")
+
+
+WRITERS = st.sampled_from(sorted(SOURCES))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(payload=st.binary(max_size=300), writer=WRITERS)
+def test_any_bytes_are_refused_and_never_raise(payload, writer):
+    assert isinstance(judge(payload, writer), Rejected)
+
+
+@given(
+    case=st.sampled_from([*GOOD, *(case for case in BAD if case.payload)]),
+    cut=st.integers(0, 600),
+    junk=st.binary(max_size=3),
+    length=st.integers(0, 3),
+    writer=WRITERS,
+)
+def test_damaged_records_never_raise(case, cut, junk, length, writer):
+    payload = case.payload[:cut] + junk + case.payload[cut + length :]
+    both_readings_agree(payload, writer)
+
+
+@given(name=st.sampled_from([*TXN, "ref_event_id", "date_only", "other"]), value=JSON)
+def test_fault_12_any_value_in_any_field_never_raises_and_is_finite(name, value):
+    payload = json.dumps(TXN | {name: value}).encode()
+    event = both_readings_agree(payload, "bank")
+    if not isinstance(event, Rejected):
+        assert b"NaN" not in payload or "NaN" in str(value)
+        assert all(not isinstance(part, float) for part in msgspec.structs.astuple(event))
+
+
+@given(
+    order=st.permutations(sorted(TXN)),
+    blanks=st.lists(st.sampled_from(["", " ", "\n", "\t "]), min_size=4, max_size=4),
+    ascii_only=st.booleans(),
+    nulls=st.sets(st.sampled_from(["counterparty_name", "return_reason", "ref_event_id"])),
+)
+def test_fault_16_the_event_does_not_depend_on_order_blanks_escapes_or_nulls(order, blanks, ascii_only, nulls):
+    before, colon, comma, after = blanks
+    row = {name: TXN[name] for name in order} | dict.fromkeys(nulls)
+    text = json.dumps(row, ensure_ascii=ascii_only, separators=(f",{comma}", f"{colon}:"))
+    assert both_readings_agree(f"{before}{text}{after}".encode(), "bank") == judge(changed())
+
+
+@given(name=st.sampled_from(sorted(TXN)), value=st.sampled_from([1, "x", None, ":", '":', {}]), blank=st.booleans())
+def test_fault_16_a_repeated_key_is_refused_wherever_it_stands(name, value, blank):
+    text = json.dumps(TXN, ensure_ascii=False)
+    repeated = f'{{"{name}"{" " if blank else ""}:{json.dumps(value)},{text[1:]}'
+    assert judge(repeated.encode()).reason is Reason.DUPLICATE_KEY
+
+
+def both_readings_agree(payload, writer):
+    """What the quick reading takes, the whole reading takes as well, and as the same event."""
+    one = validator(writer)
+    whole = one._judge(payload, NOW_MS + TOLERANCE_MS)
+    quick = one._quick(payload, NOW_MS + TOLERANCE_MS)
+    assert quick is None or quick == whole
+    return whole
+
+
+def test_plain_records_take_the_quick_reading():
+    taken = [case.name for case in GOOD if validator(case.writer)._quick(case.payload, NOW_MS)]
+    assert set(taken) == {case.name for case in GOOD} - {"loan", "text with NUL, bidi and a formula"}
