@@ -104,7 +104,7 @@ class Trainer:
             "log_loss_of_prior": self._prior_log_loss.get(),
             "auc": self._auc.get(),
         }
-        return {name: round(value, 6) for name, value in values.items()}
+        return {name: round(float(value), 6) for name, value in values.items()}  # River gives NumPy floats
 
     def snapshot(self, parent_id: str, log_offsets: Mapping[str, int]) -> Snapshot:
         """The champion as it stands, with the prior's anchors."""
