@@ -16,6 +16,8 @@ import jsonschema
 import pytest
 import redis
 import yaml
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config import settings as settings_module
 
@@ -24,6 +26,7 @@ COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if service["image"].startswith("xinliu:"))
+AT_ONCE = Retry(NoBackoff(), 0)  # redis-py otherwise tries again for seconds
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z_]+)(?P<mode>:-|:\?)(?P<rest>[^}]*)\}")
 
 
@@ -126,7 +129,7 @@ def test_the_redis_of_this_file_wants_its_password_and_never_evicts(
     environ = {**os.environ, "REDIS_PASSWORD": "Secret1"}
     server = subprocess.Popen([shell, flag, script], env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        client = redis.Redis(port=port, username="xinliu", password="Secret1", socket_timeout=5, retry=None)
+        client = redis.Redis(port=port, username="xinliu", password="Secret1", socket_timeout=5, retry=AT_ONCE)
         eventually(lambda: _answers(client), what="redis-server with the configuration of docker-compose.yml")
         assert client.set("x:{0}:h:one", b"1")
         assert client.info("memory")["maxmemory_policy"] == "noeviction"
@@ -136,9 +139,9 @@ def test_the_redis_of_this_file_wants_its_password_and_never_evicts(
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.flushall()
         with pytest.raises(redis.exceptions.AuthenticationError):
-            redis.Redis(port=port, retry=None).ping()
+            redis.Redis(port=port, retry=AT_ONCE).ping()
         with pytest.raises(redis.exceptions.AuthenticationError):
-            redis.Redis(port=port, username="xinliu", password="wrong", retry=None).ping()
+            redis.Redis(port=port, username="xinliu", password="wrong", retry=AT_ONCE).ping()
         assert "Secret1" not in Path(f"/proc/{server.pid}/cmdline").read_bytes().decode()
     finally:
         server.terminate()
