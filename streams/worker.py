@@ -181,7 +181,7 @@ class Worker:
     async def _serve(self) -> None:
         self._app = self._make_app()
         watched = [asyncio.create_task(self._app.start()), asyncio.create_task(self._tick())]
-        watched.append(asyncio.create_task(self._app.wait_until_stopped()))
+        watched.append(asyncio.create_task(self._watch_app()))
         watched.append(asyncio.create_task(self._watch_progress()))
         for task in watched:
             task.add_done_callback(self._ended)
@@ -232,8 +232,6 @@ class Worker:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failed(error)
-        elif not task.cancelled() and self._app.crash_reason is not None:
-            self.failed(self._app.crash_reason)
 
     async def _guarded(self, step: Awaitable[None]) -> None:
         try:
@@ -325,6 +323,10 @@ class Worker:
                 if not self._stopping:
                     await self._guarded(self.role.tick())
                     self._heed_pauses()
+
+    async def _watch_app(self) -> None:
+        await self._app.wait_until_stopped()
+        raise self._app.crash_reason or RuntimeError("the Faust app has stopped by itself")
 
     async def _watch_progress(self) -> None:
         """A consumer that stops in silence is a known fault of the libraries: say so and exit, to be started again."""

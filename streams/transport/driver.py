@@ -127,6 +127,17 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             )
         return {TP(*tp): chunk for tp, chunk in chunks.items()}
 
+    async def on_thread_stop(self) -> None:
+        """Stop aiokafka's consumer, also where the broker is away."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka cancels its own fetches that wait to be tried again, and then trips over them
+            task = asyncio.current_task()
+            if task is None or task.cancelling() or self._consumer is None:
+                raise
+            await self._consumer._client.close()
+
     def _may_take(self) -> bool:
         return bool(self.consumer.flow_active) and self._sought == self.app.consumer_generation_id
 

@@ -69,7 +69,7 @@ def produce(kafka: str) -> Callable[..., None]:
 def test_all_codecs_come_alike_through_both_parsers(
     kafka: str, make_topic: Callable[..., str], produce: Callable[..., None]
 ) -> None:
-    topic = make_topic("codecs", partitions=2)
+    topic, other = make_topic("codecs", partitions=2), make_topic("codecs")
     expected = 0
     for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
         produce(
@@ -77,10 +77,11 @@ def test_all_codecs_come_alike_through_both_parsers(
             [b"%s %d" % (codec.encode(), i) * 20 if i % 7 else None for i in range(200)],
             **{"compression.type": codec},
         )
-        expected += 200
+        produce(other, [codec.encode()] * 10, **{"compression.type": codec})
+        expected += 210
     rows = {}
     for parser in PARSERS:
-        role = Collecting(topic)
+        role = Collecting(topic, other)
         options = quick_options({"parser": parser, "chunk_records_max": 70})
         assert (
             run_here(role, kafka, f"{topic}.{parser}", lambda role=role: role.records >= expected, options=options) == 0
