@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from sinks.kafka import Outbox
 
@@ -75,6 +75,14 @@ def records(
         }
     )
     try:
+        try:
+            known = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+        except KafkaException as error:
+            raise ArtefactMissing(
+                f"{topic} could not be asked for in {timeout_s:g} s: {error.args[0].str()}"
+            ) from error
+        if known.error is not None:
+            raise ArtefactMissing(f"{topic} cannot be read: {known.error.str()}")
         consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
         while (left_s := deadline - time.monotonic()) > 0:
             message = consumer.poll(left_s)

@@ -335,7 +335,7 @@ class Killed:
 
 connection = connect(target_of(settings.clickhouse))
 role = Archive(settings, Outbox(bootstrap), connection=Killed(connection), flush_interval_s=0.1)
-options = WorkerOptions(commit_interval_s=3600.0, session_timeout_s=6.0, heartbeat_interval_s=1.0)
+options = WorkerOptions(commit_interval_s=3600.0, group_instance_id="one")
 sys.exit(run_worker(role, broker=bootstrap, app_id="archive-" + os.path.basename(folder), options=options))
 """
 
