@@ -91,9 +91,7 @@ class Ingest:
         """Check the topics and connect; SettingsError names a topic that is missing or not as it must be."""
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
-        # Without gaps: no record lands behind one that failed, so a tick never overtakes what it tells of.
-        client = {**client_settings(self._settings.kafka), "enable.gapless.guarantee": True}
-        self._outbox = Outbox(self._settings.kafka.bootstrap, client)
+        self._outbox = Outbox(self._settings.kafka.bootstrap, client_settings(self._settings.kafka))
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Start from the last tick of the log; offsets are the group's committed ones."""

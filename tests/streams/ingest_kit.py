@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from config.settings import Bank, IngestSettings, KafkaSettings, Settings
 from domain import topics
@@ -67,11 +68,16 @@ def settings_for(bootstrap: str, folder: Path, **ingest: Any) -> Settings:
     )
 
 
-def send(bootstrap: str, topic: str, values: Iterable[bytes | None], headers: Sequence[Any] = HEADERS) -> None:
+def send(bootstrap: str, topic: str, values: Iterable[bytes | None]) -> None:
     """Produce and wait until all is acknowledged."""
+    send_all(bootstrap, ((topic, value, HEADERS) for value in values))
+
+
+def send_all(bootstrap: str, records: Iterable[tuple[str, bytes | None, Sequence[Any]]]) -> None:
+    """Produce (topic, value, headers) and wait until all is acknowledged."""
     failed: list[Any] = []
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
-    for value in values:
+    for topic, value, headers in records:
         producer.produce(
             topic, value, headers=list(headers), on_delivery=lambda error, _: failed.append(error) if error else None
         )
@@ -86,8 +92,8 @@ from config.settings import Settings
 from streams.ingest import Ingest
 from streams.worker import WorkerOptions, run_worker
 settings = msgspec.json.decode(sys.argv[1], type=Settings)
-sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest",
-    options=WorkerOptions(tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=6.0, heartbeat_interval_s=1.0)))
+options = WorkerOptions(tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=6.0, heartbeat_interval_s=1.0)
+sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
 """
 
 
@@ -130,6 +136,16 @@ def read(bootstrap: str, topic: str, partitions: int = 1) -> dict[int, list[Any]
     return found
 
 
+def log_count(bootstrap: str) -> int:
+    """Records in the log, ticks included."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False})
+    try:
+        ends = [consumer.get_watermark_offsets(TopicPartition(topics.EVENTS, p), 10)[1] for p in range(PARTITIONS)]
+        return int(sum(ends))
+    finally:
+        consumer.close()
+
+
 def log_records(bootstrap: str) -> dict[int, list[LogRecord]]:
     decoder = msgspec.json.Decoder(LogRecord)
     found = read(bootstrap, topics.EVENTS, PARTITIONS)
@@ -152,3 +168,11 @@ def committed(bootstrap: str, topic: str) -> int:
         raise
     finally:
         consumer.close()
+
+
+def set_config(broker: str, topic: str, name: str, value: str) -> None:
+    admin = AdminClient({"bootstrap.servers": broker})
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)

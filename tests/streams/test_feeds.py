@@ -1,5 +1,7 @@
 """Feeds and ticks: coverage, closing, stalling, and that the last tick is enough to start again."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +93,7 @@ def test_the_last_tick_is_enough_to_start_again(before, after):
 @given(steps=STEPS)
 def test_up_to_coverage_and_closing_only_grow(steps):
     ticks = play(feeds(), steps)
-    for earlier, later in zip(ticks, ticks[1:], strict=False):
+    for earlier, later in pairwise(ticks):
         assert earlier.up_to <= later.up_to
         for bank_id in (A, B):
             for name in ("last_event_time", "covered_up_to", "closed_up_to"):

@@ -1,30 +1,32 @@
 """Ingest on a real broker, in a process of its own."""
 
+import base64
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from functools import partial
 
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
 from streams.topics import create_topics
-
+from tests.corpus.cases import bad, good
 from tests.streams.ingest_kit import (
     BANKS,
     DAY,
     DAY_MS,
+    HEADERS,
     PARTITIONS,
     as_bytes,
     at,
     committed,
     dead_letters,
+    log_count,
     log_records,
     receipt,
     send,
+    send_all,
+    set_config,
     settings_for,
     txn,
     worker,
@@ -87,3 +89,146 @@ def test_days_close_on_their_own_ticks_behind_their_records(kafka_factory, tmp_p
             assert record.event.event_time >= day_of(seen_ms) * DAY_MS - 8 * 3_600_000 - DAY_MS
     assert forwarded == 3 * days * 48
     assert {p: len(ids) for p, ids in of_bank(records, BANKS[0]).items() if ids}.keys() <= set(range(PARTITIONS))
+
+
+def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_path, eventually, seed):
+    """The whole corpus among good records: consumed = forwarded + dead-lettered by reason, good ones in order."""
+    broker = kafka_factory().address
+    settings = settings_for(broker, tmp_path)
+    create_topics(settings)
+    cases = [*good(), *bad()]
+    random.Random(seed).shuffle(cases)
+    wanted, outgoing = Counter(), []
+    kinds = {"bank": bank_topic(0), "gateway": topics.GATEWAY, "operator": topics.CONTROL}
+    sent = {topic: [] for topic in kinds.values()}
+    for n, case in enumerate(cases):
+        topic = kinds[case.writer]
+        outgoing.append((topic, case.payload, [] if case.schema is None else [("schema", case.schema)]))
+        sent[topic].append(case)
+        wanted[topic, case.reason] += 1
+        if n % 4 == 0:
+            outgoing.append((bank_topic(0), as_bytes(txn(f"good-{n}", at(0, n))), HEADERS))
+            sent[bank_topic(0)].append(None)
+    send_all(broker, outgoing)
+    with worker(settings, tmp_path / "log"):
+        eventually(
+            lambda: all(committed(broker, topic) == len(rows) for topic, rows in sent.items()),
+            deadline_s=60,
+            what="all committed",
+        )
+    letters = dead_letters(broker)
+    found = Counter((letter.topic, letter.reason) for letter in letters)
+    assert found == Counter({key: n for key, n in wanted.items() if key[1]})
+    print(f"seed {seed}: injected {sum(found.values())} bad records, {dict(found)}")
+    records = log_records(broker)
+    ids = [row.event.event_id for rows in records.values() for row in rows if isinstance(row.event, Txn)]
+    assert [one for one in of_partition(records, "91310000MA1FL0XX1A") if one.startswith("good-")] == [
+        f"good-{n}" for n in range(0, len(cases), 4)
+    ]
+    assert len(ids) == len(set(ids)) == len(range(0, len(cases), 4)) + sum(case.name in TXNS for case in good())
+    # What was refused is there to be read, but for secrets.
+    by_place = {(letter.topic, letter.offset): letter for letter in letters}
+    assert len(by_place) == len(letters)
+    for topic, rows in sent.items():
+        for offset, case in enumerate(rows):
+            if case is None or not case.reason:
+                assert (topic, offset) not in by_place
+                continue
+            letter = by_place[topic, offset]
+            whole = case.payload or b""
+            assert (letter.reason, letter.field, letter.payload_bytes) == (case.reason, case.field, len(whole))
+            assert base64.b64decode(letter.payload_base64) == (b"" if case.secret else whole)
+    # Controls are in every partition, once, and nothing that a bank said about control or ticks is in the log.
+    for rows in records.values():
+        assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == ["C-1"]
+
+
+TXNS = {"txn", "returned", "date only", "text with NUL, bidi and a formula"}
+
+
+def of_partition(records, enterprise_id):
+    """Event ids of an enterprise's transactions, in the order of its partition."""
+    lists = [
+        [row.event.event_id for row in rows if isinstance(row.event, Txn) and row.event.enterprise_id == enterprise_id]
+        for rows in records.values()
+    ]
+    (found,) = [ids for ids in lists if ids]
+    return found
+
+
+def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_path, eventually, seed):
+    """Killed again and again while it reads: every record is in the log, in its first order once repeats are removed,
+    and the feeds go on where the last tick left them."""
+    broker = kafka_factory().address
+    settings = settings_for(broker, tmp_path)
+    create_topics(settings)
+    rng = random.Random(seed)
+    rounds, per_day, kills = 4, 300, 0
+    log = tmp_path / "log"
+    for day in range(rounds):
+        rows = [txn(f"{day}-{n}", at(day, n), enterprise_id=f"ENT{n % 5}") for n in range(per_day)]
+        send(broker, bank_topic(0), map(as_bytes, [*rows, receipt(day)]))
+        at_least = log_count(broker) + rng.randrange(per_day)
+        with worker(settings, log) as process:
+            if day < rounds - 1:
+                eventually(partial(log_reaches, broker, at_least), deadline_s=40, what="some forwarded")
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+            else:
+                all_committed = partial(is_committed, broker, rounds * (per_day + 1))
+                eventually(all_committed, deadline_s=40, what="all committed")
+    assert kills == rounds - 1
+    records = log_records(broker)
+    for rows in records.values():
+        by_enterprise: dict[str, list[str]] = {}
+        for row in rows:
+            if isinstance(row.event, Txn):
+                ids = by_enterprise.setdefault(row.event.enterprise_id, [])
+                if row.event.event_id not in ids:
+                    ids.append(row.event.event_id)
+        for enterprise_id, ids in by_enterprise.items():
+            which = int(enterprise_id[3:])
+            assert ids == [f"{day}-{n}" for day in range(rounds) for n in range(which, per_day, 5)]
+        ticks = [row.event for row in rows if isinstance(row.event, Tick)]
+        assert [tick.up_to for tick in ticks] == sorted(tick.up_to for tick in ticks)
+        assert ticks[-1].up_to == at(rounds)
+        assert ticks[-1].feeds[BANKS[0]].covered_up_to == DAY + rounds - 1
+    print(f"seed {seed}: {kills} kills, {forwarded(broker) - rounds * per_day} repeats")
+
+
+def forwarded(broker):
+    return sum(isinstance(row.event, Txn) for rows in log_records(broker).values() for row in rows)
+
+
+def log_reaches(broker, count):
+    return log_count(broker) >= count
+
+
+def is_committed(broker, offset):
+    return committed(broker, bank_topic(0)) == offset
+
+
+def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(kafka_factory, tmp_path, eventually):
+    """`dlq.v1` takes nothing: the worker stops, nothing is committed past the record, and after repair all is there."""
+    broker = kafka_factory().address
+    settings = settings_for(broker, tmp_path)
+    create_topics(settings)
+    set_config(broker, topics.DEAD_LETTERS, "max.message.bytes", "300")
+    before = [as_bytes(txn(f"a{n}", at(0, n))) for n in range(20)]
+    after = [as_bytes(txn(f"b{n}", at(0, 30 + n))) for n in range(20)]
+    send(broker, bank_topic(0), [*before, b"{broken", *after])
+    log = tmp_path / "log"
+    for _ in range(2):  # and a restart does not step over it
+        with worker(settings, log) as process:
+            assert process.wait(40) == 1
+        assert "DeliveryFailed" in log.read_text()
+        assert "too large" in log.read_text().lower()
+        assert committed(broker, bank_topic(0)) <= 20
+        assert dead_letters(broker) == []
+    set_config(broker, topics.DEAD_LETTERS, "max.message.bytes", "8388608")
+    with worker(settings, log):
+        eventually(lambda: committed(broker, bank_topic(0)) == 41, deadline_s=40, what="all committed")
+    assert [(letter.reason, letter.offset) for letter in dead_letters(broker)] == [("not_json", 20)]
+    unique = dict.fromkeys(of_partition(log_records(broker), "91310000MA1FL0XX1A"))
+    assert list(unique) == [*(f"a{n}" for n in range(20)), *(f"b{n}" for n in range(20))]

@@ -1,0 +1,95 @@
+"""`xinliu dlq` on a real broker."""
+
+import json
+from argparse import ArgumentParser
+
+import msgspec
+import pytest
+
+from cli import dlq
+from config.credentials import forbidden
+from domain import topics
+from domain.reject import Reason, Rejected
+from sinks.dead_letters import PAYLOAD_BYTES_MAX, dead_letter
+from sinks.kafka import Outbox
+from streams.topics import create_topics
+from tests.streams.ingest_kit import BANKS, HEADERS, read, settings_for
+
+BANK = topics.bank_events(BANKS[0])
+
+
+@pytest.fixture
+def settings(kafka_factory, tmp_path):
+    """A broker with five dead letters."""
+    found = settings_for(kafka_factory().address, tmp_path)
+    create_topics(found)
+    rows = [
+        (BANK, 3, Reason.UNKNOWN_CURRENCY, b'{"currency":"XXX"}'),
+        (BANK, 5, Reason.UNKNOWN_CURRENCY, b'{"currency":"YYY\x1b[2J"}'),
+        (BANK, 7, Reason.CREDENTIALS, b'{"password":"hunter2"}'),
+        (BANK, 9, Reason.OVERSIZED, b"x" * (PAYLOAD_BYTES_MAX + 1)),
+        (topics.EVENTS, 1, Reason.CONFLICT, b"{}"),
+    ]
+    outbox = Outbox(found.kafka.bootstrap)
+    for topic, offset, reason, payload in rows:
+        letter = dead_letter(
+            Rejected(reason=reason, field="currency", detail="why"),
+            topic=topic, partition=0, offset=offset, key=b"\xffkey", headers=HEADERS, payload=payload,
+            forbidden=forbidden(),
+        )  # fmt: skip
+        outbox.send(topics.DEAD_LETTERS, msgspec.json.encode(letter))
+    outbox.drain()
+    return found
+
+
+def run(settings, capsys, *words):
+    parser = ArgumentParser()
+    dlq.add_arguments(parser)
+    code = dlq.run(parser.parse_args(words), settings)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_dead_letters_are_listed_shown_and_sent_again(settings, capsys):
+    code, out, _ = run(settings, capsys, "list", "--json")
+    assert code == 0
+    assert {(row["topic"], row["reason"]): row["count"] for row in json.loads(out)} == {
+        (BANK, "unknown_currency"): 2, (BANK, "credentials"): 1, (BANK, "oversized"): 1, ("events.v1", "conflict"): 1,
+    }  # fmt: skip
+    _, out, _ = run(settings, capsys, "list", "--reason", "unknown_currency", "--topic", BANK)
+    assert out.split() == ["2", "unknown_currency", BANK, "2", "in", "all"]
+    _, out, _ = run(settings, capsys, "list", "--each")
+    assert len(out.splitlines()) == 5
+
+    # A terminal obeys control characters: they are shown, not sent to it.
+    code, out, _ = run(settings, capsys, "show", BANK, "0", "5")
+    assert code == 0
+    assert "YYY\\x1b[2J" in out
+    assert "\x1b" not in out
+    _, out, _ = run(settings, capsys, "show", BANK, "0", "7")
+    assert "hunter2" not in out
+    assert "not held" in out
+    code, _, err = run(settings, capsys, "show", BANK, "0", "8")
+    assert (code, "no dead letter" in err) == (1, True)
+
+    # Without a word of the operator nothing is sent; with it, what is held whole and came from an input.
+    code, _, err = run(settings, capsys, "retry", "--reason", "unknown_currency")
+    assert (code, "2 dead letters would be sent" in err) == (1, True)
+    assert read(settings.kafka.bootstrap, BANK)[0] == []
+    code, out, _ = run(settings, capsys, "retry", "--yes", "--json")
+    answer = json.loads(out)
+    assert (code, answer["sent"]) == (0, 2)
+    assert [row["letter"].split()[:2] for row in answer["refused"]] == [
+        [f"{BANK}[0]@7", "credentials"], [f"{BANK}[0]@9", "oversized"], ["events.v1[0]@1", "conflict"],
+    ]  # fmt: skip
+    again = read(settings.kafka.bootstrap, BANK)[0]
+    assert [message.value() for message in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}']
+    assert [message.key() for message in again] == [b"\xffkey"] * 2
+    assert [message.headers() for message in again] == [HEADERS] * 2
+    assert read(settings.kafka.bootstrap, topics.EVENTS)[0] == []
+
+
+def test_retry_of_one_offset_sends_that_one(settings, capsys):
+    code, out, _ = run(settings, capsys, "retry", "--topic", BANK, "--offset", "5", "--yes")
+    assert (code, out.splitlines()[-1]) == (0, "1 sent, 0 refused")
+    assert len(read(settings.kafka.bootstrap, BANK)[0]) == 1
