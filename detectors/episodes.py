@@ -53,6 +53,13 @@ def advance(e, k, result, clear_now, clear_closes, closing, t_ms):
 
 
 @njit(cache=True)
+def restate(e, k):
+    """Count one more revision of an open episode, for an opening list; returns whether it is open."""
+    e.episode_revision[k] += 1 if e.episode_level[k] else 0
+    return e.episode_level[k] > 0
+
+
+@njit(cache=True)
 def _revised(e, k, transition):
     e.episode_revision[k] += 1
     e.episode_stale[k] = 0

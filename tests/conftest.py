@@ -37,6 +37,12 @@ def seed(request: pytest.FixtureRequest) -> int:
     return random.Random(f"{SEED}:{request.node.nodeid}").randrange(2**32)
 
 
+@pytest.fixture(scope="module")
+def module_seed(request: pytest.FixtureRequest) -> int:
+    """A seed of this module's own, for what its tests share."""
+    return random.Random(f"{SEED}:{request.node.nodeid}").randrange(2**32)
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
     """`eventually(condition, deadline_s=10.0, what="…")` polls; TimeoutError when the deadline passes."""

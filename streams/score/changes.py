@@ -33,6 +33,12 @@ def closing_time(e):
 
 
 @njit(cache=True)
+def covered_days(e):
+    """Days of history: a day closes only when it is covered."""
+    return e.closed_day - e.first_day + 1
+
+
+@njit(cache=True)
 def apply_change(e, r, day):
     """Take one new record into the state; returns whether a loan was granted (an observation is due)."""
     if e.first_day == NO_UNIT:

@@ -13,7 +13,15 @@ from domain.calendar import DAY_MS
 from features.indicators import core
 from features.state import buckets, dedup
 from streams.score import outbook
-from streams.score.changes import apply_change, closing_time, day_is_due, mark_stalled, observes_month_end, time_of
+from streams.score.changes import (
+    apply_change,
+    closing_time,
+    covered_days,
+    day_is_due,
+    mark_stalled,
+    observes_month_end,
+    time_of,
+)
 
 LATENESS_MS_MAX = 7 * DAY_MS
 
@@ -70,12 +78,34 @@ def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
     return used
 
 
+@njit(cache=True, nogil=True)
+def restate_open(state, used, first, offset, engine, book):
+    """At the end of a backfill, raise every episode that is still open once, as stock; returns as close_days does."""
+    for s in range(first, used):
+        if outbook.is_nearly_full(book):
+            return s
+        e = state[s]
+        if offset <= e.applied_offset:
+            continue
+        outbook.begin(book, s, outbook.A_CLOSE, offset)
+        x = book.draft[0]
+        x.stock, x.as_of_ms, x.score_milli, x.score_before_milli = 1, time_of(e), e.score_milli, e.score_milli
+        core.read(e, x.as_of_ms, covered_days(e), x.value, x.null)
+        for k in range(engine.signals.indicator.shape[0]):
+            if episodes.restate(e, k):
+                outbook.describe(x, e, k, episodes.RAISED, 0)
+                outbook.write(book, outbook.ALERT)
+        e.applied_offset = offset
+        e.dirty = 1
+    return used
+
+
 @njit(cache=True)
 def evaluate(e, engine, book, t_ms, closing, observed):
     """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t."""
     x = book.draft[0]
     x.as_of_ms = t_ms
-    x.history_days = e.closed_day - e.first_day + 1  # covered days: a day closes only when it is covered
+    x.history_days = covered_days(e)
     x.score_before_milli = e.score_milli
     core.read(e, t_ms, x.history_days, x.value, x.null)
     scorecard.assess(engine.card, e, x, closing)

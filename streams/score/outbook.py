@@ -44,6 +44,7 @@ ROW = np.dtype(
         ("transition", "|u1"),
         ("level", "|u1"),  # of the episode after it; before it, where it ended
         ("revision", "<i4"),
+        ("stock", "|u1"),  # a line of an opening list
         ("opened_ms", "<i8"),
         ("bank", "<i8", (BANK_SLOTS,)),
         ("authorized", "|u1", (BANK_SLOTS,)),
@@ -79,7 +80,7 @@ def is_nearly_full(book):
 def begin(book, slot, record, offset):
     """Begin with what follows from one record of the log, for one enterprise: `seq` counts within that."""
     x = book.draft[0]
-    x.slot, x.record, x.offset, x.seq = slot, record, offset, 0
+    x.slot, x.record, x.offset, x.seq, x.stock = slot, record, offset, 0, 0
 
 
 @njit(cache=True)

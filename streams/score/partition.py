@@ -22,7 +22,7 @@ from features import layout, table
 from features.state import dedup
 from streams.dead_letter import letter_of
 from streams.score import outbook
-from streams.score.loop import apply_records, close_days
+from streams.score.loop import apply_records, close_days, restate_open
 from streams.score.records import Barrier, Senders, Unreadable, bank_number, decode
 from streams.score.rows import InForce, Message, messages
 from streams.transport import Chunk
@@ -135,7 +135,7 @@ class Partition:
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:
         event = barrier.event
         if isinstance(event, Control):
-            self._apply_control(event)
+            yield from self._apply_control(barrier.offset, event, chunk)
             return
         repeat = event.up_to <= self.saved.up_to
         self.saved = msgspec.structs.replace(
@@ -145,29 +145,39 @@ class Partition:
             feeds=self.saved.feeds if repeat else event.feeds,
         )
         if not repeat:
-            yield from self._close_days(barrier.offset, event, chunk)
+            feeds, day = feeds_of(event), day_of(event.up_to)
+            yield from self._sweep(
+                chunk,
+                lambda first: close_days(
+                    self.state, self.used, first, barrier.offset, day, feeds, self._engine, self._book
+                ),
+            )
 
-    def _close_days(self, offset: int, tick: Tick, chunk: Chunk) -> Iterator[Message]:
-        feeds = feeds_of(tick)
-        first = 0
-        while True:
-            done = close_days(self.state, self.used, first, offset, day_of(tick.up_to), feeds, self._engine, self._book)
-            yield from self._written(chunk, np.empty(0, np.int32), {})
-            if done == self.used:
-                return
-            first = done
-
-    def _apply_control(self, control: Control) -> None:
+    def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[Message]:
         if control.action == "engine_version" and control.artefact_id != engine_version():
             raise EngineVersionChanged(
                 f"the log goes on under engine {control.artefact_id}, this worker is {engine_version()}"
             )
         if control.action == "activate" and control.artefact == "model":
             self._activate(control.artefact_id or "")
-        backfill = {"backfill_open": True, "backfill_close": False}.get(control.action, self.saved.backfill)
+        ends_backfill = control.action == "backfill_close" and self.saved.backfill
         self.saved = msgspec.structs.replace(
-            self.saved, controls_count=self.saved.controls_count + 1, backfill=backfill, model_id=self.model_id
+            self.saved,
+            controls_count=self.saved.controls_count + 1,
+            backfill=control.action == "backfill_open" or (self.saved.backfill and not ends_backfill),
+            model_id=self.model_id,
         )
+        if ends_backfill:
+            yield from self._sweep(
+                chunk, lambda first: restate_open(self.state, self.used, first, offset, self._engine, self._book)
+            )
+
+    def _sweep(self, chunk: Chunk, sweep_from: Callable[[int], int]) -> Iterator[Message]:
+        """Sweep over all enterprises, sending each time that the book is nearly full."""
+        first = 0
+        while first < self.used:
+            first = sweep_from(first)
+            yield from self._written(chunk, (), {})
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)

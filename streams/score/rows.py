@@ -186,7 +186,7 @@ def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, st
         signal=signal.id,
         severity=severity,
         state=state,
-        stock=False,
+        stock=bool(b["stock"]),
         opened_at=opened,
         as_of=int(b["as_of_ms"]),
         score=score,

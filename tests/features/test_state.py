@@ -1,0 +1,202 @@
+"""Laws of the state's structures, each held against a naive fold over raw events."""
+
+from collections import defaultdict
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.calendar import date_of, day_of_date, month_of_day, week_of_day
+from features import layout, table
+from features.state import buckets, decay, dedup, loans, top
+from features.state.classes import CLASS_OF, CLASSES, CREDIT, DEBIT, KIND_INDEX, PURPOSE_INDEX
+
+FIRST_DAY = day_of_date(date(2024, 1, 1))
+
+
+def empty_buckets():
+    return (
+        np.full(buckets.BUCKETS, buckets.NO_UNIT, np.int32),
+        np.zeros((buckets.BUCKETS, buckets.CLASS_COUNT), np.int64),
+        np.zeros((buckets.BUCKETS, buckets.CLASS_COUNT), np.int32),
+    )
+
+
+events = st.lists(
+    st.tuples(st.integers(0, 33), st.integers(0, len(CLASSES) - 1), st.integers(1, 10**15)), min_size=1, max_size=60
+)
+
+
+@given(events, st.randoms(use_true_random=False))
+def test_buckets_equal_the_naive_fold_in_any_order(rows, random):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    unit, amount, count = empty_buckets()
+    for day, kind, fen in shuffled:
+        buckets.add(unit, amount, count, FIRST_DAY + day, kind, fen, 1)
+    by_day, by_week = defaultdict(int), defaultdict(int)
+    for day, kind, fen in rows:
+        by_day[FIRST_DAY + day, kind] += fen
+        by_week[week_of_day(FIRST_DAY + day), kind] += fen
+    last = FIRST_DAY + 34
+    for kind in range(len(CLASSES)):
+        assert buckets.day_sum(unit, amount, last - 34, last, kind) == sum(
+            fen for (day, k), fen in by_day.items() if k == kind
+        )
+        assert buckets.day_sum(unit, count, last - 34, last, kind) == sum(k == kind for _, k, _ in rows)
+        for cut in (FIRST_DAY + 5, FIRST_DAY + 20, last):
+            first_week = week_of_day(FIRST_DAY)
+            assert buckets.week_sum(unit, amount, first_week, cut, kind) == sum(
+                fen for (day, k), fen in by_day.items() if k == kind and day <= cut
+            )
+
+
+@given(events)
+def test_what_was_added_and_taken_out_again_leaves_nothing(rows):
+    unit, amount, count = empty_buckets()
+    for day, kind, fen in rows:
+        buckets.add(unit, amount, count, FIRST_DAY + day, kind, fen, 1)
+    for day, kind, fen in rows:
+        buckets.add(unit, amount, count, FIRST_DAY + day, kind, -fen, -1)
+    assert not amount.any()
+    assert not count.any()
+
+
+def test_a_silent_enterprise_reads_as_zero_without_rolling():
+    unit, amount, count = empty_buckets()
+    buckets.add(unit, amount, count, FIRST_DAY, 0, 500, 1)
+    later = FIRST_DAY + buckets.DAYS  # the same position of the ring
+    assert buckets.day_sum(unit, amount, later - 29, later, 0) == 0
+
+
+@pytest.mark.parametrize("day", range(day_of_date(date(1990, 1, 1)), day_of_date(date(2045, 1, 1)), 17))
+def test_compiled_calendar_equals_the_standard_library(day):
+    assert buckets.month_of(day) == month_of_day(day)
+    assert buckets.week_of(day) == week_of_day(day)
+    monday = date_of(day) - timedelta(days=date_of(day).weekday())
+    assert date_of(week_of_day(day) * 7 - 3) == monday
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 400), st.integers(1, 10**12)), max_size=80))
+def test_top_list_is_never_under_and_over_by_its_error_at_most(rows):
+    party, weight, error = np.zeros(16, np.uint64), np.zeros(16), np.zeros(16)
+    true = defaultdict(float)
+    for who, day, fen in rows:
+        amount = fen * decay.growth(day)
+        true[who] += amount
+        top.add(party, weight, error, np.uint64(who), amount)
+    for who, w, e in zip(party, weight, error, strict=True):
+        if who:
+            assert true[int(who)] * (1 - 1e-9) <= w <= (true[int(who)] + e) * (1 + 1e-9)
+    if len(true) <= 16:
+        assert not error.any()
+
+
+def test_decay_halves_in_ninety_days():
+    assert decay.growth(90) == 2.0
+    assert decay.growth(0) == 1.0
+    assert decay.growth(-90) == 0.5
+    assert decay.growth(45) == pytest.approx(2**0.5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(1, 3), st.integers(0, 20)), max_size=100))
+def test_dedup_equals_a_dict_and_survives_rebuild_and_restore(rows):
+    state, arena = layout.allocate(4), dedup.empty(128)
+    seen = {}
+    for slot, event, body, day in rows:
+        known = seen.get((slot, event))
+        expected = dedup.NEW if known is None else dedup.DUPLICATE if known[0] == body else dedup.CONFLICT
+        assert dedup.remember(arena, state[slot], slot, np.uint64(event), np.uint64(body), day) == expected
+        seen.setdefault((slot, event), (body, day))
+    larger = dedup.empty(256)
+    dedup.rebuild(arena, larger, state, np.full(4, 10, np.int32), 4)
+    scratch = np.empty((128, 3), np.uint64)
+    for slot in range(4):
+        n = dedup.entries_of(larger, state[slot], 0, scratch)
+        kept = [tuple(int(x) for x in row) for row in scratch[:n]]
+        assert kept == [(e, body, day) for (s, e), (body, day) in seen.items() if s == slot and day >= 10]
+
+
+@given(st.sets(st.text("0123456789ABCDEFGHJKLMNPQRTUWXY", min_size=1, max_size=32), min_size=1, max_size=60))
+def test_table_finds_each_id_in_its_own_slot(ids):
+    names = sorted(ids)
+    state = layout.allocate(len(names))
+    index = table.reindexed(state, 0, 256)
+    used, slots = 0, {}
+    for name in names + names:
+        slot, used = table.find_or_add(index, state, used, layout.id_words(name))
+        assert slots.setdefault(name, slot) == slot
+    assert used == len(names)
+    assert len(set(slots.values())) == len(names)
+    assert [layout.id_text(state[slots[name]]["id"]) for name in names] == names
+    again = table.reindexed(state, used, 512)
+    for name in names:
+        assert table.find_or_add(again, state, used, layout.id_words(name)) == (slots[name], used)
+
+
+def test_loans_keep_to_their_lender_and_a_closed_place_is_used_again():
+    row = layout.allocate(1)[0]
+    a, b = loans.bank_slot(row["bank"], 11), loans.bank_slot(row["bank"], 22)
+    assert (a, b) == (0, 1)
+    assert loans.bank_slot(row["bank"], 11) == 0
+    for i in range(loans.LOAN_SLOTS):
+        slot = loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], layout.id_words(f"L{i}"), 0)
+        assert slot == i
+        row["loan"][slot], row["loan_bank"][slot], row["loan_open"][slot] = layout.id_words(f"L{i}"), 0, 1
+    other = layout.id_words("L1")
+    assert loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], other, 1) == loans.NO_SLOT
+    row["loan_open"][5] = 0
+    assert loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], other, 1) == 5
+
+
+@pytest.mark.parametrize(
+    ("direction", "purpose", "kind", "expected"),
+    [
+        (CREDIT, "sales", "corporate", "op_in"),
+        (CREDIT, None, "corporate", "op_in"),
+        (CREDIT, None, None, "oth_in"),
+        (CREDIT, "loan_disbursement", "financial", "fin_in"),
+        (CREDIT, "other", "financial", "fin_in"),
+        (CREDIT, "bill_discount", "financial", "op_in"),
+        (CREDIT, "cash", None, "cash_in"),
+        (CREDIT, "refund", "corporate", "oth_in"),
+        (CREDIT, "wealth", "financial", "own_in"),
+        (DEBIT, "own_transfer", "internal", "own_out"),
+        (DEBIT, "loan_repayment", "financial", "lsv"),
+        (DEBIT, "interest", "financial", "lsv"),
+        (DEBIT, "payroll", "personal", "pay"),
+        (DEBIT, "social_security", "government", "tax"),
+        (DEBIT, "purchase", "personal", "op_out"),
+        (DEBIT, None, "personal", "oth_out"),
+        (DEBIT, None, "corporate", "op_out"),
+        (DEBIT, "investment", "corporate", "oth_out"),
+    ],
+)
+def test_class_of_a_transaction(direction, purpose, kind, expected):
+    assert CLASSES[CLASS_OF[direction, PURPOSE_INDEX[purpose], KIND_INDEX[kind]]] == expected
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(0, 5))
+def test_a_value_comes_back_as_it_went(seed, ids):
+    raw = np.random.default_rng(seed).bytes(layout.ROW.itemsize)
+    state, arena = layout.allocate(1), dedup.empty(64)
+    state[0] = np.frombuffer(raw, layout.ROW)[0]
+    state[0]["dedup_head"] = -1
+    for i in range(ids):
+        dedup.remember(arena, state[0], 0, np.uint64(i + 1), np.uint64(7), 100 + i)
+    (value,) = layout.pack(state, arena, np.array([0]), np.array([102], np.int32))
+    row, rows = layout.unpack("E1", value)
+    assert [int(r[2]) for r in rows] == [100 + i for i in range(ids) if i >= 2]
+    for name, _, _ in layout.FIELDS:
+        assert row[name].tobytes() == state[0][name].tobytes()
+
+
+@pytest.mark.parametrize("spoil", [lambda v: v[:5], lambda v: b"zzzz" + v[4:], lambda v: v[:4] + b"\0\0\0\0" + v[8:]])
+def test_a_value_of_another_layout_is_refused_by_name(spoil):
+    state, arena = layout.allocate(1), dedup.empty(4)
+    (value,) = layout.pack(state, arena, np.array([0]), np.array([0], np.int32))
+    with pytest.raises(layout.LayoutError, match="value of E77"):
+        layout.unpack("E77", spoil(value))

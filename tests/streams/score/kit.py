@@ -1,0 +1,121 @@
+"""A small log of our own, made from a seed, and what a partition makes of it."""
+
+import random
+from collections.abc import Iterator
+from datetime import date
+
+import msgspec
+
+from domain.calendar import day_of_date, day_start_ms
+from domain.events import SCHEMA, Authorization, Feed, Loan, LogRecord, Tick, Txn
+from streams.score.partition import Partition
+from streams.transport.chunk import chunk_of
+
+BANK, OTHER_BANK, GATEWAY = "C1010211000012", "C1010511003703", "Z2004944000010"
+FIRST_DAY = day_of_date(date(2024, 1, 1))
+HEADERS = [("schema", SCHEMA.encode())]
+
+
+def txn(event_id: str, enterprise: str, day: int, ms: int = 0, fen: int = 100_000, **fields) -> Txn:
+    fields = {"direction": "C", "purpose": "sales", "counterparty_id": "p1", "bank_id": BANK} | fields
+    return Txn(
+        event_id=event_id, enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY + day) + ms, account="a",
+        amount_minor=fen, currency="CNY", **fields,
+    )  # fmt: skip
+
+
+def loan(event_id: str, enterprise: str, day: int, event: str = "granted", **fields) -> Loan:
+    fields = {"outstanding_minor": 10**8, "loan_id": f"L-{enterprise}", "bank_id": BANK} | fields
+    return Loan(
+        event_id=event_id, enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY + day), event=event,
+        principal_minor=10**8, granted_on="2024-01-01", **fields,
+    )  # fmt: skip
+
+
+def authorization(event_id: str, enterprise: str, to: str = BANK, **fields) -> Authorization:
+    fields = {"valid_from": 0, "valid_to": 2**52, "purpose": "贷后管理"} | fields
+    return Authorization(
+        event_id=event_id, bank_id=GATEWAY, enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY),
+        to_bank_id=to, authorization_id="x", consent_hash="0" * 64, confirmed_by_enterprise_at=0, **fields,
+    )  # fmt: skip
+
+
+def tick(day: int, *, closed: int | None = None, stalled: bool = False) -> Tick:
+    """Time is at the end of `day`; both banks have closed it (or up to `closed`)."""
+    up_to = FIRST_DAY + (day if closed is None else closed)
+    feed = Feed(covered_up_to=up_to, closed_up_to=up_to, stalled=stalled)
+    return Tick(up_to=day_start_ms(FIRST_DAY + day + 1) + 1, feeds={BANK: feed, OTHER_BANK: feed})
+
+
+def record(event, body: str | None = None):
+    """One record of events.v1: (key, value, headers, timestamp)."""
+    fingerprint = "" if isinstance(event, Tick) else body or f"{abs(hash64(event)):016x}"
+    cny = getattr(event, "amount_minor", None)
+    value = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny)
+    return None, msgspec.json.encode(value), HEADERS, 0
+
+
+def hash64(event) -> int:
+    from streams.score.records import hash64 as h
+
+    return h(msgspec.json.encode(event).decode())
+
+
+def log_of(seed: int, enterprises: int = 12, days: int = 170) -> list:
+    """Days of trade with loans, collapses, late events, duplicates, conflicts, reversals and a tick each night."""
+    rnd = random.Random(seed)
+    events = []
+    for e in range(enterprises):
+        events.append(loan(f"l{e}", f"E{e}", 0))
+        if e % 2:
+            events.append(authorization(f"a{e}", f"E{e}"))
+    sent = []
+    for day in range(days):
+        for e in range(enterprises):
+            for j in range(2):
+                fen = rnd.randrange(10**5, 10**7) // (20 if e % 3 == 0 and day > 130 else 1)
+                credit = j == 0 or rnd.random() < 0.4
+                event = txn(
+                    f"t{day}-{e}-{j}", f"E{e}", day, rnd.randrange(80_000_000), fen,
+                    direction="C" if credit else "D", purpose="sales" if credit else "purchase",
+                    counterparty_id=f"p{rnd.randrange(20)}", bank_id=BANK if e % 3 else OTHER_BANK,
+                )  # fmt: skip
+                events.append(event)
+                sent.append(event)
+        events += rnd.sample(sent[-60:], 2)  # the same again, within the lateness
+        if day % 9 == 5:
+            events.append(msgspec.structs.replace(rnd.choice(sent[-20:]), amount_minor=7))  # the same id, another body
+            late = rnd.choice((3, 12))  # within the seven days, and past them
+            events.append(txn(f"late{day}", f"E{day % enterprises}", max(0, day - late), 5))
+            undone = rnd.choice(sent[-20:])
+            events.append(
+                msgspec.structs.replace(
+                    undone,
+                    event_id=f"r{day}",
+                    event_time=day_start_ms(FIRST_DAY + day) + 81_000_000,
+                    status="reversed",
+                    ref_event_id=undone.event_id,
+                    ref_event_time=undone.event_time,
+                )
+            )
+        if day == 150:
+            events.append(loan("overdue", "E1", day, "overdue", dpd=35))
+        events.append(tick(day))
+    return [record(event) for event in events]
+
+
+def applied(partition: Partition, records: list, size: int, first: int = 0) -> Iterator:
+    """All messages of the records from offset `first` on, in chunks of `size`."""
+    for at in range(first, len(records), size):
+        yield from partition.apply(chunk_of("events.v1", 0, at, records[at : at + size]))
+
+
+def no_model(model_id: str):
+    raise LookupError(model_id)
+
+
+def state_of(partition: Partition) -> dict[str, bytes]:
+    """Every enterprise's value."""
+    import numpy as np
+
+    return dict(partition.values(np.arange(partition.used)))
