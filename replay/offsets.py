@@ -1,15 +1,27 @@
 """How far everybody is: ends of the topics, and what each role's group has committed."""
 
+import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import KafkaSettings
 from sinks.client import client_settings
 
 ANSWER_S = 20.0
+RETRY_S = 0.1
+# A topic that has just been made has its leader a moment later.
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+    }
+)
 Place = tuple[str, int]  # topic, partition
 
 
@@ -38,7 +50,7 @@ class Offsets:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
-        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap, **client_settings(kafka)})
+        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 2, **client_settings(kafka)})
 
     def partitions(self, topics: Iterable[str]) -> list[Place]:
         """All partitions of those of `topics` that exist."""
@@ -48,10 +60,21 @@ class Offsets:
     def ends(self, places: Iterable[Place], spec: OffsetSpec | None = None) -> dict[Place, int]:
         """The end of each partition; with `OffsetSpec.earliest()` its beginning."""
         asked = {TopicPartition(*place): spec or OffsetSpec.latest() for place in places}
-        if not asked:
-            return {}
-        answers = self._admin.list_offsets(asked, request_timeout=ANSWER_S)
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+        found: dict[Place, int] = {}
+        give_up = time.monotonic() + ANSWER_S
+        while asked:
+            answers = self._admin.list_offsets(asked, request_timeout=ANSWER_S)
+            wait(answers.values())  # all, also where one failed: the client must not go while it still answers
+            for tp, future in answers.items():
+                error = future.exception()
+                if error is None:
+                    found[tp.topic, tp.partition] = future.result().offset
+                    del asked[tp]
+                elif not _passes(error) or time.monotonic() > give_up:
+                    raise error
+            if asked:
+                time.sleep(RETRY_S)
+        return found
 
     def committed(self, role: str) -> dict[Place, int]:
         """What the role's group has committed; empty where there is no such group yet."""
@@ -73,3 +96,7 @@ class Offsets:
             for role, found in places.items()
         }
         return Progress(lag=lag, ends=ends)
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _PASSING
