@@ -21,6 +21,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from streams.transport.chunk import Chunk
 from streams.transport.errors import OffsetOutsideLog
 
+NOT_YET_S = 0.02
+
 Take = Callable[[TopicPartition, bytes, int, list[tuple[int, int]]], Chunk]
 """(partition, fetched bytes, position, aborted transactions) to a chunk."""
 
@@ -71,6 +73,7 @@ async def fetched_chunks(
         if fetcher.error_future.done():
             raise KafkaError("the fetch routine has ended") from fetcher.error_future.exception()
         if not may_take():
+            await asyncio.sleep(NOT_YET_S)  # the caller asks again at once
             return {}
         chunks = await _take_all(fetcher, partitions, take)
         left_s = until - time.monotonic()

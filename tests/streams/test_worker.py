@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.embedded import Kafka
 from streams.role import TP
-from streams.transport import aiokafka_seam, chunk_of
+from streams.transport import aiokafka_seam, chunk_of, driver
 from streams.worker import WorkerOptions, drive
 from tests.streams.recording import Recording, lows, quick_options, recorded, run_here
 
@@ -335,21 +335,22 @@ def test_fault_24_sigterm_in_mid_batch_loses_nothing(
         "transport": {"chunk_records_max": 50},
     }
     times = []
-    for number in range(2):
-        worker = workers(f"worker{number}", **given, role={"apply_s": 0.3, "fenced": False})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        worker = workers(number.name, **given, role={"apply_s": 0.3, "fenced": False})
         eventually(lambda worker=worker: len(worker.lines("applying")) > 2, 40, "a chunk in work")
         applying = len(worker.lines("applying"))
         begun = time.monotonic()
-        assert worker.end() == 0, worker.errors()[-3000:]
+        assert worker.end(number) == 0, worker.errors()[-3000:]
         times.append(time.monotonic() - begun)
         assert worker.lines("stopped")
-        assert 0 < applying == len(worker.lines("applying"))
-    print(f"fault 24: injected 2 SIGTERM within a chunk, observed exits after {[round(t, 1) for t in times]} s")
+        assert applying <= len(worker.lines("applying")) <= applying + 1  # the signal came within one of these
+    print(
+        f"fault 24: injected SIGTERM and SIGINT within a chunk, observed exits after {[round(t, 1) for t in times]} s"
+    )
     assert max(times) < 30
     assert 0 < len(recorded(path)) < n
-    last = workers("last", **given, role={"fenced": False})
-    eventually(lambda: len(recorded(path)) >= n, 40, "all records")
-    assert last.end(signal.SIGINT) == 0
+    last = Recording(path, (topic,), fenced=False)
+    assert run_here(last, kafka, topic, lambda: len(recorded(path)) >= n) == 0
     assert {times for _, times in recorded(path).values()} == {1}  # each stop committed all that was applied
     assert committed(kafka, topic, topic) == log_ends(kafka, topic)
 
@@ -495,7 +496,14 @@ def test_an_ended_fetch_routine_stops_the_worker(
     assert "the fetch routine has ended" in capfd.readouterr().err
 
 
-def test_a_missing_topic_is_named(kafka: str, topic_name: Callable[..., str], tmp_path: Path, capfd: Any) -> None:
+def test_a_missing_topic_is_named(
+    kafka: str,
+    topic_name: Callable[..., str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(driver, "TOPIC_ATTEMPTS", 2)
     topic = topic_name("missing")
     role = Recording(tmp_path / "base", (topic,))
     assert run_here(role, kafka, topic, lambda: False) == 1
