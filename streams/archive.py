@@ -43,8 +43,21 @@ class _Gathering:
     """Records of one topic on their way into the next block."""
 
     since_s: float = 0.0  # monotonic time of the oldest
-    records: list[Located] = field(default_factory=list)
+    columns: list[list[object]] = field(default_factory=list)
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    def add(self, rows: list[list[object]], partition: int, first: int, last: int) -> None:
+        """Rows of offsets `first` to `last` of a partition."""
+        if not self.columns:
+            self.since_s, self.columns = time.monotonic(), rows
+        else:
+            for column, more in zip(self.columns, rows, strict=True):
+                column += more
+        self.ranges[partition] = (self.ranges.get(partition, (first, 0))[0], last)
 
 
 class Archive:
@@ -117,7 +130,7 @@ class Archive:
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Gather the chunk's records; cut a block where one is full."""
         for part in chunk.pieces(self._settings.batch_rows_max):
-            if len(self._gathering[tp.topic].records) + len(part) > self._settings.batch_rows_max:
+            if self._gathering[tp.topic].row_count + len(part) > self._settings.batch_rows_max:
                 self._cut(tp.topic)
                 self._collect()
             self._gather(tp, part)
@@ -163,9 +176,6 @@ class Archive:
         return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
 
     def _gather(self, tp: TP, chunk: Chunk) -> None:
-        gathering = self._gathering[tp.topic]
-        if not gathering.ranges:
-            gathering.since_s = time.monotonic()
         decoder = self._decoders[tp.topic]
         found: list[Located] = []
         for i, offset in enumerate(chunk.offset.tolist()):
@@ -178,9 +188,9 @@ class Archive:
             else:
                 found.append(Located(record, tp.partition, offset))
         if found:
-            gathering.records += found
-            first, _ = gathering.ranges.get(tp.partition, (found[0].offset, 0))
-            gathering.ranges[tp.partition] = (first, found[-1].offset)
+            # As columns at once: structs that were kept would be gone through at every garbage collection.
+            rows = TABLES[tp.topic].rows(found)
+            self._gathering[tp.topic].add(rows, tp.partition, found[0].offset, found[-1].offset)
 
     def _cut_due(self, now_s: float | None) -> None:
         """Cut the blocks that are due at `now_s` (None: whatever has a record).
@@ -190,15 +200,15 @@ class Archive:
         if now_s is not None and self._blocks:
             return
         for topic, gathering in self._gathering.items():
-            if gathering.records and (now_s is None or now_s - gathering.since_s >= self._flush_interval_s):
+            if gathering.columns and (now_s is None or now_s - gathering.since_s >= self._flush_interval_s):
                 self._cut(topic)
 
     def _cut(self, topic: str) -> None:
         gathering = self._gathering[topic]
-        if not gathering.records:
+        if not gathering.columns:
             return
         self._gathering[topic] = _Gathering()
-        insert = TABLES[topic].insert(gathering.records, block_name(topic, gathering.ranges))
+        insert = TABLES[topic].insert(gathering.columns, block_name(topic, gathering.ranges))
         self._blocks.append(Block(insert=insert, topic=topic, ranges=gathering.ranges))
 
     def _send_all(self, sender: Sender) -> None:
@@ -218,14 +228,13 @@ class Archive:
             self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, self._sender))
 
     def _forget(self, tps: set[TP]) -> None:
+        """No longer answer for the partitions. Rows that are gathered stay: the next owner repeats them, to one row."""
         for tp in tps:
             self._next.pop(tp, None)
             self._gathering[tp.topic].ranges.pop(tp.partition, None)
-            kept = [r for r in self._gathering[tp.topic].records if r.partition != tp.partition]
-            self._gathering[tp.topic].records = kept
 
     def _row_count(self) -> int:
-        gathered = sum(len(gathering.records) for gathering in self._gathering.values())
+        gathered = sum(gathering.row_count for gathering in self._gathering.values())
         return gathered + sum(block.row_count for block in list(self._blocks))
 
 

@@ -6,7 +6,7 @@ A record is (value, partition, offset): the decoded message and the coordinates 
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from domain.events import LogRecord
 from domain.outputs import GROUPS, Alert, Score
@@ -26,8 +26,8 @@ class Located(NamedTuple):
     offset: int
 
 
-Read = Callable[[Located], Any]
-Column = tuple[str, str, Read]
+Read = Callable[[Any], Any]
+Column = tuple[str, str, Literal["record", "value", "event"], Read]  # name, type, what is read, how
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,39 +38,43 @@ class Table:
     type: type
     columns: tuple[Column, ...]
 
-    def insert(self, records: Sequence[Located], token: str) -> Insert:
-        """The block of `records`."""
-        return Insert(
-            table=self.name,
-            names=[name for name, _, _ in self.columns],
-            types=[kind for _, kind, _ in self.columns],
-            columns=[[read(record) for record in records] for _, _, read in self.columns],
-            token=token,
-        )
+    def rows(self, records: Sequence[Located]) -> list[list[Any]]:
+        """The records as columns: `[c][r]` is column c of record r."""
+        sources: dict[str, list[Any]] = {
+            "record": list(records),
+            "value": [record.value for record in records],
+            "event": [record.value.event for record in records] if self.type is LogRecord else [],
+        }
+        return [list(map(read, sources[source])) for _, _, source, read in self.columns]
+
+    def insert(self, columns: Sequence[Sequence[Any]], token: str) -> Insert:
+        """The block of `columns`, as `rows` gave them."""
+        names, types = [column[0] for column in self.columns], [column[1] for column in self.columns]
+        return Insert(table=self.name, names=names, types=types, columns=columns, token=token)
 
 
-def _fields(under: str, kinds: dict[str, str]) -> tuple[Column, ...]:
-    """Columns named as the fields of the value (`under` = "value.") or of its event ("value.event.")."""
-    return tuple((name, kind, operator.attrgetter(under + name)) for name, kind in kinds.items())
+def _fields(source: Literal["value", "event"], kinds: dict[str, str]) -> tuple[Column, ...]:
+    """Columns named as the fields of the value, or of its event."""
+    return tuple((name, kind, source, operator.attrgetter(name)) for name, kind in kinds.items())
 
 
 def _each(list_name: str, field: str) -> Read:
-    items, value = operator.attrgetter(f"value.{list_name}"), operator.attrgetter(field)
-    return lambda record: [value(item) for item in items(record)]
+    items, read = operator.attrgetter(list_name), operator.attrgetter(field)
+    return lambda value: [read(item) for item in items(value)]
 
 
 def _group(name: str) -> Read:
-    return lambda record: record.value.groups_milli[name]
+    return lambda value: value.groups_milli[name]
 
 
-_VERSION_LAST: Column = ("version", "UInt64", operator.attrgetter("offset"))
+_VERSION_LAST: Column = ("version", "UInt64", "record", operator.attrgetter("offset"))
 
 TXN = Table(
     name="txn",
     type=LogRecord,
     columns=(
         *_fields(
-            "value.event.",
+            "event",
             {
                 "enterprise_id": "String",
                 "bank_id": WORD,
@@ -97,7 +101,7 @@ TXN = Table(
             },
         ),
         *_fields(
-            "value.",
+            "value",
             {
                 "amount_cny_minor": "Nullable(Int64)",
                 "rate_micro": "Nullable(Int64)",
@@ -105,9 +109,9 @@ TXN = Table(
                 "fingerprint": "String",
             },
         ),
-        ("log_partition", "Int32", operator.attrgetter("partition")),
-        ("log_offset", "Int64", operator.attrgetter("offset")),
-        ("version", "UInt64", lambda record: VERSION_OF_FIRST - record.offset),
+        ("log_partition", "Int32", "record", operator.attrgetter("partition")),
+        ("log_offset", "Int64", "record", operator.attrgetter("offset")),
+        ("version", "UInt64", "record", lambda record: VERSION_OF_FIRST - record.offset),
     ),
 )
 
@@ -116,7 +120,7 @@ SCORE = Table(
     type=Score,
     columns=(
         *_fields(
-            "value.",
+            "value",
             {
                 "enterprise_id": "String",
                 "seq": "Int32",
@@ -137,13 +141,13 @@ SCORE = Table(
                 "engine_version": WORD,
             },
         ),
-        *((f"{name}_milli", "Int32", _group(name)) for name in GROUPS),
-        ("log_offset", "Int64", operator.attrgetter("value.offset")),
-        ("reason_indicators", "Array(String)", _each("reason_codes", "indicator")),
-        ("reason_points_milli", "Array(Int32)", _each("reason_codes", "points_milli")),
-        ("reason_values_micro", "Array(Nullable(Int64))", _each("reason_codes", "value_micro")),
-        ("reason_baselines_micro", "Array(Int64)", _each("reason_codes", "baseline_micro")),
-        ("reason_texts_zh", "Array(String)", _each("reason_codes", "text_zh")),
+        *((f"{name}_milli", "Int32", "value", _group(name)) for name in GROUPS),
+        ("log_offset", "Int64", "value", operator.attrgetter("offset")),
+        ("reason_indicators", "Array(String)", "value", _each("reason_codes", "indicator")),
+        ("reason_points_milli", "Array(Int32)", "value", _each("reason_codes", "points_milli")),
+        ("reason_values_micro", "Array(Nullable(Int64))", "value", _each("reason_codes", "value_micro")),
+        ("reason_baselines_micro", "Array(Int64)", "value", _each("reason_codes", "baseline_micro")),
+        ("reason_texts_zh", "Array(String)", "value", _each("reason_codes", "text_zh")),
         _VERSION_LAST,
     ),
 )
@@ -153,7 +157,7 @@ ALERT = Table(
     type=Alert,
     columns=(
         *_fields(
-            "value.",
+            "value",
             {
                 "enterprise_id": "String",
                 "alert_id": "String",
@@ -177,9 +181,9 @@ ALERT = Table(
                 "seq": "Int32",
             },
         ),
-        ("log_offset", "Int64", operator.attrgetter("value.offset")),
-        ("evidence_names", "Array(String)", _each("evidence", "name")),
-        ("evidence_values_micro", "Array(Nullable(Int64))", _each("evidence", "value_micro")),
+        ("log_offset", "Int64", "value", operator.attrgetter("offset")),
+        ("evidence_names", "Array(String)", "value", _each("evidence", "name")),
+        ("evidence_values_micro", "Array(Nullable(Int64))", "value", _each("evidence", "value_micro")),
         _VERSION_LAST,
     ),
 )

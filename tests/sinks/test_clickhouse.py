@@ -157,8 +157,8 @@ def test_native_blocks_are_exact_and_leave_their_input_alone(texts: list[str], s
 
 def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
     records = [Located(txn("whole", ref_event_time=None), 3, 77)]
-    chdb.insert(TXN.insert(records, block_name("events.v1", {3: (77, 77)})))
-    names = [name for name, _, _ in TXN.columns if name not in ("event_time", "ref_event_time")]
+    chdb.insert(TXN.insert(TXN.rows(records), block_name("events.v1", {3: (77, 77)})))
+    names = [name for name, *_ in TXN.columns if name not in ("event_time", "ref_event_time")]
     (row,) = chdb.rows(
         f"SELECT {', '.join(names)}, toUnixTimestamp64Milli(event_time) FROM xinliu.txn FINAL "
         "WHERE event_id = {id:String}",
@@ -172,8 +172,10 @@ def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
 
 
 def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
-    chdb.insert(SCORE.insert([Located(score_record(), 3, 9)], block_name("score.v1", {3: (9, 9)})))
-    chdb.insert(ALERT.insert([Located(alert_record(), 0, 9)], block_name("alert.supervisor.v1", {0: (9, 9)})))
+    chdb.insert(SCORE.insert(SCORE.rows([Located(score_record(), 3, 9)]), block_name("score.v1", {3: (9, 9)})))
+    chdb.insert(
+        ALERT.insert(ALERT.rows([Located(alert_record(), 0, 9)]), block_name("alert.supervisor.v1", {0: (9, 9)}))
+    )
     (score,) = chdb.rows(
         "SELECT reason_points_milli, reason_values_micro, reason_texts_zh, pd_12m_ppm, income_growth_milli "
         "FROM xinliu.score FINAL"
@@ -194,15 +196,15 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
 
 def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb: Connection) -> None:
     first, other = Located(txn("twice", amount_minor=1), 0, 10), Located(txn("twice", amount_minor=2), 0, 11)
-    chdb.insert(TXN.insert([first], block_name("events.v1", {0: (10, 10)})))
-    chdb.insert(TXN.insert([other, first], block_name("events.v1", {0: (10, 11)})))
+    chdb.insert(TXN.insert(TXN.rows([first]), block_name("events.v1", {0: (10, 10)})))
+    chdb.insert(TXN.insert(TXN.rows([other, first]), block_name("events.v1", {0: (10, 11)})))
     rows = chdb.rows("SELECT amount_minor FROM xinliu.txn FINAL WHERE event_id = 'twice'")
     assert rows == [(1,)]
     assert chdb.rows("SELECT count() FROM xinliu.txn WHERE event_id = 'twice'") != [(1,)], "nothing was repeated"
 
 
 def test_a_block_of_a_known_name_is_taken_for_done(chdb: Connection) -> None:
-    insert = ALERT.insert([Located(alert_record(revision=90), 0, 90)], "alert.supervisor.v1:0:90-90")
+    insert = ALERT.insert(ALERT.rows([Located(alert_record(revision=90), 0, 90)]), "alert.supervisor.v1:0:90-90")
     for _ in range(3):
         chdb.insert(insert)
     assert chdb.rows("SELECT count() FROM xinliu.alert WHERE revision = 90") == [(1,)]
@@ -223,7 +225,7 @@ def test_migrations_run_once_and_a_changed_or_newer_one_is_refused(chdb: Connect
 def test_every_table_has_the_columns_that_its_rows_fill_and_a_window_for_block_names(chdb: Connection) -> None:
     for table in (TXN, SCORE, ALERT):
         query = "SELECT name, type FROM system.columns WHERE database = 'xinliu' AND table = {t:String}"
-        assert dict(chdb.rows(query, {"t": table.name})) == {name: kind for name, kind, _ in table.columns}
+        assert dict(chdb.rows(query, {"t": table.name})) == {name: kind for name, kind, *_ in table.columns}
         query = "SELECT create_table_query FROM system.tables WHERE database = 'xinliu' AND name = {t:String}"
         ((made,),) = chdb.rows(query, {"t": table.name})
         assert "non_replicated_deduplication_window = 1000" in made
@@ -278,7 +280,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection) -> 
     flaky = Flaky(chdb, ["after", "before", "after"])
     pauses: list[float] = []
     sender = Sender(flaky, backoff_s_max=0.3, pause=lambda s: bool(pauses.append(s)))  # type: ignore[arg-type,func-returns-value]
-    insert = ALERT.insert([Located(alert_record(revision=27), 0, 1)], "alert.supervisor.v1:0:1-1")
+    insert = ALERT.insert(ALERT.rows([Located(alert_record(revision=27), 0, 1)]), "alert.supervisor.v1:0:1-1")
     sender.send(Block(insert=insert, topic="alert.supervisor.v1", ranges={0: (1, 1)}))
     assert (sender.retry_count, flaky.failures) == (3, []), "the faults were not all injected"
     assert chdb.rows("SELECT count() FROM xinliu.alert FINAL WHERE revision = 27") == [(1,)]
@@ -289,7 +291,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection) -> 
 
 def test_what_clickhouse_refuses_is_not_tried_again(chdb: Connection) -> None:
     sender = Sender(Flaky(chdb, ["refused"]), backoff_s_max=1, pause=lambda _s: False)  # type: ignore[arg-type]
-    insert = ALERT.insert([Located(alert_record(), 0, 1)], "x")
+    insert = ALERT.insert(ALERT.rows([Located(alert_record(), 0, 1)]), "x")
     with pytest.raises(Refused):
         sender.send(Block(insert=insert, topic="t", ranges={}))
     assert sender.retry_count == 0
