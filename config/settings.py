@@ -191,7 +191,7 @@ def _apply_environment(document: dict[str, Any], environ: Mapping[str, str]) -> 
     }
     reserved = {f"{PREFIX}SEED", f"{PREFIX}CONFIG", f"{PREFIX}REQUIRE_REDIS_SERVER", f"{PREFIX}CACHE", f"{PREFIX}STATE"}
     for name, text in environ.items():
-        if not name.startswith(PREFIX) or name in reserved:
+        if not name.startswith(PREFIX) or name.startswith(f"{PREFIX}TEST_") or name in reserved:
             continue
         if name not in known:
             raise SettingsError(f"environment variable {name} names no setting")

@@ -77,10 +77,9 @@ def records(
     try:
         try:
             known = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
-        except KafkaException as error:
-            raise ArtefactMissing(
-                f"{topic} could not be asked for in {timeout_s:g} s: {error.args[0].str()}"
-            ) from error
+        except KafkaException as failure:
+            text = f"{topic} could not be asked for in {timeout_s:g} s: {failure.args[0].str()}"
+            raise ArtefactMissing(text) from failure
         if known.error is not None:
             raise ArtefactMissing(f"{topic} cannot be read: {known.error.str()}")
         consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
