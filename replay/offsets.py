@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import KafkaSettings
@@ -51,6 +51,7 @@ class Offsets:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 2, **client_settings(kafka)})
+        self._members: dict[str, Consumer] = {}
 
     def partitions(self, topics: Iterable[str]) -> list[Place]:
         """All partitions of those of `topics` that exist."""
@@ -76,20 +77,37 @@ class Offsets:
                 time.sleep(RETRY_S)
         return found
 
-    def committed(self, role: str) -> dict[Place, int]:
-        """What the role's group has committed; empty where there is no such group yet."""
-        group = f"{self._kafka.group_prefix}{role}"
-        asked = [ConsumerGroupTopicPartitions(group)]
-        try:
-            answer = self._admin.list_consumer_group_offsets(asked, request_timeout=ANSWER_S)[group].result()
-        except KafkaException:
-            return {}
-        return {(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions if tp.offset >= 0}
+    def committed(self, role: str, places: Iterable[Place]) -> dict[Place, int]:
+        """What the role's group has committed of `places`; without those of which it has nothing yet."""
+        asked = [TopicPartition(*place) for place in places]
+        return {
+            (tp.topic, tp.partition): tp.offset
+            for tp in self._member(role).committed(asked, ANSWER_S)
+            if tp.offset >= 0
+        }
+
+    def _member(self, role: str) -> Consumer:
+        """A consumer under the group's name that never joins it.
+
+        AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16 ends the process
+        (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers with an error.
+        """
+        if role not in self._members:
+            self._members[role] = Consumer(
+                {
+                    "bootstrap.servers": self._kafka.bootstrap,
+                    "group.id": f"{self._kafka.group_prefix}{role}",
+                    "enable.auto.commit": False,
+                    "log_level": 2,
+                    **client_settings(self._kafka),
+                }
+            )
+        return self._members[role]
 
     def progress(self, topics_of_role: Mapping[str, Iterable[str]]) -> Progress:
         """One look. Commits are read before ends, so that a lag is never too small."""
-        committed = {role: self.committed(role) for role in topics_of_role}
         places = {role: self.partitions(topics) for role, topics in topics_of_role.items()}
+        committed = {role: self.committed(role, found) for role, found in places.items()}
         ends = self.ends({place for found in places.values() for place in found})
         lag = {
             role: sum(max(0, ends[place] - committed[role].get(place, 0)) for place in found)

@@ -38,6 +38,7 @@ def consumer(kafka: KafkaSettings) -> Consumer:
             "isolation.level": "read_committed",
             "fetch.message.max.bytes": 16 << 20,
             "queued.max.messages.kbytes": 64 << 10,
+            "log_level": 2,  # what goes wrong is raised
             **client_settings(kafka),
         }
     )

@@ -56,7 +56,7 @@ class Sending(threading.Thread):
 
     def _send_all(self) -> None:
         offsets = Offsets(self._kafka)
-        outbox = Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "linger.ms": 20})
+        outbox = Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "linger.ms": 20, "log_level": 2})
         present: dict[str, int] = {}
         start: tuple[int, float] | None = None
         for delivery in self._source.deliveries():

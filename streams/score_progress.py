@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain import topics
@@ -36,7 +36,11 @@ class ScoreProgress:
         timeout_s: float = 5.0,
     ) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap, **(client or {})})
-        self._group = group
+        # It never joins the group. AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16 ends
+        # the process (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers with an error.
+        self._member = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, **(client or {})}
+        )
         self._partitions = partitions
         self._timeout_s = timeout_s
 
@@ -46,10 +50,7 @@ class ScoreProgress:
 
     def _ask(self) -> Progress:
         wanted = [TopicPartition(topics.EVENTS, p) for p in range(self._partitions)]
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(self._group, wanted)], request_timeout=self._timeout_s
-        )
-        committed = asked[self._group].result().topic_partitions
+        committed = self._member.committed(wanted, self._timeout_s)
         ends = self._admin.list_offsets(
             {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)},
             request_timeout=self._timeout_s,
