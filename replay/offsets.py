@@ -13,13 +13,17 @@ from sinks.client import client_settings
 
 ANSWER_S = 20.0
 RETRY_S = 0.1
-# A topic that has just been made has its leader a moment later.
+# A topic that has just been made has its leader a moment later, and so has a group its coordinator.
 _PASSING = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TIMED_OUT,
     }
 )
 Place = tuple[str, int]  # topic, partition
@@ -80,11 +84,13 @@ class Offsets:
     def committed(self, role: str, places: Iterable[Place]) -> dict[Place, int]:
         """What the role's group has committed of `places`; without those of which it has nothing yet."""
         asked = [TopicPartition(*place) for place in places]
-        return {
-            (tp.topic, tp.partition): tp.offset
-            for tp in self._member(role).committed(asked, ANSWER_S)
-            if tp.offset >= 0
-        }
+        try:
+            answer = self._member(role).committed(asked, ANSWER_S)
+        except KafkaException as error:
+            if not _passes(error):
+                raise
+            return {}  # the group's coordinator is only just there: the next look will know
+        return {(tp.topic, tp.partition): tp.offset for tp in answer if tp.offset >= 0}
 
     def _member(self, role: str) -> Consumer:
         """A consumer under the group's name that never joins it.

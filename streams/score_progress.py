@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain import topics
+
+_NO_COORDINATOR = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +40,8 @@ class ScoreProgress:
         timeout_s: float = 5.0,
     ) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap, **(client or {})})
-        # It never joins the group. AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16 ends
-        # the process (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers with an error.
+        # It never joins the group. AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16
+        # ends the process (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers an error.
         self._member = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, **(client or {})}
         )
@@ -45,12 +49,17 @@ class ScoreProgress:
         self._timeout_s = timeout_s
 
     async def __call__(self) -> Progress:
-        """KafkaException where the broker does not answer."""
+        """KafkaException where the broker does not answer; nothing is known while the group has no coordinator."""
         return await asyncio.to_thread(self._ask)
 
     def _ask(self) -> Progress:
         wanted = [TopicPartition(topics.EVENTS, p) for p in range(self._partitions)]
-        committed = self._member.committed(wanted, self._timeout_s)
+        try:
+            committed = self._member.committed(wanted, self._timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_COORDINATOR:
+                raise
+            return Progress(score_offsets={}, observation_ends={})
         ends = self._admin.list_offsets(
             {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)},
             request_timeout=self._timeout_s,
