@@ -5,6 +5,7 @@ state with its low offset. So what Redis holds never lacks an output, and a rest
 for each enterprise what its value already holds.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -81,7 +82,8 @@ class Score:
             for message in partition.apply(part):
                 self._outbox.send(message.topic, message.value, key=message.key, lane=tp, mark=message.mark)
             self._outbox.poll()
-        self._flush_if_due()
+            self._flush_if_due()
+            await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
 
     def low_offset(self, tp: TP) -> int | None:
         """Where a restart would go on: the low offset that Redis holds."""
