@@ -46,7 +46,7 @@ def read(settings: Settings) -> Iterator[DeadLetter]:
         consumer.assign([TopicPartition(topics.DEAD_LETTERS, 0, 0)])
         heard_at = time.monotonic()
         while True:
-            for message in consumer.consume(500, 1.0):
+            for message in consumer.consume(500, 0.2):
                 heard_at = time.monotonic()
                 error = message.error()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:

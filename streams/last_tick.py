@@ -58,7 +58,7 @@ def _ticks_in(consumer: Consumer, spans: Mapping[int, tuple[int, int]], until: f
     while left:
         if time.monotonic() > until:
             raise TimeoutError(f"{topics.EVENTS}: the last tick was not found in time, partitions {sorted(left)}")
-        for message in consumer.consume(1000, 0.5):
+        for message in consumer.consume(1000, 0.1):
             p, error = message.partition(), message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)

@@ -18,6 +18,7 @@ from tests.corpus.cases import Case, bad, good
 BANK = "Z9000000000001"
 NOW_MS = 1_709_700_000_000
 TOLERANCE_MS = 300_000
+VERSION = SCHEMA.encode()
 SOURCES = {
     "bank": Source(writer="bank", bank_id=BANK),
     "gateway": Source(writer="gateway"),
@@ -31,7 +32,7 @@ def validator(writer: str = "bank") -> Validator:
     return Validator(source=SOURCES[writer], forbidden=forbidden(), future_tolerance_ms=TOLERANCE_MS)
 
 
-def judge(payload, writer="bank", schema=SCHEMA.encode(), now_ms=NOW_MS):
+def judge(payload, writer="bank", schema=VERSION, now_ms=NOW_MS):
     return validator(writer).accept(payload, schema, now_ms)
 
 

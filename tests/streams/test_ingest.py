@@ -6,11 +6,14 @@ import signal
 from collections import Counter
 from functools import partial
 
+import pytest
+from confluent_kafka import KafkaException
+
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
 from streams.topics import create_topics
-from tests.corpus.cases import bad, good
+from tests.corpus.cases import Case, bad, good
 from tests.streams.ingest_kit import (
     BANKS,
     DAY,
@@ -96,7 +99,13 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_pat
     broker = kafka_factory().address
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
-    cases = [*good(), *bad()]
+    largest = Case(
+        name="as large as the broker takes", fault=9, writer="bank", schema=None, payload=b"x" * VALUE_BYTES_MAX,
+        reason="oversized", field=None, secret=False,
+    )  # fmt: skip
+    with pytest.raises(KafkaException, match="too large"):
+        send_all(broker, [(bank_topic(0), b"x" * (VALUE_BYTES_MAX + 1), [])])
+    cases = [*good(), *bad(), largest]
     random.Random(seed).shuffle(cases)
     wanted, outgoing = Counter(), []
     kinds = {"bank": bank_topic(0), "gateway": topics.GATEWAY, "operator": topics.CONTROL}
@@ -121,6 +130,12 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_pat
     assert found == Counter({key: n for key, n in wanted.items() if key[1]})
     print(f"seed {seed}: injected {sum(found.values())} bad records, {dict(found)}")
     records = log_records(broker)
+    txns = [row for rows in records.values() for row in rows if isinstance(row.event, Txn)]
+    assert {row.event.currency for row in txns} == {"CNY", "USD"}
+    for row in txns:  # without a reference rate an amount is not computable, never 1:1
+        assert row.amount_cny_minor == (row.event.amount_minor if row.event.currency == "CNY" else None)
+        assert "622202001234" not in str(row)
+        assert row.origin[0] == bank_topic(0)
     ids = [row.event.event_id for rows in records.values() for row in rows if isinstance(row.event, Txn)]
     assert [one for one in of_partition(records, "91310000MA1FL0XX1A") if one.startswith("good-")] == [
         f"good-{n}" for n in range(0, len(cases), 4)
@@ -143,6 +158,7 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_pat
         assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == ["C-1"]
 
 
+VALUE_BYTES_MAX = 1_048_576 - 72  # a batch of one record without key and headers has 72 bytes beside its value
 TXNS = {"txn", "returned", "date only", "text with NUL, bidi and a formula"}
 
 
