@@ -140,6 +140,12 @@ def recorded(path: Path) -> dict[tuple[int, int], tuple[bytes, int]]:
         return {(p, o): (v, n) for p, o, v, n in base.execute("SELECT partition, offset, value, times FROM record")}
 
 
+def how_many(path: Path) -> int:
+    """How many records there are."""
+    with closing(sqlite3.connect(path, timeout=30)) as base:
+        return int(base.execute("SELECT count(*) FROM record").fetchone()[0])
+
+
 def lows(path: Path) -> dict[int, int]:
     """partition -> the lowest offset not yet recorded."""
     with closing(sqlite3.connect(path, timeout=30)) as base:

@@ -24,7 +24,7 @@ from streams.embedded import Kafka
 from streams.role import TP
 from streams.transport import aiokafka_seam, chunk_of, driver
 from streams.worker import WorkerOptions, drive
-from tests.streams.recording import Recording, lows, quick_options, recorded, run_here
+from tests.streams.recording import Recording, how_many, lows, quick_options, recorded, run_here
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 6
@@ -159,8 +159,8 @@ def test_joins_leaves_sigkill_and_sigstop_neither_lose_nor_repeat(
     given["transport"] = {"chunk_records_max": 40}
 
     def recorded_is_growing() -> Callable[[], bool]:
-        before = len(recorded(path))
-        return lambda: len(recorded(path)) > before + 200
+        before = how_many(path)
+        return lambda: how_many(path) > before + 200
 
     feed, first = Feed(kafka, topic), workers("first", **given)
     feed.start()
@@ -194,7 +194,7 @@ def test_joins_leaves_sigkill_and_sigstop_neither_lose_nor_repeat(
     eventually(lambda: len(third.lines("assigned")) >= 3, 30, "the zombie's return to the group")
 
     sent = feed.stop()
-    eventually(lambda: len(recorded(path)) >= sent, 30, "all records")
+    eventually(lambda: how_many(path) >= sent, 30, "all records")
     assert third.end() == 0
     assert fourth.end() == 0
     watch.stop()
@@ -223,7 +223,7 @@ def test_fault_19_broker_restart_resumes_without_gap(
     feed.start()
     options = {"last_commit_s": 2.0}
     worker = workers("worker", broker=broker.address, group=topic, topics=[topic], path=str(path), options=options)
-    eventually(lambda: path.exists() and len(recorded(path)) > 300, 40, "records")
+    eventually(lambda: path.exists() and how_many(path) > 300, 40, "records")
 
     broker.kill()
     refused = 0
@@ -232,10 +232,10 @@ def test_fault_19_broker_restart_resumes_without_gap(
     refused += 1
     time.sleep(2)  # the length of the outage
     broker.start()
-    before = len(recorded(path))
-    eventually(lambda: len(recorded(path)) > before + 300, 60, "records after the restart")
+    before = how_many(path)
+    eventually(lambda: how_many(path) > before + 300, 60, "records after the restart")
     sent = feed.stop()
-    eventually(lambda: len(recorded(path)) >= sent, 60, "all records")
+    eventually(lambda: how_many(path) >= sent, 60, "all records")
     broker.kill()
     assert worker.end() == 0, worker.errors()[-3000:]  # it stops also while the broker is away
 
@@ -348,9 +348,9 @@ def test_fault_24_sigterm_in_mid_batch_loses_nothing(
         f"fault 24: injected SIGTERM and SIGINT within a chunk, observed exits after {[round(t, 1) for t in times]} s"
     )
     assert max(times) < 30
-    assert 0 < len(recorded(path)) < n
+    assert 0 < how_many(path) < n
     last = Recording(path, (topic,), fenced=False)
-    assert run_here(last, kafka, topic, lambda: len(recorded(path)) >= n) == 0
+    assert run_here(last, kafka, topic, lambda: how_many(path) >= n) == 0
     assert {times for _, times in recorded(path).values()} == {1}  # each stop committed all that was applied
     assert committed(kafka, topic, topic) == log_ends(kafka, topic)
 
@@ -368,7 +368,7 @@ def test_a_failing_record_stops_the_worker_and_comes_again(
         assert max(offset for _, offset in recorded(path)) < 60 if recorded(path) else True
         assert committed(kafka, topic, topic, 1).get(0, 0) <= 60
     cured = Recording(path, (topic,), fenced=False)
-    assert run_here(cured, kafka, topic, lambda: len(recorded(path)) >= 121, options=options) == 0
+    assert run_here(cured, kafka, topic, lambda: how_many(path) >= 121, options=options) == 0
     assert sorted(offset for _, offset in recorded(path)) == list(range(121))
     assert recorded(path)[0, 60][0] == b"bad"
 
@@ -433,13 +433,13 @@ def test_a_static_member_comes_back_before_its_session_ends(
     options = {"group_instance_id": "one", "session_timeout_s": 25.0, "request_timeout_s": 30.0}
     given = {"broker": kafka, "group": topic, "topics": [topic], "path": str(path), "options": options}
     first = workers("first", **given)
-    eventually(lambda: path.exists() and len(recorded(path)) == 300, 40, "records")
+    eventually(lambda: path.exists() and how_many(path) == 300, 40, "records")
     first.child.kill()
     first.child.wait()
     fill(kafka, topic, [b"%d" % i for i in range(300, 400)])
     begun = time.monotonic()
     second = workers("second", **given)
-    eventually(lambda: len(recorded(path)) == 400, 20, "records, well before 25 s")
+    eventually(lambda: how_many(path) == 400, 20, "records, well before 25 s")
     print(f"back after {time.monotonic() - begun:.1f} s")
     assert second.end() == 0
 

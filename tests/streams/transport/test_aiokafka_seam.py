@@ -7,6 +7,7 @@ from typing import Any
 
 import aiokafka.consumer.fetcher as fetcher_module
 import faust.app.base
+import faust.tables.manager
 import faust.tables.recovery
 import faust.topics
 import faust.transport.conductor
@@ -121,6 +122,15 @@ RESTS_ON: dict[str, tuple[Callable[..., Any], str]] = {
     "faust_tables_recovery_Recovery__resume_streams_unchanged": (
         faust.tables.recovery.Recovery._resume_streams,
         "d986a6710c1aca98",
+    ),
+    "faust_tables_TableManager_on_start_unchanged": (faust.tables.manager.TableManager.on_start, "365dd25fbc0e0684"),
+    "faust_tables_TableManager__update_channels_unchanged": (
+        faust.tables.manager.TableManager._update_channels,
+        "88e3941facc934d6",
+    ),
+    "faust_driver_AIOKafkaConsumerThread_on_thread_stop_unchanged": (
+        faust_driver.AIOKafkaConsumerThread.on_thread_stop,
+        "8dfc004e258b6c25",
     ),
     "faust_topics_Topic__compile_decode_unchanged": (faust.topics.Topic._compile_decode, "6474178f8c211c05"),
 }
