@@ -36,7 +36,7 @@ class ConsumerOnly(BootStrategy):
 
 
 class NoTables(TableManager):
-    """Faust resumes the flow after a rebalance by way of its tables. With none there is nothing to wait for at start."""
+    """Faust resumes the flow after a rebalance by way of its tables. Without any, start need not wait."""
 
     async def on_start(self) -> None:
         """As Faust's, without its pause of a second in which tables could register."""
