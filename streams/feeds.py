@@ -63,9 +63,13 @@ class Feeds:
         if bank.last_event_time is None or time_ms > bank.last_event_time:
             bank.last_event_time = time_ms
 
-    def receipt(self, bank_id: str, day: int) -> None:
-        """The end of a bank's day. Coverage goes on from the first receipt day by day; what lies behind a gap waits."""
+    def receipt(self, bank_id: str, day: int) -> bool:
+        """The end of a bank's day. Coverage goes on from the first receipt day by day; what lies behind a gap waits.
+
+        True where it was the last one that a day still lacked: every bank that is not stalled now covers one more.
+        """
         bank = self._banks[bank_id]
+        before = self._covered_by_all()
         if bank.covered_up_to is None:
             bank.covered_up_to = day
         elif day > bank.covered_up_to:
@@ -75,6 +79,13 @@ class Feeds:
             while bank.covered_up_to + 1 in bank.ahead:
                 bank.covered_up_to += 1
                 bank.ahead.discard(bank.covered_up_to)
+        after = self._covered_by_all()
+        return after is not None and (before is None or after > before)
+
+    def _covered_by_all(self) -> int | None:
+        stalled = set() if self.last is None else {name for name, feed in self.last.feeds.items() if feed.stalled}
+        days = [bank.covered_up_to for name, bank in self._banks.items() if name not in stalled]
+        return min((-1 if day is None else day for day in days), default=None)
 
     def reached_ms(self) -> int | None:
         """The newest event time of all feeds; a stalled feed is far behind it and never the newest."""

@@ -201,13 +201,16 @@ class Ingest:
     def _accept(self, one: _Input, offset: int, event: Accepted, time_ms: int | None) -> None:
         new_day = one.aligned and time_ms is not None and self._reach(one, time_ms)
         if isinstance(event, Receipt):
-            self._feeds.receipt(event.bank_id, day_of_text(event.day))
+            complete = self._feeds.receipt(event.bank_id, day_of_text(event.day))
             one.unticked = offset if one.unticked is None else one.unticked
             self._count(one.tp, "folded")
+            if complete:  # a day may end now that event time has passed long ago
+                self._tick(self._reached_ms())
+            elif new_day:
+                self._close_days()
+            return
         if new_day:  # closes the days before it, for every enterprise, before its first event is applied
             self._close_days()
-        if isinstance(event, Receipt):
-            return
         if one.bank_id is not None and time_ms is not None:
             self._feeds.event(one.bank_id, time_ms)
             one.unticked = offset if one.unticked is None else one.unticked

@@ -32,6 +32,18 @@ def test_coverage_goes_on_from_the_first_receipt_without_a_gap():
     assert seen == [(5, ()), (6, ()), (6, (8,)), (6, (8, 9)), (6, (8, 9)), (9, ()), (9, ()), (9, (11,))]
 
 
+def test_the_last_missing_receipt_of_a_day_is_told_apart():
+    one = feeds()
+    assert [one.receipt(A, DAY), one.receipt(B, DAY), one.receipt(B, DAY + 1), one.receipt(B, DAY + 1)] == [
+        False, True, False, False,
+    ]  # fmt: skip
+    assert [one.receipt(A, DAY + 2), one.receipt(A, DAY + 1), one.receipt(B, DAY + 2)] == [False, True, True]
+    one.receipt(A, DAY + 9)
+    one.event(A, at(20))
+    one.tick(at(20))  # B has been silent: nobody waits for it
+    assert one.receipt(A, DAY + 3)
+
+
 def test_a_day_is_closed_by_its_receipt_or_by_the_bank_s_deadline():
     one = feeds()
     one.receipt(A, DAY)
