@@ -35,7 +35,6 @@ def _demo(args: argparse.Namespace) -> int:
 
     source, say = sample(), Saying()
     with started(args, source, say) as stack:
-        stack.launch_workers()
         replay = Replay(source, stack.settings, stack=stack, speed=None)
         try:
             shown = _show(replay, stack, stay=not args.exit) if sys.stdout.isatty() else None

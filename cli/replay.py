@@ -74,7 +74,6 @@ def replay(args: argparse.Namespace, source: Any, say: Any, on_look: Any) -> int
             settings, stack = given_servers(args, source), None
         else:
             stack = exits.enter_context(started(args, source, say))
-            stack.launch_workers()
             settings = stack.settings
         return report(args, Replay(source, settings, stack=stack, speed=speed).run(on_look))
 

@@ -83,6 +83,11 @@ class Replay:
         changed_s = time.monotonic()
         while True:
             if self.stack is not None:
+                # At full speed everything lies in the topics before anybody reads: ingest then aligns the feeds as
+                # closely as it may, and the same days close between the same records at every replay.
+                if not self.stack.launched and (self._sending.finished or self._sending.paced):
+                    self.stack.launch_workers()
+                    changed_s = time.monotonic()
                 self.stack.check()
             if self._sending.failure is not None:
                 raise self._sending.failure

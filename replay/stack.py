@@ -18,6 +18,7 @@ from streams.embedded.jars import Progress, quiet
 from streams.roles import ROLES
 
 LOG_PARTITIONS = 4
+ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records
 KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
 LOG_LINES = 25
 
@@ -86,6 +87,11 @@ class Stack:
         self._workers.clear()
 
     @property
+    def launched(self) -> bool:
+        """Whether the workers have been started."""
+        return bool(self._workers)
+
+    @property
     def worker_pids(self) -> Mapping[str, int]:
         """Process ids of the workers that run."""
         return {role: child.pid for role, child in self._workers.items() if child.running}
@@ -120,7 +126,7 @@ class Stack:
             "kafka": {"bootstrap": self._parts.kafka.address, "log_partitions": LOG_PARTITIONS},
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
-            "ingest": {"token_key_file": str(key_file)},
+            "ingest": {"token_key_file": str(key_file), "align_ms_max": ALIGN_MS_MAX},
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],
         }
         head = "# Written by xinliu at each start of this replay; changes are lost.\n"
