@@ -1,0 +1,50 @@
+"""The outbox knows which inputs its unacknowledged outputs belong to, and ends where one of them fails."""
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from sinks.kafka import DeliveryFailed, Outbox
+
+
+def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
+    topic = make_topic("outbox")
+    outbox = Outbox(kafka, linger_ms=200)
+    for mark in (3, 3, 7):
+        outbox.send(topic, b"x", key=b"k", lane="a", mark=mark)
+    outbox.send(topic, b"y", key=b"k", lane="b", mark=1)
+    assert outbox.lowest_open("a") == 3
+    assert outbox.lowest_open("b") == 1
+    outbox.drain()
+    assert outbox.lowest_open("a") is None
+    assert outbox.lowest_open("b") is None
+    assert outbox.sent_count == outbox.acknowledged_count == 4
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
+    assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1] == 4
+    consumer.close()
+
+
+def test_marks_of_a_lane_ascend(make_topic, kafka):
+    topic = make_topic("outbox")
+    outbox = Outbox(kafka, linger_ms=200)
+    outbox.send(topic, b"x", lane="a", mark=5)
+    with pytest.raises(ValueError, match="must ascend: 4 after 5"):
+        outbox.send(topic, b"x", lane="a", mark=4)
+    outbox.drain()
+
+
+def test_a_record_that_is_refused_ends_the_outbox(make_topic, kafka):
+    topic = make_topic("outbox", **{"max.message.bytes": "2000"})
+    outbox = Outbox(kafka)
+    outbox.send(topic, b"x" * 5_000, lane="a", mark=1)
+    with pytest.raises(DeliveryFailed):
+        outbox.drain()
+    assert outbox.lowest_open("a") == 1
+    with pytest.raises(DeliveryFailed):
+        outbox.send(topic, b"small", lane="a", mark=2)
+
+
+def test_a_topic_that_does_not_exist_ends_the_outbox(kafka, topic_name):
+    outbox = Outbox(kafka, {"delivery.timeout.ms": 2_000, "topic.metadata.propagation.max.ms": 500})
+    outbox.send(topic_name("missing"), b"x", lane="a", mark=1)
+    with pytest.raises(DeliveryFailed):
+        outbox.drain(20)
