@@ -3,9 +3,11 @@
 import itertools
 import os
 import random
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -24,6 +26,42 @@ REDIS_SERVER_REQUIRED = (
 # Compiled code makes first calls slow; a failure prints the blob that repeats it.
 hypothesis.settings.register_profile("xinliu", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("xinliu")
+
+
+_FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
+_faults: dict[str, tuple[int, str]] = {}  # test -> times injected, observed
+_running = ""  # the test that runs
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember which test runs, for what a session's fixture says of it."""
+    global _running
+    _running = item.name
+
+
+@pytest.fixture(scope="session")
+def fault() -> Callable[..., None]:
+    """`fault(injected=3, observed="…")`: how often a `test_fault_NN_*` injected its fault, and what came of it.
+
+    Several calls of one test (a property's examples) add up. It fails where the fault was never injected.
+    """
+
+    def report(*, injected: int, observed: object) -> None:
+        assert injected >= 1, "the fault was never injected"
+        before = _faults.get(_running, (0, ""))[0]
+        _faults[_running] = before + injected, str(observed)
+
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Number, test, injected, observed: one line a fault test that ran."""
+    if not _faults:
+        return
+    terminalreporter.section("faults: number, test, times injected, observed")
+    for name, (injected, observed) in sorted(_faults.items()):
+        numbers = _FAULT.match(name)[1].rstrip("_")  # type: ignore[index]
+        terminalreporter.line(f"{numbers}  {name}  {injected}  {observed}")
 
 
 def pytest_report_header() -> list[str]:
