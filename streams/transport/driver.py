@@ -146,7 +146,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         await self.call_thread(self._seek_once, generation, positions)
 
     async def _seek_once(self, generation: int, positions: Mapping[TP, int]) -> None:
-        if generation == self._sought:
+        if generation == self._sought or not positions:  # none: the worker stops before it could claim
             return
         consumer = self._ensure_consumer()
         for tp, offset in positions.items():
