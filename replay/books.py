@@ -2,12 +2,15 @@
 ClickHouse after the run, over distinct coordinates; never from what the engine says of itself alone.
 """
 
+import os
+import platform
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from config.kernel_cache import engine_version
 from config.settings import KafkaSettings, Settings
 from domain import topics
 from domain.calendar import date_of
@@ -48,6 +51,8 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the summary states."""
 
     source: str
+    engine_version: str
+    machine: str
     rows: dict[str, int]  # read, made, dropped: <reason>
     topics: list[TopicBook]
     log_records: int  # of events.v1, barriers included
@@ -196,7 +201,6 @@ def draw_up(
     kafka = settings.kafka
     log, letters = count_log(kafka), count_letters(kafka, topics.DEAD_LETTERS)
     late = count_letters(kafka, topics.LATE)
-    # Records of operators and learn are no deliveries of ours: they are sent as far as they are there.
     books = _topic_books(settings, kinds, log, letters)
     snapshots, labels = count_snapshots(kafka)
     scores = count_distinct(kafka, topics.SCORE, _ScoreKey)
@@ -211,6 +215,8 @@ def draw_up(
     totals = {name: int(outcomes.get(name, 0)) for name in OUTCOMES}
     return Books(
         source=source,
+        engine_version=engine_version(),
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         rows=dict(rows),
         topics=books,
         log_records=log.records,
@@ -275,6 +281,7 @@ def _topic_books(
         found.append(
             TopicBook(
                 topic=topic,
+                # Records of operators and learn are no deliveries of ours: they are sent as far as they are there.
                 sent=end if topic == topics.CONTROL else sent,
                 consumed=end,
                 accepted=len(log.accepted[topic]),

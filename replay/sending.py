@@ -6,9 +6,9 @@ from collections import Counter
 
 import msgspec
 
-from config.settings import KafkaSettings
+from config.settings import KafkaSettings, SettingsError
 from domain.events import SCHEMA, Receipt
-from replay.offsets import Offsets
+from replay.offsets import Offsets, Place
 from replay.sources import Delivery, Source
 from sinks.client import client_settings
 from sinks.kafka import Outbox
@@ -64,7 +64,7 @@ class Sending(threading.Thread):
                 break
             topic = delivery.topic
             if topic not in present:
-                present[topic] = sum(offsets.ends(offsets.partitions([topic])).values())
+                present[topic] = sum(offsets.ends(_places(offsets, topic)).values())
             self.kinds[topic, type(delivery.event).__name__] += 1
             if self.skipped[topic] < present[topic]:
                 self.skipped[topic] += 1
@@ -88,3 +88,11 @@ class Sending(threading.Thread):
         while (left_s := due_s - time.monotonic()) > 0 and not self._ending.is_set():
             outbox.poll()
             self._ending.wait(min(left_s, SLEEP_S_MAX))
+
+
+def _places(offsets: Offsets, topic: str) -> list[Place]:
+    """The partitions of a topic. SettingsError where there is none: librdkafka would wait for it."""
+    places = offsets.partitions([topic])
+    if not places:
+        raise SettingsError(f"the broker has no topic {topic}: run `xinliu topics create`")
+    return places

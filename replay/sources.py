@@ -26,8 +26,13 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 class Source(Protocol):
     """Recorded or simulated events."""
 
-    name: str
-    banks: tuple[Bank, ...]
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def banks(self) -> tuple[Bank, ...]:
+        """Who sends."""
 
     @property
     def identity(self) -> str:

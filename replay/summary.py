@@ -13,6 +13,8 @@ def markdown(books: Books) -> str:
 def _lines(books: Books) -> Iterator[str]:
     verdict = "the books balance" if books.balanced else "THE BOOKS DO NOT BALANCE"
     yield from (f"# Replay of {books.source}: {verdict}", "")
+    yield f"Written by `xinliu replay {books.source} --summary FILE`: engine {books.engine_version}, {books.machine}."
+    yield ""
     yield from _flow(books)
     yield from _results(books)
     yield from ("## Checks", "")

@@ -1,0 +1,146 @@
+"""`xinliu replay` as a user runs it: the whole engine in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from replay.episodes import read
+from replay.population import Population, enterprise
+from replay.state import MARKER
+
+EXPECTED = Path(__file__).parents[1] / "replay" / "sample_alerts.jsonl"
+XINLIU = [sys.executable, "-P", "-m", "cli.main"]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start("replay", "sample", …)` runs xinliu; what still runs at the end of the test is ended."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("XINLIU_") or "CACHE" in key}
+    running: list[subprocess.Popen[str]] = []
+
+    def launch(*words: str | Path) -> subprocess.Popen[str]:
+        out = (tmp_path / f"out-{len(running)}.log").open("w")
+        argv = [*XINLIU, *map(str, words)]
+        running.append(subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, env=environment, text=True))
+        return running[-1]
+
+    yield launch
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def processes_of(state: Path) -> list[str]:
+    """Command lines of all processes that name the state folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has just ended
+        if any(str(state) in word for word in words):
+            found.append(" ".join(words))
+    return found
+
+
+def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Start, tmp_path: Path) -> None:
+    state, summary, found = tmp_path / "state", tmp_path / "summary.json", tmp_path / "found.jsonl"
+    process = start(
+        "replay", "sample", "--state", state, "--summary", summary, "--expected", found, "--check", EXPECTED
+    )
+    code = process.wait(280)
+    said = (tmp_path / "out-0.log").read_text()
+    assert code == 0, said[-6_000:]
+    books = json.loads(summary.read_bytes())
+    assert all(check["left"] == check["right"] for check in books["checks"])
+    assert books["model_switches"] >= 1
+    assert books["labels_learned"] > 0
+    assert all(books["outcomes"][name] > 0 for name in ("applied", "duplicate", "late", "conflict"))
+    assert any(book["dead_lettered"].get("unknown_currency") for book in books["topics"])
+    population = Population()
+    consents = {
+        one.enterprise_id: one.consent if one.borrows else "no loan"
+        for one in (enterprise(population, number) for number in range(population.enterprise_count))
+    }
+    told = {(consents[each.enterprise_id], bool(each.banks)) for each in read(found)}
+    assert ("valid", True) in told, "no lender with an authorization heard of anything"
+    assert told >= {("missing", False), ("revoked", False)}, "no lender without an authorization had reason to hear"
+    assert not told & {("missing", True), ("revoked", True), ("no loan", True)}
+    assert processes_of(state) == []
+
+
+def test_an_interruption_leaves_no_process_and_a_second_start_goes_on(
+    start: Start, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    state = tmp_path / "state"
+    workers = ("ingest", "score", "learn", "archive")
+
+    def running() -> bool:
+        lines = processes_of(state)
+        return all(any(f"worker\0{role}".replace("\0", " ") in line for line in lines) for role in workers)
+
+    first = start("replay", "sample", "--state", state, "--speed", "60x")
+    eventually(lambda: first.poll() is not None or running(), 120, "all workers run")
+    assert first.poll() is None, (tmp_path / "out-0.log").read_text()
+    first.send_signal(signal.SIGINT)
+    assert first.wait(90) == 130
+    assert processes_of(state) == []
+    assert not [path for path in state.iterdir() if path.name.startswith(".")], "a half-written file"
+    second = start("replay", "sample", "--state", state, "--speed", "60x")
+    eventually(lambda: second.poll() is not None or running(), 120, "all workers run again")
+    assert "going on" in (tmp_path / "out-1.log").read_text()
+    second.terminate()
+    assert second.wait(90) == 130
+    assert processes_of(state) == []
+    assert (state / MARKER).exists()
+
+
+def test_a_worker_that_dies_stops_the_replay_with_its_last_words(
+    start: Start, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    state = tmp_path / "state"
+    process = start("replay", "sample", "--state", state, "--speed", "60x")
+
+    def archive_pid() -> int | None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(state).encode() in line and line.endswith(b"worker\0archive\0") and b"cli.main" in line:
+                return int(folder.name)
+        return None
+
+    eventually(lambda: process.poll() is not None or archive_pid(), 120, "archive runs")
+    pid = archive_pid()
+    assert pid is not None, (tmp_path / "out-0.log").read_text()
+    os.kill(pid, signal.SIGKILL)
+    assert process.wait(90) == 1
+    assert "worker archive ended with status -9" in (tmp_path / "out-0.log").read_text()
+    assert processes_of(state) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["replay", "cumcm2020c"], "needs --data DIR"),
+        (["replay", "cumcm2020c", "--data", "nowhere"], "--data must name the data set's folder"),
+        (["replay", "sample", "--speed", "fast"], "'fast' is neither max nor a number"),
+        (["replay", "sample", "--speed", "0x"], "'0x' is neither max nor a number"),
+        (["replay", "sample", "--fresh", "--state", "."], "is not empty and has no xinliu-state.json"),
+    ],
+)
+def test_a_wrong_call_is_answered_by_name(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert start(*words).wait(60) == 2
+    assert said in (tmp_path / "out-0.log").read_text()
