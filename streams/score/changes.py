@@ -6,7 +6,7 @@ from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state import buckets, decay, loans, top
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OWN_IN, OWN_OUT
-from streams.score.records import (
+from streams.score.columns import (
     AUTHORIZATION,
     BOOKED,
     FREEZE,

@@ -23,7 +23,7 @@ from features.state import dedup
 from streams.dead_letter import letter_of
 from streams.score import outbook
 from streams.score.loop import apply_records, close_days, restate_open
-from streams.score.records import Barrier, Senders, Unreadable, bank_number, decode
+from streams.score.records import Barrier, Records, Unreadable, bank_number, decode
 from streams.score.rows import InForce, Message, messages
 from streams.transport import Chunk
 
@@ -92,14 +92,13 @@ class Partition:
 
     def apply(self, chunk: Chunk) -> Iterator[Message]:
         """Apply a chunk in order; yields its messages in the order of (offset, seq)."""
-        decoded = decode(chunk)
-        for step in decoded.steps:
+        for step in decode(chunk):
             if isinstance(step, Barrier):
                 yield from self._apply_barrier(step, chunk)
             elif isinstance(step, Unreadable):
                 yield self._bury(step, chunk)
             else:
-                yield from self._apply_records(step, chunk, decoded.senders)
+                yield from self._apply_records(step, chunk)
         self.saved = msgspec.structs.replace(self.saved, low_offset=chunk.next_offset)
 
     def dirty_slots(self) -> npt.NDArray[np.int64]:
@@ -122,7 +121,7 @@ class Partition:
         self.saved = msgspec.structs.replace(self.saved, dead_letters_count=self.saved.dead_letters_count + 1)
         return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
 
-    def _apply_records(self, records: Any, chunk: Chunk, senders: Senders) -> Iterator[Message]:
+    def _apply_records(self, records: Records, chunk: Chunk) -> Iterator[Message]:
         count = len(records)
         self.make_room(count, count)
         slots = np.empty(count, np.int32)
@@ -130,7 +129,7 @@ class Partition:
         first = 0
         while first < count:
             first = apply_records(self.state, self.arena, slots, records, first, self._engine, self._book)
-            yield from self._written(chunk, records["row"], senders)
+            yield from self._written(chunk, records["row"])
 
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:
         event = barrier.event
@@ -177,7 +176,7 @@ class Partition:
         first = 0
         while first < self.used:
             first = sweep_from(first)
-            yield from self._written(chunk, (), {})
+            yield from self._written(chunk, ())
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
@@ -186,7 +185,7 @@ class Partition:
         self._probability_ppm = probabilities_ppm(snapshot)
         self._engine = Engine(scorecard(snapshot), signal_table(), True)
 
-    def _written(self, chunk: Chunk, row_of: Any, senders: Senders) -> Iterator[Message]:
+    def _written(self, chunk: Chunk, row_of: Any) -> Iterator[Message]:
         in_force = InForce(
             model_id=self.model_id,
             snapshot=self._snapshot,
@@ -195,7 +194,7 @@ class Partition:
             engine_version=engine_version(),
             backfill=self.saved.backfill,
         )
-        yield from messages(self._book, self.state["id"], in_force, chunk, row_of, senders)
+        yield from messages(self._book, self.state["id"], in_force, chunk, row_of)
         self._book.used[0] = 0
 
     def make_room(self, enterprises: int, event_ids: int) -> None:

@@ -1,15 +1,16 @@
-"""From the bytes of `events.v1` to the columns that the kernel reads.
+"""From the bytes of `events.v1` to the rows that the kernel reads.
 
-The reference way: msgspec decodes each record, Python fills the columns. A compiled reader of ingest's canonical JSON
-may stand beside it, behind the same table.
+Transactions are read by compiled code (reader.py); everything else, and whatever that leaves, the reference way:
+msgspec decodes the record, Python fills the row.
 """
 
-import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from domain.events import (
     SCHEMA,
@@ -27,42 +28,32 @@ from domain.events import (
 from domain.reject import Reason, Rejected
 from features.layout import id_words
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, PURPOSE_INDEX
+from features.state.hashing import siphash
+from streams.score import reader
+from streams.score.columns import (
+    AUTHORIZATION,
+    BOOKED,
+    FREEZE,
+    GOV,
+    LOAN,
+    LOAN_CLOSES,
+    LOAN_OPENS,
+    NEITHER,
+    OTHER,
+    PAYER_HASH,
+    RECORD,
+    RELEASE,
+    RETURNED,
+    REVERSED,
+    TXN,
+)
 from streams.transport import Chunk
 
-TXN, LOAN, AUTHORIZATION, GOV, OTHER = range(5)
-BOOKED, RETURNED, REVERSED = range(3)
-LOAN_OPENS, LOAN_CLOSES, LOAN_CONTINUES = range(3)
-FREEZE, RELEASE, NEITHER = range(3)
+Records = npt.NDArray[np.void]  # of RECORD
 
 _STATUS = {"booked": BOOKED, "returned": RETURNED, "reversed": REVERSED}
 _FREEZE = {"judicial_freeze": FREEZE, "judicial_release": RELEASE}
-RECORD = np.dtype(
-    [
-        ("offset", "<i8"),
-        ("row", "<i4"),  # in the chunk
-        ("key", "<u8", (4,)),
-        ("kind", "|u1"),
-        ("event", "|u1"),  # LOAN_*, FREEZE …, by kind
-        ("event_ms", "<i8"),
-        ("id_hash", "<u8"),
-        ("fingerprint", "<u8"),
-        ("bank", "<i8"),  # whom the event concerns: the bank that sent it, the lender, the authorized bank
-        ("category", "|i1"),  # class of a transaction
-        ("status", "|u1"),
-        ("fen", "<i8"),  # -1: not computable
-        ("ref_ms", "<i8"),
-        ("payer", "<u8"),  # 0: not named
-        ("loan", "<u8", (4,)),
-        ("granted", "|u1"),
-        ("outstanding", "<i8"),
-        ("dpd", "<i4"),  # -1: not reported
-        ("valid_from", "<i8"),
-        ("valid_to", "<i8"),
-    ]
-)
 _DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER}
-
-Senders = dict[int, tuple[str, str]]  # offset -> (bank_id, event_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +72,6 @@ class Unreadable:
     why: Rejected
 
 
-@dataclass(slots=True)
-class Decoded:
-    """One chunk in the order of the log: runs of enterprise records with barriers and dead letters between."""
-
-    steps: list[Any] = field(default_factory=list)  # NDArray of RECORD | Barrier | Unreadable
-    senders: Senders = field(default_factory=dict)  # for evidence
-
-
 def bank_number(bank_id: str) -> int:
     """A bank code as an integer: its letter, then its 13 digits. Not 0."""
     return (ord(bank_id[0]) - 64) * 10**13 + int(bank_id[1:])
@@ -99,32 +82,44 @@ def bank_text(number: int) -> str:
     return chr(number // 10**13 + 64) + f"{number % 10**13:013d}"
 
 
-def hash64(*parts: str) -> int:
-    """A 64-bit content hash, never 0, equal in every process."""
-    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
+def hash64(text: str, key: int) -> int:
+    """The 64-bit hash of an id under a key, never 0, as the compiled reader computes it."""
+    raw = np.frombuffer(text.encode(), np.uint8)
+    return int(siphash(raw, 0, len(raw), np.uint64(key))) or 1
 
 
-def decode(chunk: Chunk) -> Decoded:
-    """Read a chunk of `events.v1`. What cannot be read is told, with its row, never skipped."""
-    decoded = Decoded()
-    run: list[dict[str, Any]] = []
+def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Records | Barrier | Unreadable]:
+    """Read a chunk of `events.v1`: runs of records, barriers and unreadable records, in the order of the log."""
+    records, taken = np.zeros(len(chunk), RECORD), np.zeros(len(chunk), np.uint8)
+    records["offset"], records["row"] = chunk.offset, np.arange(len(chunk))
+    if compiled:
+        reader.read(
+            chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, records, taken
+        )
+    first = 0
     decoder = msgspec.json.Decoder(LogRecord)
-    for row in range(len(chunk)):
-        offset = int(chunk.offset[row])
+    for row in np.flatnonzero(taken == reader.LEFT).tolist():
         record = _read(decoder, chunk, row)
+        step: Barrier | Unreadable
         if isinstance(record, Rejected):
-            _end_run(decoded, run)
-            decoded.steps.append(Unreadable(row, record))
+            step = Unreadable(row, record)
         elif isinstance(record.event, Tick | Control):
-            _end_run(decoded, run)
-            decoded.steps.append(Barrier(offset, record.event))
+            step = Barrier(int(chunk.offset[row]), record.event)
         else:
-            run.append({"offset": offset, "row": row, **_columns(record)})
-            if not isinstance(record.event, Derived):
-                decoded.senders[offset] = (record.event.bank_id, record.event.event_id)
-    _end_run(decoded, run)
-    return decoded
+            _fill(records[row], record)
+            continue
+        if first < row:
+            yield records[first:row]
+        yield step
+        first = row + 1
+    if first < len(chunk):
+        yield records[first:]
+
+
+def sender_of(chunk: Chunk, row: int) -> tuple[str, str] | None:
+    """(bank_id, event_id) of the event in a row, for evidence; None for one that no bank or gateway sent."""
+    event = msgspec.json.decode(chunk.value(row) or b"", type=LogRecord).event
+    return None if isinstance(event, Tick | Control | Derived) else (event.bank_id, event.event_id)
 
 
 def _read(decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int) -> LogRecord | Rejected:
@@ -137,15 +132,9 @@ def _read(decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int) -> L
         return Rejected(reason=Reason.NOT_JSON, detail=str(error))
 
 
-def _end_run(decoded: Decoded, run: list[dict[str, Any]]) -> None:
-    if not run:
-        return
-    records = np.zeros(len(run), RECORD)
-    for record, cells in zip(records, run, strict=True):
-        for name, cell in (_DEFAULT | cells).items():
-            record[name] = cell
-    decoded.steps.append(records)
-    run.clear()
+def _fill(row: np.void, record: LogRecord) -> None:
+    for name, cell in (_DEFAULT | _columns(record)).items():
+        row[name] = cell
 
 
 def _columns(record: LogRecord) -> dict[str, Any]:
@@ -153,8 +142,7 @@ def _columns(record: LogRecord) -> dict[str, Any]:
     assert not isinstance(event, Tick | Control)
     cells: dict[str, Any] = {"key": id_words(event.enterprise_id), "event_ms": event.event_time, "kind": OTHER}
     cells["fingerprint"] = int(record.fingerprint, 16) if record.fingerprint else 0
-    sender = "" if isinstance(event, Derived) else event.bank_id
-    cells["id_hash"] = hash64(sender, event.event_id)
+    cells["id_hash"] = hash64(event.event_id, 0 if isinstance(event, Derived) else bank_number(event.bank_id))
     match event:
         case Txn():
             direction = CREDIT if event.direction == "C" else DEBIT
@@ -165,7 +153,7 @@ def _columns(record: LogRecord) -> dict[str, Any]:
                 "status": _STATUS[event.status],
                 "fen": -1 if record.amount_cny_minor is None else record.amount_cny_minor,
                 "ref_ms": event.ref_event_time or 0,
-                "payer": hash64(event.counterparty_id) if event.counterparty_id else 0,
+                "payer": hash64(event.counterparty_id, PAYER_HASH) if event.counterparty_id else 0,
             }
         case Loan():
             closes = event.event == "closed" or (event.event == "repaid" and event.outstanding_minor == 0)

@@ -32,7 +32,7 @@ from features.layout import id_text
 from streams.dead_letter import letter_of
 from streams.score import outbook
 from streams.score.outbook import Book
-from streams.score.records import Senders, bank_text
+from streams.score.records import bank_text, sender_of
 from streams.transport import Chunk
 
 _encode = msgspec.json.Encoder().encode
@@ -61,9 +61,7 @@ class InForce:
     backfill: bool
 
 
-def messages(
-    book: Book, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any, senders: Senders
-) -> Iterator[Message]:
+def messages(book: Book, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> Iterator[Message]:
     """The messages of all rows of the book, in their order. `row_of` maps a record's index to its row in the chunk."""
     for b in book.rows[: book.used[0]]:
         kind, offset = int(b["kind"]), int(b["offset"])
@@ -74,7 +72,8 @@ def messages(
         elif kind == outbook.OBSERVATION:
             yield Message(topics.OBSERVATION, key, _encode(_observation(b, enterprise_id, in_force)), offset)
         elif kind == outbook.ALERT:
-            yield from _alerts(b, enterprise_id, in_force, senders.get(offset))
+            sender = sender_of(chunk, int(row_of[b["record"]])) if b["record"] >= 0 else None
+            yield from _alerts(b, enterprise_id, in_force, sender)
         else:
             late = kind == outbook.LATE
             rejected = Rejected(

@@ -58,7 +58,7 @@ def record(event, body: str | None = None):
 def hash64(event) -> int:
     from streams.score.records import hash64 as h
 
-    return h(msgspec.json.encode(event).decode())
+    return h(msgspec.json.encode(event).decode(), 0)
 
 
 def log_of(seed: int, enterprises: int = 12, days: int = 170) -> list:

@@ -1,0 +1,222 @@
+"""The compiled reader: transactions in ingest's canonical JSON, straight from the fetched bytes into RECORD rows.
+
+It takes a record only where every byte is as `msgspec.json.encode(LogRecord)` writes it, and leaves all others (loans,
+escapes in an id, anything odd) to the reference in records.py. Both give the same row for whatever both take; a test
+holds them to that.
+"""
+
+import numpy as np
+from numba import njit
+
+from domain.events import SCHEMA, LogRecord, Txn
+from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, PURPOSES
+from features.state.hashing import siphash
+from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, RETURNED, REVERSED, TXN
+
+LEFT, TAKEN = 0, 1
+
+
+def _table(words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Words as bytes, one a row, and their lengths."""
+    raw = [word.encode() for word in words]
+    rows = np.zeros((len(raw), max(map(len, raw))), np.uint8)
+    for row, word in zip(rows, raw, strict=True):
+        row[: len(word)] = np.frombuffer(word, np.uint8)
+    return rows, np.array([len(word) for word in raw], np.int64)
+
+
+_HEADERS = np.frombuffer(b"\x02\x0cschema" + bytes([2 * len(SCHEMA)]) + SCHEMA.encode(), np.uint8)
+_BEGIN = np.frombuffer(b'{"event":{"type":"txn",', np.uint8)
+_KEYS = Txn.__struct_fields__
+_STAMPS = tuple(name for name in LogRecord.__struct_fields__ if name != "event")
+_KEY_TABLE, _KEY_SIZE = _table(_KEYS + _STAMPS)
+_PURPOSE_TABLE, _PURPOSE_SIZE = _table(tuple(purpose or "" for purpose in PURPOSES))
+_KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
+(
+    _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _DIRECTION, _COUNTERPARTY_ID, _COUNTERPARTY_KIND, _PURPOSE,
+    _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
+) = (
+    (_KEYS + _STAMPS).index(name)
+    for name in (
+        "event_id", "bank_id", "enterprise_id", "event_time", "direction", "counterparty_id", "counterparty_kind",
+        "purpose", "status", "ref_event_time", "fingerprint", "amount_cny_minor",
+    )
+)  # fmt: skip
+_QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c in '"\\:,{}[-')
+_ORIGIN_END = ord("]")
+
+
+@njit(cache=True, nogil=True)
+def read(b, value_start, value_end, header_start, header_end, records, taken):
+    """Fill records[i] and set taken[i] for each value that is a canonical transaction."""
+    for i in range(value_start.shape[0]):
+        taken[i] = LEFT
+        if _equals(b, header_start[i], header_end[i], _HEADERS) and value_start[i] >= 0:
+            taken[i] = _read_txn(b, value_start[i], value_end[i], records[i])
+
+
+@njit(cache=True)
+def _equals(b, start, end, wanted):
+    if end - start != wanted.shape[0]:
+        return False
+    for i in range(wanted.shape[0]):
+        if b[start + i] != wanted[i]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _find(b, start, end, table, size, first):
+    """The row of `table` from `first` on that equals b[start:end]; -1 where none does."""
+    for row in range(first, table.shape[0]):
+        if size[row] == end - start:
+            same = True
+            for i in range(end - start):
+                if b[start + i] != table[row, i]:
+                    same = False
+                    break
+            if same:
+                return row
+    return -1
+
+
+@njit(cache=True)
+def _read_txn(b, p, end, r):
+    """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
+    if end - p < _BEGIN.shape[0] or not _equals(b, p, p + _BEGIN.shape[0], _BEGIN):
+        return LEFT
+    r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
+    p += _BEGIN.shape[0] - 1
+    field, direction, purpose, kind = -1, -1, 0, 0
+    event_id_start, event_id_end = 0, 0
+    inside = True  # the event's own object; then the stamps
+    while True:
+        if p + 1 < end and inside and b[p] == _CLOSE:
+            inside = False
+            p += 1
+        if not inside and p == end - 1 and b[p] == _CLOSE:
+            break
+        if p + 4 >= end or b[p] != _COMMA or b[p + 1] != _QUOTE:
+            return LEFT
+        key_start, key_end = p + 2, _string_end(b, p + 2, end)
+        if key_end < 0 or key_end + 2 >= end or b[key_end + 1] != _COLON:
+            return LEFT
+        field = _find(b, key_start, key_end, _KEY_TABLE, _KEY_SIZE, field + 1)
+        if field < 0 or (field < len(_KEYS)) != inside:
+            return LEFT
+        p = key_end + 2
+        start, is_text = p, b[p] == _QUOTE
+        if is_text:
+            start, p = p + 1, _string_end(b, p + 1, end)
+        else:
+            p = _literal_end(b, p, end)
+        if p < 0:
+            return LEFT
+        if field == _EVENT_ID:
+            event_id_start, event_id_end = start, p
+        elif field == _BANK_ID:
+            r.bank = _bank(b, start, p)
+        elif field == _ENTERPRISE_ID:
+            if not is_text or not 0 < p - start <= 32:
+                return LEFT
+            _words(b, start, p, r.key)
+        elif field == _EVENT_TIME:
+            r.event_ms = _integer(b, start, p)
+        elif field == _DIRECTION:
+            direction = CREDIT if b[start] == 67 else DEBIT if b[start] == 68 else -1
+        elif field == _COUNTERPARTY_ID:
+            r.payer = max(siphash(b, start, p, PAYER_HASH), np.uint64(1))
+        elif field == _COUNTERPARTY_KIND:
+            kind = _find(b, start, p, _KIND_TABLE, _KIND_SIZE, 0)
+        elif field == _PURPOSE:
+            purpose = _find(b, start, p, _PURPOSE_TABLE, _PURPOSE_SIZE, 0)
+        elif field == _STATUS:
+            r.status = RETURNED if p - start == 8 and b[start + 2] == 116 else REVERSED
+        elif field == _REF_EVENT_TIME:
+            r.ref_ms = _integer(b, start, p)
+        elif field == _FINGERPRINT:
+            if p - start != 16:
+                return LEFT
+            r.fingerprint = _hex(b, start)
+        elif field == _AMOUNT_CNY:
+            r.fen = _integer(b, start, p)
+        if is_text:
+            p += 1
+    if r.bank <= 0 or direction < 0 or purpose < 0 or kind < 0 or event_id_end == event_id_start:
+        return LEFT
+    r.id_hash = siphash(b, event_id_start, event_id_end, r.bank)
+    r.category = CLASS_OF[direction, purpose, kind]
+    return TAKEN
+
+
+@njit(cache=True)
+def _string_end(b, p, end):
+    """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
+    while p < end:
+        if b[p] == _QUOTE:
+            return p
+        if b[p] == _BACKSLASH:
+            return -1
+        p += 1
+    return -1
+
+
+@njit(cache=True)
+def _literal_end(b, p, end):
+    """The end of a number, a literal or ingest's flat list; -1 for an object or an unended value."""
+    if b[p] == _LIST:
+        while p < end and b[p] != _ORIGIN_END:
+            p += 1
+        return p + 1 if p + 1 < end else -1
+    if b[p] == _OPEN:
+        return -1
+    while p < end:
+        if b[p] == _COMMA or b[p] == _CLOSE:
+            return p
+        p += 1
+    return -1
+
+
+@njit(cache=True)
+def _integer(b, p, end):
+    """A decimal integer of at most 18 digits; -2^63 for anything else, which no bound lets through."""
+    negative = b[p] == _MINUS
+    p += 1 if negative else 0
+    value = np.int64(0)
+    if not 0 < end - p <= 18:
+        return np.int64(-(2**63))
+    for i in range(p, end):
+        if not 48 <= b[i] <= 57:
+            return np.int64(-(2**63))
+        value = value * 10 + (b[i] - 48)
+    return -value if negative else value
+
+
+@njit(cache=True)
+def _bank(b, start, end):
+    """The bank code as a number; -1 where it is none."""
+    if end - start != 14 or not 65 <= b[start] <= 90:
+        return np.int64(-1)
+    number = np.int64(b[start] - 64)
+    for i in range(start + 1, end):
+        if not 48 <= b[i] <= 57:
+            return np.int64(-1)
+        number = number * 10 + (b[i] - 48)
+    return number
+
+
+@njit(cache=True)
+def _words(b, start, end, key):
+    """The bytes of an id as little-endian words."""
+    key[:] = 0
+    for i in range(end - start):
+        key[i // 8] |= np.uint64(b[start + i]) << np.uint64(8 * (i % 8))
+
+
+@njit(cache=True)
+def _hex(b, start):
+    value = np.uint64(0)
+    for i in range(start, start + 16):
+        digit = b[i] - 48 if b[i] <= 57 else b[i] - 87
+        value = (value << np.uint64(4)) | np.uint64(digit & 15)
+    return value
