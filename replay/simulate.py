@@ -12,7 +12,7 @@ import msgspec
 
 from config.settings import Bank
 from domain import topics
-from domain.calendar import DAY_MS, date_of, day_start_ms
+from domain.calendar import DAY_MS, date_of, day_of, day_start_ms
 from domain.events import Authorization, Profile, Receipt, Txn
 from domain.money import AMOUNT_MINOR_MAX
 from replay.behaviour import Life
@@ -21,10 +21,11 @@ from replay.population import GATEWAY_ID, Enterprise, Population, consent_hash, 
 from replay.sources import Delivery, Sendable
 from replay.workdays import Workday, workdays
 
-VERSION = 1  # to be raised with every change of what a seed gives
+VERSION = 2  # to be raised with every change of what a seed gives
 REGISTER_MS = 6 * 3_600_000  # the gateway's records, on the first day
 RECEIPT_MS = 30 * 60_000  # after the end of the day
 LATE_DAYS_MAX = 5
+MORNING_MS = 6 * 3_600_000  # nothing is delivered before it but receipts: they alone say when a day is closed
 STALE_DAYS = 12  # past the allowed lateness of seven
 FOREIGN_CURRENCY = "XXX"
 # Late deliveries are of these purposes, so that the order of arrival decides no early warning on inflows.
@@ -142,7 +143,7 @@ class _Flaws:
         if lot >= self._edges[-1] or txn.status != "booked":
             return ((at_ms, txn),)
         if lot < self._edges[0]:
-            return ((at_ms, txn), (at_ms + draw.between(60_000, 3 * DAY_MS), txn))
+            return ((at_ms, txn), (_by_day(at_ms + draw.between(60_000, 3 * DAY_MS)), txn))
         if lot < self._edges[1]:
             other = msgspec.structs.replace(txn, amount_minor=min(txn.amount_minor + 1, AMOUNT_MINOR_MAX))
             return ((at_ms, txn), (at_ms + 60_000, other))
@@ -152,7 +153,12 @@ class _Flaws:
             foreign = msgspec.structs.replace(txn, currency=FOREIGN_CURRENCY)
             return ((at_ms, foreign),) if txn.purpose in LATE_PURPOSES else ((at_ms, txn),)
         late_ms = draw.between(DAY_MS, LATE_DAYS_MAX * DAY_MS)
-        return ((at_ms + late_ms, txn),) if txn.purpose in LATE_PURPOSES else ((at_ms, txn),)
+        return ((_by_day(at_ms + late_ms), txn),) if txn.purpose in LATE_PURPOSES else ((at_ms, txn),)
+
+
+def _by_day(at_ms: int) -> int:
+    """The time, or the morning of its day."""
+    return max(at_ms, day_start_ms(day_of(at_ms)) + MORNING_MS)
 
 
 def _receipt(bank_id: str, day: int, totals: _Totals) -> Receipt:

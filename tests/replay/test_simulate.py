@@ -40,6 +40,12 @@ def test_a_seed_gives_the_same_bytes_on_every_machine() -> None:
     assert digest.hexdigest() == DIGEST_PINNED
 
 
+def test_nothing_but_receipts_is_delivered_at_night() -> None:
+    for delivery in sample().deliveries():
+        if not isinstance(delivery.event, Receipt):
+            assert delivery.at_ms >= day_start_ms(day_of(delivery.at_ms)) + 6 * 3_600_000
+
+
 def test_another_seed_gives_another_economy() -> None:
     assert events(clean(seed=1)) == events(clean(seed=1))
     assert events(clean(seed=1)) != events(clean(seed=2))
