@@ -26,7 +26,6 @@ class ReasonCode(msgspec.Struct, frozen=True, kw_only=True):
     points_milli: int  # its contribution less that of the peer median, in millipoints (negative)
     value_micro: int | None  # None: null
     baseline_micro: int
-    text_zh: str
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +131,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     payload_base64: str  # cut at 1 MiB; empty where the reason is `credentials`
 
 
-class FeedHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """`feed.v1`: one bank's feed, keyed by bank_id."""
+class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="health"):
+    """`feed.v1`, keyed by bank_id: one bank's feed, as the writer of the ticks sees it."""
 
     bank_id: str
     last_event_time: int | None
@@ -142,3 +141,22 @@ class FeedHealth(msgspec.Struct, frozen=True, kw_only=True):
     stalled: bool
     oldest_unread_event_time: int | None
     as_of: int
+
+
+class FeedProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress", omit_defaults=True):
+    """`feed.v1`, keyed by topic: how far a worker of ingest has read one feed. Workers align by it, ticks rest on it.
+
+    It states facts that stay true: what lies before `position` is acknowledged, in `events.v1` or `dlq.v1`.
+    """
+
+    topic: str
+    partition: int
+    position: int  # the next offset
+    unread: bool  # there was something at or after `position`
+    front_ms: int | None  # event time of the newest event before `position`, or of the next one while it is held back
+    as_of: int | None  # newest event time of any feed that the worker knew of: with nothing unread it vouches up to it
+    last_event_time: int | None = None  # of the events since the worker got the feed
+    receipt_days: tuple[int, ...] = ()  # day numbers, since its last word
+
+
+FeedWord = FeedHealth | FeedProgress

@@ -69,7 +69,6 @@ CREATE TABLE IF NOT EXISTS {database}.score
     reason_points_milli Array(Int32),
     reason_values_micro Array(Nullable(Int64)),
     reason_baselines_micro Array(Int64),
-    reason_texts_zh Array(String),
     model_id LowCardinality(String),
     rules_id LowCardinality(String),
     engine_version LowCardinality(String),

@@ -147,7 +147,6 @@ SCORE = Table(
         ("reason_points_milli", "Array(Int32)", "value", _each("reason_codes", "points_milli")),
         ("reason_values_micro", "Array(Nullable(Int64))", "value", _each("reason_codes", "value_micro")),
         ("reason_baselines_micro", "Array(Int64)", "value", _each("reason_codes", "baseline_micro")),
-        ("reason_texts_zh", "Array(String)", "value", _each("reason_codes", "text_zh")),
         _VERSION_LAST,
     ),
 )

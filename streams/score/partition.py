@@ -21,10 +21,10 @@ from domain.events import Control, Feed, Tick
 from features import layout, table
 from features.state import dedup
 from streams.dead_letter import letter_of
-from streams.score import outbook
+from streams.score import outbook, score_json
 from streams.score.loop import apply_records, close_days, restate_open
 from streams.score.records import Barrier, Records, Unreadable, bank_number, decode
-from streams.score.rows import InForce, Message, messages
+from streams.score.rows import InForce, Message, Writer
 from streams.transport import Chunk
 
 _BOOK_ROWS = 8_192
@@ -81,6 +81,7 @@ class Partition:
         self.index = table.reindexed(self.state, 0, 4 * _FIRST_CAPACITY)
         self.used = 0
         self._book = outbook.empty(_BOOK_ROWS)
+        self._writer = Writer(self._book)
         self._activate(self.saved.model_id)
 
     def restore(self, name: str, value: bytes) -> None:
@@ -181,21 +182,19 @@ class Partition:
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
         self.model_id = model_id or prior_id()
-        self._snapshot = snapshot
         self._probability_ppm = probabilities_ppm(snapshot)
+        self._terms = score_json.terms(snapshot, self._probability_ppm, self.model_id, rules_id(), engine_version())
         self._engine = Engine(scorecard(snapshot), signal_table(), True)
 
     def _written(self, chunk: Chunk, row_of: Any) -> Iterator[Message]:
         in_force = InForce(
             model_id=self.model_id,
-            snapshot=self._snapshot,
             probability_ppm=self._probability_ppm,
             rules_id=rules_id(),
-            engine_version=engine_version(),
             backfill=self.saved.backfill,
+            terms=self._terms,
         )
-        yield from messages(self._book, self.state["id"], in_force, chunk, row_of)
-        self._book.used[0] = 0
+        yield from self._writer.messages(self.state["id"], in_force, chunk, row_of)
 
     def make_room(self, enterprises: int, event_ids: int) -> None:
         """Grow the rows, the index and the arena before the loop could run out of them."""

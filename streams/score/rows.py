@@ -8,36 +8,31 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from config.catalogue import indicators
-from detectors import scorecard, wording
+from detectors import wording
 from detectors.episodes import TRANSITIONS
 from detectors.signals import standing
-from detectors.snapshot import MICRO, Snapshot
 from domain import topics
 from domain.calendar import day_of
 from domain.outputs import (
-    GROUPS,
     SEVERITIES,
     Alert,
     Evidence,
     LoanOfAlert,
     Observation,
-    ReasonCode,
-    Score,
 )
 from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.indicators.core import VALUE
 from features.layout import id_text
 from streams.dead_letter import letter_of
-from streams.score import outbook
+from streams.score import outbook, score_json
 from streams.score.outbook import Book
 from streams.score.records import bank_text, sender_of
+from streams.score.score_json import displayed, micro
 from streams.transport import Chunk
 
 _encode = msgspec.json.Encoder().encode
 _EPISODE_SEVERITY = (None, *SEVERITIES)
-_GROUP_OF_CORE = tuple(indicators()[name].group for name in CORE)
 
 
 class Message(NamedTuple):
@@ -54,93 +49,61 @@ class InForce:
     """The artefacts under which rows are written."""
 
     model_id: str
-    snapshot: Snapshot
     probability_ppm: tuple[int, ...]
     rules_id: str
-    engine_version: str
     backfill: bool
+    terms: score_json.Terms
 
 
-def messages(book: Book, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> Iterator[Message]:
-    """The messages of all rows of the book, in their order. `row_of` maps a record's index to its row in the chunk."""
-    for b in book.rows[: book.used[0]]:
-        kind, offset = int(b["kind"]), int(b["offset"])
-        enterprise_id = id_text(state_id[b["slot"]])
-        key = enterprise_id.encode()
-        if kind == outbook.SCORE:
-            yield Message(topics.SCORE, key, _encode(_score(b, enterprise_id, in_force)), offset)
-        elif kind == outbook.OBSERVATION:
-            yield Message(topics.OBSERVATION, key, _encode(_observation(b, enterprise_id, in_force)), offset)
-        elif kind == outbook.ALERT:
-            sender = sender_of(chunk, int(row_of[b["record"]])) if b["record"] >= 0 else None
-            yield from _alerts(b, enterprise_id, in_force, sender)
-        else:
-            late = kind == outbook.LATE
-            rejected = Rejected(
-                reason=Reason.LATE if late else Reason.CONFLICT, field="event_time" if late else "event_id"
-            )
-            letter = letter_of(chunk, int(row_of[b["record"]]), rejected)
-            yield Message(topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter), offset)
+class Writer:
+    """Turns the book's rows into messages. It owns the bytes that score records are written into."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._out = np.empty(len(book.rows) * score_json.BYTES_MAX, np.uint8)
+        self._end = np.zeros(len(book.rows), np.int64)
+
+    def messages(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> Iterator[Message]:
+        """The messages of all rows, in their order; the book is empty after it.
+
+        `row_of` maps a record's index to its row in the chunk.
+        """
+        used = int(self._book.used[0])
+        rows = self._book.rows[:used]
+        score_json.write(rows, used, state_id, in_force.terms, self._out, self._end)
+        written = self._out[: self._end[used - 1] if used else 0].tobytes()
+        ids = state_id[rows["slot"]]
+        begin = 0
+        for b, kind, offset, words, end in zip(
+            rows, rows["kind"].tolist(), rows["offset"].tolist(), ids, self._end[:used].tolist(), strict=True
+        ):
+            key = words.tobytes().rstrip(b"\0")
+            if kind == outbook.SCORE:
+                yield Message(topics.SCORE, key, written[begin:end], offset)
+            else:
+                record = int(b["record"])
+                yield from _others(b, kind, key, in_force, chunk, int(row_of[record]) if record >= 0 else None)
+            begin = end
+        self._book.used[0] = 0
 
 
-def _micro(x: float) -> int:
-    return int(np.rint(x * MICRO))
+def _others(b: Any, kind: int, key: bytes, in_force: InForce, chunk: Chunk, row: int | None) -> Iterator[Message]:
+    """The messages of a row that is no score record; `row` is where in the chunk its record stands."""
+    offset = int(b["offset"])
+    if kind == outbook.OBSERVATION:
+        yield Message(topics.OBSERVATION, key, _encode(_observation(b, key.decode(), in_force)), offset)
+    elif kind == outbook.ALERT:
+        yield from _alerts(b, key.decode(), in_force, None if row is None else sender_of(chunk, row))
+    else:
+        assert row is not None
+        late = kind == outbook.LATE
+        reason, field = (Reason.LATE, "event_time") if late else (Reason.CONFLICT, "event_id")
+        letter = letter_of(chunk, row, Rejected(reason=reason, field=field))
+        yield Message(topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter), offset)
 
 
 def _values(b: Any) -> dict[str, float | None]:
     return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for i, name in enumerate(CORE)}
-
-
-def _score(b: Any, enterprise_id: str, in_force: InForce) -> Score:
-    milli, cap = int(b["score_milli"]), int(b["cap_milli"])
-    groups = dict.fromkeys(GROUPS, 0)
-    snapshot, values = in_force.snapshot, _values(b)
-    for i, group in enumerate(_GROUP_OF_CORE):
-        groups[group] += int(b["points_milli"][i])
-    reasons = []
-    for i in b["reasons"]:
-        if i < 0:
-            break
-        name = CORE[i]
-        points = int(b["points_milli"][i]) - snapshot.weights_milli[name] // 2
-        baseline, value = snapshot.anchors_micro[name][2], values[name]
-        reasons.append(
-            ReasonCode(
-                indicator=name,
-                points_milli=points,
-                value_micro=None if value is None else _micro(value),
-                baseline_micro=baseline,
-                text_zh=wording.reason_zh(name, value, baseline / MICRO, points),
-            )
-        )
-    shown = displayed(milli)
-    return Score(
-        enterprise_id=enterprise_id,
-        score=shown,
-        score_milli=milli,
-        p_overdue30_90d_ppm=in_force.probability_ppm[shown - 400],
-        pd_12m_ppm=None,
-        status=scorecard.STATUS_NAMES[b["status"]],  # type: ignore[arg-type]
-        status_reason=scorecard.STATUS_REASONS[b["status_reason"]],
-        grade=scorecard.GRADES[int(scorecard.grade_of(milli))],  # type: ignore[arg-type]
-        published_grade=scorecard.GRADES[b["published_grade"]],  # type: ignore[arg-type]
-        groups_milli=groups,
-        cap_milli=cap,
-        coverage_ppm=int(b["coverage_ppm"]),
-        prior=snapshot.prior,
-        reason_codes=reasons,
-        model_id=in_force.model_id,
-        rules_id=in_force.rules_id,
-        engine_version=in_force.engine_version,
-        as_of=int(b["as_of_ms"]),
-        offset=int(b["offset"]),
-        seq=int(b["seq"]),
-    )
-
-
-def displayed(score_milli: int) -> int:
-    """Millipoints as the integer that people see (half to even)."""
-    return round(score_milli / 1000)
 
 
 def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
@@ -157,8 +120,8 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         as_of=as_of,
         score_milli=milli,
         p_overdue30_90d_ppm=in_force.probability_ppm[displayed(milli) - 400],
-        utilities_ppm={name: _micro(b["u"][i]) for i, name in enumerate(CORE)},
-        values_micro={name: None if x is None else _micro(x) for name, x in _values(b).items()},
+        utilities_ppm={name: int(micro(b["u"][i])) for i, name in enumerate(CORE)},
+        values_micro={name: None if x is None else int(micro(x)) for name, x in _values(b).items()},
         model_id=in_force.model_id,
         offset=offset,
         seq=seq,
@@ -190,7 +153,7 @@ def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, st
         as_of=int(b["as_of_ms"]),
         score=score,
         score_before=before,
-        evidence=[Evidence(name=name, value_micro=None if x is None else _micro(x)) for name, x in values.items()],
+        evidence=[Evidence(name=name, value_micro=None if x is None else int(micro(x))) for name, x in values.items()],
         event_ids=[],
         loans=[],
         banks=sorted(lenders),

@@ -94,8 +94,8 @@ def score_record(offset: int = 5) -> Score:
         groups_milli=dict.fromkeys(GROUPS, 18_600),
         cap_milli=0, coverage_ppm=10**6, prior=True,
         reason_codes=[
-            ReasonCode(indicator="inflow", points_milli=-18_000, value_micro=None, baseline_micro=1, text_zh="流入降"),
-            ReasonCode(indicator="dpd", points_milli=-2_000, value_micro=31_000_000, baseline_micro=0, text_zh="逾期"),
+            ReasonCode(indicator="inflow", points_milli=-18_000, value_micro=None, baseline_micro=1),
+            ReasonCode(indicator="dpd", points_milli=-2_000, value_micro=31_000_000, baseline_micro=0),
         ],
         model_id="m", rules_id="r", engine_version="v", as_of=1_700_000_000_124, offset=offset, seq=0,
     )  # fmt: skip
@@ -177,11 +177,11 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
         ALERT.insert(ALERT.rows([Located(alert_record(), 0, 9)]), block_name("alert.supervisor.v1", {0: (9, 9)}))
     )
     (score,) = chdb.rows(
-        "SELECT reason_points_milli, reason_values_micro, reason_texts_zh, pd_12m_ppm, income_growth_milli "
+        "SELECT reason_points_milli, reason_values_micro, reason_baselines_micro, pd_12m_ppm, income_growth_milli "
         "FROM xinliu.score FINAL"
     )
     assert [list(x) if isinstance(x, (list, tuple)) else x for x in score] == [
-        [-18_000, -2_000], [None, 31_000_000], ["流入降", "逾期"], None, 18_600,
+        [-18_000, -2_000], [None, 31_000_000], [1, 0], None, 18_600,
     ]  # fmt: skip
     (alert,) = chdb.rows(
         "SELECT evidence_names, evidence_values_micro, event_ids, score_before FROM xinliu.alert FINAL"
@@ -275,7 +275,7 @@ class Flaky:
         return getattr(self._inner, name)
 
 
-def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection) -> None:
+def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fault: Callable[..., None]) -> None:
     """The answer of a stored block is lost twice, and once the block itself: it is sent until it is acknowledged."""
     flaky = Flaky(chdb, ["after", "before", "after"])
     pauses: list[float] = []
@@ -287,6 +287,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection) -> 
     ((evidence,),) = chdb.rows("SELECT evidence_values_micro FROM xinliu.alert FINAL WHERE revision = 27")
     assert list(evidence) == [None, 7], "a retry stored something else"
     assert max(pauses) <= 0.3
+    fault(injected=sender.retry_count, observed=f"{sender.retry_count} retries, 1 logical row")
 
 
 def test_what_clickhouse_refuses_is_not_tried_again(chdb: Connection) -> None:
