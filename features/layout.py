@@ -123,14 +123,15 @@ def pack(
     state: Rows, arena: dedup.Arena, slots: npt.NDArray[np.int64], first_days: npt.NDArray[np.int32]
 ) -> list[bytes]:
     """The values of `slots`; event ids from first_days[i] on go with them."""
+    raw = state.view(np.uint8).reshape(len(state), ROW.itemsize)
     scratch = np.empty((256, 3), np.uint64)
     values = []
     for slot, first_day in zip(slots, first_days, strict=True):
-        n = dedup.entries_of(arena, state[slot], first_day, scratch)
+        n = dedup.entries_at(arena, state, slot, first_day, scratch)
         if n > len(scratch):
             scratch = np.empty((2 * n, 3), np.uint64)
-            n = dedup.entries_of(arena, state[slot], first_day, scratch)
-        body = state[slot].tobytes()[: _STORED.itemsize] + scratch[:n].tobytes()
+            n = dedup.entries_at(arena, state, slot, first_day, scratch)
+        body = raw[slot, : _STORED.itemsize].tobytes() + scratch[:n].tobytes()
         values.append(_HEADER.pack(_MAGIC, LAYOUT_VERSION, n) + bytes(cramjam.zstd.compress(body, level=1)))
     return values
 
@@ -154,6 +155,5 @@ def unpack(name: str, value: bytes) -> tuple[np.void, npt.NDArray[np.uint64]]:
 
 def restore(state: Rows, arena: dedup.Arena, slot: int, row: np.void, ids: npt.NDArray[np.uint64]) -> None:
     """Put an unpacked value into a free row."""
-    for name, _, _ in FIELDS:
-        state[slot][name] = row[name]
-    dedup.restore(arena, state[slot], slot, ids)
+    state[slot : slot + 1].view(np.uint8)[: _STORED.itemsize] = np.frombuffer(row.tobytes(), np.uint8)
+    dedup.restore_at(arena, state, slot, ids)

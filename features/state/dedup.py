@@ -107,6 +107,18 @@ def restore(arena, e, slot, rows):
 
 
 @njit(cache=True)
+def entries_at(arena, state, slot, first_day, out):
+    """`entries_of` for Python, which would take long to hand a row over."""
+    return entries_of(arena, state[slot], first_day, out)
+
+
+@njit(cache=True)
+def restore_at(arena, state, slot, rows):
+    """`restore` for Python."""
+    restore(arena, state[slot], slot, rows)
+
+
+@njit(cache=True)
 def rebuild(old, new, state, first_day, used):
     """Copy into `new` what is still needed: per slot the entries from first_day[slot] on."""
     scratch = np.empty((max(1, old.used[0]), 3), np.uint64)
