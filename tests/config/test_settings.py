@@ -49,12 +49,13 @@ def test_the_environment_wins_over_the_file_and_defaults_fill_the_rest(tmp_path)
 
 
 @pytest.mark.parametrize(("text", "environ", "said"), WRONG)
-def test_fault_31_a_wrong_setting_is_refused_by_name(tmp_path, text, environ, said):
-    with pytest.raises(SettingsError, match=said):
+def test_fault_31_a_wrong_setting_is_refused_by_name(tmp_path, text, environ, said, fault):
+    with pytest.raises(SettingsError, match=said) as refused:
         load(written(tmp_path, text), environ)
+    fault(injected=1, observed=f"refused: {str(refused.value).replace(str(tmp_path), '')[:60]!a}")
 
 
-def test_fault_31_a_worker_refuses_to_start_and_exits_with_2(tmp_path):
+def test_fault_31_a_worker_refuses_to_start_and_exits_with_2(tmp_path, fault):
     path = written(tmp_path, "[kafka]\nbotstrap = 'x'")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("XINLIU_")}
     done = subprocess.run(
@@ -64,6 +65,7 @@ def test_fault_31_a_worker_refuses_to_start_and_exits_with_2(tmp_path):
     assert done.returncode == 2
     assert "botstrap" in done.stderr
     assert "Traceback" not in done.stderr
+    fault(injected=1, observed=f"exit code {done.returncode}, the key named")
 
 
 def test_a_missing_settings_file_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -85,7 +86,7 @@ def test_equal_labels_give_equal_bytes_and_another_order_other_ones(seed: int) -
     assert b" " not in bodies[0]
 
 
-def test_fault_29_a_flipped_bit_is_refused_by_name(seed: int) -> None:
+def test_fault_29_a_flipped_bit_is_refused_by_name(seed: int, fault: Callable[..., None]) -> None:
     body = PRIOR.encode()
     name = content_id(body)
     bit = random.Random(seed).randrange(len(body) * 8)
@@ -94,6 +95,8 @@ def test_fault_29_a_flipped_bit_is_refused_by_name(seed: int) -> None:
     assert bytes(flipped) != body
     with pytest.raises(SnapshotError, match=name):
         decode(bytes(flipped), name)
+    bits = sum((one ^ other).bit_count() for one, other in zip(flipped, body, strict=True))
+    fault(injected=bits, observed=f"bit {bit} of {len(body)} bytes, refused by id")
 
 
 def test_an_observation_without_a_utility_of_the_model_is_counted_not_learned() -> None:

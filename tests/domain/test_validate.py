@@ -1,11 +1,12 @@
 """Validation of one record: the corpus, precedence, bounds to the unit, and laws over any bytes."""
 
 import json
+import math
 from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
@@ -89,28 +90,36 @@ def test_no_field_of_ours_is_taken_for_a_secret():
     assert [name for name in names if forbidden().names_secret(name)] == []
 
 
-def test_fault_09_64_kib_is_accepted_and_a_byte_more_is_not():
+def test_fault_09_up_to_64_kib_is_accepted_and_a_byte_more_is_not(fault):
     blanks = EVENT_BYTES_MAX - len(changed())
     exact = changed() + b" " * blanks
     assert isinstance(judge(exact[:-1]), Txn)
     assert isinstance(judge(exact), Txn)
-    assert judge(exact + b" ").reason is Reason.OVERSIZED
+    over = exact + b" "
+    assert judge(over).reason is Reason.OVERSIZED
+    fault(injected=len(over) - EVENT_BYTES_MAX, observed=f"{len(exact)} bytes accepted, {len(over)} oversized")
 
 
-def test_fault_06_times_are_bounded_to_the_millisecond():
+def test_fault_06_times_are_bounded_to_the_millisecond(fault):
     assert isinstance(judge(changed(event_time=NOW_MS + TOLERANCE_MS)), Txn)
-    assert judge(changed(event_time=NOW_MS + TOLERANCE_MS + 1)).reason is Reason.TIME_IN_FUTURE
     assert isinstance(judge(changed(event_time=EVENT_TIME_MS_MIN)), Txn)
-    assert judge(changed(event_time=EVENT_TIME_MS_MIN - 1)).reason is Reason.TIME_TOO_EARLY
+    outside = {
+        NOW_MS + TOLERANCE_MS + 1: Reason.TIME_IN_FUTURE,
+        EVENT_TIME_MS_MIN - 1: Reason.TIME_TOO_EARLY,
+    }
+    for time_ms, reason in outside.items():
+        assert judge(changed(event_time=time_ms)).reason is reason
+    fault(injected=len(outside), observed="1 ms outside either bound refused, both bounds accepted")
 
 
-def test_fault_15_text_is_stored_in_nfc_however_it_came():
+def test_fault_15_text_is_stored_in_nfc_however_it_came(fault):
     decomposed, composed = "e\u0301", "\u00e9"
     for text in (decomposed, composed):
         assert judge(changed(memo=text)).memo == composed
         assert judge(json.dumps(TXN | {"memo": text}).encode()).memo == composed
     # U+0344 becomes two characters: the bound holds for what is stored.
     assert judge(changed(memo="\u0344" * 200)).reason is Reason.OUT_OF_RANGE
+    fault(injected=2, observed="decomposed text stored composed; 200 characters that become 400 refused")
 
 
 def test_sources_by_topic():
@@ -147,12 +156,25 @@ def test_damaged_records_never_raise(case, cut, junk, length, writer):
 
 
 @given(name=st.sampled_from([*TXN, "ref_event_id", "date_only", "other"]), value=JSON)
-def test_fault_12_any_value_in_any_field_never_raises_and_is_finite(name, value):
+@example(name="amount_minor", value=math.nan)
+@example(name="memo", value=[{"x": -math.inf}])
+def test_fault_12_any_value_in_any_field_never_raises_and_is_finite(fault, name, value):
     payload = json.dumps(TXN | {name: value}).encode()
     event = both_readings_agree(payload, "bank")
     if not isinstance(event, Rejected):
         assert b"NaN" not in payload or "NaN" in str(value)
         assert all(not isinstance(part, float) for part in msgspec.structs.astuple(event))
+    if how_many := not_finite_in(value):
+        assert event.reason is Reason.NOT_FINITE
+        fault(injected=how_many, observed=f"refused as {event.reason.value}")
+
+
+def not_finite_in(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return sum(map(not_finite_in, value))
+    return int(isinstance(value, float) and not math.isfinite(value))
 
 
 @given(
@@ -161,18 +183,20 @@ def test_fault_12_any_value_in_any_field_never_raises_and_is_finite(name, value)
     ascii_only=st.booleans(),
     nulls=st.sets(st.sampled_from(["counterparty_name", "return_reason", "ref_event_id"])),
 )
-def test_fault_16_the_event_does_not_depend_on_order_blanks_escapes_or_nulls(order, blanks, ascii_only, nulls):
+def test_fault_16_the_event_does_not_depend_on_order_blanks_escapes_or_nulls(fault, order, blanks, ascii_only, nulls):
     before, colon, comma, after = blanks
     row = {name: TXN[name] for name in order} | dict.fromkeys(nulls)
     text = json.dumps(row, ensure_ascii=ascii_only, separators=(f",{comma}", f"{colon}:"))
     assert both_readings_agree(f"{before}{text}{after}".encode(), "bank") == judge(changed())
+    fault(injected=1, observed="an equal event for each other text of it")
 
 
 @given(name=st.sampled_from(sorted(TXN)), value=st.sampled_from([1, "x", None, ":", '":', {}]), blank=st.booleans())
-def test_fault_16_a_repeated_key_is_refused_wherever_it_stands(name, value, blank):
+def test_fault_16_a_repeated_key_is_refused_wherever_it_stands(fault, name, value, blank):
     text = json.dumps(TXN, ensure_ascii=False)
     repeated = f'{{"{name}"{" " if blank else ""}:{json.dumps(value)},{text[1:]}'
     assert judge(repeated.encode()).reason is Reason.DUPLICATE_KEY
+    fault(injected=1, observed="each refused as duplicate_key")
 
 
 def both_readings_agree(payload, writer):

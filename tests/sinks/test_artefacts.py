@@ -32,7 +32,7 @@ def test_what_is_published_is_fetched_by_its_id_also_among_others(kafka: str, to
 
 
 def test_fault_29_a_flipped_bit_is_refused_by_topic_and_id_and_a_good_copy_still_serves(
-    kafka: str, topic: str, seed: int
+    kafka: str, topic: str, seed: int, fault: Callable[..., None]
 ) -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -49,6 +49,8 @@ def test_fault_29_a_flipped_bit_is_refused_by_topic_and_id_and_a_good_copy_still
     assert topic in str(raised.value)
     publish(Outbox(kafka), topic, body)
     assert fetch(kafka, topic, name, 20) == body
+    bits = sum((one ^ other).bit_count() for one, other in zip(flipped, body, strict=True))
+    fault(injected=bits, observed=f"refused by topic and id; {len(body)} bytes of the good copy")
 
 
 def test_what_is_not_there_is_missing_by_topic_and_id(kafka: str, topic: str, topic_name: Callable[..., str]) -> None:

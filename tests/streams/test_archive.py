@@ -185,7 +185,7 @@ def test_only_an_acknowledged_insert_moves_the_low_offset(settings: Settings, wa
 
 
 def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
-    settings: Settings, watched: Watched
+    settings: Settings, watched: Watched, fault: Callable[..., None]
 ) -> None:
     async def story() -> None:
         role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
@@ -207,6 +207,7 @@ def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
         assert not role.paused
         assert watched.lose_answers == 0, "no answer was lost"
         assert stored(watched) == list(range(1, sent + 1))
+        fault(injected=watched.failed_count, observed=f"{sent} records taken, then paused; {sent} rows")
         await role.stop()
 
     asyncio.run(story())
@@ -341,7 +342,7 @@ sys.exit(run_worker(role, broker=bootstrap, app_id="archive-" + os.path.basename
 
 
 def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
-    settings: Settings, engine: Connection, watched: Watched, tmp_path: Path, kafka: str
+    settings: Settings, engine: Connection, watched: Watched, tmp_path: Path, kafka: str, fault: Callable[..., None]
 ) -> None:
     have_topics(kafka, topics.EVENTS, topics.SCORE, topics.ALERT_SUPERVISOR)
     producer = Producer({"bootstrap.servers": kafka})
@@ -377,6 +378,7 @@ def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
         [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
     ).stdout
     assert said.startswith(f"(500, {sum(range(1, 501))})"), said
+    fault(injected=kills, observed=f"committed {where.offset}, 500 logical rows")
 
 
 def stop_when_all_is_stored(worker: "subprocess.Popen[str]") -> str:

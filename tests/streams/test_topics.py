@@ -34,7 +34,7 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
     assert by_name[topics.bank_alerts(BANKS[0])].readers == (f"bank {BANKS[0]}",)
 
 
-def test_fault_37_topics_are_made_once_compared_and_refused(kafka_factory, tmp_path, capsys):
+def test_fault_37_topics_are_made_once_compared_and_refused(kafka_factory, tmp_path, capsys, fault):
     broker = kafka_factory().address
     settings = settings_for(broker, tmp_path)
     admin = AdminClient({"bootstrap.servers": broker})
@@ -71,6 +71,8 @@ def test_fault_37_topics_are_made_once_compared_and_refused(kafka_factory, tmp_p
     refused(wider, tmp_path, f"{bank}: message.timestamp.type is CreateTime, should be LogAppendTime")
     set_config(broker, bank, "message.timestamp.type", "LogAppendTime")
     assert committed(broker, bank) < 0
+    wrong = len(found) + 2
+    fault(injected=wrong, observed="partition count and timestamp type refused by name, both counts said")
 
 
 def refused(settings, folder, words):

@@ -215,6 +215,7 @@ def test_fault_19_broker_restart_resumes_without_gap(
     workers: Callable[..., Process],
     tmp_path: Path,
     eventually: Callable[..., None],
+    fault: Callable[..., None],
 ) -> None:
     broker, topic, path = kafka_factory(), "restart", tmp_path / "base"
     admin = AdminClient({"bootstrap.servers": broker.address})
@@ -240,12 +241,12 @@ def test_fault_19_broker_restart_resumes_without_gap(
     assert worker.end() == 0, worker.errors()[-3000:]  # it stops also while the broker is away
 
     found = recorded(path)
-    print(f"fault 19: injected {refused + 1} broker kills, observed {len(found)} records of {sent}")
     assert {value for value, _ in found.values()} == {b"%d" % i for i in range(sent)}
     assert {times for _, times in found.values()} == {1}
     for partition in range(PARTITIONS):
         offsets = [o for p, o in found if p == partition]
         assert sorted(offsets) == list(range(len(offsets)))
+    fault(injected=refused + 1, observed=f"{len(found)} records of {sent}, each once")
 
 
 @pytest.mark.parametrize("fenced", [True, False], ids=["offset_of_the_role", "offset_of_the_group"])
@@ -255,6 +256,7 @@ def test_fault_20_retention_passed_the_stored_offset(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     fenced: bool,
+    fault: Callable[..., None],
 ) -> None:
     topic, path = make_topic("retention"), tmp_path / "base"
     fill(kafka, topic, [b"%d" % i for i in range(100)])
@@ -262,8 +264,9 @@ def test_fault_20_retention_passed_the_stored_offset(
     assert run_here(role, kafka, topic, lambda: role.applied >= 100) == 0
     fill(kafka, topic, [b"%d" % i for i in range(100)])
     admin = admin_of(kafka)
-    for future in admin.delete_records([TopicPartition(topic, 0, 150)]).values():
-        assert future.result(timeout=30).low_watermark == 150
+    (future,) = admin.delete_records([TopicPartition(topic, 0, 150)]).values()
+    starts = future.result(timeout=30).low_watermark
+    assert starts == 150
 
     again = Recording(path, (topic,), fenced=fenced)
     assert run_here(again, kafka, topic, lambda: again.applied > 0) == 1
@@ -272,6 +275,7 @@ def test_fault_20_retention_passed_the_stored_offset(
     assert "retention has passed it" in error
     assert again.applied == 0
     assert committed(kafka, topic, topic, 1) == {0: 100}
+    fault(injected=starts - 100, observed=f"records gone past offset 100: stopped, {again.applied} applied")
 
 
 def test_fault_20_retention_passes_the_position_of_a_running_worker(
@@ -280,16 +284,19 @@ def test_fault_20_retention_passes_the_position_of_a_running_worker(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., None],
 ) -> None:
     topic = make_topic("retention")
     fill(kafka, topic, [b"%d" % i for i in range(100)])
     role = Recording(tmp_path / "base", (topic,))
     admin = admin_of(kafka)
     seek = aiokafka.AIOKafkaConsumer.seek
+    starts: list[int] = []
 
     def seek_and_lose(self: Any, partition: Any, offset: int) -> None:
-        for future in admin.delete_records([TopicPartition(topic, 0, 70)]).values():
-            future.result(timeout=30)  # after the worker has compared its offset with the log
+        # After the worker has compared its offset with the log.
+        (future,) = admin.delete_records([TopicPartition(topic, 0, 70)]).values()
+        starts.append(future.result(timeout=30).low_watermark)
         seek(self, partition, offset)
 
     monkeypatch.setattr(aiokafka.AIOKafkaConsumer, "seek", seek_and_lose)
@@ -298,6 +305,7 @@ def test_fault_20_retention_passes_the_position_of_a_running_worker(
         f"{topic}[0]: stored offset 0 is outside the log, which starts at 70 and ends at 100" in capfd.readouterr().err
     )
     assert role.applied == 0
+    fault(injected=len(starts), observed=f"the log starts at {starts[0]}: stopped, {role.applied} applied")
 
 
 def test_an_offset_beyond_the_end_of_the_log_stops_the_worker(
@@ -324,6 +332,7 @@ def test_fault_24_sigterm_in_mid_batch_loses_nothing(
     workers: Callable[..., Process],
     tmp_path: Path,
     eventually: Callable[..., None],
+    fault: Callable[..., None],
 ) -> None:
     topic, path, n = make_topic("sigterm", partitions=PARTITIONS), tmp_path / "base", 3000
     fill(kafka, topic, [b"%d" % i for i in range(n)])
@@ -344,15 +353,13 @@ def test_fault_24_sigterm_in_mid_batch_loses_nothing(
         times.append(time.monotonic() - begun)
         assert worker.lines("stopped")
         assert applying <= len(worker.lines("applying")) <= applying + 1  # the signal came within one of these
-    print(
-        f"fault 24: injected SIGTERM and SIGINT within a chunk, observed exits after {[round(t, 1) for t in times]} s"
-    )
     assert max(times) < 30
     assert 0 < how_many(path) < n
     last = Recording(path, (topic,), fenced=False)
     assert run_here(last, kafka, topic, lambda: how_many(path) >= n) == 0
     assert {times for _, times in recorded(path).values()} == {1}  # each stop committed all that was applied
     assert committed(kafka, topic, topic) == log_ends(kafka, topic)
+    fault(injected=len(times), observed=f"exits after {[round(t, 1) for t in times]} s, {n} records once")
 
 
 def test_a_failing_record_stops_the_worker_and_comes_again(

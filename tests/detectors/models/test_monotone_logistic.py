@@ -56,12 +56,16 @@ def test_a_better_utility_never_raises_the_probability_of_bad(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_fault_12_a_number_that_is_not_finite_never_reaches_the_weights(value: float) -> None:
+def test_fault_12_a_number_that_is_not_finite_never_reaches_the_weights(
+    value: float, fault: Callable[..., None]
+) -> None:
     model = MonotoneLogistic(0.0, {"a": 1.0})
-    for call in (lambda: model.learn_one({"a": value}, True), lambda: model.predict_proba_one({"a": value})):
+    calls = (lambda: model.learn_one({"a": value}, True), lambda: model.predict_proba_one({"a": value}))
+    for call in calls:
         with pytest.raises(ValueError, match="utility a"):
             call()
     assert (model.weights, model.bias) == ({"a": 1.0}, 0.0)
+    fault(injected=len(calls), observed=f"{value} refused by each, weights {model.weights}")
 
 
 def test_what_is_no_longer_seen_goes_back_to_the_prior() -> None:
