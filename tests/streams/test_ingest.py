@@ -38,7 +38,7 @@ def bank_topic(number: int) -> str:
     return topics.bank_events(BANKS[number])
 
 
-def test_fault_42_days_close_on_their_own_ticks_behind_their_records(kafka_factory, tmp_path, eventually):
+def test_fault_42_days_close_on_their_own_ticks_behind_their_records(kafka_factory, tmp_path, eventually, fault):
     """Three banks, twenty days, one topic written after the other (fault 42): each day has its own tick, on which all
     banks are covered, the same in every partition, and no record comes behind a tick that is past it."""
     broker = kafka_factory().address
@@ -86,13 +86,14 @@ def test_fault_42_days_close_on_their_own_ticks_behind_their_records(kafka_facto
                 assert record.event.event_time >= up_to, "behind the tick that tells of it"
                 forwarded += 1
     assert forwarded == 3 * days * 48
+    fault(injected=len(BANKS), observed=f"{forwarded} records, {len(ticks[0])} ticks, none behind its tick")
 
 
 def covered_by_all(tick):
     return min(-1 if feed.covered_up_to is None else feed.covered_up_to for feed in tick.feeds.values())
 
 
-def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_path, eventually, seed):
+def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_path, eventually, seed, fault):
     """The whole corpus among good records: consumed = forwarded + dead-lettered by reason, good ones in order."""
     broker = kafka_factory().address
     settings = settings_for(broker, tmp_path)
@@ -154,6 +155,12 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_pat
     # Controls are in every partition, once, and nothing that a bank said about control or ticks is in the log.
     for rows in records.values():
         assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == ["C-1"]
+    by_fault = Counter(case.fault for rows in sent.values() for case in rows if case is not None and case.reason)
+    assert all(by_fault[number] for number in (8, 9, 10, 11, 12, 15, 16, 18)), by_fault
+    fault(
+        injected=by_fault.total(),
+        observed=f"{len(letters)} dead letters; cases a fault {dict(sorted(by_fault.items()))}",
+    )
 
 
 VALUE_BYTES_MAX = 1_048_576 - 72  # a batch of one record without key and headers has 72 bytes beside its value
@@ -170,7 +177,7 @@ def of_partition(records, enterprise_id):
     return found
 
 
-def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_path, eventually, seed):
+def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_path, eventually, seed, fault):
     """Killed again and again while it reads: every record is in the log, in its first order once repeats are removed,
     and the feeds go on where the last tick left them."""
     broker = kafka_factory().address
@@ -208,7 +215,8 @@ def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_pat
         assert [tick.up_to for tick in ticks] == sorted(tick.up_to for tick in ticks)
         assert ticks[-1].up_to == at(rounds)
         assert ticks[-1].feeds[BANKS[0]].covered_up_to == DAY + rounds - 1
-    print(f"seed {seed}: {kills} kills, {forwarded(broker) - rounds * per_day} repeats")
+    repeats = forwarded(broker) - rounds * per_day
+    fault(injected=kills, observed=f"{rounds * per_day} records in order, {repeats} repeats (seed {seed})")
 
 
 def forwarded(broker):
@@ -223,7 +231,7 @@ def is_committed(broker, offset):
     return committed(broker, bank_topic(0)) == offset
 
 
-def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(kafka_factory, tmp_path, eventually):
+def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(kafka_factory, tmp_path, eventually, fault):
     """`dlq.v1` takes nothing: the worker stops, nothing is committed past the record, and after repair all is there."""
     broker = kafka_factory().address
     settings = settings_for(broker, tmp_path)
@@ -232,7 +240,7 @@ def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(kafka_factor
     before = [as_bytes(txn(f"a{n}", at(0, n))) for n in range(20)]
     after = [as_bytes(txn(f"b{n}", at(0, 30 + n))) for n in range(20)]
     send(broker, bank_topic(0), [*before, b"{broken", *after])
-    log = tmp_path / "log"
+    log, stops = tmp_path / "log", 0
     for _ in range(2):  # and a restart does not step over it
         with worker(settings, log) as process:
             assert process.wait(40) == 1
@@ -240,9 +248,11 @@ def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(kafka_factor
         assert "too large" in log.read_text().lower()
         assert committed(broker, bank_topic(0)) <= 20
         assert dead_letters(broker) == []
+        stops += 1
     set_config(broker, topics.DEAD_LETTERS, "max.message.bytes", "8388608")
     with worker(settings, log):
         eventually(lambda: committed(broker, bank_topic(0)) == 41, deadline_s=40, what="all committed")
     assert [(letter.reason, letter.offset) for letter in dead_letters(broker)] == [("not_json", 20)]
     unique = dict.fromkeys(of_partition(log_records(broker), "91310000MA1FL0XX1A"))
     assert list(unique) == [*(f"a{n}" for n in range(20)), *(f"b{n}" for n in range(20))]
+    fault(injected=stops, observed=f"stopped {stops} times, 1 dead letter and {len(unique)} records after repair")
