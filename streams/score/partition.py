@@ -137,7 +137,8 @@ class Partition:
         if isinstance(event, Control):
             yield from self._apply_control(barrier.offset, event, chunk)
             return
-        repeat = event.up_to <= self.saved.up_to
+        # Feeds move while event time stands: a receipt closes a bank's day under the same `up_to`.
+        repeat = (event.up_to, event.feeds) == (self.saved.up_to, self.saved.feeds) or event.up_to < self.saved.up_to
         self.saved = msgspec.structs.replace(
             self.saved,
             ticks_count=self.saved.ticks_count + 1,
