@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 
 from config.settings import Settings
 from domain.outputs import DeadLetter
+from domain.printable import printable
 from domain.reject import Reason
 from sinks.kafka import DeliveryFailed
 from streams.dead_letter_log import read, retry
@@ -69,7 +70,7 @@ def _list(args: argparse.Namespace, settings: Settings) -> int:
         print(_json([{"topic": t, "reason": r, "count": n} for (t, r), n in sorted(counts.items())]))
         return 0
     for (topic, reason), count in sorted(counts.items()):
-        print(f"{count:>8}  {reason:<20}  {topic}")
+        print(printable(f"{count:>8}  {reason:<20}  {topic}"))
     print(f"{counts.total():>8}  in all")
     return 0
 
@@ -102,15 +103,16 @@ def _retry(args: argparse.Namespace, settings: Settings) -> int:
         print(_json({"sent": done.sent, "refused": [{"letter": _line(one), "why": why} for one, why in done.refused]}))
     else:
         for letter, why in done.refused:
-            print(f"refused {_line(letter)}: {why}")
+            print(f"refused {_line(letter)}: {printable(why)}")
         print(f"{done.sent} sent, {len(done.refused)} refused")
     return 0
 
 
 def _line(letter: DeadLetter) -> str:
     where = f"{letter.topic}[{letter.partition}]@{letter.offset}"
-    return f"{where}  {letter.reason}  {ascii(letter.field or '')[1:-1]}  {ascii(letter.detail)[1:-1]}"
+    return printable(f"{where}  {letter.reason}  {letter.field or ''}  {letter.detail}")
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode("utf-8")
+    # JSON itself escapes C0 alone: not DEL, C1 (U+009B begins a control sequence too) or what turns the direction.
+    return printable(msgspec.json.encode(value).decode("utf-8"))

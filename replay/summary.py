@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from domain.printable import printable
 from replay.books import Books, TopicBook
 
 
@@ -75,7 +76,7 @@ def _results(books: Books) -> Iterator[str]:
     )
     yield f"Learn had {_n(books.observations)} observations."
     if books.learn.get("waits_for"):
-        yield f"At the end learn waited for: {books.learn['waits_for']}."
+        yield f"At the end learn waited for: {printable(str(books.learn['waits_for']))}."
     yield ""
     yield from _table(
         ("table", "rows in ClickHouse", "emitted"),
@@ -90,11 +91,16 @@ def _topic_row(book: TopicBook) -> tuple[str, ...]:
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    rows = list(rows)
+    rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
     for row in (names, ["-" * max(width, 3) for width in widths], *rows):
         yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
     yield ""
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell, and a backslash before it would free it again."""
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def _n(count: int) -> str:

@@ -18,6 +18,7 @@ from config.settings import KafkaSettings
 from domain import topics
 from domain.calendar import date_of, day_of
 from domain.outputs import Alert
+from domain.printable import printable
 from replay.offsets import Offsets
 from replay.reading import AT_ONCE, consumer
 from replay.run import Look
@@ -154,7 +155,8 @@ def _moves(seen: Seen) -> Panel:
     for record, before in list(seen.moves)[::-1]:
         style = "red" if record.score < before else "green"
         day = date_of(day_of(record.as_of)).isoformat()
-        table.add_row(day, record.enterprise_id, Text(f"{before} → {record.score}", style=style), record.grade)
+        moved = f"{before} → {record.score}"
+        table.add_row(day, _shown(record.enterprise_id), Text(moved, style=style), _shown(record.grade))
     return Panel(table, title="评分变动 scores moving")
 
 
@@ -162,9 +164,15 @@ def _alerts(seen: Seen) -> Panel:
     table = Table.grid(padding=(0, 2))
     for alert in list(seen.alerts)[::-1]:
         day = date_of(day_of(alert.as_of)).isoformat()
-        table.add_row(day, alert.enterprise_id, Text(alert.title_zh, style=STYLES[alert.severity]), alert.text_zh)
+        title = _shown(alert.title_zh, STYLES[alert.severity])
+        table.add_row(day, _shown(alert.enterprise_id), title, _shown(alert.text_zh))
     said = "  ".join(f"{name} {count:,}" for name, count in sorted(seen.severities.items()))
     return Panel(table, title=f"最新预警 newest alerts   {said}")
+
+
+def _shown(text: str, style: str = "") -> Text:
+    """Text from a topic: no markup of rich's, and nothing that the terminal would obey."""
+    return Text(printable(text), style=style)
 
 
 def _value(message: Message) -> bytes | None:

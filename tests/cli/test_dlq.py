@@ -1,6 +1,7 @@
 """`xinliu dlq` on a real broker."""
 
 import json
+import re
 from argparse import ArgumentParser
 
 import msgspec
@@ -16,6 +17,8 @@ from streams.topics import create_topics
 from tests.streams.ingest_kit import BANKS, HEADERS, read, settings_for
 
 BANK = topics.bank_events(BANKS[0])
+HOSTILE = "币种\x1b[2J\x9b\u202e\n\x7f"
+UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")  # but the end of a line
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def settings(kafka_factory, tmp_path):
     outbox = Outbox(found.kafka.bootstrap)
     for topic, offset, reason, payload in rows:
         letter = dead_letter(
-            Rejected(reason=reason, field="currency", detail="why"),
+            Rejected(reason=reason, field=HOSTILE, detail=HOSTILE),
             topic=topic, partition=0, offset=offset, key=b"\xffkey", headers=HEADERS, payload=payload,
             forbidden=forbidden(),
         )  # fmt: skip
@@ -90,3 +93,19 @@ def test_dead_letters_are_listed_shown_and_sent_again(settings, capsys):
     code, out, _ = run(settings, capsys, "retry", "--topic", BANK, "--offset", "5", "--yes")
     assert (code, out.splitlines()[-1]) == (0, "1 sent, 0 refused")
     assert len(read(settings.kafka.bootstrap, BANK)[0]) == 3
+
+
+def test_fault_15_nothing_of_a_dead_letter_reaches_the_terminal_raw(settings, capsys, fault):
+    calls = [
+        ("list",), ("list", "--each"), ("list", "--each", "--json"), ("show", BANK, "0", "5"),
+        ("show", BANK, "0", "5", "--json"), ("retry", "--topic", "events.v1", "--yes"),
+        ("retry", "--topic", "events.v1", "--yes", "--json"),
+    ]  # fmt: skip
+    for words in calls:
+        code, out, err = run(settings, capsys, *words)
+        assert code == 0
+        assert UNSEEN.search(out + err) is None, words
+        assert words == ("list",) or "\\u001b[2J\\u009b\\u202e" in out.replace("\\\\", "\\")
+    _, out, _ = run(settings, capsys, "show", BANK, "0", "5", "--json")
+    assert json.loads(out)["detail"] == HOSTILE, "a program reads what was there"
+    fault(injected=len(calls), observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each field and detail escaped")
