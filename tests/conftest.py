@@ -39,6 +39,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _running = item.name
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A fault test that does not say what it injected is no fault test."""
+    silent = [
+        item.nodeid
+        for item in items
+        if item.name.startswith("test_fault_") and "fault" not in getattr(item, "fixturenames", ())
+    ]
+    if silent:
+        raise pytest.UsageError(f"these do not take the fixture fault: {', '.join(silent)}")
+
+
 @pytest.fixture(scope="session")
 def fault() -> Callable[..., None]:
     """`fault(injected=3, observed="…")`: how often a `test_fault_NN_*` injected its fault, and what came of it.
