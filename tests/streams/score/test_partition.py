@@ -186,6 +186,14 @@ def test_a_day_waits_for_the_bank_that_has_not_closed_it():
     assert closed == [-1, -1, -1, 0, 2]
 
 
+def test_a_receipt_closes_a_day_also_where_event_time_stands():
+    events = [txn("t0", "E1", 0), tick(0, closed=-1), tick(0), txn("t1", "E1", 1)]
+    partition = Partition(0, no_model)
+    for at, event in enumerate(events[:3]):
+        list(partition.apply(chunk_of("events.v1", 0, at, [record(event)])))
+    assert int(partition.state["closed_day"][0]) == FIRST_DAY
+
+
 def test_a_repeated_tick_is_no_op():
     partition, first = run([record(txn("t0", "E1", 0)), record(tick(3))])
     again = list(partition.apply(chunk_of("events.v1", 0, 2, [record(tick(3)), record(tick(1))])))
