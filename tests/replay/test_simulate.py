@@ -18,7 +18,7 @@ from replay.sources import Delivery
 
 EVENTS_PINNED = 20_000
 DIGEST_PINNED = (
-    "657ac6e03f67c639d27a7f8722074bcca5ec980324bf7012d3d90dcebf042188"  # of the first 20,000 events of the sample
+    "75b87d08d3950824fd3c36ae03943d319a48bdfe0b6ff32e843f1c76bf8a0947"  # of the first 20,000 events of the sample
 )
 
 
