@@ -60,8 +60,11 @@ class Stack:
 
     def launch_workers(self) -> None:
         """Start a worker a role; the kernels are waited for first."""
+        if self.compiling:
+            self._on_progress("waiting for the kernels")
         if self._compiling is not None and self._compiling.wait(deadline_s=600.0):
             raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
+        self._on_progress("kernels are ready")
         for role in ROLES:
             child = self._child(role, ["worker", role], self.settings_file)
             self._workers[role] = child
