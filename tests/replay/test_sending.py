@@ -1,0 +1,110 @@
+"""Sending on a real broker: order, headers, keys, and going on where an earlier run stopped."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from config.settings import KafkaSettings, SettingsError
+from domain.events import Receipt, Txn
+from replay.offsets import Offsets
+from replay.population import Population
+from replay.reading import Read, read_topics
+from replay.sending import Sending
+from replay.simulate import Simulation
+from replay.sources import Delivery
+
+SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
+
+
+class Renamed:
+    """A simulation that sends to topics of this test's own."""
+
+    name, banks, identity = "renamed", (), "renamed"
+
+    def __init__(self, suffix: str, most: int | None = None) -> None:
+        self.suffix, self.most = suffix, most
+
+    def deliveries(self) -> Iterator[Delivery]:
+        for number, each in enumerate(Simulation(SMALL).deliveries()):
+            if self.most is not None and number >= self.most:
+                return
+            yield Delivery(each.at_ms, f"{each.topic}.{self.suffix}", each.event)
+
+    def rows(self) -> Mapping[str, int]:
+        return {}
+
+
+def send(source: Renamed, bootstrap: str, speed: float | None = None) -> Sending:
+    sending = Sending(source, KafkaSettings(bootstrap=bootstrap), speed=speed)
+    sending.start()
+    sending.join(60)
+    return sending
+
+
+def made(bootstrap: str, source: Renamed) -> list[str]:
+    names = sorted({each.topic for each in source.deliveries()})
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
+        future.result(30)
+    return names
+
+
+def read_all(bootstrap: str, names: list[str]) -> dict[str, list[Read]]:
+    found: dict[str, list[Read]] = {name: [] for name in names}
+    for each in read_topics(KafkaSettings(bootstrap=bootstrap), names):
+        found[each.topic].append(each)
+    return found
+
+
+def test_everything_arrives_once_in_order_also_over_an_interruption(kafka: str, topic_name: Callable[..., str]) -> None:
+    suffix = topic_name("sending")
+    source = Renamed(suffix)
+    names = made(kafka, source)
+    first = send(Renamed(suffix, most=100), kafka)
+    assert first.finished
+    assert sum(first.sent.values()) == 100
+    second = send(source, kafka)
+    assert (second.finished, second.failure) == (True, None)
+    deliveries = list(source.deliveries())
+    assert sum(second.sent.values()) == len(deliveries) - 100
+    assert sum(second.skipped.values()) == 100
+    assert sum(second.kinds.values()) == len(deliveries)
+    found = read_all(kafka, names)
+    for name in names:
+        sent = [each.event for each in deliveries if each.topic == name]
+        assert [each.value for each in found[name]] == [msgspec.json.encode(event) for event in sent]
+        for each, event in zip(found[name], sent, strict=True):
+            assert each.key == (None if isinstance(event, Receipt) else event.enterprise_id.encode())
+    assert any(isinstance(each.event, Txn) for each in deliveries)
+
+
+def test_a_pace_is_kept_and_an_end_comes_at_once(kafka: str, topic_name: Callable[..., str]) -> None:
+    source = Renamed(topic_name("paced"))
+    made(kafka, source)
+    sending = Sending(source, KafkaSettings(bootstrap=kafka), speed=60.0)  # a month would take 12 hours
+    sending.start()
+    deadline = time.monotonic() + 20
+    while not sending.sent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    began = time.monotonic()
+    sending.end()
+    assert time.monotonic() - began < 10
+    assert not sending.finished
+    assert 0 < sum(sending.sent.values()) < len(list(source.deliveries()))
+
+
+def test_a_topic_that_is_missing_fails_the_sending(kafka: str, topic_name: Callable[..., str]) -> None:
+    sending = send(Renamed(topic_name("missing"), most=5), kafka)
+    assert not sending.finished
+    assert isinstance(sending.failure, SettingsError)
+    assert "topics create" in str(sending.failure)
+
+
+def test_ends_and_commits_of_what_is_not_there_are_nothing(kafka: str, topic_name: Callable[..., str]) -> None:
+    offsets = Offsets(KafkaSettings(bootstrap=kafka, group_prefix=f"{topic_name('group')}-"))
+    assert offsets.partitions([topic_name("none")]) == []
+    assert offsets.ends([]) == {}
+    progress = offsets.progress({"nobody": [topic_name("none")]})
+    assert progress.settled

@@ -1,0 +1,57 @@
+"""The state folder: ours by its marker, begun anew only then, and never left half written."""
+
+from pathlib import Path
+
+import pytest
+
+from replay.state import MARKER, StateError, default_directory, open_state, write_whole
+
+
+def test_a_new_folder_is_marked_and_a_second_start_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    assert not open_state(folder, "sample 1")
+    (folder / "kafka").mkdir()
+    assert open_state(folder, "sample 1")
+    assert (folder / "kafka").exists()
+
+
+def test_fresh_removes_what_is_ours_and_marks_it_again(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    open_state(folder, "sample 1")
+    (folder / "kafka").mkdir()
+    (folder / "kafka" / "segment").write_bytes(b"x")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (folder / "link").symlink_to(elsewhere)
+    assert not open_state(folder, "sample 2", fresh=True)
+    assert {path.name for path in folder.iterdir()} == {MARKER}
+    assert (elsewhere / "kept").exists()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_without_our_marker_is_left_alone(tmp_path: Path, fresh: bool) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StateError, match=f"has no {MARKER}"):
+        open_state(tmp_path, "sample 1", fresh=fresh)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_the_state_of_another_source_is_refused_by_name(tmp_path: Path) -> None:
+    open_state(tmp_path, "sample 1")
+    with pytest.raises(StateError, match=r"another replay or version \(sample 1\): use --fresh"):
+        open_state(tmp_path, "sample 2")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    write_whole(path, b"old")
+    with pytest.raises(TypeError):
+        write_whole(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_environment_names_the_root_of_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINLIU_STATE", str(tmp_path))
+    assert default_directory("sample") == tmp_path / "sample"
