@@ -67,6 +67,7 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     tick_interval_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 1_000
     future_tolerance_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 300_000
     align_ms_max: Annotated[int, msgspec.Meta(ge=60_000, le=604_800_000)] = 3 * 86_400_000
+    grace_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 0  # by which ticks trail; they record its effect
     token_key_file: str | None = None  # the HMAC key of personal ids; required by a worker
 
 

@@ -10,13 +10,15 @@ from domain.calendar import day_of, day_start_ms
 from domain.events import Feed, Tick
 
 HOUR_MS = 3_600_000
-SILENT_DAYS_MAX = 2  # a feed without event and receipt for two whole days of event time is stalled
+SILENT_DAYS_MAX = 2  # whole days of event time without event and receipt, and of a daily file those of its deadline
+DAYS_APART_MAX = 7  # of days that nobody has spoken of, the last so many have ticks of their own
 AHEAD_MAX = 64  # days with a receipt after a gap that are remembered
 
 
 @dataclass(slots=True)
 class _Bank:
     deadline_ms: int
+    silent_days_max: int
     last_event_time: int | None = None
     covered_up_to: int | None = None
     closed_up_to: int | None = None
@@ -34,20 +36,25 @@ class _Bank:
 class Feeds:
     """Folds events and receipts into feeds and makes ticks of them.
 
-    `up_to` never goes back. A tick says all that the feeds know, so a repeat is a no-op and the last one is enough to
-    start again from.
+    `up_to` rises with each tick, by a millisecond where only coverage has moved, so that a reader takes one with an
+    `up_to` that it has seen for a repeat. A tick says all that the feeds know: the last one is enough to start again
+    from. What the feeds are told may be told again, in any order: the newest event time and the set of days count.
     """
 
-    def __init__(self, banks: Iterable[Bank]) -> None:
-        self._banks = {bank.bank_id: _Bank(deadline_ms=bank.deadline_hours * HOUR_MS) for bank in banks}
+    def __init__(self, banks: Iterable[Bank], grace_ms: int = 0) -> None:
+        self.grace_ms = grace_ms
+        self._banks = {bank.bank_id: _new(bank) for bank in banks}
         self.up_to: int | None = None
         self.last: Tick | None = None
 
     def restore(self, tick: Tick | None) -> None:
         """Start again from the last tick of the log; None where there is none yet."""
-        self._banks = {bank_id: _Bank(deadline_ms=bank.deadline_ms) for bank_id, bank in self._banks.items()}
+        self._banks = {
+            bank_id: _Bank(deadline_ms=bank.deadline_ms, silent_days_max=bank.silent_days_max)
+            for bank_id, bank in self._banks.items()
+        }
         self.up_to = None if tick is None else tick.up_to
-        self.last = None  # so that it is told once more: a worker that died may have told some partitions only
+        self.last = tick
         for bank_id, feed in ({} if tick is None else tick.feeds).items():
             if bank_id not in self._banks:
                 continue  # no longer a bank of ours
@@ -56,6 +63,10 @@ class Feeds:
             bank.covered_up_to = feed.covered_up_to
             bank.closed_up_to = feed.closed_up_to
             bank.ahead = set(feed.receipts_ahead)
+
+    def knows(self, bank_id: str) -> bool:
+        """Whether it is one of our banks."""
+        return bank_id in self._banks
 
     def event(self, bank_id: str, time_ms: int) -> None:
         """An event of a bank."""
@@ -88,9 +99,21 @@ class Feeds:
         return min((-1 if day is None else day for day in days), default=None)
 
     def reached_ms(self) -> int | None:
-        """The newest event time of all feeds; a stalled feed is far behind it and never the newest."""
+        """The newest event time of all feeds, less the grace; a stalled feed is far behind it and never the newest."""
         times = [time for bank in self._banks.values() if (time := bank.reached_ms()) is not None]
-        return max(times, default=None)
+        return max(times) - self.grace_ms if times else None
+
+    def ticks(self, time_ms: int | None) -> list[Tick]:
+        """The ticks up to event time `time_ms`: one, and one more for each midnight but the last that lies before it.
+
+        So each day closes on a tick of its own. Days of silence beyond a week are passed at once.
+        """
+        days: list[int] = []
+        if time_ms is not None and self.up_to is not None:
+            today = day_of(time_ms)
+            days = list(range(max(day_of(self.up_to) + 1, today - DAYS_APART_MAX), today))
+        found = [self.tick(day_start_ms(day)) for day in days]
+        return [tick for tick in (*found, self.tick(time_ms)) if tick is not None]
 
     def tick(self, time_ms: int | None) -> Tick | None:
         """The tick at event time `time_ms`; None where it would say nothing new."""
@@ -98,22 +121,33 @@ class Feeds:
             self.up_to = time_ms
         if self.up_to is None:
             return None
-        tick = Tick(up_to=self.up_to, feeds={bank_id: self._feed(bank) for bank_id, bank in self._banks.items()})
+        tick = self._at(self.up_to)
         if tick == self.last:
             return None
+        if self.last is not None and tick.up_to == self.last.up_to:
+            self.up_to += 1
+            tick = self._at(self.up_to)
         self.last = tick
         return tick
 
-    def _feed(self, bank: _Bank) -> Feed:
-        assert self.up_to is not None
-        past_deadline = day_of(self.up_to - bank.deadline_ms) - 1
-        closed = (bank.closed_up_to, bank.covered_up_to, past_deadline)
-        bank.closed_up_to = max(day for day in closed if day is not None)
-        reached = bank.reached_ms()
-        return Feed(
-            last_event_time=bank.last_event_time,
-            covered_up_to=bank.covered_up_to,
-            closed_up_to=bank.closed_up_to,
-            stalled=reached is None or day_of(self.up_to) - day_of(reached - 1) > SILENT_DAYS_MAX,
-            receipts_ahead=tuple(sorted(bank.ahead)),
-        )
+    def _at(self, up_to: int) -> Tick:
+        return Tick(up_to=up_to, feeds={bank_id: _feed(bank, up_to) for bank_id, bank in self._banks.items()})
+
+
+def _new(bank: Bank) -> _Bank:
+    late_days = bank.deadline_hours // 24 if bank.mode == "daily_file" else 0
+    return _Bank(deadline_ms=bank.deadline_hours * HOUR_MS, silent_days_max=SILENT_DAYS_MAX + late_days)
+
+
+def _feed(bank: _Bank, up_to: int) -> Feed:
+    past_deadline = day_of(up_to - bank.deadline_ms) - 1
+    closed = (bank.closed_up_to, bank.covered_up_to, past_deadline)
+    bank.closed_up_to = max(day for day in closed if day is not None)
+    reached = bank.reached_ms()
+    return Feed(
+        last_event_time=bank.last_event_time,
+        covered_up_to=bank.covered_up_to,
+        closed_up_to=bank.closed_up_to,
+        stalled=reached is None or day_of(up_to) - day_of(reached - 1) > bank.silent_days_max,
+        receipts_ahead=tuple(sorted(bank.ahead)),
+    )

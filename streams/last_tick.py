@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,10 +17,20 @@ READ_RECORDS_MIN = 2_000  # of each partition at first; eight times as many wher
 _DECODER = msgspec.json.Decoder(LogRecord)
 
 
-def last_tick(bootstrap: str, client: Mapping[str, Any], partitions: int, timeout_s: float = 30.0) -> Tick | None:
+@dataclass(frozen=True, slots=True)
+class WrittenTick:
+    """A tick of the log, and when the broker appended it."""
+
+    tick: Tick
+    written_ms: int
+
+
+def last_tick(
+    bootstrap: str, client: Mapping[str, Any], partitions: int, timeout_s: float = 30.0
+) -> WrittenTick | None:
     """The tick with the highest `up_to` in any partition; None where the log holds none.
 
-    A worker that dies while it sends a tick leaves it in some partitions only, so all of them are asked. Raises
+    A tick is in all partitions or in none; all are asked, as any of them may have lost its oldest records. Raises
     KafkaException or TimeoutError where the log cannot be read.
     """
     consumer = Consumer(
@@ -36,12 +47,12 @@ def last_tick(bootstrap: str, client: Mapping[str, Any], partitions: int, timeou
     try:
         ends = {p: consumer.get_watermark_offsets(TopicPartition(topics.EVENTS, p), 10) for p in range(partitions)}
         starts = {p: high for p, (_, high) in ends.items()}
-        best: Tick | None = None
+        best: WrittenTick | None = None
         count = READ_RECORDS_MIN
         while missing := [p for p, (low, _) in ends.items() if starts[p] > low]:
             spans = {p: (max(ends[p][0], starts[p] - count), starts[p]) for p in missing}
             ticks = _ticks_in(consumer, spans, until)
-            best = max((tick for tick in (best, *ticks.values()) if tick), key=lambda tick: tick.up_to, default=None)
+            best = max((one for one in (best, *ticks.values()) if one), key=lambda one: one.tick.up_to, default=None)
             # A partition that has a tick in what was read has no later one before it.
             starts |= {p: ends[p][0] if p in ticks else span[0] for p, span in spans.items()}
             count *= 8
@@ -50,11 +61,11 @@ def last_tick(bootstrap: str, client: Mapping[str, Any], partitions: int, timeou
         consumer.close()
 
 
-def _ticks_in(consumer: Consumer, spans: Mapping[int, tuple[int, int]], until: float) -> dict[int, Tick]:
+def _ticks_in(consumer: Consumer, spans: Mapping[int, tuple[int, int]], until: float) -> dict[int, WrittenTick]:
     """The last tick in offsets [start, end) of each partition that has one there."""
     consumer.assign([TopicPartition(topics.EVENTS, p, start) for p, (start, _) in spans.items()])
     left = set(spans)
-    found: dict[int, Tick] = {}
+    found: dict[int, WrittenTick] = {}
     while left:
         if time.monotonic() > until:
             raise TimeoutError(f"{topics.EVENTS}: the last tick was not found in time, partitions {sorted(left)}")
@@ -66,7 +77,7 @@ def _ticks_in(consumer: Consumer, spans: Mapping[int, tuple[int, int]], until: f
             if error is None and message.offset() < end and message.key() is None:
                 event = _DECODER.decode(message.value()).event
                 if isinstance(event, Tick):
-                    found[p] = event
+                    found[p] = WrittenTick(event, message.timestamp()[1])
             if error is not None or message.offset() >= end - 1:
                 left.discard(p)
     return found

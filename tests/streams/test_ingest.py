@@ -64,7 +64,7 @@ def test_fault_42_days_close_on_their_own_ticks_behind_their_records(kafka_facto
     ticks = [[one.event for one in rows if isinstance(one.event, Tick)] for rows in records.values()]
     assert all(one == ticks[0] for one in ticks)
     up_to = [tick.up_to for tick in ticks[0]]
-    assert up_to == sorted(up_to)
+    assert up_to == sorted(set(up_to))
     assert {day_of(time_ms) for time_ms in up_to} == set(range(DAY, DAY + days + 1))
     # Each day has a tick of its own on which all three banks cover it, as soon as the last
     # of the receipts is there.
@@ -73,7 +73,7 @@ def test_fault_42_days_close_on_their_own_ticks_behind_their_records(kafka_facto
         assert covered_by_all(closing) == DAY + day
         assert at(day + 1) <= closing.up_to <= at(day + 1, 30)
     last = ticks[0][-1]
-    assert last.up_to == at(days)
+    assert at(days) <= last.up_to < at(days) + 10  # by a millisecond for each receipt at the end
     assert {bank_id: feed.covered_up_to for bank_id, feed in last.feeds.items()} == dict.fromkeys(BANKS, DAY + days - 1)
     assert not any(feed.stalled for tick in ticks[0][1:] for feed in tick.feeds.values())
     forwarded = 0
@@ -213,7 +213,7 @@ def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_pat
             assert ids == [f"{day}-{n}" for day in range(rounds) for n in range(which, per_day, 5)]
         ticks = [row.event for row in rows if isinstance(row.event, Tick)]
         assert [tick.up_to for tick in ticks] == sorted(tick.up_to for tick in ticks)
-        assert ticks[-1].up_to == at(rounds)
+        assert at(rounds) <= ticks[-1].up_to < at(rounds) + 10
         assert ticks[-1].feeds[BANKS[0]].covered_up_to == DAY + rounds - 1
     repeats = forwarded(broker) - rounds * per_day
     fault(injected=kills, observed=f"{rounds * per_day} records in order, {repeats} repeats (seed {seed})")

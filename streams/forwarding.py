@@ -1,0 +1,81 @@
+"""One record of a bank, the gateway or an operator → its record of `events.v1`, or a dead letter."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from config.credentials import forbidden
+from domain import topics
+from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
+from domain.reject import Reason, Rejected
+from sinks.dead_letters import dead_letter
+from sinks.kafka import Outbox
+from streams.role import TP
+from streams.tokens import Tokens, fingerprint
+from streams.transport import Chunk
+
+HEADERS = (("schema", SCHEMA.encode()),)
+SCHEMAS_CACHED_MAX = 1_000
+encode = msgspec.json.Encoder().encode
+
+Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
+
+
+class Forwarder:
+    """Sends what becomes of records, under the lane and mark of each, and counts it.
+
+    counts: (topic, partition, outcome) → records.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.counts: Counter[tuple[str, int, Outcome]] = Counter()
+        self.forbidden = forbidden()
+        self._tokens = tokens
+        self._schemas: dict[bytes, bytes | None] = {}
+
+    def forward(self, out: Outbox, tp: TP, offset: int, event: EnterpriseEvent) -> None:
+        """Append an event to the log, without personal identifiers."""
+        in_cny = isinstance(event, Txn) and event.currency == "CNY"
+        record = LogRecord(
+            event=self._tokens.pseudonymous(event),
+            fingerprint=fingerprint(event),
+            origin=(tp.topic, tp.partition, offset),
+            # Without a reference rate the amount is not computable; it is never taken as 1:1.
+            amount_cny_minor=event.amount_minor if in_cny and isinstance(event, Txn) else None,
+        )
+        key = event.enterprise_id.encode()
+        out.send(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
+
+    def bury(self, out: Outbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
+        """Send record i of a chunk to `dlq.v1`."""
+        tp, offset = TP(chunk.topic, chunk.partition), int(chunk.offset[i])
+        letter = dead_letter(
+            rejected,
+            topic=chunk.topic,
+            partition=chunk.partition,
+            offset=offset,
+            key=chunk.key(i),
+            headers=chunk.headers(i),
+            payload=chunk.value(i),
+            forbidden=self.forbidden,
+        )
+        out.send(topics.DEAD_LETTERS, encode(letter), key=chunk.topic.encode(), lane=tp, mark=offset)
+        self.count(tp, rejected.reason.value)
+
+    def count(self, tp: TP, outcome: Outcome | Reason) -> None:
+        """One more record of this outcome."""
+        self.counts[tp.topic, tp.partition, outcome] += 1
+
+    def schema(self, chunk: Chunk, i: int) -> bytes | None:
+        """The header `schema`; None where it is absent, empty (no version) where it stands twice."""
+        raw = chunk.buffer[int(chunk.header_start[i]) : int(chunk.header_end[i])].tobytes()
+        if raw in self._schemas:
+            return self._schemas[raw]
+        found = [value for name, value in chunk.headers(i) if name == "schema"]
+        schema = found[0] if len(found) == 1 else b"" if found else None
+        if len(self._schemas) >= SCHEMAS_CACHED_MAX:
+            self._schemas.clear()
+        self._schemas[raw] = schema
+        return schema
