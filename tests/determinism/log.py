@@ -1,0 +1,233 @@
+"""One log made from a seed: everything whose outcome could hang on batches, sweeps, workers or restarts happens in it.
+
+Two thirds of the records fall into 28 days in a row; before them lie 12 days of trade, ten days apart, of the
+enterprises that so get the history that a signal needs. Three banks: one closes its days as they end, one three days
+later, one stalls for four days.
+"""
+
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+
+import msgspec
+
+from detectors.prior import prior_id, prior_snapshot
+from detectors.snapshot import Snapshot, content_id
+from domain.calendar import DAY_MS, day_of_date, day_start_ms
+from domain.events import SCHEMA, Authorization, Control, Feed, Loan, LogRecord, Tick, Txn
+
+PROMPT, TARDY, STALLING, GATEWAY = "C1010211000012", "C1010511003703", "C1010411000013", "Z2004944000010"
+BANKS = (PROMPT, TARDY, STALLING)
+HEADERS = (("schema", SCHEMA.encode()),)
+FIRST_DAY = day_of_date(date(2024, 3, 4))  # far from the Spring Festival, at which the signal is suppressed
+SPARSE_DAYS, DENSE_DAYS, GAP_DAYS = 12, 28, 10
+DENSE_FROM = SPARSE_DAYS * GAP_DAYS
+STALL = range(DENSE_FROM + 15, DENSE_FROM + 19)
+SWITCHES = {DENSE_FROM + 5: "other", DENSE_FROM + 20: "prior"}  # right after the tick of that day
+BACKFILL = range(DENSE_FROM - 2, DENSE_FROM + 4)  # opened before the first day, closed after the last one's tick
+
+Row = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The records of each partition, and how many of each kind were put in."""
+
+    partitions: list[list[Row]]
+    put_in: Counter[str]
+
+
+def other_snapshot() -> Snapshot:
+    """A model that is not the prior: points moved from the first group of indicators to the last."""
+    prior = prior_snapshot()
+    weights = dict(prior.weights_milli)
+    first, *_, last = weights
+    weights[first] -= 20_000
+    weights[last] += 20_000
+    return msgspec.structs.replace(prior, parent_id=prior_id(), prior=False, weights_milli=weights)
+
+
+def other_id() -> str:
+    """Its content id."""
+    return content_id(other_snapshot().encode())
+
+
+def snapshot_of(model_id: str) -> Snapshot:
+    """What a worker would fetch from `model.v1`."""
+    if model_id != other_id():
+        raise LookupError(model_id)
+    return other_snapshot()
+
+
+def make(seed: int, *, enterprises: int, partitions: int, records_a_day: float = 3.6) -> Log:
+    """The log of a seed; at 2,000 enterprises it holds over 200,000 records."""
+    return _Maker(seed, enterprises, partitions, records_a_day).make()
+
+
+class _Maker:
+    def __init__(self, seed: int, enterprises: int, partitions: int, records_a_day: float) -> None:
+        self._rnd = random.Random(seed)
+        self._enterprises, self._records_a_day = enterprises, records_a_day
+        self._rows: list[list[Row]] = [[] for _ in range(partitions)]
+        self._put_in: Counter[str] = Counter()
+        self._sent: list[Txn] = []
+        self._id = 0
+
+    def make(self) -> Log:
+        """Day by day: what the banks sent, then the ticks of the days that have ended."""
+        rnd = self._rnd
+        old = range(0, self._enterprises, 5)  # every fifth has a history
+        for e in range(self._enterprises):
+            if e % 3 == 0:
+                self._to_one(self._loan(e, 0, "granted"))
+                self._to_one(self._authorization(e))
+        for n in range(SPARSE_DAYS):
+            day = n * GAP_DAYS
+            self._trade(day, old, 2.0)
+            self._tick(day)
+            self._tick(day + GAP_DAYS - 3)  # several days at once
+            if day + GAP_DAYS > BACKFILL.start >= day:
+                self._control("backfill_open")
+            self._tick(day + GAP_DAYS - 1)
+        for day in range(DENSE_FROM, DENSE_FROM + DENSE_DAYS):
+            self._trade(day, range(self._enterprises), self._records_a_day)
+            if day == DENSE_FROM + 12:
+                for e in range(0, self._enterprises, 21):
+                    self._to_one(self._loan(e, day, "overdue", dpd=rnd.randrange(1, 95)))
+            self._tick(day, hour=11)
+            self._tick(day)
+            if day == BACKFILL[-1]:
+                self._control("backfill_close")
+            if day in SWITCHES:
+                model_id = other_id() if SWITCHES[day] == "other" else prior_id()
+                self._control("activate", artefact="model", artefact_id=model_id)
+            if day % 9 == 0:
+                self._unreadable()
+        self._tick(DENSE_FROM + DENSE_DAYS + 3)
+        self._tick(DENSE_FROM + DENSE_DAYS + 3)  # the same again
+        return Log(self._rows, self._put_in)
+
+    def _trade(self, day: int, enterprises: range, a_day: float) -> None:
+        """One day's transactions in the order of their times, with everything that can go wrong between them."""
+        rnd = self._rnd
+        today: list[Txn] = []
+        for e in enterprises:
+            silent = day > DENSE_FROM + 6 and e % 17 == 3
+            count = 0 if silent else int(a_day) + (rnd.random() < a_day % 1)
+            today += (self._txn(e, day, credit=n == 0 or rnd.random() < 0.5) for n in range(count))
+        today.sort(key=lambda txn: txn.event_time)
+        rarely = max(3, len(today) // 100)
+        for n, txn in enumerate(today):
+            self._to_one(txn)
+            if n % rarely == 0:
+                self._disturb(day, rnd.choice(today[max(0, n - 300) : n + 1]))
+        self._sent = (self._sent + today)[-20_000:]
+
+    def _disturb(self, day: int, txn: Txn) -> None:
+        """One of: repeat, another body, reversal, return, late within the seven days and past them."""
+        rnd, e = self._rnd, int(txn.enterprise_id[1:])
+        kind = rnd.choice(("duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late"))
+        self._put_in[kind] += 1
+        replace = msgspec.structs.replace
+        match kind:
+            case "duplicate":
+                self._to_one(txn)
+            case "old duplicate":  # of the last week, so partly past the edge of what is remembered
+                self._to_one(rnd.choice(self._sent) if self._sent else txn)
+            case "conflict":
+                self._to_one(replace(txn, amount_minor=txn.amount_minor + 1))
+            case "reversed" | "returned":
+                undone = replace(
+                    txn, event_id=self._new_id(), event_time=day_start_ms(FIRST_DAY + day) + DAY_MS - 5, status=kind,
+                    ref_event_id=txn.event_id, ref_event_time=txn.event_time,
+                )  # fmt: skip
+                self._to_one(undone)
+            case _:
+                ago = rnd.randrange(1, 7) if kind == "late" else rnd.randrange(9, 15)
+                self._to_one(self._txn(e, day - ago, credit=True))
+
+    def _txn(self, e: int, day: int, *, credit: bool) -> Txn:
+        rnd = self._rnd
+        bank = e % 11 % 3 if rnd.random() < 0.85 else (e + 1) % 3
+        return Txn(
+            event_id=self._new_id(), bank_id=BANKS[bank], enterprise_id=f"E{e}",
+            event_time=day_start_ms(FIRST_DAY + day) + rnd.randrange(8 * 3_600_000, 23 * 3_600_000), account="a",
+            direction="C" if credit else "D", amount_minor=self._fen(e, day), currency="CNY",
+            counterparty_id=f"p{rnd.randrange(25)}" if rnd.random() < 0.9 else None,
+            purpose="sales" if credit else "purchase",
+        )  # fmt: skip
+
+    def _fen(self, e: int, day: int) -> int:
+        """A day of trade ten days apart stands for ten; some collapse before the dense days, some later, some recover."""
+        fate = e // 5 % 6
+        fen = self._rnd.randrange(2 * 10**6, 10**7) * (8 if day < DENSE_FROM else 1)
+        sinks_on = {0: DENSE_FROM - 25, 1: DENSE_FROM - 25, 2: DENSE_FROM + 3, 3: DENSE_FROM - 15}.get(fate)
+        if sinks_on is None or day < sinks_on or (fate == 1 and day > DENSE_FROM + 1):
+            return fen
+        return fen // 40 if fate != 3 else fen // (30 if day < DENSE_FROM + 5 else 2)
+
+    def _loan(self, e: int, day: int, event: str, dpd: int | None = None) -> Loan:
+        return Loan(
+            event_id=self._new_id(), bank_id=BANKS[e % 2], enterprise_id=f"E{e}",
+            event_time=day_start_ms(FIRST_DAY + day) + 1, event=event, loan_id=f"L{e}", principal_minor=10**8,
+            outstanding_minor=10**8, granted_on="2024-01-01", dpd=dpd,
+        )  # fmt: skip
+
+    def _authorization(self, e: int) -> Authorization:
+        return Authorization(
+            event_id=self._new_id(), bank_id=GATEWAY, enterprise_id=f"E{e}", event_time=day_start_ms(FIRST_DAY),
+            to_bank_id=BANKS[e % 2], authorization_id="x", consent_hash="0" * 64, confirmed_by_enterprise_at=0,
+            valid_from=0, valid_to=2**52, purpose="贷后管理",
+        )  # fmt: skip
+
+    def _new_id(self) -> str:
+        self._id += 1
+        return f"t{self._id}"
+
+    def _to_one(self, event: Txn | Loan | Authorization) -> None:
+        body = msgspec.json.encode(event)
+        record = LogRecord(
+            event=event,
+            fingerprint=hashlib.blake2b(body, digest_size=8).hexdigest(),
+            origin=("t", 0, 0),
+            amount_cny_minor=event.amount_minor if isinstance(event, Txn) else None,
+        )
+        key = event.enterprise_id.encode()
+        value = msgspec.json.encode(record)
+        if self._rnd.random() < 0.02:  # not as ingest writes it: left by the compiled reader, read the reference way
+            value = b"{ " + value[1:]
+            self._put_in["not canonical"] += 1
+        self._put_in["of enterprises"] += 1
+        self._rows[int(event.enterprise_id[1:]) % len(self._rows)].append((key, value, HEADERS, 0))
+
+    def _tick(self, day: int, hour: int = 24) -> None:
+        ended = FIRST_DAY + (day if hour == 24 else day - 1)
+        frozen = FIRST_DAY + STALL.start - 1
+        stalls = day in STALL
+        closed = {PROMPT: ended, TARDY: ended - 3, STALLING: min(ended, frozen) if stalls else ended}
+        feeds = {
+            bank: Feed(covered_up_to=up_to, closed_up_to=up_to, stalled=stalls and bank == STALLING)
+            for bank, up_to in closed.items()
+        }
+        up_to = day_start_ms(FIRST_DAY + day) + hour * 3_600_000 + 1
+        self._put_in["ticks"] += len(self._rows)
+        self._to_all(LogRecord(event=Tick(up_to=up_to, feeds=feeds)))
+
+    def _control(self, action: str, **fields: str) -> None:
+        control = Control(control_id=self._new_id(), action=action, by="op", reason="test", **fields)
+        self._put_in["controls"] += len(self._rows)
+        self._put_in[action] += 1
+        self._to_all(LogRecord(event=control, origin=("control.v1", 0, 0)))
+
+    def _unreadable(self) -> None:
+        self._put_in["unreadable"] += 2 * len(self._rows)
+        for rows in self._rows:
+            rows.append((b"E1", b"{oops", HEADERS, 0))
+            rows.append((b"E1", rows[0][1], (("schema", b"xinliu.event/9"),), 0))
+
+    def _to_all(self, record: LogRecord) -> None:
+        value = msgspec.json.encode(record)
+        for rows in self._rows:
+            rows.append((None, value, HEADERS, 0))
