@@ -15,14 +15,14 @@ CLOSES_TO_LOWER = 7
 
 
 @njit(cache=True)
-def advance(e, k, result, clear_now, clear_closes, closing, t_ms):
+def advance(e, k, result, clear_now, clear_closes, closing, t_ms, offset):
     """Move the episode of signal k of enterprise e; returns the transition, NOTHING where no revision is due."""
     level = e.episode_level[k]
     if level == 0:
         if result == CLEAR or result > RED:
             return NOTHING
         e.episode_level[k] = result
-        e.episode_opened_ms[k] = t_ms
+        e.episode_opened_ms[k], e.episode_opened_offset[k] = t_ms, offset
         e.episode_revision[k] = 0
         return _revised(e, k, RAISED)
     if result in (NOT_COMPUTABLE, SUPPRESSED):

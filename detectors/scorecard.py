@@ -124,11 +124,11 @@ def _score(card, e, x):
             x.u[i] = min(_UNKNOWN_MOST, e.utility_last[i])
         x.points_milli[i] = np.int64(np.rint(card.weight_milli[i] * x.u[i]))  # half to even
         total += x.points_milli[i]
-    most = CEILING_MILLI
-    if e.frozen or (x.null[DPD_MAX] == VALUE and x.value[DPD_MAX] > 30):
-        most = 499_000
-    if x.null[DPD_MAX] == VALUE and x.value[DPD_MAX] > 90:
-        most = 449_000
+    if x.null[DPD_MAX] == VALUE:
+        e.dpd_latched = x.value[DPD_MAX]
+    elif x.null[DPD_MAX] == NOT_APPLICABLE:
+        e.dpd_latched = 0
+    most = 449_000 if e.dpd_latched > 90 else 499_000 if e.dpd_latched > 30 or e.frozen else CEILING_MILLI
     x.cap_milli = min(0, most - total)
     x.score_milli = total + x.cap_milli
 

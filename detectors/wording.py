@@ -15,7 +15,7 @@ ACTION_ZH: dict[Severity, str] = {
 }
 NULL_ZH = {
     "not_applicable": "不适用", "history": "历史不足", "never_seen": "从未发生", "base_too_small": "基数过小",
-    "not_reported": "未报送",
+    "not_reported": "未报送", "not_covered": "数据未覆盖",
 }  # fmt: skip
 
 
@@ -36,6 +36,16 @@ def value_zh(indicator: str, value: float | None) -> str:
             return f"{value * 100:.1f}%"
 
 
+def band_zh(indicator: str, value: float | None) -> str | None:
+    """The band of an amount, for a bank that must not learn it; None for what is no amount, or null."""
+    if value is None or indicators()[indicator].unit != "cny":
+        return None
+    for limit, band in ((500_000, "50万元以下"), (2_000_000, "50–200万元"), (5_000_000, "200–500万元")):
+        if abs(value) < limit:
+            return band
+    return "500万元以上"
+
+
 def reason_zh(indicator: str, value: float | None, baseline: float, points_milli: int) -> str:
     """One reason code as a sentence."""
     name = indicators()[indicator].name_zh
@@ -43,10 +53,10 @@ def reason_zh(indicator: str, value: float | None, baseline: float, points_milli
 
 
 def alert_zh(
-    signal: SignalRow, severity: Severity, state: str, values: dict[str, float | None], score: int, score_before: int
+    signal: SignalRow, severity: Severity, state: str, facts: dict[str, str], score: int, score_before: int
 ) -> tuple[str, str, str]:
-    """(title, text, suggested action) of one revision of an alert."""
+    """(title, text, suggested action) of one revision of an alert; `facts` are its values as people read them."""
     title = f"【{SEVERITY_ZH[severity]}】{signal.name_zh}（{STATE_ZH[state]}）"
-    facts = [f"{indicators()[name].name_zh}{value_zh(name, value)}" for name, value in values.items()]
+    said = [f"{indicators()[name].name_zh}{fact}" for name, fact in facts.items()]
     moved = f"评分{score_before}→{score}" if score_before != score else f"评分{score}"
-    return title, "；".join([*facts, moved]) + "。", ACTION_ZH[severity]
+    return title, "；".join([*said, moved]) + "。", ACTION_ZH[severity]

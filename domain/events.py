@@ -241,7 +241,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     event: LogEvent
-    fingerprint: str = ""
+    fingerprint: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] = ""
     origin: tuple[str, int, int] | None = None
     amount_cny_minor: int | None = None
     rate_micro: int | None = None

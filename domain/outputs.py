@@ -58,6 +58,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     value_micro: int | None
+    band: str | None = None  # in place of an amount that a bank could subtract its own flow from
 
 
 class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("closed_day", "<i4", ()),
     ("last_op_in_ms", "<i8", ()),
     ("txn_count", "<i8", ()),
+    ("covered", "<u8", (2,)),
     # calendar buckets
     ("unit", "<i4", (BUCKETS,)),
     ("amount", "<i8", (BUCKETS, CLASS_COUNT)),
@@ -49,15 +50,19 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("bank", "<i8", (BANK_SLOTS,)),
     ("bank_flow", "<f8", (BANK_SLOTS,)),  # decayed IN + OUT
     ("bank_overflow", "<i4", ()),
-    ("authorization_from", "<i8", (BANK_SLOTS,)),
-    ("authorization_to", "<i8", (BANK_SLOTS,)),
+    ("authorization_from", "<i8", (BANK_SLOTS, 2)),
+    ("authorization_to", "<i8", (BANK_SLOTS, 2)),
+    ("authorization_ms", "<i8", (BANK_SLOTS,)),
     ("loan", "<u8", (LOAN_SLOTS, 4)),
     ("loan_bank", "|i1", (LOAN_SLOTS,)),
     ("loan_open", "|u1", (LOAN_SLOTS,)),
+    ("loan_ms", "<i8", (LOAN_SLOTS,)),
     ("loan_outstanding", "<i8", (LOAN_SLOTS,)),
     ("loan_dpd", "<i4", (LOAN_SLOTS,)),
     ("loan_overflow", "<i4", ()),
+    ("dpd_latched", "<i4", ()),  # the last known maximum, for the cap while it is not reported
     ("frozen", "|u1", ()),  # a judicial freeze in force
+    ("frozen_ms", "<i8", ()),  # time of the newest word on it
     ("stalled", "|u1", ()),  # at the newest tick, the feed of a main bank was
     # score, as of the newest evaluation, and as last emitted
     ("utility_last", "<f8", (CORE_COUNT,)),
@@ -70,12 +75,14 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("episode_level", "|u1", (SIGNALS_MAX,)),  # 0: none open
     ("episode_stale", "|u1", (SIGNALS_MAX,)),
     ("episode_opened_ms", "<i8", (SIGNALS_MAX,)),
+    ("episode_opened_offset", "<i8", (SIGNALS_MAX,)),
     ("episode_revision", "<i4", (SIGNALS_MAX,)),
     ("episode_false_closes", "<i2", (SIGNALS_MAX,)),
     ("episode_held_closes", "<i2", (SIGNALS_MAX,)),
 )
 INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "unit": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
+    "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "dedup_head": -1,
 }  # fmt: skip
@@ -131,7 +138,8 @@ def pack(
         if n > len(scratch):
             scratch = np.empty((2 * n, 3), np.uint64)
             n = dedup.entries_at(arena, state, slot, first_day, scratch)
-        body = raw[slot, : _STORED.itemsize].tobytes() + scratch[:n].tobytes()
+        entries = scratch[:n][np.argsort(scratch[:n, 0])]  # by id: in which order they came is not part of the value
+        body = raw[slot, : _STORED.itemsize].tobytes() + entries.tobytes()
         values.append(_HEADER.pack(_MAGIC, LAYOUT_VERSION, n) + bytes(cramjam.zstd.compress(body, level=1)))
     return values
 

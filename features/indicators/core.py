@@ -6,11 +6,11 @@ codes that say what is missing. Formulas: `config/indicators.csv`.
 
 from numba import njit
 
-from features.state import buckets, decay, loans, top
-from features.state.classes import OP_IN
+from features.state import buckets, coverage, decay, loans, top
+from features.state.classes import OP_IN, UNRATED
 
-VALUE, NOT_APPLICABLE, SHORT_HISTORY, NEVER_SEEN, BASE_TOO_SMALL, NOT_REPORTED = range(6)
-NULL_NAMES = ("", "not_applicable", "history", "never_seen", "base_too_small", "not_reported")
+VALUE, NOT_APPLICABLE, SHORT_HISTORY, NEVER_SEEN, BASE_TOO_SMALL, NOT_REPORTED, NOT_COVERED = range(7)
+NULL_NAMES = ("", "not_applicable", "history", "never_seen", "base_too_small", "not_reported", "not_covered")
 
 OP_INFLOW_30D, DAYS_SINCE_OP_CREDIT, OP_CREDIT_30D, OP_INFLOW_30D_VS_PRIOR90D, PAYER_TOP1, DPD_MAX = range(6)
 _FEN = 100.0
@@ -25,35 +25,51 @@ def read(e, t_ms, history_days, value, null):
         value[i], null[i] = 0.0, VALUE
     unit, amount = e.unit, e.amount
     inflow_30d = buckets.day_sum(unit, amount, day - 29, day, OP_IN) / _FEN
-    if min(history_days, 30) < 27:  # cov(30d) < 0.9
-        null[OP_INFLOW_30D] = null[OP_CREDIT_30D] = SHORT_HISTORY
+    first_week = buckets.week_of(buckets.day_of(t_ms) - 120)
+    null[OP_INFLOW_30D] = null[OP_CREDIT_30D] = _window_null(e, history_days, 30, day - 29, day)
     value[OP_INFLOW_30D] = inflow_30d
     value[OP_CREDIT_30D] = buckets.day_sum(unit, e.count, day - 29, day, OP_IN)
     if e.last_op_in_ms < 0:
         null[DAYS_SINCE_OP_CREDIT] = NEVER_SEEN
     else:
-        value[DAYS_SINCE_OP_CREDIT] = (t_ms - e.last_op_in_ms) / _MS_PER_DAY
-    _growth(unit, amount, history_days, t_ms, day, inflow_30d, value, null)
+        value[DAYS_SINCE_OP_CREDIT] = max(0, t_ms - e.last_op_in_ms) / _MS_PER_DAY
+    null[OP_INFLOW_30D_VS_PRIOR90D] = _window_null(e, history_days, 120, first_week * 7 - 3, day)
+    if null[OP_INFLOW_30D_VS_PRIOR90D] == VALUE:
+        _growth(unit, amount, first_week, day, inflow_30d, value, null)
     _concentration(e, day, value, null)
     open_loans, dpd = loans.dpd_max(e.loan_open, e.loan_dpd)
     if open_loans == 0:
         null[DPD_MAX] = NOT_APPLICABLE
-    elif dpd < 0:
+    elif dpd < 0 or e.loan_overflow > 0:
         null[DPD_MAX] = NOT_REPORTED
     else:
         value[DPD_MAX] = dpd
 
 
 @njit(cache=True)
-def _growth(unit, amount, history_days, t_ms, day, inflow_30d, value, null):
+def _window_null(e, history_days, days, first_day, last_day):
+    """Why the window of `days` from first_day to last_day is null: too young, or not covered; else VALUE.
+
+    Covered are at least nine tenths of its closed days; no amount in it lacks its rate; and its daily buckets are still
+    there, which they are not where an event has come five days past a day that closes late.
+    """
+    enough = (9 * days + 9) // 10
+    if history_days < enough:
+        return SHORT_HISTORY
+    if coverage.count(e.covered, days) < enough or buckets.day_of(e.newest_ms) - buckets.DAYS >= last_day - 29:
+        return NOT_COVERED
+    if buckets.week_sum(e.unit, e.count, buckets.week_of(first_day), last_day, UNRATED) > 0:
+        return NOT_COVERED
+    return VALUE
+
+
+@njit(cache=True)
+def _growth(unit, amount, first_week, day, inflow_30d, value, null):
     """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
-    first_week = buckets.week_of(buckets.day_of(t_ms) - 120)
     days = (day - 29) - (first_week * 7 - 3)
     since = buckets.week_sum(unit, amount, first_week, day, OP_IN) / _FEN
     prior_per_day = (since - inflow_30d) / days
-    if history_days < 120:
-        null[OP_INFLOW_30D_VS_PRIOR90D] = SHORT_HISTORY
-    elif prior_per_day < 100.0:
+    if prior_per_day < 100.0:
         null[OP_INFLOW_30D_VS_PRIOR90D] = BASE_TOO_SMALL
     else:
         value[OP_INFLOW_30D_VS_PRIOR90D] = (inflow_30d / 30.0) / prior_per_day - 1.0
@@ -62,7 +78,7 @@ def _growth(unit, amount, history_days, t_ms, day, inflow_30d, value, null):
 @njit(cache=True)
 def _concentration(e, day, value, null):
     """max w_i / W over decayed payers; null under half of the inflow named, or under ten decayed credits."""
-    now = decay.growth(day - e.first_day)
+    now = decay.weight(day)
     if e.payer_credits < 10.0 * now or e.payer_named < 0.5 * e.payer_all:
         null[PAYER_TOP1] = BASE_TOO_SMALL
     else:

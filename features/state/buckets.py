@@ -4,7 +4,8 @@ Three rings stand side by side in one axis of 76 positions; unit u of a ring of 
 which one it is. A position that holds an older unit reads as zero, so a silent enterprise needs no rolling. The law:
 in any order within the rings' reach the buckets equal the sums of a naive fold.
 
-Arrays of one enterprise: unit int32 (76), amount int64 fen (76, 12), count int32 (76, 12).
+Arrays of one enterprise: unit int32 (76), amount int64 fen (76, 13), count int32 (76, 13). A sum stops at 2^57 fen (ten
+times the yearly product of the country), so that no window of sums leaves int64.
 """
 
 from numba import njit
@@ -17,6 +18,7 @@ WEEK_BASE, MONTH_BASE = DAYS, DAYS + WEEKS
 BUCKETS = DAYS + WEEKS + MONTHS
 CLASS_COUNT = len(CLASSES)
 NO_UNIT = -(2**31)
+FEN_MAX = 2**57
 
 
 @njit(cache=True)
@@ -53,7 +55,7 @@ def _add_one(unit, amount, count, position, this, kind, fen, n):
         unit[position] = this
         amount[position, :] = 0
         count[position, :] = 0
-    amount[position, kind] += fen
+    amount[position, kind] = min(max(amount[position, kind] + fen, -FEN_MAX), FEN_MAX)
     count[position, kind] += n
 
 

@@ -13,8 +13,9 @@ from domain.events import CounterpartyKind, Purpose
 CLASSES = (
     "op_in", "fin_in", "own_in", "cash_in", "oth_in",
     "op_out", "pay", "tax", "lsv", "own_out", "cash_out", "oth_out",
+    "unrated",  # counted only: amounts in a currency without a rate; a window that holds one is not covered
 )  # fmt: skip
-OP_IN, FIN_IN, OWN_IN, CASH_IN, OTH_IN, OP_OUT, PAY, TAX, LSV, OWN_OUT, CASH_OUT, OTH_OUT = range(len(CLASSES))
+OP_IN, FIN_IN, OWN_IN, CASH_IN, OTH_IN, OP_OUT, PAY, TAX, LSV, OWN_OUT, CASH_OUT, OTH_OUT, UNRATED = range(len(CLASSES))
 IN_CLASSES = (OP_IN, FIN_IN, CASH_IN, OTH_IN)  # external inflow; own transfers stand outside
 OUT_CLASSES = (OP_OUT, PAY, TAX, LSV, CASH_OUT, OTH_OUT)
 

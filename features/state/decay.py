@@ -1,9 +1,9 @@
 """Exponentially decayed sums by forward decay.
 
 Instead of letting old values shrink, a value of day d enters as value * 2^((d - landmark) / half_life): shares and
-quotients of such sums equal those of decayed ones (Cormode et al., Forward Decay, ICDE 2009). The landmark is the
-enterprise's first day, so 2^1023 lasts 250 years at a half-life of 90 days. Only multiplication and ldexp are used on
-tabulated powers, so that every CPU gives the same bits.
+quotients of such sums equal those of decayed ones (Cormode et al., Forward Decay, ICDE 2009). The landmark is
+2020-01-01 for all, so that sums do not hang on which event came first; 2^1023 lasts 250 years at a half-life of 90
+days. Only multiplication and ldexp are used on tabulated powers, so that every CPU gives the same bits.
 """
 
 import math
@@ -13,8 +13,15 @@ import numpy as np
 from numba import njit
 
 HALF_LIFE_DAYS = 90
+LANDMARK_DAY = 18_262  # 2020-01-01
 getcontext().prec = 40
 _POWERS = np.array([float(Decimal(2) ** (Decimal(k) / HALF_LIFE_DAYS)) for k in range(HALF_LIFE_DAYS)])
+
+
+@njit(cache=True)
+def weight(day):
+    """What a unit of business day `day` counts in a sum, against one of the landmark."""
+    return growth(day - LANDMARK_DAY)
 
 
 @njit(cache=True)

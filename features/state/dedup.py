@@ -59,12 +59,16 @@ def _place(arena, slot, id_hash):
 
 
 @njit(cache=True)
-def remember(arena, e, slot, id_hash, fingerprint, day):
-    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body). `e` is the enterprise's row."""
+def remember(arena, e, slot, id_hash, fingerprint, day, first_day):
+    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body). Entries before first_day are forgotten."""
     place = _place(arena, slot, id_hash)
     entry = arena.place[place]
-    if entry != _NONE:
+    if entry != _NONE and arena.day[entry] >= first_day:
         return DUPLICATE if arena.fingerprint[entry] == fingerprint else CONFLICT
+    if entry != _NONE:  # forgotten, only not swept out yet: a restart would not have it
+        arena.fingerprint[entry] = fingerprint
+        arena.day[entry] = day
+        return NEW
     entry = np.int32(arena.used[0])
     arena.used[0] += 1
     arena.id_hash[entry] = id_hash
@@ -103,7 +107,7 @@ def entries_of(arena, e, first_day, out):
 def restore(arena, e, slot, rows):
     """Put the entries of `rows` (n, 3), oldest first, back for an enterprise that has none."""
     for i in range(rows.shape[0]):
-        remember(arena, e, slot, rows[i, 0], rows[i, 1], np.int32(rows[i, 2]))
+        remember(arena, e, slot, rows[i, 0], rows[i, 1], np.int32(rows[i, 2]), np.int32(rows[i, 2]))
 
 
 @njit(cache=True)

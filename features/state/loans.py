@@ -1,11 +1,12 @@
 """Loans and lenders of one enterprise: eight bank slots, eight loans.
 
-A bank slot comes with the first event that names the bank. A ninth open loan (or ninth bank) is counted as overflow,
-never dropped in silence: what rests on it is then null.
+A bank takes a slot with its first event; one with neither flow nor an open loan gives way to a bank that has. A ninth
+open loan (or ninth bank with flow or a loan) is counted as overflow: what rests on loans is then null, never a guess.
 
-Arrays of one enterprise: bank int64 (8) as a bank code, 0 free; authorization_from/to int64 ms (8);
-loan uint64 (8, 4) the loan id's bytes, loan_bank int8 (8) slot of its lender, loan_open uint8 (8),
-loan_outstanding int64 fen (8), loan_dpd int32 (8) or -1 where the lender reports none.
+Arrays of one enterprise: bank int64 (8) as a bank code, 0 free; bank_flow float64 (8); authorization_from/to int64 ms
+(8, 2), two stretches of consent a bank; authorization_ms int64 (8) time of the newest word on it; loan uint64 (8, 4)
+the loan id's bytes, loan_bank int8 (8) slot of its lender, loan_open uint8 (8), loan_ms int64 (8) time of the newest
+fact, loan_outstanding int64 fen (8), loan_dpd int32 (8) or -1 where the lender reports none.
 """
 
 from numba import njit
@@ -16,19 +17,70 @@ NO_SLOT = -1
 
 
 @njit(cache=True)
-def bank_slot(bank, code):
-    """The slot of a bank, taken now if it is new; NO_SLOT where all are taken."""
+def bank_slot(e, code):
+    """The slot of a bank, taken now if it is new; NO_SLOT where all are taken by banks with flow or an open loan."""
+    spare, idle = NO_SLOT, NO_SLOT
     for i in range(BANK_SLOTS):
-        if bank[i] == code:
+        if e.bank[i] == code:
             return i
-        if bank[i] == 0:
-            bank[i] = code
-            return i
-    return NO_SLOT
+        if e.bank[i] == 0:
+            spare = i if spare == NO_SLOT else spare
+        elif e.bank_flow[i] == 0.0 and not _lends(e, i):
+            idle = i if idle == NO_SLOT else idle
+    spare = idle if spare == NO_SLOT else spare
+    if spare != NO_SLOT:
+        e.bank[spare] = code
+        e.bank_flow[spare] = 0.0
+        e.authorization_from[spare, :] = 0
+        e.authorization_to[spare, :] = 0
+        e.authorization_ms[spare] = -1
+        for k in range(LOAN_SLOTS):
+            if e.loan_bank[k] == spare:
+                e.loan[k, :] = 0
+                e.loan_bank[k] = NO_SLOT
+    return spare
 
 
 @njit(cache=True)
-def _same(a, b):
+def _lends(e, slot):
+    for k in range(LOAN_SLOTS):
+        if e.loan_open[k] and e.loan_bank[k] == slot:
+            return True
+    return False
+
+
+@njit(cache=True)
+def authorize(e, slot, event_ms, valid_from, valid_to, revoked):
+    """Take a word on consent: a newer one wins, an older one that comes late changes nothing."""
+    if event_ms < e.authorization_ms[slot]:
+        return
+    e.authorization_ms[slot] = event_ms
+    begin, end = e.authorization_from[slot], e.authorization_to[slot]
+    if revoked:
+        for k in range(2):
+            end[k] = min(end[k], event_ms)
+            begin[k] = min(begin[k], end[k])
+        return
+    for k in range(2):
+        if begin[k] < end[k] and valid_from <= end[k] and valid_to >= begin[k]:  # they meet: one stretch
+            begin[k], end[k] = min(begin[k], valid_from), max(end[k], valid_to)
+            return
+    k = 0 if end[0] <= end[1] else 1  # the stretch that ends first gives way
+    begin[k], end[k] = valid_from, valid_to
+
+
+@njit(cache=True)
+def is_authorized(e, slot, t_ms):
+    """Whether the bank in `slot` has consent at t."""
+    for k in range(2):
+        if e.authorization_from[slot, k] <= t_ms < e.authorization_to[slot, k]:
+            return True
+    return False
+
+
+@njit(cache=True)
+def is_same(a, b):
+    """Whether two ids are equal, all bytes of them."""
     return a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
 
 
@@ -38,7 +90,7 @@ def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
     spare = NO_SLOT
     for i in range(LOAN_SLOTS):
         free = loan[i, 0] == 0
-        if not free and loan_bank[i] == lender and _same(loan[i], loan_id):
+        if not free and loan_bank[i] == lender and is_same(loan[i], loan_id):
             return i
         if spare == NO_SLOT and (free or not loan_open[i]):
             spare = i

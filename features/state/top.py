@@ -32,6 +32,14 @@ def add(party, weight, error, who, amount):
 
 
 @njit(cache=True)
+def take(party, weight, who, amount):
+    """Take a forward-decayed `amount` of party `who` out again, as far as the list still holds it."""
+    for place in range(PLACES):
+        if party[place] == who:
+            weight[place] = max(0.0, weight[place] - amount)
+
+
+@njit(cache=True)
 def heaviest(party, weight):
     """The largest weight; 0 where there is none."""
     most = 0.0

@@ -3,9 +3,9 @@
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
-from features.state import buckets, decay, loans, top
+from features.state import buckets, coverage, decay, loans, top
 from features.state.buckets import NO_UNIT
-from features.state.classes import OP_IN, OWN_IN, OWN_OUT
+from features.state.classes import OP_IN, OWN_IN, OWN_OUT, UNRATED
 from streams.score.columns import (
     AUTHORIZATION,
     BOOKED,
@@ -13,7 +13,8 @@ from streams.score.columns import (
     GOV,
     LOAN,
     LOAN_CLOSES,
-    RELEASE,
+    NEITHER,
+    REVOKED,
     TXN,
 )
 
@@ -33,16 +34,15 @@ def closing_time(e):
 
 
 @njit(cache=True)
-def covered_days(e):
-    """Days of history: a day closes only when it is covered."""
-    return e.closed_day - e.first_day + 1
+def history_days(e):
+    """Closed days since the first transaction."""
+    return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
 
 
 @njit(cache=True)
 def apply_change(e, r, day):
     """Take one new record into the state; returns whether a loan was granted (an observation is due)."""
-    if e.first_day == NO_UNIT:
-        e.first_day = day
+    if e.closed_day == NO_UNIT:
         e.closed_day = day - 1
     e.newest_ms = max(e.newest_ms, r.event_ms)
     kind = r.kind
@@ -51,61 +51,64 @@ def apply_change(e, r, day):
     elif kind == LOAN:
         return _apply_loan(e, r)
     elif kind == AUTHORIZATION:
-        slot = loans.bank_slot(e.bank, r.bank)
+        slot = loans.bank_slot(e, r.bank)
         if slot == loans.NO_SLOT:
             e.bank_overflow += 1
         else:
-            e.authorization_from[slot] = r.valid_from
-            e.authorization_to[slot] = r.valid_to
-    elif kind == GOV and r.event == FREEZE:
-        e.frozen = 1
-    elif kind == GOV and r.event == RELEASE:
-        e.frozen = 0
+            loans.authorize(e, slot, r.event_ms, r.valid_from, r.valid_to, r.event == REVOKED)
+    elif kind == GOV and r.event != NEITHER and r.event_ms >= e.frozen_ms:
+        e.frozen, e.frozen_ms = r.event == FREEZE, r.event_ms
     return False
 
 
 @njit(cache=True)
 def _apply_txn(e, r, day):
-    fen = r.fen
-    if fen < 0:
-        return  # no reference rate: not computable, so in no sum
-    category = r.category
-    unit, amount, count = e.unit, e.amount, e.count
-    if r.status != BOOKED:
-        # A reversal is the bank's correction, a return is money that came back: both take the original out.
-        buckets.add(unit, amount, count, buckets.day_of(r.ref_ms), category, -fen, -1)
+    # A reversal is the bank's correction, a return is money that came back: both take the original out, on its day.
+    sign = 1 if r.status == BOOKED else -1
+    day = day if sign > 0 else buckets.day_of(r.ref_ms)
+    rated = r.fen >= 0
+    category, fen = r.category if rated else UNRATED, r.fen if rated else 0
+    buckets.add(e.unit, e.amount, e.count, day, category, sign * fen, sign)
+    e.first_day = day if e.first_day == NO_UNIT else min(e.first_day, day)
+    e.txn_count += sign
+    if category in (OWN_IN, OWN_OUT, UNRATED):
         return
-    buckets.add(unit, amount, count, day, category, fen, 1)
-    e.txn_count += 1
-    weight = decay.growth(day - e.first_day)
-    if category != OWN_IN and category != OWN_OUT:
-        slot = loans.bank_slot(e.bank, r.bank)
-        if slot == loans.NO_SLOT:
-            e.bank_overflow += 1
-        else:
-            e.bank_flow[slot] += fen * weight
-    if category == OP_IN:
+    weight = sign * decay.weight(day)
+    slot = loans.bank_slot(e, r.bank)
+    if slot == loans.NO_SLOT:
+        e.bank_overflow += 1
+    else:
+        e.bank_flow[slot] = max(0.0, e.bank_flow[slot] + fen * weight)
+    if category != OP_IN:
+        return
+    e.payer_all = max(0.0, e.payer_all + fen * weight)
+    e.payer_credits = max(0.0, e.payer_credits + weight)
+    if sign > 0:
         e.last_op_in_ms = max(e.last_op_in_ms, r.event_ms)
-        e.payer_all += fen * weight
-        e.payer_credits += weight
-        if r.payer != 0:
-            e.payer_named += fen * weight
+    if r.payer != 0:
+        e.payer_named = max(0.0, e.payer_named + fen * weight)
+        if sign > 0:
             top.add(e.payer, e.payer_weight, e.payer_error, r.payer, fen * weight)
+        else:
+            top.take(e.payer, e.payer_weight, r.payer, -fen * weight)
 
 
 @njit(cache=True)
 def _apply_loan(e, r):
-    lender = loans.bank_slot(e.bank, r.bank)
+    """A newer fact about a loan wins; an older one that comes late changes nothing."""
+    lender = loans.bank_slot(e, r.bank)
     slot = loans.NO_SLOT
     if lender != loans.NO_SLOT:
         slot = loans.loan_slot(e.loan, e.loan_bank, e.loan_open, r.loan, lender)
     if slot == loans.NO_SLOT:
         e.loan_overflow += 1
         return False
-    if e.loan_bank[slot] != lender or e.loan[slot, 0] != r.loan[0]:
-        e.loan_dpd[slot] = -1
-    e.loan[slot, :] = r.loan
-    e.loan_bank[slot] = lender
+    if e.loan_bank[slot] != lender or not loans.is_same(e.loan[slot], r.loan):
+        e.loan[slot, :] = r.loan
+        e.loan_bank[slot], e.loan_dpd[slot], e.loan_ms[slot] = lender, -1, -1
+    if r.event_ms < e.loan_ms[slot]:
+        return False
+    e.loan_ms[slot] = r.event_ms
     e.loan_open[slot] = 0 if r.event == LOAN_CLOSES else 1
     e.loan_outstanding[slot] = r.outstanding
     if r.dpd >= 0:
@@ -115,7 +118,7 @@ def _apply_loan(e, r):
 
 @njit(cache=True)
 def day_is_due(e, up_to_day, feeds):
-    """Whether the next day of s may close: time is past it, and every bank with a tenth of its flow has closed it."""
+    """Whether the next day may close: time is past it, and every bank with a tenth of the flow has closed it."""
     day = e.closed_day + 1
     if e.first_day == NO_UNIT or day >= up_to_day:
         return False
@@ -127,23 +130,42 @@ def day_is_due(e, up_to_day, feeds):
 
 
 @njit(cache=True)
-def mark_stalled(e, feeds):
-    """Note whether the feed of one of the enterprise's main banks is stalled."""
-    e.stalled = 0
+def skip_days_before_history(e, up_to_day):
+    """Days pass without a close where there was no transaction yet: there is nothing to read."""
+    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT:
+        e.closed_day = max(e.closed_day, up_to_day - 1)
+
+
+@njit(cache=True)
+def close_next_day(e, feeds):
+    """Close the next day; it is covered where every main bank's receipts reach it."""
+    e.closed_day += 1
+    covered = 1
+    for b in range(loans.BANK_SLOTS):
+        f = _main_feed(e, b, feeds)
+        if f >= 0 and feeds.covered_up_to[f] < e.closed_day:
+            covered = 0
+    coverage.shift_in(e.covered, covered)
+
+
+@njit(cache=True)
+def is_stalled(e, feeds):
+    """Whether the feed of one of the enterprise's main banks is stalled."""
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0 and feeds.stalled[f]:
-            e.stalled = 1
+            return 1
+    return 0
 
 
 @njit(cache=True)
 def observes_month_end(e):
-    """Whether the day just closed ends a month, and a loan is open."""
+    """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
     day = e.closed_day
     if buckets.month_of(day) == buckets.month_of(day + 1):
         return False
     open_loans, _ = loans.dpd_max(e.loan_open, e.loan_dpd)
-    return open_loans > 0
+    return open_loans > 0 and e.loan_ms.max() < closing_time(e)
 
 
 @njit(cache=True)

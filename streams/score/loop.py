@@ -15,11 +15,13 @@ from features.state import buckets, dedup
 from streams.score import outbook
 from streams.score.changes import (
     apply_change,
+    close_next_day,
     closing_time,
-    covered_days,
     day_is_due,
-    mark_stalled,
+    history_days,
+    is_stalled,
     observes_month_end,
+    skip_days_before_history,
     time_of,
 )
 
@@ -43,7 +45,8 @@ def apply_records(state, arena, slots, records, first, engine, book):
             outbook.write(book, outbook.LATE)
             continue
         day = buckets.day_of(r.event_ms)
-        seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day)
+        first_kept = buckets.day_of(time_of(e)) - dedup.KEEP_DAYS
+        seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day, first_kept)
         if seen == dedup.DUPLICATE:
             e.duplicate_count += 1
         elif seen == dedup.CONFLICT:
@@ -52,6 +55,8 @@ def apply_records(state, arena, slots, records, first, engine, book):
         else:
             e.applied_count += 1
             granted = apply_change(e, r, day)
+            if granted:
+                book.draft[0].granted[:] = r.loan
             evaluate(e, engine, book, time_of(e), False, granted)
     return slots.shape[0]
 
@@ -63,18 +68,22 @@ def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
         e = state[s]
         if offset <= e.applied_offset:
             continue
-        mark_stalled(e, feeds)
+        stalled, closed_before = is_stalled(e, feeds), e.closed_day
+        e.dirty |= stalled != e.stalled
+        e.stalled = stalled
+        skip_days_before_history(e, up_to_day)
         outbook.begin(book, s, outbook.A_CLOSE, offset)
         outbook.go_on(book, e.sweep_seq)
         while day_is_due(e, up_to_day, feeds):
             if outbook.is_nearly_full(book):
                 e.sweep_seq = outbook.next_seq(book)
                 return s  # its closed days stay closed; the others come with the next call
-            e.closed_day += 1
+            close_next_day(e, feeds)
             evaluate(e, engine, book, closing_time(e), True, observes_month_end(e))
-        e.sweep_seq = 0
-        e.applied_offset = offset
-        e.dirty = 1
+        if e.closed_day != closed_before or e.sweep_seq > 0:
+            e.sweep_seq = 0
+            e.applied_offset = offset
+            e.dirty = 1
     return used
 
 
@@ -90,7 +99,7 @@ def restate_open(state, used, first, offset, engine, book):
         outbook.begin(book, s, outbook.A_CLOSE, offset)
         x = book.draft[0]
         x.stock, x.as_of_ms, x.score_milli, x.score_before_milli = 1, time_of(e), e.score_milli, e.score_milli
-        core.read(e, x.as_of_ms, covered_days(e), x.value, x.null)
+        core.read(e, x.as_of_ms, history_days(e), x.value, x.null)
         for k in range(engine.signals.indicator.shape[0]):
             if episodes.restate(e, k):
                 outbook.describe(x, e, k, episodes.RAISED, 0)
@@ -105,7 +114,7 @@ def evaluate(e, engine, book, t_ms, closing, observed):
     """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t."""
     x = book.draft[0]
     x.as_of_ms = t_ms
-    x.history_days = covered_days(e)
+    x.history_days = history_days(e)
     x.score_before_milli = e.score_milli
     core.read(e, t_ms, x.history_days, x.value, x.null)
     scorecard.assess(engine.card, e, x, closing)
@@ -118,7 +127,7 @@ def evaluate(e, engine, book, t_ms, closing, observed):
         result = signals.result(engine.signals, k, x, e.stalled)
         clear = signals.clears(engine.signals, k, x)
         level_before = e.episode_level[k]
-        moved = episodes.advance(e, k, result, clear, engine.signals.clear_closes[k], closing, t_ms)
+        moved = episodes.advance(e, k, result, clear, engine.signals.clear_closes[k], closing, t_ms, x.offset)
         if moved != episodes.NOTHING:
             outbook.describe(x, e, k, moved, level_before)
             outbook.write(book, outbook.ALERT)

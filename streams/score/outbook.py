@@ -13,6 +13,7 @@ from numba import njit
 from detectors.scorecard import REASONS_MAX, grade_of
 from features.indicators import CORE_COUNT
 from features.layout import SIGNALS_MAX
+from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT = range(5)
@@ -40,14 +41,17 @@ ROW = np.dtype(
         ("u", "<f8", (CORE_COUNT,)),
         ("points_milli", "<i4", (CORE_COUNT,)),
         ("reasons", "|i1", (REASONS_MAX,)),
+        ("granted", "<u8", (4,)),  # the loan whose grant is observed
         ("signal", "|u1"),
         ("transition", "|u1"),
         ("level", "|u1"),  # of the episode after it; before it, where it ended
         ("revision", "<i4"),
         ("stock", "|u1"),  # a line of an opening list
         ("opened_ms", "<i8"),
+        ("opened_offset", "<i8"),
         ("bank", "<i8", (BANK_SLOTS,)),
         ("authorized", "|u1", (BANK_SLOTS,)),
+        ("contributes", "|u1", (BANK_SLOTS,)),  # has flow of this enterprise
         ("loan", "<u8", (LOAN_SLOTS, 4)),
         ("loan_bank", "|i1", (LOAN_SLOTS,)),
         ("loan_open", "|u1", (LOAN_SLOTS,)),
@@ -110,10 +114,12 @@ def describe(x, e, k, transition, level_before):
     """The episode's revision, and the lenders and loans as they stand now."""
     level = e.episode_level[k]
     x.signal, x.transition, x.level = k, transition, level if level else level_before
-    x.revision, x.opened_ms = e.episode_revision[k], e.episode_opened_ms[k]
+    x.revision = e.episode_revision[k]
+    x.opened_ms, x.opened_offset = e.episode_opened_ms[k], e.episode_opened_offset[k]
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]
-        x.authorized[b] = e.authorization_from[b] <= x.as_of_ms < e.authorization_to[b]
+        x.authorized[b] = loans.is_authorized(e, b, x.as_of_ms)
+        x.contributes[b] = e.bank_flow[b] > 0.0
     for i in range(LOAN_SLOTS):
         x.loan[i, :] = e.loan[i]
         x.loan_bank[i], x.loan_open[i] = e.loan_bank[i], e.loan_open[i]

@@ -3,6 +3,7 @@
 `apply` takes a chunk of `events.v1` and gives the messages that follow from it; nothing else influences them.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from config.kernel_cache import engine_version
 from detectors.prior import prior_id, prior_snapshot
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.signals import SignalTable, rules_id, signal_table
-from detectors.snapshot import Snapshot
+from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Feed, Tick
@@ -27,6 +28,7 @@ from streams.score.records import Barrier, Records, Unreadable, bank_number, dec
 from streams.score.rows import InForce, Message, Writer
 from streams.transport import Chunk
 
+log = logging.getLogger("xinliu.score")
 _BOOK_ROWS = 8_192
 _FIRST_CAPACITY = 1_024
 
@@ -43,7 +45,8 @@ class Feeds(NamedTuple):
     """The feeds of the newest tick, ascending by bank. Shapes: (banks,)."""
 
     bank: npt.NDArray[np.int64]
-    closed_up_to: npt.NDArray[np.int64]  # day numbers; -2^31 where none
+    covered_up_to: npt.NDArray[np.int64]  # day numbers; -2^31 where none
+    closed_up_to: npt.NDArray[np.int64]
     stalled: npt.NDArray[np.uint8]
 
 
@@ -160,7 +163,10 @@ class Partition:
                 f"the log goes on under engine {control.artefact_id}, this worker is {engine_version()}"
             )
         if control.action == "activate" and control.artefact == "model":
-            self._activate(control.artefact_id or "")
+            try:
+                self._activate(control.artefact_id or "")
+            except SnapshotError as refusal:  # its content, so every reader of the log refuses it here
+                log.error("control %s at offset %d: %s; %s stays", control.control_id, offset, refusal, self.model_id)
         ends_backfill = control.action == "backfill_close" and self.saved.backfill
         self.saved = msgspec.structs.replace(
             self.saved,
@@ -221,8 +227,11 @@ def feeds_of(tick: Tick) -> Feeds:
     rows = sorted((bank_number(bank_id), feed) for bank_id, feed in tick.feeds.items())
     return Feeds(
         bank=np.array([bank for bank, _ in rows], np.int64),
-        closed_up_to=np.array(
-            [-(2**31) if feed.closed_up_to is None else feed.closed_up_to for _, feed in rows], np.int64
-        ),
+        covered_up_to=np.array([_day(feed.covered_up_to) for _, feed in rows], np.int64),
+        closed_up_to=np.array([_day(feed.closed_up_to) for _, feed in rows], np.int64),
         stalled=np.array([feed.stalled for _, feed in rows], np.uint8),
     )
+
+
+def _day(day: int | None) -> int:
+    return -(2**31) if day is None else day

@@ -11,7 +11,7 @@ from numba import njit
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, PURPOSES
 from features.state.hashing import siphash
-from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, RETURNED, REVERSED, TXN
+from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, TXN
 
 LEFT, TAKEN = 0, 1
 
@@ -42,6 +42,7 @@ _KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
         "purpose", "status", "ref_event_time", "fingerprint", "amount_cny_minor",
     )
 )  # fmt: skip
+_STATUS_TABLE, _STATUS_SIZE = _table(("booked", "returned", "reversed"))  # in the order of their codes
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c in '"\\:,{}[-')
 _ORIGIN_END = ord("]")
 
@@ -125,17 +126,22 @@ def _read_txn(b, p, end, r):
         elif field == _DIRECTION:
             direction = CREDIT if b[start] == 67 else DEBIT if b[start] == 68 else -1
         elif field == _COUNTERPARTY_ID:
+            if not is_text:
+                return LEFT
             r.payer = max(siphash(b, start, p, PAYER_HASH), np.uint64(1))
         elif field == _COUNTERPARTY_KIND:
             kind = _find(b, start, p, _KIND_TABLE, _KIND_SIZE, 0)
         elif field == _PURPOSE:
             purpose = _find(b, start, p, _PURPOSE_TABLE, _PURPOSE_SIZE, 0)
         elif field == _STATUS:
-            r.status = RETURNED if p - start == 8 and b[start + 2] == 116 else REVERSED
+            status = _find(b, start, p, _STATUS_TABLE, _STATUS_SIZE, 0)
+            if status < 0:
+                return LEFT
+            r.status = status
         elif field == _REF_EVENT_TIME:
             r.ref_ms = _integer(b, start, p)
         elif field == _FINGERPRINT:
-            if p - start != 16:
+            if not _is_hex(b, start, p):
                 return LEFT
             r.fingerprint = _hex(b, start)
         elif field == _AMOUNT_CNY:
@@ -211,6 +217,14 @@ def _words(b, start, end, key):
     key[:] = 0
     for i in range(end - start):
         key[i // 8] |= np.uint64(b[start + i]) << np.uint64(8 * (i % 8))
+
+
+@njit(cache=True)
+def _is_hex(b, start, end):
+    for i in range(start, end):
+        if not (48 <= b[i] <= 57 or 97 <= b[i] <= 102):
+            return False
+    return end - start == 16
 
 
 @njit(cache=True)

@@ -45,6 +45,7 @@ from streams.score.columns import (
     RELEASE,
     RETURNED,
     REVERSED,
+    REVOKED,
     TXN,
 )
 from streams.transport import Chunk
@@ -167,12 +168,12 @@ def _columns(record: LogRecord) -> dict[str, Any]:
                 "dpd": event.dpd if event.dpd is not None else 0 if event.event == "granted" else -1,
             }
         case Authorization():
-            revoked_at = event.event_time if event.revoked else event.valid_to
             cells |= {
                 "kind": AUTHORIZATION if event.purpose == "贷后管理" else OTHER,
+                "event": REVOKED if event.revoked else NEITHER,
                 "bank": bank_number(event.to_bank_id),
                 "valid_from": event.valid_from,
-                "valid_to": min(event.valid_to, revoked_at),
+                "valid_to": event.valid_to,
             }
         case Gov():
             cells |= {"kind": GOV, "event": _FREEZE.get(event.event, NEITHER)}

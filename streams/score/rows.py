@@ -115,7 +115,7 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         observation_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
         enterprise_id=enterprise_id,
         kind="grant" if grant else "month",
-        loan_id=None,
+        loan_id=id_text(b["granted"]) if grant else None,
         day=day_of(as_of - 1),
         as_of=as_of,
         score_milli=milli,
@@ -130,17 +130,41 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
 
 def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, str] | None) -> Iterator[Message]:
     """One message for the supervisor, and one for each lender with an open loan and a valid authorization."""
+    lenders = _lenders(b)
+    alert = _alert(b, enterprise_id, in_force, banded=False, banks=sorted(lenders))
+    key = enterprise_id.encode()
+    if in_force.backfill:
+        yield Message(topics.ALERT_BACKFILL, key, _encode(alert), alert.offset)
+        return
+    event_ids = [sender[1]] if sender else []
+    yield Message(
+        topics.ALERT_SUPERVISOR, key, _encode(msgspec.structs.replace(alert, event_ids=event_ids)), alert.offset
+    )
+    for bank_id, lender in sorted(lenders.items()):
+        if not lender.authorized:
+            continue
+        to_bank = msgspec.structs.replace(
+            _alert(b, enterprise_id, in_force, banded=lender.others in (1, 2), banks=[bank_id]),
+            loans=lender.loans,
+            event_ids=event_ids if sender and sender[0] == bank_id else [],  # another bank's are not shown
+        )
+        yield Message(topics.bank_alerts(bank_id), key, _encode(to_bank), alert.offset)
+
+
+def _alert(b: Any, enterprise_id: str, in_force: InForce, *, banded: bool, banks: list[str]) -> Alert:
+    """The alert of a row; `banded`: amounts as bands, so that no bank subtracts its way to a competitor's flow."""
     signal = standing()[b["signal"]]
     severity = _EPISODE_SEVERITY[b["level"]]
     assert severity is not None
     state: Any = TRANSITIONS[b["transition"]]
     values = {name: x for name, x in _values(b).items() if name in signal.evidence}
+    bands = {name: wording.band_zh(name, x) if banded else None for name, x in values.items()}
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
-    title, text, action = wording.alert_zh(signal, severity, state, values, score, before)
-    opened = int(b["opened_ms"])
-    episode = hashlib.sha256(f"{enterprise_id}|{signal.id}|{opened}".encode()).hexdigest()[:32]
-    lenders = _lenders(b)
-    alert = Alert(
+    facts = {name: bands[name] or wording.value_zh(name, x) for name, x in values.items()}
+    title, text, action = wording.alert_zh(signal, severity, state, facts, score, before)
+    opened = f"{enterprise_id}|{signal.id}|{b['opened_ms']}|{b['opened_offset']}"
+    episode = hashlib.sha256(opened.encode()).hexdigest()[:32]
+    return Alert(
         alert_id=episode,
         episode_id=episode,
         revision=int(b["revision"]),
@@ -149,14 +173,17 @@ def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, st
         severity=severity,
         state=state,
         stock=bool(b["stock"]),
-        opened_at=opened,
+        opened_at=int(b["opened_ms"]),
         as_of=int(b["as_of_ms"]),
         score=score,
         score_before=before,
-        evidence=[Evidence(name=name, value_micro=None if x is None else int(micro(x))) for name, x in values.items()],
+        evidence=[
+            Evidence(name=name, value_micro=None if x is None or bands[name] else int(micro(x)), band=bands[name])
+            for name, x in values.items()
+        ],
         event_ids=[],
         loans=[],
-        banks=sorted(lenders),
+        banks=banks,
         title_zh=title,
         text_zh=text,
         suggested_action_zh=action,
@@ -165,23 +192,19 @@ def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, st
         offset=int(b["offset"]),
         seq=int(b["seq"]),
     )
-    key = enterprise_id.encode()
-    if in_force.backfill:
-        yield Message(topics.ALERT_BACKFILL, key, _encode(alert), alert.offset)
-        return
-    event_ids = [sender[1]] if sender else []
-    to_supervisor = msgspec.structs.replace(alert, event_ids=event_ids)
-    yield Message(topics.ALERT_SUPERVISOR, key, _encode(to_supervisor), alert.offset)
-    for bank_id, (authorized, loans) in sorted(lenders.items()):
-        if authorized:
-            own = event_ids if sender and sender[0] == bank_id else []  # another bank's transactions are not shown
-            to_bank = msgspec.structs.replace(alert, loans=loans, banks=[bank_id], event_ids=own)
-            yield Message(topics.bank_alerts(bank_id), key, _encode(to_bank), alert.offset)
 
 
-def _lenders(b: Any) -> dict[str, tuple[bool, list[LoanOfAlert]]]:
-    """Banks with an open loan: whether they are authorized now, and their loans."""
-    lenders: dict[str, tuple[bool, list[LoanOfAlert]]] = {}
+@dataclass(slots=True)
+class _Lender:
+    """A bank with an open loan to the enterprise, as of the row."""
+
+    authorized: bool
+    others: int  # other banks that the enterprise's flow comes from
+    loans: list[LoanOfAlert]
+
+
+def _lenders(b: Any) -> dict[str, _Lender]:
+    lenders: dict[str, _Lender] = {}
     for i in np.flatnonzero(b["loan_open"]):
         slot = b["loan_bank"][i]
         dpd = int(b["loan_dpd"][i])
@@ -190,6 +213,7 @@ def _lenders(b: Any) -> dict[str, tuple[bool, list[LoanOfAlert]]]:
             outstanding_minor=int(b["loan_outstanding"][i]),
             dpd=None if dpd < 0 else dpd,
         )
-        bank_id = bank_text(int(b["bank"][slot]))
-        lenders.setdefault(bank_id, (bool(b["authorized"][slot]), []))[1].append(loan)
+        others = int(b["contributes"].sum()) - int(b["contributes"][slot])
+        lender = _Lender(authorized=bool(b["authorized"][slot]), others=others, loans=[])
+        lenders.setdefault(bank_text(int(b["bank"][slot])), lender).loans.append(loan)
     return lenders

@@ -140,6 +140,6 @@ def test_an_episode_moves_as_the_catalogue_says(steps, expected):
     row = layout.allocate(1)
     moves = []
     for t, (result, closing) in enumerate(steps):
-        moves.append(episodes.TRANSITIONS[episodes.advance(row[0], 0, result, result == CLEAR, 14, closing, t)])
+        moves.append(episodes.TRANSITIONS[episodes.advance(row[0], 0, result, result == CLEAR, 14, closing, t, t)])
     assert moves == expected
     assert int(row[0]["episode_revision"][0]) == (len([m for m in moves if m]) if "cleared" not in moves[:-1] else 1)

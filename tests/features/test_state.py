@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.calendar import date_of, day_of_date, month_of_day, week_of_day
 from features import layout, table
-from features.state import buckets, decay, dedup, loans, top
+from features.state import buckets, coverage, decay, dedup, loans, top
 from features.state.classes import CLASS_OF, CLASSES, CREDIT, DEBIT, KIND_INDEX, PURPOSE_INDEX
 
 FIRST_DAY = day_of_date(date(2024, 1, 1))
@@ -108,7 +108,7 @@ def test_dedup_equals_a_dict_and_survives_rebuild_and_restore(rows):
     for slot, event, body, day in rows:
         known = seen.get((slot, event))
         expected = dedup.NEW if known is None else dedup.DUPLICATE if known[0] == body else dedup.CONFLICT
-        assert dedup.remember(arena, state[slot], slot, np.uint64(event), np.uint64(body), day) == expected
+        assert dedup.remember(arena, state[slot], slot, np.uint64(event), np.uint64(body), day, 0) == expected
         seen.setdefault((slot, event), (body, day))
     larger = dedup.empty(256)
     dedup.rebuild(arena, larger, state, np.full(4, 10, np.int32), 4)
@@ -136,19 +136,61 @@ def test_table_finds_each_id_in_its_own_slot(ids):
         assert table.find_or_add(again, state, used, layout.id_words(name)) == (slots[name], used)
 
 
+def take_loan(row, name, lender):
+    slot = loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], layout.id_words(name), lender)
+    if slot != loans.NO_SLOT:
+        row["loan"][slot], row["loan_bank"][slot], row["loan_open"][slot] = layout.id_words(name), lender, 1
+    return slot
+
+
 def test_loans_keep_to_their_lender_and_a_closed_place_is_used_again():
     row = layout.allocate(1)[0]
-    a, b = loans.bank_slot(row["bank"], 11), loans.bank_slot(row["bank"], 22)
-    assert (a, b) == (0, 1)
-    assert loans.bank_slot(row["bank"], 11) == 0
-    for i in range(loans.LOAN_SLOTS):
-        slot = loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], layout.id_words(f"L{i}"), 0)
-        assert slot == i
-        row["loan"][slot], row["loan_bank"][slot], row["loan_open"][slot] = layout.id_words(f"L{i}"), 0, 1
-    other = layout.id_words("L1")
-    assert loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], other, 1) == loans.NO_SLOT
+    assert [loans.bank_slot(row, 11), loans.bank_slot(row, 22), loans.bank_slot(row, 11)] == [0, 1, 0]
+    assert [take_loan(row, f"L{i}", 0) for i in range(loans.LOAN_SLOTS)] == list(range(loans.LOAN_SLOTS))
+    assert take_loan(row, "L1", 0) == 1
+    assert take_loan(row, "L1", 1) == loans.NO_SLOT
     row["loan_open"][5] = 0
-    assert loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], other, 1) == 5
+    assert take_loan(row, "L1", 1) == 5
+
+
+def test_a_bank_with_neither_flow_nor_loan_gives_its_slot_to_one_that_has():
+    row = layout.allocate(1)[0]
+    for code in range(1, loans.BANK_SLOTS + 1):
+        slot = loans.bank_slot(row, code)
+        loans.authorize(row, slot, 1, 0, 100, False)
+        row["bank_flow"][slot] = 1.0 if code != 3 else 0.0
+    assert loans.bank_slot(row, 77) == 2
+    assert not loans.is_authorized(row, 2, 50)
+    row["bank_flow"][2] = 1.0
+    assert loans.bank_slot(row, 78) == loans.NO_SLOT
+
+
+def test_consent_merges_waits_for_its_time_and_ends_with_the_newest_word():
+    row = layout.allocate(1)[0]
+    loans.authorize(row, 0, 1, 10, 20, False)
+    loans.authorize(row, 0, 2, 15, 30, False)  # they meet
+    loans.authorize(row, 0, 3, 50, 60, False)  # a later stretch leaves the first alone
+    allowed = {t for t in range(70) if loans.is_authorized(row, 0, t)}
+    assert allowed == {*range(10, 30), *range(50, 60)}
+    loans.authorize(row, 0, 55, 0, 0, True)
+    loans.authorize(row, 0, 40, 0, 99, False)  # an older grant that comes late
+    assert {t for t in range(99) if loans.is_authorized(row, 0, t)} == {*range(10, 30), *range(50, 55)}
+
+
+@given(st.lists(st.booleans(), max_size=200), st.integers(1, coverage.DAYS_MAX))
+def test_coverage_counts_the_last_closed_days(bits, days):
+    covered = np.zeros(2, np.uint64)
+    for bit in bits:
+        coverage.shift_in(covered, int(bit))
+    assert coverage.count(covered, days) == sum(bits[-days:])
+
+
+def test_a_bucket_saturates_before_a_window_could_overflow():
+    unit, amount, count = empty_buckets()
+    for _ in range(300):
+        buckets.add(unit, amount, count, FIRST_DAY, 0, 10**15, 1)
+    assert buckets.day_sum(unit, amount, FIRST_DAY, FIRST_DAY, 0) == buckets.FEN_MAX
+    assert buckets.FEN_MAX * (buckets.WEEKS + buckets.DAYS) < 2**63
 
 
 @pytest.mark.parametrize(
@@ -186,7 +228,7 @@ def test_a_value_comes_back_as_it_went(seed, ids):
     state[0] = np.frombuffer(raw, layout.ROW)[0]
     state[0]["dedup_head"] = -1
     for i in range(ids):
-        dedup.remember(arena, state[0], 0, np.uint64(i + 1), np.uint64(7), 100 + i)
+        dedup.remember(arena, state[0], 0, np.uint64(i + 1), np.uint64(7), 100 + i, 0)
     (value,) = layout.pack(state, arena, np.array([0]), np.array([102], np.int32))
     row, rows = layout.unpack("E1", value)
     assert [int(r[2]) for r in rows] == [100 + i for i in range(ids) if i >= 2]
