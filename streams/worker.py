@@ -19,6 +19,7 @@ from faust.types import TP
 from faust.types.transports import ConsumerT
 
 from streams.agents import ChunkApp, add_agent
+from streams.loop_watch import LoopWatch
 from streams.role import HoldsBack, Role
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
 
@@ -38,6 +39,8 @@ class WorkerOptions:
     request_timeout_s: float = 40.0
     stall_s: float = 60.0
     """Exit where there is something to read and nothing has come for this long."""
+    blocked_s: float = 5.0
+    """An alarm where the event loop takes no turn for this long: nothing is applied, ticked or committed meanwhile."""
     stop_s: float = 25.0
     """Exit, clean or not, this long after SIGTERM."""
     last_commit_s: float = 8.0
@@ -183,6 +186,9 @@ class Worker:
         watched = [asyncio.create_task(self._app.start()), asyncio.create_task(self._tick())]
         watched.append(asyncio.create_task(self._watch_app()))
         watched.append(asyncio.create_task(self._watch_progress()))
+        watch = LoopWatch(self.role.name, self.options.blocked_s)
+        watched.append(asyncio.create_task(watch.beat()))
+        watch.start()
         for task in watched:
             task.add_done_callback(self._ended)
         await self._wake.wait()
@@ -195,6 +201,7 @@ class Worker:
             self._stopping = True
         for task in watched[1:]:
             task.cancel()
+        watch.end()
         await self._app.stop()
         watched[0].cancel()
         await asyncio.gather(*watched, return_exceptions=True)

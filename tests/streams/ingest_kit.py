@@ -97,7 +97,7 @@ logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 for name in ("streams.ingest", "streams.ticks"):
     logging.getLogger(name).setLevel("INFO")
 settings = msgspec.json.decode(sys.argv[1], type=Settings)
-options = WorkerOptions(tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=6.0, heartbeat_interval_s=1.0)
+options = WorkerOptions(tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=4.0, heartbeat_interval_s=0.5)
 sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
 """
 

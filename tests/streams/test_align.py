@@ -1,11 +1,13 @@
-"""Alignment by event time, over random feeds and random orders of delivery."""
+"""Alignment by event time, over random feeds and random orders of delivery, in one worker and between several."""
 
 import random
 from collections import deque
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.outputs import FeedProgress
 from streams.align import Alignment
 from streams.role import TP
 
@@ -15,16 +17,16 @@ BOUND_MS = 100
 class Reader:
     """Reads feeds as the ingest role does: applies, holds, releases; the log of a feed may grow while it is read."""
 
-    def __init__(self, feeds, growing, rng):
+    def __init__(self, feeds, growing, rng, others=()):
         self.rng = rng
-        self.logs = {TP(f"feed{i}", 0): times for i, times in enumerate(feeds)}
+        self.logs = {TP(name, 0): times for name, times in feeds.items()}
         self.ends = {tp: len(times) // (2 if growing else 1) for tp, times in self.logs.items()}
         self.known = dict.fromkeys(self.logs)  # the end of the log as the last fetch said it
         self.delivered = dict.fromkeys(self.logs, 0)
         self.held = {tp: deque() for tp in self.logs}
         self.applied = {tp: [] for tp in self.logs}
         self.alignment = Alignment(BOUND_MS, lambda tp: (self.delivered[tp], self.known[tp]))
-        self.alignment.begin(self.logs)
+        self.alignment.begin(self.logs, others)
 
     def deliver(self, tp):
         self.known[tp] = self.ends[tp]
@@ -37,6 +39,9 @@ class Reader:
             else:
                 self.run(tp, chunk)
             self.delivered[tp] = end
+        self.release()
+
+    def release(self):
         while (ready := self.alignment.release()) is not None:
             while self.held[ready] and self.run(ready, self.held[ready].popleft()):
                 pass
@@ -73,7 +78,7 @@ FEEDS = st.lists(st.lists(st.integers(0, 2_000), max_size=40).map(sorted), min_s
 @given(feeds=FEEDS, growing=st.booleans(), seed=st.integers(0, 2**32 - 1))
 def test_every_order_of_delivery_reads_all_in_order_and_within_the_bound(feeds, growing, seed):
     rng = random.Random(seed)
-    reader = Reader(feeds, growing, rng)
+    reader = Reader({f"feed{i}": times for i, times in enumerate(feeds)}, growing, rng)
     for _ in range(2):
         idle = 0
         while any(reader.delivered[tp] < end or reader.held[tp] for tp, end in reader.ends.items()):
@@ -103,3 +108,77 @@ def test_a_feed_whose_end_is_not_known_holds_all():
     alignment = Alignment(BOUND_MS, lambda _tp: (0, None))
     alignment.begin([TP("a", 0), TP("b", 0)])
     assert alignment.run(TP("a", 0), 0) < 0
+
+
+class Worker(Reader):
+    """One of several workers: it tells of its feeds and hears of the others', both late and some words twice."""
+
+    def words(self):
+        newest_ms = self.alignment.newest_ms()
+        for tp, done in self.applied.items():
+            unread, front_ms = self.alignment.front(tp)
+            yield FeedProgress(
+                topic=tp.topic, partition=0, position=len(done), unread=unread, front_ms=front_ms, as_of=newest_ms
+            )
+
+    def check(self, tp, time_ms):
+        """See `test_workers_…`: the bound holds over all workers, and is checked there."""
+
+
+@given(feeds=FEEDS, workers=st.integers(2, 3), dies=st.booleans(), seed=st.integers(0, 2**32 - 1))
+def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, workers, dies, seed):
+    """Whatever is heard late or twice: no record is applied further ahead than the bound of the oldest unread one of
+    any feed, also of a worker that is gone for a while; and all is read in the end."""
+    rng = random.Random(seed)
+    logs = {f"feed{i}": times for i, times in enumerate(feeds)}
+    names = {number: [name for i, name in enumerate(logs) if i % workers == number] for number in range(workers)}
+    group = {}
+    for number, own in names.items():
+        others = {TP(name, 0) for name in logs if name not in own}
+        group[number] = Worker({name: logs[name] for name in own}, False, rng, others)
+        group[number].known = dict(group[number].ends)  # backlogs: their ends are known
+    under_way, dead, steps = deque(), {0} if dies else set(), 0
+
+    while any(len(done) < len(one.logs[tp]) for one in group.values() for tp, done in one.applied.items()):
+        steps += 1
+        if steps > 300:
+            dead = set()  # it comes back
+        assert steps < 20_000, "nothing moves"
+        number = rng.randrange(workers)
+        one = group[number]
+        if number in dead:
+            continue
+        for word in one.words():
+            under_way.append(word)
+            if rng.random() < 0.1:
+                under_way.append(msgspec.structs.replace(word))
+        while under_way and rng.random() < 0.9:
+            word = under_way.popleft()
+            for hearer in group.values():
+                hearer.alignment.hear(word)
+        free = [tp for tp in one.logs if tp not in one.paused() and one.delivered[tp] < one.ends[tp]]
+        if free:
+            one.deliver(rng.choice(free))
+        one.release()
+        read = [(each.logs[tp], len(done)) for each in group.values() for tp, done in each.applied.items()]
+        unread = [times[count] for times, count in read if count < len(times)]
+        applied = [times[count - 1] for times, count in read if count]
+        if unread and applied:
+            assert max(applied) <= min(unread) + BOUND_MS
+
+
+def test_a_feed_with_nothing_unread_vouches_for_the_time_that_its_worker_knew():
+    """A lease in event time: when its worker is gone, the others get as far as the bound and no further."""
+    a, b = TP("a", 0), TP("b", 0)
+    alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
+    alignment.begin([a], [b])
+    assert alignment.run(a, 0) < 0, "nothing is known of b"
+    idle = FeedProgress(topic="b", partition=0, position=5, unread=False, front_ms=300, as_of=1_000)
+    alignment.hear(idle)
+    assert alignment.run(a, 0) == 1_000 + BOUND_MS
+    assert alignment.unread_ms() == -(2**62), "a is running, and nothing of it is known"
+    alignment.hear(msgspec.structs.replace(idle, position=4, as_of=9_000))  # a zombie's, behind what is known
+    assert alignment.run(a, 0) == 1_000 + BOUND_MS
+    alignment.hear(msgspec.structs.replace(idle, unread=True))
+    assert alignment.run(a, 0) == 300 + BOUND_MS
+    assert alignment.front(b) == (True, 300)

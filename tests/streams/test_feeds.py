@@ -87,6 +87,53 @@ def test_nothing_new_makes_no_tick_and_time_never_goes_back():
     assert one.tick(at(-1)).up_to == at(0) + 1, "it says something new, so it is not a repeat"
 
 
+def test_each_midnight_passed_has_a_tick_of_its_own():
+    one = feeds()
+    one.event(A, at(0, 12))
+    assert [tick.up_to for tick in one.ticks(at(0, 12))] == [at(0, 12)]
+    for day in range(3):
+        one.receipt(A, DAY + day)
+        one.receipt(B, DAY + day)
+    ticks = one.ticks(at(3, 1))  # as another worker's word may tell it, three days at once
+    assert [tick.up_to for tick in ticks] == [at(1), at(2), at(3, 1)]
+    assert one.ticks(at(3, 1)) == []
+    assert [day_of(tick.up_to) - DAY for tick in one.ticks(at(400, 1))] == [*range(393, 400), 400]
+
+
+def test_what_is_told_again_or_in_another_order_changes_nothing():
+    one = feeds()
+    for bank_id in (A, B):
+        one.receipt(bank_id, DAY)
+        one.event(bank_id, at(3))
+    told = one.tick(at(3))
+    for day in (0, -1):
+        one.receipt(A, DAY + day)
+    one.event(A, at(2))
+    assert one.tick(at(3)) is None
+    one.restore(told)
+    assert one.tick(at(3)) is None, "a tick is in all partitions or in none: the last one need not be told again"
+
+
+def test_ticks_trail_the_newest_event_by_the_grace():
+    one = Feeds((Bank(bank_id=A, name_zh="甲"),), grace_ms=HOUR_MS)
+    one.event(A, at(1))
+    assert one.reached_ms() == at(1) - HOUR_MS
+
+
+def test_a_daily_file_is_stalled_only_after_its_deadline():
+    """Delivered up to 48 hours after the day: what a live bank is stalled by is the rule for it."""
+    banks = (
+        Bank(bank_id=A, name_zh="甲", deadline_hours=48),
+        Bank(bank_id=B, name_zh="乙", mode="daily_file", deadline_hours=48),
+    )
+    one = Feeds(banks)
+    for bank_id in (A, B):
+        one.event(bank_id, at(0, 15))
+    tick = one.tick(at(4))
+    assert (tick.feeds[A].stalled, tick.feeds[B].stalled) == (True, False)
+    assert one.tick(at(5)).feeds[B].stalled
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["event", "receipt", "tick"]), st.sampled_from([A, B]), st.integers(0, 20 * DAY_MS)),
     max_size=60,
