@@ -4,7 +4,7 @@ ClickHouse after the run, over distinct coordinates; never from what the engine 
 
 import os
 import platform
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,12 +15,22 @@ from config.settings import KafkaSettings, Settings
 from domain import topics
 from domain.calendar import date_of
 from domain.events import Control, LogRecord, Tick, Txn
-from domain.outputs import Alert, DeadLetter
+from domain.outputs import Alert
 from domain.reject import Reason
+from replay.ledger import (
+    OUTCOMES,
+    Check,
+    InputCount,
+    Letters,
+    LogCount,
+    count_inputs,
+    count_log,
+    read_letters,
+    reasons,
+)
 from replay.offsets import Offsets
 from replay.reading import read_topics
 
-OUTCOMES = ("applied", "duplicate", "late", "conflict")
 Identity = tuple[str, str, str]
 
 
@@ -33,18 +43,6 @@ class TopicBook(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     receipts: int
     dead_lettered: dict[str, int]  # by reason
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Two counts of the same thing, taken at different places."""
-
-    what: str
-    left: int
-    right: int
-
-    @property
-    def holds(self) -> bool:
-        return self.left == self.right
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,61 +91,22 @@ class _SnapshotLabels(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class LogCount:
-    """What `events.v1` holds."""
+class _LogNotes:
+    """What the books want of the log's records beside their number."""
 
-    records: int = 0
-    barriers: int = 0
-    accepted: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))  # by origin topic
     txns: set[Identity] = field(default_factory=set)
     switches: set[str] = field(default_factory=set)  # control ids
     last_tick: Tick | None = None
 
-    @property
-    def repeats(self) -> int:
-        """Records beyond the first of their origin."""
-        of_enterprises = sum(len(found) for topic, found in self.accepted.items() if topic != topics.CONTROL)
-        return self.records - self.barriers - of_enterprises
-
-
-def count_log(kafka: KafkaSettings) -> LogCount:
-    """Read the whole log."""
-    decode = msgspec.json.Decoder(LogRecord).decode
-    count = LogCount()
-    for read in read_topics(kafka, [topics.EVENTS]):
-        if read.value is None:
-            continue
-        record = decode(read.value)
+    def take(self, record: LogRecord) -> None:
         event = record.event
-        count.records += 1
-        if record.origin is not None:
-            topic, partition, offset = record.origin
-            count.accepted[topic].add((partition, offset))
         if isinstance(event, Txn):
-            count.txns.add((event.bank_id, event.enterprise_id, event.event_id))
+            self.txns.add((event.bank_id, event.enterprise_id, event.event_id))
         elif isinstance(event, Tick):
-            count.barriers += 1
-            if count.last_tick is None or event.up_to >= count.last_tick.up_to:
-                count.last_tick = event
-        elif isinstance(event, Control):
-            count.barriers += 1
-            if event.action == "activate" and event.artefact == "model":
-                count.switches.add(event.control_id)
-    return count
-
-
-def count_letters(kafka: KafkaSettings, topic: str) -> dict[str, Counter[str]]:
-    """Distinct dead letters of `topic`, by the topic that they came from and their reason."""
-    decode = msgspec.json.Decoder(DeadLetter).decode
-    seen: set[tuple[str, int, int]] = set()
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for read in read_topics(kafka, [topic]):
-        letter = decode(read.value or b"")
-        coordinates = (letter.topic, letter.partition, letter.offset)
-        if coordinates not in seen:
-            seen.add(coordinates)
-            found[letter.topic][letter.reason] += 1
-    return found
+            if self.last_tick is None or event.up_to >= self.last_tick.up_to:
+                self.last_tick = event
+        elif isinstance(event, Control) and event.action == "activate" and event.artefact == "model":
+            self.switches.add(event.control_id)
 
 
 def read_alerts(settings: Settings) -> Iterator[tuple[str | None, Alert]]:
@@ -199,19 +158,20 @@ def draw_up(
     counted, from Redis. stored: logical rows by table, from ClickHouse. learn: its summary, empty where unknown.
     """
     kafka = settings.kafka
-    log, letters = count_log(kafka), count_letters(kafka, topics.DEAD_LETTERS)
-    late = count_letters(kafka, topics.LATE)
+    notes = _LogNotes()
+    log, letters = count_log(kafka, also=notes.take), read_letters(kafka, topics.DEAD_LETTERS)
+    late = read_letters(kafka, topics.LATE)
     books = _topic_books(settings, kinds, log, letters)
     snapshots, labels = count_snapshots(kafka)
     scores = count_distinct(kafka, topics.SCORE, _ScoreKey)
     revisions = len({(alert.alert_id, alert.revision) for bank, alert in alerts if bank is None})
-    emitted = {"txn": len(log.txns), "score": scores, "alert": revisions}
+    emitted = {"txn": len(notes.txns), "score": scores, "alert": revisions}
     made = Counter(
         f"{topics.ALERT_SUPERVISOR if bank is None else topics.bank_alerts(bank)} {alert.severity} {alert.state}"
         for bank, alert in alerts
     )
     observations = count_distinct(kafka, topics.OBSERVATION, _ObservationKey)
-    feeds = {} if log.last_tick is None else log.last_tick.feeds
+    feeds = {} if notes.last_tick is None else notes.last_tick.feeds
     totals = {name: int(outcomes.get(name, 0)) for name in OUTCOMES}
     return Books(
         source=source,
@@ -228,7 +188,7 @@ def draw_up(
         observations=observations,
         snapshots=snapshots,
         labels_learned=labels,
-        model_switches=len(log.switches),
+        model_switches=len(notes.switches),
         learn=dict(learn),
         archive={table: (stored.get(table, 0), count) for table, count in emitted.items()},
         covered_up_to={
@@ -243,12 +203,12 @@ def draw_up(
             Check(
                 what="conflicts that score counted = dead letters of the log with reason conflict",
                 left=totals["conflict"],
-                right=letters[topics.EVENTS][Reason.CONFLICT],
+                right=reasons(letters, topics.EVENTS)[Reason.CONFLICT],
             ),
             Check(
                 what="late that score counted = letters in late.v1",
                 left=totals["late"],
-                right=late[topics.EVENTS][Reason.LATE],
+                right=reasons(late, topics.EVENTS)[Reason.LATE],
             ),
             *(
                 [
@@ -270,23 +230,28 @@ def draw_up(
 
 
 def _topic_books(
-    settings: Settings, kinds: Mapping[tuple[str, str], int], log: LogCount, letters: Mapping[str, Counter[str]]
+    settings: Settings, kinds: Mapping[tuple[str, str], int], log: LogCount, letters: Letters
 ) -> list[TopicBook]:
     offsets = Offsets(settings.kafka)
     names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
+    counts: dict[str, list[InputCount]] = {name: [] for name in names}
+    for count in count_inputs(settings.kafka, offsets.ends(offsets.partitions(names)), log, letters):
+        counts[count.topic].append(count)
     found = []
-    for topic in names:
-        end = sum(offsets.ends(offsets.partitions([topic])).values())
-        sent = sum(count for (name, _), count in kinds.items() if name == topic)
+    for topic, parts in counts.items():
+        consumed = sum(count.consumed for count in parts)
+        dead_lettered: Counter[str] = Counter()
+        for count in parts:
+            dead_lettered.update(count.dead_lettered)
         found.append(
             TopicBook(
                 topic=topic,
                 # Records of operators and learn are no deliveries of ours: they are sent as far as they are there.
-                sent=end if topic == topics.CONTROL else sent,
-                consumed=end,
-                accepted=len(log.accepted[topic]),
-                receipts=kinds.get((topic, "Receipt"), 0),
-                dead_lettered=dict(sorted(letters[topic].items())) if topic in letters else {},
+                sent=consumed if topic == topics.CONTROL else sum(n for (name, _), n in kinds.items() if name == topic),
+                consumed=consumed,
+                accepted=sum(count.accepted for count in parts),
+                receipts=sum(count.receipts for count in parts),
+                dead_lettered=dict(sorted(dead_lettered.items())),
             )
         )
     return found
@@ -311,6 +276,6 @@ def _flow_checks(books: list[TopicBook], log: LogCount, totals: Mapping[str, int
         )
     yield Check(
         what="events.v1: records = applied + duplicate + late + conflict + ticks and controls",
-        left=log.records,
+        left=log.records - log.unreadable,
         right=sum(totals.values()) + log.barriers,
     )

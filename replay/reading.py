@@ -1,6 +1,6 @@
 """Reads whole topics, from their beginning to the end that they have now."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -21,6 +21,7 @@ class Read(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class ReadingFailed(Exception):
@@ -66,7 +67,7 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
                     raise ReadingFailed(str(KafkaException(error)))
                 place = (message.topic(), message.partition())
                 if place in left and message.offset() < left[place]:
-                    yield Read(*place, message.offset(), message.key(), message.value())
+                    yield Read(*place, message.offset(), message.key(), message.value(), message.headers() or ())
                     if message.offset() >= left[place] - 1:
                         del left[place]
     finally:

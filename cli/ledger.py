@@ -1,0 +1,114 @@
+"""Check the ledger: recount the log, and compare it with what Redis and the committed offsets say.
+
+check  for each partition of events.v1 up to its low offset: records of enterprises against the counts in their values,
+       ticks, controls and unreadable records against the partition's counts, letters against conflict and late; for
+       each input: consumed = accepted + receipts + dead-lettered
+
+It may run beside workers. Exit codes: 0 everything is accounted for, 1 something is not (each line names topic,
+partition and by how much), or a server does not answer.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from config.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do."""
+    parser.add_argument("action", choices=("check",))
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Recount, print, and say whether all of it holds."""
+    import redis
+    from confluent_kafka import KafkaException
+
+    from features.layout import LayoutError
+    from features.redis_store import connect
+    from replay.ledger import take_stock
+    from replay.reading import ReadingFailed
+
+    try:
+        with connect(settings.redis.url, settings.redis.timeout_s) as client:
+            ledger = take_stock(settings, client)
+    except (KafkaException, ReadingFailed) as error:
+        print(f"xinliu ledger: {settings.kafka.bootstrap}: {error}", file=sys.stderr)
+        return 1
+    except (redis.RedisError, LayoutError) as error:
+        print(f"xinliu ledger: redis: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(msgspec.json.encode(_document(ledger)).decode())
+    elif sys.stdout.isatty():
+        _show(ledger)
+    else:
+        for line in _lines(ledger):
+            print(line)
+    return 0 if ledger.balanced else 1
+
+
+def _document(ledger: Any) -> dict[str, Any]:
+    checks = [
+        {**msgspec.structs.asdict(check), "difference": check.right - check.left, "holds": check.holds}
+        for check in ledger.checks
+    ]
+    return {"balanced": ledger.balanced, "inputs": ledger.inputs, "checks": checks, "notes": ledger.notes}
+
+
+def _lines(ledger: Any) -> Iterator[str]:
+    for count in ledger.inputs:
+        dead = " ".join(f"{reason}={number}" for reason, number in count.dead_lettered.items()) or "none"
+        yield (
+            f"{count.topic}[{count.partition}]  from {count.first_offset}: consumed {count.consumed}, "
+            f"accepted {count.accepted}, receipts {count.receipts}, dead-lettered {dead}"
+        )
+    for check in ledger.checks:
+        yield f"{'ok' if check.holds else 'WRONG':<6}{check.where}  {check.what}: {_said(check)}"
+    yield from (f"note  {note}" for note in ledger.notes)
+    yield _verdict(ledger)
+
+
+def _show(ledger: Any) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    inputs = Table(title="inputs", title_justify="left")
+    for name in ("topic", "from", "consumed", "accepted", "receipts", "dead-lettered"):
+        inputs.add_column(name, justify="left" if name in ("topic", "dead-lettered") else "right")
+    for count in ledger.inputs:
+        dead = ", ".join(f"{reason} {number:,}" for reason, number in count.dead_lettered.items())
+        inputs.add_row(
+            escape(f"{count.topic}[{count.partition}]"),
+            *(f"{number:,}" for number in (count.first_offset, count.consumed, count.accepted, count.receipts)),
+            escape(dead),
+        )
+    checks = Table(title="checks", title_justify="left")
+    for name in ("", "where", "what", "counted, said"):
+        checks.add_column(name)
+    for check in ledger.checks:
+        verdict = "[green]ok[/]" if check.holds else "[bold red]WRONG[/]"
+        checks.add_row(verdict, escape(check.where), escape(check.what), escape(_said(check)))
+    console.print(inputs, checks)
+    for note in ledger.notes:
+        console.print(escape(note))
+    console.print(escape(_verdict(ledger)))
+
+
+def _said(check: Any) -> str:
+    if check.holds:
+        return f"{check.left:,}"
+    note = f" ({ascii(check.note)[1:-1]})" if check.note else ""
+    return f"counted {check.left:,}, said {check.right:,}: {check.right - check.left:+,}{note}"
+
+
+def _verdict(ledger: Any) -> str:
+    wrong = sum(not check.holds for check in ledger.checks)
+    return f"{len(ledger.checks)} checks, {wrong} wrong"

@@ -1,0 +1,351 @@
+"""The ledger: recounts the log, and compares it with what Redis and the committed offsets say of it.
+
+Every record that was read is somewhere, once: one of a bank in `events.v1`, folded into a tick (a receipt) or in
+`dlq.v1`; one of `events.v1`, below its partition's low offset, in a count of its enterprise (applied, duplicate,
+conflict, late) or of its partition (ticks, controls, unreadable). Counted over distinct coordinates, so that what a
+restart wrote twice counts once. An enterprise's value says up to which offset it counts: the check is exact also
+while workers run, and after a flush that a kill cut short.
+"""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from config.settings import KafkaSettings, Settings
+from domain import topics
+from domain.events import SCHEMA, Control, LogRecord, Tick
+from domain.outputs import DeadLetter
+from domain.reject import Reason
+from features.layout import unpack
+from features.redis_store import partition_state
+from replay.offsets import Offsets, Place
+from replay.reading import Read, read_topics
+from streams.score.partition import PartitionState
+
+OUTCOMES = ("applied", "duplicate", "late", "conflict")
+_VALUES_AT_ONCE = 1_000
+_NAMED_MAX = 5
+_HEADER = ("schema", SCHEMA.encode())
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """Two counts of the same thing, taken at different places: `left` from the log, `right` as somebody says."""
+
+    where: str = ""
+    what: str
+    left: int
+    right: int
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.left == self.right
+
+
+class InputCount(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition that ingest reads, from where retention reaches to the offset that it has committed."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    consumed: int
+    accepted: int  # distinct origins in events.v1
+    receipts: int
+    dead_lettered: dict[str, int]  # distinct records, by reason
+
+    def check(self) -> Check:
+        """consumed = accepted + receipts + dead-lettered."""
+        return Check(
+            where=f"{self.topic}[{self.partition}]",
+            what="consumed = accepted + receipts + dead-lettered",
+            left=self.consumed,
+            right=self.accepted + self.receipts + sum(self.dead_lettered.values()),
+        )
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was counted and compared."""
+
+    inputs: list[InputCount]
+    checks: list[Check]
+    notes: list[str]  # what could not be compared, and why
+
+    @property
+    def balanced(self) -> bool:
+        """Whether all checks hold."""
+        return all(check.holds for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What Redis says of one partition. `counts`: outcomes of each enterprise; `applied`: the offset they reach to."""
+
+    state: PartitionState
+    counts: Mapping[str, Mapping[str, int]]
+    applied: Mapping[str, int]
+
+    def total(self, outcome: str) -> int:
+        """One outcome, over all enterprises."""
+        return sum(counts[outcome] for counts in self.counts.values())
+
+
+@dataclass(slots=True)
+class PartitionCount:
+    """What one partition of the log holds; `counted` and `missing` as far as a `Stored` says what to count."""
+
+    first_offset: int = -1
+    records: int = 0
+    ticks: int = 0
+    controls: int = 0
+    unreadable: int = 0
+    counted: Counter[str] = field(default_factory=Counter)  # by enterprise, up to its applied offset
+    missing: Counter[str] = field(default_factory=Counter)  # by enterprise: below the low offset, past the applied one
+
+
+@dataclass(slots=True)
+class LogCount:
+    """What `events.v1` holds."""
+
+    partitions: dict[int, PartitionCount] = field(default_factory=lambda: defaultdict(PartitionCount))
+    records: int = 0
+    barriers: int = 0
+    unreadable: int = 0
+    origins: dict[Place, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+
+    def accepted(self, place: Place) -> npt.NDArray[np.int64]:
+        """The distinct offsets of an input partition that are in the log, ascending."""
+        return np.unique(np.frombuffer(self.origins[place], np.int64)) if place in self.origins else np.empty(0, int)
+
+    @property
+    def repeats(self) -> int:
+        """Records of enterprises beyond the first of their origin."""
+        distinct = sum(len(self.accepted(place)) for place in list(self.origins) if place[0] != topics.CONTROL)
+        return self.records - self.barriers - self.unreadable - distinct
+
+
+Letters = dict[Place, dict[int, str]]  # where a record came from: its offset, and why it was not applied
+
+
+def take_stock(settings: Settings, redis: Any) -> Ledger:
+    """Recount everything. LayoutError, KafkaException, redis' errors, or ReadingFailed where a topic is not readable.
+
+    Redis is read first, then committed offsets, then the topics: what is counted is never behind what it is held to.
+    """
+    kafka = settings.kafka
+    stored = {p: found for p in range(kafka.log_partitions) if (found := _stored(redis, settings, p)) is not None}
+    offsets = Offsets(kafka)
+    names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
+    committed = offsets.committed("ingest", offsets.partitions(names))
+    ends = offsets.ends(offsets.partitions([topics.EVENTS]))
+    log, letters = count_log(kafka, stored), read_letters(kafka, topics.DEAD_LETTERS)
+    late = read_letters(kafka, topics.LATE)
+    checks: list[Check] = []
+    notes: list[str] = []
+    for p, said in sorted(stored.items()):
+        checks += _partition_checks(p, log.partitions[p], said, ends.get((topics.EVENTS, p), 0))
+        checks += _letter_checks(p, said, letters, late)
+    cut = {p: count.first_offset for p, count in sorted(log.partitions.items()) if count.first_offset > 0}
+    notes += [f"{topics.EVENTS}[{p}] reaches back to offset {first:,} only" for p, first in cut.items()]
+    inputs = count_inputs(kafka, committed, log, letters)
+    if cut:
+        notes.append("what was accepted of the banks' records is not compared: their part of the log is gone")
+    else:
+        checks += [count.check() for count in inputs]
+    return Ledger(inputs=inputs, checks=checks, notes=notes)
+
+
+def count_log(
+    kafka: KafkaSettings,
+    stored: Mapping[int, Stored] | None = None,
+    also: Callable[[LogRecord], None] | None = None,
+) -> LogCount:
+    """Read the whole log; with `stored`, count what Redis should hold. `also` gets every record that is readable."""
+    decode = msgspec.json.Decoder(LogRecord).decode
+    count = LogCount()
+    for read in read_topics(kafka, [topics.EVENTS]):
+        at = count.partitions[read.partition]
+        at.first_offset = read.offset if at.first_offset < 0 else at.first_offset
+        said = stored.get(read.partition) if stored else None
+        below = said is not None and read.offset < said.state.low_offset
+        count.records += 1
+        at.records += below
+        record = _readable(decode, read)
+        if record is None:
+            count.unreadable += 1
+            at.unreadable += below
+            continue
+        event = record.event
+        if record.origin is not None:
+            topic, partition, offset = record.origin
+            count.origins[topic, partition].append(offset)
+        if isinstance(event, Tick | Control):
+            count.barriers += 1
+            at.ticks += below and isinstance(event, Tick)
+            at.controls += below and isinstance(event, Control)
+        elif said is not None:
+            name = event.enterprise_id
+            if read.offset <= said.applied.get(name, -1):
+                at.counted[name] += 1
+            elif below:
+                at.missing[name] += 1
+        if also is not None:
+            also(record)
+    return count
+
+
+def read_letters(kafka: KafkaSettings, topic: str) -> Letters:
+    """Distinct dead letters of `topic` by the coordinates of their records."""
+    decode = msgspec.json.Decoder(DeadLetter).decode
+    found: Letters = defaultdict(dict)
+    for read in read_topics(kafka, [topic]):
+        letter = decode(read.value or b"")
+        found[letter.topic, letter.partition].setdefault(letter.offset, letter.reason)
+    return found
+
+
+def reasons(letters: Letters, topic: str) -> Counter[str]:
+    """Dead letters of one topic's records, by reason."""
+    return Counter(reason for place, by_offset in letters.items() if place[0] == topic for reason in by_offset.values())
+
+
+def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount, letters: Letters) -> list[InputCount]:
+    """What became of the records of each input partition below `upto`."""
+    seen: dict[Place, array[int]] = {place: array("q") for place in upto}
+    receipts: Counter[Place] = Counter()
+    decode = msgspec.json.Decoder(_Typed).decode
+    for read in read_topics(kafka, sorted({topic for topic, _ in upto})):
+        place = read.topic, read.partition
+        if read.offset < upto.get(place, 0):
+            seen[place].append(read.offset)
+            receipts[place] += _is_receipt(decode, read.value) and read.offset not in letters.get(place, {})
+    counts = []
+    for place, end in sorted(upto.items()):
+        first = seen[place][0] if seen[place] else end
+        accepted = log.accepted(place)
+        counts.append(
+            InputCount(
+                topic=place[0],
+                partition=place[1],
+                first_offset=first,
+                consumed=len(seen[place]),
+                accepted=int(np.count_nonzero((accepted >= first) & (accepted < end))),
+                receipts=receipts[place],
+                dead_lettered=dict(
+                    sorted(Counter(why for at, why in letters.get(place, {}).items() if first <= at < end).items())
+                ),
+            )
+        )
+    return counts
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    type: str = ""
+
+
+def _is_receipt(decode: Callable[[bytes], _Typed], value: bytes | None) -> bool:
+    try:
+        return decode(value or b"").type == "receipt"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _readable(decode: Callable[[bytes], LogRecord], read: Read) -> LogRecord | None:
+    """The record as score reads it; None where score dead-letters it."""
+    if _HEADER not in read.headers:
+        return None
+    try:
+        return decode(read.value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _stored(redis: Any, settings: Settings, partition: int) -> Stored | None:
+    """What Redis holds of a partition; None where it holds no state of it. The state is read before the values."""
+    prefix = settings.redis.key_prefix
+    state = partition_state(redis, prefix, partition)
+    if state is None:
+        return None
+    counts, applied = {}, {}
+    base = f"{prefix}:{{{partition}}}"
+    names = sorted(redis.smembers(f"{base}:i"))
+    for first in range(0, len(names), _VALUES_AT_ONCE):
+        some = names[first : first + _VALUES_AT_ONCE]
+        values = redis.mget([f"{base}:h:".encode() + name for name in some])
+        for raw, value in zip(some, values, strict=True):
+            if value is not None:  # else its records are missing, and the check says so
+                name = raw.decode()
+                row, _ = unpack(name, value)
+                counts[name] = {outcome: int(row[f"{outcome}_count"]) for outcome in OUTCOMES}
+                applied[name] = int(row["applied_offset"])
+    return Stored(state=msgspec.json.decode(state, type=PartitionState), counts=counts, applied=applied)
+
+
+def _partition_checks(p: int, count: PartitionCount, said: Stored, end: int) -> Iterator[Check]:
+    where = f"{topics.EVENTS}[{p}]"
+    state = said.state
+    outcomes = sum(said.total(outcome) for outcome in OUTCOMES)
+    of_enterprises = count.counted.total() + count.missing.total()
+    yield Check(
+        where=where,
+        what="the low offset lies in the log",
+        left=min(max(state.low_offset, count.first_offset), end),
+        right=state.low_offset,
+    )
+    if count.first_offset > 0:  # the first records are gone, but each of them was counted
+        barriers = count.ticks + count.controls + count.unreadable
+        yield Check(
+            where=where,
+            what="records (those that are gone too) = outcomes, ticks, controls, unreadable",
+            left=count.first_offset + of_enterprises + barriers,
+            right=outcomes + state.ticks_count + state.controls_count + state.dead_letters_count,
+        )
+        return
+    differing = sorted(
+        name
+        for name in count.counted.keys() | count.missing.keys() | said.counts.keys()
+        if count.counted[name] + count.missing[name] != sum(said.counts.get(name, {}).values())
+    )
+    yield Check(
+        where=where,
+        what="records of enterprises = applied + duplicate + conflict + late",
+        left=of_enterprises,
+        right=outcomes,
+        note=_named(differing),
+    )
+    yield Check(
+        where=where, what="enterprises whose count differs", left=0, right=len(differing), note=_named(differing)
+    )
+    for what, left, right in (
+        ("ticks", count.ticks, state.ticks_count),
+        ("controls", count.controls, state.controls_count),
+        ("unreadable", count.unreadable, state.dead_letters_count),
+    ):
+        yield Check(where=where, what=what, left=left, right=right)
+
+
+def _letter_checks(p: int, said: Stored, letters: Letters, late: Letters) -> Iterator[Check]:
+    """Conflicts and late records lie in their topics. What was sent, and not yet counted, leaves room between two."""
+    low, where = said.state.low_offset, f"{topics.EVENTS}[{p}]"
+    for outcome, reason, found in (("conflict", Reason.CONFLICT, letters), ("late", Reason.LATE, late)):
+        at = [offset for offset, why in found.get((topics.EVENTS, p), {}).items() if why == reason]
+        counted = said.total(outcome)
+        least = sum(offset < low for offset in at)
+        topic = topics.LATE if outcome == "late" else topics.DEAD_LETTERS
+        yield Check(
+            where=where,
+            what=f"{outcome} = its letters in {topic}",
+            left=min(max(counted, least), len(at)),
+            right=counted,
+        )
+
+
+def _named(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(names[:_NAMED_MAX]) + more
