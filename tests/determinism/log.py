@@ -61,15 +61,15 @@ def snapshot_of(model_id: str) -> Snapshot:
     return other_snapshot()
 
 
-def make(seed: int, *, enterprises: int, partitions: int, records_a_day: float = 3.6) -> Log:
-    """The log of a seed; at 2,000 enterprises it holds over 200,000 records."""
-    return _Maker(seed, enterprises, partitions, records_a_day).make()
+def make(seed: int, *, enterprises: int, partitions: int, old_every: int = 5, records_a_day: float = 3.6) -> Log:
+    """The log of a seed; at 2,000 enterprises it holds over 200,000 records. Each `old_every`th has a history."""
+    return _Maker(seed, enterprises, partitions, old_every, records_a_day).make()
 
 
 class _Maker:
-    def __init__(self, seed: int, enterprises: int, partitions: int, records_a_day: float) -> None:
+    def __init__(self, seed: int, enterprises: int, partitions: int, old_every: int, records_a_day: float) -> None:
         self._rnd = random.Random(seed)
-        self._enterprises, self._records_a_day = enterprises, records_a_day
+        self._enterprises, self._old_every, self._records_a_day = enterprises, old_every, records_a_day
         self._rows: list[list[Row]] = [[] for _ in range(partitions)]
         self._put_in: Counter[str] = Counter()
         self._sent: list[Txn] = []
@@ -78,7 +78,7 @@ class _Maker:
     def make(self) -> Log:
         """Day by day: what the banks sent, then the ticks of the days that have ended."""
         rnd = self._rnd
-        old = range(0, self._enterprises, 5)  # every fifth has a history
+        old = range(0, self._enterprises, self._old_every)
         for e in range(self._enterprises):
             if e % 3 == 0:
                 self._to_one(self._loan(e, 0, "granted"))
@@ -160,8 +160,8 @@ class _Maker:
         )  # fmt: skip
 
     def _fen(self, e: int, day: int) -> int:
-        """A day of trade ten days apart stands for ten; some collapse before the dense days, some later, some recover."""
-        fate = e // 5 % 6
+        """A day of trade ten days apart stands for ten; some collapse early, some late, some recover."""
+        fate = e // self._old_every % 6
         fen = self._rnd.randrange(2 * 10**6, 10**7) * (8 if day < DENSE_FROM else 1)
         sinks_on = {0: DENSE_FROM - 25, 1: DENSE_FROM - 25, 2: DENSE_FROM + 3, 3: DENSE_FROM - 15}.get(fate)
         if sinks_on is None or day < sinks_on or (fate == 1 and day > DENSE_FROM + 1):
