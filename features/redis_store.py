@@ -6,11 +6,14 @@ Keys (hash-tagged by partition, so that Redis Cluster keeps a partition together
   x:{p}:e                  the fence, "<epoch> <flush number>"
   x:{p}:p                  the partition's state (JSON, streams/score/partition.py), as of its low offset
 
-Every transaction watches the fence and moves its number, so that of two that think they own a partition one fails with
-Fenced. The epoch is the offset of an ownership record in Kafka: it survives a Redis that lost its tail.
+The fence names one content: (epoch, number) is never given twice. The epoch is the offset of an ownership record in
+Kafka, so it survives a Redis that lost its tail. Every transaction watches the fence and moves the number above all
+that this store ever tried, and every read brings the fence with it. So where two think that they own a partition, or
+Redis went back to an older copy, the next step of whoever is wrong fails with Fenced. After any failure only a new
+claim helps: what a transaction did whose reply was lost is unknown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +26,10 @@ _LOAD_VALUES_MAX = 1_000
 
 class Fenced(Exception):
     """The partition's fence is not ours: another worker owns it, or Redis is not the one that we wrote to."""
+
+
+class Outbid(Fenced):
+    """The partition is held under a higher epoch than ours."""
 
 
 class StoreUnavailable(Exception):
@@ -58,80 +65,95 @@ class PartitionStore:
         self._client = client
         self._base = f"{prefix}:{{{partition}}}"
         self._partition = partition
-        self._fence: Fence | None = None
+        self._fence: Fence | None = None  # None: nothing that we hold may be trusted
         self._number_tried = 0
 
     def claim(self, epoch: int) -> bytes | None:
-        """Take the partition over a smaller epoch or our own; returns the partition's state, None where it has none."""
-        fence_key = f"{self._base}:e"
-        with _reported(), self._client.pipeline() as pipe:
-            pipe.watch(fence_key)
-            held = _fence(pipe.get(fence_key))
+        """Take the partition over a smaller epoch or our own; returns the partition's state, None where it has none.
+
+        Outbid where the epoch in Redis is higher. It may be called again, under the same epoch or a later one.
+        """
+
+        def claimable(held: Fence | None) -> None:
             if held is not None and held.epoch > epoch:
-                raise Fenced(f"partition {self._partition} is owned under epoch {held.epoch}, ours is {epoch}")
-            self._number_tried = max(self._number_tried, held.number if held and held.epoch == epoch else 0) + 1
-            claimed = Fence(epoch, self._number_tried)
-            pipe.multi()
-            pipe.set(fence_key, claimed.encode())
-            pipe.get(f"{self._base}:p")
-            state: bytes | None = self._execute(pipe)[-1]
-        self._fence = claimed
+                raise Outbid(f"partition {self._partition} is owned under epoch {held.epoch}, ours is {epoch}")
+
+        replies = self._transact(epoch, claimable, lambda pipe: pipe.get(f"{self._base}:p"))
+        state: bytes | None = replies[-1]
         return state
 
     def load(self) -> Iterator[tuple[str, bytes]]:
-        """All values, each batch read together with the fence: Fenced where it is no longer ours."""
+        """All values, a batch at a time."""
+        with _reported(), self._client.pipeline() as pipe:
+            fence, listed = pipe.get(f"{self._base}:e").smembers(f"{self._base}:i").execute()
+        self._require(_fence(fence))
+        names = sorted(name.decode() for name in listed)
+        for first in range(0, len(names), _LOAD_VALUES_MAX):
+            some = names[first : first + _LOAD_VALUES_MAX]
+            for name, value in zip(some, self.read(some), strict=True):
+                if value is None:
+                    raise StoreUnavailable(f"partition {self._partition}: {name} is listed but has no value")
+                yield name, value
+
+    def read(self, names: Sequence[str]) -> list[bytes | None]:
+        """The values of some enterprises (None: it has none); Fenced where the fence read with them is not ours."""
         with _reported():
-            names = sorted(self._client.smembers(f"{self._base}:i"))
-            for first in range(0, len(names), _LOAD_VALUES_MAX):
-                some = names[first : first + _LOAD_VALUES_MAX]
-                keys = [f"{self._base}:h:".encode() + name for name in some]
-                fence, *values = self._client.mget([f"{self._base}:e", *keys])
-                self._require(_fence(fence))
-                for name, value in zip(some, values, strict=True):
-                    if value is None:
-                        raise StoreUnavailable(
-                            f"partition {self._partition}: {name.decode()} is listed but has no value"
-                        )
-                    yield name.decode(), value
+            fence, *values = self._client.mget([f"{self._base}:e", *(f"{self._base}:h:{name}" for name in names)])
+        self._require(_fence(fence))
+        return values
 
     def write(self, values: Sequence[tuple[str, bytes]], state: bytes | None = None) -> None:
         """Write values, and the partition's state where given, in one transaction that moves the flush number."""
-        fence_key = f"{self._base}:e"
-        with _reported(), self._client.pipeline() as pipe:
-            pipe.watch(fence_key)
-            held = self._require(_fence(pipe.get(fence_key)))
-            self._number_tried = max(self._number_tried, held.number) + 1
-            moved = Fence(held.epoch, self._number_tried)
-            pipe.multi()
-            pipe.set(fence_key, moved.encode())
+
+        def queue(pipe: Any) -> None:
             if values:
                 pipe.mset({f"{self._base}:h:{name}": value for name, value in values})
                 pipe.sadd(f"{self._base}:i", *(name for name, _ in values))
             if state is not None:
                 pipe.set(f"{self._base}:p", state)
-            self._execute(pipe)
-        self._fence = moved
+
+        if self._fence is None:
+            raise Fenced(f"partition {self._partition}: not claimed")
+        self._transact(self._fence.epoch, self._require, queue)
 
     def check(self) -> None:
         """Look whether the fence is still ours; an idle owner does so once a flush interval."""
-        with _reported():
-            self._require(_fence(self._client.get(f"{self._base}:e")))
+        self.read(())
 
-    def _require(self, held: Fence | None) -> Fence:
-        if held is None or held != self._fence:
-            raise Fenced(f"partition {self._partition}: the fence is {held}, ours is {self._fence}")
-        return held
+    def _transact(
+        self, epoch: int, permit: Callable[[Fence | None], None], queue: Callable[[Any], object]
+    ) -> list[Any]:
+        """Watch, let `permit` raise over what is held, then all that `queue` adds under the next number, or nothing.
+
+        The connection is the pipeline's own: where it breaks, redis-py raises and never replays a watched transaction
+        on another one. The fence counts as lost until the outcome is known.
+        """
+        with _reported(), self._client.pipeline() as pipe:
+            pipe.watch(f"{self._base}:e")
+            permit(_fence(pipe.get(f"{self._base}:e")))
+            self._number_tried += 1
+            moved, self._fence = Fence(epoch, self._number_tried), None
+            pipe.multi()
+            pipe.set(f"{self._base}:e", moved.encode())
+            queue(pipe)
+            replies = self._execute(pipe)
+        self._fence = moved
+        return replies
 
     def _execute(self, pipe: Any) -> list[Any]:
         try:
             replies: list[Any] = pipe.execute()
         except redis.WatchError as error:
-            self._fence = None
-            raise Fenced(f"partition {self._partition}: the fence moved during a transaction") from error
-        except redis.RedisError:
-            self._fence = None  # done or not done: unknown, so nothing that we hold may be trusted
-            raise
+            raise Fenced(
+                f"partition {self._partition}: the fence moved during a transaction, or its connection broke: {error}"
+            ) from error
         return replies
+
+    def _require(self, held: Fence | None) -> None:
+        ours = self._fence
+        if ours is None or held != ours:
+            self._fence = None
+            raise Fenced(f"partition {self._partition}: the fence is {held}, ours is {ours}")
 
 
 def outcome_totals(client: Any, prefix: str, partitions: int) -> dict[str, int]:

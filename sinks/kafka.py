@@ -1,7 +1,8 @@
 """The one way out to Kafka: an idempotent producer that knows which inputs its unacknowledged outputs belong to."""
 
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -18,26 +19,41 @@ class Outbox:
 
     A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
     lane are sent in ascending order. What is above the lowest open mark must not be committed.
+
+    After a failed delivery nothing that was sent later to the same partition may land: a reader that keeps the highest
+    would never take the lost one when it comes again. So the producer is gapless, no output expires by itself (that
+    would leave a gap), and the first failure, or `silence_s_max` without an acknowledgement, ends it with all that it
+    has in flight.
     """
 
-    def __init__(self, bootstrap: str, client: Mapping[str, Any] | None = None, *, linger_ms: int = 5) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        client: Mapping[str, Any] | None = None,
+        *,
+        linger_ms: int = 5,
+        silence_s_max: float = 120.0,
+    ) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
+                "enable.gapless.guarantee": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",  # as Java's and aiokafka's: every producer agrees on a key's partition
                 "linger.ms": linger_ms,
                 "queue.buffering.max.messages": 500_000,
                 "queue.buffering.max.kbytes": 256 * 1024,
                 "message.max.bytes": 8 * 1024 * 1024 + 65_536,
-                "delivery.timeout.ms": 120_000,
+                "delivery.timeout.ms": 0,  # none of librdkafka's: see the class
                 **(client or {}),
             },
             # librdkafka reports e.g. "all brokers down" here and goes on trying; delivery has its own verdict.
         )
         self._open: dict[Any, deque[list[int]]] = {}  # lane -> [mark, outputs in flight], ascending
-        self._failure: KafkaError | None = None
+        self._failure = ""
+        self._silence_s_max = silence_s_max
+        self._heard_at_s = 0.0
         self.sent_count = 0
         self.acknowledged_count = 0
 
@@ -54,6 +70,8 @@ class Outbox:
     ) -> None:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
         self._raise_failure()
+        if self.sent_count == self.acknowledged_count:
+            self._heard_at_s = time.monotonic()
         marks = self._open.setdefault(lane, deque())
         if not marks or marks[-1][0] != mark:
             if marks and marks[-1][0] > mark:
@@ -65,9 +83,10 @@ class Outbox:
 
         def acknowledged(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
-                self._failure = self._failure or error
+                self._failure = self._failure or f"{topic}: {error.str()}"
                 return
             self.acknowledged_count += 1
+            self._heard_at_s = time.monotonic()
             entry[1] -= 1
             while marks and marks[0][1] == 0:
                 marks.popleft()
@@ -79,11 +98,13 @@ class Outbox:
                 )
                 break
             except BufferError:
-                self._producer.poll(0.05)
+                self._serve(self._producer.poll, 0.05)
+                self.poll()
+            except KafkaException as error:  # refused at once: too large, unknown topic, the producer at its end
+                self._serve(self._producer.poll, 0)  # where it is at its end, why
+                self._failure = self._failure or f"{topic}: {error.args[0].str()}"
                 self._raise_failure()
-            except KafkaException as error:  # refused at once: too large, unknown topic
-                raise DeliveryFailed(f"{topic}: {error.args[0].str()}") from error
-        self._producer.poll(0)
+        self._serve(self._producer.poll, 0)
 
     def lowest_open(self, lane: Any) -> int | None:
         """The lowest mark of `lane` with an unacknowledged output; None where all are acknowledged."""
@@ -91,17 +112,38 @@ class Outbox:
         return marks[0][0] if marks else None
 
     def poll(self) -> None:
-        """Serve acknowledgements; DeliveryFailed where one of the outputs has failed."""
-        self._producer.poll(0)
+        """Serve acknowledgements; DeliveryFailed where one of the outputs has failed, or none came for too long."""
+        self._serve(self._producer.poll, 0)
+        silence_s = time.monotonic() - self._heard_at_s
+        if self.sent_count > self.acknowledged_count and silence_s > self._silence_s_max:
+            self._failure = self._failure or f"no acknowledgement for {silence_s:.0f} s"
         self._raise_failure()
 
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until every output is acknowledged; DeliveryFailed where that does not come in time."""
-        left = self._producer.flush(timeout_s)
+        left = self._serve(self._producer.flush, timeout_s)
         self._raise_failure()
         if left:
-            raise DeliveryFailed(f"{left} outputs are not acknowledged after {timeout_s:g} s")
+            self._failure = f"{left} outputs are not acknowledged after {timeout_s:g} s"
+            self._raise_failure()
+
+    def close(self) -> None:
+        """End it: what is not acknowledged by now is dropped, or lands without anybody hearing of it."""
+        self._failure = self._failure or "closed"
+        self._producer.purge()
+
+    def _serve(self, serve: Callable[[float], int], timeout_s: float) -> int:
+        """Poll or flush. confluent-kafka raises a producer's end from there, or from whichever callback comes next."""
+        try:
+            return serve(timeout_s)
+        except (KafkaException, SystemError) as error:
+            cause = error if isinstance(error, KafkaException) else error.__cause__
+            if not isinstance(cause, KafkaException):
+                raise
+            self._failure = self._failure or cause.args[0].str()
+            return 0
 
     def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise DeliveryFailed(self._failure.str())
+        if self._failure:
+            self.close()
+            raise DeliveryFailed(self._failure)

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.transport import Chunk
 
-__all__ = ["TP", "HoldsBack", "Role"]
+__all__ = ["TP", "HoldsBack", "Pauses", "Rewinds", "Role"]
 
 
 class Role(Protocol):
@@ -54,13 +54,35 @@ class Role(Protocol):
 
 
 @runtime_checkable
-class HoldsBack(Protocol):
+class Pauses(Protocol):
     """What a role has beside the methods of `Role` where it may want no more of some partitions for a while.
 
+    The worker reads `paused` after each call of `apply` and `tick`: of these partitions it takes no more; a few chunks
+    that are under way still come.
+    """
+
+    @property
+    def paused(self) -> frozenset[TP]:
+        """Partitions held back."""
+
+
+@runtime_checkable
+class HoldsBack(Pauses, Protocol):
+    """A role that paces itself by how far it has read.
+
     The worker sets `progress` before `start`: the next offset to deliver of a partition, and the end of its log as the
-    last fetch said it (None before the first). It reads `paused` after each call of `apply` and `tick`: of these
-    partitions it takes no more; a few chunks that are under way still come.
+    last fetch said it (None before the first).
     """
 
     progress: Callable[[TP], tuple[int, int | None]]
-    paused: frozenset[TP]
+
+
+@runtime_checkable
+class Rewinds(Pauses, Protocol):
+    """A role that may lose a partition's memory, pauses it, and goes on from an earlier offset."""
+
+    def rewinds(self) -> Mapping[TP, int]:
+        """Partitions to read anew, each from its offset; asked after each `apply` and `tick`, and each told once.
+
+        Chunks that were under way before do not come any more. An offset outside the log stops the worker.
+        """

@@ -20,7 +20,7 @@ from faust.types.transports import ConsumerT
 
 from streams.agents import ChunkApp, add_agent
 from streams.loop_watch import LoopWatch
-from streams.role import HoldsBack, Role
+from streams.role import HoldsBack, Pauses, Rewinds, Role
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,7 @@ class Worker:
         self._positions: dict[TP, int] = {}
         self._empty_spans: dict[TP, tuple[int, int]] = {}
         self._paused: frozenset[TP] = frozenset()
+        self._rewound: set[TP] = set()
         if isinstance(role, HoldsBack):
             role.progress = self._progress_of
         self._generation = -1
@@ -122,6 +123,7 @@ class Worker:
             if self._stopping:
                 return
             self._positions, self._empty_spans, self._generation = {}, {}, generation
+            self._paused, self._rewound = frozenset(), set()
             if tps:
                 await self._guarded(self._claim(tps))
             self._progress_at = time.monotonic()
@@ -250,13 +252,17 @@ class Worker:
         async with self._lock:
             if not self._stopping and chunk.generation == self._generation and tp in self._positions:
                 await self._guarded(self._apply_next(tp, chunk))
-                self._heed_pauses()
+                await self._guarded(self._heed())
         if self._stopping:
             await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied
         await asyncio.sleep(0)  # ticks, commits and signals get their turn
 
     async def _apply_next(self, tp: TP, chunk: Chunk) -> None:
         position = self._positions[tp]
+        if tp in self._rewound:
+            if chunk.start_offset > position or chunk.next_offset <= position:
+                return  # fetched before the rewind, or once more after it
+            chunk = chunk.from_offset(position)
         if chunk.start_offset != position:
             raise RuntimeError(f"{tp.topic}[{tp.partition}]: offset {position} was due, {chunk.start_offset} came")
         if len(chunk):
@@ -269,19 +275,22 @@ class Worker:
 
     async def _claim(self, tps: set[TP]) -> None:
         starts = dict(await self.role.assigned(set(tps)))
-        consumer = self._consumer
         if missing := tps - set(starts):
-            starts |= await consumer.committed(missing)
+            starts |= await self._consumer.committed(missing)
+        self._positions = await self._within_log(tps, starts)
+
+    async def _within_log(self, tps: set[TP], starts: Mapping[TP, int]) -> dict[TP, int]:
+        """Where each goes on, the log's first offset where none is given; OffsetOutsideLog."""
         until = time.monotonic() + self.options.log_end_wait_s
-        begin, end = await consumer.log_bounds(tps)
+        begin, end = await self._consumer.log_bounds(tps)
         while any(starts.get(tp, 0) > end[tp] for tp in tps) and time.monotonic() < until:
             await asyncio.sleep(0.2)
-            begin, end = await consumer.log_bounds(tps)
-        for tp in tps:
-            start = starts.setdefault(tp, begin[tp])
+            begin, end = await self._consumer.log_bounds(tps)
+        found = {tp: starts.get(tp, begin[tp]) for tp in tps}
+        for tp, start in found.items():
             if not begin[tp] <= start <= end[tp]:
                 raise OffsetOutsideLog(tp.topic, tp.partition, start, begin[tp], end[tp])
-        self._positions = {tp: starts[tp] for tp in tps}
+        return found
 
     async def _release(self, tps: set[TP]) -> None:
         """Let the role flush and forget, and commit what it then says, or said before if it has forgotten that too."""
@@ -305,15 +314,27 @@ class Worker:
         start, end = self._empty_spans.get(tp, (-1, -1))
         return end if low is not None and low == start else low
 
-    def _heed_pauses(self) -> None:
-        """Take no more of what the role holds back; what it no longer does, flows again."""
-        if not isinstance(self.role, HoldsBack) or not self._positions:
+    async def _heed(self) -> None:
+        """Go where the role rewinds to; take no more of what it holds back; what it no longer does, flows again."""
+        if self._stopping or not isinstance(self.role, Pauses) or not self._positions:
             return
+        if isinstance(self.role, Rewinds):
+            rewinds = {tp: offset for tp, offset in self.role.rewinds().items() if tp in self._positions}
+            if rewinds:
+                await self._rewind(rewinds)
         wanted = self.role.paused & self._positions.keys()
         if wanted != self._paused:
             self._consumer.resume_partitions(self._paused & self._positions.keys() - wanted)
             self._consumer.pause_partitions(wanted - self._paused)
             self._paused = wanted
+
+    async def _rewind(self, rewinds: Mapping[TP, int]) -> None:
+        self._positions |= await self._within_log(set(rewinds), rewinds)
+        for tp in rewinds:
+            self._empty_spans.pop(tp, None)
+        self._rewound |= set(rewinds)
+        await self._consumer.rewind(rewinds)
+        self._progress_at = time.monotonic()
 
     def _progress_of(self, tp: TP) -> tuple[int, int | None]:
         return self._positions.get(tp, 0), self._consumer.log_end(tp)
@@ -329,7 +350,7 @@ class Worker:
             async with self._lock:
                 if not self._stopping:
                     await self._guarded(self.role.tick())
-                    self._heed_pauses()
+                    await self._guarded(self._heed())
 
     async def _watch_app(self) -> None:
         await self._app.wait_until_stopped()
@@ -342,14 +363,14 @@ class Worker:
             idle_s = time.monotonic() - self._progress_at
             if idle_s < self.options.stall_s or not self._positions or self._lock.locked():
                 continue
-            seen = dict(self._positions)
+            seen = {tp: offset for tp, offset in self._positions.items() if tp not in self._paused}
             try:
                 _, end = await self._consumer.log_bounds(set(seen))
             except Exception as error:  # noqa: BLE001  a broker that does not answer is no stalled consumer
                 log.warning("cannot ask for the ends of the logs: %r", error)
                 continue
             behind = {tp: end[tp] - offset for tp, offset in seen.items() if end[tp] > offset}
-            if behind and seen == self._positions:
+            if behind and all(self._positions.get(tp) == offset for tp, offset in seen.items()):
                 raise StalledError(f"nothing has come for {idle_s:.0f} s, though there is: {behind}")
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from domain import topics
+
+_ACKNOWLEDGED_S_MAX = 10
 
 
 class OwnershipUnknown(Exception):
@@ -13,12 +15,13 @@ class OwnershipUnknown(Exception):
 
 
 def take(bootstrap: str, client: Mapping[str, Any], partitions: Iterable[int], owner: str) -> dict[int, int]:
-    """Write an ownership record for each partition; returns their epochs."""
+    """Write an ownership record for each partition; returns their epochs.
+
+    Not idempotent, which would take half a second more: a record written twice is an epoch that nobody uses.
+    """
     epochs: dict[int, int] = {}
     failures: list[KafkaError] = []
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 0, **client}
-    )
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 0, **client})
 
     def delivered(number: int, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -34,9 +37,10 @@ def take(bootstrap: str, client: Mapping[str, Any], partitions: Iterable[int], o
             partition=0,
             on_delivery=lambda error, message, number=number: delivered(number, error, message),
         )
-    left = producer.flush(30)
+    left = producer.flush(_ACKNOWLEDGED_S_MAX)
     if failures or left:
-        raise OwnershipUnknown(f"{topics.OWNER}: {failures[0].str() if failures else 'no acknowledgement in 30 s'}")
+        why = failures[0].str() if failures else f"no acknowledgement in {_ACKNOWLEDGED_S_MAX} s"
+        raise OwnershipUnknown(f"{topics.OWNER}: {why}")
     return epochs
 
 
@@ -46,18 +50,20 @@ def owned_before(bootstrap: str, client: Mapping[str, Any]) -> set[int]:
         {"bootstrap.servers": bootstrap, "group.id": "xinliu-owners", "enable.auto.commit": False, **client}
     )
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topics.OWNER, 0), timeout=30)
+        _, end = consumer.get_watermark_offsets(TopicPartition(topics.OWNER, 0), timeout=_ACKNOWLEDGED_S_MAX)
         consumer.assign([TopicPartition(topics.OWNER, 0, OFFSET_BEGINNING)])
         owned: set[int] = set()
         position = 0
         while position < end:
-            message = consumer.poll(10)
+            message = consumer.poll(_ACKNOWLEDGED_S_MAX)
             if message is None:
-                raise OwnershipUnknown(f"{topics.OWNER}: read to {position} of {end}, then nothing for 10 s")
+                raise OwnershipUnknown(f"{topics.OWNER}: read to {position} of {end}, then nothing")
             if message.error():
                 raise OwnershipUnknown(f"{topics.OWNER}: {message.error().str()}")
             position = message.offset() + 1
             owned.add(int(message.key()))
         return owned
+    except KafkaException as error:
+        raise OwnershipUnknown(f"{topics.OWNER}: {error.args[0].str()}") from error
     finally:
         consumer.close()

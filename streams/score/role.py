@@ -2,7 +2,10 @@
 
 A flush waits until every message is acknowledged, writes the changed values slice by slice, and last the partition's
 state with its low offset. So what Redis holds never lacks an output, and a restart goes on at the low offset, skipping
-for each enterprise what its value already holds.
+for each enterprise what its value already holds. docs/adr/0006-commit-protocol.md argues each step.
+
+A failure costs memory, not the process: the partition pauses, is claimed and loaded again when that is possible, and
+the worker reads it again from the low offset.
 """
 
 import asyncio
@@ -10,24 +13,23 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-import msgspec
-import numpy as np
-
 from config.settings import Settings
 from detectors.snapshot import Snapshot
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
-from features.redis_store import PartitionStore, connect
+from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import fetch
 from sinks.client import client_settings
-from sinks.kafka import Outbox
+from sinks.kafka import DeliveryFailed, Outbox
 from streams.role import TP
 from streams.score import ownership
-from streams.score.partition import Partition, PartitionState
+from streams.score.holding import Holding, Step
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
 _FETCH_S_MAX = 30.0
+_DELIVERY_FAILURES_MAX = 5
+_OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
 
 
@@ -37,106 +39,179 @@ class Score:
     name = "score"
     topics = (topics.EVENTS,)
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        make_outbox: Callable[..., Outbox] = Outbox,
+        step: Step = lambda _step, _partition: None,
+    ) -> None:
         self._settings = settings
         self._client = client_settings(settings.kafka)
         self._clock = clock
-        self._partitions: dict[TP, Partition] = {}
-        self._stores: dict[TP, PartitionStore] = {}
+        self._make_outbox = make_outbox
+        self._step = step
+        self._held: dict[TP, Holding] = {}
+        self._rewinds: dict[TP, int] = {}
+        self._delivery_failures = 0
         self._flushed_at_s = 0.0
-        self._low: dict[TP, int] = {}
 
     async def start(self) -> None:
         """Connect, and compile the loop on nothing, before the group waits for us."""
-        kafka, redis = self._settings.kafka, self._settings.redis
+        redis = self._settings.redis
         self._redis = connect(redis.url, redis.timeout_s)
-        self._outbox = Outbox(kafka.bootstrap, self._client)
+        self._open_outbox()
         compile_kernels()
+        self._flushed_at_s = self._clock()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Claim each new partition, then load its values; returns where each goes on."""
-        for tp in set(self._partitions) - tps:
-            self._forget(tp)
-        new = tps - set(self._partitions)
-        if new:
-            kafka = self._settings.kafka
-            owned_before = ownership.owned_before(kafka.bootstrap, self._client)
-            owner = kafka.instance_id or "score"
-            epochs = ownership.take(kafka.bootstrap, self._client, (tp.partition for tp in new), owner)
-            for tp in sorted(new):
-                self._load(tp, epochs[tp.partition], tp.partition in owned_before)
-        return {tp: self._low[tp] for tp in new}
+        """Own, claim and load each new partition; one that cannot be loaded now is paused and comes later."""
+        self._forget(set(self._held) - tps)
+        prefix = self._settings.redis.key_prefix
+        for tp in tps - set(self._held):
+            store = PartitionStore(self._redis, prefix, tp.partition)
+            self._held[tp] = Holding(tp.partition, store, self._snapshot, self._step)
+        await self._load_due()
+        self._rewinds.clear()
+        return {tp: offset for tp, held in self._held.items() if (offset := held.position) is not None}
 
     async def revoked(self, tps: set[TP]) -> None:
         """Flush what is still ours, and forget."""
-        mine = tps & set(self._partitions)
-        self._flush(mine)
-        for tp in mine:
-            self._forget(tp)
+        mine = tps & set(self._held)
+        await self._flush(mine)
+        self._forget(mine)
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
-        """Apply a chunk in batches and send what follows."""
-        partition, most = self._partitions[tp], self._settings.score.batch_records_max
-        for first in range(0, len(chunk), most):
-            part = chunk.part(first, min(first + most, len(chunk)))
-            for message in partition.apply(part):
-                self._outbox.send(message.topic, message.value, key=message.key, lane=tp, mark=message.mark)
-            self._outbox.poll()
-            self._flush_if_due()
+        """Apply a chunk in batches and send what follows. Without memory it is let go: it comes again by a rewind."""
+        for part in chunk.pieces(self._settings.score.batch_records_max):
+            memory = self._held[tp].memory
+            if memory is None:
+                return
+            self._step("apply", tp.partition)
+            try:
+                for message in memory.apply(part):
+                    self._step("send", tp.partition)
+                    self._outbox.send(message.topic, message.value, key=message.key)
+                self._outbox.poll()
+            except DeliveryFailed as why:
+                self._lose_outputs(why)
+                return
+            await self._flush_if_due()
             await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
 
     def low_offset(self, tp: TP) -> int | None:
-        """Where a restart would go on: the low offset that Redis holds."""
-        return self._low.get(tp)
+        """Where a restart would go on: the low offset that Redis holds. None while that is not known."""
+        held = self._held.get(tp)
+        return None if held is None else held.low_offset
+
+    @property
+    def paused(self) -> frozenset[TP]:
+        """Partitions without memory."""
+        return frozenset(tp for tp, held in self._held.items() if held.memory is None)
+
+    def rewinds(self) -> Mapping[TP, int]:
+        """Where partitions go on that were loaded again since the last call."""
+        rewinds, self._rewinds = self._rewinds, {}
+        return rewinds
 
     async def tick(self) -> None:
-        """Flush when it is time."""
-        self._outbox.poll()
-        self._flush_if_due()
+        """Load again what can be, flush when it is time."""
+        try:
+            self._outbox.poll()
+        except DeliveryFailed as why:
+            self._lose_outputs(why)
+        await self._load_due()
+        await self._flush_if_due()
 
     async def stop(self) -> None:
         """Close the connections; what was not flushed comes again."""
         self._redis.close()
+        self._outbox.close()
 
-    def _load(self, tp: TP, epoch: int, owned_before: bool) -> None:
-        store = PartitionStore(self._redis, self._settings.redis.key_prefix, tp.partition)
-        stored = store.claim(epoch)
-        state = msgspec.json.decode(stored, type=PartitionState) if stored else None
-        if state is None and owned_before:
-            log.warning("partition %d had an owner, but Redis holds nothing of it: replaying the log", tp.partition)
-        partition = Partition(tp.partition, self._snapshot, state)
-        for name, value in store.load():
-            partition.restore(name, value)
-        self._partitions[tp], self._stores[tp] = partition, store
-        self._low[tp] = partition.saved.low_offset
-        log.info("partition %d: %d enterprises, from offset %d", tp.partition, partition.used, self._low[tp])
+    async def _load_due(self) -> None:
+        """Own, claim and load what has no memory and has waited long enough."""
+        due = {tp: held for tp, held in self._held.items() if held.memory is None and self._clock() >= held.retry_at_s}
+        unowned = {tp: held for tp, held in due.items() if held.epoch is None}
+        if unowned:
+            try:
+                await asyncio.to_thread(self._own, list(unowned.values()))
+            except ownership.OwnershipUnknown as why:
+                for tp in unowned:
+                    due.pop(tp)
+                    self._drop(tp, why)
+        for tp, held in sorted(due.items()):
+            try:
+                if not held.load():
+                    log.warning("%s has had an owner, but Redis holds nothing of it: reading its log from 0", tp)
+            except (Fenced, StoreUnavailable) as why:
+                self._drop(tp, why)
+                continue
+            assert held.memory is not None
+            self._rewinds[tp] = held.memory.saved.low_offset
+            log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.used, self._rewinds[tp])
 
-    def _forget(self, tp: TP) -> None:
-        del self._partitions[tp], self._stores[tp], self._low[tp]
+    def _own(self, unowned: list[Holding]) -> None:
+        kafka, numbers = self._settings.kafka, [held.number for held in unowned]
+        for number in numbers:
+            self._step("own", number)
+        before = ownership.owned_before(kafka.bootstrap, self._client)
+        epochs = ownership.take(kafka.bootstrap, self._client, numbers, kafka.instance_id or "score")
+        for held in unowned:
+            held.own(epochs[held.number], is_first=held.number not in before)
 
-    def _flush_if_due(self) -> None:
+    def _drop(self, tp: TP, why: Exception) -> None:
+        """Forget a partition's memory; outbid, we need a new record, unless the group takes the partition before."""
+        held, outbid = self._held[tp], isinstance(why, Outbid)
+        if outbid:
+            held.epoch = None
+        wait_s = held.drop(self._clock(), wait_s_min=_OUTBID_WAIT_S if outbid else 0.0)
+        log.warning("%s is not ready, nothing of it is committed; next attempt in %.1f s: %s", tp, wait_s, why)
+
+    def _lose_outputs(self, why: DeliveryFailed) -> None:
+        """An output is lost: nothing that was computed after it may land, so all memory goes, and the producer."""
+        self._delivery_failures += 1
+        if self._delivery_failures > _DELIVERY_FAILURES_MAX:
+            raise why
+        self._outbox.close()
+        self._open_outbox()
+        for tp, held in self._held.items():
+            if held.memory is not None:
+                self._drop(tp, why)
+
+    def _open_outbox(self) -> None:
+        self._outbox = self._make_outbox(self._settings.kafka.bootstrap, self._client)
+
+    def _forget(self, tps: set[TP]) -> None:
+        for tp in tps:
+            del self._held[tp]
+            self._rewinds.pop(tp, None)
+
+    async def _flush_if_due(self) -> None:
         now = self._clock()
         if (now - self._flushed_at_s) * 1_000 >= self._settings.score.flush_interval_ms:
-            self._flush(set(self._partitions))
+            await self._flush(set(self._held))
             self._flushed_at_s = self._clock()
 
-    def _flush(self, tps: set[TP]) -> None:
+    async def _flush(self, tps: set[TP]) -> None:
         """Outputs acknowledged -> values in slices -> partition state -> low offset."""
-        if not tps:
+        running = sorted(tp for tp in tps if self._held[tp].memory is not None)
+        if not running:
             return
-        self._outbox.drain()
-        for tp in sorted(tps):
-            partition, store = self._partitions[tp], self._stores[tp]
-            slots = partition.dirty_slots()
-            for some in np.array_split(slots, -(-len(slots) // self._settings.score.flush_slice_values_max) or 1):
-                if len(some):
-                    store.write(partition.values(some))
-                    partition.flushed(some)
-            if partition.saved.low_offset != self._low[tp]:
-                store.write((), msgspec.json.encode(partition.saved))
-                self._low[tp] = partition.saved.low_offset
-            else:
-                store.check()
+        try:
+            for tp in running:
+                self._step("drain", tp.partition)
+            await asyncio.to_thread(self._outbox.drain)
+        except DeliveryFailed as why:
+            self._lose_outputs(why)
+            return
+        if self._outbox.acknowledged_count:
+            self._delivery_failures = 0
+        for tp in running:
+            try:
+                await self._held[tp].flush(self._settings.score.flush_slice_values_max)
+            except (Fenced, StoreUnavailable) as why:
+                self._drop(tp, why)
 
     def _snapshot(self, model_id: str) -> Snapshot:
         body = fetch(self._settings.kafka.bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, self._client)

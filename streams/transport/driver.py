@@ -8,6 +8,7 @@ offsets is not used (it sticks at the first gap when only a batch's last offset 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
@@ -152,6 +153,15 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         for tp, offset in positions.items():
             consumer.seek(TopicPartition(*tp), offset)
         self._sought = generation
+
+    async def rewind(self, positions: Mapping[TP, int]) -> None:
+        """Go to these positions within the same generation; what was fetched before is thrown away."""
+        await self.call_thread(self._rewind, positions)
+
+    async def _rewind(self, positions: Mapping[TP, int]) -> None:
+        for tp, offset in positions.items():
+            with contextlib.suppress(IllegalStateError):  # taken away meanwhile
+                self._ensure_consumer().seek(TopicPartition(*tp), offset)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group for these topics; MissingTopic where the broker does not have one."""
@@ -311,6 +321,10 @@ class Consumer(faust_driver.Consumer):
     async def committed(self, tps: set[TP]) -> Mapping[TP, int]:
         """The group's committed offsets; partitions without one are left out."""
         return await self._thread.committed(tps)
+
+    async def rewind(self, positions: Mapping[TP, int]) -> None:
+        """Go to these positions within the same generation; chunks that are under way still come."""
+        await self._thread.rewind(positions)
 
     async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
         """The first offset of each log, and the end of what is committed in it."""

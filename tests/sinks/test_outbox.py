@@ -1,5 +1,7 @@
 """The outbox knows which inputs its unacknowledged outputs belong to, and ends where one of them fails."""
 
+import time
+
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
@@ -48,3 +50,38 @@ def test_a_topic_that_does_not_exist_ends_the_outbox(kafka, topic_name):
     outbox.send(topic_name("missing"), b"x", lane="a", mark=1)
     with pytest.raises(DeliveryFailed):
         outbox.drain(20)
+
+
+def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
+    topic = make_topic("outbox", **{"max.message.bytes": "2000"})
+    outbox = Outbox(kafka, linger_ms=0)
+    outbox.send(topic, b"0", key=b"k")
+    outbox.drain()
+
+    def send_many():
+        for n in range(1, 200):  # the refusal of the large one comes back while others follow it
+            outbox.send(topic, b"x" * 5_000 if n == 100 else b"%d" % n, key=b"k")
+            time.sleep(0.001)
+        outbox.drain()
+
+    with pytest.raises(DeliveryFailed, match="too large"):
+        send_many()
+    with pytest.raises(DeliveryFailed):
+        outbox.poll()
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
+    end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    landed = [message.value() for message in consumer.consume(end, timeout=10)]
+    consumer.close()
+    assert landed == [b"%d" % n for n in range(end)]
+    assert 0 < end <= 100
+
+
+def test_silence_ends_the_outbox(kafka_factory):
+    broker = kafka_factory()
+    outbox = Outbox(broker.address, {"log_level": 0}, silence_s_max=0.5)
+    broker.kill()
+    outbox.send("dlq.v1", b"x")
+    time.sleep(0.6)
+    with pytest.raises(DeliveryFailed, match="no acknowledgement"):
+        outbox.poll()

@@ -1,0 +1,98 @@
+"""One partition as its worker holds it: the right to write it, its memory, and what Redis and the topics surely hold.
+
+    own (a record in owner.v1, its offset is the epoch) -> claim, then load -> apply, flush … -> dropped
+                                                              ^-------------------------------------'
+
+Memory that may be wrong is dropped, never mended: whatever failed, the partition is claimed again, under a flush number
+above all that were tried, loaded from Redis, and goes on at the low offset that came with the claim.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from detectors.snapshot import Snapshot
+from features.redis_store import PartitionStore
+from streams.score.partition import Partition, PartitionState
+
+_RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 5.0
+
+Step = Callable[[str, int], None]
+"""Called with the name of each step of the protocol and the partition, before the step: for tests that interrupt it."""
+
+
+class Holding:
+    """A partition that the group has given to this worker."""
+
+    def __init__(self, number: int, store: PartitionStore, snapshot_of: Callable[[str], Snapshot], step: Step) -> None:
+        self.number = number
+        self.epoch: int | None = None
+        self.memory: Partition | None = None
+        self.retry_at_s = 0.0
+        self._store = store
+        self._snapshot_of = snapshot_of
+        self._step = step
+        self._is_first = False
+        self._low_offset = 0
+        self._attempts = 0
+
+    def own(self, epoch: int, *, is_first: bool) -> None:
+        """Go on under the epoch of a new ownership record; `is_first` where the partition never had one before."""
+        self.epoch, self._is_first = epoch, is_first
+
+    def load(self) -> bool:
+        """Claim, then load; False where Redis has lost what earlier owners wrote, so that the log is read from 0."""
+        assert self.epoch is not None
+        self._step("claim", self.number)
+        stored = self._store.claim(self.epoch)
+        state = msgspec.json.decode(stored, type=PartitionState) if stored else None
+        memory = Partition(self.number, self._snapshot_of, state)
+        self._step("load", self.number)
+        for name, value in self._store.load():
+            memory.restore(name, value)
+        self.memory, self._low_offset = memory, memory.saved.low_offset
+        return state is not None or self._is_first
+
+    @property
+    def low_offset(self) -> int | None:
+        """All before it is in Redis and in the topics; None without memory."""
+        return None if self.memory is None else self._low_offset
+
+    @property
+    def position(self) -> int | None:
+        """The next offset to apply; None where that is the log's first one, whichever it is."""
+        if self.memory is None or (self._is_first and self.memory.saved.low_offset == 0):
+            return None
+        return self.memory.saved.low_offset
+
+    async def flush(self, slice_values_max: int) -> None:
+        """Values in slices, then the partition's state with the low offset; Fenced or StoreUnavailable.
+
+        Every output must be acknowledged, and no record half applied. Others get their turn between slices; nothing is
+        applied meanwhile, since the worker runs a role's methods one after the other.
+        """
+        memory = self.memory
+        assert memory is not None
+        slots = memory.dirty_slots()
+        for first in range(0, len(slots), slice_values_max):
+            some = slots[first : first + slice_values_max]
+            self._step("slice", self.number)
+            self._store.write(memory.values(some))
+            memory.flushed(some)
+            await asyncio.sleep(0)
+        self._step("state", self.number)
+        if memory.saved.low_offset != self._low_offset:
+            self._store.write((), msgspec.json.encode(memory.saved))
+            self._low_offset = memory.saved.low_offset
+        elif not len(slots):
+            self._store.check()
+        self._attempts = 0
+
+    def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:
+        """Forget the memory; returns in how many seconds to load again, more each time that no flush came between."""
+        self.memory = None
+        wait_s = max(wait_s_min, min(_RETRY_FIRST_S * 2**self._attempts, _RETRY_MAX_S))
+        self._attempts = min(self._attempts + 1, 10)
+        self.retry_at_s = now_s + wait_s
+        return wait_s

@@ -1,0 +1,53 @@
+"""One broker for all worlds of the commit protocol: each has its own enterprises and its own keys in Redis."""
+
+import pytest
+
+from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
+from domain import topics
+from sinks.artefacts import publish
+from sinks.kafka import Outbox
+from streams.embedded import Kafka
+from streams.topics import create_topics
+from tests.streams.score.kit import BANK, OTHER_BANK
+from tests.streams.score.processes import PARTITIONS
+from tests.streams.score.protocol import World, another_model
+
+
+@pytest.fixture(scope="package")
+def score_outbox(tmp_path_factory):
+    """(address of a broker with all topics, the one real outbox of the worlds)."""
+    with Kafka(tmp_path_factory.mktemp("kafka"), heap="256m") as kafka:
+        settings = Settings(
+            kafka=KafkaSettings(bootstrap=kafka.address, log_partitions=1),
+            banks=tuple(Bank(bank_id=b, name_zh=b) for b in (BANK, OTHER_BANK)),
+        )
+        create_topics(settings)
+        outbox = Outbox(kafka.address)
+        publish(outbox, topics.MODEL, another_model().encode())
+        yield kafka.address, outbox
+
+
+@pytest.fixture
+def make_world(score_outbox, redis_url):
+    """`make_world()`: a log, two workers, nothing done yet; `via=` for workers with another way to Redis."""
+    address, outbox = score_outbox
+    return lambda **more: World(address, redis_url, outbox, **more)
+
+
+@pytest.fixture
+def world(make_world):
+    """A world whose workers reach Redis directly."""
+    return make_world()
+
+
+@pytest.fixture
+def stack(kafka_factory, redis_url):
+    """Settings of a broker of this test's own, with its topics."""
+    settings = Settings(
+        kafka=KafkaSettings(bootstrap=kafka_factory().address, log_partitions=PARTITIONS, session_timeout_s=6.0),
+        redis=RedisSettings(url=redis_url),
+        score=ScoreSettings(flush_interval_ms=1, flush_slice_values_max=3, batch_records_max=64),
+        banks=tuple(Bank(bank_id=b, name_zh=b) for b in (BANK, OTHER_BANK)),
+    )
+    create_topics(settings)
+    return settings

@@ -1,0 +1,120 @@
+"""Score workers as processes on a real broker: their log, what they said, and what a run without a fault says."""
+
+import collections
+import os
+import sys
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from domain import topics
+from features.redis_store import outcome_totals, partition_state
+from streams.embedded import Child
+from streams.score.partition import Partition
+from streams.transport.chunk import chunk_of
+from tests.streams.score.kit import BANK, HEADERS, no_model
+
+PARTITIONS = 2
+OUTPUTS = (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.bank_alerts(BANK))
+
+
+def write_log(settings, records, first=0):
+    """Each enterprise to one partition, each tick to all; returns the records by partition."""
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 5})
+    by_partition = collections.defaultdict(list)
+    for row in records:
+        event = msgspec.json.decode(row[1])["event"]
+        tick_ = event["type"] == "tick"
+        for p in range(PARTITIONS) if tick_ else [int(event["enterprise_id"][1:]) % PARTITIONS]:
+            by_partition[p].append(row)
+            producer.produce(topics.EVENTS, row[1], partition=p, headers=HEADERS)
+            producer.poll(0)
+    assert producer.flush(30) == 0
+    return by_partition
+
+
+def read(settings, topic):
+    """All records of a topic as (partition, key, value)."""
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka.bootstrap, "group.id": "test", "enable.auto.commit": False}
+    )
+    rows = []
+    try:
+        for p in consumer.list_topics(topic).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+            consumer.assign([TopicPartition(topic, p, low)])
+            while low < high:
+                message = consumer.poll(10)
+                assert message is not None, f"{topic}: read to {low} of {high}"
+                low = message.offset() + 1
+                rows.append((p, message.key(), message.value()))
+    finally:
+        consumer.close()
+    return rows
+
+
+def worker(settings, tmp_path, name="one"):
+    """A process of its own with the score role; `name` is its instance in the group."""
+    kafka, redis_, score = settings.kafka, settings.redis, settings.score
+    path = tmp_path / f"{name}.toml"
+    path.write_text(
+        f'[kafka]\nbootstrap = "{kafka.bootstrap}"\nlog_partitions = {PARTITIONS}\nsession_timeout_s = 6.0\n'
+        f'instance_id = "{name}"\n[redis]\ntimeout_s = {redis_.timeout_s}\nurl = "{redis_.url}"\n'
+        f"[score]\nflush_interval_ms = {score.flush_interval_ms}\n"
+        f"flush_slice_values_max = {score.flush_slice_values_max}\nbatch_records_max = {score.batch_records_max}\n"
+        + "".join(f'[[banks]]\nbank_id = "{b.bank_id}"\nname_zh = "x"\n' for b in settings.banks)
+    )
+    argv = [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"]
+    return Child(name, argv, log=tmp_path / f"{name}.log", env=dict(os.environ))
+
+
+def low_offsets(client):
+    """As Redis has them, by partition."""
+    stored = [partition_state(client, "x", p) for p in range(PARTITIONS)]
+    return [msgspec.json.decode(s)["low_offset"] if s else 0 for s in stored]
+
+
+def clean_run(by_partition):
+    """What a run without a fault says: messages by (topic, key), in their order, and the values."""
+    said, values = collections.defaultdict(list), {}
+    for p, rows in by_partition.items():
+        partition = Partition(p, no_model)
+        for m in partition.apply(chunk_of(topics.EVENTS, p, 0, rows)):
+            said[m.topic, m.key].append(m.value)
+        values |= dict(partition.values(np.arange(partition.used)))
+    return said, values
+
+
+def without_repeats(rows):
+    """Per key, in the order of first arrival: what a subscriber holds that drops what it has seen."""
+    said = collections.defaultdict(dict)
+    for _, key, value in rows:
+        said[key].setdefault(value)
+    return {key: list(values) for key, values in said.items()}
+
+
+def committed(settings):
+    """What the group has committed, by partition."""
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka.bootstrap, "group.id": "xinliu-score", "enable.auto.commit": False}
+    )
+    try:
+        found = consumer.committed([TopicPartition(topics.EVENTS, p) for p in range(PARTITIONS)], timeout=10)
+    finally:
+        consumer.close()
+    return [tp.offset for tp in found]
+
+
+def judge(settings, client, by_partition):
+    """Outputs after removing repeats, values and ledger are those of a run without a fault; returns the ledger."""
+    said, values = clean_run(by_partition)
+    for topic in OUTPUTS:
+        got = without_repeats(read(settings, topic))
+        assert got == {key: value for (t, key), value in said.items() if t == topic}, topic
+        assert got, topic
+    stored = {name: client.get(f"x:{{{int(name[1:]) % PARTITIONS}}}:h:{name}") for name in values}
+    assert stored == values
+    totals = outcome_totals(client, "x", PARTITIONS)
+    assert sum(totals.values()) == sum(b'"type":"tick"' not in row[1] for rows in by_partition.values() for row in rows)
+    return totals

@@ -1,0 +1,429 @@
+"""The commit protocol one step at a time: score roles in this process, on a real broker and a real Redis.
+
+A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as streams.worker does,
+but its tests say when. Its outputs wait in a `Network` until they are told to land. A clean run, the fold in memory,
+says what must come of it all.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import numpy as np
+import redis
+from confluent_kafka import Consumer, TopicPartition
+
+from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
+from detectors.prior import prior_snapshot
+from detectors.snapshot import content_id
+from domain import topics
+from domain.events import Control, LogRecord
+from features import layout
+from features.redis_store import connect
+from sinks.kafka import DeliveryFailed
+from streams.role import TP
+from streams.score.partition import Partition
+from streams.score.role import Score
+from streams.transport.chunk import chunk_of
+from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, tick, txn
+
+TP0 = TP(topics.EVENTS, 0)
+OUTPUTS = (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.DEAD_LETTERS, topics.LATE)
+_numbers = itertools.count()
+
+
+class Crash(Exception):
+    """The process ends at this step."""
+
+
+def another_model():
+    """A model that gives other scores than the prior."""
+    weights = dict(prior_snapshot().weights_milli)
+    (first, most), (last, least) = max(weights.items(), key=lambda x: x[1]), min(weights.items(), key=lambda x: x[1])
+    return msgspec.structs.replace(prior_snapshot(), weights_milli=weights | {first: least, last: most}, prior=False)
+
+
+def small_log(name):
+    """Two enterprises over five days: trade, a loan, duplicate, conflict, late event, ticks, a model right after one.
+
+    Their ids carry `name`, so that many logs may share the output topics.
+    """
+    a, b = f"{name}A", f"{name}B"
+    rows, sent = [], []
+    for day in range(5):
+        for i, e in enumerate((a, b)):
+            sent.append(txn(f"in{day}", e, day, 10 + i, 10**7 * (1 + (3 * day + i) % 5)))
+            sent.append(txn(f"out{day}", e, day, 20 + i, 10**6 * (1 + day), direction="D", purpose="purchase"))
+            rows += [record(event) for event in sent[-2:]]
+        if day == 1:
+            rows.append(record(loan("loan", a, day)))
+            rows.append(record(sent[-1]))  # a duplicate
+            rows.append(record(msgspec.structs.replace(sent[-1], amount_minor=1)))  # a conflict
+        rows.append(record(tick(day)))
+        if day == 2:
+            model = content_id(another_model().encode())
+            control = Control(
+                control_id="m", action="activate", by="op", reason="test", artefact="model", artefact_id=model
+            )
+            rows.append(
+                (None, msgspec.json.encode(LogRecord(event=control, fingerprint="", origin=("c", 0, 0))), HEADERS, 0)
+            )
+    rows += [record(txn("late", b, -9, 0)), (a.encode(), b"{oops", HEADERS, 0)]
+    rows += [record(txn("last", a, 5, 0, 10**9)), record(txn("last", b, 5, 0, 10**9))]
+    return rows
+
+
+def model_of(_model_id):
+    return another_model()
+
+
+class Clean:
+    """What a run without a fault says, record by record."""
+
+    def __init__(self, rows):
+        partition = Partition(0, model_of)
+        self.said = defaultdict(list)  # (topic, key) -> [(mark, value)]
+        self.values = [{}]  # by offset: the values after all records below it
+        self.touched = defaultdict(list)  # enterprise -> offsets that it holds
+        for at, row in enumerate(rows):
+            for m in partition.apply(chunk_of(topics.EVENTS, 0, at, [row])):
+                self.said[m.topic, m.key].append((m.mark, m.value))
+            self.values.append(dict(partition.values(np.arange(partition.used))))
+            for name, value in self.values[-1].items():
+                if self.values[-2].get(name) != value:
+                    self.touched[name].append(at)
+        self.state = msgspec.structs.asdict(partition.saved)
+
+
+class Network:
+    """In an outbox's place: records wait here until they are told to land, by the one real outbox of the tests."""
+
+    gapless = True
+
+    def __init__(self, real):
+        self._real = real
+        self.waiting = []
+        self.failed = False
+        self.acknowledged_count = 0
+
+    def send(self, topic, value, *, key=None, **_more):
+        self.poll()
+        self.waiting.append((topic, value, key))
+
+    def land(self, count):
+        """The oldest `count` land and are acknowledged."""
+        some, self.waiting = self.waiting[:count], self.waiting[count:]
+        for topic, value, key in some:
+            self._real.send(topic, value, key=key)
+        self._real.drain()
+        self.acknowledged_count += len(some)
+
+    def lose(self):
+        """The oldest cannot be delivered; gapless, that is the end of the others too."""
+        self.waiting = [] if self.gapless else self.waiting[1:]
+        if self.waiting:
+            self.land(len(self.waiting))
+        self.failed = True
+
+    def poll(self):
+        if self.failed:
+            raise DeliveryFailed("lost on purpose")
+
+    def drain(self):
+        self.poll()
+        self.land(len(self.waiting))
+
+    def close(self):
+        self.waiting, self.failed = [], True
+
+
+class Worker:
+    """One process with a score role; `before` says what happens right before one of its steps."""
+
+    def __init__(self, world, name):
+        self.world, self.name = world, name
+        self.tp = TP0
+        self._due = {}
+        self.role = None
+        self.position = 0
+        self.assigned = False
+
+    async def start(self):
+        self.role = Score(
+            self.world.settings, self.world.clock, make_outbox=lambda *_: Network(self.world.outbox), step=self._step
+        )
+        await self.role.start()
+
+    async def join(self):
+        """The group gives us the partition, and a heartbeat or a late word tells the others."""
+        if self.role is None:
+            await self.start()
+        self.assigned = True
+        async with self._alive():
+            self.position = (await self.role.assigned({TP0})).get(TP0, 0)
+
+    async def leave(self):
+        self.assigned = False
+        async with self._alive():
+            await self.role.revoked({TP0})
+
+    async def apply(self, count=1):
+        """The next records, if it takes any; True where one was applied."""
+        if self.role is None or TP0 in self.role.paused or not self.assigned:
+            return False
+        rows = self.world.rows[self.position : self.position + count]
+        if not rows:
+            return False
+        async with self._alive():
+            await self.role.apply(TP0, chunk_of(topics.EVENTS, 0, self.position, rows))
+            self.position += len(rows)
+            self._heed()
+        return True
+
+    async def flush(self):
+        """A flush interval passes, and the time of any attempt to come back."""
+        self.world.now_s += 10.0
+        async with self._alive():
+            await self.role.tick()
+            self._heed()
+            self.world.committed = max(self.world.committed, self.role.low_offset(TP0) or 0)
+
+    def land(self, count=1):
+        self.role._outbox.land(count)
+
+    def lose(self):
+        """Its oldest output on the way, if there is one, cannot be delivered."""
+        if self.role._outbox.waiting:
+            self.role._outbox.lose()
+
+    def crash(self):
+        """Memory and outputs on the way are gone."""
+        self.role._redis.close()
+        self.role = None
+
+    @property
+    def runs(self):
+        return self.role is not None and self.assigned and TP0 not in self.role.paused
+
+    def _heed(self):
+        if TP0 in (rewinds := self.role.rewinds()):
+            self.position = rewinds[TP0]
+
+    def before(self, step, happens, nth=1):
+        """Call `happens` right before the nth step of that name from now on; it may raise Crash."""
+        self._due[step] = [nth, happens]
+
+    def undisturbed(self):
+        """Whatever was to happen before a step does not."""
+        self._due.clear()
+
+    def _step(self, step, _partition):
+        if step not in self._due:
+            return
+        self._due[step][0] -= 1
+        if self._due[step][0] == 0:
+            self.world.injected += 1
+            self._due.pop(step)[1]()
+
+    @contextlib.asynccontextmanager
+    async def _alive(self):
+        try:
+            yield
+        except Crash:
+            self.crash()
+
+
+class World:
+    """A partition's log, its Redis, its topics; `judge` says whether all is as in a clean run."""
+
+    def __init__(self, bootstrap, redis_url, outbox, *, via=None, timeout_s=2.0):
+        """`via`: another URL by which the workers reach the same Redis."""
+        self.outbox = outbox
+        self.name = f"W{next(_numbers)}x"
+        self.rows = small_log(self.name)
+        self.clean = Clean(self.rows)
+        self.now_s = 1_000.0
+        self.injected = 0
+        self.committed = 0  # in the group, a hint
+        self.settings = Settings(
+            kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=1),
+            redis=RedisSettings(url=via or redis_url, key_prefix=self.name.lower(), timeout_s=timeout_s),
+            score=ScoreSettings(flush_interval_ms=5_000, flush_slice_values_max=1, batch_records_max=64),
+            banks=tuple(Bank(bank_id=b, name_zh=b) for b in (BANK, OTHER_BANK)),
+        )
+        self.redis = connect(redis_url, 5.0)
+        self.base = f"{self.name.lower()}:{{0}}"
+        self._reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "fetch.wait.max.ms": 5})
+        self._read_from = {topic: self._end(topic) for topic in OUTPUTS}
+        self._landed = []
+        self.one, self.two = Worker(self, "one"), Worker(self, "two")
+
+    def clock(self):
+        return self.now_s
+
+    def copy(self):
+        """All that Redis holds of the partition, byte for byte."""
+        return {key: self.redis.dump(key) for key in self.redis.keys(self._glob())}
+
+    def restore(self, copy):
+        """Redis is that copy from now on."""
+        if old := self.redis.keys(self._glob()):
+            self.redis.delete(*old)
+        for key, value in copy.items():
+            self.redis.restore(key, 0, value)
+
+    def stored(self):
+        """(low offset, values) as Redis has them."""
+        state = self.redis.get(f"{self.base}:p")
+        names = sorted(name.decode() for name in self.redis.smembers(f"{self.base}:i"))
+        values = {name: self.redis.get(f"{self.base}:h:{name}") for name in names}
+        return msgspec.json.decode(state)["low_offset"] if state else 0, values
+
+    def landed(self):
+        """Every output record so far, as (topic, key, value), in the order of its topic."""
+        for topic, at in self._read_from.items():
+            end = self._end(topic)
+            if at < end:
+                self._reader.assign([TopicPartition(topic, 0, at)])
+            while at < end:
+                message = self._reader.poll(10)
+                assert message is not None, f"{topic}: read to {at} of {end}"
+                at = message.offset() + 1
+                if message.key() is None or message.key().decode().startswith(self.name):
+                    self._landed.append((topic, message.key(), message.value()))
+            self._read_from[topic] = end
+            self._reader.unassign()
+        return self._landed
+
+    def judge_redis(self):
+        """P3: the values are clean folds, and hold every effect of the records below the low offset."""
+        low, values = self.stored()
+        for name, offsets in self.clean.touched.items():
+            due = [offset for offset in offsets if offset < low]
+            assert name in values or not due, f"low offset {low}, but Redis has no {name}"
+        for name, value in values.items():
+            fields, _ = layout.unpack(name, value)
+            holds = int(fields["applied_offset"])
+            assert value == self.clean.values[holds + 1].get(name), f"{name} at {holds} is not the clean fold"
+            due = [offset for offset in self.clean.touched[name] if offset < low]
+            assert not due or holds >= due[-1], f"low offset {low}, but {name} is at {holds}"
+
+    def judge_outputs(self, *, complete=False):
+        """P2 and P3: what landed is the clean run's, in each key without a gap; nothing below the low offset misses."""
+        low, _ = self.stored()
+        have = defaultdict(int)
+        for topic, key, value in self.landed():
+            clean = [said for _, said in self.clean.said[topic, key]]
+            if key is None:
+                have[topic, key] = len(clean)
+                continue
+            assert value in clean, f"an output of {key} to {topic} differs from the clean run's: {value[:200]}"
+            at = clean.index(value)
+            assert at <= have[topic, key], f"{topic}: output {at} of {key} lands, {have[topic, key]} never did"
+            have[topic, key] = max(have[topic, key], at + 1)
+        for (topic, key), said in self.clean.said.items():
+            due = len(said) if complete else sum(mark < low for mark, _ in said)
+            assert have[topic, key] >= due, f"{topic}: {have[topic, key]} of {due} due outputs of {key} have landed"
+
+    def judge(self):
+        """All at the end of the log: values, partition state, outputs, ledger."""
+        self.judge_redis()
+        self.judge_outputs(complete=True)
+        low, values = self.stored()
+        assert low == len(self.rows)
+        assert values == self.clean.values[-1]
+        state = msgspec.json.decode(self.redis.get(f"{self.base}:p"))
+        for field in ("ticks_count", "controls_count", "dead_letters_count", "model_id", "up_to"):
+            assert state.get(field, self.clean.state[field]) == self.clean.state[field], field
+
+    async def settle(self, worker):
+        """No more faults: the worker has the partition to itself and reads to the end."""
+        for _ in range(60):
+            while await worker.apply(3):
+                pass
+            at_end = worker.runs and worker.position == len(self.rows)
+            await worker.flush()
+            self.judge_redis()
+            if at_end and worker.runs and worker.position == len(self.rows) and self.stored()[0] == len(self.rows):
+                break
+        else:
+            raise AssertionError(f"stuck at {worker.position}, low {self.stored()[0]}, runs {worker.runs}")
+        self.judge()
+
+    def close(self):
+        for worker in (self.one, self.two):
+            if worker.role is not None:
+                worker.crash()
+        self._reader.close()
+
+    def _glob(self):
+        return f"{self.name.lower()}:*"
+
+    def _end(self, topic):
+        return self._reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+
+
+def run(world, scenario):
+    """Run a scenario's coroutine over a world to its end."""
+    try:
+        asyncio.run(scenario(world))
+    finally:
+        world.close()
+
+
+def crash():
+    """For `before`: the process ends here."""
+    raise Crash
+
+
+def aside(coroutine):
+    """For `before`: another worker does this meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()
+
+
+class Proxy:
+    """Between a worker and its Redis. `cut` "before": the next EXEC does not get through, "after": its reply."""
+
+    def __init__(self, url):
+        found = redis.connection.parse_url(url)
+        self._to = found["host"], found["port"]
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.cut, self.cuts, self.delay_s = "", 0, 0.0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._to)
+                for source, sink, is_request in ((near, far, True), (far, near, False)):
+                    threading.Thread(target=self._carry, args=(source, sink, is_request), daemon=True).start()
+
+    def _carry(self, source, sink, is_request):
+        with contextlib.suppress(OSError):
+            while part := source.recv(65_536):
+                if is_request and self.cut and b"\r\nEXEC\r\n" in part:
+                    self.cuts += 1
+                    cut, self.cut = self.cut, ""
+                    source.shutdown(socket.SHUT_RDWR)  # first: no reply may get through
+                    if cut == "after":
+                        sink.sendall(part)
+                        time.sleep(0.05)  # Redis reads it before it sees that we are gone
+                    break
+                if is_request:
+                    time.sleep(self.delay_s)
+                sink.sendall(part)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
