@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.types.transports import ConsumerT
 
@@ -105,6 +106,7 @@ class Worker:
         self._positions: dict[TP, int] = {}
         self._empty_spans: dict[TP, tuple[int, int]] = {}
         self._paused: frozenset[TP] = frozenset()
+        self._rewinds: dict[TP, int] = {}  # what the role said, not sought yet
         self._rewound: set[TP] = set()
         if isinstance(role, HoldsBack):
             role.progress = self._progress_of
@@ -123,7 +125,7 @@ class Worker:
             if self._stopping:
                 return
             self._positions, self._empty_spans, self._generation = {}, {}, generation
-            self._paused, self._rewound = frozenset(), set()
+            self._paused, self._rewinds, self._rewound = frozenset(), {}, set()
             if tps:
                 await self._guarded(self._claim(tps))
             self._progress_at = time.monotonic()
@@ -258,6 +260,8 @@ class Worker:
         await asyncio.sleep(0)  # ticks, commits and signals get their turn
 
     async def _apply_next(self, tp: TP, chunk: Chunk) -> None:
+        if tp in self._rewinds:
+            return
         position = self._positions[tp]
         if tp in self._rewound:
             if chunk.start_offset > position or chunk.next_offset <= position:
@@ -319,21 +323,31 @@ class Worker:
         if self._stopping or not isinstance(self.role, Pauses) or not self._positions:
             return
         if isinstance(self.role, Rewinds):
-            rewinds = {tp: offset for tp, offset in self.role.rewinds().items() if tp in self._positions}
-            if rewinds:
-                await self._rewind(rewinds)
+            self._rewinds |= {tp: offset for tp, offset in self.role.rewinds().items() if tp in self._positions}
+            if self._rewinds:
+                await self._rewind()
         wanted = self.role.paused & self._positions.keys()
         if wanted != self._paused:
             self._consumer.resume_partitions(self._paused & self._positions.keys() - wanted)
             self._consumer.pause_partitions(wanted - self._paused)
             self._paused = wanted
 
-    async def _rewind(self, rewinds: Mapping[TP, int]) -> None:
-        self._positions |= await self._within_log(set(rewinds), rewinds)
+    async def _rewind(self) -> None:
+        """Seek; what comes of these partitions before that is done is let go."""
+        rewinds = self._rewinds
+        try:
+            positions = await self._within_log(set(rewinds), rewinds)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            log.warning("not yet back at %s: %r", rewinds, error)
+            return
+        await self._consumer.rewind(rewinds)
         for tp in rewinds:
             self._empty_spans.pop(tp, None)
+        self._positions |= positions
         self._rewound |= set(rewinds)
-        await self._consumer.rewind(rewinds)
+        self._rewinds = {}
         self._progress_at = time.monotonic()
 
     def _progress_of(self, tp: TP) -> tuple[int, int | None]:

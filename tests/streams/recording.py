@@ -134,21 +134,27 @@ class _Transaction:
         self._base.execute("ROLLBACK" if kind else "COMMIT")
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    base = sqlite3.connect(path, timeout=30)
+    base.executescript(SCHEMA)  # the file may be there before its tables are
+    return base
+
+
 def recorded(path: Path) -> dict[tuple[int, int], tuple[bytes, int]]:
     """(partition, offset) -> (value, how many times it was applied)."""
-    with closing(sqlite3.connect(path, timeout=30)) as base:
+    with closing(_opened(path)) as base:
         return {(p, o): (v, n) for p, o, v, n in base.execute("SELECT partition, offset, value, times FROM record")}
 
 
 def how_many(path: Path) -> int:
     """How many records there are."""
-    with closing(sqlite3.connect(path, timeout=30)) as base:
+    with closing(_opened(path)) as base:
         return int(base.execute("SELECT count(*) FROM record").fetchone()[0])
 
 
 def lows(path: Path) -> dict[int, int]:
     """partition -> the lowest offset not yet recorded."""
-    with closing(sqlite3.connect(path, timeout=30)) as base:
+    with closing(_opened(path)) as base:
         return {p: low for p, low in base.execute("SELECT partition, low FROM position") if low is not None}
 
 
