@@ -38,8 +38,8 @@ class Said:
             self.alerts[msgspec.json.decode(value, type=Alert).state] += 1
 
     def sequences(self) -> dict[tuple[str, bytes | None], list[bytes]]:
-        """What two runs must have in common."""
-        return {place: list(heard) for place, heard in self.by_key.items()}
+        """What two runs must have in common. Without a key they come from several partitions, in no order."""
+        return {place: list(heard) if place[1] is not None else sorted(heard) for place, heard in self.by_key.items()}
 
 
 @dataclass(slots=True)

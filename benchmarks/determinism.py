@@ -1,0 +1,97 @@
+"""One log of over 200,000 records with every batch size, size of sweeps and number of workers, and kills: equal bytes?
+
+`make soak` runs it; the numbers go to `benchmarks/results/determinism.json`.
+"""
+
+import itertools
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from config.kernel_cache import engine_version
+from features.redis_store import connect
+from replay.ledger import take_stock
+from streams.embedded import Kafka, RedisServer
+from tests.determinism import log as logs
+from tests.determinism import processes
+from tests.determinism.runs import Run
+from tests.determinism.runs import run as run_in_memory
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "determinism.json"
+BATCHES, BOOKS, WORKERS = (1, 7, 4_000), (67, 200, 8_192), (1, 2)
+SEEDS, PARTITIONS, KILLS = 3, 2, 6
+# The worker processes get a log of the same shape, small enough that kills can be many.
+SMALL = {"enterprises": 200, "partitions": 4, "old_every": 2}
+
+
+def run() -> int:
+    """Print one line a run; 1 where one of them differs from the run without kills."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)
+    clean = run_in_memory(log, batch=4_000, book_rows=8_192)
+    rows = [*_in_memory(log, clean, seed), *_by_processes(seed)]
+    document = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": machine.commit(ROOT),
+        "machine": machine.describe(),
+        "engine_version": engine_version(),
+        "seed": seed,
+        "records": sum(len(part) for part in log.partitions),
+        "put_in": dict(log.put_in),
+        "closes": clean.closes,
+        "outcomes": dict(clean.outcomes),
+        "alerts": dict(clean.said.alerts),
+        "digest": clean.digest(),
+        "runs": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    return 0 if all(row["equal"] for row in rows) else 1
+
+
+def _in_memory(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:
+    for n, batch, book_rows in itertools.product(range(SEEDS), BATCHES, BOOKS):
+        if batch == 1 and n:
+            continue  # as long as all others together
+        began_s = time.perf_counter()
+        got = run_in_memory(log, batch=batch, book_rows=book_rows, kills=KILLS, seed=seed + n)
+        yield _row(got, clean, began_s, where="memory", batch=batch, book_rows=book_rows)
+
+
+def _by_processes(seed: int) -> Iterator[dict[str, Any]]:
+    log = logs.make(seed, **SMALL)
+    clean = run_in_memory(log, batch=4_000, book_rows=8_192)
+    for batch, book_rows, workers in itertools.product(BATCHES, BOOKS[::2], WORKERS):
+        with tempfile.TemporaryDirectory(prefix="xinliu-determinism-") as name:
+            folder = Path(name)
+            with Kafka(folder / "kafka", heap="256m") as kafka, RedisServer(folder / "redis") as redis:
+                began_s = time.perf_counter()
+                settings = processes.settings_of(kafka.address, redis.url, SMALL["partitions"], "x", batch)
+                got = processes.run(
+                    settings, log, folder, book_rows=book_rows, workers=workers, kills=KILLS, seed=seed + book_rows
+                )
+                row = _row(got, clean, began_s, where="processes", batch=batch, book_rows=book_rows, workers=workers)
+                with connect(redis.url, 10.0) as client:
+                    row["ledger_balanced"] = take_stock(settings, client).balanced
+        row["equal"] = row["equal"] and row["ledger_balanced"]
+        yield {**row, "records_by_worker": dict(got.records)}
+
+
+def _row(got: Run, clean: Run, began_s: float, **shape: Any) -> dict[str, Any]:
+    row = {
+        **shape,
+        "kills": dict(got.kills),
+        "messages_repeated": got.said.repeats,
+        "equal": got.digest() == clean.digest() and got.said.sequences() == clean.said.sequences(),
+        "wall_s": round(time.perf_counter() - began_s, 1),
+    }
+    print(row, flush=True)
+    return row

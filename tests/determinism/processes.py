@@ -1,0 +1,192 @@
+"""A log through `xinliu worker score` on real Kafka and Redis: one or two workers, killed at random."""
+
+import json
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
+from domain import topics
+from features.redis_store import connect, partition_state
+from sinks.artefacts import publish
+from sinks.kafka import Outbox
+from streams.embedded import Child, eventually
+from streams.score.partition import PartitionState
+from streams.topics import create_topics
+from tests.determinism.log import BANKS, Log, other_snapshot
+from tests.determinism.runs import Run
+
+OUTPUTS = (
+    topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL, topics.DEAD_LETTERS, topics.LATE,
+    *(topics.bank_alerts(bank) for bank in BANKS),
+)  # fmt: skip
+# As the verb does, but with the size of the output book that a sweep is interrupted by.
+_WORKER = "import sys; from streams.score import partition; partition._BOOK_ROWS = int(sys.argv.pop(1)); " + (
+    "from cli.main import main; sys.exit(main())"
+)
+DEADLINE_S = 240.0
+
+
+@dataclass(slots=True)
+class ProcessRun(Run):
+    """How it ended, read back from Kafka and Redis."""
+
+    records: Counter[str] = field(default_factory=Counter)  # by worker, as its flushes moved the low offset
+
+
+def settings_of(bootstrap: str, redis_url: str, partitions: int, name: str, batch: int) -> Settings:
+    """Settings of one run; `name` is the prefix of its group and of its keys in Redis."""
+    return Settings(
+        kafka=KafkaSettings(
+            bootstrap=bootstrap, log_partitions=partitions, session_timeout_s=6.0, group_prefix=f"{name}-"
+        ),
+        redis=RedisSettings(url=redis_url, key_prefix=name),
+        score=ScoreSettings(flush_interval_ms=20, flush_slice_values_max=10, batch_records_max=batch),
+        banks=tuple(Bank(bank_id=bank, name_zh="x") for bank in BANKS),
+    )
+
+
+def run(
+    settings: Settings, log: Log, folder: Path, *, book_rows: int, workers: int, kills: int, seed: int
+) -> ProcessRun:
+    """Run the log through workers of a broker that is empty.
+
+    When each of them has partitions, the log is written in `kills` + 1 parts; after all but the last, one worker is
+    killed at a random place within the part, and started again.
+    """
+    create_topics(settings)
+    publish(Outbox(settings.kafka.bootstrap), topics.MODEL, other_snapshot().encode())
+    ended, rnd = ProcessRun(), random.Random(seed)
+    lengths = [len(rows) for rows in log.partitions]
+    client = connect(settings.redis.url, 10.0)
+    names = [f"w{n}" for n in range(workers)]
+    children = {name: _child(settings, folder, name, book_rows) for name in names}
+    watch = _Watch(settings, client, ended)
+    try:
+        for child in children.values():
+            child.launch()
+        eventually(lambda: _all_have_partitions(settings, workers), DEADLINE_S, f"{workers} workers with partitions")
+        written = 0
+        for part in range(kills + 1):
+            before = written
+            written = _write(settings, log, part, kills + 1)
+            if part < kills:
+                at = rnd.randrange(before, written)
+                eventually(lambda at=at: watch.look(children) >= at, DEADLINE_S, f"offset {at}")
+                name = rnd.choice(names)
+                children[name].kill()
+                ended.kills[name] += sum(watch.low) < written
+                children[name].launch()
+        eventually(lambda: watch.look(children) >= written, DEADLINE_S, "the end of the log")
+        assert watch.low == lengths
+    finally:
+        for child in children.values():
+            child.stop()
+    watch.name_owners(settings)
+    for topic in OUTPUTS:
+        for message in _read(settings, topic):
+            ended.said.hear(topic, message.key(), message.value())
+    prefix = settings.redis.key_prefix
+    for number in range(len(lengths)):
+        stored = partition_state(client, prefix, number)
+        ended.states.append(msgspec.json.decode(stored or b"", type=PartitionState))
+        for name in client.smembers(f"{prefix}:{{{number}}}:i"):
+            ended.values[name.decode()] = client.get(f"{prefix}:{{{number}}}:h:".encode() + name)
+    return ended
+
+
+def _write(settings: Settings, log: Log, part: int, parts: int) -> int:
+    """Append one part of each partition; returns how many records there are now."""
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
+    written = 0
+    for number, rows in enumerate(log.partitions):
+        first, last = len(rows) * part // parts, len(rows) * (part + 1) // parts
+        for key, value, headers, _ in rows[first:last]:
+            producer.produce(topics.EVENTS, value, key, number, headers=list(headers))
+            producer.poll(0)
+        written += last
+    assert producer.flush(60) == 0
+    return written
+
+
+def _all_have_partitions(settings: Settings, workers: int) -> bool:
+    group = f"{settings.kafka.group_prefix}score"
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    try:
+        members = admin.describe_consumer_groups([group])[group].result(20).members
+    except KafkaException:
+        return False  # the group has no coordinator yet
+    held = [len(member.assignment.topic_partitions) for member in members if member.assignment]
+    return len(held) == workers and all(held) and sum(held) == settings.kafka.log_partitions
+
+
+class _Watch:
+    """Follows the low offsets, and credits what they moved by to the epoch that moved them."""
+
+    def __init__(self, settings: Settings, client: Any, ended: ProcessRun) -> None:
+        self._prefix, self._client, self._ended = settings.redis.key_prefix, client, ended
+        self.low = [0] * settings.kafka.log_partitions
+        self._moved: Counter[int] = Counter()
+
+    def look(self, children: dict[str, Child]) -> int:
+        """The sum of the low offsets; fails where a worker has ended by itself."""
+        for name, child in children.items():
+            assert child.running, f"{name} ended with {child.returncode}: {child.log_tail()}"
+        for p, low in enumerate(self.low):
+            stored = partition_state(self._client, self._prefix, p)
+            fence = self._client.get(f"{self._prefix}:{{{p}}}:e")
+            if stored and fence:
+                self.low[p] = int(json.loads(stored)["low_offset"])
+                self._moved[int(fence.split()[0])] += max(0, self.low[p] - low)
+        return sum(self.low)
+
+    def name_owners(self, settings: Settings) -> None:
+        """Epochs are offsets of owner.v1, whose records name the worker."""
+        for message in _read(settings, topics.OWNER):
+            if moved := self._moved[message.offset()]:
+                self._ended.records[message.value().decode()] += moved
+
+
+def _child(settings: Settings, folder: Path, name: str, book_rows: int) -> Child:
+    kafka, score = settings.kafka, settings.score
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{settings.redis.key_prefix}-{name}.toml"
+    path.write_text(
+        f'[kafka]\nbootstrap = "{kafka.bootstrap}"\nlog_partitions = {kafka.log_partitions}\n'
+        f'session_timeout_s = {kafka.session_timeout_s}\ngroup_prefix = "{kafka.group_prefix}"\n'
+        f'instance_id = "{name}"\n'
+        f'[redis]\nurl = "{settings.redis.url}"\nkey_prefix = "{settings.redis.key_prefix}"\n'
+        f"[score]\nflush_interval_ms = {score.flush_interval_ms}\nbatch_records_max = {score.batch_records_max}\n"
+        f"flush_slice_values_max = {score.flush_slice_values_max}\n"
+        + "".join(f'[[banks]]\nbank_id = "{bank.bank_id}"\nname_zh = "x"\n' for bank in settings.banks)
+    )
+    argv = [sys.executable, "-c", _WORKER, str(book_rows), "--config", path, "worker", "score"]
+    return Child(name, argv, log=path.with_suffix(".log"))
+
+
+def _consumer(settings: Settings) -> Consumer:
+    return Consumer({"bootstrap.servers": settings.kafka.bootstrap, "group.id": "reader", "enable.auto.commit": False})
+
+
+def _read(settings: Settings, topic: str):
+    """The records of a topic."""
+    consumer = _consumer(settings)
+    try:
+        for p in consumer.list_topics(topic, timeout=20).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)
+            at = low
+            consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING)])
+            while at < high:
+                messages = consumer.consume(min(1_000, high - at), 20)
+                assert messages, f"{topic}[{p}]: read to {at} of {high}"
+                yield from messages
+                at = messages[-1].offset() + 1
+    finally:
+        consumer.close()
