@@ -159,8 +159,7 @@ def draw_up(
     """
     kafka = settings.kafka
     notes = _LogNotes()
-    log, letters = count_log(kafka, also=notes.take), read_letters(kafka, topics.DEAD_LETTERS)
-    late = read_letters(kafka, topics.LATE)
+    log, letters = count_log(kafka, also=notes.take), read_letters(kafka)
     books = _topic_books(settings, kinds, log, letters)
     snapshots, labels = count_snapshots(kafka)
     scores = count_distinct(kafka, topics.SCORE, _ScoreKey)
@@ -208,7 +207,7 @@ def draw_up(
             Check(
                 what="late that score counted = letters in late.v1",
                 left=totals["late"],
-                right=reasons(late, topics.EVENTS)[Reason.LATE],
+                right=reasons(letters, topics.EVENTS)[Reason.LATE],
             ),
             *(
                 [

@@ -143,13 +143,12 @@ def take_stock(settings: Settings, redis: Any) -> Ledger:
     names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
     committed = offsets.committed("ingest", offsets.partitions(names))
     ends = offsets.ends(offsets.partitions([topics.EVENTS]))
-    log, letters = count_log(kafka, stored), read_letters(kafka, topics.DEAD_LETTERS)
-    late = read_letters(kafka, topics.LATE)
+    log, letters = count_log(kafka, stored), read_letters(kafka)
     checks: list[Check] = []
     notes: list[str] = []
     for p, said in sorted(stored.items()):
         checks += _partition_checks(p, log.partitions[p], said, ends.get((topics.EVENTS, p), 0))
-        checks += _letter_checks(p, said, letters, late)
+        checks += _letter_checks(p, said, letters)
     cut = {p: count.first_offset for p, count in sorted(log.partitions.items()) if count.first_offset > 0}
     notes += [f"{topics.EVENTS}[{p}] reaches back to offset {first:,} only" for p, first in cut.items()]
     inputs = count_inputs(kafka, committed, log, letters)
@@ -199,11 +198,11 @@ def count_log(
     return count
 
 
-def read_letters(kafka: KafkaSettings, topic: str) -> Letters:
-    """Distinct dead letters of `topic` by the coordinates of their records."""
+def read_letters(kafka: KafkaSettings) -> Letters:
+    """Distinct letters of `dlq.v1` and `late.v1` by the coordinates of their records."""
     decode = msgspec.json.Decoder(DeadLetter).decode
     found: Letters = defaultdict(dict)
-    for read in read_topics(kafka, [topic]):
+    for read in read_topics(kafka, [topics.DEAD_LETTERS, topics.LATE]):
         letter = decode(read.value or b"")
         found[letter.topic, letter.partition].setdefault(letter.offset, letter.reason)
     return found
@@ -329,14 +328,16 @@ def _partition_checks(p: int, count: PartitionCount, said: Stored, end: int) -> 
         yield Check(where=where, what=what, left=left, right=right)
 
 
-def _letter_checks(p: int, said: Stored, letters: Letters, late: Letters) -> Iterator[Check]:
+def _letter_checks(p: int, said: Stored, letters: Letters) -> Iterator[Check]:
     """Conflicts and late records lie in their topics. What was sent, and not yet counted, leaves room between two."""
     low, where = said.state.low_offset, f"{topics.EVENTS}[{p}]"
-    for outcome, reason, found in (("conflict", Reason.CONFLICT, letters), ("late", Reason.LATE, late)):
-        at = [offset for offset, why in found.get((topics.EVENTS, p), {}).items() if why == reason]
+    for outcome, reason, topic in (
+        ("conflict", Reason.CONFLICT, topics.DEAD_LETTERS),
+        ("late", Reason.LATE, topics.LATE),
+    ):
+        at = [offset for offset, why in letters.get((topics.EVENTS, p), {}).items() if why == reason]
         counted = said.total(outcome)
         least = sum(offset < low for offset in at)
-        topic = topics.LATE if outcome == "late" else topics.DEAD_LETTERS
         yield Check(
             where=where,
             what=f"{outcome} = its letters in {topic}",

@@ -55,8 +55,11 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
     try:
         reading.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in left])
         silent_s = 0.0
+        position = dict.fromkeys(left, 0)
         while left:
-            messages = reading.consume(AT_ONCE, timeout=0.5)
+            # Never ask for more than can be there: the library would wait for it.
+            wanted = sum(end - position[place] for place, end in left.items())
+            messages = reading.consume(min(AT_ONCE, max(1, wanted)), timeout=0.5)
             silent_s = 0.0 if messages else silent_s + 0.5
             if not messages:
                 _strike_out_read(reading, left)
@@ -66,6 +69,7 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
                 if (error := message.error()) is not None:
                     raise ReadingFailed(str(KafkaException(error)))
                 place = (message.topic(), message.partition())
+                position[place] = message.offset() + 1
                 if place in left and message.offset() < left[place]:
                     yield Read(*place, message.offset(), message.key(), message.value(), message.headers() or ())
                     if message.offset() >= left[place] - 1:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import redis
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from cli import ledger
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
@@ -202,3 +203,19 @@ def test_servers_that_do_not_answer_are_named(settings, capsys, redis_factory):
     gone = msgspec.structs.replace(settings, redis=RedisSettings(url=own.url, timeout_s=1.0))
     assert ledger.run(parser.parse_args(["check"]), gone) == 1
     assert "redis" in capsys.readouterr().err
+
+
+def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_adds_up(settings, capsys):
+    """The last of this file: what is deleted does not come back."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    (deleted,) = admin.delete_records([TopicPartition(topics.EVENTS, 0, 100)]).values()
+    deleted.result(20)
+    code, document, wrong = check(settings, capsys)
+    assert (code, wrong) == (0, [])
+    assert document["notes"][0] == "events.v1[0] reaches back to offset 100 only"
+    client = redis.Redis.from_url(settings.redis.url)
+    client.delete("x:{0}:h:E2")
+    code, _, wrong = check(settings, capsys)
+    assert code == 1
+    assert [row["where"] for row in wrong] == ["events.v1[0]"] * len(wrong)
+    assert min(row["difference"] for row in wrong) < -50
