@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from benchmarks import two_commands
+from benchmarks import recovery, two_commands
 
-BENCHMARKS = {"two-commands": two_commands.run}
+BENCHMARKS = {"two-commands": two_commands.run, "recovery": recovery.run}
 
 
 def main() -> int:

@@ -1,0 +1,204 @@
+"""How long nobody is scored after a kill -9: the same worker again, and a second worker that takes over.
+
+100,000 enterprises in Redis, over 8 partitions. The clock runs from the kill; it stops at the first new record of
+`score.v1` (restart), and at the first new one of a partition that the killed worker held (takeover).
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from confluent_kafka import Consumer, Producer, TopicPartition
+from rich.console import Console
+
+from benchmarks import machine
+from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
+from domain import topics
+from domain.calendar import day_of_date, day_start_ms
+from domain.events import SCHEMA, Feed, LogRecord, Tick, Txn
+from features.redis_store import connect, partition_state
+from streams.embedded import Child, Parts, eventually
+from streams.topics import create_topics
+
+ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3
+BANK = "C1010211000012"
+SESSION_TIMEOUT_S = 6.0
+RESTART_S_MAX, TAKEOVER_S_MAX = 3.0, SESSION_TIMEOUT_S + 3.0
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "recovery.json"
+_HEADERS = [("schema", SCHEMA.encode())]
+_DAY = day_of_date(date(2026, 3, 2))
+_say = Console(stderr=True).print
+
+
+def run() -> int:
+    """Measure, write the result, and exit 1 where an aim is missed."""
+    with tempfile.TemporaryDirectory(prefix="xinliu-recovery-") as name, Parts(Path(name)) as parts:
+        settings = _settings(parts.kafka.address, parts.redis.url)
+        create_topics(settings)
+        _say(f"writing {ENTERPRISES:,} enterprises to the log")
+        produced = _produce(settings, _first_log())
+        worker = _worker(settings, Path(name), "one")
+        worker.launch()
+        _drained(settings, produced, worker)
+        redis = connect(settings.redis.url, 10.0)
+        redis_bytes = redis.info("memory")["used_memory"]
+        restarts, takeovers = [], []
+        for run_number in range(RUNS):
+            worker, seconds, produced = _restart(settings, Path(name), worker, produced, run_number)
+            restarts.append(seconds)
+            _say(f"restart {run_number}: first score after {seconds:.2f} s")
+        for run_number in range(RUNS):
+            worker, seconds, produced = _takeover(settings, Path(name), worker, produced, run_number)
+            takeovers.append(seconds)
+            _say(f"takeover {run_number}: first score after {seconds:.2f} s")
+        worker.stop()
+    result = {
+        "measured": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": machine.commit(ROOT),
+        "machine": machine.describe(),
+        "enterprises": ENTERPRISES,
+        "redis_bytes": redis_bytes,
+        "session_timeout_s": SESSION_TIMEOUT_S,
+        "restart_s": [round(s, 2) for s in restarts],
+        "takeover_s": [round(s, 2) for s in takeovers],
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+    return 0 if median(restarts) <= RESTART_S_MAX and median(takeovers) <= TAKEOVER_S_MAX else 1
+
+
+def _settings(bootstrap: str, redis_url: str) -> Settings:
+    return Settings(
+        kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=PARTITIONS, session_timeout_s=SESSION_TIMEOUT_S),
+        redis=RedisSettings(url=redis_url),
+        score=ScoreSettings(flush_interval_ms=1_000),
+        banks=(Bank(bank_id=BANK, name_zh="基准银行"),),
+    )
+
+
+def _txn(number: int, event_id: str, day: int) -> tuple[int, bytes]:
+    event = Txn(
+        event_id=event_id, bank_id=BANK, enterprise_id=f"91450100{number:010d}", event_time=day_start_ms(day) + number,
+        account="a", direction="C", amount_minor=1_000_000 + number, currency="CNY", purpose="sales",
+        counterparty_id=f"p{number % 977}",
+    )  # fmt: skip
+    record = LogRecord(
+        event=event, fingerprint=f"{number:016x}", origin=("b", 0, number), amount_cny_minor=event.amount_minor
+    )
+    return number % PARTITIONS, msgspec.json.encode(record)
+
+
+def _first_log() -> Iterator[tuple[int, bytes]]:
+    for day in range(3):
+        for number in range(ENTERPRISES):
+            yield _txn(number, f"{day}-{number}", _DAY + day)
+        feed = Feed(covered_up_to=_DAY + day, closed_up_to=_DAY + day)
+        tick = msgspec.json.encode(LogRecord(event=Tick(up_to=day_start_ms(_DAY + day + 1), feeds={BANK: feed})))
+        for partition in range(PARTITIONS):
+            yield partition, tick
+
+
+def _produce(settings: Settings, records: Iterator[tuple[int, bytes]]) -> list[int]:
+    """Write records; the ends of the partitions after it."""
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
+    for partition, value in records:
+        while True:
+            try:
+                producer.produce(topics.EVENTS, value, partition=partition, headers=_HEADERS)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    if producer.flush(60):
+        raise RuntimeError("the log could not be written")
+    return _ends(settings, topics.EVENTS)
+
+
+def _ends(settings: Settings, topic: str) -> list[int]:
+    consumer = Consumer({"bootstrap.servers": settings.kafka.bootstrap, "group.id": "bench"})
+    ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(PARTITIONS)]
+    consumer.close()
+    return ends
+
+
+def _worker(settings: Settings, folder: Path, instance: str) -> Child:
+    kafka = settings.kafka
+    path = folder / f"{instance}.toml"
+    path.write_text(
+        f'[kafka]\nbootstrap = "{kafka.bootstrap}"\nlog_partitions = {PARTITIONS}\n'
+        f'session_timeout_s = {kafka.session_timeout_s}\ninstance_id = "{instance}"\n'
+        f'[redis]\nurl = "{settings.redis.url}"\n[score]\nflush_interval_ms = {settings.score.flush_interval_ms}\n'
+        f'[[banks]]\nbank_id = "{BANK}"\nname_zh = "x"\n'
+    )
+    argv = [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"]
+    return Child(instance, argv, log=folder / f"{instance}.log", env=dict(os.environ), cwd=ROOT)
+
+
+def _drained(settings: Settings, ends: list[int], worker: Child) -> None:
+    client = connect(settings.redis.url, 10.0)
+
+    def done() -> bool:
+        if not worker.running:
+            raise RuntimeError(worker.log_tail())
+        stored = [partition_state(client, settings.redis.key_prefix, p) for p in range(PARTITIONS)]
+        return [msgspec.json.decode(s)["low_offset"] if s else 0 for s in stored] == ends
+
+    eventually(done, 300, "the log drained")
+
+
+def _more(run_name: str) -> Iterator[tuple[int, bytes]]:
+    """One transaction of 800 enterprises, a hundred in each partition, ten times as large: each score moves."""
+    for number in range(800):
+        partition, value = _txn(number, f"{run_name}-{number}", _DAY + 3)
+        yield partition, value.replace(b'"amount_cny_minor":', b'"amount_cny_minor":9')
+
+
+def _first_score(settings: Settings, before: list[int], killed_at: float) -> float:
+    """Seconds from the kill to the first record of score.v1 past `before`."""
+    eventually(lambda: _ends(settings, topics.SCORE) != before, 120, "a score")
+    return time.monotonic() - killed_at
+
+
+def _restart(
+    settings: Settings, folder: Path, worker: Child, ends: list[int], run_number: int
+) -> tuple[Child, float, list[int]]:
+    before = _ends(settings, topics.SCORE)
+    worker.kill()
+    killed_at = time.monotonic()
+    ends = _produce(settings, _more(f"restart{run_number}"))
+    again = _worker(settings, folder, "one")
+    again.launch()
+    seconds = _first_score(settings, before, killed_at)
+    _drained(settings, ends, again)
+    return again, seconds, ends
+
+
+def _takeover(
+    settings: Settings, folder: Path, worker: Child, ends: list[int], run_number: int
+) -> tuple[Child, float, list[int]]:
+    second = _worker(settings, folder, f"second{run_number}")
+    second.launch()
+    eventually(lambda: "enterprises, from offset" in second.log_tail(), 120, "the second worker has its partitions")
+    before = _ends(settings, topics.SCORE)
+    worker.kill()
+    killed_at = time.monotonic()
+    _produce(settings, _more(f"takeover{run_number}"))
+    # The second worker goes on with its own half at once: what counts is the half that the killed one held.
+    eventually(
+        lambda: sum(a != b for a, b in zip(_ends(settings, topics.SCORE), before, strict=True)) > PARTITIONS // 2,
+        120,
+        "a score of the killed worker's partitions",
+    )
+    seconds = time.monotonic() - killed_at
+    ends = _ends(settings, topics.EVENTS)
+    _drained(settings, ends, second)
+    return second, seconds, ends
