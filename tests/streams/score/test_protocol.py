@@ -1,13 +1,13 @@
 """Each counterexample of the protocol's model, played on real Redis and Kafka; and the same with a line left out.
 
-`design/protocol_model.py` searches all interleavings of a small model; each line of the protocol has a variant there
+A model of the protocol was searched over all interleavings (docs/adr/0006-commit-protocol.md): each line has a variant
 that leaves it out, and a shortest trace to what then goes wrong. Here the trace is a scenario. The engine must come
 through it equal to a clean run, and where the line can be taken out from outside (`BROKEN`), the judge must see it:
 a scenario that nothing can fail proves nothing.
 
     model's variant                                        scenario                            line taken out
     reads are not fenced (after an eviction, at a load)    redis_goes_back_between_claim_and_load   reads
-    reads are not fenced; a zombie's write survives        fault 46 (test_faults.py)           reads
+    reads are not fenced; a zombie's write survives        fault 46 (test_protocol_faults.py)  reads
     re-assert with the number read back                    redis_goes_back_and_forth           number_read_back
     only transactions look at epoch and number             redis_goes_back_under_an_idle_owner no_look
     number moved once a flush, not by each slice           redis_goes_back_between_slices      number_by_flush
@@ -44,192 +44,8 @@ from features.redis_store import Outbid, PartitionStore
 from streams.score.holding import Holding
 from streams.score.partition import Partition, PartitionState
 from streams.score.role import Score
-from tests.streams.score.protocol import Network, Worker, aside, crash, run
-
-CONFLICT = 11  # the offset of the conflict in a world's log
-
-
-# Scenarios: what a trace of the model does
-
-
-async def clean(world):
-    await world.one.join()
-    await world.settle(world.one)
-
-
-async def redis_goes_back_between_claim_and_load(world):
-    await world.one.join()
-    await world.one.apply(8)
-    await world.one.flush()
-    older = world.copy()
-    await world.one.apply(12)
-    await world.one.flush()
-    world.one.crash()
-    world.two.before("load", lambda: world.restore(older))
-    await world.two.join()
-    await world.settle(world.two)
-
-
-async def redis_goes_back_and_forth(world):
-    await world.one.join()
-    before = world.copy()
-    other = {}
-
-    def lose_the_tail():
-        other.update(world.copy())
-        world.restore(before)
-
-    await world.one.apply(3)
-    world.one.before("slice", lose_the_tail, nth=2)
-    await world.one.flush()
-    await world.one.flush()
-    await world.one.apply(8)
-    world.one.before("slice", lambda: world.restore(other), nth=2)  # an older copy with, perhaps, the same number
-    await world.one.flush()
-    world.judge_redis()
-    await world.settle(world.one)
-
-
-async def redis_goes_back_under_an_idle_owner(world):
-    await world.one.join()
-    await world.one.apply(8)
-    await world.one.flush()
-    older = world.copy()
-    while await world.one.apply(8):
-        await world.one.flush()
-    world.restore(older)
-    world.injected += 1
-    await world.settle(world.one)
-
-
-async def redis_goes_back_between_slices(world):
-    await world.one.join()
-    before = world.copy()
-    await world.one.apply(8)
-    world.one.before("state", lambda: world.restore(before))
-    await world.one.flush()
-    world.judge_redis()
-    await world.settle(world.one)
-
-
-async def a_zombie_flushes(world):
-    await world.one.join()
-    await world.one.apply(8)
-    await world.two.join()
-    await world.two.apply(20)
-    await world.two.flush()
-    world.injected += 1
-    world.one.before("state", crash)  # it should not get so far
-    await world.one.flush()
-    world.judge_redis()
-    await world.one.apply(5)
-    await world.one.leave()
-    await world.settle(world.two)
-
-
-async def two_owners_of_an_empty_redis(world):
-    await world.one.join()
-    await world.one.apply(8)
-    await world.one.flush()
-    world.restore({})
-    world.injected += 1
-    await world.two.join()
-    await world.two.apply(3)
-    await world.two.flush()
-    await world.one.apply(1)
-    await world.one.flush()
-    world.judge_redis()
-    await world.one.leave()
-    await world.settle(world.two)
-
-
-async def outbid_but_assigned(world):
-    world.one.before("claim", lambda: aside(world.two.join()))
-    await world.one.join()
-    assert not world.one.runs
-    await world.two.leave()
-    await world.settle(world.one)
-
-
-async def flush_during_a_takeover(world):
-    await world.one.join()
-    await world.one.apply(8)
-    await world.one.flush()
-    await world.one.apply(12)
-    world.two.before("claim", lambda: aside(world.one.flush()))
-    await world.two.join()
-    world.one.crash()
-    world.two.before("state", crash)
-    await world.two.apply(3)  # a flush is due
-    world.judge_redis()
-    await world.two.join()
-    await world.settle(world.two)
-
-
-async def crash_after_a_flush(world):
-    await world.one.join()
-    await world.one.apply(13)  # with a conflict, whose dead letter is the last output before the tick's
-    await world.one.flush()
-    world.judge_outputs()
-    world.injected += 1
-    world.one.crash()
-    await world.two.join()
-    await world.settle(world.two)
-
-
-async def an_output_is_lost(world):
-    await world.one.join()
-    await world.one.apply(8)
-    world.injected += 1
-    world.one.lose()
-    await world.one.flush()
-    await world.one.apply(8)
-    await world.settle(world.one)
-
-
-async def crash_before_the_state(world):
-    """With a tick, a switch and a conflict between the low offset and what the values hold."""
-    await world.one.join()
-    await world.one.apply(6)
-    await world.one.flush()
-    await world.one.apply(CONFLICT + 1 - 6)
-    world.one.before("state", crash)
-    await world.one.flush()
-    assert world.one.role is None
-    await world.one.join()
-    await world.one.apply(9)
-    await world.one.flush()
-    await world.one.apply(5)
-    world.one.before("state", crash)
-    await world.one.flush()
-    await world.two.join()
-    await world.settle(world.two)
-
-
-async def crash_within_a_sweep(world):
-    await world.one.join()
-    await world.one.apply(12)
-    await world.one.flush()
-    world.one.before("send", crash, nth=2)  # the tick's first close is on its way, its second is not
-    await world.one.apply(1)
-    assert world.one.role is None
-    await world.one.join()
-    await world.settle(world.one)
-
-
-async def redis_goes_back_and_the_worker_ends(world):
-    await world.one.join()
-    await world.one.apply(8)
-    await world.one.flush()
-    older = world.copy()
-    await world.one.apply(12)
-    await world.one.flush()
-    world.restore(older)
-    world.injected += 1
-    world.one.crash()
-    await world.two.join()
-    await world.settle(world.two)
-
+from tests.streams.score import scenarios as traces
+from tests.streams.score.protocol import Network, Worker, run
 
 # What a broken engine does instead
 
@@ -347,36 +163,45 @@ def _committed_offset(real):
 
 
 BROKEN: dict[str, tuple[Callable, list]] = {
-    "reads": (redis_goes_back_between_claim_and_load, [(PartitionStore, "_require", _unfenced)]),
-    "number_read_back": (redis_goes_back_and_forth, [(PartitionStore, "claim", _number_read_back)]),
-    "no_look": (redis_goes_back_under_an_idle_owner, [(PartitionStore, "check", lambda _: lambda self: None)]),
+    "reads": (traces.redis_goes_back_between_claim_and_load, [(PartitionStore, "_require", _unfenced)]),
+    "number_read_back": (traces.redis_goes_back_and_forth, [(PartitionStore, "claim", _number_read_back)]),
+    "no_look": (
+        traces.redis_goes_back_under_an_idle_owner,
+        [(PartitionStore, "check", lambda _: lambda self: None)],
+    ),
     "number_by_flush": (
-        redis_goes_back_between_slices,
+        traces.redis_goes_back_between_slices,
         [(PartitionStore, "write", _number_stays(lambda state: state is None))],
     ),
-    "no_number": (redis_goes_back_between_slices, [(PartitionStore, "write", _number_stays(lambda state: True))]),
-    "no_fence": (a_zombie_flushes, [(PartitionStore, "_transact", _no_fence), (PartitionStore, "_require", _unfenced)]),
-    "epoch_in_redis": (two_owners_of_an_empty_redis, [(Holding, "load", _epoch_in_redis)]),
-    "gives_up": (outbid_but_assigned, [(Score, "_drop", _gives_up)]),
-    "load_first": (flush_during_a_takeover, [(Holding, "load", _load_first)]),
-    "no_drain": (crash_after_a_flush, [(Network, "drain", lambda _: lambda self: None)]),
-    "gaps": (an_output_is_lost, [(Network, "gapless", lambda _: False)]),
-    "barriers_of_position": (crash_before_the_state, [(Holding, "flush", _barriers_of_position)]),
-    "skip_by_dedup": (crash_before_the_state, [(layout, "restore", _restored_as(lambda _offset: -1))]),
-    "conflict_stays": (
-        crash_before_the_state,
-        [(layout, "restore", _restored_as(lambda offset: offset - (offset == CONFLICT)))],
+    "no_number": (
+        traces.redis_goes_back_between_slices,
+        [(PartitionStore, "write", _number_stays(lambda state: True))],
     ),
-    "committed_offset": (redis_goes_back_and_the_worker_ends, [(Worker, "join", _committed_offset)]),
-    "half_a_sweep": (crash_within_a_sweep, [(Partition, "_sweep", _half_a_sweep)]),
+    "no_fence": (
+        traces.a_zombie_flushes,
+        [(PartitionStore, "_transact", _no_fence), (PartitionStore, "_require", _unfenced)],
+    ),
+    "epoch_in_redis": (traces.two_owners_of_an_empty_redis, [(Holding, "load", _epoch_in_redis)]),
+    "gives_up": (traces.outbid_but_assigned, [(Score, "_drop", _gives_up)]),
+    "load_first": (traces.flush_during_a_takeover, [(Holding, "load", _load_first)]),
+    "no_drain": (traces.crash_after_a_flush, [(Network, "drain", lambda _: lambda self: None)]),
+    "gaps": (traces.an_output_is_lost, [(Network, "gapless", lambda _: False)]),
+    "barriers_of_position": (traces.crash_before_the_state, [(Holding, "flush", _barriers_of_position)]),
+    "skip_by_dedup": (traces.crash_before_the_state, [(layout, "restore", _restored_as(lambda _offset: -1))]),
+    "conflict_stays": (
+        traces.crash_before_the_state,
+        [(layout, "restore", _restored_as(lambda offset: offset - (offset == traces.CONFLICT)))],
+    ),
+    "committed_offset": (traces.redis_goes_back_and_the_worker_ends, [(Worker, "join", _committed_offset)]),
+    "half_a_sweep": (traces.crash_within_a_sweep, [(Partition, "_sweep", _half_a_sweep)]),
 }
-SCENARIOS = [clean, *dict.fromkeys(scenario for scenario, _ in BROKEN.values())]
+SCENARIOS = [traces.clean, *dict.fromkeys(scenario for scenario, _ in BROKEN.values())]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda f: f.__name__)
 def test_the_engine_comes_through_as_a_clean_run(world, scenario):
     run(world, scenario)
-    assert world.injected or scenario is clean
+    assert world.injected or scenario is traces.clean
 
 
 @pytest.mark.parametrize("line", BROKEN)

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from domain import topics
 from features.redis_store import Fenced
 from sinks.kafka import DeliveryFailed
-from tests.streams.score.protocol import Proxy, World, crash, run
+from tests.streams.score.protocol import World, crash, run
+from tests.streams.score.proxy import Proxy
 
 STEPS = [
     ("own", 1), ("claim", 1), ("load", 1), ("apply", 2), ("send", 1), ("send", 3), ("drain", 1), ("drain", 3),

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from tests.streams.score.protocol import Proxy, aside, crash, run
+from tests.streams.score.protocol import aside, crash, run
+from tests.streams.score.proxy import Proxy
 
 WALKS, STEPS = 24, 40
 STEP_NAMES = ("own", "claim", "load", "apply", "send", "drain", "slice", "state")
