@@ -37,7 +37,6 @@ def run() -> int:
     print(f"seed {seed}")
     log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)
     clean = run_in_memory(log, batch=4_000, book_rows=8_192)
-    rows = [*_in_memory(log, clean, seed), *_by_processes(seed)]
     document = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": machine.commit(ROOT),
@@ -50,11 +49,19 @@ def run() -> int:
         "outcomes": dict(clean.outcomes),
         "alerts": dict(clean.said.alerts),
         "digest": clean.digest(),
-        "runs": rows,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    rows: list[dict[str, Any]] = []
+    for row in itertools.chain(_in_memory(log, clean, seed), _by_processes(seed)):
+        rows.append(row)
+        _write(document, rows, complete=False)
+    _write(document, rows, complete=True)
     return 0 if all(row["equal"] for row in rows) else 1
+
+
+def _write(document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bool) -> None:
+    """After each run, so that the numbers of an interrupted soak are not lost; `complete` says whether it was."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({**document, "complete": complete, "runs": rows}, indent=1) + "\n")
 
 
 def _in_memory(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:

@@ -69,10 +69,13 @@ def run(
     names = [f"w{n}" for n in range(workers)]
     children = {name: _child(settings, folder, name, book_rows) for name in names}
     watch = _Watch(settings, client, ended)
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     try:
         for child in children.values():
             child.launch()
-        eventually(lambda: _all_have_partitions(settings, workers), DEADLINE_S, f"{workers} workers with partitions")
+        eventually(
+            lambda: _all_have_partitions(admin, settings, workers), DEADLINE_S, f"{workers} workers with partitions"
+        )
         written = 0
         for part in range(kills + 1):
             before = written
@@ -116,9 +119,8 @@ def _write(settings: Settings, log: Log, part: int, parts: int) -> int:
     return written
 
 
-def _all_have_partitions(settings: Settings, workers: int) -> bool:
+def _all_have_partitions(admin: AdminClient, settings: Settings, workers: int) -> bool:
     group = f"{settings.kafka.group_prefix}score"
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     try:
         members = admin.describe_consumer_groups([group])[group].result(20).members
     except KafkaException:
