@@ -77,9 +77,12 @@ def _growth(unit, amount, first_week, day, inflow_30d, value, null):
 
 @njit(cache=True)
 def _concentration(e, day, value, null):
-    """max w_i / W over decayed payers; null under half of the inflow named, or under ten decayed credits."""
+    """max w_i / W over decayed payers; null under half of the inflow named, or under ten decayed credits.
+
+    Null too where nothing is left of it: reversals may take out more than came in.
+    """
     now = decay.weight(day)
-    if e.payer_credits < 10.0 * now or e.payer_named < 0.5 * e.payer_all:
+    if e.payer_credits < 10.0 * now or e.payer_named < 0.5 * e.payer_all or e.payer_named <= 0.0:
         null[PAYER_TOP1] = BASE_TOO_SMALL
     else:
         value[PAYER_TOP1] = top.heaviest(e.payer, e.payer_weight) / e.payer_named
