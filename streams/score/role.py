@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from config.settings import Settings
-from detectors.snapshot import Snapshot
+from detectors.snapshot import Snapshot, SnapshotError
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
 from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
-from sinks.artefacts import fetch
+from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.client import client_settings
 from sinks.kafka import DeliveryFailed, Outbox
 from streams.role import TP
@@ -214,5 +214,8 @@ class Score:
                 self._drop(tp, why)
 
     def _snapshot(self, model_id: str) -> Snapshot:
-        body = fetch(self._settings.kafka.bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, self._client)
+        try:
+            body = fetch(self._settings.kafka.bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, self._client)
+        except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
+            raise SnapshotError(str(error)) from error
         return decode_snapshot(body, model_id)

@@ -81,7 +81,7 @@ def run(
             before = written
             written = _write(settings, log, part, kills + 1)
             if part < kills:
-                at = rnd.randrange(before, written)
+                at = rnd.randrange(before, (before + written) // 2)  # so that it is killed before it is through
                 eventually(lambda at=at: watch.look(children) >= at, DEADLINE_S, f"offset {at}")
                 name = rnd.choice(names)
                 children[name].kill()
