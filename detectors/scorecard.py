@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numba import njit
 
 from config.catalogue import indicators
-from detectors.snapshot import MICRO, Snapshot
+from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.core import DPD_MAX, NOT_APPLICABLE, SHORT_HISTORY, VALUE
@@ -41,7 +41,9 @@ class Scorecard(NamedTuple):
 
 
 def scorecard(snapshot: Snapshot) -> Scorecard:
-    """The arrays of a snapshot."""
+    """The arrays of a snapshot. SnapshotError where it scores other indicators than this engine computes."""
+    if odd := sorted(set(snapshot.weights_milli) ^ set(CORE)):
+        raise SnapshotError(f"the model and this engine differ in the indicators {', '.join(odd)}")
     rows = [indicators()[name] for name in CORE]
     logarithmic = np.array([row.unit == "cny" for row in rows], np.uint8)
     anchor = np.array([snapshot.anchors_micro[name] for name in CORE], np.float64) / MICRO

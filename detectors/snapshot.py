@@ -11,8 +11,6 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from features.indicators import CORE
-
 WEIGHT_SUM_MILLI = 300_000
 MICRO = 1_000_000
 
@@ -57,9 +55,6 @@ def decode(body: bytes, expected_id: str) -> Snapshot:
         raise SnapshotError(f"model {expected_id}: {error}") from error
     if sum(snapshot.weights_milli.values()) != WEIGHT_SUM_MILLI:
         raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")
-    if set(snapshot.weights_milli) != set(CORE):
-        odd = sorted(set(snapshot.weights_milli) ^ set(CORE))
-        raise SnapshotError(f"model {expected_id}: it and this engine differ in the indicators {', '.join(odd)}")
     for name in snapshot.weights_milli:
         anchors = snapshot.anchors_micro.get(name)
         if anchors is None or not all(low < high for low, high in itertools.pairwise(anchors)):

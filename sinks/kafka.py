@@ -133,14 +133,14 @@ class Outbox:
         self._producer.purge()
 
     def _serve(self, serve: Callable[[float], int], timeout_s: float) -> int:
-        """Poll or flush. confluent-kafka raises a producer's end from there, or from whichever callback comes next."""
+        """Poll or flush. confluent-kafka raises a producer's end from there, or from whichever callback comes next,
+        and now and then without saying which error it was: it is a failure all the same."""
         try:
             return serve(timeout_s)
         except (KafkaException, SystemError) as error:
             cause = error if isinstance(error, KafkaException) else error.__cause__
-            if not isinstance(cause, KafkaException):
-                raise
-            self._failure = self._failure or cause.args[0].str()
+            said = cause.args[0].str() if isinstance(cause, KafkaException) else str(error)
+            self._failure = self._failure or said
             return 0
 
     def _raise_failure(self) -> None:

@@ -188,10 +188,11 @@ class Partition:
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
+        engine = Engine(scorecard(snapshot), signal_table(), True)  # a model that does not fit is refused here
         self.model_id = model_id or prior_id()
+        self._engine = engine
         self._probability_ppm = probabilities_ppm(snapshot)
         self._terms = score_json.terms(snapshot, self._probability_ppm, self.model_id, rules_id(), engine_version())
-        self._engine = Engine(scorecard(snapshot), signal_table(), True)
 
     def _written(self, chunk: Chunk, row_of: Any) -> Iterator[Message]:
         in_force = InForce(
