@@ -231,7 +231,7 @@ def test_fault_22_23_the_writer_of_ticks_killed_and_paused(kafka_factory, tmp_pa
         eventually(lambda: is_told(broker, names, banks.days), deadline_s=20, what="the last tick")
         refused = "NotTheWriter" in (tmp_path / paused).read_text(errors="replace")
     seen = Seen(log_records(broker))
-    # After a kill one record was once seen 14 minutes past the bound (open: docs/adr/0007): a day is far from being late.
+    # After a kill one record was seen 14 minutes past the bound (docs/adr/0007, Open): a day is far from late.
     seen.check(banks.ids, slack_ms=DAY_MS)
     seen.check_days(names, banks.days)
     woken = "refused a tick and stopped" if refused else "joined the group anew before it had a tick to write"
