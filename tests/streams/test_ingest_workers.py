@@ -91,10 +91,10 @@ class Seen:
                     self.late += behind_ms > LATE_MS
             self.ticks[partition] = ticks
 
-    def check(self, sent_ids, slack_ms=0):
+    def check(self, sent_ids):
         assert self.ids == sent_ids, f"{len(sent_ids - self.ids)} lost"
         assert self.late == 0
-        assert self.behind_ms_max <= BOUND_MS + slack_ms
+        assert self.behind_ms_max <= BOUND_MS
         for ticks in self.ticks.values():
             assert ticks == self.ticks[0], "every tick is in every partition, once and in one order"
             up_to = [tick.up_to for tick in ticks]
@@ -187,6 +187,7 @@ class Banks(threading.Thread):
         self.join()
 
 
+@pytest.mark.xfail(raises=AssertionError, reason="open: after a kill and a pause records may fall late, see ADR 7")
 def test_fault_22_23_the_writer_of_ticks_killed_and_paused(kafka_factory, tmp_path, eventually, fault):
     """While banks deliver, the worker that writes the ticks is killed, the next one paused past its session and woken:
     it is refused, nothing is lost or late, and ticks are whole in every partition and never go back."""
@@ -231,8 +232,7 @@ def test_fault_22_23_the_writer_of_ticks_killed_and_paused(kafka_factory, tmp_pa
         eventually(lambda: is_told(broker, names, banks.days), deadline_s=20, what="the last tick")
         refused = "NotTheWriter" in (tmp_path / paused).read_text(errors="replace")
     seen = Seen(log_records(broker))
-    # After a kill one record was seen 14 minutes past the bound (docs/adr/0007, Open): a day is far from late.
-    seen.check(banks.ids, slack_ms=DAY_MS)
+    seen.check(banks.ids)
     seen.check_days(names, banks.days)
     woken = "refused a tick and stopped" if refused else "joined the group anew before it had a tick to write"
     fault(
