@@ -1,14 +1,10 @@
 """Identifiers: how they look, and nothing else about them."""
 
-from typing import Annotated, NewType
+from typing import Annotated
 
 import msgspec
 
-BankId = NewType("BankId", str)
-EnterpriseId = NewType("EnterpriseId", str)
-
 ENTERPRISE_ID_BYTES_MAX = 32
-LOAN_ID_BYTES_MAX = 32
 
 # 金融机构编码: a letter and 13 digits. The algorithm of its last digit is not public, so only the form is checked.
 BANK_ID_PATTERN = r"^[A-Z][0-9]{13}$"

@@ -16,8 +16,6 @@ CLASSES = (
     "unrated",  # counted only: amounts in a currency without a rate; a window that holds one is not covered
 )  # fmt: skip
 OP_IN, FIN_IN, OWN_IN, CASH_IN, OTH_IN, OP_OUT, PAY, TAX, LSV, OWN_OUT, CASH_OUT, OTH_OUT, UNRATED = range(len(CLASSES))
-IN_CLASSES = (OP_IN, FIN_IN, CASH_IN, OTH_IN)  # external inflow; own transfers stand outside
-OUT_CLASSES = (OP_OUT, PAY, TAX, LSV, CASH_OUT, OTH_OUT)
 
 CREDIT, DEBIT = 0, 1
 PURPOSES: tuple[str | None, ...] = (None, *typing.get_args(Purpose))

@@ -4,7 +4,7 @@ import numpy as np
 
 TXN, LOAN, AUTHORIZATION, GOV, OTHER = range(5)
 BOOKED, RETURNED, REVERSED = range(3)
-LOAN_OPENS, LOAN_CLOSES, LOAN_CONTINUES = range(3)
+LOAN_OPENS, LOAN_CLOSES = range(2)
 FREEZE, RELEASE, NEITHER, REVOKED = range(4)
 
 PAYER_HASH = 1  # the key of siphash for counterparties; for event ids it is the bank's number

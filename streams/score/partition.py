@@ -17,7 +17,7 @@ from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.signals import SignalTable, rules_id, signal_table
 from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
-from domain.calendar import day_of
+from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of
 from domain.events import Control, Feed, Tick
 from features import layout, table
 from features.state import dedup
@@ -111,9 +111,8 @@ class Partition:
 
     def values(self, slots: npt.NDArray[np.int64]) -> list[tuple[str, bytes]]:
         """(enterprise id, value) of some slots."""
-        newest = np.array([day_of(int(t)) for t in self.state["newest_ms"][slots]], np.int32)
-        first_days = np.maximum(newest, self.state["closed_day"][slots] + 1) - dedup.KEEP_DAYS
-        packed = layout.pack(self.state, self.arena, slots, first_days.astype(np.int32))
+        first_days = _first_kept_days(self.state["newest_ms"][slots], self.state["closed_day"][slots])
+        packed = layout.pack(self.state, self.arena, slots, first_days)
         return [(layout.id_text(self.state["id"][slot]), value) for slot, value in zip(slots, packed, strict=True)]
 
     def flushed(self, slots: npt.NDArray[np.int64]) -> None:
@@ -211,13 +210,7 @@ class Partition:
         if 2 * (self.used + enterprises) > len(self.index):
             self.index = table.reindexed(self.state, self.used, 4 << (self.used + enterprises).bit_length())
         if self.arena.used[0] + event_ids > len(self.arena.day):
-            first_days = (
-                np.maximum(
-                    np.array([day_of(int(t)) for t in self.state["newest_ms"][: self.used]], np.int64),
-                    self.state["closed_day"][: self.used].astype(np.int64) + 1,
-                )
-                - dedup.KEEP_DAYS
-            ).astype(np.int32)
+            first_days = _first_kept_days(self.state["newest_ms"][: self.used], self.state["closed_day"][: self.used])
             larger = dedup.empty(2 * (int(self.arena.used[0]) + event_ids))
             dedup.rebuild(self.arena, larger, self.state, first_days, self.used)
             self.arena = larger
@@ -232,6 +225,13 @@ def feeds_of(tick: Tick) -> Feeds:
         closed_up_to=np.array([_day(feed.closed_up_to) for _, feed in rows], np.int64),
         stalled=np.array([feed.stalled for _, feed in rows], np.uint8),
     )
+
+
+def _first_kept_days(newest_ms: npt.NDArray[np.int64], closed_day: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """The first day whose event ids each enterprise still needs. Shapes: (enterprises,)."""
+    newest_day = (newest_ms + ZONE_OFFSET_MS) // DAY_MS
+    kept: npt.NDArray[np.int32] = (np.maximum(newest_day, closed_day + 1) - dedup.KEEP_DAYS).astype(np.int32)
+    return kept
 
 
 def _day(day: int | None) -> int:
