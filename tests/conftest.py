@@ -17,11 +17,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.embedded import Kafka, RedisServer
 from streams.embedded import eventually as poll_until
 from streams.embedded.redis import Kind
+from tests import clickhouse_server
 
 SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
-REDIS_SERVER_REQUIRED = (
-    os.environ.get("CI", "").lower() in ("1", "true") or os.environ.get("XINLIU_REQUIRE_REDIS_SERVER") == "1"
-)
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+REDIS_SERVER_REQUIRED = IN_CI or os.environ.get("XINLIU_REQUIRE_REDIS_SERVER") == "1"
 
 # Compiled code makes first calls slow; a failure prints the blob that repeats it.
 hypothesis.settings.register_profile("xinliu", deadline=None, print_blob=True)
@@ -31,6 +31,7 @@ hypothesis.settings.load_profile("xinliu")
 _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
 _faults: dict[str, tuple[int, str]] = {}  # test -> times injected, observed
 _running = ""  # the test that runs
+_not_shown: list[str] = []
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -65,8 +66,23 @@ def fault() -> Callable[..., None]:
     return report
 
 
+@pytest.fixture(scope="session")
+def not_shown() -> Callable[[str, str], None]:
+    """`not_shown(what, why)` skips, and the run's summary says that it did not show `what`."""
+
+    def skip(what: str, why: str) -> None:
+        _not_shown.append(f"{what}: {why}")
+        pytest.skip(f"NOT SHOWN: {what}: {why}")
+
+    return skip
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Number, test, injected, observed: one line a fault test that ran."""
+    """Number, test, injected, observed: one line a fault test that ran; then what this run did not show."""
+    if _not_shown:
+        terminalreporter.section("NOT SHOWN by this run")
+        for line in sorted(set(_not_shown)):
+            terminalreporter.line(f"NOT SHOWN  {line}")
     if not _faults:
         return
     terminalreporter.section("faults: number, test, times injected, observed")
@@ -163,6 +179,29 @@ def redis_factory(tmp_path: Path, redis_kind: Kind) -> Iterator[Callable[..., Re
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_binary(not_shown: Callable[[str, str], None]) -> Path:
+    """The host's clickhouse-server; CI must have it."""
+    found = clickhouse_server.server_binary()
+    if found is None and IN_CI:
+        pytest.fail("CI needs the package clickhouse-server")
+    if found is None:
+        not_shown("ClickHouse's native wire", "no clickhouse-server here (apt install clickhouse-server)")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A ClickHouse server over its native wire: the one that XINLIU_TEST_CLICKHOUSE names, else a child of ours."""
+    if given := os.environ.get("XINLIU_TEST_CLICKHOUSE"):
+        yield given
+        return
+    request.getfixturevalue("clickhouse_binary")
+    with clickhouse_server.ClickHouseServer(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server.address
 
 
 _topic_numbers = itertools.count(1)

@@ -39,7 +39,7 @@ def block_name(topic: str, ranges: Mapping[int, OffsetRange]) -> str:
 
 
 class Sender:
-    """Sends blocks over one connection, after seeing that the tables are there.
+    """Sends blocks over one connection, after `prepare_tables` has seen that the tables are there.
 
     `pause(seconds)` waits between tries and returns True where the worker is ending: `send` then raises the last
     Unavailable, and nothing of the block may be committed. Refused is never retried.
@@ -52,25 +52,27 @@ class Sender:
         backoff_s_max: float,
         pause: Callable[[float], bool],
         on_retry: Callable[[str, float], None] = lambda _why, _pause_s: None,
+        prepare_tables: Callable[[Connection], object] = migrate,
     ) -> None:
         self._connection = connection
+        self._prepare_tables = prepare_tables
         self._backoff_s_max = backoff_s_max
         self._pause = pause
         self._on_retry = on_retry
-        self._migrated = False
+        self._prepared = False
         self.retry_count = 0
 
     def prepare(self) -> None:
         """Make or bring up to date the tables, without retry. Unavailable or Refused."""
-        migrate(self._connection)
-        self._migrated = True
+        self._prepare_tables(self._connection)
+        self._prepared = True
 
     def send(self, block: Block) -> None:
         """Return when the block is stored."""
         pause_s = min(BACKOFF_S_MIN, self._backoff_s_max)
         while True:
             try:
-                if not self._migrated:
+                if not self._prepared:
                     self.prepare()
                 self._connection.insert(block.insert)
                 return

@@ -4,8 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,36 +37,6 @@ def chdb(chdb_folder: Path) -> Iterator[Connection]:
     migrate(connection)
     yield connection
     connection.close()
-
-
-def native_url() -> str:
-    url = os.environ.get("XINLIU_TEST_CLICKHOUSE")
-    if not url:
-        pytest.skip("no ClickHouse server: XINLIU_TEST_CLICKHOUSE names one (clickhouse://user@host:port/database)")
-    return url
-
-
-@pytest.fixture
-def native_table() -> Iterator[tuple[Connection, str]]:
-    """A table on the server, of types that also a server of 2018 knows."""
-    connection = connect(target_of(ClickHouseSettings(url=native_url())))
-    name = f"wire_{uuid.uuid4().hex[:12]}"
-    connection.execute(f"CREATE DATABASE IF NOT EXISTS {connection.database}")
-    connection.execute(
-        f"CREATE TABLE {connection.database}.{name} (id String, amount_minor Int64, balance Nullable(Int64), "
-        "tags Array(String), at DateTime, version UInt64) ENGINE = ReplacingMergeTree(version) ORDER BY id"
-    )
-    yield connection, name
-    connection.execute(f"DROP TABLE {connection.database}.{name}")
-    connection.close()
-
-
-def wire_insert(table: str, ids: list[str], version: int = 1) -> Insert:
-    names = ("id", "amount_minor", "balance", "tags", "at", "version")
-    types = ("String", "Int64", "Nullable(Int64)", "Array(String)", "DateTime", "UInt64")
-    n = len(ids)
-    columns = (ids, [10**15] * n, [None, *[-5] * (n - 1)], [["甲", "b'\\"]] * n, [1_500_000_000] * n, [version] * n)
-    return Insert(table=table, names=names, types=types, columns=columns)
 
 
 def txn(event_id: str = "e1", **changes: object) -> LogRecord:
@@ -313,102 +281,9 @@ def test_a_server_that_is_away_is_unavailable_and_the_worker_may_end() -> None:
         tries: list[float] = []
         sender = Sender(away, backoff_s_max=1, pause=lambda s: tries.append(s) or len(tries) == 3)  # type: ignore[func-returns-value]
         with pytest.raises(Unavailable):
-            sender.send(Block(insert=wire_insert("t", ["a"]), topic="t", ranges={}))
+            sender.send(
+                Block(
+                    insert=Insert(table="t", names=("id",), types=("String",), columns=(["a"],)), topic="t", ranges={}
+                )
+            )
         assert len(tries) == 3
-
-
-def test_native_wire_stores_and_reads_back(native_table: tuple[Connection, str]) -> None:
-    connection, table = native_table
-    connection.insert(wire_insert(table, ["é1", "'2"]))
-    rows = connection.rows(
-        f"SELECT id, amount_minor, balance, tags, toUnixTimestamp(at) FROM {connection.database}.{table} ORDER BY id"
-    )
-    assert [[list(x) if isinstance(x, (list, tuple)) else x for x in row] for row in rows] == [
-        ["'2", 10**15, -5, ["甲", "b'\\"], 1_500_000_000],
-        ["é1", 10**15, None, ["甲", "b'\\"], 1_500_000_000],
-    ]
-    with pytest.raises(Refused, match="code 60"):
-        connection.rows(f"SELECT 1 FROM {connection.database}.no_such_table")
-    assert connection.rows("SELECT 1") == [(1,)], "the connection is usable after a refusal"
-
-
-def test_native_wire_a_lost_answer_is_one_logical_row(native_table: tuple[Connection, str]) -> None:
-    """A proxy swallows the server's answers, then cuts: the block was stored, and is stored again on the retry."""
-    connection, table = native_table
-    target = target_of(ClickHouseSettings(url=native_url()))
-    with Proxy(target.host, target.port) as proxy:
-        through = connect(
-            target_of(ClickHouseSettings(url=f"clickhouse://{target.user}@127.0.0.1:{proxy.port}/{target.database}")),
-            answer_s_max=1.0,
-        )
-        assert through.rows("SELECT 1") == [(1,)]
-        proxy.swallow_after_bytes = (
-            400_000  # the block's beginning passes, and what the server says to its end does not
-        )
-        ids = [f"id-{i:07d}" for i in range(50_000)]
-        with pytest.raises(Unavailable):
-            through.insert(wire_insert(table, ids))
-        assert proxy.swallowed > 0, "no answer was lost"
-        proxy.swallow_after_bytes = None
-        through.insert(wire_insert(table, ids))
-        through.close()
-    query = f"SELECT count(), sum(balance IS NULL) FROM {connection.database}.{table}"
-    ((final, _),) = connection.rows(query.replace(table, f"{table} FINAL"))
-    ((raw, nulls),) = connection.rows(query)
-    assert final == 50_000
-    assert (raw, nulls) == (100_000, 2), "the first block had not been stored, or its null was lost on the retry"
-
-
-class Proxy:
-    """Carries one TCP connection after another; `swallow_after_bytes` set, answers are lost once that much was sent."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.swallow_after_bytes: int | None = None
-        self.swallowed = 0
-
-    def __enter__(self) -> "Proxy":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(self._to)
-            sent = [0]
-            threading.Thread(
-                target=self._carry, args=(near, far, lambda part, s=sent: self._count(s, part)), daemon=True
-            ).start()
-            threading.Thread(
-                target=self._carry, args=(far, near, lambda part, s=sent: self._let(s, part)), daemon=True
-            ).start()
-
-    def _count(self, sent: list[int], part: bytes) -> bool:
-        if self.swallow_after_bytes is not None:
-            sent[0] += len(part)
-        return True
-
-    def _let(self, sent: list[int], part: bytes) -> bool:
-        if self.swallow_after_bytes is not None and sent[0] >= self.swallow_after_bytes:
-            self.swallowed += len(part)
-            return False
-        return True
-
-    @staticmethod
-    def _carry(source: socket.socket, sink: socket.socket, may_pass: Callable[[bytes], bool]) -> None:
-        try:
-            while part := source.recv(65_536):
-                if may_pass(part):
-                    sink.sendall(part)
-        except OSError:
-            pass  # either side has gone, and so goes the other
-        for end in (source, sink):
-            end.close()
