@@ -1,0 +1,42 @@
+"""The codec of values gives back what it took, in no more bytes than it says, and refuses what it did not write."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features import codec
+
+WORD = st.one_of(st.just(0), st.integers(0, 255), st.integers(0, 2**63), st.just(2**64 - 1))
+
+
+def _written(words, initial):
+    out = np.full(codec.bytes_max(len(words)) + 8, 0xAA, np.uint8)
+    end = codec.encode(words, initial, out, 3)
+    assert end - 3 <= codec.bytes_max(len(words))
+    return out, end
+
+
+@given(st.lists(st.tuples(WORD, st.booleans(), WORD), min_size=1, max_size=700))
+def test_words_come_back(drawn):
+    initial = np.array([i for i, _, _ in drawn], np.uint64)
+    words = np.array([w if differs else i for i, differs, w in drawn], np.uint64)
+    out, end = _written(words, initial)
+    back = np.zeros(len(words), np.uint64)
+    assert codec.decode(out, 3, end, initial, back) == end
+    assert (back == words).all()
+    assert codec.decode(out, 3, end - 1, initial, back) == -1
+
+
+@pytest.mark.parametrize("words", [1, 8, 9, 3_000])
+def test_an_untouched_row_takes_two_bytes_for_two_thousand_words(words):
+    initial = np.arange(words, dtype=np.uint64)
+    _, end = _written(initial.copy(), initial)
+    assert end - 3 == 2 * -(-words // 2_048)
+
+
+@given(st.binary(max_size=200), st.integers(1, 90))
+def test_no_bytes_lead_out_of_bounds(raw, n):
+    b, back = np.frombuffer(raw, np.uint8), np.zeros(n, np.uint64)
+    end = codec.decode(b, 0, len(b), np.zeros(n, np.uint64), back)
+    assert -1 <= end <= len(b)
