@@ -70,12 +70,12 @@ def decode(b, at, end, initial, words):
     while first < n:
         if at >= end:
             return -1
-        mask = np.int64(b[at])
+        mask = int(b[at])
         at += 1
         if mask == 0:
             if at >= end:
                 return -1
-            first += BLOCK * (1 + np.int64(b[at]))
+            first += BLOCK * (1 + int(b[at]))
             at += 1
             continue
         count = 0
@@ -87,7 +87,7 @@ def decode(b, at, end, initial, words):
                 continue
             if widths + k // 2 >= end or first + i >= n:
                 return -1
-            width = (np.int64(b[widths + k // 2]) >> (4 * (k % 2)) & 15) + 1
+            width = (int(b[widths + k // 2]) >> (4 * (k % 2)) & 15) + 1
             if width > 8 or at + width > end:
                 return -1
             word = _U(0)
