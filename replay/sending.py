@@ -79,7 +79,7 @@ class Sending(threading.Thread):
     def _send(self, outbox: Outbox, delivery: Delivery) -> None:
         event = delivery.event
         key = None if isinstance(event, Receipt) else event.enterprise_id.encode()
-        outbox.send(delivery.topic, _encode(event), key=key, headers=HEADERS, lane=delivery.topic)
+        outbox.send(delivery.topic, _encode(event), key=key, headers=HEADERS)
         self.sent[delivery.topic] += 1
         self.at_ms = delivery.at_ms
 

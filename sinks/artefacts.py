@@ -25,7 +25,7 @@ class ArtefactCorrupt(Exception):
 def publish(outbox: Outbox, topic: str, body: bytes, *, timeout_s: float = 30.0) -> str:
     """Write the artefact and wait until it is acknowledged; its id. DeliveryFailed."""
     content_id = hashlib.sha256(body).hexdigest()
-    outbox.send(topic, body, key=content_id.encode(), lane=("artefact", topic))
+    outbox.send(topic, body, key=content_id.encode())
     outbox.drain(timeout_s)
     return content_id
 

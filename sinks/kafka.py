@@ -1,13 +1,14 @@
-"""The one way out to Kafka: an idempotent producer that knows which inputs its unacknowledged outputs belong to."""
+"""The one way out to Kafka: an idempotent producer that knows when its outputs are in the topics."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 Headers = Sequence[tuple[str, bytes]]
+_IN_FLIGHT_MAX = 200_000
 
 
 class DeliveryFailed(Exception):
@@ -15,16 +16,16 @@ class DeliveryFailed(Exception):
 
 
 class Outbox:
-    """An idempotent producer (acks=all, murmur2) with, per lane, the lowest mark that is not yet acknowledged.
-
-    A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
-    lane are sent in ascending order. What is above the lowest open mark must not be committed.
+    """An idempotent producer (acks=all, murmur2) that counts what is acknowledged.
 
     After a failed delivery nothing that was sent later to the same partition may land: a reader that keeps the highest
     would never take the lost one when it comes again. So the producer is gapless, no output expires by itself (that
     would leave a gap), and the first failure, or `silence_s_max` without an acknowledgement, ends it with all that it
     has in flight.
     """
+
+    _reports_each = False
+    """Whether every acknowledgement calls back; failures always do, and the rest is known by what is in flight."""
 
     def __init__(
         self,
@@ -42,20 +43,25 @@ class Outbox:
                 "acks": "all",
                 "partitioner": "murmur2_random",  # as Java's and aiokafka's: every producer agrees on a key's partition
                 "linger.ms": linger_ms,
-                "queue.buffering.max.messages": 500_000,
-                "queue.buffering.max.kbytes": 256 * 1024,
+                "queue.buffering.max.messages": 2 * _IN_FLIGHT_MAX,
+                "queue.buffering.max.kbytes": 1024 * 1024,
                 "message.max.bytes": 8 * 1024 * 1024 + 65_536,
                 "delivery.timeout.ms": 0,  # none of librdkafka's: see the class
+                "delivery.report.only.error": not self._reports_each,
                 **(client or {}),
             },
             # librdkafka reports e.g. "all brokers down" here and goes on trying; delivery has its own verdict.
         )
-        self._open: dict[Any, deque[list[int]]] = {}  # lane -> [mark, outputs in flight], ascending
         self._failure = ""
         self._silence_s_max = silence_s_max
         self._heard_at_s = 0.0
+        self._heard_count = 0
         self.sent_count = 0
-        self.acknowledged_count = 0
+
+    @property
+    def acknowledged_count(self) -> int:
+        """How many outputs are in the topics."""
+        return self.sent_count - len(self._producer)
 
     def send(
         self,
@@ -65,57 +71,30 @@ class Outbox:
         key: bytes | None = None,
         headers: Headers | None = None,
         partition: int = -1,
-        lane: Any = None,
-        mark: int = -1,
     ) -> None:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
-        self._raise_failure()
-        if self.sent_count == self.acknowledged_count:
-            self._heard_at_s = time.monotonic()
-        marks = self._open.setdefault(lane, deque())
-        if not marks or marks[-1][0] != mark:
-            if marks and marks[-1][0] > mark:
-                raise ValueError(f"marks of lane {lane} must ascend: {mark} after {marks[-1][0]}")
-            marks.append([mark, 0])
-        entry = marks[-1]
-        entry[1] += 1
-        self.sent_count += 1
+        self._produce(topic, value, key, partition, headers, self._reported)
 
-        def acknowledged(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                self._failure = self._failure or f"{topic}: {error.str()}"
-                return
-            self.acknowledged_count += 1
-            self._heard_at_s = time.monotonic()
-            entry[1] -= 1
-            while marks and marks[0][1] == 0:
-                marks.popleft()
-
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value, key, partition=partition, headers=list(headers or ()), on_delivery=acknowledged
-                )
-                break
-            except BufferError:
-                self._serve(self._producer.poll, 0.05)
-                self.poll()
-            except KafkaException as error:  # refused at once: too large, unknown topic, the producer at its end
-                self._serve(self._producer.poll, 0)  # where it is at its end, why
-                self._failure = self._failure or f"{topic}: {error.args[0].str()}"
-                self._raise_failure()
+    def send_batch(self, topic: str, records: list[dict[str, Any]], *, partition: int = -1) -> None:
+        """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one."""
+        self._begin(len(records))
+        try:
+            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=self._reported)
+        except (KafkaException, BufferError) as error:
+            self._refused(topic, error)
+        if queued < len(records):
+            # Those behind the refused one may have been taken: sent again, they would stand out of order.
+            self._refused(topic, next(record["_error"] for record in records if "_error" in record))
         self._serve(self._producer.poll, 0)
-
-    def lowest_open(self, lane: Any) -> int | None:
-        """The lowest mark of `lane` with an unacknowledged output; None where all are acknowledged."""
-        marks = self._open.get(lane)
-        return marks[0][0] if marks else None
 
     def poll(self) -> None:
         """Serve acknowledgements; DeliveryFailed where one of the outputs has failed, or none came for too long."""
         self._serve(self._producer.poll, 0)
+        acknowledged = self.acknowledged_count
+        if acknowledged != self._heard_count:
+            self._heard_count, self._heard_at_s = acknowledged, time.monotonic()
         silence_s = time.monotonic() - self._heard_at_s
-        if self.sent_count > self.acknowledged_count and silence_s > self._silence_s_max:
+        if acknowledged < self.sent_count and silence_s > self._silence_s_max:
             self._failure = self._failure or f"no acknowledgement for {silence_s:.0f} s"
         self._raise_failure()
 
@@ -132,6 +111,48 @@ class Outbox:
         self._failure = self._failure or "closed"
         self._producer.purge()
 
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        headers: Headers | None,
+        on_delivery: Callable[[KafkaError | None, Message], None],
+    ) -> None:
+        self._begin(1)
+        try:
+            self._producer.produce(
+                topic, value, key, partition=partition, headers=list(headers or ()), on_delivery=on_delivery
+            )
+        except (KafkaException, BufferError) as error:
+            self._refused(topic, error)
+        self._serve(self._producer.poll, 0)
+
+    def _begin(self, records: int) -> None:
+        """Wait for room: a queue that is full in the midst of a batch could change its order."""
+        self._raise_failure()
+        in_flight = len(self._producer)
+        if not in_flight:
+            self._heard_at_s = time.monotonic()
+        while in_flight > _IN_FLIGHT_MAX:
+            self._serve(self._producer.poll, 0.05)
+            self.poll()
+            in_flight = len(self._producer)
+        self.sent_count += records
+
+    def _reported(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failure = self._failure or f"{message.topic()}: {error.str()}"
+
+    def _refused(self, topic: str, error: object) -> NoReturn:
+        """Refused at once: too large, unknown topic, no room for its bytes, the producer at its end."""
+        self._serve(self._producer.poll, 0)  # where it is at its end, why
+        said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        self._failure = self._failure or f"{topic}: {said}"
+        self._raise_failure()
+        raise AssertionError("a failure raises")
+
     def _serve(self, serve: Callable[[float], int], timeout_s: float) -> int:
         """Poll or flush. confluent-kafka raises a producer's end from there, or from whichever callback comes next,
         and now and then without saying which error it was: it is a failure all the same."""
@@ -147,3 +168,50 @@ class Outbox:
         if self._failure:
             self.close()
             raise DeliveryFailed(self._failure)
+
+
+class MarkedOutbox(Outbox):
+    """An outbox that knows which inputs its unacknowledged outputs belong to: per lane, the lowest open mark.
+
+    A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
+    lane are sent in ascending order. What is above the lowest open mark must not be committed.
+    """
+
+    _reports_each = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open: dict[Any, deque[list[int]]] = {}  # lane -> [mark, outputs in flight], ascending
+
+    def send_marked(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        lane: Any,
+        mark: int,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        """As `send`, for the input `mark` of `lane`."""
+        marks = self._open.setdefault(lane, deque())
+        if not marks or marks[-1][0] != mark:
+            if marks and marks[-1][0] > mark:
+                raise ValueError(f"marks of lane {lane} must ascend: {mark} after {marks[-1][0]}")
+            marks.append([mark, 0])
+        entry = marks[-1]
+        entry[1] += 1
+
+        def acknowledged(error: KafkaError | None, message: Message) -> None:
+            self._reported(error, message)
+            if error is None:
+                entry[1] -= 1
+                while marks and marks[0][1] == 0:
+                    marks.popleft()
+
+        self._produce(topic, value, key, -1, headers, acknowledged)
+
+    def lowest_open(self, lane: Any) -> int | None:
+        """The lowest mark of `lane` with an unacknowledged output; None where all are acknowledged."""
+        marks = self._open.get(lane)
+        return marks[0][0] if marks else None

@@ -24,7 +24,7 @@ from domain.reject import Reason, Rejected
 from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
 from sinks.clickhouse.rows import ALERT, SCORE, TXN, Located, Table
 from sinks.clickhouse.sending import block_name
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.dead_letter import send_dead_letter, unreadable
 from streams.role import TP
 from streams.transport.chunk import Chunk, encode_headers
@@ -69,7 +69,7 @@ class Archive:
     def __init__(
         self,
         settings: Settings,
-        outbox: Outbox,
+        outbox: MarkedOutbox,
         *,
         connection: Connection | None = None,
         flush_interval_s: float = FLUSH_INTERVAL_S,

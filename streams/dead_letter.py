@@ -10,7 +10,7 @@ from domain.credentials import Forbidden
 from domain.outputs import DeadLetter
 from domain.reject import Reason, Rejected
 from sinks.dead_letters import dead_letter
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.role import TP
 from streams.transport.chunk import Chunk
 
@@ -37,9 +37,9 @@ def letter_of(chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
     )
 
 
-def send_dead_letter(outbox: Outbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
+def send_dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
     """Send record i of the chunk to `dlq.v1`; the outbox's lane is the partition it came from, the mark its offset."""
-    outbox.send(
+    outbox.send_marked(
         topics.DEAD_LETTERS,
         msgspec.json.encode(letter_of(chunk, i, rejected)),
         key=chunk.key(i),

@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 
 from domain import topics
 from domain.outputs import FeedHealth, FeedProgress, FeedWord
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.role import TP
 
 READ_AT_ONCE = 2_000
@@ -77,7 +77,7 @@ class _Teller:
 class FeedTeller:
     """Tells how far feeds are read, each word only when all that it tells of is acknowledged."""
 
-    def __init__(self, outbox: Outbox, idle_ms: int) -> None:
+    def __init__(self, outbox: MarkedOutbox, idle_ms: int) -> None:
         self._outbox, self._idle_ms = outbox, idle_ms
         self._feeds: dict[TP, _Teller] = {}
 
@@ -106,7 +106,7 @@ class FeedTeller:
 
     def health(self, health: FeedHealth) -> None:
         """A bank's feed as the writer of the ticks sees it, for operators."""
-        self._outbox.send(topics.FEED, _encode(health), key=health.bank_id.encode(), lane=topics.FEED)
+        self._outbox.send(topics.FEED, _encode(health), key=health.bank_id.encode())
 
     def _serve(self, tp: TP, feed: _Teller) -> None:
         lane = (topics.FEED, tp)
@@ -117,7 +117,7 @@ class FeedTeller:
             if lowest is None or lowest >= feed.waiting.position:
                 feed.sent, feed.waiting = feed.waiting, None
                 key = f"{tp.topic}".encode()
-                self._outbox.send(topics.FEED, _encode(feed.sent), key=key, lane=lane, mark=feed.sent.position)
+                self._outbox.send_marked(topics.FEED, _encode(feed.sent), key=key, lane=lane, mark=feed.sent.position)
 
     def _is_new(self, word: FeedProgress, feed: _Teller) -> bool:
         told = feed.told

@@ -11,7 +11,7 @@ from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.reject import Reason, Rejected
 from sinks.dead_letters import dead_letter
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
@@ -35,7 +35,7 @@ class Forwarder:
         self._tokens = tokens
         self._schemas: dict[bytes, bytes | None] = {}
 
-    def forward(self, out: Outbox, tp: TP, offset: int, event: EnterpriseEvent) -> None:
+    def forward(self, out: MarkedOutbox, tp: TP, offset: int, event: EnterpriseEvent) -> None:
         """Append an event to the log, without personal identifiers."""
         in_cny = isinstance(event, Txn) and event.currency == "CNY"
         record = LogRecord(
@@ -46,9 +46,9 @@ class Forwarder:
             amount_cny_minor=event.amount_minor if in_cny and isinstance(event, Txn) else None,
         )
         key = event.enterprise_id.encode()
-        out.send(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
+        out.send_marked(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
 
-    def bury(self, out: Outbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
+    def bury(self, out: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
         """Send record i of a chunk to `dlq.v1`."""
         tp, offset = TP(chunk.topic, chunk.partition), int(chunk.offset[i])
         letter = dead_letter(
@@ -61,7 +61,7 @@ class Forwarder:
             payload=chunk.value(i),
             forbidden=self.forbidden,
         )
-        out.send(topics.DEAD_LETTERS, encode(letter), key=chunk.topic.encode(), lane=tp, mark=offset)
+        out.send_marked(topics.DEAD_LETTERS, encode(letter), key=chunk.topic.encode(), lane=tp, mark=offset)
         self.count(tp, rejected.reason.value)
 
     def count(self, tp: TP, outcome: Outcome | Reason) -> None:

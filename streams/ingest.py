@@ -26,7 +26,7 @@ from domain.outputs import FeedProgress
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
 from sinks.client import client_settings
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.align import Alignment
 from streams.feed_words import FeedListener, FeedTeller
 from streams.forwarding import Forwarder, Outcome
@@ -74,7 +74,7 @@ class Ingest:
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self.progress(tp))
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}
-        self._outbox: Outbox | None = None
+        self._outbox: MarkedOutbox | None = None
         self._ticked_s = self._talked_s = -1.0
         self._talks = False  # between being given partitions and giving them back
 
@@ -88,7 +88,7 @@ class Ingest:
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
-        self._outbox = Outbox(kafka.bootstrap, client)
+        self._outbox = MarkedOutbox(kafka.bootstrap, client)
         self._teller = FeedTeller(self._outbox, self._settings.ingest.align_ms_max // LEASES_A_BOUND)
         self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
 
@@ -157,7 +157,7 @@ class Ingest:
             await asyncio.to_thread(self._listener.close)
 
     @property
-    def _out(self) -> Outbox:
+    def _out(self) -> MarkedOutbox:
         if self._outbox is None:
             raise RuntimeError("ingest is not started")
         return self._outbox

@@ -28,7 +28,7 @@ from domain.calendar import date_of, day_of, month_of_day
 from domain.events import Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from sinks.client import client_settings
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.dead_letter import send_dead_letter, unreadable
 from streams.model_publishing import publish_snapshot, published
 from streams.role import TP
@@ -98,7 +98,7 @@ class Learn:
         """Read which snapshots are out already."""
         kafka = self._settings.kafka
         client = client_settings(kafka)
-        self._outbox = Outbox(kafka.bootstrap, client)
+        self._outbox = MarkedOutbox(kafka.bootstrap, client)
         if self._progress is None:
             group = f"{kafka.group_prefix}score"
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, client)

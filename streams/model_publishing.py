@@ -72,9 +72,7 @@ async def publish_snapshot(outbox: Outbox, snapshot: Snapshot, reason: str, out:
         by="learn",
         reason=reason,
     )
-    outbox.send(
-        topics.CONTROL, msgspec.json.encode(control), headers=[("schema", SCHEMA.encode())], lane=("control", "learn")
-    )
+    outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=[("schema", SCHEMA.encode())])
     await asyncio.to_thread(outbox.drain)
     out.model_ids.add(name)
     out.activated_ids.add(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from config.settings import Settings
 from domain import topics
 from sinks.client import client_settings
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 
 if TYPE_CHECKING:
     from streams.role import Role  # with Faust and numba: too heavy for `xinliu --help`, which asks for the names only
@@ -35,7 +35,7 @@ def _learn(settings: Settings) -> Role:
 def _archive(settings: Settings) -> Role:
     from streams.archive import Archive
 
-    return Archive(settings, Outbox(settings.kafka.bootstrap, client_settings(settings.kafka)))
+    return Archive(settings, MarkedOutbox(settings.kafka.bootstrap, client_settings(settings.kafka)))
 
 
 # In the order of the data's way. Each imports its role only when it is built: a worker loads what it runs.

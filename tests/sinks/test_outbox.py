@@ -5,15 +5,15 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from sinks.kafka import DeliveryFailed, Outbox
+from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
 
 
 def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
     topic = make_topic("outbox")
-    outbox = Outbox(kafka, linger_ms=200)
+    outbox = MarkedOutbox(kafka, linger_ms=200)
     for mark in (3, 3, 7):
-        outbox.send(topic, b"x", key=b"k", lane="a", mark=mark)
-    outbox.send(topic, b"y", key=b"k", lane="b", mark=1)
+        outbox.send_marked(topic, b"x", key=b"k", lane="a", mark=mark)
+    outbox.send_marked(topic, b"y", key=b"k", lane="b", mark=1)
     assert outbox.lowest_open("a") == 3
     assert outbox.lowest_open("b") == 1
     outbox.drain()
@@ -27,27 +27,27 @@ def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
 
 def test_marks_of_a_lane_ascend(make_topic, kafka):
     topic = make_topic("outbox")
-    outbox = Outbox(kafka, linger_ms=200)
-    outbox.send(topic, b"x", lane="a", mark=5)
+    outbox = MarkedOutbox(kafka, linger_ms=200)
+    outbox.send_marked(topic, b"x", lane="a", mark=5)
     with pytest.raises(ValueError, match="must ascend: 4 after 5"):
-        outbox.send(topic, b"x", lane="a", mark=4)
+        outbox.send_marked(topic, b"x", lane="a", mark=4)
     outbox.drain()
 
 
 def test_a_record_that_is_refused_ends_the_outbox(make_topic, kafka):
     topic = make_topic("outbox", **{"max.message.bytes": "2000"})
-    outbox = Outbox(kafka)
-    outbox.send(topic, b"x" * 5_000, lane="a", mark=1)
+    outbox = MarkedOutbox(kafka)
+    outbox.send_marked(topic, b"x" * 5_000, lane="a", mark=1)
     with pytest.raises(DeliveryFailed):
         outbox.drain()
     assert outbox.lowest_open("a") == 1
     with pytest.raises(DeliveryFailed):
-        outbox.send(topic, b"small", lane="a", mark=2)
+        outbox.send_marked(topic, b"small", lane="a", mark=2)
 
 
 def test_a_topic_that_does_not_exist_ends_the_outbox(kafka, topic_name):
-    outbox = Outbox(kafka, {"delivery.timeout.ms": 2_000, "topic.metadata.propagation.max.ms": 500})
-    outbox.send(topic_name("missing"), b"x", lane="a", mark=1)
+    outbox = MarkedOutbox(kafka, {"delivery.timeout.ms": 2_000, "topic.metadata.propagation.max.ms": 500})
+    outbox.send_marked(topic_name("missing"), b"x", lane="a", mark=1)
     with pytest.raises(DeliveryFailed):
         outbox.drain(20)
 
@@ -85,3 +85,32 @@ def test_silence_ends_the_outbox(kafka_factory):
     time.sleep(0.6)
     with pytest.raises(DeliveryFailed, match="no acknowledgement"):
         outbox.poll()
+
+
+def test_a_batch_stands_in_its_order_in_the_partition_that_it_names(make_topic, kafka):
+    topic = make_topic("outbox", partitions=3)
+    outbox = Outbox(kafka)
+    for first in range(0, 5_000, 500):
+        records = [{"key": b"k%d" % n, "value": b"%d" % n} for n in range(first, first + 500)]
+        outbox.send_batch(topic, records, partition=2)
+    outbox.drain()
+    assert outbox.sent_count == outbox.acknowledged_count == 5_000
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
+    consumer.assign([TopicPartition(topic, 2, 0)])
+    landed = [message.value() for message in consumer.consume(5_000, timeout=10)]
+    consumer.close()
+    assert landed == [b"%d" % n for n in range(5_000)]
+
+
+def test_a_record_of_a_batch_that_is_refused_ends_the_outbox(make_topic, kafka):
+    topic = make_topic("outbox", **{"max.message.bytes": "2000"})
+    outbox = Outbox(kafka)
+    outbox.send_batch(topic, [{"key": b"k", "value": b"x" * size} for size in (10, 5_000, 10)])
+    with pytest.raises(DeliveryFailed, match="too large"):
+        outbox.drain()
+
+
+def test_a_batch_that_the_client_refuses_ends_the_outbox(make_topic, kafka):
+    outbox = Outbox(kafka, {"message.max.bytes": 1_000})
+    with pytest.raises(DeliveryFailed, match="too large"):
+        outbox.send_batch(make_topic("outbox"), [{"key": b"k", "value": b"x" * size} for size in (10, 5_000, 10)])

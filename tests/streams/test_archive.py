@@ -19,7 +19,7 @@ from domain.calendar import DAY_MS
 from domain.events import SCHEMA, LogRecord, Tick, Txn
 from domain.outputs import Alert, DeadLetter
 from sinks.clickhouse import Connection, Refused, Target, Unavailable, connect, migrate
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.archive import Archive
 from streams.role import TP
 from streams.transport import chunk_of
@@ -148,7 +148,7 @@ async def until(role: Archive, condition: Callable[[], bool]) -> None:
 
 
 def test_every_record_is_a_row_or_counted(settings: Settings, watched: Watched) -> None:
-    role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched)
+    role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
     source = [
         events(0, *(txn(i) for i in range(25)), tick()),
         (TP_ALERTS, chunk_of(topics.ALERT_SUPERVISOR, 0, 0, [(b"k", alert(r), [], 0) for r in (1, 2, 1)])),
@@ -164,7 +164,7 @@ def test_every_record_is_a_row_or_counted(settings: Settings, watched: Watched) 
 
 def test_only_an_acknowledged_insert_moves_the_low_offset(settings: Settings, watched: Watched) -> None:
     async def story() -> None:
-        role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
+        role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
         await role.start()
         await role.assigned({TP_EVENTS})
         assert role.low_offset(TP_EVENTS) is None
@@ -188,7 +188,7 @@ def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
     settings: Settings, watched: Watched, fault: Callable[..., None]
 ) -> None:
     async def story() -> None:
-        role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
+        role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
         watched.away = True
         await role.start()  # also a start finds it away
         await role.assigned({TP_EVENTS})
@@ -219,7 +219,7 @@ def test_a_stop_while_clickhouse_is_away_ends_soon_and_commits_nothing(
     monkeypatch.setattr("streams.archive.LEAVE_S_MAX", 0.3)
 
     async def story() -> None:
-        role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
+        role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
         await role.start()
         await role.assigned({TP_EVENTS})
         watched.away = True
@@ -240,7 +240,7 @@ def test_restarts_with_other_batches_give_one_logical_row_each(settings: Setting
     for first, width in ((0, 4), (0, 7), (9, 10)):
         values = [txn(i) for i in range(first, 30)]
         source = [events(first + i, *values[i : i + width]) for i in range(0, len(values), width)]
-        asyncio.run(drive(Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched), source))
+        asyncio.run(drive(Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched), source))
     assert raw_count(watched) > 30, "nothing was repeated"
     assert stored(watched) == list(range(1, 31))
 
@@ -248,7 +248,7 @@ def test_restarts_with_other_batches_give_one_logical_row_each(settings: Setting
 def test_the_first_body_of_an_event_id_is_the_row(settings: Settings, watched: Watched) -> None:
     source = [events(0, txn(0)), events(1, txn(0, amount_minor=777))]
     asyncio.run(
-        drive(Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0), source)
+        drive(Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0), source)
     )
     assert stored(watched) == [1]
 
@@ -268,7 +268,7 @@ def test_what_cannot_be_read_is_dead_lettered_and_the_rest_goes_on(
     settings: Settings, watched: Watched, dead_letter_topic: str, value: bytes | None, headers: Any, reason: str
 ) -> None:
     offset = 1_000 + hash((value, str(headers))) % 10**9
-    role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched)
+    role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
     source = [events(offset, value, headers=headers), events(offset + 1, txn(0))]
     asyncio.run(drive(role, source))
     assert stored(watched) == [1]
@@ -294,7 +294,7 @@ def test_what_clickhouse_refuses_stops_the_role(settings: Settings, watched: Wat
     watched._inner.execute("DROP TABLE xinliu.txn")
 
     async def story() -> None:
-        role = Archive(settings, Outbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
+        role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
         role_start = role.start()
         watched.rows("SELECT 1")
         await role_start  # migrations ran: the version table says so
@@ -313,7 +313,7 @@ WORKER = """
 import os, signal, sys
 from config.settings import ClickHouseSettings, KafkaSettings, Settings
 from sinks.clickhouse import connect, target_of
-from sinks.kafka import Outbox
+from sinks.kafka import MarkedOutbox
 from streams.archive import Archive
 from streams.worker import WorkerOptions, run_worker
 
@@ -335,7 +335,7 @@ class Killed:
     def __getattr__(self, name): return getattr(self.inner, name)
 
 connection = connect(target_of(settings.clickhouse))
-role = Archive(settings, Outbox(bootstrap), connection=Killed(connection), flush_interval_s=0.1)
+role = Archive(settings, MarkedOutbox(bootstrap), connection=Killed(connection), flush_interval_s=0.1)
 options = WorkerOptions(commit_interval_s=3600.0, group_instance_id="one")
 sys.exit(run_worker(role, broker=bootstrap, app_id="archive-" + os.path.basename(folder), options=options))
 """
