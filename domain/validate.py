@@ -30,6 +30,7 @@ from domain.events import (
     Receipt,
     Text128,
     Text256,
+    Txn,
 )
 from domain.ids import DayText
 from domain.money import CURRENCIES
@@ -40,6 +41,7 @@ from domain.strict_json import parse
 Writer = Literal["bank", "gateway", "operator"]
 Accepted = FromBank | FromGateway | FromOperator
 
+_ENCODE = msgspec.json.Encoder().encode
 _SCHEMAS = frozenset({SCHEMA.encode()})
 _PRECEDENCE = {reason: rank for rank, reason in enumerate(Reason)}
 _MAY_SEND: dict[Writer, Any] = {"bank": FromBank, "gateway": FromGateway, "operator": FromOperator}
@@ -48,8 +50,8 @@ _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(AnyEvent)}
 
 # C0, DEL, C1, and what changes the direction or is not seen: never part of an identifier or a code.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-# White space between a key and its colon can only be one of these; \t, \n and \r stand raw in no string.
-_DOUBTFUL = (b"\\", b"\x7f", b" :", b"\t", b"\n", b"\r", b"-----BEGIN")
+# White space between a key and its colon can only be a blank: the other three are among the unseen.
+_DOUBTFUL = (b"\\", b" :", b"-----BEGIN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +114,38 @@ class Validator:
                 return None
         try:
             event: Accepted = _DECODERS[self.source.writer].decode(message)
+            text = message.decode("utf-8")
+            # Most text prints, and so holds nothing unseen and no line break; that is told at a tenth of the cost.
+            if not text.isprintable() and _UNSEEN.search(text) is not None:
+                return None
+            if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+                return None
+            if isinstance(event, Txn) and self._is_plain(event, message, time_ms_max):
+                return event
             fields = orjson.loads(message)
         except (msgspec.MsgspecError, orjson.JSONDecodeError, UnicodeDecodeError, RecursionError):
             return None
         if message.count(b'":') != len(fields):
             return None
-        if not message.isascii():
-            text = message.decode("utf-8")
-            if not unicodedata.is_normalized("NFC", text) or _UNSEEN.search(text) is not None:
-                return None
         return None if any(self._bounds(fields, type(event), time_ms_max)) else event
+
+    def _is_plain(self, txn: Txn, message: bytes, time_ms_max: int) -> bool:
+        """Whether a decoded transaction is the usual one: booked, timed, within all bounds, each key once.
+
+        What `_bounds` says of such a one, without reading it a second time. Written again it has as many keys as the
+        message, which therefore repeats none (and names none that is null).
+        """
+        return (
+            txn.status == "booked"
+            and txn.ref_event_id is None
+            and txn.ref_event_time is None
+            and txn.return_reason is None
+            and not txn.date_only
+            and txn.bank_id == self.source.bank_id
+            and txn.currency in CURRENCIES
+            and EVENT_TIME_MS_MIN <= txn.event_time <= time_ms_max
+            and _ENCODE(txn).count(b'":') == message.count(b'":')
+        )
 
     def _judge(self, message: bytes, time_ms_max: int) -> Accepted | Rejected:
         document = parse(message)
