@@ -15,7 +15,8 @@ import numpy.typing as npt
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import CORE_COUNT
 from features.state import dedup
-from features.state.buckets import BUCKETS, CLASS_COUNT, NO_UNIT
+from features.state.buckets import DAYS, MONTHS, NO_UNIT, WEEKS
+from features.state.classes import AMOUNTS, COUNTS
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 from features.state.top import PLACES
 
@@ -36,9 +37,15 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("txn_count", "<i8", ()),
     ("covered", "<u8", (2,)),
     # calendar buckets
-    ("unit", "<i4", (BUCKETS,)),
-    ("amount", "<i8", (BUCKETS, CLASS_COUNT)),
-    ("count", "<i4", (BUCKETS, CLASS_COUNT)),
+    ("day_newest", "<i4", ()),
+    ("day_amount", "<i8", (len(AMOUNTS), DAYS)),
+    ("day_count", "<i4", (len(COUNTS), DAYS)),
+    ("week_newest", "<i4", ()),
+    ("week_amount", "<i8", (len(AMOUNTS), WEEKS)),
+    ("week_count", "<i4", (len(COUNTS), WEEKS)),
+    ("month_newest", "<i4", ()),
+    ("month_amount", "<i8", (len(AMOUNTS), MONTHS)),
+    ("month_count", "<i4", (len(COUNTS), MONTHS)),
     # payers
     ("payer", "<u8", (PLACES,)),
     ("payer_weight", "<f8", (PLACES,)),
@@ -81,7 +88,8 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("episode_held_closes", "<i2", (SIGNALS_MAX,)),
 )
 INITIAL = {
-    "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "unit": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
+    "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "day_newest": NO_UNIT, "week_newest": NO_UNIT,
+    "month_newest": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
     "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "dedup_head": -1,

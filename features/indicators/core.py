@@ -7,13 +7,14 @@ codes that say what is missing. Formulas: `config/indicators.csv`.
 from numba import njit
 
 from features.state import buckets, coverage, decay, loans, top
-from features.state.classes import OP_IN, UNRATED
+from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
 
 VALUE, NOT_APPLICABLE, SHORT_HISTORY, NEVER_SEEN, BASE_TOO_SMALL, NOT_REPORTED, NOT_COVERED = range(7)
 NULL_NAMES = ("", "not_applicable", "history", "never_seen", "base_too_small", "not_reported", "not_covered")
 
 OP_INFLOW_30D, DAYS_SINCE_OP_CREDIT, OP_CREDIT_30D, OP_INFLOW_30D_VS_PRIOR90D, PAYER_TOP1, DPD_MAX = range(6)
 _FEN = 100.0
+_S_OP_IN, _N_OP_IN, _N_UNRATED = AMOUNT_COLUMNS["op_in"], COUNT_COLUMNS["op_in"], COUNT_COLUMNS["unrated"]
 _MS_PER_DAY = 86_400_000.0
 
 
@@ -23,19 +24,18 @@ def read(e, t_ms, history_days, value, null):
     day = buckets.day_of(t_ms - 1)
     for i in range(value.shape[0]):
         value[i], null[i] = 0.0, VALUE
-    unit, amount = e.unit, e.amount
-    inflow_30d = buckets.day_sum(unit, amount, day - 29, day, OP_IN) / _FEN
+    inflow_30d = buckets.day_amount(e, day - 29, day, _S_OP_IN) / _FEN
     first_week = buckets.week_of(buckets.day_of(t_ms) - 120)
     null[OP_INFLOW_30D] = null[OP_CREDIT_30D] = _window_null(e, history_days, 30, day - 29, day)
     value[OP_INFLOW_30D] = inflow_30d
-    value[OP_CREDIT_30D] = buckets.day_sum(unit, e.count, day - 29, day, OP_IN)
+    value[OP_CREDIT_30D] = buckets.day_count(e, day - 29, day, _N_OP_IN)
     if e.last_op_in_ms < 0:
         null[DAYS_SINCE_OP_CREDIT] = NEVER_SEEN
     else:
         value[DAYS_SINCE_OP_CREDIT] = max(0, t_ms - e.last_op_in_ms) / _MS_PER_DAY
-    null[OP_INFLOW_30D_VS_PRIOR90D] = _window_null(e, history_days, 120, first_week * 7 - 3, day)
+    null[OP_INFLOW_30D_VS_PRIOR90D] = _window_null(e, history_days, 120, buckets.monday_of(first_week), day)
     if null[OP_INFLOW_30D_VS_PRIOR90D] == VALUE:
-        _growth(unit, amount, first_week, day, inflow_30d, value, null)
+        _growth(e, first_week, day, inflow_30d, value, null)
     _concentration(e, day, value, null)
     open_loans, dpd = loans.dpd_max(e.loan_open, e.loan_dpd)
     if open_loans == 0:
@@ -56,18 +56,18 @@ def _window_null(e, history_days, days, first_day, last_day):
     enough = (9 * days + 9) // 10
     if history_days < enough:
         return SHORT_HISTORY
-    if coverage.count(e.covered, days) < enough or buckets.day_of(e.newest_ms) - buckets.DAYS >= last_day - 29:
+    if coverage.count(e.covered, days) < enough or not buckets.holds_days_from(e, last_day - 29):
         return NOT_COVERED
-    if buckets.week_sum(e.unit, e.count, buckets.week_of(first_day), last_day, UNRATED) > 0:
+    if buckets.week_count(e, buckets.week_of(first_day), last_day, _N_UNRATED) > 0:
         return NOT_COVERED
     return VALUE
 
 
 @njit(cache=True)
-def _growth(unit, amount, first_week, day, inflow_30d, value, null):
+def _growth(e, first_week, day, inflow_30d, value, null):
     """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
-    days = (day - 29) - (first_week * 7 - 3)
-    since = buckets.week_sum(unit, amount, first_week, day, OP_IN) / _FEN
+    days = (day - 29) - buckets.monday_of(first_week)
+    since = buckets.week_amount(e, first_week, day, _S_OP_IN) / _FEN
     prior_per_day = (since - inflow_30d) / days
     if prior_per_day < 100.0:
         null[OP_INFLOW_30D_VS_PRIOR90D] = BASE_TOO_SMALL

@@ -1,24 +1,30 @@
-"""Calendar buckets: exact sums per class over 35 days, 27 ISO weeks and 14 months.
+"""Calendar buckets: exact sums over 35 days, 27 ISO weeks and 14 months.
 
-Three rings stand side by side in one axis of 76 positions; unit u of a ring of n stands at u mod n, and `unit` says
-which one it is. A position that holds an older unit reads as zero, so a silent enterprise needs no rolling. The law:
-in any order within the rings' reach the buckets equal the sums of a naive fold.
+Each is a ring: unit u of a ring of n stands at u mod n, and the ring holds the n units up to the newest that it took,
+the newest itself included; what is older is gone, and what is newer reads as zero, so that silence needs no rolling.
 
-Arrays of one enterprise: unit int32 (76), amount int64 fen (76, 13), count int32 (76, 13). A sum stops at 2^57 fen (ten
-times the yearly product of the country), so that no window of sums leaves int64.
+An event of an open day enters the day ring alone. The close of a day folds it into its week and month; an event that
+comes after it enters all three at once. A day that leaves the ring before it is closed is folded then. So weeks and
+months hold the *closed part*, days up to `closed_part(e)`, and a sum over them adds the open days from the day ring.
+
+The law: whatever order events come in and whatever closes lie between, a sum over units that its rings hold equals
+that of a naive fold over the raw events. Columns are those of classes.py; positions run along the last axis, so that a
+window of one column is read from adjacent memory.
+
+Fields of one enterprise: day_newest, week_newest, month_newest int32; day_amount int64 fen (17, 35), day_count int32
+(7, 35), and so for week (27) and month (14). A bucket stops at 2^54 fen (more than the yearly product of the country),
+so that no window over seven columns leaves int64.
 """
 
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
-from features.state.classes import CLASSES
+from features.state.classes import COUNTS_OF, OVERLAY_BASE, UNRATED
+from features.state.parts import COLD
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
-WEEK_BASE, MONTH_BASE = DAYS, DAYS + WEEKS
-BUCKETS = DAYS + WEEKS + MONTHS
-CLASS_COUNT = len(CLASSES)
 NO_UNIT = -(2**31)
-FEN_MAX = 2**57
+FEN_MAX = 2**54
 
 
 @njit(cache=True)
@@ -31,6 +37,12 @@ def day_of(time_ms):
 def week_of(day):
     """ISO week number of a day number (domain.calendar)."""
     return (day + 3) // 7
+
+
+@njit(cache=True)
+def monday_of(week):
+    """The first day of a week."""
+    return week * 7 - 3
 
 
 @njit(cache=True)
@@ -48,43 +60,178 @@ def month_of(day):
 
 
 @njit(cache=True)
-def _add_one(unit, amount, count, position, this, kind, fen, n):
-    if unit[position] != this:
-        if unit[position] > this:
-            return  # older than the ring reaches: its sums are gone, nothing reads it
-        unit[position] = this
-        amount[position, :] = 0
-        count[position, :] = 0
-    amount[position, kind] = min(max(amount[position, kind] + fen, -FEN_MAX), FEN_MAX)
-    count[position, kind] += n
+def first_day_of(month):
+    """The first day of a month number: the inverse of `month_of`."""
+    year, mp = 1970 + month // 12, (month % 12 + 10) % 12
+    year -= 1 if mp >= 10 else 0
+    era = year // 400
+    yoe = year - era * 400
+    return era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + (153 * mp + 2) // 5 - 719_468
 
 
 @njit(cache=True)
-def add(unit, amount, count, day, kind, fen, n):
-    """Add `fen` and `n` transactions of class `kind` to the day, week and month of `day`; n = -1 takes one out."""
+def closed_part(e):
+    """The last day that weeks and months hold: closed, or gone from the day ring."""
+    return max(e.closed_day, e.day_newest - DAYS)
+
+
+@njit(cache=True)
+def add(e, day, category, overlays, fen, n):
+    """Add n transactions of a class, `fen` together, to `day`; both are negative where one is taken out.
+
+    `overlays` is the mask of OVERLAYS_OF. Days beyond the reach of a ring change nothing in it.
+    """
+    _reach(e, day)
+    if day > e.day_newest - DAYS:
+        _put(e.day_amount, e.day_count, day % DAYS, category, overlays, fen, n)
+    if day > closed_part(e):
+        return
+    e.dirty |= COLD
     week, month = week_of(day), month_of(day)
-    _add_one(unit, amount, count, day % DAYS, day, kind, fen, n)
-    _add_one(unit, amount, count, WEEK_BASE + week % WEEKS, week, kind, fen, n)
-    _add_one(unit, amount, count, MONTH_BASE + month % MONTHS, month, kind, fen, n)
+    e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
+    if week > e.week_newest - WEEKS:
+        _put(e.week_amount, e.week_count, week % WEEKS, category, overlays, fen, n)
+    e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
+    if month > e.month_newest - MONTHS:
+        _put(e.month_amount, e.month_count, month % MONTHS, category, overlays, fen, n)
 
 
 @njit(cache=True)
-def day_sum(unit, values, first, last, kind):
-    """Sum of `values` (amount or count) of one class over the days first..last, both included."""
+def close_next_day(e):
+    """Let the day after `closed_day` be closed, and fold it."""
+    day = e.closed_day + 1
+    if closed_part(e) < day <= e.day_newest:
+        _fold(e, day)
+    e.closed_day = day
+
+
+@njit(cache=True)
+def holds_days_from(e, first):
+    """Whether the day ring still reaches back to `first`."""
+    return first > e.day_newest - DAYS
+
+
+@njit(cache=True)
+def day_amount(e, first, last, columns):
+    """Fen over the days first..last, both included, and a range of columns (AMOUNT_COLUMNS)."""
+    return _ring_sum(e.day_newest, DAYS, e.day_amount, first, last, columns)
+
+
+@njit(cache=True)
+def day_count(e, first, last, columns):
+    """Transactions over the days first..last, both included, and a range of columns (COUNT_COLUMNS)."""
+    return _ring_sum(e.day_newest, DAYS, e.day_count, first, last, columns)
+
+
+@njit(cache=True)
+def week_amount(e, first_week, last_day, columns):
+    """Fen from the Monday of `first_week` to `last_day`, both included.
+
+    Exact where `last_day` is not before the closed part, or the day ring holds the day after it.
+    """
+    last_week = week_of(last_day)
+    closed = _ring_sum(e.week_newest, WEEKS, e.week_amount, first_week, last_week, columns)
+    return closed + _open_days(e, e.day_amount, monday_of(first_week), last_day, monday_of(last_week + 1) - 1, columns)
+
+
+@njit(cache=True)
+def week_count(e, first_week, last_day, columns):
+    """Transactions from the Monday of `first_week` to `last_day`, both included; as `week_amount`."""
+    last_week = week_of(last_day)
+    closed = _ring_sum(e.week_newest, WEEKS, e.week_count, first_week, last_week, columns)
+    return closed + _open_days(e, e.day_count, monday_of(first_week), last_day, monday_of(last_week + 1) - 1, columns)
+
+
+@njit(cache=True)
+def month_amount(e, first_month, last_month, columns):
+    """Fen over the whole months first_month..last_month, both included."""
+    last_day = first_day_of(last_month + 1) - 1
+    closed = _ring_sum(e.month_newest, MONTHS, e.month_amount, first_month, last_month, columns)
+    return closed + _open_days(e, e.day_amount, first_day_of(first_month), last_day, last_day, columns)
+
+
+@njit(cache=True)
+def month_count(e, first_month, last_month, columns):
+    """Transactions over the whole months first_month..last_month, both included."""
+    last_day = first_day_of(last_month + 1) - 1
+    closed = _ring_sum(e.month_newest, MONTHS, e.month_count, first_month, last_month, columns)
+    return closed + _open_days(e, e.day_count, first_day_of(first_month), last_day, last_day, columns)
+
+
+@njit(cache=True)
+def _open_days(e, values, first, last, end, columns):
+    """What the closed units that end on day `end` lack of the days first..last, less what they hold past `last`."""
+    closed = closed_part(e)
+    lacking = _ring_sum(e.day_newest, DAYS, values, max(first, closed + 1), last, columns)
+    return lacking - _ring_sum(e.day_newest, DAYS, values, last + 1, min(end, closed), columns)
+
+
+@njit(cache=True)
+def _ring_sum(newest, positions, values, first, last, columns):
+    first, last = max(first, newest - positions + 1), min(last, newest)
     total = 0
-    for day in range(first, last + 1):
-        if unit[day % DAYS] == day:
-            total += values[day % DAYS, kind]
+    if first > last:
+        return total
+    begin = first % positions
+    end = begin + last - first + 1
+    for column in range(columns[0], columns[1]):
+        for position in range(begin, min(end, positions)):
+            total += values[column, position]
+        for position in range(end - positions):
+            total += values[column, position]
     return total
 
 
 @njit(cache=True)
-def week_sum(unit, values, first_week, last_day, kind):
-    """Sum of one class from the Monday of `first_week` to `last_day`, both included: weeks less the days past it."""
-    last_week = week_of(last_day)
-    total = 0
-    for week in range(first_week, last_week + 1):
-        position = WEEK_BASE + week % WEEKS
-        if unit[position] == week:
-            total += values[position, kind]
-    return total - day_sum(unit, values, last_day + 1, last_week * 7 + 3, kind)
+def _reach(e, day):
+    """Let the day ring reach `day`; open days that leave it are folded."""
+    if day <= e.day_newest:
+        return
+    for leaving in range(closed_part(e) + 1, min(e.day_newest, day - DAYS) + 1):
+        _fold(e, leaving)
+    e.day_newest = _rolled(e.day_newest, day, DAYS, e.day_amount, e.day_count)
+
+
+@njit(cache=True)
+def _fold(e, day):
+    """Add a day's buckets, which are in the ring, to its week and month."""
+    e.dirty |= COLD
+    week, month = week_of(day), month_of(day)
+    e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
+    e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
+    for column in range(e.day_amount.shape[0]):
+        fen = e.day_amount[column, day % DAYS]
+        _add_fen(e.week_amount, column, week % WEEKS, fen)
+        _add_fen(e.month_amount, column, month % MONTHS, fen)
+    for column in range(e.day_count.shape[0]):
+        n = e.day_count[column, day % DAYS]
+        e.week_count[column, week % WEEKS] += n
+        e.month_count[column, month % MONTHS] += n
+
+
+@njit(cache=True)
+def _rolled(newest, unit, positions, amount, count):
+    """Make a ring reach `unit`, the positions that it takes over empty; returns its newest unit."""
+    for taken in range(max(newest, unit - positions) + 1, unit + 1):
+        amount[:, taken % positions] = 0
+        count[:, taken % positions] = 0
+    return max(newest, unit)
+
+
+@njit(cache=True)
+def _put(amount, count, position, category, overlays, fen, n):
+    if category != UNRATED:
+        _add_fen(amount, category, position, fen)
+        for overlay in range(amount.shape[0] - OVERLAY_BASE):
+            if overlays >> overlay & 1:
+                _add_fen(amount, OVERLAY_BASE + overlay, position, fen)
+    first, second = COUNTS_OF[category, 0], COUNTS_OF[category, 1]
+    if first >= 0:
+        count[first, position] += n
+    if second != first:
+        count[second, position] += n
+
+
+@njit(cache=True)
+def _add_fen(amount, column, position, fen):
+    amount[column, position] = min(max(amount[column, position] + fen, -FEN_MAX), FEN_MAX)

@@ -1,7 +1,12 @@
-"""The class of a transaction: one of twelve exclusive buckets, first match wins (CATALOGUE §3, rules 3 to 10).
+"""The class of a transaction (first match wins, CATALOGUE §3), and what one of each class adds to the buckets.
 
-`CLASS_OF[direction, purpose, kind]` is a table, built once from the rules below; index 0 of purpose and kind stands
-for null. Reversals and returns (rules 1 and 2) are not classes: they undo one.
+A class is one of twelve exclusive ones, or a return (counted at its own time, beside its original, which leaves its
+class), or unrated: an amount in a currency without a rate is counted only, and a window that holds one is not covered.
+Reversals are no class: they undo one.
+
+`CLASS_OF` and `OVERLAYS_OF` are indexed [direction, purpose, kind], 0 of purpose and kind standing for null. Amounts
+and counts have columns of their own. `AMOUNT_COLUMNS` and `COUNT_COLUMNS` give for each name of the catalogue, sums
+like IN included, the range of columns that it adds up: (first, after the last).
 """
 
 import typing
@@ -11,11 +16,22 @@ import numpy as np
 from domain.events import CounterpartyKind, Purpose
 
 CLASSES = (
-    "op_in", "fin_in", "own_in", "cash_in", "oth_in",
-    "op_out", "pay", "tax", "lsv", "own_out", "cash_out", "oth_out",
-    "unrated",  # counted only: amounts in a currency without a rate; a window that holds one is not covered
+    "op_in", "fin_in", "cash_in", "oth_in", "own_in",
+    "op_out", "pay", "tax", "lsv", "cash_out", "oth_out", "own_out",
+    "ret_d", "ret_c", "unrated",
 )  # fmt: skip
-OP_IN, FIN_IN, OWN_IN, CASH_IN, OTH_IN, OP_OUT, PAY, TAX, LSV, OWN_OUT, CASH_OUT, OTH_OUT, UNRATED = range(len(CLASSES))
+(
+    OP_IN, FIN_IN, CASH_IN, OTH_IN, OWN_IN, OP_OUT, PAY, TAX, LSV, CASH_OUT, OTH_OUT, OWN_OUT, RET_D, RET_C, UNRATED,
+) = range(len(CLASSES))  # fmt: skip
+OVERLAYS = ("pers_in", "pers_out", "nonprod_out")  # counted again, beside the class; in a mask, bit i is OVERLAYS[i]
+PERS_IN, PERS_OUT, NONPROD_OUT = 1, 2, 4
+
+AMOUNTS = CLASSES[:UNRATED] + OVERLAYS
+OVERLAY_BASE = UNRATED
+COUNTS = ("op_in", "IN", "OUT", "OPOUT", "ret_d", "ret_c", "unrated")
+_AMOUNT_SUMS = {"IN": (OP_IN, OWN_IN), "OUT": (OP_OUT, OWN_OUT), "OPOUT": (OP_OUT, LSV)}
+AMOUNT_COLUMNS = {name: (i, i + 1) for i, name in enumerate(AMOUNTS)} | _AMOUNT_SUMS
+COUNT_COLUMNS = {name: (i, i + 1) for i, name in enumerate(COUNTS)}
 
 CREDIT, DEBIT = 0, 1
 PURPOSES: tuple[str | None, ...] = (None, *typing.get_args(Purpose))
@@ -49,5 +65,34 @@ def class_of(direction: int, purpose: str | None, kind: str | None) -> int:
     return OTH_OUT
 
 
-CLASS_OF = np.array([[[class_of(d, p, k) for k in KINDS] for p in PURPOSES] for d in (CREDIT, DEBIT)], dtype=np.int8)
-CLASS_OF.setflags(write=False)
+def overlays_of(direction: int, purpose: str | None, kind: str | None) -> int:
+    """The overlays that a transaction counts in. Own transfers are outside IN and OUT, and so outside their parts."""
+    category = class_of(direction, purpose, kind)
+    if category in (OWN_IN, OWN_OUT):
+        return 0
+    person = kind == "personal"
+    if direction == CREDIT:
+        return PERS_IN if person else 0
+    unproductive = category == CASH_OUT or purpose == "investment" or (person and purpose in (None, "other"))
+    return (PERS_OUT if person and purpose != "payroll" else 0) | (NONPROD_OUT if unproductive else 0)
+
+
+def counts_of(category: int) -> tuple[int, int]:
+    """The columns that a transaction of a class counts in; twice the same where it is one, -1 where it is none."""
+    name = CLASSES[category]
+    narrow = [COUNTS.index(name)] if name in COUNTS else []
+    if category in range(*_AMOUNT_SUMS["OPOUT"]):
+        narrow.append(COUNTS.index("OPOUT"))
+    wide = [COUNTS.index(side) for side in ("IN", "OUT") if category in range(*_AMOUNT_SUMS[side])]
+    columns = narrow + wide
+    return (columns[0], columns[-1]) if columns else (-1, -1)
+
+
+def _table(of: typing.Callable[[int, str | None, str | None], int]) -> np.ndarray:
+    return np.array([[[of(d, p, k) for k in KINDS] for p in PURPOSES] for d in (CREDIT, DEBIT)], np.int8)
+
+
+CLASS_OF, OVERLAYS_OF = _table(class_of), _table(overlays_of)
+COUNTS_OF = np.array([counts_of(category) for category in range(len(CLASSES))], np.int8)
+for _frozen in (CLASS_OF, OVERLAYS_OF, COUNTS_OF):
+    _frozen.setflags(write=False)

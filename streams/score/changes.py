@@ -5,7 +5,7 @@ from numba import njit
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state import buckets, coverage, decay, loans, top
 from features.state.buckets import NO_UNIT
-from features.state.classes import OP_IN, OWN_IN, OWN_OUT, UNRATED
+from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
 from streams.score.columns import (
     AUTHORIZATION,
     BOOKED,
@@ -14,6 +14,7 @@ from streams.score.columns import (
     LOAN,
     LOAN_CLOSES,
     NEITHER,
+    RETURNED,
     REVOKED,
     TXN,
 )
@@ -64,11 +65,16 @@ def apply_change(e, r, day):
 @njit(cache=True)
 def _apply_txn(e, r, day):
     # A reversal is the bank's correction, a return is money that came back: both take the original out, on its day.
+    # That a return happened is conduct, and counts on the day of the return.
     sign = 1 if r.status == BOOKED else -1
-    day = day if sign > 0 else buckets.day_of(r.ref_ms)
     rated = r.fen >= 0
     category, fen = r.category if rated else UNRATED, r.fen if rated else 0
-    buckets.add(e.unit, e.amount, e.count, day, category, sign * fen, sign)
+    if r.status == RETURNED:
+        buckets.add(e, day, RET_C if r.category < OP_OUT else RET_D, 0, fen, 1)
+        if not rated:
+            buckets.add(e, day, UNRATED, 0, 0, 1)
+    day = day if sign > 0 else buckets.day_of(r.ref_ms)
+    buckets.add(e, day, category, r.overlays, sign * fen, sign)
     e.first_day = day if e.first_day == NO_UNIT else min(e.first_day, day)
     e.txn_count += sign
     if category in (OWN_IN, OWN_OUT, UNRATED):
@@ -139,7 +145,7 @@ def skip_days_before_history(e, up_to_day):
 @njit(cache=True)
 def close_next_day(e, feeds):
     """Close the next day; it is covered where every main bank's receipts reach it."""
-    e.closed_day += 1
+    buckets.close_next_day(e)
     covered = 1
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)

@@ -20,6 +20,7 @@ RECORD = np.dtype(
         ("fingerprint", "<u8"),
         ("bank", "<i8"),  # whom the event concerns: the bank that sent it, the lender, the authorized bank
         ("category", "|i1"),  # class of a transaction
+        ("overlays", "|u1"),  # mask of what else it counts in
         ("status", "|u1"),
         ("fen", "<i8"),  # -1: not computable
         ("ref_ms", "<i8"),

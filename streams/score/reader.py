@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from domain.events import SCHEMA, LogRecord, Txn
-from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, PURPOSES
+from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, OVERLAYS_OF, PURPOSES
 from features.state.hashing import siphash
 from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, TXN
 
@@ -151,7 +151,7 @@ def _read_txn(b, p, end, r):
     if r.bank <= 0 or direction < 0 or purpose < 0 or kind < 0 or event_id_end == event_id_start:
         return LEFT
     r.id_hash = siphash(b, event_id_start, event_id_end, r.bank)
-    r.category = CLASS_OF[direction, purpose, kind]
+    r.category, r.overlays = CLASS_OF[direction, purpose, kind], OVERLAYS_OF[direction, purpose, kind]
     return TAKEN
 
 

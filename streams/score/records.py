@@ -27,7 +27,7 @@ from domain.events import (
 )
 from domain.reject import Reason, Rejected
 from features.layout import id_words
-from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, PURPOSE_INDEX
+from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, OVERLAYS_OF, PURPOSE_INDEX
 from features.state.hashing import siphash
 from streams.score import reader
 from streams.score.columns import (
@@ -147,10 +147,12 @@ def _columns(record: LogRecord) -> dict[str, Any]:
     match event:
         case Txn():
             direction = CREDIT if event.direction == "C" else DEBIT
+            cell = direction, PURPOSE_INDEX[event.purpose], KIND_INDEX[event.counterparty_kind]
             cells |= {
                 "kind": TXN,
                 "bank": bank_number(event.bank_id),
-                "category": CLASS_OF[direction, PURPOSE_INDEX[event.purpose], KIND_INDEX[event.counterparty_kind]],
+                "category": CLASS_OF[cell],
+                "overlays": OVERLAYS_OF[cell],
                 "status": _STATUS[event.status],
                 "fen": -1 if record.amount_cny_minor is None else record.amount_cny_minor,
                 "ref_ms": event.ref_event_time or 0,

@@ -1,82 +1,14 @@
 """Laws of the state's structures, each held against a naive fold over raw events."""
 
 from collections import defaultdict
-from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.calendar import date_of, day_of_date, month_of_day, week_of_day
 from features import layout, table
-from features.state import buckets, coverage, decay, dedup, loans, top
-from features.state.classes import CLASS_OF, CLASSES, CREDIT, DEBIT, KIND_INDEX, PURPOSE_INDEX
-
-FIRST_DAY = day_of_date(date(2024, 1, 1))
-
-
-def empty_buckets():
-    return (
-        np.full(buckets.BUCKETS, buckets.NO_UNIT, np.int32),
-        np.zeros((buckets.BUCKETS, buckets.CLASS_COUNT), np.int64),
-        np.zeros((buckets.BUCKETS, buckets.CLASS_COUNT), np.int32),
-    )
-
-
-events = st.lists(
-    st.tuples(st.integers(0, 33), st.integers(0, len(CLASSES) - 1), st.integers(1, 10**15)), min_size=1, max_size=60
-)
-
-
-@given(events, st.randoms(use_true_random=False))
-def test_buckets_equal_the_naive_fold_in_any_order(rows, random):
-    shuffled = list(rows)
-    random.shuffle(shuffled)
-    unit, amount, count = empty_buckets()
-    for day, kind, fen in shuffled:
-        buckets.add(unit, amount, count, FIRST_DAY + day, kind, fen, 1)
-    by_day, by_week = defaultdict(int), defaultdict(int)
-    for day, kind, fen in rows:
-        by_day[FIRST_DAY + day, kind] += fen
-        by_week[week_of_day(FIRST_DAY + day), kind] += fen
-    last = FIRST_DAY + 34
-    for kind in range(len(CLASSES)):
-        assert buckets.day_sum(unit, amount, last - 34, last, kind) == sum(
-            fen for (day, k), fen in by_day.items() if k == kind
-        )
-        assert buckets.day_sum(unit, count, last - 34, last, kind) == sum(k == kind for _, k, _ in rows)
-        for cut in (FIRST_DAY + 5, FIRST_DAY + 20, last):
-            first_week = week_of_day(FIRST_DAY)
-            assert buckets.week_sum(unit, amount, first_week, cut, kind) == sum(
-                fen for (day, k), fen in by_day.items() if k == kind and day <= cut
-            )
-
-
-@given(events)
-def test_what_was_added_and_taken_out_again_leaves_nothing(rows):
-    unit, amount, count = empty_buckets()
-    for day, kind, fen in rows:
-        buckets.add(unit, amount, count, FIRST_DAY + day, kind, fen, 1)
-    for day, kind, fen in rows:
-        buckets.add(unit, amount, count, FIRST_DAY + day, kind, -fen, -1)
-    assert not amount.any()
-    assert not count.any()
-
-
-def test_a_silent_enterprise_reads_as_zero_without_rolling():
-    unit, amount, count = empty_buckets()
-    buckets.add(unit, amount, count, FIRST_DAY, 0, 500, 1)
-    later = FIRST_DAY + buckets.DAYS  # the same position of the ring
-    assert buckets.day_sum(unit, amount, later - 29, later, 0) == 0
-
-
-@pytest.mark.parametrize("day", range(day_of_date(date(1990, 1, 1)), day_of_date(date(2045, 1, 1)), 17))
-def test_compiled_calendar_equals_the_standard_library(day):
-    assert buckets.month_of(day) == month_of_day(day)
-    assert buckets.week_of(day) == week_of_day(day)
-    monday = date_of(day) - timedelta(days=date_of(day).weekday())
-    assert date_of(week_of_day(day) * 7 - 3) == monday
+from features.state import coverage, decay, dedup, loans, top
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 400), st.integers(1, 10**12)), max_size=80))
@@ -183,41 +115,6 @@ def test_coverage_counts_the_last_closed_days(bits, days):
     for bit in bits:
         coverage.shift_in(covered, int(bit))
     assert coverage.count(covered, days) == sum(bits[-days:])
-
-
-def test_a_bucket_saturates_before_a_window_could_overflow():
-    unit, amount, count = empty_buckets()
-    for _ in range(300):
-        buckets.add(unit, amount, count, FIRST_DAY, 0, 10**15, 1)
-    assert buckets.day_sum(unit, amount, FIRST_DAY, FIRST_DAY, 0) == buckets.FEN_MAX
-    assert buckets.FEN_MAX * (buckets.WEEKS + buckets.DAYS) < 2**63
-
-
-@pytest.mark.parametrize(
-    ("direction", "purpose", "kind", "expected"),
-    [
-        (CREDIT, "sales", "corporate", "op_in"),
-        (CREDIT, None, "corporate", "op_in"),
-        (CREDIT, None, None, "oth_in"),
-        (CREDIT, "loan_disbursement", "financial", "fin_in"),
-        (CREDIT, "other", "financial", "fin_in"),
-        (CREDIT, "bill_discount", "financial", "op_in"),
-        (CREDIT, "cash", None, "cash_in"),
-        (CREDIT, "refund", "corporate", "oth_in"),
-        (CREDIT, "wealth", "financial", "own_in"),
-        (DEBIT, "own_transfer", "internal", "own_out"),
-        (DEBIT, "loan_repayment", "financial", "lsv"),
-        (DEBIT, "interest", "financial", "lsv"),
-        (DEBIT, "payroll", "personal", "pay"),
-        (DEBIT, "social_security", "government", "tax"),
-        (DEBIT, "purchase", "personal", "op_out"),
-        (DEBIT, None, "personal", "oth_out"),
-        (DEBIT, None, "corporate", "op_out"),
-        (DEBIT, "investment", "corporate", "oth_out"),
-    ],
-)
-def test_class_of_a_transaction(direction, purpose, kind, expected):
-    assert CLASSES[CLASS_OF[direction, PURPOSE_INDEX[purpose], KIND_INDEX[kind]]] == expected
 
 
 @settings(max_examples=25)
