@@ -98,6 +98,20 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
+class Indicators(msgspec.Struct, frozen=True, kw_only=True):
+    """`indicator.v1`, keyed by enterprise_id: what a day's close changed (in a backfill, a month's)."""
+
+    enterprise_id: str
+    day: int  # day number of the closed day
+    as_of: int
+    values_micro: dict[str, int | None]  # of the indicators that changed
+    null_reasons: dict[str, str]  # of those that are null
+    catalogue_id: str
+    engine_version: str
+    offset: int
+    seq: int
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """`observation.v1`: the point-in-time indicators of an enterprise with an open loan."""
 

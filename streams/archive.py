@@ -1,8 +1,8 @@
 """archive: what happened and what was concluded, from Kafka to ClickHouse, at least once and one logical row each.
 
-A topic feeds a table. Records gather until there are enough of them or the oldest has waited long enough, then go as
-one block that is named by its offset ranges; only an acknowledged block moves the low offset. While ClickHouse is away
-one block is being tried, one more gathers, and then `ready` says no until that has gone.
+A topic feeds one table or several. Records gather until there are enough of them or the oldest has waited long enough,
+then go as one block a table that is named by its offset ranges; only acknowledged blocks move the low offset. While
+ClickHouse is away one block is being tried, more gather, and then `paused` names every partition until that has gone.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import msgspec
 
 from config.settings import Settings
 from domain import topics
-from domain.events import SCHEMA, LogRecord, Txn
+from domain.events import SCHEMA
 from domain.reject import Reason, Rejected
 from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
-from sinks.clickhouse.rows import ALERT, SCORE, TXN, Located, Table
+from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.sending import block_name
+from sinks.clickhouse.tables import TABLES, TYPES
 from sinks.kafka import MarkedOutbox
 from streams.dead_letter import send_dead_letter, unreadable
 from streams.role import TP
@@ -31,7 +32,6 @@ from streams.transport.chunk import Chunk, encode_headers
 
 log = logging.getLogger(__name__)
 
-TABLES: Mapping[str, Table] = {topics.EVENTS: TXN, topics.SCORE: SCORE, topics.ALERT_SUPERVISOR: ALERT}
 FLUSH_INTERVAL_S = 1.0
 UNDER_WAY_RECORDS_MAX = 300_000  # what still comes after partitions were paused: the transport's buffered chunks
 LEAVE_S_MAX = 6.0  # how long giving partitions away may wait for ClickHouse; what is not stored then comes again
@@ -40,28 +40,32 @@ _SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
 
 @dataclass(slots=True, kw_only=True)
 class _Gathering:
-    """Records of one topic on their way into the next block."""
+    """Records of one topic on their way into the next blocks: one a table."""
 
     since_s: float = 0.0  # monotonic time of the oldest
-    columns: list[list[object]] = field(default_factory=list)
+    columns: dict[Table, list[list[object]]] = field(default_factory=dict)
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def row_count(self) -> int:
-        return len(self.columns[0]) if self.columns else 0
+        return sum(len(columns[0]) for columns in self.columns.values())
 
-    def add(self, rows: list[list[object]], partition: int, first: int, last: int) -> None:
-        """Rows of offsets `first` to `last` of a partition."""
+    def add(self, table: Table, records: list[Located]) -> None:
+        """Rows of records of one partition, in their order."""
         if not self.columns:
-            self.since_s, self.columns = time.monotonic(), rows
-        else:
-            for column, more in zip(self.columns, rows, strict=True):
+            self.since_s = time.monotonic()
+        rows = table.rows(records)
+        known = self.columns.setdefault(table, rows)
+        if known is not rows:
+            for column, more in zip(known, rows, strict=True):
                 column += more
-        self.ranges[partition] = (self.ranges.get(partition, (first, 0))[0], last)
+        partition, first, last = records[0].partition, records[0].offset, records[-1].offset
+        before = self.ranges.get(partition, (first, last))
+        self.ranges[partition] = (min(before[0], first), max(before[1], last))
 
 
 class Archive:
-    """The role. `summary()` counts, by topic: rows stored, records that make no row, dead letters."""
+    """The role. `summary()` counts, rows stored by table; by topic, records that make no row and dead letters."""
 
     name = "archive"
     topics = tuple(TABLES)
@@ -81,7 +85,7 @@ class Archive:
         self._ending = threading.Event()
         self._sender: Sender | None = None
         self._decoders: dict[str, msgspec.json.Decoder[object]] = {
-            topic: msgspec.json.Decoder(table.type) for topic, table in TABLES.items()
+            topic: msgspec.json.Decoder(kind) for topic, kind in TYPES.items()
         }
         self._gathering = {topic: _Gathering() for topic in TABLES}
         self._blocks: deque[Block] = deque()  # the first is being sent
@@ -172,25 +176,27 @@ class Archive:
         log.info("archive summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())
 
     def summary(self) -> dict[str, int]:
-        """Counts since the start, as `<topic>.<what>`; `retries` are tries that ClickHouse did not acknowledge."""
+        """Counts so far: `<table>.rows`, `<topic>.<what>`, and `retries` that ClickHouse did not acknowledge."""
         return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
 
     def _gather(self, tp: TP, chunk: Chunk) -> None:
         decoder = self._decoders[tp.topic]
-        found: list[Located] = []
-        for i, offset in enumerate(chunk.offset.tolist()):
+        found: dict[type, list[Located]] = {}
+        for i, (offset, time_ms) in enumerate(zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), strict=True)):
             record = _read(decoder, tp.topic, chunk, i)
             if isinstance(record, Rejected):
                 send_dead_letter(self._outbox, chunk, i, record)
                 self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
-            elif isinstance(record, LogRecord) and not isinstance(record.event, Txn):
-                self._counts[f"{tp.topic}.no_row"] += 1
             else:
-                found.append(Located(record, tp.partition, offset))
-        if found:
-            # As columns at once: structs that were kept would be gone through at every garbage collection.
-            rows = TABLES[tp.topic].rows(found)
-            self._gathering[tp.topic].add(rows, tp.partition, found[0].offset, found[-1].offset)
+                located = Located(record, tp.partition, offset, time_ms)
+                found.setdefault(type(located.fact), []).append(located)
+        # As columns at once: structs that were kept would be gone through at every garbage collection.
+        for kind, records in found.items():
+            tables = TABLES[tp.topic].get(kind, ())
+            for table in tables:
+                self._gathering[tp.topic].add(table, records)
+            if not tables:
+                self._counts[f"{tp.topic}.no_row"] += len(records)
 
     def _cut_due(self, now_s: float | None) -> None:
         """Cut the blocks that are due at `now_s` (None: whatever has a record).
@@ -208,15 +214,16 @@ class Archive:
         if not gathering.columns:
             return
         self._gathering[topic] = _Gathering()
-        insert = TABLES[topic].insert(gathering.columns, block_name(topic, gathering.ranges))
-        self._blocks.append(Block(insert=insert, topic=topic, ranges=gathering.ranges))
+        name = block_name(topic, gathering.ranges)
+        for table, columns in gathering.columns.items():
+            self._blocks.append(Block(insert=table.insert(columns, name), topic=topic, ranges=gathering.ranges))
 
     def _send_all(self, sender: Sender) -> None:
         """In a thread, one at a time: the oldest block until it is acknowledged, then the next."""
         while self._blocks:
             block = self._blocks[0]
             sender.send(block)
-            self._counts[f"{block.topic}.rows"] += block.row_count
+            self._counts[f"{block.insert.table}.rows"] += block.row_count
             self._blocks.popleft()
 
     def _collect(self) -> None:

@@ -54,10 +54,12 @@ def build(name: str, settings: Settings) -> Role:
 
 def topics_of(settings: Settings) -> Mapping[str, tuple[str, ...]]:
     """By role, the topics that it reads."""
+    from sinks.clickhouse.tables import TYPES
+
     banks = tuple(topics.bank_events(bank.bank_id) for bank in settings.banks)
     return {
         "ingest": (*banks, topics.GATEWAY, topics.CONTROL),
         "score": (topics.EVENTS,),
         "learn": (topics.EVENTS, topics.OBSERVATION),
-        "archive": (topics.EVENTS, topics.SCORE, topics.ALERT_SUPERVISOR),
+        "archive": tuple(TYPES),
     }

@@ -7,8 +7,10 @@ block writer, so that a value arrives by either way as the same bytes, and no va
 import fcntl
 import os
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from clickhouse_driver import Client
@@ -168,7 +170,10 @@ class NativeConnection:
 
 
 class ChdbConnection:
-    """The engine in this process over a folder that belongs to this process alone."""
+    """The engine in this process over a folder that belongs to this process alone.
+
+    A process may hold several connections to a folder, one a thread: they share the engine, and the lock with it.
+    """
 
     def __init__(self, target: Target) -> None:
         try:
@@ -177,11 +182,12 @@ class ChdbConnection:
             raise Refused(f"[clickhouse] url = {target} needs the extra `embedded` (chdb)") from error
         assert target.folder is not None
         self._target = target
-        self._lock = _hold(target)
+        self._folder = target.folder.resolve()
+        _FOLDERS.take(self._folder, str(target))
         try:
             self._session = Session(str(target.folder))
         except RuntimeError as error:
-            self._lock.close()
+            _FOLDERS.leave(self._folder)
             raise Refused(f"[clickhouse] url = {target}: {_first_line(str(error))}") from error
 
     @property
@@ -213,7 +219,7 @@ class ChdbConnection:
 
     def close(self) -> None:
         self._session.close()
-        self._lock.close()
+        _FOLDERS.leave(self._folder)
 
     def _run(self, call: Any) -> Any:
         try:
@@ -225,11 +231,39 @@ class ChdbConnection:
             raise (Unavailable if mendable else Refused)(text) from error
 
 
-def _hold(target: Target) -> IO[str]:
+class _Folders:
+    """The chdb folders that this process holds, each with its lock file and the number of connections to it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held: dict[Path, tuple[IO[str], int]] = {}
+
+    def take(self, folder: Path, url: str) -> None:
+        """One connection more. Refused names the process that has the folder."""
+        with self._guard:
+            if folder in self._held:
+                handle, count = self._held[folder]
+                self._held[folder] = (handle, count + 1)
+            else:
+                self._held[folder] = (_hold(folder, url), 1)
+
+    def leave(self, folder: Path) -> None:
+        """One connection less; the last one lets go of the folder."""
+        with self._guard:
+            handle, count = self._held.pop(folder)
+            if count > 1:
+                self._held[folder] = (handle, count - 1)
+            else:
+                handle.close()
+
+
+_FOLDERS = _Folders()
+
+
+def _hold(folder: Path, url: str) -> IO[str]:
     """Take the folder until the handle closes; Refused names who has it."""
-    assert target.folder is not None
-    target.folder.mkdir(parents=True, exist_ok=True)
-    handle = (target.folder / "xinliu.lock").open("a+")
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = (folder / "xinliu.lock").open("a+")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -237,7 +271,7 @@ def _hold(target: Target) -> IO[str]:
         holder = handle.read().strip() or "unknown"
         handle.close()
         raise Refused(
-            f"[clickhouse] url = {target} is open in process {holder}, and a chdb folder belongs to one process: stop "
+            f"[clickhouse] url = {url} is open in process {holder}, and a chdb folder belongs to one process: stop "
             "that one, or name a server (clickhouse://user@host:9000/database)"
         ) from None
     handle.truncate(0)

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,15 +15,17 @@ from hypothesis import strategies as st
 
 from config.settings import ClickHouseSettings, SettingsError
 from domain.events import LogRecord, Txn
-from domain.outputs import GROUPS, Alert, Evidence, ReasonCode, Score
+from domain.outputs import GROUPS, Evidence, ReasonCode, Score
 from sinks.clickhouse import Block, Connection, Refused, Sender, Target, Unavailable, connect, migrate, target_of
 from sinks.clickhouse.connection import Insert
 from sinks.clickhouse.migrations import scripts, statements
 from sinks.clickhouse.native_block import decode_blocks, encode_block
-from sinks.clickhouse.rows import ALERT, SCORE, TXN, Located
+from sinks.clickhouse.rows import Located
 from sinks.clickhouse.sending import block_name
+from sinks.clickhouse.tables import ALERT, ALL, SCORE, TXN, AlertRow
 
 BANK, ENTERPRISE = "C1010511000099", "91440300MA5EXAMPLE"
+NOW_MS = int(time.time() * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +72,8 @@ def score_record(offset: int = 5) -> Score:
     )  # fmt: skip
 
 
-def alert_record(revision: int = 1) -> Alert:
-    return Alert(
+def alert_record(revision: int = 1) -> AlertRow:
+    return AlertRow(
         alert_id="a1", episode_id="p1", revision=revision, enterprise_id=ENTERPRISE, signal="op_inflow_drop",
         severity="red", state="raised", stock=False, opened_at=1_700_000_000_000, as_of=1_700_000_000_124, score=450,
         score_before=None, evidence=[Evidence(name="ratio", value_micro=None), Evidence(name="days", value_micro=7)],
@@ -124,7 +127,7 @@ def test_native_blocks_are_exact_and_leave_their_input_alone(texts: list[str], s
 
 
 def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
-    records = [Located(txn("whole", ref_event_time=None), 3, 77)]
+    records = [Located(txn("whole", ref_event_time=None), 3, 77, NOW_MS)]
     chdb.insert(TXN.insert(TXN.rows(records), block_name("events.v1", {3: (77, 77)})))
     names = [name for name, *_ in TXN.columns if name not in ("event_time", "ref_event_time")]
     (row,) = chdb.rows(
@@ -140,9 +143,11 @@ def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
 
 
 def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
-    chdb.insert(SCORE.insert(SCORE.rows([Located(score_record(), 3, 9)]), block_name("score.v1", {3: (9, 9)})))
+    chdb.insert(SCORE.insert(SCORE.rows([Located(score_record(), 3, 9, NOW_MS)]), block_name("score.v1", {3: (9, 9)})))
     chdb.insert(
-        ALERT.insert(ALERT.rows([Located(alert_record(), 0, 9)]), block_name("alert.supervisor.v1", {0: (9, 9)}))
+        ALERT.insert(
+            ALERT.rows([Located(alert_record(), 0, 9, NOW_MS)]), block_name("alert.supervisor.v1", {0: (9, 9)})
+        )
     )
     (score,) = chdb.rows(
         "SELECT reason_points_milli, reason_values_micro, reason_baselines_micro, pd_12m_ppm, income_growth_milli "
@@ -163,7 +168,10 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
 
 
 def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb: Connection) -> None:
-    first, other = Located(txn("twice", amount_minor=1), 0, 10), Located(txn("twice", amount_minor=2), 0, 11)
+    first, other = (
+        Located(txn("twice", amount_minor=1), 0, 10, NOW_MS),
+        Located(txn("twice", amount_minor=2), 0, 11, NOW_MS),
+    )
     chdb.insert(TXN.insert(TXN.rows([first]), block_name("events.v1", {0: (10, 10)})))
     chdb.insert(TXN.insert(TXN.rows([other, first]), block_name("events.v1", {0: (10, 11)})))
     rows = chdb.rows("SELECT amount_minor FROM xinliu.txn FINAL WHERE event_id = 'twice'")
@@ -172,7 +180,9 @@ def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb
 
 
 def test_a_block_of_a_known_name_is_taken_for_done(chdb: Connection) -> None:
-    insert = ALERT.insert(ALERT.rows([Located(alert_record(revision=90), 0, 90)]), "alert.supervisor.v1:0:90-90")
+    insert = ALERT.insert(
+        ALERT.rows([Located(alert_record(revision=90), 0, 90, NOW_MS)]), "alert.supervisor.v1:0:90-90"
+    )
     for _ in range(3):
         chdb.insert(insert)
     assert chdb.rows("SELECT count() FROM xinliu.alert WHERE revision = 90") == [(1,)]
@@ -191,7 +201,7 @@ def test_migrations_run_once_and_a_changed_or_newer_one_is_refused(chdb: Connect
 
 
 def test_every_table_has_the_columns_that_its_rows_fill_and_a_window_for_block_names(chdb: Connection) -> None:
-    for table in (TXN, SCORE, ALERT):
+    for table in ALL:
         query = "SELECT name, type FROM system.columns WHERE database = 'xinliu' AND table = {t:String}"
         assert dict(chdb.rows(query, {"t": table.name})) == {name: kind for name, kind, *_ in table.columns}
         query = "SELECT create_table_query FROM system.tables WHERE database = 'xinliu' AND name = {t:String}"
@@ -248,7 +258,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
     flaky = Flaky(chdb, ["after", "before", "after"])
     pauses: list[float] = []
     sender = Sender(flaky, backoff_s_max=0.3, pause=lambda s: bool(pauses.append(s)))  # type: ignore[arg-type,func-returns-value]
-    insert = ALERT.insert(ALERT.rows([Located(alert_record(revision=27), 0, 1)]), "alert.supervisor.v1:0:1-1")
+    insert = ALERT.insert(ALERT.rows([Located(alert_record(revision=27), 0, 1, NOW_MS)]), "alert.supervisor.v1:0:1-1")
     sender.send(Block(insert=insert, topic="alert.supervisor.v1", ranges={0: (1, 1)}))
     assert (sender.retry_count, flaky.failures) == (3, []), "the faults were not all injected"
     assert chdb.rows("SELECT count() FROM xinliu.alert FINAL WHERE revision = 27") == [(1,)]
@@ -260,7 +270,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
 
 def test_what_clickhouse_refuses_is_not_tried_again(chdb: Connection) -> None:
     sender = Sender(Flaky(chdb, ["refused"]), backoff_s_max=1, pause=lambda _s: False)  # type: ignore[arg-type]
-    insert = ALERT.insert(ALERT.rows([Located(alert_record(), 0, 1)]), "x")
+    insert = ALERT.insert(ALERT.rows([Located(alert_record(), 0, 1, NOW_MS)]), "x")
     with pytest.raises(Refused):
         sender.send(Block(insert=insert, topic="t", ranges={}))
     assert sender.retry_count == 0

@@ -16,7 +16,7 @@ import pytest
 from config.settings import ClickHouseSettings
 from sinks.clickhouse import Block, Connection, Refused, Sender, Unavailable, connect, migrate, target_of
 from sinks.clickhouse.connection import Insert
-from sinks.clickhouse.rows import SCORE, TXN
+from sinks.clickhouse.tables import SCORE, TXN
 from tests.clickhouse_server import ClickHouseServer
 from tests.sinks.wire_proxy import Proxy
 

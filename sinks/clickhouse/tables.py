@@ -1,0 +1,323 @@
+"""The tables of the archive: which records of which topic make a row of which, and what stands in it.
+
+A row can come again (a restart repeats): rows of one sorting key are one logical row, that of the highest `version`.
+"""
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from domain import topics
+from domain.events import Loan, LogRecord, Profile, Txn
+from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedWord, Indicators, Score
+from sinks.clickhouse.rows import TIME, WORD, WORD_OR_NULL, Column, Located, Read, Table, each, fields
+
+VERSION_OF_FIRST = 2**63
+SEQ_BITS = 16
+
+
+class AlertRow(Alert, frozen=True, kw_only=True):
+    """An alert as it is stored: with the case that it belongs to, where score names one."""
+
+    case_id: str = ""
+    case_severity: str = ""
+
+
+def _first_wins(record: Located) -> int:
+    return VERSION_OF_FIRST - record.offset
+
+
+def _by_log(score: Score) -> int:
+    """(offset, seq) as one number: a record gives an enterprise far fewer than 2^16 outputs."""
+    return score.offset << SEQ_BITS | min(score.seq, 2**SEQ_BITS - 1)
+
+
+def _group(name: str) -> Read:
+    return lambda value: value.groups_milli[name]
+
+
+def _listed(field: str) -> Read:
+    read = operator.attrgetter(field)
+    return lambda value: list(read(value))
+
+
+def _null_reasons(indicators: Indicators) -> list[str]:
+    """Beside each value: why it is null, or nothing."""
+    return [indicators.null_reasons.get(name, "") for name in indicators.values_micro]
+
+
+_OF_EVENT = {"enterprise_id": "String", "bank_id": WORD, "event_id": "String", "event_time": TIME}
+_READ_AT: tuple[Column, ...] = (
+    ("log_partition", "Int32", "record", operator.attrgetter("partition")),
+    ("log_offset", "Int64", "record", operator.attrgetter("offset")),
+    ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+)
+_FIRST_WINS: Column = ("version", "UInt64", "record", _first_wins)
+_LAST_WINS: Column = ("version", "UInt64", "record", operator.attrgetter("offset"))
+
+TXN = Table(
+    name="txn",
+    columns=(
+        *fields(
+            "fact",
+            {
+                **_OF_EVENT,
+                "date_only": "UInt8",
+                "account": "String",
+                "direction": WORD,
+                "amount_minor": "Int64",
+                "currency": WORD,
+                "balance_minor": "Nullable(Int64)",
+                "counterparty_id": "Nullable(String)",
+                "counterparty_account": "Nullable(String)",
+                "counterparty_bank_code": WORD_OR_NULL,
+                "counterparty_kind": WORD_OR_NULL,
+                "purpose": WORD_OR_NULL,
+                "summary_code": WORD_OR_NULL,
+                "channel": WORD_OR_NULL,
+                "status": WORD,
+                "ref_event_id": "Nullable(String)",
+                "ref_event_time": f"Nullable({TIME})",
+                "return_reason": "Nullable(String)",
+                "memo": "Nullable(String)",
+            },
+        ),
+        *fields(
+            "value",
+            {
+                "amount_cny_minor": "Nullable(Int64)",
+                "rate_micro": "Nullable(Int64)",
+                "rate_day": "Nullable(Int32)",
+                "fingerprint": "String",
+            },
+        ),
+        *_READ_AT,
+        _FIRST_WINS,
+    ),
+)
+
+LOAN = Table(
+    name="loan",
+    columns=(
+        *fields(
+            "fact",
+            {
+                **_OF_EVENT,
+                "loan_id": "String",
+                "event": WORD,
+                "principal_minor": "Int64",
+                "outstanding_minor": "Int64",
+                "limit_minor": "Nullable(Int64)",
+                "revolving": "UInt8",
+                "repayment_method": WORD,
+                "granted_on": "String",
+                "due_on": "Nullable(String)",
+                "due_minor": "Nullable(Int64)",
+                "dpd": "Nullable(Int32)",
+                "five_class": WORD_OR_NULL,
+                "classified_on": "Nullable(String)",
+                "renews_loan_id": "Nullable(String)",
+                "declared_use": "Nullable(String)",
+                "entrusted_payee_id": "Nullable(String)",
+                "guarantee_type": WORD_OR_NULL,
+                "customer_no": "Nullable(String)",
+                "contract_no": "Nullable(String)",
+                "product_code": WORD_OR_NULL,
+                "branch_code": WORD_OR_NULL,
+                "manager_no": WORD_OR_NULL,
+                "first_loan": "UInt8",
+                "reason": "Nullable(String)",
+            },
+        ),
+        ("guarantors", "Array(String)", "fact", _listed("guarantors")),
+        ("schedule_due_on", "Array(String)", "fact", each("schedule", "due_on")),
+        ("schedule_due_minor", "Array(Int64)", "fact", each("schedule", "due_minor")),
+        *_READ_AT,
+        _FIRST_WINS,
+    ),
+)
+
+ENTERPRISE = Table(
+    name="enterprise",
+    newest_only=True,
+    columns=(
+        *fields(
+            "fact",
+            {
+                "enterprise_id": "String",
+                "event_time": TIME,
+                "industry": WORD,
+                "region": WORD,
+                "size_class": WORD,
+                "registered_capital_minor": "Nullable(Int64)",
+                "paid_in_capital_minor": "Nullable(Int64)",
+                "opened_on": "Nullable(String)",
+                "declared_annual_sales_minor": "Nullable(Int64)",
+                "name_masked": "Nullable(String)",
+                "succeeds_id": "Nullable(String)",
+            },
+        ),
+        ("related_party_ids", "Array(String)", "fact", _listed("related_party_ids")),
+        *_READ_AT,
+        _LAST_WINS,
+    ),
+)
+
+_POINTS: tuple[Column, ...] = (
+    *fields(
+        "value",
+        {
+            "enterprise_id": "String",
+            "seq": "Int32",
+            "as_of": TIME,
+            "score": "Int32",
+            "score_milli": "Int32",
+            "p_overdue30_90d_ppm": "Int32",
+            "pd_12m_ppm": "Nullable(Int32)",
+            "status": WORD,
+            "status_reason": "String",
+            "grade": WORD,
+            "published_grade": WORD,
+            "cap_milli": "Int32",
+            "coverage_ppm": "Int32",
+            "prior": "UInt8",
+            "model_id": WORD,
+            "rules_id": WORD,
+            "engine_version": WORD,
+        },
+    ),
+    *((f"{name}_milli", "Int32", "value", _group(name)) for name in GROUPS),
+    ("log_offset", "Int64", "value", operator.attrgetter("offset")),
+    ("reason_indicators", "Array(String)", "value", each("reason_codes", "indicator")),
+    ("reason_points_milli", "Array(Int32)", "value", each("reason_codes", "points_milli")),
+    ("reason_values_micro", "Array(Nullable(Int64))", "value", each("reason_codes", "value_micro")),
+    ("reason_baselines_micro", "Array(Int64)", "value", each("reason_codes", "baseline_micro")),
+)
+SCORE = Table(name="score", columns=(*_POINTS, _LAST_WINS))
+SCORE_NOW = Table(name="score_now", newest_only=True, columns=(*_POINTS, ("version", "UInt64", "value", _by_log)))
+
+_REVISION: tuple[Column, ...] = (
+    *fields(
+        "value",
+        {
+            "enterprise_id": "String",
+            "alert_id": "String",
+            "revision": "Int32",
+            "episode_id": "String",
+            "case_id": "String",
+            "case_severity": WORD,
+            "signal": WORD,
+            "severity": WORD,
+            "state": WORD,
+            "stock": "UInt8",
+            "opened_at": TIME,
+            "as_of": TIME,
+            "score": "Int32",
+            "score_before": "Nullable(Int32)",
+            "event_ids": "Array(String)",
+            "banks": "Array(String)",
+            "title_zh": "String",
+            "text_zh": "String",
+            "suggested_action_zh": "String",
+            "model_id": WORD,
+            "rules_id": WORD,
+            "seq": "Int32",
+        },
+    ),
+    ("log_offset", "Int64", "value", operator.attrgetter("offset")),
+    ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+    ("evidence_names", "Array(String)", "value", each("evidence", "name")),
+    ("evidence_values_micro", "Array(Nullable(Int64))", "value", each("evidence", "value_micro")),
+    _LAST_WINS,
+)
+ALERT = Table(name="alert", columns=_REVISION)
+ALERT_BACKFILL = Table(name="alert_backfill", columns=_REVISION)
+
+INDICATOR = Table(
+    name="indicator",
+    columns=(
+        *fields(
+            "value",
+            {
+                "enterprise_id": "String",
+                "day": "Int32",
+                "as_of": TIME,
+                "catalogue_id": WORD,
+                "engine_version": WORD,
+                "seq": "Int32",
+            },
+        ),
+        ("log_offset", "Int64", "value", operator.attrgetter("offset")),
+        ("names", f"Array({WORD})", "value", _listed("values_micro")),
+        ("values_micro", "Array(Nullable(Int64))", "value", lambda value: list(value.values_micro.values())),
+        ("null_reasons", f"Array({WORD})", "value", _null_reasons),
+        _LAST_WINS,
+    ),
+)
+
+DEAD_LETTER = Table(
+    name="dead_letter",
+    columns=(
+        *fields(
+            "value",
+            {
+                "topic": WORD,
+                "partition": "Int32",
+                "offset": "Int64",
+                "reason": WORD,
+                "field": WORD_OR_NULL,
+                "payload_sha256": "String",
+                "payload_bytes": "Int64",
+            },
+        ),
+        ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+        _LAST_WINS,
+    ),
+)
+
+FEED = Table(
+    name="feed",
+    newest_only=True,
+    columns=(
+        *fields(
+            "value",
+            {
+                "bank_id": "String",
+                "last_event_time": f"Nullable({TIME})",
+                "covered_up_to": "Nullable(Int32)",
+                "closed_up_to": "Nullable(Int32)",
+                "stalled": "UInt8",
+                "oldest_unread_event_time": f"Nullable({TIME})",
+                "as_of": TIME,
+            },
+        ),
+        ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+        _LAST_WINS,
+    ),
+)
+
+ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, INDICATOR, DEAD_LETTER, FEED)
+
+# By topic, what its records are decoded to, and the tables that a record of a class goes to: others make no row.
+TYPES: Mapping[str, Any] = {
+    topics.EVENTS: LogRecord,
+    topics.SCORE: Score,
+    topics.ALERT_SUPERVISOR: AlertRow,
+    topics.ALERT_BACKFILL: AlertRow,
+    topics.INDICATOR: Indicators,
+    topics.DEAD_LETTERS: DeadLetter,
+    topics.LATE: DeadLetter,
+    topics.FEED: FeedWord,
+}
+TABLES: Mapping[str, Mapping[type[msgspec.Struct], tuple[Table, ...]]] = {
+    topics.EVENTS: {Txn: (TXN,), Loan: (LOAN,), Profile: (ENTERPRISE,)},
+    topics.SCORE: {Score: (SCORE, SCORE_NOW)},
+    topics.ALERT_SUPERVISOR: {AlertRow: (ALERT,)},
+    topics.ALERT_BACKFILL: {AlertRow: (ALERT_BACKFILL,)},
+    topics.INDICATOR: {Indicators: (INDICATOR,)},
+    topics.DEAD_LETTERS: {DeadLetter: (DEAD_LETTER,)},
+    topics.LATE: {DeadLetter: (DEAD_LETTER,)},
+    topics.FEED: {FeedHealth: (FEED,)},
+}

@@ -1,0 +1,196 @@
+"""The archive's tables: every field arrives, repeats and older words change nothing, 25 months are kept."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.events import Instalment, Loan, LogRecord, Profile, Txn
+from domain.outputs import GROUPS, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
+from sinks.clickhouse import Connection, Target, connect, migrate
+from sinks.clickhouse.rows import Located, Table
+from sinks.clickhouse.tables import (
+    ALERT,
+    ALL,
+    DEAD_LETTER,
+    ENTERPRISE,
+    FEED,
+    INDICATOR,
+    LOAN,
+    SCORE_NOW,
+    TABLES,
+    TXN,
+    TYPES,
+    AlertRow,
+)
+
+BANK, ENTERPRISE_ID = "Z9000000000001", "91440300MA5EXAMPLE"
+NOW_MS = int(time.time() * 1000)
+MONTH_MS = 31 * 86_400_000
+COMMON = {"event_id": "e1", "bank_id": BANK, "enterprise_id": ENTERPRISE_ID, "event_time": 1_700_000_000_123}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    pytest.importorskip("chdb")
+    connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("tables")))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def archive(engine: Connection) -> Connection:
+    engine.execute("DROP DATABASE IF EXISTS xinliu")
+    migrate(engine)
+    return engine
+
+
+def logged(event: Any) -> LogRecord:
+    return LogRecord(event=event, fingerprint="f" * 16)
+
+
+def txn(**changes: Any) -> LogRecord:
+    event = Txn(**COMMON, account="a", direction="C", amount_minor=7, currency="CNY")
+    return logged(msgspec.structs.replace(event, **changes))
+
+
+def score(offset: int = 5, seq: int = 0, value: int = 512, enterprise_id: str = ENTERPRISE_ID) -> Score:
+    return Score(
+        enterprise_id=enterprise_id, score=value, score_milli=value * 1000, p_overdue30_90d_ppm=50_000, pd_12m_ppm=None,
+        status="published", status_reason="", grade="D", published_grade="D",
+        groups_milli={name: 18_000 + i for i, name in enumerate(GROUPS)}, cap_milli=-3, coverage_ppm=10**6, prior=True,
+        reason_codes=[ReasonCode(indicator="i", points_milli=-18_000, value_micro=None, baseline_micro=1)],
+        model_id="m", rules_id="r", engine_version="v", as_of=1_700_000_000_124, offset=offset, seq=seq,
+    )  # fmt: skip
+
+
+def alert(alert_id: str = "a1", revision: int = 1, **changes: Any) -> AlertRow:
+    whole = AlertRow(
+        alert_id=alert_id, episode_id="p1", revision=revision, enterprise_id=ENTERPRISE_ID, signal="s",
+        severity="orange", state="raised", stock=False, opened_at=1_700_000_000_000, as_of=1_700_000_000_124, score=450,
+        score_before=None, evidence=[Evidence(name="ratio", value_micro=None)], event_ids=["e1", "e2"], loans=[],
+        banks=[BANK], title_zh="标题", text_zh="甲\u202e乙", suggested_action_zh="…", model_id="m", rules_id="r",
+        offset=5, seq=1,
+    )  # fmt: skip
+    return msgspec.structs.replace(whole, **changes)
+
+
+LOAN_EVENT = Loan(
+    **COMMON, loan_id="L1", event="granted", principal_minor=10**9, outstanding_minor=10**9, granted_on="2026-01-05",
+    due_on="2027-01-05", schedule=(Instalment(due_on="2026-02-05", due_minor=1), Instalment(due_on="2026-03-05",
+    due_minor=2)), guarantors=("g1", "g2"), five_class="正常", customer_name="某某公司", reason=None,
+)  # fmt: skip
+PROFILE = Profile(
+    **COMMON, industry="C", region="450100", size_class="micro", name_masked="示例***公司", related_party_ids=("r1",)
+)
+LETTER = DeadLetter(
+    topic="bank.x.events.v1", partition=0, offset=3, reason="not_json", field=None, detail="", key_base64=None,
+    headers=[], payload_sha256="0" * 64, payload_bytes=9, payload_base64="c2VjcmV0",
+)  # fmt: skip
+HEALTH = FeedHealth(
+    bank_id=BANK, last_event_time=None, covered_up_to=20_000, closed_up_to=None, stalled=True,
+    oldest_unread_event_time=1_700_000_000_000, as_of=1_700_000_000_000,
+)  # fmt: skip
+INDICATORS = Indicators(
+    enterprise_id=ENTERPRISE_ID, day=20_000, as_of=1_700_000_000_000, values_micro={"a": 5, "b": None},
+    null_reasons={"b": "not_computable"}, catalogue_id="c", engine_version="v", offset=9, seq=2,
+)  # fmt: skip
+EXAMPLES: dict[str, Any] = {
+    "txn": txn(balance_minor=-1, memo="'); DROP TABLE txn; --\0"),
+    "loan": logged(LOAN_EVENT),
+    "enterprise": logged(PROFILE),
+    "score": score(),
+    "score_now": score(),
+    "alert": alert(case_id="c1", case_severity="red"),
+    "alert_backfill": alert(),
+    "indicator": INDICATORS,
+    "dead_letter": LETTER,
+    "feed": HEALTH,
+}
+
+
+def store(connection: Connection, table: Table, *records: Any, first: int = 0, time_ms: int = NOW_MS) -> None:
+    """Records at offsets from `first`, as one block."""
+    located = [Located(record, 3, first + i, time_ms) for i, record in enumerate(records)]
+    connection.insert(table.insert(table.rows(located), f"t:{table.name}:{first}-{first + len(records) - 1}"))
+
+
+@pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
+def test_every_column_holds_what_the_record_says(archive: Connection, table: Table) -> None:
+    record = EXAMPLES[table.name]
+    store(archive, table, record, first=77)
+    shown = [f"toUnixTimestamp64Milli({name})" if "DateTime64" in kind else name for name, kind, *_ in table.columns]
+    (row,) = archive.rows(f"SELECT {', '.join(shown)} FROM xinliu.{table.name} FINAL")
+    expected = [column[0] for column in table.rows([Located(record, 3, 77, NOW_MS)])]
+    assert [list(cell) if isinstance(cell, tuple) else cell for cell in row] == expected
+
+
+def test_every_record_of_a_read_topic_has_a_table() -> None:
+    assert TABLES.keys() == TYPES.keys()
+    assert {table for tables in TABLES.values() for each in tables.values() for table in each} == set(ALL)
+
+
+def test_no_payload_of_a_dead_letter_and_no_customer_name_is_stored(archive: Connection) -> None:
+    store(archive, DEAD_LETTER, LETTER)
+    store(archive, LOAN, logged(LOAN_EVENT))
+    for table, secret in ((DEAD_LETTER, "c2VjcmV0"), (LOAN, "某某公司")):
+        (row,) = archive.rows(f"SELECT * FROM xinliu.{table.name}")
+        assert secret not in str(row)
+
+
+def test_the_newest_score_is_that_of_the_highest_place_in_the_log(archive: Connection) -> None:
+    store(
+        archive, SCORE_NOW, score(10, 0, 510), score(10, 1, 520), score(9, 0, 500, "other"), score(9, 7, 501, "other")
+    )
+    store(archive, SCORE_NOW, score(9, 5, 490), first=50)  # a zombie's late word
+    rows = archive.rows("SELECT enterprise_id, score FROM xinliu.score_now FINAL ORDER BY score")
+    assert rows == [("other", 501), (ENTERPRISE_ID, 520)]
+    assert archive.rows("SELECT count() FROM xinliu.score_now") == [(3,)], "a block holds one row an enterprise"
+
+
+def test_later_profiles_and_feeds_replace_earlier_ones(archive: Connection) -> None:
+    renamed = logged(msgspec.structs.replace(PROFILE, name_masked="改名***公司"))
+    store(archive, ENTERPRISE, renamed, first=10)
+    store(archive, ENTERPRISE, logged(PROFILE), first=4)  # read again after a restart
+    assert archive.rows("SELECT name_masked FROM xinliu.enterprise FINAL") == [("改名***公司",)]
+    store(archive, FEED, HEALTH, msgspec.structs.replace(HEALTH, stalled=False, covered_up_to=20_001))
+    assert archive.rows("SELECT stalled, covered_up_to FROM xinliu.feed FINAL") == [(0, 20_001)]
+
+
+def test_a_dead_letter_that_comes_twice_counts_once(archive: Connection) -> None:
+    store(archive, DEAD_LETTER, LETTER, LETTER)
+    store(archive, DEAD_LETTER, LETTER, msgspec.structs.replace(LETTER, offset=4), first=9)
+    query = "SELECT topic, reason, count() FROM xinliu.dead_letter FINAL GROUP BY topic, reason"
+    assert archive.rows(query) == [("bank.x.events.v1", "not_json", 2)]
+
+
+def test_transactions_are_kept_for_25_months_after_they_came_however_old_they_are(archive: Connection) -> None:
+    store(archive, TXN, txn(event_id="gone"), first=0, time_ms=NOW_MS - 26 * MONTH_MS)
+    store(archive, TXN, txn(event_id="kept"), first=1, time_ms=NOW_MS - 24 * MONTH_MS)
+    store(archive, TXN, txn(event_id="of 1993", event_time=725_846_400_000), first=2)
+    archive.execute("OPTIMIZE TABLE xinliu.txn FINAL")
+    assert archive.rows("SELECT event_id FROM xinliu.txn FINAL ORDER BY event_id") == [("kept",), ("of 1993",)]
+
+
+def test_a_case_holds_its_alerts_and_an_alert_without_one_is_its_own(archive: Connection) -> None:
+    store(
+        archive,
+        ALERT,
+        alert("a1", 1, case_id="c1", case_severity="orange"),
+        alert("a2", 1, case_id="c1", case_severity="red", as_of=1_700_000_100_000),
+        alert("a1", 2, case_id="c1", case_severity="red", state="cleared", as_of=1_700_000_200_000),
+        alert("lone", 1),
+    )
+    query = "SELECT case_id, severity, open_alerts, alerts FROM xinliu.case_now ORDER BY case_id"
+    assert archive.rows(query) == [("c1", "red", 1, 2), ("lone", "orange", 1, 1)]
+
+
+def test_indicators_stand_beside_their_null_reasons(archive: Connection) -> None:
+    store(archive, INDICATOR, INDICATORS)
+    query = (
+        "SELECT name, value, reason FROM xinliu.indicator ARRAY JOIN names AS name, values_micro AS value, "
+        "null_reasons AS reason ORDER BY name"
+    )
+    assert archive.rows(query) == [("a", 5, ""), ("b", None, "not_computable")]
