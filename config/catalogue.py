@@ -1,11 +1,18 @@
 """The catalogue as data: indicators, signals, anchors and the Spring Festival, read once from the CSV files here."""
 
 import csv
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Annotated, Literal, cast
+
+import msgspec
 
 from domain.calendar import day_of_text
+
+Condition = Annotated[str, msgspec.Meta(max_length=1_000)]
+_NAME = re.compile(r"[a-z][a-z0-9_.]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,20 +26,20 @@ class Indicator:
     higher_is_riskier: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalRow:
-    """A row of `signals.csv`, its conditions still text; `levels` are yellow, orange, red."""
+class SignalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row of `signals.csv`, its conditions still text; `levels` are yellow, orange, red, empty where it has none."""
 
-    id: str
-    name_zh: str
-    levels: tuple[str, str, str]
-    hysteresis: str
-    min_history: str
-    suppress_when: str
-    evidence: tuple[str, ...]
-    scope: str
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+    name_zh: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    family: str
+    levels: tuple[Condition, Condition, Condition]
+    hysteresis: Condition
+    min_history: Condition
+    not_computable_when: Condition
+    suppress_when: Condition
+    evidence: tuple[str, ...]  # names of numbers; what is left of the column (transactions) is for people
+    scope: Literal["platform", "lender"]
     enabled: bool
-    line: int
 
 
 @cache
@@ -52,21 +59,22 @@ def indicators() -> dict[str, Indicator]:
 
 @cache
 def signals() -> tuple[SignalRow, ...]:
-    """All 50 signals in the order of the file."""
+    """All 50 signals in the order of the file: row i stands on line i + 2."""
     return tuple(
         SignalRow(
             id=row["id"],
             name_zh=row["name_zh"],
+            family=row["family"],
             levels=(row["condition_yellow"], row["condition_orange"], row["condition_red"]),
             hysteresis=row["hysteresis"],
             min_history=row["min_history"],
+            not_computable_when=row["not_computable_when"],
             suppress_when=row["suppress_when"],
-            evidence=tuple(part.strip() for part in row["evidence"].split(";")),
-            scope=row["scope"],
+            evidence=tuple(part.strip() for part in row["evidence"].split(";") if _NAME.fullmatch(part.strip())),
+            scope=cast(Literal["platform", "lender"], row["scope"]),
             enabled=row["enabled"] == "yes",
-            line=line,
         )
-        for line, row in enumerate(_rows("signals.csv"), 2)
+        for row in _rows("signals.csv")
     )
 
 

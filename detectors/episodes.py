@@ -1,67 +1,113 @@
-"""Episodes: one continuous stretch of a signal, from its raising to its end.
+"""Episodes: one continuous stretch of a signal, from its raising to its end (CATALOGUE 8).
 
-Raising and upgrading are immediate. At day closes only: a level falls to the highest one still true after seven closes
-at which its own condition was false, and the episode clears after its hysteresis held for the signal's number of
-closes. A result that is not computable or suppressed keeps an open episode open, marks it stale and stops the timers.
+Raising and upgrading are immediate. At day closes only: a level falls to the highest one still true after its own
+condition was false at seven closes, and the episode clears when its hysteresis is true. A result that is not computable
+or suppressed keeps an open episode open, marks it stale and stops the timers; it goes on where they stood.
+
+Arrays of one enterprise, its `episodes_open` open ones first: episode_key uint64 (EPISODES_MAX) the signal's hash,
+episode_bank int8 the slot of the lender that it is about or EVERY_BANK, level, stale, opening, revision and timers.
+What finds no place is counted in episode_overflow and raised when one is free: its condition is read at each close.
 """
 
+import numpy as np
 from numba import njit
 
-from detectors.signals import CLEAR, ENDED, NOT_COMPUTABLE, RED, SUPPRESSED
+from detectors.rules.grammar import HELD_CLOSES_MAX
+from detectors.rules.program import FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
+from features.layout import EPISODES_MAX
 
-NOTHING, RAISED, UPGRADED, DOWNGRADED, STALE, ENDED_BY_FACT, CLEARED = range(7)
-TRANSITIONS = ("", "raised", "upgraded", "downgraded", "stale", "ended", "cleared")
-CLOSES_TO_LOWER = 7
+EVERY_BANK, NO_EPISODE = -1, -1
+NOTHING, RAISED, UPGRADED, DOWNGRADED, STALE, RESUMED, NO_LONGER_APPLIES, CLEARED = range(8)
+TRANSITIONS = ("", "raised", "upgraded", "downgraded", "stale", "raised", "ended", "cleared")
 
 
 @njit(cache=True)
-def advance(e, k, result, clear_now, clear_closes, closing, t_ms, offset):
-    """Move the episode of signal k of enterprise e; returns the transition, NOTHING where no revision is due."""
-    level = e.episode_level[k]
-    if level == 0:
-        if result == CLEAR or result > RED:
-            return NOTHING
-        e.episode_level[k] = result
-        e.episode_opened_ms[k], e.episode_opened_offset[k] = t_ms, offset
-        e.episode_revision[k] = 0
-        return _revised(e, k, RAISED)
-    if result in (NOT_COMPUTABLE, SUPPRESSED):
-        e.episode_false_closes[k] = e.episode_held_closes[k] = 0
-        if e.episode_stale[k]:
-            return NOTHING
-        transition = _revised(e, k, STALE)
-        e.episode_stale[k] = 1
-        return transition
-    if result == ENDED:
-        e.episode_level[k] = 0
-        return _revised(e, k, ENDED_BY_FACT)
-    e.episode_stale[k] = 0
-    if result > level:
-        e.episode_level[k] = result
-        return _revised(e, k, UPGRADED)
-    if not closing:
-        return NOTHING
-    e.episode_held_closes[k] = e.episode_held_closes[k] + 1 if clear_now else 0
-    e.episode_false_closes[k] = e.episode_false_closes[k] + 1 if result < level else 0
-    if e.episode_held_closes[k] >= clear_closes:
-        e.episode_level[k] = 0
-        return _revised(e, k, CLEARED)
-    if e.episode_false_closes[k] >= CLOSES_TO_LOWER and result != CLEAR:
-        e.episode_level[k] = result
-        return _revised(e, k, DOWNGRADED)
+def find(e, key, bank):
+    """The place of the open episode of a signal (and lender); NO_EPISODE where none is open."""
+    for i in range(np.int64(e.episodes_open)):
+        if e.episode_key[i] == key and e.episode_bank[i] == bank:
+            return i
+    return NO_EPISODE
+
+
+@njit(cache=True)
+def open_one(e, key, bank, level, t_ms, offset):
+    """Open an episode; its place, NO_EPISODE where all are taken."""
+    i = np.int64(e.episodes_open)
+    if i == EPISODES_MAX:
+        e.episode_overflow += 1
+        return np.int64(NO_EPISODE)
+    e.episodes_open += 1
+    e.episode_key[i], e.episode_bank[i], e.episode_level[i], e.episode_stale[i] = key, bank, level, 0
+    e.episode_opened_ms[i], e.episode_opened_offset[i], e.episode_revision[i] = t_ms, offset, 0
+    e.episode_false_closes[i] = e.episode_held_closes[i] = 0
+    return i
+
+
+@njit(cache=True)
+def take(e, i, status):
+    """Take a status into open episode i, by an event or a close; returns the transition."""
+    if status == NOT_APPLICABLE:
+        return NO_LONGER_APPLIES
+    if status > RED:
+        was_stale = e.episode_stale[i]
+        e.episode_stale[i] = 1
+        return NOTHING if was_stale else STALE
+    was_stale = e.episode_stale[i]
+    e.episode_stale[i] = 0
+    if status > e.episode_level[i]:
+        e.episode_level[i], e.episode_false_closes[i] = status, 0
+        return UPGRADED
+    return RESUMED if was_stale else NOTHING
+
+
+@njit(cache=True)
+def close(e, i, status, own, may_clear, closes_to_lower):
+    """A day closes with a computable status, `own` the truth of the episode's level; returns the way down, if any."""
+    if may_clear:
+        return CLEARED
+    if own == TRUE:
+        e.episode_false_closes[i] = 0
+    elif own == FALSE:
+        e.episode_false_closes[i] = min(e.episode_false_closes[i] + 1, closes_to_lower)
+    if e.episode_false_closes[i] >= closes_to_lower and status >= YELLOW:
+        e.episode_level[i], e.episode_false_closes[i] = status, 0
+        return DOWNGRADED
     return NOTHING
 
 
 @njit(cache=True)
-def restate(e, k):
-    """Count one more revision of an open episode, for an opening list; returns whether it is open."""
-    e.episode_revision[k] += 1 if e.episode_level[k] else 0
-    return e.episode_level[k] > 0
+def hold(e, i, watched):
+    """Move the timer of held(): true at one more close, or not; unknown stops it. Returns the closes in a row."""
+    if watched == TRUE:
+        e.episode_held_closes[i] = min(e.episode_held_closes[i] + 1, HELD_CLOSES_MAX)
+    elif watched == FALSE:
+        e.episode_held_closes[i] = 0
+    return e.episode_held_closes[i]
 
 
 @njit(cache=True)
-def _revised(e, k, transition):
-    e.episode_revision[k] += 1
-    e.episode_stale[k] = 0
-    e.episode_false_closes[k] = e.episode_held_closes[k] = 0
-    return transition
+def is_over(transition):
+    """Whether the episode ended with this transition."""
+    return transition >= NO_LONGER_APPLIES
+
+
+@njit(cache=True)
+def forget(e, i):
+    """Free the place of an episode that is over; the last open one moves into it."""
+    last = np.int64(e.episodes_open) - 1
+    e.episodes_open = last
+    e.episode_key[i], e.episode_bank[i] = e.episode_key[last], e.episode_bank[last]
+    e.episode_level[i], e.episode_stale[i] = e.episode_level[last], e.episode_stale[last]
+    e.episode_opened_ms[i], e.episode_opened_offset[i] = e.episode_opened_ms[last], e.episode_opened_offset[last]
+    e.episode_revision[i] = e.episode_revision[last]
+    e.episode_false_closes[i], e.episode_held_closes[i] = e.episode_false_closes[last], e.episode_held_closes[last]
+    e.episode_key[last], e.episode_bank[last], e.episode_level[last], e.episode_stale[last] = 0, 0, 0, 0
+    e.episode_opened_ms[last] = e.episode_opened_offset[last] = e.episode_revision[last] = 0
+    e.episode_false_closes[last] = e.episode_held_closes[last] = 0
+
+
+@njit(cache=True)
+def revise(e, i):
+    """Count one more revision of an open episode."""
+    e.episode_revision[i] += 1

@@ -164,6 +164,13 @@ def _status(card, e, x):
 
 
 @njit(cache=True)
+def displayed(score_milli):
+    """Millipoints as the integer that people see, half to even."""
+    whole, rest = score_milli // 1000, score_milli % 1000
+    return whole + 1 if rest > 500 or (rest == 500 and whole % 2 == 1) else whole
+
+
+@njit(cache=True)
 def grade_of(score_milli):
     """0 (A, 650 and over) to 5 (F, under 450)."""
     return min(5, max(0, 5 - (score_milli - FLOOR_MILLI) // _BAND_MILLI))

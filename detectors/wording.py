@@ -19,11 +19,34 @@ NULL_ZH = {
 }  # fmt: skip
 
 
+# Names of the context that stand as evidence: what they are called, and their unit.
+_CONTEXT_ZH = {
+    "score.points": ("评分", "points"), "score.delta_30d": ("近30日评分变动", "change"),
+    "score.grade_fall_30d": ("近30日等级下降", "grades"), "score.coverage": ("数据覆盖率", "ratio"),
+    "ctx.history_days": ("历史天数", "days"),
+}  # fmt: skip
+
+
+def name_zh(name: str) -> str:
+    """What an indicator, or a number of the context, is called."""
+    return _CONTEXT_ZH[name][0] if name in _CONTEXT_ZH else indicators()[name].name_zh
+
+
+def _unit(name: str) -> str:
+    return _CONTEXT_ZH[name][1] if name in _CONTEXT_ZH else indicators()[name].unit
+
+
 def value_zh(indicator: str, value: float | None) -> str:
     """A value in its unit, as an officer would say it."""
     if value is None:
         return "不可计算"
-    match indicators()[indicator].unit:
+    match _unit(indicator):
+        case "points":
+            return f"{value:.0f}分"
+        case "change":
+            return f"{value:+.0f}分"
+        case "grades":
+            return f"{value:.0f}级"
         case "cny":
             return f"{value / 10_000:.1f}万元"
         case "days":
@@ -38,7 +61,7 @@ def value_zh(indicator: str, value: float | None) -> str:
 
 def band_zh(indicator: str, value: float | None) -> str | None:
     """The band of an amount, for a bank that must not learn it; None for what is no amount, or null."""
-    if value is None or indicators()[indicator].unit != "cny":
+    if value is None or _unit(indicator) != "cny":
         return None
     for limit, band in ((500_000, "50万元以下"), (2_000_000, "50–200万元"), (5_000_000, "200–500万元")):
         if abs(value) < limit:
@@ -48,8 +71,8 @@ def band_zh(indicator: str, value: float | None) -> str | None:
 
 def reason_zh(indicator: str, value: float | None, baseline: float, points_milli: int) -> str:
     """One reason code as a sentence."""
-    name = indicators()[indicator].name_zh
-    return f"{name}{value_zh(indicator, value)}，同业中位{value_zh(indicator, baseline)}：{points_milli / 1000:+.1f}分"
+    median = value_zh(indicator, baseline)
+    return f"{name_zh(indicator)}{value_zh(indicator, value)}，同业中位{median}：{points_milli / 1000:+.1f}分"
 
 
 def alert_zh(
@@ -57,6 +80,6 @@ def alert_zh(
 ) -> tuple[str, str, str]:
     """(title, text, suggested action) of one revision of an alert; `facts` are its values as people read them."""
     title = f"【{SEVERITY_ZH[severity]}】{signal.name_zh}（{STATE_ZH[state]}）"
-    said = [f"{indicators()[name].name_zh}{fact}" for name, fact in facts.items()]
+    said = [f"{name_zh(name)}{fact}" for name, fact in facts.items()]
     moved = f"评分{score_before}→{score}" if score_before != score else f"评分{score}"
     return title, "；".join([*said, moved]) + "。", ACTION_ZH[severity]

@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import CORE_COUNT
-from features.state import dedup
+from features.state import dedup, past_scores, seen
 from features.state.buckets import DAYS, MONTHS, NO_UNIT, WEEKS
 from features.state.classes import AMOUNTS, COUNTS
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 from features.state.top import PLACES
 
-SIGNALS_MAX = 64
+EPISODES_MAX = 32  # open at a time, of all signals and lenders
+INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that the signals of one scope read
 FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,)),
     # what the value holds: offset of the newest record, and how the records ended (contract 9)
@@ -78,21 +79,30 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("emitted_shape", "<u8", ()),  # status, grades and order of reasons, packed
     ("published_grade", "|i1", ()),
     ("closes_over_band", "|u1", ()),
-    # episodes, one a signal
-    ("episode_level", "|u1", (SIGNALS_MAX,)),  # 0: none open
-    ("episode_stale", "|u1", (SIGNALS_MAX,)),
-    ("episode_opened_ms", "<i8", (SIGNALS_MAX,)),
-    ("episode_opened_offset", "<i8", (SIGNALS_MAX,)),
-    ("episode_revision", "<i4", (SIGNALS_MAX,)),
-    ("episode_false_closes", "<i2", (SIGNALS_MAX,)),
-    ("episode_held_closes", "<i2", (SIGNALS_MAX,)),
+    # what rules ask beside indicators
+    ("seen_day", "<u2", (seen.PLACES,)),
+    ("loan_seen_day", "<u2", (BANK_SLOTS, seen.LOAN_COUNT)),
+    ("past_points", "<i2", (past_scores.DAYS,)),
+    ("past_grade", "|i1", (past_scores.DAYS,)),
+    # open episodes (detectors/episodes.py)
+    ("episodes_open", "|u1", ()),
+    ("episode_overflow", "<i4", ()),
+    ("episode_key", "<u8", (EPISODES_MAX,)),
+    ("episode_bank", "|i1", (EPISODES_MAX,)),
+    ("episode_level", "|u1", (EPISODES_MAX,)),
+    ("episode_stale", "|u1", (EPISODES_MAX,)),
+    ("episode_opened_ms", "<i8", (EPISODES_MAX,)),
+    ("episode_opened_offset", "<i8", (EPISODES_MAX,)),
+    ("episode_revision", "<i4", (EPISODES_MAX,)),
+    ("episode_false_closes", "|u1", (EPISODES_MAX,)),
+    ("episode_held_closes", "<u2", (EPISODES_MAX,)),
 )
 INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "day_newest": NO_UNIT, "week_newest": NO_UNIT,
     "month_newest": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
     "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
-    "dedup_head": -1,
+    "dedup_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE,
 }  # fmt: skip
 Rows = npt.NDArray[np.void]
 LAYOUT_VERSION = int.from_bytes(hashlib.sha256(repr(FIELDS).encode()).digest()[:4], "little")
@@ -100,9 +110,20 @@ _HEADER = struct.Struct("<4sII")  # magic, layout version, number of event ids
 _MAGIC = b"xlv1"
 
 _STORED = np.dtype(list(FIELDS))
-# Behind what is stored: the head of the row's chain of event ids, whether it differs from what Redis holds, and how
-# many outputs an interrupted close sweep has written.
-ROW = np.dtype([*FIELDS, ("dedup_head", "<i4"), ("dirty", "|u1"), ("sweep_seq", "<i4")])
+# Behind what is stored: the head of the row's chain of event ids, whether it differs from what Redis holds, how many
+# outputs an interrupted close sweep has written, and what the signals were last evaluated with: the band of each input
+# (detectors/rules/machine.py; 0 is unknown, so that a value that comes back from Redis is evaluated whole) and the day.
+ROW = np.dtype(
+    [
+        *FIELDS,
+        ("dedup_head", "<i4"),
+        ("dirty", "|u1"),
+        ("sweep_seq", "<i4"),
+        ("band", "|u1", (INPUTS_MAX,)),
+        ("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX)),
+        ("evaluated_day", "<i4"),
+    ]
+)
 
 
 class LayoutError(ValueError):

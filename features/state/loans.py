@@ -34,6 +34,7 @@ def bank_slot(e, code):
         e.authorization_from[spare, :] = 0
         e.authorization_to[spare, :] = 0
         e.authorization_ms[spare] = -1
+        e.loan_seen_day[spare, :] = 0
         for k in range(LOAN_SLOTS):
             if e.loan_bank[k] == spare:
                 e.loan[k, :] = 0

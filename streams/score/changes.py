@@ -3,7 +3,7 @@
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
-from features.state import buckets, coverage, decay, loans, top
+from features.state import buckets, coverage, decay, loans, seen, top
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
 from streams.score.columns import (
@@ -47,6 +47,8 @@ def apply_change(e, r, day):
         e.closed_day = day - 1
     e.newest_ms = max(e.newest_ms, r.event_ms)
     kind = r.kind
+    if r.seen != seen.NOTHING:
+        seen.note(e, r.seen, r.adverse, loans.bank_slot(e, r.bank) if kind == LOAN else loans.NO_SLOT, day)
     if kind == TXN:
         _apply_txn(e, r, day)
     elif kind == LOAN:

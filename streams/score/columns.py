@@ -15,6 +15,8 @@ RECORD = np.dtype(
         ("key", "<u8", (4,)),
         ("kind", "|u1"),
         ("event", "|u1"),  # LOAN_*, FREEZE …, by kind
+        ("seen", "|u1"),  # the code of its kind of event (features.state.seen)
+        ("adverse", "|u1"),
         ("event_ms", "<i8"),
         ("id_hash", "<u8"),
         ("fingerprint", "<u8"),

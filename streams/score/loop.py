@@ -6,12 +6,14 @@ see which signals hold, move their episodes, and write down what changed. Each s
 it; what stands here is their order. `e` is the row of one enterprise, `r` one record, `x` the evaluation at hand.
 """
 
+import numpy as np
 from numba import njit
 
-from detectors import episodes, scorecard, signals
+from detectors import context, episodes, scorecard, signals
+from detectors.rules import machine
 from domain.calendar import DAY_MS
 from features.indicators import core
-from features.state import buckets, dedup
+from features.state import buckets, dedup, past_scores, seen
 from streams.score import outbook
 from streams.score.changes import (
     apply_change,
@@ -57,7 +59,7 @@ def apply_records(state, arena, slots, records, first, engine, book):
             granted = apply_change(e, r, day)
             if granted:
                 book.draft[0].granted[:] = r.loan
-            evaluate(e, engine, book, time_of(e), False, granted)
+            evaluate(e, engine, book, time_of(e), False, granted, r.seen)
     return slots.shape[0]
 
 
@@ -79,7 +81,8 @@ def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
                 e.sweep_seq = outbook.next_seq(book)
                 return s  # its closed days stay closed; the others come with the next call
             close_next_day(e, feeds)
-            evaluate(e, engine, book, closing_time(e), True, observes_month_end(e))
+            evaluate(e, engine, book, closing_time(e), True, observes_month_end(e), seen.NOTHING)
+            past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
         if e.closed_day != closed_before or e.sweep_seq > 0:
             e.sweep_seq = 0
             e.applied_offset = offset
@@ -100,34 +103,42 @@ def restate_open(state, used, first, offset, engine, book):
         x = book.draft[0]
         x.stock, x.as_of_ms, x.score_milli, x.score_before_milli = 1, time_of(e), e.score_milli, e.score_milli
         core.read(e, x.as_of_ms, history_days(e), x.value, x.null)
-        for k in range(engine.signals.indicator.shape[0]):
-            if episodes.restate(e, k):
-                outbook.describe(x, e, k, episodes.RAISED, 0)
-                outbook.write(book, outbook.ALERT)
+        for i in range(np.int64(e.episodes_open)):
+            episodes.revise(e, i)
+            s = signals.signal_of(engine.rules, e.episode_key[i])
+            outbook.describe(x, e, s, i, episodes.RAISED)
+            outbook.write(book, outbook.ALERT)
         e.applied_offset = offset
         e.dirty = 1
     return used
 
 
 @njit(cache=True)
-def evaluate(e, engine, book, t_ms, closing, observed):
-    """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t."""
+def evaluate(e, engine, book, t_ms, closing, observed, code):
+    """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t; `code` is the event's."""
     x = book.draft[0]
     x.as_of_ms = t_ms
     x.history_days = history_days(e)
     x.score_before_milli = e.score_milli
     core.read(e, t_ms, x.history_days, x.value, x.null)
     scorecard.assess(engine.card, e, x, closing)
-    if outbook.score_is_due(e, x, engine.emit_moves, closing):
+    if outbook.score_is_due(e, x, engine.emit_moves, engine.emit_step_milli, closing):
         outbook.write(book, outbook.SCORE)
         e.emitted_milli, e.emitted_shape = x.score_milli, outbook.shape_of(x)
     if observed:
         outbook.write(book, outbook.OBSERVATION)
-    for k in range(engine.signals.indicator.shape[0]):
-        result = signals.result(engine.signals, k, x, e.stalled)
-        clear = signals.clears(engine.signals, k, x)
-        level_before = e.episode_level[k]
-        moved = episodes.advance(e, k, result, clear, engine.signals.clear_closes[k], closing, t_ms, x.offset)
-        if moved != episodes.NOTHING:
-            outbook.describe(x, e, k, moved, level_before)
-            outbook.write(book, outbook.ALERT)
+    context.read(e, engine, x)
+    rules, today = engine.rules, buckets.day_of(t_ms - 1)
+    new_day = today != e.evaluated_day
+    e.evaluated_day = today
+    mask = signals.changed(rules.platform, x.value, x.null, e.band, code, new_day, closing)
+    for s in range(rules.key.shape[0] if mask else 0):
+        if machine.has(mask, s):
+            moved, i, _ = signals.follow(
+                rules, s, e, episodes.EVERY_BANK, x, e.seen_day, today, closing, engine.closes_to_lower
+            )
+            if moved != episodes.NOTHING:
+                outbook.describe(x, e, s, i, moved)
+                outbook.write(book, outbook.ALERT)
+            if episodes.is_over(moved):
+                episodes.forget(e, i)

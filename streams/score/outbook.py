@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from detectors.rules.program import SIGNALS_MAX
+from detectors.rules.vocabulary import INPUT_COUNT
 from detectors.scorecard import REASONS_MAX, grade_of
 from features.indicators import CORE_COUNT
-from features.layout import SIGNALS_MAX
 from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT = range(5)
 A_CLOSE = -1
-_EMIT_STEP_MILLI = 3_000
 _OUTPUTS_PER_EVALUATION_MAX = 2 + SIGNALS_MAX  # score, observation, one revision a signal
 ROW = np.dtype(
     [
@@ -36,15 +36,15 @@ ROW = np.dtype(
         ("status", "|u1"),
         ("status_reason", "|u1"),
         ("published_grade", "|i1"),
-        ("value", "<f8", (CORE_COUNT,)),
-        ("null", "|u1", (CORE_COUNT,)),
+        ("value", "<f8", (INPUT_COUNT,)),
+        ("null", "|u1", (INPUT_COUNT,)),
         ("u", "<f8", (CORE_COUNT,)),
         ("points_milli", "<i4", (CORE_COUNT,)),
         ("reasons", "|i1", (REASONS_MAX,)),
         ("granted", "<u8", (4,)),  # the loan whose grant is observed
         ("signal", "|u1"),
         ("transition", "|u1"),
-        ("level", "|u1"),  # of the episode after it; before it, where it ended
+        ("level", "|u1"),  # of the episode, as it was where it is over
         ("revision", "<i4"),
         ("stock", "|u1"),  # a line of an opening list
         ("opened_ms", "<i8"),
@@ -110,12 +110,11 @@ def write(book, kind):
 
 
 @njit(cache=True)
-def describe(x, e, k, transition, level_before):
-    """The episode's revision, and the lenders and loans as they stand now."""
-    level = e.episode_level[k]
-    x.signal, x.transition, x.level = k, transition, level if level else level_before
-    x.revision = e.episode_revision[k]
-    x.opened_ms, x.opened_offset = e.episode_opened_ms[k], e.episode_opened_offset[k]
+def describe(x, e, s, i, transition):
+    """The revision of episode i, which is of signal s, and the lenders and loans as they stand now."""
+    x.signal, x.transition, x.level = s, transition, e.episode_level[i]
+    x.revision = e.episode_revision[i]
+    x.opened_ms, x.opened_offset = e.episode_opened_ms[i], e.episode_opened_offset[i]
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]
         x.authorized[b] = loans.is_authorized(e, b, x.as_of_ms)
@@ -137,11 +136,11 @@ def shape_of(x):
 
 
 @njit(cache=True)
-def score_is_due(e, x, emit_moves, closing):
-    """A score record goes out at a close for any change; else when it moved three points, or its shape changed."""
+def score_is_due(e, x, emit_moves, step_milli, closing):
+    """A score record goes out at a close for any change; else when it moved by a step, or its shape changed."""
     if e.emitted_milli < 0:
         return True
     if not closing and not emit_moves:
         return False
-    step = 1 if closing else _EMIT_STEP_MILLI
+    step = 1 if closing else step_milli
     return abs(x.score_milli - e.emitted_milli) >= step or shape_of(x) != e.emitted_shape

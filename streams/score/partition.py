@@ -11,10 +11,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from config.catalogue import spring_festivals
 from config.kernel_cache import engine_version
 from detectors.prior import prior_id, prior_snapshot
+from detectors.rules.artefact import RuleSet, packaged_rules
+from detectors.rules.program import Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
-from detectors.signals import SignalTable, rules_id, signal_table
 from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of
@@ -31,14 +33,19 @@ from streams.transport import Chunk
 log = logging.getLogger("xinliu.score")
 _BOOK_ROWS = 8_192
 _FIRST_CAPACITY = 1_024
+NEVER = -(2**31)
 
 
 class Engine(NamedTuple):
     """What the loop evaluates with."""
 
     card: Scorecard
-    signals: SignalTable
+    rules: Rules
+    closes_to_lower: int
     emit_moves: bool
+    emit_step_milli: int
+    festival_day: npt.NDArray[np.int64]
+    model_changed_day: int  # NEVER where the log has activated no other model than the first
 
 
 class Feeds(NamedTuple):
@@ -57,6 +64,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     up_to: int = -1
     feeds: dict[str, Feed] = {}
     model_id: str = ""  # empty: the prior
+    model_changed_day: int = NEVER  # the newest one on which another model came into force
     backfill: bool = False
     ticks_count: int = 0
     controls_count: int = 0
@@ -85,6 +93,8 @@ class Partition:
         self.used = 0
         self._book = outbook.empty(_BOOK_ROWS)
         self._writer = Writer(self._book)
+        self.rules = packaged_rules()
+        self.model_id = ""
         self._activate(self.saved.model_id)
 
     def restore(self, name: str, value: bytes) -> None:
@@ -172,6 +182,7 @@ class Partition:
             controls_count=self.saved.controls_count + 1,
             backfill=control.action == "backfill_open" or (self.saved.backfill and not ends_backfill),
             model_id=self.model_id,
+            model_changed_day=self._engine.model_changed_day,
         )
         if ends_backfill:
             yield from self._sweep(
@@ -187,17 +198,18 @@ class Partition:
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
-        engine = Engine(scorecard(snapshot), signal_table(), True)  # a model that does not fit is refused here
-        self.model_id = model_id or prior_id()
-        self._engine = engine
+        card = scorecard(snapshot)  # a model that does not fit is refused here
+        self.model_id, before = model_id or prior_id(), self.model_id
+        changed_day = day_of(self.saved.up_to) if before not in ("", self.model_id) else self.saved.model_changed_day
+        self._engine = engine_of(card, self.rules, changed_day)
         self._probability_ppm = probabilities_ppm(snapshot)
-        self._terms = score_json.terms(snapshot, self._probability_ppm, self.model_id, rules_id(), engine_version())
+        self._terms = score_json.terms(snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version())
 
     def _written(self, chunk: Chunk, row_of: Any) -> Iterator[Message]:
         in_force = InForce(
             model_id=self.model_id,
             probability_ppm=self._probability_ppm,
-            rules_id=rules_id(),
+            rules=self.rules,
             backfill=self.saved.backfill,
             terms=self._terms,
         )
@@ -214,6 +226,19 @@ class Partition:
             larger = dedup.empty(2 * (int(self.arena.used[0]) + event_ids))
             dedup.rebuild(self.arena, larger, self.state, first_days, self.used)
             self.arena = larger
+
+
+def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine:
+    """The engine of a model and rules; of whichever, its arrays have the same types, so that nothing is compiled."""
+    return Engine(
+        card=card,
+        rules=rules.programs,
+        closes_to_lower=rules.closes_to_lower,
+        emit_moves=rules.emission.mode == "move",
+        emit_step_milli=rules.emission.step_milli,
+        festival_day=np.array(spring_festivals(), np.int64),
+        model_changed_day=model_changed_day,
+    )
 
 
 def feeds_of(tick: Tick) -> Feeds:

@@ -11,6 +11,7 @@ from numba import njit
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, OVERLAYS_OF, PURPOSES
 from features.state.hashing import siphash
+from features.state.seen import CODE_OF
 from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, TXN
 
 LEFT, TAKEN = 0, 1
@@ -43,6 +44,7 @@ _KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
     )
 )  # fmt: skip
 _STATUS_TABLE, _STATUS_SIZE = _table(("booked", "returned", "reversed"))  # in the order of their codes
+_SEEN_BOOKED = CODE_OF["txn.booked"]  # and the codes of the others behind it
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c in '"\\:,{}[-')
 _ORIGIN_END = ord("]")
 
@@ -152,6 +154,7 @@ def _read_txn(b, p, end, r):
         return LEFT
     r.id_hash = siphash(b, event_id_start, event_id_end, r.bank)
     r.category, r.overlays = CLASS_OF[direction, purpose, kind], OVERLAYS_OF[direction, purpose, kind]
+    r.seen = _SEEN_BOOKED + r.status
     return TAKEN
 
 

@@ -29,6 +29,7 @@ from domain.reject import Reason, Rejected
 from features.layout import id_words
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, OVERLAYS_OF, PURPOSE_INDEX
 from features.state.hashing import siphash
+from features.state.seen import CODE_OF
 from streams.score import reader
 from streams.score.columns import (
     AUTHORIZATION,
@@ -54,7 +55,7 @@ Records = npt.NDArray[np.void]  # of RECORD
 
 _STATUS = {"booked": BOOKED, "returned": RETURNED, "reversed": REVERSED}
 _FREEZE = {"judicial_freeze": FREEZE, "judicial_release": RELEASE}
-_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER}
+_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "seen": 0, "adverse": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _columns(record: LogRecord) -> dict[str, Any]:
             cell = direction, PURPOSE_INDEX[event.purpose], KIND_INDEX[event.counterparty_kind]
             cells |= {
                 "kind": TXN,
+                "seen": CODE_OF[f"txn.{event.status}"],
                 "bank": bank_number(event.bank_id),
                 "category": CLASS_OF[cell],
                 "overlays": OVERLAYS_OF[cell],
@@ -163,6 +165,7 @@ def _columns(record: LogRecord) -> dict[str, Any]:
             cells |= {
                 "kind": LOAN,
                 "event": LOAN_CLOSES if closes else LOAN_OPENS,
+                "seen": CODE_OF[f"loan.{event.event}"],
                 "bank": bank_number(event.bank_id),
                 "loan": id_words(event.loan_id),
                 "granted": event.event == "granted",
@@ -178,7 +181,12 @@ def _columns(record: LogRecord) -> dict[str, Any]:
                 "valid_to": event.valid_to,
             }
         case Gov():
-            cells |= {"kind": GOV, "event": _FREEZE.get(event.event, NEITHER)}
+            cells |= {
+                "kind": GOV,
+                "event": _FREEZE.get(event.event, NEITHER),
+                "seen": CODE_OF[f"gov.{event.event}"],
+                "adverse": event.adverse is True,
+            }
         case Profile() | Outcome() | Derived():
             pass  # in the enterprise's order, but nothing in its state rests on them yet
         case _:

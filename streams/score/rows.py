@@ -10,7 +10,9 @@ import numpy as np
 
 from detectors import wording
 from detectors.episodes import TRANSITIONS
-from detectors.signals import standing
+from detectors.rules.artefact import RuleSet
+from detectors.rules.vocabulary import SLOT_OF
+from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of
 from domain.outputs import (
@@ -28,7 +30,7 @@ from streams.dead_letter import letter_of
 from streams.score import outbook, score_json
 from streams.score.outbook import Book
 from streams.score.records import bank_text, sender_of
-from streams.score.score_json import displayed, micro
+from streams.score.score_json import micro
 from streams.transport import Chunk
 
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +52,7 @@ class InForce:
 
     model_id: str
     probability_ppm: tuple[int, ...]
-    rules_id: str
+    rules: RuleSet
     backfill: bool
     terms: score_json.Terms
 
@@ -102,8 +104,9 @@ def _others(b: Any, kind: int, key: bytes, in_force: InForce, chunk: Chunk, row:
         yield Message(topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter), offset)
 
 
-def _values(b: Any) -> dict[str, float | None]:
-    return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for i, name in enumerate(CORE)}
+def _values(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
+    slots = [(name, SLOT_OF[name]) for name in names if name in SLOT_OF]
+    return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for name, i in slots}
 
 
 def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
@@ -121,7 +124,7 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         score_milli=milli,
         p_overdue30_90d_ppm=in_force.probability_ppm[displayed(milli) - 400],
         utilities_ppm={name: int(micro(b["u"][i])) for i, name in enumerate(CORE)},
-        values_micro={name: None if x is None else int(micro(x)) for name, x in _values(b).items()},
+        values_micro={name: None if x is None else int(micro(x)) for name, x in _values(b, CORE).items()},
         model_id=in_force.model_id,
         offset=offset,
         seq=seq,
@@ -153,11 +156,11 @@ def _alerts(b: Any, enterprise_id: str, in_force: InForce, sender: tuple[str, st
 
 def _alert(b: Any, enterprise_id: str, in_force: InForce, *, banded: bool, banks: list[str]) -> Alert:
     """The alert of a row; `banded`: amounts as bands, so that no bank subtracts its way to a competitor's flow."""
-    signal = standing()[b["signal"]]
+    signal = in_force.rules.standing[b["signal"]].row
     severity = _EPISODE_SEVERITY[b["level"]]
     assert severity is not None
     state: Any = TRANSITIONS[b["transition"]]
-    values = {name: x for name, x in _values(b).items() if name in signal.evidence}
+    values = _values(b, signal.evidence)
     bands = {name: wording.band_zh(name, x) if banded else None for name, x in values.items()}
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
     facts = {name: bands[name] or wording.value_zh(name, x) for name, x in values.items()}
@@ -188,7 +191,7 @@ def _alert(b: Any, enterprise_id: str, in_force: InForce, *, banded: bool, banks
         text_zh=text,
         suggested_action_zh=action,
         model_id=in_force.model_id,
-        rules_id=in_force.rules_id,
+        rules_id=in_force.rules.id,
         offset=int(b["offset"]),
         seq=int(b["seq"]),
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 
 from config.catalogue import indicators
-from detectors.scorecard import GRADES, REASONS_MAX, STATUS_NAMES, STATUS_REASONS, grade_of
+from detectors.scorecard import GRADES, REASONS_MAX, STATUS_NAMES, STATUS_REASONS, displayed, grade_of
 from detectors.snapshot import MICRO, Snapshot
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.outputs import GROUPS
@@ -88,13 +88,6 @@ def write(rows, used, state_id, terms, out, end):
         if rows[i].kind == SCORE:
             p = _write_score(out, p, rows[i], state_id[rows[i].slot], terms)
         end[i] = p
-
-
-@njit(cache=True)
-def displayed(score_milli):
-    """Millipoints as the integer that people see, half to even."""
-    whole, rest = score_milli // 1000, score_milli % 1000
-    return whole + 1 if rest > 500 or (rest == 500 and whole % 2 == 1) else whole
 
 
 @njit(cache=True)

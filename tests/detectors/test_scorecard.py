@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.catalogue import indicators
-from detectors import episodes, scorecard, signals
+from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
 from detectors.snapshot import SnapshotError, content_id, decode
 from features import layout
@@ -28,7 +28,7 @@ ALL_KNOWN = (VALUE,) * len(CORE)
 
 def assess(value, null=ALL_KNOWN, closing=False, row=None):
     x, e = np.zeros(1, outbook.ROW), layout.allocate(1) if row is None else row
-    x["value"][0], x["null"][0], x["history_days"][0] = value, null, 400
+    x["value"][0, : len(CORE)], x["null"][0, : len(CORE)], x["history_days"][0] = value, null, 400
     e["txn_count"] = 1_000
     scorecard.assess(CARD, e[0], x[0], closing)
     return x[0]
@@ -104,42 +104,3 @@ def test_a_snapshot_is_refused_where_one_bit_is_not_its_own():
     wrong = body.replace(b'"dpd_max_days":70000', b'"dpd_max_days":70001')
     with pytest.raises(SnapshotError, match="weights sum to 300001"):
         decode(wrong, content_id(wrong))
-
-
-def test_the_standing_signal_is_read_from_the_catalogue_and_the_others_say_what_they_wait_for():
-    assert [row.id for row in signals.standing()] == ["EWS01_inflow_collapse"]
-    assert len(signals.standing()) + len(signals.waiting()) == 50
-    assert all(row.reason for row in signals.waiting())
-
-
-CLEAR, Y, O, R = signals.CLEAR, signals.YELLOW, signals.ORANGE, signals.RED  # noqa: E741
-NC, SUP, END = signals.NOT_COMPUTABLE, signals.SUPPRESSED, signals.ENDED
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [
-        ([(Y, False)], ["raised"]),
-        ([(Y, False), (Y, False)], ["raised", ""]),
-        ([(Y, False), (R, False)], ["raised", "upgraded"]),
-        ([(R, False)] + [(Y, True)] * 7, ["raised"] + [""] * 6 + ["downgraded"]),
-        ([(R, False)] + [(Y, True)] * 6 + [(R, True)] + [(Y, True)] * 6, ["raised"] + [""] * 13),
-        ([(R, False)] + [(Y, False)] * 20, ["raised"] + [""] * 20),  # events alone never lower
-        ([(Y, False)] + [(CLEAR, True)] * 14, ["raised"] + [""] * 13 + ["cleared"]),
-        ([(Y, False), (NC, True), (NC, True), (CLEAR, True)], ["raised", "stale", "", ""]),
-        (
-            [(Y, False)] + [(CLEAR, True)] * 13 + [(SUP, True)] + [(CLEAR, True)] * 13,
-            ["raised"] + [""] * 13 + ["stale"] + [""] * 13,
-        ),
-        ([(Y, False), (END, True)], ["raised", "ended"]),
-        ([(NC, True), (SUP, False), (END, False), (CLEAR, True)], [""] * 4),
-        ([(Y, False)] + [(CLEAR, True)] * 14 + [(O, False)], ["raised"] + [""] * 13 + ["cleared", "raised"]),
-    ],
-)
-def test_an_episode_moves_as_the_catalogue_says(steps, expected):
-    row = layout.allocate(1)
-    moves = []
-    for t, (result, closing) in enumerate(steps):
-        moves.append(episodes.TRANSITIONS[episodes.advance(row[0], 0, result, result == CLEAR, 14, closing, t, t)])
-    assert moves == expected
-    assert int(row[0]["episode_revision"][0]) == (len([m for m in moves if m]) if "cleared" not in moves[:-1] else 1)

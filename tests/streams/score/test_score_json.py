@@ -10,7 +10,7 @@ from config.catalogue import indicators
 from config.kernel_cache import engine_version
 from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
-from detectors.signals import rules_id
+from detectors.rules.artefact import packaged_rules
 from detectors.snapshot import MICRO
 from domain.outputs import GROUPS, ReasonCode, Score
 from features.indicators import CORE, CORE_COUNT
@@ -20,7 +20,8 @@ from streams.score import outbook, score_json
 
 SNAPSHOT = prior_snapshot()
 PROBABILITY_PPM = scorecard.probabilities_ppm(SNAPSHOT)
-TERMS = score_json.terms(SNAPSHOT, PROBABILITY_PPM, prior_id(), rules_id(), engine_version())
+RULES_ID = packaged_rules().id
+TERMS = score_json.terms(SNAPSHOT, PROBABILITY_PPM, prior_id(), RULES_ID, engine_version())
 rows = st.fixed_dictionaries(
     {
         "score_milli": st.integers(400_000, 700_000),
@@ -72,7 +73,7 @@ def reference(cells, enterprise_id):
         grade=scorecard.GRADES[int(scorecard.grade_of(cells["score_milli"]))],
         published_grade=scorecard.GRADES[cells["published_grade"]], groups_milli=groups,
         cap_milli=cells["cap_milli"], coverage_ppm=cells["coverage_ppm"], prior=True, reason_codes=reasons,
-        model_id=prior_id(), rules_id=rules_id(), engine_version=engine_version(), as_of=cells["as_of_ms"],
+        model_id=prior_id(), rules_id=RULES_ID, engine_version=engine_version(), as_of=cells["as_of_ms"],
         offset=cells["offset"], seq=cells["seq"],
     )  # fmt: skip
 
@@ -84,7 +85,10 @@ def test_bytes_equal_those_of_msgspec(many, enterprise_id):
     book["kind"] = outbook.SCORE
     for row, cells in zip(book, many, strict=True):
         for name, cell in cells.items():
-            row[name] = cell
+            if isinstance(cell, list):
+                row[name][: len(cell)] = cell  # the context stands behind the indicators
+            else:
+                row[name] = cell
     out, end = np.empty(len(many) * score_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
     score_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), TERMS, out, end)
     begin = 0
@@ -105,4 +109,4 @@ def test_the_longest_row_fits_its_place():
 
 @pytest.mark.parametrize("milli", [400_500, 401_500, 401_501, 401_499, 699_500])
 def test_a_half_point_is_shown_to_even(milli):
-    assert score_json.displayed(milli) == half_even(milli)
+    assert scorecard.displayed(milli) == half_even(milli)

@@ -39,6 +39,10 @@ def of(messages, topic, kind):
     return [msgspec.json.decode(m.value, type=kind) for m in messages if m.topic == topic]
 
 
+def collapses(messages, topic=topics.ALERT_SUPERVISOR):
+    return [alert for alert in of(messages, topic, Alert) if alert.signal == "EWS01_inflow_collapse"]
+
+
 def at(event, day, **fields):
     return msgspec.structs.replace(event, event_time=txn("x", "E1", day).event_time, **fields)
 
@@ -69,9 +73,9 @@ def collapse(bank_ids=(BANK,), days=180):
 )
 def test_a_lender_cannot_subtract_its_way_to_another_banks_flow(banks, banded):
     _, messages = run(collapse(banks))
-    own = of(messages, topics.bank_alerts(BANK), Alert)
+    own = collapses(messages, topics.bank_alerts(BANK))
     assert own
-    for alert, supervised in zip(own, of(messages, topics.ALERT_SUPERVISOR, Alert), strict=True):
+    for alert, supervised in zip(own, collapses(messages), strict=True):
         amount = next(e for e in alert.evidence if e.name == "op_inflow_30d_cny")
         exact = next(e for e in supervised.evidence if e.name == "op_inflow_30d_cny").value_micro
         assert exact is not None
@@ -147,7 +151,7 @@ def test_an_amount_without_a_rate_makes_its_windows_not_computable_and_raises_no
         records += [dollars(day), record(tick(day))]
     partition = Partition(0, no_model)
     messages = list(applied(partition, records, 1_000))
-    assert not of(messages, topics.ALERT_SUPERVISOR, Alert)
+    assert not collapses(messages)
     x = partition._book.draft[0]
     assert [int(n) for n in x["null"][[0, 2, 3]]] == [NOT_COVERED] * 3
 

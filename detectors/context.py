@@ -1,0 +1,53 @@
+"""The context of an evaluation: what rules may ask beside the indicators (CATALOGUE 8), from state and engine."""
+
+from numba import njit
+
+from detectors.rules import vocabulary as v
+from detectors.scorecard import displayed
+from features.indicators.core import NOT_REPORTED, SHORT_HISTORY, VALUE
+from features.state import past_scores, seen
+from features.state.buckets import day_of
+
+_FESTIVAL_BEFORE_DAYS, _FESTIVAL_AFTER_DAYS = 15, 20
+_FIRST = len(v.INDICATORS)
+
+
+@njit(cache=True)
+def read(e, engine, x):
+    """Fill in the context of enterprise e at x.as_of_ms, after its score: x.value and x.null behind the indicators."""
+    today = day_of(x.as_of_ms - 1)
+    x.null[_FIRST:] = VALUE
+    x.value[v.HISTORY_DAYS] = x.history_days
+    x.value[v.STALLED] = e.stalled
+    x.value[v.GOV_CONNECTED] = _gov_connected(e)
+    x.value[v.SPRING_FESTIVAL] = in_festival_window(engine.festival_day, today)
+    x.null[v.LOAN_STALLED] = NOT_REPORTED
+    x.null[v.OFFSEASON] = x.null[v.BUYS_FROM_PERSONS] = x.null[v.CASH_INTENSIVE] = NOT_REPORTED  # no peer tables yet
+    points = displayed(x.score_milli)
+    x.value[v.POINTS] = points
+    x.value[v.COVERAGE] = x.coverage_ppm / 1e6
+    x.value[v.MODEL_CHANGED_30D] = today - engine.model_changed_day < past_scores.DAYS
+    before, grade_before = past_scores.thirty_days_before(e, today)
+    if before == past_scores.NONE:
+        x.null[v.DELTA_30D] = x.null[v.GRADE_FALL_30D] = SHORT_HISTORY
+    else:
+        x.value[v.DELTA_30D] = points - before
+        x.value[v.GRADE_FALL_30D] = max(0, x.published_grade - grade_before)
+
+
+@njit(cache=True)
+def in_festival_window(festival_day, day):
+    """Whether `day` lies in [F - 15d, F + 20d) of a Spring Festival F."""
+    for festival in festival_day:
+        if festival - _FESTIVAL_BEFORE_DAYS <= day < festival + _FESTIVAL_AFTER_DAYS:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _gov_connected(e):
+    """Whether any government fact about the enterprise ever came: then others would come too."""
+    for place in range(seen.LOAN_COUNT, seen.LOAN_COUNT + seen.GOV_COUNT):
+        if e.seen_day[place] > 0:
+            return True
+    return False

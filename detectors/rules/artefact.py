@@ -1,0 +1,100 @@
+"""The rules artefact: everything that decides which signals hold and what goes out, content-addressed and readable.
+
+Canonical JSON (sorted keys, no blanks); its id is the SHA-256 of those bytes. The signals packaged with the engine are
+in force until a `control` record activates another. A row that reads what this engine does not compute yet waits.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Literal
+
+import msgspec
+
+from config.catalogue import SignalRow, signals
+from detectors.rules.program import RuleError, Rules, Signal, compile_signals, parse_row, waits_for
+from detectors.snapshot import content_id
+
+ROWS_MAX = 256
+
+
+class Emission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a score record goes out: on a move of `step_milli`, or at closes alone; at a close for any change."""
+
+    mode: Literal["move", "close"] = "move"
+    step_milli: Annotated[int, msgspec.Meta(ge=1, le=300_000)] = 3_000
+
+
+class RulesArtefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of the rules."""
+
+    format: Literal["xinliu.rules/1"] = "xinliu.rules/1"
+    emission: Emission = Emission()
+    closes_to_lower: Annotated[int, msgspec.Meta(ge=1, le=99)] = 7  # a level's own condition false at so many closes
+    signals: Annotated[tuple[SignalRow, ...], msgspec.Meta(max_length=ROWS_MAX)]
+
+    def encode(self) -> bytes:
+        """Canonical bytes."""
+        return msgspec.json.encode(self, order="sorted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A signal that is not evaluated, and why not."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSet:
+    """Rules as they are in force: signal s of the programs is `standing[s]`."""
+
+    id: str
+    emission: Emission
+    closes_to_lower: int
+    standing: tuple[Signal, ...]
+    waiting: tuple[Waiting, ...]
+    programs: Rules
+
+
+def packaged() -> RulesArtefact:
+    """The rules in `config/signals.csv`."""
+    return RulesArtefact(signals=signals())
+
+
+@cache
+def packaged_rules() -> RuleSet:
+    """The rules until a `control` record activates others."""
+    artefact = packaged()
+    return compiled(artefact, content_id(artefact.encode()), row_word="signals.csv line", first=2)
+
+
+def decode(body: bytes, expected_id: str) -> RuleSet:
+    """The rules in `body`, compiled; RuleError where its hash is not `expected_id`, or they cannot be used."""
+    if content_id(body) != expected_id:
+        raise RuleError(f"rules {expected_id}: the bytes hash to {content_id(body)}")
+    try:
+        artefact = msgspec.json.decode(body, type=RulesArtefact)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise RuleError(f"rules {expected_id}: {error}") from error
+    return compiled(artefact, expected_id, row_word=f"rules {expected_id}: signal", first=1)
+
+
+def compiled(artefact: RulesArtefact, rules_id: str, *, row_word: str, first: int) -> RuleSet:
+    """The rule set of an artefact; a mistake is a RuleError that names the row by `row_word` and its number."""
+    parsed = [parse_row(row, f"{row_word} {number}") for number, row in enumerate(artefact.signals, first)]
+    if len({signal.row.id for signal in parsed}) < len(parsed):
+        raise RuleError(f"{row_word}s: an id stands twice")
+    standing = tuple(signal for signal in parsed if signal.row.enabled and not waits_for(signal))
+    return RuleSet(
+        id=rules_id,
+        emission=artefact.emission,
+        closes_to_lower=artefact.closes_to_lower,
+        standing=standing,
+        waiting=tuple(
+            Waiting(id=signal.row.id, reason=", ".join(waits_for(signal)) if signal.row.enabled else "disabled")
+            for signal in parsed
+            if signal not in standing
+        ),
+        programs=compile_signals(standing),
+    )

@@ -1,0 +1,125 @@
+"""The stack machine that runs the programs, and the bands that say which of them need to run.
+
+Inputs of one evaluation: value float64 (INPUT_COUNT), null uint8 (INPUT_COUNT) with the codes of features.indicators,
+last_day uint16 (seen.PLACES) day numbers, 0 never; `today` the business day of t. Logic is Kleene's.
+"""
+
+import numpy as np
+from numba import njit
+
+from detectors.rules.program import (
+    AND,
+    CLEAR,
+    EQUAL,
+    EXIT_IF_TRUE,
+    EXIT_UNLESS_TRUE,
+    FALSE,
+    FIRST_BAND,
+    GREATER,
+    GREATER_EQUAL,
+    HELD,
+    IS_NULL,
+    LESS,
+    NOT,
+    NOT_APPLICABLE,
+    NOT_APPLICABLE_BAND,
+    NOT_COMPUTABLE,
+    NOT_COMPUTABLE_BAND,
+    OR,
+    RETURN,
+    SEEN,
+    SUPPRESSED,
+    TRUE,
+    UNKNOWN,
+)
+from features.indicators import core
+
+_ONE, _TWO_BITS = np.uint64(1), np.uint64(2)
+_NO_SIGNAL = np.uint64(0)
+
+
+@njit(cache=True)
+def run(rules, pc, value, null, last_day, today, held):
+    """Run the program at pc: a status program gives a status, any other its truth. held: closes in a row so far."""
+    top, rest = UNKNOWN, 0  # the stack below `top` lies in `rest`, two bits a value
+    unknown = False
+    while True:
+        op, arg, num = rules.op[pc], rules.arg[pc], rules.num[pc]
+        pc += 1
+        if op <= HELD:
+            rest = rest << 2 | top
+            if op <= GREATER_EQUAL:
+                x = value[arg]
+                outcome = LESS if x < num else EQUAL if x == num else GREATER
+                top = UNKNOWN if null[arg] != core.VALUE else TRUE if op & outcome else FALSE
+            elif op == IS_NULL:
+                top = TRUE if null[arg] != core.VALUE else FALSE
+            elif op == SEEN:
+                top = TRUE if last_day[arg] > 0 and today - np.int64(last_day[arg]) < num else FALSE
+            else:
+                top = TRUE if held >= num else FALSE
+        elif op == AND:
+            top, rest = min(top, rest & 3), rest >> 2
+        elif op == OR:
+            top, rest = max(top, rest & 3), rest >> 2
+        elif op == NOT:
+            top = 2 - top
+        elif op == EXIT_IF_TRUE:
+            if top == TRUE:
+                return np.int64(arg)
+            unknown |= top == UNKNOWN and (arg & 15) != SUPPRESSED  # an unknown suppression input does not suppress
+            rest = 0
+        elif op == EXIT_UNLESS_TRUE:
+            if top != TRUE:
+                return np.int64(arg)
+            rest = 0
+        elif op == RETURN:
+            return top
+        else:
+            return np.int64(NOT_COMPUTABLE if unknown else CLEAR)
+
+
+@njit(cache=True)
+def status(rules, s, value, null, last_day, today):
+    """The status of signal s; NOT_APPLICABLE where it is not computable, since there is nothing to measure."""
+    result = run(rules, rules.status_at[s], value, null, last_day, today, 0)
+    if result != NOT_COMPUTABLE:
+        return result
+    absent = False
+    for i in range(rules.need_first[s], rules.need_first[s + 1]):
+        why = null[rules.need[i]]
+        if why == core.NOT_APPLICABLE:
+            absent = True
+        elif why != core.VALUE:
+            return np.int64(NOT_COMPUTABLE)
+    return np.int64(NOT_APPLICABLE if absent else NOT_COMPUTABLE)
+
+
+@njit(cache=True)
+def moved(gate, value, null, band):
+    """The signals (a bit each) with an input that left its band; updates band (UNKNOWN_BAND where it must be found)."""
+    mask = _NO_SIGNAL
+    for i in range(gate.slot.shape[0]):
+        slot, b = gate.slot[i], band[i]
+        x, why = value[slot], null[slot]
+        if why == core.VALUE:
+            first = gate.first[i]
+            k = first + b - FIRST_BAND
+            if FIRST_BAND <= b < NOT_COMPUTABLE_BAND and gate.lower[k] < x < gate.upper[k]:
+                continue  # no comparison can have changed
+            now = FIRST_BAND
+            for j in range(first, gate.first[i + 1] - 1):
+                at_threshold = (j - first) % 2 == 1
+                now += x > gate.upper[j] if at_threshold else x >= gate.upper[j]
+        else:
+            now = NOT_APPLICABLE_BAND if why == core.NOT_APPLICABLE else NOT_COMPUTABLE_BAND
+        if now != b:
+            band[i] = now
+            mask |= gate.reads[i]
+    return mask
+
+
+@njit(cache=True)
+def has(mask, s):
+    """Whether signal s is in the mask."""
+    return (mask >> np.uint64(s)) & _ONE == _ONE

@@ -1,0 +1,301 @@
+"""Signal rows to arrays: postfix programs, the thresholds of every input, and which signals read what.
+
+A signal's status program follows the order of CATALOGUE 8: suppressed? below its history? a level true, from red down?
+not computable? else clear. Beside it stand its levels, its hysteresis, what its timer watches and its suppression term
+by term, each as a program of its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from config.catalogue import SignalRow
+from detectors.rules import vocabulary
+from detectors.rules.grammar import (
+    All,
+    AnyOf,
+    Comparison,
+    Expression,
+    ExpressionError,
+    Flag,
+    Held,
+    IsNull,
+    Not,
+    Seen,
+    atoms,
+    parse,
+    timers,
+)
+from features.layout import INPUTS_MAX, LENDER_INPUTS_MAX
+from features.state import seen
+from features.state.hashing import siphash
+
+FALSE, UNKNOWN, TRUE = range(3)  # Kleene: and = min, or = max, not = 2 - x
+LESS, EQUAL, LESS_EQUAL, GREATER, NOT_EQUAL, GREATER_EQUAL = range(1, 7)  # sets of outcomes: less 1, equal 2, greater 4
+IS_NULL, SEEN, HELD, NOT, AND, OR, EXIT_IF_TRUE, EXIT_UNLESS_TRUE, RETURN, RETURN_CLEAR = range(7, 17)
+CLEAR, YELLOW, ORANGE, RED, NOT_COMPUTABLE, TOO_YOUNG, SUPPRESSED, NOT_APPLICABLE = range(8)
+STATUS_BITS = 4  # what a status program returns: the status, above it the number of the suppression that was true
+UNKNOWN_BAND, FIRST_BAND, NOT_COMPUTABLE_BAND, NOT_APPLICABLE_BAND = 0, 1, 254, 255
+SIGNALS_MAX, DEPTH_MAX, THRESHOLDS_MAX = 64, 31, 100
+NO_PROGRAM = -1
+_OPERATORS = {
+    "<": LESS, "<=": LESS_EQUAL, ">": GREATER, ">=": GREATER_EQUAL, "==": EQUAL, "!=": NOT_EQUAL,
+}  # fmt: skip
+_LEVELS = ("condition_yellow", "condition_orange", "condition_red")
+_SIGNAL_KEY = np.uint64(0x7369676E616C)  # the key of siphash for signal ids
+
+Step = tuple[int, int, float]
+Code = list[Step]
+
+
+class RuleError(ValueError):
+    """Rules that cannot be used; the message names line, signal, column and character."""
+
+
+class Gate(NamedTuple):
+    """What the signals of one scope read. `reads` are masks: bit s is signal s.
+
+    An input's band is its place among its thresholds: 2k + 1 bands of k thresholds, in ascending order and from
+    `first`[input] on in lower and upper. Odd ones are a threshold itself: lower = upper.
+    """
+
+    slot: npt.NDArray[np.int32]  # (inputs,)
+    reads: npt.NDArray[np.uint64]  # (inputs,)
+    first: npt.NDArray[np.int32]  # (inputs + 1,)
+    lower: npt.NDArray[np.float64]  # (bands,)
+    upper: npt.NDArray[np.float64]
+    reads_event: npt.NDArray[np.uint64]  # (events + 1,), by the code of a record, 0 for a record that is none
+    reads_day: np.uint64  # those that read any event: a new day may make them forget it
+    every: np.uint64
+
+
+class Rules(NamedTuple):
+    """Compiled rules. Shapes: code (steps,), what belongs to a signal (signals,)."""
+
+    op: npt.NDArray[np.uint8]
+    arg: npt.NDArray[np.int32]
+    num: npt.NDArray[np.float64]
+    key: npt.NDArray[np.uint64]  # hash of the signal's id: what an episode remembers
+    status_at: npt.NDArray[np.int32]
+    level_at: npt.NDArray[np.int32]  # (signals, 3), NO_PROGRAM where the row has no such level
+    clear_at: npt.NDArray[np.int32]
+    watch_at: npt.NDArray[np.int32]
+    need: npt.NDArray[np.int32]  # slots that levels and not_computable_when read, one signal after the other
+    need_first: npt.NDArray[np.int32]  # (signals + 1,)
+    platform: Gate
+    lender: Gate
+
+
+class Signal(NamedTuple):
+    """One row and its columns as trees."""
+
+    row: SignalRow
+    levels: tuple[Expression | None, ...]
+    hysteresis: Expression
+    watched: Expression  # by the timer in hysteresis
+    min_history: Expression
+    not_computable: Expression | None
+    suppressions: tuple[Expression, ...]
+
+    @property
+    def is_lender(self) -> bool:
+        """Whether it is evaluated once for each lending bank."""
+        return self.row.scope == "lender"
+
+    def status_trees(self) -> Iterable[Expression]:
+        """All but the hysteresis."""
+        return (x for x in (*self.suppressions, self.min_history, *self.levels, self.not_computable) if x is not None)
+
+
+def waits_for(signal: Signal) -> tuple[str, ...]:
+    """The names that a signal reads and this engine does not compute yet."""
+    trees = (*signal.status_trees(), signal.hysteresis)
+    names = dict.fromkeys(a.name.text for tree in trees for a in atoms(tree) if not isinstance(a, Seen))
+    missing = [name for name in names if name not in vocabulary.SLOT_OF]
+    if signal.is_lender:
+        missing += [
+            f"{name} of one lender"
+            for name in names
+            if name in vocabulary.SLOT_OF and vocabulary.needs_overlay(name) and name not in vocabulary.OVERLAID
+        ]
+    return tuple(missing)
+
+
+def compile_signals(signals: Sequence[Signal]) -> Rules:
+    """The programs of signals that wait for nothing. RuleError."""
+    keys = [signal_key(signal.row.id) for signal in signals]
+    if len(signals) > SIGNALS_MAX or len(set(keys)) < len(keys):
+        raise RuleError(f"{len(signals)} signals: at most {SIGNALS_MAX}, and each once")
+    code: Code = []
+
+    def at(program: Code, signal: Signal) -> int:
+        if max(accumulate(1 if op <= HELD else -(op in (AND, OR)) for op, _, _ in program)) > DEPTH_MAX:
+            raise RuleError(f"{signal.row.id}: more than {DEPTH_MAX} operands deep")
+        code.extend(program)
+        return len(code) - len(program)
+
+    needs = [_slots(filter(None, (*signal.levels, signal.not_computable))) for signal in signals]
+    status_at = [at(_status(signal), signal) for signal in signals]
+    level_at = [
+        [NO_PROGRAM if level is None else at(_returning(level), signal) for level in signal.levels]
+        for signal in signals
+    ]
+    clear_at = [at(_returning(signal.hysteresis), signal) for signal in signals]
+    watch_at = [at(_returning(signal.watched), signal) for signal in signals]
+    return Rules(
+        op=np.array([op for op, _, _ in code], np.uint8),
+        arg=_int32(arg for _, arg, _ in code),
+        num=np.array([num for _, _, num in code], np.float64),
+        key=np.array(keys, np.uint64),
+        status_at=_int32(status_at),
+        level_at=_int32(level_at).reshape(-1, len(_LEVELS)),
+        clear_at=_int32(clear_at),
+        watch_at=_int32(watch_at),
+        need=_int32(chain.from_iterable(needs)),
+        need_first=_ends(map(len, needs)),
+        platform=_gate(signals, lender=False),
+        lender=_gate(signals, lender=True),
+    )
+
+
+def signal_key(signal_id: str) -> int:
+    """The 64-bit name of a signal in the state."""
+    raw = np.frombuffer(signal_id.encode(), np.uint8)
+    return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
+
+
+def parse_row(row: SignalRow, place: str) -> Signal:
+    """A row's columns as trees, every name known and used as what it is. RuleError; `place` says which row it is."""
+    here = f"{place}, {row.id}"
+
+    def tree(column: str, text: str) -> Expression:
+        try:
+            node = parse(text)
+            for atom in atoms(node):
+                _check(atom)
+            if timers(node) and column != "hysteresis":
+                raise ExpressionError("held() stands in hysteresis alone", 1)
+        except ExpressionError as error:
+            raise RuleError(f"{here}, {column}, character {error.character}: {error}") from error
+        return node
+
+    if not any(row.levels):
+        raise RuleError(f"{here}: no condition for any level")
+    levels = [tree(column, text) if text else None for column, text in zip(_LEVELS, row.levels, strict=True)]
+    hysteresis = tree("hysteresis", row.hysteresis)
+    held = timers(hysteresis)
+    if len(held) != 1:
+        raise RuleError(f"{here}, hysteresis, character 1: {len(held)} held(), it must have one")
+    suppression = tree("suppress_when", row.suppress_when) if row.suppress_when else AnyOf(())
+    return Signal(
+        row=row,
+        levels=tuple(levels),
+        hysteresis=hysteresis,
+        watched=held[0].inner,
+        min_history=tree("min_history", row.min_history),
+        not_computable=tree("not_computable_when", row.not_computable_when) if row.not_computable_when else None,
+        suppressions=suppression.parts if isinstance(suppression, AnyOf) else (suppression,),
+    )
+
+
+def _check(atom: Comparison | Flag | IsNull | Seen) -> None:
+    if isinstance(atom, Seen):
+        if atom.event.text not in seen.CODE_OF:
+            raise ExpressionError(f"no event is called {atom.event.text}", atom.event.character)
+        if atom.adverse and not atom.event.text.startswith("gov."):
+            raise ExpressionError("only government events can be adverse", atom.event.character)
+        return
+    name, character = atom.name.text, atom.name.character
+    if not vocabulary.is_known(name):
+        raise ExpressionError(f"neither an indicator nor the context is called {name}", character)
+    if not isinstance(atom, IsNull) and (name in vocabulary.FLAGS) != isinstance(atom, Flag):
+        what = "a flag: it is not compared" if name in vocabulary.FLAGS else "a number: it must be compared"
+        raise ExpressionError(f"{name} is {what}", character)
+
+
+def _slots(trees: Iterable[Expression]) -> list[int]:
+    names = dict.fromkeys(a.name.text for tree in trees for a in atoms(tree) if not isinstance(a, Seen))
+    return [vocabulary.SLOT_OF[name] for name in names]
+
+
+def _status(signal: Signal) -> Code:
+    code: Code = []
+    for number, term in enumerate(signal.suppressions):
+        code += [*_code(term), (EXIT_IF_TRUE, SUPPRESSED | number << STATUS_BITS, 0.0)]
+    code += [*_code(signal.min_history), (EXIT_UNLESS_TRUE, TOO_YOUNG, 0.0)]
+    for level in (RED, ORANGE, YELLOW):
+        if (condition := signal.levels[level - 1]) is not None:
+            code += [*_code(condition), (EXIT_IF_TRUE, level, 0.0)]
+    if signal.not_computable is not None:
+        code += [*_code(signal.not_computable), (EXIT_IF_TRUE, NOT_COMPUTABLE, 0.0)]
+    return [*code, (RETURN_CLEAR, 0, 0.0)]
+
+
+def _returning(node: Expression) -> Code:
+    return [*_code(node), (RETURN, 0, 0.0)]
+
+
+def _code(node: Expression) -> Code:
+    match node:
+        case Comparison(name, operator, number):
+            return [(_OPERATORS[operator], vocabulary.SLOT_OF[name.text], number)]
+        case Flag(name):
+            return [(NOT_EQUAL, vocabulary.SLOT_OF[name.text], 0.0)]
+        case IsNull(name):
+            return [(IS_NULL, vocabulary.SLOT_OF[name.text], 0.0)]
+        case Seen(event, days, adverse):
+            return [(SEEN, seen.place_of(event.text, adverse=adverse), float(days))]
+        case Held(_, closes):
+            return [(HELD, 0, float(closes))]
+        case Not(inner):
+            return [*_code(inner), (NOT, 0, 0.0)]
+        case All(parts) | AnyOf(parts):
+            join = AND if isinstance(node, All) else OR
+            return [*_code(parts[0]), *(step for part in parts[1:] for step in (*_code(part), (join, 0, 0.0)))]
+
+
+def _gate(signals: Sequence[Signal], *, lender: bool) -> Gate:
+    """The inputs of the status programs of one scope, with their bands and readers."""
+    thresholds: dict[int, set[float]] = {}
+    reads: dict[int, int] = {}
+    reads_event = np.zeros(len(seen.EVENTS) + 1, np.uint64)
+    every = 0
+    for s, signal in enumerate(signals):
+        if signal.is_lender != lender:
+            continue
+        every |= 1 << s
+        for atom in chain.from_iterable(map(atoms, signal.status_trees())):
+            if isinstance(atom, Seen):
+                reads_event[seen.CODE_OF[atom.event.text]] |= np.uint64(1 << s)
+                continue
+            slot = vocabulary.SLOT_OF[atom.name.text]
+            reads[slot] = reads.get(slot, 0) | 1 << s
+            numbers = {atom.number} if isinstance(atom, Comparison) else {0.0} if isinstance(atom, Flag) else set()
+            thresholds.setdefault(slot, set()).update(numbers)
+    slots = sorted(reads)
+    if len(slots) > (LENDER_INPUTS_MAX if lender else INPUTS_MAX):
+        raise RuleError(f"signals of one scope read {len(slots)} inputs, too many")
+    if any(len(some) > THRESHOLDS_MAX for some in thresholds.values()):
+        raise RuleError(f"an input is compared with more than {THRESHOLDS_MAX} numbers")
+    cuts = [[-np.inf, *(x for t in sorted(thresholds[slot]) for x in (t, t)), np.inf] for slot in slots]
+    return Gate(
+        slot=_int32(slots),
+        reads=np.array([reads[slot] for slot in slots], np.uint64),
+        first=_ends(len(cut) - 1 for cut in cuts),
+        lower=np.array([x for cut in cuts for x in cut[:-1]], np.float64),
+        upper=np.array([x for cut in cuts for x in cut[1:]], np.float64),
+        reads_event=reads_event,
+        reads_day=np.bitwise_or.reduce(reads_event),
+        every=np.uint64(every),
+    )
+
+
+def _ends(sizes: Iterable[int]) -> npt.NDArray[np.int32]:
+    return np.cumsum([0, *sizes]).astype(np.int32)
+
+
+def _int32(numbers: Iterable[object]) -> npt.NDArray[np.int32]:
+    return np.array(list(numbers), np.int32)

@@ -1,0 +1,59 @@
+"""The names that rules may use: indicators, context, events; which of them this engine computes, and where they stand.
+
+The inputs of one evaluation lie in one array: the indicators in the kernel's order, then the context. A name that the
+catalogue knows and this engine does not compute yet makes its signal wait; a name that nobody knows is a mistake.
+"""
+
+from config.catalogue import indicators
+from features.indicators import CORE
+
+CONTEXT = (
+    "ctx.history_days",
+    "feed.stalled",
+    "feed.loan_stalled",
+    "feed.gov_connected",
+    "calendar.spring_festival_window",
+    "peer.offseason",
+    "peer.buys_from_persons",
+    "peer.cash_intensive",
+    "score.points",
+    "score.delta_30d",
+    "score.grade_fall_30d",
+    "score.coverage",
+    "score.model_changed_30d",
+)
+CONTEXT_TO_COME = (
+    "ctx.covered_months",
+    "ctx.balance_months",
+    "loan.five_class_worst",
+    "loan.five_class_fall_90d",
+    "guarantor.red_count",
+)
+INDICATORS = CORE
+INPUTS = (*INDICATORS, *CONTEXT)
+INPUT_COUNT = len(INPUTS)
+FLAGS = frozenset(name for name in CONTEXT if name.startswith(("feed.", "calendar.", "peer."))) | {
+    "score.model_changed_30d"
+}
+SLOT_OF = {name: slot for slot, name in enumerate(INPUTS)}
+(
+    HISTORY_DAYS, STALLED, LOAN_STALLED, GOV_CONNECTED, SPRING_FESTIVAL, OFFSEASON, BUYS_FROM_PERSONS, CASH_INTENSIVE,
+    POINTS, DELTA_30D, GRADE_FALL_30D, COVERAGE, MODEL_CHANGED_30D,
+) = (SLOT_OF[name] for name in CONTEXT)  # fmt: skip
+
+# What speaks of one lender's loans alone in a signal of scope lender, and of which of it this engine can do so.
+_LENDERS_OWN = (
+    "active_lenders_count", "dpd_", "next_instalment_", "bal_to_next_", "limit_", "high_util_", "proceeds_", "lender_",
+    "loan.", "feed.loan_stalled",
+)  # fmt: skip
+OVERLAID: frozenset[str] = frozenset()
+
+
+def needs_overlay(name: str) -> bool:
+    """Whether the name means something else for each lender."""
+    return name.startswith(_LENDERS_OWN)
+
+
+def is_known(name: str) -> bool:
+    """Whether the catalogue has this indicator or context name."""
+    return name in SLOT_OF or name in CONTEXT_TO_COME or name in indicators()

@@ -1,0 +1,128 @@
+"""An episode's life, step by step."""
+
+import numpy as np
+import pytest
+
+from detectors import episodes, signals
+from detectors.rules.program import (
+    CLEAR,
+    NOT_APPLICABLE,
+    NOT_COMPUTABLE,
+    ORANGE,
+    RED,
+    SUPPRESSED,
+    YELLOW,
+    compile_signals,
+    parse_row,
+)
+from detectors.rules.vocabulary import CONTEXT, INPUT_COUNT, SLOT_OF, STALLED
+from features import layout
+from features.indicators import core
+from features.state import seen
+from streams.score import outbook
+from tests.detectors.rules.test_machine import row
+
+COUNT = SLOT_OF["op_credit_30d_count"]
+Y, O, R, NC, SUP, END = YELLOW, ORANGE, RED, NOT_COMPUTABLE, SUPPRESSED, NOT_APPLICABLE  # noqa: E741
+RULES = compile_signals(
+    [
+        parse_row(
+            row(
+                levels=tuple(f"op_credit_30d_count >= {level}" for level in (1, 2, 3)),
+                hysteresis="held(op_credit_30d_count <= 0, d=14)",
+                min_history="ctx.history_days >= 0",
+                suppress_when="feed.stalled",
+            ),
+            "line 2",
+        )
+    ]
+)
+
+
+def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK):
+    """One evaluation whose status is `status`; (transition, revision)."""
+    x = np.zeros(1, outbook.ROW)[0]
+    x["value"][COUNT] = status if status <= RED else 0
+    x["value"][STALLED] = status == SUPPRESSED
+    x["null"][COUNT] = {NC: core.BASE_TOO_SMALL, END: core.NOT_APPLICABLE}.get(status, core.VALUE)
+    x["as_of_ms"], x["offset"] = t, t
+    moved, i, got = signals.follow(RULES, 0, e, bank, x, e["seen_day"], 20_000, closing, 7)
+    assert got & 15 == status
+    revision = int(e["episode_revision"][i]) if moved else 0
+    if episodes.is_over(moved):
+        episodes.forget(e, i)
+    return episodes.TRANSITIONS[moved], revision
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([(Y, False)], ["raised"]),
+        ([(Y, False), (Y, False)], ["raised", ""]),
+        ([(Y, False), (R, False)], ["raised", "upgraded"]),
+        ([(R, False)] + [(Y, True)] * 7, ["raised"] + [""] * 6 + ["downgraded"]),
+        ([(R, False)] + [(Y, True)] * 6 + [(R, True)] + [(Y, True)] * 6, ["raised"] + [""] * 13),
+        ([(R, False)] + [(O, True), (Y, True)] * 3 + [(Y, True)], ["raised"] + [""] * 6 + ["downgraded"]),
+        ([(R, False)] + [(Y, False)] * 20, ["raised"] + [""] * 20),  # events alone never lower
+        ([(R, False)] + [(CLEAR, True)] * 13, ["raised"] + [""] * 13),  # nothing to fall to: it waits for hysteresis
+        ([(Y, False)] + [(CLEAR, True)] * 14, ["raised"] + [""] * 13 + ["cleared"]),
+        ([(Y, False), (NC, True), (NC, True), (CLEAR, True)], ["raised", "stale", "", "raised"]),
+        ([(Y, False), (NC, False), (R, False)], ["raised", "stale", "upgraded"]),
+        (
+            [(Y, False)] + [(CLEAR, True)] * 13 + [(SUP, True)] * 3 + [(CLEAR, True)],
+            ["raised"] + [""] * 13 + ["stale", "", "", "cleared"],  # the timer stood still meanwhile
+        ),
+        ([(Y, False), (END, True)], ["raised", "ended"]),
+        ([(Y, False), (NC, False), (END, False)], ["raised", "stale", "ended"]),
+        ([(NC, True), (SUP, False), (END, False), (CLEAR, True)], [""] * 4),
+        ([(Y, False)] + [(CLEAR, True)] * 14 + [(O, False)], ["raised"] + [""] * 13 + ["cleared", "raised"]),
+    ],
+)
+def test_an_episode_moves_as_the_catalogue_says(steps, expected):
+    e = layout.allocate(1)[0]
+    moves = [follow(e, status, closing, t) for t, (status, closing) in enumerate(steps)]
+    assert [name for name, _ in moves] == expected
+    revisions = [number for name, number in moves if name]
+    ends = [i for i, (name, _) in enumerate(m for m in moves if m[0]) if name in ("cleared", "ended")]
+    first_life = revisions[: ends[0] + 1] if ends else revisions
+    assert first_life == list(range(1, len(first_life) + 1))
+
+
+def test_evaluating_again_with_the_same_status_says_nothing():
+    """What the bands leave out, and what an evicted value evaluates whole: both must come to the same."""
+    for status in (Y, O, R, NC, SUP, CLEAR):
+        e = layout.allocate(1)[0]
+        follow(e, R, False)
+        follow(e, status, False)
+        before = e.tobytes()
+        assert follow(e, status, False) == ("", 0)
+        assert e.tobytes() == before
+
+
+def test_an_end_leaves_no_trace_and_the_others_in_place():
+    e, fresh = layout.allocate(2)
+    for bank in (0, 1, 2):
+        follow(e, Y + bank, False, t=bank + 1, bank=bank)
+    follow(e, END, False, t=9, bank=0)
+    assert [(int(b), int(t)) for b, t in zip(e["episode_bank"][:2], e["episode_opened_ms"][:2], strict=True)] == [
+        (2, 3),
+        (1, 2),
+    ]
+    for bank in (2, 1):
+        follow(e, END, False, bank=bank)
+    assert e.tobytes() == fresh.tobytes()
+
+
+def test_a_signal_that_finds_no_place_is_counted_and_raised_when_one_is_free():
+    e = layout.allocate(1)[0]
+    e["episodes_open"] = layout.EPISODES_MAX
+    e["episode_key"], e["episode_bank"] = 1, 0
+    assert follow(e, R, True) == ("", 0)
+    assert int(e["episode_overflow"]) == 1
+    episodes.forget(e, 0)
+    assert follow(e, R, True) == ("raised", 1)
+
+
+def test_context_names_stand_behind_the_indicators():
+    assert SLOT_OF[CONTEXT[-1]] == INPUT_COUNT - 1
+    assert seen.place_of("gov.licence_change", adverse=True) == seen.PLACES - 2
