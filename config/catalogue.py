@@ -93,6 +93,12 @@ def spring_festivals() -> tuple[int, ...]:
     return tuple(day_of_text(row["first_day"]) for row in _rows("spring_festival.csv"))
 
 
+@cache
+def workdays() -> dict[int, bool]:
+    """Days that are not what their weekday says, by day number: whether they are worked (2004 to 2026)."""
+    return {day_of_text(row["day"]): row["kind"] == "worked" for row in _rows("workdays.csv")}
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     text = files("config").joinpath(name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

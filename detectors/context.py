@@ -5,7 +5,7 @@ from numba import njit
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
 from features.indicators.core import NOT_REPORTED, SHORT_HISTORY, VALUE
-from features.state import past_scores, seen
+from features.state import past_scores
 from features.state.buckets import day_of
 
 _FESTIVAL_BEFORE_DAYS, _FESTIVAL_AFTER_DAYS = 15, 20
@@ -19,7 +19,7 @@ def read(e, engine, x):
     x.null[_FIRST:] = VALUE
     x.value[v.HISTORY_DAYS] = x.history_days
     x.value[v.STALLED] = e.stalled
-    x.value[v.GOV_CONNECTED] = _gov_connected(e)
+    x.value[v.GOV_CONNECTED] = e.gov_ms >= 0  # where one government fact came, others would come too
     x.value[v.SPRING_FESTIVAL] = in_festival_window(engine.festival_day, today)
     x.null[v.LOAN_STALLED] = NOT_REPORTED
     x.null[v.OFFSEASON] = x.null[v.BUYS_FROM_PERSONS] = x.null[v.CASH_INTENSIVE] = NOT_REPORTED  # no peer tables yet
@@ -40,14 +40,5 @@ def in_festival_window(festival_day, day):
     """Whether `day` lies in [F - 15d, F + 20d) of a Spring Festival F."""
     for festival in festival_day:
         if festival - _FESTIVAL_BEFORE_DAYS <= day < festival + _FESTIVAL_AFTER_DAYS:
-            return True
-    return False
-
-
-@njit(cache=True)
-def _gov_connected(e):
-    """Whether any government fact about the enterprise ever came: then others would come too."""
-    for place in range(seen.LOAN_COUNT, seen.LOAN_COUNT + seen.GOV_COUNT):
-        if e.seen_day[place] > 0:
             return True
     return False

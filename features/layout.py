@@ -14,11 +14,14 @@ import numpy.typing as npt
 
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import CORE_COUNT
-from features.state import dedup, past_scores, seen
+from features.state import coverage, dedup, past_scores, seen
+from features.state.balances import ACCOUNTS
+from features.state.balances import DAYS as BALANCE_DAYS
 from features.state.buckets import DAYS, MONTHS, NO_UNIT, WEEKS
 from features.state.classes import AMOUNTS, COUNTS
+from features.state.instalments import LINES
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
-from features.state.top import PLACES
+from features.state.payers import PLACES
 
 EPISODES_MAX = 32  # open at a time, of all signals and lenders
 INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that the signals of one scope read
@@ -36,7 +39,12 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("closed_day", "<i4", ()),
     ("last_op_in_ms", "<i8", ()),
     ("txn_count", "<i8", ()),
-    ("covered", "<u8", (2,)),
+    ("last_txn_ms", "<i8", ()),  # with others
+    # which days and months were covered
+    ("covered", "<u8", (coverage.DAYS_MAX // 64,)),
+    ("covered_days", "<i2", (len(coverage.WINDOWS),)),
+    ("covered_months", "<u4", ()),
+    ("unrated_day", "<i4", ()),  # the newest day of an amount without a rate
     # calendar buckets
     ("day_newest", "<i4", ()),
     ("day_amount", "<i8", (len(AMOUNTS), DAYS)),
@@ -51,9 +59,28 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("payer", "<u8", (PLACES,)),
     ("payer_weight", "<f8", (PLACES,)),
     ("payer_error", "<f8", (PLACES,)),
+    ("payer_slow", "<f8", (PLACES,)),
+    ("payer_count", "<i4", (PLACES,)),
+    ("payer_first", "<u4", (PLACES,)),
+    ("payer_last", "<u4", (PLACES,)),
     ("payer_named", "<f8", ()),  # decayed operating inflow with a known payer
+    ("payer_named_slow", "<f8", ()),
     ("payer_all", "<f8", ()),  # decayed operating inflow
     ("payer_credits", "<f8", ()),  # decayed number of operating credits
+    ("flow_all", "<f8", ()),  # decayed IN + OUT
+    ("flow_unnamed", "<f8", ()),  # of which the counterparty is not named
+    ("flow_count", "<f8", ()),
+    # balances
+    ("account", "<u8", (ACCOUNTS,)),
+    ("account_fen", "<i8", (ACCOUNTS,)),
+    ("account_ms", "<i8", (ACCOUNTS,)),
+    ("account_overflow_day", "<i4", ()),
+    ("balance_first_day", "<i4", ()),
+    ("balance_day", "<i4", ()),
+    ("balance_eod", "<i8", (BALANCE_DAYS,)),
+    ("balance_known", "<u8", ()),
+    ("balance_last_day", "<i4", (BANK_SLOTS,)),
+    ("balance_blind_day", "<i4", (BANK_SLOTS,)),
     # lenders
     ("bank", "<i8", (BANK_SLOTS,)),
     ("bank_flow", "<f8", (BANK_SLOTS,)),  # decayed IN + OUT
@@ -66,12 +93,26 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("loan_open", "|u1", (LOAN_SLOTS,)),
     ("loan_ms", "<i8", (LOAN_SLOTS,)),
     ("loan_outstanding", "<i8", (LOAN_SLOTS,)),
+    ("loan_limit", "<i8", (LOAN_SLOTS,)),
+    ("loan_revolving", "|u1", (LOAN_SLOTS,)),
     ("loan_dpd", "<i4", (LOAN_SLOTS,)),
+    ("loan_dpd_day", "<i4", (LOAN_SLOTS,)),
+    ("loan_dpd_more", "<i4", (LOAN_SLOTS,)),
+    ("loan_scheduled", "|u1", (LOAN_SLOTS,)),
+    ("due_count", "<i4", ()),
+    ("due_day", "<i4", (LINES,)),
+    ("due_fen", "<i8", (LINES,)),
+    ("due_loan", "|i1", (LINES,)),
+    ("lent_day", "<i4", ()),  # the newest of a grant, draw or renewal
     ("loan_overflow", "<i4", ()),
     ("dpd_latched", "<i4", ()),  # the last known maximum, for the cap while it is not reported
     ("frozen", "|u1", ()),  # a judicial freeze in force
     ("frozen_ms", "<i8", ()),  # time of the newest word on it
+    ("gov_ms", "<i8", ()),  # time of the newest government event
+    ("profile_ms", "<i8", ()),
+    ("declared_sales_fen", "<i8", ()),  # of a year; -1: not declared
     ("stalled", "|u1", ()),  # at the newest tick, the feed of a main bank was
+    ("loan_stalled", "|u1", ()),  # at the newest tick, the feed of a lender was
     # score, as of the newest evaluation, and as last emitted
     ("utility_last", "<f8", (CORE_COUNT,)),
     ("score_milli", "<i4", ()),
@@ -100,7 +141,9 @@ FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
 INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "day_newest": NO_UNIT, "week_newest": NO_UNIT,
     "month_newest": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
-    "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1,
+    "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1, "gov_ms": -1, "profile_ms": -1, "declared_sales_fen": -1,
+    "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
+    "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "dedup_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE,
 }  # fmt: skip

@@ -6,7 +6,7 @@ codes that say what is missing. Formulas: `config/indicators.csv`.
 
 from numba import njit
 
-from features.state import buckets, coverage, decay, loans, top
+from features.state import buckets, decay, loans
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
 
 VALUE, NOT_APPLICABLE, SHORT_HISTORY, NEVER_SEEN, BASE_TOO_SMALL, NOT_REPORTED, NOT_COVERED = range(7)
@@ -37,8 +37,8 @@ def read(e, t_ms, history_days, value, null):
     if null[OP_INFLOW_30D_VS_PRIOR90D] == VALUE:
         _growth(e, first_week, day, inflow_30d, value, null)
     _concentration(e, day, value, null)
-    open_loans, dpd = loans.dpd_max(e.loan_open, e.loan_dpd)
-    if open_loans == 0:
+    dpd = loans.dpd_max(e)
+    if loans.open_count(e) == 0:
         null[DPD_MAX] = NOT_APPLICABLE
     elif dpd < 0 or e.loan_overflow > 0:
         null[DPD_MAX] = NOT_REPORTED
@@ -56,7 +56,7 @@ def _window_null(e, history_days, days, first_day, last_day):
     enough = (9 * days + 9) // 10
     if history_days < enough:
         return SHORT_HISTORY
-    if coverage.count(e.covered, days) < enough or not buckets.holds_days_from(e, last_day - 29):
+    if e.covered_days[0 if days == 30 else 3] < enough or not buckets.holds_days_from(e, last_day - 29):
         return NOT_COVERED
     if buckets.week_count(e, buckets.week_of(first_day), last_day, _N_UNRATED) > 0:
         return NOT_COVERED
@@ -85,4 +85,4 @@ def _concentration(e, day, value, null):
     if e.payer_credits < 10.0 * now or e.payer_named < 0.5 * e.payer_all or e.payer_named <= 0.0:
         null[PAYER_TOP1] = BASE_TOO_SMALL
     else:
-        value[PAYER_TOP1] = top.heaviest(e.payer, e.payer_weight) / e.payer_named
+        value[PAYER_TOP1] = e.payer_weight.max() / e.payer_named

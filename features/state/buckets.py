@@ -11,7 +11,7 @@ The law: whatever order events come in and whatever closes lie between, a sum ov
 that of a naive fold over the raw events. Columns are those of classes.py; positions run along the last axis, so that a
 window of one column is read from adjacent memory.
 
-Fields of one enterprise: day_newest, week_newest, month_newest int32; day_amount int64 fen (17, 35), day_count int32
+Fields of one enterprise: day_newest, week_newest, month_newest int32; day_amount int64 fen (19, 35), day_count int32
 (7, 35), and so for week (27) and month (14). A bucket stops at 2^54 fen (more than the yearly product of the country),
 so that no window over seven columns leaves int64.
 """
@@ -19,7 +19,7 @@ so that no window over seven columns leaves int64.
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
-from features.state.classes import COUNTS_OF, OVERLAY_BASE, UNRATED
+from features.state.classes import COUNTS_OF, OVERLAY_BASE, OVERLAY_COUNT, UNRATED
 from features.state.parts import COLD
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
@@ -94,6 +94,24 @@ def add(e, day, category, overlays, fen, n):
     e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
     if month > e.month_newest - MONTHS:
         _put(e.month_amount, e.month_count, month % MONTHS, category, overlays, fen, n)
+
+
+@njit(cache=True)
+def add_amount(e, day, column, fen):
+    """Add `fen` to one column of amounts of `day`, and no transaction."""
+    _reach(e, day)
+    if day > e.day_newest - DAYS:
+        _add_fen(e.day_amount, column, day % DAYS, fen)
+    if day > closed_part(e):
+        return
+    e.dirty |= COLD
+    week, month = week_of(day), month_of(day)
+    e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
+    if week > e.week_newest - WEEKS:
+        _add_fen(e.week_amount, column, week % WEEKS, fen)
+    e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
+    if month > e.month_newest - MONTHS:
+        _add_fen(e.month_amount, column, month % MONTHS, fen)
 
 
 @njit(cache=True)
@@ -222,7 +240,7 @@ def _rolled(newest, unit, positions, amount, count):
 def _put(amount, count, position, category, overlays, fen, n):
     if category != UNRATED:
         _add_fen(amount, category, position, fen)
-        for overlay in range(amount.shape[0] - OVERLAY_BASE):
+        for overlay in range(OVERLAY_COUNT):
             if overlays >> overlay & 1:
                 _add_fen(amount, OVERLAY_BASE + overlay, position, fen)
     first, second = COUNTS_OF[category, 0], COUNTS_OF[category, 1]

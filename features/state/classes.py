@@ -26,8 +26,10 @@ CLASSES = (
 OVERLAYS = ("pers_in", "pers_out", "nonprod_out")  # counted again, beside the class; in a mask, bit i is OVERLAYS[i]
 PERS_IN, PERS_OUT, NONPROD_OUT = 1, 2, 4
 
-AMOUNTS = CLASSES[:UNRATED] + OVERLAYS
-OVERLAY_BASE = UNRATED
+OF_LOANS = ("bullet", "refinanced")  # what loans say of the amounts in lsv (refinancing.py)
+AMOUNTS = CLASSES[:UNRATED] + OVERLAYS + OF_LOANS
+OVERLAY_BASE, OVERLAY_COUNT = UNRATED, len(OVERLAYS)
+BULLET, REFINANCED = (AMOUNTS.index(name) for name in OF_LOANS)
 COUNTS = ("op_in", "IN", "OUT", "OPOUT", "ret_d", "ret_c", "unrated")
 _AMOUNT_SUMS = {"IN": (OP_IN, OWN_IN), "OUT": (OP_OUT, OWN_OUT), "OPOUT": (OP_OUT, LSV)}
 AMOUNT_COLUMNS = {name: (i, i + 1) for i, name in enumerate(AMOUNTS)} | _AMOUNT_SUMS

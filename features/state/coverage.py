@@ -1,27 +1,67 @@
-"""Which of the last 128 closed days were covered: every main bank's receipt for the day had come.
+"""Which of the last 192 closed days were covered, and which months: every main bank's receipt for the day had come.
 
 A day may also close because a deadline passed; it is not covered then, and a window that holds too many such days is
-not computable (CATALOGUE 6). Array of one enterprise: covered uint64 (2); bit 0 of word 0 is the last closed day.
+not computable (CATALOGUE 6). The law: the counts are those of a list of all closed days' bits. Days before the first
+close count as not covered.
+
+Fields of one enterprise: covered uint64 (3), bit 0 of word 0 is the last closed day; covered_days int16 (5), how many
+of the last WINDOWS days were covered; covered_months uint32, bit 0 is the newest complete month, set where nine tenths
+of its days were covered.
 """
 
 import numpy as np
 from numba import njit
 
-DAYS_MAX = 128
+from features.state.buckets import first_day_of, month_of
+
+DAYS_MAX = 192  # 26 complete weeks and six days of the running one are 188
+WINDOWS = (30, 35, 90, 120, 180)  # read at each event, so their counts are kept
+MONTHS_MAX = 32
+_WORDS = DAYS_MAX // 64
 _ONE = np.uint64(1)
 
 
 @njit(cache=True)
-def shift_in(covered, bit):
-    """A day closes, covered or not."""
-    covered[1] = (covered[1] << _ONE) | (covered[0] >> np.uint64(63))
-    covered[0] = (covered[0] << _ONE) | np.uint64(bit)
+def close(e, bit):
+    """Day `e.closed_day` has just closed, covered (1) or not (0)."""
+    for i in range(len(WINDOWS)):
+        e.covered_days[i] += bit - is_covered(e.covered, WINDOWS[i] - 1)
+    for word in range(_WORDS - 1, 0, -1):
+        e.covered[word] = (e.covered[word] << _ONE) | (e.covered[word - 1] >> np.uint64(63))
+    e.covered[0] = (e.covered[0] << _ONE) | np.uint64(bit)
+    month = month_of(e.closed_day)
+    if month_of(e.closed_day + 1) != month:
+        days = e.closed_day - first_day_of(month) + 1
+        well = 10 * between(e.covered, 0, days - 1) >= 9 * days
+        e.covered_months = (e.covered_months << np.uint32(1)) | np.uint32(well)
 
 
 @njit(cache=True)
-def count(covered, days):
-    """How many of the last `days` closed days (at most 128) were covered."""
+def is_covered(covered, back):
+    """1 where the day `back` days before the last closed one was covered (back < 192), else 0."""
+    return np.int64((covered[back // 64] >> np.uint64(back % 64)) & _ONE)
+
+
+@njit(cache=True)
+def between(covered, first_back, last_back):
+    """How many days were covered from `first_back` to `last_back` days before the last closed one, both included."""
     total = np.int64(0)
-    for i in range(days):
-        total += np.int64((covered[i // 64] >> np.uint64(i % 64)) & _ONE)
+    for back in range(first_back, last_back + 1):
+        total += is_covered(covered, back)
+    return total
+
+
+@njit(cache=True)
+def months_are_covered(e, first, last):
+    """Whether each of the complete months mo(first)..mo(last) was covered; mo(1) is the newest."""
+    wanted = (np.uint32(1) << np.uint32(last - first + 1)) - np.uint32(1)
+    return (e.covered_months >> np.uint32(first - 1)) & wanted == wanted
+
+
+@njit(cache=True)
+def months_covered(e):
+    """How many of the last 32 complete months were covered."""
+    total = np.int64(0)
+    for k in range(MONTHS_MAX):
+        total += np.int64((e.covered_months >> np.uint32(k)) & np.uint32(1))
     return total

@@ -12,16 +12,29 @@ from decimal import Decimal, getcontext
 import numpy as np
 from numba import njit
 
-HALF_LIFE_DAYS = 90
+HALF_LIFE_DAYS, SLOW_HALF_LIFE_DAYS = 90, 180
 LANDMARK_DAY = 18_262  # 2020-01-01
 getcontext().prec = 40
-_POWERS = np.array([float(Decimal(2) ** (Decimal(k) / HALF_LIFE_DAYS)) for k in range(HALF_LIFE_DAYS)])
+
+
+def _powers(half_life: int) -> np.ndarray:
+    return np.array([float(Decimal(2) ** (Decimal(k) / half_life)) for k in range(half_life)])
+
+
+_POWERS, _SLOW_POWERS = _powers(HALF_LIFE_DAYS), _powers(SLOW_HALF_LIFE_DAYS)
 
 
 @njit(cache=True)
 def weight(day):
     """What a unit of business day `day` counts in a sum, against one of the landmark."""
     return growth(day - LANDMARK_DAY)
+
+
+@njit(cache=True)
+def slow_weight(day):
+    """The same at a half-life of 180 days."""
+    days = day - LANDMARK_DAY
+    return math.ldexp(_SLOW_POWERS[days % SLOW_HALF_LIFE_DAYS], days // SLOW_HALF_LIFE_DAYS)
 
 
 @njit(cache=True)

@@ -6,10 +6,14 @@ open loan (or ninth bank with flow or a loan) is counted as overflow: what rests
 Arrays of one enterprise: bank int64 (8) as a bank code, 0 free; bank_flow float64 (8); authorization_from/to int64 ms
 (8, 2), two stretches of consent a bank; authorization_ms int64 (8) time of the newest word on it; loan uint64 (8, 4)
 the loan id's bytes, loan_bank int8 (8) slot of its lender, loan_open uint8 (8), loan_ms int64 (8) time of the newest
-fact, loan_outstanding int64 fen (8), loan_dpd int32 (8) or -1 where the lender reports none.
+fact, loan_outstanding int64 fen (8), loan_limit int64 fen (8), loan_revolving uint8 (8), loan_dpd int32 (8) or -1
+where the lender reports none, loan_dpd_day int32 (8) of that report, loan_dpd_more int32 (8) the days since it that the
+lender has covered: days past due run on with its receipts, and never without.
 """
 
 from numba import njit
+
+from features.state import balances, instalments
 
 BANK_SLOTS = 8
 LOAN_SLOTS = 8
@@ -35,11 +39,22 @@ def bank_slot(e, code):
         e.authorization_to[spare, :] = 0
         e.authorization_ms[spare] = -1
         e.loan_seen_day[spare, :] = 0
+        balances.forget_bank(e, spare)
         for k in range(LOAN_SLOTS):
             if e.loan_bank[k] == spare:
                 e.loan[k, :] = 0
                 e.loan_bank[k] = NO_SLOT
+                instalments.forget(e, k)
     return spare
+
+
+@njit(cache=True)
+def known_bank_slot(e, code):
+    """The slot that a bank has; NO_SLOT where it has none."""
+    for i in range(BANK_SLOTS):
+        if e.bank[i] == code:
+            return i
+    return NO_SLOT
 
 
 @njit(cache=True)
@@ -99,11 +114,81 @@ def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
 
 
 @njit(cache=True)
-def dpd_max(loan_open, loan_dpd):
-    """(open loans, largest days past due that a lender last reported for one of them; -1 where none did)."""
-    loans, most = 0, -1
+def begin(e, slot, loan_id, lender):
+    """The loan in a slot is another one from now on."""
+    e.loan[slot, :] = loan_id
+    e.loan_bank[slot], e.loan_ms[slot] = lender, -1
+    e.loan_dpd[slot], e.loan_dpd_more[slot] = -1, 0
+    e.loan_outstanding[slot] = 0
+    instalments.forget(e, slot)
+
+
+@njit(cache=True)
+def report_dpd(e, slot, days, day):
+    """The lender reports days past due, as of `day`."""
+    e.loan_dpd[slot], e.loan_dpd_day[slot], e.loan_dpd_more[slot] = days, day, 0
+
+
+@njit(cache=True)
+def run_on(e, slot, covered_day):
+    """The lender's receipts reach `covered_day`: what was past due then still is, and a day more each day."""
+    e.loan_dpd_more[slot] = max(0, covered_day - e.loan_dpd_day[slot]) if e.loan_dpd[slot] > 0 else 0
+
+
+@njit(cache=True)
+def dpd(e, slot):
+    """A loan's days past due; -1 where its lender reports none."""
+    return e.loan_dpd[slot] + e.loan_dpd_more[slot]
+
+
+@njit(cache=True)
+def open_count(e):
+    """Open loans."""
+    loans = 0
     for i in range(LOAN_SLOTS):
-        if loan_open[i]:
-            loans += 1
-            most = max(most, loan_dpd[i])
-    return loans, most
+        loans += e.loan_open[i] != 0
+    return loans
+
+
+@njit(cache=True)
+def dpd_max(e):
+    """The largest days past due of an open loan; -1 where no lender reports any."""
+    most = -1
+    for i in range(LOAN_SLOTS):
+        if e.loan_open[i]:
+            most = max(most, dpd(e, i))
+    return most
+
+
+@njit(cache=True)
+def outstanding(e):
+    """Fen outstanding over the open loans."""
+    fen = 0
+    for i in range(LOAN_SLOTS):
+        if e.loan_open[i]:
+            fen += e.loan_outstanding[i]
+    return fen
+
+
+@njit(cache=True)
+def revolving(e):
+    """(fen outstanding, limit) over the open revolving loans with a limit."""
+    owed, limit = 0, 0
+    for i in range(LOAN_SLOTS):
+        if e.loan_open[i] and e.loan_revolving[i] and e.loan_limit[i] > 0:
+            owed += e.loan_outstanding[i]
+            limit += e.loan_limit[i]
+    return owed, limit
+
+
+@njit(cache=True)
+def lender_count(e):
+    """Banks with an open loan of which something is outstanding or may still be drawn."""
+    lenders = 0
+    for bank in range(BANK_SLOTS):
+        lends = False
+        for i in range(LOAN_SLOTS):
+            if e.loan_open[i] and e.loan_bank[i] == bank and max(e.loan_outstanding[i], e.loan_limit[i]) > 0:
+                lends = True
+        lenders += lends
+    return lenders

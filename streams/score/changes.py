@@ -3,21 +3,23 @@
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
-from features.state import buckets, coverage, decay, loans, seen, top
+from features.state import balances, buckets, coverage, decay, loans, payers, seen
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
+from features.state.parts import COLD
 from streams.score.columns import (
     AUTHORIZATION,
     BOOKED,
     FREEZE,
     GOV,
     LOAN,
-    LOAN_CLOSES,
     NEITHER,
+    PROFILE,
     RETURNED,
     REVOKED,
     TXN,
 )
+from streams.score.lending import apply_loan
 
 _MAIN_BANK_SHARE = 0.1
 
@@ -41,8 +43,11 @@ def history_days(e):
 
 
 @njit(cache=True)
-def apply_change(e, r, day):
-    """Take one new record into the state; returns whether a loan was granted (an observation is due)."""
+def apply_change(e, r, day, lines):
+    """Take one new record into the state; returns whether a loan was granted (an observation is due).
+
+    `lines` (LINE) holds the schedules that records name.
+    """
     if e.closed_day == NO_UNIT:
         e.closed_day = day - 1
     e.newest_ms = max(e.newest_ms, r.event_ms)
@@ -52,15 +57,20 @@ def apply_change(e, r, day):
     if kind == TXN:
         _apply_txn(e, r, day)
     elif kind == LOAN:
-        return _apply_loan(e, r)
+        return apply_loan(e, r, day, lines)
     elif kind == AUTHORIZATION:
         slot = loans.bank_slot(e, r.bank)
         if slot == loans.NO_SLOT:
             e.bank_overflow += 1
         else:
             loans.authorize(e, slot, r.event_ms, r.valid_from, r.valid_to, r.event == REVOKED)
-    elif kind == GOV and r.event != NEITHER and r.event_ms >= e.frozen_ms:
-        e.frozen, e.frozen_ms = r.event == FREEZE, r.event_ms
+    elif kind == GOV:
+        e.gov_ms = max(e.gov_ms, r.event_ms)
+        if r.event != NEITHER and r.event_ms >= e.frozen_ms:
+            e.frozen, e.frozen_ms = r.event == FREEZE, r.event_ms
+    elif kind == PROFILE and r.event_ms >= e.profile_ms:
+        e.declared_sales_fen, e.profile_ms = r.fen, r.event_ms
+        e.dirty |= COLD
     return False
 
 
@@ -79,49 +89,37 @@ def _apply_txn(e, r, day):
     buckets.add(e, day, category, r.overlays, sign * fen, sign)
     e.first_day = day if e.first_day == NO_UNIT else min(e.first_day, day)
     e.txn_count += sign
-    if category in (OWN_IN, OWN_OUT, UNRATED):
+    if not rated:
+        e.unrated_day = max(e.unrated_day, day)
+    if r.category != OWN_IN and r.category != OWN_OUT:
+        _apply_external(e, r, day, category, fen, sign)
+    if sign > 0:  # the balance beside a return or reversal may be the original's
+        balances.add(e, r.account, loans.known_bank_slot(e, r.bank), day, r.event_ms, r.balance)
+
+
+@njit(cache=True)
+def _apply_external(e, r, day, category, fen, sign):
+    """What a transaction with others adds to decayed flows and to last times, or takes out of the flows again."""
+    if sign > 0:
+        e.last_txn_ms = max(e.last_txn_ms, r.event_ms)
+        if r.category == OP_IN:
+            e.last_op_in_ms = max(e.last_op_in_ms, r.event_ms)
+    if category == UNRATED:
         return
-    weight = sign * decay.weight(day)
+    now = sign * decay.weight(day)
     slot = loans.bank_slot(e, r.bank)
     if slot == loans.NO_SLOT:
         e.bank_overflow += 1
     else:
-        e.bank_flow[slot] = max(0.0, e.bank_flow[slot] + fen * weight)
-    if category != OP_IN:
-        return
-    e.payer_all = max(0.0, e.payer_all + fen * weight)
-    e.payer_credits = max(0.0, e.payer_credits + weight)
-    if sign > 0:
-        e.last_op_in_ms = max(e.last_op_in_ms, r.event_ms)
-    if r.payer != 0:
-        e.payer_named = max(0.0, e.payer_named + fen * weight)
-        if sign > 0:
-            top.add(e.payer, e.payer_weight, e.payer_error, r.payer, fen * weight)
-        else:
-            top.take(e.payer, e.payer_weight, r.payer, -fen * weight)
-
-
-@njit(cache=True)
-def _apply_loan(e, r):
-    """A newer fact about a loan wins; an older one that comes late changes nothing."""
-    lender = loans.bank_slot(e, r.bank)
-    slot = loans.NO_SLOT
-    if lender != loans.NO_SLOT:
-        slot = loans.loan_slot(e.loan, e.loan_bank, e.loan_open, r.loan, lender)
-    if slot == loans.NO_SLOT:
-        e.loan_overflow += 1
-        return False
-    if e.loan_bank[slot] != lender or not loans.is_same(e.loan[slot], r.loan):
-        e.loan[slot, :] = r.loan
-        e.loan_bank[slot], e.loan_dpd[slot], e.loan_ms[slot] = lender, -1, -1
-    if r.event_ms < e.loan_ms[slot]:
-        return False
-    e.loan_ms[slot] = r.event_ms
-    e.loan_open[slot] = 0 if r.event == LOAN_CLOSES else 1
-    e.loan_outstanding[slot] = r.outstanding
-    if r.dpd >= 0:
-        e.loan_dpd[slot] = r.dpd
-    return r.granted == 1
+        e.bank_flow[slot] = max(0.0, e.bank_flow[slot] + fen * now)
+    e.flow_all = max(0.0, e.flow_all + fen * now)
+    e.flow_count = max(0.0, e.flow_count + now)
+    if r.payer == 0:
+        e.flow_unnamed = max(0.0, e.flow_unnamed + fen * now)
+    if category == OP_IN and sign > 0:
+        payers.add(e, r.payer, day, r.event_ms, fen)
+    elif category == OP_IN:
+        payers.take(e, r.payer, day, fen)
 
 
 @njit(cache=True)
@@ -153,7 +151,13 @@ def close_next_day(e, feeds):
         f = _main_feed(e, b, feeds)
         if f >= 0 and feeds.covered_up_to[f] < e.closed_day:
             covered = 0
-    coverage.shift_in(e.covered, covered)
+    coverage.close(e, covered)
+    balances.close(e)
+    for k in range(loans.LOAN_SLOTS):
+        if e.loan_open[k] and e.loan_dpd[k] > 0:
+            f = _feed(e.bank[e.loan_bank[k]], feeds)
+            if f >= 0:
+                loans.run_on(e, k, min(feeds.covered_up_to[f], e.closed_day))
 
 
 @njit(cache=True)
@@ -167,21 +171,38 @@ def is_stalled(e, feeds):
 
 
 @njit(cache=True)
+def is_loan_stalled(e, feeds):
+    """Whether the feed of a bank that lends to the enterprise is stalled."""
+    for k in range(loans.LOAN_SLOTS):
+        if e.loan_open[k]:
+            f = _feed(e.bank[e.loan_bank[k]], feeds)
+            if f >= 0 and feeds.stalled[f]:
+                return 1
+    return 0
+
+
+@njit(cache=True)
 def observes_month_end(e):
     """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
     day = e.closed_day
     if buckets.month_of(day) == buckets.month_of(day + 1):
         return False
-    open_loans, _ = loans.dpd_max(e.loan_open, e.loan_dpd)
-    return open_loans > 0 and e.loan_ms.max() < closing_time(e)
+    return loans.open_count(e) > 0 and e.loan_ms.max() < closing_time(e)
 
 
 @njit(cache=True)
 def _main_feed(e, b, feeds):
     """The feed of bank slot b; -1 where it is free, has under a tenth of the flow, or the tick does not speak of it."""
-    bank, banks = e.bank[b], feeds.bank
+    bank = e.bank[b]
     if bank == 0 or e.bank_flow[b] < _MAIN_BANK_SHARE * e.bank_flow.sum():
         return -1
+    return _feed(bank, feeds)
+
+
+@njit(cache=True)
+def _feed(bank, feeds):
+    """The place of a bank's feed; -1 where the tick does not speak of it."""
+    banks = feeds.bank
     low, high = 0, banks.shape[0]
     while low < high:
         middle = (low + high) // 2

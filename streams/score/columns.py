@@ -2,19 +2,21 @@
 
 import numpy as np
 
-TXN, LOAN, AUTHORIZATION, GOV, OTHER = range(5)
+TXN, LOAN, AUTHORIZATION, GOV, PROFILE, OTHER = range(6)
 BOOKED, RETURNED, REVERSED = range(3)
-LOAN_OPENS, LOAN_CLOSES = range(2)
+LOAN_FACT, LOAN_GRANTED, LOAN_LENT, LOAN_DUE, LOAN_REPAID, LOAN_CLOSED = range(6)  # LENT: drawn or renewed
 FREEZE, RELEASE, NEITHER, REVOKED = range(4)
 
-PAYER_HASH = 1  # the key of siphash for counterparties; for event ids it is the bank's number
+PAYER_HASH = 1  # the key of siphash for counterparties; for event ids and accounts it is the bank's number
+# One line of a loan's schedule.
+LINE = np.dtype([("due_day", "<i4"), ("due_fen", "<i8")])
 RECORD = np.dtype(
     [
         ("offset", "<i8"),
         ("row", "<i4"),  # in the chunk
         ("key", "<u8", (4,)),
         ("kind", "|u1"),
-        ("event", "|u1"),  # LOAN_*, FREEZE …, by kind
+        ("event", "|u1"),  # LOAN_*, FREEZE …, by kind; a granted loan is observed
         ("seen", "|u1"),  # the code of its kind of event (features.state.seen)
         ("adverse", "|u1"),
         ("event_ms", "<i8"),
@@ -24,13 +26,21 @@ RECORD = np.dtype(
         ("category", "|i1"),  # class of a transaction
         ("overlays", "|u1"),  # mask of what else it counts in
         ("status", "|u1"),
-        ("fen", "<i8"),  # -1: not computable
+        ("fen", "<i8"),  # -1: not computable; of a profile, the declared sales of a year
         ("ref_ms", "<i8"),
-        ("payer", "<u8"),  # 0: not named
+        ("payer", "<u8"),  # the counterparty; 0: not named
+        ("account", "<u8"),
+        ("balance", "<i8"),  # fen; features.state.balances.MISSING
         ("loan", "<u8", (4,)),
-        ("granted", "|u1"),
         ("outstanding", "<i8"),
+        ("limit", "<i8"),
+        ("revolving", "|u1"),
+        ("at_once", "|u1"),  # the principal is due at one stroke
         ("dpd", "<i4"),  # -1: not reported
+        ("due_day", "<i4"),  # of LOAN_DUE
+        ("due_fen", "<i8"),
+        ("line_first", "<i4"),  # its schedule, in the lines that go with the records
+        ("line_count", "<i4"),
         ("valid_from", "<i8"),
         ("valid_to", "<i8"),
     ]

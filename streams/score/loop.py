@@ -21,6 +21,7 @@ from streams.score.changes import (
     closing_time,
     day_is_due,
     history_days,
+    is_loan_stalled,
     is_stalled,
     observes_month_end,
     skip_days_before_history,
@@ -31,7 +32,7 @@ LATENESS_MS_MAX = 7 * DAY_MS
 
 
 @njit(cache=True, nogil=True)
-def apply_records(state, arena, slots, records, first, engine, book):
+def apply_records(state, arena, slots, records, lines, first, engine, book):
     """Apply records[first:] in order; returns where it stopped because the output book was nearly full."""
     for i in range(first, slots.shape[0]):
         if outbook.is_nearly_full(book):
@@ -56,7 +57,7 @@ def apply_records(state, arena, slots, records, first, engine, book):
             outbook.write(book, outbook.CONFLICT)
         else:
             e.applied_count += 1
-            granted = apply_change(e, r, day)
+            granted = apply_change(e, r, day, lines)
             if granted:
                 book.draft[0].granted[:] = r.loan
             evaluate(e, engine, book, time_of(e), False, granted, r.seen)
@@ -70,9 +71,9 @@ def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
         e = state[s]
         if offset <= e.applied_offset:
             continue
-        stalled, closed_before = is_stalled(e, feeds), e.closed_day
-        e.dirty |= stalled != e.stalled
-        e.stalled = stalled
+        stalled, loan_stalled, closed_before = is_stalled(e, feeds), is_loan_stalled(e, feeds), e.closed_day
+        e.dirty |= stalled != e.stalled or loan_stalled != e.loan_stalled
+        e.stalled, e.loan_stalled = stalled, loan_stalled
         skip_days_before_history(e, up_to_day)
         outbook.begin(book, s, outbook.A_CLOSE, offset)
         outbook.go_on(book, e.sweep_seq)

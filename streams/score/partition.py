@@ -26,7 +26,7 @@ from features.state import dedup
 from streams.dead_letter import letter_of
 from streams.score import outbook, score_json
 from streams.score.loop import apply_records, close_days, restate_open
-from streams.score.records import Barrier, Records, Unreadable, bank_number, decode
+from streams.score.records import Barrier, Run, Unreadable, bank_number, decode
 from streams.score.rows import InForce, Message, Writer
 from streams.transport import Chunk
 
@@ -134,14 +134,14 @@ class Partition:
         self.saved = msgspec.structs.replace(self.saved, dead_letters_count=self.saved.dead_letters_count + 1)
         return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
 
-    def _apply_records(self, records: Records, chunk: Chunk) -> Iterator[Message]:
-        count = len(records)
+    def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[Message]:
+        records, count = run.records, len(run.records)
         self.make_room(count, count)
         slots = np.empty(count, np.int32)
         self.used = table.slots_of(self.index, self.state, self.used, records["key"], slots)
         first = 0
         while first < count:
-            first = apply_records(self.state, self.arena, slots, records, first, self._engine, self._book)
+            first = apply_records(self.state, self.arena, slots, records, run.lines, first, self._engine, self._book)
             yield from self._written(chunk, records["row"])
 
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:

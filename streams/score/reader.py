@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from domain.events import SCHEMA, LogRecord, Txn
+from features.state.balances import MISSING
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, OVERLAYS_OF, PURPOSES
 from features.state.hashing import siphash
 from features.state.seen import CODE_OF
@@ -34,17 +35,19 @@ _KEY_TABLE, _KEY_SIZE = _table(_KEYS + _STAMPS)
 _PURPOSE_TABLE, _PURPOSE_SIZE = _table(tuple(purpose or "" for purpose in PURPOSES))
 _KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
 (
-    _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _DIRECTION, _COUNTERPARTY_ID, _COUNTERPARTY_KIND, _PURPOSE,
-    _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
+    _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _ACCOUNT, _DIRECTION, _CURRENCY, _BALANCE, _COUNTERPARTY_ID,
+    _COUNTERPARTY_KIND, _PURPOSE, _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
 ) = (
     (_KEYS + _STAMPS).index(name)
     for name in (
-        "event_id", "bank_id", "enterprise_id", "event_time", "direction", "counterparty_id", "counterparty_kind",
-        "purpose", "status", "ref_event_time", "fingerprint", "amount_cny_minor",
+        "event_id", "bank_id", "enterprise_id", "event_time", "account", "direction", "currency", "balance_minor",
+        "counterparty_id", "counterparty_kind", "purpose", "status", "ref_event_time", "fingerprint",
+        "amount_cny_minor",
     )
 )  # fmt: skip
 _STATUS_TABLE, _STATUS_SIZE = _table(("booked", "returned", "reversed"))  # in the order of their codes
 _SEEN_BOOKED = CODE_OF["txn.booked"]  # and the codes of the others behind it
+_CNY = np.frombuffer(b"CNY", np.uint8)
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c in '"\\:,{}[-')
 _ORIGIN_END = ord("]")
 
@@ -88,10 +91,10 @@ def _read_txn(b, p, end, r):
     """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
     if end - p < _BEGIN.shape[0] or not _equals(b, p, p + _BEGIN.shape[0], _BEGIN):
         return LEFT
-    r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
+    r.kind, r.event, r.fen, r.dpd, r.status, r.balance = TXN, NEITHER, -1, -1, BOOKED, MISSING
     p += _BEGIN.shape[0] - 1
     field, direction, purpose, kind = -1, -1, 0, 0
-    event_id_start, event_id_end = 0, 0
+    event_id_start, event_id_end, in_cny = 0, 0, False
     inside = True  # the event's own object; then the stamps
     while True:
         if p + 1 < end and inside and b[p] == _CLOSE:
@@ -125,6 +128,12 @@ def _read_txn(b, p, end, r):
             _words(b, start, p, r.key)
         elif field == _EVENT_TIME:
             r.event_ms = _integer(b, start, p)
+        elif field == _ACCOUNT:
+            r.account = max(siphash(b, start, p, r.bank), np.uint64(1))  # the bank stands before it
+        elif field == _CURRENCY:
+            in_cny = _equals(b, start, p, _CNY)
+        elif field == _BALANCE:
+            r.balance = _integer(b, start, p)
         elif field == _DIRECTION:
             direction = CREDIT if b[start] == 67 else DEBIT if b[start] == 68 else -1
         elif field == _COUNTERPARTY_ID:
@@ -150,6 +159,10 @@ def _read_txn(b, p, end, r):
             r.fen = _integer(b, start, p)
         if is_text:
             p += 1
+    if r.balance != MISSING and not in_cny:
+        return LEFT  # to be converted by whole numbers larger than these
+    if r.fen < 0:
+        r.balance = MISSING
     if r.bank <= 0 or direction < 0 or purpose < 0 or kind < 0 or event_id_end == event_id_start:
         return LEFT
     r.id_hash = siphash(b, event_id_start, event_id_end, r.bank)

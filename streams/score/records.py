@@ -6,12 +6,14 @@ msgspec decodes the record, Python fills the row.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, assert_never
+from fractions import Fraction
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from domain.calendar import day_of, day_of_text
 from domain.events import (
     SCHEMA,
     Authorization,
@@ -27,6 +29,7 @@ from domain.events import (
 )
 from domain.reject import Reason, Rejected
 from features.layout import id_words
+from features.state.balances import MISSING
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, OVERLAYS_OF, PURPOSE_INDEX
 from features.state.hashing import siphash
 from features.state.seen import CODE_OF
@@ -36,12 +39,18 @@ from streams.score.columns import (
     BOOKED,
     FREEZE,
     GOV,
+    LINE,
     LOAN,
-    LOAN_CLOSES,
-    LOAN_OPENS,
+    LOAN_CLOSED,
+    LOAN_DUE,
+    LOAN_FACT,
+    LOAN_GRANTED,
+    LOAN_LENT,
+    LOAN_REPAID,
     NEITHER,
     OTHER,
     PAYER_HASH,
+    PROFILE,
     RECORD,
     RELEASE,
     RETURNED,
@@ -52,10 +61,24 @@ from streams.score.columns import (
 from streams.transport import Chunk
 
 Records = npt.NDArray[np.void]  # of RECORD
+Lines = npt.NDArray[np.void]  # of LINE
 
 _STATUS = {"booked": BOOKED, "returned": RETURNED, "reversed": REVERSED}
 _FREEZE = {"judicial_freeze": FREEZE, "judicial_release": RELEASE}
-_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "seen": 0, "adverse": 0}
+_LOAN_EVENT = {
+    "granted": LOAN_GRANTED, "drawn": LOAN_LENT, "renewed": LOAN_LENT, "instalment_due": LOAN_DUE,
+    "repaid": LOAN_REPAID, "closed": LOAN_CLOSED,
+}  # fmt: skip
+_AT_ONCE = frozenset({"bullet", "interest_first"})
+_EnterpriseEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Derived
+_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "balance": MISSING, "seen": 0, "adverse": 0}
+
+
+class Run(NamedTuple):
+    """Records between two barriers, and the lines of the schedules that they name."""
+
+    records: Records
+    lines: Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +113,7 @@ def hash64(text: str, key: int) -> int:
     return int(siphash(raw, 0, len(raw), np.uint64(key))) or 1
 
 
-def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Records | Barrier | Unreadable]:
+def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Run | Barrier | Unreadable]:
     """Read a chunk of `events.v1`: runs of records, barriers and unreadable records, in the order of the log."""
     records, taken = np.zeros(len(chunk), RECORD), np.zeros(len(chunk), np.uint8)
     records["offset"], records["row"] = chunk.offset, np.arange(len(chunk))
@@ -98,24 +121,18 @@ def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Records | Barrier
         reader.read(
             chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, records, taken
         )
-    first = 0
+    first, lines = 0, list[tuple[int, int]]()
     decoder = msgspec.json.Decoder(LogRecord)
     for row in np.flatnonzero(taken == reader.LEFT).tolist():
-        record = _read(decoder, chunk, row)
-        step: Barrier | Unreadable
-        if isinstance(record, Rejected):
-            step = Unreadable(row, record)
-        elif isinstance(record.event, Tick | Control):
-            step = Barrier(int(chunk.offset[row]), record.event)
-        else:
-            _fill(records[row], record)
+        step = _step(decoder, chunk, row, records[row], lines)
+        if step is None:
             continue
         if first < row:
-            yield records[first:row]
+            yield Run(records[first:row], np.array(lines, LINE))
         yield step
-        first = row + 1
+        first, lines = row + 1, []
     if first < len(chunk):
-        yield records[first:]
+        yield Run(records[first:], np.array(lines, LINE))
 
 
 def sender_of(chunk: Chunk, row: int) -> tuple[str, str] | None:
@@ -134,14 +151,34 @@ def _read(decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int) -> L
         return Rejected(reason=Reason.NOT_JSON, detail=str(error))
 
 
-def _fill(row: np.void, record: LogRecord) -> None:
-    for name, cell in (_DEFAULT | _columns(record)).items():
-        row[name] = cell
-
-
-def _columns(record: LogRecord) -> dict[str, Any]:
+def _step(
+    decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int, cells: np.void, lines: list[tuple[int, int]]
+) -> Barrier | Unreadable | None:
+    """Read a row the reference way; None where it is filled in. The lines of its schedule are appended."""
+    record = _read(decoder, chunk, row)
+    if isinstance(record, Rejected):
+        return Unreadable(row, record)
     event = record.event
-    assert not isinstance(event, Tick | Control)
+    if isinstance(event, Tick | Control):
+        return Barrier(int(chunk.offset[row]), event)
+    try:
+        filled, schedule = _columns(record, event), _schedule(event)
+    except ValueError as error:
+        return Unreadable(row, Rejected(reason=Reason.OUT_OF_RANGE, detail=f"no date: {error}"))
+    filled |= {"line_first": len(lines), "line_count": len(schedule)}
+    lines += schedule
+    for name, cell in (_DEFAULT | filled).items():
+        cells[name] = cell
+    return None
+
+
+def _schedule(event: _EnterpriseEvent) -> list[tuple[int, int]]:
+    if not isinstance(event, Loan):
+        return []
+    return [(day_of_text(line.due_on), line.due_minor) for line in event.schedule]
+
+
+def _columns(record: LogRecord, event: _EnterpriseEvent) -> dict[str, Any]:
     cells: dict[str, Any] = {"key": id_words(event.enterprise_id), "event_ms": event.event_time, "kind": OTHER}
     cells["fingerprint"] = int(record.fingerprint, 16) if record.fingerprint else 0
     cells["id_hash"] = hash64(event.event_id, 0 if isinstance(event, Derived) else bank_number(event.bank_id))
@@ -159,19 +196,11 @@ def _columns(record: LogRecord) -> dict[str, Any]:
                 "fen": -1 if record.amount_cny_minor is None else record.amount_cny_minor,
                 "ref_ms": event.ref_event_time or 0,
                 "payer": hash64(event.counterparty_id, PAYER_HASH) if event.counterparty_id else 0,
+                "account": hash64(event.account, bank_number(event.bank_id)),
+                "balance": _balance(event, record.amount_cny_minor),
             }
         case Loan():
-            closes = event.event == "closed" or (event.event == "repaid" and event.outstanding_minor == 0)
-            cells |= {
-                "kind": LOAN,
-                "event": LOAN_CLOSES if closes else LOAN_OPENS,
-                "seen": CODE_OF[f"loan.{event.event}"],
-                "bank": bank_number(event.bank_id),
-                "loan": id_words(event.loan_id),
-                "granted": event.event == "granted",
-                "outstanding": event.outstanding_minor,
-                "dpd": event.dpd if event.dpd is not None else 0 if event.event == "granted" else -1,
-            }
+            cells |= _loan_columns(event)
         case Authorization():
             cells |= {
                 "kind": AUTHORIZATION if event.purpose == "贷后管理" else OTHER,
@@ -187,8 +216,39 @@ def _columns(record: LogRecord) -> dict[str, Any]:
                 "seen": CODE_OF[f"gov.{event.event}"],
                 "adverse": event.adverse is True,
             }
-        case Profile() | Outcome() | Derived():
+        case Profile():
+            sales = event.declared_annual_sales_minor
+            cells |= {"kind": PROFILE, "fen": -1 if sales is None else sales}
+        case Outcome() | Derived():
             pass  # in the enterprise's order, but nothing in its state rests on them yet
         case _:
             assert_never(event)
     return cells
+
+
+def _loan_columns(loan: Loan) -> dict[str, Any]:
+    due_minor = loan.due_minor or 0  # what is due without an amount says nothing of it
+    says_nothing = loan.event == "instalment_due" and not due_minor
+    return {
+        "kind": LOAN,
+        "event": LOAN_FACT if says_nothing else _LOAN_EVENT.get(loan.event, LOAN_FACT),
+        "seen": CODE_OF[f"loan.{loan.event}"],
+        "bank": bank_number(loan.bank_id),
+        "loan": id_words(loan.loan_id),
+        "outstanding": loan.outstanding_minor,
+        "limit": loan.limit_minor or 0,
+        "revolving": loan.revolving,
+        "at_once": loan.repayment_method in _AT_ONCE,
+        "dpd": loan.dpd if loan.dpd is not None else 0 if loan.event == "granted" else -1,
+        "due_day": day_of(loan.event_time) if loan.due_on is None else day_of_text(loan.due_on),
+        "due_fen": due_minor,
+    }
+
+
+def _balance(txn: Txn, amount_cny_minor: int | None) -> int:
+    """The balance in fen, at the rate that the amount was taken at; MISSING where there is none."""
+    if txn.balance_minor is None or amount_cny_minor is None:
+        return MISSING
+    if txn.currency == "CNY":
+        return txn.balance_minor
+    return round(Fraction(txn.balance_minor * amount_cny_minor, txn.amount_minor))

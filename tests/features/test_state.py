@@ -1,29 +1,12 @@
 """Laws of the state's structures, each held against a naive fold over raw events."""
 
-from collections import defaultdict
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import layout, table
-from features.state import coverage, decay, dedup, loans, top
-
-
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 400), st.integers(1, 10**12)), max_size=80))
-def test_top_list_is_never_under_and_over_by_its_error_at_most(rows):
-    party, weight, error = np.zeros(16, np.uint64), np.zeros(16), np.zeros(16)
-    true = defaultdict(float)
-    for who, day, fen in rows:
-        amount = fen * decay.growth(day)
-        true[who] += amount
-        top.add(party, weight, error, np.uint64(who), amount)
-    for who, w, e in zip(party, weight, error, strict=True):
-        if who:
-            assert true[int(who)] * (1 - 1e-9) <= w <= (true[int(who)] + e) * (1 + 1e-9)
-    if len(true) <= 16:
-        assert not error.any()
+from features.state import decay, dedup, loans
 
 
 def test_decay_halves_in_ninety_days():
@@ -107,14 +90,6 @@ def test_consent_merges_waits_for_its_time_and_ends_with_the_newest_word():
     loans.authorize(row, 0, 55, 0, 0, True)
     loans.authorize(row, 0, 40, 0, 99, False)  # an older grant that comes late
     assert {t for t in range(99) if loans.is_authorized(row, 0, t)} == {*range(10, 30), *range(50, 55)}
-
-
-@given(st.lists(st.booleans(), max_size=200), st.integers(1, coverage.DAYS_MAX))
-def test_coverage_counts_the_last_closed_days(bits, days):
-    covered = np.zeros(2, np.uint64)
-    for bit in bits:
-        coverage.shift_in(covered, int(bit))
-    assert coverage.count(covered, days) == sum(bits[-days:])
 
 
 @settings(max_examples=25)

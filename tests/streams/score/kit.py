@@ -17,10 +17,13 @@ HEADERS = [("schema", SCHEMA.encode())]
 
 
 def txn(event_id: str, enterprise: str, day: int, ms: int = 0, fen: int = 100_000, **fields) -> Txn:
-    fields = {"direction": "C", "purpose": "sales", "counterparty_id": "p1", "bank_id": BANK} | fields
+    fields = {
+        "direction": "C", "purpose": "sales", "counterparty_id": "p1", "bank_id": BANK, "account": "a",
+        "currency": "CNY",
+    } | fields  # fmt: skip
     return Txn(
-        event_id=event_id, enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY + day) + ms, account="a",
-        amount_minor=fen, currency="CNY", **fields,
+        event_id=event_id, enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY + day) + ms, amount_minor=fen,
+        **fields,
     )  # fmt: skip
 
 

@@ -1,0 +1,132 @@
+"""Booked balances: the newest of each account, and what all accounts together held at the end of each of 35 days.
+
+Within an account the newest balance by event time holds (of equal times the one that came last); an older one that
+comes late changes nothing. Across accounts order does not matter: a balance of day d moves the total of d and of every
+later day. So the law is: the total of day d is the sum, over the accounts, of the newest accepted balance up to d.
+
+Order-dependent where an account's balances come out of order. A ninth account takes the place of one that has been
+silent for 90 days, whose money leaves the total; where there is none, totals are unknown from that day until it is out
+of reach. A bank's balances are known while it has sent one, and within the last seven days no transaction without one.
+A day is known where banks with seven tenths of the decayed flow are, judged when it closes.
+
+Fields of one enterprise: account uint64 (8) hash of bank and account, 0 free; account_fen int64 (8); account_ms int64
+(8); account_overflow_day int32; balance_first_day and balance_day int32, the first and the newest day of a balance;
+balance_eod int64 fen (35), day d at d mod 35; balance_known uint64, bit 0 is the last closed day; per bank slot
+balance_last_day and balance_blind_day int32 (8), the newest day of a transaction with, and of one without, a balance.
+"""
+
+import numpy as np
+from numba import njit
+
+from domain.calendar import DAY_MS
+from features.state.buckets import NO_UNIT
+
+ACCOUNTS = 8
+DAYS = 35
+MISSING = -(2**63)  # a transaction without a balance
+_SILENT_MS = 90 * DAY_MS
+_BLIND_DAYS = 7
+_SHARE_KNOWN_MIN = 0.7
+_ONE = np.uint64(1)
+_NONE = -1
+
+
+@njit(cache=True)
+def add(e, account, bank, day, event_ms, fen):
+    """Take the balance after one transaction; MISSING where it came without. `bank` is the bank's slot or negative."""
+    if fen == MISSING:
+        if bank >= 0:
+            e.balance_blind_day[bank] = max(e.balance_blind_day[bank], day)
+        return
+    if bank >= 0:
+        e.balance_last_day[bank] = max(e.balance_last_day[bank], day)
+    place = _place(e, account, day, event_ms)
+    if place == _NONE:
+        e.account_overflow_day = max(e.account_overflow_day, day)
+    elif event_ms >= e.account_ms[place]:
+        _move(e, day, fen - e.account_fen[place])
+        e.account_fen[place], e.account_ms[place] = fen, event_ms
+
+
+@njit(cache=True)
+def close(e):
+    """Day `e.closed_day` has just closed: note whether its balance is known."""
+    e.balance_known = (e.balance_known << _ONE) | np.uint64(is_known_now(e, e.closed_day))
+
+
+@njit(cache=True)
+def is_known_now(e, day):
+    """Whether banks with seven tenths of the flow let their balances be known on an open day, or one that closes."""
+    if e.balance_day == NO_UNIT or day < e.balance_first_day:
+        return False
+    known, total = 0.0, 0.0
+    for bank in range(e.bank_flow.shape[0]):
+        total += e.bank_flow[bank]
+        if e.balance_last_day[bank] != NO_UNIT and e.balance_blind_day[bank] <= day - _BLIND_DAYS:
+            known += e.bank_flow[bank]
+    return total > 0.0 and known >= _SHARE_KNOWN_MIN * total
+
+
+@njit(cache=True)
+def is_known(e, day, now):
+    """Whether the total of `day` is known; `now` is is_known_now of the newest day, which holds for all open days."""
+    if day <= max(e.account_overflow_day, e.balance_day - DAYS):
+        return False
+    back = e.closed_day - day
+    return now and day >= e.balance_first_day if back < 0 else (e.balance_known >> np.uint64(back)) & _ONE == _ONE
+
+
+@njit(cache=True)
+def end_of_day(e, day):
+    """The total at the end of a day that is_known."""
+    return e.balance_eod[min(day, e.balance_day) % DAYS]
+
+
+@njit(cache=True)
+def sum_and_days(e, first, last, now):
+    """(sum of the known totals in fen, number of them) over the days first..last, at most 35, both included."""
+    total, days = np.int64(0), 0
+    for day in range(first, last + 1):
+        if is_known(e, day, now):
+            total += end_of_day(e, day)
+            days += 1
+    return total, days
+
+
+@njit(cache=True)
+def forget_bank(e, bank):
+    """A bank slot changes hands."""
+    e.balance_last_day[bank] = e.balance_blind_day[bank] = NO_UNIT
+
+
+@njit(cache=True)
+def _place(e, account, day, event_ms):
+    """The account's place, a free one, or one silent for 90 days, emptied; _NONE where there is none."""
+    oldest = 0
+    for place in range(ACCOUNTS):
+        if e.account[place] == account:
+            return place
+        if e.account[place] == 0:
+            e.account[place], e.account_fen[place], e.account_ms[place] = account, 0, event_ms
+            return place
+        if e.account_ms[place] < e.account_ms[oldest]:
+            oldest = place
+    if e.account_ms[oldest] > event_ms - _SILENT_MS:
+        return _NONE
+    _move(e, day, -e.account_fen[oldest])
+    e.account[oldest], e.account_fen[oldest], e.account_ms[oldest] = account, 0, event_ms
+    return oldest
+
+
+@njit(cache=True)
+def _move(e, day, fen):
+    """Add `fen` to the totals of `day` and all later days."""
+    if e.balance_day == NO_UNIT:
+        e.balance_day = e.balance_first_day = day
+    e.balance_first_day = min(e.balance_first_day, day)
+    total = e.balance_eod[e.balance_day % DAYS]
+    for later in range(max(e.balance_day + 1, day - DAYS + 1), day + 1):
+        e.balance_eod[later % DAYS] = total
+    e.balance_day = max(e.balance_day, day)
+    for moved in range(max(day, e.balance_day - DAYS + 1), e.balance_day + 1):
+        e.balance_eod[moved % DAYS] += fen

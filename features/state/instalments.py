@@ -1,0 +1,148 @@
+"""What falls due when: the unpaid instalments of all loans of one enterprise, at most 48.
+
+A schedule comes with the grant (and anew with an extension or restructuring); each `repaid` pays its loan's earliest
+line; `instalment_due` says what one line really is; a lender that reports no days past due says that all lines before
+that day are paid. Lines without an amount say nothing and are not kept.
+
+Where there is no room the lines furthest ahead are left out, and their loan is marked as cut: once a cut loan has no
+line left, what is due next is not known. The law: without a cut, the lines are those of the schedules less those that
+are paid; the earliest lines are exact also with one.
+
+Fields of one enterprise: due_count int32, how many lines there are; due_day int32 (48); due_fen int64 (48); due_loan
+int8 (48), the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
+"""
+
+from numba import njit
+
+from features.state.buckets import NO_UNIT
+
+LINES = 48
+UNSCHEDULED, WHOLE, CUT = range(3)
+NOTHING_DUE = NO_UNIT
+
+
+@njit(cache=True)
+def put_schedule(e, loan, lines, first, count):
+    """Replace a loan's lines by lines[first : first + count] (fields due_day, due_fen)."""
+    forget(e, loan)
+    e.loan_scheduled[loan] = WHOLE
+    for i in range(first, first + count):
+        _put(e, loan, lines[i].due_day, lines[i].due_fen)
+
+
+@njit(cache=True)
+def put_line(e, loan, day, fen):
+    """One line of a loan is `fen` on `day`, whatever the schedule says."""
+    for i in range(e.due_count):
+        if e.due_loan[i] == loan and e.due_day[i] == day:
+            e.due_fen[i] = fen
+            return
+    if e.loan_scheduled[loan] == UNSCHEDULED:
+        e.loan_scheduled[loan] = CUT  # more may follow
+    _put(e, loan, day, fen)
+
+
+@njit(cache=True)
+def pay(e, loan):
+    """The loan's earliest line is paid."""
+    earliest = -1
+    for i in range(e.due_count):
+        if e.due_loan[i] == loan and (earliest < 0 or e.due_day[i] < e.due_day[earliest]):
+            earliest = i
+    if earliest >= 0:
+        _remove(e, earliest)
+
+
+@njit(cache=True)
+def settle_before(e, loan, day):
+    """The loan's lines before `day` are paid."""
+    for i in range(e.due_count - 1, -1, -1):
+        if e.due_loan[i] == loan and e.due_day[i] < day:
+            _remove(e, i)
+
+
+@njit(cache=True)
+def forget(e, loan):
+    """The loan is closed, or its slot another loan's."""
+    e.loan_scheduled[loan] = UNSCHEDULED
+    for i in range(e.due_count - 1, -1, -1):
+        if e.due_loan[i] == loan:
+            _remove(e, i)
+
+
+@njit(cache=True)
+def next_due(e, day):
+    """(the next day, from `day` on, on which something is due, the sum of it); NOTHING_DUE where nothing is."""
+    next_day, fen = NOTHING_DUE, 0
+    for i in range(e.due_count):
+        this = e.due_day[i]
+        if this < day:
+            continue
+        if next_day == NOTHING_DUE or this < next_day:
+            next_day, fen = this, e.due_fen[i]
+        elif this == next_day:
+            fen += e.due_fen[i]
+    return next_day, fen
+
+
+@njit(cache=True)
+def due_between(e, first, last):
+    """The sum of what is due from `first` to `last`, both included."""
+    fen = 0
+    for i in range(e.due_count):
+        if first <= e.due_day[i] <= last:
+            fen += e.due_fen[i]
+    return fen
+
+
+@njit(cache=True)
+def is_cut_short(e):
+    """Whether an open loan has more lines than are known, and none of these is left."""
+    for loan in range(e.loan_scheduled.shape[0]):
+        if e.loan_open[loan] and e.loan_scheduled[loan] == CUT and not _has_line(e, loan):
+            return True
+    return False
+
+
+@njit(cache=True)
+def is_any_scheduled(e):
+    """Whether the lender of an open loan has said anything about when it is due."""
+    for loan in range(e.loan_scheduled.shape[0]):
+        if e.loan_open[loan] and e.loan_scheduled[loan] != UNSCHEDULED:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _has_line(e, loan):
+    for i in range(e.due_count):
+        if e.due_loan[i] == loan:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _put(e, loan, day, fen):
+    if fen <= 0:
+        return
+    if e.due_count < LINES:
+        place = e.due_count
+        e.due_count += 1
+    else:
+        place = 0
+        for i in range(LINES):
+            place = i if e.due_day[i] > e.due_day[place] else place
+        if e.due_day[place] <= day:
+            e.loan_scheduled[loan] = CUT
+            return
+        e.loan_scheduled[e.due_loan[place]] = CUT
+    e.due_day[place], e.due_fen[place], e.due_loan[place] = day, fen, loan
+
+
+@njit(cache=True)
+def _remove(e, i):
+    """The last line takes the place of line i, and its own place is as before it was used."""
+    e.due_count -= 1
+    last = e.due_count
+    e.due_day[i], e.due_fen[i], e.due_loan[i] = e.due_day[last], e.due_fen[last], e.due_loan[last]
+    e.due_day[last], e.due_fen[last], e.due_loan[last] = 0, 0, 0
