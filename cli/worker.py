@@ -9,7 +9,7 @@ import ssl
 import sys
 from typing import Any
 
-from config.settings import KafkaSettings, Settings
+from config.settings import KafkaSettings, Settings, SettingsError
 from sinks.client import client_settings
 from streams.roles import ROLES
 
@@ -32,8 +32,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         compile_kernels()
         return 0
 
-    from prometheus_client import start_http_server
-
+    from sinks.metrics import Metrics, MetricsServer
     from streams.roles import build
     from streams.transport import TransportOptions
     from streams.worker import WorkerOptions, run_worker
@@ -45,10 +44,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         transport=TransportOptions(parser=kafka.parser, client=_client(kafka)),
     )
     role = build(args.role, settings)
+    metrics = Metrics(args.role)
     if settings.metrics.port >= 0:
-        server, _ = start_http_server(settings.metrics.port, settings.metrics.host)
-        logging.getLogger(__name__).info("metrics on http://%s:%d/metrics", *server.server_address[:2])
-    return run_worker(role, broker=kafka.bootstrap, app_id=f"{kafka.group_prefix}{args.role}", options=options)
+        try:
+            server = MetricsServer(metrics, settings.metrics)
+        except OSError as error:
+            address = f"host = {settings.metrics.host}, port = {settings.metrics.port}"
+            raise SettingsError(f"[metrics] {address}: {error}") from error
+        logging.getLogger(__name__).info("metrics on http://%s:%d/metrics", server.host, server.port)
+    app_id = f"{kafka.group_prefix}{args.role}"
+    return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
 
 
 def _client(kafka: KafkaSettings) -> dict[str, Any]:

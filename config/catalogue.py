@@ -3,13 +3,14 @@
 import csv
 import re
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal, cast
 
 import msgspec
 
-from domain.calendar import day_of_text
+from domain.calendar import date_of, day_of_date, day_of_text
 
 Condition = Annotated[str, msgspec.Meta(max_length=1_000)]
 _NAME = re.compile(r"[a-z][a-z0-9_.]*")
@@ -97,6 +98,15 @@ def spring_festivals() -> tuple[int, ...]:
 def workdays() -> dict[int, bool]:
     """Days that are not what their weekday says, by day number: whether they are worked (2004 to 2026)."""
     return {day_of_text(row["day"]): row["kind"] == "worked" for row in _rows("workdays.csv")}
+
+
+@cache
+def calendar_ends() -> dict[str, int]:
+    """By table of dates, the last day number that it covers: to be extended well before. Whole years each."""
+    return {
+        table: day_of_date(date(date_of(max(days)).year, 12, 31))
+        for table, days in (("spring_festival", spring_festivals()), ("workdays", workdays()))
+    }
 
 
 def _rows(name: str) -> list[dict[str, str]]:

@@ -88,10 +88,10 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):
-    """Prometheus; port 0 takes a free one, -1 serves none."""
+    """Prometheus, on the loopback unless told otherwise; port 0 takes a free one and says which, -1 serves none."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=-1, le=65_535)] = -1
+    port: Annotated[int, msgspec.Meta(ge=-1, le=65_535)] = 0
 
 
 class Bank(_Table, frozen=True, kw_only=True):

@@ -133,14 +133,14 @@ class Stack:
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],
         }
         head = "# Written by xinliu at each start of this replay; changes are lost.\n"
-        write_whole(self.settings_file, (head + "\n".join(_toml(document)) + "\n").encode())
+        write_whole(self.settings_file, (head + "\n".join(toml(document)) + "\n").encode())
 
 
 def _ending_of(child: Child) -> str:
     return f"{child.log} ends:\n{child.log_tail(LOG_LINES)}"
 
 
-def _toml(document: Mapping[str, Any]) -> Iterator[str]:
+def toml(document: Mapping[str, Any]) -> Iterator[str]:
     """Tables and lists of tables, one level deep; a JSON string or number is a TOML one."""
     for name, content in document.items():
         for table in content if isinstance(content, list) else [content]:

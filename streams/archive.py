@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -26,6 +26,8 @@ from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.sending import block_name
 from sinks.clickhouse.tables import TABLES, TYPES
 from sinks.kafka import MarkedOutbox
+from sinks.telemetry import BlockStored, Emit, Outcomes, Readiness, Reading, Unacknowledged, Waiting, unheard
+from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letter import send_dead_letter, unreadable
 from streams.role import TP
 from streams.transport.chunk import Chunk, encode_headers
@@ -93,6 +95,8 @@ class Archive:
         self._next: dict[TP, int] = {}
         self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)  # set by the worker; not needed
         self._counts: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
+        self.emit: Emit = unheard
 
     async def start(self) -> None:
         """Open the connection and see to the tables. ClickHouse may be away; what it refuses for good stops us."""
@@ -179,6 +183,15 @@ class Archive:
         """Counts so far: `<table>.rows`, `<topic>.<what>`, and `retries` that ClickHouse did not acknowledge."""
         return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
 
+    def readings(self) -> Iterator[Reading]:
+        """As streams.role's Observed."""
+        for (tp, outcome, reason), records in self._outcomes.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
+        yield Waiting(rows=self._row_count(), retries=self._sender.retry_count if self._sender else 0)
+        yield Unacknowledged(outputs=self._outbox.sent_count - self._outbox.acknowledged_count)
+        if self.paused:
+            yield Readiness(ready=False, why_not="ClickHouse takes no blocks: as much waits as may wait in memory")
+
     def _gather(self, tp: TP, chunk: Chunk) -> None:
         decoder = self._decoders[tp.topic]
         found: dict[type, list[Located]] = {}
@@ -187,6 +200,7 @@ class Archive:
             if isinstance(record, Rejected):
                 send_dead_letter(self._outbox, chunk, i, record)
                 self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
+                self._outcomes[tp, "dead_lettered", record.reason.value] += 1
             else:
                 located = Located(record, tp.partition, offset, time_ms)
                 found.setdefault(type(located.fact), []).append(located)
@@ -195,6 +209,7 @@ class Archive:
             tables = TABLES[tp.topic].get(kind, ())
             for table in tables:
                 self._gathering[tp.topic].add(table, records)
+            self._outcomes[tp, "applied" if tables else "no_row", ""] += len(records)
             if not tables:
                 self._counts[f"{tp.topic}.no_row"] += len(records)
 
@@ -222,7 +237,9 @@ class Archive:
         """In a thread, one at a time: the oldest block until it is acknowledged, then the next."""
         while self._blocks:
             block = self._blocks[0]
+            began_s = time.perf_counter()
             sender.send(block)
+            self.emit(BlockStored(topic=block.topic, rows=block.row_count, seconds=time.perf_counter() - began_s))
             self._counts[f"{block.insert.table}.rows"] += block.row_count
             self._blocks.popleft()
 

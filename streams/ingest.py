@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from config.settings import Settings
@@ -27,6 +27,8 @@ from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
 from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
+from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
+from sinks.telemetry import Outcome as RecordOutcome
 from streams.align import Alignment
 from streams.feed_words import FeedListener, FeedTeller
 from streams.forwarding import Forwarder, Outcome
@@ -42,6 +44,7 @@ CONTROL = TP(topics.CONTROL, 0)
 DRAIN_S = 8.0  # within the time that a rebalance leaves
 RECORDS_AT_ONCE = 2_000  # then other tasks of the loop get a turn
 TALK_S = 0.02  # between two looks at `feed.v1` while records come
+_OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
 LEASES_A_BOUND = 8  # how often a feed with nothing unread says so again while the others advance by the bound
 
 
@@ -76,6 +79,8 @@ class Ingest:
         self._inputs: dict[TP, _Input] = {}
         self._outbox: MarkedOutbox | None = None
         self._ticked_s = self._talked_s = -1.0
+        self._let_go: Counter[TP] = Counter()  # held records whose feed went to another worker
+        self.emit: Emit = unheard
         self._talks = False  # between being given partitions and giving them back
 
     @property
@@ -97,6 +102,8 @@ class Ingest:
         self._ticks = None
         if CONTROL in tps:
             self._ticks = await asyncio.to_thread(Ticks.taken_over, self._settings, self._out, self._teller)
+        for tp, one in self._inputs.items():
+            self._let_go[tp] += sum(map(len, one.held))
         self._inputs = {tp: self._input(tp) for tp in tps}
         own = {tp for tp, one in self._inputs.items() if one.aligned}
         self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
@@ -155,6 +162,21 @@ class Ingest:
             outbox, self._outbox = self._outbox, None
             await asyncio.to_thread(outbox.drain, DRAIN_S)
             await asyncio.to_thread(self._listener.close)
+
+    def readings(self) -> Iterator[Reading]:
+        """As streams.role's Observed."""
+        for (topic, partition, what), records in self.counts.items():
+            outcome = _OUTCOMES.get(what, "dead_lettered")
+            reason = what if outcome == "dead_lettered" else ""
+            yield Outcomes(topic=topic, partition=partition, outcome=outcome, reason=reason, records=records)
+        for tp, records in self._let_go.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome="let_go", records=records)
+        for tp, one in self._inputs.items():
+            yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
+        if self._ticks is not None:
+            yield from self._ticks.readings()
+        if self._outbox is not None:
+            yield Unacknowledged(outputs=self._outbox.sent_count - self._outbox.acknowledged_count)
 
     @property
     def _out(self) -> MarkedOutbox:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -29,6 +29,8 @@ from domain.events import Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
+from sinks.telemetry import Emit, Learning, Outcomes, Reading, unheard
+from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letter import send_dead_letter, unreadable
 from streams.model_publishing import publish_snapshot, published
 from streams.role import TP
@@ -91,6 +93,8 @@ class Learn:
         self._looked_at_s = self._said_at_s = -1e9
         self._waits_for = ""
         self._counts: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
+        self.emit: Emit = unheard
         self._events: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
         self._observations: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
 
@@ -117,11 +121,14 @@ class Learn:
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Take note of observations, facts, outcomes and ticks. What cannot be read is dead-lettered and counted."""
         read = self._event if tp.topic == topics.EVENTS else self._observation
+        self._outcomes[tp, "applied", ""] += len(chunk)
         for i, offset in enumerate(chunk.offset.tolist()):
             try:
                 read(chunk.value(i) or b"", tp.partition, offset)
             except ValueError as error:  # msgspec's errors too; a month that is no month
                 self._counts["unreadable"] += 1
+                self._outcomes[tp, "applied", ""] -= 1
+                self._outcomes[tp, "dead_lettered", unreadable(error).reason.value] += 1
                 send_dead_letter(self._outbox, chunk, i, unreadable(error))
         self._next[tp] = chunk.next_offset
 
@@ -161,6 +168,18 @@ class Learn:
             "waits_for": self._waits_for,
             **trainer.metrics(),
         }
+
+    def readings(self) -> Iterator[Reading]:
+        """As streams.role's Observed."""
+        for (tp, outcome, reason), records in self._outcomes.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
+        counts = self._trainer.counts
+        yield Learning(
+            labels_good=counts["good"],
+            labels_bad=counts["bad"],
+            snapshots_published=self._counts["published"],
+            snapshots_held=self._counts["held"],
+        )
 
     def _event(self, value: bytes, partition: int, offset: int) -> None:
         match self._events.decode(value).event:

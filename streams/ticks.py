@@ -7,7 +7,7 @@ the others' were when their word came. After a restart it goes on from the last 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from config.settings import Settings
 from domain import topics
@@ -17,6 +17,7 @@ from domain.outputs import FeedHealth, FeedProgress
 from domain.validate import source_of
 from sinks.client import client_settings
 from sinks.kafka import Outbox
+from sinks.telemetry import FeedState, Reading, TicksWritten
 from streams.align import NOTHING_MS, Alignment
 from streams.feed_words import FeedTeller, words_since
 from streams.feeds import Feeds
@@ -90,6 +91,21 @@ class Ticks:
         values = [encode(record) for record in records]
         if values:
             await self._writer.write(values, HEADERS)
+
+    def readings(self) -> Iterator[Reading]:
+        """The feeds as the newest tick says them."""
+        last = self._feeds.last
+        if last is None:
+            return
+        yield TicksWritten(up_to_ms=last.up_to)
+        for bank_id, feed in last.feeds.items():
+            yield FeedState(
+                bank_id=bank_id,
+                last_event_ms=feed.last_event_time,
+                covered_up_to=feed.covered_up_to,
+                closed_up_to=feed.closed_up_to,
+                stalled=feed.stalled,
+            )
 
     def tell_health(self, alignment: Alignment) -> None:
         """Changes of the feeds' health since they were last told; a feed that falls silent is warned of."""

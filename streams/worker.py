@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.types.transports import ConsumerT
 
+from sinks.telemetry import BatchApplied, Consumed, Observed, Readiness, Reading, Silent, Telemetry
 from streams.agents import ChunkApp, add_agent
 from streams.loop_watch import LoopWatch
 from streams.role import HoldsBack, Pauses, Rewinds, Role
@@ -38,6 +40,8 @@ class WorkerOptions:
     heartbeat_interval_s: float = 3.0
     rebalance_timeout_s: float = 60.0
     request_timeout_s: float = 40.0
+    reading_interval_s: float = 1.0
+    """How often telemetry is read."""
     stall_s: float = 60.0
     """Exit where there is something to read and nothing has come for this long."""
     blocked_s: float = 5.0
@@ -66,13 +70,16 @@ class StalledError(Exception):
     """There is something to read, and nothing comes."""
 
 
-def run_worker(role: Role, *, broker: str, app_id: str, options: WorkerOptions | None = None) -> int:
+def run_worker(
+    role: Role, *, broker: str, app_id: str, options: WorkerOptions | None = None, telemetry: Telemetry | None = None
+) -> int:
     """Run `role` in this process as a member of group `app_id` until SIGTERM or SIGINT; the exit code.
 
     0 after a clean stop (flushed, committed, left the group), 1 where something failed, with the cause on stderr. A
     process that cannot stop in `stop_s` ends itself with 1.
     """
-    return asyncio.run(Worker(role, broker=broker, app_id=app_id, options=options or WorkerOptions()).run())
+    options = options or WorkerOptions()
+    return asyncio.run(Worker(role, broker=broker, app_id=app_id, options=options, telemetry=telemetry).run())
 
 
 async def drive(role: Role, source: Iterable[tuple[TP, Chunk]], *, tps: Iterable[TP] | None = None) -> None:
@@ -99,8 +106,15 @@ async def drive(role: Role, source: Iterable[tuple[TP, Chunk]], *, tps: Iterable
 class Worker:
     """The listener of the transport: serialises the role's methods, keeps positions, stops at the first failure."""
 
-    def __init__(self, role: Role, *, broker: str, app_id: str, options: WorkerOptions) -> None:
+    def __init__(
+        self, role: Role, *, broker: str, app_id: str, options: WorkerOptions, telemetry: Telemetry | None = None
+    ) -> None:
         self.role, self.options, self.app_id = role, options, app_id
+        self._telemetry = telemetry or Silent()
+        self._consumed: Counter[TP] = Counter()  # records handed to the role since the start
+        self._told_at = 0.0
+        if isinstance(role, Observed):
+            role.emit = self._telemetry.emit
         self.broker = broker
         self._lock = asyncio.Lock()
         self._positions: dict[TP, int] = {}
@@ -270,7 +284,11 @@ class Worker:
         if chunk.start_offset != position:
             raise RuntimeError(f"{tp.topic}[{tp.partition}]: offset {position} was due, {chunk.start_offset} came")
         if len(chunk):
+            began_s = time.perf_counter()
             await self.role.apply(tp, chunk)
+            self._consumed[tp] += len(chunk)
+            seconds = time.perf_counter() - began_s
+            self._telemetry.emit(BatchApplied(topic=tp.topic, records=len(chunk), seconds=seconds))
         else:
             start, end = self._empty_spans.get(tp, (position, position))
             self._empty_spans[tp] = (start if end == position else position, chunk.next_offset)
@@ -365,6 +383,33 @@ class Worker:
                 if not self._stopping:
                     await self._guarded(self.role.tick())
                     await self._guarded(self._heed())
+                    self._tell()
+
+    def _tell(self) -> None:
+        """How things stand, between two calls of the role's methods: the counts of one moment add up."""
+        if (now := time.monotonic()) - self._told_at < self.options.reading_interval_s:
+            return
+        self._told_at = now
+        self._telemetry.read(self._readings())
+
+    def _readings(self) -> list[Reading]:
+        found = list(self.role.readings()) if isinstance(self.role, Observed) else []
+        not_ready = [one for one in found if isinstance(one, Readiness) and not one.ready]
+        readings = [one for one in found if not isinstance(one, Readiness)]
+        for tp in self._consumed.keys() | self._positions.keys():
+            held = tp in self._positions
+            readings.append(
+                Consumed(
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    records=self._consumed[tp],
+                    position=self._positions.get(tp, 0),
+                    end=self._consumer.log_end(tp) if held else None,
+                )
+            )
+        if self._generation < 0:
+            not_ready.append(Readiness(ready=False, why_not="the group has not given it its partitions yet"))
+        return [*readings, *(not_ready[:1] or [Readiness(ready=True)])]
 
     async def _watch_app(self) -> None:
         await self._app.wait_until_stopped()

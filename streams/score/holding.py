@@ -66,19 +66,21 @@ class Holding:
             return None
         return self.memory.saved.low_offset
 
-    async def flush(self, slice_values_max: int) -> None:
-        """Values in slices, then the partition's state with the low offset; Fenced or StoreUnavailable.
+    async def flush(self, slice_values_max: int) -> tuple[int, int]:
+        """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
 
         Every output must be acknowledged, and no record half applied. Others get their turn between slices; nothing is
         applied meanwhile, since the worker runs a role's methods one after the other.
         """
         memory = self.memory
         assert memory is not None
-        slots = memory.dirty_slots()
+        slots, size = memory.dirty_slots(), 0
         for first in range(0, len(slots), slice_values_max):
             some = slots[first : first + slice_values_max]
             self._step("slice", self.number)
-            self._store.write(memory.values(some))
+            values = memory.values(some)
+            self._store.write(values)
+            size += sum(len(value) for _, value in values)
             memory.flushed(some)
             await asyncio.sleep(0)
         self._step("state", self.number)
@@ -88,6 +90,7 @@ class Holding:
         elif not len(slots):
             self._store.check()
         self._attempts = 0
+        return len(slots), size
 
     def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:
         """Forget the memory; returns in how many seconds to load again, more each time that no flush came between."""

@@ -39,12 +39,14 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
             return i
         e, r = state[slots[i]], records[i]
         if r.offset <= e.applied_offset:
+            book.tally[outbook.HELD_ALREADY] += 1
             continue  # the value came back from Redis with this record in it
         e.applied_offset = r.offset
         e.dirty = 1
         outbook.begin(book, slots[i], i, r.offset)
         if e.newest_ms >= 0 and r.event_ms < time_of(e) - LATENESS_MS_MAX:
             e.late_count += 1
+            book.tally[outbook.WAS_LATE] += 1
             outbook.write(book, outbook.LATE)
             continue
         day = buckets.day_of(r.event_ms)
@@ -52,11 +54,14 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
         seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day, first_kept)
         if seen == dedup.DUPLICATE:
             e.duplicate_count += 1
+            book.tally[outbook.WAS_DUPLICATE] += 1
         elif seen == dedup.CONFLICT:
             e.conflict_count += 1
+            book.tally[outbook.WAS_CONFLICT] += 1
             outbook.write(book, outbook.CONFLICT)
         else:
             e.applied_count += 1
+            book.tally[outbook.WAS_APPLIED] += 1
             granted = apply_change(e, r, day, lines)
             if granted:
                 book.draft[0].granted[:] = r.loan

@@ -19,6 +19,9 @@ from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT = range(5)
 A_CLOSE = -1
+# What became of a record: index into the tally.
+HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE = range(5)
+OUTCOMES = 5
 _OUTPUTS_PER_EVALUATION_MAX = 2 + SIGNALS_MAX  # score, observation, one revision a signal
 ROW = np.dtype(
     [
@@ -62,16 +65,17 @@ ROW = np.dtype(
 
 
 class Book(NamedTuple):
-    """Rows of ROW; `draft` holds one, `used` one number."""
+    """Rows of ROW; `draft` holds one, `used` one number, `tally` the records by outcome since it was last emptied."""
 
     rows: npt.NDArray[np.void]
     draft: npt.NDArray[np.void]
     used: npt.NDArray[np.int64]
+    tally: npt.NDArray[np.int64]
 
 
 def empty(rows: int) -> Book:
     """A book of `rows` free rows."""
-    return Book(np.zeros(rows, ROW), np.zeros(1, ROW), np.zeros(1, np.int64))
+    return Book(np.zeros(rows, ROW), np.zeros(1, ROW), np.zeros(1, np.int64), np.zeros(OUTCOMES, np.int64))
 
 
 @njit(cache=True)

@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,8 +22,10 @@ from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of
 from domain.events import Control, Feed, Tick
+from domain.reject import Reason
 from features import layout, table
 from features.state import dedup
+from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
 from streams.score import outbook, score_json
 from streams.score.loop import apply_records, close_days, restate_open
@@ -34,6 +37,9 @@ log = logging.getLogger("xinliu.score")
 _BOOK_ROWS = 8_192
 _FIRST_CAPACITY = 1_024
 NEVER = -(2**31)
+_OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
+    ("already_held", ""), ("applied", ""), ("duplicate", ""), ("dead_lettered", Reason.CONFLICT.value), ("late", ""),
+)  # fmt: skip
 
 
 class Engine(NamedTuple):
@@ -71,6 +77,13 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     dead_letters_count: int = 0
 
 
+class Tally(NamedTuple):
+    """Counts since they were last taken: records by (outcome, reason), and what was written by `rows.Writer`'s keys."""
+
+    outcomes: Counter[tuple[Outcome, str]]
+    written: Counter[tuple[str, str, str]]
+
+
 class EngineVersionChanged(Exception):
     """The log says that another engine version goes on from here: this worker must not."""
 
@@ -95,6 +108,7 @@ class Partition:
         self._writer = Writer(self._book)
         self.rules = packaged_rules()
         self.model_id = ""
+        self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
         self._activate(self.saved.model_id)
 
     def restore(self, name: str, value: bytes) -> None:
@@ -129,8 +143,22 @@ class Partition:
         """Redis holds these as they are now."""
         self.state["dirty"][slots] = 0
 
+    def take_tally(self) -> Tally:
+        """What became of the records since the last call."""
+        counts = dict(zip(_OUTCOMES, self._book.tally.tolist(), strict=True))
+        taken = Tally(self._barriers + Counter(counts), self._writer.written)
+        self._barriers, self._writer.written = Counter(), Counter()
+        self._book.tally[:] = 0
+        return taken
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated for the enterprises."""
+        return int(self.state.nbytes + self.index.nbytes + sum(column.nbytes for column in self.arena))
+
     def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Message:
         letter = letter_of(chunk, unreadable.row, unreadable.why)
+        self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self.saved = msgspec.structs.replace(self.saved, dead_letters_count=self.saved.dead_letters_count + 1)
         return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
 
@@ -146,6 +174,7 @@ class Partition:
 
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:
         event = barrier.event
+        self._barriers["control" if isinstance(event, Control) else "tick", ""] += 1
         if isinstance(event, Control):
             yield from self._apply_control(barrier.offset, event, chunk)
             return

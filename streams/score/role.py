@@ -11,8 +11,12 @@ the worker reads it again from the low offset.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
+from config.kernel_cache import engine_version
 from config.settings import Settings
 from detectors.snapshot import Snapshot, SnapshotError
 from detectors.snapshot import decode as decode_snapshot
@@ -21,9 +25,25 @@ from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailabl
 from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.client import client_settings
 from sinks.kafka import DeliveryFailed, Outbox
+from sinks.telemetry import (
+    Emit,
+    EventTime,
+    Flushed,
+    InForce,
+    MemoryLost,
+    Outcome,
+    Outcomes,
+    Readiness,
+    Reading,
+    StateSize,
+    Unacknowledged,
+    Written,
+    unheard,
+)
 from streams.role import TP
 from streams.score import ownership
 from streams.score.holding import Holding, Step
+from streams.score.partition import Partition
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
@@ -56,6 +76,9 @@ class Score:
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
         self._flushed_at_s = 0.0
+        self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
+        self._written: Counter[tuple[str, str, str]] = Counter()
+        self.emit: Emit = unheard
 
     async def start(self) -> None:
         """Connect, and compile the loop on nothing, before the group waits for us."""
@@ -87,6 +110,7 @@ class Score:
         for part in chunk.pieces(self._settings.score.batch_records_max):
             memory = self._held[tp].memory
             if memory is None:
+                self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset))
                 return
             self._step("apply", tp.partition)
             try:
@@ -95,8 +119,12 @@ class Score:
                     self._outbox.send(message.topic, message.value, key=message.key)
                 self._outbox.poll()
             except DeliveryFailed as why:
+                counted = self._tally(tp, memory)
+                rest = int(np.count_nonzero(chunk.offset >= part.start_offset)) - counted
+                self._outcomes[tp, "let_go", ""] += rest
                 self._lose_outputs(why)
                 return
+            self._tally(tp, memory)
             await self._flush_if_due()
             await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
 
@@ -114,6 +142,20 @@ class Score:
         """Where partitions go on that were loaded again since the last call."""
         rewinds, self._rewinds = self._rewinds, {}
         return rewinds
+
+    def readings(self) -> Iterator[Reading]:
+        """As streams.role's Observed."""
+        for (tp, outcome, reason), records in self._outcomes.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
+        for (kind, severity, state), records in self._written.items():
+            yield Written(kind=kind, severity=severity, state=state, records=records)  # type: ignore[arg-type]
+        lacking = [tp.partition for tp, held in self._held.items() if held.memory is None]
+        for tp, held in self._held.items():
+            if (memory := held.memory) is not None:
+                yield from _of_partition(tp.partition, memory)
+        yield Unacknowledged(outputs=self._outbox.sent_count - self._outbox.acknowledged_count)
+        if lacking:
+            yield Readiness(ready=False, why_not=f"partitions {sorted(lacking)} wait for Redis or Kafka, see the log")
 
     async def tick(self) -> None:
         """Load again what can be, flush when it is time."""
@@ -165,6 +207,7 @@ class Score:
         held, outbid = self._held[tp], isinstance(why, Outbid)
         if outbid:
             held.epoch = None
+        self.emit(MemoryLost(partition=tp.partition, why=type(why).__name__))
         wait_s = held.drop(self._clock(), wait_s_min=_OUTBID_WAIT_S if outbid else 0.0)
         log.warning("%s is not ready, nothing of it is committed; next attempt in %.1f s: %s", tp, wait_s, why)
 
@@ -209,9 +252,19 @@ class Score:
             self._delivery_failures = 0
         for tp in running:
             try:
-                await self._held[tp].flush(self._settings.score.flush_slice_values_max)
+                began_s = time.perf_counter()
+                values, size = await self._held[tp].flush(self._settings.score.flush_slice_values_max)
+                self.emit(Flushed(values=values, bytes=size, seconds=time.perf_counter() - began_s))
             except (Fenced, StoreUnavailable) as why:
                 self._drop(tp, why)
+
+    def _tally(self, tp: TP, memory: Partition) -> int:
+        """Take over what a partition has counted; how many records that were."""
+        outcomes, written = memory.take_tally()
+        for (outcome, reason), records in outcomes.items():
+            self._outcomes[tp, outcome, reason] += records
+        self._written += written
+        return outcomes.total()
 
     def _snapshot(self, model_id: str) -> Snapshot:
         try:
@@ -219,3 +272,16 @@ class Score:
         except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
             raise SnapshotError(str(error)) from error
         return decode_snapshot(body, model_id)
+
+
+def _of_partition(number: int, memory: Partition) -> Iterator[Reading]:
+    yield StateSize(partition=number, resident=memory.used, bytes=memory.nbytes)
+    if memory.saved.up_to >= 0:
+        yield EventTime(partition=number, up_to_ms=memory.saved.up_to)
+    yield InForce(
+        partition=number,
+        model_id=memory.model_id,
+        rules_id=memory.rules.id,
+        engine_version=engine_version(),
+        backfill=memory.saved.backfill,
+    )

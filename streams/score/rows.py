@@ -1,12 +1,14 @@
 """From rows of the output book to messages: what, to which topic, under which key."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from detectors import wording
 from detectors.episodes import TRANSITIONS
@@ -62,6 +64,7 @@ class Writer:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self._out = np.empty(len(book.rows) * score_json.BYTES_MAX, np.uint8)
         self._end = np.zeros(len(book.rows), np.int64)
 
@@ -72,6 +75,7 @@ class Writer:
         """
         used = int(self._book.used[0])
         rows = self._book.rows[:used]
+        self._count(rows, in_force.backfill)
         score_json.write(rows, used, state_id, in_force.terms, self._out, self._end)
         written = self._out[: self._end[used - 1] if used else 0].tobytes()
         ids = state_id[rows["slot"]]
@@ -87,6 +91,14 @@ class Writer:
                 yield from _others(b, kind, key, in_force, chunk, int(row_of[record]) if record >= 0 else None)
             begin = end
         self._book.used[0] = 0
+
+    def _count(self, rows: npt.NDArray[np.void], backfill: bool) -> None:
+        kinds = np.bincount(rows["kind"], minlength=outbook.OBSERVATION + 1)
+        self.written["score", "", ""] += int(kinds[outbook.SCORE])
+        self.written["observation", "", ""] += int(kinds[outbook.OBSERVATION])
+        if kinds[outbook.ALERT] and not backfill:
+            for b in rows[rows["kind"] == outbook.ALERT]:
+                self.written["alert", _EPISODE_SEVERITY[b["level"]] or "", TRANSITIONS[b["transition"]]] += 1
 
 
 def _others(b: Any, kind: int, key: bytes, in_force: InForce, chunk: Chunk, row: int | None) -> Iterator[Message]:

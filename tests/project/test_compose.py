@@ -155,6 +155,9 @@ def test_prometheus_and_grafana_find_what_the_compose_file_gives_them() -> None:
     roles = sorted(name for name in OURS if SERVICES[name]["command"][0] == "worker")
     assert sorted(workers["names"]) == roles
     assert str(workers["port"]) == SERVICES["score"]["environment"]["XINLIU_METRICS_PORT"]
+    rules = yaml.safe_load((ops / "prometheus.yml").read_text(encoding="utf-8"))["rule_files"]
+    assert rules == ["prometheus/*.yml"], "beside the configuration, here as in the container"
+    assert "./config/ops/prometheus:/etc/prometheus/prometheus:ro" in SERVICES["prometheus"]["volumes"]
     source = yaml.safe_load((ops / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))
     assert source["datasources"][0]["url"] == "http://prometheus:9090"
     provider = yaml.safe_load((ops / "grafana/provisioning/dashboards/xinliu.yml").read_text(encoding="utf-8"))

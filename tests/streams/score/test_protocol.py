@@ -128,7 +128,7 @@ def _barriers_of_position(real):
     async def flush(self, slice_values_max):
         early = msgspec.structs.replace(self.memory.saved, low_offset=self._low_offset)
         self._store.write((), msgspec.json.encode(early))
-        await real(self, slice_values_max)
+        return await real(self, slice_values_max)
 
     return flush
 

@@ -1,0 +1,219 @@
+"""What a worker says of itself: typed events as they happen, and readings of how things stand. Pure values.
+
+A role emits events (how long something took) and is asked for readings once a second, between two of its calls, so
+that the readings of one moment fit together. sinks/metrics.py is the only place that knows Prometheus.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+Outcome = Literal[
+    "applied", "duplicate", "late", "dead_lettered",  # of every record, whoever reads it
+    "receipt", "tick", "control",  # what is no enterprise's: folded into a tick, or a barrier
+    "already_held",  # score: the value that came back from Redis holds it
+    "let_go",  # score: memory was lost before it; it comes again by a rewind
+    "no_row",  # archive: read, and it makes no row
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchApplied:
+    """A role applied one chunk."""
+
+    topic: str
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flushed:
+    """Score wrote the changed values of one partition to Redis. `bytes` are those of the values."""
+
+    values: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStored:
+    """ClickHouse acknowledged one block; `seconds` with all tries."""
+
+    topic: str
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryLost:
+    """Score dropped a partition's memory and will load it again; `why` is the name of the failure."""
+
+    partition: int
+    why: str
+
+
+Event = BatchApplied | Flushed | BlockStored | MemoryLost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumed:
+    """One partition that the worker reads: records handed to the role since the start, and how far it is.
+
+    `position` is the next offset to hand over, `end` the end of the log as the last fetch said it (None: not yet).
+    """
+
+    topic: str
+    partition: int
+    records: int
+    position: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What became of the records of one partition since the start; `reason` of a dead letter, else empty."""
+
+    topic: str
+    partition: int
+    outcome: Outcome
+    reason: str = ""
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """Records of one partition that were handed over and wait in memory, without an outcome yet."""
+
+    topic: str
+    partition: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTime:
+    """Event time reached in one partition of the log, epoch milliseconds."""
+
+    partition: int
+    up_to_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedState:
+    """One bank's feed as the newest tick says it, told by the writer of the ticks alone. Days are day numbers."""
+
+    bank_id: str
+    last_event_ms: int | None
+    covered_up_to: int | None
+    closed_up_to: int | None
+    stalled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicksWritten:
+    """The writer of the ticks: event time reached, epoch milliseconds."""
+
+    up_to_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSize:
+    """Score's memory of one partition: enterprises in memory, and the bytes that are allocated for them."""
+
+    partition: int
+    resident: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """The artefacts under which score evaluates one partition."""
+
+    partition: int
+    model_id: str
+    rules_id: str
+    engine_version: str
+    backfill: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Records that score has written since the start, by kind: score, observation, or an alert's severity and state."""
+
+    kind: Literal["score", "observation", "alert"]
+    severity: str = ""
+    state: str = ""
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unacknowledged:
+    """Outputs that Kafka has not acknowledged yet."""
+
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Archive: rows that wait for ClickHouse, and tries that it did not acknowledge since the start."""
+
+    rows: int
+    retries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """Learn: labels that have matured, and snapshots by what became of them, since the start of the log."""
+
+    labels_good: int
+    labels_bad: int
+    snapshots_published: int
+    snapshots_held: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether the worker does its work now; `why_not` in a sentence."""
+
+    ready: bool
+    why_not: str = ""
+
+
+Reading = (
+    Consumed | Outcomes | HeldBack | EventTime | FeedState | TicksWritten | StateSize | InForce | Written
+    | Unacknowledged | Waiting | Learning | Readiness
+)  # fmt: skip
+Emit = Callable[[Event], None]
+
+
+class Telemetry(Protocol):
+    """Where both go."""
+
+    def emit(self, event: Event) -> None:
+        """Something has happened."""
+
+    def read(self, readings: Iterable[Reading]) -> None:
+        """How things stand now; it replaces what stood before."""
+
+
+class Silent:
+    """Nobody listens."""
+
+    def emit(self, event: Event) -> None:
+        """Nothing."""
+
+    def read(self, readings: Iterable[Reading]) -> None:
+        """Nothing."""
+
+
+def unheard(_event: Event) -> None:
+    """What a role emits to before a worker runs it."""
+
+
+@runtime_checkable
+class Observed(Protocol):
+    """What a role has beside its methods to be observed. The worker sets `emit` before `start`."""
+
+    emit: Emit
+
+    def readings(self) -> Iterable[Reading]:
+        """How things stand now; asked between two calls of the role's other methods, so it must be quick."""

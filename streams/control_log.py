@@ -1,0 +1,92 @@
+"""`control.v1` as operators use it: what has been said so far, and one more word, unless it has been said already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from config.settings import Settings
+from domain import topics
+from domain.events import SCHEMA, Control, Outcome
+from sinks.artefacts import records
+from sinks.client import client_settings
+from sinks.kafka import Outbox
+
+READ_S_MAX = 30.0
+HEADERS = [("schema", SCHEMA.encode())]
+ArtefactKind = Literal["model", "rules", "catalogue", "calendar", "peer", "lists", "fx"]
+_decode = msgspec.json.Decoder(Control | Outcome).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Every control record of the topic, in order; what cannot be read (ingest dead-letters it) is not among them."""
+
+    controls: tuple[Control, ...]
+
+    @property
+    def backfill(self) -> Control | None:
+        """The word that opened the backfill that is open now."""
+        last: Control | None = None
+        for control in self.controls:
+            if control.action == "backfill_open":
+                last = last or control
+            elif control.action == "backfill_close":
+                last = None
+        return last
+
+    def in_force(self) -> dict[str, Control]:
+        """By kind of artefact, the word that activated the one in force."""
+        return {one.artefact: one for one in self.controls if one.action == "activate" and one.artefact is not None}
+
+    def admitted(self) -> dict[str, Control]:
+        """By coordinates of a late record, the word that admitted it."""
+        return {one.artefact_id or "": one for one in self.controls if one.action == "admit"}
+
+
+def read(settings: Settings) -> Said:
+    """The whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
+    return Said(controls=tuple(_controls(settings)))
+
+
+def write(settings: Settings, control: Control) -> None:
+    """Append a word and wait until it is acknowledged. DeliveryFailed."""
+    outbox = Outbox(settings.kafka.bootstrap, client_settings(settings.kafka))
+    outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
+    outbox.drain()
+
+
+def worded(
+    said: Said,
+    action: Literal["backfill_open", "backfill_close", "activate", "admit"],
+    *,
+    by: str,
+    reason: str,
+    artefact: ArtefactKind | None = None,
+    artefact_id: str | None = None,
+) -> Control:
+    """The next control record; its id names what it says and how much had been said before it."""
+    text = "\0".join((action, artefact or "", artefact_id or "", by, reason, str(len(said.controls))))
+    return Control(
+        control_id=f"{action}-{hashlib.sha256(text.encode()).hexdigest()[:32]}",
+        action=action,
+        artefact=artefact,
+        artefact_id=artefact_id,
+        by=by,
+        reason=reason,
+    )
+
+
+def _controls(settings: Settings) -> Iterator[Control]:
+    kafka = settings.kafka
+    for _, body in records(kafka.bootstrap, topics.CONTROL, READ_S_MAX, client_settings(kafka)):
+        try:
+            said = _decode(body)
+        except msgspec.DecodeError:
+            continue
+        if isinstance(said, Control):
+            yield said
