@@ -98,7 +98,7 @@ def write_bank_records(bootstrap: str) -> None:
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_record(
     workers: Callable[..., Worker], eventually: Callable[..., None]
 ) -> None:
@@ -110,7 +110,7 @@ def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_rec
         found = sums(score.scrape(), "xinliu_records_total", "outcome")
         return (found.get("applied"), found.get("late")) == (GOOD + 1, 1)
 
-    eventually(scored, 120, "every record through score")
+    eventually(scored, 240, "every record through score")
     eventually(
         lambda: sums(ingest.scrape(), "xinliu_consumed_records_total", "topic").get(BANK) == GOOD + 11,
         10,
@@ -150,7 +150,7 @@ def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_rec
     assert {name for name in shown if not name.endswith("_created")} <= names()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_partition_without_redis_makes_the_worker_unready_and_says_why(
     kafka_factory: Callable[..., Any],
     redis_factory: Callable[..., Any],
@@ -163,7 +163,7 @@ def test_a_partition_without_redis_makes_the_worker_unready_and_says_why(
     redis = redis_factory("own")
     score = Worker("score", settings_file(tmp_path, settings, redis.url), tmp_path)
     try:
-        eventually(lambda: sums(score.scrape(), "xinliu_ready", "role") == {"score": 1}, 120, "ready")
+        eventually(lambda: sums(score.scrape(), "xinliu_ready", "role") == {"score": 1}, 240, "ready")
         redis.kill()
         eventually(lambda: sums(score.scrape(), "xinliu_ready", "role") == {"score": 0}, 30, "not ready")
         lost = sums(score.scrape(), "xinliu_memory_lost_total", "why")
