@@ -17,6 +17,7 @@ from domain import topics
 from domain.events import SCHEMA
 from sinks.metrics import names
 from streams.embedded.children import Child
+from streams.score.warmup import compile_kernels
 from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
 from tests.streams.ingest_kit import BANKS, PARTITIONS, as_bytes, at, receipt, send, send_all, settings_for, txn
@@ -67,6 +68,12 @@ def unaccounted(samples: Samples) -> dict[Any, float]:
     return {where: records for where, records in left.items() if records}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """The kernels are in the cache before a worker's deadline begins."""
+    compile_kernels()
+
+
 @pytest.fixture
 def workers(kafka_factory: Callable[..., Any], redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """`workers("ingest")` starts one; all end with the test."""
@@ -98,7 +105,7 @@ def write_bank_records(bootstrap: str) -> None:
     )
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_record(
     workers: Callable[..., Worker], eventually: Callable[..., None]
 ) -> None:
@@ -150,7 +157,7 @@ def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_rec
     assert {name for name in shown if not name.endswith("_created")} <= names()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_partition_without_redis_makes_the_worker_unready_and_says_why(
     kafka_factory: Callable[..., Any],
     redis_factory: Callable[..., Any],
