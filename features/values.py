@@ -33,6 +33,11 @@ class Value(NamedTuple):
     hot: bytes
     cold: bytes | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of both parts."""
+        return len(self.hot) + len(self.cold or b"")
+
     def over(self, older: "Value | None") -> "Value":
         """What Redis holds after this one was written where `older` stood."""
         return self if self.cold is not None or older is None else Value(self.hot, older.cold)
