@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -416,11 +417,19 @@ class Worker:
         raise self._app.crash_reason or RuntimeError("the Faust app has stopped by itself")
 
     async def _watch_progress(self) -> None:
-        """A consumer that stops in silence is a known fault of the libraries: say so and exit, to be started again."""
+        """A consumer that stops in silence is a known fault of the libraries: say so and exit, to be started again.
+
+        What counts is how long it has been behind without moving, not how long nothing came: a quiet log is no fault,
+        and its first new record is there a moment before it is delivered.
+        """
+        look_s = min(5.0, self.options.stall_s / 4)
+        behind_since_s, moved_at_s = math.inf, self._progress_at
         while True:
-            await asyncio.sleep(min(5.0, self.options.stall_s / 4))
-            idle_s = time.monotonic() - self._progress_at
-            if idle_s < self.options.stall_s or not self._positions or self._lock.locked():
+            await asyncio.sleep(look_s)
+            now_s = time.monotonic()
+            if moved_at_s != self._progress_at:
+                behind_since_s, moved_at_s = math.inf, self._progress_at
+            if now_s - moved_at_s < look_s or not self._positions or self._lock.locked():
                 continue
             seen = {tp: offset for tp, offset in self._positions.items() if tp not in self._paused}
             try:
@@ -429,7 +438,9 @@ class Worker:
                 log.warning("cannot ask for the ends of the logs: %r", error)
                 continue
             behind = {tp: end[tp] - offset for tp, offset in seen.items() if end[tp] > offset}
-            if behind and all(self._positions.get(tp) == offset for tp, offset in seen.items()):
+            behind_since_s = min(behind_since_s, now_s) if behind else math.inf
+            idle_s = time.monotonic() - behind_since_s
+            if idle_s >= self.options.stall_s and moved_at_s == self._progress_at:
                 raise StalledError(f"nothing has come for {idle_s:.0f} s, though there is: {behind}")
 
 

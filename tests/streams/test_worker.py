@@ -482,6 +482,24 @@ def test_an_idle_worker_is_no_stalled_one(kafka: str, make_topic: Callable[..., 
     assert role.applied == 1
 
 
+def test_the_first_record_after_a_long_quiet_is_no_stall(
+    kafka: str, make_topic: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch sees it in the log a moment before it is delivered."""
+    topic, path = make_topic("quiet"), tmp_path / "base"
+    fill(kafka, topic, [b"a"])
+    bounds, asked = driver.Consumer.log_bounds, []
+
+    async def just_appended(consumer: Any, tps: set[TP]) -> Any:
+        begin, end = await bounds(consumer, tps)
+        asked.append(end)
+        return begin, {tp: offset + (len(asked) == 8) for tp, offset in end.items()}
+
+    monkeypatch.setattr(driver.Consumer, "log_bounds", just_appended)
+    role = Recording(path, (topic,))
+    assert run_here(role, kafka, topic, lambda: len(asked) > 12, options=quick_options(stall_s=1.0)) == 0
+
+
 def test_an_ended_fetch_routine_stops_the_worker(
     kafka: str,
     make_topic: Callable[..., str],
