@@ -34,7 +34,8 @@ def _demo(args: argparse.Namespace) -> int:
     from replay.simulate import sample
 
     source, say = sample(), Saying()
-    with started(args, source, say) as stack:
+    with started(args, source, say, dashboard=True) as stack:
+        say(f"the pages: {stack.dashboard}")
         replay = Replay(source, stack.settings, stack=stack, speed=None)
         try:
             shown = _show(replay, stack, stay=not args.exit) if sys.stdout.isatty() else None

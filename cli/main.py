@@ -11,7 +11,7 @@ from config.settings import load as load_settings
 
 # Each module `cli.<verb>` has a docstring whose first line is the help, `add_arguments(parser)` and
 # `run(args, settings) -> int`.
-VERBS = ("config", "demo", "dlq", "ledger", "replay", "topics", "worker")
+VERBS = ("config", "dashboard", "demo", "dlq", "ledger", "replay", "topics", "worker")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -113,7 +113,7 @@ def source_of(args: argparse.Namespace) -> Any:
     return Invoices(args.data)
 
 
-def started(args: argparse.Namespace, source: Any, say: Any) -> Any:
+def started(args: argparse.Namespace, source: Any, say: Any, *, dashboard: bool = False) -> Any:
     """The stack over the state folder, to be entered."""
     from replay.stack import Stack
     from replay.state import default_directory, open_state
@@ -121,7 +121,7 @@ def started(args: argparse.Namespace, source: Any, say: Any) -> Any:
     directory = (args.state or default_directory(source.name)).absolute()
     went_on = open_state(directory, source.identity, fresh=args.fresh)
     say(f"state folder {directory}{': going on' if went_on else ''}")
-    return Stack(directory, source.banks, on_progress=say)
+    return Stack(directory, source.banks, dashboard=dashboard, on_progress=say)
 
 
 def given_servers(args: argparse.Namespace, source: Any) -> Settings:

@@ -7,6 +7,7 @@ import argparse
 import logging
 import ssl
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 from config.settings import KafkaSettings, Settings, SettingsError
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The role, and how much is said."""
     parser.add_argument("role", choices=tuple(ROLES), help="what this worker does")
     parser.add_argument("--compile", action="store_true", help="score: compile the kernels into the cache and exit")
+    parser.add_argument("--dashboard", action="store_true", help="archive: serve the dashboard from this process too")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
 
@@ -26,6 +28,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(
         level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if args.dashboard and args.role != "archive":
+        raise SettingsError("--dashboard goes with the archive: a chdb folder belongs to its process")
     if args.compile:
         from streams.score.warmup import compile_kernels
 
@@ -53,7 +57,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             raise SettingsError(f"[metrics] {address}: {error}") from error
         logging.getLogger(__name__).info("metrics on http://%s:%d/metrics", server.host, server.port)
     app_id = f"{kafka.group_prefix}{args.role}"
-    return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
+    with ExitStack() as beside:
+        if args.dashboard:
+            from dashboard.serve import DashboardThread
+
+            beside.enter_context(DashboardThread(settings))
+        return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
 
 
 def _client(kafka: KafkaSettings) -> dict[str, Any]:

@@ -94,6 +94,14 @@ class MetricsSettings(_Table, frozen=True, kw_only=True):
     port: Annotated[int, msgspec.Meta(ge=-1, le=65_535)] = 0
 
 
+class DashboardSettings(_Table, frozen=True, kw_only=True):
+    """The pages. There is no sign-in yet, so they listen on the loopback only; port 0 takes a free one."""
+
+    host: Literal["127.0.0.1", "::1"] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8710
+    clients_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 64  # open pages
+
+
 class Bank(_Table, frozen=True, kw_only=True):
     """One bank that delivers, and how."""
 
@@ -114,6 +122,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     score: ScoreSettings = ScoreSettings()
     learn: LearnSettings = LearnSettings()
     metrics: MetricsSettings = MetricsSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     banks: tuple[Bank, ...] = ()
 
 

@@ -33,13 +33,14 @@ Place = tuple[str, int]  # topic, partition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One look at the log: per role, how many records of its topics it has not yet done with, and the sum of all ends.
+    """One look at the log: per role, how many records of its topics it has not yet done with, and the ends of all.
 
     A role that has not committed anything of a partition is behind by all of it.
     """
 
     lag: Mapping[str, int]
     ends: Mapping[Place, int]
+    done: Mapping[str, int]  # per role, how many records it has done with
 
     @property
     def settled(self) -> bool:
@@ -121,7 +122,8 @@ class Offsets:
             role: sum(max(0, ends[place] - committed[role].get(place, 0)) for place in found)
             for role, found in places.items()
         }
-        return Progress(lag=lag, ends=ends)
+        done = {role: sum(committed[role].values()) for role in places}
+        return Progress(lag=lag, ends=ends, done=done)
 
 
 def _passes(error: BaseException) -> bool:

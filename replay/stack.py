@@ -11,10 +11,11 @@ from typing import Any, Self
 
 import msgspec
 
-from config.settings import PREFIX, Bank, Settings, load
+from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
 from replay.state import write_whole
 from streams.embedded import Child, ChildFailed, Parts
 from streams.embedded.jars import Progress, quiet
+from streams.embedded.ports import free_port, port_is_free
 from streams.roles import ROLES
 
 LOG_PARTITIONS = 4
@@ -29,11 +30,14 @@ class Stack:
     Every child dies with us, however we end. A second start over the same folder goes on where the last one stopped.
     """
 
-    def __init__(self, directory: Path, banks: Sequence[Bank], *, on_progress: Progress = quiet) -> None:
+    def __init__(
+        self, directory: Path, banks: Sequence[Bank], *, dashboard: bool = False, on_progress: Progress = quiet
+    ) -> None:
         self.directory = directory
         self.settings_file = directory / "xinliu.toml"
         self.settings = Settings()
         self._banks = tuple(banks)
+        self._dashboard_port = _dashboard_port() if dashboard else None
         self._on_progress = on_progress
         self._parts = Parts(directory, on_progress=on_progress)
         self._workers: dict[str, Child] = {}
@@ -66,7 +70,8 @@ class Stack:
             raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
         self._on_progress("kernels are ready")
         for role in ROLES:
-            child = self._child(role, ["worker", role], self.settings_file)
+            beside = ["--dashboard"] if role == "archive" and self._dashboard_port is not None else []
+            child = self._child(role, ["worker", role, *beside], self.settings_file)
             self._workers[role] = child
             self._exits.callback(child.stop)
             child.launch()
@@ -88,6 +93,11 @@ class Stack:
             if status:
                 raise ChildFailed(f"worker {role} stopped with status {status}; {_ending_of(child)}")
         self._workers.clear()
+
+    @property
+    def dashboard(self) -> str | None:
+        """The address of the pages, once the workers run."""
+        return None if self._dashboard_port is None else f"http://127.0.0.1:{self._dashboard_port}/"
 
     @property
     def launched(self) -> bool:
@@ -130,10 +140,17 @@ class Stack:
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
             "ingest": {"token_key_file": str(key_file), "align_ms_max": ALIGN_MS_MAX},
+            **({} if self._dashboard_port is None else {"dashboard": {"port": self._dashboard_port}}),
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],
         }
         head = "# Written by xinliu at each start of this replay; changes are lost.\n"
         write_whole(self.settings_file, (head + "\n".join(toml(document)) + "\n").encode())
+
+
+def _dashboard_port() -> int:
+    """The usual port of the pages, so that an open page finds them again; another where it is taken."""
+    usual = DashboardSettings().port
+    return usual if port_is_free(usual) else free_port()
 
 
 def _ending_of(child: Child) -> str:

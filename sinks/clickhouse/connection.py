@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 from clickhouse_driver.columns.exceptions import ColumnException
+from clickhouse_driver.util.escape import escape_chars_map
 
 from sinks.clickhouse.config import Target
 from sinks.clickhouse.native_block import decode_blocks, encode_block
@@ -214,7 +215,8 @@ class ChdbConnection:
         self._run(store)
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        answer = self._run(lambda: self._session.query(query, "Native", params=dict(parameters or {})))
+        bound = {name: _parameter(value) for name, value in (parameters or {}).items()}
+        answer = self._run(lambda: self._session.query(query, "Native", params=bound))
         return decode_blocks(answer.bytes())
 
     def close(self) -> None:
@@ -278,6 +280,20 @@ def _hold(folder: Path, url: str) -> IO[str]:
     handle.write(f"{os.getpid()}\n")
     handle.flush()
     return handle
+
+
+def _parameter(value: Any) -> Any:
+    """A value as the engine parses it for `{name:Type}`: text escaped, lists of text as a literal. The wire's driver
+    does the same by itself."""
+    if isinstance(value, str):
+        return _escaped(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(f"'{_escaped(str(item))}'" for item in value) + "]"
+    return value
+
+
+def _escaped(text: str) -> str:
+    return "".join(escape_chars_map.get(character, character) for character in text)
 
 
 def _first_line(text: str) -> str:

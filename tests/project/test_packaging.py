@@ -60,7 +60,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_every_module_and_every_table(wheel: zipfile.ZipFile) -> None:
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    suffixes = (".py", ".csv", ".toml", ".sql", ".lock", ".properties", ".json")
+    suffixes = (".py", ".csv", ".toml", ".sql", ".lock", ".properties", ".json", ".js", ".html", ".css", ".svg", ".txt")
     wanted = {
         name
         for name in _files()

@@ -1,0 +1,43 @@
+"""Serve the pages on the loopback: what comes in, who is late, who falls, what was alerted, and why.
+
+It reads ClickHouse and Kafka's topics, and nothing of the workers. [clickhouse] url must name a server: a chdb folder
+belongs to the archive's process, which serves the pages itself (`xinliu worker archive --dashboard`, as in the demo).
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+from config.settings import Settings, SettingsError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is said; where it listens are settings ([dashboard] host, port)."""
+    parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    from sinks.clickhouse import target_of
+
+    logging.basicConfig(
+        level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if target_of(settings.clickhouse).kind == "chdb":
+        raise SettingsError(
+            f"[clickhouse] url = {settings.clickhouse.url}: a chdb folder belongs to the archive's process; "
+            "run `xinliu worker archive --dashboard`, or name a server (clickhouse://user@host:9000/database)"
+        )
+    asyncio.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    from dashboard.serve import serve
+
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    await serve(settings, ending, lambda address: print(f"dashboard on {address}", flush=True))

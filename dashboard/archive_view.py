@@ -1,0 +1,57 @@
+"""Questions to the archive from an event loop: one thread, one connection, answers shared for a few seconds."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sinks.clickhouse import Connection
+
+WAITING_MAX = 64
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """More questions wait than may."""
+
+
+class ArchiveView:
+    """`connect` is called in the thread, before the first question; a failure of it is that question's."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive-view")
+        self._waiting = 0
+        self._answers: dict[str, tuple[float, asyncio.Task[Any]]] = {}
+
+    async def ask(self, question: Callable[[Connection], T]) -> T:
+        """The answer. Busy, Unavailable or Refused."""
+        if self._waiting >= WAITING_MAX:
+            raise Busy(f"{WAITING_MAX} questions wait for the archive")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
+        finally:
+            self._waiting -= 1
+
+    async def shared(self, name: str, for_s: float, question: Callable[[Connection], T]) -> T:
+        """The answer that anybody got within `for_s` seconds under this name, else a new one. Failures are not kept."""
+        asked_s, task = self._answers.get(name, (0.0, None))
+        failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+        if task is None or failed or time.monotonic() - asked_s > for_s:
+            task = asyncio.create_task(self.ask(question))
+            self._answers[name] = (time.monotonic(), task)
+        return await asyncio.shield(task)  # a page that goes does not end it for others
+
+    def close(self) -> None:
+        """Let go of the archive."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _answer(self, question: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._connect()
+        return question(self._connection)

@@ -1,0 +1,104 @@
+"""Follows `alert.supervisor.v1` as any subscriber would, from its newest records on."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+from config.settings import KafkaSettings
+from dashboard.live import ALERTS_KEPT
+from dashboard.names import signal_name
+from domain import topics
+from domain.outputs import Alert
+from domain.printable import printable
+from replay.offsets import Offsets
+from replay.reading import consumer
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 0.2
+AGAIN_S = 2.0
+AT_ONCE = 500
+BANKS_SHOWN = 8
+_decode = msgspec.json.Decoder(Alert).decode
+
+
+def shown(alert: Alert) -> dict[str, Any]:
+    """An alert as the page gets it. Text from outside has its unseen characters written out."""
+    name = signal_name(alert.signal)
+    return {
+        "id": alert.alert_id,
+        "revision": alert.revision,
+        "enterprise_id": alert.enterprise_id,
+        "signal": alert.signal,
+        "signal_zh": name.zh,
+        "signal_en": name.en,
+        "severity": alert.severity,
+        "state": alert.state,
+        "stock": alert.stock,
+        "opened_ms": alert.opened_at,
+        "as_of_ms": alert.as_of,
+        "score": alert.score,
+        "score_before": alert.score_before,
+        "banks": alert.banks[:BANKS_SHOWN],
+        "bank_count": len(alert.banks),
+        "title_zh": printable(alert.title_zh),
+        "text_zh": printable(alert.text_zh),
+        "action_zh": printable(alert.suggested_action_zh),
+    }
+
+
+class NewestAlerts(threading.Thread):
+    """Hands every record on to `deliver`, in batches, until told to end; a broker that is away is tried again."""
+
+    def __init__(self, kafka: KafkaSettings, deliver: Callable[[Sequence[dict[str, Any]]], None]) -> None:
+        super().__init__(name="newest-alerts", daemon=True)
+        self._kafka, self._deliver = kafka, deliver
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        """Follow the topic."""
+        while not self._ending.is_set():
+            try:
+                self._follow()
+            except KafkaException as error:
+                log.warning("dashboard: %s cannot be read: %s", topics.ALERT_SUPERVISOR, error)
+                self._ending.wait(AGAIN_S)
+
+    def end(self) -> None:
+        """Stop and wait."""
+        self._ending.set()
+        if self.is_alive():
+            self.join()
+
+    def _follow(self) -> None:
+        offsets = Offsets(self._kafka)
+        places = offsets.partitions([topics.ALERT_SUPERVISOR])
+        if not places:
+            self._ending.wait(AGAIN_S)
+            return
+        ends = offsets.ends(places)
+        reading = consumer(self._kafka)
+        try:
+            reading.assign([TopicPartition(*place, max(0, end - ALERTS_KEPT)) for place, end in ends.items()])
+            while not self._ending.is_set():
+                alerts = [alert for message in reading.consume(AT_ONCE, WAIT_S) if (alert := _read(message))]
+                if alerts:
+                    self._deliver(alerts)
+        finally:
+            reading.close()
+
+
+def _read(message: Message) -> dict[str, Any] | None:
+    """What to show; None for an error of the library's or a record that cannot be read, both of them logged."""
+    if (error := message.error()) is not None:
+        log.warning("dashboard: %s: %s", topics.ALERT_SUPERVISOR, error)
+        return None
+    try:
+        return shown(_decode(message.value() or b""))
+    except ValueError as error:
+        log.warning("dashboard: %s offset %s cannot be read: %s", topics.ALERT_SUPERVISOR, message.offset(), error)
+        return None

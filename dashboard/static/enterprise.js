@@ -1,0 +1,123 @@
+// One enterprise: its score as parts that add up, why it is not higher, its course, alerts, loans and transactions.
+import { courseChart } from "./charts.js";
+import { $, chinese, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
+
+const REFRESH_MS = 10000, FLOOR = 400, SPAN = 300;
+const GROUPS = ["fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure", "repayment_capacity"];
+const id = decodeURIComponent(location.pathname.split("/").pop());
+const tell = head();
+let one = null, drawCourse = null;
+
+function drawTitle() {
+  const profile = one.profile;
+  document.title = `${profile.name || id} · 信流`;
+  $("name").textContent = profile.name || t("unnamed");
+  const facts = [outside(id, { class: "id" })];
+  if (profile.industry) facts.push(t("industry", { code: profile.industry }), t("region", { code: profile.region }), t(profile.size_class));
+  if (profile.opened_on) facts.push(t("opened", { day: profile.opened_on }));
+  $("facts").replaceChildren(...facts.flatMap((fact, i) => (i ? [" · ", fact] : [fact])));
+}
+
+function drawVerdict() {
+  const score = one.score;
+  $("score").textContent = score.score;
+  $("grade").replaceChildren(gradeMark(score.published_grade));
+  $("as-of").textContent = when(score.as_of_ms, "seconds");
+  const lines = [["status", `${t(score.status)}${score.status_reason ? ` (${score.status_reason})` : ""}`], ["probability", percent(score.p_overdue30_90d_ppm)], ["coverage", percent(score.coverage_ppm, 0)], ["model", score.model_id.slice(0, 12)]];
+  $("verdict").replaceChildren(...lines.flatMap(([key, text]) => [el("dt", { text: t(key) }), el("dd", { text })]));
+  if (score.prior) $("verdict").append(el("dd", { class: "note", text: t("prior") }));
+  const parts = [["base", FLOOR], ...GROUPS.map((group) => [group, score.parts[group]]), ["cap", score.parts.cap]];
+  $("part-rows").replaceChildren(
+    ...parts.map(([name, points], i) => el(
+      "tr", { "data-part": name, "data-points": points }, el("th", { scope: "row" }, el("span", { class: "swatch", "data-part": name }), t(name)),
+      el("td", { class: "number", text: i ? signed(points) : points }),
+    )),
+    el("tr", { class: "total", "data-part": "total", "data-points": score.score }, el("th", { scope: "row", text: `= ${t("total")}` }), el("td", { class: "number", text: score.score })),
+  );
+  $("stack").replaceChildren(...GROUPS.map((group) => {
+    const piece = el("span", { "data-part": group, title: `${t(group)} ${t("points", { points: signed(score.parts[group]) })}` });
+    piece.style.width = `${(Math.max(0, score.parts[group]) * 100) / SPAN}%`;
+    return piece;
+  }));
+}
+
+function drawReasons() {
+  const shown = (value, unit) => {
+    if (value === null) return "n/a";
+    if (unit === "cny") return `CNY ${Math.round(value).toLocaleString("en-US")}`;
+    return unit === "ratio" ? `${(value * 100).toFixed(1)}%` : `${Number(value.toFixed(1))}${unit === "days" ? " days" : ""}`;
+  };
+  $("reason-rows").replaceChildren(...one.score.reasons.map((reason) => {
+    const points = (reason.points_milli / 1000).toFixed(1).replace("-", "−");
+    const text = lang === "zh" && reason.text_zh ? chinese("span", reason.text_zh) : el("span", { text: `${lang === "zh" ? reason.name_zh : reason.name_en}: ${shown(reason.value, reason.unit)}, peer median ${shown(reason.baseline, reason.unit)}` });
+    return el("li", { "data-indicator": reason.indicator }, text, el("b", { class: "number down", text: points }));
+  }));
+  $("no-reasons").hidden = one.score.reasons.length > 0;
+}
+
+function drawAlerts() {
+  $("alert-rows").replaceChildren(...one.alerts.map((alert) => {
+    const title = el("p", { class: "signal" }, lang === "zh" ? chinese("b", alert.signal_zh) : el("b", { text: alert.signal_en }), el("span", { class: "state", text: t(alert.state) }));
+    if (alert.stock) title.append(el("span", { class: "state", text: t("stock") }));
+    if (alert.backfill) title.append(el("span", { class: "state", text: t("backfilled") }));
+    return el(
+      "tr", { "data-alert": `${alert.id}/${alert.revision}`, "data-severity": alert.severity }, el("td", { class: "time", text: when(alert.as_of_ms) }), el("td", {}, severityPill(alert.severity)),
+      el("td", {}, title, chinese("p", alert.text_zh, { class: "sentence" }), chinese("p", alert.action_zh, { class: "sentence action" })), el("td", { class: "number", text: alert.score }),
+    );
+  }));
+  $("no-alerts").hidden = one.alerts.length > 0;
+}
+
+const bankName = (bankId) => {
+  const bank = one.banks[bankId];
+  return bank ? (lang === "en" && bank.name_en) || bank.name_zh : bankId;
+};
+
+function drawLoans() {
+  $("loan-rows").replaceChildren(...one.loans.map((loan) => el(
+    "tr", {}, el("td", {}, outside(loan.loan_id, { class: "id" }), el("br"), outside(bankName(loan.bank_id), { class: "muted" })), el("td", {}, t(loan.event), el("br"), el("span", { class: "muted", text: when(loan.at_ms, "day") })),
+    el("td", { class: "number", text: money(loan.outstanding_minor) }), el("td", { class: `number${loan.dpd ? " down" : ""}`, text: number(loan.dpd) }),
+    el("td", { lang: "zh-CN", text: loan.five_class ?? "–" }), el("td", { text: loan.due_on ?? "–" }),
+  )));
+  $("no-loans").hidden = one.loans.length > 0;
+}
+
+function drawTxns() {
+  $("txn-rows").replaceChildren(...one.txns.map((txn) => {
+    const out = txn.direction === "D";
+    const what = [txn.purpose ? t(txn.purpose) : "–", txn.status === "booked" ? "" : t(txn.status)].filter(Boolean).join(" · ");
+    const purpose = el("td", { text: what });
+    if (txn.memo) purpose.append(" ", outside(txn.memo, { class: "muted" }));
+    return el(
+      "tr", {}, el("td", { class: "time", text: when(txn.at_ms) }), el("td", {}, outside(bankName(txn.bank_id))), purpose,
+      el("td", { class: `number ${out ? "out" : "in"}`, text: `${out ? "−" : "+"}${money(txn.amount_minor)}${txn.currency === "CNY" ? "" : ` ${txn.currency}`}` }), el("td", { class: "number", text: money(txn.balance_minor) }),
+    );
+  }));
+}
+
+function draw() {
+  if (one === null) return;
+  for (const part of [drawTitle, drawVerdict, drawReasons, drawAlerts, drawLoans, drawTxns]) part();
+}
+
+async function refresh() {
+  const answer = await fetchJson(`/api/enterprise/${encodeURIComponent(id)}`).catch((error) => error);
+  if (answer instanceof Error) {
+    tell({ warning: answer.status === 404 ? null : "archive_away" });
+    if (one === null) $("nothing").textContent = t(answer.status === 404 ? "unknown" : "archive_away");
+    $("nothing").hidden = one !== null;
+    return;
+  }
+  one = answer;
+  tell({ warning: null, reachedMs: one.score.as_of_ms });
+  $("nothing").hidden = true;
+  $("main").hidden = false;
+  draw();
+  if (drawCourse === null) drawCourse = courseChart($("course-chart"), () => one);
+  else drawCourse();
+}
+
+redraw(draw);
+refresh();
+setInterval(() => { if (!document.hidden) refresh(); }, REFRESH_MS);
+follow({ alert: (alert) => { if (alert.enterprise_id === id) setTimeout(refresh, 1500); } }, (connection) => tell({ connection }));

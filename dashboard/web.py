@@ -1,0 +1,182 @@
+"""The HTTP side: a few named routes, every other one refused; nothing is changed by any of them.
+
+There is no sign-in yet, so it listens on the loopback only, and answers to the loopback's names only: a foreign page
+that points its own name at 127.0.0.1 gets nothing.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from dashboard import assets, enterprise, overview
+from dashboard.archive_view import ArchiveView, Busy
+from dashboard.live import Hub, TooManyClients
+from domain.ids import ENTERPRISE_ID_PATTERN
+from sinks.clickhouse import Connection, Refused, Unavailable
+
+log = logging.getLogger(__name__)
+
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+STATUS_S, FALLS_S = 3.0, 20.0  # how long an answer of the archive serves all pages
+HEARTBEAT_S = 15.0
+STUCK_S = 30.0  # a page that takes nothing for so long has lost its place
+SEND_BUFFER_BYTES = 64 * 1024
+TEXT_CHARS_MAX = 64
+HUB, ARCHIVE, BANKS, FILES = (
+    web.AppKey("hub", Hub),
+    web.AppKey("archive", ArchiveView),
+    web.AppKey("banks", list),
+    web.AppKey("files", dict),
+)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_encode = msgspec.json.Encoder().encode
+_ENTERPRISE_ID = re.compile(ENTERPRISE_ID_PATTERN)
+
+
+def application(hub: Hub, archive: ArchiveView, banks: Sequence[dict[str, Any]]) -> web.Application:
+    """The application; ValueError where a file of the package is not what it should be."""
+    app = web.Application(middlewares=[_guard])
+    app[HUB], app[ARCHIVE], app[BANKS], app[FILES] = hub, archive, list(banks), dict(assets.load())
+    app.router.add_get("/", _page(assets.PAGES["/"]))
+    app.router.add_get("/enterprise/{id}", _page(assets.ENTERPRISE_PAGE))
+    for name in assets.STATIC:
+        app.router.add_get(f"/static/{name}", _page(name))
+    app.router.add_get("/api/stream", _stream)
+    app.router.add_get("/api/status", _status)
+    app.router.add_get("/api/names", _names)
+    app.router.add_get("/api/search", _search)
+    app.router.add_get("/api/enterprise/{id}", _enterprise)
+    return app
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Deny by default: foreign names, unknown routes, other methods; security headers on every answer."""
+    try:
+        host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
+        if host not in HOSTS:
+            raise web.HTTPMisdirectedRequest(text="unknown host\n")
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = web.Response(status=error.status, text=f"{error.reason}\n")
+    except Busy as error:
+        response = _refusal("busy", error)
+    except (Unavailable, Refused) as error:
+        log.warning("dashboard: %s", error)
+        response = _refusal("archive", error)
+    if not response.prepared:
+        response.headers.update(HEADERS)
+    return response
+
+
+def _refusal(what: str, error: Exception) -> web.Response:
+    """503 with a word that the page understands; what exactly is wrong stands in the log, not on the page."""
+    return web.json_response({"error": what, "kind": type(error).__name__}, status=503)
+
+
+def _page(name: str) -> Handler:
+    async def send(request: web.Request) -> web.StreamResponse:
+        asset: assets.Asset = request.app[FILES][name]
+        headers = {
+            "ETag": f'"{asset.etag}"',
+            "Cache-Control": "public, max-age=31536000, immutable" if asset.lasting else "no-cache",
+        }
+        if request.headers.get("If-None-Match") == f'"{asset.etag}"':
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=asset.body, content_type=asset.content_type, charset="utf-8", headers=headers)
+
+    return send
+
+
+def _json(body: Any) -> web.Response:
+    return web.Response(body=_encode(body), content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _status(request: web.Request) -> web.StreamResponse:
+    archive, banks = request.app[ARCHIVE], request.app[BANKS]
+
+    def ask(db: Connection) -> dict[str, Any]:
+        reached_ms, rows = overview.banks_now(banks, overview.feeds(db))
+        return {
+            "reached_ms": reached_ms,
+            "banks": rows,
+            "grades": overview.grades(db),
+            "open_alerts": overview.open_alerts(db),
+            "dead_letters": overview.dead_letters(db),
+        }
+
+    status = await archive.shared("status", STATUS_S, ask)
+    falls = await archive.shared("falls", FALLS_S, overview.falls)
+    return _json({**status, "falls": falls})
+
+
+async def _names(request: web.Request) -> web.StreamResponse:
+    ids = request.query.get("ids", "").split(",")
+    if len(ids) > overview.NAMES_MAX or not all(map(_ENTERPRISE_ID.fullmatch, ids)):
+        raise web.HTTPBadRequest
+    return _json(await request.app[ARCHIVE].ask(lambda db: overview.names(db, ids)))
+
+
+async def _search(request: web.Request) -> web.StreamResponse:
+    text = request.query.get("q", "").strip()
+    if not 2 <= len(text) <= TEXT_CHARS_MAX or "\0" in text:
+        raise web.HTTPBadRequest
+    return _json(await request.app[ARCHIVE].ask(lambda db: overview.search(db, text)))
+
+
+async def _enterprise(request: web.Request) -> web.StreamResponse:
+    enterprise_id = request.match_info["id"]
+    if not _ENTERPRISE_ID.fullmatch(enterprise_id):
+        raise web.HTTPNotFound
+    found = await request.app[ARCHIVE].ask(lambda db: enterprise.enterprise(db, enterprise_id))
+    if found is None:
+        raise web.HTTPNotFound
+    names = {bank["bank_id"]: bank for bank in request.app[BANKS]}
+    held = {loan["bank_id"] for loan in found["loans"]} | {txn["bank_id"] for txn in found["txns"]}
+    return _json({**found, "banks": {bank_id: names[bank_id] for bank_id in held if bank_id in names}})
+
+
+async def _stream(request: web.Request) -> web.StreamResponse:
+    """Server-sent events: hello, then alert, flow and gap as they come."""
+    hub = request.app[HUB]
+    try:
+        client, hello = hub.join()
+    except TooManyClients:
+        raise web.HTTPServiceUnavailable from None
+    try:
+        headers = {**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        transport = request.transport
+        if transport is not None and (handle := transport.get_extra_info("socket")) is not None:
+            # What waits for a slow page shall wait in its queue, where it is bounded and counted.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        sent = hello
+        while True:
+            await asyncio.wait_for(response.write(sent), STUCK_S)
+            try:
+                sent = await asyncio.wait_for(client.take(), HEARTBEAT_S)
+            except TimeoutError:
+                sent = b": still here\n\n"
+    except (TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    finally:
+        hub.leave(client)

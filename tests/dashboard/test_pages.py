@@ -1,0 +1,233 @@
+"""The pages as a person sees them: a real browser, over the whole engine in processes of its own."""
+
+import io
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+from config.settings import KafkaSettings
+from dashboard.browser import Browser, BrowserFailed, find
+from domain import topics
+from domain.events import Receipt
+from domain.outputs import Alert
+from replay.offsets import Offsets
+from replay.reading import consumer, read_topics
+from replay.stack import Stack
+from streams.roles import topics_of
+from tests.dashboard.kit import BANKS, ENTERPRISE, HOSTILE_MEMO, HOSTILE_NAME, QUIET, history, reversal, send
+
+pytest.importorskip("chdb")
+pytestmark = pytest.mark.timeout(900)  # the first start compiles the kernels
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, Redis and every worker, all of the history applied and archived."""
+    with Stack(tmp_path_factory.mktemp("engine"), BANKS, dashboard=True) as stack:
+        send(stack.settings.kafka.bootstrap, list(history()))
+        stack.launch_workers()
+        offsets, roles = Offsets(stack.settings.kafka), topics_of(stack.settings)
+        reads = {role: roles[role] for role in ("ingest", "score", "archive")}
+        deadline_s = time.monotonic() + 400
+        while True:
+            stack.check()
+            progress = offsets.progress(reads)
+            if progress.settled and progress.topic_end(topics.SCORE) > 0:
+                break
+            assert time.monotonic() < deadline_s, progress.lag
+            time.sleep(0.5)
+        yield stack
+
+
+@pytest.fixture
+def browser(not_shown: Callable[[str, str], None]) -> Iterator[Browser]:
+    try:
+        find()
+    except BrowserFailed as error:
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            raise
+        not_shown("the pages in a browser", str(error))
+    with Browser(width=1280, height=900) as one:
+        yield one
+
+
+def alerts(kafka: KafkaSettings) -> list[Alert]:
+    return [
+        msgspec.json.decode(read.value or b"", type=Alert) for read in read_topics(kafka, [topics.ALERT_SUPERVISOR])
+    ]
+
+
+def complaints(browser: Browser) -> list[str]:
+    """What the browser had to say: violations of the policy, errors, warnings, requests to anybody else."""
+    found = []
+    for method, body in browser.events:
+        if method == "Log.entryAdded" and body["entry"]["level"] in ("error", "warning"):
+            found.append(body["entry"]["text"])
+        elif method in ("Runtime.exceptionThrown", "Audits.issueAdded"):
+            found.append(json.dumps(body)[:400])
+        elif method == "Network.requestWillBeSent":
+            url = body["request"]["url"]
+            if not url.startswith(("http://127.0.0.1:", "about:", "data:")):
+                found.append(url)
+    return found
+
+
+def test_a_transaction_sent_to_a_bank_topic_shows_as_an_alert_with_its_chinese_sentence(
+    engine: Stack, browser: Browser
+) -> None:
+    kafka = engine.settings.kafka
+    assert engine.dashboard is not None
+    assert [alert for alert in alerts(kafka) if alert.signal == "EWS01_inflow_collapse"] == [], "alerted too early"
+    browser.goto(f"{engine.dashboard}?lang=zh&theme=light")
+    browser.wait_for("document.querySelector('.link').dataset.state === 'live'")
+    browser.evaluate(
+        "new MutationObserver(() => { window.seenAt ??= document.querySelector('[data-alert]') && Date.now(); })"
+        ".observe(document.getElementById('alert-rows'), {childList: true})"
+    )
+    send(kafka.bootstrap, [reversal()])
+    row = f"[...document.querySelectorAll('tr[data-alert]')].find(r => r.textContent.includes('{ENTERPRISE}'))"
+    browser.wait_for(f"!!({row})", deadline_s=60)
+    raised = next(alert for alert in alerts(kafka) if alert.signal == "EWS01_inflow_collapse")
+    assert raised.severity == "orange"
+    said = browser.evaluate(f"({row}).querySelector('.sentence').textContent")
+    assert said == raised.text_zh
+    assert "近30日" in said
+    assert browser.evaluate(f"({row}).querySelector('.pill').textContent") == "橙"
+    assert browser.evaluate("document.getElementById('no-alerts').hidden")
+    written_ms = next(written for written, alert in written_alerts(kafka) if alert.signal == raised.signal)
+    shown_ms = browser.evaluate("window.seenAt") - written_ms
+    print(f"shown {shown_ms} ms after the alert record", flush=True)
+    assert -50 < shown_ms < 1_000
+    assert complaints(browser) == []
+
+
+def written_alerts(kafka: KafkaSettings) -> list[tuple[int, Alert]]:
+    """Alerts with the time at which their records were produced."""
+    reading = consumer(kafka)
+    reading.assign([TopicPartition(topics.ALERT_SUPERVISOR, 0, OFFSET_BEGINNING)])
+    found = [
+        (message.timestamp()[1], msgspec.json.decode(message.value(), type=Alert))
+        for message in reading.consume(1_000, timeout=3.0)
+        if message.error() is None
+    ]
+    reading.close()
+    return found
+
+
+def test_hostile_names_stay_text_on_both_pages(engine: Stack, browser: Browser) -> None:
+    shown = HOSTILE_NAME.replace("\u202e", "\\u202e")
+    assert engine.dashboard is not None
+    browser.goto(f"{engine.dashboard}?lang=zh")
+    link = f"document.querySelector('#alert-rows a[href=\"/enterprise/{ENTERPRISE}\"] .name')"
+    browser.wait_for(f"{link}?.textContent")
+    assert browser.evaluate(f"{link}.textContent") == shown
+    browser.wait_for("document.querySelectorAll('#bank-rows tr').length === 2")
+    assert BANKS[0].name_zh in browser.evaluate("document.getElementById('bank-rows').textContent")
+    browser.goto(f"{engine.dashboard}enterprise/{ENTERPRISE}?lang=zh")
+    browser.wait_for("document.getElementById('name').textContent")
+    assert browser.evaluate("document.getElementById('name').textContent") == shown
+    memo = HOSTILE_MEMO.replace("\u2066", "\\u2066")
+    assert memo in browser.evaluate("document.getElementById('txn-rows').textContent")
+    assert browser.evaluate("window.pwned === undefined")
+    assert (
+        browser.evaluate("document.querySelectorAll('main script, main img, main svg:not(canvas), main b > b').length")
+        == 0
+    )
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("enterprise_id", [ENTERPRISE, QUIET])
+def test_the_parts_on_an_enterprises_page_add_up_to_its_score(
+    engine: Stack, browser: Browser, enterprise_id: str
+) -> None:
+    browser.goto(f"{engine.dashboard}enterprise/{enterprise_id}?lang=en")
+    browser.wait_for("document.querySelectorAll('#part-rows tr').length === 9")
+    points = browser.evaluate(
+        "[...document.querySelectorAll('#part-rows tr')].map(r => [r.dataset.part, Number(r.dataset.points), "
+        "r.querySelector('td').textContent])"
+    )
+    values = {name: value for name, value, _ in points}
+    assert sum(value for name, value in values.items() if name != "total") == values["total"]
+    assert all(int(text.replace("−", "-")) == value for _, value, text in points), "what is shown is what adds up"
+    assert browser.evaluate("Number(document.getElementById('score').textContent)") == values["total"]
+    (answer,) = [fetch(engine, f"api/enterprise/{enterprise_id}")]
+    assert values["total"] == answer["score"]["score"]
+    assert sum(answer["score"]["parts_milli"].values()) + 400_000 == pytest.approx(values["total"] * 1000, abs=500)
+
+
+def test_the_course_shows_score_and_balance_of_90_days(engine: Stack, browser: Browser) -> None:
+    browser.goto(f"{engine.dashboard}enterprise/{QUIET}?lang=zh")
+    browser.wait_for("document.querySelector('#course-chart canvas') !== null")
+    answer = fetch(engine, f"api/enterprise/{QUIET}")
+    assert answer["days"][1] - answer["days"][0] == 89
+    assert len(answer["balances"]) == 90
+    assert answer["balances"][-1][1] == 10_000_000 + 129 * 1_000
+    assert len(answer["scores"]) > 2
+    assert browser.evaluate("document.querySelector('#course-chart [aria-label], #course-chart[aria-label]') !== null")
+
+
+def test_a_person_with_a_keyboard_finds_an_enterprise(engine: Stack, browser: Browser) -> None:
+    browser.goto(f"{engine.dashboard}?lang=en")
+    browser.evaluate("document.getElementById('search').focus()")
+    browser.call("Input.insertText", text=QUIET[:14])
+    browser.wait_for("document.querySelectorAll('.found a').length === 2")
+    browser.press("ArrowDown")
+    browser.press("ArrowDown")
+    assert QUIET in browser.evaluate("document.activeElement.textContent")
+    assert browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", "focus is not seen"
+    browser.press("Enter")
+    browser.wait_for(f"location.pathname === '/enterprise/{QUIET}'")
+
+
+def test_language_and_theme_are_changed_in_place_and_kept(engine: Stack, browser: Browser) -> None:
+    browser.goto(f"{engine.dashboard}")
+    browser.evaluate("localStorage.clear()")
+    browser.goto(f"{engine.dashboard}?lang=zh&theme=light")
+    assert "最新预警" in browser.evaluate("document.body.textContent")
+    light = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    browser.goto(f"{engine.dashboard}")
+    browser.evaluate("localStorage.setItem('lang', 'zh'); localStorage.setItem('theme', 'light')")
+    browser.goto(f"{engine.dashboard}")
+    browser.evaluate("document.getElementById('language').click(); document.getElementById('theme').click()")
+    assert "Newest alerts" in browser.evaluate("document.body.textContent")
+    assert browser.evaluate("document.documentElement.lang") == "en"
+    browser.goto(f"{engine.dashboard}enterprise/{QUIET}")
+    assert browser.evaluate("document.documentElement.lang") == "en"
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (1920, 1080)])
+@pytest.mark.parametrize("page", ["", f"enterprise/{ENTERPRISE}"])
+def test_nothing_is_cut_off_sideways(engine: Stack, browser: Browser, size: tuple[int, int], page: str) -> None:
+    browser.resize(*size)
+    browser.goto(f"{engine.dashboard}{page}?lang=en")
+    browser.wait_for("document.querySelectorAll('#alert-rows tr').length > 0")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= size[0]
+    wide = browser.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth + 1)"
+        ".map(s => s.parentElement.className)"
+    )
+    assert wide == []
+
+
+def test_the_flow_of_events_and_the_lag_are_shown(engine: Stack, browser: Browser) -> None:
+    browser.goto(f"{engine.dashboard}?lang=en")
+    browser.wait_for("document.querySelectorAll('[data-lag]').length === 3")
+    bank, day = BANKS[1].bank_id, "2026-07-11"
+    receipt = Receipt(bank_id=bank, day=day, count=0, debit_minor=0, credit_minor=0)
+    send(engine.settings.kafka.bootstrap, [(topics.bank_events(bank), receipt)] * 60)
+    browser.wait_for("Number(document.getElementById('received').textContent) > 0", deadline_s=30)
+    browser.wait_for("[...document.querySelectorAll('[data-lag]')].every(d => d.textContent === '0')", deadline_s=60)
+
+
+def fetch(engine: Stack, path: str) -> Any:
+    with urllib.request.urlopen(f"{engine.dashboard}{path}", timeout=30) as answer:
+        return json.load(io.TextIOWrapper(answer, "utf-8"))

@@ -1,0 +1,243 @@
+"""What the pages ask of ClickHouse, on the engine itself: counts, falls, names, courses, hostile text."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from dashboard import enterprise, overview
+from domain.calendar import DAY_MS, day_of, day_start_ms
+from domain.events import LogRecord, Profile, Txn
+from domain.outputs import GROUPS, FeedHealth, ReasonCode, Score
+from sinks.clickhouse import Connection, Target, connect, migrate
+from sinks.clickhouse.rows import Located, Table
+from sinks.clickhouse.tables import (
+    ALERT,
+    ALERT_BACKFILL,
+    DEAD_LETTER,
+    ENTERPRISE,
+    FEED,
+    SCORE,
+    SCORE_NOW,
+    TXN,
+    AlertRow,
+)
+from tests.sinks.test_tables import LETTER
+
+NOW_MS = int(time.time() * 1000)
+T = day_start_ms(20_600) + 15 * 3_600_000
+ONE, TWO = "91450100TEST00001X", "91450100TEST00002X"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    pytest.importorskip("chdb")
+    connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("questions")))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def db(engine: Connection) -> Connection:
+    engine.execute("DROP DATABASE IF EXISTS xinliu")
+    migrate(engine)
+    return engine
+
+
+def store(db: Connection, table: Table, *records: Any) -> None:
+    located = [Located(record, 0, getattr(record, "offset", i), NOW_MS) for i, record in enumerate(records)]
+    db.insert(table.insert(table.rows(located), f"t:{table.name}:{time.monotonic_ns()}"))
+
+
+def score(points: int, *, at_ms: int = T, offset: int = 1, enterprise_id: str = ONE, **changes: Any) -> Score:
+    parts = dict.fromkeys(GROUPS, (points - 400) * 1000 // 6)
+    parts["repayment_capacity"] += (points - 400) * 1000 - sum(parts.values())
+    whole = Score(
+        enterprise_id=enterprise_id, score=points, score_milli=points * 1000, p_overdue30_90d_ppm=50_000,
+        pd_12m_ppm=None, status="published", status_reason="", grade="D", published_grade="D", groups_milli=parts,
+        cap_milli=0, coverage_ppm=10**6, prior=True,
+        reason_codes=[
+            ReasonCode(
+                indicator="op_inflow_30d_cny", points_milli=-7_500, value_micro=None, baseline_micro=500_000 * 10**6
+            ),
+            ReasonCode(indicator="of_another_catalogue", points_milli=-1_000, value_micro=7, baseline_micro=0),
+        ],
+        model_id="m", rules_id="r", engine_version="v", as_of=at_ms, offset=offset, seq=0,
+    )  # fmt: skip
+    return msgspec.structs.replace(whole, **changes)
+
+
+def alert(alert_id: str, revision: int, severity: str, state: str, **changes: Any) -> AlertRow:
+    whole = AlertRow(
+        alert_id=alert_id, episode_id="p", revision=revision, enterprise_id=ONE, signal="EWS01_inflow_collapse",
+        severity="red", state="raised", stock=False, opened_at=T, as_of=T + revision, score=450, score_before=470,
+        evidence=[], event_ids=[], loans=[], banks=["b1", "b2"], title_zh="标题\u202e", text_zh="一\u0000二",
+        suggested_action_zh="…", model_id="m", rules_id="r", offset=revision, seq=1,
+    )  # fmt: skip
+    return msgspec.structs.replace(whole, severity=severity, state=state, **changes)
+
+
+def txn(
+    number: int, day: int, balance_minor: int | None, *, account: str = "x", hour: int = 9, **changes: Any
+) -> LogRecord:
+    event = Txn(
+        event_id=f"e{number}", bank_id="Z9000000000001", enterprise_id=ONE, account=account, direction="C",
+        event_time=day_start_ms(day) + hour * 3_600_000, amount_minor=7, currency="CNY", balance_minor=balance_minor,
+    )  # fmt: skip
+    return LogRecord(event=msgspec.structs.replace(event, **changes), fingerprint="0" * 16)
+
+
+def profile(enterprise_id: str, name: str | None) -> LogRecord:
+    event = Profile(
+        event_id=enterprise_id, bank_id="Z9000000000000", enterprise_id=enterprise_id, event_time=T, industry="C",
+        region="450100", size_class="micro", name_masked=name,
+    )  # fmt: skip
+    return LogRecord(event=event, fingerprint="0" * 16)
+
+
+def test_grades_are_counted_by_the_newest_score_that_is_shown(db: Connection) -> None:
+    store(db, SCORE_NOW, score(512), score(560, offset=2, published_grade="C"))
+    store(
+        db,
+        SCORE_NOW,
+        score(450, enterprise_id=TWO, status="withheld"),
+        score(640, enterprise_id="3", published_grade="B"),
+    )
+    assert overview.grades(db) == {"C": 1, "withheld": 1, "B": 1}
+
+
+def test_open_alerts_are_counted_by_their_last_revision(db: Connection) -> None:
+    store(
+        db,
+        ALERT,
+        alert("a", 1, "yellow", "raised"),
+        alert("a", 2, "red", "upgraded"),
+        alert("b", 1, "orange", "raised"),
+        alert("b", 2, "orange", "cleared"),
+        alert("c", 1, "orange", "stale"),
+    )
+    assert overview.open_alerts(db) == {"red": 1, "orange": 1}
+
+
+def test_falls_compare_the_first_and_last_score_of_a_week_of_event_time(db: Connection) -> None:
+    rows = [
+        score(600, at_ms=T - 9 * DAY_MS, offset=1), score(560, at_ms=T - 5 * DAY_MS, offset=2),
+        score(512, offset=3), score(500, at_ms=T - DAY_MS, offset=1, enterprise_id=TWO),
+        score(530, offset=9, enterprise_id=TWO),
+    ]  # fmt: skip
+    store(db, SCORE, *rows)
+    store(db, SCORE_NOW, *rows)
+    store(db, ENTERPRISE, profile(ONE, "甲***"))
+    assert overview.falls(db) == [
+        {"enterprise_id": ONE, "name": "甲***", "score_before": 560, "score": 512, "grade": "D"}
+    ]
+
+
+def test_names_and_search_take_hostile_text_as_text(db: Connection) -> None:
+    hostile = "x'); DROP TABLE enterprise; --\\"
+    store(db, ENTERPRISE, profile(ONE, "甲\u202e***乙"), profile(TWO, None), profile("a'b\\", hostile))
+    store(db, SCORE_NOW, score(512), score(512, enterprise_id=TWO), score(512, enterprise_id="a'b\\"))
+    assert overview.names(db, [ONE, TWO, "a'b\\", "none"]) == {ONE: "甲\\u202e***乙", "a'b\\": hostile}
+    assert [each["enterprise_id"] for each in overview.search(db, "91450100TEST")] == [ONE, TWO]
+    assert [each["enterprise_id"] for each in overview.search(db, "***乙")] == [ONE]
+    assert [each["name"] for each in overview.search(db, hostile)] == [hostile]
+    assert overview.search(db, "%") == []
+
+
+def test_dead_letters_are_counted_by_topic_and_reason(db: Connection) -> None:
+    store(
+        db,
+        DEAD_LETTER,
+        LETTER,
+        msgspec.structs.replace(LETTER, offset=9),
+        msgspec.structs.replace(LETTER, reason="late"),
+    )
+    assert [(each["reason"], each["count"]) for each in overview.dead_letters(db)] == [("not_json", 2), ("late", 1)]
+
+
+@pytest.mark.parametrize(
+    ("covered", "stalled", "hour", "state", "behind"),
+    [
+        (20_599, False, 15, "complete", 0),
+        (20_600, False, 15, "complete", 0),  # today's receipt is here already
+        (20_598, False, 3, "waiting", 1),
+        (20_598, False, 13, "late", 1),
+        (20_590, False, 3, "late", 9),
+        (20_590, True, 3, "stalled", 9),
+        (None, False, 13, "late", None),
+    ],
+)
+def test_how_complete_a_bank_is(
+    db: Connection, covered: int | None, stalled: bool, hour: int, state: str, behind: int | None
+) -> None:
+    reached_ms = day_start_ms(20_600) + hour * 3_600_000
+    health = FeedHealth(
+        bank_id="b", last_event_time=None, covered_up_to=covered, closed_up_to=None, stalled=stalled,
+        oldest_unread_event_time=None, as_of=reached_ms,
+    )  # fmt: skip
+    store(db, FEED, health)
+    banks = [{"bank_id": "b", "deadline_hours": 12}, {"bank_id": "unheard", "deadline_hours": 12}]
+    found_ms, (one, other) = overview.banks_now(banks, overview.feeds(db))
+    assert (found_ms, one["state"], one["behind_days"]) == (reached_ms, state, behind)
+    assert other["state"] == "silent"
+
+
+def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(db: Connection) -> None:
+    assert enterprise.enterprise(db, ONE) is None
+    store(
+        db,
+        SCORE,
+        score(560, at_ms=T - 100 * DAY_MS, offset=1),
+        score(530, at_ms=T - 50 * DAY_MS, offset=2),
+        score(512, offset=3),
+    )
+    store(db, SCORE_NOW, score(512, offset=3))
+    store(db, ALERT, alert("a", 1, "yellow", "raised"), alert("a", 2, "red", "upgraded"))
+    store(db, ALERT_BACKFILL, alert("old", 1, "yellow", "raised", as_of=T - DAY_MS))
+    day = day_of(T)
+    store(
+        db,
+        TXN,
+        txn(1, day - 200, 500),
+        txn(2, day - 3, 100, hour=9),
+        txn(3, day - 3, 300, hour=18),
+        txn(4, day - 2, 50, account="y"),
+        txn(5, day - 1, None),
+        txn(6, day + 2, 999),
+    )
+    found = enterprise.enterprise(db, ONE)
+    assert found is not None
+    assert found["days"] == [day - 89, day]
+    assert [balance for _, balance in found["balances"][-5:]] == [500, 300, 350, 350, 350]
+    assert [points for _, points in found["scores"]] == [560, 530, 512]
+    assert found["scores"][0][0] == day_start_ms(day - 89), "the score before the days shown stands at their beginning"
+    assert 400 + sum(found["score"]["parts"].values()) == 512
+    first, other = found["score"]["reasons"]
+    assert first["text_zh"] == "近30日经营性流入额不可计算，同业中位50.0万元"
+    assert (other["name_zh"], other["text_zh"], other["unit"]) == ("of_another_catalogue", None, None)
+    assert [(each["id"], each["revision"], each["backfill"]) for each in found["alerts"]] == [
+        ("a", 2, 0), ("a", 1, 0), ("old", 1, 1),
+    ]  # fmt: skip
+    assert found["alerts"][0]["title_zh"] == "标题\\u202e"
+    assert found["alerts"][0]["text_zh"] == "一\\u0000二"
+    assert len(found["txns"]) == 6
+
+
+def test_the_last_word_on_a_loan_may_leave_a_field_empty(db: Connection) -> None:
+    from sinks.clickhouse.tables import LOAN
+    from tests.sinks.test_tables import LOAN_EVENT
+
+    store(db, SCORE_NOW, score(512))
+    later = msgspec.structs.replace(
+        LOAN_EVENT, enterprise_id=ONE, event_id="e2", event="overdue", event_time=LOAN_EVENT.event_time + 1, dpd=31,
+        five_class=None, due_on=None, outstanding_minor=5,
+    )  # fmt: skip
+    first = msgspec.structs.replace(LOAN_EVENT, enterprise_id=ONE)
+    store(db, LOAN, *(LogRecord(event=each, fingerprint="0" * 16) for each in (later, first)))
+    found = enterprise.enterprise(db, ONE)
+    assert found is not None
+    (loan,) = found["loans"]
+    assert (loan["event"], loan["dpd"], loan["five_class"], loan["due_on"]) == ("overdue", 31, "正常", None)
+    assert loan["outstanding_minor"] == 5
