@@ -14,7 +14,7 @@ from numba import njit
 
 from detectors.rules.grammar import HELD_CLOSES_MAX
 from detectors.rules.program import FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
-from features.layout import EPISODES_MAX
+from features.fields import EPISODES_MAX
 
 EVERY_BANK, NO_EPISODE = -1, -1
 NOTHING, RAISED, UPGRADED, DOWNGRADED, STALE, RESUMED, NO_LONGER_APPLIES, CLEARED = range(8)

@@ -1,7 +1,8 @@
 """The online feature store: one partition's values in Redis, behind a fence.
 
 Keys (hash-tagged by partition, so that Redis Cluster keeps a partition together), with the prefix x:
-  x:{p}:h:<enterprise_id>  the enterprise's value (features/layout.py)
+  x:{p}:h:<enterprise_id>  the hot part of the enterprise's value (features/values.py)
+  x:{p}:c:<enterprise_id>  its cold part, where that ever changed
   x:{p}:i                  the set of enterprise ids that have one
   x:{p}:e                  the fence, "<epoch> <flush number>"
   x:{p}:p                  the partition's state (JSON, streams/score/partition.py), as of its low offset
@@ -19,7 +20,8 @@ from typing import Any
 
 import redis
 
-from features.layout import unpack
+from features.layout import Rows
+from features.values import Value, unpack
 
 _LOAD_VALUES_MAX = 1_000
 
@@ -82,32 +84,36 @@ class PartitionStore:
         state: bytes | None = replies[-1]
         return state
 
-    def load(self) -> Iterator[tuple[str, bytes]]:
+    def load(self) -> Iterator[tuple[str, Value]]:
         """All values, a batch at a time."""
         with _reported(), self._client.pipeline() as pipe:
             fence, listed = pipe.get(f"{self._base}:e").smembers(f"{self._base}:i").execute()
         self._require(_fence(fence))
-        names = sorted(name.decode() for name in listed)
-        for first in range(0, len(names), _LOAD_VALUES_MAX):
-            some = names[first : first + _LOAD_VALUES_MAX]
+        for some in _batches(sorted(name.decode() for name in listed)):
             for name, value in zip(some, self.read(some), strict=True):
                 if value is None:
                     raise StoreUnavailable(f"partition {self._partition}: {name} is listed but has no value")
                 yield name, value
 
-    def read(self, names: Sequence[str]) -> list[bytes | None]:
+    def read(self, names: Sequence[str]) -> list[Value | None]:
         """The values of some enterprises (None: it has none); Fenced where the fence read with them is not ours."""
         with _reported():
-            fence, *values = self._client.mget([f"{self._base}:e", *(f"{self._base}:h:{name}" for name in names)])
+            fence, *parts = self._client.mget([f"{self._base}:e", *_keys(self._base, names)])
         self._require(_fence(fence))
-        return values
+        return _values(parts)
 
-    def write(self, values: Sequence[tuple[str, bytes]], state: bytes | None = None) -> None:
-        """Write values, and the partition's state where given, in one transaction that moves the flush number."""
+    def write(self, values: Sequence[tuple[str, Value]], state: bytes | None = None) -> None:
+        """Write values, and the partition's state where given, in one transaction that moves the flush number.
+
+        The cold part of a value without one stays as it is in Redis.
+        """
 
         def queue(pipe: Any) -> None:
             if values:
-                pipe.mset({f"{self._base}:h:{name}": value for name, value in values})
+                pipe.mset({f"{self._base}:h:{name}": value.hot for name, value in values})
+                cold = {f"{self._base}:c:{name}": value.cold for name, value in values if value.cold is not None}
+                if cold:
+                    pipe.mset(cold)
                 pipe.sadd(f"{self._base}:i", *(name for name, _ in values))
             if state is not None:
                 pipe.set(f"{self._base}:p", state)
@@ -160,22 +166,51 @@ def outcome_totals(client: Any, prefix: str, partitions: int) -> dict[str, int]:
     """Records of enterprises by outcome, summed over all values: applied, duplicate, conflict, late."""
     totals = dict.fromkeys(("applied", "duplicate", "conflict", "late"), 0)
     for partition in range(partitions):
-        base = f"{prefix}:{{{partition}}}"
-        names = sorted(client.smembers(f"{base}:i"))
-        for first in range(0, len(names), _LOAD_VALUES_MAX):
-            some = names[first : first + _LOAD_VALUES_MAX]
-            values = client.mget([f"{base}:h:".encode() + name for name in some])
-            for name, value in zip(some, values, strict=True):
-                fields, _ = unpack(name.decode(), value)
-                for outcome in totals:
-                    totals[outcome] += int(fields[f"{outcome}_count"])
+        for _, rows in stored_rows(client, prefix, partition):
+            for outcome in totals:
+                totals[outcome] += int(rows[f"{outcome}_count"].sum())
     return totals
+
+
+def stored_rows(client: Any, prefix: str, partition: int) -> Iterator[tuple[list[str], Rows]]:
+    """All enterprises of a partition that have a value, with the hot fields of their rows, some at a time."""
+    for some in _batches(stored_names(client, prefix, partition)):
+        hot = client.mget([f"{prefix}:{{{partition}}}:h:{name}" for name in some])
+        held = [(name, value) for name, value in zip(some, hot, strict=True) if value is not None]
+        yield [name for name, _ in held], unpack([name for name, _ in held], [value for _, value in held])
+
+
+def stored_values(client: Any, prefix: str, partition: int) -> Iterator[tuple[str, Value | None]]:
+    """All listed enterprises of a partition with their values, None where one is missing. No fence guards a reader."""
+    base = f"{prefix}:{{{partition}}}"
+    for some in _batches(stored_names(client, prefix, partition)):
+        yield from zip(some, _values(client.mget(_keys(base, some))), strict=True)
+
+
+def stored_names(client: Any, prefix: str, partition: int) -> list[str]:
+    """The ids of the enterprises that a partition lists, sorted."""
+    return sorted(name.decode() for name in client.smembers(f"{prefix}:{{{partition}}}:i"))
 
 
 def partition_state(client: Any, prefix: str, partition: int) -> bytes | None:
     """The stored state of a partition (JSON), for readers."""
     value: bytes | None = client.get(f"{prefix}:{{{partition}}}:p")
     return value
+
+
+def _keys(base: str, names: Sequence[str]) -> list[str]:
+    return [f"{base}:{part}:{name}" for part in "hc" for name in names]
+
+
+def _values(parts: Sequence[bytes | None]) -> list[Value | None]:
+    """The replies to `_keys` as values."""
+    count = len(parts) // 2
+    pairs = zip(parts[:count], parts[count:], strict=True)
+    return [None if hot is None else Value(hot, cold) for hot, cold in pairs]
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[first : first + _LOAD_VALUES_MAX] for first in range(0, len(names), _LOAD_VALUES_MAX))
 
 
 def _fence(value: bytes | None) -> Fence | None:

@@ -22,14 +22,12 @@ from domain import topics
 from domain.events import SCHEMA, Control, LogRecord, Tick
 from domain.outputs import DeadLetter
 from domain.reject import Reason
-from features.layout import unpack
-from features.redis_store import partition_state
+from features.redis_store import partition_state, stored_rows
 from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
 from streams.score.partition import PartitionState
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict")
-_VALUES_AT_ONCE = 1_000
 _NAMED_MAX = 5
 _HEADER = ("schema", SCHEMA.encode())
 
@@ -271,17 +269,10 @@ def _stored(redis: Any, settings: Settings, partition: int) -> Stored | None:
     if state is None:
         return None
     counts, applied = {}, {}
-    base = f"{prefix}:{{{partition}}}"
-    names = sorted(redis.smembers(f"{base}:i"))
-    for first in range(0, len(names), _VALUES_AT_ONCE):
-        some = names[first : first + _VALUES_AT_ONCE]
-        values = redis.mget([f"{base}:h:".encode() + name for name in some])
-        for raw, value in zip(some, values, strict=True):
-            if value is not None:  # else its records are missing, and the check says so
-                name = raw.decode()
-                row, _ = unpack(name, value)
-                counts[name] = {outcome: int(row[f"{outcome}_count"]) for outcome in OUTCOMES}
-                applied[name] = int(row["applied_offset"])
+    for names, rows in stored_rows(redis, prefix, partition):  # of one that lacks its value, the records are missing
+        for name, row in zip(names, rows, strict=True):
+            counts[name] = {outcome: int(row[f"{outcome}_count"]) for outcome in OUTCOMES}
+            applied[name] = int(row["applied_offset"])
     return Stored(state=msgspec.json.decode(state, type=PartitionState), counts=counts, applied=applied)
 
 

@@ -29,7 +29,7 @@ from detectors.rules.grammar import (
     parse,
     timers,
 )
-from features.layout import INPUTS_MAX, LENDER_INPUTS_MAX
+from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
 from features.state import seen
 from features.state.hashing import siphash
 

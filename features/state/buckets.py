@@ -20,7 +20,7 @@ from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state.classes import COUNTS_OF, OVERLAY_BASE, OVERLAY_COUNT, UNRATED
-from features.state.parts import COLD
+from features.state.parts import touch_cold
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
 NO_UNIT = -(2**31)
@@ -86,7 +86,7 @@ def add(e, day, category, overlays, fen, n):
         _put(e.day_amount, e.day_count, day % DAYS, category, overlays, fen, n)
     if day > closed_part(e):
         return
-    e.dirty |= COLD
+    touch_cold(e)
     week, month = week_of(day), month_of(day)
     e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
     if week > e.week_newest - WEEKS:
@@ -104,7 +104,7 @@ def add_amount(e, day, column, fen):
         _add_fen(e.day_amount, column, day % DAYS, fen)
     if day > closed_part(e):
         return
-    e.dirty |= COLD
+    touch_cold(e)
     week, month = week_of(day), month_of(day)
     e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
     if week > e.week_newest - WEEKS:
@@ -120,7 +120,16 @@ def close_next_day(e):
     day = e.closed_day + 1
     if closed_part(e) < day <= e.day_newest:
         _fold(e, day)
+    close_days_to(e, day)
+
+
+@njit(cache=True)
+def close_days_to(e, day):
+    """Let `day` be the last closed one, where no bucket is to be folded; ids of open days may become closed ones."""
+    held = day_of(e.newest_ms) > e.closed_day
     e.closed_day = day
+    if held:
+        touch_cold(e)
 
 
 @njit(cache=True)
@@ -213,7 +222,7 @@ def _reach(e, day):
 @njit(cache=True)
 def _fold(e, day):
     """Add a day's buckets, which are in the ring, to its week and month."""
-    e.dirty |= COLD
+    touch_cold(e)
     week, month = week_of(day), month_of(day)
     e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
     e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)

@@ -14,9 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from features.state.buckets import day_of
+from features.state.parts import HOT, touch_cold
+
 NEW, DUPLICATE, CONFLICT = 0, 1, 2
 KEEP_DAYS = 8  # the seven days of lateness, and the day that they begin within
 _NONE = -1
+_SIZES = (8, 8, 4)  # bytes of id, fingerprint and day in a value
+_BYTES = sum(_SIZES)
 
 
 class Arena(NamedTuple):
@@ -59,16 +64,38 @@ def _place(arena, slot, id_hash):
 
 
 @njit(cache=True)
-def remember(arena, e, slot, id_hash, fingerprint, day, first_day):
-    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body). Entries before first_day are forgotten."""
+def first_kept(e):
+    """The first day whose ids an enterprise still needs at its time t."""
+    return max(day_of(e.newest_ms + 1), e.closed_day + 1) - KEEP_DAYS
+
+
+@njit(cache=True)
+def _first_cold(e):
+    """The first day whose ids the cold part holds; the last is `cold_day`."""
+    return e.cold_day + 1 - KEEP_DAYS
+
+
+@njit(cache=True)
+def remember(arena, e, slot, id_hash, fingerprint, day):
+    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body)."""
     place = _place(arena, slot, id_hash)
     entry = arena.place[place]
-    if entry != _NONE and arena.day[entry] >= first_day:
+    if entry != _NONE and arena.day[entry] >= first_kept(e):
         return DUPLICATE if arena.fingerprint[entry] == fingerprint else CONFLICT
+    if entry != _NONE and _first_cold(e) <= arena.day[entry] <= e.cold_day:
+        touch_cold(e)  # it leaves the cold part
+    if day <= e.closed_day:
+        touch_cold(e)
     if entry != _NONE:  # forgotten, only not swept out yet: a restart would not have it
         arena.fingerprint[entry] = fingerprint
         arena.day[entry] = day
         return NEW
+    _enter(arena, e, slot, place, id_hash, fingerprint, day)
+    return NEW
+
+
+@njit(cache=True)
+def _enter(arena, e, slot, place, id_hash, fingerprint, day):
     entry = np.int32(arena.used[0])
     arena.used[0] += 1
     arena.id_hash[entry] = id_hash
@@ -78,56 +105,82 @@ def remember(arena, e, slot, id_hash, fingerprint, day, first_day):
     arena.next[entry] = e.dedup_head
     arena.place[place] = entry
     e.dedup_head = entry
-    return NEW
 
 
 @njit(cache=True)
-def entries_of(arena, e, first_day, out):
-    """Write the entries of enterprise e from `first_day` on into out (n, 3) uint64, oldest first; return how many."""
-    n = 0
-    entry = e.dedup_head
+def bytes_max(arena, e):
+    """The most that the ids of an enterprise take in both parts of its value."""
+    n, entry = 0, e.dedup_head
     while entry != _NONE:
-        if arena.day[entry] >= first_day:
-            n += 1
+        n += 1
         entry = arena.next[entry]
-    if n > out.shape[0]:
-        return n
-    row, entry = n, e.dedup_head
+    return n * _BYTES
+
+
+@njit(cache=True)
+def write(arena, e, part, out, at):
+    """Write the ids of a part of the value, column by column, ascending; returns (how many, where they end).
+
+    Ids of open days belong to the hot part, those of closed days to the cold one.
+    """
+    if part == HOT:
+        entries = _entries(arena, e, max(first_kept(e), np.int64(e.closed_day) + 1), 2**31)
+    else:
+        entries = _entries(arena, e, _first_cold(e), np.int64(e.cold_day))
+    for column in range(3):
+        for i in range(entries.shape[0]):
+            for k in range(_SIZES[column]):
+                out[at + k] = (entries[i, column] >> np.uint64(8 * k)) & np.uint64(255)
+            at += _SIZES[column]
+    return entries.shape[0], at
+
+
+@njit(cache=True)
+def read(arena, e, slot, b, at, end, count):
+    """Put the ids that `write` wrote back, unless `arena` is None; returns where they end, -1 where that is past `end`.
+
+    The enterprise has none of them yet.
+    """
+    if count < 0 or at + count * _BYTES > end:
+        return -1
+    if arena is not None:
+        for i in range(count):
+            start, cells = at, np.zeros(3, np.uint64)
+            for column in range(3):
+                size = _SIZES[column]
+                for k in range(size):
+                    cells[column] |= np.uint64(b[start + i * size + k]) << np.uint64(8 * k)
+                start += count * size
+            _enter(arena, e, slot, _place(arena, slot, cells[0]), cells[0], cells[1], np.int32(cells[2]))
+    return at + count * _BYTES
+
+
+@njit(cache=True)
+def _entries(arena, e, first, last):
+    """The entries of an enterprise that are of the days first..last, ascending by id: (n, 3) uint64."""
+    n, entry = 0, e.dedup_head
     while entry != _NONE:
-        if arena.day[entry] >= first_day:
-            row -= 1
-            out[row, 0] = arena.id_hash[entry]
-            out[row, 1] = arena.fingerprint[entry]
-            out[row, 2] = np.uint64(arena.day[entry])
+        n += first <= arena.day[entry] <= last
         entry = arena.next[entry]
-    return n
+    found = np.empty((n, 3), np.uint64)
+    row, entry = 0, e.dedup_head
+    while entry != _NONE:
+        if first <= arena.day[entry] <= last:
+            found[row, 0] = arena.id_hash[entry]
+            found[row, 1] = arena.fingerprint[entry]
+            found[row, 2] = np.uint64(arena.day[entry])
+            row += 1
+        entry = arena.next[entry]
+    return found[np.argsort(found[:, 0])]
 
 
 @njit(cache=True)
-def restore(arena, e, slot, rows):
-    """Put the entries of `rows` (n, 3), oldest first, back for an enterprise that has none."""
-    for i in range(rows.shape[0]):
-        remember(arena, e, slot, rows[i, 0], rows[i, 1], np.int32(rows[i, 2]), np.int32(rows[i, 2]))
-
-
-@njit(cache=True)
-def entries_at(arena, state, slot, first_day, out):
-    """`entries_of` for Python, which would take long to hand a row over."""
-    return entries_of(arena, state[slot], first_day, out)
-
-
-@njit(cache=True)
-def restore_at(arena, state, slot, rows):
-    """`restore` for Python."""
-    restore(arena, state[slot], slot, rows)
-
-
-@njit(cache=True)
-def rebuild(old, new, state, first_day, used):
-    """Copy into `new` what is still needed: per slot the entries from first_day[slot] on."""
-    scratch = np.empty((max(1, old.used[0]), 3), np.uint64)
+def rebuild(old, new, state, used):
+    """Copy into `new` what the first `used` enterprises still need."""
     for slot in range(used):
         e = state[slot]
-        n = entries_of(old, e, first_day[slot], scratch)
+        entries = _entries(old, e, min(first_kept(e), _first_cold(e)), 2**31)
         e.dedup_head = _NONE
-        restore(new, e, slot, scratch[:n])
+        for i in range(entries.shape[0]):
+            place = _place(new, slot, entries[i, 0])
+            _enter(new, e, slot, place, entries[i, 0], entries[i, 1], np.int32(entries[i, 2]))

@@ -15,6 +15,7 @@ int8 (48), the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
 from numba import njit
 
 from features.state.buckets import NO_UNIT
+from features.state.parts import touch_cold
 
 LINES = 48
 UNSCHEDULED, WHOLE, CUT = range(3)
@@ -24,6 +25,7 @@ NOTHING_DUE = NO_UNIT
 @njit(cache=True)
 def put_schedule(e, loan, lines, first, count):
     """Replace a loan's lines by lines[first : first + count] (fields due_day, due_fen)."""
+    touch_cold(e)
     forget(e, loan)
     e.loan_scheduled[loan] = WHOLE
     for i in range(first, first + count):
@@ -33,6 +35,7 @@ def put_schedule(e, loan, lines, first, count):
 @njit(cache=True)
 def put_line(e, loan, day, fen):
     """One line of a loan is `fen` on `day`, whatever the schedule says."""
+    touch_cold(e)
     for i in range(e.due_count):
         if e.due_loan[i] == loan and e.due_day[i] == day:
             e.due_fen[i] = fen
@@ -45,6 +48,7 @@ def put_line(e, loan, day, fen):
 @njit(cache=True)
 def pay(e, loan):
     """The loan's earliest line is paid."""
+    touch_cold(e)
     earliest = -1
     for i in range(e.due_count):
         if e.due_loan[i] == loan and (earliest < 0 or e.due_day[i] < e.due_day[earliest]):
@@ -56,6 +60,7 @@ def pay(e, loan):
 @njit(cache=True)
 def settle_before(e, loan, day):
     """The loan's lines before `day` are paid."""
+    touch_cold(e)
     for i in range(e.due_count - 1, -1, -1):
         if e.due_loan[i] == loan and e.due_day[i] < day:
             _remove(e, i)
@@ -64,6 +69,7 @@ def settle_before(e, loan, day):
 @njit(cache=True)
 def forget(e, loan):
     """The loan is closed, or its slot another loan's."""
+    touch_cold(e)
     e.loan_scheduled[loan] = UNSCHEDULED
     for i in range(e.due_count - 1, -1, -1):
         if e.due_loan[i] == loan:

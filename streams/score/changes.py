@@ -6,7 +6,7 @@ from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state import balances, buckets, coverage, decay, loans, payers, seen
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
-from features.state.parts import COLD
+from features.state.parts import touch_cold
 from streams.score.columns import (
     AUTHORIZATION,
     BOOKED,
@@ -70,7 +70,7 @@ def apply_change(e, r, day, lines):
             e.frozen, e.frozen_ms = r.event == FREEZE, r.event_ms
     elif kind == PROFILE and r.event_ms >= e.profile_ms:
         e.declared_sales_fen, e.profile_ms = r.fen, r.event_ms
-        e.dirty |= COLD
+        touch_cold(e)
     return False
 
 
@@ -138,8 +138,8 @@ def day_is_due(e, up_to_day, feeds):
 @njit(cache=True)
 def skip_days_before_history(e, up_to_day):
     """Days pass without a close where there was no transaction yet: there is nothing to read."""
-    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT:
-        e.closed_day = max(e.closed_day, up_to_day - 1)
+    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
+        buckets.close_days_to(e, up_to_day - 1)
 
 
 @njit(cache=True)

@@ -80,7 +80,7 @@ class Holding:
             self._step("slice", self.number)
             values = memory.values(some)
             self._store.write(values)
-            size += sum(len(value) for _, value in values)
+            size += sum(value.size for _, value in values)
             memory.flushed(some)
             await asyncio.sleep(0)
         self._step("state", self.number)

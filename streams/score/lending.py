@@ -4,7 +4,6 @@ from numba import njit
 
 from features.state import buckets, instalments, loans, refinancing
 from features.state.instalments import UNSCHEDULED
-from features.state.parts import COLD
 from streams.score.columns import LOAN_CLOSED, LOAN_DUE, LOAN_GRANTED, LOAN_LENT, LOAN_REPAID
 
 
@@ -22,7 +21,6 @@ def apply_loan(e, r, day, lines):
     if slot == loans.NO_SLOT:
         e.loan_overflow += 1
         return False
-    e.dirty |= COLD
     known = e.loan_bank[slot] == lender and loans.is_same(e.loan[slot], r.loan)
     if not known:
         loans.begin(e, slot, r.loan, lender)

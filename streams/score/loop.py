@@ -14,6 +14,7 @@ from detectors.rules import machine
 from domain.calendar import DAY_MS
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
+from features.state.parts import HOT
 from streams.score import outbook
 from streams.score.changes import (
     apply_change,
@@ -42,7 +43,7 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
             book.tally[outbook.HELD_ALREADY] += 1
             continue  # the value came back from Redis with this record in it
         e.applied_offset = r.offset
-        e.dirty = 1
+        e.dirty |= HOT
         outbook.begin(book, slots[i], i, r.offset)
         if e.newest_ms >= 0 and r.event_ms < time_of(e) - LATENESS_MS_MAX:
             e.late_count += 1
@@ -50,8 +51,7 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
             outbook.write(book, outbook.LATE)
             continue
         day = buckets.day_of(r.event_ms)
-        first_kept = buckets.day_of(time_of(e)) - dedup.KEEP_DAYS
-        seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day, first_kept)
+        seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day)
         if seen == dedup.DUPLICATE:
             e.duplicate_count += 1
             book.tally[outbook.WAS_DUPLICATE] += 1
@@ -92,7 +92,7 @@ def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
         if e.closed_day != closed_before or e.sweep_seq > 0:
             e.sweep_seq = 0
             e.applied_offset = offset
-            e.dirty = 1
+            e.dirty |= HOT
     return used
 
 
@@ -115,7 +115,7 @@ def restate_open(state, used, first, offset, engine, book):
             outbook.describe(x, e, s, i, episodes.RAISED)
             outbook.write(book, outbook.ALERT)
         e.applied_offset = offset
-        e.dirty = 1
+        e.dirty |= HOT
     return used
 
 

@@ -20,11 +20,12 @@ from detectors.rules.program import Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
-from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of
+from domain.calendar import day_of
 from domain.events import Control, Feed, Tick
 from domain.reject import Reason
-from features import layout, table
+from features import layout, table, values
 from features.state import dedup
+from features.values import Value
 from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
 from streams.score import outbook, score_json
@@ -111,12 +112,11 @@ class Partition:
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
         self._activate(self.saved.model_id)
 
-    def restore(self, name: str, value: bytes) -> None:
+    def restore(self, name: str, value: Value) -> None:
         """Take one enterprise's value back, as Redis holds it. LayoutError where it is of another layout."""
-        row, ids = layout.unpack(name, value)
-        self.make_room(1, len(ids))
-        slot, self.used = table.find_or_add(self.index, self.state, self.used, row["id"])
-        layout.restore(self.state, self.arena, slot, row, ids)
+        self.make_room(1, values.ids_count([value]))
+        slot, self.used = table.find_or_add(self.index, self.state, self.used, layout.id_words(name))
+        values.restore(self.state, self.arena, np.array([slot]), [name], [value])
 
     def apply(self, chunk: Chunk) -> Iterator[Message]:
         """Apply a chunk in order; yields its messages in the order of (offset, seq)."""
@@ -133,10 +133,10 @@ class Partition:
         """Enterprises whose value in Redis is behind."""
         return np.flatnonzero(self.state["dirty"][: self.used])
 
-    def values(self, slots: npt.NDArray[np.int64]) -> list[tuple[str, bytes]]:
-        """(enterprise id, value) of some slots."""
-        first_days = _first_kept_days(self.state["newest_ms"][slots], self.state["closed_day"][slots])
-        packed = layout.pack(self.state, self.arena, slots, first_days)
+    def values(self, slots: npt.NDArray[np.int64], *, whole: bool = False) -> list[tuple[str, Value]]:
+        """(enterprise id, value) of some slots: the parts that Redis lacks, or both."""
+        parts = values.ALL if whole else self.state["dirty"][slots]
+        packed = values.pack(self.state, self.arena, slots, parts)
         return [(layout.id_text(self.state["id"][slot]), value) for slot, value in zip(slots, packed, strict=True)]
 
     def flushed(self, slots: npt.NDArray[np.int64]) -> None:
@@ -251,9 +251,8 @@ class Partition:
         if 2 * (self.used + enterprises) > len(self.index):
             self.index = table.reindexed(self.state, self.used, 4 << (self.used + enterprises).bit_length())
         if self.arena.used[0] + event_ids > len(self.arena.day):
-            first_days = _first_kept_days(self.state["newest_ms"][: self.used], self.state["closed_day"][: self.used])
             larger = dedup.empty(2 * (int(self.arena.used[0]) + event_ids))
-            dedup.rebuild(self.arena, larger, self.state, first_days, self.used)
+            dedup.rebuild(self.arena, larger, self.state, self.used)
             self.arena = larger
 
 
@@ -279,13 +278,6 @@ def feeds_of(tick: Tick) -> Feeds:
         closed_up_to=np.array([_day(feed.closed_up_to) for _, feed in rows], np.int64),
         stalled=np.array([feed.stalled for _, feed in rows], np.uint8),
     )
-
-
-def _first_kept_days(newest_ms: npt.NDArray[np.int64], closed_day: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """The first day whose event ids each enterprise still needs. Shapes: (enterprises,)."""
-    newest_day = (newest_ms + ZONE_OFFSET_MS) // DAY_MS
-    kept: npt.NDArray[np.int32] = (np.maximum(newest_day, closed_day + 1) - dedup.KEEP_DAYS).astype(np.int32)
-    return kept
 
 
 def _day(day: int | None) -> int:

@@ -16,7 +16,7 @@ from detectors.rules.program import (
     parse_row,
 )
 from detectors.rules.vocabulary import CONTEXT, INPUT_COUNT, SLOT_OF, STALLED
-from features import layout
+from features import fields, layout
 from features.indicators import core
 from features.state import seen
 from streams.score import outbook
@@ -115,7 +115,7 @@ def test_an_end_leaves_no_trace_and_the_others_in_place():
 
 def test_a_signal_that_finds_no_place_is_counted_and_raised_when_one_is_free():
     e = layout.allocate(1)[0]
-    e["episodes_open"] = layout.EPISODES_MAX
+    e["episodes_open"] = fields.EPISODES_MAX
     e["episode_key"], e["episode_bank"] = 1, 0
     assert follow(e, R, True) == ("", 0)
     assert int(e["episode_overflow"]) == 1

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from features.redis_store import connect, partition_state
+from features.redis_store import connect, partition_state, stored_values
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
 from streams.embedded import Child, eventually
@@ -100,8 +100,7 @@ def run(
     for number in range(len(lengths)):
         stored = partition_state(client, prefix, number)
         ended.states.append(msgspec.json.decode(stored or b"", type=PartitionState))
-        for name in client.smembers(f"{prefix}:{{{number}}}:i"):
-            ended.values[name.decode()] = client.get(f"{prefix}:{{{number}}}:h:".encode() + name)
+        ended.values |= dict(stored_values(client, prefix, number))
     return ended
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from domain import topics
 from domain.outputs import Alert
+from features.values import Value
 from streams.score import partition as partitions
 from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Message
@@ -47,7 +48,7 @@ class Run:
     """How a run ended."""
 
     said: Said = field(default_factory=Said)
-    values: dict[str, bytes] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
     states: list[PartitionState] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -57,7 +58,8 @@ class Run:
         """One hash over all that Redis would hold."""
         digest = hashlib.sha256()
         for name, value in sorted(self.values.items()):
-            digest.update(f"{name} {len(value)} ".encode() + value)
+            for part in value:
+                digest.update(f"{name} {len(part or b'')} ".encode() + (part or b""))
         digest.update(msgspec.json.encode(self.states))
         return digest.hexdigest()
 
@@ -76,7 +78,7 @@ class _Worker:
 
     def __init__(self, chunk: Chunk, batch: int, book_rows: int, kills: int, rnd: random.Random, ended: Run) -> None:
         self._chunk, self._batch, self._book_rows, self._rnd, self._ended = chunk, batch, book_rows, rnd, ended
-        self._stored: dict[str, bytes] = {}
+        self._stored: dict[str, Value] = {}
         self._state: PartitionState | None = None
         self._kill_at = sorted(rnd.sample(range(1, len(chunk)), kills), reverse=True)
         self._partition = self._restarted()
@@ -122,7 +124,7 @@ class _Worker:
             written = {"before a flush": 0, "before the low offset": len(dirty)}.get(
                 place, self._rnd.randrange(len(dirty) + 1)
             )
-            self._stored |= self._partition.values(self._rnd_slots(dirty, written))
+            self._write(self._rnd_slots(dirty, written))
         self._partition = self._restarted()
         return True
 
@@ -140,9 +142,13 @@ class _Worker:
 
     def _flush(self) -> None:
         dirty = self._partition.dirty_slots()
-        self._stored |= self._partition.values(dirty)
+        self._write(dirty)
         self._partition.flushed(dirty)
         self._state = self._partition.saved
+
+    def _write(self, slots: np.ndarray) -> None:
+        for name, value in self._partition.values(slots):
+            self._stored[name] = value.over(self._stored.get(name))
 
     def _send(self, messages) -> None:
         message: Message

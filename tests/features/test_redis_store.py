@@ -3,22 +3,23 @@
 import pytest
 import redis
 
-from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
+from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect, stored_values
+from features.values import Value
 
 
 def test_a_second_owner_fences_the_first(redis_url):
     client = redis.Redis.from_url(redis_url)
     first, second = PartitionStore(client, "x", 0), PartitionStore(client, "x", 0)
     assert first.claim(5) is None
-    first.write([("E1", b"one")], b"{}")
+    first.write([("E1", Value(b"one", None))], b"{}")
     assert second.claim(6) == b"{}"
     with pytest.raises(Fenced, match="partition 0"):
-        first.write([("E1", b"two")])
+        first.write([("E1", Value(b"two", None))])
     with pytest.raises(Fenced):
         list(first.load())
     with pytest.raises(Outbid, match="epoch 6"):
         first.claim(5)
-    assert list(second.load()) == [("E1", b"one")]
+    assert list(second.load()) == [("E1", Value(b"one", None))]
 
 
 def test_a_flush_number_that_moved_under_a_transaction_fences_it(redis_url, monkeypatch):
@@ -34,7 +35,7 @@ def test_a_flush_number_that_moved_under_a_transaction_fences_it(redis_url, monk
 
     monkeypatch.setattr(store, "_execute", moved_meanwhile)
     with pytest.raises(Fenced, match="moved during a transaction"):
-        store.write([("E1", b"value")])
+        store.write([("E1", Value(b"value", None))])
     assert client.get("x:{0}:h:E1") is None
     assert fence != client.get("x:{0}:e")
 
@@ -45,7 +46,7 @@ def test_a_redis_that_is_away_is_named(redis_factory):
     store.claim(1)
     server.kill()
     with pytest.raises(StoreUnavailable, match="redis"):
-        store.write([("E1", b"value")])
+        store.write([("E1", Value(b"value", None))])
 
 
 def test_a_connection_that_broke_after_watch_writes_nothing(redis_url, monkeypatch):
@@ -63,7 +64,7 @@ def test_a_connection_that_broke_after_watch_writes_nothing(redis_url, monkeypat
     mine = own.client_id()  # the pool has this one connection
     monkeypatch.setattr(store, "_execute", cut_off)
     with pytest.raises((Fenced, StoreUnavailable)):
-        store.write([("E1", b"value")])
+        store.write([("E1", Value(b"value", None))])
     assert killed == [1]
     assert client.get("x:{0}:h:E1") is None
     assert client.get("x:{0}:e") == b"2 1"
@@ -81,8 +82,8 @@ def test_after_a_failure_only_a_new_claim_helps(redis_url, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "_execute", reply_lost)
         with pytest.raises(StoreUnavailable):
-            store.write([("E1", b"one")])
-    for refused in (lambda: store.write([("E1", b"two")]), store.check, lambda: list(store.load())):
+            store.write([("E1", Value(b"one", None))])
+    for refused in (lambda: store.write([("E1", Value(b"two", None))]), store.check, lambda: list(store.load())):
         with pytest.raises(Fenced):
             refused()
     client.set("x:{0}:e", b"1 1")  # Redis has lost that write
@@ -97,10 +98,10 @@ def test_fault_44_a_read_from_an_older_redis_is_refused(redis_url, fault):
     client = redis.Redis.from_url(redis_url)
     store = PartitionStore(client, "x", 0)
     store.claim(1)
-    store.write([("E1", b"old")])
+    store.write([("E1", Value(b"old", None))])
     older = {key: client.dump(key) for key in client.keys("x:*")}
-    store.write([("E1", b"new")], b"{}")
-    assert store.read(["E1", "E2"]) == [b"new", None]
+    store.write([("E1", Value(b"new", None))], b"{}")
+    assert store.read(["E1", "E2"]) == [Value(b"new", None), None]
     client.flushall()
     for key, value in older.items():
         client.restore(key, 0, value)
@@ -116,3 +117,14 @@ def test_a_listed_enterprise_without_a_value_stops_the_load(redis_url):
     client.sadd("x:{0}:i", "E1")
     with pytest.raises(StoreUnavailable, match="E1 is listed"):
         list(store.load())
+
+
+def test_the_cold_part_stays_where_only_the_hot_one_is_written(redis_url):
+    client = redis.Redis.from_url(redis_url)
+    store = PartitionStore(client, "x", 0)
+    store.claim(1)
+    store.write([("E1", Value(b"h1", b"c1")), ("E2", Value(b"h2", None))])
+    store.write([("E1", Value(b"h3", None))])
+    assert store.read(["E1", "E2", "E3"]) == [Value(b"h3", b"c1"), Value(b"h2", None), None]
+    client.sadd("x:{0}:i", "E3")
+    assert list(stored_values(client, "x", 0)) == [("E1", (b"h3", b"c1")), ("E2", (b"h2", None)), ("E3", None)]

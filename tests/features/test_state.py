@@ -1,12 +1,11 @@
 """Laws of the state's structures, each held against a naive fold over raw events."""
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features import layout, table
-from features.state import decay, dedup, loans
+from features.state import decay, loans
 
 
 def test_decay_halves_in_ninety_days():
@@ -14,24 +13,6 @@ def test_decay_halves_in_ninety_days():
     assert decay.growth(0) == 1.0
     assert decay.growth(-90) == 0.5
     assert decay.growth(45) == pytest.approx(2**0.5)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(1, 3), st.integers(0, 20)), max_size=100))
-def test_dedup_equals_a_dict_and_survives_rebuild_and_restore(rows):
-    state, arena = layout.allocate(4), dedup.empty(128)
-    seen = {}
-    for slot, event, body, day in rows:
-        known = seen.get((slot, event))
-        expected = dedup.NEW if known is None else dedup.DUPLICATE if known[0] == body else dedup.CONFLICT
-        assert dedup.remember(arena, state[slot], slot, np.uint64(event), np.uint64(body), day, 0) == expected
-        seen.setdefault((slot, event), (body, day))
-    larger = dedup.empty(256)
-    dedup.rebuild(arena, larger, state, np.full(4, 10, np.int32), 4)
-    scratch = np.empty((128, 3), np.uint64)
-    for slot in range(4):
-        n = dedup.entries_of(larger, state[slot], 0, scratch)
-        kept = [tuple(int(x) for x in row) for row in scratch[:n]]
-        assert kept == [(e, body, day) for (s, e), (body, day) in seen.items() if s == slot and day >= 10]
 
 
 @given(st.sets(st.text("0123456789ABCDEFGHJKLMNPQRTUWXY", min_size=1, max_size=32), min_size=1, max_size=60))
@@ -90,27 +71,3 @@ def test_consent_merges_waits_for_its_time_and_ends_with_the_newest_word():
     loans.authorize(row, 0, 55, 0, 0, True)
     loans.authorize(row, 0, 40, 0, 99, False)  # an older grant that comes late
     assert {t for t in range(99) if loans.is_authorized(row, 0, t)} == {*range(10, 30), *range(50, 55)}
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 2**32), st.integers(0, 5))
-def test_a_value_comes_back_as_it_went(seed, ids):
-    raw = np.random.default_rng(seed).bytes(layout.ROW.itemsize)
-    state, arena = layout.allocate(1), dedup.empty(64)
-    state[0] = np.frombuffer(raw, layout.ROW)[0]
-    state[0]["dedup_head"] = -1
-    for i in range(ids):
-        dedup.remember(arena, state[0], 0, np.uint64(i + 1), np.uint64(7), 100 + i, 0)
-    (value,) = layout.pack(state, arena, np.array([0]), np.array([102], np.int32))
-    row, rows = layout.unpack("E1", value)
-    assert [int(r[2]) for r in rows] == [100 + i for i in range(ids) if i >= 2]
-    for name, _, _ in layout.FIELDS:
-        assert row[name].tobytes() == state[0][name].tobytes()
-
-
-@pytest.mark.parametrize("spoil", [lambda v: v[:5], lambda v: b"zzzz" + v[4:], lambda v: v[:4] + b"\0\0\0\0" + v[8:]])
-def test_a_value_of_another_layout_is_refused_by_name(spoil):
-    state, arena = layout.allocate(1), dedup.empty(4)
-    (value,) = layout.pack(state, arena, np.array([0]), np.array([0], np.int32))
-    with pytest.raises(layout.LayoutError, match="value of E77"):
-        layout.unpack("E77", spoil(value))

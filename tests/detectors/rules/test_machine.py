@@ -22,8 +22,8 @@ from detectors.rules.program import (
     compile_signals,
     parse_row,
 )
+from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
 from features.indicators import core
-from features.layout import INPUTS_MAX, LENDER_INPUTS_MAX
 from features.state import seen
 
 TODAY = 20_000

@@ -121,4 +121,4 @@ def state_of(partition: Partition) -> dict[str, bytes]:
     """Every enterprise's value."""
     import numpy as np
 
-    return dict(partition.values(np.arange(partition.used)))
+    return dict(partition.values(np.arange(partition.used), whole=True))

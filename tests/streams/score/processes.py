@@ -9,7 +9,7 @@ import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from domain import topics
-from features.redis_store import outcome_totals, partition_state
+from features.redis_store import outcome_totals, partition_state, stored_values
 from streams.embedded import Child
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
@@ -82,7 +82,7 @@ def clean_run(by_partition):
         partition = Partition(p, no_model)
         for m in partition.apply(chunk_of(topics.EVENTS, p, 0, rows)):
             said[m.topic, m.key].append(m.value)
-        values |= dict(partition.values(np.arange(partition.used)))
+        values |= dict(partition.values(np.arange(partition.used), whole=True))
     return said, values
 
 
@@ -113,8 +113,7 @@ def judge(settings, client, by_partition):
         got = without_repeats(read(settings, topic))
         assert got == {key: value for (t, key), value in said.items() if t == topic}, topic
         assert got, topic
-    stored = {name: client.get(f"x:{{{int(name[1:]) % PARTITIONS}}}:h:{name}") for name in values}
-    assert stored == values
+    assert {name: value for p in by_partition for name, value in stored_values(client, "x", p)} == values
     totals = outcome_totals(client, "x", PARTITIONS)
     assert sum(totals.values()) == sum(b'"type":"tick"' not in row[1] for rows in by_partition.values() for row in rows)
     return totals

@@ -20,8 +20,8 @@ from detectors.prior import prior_snapshot
 from detectors.snapshot import content_id
 from domain import topics
 from domain.events import Control, LogRecord
-from features import layout
-from features.redis_store import connect
+from features.redis_store import connect, stored_values
+from features.values import unpack
 from sinks.kafka import DeliveryFailed
 from streams.role import TP
 from streams.score.partition import Partition
@@ -90,7 +90,7 @@ class Clean:
         for at, row in enumerate(rows):
             for m in partition.apply(chunk_of(topics.EVENTS, 0, at, [row])):
                 self.said[m.topic, m.key].append((m.mark, m.value))
-            self.values.append(dict(partition.values(np.arange(partition.used))))
+            self.values.append(dict(partition.values(np.arange(partition.used), whole=True)))
             for name, value in self.values[-1].items():
                 if self.values[-2].get(name) != value:
                     self.touched[name].append(at)
@@ -277,8 +277,7 @@ class World:
     def stored(self):
         """(low offset, values) as Redis has them."""
         state = self.redis.get(f"{self.base}:p")
-        names = sorted(name.decode() for name in self.redis.smembers(f"{self.base}:i"))
-        values = {name: self.redis.get(f"{self.base}:h:{name}") for name in names}
+        values = dict(stored_values(self.redis, self.name.lower(), 0))
         return msgspec.json.decode(state)["low_offset"] if state else 0, values
 
     def landed(self):
@@ -304,8 +303,7 @@ class World:
             due = [offset for offset in offsets if offset < low]
             assert name in values or not due, f"low offset {low}, but Redis has no {name}"
         for name, value in values.items():
-            fields, _ = layout.unpack(name, value)
-            holds = int(fields["applied_offset"])
+            holds = int(unpack([name], [value.hot])["applied_offset"][0])
             assert value == self.clean.values[holds + 1].get(name), f"{name} at {holds} is not the clean fold"
             due = [offset for offset in self.clean.touched[name] if offset < low]
             assert not due or holds >= due[-1], f"low offset {low}, but {name} is at {holds}"

@@ -39,8 +39,9 @@ from unittest import mock
 import msgspec
 import pytest
 
-from features import layout
+from features import values
 from features.redis_store import Outbid, PartitionStore
+from features.values import Value
 from streams.score.holding import Holding
 from streams.score.partition import Partition, PartitionState
 from streams.score.role import Score
@@ -115,7 +116,8 @@ def _load_first(_real):
         state = msgspec.json.decode(stored, type=PartitionState) if stored else None
         memory = Partition(self.number, self._snapshot_of, state)
         for name in sorted(store._client.smembers(f"{store._base}:i")):
-            memory.restore(name.decode(), store._client.get(f"{store._base}:h:{name.decode()}"))
+            parts = store._client.mget(f"{store._base}:h:{name.decode()}", f"{store._base}:c:{name.decode()}")
+            memory.restore(name.decode(), Value(*parts))
         self._step("claim", self.number)
         store.claim(self.epoch)
         self.memory, self._low_offset = memory, memory.saved.low_offset
@@ -135,9 +137,10 @@ def _barriers_of_position(real):
 
 def _restored_as(offset_of):
     def make(real):
-        def restore(state, arena, slot, row, ids):
-            real(state, arena, slot, row, ids)
-            state["applied_offset"][slot] = offset_of(int(row["applied_offset"]))
+        def restore(state, arena, slots, names, stored):
+            real(state, arena, slots, names, stored)
+            for slot in slots:
+                state["applied_offset"][slot] = offset_of(int(state["applied_offset"][slot]))
 
         return restore
 
@@ -187,10 +190,10 @@ BROKEN: dict[str, tuple[Callable, list]] = {
     "no_drain": (traces.crash_after_a_flush, [(Network, "drain", lambda _: lambda self: None)]),
     "gaps": (traces.an_output_is_lost, [(Network, "gapless", lambda _: False)]),
     "barriers_of_position": (traces.crash_before_the_state, [(Holding, "flush", _barriers_of_position)]),
-    "skip_by_dedup": (traces.crash_before_the_state, [(layout, "restore", _restored_as(lambda _offset: -1))]),
+    "skip_by_dedup": (traces.crash_before_the_state, [(values, "restore", _restored_as(lambda _offset: -1))]),
     "conflict_stays": (
         traces.crash_before_the_state,
-        [(layout, "restore", _restored_as(lambda offset: offset - (offset == traces.CONFLICT)))],
+        [(values, "restore", _restored_as(lambda offset: offset - (offset == traces.CONFLICT)))],
     ),
     "committed_offset": (traces.redis_goes_back_and_the_worker_ends, [(Worker, "join", _committed_offset)]),
     "half_a_sweep": (traces.crash_within_a_sweep, [(Partition, "_sweep", _half_a_sweep)]),

@@ -1,0 +1,184 @@
+"""What is kept of one enterprise: every field, with its part of the value and its meaning.
+
+Units are in the text; a day, week or month is its number (domain/calendar.py), none is NO_UNIT. A name that a structure
+of state/ owns is explained there.
+"""
+
+from typing import NamedTuple
+
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
+from features.indicators import CORE_COUNT
+from features.state import coverage, past_scores, seen
+from features.state.balances import ACCOUNTS
+from features.state.balances import DAYS as BALANCE_DAYS
+from features.state.buckets import DAYS, MONTHS, NO_UNIT, WEEKS
+from features.state.classes import AMOUNTS, COUNTS
+from features.state.instalments import LINES
+from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from features.state.parts import COLD, HOT
+from features.state.payers import PLACES
+
+
+class Field(NamedTuple):
+    """One field of a row: little-endian dtype, shape, HOT or COLD (state/parts.py), and what it says, with its unit."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    part: int
+    meaning: str
+
+
+EPISODES_MAX = 32  # open at a time, of all signals and lenders
+INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that the signals of one scope read
+FIELDS: tuple[Field, ...] = (
+    Field("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,), HOT, "the enterprise's id, UTF-8, padded with NUL"),
+    # what the value holds: offset of the newest record, and how the records ended (contract 9)
+    Field("applied_offset", "<i8", (), HOT, "offset of the newest record that the value holds; -1: none"),
+    Field("applied_count", "<i8", (), HOT, "records that changed the state"),
+    Field("duplicate_count", "<i8", (), HOT, "records that were repeats of one applied"),
+    Field("conflict_count", "<i8", (), HOT, "records whose event id had come with another body"),
+    Field("late_count", "<i8", (), HOT, "records older than the allowed lateness"),
+    Field("cold_day", "<i4", (), HOT, "last closed day when the cold part last changed"),
+    # time
+    Field("newest_ms", "<i8", (), HOT, "newest event time, ms; -1: none"),
+    Field("first_day", "<i4", (), HOT, "day of the first transaction"),
+    Field("closed_day", "<i4", (), HOT, "last closed day"),
+    Field("last_op_in_ms", "<i8", (), HOT, "time of the newest operating credit, ms; -1: none"),
+    Field("txn_count", "<i8", (), HOT, "transactions booked, less those returned or reversed"),
+    Field("last_txn_ms", "<i8", (), HOT, "time of the newest transaction with others, ms; -1: none"),
+    # which days and months were covered
+    Field(
+        "covered",
+        "<u8",
+        (coverage.DAYS_MAX // 64,),
+        HOT,
+        "bit i: the i-th last closed day was covered",
+    ),
+    Field(
+        "covered_days",
+        "<i2",
+        (len(coverage.WINDOWS),),
+        HOT,
+        "covered among the last 30, 35, 90, 120, 180 days",
+    ),
+    Field("covered_months", "<u4", (), HOT, "bit i: whether the i-th last complete month was covered"),
+    Field("unrated_day", "<i4", (), HOT, "newest day of an amount without a rate"),
+    # calendar buckets
+    Field("day_newest", "<i4", (), HOT, "newest day of the day ring; it holds 35 with it"),
+    Field("day_amount", "<i8", (len(AMOUNTS), DAYS), HOT, "fen by column (AMOUNTS) and day (day mod 35)"),
+    Field("day_count", "<i4", (len(COUNTS), DAYS), HOT, "transactions by column (COUNTS) and day (day mod 35)"),
+    Field("week_newest", "<i4", (), COLD, "newest ISO week of the week ring; it holds 27 with it"),
+    Field("week_amount", "<i8", (len(AMOUNTS), WEEKS), COLD, "fen of closed days by column and week (week mod 27)"),
+    Field("week_count", "<i4", (len(COUNTS), WEEKS), COLD, "transactions of closed days by column and week"),
+    Field("month_newest", "<i4", (), COLD, "newest month of the month ring; it holds 14 with it"),
+    Field("month_amount", "<i8", (len(AMOUNTS), MONTHS), COLD, "fen of closed days by column and month (month mod 14)"),
+    Field("month_count", "<i4", (len(COUNTS), MONTHS), COLD, "transactions of closed days by column and month"),
+    # payers
+    Field("payer", "<u8", (PLACES,), HOT, "hashes of the heaviest payers; 0: free"),
+    Field("payer_weight", "<f8", (PLACES,), HOT, "forward-decayed fen, half-life 90 days"),
+    Field("payer_error", "<f8", (PLACES,), HOT, "the most that a payer's weight is over by"),
+    Field("payer_slow", "<f8", (PLACES,), HOT, "forward-decayed fen, half-life 180 days"),
+    Field("payer_count", "<i4", (PLACES,), HOT, "operating credits of the payer, returned ones taken out"),
+    Field("payer_first", "<u4", (PLACES,), HOT, "time of its first credit, s"),
+    Field("payer_last", "<u4", (PLACES,), HOT, "time of its newest credit, s"),
+    Field("payer_named", "<f8", (), HOT, "forward-decayed operating inflow with a known payer, fen"),
+    Field("payer_named_slow", "<f8", (), HOT, "the same at a half-life of 180 days"),
+    Field("payer_all", "<f8", (), HOT, "forward-decayed operating inflow, fen"),
+    Field("payer_credits", "<f8", (), HOT, "forward-decayed number of operating credits"),
+    Field("flow_all", "<f8", (), HOT, "forward-decayed IN + OUT of all banks, fen"),
+    Field("flow_unnamed", "<f8", (), HOT, "of which the counterparty is not named, fen"),
+    Field("flow_count", "<f8", (), HOT, "forward-decayed number of transactions with others"),
+    # balances
+    Field("account", "<u8", (ACCOUNTS,), HOT, "hashes of bank and account; 0: free"),
+    Field("account_fen", "<i8", (ACCOUNTS,), HOT, "newest balance of the account, fen"),
+    Field("account_ms", "<i8", (ACCOUNTS,), HOT, "its time, ms"),
+    Field("account_overflow_day", "<i4", (), HOT, "newest day of a balance that found no place"),
+    Field("balance_first_day", "<i4", (), HOT, "first day of a balance"),
+    Field("balance_day", "<i4", (), HOT, "newest day of a balance"),
+    Field("balance_eod", "<i8", (BALANCE_DAYS,), HOT, "fen on all accounts at the end of the day (day mod 35)"),
+    Field("balance_known", "<u8", (), HOT, "bit i: whether the balance of the i-th last closed day is known"),
+    Field("balance_last_day", "<i4", (BANK_SLOTS,), HOT, "newest day of a transaction of the bank with a balance"),
+    Field("balance_blind_day", "<i4", (BANK_SLOTS,), HOT, "newest day of one without"),
+    # lenders
+    Field("bank", "<i8", (BANK_SLOTS,), HOT, "bank codes as numbers; 0: free"),
+    Field("bank_flow", "<f8", (BANK_SLOTS,), HOT, "forward-decayed IN + OUT, fen"),
+    Field("bank_overflow", "<i4", (), HOT, "events of banks that found no slot"),
+    Field("authorization_from", "<i8", (BANK_SLOTS, 2), HOT, "begin of two stretches of consent, ms"),
+    Field("authorization_to", "<i8", (BANK_SLOTS, 2), HOT, "end of two stretches of consent, ms"),
+    Field("authorization_ms", "<i8", (BANK_SLOTS,), HOT, "time of the newest word on consent, ms; -1: none"),
+    Field("loan", "<u8", (LOAN_SLOTS, 4), HOT, "loan ids, UTF-8, padded with NUL"),
+    Field("loan_bank", "|i1", (LOAN_SLOTS,), HOT, "slot of the lender; -1: none"),
+    Field("loan_open", "|u1", (LOAN_SLOTS,), HOT, "1: open"),
+    Field("loan_ms", "<i8", (LOAN_SLOTS,), HOT, "time of the newest fact, ms; -1: none"),
+    Field("loan_outstanding", "<i8", (LOAN_SLOTS,), HOT, "outstanding, fen"),
+    Field("loan_limit", "<i8", (LOAN_SLOTS,), HOT, "limit, fen"),
+    Field("loan_revolving", "|u1", (LOAN_SLOTS,), HOT, "1: revolving"),
+    Field("loan_dpd", "<i4", (LOAN_SLOTS,), HOT, "days past due as the lender last reported; -1: not reported"),
+    Field("loan_dpd_day", "<i4", (LOAN_SLOTS,), HOT, "the day that it was reported for"),
+    Field("loan_dpd_more", "<i4", (LOAN_SLOTS,), HOT, "days past due since, as the lender's receipts let them run on"),
+    Field("loan_scheduled", "|u1", (LOAN_SLOTS,), COLD, "what is known of the loan's schedule (state/instalments.py)"),
+    Field("due_count", "<i4", (), COLD, "unpaid instalments"),
+    Field("due_day", "<i4", (LINES,), COLD, "day on which one falls due"),
+    Field("due_fen", "<i8", (LINES,), COLD, "what falls due, fen"),
+    Field("due_loan", "|i1", (LINES,), COLD, "slot of its loan"),
+    Field("lent_day", "<i4", (), HOT, "newest day of a grant, draw or renewal"),
+    Field("loan_overflow", "<i4", (), HOT, "facts on loans that found no place"),
+    Field("dpd_latched", "<i4", (), HOT, "the last known maximum, for the cap while it is not reported"),
+    Field("frozen", "|u1", (), HOT, "1: a judicial freeze in force"),
+    Field("frozen_ms", "<i8", (), HOT, "time of the newest word on a freeze, ms; -1: none"),
+    Field("gov_ms", "<i8", (), HOT, "time of the newest government event, ms; -1: none"),
+    Field("profile_ms", "<i8", (), COLD, "time of the newest master record, ms; -1: none"),
+    Field("declared_sales_fen", "<i8", (), COLD, "declared sales of a year, fen; -1: not declared"),
+    Field("stalled", "|u1", (), HOT, "1: at the newest tick, the feed of a main bank was stalled"),
+    Field("loan_stalled", "|u1", (), HOT, "1: at the newest tick, the feed of a lender was stalled"),
+    # score, as of the newest evaluation, and as last emitted
+    Field("utility_last", "<f8", (CORE_COUNT,), HOT, "last computable utility of each core indicator, 0 to 1"),
+    Field("score_milli", "<i4", (), HOT, "score in millipoints, as of the newest evaluation"),
+    Field("emitted_milli", "<i4", (), HOT, "score as last emitted, millipoints; -1: never"),
+    Field("emitted_shape", "<u8", (), HOT, "status, grades and order of reasons as last emitted, packed"),
+    Field("published_grade", "|i1", (), HOT, "grade as published, 0 = A; -1: none"),
+    Field("closes_over_band", "|u1", (), HOT, "closes that the score has been past the published grade's band"),
+    # what rules ask beside indicators
+    Field("seen_day", "<u2", (seen.PLACES,), HOT, "newest day of each kind of event (state/seen.py); 0: never"),
+    Field(
+        "loan_seen_day",
+        "<u2",
+        (BANK_SLOTS, seen.LOAN_COUNT),
+        HOT,
+        "newest day of each loan event of the bank; 0: never",
+    ),
+    Field("past_points", "<i2", (past_scores.DAYS,), HOT, "displayed score at the day's close (day mod 30); -1: none"),
+    Field("past_grade", "|i1", (past_scores.DAYS,), HOT, "grade published then; -1: none"),
+    # open episodes (detectors/episodes.py)
+    Field("episodes_open", "|u1", (), HOT, "open episodes: they stand first"),
+    Field("episode_overflow", "<i4", (), HOT, "episodes that found no place"),
+    Field("episode_key", "<u8", (EPISODES_MAX,), HOT, "hash of the signal"),
+    Field("episode_bank", "|i1", (EPISODES_MAX,), HOT, "slot of the lender that it is about; -1: every bank"),
+    Field("episode_level", "|u1", (EPISODES_MAX,), HOT, "1 yellow, 2 orange, 3 red"),
+    Field("episode_stale", "|u1", (EPISODES_MAX,), HOT, "1: open, and its signal cannot be told"),
+    Field("episode_opened_ms", "<i8", (EPISODES_MAX,), HOT, "the enterprise's time when it was raised, ms"),
+    Field("episode_opened_offset", "<i8", (EPISODES_MAX,), HOT, "offset of the record that raised it"),
+    Field("episode_revision", "<i4", (EPISODES_MAX,), HOT, "number of the newest revision"),
+    Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes in a row at which its level was false"),
+    Field("episode_held_closes", "<u2", (EPISODES_MAX,), HOT, "closes in a row at which its hysteresis held"),
+)
+INITIAL = {
+    "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "day_newest": NO_UNIT, "week_newest": NO_UNIT,
+    "month_newest": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
+    "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1, "gov_ms": -1, "profile_ms": -1, "declared_sales_fen": -1,
+    "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
+    "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
+    "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
+    "dedup_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE, "cold_day": NO_UNIT,
+}  # fmt: skip
+VOLATILE = (
+    Field("dedup_head", "<i4", (), 0, "head of the row's chain of event ids"),
+    Field("sweep_seq", "<i4", (), 0, "outputs that an interrupted close sweep has written"),
+    Field("dirty", "|u1", (), 0, "parts in which the row differs from what Redis holds"),
+    # What the signals were last evaluated with; a band of 0 is unknown, so that a value that comes back from Redis is
+    # evaluated whole.
+    Field("band", "|u1", (INPUTS_MAX,), 0, "band of each input (detectors/rules/machine.py)"),
+    Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "the same of the inputs that speak of one lender"),
+    Field("evaluated_day", "<i4", (), 0, "the day"),
+)

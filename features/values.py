@@ -1,0 +1,249 @@
+"""An enterprise's value in Redis: its hot part, and its cold one where that ever changed.
+
+A part is a header (magic of the part, layout version, cold day, number of event ids), the event ids (dedup.py), then
+the part's words by codec.py, 32-bit ones widened. Its bytes are a function of the row, and change only when its bit of
+`dirty` is set; so they are a function of the log, and not of when they were written.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from features import codec
+from features.layout import COLD_PART, HOT_PART, LAYOUT_VERSION, LayoutError, Part, Rows, allocate, words
+from features.state import dedup
+from features.state.buckets import NO_UNIT
+from features.state.parts import COLD, HOT
+
+_HEADER = struct.Struct("<4sIiI")
+_MAGIC = {HOT: b"xlh2", COLD: b"xlc2"}
+_COLD_DAY_AT, _IDS_AT = 8, 12
+_WORD, _HALF = 8, np.uint64(0xFFFFFFFF)
+_BUFFER_BYTES = 1 << 22
+ALL = HOT | COLD
+
+
+class Value(NamedTuple):
+    """The bytes of one enterprise's parts; cold None: it never changed, or (to be written) it is as Redis has it."""
+
+    hot: bytes
+    cold: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of both parts."""
+        return len(self.hot) + len(self.cold or b"")
+
+    def over(self, older: "Value | None") -> "Value":
+        """What Redis holds after this one was written where `older` stood."""
+        return self if self.cold is not None or older is None else Value(self.hot, older.cold)
+
+
+class _Coded(NamedTuple):
+    """A part for the kernels: its bounds in words, its words as in a row that was never touched, and its header.
+
+    `bytes_max` is the most that it takes without ids.
+    """
+
+    part: int
+    begin: int
+    narrow: int
+    end: int
+    initial: npt.NDArray[np.uint64]
+    header: npt.NDArray[np.uint8]
+    scratch: npt.NDArray[np.uint64]
+    bytes_max: int
+
+
+def pack(
+    state: Rows, arena: dedup.Arena, slots: npt.NDArray[np.int64], parts: int | npt.NDArray[np.uint8] = ALL
+) -> list[Value]:
+    """The values of `slots` (n,): of each the hot part, and the cold one where `parts` has its bit and it ever changed.
+
+    `parts` is one mask, or (n,) masks like `dirty`.
+    """
+    masks = np.broadcast_to(np.asarray(parts, np.uint8), slots.shape)
+    out, ends = np.empty(_BUFFER_BYTES, np.uint8), np.empty((len(slots), 2), np.int64)
+    values: list[Value] = []
+    first = 0
+    while first < len(slots):
+        last, lacking = _pack(state, words(state), arena, slots, masks, _HOT, _COLD, first, out, ends)
+        if lacking > len(out):
+            out = np.empty(2 * lacking, np.uint8)
+        begin = 0
+        for hot_end, cold_end in ends[first:last].tolist():
+            cold = out[hot_end:cold_end].tobytes() if cold_end > hot_end else None
+            values.append(Value(out[begin:hot_end].tobytes(), cold))
+            begin = cold_end
+        first = last
+    return values
+
+
+def restore(
+    state: Rows,
+    arena: dedup.Arena,
+    slots: npt.NDArray[np.int64],
+    names: Sequence[str],
+    values: Sequence[Value],
+) -> None:
+    """Put values into free rows; the arena has room for `ids_count(values)` more. LayoutError names the enterprise."""
+    _decode(state, arena, slots, names, [value.hot for value in values], _HOT)
+    cold = [i for i, value in enumerate(values) if value.cold is not None]
+    changed = state["cold_day"][slots] != NO_UNIT
+    if torn := sorted(set(np.flatnonzero(changed).tolist()) ^ set(cold)):
+        raise LayoutError(f"value of {names[torn[0]]}: one of its two parts is missing")
+    _decode(state, arena, slots[cold], [names[i] for i in cold], [values[i].cold for i in cold], _COLD)
+
+
+def unpack(names: Sequence[str], hot: Sequence[bytes]) -> Rows:
+    """Rows with the hot fields of some values, for readers. LayoutError names the enterprise."""
+    rows = allocate(len(names))
+    _decode(rows, None, np.arange(len(names)), names, hot, _HOT)
+    return rows
+
+
+def ids_count(values: Sequence[Value]) -> int:
+    """How many event ids some values hold; what is too short to say is refused when it is restored."""
+    parts = [part for value in values for part in value if part is not None and len(part) >= _HEADER.size]
+    return sum(int.from_bytes(part[_IDS_AT : _IDS_AT + 4], "little") for part in parts)
+
+
+def _decode(
+    state: Rows,
+    arena: dedup.Arena | None,
+    slots: npt.NDArray[np.int64],
+    names: Sequence[str],
+    parts: Sequence[Any],
+    coded: _Coded,
+) -> None:
+    if not parts:
+        return
+    buffer = np.frombuffer(b"".join(parts), np.uint8)
+    ends = np.cumsum([len(part) for part in parts])
+    bad = _unpack(state, words(state), arena, slots, buffer, ends, coded)
+    if bad >= 0:
+        raise LayoutError(f"value of {names[bad]}: {_why(parts[bad], coded.part)}")
+
+
+def _why(raw: bytes, part: int) -> str:
+    if len(raw) < _HEADER.size:
+        return f"{len(raw)} bytes are no value"
+    magic, version, _, _ = _HEADER.unpack_from(raw)
+    if (magic, version) != (_MAGIC[part], LAYOUT_VERSION):
+        return f"layout {magic!r} {version:08x}, this engine knows {_MAGIC[part]!r} {LAYOUT_VERSION:08x}"
+    return "its bytes are cut or changed"
+
+
+def _coded(part: int, bounds: Part) -> _Coded:
+    begin, narrow, end = (at // _WORD for at in bounds)
+    count = (narrow - begin) + 2 * (end - narrow)
+    header = np.frombuffer(_HEADER.pack(_MAGIC[part], LAYOUT_VERSION, 0, 0), np.uint8)
+    initial, scratch = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    coded = _Coded(part, begin, narrow, end, initial, header, scratch, len(header) + codec.bytes_max(count))
+    _widen(words(allocate(1))[0], coded)
+    coded.initial[:] = coded.scratch
+    return coded
+
+
+@njit(cache=True)
+def _widen(row, coded):
+    """Fill the scratch with a part's words, each half of the narrow ones as a word of its own."""
+    count = coded.narrow - coded.begin
+    coded.scratch[:count] = row[coded.begin : coded.narrow]
+    for i in range(coded.narrow, coded.end):
+        coded.scratch[count] = row[i] & _HALF
+        coded.scratch[count + 1] = row[i] >> np.uint64(32)
+        count += 2
+
+
+@njit(cache=True)
+def _put_int(out, at, value):
+    for i in range(4):
+        out[at + i] = (value >> (8 * i)) & 255
+
+
+@njit(cache=True)
+def _get_int(b, at):
+    value = np.uint32(0)
+    for i in range(4):
+        value |= np.uint32(b[at + i]) << np.uint32(8 * i)
+    return np.int64(np.int32(value))
+
+
+@njit(cache=True, nogil=True)
+def _pack(state, rows, arena, slots, masks, hot, cold, first, out, ends):
+    """Write slots[first:] while `out` has room; returns (where it stopped, bytes that the next one may take).
+
+    ends[i]: where its hot part ends, and its cold one; equal where that is not written.
+    """
+    at = 0
+    for i in range(first, slots.shape[0]):
+        e, row = state[slots[i]], rows[slots[i]]
+        need = hot.bytes_max + cold.bytes_max + dedup.bytes_max(arena, e)
+        if at + need > out.shape[0]:
+            return i, need
+        at = _write_part(e, row, arena, hot, out, at)
+        ends[i, 0] = at
+        if masks[i] & COLD and e.cold_day != NO_UNIT:
+            at = _write_part(e, row, arena, cold, out, at)
+        ends[i, 1] = at
+    return slots.shape[0], 0
+
+
+@njit(cache=True)
+def _write_part(e, row, arena, coded, out, at):
+    begin = at
+    at += coded.header.shape[0]
+    out[begin:at] = coded.header
+    count, at = dedup.write(arena, e, coded.part, out, at)
+    _put_int(out, begin + _COLD_DAY_AT, e.cold_day)
+    _put_int(out, begin + _IDS_AT, count)
+    _widen(row, coded)
+    return codec.encode(coded.scratch, coded.initial, out, at)
+
+
+@njit(cache=True, nogil=True)
+def _unpack(state, rows, arena, slots, b, ends, coded):
+    """Read one part of each value into its row, and its ids into the arena unless that is None.
+
+    Returns the first that cannot be read, -1 where all can.
+    """
+    begin, size = 0, coded.header.shape[0]
+    for i in range(slots.shape[0]):
+        end = ends[i]
+        if end - begin < size or not _is_ours(b, begin, coded):
+            return i
+        e, row = state[slots[i]], rows[slots[i]]
+        at = dedup.read(arena, e, slots[i], b, begin + size, end, _get_int(b, begin + _IDS_AT))
+        if at < 0 or codec.decode(b, at, end, coded.initial, coded.scratch) != end:
+            return i
+        if coded.part == COLD and e.cold_day != _get_int(b, begin + _COLD_DAY_AT):
+            return i
+        _narrow(row, coded)
+        begin = end
+    return -1
+
+
+@njit(cache=True)
+def _is_ours(b, begin, coded):
+    for i in range(_COLD_DAY_AT):
+        if b[begin + i] != coded.header[i]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _narrow(row, coded):
+    """The inverse of `_widen`. Words whose upper half is set are no narrow ones; their rest is dropped."""
+    count = coded.narrow - coded.begin
+    row[coded.begin : coded.narrow] = coded.scratch[:count]
+    for i in range(coded.narrow, coded.end):
+        row[i] = (coded.scratch[count] & _HALF) | coded.scratch[count + 1] << np.uint64(32)
+        count += 2
+
+
+_HOT, _COLD = _coded(HOT, HOT_PART), _coded(COLD, COLD_PART)
