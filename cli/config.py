@@ -1,5 +1,7 @@
 """Check the settings, or show what is in force, without secrets.
 
+Example: xinliu --config site.toml config check
+
 Exit codes: 0 right, 2 wrong (every wrong key is named).
 """
 
@@ -13,6 +15,13 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from config.settings import Settings, load, problems
+
+ZH = """检查设置，或显示在用的设置，不显示秘密。
+
+例：xinliu --config site.toml config check
+
+退出码：0 正确，2 有误（逐一写出每个写错的键）。
+"""
 
 REDACTED = "(redacted)"
 

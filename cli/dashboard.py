@@ -2,6 +2,10 @@
 
 It reads ClickHouse and Kafka's topics, and nothing of the workers. [clickhouse] url must name a server: a chdb folder
 belongs to the archive's process, which serves the pages itself (`xinliu worker archive --dashboard`, as in the demo).
+
+Example: xinliu --config site.toml dashboard
+
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 ClickHouse refuses, 2 wrong call or setting.
 """
 
 import argparse
@@ -12,6 +16,15 @@ import sys
 
 from config.settings import Settings, SettingsError
 
+ZH = """在本机提供页面：进来了什么，谁迟了，谁在下滑，发了哪些预警，为什么。
+
+它读 ClickHouse 和 Kafka 的主题，不碰工作进程。[clickhouse] url 要指向服务器：chdb 的文件夹归 archive 进程所有，由它自己
+提供页面（xinliu worker archive --dashboard，如演示中那样）。
+
+例：xinliu --config site.toml dashboard
+
+退出码：0 由 SIGTERM 或 SIGINT 结束，1 ClickHouse 拒绝，2 用法或设置有误。
+"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much is said; where it listens are settings ([dashboard] host, port)."""

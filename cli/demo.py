@@ -2,6 +2,10 @@
 
 Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
 A second start goes on from the state of the first; `--fresh` begins anew.
+
+Example: xinliu demo --fresh
+
+Exit codes: 0 the books balance, 1 not, 2 wrong call or setting, 130 interrupted.
 """
 
 import argparse
@@ -11,6 +15,16 @@ from typing import Any
 
 from cli.replay import Saying, add_state_arguments, guarded, report, started
 from config.settings import Settings
+
+ZH = """在本机启动 Kafka、Redis 和引擎，重放样例并实时显示。Ctrl-C 全部结束。
+
+除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。
+再次启动接着上次的状态；--fresh 重新开始。
+
+例：xinliu demo --fresh
+
+退出码：0 账平，1 账不平，2 用法或设置有误，130 被打断。
+"""
 
 REDRAWS_A_SECOND = 4
 

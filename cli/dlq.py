@@ -4,6 +4,10 @@ list   how many, by source topic and reason (--each: every one)
 show   one by the coordinates of the record it was made of: TOPIC PARTITION OFFSET
 retry  sends payloads to the topics they came from, after what made them wrong has been set right; needs --yes.
        A payload with credentials is not held and cannot be sent. Dead letters stay in dlq.v1.
+
+Example: xinliu dlq list --reason unknown_currency --each
+
+Exit codes: 0 done; 1 nothing found, not confirmed, or Kafka does not answer; 2 wrong call or setting.
 """
 
 import argparse
@@ -21,6 +25,18 @@ from domain.printable import printable
 from domain.reject import Reason
 from sinks.kafka import DeliveryFailed
 from streams.dead_letter_log import read, retry
+
+ZH = """列出死信，看一条，或把一些送回原主题。
+
+list   按来源主题和原因汇总（--each 逐条）
+show   按原记录的坐标看一条：主题 分区 位点
+retry  改正了原因之后，把原文送回原主题；需要 --yes。
+       含密码等的原文不保存，不能送回。死信仍留在 dlq.v1。
+
+例：xinliu dlq list --reason unknown_currency --each
+
+退出码：0 已办；1 没找到、没有确认，或 Kafka 没有应答；2 用法或设置有误。
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

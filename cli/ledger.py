@@ -4,8 +4,12 @@ check  for each partition of events.v1 up to its low offset: records of enterpri
        ticks, controls and unreadable records against the partition's counts, letters against conflict and late; for
        each input: consumed = accepted + receipts + dead-lettered
 
-It may run beside workers. Exit codes: 0 everything is accounted for, 1 something is not (each line names topic,
-partition and by how much), or a server does not answer.
+It may run beside workers.
+
+Example: xinliu ledger check --json
+
+Exit codes: 0 everything is accounted for; 1 something is not (each line names topic, partition and by how much), or a
+server does not answer; 2 wrong call or setting.
 """
 
 import argparse
@@ -16,6 +20,18 @@ from typing import Any
 import msgspec
 
 from config.settings import Settings
+
+ZH = """对账：从头数一遍日志，与 Redis 和已提交的位点所说的比较。
+
+check  events.v1 的每个分区，到其低位点为止：企业记录数对各企业状态里的计数，时钟、控制和读不懂的记录对分区计数，
+       死信对冲突和迟到；每个输入：读入 = 接受 + 回执 + 死信
+
+可以在运行中使用。
+
+例：xinliu ledger check --json
+
+退出码：0 全部对得上；1 有对不上的（每行写明主题、分区、差几条），或服务器没有应答；2 用法或设置有误。
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

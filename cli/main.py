@@ -2,21 +2,27 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
 
+from cli.words import say
 from config.settings import Settings, SettingsError
 from config.settings import load as load_settings
 
-# Each module `cli.<verb>` has a docstring whose first line is the help, `add_arguments(parser)` and
-# `run(args, settings) -> int`.
-VERBS = ("config", "dashboard", "demo", "dlq", "ledger", "replay", "topics", "worker")
+# Each module `cli.<verb>` has a docstring and `ZH`, the same in Chinese, whose first line is the help,
+# `add_arguments(parser)` and `run(args, settings) -> int`.
+VERBS = (
+    "status", "tail", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger", "dlq", "late",
+    "backfill", "artefact",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     try:
+        _never_fail_to_print()
         # Rooms with kernels look for their cache when they are imported: a verb's import may refuse a setting too.
         args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
         # A verb that starts its own servers, or reports on the settings, does without those of this environment.
@@ -32,15 +38,34 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
+def _never_fail_to_print() -> None:
+    """A character that the terminal's encoding lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="xinliu", description="信流: streaming credit risk, from transaction to alert"
+        prog="xinliu",
+        description=say(
+            "信流：从交易到预警的流式信用风险引擎", "信流: streaming credit risk, from transaction to alert"
+        ),
+        epilog=say(
+            "退出码：0 已办，1 有问题，2 用法或设置有误；各动词的 --help 写明自己的",
+            "Exit codes: 0 done, 1 found wrong, 2 wrong call or setting; the --help of a verb says its own",
+        ),
     )
-    parser.add_argument("--config", type=Path, default=os.environ.get("XINLIU_CONFIG"), help="settings file (TOML)")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("XINLIU_CONFIG"),
+        help=say("设置文件（TOML）", "settings file (TOML)"),
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         module = importlib.import_module(f"cli.{verb}")
-        text = (module.__doc__ or "").strip()
+        text = say(module.ZH, module.__doc__ or "").strip()
         sub = verbs.add_parser(
             verb,
             help=text.splitlines()[0],

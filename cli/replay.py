@@ -25,6 +25,19 @@ import msgspec
 
 from config.settings import Settings, SettingsError
 
+ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条的下落。
+
+sample      模拟的 3 家银行、200 户企业、15 个月：xinliu replay sample
+cumcm2020c  123 户真实企业的发票：xinliu replay cumcm2020c --data 文件夹
+
+Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再次运行接着做。给了 --config 文件（写在动词之前）则用
+那里的服务器，工作进程要已在运行：什么都不启动。
+
+样例的预期预警在 tests/replay/sample_alerts.jsonl；有意改变了预警之后：
+    xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
+
+退出码：0 账平（且预警与预期相同），1 不平，2 用法或设置有误，130 被打断。
+"""
 NAMES = ("sample", "cumcm2020c")
 SAY_S = 2.0
 

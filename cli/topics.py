@@ -1,8 +1,12 @@
 """Make, check or list the Kafka topics that these settings need.
 
 create   makes those that are missing, also of each bank; what is there stays as it is
-check    says what differs from config/topics.toml, with both values; exit code 1 where something does
+check    says what differs from config/topics.toml, with both values
 describe prints every topic with its settings, without asking the broker
+
+Example: xinliu --config site.toml topics create
+
+Exit codes: 0 done, 1 the broker differs or does not answer, 2 wrong call or setting.
 """
 
 import argparse
@@ -13,6 +17,17 @@ from confluent_kafka import KafkaException
 
 from config.settings import Settings
 from streams.topics import create_topics, differences, wanted_topics
+
+ZH = """创建、检查或列出这些设置所需的 Kafka 主题。
+
+create   创建缺少的，包括每家银行的；已有的不动
+check    与 config/topics.toml 不同的，连同两边的值
+describe 列出每个主题及其设置，不问 Kafka
+
+例：xinliu --config site.toml topics create
+
+退出码：0 已办，1 Kafka 上的不同或没有应答，2 用法或设置有误。
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

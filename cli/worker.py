@@ -1,5 +1,7 @@
 """Run one role (ingest, score, learn, archive) as a worker, until it is told to stop.
 
+Example: xinliu --config site.toml worker score
+
 Exit codes: 0 after a clean stop (SIGTERM, SIGINT), 1 where it stopped by a failure, 2 for a wrong setting.
 """
 
@@ -13,6 +15,13 @@ from typing import Any
 from config.settings import KafkaSettings, Settings, SettingsError
 from sinks.client import client_settings
 from streams.roles import ROLES
+
+ZH = """以工作进程运行一个角色（ingest、score、learn、archive），直到叫它停。
+
+例：xinliu --config site.toml worker score
+
+退出码：0 正常停下（SIGTERM、SIGINT），1 因故障停下，2 设置有误。
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,29 +5,38 @@ import time
 from collections import Counter
 
 import msgspec
+from confluent_kafka import TopicPartition
 
 from config.settings import KafkaSettings, SettingsError
 from domain.events import SCHEMA, Receipt
 from replay.offsets import Offsets, Place
+from replay.reading import consumer
 from replay.sources import Delivery, Source
 from sinks.client import client_settings
 from sinks.kafka import Outbox
 
 HEADERS = (("schema", SCHEMA.encode()),)
 SLEEP_S_MAX = 0.2
+FIRST_S_MAX = 20.0
 _encode = msgspec.json.Encoder().encode
+
+
+class ForeignRecords(Exception):
+    """A topic holds records that are not of this source; the message names it."""
 
 
 class Sending(threading.Thread):
     """The sender, in a thread of its own; the numbers may be read from another at any time.
 
     A topic's end offset is the number of deliveries that it has: only we write it, idempotently, so what an earlier run
-    has sent is skipped by count. `speed` is event time against wall time, None: as fast as may be.
+    has sent is skipped by count. `speed` is event time against wall time, None: as fast as may be. `only_own` looks
+    whether the first record of each topic is the source's: ForeignRecords where it is not.
     """
 
-    def __init__(self, source: Source, kafka: KafkaSettings, *, speed: float | None) -> None:
+    def __init__(self, source: Source, kafka: KafkaSettings, *, speed: float | None, only_own: bool = False) -> None:
         super().__init__(name="sending", daemon=True)
         self._source, self._kafka, self._speed = source, kafka, speed
+        self._only_own = only_own
         self._ending = threading.Event()
         self.sent: Counter[str] = Counter()  # by topic, in this run
         self.skipped: Counter[str] = Counter()  # by topic, sent by an earlier run
@@ -65,6 +74,8 @@ class Sending(threading.Thread):
             topic = delivery.topic
             if topic not in present:
                 present[topic] = sum(offsets.ends(_places(offsets, topic)).values())
+                if self._only_own and present[topic] and _first_record(self._kafka, topic) != _encode(delivery.event):
+                    raise ForeignRecords(f"{topic} holds records of another source, or its first ones are gone")
             self.kinds[topic, type(delivery.event).__name__] += 1
             if self.skipped[topic] < present[topic]:
                 self.skipped[topic] += 1
@@ -96,3 +107,17 @@ def _places(offsets: Offsets, topic: str) -> list[Place]:
     if not places:
         raise SettingsError(f"the broker has no topic {topic}: run `xinliu topics create`")
     return places
+
+
+def _first_record(kafka: KafkaSettings, topic: str) -> bytes | None:
+    """The value of the record at offset 0; None where retention has taken it."""
+    reading = consumer(kafka)
+    try:
+        reading.assign([TopicPartition(topic, 0, 0)])
+        found = reading.consume(1, timeout=FIRST_S_MAX)
+        if not found or found[0].error() is not None or found[0].offset() != 0:
+            return None
+        value: bytes | None = found[0].value()
+        return value
+    finally:
+        reading.close()

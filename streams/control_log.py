@@ -48,6 +48,11 @@ class Said:
         return {one.artefact_id or "": one for one in self.controls if one.action == "admit"}
 
 
+def coordinates(partition: int, offset: int) -> str:
+    """A record of `events.v1`, as a word that admits it names it."""
+    return f"{topics.EVENTS}:{partition}:{offset}"
+
+
 def read(settings: Settings) -> Said:
     """The whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
     return Said(controls=tuple(_controls(settings)))

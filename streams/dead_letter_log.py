@@ -1,4 +1,4 @@
-"""Reading `dlq.v1` and sending its records back to where they came from."""
+"""Reading `dlq.v1` or `late.v1`, and sending their records back to where they came from."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Retried:
     refused: tuple[tuple[DeadLetter, str], ...]  # with why
 
 
-def read(settings: Settings) -> Iterator[DeadLetter]:
-    """Every dead letter that is there now, in order. KafkaException, or TimeoutError where the broker falls silent."""
+def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadLetter]:
+    """Every letter in the topic now, in order. KafkaException, or TimeoutError where the broker falls silent."""
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka.bootstrap,
@@ -42,8 +42,8 @@ def read(settings: Settings) -> Iterator[DeadLetter]:
         }
     )
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topics.DEAD_LETTERS, 0), 10)
-        consumer.assign([TopicPartition(topics.DEAD_LETTERS, 0, 0)])
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), 10)
+        consumer.assign([TopicPartition(topic, 0, 0)])
         heard_at = time.monotonic()
         while True:
             for message in consumer.consume(500, 0.2):
@@ -57,7 +57,7 @@ def read(settings: Settings) -> Iterator[DeadLetter]:
                     return
                 yield _DECODER.decode(message.value())
             if time.monotonic() - heard_at > SILENCE_S_MAX:
-                raise TimeoutError(f"{topics.DEAD_LETTERS}: nothing came for {SILENCE_S_MAX:g} s")
+                raise TimeoutError(f"{topic}: nothing came for {SILENCE_S_MAX:g} s")
     finally:
         consumer.close()
 

@@ -1,0 +1,193 @@
+"""List, publish or activate artefacts (model, rules), each named by the SHA-256 of its bytes.
+
+list      what lies in the topics, and what is in force since when
+publish   put a file there: it is checked first and changes nothing yet
+activate  score goes on under it from the control record on, in every partition at the same place of its log
+
+Example: xinliu artefact publish model champion.json
+         xinliu artefact activate model 3f2a… --by zhang --reason "quarterly review"
+
+Exit codes: 0 done, or it was so already; 1 not found, wrong content, Kafka does not answer, or who and why are missing;
+2 wrong call or setting.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cli.deciding import NotDecided, add_decision_arguments, decide, guarded, signed
+from cli.words import say
+from config.settings import Settings
+from domain import topics
+from domain.events import Control
+from domain.printable import printable
+from streams import control_log
+from streams.control_log import ArtefactKind
+
+ZH = """列出、发布或启用模型与规则，它们都以内容的 SHA-256 为编号。
+
+list      主题里有哪些，在用的是哪个、谁启用的
+publish   发布一个文件：先检查内容，还不生效
+activate  从这条控制记录起启用，各分区在各自日志的同一处切换
+
+例：xinliu artefact publish model champion.json
+    xinliu artefact activate model 3f2a… --by 张三 --reason "季度复核通过"
+
+退出码：0 已办，或本来就是如此；1 找不到、内容有误、Kafka 没有应答，或没有写明谁、为什么；2 用法或设置有误。
+"""
+ID_CHARS_MIN = 6
+FILE_BYTES_MAX = 8 * 1024 * 1024
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The action and its artefact."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|publish|activate")
+    listing = actions.add_parser("list", help=say("列出", "list them"))
+    listing.add_argument("--json", action="store_true")
+    publish = actions.add_parser("publish", help=say("发布一个文件", "publish a file"))
+    publish.add_argument("kind", choices=tuple(KINDS))
+    publish.add_argument("file", type=Path)
+    activate = actions.add_parser("activate", help=say("从此启用", "use it from here on"))
+    activate.add_argument("kind", choices=tuple(KINDS))
+    activate.add_argument("id", help=say("编号，或其开头至少六位", "its id, or six or more of its first digits"))
+    add_decision_arguments(activate)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Do it."""
+    actions: dict[str, Callable[[], int]] = {
+        "list": lambda: _list(settings, as_json=args.json),
+        "publish": lambda: _publish(settings, args.kind, args.file),
+        "activate": lambda: decide(settings, _word(args, settings)),
+    }
+    return guarded("artefact", actions[args.action])
+
+
+def _list(settings: Settings, *, as_json: bool) -> int:
+    in_force = control_log.read(settings).in_force()
+    rows = []
+    for kind in KINDS:
+        used = in_force.get(kind)
+        for name, size in _published(settings, kind):
+            now = used if used is not None and used.artefact_id == name else None
+            rows.append({"kind": kind, "id": name, "bytes": size, "in_force": now is not None, "by": now and now.by,
+                         "reason": now and now.reason})  # fmt: skip
+    if as_json:
+        print(printable(msgspec.json.encode(rows).decode()))
+        return 0
+    for row in rows:
+        used_by = say("  在用", "  in force") + f"（{row['by']}：{row['reason']}）" if row["in_force"] else ""
+        print(printable(f"{row['kind']:<6} {row['id']}  {row['bytes']:>9,} B{used_by}"))
+    for kind in KINDS:
+        if kind not in in_force:
+            print(
+                say(
+                    f"{kind}：没有启用过，用程序自带的",
+                    f"{kind}: none was ever activated, the packaged one is in force",
+                )
+            )
+    return 0
+
+
+def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
+    from sinks.artefacts import publish
+    from sinks.client import client_settings
+    from sinks.kafka import Outbox
+
+    try:
+        if (size := file.stat().st_size) > FILE_BYTES_MAX:
+            raise NotDecided(f"{file}: {size:,} B > {FILE_BYTES_MAX:,} B")
+        body = file.read_bytes()
+    except OSError as error:
+        raise NotDecided(f"{file}: {error.strerror}") from error
+    name = hashlib.sha256(body).hexdigest()
+    _checked(kind, body, name)
+    if any(known == name for known, _ in _published(settings, kind)):
+        print(say(f"已发布过：{name}", f"published already: {name}"))
+        return 0
+    publish(Outbox(settings.kafka.bootstrap, client_settings(settings.kafka)), KINDS[kind].topic, body)
+    print(name)
+    return 0
+
+
+def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
+    names = {name for name, _ in _published(settings, args.kind) if name.startswith(args.id)}
+    if len(args.id) < ID_CHARS_MIN or len(names) != 1:
+        raise NotDecided(
+            say(
+                f"{KINDS[args.kind].topic} 里 {args.id} 开头的有 {len(names)} 个，要正好一个（至少 {ID_CHARS_MIN} 位）",
+                f"{len(names)} ids in {KINDS[args.kind].topic} begin with {args.id}: exactly one is needed, "
+                f"by {ID_CHARS_MIN} digits or more",
+            )
+        )
+    (name,) = names
+    said = control_log.read(settings)
+    used = said.in_force().get(args.kind)
+    if used is not None and used.artefact_id == name:
+        return say(
+            f"{name} 已经在用（{used.by}：{used.reason}）", f"{name} is in force already ({used.by}: {used.reason})"
+        )
+    by, reason = signed(args)
+    return control_log.worded(said, "activate", artefact=args.kind, artefact_id=name, by=by, reason=reason)
+
+
+def _published(settings: Settings, kind: ArtefactKind) -> Iterator[tuple[str, int]]:
+    """(id, bytes) of what lies in the topic, each once and only where its bytes are those that its id names."""
+    from sinks.artefacts import records
+    from sinks.client import client_settings
+
+    kafka = settings.kafka
+    seen = set()
+    for key, body in records(kafka.bootstrap, KINDS[kind].topic, control_log.READ_S_MAX, client_settings(kafka)):
+        name = hashlib.sha256(body).hexdigest()
+        if key == name.encode() and name not in seen and _is_of(kind, body, name):
+            seen.add(name)
+            yield name, len(body)
+
+
+def _checked(kind: ArtefactKind, body: bytes, name: str) -> None:
+    try:
+        KINDS[kind].check(body, name)
+    except ValueError as error:
+        raise NotDecided(str(error)) from error
+
+
+def _is_of(kind: ArtefactKind, body: bytes, name: str) -> bool:
+    try:
+        KINDS[kind].check(body, name)
+    except ValueError:
+        return False  # of another kind, or what score would refuse
+    return True
+
+
+def _check_model(body: bytes, name: str) -> None:
+    """SnapshotError where score would refuse it."""
+    from detectors.scorecard import scorecard
+    from detectors.snapshot import decode
+
+    scorecard(decode(body, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Where artefacts of a kind lie; `check(body, id)` raises a ValueError where score would refuse one."""
+
+    topic: str
+    check: Callable[[bytes, str], None]
+
+
+def _check_rules(body: bytes, name: str) -> None:
+    """RuleError where score would refuse them."""
+    from detectors.rules.artefact import decode
+
+    decode(body, name)
+
+
+KINDS: Mapping[ArtefactKind, Kind] = {
+    "model": Kind(topic=topics.MODEL, check=_check_model),
+    "rules": Kind(topic=topics.ARTEFACT, check=_check_rules),
+}

@@ -1,0 +1,77 @@
+"""Verbs that write a word to control.v1: who and why are asked, and what has been said already is not said again."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from cli.words import complain, say
+from config.settings import Settings
+from domain.events import Control
+from domain.printable import printable
+from streams import control_log
+
+BY_CHARS_MAX, REASON_CHARS_MAX = 32, 256
+
+
+class NotDecided(Exception):
+    """The operator's wish cannot be followed; the message says why."""
+
+
+def add_decision_arguments(parser: argparse.ArgumentParser) -> None:
+    """Who decides, and why: kept for ever beside what it did."""
+    parser.add_argument(
+        "--by",
+        metavar=say("谁", "WHO"),
+        help=say(
+            f"谁决定的（不给就问；至多 {BY_CHARS_MAX} 字）", f"who decides it (asked if not given; ≤ {BY_CHARS_MAX})"
+        ),
+    )
+    parser.add_argument(
+        "--reason",
+        metavar=say("为什么", "WHY"),
+        help=say(f"为什么（不给就问；至多 {REASON_CHARS_MAX} 字）", f"why (asked if not given; ≤ {REASON_CHARS_MAX})"),
+    )
+
+
+def signed(args: argparse.Namespace) -> tuple[str, str]:
+    """(who, why), from the call or asked at the terminal. NotDecided where they are missing or too long."""
+    by = _given(args.by, "--by", say("谁决定的？", "Who decides this? "), BY_CHARS_MAX)
+    reason = _given(args.reason, "--reason", say("为什么？", "Why? "), REASON_CHARS_MAX)
+    return by, reason
+
+
+def guarded(verb: str, work: Callable[[], int]) -> int:
+    """Run `work`; what Kafka, or the operator's call, does not allow is one message and exit code 1."""
+    from confluent_kafka import KafkaException
+
+    from sinks.artefacts import ArtefactCorrupt, ArtefactMissing
+    from sinks.kafka import DeliveryFailed
+
+    try:
+        return work()
+    except (KafkaException, DeliveryFailed, ArtefactMissing, ArtefactCorrupt, TimeoutError, NotDecided) as error:
+        complain(verb, printable(str(error)), printable(str(error)))
+        return 1
+
+
+def decide(settings: Settings, word: Control | str) -> int:
+    """Write the word, or say why none is needed."""
+    if isinstance(word, str):
+        print(printable(word))
+        return 0
+    control_log.write(settings, word)
+    print(printable(say(f"已写入 control.v1：{word.control_id}", f"written to control.v1: {word.control_id}")))
+    return 0
+
+
+def _given(text: str | None, option: str, question: str, most: int) -> str:
+    if text is None and sys.stdin.isatty():
+        text = input(question)
+    text = (text or "").strip()
+    if not text:
+        raise NotDecided(say(f"需要 {option}：要写明谁、为什么", f"{option} is needed: who decides, and why"))
+    if len(text) > most:
+        raise NotDecided(
+            say(f"{option} 至多 {most} 字，给了 {len(text)}", f"{option}: {len(text)} characters, ≤ {most}")
+        )
+    return text

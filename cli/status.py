@@ -1,0 +1,357 @@
+"""Say on one screen whether the engine is healthy, why not, and what to do.
+
+It asks Kafka (topics, workers in their groups, offsets, the newest tick) and Redis (each partition's state); it may run
+beside workers and changes nothing.
+
+Example: xinliu --config site.toml status
+For scripts: xinliu status --json
+
+Exit codes: 0 healthy, 1 something is wrong (each line says what to do), 2 Kafka or Redis does not answer, or a wrong
+setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from cli.words import complain, say, span_text, time_text
+from config.settings import Settings
+from domain.calendar import date_of, day_of, day_start_ms
+from domain.printable import printable
+
+if TYPE_CHECKING:
+    from cli.standing import RoleStanding, Standing  # with numba: too heavy for `xinliu --help`
+
+ZH = """一屏说明引擎是否正常，为什么不正常，该做什么。
+
+它询问 Kafka（主题、各组的工作进程、位点、最新的时钟记录）和 Redis（各分区的状态）；可以在运行中使用，不改动任何东西。
+
+例：xinliu --config site.toml status
+给脚本用：xinliu status --json
+
+退出码：0 正常，1 有问题（每一条都写着该做什么），2 Kafka 或 Redis 没有应答，或设置有误。
+"""
+COVERAGE_BEHIND_DAYS_MAX = 2
+CALENDAR_DAYS_MIN = 60
+_NAMED_MAX = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong, and what to do, in both languages."""
+
+    id: str
+    what: tuple[str, str]
+    do: tuple[str, str]
+    weight: Literal["wrong", "note"] = "wrong"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long it looks, and for whom."""
+    parser.add_argument(
+        "--look-s",
+        type=float,
+        default=3.0,
+        metavar="S",
+        help=say(
+            "有积压时看几秒，判断是否在前进（缺省 3）",
+            "where records wait, look for so long whether they move (default 3)",
+        ),
+    )
+    parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Ask, judge, print."""
+    import redis
+    from confluent_kafka import KafkaException
+
+    from cli.standing import take_standing
+    from features.redis_store import connect
+    from sinks.artefacts import ArtefactMissing
+
+    where = settings.redis.url.rpartition("@")[2]
+    try:
+        with connect(settings.redis.url, settings.redis.timeout_s) as client:
+            client.ping()
+            where = settings.kafka.bootstrap
+            standing = take_standing(settings, client, look_s=args.look_s)
+    except redis.RedisError as error:
+        return _unreachable(args, "redis", f"Redis {where}: {error}")
+    except (KafkaException, ArtefactMissing, TimeoutError) as error:
+        return _unreachable(args, "kafka", f"Kafka {where}: {error}")
+    problems = list(judge(standing, settings))
+    wrong = [one for one in problems if one.weight == "wrong"]
+    if args.json:
+        print(printable(msgspec.json.encode(_document(standing, problems)).decode()))
+    else:
+        for line in _screen(standing, problems, settings):
+            print(printable(line))
+    return 1 if wrong else 0
+
+
+def judge(standing: Standing, settings: Settings) -> Iterator[Problem]:
+    """Everything that is wrong or worth a note, the gravest first."""
+    yield from _topics(standing)
+    yield from _redis(standing)
+    yield from _log(standing)
+    yield from _workers(standing)
+    yield from _feeds(standing, settings)
+    yield from _tables(standing)
+
+
+def _topics(standing: Standing) -> Iterator[Problem]:
+    for one in standing.wrong_topics[:_NAMED_MAX]:
+        if one.what == "exists":
+            what = (f"缺少主题 {one.topic}", f"topic {one.topic} is missing")
+            do = ("运行 xinliu topics create", "run xinliu topics create")
+        else:
+            what = (f"主题 {one.topic} 的 {one.what} 是 {one.found}，应为 {one.wanted}", str(one))
+            do = (
+                "用 xinliu topics check 核对后在 Kafka 上改正；分区数不能改",
+                "compare with xinliu topics check and set it right in Kafka; a number of partitions cannot be changed",
+            )
+        yield Problem(id="topic", what=what, do=do)
+
+
+def _redis(standing: Standing) -> Iterator[Problem]:
+    redis = standing.redis
+    if redis.policy != "noeviction":
+        yield Problem(
+            id="redis_policy",
+            what=(
+                f"Redis 的 maxmemory-policy 是 {redis.policy}，会悄悄删掉状态",
+                f"Redis' maxmemory-policy is {redis.policy}: it drops state in silence",
+            ),
+            do=("改为 noeviction", "set it to noeviction"),
+        )
+    if redis.most and redis.used > 0.9 * redis.most:
+        yield Problem(
+            id="redis_full",
+            what=(
+                f"Redis 内存已用 {redis.used / redis.most:.0%}，满了会拒写",
+                f"Redis uses {redis.used / redis.most:.0%} of its memory; when full it refuses writes",
+            ),
+            do=("加大 maxmemory；不要删键", "raise maxmemory; delete no keys"),
+        )
+
+
+def _log(standing: Standing) -> Iterator[Problem]:
+    for number, one in standing.partitions.items():
+        if one.state is None:
+            continue
+        low = one.state.low_offset
+        if low < one.begin:
+            yield Problem(
+                id="retention",
+                what=(
+                    f"events.v1[{number}] 只保留到 {one.begin}，Redis 停在 {low}：中间的没有了",
+                    f"events.v1[{number}] begins at {one.begin}, Redis stands at {low}: what lies between is gone",
+                ),
+                do=(
+                    "不要启动 score；恢复日志的备份，或按运维手册「工作进程」清空状态重算",
+                    "do not start score; restore the log, or recompute as docs/运维手册/工作进程.md says",
+                ),
+            )
+        elif low > one.end:
+            yield Problem(
+                id="log_lost",
+                what=(
+                    f"Redis 已到 events.v1[{number}] 的位点 {low}，日志却只到 {one.end}：日志丢了尾巴或换了一份",
+                    f"Redis stands at {low} of events.v1[{number}], which ends at {one.end}: its tail was lost",
+                ),
+                do=(
+                    "核对 Kafka 是否从旧备份恢复；恢复完整的日志前不要启动 score",
+                    "see whether Kafka came back from a backup; start no score before the log is whole",
+                ),
+            )
+
+
+def _workers(standing: Standing) -> Iterator[Problem]:
+    for role, one in standing.roles.items():
+        if not one.workers:
+            lag = f"，{one.lag:,} 条待处理" if one.lag else ""
+            yield Problem(
+                id=f"no_worker_{role}",
+                what=(
+                    f"没有 {role} 工作进程在运行{lag}",
+                    f"no worker runs {role}" + (f"; {one.lag:,} records wait" if one.lag else ""),
+                ),
+                do=(f"启动它：xinliu worker {role}", f"start it: xinliu worker {role}"),
+            )
+        elif one.lag and not one.moved:
+            yield Problem(
+                id=f"stands_{role}",
+                what=(
+                    f"{role} 有 {one.lag:,} 条待处理，{standing.looked_s:.0f} 秒没有前进",
+                    f"{role} has {one.lag:,} records to do and did none in {standing.looked_s:.0f} s",
+                ),
+                do=(
+                    f"看 {role} 的日志最后几行，和它的 /ready",
+                    f"see the last lines of {role}'s log, and its /ready",
+                ),
+            )
+
+
+def _feeds(standing: Standing, settings: Settings) -> Iterator[Problem]:
+    up_to_ms, names = standing.up_to_ms, {bank.bank_id: bank.name_zh for bank in settings.banks}
+    if up_to_ms is None:
+        if any(one.end for one in standing.partitions.values()):
+            yield Problem(
+                id="no_tick",
+                what=("日志里没有时钟记录，企业不会日终", "the log holds no tick: no day closes"),
+                do=("看 ingest 的日志：哪个进程拿着 control.v1", "see ingest's log: which worker has control.v1"),
+            )
+        return
+    for bank_id, feed in standing.feeds.items():
+        name = f"{names.get(bank_id, '')} {bank_id}".strip()
+        if feed.stalled:
+            last = "—" if feed.last_event_time is None else time_text(feed.last_event_time)
+            yield Problem(
+                id="feed_stalled",
+                what=(f"{name} 数据中断，最近一笔 {last}", f"{name} has fallen silent, its newest event is of {last}"),
+                do=(
+                    "联系银行；期间主要流水在该行的企业暂缓判断",
+                    "ask the bank; signals on enterprises that bank there are held meanwhile",
+                ),
+            )
+        elif feed.covered_up_to is None or day_of(up_to_ms) - 1 - feed.covered_up_to > COVERAGE_BEHIND_DAYS_MAX:
+            day = "—" if feed.covered_up_to is None else date_of(feed.covered_up_to).isoformat()
+            yield Problem(
+                id="coverage",
+                what=(f"{name} 的日终回执只连续到 {day}", f"{name}'s receipts reach to {day} without a gap"),
+                do=("请银行补发缺的那一天的回执", "ask the bank for the receipt of the missing day"),
+                weight="wrong" if feed.covered_up_to is not None else "note",
+            )
+
+
+def _tables(standing: Standing) -> Iterator[Problem]:
+    for table, left in standing.calendar_days_left.items():
+        if left < CALENDAR_DAYS_MIN:
+            yield Problem(
+                id="calendar",
+                what=(f"日期表 {table} 还有 {left} 天到期", f"the table of dates {table} ends in {left} days"),
+                do=(f"在 config/{table}.csv 补上后面的年份", f"add the next years to config/{table}.csv"),
+                weight="wrong" if left < 0 else "note",
+            )
+    if (opened := standing.backfill) is not None:
+        yield Problem(
+            id="backfill",
+            what=(
+                f"补录开着（{opened.by}：{opened.reason}），银行收不到预警",
+                f"a backfill is open ({opened.by}: {opened.reason}): banks get no alerts",
+            ),
+            do=("历史读完后：xinliu backfill close", "when the history is read: xinliu backfill close"),
+            weight="note",
+        )
+    if standing.dead_letters:
+        yield Problem(
+            id="dead_letters",
+            what=(f"dlq.v1 里有 {standing.dead_letters:,} 条死信", f"dlq.v1 holds {standing.dead_letters:,} letters"),
+            do=("看是什么：xinliu dlq list", "see which: xinliu dlq list"),
+            weight="note",
+        )
+    if standing.late:
+        yield Problem(
+            id="late",
+            what=(f"late.v1 里有 {standing.late:,} 条过迟的记录", f"late.v1 holds {standing.late:,} late records"),
+            do=("看是什么：xinliu late list", "see which: xinliu late list"),
+            weight="note",
+        )
+
+
+def _screen(standing: Standing, problems: list[Problem], settings: Settings) -> Iterator[str]:
+    wrong = [one for one in problems if one.weight == "wrong"]
+    notes = [one for one in problems if one.weight == "note"]
+    if wrong:
+        yield say(f"不正常：{len(wrong)} 个问题", f"NOT HEALTHY: {len(wrong)} problems")
+    else:
+        yield say("正常", "healthy")
+    which = 0 if say("zh", "en") == "zh" else 1
+    for mark, some in (("✗", wrong), ("·", notes)):
+        for one in some:
+            yield f"  {mark} {one.what[which]}"
+            yield f"      → {one.do[which]}"
+    yield ""
+    for role, found in standing.roles.items():
+        yield "  " + _role_line(role, found, standing.looked_s)
+    running = [one for one in standing.partitions.values() if one.state is not None]
+    behind = sum(one.end - one.state.low_offset for one in running if one.state is not None)
+    yield say(
+        f"  Redis     {len(running)}/{len(standing.partitions)} 个分区有状态，离日志末尾 {behind:,} 条，"
+        f"内存 {standing.redis.used / 2**20:,.0f} MiB",
+        f"  Redis     {len(running)} of {len(standing.partitions)} partitions have state, {behind:,} records behind "
+        f"the log, {standing.redis.used / 2**20:,.0f} MiB",
+    )
+    if standing.up_to_ms is not None:
+        covered = [feed.covered_up_to for feed in standing.feeds.values() if feed.covered_up_to is not None]
+        day = date_of(min(covered)).isoformat() if covered else "—"
+        yield say(
+            f"  事件时间  {time_text(standing.up_to_ms)}，{len(standing.feeds)} 家银行，回执最慢的到 {day}",
+            f"  event time {time_text(standing.up_to_ms)}, {len(standing.feeds)} banks, receipts of all reach to {day}",
+        )
+    for kind, control in standing.in_force.items():
+        yield say(
+            f"  在用 {kind}  {(control.artefact_id or '')[:12]}（{control.by}：{control.reason}）",
+            f"  {kind} in force: {(control.artefact_id or '')[:12]} ({control.by}: {control.reason})",
+        )
+
+
+def _role_line(role: str, one: RoleStanding, looked_s: float) -> str:
+    workers = say(f"{one.workers} 个进程", f"{one.workers} worker{'' if one.workers == 1 else 's'}")
+    if one.lag is None:
+        return f"{role:<9} {workers}"
+    rest = say(f"积压 {one.lag:,}", f"lag {one.lag:,}")
+    if one.lag and one.moved and looked_s:
+        left = span_text(one.lag / (one.moved / looked_s))
+        rest += say(f"，照此速度还要 {left}", f", {left} to go at this pace")
+    return f"{role:<9} {workers}  {rest}"
+
+
+def _document(standing: Standing, problems: list[Problem]) -> dict[str, Any]:
+    return {
+        "healthy": not any(one.weight == "wrong" for one in problems),
+        "problems": [
+            {"id": one.id, "weight": one.weight, "what": say(*one.what), "do": say(*one.do)} for one in problems
+        ],
+        "roles": {role: msgspec.to_builtins(one) for role, one in standing.roles.items()},
+        "partitions": {
+            str(number): {
+                "begin": one.begin,
+                "end": one.end,
+                "low_offset": None if one.state is None else one.state.low_offset,
+                "up_to": None if one.state is None else one.state.up_to,
+                "backfill": one.state is not None and one.state.backfill,
+                "model_id": None if one.state is None else one.state.model_id,
+            }
+            for number, one in standing.partitions.items()
+        },
+        "redis": msgspec.to_builtins(standing.redis),
+        "up_to": standing.up_to_ms,
+        "feeds": {
+            bank_id: {
+                "last_event_time": feed.last_event_time,
+                "covered_until": None if feed.covered_up_to is None else day_start_ms(feed.covered_up_to + 1),
+                "stalled": feed.stalled,
+            }
+            for bank_id, feed in standing.feeds.items()
+        },
+        "dead_letters": standing.dead_letters,
+        "late": standing.late,
+    }
+
+
+def _unreachable(args: argparse.Namespace, which: str, text: str) -> int:
+    if args.json:
+        print(printable(msgspec.json.encode({"healthy": None, "unreachable": which, "why": text}).decode()))
+    complain(
+        "status",
+        printable(f"{text}\n  → 先让它应答：地址在 [{which}]，xinliu config show 可看在用的设置"),
+        printable(text) + f"\n  → make it answer first; its address is in [{which}], see xinliu config show",
+    )
+    return 2

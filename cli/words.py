@@ -1,0 +1,52 @@
+"""What the command says, in the reader's language: Chinese where the locale is Chinese, else English."""
+
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+
+from domain.calendar import ZONE_OFFSET_MS
+
+_ZONE = timezone(timedelta(milliseconds=ZONE_OFFSET_MS))
+_LOCALE_NAMES = ("LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which POSIX asks them
+
+
+def is_chinese(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the locale is Chinese."""
+    given = os.environ if environ is None else environ
+    locale = next((given[name] for name in _LOCALE_NAMES if given.get(name)), "")
+    return locale.lower().startswith("zh")
+
+
+def say(zh: str, en: str) -> str:
+    """One of the two."""
+    return zh if is_chinese() else en
+
+
+def complain(verb: str, zh: str, en: str) -> None:
+    """What went wrong, to stderr."""
+    print(f"xinliu {verb}: {say(zh, en)}", file=sys.stderr)
+
+
+def time_text(time_ms: int) -> str:
+    """A moment in the business zone, to the second.
+
+    >>> time_text(1_700_000_000_000)
+    '2023-11-15 06:13:20'
+    """
+    return datetime.fromtimestamp(time_ms / 1_000, _ZONE).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span_text(seconds: float) -> str:
+    """A length of time in its two largest units.
+
+    >>> span_text(93_784)
+    '1d 2h'
+    """
+    left = round(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])

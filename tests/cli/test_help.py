@@ -1,0 +1,98 @@
+"""What the command says of itself: in the locale's language, with an example and its exit codes."""
+
+import re
+from argparse import ArgumentParser
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from cli.main import VERBS, main
+from cli.words import is_chinese, span_text, time_text
+
+ROOT = Path(__file__).resolve().parents[2]
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+def help_of(verb: str, lang: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", lang)
+    with pytest.raises(SystemExit) as ended:
+        main([*([verb] if verb else []), "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_says_what_it_does_with_an_example_and_its_exit_codes(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    english = help_of(verb, "en_US.UTF-8", capsys, monkeypatch)
+    assert f"xinliu {verb}" in english or f"{verb} " in english.split("Example:")[1]
+    assert re.search(r"Exit codes: 0 .*2 ", english, re.S), english
+    chinese = help_of(verb, "zh_CN.UTF-8", capsys, monkeypatch)
+    assert import_module(f"cli.{verb}").ZH.splitlines()[0] in chinese
+    assert "例：" in chinese
+    assert re.search(r"退出码：0 .*2 ", chinese, re.S), chinese
+    codes = [set(re.findall(r"(?<![\w.-])(\d{1,3}) ", text.split(mark)[1].split("\n\n")[0]))
+             for text, mark in ((english, "Exit codes:"), (chinese, "退出码："))]  # fmt: skip
+    assert codes[0] == codes[1], "both say the same codes"
+
+
+def test_each_file_of_a_verb_is_a_verb_of_the_command() -> None:
+    modules = {path.stem for path in (ROOT / "cli").glob("*.py") if "def add_arguments(" in path.read_text()}
+    assert modules == set(VERBS)
+
+
+def test_the_list_of_verbs_is_in_the_locales_language(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "一屏说明引擎是否正常" in help_of("", "zh_CN.UTF-8", capsys, monkeypatch)
+    english = help_of("", "de_DE.UTF-8", capsys, monkeypatch)
+    assert "whether the engine is healthy" in english
+    assert not CHINESE.search(english.replace("信流", ""))
+
+
+@pytest.mark.parametrize(
+    ("environ", "chinese"),
+    [
+        ({}, False), ({"LANG": "zh_CN.UTF-8"}, True), ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, False),
+        ({"LANG": "C", "LC_ALL": "zh_TW"}, True), ({"LANG": "en_US", "LC_MESSAGES": "zh_CN"}, True),
+        ({"LC_ALL": "", "LANG": "zh"}, True),
+    ],
+)  # fmt: skip
+def test_the_locale_is_read_as_posix_reads_it(environ: dict[str, str], chinese: bool) -> None:
+    assert is_chinese(environ) == chinese
+
+
+def test_times_are_of_the_business_zone() -> None:
+    assert time_text(0) == "1970-01-01 08:00:00"
+    assert [span_text(s) for s in (0, 59, 60, 3_661, 90_000)] == ["0s", "59s", "1m", "1h 1m", "1d 1h"]
+
+
+def commands_of_the_runbook() -> list[str]:
+    found = []
+    for page in (ROOT / "docs/运维手册").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        blocks = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
+        found += [line.split("#")[0].strip() for line in blocks] + re.findall(r"`(xinliu [^`]+)`", text)
+    return [line for line in found if line.startswith("xinliu ")]
+
+
+@pytest.mark.parametrize("command", commands_of_the_runbook())
+def test_each_command_that_the_runbook_names_is_one(command: str) -> None:
+    words = command.split()[1:]
+    assert words[0] in VERBS
+    parser = ArgumentParser()
+    import_module(f"cli.{words[0]}").add_arguments(parser)
+    if len(words) > 1 and re.fullmatch(r"[a-z]+", words[1]):
+        assert words[1] in parser.format_usage() + parser.format_help()
+    for option in (word for word in words if word.startswith("--")):
+        assert option in _whole_help(parser), f"{words[0]} has no {option}"
+
+
+def _whole_help(parser: ArgumentParser) -> str:
+    subs = [sub for action in parser._actions if hasattr(action, "choices") and isinstance(action.choices, dict)
+            for sub in action.choices.values()]  # fmt: skip
+    return parser.format_help() + "".join(sub.format_help() for sub in subs)

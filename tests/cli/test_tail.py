@@ -1,0 +1,122 @@
+"""`xinliu tail`: a bank's alerts as sentences, without repeats, and nothing raw of what came from outside."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain import topics
+from domain.outputs import Alert
+from sinks.kafka import Outbox
+from tests.cli.conftest import BANKS, Engine
+from tests.cli.kit import xinliu
+from tests.streams.score.kit import BANK, OTHER_BANK
+
+UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+HOSTILE = "货款\x1b[2J\x9b\u202e\n"
+
+
+def alert(number: int, **fields: Any) -> Alert:
+    given: dict[str, Any] = {
+        "alert_id": f"a{number}", "episode_id": f"a{number}", "revision": 1, "enterprise_id": "E1", "signal": "s",
+        "severity": "red", "state": "raised", "stock": False, "opened_at": 0, "as_of": 1_700_000_000_000, "score": 450,
+        "score_before": 500, "evidence": [], "event_ids": [], "loans": [], "banks": [OTHER_BANK],
+        "title_zh": f"【红色】第{number}条", "text_zh": "说明。", "suggested_action_zh": "核查。", "model_id": "m",
+        "rules_id": "r", "offset": number, "seq": 0,
+    }  # fmt: skip
+    return Alert(**given | fields)
+
+
+def publish(engine: Engine, topic: str, *alerts: Alert) -> None:
+    outbox = Outbox(engine.settings.kafka.bootstrap)
+    for one in alerts:
+        outbox.send(topic, msgspec.json.encode(one), key=b"E1")
+    outbox.drain()
+
+
+def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, called: Callable[..., Any]) -> None:
+    topic = topics.bank_alerts(OTHER_BANK)
+    first, upgraded = alert(1), alert(1, revision=2, state="upgraded", title_zh="【红色】第1条（升级）")
+    publish(engine, topic, first, first, upgraded, first, alert(2, stock=True))
+    texts = []
+    for name in (OTHER_BANK, "南宁邕江示例银行", "邕江", "Yongjiang"):
+        code, out, _ = called("tail", "--bank", name, "--from-start", "--count", "3")
+        assert code == 0
+        texts.append(out)
+    assert len(set(texts)) == 1, "the same bank"
+    lines = texts[0].splitlines()
+    assert lines[0] == "2023-11-15 06:13 【红色】第1条 E1：说明。核查。"
+    assert [line.split(" ")[2] for line in lines] == ["【红色】第1条", "【红色】第1条（升级）", "【红色】第2条（存量）"]
+    code, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", "1", "--json")
+    seen = json.loads(out)
+    assert (seen["kind"], seen["banks"]) == ("alert", [BANK]), "what this bank is sent, and nothing else"
+    assert seen["enterprise_id"].startswith("E")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--bank", "示例银行"), ("more than one", BANKS[0].bank_id, BANKS[1].bank_id)),
+        (("--bank", "没有"), ("has no", BANKS[0].name_zh)),
+        (("--bank", ""), ("has no",)),
+        (("--bank", BANK, "--scores"), ("supervisor",)),
+    ],
+)
+def test_a_name_that_is_not_one_bank_is_refused(
+    called: Callable[..., Any], words: tuple[str, ...], said: tuple[str, ...]
+) -> None:
+    code, _, err = called("tail", *words)
+    assert code == 2
+    assert all(part in err for part in said), err
+
+
+def test_the_supervisor_sees_all_and_scores_as_they_move(engine: Engine, called: Callable[..., Any]) -> None:
+    code, out, _ = called("tail", "--from-start", "--scores", "--count", "200")
+    assert code == 0
+    scores = [line for line in out.splitlines() if " score " in line]
+    assert len(scores) > 50
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d E\d score \d{3}, grade [A-F]", scores[0])
+    code, out, _ = called("tail", "--from-start", "--count", "1", "--json")
+    assert json.loads(out)["kind"] == "alert"
+
+
+def test_fault_15_nothing_of_an_alert_reaches_the_terminal_raw(
+    engine: Engine, called: Callable[..., Any], fault: Callable[..., None]
+) -> None:
+    hostile = alert(9, title_zh=HOSTILE, text_zh=HOSTILE, suggested_action_zh=HOSTILE, enterprise_id=HOSTILE)
+    publish(engine, topics.bank_alerts(OTHER_BANK), hostile)
+    for words in ((), ("--json",)):
+        code, out, _ = called("tail", "--bank", OTHER_BANK, "--from-start", "--count", "4", *words)
+        last = out.splitlines()[-1]
+        assert code == 0
+        assert UNSEEN.search(last) is None
+        assert "\\u001b[2J" in last
+    assert json.loads(last)["title_zh"] == HOSTILE, "a program reads what was there"
+    fault(injected=2, observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each text escaped")
+
+
+def test_it_follows_until_it_is_told_to_end(engine: Engine, tmp_path: Path, eventually: Callable[..., None]) -> None:
+    argv, environment = xinliu("--config", engine.file, "tail", "--bank", OTHER_BANK)
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(argv, env=environment, stdout=out, stderr=out)
+    number = iter(range(100, 10_000))
+
+    def one_more_is_shown() -> bool:
+        assert process.poll() is None, (tmp_path / "out").read_text()
+        publish(engine, topics.bank_alerts(OTHER_BANK), alert(next(number)))
+        return (tmp_path / "out").read_text().count("\n") >= 3
+
+    try:
+        eventually(one_more_is_shown, 60, "three alerts")
+        assert "第1条" not in (tmp_path / "out").read_text(), "from the end on"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
