@@ -9,6 +9,8 @@ Kafka, Redis and the workers are started here, over a state folder that a second
 The expected alerts of the sample are tests/replay/sample_alerts.jsonl; after a meant change of what is raised:
     xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
 
+Example: xinliu replay sample --speed max --summary out.md
+
 Exit codes: 0 the books balance (and the alerts are the expected ones), 1 not, 2 wrong call or setting, 130 interrupted.
 """
 
@@ -35,6 +37,8 @@ Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再
 
 样例的预期预警在 tests/replay/sample_alerts.jsonl；有意改变了预警之后：
     xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
+
+例：xinliu replay sample --speed max --summary out.md
 
 退出码：0 账平（且预警与预期相同），1 不平，2 用法或设置有误，130 被打断。
 """
