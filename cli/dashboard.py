@@ -26,6 +26,7 @@ ZH = """在本机提供页面：进来了什么，谁迟了，谁在下滑，发
 退出码：0 由 SIGTERM 或 SIGINT 结束，1 ClickHouse 拒绝，2 用法或设置有误。
 """
 
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much is said; where it listens are settings ([dashboard] host, port)."""
     parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
