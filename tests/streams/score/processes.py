@@ -6,13 +6,14 @@ import sys
 
 import msgspec
 import numpy as np
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, Producer, TopicPartition
 
 from domain import topics
 from features.redis_store import outcome_totals, partition_state, stored_values
 from streams.embedded import Child
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
+from tests.streams import groups
 from tests.streams.score.kit import BANK, HEADERS, no_model
 
 PARTITIONS = 2
@@ -96,14 +97,8 @@ def without_repeats(rows):
 
 def committed(settings):
     """What the group has committed, by partition."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka.bootstrap, "group.id": "xinliu-score", "enable.auto.commit": False}
-    )
-    try:
-        found = consumer.committed([TopicPartition(topics.EVENTS, p) for p in range(PARTITIONS)], timeout=10)
-    finally:
-        consumer.close()
-    return [tp.offset for tp in found]
+    found = groups.committed(settings.kafka.bootstrap, "xinliu-score", topics.EVENTS, PARTITIONS)
+    return [found.get(p, OFFSET_INVALID) for p in range(PARTITIONS)]
 
 
 def judge(settings, client, by_partition):
