@@ -7,7 +7,7 @@ of another version is refused by name.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +93,13 @@ def words(rows: Rows) -> npt.NDArray[np.uint64]:
 def id_words(enterprise_id: str) -> npt.NDArray[np.uint64]:
     """The id's bytes, padded with NUL, as four words."""
     return np.frombuffer(enterprise_id.encode().ljust(ENTERPRISE_ID_BYTES_MAX, b"\0"), "<u8")
+
+
+def id_table(names: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    """`id_words` of many ids: (n, 4). LayoutError where one is longer than ids are."""
+    if names and len(longest := max(names, key=len)) > ENTERPRISE_ID_BYTES_MAX:
+        raise LayoutError(f"the id {longest!r} is longer than {ENTERPRISE_ID_BYTES_MAX} bytes")
+    return np.array(names, f"S{ENTERPRISE_ID_BYTES_MAX}").view("<u8").reshape(len(names), ENTERPRISE_ID_BYTES_MAX // 8)
 
 
 def id_text(words: npt.NDArray[np.uint64]) -> str:

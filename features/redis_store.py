@@ -84,16 +84,20 @@ class PartitionStore:
         state: bytes | None = replies[-1]
         return state
 
-    def load(self) -> Iterator[tuple[str, Value]]:
-        """All values, a batch at a time."""
+    def names(self) -> list[bytes]:
+        """The ids of all enterprises that have a value, in no order."""
         with _reported(), self._client.pipeline() as pipe:
             fence, listed = pipe.get(f"{self._base}:e").smembers(f"{self._base}:i").execute()
         self._require(_fence(fence))
-        for some in _batches(sorted(name.decode() for name in listed)):
-            for name, value in zip(some, self.read(some), strict=True):
-                if value is None:
-                    raise StoreUnavailable(f"partition {self._partition}: {name} is listed but has no value")
-                yield name, value
+        return list(listed)
+
+    def fetch(self, names: Sequence[str]) -> list[Value]:
+        """`read` for enterprises that are listed: StoreUnavailable where one of them has no value."""
+        values = self.read(names)
+        for name, value in zip(names, values, strict=True):
+            if value is None:
+                raise StoreUnavailable(f"partition {self._partition}: {name} is listed but has no value")
+        return [value for value in values if value is not None]
 
     def read(self, names: Sequence[str]) -> list[Value | None]:
         """The values of some enterprises (None: it has none); Fenced where the fence read with them is not ours."""

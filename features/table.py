@@ -1,9 +1,64 @@
-"""From enterprise id to slot: open addressing over the ids that the state itself holds, compared in full."""
+"""From enterprise id to number: every enterprise of a partition, whether its value is in memory or not.
+
+Open addressing over entries that hold the ids, compared in full. Numbers are given in the order of first sight and
+never freed; beside the id stands where the value is, and what a tick needs to know to pass the enterprise by.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-FREE = -1
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
+
+ABSENT, NEW = -1, -2
+"""Rows of an enterprise whose value only Redis has, and of one that has none yet."""
+WATCHED_MAX = 6
+UNLOOKED = 128
+"""Flag of an entry of which no tick has noted anything, so that each must look."""
+_FREE = -1
+
+ENTRY = np.dtype(
+    [
+        ("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,)),
+        ("touched", "<i8"),  # by which run of records, last; 0: by none since the memory began
+        ("row", "<i4"),  # in the state, or ABSENT or NEW
+        # As of the last tick that looked at it (streams/score/due.py)
+        ("closed_day", "<i4"),
+        ("watched", "<u2", (WATCHED_MAX,)),  # banks whose feeds may change it
+        ("main", "|u1"),  # of which each bit set is a bank that its close waits for,
+        ("lends", "|u1"),  # and that one that lends to it
+        ("watched_count", "|u1"),
+        ("flags", "|u1"),
+    ]
+)  # 64 bytes: a cache line
+
+
+class Directory(NamedTuple):
+    """All enterprises: entries, ENTRY (capacity); places, int32 (a power of two); used, int64 (1)."""
+
+    entries: npt.NDArray[np.void]
+    places: npt.NDArray[np.int32]
+    used: npt.NDArray[np.int64]
+
+
+def empty(capacity: int) -> Directory:
+    """A directory with room for `capacity` enterprises."""
+    places = np.full(1 << max(4, (2 * capacity - 1).bit_length()), _FREE, np.int32)
+    return Directory(np.zeros(capacity, ENTRY), places, np.zeros(1, np.int64))
+
+
+def with_room(directory: Directory, more: int) -> Directory:
+    """The same, or a larger one with the same numbers: at least `more` new enterprises find a place."""
+    used = int(directory.used[0])
+    if used + more <= len(directory.entries):
+        return directory
+    larger = empty(2 * (used + more))
+    larger.entries[:used] = directory.entries[:used]
+    larger.used[0] = used
+    reindex(larger)
+    return larger
 
 
 @njit(cache=True)
@@ -17,34 +72,74 @@ def _mix(w0, w1, w2, w3):
 
 
 @njit(cache=True)
-def find_or_add(index, state, used, key):
-    """The slot of `key` (4 words), a new one at `used` where it has none. Returns (slot, used)."""
-    mask = np.uint64(index.shape[0] - 1)
+def _place_of(directory, key):
+    """Where the number of `key` (4 words) stands, or the free place where it would."""
+    mask = np.uint64(directory.places.shape[0] - 1)
     place = _mix(key[0], key[1], key[2], key[3]) & mask
     while True:
-        slot = index[place]
-        if slot == FREE:
-            index[place] = used
-            state[used].id[:] = key
-            return used, used + 1
-        held = state[slot].id
+        number = directory.places[place]
+        if number == _FREE:
+            return place
+        held = directory.entries[number].id
         if held[0] == key[0] and held[1] == key[1] and held[2] == key[2] and held[3] == key[3]:
-            return slot, used
+            return place
         place = (place + np.uint64(1)) & mask
 
 
 @njit(cache=True)
-def slots_of(index, state, used, keys, out):
-    """Fill out[i] with the slot of keys[i]; returns `used` after it. The caller keeps the index at most half full."""
-    for i in range(keys.shape[0]):
-        out[i], used = find_or_add(index, state, used, keys[i])
-    return used
+def _find_or_add(directory, key, row):
+    place = _place_of(directory, key)
+    number = directory.places[place]
+    if number == _FREE:
+        number = np.int32(directory.used[0])
+        directory.used[0] += 1
+        directory.places[place] = number
+        entry = directory.entries[number]
+        entry.id[:] = key
+        entry.row, entry.flags = row, UNLOOKED
+    return number
 
 
 @njit(cache=True)
-def reindexed(state, used, places):
-    """A new index of `places` (a power of two) over the first `used` ids."""
-    index = np.full(places, FREE, np.int32)
-    for slot in range(used):
-        find_or_add(index, state, slot, state[slot].id)
-    return index
+def reindex(directory):
+    """Fill the places of a directory that has entries only."""
+    for number in range(directory.used[0]):
+        directory.places[_place_of(directory, directory.entries[number].id)] = number
+
+
+@njit(cache=True)
+def enter(directory, keys, row):
+    """Give a number to each of keys (n, 4) that has none, with `row`; there is room for all."""
+    for i in range(keys.shape[0]):
+        _find_or_add(directory, keys[i], row)
+
+
+@njit(cache=True)
+def numbers_of(directory, keys, out):
+    """Fill out[i] with the number of keys[i], -1 where it has none."""
+    for i in range(keys.shape[0]):
+        out[i] = directory.places[_place_of(directory, keys[i])]
+
+
+@njit(cache=True)
+def begin_run(directory, keys, first, run, distinct_max, numbers, lacking):
+    """The longest run of records from `first` on whose enterprises may be in memory together: numbers[i] for each.
+
+    At most `distinct_max` enterprises, of which at most len(lacking) have no row; those are written to `lacking`, in
+    the order of first sight. Each is marked as touched by `run`, a number above all before. Returns (where it ends, how
+    many lack a row). There is room for all keys.
+    """
+    distinct = lacks = 0
+    for i in range(first, keys.shape[0]):
+        number = _find_or_add(directory, keys[i], NEW)
+        entry = directory.entries[number]
+        if entry.touched != run:
+            if distinct == distinct_max or (entry.row < 0 and lacks == lacking.shape[0]):
+                return i, lacks
+            entry.touched = run
+            distinct += 1
+            if entry.row < 0:
+                lacking[lacks] = number
+                lacks += 1
+        numbers[i] = number
+    return keys.shape[0], lacks

@@ -1,14 +1,14 @@
 """De-duplication: the event ids that an enterprise applied within the allowed lateness, with their fingerprints.
 
 One arena per partition holds the entries of all enterprises: a chain per enterprise (newest first, for writing and
-forgetting) and one open-addressing index over (slot, id hash) for looking up. Entries leave when the arena is rebuilt;
-what an enterprise's value holds is decided by day alone, never by when that happened.
+forgetting) and one open-addressing index over (slot, id hash) for looking up. Entries leave with their enterprise, or
+when the arena is rebuilt; what an enterprise's value holds is decided by day alone, never by when that happened.
 
-Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32; place int32 (the index, a power
-of two); used int64 (1).
+Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32 (in the chain of an enterprise, or
+of the free entries); place int32 (the index, a power of two); free int64 (2), the first free entry and their number.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,29 +33,42 @@ class Arena(NamedTuple):
     owner: npt.NDArray[np.int32]
     next: npt.NDArray[np.int32]
     place: npt.NDArray[np.int32]
-    used: npt.NDArray[np.int64]
+    free: npt.NDArray[np.int64]
 
 
 def empty(capacity: int) -> Arena:
     """An arena for `capacity` entries; its index holds twice as many places."""
     places = 1 << max(4, (2 * capacity - 1).bit_length())
+    following = np.arange(1, capacity + 1, dtype=np.int32)
+    following[-1:] = _NONE
     return Arena(
         id_hash=np.zeros(capacity, np.uint64),
         fingerprint=np.zeros(capacity, np.uint64),
         day=np.zeros(capacity, np.int32),
         owner=np.zeros(capacity, np.int32),
-        next=np.full(capacity, _NONE, np.int32),
+        next=following,
         place=np.full(places, _NONE, np.int32),
-        used=np.zeros(1, np.int64),
+        free=np.array([0 if capacity else _NONE, capacity], np.int64),
     )
+
+
+def free_count(arena: Arena) -> int:
+    """How many more entries it takes."""
+    return int(arena.free[1])
+
+
+@njit(cache=True)
+def _home(arena, slot, id_hash):
+    """Where in the index the search for (slot, id_hash) begins."""
+    mixed = (id_hash ^ (np.uint64(slot) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
+    return (mixed >> np.uint64(20)) & np.uint64(arena.place.shape[0] - 1)
 
 
 @njit(cache=True)
 def _place(arena, slot, id_hash):
     """Where (slot, id_hash) stands in the index, or the free place where it would."""
     mask = np.uint64(arena.place.shape[0] - 1)
-    mixed = (id_hash ^ (np.uint64(slot) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
-    place = (mixed >> np.uint64(20)) & mask
+    place = _home(arena, slot, id_hash)
     while True:
         entry = arena.place[place]
         if entry == _NONE or (arena.id_hash[entry] == id_hash and arena.owner[entry] == slot):
@@ -96,8 +109,9 @@ def remember(arena, e, slot, id_hash, fingerprint, day):
 
 @njit(cache=True)
 def _enter(arena, e, slot, place, id_hash, fingerprint, day):
-    entry = np.int32(arena.used[0])
-    arena.used[0] += 1
+    entry = np.int32(arena.free[0])
+    arena.free[0] = arena.next[entry]
+    arena.free[1] -= 1
     arena.id_hash[entry] = id_hash
     arena.fingerprint[entry] = fingerprint
     arena.day[entry] = day
@@ -175,12 +189,70 @@ def _entries(arena, e, first, last):
 
 
 @njit(cache=True)
-def rebuild(old, new, state, used):
-    """Copy into `new` what the first `used` enterprises still need."""
-    for slot in range(used):
-        e = state[slot]
-        entries = _entries(old, e, min(first_kept(e), _first_cold(e)), 2**31)
+def forget(arena, state, slots):
+    """Take all entries of the enterprises in `slots` (n,) out, so that others may have the slots."""
+    for i in range(slots.shape[0]):
+        e = state[slots[i]]
+        entry = e.dedup_head
+        while entry != _NONE:
+            following = arena.next[entry]
+            _vacate(arena, _place(arena, slots[i], arena.id_hash[entry]))
+            arena.next[entry] = arena.free[0]
+            arena.free[0] = entry
+            arena.free[1] += 1
+            entry = following
         e.dedup_head = _NONE
-        for i in range(entries.shape[0]):
-            place = _place(new, slot, entries[i, 0])
-            _enter(new, e, slot, place, entries[i, 0], entries[i, 1], np.int32(entries[i, 2]))
+
+
+@njit(cache=True)
+def _vacate(arena, hole):
+    """Free a place of the index, and move up what stands behind it only because that was taken."""
+    mask = np.uint64(arena.place.shape[0] - 1)
+    place = (hole + np.uint64(1)) & mask
+    while arena.place[place] != _NONE:
+        entry = arena.place[place]
+        home = _home(arena, arena.owner[entry], arena.id_hash[entry])
+        if ((place - home) & mask) >= ((place - hole) & mask):
+            arena.place[hole] = entry
+            hole = place
+        place = (place + np.uint64(1)) & mask
+    arena.place[hole] = _NONE
+
+
+def rebuilt(arena: Arena, state: Any, slots: Any, more: int) -> Arena:
+    """An arena with what the enterprises in `slots` (n,) still need, and as much room again, at least for `more`.
+
+    Its size follows what is needed, so rebuilding costs a constant an entry.
+    """
+    new = empty(2 * (int(_needed(arena, state, slots)) + more))
+    _copy(arena, new, state, slots)
+    return new
+
+
+@njit(cache=True)
+def _first_needed(e):
+    return min(first_kept(e), _first_cold(e))
+
+
+@njit(cache=True)
+def _needed(arena, state, slots):
+    n = 0
+    for i in range(slots.shape[0]):
+        e = state[slots[i]]
+        first, entry = _first_needed(e), e.dedup_head
+        while entry != _NONE:
+            n += arena.day[entry] >= first
+            entry = arena.next[entry]
+    return n
+
+
+@njit(cache=True)
+def _copy(old, new, state, slots):
+    for i in range(slots.shape[0]):
+        slot = slots[i]
+        e = state[slot]
+        entries = _entries(old, e, _first_needed(e), 2**31)
+        e.dedup_head = _NONE
+        for k in range(entries.shape[0]):
+            place = _place(new, slot, entries[k, 0])
+            _enter(new, e, slot, place, entries[k, 0], entries[k, 1], np.int32(entries[k, 2]))

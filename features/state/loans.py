@@ -29,7 +29,7 @@ def bank_slot(e, code):
             return i
         if e.bank[i] == 0:
             spare = i if spare == NO_SLOT else spare
-        elif e.bank_flow[i] == 0.0 and not _lends(e, i):
+        elif e.bank_flow[i] == 0.0 and not lends(e, i):
             idle = i if idle == NO_SLOT else idle
     spare = idle if spare == NO_SLOT else spare
     if spare != NO_SLOT:
@@ -58,7 +58,7 @@ def known_bank_slot(e, code):
 
 
 @njit(cache=True)
-def _lends(e, slot):
+def lends(e, slot):
     for k in range(LOAN_SLOTS):
         if e.loan_open[k] and e.loan_bank[k] == slot:
             return True

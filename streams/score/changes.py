@@ -182,6 +182,12 @@ def is_loan_stalled(e, feeds):
 
 
 @njit(cache=True)
+def is_main(e, b):
+    """Whether the bank in slot b has a tenth of the enterprise's flow."""
+    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * e.bank_flow.sum()
+
+
+@njit(cache=True)
 def observes_month_end(e):
     """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
     day = e.closed_day
@@ -193,10 +199,7 @@ def observes_month_end(e):
 @njit(cache=True)
 def _main_feed(e, b, feeds):
     """The feed of bank slot b; -1 where it is free, has under a tenth of the flow, or the tick does not speak of it."""
-    bank = e.bank[b]
-    if bank == 0 or e.bank_flow[b] < _MAIN_BANK_SHARE * e.bank_flow.sum():
-        return -1
-    return _feed(bank, feeds)
+    return _feed(e.bank[b], feeds) if is_main(e, b) else -1
 
 
 @njit(cache=True)

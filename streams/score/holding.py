@@ -3,17 +3,19 @@
     own (a record in owner.v1, its offset is the epoch) -> claim, then load -> apply, flush … -> dropped
                                                               ^-------------------------------------'
 
-Memory that may be wrong is dropped, never mended: whatever failed, the partition is claimed again, under a flush number
-above all that were tried, loaded from Redis, and goes on at the low offset that came with the claim.
+Loading brings the names of the enterprises; their values are fetched when a record or a tick needs them, under the same
+fence. Memory that may be wrong is dropped, never mended: whatever failed, the partition is claimed again, under a flush
+number above all that were tried, loaded from Redis, and goes on at the low offset that came with the claim.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from detectors.snapshot import Snapshot
 from features.redis_store import PartitionStore
+from features.values import Value
 from streams.score.partition import Partition, PartitionState
 
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 5.0
@@ -30,6 +32,7 @@ class Holding:
         self.epoch: int | None = None
         self.memory: Partition | None = None
         self.retry_at_s = 0.0
+        self._resident_max = 1
         self._store = store
         self._snapshot_of = snapshot_of
         self._step = step
@@ -41,18 +44,34 @@ class Holding:
         """Go on under the epoch of a new ownership record; `is_first` where the partition never had one before."""
         self.epoch, self._is_first = epoch, is_first
 
+    def bound(self, resident_max: int) -> None:
+        """From now on, at most so many of its enterprises are in memory."""
+        self._resident_max = resident_max
+        if self.memory is not None:
+            self.memory.residents.resident_max = resident_max
+
     def load(self) -> bool:
         """Claim, then load; False where Redis has lost what earlier owners wrote, so that the log is read from 0."""
         assert self.epoch is not None
         self._step("claim", self.number)
         stored = self._store.claim(self.epoch)
         state = msgspec.json.decode(stored, type=PartitionState) if stored else None
-        memory = Partition(self.number, self._snapshot_of, state)
         self._step("load", self.number)
-        for name, value in self._store.load():
-            memory.restore(name, value)
-        self.memory, self._low_offset = memory, memory.saved.low_offset
+        self.memory = Partition(
+            self.number,
+            self._snapshot_of,
+            state,
+            names=self._store.names(),
+            fetch=self._fetch,
+            resident_max=self._resident_max,
+        )
+        self._low_offset = self.memory.low_offset
         return state is not None or self._is_first
+
+    def _fetch(self, names: Sequence[str]) -> Sequence[Value]:
+        """Values of enterprises that the list names; where it raises, what asked for them comes again."""
+        self._step("fetch", self.number)
+        return self._store.fetch(names)
 
     @property
     def low_offset(self) -> int | None:
@@ -62,9 +81,9 @@ class Holding:
     @property
     def position(self) -> int | None:
         """The next offset to apply; None where that is the log's first one, whichever it is."""
-        if self.memory is None or (self._is_first and self.memory.saved.low_offset == 0):
+        if self.memory is None or (self._is_first and self.memory.low_offset == 0):
             return None
-        return self.memory.saved.low_offset
+        return self.memory.low_offset
 
     async def flush(self, slice_values_max: int) -> tuple[int, int]:
         """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
@@ -74,23 +93,32 @@ class Holding:
         """
         memory = self.memory
         assert memory is not None
-        slots, size = memory.dirty_slots(), 0
-        for first in range(0, len(slots), slice_values_max):
-            some = slots[first : first + slice_values_max]
+        count, size = await self._flush_values(memory, slice_values_max)
+        self._step("state", self.number)
+        if memory.low_offset != self._low_offset:
+            self._store.write((), msgspec.json.encode(memory.saved))
+            self._low_offset = memory.low_offset
+        elif not count:
+            self._store.check()
+        self._attempts = 0
+        return count, size
+
+    async def flush_values(self, slice_values_max: int) -> tuple[int, int]:
+        """Values alone, (values, bytes): in mid-batch, which is no low offset. Every output must be acknowledged."""
+        assert self.memory is not None
+        return await self._flush_values(self.memory, slice_values_max)
+
+    async def _flush_values(self, memory: Partition, slice_values_max: int) -> tuple[int, int]:
+        rows, size = memory.dirty_rows(), 0
+        for first in range(0, len(rows), slice_values_max):
+            some = rows[first : first + slice_values_max]
             self._step("slice", self.number)
             values = memory.values(some)
             self._store.write(values)
             size += sum(value.size for _, value in values)
             memory.flushed(some)
             await asyncio.sleep(0)
-        self._step("state", self.number)
-        if memory.saved.low_offset != self._low_offset:
-            self._store.write((), msgspec.json.encode(memory.saved))
-            self._low_offset = memory.saved.low_offset
-        elif not len(slots):
-            self._store.check()
-        self._attempts = 0
-        return len(slots), size
+        return len(rows), size
 
     def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:
         """Forget the memory; returns in how many seconds to load again, more each time that no flush came between."""

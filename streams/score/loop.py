@@ -70,22 +70,22 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
 
 
 @njit(cache=True, nogil=True)
-def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
-    """Close what the tick at `offset` makes due, slot by slot from `first`; returns where the book was nearly full."""
-    for s in range(first, used):
-        e = state[s]
+def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
+    """Close what the tick at `offset` makes due in slots[first:]; returns where it stopped, the book nearly full."""
+    for k in range(first, slots.shape[0]):
+        e = state[slots[k]]
         if offset <= e.applied_offset:
             continue
         stalled, loan_stalled, closed_before = is_stalled(e, feeds), is_loan_stalled(e, feeds), e.closed_day
         e.dirty |= stalled != e.stalled or loan_stalled != e.loan_stalled
         e.stalled, e.loan_stalled = stalled, loan_stalled
         skip_days_before_history(e, up_to_day)
-        outbook.begin(book, s, outbook.A_CLOSE, offset)
+        outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
         outbook.go_on(book, e.sweep_seq)
         while day_is_due(e, up_to_day, feeds):
             if outbook.is_nearly_full(book):
                 e.sweep_seq = outbook.next_seq(book)
-                return s  # its closed days stay closed; the others come with the next call
+                return k  # its closed days stay closed; the others come with the next call
             close_next_day(e, feeds)
             evaluate(e, engine, book, closing_time(e), True, observes_month_end(e), seen.NOTHING)
             past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
@@ -93,19 +93,19 @@ def close_days(state, used, first, offset, up_to_day, feeds, engine, book):
             e.sweep_seq = 0
             e.applied_offset = offset
             e.dirty |= HOT
-    return used
+    return slots.shape[0]
 
 
 @njit(cache=True, nogil=True)
-def restate_open(state, used, first, offset, engine, book):
+def restate_open(state, slots, first, offset, engine, book):
     """At the end of a backfill, raise every episode that is still open once, as stock; returns as close_days does."""
-    for s in range(first, used):
+    for k in range(first, slots.shape[0]):
         if outbook.is_nearly_full(book):
-            return s
-        e = state[s]
+            return k
+        e = state[slots[k]]
         if offset <= e.applied_offset:
             continue
-        outbook.begin(book, s, outbook.A_CLOSE, offset)
+        outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
         x = book.draft[0]
         x.stock, x.as_of_ms, x.score_milli, x.score_before_milli = 1, time_of(e), e.score_milli, e.score_milli
         core.read(e, x.as_of_ms, history_days(e), x.value, x.null)
@@ -116,7 +116,7 @@ def restate_open(state, used, first, offset, engine, book):
             outbook.write(book, outbook.ALERT)
         e.applied_offset = offset
         e.dirty |= HOT
-    return used
+    return slots.shape[0]
 
 
 @njit(cache=True)

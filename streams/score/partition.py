@@ -5,7 +5,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,23 +21,25 @@ from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
 from domain.calendar import day_of
-from domain.events import Control, Feed, Tick
+from domain.events import Control, Feed
 from domain.reject import Reason
-from features import layout, table, values
-from features.state import dedup
+from features import layout
+from features.residents import LACKING_MAX, Numbers, Residents
+from features.table import ABSENT
 from features.values import Value
 from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
 from streams.score import outbook, score_json
+from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, close_days, restate_open
-from streams.score.records import Barrier, Run, Unreadable, bank_number, decode
+from streams.score.records import Barrier, Run, Unreadable, decode
 from streams.score.rows import InForce, Message, Writer
 from streams.transport import Chunk
 
 log = logging.getLogger("xinliu.score")
 _BOOK_ROWS = 8_192
-_FIRST_CAPACITY = 1_024
 NEVER = -(2**31)
+_SWEEP_ENTERPRISES = 512  # some ms, where each closes a day or two
 _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
     ("already_held", ""), ("applied", ""), ("duplicate", ""), ("dead_lettered", Reason.CONFLICT.value), ("late", ""),
 )  # fmt: skip
@@ -55,27 +57,24 @@ class Engine(NamedTuple):
     model_changed_day: int  # NEVER where the log has activated no other model than the first
 
 
-class Feeds(NamedTuple):
-    """The feeds of the newest tick, ascending by bank. Shapes: (banks,)."""
-
-    bank: npt.NDArray[np.int64]
-    covered_up_to: npt.NDArray[np.int64]  # day numbers; -2^31 where none
-    closed_up_to: npt.NDArray[np.int64]
-    stalled: npt.NDArray[np.uint8]
-
-
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a partition remembers beside its enterprises, as of `low_offset`: all before it is applied and out."""
 
     low_offset: int
     up_to: int = -1
     feeds: dict[str, Feed] = {}
+    unlooked: list[str] | None = None
+    """The enterprises with a record since the last tick; None: too many to name, so the next tick looks at all."""
     model_id: str = ""  # empty: the prior
     model_changed_day: int = NEVER  # the newest one on which another model came into force
     backfill: bool = False
     ticks_count: int = 0
     controls_count: int = 0
     dead_letters_count: int = 0
+
+
+Fetch = Callable[[Sequence[str]], Sequence[Value]]
+"""The values of some enterprises that have one, as Redis holds them under the owner's fence."""
 
 
 class Tally(NamedTuple):
@@ -89,59 +88,107 @@ class EngineVersionChanged(Exception):
     """The log says that another engine version goes on from here: this worker must not."""
 
 
+def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
+    raise LookupError(f"nothing is stored of {names}")
+
+
 class Partition:
     """The enterprises of one partition, and what is in force in it.
 
-    `snapshot_of` brings a model by its content id, when a control record activates it.
+    `snapshot_of` brings a model by its content id, when a control record activates it; `fetch` the values of some of
+    `names`, the enterprises that have one. At most `resident_max` enterprises are in memory: `apply` says by
+    `wants_room` that it cannot go on before some of them are flushed or let go.
     """
 
     def __init__(
-        self, number: int, snapshot_of: Callable[[str], Snapshot], state: PartitionState | None = None
+        self,
+        number: int,
+        snapshot_of: Callable[[str], Snapshot],
+        state: PartitionState | None = None,
+        *,
+        names: Sequence[bytes] = (),
+        fetch: Fetch = _nothing_stored,
+        resident_max: int = 2**31 - 1,
     ) -> None:
         self.number = number
-        self.saved = state or PartitionState(low_offset=0)
-        self._snapshot_of = snapshot_of
-        self.state = layout.allocate(_FIRST_CAPACITY)
-        self.arena = dedup.empty(16 * _FIRST_CAPACITY)
-        self.index = table.reindexed(self.state, 0, 4 * _FIRST_CAPACITY)
-        self.used = 0
+        self._now = state or PartitionState(low_offset=0)
+        self._snapshot_of, self._fetch = snapshot_of, fetch
+        self.residents = Residents(names, resident_max)
+        self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
+        self._wanted = 0
         self._book = outbook.empty(_BOOK_ROWS)
         self._writer = Writer(self._book)
         self.rules = packaged_rules()
         self.model_id = ""
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
-        self._activate(self.saved.model_id)
+        self._activate(self._now.model_id)
 
-    def restore(self, name: str, value: Value) -> None:
-        """Take one enterprise's value back, as Redis holds it. LayoutError where it is of another layout."""
-        self.make_room(1, values.ids_count([value]))
-        slot, self.used = table.find_or_add(self.index, self.state, self.used, layout.id_words(name))
-        values.restore(self.state, self.arena, np.array([slot]), [name], [value])
+    @property
+    def state(self) -> layout.Rows:
+        """The rows of those in memory."""
+        return self.residents.state
 
-    def apply(self, chunk: Chunk) -> Iterator[Message]:
-        """Apply a chunk in order; yields its messages in the order of (offset, seq)."""
+    @property
+    def low_offset(self) -> int:
+        """All before it is applied."""
+        return self._now.low_offset
+
+    @property
+    def up_to(self) -> int:
+        """The event time that the newest tick said, -1 before the first."""
+        return self._now.up_to
+
+    @property
+    def backfill(self) -> bool:
+        """Whether a backfill is under way."""
+        return self._now.backfill
+
+    @property
+    def saved(self) -> PartitionState:
+        """The partition's state after all that was applied; only between two calls of `apply` is it one."""
+        return msgspec.structs.replace(self._now, unlooked=self._lookout.names())
+
+    def apply(self, chunk: Chunk) -> Iterator[list[Message]]:
+        """Apply a chunk in order; yields its messages, in the order of (offset, seq), a slice of a few ms at a time.
+
+        Where `wants_room` is true after a slice, `make_room` must have returned True before the next one is asked for.
+        """
         for step in decode(chunk):
             if isinstance(step, Barrier):
                 yield from self._apply_barrier(step, chunk)
             elif isinstance(step, Unreadable):
-                yield self._bury(step, chunk)
+                yield [self._bury(step, chunk)]
             else:
                 yield from self._apply_records(step, chunk)
-        self.saved = msgspec.structs.replace(self.saved, low_offset=chunk.next_offset)
+        self._now = msgspec.structs.replace(self._now, low_offset=chunk.next_offset)
 
-    def dirty_slots(self) -> npt.NDArray[np.int64]:
+    @property
+    def wants_room(self) -> bool:
+        """Whether enterprises must leave memory before `apply` can go on."""
+        return self._wanted > 0 and self.residents.lacking_room(self._wanted) > 0
+
+    def make_room(self) -> bool:
+        """Let go of enterprises that Redis holds as they are; False where others must be flushed first.
+
+        What has been said so far may be flushed then: no enterprise is half closed where room is wanted.
+        """
+        return self.residents.evict(self.residents.lacking_room(self._wanted))
+
+    def dirty_rows(self) -> npt.NDArray[np.int64]:
         """Enterprises whose value in Redis is behind."""
-        return np.flatnonzero(self.state["dirty"][: self.used])
+        return self.residents.dirty_rows()
 
-    def values(self, slots: npt.NDArray[np.int64], *, whole: bool = False) -> list[tuple[str, Value]]:
-        """(enterprise id, value) of some slots: the parts that Redis lacks, or both."""
-        parts = values.ALL if whole else self.state["dirty"][slots]
-        packed = values.pack(self.state, self.arena, slots, parts)
-        return [(layout.id_text(self.state["id"][slot]), value) for slot, value in zip(slots, packed, strict=True)]
+    def values(self, rows: npt.NDArray[np.int64], *, whole: bool = False) -> list[tuple[str, Value]]:
+        """(enterprise id, value) of some rows: the parts that Redis lacks, or both.
 
-    def flushed(self, slots: npt.NDArray[np.int64]) -> None:
+        None of them is half closed: a restart would close the rest again.
+        """
+        assert not self.state["sweep_seq"][rows].any()
+        return self.residents.values(rows, whole=whole)
+
+    def flushed(self, rows: npt.NDArray[np.int64]) -> None:
         """Redis holds these as they are now."""
-        self.state["dirty"][slots] = 0
+        self.residents.flushed(rows)
 
     def take_tally(self) -> Tally:
         """What became of the records since the last call."""
@@ -151,51 +198,68 @@ class Partition:
         self._book.tally[:] = 0
         return taken
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that are allocated for the enterprises."""
-        return int(self.state.nbytes + self.index.nbytes + sum(column.nbytes for column in self.arena))
-
     def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Message:
         letter = letter_of(chunk, unreadable.row, unreadable.why)
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
-        self.saved = msgspec.structs.replace(self.saved, dead_letters_count=self.saved.dead_letters_count + 1)
+        self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
         return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
 
-    def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[Message]:
-        records, count = run.records, len(run.records)
-        self.make_room(count, count)
-        slots = np.empty(count, np.int32)
-        self.used = table.slots_of(self.index, self.state, self.used, records["key"], slots)
-        first = 0
-        while first < count:
-            first = apply_records(self.state, self.arena, slots, records, run.lines, first, self._engine, self._book)
-            yield from self._written(chunk, records["row"])
+    def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[list[Message]]:
+        residents, end = self.residents, 0
+        while end < len(run.records):
+            numbers, lacking = residents.begin_run(run.records["key"], end)
+            records, end = run.records[end : end + len(numbers)], end + len(numbers)
+            yield from self._bring(lacking)
+            self._lookout.changed(numbers)
+            residents.make_room_for_ids(len(records))
+            rows, first = residents.rows_of(numbers), 0
+            residents.handed(rows)
+            while first < len(records):
+                first = apply_records(
+                    self.state, residents.arena, rows, records, run.lines, first, self._engine, self._book
+                )
+                yield self._written(chunk, records["row"])
 
-    def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[Message]:
+    def _bring(self, numbers: Numbers) -> Iterator[list[Message]]:
+        """Bring enterprises into memory, once there is room; nothing is said by that."""
+        if not len(numbers):
+            return
+        self._wanted = len(numbers)
+        if self.wants_room:
+            yield []
+            assert not self.wants_room, "make_room was not called"
+        self._wanted = 0
+        stored = self.residents.rows_of(numbers) == ABSENT
+        if stored.any():
+            names = self.residents.names_of(numbers[stored])
+            self.residents.restore(numbers[stored], names, self._fetch(names))
+        self.residents.add(numbers[~stored])
+
+    def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[list[Message]]:
         event = barrier.event
         self._barriers["control" if isinstance(event, Control) else "tick", ""] += 1
         if isinstance(event, Control):
             yield from self._apply_control(barrier.offset, event, chunk)
             return
         # Feeds move while event time stands: a receipt closes a bank's day under the same `up_to`.
-        repeat = (event.up_to, event.feeds) == (self.saved.up_to, self.saved.feeds) or event.up_to < self.saved.up_to
-        self.saved = msgspec.structs.replace(
-            self.saved,
-            ticks_count=self.saved.ticks_count + 1,
-            up_to=max(event.up_to, self.saved.up_to),
-            feeds=self.saved.feeds if repeat else event.feeds,
+        repeat = (event.up_to, event.feeds) == (self._now.up_to, self._now.feeds) or event.up_to < self._now.up_to
+        self._now = msgspec.structs.replace(
+            self._now,
+            ticks_count=self._now.ticks_count + 1,
+            up_to=max(event.up_to, self._now.up_to),
+            feeds=self._now.feeds if repeat else event.feeds,
         )
         if not repeat:
-            feeds, day = feeds_of(event), day_of(event.up_to)
+            feeds, day = feeds_of(event.feeds), day_of(event.up_to)
             yield from self._sweep(
                 chunk,
-                lambda first: close_days(
-                    self.state, self.used, first, barrier.offset, day, feeds, self._engine, self._book
+                self._lookout.affected(day, feeds),
+                lambda rows, first: close_days(
+                    self.state, rows, first, barrier.offset, day, feeds, self._engine, self._book
                 ),
             )
 
-    def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[Message]:
+    def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Message]]:
         if control.action == "engine_version" and control.artefact_id != engine_version():
             raise EngineVersionChanged(
                 f"the log goes on under engine {control.artefact_id}, this worker is {engine_version()}"
@@ -205,55 +269,59 @@ class Partition:
                 self._activate(control.artefact_id or "")
             except SnapshotError as refusal:  # its content, so every reader of the log refuses it here
                 log.error("control %s at offset %d: %s; %s stays", control.control_id, offset, refusal, self.model_id)
-        ends_backfill = control.action == "backfill_close" and self.saved.backfill
-        self.saved = msgspec.structs.replace(
-            self.saved,
-            controls_count=self.saved.controls_count + 1,
-            backfill=control.action == "backfill_open" or (self.saved.backfill and not ends_backfill),
+        ends_backfill = control.action == "backfill_close" and self._now.backfill
+        self._now = msgspec.structs.replace(
+            self._now,
+            controls_count=self._now.controls_count + 1,
+            backfill=control.action == "backfill_open" or (self._now.backfill and not ends_backfill),
             model_id=self.model_id,
             model_changed_day=self._engine.model_changed_day,
         )
         if ends_backfill:
             yield from self._sweep(
-                chunk, lambda first: restate_open(self.state, self.used, first, offset, self._engine, self._book)
+                chunk,
+                np.arange(self.residents.known, dtype=np.int32),
+                lambda rows, first: restate_open(self.state, rows, first, offset, self._engine, self._book),
             )
 
-    def _sweep(self, chunk: Chunk, sweep_from: Callable[[int], int]) -> Iterator[Message]:
-        """Sweep over all enterprises, sending each time that the book is nearly full."""
-        first = 0
-        while first < self.used:
-            first = sweep_from(first)
-            yield from self._written(chunk, ())
+    def _sweep(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Message]]:
+        """Sweep over some enterprises, in slices: those in memory first, which must not leave it before their turn."""
+        residents = self.residents
+        residents.begin_sweep()
+        absent = residents.rows_of(numbers) == ABSENT
+        for some in _pieces(numbers[~absent], _SWEEP_ENTERPRISES):
+            yield from self._swept(chunk, some, sweep)
+        for some in _pieces(numbers[absent], min(LACKING_MAX, residents.resident_max)):
+            yield from self._bring(some)
+            yield from self._swept(chunk, some, sweep)
+
+    def _swept(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Message]]:
+        """Sweep over enterprises in memory. A full book interrupts it, perhaps within an enterprise."""
+        rows, first = self.residents.rows_of(numbers), 0
+        self.residents.handed(rows)
+        while first < len(rows):
+            first = sweep(rows, first)
+            yield self._written(chunk, ())
+        self._lookout.note(numbers)
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
         card = scorecard(snapshot)  # a model that does not fit is refused here
         self.model_id, before = model_id or prior_id(), self.model_id
-        changed_day = day_of(self.saved.up_to) if before not in ("", self.model_id) else self.saved.model_changed_day
+        changed_day = day_of(self._now.up_to) if before not in ("", self.model_id) else self._now.model_changed_day
         self._engine = engine_of(card, self.rules, changed_day)
         self._probability_ppm = probabilities_ppm(snapshot)
         self._terms = score_json.terms(snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version())
 
-    def _written(self, chunk: Chunk, row_of: Any) -> Iterator[Message]:
+    def _written(self, chunk: Chunk, row_of: Any) -> list[Message]:
         in_force = InForce(
             model_id=self.model_id,
             probability_ppm=self._probability_ppm,
             rules=self.rules,
-            backfill=self.saved.backfill,
+            backfill=self._now.backfill,
             terms=self._terms,
         )
-        yield from self._writer.messages(self.state["id"], in_force, chunk, row_of)
-
-    def make_room(self, enterprises: int, event_ids: int) -> None:
-        """Grow the rows, the index and the arena before the loop could run out of them."""
-        if self.used + enterprises > len(self.state):
-            self.state = layout.grown(self.state, 2 * (self.used + enterprises))
-        if 2 * (self.used + enterprises) > len(self.index):
-            self.index = table.reindexed(self.state, self.used, 4 << (self.used + enterprises).bit_length())
-        if self.arena.used[0] + event_ids > len(self.arena.day):
-            larger = dedup.empty(2 * (int(self.arena.used[0]) + event_ids))
-            dedup.rebuild(self.arena, larger, self.state, self.used)
-            self.arena = larger
+        return list(self._writer.messages(self.state["id"], in_force, chunk, row_of))
 
 
 def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine:
@@ -269,16 +337,6 @@ def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine
     )
 
 
-def feeds_of(tick: Tick) -> Feeds:
-    """The feeds of a tick as arrays."""
-    rows = sorted((bank_number(bank_id), feed) for bank_id, feed in tick.feeds.items())
-    return Feeds(
-        bank=np.array([bank for bank, _ in rows], np.int64),
-        covered_up_to=np.array([_day(feed.covered_up_to) for _, feed in rows], np.int64),
-        closed_up_to=np.array([_day(feed.closed_up_to) for _, feed in rows], np.int64),
-        stalled=np.array([feed.stalled for _, feed in rows], np.uint8),
-    )
-
-
-def _day(day: int | None) -> int:
-    return -(2**31) if day is None else day
+def _pieces(numbers: Numbers, size: int) -> Iterator[Numbers]:
+    for first in range(0, len(numbers), size):
+        yield numbers[first : first + size]

@@ -95,6 +95,7 @@ class Score:
         for tp in tps - set(self._held):
             store = PartitionStore(self._redis, prefix, tp.partition)
             self._held[tp] = Holding(tp.partition, store, self._snapshot, self._step)
+        self._share_residents()
         await self._load_due()
         self._rewinds.clear()
         return {tp: offset for tp, held in self._held.items() if (offset := held.position) is not None}
@@ -114,15 +115,14 @@ class Score:
                 return
             self._step("apply", tp.partition)
             try:
-                for message in memory.apply(part):
-                    self._step("send", tp.partition)
-                    self._outbox.send(message.topic, message.value, key=message.key)
-                self._outbox.poll()
+                await self._apply_part(tp, memory, part)
             except DeliveryFailed as why:
-                counted = self._tally(tp, memory)
-                rest = int(np.count_nonzero(chunk.offset >= part.start_offset)) - counted
-                self._outcomes[tp, "let_go", ""] += rest
+                self._let_go(tp, memory, chunk, part)
                 self._lose_outputs(why)
+                return
+            except (Fenced, StoreUnavailable) as why:
+                self._let_go(tp, memory, chunk, part)
+                self._drop(tp, why)
                 return
             self._tally(tp, memory)
             await self._flush_if_due()
@@ -171,6 +171,39 @@ class Score:
         self._redis.close()
         self._outbox.close()
 
+    async def _apply_part(self, tp: TP, memory: Partition, part: Chunk) -> None:
+        """Send each slice of messages; make room in memory where it wants some, and let others have their turn."""
+        turn_s = self._clock()
+        for messages in memory.apply(part):
+            for message in messages:
+                self._step("send", tp.partition)
+                self._outbox.send(message.topic, message.value, key=message.key)
+            if memory.wants_room:
+                await self._make_room(tp, memory)
+            if (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms:
+                self._outbox.poll()
+                await asyncio.sleep(0)
+                turn_s = self._clock()
+        self._outbox.poll()
+
+    async def _make_room(self, tp: TP, memory: Partition) -> None:
+        """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""
+        self._step("evict", tp.partition)
+        if not memory.make_room():
+            self._step("drain", tp.partition)
+            await asyncio.to_thread(self._outbox.drain)
+            began_s = time.perf_counter()
+            values, size = await self._held[tp].flush_values(self._settings.score.flush_slice_values_max)
+            self.emit(Flushed(values=values, bytes=size, seconds=time.perf_counter() - began_s))
+            self._step("evict", tp.partition)
+            if not memory.make_room():
+                raise RuntimeError(f"{tp}: no room in memory though all is flushed")
+
+    def _share_residents(self) -> None:
+        """The bound of the process, divided over its partitions: ids are spread evenly over them."""
+        for held in self._held.values():
+            held.bound(max(1, self._settings.score.enterprises_resident_max // len(self._held)))
+
     async def _load_due(self) -> None:
         """Own, claim and load what has no memory and has waited long enough."""
         due = {tp: held for tp, held in self._held.items() if held.memory is None and self._clock() >= held.retry_at_s}
@@ -190,8 +223,8 @@ class Score:
                 self._drop(tp, why)
                 continue
             assert held.memory is not None
-            self._rewinds[tp] = held.memory.saved.low_offset
-            log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.used, self._rewinds[tp])
+            self._rewinds[tp] = held.memory.low_offset
+            log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.residents.known, self._rewinds[tp])
 
     def _own(self, unowned: list[Holding]) -> None:
         kafka, numbers = self._settings.kafka, [held.number for held in unowned]
@@ -258,6 +291,11 @@ class Score:
             except (Fenced, StoreUnavailable) as why:
                 self._drop(tp, why)
 
+    def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
+        """Count what a batch came to before it failed, and the rest of the chunk, which is not applied."""
+        counted = self._tally(tp, memory)
+        self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset)) - counted
+
     def _tally(self, tp: TP, memory: Partition) -> int:
         """Take over what a partition has counted; how many records that were."""
         outcomes, written = memory.take_tally()
@@ -275,13 +313,13 @@ class Score:
 
 
 def _of_partition(number: int, memory: Partition) -> Iterator[Reading]:
-    yield StateSize(partition=number, resident=memory.used, bytes=memory.nbytes)
-    if memory.saved.up_to >= 0:
-        yield EventTime(partition=number, up_to_ms=memory.saved.up_to)
+    yield StateSize(partition=number, resident=len(memory.residents), bytes=memory.residents.nbytes)
+    if memory.up_to >= 0:
+        yield EventTime(partition=number, up_to_ms=memory.up_to)
     yield InForce(
         partition=number,
         model_id=memory.model_id,
         rules_id=memory.rules.id,
         engine_version=engine_version(),
-        backfill=memory.saved.backfill,
+        backfill=memory.backfill,
     )

@@ -25,10 +25,14 @@ def compile_kernels() -> None:
     partition = Partition(0, _no_model)
     for _ in partition.apply(chunk):
         continue
-    copy = Partition(0, _no_model, partition.saved)
-    for name, value in partition.values(partition.dirty_slots()):
-        copy.restore(name, value)
-    copy.make_room(0, len(copy.arena.day))
+    stored = dict(partition.values(partition.dirty_rows()))
+    names = [name.encode() for name in stored]
+    copy = Partition(0, _no_model, names=names, fetch=lambda names: [stored[name] for name in names], resident_max=1)
+    for _ in copy.apply(chunk):
+        continue
+    copy.residents.make_room_for_ids(len(copy.residents.arena.day) + 1)
+    copy.flushed(copy.dirty_rows())
+    copy.residents.evict(1)
 
 
 def _no_model(model_id: str) -> Snapshot:

@@ -1,4 +1,4 @@
-"""A log through `xinliu worker score` on real Kafka and Redis: one or two workers, killed at random."""
+"""A log through score workers on real Kafka and Redis: one or two of them, which kill themselves at steps of a plan."""
 
 import json
 import random
@@ -27,11 +27,23 @@ OUTPUTS = (
     topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL, topics.DEAD_LETTERS, topics.LATE,
     *(topics.bank_alerts(bank) for bank in BANKS),
 )  # fmt: skip
-# As the verb does, but with the size of the output book that a sweep is interrupted by.
-_WORKER = "import sys; from streams.score import partition; partition._BOOK_ROWS = int(sys.argv.pop(1)); " + (
-    "from cli.main import main; sys.exit(main())"
-)
+# Every step of the commit protocol, in its order.
+STEPS = ("own", "claim", "load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
+_NTH_MAX = {"apply": 3, "send": 200, "slice": 4, "evict": 4, "drain": 3, "state": 3}
+_ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_S = 240.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessShape:
+    """What must not change an output."""
+
+    batch: int
+    book_rows: int
+    resident_max: int
+    """Enterprises of a worker in memory."""
+    slice_ms: int
+    workers: int
 
 
 @dataclass(slots=True)
@@ -41,57 +53,76 @@ class ProcessRun(Run):
     records: Counter[str] = field(default_factory=Counter)  # by worker, as its flushes moved the low offset
 
 
-def settings_of(bootstrap: str, redis_url: str, partitions: int, name: str, batch: int) -> Settings:
+def settings_of(bootstrap: str, redis_url: str, partitions: int, name: str, shape: ProcessShape) -> Settings:
     """Settings of one run; `name` is the prefix of its group and of its keys in Redis."""
     return Settings(
         kafka=KafkaSettings(
             bootstrap=bootstrap, log_partitions=partitions, session_timeout_s=6.0, group_prefix=f"{name}-"
         ),
         redis=RedisSettings(url=redis_url, key_prefix=name),
-        score=ScoreSettings(flush_interval_ms=20, flush_slice_values_max=10, batch_records_max=batch),
+        score=ScoreSettings(
+            flush_interval_ms=20,
+            flush_slice_values_max=10,
+            batch_records_max=shape.batch,
+            enterprises_resident_max=shape.resident_max,
+            slice_ms=shape.slice_ms,
+        ),
         banks=tuple(Bank(bank_id=bank, name_zh="x") for bank in BANKS),
     )
 
 
+def plans_of(steps: tuple[str, ...], workers: int, seed: int) -> dict[str, list[tuple[str, int]]]:
+    """By worker, at which steps it dies: `steps` in an order that chance picks, dealt out in turn.
+
+    A life that begins with an empty Redis, and with room for all, fetches nothing: that death is no first one.
+    """
+    rnd = random.Random(seed)
+    order = list(steps)
+    rnd.shuffle(order)
+    order.sort(key=lambda step: step == "fetch")
+    deaths = [(step, rnd.randint(1, _NTH_MAX.get(step, 1))) for step in order]
+    return {f"w{n}": deaths[n::workers] for n in range(workers)}
+
+
 def run(
-    settings: Settings, log: Log, folder: Path, *, book_rows: int, workers: int, kills: int, seed: int
+    settings: Settings, log: Log, folder: Path, shape: ProcessShape, plans: dict[str, list[tuple[str, int]]]
 ) -> ProcessRun:
     """Run the log through workers of a broker that is empty.
 
-    When each of them has partitions, the log is written in `kills` + 1 parts; after all but the last, one worker is
-    killed at a random place within the part, and started again.
+    When each of them has partitions, the log is written in as many parts as there are deaths planned and some more. The
+    next part waits for a death, or until all that is written has been processed.
     """
     create_topics(settings)
     publish(Outbox(settings.kafka.bootstrap), topics.MODEL, other_snapshot().encode())
-    ended, rnd = ProcessRun(), random.Random(seed)
+    ended = ProcessRun()
     lengths = [len(rows) for rows in log.partitions]
     client = connect(settings.redis.url, 10.0)
-    names = [f"w{n}" for n in range(workers)]
-    children = {name: _child(settings, folder, name, book_rows) for name in names}
+    children = {name: _child(settings, folder, name, shape, plan) for name, plan in plans.items()}
     watch = _Watch(settings, client, ended)
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     try:
         for child in children.values():
             child.launch()
         eventually(
-            lambda: _all_have_partitions(admin, settings, workers), DEADLINE_S, f"{workers} workers with partitions"
+            lambda: _all_have_partitions(admin, settings, len(plans)), DEADLINE_S, f"{len(plans)} with partitions"
         )
+        parts = sum(len(plan) for plan in plans.values()) + 3
         written = 0
-        for part in range(kills + 1):
-            before = written
-            written = _write(settings, log, part, kills + 1)
-            if part < kills:
-                at = rnd.randrange(before, (before + written) // 2)  # so that it is killed before it is through
-                eventually(lambda at=at: watch.look(children) >= at, DEADLINE_S, f"offset {at}")
-                name = rnd.choice(names)
-                children[name].kill()
-                ended.kills[name] += sum(watch.low) < written
-                children[name].launch()
+        for part in range(parts):
+            written = _write(settings, log, part, parts)
+            eventually(
+                lambda due=part + 1, all_=written: (
+                    watch.look(children) >= all_ or _deaths(folder, plans).total() >= due
+                ),
+                DEADLINE_S,
+                f"death {part + 1} or offset {written}",
+            )
         eventually(lambda: watch.look(children) >= written, DEADLINE_S, "the end of the log")
         assert watch.low == lengths
     finally:
         for child in children.values():
             child.stop()
+    ended.kills = _deaths(folder, plans)
     watch.name_owners(settings)
     for topic in OUTPUTS:
         for message in _read(settings, topic):
@@ -102,6 +133,12 @@ def run(
         ended.states.append(msgspec.json.decode(stored or b"", type=PartitionState))
         ended.values |= dict(stored_values(client, prefix, number))
     return ended
+
+
+def _deaths(folder: Path, plans: dict[str, list[tuple[str, int]]]) -> Counter[str]:
+    """By step, how often a worker has died before it."""
+    files = [path for name in plans if (path := folder / f"{name}.deaths").exists()]
+    return Counter(step for path in files for step in path.read_text().split())
 
 
 def _write(settings: Settings, log: Log, part: int, parts: int) -> int:
@@ -155,7 +192,7 @@ class _Watch:
                 self._ended.records[message.value().decode()] += moved
 
 
-def _child(settings: Settings, folder: Path, name: str, book_rows: int) -> Child:
+def _child(settings: Settings, folder: Path, name: str, shape: ProcessShape, plan: list[tuple[str, int]]) -> Child:
     kafka, score = settings.kafka, settings.score
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{settings.redis.key_prefix}-{name}.toml"
@@ -165,11 +202,15 @@ def _child(settings: Settings, folder: Path, name: str, book_rows: int) -> Child
         f'instance_id = "{name}"\n'
         f'[redis]\nurl = "{settings.redis.url}"\nkey_prefix = "{settings.redis.key_prefix}"\n'
         f"[score]\nflush_interval_ms = {score.flush_interval_ms}\nbatch_records_max = {score.batch_records_max}\n"
-        f"flush_slice_values_max = {score.flush_slice_values_max}\n"
+        f"flush_slice_values_max = {score.flush_slice_values_max}\nslice_ms = {score.slice_ms}\n"
+        f"enterprises_resident_max = {score.enterprises_resident_max}\n"
         + "".join(f'[[banks]]\nbank_id = "{bank.bank_id}"\nname_zh = "x"\n' for bank in settings.banks)
     )
-    argv = [sys.executable, "-c", _WORKER, str(book_rows), "--config", path, "worker", "score"]
-    return Child(name, argv, log=path.with_suffix(".log"))
+    argv = [
+        sys.executable, "-m", "tests.determinism.worker", json.dumps(plan), folder / f"{name}.deaths",
+        str(shape.book_rows), "512", "--config", path, "worker", "score",
+    ]  # fmt: skip
+    return Child(name, argv, log=path.with_suffix(".log"), cwd=_ROOT)
 
 
 def _consumer(settings: Settings) -> Consumer:

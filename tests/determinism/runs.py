@@ -1,6 +1,7 @@
 """A log through the engine in memory, with kills: what a subscriber and a reader of Redis would hold at the end."""
 
 import hashlib
+import itertools
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -11,12 +12,32 @@ import numpy as np
 
 from domain import topics
 from domain.outputs import Alert
-from features.values import Value
+from features.values import Value, unpack
 from streams.score import partition as partitions
 from streams.score.partition import Partition, PartitionState
-from streams.score.rows import Message
 from streams.transport.chunk import Chunk, chunk_of
 from tests.determinism.log import Log, snapshot_of
+
+UNBOUNDED = 2**31 - 1
+STEPS = ("load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
+_NTH_MAX = {"send": 100, "slice": 4}  # how far into a batch or a flush a kill may fall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What must not change an output."""
+
+    batch: int = 4_000
+    """Records applied at once."""
+    book_rows: int = 8_192
+    """Outputs after which a sweep is interrupted."""
+    resident_max: int = UNBOUNDED
+    """Enterprises of a partition in memory."""
+    sweep: int = 512
+    """Enterprises swept between two slices."""
+
+
+PLAIN = Shape()
 
 
 @dataclass(slots=True)
@@ -50,9 +71,7 @@ class Run:
     said: Said = field(default_factory=Said)
     values: dict[str, Value] = field(default_factory=dict)
     states: list[PartitionState] = field(default_factory=list)
-    kills: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    closes: int = 0
+    kills: Counter[str] = field(default_factory=Counter)  # by step
 
     def digest(self) -> str:
         """One hash over all that Redis would hold."""
@@ -63,94 +82,127 @@ class Run:
         digest.update(msgspec.json.encode(self.states))
         return digest.hexdigest()
 
+    def outcomes(self) -> Counter[str]:
+        """Records of enterprises by outcome, and days that were closed."""
+        rows = unpack(list(self.values), [value.hot for value in self.values.values()])
+        counted = {name: int(rows[f"{name}_count"].sum()) for name in ("applied", "duplicate", "conflict", "late")}
+        counted["closes"] = int((rows["closed_day"] - rows["first_day"] + 1).sum())
+        return Counter(counted)
 
-def run(log: Log, *, batch: int, book_rows: int, kills: int = 0, seed: int = 0) -> Run:
-    """Process the log with batches of `batch` records; `kills` times a partition, at random, memory is lost."""
+
+def run(log: Log, shape: Shape = PLAIN, *, kills: int = 0, seed: int = 0) -> Run:
+    """Process the log; in each partition memory is lost `kills` times at random, before each of STEPS in turn."""
     ended = Run()
     for number, rows in enumerate(log.partitions):
         chunk = chunk_of(topics.EVENTS, number, 0, rows)
-        _Worker(chunk, batch, book_rows, kills, random.Random(f"{seed} {number}"), ended).run()
+        _Worker(chunk, shape, kills, random.Random(f"{seed} {number}"), ended).run()
     return ended
 
 
-class _Worker:
-    """One partition with its flushes; `stored` and `state` are what Redis holds."""
+class _Killed(Exception):
+    """Memory is lost here."""
 
-    def __init__(self, chunk: Chunk, batch: int, book_rows: int, kills: int, rnd: random.Random, ended: Run) -> None:
-        self._chunk, self._batch, self._book_rows, self._rnd, self._ended = chunk, batch, book_rows, rnd, ended
+
+class _Worker:
+    """One partition and its flushes, as the role takes its steps; `stored` and `state` are what Redis holds."""
+
+    def __init__(self, chunk: Chunk, shape: Shape, kills: int, rnd: random.Random, ended: Run) -> None:
+        self._chunk, self._shape, self._rnd, self._ended = chunk, shape, rnd, ended
         self._stored: dict[str, Value] = {}
         self._state: PartitionState | None = None
-        self._kill_at = sorted(rnd.sample(range(1, len(chunk)), kills), reverse=True)
-        self._partition = self._restarted()
+        self._plan = self._planned(kills)
+        self._position = 0
 
     def run(self) -> None:
-        """To the end of the log."""
-        last, at = len(self._chunk), 0
-        flush_every, batches = max(1, 3_000 // self._batch), 0
-        while at < last:
-            to = min(at + self._batch, last)
-            killed = bool(self._kill_at) and self._kill_at[-1] <= to
-            if killed:
-                self._kill_at.pop()
-            part = self._chunk.part(at, to)
-            if killed and self._die(part):
-                at = self._partition.saved.low_offset
+        """To the end of the log, as often as memory is lost."""
+        while True:
+            try:
+                self._live()
+                break
+            except _Killed:
                 continue
-            if not killed:
-                self._send(self._partition.apply(part))
-            batches += 1
-            if batches % flush_every == 0:
-                self._flush()
-            at = to
-        self._flush()
-        rows = self._partition.state[: self._partition.used]
-        for name in ("applied", "duplicate", "conflict", "late"):
-            self._ended.outcomes[name] += int(rows[f"{name}_count"].sum())
-        self._ended.closes += int((rows["closed_day"] - rows["first_day"] + 1).sum())
+        assert not self._plan, f"these kills never came about: {self._plan}"
         self._ended.values |= self._stored
-        self._ended.states.append(self._partition.saved)
+        assert self._state is not None
+        self._ended.states.append(self._state)
 
-    def _die(self, part: Chunk) -> bool:
-        """Lose the memory while a batch is applied, or within the flush after it."""
-        place = self._rnd.choice(("in a batch", "before a flush", "in a flush", "before the low offset"))
-        self._ended.kills[place] += 1
-        messages = self._partition.apply(part)
-        if place == "in a batch":
-            for _, message in zip(range(self._rnd.randrange(1, 500)), messages, strict=False):
-                self._send([message])
-        else:
-            self._send(messages)
-            dirty = self._partition.dirty_slots()
-            written = {"before a flush": 0, "before the low offset": len(dirty)}.get(
-                place, self._rnd.randrange(len(dirty) + 1)
-            )
-            self._write(self._rnd_slots(dirty, written))
-        self._partition = self._restarted()
-        return True
+    def _planned(self, kills: int) -> list[tuple[int, str, int]]:
+        """(offset, step, n): from that offset on, right before the nth such step. The next one is the last."""
+        steps = [step for step in STEPS if step != "evict" or self._shape.resident_max < UNBOUNDED]
+        self._rnd.shuffle(steps)
+        early = ("load",) if "evict" in steps else ("load", "fetch")  # when a life begins, and not the first one
+        first = ("send", "slice")  # what a life has flushed, the next one neither sends nor flushes again
+        steps.sort(key=lambda step: (step in early) - (step in first))
+        offsets = sorted(self._rnd.sample(range(len(self._chunk) * 4 // 10), kills))
+        plan = [
+            (0 if step in early else offset, step, self._rnd.randint(1, _NTH_MAX.get(step, 1)))
+            for offset, step in zip(offsets, itertools.cycle(steps), strict=False)
+        ]
+        return plan[::-1]
 
-    def _rnd_slots(self, dirty: np.ndarray, count: int) -> np.ndarray:
-        return np.array(sorted(self._rnd.sample(dirty.tolist(), count)), np.int64)
+    def _step(self, name: str) -> None:
+        if not self._plan:
+            return
+        offset, step, left = self._plan[-1]
+        if step == name and self._position >= offset:
+            self._plan[-1] = (offset, step, left - 1)
+            if left == 1:
+                self._plan.pop()
+                self._ended.kills[step] += 1
+                raise _Killed
 
-    def _restarted(self) -> Partition:
-        with mock.patch.object(partitions, "_BOOK_ROWS", self._book_rows):
-            partition = Partition(self._chunk.partition, snapshot_of, self._state)
-        names = list(self._stored)
-        self._rnd.shuffle(names)  # no order of slots is promised
-        for name in names:
-            partition.restore(name, self._stored[name])
-        return partition
+    def _live(self) -> None:
+        """From what Redis holds to the end."""
+        self._step("load")
+        with (
+            mock.patch.object(partitions, "_BOOK_ROWS", self._shape.book_rows),
+            mock.patch.object(partitions, "_SWEEP_ENTERPRISES", self._shape.sweep),
+        ):
+            names = [name.encode() for name in self._stored]
+            self._rnd.shuffle(names)  # no order of numbers is promised
+            partition = Partition(
+                self._chunk.partition, snapshot_of, self._state,
+                names=names, fetch=self._fetch, resident_max=self._shape.resident_max,
+            )  # fmt: skip
+            flush_every, batches = max(1, 3_000 // self._shape.batch), 0
+            self._position = partition.low_offset
+            while self._position < len(self._chunk):
+                to = min(self._position + self._shape.batch, len(self._chunk))
+                self._apply(partition, self._chunk.part(self._position, to))
+                self._position = to
+                batches += 1
+                if batches % flush_every == 0:
+                    self._flush(partition)
+            self._flush(partition)
 
-    def _flush(self) -> None:
-        dirty = self._partition.dirty_slots()
-        self._write(dirty)
-        self._partition.flushed(dirty)
-        self._state = self._partition.saved
+    def _fetch(self, names):
+        self._step("fetch")
+        return [self._stored[name] for name in names]
 
-    def _write(self, slots: np.ndarray) -> None:
-        for name, value in self._partition.values(slots):
-            self._stored[name] = value.over(self._stored.get(name))
+    def _apply(self, partition: Partition, part: Chunk) -> None:
+        self._step("apply")
+        for messages in partition.apply(part):
+            for message in messages:
+                self._step("send")
+                self._ended.said.hear(message.topic, message.key, message.value)
+            if partition.wants_room:
+                self._step("evict")
+                if not partition.make_room():
+                    self._flush_values(partition)
+                    assert partition.make_room()
+            assert len(partition.residents) <= self._shape.resident_max
 
-    def _send(self, messages) -> None:
-        message: Message
-        for message in messages:
-            self._ended.said.hear(message.topic, message.key, message.value)
+    def _flush(self, partition: Partition) -> None:
+        self._flush_values(partition)
+        self._step("state")
+        self._state = partition.saved
+
+    def _flush_values(self, partition: Partition) -> None:
+        self._step("drain")
+        dirty = partition.dirty_rows()
+        self._rnd.shuffle(dirty)
+        for some in np.array_split(dirty, range(10, len(dirty), 10)):
+            self._step("slice")
+            for name, value in partition.values(some):
+                self._stored[name] = value.over(self._stored.get(name))
+            partition.flushed(some)

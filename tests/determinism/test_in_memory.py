@@ -1,14 +1,21 @@
-"""The same log gives the same bytes, whatever the batches, the slices of sweeps and the kills: in memory, all of it."""
-
-import itertools
+"""The same log gives the same bytes, whatever batches, slices of sweeps, residency and kills: in memory, all of it."""
 
 import pytest
 
 from features.values import Value
 from tests.determinism import log as logs
-from tests.determinism.runs import Run, run
+from tests.determinism.pairs import missing_pairs
+from tests.determinism.runs import STEPS, UNBOUNDED, Run, Shape, run
 
-BATCHES, BOOKS = (1, 7, 4_000), (67, 200, 8_192)  # a book of 67 rows interrupts a sweep after each evaluation
+TINY = 3
+# A book of 67 rows interrupts a sweep after each evaluation.
+LEVELS = {"batch": (1, 7, 4_000), "book_rows": (67, 200, 8_192), "resident_max": (TINY, UNBOUNDED), "sweep": (1, 512)}
+ROWS = (
+    (1, 67, TINY, 1), (1, 200, UNBOUNDED, 512), (1, 8_192, UNBOUNDED, 1),
+    (7, 67, UNBOUNDED, 512), (7, 200, TINY, 1), (7, 8_192, TINY, 512),
+    (4_000, 67, UNBOUNDED, 1), (4_000, 200, UNBOUNDED, 512), (4_000, 8_192, TINY, 512),
+)  # fmt: skip
+SHAPES = [Shape(**dict(zip(LEVELS, row, strict=True))) for row in ROWS]
 HAPPENED = (
     "duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late", "unreadable", "activate",
     "backfill_open", "backfill_close", "not canonical",
@@ -19,12 +26,14 @@ STATES = ("raised", "upgraded", "downgraded", "stale", "cleared")
 def say_and_require(log, clean: Run) -> None:
     """Print what the log held and what came of it; fail where any of it is 0."""
     happened = {name: log.put_in[name] for name in HAPPENED}
-    counted = {"closes": clean.closes, **clean.outcomes}
+    counted = clean.outcomes()
     alerts = {state: clean.said.alerts[state] for state in STATES}
-    print(f"records {[len(rows) for rows in log.partitions]}, put in {happened}, counted {counted}, alerts {alerts}")
-    for name, count in (happened | counted | alerts).items():
+    print(
+        f"records {[len(rows) for rows in log.partitions]}, put in {happened}, counted {dict(counted)}, alerts {alerts}"
+    )
+    for name, count in (happened | dict(counted) | alerts).items():
         assert count > 0, name
-    assert sum(clean.outcomes.values()) == log.put_in["of enterprises"]
+    assert counted.total() - counted["closes"] == log.put_in["of enterprises"]
     models = {state.model_id for state in clean.states}
     assert models == {logs.prior_id()}, "switched to another model and back"
     for state in clean.states:
@@ -44,20 +53,32 @@ def require_equal(got: Run, clean: Run) -> None:
     assert got.digest() == clean.digest()
 
 
+def require_kills(got: Run, steps: tuple[str, ...]) -> None:
+    """Print how often memory was lost before each step; fail where that is 0 for one of `steps`."""
+    print(f"kills {dict(got.kills)}, messages repeated {got.said.repeats}, digest {got.digest()[:16]}")
+    for step in steps:
+        assert got.kills[step] > 0, step
+
+
 @pytest.fixture(scope="module")
 def small(module_seed):
     log = logs.make(module_seed, enterprises=120, partitions=2, old_every=2)
-    clean = run(log, batch=4_000, book_rows=8_192)
+    clean = run(log)
     say_and_require(log, clean)
     return log, clean
 
 
-@pytest.mark.parametrize(("batch", "book_rows"), list(itertools.product(BATCHES, BOOKS)))
-def test_batches_sweep_slices_and_kills_change_no_byte(small, batch, book_rows, seed):
+def test_each_pair_of_values_stands_in_a_run():
+    rows = [{name: getattr(shape, name) for name in LEVELS} for shape in SHAPES]
+    assert missing_pairs(rows, LEVELS) == set()
+    assert missing_pairs(rows[1:], LEVELS) != set()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_batches_sweep_slices_residency_and_kills_change_no_byte(small, shape, seed):
     log, clean = small
-    got = run(log, batch=batch, book_rows=book_rows, kills=8, seed=seed)
-    print(f"batch {batch}, book {book_rows}, kills {dict(got.kills)}, messages repeated {got.said.repeats}")
-    assert got.kills.total() == 8 * len(log.partitions)
+    got = run(log, shape, kills=len(STEPS), seed=seed)
+    require_kills(got, tuple(step for step in STEPS if step != "evict" or shape.resident_max == TINY))
     assert got.said.repeats > 0
     require_equal(got, clean)
 
@@ -65,7 +86,7 @@ def test_batches_sweep_slices_and_kills_change_no_byte(small, batch, book_rows, 
 @pytest.mark.parametrize("name", ["state", "score", "alert"])
 def test_the_comparison_sees_a_single_byte(small, name):
     log, clean = small
-    got = run(log, batch=4_000, book_rows=8_192)
+    got = run(log)
     if name == "state":
         enterprise, value = next(iter(got.values.items()))
         got.values[enterprise] = Value(value.hot, value.cold[:-1] + bytes([value.cold[-1] ^ 1]))
@@ -78,12 +99,12 @@ def test_the_comparison_sees_a_single_byte(small, name):
 
 
 def test_over_200_000_records_with_batches_of_7_and_4_000(module_seed):
+    """One run with all in memory, one with a quarter of them and kills."""
     log = logs.make(module_seed, enterprises=2_000, partitions=2)
     assert log.put_in["of enterprises"] >= 200_000
-    clean = run(log, batch=4_000, book_rows=8_192)
+    clean = run(log, Shape(batch=7, book_rows=200))
     say_and_require(log, clean)
-    got = run(log, batch=7, book_rows=200, kills=4, seed=module_seed)
-    print(f"batch 7, book 200, kills {dict(got.kills)}, messages repeated {got.said.repeats}, digest {got.digest()}")
-    assert got.kills.total() == 8
+    got = run(log, Shape(resident_max=250), kills=len(STEPS), seed=module_seed)
+    require_kills(got, STEPS)
     assert got.said.repeats > 0
     require_equal(got, clean)

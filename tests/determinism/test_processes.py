@@ -1,4 +1,4 @@
-"""The same as test_in_memory, by real workers: one or two of them, killed at random, and the ledger balances after."""
+"""As test_in_memory by real workers, which die by SIGKILL at every step of the protocol; the ledger balances."""
 
 import pytest
 
@@ -6,35 +6,56 @@ from features.redis_store import connect
 from replay.ledger import take_stock
 from tests.determinism import log as logs
 from tests.determinism import processes
+from tests.determinism.pairs import missing_pairs
+from tests.determinism.processes import STEPS, ProcessShape, plans_of
 from tests.determinism.runs import run
-from tests.determinism.test_in_memory import require_equal, say_and_require
+from tests.determinism.test_in_memory import require_equal, require_kills, say_and_require
 
 PARTITIONS = 4
-# (batch, rows of the output book, workers): each pair of values stands in one of them
-RUNS = ((7, 67, 1), (4_000, 200, 2), (7, 8_192, 2))
+TINY, ALL = 12, 500_000
+LEVELS = {"batch": (1, 7, 4_000), "resident_max": (TINY, ALL), "slice_ms": (1, 1_000), "workers": (1, 2)}
+EARLY, LATE = ("own", "load", "apply", "drain", "evict"), ("claim", "fetch", "send", "slice", "state", "evict")
+# (batch, enterprises in memory, ms of a slice, workers), and the steps before which they die
+RUNS = (
+    ((1, TINY, 1, 1), EARLY), ((1, ALL, 1_000, 2), LATE),
+    ((7, TINY, 1_000, 1), LATE), ((7, ALL, 1, 2), EARLY),
+    ((4_000, TINY, 1, 2), STEPS), ((4_000, ALL, 1_000, 1), EARLY),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def made(module_seed):
     """The log, and what the run in memory says of it."""
-    log = logs.make(module_seed, enterprises=120, partitions=PARTITIONS, old_every=2)
-    clean = run(log, batch=4_000, book_rows=8_192)
+    log = logs.make(module_seed, enterprises=60, partitions=PARTITIONS, old_every=1)
+    clean = run(log)
     say_and_require(log, clean)
     return log, clean
 
 
+def possible(steps, resident_max):
+    """Where there is room for all, nobody is evicted."""
+    return tuple(step for step in steps if step != "evict" or resident_max == TINY)
+
+
+def test_each_pair_of_values_and_steps_stands_in_a_run():
+    rows = [
+        {**(values := dict(zip(LEVELS, row, strict=True))), "step": set(possible(steps, values["resident_max"]))}
+        for row, steps in RUNS
+    ]
+    assert missing_pairs(rows, {**LEVELS, "step": STEPS}) == {("resident_max", ALL, "step", "evict")}
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("batch", "book_rows", "workers"), RUNS)
-def test_workers_killed_at_random_change_no_byte(
-    made, kafka_factory, redis_url, tmp_path, seed, batch, book_rows, workers
-):
+@pytest.mark.parametrize(("values", "steps"), RUNS, ids=str)
+def test_workers_killed_at_every_step_change_no_byte(made, kafka_factory, redis_url, tmp_path, seed, values, steps):
     log, clean = made
-    bootstrap = kafka_factory().address
-    settings = processes.settings_of(bootstrap, redis_url, PARTITIONS, f"b{batch}r{book_rows}w{workers}", batch)
-    got = processes.run(settings, log, tmp_path, book_rows=book_rows, workers=workers, kills=2, seed=seed)
-    print(f"kills {dict(got.kills)}, records by worker {dict(got.records)}, messages repeated {got.said.repeats}")
-    assert got.kills.total() > 0
-    assert len(got.records) == workers
+    shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=200)
+    settings = processes.settings_of(kafka_factory().address, redis_url, PARTITIONS, "x", shape)
+    steps = possible(steps, shape.resident_max)
+    got = processes.run(settings, log, tmp_path, shape, plans_of(steps, shape.workers, seed))
+    print(f"records by worker {dict(got.records)}")
+    require_kills(got, steps)
+    assert len(got.records) == shape.workers
     assert sum(got.records.values()) == sum(len(rows) for rows in log.partitions)
     require_equal(got, clean)
     ledger = take_stock(settings, connect(redis_url, 10.0))

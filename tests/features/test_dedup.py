@@ -1,4 +1,4 @@
-"""De-duplication equals a dict, whatever rebuilds and restarts lie between."""
+"""De-duplication equals a dict, whatever rebuilds, restarts and evictions lie between."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -20,6 +20,13 @@ def remember(arena, state, slot, id_hash, fingerprint, day):
 @njit(cache=True)
 def close(state, slot):
     buckets.close_next_day(state[slot])
+
+
+def dedup_entries(arena, state, slot):
+    entries, entry = 0, state["dedup_head"][slot]
+    while entry >= 0:
+        entries, entry = entries + 1, arena.next[entry]
+    return entries
 
 
 class Naive:
@@ -45,6 +52,7 @@ steps = st.one_of(
     st.tuples(st.just("close"), st.integers(0, SLOTS - 1), st.integers(1, 3)),
     st.tuples(st.just("rebuild")),
     st.tuples(st.just("restart")),
+    st.tuples(st.just("leave"), st.integers(0, SLOTS - 1)),
 )
 
 
@@ -75,9 +83,7 @@ def test_ids_are_remembered_as_a_dict_does(script):
                 naive[slot].closed += 1
                 state["dirty"][slot] |= 1
         elif what == "rebuild":
-            larger = dedup.empty(128)
-            dedup.rebuild(arena, larger, state, SLOTS)
-            arena = larger
+            arena = dedup.rebuilt(arena, state, np.arange(SLOTS), 100)
         dirty = np.flatnonzero(state["dirty"])
         if what != "rebuild":
             for slot, value in zip(dirty, values.pack(state, arena, dirty, state["dirty"][dirty]), strict=True):
@@ -85,6 +91,15 @@ def test_ids_are_remembered_as_a_dict_does(script):
             state["dirty"] = 0
         whole = dict(enumerate(values.pack(state, arena, np.arange(SLOTS))))
         assert {slot: whole[slot] for slot in stored} == stored, "what is stored does not hang on when"
+        if what == "leave" and rest[0] in stored:  # and come back, into the same row
+            (slot,) = rest
+            free, held = dedup.free_count(arena), dedup_entries(arena, state, slot)
+            dedup.forget(arena, state, np.array([slot]))
+            assert dedup.free_count(arena) == free + held
+            layout.words(state)[slot] = layout.words(layout.allocate(1))[0]
+            state["closed_day"][slot] = first - 1
+            values.restore(state, arena, np.array([slot]), [f"E{slot}"], [stored[slot]])
+            assert dedup.free_count(arena) >= free
         if what == "restart" and stored:
             state, arena = layout.allocate(SLOTS), dedup.empty(128)
             state["closed_day"] = first - 1

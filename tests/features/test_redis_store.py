@@ -16,10 +16,11 @@ def test_a_second_owner_fences_the_first(redis_url):
     with pytest.raises(Fenced, match="partition 0"):
         first.write([("E1", Value(b"two", None))])
     with pytest.raises(Fenced):
-        list(first.load())
+        first.names()
     with pytest.raises(Outbid, match="epoch 6"):
         first.claim(5)
-    assert list(second.load()) == [("E1", Value(b"one", None))]
+    assert second.names() == [b"E1"]
+    assert second.fetch(["E1"]) == [Value(b"one", None)]
 
 
 def test_a_flush_number_that_moved_under_a_transaction_fences_it(redis_url, monkeypatch):
@@ -83,14 +84,14 @@ def test_after_a_failure_only_a_new_claim_helps(redis_url, monkeypatch):
         patch.setattr(store, "_execute", reply_lost)
         with pytest.raises(StoreUnavailable):
             store.write([("E1", Value(b"one", None))])
-    for refused in (lambda: store.write([("E1", Value(b"two", None))]), store.check, lambda: list(store.load())):
+    for refused in (lambda: store.write([("E1", Value(b"two", None))]), store.check, store.names):
         with pytest.raises(Fenced):
             refused()
     client.set("x:{0}:e", b"1 1")  # Redis has lost that write
     client.delete("x:{0}:h:E1", "x:{0}:i")
     store.claim(1)
     assert client.get("x:{0}:e") == b"1 3", "above the number that was tried, not above the one read back"
-    assert list(store.load()) == []
+    assert store.names() == []
 
 
 def test_fault_44_a_read_from_an_older_redis_is_refused(redis_url, fault):
@@ -110,13 +111,13 @@ def test_fault_44_a_read_from_an_older_redis_is_refused(redis_url, fault):
     fault(injected=1, observed="the stale value was refused, with the fence that came in the same read")
 
 
-def test_a_listed_enterprise_without_a_value_stops_the_load(redis_url):
+def test_a_listed_enterprise_without_a_value_is_named(redis_url):
     client = redis.Redis.from_url(redis_url)
     store = PartitionStore(client, "x", 0)
     store.claim(1)
     client.sadd("x:{0}:i", "E1")
     with pytest.raises(StoreUnavailable, match="E1 is listed"):
-        list(store.load())
+        store.fetch([name.decode() for name in store.names()])
 
 
 def test_the_cold_part_stays_where_only_the_hot_one_is_written(redis_url):

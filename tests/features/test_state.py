@@ -1,10 +1,8 @@
 """Laws of the state's structures, each held against a naive fold over raw events."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from features import layout, table
+from features import layout
 from features.state import decay, loans
 
 
@@ -13,23 +11,6 @@ def test_decay_halves_in_ninety_days():
     assert decay.growth(0) == 1.0
     assert decay.growth(-90) == 0.5
     assert decay.growth(45) == pytest.approx(2**0.5)
-
-
-@given(st.sets(st.text("0123456789ABCDEFGHJKLMNPQRTUWXY", min_size=1, max_size=32), min_size=1, max_size=60))
-def test_table_finds_each_id_in_its_own_slot(ids):
-    names = sorted(ids)
-    state = layout.allocate(len(names))
-    index = table.reindexed(state, 0, 256)
-    used, slots = 0, {}
-    for name in names + names:
-        slot, used = table.find_or_add(index, state, used, layout.id_words(name))
-        assert slots.setdefault(name, slot) == slot
-    assert used == len(names)
-    assert len(set(slots.values())) == len(names)
-    assert [layout.id_text(state[slots[name]]["id"]) for name in names] == names
-    again = table.reindexed(state, used, 512)
-    for name in names:
-        assert table.find_or_add(again, state, used, layout.id_words(name)) == (slots[name], used)
 
 
 def take_loan(row, name, lender):

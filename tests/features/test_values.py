@@ -116,10 +116,10 @@ def test_a_parts_bytes_change_only_with_its_bit(module_seed):
     records, partition, stored = log_of(module_seed, enterprises=4, days=60), Partition(0, no_model), {}
     for at in range(len(records)):
         list(applied(partition, records[: at + 1], 1, at))
-        slots = np.arange(partition.used)
+        slots = partition.residents.rows()
         whole = dict(partition.values(slots, whole=True))
         if at % 3 == 0:
-            dirty = partition.dirty_slots()
+            dirty = partition.dirty_rows()
             for name, value in partition.values(dirty):
                 stored[name] = value.over(stored.get(name))
             partition.flushed(dirty)
@@ -131,7 +131,7 @@ def test_events_of_open_days_are_written_without_the_cold_part(module_seed):
     hot_only = both = 0
     for at in range(len(records)):
         list(applied(partition, records[: at + 1], 1, at))
-        dirty = partition.dirty_slots()
+        dirty = partition.dirty_rows()
         for _, value in partition.values(dirty):
             hot_only, both = hot_only + (value.cold is None), both + (value.cold is not None)
         partition.flushed(dirty)

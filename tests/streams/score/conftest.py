@@ -27,11 +27,29 @@ def score_outbox(tmp_path_factory):
         yield kafka.address, outbox
 
 
+@pytest.fixture(params=[1, 500_000], ids=["one_resident", "all_resident"])
+def resident_max(request):
+    """Of a world's two enterprises, one at a time is in memory, or both."""
+    return request.param
+
+
 @pytest.fixture
-def make_world(score_outbox, redis_url):
-    """`make_world()`: a log, two workers, nothing done yet; `via=` for workers with another way to Redis."""
+def make_lazy_world(score_outbox, redis_url):
+    """`make_lazy_world()`: a log, two workers, nothing done yet; `via=` for workers with another way to Redis."""
     address, outbox = score_outbox
     return lambda **more: World(address, redis_url, outbox, **more)
+
+
+@pytest.fixture
+def make_world(make_lazy_world, resident_max):
+    """The same, with one enterprise in memory and with all."""
+    return lambda **more: make_lazy_world(resident_max=resident_max, **more)
+
+
+@pytest.fixture
+def lazy_world(make_lazy_world):
+    """A world whose workers have one enterprise in memory: they read the other when they need it."""
+    return make_lazy_world()
 
 
 @pytest.fixture
@@ -46,7 +64,9 @@ def stack(kafka_factory, redis_url):
     settings = Settings(
         kafka=KafkaSettings(bootstrap=kafka_factory().address, log_partitions=PARTITIONS, session_timeout_s=6.0),
         redis=RedisSettings(url=redis_url),
-        score=ScoreSettings(flush_interval_ms=1, flush_slice_values_max=3, batch_records_max=64),
+        score=ScoreSettings(
+            flush_interval_ms=1, flush_slice_values_max=3, batch_records_max=64, enterprises_resident_max=6
+        ),
         banks=tuple(Bank(bank_id=b, name_zh=b) for b in (BANK, OTHER_BANK)),
     )
     create_topics(settings)

@@ -8,6 +8,7 @@ import msgspec
 
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogRecord, Tick, Txn
+from features.values import Value
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
 
@@ -110,15 +111,42 @@ def log_of(seed: int, enterprises: int = 12, days: int = 170) -> list:
 def applied(partition: Partition, records: list, size: int, first: int = 0) -> Iterator:
     """All messages of the records from offset `first` on, in chunks of `size`."""
     for at in range(first, len(records), size):
-        yield from partition.apply(chunk_of("events.v1", 0, at, records[at : at + size]))
+        yield from said(partition, chunk_of("events.v1", 0, at, records[at : at + size]))
+
+
+def said(partition: Partition, chunk, stored: dict[str, Value] | None = None) -> Iterator:
+    """The messages of a chunk. Where memory has a bound, `stored` is the Redis: it gets what must be flushed."""
+    for messages in partition.apply(chunk):
+        yield from messages
+        if partition.wants_room and not partition.make_room():
+            flush(partition, stored)
+            assert partition.make_room()
+
+
+def flush(partition: Partition, stored: dict[str, Value]) -> None:
+    """Values alone, as in the middle of a batch."""
+    rows = partition.dirty_rows()
+    for name, value in partition.values(rows):
+        stored[name] = value.over(stored.get(name))
+    partition.flushed(rows)
+
+
+def partition_on(stored: dict[str, Value], state=None, snapshot_of=None, **more) -> Partition:
+    """A partition over a Redis that is a dict."""
+    return Partition(
+        0,
+        snapshot_of or no_model,
+        state,
+        names=[name.encode() for name in stored],
+        fetch=lambda names: [stored[name] for name in names],
+        **more,
+    )
 
 
 def no_model(model_id: str):
     raise LookupError(model_id)
 
 
-def state_of(partition: Partition) -> dict[str, bytes]:
-    """Every enterprise's value."""
-    import numpy as np
-
-    return dict(partition.values(np.arange(partition.used), whole=True))
+def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:
+    """Every enterprise's value: of those in memory as it is there, of the others as it is stored."""
+    return {**(stored or {}), **dict(partition.values(partition.residents.rows(), whole=True))}

@@ -5,7 +5,6 @@ import os
 import sys
 
 import msgspec
-import numpy as np
 from confluent_kafka import OFFSET_INVALID, Consumer, Producer, TopicPartition
 
 from domain import topics
@@ -14,7 +13,7 @@ from streams.embedded import Child
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
 from tests.streams import groups
-from tests.streams.score.kit import BANK, HEADERS, no_model
+from tests.streams.score.kit import BANK, HEADERS, no_model, said, state_of
 
 PARTITIONS = 2
 OUTPUTS = (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.bank_alerts(BANK))
@@ -64,6 +63,7 @@ def worker(settings, tmp_path, name="one"):
         f'instance_id = "{name}"\n[redis]\ntimeout_s = {redis_.timeout_s}\nurl = "{redis_.url}"\n'
         f"[score]\nflush_interval_ms = {score.flush_interval_ms}\n"
         f"flush_slice_values_max = {score.flush_slice_values_max}\nbatch_records_max = {score.batch_records_max}\n"
+        f"enterprises_resident_max = {score.enterprises_resident_max}\n"
         + "".join(f'[[banks]]\nbank_id = "{b.bank_id}"\nname_zh = "x"\n' for b in settings.banks)
     )
     argv = [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"]
@@ -78,13 +78,13 @@ def low_offsets(client):
 
 def clean_run(by_partition):
     """What a run without a fault says: messages by (topic, key), in their order, and the values."""
-    said, values = collections.defaultdict(list), {}
+    messages, values = collections.defaultdict(list), {}
     for p, rows in by_partition.items():
         partition = Partition(p, no_model)
-        for m in partition.apply(chunk_of(topics.EVENTS, p, 0, rows)):
-            said[m.topic, m.key].append(m.value)
-        values |= dict(partition.values(np.arange(partition.used), whole=True))
-    return said, values
+        for m in said(partition, chunk_of(topics.EVENTS, p, 0, rows)):
+            messages[m.topic, m.key].append(m.value)
+        values |= state_of(partition)
+    return messages, values
 
 
 def without_repeats(rows):
@@ -103,10 +103,10 @@ def committed(settings):
 
 def judge(settings, client, by_partition):
     """Outputs after removing repeats, values and ledger are those of a run without a fault; returns the ledger."""
-    said, values = clean_run(by_partition)
+    clean, values = clean_run(by_partition)
     for topic in OUTPUTS:
         got = without_repeats(read(settings, topic))
-        assert got == {key: value for (t, key), value in said.items() if t == topic}, topic
+        assert got == {key: value for (t, key), value in clean.items() if t == topic}, topic
         assert got, topic
     assert {name: value for p in by_partition for name, value in stored_values(client, "x", p)} == values
     totals = outcome_totals(client, "x", PARTITIONS)

@@ -8,11 +8,10 @@ says what must come of it all.
 import asyncio
 import contextlib
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
-import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
@@ -27,7 +26,7 @@ from streams.role import TP
 from streams.score.partition import Partition
 from streams.score.role import Score
 from streams.transport.chunk import chunk_of
-from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, tick, txn
+from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, said, state_of, tick, txn
 
 TP0 = TP(topics.EVENTS, 0)
 OUTPUTS = (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.DEAD_LETTERS, topics.LATE)
@@ -88,9 +87,9 @@ class Clean:
         self.values = [{}]  # by offset: the values after all records below it
         self.touched = defaultdict(list)  # enterprise -> offsets that it holds
         for at, row in enumerate(rows):
-            for m in partition.apply(chunk_of(topics.EVENTS, 0, at, [row])):
+            for m in said(partition, chunk_of(topics.EVENTS, 0, at, [row])):
                 self.said[m.topic, m.key].append((m.mark, m.value))
-            self.values.append(dict(partition.values(np.arange(partition.used), whole=True)))
+            self.values.append(state_of(partition))
             for name, value in self.values[-1].items():
                 if self.values[-2].get(name) != value:
                     self.touched[name].append(at)
@@ -220,6 +219,7 @@ class Worker:
         self._due.clear()
 
     def _step(self, step, _partition):
+        self.world.steps[step] += 1
         if step not in self._due:
             return
         self._due[step][0] -= 1
@@ -238,19 +238,25 @@ class Worker:
 class World:
     """A partition's log, its Redis, its topics; `judge` says whether all is as in a clean run."""
 
-    def __init__(self, bootstrap, redis_url, outbox, *, via=None, timeout_s=2.0):
-        """`via`: another URL by which the workers reach the same Redis."""
+    def __init__(self, bootstrap, redis_url, outbox, *, via=None, timeout_s=2.0, resident_max=1):
+        """`via`: another URL by which the workers reach Redis. `resident_max`: with 1, each evicts the other."""
         self.outbox = outbox
         self.name = f"W{next(_numbers)}x"
         self.rows = small_log(self.name)
         self.clean = Clean(self.rows)
         self.now_s = 1_000.0
         self.injected = 0
+        self.steps = Counter()  # of all workers
         self.committed = 0  # in the group, a hint
         self.settings = Settings(
             kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=1),
             redis=RedisSettings(url=via or redis_url, key_prefix=self.name.lower(), timeout_s=timeout_s),
-            score=ScoreSettings(flush_interval_ms=5_000, flush_slice_values_max=1, batch_records_max=64),
+            score=ScoreSettings(
+                flush_interval_ms=5_000,
+                flush_slice_values_max=1,
+                batch_records_max=64,
+                enterprises_resident_max=resident_max,
+            ),
             banks=tuple(Bank(bank_id=b, name_zh=b) for b in (BANK, OTHER_BANK)),
         )
         self.redis = connect(redis_url, 5.0)
@@ -321,8 +327,8 @@ class World:
             at = clean.index(value)
             assert at <= have[topic, key], f"{topic}: output {at} of {key} lands, {have[topic, key]} never did"
             have[topic, key] = max(have[topic, key], at + 1)
-        for (topic, key), said in self.clean.said.items():
-            due = len(said) if complete else sum(mark < low for mark, _ in said)
+        for (topic, key), all_said in self.clean.said.items():
+            due = len(all_said) if complete else sum(mark < low for mark, _ in all_said)
             assert have[topic, key] >= due, f"{topic}: {have[topic, key]} of {due} due outputs of {key} have landed"
 
     def judge(self):

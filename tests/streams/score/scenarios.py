@@ -23,6 +23,42 @@ async def redis_goes_back_between_claim_and_load(world):
     await world.settle(world.two)
 
 
+async def redis_goes_back_before_a_lazy_read(world):
+    """Fault 44: what the next record needs was flushed and evicted, and Redis has lost that."""
+    await world.one.join()
+    await world.one.apply(4)
+    await world.one.flush()
+    older = world.copy()
+    await world.one.apply(11)
+    await world.one.flush()
+    world.restore(older)
+    world.injected += 1
+    await world.one.apply(3)
+    world.judge_redis()
+    world.judge_outputs()
+    await world.settle(world.one)
+
+
+async def a_zombie_reads_what_redis_then_loses(world):
+    """Fault 46: it needs an enterprise that it had evicted, and reads what the new owner made of it."""
+    await world.one.join()
+    await world.one.apply(7)
+    await world.one.flush()
+    before_two = world.copy()
+    await world.two.join()
+    await world.two.apply(12)
+    await world.two.flush()
+    world.now_s -= 10.0  # a flush of its own is not due yet
+    await world.one.apply(1)  # of the one that it has evicted
+    world.restore(before_two)
+    world.injected += 1
+    await world.one.flush()
+    world.judge_redis()
+    world.judge_outputs()
+    await world.one.leave()
+    await world.settle(world.two)
+
+
 async def redis_goes_back_and_forth(world):
     await world.one.join()
     before = world.copy()

@@ -14,6 +14,7 @@ from domain.calendar import day_of, day_start_ms
 from domain.events import Control, LogRecord
 from domain.outputs import Alert, DeadLetter, Observation, Score
 from features.indicators import CORE
+from streams.score import partition as partitions
 from streams.score.partition import EngineVersionChanged, Partition
 from streams.score.records import bank_number, bank_text
 from streams.transport.chunk import chunk_of
@@ -25,10 +26,13 @@ from tests.streams.score.kit import (
     OTHER_BANK,
     applied,
     authorization,
+    flush,
     loan,
     log_of,
     no_model,
+    partition_on,
     record,
+    said,
     state_of,
     tick,
     txn,
@@ -61,6 +65,45 @@ def test_batches_change_no_byte(records, clean, size):
     assert state_of(partition) == state_of(clean[0])
 
 
+@pytest.mark.parametrize(("size", "resident_max"), [(1, 1), (7, 2), (50, 5), (1_000, 1)])
+def test_residency_changes_no_byte(records, clean, size, resident_max):
+    stored, by_key = {}, collections.defaultdict(list)
+    partition = partition_on(stored, resident_max=resident_max)
+    fetches = []
+    partition._fetch = lambda names: [stored[name] for name in names if fetches.append(name) is None]
+    for at in range(0, len(records), size):
+        for m in said(partition, chunk_of("events.v1", 0, at, records[at : at + size]), stored):
+            by_key[m.topic, m.key].append(m)
+        assert len(partition.residents) <= resident_max
+    wanted = collections.defaultdict(list)
+    for m in clean[1]:
+        wanted[m.topic, m.key].append(m)
+    assert by_key == wanted
+    assert state_of(partition, stored) == state_of(clean[0])
+    assert len(fetches) > len(stored)
+
+
+def test_a_sweep_interrupted_by_a_full_book_flushes_nobody_half_closed(clean, records, monkeypatch):
+    """Ticks that close several days each; the book holds one evaluation, and all but one enterprise must be evicted."""
+    few = [row for n, row in enumerate(records) if b'"type":"tick"' not in row[1] or n % 5 == 0]
+    whole, messages = run(few)
+    monkeypatch.setattr(partitions, "_BOOK_ROWS", 67)
+    stored, halves = {}, []
+    partition = partition_on(stored, resident_max=1)
+    again = []
+    for at in range(0, len(few), 300):
+        for slice_ in partition.apply(chunk_of("events.v1", 0, at, few[at : at + 300])):
+            again += slice_
+            halves.append(int((partition.state["sweep_seq"][partition.residents.rows()] > 0).sum()))
+            if partition.wants_room and not partition.make_room():
+                assert halves[-1] == 0
+                flush(partition, stored)
+                assert partition.make_room()
+    assert sum(halves) > 0
+    assert sorted(again) == sorted(messages)
+    assert state_of(partition, stored) == state_of(whole)
+
+
 def test_the_log_holds_what_this_test_is_about(clean):
     partition, messages = clean
     by_topic = collections.Counter(m.topic for m in messages)
@@ -76,7 +119,7 @@ def test_the_log_holds_what_this_test_is_about(clean):
 def test_every_record_is_accounted_for(records, clean):
     partition, _ = clean
     enterprise_records = sum(b'"type":"tick"' not in value for _, value, _, _ in records)
-    rows = partition.state[: partition.used]
+    rows = partition.state[partition.residents.rows()]
     outcomes = [int(rows[f"{name}_count"].sum()) for name in ("applied", "duplicate", "conflict", "late")]
     assert sum(outcomes) == enterprise_records
     assert partition.saved.ticks_count == len(records) - enterprise_records
@@ -94,11 +137,10 @@ def test_a_restart_from_any_mixture_of_old_and_new_values_gives_the_same_rest(re
     list(applied(new, records[:ahead], 1_000))
     old_values, new_values = state_of(old), state_of(new)
     flushed = data.draw(st.sets(st.sampled_from(sorted(new_values))), label="flushed values")
-    again = Partition(0, no_model, old.saved)
-    for name, value in {**old_values, **{n: new_values[n] for n in flushed}}.items():
-        again.restore(name, value)
+    stored = {**old_values, **{n: new_values[n] for n in flushed}}
+    again = partition_on(stored, old.saved)
     rest = list(applied(again, records, 500, first=low))
-    assert state_of(again) == state_of(clean[0])
+    assert state_of(again, stored) == state_of(clean[0])
     later = {m for m in clean[1] if m.mark >= ahead}
     assert later <= set(rest)
     assert set(rest) <= set(clean[1])

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from unittest import mock
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from domain import topics
-from features.redis_store import Fenced
+from features.redis_store import Fenced, PartitionStore
 from sinks.kafka import DeliveryFailed
+from tests.streams.score import scenarios
 from tests.streams.score.protocol import World, crash, run
 from tests.streams.score.proxy import Proxy
 
@@ -18,8 +20,9 @@ STEPS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("step", "nth"), STEPS)
-def test_fault_22_a_process_ends_at_this_step(world, fault, step, nth):
+def ends_at(step, nth):
+    """A scenario in which the process ends at this step."""
+
     async def scenario(world):
         world.one.before(step, crash, nth)
         await world.one.join()
@@ -30,8 +33,21 @@ def test_fault_22_a_process_ends_at_this_step(world, fault, step, nth):
         await world.two.join()
         await world.settle(world.two)
 
-    run(world, scenario)
+    return scenario
+
+
+@pytest.mark.parametrize(("step", "nth"), STEPS)
+def test_fault_22_a_process_ends_at_this_step(world, fault, step, nth):
+    run(world, ends_at(step, nth))
     fault(injected=world.injected, observed="values, outputs and ledger of a clean run")
+
+
+@pytest.mark.parametrize(
+    ("step", "nth"), [("fetch", 1), ("fetch", 5), ("evict", 1), ("evict", 2), ("evict", 6), ("slice", 9)]
+)
+def test_fault_22_a_process_ends_at_this_step_with_one_enterprise_in_memory(lazy_world, fault, step, nth):
+    run(lazy_world, ends_at(step, nth))
+    fault(injected=lazy_world.injected, observed="values, outputs and ledger of a clean run")
 
 
 def test_fault_22_a_process_ends_at_every_second_record(world, fault):
@@ -220,28 +236,38 @@ def test_fault_45_redis_fails_over_to_an_older_copy_and_back(world, fault):
     fault(injected=world.injected, observed="each step under a fence of its own")
 
 
-def test_fault_46_a_zombie_reads_what_the_new_owner_wrote_and_redis_loses_that(world, fault):
-    async def scenario(world):
-        await world.one.join()
-        await world.one.apply(8)
-        await world.one.flush()
-        before_two = world.copy()
-        await world.one.apply(3)
-        await world.two.join()
-        await world.two.apply(12)
-        await world.two.flush()
-        with pytest.raises(Fenced, match="the fence is"):
-            list(world.one.role._held[world.one.tp]._store.load())  # the zombie reads, and knows
-        world.restore(before_two)
-        world.injected += 1
-        await world.one.flush()
-        world.judge_redis()
-        world.judge_outputs()
-        await world.one.leave()
-        await world.settle(world.two)
+@pytest.mark.parametrize(
+    ("scenario", "observed"),
+    [
+        pytest.param(
+            scenarios.redis_goes_back_before_a_lazy_read,
+            "the lazy read was refused, nothing computed from it went out",
+            id="fault_44",
+        ),
+        pytest.param(
+            scenarios.a_zombie_reads_what_redis_then_loses,
+            "the zombie's lazy read was refused, so its memory never held the lost value",
+            id="fault_46",
+        ),
+    ],
+)
+def test_fault_44_46_a_lazy_read_under_another_fence(lazy_world, fault, caplog, scenario, observed):
+    """44: Redis lost its tail, and the next event touches an evicted enterprise. 46: a zombie reads; that is lost."""
+    refused = []
+    real = PartitionStore.fetch
 
-    run(world, scenario)
-    fault(injected=world.injected, observed="the zombie's memory never held the lost values")
+    def fetch(self, names):
+        try:
+            return real(self, names)
+        except Fenced as why:
+            refused.append(str(why))
+            raise
+
+    with mock.patch.object(PartitionStore, "fetch", fetch):
+        run(lazy_world, scenario)
+    assert refused, "the lazy path was not taken"
+    assert any(refused[0] in r.message for r in caplog.records)
+    fault(injected=lazy_world.injected, observed=f"{observed}: {refused[0]}")
 
 
 def test_score_is_not_compacted(score_outbox):
@@ -253,7 +279,36 @@ def test_score_is_not_compacted(score_outbox):
         assert found["cleanup.policy"].value == "delete", topic
 
 
-def test_a_flush_gives_others_their_turn(world):
+@pytest.mark.parametrize("slice_takes_ms", [60, 0])  # of 50 that it may
+def test_a_batch_gives_others_their_turn_when_a_slice_of_time_is_over(make_lazy_world, slice_takes_ms):
+    """Records, a tick, records: three slices, between which others come on."""
+
+    async def scenario(world):
+        turns, at_sends = [], []
+
+        def clock():
+            world.now_s += 0.001 * slice_takes_ms
+            return world.now_s
+
+        async def others():
+            while True:
+                turns.append(None)
+                await asyncio.sleep(0)
+
+        world.clock = clock
+        world.one._step = lambda step, _partition: at_sends.append(len(turns)) if step == "send" else None
+        await world.one.join()
+        task = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        await world.one.apply(8)
+        task.cancel()
+        assert len(set(at_sends)) == (3 if slice_takes_ms else 1)
+        await world.settle(world.one)
+
+    run(make_lazy_world(resident_max=2), scenario)
+
+
+def test_a_flush_gives_others_their_turn(make_lazy_world):
     """A slice a value: with 2 values dirty, the loop turns between them."""
 
     async def scenario(world):
@@ -275,4 +330,4 @@ def test_a_flush_gives_others_their_turn(world):
         task.cancel()
         assert at_slices[1] >= at_slices[0] + 2
 
-    run(world, scenario)
+    run(make_lazy_world(resident_max=2), scenario)

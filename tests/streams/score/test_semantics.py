@@ -1,7 +1,6 @@
 """What an enterprise's score and alerts must not do, one scenario each."""
 
 import msgspec
-import numpy as np
 import pytest
 
 from detectors.prior import prior_id, prior_snapshot
@@ -21,6 +20,7 @@ from tests.streams.score.kit import (
     authorization,
     loan,
     no_model,
+    partition_on,
     record,
     state_of,
     tick,
@@ -116,9 +116,7 @@ def test_an_id_that_is_forgotten_is_new_whether_or_not_there_was_a_restart():
     events = [txn("x", "E1", 1), *(e for d in range(2, 21) for e in (txn(f"s{d}", "E1", d), tick(d)))]
     again = record(txn("x", "E1", 21, fen=5))
     partition, _ = run(events)
-    restarted = Partition(0, no_model, partition.saved)
-    for name, value in state_of(partition).items():
-        restarted.restore(name, value)
+    restarted = partition_on(state_of(partition), partition.saved)
     for each in (partition, restarted):
         list(each.apply(chunk_of("events.v1", 0, len(events), [again])))
     assert state_of(partition) == state_of(restarted)
@@ -234,9 +232,9 @@ def test_history_does_not_hang_on_which_event_came_first_nor_begin_before_a_tran
 
 def test_a_tick_that_closes_nothing_leaves_values_as_they_are():
     partition, _ = run(steady(5))
-    partition.flushed(np.arange(partition.used))
+    partition.flushed(partition.residents.rows())
     list(partition.apply(chunk_of("events.v1", 0, 10, [record(tick(4))])))
-    assert partition.dirty_slots().tolist() == []
+    assert partition.dirty_rows().tolist() == []
 
 
 def test_a_model_that_this_engine_cannot_score_with_is_refused_and_the_last_good_one_stays():
