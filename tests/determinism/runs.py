@@ -133,9 +133,10 @@ class _Worker:
         early = ("load",) if "evict" in steps else ("load", "fetch")  # when a life begins, and not the first one
         first = ("send", "slice")  # what a life has flushed, the next one neither sends nor flushes again
         steps.sort(key=lambda step: (step in early) - (step in first))
+        at_once = (*early, *first) if self._shape.batch > 1_000 else early  # where a flush comes but twice
         offsets = sorted(self._rnd.sample(range(len(self._chunk) * 4 // 10), kills))
         plan = [
-            (0 if step in early else offset, step, self._rnd.randint(1, _NTH_MAX.get(step, 1)))
+            (0 if step in at_once else offset, step, self._rnd.randint(1, _NTH_MAX.get(step, 1)))
             for offset, step in zip(offsets, itertools.cycle(steps), strict=False)
         ]
         return plan[::-1]

@@ -71,7 +71,7 @@ def outcome(records, cuts=(), resident_max=2**31 - 1):
     return said_by_key, state_of(partition, stored)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(events(), st.sets(st.integers(0, 39), max_size=12), st.sampled_from((1, 2, 2**31 - 1)))
 def test_ticks_that_pass_enterprises_by_miss_none(records, cuts, resident_max):
     with mock.patch.object(
