@@ -1,5 +1,7 @@
-"""One log of over 200,000 records with every batch size, size of sweeps and number of workers, and kills: equal bytes?
+"""One log of over 200,000 records, every combination of what must not change an output, and kills: equal bytes?
 
+In memory: batches, sizes of the output book, enterprises in memory, slices of a sweep. By worker processes: batches,
+enterprises in memory, ms of a slice, workers; each dies by SIGKILL before every step of the commit protocol.
 `make soak` runs it; the numbers go to `benchmarks/results/determinism.json`.
 """
 
@@ -9,6 +11,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,15 +23,18 @@ from replay.ledger import take_stock
 from streams.embedded import Kafka, RedisServer
 from tests.determinism import log as logs
 from tests.determinism import processes
-from tests.determinism.runs import Run
+from tests.determinism.processes import ProcessShape
+from tests.determinism.runs import UNBOUNDED, Run, Shape
 from tests.determinism.runs import run as run_in_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "determinism.json"
-BATCHES, BOOKS, WORKERS = (1, 7, 4_000), (67, 200, 8_192), (1, 2)
-SEEDS, PARTITIONS, KILLS = 3, 2, 6
-# The worker processes get a log of the same shape, small enough that kills can be many.
+BATCHES, BOOKS, SWEEPS = (1, 7, 4_000), (67, 200, 8_192), (1, 512)
+RESIDENT = (30, UNBOUNDED)  # of a thousand
+PARTITIONS = 2
+# The worker processes get a log of the same shape, small enough that each step kills one of them several times.
 SMALL = {"enterprises": 200, "partitions": 4, "old_every": 2}
+PROCESS_RESIDENT, SLICES_MS, WORKERS = (12, 500_000), (1, 1_000), (1, 2)
 
 
 def run() -> int:
@@ -36,7 +42,7 @@ def run() -> int:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)
-    clean = run_in_memory(log, batch=4_000, book_rows=8_192)
+    clean = run_in_memory(log)
     document = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": machine.commit(ROOT),
@@ -45,8 +51,7 @@ def run() -> int:
         "seed": seed,
         "records": sum(len(part) for part in log.partitions),
         "put_in": dict(log.put_in),
-        "closes": clean.closes,
-        "outcomes": dict(clean.outcomes),
+        "outcomes": dict(clean.outcomes()),
         "alerts": dict(clean.said.alerts),
         "digest": clean.digest(),
     }
@@ -65,30 +70,32 @@ def _write(document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bo
 
 
 def _in_memory(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:
-    for n, batch, book_rows in itertools.product(range(SEEDS), BATCHES, BOOKS):
-        if batch == 1 and n:
-            continue  # as long as all others together
+    for n, values in enumerate(itertools.product(BATCHES, BOOKS, RESIDENT, SWEEPS)):
+        shape = Shape(**dict(zip(("batch", "book_rows", "resident_max", "sweep"), values, strict=True)))
         began_s = time.perf_counter()
-        got = run_in_memory(log, batch=batch, book_rows=book_rows, kills=KILLS, seed=seed + n)
-        yield _row(got, clean, began_s, where="memory", batch=batch, book_rows=book_rows)
+        yield _row(run_in_memory(log, shape, kill_seed=seed + n), clean, began_s, where="memory", **asdict(shape))
 
 
 def _by_processes(seed: int) -> Iterator[dict[str, Any]]:
     log = logs.make(seed, **SMALL)
-    clean = run_in_memory(log, batch=4_000, book_rows=8_192)
-    for batch, book_rows, workers in itertools.product(BATCHES, BOOKS[::2], WORKERS):
+    clean = run_in_memory(log)
+    for n, values in enumerate(itertools.product(BATCHES, PROCESS_RESIDENT, SLICES_MS, WORKERS)):
+        shape = ProcessShape(
+            **dict(zip(("batch", "resident_max", "slice_ms", "workers"), values, strict=True)), book_rows=BOOKS[n % 3]
+        )
+        steps = tuple(s for s in processes.STEPS if s != "evict" or shape.resident_max == PROCESS_RESIDENT[0])
         with tempfile.TemporaryDirectory(prefix="xinliu-determinism-") as name:
             folder = Path(name)
             with Kafka(folder / "kafka", heap="256m") as kafka, RedisServer(folder / "redis") as redis:
                 began_s = time.perf_counter()
-                settings = processes.settings_of(kafka.address, redis.url, SMALL["partitions"], "x", batch)
-                got = processes.run(
-                    settings, log, folder, book_rows=book_rows, workers=workers, kills=KILLS, seed=seed + book_rows
-                )
-                row = _row(got, clean, began_s, where="processes", batch=batch, book_rows=book_rows, workers=workers)
+                settings = processes.settings_of(kafka.address, redis.url, SMALL["partitions"], "x", shape)
+                plans = processes.plans_of(steps, shape.workers, seed + n)
+                got = processes.run(settings, log, folder, shape, plans)
+                row = _row(got, clean, began_s, where="processes", **asdict(shape))
                 with connect(redis.url, 10.0) as client:
                     row["ledger_balanced"] = take_stock(settings, client).balanced
-        row["equal"] = row["equal"] and row["ledger_balanced"]
+        row["every_step_killed"] = set(got.kills) == set(steps)
+        row["equal"] = row["equal"] and row["ledger_balanced"] and row["every_step_killed"]
         yield {**row, "records_by_worker": dict(got.records)}
 
 

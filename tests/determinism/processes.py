@@ -29,7 +29,7 @@ OUTPUTS = (
 )  # fmt: skip
 # Every step of the commit protocol, in its order.
 STEPS = ("own", "claim", "load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
-_NTH_MAX = {"apply": 3, "send": 200, "slice": 4, "evict": 4, "drain": 3, "state": 3}
+_NTH_MAX = {"apply": 3, "send": 50, "slice": 2, "evict": 4, "drain": 3, "state": 3}
 _ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_S = 240.0
 

@@ -1,7 +1,6 @@
 """A log through the engine in memory, with kills: what a subscriber and a reader of Redis would hold at the end."""
 
 import hashlib
-import itertools
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -90,12 +89,12 @@ class Run:
         return Counter(counted)
 
 
-def run(log: Log, shape: Shape = PLAIN, *, kills: int = 0, seed: int = 0) -> Run:
-    """Process the log; in each partition memory is lost `kills` times at random, before each of STEPS in turn."""
+def run(log: Log, shape: Shape = PLAIN, *, kill_seed: int | None = None) -> Run:
+    """Process the log; with a seed, memory of each partition is lost at a random place before each of STEPS."""
     ended = Run()
     for number, rows in enumerate(log.partitions):
         chunk = chunk_of(topics.EVENTS, number, 0, rows)
-        _Worker(chunk, shape, kills, random.Random(f"{seed} {number}"), ended).run()
+        _Worker(chunk, shape, random.Random(f"{kill_seed} {number}"), ended, kills=kill_seed is not None).run()
     return ended
 
 
@@ -106,11 +105,11 @@ class _Killed(Exception):
 class _Worker:
     """One partition and its flushes, as the role takes its steps; `stored` and `state` are what Redis holds."""
 
-    def __init__(self, chunk: Chunk, shape: Shape, kills: int, rnd: random.Random, ended: Run) -> None:
+    def __init__(self, chunk: Chunk, shape: Shape, rnd: random.Random, ended: Run, *, kills: bool) -> None:
         self._chunk, self._shape, self._rnd, self._ended = chunk, shape, rnd, ended
         self._stored: dict[str, Value] = {}
         self._state: PartitionState | None = None
-        self._plan = self._planned(kills)
+        self._plan = self._planned() if kills else []
         self._position = 0
 
     def run(self) -> None:
@@ -126,7 +125,7 @@ class _Worker:
         assert self._state is not None
         self._ended.states.append(self._state)
 
-    def _planned(self, kills: int) -> list[tuple[int, str, int]]:
+    def _planned(self) -> list[tuple[int, str, int]]:
         """(offset, step, n): from that offset on, right before the nth such step. The next one is the last."""
         steps = [step for step in STEPS if step != "evict" or self._shape.resident_max < UNBOUNDED]
         self._rnd.shuffle(steps)
@@ -134,10 +133,10 @@ class _Worker:
         first = ("send", "slice")  # what a life has flushed, the next one neither sends nor flushes again
         steps.sort(key=lambda step: (step in early) - (step in first))
         at_once = (*early, *first) if self._shape.batch > 1_000 else early  # where a flush comes but twice
-        offsets = sorted(self._rnd.sample(range(len(self._chunk) * 4 // 10), kills))
+        offsets = sorted(self._rnd.sample(range(len(self._chunk) * 4 // 10), len(steps)))
         plan = [
             (0 if step in at_once else offset, step, self._rnd.randint(1, _NTH_MAX.get(step, 1)))
-            for offset, step in zip(offsets, itertools.cycle(steps), strict=False)
+            for offset, step in zip(offsets, steps, strict=True)
         ]
         return plan[::-1]
 

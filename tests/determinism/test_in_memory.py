@@ -77,7 +77,7 @@ def test_each_pair_of_values_stands_in_a_run():
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_batches_sweep_slices_residency_and_kills_change_no_byte(small, shape, seed):
     log, clean = small
-    got = run(log, shape, kills=len(STEPS), seed=seed)
+    got = run(log, shape, kill_seed=seed)
     require_kills(got, tuple(step for step in STEPS if step != "evict" or shape.resident_max == TINY))
     assert got.said.repeats > 0
     require_equal(got, clean)
@@ -104,7 +104,7 @@ def test_over_200_000_records_with_batches_of_7_and_4_000(module_seed):
     assert log.put_in["of enterprises"] >= 200_000
     clean = run(log, Shape(batch=7, book_rows=200))
     say_and_require(log, clean)
-    got = run(log, Shape(resident_max=250), kills=len(STEPS), seed=module_seed)
+    got = run(log, Shape(resident_max=250), kill_seed=module_seed)
     require_kills(got, STEPS)
     assert got.said.repeats > 0
     require_equal(got, clean)
