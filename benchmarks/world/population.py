@@ -1,0 +1,92 @@
+"""Who the enterprises of a benchmark are: size, banks, counterparties, borrowing, and how their business goes.
+
+Everything about one enterprise follows from the seed and its number, so a part of a population equals that part of the
+whole. What the figures stand for is said in benchmarks/README.md.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BANKS = 24
+BANK_SLOTS = 3
+PROFILE = np.dtype(
+    [
+        ("number", "<i4"),
+        ("level_fen", "<i8"),  # operating inflow of a day
+        ("sigma", "<f4"),  # of the logarithm of one amount
+        ("rate", "<f4"),  # transactions a day before the dense days
+        ("bank", "|i1", (BANK_SLOTS,)),  # index into the banks; -1: none
+        ("main_share", "<f4"),  # of transactions through the first bank
+        ("payers", "<i4"),
+        ("payees", "<i4"),
+        ("borrows", "|u1"),
+        ("onset_day", "<i4"),  # from which day of the log business declines; past its end: never
+        ("decline_days", "<f4"),  # in which it loses two thirds of what it will lose
+        ("left_share", "<f4"),  # of the level that remains at last
+        ("growth", "<f4"),  # of the level, a year
+    ]
+)
+Profiles = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """Shares and ranges that the population is drawn from."""
+
+    borrowing_share: float = 1 / 3
+    declining_share: float = 0.25
+    onset_days: int = 75  # before the end of the log within which declines begin
+    rate_min: float = 0.50
+    rate_max: float = 0.70
+
+
+def bank_id(index: int) -> str:
+    """The code of a bank, 14 characters."""
+    return f"C10{index + 1:03d}45000{index + 11:03d}"
+
+
+def enterprise_id(number: int) -> str:
+    """An id of 18 characters, as a unified social credit code has."""
+    return f"91450100{number:010d}"
+
+
+def profiles(seed: int, numbers: npt.NDArray[np.int64], last_day: int, mix: Mix | None = None) -> Profiles:
+    """The enterprises with these numbers, of a log that ends with day `last_day` (counted from its first)."""
+    mix = mix or Mix()
+    u = _uniform(seed, numbers)
+    rows = np.zeros(len(numbers), PROFILE)
+    rows["number"] = numbers
+    rows["level_fen"] = np.exp(np.log(8_000_000.0) + 1.3 * _normal(u[0], u[1]))  # 80,000 CNY a day at the median
+    rows["sigma"] = 0.5 + u[2]
+    rows["rate"] = mix.rate_min + (mix.rate_max - mix.rate_min) * u[3]
+    first = (u[4] * BANKS).astype(np.int64)
+    rows["bank"][:, 0] = first
+    rows["bank"][:, 1] = np.where(u[5] < 0.55, (first + 1 + (u[6] * 11).astype(np.int64)) % BANKS, -1)
+    rows["bank"][:, 2] = np.where(u[5] < 0.2, (first + 12 + (u[7] * 11).astype(np.int64)) % BANKS, -1)
+    rows["main_share"] = 0.5 + 0.4 * u[8]
+    rows["payers"] = 3 + 40 * u[9] ** 2
+    rows["payees"] = 4 + 40 * u[10] ** 2
+    rows["borrows"] = u[11] < mix.borrowing_share
+    declines = u[12] < mix.declining_share
+    rows["onset_day"] = np.where(declines, last_day - mix.onset_days * u[13], 2**30)
+    rows["decline_days"] = 2 + 25 * u[14]
+    rows["left_share"] = 0.05 + 0.5 * u[15]
+    rows["growth"] = -0.05 + 0.25 * u[16]
+    return rows
+
+
+def _uniform(seed: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Numbers in [0, 1), shape (17, enterprises), by splitmix64 of (seed, number, column)."""
+    with np.errstate(over="ignore"):
+        x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)[None, :] * np.uint64(17)
+        x = x + np.arange(17, dtype=np.uint64)[:, None]
+        for multiplier in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93):
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(multiplier)
+    return (x >> np.uint64(11)) / 2.0**53
+
+
+def _normal(u: npt.NDArray[np.float64], v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Box and Muller."""
+    return np.sqrt(-2.0 * np.log1p(-u)) * np.cos(2.0 * np.pi * v)
