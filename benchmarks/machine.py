@@ -1,10 +1,17 @@
-"""What a figure was measured on: it is worth nothing without."""
+"""What a figure was measured on, and of what: it is worth nothing without."""
 
 import os
 import platform
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
+
+from streams.embedded.kafka import java_binary
+from streams.embedded.redis import server_binary
+
+_PACKAGES = ("numpy", "numba", "faust-streaming", "aiokafka", "confluent-kafka", "redis", "river", "msgspec", "orjson")
+_JARS = Path(__file__).resolve().parent.parent / "streams" / "embedded" / "kafka.lock"
 
 
 def describe() -> str:
@@ -17,9 +24,28 @@ def describe() -> str:
     return f"{cores} cores, {model[1] if model else platform.machine()}, {memory_gib} GiB, Linux {kernel}"
 
 
+def versions() -> dict[str, str]:
+    """Of Python, the packages on the measured path, Kafka, Java and Redis."""
+    java = subprocess.run([java_binary(), "-version"], capture_output=True, text=True, check=True).stderr
+    redis = subprocess.run([server_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    kafka = re.search(r"kafka_2\.13:([\d.]+)", _JARS.read_text())
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+        "kafka": kafka[1] if kafka else "unknown",
+        "java": java.splitlines()[0],
+        "redis": redis.strip().split(" sha")[0],
+    }
+
+
 def commit(root: Path) -> str:
     """Short hash of what stands in `root`, with `+` where files differ from it."""
-    return _git(root, "rev-parse", "--short", "HEAD") + ("+" if _git(root, "status", "--porcelain") else "")
+    return _git(root, "rev-parse", "--short", "HEAD") + ("+" if is_dirty(root) else "")
+
+
+def is_dirty(root: Path) -> bool:
+    """Whether files differ from what is committed; the results themselves do not count."""
+    return bool(_git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/README.md"))
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import cProfile
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.stages import Stages, instrument
@@ -24,9 +24,9 @@ _LOOK_S = 0.01
 class GatedScore(Score):
     """The score role, whose first assignment returns when the gate is open."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str, on_go: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, folder: Path, name: str, stages: Stages | None) -> None:
         super().__init__(settings)
-        self._on_go = on_go
+        self._stages, self._stages_file = stages, folder / f"{name}.stages"
         self._ready, self._go = folder / f"{name}.ready", folder / "go"
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -35,8 +35,15 @@ class GatedScore(Score):
         self._ready.write_text(str(len(tps)))
         while not self._go.exists():
             await asyncio.sleep(_LOOK_S)
-        self._on_go()
+        if self._stages is not None:
+            self._stages.restart()
         return positions
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Say where the time went, while all threads are still there; then as always."""
+        if self._stages is not None:
+            self._stages.write(self._stages_file)
+        await super().revoked(tps)
 
 
 def main() -> int:
@@ -53,7 +60,7 @@ def main() -> int:
     kafka = settings.kafka
     options = WorkerOptions(session_timeout_s=kafka.session_timeout_s)
     stages = Stages() if args.stages else None
-    role = GatedScore(settings, args.folder, args.name, stages.restart if stages else lambda: None)
+    role = GatedScore(settings, args.folder, args.name, stages)
     if stages is not None:
         instrument(stages)
 
@@ -66,8 +73,6 @@ def main() -> int:
         profile.dump_stats(args.folder / f"{args.name}.profile")
     else:
         code = work()
-    if stages is not None:
-        stages.write(args.folder / f"{args.name}.stages")
     return code
 
 

@@ -1,7 +1,8 @@
-"""Where a worker's CPU goes: time of the event loop's thread by stage, and of each other thread.
+"""Where a worker's CPU goes: time of each thread by stage.
 
-Only for a run of its own (`--stages`): the clock is read around every message, which costs about a microsecond each.
-A stage's time is its own: what a stage calls and is a stage itself is taken off.
+Only for a run of its own (`--stages`): the clock is read around every stage, which costs about a microsecond each time.
+A stage's time is its own: what a stage calls and is a stage itself is taken off. What a thread does outside of all
+stages stands under the thread's name.
 """
 
 import functools
@@ -17,42 +18,46 @@ from typing import Any
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
+class _Clock(threading.local):
+    """One thread's open stages, and its CPU time when it last changed them."""
+
+    def __init__(self) -> None:
+        self.open: list[str] = []
+        self.since = time.thread_time()
+
+
 class Stages:
-    """CPU seconds by stage, of the thread that made it."""
+    """CPU seconds and calls by stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
-        self._thread = threading.get_ident()
-        self._open: list[str] = []
-        self._since = time.thread_time()
-        self._threads = _python_threads_s()
+        self._clock = _Clock()
+        self._threads_before: dict[str, float] = {}
 
     def restart(self) -> None:
-        """Count from here on; called between stages."""
-        self._charge()
+        """Count from here on; called outside of all stages."""
         self.seconds.clear()
         self.calls.clear()
-        self._threads = _python_threads_s()
+        self._clock.since = time.thread_time()
+        self._threads_before = _python_threads_s()
 
     def enter(self, stage: str) -> None:
-        """From here on time is this stage's."""
+        """From here on this thread's time is this stage's."""
         self._charge()
         self.calls[stage] += 1
-        self._open.append(stage)
+        self._clock.open.append(stage)
 
     def leave(self) -> None:
         """Back to the stage before."""
         self._charge()
-        self._open.pop()
+        self._clock.open.pop()
 
     def wrapped(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """`call`, its time counted; where another thread calls it, nothing is."""
+        """`call`, its time counted."""
 
         @functools.wraps(call)
         def counted(*args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() != self._thread:
-                return call(*args, **kwargs)
             self.enter(stage)
             try:
                 return call(*args, **kwargs)
@@ -79,17 +84,19 @@ class Stages:
 
         return counted
 
-    def _charge(self) -> None:
-        now = time.thread_time()
-        self.seconds[self._open[-1] if self._open else "loop"] += now - self._since
-        self._since = now
-
     def write(self, path: Path) -> None:
-        """As JSON, with the CPU seconds of every thread of the process by its name."""
+        """As JSON: seconds and calls by stage, and CPU seconds of every thread that still runs, by its name."""
         self._charge()
-        threads = {name: s - self._threads.get(name, 0.0) for name, s in _python_threads_s().items()}
+        before = self._threads_before
+        threads = {name: seconds - before.get(name, 0.0) for name, seconds in _python_threads_s().items()}
         document = {"stages_s": dict(self.seconds), "calls": dict(self.calls), "threads_s": threads}
         path.write_text(json.dumps(document, indent=1))
+
+    def _charge(self) -> None:
+        clock, now = self._clock, time.thread_time()
+        stage = clock.open[-1] if clock.open else f"rest of {threading.current_thread().name}"
+        self.seconds[stage] += now - clock.since
+        clock.since = now
 
 
 def threads_s(pid: int | str = "self", names: Mapping[int, str] | None = None) -> dict[str, float]:
@@ -105,9 +112,10 @@ def threads_s(pid: int | str = "self", names: Mapping[int, str] | None = None) -
     return dict(found)
 
 
-def _python_threads_s() -> dict[str, float]:
-    names = {thread.native_id: thread.name for thread in threading.enumerate() if thread.native_id is not None}
-    return threads_s(names=names)
+def read(path: Path) -> dict[str, Any]:
+    """What `Stages.write` wrote."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
 
 
 def instrument(stages: Stages) -> None:
@@ -116,16 +124,25 @@ def instrument(stages: Stages) -> None:
     from sinks import kafka
     from streams.score import partition, rows
     from streams.score.partition import Partition
+    from streams.transport import driver
 
+    parsers: Any = driver.PARSERS
+    parsers["compiled"] = stages.wrapped("parse", parsers["compiled"])
     partition.decode = stages.wrapped_iterator("decode", partition.decode)
     partition.apply_records = stages.wrapped("kernel", partition.apply_records)
     partition.close_days = stages.wrapped("closes", partition.close_days)
     partition.table.slots_of = stages.wrapped("slots", partition.table.slots_of)  # type: ignore[attr-defined]
     rows.Writer.messages = stages.wrapped_iterator("rows", rows.Writer.messages)  # type: ignore[method-assign]
-    kafka.Outbox.send = stages.wrapped("produce", kafka.Outbox.send)  # type: ignore[method-assign]
-    kafka.Outbox.poll = stages.wrapped("poll", kafka.Outbox.poll)  # type: ignore[method-assign]
+    outbox: Any = kafka.Outbox
+    for name in ("send", "send_batch", "drain", "poll"):
+        setattr(outbox, name, stages.wrapped("produce" if "send" in name else name, getattr(outbox, name)))
     Partition.values = stages.wrapped("pack", Partition.values)  # type: ignore[method-assign]
     Partition.make_room = stages.wrapped("make_room", Partition.make_room)  # type: ignore[method-assign]
-    store = redis_store.PartitionStore
-    store.write = stages.wrapped("redis", store.write)  # type: ignore[method-assign]
-    store.read = stages.wrapped("load", store.read)  # type: ignore[method-assign]
+    store: Any = redis_store.PartitionStore
+    store.write = stages.wrapped("redis", store.write)
+    store.read = stages.wrapped("load", store.read)
+
+
+def _python_threads_s() -> dict[str, float]:
+    names = {thread.native_id: thread.name for thread in threading.enumerate() if thread.native_id is not None}
+    return threads_s(names=names)

@@ -1,191 +1,180 @@
-"""How many transactions a second go through `score`, and what the yardsticks make of the same records."""
+"""How many transactions a second go through `score`, and what yardsticks make of the same records.
 
-import argparse
+Draining a backlog of three days with warm state; the same with score records at closes only; live from banks' topics
+through ingest. Kafka, Redis and workers share two cores.
+"""
+
 import json
 import os
-import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from confluent_kafka import Producer
+from rich.console import Console
 
-from benchmarks import parts
-from benchmarks.stages import threads_s
+from benchmarks import drains, parts, results
+from benchmarks.drains import Drained, Log
+from benchmarks.results import Bound
 from benchmarks.world import warm
-from benchmarks.world.log import HEADERS, PartitionLog, World
-from benchmarks.world.population import BANKS, bank_id, enterprise_id
-from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
+from benchmarks.world.log import World
+from benchmarks.world.survey import survey
+from benchmarks.yardsticks.bare_loop import ALERTS
 from domain import topics
-from replay.offsets import Offsets
-from streams.embedded import Child, Kafka, RedisServer, eventually
+from streams.embedded import Kafka
 from streams.topics import create_topics
 
-ROOT = Path(__file__).resolve().parent.parent
-SESSION_TIMEOUT_S = 30.0
-FLUSH_MS = 5_000
-_LOOK_S = 0.02
-_DRAIN_S_MAX = 600.0
+SEED, ENTERPRISES, PARTITIONS, RUNS = 20_260_917, 50_000, 64, 3
+STOCK_RECORDS, STOCK_TOPIC = 100_000, "yardstick.records"
+YARDSTICK_S_MAX = 900.0
+BOUNDS = {
+    "drain_per_s": Bound(least=150_000),
+    "drain_to_bare_loop": Bound(least=1.5),
+    "lean_per_s": Bound(least=250_000),
+    "live_per_s": Bound(least=50_000),
+    "non_null_core_share": Bound(least=0.7),
+    "score_rows_per_txn": Bound(least=0.3),
+    "alerts": Bound(least=1_000),
+    "closes": Bound(least=150_000),
+    "late": Bound(least=1),
+    "duplicates": Bound(least=1),
+    "value_bytes_least": Bound(least=380),
+}
+_say = Console(stderr=True).print
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What stands in the log: ends of its partitions, and how many of the records are transactions."""
-
-    ends: tuple[int, ...]
-    transactions: int
-    bytes: int
-
-
-def settings_of(bootstrap: str, redis_url: str, partitions: int, group: str) -> Settings:
-    """Settings of the measured worker."""
-    return Settings(
-        kafka=KafkaSettings(
-            bootstrap=bootstrap, log_partitions=partitions, session_timeout_s=SESSION_TIMEOUT_S, group_prefix=group
-        ),
-        redis=RedisSettings(url=redis_url, timeout_s=30.0),
-        score=ScoreSettings(flush_interval_ms=FLUSH_MS),
-        banks=tuple(Bank(bank_id=bank_id(bank), name_zh=f"基准银行{bank}") for bank in range(BANKS)),
-    )
-
-
-def write_settings(settings: Settings, path: Path) -> None:
-    """As TOML."""
-    kafka, redis, score = settings.kafka, settings.redis, settings.score
-    lines = [
-        "[kafka]", f'bootstrap = "{kafka.bootstrap}"', f"log_partitions = {kafka.log_partitions}",
-        f"session_timeout_s = {kafka.session_timeout_s}", f'group_prefix = "{kafka.group_prefix}"',
-        "[redis]", f'url = "{redis.url}"', f"timeout_s = {redis.timeout_s}",
-        "[score]", f"flush_interval_ms = {score.flush_interval_ms}",
-    ]  # fmt: skip
-    for bank in settings.banks:
-        lines += ["[[banks]]", f'bank_id = "{bank.bank_id}"', f'name_zh = "{bank.name_zh}"']
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def write_log(world: World, bootstrap: str) -> Written:
-    """The timed part, into `events.v1`."""
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True,
-            "queue.buffering.max.messages": 200_000, "message.max.bytes": 1_000_000,
-        }
-    )  # fmt: skip
-    ends, transactions, size = [], 0, 0
-    for partition in range(world.partitions):
-        end = 0
-        for key, value, is_transaction in _timed_records(world, partition):
-            while True:
-                try:
-                    producer.produce(topics.EVENTS, value, key, partition=partition, headers=HEADERS)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-            end += 1
-            transactions += is_transaction
-            size += len(value)
-        ends.append(end)
-        producer.poll(0)
-    if producer.flush(120):
-        raise RuntimeError("the log could not be written")
-    return Written(ends=tuple(ends), transactions=transactions, bytes=size)
-
-
-def _timed_records(world: World, partition: int) -> Iterator[tuple[bytes | None, bytes, bool]]:
-    yield None, warm.opening_record(world), False
-    for block in PartitionLog(world, partition).blocks(timed=True):
-        is_transaction = not isinstance(block.values, list)
-        for i, owner in enumerate(block.owners.tolist()):
-            yield (enterprise_id(owner).encode() if owner >= 0 else None), block.value(i), is_transaction
-
-
-def drain(world: World, kafka: Kafka, written: Written, folder: Path, workers: int, *flags: str) -> dict[str, Any]:
-    """Drain the log once with fresh warm state."""
-    folder.mkdir()
-    redis = warm.warm_redis(world, folder / "redis")
-    settings = settings_of(kafka.address, redis.url, world.partitions, f"{folder.name}-")
-    path = folder / "worker.toml"
-    write_settings(settings, path)
-    children = [_worker(path, folder, f"w{i}", flags) for i in range(workers)]
-    try:
-        for child in children:
-            child.launch()
-        eventually(lambda: _all_ready(children, folder), 300.0, "the workers have their partitions")
-        shares = [int((folder / f"w{i}.ready").read_text()) for i in range(workers)]
-        if sum(shares) != world.partitions:
-            raise RuntimeError(f"the workers have {shares} of {world.partitions} partitions")
-        processes = {"kafka": kafka.child, "redis": redis.child} | {child.name: child for child in children}
-        before = {name: threads_s(child.pid) for name, child in processes.items()}
-        (folder / "go").touch()
-        began_s = time.perf_counter()
-        _wait_committed(settings, written, children)
-        wall_s = time.perf_counter() - began_s
-        after = {name: threads_s(child.pid) for name, child in processes.items()}
-    finally:
-        for child in children:
-            child.stop()
-        redis.stop()
-    cpu = {
-        name: {thread: round(s - before[name].get(thread, 0.0), 2) for thread, s in threads.items()}
-        for name, threads in after.items()
-    }
-    return {"wall_s": wall_s, "per_s": written.transactions / wall_s, "shares": shares, "cpu_s": cpu}
-
-
-def _worker(settings: Path, folder: Path, name: str, flags: Sequence[str]) -> Child:
-    argv = [sys.executable, "-m", "benchmarks.score_worker", str(settings), str(folder), name, *flags]
-    return Child(name, argv, log=folder / f"{name}.log", env=dict(os.environ), cwd=ROOT)
-
-
-def _all_ready(children: Sequence[Child], folder: Path) -> bool:
-    for child in children:
-        if not child.running:
-            raise RuntimeError(child.log_tail())
-    return all((folder / f"{child.name}.ready").exists() for child in children)
-
-
-def _wait_committed(settings: Settings, written: Written, children: Sequence[Child]) -> None:
-    offsets = Offsets(settings.kafka)
-    places = [(topics.EVENTS, partition) for partition in range(len(written.ends))]
-    wanted = dict(zip(places, written.ends, strict=True))
-    until = time.monotonic() + _DRAIN_S_MAX
-    while offsets.committed("score", places) != wanted:
-        for child in children:
-            if not child.running:
-                raise RuntimeError(child.log_tail())
-        if time.monotonic() > until:
-            raise TimeoutError(f"not drained in {_DRAIN_S_MAX:g} s: {offsets.committed('score', places)}")
-        time.sleep(_LOOK_S)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--flags", nargs="*", default=[])
-    parser.add_argument("--keep", type=Path)
-    args = parser.parse_args()
+def run(argv: list[str]) -> int:
+    """Measure everything; 1 where a bound is missed or the tree is dirty."""
+    args = results.arguments(__doc__, argv)
     parts.pin()
-    partitions = max(2, round(64 * args.scale))
-    world = World(seed=1, enterprises=round(50_000 * args.scale), partitions=partitions)
+    world = World(
+        seed=SEED, enterprises=round(ENTERPRISES * args.scale), partitions=max(2, round(PARTITIONS * args.scale))
+    )
     with tempfile.TemporaryDirectory(prefix="xinliu-throughput-") as name:
-        folder = Path(name)
-        with parts.kafka(folder / "kafka") as kafka:
-            create_topics(settings_of(kafka.address, "redis://x", partitions, "x-"))
-            t = time.perf_counter()
-            written = write_log(world, kafka.address)
-            print(written, time.perf_counter() - t)
-            result = drain(world, kafka, written, folder / "drain0", args.workers, *(f"--{flag}" for flag in args.flags))
-            if args.keep:
-                shutil.rmtree(args.keep, ignore_errors=True)
-                shutil.copytree(folder / "drain0", args.keep, ignore=shutil.ignore_patterns("redis"))
-    print(json.dumps(result, indent=1))
-    return 0
+        figures = _measure(world, Path(name), args.scale)
+    return results.report("throughput", args, figures, BOUNDS, world=_told(world))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
+    warm.warm_sums(world)  # built before anything is timed
+    with parts.kafka(folder / "kafka") as kafka:
+        create_topics(drains.settings_of(kafka.address, "", world.partitions, "x-"))
+        _say("writing the timed log")
+        log = drains.write_timed_log(world, kafka.address)
+        figures = _log_figures(log) | _yardsticks(world, kafka, log, folder, scale)
+        drained = [_drain(world, kafka, log, folder / f"drain{i}") for i in range(RUNS)]
+        figures |= _drain_figures(world, log, [one for one, _ in drained], drained[0][1])
+        staged, _ = _drain(world, kafka, log, folder / "stages", "--stages")
+        figures |= {"stages": _stages(staged, log)}
+    figures["drain_to_bare_loop"] = round(figures["drain_per_s"] / figures["bare_loop_per_s"], 2)
+    return figures
+
+
+def _told(world: World) -> dict[str, Any]:
+    names = ("seed", "enterprises", "partitions", "warm_days", "dense_days_before", "timed_days")
+    return {name: getattr(world, name) for name in names}
+
+
+def _log_figures(log: Log) -> dict[str, Any]:
+    return {
+        "transactions": log.transactions,
+        "value_bytes_mean": round(log.value_bytes / log.transactions),
+        "value_bytes_least": log.value_bytes_least,
+    }
+
+
+def _drain(world: World, kafka: Kafka, log: Log, folder: Path, *flags: str) -> tuple[Drained, dict[str, int]]:
+    """One drain from the warm state on, and the survey of what it left."""
+    with warm.warm_redis(world, folder / "redis") as redis:
+        settings = drains.settings_of(kafka.address, redis.url, world.partitions, f"{folder.name}-")
+        drained = drains.drain(settings, redis, kafka, log, folder / "workers", *flags)
+        _say(f"{folder.name}: {log.transactions / drained.wall_s:,.0f} transactions a second")
+        return drained, survey(settings)
+
+
+def _drain_figures(world: World, log: Log, runs: list[Drained], left: dict[str, int]) -> dict[str, Any]:
+    rates = [log.transactions / one.wall_s for one in runs]
+    middle = runs[rates.index(sorted(rates)[len(rates) // 2])]
+    before = warm.warm_sums(world)
+    txns = log.transactions
+    return {
+        "drain_per_s": round(median(rates)),
+        "drain_per_s_runs": [round(rate) for rate in rates],
+        "partitions_of_workers": middle.shares,
+        "cpu_us_per_txn": {name: round(sum(of.values()) / txns * 1e6, 2) for name, of in middle.cpu_s.items()},
+        "outputs": middle.outputs,
+        "score_rows_per_txn": round(middle.outputs[topics.SCORE] / txns, 3),
+        "alerts": middle.outputs[topics.ALERT_SUPERVISOR],
+        "closes": left["closed_days"] - before["closed_days"],
+        "applied": left["applied"] - before["applied"],
+        "late": left["late"] - before["late"],
+        "duplicates": left["duplicate"] - before["duplicate"],
+        "non_null_core_share": round(left["non_null_cells"] / left["cells"], 3),
+        "redis_keys": middle.redis_keys,
+        "redis_bytes": middle.redis_bytes,
+    }
+
+
+def _stages(drained: Drained, log: Log) -> dict[str, Any]:
+    """CPU of a transaction by stage, over all workers, in a run whose clock is read around every stage."""
+    total: dict[str, dict[str, float]] = {"stages_s": {}, "threads_s": {}}
+    for worker in drained.stages:
+        for kind, sums in total.items():
+            for name, seconds in worker[kind].items():
+                sums[name] = sums.get(name, 0.0) + seconds
+    told = {
+        kind.removesuffix("_s") + "_us_per_txn": {
+            name: round(seconds / log.transactions * 1e6, 3) for name, seconds in sorted(sums.items())
+        }
+        for kind, sums in total.items()
+    }
+    return told | {"per_s": round(log.transactions / drained.wall_s)}
+
+
+def _yardsticks(world: World, kafka: Kafka, log: Log, folder: Path, scale: float) -> dict[str, Any]:
+    drains.make_topic(kafka.address, ALERTS, 4)
+    bare = [_yardstick("bare_loop", kafka.address, topics.EVENTS, f"bare{i}", log.transactions) for i in range(RUNS)]
+    records = round(STOCK_RECORDS * scale)
+    _copy_first(kafka, world.partitions, records)
+    with parts.redis(folder / "stock-redis") as redis:
+        stock = _yardstick("stock_faust", kafka.address, STOCK_TOPIC, "stock", records, redis.url)
+    return {
+        "bare_loop_per_s": round(median(one["per_s"] for one in bare)),
+        "bare_loop_per_s_runs": [round(one["per_s"]) for one in bare],
+        "bare_loop_cpu_us_per_txn": round(median(one["cpu_s"] for one in bare) / log.transactions * 1e6, 2),
+        "stock_faust_redis_river_per_s": round(stock["per_s"]),
+        "stock_faust_redis_river_cpu_us_per_txn": round(stock["cpu_s"] / records * 1e6, 1),
+    }
+
+
+def _yardstick(name: str, bootstrap: str, topic: str, group: str, transactions: int, *more: str) -> dict[str, Any]:
+    argv = [sys.executable, "-m", f"benchmarks.yardsticks.{name}", bootstrap, topic, group, str(transactions), *more]
+    done = subprocess.run(
+        argv, cwd=results.ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=True, timeout=YARDSTICK_S_MAX
+    )
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told["per_s"] = told["transactions"] / told["wall_s"]
+    _say(f"{name}: {told['per_s']:,.0f} transactions a second")
+    return told
+
+
+def _copy_first(kafka: Kafka, partitions: int, records: int) -> None:
+    """The first transactions of the log, into a topic of their own."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    drains.make_topic(kafka.address, STOCK_TOPIC, 4)
+    writer = drains.LogWriter(kafka.address)
+    consumer = Consumer({"bootstrap.servers": kafka.address, "group.id": "copy", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topics.EVENTS, p, OFFSET_BEGINNING) for p in range(partitions)])
+    copied = 0
+    while copied < records:
+        for message in consumer.consume(5_000, 1.0):
+            if copied < records and message.value().startswith(b'{"event":{"type":"txn"'):
+                writer.write(STOCK_TOPIC, message.value(), message.key())
+                copied += 1
+    consumer.close()
+    writer.flush()

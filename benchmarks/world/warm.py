@@ -6,15 +6,21 @@ timed log's first record, at offset 0, is the last tick of the warm part, and th
 
 import asyncio
 import hashlib
+import json
+import multiprocessing
+import os
 import shutil
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
 
 from benchmarks import parts
 from benchmarks.world.log import PartitionLog, World, tick_after
+from benchmarks.world.survey import of_partition
 from config.kernel_cache import cache_root, engine_version
 from config.settings import RedisSettings
 from detectors.snapshot import Snapshot
@@ -23,8 +29,10 @@ from features.layout import LAYOUT_VERSION
 from features.redis_store import PartitionStore, connect
 from streams.embedded import RedisServer, eventually
 from streams.score.holding import Holding
+from streams.score.warmup import compile_kernels
 
-_APPEND_ONLY = "appendonlydir"
+_APPEND_ONLY = "appendonlydir"  # of Redis
+_SUMS = "sums.json"
 _SLICE_VALUES = 2_000
 
 
@@ -34,14 +42,22 @@ def opening_record(world: World) -> bytes:
 
 
 def warm_redis(world: World, directory: Path) -> RedisServer:
-    """A started Redis that holds the state of `world` before its timed part. `directory` must be new."""
+    """A Redis, to be started, that holds the state of `world` before its timed part. `directory` must be new."""
+    shutil.copytree(_built(world) / _APPEND_ONLY, directory / _APPEND_ONLY)
+    return parts.redis(directory)
+
+
+def warm_sums(world: World) -> dict[str, int]:
+    """What `survey` says of that state."""
+    sums: dict[str, int] = json.loads((_built(world) / _SUMS).read_text())
+    return sums
+
+
+def _built(world: World) -> Path:
     cached = _cached(world)
     if not cached.exists():
         _build(world, cached)
-    shutil.copytree(cached, directory / _APPEND_ONLY)
-    server = parts.redis(directory)
-    server.start()
-    return server
+    return cached
 
 
 def _cached(world: World) -> Path:
@@ -53,19 +69,32 @@ def _build(world: World, cached: Path) -> None:
     """Build it in a folder beside, and move that in place when it is whole."""
     making = cached.with_name(f"{cached.name}.making")
     shutil.rmtree(making, ignore_errors=True)
-    server = parts.redis(making)
-    with server:
-        began_s = time.perf_counter()
-        for number in range(world.partitions):
-            records = asyncio.run(_build_partition(world, number, server))
-            said = f"warm state: partition {number + 1} of {world.partitions}, {records:,} records in it"
-            print(f"{said}, {time.perf_counter() - began_s:.0f} s", file=sys.stderr)
+    with parts.redis(making) as server:
+        sums = _build_all(world, server.url)
         client = connect(server.url, 60.0)
         client.bgrewriteaof()
         eventually(lambda: not _rewrites(client), 300.0, "Redis has rewritten its file")
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    (making / _APPEND_ONLY).rename(cached)
+    whole = making / "whole"
+    whole.mkdir()
+    (making / _APPEND_ONLY).rename(whole / _APPEND_ONLY)
+    (whole / _SUMS).write_text(json.dumps(sums))
+    whole.rename(cached)
     shutil.rmtree(making)
+
+
+def _build_all(world: World, redis_url: str) -> dict[str, int]:
+    """A process a core: partitions know nothing of each other."""
+    compile_kernels()  # once, for the processes that follow
+    began_s = time.perf_counter()
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        building = [pool.submit(_build_partition, world, number, redis_url) for number in range(world.partitions)]
+        total: Counter[str] = Counter()
+        for done, future in enumerate(as_completed(building), 1):
+            total.update(future.result())
+            said = f"warm state: {done} of {world.partitions} partitions, {total['applied']:,} records applied"
+            print(f"{said}, {time.perf_counter() - began_s:.0f} s", file=sys.stderr)
+    return dict(total)
 
 
 def _rewrites(client: object) -> bool:
@@ -73,23 +102,21 @@ def _rewrites(client: object) -> bool:
     return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
 
 
-async def _build_partition(world: World, number: int, server: RedisServer) -> int:
+def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int]:
     prefix = RedisSettings().key_prefix
-    store = PartitionStore(connect(server.url, 60.0), prefix, number)
+    store = PartitionStore(connect(redis_url, 60.0), prefix, number)
     holding = Holding(number, store, _no_model, lambda _step, _partition: None)
     holding.own(0, is_first=True)
     holding.load()
     memory = holding.memory
     assert memory is not None
-    records = 0
     for chunk in PartitionLog(world, number).chunks(timed=False):
         for _ in memory.apply(chunk):
             pass
-        records += len(chunk)
     memory.state["applied_offset"][: memory.used] = 0
     memory.saved = msgspec.structs.replace(memory.saved, low_offset=1)
-    await holding.flush(_SLICE_VALUES)
-    return records
+    asyncio.run(holding.flush(_SLICE_VALUES))
+    return of_partition(memory)
 
 
 def _no_model(model_id: str) -> Snapshot:

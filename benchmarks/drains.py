@@ -1,0 +1,205 @@
+"""Drains the log of a world through score workers, from the opening of their gate to the last committed offset."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from benchmarks import configuration, stages
+from benchmarks.results import ROOT
+from benchmarks.world import warm
+from benchmarks.world.log import HEADERS, PartitionLog, World
+from benchmarks.world.population import enterprise_id
+from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
+from domain import topics
+from replay.offsets import Offsets
+from streams.embedded import Child, Kafka, RedisServer, eventually
+
+SESSION_TIMEOUT_S = 30.0
+FLUSH_MS = 5_000
+READY_S_MAX, DRAIN_S_MAX = 300.0, 900.0
+_LOOK_S = 0.1
+
+
+@dataclass(slots=True)
+class Log:
+    """What stands in a topic: ends of its partitions, transactions among the records, bytes of all values."""
+
+    ends: list[int] = field(default_factory=list)
+    transactions: int = 0
+    value_bytes: int = 0
+    value_bytes_least: int = 2**31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """One drain: seconds of the clock, and what it left."""
+
+    wall_s: float
+    shares: list[int]  # partitions of each worker
+    cpu_s: dict[str, dict[str, float]]  # of each process's threads
+    outputs: dict[str, int]  # records by topic
+    stages: list[dict[str, Any]]  # of each worker, where they were asked for
+    redis_keys: int
+    redis_bytes: int
+
+
+def settings_of(bootstrap: str, redis_url: str, partitions: int, group_prefix: str) -> Settings:
+    """Settings of the measured workers."""
+    return Settings(
+        kafka=KafkaSettings(
+            bootstrap=bootstrap, log_partitions=partitions, session_timeout_s=SESSION_TIMEOUT_S,
+            group_prefix=group_prefix,
+        ),
+        redis=RedisSettings(url=redis_url, timeout_s=30.0),
+        score=ScoreSettings(flush_interval_ms=FLUSH_MS),
+        banks=configuration.banks(),
+    )  # fmt: skip
+
+
+def make_topic(bootstrap: str, name: str, partitions: int) -> None:
+    """A topic that the engine does not know, for a yardstick."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # held: its futures end with it
+    for future in admin.create_topics([NewTopic(name, partitions, 1)]).values():
+        future.result()
+
+
+class LogWriter:
+    """Writes records in bulk, and counts them."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True, "log_level": 2,
+                "queue.buffering.max.messages": 200_000, "message.max.bytes": 1_000_000,
+            }
+        )  # fmt: skip
+
+    def write(self, topic: str, value: bytes, key: bytes | None = None, partition: int = -1) -> None:
+        """Queue one record."""
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition=partition, headers=HEADERS)
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def flush(self) -> None:
+        """Wait until all is written; RuntimeError where that takes too long."""
+        if self._producer.flush(120):
+            raise RuntimeError("the log could not be written")
+
+
+def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = ()) -> Log:
+    """The timed part into `events.v1`, behind the record that the warm state holds already and then `opening`."""
+    writer, log = LogWriter(bootstrap), Log()
+    for partition in range(world.partitions):
+        first = [warm.opening_record(world), *opening]
+        for value in first:
+            writer.write(topics.EVENTS, value, partition=partition)
+        end = len(first)
+        for block in PartitionLog(world, partition).blocks(timed=True):
+            is_transaction = not isinstance(block.values, list)
+            for i, owner in enumerate(block.owners.tolist()):
+                value = block.value(i)
+                writer.write(topics.EVENTS, value, enterprise_id(owner).encode() if owner >= 0 else None, partition)
+                if is_transaction:
+                    log.transactions += 1
+                    log.value_bytes += len(value)
+                    log.value_bytes_least = min(log.value_bytes_least, len(value))
+            end += len(block)
+        log.ends.append(end)
+    writer.flush()
+    return log
+
+
+def drain(settings: Settings, redis: RedisServer, kafka: Kafka, log: Log, folder: Path, *flags: str, workers: int = 2) -> Drained:
+    """Drain `events.v1` to its ends. Redis holds the warm state; `folder` is new and takes the workers' files."""
+    folder.mkdir(parents=True)
+    configuration.write(settings, folder / "worker.toml")
+    offsets = Offsets(settings.kafka)
+    children = [_worker(folder, f"worker{i}", flags) for i in range(workers)]
+    try:
+        for child in children:
+            child.launch()
+        eventually(lambda: _all_ready(children, folder), READY_S_MAX, "the workers have their partitions")
+        shares = [int((folder / f"{child.name}.ready").read_text()) for child in children]
+        if sum(shares) != len(log.ends):
+            raise RuntimeError(f"the workers hold {shares} of {len(log.ends)} partitions: one of them came too late")
+        processes = {"kafka": kafka.child, "redis": redis.child} | {child.name: child for child in children}
+        cpu_before, outputs_before = _cpu_s(processes), output_counts(settings, offsets)
+        (folder / "go").touch()
+        began_s = time.perf_counter()
+        _wait_committed(offsets, log, children)
+        wall_s = time.perf_counter() - began_s
+        cpu_after = _cpu_s(processes)
+    finally:
+        for child in children:
+            child.stop()
+    outputs = output_counts(settings, offsets)
+    with redis_client(settings) as client:
+        keys, held = client.dbsize(), client.info("memory")["used_memory"]
+    return Drained(
+        wall_s=wall_s,
+        shares=shares,
+        cpu_s={
+            name: {thread: round(s - cpu_before[name].get(thread, 0.0), 2) for thread, s in threads.items()}
+            for name, threads in cpu_after.items()
+        },
+        outputs={topic: count - outputs_before[topic] for topic, count in outputs.items()},
+        stages=[stages.read(folder / f"{child.name}.stages") for child in children if "--stages" in flags],
+        redis_keys=keys,
+        redis_bytes=held,
+    )
+
+
+def redis_client(settings: Settings) -> Any:
+    """A client of the settings' Redis."""
+    from features.redis_store import connect
+
+    return connect(settings.redis.url, settings.redis.timeout_s)
+
+
+def output_counts(settings: Settings, offsets: Offsets) -> dict[str, int]:
+    """Records by output topic; those of the banks' alert topics together."""
+    shared = (topics.SCORE, topics.ALERT_SUPERVISOR, topics.OBSERVATION, topics.LATE, topics.DEAD_LETTERS)
+    alerts = [topics.bank_alerts(bank.bank_id) for bank in settings.banks]
+    ends = offsets.ends(offsets.partitions((*shared, *alerts)))
+    counts = {topic: sum(end for (name, _), end in ends.items() if name == topic) for topic in shared}
+    return counts | {"alert.<bank_id>.v1": sum(end for (name, _), end in ends.items() if name in alerts)}
+
+
+def _cpu_s(processes: dict[str, Child]) -> dict[str, dict[str, float]]:
+    return {name: stages.threads_s(child.pid) for name, child in processes.items() if child.pid is not None}
+
+
+def _worker(folder: Path, name: str, flags: Iterable[str]) -> Child:
+    argv = [sys.executable, "-m", "benchmarks.score_worker", str(folder / "worker.toml"), str(folder), name, *flags]
+    return Child(name, argv, log=folder / f"{name}.log", env=dict(os.environ), cwd=ROOT)
+
+
+def _all_ready(children: Sequence[Child], folder: Path) -> bool:
+    _check(children)
+    return all((folder / f"{child.name}.ready").exists() for child in children)
+
+
+def _check(children: Sequence[Child]) -> None:
+    for child in children:
+        if not child.running:
+            raise RuntimeError(f"{child.name} has ended; its log ends:\n{child.log_tail()}")
+
+
+def _wait_committed(offsets: Offsets, log: Log, children: Sequence[Child]) -> None:
+    wanted = {(topics.EVENTS, partition): end for partition, end in enumerate(log.ends)}
+    until = time.monotonic() + DRAIN_S_MAX
+    while (committed := offsets.committed("score", wanted)) != wanted:
+        _check(children)
+        if time.monotonic() > until:
+            raise TimeoutError(f"not drained in {DRAIN_S_MAX:g} s: {committed} of {wanted}")
+        time.sleep(_LOOK_S)

@@ -1,0 +1,78 @@
+"""What a benchmark leaves: one JSON document, written by the run itself, and an exit code."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from config.kernel_cache import engine_version
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a figure must keep to. `least` and `most` are both included; None: no bound."""
+
+    least: float | None = None
+    most: float | None = None
+
+    def holds(self, figure: float | None) -> bool:
+        """A figure that is missing keeps to nothing."""
+        if figure is None:
+            return False
+        return (self.least is None or figure >= self.least) and (self.most is None or figure <= self.most)
+
+
+def arguments(description: str | None, argv: list[str]) -> argparse.Namespace:
+    """The options that every benchmark has: `--scale`, `--result`."""
+    parser = argparse.ArgumentParser(prog="make bench", description=description)
+    parser.add_argument("--scale", type=float, default=1.0, help="a part of the size: to see that it runs (default: 1)")
+    parser.add_argument("--result", type=Path, help="where to write (default at full size: benchmarks/results)")
+    return parser.parse_args(argv)
+
+
+def report(
+    name: str, args: argparse.Namespace, figures: Mapping[str, Any], bounds: Mapping[str, Bound], **more: Any
+) -> int:
+    """Write the document; 1 where a bound is missed or the tree differs from its commit.
+
+    A run at another scale than 1 is written to `--result` only: it is no measurement.
+    """
+    missed = [key for key, bound in bounds.items() if not bound.holds(figures.get(key))]
+    document = {
+        "benchmark": name,
+        "measured": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}",
+        "commit": machine.commit(ROOT),
+        "dirty": machine.is_dirty(ROOT),
+        "engine_version": engine_version(),
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "scale": args.scale,
+        **more,
+        "bounds": {key: _told(bound) for key, bound in bounds.items()},
+        "missed": missed,
+        **figures,
+    }
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    path = args.result or (FOLDER / f"{name}.json" if args.scale == 1.0 else None)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    print(text)
+    if document["dirty"]:
+        print("the tree differs from its commit: these figures are of no version", file=sys.stderr)
+    for key in missed:
+        print(f"missed: {key} = {figures.get(key)}, should be {_told(bounds[key])}", file=sys.stderr)
+    return 1 if missed or document["dirty"] else 0
+
+
+def _told(bound: Bound) -> str:
+    parts = [f"{sign} {edge:g}" for sign, edge in ((">=", bound.least), ("<=", bound.most)) if edge is not None]
+    return " and ".join(parts)
