@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ from benchmarks.world.log import HEADERS, PartitionLog, World
 from benchmarks.world.population import enterprise_id
 from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from replay.offsets import Offsets
+from replay.offsets import Offsets, Place
 from streams.embedded import Child, Kafka, RedisServer, eventually
 
 SESSION_TIMEOUT_S = 30.0
 FLUSH_MS = 5_000
 READY_S_MAX, DRAIN_S_MAX = 300.0, 900.0
 _LOOK_S = 0.1
+
+
+Headers = list[tuple[str, bytes]]
 
 
 @dataclass(slots=True)
@@ -81,11 +84,18 @@ class LogWriter:
             }
         )  # fmt: skip
 
-    def write(self, topic: str, value: bytes, key: bytes | None = None, partition: int = -1) -> None:
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Headers = HEADERS,
+    ) -> None:
         """Queue one record."""
         while True:
             try:
-                self._producer.produce(topic, value, key, partition=partition, headers=HEADERS)
+                self._producer.produce(topic, value, key, partition=partition, headers=headers)
                 break
             except BufferError:
                 self._producer.poll(0.1)
@@ -119,24 +129,26 @@ def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = ())
     return log
 
 
-def drain(settings: Settings, redis: RedisServer, kafka: Kafka, log: Log, folder: Path, *flags: str, workers: int = 2) -> Drained:
+def drain(
+    settings: Settings, redis: RedisServer, kafka: Kafka, log: Log, folder: Path, *flags: str, workers: int = 2
+) -> Drained:
     """Drain `events.v1` to its ends. Redis holds the warm state; `folder` is new and takes the workers' files."""
     folder.mkdir(parents=True)
     configuration.write(settings, folder / "worker.toml")
     offsets = Offsets(settings.kafka)
-    children = [_worker(folder, f"worker{i}", flags) for i in range(workers)]
+    ends = {(topics.EVENTS, partition): end for partition, end in enumerate(log.ends)}
+    children = [worker("score", folder, f"worker{i}", *flags) for i in range(workers)]
     try:
         for child in children:
             child.launch()
-        eventually(lambda: _all_ready(children, folder), READY_S_MAX, "the workers have their partitions")
-        shares = [int((folder / f"{child.name}.ready").read_text()) for child in children]
+        shares = wait_ready(children, folder)
         if sum(shares) != len(log.ends):
             raise RuntimeError(f"the workers hold {shares} of {len(log.ends)} partitions: one of them came too late")
         processes = {"kafka": kafka.child, "redis": redis.child} | {child.name: child for child in children}
         cpu_before, outputs_before = _cpu_s(processes), output_counts(settings, offsets)
         (folder / "go").touch()
         began_s = time.perf_counter()
-        _wait_committed(offsets, log, children)
+        wait_committed(offsets, "score", ends, children)
         wall_s = time.perf_counter() - began_s
         cpu_after = _cpu_s(processes)
     finally:
@@ -179,27 +191,40 @@ def _cpu_s(processes: dict[str, Child]) -> dict[str, dict[str, float]]:
     return {name: stages.threads_s(child.pid) for name, child in processes.items() if child.pid is not None}
 
 
-def _worker(folder: Path, name: str, flags: Iterable[str]) -> Child:
-    argv = [sys.executable, "-m", "benchmarks.score_worker", str(folder / "worker.toml"), str(folder), name, *flags]
+def worker(role: str, folder: Path, name: str, *flags: str) -> Child:
+    """A gated worker over the settings in `folder`."""
+    argv = [sys.executable, "-m", "benchmarks.worker", role, str(folder / "worker.toml"), str(folder), name, *flags]
     return Child(name, argv, log=folder / f"{name}.log", env=dict(os.environ), cwd=ROOT)
 
 
-def _all_ready(children: Sequence[Child], folder: Path) -> bool:
-    _check(children)
-    return all((folder / f"{child.name}.ready").exists() for child in children)
+def wait_ready(children: Sequence[Child], folder: Path) -> list[int]:
+    """Wait until all of them are at the gate; how many partitions each holds."""
+
+    def all_ready() -> bool:
+        check(children)
+        return all((folder / f"{child.name}.ready").exists() for child in children)
+
+    eventually(all_ready, READY_S_MAX, "the workers have their partitions")
+    return [int((folder / f"{child.name}.ready").read_text()) for child in children]
 
 
-def _check(children: Sequence[Child]) -> None:
+def check(children: Sequence[Child]) -> None:
+    """RuntimeError where one has ended."""
     for child in children:
         if not child.running:
             raise RuntimeError(f"{child.name} has ended; its log ends:\n{child.log_tail()}")
 
 
-def _wait_committed(offsets: Offsets, log: Log, children: Sequence[Child]) -> None:
-    wanted = {(topics.EVENTS, partition): end for partition, end in enumerate(log.ends)}
+def wait_committed(offsets: Offsets, role: str, wanted: Mapping[Place, int], children: Sequence[Child]) -> None:
+    """Wait until the role's group has committed these offsets, or more; TimeoutError after DRAIN_S_MAX."""
     until = time.monotonic() + DRAIN_S_MAX
-    while (committed := offsets.committed("score", wanted)) != wanted:
-        _check(children)
+    while behind := _behind(offsets.committed(role, wanted), wanted):
+        check(children)
         if time.monotonic() > until:
-            raise TimeoutError(f"not drained in {DRAIN_S_MAX:g} s: {committed} of {wanted}")
+            raise TimeoutError(f"{role} has not committed in {DRAIN_S_MAX:g} s: {behind}")
         time.sleep(_LOOK_S)
+
+
+def _behind(committed: Mapping[Place, int], wanted: Mapping[Place, int]) -> dict[Place, tuple[int, int]]:
+    """(committed, wanted) where less is committed."""
+    return {place: (committed.get(place, 0), end) for place, end in wanted.items() if committed.get(place, 0) < end}

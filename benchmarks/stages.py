@@ -100,7 +100,7 @@ class Stages:
 
 
 def threads_s(pid: int | str = "self", names: Mapping[int, str] | None = None) -> dict[str, float]:
-    """CPU seconds of a process's threads, by name; `names` are better ones than the kernel's, by the thread's number."""
+    """CPU seconds of a process's threads, by name; `names` are better ones, by the thread's number."""
     found: dict[str, float] = defaultdict(float)
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:

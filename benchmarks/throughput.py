@@ -9,15 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks import drains, parts, results
+from benchmarks import drains, live, parts, results
 from benchmarks.drains import Drained, Log
 from benchmarks.results import Bound
 from benchmarks.world import warm
@@ -31,6 +29,7 @@ from streams.topics import create_topics
 SEED, ENTERPRISES, PARTITIONS, RUNS = 20_260_917, 50_000, 64, 3
 STOCK_RECORDS, STOCK_TOPIC = 100_000, "yardstick.records"
 YARDSTICK_S_MAX = 900.0
+LIVE_FLOOR_PER_S, LIVE_LEAST_PER_S, LIVE_STEP, LIVE_SECONDS, LIVE_LAG_S_MAX = 50_000, 1_000, 1.25, 60.0, 1.0
 BOUNDS = {
     "drain_per_s": Bound(least=150_000),
     "drain_to_bare_loop": Bound(least=1.5),
@@ -51,12 +50,15 @@ def run(argv: list[str]) -> int:
     """Measure everything; 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     parts.pin()
-    world = World(
-        seed=SEED, enterprises=round(ENTERPRISES * args.scale), partitions=max(2, round(PARTITIONS * args.scale))
-    )
+    world = world_of(args.scale)
     with tempfile.TemporaryDirectory(prefix="xinliu-throughput-") as name:
         figures = _measure(world, Path(name), args.scale)
     return results.report("throughput", args, figures, BOUNDS, world=_told(world))
+
+
+def world_of(scale: float) -> World:
+    """The world of the benchmarks, or a part of it."""
+    return World(seed=SEED, enterprises=round(ENTERPRISES * scale), partitions=max(2, round(PARTITIONS * scale)))
 
 
 def _measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
@@ -70,8 +72,33 @@ def _measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
         figures |= _drain_figures(world, log, [one for one, _ in drained], drained[0][1])
         staged, _ = _drain(world, kafka, log, folder / "stages", "--stages")
         figures |= {"stages": _stages(staged, log)}
+    figures |= _live(world, folder, scale)
     figures["drain_to_bare_loop"] = round(figures["drain_per_s"] / figures["bare_loop_per_s"], 2)
     return figures
+
+
+def _live(world: World, folder: Path, scale: float) -> dict[str, Any]:
+    """The highest rate that is held: the floor, then a quarter more or less until it turns."""
+    seconds = max(5.0, LIVE_SECONDS * scale)
+    tried: dict[int, bool] = {}
+    tries: list[dict[str, Any]] = []
+    rate = LIVE_FLOOR_PER_S
+    while rate not in tried and rate >= LIVE_LEAST_PER_S:
+        told, cpu_s = live.paced(world, folder / f"live{rate}", per_s=rate, seconds=seconds)
+        tried[rate] = told.sent / told.wall_s >= 0.99 * rate and told.end_lag_s < LIVE_LAG_S_MAX
+        cpu_us = {name: round(seconds / told.sent * 1e6, 2) for name, seconds in cpu_s.items()}
+        tries.append(
+            {
+                "per_s": rate,
+                "sent_per_s": round(told.sent / told.wall_s),
+                "end_lag_s": round(told.end_lag_s, 3),
+                "cpu_us_per_txn": cpu_us,
+            }
+        )
+        _say(f"live at {rate:,} a second: sent {told.sent / told.wall_s:,.0f}, lag at the end {told.end_lag_s:.2f} s")
+        rate = round(rate * LIVE_STEP if tried[rate] else rate / LIVE_STEP)
+    held = [rate for rate, is_held in tried.items() if is_held]
+    return {"live_per_s": max(held, default=0), "live_seconds": seconds, "live_tries": tries}
 
 
 def _told(world: World) -> dict[str, Any]:

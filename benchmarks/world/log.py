@@ -1,9 +1,9 @@
-"""The log of one partition, from its first day to its last: transactions by arrival, loans, and a tick at each midnight.
+"""The log of one partition, from first day to last: transactions by arrival, loans, and a tick at each midnight.
 
-It is one log cut in two: what lies before `Span.timed_from` makes the warm state, the rest is what a benchmark times.
+It is one log cut in two: what lies before `World.timed_from_ms` makes the warm state, the rest is timed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from benchmarks.world import history, population, writing
 from benchmarks.world.history import Events, Shape
-from benchmarks.world.population import Profiles, bank_id, enterprise_id
+from benchmarks.world.population import bank_id, enterprise_id
 from domain.calendar import DAY_MS, date_of, day_of, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogEvent, LogRecord, Tick
 from domain.topics import EVENTS
@@ -60,7 +60,7 @@ class World:
 
     def members(self, partition: int) -> npt.NDArray[np.int64]:
         """The numbers of the enterprises whose records go to a partition."""
-        return np.flatnonzero(partitions_of(self.enterprises, self.partitions) == partition)
+        return np.flatnonzero(partitions_of(range(self.enterprises), self.partitions) == partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +155,10 @@ def as_chunk(block: Block, partition: int, offset: int) -> Chunk:
     )  # fmt: skip
 
 
-def partitions_of(enterprises: int, partitions: int) -> npt.NDArray[np.int64]:
+def partitions_of(numbers: Sequence[int], partitions: int) -> npt.NDArray[np.int64]:
     """The partition of each enterprise's key, as every producer places it (murmur2)."""
-    keys = [enterprise_id(number).encode() for number in range(enterprises)]
-    return _murmur2(np.frombuffer(b"".join(keys), np.uint8).reshape(enterprises, -1)) % partitions
+    keys = [enterprise_id(number).encode() for number in numbers]
+    return _murmur2(np.frombuffer(b"".join(keys), np.uint8).reshape(len(numbers), -1)) % partitions
 
 
 def _murmur2(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -190,16 +190,20 @@ def _borrowing(profile: np.void, first_day: int, days: int) -> Iterator[LogEvent
         valid_from=day_start_ms(day), valid_to=day_start_ms(day) + 1_200 * DAY_MS, authorization_id=f"A{number:09d}",
         consent_hash=f"{number:064x}", confirmed_by_enterprise_at=day_start_ms(day),
     )  # fmt: skip
-    principal = int(profile["level_fen"]) * 60
+    principal, granted_on = int(profile["level_fen"]) * 60, f"{date_of(day + 1):%Y-%m-%d}"
     overdue_day = int(profile["onset_day"] + profile["decline_days"])
     steps = [("granted", day + 1 - first_day, 0, principal)]
-    steps += [("repaid", d, 0, principal - principal * d // 800) for d in range(60 + number % 30, min(days, overdue_day), 90)]
-    steps += [("overdue", overdue_day + dpd - 1, dpd, principal // 2) for dpd in (1, 8, 31) if overdue_day + dpd <= days]
+    steps += [
+        ("repaid", d, 0, principal - principal * d // 800) for d in range(60 + number % 30, min(days, overdue_day), 90)
+    ]
+    steps += [
+        ("overdue", overdue_day + dpd - 1, dpd, principal // 2) for dpd in (1, 8, 31) if overdue_day + dpd <= days
+    ]
     for event, at, dpd, outstanding in steps:
         yield Loan(
             event_id=f"L{number:09d}-{event}-{at}", bank_id=lender, enterprise_id=enterprise_id(number),
             event_time=day_start_ms(first_day + at) + _WHOLE_DAY_MS, loan_id=f"L{number:09d}", event=event,
-            principal_minor=principal, outstanding_minor=outstanding, dpd=dpd, granted_on=f"{date_of(day + 1):%Y-%m-%d}",
+            principal_minor=principal, outstanding_minor=outstanding, dpd=dpd, granted_on=granted_on,
         )  # fmt: skip
 
 

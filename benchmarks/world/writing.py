@@ -51,7 +51,7 @@ class Written(NamedTuple):
 
 
 def log_records(events: Events, profiles: Profiles, first_origin: int = 0) -> Written:
-    """As ingest appends them to `events.v1`. `first_origin`: the offset in its bank's topic that the first one names."""
+    """As ingest appends them to `events.v1`. `first_origin`: the offset in a bank topic that the first one names."""
     return _written(events, profiles, first_origin, True)
 
 
@@ -64,7 +64,9 @@ def _written(events: Events, profiles: Profiles, first_origin: int, stamped: boo
     n = len(events)
     buffer = np.empty(n * BYTES_MAX, np.uint8)
     start, end = np.empty(n, np.int64), np.empty(n, np.int64)
-    used = _write(events, profiles, _ids(profiles), _PARTS, _BANKS, _KIND_PARTS, first_origin, stamped, buffer, start, end)
+    used = _write(
+        events, profiles, _ids(profiles), _PARTS, _BANKS, _KIND_PARTS, first_origin, stamped, buffer, start, end
+    )
     return Written(buffer[:used].copy(), start, end)
 
 

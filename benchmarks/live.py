@@ -1,0 +1,110 @@
+"""The engine from banks' topics on: Kafka, Redis with a warm state, one ingest and one score worker, and the banks."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import configuration, drains, parts
+from benchmarks.results import ROOT
+from benchmarks.sender import ANSWER_S_MAX, Plan, Told
+from benchmarks.stages import threads_s
+from benchmarks.world import warm
+from benchmarks.world.log import World
+from config.settings import IngestSettings, ScoreSettings, Settings
+from domain import topics
+from streams.embedded import Child, Kafka, RedisServer, eventually
+from streams.topics import create_topics
+
+ROLES = ("ingest", "score")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Servers that run, with topics and warm state; workers are launched by `launched`."""
+
+    settings: Settings
+    kafka: Kafka
+    redis: RedisServer
+    folder: Path
+
+
+@contextmanager
+def engine(world: World, folder: Path, *, flush_interval_ms: int = 2_000) -> Iterator[Engine]:
+    """Everything but the workers, in a new folder. The log begins with the tick that closed the last warm day."""
+    folder.mkdir(parents=True)
+    (folder / "token.key").write_text(secrets.token_hex(32))
+    with parts.kafka(folder / "kafka") as kafka, warm.warm_redis(world, folder / "redis") as redis:
+        settings = msgspec.structs.replace(
+            drains.settings_of(kafka.address, redis.url, world.partitions, "live-"),
+            score=ScoreSettings(flush_interval_ms=flush_interval_ms),
+            ingest=IngestSettings(token_key_file=str(folder / "token.key")),
+        )
+        create_topics(settings)
+        writer = drains.LogWriter(kafka.address)
+        for partition in range(world.partitions):
+            writer.write(topics.EVENTS, warm.opening_record(world), partition=partition)
+        writer.flush()
+        configuration.write(settings, folder / "worker.toml")
+        yield Engine(settings=settings, kafka=kafka, redis=redis, folder=folder)
+
+
+def cpu_s(child: Child) -> float:
+    """What a process has used."""
+    return sum(threads_s(child.pid).values())
+
+
+@contextmanager
+def launched(running: Engine) -> Iterator[list[Child]]:
+    """A gated worker a role; they have their partitions when the block begins."""
+    workers = [drains.worker(role, running.folder, role) for role in ROLES]
+    try:
+        for worker in workers:
+            worker.launch()
+        drains.wait_ready(workers, running.folder)
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def paced(
+    world: World, folder: Path, *, per_s: int, seconds: float, warm_up_s: float = 0.0, alerts: int = 0
+) -> tuple[Told, dict[str, float]]:
+    """Send at a rate for some seconds; what the banks tell, and the CPU seconds of each process until they do."""
+    with engine(world, folder) as running:
+        plan = Plan(
+            bootstrap=running.kafka.address,
+            world=world,
+            per_s=per_s,
+            seconds=seconds,
+            warm_up_s=warm_up_s,
+            alerts=alerts,
+        )
+        (folder / "sender-plan.json").write_bytes(msgspec.json.encode(plan))
+        argv = [sys.executable, "-m", "benchmarks.sender", str(folder)]
+        sender = Child("sender", argv, log=folder / "sender.log", env=dict(os.environ), cwd=ROOT)
+        with launched(running) as workers, sender.launch():
+            drains.wait_ready([sender], folder)
+            processes = {child.name: child for child in (running.kafka.child, running.redis.child, *workers, sender)}
+            before = {name: cpu_s(child) for name, child in processes.items()}
+            (folder / "go").touch()
+            told = folder / "sender.json"
+
+            def done() -> bool:
+                drains.check(workers)
+                used.update({name: cpu_s(child) - before[name] for name, child in processes.items() if child.running})
+                return told.exists() or not sender.running
+
+            used: dict[str, float] = {}
+            eventually(
+                done, (warm_up_s + seconds) * 3 + 2 * ANSWER_S_MAX, "the banks have sent all and had their answers"
+            )
+            if sender.wait(30.0):
+                raise RuntimeError(f"the sender has failed:\n{sender.log_tail()}")
+            return msgspec.json.decode(told.read_bytes(), type=Told), used

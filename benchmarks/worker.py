@@ -1,0 +1,75 @@
+"""A worker as `xinliu worker ROLE` runs it, which waits at a gate between taking its partitions and its first fetch.
+
+`python -m benchmarks.worker ROLE SETTINGS FOLDER NAME`: FOLDER/NAME.ready says how many partitions it has; it goes on
+once FOLDER/go is there. With `--stages` it leaves FOLDER/NAME.stages, with `--profile` FOLDER/NAME.profile.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stages import Stages, instrument
+from config.settings import load
+from streams.role import TP
+from streams.roles import build
+from streams.worker import WorkerOptions, run_worker
+
+_LOOK_S = 0.01
+
+
+def gated(role: Any, folder: Path, name: str, stages: Stages | None) -> Any:
+    """`role`, whose first assignment returns when the gate is open, and which tells its stages when it is revoked."""
+    assigned, revoked = role.assigned, role.revoked
+
+    async def wait_at_gate(tps: set[TP]) -> Mapping[TP, int]:
+        positions: Mapping[TP, int] = await assigned(tps)
+        (folder / f"{name}.ready").write_text(str(len(tps)))
+        while not (folder / "go").exists():
+            await asyncio.sleep(_LOOK_S)
+        if stages is not None:
+            stages.restart()
+        return positions
+
+    async def tell_stages(tps: set[TP]) -> None:
+        if stages is not None:
+            stages.write(folder / f"{name}.stages")  # while all threads are still there
+        await revoked(tps)
+
+    role.assigned, role.revoked = wait_at_gate, tell_stages
+    return role
+
+
+def main() -> int:
+    """Run the worker; its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role")
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--stages", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    args = parser.parse_args()
+    logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = load(args.settings, {})
+    kafka = settings.kafka
+    options = WorkerOptions(session_timeout_s=kafka.session_timeout_s)
+    stages = Stages() if args.stages else None
+    if stages is not None:
+        instrument(stages)
+    role = gated(build(args.role, settings), args.folder, args.name, stages)
+    app_id = f"{kafka.group_prefix}{args.role}"
+    if not args.profile:
+        return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options)
+    profile = cProfile.Profile()
+    code: int = profile.runcall(run_worker, role, broker=kafka.bootstrap, app_id=app_id, options=options)
+    profile.dump_stats(args.folder / f"{args.name}.profile")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
