@@ -18,6 +18,7 @@ from benchmarks.world.log import HEADERS, PartitionLog, World
 from benchmarks.world.population import enterprise_id
 from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
+from features.redis_store import connect
 from replay.offsets import Offsets, Place
 from streams.embedded import Child, Kafka, RedisServer, eventually
 
@@ -49,8 +50,10 @@ class Drained:
     cpu_s: dict[str, dict[str, float]]  # of each process's threads
     outputs: dict[str, int]  # records by topic
     stages: list[dict[str, Any]]  # of each worker, where they were asked for
+    rss_peak_bytes: dict[str, int]  # of each worker
     redis_keys: int
     redis_bytes: int
+    redis_received_bytes: int
 
 
 def settings_of(bootstrap: str, redis_url: str, partitions: int, group_prefix: str) -> Settings:
@@ -106,7 +109,7 @@ class LogWriter:
             raise RuntimeError("the log could not be written")
 
 
-def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = ()) -> Log:
+def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = (), *, ticks: bool = True) -> Log:
     """The timed part into `events.v1`, behind the record that the warm state holds already and then `opening`."""
     writer, log = LogWriter(bootstrap), Log()
     for partition in range(world.partitions):
@@ -117,16 +120,27 @@ def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = ())
         for block in PartitionLog(world, partition).blocks(timed=True):
             is_transaction = not isinstance(block.values, list)
             for i, owner in enumerate(block.owners.tolist()):
+                if owner < 0 and not ticks:
+                    continue
                 value = block.value(i)
                 writer.write(topics.EVENTS, value, enterprise_id(owner).encode() if owner >= 0 else None, partition)
+                end += 1
                 if is_transaction:
                     log.transactions += 1
                     log.value_bytes += len(value)
                     log.value_bytes_least = min(log.value_bytes_least, len(value))
-            end += len(block)
         log.ends.append(end)
     writer.flush()
     return log
+
+
+def append(bootstrap: str, log: Log, value: bytes) -> None:
+    """One more record in each partition."""
+    writer = LogWriter(bootstrap)
+    for partition in range(len(log.ends)):
+        writer.write(topics.EVENTS, value, partition=partition)
+        log.ends[partition] += 1
+    writer.flush()
 
 
 def drain(
@@ -146,11 +160,14 @@ def drain(
             raise RuntimeError(f"the workers hold {shares} of {len(log.ends)} partitions: one of them came too late")
         processes = {"kafka": kafka.child, "redis": redis.child} | {child.name: child for child in children}
         cpu_before, outputs_before = _cpu_s(processes), output_counts(settings, offsets)
+        received_before = _received_bytes(settings)
         (folder / "go").touch()
         began_s = time.perf_counter()
         wait_committed(offsets, "score", ends, children)
         wall_s = time.perf_counter() - began_s
         cpu_after = _cpu_s(processes)
+        rss_peak_bytes = {child.name: _rss_peak_bytes(child.pid) for child in children}
+        received_bytes = _received_bytes(settings) - received_before
     finally:
         for child in children:
             child.stop()
@@ -166,15 +183,15 @@ def drain(
         },
         outputs={topic: count - outputs_before[topic] for topic, count in outputs.items()},
         stages=[stages.read(folder / f"{child.name}.stages") for child in children if "--stages" in flags],
+        rss_peak_bytes=rss_peak_bytes,
         redis_keys=keys,
         redis_bytes=held,
+        redis_received_bytes=received_bytes,
     )
 
 
 def redis_client(settings: Settings) -> Any:
     """A client of the settings' Redis."""
-    from features.redis_store import connect
-
     return connect(settings.redis.url, settings.redis.timeout_s)
 
 
@@ -185,6 +202,16 @@ def output_counts(settings: Settings, offsets: Offsets) -> dict[str, int]:
     ends = offsets.ends(offsets.partitions((*shared, *alerts)))
     counts = {topic: sum(end for (name, _), end in ends.items() if name == topic) for topic in shared}
     return counts | {"alert.<bank_id>.v1": sum(end for (name, _), end in ends.items() if name in alerts)}
+
+
+def _received_bytes(settings: Settings) -> int:
+    with redis_client(settings) as client:
+        return int(client.info("stats")["total_net_input_bytes"])
+
+
+def _rss_peak_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _cpu_s(processes: dict[str, Child]) -> dict[str, dict[str, float]]:

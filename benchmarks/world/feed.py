@@ -50,7 +50,7 @@ def transactions(world: World, most: int, shape: Shape | None = None) -> Transac
     days = world.warm_days + world.timed_days
     profiles, events, first = [], [], 0
     for partition in range(world.partitions):
-        some = population.profiles(world.seed, world.members(partition), days)
+        some = population.profiles(world.seed, world.members(partition), days, world.mix)
         rows = history.history(world.seed, some, shape or world.shape)
         rows = rows[rows["arrival_ms"] >= world.timed_from_ms].copy()
         rows["enterprise"] += first

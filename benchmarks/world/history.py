@@ -1,6 +1,6 @@
 """What each enterprise does, day by day: rows of EVENT in the order of their arrival, made by compiled code.
 
-Before the dense days an enterprise has `rate` transactions a day, in them `dense_per_day`; amounts shrink as the count
+Before the dense days an enterprise has `rate` transactions a day, in them `dense_rate`; amounts shrink as the count
 grows, so that the sums of days keep their level. Some arrive days after their day, some twice.
 """
 
@@ -48,7 +48,6 @@ class Shape:
     first_day: int
     days: int
     dense_from: int  # from this day on
-    dense_per_day: int = 20
     late_share: float = 0.02  # one to six days late
     too_late_share: float = 0.0002  # eight to twelve
     twice_share: float = 0.015
@@ -56,12 +55,12 @@ class Shape:
 
 def history(seed: int, profiles: Profiles, shape: Shape) -> Events:
     """All events of these enterprises, by arrival. A record that arrives twice stands twice."""
-    rate = float(profiles["rate"].max(initial=0.0))
-    most = len(profiles) * ((int(rate * shape.dense_from) + 2) + (shape.days - shape.dense_from) * shape.dense_per_day)
-    rows = np.zeros(most, EVENT)
+    dense_days = shape.days - shape.dense_from
+    most = np.ceil(profiles["rate"] * shape.dense_from) + np.ceil(profiles["dense_rate"] * dense_days) + 4
+    rows = np.zeros(int(most.sum()), EVENT)
     n = _fill(
         np.uint64(seed), profiles, rows, day_start_ms(shape.first_day), shape.days, shape.dense_from,
-        shape.dense_per_day, shape.late_share, shape.too_late_share,
+        shape.late_share, shape.too_late_share,
     )  # fmt: skip
     rows = rows[:n]
     again = rows[_chance(seed, n) < shape.twice_share].copy()
@@ -112,7 +111,7 @@ def _kind(state, borrows):
 
 
 @njit(cache=True)
-def _fill(seed, profiles, rows, begin_ms, days, dense_from, dense_per_day, late_share, too_late_share):
+def _fill(seed, profiles, rows, begin_ms, days, dense_from, late_share, too_late_share):
     n = 0
     state = np.zeros(1, np.uint64)
     balance, seq = np.zeros(BANK_SLOTS), np.zeros(BANK_SLOTS, np.int64)
@@ -122,10 +121,11 @@ def _fill(seed, profiles, rows, begin_ms, days, dense_from, dense_per_day, late_
         phase, number = _random(state), 0
         balance[:], seq[:] = 15.0 * p.level_fen, 0
         for day in range(days):
-            if day >= dense_from:
-                count, per_day = dense_per_day, float(dense_per_day)
-            else:
-                count, per_day = int(phase + (day + 1) * p.rate) - int(phase + day * p.rate), p.rate
+            if day >= p.silent_from:
+                break
+            dense = day >= dense_from
+            per_day, since = np.float64(p.dense_rate if dense else p.rate), day - dense_from if dense else day
+            count = int(phase + (since + 1) * per_day) - int(phase + since * per_day)
             level = p.level_fen * _trend(p, day)
             for k in range(count):
                 r = rows[n]

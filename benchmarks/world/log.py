@@ -4,7 +4,7 @@ It is one log cut in two: what lies before `World.timed_from_ms` makes the warm 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import msgspec
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from benchmarks.world import history, population, writing
 from benchmarks.world.history import Events, Shape
-from benchmarks.world.population import bank_id, enterprise_id
+from benchmarks.world.population import Mix, bank_id, enterprise_id
 from domain.calendar import DAY_MS, date_of, day_of, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogEvent, LogRecord, Tick
 from domain.topics import EVENTS
@@ -41,6 +41,7 @@ class World:
     warm_days: int = 425
     dense_days_before: int = 7
     timed_days: int = 3
+    mix: Mix = field(default_factory=Mix)
 
     @property
     def first_day(self) -> int:
@@ -84,7 +85,7 @@ class PartitionLog:
     def __init__(self, world: World, partition: int) -> None:
         self.world, self.partition = world, partition
         days = world.warm_days + world.timed_days
-        self.profiles = population.profiles(world.seed, world.members(partition), days)
+        self.profiles = population.profiles(world.seed, world.members(partition), days, world.mix)
         events = history.history(world.seed, self.profiles, world.shape)
         self._events = events[events["arrival_ms"] <= day_start_ms(world.first_day + days) + TICK_DELAY_MS]
         self._others = self._other_records()

@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 BANKS = 24
 BANK_SLOTS = 3
+_COLUMNS = 20  # of random numbers, an enterprise
 PROFILE = np.dtype(
     [
         ("number", "<i4"),
         ("level_fen", "<i8"),  # operating inflow of a day
         ("sigma", "<f4"),  # of the logarithm of one amount
         ("rate", "<f4"),  # transactions a day before the dense days
+        ("dense_rate", "<f4"),  # and in them
+        ("silent_from", "<i4"),  # from which day of the log it does nothing; past its end: never
         ("bank", "|i1", (BANK_SLOTS,)),  # index into the banks; -1: none
         ("main_share", "<f4"),  # of transactions through the first bank
         ("payers", "<i4"),
@@ -33,13 +36,19 @@ Profiles = npt.NDArray[np.void]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Shares and ranges that the population is drawn from."""
+    """Shares and ranges that the population is drawn from. Rates are transactions a day."""
 
     borrowing_share: float = 1 / 3
     declining_share: float = 0.25
     onset_days: int = 75  # before the end of the log within which declines begin
     rate_min: float = 0.50
     rate_max: float = 0.70
+    dense_rate: float = 20.0  # the mean
+    dense_rate_sigma: float = 0.0  # of its logarithm; 0: the same for all
+    dense_rate_max: float = 2_000.0
+    early_rate_max: float | None = None  # None: rates before the dense days are drawn; else the dense one, at most this
+    dormant_share: float = 0.0
+    dormant_days: int = 90  # before the end of the log that the dormant are silent
 
 
 def bank_id(index: int) -> str:
@@ -61,6 +70,12 @@ def profiles(seed: int, numbers: npt.NDArray[np.int64], last_day: int, mix: Mix 
     rows["level_fen"] = np.exp(np.log(8_000_000.0) + 1.3 * _normal(u[0], u[1]))  # 80,000 CNY a day at the median
     rows["sigma"] = 0.5 + u[2]
     rows["rate"] = mix.rate_min + (mix.rate_max - mix.rate_min) * u[3]
+    sigma = mix.dense_rate_sigma
+    spread = np.exp(sigma * _normal(u[17], u[18]) - sigma * sigma / 2)
+    rows["dense_rate"] = np.minimum(mix.dense_rate_max, mix.dense_rate / (1.0 - mix.dormant_share) * spread)
+    if mix.early_rate_max is not None:
+        rows["rate"] = np.minimum(mix.early_rate_max, rows["dense_rate"])
+    rows["silent_from"] = np.where(u[19] < mix.dormant_share, last_day - mix.dormant_days, 2**30)
     first = (u[4] * BANKS).astype(np.int64)
     rows["bank"][:, 0] = first
     rows["bank"][:, 1] = np.where(u[5] < 0.55, (first + 1 + (u[6] * 11).astype(np.int64)) % BANKS, -1)
@@ -78,10 +93,10 @@ def profiles(seed: int, numbers: npt.NDArray[np.int64], last_day: int, mix: Mix 
 
 
 def _uniform(seed: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Numbers in [0, 1), shape (17, enterprises), by splitmix64 of (seed, number, column)."""
+    """Numbers in [0, 1), shape (_COLUMNS, enterprises), by splitmix64 of (seed, number, column)."""
     with np.errstate(over="ignore"):
-        x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)[None, :] * np.uint64(17)
-        x = x + np.arange(17, dtype=np.uint64)[:, None]
+        x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)[None, :] * np.uint64(_COLUMNS)
+        x = x + np.arange(_COLUMNS, dtype=np.uint64)[:, None]
         for multiplier in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93):
             x = (x ^ (x >> np.uint64(30))) * np.uint64(multiplier)
     return (x >> np.uint64(11)) / 2.0**53

@@ -1,0 +1,181 @@
+"""What a million enterprises take: bytes in Redis with and without event ids, the engine's memory, bytes of a flush.
+
+Twenty thousand distinct enterprises of a province's activity (README.md) go through the real loop for fourteen months;
+their values are copied under new ids, each in the partition of its own key, until there are a million.
+"""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from benchmarks import drains, parts, results
+from benchmarks.drains import Drained, Log
+from benchmarks.results import Bound
+from benchmarks.world import population, warm
+from benchmarks.world.log import World, partitions_of, tick_after
+from benchmarks.world.population import Mix, enterprise_id
+from benchmarks.world.survey import restored
+from config.settings import Settings
+from domain.events import LogRecord
+from features.redis_store import PartitionStore, connect, stored_values
+from features.state import dedup
+from features.values import Value
+from streams.score.partition import Partition
+from streams.topics import create_topics
+
+ENTERPRISES, DISTINCT, PARTITIONS, SEED = 1_000_000, 20_000, 64, 920_000
+PROVINCE = Mix(dense_rate=24.0, dense_rate_sigma=1.5, early_rate_max=3.0, dormant_share=0.15)
+SLICE_VALUES = 2_000
+BOUNDS = {
+    "engine_rss_bytes": Bound(most=10e9),
+    "redis_bytes_an_enterprise_without_ids": Bound(most=4_096),
+    "redis_bytes_an_enterprise_with_ids": Bound(most=8_192),
+}
+_say = Console(stderr=True).print
+
+
+def run(argv: list[str]) -> int:
+    """Measure; 1 where a bound is missed or the tree is dirty."""
+    args = results.arguments(__doc__, argv)
+    parts.pin()
+    world = World(
+        seed=SEED,
+        enterprises=round(DISTINCT * args.scale),
+        partitions=max(2, round(PARTITIONS * args.scale)),
+        dense_days_before=35,
+        timed_days=1,
+        mix=PROVINCE,
+    )
+    with tempfile.TemporaryDirectory(prefix="xinliu-state-") as name:
+        figures = _measure(world, Path(name), ENTERPRISES // DISTINCT)
+    return results.report("state", args, figures, BOUNDS)
+
+
+def _measure(world: World, folder: Path, copies: int) -> dict[str, Any]:
+    many = world.enterprises * copies
+    with warm.warm_redis(world, folder / "redis") as redis, parts.kafka(folder / "kafka") as kafka:
+        settings = drains.settings_of(kafka.address, redis.url, world.partitions, "state-")
+        create_topics(settings)
+        figures = {"enterprises": many, "distinct": world.enterprises}
+        figures |= _sizes(settings, world) | _without_ids(settings, world, folder / "bare-redis")
+        _copy(settings, world, copies)
+        with drains.redis_client(settings) as client:
+            figures["redis_bytes_an_enterprise_with_ids"] = round(client.info("memory")["used_memory"] / many)
+        log = drains.write_timed_log(world, kafka.address, ticks=False)
+        day = drains.drain(settings, redis, kafka, log, folder / "day")
+        drains.append(kafka.address, log, _closing_tick(world))
+        closing = drains.drain(settings, redis, kafka, log, folder / "close")
+    return figures | _engine(day, closing, log, many)
+
+
+def _closing_tick(world: World) -> bytes:
+    return msgspec.json.encode(LogRecord(event=tick_after(world.first_day + world.warm_days)))
+
+
+def _values(settings: Settings) -> Iterator[tuple[int, str, Value]]:
+    """(partition, id, value) of all that Redis holds."""
+    with connect(settings.redis.url, 60.0) as client:
+        for partition in range(settings.kafka.log_partitions):
+            for name, value in stored_values(client, settings.redis.key_prefix, partition):
+                if value is None:
+                    raise LookupError(f"{name} is listed and has no value")
+                yield partition, name, value
+
+
+def _sizes(settings: Settings, world: World) -> dict[str, Any]:
+    """Bytes of the values' parts, and the hot part's mean over events: what a flush writes for an event on its own."""
+    rate_of = dict(zip(*_rates(world), strict=True))
+    names, hot, cold = [], [], []
+    for _, name, value in _values(settings):
+        names.append(name)
+        hot.append(len(value.hot))
+        cold.append(len(value.cold or b""))
+    rates = np.array([rate_of[name] for name in names])
+    sizes = {"hot": np.array(hot), "cold": np.array(cold), "total": np.array(hot) + np.array(cold)}
+    return {
+        "value_bytes": {
+            name: {"mean": round(float(x.mean())), **{f"p{p}": round(float(np.percentile(x, p))) for p in (50, 95, 99)}}
+            for name, x in sizes.items()
+        },
+        "transactions_a_day": {
+            "mean": round(float(rates.mean()), 1),
+            **{f"p{p}": round(float(np.percentile(rates, p)), 1) for p in (50, 95, 99)},
+        },
+        "flushed_bytes_an_event_alone": round(float((sizes["hot"] * rates).sum() / rates.sum())),
+    }
+
+
+def _rates(world: World) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """(ids, transactions a day by now) of the distinct enterprises."""
+    numbers, last_day = np.arange(world.enterprises), world.warm_days + world.timed_days
+    profiles = population.profiles(world.seed, numbers, last_day, world.mix)
+    rates = np.where(profiles["silent_from"] < last_day, 0.0, profiles["dense_rate"].astype(np.float64))
+    return [enterprise_id(int(number)) for number in numbers], rates
+
+
+def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, Any]:
+    """What the distinct enterprises take in a Redis of their own when no event ids are stored."""
+    with parts.redis(folder) as redis, connect(redis.url, 60.0) as client:
+        empty = client.info("memory")["used_memory"]
+        for number in range(world.partitions):
+            memory = restored(settings, number)
+            forget_ids(memory)
+            store = PartitionStore(client, settings.redis.key_prefix, number)
+            store.claim(0)
+            slots = np.arange(memory.used)
+            for first in range(0, memory.used, SLICE_VALUES):
+                store.write(memory.values(slots[first : first + SLICE_VALUES], whole=True))
+        held = client.info("memory")["used_memory"] - empty
+    return {"redis_bytes_an_enterprise_without_ids": round(held / world.enterprises)}
+
+
+def forget_ids(memory: Partition) -> None:
+    """Take all event ids out of a partition's memory."""
+    memory.arena = dedup.empty(16)
+    memory.state["dedup_head"][: memory.used] = -1
+
+
+def _copy(settings: Settings, world: World, copies: int) -> None:
+    """Write each value under further ids, into the partition of each key."""
+    n = world.enterprises
+    place = partitions_of(range(n * copies), world.partitions)
+    with connect(settings.redis.url, 60.0) as client:
+        stores = [PartitionStore(client, settings.redis.key_prefix, number) for number in range(world.partitions)]
+        for store in stores:
+            store.claim(0)
+        waiting: dict[int, list[tuple[str, Value]]] = defaultdict(list)
+        for _, name, value in list(_values(settings)):
+            number = int(name[-10:])
+            for copy in range(1, copies):
+                other = number + copy * n
+                rows = waiting[int(place[other])]
+                rows.append((enterprise_id(other), value))
+                if len(rows) == SLICE_VALUES:
+                    stores[int(place[other])].write(rows)
+                    rows.clear()
+        for number, rows in waiting.items():
+            stores[number].write(rows)
+    _say(f"{n * copies:,} enterprises in Redis")
+
+
+def _engine(day: Drained, closing: Drained, log: Log, many: int) -> dict[str, Any]:
+    per_event = day.redis_received_bytes / log.transactions
+    per_close = closing.redis_received_bytes / many
+    return {
+        "engine_rss_bytes": max(sum(one.rss_peak_bytes.values()) for one in (day, closing)),
+        "engine_rss_bytes_by_run": {"day": day.rss_peak_bytes, "close": closing.rss_peak_bytes},
+        "transactions": log.transactions,
+        "drained_per_s": round(log.transactions / day.wall_s),
+        "closed_per_s": round(many / closing.wall_s),
+        "flushed_bytes_an_event_draining": round(per_event),
+        "flushed_bytes_a_close": round(per_close),
+        "flushed_bytes_an_event_with_closes": round(per_event + per_close / PROVINCE.dense_rate),
+        "redis_bytes_at_last": closing.redis_bytes,
+    }
