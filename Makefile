@@ -13,7 +13,7 @@ UV := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
 
-demo: venv ## start Kafka, Redis and the engine here, replay the sample, show it live (Ctrl-C ends all of it)
+demo: venv ## start everything here, bring in a simulated province, go live with it, show it (Ctrl-C ends all of it)
 	@exec $(BIN)/xinliu demo $(ARGS)
 
 test: venv ## run all tests on a real Kafka and Redis of their own

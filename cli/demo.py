@@ -1,11 +1,15 @@
-"""Start Kafka, Redis and the engine here, replay the sample through them, and show it live. Ctrl-C ends all of it.
+"""A province goes live here: Kafka, Redis, ClickHouse and the engine, 15 months of history, then day after day.
+
+141 banks (half of them deliver a file the next morning) and 2,000 enterprises are simulated. The history is brought in
+as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list. After
+it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
 
 Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
 A second start goes on from the state of the first; `--fresh` begins anew.
 
-Example: xinliu demo --fresh
+Example: xinliu demo --enterprises 300
 
-Exit codes: 0 the books balance, 1 not, 2 wrong call or setting, 130 interrupted.
+Exit codes: 0 ended as it should, 1 a part failed, 2 wrong call or setting, 130 interrupted before the history was in.
 """
 
 import argparse
@@ -13,26 +17,33 @@ import sys
 import time
 from typing import Any
 
-from cli.replay import Saying, add_state_arguments, guarded, report, started
-from config.settings import Settings
+from cli.replay import Saying, add_state_arguments, guarded, speed_of, started
+from config.settings import IngestSettings, Settings
 
-ZH = """在本机启动 Kafka、Redis 和引擎，重放样例并实时显示。Ctrl-C 全部结束。
+ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 
-除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。
-再次启动接着上次的状态；--fresh 重新开始。
+模拟 141 家银行（一半次日早晨送文件）和 2,000 家企业。历史作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为
+存量清单发出。此后每半分钟过一天。网页地址在启动时打印。Ctrl-C 全部结束。
 
-例：xinliu demo --fresh
+除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。再次启动接着上次的状态；--fresh 重新开始。
 
-退出码：0 账平，1 账不平，2 用法或设置有误，130 被打断。
+例：xinliu demo --enterprises 300
+
+退出码：0 正常结束，1 某个部件失败，2 用法或设置有误，130 补录未完即被打断。
 """
 
 REDRAWS_A_SECOND = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """When to leave, and where the state lies."""
+    """How large, how fast, when to leave, and where the state lies."""
+    parser.add_argument("--enterprises", type=int, default=2_000, metavar="N", help="how many enterprises live there")
+    parser.add_argument("--banks", type=int, default=141, metavar="N", help="how many banks deliver")
     parser.add_argument(
-        "--exit", action="store_true", help="leave when the replay is done (always so without a terminal)"
+        "--speed", type=speed_of, default=2_880.0, metavar="2880x", help="live: event time to wall time"
+    )
+    parser.add_argument(
+        "--exit", action="store_true", help="leave after the first live day (always so without a terminal)"
     )
     add_state_arguments(parser)
     parser.set_defaults(settings_needed=False)
@@ -44,27 +55,71 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from replay.run import Replay
-    from replay.simulate import sample
+    from replay.going_live import GoingLive
+    from replay.simulate import province
 
-    source, say = sample(), Saying()
-    with started(args, source, say, dashboard=True) as stack:
+    source, live_from_ms = province(args.enterprises, args.banks)
+    say = Saying()
+    with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max) as stack:
+        stack.launch_workers()
         say(f"the pages: {stack.dashboard}")
-        replay = Replay(source, stack.settings, stack=stack, speed=None)
+        going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
         try:
-            shown = _show(replay, stack, stay=not args.exit) if sys.stdout.isatty() else None
-            if shown is None:
-                replay.wait(say.look)
-            code = report(args, replay.finish())
+            done = _backfill(going, live_from_ms, source, say)
+            rate = done.events / done.seconds
+            say(f"history is in: {done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second")
+            leave = args.exit or not sys.stdout.isatty()
+            if leave:
+                say(f"a live day has passed: {going.live(say.look, days=1):,} events")
+            else:
+                _show(going, stack)
         finally:
-            replay.end()
+            going.end()
+        stack.stop_workers()
         print(f"\nState and logs: {stack.directory}\nSettings: {stack.settings_file}")
-        print("Next: `xinliu replay sample --help`, docs/, ARCHITECTURE.md. `--fresh` replays from the start.")
-    return code
+        print("A second `make demo` goes on from here; `--fresh` begins anew. Next: docs/, ARCHITECTURE.md.")
+    return 0
 
 
-def _show(replay: Any, stack: Any, *, stay: bool) -> bool:
-    """The live view until the replay is done, and on until Ctrl-C where `stay`."""
+def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
+    """The history, with a bar where there is a terminal and lines where there is none."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    if not sys.stdout.isatty():
+        return going.backfill(say.look)
+    start_ms = source.start_ms
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task("补录历史 backfill", total=1.0)
+
+        def draw(look: Any) -> None:
+            bar.update(task, completed=_fraction(look, start_ms, live_from_ms), description=_said(look))
+
+        return going.backfill(draw)
+
+
+def _fraction(look: Any, start_ms: int, end_ms: int) -> float:
+    """Of the days sent, and of what was sent the part that score has applied."""
+    sent = 1.0 if look.sending.history_sent else ((look.sending.at_ms or start_ms) - start_ms) / (end_ms - start_ms)
+    left = look.progress.lag["ingest"] + look.progress.lag["score"]
+    applied = look.progress.done["score"]
+    return float(max(0.0, min(1.0, sent)) * applied / max(1, applied + left))
+
+
+def _said(look: Any) -> str:
+    from domain.calendar import date_of, day_of
+
+    day = "…" if look.sending.at_ms is None else date_of(day_of(look.sending.at_ms)).isoformat()
+    return f"补录历史 backfill  {day}  {sum(look.sending.sent.values()):,} 条"
+
+
+def _show(going: Any, stack: Any) -> None:
+    """The live view until Ctrl-C."""
     from rich.live import Live
 
     from replay.view import Rate, Watching, render
@@ -73,21 +128,15 @@ def _show(replay: Any, stack: Any, *, stay: bool) -> bool:
     watching.start()
     try:
         with Live(refresh_per_second=REDRAWS_A_SECOND) as live:
-            last: list[Any] = []
 
             def draw(look: Any) -> None:
-                last[:] = [look]
-                done = sum(look.progress.ends.values()) - sum(look.progress.lag.values())
-                live.update(render(watching.seen, look, rate.add(look.elapsed_s, done)))
+                live.update(render(watching.seen, look, rate.add(look.elapsed_s, look.progress.done["ingest"])))
 
-            replay.wait(draw)
-            while stay:
+            going.live(draw)
+            while True:  # the simulated months are over: the pages stay until Ctrl-C
                 stack.check()
-                draw(last[0])
-                time.sleep(1 / REDRAWS_A_SECOND)
+                time.sleep(1.0)
     except KeyboardInterrupt:
-        if not stay or not replay.done:
-            raise
+        pass
     finally:
         watching.end()
-    return True

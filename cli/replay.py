@@ -130,7 +130,7 @@ def source_of(args: argparse.Namespace) -> Any:
     return Invoices(args.data)
 
 
-def started(args: argparse.Namespace, source: Any, say: Any, *, dashboard: bool = False) -> Any:
+def started(args: argparse.Namespace, source: Any, say: Any, **stack: Any) -> Any:
     """The stack over the state folder, to be entered."""
     from replay.stack import Stack
     from replay.state import default_directory, open_state
@@ -138,7 +138,7 @@ def started(args: argparse.Namespace, source: Any, say: Any, *, dashboard: bool 
     directory = (args.state or default_directory(source.name)).absolute()
     went_on = open_state(directory, source.identity, fresh=args.fresh)
     say(f"state folder {directory}{': going on' if went_on else ''}")
-    return Stack(directory, source.banks, dashboard=dashboard, on_progress=say)
+    return Stack(directory, source.banks, on_progress=say, **stack)
 
 
 def given_servers(args: argparse.Namespace, source: Any) -> Settings:

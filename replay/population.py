@@ -48,7 +48,8 @@ class Population:
 
     Rates are parts per million of transactions: `duplicate` and `late` (under 7 days) are sent so; `returned` and
     `reversed` are undone later; `conflict` sends the id again with another amount, `stale` comes 12 days late,
-    `foreign` is in a currency that does not exist.
+    `foreign` is in a currency that does not exist. `file_bank_ppm` of the banks deliver each day as a file the next
+    morning. A distress begins within `onset_permille` of the days.
     """
 
     seed: int = 20_250_701
@@ -64,6 +65,8 @@ class Population:
     conflict_ppm: int = 40
     stale_ppm: int = 40
     foreign_ppm: int = 40
+    file_bank_ppm: int = 0
+    onset_permille: tuple[int, int] = (350, 700)
 
     def __post_init__(self) -> None:
         bounds = {"bank_count": 9_999, "enterprise_count": 9_999_999, "month_count": 120}
@@ -84,10 +87,12 @@ class Population:
 
     def bank(self, number: int) -> Bank:
         """Bank `number` of 0 … bank_count - 1."""
+        by_file = (number + 1) * self.file_bank_ppm // MILLION > number * self.file_bank_ppm // MILLION
         return Bank(
             bank_id=f"Z{9_000_000_000_001 + number}",
             name_zh=f"示例银行{number + 1}",
             name_en=f"Sample Bank {number + 1}",
+            mode="daily_file" if by_file else "live",
         )
 
 
@@ -172,7 +177,7 @@ def enterprise(population: Population, number: int) -> Enterprise:
         payroll_ppm=draw.between(80_000, 130_000),
         opening_balance_minor=sales * draw.between(30, 80) // 100,
         scenario=scenario,
-        onset_day=population.start_day + draw.between(span * 35 // 100, span * 70 // 100),
+        onset_day=population.start_day + draw.between(*(span * each // 1000 for each in population.onset_permille)),
         slack_months=(slack, slack + 1),
         borrows=draw.chance(population.borrower_ppm),
         consent=draw.weighted(CONSENTS),

@@ -29,15 +29,25 @@ class Sending(threading.Thread):
     """The sender, in a thread of its own; the numbers may be read from another at any time.
 
     A topic's end offset is the number of deliveries that it has: only we write it, idempotently, so what an earlier run
-    has sent is skipped by count. `speed` is event time against wall time, None: as fast as may be. `only_own` looks
-    whether the first record of each topic is the source's: ForeignRecords where it is not.
+    has sent is skipped by count. `speed` is event time against wall time, None: as fast as may be. With `live_from_ms`
+    what is delivered before it goes as fast as may be; then the sender waits for `go_live`, and `speed` counts.
+    `only_own` looks whether the first record of each topic is the source's: ForeignRecords where it is not.
     """
 
-    def __init__(self, source: Source, kafka: KafkaSettings, *, speed: float | None, only_own: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        kafka: KafkaSettings,
+        *,
+        speed: float | None,
+        live_from_ms: int | None = None,
+        only_own: bool = False,
+    ) -> None:
         super().__init__(name="sending", daemon=True)
         self._source, self._kafka, self._speed = source, kafka, speed
-        self._only_own = only_own
-        self._ending = threading.Event()
+        self._live_from_ms, self._only_own = live_from_ms, only_own
+        self._live, self._ending = threading.Event(), threading.Event()
+        self.history_sent = False  # and acknowledged; only where there is a `live_from_ms`
         self.sent: Counter[str] = Counter()  # by topic, in this run
         self.skipped: Counter[str] = Counter()  # by topic, sent by an earlier run
         self.kinds: Counter[tuple[str, str]] = Counter()  # by topic and type of event, both of them
@@ -57,9 +67,14 @@ class Sending(threading.Thread):
         except Exception as error:  # noqa: BLE001  handed to the thread that asks
             self.failure = error
 
+    def go_live(self) -> None:
+        """Send on after the history."""
+        self._live.set()
+
     def end(self) -> None:
         """Stop early and wait."""
         self._ending.set()
+        self._live.set()
         if self.is_alive():
             self.join()
 
@@ -80,12 +95,23 @@ class Sending(threading.Thread):
             if self.skipped[topic] < present[topic]:
                 self.skipped[topic] += 1
                 continue
+            if self._live_from_ms is not None:
+                if delivery.at_ms < self._live_from_ms:
+                    self._send(outbox, delivery)
+                    continue
+                self._await_live(outbox)
             if self._speed is not None:
                 start = start or (delivery.at_ms, time.monotonic())
                 self._wait_until(start, delivery.at_ms, self._speed, outbox)
             self._send(outbox, delivery)
         outbox.drain(120.0)
         self.finished = not self._ending.is_set()
+
+    def _await_live(self, outbox: Outbox) -> None:
+        if not self.history_sent:
+            outbox.drain(120.0)
+            self.history_sent = True
+            self._live.wait()
 
     def _send(self, outbox: Outbox, delivery: Delivery) -> None:
         event = delivery.event

@@ -6,13 +6,14 @@ the same bytes on every machine (tests pin a digest).
 
 import heapq
 from collections.abc import Iterator, Mapping
+from datetime import date
 from operator import attrgetter
 
 import msgspec
 
 from config.settings import Bank
 from domain import topics
-from domain.calendar import DAY_MS, date_of, day_of, day_start_ms
+from domain.calendar import DAY_MS, date_of, day_of, day_of_date, day_start_ms
 from domain.events import Authorization, Profile, Receipt, Txn
 from domain.money import AMOUNT_MINOR_MAX
 from replay.behaviour import Life
@@ -24,6 +25,7 @@ from replay.workdays import Workday, workdays
 VERSION = 2  # to be raised with every change of what a seed gives
 REGISTER_MS = 6 * 3_600_000  # the gateway's records, on the first day
 RECEIPT_MS = 30 * 60_000  # after the end of the day
+FILE_MS = 5 * 3_600_000  # after the end of the day: a bank that delivers by file
 LATE_DAYS_MAX = 5
 MORNING_MS = 6 * 3_600_000  # nothing is delivered before it but receipts: they alone say when a day is closed
 STALE_DAYS = 12  # past the allowed lateness of seven
@@ -47,6 +49,11 @@ class Simulation:
         """The population and the version of the simulator."""
         return f"simulation {VERSION} {self.population}"
 
+    @property
+    def start_ms(self) -> int:
+        """The beginning of the first day."""
+        return day_start_ms(self.population.start_day)
+
     def deliveries(self) -> Iterator[Delivery]:
         """All events of all banks and the gateway."""
         self._made = 0
@@ -62,8 +69,21 @@ class Simulation:
 
 
 def sample() -> Simulation:
-    """The sample that `xinliu replay sample` and `xinliu demo` replay."""
+    """The sample that `xinliu replay sample` replays."""
     return Simulation(Population(), "sample")
+
+
+def province(enterprise_count: int = 2_000, bank_count: int = 141) -> tuple[Simulation, int]:
+    """A province that goes live: 15 months of history and 6 more as they come; and when these begin (ms)."""
+    population = Population(
+        bank_count=bank_count,
+        enterprise_count=enterprise_count,
+        month_count=21,
+        end_day=day_of_date(date(2026, 1, 1)),
+        file_bank_ppm=MILLION // 2,
+        onset_permille=(250, 950),
+    )
+    return Simulation(population, "province"), day_start_ms(day_of_date(date(2025, 7, 1)))
 
 
 class _Totals:
@@ -90,7 +110,9 @@ def _bank_feed(population: Population, number: int, calendar: tuple[Workday, ...
         for each in range(number, population.enterprise_count, population.bank_count)
     ]
     flaws = _Flaws(population, number)
+    by_file = population.bank(number).mode == "daily_file"
     postponed: list[tuple[int, int, Sendable]] = []  # a heap of (at_ms, tie-break, event)
+    file: list[tuple[int, Sendable]] = []  # yesterday's, delivered this morning
     for today in calendar:
         totals = _Totals()
         end_ms = day_start_ms(today.day + 1)
@@ -112,12 +134,18 @@ def _bank_feed(population: Population, number: int, calendar: tuple[Workday, ...
         while postponed and postponed[0][0] < end_ms:
             due.append(heapq.heappop(postponed))
         due.sort()
-        for at_ms, _, sent in due:
-            yield Delivery(at_ms, topic, sent)
+        receipt = _receipt(bank_id, today.day, totals)
+        if by_file:
+            yield from (Delivery(at_ms, topic, sent) for at_ms, sent in file)
+            file = [(end_ms + FILE_MS, sent) for _, _, sent in due]
+            file.append((end_ms + FILE_MS + RECEIPT_MS, receipt))
+            continue
+        yield from (Delivery(at_ms, topic, sent) for at_ms, _, sent in due)
         flaws.serial += 1
-        heapq.heappush(postponed, (end_ms + RECEIPT_MS, flaws.serial, _receipt(bank_id, today.day, totals)))
+        heapq.heappush(postponed, (end_ms + RECEIPT_MS, flaws.serial, receipt))
+    yield from (Delivery(at_ms, topic, sent) for at_ms, sent in file)
     for at_ms, _, sent in sorted(postponed):
-        yield Delivery(at_ms, topic, sent)
+        yield Delivery(day_start_ms(day_of(at_ms) + 1) + FILE_MS if by_file else at_ms, topic, sent)
 
 
 class _Flaws:

@@ -12,11 +12,13 @@ from typing import Any, Self
 import msgspec
 
 from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
+from replay.offsets import Offsets
 from replay.state import write_whole
 from streams.embedded import Child, ChildFailed, Parts
 from streams.embedded.jars import Progress, quiet
 from streams.embedded.ports import free_port, port_is_free
 from streams.roles import ROLES
+from streams.topics import wanted_topics
 
 LOG_PARTITIONS = 4
 ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records
@@ -31,12 +33,19 @@ class Stack:
     """
 
     def __init__(
-        self, directory: Path, banks: Sequence[Bank], *, dashboard: bool = False, on_progress: Progress = quiet
+        self,
+        directory: Path,
+        banks: Sequence[Bank],
+        *,
+        dashboard: bool = False,
+        align_ms_max: int = ALIGN_MS_MAX,
+        on_progress: Progress = quiet,
     ) -> None:
         self.directory = directory
         self.settings_file = directory / "xinliu.toml"
         self.settings = Settings()
         self._banks = tuple(banks)
+        self._align_ms_max = align_ms_max
         self._dashboard_port = _dashboard_port() if dashboard else None
         self._on_progress = on_progress
         self._parts = Parts(directory, on_progress=on_progress)
@@ -56,6 +65,7 @@ class Stack:
             self._write_settings()
             self.settings = load(self.settings_file, {})
             self._run("topics", ["topics", "create"])
+            self._await_leaders()
             self._exits = undo.pop_all()
         return self
 
@@ -119,6 +129,12 @@ class Stack:
             if child.wait(deadline_s=120.0):
                 raise ChildFailed(f"xinliu {' '.join(words)} failed; {_ending_of(child)}")
 
+    def _await_leaders(self) -> None:
+        """Hundreds of new topics get their leaders a few seconds after they are made; a worker would stop at one
+        without."""
+        offsets = Offsets(self.settings.kafka)
+        offsets.ends(offsets.partitions(topic.name for topic in wanted_topics(self.settings)))
+
     def _child(self, name: str, words: list[str], settings_file: Path | None) -> Child:
         given = ["--config", str(settings_file)] if settings_file else []
         # -P: a module of the folder that we are called from must not stand in for ours.
@@ -139,7 +155,7 @@ class Stack:
             "kafka": {"bootstrap": self._parts.kafka.address, "log_partitions": LOG_PARTITIONS},
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
-            "ingest": {"token_key_file": str(key_file), "align_ms_max": ALIGN_MS_MAX},
+            "ingest": {"token_key_file": str(key_file), "align_ms_max": self._align_ms_max},
             **({} if self._dashboard_port is None else {"dashboard": {"port": self._dashboard_port}}),
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],
         }

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Message, TopicPartition
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -25,6 +25,7 @@ from replay.run import Look
 
 GRADES = "ABCDEF"
 ALERTS_SHOWN, MOVES_SHOWN = 6, 6
+FROM = {topics.SCORE: OFFSET_END, topics.ALERT_SUPERVISOR: OFFSET_BEGINNING}
 STYLES = {"red": "bold red", "orange": "dark_orange", "yellow": "yellow"}
 
 
@@ -77,7 +78,7 @@ class Seen:
 
 
 class Watching(threading.Thread):
-    """Reads the two topics into `seen`, from their beginning, until told to end."""
+    """Reads the two topics into `seen` until told to end: alerts from their beginning, scores from their end on."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         super().__init__(name="watching", daemon=True)
@@ -91,7 +92,7 @@ class Watching(threading.Thread):
         places = Offsets(self._kafka).partitions([topics.SCORE, topics.ALERT_SUPERVISOR])
         reading = consumer(self._kafka)
         try:
-            reading.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
+            reading.assign([TopicPartition(*place, FROM[place[0]]) for place in places])
             while not self._ending.is_set():
                 for message in reading.consume(AT_ONCE, timeout=0.3):
                     value = _value(message)

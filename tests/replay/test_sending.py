@@ -108,3 +108,32 @@ def test_ends_and_commits_of_what_is_not_there_are_nothing(kafka: str, topic_nam
     assert offsets.ends([]) == {}
     progress = offsets.progress({"nobody": [topic_name("none")]})
     assert progress.settled
+
+
+def test_the_history_goes_at_once_and_the_rest_waits_for_the_word_and_its_pace(
+    kafka: str, eventually: Callable[..., None]
+) -> None:
+    source = Renamed("live")
+    names = made(kafka, source)
+    times = [each.at_ms for each in source.deliveries()]
+    live_from_ms = times[len(times) // 2]
+    history = sum(at_ms < live_from_ms for at_ms in times)
+    sending = Sending(source, KafkaSettings(bootstrap=kafka), speed=86_400.0 * 20, live_from_ms=live_from_ms)
+    sending.start()
+    eventually(lambda: sending.history_sent, 30, "the history is sent")
+    ends = Offsets(KafkaSettings(bootstrap=kafka)).ends([(name, 0) for name in names])
+    assert sum(ends.values()) == sum(sending.sent.values()) == history
+    time.sleep(0.3)
+    assert sum(sending.sent.values()) == history, "it did not wait"
+    began_s = time.monotonic()
+    sending.go_live()
+    sending.join(60)
+    assert sending.failure is None
+    assert sum(sending.sent.values()) == len(times)
+    days = (times[-1] - live_from_ms) / 86_400_000
+    assert time.monotonic() - began_s > days / 20 * 0.8, "it did not keep the pace"
+    again = Sending(source, KafkaSettings(bootstrap=kafka), speed=1.0, live_from_ms=live_from_ms)
+    again.start()
+    again.join(60)
+    assert again.finished
+    assert not again.sent, "a second run sends nothing anew"

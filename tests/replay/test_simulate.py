@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import topics
-from domain.calendar import DAY_MS, day_of, day_of_text, day_start_ms
+from domain.calendar import DAY_MS, date_of, day_of, day_of_text, day_start_ms
 from domain.events import AnyEvent, Authorization, Loan, Receipt, Txn
 from replay.population import Population, enterprise
-from replay.simulate import LATE_DAYS_MAX, STALE_DAYS, Simulation, sample
+from replay.simulate import LATE_DAYS_MAX, STALE_DAYS, Simulation, province, sample
 from replay.sources import Delivery
 
 EVENTS_PINNED = 20_000
@@ -208,3 +208,34 @@ def test_an_impossible_population_is_refused_by_name() -> None:
         Population(bank_count=0)
     with pytest.raises(ValueError, match="late_ppm = 1000001"):
         Population(late_ppm=1_000_001)
+
+
+def test_a_bank_that_delivers_by_file_sends_a_whole_day_the_next_morning():
+    population = clean(bank_count=4, file_bank_ppm=500_000, late_ppm=30_000)
+    banks = [population.bank(number) for number in range(4)]
+    assert [bank.mode for bank in banks] == ["live", "daily_file", "live", "daily_file"]
+    simulation = Simulation(population)
+    by_file = {topics.bank_events(bank.bank_id) for bank in banks if bank.mode == "daily_file"}
+    at_ms, late_ms, seen = 0, 7 * DAY_MS, 0
+    for delivery in simulation.deliveries():
+        assert delivery.at_ms >= at_ms, "not in the order of delivery"
+        at_ms = delivery.at_ms
+        if delivery.topic not in by_file:
+            continue
+        assert (delivery.at_ms - day_start_ms(day_of(delivery.at_ms))) < 6 * 3_600_000, "not in the morning"
+        if isinstance(delivery.event, Txn | Loan):
+            seen += 1
+            age_days = day_of(delivery.at_ms) - day_of(delivery.event.event_time)
+            assert age_days >= 1
+            assert age_days == 1 or delivery.at_ms - delivery.event.event_time < 2 * late_ms
+    assert seen > 100
+    live = Simulation(clean(bank_count=4, late_ppm=30_000))
+    assert sum(1 for _ in live.deliveries()) == sum(1 for _ in simulation.deliveries()), "the same events"
+
+
+def test_the_province_has_141_banks_and_its_history_ends_where_the_days_come_live():
+    simulation, live_from_ms = province(enterprise_count=2)
+    assert len(simulation.banks) == 141
+    assert sum(bank.mode == "daily_file" for bank in simulation.banks) == 70
+    days = (simulation.population.start_day, day_of(live_from_ms), simulation.population.end_day)
+    assert [date_of(day).isoformat() for day in days] == ["2024-04-01", "2025-07-01", "2026-01-01"]
