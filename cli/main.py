@@ -14,8 +14,8 @@ from config.settings import load as load_settings
 # Each module `cli.<verb>` has a docstring and `ZH`, the same in Chinese, whose first line is the help,
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
-    "status", "tail", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger", "dlq", "late",
-    "backfill", "artefact",
+    "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger",
+    "dlq", "late", "backfill", "artefact",
 )  # fmt: skip
 
 

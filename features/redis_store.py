@@ -196,6 +196,18 @@ def stored_names(client: Any, prefix: str, partition: int) -> list[str]:
     return sorted(name.decode() for name in client.smembers(f"{prefix}:{{{partition}}}:i"))
 
 
+def find_value(client: Any, prefix: str, partitions: int, name: str) -> tuple[int, Value] | None:
+    """One enterprise's partition and value, whichever partition holds it; one round trip. No fence guards a reader."""
+    with client.pipeline(transaction=False) as pipe:
+        for partition in range(partitions):
+            pipe.mget(_keys(f"{prefix}:{{{partition}}}", [name]))
+        for partition, parts in enumerate(pipe.execute()):
+            (value,) = _values(parts)
+            if value is not None:
+                return partition, value
+    return None
+
+
 def partition_state(client: Any, prefix: str, partition: int) -> bytes | None:
     """The stored state of a partition (JSON), for readers."""
     value: bytes | None = client.get(f"{prefix}:{{{partition}}}:p")

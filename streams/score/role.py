@@ -305,11 +305,16 @@ class Score:
         return outcomes.total()
 
     def _snapshot(self, model_id: str) -> Snapshot:
-        try:
-            body = fetch(self._settings.kafka.bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, self._client)
-        except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
-            raise SnapshotError(str(error)) from error
-        return decode_snapshot(body, model_id)
+        return fetched_snapshot(self._settings.kafka.bootstrap, self._client, model_id)
+
+
+def fetched_snapshot(bootstrap: str, client: Mapping[str, str], model_id: str) -> Snapshot:
+    """A model from `model.v1`. SnapshotError where it cannot be scored with, ArtefactMissing where it is not there."""
+    try:
+        body = fetch(bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, client)
+    except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
+        raise SnapshotError(str(error)) from error
+    return decode_snapshot(body, model_id)
 
 
 def _of_partition(number: int, memory: Partition) -> Iterator[Reading]:

@@ -1,6 +1,7 @@
 """One engine for the verbs that look: real Kafka and Redis, a log of six enterprises, scored up to its end."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from cli.main import main
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
 from domain.events import SCHEMA
+from features.redis_store import partition_state
 from sinks.kafka import Outbox
 from streams.embedded import Kafka
 from streams.role import TP
 from streams.score.role import Score
+from streams.score.warmup import compile_kernels
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker import drive
@@ -43,6 +46,7 @@ class Engine:
 @pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory, redis_factory_of_package: Callable[..., Any]) -> Iterator[Engine]:
     """Do not change what it holds: its topics take more records, its state stays."""
+    compile_kernels()  # before anything waits for an answer meanwhile
     folder = tmp_path_factory.mktemp("engine")
     with Kafka(folder / "kafka", heap="256m") as broker:
         settings = Settings(
@@ -57,6 +61,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory, redis_factory_of_package: C
             drive(Score(settings), [(TP(topics.EVENTS, p), chunk_of(topics.EVENTS, p, 0, r)) for p, r in log.items()])
         )
         ends = {p: len(rows) for p, rows in log.items()}
+        with redis.Redis.from_url(settings.redis.url) as client:
+            stored = {p: json.loads(partition_state(client, "x", p) or b"{}").get("low_offset") for p in ends}
+        assert stored == ends, "the log was not scored to its end"
         commit(settings, "score", {(topics.EVENTS, p): end for p, end in ends.items()})
         yield Engine(settings=settings, file=settings_file(folder, settings), ends=ends)
 

@@ -1,0 +1,229 @@
+"""Show one enterprise as score sees it: the score in parts that add up, why, indicators, episodes, loans.
+
+It reads the value in Redis, at most one flush old, and evaluates a copy of it under the model and rules in force. The
+first call after an upgrade compiles for a while. It may run beside workers and changes nothing.
+
+Example: xinliu inspect 91440300MA5EXAMPLE
+         xinliu inspect 91440300MA5EXAMPLE --json
+
+Exit codes: 0 shown; 1 no such enterprise, a value of another version, or a server does not answer; 2 wrong call or
+setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cli.words import complain, say, time_text
+from config.settings import Settings
+from domain.printable import printable
+
+if TYPE_CHECKING:
+    from streams.score.explain import Explanation, Indicator  # with numba: too heavy for `xinliu --help`
+
+ZH = """看一户企业，如评分所见：评分由哪几块加成，为什么，指标，未解除的预警，贷款。
+
+读 Redis 里的状态（至多晚一次写入），按在用的模型和规则对其副本重新计算。升级后第一次调用要编译一会儿。
+可以在运行中使用，不改动任何东西。
+
+例：xinliu inspect 91440300MA5EXAMPLE
+    xinliu inspect 91440300MA5EXAMPLE --json
+
+退出码：0 已显示；1 没有这户企业、状态是别的版本的，或服务器没有应答；2 用法或设置有误。
+"""
+GROUPS = {
+    "fund_scale": ("资金规模", "scale of funds"), "flow_stability": ("流水稳定性", "stability of flow"),
+    "transaction_activity": ("交易活跃度", "transaction activity"), "income_growth": ("收入增长", "growth of income"),
+    "counterparty_structure": ("交易对手结构", "counterparties"),
+    "repayment_capacity": ("还款能力", "repayment capacity"),
+}  # fmt: skip
+NULLS = {
+    "not_applicable": ("不适用：没有可衡量的东西", "not applicable: there is nothing to measure"),
+    "history": ("不可计算：历史还不够长", "not computable: its history is too short"),
+    "never_seen": ("不可计算：从未发生过", "not computable: it has never happened"),
+    "base_too_small": ("不可计算：基数太小，比例没有意义", "not computable: the base is too small for a ratio"),
+    "not_reported": ("不可计算：银行没有报送", "not computable: no bank reports it"),
+    "not_covered": ("不可计算：窗口内的回执或汇率不全", "not computable: receipts or rates of the window are missing"),
+    "feed_stalled": ("不可计算：银行数据中断", "not computable: a bank has fallen silent"),
+    "overflow": ("不可计算：笔数超过状态能记的", "not computable: more than the state holds"),
+    "spring_festival": ("不可计算：除去春节剩下的周太少", "not computable: too few weeks beside the Spring Festival"),
+}  # fmt: skip
+STATUS = {
+    "published": ("已发布", "published"), "provisional": ("暂定", "provisional"), "withheld": ("不发布", "withheld"),
+}  # fmt: skip
+SEVERITY = {"yellow": ("黄色", "yellow"), "orange": ("橙色", "orange"), "red": ("红色", "red")}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which enterprise."""
+    parser.add_argument("enterprise", help=say("统一社会信用代码或其代号", "its unified social credit code, or token"))
+    parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Find, explain, print."""
+    import redis
+
+    from detectors.snapshot import SnapshotError
+    from features.layout import LayoutError
+    from features.redis_store import connect, find_value, partition_state
+    from sinks.artefacts import ArtefactMissing
+
+    prefix, name = settings.redis.key_prefix, args.enterprise
+    try:
+        with connect(settings.redis.url, settings.redis.timeout_s) as client:
+            found = find_value(client, prefix, settings.kafka.log_partitions, name)
+            if found is None:
+                complain(
+                    "inspect", *[printable(say(f"Redis 里没有企业 {name}", f"Redis has no enterprise {name}"))] * 2
+                )
+                return 1
+            partition, value = found
+            stored = partition_state(client, prefix, partition)
+        explained = _explained(settings, name, value, stored)
+    except (redis.RedisError, LayoutError, ArtefactMissing, SnapshotError) as error:
+        complain("inspect", *[printable(str(error))] * 2)
+        return 1
+    if args.json:
+        document = {"partition": partition, **msgspec.to_builtins(explained)}
+        print(printable(msgspec.json.encode(document).decode()))
+    else:
+        for line in _page(explained, partition, settings):
+            print(printable(line))
+    return 0
+
+
+def _explained(settings: Settings, name: str, value: object, stored: bytes | None) -> Explanation:
+    from detectors.prior import prior_id, prior_snapshot
+    from detectors.rules.artefact import packaged_rules
+    from sinks.client import client_settings
+    from streams.score.explain import explain
+    from streams.score.partition import PartitionState
+    from streams.score.role import fetched_snapshot
+
+    saved = PartitionState(low_offset=0) if stored is None else msgspec.json.decode(stored, type=PartitionState)
+    kafka = settings.kafka
+    is_prior = saved.model_id in ("", prior_id())
+    snapshot = (
+        prior_snapshot() if is_prior else fetched_snapshot(kafka.bootstrap, client_settings(kafka), saved.model_id)
+    )
+    return explain(name, value, saved, snapshot, packaged_rules())  # type: ignore[arg-type]
+
+
+def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]:
+    yield say(f"企业 {one.enterprise_id}", f"enterprise {one.enterprise_id}")
+    yield say(
+        f"截至 {time_text(one.as_of_ms)}，{one.history_days} 天历史；events.v1[{partition}] 位点 {one.applied_offset}",
+        f"as of {time_text(one.as_of_ms)}, {one.history_days} days of history; events.v1[{partition}] at offset "
+        f"{one.applied_offset}",
+    )
+    yield ""
+    yield from _score(one)
+    yield ""
+    yield from _reasons(one)
+    yield say("指标", "indicators")
+    for indicator in sorted(one.indicators, key=lambda each: each.points_milli is None):
+        yield f"  {_indicator(indicator)}"
+    yield ""
+    yield from _episodes(one, settings)
+    yield from _loans(one, settings)
+    counts = one.counts
+    yield say(
+        f"记录：入账 {counts['applied']:,}，重复 {counts['duplicate']:,}，内容冲突 {counts['conflict']:,}，"
+        f"迟到 {counts['late']:,}",
+        f"records: applied {counts['applied']:,}, duplicate {counts['duplicate']:,}, in conflict "
+        f"{counts['conflict']:,}, late {counts['late']:,}",
+    )
+
+
+def _score(one: Explanation) -> Iterator[str]:
+    status = say(*STATUS[one.status]) + (f" ({one.status_reason})" if one.status_reason else "")
+    yield say(
+        f"评分 {one.score}　等级 {one.grade}（发布 {one.published_grade}）　{status}",
+        f"score {one.score}  grade {one.grade} (published {one.published_grade})  {status}",
+    )
+    probability, coverage = f"{one.p_overdue30_90d_ppm / 10_000:.2f}%", f"{one.coverage_ppm / 10_000:.0f}%"
+    yield say(
+        f"未来90天逾期30天以上概率 {probability}　数据覆盖率 {coverage}",
+        f"probability of 30 days overdue within 90 days {probability}  coverage {coverage}",
+    )
+    yield f"  {400:>9.3f}  {say('底分', 'floor')}"
+    for group, milli in one.groups_milli.items():
+        yield f"  {milli / 1_000:>+9.3f}  {say(*GROUPS[group])}"
+    if one.cap_milli:
+        yield f"  {one.cap_milli / 1_000:>+9.3f}  {say('封顶（逾期或冻结）', 'cap (overdue, or frozen)')}"
+    yield f"  {one.score_milli / 1_000:>9.3f}  {say('合计', 'together')}"
+    if one.stored_milli != one.score_milli:
+        yield say(
+            f"  上次评估为 {one.stored_milli / 1_000:.3f}：此后换过模型，下一条记录或日终起按新的",
+            f"  it was {one.stored_milli / 1_000:.3f} when last evaluated: the model has changed since",
+        )
+
+
+def _reasons(one: Explanation) -> Iterator[str]:
+    from detectors.wording import reason_zh
+
+    if not one.reasons:
+        return
+    yield say("拉低评分的", "what holds it down")
+    for reason in one.reasons:
+        said = reason_zh(reason.indicator, reason.value, reason.baseline, reason.points_milli)
+        value = "null" if reason.value is None else f"{reason.value:.4g}"
+        english = f"{reason.indicator} {value}, peers' median {reason.baseline:.4g}: {reason.points_milli / 1_000:+.1f}"
+        yield f"  {say(said, english)}"
+    yield ""
+
+
+def _indicator(one: Indicator) -> str:
+    from config.catalogue import indicators
+    from detectors.wording import value_zh
+
+    points = (
+        "" if one.points_milli is None else f"{one.points_milli / 1_000:>7.3f}/{(one.weight_milli or 0) / 1_000:<7.3f}"
+    )
+    if one.null:
+        words = say(*NULLS.get(one.null, (one.null, one.null)))
+    elif one.value is None:
+        raise AssertionError(one.id)
+    else:
+        words = say(value_zh(one.id, one.value), f"{one.value:,.4g} {indicators()[one.id].unit}")
+    name = say(f"{indicators()[one.id].name_zh} {one.id}", one.id)
+    return f"{points:<15} {name}: {words}"
+
+
+def _episodes(one: Explanation, settings: Settings) -> Iterator[str]:
+    yield say("未解除的预警", "open episodes") + ("" if one.episodes else say("：无", ": none"))
+    for episode in one.episodes:
+        stale = say("（数据中断，暂缓判断）", " (stale: held while data is missing)") if episode.stale else ""
+        bank = "" if episode.bank_id is None else f" {_bank(settings, episode.bank_id)}"
+        name = say(episode.name_zh or episode.signal, episode.signal)
+        yield (
+            f"  {say(*SEVERITY[episode.severity])} {name}{bank}  "
+            f"{say('自', 'since')} {time_text(episode.opened_ms)}{stale}"
+        )
+    yield ""
+
+
+def _loans(one: Explanation, settings: Settings) -> Iterator[str]:
+    yield say("贷款", "loans") + ("" if one.loans else say("：无", ": none"))
+    for loan in one.loans:
+        dpd = (
+            say("逾期天数未报", "days past due not reported")
+            if loan.dpd is None
+            else say(f"逾期 {loan.dpd} 天", f"{loan.dpd} days past due")
+        )
+        closed = "" if loan.open else say("　已结清", "  closed")
+        yield (
+            f"  {_bank(settings, loan.bank_id)} {loan.loan_id}  "
+            f"{say('余额', 'outstanding')} {loan.outstanding_minor / 100:,.2f}  {dpd}{closed}"
+        )
+    yield ""
+
+
+def _bank(settings: Settings, bank_id: str | None) -> str:
+    names = {bank.bank_id: bank.name_zh for bank in settings.banks}
+    return "" if bank_id is None else f"{names.get(bank_id, '')} {bank_id}".strip()

@@ -1,0 +1,221 @@
+"""What one enterprise's stored value says, for people: the score in its parts, indicators, episodes, loans.
+
+The value is evaluated once more, at the enterprise's own time, by the code that score evaluates with; nothing is moved
+by it but a copy. So the parts are those of the score that is stored, unless the model has changed since.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from config.catalogue import SignalRow, indicators
+from detectors.rules.artefact import RuleSet
+from detectors.rules.vocabulary import INPUTS
+from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed, grade_of, probabilities_ppm, scorecard
+from detectors.snapshot import Snapshot
+from domain.outputs import GROUPS, SEVERITIES
+from features import layout, values
+from features.indicators import CORE
+from features.indicators.core import NULL_NAMES
+from features.layout import id_text
+from features.state import dedup, seen
+from features.values import Value
+from streams.score import outbook
+from streams.score.changes import time_of
+from streams.score.loop import evaluate
+from streams.score.partition import PartitionState, engine_of
+from streams.score.records import bank_text
+
+FLOOR_MILLI = 400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indicator:
+    """One indicator: its value, or why it has none; what it brings to the score, where it scores."""
+
+    id: str
+    value: float | None
+    null: str  # of features.indicators.core.NULL_NAMES; empty where there is a value
+    points_milli: int | None
+    weight_milli: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """An indicator that holds the score down against the peer median."""
+
+    indicator: str
+    value: float | None
+    baseline: float
+    points_milli: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One open episode; `bank_id` where it is about one lender's facts."""
+
+    signal: str
+    name_zh: str
+    severity: str
+    stale: bool
+    revision: int
+    opened_ms: int
+    bank_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loan:
+    """One loan that the state holds."""
+
+    loan_id: str
+    bank_id: str | None
+    open: bool
+    outstanding_minor: int
+    dpd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Everything. `score_milli` = 400,000 + the sum of `groups_milli` + `cap_milli`; `stored_milli` is Redis's."""
+
+    enterprise_id: str
+    applied_offset: int
+    as_of_ms: int
+    history_days: int
+    stored_milli: int
+    score_milli: int
+    score: int
+    cap_milli: int
+    groups_milli: dict[str, int]
+    coverage_ppm: int
+    status: str
+    status_reason: str
+    grade: str
+    published_grade: str
+    p_overdue30_90d_ppm: int
+    reasons: list[Reason]
+    indicators: list[Indicator]
+    episodes: list[Episode]
+    loans: list[Loan]
+    counts: dict[str, int]
+    model_id: str
+    rules_id: str
+
+
+def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: Snapshot, rules: RuleSet) -> Explanation:
+    """Explain a value under the partition's state, its model and rules. LayoutError where it is of another layout."""
+    rows, arena = layout.allocate(1), dedup.empty(values.ids_count([value]) + 1)
+    values.restore(rows, arena, np.zeros(1, np.int64), [enterprise_id], [value])
+    row = rows[0].copy()  # as it is stored: the evaluation moves the other
+    card, book = scorecard(snapshot), outbook.empty(128)
+    _evaluate_anew(rows, engine_of(card, rules, saved.model_changed_day), book)
+    x = book.draft[0]
+    points, weights = x["points_milli"].tolist(), card.weight_milli.tolist()
+    groups = dict.fromkeys(GROUPS, 0)
+    for name, milli in zip(CORE, points, strict=True):
+        groups[indicators()[name].group] += milli
+    score_milli = int(x["score_milli"])
+    score = int(displayed(score_milli))
+    return Explanation(
+        enterprise_id=enterprise_id,
+        applied_offset=int(row["applied_offset"]),
+        as_of_ms=int(x["as_of_ms"]),
+        history_days=int(x["history_days"]),
+        stored_milli=int(row["score_milli"]),
+        score_milli=score_milli,
+        score=score,
+        cap_milli=int(x["cap_milli"]),
+        groups_milli=groups,
+        coverage_ppm=int(x["coverage_ppm"]),
+        status=STATUS_NAMES[x["status"]],
+        status_reason=STATUS_REASONS[x["status_reason"]],
+        grade=GRADES[grade_of(score_milli)],
+        published_grade=GRADES[x["published_grade"]],
+        p_overdue30_90d_ppm=probabilities_ppm(snapshot)[score - 400],
+        reasons=_reasons(x, snapshot, weights),
+        indicators=_indicators(x, points, weights),
+        episodes=_episodes(row, rules),
+        loans=_loans(row),
+        counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late")},
+        model_id=saved.model_id,
+        rules_id=rules.id,
+    )
+
+
+@njit(cache=True)
+def _evaluate_anew(state, engine, book):
+    """Evaluate the one row at its own time into the draft of the book."""
+    e = state[0]
+    evaluate(e, engine, book, time_of(e), False, True, seen.NOTHING)
+
+
+def _value(x: np.void, slot: int) -> float | None:
+    return None if x["null"][slot] else float(x["value"][slot])
+
+
+def _indicators(x: np.void, points: list[int], weights: list[int]) -> list[Indicator]:
+    found = []
+    for slot, name in enumerate(INPUTS):
+        if name not in indicators():
+            continue  # of the context: the score itself, the history
+        scores = CORE.index(name) if name in CORE else None
+        found.append(
+            Indicator(
+                id=name,
+                value=_value(x, slot),
+                null=NULL_NAMES[x["null"][slot]],
+                points_milli=None if scores is None else points[scores],
+                weight_milli=None if scores is None else weights[scores],
+            )
+        )
+    return found
+
+
+def _reasons(x: np.void, snapshot: Snapshot, weights: list[int]) -> list[Reason]:
+    found = []
+    for i in x["reasons"].tolist():
+        if i >= 0:
+            name = CORE[i]
+            below = int(x["points_milli"][i]) - weights[i] // 2
+            baseline = snapshot.anchors_micro[name][2] / 1_000_000
+            value = _value(x, INPUTS.index(name))
+            found.append(Reason(indicator=name, value=value, baseline=baseline, points_milli=below))
+    return found
+
+
+def _episodes(row: np.void, rules: RuleSet) -> list[Episode]:
+    of_key: dict[int, SignalRow] = {
+        int(key): signal.row for key, signal in zip(rules.programs.key.tolist(), rules.standing, strict=True)
+    }
+    found = []
+    for i in range(int(row["episodes_open"])):
+        signal, bank = of_key.get(int(row["episode_key"][i])), int(row["episode_bank"][i])
+        found.append(
+            Episode(
+                signal="?" if signal is None else signal.id,  # of rules that are no longer in force
+                name_zh="" if signal is None else signal.name_zh,
+                severity=SEVERITIES[row["episode_level"][i] - 1],
+                stale=bool(row["episode_stale"][i]),
+                revision=int(row["episode_revision"][i]),
+                opened_ms=int(row["episode_opened_ms"][i]),
+                bank_id=None if bank < 0 else bank_text(int(row["bank"][bank])),
+            )
+        )
+    return found
+
+
+def _loans(row: np.void) -> list[Loan]:
+    found = []
+    for i in np.flatnonzero(row["loan_bank"] >= 0):
+        dpd, bank = int(row["loan_dpd"][i]), int(row["bank"][row["loan_bank"][i]])
+        found.append(
+            Loan(
+                loan_id=id_text(row["loan"][i]),
+                bank_id=bank_text(bank) if bank else None,
+                open=bool(row["loan_open"][i]),
+                outstanding_minor=int(row["loan_outstanding"][i]),
+                dpd=None if dpd < 0 else dpd + int(row["loan_dpd_more"][i]),
+            )
+        )
+    return found

@@ -1,0 +1,116 @@
+"""`xinliu inspect`: what is shown adds up, is what score said, and says why a number is missing."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from cli.inspect import NULLS, STATUS
+from config.settings import RedisSettings
+from detectors.scorecard import STATUS_NAMES
+from domain import topics
+from domain.outputs import GROUPS, Alert, Score
+from features.indicators.core import NULL_NAMES
+from tests.cli.conftest import PARTITIONS, Engine
+from tests.cli.kit import settings_file
+from tests.streams.ingest_kit import read
+from tests.streams.score.kit import BANK
+
+
+def newest_scores(engine: Engine) -> dict[str, Score]:
+    """By enterprise, the score record with the highest coordinates."""
+    found: dict[str, Score] = {}
+    for messages in read(engine.settings.kafka.bootstrap, topics.SCORE, PARTITIONS).values():
+        for message in messages:
+            score = msgspec.json.decode(message.value(), type=Score)
+            before = found.get(score.enterprise_id)
+            if before is None or (score.offset, score.seq) > (before.offset, before.seq):
+                found[score.enterprise_id] = score
+    return found
+
+
+def open_alerts(engine: Engine) -> dict[str, Alert]:
+    """By episode, the newest revision for the supervisor, of those that have not ended."""
+    newest: dict[str, Alert] = {}
+    for message in read(engine.settings.kafka.bootstrap, topics.ALERT_SUPERVISOR)[0]:
+        alert = msgspec.json.decode(message.value(), type=Alert)
+        if alert.alert_id not in newest or alert.revision > newest[alert.alert_id].revision:
+            newest[alert.alert_id] = alert
+    return {name: one for name, one in newest.items() if one.state not in ("cleared", "ended", "retracted", "closed")}
+
+
+def test_the_parts_add_up_to_the_score_that_is_stored_and_was_sent(engine: Engine, called: Callable[..., Any]) -> None:
+    sent = newest_scores(engine)
+    assert len(sent) == 6
+    for name, record in sent.items():
+        code, out, err = called("inspect", name, "--json")
+        assert code == 0, err
+        seen = json.loads(out)
+        assert set(seen["groups_milli"]) == set(GROUPS)
+        assert seen["score_milli"] == 400_000 + sum(seen["groups_milli"].values()) + seen["cap_milli"]
+        assert seen["score_milli"] == seen["stored_milli"], "the same code, the same state, the same model"
+        points = [one["points_milli"] for one in seen["indicators"] if one["points_milli"] is not None]
+        assert sum(points) == sum(seen["groups_milli"].values())
+        if seen["as_of_ms"] == record.as_of:
+            assert (seen["groups_milli"], seen["cap_milli"]) == (record.groups_milli, record.cap_milli)
+            assert [one["indicator"] for one in seen["reasons"]] == [one.indicator for one in record.reason_codes]
+            assert [one["points_milli"] for one in seen["reasons"]] == [one.points_milli for one in record.reason_codes]
+        for indicator in seen["indicators"]:
+            assert (indicator["value"] is None) == bool(indicator["null"]), indicator
+
+
+def test_open_episodes_are_those_of_the_alerts_that_have_not_ended(engine: Engine, called: Callable[..., Any]) -> None:
+    wanted = {(one.enterprise_id, one.signal, one.severity, one.opened_at) for one in open_alerts(engine).values()}
+    assert wanted, "the log has collapses"
+    shown = set()
+    for name in {one[0] for one in wanted}:
+        for episode in json.loads(called("inspect", name, "--json")[1])["episodes"]:
+            if episode["bank_id"] is None:
+                shown.add((name, episode["signal"], episode["severity"], episode["opened_ms"]))
+    assert shown == {one for one in wanted if one in shown or not one[1].startswith("?")}
+
+
+def test_a_person_reads_it_in_either_language(engine: Engine, called: Callable[..., Any]) -> None:
+    code, chinese, _ = called("inspect", "E1", lang="zh_CN.UTF-8")
+    assert code == 0
+    for word in ("底分", "资金规模", "还款能力", "合计", "指标", "未解除的预警", "贷款", "L-E1", "记录：入账"):
+        assert word in chinese, word
+    parts = [float(n) for n in re.findall(r"^  +([+-]?\d+\.\d{3})  ", chinese, re.M)]
+    assert abs(sum(parts[:-1]) - parts[-1]) < 1e-6, "the column adds up"
+    code, english, _ = called("inspect", "E1")
+    assert (code, "floor" in english, "together" in english, BANK in english) == (0, True, True, True)
+
+
+def test_every_reason_why_a_number_is_missing_has_words() -> None:
+    assert set(NULL_NAMES) - {""} <= set(NULLS)
+    assert set(STATUS) == set(STATUS_NAMES)
+
+
+@pytest.mark.parametrize("name", ["E99", "\x1b[2J", "x:{0}:p"])
+def test_an_enterprise_that_is_not_there_is_exit_code_1(called: Callable[..., Any], name: str) -> None:
+    code, out, err = called("inspect", name)
+    assert (code, out) == (1, "")
+    assert "\x1b" not in err
+
+
+def test_a_value_of_another_version_or_half_of_one_is_named(called: Callable[..., Any], engine_redis: Any) -> None:
+    partition = next(p for p in range(PARTITIONS) if engine_redis.exists(f"x:{{{p}}}:h:E2"))
+    key = f"x:{{{partition}}}:h:E2"
+    value = engine_redis.get(key)
+    engine_redis.set(key, b"old!" + value[4:])
+    code, _, err = called("inspect", "E2")
+    assert (code, "E2" in err, "this engine knows" in err) == (1, True, True)
+    engine_redis.set(key, value[:9])
+    assert called("inspect", "E2")[0] == 1
+
+
+def test_a_redis_that_does_not_answer_is_exit_code_1(
+    engine: Engine, called: Callable[..., Any], tmp_path: Any, redis_factory: Callable[..., Any]
+) -> None:
+    gone = redis_factory("gone")
+    gone.stop()
+    away = msgspec.structs.replace(engine.settings, redis=RedisSettings(url=gone.url, timeout_s=1.0))
+    assert called("inspect", "E1", config=settings_file(tmp_path, away))[0] == 1
