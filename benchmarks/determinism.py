@@ -21,6 +21,7 @@ from config.kernel_cache import engine_version
 from features.redis_store import connect
 from replay.ledger import take_stock
 from streams.embedded import Kafka, RedisServer
+from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
 from tests.determinism import processes
 from tests.determinism.processes import ProcessShape
@@ -29,7 +30,8 @@ from tests.determinism.runs import run as run_in_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "determinism.json"
-BATCHES, BOOKS, SWEEPS = (1, 7, 4_000), (67, 200, 8_192), (1, 512)
+LEAST = OUTPUTS_PER_EVALUATION_MAX + 1
+BATCHES, BOOKS, SWEEPS = (1, 7, 4_000), (LEAST, LEAST + 133, 8_192), (1, 512)
 RESIDENT = (30, UNBOUNDED)  # of a thousand
 PARTITIONS = 2
 # The worker processes get a log of the same shape, small enough that each step kills one of them several times.

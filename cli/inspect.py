@@ -103,7 +103,7 @@ def _explained(settings: Settings, name: str, value: object, stored: bytes | Non
     from sinks.client import client_settings
     from streams.score.explain import explain
     from streams.score.partition import PartitionState
-    from streams.score.role import fetched_snapshot
+    from streams.score.role import fetched_rules, fetched_snapshot
 
     saved = PartitionState(low_offset=0) if stored is None else msgspec.json.decode(stored, type=PartitionState)
     kafka = settings.kafka
@@ -111,7 +111,10 @@ def _explained(settings: Settings, name: str, value: object, stored: bytes | Non
     snapshot = (
         prior_snapshot() if is_prior else fetched_snapshot(kafka.bootstrap, client_settings(kafka), saved.model_id)
     )
-    return explain(name, value, saved, snapshot, packaged_rules())  # type: ignore[arg-type]
+    packaged = packaged_rules()
+    is_packaged = saved.rules_id in ("", packaged.id)
+    rules = packaged if is_packaged else fetched_rules(kafka.bootstrap, client_settings(kafka), saved.rules_id)
+    return explain(name, value, saved, snapshot, rules)  # type: ignore[arg-type]
 
 
 def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]:

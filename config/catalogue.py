@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,6 +14,10 @@ from domain.calendar import date_of, day_of_date, day_of_text
 
 Condition = Annotated[str, msgspec.Meta(max_length=1_000)]
 _NAME = re.compile(r"[a-z][a-z0-9_.]*")
+_SIGNAL_TEXTS = (
+    "id", "name_zh", "family", "hysteresis", "min_history", "not_computable_when", "suppress_when", "scope",
+)  # fmt: skip
+_SIGNAL_COLUMNS = {*_SIGNAL_TEXTS, "condition_yellow", "condition_orange", "condition_red", "evidence", "enabled"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,21 +65,35 @@ def indicators() -> dict[str, Indicator]:
 @cache
 def signals() -> tuple[SignalRow, ...]:
     """All 50 signals in the order of the file: row i stands on line i + 2."""
-    return tuple(
-        SignalRow(
-            id=row["id"],
-            name_zh=row["name_zh"],
-            family=row["family"],
-            levels=(row["condition_yellow"], row["condition_orange"], row["condition_red"]),
-            hysteresis=row["hysteresis"],
-            min_history=row["min_history"],
-            not_computable_when=row["not_computable_when"],
-            suppress_when=row["suppress_when"],
-            evidence=tuple(part.strip() for part in row["evidence"].split(";") if _NAME.fullmatch(part.strip())),
-            scope=cast(Literal["platform", "lender"], row["scope"]),
-            enabled=row["enabled"] == "yes",
-        )
-        for row in _rows("signals.csv")
+    return signal_rows(_text("signals.csv"))
+
+
+def signal_rows(text: str) -> tuple[SignalRow, ...]:
+    """The rows of a file like `signals.csv`. ValueError names line and column of what is no such row."""
+    reader = csv.DictReader(text.splitlines())
+    if missing := _SIGNAL_COLUMNS - set(reader.fieldnames or ()):
+        raise ValueError(f"line 1: no column {', '.join(sorted(missing))}")
+    rows = []
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"line {reader.line_num}: more or fewer fields than columns; quote one with a comma")
+        try:
+            rows.append(_signal_row(row))
+        except msgspec.ValidationError as error:
+            raise ValueError(f"line {reader.line_num}, {row['id']}: {error}") from error
+    return tuple(rows)
+
+
+def _signal_row(row: dict[str, str]) -> SignalRow:
+    evidence = [part.strip() for part in row["evidence"].split(";")]
+    return msgspec.convert(
+        {name: row[name] for name in _SIGNAL_TEXTS}
+        | {
+            "levels": [row[f"condition_{level}"] for level in ("yellow", "orange", "red")],
+            "evidence": [part for part in evidence if _NAME.fullmatch(part)],
+            "enabled": row["enabled"] == "yes",
+        },
+        SignalRow,
     )
 
 
@@ -110,5 +128,8 @@ def calendar_ends() -> dict[str, int]:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    text = files("config").joinpath(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return list(csv.DictReader(_text(name).splitlines()))
+
+
+def _text(name: str) -> str:
+    return files("config").joinpath(name).read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ def read(e, engine, x):
     x.value[v.STALLED] = e.stalled
     x.value[v.GOV_CONNECTED] = e.gov_ms >= 0  # where one government fact came, others would come too
     x.value[v.SPRING_FESTIVAL] = in_festival_window(engine.festival_day, today)
-    x.null[v.LOAN_STALLED] = NOT_REPORTED
+    x.value[v.LOAN_STALLED] = e.loan_stalled
     x.null[v.OFFSEASON] = x.null[v.BUYS_FROM_PERSONS] = x.null[v.CASH_INTENSIVE] = NOT_REPORTED  # no peer tables yet
     points = displayed(x.score_milli)
     x.value[v.POINTS] = points

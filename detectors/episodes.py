@@ -6,19 +6,24 @@ or suppressed keeps an open episode open, marks it stale and stops the timers; i
 
 Arrays of one enterprise, its `episodes_open` open ones first: episode_key uint64 (EPISODES_MAX) the signal's hash,
 episode_bank int8 the slot of the lender that it is about or EVERY_BANK, level, stale, opening, revision and timers.
-What finds no place is counted in episode_overflow and raised when one is free: its condition is read at each close.
+What finds no place is counted in episode_overflow, and all signals are evaluated until it has one (episode_lacking).
 """
 
 import numpy as np
 from numba import njit
 
 from detectors.rules.grammar import HELD_CLOSES_MAX
-from detectors.rules.program import FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
+from detectors.rules.program import CLEAR, FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
+from domain.outputs import AlertState
 from features.fields import EPISODES_MAX
 
 EVERY_BANK, NO_EPISODE = -1, -1
-NOTHING, RAISED, UPGRADED, DOWNGRADED, STALE, RESUMED, NO_LONGER_APPLIES, CLEARED = range(8)
-TRANSITIONS = ("", "raised", "upgraded", "downgraded", "stale", "raised", "ended", "cleared")
+(
+    NOTHING, RAISED, UPGRADED, DOWNGRADED, STALE, RESUMED, LISTED, CLOSED, NO_LONGER_APPLIES, NOT_IN_RULES, CLEARED,
+) = range(11)  # fmt: skip
+TRANSITIONS: tuple[AlertState, ...] = (
+    "raised", "raised", "upgraded", "downgraded", "stale", "raised", "raised", "closed", "ended", "ended", "cleared",
+)  # fmt: skip
 
 
 @njit(cache=True)
@@ -36,6 +41,7 @@ def open_one(e, key, bank, level, t_ms, offset):
     i = np.int64(e.episodes_open)
     if i == EPISODES_MAX:
         e.episode_overflow += 1
+        e.episode_lacking = 1
         return np.int64(NO_EPISODE)
     e.episodes_open += 1
     e.episode_key[i], e.episode_bank[i], e.episode_level[i], e.episode_stale[i] = key, bank, level, 0
@@ -64,7 +70,7 @@ def take(e, i, status):
 @njit(cache=True)
 def close(e, i, status, own, may_clear, closes_to_lower):
     """A day closes with a computable status, `own` the truth of the episode's level; returns the way down, if any."""
-    if may_clear:
+    if may_clear and status == CLEAR:  # while a level is true it would be raised again at once
         return CLEARED
     if own == TRUE:
         e.episode_false_closes[i] = 0

@@ -11,15 +11,16 @@ _STATUS = (1 << STATUS_BITS) - 1
 
 
 @njit(cache=True)
-def changed(gate, value, null, band, code, new_day, closing):
+def changed(gate, value, null, band, code, new_day, whole):
     """The signals (a bit each) that must be evaluated: an input left its band, an event that they ask for, a new day.
 
-    `code` is that of the event at hand (features.state.seen). At a close all are, since timers move.
+    `code` is that of the event at hand (features.state.seen). `whole`: all must be, as at a close, when timers move.
+    Evaluating more than these says nothing more and leaves the state as it is: bands need not outlive memory.
     """
     mask = machine.moved(gate, value, null, band) | gate.reads_event[code]
     if new_day:
         mask |= gate.reads_day
-    return gate.every if closing else mask
+    return gate.every if whole else mask
 
 
 @njit(cache=True)
@@ -48,12 +49,12 @@ def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
 
 @njit(cache=True)
 def _close(rules, s, e, i, x, last_day, today, status, closes_to_lower):
-    held = episodes.hold(e, i, machine.run(rules, rules.watch_at[s], x.value, x.null, last_day, today, 0))
-    may_clear = machine.run(rules, rules.clear_at[s], x.value, x.null, last_day, today, held) == TRUE
+    held = episodes.hold(e, i, machine.run(rules, rules.watch_at[s], x.value, x.null, last_day, today, np.int64(0)))
+    may_clear = machine.run(rules, rules.clear_at[s], x.value, x.null, last_day, today, np.int64(held)) == TRUE
     level = np.int64(e.episode_level[i])
     own = np.int64(TRUE)
     if status != level:
-        own = machine.run(rules, rules.level_at[s, level - 1], x.value, x.null, last_day, today, 0)
+        own = machine.run(rules, rules.level_at[s, level - 1], x.value, x.null, last_day, today, np.int64(0))
     return episodes.close(e, i, status, own, may_clear, closes_to_lower)
 
 

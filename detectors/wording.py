@@ -1,25 +1,44 @@
 """What people read: numbers, reasons and alerts in Chinese."""
 
 from config.catalogue import SignalRow, indicators
+from detectors import episodes
 from domain.outputs import Severity
 
 SEVERITY_ZH: dict[Severity, str] = {"yellow": "黄色", "orange": "橙色", "red": "红色"}
-STATE_ZH = {
-    "raised": "新增", "upgraded": "升级", "downgraded": "降级", "stale": "数据中断，暂缓判断", "ended": "终止",
-    "cleared": "解除", "retracted": "撤回", "closed": "关闭",
+TRANSITION_ZH = {
+    episodes.RAISED: "新增", episodes.UPGRADED: "升级", episodes.DOWNGRADED: "降级", episodes.STALE: "暂缓判断",
+    episodes.RESUMED: "恢复判断", episodes.LISTED: "存量", episodes.CLOSED: "停止推送",
+    episodes.NO_LONGER_APPLIES: "终止", episodes.NOT_IN_RULES: "规则停用", episodes.CLEARED: "解除",
 }  # fmt: skip
-ACTION_ZH: dict[Severity, str] = {
-    "yellow": "列入关注名单，下次例行检查时核实原因。",
-    "orange": "五个工作日内联系企业核实流水变化原因，复核还款来源与授信额度。",
-    "red": "立即现场核查，暂停新增用信，评估风险缓释与分类调整。",
+# What an officer looks into, by the signal's family, and what he does about it, by severity.
+CHECK_ZH = {
+    "inflow": "核实订单、开票和下游回款，确认是否有结算转移或季节因素",
+    "liquidity": "核对各账户余额与近期应付款项，落实下期还款来源",
+    "conduct": "调取大额及异常交易凭证，核实资金用途和交易对手",
+    "stability": "了解流水波动的原因，比对同行业和历史同期",
+    "counterparty": "核实主要客户的合作状况、合同和回款安排",
+    "obligations": "核实债务清单、逾期原因和还款计划",
+    "proceeds": "检查贷款资金支付凭证，核实是否按约定用途使用",
+    "external": "查询司法、行政和征信公开信息，核实影响范围",
+    "score": "查看各评分分组的变动，核实主要扣分指标",
 }
-NULL_ZH = {
-    "not_applicable": "不适用", "history": "历史不足", "never_seen": "从未发生", "base_too_small": "基数过小",
-    "not_reported": "未报送", "not_covered": "数据未覆盖",
+ACTION_ZH: dict[Severity, str] = {
+    "yellow": "列入关注名单，下次例行检查时{check}。",
+    "orange": "五个工作日内联系企业，{check}，复核还款来源与授信额度。",
+    "red": "立即现场核查，{check}；暂停新增用信，评估风险缓释与分类调整。",
+}
+OVER_ZH = "本预警已结束，按例行贷后检查安排跟踪。"
+# What a bank hears of another bank's loan: that there is something, and no more.
+ELSEWHERE: Severity = "yellow"
+ELSEWHERE_ZH = {"EWS35_arrears": "他行出现逾期"}
+REASON_ZH = {
+    "not_applicable": "指标已不适用", "history": "历史不足", "never_seen": "从未发生", "base_too_small": "基数过小",
+    "not_reported": "未报送", "not_covered": "数据未覆盖", "not_computable": "数据不足，无法计算",
+    "not_in_rules": "现行规则已不含该信号", "suppressed": "符合抑制条件", "loan_closed": "本行贷款已结清",
+    "authorization": "企业授权已失效", "feed.stalled": "银行数据中断", "feed.loan_stalled": "贷款数据中断",
+    "calendar.spring_festival_window": "处于春节窗口期", "peer.offseason": "处于行业淡季",
 }  # fmt: skip
-
-
-# Names of the context that stand as evidence: what they are called, and their unit.
+# Numbers of the context that stand as evidence: what they are called, and their unit.
 _CONTEXT_ZH = {
     "score.points": ("评分", "points"), "score.delta_30d": ("近30日评分变动", "change"),
     "score.grade_fall_30d": ("近30日等级下降", "grades"), "score.coverage": ("数据覆盖率", "ratio"),
@@ -32,36 +51,34 @@ def name_zh(name: str) -> str:
     return _CONTEXT_ZH[name][0] if name in _CONTEXT_ZH else indicators()[name].name_zh
 
 
-def _unit(name: str) -> str:
-    return _CONTEXT_ZH[name][1] if name in _CONTEXT_ZH else indicators()[name].unit
-
-
-def value_zh(indicator: str, value: float | None) -> str:
+def value_zh(name: str, value: float | None) -> str:
     """A value in its unit, as an officer would say it."""
     if value is None:
         return "不可计算"
-    match _unit(indicator):
-        case "points":
-            return f"{value:.0f}分"
-        case "change":
-            return f"{value:+.0f}分"
-        case "grades":
-            return f"{value:.0f}级"
+    match _unit(name):
         case "cny":
             return f"{value / 10_000:.1f}万元"
         case "days":
             return f"{value:.1f}天".replace(".0天", "天")
         case "count":
             return f"{value:.0f}笔"
-        case _ if "_vs_" in indicator or "_change_" in indicator:
+        case "flag":
+            return "是" if value else "否"
+        case "points":
+            return f"{value:.0f}分"
+        case "change":
+            return f"{value:+.0f}分"
+        case "grades":
+            return f"{value:.0f}级"
+        case _ if "_vs_" in name or "_change_" in name:
             return f"{'下降' if value < 0 else '上升'}{abs(value) * 100:.1f}%"
         case _:
             return f"{value * 100:.1f}%"
 
 
-def band_zh(indicator: str, value: float | None) -> str | None:
+def band_zh(name: str, value: float | None) -> str | None:
     """The band of an amount, for a bank that must not learn it; None for what is no amount, or null."""
-    if value is None or _unit(indicator) != "cny":
+    if value is None or _unit(name) != "cny":
         return None
     for limit, band in ((500_000, "50万元以下"), (2_000_000, "50–200万元"), (5_000_000, "200–500万元")):
         if abs(value) < limit:
@@ -76,10 +93,32 @@ def reason_zh(indicator: str, value: float | None, baseline: float, points_milli
 
 
 def alert_zh(
-    signal: SignalRow, severity: Severity, state: str, facts: dict[str, str], score: int, score_before: int
+    signal: SignalRow,
+    severity: Severity,
+    transition: int,
+    facts: dict[str, str],
+    score: int,
+    score_before: int,
+    reason: str,
 ) -> tuple[str, str, str]:
     """(title, text, suggested action) of one revision of an alert; `facts` are its values as people read them."""
-    title = f"【{SEVERITY_ZH[severity]}】{signal.name_zh}（{STATE_ZH[state]}）"
+    title = f"【{SEVERITY_ZH[severity]}】{signal.name_zh}（{TRANSITION_ZH[transition]}）"
     said = [f"{name_zh(name)}{fact}" for name, fact in facts.items()]
-    moved = f"评分{score_before}→{score}" if score_before != score else f"评分{score}"
-    return title, "；".join([*said, moved]) + "。", ACTION_ZH[severity]
+    said.append(f"评分{score_before}→{score}" if score_before != score else f"评分{score}")
+    if reason:
+        said.append(f"原因：{REASON_ZH.get(reason, REASON_ZH['suppressed'])}")
+    over = transition == episodes.CLOSED or episodes.is_over(transition)
+    action = OVER_ZH if over else ACTION_ZH[severity].format(check=CHECK_ZH.get(signal.family, CHECK_ZH["score"]))
+    return title, "；".join(said) + "。", action
+
+
+def elsewhere_zh(signal_id: str, state: str) -> tuple[str, str, str]:
+    """(title, text, suggested action) of the notice that another bank has an episode of a signal, or has none now."""
+    word = {"raised": "新增", "cleared": "解除", "closed": "停止推送"}[state]
+    what = ELSEWHERE_ZH[signal_id]
+    action = ACTION_ZH[ELSEWHERE].format(check=CHECK_ZH["obligations"]) if state == "raised" else OVER_ZH
+    return f"【{SEVERITY_ZH[ELSEWHERE]}】{what}（{word}）", f"{what}。", action
+
+
+def _unit(name: str) -> str:
+    return _CONTEXT_ZH[name][1] if name in _CONTEXT_ZH else indicators()[name].unit

@@ -75,11 +75,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     alert_id: str
     episode_id: str
+    case_id: str  # the reader's open episodes of this enterprise are one case
+    case_severity: Severity  # the highest of them
     revision: int
     enterprise_id: str
     signal: str
     severity: Severity
     state: AlertState
+    reason: str = ""  # why it is stale, ended or closed
     stock: bool
     opened_at: int
     as_of: int

@@ -139,6 +139,25 @@ def atoms(node: Expression) -> Iterator[Comparison | Flag | IsNull | Seen]:
             yield node
 
 
+def text_of(node: Expression) -> str:
+    """A condition as it would be written."""
+    match node:
+        case Comparison(name, operator, number):
+            return f"{name.text} {operator} {number:g}"
+        case Flag(name):
+            return name.text
+        case IsNull(name):
+            return f"isnull({name.text})"
+        case Seen(event, days, adverse):
+            return f"seen({event.text}, d={days}{', adverse=1' if adverse else ''})"
+        case Held(inner, closes):
+            return f"held({text_of(inner)}, d={closes})"
+        case Not(inner):
+            return f"not ({text_of(inner)})"
+        case All(parts) | AnyOf(parts):
+            return (" and " if isinstance(node, All) else " or ").join(f"({text_of(part)})" for part in parts)
+
+
 def timers(node: Expression) -> list[Held]:
     """The `held` in a condition, outermost first."""
     match node:

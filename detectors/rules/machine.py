@@ -82,7 +82,7 @@ def run(rules, pc, value, null, last_day, today, held):
 @njit(cache=True)
 def status(rules, s, value, null, last_day, today):
     """The status of signal s; NOT_APPLICABLE where it is not computable, since there is nothing to measure."""
-    result = run(rules, rules.status_at[s], value, null, last_day, today, 0)
+    result = run(rules, rules.status_at[s], value, null, last_day, today, np.int64(0))
     if result != NOT_COMPUTABLE:
         return result
     absent = False

@@ -85,6 +85,8 @@ class Rules(NamedTuple):
     watch_at: npt.NDArray[np.int32]
     need: npt.NDArray[np.int32]  # slots that levels and not_computable_when read, one signal after the other
     need_first: npt.NDArray[np.int32]  # (signals + 1,)
+    term_at: npt.NDArray[np.int32]  # each term of each suppression
+    term_first: npt.NDArray[np.int32]  # (signals + 1,)
     platform: Gate
     lender: Gate
 
@@ -104,6 +106,10 @@ class Signal(NamedTuple):
     def is_lender(self) -> bool:
         """Whether it is evaluated once for each lending bank."""
         return self.row.scope == "lender"
+
+    def needs(self) -> list[int]:
+        """The inputs without which its status is not computable."""
+        return _slots(filter(None, (*self.levels, self.not_computable)))
 
     def status_trees(self) -> Iterable[Expression]:
         """All but the hysteresis."""
@@ -126,7 +132,7 @@ def waits_for(signal: Signal) -> tuple[str, ...]:
 
 def compile_signals(signals: Sequence[Signal]) -> Rules:
     """The programs of signals that wait for nothing. RuleError."""
-    keys = [signal_key(signal.row.id) for signal in signals]
+    keys = [signal_key(signal.row) for signal in signals]
     if len(signals) > SIGNALS_MAX or len(set(keys)) < len(keys):
         raise RuleError(f"{len(signals)} signals: at most {SIGNALS_MAX}, and each once")
     code: Code = []
@@ -137,7 +143,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         code.extend(program)
         return len(code) - len(program)
 
-    needs = [_slots(filter(None, (*signal.levels, signal.not_computable))) for signal in signals]
+    needs = [signal.needs() for signal in signals]
     status_at = [at(_status(signal), signal) for signal in signals]
     level_at = [
         [NO_PROGRAM if level is None else at(_returning(level), signal) for level in signal.levels]
@@ -145,6 +151,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
     ]
     clear_at = [at(_returning(signal.hysteresis), signal) for signal in signals]
     watch_at = [at(_returning(signal.watched), signal) for signal in signals]
+    term_at = [at(_returning(term), signal) for signal in signals for term in signal.suppressions]
     return Rules(
         op=np.array([op for op, _, _ in code], np.uint8),
         arg=_int32(arg for _, arg, _ in code),
@@ -156,14 +163,16 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         watch_at=_int32(watch_at),
         need=_int32(chain.from_iterable(needs)),
         need_first=_ends(map(len, needs)),
+        term_at=_int32(term_at),
+        term_first=_ends(len(signal.suppressions) for signal in signals),
         platform=_gate(signals, lender=False),
         lender=_gate(signals, lender=True),
     )
 
 
-def signal_key(signal_id: str) -> int:
-    """The 64-bit name of a signal in the state."""
-    raw = np.frombuffer(signal_id.encode(), np.uint8)
+def signal_key(row: SignalRow) -> int:
+    """The 64-bit name of a signal in the state; of another scope it is another signal."""
+    raw = np.frombuffer(f"{row.scope}:{row.id}".encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
 
 

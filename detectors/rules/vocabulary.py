@@ -46,7 +46,7 @@ _LENDERS_OWN = (
     "active_lenders_count", "dpd_", "next_instalment_", "bal_to_next_", "limit_", "high_util_", "proceeds_", "lender_",
     "loan.", "feed.loan_stalled",
 )  # fmt: skip
-OVERLAID: frozenset[str] = frozenset()
+OVERLAID = frozenset({"dpd_max_days", "feed.loan_stalled"})
 
 
 def needs_overlay(name: str) -> bool:

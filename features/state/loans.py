@@ -11,6 +11,7 @@ where the lender reports none, loan_dpd_day int32 (8) of that report, loan_dpd_m
 lender has covered: days past due run on with its receipts, and never without.
 """
 
+import numpy as np
 from numba import njit
 
 from features.state import balances, instalments
@@ -29,7 +30,7 @@ def bank_slot(e, code):
             return i
         if e.bank[i] == 0:
             spare = i if spare == NO_SLOT else spare
-        elif e.bank_flow[i] == 0.0 and not lends(e, i):
+        elif e.bank_flow[i] == 0.0 and not lends(e, i) and not _is_warned_of(e, i):
             idle = i if idle == NO_SLOT else idle
     spare = idle if spare == NO_SLOT else spare
     if spare != NO_SLOT:
@@ -40,6 +41,9 @@ def bank_slot(e, code):
         e.authorization_ms[spare] = -1
         e.loan_seen_day[spare, :] = 0
         balances.forget_bank(e, spare)
+        e.elsewhere_revision[spare] = 0
+        e.lenders &= ~(1 << spare)
+        e.banks_stalled &= ~(1 << spare)
         for k in range(LOAN_SLOTS):
             if e.loan_bank[k] == spare:
                 e.loan[k, :] = 0
@@ -58,7 +62,17 @@ def known_bank_slot(e, code):
 
 
 @njit(cache=True)
+def _is_warned_of(e, slot):
+    """Whether an episode about the bank in this slot is open."""
+    for i in range(np.int64(e.episodes_open)):
+        if e.episode_bank[i] == slot:
+            return True
+    return False
+
+
+@njit(cache=True)
 def lends(e, slot):
+    """Whether a loan of the bank in this slot is open."""
     for k in range(LOAN_SLOTS):
         if e.loan_open[k] and e.loan_bank[k] == slot:
             return True

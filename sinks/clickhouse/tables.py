@@ -18,13 +18,6 @@ VERSION_OF_FIRST = 2**63
 SEQ_BITS = 16
 
 
-class AlertRow(Alert, frozen=True, kw_only=True):
-    """An alert as it is stored: with the case that it belongs to, where score names one."""
-
-    case_id: str = ""
-    case_severity: str = ""
-
-
 def _first_wins(record: Located) -> int:
     return VERSION_OF_FIRST - record.offset
 
@@ -304,8 +297,8 @@ ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, INDICATOR
 TYPES: Mapping[str, Any] = {
     topics.EVENTS: LogRecord,
     topics.SCORE: Score,
-    topics.ALERT_SUPERVISOR: AlertRow,
-    topics.ALERT_BACKFILL: AlertRow,
+    topics.ALERT_SUPERVISOR: Alert,
+    topics.ALERT_BACKFILL: Alert,
     topics.INDICATOR: Indicators,
     topics.DEAD_LETTERS: DeadLetter,
     topics.LATE: DeadLetter,
@@ -314,8 +307,8 @@ TYPES: Mapping[str, Any] = {
 TABLES: Mapping[str, Mapping[type[msgspec.Struct], tuple[Table, ...]]] = {
     topics.EVENTS: {Txn: (TXN,), Loan: (LOAN,), Profile: (ENTERPRISE,)},
     topics.SCORE: {Score: (SCORE, SCORE_NOW)},
-    topics.ALERT_SUPERVISOR: {AlertRow: (ALERT,)},
-    topics.ALERT_BACKFILL: {AlertRow: (ALERT_BACKFILL,)},
+    topics.ALERT_SUPERVISOR: {Alert: (ALERT,)},
+    topics.ALERT_BACKFILL: {Alert: (ALERT_BACKFILL,)},
     topics.INDICATOR: {Indicators: (INDICATOR,)},
     topics.DEAD_LETTERS: {DeadLetter: (DEAD_LETTER,)},
     topics.LATE: {DeadLetter: (DEAD_LETTER,)},

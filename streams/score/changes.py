@@ -53,7 +53,11 @@ def apply_change(e, r, day, lines):
     e.newest_ms = max(e.newest_ms, r.event_ms)
     kind = r.kind
     if r.seen != seen.NOTHING:
-        seen.note(e, r.seen, r.adverse, loans.bank_slot(e, r.bank) if kind == LOAN else loans.NO_SLOT, day)
+        lender = loans.bank_slot(e, r.bank) if kind == LOAN else loans.NO_SLOT
+        seen.note(e, r.seen, r.adverse, lender, day)
+        if lender != loans.NO_SLOT and (e.lenders >> lender) & 1 == 0:
+            e.lenders |= 1 << lender
+            e.lender_band[lender, :] = 0  # of another bank, or of a time before
     if kind == TXN:
         _apply_txn(e, r, day)
     elif kind == LOAN:
@@ -158,6 +162,7 @@ def close_next_day(e, feeds):
             f = _feed(e.bank[e.loan_bank[k]], feeds)
             if f >= 0:
                 loans.run_on(e, k, min(feeds.covered_up_to[f], e.closed_day))
+    e.banks_stalled = _banks_stalled(e, feeds)
 
 
 @njit(cache=True)
@@ -185,6 +190,16 @@ def is_loan_stalled(e, feeds):
 def is_main(e, b):
     """Whether the bank in slot b has a tenth of the enterprise's flow."""
     return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * e.bank_flow.sum()
+
+
+@njit(cache=True)
+def _banks_stalled(e, feeds):
+    """The banks, a bit each, whose feed is stalled, however little of the flow is theirs."""
+    bits = 0
+    for b in range(loans.BANK_SLOTS):
+        f = _feed(e.bank[b], feeds)
+        bits |= (1 << b) if f >= 0 and feeds.stalled[f] else 0
+    return bits
 
 
 @njit(cache=True)

@@ -23,7 +23,7 @@ from features.state import dedup, seen
 from features.values import Value
 from streams.score import outbook
 from streams.score.changes import time_of
-from streams.score.loop import evaluate
+from streams.score.loop import NO, evaluate
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
 
@@ -108,7 +108,7 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
     rows, arena = layout.allocate(1), dedup.empty(values.ids_count([value]) + 1)
     values.restore(rows, arena, np.zeros(1, np.int64), [enterprise_id], [value])
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
-    card, book = scorecard(snapshot), outbook.empty(128)
+    card, book = scorecard(snapshot), outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX)
     _evaluate_anew(rows, engine_of(card, rules, saved.model_changed_day), book)
     x = book.draft[0]
     points, weights = x["points_milli"].tolist(), card.weight_milli.tolist()
@@ -147,7 +147,7 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
 def _evaluate_anew(state, engine, book):
     """Evaluate the one row at its own time into the draft of the book."""
     e = state[0]
-    evaluate(e, engine, book, time_of(e), False, True, seen.NOTHING)
+    evaluate(e, engine, book, time_of(e), NO, True, np.int64(seen.NOTHING), NO)
 
 
 def _value(x: np.void, slot: int) -> float | None:

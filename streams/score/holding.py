@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
 from features.redis_store import PartitionStore
 from features.values import Value
@@ -27,14 +28,21 @@ Step = Callable[[str, int], None]
 class Holding:
     """A partition that the group has given to this worker."""
 
-    def __init__(self, number: int, store: PartitionStore, snapshot_of: Callable[[str], Snapshot], step: Step) -> None:
+    def __init__(
+        self,
+        number: int,
+        store: PartitionStore,
+        snapshot_of: Callable[[str], Snapshot],
+        rules_of: Callable[[str], RuleSet],
+        step: Step,
+    ) -> None:
         self.number = number
         self.epoch: int | None = None
         self.memory: Partition | None = None
         self.retry_at_s = 0.0
         self._resident_max = 1
         self._store = store
-        self._snapshot_of = snapshot_of
+        self._snapshot_of, self._rules_of = snapshot_of, rules_of
         self._step = step
         self._is_first = False
         self._low_offset = 0
@@ -63,6 +71,7 @@ class Holding:
             state,
             names=self._store.names(),
             fetch=self._fetch,
+            rules_of=self._rules_of,
             resident_max=self._resident_max,
         )
         self._low_offset = self.memory.low_offset

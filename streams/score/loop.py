@@ -9,13 +9,12 @@ it; what stands here is their order. `e` is the row of one enterprise, `r` one r
 import numpy as np
 from numba import njit
 
-from detectors import context, episodes, scorecard, signals
-from detectors.rules import machine
+from detectors import context, scorecard
 from domain.calendar import DAY_MS
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
 from features.state.parts import HOT
-from streams.score import outbook
+from streams.score import alerting, outbook
 from streams.score.changes import (
     apply_change,
     close_next_day,
@@ -28,8 +27,10 @@ from streams.score.changes import (
     skip_days_before_history,
     time_of,
 )
+from streams.score.columns import AUTHORIZATION, LOAN
 
 LATENESS_MS_MAX = 7 * DAY_MS
+NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba would compile each function twice
 
 
 @njit(cache=True, nogil=True)
@@ -65,7 +66,8 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
             granted = apply_change(e, r, day, lines)
             if granted:
                 book.draft[0].granted[:] = r.loan
-            evaluate(e, engine, book, time_of(e), False, granted, r.seen)
+            lends = r.kind in (LOAN, AUTHORIZATION)
+            evaluate(e, engine, book, time_of(e), NO, granted, np.int64(r.seen), lends)
     return slots.shape[0]
 
 
@@ -87,7 +89,7 @@ def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
                 e.sweep_seq = outbook.next_seq(book)
                 return k  # its closed days stay closed; the others come with the next call
             close_next_day(e, feeds)
-            evaluate(e, engine, book, closing_time(e), True, observes_month_end(e), seen.NOTHING)
+            evaluate(e, engine, book, closing_time(e), YES, observes_month_end(e), np.int64(seen.NOTHING), YES)
             past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
         if e.closed_day != closed_before or e.sweep_seq > 0:
             e.sweep_seq = 0
@@ -106,22 +108,34 @@ def restate_open(state, slots, first, offset, engine, book):
         if offset <= e.applied_offset:
             continue
         outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
-        x = book.draft[0]
-        x.stock, x.as_of_ms, x.score_milli, x.score_before_milli = 1, time_of(e), e.score_milli, e.score_milli
-        core.read(e, x.as_of_ms, history_days(e), x.value, x.null)
-        for i in range(np.int64(e.episodes_open)):
-            episodes.revise(e, i)
-            s = signals.signal_of(engine.rules, e.episode_key[i])
-            outbook.describe(x, e, s, i, episodes.RAISED)
-            outbook.write(book, outbook.ALERT)
+        alerting.restate(e, engine, book, time_of(e), history_days(e))
+        e.applied_offset = offset
+        e.dirty |= HOT
+    return slots.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def change_rules(state, slots, first, offset, before, after, book):
+    """Other rules come into force: end the episodes of signals that they do not have; returns as close_days does."""
+    for k in range(first, slots.shape[0]):
+        if outbook.is_nearly_full(book):
+            return k
+        e = state[slots[k]]
+        if offset <= e.applied_offset:
+            continue
+        outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
+        alerting.change_rules(e, before, after, book, time_of(e))
         e.applied_offset = offset
         e.dirty |= HOT
     return slots.shape[0]
 
 
 @njit(cache=True)
-def evaluate(e, engine, book, t_ms, closing, observed, code):
-    """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t; `code` is the event's."""
+def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
+    """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t.
+
+    `code` is that of the event at hand; `lends`: it may change who lends or may look.
+    """
     x = book.draft[0]
     x.as_of_ms = t_ms
     x.history_days = history_days(e)
@@ -134,17 +148,6 @@ def evaluate(e, engine, book, t_ms, closing, observed, code):
     if observed:
         outbook.write(book, outbook.OBSERVATION)
     context.read(e, engine, x)
-    rules, today = engine.rules, buckets.day_of(t_ms - 1)
-    new_day = today != e.evaluated_day
-    e.evaluated_day = today
-    mask = signals.changed(rules.platform, x.value, x.null, e.band, code, new_day, closing)
-    for s in range(rules.key.shape[0] if mask else 0):
-        if machine.has(mask, s):
-            moved, i, _ = signals.follow(
-                rules, s, e, episodes.EVERY_BANK, x, e.seen_day, today, closing, engine.closes_to_lower
-            )
-            if moved != episodes.NOTHING:
-                outbook.describe(x, e, s, i, moved)
-                outbook.write(book, outbook.ALERT)
-            if episodes.is_over(moved):
-                episodes.forget(e, i)
+    if lends:
+        alerting.follow_lenders(e, engine, book)
+    alerting.follow_signals(e, engine, book, code, closing)

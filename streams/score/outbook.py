@@ -10,19 +10,23 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from detectors import cases, episodes, lender
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
 from detectors.scorecard import REASONS_MAX, grade_of
+from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
 from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT = range(5)
 A_CLOSE = -1
+TO_ALL = -1
 # What became of a record: index into the tally.
 HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE = range(5)
 OUTCOMES = 5
-_OUTPUTS_PER_EVALUATION_MAX = 2 + SIGNALS_MAX  # score, observation, one revision a signal
+# Score, observation, and for each bank a revision a signal and a list.
+OUTPUTS_PER_EVALUATION_MAX = 2 + BANK_SLOTS * (SIGNALS_MAX + EPISODES_MAX)
 ROW = np.dtype(
     [
         ("kind", "|u1"),
@@ -50,6 +54,13 @@ ROW = np.dtype(
         ("level", "|u1"),  # of the episode, as it was where it is over
         ("revision", "<i4"),
         ("stock", "|u1"),  # a line of an opening list
+        ("why", "<i4"),  # the status with its detail
+        ("episode_bank", "|i1"),  # the bank slot that the episode is about, or EVERY_BANK
+        ("to_bank", "|i1"),  # the one bank slot that it goes to, or TO_ALL
+        ("knows", "|u1", (BANK_SLOTS,)),  # may see the reason of a suppression
+        ("elsewhere", "<u2", (BANK_SLOTS,)),  # the number of the notice that another bank has such an episode; 0: none
+        ("case_key", "<u8", (cases.VIEWS,)),
+        ("case_level", "|u1", (cases.VIEWS,)),
         ("opened_ms", "<i8"),
         ("opened_offset", "<i8"),
         ("bank", "<i8", (BANK_SLOTS,)),
@@ -65,23 +76,34 @@ ROW = np.dtype(
 
 
 class Book(NamedTuple):
-    """Rows of ROW; `draft` holds one, `used` one number, `tally` the records by outcome since it was last emptied."""
+    """Rows of ROW; `draft` holds one, `lens` one lender's view of it, `used` one number.
+
+    `tally` holds the records by outcome since it was last emptied.
+    """
 
     rows: npt.NDArray[np.void]
     draft: npt.NDArray[np.void]
+    lens: npt.NDArray[np.void]
     used: npt.NDArray[np.int64]
     tally: npt.NDArray[np.int64]
 
 
 def empty(rows: int) -> Book:
-    """A book of `rows` free rows."""
-    return Book(np.zeros(rows, ROW), np.zeros(1, ROW), np.zeros(1, np.int64), np.zeros(OUTCOMES, np.int64))
+    """A book of `rows` free rows, more than an evaluation may fill: else no record would ever find room."""
+    assert rows >= OUTPUTS_PER_EVALUATION_MAX
+    return Book(
+        rows=np.zeros(rows, ROW),
+        draft=np.zeros(1, ROW),
+        lens=np.zeros(1, lender.LENS),
+        used=np.zeros(1, np.int64),
+        tally=np.zeros(OUTCOMES, np.int64),
+    )
 
 
 @njit(cache=True)
 def is_nearly_full(book):
     """Whether one more evaluation might not fit."""
-    return book.used[0] + _OUTPUTS_PER_EVALUATION_MAX > book.rows.shape[0]
+    return book.used[0] + OUTPUTS_PER_EVALUATION_MAX > book.rows.shape[0]
 
 
 @njit(cache=True)
@@ -89,6 +111,8 @@ def begin(book, slot, record, offset):
     """Begin with what follows from one record of the log, for one enterprise: `seq` counts within that."""
     x = book.draft[0]
     x.slot, x.record, x.offset, x.seq, x.stock = slot, record, offset, 0, 0
+    x.to_bank, x.why = TO_ALL, 0
+    x.elsewhere[:] = 0
 
 
 @njit(cache=True)
@@ -116,8 +140,11 @@ def write(book, kind):
 @njit(cache=True)
 def describe(x, e, s, i, transition):
     """The revision of episode i, which is of signal s, and the lenders and loans as they stand now."""
-    x.signal, x.transition, x.level = s, transition, e.episode_level[i]
-    x.revision = e.episode_revision[i]
+    is_listed_stale = transition == episodes.LISTED and e.episode_stale[i] == 1
+    x.signal, x.transition = s, episodes.STALE if is_listed_stale else transition
+    x.level, x.revision, x.episode_bank = e.episode_level[i], e.episode_revision[i], e.episode_bank[i]
+    for view in range(cases.VIEWS):
+        x.case_key[view], x.case_level[view] = e.case_key[view], cases.level(e, view)
     x.opened_ms, x.opened_offset = e.episode_opened_ms[i], e.episode_opened_offset[i]
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]

@@ -16,7 +16,7 @@ from config.catalogue import spring_festivals
 from config.kernel_cache import engine_version
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import RuleSet, packaged_rules
-from detectors.rules.program import Rules
+from detectors.rules.program import UNKNOWN_BAND, RuleError, Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics
@@ -31,7 +31,7 @@ from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
 from streams.score import outbook, score_json
 from streams.score.due import Lookout, feeds_of
-from streams.score.loop import apply_records, close_days, restate_open
+from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
 from streams.score.rows import InForce, Message, Writer
 from streams.transport import Chunk
@@ -66,6 +66,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     unlooked: list[str] | None = None
     """The enterprises with a record since the last tick; None: too many to name, so the next tick looks at all."""
     model_id: str = ""  # empty: the prior
+    rules_id: str = ""  # empty: those packaged with the engine
     model_changed_day: int = NEVER  # the newest one on which another model came into force
     backfill: bool = False
     ticks_count: int = 0
@@ -92,12 +93,16 @@ def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
     raise LookupError(f"nothing is stored of {names}")
 
 
+def _no_rules(rules_id: str) -> RuleSet:
+    raise LookupError(f"nothing brings rules {rules_id}")
+
+
 class Partition:
     """The enterprises of one partition, and what is in force in it.
 
-    `snapshot_of` brings a model by its content id, when a control record activates it; `fetch` the values of some of
-    `names`, the enterprises that have one. At most `resident_max` enterprises are in memory: `apply` says by
-    `wants_room` that it cannot go on before some of them are flushed or let go.
+    `snapshot_of` brings a model by its content id, when a control record activates it, and `rules_of` rules; `fetch`
+    the values of some of `names`, the enterprises that have one. At most `resident_max` enterprises are in memory:
+    `apply` says by `wants_room` that it cannot go on before some of them are flushed or let go.
     """
 
     def __init__(
@@ -109,16 +114,17 @@ class Partition:
         names: Sequence[bytes] = (),
         fetch: Fetch = _nothing_stored,
         resident_max: int = 2**31 - 1,
+        rules_of: Callable[[str], RuleSet] = _no_rules,
     ) -> None:
         self.number = number
         self._now = state or PartitionState(low_offset=0)
-        self._snapshot_of, self._fetch = snapshot_of, fetch
+        self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
         self.residents = Residents(names, resident_max)
         self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
         self._wanted = 0
         self._book = outbook.empty(_BOOK_ROWS)
         self._writer = Writer(self._book)
-        self.rules = packaged_rules()
+        self.rules = self._row_rules = self._rules(self._now.rules_id)
         self.model_id = ""
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
         self._activate(self._now.model_id)
@@ -269,12 +275,15 @@ class Partition:
                 self._activate(control.artefact_id or "")
             except SnapshotError as refusal:  # its content, so every reader of the log refuses it here
                 log.error("control %s at offset %d: %s; %s stays", control.control_id, offset, refusal, self.model_id)
+        if control.action == "activate" and control.artefact == "rules":
+            yield from self._change_rules(offset, control, chunk)
         ends_backfill = control.action == "backfill_close" and self._now.backfill
         self._now = msgspec.structs.replace(
             self._now,
             controls_count=self._now.controls_count + 1,
             backfill=control.action == "backfill_open" or (self._now.backfill and not ends_backfill),
             model_id=self.model_id,
+            rules_id=self.rules.id,
             model_changed_day=self._engine.model_changed_day,
         )
         if ends_backfill:
@@ -283,6 +292,32 @@ class Partition:
                 np.arange(self.residents.known, dtype=np.int32),
                 lambda rows, first: restate_open(self.state, rows, first, offset, self._engine, self._book),
             )
+
+    def _change_rules(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Message]]:
+        """Bring other rules into force; refused by name where they cannot be used: then those before stay."""
+        before = self.rules
+        try:
+            after = self._rules(control.artefact_id or "")
+        except RuleError as refusal:  # their content, so every reader of the log refuses them here
+            log.error("control %s at offset %d: %s; %s stay", control.control_id, offset, refusal, before.id)
+            return
+        self.rules = after
+        self._arm(self._engine.card, self._engine.model_changed_day)
+        for name in ("band", "lender_band"):
+            self.state[name] = UNKNOWN_BAND
+        if set(before.programs.key.tolist()) - set(after.programs.key.tolist()):
+            yield from self._sweep(
+                chunk,
+                np.arange(self.residents.known, dtype=np.int32),
+                lambda rows, first: change_rules(
+                    self.state, rows, first, offset, before.programs, after.programs, self._book
+                ),
+            )
+        self._row_rules = after
+
+    def _rules(self, rules_id: str) -> RuleSet:
+        packaged = packaged_rules()
+        return packaged if rules_id in ("", packaged.id) else self._rules_of(rules_id)
 
     def _sweep(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Message]]:
         """Sweep over some enterprises, in slices: those in memory first, which must not leave it before their turn."""
@@ -309,15 +344,22 @@ class Partition:
         card = scorecard(snapshot)  # a model that does not fit is refused here
         self.model_id, before = model_id or prior_id(), self.model_id
         changed_day = day_of(self._now.up_to) if before not in ("", self.model_id) else self._now.model_changed_day
-        self._engine = engine_of(card, self.rules, changed_day)
-        self._probability_ppm = probabilities_ppm(snapshot)
-        self._terms = score_json.terms(snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version())
+        self._snapshot, self._probability_ppm = snapshot, probabilities_ppm(snapshot)
+        self._arm(card, changed_day)
+
+    def _arm(self, card: Scorecard, model_changed_day: int) -> None:
+        """Evaluate with this card and the rules in force from now on."""
+        self._engine = engine_of(card, self.rules, model_changed_day)
+        self._terms = score_json.terms(
+            self._snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version()
+        )
 
     def _written(self, chunk: Chunk, row_of: Any) -> list[Message]:
         in_force = InForce(
             model_id=self.model_id,
             probability_ppm=self._probability_ppm,
-            rules=self.rules,
+            rules_id=self.rules.id,
+            rules=self._row_rules,
             backfill=self._now.backfill,
             terms=self._terms,
         )

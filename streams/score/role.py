@@ -18,6 +18,9 @@ import numpy as np
 
 from config.kernel_cache import engine_version
 from config.settings import Settings
+from detectors.rules.artefact import RuleSet
+from detectors.rules.artefact import decode as decode_rules
+from detectors.rules.program import RuleError
 from detectors.snapshot import Snapshot, SnapshotError
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
@@ -94,7 +97,7 @@ class Score:
         prefix = self._settings.redis.key_prefix
         for tp in tps - set(self._held):
             store = PartitionStore(self._redis, prefix, tp.partition)
-            self._held[tp] = Holding(tp.partition, store, self._snapshot, self._step)
+            self._held[tp] = Holding(tp.partition, store, self._snapshot, self._rules, self._step)
         self._share_residents()
         await self._load_due()
         self._rewinds.clear()
@@ -307,6 +310,9 @@ class Score:
     def _snapshot(self, model_id: str) -> Snapshot:
         return fetched_snapshot(self._settings.kafka.bootstrap, self._client, model_id)
 
+    def _rules(self, rules_id: str) -> RuleSet:
+        return fetched_rules(self._settings.kafka.bootstrap, self._client, rules_id)
+
 
 def fetched_snapshot(bootstrap: str, client: Mapping[str, str], model_id: str) -> Snapshot:
     """A model from `model.v1`. SnapshotError where it cannot be scored with, ArtefactMissing where it is not there."""
@@ -315,6 +321,15 @@ def fetched_snapshot(bootstrap: str, client: Mapping[str, str], model_id: str) -
     except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
         raise SnapshotError(str(error)) from error
     return decode_snapshot(body, model_id)
+
+
+def fetched_rules(bootstrap: str, client: Mapping[str, str], rules_id: str) -> RuleSet:
+    """Rules from `artefact.v1`. RuleError where they cannot be used, ArtefactMissing where they are not there."""
+    try:
+        body = fetch(bootstrap, topics.ARTEFACT, rules_id, _FETCH_S_MAX, client)
+    except ArtefactCorrupt as error:
+        raise RuleError(str(error)) from error
+    return decode_rules(body, rules_id)
 
 
 def _of_partition(number: int, memory: Partition) -> Iterator[Reading]:

@@ -51,7 +51,7 @@ def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK):
     revision = int(e["episode_revision"][i]) if moved else 0
     if episodes.is_over(moved):
         episodes.forget(e, i)
-    return episodes.TRANSITIONS[moved], revision
+    return episodes.TRANSITIONS[moved] if moved != episodes.NOTHING else "", revision
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,21 @@
 import pytest
 
 from features.values import Value
+from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
 from tests.determinism.pairs import missing_pairs
 from tests.determinism.runs import STEPS, UNBOUNDED, Run, Shape, run
 
 TINY = 3
-# A book of 67 rows interrupts a sweep after each evaluation.
-LEVELS = {"batch": (1, 7, 4_000), "book_rows": (67, 200, 8_192), "resident_max": (TINY, UNBOUNDED), "sweep": (1, 512)}
+LEAST = OUTPUTS_PER_EVALUATION_MAX + 1  # a book of so few rows interrupts a sweep after each evaluation
+MORE = LEAST + 133
+LEVELS = {
+    "batch": (1, 7, 4_000), "book_rows": (LEAST, MORE, 8_192), "resident_max": (TINY, UNBOUNDED), "sweep": (1, 512)
+}  # fmt: skip
 ROWS = (
-    (1, 67, TINY, 1), (1, 200, UNBOUNDED, 512), (1, 8_192, UNBOUNDED, 1),
-    (7, 67, UNBOUNDED, 512), (7, 200, TINY, 1), (7, 8_192, TINY, 512),
-    (4_000, 67, UNBOUNDED, 1), (4_000, 200, UNBOUNDED, 512), (4_000, 8_192, TINY, 512),
+    (1, LEAST, TINY, 1), (1, MORE, UNBOUNDED, 512), (1, 8_192, UNBOUNDED, 1),
+    (7, LEAST, UNBOUNDED, 512), (7, MORE, TINY, 1), (7, 8_192, TINY, 512),
+    (4_000, LEAST, UNBOUNDED, 1), (4_000, MORE, UNBOUNDED, 512), (4_000, 8_192, TINY, 512),
 )  # fmt: skip
 SHAPES = [Shape(**dict(zip(LEVELS, row, strict=True))) for row in ROWS]
 HAPPENED = (
@@ -102,7 +106,7 @@ def test_over_200_000_records_with_batches_of_7_and_4_000(module_seed):
     """One run with all in memory, one with a quarter of them and kills."""
     log = logs.make(module_seed, enterprises=2_000, partitions=2)
     assert log.put_in["of enterprises"] >= 200_000
-    clean = run(log, Shape(batch=7, book_rows=200))
+    clean = run(log, Shape(batch=7, book_rows=MORE))
     say_and_require(log, clean)
     got = run(log, Shape(resident_max=250), kill_seed=module_seed)
     require_kills(got, STEPS)

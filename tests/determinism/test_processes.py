@@ -4,6 +4,7 @@ import pytest
 
 from features.redis_store import connect
 from replay.ledger import take_stock
+from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
 from tests.determinism import processes
 from tests.determinism.pairs import missing_pairs
@@ -49,7 +50,7 @@ def test_each_pair_of_values_and_steps_stands_in_a_run():
 @pytest.mark.parametrize(("values", "steps"), RUNS, ids=str)
 def test_workers_killed_at_every_step_change_no_byte(made, kafka_factory, redis_url, tmp_path, seed, values, steps):
     log, clean = made
-    shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=200)
+    shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=OUTPUTS_PER_EVALUATION_MAX + 134)
     settings = processes.settings_of(kafka_factory().address, redis_url, PARTITIONS, "x", shape)
     steps = possible(steps, shape.resident_max)
     got = processes.run(settings, log, tmp_path, shape, plans_of(steps, shape.workers, seed))

@@ -17,7 +17,8 @@ def alert(revision: int, state: str, severity: str = "yellow", day: str = "2024-
     close_ms = day_start_ms(day_of_text(day) + 1)  # the close of that day
     return msgspec.convert(
         {
-            "alert_id": "a1", "episode_id": "a1", "revision": revision, "enterprise_id": "E1", "signal": "EWS01",
+            "alert_id": "a1", "episode_id": "a1", "case_id": "c1", "case_severity": "red",
+            "revision": revision, "enterprise_id": "E1", "signal": "EWS01",
             "severity": severity, "state": state, "stock": False, "opened_at": day_start_ms(day_of_text("2024-05-02")),
             "as_of": close_ms, "score": 500, "score_before": 510, "evidence": [], "event_ids": [], "loans": [],
             "banks": [], "title_zh": "", "text_zh": "", "suggested_action_zh": "", "model_id": "m", "rules_id": "r",

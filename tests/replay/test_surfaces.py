@@ -69,7 +69,8 @@ def look():
 
 def alert_of(text):
     return Alert(
-        alert_id="a", episode_id="a", revision=1, enterprise_id=text, signal="s", severity="red", state="raised",
+        alert_id="a", episode_id="a", case_id="c1", case_severity="red",
+        revision=1, enterprise_id=text, signal="s", severity="red", state="raised",
         stock=False, opened_at=0, as_of=0, score=450, score_before=None, evidence=[], event_ids=[], loans=[], banks=[],
         title_zh=text, text_zh=text, suggested_action_zh=text, model_id="m", rules_id="r", offset=0, seq=0,
     )  # fmt: skip

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from config.settings import ClickHouseSettings, SettingsError
 from domain.events import LogRecord, Txn
-from domain.outputs import GROUPS, Evidence, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, Evidence, ReasonCode, Score
 from sinks.clickhouse import Block, Connection, Refused, Sender, Target, Unavailable, connect, migrate, target_of
 from sinks.clickhouse.connection import Insert
 from sinks.clickhouse.migrations import scripts, statements
 from sinks.clickhouse.native_block import decode_blocks, encode_block
 from sinks.clickhouse.rows import Located
 from sinks.clickhouse.sending import block_name
-from sinks.clickhouse.tables import ALERT, ALL, SCORE, TXN, AlertRow
+from sinks.clickhouse.tables import ALERT, ALL, SCORE, TXN
 
 BANK, ENTERPRISE = "C1010511000099", "91440300MA5EXAMPLE"
 NOW_MS = int(time.time() * 1000)
@@ -72,9 +72,10 @@ def score_record(offset: int = 5) -> Score:
     )  # fmt: skip
 
 
-def alert_record(revision: int = 1) -> AlertRow:
-    return AlertRow(
-        alert_id="a1", episode_id="p1", revision=revision, enterprise_id=ENTERPRISE, signal="op_inflow_drop",
+def alert_record(revision: int = 1) -> Alert:
+    return Alert(
+        alert_id="a1", episode_id="p1", case_id="c1", case_severity="red",
+        revision=revision, enterprise_id=ENTERPRISE, signal="op_inflow_drop",
         severity="red", state="raised", stock=False, opened_at=1_700_000_000_000, as_of=1_700_000_000_124, score=450,
         score_before=None, evidence=[Evidence(name="ratio", value_micro=None), Evidence(name="days", value_micro=7)],
         event_ids=["e1", "e2"], loans=[], banks=[BANK], title_zh="经营性流入骤降", text_zh="…", suggested_action_zh="…",

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from domain.events import Instalment, Loan, LogRecord, Profile, Txn
-from domain.outputs import GROUPS, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
 from sinks.clickhouse import Connection, Target, connect, migrate
 from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.tables import (
@@ -23,7 +23,6 @@ from sinks.clickhouse.tables import (
     TABLES,
     TXN,
     TYPES,
-    AlertRow,
 )
 
 BANK, ENTERPRISE_ID = "Z9000000000001", "91440300MA5EXAMPLE"
@@ -66,9 +65,10 @@ def score(offset: int = 5, seq: int = 0, value: int = 512, enterprise_id: str = 
     )  # fmt: skip
 
 
-def alert(alert_id: str = "a1", revision: int = 1, **changes: Any) -> AlertRow:
-    whole = AlertRow(
-        alert_id=alert_id, episode_id="p1", revision=revision, enterprise_id=ENTERPRISE_ID, signal="s",
+def alert(alert_id: str = "a1", revision: int = 1, **changes: Any) -> Alert:
+    whole = Alert(
+        alert_id=alert_id, episode_id="p1", case_id="c1", case_severity="orange",
+        revision=revision, enterprise_id=ENTERPRISE_ID, signal="s",
         severity="orange", state="raised", stock=False, opened_at=1_700_000_000_000, as_of=1_700_000_000_124, score=450,
         score_before=None, evidence=[Evidence(name="ratio", value_micro=None)], event_ids=["e1", "e2"], loans=[],
         banks=[BANK], title_zh="标题", text_zh="甲\u202e乙", suggested_action_zh="…", model_id="m", rules_id="r",
@@ -181,7 +181,7 @@ def test_a_case_holds_its_alerts_and_an_alert_without_one_is_its_own(archive: Co
         alert("a1", 1, case_id="c1", case_severity="orange"),
         alert("a2", 1, case_id="c1", case_severity="red", as_of=1_700_000_100_000),
         alert("a1", 2, case_id="c1", case_severity="red", state="cleared", as_of=1_700_000_200_000),
-        alert("lone", 1),
+        alert("lone", 1, case_id=""),
     )
     query = "SELECT case_id, severity, open_alerts, alerts FROM xinliu.case_now ORDER BY case_id"
     assert archive.rows(query) == [("c1", "red", 1, 2), ("lone", "orange", 1, 1)]

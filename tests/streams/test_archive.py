@@ -49,7 +49,8 @@ def tick() -> bytes:
 def alert(revision: int) -> bytes:
     return msgspec.json.encode(
         Alert(
-            alert_id="a1", episode_id="p1", revision=revision, enterprise_id=ENTERPRISE, signal="s", severity="red",
+            alert_id="a1", episode_id="p1", case_id="c1", case_severity="red",
+            revision=revision, enterprise_id=ENTERPRISE, signal="s", severity="red",
             state="raised", stock=False, opened_at=0, as_of=0, score=450, score_before=500, evidence=[], event_ids=[],
             loans=[], banks=[BANK], title_zh="标题", text_zh="", suggested_action_zh="", model_id="m", rules_id="r",
             offset=revision, seq=0,

@@ -1,0 +1,48 @@
+"""Cases: an enterprise's open episodes as one reader sees them are one case, from the first until none is left.
+
+A bank sees the episodes of the platform and those about its own loans; the supervisor sees all. So each bank slot has a
+case, and the supervisor. Array of one enterprise: case_key uint64 (9) a hash of the case's opening, 0 without a case;
+with the enterprise and the reader it makes the case's id.
+"""
+
+import numpy as np
+from numba import njit
+
+from detectors.episodes import EVERY_BANK
+from features.state.loans import BANK_SLOTS
+
+SUPERVISOR = BANK_SLOTS
+VIEWS = BANK_SLOTS + 1
+
+
+@njit(cache=True)
+def sees(view, bank):
+    """Whether the reader of `view` sees the episodes about `bank`."""
+    return view == SUPERVISOR or bank in (EVERY_BANK, view)
+
+
+@njit(cache=True)
+def opened(e, bank, t_ms, offset):
+    """An episode about `bank` opened, at t and by the record at `offset`."""
+    key = (np.uint64(offset + 1) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(t_ms) * np.uint64(0xBF58476D1CE4E5B9))
+    for view in range(VIEWS):
+        if e.case_key[view] == 0 and sees(view, bank):
+            e.case_key[view] = key | np.uint64(1)
+
+
+@njit(cache=True)
+def ended(e):
+    """An episode was forgotten: cases without another one are over."""
+    for view in range(VIEWS):
+        if e.case_key[view] != 0 and level(e, view) == 0:
+            e.case_key[view] = 0
+
+
+@njit(cache=True)
+def level(e, view):
+    """The highest level of the case's open episodes; 0 without one."""
+    most = 0
+    for i in range(np.int64(e.episodes_open)):
+        if sees(view, np.int64(e.episode_bank[i])):
+            most = max(most, e.episode_level[i])
+    return most

@@ -1,0 +1,89 @@
+"""The view of one lender: what a signal of scope lender reads, with that bank's loans in place of all (CATALOGUE 8).
+
+`enter` lays it over the inputs of an evaluation, `leave` takes it off again. A bank is followed from its first loan
+event until nothing of it can hold: no open loan, no loan event of the last 360 days, no open episode.
+"""
+
+import numpy as np
+from numba import njit
+
+from detectors.rules import vocabulary as v
+from detectors.rules.grammar import SEEN_DAYS_MAX
+from features.indicators import CORE
+from features.indicators.core import NOT_APPLICABLE, NOT_REPORTED, VALUE
+from features.state import loans, seen
+from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+
+_DPD_MAX = CORE.index("dpd_max_days")
+_SLOTS = np.array(sorted(v.SLOT_OF[name] for name in v.OVERLAID), np.int64)
+LENS = np.dtype(
+    [
+        ("last_day", "<u2", (seen.PLACES,)),
+        ("value", "<f8", (len(_SLOTS),)),  # of all lenders, while one lender's lie over them
+        ("null", "|u1", (len(_SLOTS),)),
+    ]
+)
+
+
+@njit(cache=True)
+def enter(e, b, x, lens):
+    """Lay the view of the bank in slot b over x.value and x.null, and its loan events into lens.last_day."""
+    for i in range(_SLOTS.shape[0]):
+        lens.value[i], lens.null[i] = x.value[_SLOTS[i]], x.null[_SLOTS[i]]
+    last_days(e, b, lens)
+    x.null[v.LOAN_STALLED] = VALUE
+    x.value[v.LOAN_STALLED] = (e.banks_stalled >> b) & 1
+    open_loans, dpd = 0, -1
+    for i in range(LOAN_SLOTS):
+        if e.loan_open[i] and e.loan_bank[i] == b:
+            open_loans += 1
+            dpd = max(dpd, loans.dpd(e, i))
+    x.value[_DPD_MAX], x.null[_DPD_MAX] = max(0, dpd), VALUE
+    if open_loans == 0:
+        x.null[_DPD_MAX] = NOT_APPLICABLE
+    elif dpd < 0:
+        x.null[_DPD_MAX] = NOT_REPORTED
+
+
+@njit(cache=True)
+def leave(x, lens):
+    """The inputs are those of all lenders again."""
+    for i in range(_SLOTS.shape[0]):
+        x.value[_SLOTS[i]], x.null[_SLOTS[i]] = lens.value[i], lens.null[i]
+
+
+@njit(cache=True)
+def last_days(e, b, lens):
+    """Fill lens.last_day: every event's, but of loan events those of the bank in slot b alone."""
+    lens.last_day[:] = e.seen_day
+    for place in range(seen.LOAN_COUNT):
+        lens.last_day[place] = e.loan_seen_day[b, place]
+
+
+@njit(cache=True)
+def is_followed(e, b):
+    """Whether signals are evaluated for the bank in slot b."""
+    return (e.lenders >> b) & 1 == 1
+
+
+@njit(cache=True)
+def follow_less(e, today):
+    """At a close: drop the banks of which nothing can hold any more."""
+    for b in range(BANK_SLOTS):
+        if is_followed(e, b) and not _may_hold(e, b, today):
+            e.lenders &= ~(1 << b)
+
+
+@njit(cache=True)
+def _may_hold(e, b, today):
+    for i in range(LOAN_SLOTS):
+        if e.loan_open[i] and e.loan_bank[i] == b:
+            return True
+    for i in range(np.int64(e.episodes_open)):
+        if e.episode_bank[i] == b:
+            return True
+    for place in range(seen.LOAN_COUNT):
+        day = np.int64(e.loan_seen_day[b, place])
+        if day > 0 and today - day < SEEN_DAYS_MAX:
+            return True
+    return False

@@ -1,0 +1,201 @@
+"""What the signals of one evaluation say, and to whom: compiled leaves of the loop.
+
+Signals of the platform are evaluated once, those of a lender once for each bank that lends, over its view. What a bank
+may not see of another bank's loans it hears of as a notice, if at all (rows.py says which signals tell).
+"""
+
+import numpy as np
+from numba import njit
+
+from detectors import cases, context, episodes, lender, signals
+from detectors.rules import machine
+from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
+from detectors.rules.vocabulary import COVERAGE
+from features.indicators import core
+from features.state import buckets, loans
+from features.state.loans import BANK_SLOTS
+from streams.score import outbook
+
+_STATUS = (1 << STATUS_BITS) - 1
+_ONE = np.int64(1)
+
+
+@njit(cache=True)
+def follow_signals(e, engine, book, code, closing):
+    """Evaluate every signal that can have changed; `code` is that of the event at hand."""
+    x, lens, rules = book.draft[0], book.lens[0], engine.rules
+    today = buckets.day_of(x.as_of_ms - 1)
+    new_day = today != e.evaluated_day
+    e.evaluated_day = today
+    whole = closing or e.episode_lacking == 1
+    e.episode_lacking = 0
+    mask = signals.changed(rules.platform, x.value, x.null, e.band[:], code, new_day, whole)
+    if mask:
+        _follow(e, mask, episodes.EVERY_BANK, engine, book, e.seen_day[:], today, closing)
+    if e.lenders == 0 or rules.lender.every == 0:
+        return
+    for b in range(BANK_SLOTS):
+        if lender.is_followed(e, b):
+            lender.enter(e, b, x, lens)
+            mask = signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
+            if mask:
+                _follow(e, mask, b, engine, book, lens.last_day[:], today, closing)
+            lender.leave(x, lens)
+    if closing:
+        lender.follow_less(e, today)
+
+
+@njit(cache=True)
+def _follow(e, mask, bank, engine, book, last_day, today, closing):
+    x, rules = book.draft[0], engine.rules
+    for s in range(rules.key.shape[0]):
+        if not machine.has(mask, s):
+            continue
+        moved, i, detailed = signals.follow(rules, s, e, bank, x, last_day, today, closing, engine.closes_to_lower)
+        if moved == episodes.NOTHING:
+            continue
+        if moved == episodes.RAISED:
+            cases.opened(e, bank, x.as_of_ms, x.offset)
+        x.why = detailed
+        _tell_elsewhere(e, i, x, moved == episodes.RAISED or episodes.is_over(moved))
+        outbook.describe(x, e, s, i, moved)
+        if moved == episodes.STALE and detailed & _STATUS == SUPPRESSED:
+            _who_knows(e, rules, s, detailed >> STATUS_BITS, book, today)
+        outbook.write(book, outbook.ALERT)
+        if episodes.is_over(moved):
+            _forget(e, i)
+
+
+@njit(cache=True)
+def _forget(e, i):
+    episodes.forget(e, i)
+    cases.ended(e)
+
+
+@njit(cache=True)
+def _who_knows(e, rules, s, term, book, today):
+    """Which banks see a suppression's reason: all but those for whom it is another lender's fact."""
+    x, lens = book.draft[0], book.lens[0]
+    at = rules.term_at[rules.term_first[s] + term]
+    for b in range(BANK_SLOTS):
+        lender.last_days(e, b, lens)
+        x.knows[b] = machine.run(rules, at, x.value, x.null, lens.last_day[:], today, np.int64(0)) == TRUE
+
+
+@njit(cache=True)
+def _tell_elsewhere(e, i, x, counts):
+    """Count a notice for each bank that first hears, or last heard, of such an episode of another bank."""
+    x.elsewhere[:] = 0
+    if e.episode_bank[i] == episodes.EVERY_BANK or not counts:
+        return
+    for b in range(BANK_SLOTS):
+        if b != e.episode_bank[i] and _others(e, i, b) == 1:
+            e.elsewhere_revision[b] += 1
+            x.elsewhere[b] = e.elsewhere_revision[b]
+
+
+@njit(cache=True)
+def _others(e, i, b):
+    """Open episodes of the signal of episode i about other banks than b."""
+    count = 0
+    for j in range(np.int64(e.episodes_open)):
+        bank = np.int64(e.episode_bank[j])
+        count += e.episode_key[j] == e.episode_key[i] and bank != b and bank != episodes.EVERY_BANK
+    return count
+
+
+@njit(cache=True)
+def follow_lenders(e, engine, book):
+    """Give each bank that may look from now on its opening list, and each that may no longer the end of its alerts."""
+    x = book.draft[0]
+    if e.lenders == 0 and e.eligible == 0:
+        return
+    now = np.int64(0)
+    for b in range(BANK_SLOTS):
+        if loans.lends(e, b) and loans.is_authorized(e, b, x.as_of_ms):
+            now |= _ONE << b
+    before = np.int64(e.eligible)
+    e.eligible = now
+    if now == before:
+        return
+    for b in range(BANK_SLOTS):
+        bit = _ONE << b
+        if (now ^ before) & bit:
+            _list(e, b, engine.rules, book, episodes.LISTED if now & bit else episodes.CLOSED)
+
+
+@njit(cache=True)
+def _list(e, b, rules, book, transition):
+    """State every open episode that the bank in slot b sees to it alone, and those of others as one notice a signal."""
+    x, lens = book.draft[0], book.lens[0]
+    x.to_bank, x.stock = b, transition == episodes.LISTED
+    for i in range(np.int64(e.episodes_open)):
+        bank = np.int64(e.episode_bank[i])
+        x.elsewhere[:] = 0
+        if cases.sees(b, bank):
+            episodes.revise(e, i)
+        elif _is_first_elsewhere(e, i, b):
+            e.elsewhere_revision[b] += 1
+            x.elsewhere[b] = e.elsewhere_revision[b]
+        else:
+            continue
+        if bank == b:
+            lender.enter(e, b, x, lens)
+        outbook.describe(x, e, signals.signal_of(rules, e.episode_key[i]), i, transition)
+        outbook.write(book, outbook.ALERT)
+        if bank == b:
+            lender.leave(x, lens)
+    x.to_bank, x.stock = outbook.TO_ALL, 0
+
+
+@njit(cache=True)
+def _is_first_elsewhere(e, i, b):
+    for j in range(i):
+        if e.episode_key[j] == e.episode_key[i] and not cases.sees(b, np.int64(e.episode_bank[j])):
+            return False
+    return True
+
+
+@njit(cache=True)
+def restate(e, engine, book, t_ms, history_days):
+    """At the end of a backfill: raise every open episode once, as a line of the opening lists."""
+    x, lens = book.draft[0], book.lens[0]
+    x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
+    x.history_days, x.published_grade, x.coverage_ppm = history_days, e.published_grade, 0
+    core.read(e, t_ms, history_days, x.value, x.null)
+    context.read(e, engine, x)
+    x.null[COVERAGE] = core.NOT_REPORTED  # it is not read anew
+    x.stock = 1
+    for i in range(np.int64(e.episodes_open)):
+        bank = np.int64(e.episode_bank[i])
+        episodes.revise(e, i)
+        x.elsewhere[:] = 0
+        for b in range(BANK_SLOTS if bank != episodes.EVERY_BANK else 0):
+            if b != bank and _is_first_elsewhere(e, i, b):
+                e.elsewhere_revision[b] += 1
+                x.elsewhere[b] = e.elsewhere_revision[b]
+        if bank != episodes.EVERY_BANK:
+            lender.enter(e, bank, x, lens)
+        outbook.describe(x, e, signals.signal_of(engine.rules, e.episode_key[i]), i, episodes.LISTED)
+        outbook.write(book, outbook.ALERT)
+        if bank != episodes.EVERY_BANK:
+            lender.leave(x, lens)
+
+
+@njit(cache=True)
+def change_rules(e, before, after, book, t_ms):
+    """Other rules are in force: what they do not have ends, everything else is evaluated whole when next it is."""
+    x = book.draft[0]
+    x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
+    x.null[:], x.elsewhere[:] = core.NOT_REPORTED, 0
+    e.band[:], e.lender_band[:] = 0, 0
+    i = 0
+    while i < np.int64(e.episodes_open):
+        if signals.signal_of(after, e.episode_key[i]) >= 0:
+            i += 1
+            continue
+        episodes.revise(e, i)
+        _tell_elsewhere(e, i, x, True)
+        outbook.describe(x, e, signals.signal_of(before, e.episode_key[i]), i, episodes.NOT_IN_RULES)
+        outbook.write(book, outbook.ALERT)
+        _forget(e, i)

@@ -1,0 +1,235 @@
+"""From a row of the output book to the revisions of one alert, each as its reader may see it.
+
+The supervisor sees everything. A bank sees it while a loan of its own is open and it has consent: amounts that other
+banks contribute to as bands, events of its own alone, of other banks' loans nothing but the notice that there is one.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from config.catalogue import SignalRow
+from detectors import cases, episodes, wording
+from detectors.episodes import EVERY_BANK, TRANSITIONS
+from detectors.rules.artefact import RuleSet
+from detectors.rules.grammar import text_of
+from detectors.rules.program import NOT_COMPUTABLE, STATUS_BITS, SUPPRESSED, TOO_YOUNG, Signal
+from detectors.rules.vocabulary import SLOT_OF
+from detectors.scorecard import displayed
+from domain import topics
+from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, Severity
+from features.indicators.core import NOT_APPLICABLE, NULL_NAMES, VALUE
+from features.layout import id_text
+from streams.score.outbook import TO_ALL
+from streams.score.records import bank_text
+from streams.score.score_json import micro
+
+_OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them could subtract its way to another's
+
+
+class Addressed(NamedTuple):
+    """A revision and the topic that it goes to."""
+
+    topic: str
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What a revision is written from, beside its row."""
+
+    enterprise_id: str
+    model_id: str
+    rules_id: str
+    rules: RuleSet  # whose signals the rows number
+    backfill: bool
+    sender: tuple[str, str] | None  # (bank, event id) of the record that it follows from
+
+
+@dataclass(slots=True)
+class _Lender:
+    """A bank with an open loan to the enterprise, as of the row."""
+
+    slot: int
+    authorized: bool
+    others: int  # other banks that the enterprise's flow comes from
+    loans: list[LoanOfAlert] = field(default_factory=list)
+
+
+def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
+    """The revisions that row `b` makes."""
+    signal = sources.rules.standing[b["signal"]]
+    lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
+    if sources.backfill:
+        if to == TO_ALL:
+            yield Addressed(topics.ALERT_BACKFILL, _alert(b, sources, signal, _concerned(b, lenders)))
+        return
+    if to == TO_ALL:
+        told = _alert(b, sources, signal, _concerned(b, lenders))
+        event_ids = [sources.sender[1]] if sources.sender else []
+        yield Addressed(topics.ALERT_SUPERVISOR, msgspec.structs.replace(told, event_ids=event_ids))
+    for bank_id, lender in sorted(lenders.items()):
+        if lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot):
+            yield Addressed(topics.bank_alerts(bank_id), _to_bank(b, sources, signal, bank_id, lender))
+    if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):
+        bank_id = bank_text(int(b["bank"][to]))
+        why = "authorization" if bank_id in lenders else "loan_closed"
+        yield Addressed(topics.bank_alerts(bank_id), _alert(b, sources, signal, [bank_id], view=to, reason=why))
+    if signal.row.id in wording.ELSEWHERE_ZH:
+        yield from _notices(b, sources, signal, lenders)
+
+
+def _concerned(b: Any, lenders: dict[str, _Lender]) -> list[str]:
+    """The banks that an episode concerns: all lenders, or the one that it is about."""
+    about = int(b["episode_bank"])
+    return sorted(lenders) if about == EVERY_BANK else [bank_text(int(b["bank"][about]))]
+
+
+def _to_bank(b: Any, sources: Sources, signal: Signal, bank_id: str, lender: _Lender) -> Alert:
+    banded = lender.others in _OTHERS_IN_BANDS
+    alert = _alert(b, sources, signal, [bank_id], view=lender.slot, banded=banded)
+    of_this_bank = sources.sender is not None and sources.sender[0] == bank_id  # another bank's events are not shown
+    event_ids = [sources.sender[1]] if sources.sender and of_this_bank else []
+    return msgspec.structs.replace(alert, loans=lender.loans, event_ids=event_ids)
+
+
+def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lender]) -> Iterator[Addressed]:
+    """To each bank that is due one: another bank has such an episode, or none has any more. No bank, amount or date."""
+    for slot in np.flatnonzero(b["elsewhere"]).tolist():
+        bank_id, closes = bank_text(int(b["bank"][slot])), b["transition"] == episodes.CLOSED
+        lender = lenders.get(bank_id)
+        if closes or (lender is not None and lender.authorized):
+            over: AlertState = "closed" if closes else "cleared" if episodes.is_over(b["transition"]) else "raised"
+            name = _hash(f"{sources.enterprise_id}|{signal.row.id}|elsewhere|{bank_id}")
+            title, text, action = wording.elsewhere_zh(signal.row.id, over)
+            score, case = displayed(int(b["score_milli"])), _case(b, sources.enterprise_id, slot, bank_id)
+            alert = Alert(
+                alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or wording.ELSEWHERE,
+                revision=int(b["elsewhere"][slot]), enterprise_id=sources.enterprise_id, signal=signal.row.id,
+                severity=wording.ELSEWHERE, state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]),
+                as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])),
+                evidence=[], event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh=title,
+                text_zh=text, suggested_action_zh=action, model_id=sources.model_id, rules_id=sources.rules_id,
+                offset=int(b["offset"]), seq=int(b["seq"]),
+            )  # fmt: skip
+            yield Addressed(topics.bank_alerts(bank_id), alert)
+
+
+def _alert(
+    b: Any,
+    sources: Sources,
+    signal: Signal,
+    banks: list[str],
+    *,
+    view: int = cases.SUPERVISOR,
+    banded: bool = False,
+    reason: str | None = None,
+) -> Alert:
+    """The alert of a row for the reader of `view`; `banded`: amounts as bands. A closing one says why and no more."""
+    row, transition = signal.row, int(b["transition"])
+    severity: Severity = SEVERITIES[b["level"] - 1]
+    values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
+    bands = {name: wording.band_zh(name, x) if banded else None for name, x in values.items()}
+    reason = reason or _reason(b, signal, view)
+    score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
+    facts = {name: bands[name] or wording.value_zh(name, x) for name, x in values.items()}
+    title, text, action = wording.alert_zh(row, severity, transition, facts, score, before, reason)
+    name = _episode(b, sources.enterprise_id, row)
+    case_id, case_severity = _case(b, sources.enterprise_id, view, banks[0] if view != cases.SUPERVISOR else "")
+    assert case_id is not None
+    assert case_severity is not None
+    return Alert(
+        alert_id=name,
+        episode_id=name,
+        case_id=case_id,
+        case_severity=case_severity,
+        revision=int(b["revision"]),
+        enterprise_id=sources.enterprise_id,
+        signal=row.id,
+        severity=severity,
+        state=TRANSITIONS[transition],
+        reason=reason,
+        stock=bool(b["stock"]),
+        opened_at=int(b["opened_ms"]),
+        as_of=int(b["as_of_ms"]),
+        score=score,
+        score_before=before,
+        evidence=[
+            Evidence(name=name, value_micro=None if x is None or bands[name] else int(micro(x)), band=bands[name])
+            for name, x in values.items()
+        ],
+        event_ids=[],
+        loans=[],
+        banks=banks,
+        title_zh=title,
+        text_zh=text,
+        suggested_action_zh=action,
+        model_id=sources.model_id,
+        rules_id=sources.rules_id,
+        offset=int(b["offset"]),
+        seq=int(b["seq"]),
+    )
+
+
+def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
+    """Those of `names` that are inputs of an evaluation, as row `b` has them; None where null."""
+    slots = [(name, SLOT_OF[name]) for name in names if name in SLOT_OF]
+    return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for name, i in slots}
+
+
+def _reason(b: Any, signal: Signal, view: int) -> str:
+    """Why an episode is stale or over, where that is to be said; empty otherwise."""
+    transition, why = int(b["transition"]), int(b["why"])
+    if transition == episodes.NO_LONGER_APPLIES:
+        return "not_applicable"
+    if transition == episodes.NOT_IN_RULES:
+        return "not_in_rules"
+    if transition != episodes.STALE or not why:
+        return ""
+    status = why & (1 << STATUS_BITS) - 1
+    if status == SUPPRESSED:
+        knows = view == cases.SUPERVISOR or b["knows"][view]
+        return text_of(signal.suppressions[why >> STATUS_BITS]) if knows else "suppressed"
+    if status == TOO_YOUNG:
+        return "history"
+    assert status == NOT_COMPUTABLE
+    nulls = (int(b["null"][slot]) for slot in signal.needs())
+    return next((NULL_NAMES[null] for null in nulls if null not in (VALUE, NOT_APPLICABLE)), "not_computable")
+
+
+def _episode(b: Any, enterprise_id: str, row: SignalRow) -> str:
+    about = int(b["episode_bank"])
+    bank = "" if about == EVERY_BANK else f"|{bank_text(int(b['bank'][about]))}"
+    return _hash(f"{enterprise_id}|{row.id}|{b['opened_ms']}|{b['opened_offset']}{bank}")
+
+
+def _case(b: Any, enterprise_id: str, view: int, bank_id: str) -> tuple[str | None, Severity | None]:
+    """(id, severity) of the case that the reader of `view` sees; None, None where he sees none open."""
+    level = int(b["case_level"][view])
+    if not level:
+        return None, None
+    return _hash(f"{enterprise_id}|case|{bank_id}|{b['case_key'][view]}"), SEVERITIES[level - 1]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _lenders(b: Any) -> dict[str, _Lender]:
+    lenders: dict[str, _Lender] = {}
+    for i in np.flatnonzero(b["loan_open"]).tolist():
+        slot, dpd = int(b["loan_bank"][i]), int(b["loan_dpd"][i])
+        others = int(b["contributes"].sum()) - int(b["contributes"][slot])
+        lender = _Lender(slot=slot, authorized=bool(b["authorized"][slot]), others=others)
+        lenders.setdefault(bank_text(int(b["bank"][slot])), lender).loans.append(
+            LoanOfAlert(
+                loan_id=id_text(b["loan"][i]),
+                outstanding_minor=int(b["loan_outstanding"][i]),
+                dpd=None if dpd < 0 else dpd,
+            )
+        )
+    return lenders
