@@ -30,6 +30,7 @@ from domain.events import (
 from domain.reject import Reason, Rejected
 from features.layout import id_words
 from features.state.balances import MISSING
+from features.state.buckets import FEN_MAX
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, OVERLAYS_OF, PURPOSE_INDEX
 from features.state.hashing import siphash
 from features.state.seen import CODE_OF
@@ -251,4 +252,5 @@ def _balance(txn: Txn, amount_cny_minor: int | None) -> int:
         return MISSING
     if txn.currency == "CNY":
         return txn.balance_minor
-    return round(Fraction(txn.balance_minor * amount_cny_minor, txn.amount_minor))
+    fen = round(Fraction(txn.balance_minor * amount_cny_minor, txn.amount_minor))
+    return min(max(fen, -FEN_MAX), FEN_MAX)  # as the buckets are bounded: a rate may be off by orders of magnitude

@@ -24,8 +24,10 @@ from tests.streams.score.kit import (
     OTHER_BANK,
     applied,
     authorization,
+    flush,
     loan,
     no_model,
+    partition_on,
     record,
     state_of,
     tick,
@@ -259,12 +261,34 @@ def test_rules_are_switched_in_the_log_and_what_they_do_not_have_ends():
     assert [a.state for a in silent] == ["raised", "upgraded"]  # the episode goes on under the new condition
     scores = [msgspec.json.decode(m.value, type=Score) for m in messages if m.topic == topics.SCORE]
     assert {s.rules_id for s in scores} == {packaged_rules().id, rules_id}
-    again, rest = run(events[:-5], (rules,)), []
-    copy = Partition(0, no_model, again[0].saved, rules_of=lambda i: decode_rules(rules.encode(), i))
-    for name, value in again[0].values(again[0].dirty_slots()):
-        copy.restore(name, value)
-    rest = list(applied(copy, [record(e) for e in events[-5:]], 1, first=len(events) - 5))
-    assert not hasattr(again[0], "unheard") or rest == messages[-len(rest) :]
+
+
+@pytest.mark.parametrize("kept_back", [1, 8, 12])
+def test_a_restart_goes_on_under_the_rules_of_the_log_wherever_it_was_killed(kept_back):
+    """Values of some enterprises may hold the switch already, or its sweep, while the partition's state does not."""
+    rules = RulesArtefact(signals=tuple(each for each in signals() if each.id != PENALTY))
+    body = rules.encode()
+    events = []
+    for e in ("E1", "E2", "E3"):
+        events += [gov(f"p{e}", 0, "penalty", e), *(txn(f"{e}-{d}", e, d) for d in range(3))]
+    events += [tick(2), control("activate", content_id(body)), *(txn(f"{e}-3", e, 3) for e in ("E1", "E2", "E3"))]
+    events += [*(gov(f"q{e}", 3, "penalty", e) for e in ("E1", "E2", "E3")), tick(3), tick(4)]
+    rows = [event if isinstance(event, tuple) else record(event) for event in events]
+    whole, messages = run(events, (rules,))
+    low = len(rows) - kept_back
+    stored: dict = {}
+    before = partition_on(stored, rules_of=lambda _: decode_rules(body, content_id(body)))
+    list(applied(before, rows[:low], 100))
+    flush(before, stored)
+    state = before.saved
+    list(applied(before, rows[: low + 1], 1, first=low))
+    ahead = dict(before.values(before.dirty_rows()))
+    stored.update({name: value.over(stored[name]) for name, value in ahead.items() if name != "E2"})
+    again = partition_on(stored, state, rules_of=lambda _: decode_rules(body, content_id(body)))
+    rest = list(applied(again, rows, 1, first=low))
+    assert {m for m in messages if m.mark > low} <= set(rest) <= set(messages)
+    assert state_of(again, stored) == state_of(whole)
+    assert again.rules.id == content_id(body)
 
 
 def test_rules_that_do_not_compile_are_refused_by_name_and_those_before_stay(caplog):

@@ -36,7 +36,7 @@ from tests.streams.score.kit import (
 )
 
 OUTCOMES = ("applied_count", "duplicate_count", "conflict_count", "late_count")
-OFFSETS = {"applied_offset", "episode_opened_offset"}
+OFFSETS = {"applied_offset", "episode_opened_offset", "case_key"}
 OF_THE_LOG = {"offset", "seq", "alert_id", "episode_id", "case_id", "observation_id"}  # these differ with offsets
 RINGS = ("day", "week", "month")
 HOUR_MS = 3_600_000
