@@ -23,7 +23,7 @@ from domain.events import SCHEMA, Control, LogRecord, Tick
 from domain.outputs import DeadLetter
 from domain.reject import Reason
 from features.redis_store import partition_state, stored_rows
-from replay.offsets import ANSWER_S, Offsets, Place
+from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
 from streams.score.partition import PartitionState
 
@@ -139,7 +139,7 @@ def take_stock(settings: Settings, redis: Any) -> Ledger:
     stored = {p: found for p in range(kafka.log_partitions) if (found := _stored(redis, settings, p)) is not None}
     offsets = Offsets(kafka)
     names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
-    committed = offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S)
+    committed = offsets.committed("ingest", offsets.partitions(names))
     ends = offsets.ends(offsets.partitions([topics.EVENTS]))
     log, letters = count_log(kafka, stored), read_letters(kafka)
     checks: list[Check] = []
@@ -178,7 +178,7 @@ def count_log(
             at.unreadable += below
             continue
         event = record.event
-        if record.origin is not None and not isinstance(event, Tick):
+        if record.origin is not None:
             topic, partition, offset = record.origin
             count.origins[topic, partition].append(offset)
         if isinstance(event, Tick | Control):

@@ -3,13 +3,9 @@
 Nothing waits in here. A feed that is too far ahead is held: the ingest role keeps its next chunks, and the transport
 takes no more from its partition. The oldest feed is never held, so there is always one that goes on.
 
-The law that all of it serves: a record comes at most the bound behind any tick and any other record of the log,
-measured from the newest event time that any bank had delivered when this record was. It rests on facts that stay true
-(ADR 7): a feed vouches for a time where every record of it that is not yet in the log was delivered after some bank had
-delivered an event of that time. What a feed has read vouches for itself; where it has nothing unread, an answer of the
-broker does, for what was known before it was asked. No record is sent, and no tick is written, further ahead of what
-any feed vouches for than the bound. So neither a worker that is gone, nor one that wakes, nor a word that is heard late
-can break it, and no clock has a part in it.
+Of feeds that other workers read it knows their words (`feed.v1`). A word that a feed has nothing unread is a lease in
+event time: it vouches up to the newest event time that its worker knew then, and no feed gets further beyond that than
+the bound without a newer word. So a worker that is gone holds the others soon enough, and needs no clock to do so.
 """
 
 from __future__ import annotations
@@ -21,7 +17,6 @@ from domain.outputs import FeedProgress
 from streams.role import TP
 
 NOTHING_MS = -(2**62)  # before any event: a feed of which nothing is known yet holds all others
-STEPS_A_BOUND = 8  # of event time: what others know of a feed is that fresh
 
 
 @dataclass(slots=True)
@@ -30,23 +25,20 @@ class _Front:
     time_ms: int | None = None  # of the newest event applied; of the next one while it is held
     held: bool = False
     running: bool = False
-    end: int = 0  # of the log, as the last answer said
 
 
 class Alignment:
     """Fronts of the feeds that this worker reads, and the last words on those of others.
 
-    `progress(tp)` is the next offset to come of a feed and the end of its log as the last fetch said, None while that
-    is not known; such a feed counts as unread. An end that a fetch said may be old: it vouches for nothing.
+    `progress(tp)` is the next offset to come of a feed and the end of its log, None while that is not known; such a
+    feed counts as unread.
     """
 
     def __init__(self, ahead_ms_max: int, progress: Callable[[TP], tuple[int, int | None]]) -> None:
-        self.step_ms = ahead_ms_max // STEPS_A_BOUND
         self._ahead_ms_max, self._progress = ahead_ms_max, progress
         self._fronts: dict[TP, _Front] = {}
         self._others: set[TP] = set()
-        self._words: dict[TP, FeedProgress] = {}  # the last of each feed's owner
-        self._vouched: dict[TP, int] = {}  # the most that words and answers vouch for
+        self._words: dict[TP, FeedProgress] = {}
 
     def begin(self, tps: Iterable[TP], others: Iterable[TP] = ()) -> None:
         """These feeds, from wherever they are; `others` are read by other workers."""
@@ -54,33 +46,10 @@ class Alignment:
         self._others = set(others)
 
     def hear(self, word: FeedProgress) -> None:
-        """A worker's word on a feed: what it vouches for is true for good, how the feed stands its last owner knows."""
-        tp = TP(word.topic, word.partition)
-        self._vouch(tp, max(_time_ms(word.front_ms), _time_ms(word.vouched_ms)))
-        known = self._words.get(tp)
-        if known is None or word.generation >= known.generation:
+        """A worker's word on a feed; one that is behind what is known of it (a zombie's, say) changes nothing."""
+        tp, known = TP(word.topic, word.partition), self._words.get(TP(word.topic, word.partition))
+        if known is None or (word.position, word.as_of or NOTHING_MS) >= (known.position, known.as_of or NOTHING_MS):
             self._words[tp] = word
-
-    def to_ask(self) -> tuple[set[TP], int | None]:
-        """Own feeds with nothing unread whose ends the broker should be asked for now, and the newest event time known.
-
-        The time is to be handed back with the answer.
-        """
-        newest_ms = self.newest_ms()
-        if newest_ms is None:
-            return set(), None
-        old_ms = newest_ms - self.step_ms
-        read = {tp for tp, front in self._fronts.items() if not self._is_unread(tp, front)}
-        return {tp for tp in read if self._vouched_ms(tp) < old_ms}, newest_ms
-
-    def answered(self, tp: TP, end: int, asked_ms: int) -> None:
-        """The log of a feed ended at `end` after `asked_ms` had become the newest event time known."""
-        front = self._fronts.get(tp)
-        if front is None:
-            return
-        front.end = max(front.end, end)
-        if not self._is_unread(tp, front):
-            self._vouch(tp, asked_ms)
 
     def run(self, tp: TP, position: int) -> int | None:
         """Records of `tp` from `position` on are about to be applied: up to which event time they may be, None: any."""
@@ -116,12 +85,10 @@ class Alignment:
 
     def unread_ms(self) -> int | None:
         """The event time of the oldest feed with something unread, whoever reads it; None where all is read."""
-        unread = (self.front(tp) for tp in (*self._fronts, *self._others))
-        return min((_time_ms(time_ms) for is_unread, time_ms in unread if is_unread), default=None)
-
-    def tick_ms_max(self) -> int | None:
-        """The event time that no tick may be past; None where there is no feed."""
-        return self._within_bound(map(self._vouched_ms, (*self._fronts, *self._others)))
+        own = (_time_ms(one.time_ms) for tp, one in self._fronts.items() if self._is_unread(tp, one))
+        words = (self._words.get(tp) for tp in self._others)
+        others = (NOTHING_MS if word is None else _time_ms(word.front_ms) for word in words if not _is_read(word))
+        return min((*own, *others), default=None)
 
     def newest_ms(self) -> int | None:
         """The newest event time of any feed that this worker knows of."""
@@ -134,32 +101,29 @@ class Alignment:
         if (own := self._fronts.get(tp)) is not None:
             return self._is_unread(tp, own), own.time_ms
         word = self._words.get(tp)
-        return word is None or word.unread, None if word is None else word.front_ms
-
-    def vouched_ms(self, tp: TP) -> int | None:
-        """What a feed vouches for beside what this worker has read of it."""
-        return self._vouched.get(tp)
+        return not _is_read(word), None if word is None else word.front_ms
 
     def _limit_ms(self, tp: TP) -> int | None:
-        return self._within_bound(self._vouched_ms(name) for name in (*self._fronts, *self._others) if name != tp)
-
-    def _within_bound(self, vouched_ms: Iterable[int]) -> int | None:
-        limit_ms = min(vouched_ms, default=None)
-        return limit_ms if limit_ms is None or limit_ms == NOTHING_MS else limit_ms + self._ahead_ms_max
+        own = (_time_ms(one.time_ms) for name, one in self._fronts.items() if name != tp and self._is_unread(name, one))
+        limit_ms = min((*own, *map(self._vouched_ms, self._others)), default=None)
+        return None if limit_ms is None else limit_ms + self._ahead_ms_max
 
     def _vouched_ms(self, tp: TP) -> int:
-        own = self._fronts.get(tp)
-        return max(NOTHING_MS if own is None else _time_ms(own.time_ms), self._vouched.get(tp, NOTHING_MS))
-
-    def _vouch(self, tp: TP, time_ms: int) -> None:
-        if time_ms > self._vouched.get(tp, NOTHING_MS):
-            self._vouched[tp] = time_ms
+        """Event time before which another worker's feed had nothing unread."""
+        word = self._words.get(tp)
+        if word is None:
+            return NOTHING_MS
+        return _time_ms(word.front_ms if word.unread else word.as_of)
 
     def _is_unread(self, tp: TP, front: _Front) -> bool:
         if front.held or front.running:
             return True
         position, end = self._progress(tp)
-        return end is None or max(position, front.position or 0) < max(end, front.end)
+        return end is None or max(position, front.position or 0) < end
+
+
+def _is_read(word: FeedProgress | None) -> bool:
+    return word is not None and not word.unread
 
 
 def _time_ms(time_ms: int | None) -> int:

@@ -8,21 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.outputs import FeedProgress
-from streams.align import NOTHING_MS, Alignment
+from streams.align import Alignment
 from streams.role import TP
 
 BOUND_MS = 100
 
 
 class Reader:
-    """Reads feeds as the ingest role does: applies, holds, asks, releases; a feed's log may grow while it is read."""
+    """Reads feeds as the ingest role does: applies, holds, releases; the log of a feed may grow while it is read."""
 
     def __init__(self, feeds, growing, rng, others=()):
         self.rng = rng
         self.logs = {TP(name, 0): times for name, times in feeds.items()}
         self.ends = {tp: len(times) // (2 if growing else 1) for tp, times in self.logs.items()}
-        self.grown_from = dict(self.ends)
-        self.newest_ms = max((max(times[: self.ends[tp]], default=0) for tp, times in self.logs.items()), default=0)
         self.known = dict.fromkeys(self.logs)  # the end of the log as the last fetch said it
         self.delivered = dict.fromkeys(self.logs, 0)
         self.held = {tp: deque() for tp in self.logs}
@@ -44,9 +42,6 @@ class Reader:
         self.release()
 
     def release(self):
-        tps, asked_ms = self.alignment.to_ask()
-        for tp in tps:
-            self.alignment.answered(tp, self.ends[tp], asked_ms)
         while (ready := self.alignment.release()) is not None:
             while self.held[ready] and self.run(ready, self.held[ready].popleft()):
                 pass
@@ -66,16 +61,12 @@ class Reader:
         return True
 
     def check(self, tp, time_ms):
-        """No record is applied further ahead than the bound of the oldest record that any other feed has unread, or of
-        the newest that any had delivered when that one was."""
+        """No record is applied further ahead than the bound of the oldest record that any other feed has unread."""
         for other, times in self.logs.items():
             done = len(self.applied[other])
             end = self.known[other]
             if other != tp and end is not None and done < end:
-                from_ms = max(times[: done + 1])
-                if done >= self.grown_from[other]:
-                    from_ms = max(from_ms, self.newest_ms)
-                assert time_ms <= from_ms + BOUND_MS, (tp, time_ms, other, times[done])
+                assert time_ms <= max([*times[: done + 1]]) + BOUND_MS, (tp, time_ms, other, times[done])
 
     def paused(self):
         return {tp for tp, chunks in self.held.items() if chunks}
@@ -104,64 +95,30 @@ def test_every_order_of_delivery_reads_all_in_order_and_within_the_bound(feeds, 
     assert reader.applied == {tp: list(range(len(times))) for tp, times in reader.logs.items()}
 
 
-def test_a_feed_with_nothing_unread_vouches_by_an_answer_of_the_broker():
-    """For the newest time that was known before the question, and no fetch does: what it said may be long ago."""
-    a, b = TP("a", 0), TP("b", 0)
-    ends = {a: 10, b: 7}
-    alignment = Alignment(BOUND_MS, lambda tp: (7 if tp == b else 0, ends[tp]))
+def test_a_feed_with_nothing_unread_holds_nobody():
+    ends = {TP("a", 0): 10, TP("b", 0): 7}
+    alignment = Alignment(BOUND_MS, lambda tp: (7 if tp.topic == "b" else 0, ends[tp]))
     alignment.begin(ends)
-    assert alignment.run(a, 0) == NOTHING_MS
-    assert alignment.to_ask() == (set(), None), "no time is known: there is nothing to vouch for"
-    alignment.hold(a, 0, 500)
-    assert alignment.to_ask() == ({b}, 500)
-    alignment.answered(b, 7, 500)
-    assert alignment.vouched_ms(b) == 500
-    assert alignment.run(a, 0) == 500 + BOUND_MS
-    alignment.reach(a, 500 + BOUND_MS)
-    assert alignment.to_ask() == ({b}, 500 + BOUND_MS)
-    alignment.answered(b, 8, 500 + BOUND_MS)
-    assert alignment.front(b) == (True, None), "the answer says that there is something, before a fetch does"
-    assert alignment.vouched_ms(b) == 500
-    assert alignment.run(a, 3) == 500 + BOUND_MS, "what it said before stays true"
-
-
-def test_a_tick_is_not_past_what_any_feed_vouches_for_and_the_bound():
-    a, b = TP("a", 0), TP("b", 0)
-    alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
-    alignment.begin([a], [b])
-    assert alignment.tick_ms_max() == NOTHING_MS
-    alignment.run(a, 0)
-    alignment.reach(a, 700)
-    assert alignment.tick_ms_max() == NOTHING_MS, "of b nobody has said anything"
-    word = FeedProgress(topic="b", partition=0, generation=1, position=5, unread=True, front_ms=300, vouched_ms=None)
-    alignment.hear(word)
-    assert alignment.tick_ms_max() == 300 + BOUND_MS
-    alignment.hear(msgspec.structs.replace(word, vouched_ms=650))
-    assert alignment.tick_ms_max() == 650 + BOUND_MS == alignment.run(a, 0)
-    assert alignment.unread_ms() == 300, "and by itself it does not pass a feed with something unread"
+    assert alignment.run(TP("a", 0), 0) is None
+    ends[TP("b", 0)] = 8
+    assert alignment.run(TP("a", 0), 0) < 0  # b has a record of which nothing is known yet
 
 
 def test_a_feed_whose_end_is_not_known_holds_all():
     alignment = Alignment(BOUND_MS, lambda _tp: (0, None))
     alignment.begin([TP("a", 0), TP("b", 0)])
-    assert alignment.run(TP("a", 0), 0) == NOTHING_MS
+    assert alignment.run(TP("a", 0), 0) < 0
 
 
 class Worker(Reader):
     """One of several workers: it tells of its feeds and hears of the others', both late and some words twice."""
 
     def words(self):
+        newest_ms = self.alignment.newest_ms()
         for tp, done in self.applied.items():
             unread, front_ms = self.alignment.front(tp)
-            vouched_ms = self.alignment.vouched_ms(tp)
             yield FeedProgress(
-                topic=tp.topic,
-                partition=0,
-                generation=1,
-                position=len(done),
-                unread=unread,
-                front_ms=front_ms,
-                vouched_ms=vouched_ms,
+                topic=tp.topic, partition=0, position=len(done), unread=unread, front_ms=front_ms, as_of=newest_ms
             )
 
     def check(self, tp, time_ms):
@@ -210,24 +167,18 @@ def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, worker
             assert max(applied) <= min(unread) + BOUND_MS
 
 
-def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_says():
-    """When a worker is gone, the others get as far as the bound and no further; its successor begins further back."""
+def test_a_feed_with_nothing_unread_vouches_for_the_time_that_its_worker_knew():
+    """A lease in event time: when its worker is gone, the others get as far as the bound and no further."""
     a, b = TP("a", 0), TP("b", 0)
     alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
     alignment.begin([a], [b])
-    assert alignment.run(a, 0) == NOTHING_MS, "nothing is known of b"
-    idle = FeedProgress(topic="b", partition=0, generation=3, position=5, unread=False, front_ms=300, vouched_ms=1_000)
+    assert alignment.run(a, 0) < 0, "nothing is known of b"
+    idle = FeedProgress(topic="b", partition=0, position=5, unread=False, front_ms=300, as_of=1_000)
     alignment.hear(idle)
     assert alignment.run(a, 0) == 1_000 + BOUND_MS
-    assert alignment.unread_ms() == NOTHING_MS, "a is running, and nothing of it is known"
-    alignment.reach(a, 900)
-    alignment.done(a, 10)
-    assert alignment.unread_ms() is None
-    successor = msgspec.structs.replace(idle, generation=4, position=3, unread=True, front_ms=250, vouched_ms=None)
-    alignment.hear(successor)
-    assert alignment.run(a, 10) == 1_000 + BOUND_MS
-    alignment.done(a, 10)
-    assert alignment.unread_ms() == 250, "no tick passes what it reads again"
-    alignment.hear(msgspec.structs.replace(idle, position=6, vouched_ms=1_050))  # of the worker that was gone
-    assert alignment.run(a, 10) == 1_050 + BOUND_MS, "a fact is a fact"
-    assert alignment.front(b) == (True, 250)
+    assert alignment.unread_ms() == -(2**62), "a is running, and nothing of it is known"
+    alignment.hear(msgspec.structs.replace(idle, position=4, as_of=9_000))  # a zombie's, behind what is known
+    assert alignment.run(a, 0) == 1_000 + BOUND_MS
+    alignment.hear(msgspec.structs.replace(idle, unread=True))
+    assert alignment.run(a, 0) == 300 + BOUND_MS
+    assert alignment.front(b) == (True, 300)
