@@ -1,8 +1,9 @@
 """A province goes live here: Kafka, Redis, ClickHouse and the engine, 15 months of history, then day after day.
 
-141 banks (half of them deliver a file the next morning) and 2,000 enterprises are simulated. The history is brought in
-as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list. After
-it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
+141 banks (half of them deliver a file the next morning) and 300 enterprises (a setting) are simulated. The history is
+brought in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening
+list. After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of
+it.
 
 Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
 A second start goes on from the state of the first; `--fresh` begins anew.
@@ -22,7 +23,7 @@ from config.settings import IngestSettings, Settings
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 
-模拟 141 家银行（一半次日早晨送文件）和 2,000 家企业。历史作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为
+模拟 141 家银行（一半次日早晨送文件）和 300 家企业（可设）。历史作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为
 存量清单发出。此后每半分钟过一天。网页地址在启动时打印。Ctrl-C 全部结束。
 
 除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。再次启动接着上次的状态；--fresh 重新开始。
@@ -37,7 +38,7 @@ REDRAWS_A_SECOND = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How large, how fast, when to leave, and where the state lies."""
-    parser.add_argument("--enterprises", type=int, default=2_000, metavar="N", help="how many enterprises live there")
+    parser.add_argument("--enterprises", type=int, default=300, metavar="N", help="how many enterprises live there")
     parser.add_argument("--banks", type=int, default=141, metavar="N", help="how many banks deliver")
     parser.add_argument(
         "--speed", type=speed_of, default=2_880.0, metavar="2880x", help="live: event time to wall time"
