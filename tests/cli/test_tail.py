@@ -24,7 +24,8 @@ HOSTILE = "货款\x1b[2J\x9b\u202e\n"
 
 def alert(number: int, **fields: Any) -> Alert:
     given: dict[str, Any] = {
-        "alert_id": f"a{number}", "episode_id": f"a{number}", "revision": 1, "enterprise_id": "E1", "signal": "s",
+        "alert_id": f"a{number}", "episode_id": f"a{number}", "case_id": "c", "case_severity": "red", "revision": 1,
+        "enterprise_id": "E1", "signal": "s",
         "severity": "red", "state": "raised", "stock": False, "opened_at": 0, "as_of": 1_700_000_000_000, "score": 450,
         "score_before": 500, "evidence": [], "event_ids": [], "loans": [], "banks": [OTHER_BANK],
         "title_zh": f"【红色】第{number}条", "text_zh": "说明。", "suggested_action_zh": "核查。", "model_id": "m",
