@@ -2,7 +2,8 @@
 
 Replaying bank topics anew makes a new log: banks' records interleave differently and revisions may carry other numbers.
 But a replay at full speed into servers of its own lets no feed past midnight before the others (replay/stack.py), and
-each enterprise of the sample has one bank: which episodes there are, when, how high and who hears of them stays.
+each enterprise of the sample has one bank: which episodes there are, when, how high and who hears of them stays. Only
+signals on the score itself are left out: at full speed learn switches its models at other records in each run.
 """
 
 from collections import defaultdict
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from config.catalogue import signals
 from domain.calendar import date_of, day_of
 from domain.ids import DayText
 from domain.outputs import SEVERITIES, Alert, AlertState, Severity
 from replay.state import write_whole
 
+OF_THE_SCORE = frozenset(row.id for row in signals() if any("score." in level for level in row.levels))
 ENDINGS: frozenset[AlertState] = frozenset({"ended", "cleared", "retracted", "closed"})
 
 
@@ -36,6 +39,8 @@ def episodes(alerts: Iterable[tuple[str | None, Alert]]) -> list[Episode]:
     by_id: dict[str, dict[int, Alert]] = defaultdict(dict)
     banks: dict[str, set[str]] = defaultdict(set)
     for bank_id, alert in alerts:
+        if alert.signal in OF_THE_SCORE:
+            continue
         if bank_id is not None:
             banks[alert.episode_id].add(bank_id)
         else:
