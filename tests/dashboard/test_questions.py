@@ -10,7 +10,7 @@ import pytest
 from dashboard import enterprise, overview
 from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import LogRecord, Profile, Txn
-from domain.outputs import GROUPS, FeedHealth, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, FeedHealth, ReasonCode, Score
 from sinks.clickhouse import Connection, Target, connect, migrate
 from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.tables import (
@@ -22,7 +22,6 @@ from sinks.clickhouse.tables import (
     SCORE,
     SCORE_NOW,
     TXN,
-    AlertRow,
 )
 from tests.sinks.test_tables import LETTER
 
@@ -69,9 +68,10 @@ def score(points: int, *, at_ms: int = T, offset: int = 1, enterprise_id: str = 
     return msgspec.structs.replace(whole, **changes)
 
 
-def alert(alert_id: str, revision: int, severity: str, state: str, **changes: Any) -> AlertRow:
-    whole = AlertRow(
-        alert_id=alert_id, episode_id="p", revision=revision, enterprise_id=ONE, signal="EWS01_inflow_collapse",
+def alert(alert_id: str, revision: int, severity: str, state: str, **changes: Any) -> Alert:
+    whole = Alert(
+        alert_id=alert_id, episode_id="p", case_id="", case_severity="red", revision=revision, enterprise_id=ONE,
+        signal="EWS01_inflow_collapse",
         severity="red", state="raised", stock=False, opened_at=T, as_of=T + revision, score=450, score_before=470,
         evidence=[], event_ids=[], loans=[], banks=["b1", "b2"], title_zh="标题\u202e", text_zh="一\u0000二",
         suggested_action_zh="…", model_id="m", rules_id="r", offset=revision, seq=1,
