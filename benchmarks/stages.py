@@ -120,7 +120,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def instrument(stages: Stages) -> None:
     """Put the clock around the score role's stages, in this process."""
-    from features import redis_store
+    from features import redis_store, residents
     from sinks import kafka
     from streams.score import partition, rows
     from streams.score.partition import Partition
@@ -131,7 +131,7 @@ def instrument(stages: Stages) -> None:
     partition.decode = stages.wrapped_iterator("decode", partition.decode)
     partition.apply_records = stages.wrapped("kernel", partition.apply_records)
     partition.close_days = stages.wrapped("closes", partition.close_days)
-    partition.table.slots_of = stages.wrapped("slots", partition.table.slots_of)  # type: ignore[attr-defined]
+    residents.Residents.begin_run = stages.wrapped("slots", residents.Residents.begin_run)  # type: ignore[method-assign]
     rows.Writer.messages = stages.wrapped_iterator("rows", rows.Writer.messages)  # type: ignore[method-assign]
     outbox: Any = kafka.Outbox
     for name in ("send", "send_batch", "drain", "poll"):

@@ -25,25 +25,27 @@ def survey(settings: Settings) -> dict[str, int]:
 
 def restored(settings: Settings, number: int) -> Partition:
     """A partition with all of its enterprises in memory, for reading."""
-    memory = Partition(number, _no_model)
     with connect(settings.redis.url, 60.0) as client:
-        for name, value in stored_values(client, settings.redis.key_prefix, number):
-            if value is None:
-                raise LookupError(f"partition {number}: {name} is listed and has no value")
-            memory.restore(name, value)
+        stored = dict(stored_values(client, settings.redis.key_prefix, number))
+    held = {name: value for name, value in stored.items() if value is not None}
+    if missing := stored.keys() - held:
+        raise LookupError(f"partition {number}: {min(missing)} is listed and has no value")
+    memory = Partition(number, _no_model, names=[name.encode() for name in held])
+    memory.residents.restore(np.arange(len(held), dtype=np.int32), list(held), list(held.values()))
     return memory
 
 
 def of_partition(memory: Partition) -> dict[str, int]:
     """The sums of one partition."""
-    rows = memory.state[: memory.used]
+    used = len(memory.residents)  # nobody was evicted, so they stand in the first rows
+    rows = memory.state[:used]
     sums = {name: int(rows[f"{name}_count"].sum()) for name in OUTCOMES}
     known = rows["closed_day"] > 0
-    non_null = int(_non_null(memory.state, memory.used))
+    non_null = int(_non_null(memory.state, used))
     return sums | {
-        "enterprises": memory.used,
+        "enterprises": used,
         "closed_days": int(rows["closed_day"][known].sum(dtype=np.int64)),
-        "cells": memory.used * CORE_COUNT,
+        "cells": used * CORE_COUNT,
         "non_null_cells": non_null,
     }
 

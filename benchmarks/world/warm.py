@@ -107,14 +107,15 @@ def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int
     store = PartitionStore(connect(redis_url, 60.0), prefix, number)
     holding = Holding(number, store, _no_model, lambda _step, _partition: None)
     holding.own(0, is_first=True)
+    holding.bound(2**31 - 1)  # nobody makes room here
     holding.load()
     memory = holding.memory
     assert memory is not None
     for chunk in PartitionLog(world, number).chunks(timed=False):
         for _ in memory.apply(chunk):
             pass
-    memory.state["applied_offset"][: memory.used] = 0
-    memory.saved = msgspec.structs.replace(memory.saved, low_offset=1)
+    memory.state["applied_offset"][memory.residents.rows()] = 0
+    memory._now = msgspec.structs.replace(memory.saved, low_offset=1)
     asyncio.run(holding.flush(_SLICE_VALUES))
     return of_partition(memory)
 
