@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
 from features.redis_store import connect, partition_state, stored_values
+from replay.reading import read_topics
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
 from streams.embedded import Child, eventually
@@ -72,16 +73,21 @@ def settings_of(bootstrap: str, redis_url: str, partitions: int, name: str, shap
 
 
 def plans_of(steps: tuple[str, ...], workers: int, seed: int) -> dict[str, list[tuple[str, int]]]:
-    """By worker, at which steps it dies: `steps` in an order that chance picks, dealt out in turn.
+    """By worker, at which steps it dies: dealt out in turn, in an order that chance picks within what can come about.
 
-    A life that begins with an empty Redis, and with room for all, fetches nothing: that death is no first one.
+    First what needs records, then what each life does by itself. A life fetches where one before it has left something
+    unsaid, as one that died at a send has: these two go to one worker.
     """
     rnd = random.Random(seed)
-    order = list(steps)
-    rnd.shuffle(order)
-    order.sort(key=lambda step: step == "fetch")
-    deaths = [(step, rnd.randint(1, _NTH_MAX.get(step, 1))) for step in order]
-    return {f"w{n}": deaths[n::workers] for n in range(workers)}
+    needy = [step for step in ("slice", "evict", "apply") if step in steps]
+    others = [step for step in steps if step not in (*needy, "send", "fetch")]
+    rnd.shuffle(needy)
+    rnd.shuffle(others)
+    pair = [step for step in ("send", "fetch") if step in steps]
+    hands = [list(pair if n == 0 else ()) for n in range(workers)]
+    for step in (*needy, *others):
+        min(hands, key=len).append(step)
+    return {f"w{n}": [(step, rnd.randint(1, _NTH_MAX.get(step, 1))) for step in hand] for n, hand in enumerate(hands)}
 
 
 def run(
@@ -100,6 +106,7 @@ def run(
     children = {name: _child(settings, folder, name, shape, plan) for name, plan in plans.items()}
     watch = _Watch(settings, client, ended)
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
     try:
         for child in children.values():
             child.launch()
@@ -109,7 +116,7 @@ def run(
         parts = sum(len(plan) for plan in plans.values()) + 3
         written = 0
         for part in range(parts):
-            written = _write(settings, log, part, parts)
+            written = _write(producer, log, part, parts)
             eventually(
                 lambda due=part + 1, all_=written: (
                     watch.look(children) >= all_ or _deaths(folder, plans).total() >= due
@@ -124,9 +131,8 @@ def run(
             child.stop()
     ended.kills = _deaths(folder, plans)
     watch.name_owners(settings)
-    for topic in OUTPUTS:
-        for message in _read(settings, topic):
-            ended.said.hear(topic, message.key(), message.value())
+    for read in read_topics(settings.kafka, OUTPUTS):
+        ended.said.hear(read.topic, read.key, read.value or b"")
     prefix = settings.redis.key_prefix
     for number in range(len(lengths)):
         stored = partition_state(client, prefix, number)
@@ -141,9 +147,8 @@ def _deaths(folder: Path, plans: dict[str, list[tuple[str, int]]]) -> Counter[st
     return Counter(step for path in files for step in path.read_text().split())
 
 
-def _write(settings: Settings, log: Log, part: int, parts: int) -> int:
+def _write(producer: Producer, log: Log, part: int, parts: int) -> int:
     """Append one part of each partition; returns how many records there are now."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
     written = 0
     for number, rows in enumerate(log.partitions):
         first, last = len(rows) * part // parts, len(rows) * (part + 1) // parts
@@ -187,9 +192,9 @@ class _Watch:
 
     def name_owners(self, settings: Settings) -> None:
         """Epochs are offsets of owner.v1, whose records name the worker."""
-        for message in _read(settings, topics.OWNER):
-            if moved := self._moved[message.offset()]:
-                self._ended.records[message.value().decode()] += moved
+        for read in read_topics(settings.kafka, [topics.OWNER]):
+            if moved := self._moved[read.offset]:
+                self._ended.records[(read.value or b"").decode()] += moved
 
 
 def _child(settings: Settings, folder: Path, name: str, shape: ProcessShape, plan: list[tuple[str, int]]) -> Child:
@@ -211,24 +216,3 @@ def _child(settings: Settings, folder: Path, name: str, shape: ProcessShape, pla
         str(shape.book_rows), "512", "--config", path, "worker", "score",
     ]  # fmt: skip
     return Child(name, argv, log=path.with_suffix(".log"), cwd=_ROOT)
-
-
-def _consumer(settings: Settings) -> Consumer:
-    return Consumer({"bootstrap.servers": settings.kafka.bootstrap, "group.id": "reader", "enable.auto.commit": False})
-
-
-def _read(settings: Settings, topic: str):
-    """The records of a topic."""
-    consumer = _consumer(settings)
-    try:
-        for p in consumer.list_topics(topic, timeout=20).topics[topic].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)
-            at = low
-            consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING)])
-            while at < high:
-                messages = consumer.consume(min(1_000, high - at), 20)
-                assert messages, f"{topic}[{p}]: read to {at} of {high}"
-                yield from messages
-                at = messages[-1].offset() + 1
-    finally:
-        consumer.close()

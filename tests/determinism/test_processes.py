@@ -27,7 +27,7 @@ RUNS = (
 @pytest.fixture(scope="module")
 def made(module_seed):
     """The log, and what the run in memory says of it."""
-    log = logs.make(module_seed, enterprises=60, partitions=PARTITIONS, old_every=1)
+    log = logs.make(module_seed, enterprises=40, partitions=PARTITIONS, old_every=1)
     clean = run(log)
     say_and_require(log, clean)
     return log, clean
