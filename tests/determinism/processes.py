@@ -93,11 +93,13 @@ def plans_of(steps: tuple[str, ...], workers: int, seed: int) -> dict[str, list[
 def run(
     settings: Settings, log: Log, folder: Path, shape: ProcessShape, plans: dict[str, list[tuple[str, int]]]
 ) -> ProcessRun:
-    """Run the log through workers of a broker that is empty.
+    """Run the log through workers; the broker is emptied first.
 
     When each of them has partitions, the log is written in as many parts as there are deaths planned and some more. The
     next part waits for a death, or until all that is written has been processed.
     """
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    _empty(admin)
     create_topics(settings)
     publish(Outbox(settings.kafka.bootstrap), topics.MODEL, other_snapshot().encode())
     ended = ProcessRun()
@@ -105,7 +107,6 @@ def run(
     client = connect(settings.redis.url, 10.0)
     children = {name: _child(settings, folder, name, shape, plan) for name, plan in plans.items()}
     watch = _Watch(settings, client, ended)
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
     try:
         for child in children.values():
@@ -139,6 +140,14 @@ def run(
         ended.states.append(msgspec.json.decode(stored or b"", type=PartitionState))
         ended.values |= dict(stored_values(client, prefix, number))
     return ended
+
+
+def _empty(admin: AdminClient) -> None:
+    """Delete all topics of earlier runs."""
+    names = [name for name in admin.list_topics(timeout=20).topics if not name.startswith("__")]
+    for future in admin.delete_topics(names).values() if names else ():
+        future.result(20)
+    eventually(lambda: not set(names) & set(admin.list_topics(timeout=20).topics), 30, "the topics are gone")
 
 
 def _deaths(folder: Path, plans: dict[str, list[tuple[str, int]]]) -> Counter[str]:

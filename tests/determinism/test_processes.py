@@ -4,6 +4,7 @@ import pytest
 
 from features.redis_store import connect
 from replay.ledger import take_stock
+from streams.embedded import Kafka
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
 from tests.determinism import processes
@@ -46,12 +47,19 @@ def test_each_pair_of_values_and_steps_stands_in_a_run():
     assert missing_pairs(rows, {**LEVELS, "step": STEPS}) == {("resident_max", ALL, "step", "evict")}
 
 
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """One for all runs, each of which empties it."""
+    with Kafka(tmp_path_factory.mktemp("kafka"), heap="256m") as kafka:
+        yield kafka.address
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("values", "steps"), RUNS, ids=str)
-def test_workers_killed_at_every_step_change_no_byte(made, kafka_factory, redis_url, tmp_path, seed, values, steps):
+def test_workers_killed_at_every_step_change_no_byte(made, broker, redis_url, tmp_path, seed, values, steps):
     log, clean = made
     shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=OUTPUTS_PER_EVALUATION_MAX + 134)
-    settings = processes.settings_of(kafka_factory().address, redis_url, PARTITIONS, "x", shape)
+    settings = processes.settings_of(broker, redis_url, PARTITIONS, f"r{RUNS.index((values, steps))}", shape)
     steps = possible(steps, shape.resident_max)
     got = processes.run(settings, log, tmp_path, shape, plans_of(steps, shape.workers, seed))
     print(f"records by worker {dict(got.records)}")
