@@ -27,10 +27,9 @@ LENS = np.dtype(
 
 @njit(cache=True)
 def enter(e, b, x, lens):
-    """Lay the view of the bank in slot b over x.value and x.null, and its loan events into lens.last_day."""
+    """Lay the view of the bank in slot b over x.value and x.null."""
     for i in range(_SLOTS.shape[0]):
         lens.value[i], lens.null[i] = x.value[_SLOTS[i]], x.null[_SLOTS[i]]
-    last_days(e, b, lens)
     x.null[v.LOAN_STALLED] = VALUE
     x.value[v.LOAN_STALLED] = (e.banks_stalled >> b) & 1
     open_loans, dpd = 0, -1

@@ -14,7 +14,8 @@ _STATUS = (1 << STATUS_BITS) - 1
 def changed(gate, value, null, band, code, new_day, whole):
     """The signals (a bit each) that must be evaluated: an input left its band, an event that they ask for, a new day.
 
-    `code` is that of the event at hand (features.state.seen). `whole`: all must be, as at a close, when timers move.
+    They are those that read something of `gate`. `code` is that of the event at hand (features.state.seen).
+    `whole`: all must be, as at a close, when timers move.
     Evaluating more than these says nothing more and leaves the state as it is: bands need not outlive memory.
     """
     mask = machine.moved(gate, value, null, band) | gate.reads_event[code]

@@ -30,7 +30,7 @@ class Field(NamedTuple):
 
 
 EPISODES_MAX = 32  # open at a time, of all signals and lenders
-INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that the signals of one scope read
+INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that signals of the platform read; of lenders, shared and of each alone
 FIELDS: tuple[Field, ...] = (
     Field("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,), HOT, "the enterprise's id, UTF-8, padded with NUL"),
     # what the value holds: offset of the newest record, and how the records ended (contract 9)
@@ -185,6 +185,7 @@ VOLATILE = (
     # What the signals were last evaluated with; a band of 0 is unknown, so that a value that comes back from Redis is
     # evaluated whole.
     Field("band", "|u1", (INPUTS_MAX,), 0, "band of each input (detectors/rules/machine.py)"),
-    Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "the same of the inputs that speak of one lender"),
+    Field("shared_band", "|u1", (LENDER_INPUTS_MAX,), 0, "the same of what signals of lenders read of all"),
+    Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "and of what speaks of one lender's loans alone"),
     Field("evaluated_day", "<i4", (), 0, "the day"),
 )

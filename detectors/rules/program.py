@@ -5,7 +5,7 @@ not computable? else clear. Beside it stand its levels, its hysteresis, what its
 by term, each as a program of its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
 
@@ -88,7 +88,8 @@ class Rules(NamedTuple):
     term_at: npt.NDArray[np.int32]  # each term of each suppression
     term_first: npt.NDArray[np.int32]  # (signals + 1,)
     platform: Gate
-    lender: Gate
+    lender_shared: Gate  # what signals of lenders read that is the same for all of them
+    lender: Gate  # and what speaks of one lender's loans alone
 
 
 class Signal(NamedTuple):
@@ -165,8 +166,13 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         need_first=_ends(map(len, needs)),
         term_at=_int32(term_at),
         term_first=_ends(len(signal.suppressions) for signal in signals),
-        platform=_gate(signals, lender=False),
-        lender=_gate(signals, lender=True),
+        platform=_gate(signals, INPUTS_MAX, lambda signal, _: not signal.is_lender),
+        lender_shared=_gate(
+            signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and not vocabulary.needs_overlay(name)
+        ),
+        lender=_gate(
+            signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and vocabulary.needs_overlay(name)
+        ),
     )
 
 
@@ -266,17 +272,17 @@ def _code(node: Expression) -> Code:
             return [*_code(parts[0]), *(step for part in parts[1:] for step in (*_code(part), (join, 0, 0.0)))]
 
 
-def _gate(signals: Sequence[Signal], *, lender: bool) -> Gate:
-    """The inputs of the status programs of one scope, with their bands and readers."""
+def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, str], bool]) -> Gate:
+    """The inputs (and events) of the status programs that `takes` takes, with their bands and readers."""
     thresholds: dict[int, set[float]] = {}
     reads: dict[int, int] = {}
     reads_event = np.zeros(len(seen.EVENTS) + 1, np.uint64)
     every = 0
     for s, signal in enumerate(signals):
-        if signal.is_lender != lender:
-            continue
-        every |= 1 << s
         for atom in chain.from_iterable(map(atoms, signal.status_trees())):
+            if not takes(signal, atom.event.text if isinstance(atom, Seen) else atom.name.text):
+                continue
+            every |= 1 << s
             if isinstance(atom, Seen):
                 reads_event[seen.CODE_OF[atom.event.text]] |= np.uint64(1 << s)
                 continue
@@ -285,8 +291,8 @@ def _gate(signals: Sequence[Signal], *, lender: bool) -> Gate:
             numbers = {atom.number} if isinstance(atom, Comparison) else {0.0} if isinstance(atom, Flag) else set()
             thresholds.setdefault(slot, set()).update(numbers)
     slots = sorted(reads)
-    if len(slots) > (LENDER_INPUTS_MAX if lender else INPUTS_MAX):
-        raise RuleError(f"signals of one scope read {len(slots)} inputs, too many")
+    if len(slots) > inputs_max:
+        raise RuleError(f"signals of one scope read {len(slots)} inputs, at most {inputs_max}")
     if any(len(some) > THRESHOLDS_MAX for some in thresholds.values()):
         raise RuleError(f"an input is compared with more than {THRESHOLDS_MAX} numbers")
     cuts = [[-np.inf, *(x for t in sorted(thresholds[slot]) for x in (t, t)), np.inf] for slot in slots]

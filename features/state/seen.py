@@ -29,6 +29,12 @@ def place_of(event: str, *, adverse: bool) -> int:
 
 
 @njit(cache=True)
+def is_of_loan(code):
+    """Whether a record's code is that of a loan event."""
+    return NOTHING < code <= LOAN_COUNT
+
+
+@njit(cache=True)
 def note(e, code, adverse, bank_slot, day):
     """Take one event of `code` on `day`; `bank_slot` is its lender's, -1 where it is no loan's or has no slot."""
     place = code - 1

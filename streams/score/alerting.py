@@ -12,7 +12,7 @@ from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
 from detectors.rules.vocabulary import COVERAGE
 from features.indicators import core
-from features.state import buckets, loans
+from features.state import buckets, loans, seen
 from features.state.loans import BANK_SLOTS
 from streams.score import outbook
 
@@ -32,15 +32,18 @@ def follow_signals(e, engine, book, code, closing):
     mask = signals.changed(rules.platform, x.value, x.null, e.band[:], code, new_day, whole)
     if mask:
         _follow(e, mask, episodes.EVERY_BANK, engine, book, e.seen_day[:], today, closing)
-    if e.lenders == 0 or rules.lender.every == 0:
+    if e.lenders == 0:
         return
-    for b in range(BANK_SLOTS):
-        if lender.is_followed(e, b):
-            lender.enter(e, b, x, lens)
-            mask = signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
-            if mask:
-                _follow(e, mask, b, engine, book, lens.last_day[:], today, closing)
-            lender.leave(x, lens)
+    shared = signals.changed(rules.lender_shared, x.value, x.null, e.shared_band[:], code, new_day, whole)
+    if shared or whole or new_day or seen.is_of_loan(code):  # nothing else moves what a lender's loans say
+        for b in range(BANK_SLOTS):
+            if lender.is_followed(e, b):
+                lender.enter(e, b, x, lens)
+                own = signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
+                if shared | own:
+                    lender.last_days(e, b, lens)
+                    _follow(e, shared | own, b, engine, book, lens.last_day[:], today, closing)
+                lender.leave(x, lens)
     if closing:
         lender.follow_less(e, today)
 
@@ -60,7 +63,7 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
         _tell_elsewhere(e, i, x, moved == episodes.RAISED or episodes.is_over(moved))
         outbook.describe(x, e, s, i, moved)
         if moved == episodes.STALE and detailed & _STATUS == SUPPRESSED:
-            _who_knows(e, rules, s, detailed >> STATUS_BITS, book, today)
+            _who_knows(e, rules, s, detailed >> STATUS_BITS, bank, book, today)
         outbook.write(book, outbook.ALERT)
         if episodes.is_over(moved):
             _forget(e, i)
@@ -73,9 +76,12 @@ def _forget(e, i):
 
 
 @njit(cache=True)
-def _who_knows(e, rules, s, term, book, today):
+def _who_knows(e, rules, s, term, bank, book, today):
     """Which banks see a suppression's reason: all but those for whom it is another lender's fact."""
     x, lens = book.draft[0], book.lens[0]
+    if bank != episodes.EVERY_BANK:
+        x.knows[:] = 1  # it goes to that bank alone, and lens.last_day is in use
+        return
     at = rules.term_at[rules.term_first[s] + term]
     for b in range(BANK_SLOTS):
         lender.last_days(e, b, lens)
@@ -188,7 +194,6 @@ def change_rules(e, before, after, book, t_ms):
     x = book.draft[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.null[:], x.elsewhere[:] = core.NOT_REPORTED, 0
-    e.band[:], e.lender_band[:] = 0, 0
     i = 0
     while i < np.int64(e.episodes_open):
         if signals.signal_of(after, e.episode_key[i]) >= 0:

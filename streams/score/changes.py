@@ -57,7 +57,9 @@ def apply_change(e, r, day, lines):
         seen.note(e, r.seen, r.adverse, lender, day)
         if lender != loans.NO_SLOT and (e.lenders >> lender) & 1 == 0:
             e.lenders |= 1 << lender
-            e.lender_band[lender, :] = 0  # of another bank, or of a time before
+            # They are those of another bank, or of a time before.
+            e.lender_band[lender, :] = 0
+            e.shared_band[:] = 0
     if kind == TXN:
         _apply_txn(e, r, day)
     elif kind == LOAN:

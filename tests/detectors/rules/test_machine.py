@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import operator
 import re
 
 import numpy as np
@@ -22,7 +23,7 @@ from detectors.rules.program import (
     compile_signals,
     parse_row,
 )
-from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
+from features.fields import INPUTS_MAX
 from features.indicators import core
 from features.state import seen
 
@@ -149,7 +150,7 @@ def rules(catalogue):
 def vectors(rules, rng, count):
     """Values on, just beside and far from the thresholds; nulls of both kinds; a long history in half of the rows."""
     value = rng.normal(0, 50, (count, vocabulary.INPUT_COUNT))
-    for gate in (rules.platform, rules.lender):
+    for gate in (rules.platform, rules.lender_shared, rules.lender):
         for i, slot in enumerate(gate.slot):
             cuts = gate.upper[gate.first[i] : gate.first[i + 1] - 1]
             if len(cuts):
@@ -210,14 +211,16 @@ def test_a_signal_whose_inputs_stay_in_their_bands_keeps_its_status(rules, modul
     count = len(rules.key)
     value, null, last_day = vectors(rules, rng, 2_000)
     skipped = evaluated = 0
-    for gate, places in ((rules.platform, INPUTS_MAX), (rules.lender, LENDER_INPUTS_MAX)):
-        band = np.zeros(places, np.uint8)
+    for gates in ((rules.platform,), (rules.lender_shared, rules.lender)):
+        bands = [np.zeros(INPUTS_MAX, np.uint8) for _ in gates]
+        every = functools.reduce(operator.or_, (gate.every for gate in gates))
         status = np.zeros(count, np.int64)
         x, why = value[0].copy(), null[0].copy()
         for r in range(1, len(value)):
-            mask = machine.moved(gate, x, why, band)
+            masks = (machine.moved(gate, x, why, band) for gate, band in zip(gates, bands, strict=True))
+            mask = functools.reduce(operator.or_, masks)
             for s in range(count):
-                if not machine.has(gate.every, s):
+                if not machine.has(every, s):
                     continue
                 now = machine.status(rules, s, x, why, last_day[0], TODAY)
                 if machine.has(mask, s):

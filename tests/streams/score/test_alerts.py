@@ -395,7 +395,7 @@ def test_what_memory_holds_changes_no_word_and_no_byte(crowded, seed):
     for at in range(len(rows)):
         said_again += applied(again, rows[: at + 1], 1, first=at)
         if rnd.random() < 0.7:
-            for name in ("band", "lender_band", "evaluated_day"):
+            for name in ("band", "shared_band", "lender_band", "evaluated_day"):
                 again.state[name] = 0
     assert said_again == said
     assert state_of(again) == state_of(kept)
