@@ -400,3 +400,18 @@ def test_what_memory_holds_changes_no_word_and_no_byte(crowded, seed):
     assert said_again == said
     assert state_of(again) == state_of(kept)
     assert bool(kept.state["episode_overflow"][0]) == crowded
+
+
+def test_one_signal_of_a_lender_does_not_blind_the_next_one_to_its_loan_events():
+    rules = RulesArtefact(
+        signals=(
+            row("T1", scope="lender", suppress_when="seen(loan.drawn, d=3)"),
+            msgspec.structs.replace(row("T2", scope="lender"), levels=("", "", "seen(loan.drawn, d=3)")),
+        )
+    )
+    drawn = loan("d", "E1", 45, "drawn", loan_id="L1")
+    events = [control("activate", content_id(rules.encode())), *two_lenders(), *days(0, 45), drawn]
+    _, messages = run(events, (rules,))
+    at_the_draw = [(a.signal, a.state, a.reason) for a in by_bank(messages, BANK) if a.event_ids == ["d"]]
+    assert at_the_draw == [("T1", "stale", "seen(loan.drawn, d=3)"), ("T2", "raised", "")]
+    assert not [a for a in by_bank(messages, OTHER_BANK) if a.signal == "T2"]
