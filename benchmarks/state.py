@@ -129,8 +129,8 @@ def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, An
             forget_ids(memory)
             store = PartitionStore(client, settings.redis.key_prefix, number)
             store.claim(0)
-            slots = memory.residents.rows()
-            for first in range(0, len(slots), SLICE_VALUES):
+            slots = np.arange(memory.used)
+            for first in range(0, memory.used, SLICE_VALUES):
                 store.write(memory.values(slots[first : first + SLICE_VALUES], whole=True))
         held = client.info("memory")["used_memory"] - empty
     return {"redis_bytes_an_enterprise_without_ids": round(held / world.enterprises)}
@@ -139,7 +139,7 @@ def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, An
 def forget_ids(memory: Partition) -> None:
     """Take all event ids out of a partition's memory."""
     memory.residents.arena = dedup.empty(16)
-    memory.state["dedup_head"] = -1
+    memory.state["id_head"] = memory.state["block_head"] = -1
 
 
 def _copy(settings: Settings, world: World, copies: int) -> None:

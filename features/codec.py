@@ -98,3 +98,20 @@ def decode(b, at, end, initial, words):
             k += 1
         first += BLOCK
     return at if first - BLOCK < n else -1
+
+
+@njit(cache=True)
+def put(out, at, value, size):
+    """Write the lowest `size` bytes of an integer, little-endian; returns where they end."""
+    for k in range(size):
+        out[at + k] = (value >> (8 * k)) & 255
+    return at + size
+
+
+@njit(cache=True)
+def get(b, at, size):
+    """The unsigned integer of `size` bytes, little-endian: uint64."""
+    value = _U(0)
+    for k in range(size):
+        value |= _U(b[at + k]) << _U(8 * k)
+    return value

@@ -176,10 +176,12 @@ INITIAL = {
     "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
     "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
-    "dedup_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE, "cold_day": NO_UNIT,
+    "id_head": -1, "block_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE,
+    "cold_day": NO_UNIT,
 }  # fmt: skip
 VOLATILE = (
-    Field("dedup_head", "<i4", (), 0, "head of the row's chain of event ids"),
+    Field("id_head", "<i4", (), 0, "first of the event ids that it remembers (state/dedup.py)"),
+    Field("block_head", "<i4", (), 0, "first of the blocks of numbers"),
     Field("sweep_seq", "<i4", (), 0, "outputs that an interrupted close sweep has written"),
     Field("dirty", "|u1", (), 0, "parts in which the row differs from what Redis holds"),
     # What the signals were last evaluated with; a band of 0 is unknown, so that a value that comes back from Redis is

@@ -94,7 +94,7 @@ class Residents:
     def restore(self, numbers: Numbers, names: Sequence[str], held: Sequence[Value]) -> None:
         """Give rows to enterprises that are absent, and their values back. LayoutError for one of another layout."""
         rows = self._give(numbers).astype(np.int64)
-        self.make_room_for_ids(values.ids_count(held))
+        self.make_room_to_remember(*values.seen_counts(held))
         values.restore(self.state, self.arena, rows, names, held)
 
     def numbers_of(self, names: Sequence[str]) -> Numbers:
@@ -138,16 +138,16 @@ class Residents:
         self.state["dirty"][rows] = 0
         self._handed[rows] = 0
 
-    def make_room_for_ids(self, count: int) -> None:
-        """Before the loop could run out of places for event ids."""
-        if dedup.free_count(self.arena) < count:
-            self.arena = dedup.rebuilt(self.arena, self.state, self.rows(), count)
+    def make_room_to_remember(self, ids: int, numbers: int) -> None:
+        """Before the loop could run out of places for the ids and the numbers of records."""
+        if not dedup.has_room(self.arena, ids, numbers):
+            self.arena = dedup.rebuilt(self.arena, self.state, self.rows(), ids, numbers)
 
     @property
     def nbytes(self) -> int:
         """Bytes that are allocated."""
-        arrays = (self.state, *self.directory, *self.arena, self._number_of, self._free, self._handed)
-        return sum(array.nbytes for array in arrays)
+        arrays = (self.state, *self.directory, self._number_of, self._free, self._handed)
+        return sum(array.nbytes for array in arrays) + dedup.nbytes(self.arena)
 
     def _give(self, numbers: Numbers) -> Numbers:
         if self._free_count < len(numbers):

@@ -1,8 +1,9 @@
 """An enterprise's value in Redis: its hot part, and its cold one where that ever changed.
 
-A part is a header (magic of the part, layout version, cold day, number of event ids), the event ids (dedup.py), then
-the part's words by codec.py, 32-bit ones widened. Its bytes are a function of the row, and change only when its bit of
-`dirty` is set; so they are a function of the log, and not of when they were written.
+A part is a header (magic of the part, layout version, cold day, numbers of event ids and of blocks of numbers), the
+part's words by codec.py, 32-bit ones widened, and what it holds of the records that were seen (state/dedup.py). Its
+bytes are a function of the row, and change only when its bit of `dirty` is set; so they are a function of the log, and
+not of when they were written.
 """
 
 import struct
@@ -19,9 +20,9 @@ from features.state import dedup
 from features.state.buckets import NO_UNIT
 from features.state.parts import COLD, HOT
 
-_HEADER = struct.Struct("<4sIiI")
+_HEADER = struct.Struct("<4sIiII")
 _MAGIC = {HOT: b"xlh2", COLD: b"xlc2"}
-_COLD_DAY_AT, _IDS_AT = 8, 12
+_COLD_DAY_AT, _IDS_AT, _BLOCKS_AT = 8, 12, 16
 _WORD, _HALF = 8, np.uint64(0xFFFFFFFF)
 _BUFFER_BYTES = 1 << 22
 ALL = HOT | COLD
@@ -46,7 +47,7 @@ class Value(NamedTuple):
 class _Coded(NamedTuple):
     """A part for the kernels: its bounds in words, its words as in a row that was never touched, and its header.
 
-    `bytes_max` is the most that it takes without ids.
+    `bytes_max` is the most that it takes without what was seen.
     """
 
     part: int
@@ -90,7 +91,7 @@ def restore(
     names: Sequence[str],
     values: Sequence[Value],
 ) -> None:
-    """Put values into free rows; the arena has room for `ids_count(values)` more. LayoutError names the enterprise."""
+    """Put values into free rows; the arena has room for `seen_counts(values)`. LayoutError names the enterprise."""
     _decode(state, arena, slots, names, [value.hot for value in values], _HOT)
     cold = [i for i, value in enumerate(values) if value.cold is not None]
     changed = state["cold_day"][slots] != NO_UNIT
@@ -106,10 +107,13 @@ def unpack(names: Sequence[str], hot: Sequence[bytes]) -> Rows:
     return rows
 
 
-def ids_count(values: Sequence[Value]) -> int:
-    """How many event ids some values hold; what is too short to say is refused when it is restored."""
-    parts = [part for value in values for part in value if part is not None and len(part) >= _HEADER.size]
-    return sum(int.from_bytes(part[_IDS_AT : _IDS_AT + 4], "little") for part in parts)
+def seen_counts(values: Sequence[Value]) -> tuple[int, int]:
+    """How many event ids and blocks of numbers some values hold; what cannot be true is refused at `restore`."""
+    ids = blocks = 0
+    for part in (part for value in values for part in value if part is not None and len(part) >= _HEADER.size):
+        _, _, _, some_ids, some_blocks = _HEADER.unpack_from(part)
+        ids, blocks = ids + min(some_ids, len(part)), blocks + min(some_blocks, len(part))
+    return ids, blocks
 
 
 def _decode(
@@ -132,7 +136,7 @@ def _decode(
 def _why(raw: bytes, part: int) -> str:
     if len(raw) < _HEADER.size:
         return f"{len(raw)} bytes are no value"
-    magic, version, _, _ = _HEADER.unpack_from(raw)
+    magic, version, *_ = _HEADER.unpack_from(raw)
     if (magic, version) != (_MAGIC[part], LAYOUT_VERSION):
         return f"layout {magic!r} {version:08x}, this engine knows {_MAGIC[part]!r} {LAYOUT_VERSION:08x}"
     return "its bytes are cut or changed"
@@ -141,7 +145,7 @@ def _why(raw: bytes, part: int) -> str:
 def _coded(part: int, bounds: Part) -> _Coded:
     begin, narrow, end = (at // _WORD for at in bounds)
     count = (narrow - begin) + 2 * (end - narrow)
-    header = np.frombuffer(_HEADER.pack(_MAGIC[part], LAYOUT_VERSION, 0, 0), np.uint8)
+    header = np.frombuffer(_HEADER.pack(_MAGIC[part], LAYOUT_VERSION, 0, 0, 0), np.uint8)
     initial, scratch = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
     coded = _Coded(part, begin, narrow, end, initial, header, scratch, len(header) + codec.bytes_max(count))
     _widen(words(allocate(1))[0], coded)
@@ -158,20 +162,6 @@ def _widen(row, coded):
         coded.scratch[count] = row[i] & _HALF
         coded.scratch[count + 1] = row[i] >> np.uint64(32)
         count += 2
-
-
-@njit(cache=True)
-def _put_int(out, at, value):
-    for i in range(4):
-        out[at + i] = (value >> (8 * i)) & 255
-
-
-@njit(cache=True)
-def _get_int(b, at):
-    value = np.uint32(0)
-    for i in range(4):
-        value |= np.uint32(b[at + i]) << np.uint32(8 * i)
-    return np.int64(np.int32(value))
 
 
 @njit(cache=True, nogil=True)
@@ -199,16 +189,18 @@ def _write_part(e, row, arena, coded, out, at):
     begin = at
     at += coded.header.shape[0]
     out[begin:at] = coded.header
-    count, at = dedup.write(arena, e, coded.part, out, at)
-    _put_int(out, begin + _COLD_DAY_AT, e.cold_day)
-    _put_int(out, begin + _IDS_AT, count)
     _widen(row, coded)
-    return codec.encode(coded.scratch, coded.initial, out, at)
+    at = codec.encode(coded.scratch, coded.initial, out, at)
+    ids, blocks, at = dedup.write(arena, e, coded.part, out, at)
+    codec.put(out, begin + _COLD_DAY_AT, e.cold_day, 4)
+    codec.put(out, begin + _IDS_AT, ids, 4)
+    codec.put(out, begin + _BLOCKS_AT, blocks, 4)
+    return at
 
 
 @njit(cache=True, nogil=True)
 def _unpack(state, rows, arena, slots, b, ends, coded):
-    """Read one part of each value into its row, and its ids into the arena unless that is None.
+    """Read one part of each value into its row, and what it has seen into the arena unless that is None.
 
     Returns the first that cannot be read, -1 where all can.
     """
@@ -218,12 +210,15 @@ def _unpack(state, rows, arena, slots, b, ends, coded):
         if end - begin < size or not _is_ours(b, begin, coded):
             return i
         e, row = state[slots[i]], rows[slots[i]]
-        at = dedup.read(arena, e, slots[i], b, begin + size, end, _get_int(b, begin + _IDS_AT))
-        if at < 0 or codec.decode(b, at, end, coded.initial, coded.scratch) != end:
-            return i
-        if coded.part == COLD and e.cold_day != _get_int(b, begin + _COLD_DAY_AT):
+        at = codec.decode(b, begin + size, end, coded.initial, coded.scratch)
+        if at < 0:
             return i
         _narrow(row, coded)
+        if e.cold_day != np.int32(codec.get(b, begin + _COLD_DAY_AT, 4)):
+            return i
+        ids, blocks = np.int64(codec.get(b, begin + _IDS_AT, 4)), np.int64(codec.get(b, begin + _BLOCKS_AT, 4))
+        if dedup.read(arena, e, slots[i], coded.part, b, at, end, ids, blocks) != end:
+            return i
         begin = end
     return -1
 

@@ -1,11 +1,19 @@
-"""De-duplication: the event ids that an enterprise applied within the allowed lateness, with their fingerprints.
+"""De-duplication: what an enterprise applied within the allowed lateness, and what came again with another body.
 
-One arena per partition holds the entries of all enterprises: a chain per enterprise (newest first, for writing and
-forgetting) and one open-addressing index over (slot, id hash) for looking up. Entries leave with their enterprise, or
-when the arena is rebuilt; what an enterprise's value holds is decided by day alone, never by when that happened.
+A record is known by its event id, or, where the bank numbers the records of an account, by the account and that number,
+sixteen of which share one entry: five bytes a record instead of thirty. What is kept of a record is a check of 32 bits:
+of the body for an id, of id and body for a number. An id is forgotten when its day is out of reach; a number when the
+newest day of its sixteen is. A record that came with a number is not looked for by its id.
 
-Arena arrays: id_hash uint64, fingerprint uint64, day int32, owner int32, next int32 (in the chain of an enterprise, or
-of the free entries); place int32 (the index, a power of two); free int64 (2), the first free entry and their number.
+An arena is the memory of a partition: a pool of entries for ids, and one for blocks of numbers. In a pool each
+enterprise has a chain of its entries (newest first, for writing and forgetting), and all share one open-addressing
+index over (slot, key). Entries leave with their enterprise, or when the arena is rebuilt; which of them an enterprise's
+value holds is decided by days and by what a block holds, never by when that happened:
+
+  hot   ids of open days; blocks of open days, and those that still lack a number
+  cold  ids, and blocks that are full, of the last closed days, as of the day on which the cold part last changed
+
+So a block that fills over some days is not moved to and fro.
 """
 
 from typing import Any, NamedTuple
@@ -14,245 +22,394 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from features.codec import get, put
 from features.state.buckets import day_of
 from features.state.parts import HOT, touch_cold
 
 NEW, DUPLICATE, CONFLICT = 0, 1, 2
 KEEP_DAYS = 8  # the seven days of lateness, and the day that they begin within
+BLOCK = 16  # numbers that share an entry
+NO_NUMBER = -1
 _NONE = -1
-_SIZES = (8, 8, 4)  # bytes of id, fingerprint and day in a value
-_BYTES = sum(_SIZES)
+_ID = np.dtype([("key", "<u8"), ("check", "<u4"), ("day", "<i4"), ("owner", "<i4"), ("next", "<i4")])
+_NUMBERS = np.dtype([("key", "<u8"), ("check", "<u4", (BLOCK,)), ("day", "<i4"), ("owner", "<i4"), ("next", "<i4")])
+_ID_BYTES = 8 + 4 + 1  # in a value: key, check, day
+_BLOCK_BYTES, _CHECK_BYTES = 8 + 1 + 2, 4  # key, day, mask; and for each number that was seen
+_U, _LOW = np.uint64, np.uint64(0xFFFFFFFF)
 
 
-class Arena(NamedTuple):
-    """The entries of a partition, and the index over them."""
+class Pool(NamedTuple):
+    """Entries of one kind (capacity); place int32, the index (a power of two); free int64 (2): the first, how many."""
 
-    id_hash: npt.NDArray[np.uint64]
-    fingerprint: npt.NDArray[np.uint64]
-    day: npt.NDArray[np.int32]
-    owner: npt.NDArray[np.int32]
-    next: npt.NDArray[np.int32]
+    entry: npt.NDArray[np.void]
     place: npt.NDArray[np.int32]
     free: npt.NDArray[np.int64]
 
 
-def empty(capacity: int) -> Arena:
-    """An arena for `capacity` entries; its index holds twice as many places."""
+class Arena(NamedTuple):
+    """What the enterprises of a partition remember."""
+
+    ids: Pool
+    blocks: Pool
+
+
+def empty(ids: int, blocks: int = 0) -> Arena:
+    """An arena for so many ids, and so many blocks of numbers."""
+    return Arena(_pool(ids, _ID), _pool(blocks, _NUMBERS))
+
+
+def has_room(arena: Arena, ids: int, numbers: int) -> bool:
+    """Whether it takes so many more ids, and so many more numbers, whatever blocks these are of."""
+    return bool(arena.ids.free[1] >= ids and arena.blocks.free[1] >= numbers)
+
+
+def nbytes(arena: Arena) -> int:
+    """Bytes that are allocated."""
+    return sum(array.nbytes for pool in arena for array in pool)
+
+
+def rebuilt(arena: Arena, state: Any, slots: Any, ids: int, numbers: int) -> Arena:
+    """An arena with what the enterprises in `slots` (n,) still need, and as much room again, at least for the others.
+
+    Its size follows what is needed, so rebuilding costs a constant an entry.
+    """
+    needed_ids, needed_blocks = _needed(arena, state, slots)
+    new = empty(2 * (needed_ids + ids), 2 * (needed_blocks + numbers))
+    _move(arena, new, state, slots)
+    return new
+
+
+def _pool(capacity: int, dtype: np.dtype[np.void]) -> Pool:
     places = 1 << max(4, (2 * capacity - 1).bit_length())
-    following = np.arange(1, capacity + 1, dtype=np.int32)
-    following[-1:] = _NONE
-    return Arena(
-        id_hash=np.zeros(capacity, np.uint64),
-        fingerprint=np.zeros(capacity, np.uint64),
-        day=np.zeros(capacity, np.int32),
-        owner=np.zeros(capacity, np.int32),
-        next=following,
-        place=np.full(places, _NONE, np.int32),
-        free=np.array([0 if capacity else _NONE, capacity], np.int64),
-    )
-
-
-def free_count(arena: Arena) -> int:
-    """How many more entries it takes."""
-    return int(arena.free[1])
-
-
-@njit(cache=True)
-def _home(arena, slot, id_hash):
-    """Where in the index the search for (slot, id_hash) begins."""
-    mixed = (id_hash ^ (np.uint64(slot) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
-    return (mixed >> np.uint64(20)) & np.uint64(arena.place.shape[0] - 1)
-
-
-@njit(cache=True)
-def _place(arena, slot, id_hash):
-    """Where (slot, id_hash) stands in the index, or the free place where it would."""
-    mask = np.uint64(arena.place.shape[0] - 1)
-    place = _home(arena, slot, id_hash)
-    while True:
-        entry = arena.place[place]
-        if entry == _NONE or (arena.id_hash[entry] == id_hash and arena.owner[entry] == slot):
-            return place
-        place = (place + np.uint64(1)) & mask
+    entry = np.zeros(capacity, dtype)
+    entry["next"] = np.arange(1, capacity + 1)
+    entry["next"][-1:] = _NONE
+    return Pool(entry, np.full(places, _NONE, np.int32), np.array([0 if capacity else _NONE, capacity], np.int64))
 
 
 @njit(cache=True)
 def first_kept(e):
-    """The first day whose ids an enterprise still needs at its time t."""
+    """The first day of which an enterprise still needs to know something at its time t."""
     return max(day_of(e.newest_ms + 1), e.closed_day + 1) - KEEP_DAYS
 
 
 @njit(cache=True)
 def _first_cold(e):
-    """The first day whose ids the cold part holds; the last is `cold_day`."""
+    """The first day that the cold part holds; the last is `cold_day`."""
     return e.cold_day + 1 - KEEP_DAYS
 
 
 @njit(cache=True)
 def remember(arena, e, slot, id_hash, fingerprint, day):
-    """NEW and remembered, DUPLICATE, or CONFLICT (the id with another body)."""
-    place = _place(arena, slot, id_hash)
-    entry = arena.place[place]
-    if entry != _NONE and arena.day[entry] >= first_kept(e):
-        return DUPLICATE if arena.fingerprint[entry] == fingerprint else CONFLICT
-    if entry != _NONE and _first_cold(e) <= arena.day[entry] <= e.cold_day:
-        touch_cold(e)  # it leaves the cold part
-    if day <= e.closed_day:
-        touch_cold(e)
-    if entry != _NONE:  # forgotten, only not swept out yet: a restart would not have it
-        arena.fingerprint[entry] = fingerprint
-        arena.day[entry] = day
-        return NEW
-    _enter(arena, e, slot, place, id_hash, fingerprint, day)
+    """Take a record by its id: NEW and remembered, DUPLICATE, or CONFLICT (the id with another body)."""
+    ids, check = arena.ids, _folded(fingerprint)
+    place = _place(ids, slot, id_hash)
+    i = ids.place[place]
+    if i != _NONE and ids.entry[i].day >= first_kept(e):
+        return DUPLICATE if ids.entry[i].check == check else CONFLICT
+    if day <= e.closed_day or (i != _NONE and _is_cold(e, ids.entry[i].day)):
+        touch_cold(e)  # it comes to the cold part, or leaves it
+    if i == _NONE:  # else it is forgotten, only not swept out: a restart would not have it
+        i = e.id_head = _enter(ids, slot, place, id_hash, e.id_head)
+    ids.entry[i].check, ids.entry[i].day = check, day
     return NEW
 
 
 @njit(cache=True)
-def _enter(arena, e, slot, place, id_hash, fingerprint, day):
-    entry = np.int32(arena.free[0])
-    arena.free[0] = arena.next[entry]
-    arena.free[1] -= 1
-    arena.id_hash[entry] = id_hash
-    arena.fingerprint[entry] = fingerprint
-    arena.day[entry] = day
-    arena.owner[entry] = slot
-    arena.next[entry] = e.dedup_head
-    arena.place[place] = entry
-    e.dedup_head = entry
-
-
-@njit(cache=True)
-def bytes_max(arena, e):
-    """The most that the ids of an enterprise take in both parts of its value."""
-    n, entry = 0, e.dedup_head
-    while entry != _NONE:
-        n += 1
-        entry = arena.next[entry]
-    return n * _BYTES
-
-
-@njit(cache=True)
-def write(arena, e, part, out, at):
-    """Write the ids of a part of the value, column by column, ascending; returns (how many, where they end).
-
-    Ids of open days belong to the hot part, those of closed days to the cold one.
-    """
-    if part == HOT:
-        entries = _entries(arena, e, max(first_kept(e), np.int64(e.closed_day) + 1), 2**31)
-    else:
-        entries = _entries(arena, e, _first_cold(e), np.int64(e.cold_day))
-    for column in range(3):
-        for i in range(entries.shape[0]):
-            for k in range(_SIZES[column]):
-                out[at + k] = (entries[i, column] >> np.uint64(8 * k)) & np.uint64(255)
-            at += _SIZES[column]
-    return entries.shape[0], at
-
-
-@njit(cache=True)
-def read(arena, e, slot, b, at, end, count):
-    """Put the ids that `write` wrote back, unless `arena` is None; returns where they end, -1 where that is past `end`.
-
-    The enterprise has none of them yet.
-    """
-    if count < 0 or at + count * _BYTES > end:
-        return -1
-    if arena is not None:
-        for i in range(count):
-            start, cells = at, np.zeros(3, np.uint64)
-            for column in range(3):
-                size = _SIZES[column]
-                for k in range(size):
-                    cells[column] |= np.uint64(b[start + i * size + k]) << np.uint64(8 * k)
-                start += count * size
-            _enter(arena, e, slot, _place(arena, slot, cells[0]), cells[0], cells[1], np.int32(cells[2]))
-    return at + count * _BYTES
-
-
-@njit(cache=True)
-def _entries(arena, e, first, last):
-    """The entries of an enterprise that are of the days first..last, ascending by id: (n, 3) uint64."""
-    n, entry = 0, e.dedup_head
-    while entry != _NONE:
-        n += first <= arena.day[entry] <= last
-        entry = arena.next[entry]
-    found = np.empty((n, 3), np.uint64)
-    row, entry = 0, e.dedup_head
-    while entry != _NONE:
-        if first <= arena.day[entry] <= last:
-            found[row, 0] = arena.id_hash[entry]
-            found[row, 1] = arena.fingerprint[entry]
-            found[row, 2] = np.uint64(arena.day[entry])
-            row += 1
-        entry = arena.next[entry]
-    return found[np.argsort(found[:, 0])]
+def remember_number(arena, e, slot, account, number, id_hash, fingerprint, day):
+    """Take a record by the number (from 0 on) that its account's bank gave it, as `remember` does by its id."""
+    blocks = arena.blocks
+    key = _mixed(account ^ _mixed(_U(number // BLOCK)))
+    check = max(_folded(_mixed(id_hash) ^ fingerprint), np.uint32(1))
+    place = _place(blocks, slot, key)
+    i = blocks.place[place]
+    if i == _NONE:
+        i = e.block_head = _enter(blocks, slot, place, key, e.block_head)
+        _begin(blocks.entry[i], day)
+    block = blocks.entry[i]
+    if block.day < first_kept(e):
+        if _is_full(block) and _is_cold(e, block.day):
+            touch_cold(e)
+        _begin(block, day)
+    seen = block.check[number % BLOCK]
+    if seen != 0:
+        return DUPLICATE if seen == check else CONFLICT
+    block.check[number % BLOCK] = check
+    block.day = max(block.day, day)
+    if block.day <= e.closed_day and _is_full(block):
+        touch_cold(e)
+    return NEW
 
 
 @njit(cache=True)
 def forget(arena, state, slots):
-    """Take all entries of the enterprises in `slots` (n,) out, so that others may have the slots."""
-    for i in range(slots.shape[0]):
-        e = state[slots[i]]
-        entry = e.dedup_head
-        while entry != _NONE:
-            following = arena.next[entry]
-            _vacate(arena, _place(arena, slots[i], arena.id_hash[entry]))
-            arena.next[entry] = arena.free[0]
-            arena.free[0] = entry
-            arena.free[1] += 1
-            entry = following
-        e.dedup_head = _NONE
+    """Take out all that the enterprises in `slots` (n,) remember, so that others may have the slots."""
+    for slot in slots:
+        e = state[slot]
+        _forget(arena.ids, slot, e.id_head)
+        _forget(arena.blocks, slot, e.block_head)
+        e.id_head = e.block_head = _NONE
 
 
 @njit(cache=True)
-def _vacate(arena, hole):
-    """Free a place of the index, and move up what stands behind it only because that was taken."""
-    mask = np.uint64(arena.place.shape[0] - 1)
-    place = (hole + np.uint64(1)) & mask
-    while arena.place[place] != _NONE:
-        entry = arena.place[place]
-        home = _home(arena, arena.owner[entry], arena.id_hash[entry])
-        if ((place - home) & mask) >= ((place - hole) & mask):
-            arena.place[hole] = entry
-            hole = place
-        place = (place + np.uint64(1)) & mask
-    arena.place[hole] = _NONE
+def bytes_max(arena, e):
+    """The most that both parts of an enterprise's value take for what it remembers."""
+    size, i = 0, e.id_head
+    while i != _NONE:
+        size += _ID_BYTES
+        i = arena.ids.entry[i].next
+    i = e.block_head
+    while i != _NONE:
+        size += _BLOCK_BYTES + BLOCK * _CHECK_BYTES
+        i = arena.blocks.entry[i].next
+    return size
 
 
-def rebuilt(arena: Arena, state: Any, slots: Any, more: int) -> Arena:
-    """An arena with what the enterprises in `slots` (n,) still need, and as much room again, at least for `more`.
+@njit(cache=True)
+def write(arena, e, part, out, at):
+    """Write what a part of the value holds; returns (ids, blocks, where it ends).
 
-    Its size follows what is needed, so rebuilding costs a constant an entry.
+    Ids, then blocks, each ascending by key and column by column: keys, checks and days of ids; keys, days and masks of
+    blocks, then the checks that the masks name. Days count from the part's first one.
     """
-    new = empty(2 * (int(_needed(arena, state, slots)) + more))
-    _copy(arena, new, state, slots)
-    return new
+    base = first_kept(e) if part == HOT else _first_cold(e)
+    entry = arena.ids.entry
+    ids = _ids_of(arena.ids, e, part)
+    for i in ids:
+        at = put(out, at, entry[i].key, 8)
+    for i in ids:
+        at = put(out, at, entry[i].check, 4)
+    for i in ids:
+        at = put(out, at, entry[i].day - base, 1)
+    block = arena.blocks.entry
+    blocks = _blocks_of(arena.blocks, e, part)
+    for i in blocks:
+        at = put(out, at, block[i].key, 8)
+    for i in blocks:
+        at = put(out, at, block[i].day - base, 1)
+    for i in blocks:
+        mask = np.int64(0)
+        for k in range(BLOCK):
+            mask |= np.int64(block[i].check[k] != 0) << k
+        at = put(out, at, mask, 2)
+    for i in blocks:
+        for check in block[i].check:
+            if check != 0:
+                at = put(out, at, check, _CHECK_BYTES)
+    return ids.shape[0], blocks.shape[0], at
 
 
 @njit(cache=True)
-def _first_needed(e):
-    return min(first_kept(e), _first_cold(e))
+def read(arena, e, slot, part, b, at, end, ids, blocks):
+    """Take back what `write` wrote, for an enterprise that remembers none of it; returns where it ends, -1: past `end`.
+
+    `arena` has room for so many ids and blocks, or is None where only the end is asked for. The row has its hot fields.
+    """
+    if ids < 0 or blocks < 0 or at + ids * _ID_BYTES + blocks * _BLOCK_BYTES > end:
+        return -1
+    base = first_kept(e) if part == HOT else _first_cold(e)
+    if arena is not None:
+        for k in range(ids):
+            key = get(b, at + 8 * k, 8)
+            i = e.id_head = _enter(arena.ids, slot, _place(arena.ids, slot, key), key, e.id_head)
+            arena.ids.entry[i].check = get(b, at + 8 * ids + 4 * k, 4)
+            arena.ids.entry[i].day = base + b[at + 12 * ids + k]
+    at += ids * _ID_BYTES
+    check_at = at + blocks * _BLOCK_BYTES
+    for k in range(blocks):
+        mask = np.int64(get(b, at + 9 * blocks + 2 * k, 2))
+        checks = np.int64(0)
+        for j in range(BLOCK):
+            checks += mask >> j & 1
+        if check_at + checks * _CHECK_BYTES > end:
+            return -1
+        if arena is not None:
+            key = get(b, at + 8 * k, 8)
+            i = e.block_head = _enter(arena.blocks, slot, _place(arena.blocks, slot, key), key, e.block_head)
+            _read_block(arena.blocks.entry[i], base + b[at + 8 * blocks + k], mask, b, check_at)
+        check_at += checks * _CHECK_BYTES
+    return check_at
+
+
+@njit(cache=True)
+def _read_block(block, day, mask, b, at):
+    _begin(block, day)
+    for j in range(BLOCK):
+        if mask >> j & 1:
+            block.check[j] = get(b, at, _CHECK_BYTES)
+            at += _CHECK_BYTES
+
+
+@njit(cache=True)
+def _folded(x):
+    return np.uint32((x ^ (x >> _U(32))) & _LOW)
+
+
+@njit(cache=True)
+def _mixed(x):
+    """A permutation of 64 bits in which each bit moves all others (splitmix64, Steele et al., OOPSLA 2014)."""
+    x += _U(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> _U(30))) * _U(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> _U(27))) * _U(0x94D049BB133111EB)
+    return x ^ (x >> _U(31))
+
+
+@njit(cache=True)
+def _is_cold(e, day):
+    return _first_cold(e) <= day <= e.cold_day
+
+
+@njit(cache=True)
+def _is_full(block):
+    for check in block.check:
+        if check == 0:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _begin(block, day):
+    block.check[:] = 0
+    block.day = day
+
+
+@njit(cache=True)
+def _home(pool, slot, key):
+    """Where in the index the search for (slot, key) begins."""
+    mixed = (key ^ (_U(slot) * _U(0x9E3779B97F4A7C15))) * _U(0xD6E8FEB86659FD93)
+    return (mixed >> _U(20)) & _U(pool.place.shape[0] - 1)
+
+
+@njit(cache=True)
+def _place(pool, slot, key):
+    """Where (slot, key) stands in the index, or the free place where it would."""
+    mask = _U(pool.place.shape[0] - 1)
+    place = _home(pool, slot, key)
+    while True:
+        i = pool.place[place]
+        if i == _NONE or (pool.entry[i].key == key and pool.entry[i].owner == slot):
+            return place
+        place = (place + _U(1)) & mask
+
+
+@njit(cache=True)
+def _enter(pool, slot, place, key, head):
+    """Take a free entry for (slot, key), before `head` in its chain; the entry."""
+    i = np.int32(pool.free[0])
+    entry = pool.entry[i]
+    pool.free[0] = entry.next
+    pool.free[1] -= 1
+    entry.key, entry.owner, entry.next = key, slot, head
+    pool.place[place] = i
+    return i
+
+
+@njit(cache=True)
+def _forget(pool, slot, i):
+    while i != _NONE:
+        entry = pool.entry[i]
+        following = entry.next
+        _vacate(pool, _place(pool, slot, entry.key))
+        entry.next = pool.free[0]
+        pool.free[0] = i
+        pool.free[1] += 1
+        i = following
+
+
+@njit(cache=True)
+def _vacate(pool, hole):
+    """Free a place of the index, and move up what stands behind it only because that was taken."""
+    mask = _U(pool.place.shape[0] - 1)
+    place = (hole + _U(1)) & mask
+    while pool.place[place] != _NONE:
+        entry = pool.entry[pool.place[place]]
+        home = _home(pool, entry.owner, entry.key)
+        if ((place - home) & mask) >= ((place - hole) & mask):
+            pool.place[hole] = pool.place[place]
+            hole = place
+        place = (place + _U(1)) & mask
+    pool.place[hole] = _NONE
+
+
+@njit(cache=True)
+def _chain(pool, i):
+    """The entries of a chain that begins with i, ascending by key."""
+    n, at = 0, i
+    while at != _NONE:
+        n += 1
+        at = pool.entry[at].next
+    found, key = np.empty(n, np.int32), np.empty(n, np.uint64)
+    for k in range(n):
+        found[k], key[k] = i, pool.entry[i].key
+        i = pool.entry[i].next
+    return found[np.argsort(key)]
+
+
+@njit(cache=True)
+def _ids_of(pool, e, part):
+    """The ids that a part of the value holds, ascending."""
+    found, n = _chain(pool, e.id_head), 0
+    first = max(first_kept(e), np.int64(e.closed_day) + 1)
+    for i in found:
+        day = pool.entry[i].day
+        if day >= first if part == HOT else _is_cold(e, day):
+            found[n] = i
+            n += 1
+    return found[:n]
+
+
+@njit(cache=True)
+def _blocks_of(pool, e, part):
+    """The blocks that a part of the value holds, ascending."""
+    found, n = _chain(pool, e.block_head), 0
+    first = first_kept(e)
+    for i in found:
+        block = pool.entry[i]
+        if part == HOT:
+            belongs = block.day >= first and (block.day > e.closed_day or not _is_full(block))
+        else:
+            belongs = _is_cold(e, block.day) and _is_full(block)
+        if belongs:
+            found[n] = i
+            n += 1
+    return found[:n]
 
 
 @njit(cache=True)
 def _needed(arena, state, slots):
-    n = 0
-    for i in range(slots.shape[0]):
-        e = state[slots[i]]
-        first, entry = _first_needed(e), e.dedup_head
-        while entry != _NONE:
-            n += arena.day[entry] >= first
-            entry = arena.next[entry]
-    return n
+    """How many ids and blocks are in the reach of their enterprises."""
+    ids = blocks = 0
+    for slot in slots:
+        e = state[slot]
+        first = min(first_kept(e), _first_cold(e))
+        i = e.id_head
+        while i != _NONE:
+            ids += arena.ids.entry[i].day >= first
+            i = arena.ids.entry[i].next
+        i = e.block_head
+        while i != _NONE:
+            blocks += arena.blocks.entry[i].day >= first
+            i = arena.blocks.entry[i].next
+    return ids, blocks
 
 
 @njit(cache=True)
-def _copy(old, new, state, slots):
-    for i in range(slots.shape[0]):
-        slot = slots[i]
+def _move(old, new, state, slots):
+    for slot in slots:
         e = state[slot]
-        entries = _entries(old, e, _first_needed(e), 2**31)
-        e.dedup_head = _NONE
-        for k in range(entries.shape[0]):
-            place = _place(new, slot, entries[k, 0])
-            _enter(new, e, slot, place, entries[k, 0], entries[k, 1], np.int32(entries[k, 2]))
+        first = min(first_kept(e), _first_cold(e))
+        e.id_head = _moved(old.ids, new.ids, slot, e.id_head, first)
+        e.block_head = _moved(old.blocks, new.blocks, slot, e.block_head, first)
+
+
+@njit(cache=True)
+def _moved(old, new, slot, i, first):
+    """Copy a chain's entries from day `first` on; the head of the new chain."""
+    head = np.int32(_NONE)
+    while i != _NONE:
+        entry = old.entry[i]
+        if entry.day >= first:
+            head = _enter(new, slot, _place(new, slot, entry.key), entry.key, head)
+            new.entry[head].check, new.entry[head].day = entry.check, entry.day
+        i = entry.next
+    return head

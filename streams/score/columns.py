@@ -30,6 +30,7 @@ RECORD = np.dtype(
         ("ref_ms", "<i8"),
         ("payer", "<u8"),  # the counterparty; 0: not named
         ("account", "<u8"),
+        ("number", "<i8"),  # `seq`, that the bank gave it in its account; features.state.dedup.NO_NUMBER
         ("balance", "<i8"),  # fen; features.state.balances.MISSING
         ("loan", "<u8", (4,)),
         ("outstanding", "<i8"),

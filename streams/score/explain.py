@@ -105,7 +105,7 @@ class Explanation:
 
 def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: Snapshot, rules: RuleSet) -> Explanation:
     """Explain a value under the partition's state, its model and rules. LayoutError where it is of another layout."""
-    rows, arena = layout.allocate(1), dedup.empty(values.ids_count([value]) + 1)
+    rows, arena = layout.allocate(1), dedup.empty(*values.seen_counts([value]))
     values.restore(rows, arena, np.zeros(1, np.int64), [enterprise_id], [value])
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
     card, book = scorecard(snapshot), outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX)

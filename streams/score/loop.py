@@ -52,7 +52,10 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
             outbook.write(book, outbook.LATE)
             continue
         day = buckets.day_of(r.event_ms)
-        seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day)
+        if r.number == dedup.NO_NUMBER:
+            seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day)
+        else:
+            seen = dedup.remember_number(arena, e, slots[i], r.account, r.number, r.id_hash, r.fingerprint, day)
         if seen == dedup.DUPLICATE:
             e.duplicate_count += 1
             book.tally[outbook.WAS_DUPLICATE] += 1

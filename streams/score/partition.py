@@ -25,6 +25,7 @@ from domain.events import Control, Feed
 from domain.reject import Reason
 from features import layout
 from features.residents import LACKING_MAX, Numbers, Residents
+from features.state import dedup
 from features.table import ABSENT
 from features.values import Value
 from sinks.telemetry import Outcome
@@ -217,7 +218,8 @@ class Partition:
             records, end = run.records[end : end + len(numbers)], end + len(numbers)
             yield from self._bring(lacking)
             self._lookout.changed(numbers)
-            residents.make_room_for_ids(len(records))
+            numbered = int(np.count_nonzero(records["number"] != dedup.NO_NUMBER))
+            residents.make_room_to_remember(len(records) - numbered, numbered)
             rows, first = residents.rows_of(numbers), 0
             residents.handed(rows)
             while first < len(records):

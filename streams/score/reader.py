@@ -11,6 +11,7 @@ from numba import njit
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.balances import MISSING
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, OVERLAYS_OF, PURPOSES
+from features.state.dedup import NO_NUMBER
 from features.state.hashing import siphash
 from features.state.seen import CODE_OF
 from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, TXN
@@ -35,13 +36,13 @@ _KEY_TABLE, _KEY_SIZE = _table(_KEYS + _STAMPS)
 _PURPOSE_TABLE, _PURPOSE_SIZE = _table(tuple(purpose or "" for purpose in PURPOSES))
 _KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
 (
-    _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _ACCOUNT, _DIRECTION, _CURRENCY, _BALANCE, _COUNTERPARTY_ID,
-    _COUNTERPARTY_KIND, _PURPOSE, _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
+    _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _SEQ, _ACCOUNT, _DIRECTION, _CURRENCY, _BALANCE,
+    _COUNTERPARTY_ID, _COUNTERPARTY_KIND, _PURPOSE, _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
 ) = (
     (_KEYS + _STAMPS).index(name)
     for name in (
-        "event_id", "bank_id", "enterprise_id", "event_time", "account", "direction", "currency", "balance_minor",
-        "counterparty_id", "counterparty_kind", "purpose", "status", "ref_event_time", "fingerprint",
+        "event_id", "bank_id", "enterprise_id", "event_time", "seq", "account", "direction", "currency",
+        "balance_minor", "counterparty_id", "counterparty_kind", "purpose", "status", "ref_event_time", "fingerprint",
         "amount_cny_minor",
     )
 )  # fmt: skip
@@ -91,7 +92,8 @@ def _read_txn(b, p, end, r):
     """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
     if end - p < _BEGIN.shape[0] or not _equals(b, p, p + _BEGIN.shape[0], _BEGIN):
         return LEFT
-    r.kind, r.event, r.fen, r.dpd, r.status, r.balance = TXN, NEITHER, -1, -1, BOOKED, MISSING
+    r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
+    r.balance, r.number = MISSING, NO_NUMBER
     p += _BEGIN.shape[0] - 1
     field, direction, purpose, kind = -1, -1, 0, 0
     event_id_start, event_id_end, in_cny = 0, 0, False
@@ -128,6 +130,10 @@ def _read_txn(b, p, end, r):
             _words(b, start, p, r.key)
         elif field == _EVENT_TIME:
             r.event_ms = _integer(b, start, p)
+        elif field == _SEQ:
+            r.number = _integer(b, start, p)
+            if r.number < 0:
+                return LEFT  # nineteen digits are
         elif field == _ACCOUNT:
             r.account = max(siphash(b, start, p, r.bank), np.uint64(1))  # the bank stands before it
         elif field == _CURRENCY:

@@ -32,6 +32,7 @@ from features.layout import id_words
 from features.state.balances import MISSING
 from features.state.buckets import FEN_MAX
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, OVERLAYS_OF, PURPOSE_INDEX
+from features.state.dedup import NO_NUMBER
 from features.state.hashing import siphash
 from features.state.seen import CODE_OF
 from streams.score import reader
@@ -72,7 +73,7 @@ _LOAN_EVENT = {
 }  # fmt: skip
 _AT_ONCE = frozenset({"bullet", "interest_first"})
 _EnterpriseEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Derived
-_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "balance": MISSING, "seen": 0, "adverse": 0}
+_DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "balance": MISSING, "number": NO_NUMBER, "seen": 0, "adverse": 0}
 
 
 class Run(NamedTuple):
@@ -198,6 +199,7 @@ def _columns(record: LogRecord, event: _EnterpriseEvent) -> dict[str, Any]:
                 "ref_ms": event.ref_event_time or 0,
                 "payer": hash64(event.counterparty_id, PAYER_HASH) if event.counterparty_id else 0,
                 "account": hash64(event.account, bank_number(event.bank_id)),
+                "number": NO_NUMBER if event.seq is None else event.seq,
                 "balance": _balance(event, record.amount_cny_minor),
             }
         case Loan():

@@ -13,13 +13,14 @@ _DAY_MS = 86_400_000
 
 
 def compile_kernels() -> None:
-    """Take one transaction through a day's close, to bytes and back: every kernel runs once."""
+    """Take two transactions through a day's close, to bytes and back: every kernel runs once."""
     txn = Txn(
         event_id="warmup", bank_id=_BANK, enterprise_id="warmup", event_time=365 * _DAY_MS * 25, account="a",
         direction="C", amount_minor=1, currency="CNY",
     )  # fmt: skip
     tick = Tick(up_to=txn.event_time + 2 * _DAY_MS, feeds={_BANK: Feed()})
-    records = [LogRecord(event=txn, amount_cny_minor=1), LogRecord(event=tick)]
+    numbered = msgspec.structs.replace(txn, event_id="numbered", seq=1)
+    records = [LogRecord(event=event, amount_cny_minor=1) for event in (txn, numbered)] + [LogRecord(event=tick)]
     headers = [("schema", SCHEMA.encode())]
     chunk = chunk_of(EVENTS, 0, 0, [(None, msgspec.json.encode(record), headers, 0) for record in records])
     partition = Partition(0, _no_model)
@@ -30,7 +31,8 @@ def compile_kernels() -> None:
     copy = Partition(0, _no_model, names=names, fetch=lambda names: [stored[name] for name in names], resident_max=1)
     for _ in copy.apply(chunk):
         continue
-    copy.residents.make_room_for_ids(len(copy.residents.arena.day) + 1)
+    arena = copy.residents.arena
+    copy.residents.make_room_to_remember(len(arena.ids.entry) + 1, len(arena.blocks.entry) + 1)
     copy.flushed(copy.dirty_rows())
     copy.residents.evict(1)
 

@@ -74,6 +74,7 @@ class _Maker:
         self._put_in: Counter[str] = Counter()
         self._sent: list[Txn] = []
         self._id = 0
+        self._numbered: Counter[tuple[str, str]] = Counter()  # by enterprise and bank
 
     def make(self) -> Log:
         """Day by day: what the banks sent, then the ticks of the days that have ended."""
@@ -140,7 +141,8 @@ class _Maker:
                 self._to_one(replace(txn, amount_minor=txn.amount_minor + 1))
             case "reversed" | "returned":
                 undone = replace(
-                    txn, event_id=self._new_id(), event_time=day_start_ms(FIRST_DAY + day) + DAY_MS - 5, status=kind,
+                    txn, event_id=self._new_id(), seq=self._number(e, txn.bank_id),
+                    event_time=day_start_ms(FIRST_DAY + day) + DAY_MS - 5, status=kind,
                     ref_event_id=txn.event_id, ref_event_time=txn.event_time,
                 )  # fmt: skip
                 self._to_one(undone)
@@ -152,7 +154,7 @@ class _Maker:
         rnd = self._rnd
         bank = e % 11 % 3 if rnd.random() < 0.85 else (e + 1) % 3
         return Txn(
-            event_id=self._new_id(), bank_id=BANKS[bank], enterprise_id=f"E{e}",
+            event_id=self._new_id(), bank_id=BANKS[bank], enterprise_id=f"E{e}", seq=self._number(e, BANKS[bank]),
             event_time=day_start_ms(FIRST_DAY + day) + rnd.randrange(8 * 3_600_000, 23 * 3_600_000), account="a",
             direction="C" if credit else "D", amount_minor=self._fen(e, day), currency="CNY",
             counterparty_id=f"p{rnd.randrange(25)}" if rnd.random() < 0.9 else None,
@@ -181,6 +183,13 @@ class _Maker:
             to_bank_id=BANKS[e % 2], authorization_id="x", consent_hash="0" * 64, confirmed_by_enterprise_at=0,
             valid_from=0, valid_to=2**52, purpose="贷后管理",
         )  # fmt: skip
+
+    def _number(self, e: int, bank_id: str) -> int | None:
+        """The next number of the enterprise's account at a bank that numbers them."""
+        if bank_id == BANKS[0]:
+            return None
+        self._numbered[f"E{e}", bank_id] += 1
+        return self._numbered[f"E{e}", bank_id]
 
     def _new_id(self) -> str:
         self._id += 1

@@ -19,7 +19,7 @@ def random_row(seed, cold_day):
     """A row of arbitrary bytes, its chain of ids empty."""
     state = layout.allocate(1)
     state.view(np.uint8)[:] = np.frombuffer(np.random.default_rng(seed).bytes(layout.ROW.itemsize), np.uint8)
-    state["dedup_head"], state["cold_day"] = -1, cold_day
+    state["id_head"], state["block_head"], state["cold_day"] = -1, -1, cold_day
     return state
 
 
@@ -80,6 +80,7 @@ def test_more_values_than_a_buffer_holds_come_all(monkeypatch):
         (lambda v: v[:-1], "cut or changed"),
         (lambda v: v + b"\0", "cut or changed"),
         (lambda v: v[:12] + b"\xff\xff\xff\x7f" + v[16:], "cut or changed"),
+        (lambda v: v[:16] + b"\1\0\0\0" + v[20:], "cut or changed"),
     ],
 )
 @pytest.mark.parametrize("part", [HOT, COLD])
@@ -108,7 +109,7 @@ def test_no_bytes_lead_out_of_bounds(raw):
     state, arena = layout.allocate(1), dedup.empty(4)
     (value,) = values.pack(state, arena, SLOT)
     with pytest.raises(layout.LayoutError):
-        values.restore(state, arena, SLOT, ["E1"], [Value(value.hot[:16] + raw + b"\1", None)])
+        values.restore(state, arena, SLOT, ["E1"], [Value(value.hot[:20] + raw + b"\1", None)])
 
 
 def test_a_parts_bytes_change_only_with_its_bit(module_seed):

@@ -83,6 +83,7 @@ def log_of(seed: int, enterprises: int = 12, days: int = 170) -> list:
                     f"t{day}-{e}-{j}", f"E{e}", day, rnd.randrange(80_000_000), fen,
                     direction="C" if credit else "D", purpose="sales" if credit else "purchase",
                     counterparty_id=f"p{rnd.randrange(20)}", bank_id=BANK if e % 3 else OTHER_BANK,
+                    seq=2 * day + j if e % 4 == 1 else None,
                 )  # fmt: skip
                 events.append(event)
                 sent.append(event)
@@ -96,6 +97,7 @@ def log_of(seed: int, enterprises: int = 12, days: int = 170) -> list:
                 msgspec.structs.replace(
                     undone,
                     event_id=f"r{day}",
+                    seq=None,
                     event_time=day_start_ms(FIRST_DAY + day) + 81_000_000,
                     status="reversed",
                     ref_event_id=undone.event_id,
