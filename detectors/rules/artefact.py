@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from config.catalogue import SignalRow, signals
-from detectors.rules.program import RuleError, Rules, Signal, compile_signals, parse_row, waits_for
+from detectors.rules.conditions import RuleError, Signal, parse_row, waits_for
+from detectors.rules.program import Rules, compile_signals
 from detectors.snapshot import content_id
 
 ROWS_MAX = 256

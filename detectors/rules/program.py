@@ -14,21 +14,8 @@ import numpy.typing as npt
 
 from config.catalogue import SignalRow
 from detectors.rules import vocabulary
-from detectors.rules.grammar import (
-    All,
-    AnyOf,
-    Comparison,
-    Expression,
-    ExpressionError,
-    Flag,
-    Held,
-    IsNull,
-    Not,
-    Seen,
-    atoms,
-    parse,
-    timers,
-)
+from detectors.rules.conditions import LEVELS, RuleError, Signal
+from detectors.rules.grammar import All, AnyOf, Comparison, Expression, Flag, Held, IsNull, Not, Seen, atoms
 from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
 from features.state import seen
 from features.state.hashing import siphash
@@ -44,15 +31,10 @@ NO_PROGRAM = -1
 _OPERATORS = {
     "<": LESS, "<=": LESS_EQUAL, ">": GREATER, ">=": GREATER_EQUAL, "==": EQUAL, "!=": NOT_EQUAL,
 }  # fmt: skip
-_LEVELS = ("condition_yellow", "condition_orange", "condition_red")
 _SIGNAL_KEY = np.uint64(0x7369676E616C)  # the key of siphash for signal ids
 
 Step = tuple[int, int, float]
 Code = list[Step]
-
-
-class RuleError(ValueError):
-    """Rules that cannot be used; the message names line, signal, column and character."""
 
 
 class Gate(NamedTuple):
@@ -92,45 +74,6 @@ class Rules(NamedTuple):
     lender: Gate  # and what speaks of one lender's loans alone
 
 
-class Signal(NamedTuple):
-    """One row and its columns as trees."""
-
-    row: SignalRow
-    levels: tuple[Expression | None, ...]
-    hysteresis: Expression
-    watched: Expression  # by the timer in hysteresis
-    min_history: Expression
-    not_computable: Expression | None
-    suppressions: tuple[Expression, ...]
-
-    @property
-    def is_lender(self) -> bool:
-        """Whether it is evaluated once for each lending bank."""
-        return self.row.scope == "lender"
-
-    def needs(self) -> list[int]:
-        """The inputs without which its status is not computable."""
-        return _slots(filter(None, (*self.levels, self.not_computable)))
-
-    def status_trees(self) -> Iterable[Expression]:
-        """All but the hysteresis."""
-        return (x for x in (*self.suppressions, self.min_history, *self.levels, self.not_computable) if x is not None)
-
-
-def waits_for(signal: Signal) -> tuple[str, ...]:
-    """The names that a signal reads and this engine does not compute yet."""
-    trees = (*signal.status_trees(), signal.hysteresis)
-    names = dict.fromkeys(a.name.text for tree in trees for a in atoms(tree) if not isinstance(a, Seen))
-    missing = [name for name in names if name not in vocabulary.SLOT_OF]
-    if signal.is_lender:
-        missing += [
-            f"{name} of one lender"
-            for name in names
-            if name in vocabulary.SLOT_OF and vocabulary.needs_overlay(name) and name not in vocabulary.OVERLAID
-        ]
-    return tuple(missing)
-
-
 def compile_signals(signals: Sequence[Signal]) -> Rules:
     """The programs of signals that wait for nothing. RuleError."""
     keys = [signal_key(signal.row) for signal in signals]
@@ -159,7 +102,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         num=np.array([num for _, _, num in code], np.float64),
         key=np.array(keys, np.uint64),
         status_at=_int32(status_at),
-        level_at=_int32(level_at).reshape(-1, len(_LEVELS)),
+        level_at=_int32(level_at).reshape(-1, len(LEVELS)),
         clear_at=_int32(clear_at),
         watch_at=_int32(watch_at),
         need=_int32(chain.from_iterable(needs)),
@@ -180,60 +123,6 @@ def signal_key(row: SignalRow) -> int:
     """The 64-bit name of a signal in the state; of another scope it is another signal."""
     raw = np.frombuffer(f"{row.scope}:{row.id}".encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
-
-
-def parse_row(row: SignalRow, place: str) -> Signal:
-    """A row's columns as trees, every name known and used as what it is. RuleError; `place` says which row it is."""
-    here = f"{place}, {row.id}"
-
-    def tree(column: str, text: str) -> Expression:
-        try:
-            node = parse(text)
-            for atom in atoms(node):
-                _check(atom)
-            if timers(node) and column != "hysteresis":
-                raise ExpressionError("held() stands in hysteresis alone", 1)
-        except ExpressionError as error:
-            raise RuleError(f"{here}, {column}, character {error.character}: {error}") from error
-        return node
-
-    if not any(row.levels):
-        raise RuleError(f"{here}: no condition for any level")
-    levels = [tree(column, text) if text else None for column, text in zip(_LEVELS, row.levels, strict=True)]
-    hysteresis = tree("hysteresis", row.hysteresis)
-    held = timers(hysteresis)
-    if len(held) != 1:
-        raise RuleError(f"{here}, hysteresis, character 1: {len(held)} held(), it must have one")
-    suppression = tree("suppress_when", row.suppress_when) if row.suppress_when else AnyOf(())
-    return Signal(
-        row=row,
-        levels=tuple(levels),
-        hysteresis=hysteresis,
-        watched=held[0].inner,
-        min_history=tree("min_history", row.min_history),
-        not_computable=tree("not_computable_when", row.not_computable_when) if row.not_computable_when else None,
-        suppressions=suppression.parts if isinstance(suppression, AnyOf) else (suppression,),
-    )
-
-
-def _check(atom: Comparison | Flag | IsNull | Seen) -> None:
-    if isinstance(atom, Seen):
-        if atom.event.text not in seen.CODE_OF:
-            raise ExpressionError(f"no event is called {atom.event.text}", atom.event.character)
-        if atom.adverse and not atom.event.text.startswith("gov."):
-            raise ExpressionError("only government events can be adverse", atom.event.character)
-        return
-    name, character = atom.name.text, atom.name.character
-    if not vocabulary.is_known(name):
-        raise ExpressionError(f"neither an indicator nor the context is called {name}", character)
-    if not isinstance(atom, IsNull) and (name in vocabulary.FLAGS) != isinstance(atom, Flag):
-        what = "a flag: it is not compared" if name in vocabulary.FLAGS else "a number: it must be compared"
-        raise ExpressionError(f"{name} is {what}", character)
-
-
-def _slots(trees: Iterable[Expression]) -> list[int]:
-    names = dict.fromkeys(a.name.text for tree in trees for a in atoms(tree) if not isinstance(a, Seen))
-    return [vocabulary.SLOT_OF[name] for name in names]
 
 
 def _status(signal: Signal) -> Code:

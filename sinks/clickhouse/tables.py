@@ -204,6 +204,7 @@ _REVISION: tuple[Column, ...] = (
             "signal": WORD,
             "severity": WORD,
             "state": WORD,
+            "reason": WORD,
             "stock": "UInt8",
             "opened_at": TIME,
             "as_of": TIME,

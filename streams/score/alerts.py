@@ -16,8 +16,9 @@ from config.catalogue import SignalRow
 from detectors import cases, episodes, wording
 from detectors.episodes import EVERY_BANK, TRANSITIONS
 from detectors.rules.artefact import RuleSet
+from detectors.rules.conditions import Signal
 from detectors.rules.grammar import text_of
-from detectors.rules.program import NOT_COMPUTABLE, STATUS_BITS, SUPPRESSED, TOO_YOUNG, Signal
+from detectors.rules.program import NOT_COMPUTABLE, STATUS_BITS, SUPPRESSED, TOO_YOUNG
 from detectors.rules.vocabulary import SLOT_OF
 from detectors.scorecard import displayed
 from domain import topics

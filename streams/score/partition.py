@@ -16,7 +16,8 @@ from config.catalogue import spring_festivals
 from config.kernel_cache import engine_version
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import RuleSet, packaged_rules
-from detectors.rules.program import UNKNOWN_BAND, RuleError, Rules
+from detectors.rules.conditions import RuleError
+from detectors.rules.program import UNKNOWN_BAND, Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot, SnapshotError
 from domain import topics

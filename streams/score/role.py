@@ -20,7 +20,7 @@ from config.kernel_cache import engine_version
 from config.settings import Settings
 from detectors.rules.artefact import RuleSet
 from detectors.rules.artefact import decode as decode_rules
-from detectors.rules.program import RuleError
+from detectors.rules.conditions import RuleError
 from detectors.snapshot import Snapshot, SnapshotError
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics

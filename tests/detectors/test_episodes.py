@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detectors import episodes, signals
+from detectors.rules.conditions import parse_row
 from detectors.rules.program import (
     CLEAR,
     NOT_APPLICABLE,
@@ -13,7 +14,6 @@ from detectors.rules.program import (
     SUPPRESSED,
     YELLOW,
     compile_signals,
-    parse_row,
 )
 from detectors.rules.vocabulary import CONTEXT, INPUT_COUNT, SLOT_OF, STALLED
 from features import fields, layout

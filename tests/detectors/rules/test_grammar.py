@@ -6,8 +6,8 @@ import pytest
 from config.catalogue import indicators, signals
 from detectors.rules import vocabulary
 from detectors.rules.artefact import RulesArtefact, compiled, decode, packaged, packaged_rules
+from detectors.rules.conditions import RuleError, parse_row
 from detectors.rules.grammar import All, AnyOf, Comparison, ExpressionError, Not, parse
-from detectors.rules.program import RuleError, parse_row
 from detectors.snapshot import content_id
 from tests.detectors.rules.test_machine import row
 

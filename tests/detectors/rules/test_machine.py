@@ -10,6 +10,7 @@ import pytest
 
 from config.catalogue import SignalRow, signals
 from detectors.rules import machine, vocabulary
+from detectors.rules.conditions import parse_row
 from detectors.rules.program import (
     CLEAR,
     NOT_APPLICABLE,
@@ -21,7 +22,6 @@ from detectors.rules.program import (
     TRUE,
     UNKNOWN,
     compile_signals,
-    parse_row,
 )
 from features.fields import INPUTS_MAX
 from features.indicators import core
