@@ -13,7 +13,7 @@ value holds is decided by days and by what a block holds, never by when that hap
   hot   ids of open days; blocks of open days, and those that still lack a number
   cold  ids, and blocks that are full, of the last closed days, as of the day on which the cold part last changed
 
-So a block that fills over some days is not moved to and fro.
+So a block that fills over some days is not moved back and forth.
 """
 
 from typing import Any, NamedTuple
