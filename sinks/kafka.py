@@ -201,9 +201,11 @@ class MarkedOutbox(Outbox):
             marks.append([mark, 0])
         entry = marks[-1]
         entry[1] += 1
+        # Looked up now: a call back may come with an exception pending, and then Python finds no inherited method.
+        reported = self._reported
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
-            self._reported(error, message)
+            reported(error, message)
             if error is None:
                 entry[1] -= 1
                 while marks and marks[0][1] == 0:
