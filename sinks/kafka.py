@@ -75,18 +75,6 @@ class Outbox:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
         self._produce(topic, value, key, partition, headers, self._reported)
 
-    def send_batch(self, topic: str, records: list[dict[str, Any]], *, partition: int = -1) -> None:
-        """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one."""
-        self._begin(len(records))
-        try:
-            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=self._reported)
-        except (KafkaException, BufferError) as error:
-            self._refused(topic, error)
-        if queued < len(records):
-            # Those behind the refused one may have been taken: sent again, they would stand out of order.
-            self._refused(topic, next(record["_error"] for record in records if "_error" in record))
-        self._serve(self._producer.poll, 0)
-
     def poll(self) -> None:
         """Serve acknowledgements; DeliveryFailed where one of the outputs has failed, or none came for too long."""
         self._serve(self._producer.poll, 0)
@@ -120,7 +108,7 @@ class Outbox:
         headers: Headers | None,
         on_delivery: Callable[[KafkaError | None, Message], None],
     ) -> None:
-        self._begin(1)
+        self._begin()
         try:
             self._producer.produce(
                 topic, value, key, partition=partition, headers=list(headers or ()), on_delivery=on_delivery
@@ -129,8 +117,8 @@ class Outbox:
             self._refused(topic, error)
         self._serve(self._producer.poll, 0)
 
-    def _begin(self, records: int) -> None:
-        """Wait for room: a queue that is full in the midst of a batch could change its order."""
+    def _begin(self) -> None:
+        """Wait for room."""
         self._raise_failure()
         in_flight = len(self._producer)
         if not in_flight:
@@ -139,7 +127,7 @@ class Outbox:
             self._serve(self._producer.poll, 0.05)
             self.poll()
             in_flight = len(self._producer)
-        self.sent_count += records
+        self.sent_count += 1
 
     def _reported(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

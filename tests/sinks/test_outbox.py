@@ -85,32 +85,3 @@ def test_silence_ends_the_outbox(kafka_factory):
     time.sleep(0.6)
     with pytest.raises(DeliveryFailed, match="no acknowledgement"):
         outbox.poll()
-
-
-def test_a_batch_stands_in_its_order_in_the_partition_that_it_names(make_topic, kafka):
-    topic = make_topic("outbox", partitions=3)
-    outbox = Outbox(kafka)
-    for first in range(0, 5_000, 500):
-        records = [{"key": b"k%d" % n, "value": b"%d" % n} for n in range(first, first + 500)]
-        outbox.send_batch(topic, records, partition=2)
-    outbox.drain()
-    assert outbox.sent_count == outbox.acknowledged_count == 5_000
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
-    consumer.assign([TopicPartition(topic, 2, 0)])
-    landed = [message.value() for message in consumer.consume(5_000, timeout=10)]
-    consumer.close()
-    assert landed == [b"%d" % n for n in range(5_000)]
-
-
-def test_a_record_of_a_batch_that_is_refused_ends_the_outbox(make_topic, kafka):
-    topic = make_topic("outbox", **{"max.message.bytes": "2000"})
-    outbox = Outbox(kafka)
-    outbox.send_batch(topic, [{"key": b"k", "value": b"x" * size} for size in (10, 5_000, 10)])
-    with pytest.raises(DeliveryFailed, match="too large"):
-        outbox.drain()
-
-
-def test_a_batch_that_the_client_refuses_ends_the_outbox(make_topic, kafka):
-    outbox = Outbox(kafka, {"message.max.bytes": 1_000})
-    with pytest.raises(DeliveryFailed, match="too large"):
-        outbox.send_batch(make_topic("outbox"), [{"key": b"k", "value": b"x" * size} for size in (10, 5_000, 10)])
