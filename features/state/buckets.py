@@ -86,12 +86,9 @@ def add(e, day, category, overlays, fen, n):
         _put(e.day_amount, e.day_count, day % DAYS, category, overlays, fen, n)
     if day > closed_part(e):
         return
-    touch_cold(e)
-    week, month = week_of(day), month_of(day)
-    e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
+    week, month = _reach_closed(e, day)
     if week > e.week_newest - WEEKS:
         _put(e.week_amount, e.week_count, week % WEEKS, category, overlays, fen, n)
-    e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
     if month > e.month_newest - MONTHS:
         _put(e.month_amount, e.month_count, month % MONTHS, category, overlays, fen, n)
 
@@ -104,12 +101,9 @@ def add_amount(e, day, column, fen):
         _add_fen(e.day_amount, column, day % DAYS, fen)
     if day > closed_part(e):
         return
-    touch_cold(e)
-    week, month = week_of(day), month_of(day)
-    e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
+    week, month = _reach_closed(e, day)
     if week > e.week_newest - WEEKS:
         _add_fen(e.week_amount, column, week % WEEKS, fen)
-    e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
     if month > e.month_newest - MONTHS:
         _add_fen(e.month_amount, column, month % MONTHS, fen)
 
@@ -220,12 +214,19 @@ def _reach(e, day):
 
 
 @njit(cache=True)
-def _fold(e, day):
-    """Add a day's buckets, which are in the ring, to its week and month."""
+def _reach_closed(e, day):
+    """Let the closed part, which is about to change, reach `day`; returns its week and month."""
     touch_cold(e)
     week, month = week_of(day), month_of(day)
     e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
     e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)
+    return week, month
+
+
+@njit(cache=True)
+def _fold(e, day):
+    """Add a day's buckets, which are in the ring, to its week and month."""
+    week, month = _reach_closed(e, day)
     for column in range(e.day_amount.shape[0]):
         fen = e.day_amount[column, day % DAYS]
         _add_fen(e.week_amount, column, week % WEEKS, fen)
