@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -55,7 +55,19 @@ def coordinates(partition: int, offset: int) -> str:
 
 def read(settings: Settings) -> Said:
     """The whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
-    return Said(controls=tuple(_controls(settings)))
+    kafka = settings.kafka
+    return Said(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
+
+
+def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None) -> Iterator[Control]:
+    """The control records up to the topic's present end, in order. ArtefactMissing as `read`."""
+    for _, body in records(bootstrap, topics.CONTROL, timeout_s, client):
+        try:
+            said = _decode(body)
+        except msgspec.DecodeError:
+            continue  # what ingest dead-letters
+        if isinstance(said, Control):
+            yield said
 
 
 def write(settings: Settings, control: Control) -> None:
@@ -84,14 +96,3 @@ def worded(
         by=by,
         reason=reason,
     )
-
-
-def _controls(settings: Settings) -> Iterator[Control]:
-    kafka = settings.kafka
-    for _, body in records(kafka.bootstrap, topics.CONTROL, READ_S_MAX, client_settings(kafka)):
-        try:
-            said = _decode(body)
-        except msgspec.DecodeError:
-            continue
-        if isinstance(said, Control):
-            yield said

@@ -10,9 +10,10 @@ import msgspec
 
 from detectors.snapshot import Snapshot, SnapshotError, content_id, decode
 from domain import topics
-from domain.events import SCHEMA, Control
+from domain.events import Control
 from sinks.artefacts import publish, records
 from sinks.kafka import Outbox
+from streams.control_log import HEADERS, controls
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,7 @@ def published(bootstrap: str, timeout_s: float = 30.0, client: Mapping[str, Any]
             continue
         found.model_ids.add(name)
         found.until_day = max(found.until_day, -1 if snapshot.trained_until_day is None else snapshot.trained_until_day)
-    for _, body in records(bootstrap, topics.CONTROL, timeout_s, client):
-        try:
-            control = msgspec.json.decode(body, type=Control)
-        except msgspec.DecodeError:
-            continue  # an outcome, or what ingest will dead-letter
+    for control in controls(bootstrap, timeout_s, client):
         if control.action == "activate" and control.artefact == "model" and control.artefact_id is not None:
             found.activated_ids.add(control.artefact_id)
     return found
@@ -72,7 +69,7 @@ async def publish_snapshot(outbox: Outbox, snapshot: Snapshot, reason: str, out:
         by="learn",
         reason=reason,
     )
-    outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=[("schema", SCHEMA.encode())])
+    outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
     await asyncio.to_thread(outbox.drain)
     out.model_ids.add(name)
     out.activated_ids.add(name)
