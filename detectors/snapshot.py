@@ -7,12 +7,13 @@ millipoints that sum to 300,000; `score = 400,000 + sum(w_i * u_i) + cap`, and
 
 import hashlib
 import itertools
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 WEIGHT_SUM_MILLI = 300_000
 MICRO = 1_000_000
+_T = TypeVar("_T")
 
 
 class SnapshotError(ValueError):
@@ -45,14 +46,19 @@ def content_id(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type[ValueError]) -> _T:
+    """What artefact `name` holds; `refusal` where its hash is not `expected_id`, or its bytes are no `kind`."""
+    if content_id(body) != expected_id:
+        raise refusal(f"{name} {expected_id}: its bytes hash to {content_id(body)}")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise refusal(f"{name} {expected_id}: {error}") from error
+
+
 def decode(body: bytes, expected_id: str) -> Snapshot:
     """The snapshot in `body`; SnapshotError where its hash is not `expected_id`, or it could not be scored with."""
-    if content_id(body) != expected_id:
-        raise SnapshotError(f"model {expected_id}: its bytes hash to {content_id(body)}")
-    try:
-        snapshot = msgspec.json.decode(body, type=Snapshot)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise SnapshotError(f"model {expected_id}: {error}") from error
+    snapshot = read(body, expected_id, Snapshot, "model", SnapshotError)
     if sum(snapshot.weights_milli.values()) != WEIGHT_SUM_MILLI:
         raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")
     for name in snapshot.weights_milli:

@@ -13,7 +13,7 @@ import msgspec
 from config.catalogue import SignalRow, signals
 from detectors.rules.conditions import RuleError, Signal, parse_row, waits_for
 from detectors.rules.program import Rules, compile_signals
-from detectors.snapshot import content_id
+from detectors.snapshot import content_id, read
 
 ROWS_MAX = 256
 
@@ -72,12 +72,7 @@ def packaged_rules() -> RuleSet:
 
 def decode(body: bytes, expected_id: str) -> RuleSet:
     """The rules in `body`, compiled; RuleError where its hash is not `expected_id`, or they cannot be used."""
-    if content_id(body) != expected_id:
-        raise RuleError(f"rules {expected_id}: the bytes hash to {content_id(body)}")
-    try:
-        artefact = msgspec.json.decode(body, type=RulesArtefact)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise RuleError(f"rules {expected_id}: {error}") from error
+    artefact = read(body, expected_id, RulesArtefact, "rules", RuleError)
     return compiled(artefact, expected_id, row_word=f"rules {expected_id}: signal", first=1)
 
 
