@@ -14,6 +14,7 @@ from numba import njit
 from benchmarks.world.history import CREDIT_KINDS, DEBIT_KINDS, Events
 from benchmarks.world.population import BANKS, Profiles, bank_id, enterprise_id
 from domain import topics
+from streams.score.score_json import put_integer
 
 # (direction, purpose, counterparty kind, summary code, channel, memo)
 KINDS = (
@@ -121,18 +122,6 @@ def _put(b, p, table, row):
 
 
 @njit(cache=True)
-def _put_number(b, p, x):
-    n, rest = 1, x // 10
-    while rest:
-        rest //= 10
-        n += 1
-    for i in range(n - 1, -1, -1):
-        b[p + i] = 48 + x % 10
-        x //= 10
-    return p + n
-
-
-@njit(cache=True)
 def _put_padded(b, p, x, digits):
     for i in range(digits - 1, -1, -1):
         b[p + i] = 48 + x % 10
@@ -183,12 +172,12 @@ def _write(events, profiles, ids, parts, banks, kinds, first_origin, stamped, b,
         p = _put(b, p, parts, _ENTERPRISE)
         for k in range(ids.shape[1]):
             b[p + k] = ids[e.enterprise, k]
-        p = _put_number(b, _put(b, p + ids.shape[1], parts, _TIME), e.event_ms)
+        p = put_integer(b, _put(b, p + ids.shape[1], parts, _TIME), e.event_ms)
         if bank % 2 == 1:
-            p = _put_number(b, _put(b, p, parts, _SEQ), e.seq)
+            p = put_integer(b, _put(b, p, parts, _SEQ), e.seq)
         p = _put_account(b, _put(b, p, parts, _ACCOUNT), parts, owner * 3 + e.slot, stamped)
-        p = _put_number(b, _put(b, p, kinds[0], e.kind), e.amount)
-        p = _put_number(b, _put(b, p, parts, _CURRENCY), e.balance)
+        p = put_integer(b, _put(b, p, kinds[0], e.kind), e.amount)
+        p = put_integer(b, _put(b, p, parts, _CURRENCY), e.balance)
         p = _put_padded(b, _put(b, p, parts, _PARTY), party % np.uint64(10**11), 11)
         if not stamped:
             p = _put(b, p, parts, _PARTY_NAME)
@@ -198,8 +187,8 @@ def _write(events, profiles, ids, parts, banks, kinds, first_origin, stamped, b,
         if stamped:
             p = _put_hex(b, _put(b, p, parts, _FINGERPRINT), _mixed(owner * 1_000_003 + e.number, 4))
             p = _put(b, _put(b, p, parts, _ORIGIN), banks, bank)
-            p = _put_number(b, _put(b, p, parts, _ORIGIN_OFFSET), first_origin + i)
-            p = _put_number(b, _put(b, p, parts, _AMOUNT_CNY), e.amount)
+            p = put_integer(b, _put(b, p, parts, _ORIGIN_OFFSET), first_origin + i)
+            p = put_integer(b, _put(b, p, parts, _AMOUNT_CNY), e.amount)
             b[p] = 125
             p += 1
         end[i] = p

@@ -106,21 +106,21 @@ def _write_score(out, p, x, id_words, terms):
     shown = displayed(x.score_milli)
     p = _text(out, p, _KEYS, _ENTERPRISE)
     p = _id(out, p, id_words)
-    p = _integer(out, _text(out, p, _KEYS, _POINTS_SHOWN), shown)
-    p = _integer(out, _text(out, p, _KEYS, _SCORE_MILLI), x.score_milli)
-    p = _integer(out, _text(out, p, _KEYS, _PROBABILITY), terms.probability_ppm[shown - 400])
+    p = put_integer(out, _text(out, p, _KEYS, _POINTS_SHOWN), shown)
+    p = put_integer(out, _text(out, p, _KEYS, _SCORE_MILLI), x.score_milli)
+    p = put_integer(out, _text(out, p, _KEYS, _PROBABILITY), terms.probability_ppm[shown - 400])
     p = _text(out, _text(out, p, _KEYS, _STATUS), _STATUS_TEXT, x.status)
     p = _text(out, _text(out, p, _KEYS, _STATUS_REASON), _STATUS_REASON_TEXT, x.status_reason)
     p = _text(out, _text(out, p, _KEYS, _GRADE), _GRADE_TEXT, grade_of(x.score_milli))
     p = _text(out, _text(out, p, _KEYS, _PUBLISHED), _GRADE_TEXT, x.published_grade)
     p = _groups(out, _text(out, p, _KEYS, _GROUPS_BEGIN), x)
-    p = _integer(out, _text(out, p, _KEYS, _CAP), x.cap_milli)
-    p = _integer(out, _text(out, p, _KEYS, _COVERAGE), x.coverage_ppm)
+    p = put_integer(out, _text(out, p, _KEYS, _CAP), x.cap_milli)
+    p = put_integer(out, _text(out, p, _KEYS, _COVERAGE), x.coverage_ppm)
     p = _bytes(out, p, terms.after_coverage)
     p = _reasons(out, p, x, terms)
-    p = _integer(out, _bytes(out, p, terms.after_reasons), x.as_of_ms)
-    p = _integer(out, _text(out, p, _KEYS, _OFFSET), x.offset)
-    p = _integer(out, _text(out, p, _KEYS, _SEQ), x.seq)
+    p = put_integer(out, _bytes(out, p, terms.after_reasons), x.as_of_ms)
+    p = put_integer(out, _text(out, p, _KEYS, _OFFSET), x.offset)
+    p = put_integer(out, _text(out, p, _KEYS, _SEQ), x.seq)
     return _text(out, p, _KEYS, _END)
 
 
@@ -131,7 +131,7 @@ def _groups(out, p, x):
         for i in range(CORE_COUNT):
             total += x.points_milli[i] if _GROUP_OF[i] == g else 0
         p = _text(out, p, _KEYS, _COMMA) if g else p
-        p = _integer(out, _text(out, p, _GROUP_TEXT, g), total)
+        p = put_integer(out, _text(out, p, _GROUP_TEXT, g), total)
     return p
 
 
@@ -143,10 +143,10 @@ def _reasons(out, p, x, terms):
             break
         p = _text(out, p, _KEYS, _COMMA) if k else p
         p = _text(out, _text(out, p, _KEYS, _INDICATOR), _INDICATOR_TEXT, i)
-        p = _integer(out, _text(out, p, _KEYS, _POINTS), x.points_milli[i] - terms.median_milli[i])
+        p = put_integer(out, _text(out, p, _KEYS, _POINTS), x.points_milli[i] - terms.median_milli[i])
         p = _text(out, p, _KEYS, _VALUE)
-        p = _integer(out, p, micro(x.value[i])) if x.null[i] == VALUE else _text(out, p, _KEYS, _NULL)
-        p = _integer(out, _text(out, p, _KEYS, _BASELINE), terms.baseline_micro[i])
+        p = put_integer(out, p, micro(x.value[i])) if x.null[i] == VALUE else _text(out, p, _KEYS, _NULL)
+        p = put_integer(out, _text(out, p, _KEYS, _BASELINE), terms.baseline_micro[i])
         p = _text(out, p, _KEYS, _END)
     return p
 
@@ -177,7 +177,8 @@ def _id(out, p, words):
 
 
 @njit(cache=True)
-def _integer(out, p, number):
+def put_integer(out, p, number):
+    """Write an integer in decimal digits from p on; returns where it ended."""
     value = np.int64(number)
     if value < 0:
         out[p] = 45
