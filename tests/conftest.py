@@ -14,6 +14,7 @@ import pytest
 import redis as redis_client
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from sinks.clickhouse import Connection, Target, connect, migrate
 from streams.embedded import Kafka, RedisServer
 from streams.embedded import eventually as poll_until
 from streams.embedded.redis import Kind
@@ -228,6 +229,22 @@ def make_topic(kafka: str, topic_name: Callable[..., str]) -> Callable[..., str]
         return name
 
     return make
+
+
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """ClickHouse in this process, of which there can be one: each module lets go of its own."""
+    connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("clickhouse")))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def archive(clickhouse: Connection) -> Connection:
+    """It with the tables of the archive, all empty."""
+    clickhouse.execute("DROP DATABASE IF EXISTS xinliu")
+    migrate(clickhouse)
+    return clickhouse
 
 
 def _say(text: str) -> None:

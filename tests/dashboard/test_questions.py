@@ -1,7 +1,6 @@
 """What the pages ask of ClickHouse, on the engine itself: counts, falls, names, courses, hostile text."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ from dashboard import enterprise, overview
 from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, FeedHealth, ReasonCode, Score
-from sinks.clickhouse import Connection, Target, connect, migrate
+from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.tables import (
     ALERT,
@@ -30,24 +29,9 @@ T = day_start_ms(20_600) + 15 * 3_600_000
 ONE, TWO = "91450100TEST00001X", "91450100TEST00002X"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    pytest.importorskip("chdb")
-    connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("questions")))
-    yield connection
-    connection.close()
-
-
-@pytest.fixture
-def db(engine: Connection) -> Connection:
-    engine.execute("DROP DATABASE IF EXISTS xinliu")
-    migrate(engine)
-    return engine
-
-
-def store(db: Connection, table: Table, *records: Any) -> None:
+def store(archive: Connection, table: Table, *records: Any) -> None:
     located = [Located(record, 0, getattr(record, "offset", i), NOW_MS) for i, record in enumerate(records)]
-    db.insert(table.insert(table.rows(located), f"t:{table.name}:{time.monotonic_ns()}"))
+    archive.insert(table.insert(table.rows(located), f"t:{table.name}:{time.monotonic_ns()}"))
 
 
 def score(points: int, *, at_ms: int = T, offset: int = 1, enterprise_id: str = ONE, **changes: Any) -> Score:
@@ -97,20 +81,20 @@ def profile(enterprise_id: str, name: str | None) -> LogRecord:
     return LogRecord(event=event, fingerprint="0" * 16)
 
 
-def test_grades_are_counted_by_the_newest_score_that_is_shown(db: Connection) -> None:
-    store(db, SCORE_NOW, score(512), score(560, offset=2, published_grade="C"))
+def test_grades_are_counted_by_the_newest_score_that_is_shown(archive: Connection) -> None:
+    store(archive, SCORE_NOW, score(512), score(560, offset=2, published_grade="C"))
     store(
-        db,
+        archive,
         SCORE_NOW,
         score(450, enterprise_id=TWO, status="withheld"),
         score(640, enterprise_id="3", published_grade="B"),
     )
-    assert overview.grades(db) == {"C": 1, "withheld": 1, "B": 1}
+    assert overview.grades(archive) == {"C": 1, "withheld": 1, "B": 1}
 
 
-def test_open_alerts_are_counted_by_their_last_revision(db: Connection) -> None:
+def test_open_alerts_are_counted_by_their_last_revision(archive: Connection) -> None:
     store(
-        db,
+        archive,
         ALERT,
         alert("a", 1, "yellow", "raised"),
         alert("a", 2, "red", "upgraded"),
@@ -118,43 +102,46 @@ def test_open_alerts_are_counted_by_their_last_revision(db: Connection) -> None:
         alert("b", 2, "orange", "cleared"),
         alert("c", 1, "orange", "stale"),
     )
-    assert overview.open_alerts(db) == {"red": 1, "orange": 1}
+    assert overview.open_alerts(archive) == {"red": 1, "orange": 1}
 
 
-def test_falls_compare_the_first_and_last_score_of_a_week_of_event_time(db: Connection) -> None:
+def test_falls_compare_the_first_and_last_score_of_a_week_of_event_time(archive: Connection) -> None:
     rows = [
         score(600, at_ms=T - 9 * DAY_MS, offset=1), score(560, at_ms=T - 5 * DAY_MS, offset=2),
         score(512, offset=3), score(500, at_ms=T - DAY_MS, offset=1, enterprise_id=TWO),
         score(530, offset=9, enterprise_id=TWO),
     ]  # fmt: skip
-    store(db, SCORE, *rows)
-    store(db, SCORE_NOW, *rows)
-    store(db, ENTERPRISE, profile(ONE, "甲***"))
-    assert overview.falls(db) == [
+    store(archive, SCORE, *rows)
+    store(archive, SCORE_NOW, *rows)
+    store(archive, ENTERPRISE, profile(ONE, "甲***"))
+    assert overview.falls(archive) == [
         {"enterprise_id": ONE, "name": "甲***", "score_before": 560, "score": 512, "grade": "D"}
     ]
 
 
-def test_names_and_search_take_hostile_text_as_text(db: Connection) -> None:
+def test_names_and_search_take_hostile_text_as_text(archive: Connection) -> None:
     hostile = "x'); DROP TABLE enterprise; --\\"
-    store(db, ENTERPRISE, profile(ONE, "甲\u202e***乙"), profile(TWO, None), profile("a'b\\", hostile))
-    store(db, SCORE_NOW, score(512), score(512, enterprise_id=TWO), score(512, enterprise_id="a'b\\"))
-    assert overview.names(db, [ONE, TWO, "a'b\\", "none"]) == {ONE: "甲\\u202e***乙", "a'b\\": hostile}
-    assert [each["enterprise_id"] for each in overview.search(db, "91450100TEST")] == [ONE, TWO]
-    assert [each["enterprise_id"] for each in overview.search(db, "***乙")] == [ONE]
-    assert [each["name"] for each in overview.search(db, hostile)] == [hostile]
-    assert overview.search(db, "%") == []
+    store(archive, ENTERPRISE, profile(ONE, "甲\u202e***乙"), profile(TWO, None), profile("a'b\\", hostile))
+    store(archive, SCORE_NOW, score(512), score(512, enterprise_id=TWO), score(512, enterprise_id="a'b\\"))
+    assert overview.names(archive, [ONE, TWO, "a'b\\", "none"]) == {ONE: "甲\\u202e***乙", "a'b\\": hostile}
+    assert [each["enterprise_id"] for each in overview.search(archive, "91450100TEST")] == [ONE, TWO]
+    assert [each["enterprise_id"] for each in overview.search(archive, "***乙")] == [ONE]
+    assert [each["name"] for each in overview.search(archive, hostile)] == [hostile]
+    assert overview.search(archive, "%") == []
 
 
-def test_dead_letters_are_counted_by_topic_and_reason(db: Connection) -> None:
+def test_dead_letters_are_counted_by_topic_and_reason(archive: Connection) -> None:
     store(
-        db,
+        archive,
         DEAD_LETTER,
         LETTER,
         msgspec.structs.replace(LETTER, offset=9),
         msgspec.structs.replace(LETTER, reason="late"),
     )
-    assert [(each["reason"], each["count"]) for each in overview.dead_letters(db)] == [("not_json", 2), ("late", 1)]
+    assert [(each["reason"], each["count"]) for each in overview.dead_letters(archive)] == [
+        ("not_json", 2),
+        ("late", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,35 +157,35 @@ def test_dead_letters_are_counted_by_topic_and_reason(db: Connection) -> None:
     ],
 )
 def test_how_complete_a_bank_is(
-    db: Connection, covered: int | None, stalled: bool, hour: int, state: str, behind: int | None
+    archive: Connection, covered: int | None, stalled: bool, hour: int, state: str, behind: int | None
 ) -> None:
     reached_ms = day_start_ms(20_600) + hour * 3_600_000
     health = FeedHealth(
         bank_id="b", last_event_time=None, covered_up_to=covered, closed_up_to=None, stalled=stalled,
         oldest_unread_event_time=None, as_of=reached_ms,
     )  # fmt: skip
-    store(db, FEED, health)
+    store(archive, FEED, health)
     banks = [{"bank_id": "b", "deadline_hours": 12}, {"bank_id": "unheard", "deadline_hours": 12}]
-    found_ms, (one, other) = overview.banks_now(banks, overview.feeds(db))
+    found_ms, (one, other) = overview.banks_now(banks, overview.feeds(archive))
     assert (found_ms, one["state"], one["behind_days"]) == (reached_ms, state, behind)
     assert other["state"] == "silent"
 
 
-def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(db: Connection) -> None:
-    assert enterprise.enterprise(db, ONE) is None
+def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connection) -> None:
+    assert enterprise.enterprise(archive, ONE) is None
     store(
-        db,
+        archive,
         SCORE,
         score(560, at_ms=T - 100 * DAY_MS, offset=1),
         score(530, at_ms=T - 50 * DAY_MS, offset=2),
         score(512, offset=3),
     )
-    store(db, SCORE_NOW, score(512, offset=3))
-    store(db, ALERT, alert("a", 1, "yellow", "raised"), alert("a", 2, "red", "upgraded"))
-    store(db, ALERT_BACKFILL, alert("old", 1, "yellow", "raised", as_of=T - DAY_MS))
+    store(archive, SCORE_NOW, score(512, offset=3))
+    store(archive, ALERT, alert("a", 1, "yellow", "raised"), alert("a", 2, "red", "upgraded"))
+    store(archive, ALERT_BACKFILL, alert("old", 1, "yellow", "raised", as_of=T - DAY_MS))
     day = day_of(T)
     store(
-        db,
+        archive,
         TXN,
         txn(1, day - 200, 500),
         txn(2, day - 3, 100, hour=9),
@@ -207,7 +194,7 @@ def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(db: Connection) 
         txn(5, day - 1, None),
         txn(6, day + 2, 999),
     )
-    found = enterprise.enterprise(db, ONE)
+    found = enterprise.enterprise(archive, ONE)
     assert found is not None
     assert found["days"] == [day - 89, day]
     assert [balance for _, balance in found["balances"][-5:]] == [500, 300, 350, 350, 350]
@@ -225,18 +212,18 @@ def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(db: Connection) 
     assert len(found["txns"]) == 6
 
 
-def test_the_last_word_on_a_loan_may_leave_a_field_empty(db: Connection) -> None:
+def test_the_last_word_on_a_loan_may_leave_a_field_empty(archive: Connection) -> None:
     from sinks.clickhouse.tables import LOAN
     from tests.sinks.test_tables import LOAN_EVENT
 
-    store(db, SCORE_NOW, score(512))
+    store(archive, SCORE_NOW, score(512))
     later = msgspec.structs.replace(
         LOAN_EVENT, enterprise_id=ONE, event_id="e2", event="overdue", event_time=LOAN_EVENT.event_time + 1, dpd=31,
         five_class=None, due_on=None, outstanding_minor=5,
     )  # fmt: skip
     first = msgspec.structs.replace(LOAN_EVENT, enterprise_id=ONE)
-    store(db, LOAN, *(LogRecord(event=each, fingerprint="0" * 16) for each in (later, first)))
-    found = enterprise.enterprise(db, ONE)
+    store(archive, LOAN, *(LogRecord(event=each, fingerprint="0" * 16) for each in (later, first)))
+    found = enterprise.enterprise(archive, ONE)
     assert found is not None
     (loan,) = found["loans"]
     assert (loan["event"], loan["dpd"], loan["five_class"], loan["due_on"]) == ("overdue", 31, "正常", None)

@@ -1,7 +1,6 @@
 """The archive's tables: every field arrives, repeats and older words change nothing, 25 months are kept."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -9,7 +8,7 @@ import pytest
 
 from domain.events import Instalment, Loan, LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
-from sinks.clickhouse import Connection, Target, connect, migrate
+from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.tables import (
     ALERT,
@@ -29,21 +28,6 @@ BANK, ENTERPRISE_ID = "Z9000000000001", "91440300MA5EXAMPLE"
 NOW_MS = int(time.time() * 1000)
 MONTH_MS = 31 * 86_400_000
 COMMON = {"event_id": "e1", "bank_id": BANK, "enterprise_id": ENTERPRISE_ID, "event_time": 1_700_000_000_123}
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    pytest.importorskip("chdb")
-    connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("tables")))
-    yield connection
-    connection.close()
-
-
-@pytest.fixture
-def archive(engine: Connection) -> Connection:
-    engine.execute("DROP DATABASE IF EXISTS xinliu")
-    migrate(engine)
-    return engine
 
 
 def logged(event: Any) -> LogRecord:

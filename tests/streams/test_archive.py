@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from domain import topics
 from domain.calendar import DAY_MS
 from domain.events import SCHEMA, LogRecord, Tick, Txn
 from domain.outputs import GROUPS, Alert, DeadLetter, Score
-from sinks.clickhouse import Connection, Refused, Target, Unavailable, connect, migrate
+from sinks.clickhouse import Connection, Refused, Unavailable
 from sinks.kafka import MarkedOutbox
 from streams.archive import Archive
 from streams.role import TP
@@ -119,18 +119,9 @@ class Watched:
         """Stays open for the test's own questions."""
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("archive")))
-    yield connection
-    connection.close()
-
-
 @pytest.fixture
-def watched(engine: Connection) -> Watched:
-    engine.execute("DROP DATABASE IF EXISTS xinliu")
-    migrate(engine)
-    return Watched(engine)
+def watched(archive: Connection) -> Watched:
+    return Watched(archive)
 
 
 @pytest.fixture
@@ -406,7 +397,7 @@ sys.exit(run_worker(role, broker=bootstrap, app_id="archive-" + os.path.basename
 
 
 def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
-    settings: Settings, engine: Connection, watched: Watched, tmp_path: Path, kafka: str, fault: Callable[..., None]
+    settings: Settings, watched: Watched, tmp_path: Path, kafka: str, fault: Callable[..., None]
 ) -> None:
     have_topics(kafka, *Archive.topics)
     producer = Producer({"bootstrap.servers": kafka})
