@@ -102,7 +102,7 @@ class Holding:
         """
         memory = self.memory
         assert memory is not None
-        count, size = await self._flush_values(memory, slice_values_max)
+        count, size = await self.flush_values(slice_values_max)
         self._step("state", self.number)
         if memory.low_offset != self._low_offset:
             self._store.write((), msgspec.json.encode(memory.saved))
@@ -114,10 +114,8 @@ class Holding:
 
     async def flush_values(self, slice_values_max: int) -> tuple[int, int]:
         """Values alone, (values, bytes): in mid-batch, which is no low offset. Every output must be acknowledged."""
-        assert self.memory is not None
-        return await self._flush_values(self.memory, slice_values_max)
-
-    async def _flush_values(self, memory: Partition, slice_values_max: int) -> tuple[int, int]:
+        memory = self.memory
+        assert memory is not None
         rows, size = memory.dirty_rows(), 0
         for first in range(0, len(rows), slice_values_max):
             some = rows[first : first + slice_values_max]

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -195,9 +195,7 @@ class Score:
         if not memory.make_room():
             self._step("drain", tp.partition)
             await asyncio.to_thread(self._outbox.drain)
-            began_s = time.perf_counter()
-            values, size = await self._held[tp].flush_values(self._settings.score.flush_slice_values_max)
-            self.emit(Flushed(values=values, bytes=size, seconds=time.perf_counter() - began_s))
+            await self._timed(self._held[tp].flush_values)
             self._step("evict", tp.partition)
             if not memory.make_room():
                 raise RuntimeError(f"{tp}: no room in memory though all is flushed")
@@ -288,11 +286,15 @@ class Score:
             self._delivery_failures = 0
         for tp in running:
             try:
-                began_s = time.perf_counter()
-                values, size = await self._held[tp].flush(self._settings.score.flush_slice_values_max)
-                self.emit(Flushed(values=values, bytes=size, seconds=time.perf_counter() - began_s))
+                await self._timed(self._held[tp].flush)
             except (Fenced, StoreUnavailable) as why:
                 self._drop(tp, why)
+
+    async def _timed(self, flush: Callable[[int], Awaitable[tuple[int, int]]]) -> None:
+        """Flush, and tell how much that was and how long it took."""
+        began_s = time.perf_counter()
+        values, size = await flush(self._settings.score.flush_slice_values_max)
+        self.emit(Flushed(values=values, bytes=size, seconds=time.perf_counter() - began_s))
 
     def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
         """Count what a batch came to before it failed, and the rest of the chunk, which is not applied."""
