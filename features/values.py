@@ -170,7 +170,7 @@ def _pack(state, rows, arena, slots, masks, hot, cold, first, out, ends):
 
     ends[i]: where its hot part ends, and its cold one; equal where that is not written.
     """
-    at = 0
+    at = np.int64(0)
     for i in range(first, slots.shape[0]):
         e, row = state[slots[i]], rows[slots[i]]
         need = hot.bytes_max + cold.bytes_max + dedup.bytes_max(arena, e)
@@ -204,7 +204,7 @@ def _unpack(state, rows, arena, slots, b, ends, coded):
 
     Returns the first that cannot be read, -1 where all can.
     """
-    begin, size = 0, coded.header.shape[0]
+    begin, size = np.int64(0), coded.header.shape[0]
     for i in range(slots.shape[0]):
         end = ends[i]
         if end - begin < size or not _is_ours(b, begin, coded):

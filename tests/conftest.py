@@ -29,6 +29,8 @@ hypothesis.settings.register_profile("xinliu", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("xinliu")
 
 
+_TESTS = Path(__file__).parent
+_ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
 _faults: dict[str, tuple[int, str]] = {}  # test -> times injected, observed
 _running = ""  # the test that runs
@@ -50,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
     if silent:
         raise pytest.UsageError(f"these do not take the fixture fault: {', '.join(silent)}")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile before the first test, under no test's time limit, what a worker would compile in the middle of one."""
+    rooms = {item.path.relative_to(_TESTS).parts[0] for item in session.items}
+    if rooms & _ROOMS_OF_THE_ENGINE and not session.config.option.collectonly:
+        from streams.score.warmup import compile_kernels
+        from streams.transport import batches
+
+        _say("compiling the kernels, a minute or two unless this machine has them")
+        compile_kernels()
+        batches.warm()
 
 
 @pytest.fixture(scope="session")

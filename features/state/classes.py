@@ -22,18 +22,18 @@ CLASSES = (
 )  # fmt: skip
 (
     OP_IN, FIN_IN, CASH_IN, OTH_IN, OWN_IN, OP_OUT, PAY, TAX, LSV, CASH_OUT, OTH_OUT, OWN_OUT, RET_D, RET_C, UNRATED,
-) = range(len(CLASSES))  # fmt: skip
+) = np.arange(len(CLASSES))  # fmt: skip  # values: of literals, numba would compile what takes a class once each
 OVERLAYS = ("pers_in", "pers_out", "nonprod_out")  # counted again, beside the class; in a mask, bit i is OVERLAYS[i]
 PERS_IN, PERS_OUT, NONPROD_OUT = 1, 2, 4
 
 OF_LOANS = ("bullet", "refinanced")  # what loans say of the amounts in lsv (refinancing.py)
 AMOUNTS = CLASSES[:UNRATED] + OVERLAYS + OF_LOANS
 OVERLAY_BASE, OVERLAY_COUNT = UNRATED, len(OVERLAYS)
-BULLET, REFINANCED = (AMOUNTS.index(name) for name in OF_LOANS)
+BULLET, REFINANCED = (np.int64(AMOUNTS.index(name)) for name in OF_LOANS)
 COUNTS = ("op_in", "IN", "OUT", "OPOUT", "ret_d", "ret_c", "unrated")
 _AMOUNT_SUMS = {"IN": (OP_IN, OWN_IN), "OUT": (OP_OUT, OWN_OUT), "OPOUT": (OP_OUT, LSV)}
-AMOUNT_COLUMNS = {name: (i, i + 1) for i, name in enumerate(AMOUNTS)} | _AMOUNT_SUMS
-COUNT_COLUMNS = {name: (i, i + 1) for i, name in enumerate(COUNTS)}
+AMOUNT_COLUMNS = {name: (i, i + 1) for name, i in zip(AMOUNTS, np.arange(len(AMOUNTS)), strict=True)} | _AMOUNT_SUMS
+COUNT_COLUMNS = {name: (i, i + 1) for name, i in zip(COUNTS, np.arange(len(COUNTS)), strict=True)}
 
 CREDIT, DEBIT = 0, 1
 PURPOSES: tuple[str | None, ...] = (None, *typing.get_args(Purpose))
@@ -42,7 +42,7 @@ PURPOSE_INDEX = {name: i for i, name in enumerate(PURPOSES)}
 KIND_INDEX = {name: i for i, name in enumerate(KINDS)}
 
 
-def class_of(direction: int, purpose: str | None, kind: str | None) -> int:
+def class_of(direction: int, purpose: str | None, kind: str | None) -> np.integer:
     """The class of a booked transaction. Lender lists, related parties and matched own pairs are not known yet."""
     unsaid = purpose in (None, "other")
     credit = direction == CREDIT
@@ -90,7 +90,7 @@ def counts_of(category: int) -> tuple[int, int]:
     return (columns[0], columns[-1]) if columns else (-1, -1)
 
 
-def _table(of: typing.Callable[[int, str | None, str | None], int]) -> np.ndarray:
+def _table(of: typing.Callable[[int, str | None, str | None], int | np.integer]) -> np.ndarray:
     return np.array([[[of(d, p, k) for k in KINDS] for p in PURPOSES] for d in (CREDIT, DEBIT)], np.int8)
 
 

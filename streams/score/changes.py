@@ -1,5 +1,6 @@
 """What a record does to an enterprise's state, and when its days close: compiled leaves of the loop."""
 
+import numpy as np
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
@@ -22,6 +23,7 @@ from streams.score.columns import (
 from streams.score.lending import apply_loan
 
 _MAIN_BANK_SHARE = 0.1
+_NONE, _ONE = np.int64(0), np.int64(1)  # as values, not literals, so that buckets.add is compiled once
 
 
 @njit(cache=True)
@@ -88,11 +90,11 @@ def _apply_txn(e, r, day):
     rated = r.fen >= 0
     category, fen = r.category if rated else UNRATED, r.fen if rated else 0
     if r.status == RETURNED:
-        buckets.add(e, day, RET_C if r.category < OP_OUT else RET_D, 0, fen, 1)
+        buckets.add(e, day, RET_C if r.category < OP_OUT else RET_D, _NONE, fen, _ONE)
         if not rated:
-            buckets.add(e, day, UNRATED, 0, 0, 1)
+            buckets.add(e, day, UNRATED, _NONE, _NONE, _ONE)
     day = day if sign > 0 else buckets.day_of(r.ref_ms)
-    buckets.add(e, day, category, r.overlays, sign * fen, sign)
+    buckets.add(e, day, np.int64(category), np.int64(r.overlays), sign * fen, sign)
     e.first_day = day if e.first_day == NO_UNIT else min(e.first_day, day)
     e.txn_count += sign
     if not rated:

@@ -7,7 +7,7 @@ BOOKED, RETURNED, REVERSED = range(3)
 LOAN_FACT, LOAN_GRANTED, LOAN_LENT, LOAN_DUE, LOAN_REPAID, LOAN_CLOSED = range(6)  # LENT: drawn or renewed
 FREEZE, RELEASE, NEITHER, REVOKED = range(4)
 
-PAYER_HASH = 1  # the key of siphash for counterparties; for event ids and accounts it is the bank's number
+PAYER_HASH = np.int64(1)  # the key of siphash for counterparties; for event ids and accounts it is the bank's number
 # One line of a loan's schedule.
 LINE = np.dtype([("due_day", "<i4"), ("due_fen", "<i8")])
 RECORD = np.dtype(

@@ -109,7 +109,7 @@ def bank_text(number: int) -> str:
     return chr(number // 10**13 + 64) + f"{number % 10**13:013d}"
 
 
-def hash64(text: str, key: int) -> int:
+def hash64(text: str, key: int | np.int64) -> int:
     """The 64-bit hash of an id under a key, never 0, as the compiled reader computes it."""
     raw = np.frombuffer(text.encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), np.uint64(key))) or 1

@@ -58,7 +58,7 @@ _KEYS = _phrases(
 (
     _ENTERPRISE, _POINTS_SHOWN, _SCORE_MILLI, _PROBABILITY, _STATUS, _STATUS_REASON, _GRADE, _PUBLISHED, _GROUPS_BEGIN,
     _CAP, _COVERAGE, _INDICATOR, _POINTS, _VALUE, _BASELINE, _END, _OFFSET, _SEQ, _COMMA, _NULL,
-) = range(20)  # fmt: skip
+) = np.arange(20)  # fmt: skip  # of literals, numba would compile _text once each
 _STATUS_TEXT, _STATUS_REASON_TEXT, _GRADE_TEXT = _phrases(STATUS_NAMES), _phrases(STATUS_REASONS), _phrases(GRADES)
 _GROUP_TEXT = _phrases(tuple(f'"{group}":' for group in GROUPS))
 _INDICATOR_TEXT = _phrases(CORE)
@@ -83,7 +83,7 @@ def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, r
 @njit(cache=True, nogil=True)
 def write(rows, used, state_id, terms, out, end):
     """Write each SCORE row of rows[:used] into `out` (BYTES_MAX a row); end[i] is where row i's bytes end."""
-    p = 0
+    p = np.int64(0)
     for i in range(used):
         if rows[i].kind == SCORE:
             p = _write_score(out, p, rows[i], state_id[rows[i].slot], terms)

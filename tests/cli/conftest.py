@@ -20,7 +20,6 @@ from sinks.kafka import Outbox
 from streams.embedded import Kafka
 from streams.role import TP
 from streams.score.role import Score
-from streams.score.warmup import compile_kernels
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker import drive
@@ -46,7 +45,6 @@ class Engine:
 @pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory, redis_factory_of_package: Callable[..., Any]) -> Iterator[Engine]:
     """Do not change what it holds: its topics take more records, its state stays."""
-    compile_kernels()  # before anything waits for an answer meanwhile
     folder = tmp_path_factory.mktemp("engine")
     with Kafka(folder / "kafka", heap="256m") as broker:
         settings = Settings(

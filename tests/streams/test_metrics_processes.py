@@ -17,7 +17,6 @@ from domain import topics
 from domain.events import SCHEMA
 from sinks.metrics import names
 from streams.embedded.children import Child
-from streams.score.warmup import compile_kernels
 from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
 from tests.streams.ingest_kit import BANKS, PARTITIONS, as_bytes, at, receipt, send, send_all, settings_for, txn
@@ -66,12 +65,6 @@ def unaccounted(samples: Samples) -> dict[Any, float]:
         for where, records in sums(samples, name, *place).items():
             left[where] -= records
     return {where: records for where, records in left.items() if records}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """The kernels are in the cache before a worker's deadline begins."""
-    compile_kernels()
 
 
 @pytest.fixture
