@@ -18,6 +18,7 @@ from sinks.kafka import Outbox
 HEADERS = (("schema", SCHEMA.encode()),)
 SLEEP_S_MAX = 0.2
 FIRST_S_MAX = 20.0
+BACKLOG_LINGER_MS, PACED_LINGER_MS = 500, 20  # a backlog over many topics waits for batches of more than a record
 _encode = msgspec.json.Encoder().encode
 
 
@@ -80,7 +81,8 @@ class Sending(threading.Thread):
 
     def _send_all(self) -> None:
         offsets = Offsets(self._kafka)
-        outbox = Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "linger.ms": 20, "log_level": 2})
+        is_backlog = self._speed is None or self._live_from_ms is not None
+        outbox = self._outbox(BACKLOG_LINGER_MS if is_backlog else PACED_LINGER_MS)
         present: dict[str, int] = {}
         start: tuple[int, float] | None = None
         for delivery in self._source.deliveries():
@@ -99,7 +101,7 @@ class Sending(threading.Thread):
                 if delivery.at_ms < self._live_from_ms:
                     self._send(outbox, delivery)
                     continue
-                self._await_live(outbox)
+                outbox = self._await_live(outbox)
             if self._speed is not None:
                 start = start or (delivery.at_ms, time.monotonic())
                 self._wait_until(start, delivery.at_ms, self._speed, outbox)
@@ -107,11 +109,17 @@ class Sending(threading.Thread):
         outbox.drain(120.0)
         self.finished = not self._ending.is_set()
 
-    def _await_live(self, outbox: Outbox) -> None:
-        if not self.history_sent:
-            outbox.drain(120.0)
-            self.history_sent = True
-            self._live.wait()
+    def _outbox(self, linger_ms: int) -> Outbox:
+        return Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "log_level": 2}, linger_ms=linger_ms)
+
+    def _await_live(self, outbox: Outbox) -> Outbox:
+        """At the end of the history, wait; the outbox to go on with."""
+        if self.history_sent:
+            return outbox
+        outbox.drain(120.0)
+        self.history_sent = True
+        self._live.wait()
+        return self._outbox(PACED_LINGER_MS)
 
     def _send(self, outbox: Outbox, delivery: Delivery) -> None:
         event = delivery.event
