@@ -69,25 +69,23 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     import redis
 
     from detectors.snapshot import SnapshotError
-    from features.layout import LayoutError
-    from features.redis_store import connect, find_value, partition_state
     from sinks.artefacts import ArtefactMissing
+    from streams.lookup import Lookup, Unknown, Unreadable
 
-    prefix, name = settings.redis.key_prefix, args.enterprise
     try:
-        with connect(settings.redis.url, settings.redis.timeout_s) as client:
-            found = find_value(client, prefix, settings.kafka.log_partitions, name)
-            if found is None:
-                complain(
-                    "inspect", *[printable(say(f"Redis 里没有企业 {name}", f"Redis has no enterprise {name}"))] * 2
-                )
-                return 1
-            partition, value = found
-            stored = partition_state(client, prefix, partition)
-        explained = _explained(settings, name, value, stored)
-    except (redis.RedisError, LayoutError, ArtefactMissing, SnapshotError) as error:
+        with Lookup.connected(settings) as lookup:
+            found = lookup.explain(args.enterprise)
+    except (redis.RedisError, ArtefactMissing, SnapshotError) as error:
         complain("inspect", *[printable(str(error))] * 2)
         return 1
+    if isinstance(found, Unknown):
+        name = found.enterprise_id
+        complain("inspect", *[printable(say(f"Redis 里没有企业 {name}", f"Redis has no enterprise {name}"))] * 2)
+        return 1
+    if isinstance(found, Unreadable):
+        complain("inspect", *[printable(found.why)] * 2)
+        return 1
+    partition, explained = found
     if args.json:
         document = {"partition": partition, **msgspec.to_builtins(explained)}
         print(printable(msgspec.json.encode(document).decode()))
@@ -95,26 +93,6 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         for line in _page(explained, partition, settings):
             print(printable(line))
     return 0
-
-
-def _explained(settings: Settings, name: str, value: object, stored: bytes | None) -> Explanation:
-    from detectors.prior import prior_id, prior_snapshot
-    from detectors.rules.artefact import packaged_rules
-    from sinks.client import client_settings
-    from streams.score.explain import explain
-    from streams.score.partition import PartitionState
-    from streams.score.role import fetched_rules, fetched_snapshot
-
-    saved = PartitionState(low_offset=0) if stored is None else msgspec.json.decode(stored, type=PartitionState)
-    kafka = settings.kafka
-    is_prior = saved.model_id in ("", prior_id())
-    snapshot = (
-        prior_snapshot() if is_prior else fetched_snapshot(kafka.bootstrap, client_settings(kafka), saved.model_id)
-    )
-    packaged = packaged_rules()
-    is_packaged = saved.rules_id in ("", packaged.id)
-    rules = packaged if is_packaged else fetched_rules(kafka.bootstrap, client_settings(kafka), saved.rules_id)
-    return explain(name, value, saved, snapshot, rules)  # type: ignore[arg-type]
 
 
 def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]:

@@ -13,7 +13,7 @@ from config.settings import Settings
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Feed
-from features.redis_store import partition_state
+from features.redis_store import partition_state, servers
 from replay.offsets import Offsets, Place
 from sinks.client import client_settings
 from streams import control_log
@@ -49,7 +49,7 @@ class PartitionStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisStanding:
-    """The server's memory in bytes (`most` 0: no bound), and what it does when that is full."""
+    """Of the server that is fullest, the memory in bytes (`most` 0: no bound), and what it does when that is full."""
 
     used: int
     most: int
@@ -79,7 +79,6 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
 
     `look_s` seconds lie between two looks at the committed offsets, where there is anything to commit.
     """
-    memory = redis.info("memory")
     wrong = tuple(differences(settings))
     missing = {one.topic for one in wrong if one.what == "exists"}
     offsets = Offsets(settings.kafka)
@@ -93,7 +92,7 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
         wrong_topics=wrong,
         roles=roles,
         partitions=_partitions(settings, offsets, redis),
-        redis=RedisStanding(used=memory["used_memory"], most=memory["maxmemory"], policy=memory["maxmemory_policy"]),
+        redis=_redis(redis),
         up_to_ms=None if tick is None else tick.tick.up_to,
         feeds={} if tick is None else tick.tick.feeds,
         dead_letters=_held(offsets, topics.DEAD_LETTERS),
@@ -108,6 +107,15 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
 def today() -> int:
     """The present business day."""
     return day_of(time.time_ns() // 1_000_000)
+
+
+def _redis(client: Any) -> RedisStanding:
+    """One of a cluster's masters that drops keys counts as fullest."""
+    found = [server.info("memory") for server in servers(client)]
+    standings = [
+        RedisStanding(used=one["used_memory"], most=one["maxmemory"], policy=one["maxmemory_policy"]) for one in found
+    ]
+    return max(standings, key=lambda one: (one.policy != "noeviction", one.used / one.most if one.most else 0.0))
 
 
 def _partition_count(offsets: Offsets) -> int:

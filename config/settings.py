@@ -47,7 +47,7 @@ class KafkaSettings(_Table, frozen=True, kw_only=True):
 class RedisSettings(_Table, frozen=True, kw_only=True):
     """Where the state is."""
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: str = "redis://127.0.0.1:6379/0"  # rediss:// with TLS; redis+cluster:// any server of a Redis Cluster
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
     key_prefix: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "x"
 

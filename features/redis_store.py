@@ -1,11 +1,7 @@
 """The online feature store: one partition's values in Redis, behind a fence.
 
-Keys (hash-tagged by partition, so that Redis Cluster keeps a partition together), with the prefix x:
-  x:{p}:h:<enterprise_id>  the hot part of the enterprise's value (features/values.py)
-  x:{p}:c:<enterprise_id>  its cold part, where that ever changed
-  x:{p}:i                  the set of enterprise ids that have one
-  x:{p}:e                  the fence, "<epoch> <flush number>"
-  x:{p}:p                  the partition's state (JSON, streams/score/partition.py), as of its low offset
+Keys are those of `KEYS`, hash-tagged by partition, so that a Redis Cluster keeps a partition on one master: all that
+is done to a partition goes to that server, by the same commands as to a Redis that stands alone.
 
 The fence names one content: (epoch, number) is never given twice. The epoch is the offset of an ownership record in
 Kafka, so it survives a Redis that lost its tail. Every transaction watches the fence and moves the number above all
@@ -14,15 +10,23 @@ Redis went back to an older copy, the next step of whoever is wrong fails with F
 claim helps: what a transaction did whose reply was lost is unknown.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
 from features.layout import Rows
 from features.values import Value, unpack
 
+KEYS = (  # of partition p under the prefix x, and what each holds
+    ("x:{p}:h:<enterprise_id>", "the hot part of the enterprise's value (features/values.py)"),
+    ("x:{p}:c:<enterprise_id>", "its cold part, where that ever changed"),
+    ("x:{p}:i", "the set of enterprise ids that have a value"),
+    ("x:{p}:e", "the fence: epoch and flush number, two decimal numbers with a blank between them"),
+    ("x:{p}:p", "the partition's state as of its low offset (JSON, streams/score/partition.py)"),
+)
+_CLUSTER = "+cluster://"
 _LOAD_VALUES_MAX = 1_000
 
 
@@ -50,22 +54,44 @@ class Fence:
         return f"{self.epoch} {self.number}".encode()
 
 
+class Stored(NamedTuple):
+    """What Redis held of one partition at one moment: its fence, its state (JSON), some values by enterprise id."""
+
+    fence: Fence | None
+    state: bytes | None
+    values: dict[str, Value | None]
+
+
 def connect(url: str, timeout_s: float) -> Any:
-    """A client that raises rather than waits for ever; it never retries, since a transaction must know its fate."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
-    )
+    """A client that raises rather than waits for ever; it never retries, since a transaction must know its fate.
+
+    `redis+cluster://` and `rediss+cluster://` name any server of a Redis Cluster, which must answer.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+    }
+    scheme, of_cluster, where = url.partition(_CLUSTER)
+    if not of_cluster:
+        return redis.Redis.from_url(url, **options)
+    with _as_redis_errors():
+        return redis.RedisCluster.from_url(f"{scheme}://{where}", **options)
+
+
+def servers(client: Any) -> list[Any]:
+    """A client for each server that holds state: the one, or the masters of a cluster."""
+    if not isinstance(client, redis.RedisCluster):
+        return [client]
+    return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
 
 
 class PartitionStore:
     """The values of one partition, for its owner."""
 
     def __init__(self, client: Any, prefix: str, partition: int) -> None:
-        self._client = client
-        self._base = f"{prefix}:{{{partition}}}"
+        self._all = client
+        self._base = _base(prefix, partition)
         self._partition = partition
         self._fence: Fence | None = None  # None: nothing that we hold may be trusted
         self._number_tried = 0
@@ -80,6 +106,8 @@ class PartitionStore:
             if held is not None and held.epoch > epoch:
                 raise Outbid(f"partition {self._partition} is owned under epoch {held.epoch}, ours is {epoch}")
 
+        with _reported():
+            _look_around(self._all)
         replies = self._transact(epoch, claimable, lambda pipe: pipe.get(f"{self._base}:p"))
         state: bytes | None = replies[-1]
         return state
@@ -125,6 +153,11 @@ class PartitionStore:
         if self._fence is None:
             raise Fenced(f"partition {self._partition}: not claimed")
         self._transact(self._fence.epoch, self._require, queue)
+
+    @property
+    def _client(self) -> Any:
+        """For the server that holds this partition."""
+        return _server(self._all, self._base)
 
     def check(self) -> None:
         """Look whether the fence is still ours; an idle owner does so once a flush interval."""
@@ -178,40 +211,67 @@ def outcome_totals(client: Any, prefix: str, partitions: int) -> dict[str, int]:
 
 def stored_rows(client: Any, prefix: str, partition: int) -> Iterator[tuple[list[str], Rows]]:
     """All enterprises of a partition that have a value, with the hot fields of their rows, some at a time."""
+    base = _base(prefix, partition)
     for some in _batches(stored_names(client, prefix, partition)):
-        hot = client.mget([f"{prefix}:{{{partition}}}:h:{name}" for name in some])
+        hot = client.mget([f"{base}:h:{name}" for name in some])
         held = [(name, value) for name, value in zip(some, hot, strict=True) if value is not None]
         yield [name for name, _ in held], unpack([name for name, _ in held], [value for _, value in held])
 
 
 def stored_values(client: Any, prefix: str, partition: int) -> Iterator[tuple[str, Value | None]]:
     """All listed enterprises of a partition with their values, None where one is missing. No fence guards a reader."""
-    base = f"{prefix}:{{{partition}}}"
+    base = _base(prefix, partition)
     for some in _batches(stored_names(client, prefix, partition)):
         yield from zip(some, _values(client.mget(_keys(base, some))), strict=True)
 
 
 def stored_names(client: Any, prefix: str, partition: int) -> list[str]:
     """The ids of the enterprises that a partition lists, sorted."""
-    return sorted(name.decode() for name in client.smembers(f"{prefix}:{{{partition}}}:i"))
+    return sorted(name.decode() for name in client.smembers(f"{_base(prefix, partition)}:i"))
 
 
-def find_value(client: Any, prefix: str, partitions: int, name: str) -> tuple[int, Value] | None:
-    """One enterprise's partition and value, whichever partition holds it; one round trip. No fence guards a reader."""
-    with client.pipeline(transaction=False) as pipe:
-        for partition in range(partitions):
-            pipe.mget(_keys(f"{prefix}:{{{partition}}}", [name]))
-        for partition, parts in enumerate(pipe.execute()):
-            (value,) = _values(parts)
-            if value is not None:
-                return partition, value
-    return None
+def read_stored(client: Any, prefix: str, wanted: Mapping[int, Sequence[str]]) -> dict[int, Stored]:
+    """Values of enterprises by partition, for readers: of each partition as of one moment.
+
+    One round trip, in a cluster one to each server. redis' errors.
+    """
+    with _as_redis_errors(), client.pipeline(transaction=False) as pipe:
+        for partition, names in wanted.items():
+            base = _base(prefix, partition)
+            pipe.execute_command("MGET", f"{base}:e", f"{base}:p", *_keys(base, names))
+        found = {}
+        for (partition, names), (fence, state, *parts) in zip(wanted.items(), pipe.execute(), strict=True):
+            found[partition] = Stored(_fence(fence), state, dict(zip(names, _values(parts), strict=True)))
+        return found
 
 
 def partition_state(client: Any, prefix: str, partition: int) -> bytes | None:
     """The stored state of a partition (JSON), for readers."""
-    value: bytes | None = client.get(f"{prefix}:{{{partition}}}:p")
+    value: bytes | None = client.get(f"{_base(prefix, partition)}:p")
     return value
+
+
+def _base(prefix: str, partition: int) -> str:
+    return f"{prefix}:{{{partition}}}"
+
+
+def _server(client: Any, key: str) -> Any:
+    """A client for the one server that holds a key, by what a cluster was known to be when last looked at.
+
+    The cluster's own client would follow a key that has moved, and try again where a connection broke: a reader may do
+    so, an owner must not within a transaction.
+    """
+    if not isinstance(client, redis.RedisCluster):
+        return client
+    with _as_redis_errors():
+        return client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
+
+
+def _look_around(client: Any) -> None:
+    """Ask a cluster anew which server holds what: after any failure a partition is claimed, and it may have moved."""
+    if isinstance(client, redis.RedisCluster):
+        with _as_redis_errors():
+            client.nodes_manager.initialize()
 
 
 def _keys(base: str, names: Sequence[str]) -> list[str]:
@@ -244,4 +304,15 @@ class _reported:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, redis.RedisError):
-            raise StoreUnavailable(f"redis: {error}") from error
+            raise StoreUnavailable(f"redis: {type(error).__name__}: {error}") from error
+
+
+class _as_redis_errors:
+    """A cluster's errors, which are none of redis.RedisError, as its ConnectionError."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, redis.exceptions.RedisClusterException):
+            raise redis.ConnectionError(str(error)) from error

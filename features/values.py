@@ -20,7 +20,14 @@ from features.state import dedup
 from features.state.buckets import NO_UNIT
 from features.state.parts import COLD, HOT
 
-_HEADER = struct.Struct("<4sIiII")
+HEADER_FIELDS = (
+    ("magic", "4 bytes", "which part it is, and the version of the coding"),
+    ("layout", "uint32", "layout version (features/layout.py)"),
+    ("cold_day", "int32", "last closed day when the cold part last changed: both parts of a value agree on it"),
+    ("ids", "uint32", "event ids that it remembers"),
+    ("blocks", "uint32", "blocks of sequence numbers that it remembers"),
+)
+_HEADER = struct.Struct("<4sIiII")  # HEADER_FIELDS
 _MAGIC = {HOT: b"xlh2", COLD: b"xlc2"}
 _COLD_DAY_AT, _IDS_AT, _BLOCKS_AT = 8, 12, 16
 _WORD, _HALF = 8, np.uint64(0xFFFFFFFF)
@@ -86,18 +93,28 @@ def pack(
 
 def restore(
     state: Rows,
-    arena: dedup.Arena,
+    arena: dedup.Arena | None,
     slots: npt.NDArray[np.int64],
     names: Sequence[str],
     values: Sequence[Value],
 ) -> None:
-    """Put values into free rows; the arena has room for `seen_counts(values)`. LayoutError names the enterprise."""
+    """Put values into free rows. LayoutError names the enterprise.
+
+    The arena has room for `seen_counts(values)`; None: what they have seen is left out, for readers.
+    """
     _decode(state, arena, slots, names, [value.hot for value in values], _HOT)
     cold = [i for i, value in enumerate(values) if value.cold is not None]
     changed = state["cold_day"][slots] != NO_UNIT
     if torn := sorted(set(np.flatnonzero(changed).tolist()) ^ set(cold)):
         raise LayoutError(f"value of {names[torn[0]]}: one of its two parts is missing")
     _decode(state, arena, slots[cold], [names[i] for i in cold], [values[i].cold for i in cold], _COLD)
+
+
+def rows_of(names: Sequence[str], values: Sequence[Value]) -> Rows:
+    """Rows of some values without what they have seen, for readers. LayoutError names the enterprise."""
+    rows = allocate(len(names))
+    restore(rows, None, np.arange(len(names)), names, values)
+    return rows
 
 
 def unpack(names: Sequence[str], hot: Sequence[bytes]) -> Rows:

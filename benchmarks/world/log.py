@@ -18,6 +18,7 @@ from domain.calendar import DAY_MS, date_of, day_of, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogEvent, LogRecord, Tick
 from domain.topics import EVENTS
 from domain.topics import GATEWAY as GATEWAY_TOPIC
+from streams import partitioner
 from streams.score.records import hash64
 from streams.transport import Chunk
 from streams.transport.chunk import chunk_of, encode_headers
@@ -158,26 +159,7 @@ def as_chunk(block: Block, partition: int, offset: int) -> Chunk:
 
 def partitions_of(numbers: Sequence[int], partitions: int) -> npt.NDArray[np.int64]:
     """The partition of each enterprise's key, as every producer places it (murmur2)."""
-    keys = [enterprise_id(number).encode() for number in numbers]
-    return _murmur2(np.frombuffer(b"".join(keys), np.uint8).reshape(len(numbers), -1)) % partitions
-
-
-def _murmur2(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Kafka's murmur2 of keys of one length, shape (n, bytes), with the sign bit taken off."""
-    size = keys.shape[1]
-    m, mask = np.uint64(0x5BD1E995), np.uint64(0xFFFFFFFF)
-    h = np.full(len(keys), 0x9747B28C ^ size, np.uint64)
-    for at in range(0, size - size % 4, 4):
-        k = np.ascontiguousarray(keys[:, at : at + 4]).view("<u4")[:, 0].astype(np.uint64) * m & mask
-        k = (k ^ (k >> np.uint64(24))) * m & mask
-        h = (h * m & mask) ^ k
-    tail = keys[:, size - size % 4 :].astype(np.uint64)
-    if tail.shape[1]:
-        for i in range(tail.shape[1]):
-            h ^= tail[:, i] << np.uint64(8 * i)
-        h = h * m & mask
-    h = (h ^ (h >> np.uint64(13))) * m & mask
-    return ((h ^ (h >> np.uint64(15))) & np.uint64(0x7FFFFFFF)).astype(np.int64)
+    return partitioner.partitions_of([enterprise_id(number).encode() for number in numbers], partitions)
 
 
 def _borrowing(profile: np.void, first_day: int, days: int) -> Iterator[LogEvent]:

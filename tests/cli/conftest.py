@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from confluent_kafka import Consumer, TopicPartition
@@ -18,6 +19,7 @@ from domain.events import SCHEMA
 from features.redis_store import partition_state
 from sinks.kafka import Outbox
 from streams.embedded import Kafka
+from streams.partitioner import partitions_of
 from streams.role import TP
 from streams.score.role import Score
 from streams.topics import create_topics
@@ -89,7 +91,8 @@ def write_log(settings: Settings) -> dict[int, list[Any]]:
     log: dict[int, list[Any]] = {p: [] for p in range(PARTITIONS)}
     for row in log_of(11, enterprises=6, days=165):
         value = row[1]
-        places = list(log) if b'"type":"tick"' in value else [int(value.split(b'"enterprise_id":"E')[1][:1]) % 2]
+        event = msgspec.json.decode(value)["event"]
+        places = list(log) if event["type"] == "tick" else partitions_of([event["enterprise_id"].encode()], PARTITIONS)
         for p in places:
             log[p].append(row)
             outbox.send(topics.EVENTS, value, headers=[("schema", SCHEMA.encode())], partition=p)

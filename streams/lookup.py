@@ -1,0 +1,230 @@
+"""Look enterprises up by id, from any process beside the workers: typed indicators, a thousand in one round trip.
+
+    with Lookup.connected(settings) as lookup:
+        for answer in lookup.read(ids):
+            match answer:
+                case Features():
+                    answer.score, answer.indicators["op_inflow_30d_cny"]
+                case Unknown() | Unreadable():
+                    ...
+
+An id is looked for where Kafka's partitioner places its records. Of each partition all comes from one moment, at most
+one flush old; each value is evaluated at its enterprise's own time (`as_of_ms`), under the model and rules that the
+partition's state names. Nothing is written. The first call after an upgrade compiles for a while.
+"""
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+
+from config.settings import KafkaSettings, Settings
+from detectors.prior import prior_id, prior_snapshot
+from detectors.rules.artefact import RuleSet, packaged_rules
+from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed, grade_of, scorecard
+from detectors.snapshot import Snapshot
+from features import values
+from features.layout import LayoutError, Rows
+from features.redis_store import Fence, Stored, connect, read_stored
+from features.values import Value
+from sinks.client import client_settings
+from streams.partitioner import partitions_of
+from streams.score.anew import evaluate_anew, readings
+from streams.score.explain import Explanation, explain
+from streams.score.partition import Engine, PartitionState, engine_of
+from streams.score.role import fetched_rules, fetched_snapshot
+
+IDS_A_ROUND_TRIP_MAX = 1_000
+_ENGINES_MAX = 8  # models and rules that partitions may be under at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Null:
+    """An indicator that has no value, and why: it is not applicable, or what it lacks."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """One enterprise at its own time. `epoch` and `flush_number` name the content of Redis that it was read from."""
+
+    enterprise_id: str
+    partition: int
+    epoch: int
+    flush_number: int
+    applied_offset: int  # of the newest record of events.v1 that is in it
+    as_of_ms: int
+    score: int
+    score_milli: int
+    status: str
+    status_reason: str
+    grade: str
+    published_grade: str
+    model_id: str
+    rules_id: str
+    indicators: Mapping[str, float | Null]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Redis holds no value of this id in the partition where its records would be."""
+
+    enterprise_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A value is there, and is of another layout version or damaged; `why` names the enterprise and what is wrong."""
+
+    enterprise_id: str
+    partition: int
+    why: str
+
+
+Answer = Features | Unknown | Unreadable
+
+
+class Lookup:
+    """Reads enterprises that score has written. `snapshot_of` brings a model by its content id, `rules_of` rules."""
+
+    def __init__(
+        self,
+        client: Any,
+        prefix: str,
+        partitions: int,
+        snapshot_of: Callable[[str], Snapshot],
+        rules_of: Callable[[str], RuleSet],
+    ) -> None:
+        self._client, self._prefix, self._partitions = client, prefix, partitions
+        self._snapshot_of = functools.lru_cache(_ENGINES_MAX)(snapshot_of)
+        self._rules_of = functools.lru_cache(_ENGINES_MAX)(rules_of)
+        self._engine = functools.lru_cache(_ENGINES_MAX)(self._made_engine)
+
+    @classmethod
+    def connected(cls, settings: Settings) -> Self:
+        """By the settings of the workers. redis' errors."""
+        return cls(
+            connect(settings.redis.url, settings.redis.timeout_s),
+            settings.redis.key_prefix,
+            settings.kafka.log_partitions,
+            functools.partial(_snapshot, settings.kafka),
+            functools.partial(_rules, settings.kafka),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def read(self, ids: Sequence[str]) -> list[Answer]:
+        """An answer for each id, in their order; one round trip for each thousand.
+
+        redis' errors; ArtefactMissing or SnapshotError where the model in force cannot be had.
+        """
+        answers: list[Answer] = []
+        for first in range(0, len(ids), IDS_A_ROUND_TRIP_MAX):
+            some = ids[first : first + IDS_A_ROUND_TRIP_MAX]
+            found = {one.enterprise_id: one for p, stored in self._stored(some).items() for one in self._of(p, stored)}
+            answers += [found[name] for name in some]
+        return answers
+
+    def explain(self, enterprise_id: str) -> tuple[int, Explanation] | Unknown | Unreadable:
+        """Everything of one enterprise, with its partition. Errors as `read`."""
+        ((partition, stored),) = self._stored([enterprise_id]).items()
+        value = stored.values[enterprise_id]
+        if value is None:
+            return Unknown(enterprise_id=enterprise_id, partition=partition)
+        saved = _saved(stored)
+        snapshot, rules = self._snapshot_of(saved.model_id), self._rules_of(saved.rules_id)
+        try:
+            return partition, explain(enterprise_id, value, saved, snapshot, rules)
+        except LayoutError as error:
+            return Unreadable(enterprise_id=enterprise_id, partition=partition, why=str(error))
+
+    def _stored(self, ids: Sequence[str]) -> dict[int, Stored]:
+        """What Redis holds of some ids, by partition."""
+        wanted: dict[int, list[str]] = defaultdict(list)
+        names = list(dict.fromkeys(ids))
+        placed = partitions_of([name.encode() for name in names], self._partitions)
+        for name, partition in zip(names, placed.tolist(), strict=True):
+            wanted[partition].append(name)
+        return read_stored(self._client, self._prefix, wanted)
+
+    def _of(self, partition: int, stored: Stored) -> Iterator[Answer]:
+        """The answers of one partition."""
+        there: dict[str, Value] = {}
+        for name, value in stored.values.items():
+            if value is None:
+                yield Unknown(enterprise_id=name, partition=partition)
+            else:
+                there[name] = value
+        names, rows, refused = _decoded(there)
+        for name, why in refused.items():
+            yield Unreadable(enterprise_id=name, partition=partition, why=why)
+        if names:
+            yield from self._features(partition, stored, names, rows)
+
+    def _features(self, partition: int, stored: Stored, names: Sequence[str], rows: Rows) -> Iterator[Features]:
+        fence, saved = stored.fence or Fence(-1, 0), _saved(stored)  # -1: no owner's
+        engine = self._engine(saved.model_id, saved.rules_id, saved.model_changed_day)
+        for name, row, x in zip(names, rows, evaluate_anew(rows, engine), strict=True):
+            score_milli = int(x["score_milli"])
+            yield Features(
+                enterprise_id=name,
+                partition=partition,
+                epoch=fence.epoch,
+                flush_number=fence.number,
+                applied_offset=int(row["applied_offset"]),
+                as_of_ms=int(x["as_of_ms"]),
+                score=int(displayed(score_milli)),
+                score_milli=score_milli,
+                status=STATUS_NAMES[x["status"]],
+                status_reason=STATUS_REASONS[x["status_reason"]],
+                grade=GRADES[grade_of(score_milli)],
+                published_grade=GRADES[x["published_grade"]],
+                model_id=saved.model_id or prior_id(),
+                rules_id=saved.rules_id or packaged_rules().id,
+                indicators={r.id: Null(why=r.null) if r.value is None else r.value for r in readings(x)},
+            )
+
+    def _made_engine(self, model_id: str, rules_id: str, model_changed_day: int) -> Engine:
+        return engine_of(scorecard(self._snapshot_of(model_id)), self._rules_of(rules_id), model_changed_day)
+
+
+def _decoded(there: Mapping[str, Value]) -> tuple[list[str], Rows, dict[str, str]]:
+    """(ids, their rows, why others cannot be read): one bad value hides no other."""
+    refused: dict[str, str] = {}
+    try:
+        return list(there), values.rows_of(list(there), list(there.values())), refused
+    except LayoutError:
+        for name, value in there.items():
+            try:
+                values.rows_of([name], [value])
+            except LayoutError as error:
+                refused[name] = str(error)
+    left = {name: value for name, value in there.items() if name not in refused}
+    return list(left), values.rows_of(list(left), list(left.values())), refused
+
+
+def _saved(stored: Stored) -> PartitionState:
+    """The partition's state; the first one where values were flushed before it was ever saved."""
+    return msgspec.json.decode(stored.state, type=PartitionState) if stored.state else PartitionState(low_offset=0)
+
+
+def _snapshot(kafka: KafkaSettings, model_id: str) -> Snapshot:
+    if model_id in ("", prior_id()):
+        return prior_snapshot()
+    return fetched_snapshot(kafka.bootstrap, client_settings(kafka), model_id)
+
+
+def _rules(kafka: KafkaSettings, rules_id: str) -> RuleSet:
+    packaged = packaged_rules()
+    if rules_id in ("", packaged.id):
+        return packaged
+    return fetched_rules(kafka.bootstrap, client_settings(kafka), rules_id)
