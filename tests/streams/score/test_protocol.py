@@ -157,12 +157,11 @@ def _barriers_of_position(real):
 
 
 def _state_in_mid_batch(real):
-    async def flush_values(self, slice_values_max):
-        flushed = await real(self, slice_values_max)
-        self._store.write((), msgspec.json.encode(self.memory.saved))
-        return flushed
+    async def make_room(self, tp, memory):
+        await real(self, tp, memory)
+        self._held[tp]._store.write((), msgspec.json.encode(memory.saved))
 
-    return flush_values
+    return make_room
 
 
 def _restored_as(offset_of):
@@ -216,7 +215,7 @@ BROKEN: dict[str, tuple[Callable, list]] = {
     "no_drain": (traces.crash_after_a_flush, [(Network, "drain", lambda _: lambda self: None)]),
     "gaps": (traces.an_output_is_lost, [(Network, "gapless", lambda _: False)]),
     "barriers_of_position": (traces.crash_before_the_state, [(Holding, "flush", _barriers_of_position)]),
-    "state_in_mid_batch": (traces.crash_before_the_state, [(Holding, "flush_values", _state_in_mid_batch)]),
+    "state_in_mid_batch": (traces.crash_before_the_state, [(Score, "_make_room", _state_in_mid_batch)]),
     "skip_by_dedup": (traces.crash_before_the_state, [(values, "restore", _restored_as(lambda _offset: -1))]),
     "conflict_stays": (
         traces.crash_before_the_state,
