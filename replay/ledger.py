@@ -130,13 +130,15 @@ class LogCount:
 Letters = dict[Place, dict[int, str]]  # where a record came from: its offset, and why it was not applied
 
 
-def take_stock(settings: Settings, redis: Any) -> Ledger:
+def take_stock(settings: Settings, redis: Any | None) -> Ledger:
     """Recount everything. LayoutError, KafkaException, redis' errors, or ReadingFailed where a topic is not readable.
 
-    Redis is read first, then committed offsets, then the topics: what is counted is never behind what it is held to.
+    Without `redis`, only the inputs are compared with the log. Redis is read first, then committed offsets, then the
+    topics: what is counted is never behind what it is held to.
     """
     kafka = settings.kafka
-    stored = {p: found for p in range(kafka.log_partitions) if (found := _stored(redis, settings, p)) is not None}
+    partitions = range(kafka.log_partitions if redis is not None else 0)
+    stored = {p: found for p in partitions if (found := _stored(redis, settings, p)) is not None}
     offsets = Offsets(kafka)
     names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
     committed = offsets.committed("ingest", offsets.partitions(names))

@@ -9,12 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from config.settings import RedisSettings, Settings
 from domain import topics
 from domain.events import SCHEMA
+from features.redis_store import connect, partition_state
+from replay.ledger import take_stock
 from sinks.metrics import names
 from streams.embedded.children import Child
 from streams.topics import create_topics
@@ -80,7 +84,7 @@ def workers(kafka_factory: Callable[..., Any], redis_url: str, tmp_path: Path) -
             ending.callback(worker.child.stop)
             return worker
 
-        start.bootstrap = settings.kafka.bootstrap  # type: ignore[attr-defined]
+        start.settings = msgspec.structs.replace(settings, redis=RedisSettings(url=redis_url))  # type: ignore[attr-defined]
         yield start
 
 
@@ -102,8 +106,8 @@ def write_bank_records(bootstrap: str) -> None:
 def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_record(
     workers: Callable[..., Worker], eventually: Callable[..., None]
 ) -> None:
-    bootstrap = workers.bootstrap  # type: ignore[attr-defined]
-    write_bank_records(bootstrap)
+    settings: Settings = workers.settings  # type: ignore[attr-defined]
+    write_bank_records(settings.kafka.bootstrap)
     ingest, score = workers("ingest"), workers("score")
 
     def scored() -> bool:
@@ -146,6 +150,12 @@ def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_rec
     eventually(lambda: sums(score.scrape(), "xinliu_ready", "role") == {"score": 1}, 60, "score ready again")
     eventually(lambda: sums(score.scrape(), "xinliu_lag_records", "role") == {"score": 0}, 30, "all read again")
     assert unaccounted(score.scrape()) == {}
+    with connect(settings.redis.url, 5.0) as client:
+        flushed = lambda: all(partition_state(client, "x", p) for p in range(PARTITIONS))  # noqa: E731
+        eventually(flushed, 30, "a flush of each partition")
+        ledger = take_stock(settings, client)
+    assert len(ledger.checks) > PARTITIONS
+    assert ledger.balanced, [check for check in ledger.checks if not check.holds]
     shown = {name for name, _ in (*score.scrape(), *ingest.scrape()) if name.startswith("xinliu_")}
     assert {name for name in shown if not name.endswith("_created")} <= names()
 

@@ -9,6 +9,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, Producer, TopicPartition
 
 from domain import topics
 from features.redis_store import outcome_totals, partition_state, stored_values
+from replay.ledger import take_stock
 from streams.embedded import Child
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
@@ -101,14 +102,20 @@ def committed(settings):
     return [found.get(p, OFFSET_INVALID) for p in range(PARTITIONS)]
 
 
-def judge(settings, client, by_partition):
-    """Outputs after removing repeats, values and ledger are those of a run without a fault; returns the ledger."""
+def judge(settings, client, by_partition, outputs=OUTPUTS):
+    """Outputs after removing repeats, values and ledger are those of a run without a fault; returns the totals.
+
+    Something must have been said to each topic of `outputs`.
+    """
     clean, values = clean_run(by_partition)
-    for topic in OUTPUTS:
+    for topic in outputs:
         got = without_repeats(read(settings, topic))
         assert got == {key: value for (t, key), value in clean.items() if t == topic}, topic
         assert got, topic
     assert {name: value for p in by_partition for name, value in stored_values(client, "x", p)} == values
     totals = outcome_totals(client, "x", PARTITIONS)
     assert sum(totals.values()) == sum(b'"type":"tick"' not in row[1] for rows in by_partition.values() for row in rows)
+    ledger = take_stock(settings, client)  # as `xinliu ledger check`
+    assert ledger.checks
+    assert ledger.balanced, [check for check in ledger.checks if not check.holds]
     return totals
