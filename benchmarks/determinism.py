@@ -39,8 +39,10 @@ SMALL = {"enterprises": 200, "partitions": 4, "old_every": 2}
 PROCESS_RESIDENT, SLICES_MS, WORKERS = (12, 500_000), (1, 1_000), (1, 2)
 
 
-def run() -> int:
-    """Print one line a run; 1 where one of them differs from the run without kills."""
+def run(argv: list[str]) -> int:
+    """Print one line a run; 1 where one of them differs from the run without kills. It takes no options."""
+    if argv:
+        raise SystemExit(f"no options are known, not {argv}")
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,11 +39,18 @@ def arguments(description: str | None, argv: list[str]) -> argparse.Namespace:
 
 
 def report(
-    name: str, args: argparse.Namespace, figures: Mapping[str, Any], bounds: Mapping[str, Bound], **more: Any
+    name: str,
+    args: argparse.Namespace,
+    figures: Mapping[str, Any],
+    bounds: Mapping[str, Bound],
+    *,
+    columns: Sequence[str] = (),
+    **more: Any,
 ) -> int:
     """Write the document; 1 where a bound is missed or the tree differs from its commit.
 
-    A run at another scale than 1 is written to `--result` only: it is no measurement.
+    A run at another scale than 1 is written to `--result` only: it is no measurement. `columns` are the figures of
+    this benchmark's row in README.md, which is printed.
     """
     missed = [key for key, bound in bounds.items() if not bound.holds(figures.get(key))]
     document = {
@@ -66,11 +73,20 @@ def report(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     print(text)
+    if columns:
+        print(_row(document, columns))
     if document["dirty"]:
         print("the tree differs from its commit: these figures are of no version", file=sys.stderr)
     for key in missed:
         print(f"missed: {key} = {figures.get(key)}, should be {_told(bounds[key])}", file=sys.stderr)
     return 1 if missed or document["dirty"] else 0
+
+
+def _row(document: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """One row of the benchmark's table in README.md."""
+    figures = [document[name] for name in columns]
+    cells = [f"{figure:,}" if isinstance(figure, int | float) else str(figure) for figure in figures]
+    return "| " + " | ".join([document["measured"][:10], document["commit"], document["machine"], *cells]) + " |"
 
 
 def _told(bound: Bound) -> str:

@@ -38,6 +38,7 @@ BOUNDS = {
     "redis_bytes_an_enterprise_without_ids": Bound(most=4_096),
     "redis_bytes_an_enterprise_with_ids": Bound(most=8_192),
 }
+COLUMNS = ("enterprises", *BOUNDS, "flushed_bytes_an_event_with_closes")
 _say = Console(stderr=True).print
 
 
@@ -55,7 +56,7 @@ def run(argv: list[str]) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="xinliu-state-") as name:
         figures = _measure(world, Path(name), ENTERPRISES // DISTINCT)
-    return results.report("state", args, figures, BOUNDS)
+    return results.report("state", args, figures, BOUNDS, columns=COLUMNS)
 
 
 def _measure(world: World, folder: Path, copies: int) -> dict[str, Any]:
@@ -129,9 +130,9 @@ def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, An
             forget_ids(memory)
             store = PartitionStore(client, settings.redis.key_prefix, number)
             store.claim(0)
-            slots = np.arange(memory.used)
-            for first in range(0, memory.used, SLICE_VALUES):
-                store.write(memory.values(slots[first : first + SLICE_VALUES], whole=True))
+            rows = memory.residents.rows()
+            for first in range(0, len(rows), SLICE_VALUES):
+                store.write(memory.values(rows[first : first + SLICE_VALUES], whole=True))
         held = client.info("memory")["used_memory"] - empty
     return {"redis_bytes_an_enterprise_without_ids": round(held / world.enterprises)}
 

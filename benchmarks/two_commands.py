@@ -15,8 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (["make", "demo", "ARGS=--exit"], ["make", "demo", "ARGS=--exit --fresh"], ["make", "test"])
 
 
-def run() -> int:
-    """Print one row of the table; the first command that fails ends it with its exit code."""
+def run(argv: list[str]) -> int:
+    """Print one row of the table; the first command that fails ends it with its exit code. It takes no options."""
+    if argv:
+        raise SystemExit(f"no options are known, not {argv}")
     with tempfile.TemporaryDirectory(prefix="xinliu-bench-") as name:
         folder = Path(name)
         clone = folder / "clone"

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -23,7 +24,6 @@ from benchmarks.world.log import PartitionLog, World, tick_after
 from benchmarks.world.survey import of_partition
 from config.kernel_cache import cache_root, engine_version
 from config.settings import RedisSettings
-from detectors.snapshot import Snapshot
 from domain.events import LogRecord
 from features.layout import LAYOUT_VERSION
 from features.redis_store import PartitionStore, connect
@@ -105,7 +105,7 @@ def _rewrites(client: object) -> bool:
 def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int]:
     prefix = RedisSettings().key_prefix
     store = PartitionStore(connect(redis_url, 60.0), prefix, number)
-    holding = Holding(number, store, _no_model, lambda _step, _partition: None)
+    holding = Holding(number, store, _nothing_published, _nothing_published, lambda _step, _partition: None)
     holding.own(0, is_first=True)
     holding.bound(2**31 - 1)  # nobody makes room here
     holding.load()
@@ -120,5 +120,5 @@ def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int
     return of_partition(memory)
 
 
-def _no_model(model_id: str) -> Snapshot:
-    raise LookupError(model_id)
+def _nothing_published(content_id: str) -> NoReturn:
+    raise LookupError(content_id)
