@@ -3,15 +3,18 @@
 import base64
 import random
 import signal
+import time
 from collections import Counter
 from functools import partial
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaException
 
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
+from replay.ledger import take_stock
 from streams.topics import create_topics
 from tests.corpus.cases import Case, bad, good
 from tests.streams.ingest_kit import (
@@ -215,8 +218,46 @@ def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_pat
         assert [tick.up_to for tick in ticks] == sorted(tick.up_to for tick in ticks)
         assert at(rounds) <= ticks[-1].up_to < at(rounds) + 10
         assert ticks[-1].feeds[BANKS[0]].covered_up_to == DAY + rounds - 1
+    named = msgspec.structs.replace(settings.kafka, group_prefix="test-")  # as ingest_kit's workers are
+    ledger = take_stock(msgspec.structs.replace(settings, kafka=named), None)
+    assert sum(count.consumed for count in ledger.inputs) == rounds * (per_day + 1)
+    assert ledger.balanced, [check for check in ledger.checks if not check.holds]
     repeats = forwarded(broker) - rounds * per_day
     fault(injected=kills, observed=f"{rounds * per_day} records in order, {repeats} repeats (seed {seed})")
+
+
+def test_fault_06_a_bank_whose_clock_is_a_year_ahead_moves_no_watermark(kafka_factory, tmp_path, eventually, fault):
+    """Its transactions and receipts of next year are dead-lettered, and event time stays where the others are."""
+    broker = kafka_factory().address
+    settings = settings_for(broker, tmp_path)
+    create_topics(settings)
+    year_days = day_of(time.time_ns() // 1_000_000) - DAY + 365
+    skewed = [row for n in range(20) for row in (txn(f"skewed-{n}", at(year_days, n)), receipt(year_days + n))]
+    right = [txn(f"right-{n}", at(0, n), bank_id=BANKS[1]) for n in range(40)]
+    send(broker, bank_topic(0), map(as_bytes, skewed))
+    send(broker, bank_topic(1), map(as_bytes, [*right, receipt(0, BANKS[1])]))
+    with worker(settings, tmp_path / "log"):
+        eventually(
+            lambda: [committed(broker, bank_topic(n)) for n in (0, 1)] == [len(skewed), len(right) + 1],
+            deadline_s=60,
+            what="all committed",
+        )
+        eventually(lambda: ticks_of(broker) and ticks_of(broker)[-1].up_to >= at(0, 39), deadline_s=20, what="a tick")
+    found = Counter((letter.topic, letter.reason) for letter in dead_letters(broker))
+    assert found == {(bank_topic(0), "time_in_future"): len(skewed)}
+    assert forwarded(broker) == len(right)
+    newest = ticks_of(broker)[-1]
+    assert at(0, 39) <= newest.up_to <= at(1), "moved by the bank whose clock is right alone, at most by its receipt"
+    assert newest.feeds[BANKS[0]].covered_up_to is None
+    fault(
+        injected=len(skewed),
+        observed=f"{found.total()} dead letters; event time at {newest.up_to - at(0)} ms of the day",
+    )
+
+
+def ticks_of(broker):
+    """The ticks of the first partition."""
+    return [row.event for row in log_records(broker)[0] if isinstance(row.event, Tick)]
 
 
 def forwarded(broker):

@@ -111,6 +111,10 @@ class Network:
         self.poll()
         self.waiting.append((topic, value, key))
 
+    @property
+    def sent_count(self):
+        return self.acknowledged_count + len(self.waiting)
+
     def land(self, count):
         """The oldest `count` land and are acknowledged."""
         some, self.waiting = self.waiting[:count], self.waiting[count:]

@@ -1,0 +1,135 @@
+"""Load that is not even: one enterprise that is most of the traffic, and more enterprises than memory may hold."""
+
+import random
+import re
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import msgspec
+
+from config.settings import ScoreSettings
+from domain import topics
+from domain.outputs import Score
+from features.layout import ROW
+from features.redis_store import PartitionStore, connect
+from streams.embedded.children import Child
+from streams.score.partition import Partition
+from streams.transport.chunk import chunk_of
+from tests.streams.score.kit import applied, flush, no_model, record, tick, txn
+from tests.streams.score.processes import judge, low_offsets, worker, write_log
+
+HOT, OTHERS, DAYS, A_DAY = "E0", 400, 4, 6_000
+CPU_RATIO_MAX = 2.0  # of a record, hot or not; a scan over what the enterprise has seen would make it hundreds
+
+
+def day_of_trade(rnd, day, hot_share):
+    """So many records of one day: of the hot one with that chance, else of anyone."""
+    rows = []
+    for n in range(A_DAY):
+        name = HOT if rnd.random() < hot_share else f"E{rnd.randrange(1, OTHERS)}"
+        rows.append(record(txn(f"{day}-{n}", name, day, n * 10, 10_000 + n, counterparty_id=f"p{n % 40}")))
+    return [*rows, record(tick(day))]
+
+
+def uneven_log(seed, hot_share):
+    rnd = random.Random(seed)
+    return [row for day in range(DAYS) for row in day_of_trade(rnd, day, hot_share)]
+
+
+def cpu_s(records):
+    """Of applying them all, the least of three times: others may use the machine."""
+    took = []
+    for _ in range(3):
+        partition, began_s = Partition(0, no_model), time.process_time()
+        for _ in applied(partition, records, 4_000):
+            pass
+        took.append(time.process_time() - began_s)
+    return min(took)
+
+
+def scores_of_others(records):
+    """By enterprise but the hot one, what its score records say, without where they stand in the log."""
+    said = defaultdict(list)
+    for message in applied(Partition(0, no_model), records, 4_000):
+        if message.topic == topics.SCORE and message.key != HOT.encode():
+            score = msgspec.json.decode(message.value, type=Score)
+            said[score.enterprise_id].append((score.as_of, score.score_milli, score.seq, score.reason_codes))
+    return said
+
+
+def test_fault_33_a_hot_enterprise_costs_the_others_nothing(seed, fault):
+    """Half of all records, then nine of ten, are of one enterprise: a record costs what it costs in an even log, a
+    flush writes the hot value once, and what is said of the others is what is said without it."""
+    even = uneven_log(seed, 1 / OTHERS)
+    cpu_s(even[:100])  # kernels stand
+    even_s = cpu_s(even)
+    ratios = {}
+    for hot_share in (0.5, 0.9):
+        hot = uneven_log(seed, hot_share)
+        ratios[hot_share] = cpu_s(hot) / even_s
+        assert ratios[hot_share] < CPU_RATIO_MAX, ratios
+        without = [row for row in hot if f'"enterprise_id":"{HOT}"'.encode() not in row[1]]
+        assert 0 < len(without) < len(hot)
+        assert scores_of_others(hot) == scores_of_others(without)
+    fault(injected=len(ratios), observed=f"CPU of a record against an even log: {ratios}")
+
+
+def test_fault_33_a_hot_enterprise_is_written_once_a_flush(seed, redis_url, fault):
+    written, store = Counter(), PartitionStore(connect(redis_url, 5.0), "x", 0)
+    store.claim(1)
+    partition, records = Partition(0, no_model), uneven_log(seed, 0.9)
+    flushes = range(0, len(records), 2_000)
+    for at in flushes:
+        for _ in partition.apply(chunk_of(topics.EVENTS, 0, at, records[at : at + 2_000])):
+            pass
+        values = partition.values(partition.dirty_rows())
+        written.update(name for name, _ in values)
+        store.write(values)
+        flush(partition, {})
+    assert written[HOT] == len(flushes)
+    assert sum(written.values()) < len(records) / 2, "values are coalesced"
+    fault(injected=1, observed=f"{len(records)} records, {written[HOT]} writes of the hot value in as many flushes")
+
+
+RESIDENT_MAX, ENTERPRISES = 400, 8_000
+
+
+def memory_bytes(child: Child) -> int:
+    """The most that the process has held so far (VmHWM)."""
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1_024
+
+
+def test_fault_35_memory_holds_as_many_enterprises_as_it_may(stack, tmp_path, eventually, seed, fault):
+    """Twenty times as many enterprises as may be in memory, each twice: the worker's memory stays as it was."""
+    settings = msgspec.structs.replace(
+        stack,
+        score=ScoreSettings(
+            flush_interval_ms=500, flush_slice_values_max=500, batch_records_max=1_000,
+            enterprises_resident_max=RESIDENT_MAX,
+        ),
+    )  # fmt: skip
+    client = connect(settings.redis.url, 5.0)
+    first = [record(txn(f"a{n}", f"E{n}", 0, n)) for n in range(ENTERPRISES)]
+    again = [record(txn(f"b{n}", f"E{n}", 1, n)) for n in range(ENTERPRISES)]
+    by_partition = write_log(settings, first[:1_000])
+    child = worker(settings, tmp_path)
+    child.launch()
+
+    def all_is_low():
+        assert child.running, child.log_tail()
+        return low_offsets(client) == [len(by_partition[p]) for p in sorted(by_partition)]
+
+    eventually(all_is_low, 120, "the first thousand")
+    before = memory_bytes(child)
+    for some in (first[1_000:], again):
+        for p, rows in write_log(settings, some).items():
+            by_partition[p] += rows
+        eventually(all_is_low, 180, "the rest")
+    grown = memory_bytes(child) - before
+    child.stop()
+    assert child.returncode == 0, child.log_tail()
+    judge(settings, client, by_partition, outputs=(topics.SCORE,))
+    assert grown < 0.2 * ENTERPRISES * ROW.itemsize, f"{grown:,} bytes more"
+    fault(injected=1, observed=f"{ENTERPRISES} enterprises, {RESIDENT_MAX} in memory: {grown / 2**20:.0f} MiB more")
