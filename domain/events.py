@@ -236,7 +236,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The value of a record of `events.v1`: an accepted event (personal ids as tokens), and what ingest stamped.
 
     fingerprint: 16 hex digits over the canonical fields that the bank sent, before any stamp; empty for a barrier.
-    origin: (topic, partition, offset) of the record that it was made of; None for a tick.
+    origin: (topic, partition, offset) of the record that it was made of; of a tick: how far its writer had heard.
     amount_cny_minor: the amount at the reference rate of the business day; None: no transaction, or no rate.
     """
 

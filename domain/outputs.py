@@ -164,17 +164,23 @@ class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 class FeedProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress", omit_defaults=True):
     """`feed.v1`, keyed by topic: how far a worker of ingest has read one feed. Workers align by it, ticks rest on it.
 
-    It states facts that stay true: what lies before `position` is acknowledged, in `events.v1` or `dlq.v1`.
+    It states facts that stay true, whoever says them and however late they are heard: what lies before `position` is
+    acknowledged, in `events.v1` or `dlq.v1`; and whatever comes from there on was delivered when some bank had already
+    delivered an event as late as `front_ms`.
     """
 
     topic: str
     partition: int
+    generation: int  # of the group in which the worker owns the feed: what an earlier owner says of it now is old
     position: int  # the next offset
     unread: bool  # there was something at or after `position`
     front_ms: int | None  # event time of the newest event before `position`, or of the next one while it is held back
-    as_of: int | None  # newest event time of any feed that the worker knew of: with nothing unread it vouches up to it
     last_event_time: int | None = None  # of the events since the worker got the feed
     receipt_days: tuple[int, ...] = ()  # day numbers, since its last word
 
 
-FeedWord = FeedHealth | FeedProgress
+class FeedQuestion(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="question"):
+    """`feed.v1`: a worker has started and knows nothing; each tells again how far its feeds are."""
+
+
+FeedWord = FeedHealth | FeedProgress | FeedQuestion

@@ -23,7 +23,7 @@ from domain.events import SCHEMA, Control, LogRecord, Tick
 from domain.outputs import DeadLetter
 from domain.reject import Reason
 from features.redis_store import partition_state, stored_rows
-from replay.offsets import Offsets, Place
+from replay.offsets import ANSWER_S, Offsets, Place
 from replay.reading import Read, read_topics
 from streams.score.partition import PartitionState
 
@@ -141,7 +141,7 @@ def take_stock(settings: Settings, redis: Any | None) -> Ledger:
     stored = {p: found for p in partitions if (found := _stored(redis, settings, p)) is not None}
     offsets = Offsets(kafka)
     names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
-    committed = offsets.committed("ingest", offsets.partitions(names))
+    committed = offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S)
     ends = offsets.ends(offsets.partitions([topics.EVENTS]))
     log, letters = count_log(kafka, stored), read_letters(kafka)
     checks: list[Check] = []
@@ -180,7 +180,7 @@ def count_log(
             at.unreadable += below
             continue
         event = record.event
-        if record.origin is not None:
+        if record.origin is not None and not isinstance(event, Tick):
             topic, partition, offset = record.origin
             count.origins[topic, partition].append(offset)
         if isinstance(event, Tick | Control):

@@ -84,15 +84,24 @@ class Offsets:
                 time.sleep(RETRY_S)
         return found
 
-    def committed(self, role: str, places: Iterable[Place]) -> dict[Place, int]:
-        """What the role's group has committed of `places`; without those of which it has nothing yet."""
+    def committed(self, role: str, places: Iterable[Place], *, wait_s: float = 0.0) -> dict[Place, int]:
+        """What the role's group has committed of `places`; without those of which it has nothing yet.
+
+        A coordinator that is only just there knows nothing: no answer then, so that the next look may have one; or
+        with `wait_s` an answer by then, or KafkaException.
+        """
         asked = [TopicPartition(*place) for place in places]
-        try:
-            answer = self._member(role).committed(asked, ANSWER_S)
-        except KafkaException as error:
-            if not _passes(error):
-                raise
-            return {}  # the group's coordinator is only just there: the next look will know
+        give_up = time.monotonic() + wait_s
+        while True:
+            try:
+                answer = self._member(role).committed(asked, ANSWER_S)
+                break
+            except KafkaException as error:
+                if not _passes(error) or (wait_s and time.monotonic() > give_up):
+                    raise
+            if not wait_s:
+                return {}
+            time.sleep(RETRY_S)
         return {(tp.topic, tp.partition): tp.offset for tp in answer if tp.offset >= 0}
 
     def _member(self, role: str) -> Consumer:

@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from domain import topics
-from domain.outputs import FeedHealth, FeedProgress, FeedWord
+from domain.outputs import FeedHealth, FeedProgress, FeedQuestion, FeedWord
 from sinks.kafka import MarkedOutbox
 from streams.role import TP
 
 READ_AT_ONCE = 2_000
-_BEFORE_MS = 600_000  # clocks of workers and brokers differ by less
+TELL_S = 1.0  # a feed that goes on steadily is told of so often
 _READ_S_MAX = 30
 _decode = msgspec.json.Decoder(FeedWord).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class FeedListener:
-    """Hears `feed.v1` from its end on: each worker tells all its feeds anew when it gets them."""
+    """Hears `feed.v1` from its end on: each worker tells all its feeds anew when it gets them, and when it is asked."""
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any]) -> None:
         self._consumer = _consumer(bootstrap, client)
-        end = self._consumer.get_watermark_offsets(TopicPartition(topics.FEED, 0), 10)[1]
-        self._consumer.assign([TopicPartition(topics.FEED, 0, end)])
+        self.offset = self._consumer.get_watermark_offsets(TopicPartition(topics.FEED, 0), 10)[1]
+        self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
 
-    def hear(self) -> list[FeedProgress]:
-        """What has come since; returns at once. KafkaException where the topic cannot be read."""
+    def hear(self) -> list[FeedWord]:
+        """What has come since, up to `offset`; returns at once. KafkaException where the topic cannot be read."""
         messages = self._consumer.consume(READ_AT_ONCE, 0)
-        return [word for word in _words(messages) if isinstance(word, FeedProgress)]
+        words = _words(messages)
+        if messages:
+            self.offset = messages[-1].offset() + 1
+        return words
 
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
 
 
-def words_since(bootstrap: str, client: Mapping[str, Any], time_ms: int | None) -> list[FeedProgress]:
-    """All words from shortly before `time_ms` (of the brokers' clocks; None: all there are) until now."""
+def words_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple[list[FeedProgress], int]:
+    """All words from `offset` until now, or from the first that the topic still holds; and the end of the topic."""
     consumer = _consumer(bootstrap, {**client, "enable.partition.eof": True})
     try:
-        start = TopicPartition(topics.FEED, 0, 0 if time_ms is None else max(0, time_ms - _BEFORE_MS))
-        if time_ms is not None:
-            (start,) = consumer.offsets_for_times([start], 10)
         low, end = consumer.get_watermark_offsets(TopicPartition(topics.FEED, 0), 10)
-        position = end if start.offset == OFFSET_END else max(low, start.offset)
+        position = max(low, offset)
         found: list[FeedProgress] = []
         consumer.assign([TopicPartition(topics.FEED, 0, position)])
         until = time.monotonic() + _READ_S_MAX
@@ -59,7 +60,7 @@ def words_since(bootstrap: str, client: Mapping[str, Any], time_ms: int | None) 
             for message in messages:
                 position = end if message.error() else message.offset() + 1
             found += [word for word in _words(messages) if isinstance(word, FeedProgress)]
-        return found
+        return found, end
     finally:
         consumer.close()
 
@@ -71,15 +72,30 @@ class _Teller:
     waiting: FeedProgress | None = None
     sent: FeedProgress | None = None
     told: FeedProgress | None = None
+    told_s: float = 0.0
     receipt_days: set[int] = field(default_factory=set)  # not yet told
+    asked: bool = False  # since the last word
 
 
 class FeedTeller:
-    """Tells how far feeds are read, each word only when all that it tells of is acknowledged."""
+    """Tells how far feeds are read, each word only when all that it tells of is acknowledged.
 
-    def __init__(self, outbox: MarkedOutbox, idle_ms: int) -> None:
-        self._outbox, self._idle_ms = outbox, idle_ms
+    A word goes out at once where others may wait for it: a feed has come to its end or has something new, it has a
+    receipt, or event time has gone on by `step_ms`; else after `TELL_S`.
+    """
+
+    def __init__(self, outbox: MarkedOutbox, step_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._outbox, self._step_ms, self._clock = outbox, step_ms, clock
         self._feeds: dict[TP, _Teller] = {}
+
+    def ask(self) -> None:
+        """Ask all workers, this one too, to tell their feeds anew."""
+        self._outbox.send(topics.FEED, _encode(FeedQuestion()))
+
+    def tell_anew(self) -> None:
+        """A worker has asked, or the feeds are given back: what was told is told again, and now."""
+        for feed in self._feeds.values():
+            feed.asked = True
 
     def begin(self, tps: Iterable[TP]) -> None:
         """These feeds; nothing is told of them yet."""
@@ -102,6 +118,7 @@ class FeedTeller:
         if feed.waiting is None and feed.sent is None and self._is_new(word, feed):
             feed.waiting = msgspec.structs.replace(word, receipt_days=tuple(sorted(feed.receipt_days)))
             feed.receipt_days.clear()
+            feed.asked, feed.told_s = False, self._clock()
             self._serve(tp, feed)
 
     def health(self, health: FeedHealth) -> None:
@@ -121,12 +138,18 @@ class FeedTeller:
 
     def _is_new(self, word: FeedProgress, feed: _Teller) -> bool:
         told = feed.told
-        if told is None or feed.receipt_days:
+        if told is None or feed.receipt_days or feed.asked:
             return True
-        if (word.position, word.unread, word.front_ms) != (told.position, told.unread, told.front_ms):
-            return True
-        before_ms, now_ms = told.as_of, word.as_of
-        return not word.unread and now_ms is not None and (before_ms is None or now_ms - before_ms >= self._idle_ms)
+        if word == msgspec.structs.replace(told, receipt_days=()):
+            return False
+        went_on_ms = _gain_ms(word.front_ms, told.front_ms)
+        return word.unread != told.unread or went_on_ms >= self._step_ms or self._clock() - feed.told_s >= TELL_S
+
+
+def _gain_ms(now_ms: int | None, before_ms: int | None) -> float:
+    if now_ms is None:
+        return 0
+    return math.inf if before_ms is None else now_ms - before_ms
 
 
 def _consumer(bootstrap: str, client: Mapping[str, Any]) -> Consumer:

@@ -103,20 +103,21 @@ class Feeds:
         times = [time for bank in self._banks.values() if (time := bank.reached_ms()) is not None]
         return max(times) - self.grace_ms if times else None
 
-    def ticks(self, time_ms: int | None) -> list[Tick]:
+    def ticks(self, time_ms: int | None, limit_ms: int | None = None) -> list[Tick]:
         """The ticks up to event time `time_ms`: one, and one more for each midnight but the last that lies before it.
 
-        So each day closes on a tick of its own. Days of silence beyond a week are passed at once.
+        So each day closes on a tick of its own. Days of silence beyond a week are passed at once. None is past
+        `limit_ms`: coverage that has moved while event time stands there is told later.
         """
         days: list[int] = []
         if time_ms is not None and self.up_to is not None:
             today = day_of(time_ms)
             days = list(range(max(day_of(self.up_to) + 1, today - DAYS_APART_MAX), today))
         found = [self.tick(day_start_ms(day)) for day in days]
-        return [tick for tick in (*found, self.tick(time_ms)) if tick is not None]
+        return [tick for tick in (*found, self.tick(time_ms, limit_ms)) if tick is not None]
 
-    def tick(self, time_ms: int | None) -> Tick | None:
-        """The tick at event time `time_ms`; None where it would say nothing new."""
+    def tick(self, time_ms: int | None, limit_ms: int | None = None) -> Tick | None:
+        """The tick at event time `time_ms`; None where it would say nothing new, or only past `limit_ms`."""
         if time_ms is not None and (self.up_to is None or time_ms > self.up_to):
             self.up_to = time_ms
         if self.up_to is None:
@@ -125,6 +126,8 @@ class Feeds:
         if tick == self.last:
             return None
         if self.last is not None and tick.up_to == self.last.up_to:
+            if limit_ms is not None and self.up_to >= limit_ms:
+                return None
             self.up_to += 1
             tick = self._at(self.up_to)
         self.last = tick

@@ -15,14 +15,14 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from config.settings import Settings
 from domain import topics
 from domain.calendar import day_of, day_of_text, day_start_ms
 from domain.events import Control, LogRecord, Receipt
-from domain.outputs import FeedProgress
+from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
 from sinks.client import client_settings
@@ -30,6 +30,7 @@ from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.align import Alignment
+from streams.feed_ends import AskEnds, Question
 from streams.feed_words import FeedListener, FeedTeller
 from streams.forwarding import Forwarder, Outcome
 from streams.role import TP
@@ -45,7 +46,6 @@ DRAIN_S = 8.0  # within the time that a rebalance leaves
 RECORDS_AT_ONCE = 2_000  # then other tasks of the loop get a turn
 TALK_S = 0.02  # between two looks at `feed.v1` while records come
 _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
-LEASES_A_BOUND = 8  # how often a feed with nothing unread says so again while the others advance by the bound
 
 
 @dataclass(slots=True)
@@ -71,10 +71,13 @@ class Ingest:
         self._aligned = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
         self.topics = (*self._aligned, topics.CONTROL)
         self.progress: Callable[[TP], tuple[int, int | None]] = _unknown
+        self.ends: AskEnds = _unasked
+        self.generation = -1
         self.paused: frozenset[TP] = frozenset()
         self._settings, self._clock = settings, clock
         self._forwarder = Forwarder(Tokens(load_key(settings.ingest.token_key_file)))
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self.progress(tp))
+        self._question = Question(lambda tps: self.ends(tps))
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}
         self._outbox: MarkedOutbox | None = None
@@ -94,17 +97,20 @@ class Ingest:
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, client)
-        self._teller = FeedTeller(self._outbox, self._settings.ingest.align_ms_max // LEASES_A_BOUND)
+        self._teller = FeedTeller(self._outbox, self._alignment.step_ms, self._clock)
         self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
+        self._teller.ask()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Take over the ticks where `control.v1` is ours; offsets are the group's committed ones."""
         self._ticks = None
         if CONTROL in tps:
-            self._ticks = await asyncio.to_thread(Ticks.taken_over, self._settings, self._out, self._teller)
+            self._ticks = await asyncio.to_thread(
+                Ticks.taken_over, self._settings, self._out, self._teller, self._alignment
+            )
         for tp, one in self._inputs.items():
             self._let_go[tp] += sum(map(len, one.held))
-        self._inputs = {tp: self._input(tp) for tp in tps}
+        self._inputs = {tp: self._input(tp) for tp in sorted(tps)}
         own = {tp for tp, one in self._inputs.items() if one.aligned}
         self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
         self._teller.begin(own)
@@ -116,7 +122,9 @@ class Ingest:
 
     async def revoked(self, tps: set[TP]) -> None:
         """Wait until all is acknowledged, and say so."""
+        self._question.drop()
         await asyncio.to_thread(self._out.drain, DRAIN_S)
+        self._teller.tell_anew()
         for _ in range(2):  # a word that waited, then the last
             self._tell()
             await asyncio.to_thread(self._out.drain, DRAIN_S)
@@ -152,12 +160,13 @@ class Ingest:
         await self._release()
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
-            await self._ticks.advance(self._alignment.unread_ms())
-            self._ticks.tell_health(self._alignment)
+            await self._ticks.advance()
+            self._ticks.tell_health()
             self._ticked_s = now_s
 
     async def stop(self) -> None:
         """Wait for what is under way."""
+        self._question.drop()
         if self._outbox is not None:
             outbox, self._outbox = self._outbox, None
             await asyncio.to_thread(outbox.drain, DRAIN_S)
@@ -194,30 +203,34 @@ class Ingest:
         return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer != "operator")
 
     async def _talk(self) -> None:
-        """Hear how far the others' feeds are, and tell of ours."""
-        for word in self._listener.hear():
+        """Hear how far the others' feeds are, and where all end, and tell of ours."""
+        heard = self._listener.hear()
+        words = [word for word in heard if isinstance(word, FeedProgress)]
+        for word in words:
             self._alignment.hear(word)
-            if self._ticks and TP(word.topic, word.partition) not in self._inputs:
-                self._ticks.hear(word)
+        if any(isinstance(word, FeedQuestion) for word in heard):
+            self._teller.tell_anew()
+        if (answer := self._question.answer()) is not None:
+            self._alignment.answered(*answer)
+        self._question.ask(*self._alignment.to_ask())
         self._tell()
         if self._ticks:
-            await self._ticks.close_days(self._alignment.unread_ms())
+            self._ticks.hear(words, self._listener.offset)
+            await self._ticks.close_days()
         self._talked_s = self._clock()
 
     def _tell(self) -> None:
-        newest_ms = self._alignment.newest_ms()
         for tp, one in self._inputs.items():
             if not one.aligned:
                 continue
-            position, _ = self.progress(tp)
-            unread, front_ms = self._alignment.front(tp)
+            front = self._alignment.front(tp)
             word = FeedProgress(
                 topic=tp.topic,
                 partition=tp.partition,
-                position=position if one.position is None else one.position,
-                unread=unread,
-                front_ms=front_ms,
-                as_of=newest_ms,
+                generation=self.generation,
+                position=front.position,
+                unread=front.unread,
+                front_ms=front.time_ms,
                 last_event_time=one.newest_ms,
             )
             self._teller.tell(tp, word)
@@ -251,21 +264,21 @@ class Ingest:
                 await asyncio.sleep(0)
         one.position = chunk.next_offset
         if one.aligned:
-            self._alignment.done(one.tp, chunk.next_offset)
+            self._alignment.done(one.tp, chunk.next_offset, more=bool(one.held))
             if self._ticks:
-                await self._ticks.close_days(self._alignment.unread_ms())
+                await self._ticks.close_days()
         return True
 
     async def _accept(self, one: _Input, offset: int, event: Accepted, time_ms: int | None) -> None:
-        new_day = one.aligned and time_ms is not None and self._reach(one, time_ms)
+        new_day = one.aligned and time_ms is not None and self._reach(one, offset, time_ms)
         if new_day and self._ticks and not isinstance(event, Receipt):
             # closes the days before it, for every enterprise, before its first event is applied
-            await self._ticks.close_days(self._alignment.unread_ms())
+            await self._ticks.close_days()
         if isinstance(event, Receipt):
             day = day_of_text(event.day)
             self._teller.receipt(one.tp, day)
             if self._ticks:
-                await self._ticks.receipt(event.bank_id, day, self._alignment.unread_ms())
+                await self._ticks.receipt(event.bank_id, day)
             self._forwarder.count(one.tp, "folded")
             return
         if one.bank_id is not None and time_ms is not None:
@@ -279,9 +292,9 @@ class Ingest:
             self._forwarder.forward(self._out, one.tp, offset, event)
         self._forwarder.count(one.tp, "forwarded")
 
-    def _reach(self, one: _Input, time_ms: int) -> bool:
+    def _reach(self, one: _Input, offset: int, time_ms: int) -> bool:
         """Move an input's front; True where that is a new business day of it."""
-        self._alignment.reach(one.tp, time_ms)
+        self._alignment.reach(one.tp, offset, time_ms)
         day = day_of(time_ms)
         if one.day is not None and day <= one.day:
             return False
@@ -298,3 +311,7 @@ def _time_of(event: Accepted) -> int | None:
 
 def _unknown(_tp: TP) -> tuple[int, int | None]:
     return 0, None
+
+
+async def _unasked(_tps: Iterable[TP]) -> Mapping[TP, int]:
+    return {}

@@ -19,10 +19,10 @@ _DECODER = msgspec.json.Decoder(LogRecord)
 
 @dataclass(frozen=True, slots=True)
 class WrittenTick:
-    """A tick of the log, and when the broker appended it."""
+    """A tick of the log, and the place in `feed.v1` up to which its writer had heard."""
 
     tick: Tick
-    written_ms: int
+    heard_offset: int
 
 
 def last_tick(
@@ -75,9 +75,9 @@ def _ticks_in(consumer: Consumer, spans: Mapping[int, tuple[int, int]], until: f
                 raise KafkaException(error)
             end = spans[p][1]
             if error is None and message.offset() < end and message.key() is None:
-                event = _DECODER.decode(message.value()).event
-                if isinstance(event, Tick):
-                    found[p] = WrittenTick(event, message.timestamp()[1])
+                record = _DECODER.decode(message.value())
+                if isinstance(record.event, Tick):
+                    found[p] = WrittenTick(record.event, 0 if record.origin is None else record.origin[2])
             if error is not None or message.offset() >= end - 1:
                 left.discard(p)
     return found

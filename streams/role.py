@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 from faust.types import TP
@@ -70,11 +70,14 @@ class Pauses(Protocol):
 class HoldsBack(Pauses, Protocol):
     """A role that paces itself by how far it has read.
 
-    The worker sets `progress` before `start`: the next offset to deliver of a partition, and the end of its log as the
-    last fetch said it (None before the first).
+    The worker sets these, `generation` before each `assigned`, the others before `start`. `generation`: of the group.
+    `progress`: the next offset to deliver of a partition, and the end of its log as the last fetch said it (None before
+    the first). `ends`: asks the broker for the ends of logs as they are after the call; aiokafka's errors.
     """
 
+    generation: int
     progress: Callable[[TP], tuple[int, int | None]]
+    ends: Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]]
 
 
 @runtime_checkable

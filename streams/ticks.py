@@ -1,7 +1,8 @@
 """The ticks, of the worker that writes them: feeds folded from its own records and others' words, days closed in time.
 
 Every tick is written behind what it tells of: its worker's records are acknowledged before it (streams.tick_writer),
-the others' were when their word came. After a restart it goes on from the last tick and the words told since.
+the others' were when their word came. It names the place in `feed.v1` up to which its writer had heard: whoever takes
+over goes on from the last tick and the words from there on.
 """
 
 from __future__ import annotations
@@ -18,29 +19,34 @@ from domain.validate import source_of
 from sinks.client import client_settings
 from sinks.kafka import Outbox
 from sinks.telemetry import FeedState, Reading, TicksWritten
-from streams.align import NOTHING_MS, Alignment
+from streams.align import Alignment
 from streams.feed_words import FeedTeller, words_since
 from streams.feeds import Feeds
 from streams.forwarding import HEADERS, encode
 from streams.last_tick import last_tick
 from streams.role import TP
+from streams.survey import NOTHING_MS
 from streams.tick_writer import TickWriter
 
 log = logging.getLogger(__name__)
 
 
 class Ticks:
-    """Folds feeds and writes ticks. `unread_ms` is the time of the oldest feed with something unread, None: none has.
+    """Folds feeds and writes ticks.
 
-    Event time reached is that of the oldest feed with something unread, else of the newest, less the grace.
+    Event time reached is that of the oldest feed with something unread, else of the newest, less the grace; and never
+    past what `alignment` allows.
     """
 
-    def __init__(self, feeds: Feeds, writer: TickWriter, teller: FeedTeller) -> None:
-        self._feeds, self._writer, self._teller = feeds, writer, teller
+    def __init__(
+        self, feeds: Feeds, writer: TickWriter, teller: FeedTeller, alignment: Alignment, heard_offset: int
+    ) -> None:
+        self._feeds, self._writer, self._teller, self._alignment = feeds, writer, teller, alignment
+        self._heard_offset = heard_offset
         self._health: dict[str, FeedHealth] = {}
 
     @classmethod
-    def taken_over(cls, settings: Settings, outbox: Outbox, teller: FeedTeller) -> Ticks:
+    def taken_over(cls, settings: Settings, outbox: Outbox, teller: FeedTeller, alignment: Alignment) -> Ticks:
         """Fence off the writer before, and go on from its last tick and what has been told since; it blocks."""
         kafka, client = settings.kafka, client_settings(settings.kafka)
         name = f"{kafka.group_prefix}ticks"
@@ -49,14 +55,19 @@ class Ticks:
         feeds = Feeds(settings.banks, settings.ingest.grace_ms)
         found = last_tick(kafka.bootstrap, client, kafka.log_partitions)
         feeds.restore(None if found is None else found.tick)
-        ticks = cls(feeds, writer, teller)
-        for word in words_since(kafka.bootstrap, client, None if found is None else found.written_ms):
-            ticks.hear(word)
+        words, heard_offset = words_since(kafka.bootstrap, client, 0 if found is None else found.heard_offset)
+        ticks = cls(feeds, writer, teller, alignment, heard_offset)
+        ticks.hear(words, heard_offset)
         log.info("this worker writes the ticks, on from event time %s", feeds.up_to)
         return ticks
 
-    def hear(self, word: FeedProgress) -> None:
-        """What a feed's worker says is in the log. It may be heard again, and late."""
+    def hear(self, words: Iterable[FeedProgress], heard_offset: int) -> None:
+        """What feeds' workers say is in the log, up to an offset of `feed.v1`. It may be heard again, and late."""
+        for word in words:
+            self._fold(word)
+        self._heard_offset = max(self._heard_offset, heard_offset)
+
+    def _fold(self, word: FeedProgress) -> None:
         bank_id = source_of(word.topic).bank_id
         if bank_id is None or not self._feeds.knows(bank_id):
             return
@@ -69,22 +80,24 @@ class Ticks:
         """An event that this worker has sent."""
         self._feeds.event(bank_id, time_ms)
 
-    async def receipt(self, bank_id: str, day: int, unread_ms: int | None) -> None:
+    async def receipt(self, bank_id: str, day: int) -> None:
         """A receipt that this worker has read; a day may end with it now that event time has passed long ago."""
         if self._feeds.receipt(bank_id, day):
-            await self.advance(unread_ms)
+            await self.advance()
         else:
-            await self.close_days(unread_ms)
+            await self.close_days()
 
-    async def close_days(self, unread_ms: int | None) -> None:
+    async def close_days(self) -> None:
         """A tick where event time has passed the end of a business day, so that each day closes on its own tick."""
-        reached_ms, up_to = self._reached_ms(unread_ms), self._feeds.up_to
+        reached_ms, up_to = self._reached_ms(), self._feeds.up_to
         if reached_ms is not None and (up_to is None or day_of(reached_ms) > day_of(up_to)):
-            await self.advance(unread_ms)
+            await self.advance()
 
-    async def advance(self, unread_ms: int | None) -> None:
+    async def advance(self) -> None:
         """Tell all partitions what is new; nothing where nothing is."""
-        await self.write(LogRecord(event=tick) for tick in self._feeds.ticks(self._reached_ms(unread_ms)))
+        origin = topics.FEED, 0, self._heard_offset
+        ticks = self._feeds.ticks(self._reached_ms(), self._alignment.tick_ms_max())
+        await self.write(LogRecord(event=tick, origin=origin) for tick in ticks)
 
     async def write(self, records: Iterable[LogRecord]) -> None:
         """Barriers, to every partition."""
@@ -107,18 +120,18 @@ class Ticks:
                 stalled=feed.stalled,
             )
 
-    def tell_health(self, alignment: Alignment) -> None:
+    def tell_health(self) -> None:
         """Changes of the feeds' health since they were last told; a feed that falls silent is warned of."""
         last = self._feeds.last
         for bank_id, feed in () if last is None else last.feeds.items():
-            unread, front_ms = alignment.front(TP(topics.bank_events(bank_id), 0))
+            front = self._alignment.front(TP(topics.bank_events(bank_id), 0))
             health = FeedHealth(
                 bank_id=bank_id,
                 last_event_time=feed.last_event_time,
                 covered_up_to=feed.covered_up_to,
                 closed_up_to=feed.closed_up_to,
                 stalled=feed.stalled,
-                oldest_unread_event_time=front_ms if unread else None,
+                oldest_unread_event_time=front.time_ms if front.unread else None,
                 as_of=0 if last is None else last.up_to,
             )
             known = self._health.get(bank_id)
@@ -129,10 +142,12 @@ class Ticks:
             self._health[bank_id] = health
             self._teller.health(health)
 
-    def _reached_ms(self, unread_ms: int | None) -> int | None:
-        if unread_ms is None:
-            return self._feeds.reached_ms()
-        return None if unread_ms == NOTHING_MS else unread_ms - self._feeds.grace_ms
+    def _reached_ms(self) -> int | None:
+        unread_ms, limit_ms = self._alignment.unread_ms(), self._alignment.tick_ms_max()
+        if NOTHING_MS in (unread_ms, limit_ms):
+            return None
+        reached_ms = self._feeds.reached_ms() if unread_ms is None else unread_ms - self._feeds.grace_ms
+        return min((one for one in (reached_ms, limit_ms) if one is not None), default=None)
 
 
 def _is_same(one: FeedHealth, other: FeedHealth) -> bool:

@@ -124,7 +124,7 @@ class Worker:
         self._rewinds: dict[TP, int] = {}  # what the role said, not sought yet
         self._rewound: set[TP] = set()
         if isinstance(role, HoldsBack):
-            role.progress = self._progress_of
+            role.progress, role.ends = self._progress_of, self._ends_of
         self._generation = -1
         self._error: BaseException | None = None
         self._stopping = False
@@ -141,6 +141,8 @@ class Worker:
                 return
             self._positions, self._empty_spans, self._generation = {}, {}, generation
             self._paused, self._rewinds, self._rewound = frozenset(), {}, set()
+            if isinstance(self.role, HoldsBack):
+                self.role.generation = generation
             if tps:
                 await self._guarded(self._claim(tps))
             self._progress_at = time.monotonic()
@@ -371,6 +373,10 @@ class Worker:
 
     def _progress_of(self, tp: TP) -> tuple[int, int | None]:
         return self._positions.get(tp, 0), self._consumer.log_end(tp)
+
+    async def _ends_of(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        found: Mapping[TP, int] = await self._consumer.log_ends(set(tps))
+        return found
 
     @property
     def _consumer(self) -> Any:

@@ -207,10 +207,17 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
 
     async def _log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
         fetcher = self._ensure_consumer()._fetcher
-        plain = [TopicPartition(*tp) for tp in tps]
-        begin = await fetcher.beginning_offsets(plain, OFFSET_REQUEST_MS)
-        end = await fetcher.end_offsets(plain, OFFSET_REQUEST_MS)
-        return {TP(*tp): offset for tp, offset in begin.items()}, {TP(*tp): offset for tp, offset in end.items()}
+        begin = await fetcher.beginning_offsets([TopicPartition(*tp) for tp in tps], OFFSET_REQUEST_MS)
+        return {TP(*tp): offset for tp, offset in begin.items()}, await self._log_ends(tps)
+
+    async def log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
+        """The end of what is committed in each log, as it is after this call."""
+        return await self.call_thread(self._log_ends, tps)
+
+    async def _log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
+        fetcher = self._ensure_consumer()._fetcher
+        end = await fetcher.end_offsets([TopicPartition(*tp) for tp in tps], OFFSET_REQUEST_MS)
+        return {TP(*tp): offset for tp, offset in end.items()}
 
     async def committed(self, tps: set[TP]) -> Mapping[TP, int]:
         """The group's committed offsets; partitions without one are left out."""
@@ -329,6 +336,10 @@ class Consumer(faust_driver.Consumer):
     async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
         """The first offset of each log, and the end of what is committed in it."""
         return await self._thread.log_bounds(tps)
+
+    async def log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
+        """The end of what is committed in each log, as it is after this call."""
+        return await self._thread.log_ends(tps)
 
     def log_end(self, tp: TP) -> int | None:
         """The end of what is committed in a partition's log, as its last fetch said; None before the first."""

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 import msgspec
 import pytest
 import redis
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from cli import ledger
@@ -18,12 +18,13 @@ from domain.outputs import DeadLetter
 from domain.reject import Reason
 from features.redis_store import partition_state
 from sinks.kafka import Outbox
-from streams.embedded import Kafka
+from streams.embedded import Kafka, eventually
 from streams.role import TP
 from streams.score.role import Score
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker import drive
+from tests.streams import groups
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, log_of
 
 PARTITIONS = 2
@@ -107,9 +108,7 @@ def _letter(offset):
 
 
 def _commit(settings, offset):
-    consumer = Consumer({"bootstrap.servers": settings.kafka.bootstrap, "group.id": "xinliu-ingest"})
-    consumer.commit(offsets=[TopicPartition(INPUT, 0, offset)], asynchronous=False)
-    consumer.close()
+    eventually(lambda: groups.commit(settings.kafka.bootstrap, "xinliu-ingest", INPUT, offset), what="a coordinator")
 
 
 def check(settings, capsys, *words):

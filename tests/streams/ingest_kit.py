@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from config.settings import Bank, IngestSettings, KafkaSettings, Settings
@@ -19,6 +19,7 @@ from domain import topics
 from domain.calendar import day_of_text, day_start_ms
 from domain.events import SCHEMA, LogRecord
 from domain.outputs import DeadLetter
+from tests.streams import groups
 
 BANKS = ("Z9000000000001", "Z9000000000002", "Z9000000000003")
 HEADERS = [("schema", SCHEMA.encode())]
@@ -164,15 +165,7 @@ def dead_letters(bootstrap: str) -> list[DeadLetter]:
 
 def committed(bootstrap: str, topic: str) -> int:
     """The ingest group's committed offset of a topic's partition 0; -1001 where there is none."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-ingest", "enable.auto.commit": False})
-    try:
-        return int(consumer.committed([TopicPartition(topic, 0)], 10)[0].offset)
-    except KafkaException as error:
-        if error.args[0].retriable() or error.args[0].code() == KafkaError.NOT_COORDINATOR:
-            return -1001  # the broker has just started
-        raise
-    finally:
-        consumer.close()
+    return groups.committed(bootstrap, "test-ingest", topic, 1).get(0, OFFSET_INVALID)
 
 
 def set_config(broker: str, topic: str, name: str, value: str) -> None:

@@ -8,19 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.outputs import FeedProgress
-from streams.align import Alignment
+from streams.align import Alignment, Standing
 from streams.role import TP
+from streams.survey import NOTHING_MS
 
 BOUND_MS = 100
 
 
 class Reader:
-    """Reads feeds as the ingest role does: applies, holds, releases; the log of a feed may grow while it is read."""
+    """Reads feeds as the ingest role does: applies, holds, asks, releases; a feed's log may grow while it is read."""
 
     def __init__(self, feeds, growing, rng, others=()):
         self.rng = rng
         self.logs = {TP(name, 0): times for name, times in feeds.items()}
         self.ends = {tp: len(times) // (2 if growing else 1) for tp, times in self.logs.items()}
+        self.grown_from = dict(self.ends)
+        self.newest_ms = max((max(times[: self.ends[tp]], default=0) for tp, times in self.logs.items()), default=0)
         self.known = dict.fromkeys(self.logs)  # the end of the log as the last fetch said it
         self.delivered = dict.fromkeys(self.logs, 0)
         self.held = {tp: deque() for tp in self.logs}
@@ -42,9 +45,18 @@ class Reader:
         self.release()
 
     def release(self):
+        self.ask()
         while (ready := self.alignment.release()) is not None:
             while self.held[ready] and self.run(ready, self.held[ready].popleft()):
                 pass
+
+    def ask(self):
+        tps, asked_ms = self.alignment.to_ask()
+        if tps:
+            self.alignment.answered({tp: self.log_end(tp) for tp in tps}, asked_ms)
+
+    def log_end(self, tp):
+        return self.ends[tp]
 
     def run(self, tp, chunk):
         limit_ms = self.alignment.run(tp, chunk[0])
@@ -55,18 +67,22 @@ class Reader:
                 self.alignment.hold(tp, offset, time_ms)
                 return False
             self.check(tp, time_ms)
-            self.alignment.reach(tp, time_ms)
+            self.alignment.reach(tp, offset, time_ms)
             self.applied[tp].append(offset)
-        self.alignment.done(tp, chunk[-1] + 1)
+        self.alignment.done(tp, chunk[-1] + 1, more=bool(self.held[tp]))
         return True
 
     def check(self, tp, time_ms):
-        """No record is applied further ahead than the bound of the oldest record that any other feed has unread."""
+        """No record is applied further ahead than the bound of the oldest record that any other feed has unread, or of
+        the newest that any had delivered when that one was."""
         for other, times in self.logs.items():
             done = len(self.applied[other])
             end = self.known[other]
             if other != tp and end is not None and done < end:
-                assert time_ms <= max([*times[: done + 1]]) + BOUND_MS, (tp, time_ms, other, times[done])
+                from_ms = max(times[: done + 1])
+                if done >= self.grown_from[other]:
+                    from_ms = max(from_ms, self.newest_ms)
+                assert time_ms <= from_ms + BOUND_MS, (tp, time_ms, other, times[done])
 
     def paused(self):
         return {tp for tp, chunks in self.held.items() if chunks}
@@ -95,31 +111,115 @@ def test_every_order_of_delivery_reads_all_in_order_and_within_the_bound(feeds, 
     assert reader.applied == {tp: list(range(len(times))) for tp, times in reader.logs.items()}
 
 
-def test_a_feed_with_nothing_unread_holds_nobody():
-    ends = {TP("a", 0): 10, TP("b", 0): 7}
-    alignment = Alignment(BOUND_MS, lambda tp: (7 if tp.topic == "b" else 0, ends[tp]))
-    alignment.begin(ends)
-    assert alignment.run(TP("a", 0), 0) is None
-    ends[TP("b", 0)] = 8
-    assert alignment.run(TP("a", 0), 0) < 0  # b has a record of which nothing is known yet
+A, B = TP("a", 0), TP("b", 0)
+
+
+def alignment_of_a_and_b(b_position=7, ends=(10, 7)):
+    """Both are this worker's; a is read from its beginning, b up to `b_position`; `ends` as fetches said them."""
+    of = dict(zip((A, B), ends, strict=True))
+    alignment = Alignment(BOUND_MS, lambda tp: (b_position if tp == B else 0, of[tp]))
+    alignment.begin([A, B])
+    return alignment
+
+
+def test_a_feed_with_nothing_unread_vouches_by_an_answer_of_the_broker():
+    """For the newest time that was known before the question, and no fetch does: what it said may be long ago."""
+    alignment = alignment_of_a_and_b()
+    assert alignment.to_ask() == ({A, B}, None), "nothing is known"
+    assert alignment.run(A, 0) == NOTHING_MS
+    alignment.hold(A, 0, 500)
+    assert alignment.to_ask() == ({A, B}, 500)
+    alignment.answered({A: 10, B: 7}, 500)
+    assert alignment.run(A, 0) == 500 + BOUND_MS
+    assert alignment.to_ask() == (set(), 500)
+    alignment.reach(A, 0, 500 + BOUND_MS)
+    assert alignment.run(A, 1) == 500 + BOUND_MS, "that is news since the question"
+    assert alignment.to_ask() == ({A, B}, 500 + BOUND_MS)
+    alignment.answered({A: 10, B: 8}, 500 + BOUND_MS)
+    assert alignment.front(B).unread, "the answer says that there is something, before a fetch does"
+    assert alignment.run(A, 3) == 500 + BOUND_MS, "what it said before stays true"
+
+
+def test_the_second_answer_vouches_for_a_backlog_as_it_comes_to_be_read():
+    """What lay before the ends of the answer before was delivered before the question: its times are found out later,
+    and count when they are."""
+    alignment = alignment_of_a_and_b()
+    alignment.answered({A: 10, B: 7}, None)
+    alignment.answered({A: 12, B: 7}, None)
+    alignment.run(A, 0)
+    for offset in range(10):
+        time_ms = 1_000 * offset
+        alignment.reach(A, offset, time_ms)
+        assert alignment.run(A, offset + 1) == time_ms + BOUND_MS
+    assert alignment.to_ask() == (set(), 9_000)
+    alignment.reach(A, 10, 20_000)
+    assert alignment.run(A, 11) == 9_000 + BOUND_MS, "when this came may have been after the question"
+    assert alignment.to_ask() == ({A, B}, 20_000)
+
+
+def test_a_feed_comes_to_vouch_when_it_is_read_to_where_it_ended():
+    alignment = alignment_of_a_and_b(b_position=5)
+    alignment.answered({A: 10, B: 7}, 500)
+    assert alignment.run(A, 0) == NOTHING_MS
+    alignment.run(B, 5)
+    alignment.reach(B, 6, 200)
+    assert alignment.run(A, 0) == 200 + BOUND_MS
+    alignment.done(B, 7, more=True)
+    assert alignment.run(A, 0) == 500 + BOUND_MS, "also while more of it is at hand"
+
+
+def test_another_worker_s_feed_vouches_from_where_all_before_is_acknowledged():
+    """No word need say so: who was told how far it is asks the broker by itself, also where that worker is gone."""
+    alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
+    alignment.begin([A], [B])
+    alignment.answered({A: 10, B: 5}, 600)
+    word = FeedProgress(topic="b", partition=0, generation=1, position=4, unread=False, front_ms=300)
+    alignment.hear(word)
+    assert alignment.run(A, 0) == 300 + BOUND_MS
+    assert alignment.front(B) == Standing(4, True, 300), "there is more by now"
+    alignment.hear(msgspec.structs.replace(word, position=5))
+    assert alignment.run(A, 0) == 600 + BOUND_MS
+    alignment.hear(msgspec.structs.replace(word, topic="c", position=0, front_ms=1))
+    assert alignment.run(A, 0) == 600 + BOUND_MS, "c is no feed of ours"
+
+
+def test_a_tick_is_not_past_what_any_feed_vouches_for_and_the_bound():
+    alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
+    alignment.begin([A], [B])
+    assert alignment.tick_ms_max() == NOTHING_MS
+    alignment.run(A, 0)
+    alignment.reach(A, 0, 700)
+    assert alignment.tick_ms_max() == NOTHING_MS, "of b nobody has said anything"
+    alignment.hear(FeedProgress(topic="b", partition=0, generation=1, position=5, unread=True, front_ms=300))
+    assert alignment.tick_ms_max() == 300 + BOUND_MS == alignment.run(A, 0)
+    alignment.answered({A: 10, B: 5}, 650)
+    assert alignment.tick_ms_max() == 650 + BOUND_MS == alignment.run(A, 0)
+    assert alignment.unread_ms() == 300, "and by itself it does not pass a feed with something unread"
 
 
 def test_a_feed_whose_end_is_not_known_holds_all():
     alignment = Alignment(BOUND_MS, lambda _tp: (0, None))
     alignment.begin([TP("a", 0), TP("b", 0)])
-    assert alignment.run(TP("a", 0), 0) < 0
+    assert alignment.run(TP("a", 0), 0) == NOTHING_MS
 
 
 class Worker(Reader):
     """One of several workers: it tells of its feeds and hears of the others', both late and some words twice."""
 
     def words(self):
-        newest_ms = self.alignment.newest_ms()
         for tp, done in self.applied.items():
-            unread, front_ms = self.alignment.front(tp)
+            front = self.alignment.front(tp)
             yield FeedProgress(
-                topic=tp.topic, partition=0, position=len(done), unread=unread, front_ms=front_ms, as_of=newest_ms
+                topic=tp.topic,
+                partition=0,
+                generation=1,
+                position=len(done),
+                unread=front.unread,
+                front_ms=front.time_ms,
             )
+
+    def log_end(self, tp):
+        return self.all_ends[tp]
 
     def check(self, tp, time_ms):
         """See `test_workers_…`: the bound holds over all workers, and is checked there."""
@@ -137,6 +237,8 @@ def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, worker
         others = {TP(name, 0) for name in logs if name not in own}
         group[number] = Worker({name: logs[name] for name in own}, False, rng, others)
         group[number].known = dict(group[number].ends)  # backlogs: their ends are known
+    for one in group.values():
+        one.all_ends = {TP(name, 0): len(times) for name, times in logs.items()}
     under_way, dead, steps = deque(), {0} if dies else set(), 0
 
     while any(len(done) < len(one.logs[tp]) for one in group.values() for tp, done in one.applied.items()):
@@ -167,18 +269,25 @@ def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, worker
             assert max(applied) <= min(unread) + BOUND_MS
 
 
-def test_a_feed_with_nothing_unread_vouches_for_the_time_that_its_worker_knew():
-    """A lease in event time: when its worker is gone, the others get as far as the bound and no further."""
-    a, b = TP("a", 0), TP("b", 0)
+def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_says():
+    """When a worker is gone, the others get as far as the bound and no further; its successor begins further back."""
     alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
-    alignment.begin([a], [b])
-    assert alignment.run(a, 0) < 0, "nothing is known of b"
-    idle = FeedProgress(topic="b", partition=0, position=5, unread=False, front_ms=300, as_of=1_000)
+    alignment.begin([A], [B])
+    assert alignment.run(A, 0) == NOTHING_MS, "nothing is known of b"
+    idle = FeedProgress(topic="b", partition=0, generation=3, position=5, unread=False, front_ms=300)
     alignment.hear(idle)
-    assert alignment.run(a, 0) == 1_000 + BOUND_MS
-    assert alignment.unread_ms() == -(2**62), "a is running, and nothing of it is known"
-    alignment.hear(msgspec.structs.replace(idle, position=4, as_of=9_000))  # a zombie's, behind what is known
-    assert alignment.run(a, 0) == 1_000 + BOUND_MS
-    alignment.hear(msgspec.structs.replace(idle, unread=True))
-    assert alignment.run(a, 0) == 300 + BOUND_MS
-    assert alignment.front(b) == (True, 300)
+    alignment.answered({A: 10, B: 5}, 1_000)
+    assert alignment.run(A, 0) == 1_000 + BOUND_MS
+    assert alignment.unread_ms() == NOTHING_MS, "a is running, and nothing of it is known"
+    alignment.reach(A, 9, 900)
+    alignment.done(A, 10)
+    assert alignment.unread_ms() is None
+    alignment.answered({A: 10, B: 6}, 1_050)
+    successor = msgspec.structs.replace(idle, generation=4, position=3, unread=True, front_ms=250)
+    alignment.hear(successor)
+    assert alignment.run(A, 10) == 1_000 + BOUND_MS
+    alignment.done(A, 10)
+    assert alignment.unread_ms() == 250, "no tick passes what it reads again"
+    alignment.hear(msgspec.structs.replace(idle, position=6))  # of the worker that was gone
+    assert alignment.run(A, 10) == 1_050 + BOUND_MS, "a fact is a fact"
+    assert alignment.front(B) == Standing(3, True, 250)

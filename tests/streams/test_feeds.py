@@ -87,6 +87,19 @@ def test_nothing_new_makes_no_tick_and_time_never_goes_back():
     assert one.tick(at(-1)).up_to == at(0) + 1, "it says something new, so it is not a repeat"
 
 
+def test_no_tick_is_past_the_limit_also_where_only_coverage_has_moved():
+    one = feeds()
+    one.event(A, at(0, 12))
+    assert [tick.up_to for tick in one.ticks(at(0, 12), at(0, 12) + 1)] == [at(0, 12)]
+    seen = []
+    for day in (0, 1, 2):
+        one.receipt(A, DAY + day)
+        seen += one.ticks(at(0, 12), at(0, 12) + 1)
+    assert [(tick.up_to - at(0, 12), tick.feeds[A].covered_up_to - DAY) for tick in seen] == [(1, 0)]
+    (told,) = one.ticks(at(0, 13), at(0, 14))
+    assert told.feeds[A].covered_up_to == DAY + 2
+
+
 def test_each_midnight_passed_has_a_tick_of_its_own():
     one = feeds()
     one.event(A, at(0, 12))

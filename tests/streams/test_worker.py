@@ -17,13 +17,14 @@ from typing import Any
 
 import aiokafka
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.embedded import Kafka
 from streams.role import TP
 from streams.transport import aiokafka_seam, chunk_of, driver
 from streams.worker import WorkerOptions, drive
+from tests.streams import groups
 from tests.streams.recording import Recording, how_many, lows, quick_options, recorded, run_here
 
 ROOT = Path(__file__).parents[2]
@@ -87,10 +88,7 @@ def admin_of(broker: str) -> AdminClient:
 
 
 def committed(broker: str, group: str, topic: str, partitions: int = PARTITIONS) -> dict[int, int]:
-    admin = admin_of(broker)
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(partitions)])
-    found = admin.list_consumer_group_offsets([asked])[group].result(timeout=20)
-    return {tp.partition: tp.offset for tp in found.topic_partitions if tp.offset >= 0}
+    return groups.committed(broker, group, topic, partitions)
 
 
 def log_ends(broker: str, topic: str, partitions: int = PARTITIONS) -> dict[int, int]:

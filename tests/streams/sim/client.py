@@ -1,0 +1,195 @@
+"""A stand-in for the Kafka client library under a seeded scheduler: topics of one partition, fencing, and nothing lost.
+
+What ingest runs on it is the code that it runs on a broker. Here the scheduler decides when a record that was sent
+lands in its topic, when its sender hears of that, how much of `feed.v1` a reader gets, and where a process stands
+still.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+
+
+class Killed(BaseException):
+    """This process has been killed where it stood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record of a topic, and the message that a reader gets of it."""
+
+    topic_name: str
+    at: int
+    raw: bytes | None
+    raw_key: bytes | None
+    appended_ms: int
+
+    def error(self) -> None:
+        return None
+
+    def topic(self) -> str:
+        return self.topic_name
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.at
+
+    def value(self) -> bytes | None:
+        return self.raw
+
+    def key(self) -> bytes | None:
+        return self.raw_key
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self.appended_ms
+
+
+class _End:
+    """The end of a partition, as `enable.partition.eof` has it."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._PARTITION_EOF)
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+
+@dataclass(slots=True)
+class SimKafka:
+    """The topics. `stand_still` is called wherever a process may be paused in the middle of something, `made` with each
+    producer of the process that runs."""
+
+    rng: random.Random
+    stand_still: Callable[[], None] = lambda: None
+    made: Callable[[Producer], None] = lambda _: None
+    now_ms: int = 0
+    logs: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    epochs: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # of transactional ids
+
+    def append(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+        log = self.logs[topic]
+        log.append(Entry(topic, len(log), value, key, self.now_ms))
+
+    def producer(self, conf: dict[str, Any]) -> Producer:
+        """In the place of confluent_kafka.Producer."""
+        producer = Producer(self, conf.get("transactional.id"))
+        self.made(producer)
+        return producer
+
+    def consumer(self, conf: dict[str, Any]) -> Consumer:
+        """In the place of confluent_kafka.Consumer."""
+        return Consumer(self, bool(conf.get("enable.partition.eof")))
+
+
+class Producer:
+    """Keeps the order of each topic; what is in flight lands when the scheduler says so, or at a flush."""
+
+    def __init__(self, kafka: SimKafka, transactional_id: str | None) -> None:
+        self._kafka, self._id, self._epoch = kafka, transactional_id, -1
+        self.lands = transactional_id is None  # else what is sent waits for the commit
+        self.flying: dict[str, deque[tuple[bytes | None, bytes | None, Any]]] = defaultdict(deque)
+        self._landed: list[Any] = []  # callbacks of what is acknowledged, not served yet
+
+    def __len__(self) -> int:
+        return sum(map(len, self.flying.values())) + len(self._landed)
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        *,
+        partition: int = -1,
+        headers: Sequence[Any] = (),
+        on_delivery: Any = None,
+    ) -> None:
+        self._kafka.stand_still()
+        self.flying[topic].append((value, key, on_delivery))
+
+    def land(self, topic: str, count: int) -> None:
+        """The first `count` of what is in flight to a topic are in it, and acknowledged."""
+        flying = self.flying[topic]
+        for _ in range(min(count, len(flying))):
+            value, key, on_delivery = flying.popleft()
+            self._kafka.append(topic, value, key)
+            self._landed.append(on_delivery)
+
+    def poll(self, _timeout_s: float) -> int:
+        landed, self._landed = self._landed, []
+        for on_delivery in landed:
+            on_delivery(None, None)
+        return len(self)
+
+    def flush(self, _timeout_s: float) -> int:
+        self._kafka.stand_still()
+        for topic in list(self.flying):
+            self.land(topic, len(self.flying[topic]))
+        return self.poll(0)
+
+    def purge(self) -> None:
+        self.flying.clear()
+
+    def init_transactions(self, _timeout_s: float) -> None:
+        self._kafka.epochs[str(self._id)] += 1
+        self._epoch = self._kafka.epochs[str(self._id)]
+
+    def begin_transaction(self) -> None:
+        self._fence()
+
+    def commit_transaction(self, _timeout_s: float) -> None:
+        self._kafka.stand_still()
+        self._fence()
+        for topic, flying in self.flying.items():
+            for value, key, _ in flying:
+                self._kafka.append(topic, value, key)
+        self.flying.clear()
+        self._kafka.stand_still()
+
+    def _fence(self) -> None:
+        if self._epoch != self._kafka.epochs[str(self._id)]:
+            raise KafkaException(KafkaError(KafkaError._FENCED))
+
+
+class Consumer:
+    """Reads one topic; without a time to wait it gets as much as the scheduler gives."""
+
+    def __init__(self, kafka: SimKafka, tells_end: bool) -> None:
+        self._kafka, self._tells_end = kafka, tells_end
+        self._topic, self._position = "", 0
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        (one,) = partitions
+        self._topic, self._position = one.topic, one.offset
+
+    def get_watermark_offsets(self, partition: TopicPartition, _timeout_s: float) -> tuple[int, int]:
+        return 0, len(self._kafka.logs[partition.topic])
+
+    def offsets_for_times(self, partitions: Sequence[TopicPartition], _timeout_s: float) -> list[TopicPartition]:
+        (one,) = partitions
+        at = [entry.at for entry in self._kafka.logs[one.topic] if entry.appended_ms >= one.offset]
+        return [TopicPartition(one.topic, one.partition, at[0] if at else OFFSET_END)]
+
+    def consume(self, count: int, timeout_s: float) -> list[Any]:
+        log = self._kafka.logs[self._topic]
+        left = min(count, len(log) - self._position)
+        taken = left if timeout_s else self._kafka.rng.randint(0, left)
+        found: list[Any] = log[self._position : self._position + taken]
+        self._position += taken
+        return found if found or not self._tells_end else [_End(self._position)]
+
+    def close(self) -> None:
+        """Nothing to end."""
