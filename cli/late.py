@@ -1,9 +1,9 @@
 """List the records that came too late to be applied by themselves, or admit some.
 
 list   how many, by bank and day of the event (--each: every one, with its coordinates)
-admit  writes the word that admits the record at these coordinates of events.v1. This version only keeps the word: score
-       does not apply it yet. It will past the record's lateness: sums over days, weeks and months
-       are exact, what depends on order is approximate. Who and why are asked; a record is admitted once.
+admit  admits the record at these coordinates of events.v1: ingest appends it to the log again, and score applies it
+       however late it is. Sums over days, weeks and months are exact as far as they reach back, what depends on order
+       is approximate. Who and why are asked; a record is admitted once.
 
 Example: xinliu late list --bank 示例银行一
          xinliu late admit 3 18201 --by zhang --reason "confirmed by the bank"
@@ -35,9 +35,8 @@ from streams.dead_letter_log import read
 ZH = """列出来得太迟、没有自动入账的记录，或补入其中的。
 
 list   按银行和事件日期汇总（--each 逐条，带坐标）
-admit  写下准予补入 events.v1 这一坐标记录的指令。本版本只保存指令，score 尚不据此入账。
-       将来入账时：日、周、月的合计精确，依赖先后次序的量近似。
-       要写明谁、为什么；一条记录只补入一次。
+admit  准予补入 events.v1 这一坐标的记录：ingest 把它再次写入日志，score 不论多迟都予入账。
+       日、周、月的合计在其可及范围内精确，依赖先后次序的量近似。要写明谁、为什么；一条记录只补入一次。
 
 例：xinliu late list --bank 示例银行一
     xinliu late admit 3 18201 --by 张三 --reason "银行已确认"

@@ -238,6 +238,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     fingerprint: 16 hex digits over the canonical fields that the bank sent, before any stamp; empty for a barrier.
     origin: (topic, partition, offset) of the record that it was made of; of a tick: how far its writer had heard.
     amount_cny_minor: the amount at the reference rate of the business day; None: no transaction, or no rate.
+    admitted: an operator's word lets it in, however late it is.
     """
 
     event: LogEvent
@@ -246,3 +247,4 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     amount_cny_minor: int | None = None
     rate_micro: int | None = None
     rate_day: int | None = None
+    admitted: bool = False

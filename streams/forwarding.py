@@ -45,7 +45,12 @@ class Forwarder:
             # Without a reference rate the amount is not computable; it is never taken as 1:1.
             amount_cny_minor=event.amount_minor if in_cny and isinstance(event, Txn) else None,
         )
-        key = event.enterprise_id.encode()
+        self.append(out, tp, offset, record)
+
+    def append(self, out: MarkedOutbox, tp: TP, offset: int, record: LogRecord) -> None:
+        """Append a record of an enterprise to the log; it follows from the input at `offset`."""
+        assert isinstance(record.event, EnterpriseEvent)
+        key = record.event.enterprise_id.encode()
         out.send_marked(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
 
     def bury(self, out: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:

@@ -29,6 +29,7 @@ from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
+from streams.admission import admitted
 from streams.align import Alignment
 from streams.feed_ends import AskEnds, Question
 from streams.feed_words import FeedListener, FeedTeller
@@ -249,6 +250,8 @@ class Ingest:
         limit_ms = self._alignment.run(one.tp, offsets[0]) if one.aligned else None
         for i, offset in enumerate(offsets):
             outcome = one.validator.accept(chunk.value(i), self._forwarder.schema(chunk, i), times[i])
+            if isinstance(outcome, Control) and outcome.action == "admit":
+                outcome = await self._admit(one.tp, offset, outcome)
             if isinstance(outcome, Rejected):
                 self._forwarder.bury(self._out, chunk, i, outcome)
             else:
@@ -291,6 +294,15 @@ class Ingest:
         else:
             self._forwarder.forward(self._out, one.tp, offset, event)
         self._forwarder.count(one.tp, "forwarded")
+
+    async def _admit(self, tp: TP, offset: int, word: Control) -> Control | Rejected:
+        """Append the late record that a word admits to the log once more; Rejected where there is none."""
+        kafka = self._settings.kafka
+        record = await asyncio.to_thread(admitted, kafka.bootstrap, client_settings(kafka), word.artefact_id or "")
+        if isinstance(record, Rejected):
+            return record
+        self._forwarder.append(self._out, tp, offset, record)
+        return word
 
     def _reach(self, one: _Input, offset: int, time_ms: int) -> bool:
         """Move an input's front; True where that is a new business day of it."""

@@ -19,6 +19,7 @@ RECORD = np.dtype(
         ("event", "|u1"),  # LOAN_*, FREEZE …, by kind; a granted loan is observed
         ("seen", "|u1"),  # the code of its kind of event (features.state.seen)
         ("adverse", "|u1"),
+        ("admitted", "|u1"),  # applied however late
         ("event_ms", "<i8"),
         ("id_hash", "<u8"),
         ("fingerprint", "<u8"),

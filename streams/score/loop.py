@@ -46,16 +46,17 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
         e.applied_offset = r.offset
         e.dirty |= HOT
         outbook.begin(book, slots[i], i, r.offset)
-        if e.newest_ms >= 0 and r.event_ms < time_of(e) - LATENESS_MS_MAX:
+        if not r.admitted and e.newest_ms >= 0 and r.event_ms < time_of(e) - LATENESS_MS_MAX:
             e.late_count += 1
             book.tally[outbook.WAS_LATE] += 1
             outbook.write(book, outbook.LATE)
             continue
         day = buckets.day_of(r.event_ms)
+        kept_from = max(day, buckets.day_of(e.newest_ms)) if r.admitted else day  # or it would be forgotten at once
         if r.number == dedup.NO_NUMBER:
-            seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, day)
+            seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, kept_from)
         else:
-            seen = dedup.remember_number(arena, e, slots[i], r.account, r.number, r.id_hash, r.fingerprint, day)
+            seen = dedup.remember_number(arena, e, slots[i], r.account, r.number, r.id_hash, r.fingerprint, kept_from)
         if seen == dedup.DUPLICATE:
             e.duplicate_count += 1
             book.tally[outbook.WAS_DUPLICATE] += 1

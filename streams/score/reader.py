@@ -31,7 +31,7 @@ def _table(words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
 _HEADERS = np.frombuffer(b"\x02\x0cschema" + bytes([2 * len(SCHEMA)]) + SCHEMA.encode(), np.uint8)
 _BEGIN = np.frombuffer(b'{"event":{"type":"txn",', np.uint8)
 _KEYS = Txn.__struct_fields__
-_STAMPS = tuple(name for name in LogRecord.__struct_fields__ if name != "event")
+_STAMPS = tuple(name for name in LogRecord.__struct_fields__ if name not in ("event", "admitted"))  # so rare: LEFT
 _KEY_TABLE, _KEY_SIZE = _table(_KEYS + _STAMPS)
 _PURPOSE_TABLE, _PURPOSE_SIZE = _table(tuple(purpose or "" for purpose in PURPOSES))
 _KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))

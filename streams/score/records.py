@@ -167,7 +167,7 @@ def _step(
         filled, schedule = _columns(record, event), _schedule(event)
     except ValueError as error:
         return Unreadable(row, Rejected(reason=Reason.OUT_OF_RANGE, detail=f"no date: {error}"))
-    filled |= {"line_first": len(lines), "line_count": len(schedule)}
+    filled |= {"line_first": len(lines), "line_count": len(schedule), "admitted": record.admitted}
     lines += schedule
     for name, cell in (_DEFAULT | filled).items():
         cells[name] = cell

@@ -127,9 +127,11 @@ class _Maker:
         self._sent = (self._sent + today)[-20_000:]
 
     def _disturb(self, day: int, txn: Txn) -> None:
-        """One of: repeat, another body, reversal, return, late within the seven days and past them."""
+        """One of: repeat, another body, reversal, return, late within the seven days and past them, then let in."""
         rnd, e = self._rnd, int(txn.enterprise_id[1:])
-        kind = rnd.choice(("duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late"))
+        kind = rnd.choice(
+            ("duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late", "admitted")
+        )
         self._put_in[kind] += 1
         replace = msgspec.structs.replace
         match kind:
@@ -148,7 +150,11 @@ class _Maker:
                 self._to_one(undone)
             case _:
                 ago = rnd.randrange(1, 7) if kind == "late" else rnd.randrange(9, 15)
-                self._to_one(self._txn(e, day - ago, credit=True))
+                late = self._txn(e, day - ago, credit=True)
+                self._to_one(late)
+                if kind == "admitted":
+                    self._to_one(late, admitted=True)
+                    self._to_one(late, admitted=True)  # by an ingest that was killed in between
 
     def _txn(self, e: int, day: int, *, credit: bool) -> Txn:
         rnd = self._rnd
@@ -195,13 +201,14 @@ class _Maker:
         self._id += 1
         return f"t{self._id}"
 
-    def _to_one(self, event: Txn | Loan | Authorization) -> None:
+    def _to_one(self, event: Txn | Loan | Authorization, *, admitted: bool = False) -> None:
         body = msgspec.json.encode(event)
         record = LogRecord(
             event=event,
             fingerprint=hashlib.blake2b(body, digest_size=8).hexdigest(),
             origin=("t", 0, 0),
             amount_cny_minor=event.amount_minor if isinstance(event, Txn) else None,
+            admitted=admitted,
         )
         key = event.enterprise_id.encode()
         value = msgspec.json.encode(record)

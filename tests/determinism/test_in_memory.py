@@ -21,8 +21,8 @@ ROWS = (
 )  # fmt: skip
 SHAPES = [Shape(**dict(zip(LEVELS, row, strict=True))) for row in ROWS]
 HAPPENED = (
-    "duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late", "unreadable", "activate",
-    "backfill_open", "backfill_close", "not canonical",
+    "duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late", "admitted", "unreadable",
+    "activate", "backfill_open", "backfill_close", "not canonical",
 )  # fmt: skip
 STATES = ("raised", "upgraded", "downgraded", "stale", "cleared")
 

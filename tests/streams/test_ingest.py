@@ -15,18 +15,21 @@ from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
 from replay.ledger import take_stock
+from streams.control_log import coordinates
 from streams.topics import create_topics
 from tests.corpus.cases import Case, bad, good
 from tests.streams.ingest_kit import (
     BANKS,
     DAY,
     HEADERS,
+    PARTITIONS,
     as_bytes,
     at,
     committed,
     dead_letters,
     log_count,
     log_records,
+    read,
     receipt,
     send,
     send_all,
@@ -164,6 +167,38 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_pat
         injected=by_fault.total(),
         observed=f"{len(letters)} dead letters; cases a fault {dict(sorted(by_fault.items()))}",
     )
+
+
+def test_a_word_admits_a_late_record_again_under_its_own_origin(kafka_factory, tmp_path, eventually):
+    """The record stands in the log a second time, marked as admitted; a word of what is not there is a dead letter."""
+    broker = kafka_factory().address
+    settings = settings_for(broker, tmp_path)
+    create_topics(settings)
+    with worker(settings, tmp_path / "log"):
+        send(broker, bank_topic(0), [as_bytes(txn("first", at(0))), as_bytes(txn("second", at(9)))])
+        eventually(lambda: committed(broker, bank_topic(0)) == 2, deadline_s=60, what="both in the log")
+        (place,) = [
+            (message.partition(), message.offset())
+            for messages in read(broker, topics.EVENTS, PARTITIONS).values()
+            for message in messages
+            if b'"event_id":"first"' in message.value()
+        ]
+        words = [admit(coordinates(*place)), admit(coordinates(place[0], 999_999)), admit("events.v1:x:1"), admit("")]
+        send(broker, topics.CONTROL, map(msgspec.json.encode, words))
+        eventually(lambda: committed(broker, topics.CONTROL) == 4, deadline_s=60, what="the words are taken")
+    records = log_records(broker)
+    txns = [row for row in records[place[0]] if isinstance(row.event, Txn)]
+    first, again = (row for row in txns if row.event.event_id == "first")
+    assert again == msgspec.structs.replace(first, admitted=True)
+    assert [(one.topic, one.offset, one.field) for one in dead_letters(broker)] == [
+        (topics.CONTROL, offset, "artefact_id") for offset in (1, 2, 3)
+    ]
+    for rows in records.values():
+        assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == [words[0].control_id]
+
+
+def admit(where):
+    return Control(control_id=f"C-{len(where)}", action="admit", artefact_id=where, by="op", reason="r")
 
 
 VALUE_BYTES_MAX = 1_048_576 - 72  # a batch of one record without key and headers has 72 bytes beside its value

@@ -51,11 +51,11 @@ def tick(day: int, *, closed: int | None = None, stalled: bool = False) -> Tick:
     return Tick(up_to=day_start_ms(FIRST_DAY + day + 1) + 1, feeds={BANK: feed, OTHER_BANK: feed})
 
 
-def record(event, body: str | None = None):
+def record(event, body: str | None = None, *, admitted: bool = False):
     """One record of events.v1: (key, value, headers, timestamp)."""
     fingerprint = "" if isinstance(event, Tick) else body or f"{abs(hash64(event)):016x}"
     cny = getattr(event, "amount_minor", None)
-    value = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny)
+    value = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny, admitted=admitted)
     return None, msgspec.json.encode(value), HEADERS, 0
 
 
