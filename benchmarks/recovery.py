@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -24,8 +25,10 @@ from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, S
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Feed, LogRecord, Tick, Txn
-from features.redis_store import connect, partition_state
+from features.redis_store import connect, partition_state, read_stored
+from replay.reading import read_topics
 from streams.embedded import Child, Parts, eventually
+from streams.partitioner import partitions_of
 from streams.topics import create_topics
 
 ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3
@@ -33,7 +36,7 @@ BANK = "C1010211000012"
 SESSION_TIMEOUT_S = 6.0
 BOUNDS = {"restart_s": Bound(most=3.0), "takeover_s": Bound(most=SESSION_TIMEOUT_S + 3.0)}
 COLUMNS = ("enterprises", "session_timeout_s", *BOUNDS)
-_MOVED = 800  # enterprises that get a transaction after each kill
+_MOVED = 800  # enterprises that get a transaction after each kill, others each time: it is their score's first move
 _HEADERS = [("schema", SCHEMA.encode())]
 _DAY = day_of_date(date(2026, 3, 2))
 _say = Console(stderr=True).print
@@ -42,7 +45,7 @@ _say = Console(stderr=True).print
 def run(argv: list[str]) -> int:
     """Measure; 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
-    enterprises = max(_MOVED, round(ENTERPRISES * args.scale))
+    enterprises = max(2 * RUNS * _MOVED, round(ENTERPRISES * args.scale))
     with tempfile.TemporaryDirectory(prefix="xinliu-recovery-") as name, Parts(Path(name)) as parts:
         figures = _measure(_settings(parts.kafka.address, parts.redis.url), Path(name), enterprises)
     return results.report("recovery", args, figures, BOUNDS, columns=COLUMNS)
@@ -58,10 +61,10 @@ def _measure(settings: Settings, folder: Path, enterprises: int) -> dict[str, An
     with connect(settings.redis.url, 10.0) as redis:
         redis_bytes = redis.info("memory")["used_memory"]
     runs: dict[str, list[float]] = {}
-    for what, once in (("restart", _restart), ("takeover", _takeover)):
+    for nth, (what, once) in enumerate((("restart", _restart), ("takeover", _takeover))):
         runs[what] = []
         for number in range(RUNS):
-            worker, seconds, produced = once(settings, folder, worker, produced, number)
+            worker, seconds, produced = once(settings, folder, worker, produced, nth * RUNS + number)
             runs[what].append(round(seconds, 2))
             _say(f"{what} {number}: first score after {seconds:.2f} s")
     worker.stop()
@@ -83,22 +86,25 @@ def _settings(bootstrap: str, redis_url: str) -> Settings:
     )
 
 
-def _txn(number: int, event_id: str, day: int) -> tuple[int, bytes]:
-    event = Txn(
-        event_id=event_id, bank_id=BANK, enterprise_id=f"91450100{number:010d}", event_time=day_start_ms(day) + number,
-        account="a", direction="C", amount_minor=1_000_000 + number, currency="CNY", purpose="sales",
-        counterparty_id=f"p{number % 977}",
-    )  # fmt: skip
-    record = LogRecord(
-        event=event, fingerprint=f"{number:016x}", origin=("b", 0, number), amount_cny_minor=event.amount_minor
-    )
-    return number % PARTITIONS, msgspec.json.encode(record)
+def _txns(numbers: range, name: str, day: int) -> Iterator[tuple[int, bytes]]:
+    """(partition, one transaction) of each enterprise. It lies where its key belongs, as what is said of it will."""
+    ids = [f"91450100{number:010d}" for number in numbers]
+    placed = partitions_of([each.encode() for each in ids], PARTITIONS).tolist()
+    for number, enterprise_id, partition in zip(numbers, ids, placed, strict=True):
+        event = Txn(
+            event_id=f"{name}-{number}", bank_id=BANK, enterprise_id=enterprise_id,
+            event_time=day_start_ms(day) + number, account="a", direction="C", amount_minor=1_000_000 + number,
+            currency="CNY", purpose="sales", counterparty_id=f"p{number % 977}",
+        )  # fmt: skip
+        record = LogRecord(
+            event=event, fingerprint=f"{number:016x}", origin=("b", 0, number), amount_cny_minor=event.amount_minor
+        )
+        yield partition, msgspec.json.encode(record)
 
 
 def _first_log(enterprises: int) -> Iterator[tuple[int, bytes]]:
     for day in range(3):
-        for number in range(enterprises):
-            yield _txn(number, f"{day}-{number}", _DAY + day)
+        yield from _txns(range(enterprises), f"{day}", _DAY + day)
         feed = Feed(covered_up_to=_DAY + day, closed_up_to=_DAY + day)
         tick = msgspec.json.encode(LogRecord(event=Tick(up_to=day_start_ms(_DAY + day + 1), feeds={BANK: feed})))
         for partition in range(PARTITIONS):
@@ -141,6 +147,14 @@ def _worker(settings: Settings, folder: Path, instance: str) -> Child:
     return Child(instance, argv, log=folder / f"{instance}.log", env=dict(os.environ), cwd=ROOT)
 
 
+def _owners(settings: Settings) -> list[str]:
+    """By partition, who has claimed it: its fence in Redis names the record in owner.v1 that names the worker."""
+    with connect(settings.redis.url, 10.0) as client:
+        stored = read_stored(client, settings.redis.key_prefix, dict.fromkeys(range(PARTITIONS), ()))
+    names = {read.offset: (read.value or b"").decode() for read in read_topics(settings.kafka, [topics.OWNER])}
+    return [names[one.fence.epoch] if one.fence else "" for _, one in sorted(stored.items())]
+
+
 def _drained(settings: Settings, ends: list[int], worker: Child) -> None:
     client = connect(settings.redis.url, 10.0)
 
@@ -153,10 +167,9 @@ def _drained(settings: Settings, ends: list[int], worker: Child) -> None:
     eventually(done, 300, "the log drained")
 
 
-def _more(run_name: str) -> Iterator[tuple[int, bytes]]:
+def _more(kill: int) -> Iterator[tuple[int, bytes]]:
     """One transaction of some enterprises of each partition, ten times as large: each score moves."""
-    for number in range(_MOVED):
-        partition, value = _txn(number, f"{run_name}-{number}", _DAY + 3)
+    for partition, value in _txns(range(kill * _MOVED, (kill + 1) * _MOVED), "more", _DAY + 3):
         yield partition, value.replace(b'"amount_cny_minor":', b'"amount_cny_minor":9')
 
 
@@ -166,13 +179,17 @@ def _first_score(settings: Settings, before: list[int], killed_at: float) -> flo
     return time.monotonic() - killed_at
 
 
+def _differ(ends: list[int], before: list[int], partitions: list[int]) -> bool:
+    return any(ends[p] != before[p] for p in partitions)
+
+
 def _restart(
-    settings: Settings, folder: Path, worker: Child, ends: list[int], run_number: int
+    settings: Settings, folder: Path, worker: Child, ends: list[int], kill: int
 ) -> tuple[Child, float, list[int]]:
     before = _ends(settings, topics.SCORE)
     worker.kill()
     killed_at = time.monotonic()
-    ends = _produce(settings, _more(f"restart{run_number}"))
+    ends = _produce(settings, _more(kill))
     again = _worker(settings, folder, "one")
     again.launch()
     seconds = _first_score(settings, before, killed_at)
@@ -181,21 +198,19 @@ def _restart(
 
 
 def _takeover(
-    settings: Settings, folder: Path, worker: Child, ends: list[int], run_number: int
+    settings: Settings, folder: Path, worker: Child, ends: list[int], kill: int
 ) -> tuple[Child, float, list[int]]:
-    second = _worker(settings, folder, f"second{run_number}")
+    second = _worker(settings, folder, f"second{kill}")
     second.launch()
-    eventually(lambda: "enterprises, from offset" in second.log_tail(), 120, "the second worker has its partitions")
+    half = {worker.name: PARTITIONS // 2, second.name: PARTITIONS // 2}
+    eventually(lambda: Counter(_owners(settings)) == half, 120, "each of two workers has half of the partitions")
+    orphaned = [p for p, owner in enumerate(_owners(settings)) if owner == worker.name]
     before = _ends(settings, topics.SCORE)
     worker.kill()
     killed_at = time.monotonic()
-    _produce(settings, _more(f"takeover{run_number}"))
+    _produce(settings, _more(kill))
     # The second worker goes on with its own half at once: what counts is the half that the killed one held.
-    eventually(
-        lambda: sum(a != b for a, b in zip(_ends(settings, topics.SCORE), before, strict=True)) > PARTITIONS // 2,
-        120,
-        "a score of the killed worker's partitions",
-    )
+    eventually(lambda: _differ(_ends(settings, topics.SCORE), before, orphaned), 120, "a score of what it held")
     seconds = time.monotonic() - killed_at
     ends = _ends(settings, topics.EVENTS)
     _drained(settings, ends, second)

@@ -24,6 +24,7 @@ from benchmarks.world.population import Mix, enterprise_id
 from benchmarks.world.survey import restored
 from config.settings import Settings
 from domain.events import LogRecord
+from features.layout import ROW
 from features.redis_store import PartitionStore, connect, stored_values
 from features.state import dedup
 from features.values import Value
@@ -33,6 +34,7 @@ from streams.topics import create_topics
 ENTERPRISES, DISTINCT, PARTITIONS, SEED = 1_000_000, 20_000, 64, 920_000
 PROVINCE = Mix(dense_rate=24.0, dense_rate_sigma=1.5, early_rate_max=3.0, dormant_share=0.15)
 SLICE_VALUES = 2_000
+WORKERS, ROWS_BYTES = 2, 7.5e9  # of the engine's 10 GB, what the rows of all workers may take
 BOUNDS = {
     "engine_rss_bytes": Bound(most=10e9),
     "redis_bytes_an_enterprise_without_ids": Bound(most=4_096),
@@ -62,18 +64,26 @@ def run(argv: list[str]) -> int:
 def _measure(world: World, folder: Path, copies: int) -> dict[str, Any]:
     many = world.enterprises * copies
     with warm.warm_redis(world, folder / "redis") as redis, parts.kafka(folder / "kafka") as kafka:
-        settings = drains.settings_of(kafka.address, redis.url, world.partitions, "state-")
+        settings = _bounded(drains.settings_of(kafka.address, redis.url, world.partitions, "state-"))
         create_topics(settings)
-        figures = {"enterprises": many, "distinct": world.enterprises}
+        most = settings.score.enterprises_resident_max
+        figures = {"enterprises": many, "distinct": world.enterprises, "resident_max_of_a_worker": most}
         figures |= _sizes(settings, world) | _without_ids(settings, world, folder / "bare-redis")
         _copy(settings, world, copies)
         with drains.redis_client(settings) as client:
             figures["redis_bytes_an_enterprise_with_ids"] = round(client.info("memory")["used_memory"] / many)
         log = drains.write_timed_log(world, kafka.address, ticks=False)
-        day = drains.drain(settings, redis, kafka, log, folder / "day")
+        day = drains.drain(settings, redis, kafka, log, folder / "day", workers=WORKERS)
         drains.append(kafka.address, log, _closing_tick(world))
-        closing = drains.drain(settings, redis, kafka, log, folder / "close")
+        closing = drains.drain(settings, redis, kafka, log, folder / "close", workers=WORKERS)
     return figures | _engine(day, closing, log, many)
+
+
+def _bounded(settings: Settings) -> Settings:
+    """With as many enterprises in each worker's memory as leave room for all else; others come when they are due."""
+    most = int(ROWS_BYTES / WORKERS / ROW.itemsize)
+    score = msgspec.structs.replace(settings.score, enterprises_resident_max=most)
+    return msgspec.structs.replace(settings, score=score)
 
 
 def _closing_tick(world: World) -> bytes:
