@@ -92,7 +92,7 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
         wrong_topics=wrong,
         roles=roles,
         partitions=_partitions(settings, offsets, redis),
-        redis=_redis(redis),
+        redis=redis_standing(redis),
         up_to_ms=None if tick is None else tick.tick.up_to,
         feeds={} if tick is None else tick.tick.feeds,
         dead_letters=_held(offsets, topics.DEAD_LETTERS),
@@ -109,7 +109,7 @@ def today() -> int:
     return day_of(time.time_ns() // 1_000_000)
 
 
-def _redis(client: Any) -> RedisStanding:
+def redis_standing(client: Any) -> RedisStanding:
     """One of a cluster's masters that drops keys counts as fullest."""
     found = [server.info("memory") for server in servers(client)]
     standings = [

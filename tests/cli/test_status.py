@@ -12,18 +12,20 @@ import pytest
 from confluent_kafka import Consumer
 
 from cli import standing as standing_module
-from cli.standing import PartitionStanding, RedisStanding, RoleStanding, Standing
+from cli.standing import PartitionStanding, RedisStanding, RoleStanding, Standing, redis_standing
 from cli.status import judge
 from config.settings import KafkaSettings, RedisSettings, Settings
 from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Control, Feed
-from features.redis_store import partition_state
+from features.redis_store import connect, partition_state
 from sinks.kafka import Outbox
+from streams.embedded.redis import Kind
 from streams.score.partition import PartitionState
 from streams.topics import Difference
 from tests.cli.conftest import BANKS, Engine, commit
 from tests.cli.kit import settings_file
+from tests.redis_cluster import RedisCluster
 from tests.streams.score.kit import BANK, OTHER_BANK
 
 DAY = 19_900
@@ -179,3 +181,15 @@ def test_servers_that_do_not_answer_are_exit_code_2(
     nobody = msgspec.structs.replace(engine.settings, kafka=KafkaSettings(bootstrap="127.0.0.1:9"))
     code, out, err = called("status", "--json", config=settings_file(tmp_path, nobody))
     assert (code, json.loads(out)["unreachable"]) == (2, "kafka"), err
+
+
+def test_of_a_cluster_the_fullest_master_is_judged(tmp_path: Path, redis_kind: Kind) -> None:
+    with RedisCluster(tmp_path, redis_kind) as cluster:
+        cluster.client(1).config_set("maxmemory", "100mb")
+        with connect(cluster.url, 2.0) as client:
+            full = redis_standing(client)
+            cluster.client(2).config_set("maxmemory-policy", "allkeys-lru")
+            drops = redis_standing(client)
+    assert (full.most, full.policy) == (100 * 2**20, "noeviction")
+    assert 0 < full.used < full.most
+    assert (drops.most, drops.policy) == (0, "allkeys-lru")
