@@ -46,12 +46,17 @@ class RedisCluster:
         for server, port in zip(self.servers[1:], self.bus_ports[1:], strict=True):
             at = redis.connection.parse_url(server.url)
             clients[0].execute_command("CLUSTER", "MEET", at["host"], at["port"], port)
-        eventually(lambda: all(_is_whole(client) for client in clients), 20, "a cluster of three")
+        self.wait_whole()
         return self
 
     def __exit__(self, *_error: object) -> None:
         for server in self.servers:
             server.stop()
+
+    def wait_whole(self) -> None:
+        """Until each of them knows that all are there; a master that came back is not trusted at once."""
+        clients = [self.client(n) for n in range(MASTERS)]
+        eventually(lambda: all(_is_whole(client) for client in clients), 20, "a cluster of three")
 
     def move(self, slot: int, source: int, target: int) -> int:
         """Move a slot and its keys to another master, as an operator's tool does; returns how many keys moved."""

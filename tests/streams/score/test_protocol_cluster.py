@@ -1,8 +1,13 @@
 """The commit protocol's scenarios on a Redis Cluster: whichever master holds the partition, the same comes of them."""
 
+import msgspec
 import pytest
 
+from config.settings import RedisSettings
+from features.redis_store import connect
 from tests.redis_cluster import MASTERS, RedisCluster
+from tests.streams.score.kit import log_of
+from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker, write_log
 from tests.streams.score.protocol import World, run
 from tests.streams.score.test_protocol import SCENARIOS
 
@@ -50,3 +55,35 @@ def test_fault_21_38_the_partition_moves_to_another_master_and_comes_back_older(
     finally:
         cluster.move(slot, target, holder)
     fault(injected=world.injected, observed="paused, claimed on the other master, replayed; values of a clean run")
+
+
+def test_fault_22_26_a_worker_and_then_a_master_are_killed(stack, tmp_path, redis_kind, eventually, seed, fault):
+    """Processes as operators run them, by the setting's URL alone: a kill of each, and the end is a clean run's."""
+    with RedisCluster(tmp_path / "redis", redis_kind) as cluster:
+        settings = msgspec.structs.replace(stack, redis=RedisSettings(url=cluster.url, timeout_s=1.0))
+        records, client = log_of(seed, enterprises=10, days=160), connect(cluster.url, 5.0)
+        by_partition = write_log(settings, records)
+        ends = [len(by_partition[p]) for p in range(PARTITIONS)]
+        child = worker(settings, tmp_path)
+        child.launch()
+        eventually(lambda: sum(low_offsets(client)) > 100 or not child.running, 120, "the first flushes")
+        child.kill()
+        killed_at = low_offsets(client)
+        assert sum(killed_at) < sum(ends)
+        slot = client.keyslot("x:{0}:e")
+        holder = next(n for n in range(MASTERS) if slot < 16_384 * (n + 1) // MASTERS)
+        child = worker(settings, tmp_path)
+        child.launch()
+        eventually(lambda: low_offsets(client) != killed_at or not child.running, 60, "a flush after the restart")
+        cluster.servers[holder].kill()
+        eventually(lambda: "is not ready" in child.log_tail(400) or not child.running, 30, "the worker to notice")
+        cluster.servers[holder].restart()
+        cluster.wait_whole()
+        client = connect(cluster.url, 5.0)
+        eventually(lambda: low_offsets(client) == ends or not child.running, 120, "the end of the log")
+        assert child.running, child.log_tail()
+        attempts = child.log_tail(400).count("is not ready")
+        child.stop()
+        assert child.returncode == 0, child.log_tail()
+        totals = judge(settings, client, by_partition)
+    fault(injected=2, observed=f"killed at {killed_at} of {ends}, {attempts} attempts without the master; {totals}")
