@@ -49,7 +49,6 @@ NULLS = {
     "not_reported": ("不可计算：银行没有报送", "not computable: no bank reports it"),
     "not_covered": ("不可计算：窗口内的回执或汇率不全", "not computable: receipts or rates of the window are missing"),
     "feed_stalled": ("不可计算：银行数据中断", "not computable: a bank has fallen silent"),
-    "overflow": ("不可计算：笔数超过状态能记的", "not computable: more than the state holds"),
     "spring_festival": ("不可计算：除去春节剩下的周太少", "not computable: too few weeks beside the Spring Festival"),
 }  # fmt: skip
 STATUS = {
@@ -106,6 +105,7 @@ def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]
     yield from _score(one)
     yield ""
     yield from _reasons(one)
+    yield from _counterfactual(one)
     yield say("指标", "indicators")
     for indicator in sorted(one.indicators, key=lambda each: each.points_milli is None):
         yield f"  {_indicator(indicator)}"
@@ -156,6 +156,24 @@ def _reasons(one: Explanation) -> Iterator[str]:
         value = "null" if reason.value is None else f"{reason.value:.4g}"
         english = f"{reason.indicator} {value}, peers' median {reason.baseline:.4g}: {reason.points_milli / 1_000:+.1f}"
         yield f"  {say(said, english)}"
+    yield ""
+
+
+def _counterfactual(one: Explanation) -> Iterator[str]:
+    from config.catalogue import indicators
+    from detectors.wording import value_zh
+
+    change = one.counterfactual
+    if change is None:
+        return
+    unit = indicators()[change.indicator].unit
+    yield say(
+        f"回到 {change.grade} 级的最小单项变动：{indicators()[change.indicator].name_zh}由"
+        f"{value_zh(change.indicator, change.value)}变为{value_zh(change.indicator, change.value_needed)}"
+        f"（{change.points_milli / 1_000:+.1f}分）",
+        f"the smallest single change that brings grade {change.grade}: {change.indicator} from {change.value:,.4g} to "
+        f"{change.value_needed:,.4g} {unit} ({change.points_milli / 1_000:+.1f} points)",
+    )
     yield ""
 
 

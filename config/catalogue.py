@@ -28,6 +28,8 @@ class Indicator:
     group: str
     name_zh: str
     unit: str
+    update: str  # event, day_close or both: when it moves
+    tier: str  # core: it may score
     higher_is_riskier: bool
 
 
@@ -56,6 +58,8 @@ def indicators() -> dict[str, Indicator]:
             group=row["group"],
             name_zh=row["name_zh"],
             unit=row["unit"],
+            update=row["update"],
+            tier=row["tier"],
             higher_is_riskier=row["risk_direction"] == "higher_is_riskier",
         )
         for row in _rows("indicators.csv")
@@ -104,6 +108,12 @@ def anchors() -> dict[str, tuple[float, float, float, float, float]]:
         row["id"]: (float(row["p5"]), float(row["p25"]), float(row["p50"]), float(row["p75"]), float(row["p95"]))
         for row in _rows("anchors.csv")
     }
+
+
+@cache
+def expert_points() -> dict[str, int]:
+    """The catalogue's points of the indicators that score: their weights within the group, before any label."""
+    return {row["id"]: int(row["points"]) for row in _rows("anchors.csv")}
 
 
 @cache

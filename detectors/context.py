@@ -4,12 +4,13 @@ from numba import njit
 
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
-from features.indicators.core import NOT_REPORTED, SHORT_HISTORY, VALUE
-from features.state import past_scores
+from features.indicators import INDICATOR_COUNT
+from features.indicators.days import in_festival_window
+from features.indicators.nulls import NOT_REPORTED, SHORT_HISTORY, VALUE
+from features.state import coverage, past_scores
 from features.state.buckets import day_of
 
-_FESTIVAL_BEFORE_DAYS, _FESTIVAL_AFTER_DAYS = 15, 20
-_FIRST = len(v.INDICATORS)
+_FIRST = INDICATOR_COUNT
 
 
 @njit(cache=True)
@@ -18,9 +19,10 @@ def read(e, engine, x):
     today = day_of(x.as_of_ms - 1)
     x.null[_FIRST:] = VALUE
     x.value[v.HISTORY_DAYS] = x.history_days
+    x.value[v.COVERED_MONTHS] = coverage.months_covered(e)
     x.value[v.STALLED] = e.stalled
     x.value[v.GOV_CONNECTED] = e.gov_ms >= 0  # where one government fact came, others would come too
-    x.value[v.SPRING_FESTIVAL] = in_festival_window(engine.festival_day, today)
+    x.value[v.SPRING_FESTIVAL] = in_festival_window(today)
     x.value[v.LOAN_STALLED] = e.loan_stalled
     x.null[v.OFFSEASON] = x.null[v.BUYS_FROM_PERSONS] = x.null[v.CASH_INTENSIVE] = NOT_REPORTED  # no peer tables yet
     points = displayed(x.score_milli)
@@ -33,12 +35,3 @@ def read(e, engine, x):
     else:
         x.value[v.DELTA_30D] = points - before
         x.value[v.GRADE_FALL_30D] = max(0, x.published_grade - grade_before)
-
-
-@njit(cache=True)
-def in_festival_window(festival_day, day):
-    """Whether `day` lies in [F - 15d, F + 20d) of a Spring Festival F."""
-    for festival in festival_day:
-        if festival - _FESTIVAL_BEFORE_DAYS <= day < festival + _FESTIVAL_AFTER_DAYS:
-            return True
-    return False

@@ -9,12 +9,11 @@ from numba import njit
 
 from detectors.rules import vocabulary as v
 from detectors.rules.grammar import SEEN_DAYS_MAX
-from features.indicators import CORE
-from features.indicators.core import NOT_APPLICABLE, NOT_REPORTED, VALUE
-from features.state import loans, seen
+from features.indicators import repayment
+from features.indicators.nulls import VALUE
+from features.state import seen
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
-_DPD_MAX = CORE.index("dpd_max_days")
 _SLOTS = np.array(sorted(v.SLOT_OF[name] for name in v.OVERLAID), np.int64)
 LENS = np.dtype(
     [
@@ -30,18 +29,10 @@ def enter(e, b, x, lens):
     """Lay the view of the bank in slot b over x.value and x.null."""
     for i in range(_SLOTS.shape[0]):
         lens.value[i], lens.null[i] = x.value[_SLOTS[i]], x.null[_SLOTS[i]]
+    stalled = (e.banks_stalled >> b) & 1 == 1
     x.null[v.LOAN_STALLED] = VALUE
-    x.value[v.LOAN_STALLED] = (e.banks_stalled >> b) & 1
-    open_loans, dpd = 0, -1
-    for i in range(LOAN_SLOTS):
-        if e.loan_open[i] and e.loan_bank[i] == b:
-            open_loans += 1
-            dpd = max(dpd, loans.dpd(e, i))
-    x.value[_DPD_MAX], x.null[_DPD_MAX] = max(0, dpd), VALUE
-    if open_loans == 0:
-        x.null[_DPD_MAX] = NOT_APPLICABLE
-    elif dpd < 0:
-        x.null[_DPD_MAX] = NOT_REPORTED
+    x.value[v.LOAN_STALLED] = stalled
+    repayment.read_loans(e, b, x.as_of_ms, x.balance_now_cny, x.balance_known == 1, stalled, x.value, x.null)
 
 
 @njit(cache=True)

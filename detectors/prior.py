@@ -1,13 +1,14 @@
 """The model before any label: `prior-0`, the catalogue's expert weights and anchors.
 
-Each group's points (CATALOGUE 7) go to those of its indicators that stand by now. Odds of 20:1 at 550 points that
+Each group's points (CATALOGUE 7) go to those of its indicators that stand by now, in proportion to their own
+(`config/anchors.csv`). Odds of 20:1 at 550 points that
 double every 30 give the intercept and slope (scoring.md).
 """
 
 import math
 from functools import cache
 
-from config.catalogue import anchors, indicators
+from config.catalogue import anchors, expert_points, indicators
 from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Snapshot, content_id
 from features.indicators import CORE
 
@@ -24,20 +25,28 @@ GROUP_POINTS = {
 @cache
 def prior_snapshot() -> Snapshot:
     """The snapshot that scores until a `control` record activates another."""
-    groups = [indicators()[name].group for name in CORE]
-    weights = {
-        name: GROUP_POINTS[group] * 1_000 // groups.count(group) for name, group in zip(CORE, groups, strict=True)
-    }
-    weights[CORE[0]] += WEIGHT_SUM_MILLI - sum(weights.values())
+    weights = {name: milli for group in GROUP_POINTS for name, milli in _weights_milli(group).items()}
+    assert sum(weights.values()) == WEIGHT_SUM_MILLI
     slope = 300 / 30 * math.log(2)
     return Snapshot(
         parent_id=None,
         prior=True,
-        weights_milli=weights,
+        weights_milli={name: weights[name] for name in CORE},
         intercept_micro=round((slope / 2 - math.log(20)) * MICRO),
         slope_micro=round(slope * MICRO),
         anchors_micro={name: tuple(round(a * MICRO) for a in anchors()[name]) for name in CORE},  # type: ignore[misc]
     )
+
+
+def _weights_milli(group: str) -> dict[str, int]:
+    """A group's points by its indicators, in millipoints that add up: by largest remainder, ties in their order."""
+    points = {name: expert_points()[name] for name in CORE if indicators()[name].group == group}
+    wanted, among = GROUP_POINTS[group] * 1_000, sum(points.values())
+    weights = {name: wanted * its // among for name, its in points.items()}
+    by_remainder = sorted(points, key=lambda name: -(wanted * points[name] % among))
+    for name in by_remainder[: wanted - sum(weights.values())]:
+        weights[name] += 1
+    return weights
 
 
 @cache

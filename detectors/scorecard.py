@@ -2,9 +2,11 @@
 
 `score = 400,000 + sum(round_half_even(w_i * u_i)) + cap` millipoints. A utility is piecewise linear on five anchors, so
 a better indicator never lowers the score; nulls are resolved here and nowhere else: not applicable is neutral (0.5),
-not computable is min(0.35, its last computable utility), so that hiding an input never pays (CATALOGUE 7).
+not computable is min(0.35, its last computable utility, rounded down to a millionth), so that hiding an input never
+pays (CATALOGUE 7).
 """
 
+import math
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
@@ -15,47 +17,75 @@ from numba import njit
 from config.catalogue import indicators
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import GROUPS
+from features.fields import UTILITY_PPM_MOST
 from features.indicators import CORE, CORE_COUNT
-from features.indicators.core import DPD_MAX, NOT_APPLICABLE, SHORT_HISTORY, VALUE
+from features.indicators.nulls import NOT_APPLICABLE, SHORT_HISTORY, VALUE
+from features.indicators.repayment import DPD_MAX
 
 FLOOR_MILLI, CEILING_MILLI = 400_000, 700_000
 GRADES = ("A", "B", "C", "D", "E", "F")
 PUBLISHED, PROVISIONAL, WITHHELD = range(3)
 STATUS_NAMES = ("published", "provisional", "withheld")
-NO_REASON, LOW_COVERAGE, LOW_REPAYMENT_COVERAGE, YOUNG, FEW_TXNS = range(5)
-STATUS_REASONS = ("", "coverage", "repayment_coverage", "history_under_28_days", "under_20_transactions")
+NO_REASON, LOW_COVERAGE, LOW_REPAYMENT_COVERAGE, YOUNG, FEW_TXNS, ONLY_SILENCE = range(6)
+STATUS_REASONS = (
+    "",
+    "coverage",
+    "repayment_coverage",
+    "history_under_28_days",
+    "under_20_transactions",
+    "only_silence",
+)
 REASONS_MAX = 5
+SILENCE = ("days_since_op_credit_days", "days_since_any_txn_days", "top3_payer_silence_max_days")
 _REPAYMENT = GROUPS.index("repayment_capacity")
-_NEUTRAL, _UNKNOWN_MOST = 0.5, 0.35
-_BAND_MILLI, _GRADE_MARGIN_MILLI, _CLOSES_OVER_BAND = 50_000, 5_000, 3
+_NEUTRAL, _PPM = 0.5, 1_000_000.0
+BAND_MILLI, _GRADE_MARGIN_MILLI, _CLOSES_OVER_BAND = 50_000, 5_000, 3
+
+
+_ARTANH = np.array([1.0 / k for k in range(21, 0, -2)])  # artanh z = z * (1 + z^2/3 + z^4/5 + ...)
+_ARTANH.setflags(write=False)
+_IS_SILENCE = np.array([name in SILENCE for name in CORE])  # known of an enterprise that does nothing at all
+_IS_SILENCE.setflags(write=False)
+
+
+CARD_ROW = np.dtype(
+    [
+        ("weight_milli", "<i8"),
+        ("anchor", "<f8", (5,)),  # in log10(1 + x) where `logarithmic`
+        ("inverse", "<f8", (4,)),  # of the distance of two anchors
+        ("group", "<i8"),  # index into GROUPS
+        ("logarithmic", "<i8"),
+        ("falling", "<i8"),  # higher is riskier
+    ]
+)
 
 
 class Scorecard(NamedTuple):
-    """A snapshot as arrays for the kernel. Shapes: (CORE_COUNT,), anchors (CORE_COUNT, 5)."""
+    """A snapshot for the kernel: CORE_COUNT rows of CARD_ROW. A row is passed on without counting references."""
 
-    weight_milli: npt.NDArray[np.int64]
-    anchor: npt.NDArray[np.float64]  # in log10(1 + x) where `logarithmic`
-    logarithmic: npt.NDArray[np.uint8]
-    falling: npt.NDArray[np.uint8]  # higher is riskier
-    group: npt.NDArray[np.int64]  # index into GROUPS
+    rows: npt.NDArray[np.void]
+
+    @property
+    def weight_milli(self) -> npt.NDArray[np.int64]:
+        """The weights, in millipoints."""
+        weights: npt.NDArray[np.int64] = self.rows["weight_milli"]
+        return weights
 
 
 def scorecard(snapshot: Snapshot) -> Scorecard:
-    """The arrays of a snapshot. SnapshotError where it scores other indicators than this engine computes."""
+    """The card of a snapshot. SnapshotError where it scores other indicators than this engine computes."""
     if odd := sorted(set(snapshot.weights_milli) ^ set(CORE)):
         raise SnapshotError(f"the model and this engine differ in the indicators {', '.join(odd)}")
-    rows = [indicators()[name] for name in CORE]
-    logarithmic = np.array([row.unit == "cny" for row in rows], np.uint8)
-    anchor = np.array([snapshot.anchors_micro[name] for name in CORE], np.float64) / MICRO
-    for i in np.flatnonzero(logarithmic):
-        anchor[i] = [log10_1p(x) for x in anchor[i]]
-    return Scorecard(
-        weight_milli=np.array([snapshot.weights_milli.get(name, 0) for name in CORE], np.int64),
-        anchor=anchor,
-        logarithmic=logarithmic,
-        falling=np.array([row.higher_is_riskier for row in rows], np.uint8),
-        group=np.array([GROUPS.index(row.group) for row in rows], np.int64),
-    )
+    rows = np.zeros(CORE_COUNT, CARD_ROW)
+    for row, name in zip(rows, CORE, strict=True):
+        says = indicators()[name]
+        anchor = np.array(snapshot.anchors_micro[name], np.float64) / MICRO
+        if says.unit == "cny":
+            anchor = np.array([log10_1p(x) for x in anchor])
+        row["weight_milli"], row["group"] = snapshot.weights_milli[name], GROUPS.index(says.group)
+        row["anchor"], row["inverse"] = anchor, 1.0 / np.diff(anchor)
+        row["logarithmic"], row["falling"] = says.unit == "cny", says.higher_is_riskier
+    return Scorecard(rows)
 
 
 def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
@@ -68,39 +98,36 @@ def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
         )
 
 
+def value_at(card: Scorecard, i: int, u: float) -> float:
+    """The value of indicator i at which its utility is u: the inverse of `utility` between the outermost anchors."""
+    row = card.rows[i]
+    x = float(np.interp(1.0 - u if row["falling"] else u, (0.0, 0.25, 0.5, 0.75, 1.0), row["anchor"]))
+    return math.copysign(10.0 ** abs(x) - 1.0, x) if row["logarithmic"] else x
+
+
 @njit(cache=True)
 def log10_1p(x):
     """log10(1 + x), signed for negative x, by IEEE operations alone: libm's differs in the last bit between CPUs."""
-    y = 1.0 + abs(x)
-    exponent = 0
-    while y >= 1.4142135623730951:
-        y *= 0.5
-        exponent += 1
+    y, exponent = math.frexp(1.0 + abs(x))
+    if y < 0.7071067811865476:
+        y, exponent = 2.0 * y, exponent - 1
     z = (y - 1.0) / (y + 1.0)  # ln y = 2 artanh z, |z| < 0.172
-    square, power, total = z * z, z, 0.0
-    for k in range(1, 22, 2):
-        total += power / k
-        power *= square
-    result = (2.0 * total + exponent * 0.6931471805599453) / 2.302585092994046
+    square, total = z * z, 0.0
+    for k in range(_ARTANH.shape[0]):
+        total = total * square + _ARTANH[k]
+    result = (2.0 * z * total + exponent * 0.6931471805599453) / 2.302585092994046
     return result if x >= 0 else -result
 
 
 @njit(cache=True)
-def utility(card, i, x):
-    """u_i in [0, 1]."""
-    if card.logarithmic[i]:
+def utility(row, x):
+    """u in [0, 1] of the indicator of a card's row at x."""
+    if row.logarithmic:
         x = log10_1p(x)
-    anchor = card.anchor[i]
-    if x <= anchor[0]:
-        u = 0.0
-    elif x >= anchor[4]:
-        u = 1.0
-    else:
-        k = 0
-        while x >= anchor[k + 1]:
-            k += 1
-        u = (k + (x - anchor[k]) / (anchor[k + 1] - anchor[k])) * 0.25
-    return 1.0 - u if card.falling[i] else u
+    anchor = row.anchor
+    k = np.int64(x >= anchor[1]) + np.int64(x >= anchor[2]) + np.int64(x >= anchor[3])
+    u = (k + min(1.0, max(0.0, (x - anchor[k]) * row.inverse[k]))) * 0.25
+    return 1.0 - u if row.falling else u
 
 
 @njit(cache=True)
@@ -115,17 +142,19 @@ def assess(card, e, x, closing):
 
 @njit(cache=True)
 def _score(card, e, x):
-    total = FLOOR_MILLI
+    rows, value, null, u, points, last_ppm = card.rows, x.value, x.null, x.u, x.points_milli, e.utility_ppm
+    total = np.int64(FLOOR_MILLI)
     for i in range(CORE_COUNT):
-        if x.null[i] == VALUE:
-            x.u[i] = utility(card, i, x.value[i])
-            e.utility_last[i] = x.u[i]
-        elif x.null[i] == NOT_APPLICABLE:
-            x.u[i] = _NEUTRAL
+        if null[i] == VALUE:
+            u[i] = utility(rows[i], value[i])
+            last_ppm[i] = min(UTILITY_PPM_MOST, np.int64(u[i] * _PPM))
+        elif null[i] == NOT_APPLICABLE:
+            u[i] = _NEUTRAL
         else:
-            x.u[i] = min(_UNKNOWN_MOST, e.utility_last[i])
-        x.points_milli[i] = np.int64(np.rint(card.weight_milli[i] * x.u[i]))  # half to even
-        total += x.points_milli[i]
+            u[i] = last_ppm[i] / _PPM
+        milli = np.int64(np.rint(rows[i].weight_milli * u[i]))  # half to even
+        points[i] = milli
+        total += milli
     if x.null[DPD_MAX] == VALUE:
         e.dpd_latched = x.value[DPD_MAX]
     elif x.null[DPD_MAX] == NOT_APPLICABLE:
@@ -138,19 +167,23 @@ def _score(card, e, x):
 @njit(cache=True)
 def _status(card, e, x):
     """Coverage is computable over applicable weight, leaving out what the enterprise's age alone forbids."""
-    applicable, computable, of_repayment, known_of_repayment = 0, 0, 0, 0
+    rows, null = card.rows, x.null
+    applicable, computable, of_repayment, known_of_repayment, only_silence = 0, 0, 0, 0, True
     for i in range(CORE_COUNT):
-        if x.null[i] == NOT_APPLICABLE or x.null[i] == SHORT_HISTORY:
+        if null[i] == NOT_APPLICABLE or null[i] == SHORT_HISTORY:
             continue
-        weight = card.weight_milli[i]
+        weight, is_repayment = rows[i].weight_milli, rows[i].group == _REPAYMENT
         applicable += weight
-        of_repayment += weight * (card.group[i] == _REPAYMENT)
-        if x.null[i] == VALUE:
+        of_repayment += weight * is_repayment
+        if null[i] == VALUE:
             computable += weight
-            known_of_repayment += weight * (card.group[i] == _REPAYMENT)
+            only_silence &= _IS_SILENCE[i]
+            known_of_repayment += weight * is_repayment
     x.coverage_ppm = computable * 1_000_000 // applicable if applicable else 0
     if x.coverage_ppm < 300_000:
         x.status, x.status_reason = WITHHELD, LOW_COVERAGE
+    elif only_silence:
+        x.status, x.status_reason = WITHHELD, ONLY_SILENCE
     elif x.coverage_ppm < 600_000:
         x.status, x.status_reason = PROVISIONAL, LOW_COVERAGE
     elif 2 * known_of_repayment < of_repayment:
@@ -173,7 +206,7 @@ def displayed(score_milli):
 @njit(cache=True)
 def grade_of(score_milli):
     """0 (A, 650 and over) to 5 (F, under 450)."""
-    return min(5, max(0, 5 - (score_milli - FLOOR_MILLI) // _BAND_MILLI))
+    return min(5, max(0, 5 - (score_milli - FLOOR_MILLI) // BAND_MILLI))
 
 
 @njit(cache=True)
@@ -185,8 +218,8 @@ def _publish(e, x, closing):
     elif published < 0:
         e.published_grade = raw
     else:
-        low = FLOOR_MILLI + (5 - published) * _BAND_MILLI
-        high = low + _BAND_MILLI
+        low = FLOOR_MILLI + (5 - published) * BAND_MILLI
+        high = low + BAND_MILLI
         e.closes_over_band += 1 if closing else 0
         far = x.score_milli < low - _GRADE_MARGIN_MILLI or x.score_milli >= high + _GRADE_MARGIN_MILLI
         if far or e.closes_over_band >= _CLOSES_OVER_BAND:
@@ -197,15 +230,21 @@ def _publish(e, x, closing):
 @njit(cache=True)
 def _rank_reasons(card, points_milli, order):
     """Fill order (REASONS_MAX) with the indicators furthest below the peer median, worst first; -1 past the last."""
-    order[:] = -1
+    rows = card.rows
+    for k in range(REASONS_MAX):
+        order[k] = -1
+    worst = np.int64(0)  # the last place's shortfall, once all are taken
     for i in range(CORE_COUNT):
-        below = points_milli[i] - card.weight_milli[i] // 2
-        if below >= 0:
+        below = points_milli[i] - rows[i].weight_milli // 2
+        if below >= worst:
             continue
         k = REASONS_MAX
-        while k > 0 and (order[k - 1] < 0 or below < points_milli[order[k - 1]] - card.weight_milli[order[k - 1]] // 2):
+        while k > 0 and (order[k - 1] < 0 or below < points_milli[order[k - 1]] - rows[order[k - 1]].weight_milli // 2):
             k -= 1
             if k + 1 < REASONS_MAX:
                 order[k + 1] = order[k]
         if k < REASONS_MAX:
             order[k] = i
+        if order[REASONS_MAX - 1] >= 0:
+            last = order[REASONS_MAX - 1]
+            worst = points_milli[last] - rows[last].weight_milli // 2

@@ -33,7 +33,8 @@ ELSEWHERE: Severity = "yellow"
 ELSEWHERE_ZH = {"EWS35_arrears": "他行出现逾期"}
 REASON_ZH = {
     "not_applicable": "指标已不适用", "history": "历史不足", "never_seen": "从未发生", "base_too_small": "基数过小",
-    "not_reported": "未报送", "not_covered": "数据未覆盖", "not_computable": "数据不足，无法计算",
+    "not_reported": "未报送", "not_covered": "数据未覆盖", "feed_stalled": "银行数据中断",
+    "spring_festival": "除去春节后周数不足", "not_computable": "数据不足，无法计算",
     "not_in_rules": "现行规则已不含该信号", "suppressed": "符合抑制条件", "loan_closed": "本行贷款已结清",
     "authorization": "企业授权已失效", "feed.stalled": "银行数据中断", "feed.loan_stalled": "贷款数据中断",
     "calendar.spring_festival_window": "处于春节窗口期", "peer.offseason": "处于行业淡季",
@@ -42,7 +43,7 @@ REASON_ZH = {
 _CONTEXT_ZH = {
     "score.points": ("评分", "points"), "score.delta_30d": ("近30日评分变动", "change"),
     "score.grade_fall_30d": ("近30日等级下降", "grades"), "score.coverage": ("数据覆盖率", "ratio"),
-    "ctx.history_days": ("历史天数", "days"),
+    "ctx.history_days": ("历史天数", "days"), "ctx.covered_months": ("已覆盖月数", "months"),
 }  # fmt: skip
 
 
@@ -64,6 +65,8 @@ def value_zh(name: str, value: float | None) -> str:
             return f"{value:.0f}笔"
         case "flag":
             return "是" if value else "否"
+        case "months":
+            return f"{value:.0f}个月"
         case "points":
             return f"{value:.0f}分"
         case "change":

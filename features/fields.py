@@ -7,7 +7,8 @@ of state/ owns is explained there.
 from typing import NamedTuple
 
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
-from features.indicators import CORE_COUNT
+from features.indicators import AT_CLOSE, CORE_COUNT
+from features.indicators.nulls import SHORT_HISTORY
 from features.state import coverage, past_scores, seen
 from features.state.balances import ACCOUNTS
 from features.state.balances import DAYS as BALANCE_DAYS
@@ -29,6 +30,7 @@ class Field(NamedTuple):
     meaning: str
 
 
+UTILITY_PPM_MOST = 350_000  # what a utility that is not computable counts at the most
 EPISODES_MAX = 32  # open at a time, of all signals and lenders
 INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that signals of the platform read; of lenders, shared and of each alone
 FIELDS: tuple[Field, ...] = (
@@ -137,7 +139,9 @@ FIELDS: tuple[Field, ...] = (
     Field("stalled", "|u1", (), HOT, "1: at the newest tick, the feed of a main bank was stalled"),
     Field("loan_stalled", "|u1", (), HOT, "1: at the newest tick, the feed of a lender was stalled"),
     # score, as of the newest evaluation, and as last emitted
-    Field("utility_last", "<f8", (CORE_COUNT,), HOT, "last computable utility of each core indicator, 0 to 1"),
+    Field("close_value", "<f8", (len(AT_CLOSE),), HOT, "value of each indicator that closes alone move; 0: null"),
+    Field("close_null", "|u1", (len(AT_CLOSE),), HOT, "and why it has none (features/indicators/nulls.py)"),
+    Field("utility_ppm", "<i4", (CORE_COUNT,), HOT, "last computable utility of each core indicator, at most 350,000"),
     Field("score_milli", "<i4", (), HOT, "score in millipoints, as of the newest evaluation"),
     Field("emitted_milli", "<i4", (), HOT, "score as last emitted, millipoints; -1: never"),
     Field("emitted_shape", "<u8", (), HOT, "status, grades and order of reasons as last emitted, packed"),
@@ -175,9 +179,9 @@ INITIAL = {
     "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1, "gov_ms": -1, "profile_ms": -1, "declared_sales_fen": -1,
     "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
-    "utility_last": 1.0, "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
+    "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE,
-    "cold_day": NO_UNIT,
+    "cold_day": NO_UNIT, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
 }  # fmt: skip
 VOLATILE = (
     Field("id_head", "<i4", (), 0, "first of the event ids that it remembers (state/dedup.py)"),

@@ -7,7 +7,8 @@ from numba import njit
 
 from config.settings import Settings
 from detectors.snapshot import Snapshot
-from features.indicators import CORE_COUNT, core
+from features.indicators import CORE_COUNT, INDICATOR_COUNT, core, nulls
+from features.indicators.windows import SUMS_MAX
 from features.redis_store import connect, stored_values
 from streams.score.changes import history_days, time_of
 from streams.score.partition import Partition
@@ -53,11 +54,12 @@ def of_partition(memory: Partition) -> dict[str, int]:
 @njit(cache=True)
 def _non_null(state, used):
     """Core indicators with a value, each enterprise at its own time."""
-    value, null, found = np.zeros(CORE_COUNT), np.zeros(CORE_COUNT, np.uint8), 0
+    sums = np.zeros(SUMS_MAX, np.int64)
+    value, null, found = np.zeros(INDICATOR_COUNT), np.zeros(INDICATOR_COUNT, np.uint8), 0
     for s in range(used):
         e = state[s]
-        core.read(e, time_of(e), history_days(e), value, null)
-        found += np.count_nonzero(null == core.VALUE)
+        core.read(e, time_of(e), history_days(e), value, null, sums)
+        found += np.count_nonzero(null[:CORE_COUNT] == nulls.VALUE)
     return found
 
 

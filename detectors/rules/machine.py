@@ -32,7 +32,7 @@ from detectors.rules.program import (
     TRUE,
     UNKNOWN,
 )
-from features.indicators import core
+from features.indicators import nulls
 
 _ONE, _TWO_BITS = np.uint64(1), np.uint64(2)
 _NO_SIGNAL = np.uint64(0)
@@ -51,9 +51,9 @@ def run(rules, pc, value, null, last_day, today, held):
             if op <= GREATER_EQUAL:
                 x = value[arg]
                 outcome = LESS if x < num else EQUAL if x == num else GREATER
-                top = UNKNOWN if null[arg] != core.VALUE else TRUE if op & outcome else FALSE
+                top = UNKNOWN if null[arg] != nulls.VALUE else TRUE if op & outcome else FALSE
             elif op == IS_NULL:
-                top = TRUE if null[arg] != core.VALUE else FALSE
+                top = TRUE if null[arg] != nulls.VALUE else FALSE
             elif op == SEEN:
                 top = TRUE if last_day[arg] > 0 and today - np.int64(last_day[arg]) < num else FALSE
             else:
@@ -88,9 +88,9 @@ def status(rules, s, value, null, last_day, today):
     absent = False
     for i in range(rules.need_first[s], rules.need_first[s + 1]):
         why = null[rules.need[i]]
-        if why == core.NOT_APPLICABLE:
+        if why == nulls.NOT_APPLICABLE:
             absent = True
-        elif why != core.VALUE:
+        elif why != nulls.VALUE:
             return np.int64(NOT_COMPUTABLE)
     return np.int64(NOT_APPLICABLE if absent else NOT_COMPUTABLE)
 
@@ -102,7 +102,7 @@ def moved(gate, value, null, band):
     for i in range(gate.slot.shape[0]):
         slot, b = gate.slot[i], band[i]
         x, why = value[slot], null[slot]
-        if why == core.VALUE:
+        if why == nulls.VALUE:
             first = gate.first[i]
             k = first + b - FIRST_BAND
             if FIRST_BAND <= b < NOT_COMPUTABLE_BAND and gate.lower[k] < x < gate.upper[k]:
@@ -112,7 +112,7 @@ def moved(gate, value, null, band):
                 at_threshold = (j - first) % 2 == 1
                 now += x > gate.upper[j] if at_threshold else x >= gate.upper[j]
         else:
-            now = NOT_APPLICABLE_BAND if why == core.NOT_APPLICABLE else NOT_COMPUTABLE_BAND
+            now = NOT_APPLICABLE_BAND if why == nulls.NOT_APPLICABLE else NOT_COMPUTABLE_BAND
         if now != b:
             band[i] = now
             mask |= gate.reads[i]

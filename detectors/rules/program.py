@@ -72,6 +72,7 @@ class Rules(NamedTuple):
     platform: Gate
     lender_shared: Gate  # what signals of lenders read that is the same for all of them
     lender: Gate  # and what speaks of one lender's loans alone
+    lender_reads_balance: bool  # of that, something moves with every transaction
 
 
 def compile_signals(signals: Sequence[Signal]) -> Rules:
@@ -115,6 +116,12 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         ),
         lender=_gate(
             signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and vocabulary.needs_overlay(name)
+        ),
+        lender_reads_balance=any(
+            not isinstance(atom, Seen) and atom.name.text == vocabulary.AGAINST_BALANCE
+            for signal in signals
+            if signal.is_lender
+            for atom in chain.from_iterable(map(atoms, signal.status_trees()))
         ),
     )
 

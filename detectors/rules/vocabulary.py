@@ -5,10 +5,11 @@ catalogue knows and this engine does not compute yet makes its signal wait; a na
 """
 
 from config.catalogue import indicators
-from features.indicators import CORE
+from features.indicators import INDICATORS
 
 CONTEXT = (
     "ctx.history_days",
+    "ctx.covered_months",
     "feed.stalled",
     "feed.loan_stalled",
     "feed.gov_connected",
@@ -23,13 +24,11 @@ CONTEXT = (
     "score.model_changed_30d",
 )
 CONTEXT_TO_COME = (
-    "ctx.covered_months",
     "ctx.balance_months",
     "loan.five_class_worst",
     "loan.five_class_fall_90d",
     "guarantor.red_count",
 )
-INDICATORS = CORE
 INPUTS = (*INDICATORS, *CONTEXT)
 INPUT_COUNT = len(INPUTS)
 FLAGS = frozenset(name for name in CONTEXT if name.startswith(("feed.", "calendar.", "peer."))) | {
@@ -37,8 +36,8 @@ FLAGS = frozenset(name for name in CONTEXT if name.startswith(("feed.", "calenda
 }
 SLOT_OF = {name: slot for slot, name in enumerate(INPUTS)}
 (
-    HISTORY_DAYS, STALLED, LOAN_STALLED, GOV_CONNECTED, SPRING_FESTIVAL, OFFSEASON, BUYS_FROM_PERSONS, CASH_INTENSIVE,
-    POINTS, DELTA_30D, GRADE_FALL_30D, COVERAGE, MODEL_CHANGED_30D,
+    HISTORY_DAYS, COVERED_MONTHS, STALLED, LOAN_STALLED, GOV_CONNECTED, SPRING_FESTIVAL, OFFSEASON, BUYS_FROM_PERSONS,
+    CASH_INTENSIVE, POINTS, DELTA_30D, GRADE_FALL_30D, COVERAGE, MODEL_CHANGED_30D,
 ) = (SLOT_OF[name] for name in CONTEXT)  # fmt: skip
 
 # What speaks of one lender's loans alone in a signal of scope lender, and of which of it this engine can do so.
@@ -46,7 +45,12 @@ _LENDERS_OWN = (
     "active_lenders_count", "dpd_", "next_instalment_", "bal_to_next_", "limit_", "high_util_", "proceeds_", "lender_",
     "loan.", "feed.loan_stalled",
 )  # fmt: skip
-OVERLAID = frozenset({"dpd_max_days", "feed.loan_stalled"})
+OVERLAID = frozenset(
+    {"dpd_max_days", "active_lenders_count", "next_instalment_days", "bal_to_next_instalment_ratio",
+     "feed.loan_stalled"}
+)  # fmt: skip
+# Of these, what moves with a transaction: it is measured against the balance.
+AGAINST_BALANCE = "bal_to_next_instalment_ratio"
 
 
 def needs_overlay(name: str) -> bool:

@@ -16,6 +16,7 @@ Fields of one enterprise: day_newest, week_newest, month_newest int32; day_amoun
 so that no window over seven columns leaves int64.
 """
 
+import numpy as np
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
@@ -25,12 +26,19 @@ from features.state.parts import touch_cold
 DAYS, WEEKS, MONTHS = 35, 27, 14
 NO_UNIT = -(2**31)
 FEN_MAX = 2**54
+PLUS, MINUS = np.int64(1), np.int64(-1)
 
 
 @njit(cache=True)
 def day_of(time_ms):
     """Business day number of a time (domain.calendar)."""
     return (time_ms + ZONE_OFFSET_MS) // DAY_MS
+
+
+@njit(cache=True)
+def start_ms(day):
+    """00:00 of a business day, ms: where `day_of` begins to give it."""
+    return day * DAY_MS - ZONE_OFFSET_MS
 
 
 @njit(cache=True)
@@ -164,6 +172,27 @@ def week_count(e, first_week, last_day, columns):
 
 
 @njit(cache=True)
+def day_sums(e, values, first, last, columns, sums, at):
+    """Fill sums[at:] with each of `columns` (n,) of day_amount or day_count over the days first..last."""
+    for i in range(columns.shape[0]):
+        sums[at + i] = 0
+    _add_ring_sums(e.day_newest, DAYS, values, first, last, columns, PLUS, sums, at)
+
+
+@njit(cache=True)
+def week_sums(e, weeks, days, first_week, last_day, columns, sums, at):
+    """Fill sums[at:] as `week_amount` (weeks and days are its rings) or `week_count` would, of each of `columns`."""
+    last_week, closed = week_of(last_day), closed_part(e)
+    for i in range(columns.shape[0]):
+        sums[at + i] = 0
+    _add_ring_sums(e.week_newest, WEEKS, weeks, first_week, last_week, columns, PLUS, sums, at)
+    first_open = max(monday_of(first_week), closed + 1)
+    _add_ring_sums(e.day_newest, DAYS, days, first_open, last_day, columns, PLUS, sums, at)
+    last_closed = min(monday_of(last_week + 1) - 1, closed)
+    _add_ring_sums(e.day_newest, DAYS, days, last_day + 1, last_closed, columns, MINUS, sums, at)
+
+
+@njit(cache=True)
 def month_amount(e, first_month, last_month, columns):
     """Fen over the whole months first_month..last_month, both included."""
     last_day = first_day_of(last_month + 1) - 1
@@ -201,6 +230,23 @@ def _ring_sum(newest, positions, values, first, last, columns):
         for position in range(end - positions):
             total += values[column, position]
     return total
+
+
+@njit(cache=True)
+def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, at):
+    """Add sign times the sum of each column to sums[at:]; where in the ring the units stand is found once."""
+    first, last = max(first, newest - positions + 1), min(last, newest)
+    if first > last:
+        return
+    begin = first % positions
+    end = begin + last - first + 1
+    for i in range(columns.shape[0]):
+        column, total = columns[i], np.int64(0)
+        for position in range(begin, min(end, positions)):
+            total += values[column, position]
+        for position in range(end - positions):
+            total += values[column, position]
+        sums[at + i] += sign * total
 
 
 @njit(cache=True)

@@ -16,7 +16,6 @@ from features.state.buckets import first_day_of, month_of
 
 DAYS_MAX = 192  # 26 complete weeks and six days of the running one are 188
 WINDOWS = (30, 35, 90, 120, 180)  # read at each event, so their counts are kept
-MONTHS_MAX = 32
 _WORDS = DAYS_MAX // 64
 _ONE = np.uint64(1)
 
@@ -61,7 +60,8 @@ def months_are_covered(e, first, last):
 @njit(cache=True)
 def months_covered(e):
     """How many of the last 32 complete months were covered."""
-    total = np.int64(0)
-    for k in range(MONTHS_MAX):
-        total += np.int64((e.covered_months >> np.uint32(k)) & np.uint32(1))
+    total, bits = np.int64(0), np.int64(e.covered_months)
+    while bits:
+        bits &= bits - 1
+        total += 1
     return total

@@ -12,6 +12,7 @@ Fields of one enterprise: due_count int32, how many lines there are; due_day int
 int8 (48), the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
 """
 
+import numpy as np
 from numba import njit
 
 from features.state.buckets import NO_UNIT
@@ -20,6 +21,7 @@ from features.state.parts import touch_cold
 LINES = 48
 UNSCHEDULED, WHOLE, CUT = range(3)
 NOTHING_DUE = NO_UNIT
+EVERY_BANK = np.int64(-1)  # for a bank slot: whichever
 
 
 @njit(cache=True)
@@ -77,12 +79,12 @@ def forget(e, loan):
 
 
 @njit(cache=True)
-def next_due(e, day):
-    """(the next day, from `day` on, on which something is due, the sum of it); NOTHING_DUE where nothing is."""
-    next_day, fen = NOTHING_DUE, 0
+def next_due(e, day, bank):
+    """(the next day, from `day` on, on which something is due to a bank or to any, the sum of it); NOTHING_DUE."""
+    next_day, fen = np.int64(NOTHING_DUE), np.int64(0)
     for i in range(e.due_count):
-        this = e.due_day[i]
-        if this < day:
+        this = np.int64(e.due_day[i])
+        if this < day or (bank != EVERY_BANK and e.loan_bank[e.due_loan[i]] != bank):
             continue
         if next_day == NOTHING_DUE or this < next_day:
             next_day, fen = this, e.due_fen[i]
@@ -102,21 +104,27 @@ def due_between(e, first, last):
 
 
 @njit(cache=True)
-def is_cut_short(e):
-    """Whether an open loan has more lines than are known, and none of these is left."""
+def is_cut_short(e, bank):
+    """Whether an open loan of a bank, or of any, has more lines than are known, and none of these is left."""
     for loan in range(e.loan_scheduled.shape[0]):
-        if e.loan_open[loan] and e.loan_scheduled[loan] == CUT and not _has_line(e, loan):
+        if is_open(e, loan, bank) and e.loan_scheduled[loan] == CUT and not _has_line(e, loan):
             return True
     return False
 
 
 @njit(cache=True)
-def is_any_scheduled(e):
-    """Whether the lender of an open loan has said anything about when it is due."""
+def is_any_scheduled(e, bank):
+    """Whether the lender of an open loan (a bank, or any) has said anything about when it is due."""
     for loan in range(e.loan_scheduled.shape[0]):
-        if e.loan_open[loan] and e.loan_scheduled[loan] != UNSCHEDULED:
+        if is_open(e, loan, bank) and e.loan_scheduled[loan] != UNSCHEDULED:
             return True
     return False
+
+
+@njit(cache=True)
+def is_open(e, loan, bank):
+    """Whether a loan is open, and of the bank in slot `bank` (EVERY_BANK: of any)."""
+    return e.loan_open[loan] != 0 and (bank == EVERY_BANK or e.loan_bank[loan] == bank)
 
 
 @njit(cache=True)

@@ -156,20 +156,20 @@ def dpd(e, slot):
 
 
 @njit(cache=True)
-def open_count(e):
-    """Open loans."""
+def open_count(e, bank):
+    """Open loans of a bank, or of all."""
     loans = 0
     for i in range(LOAN_SLOTS):
-        loans += e.loan_open[i] != 0
+        loans += instalments.is_open(e, i, bank)
     return loans
 
 
 @njit(cache=True)
-def dpd_max(e):
-    """The largest days past due of an open loan; -1 where no lender reports any."""
+def dpd_max(e, bank):
+    """The largest days past due of an open loan of a bank, or of all; -1 where none is reported."""
     most = -1
     for i in range(LOAN_SLOTS):
-        if e.loan_open[i]:
+        if instalments.is_open(e, i, bank):
             most = max(most, dpd(e, i))
     return most
 
@@ -196,13 +196,13 @@ def revolving(e):
 
 
 @njit(cache=True)
-def lender_count(e):
-    """Banks with an open loan of which something is outstanding or may still be drawn."""
-    lenders = 0
-    for bank in range(BANK_SLOTS):
-        lends = False
-        for i in range(LOAN_SLOTS):
-            if e.loan_open[i] and e.loan_bank[i] == bank and max(e.loan_outstanding[i], e.loan_limit[i]) > 0:
-                lends = True
-        lenders += lends
+def lender_count(e, bank):
+    """Banks (of one, or of all) with an open loan of which something is outstanding or may still be drawn."""
+    lending, lenders = 0, 0
+    for i in range(LOAN_SLOTS):
+        if instalments.is_open(e, i, bank) and max(e.loan_outstanding[i], e.loan_limit[i]) > 0:
+            lending |= 1 << e.loan_bank[i]
+    while lending:
+        lending &= lending - 1
+        lenders += 1
     return lenders

@@ -11,7 +11,7 @@ from detectors import cases, context, episodes, lender, signals
 from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
 from detectors.rules.vocabulary import COVERAGE
-from features.indicators import core
+from features.indicators import core, nulls
 from features.state import buckets, loans, seen
 from features.state.loans import BANK_SLOTS
 from streams.score import outbook
@@ -35,7 +35,8 @@ def follow_signals(e, engine, book, code, closing):
     if e.lenders == 0:
         return
     shared = signals.changed(rules.lender_shared, x.value, x.null, e.shared_band[:], code, new_day, whole)
-    if shared or whole or new_day or seen.is_of_loan(code):  # nothing else moves what a lender's loans say
+    # What a lender's loans say moves with facts on loans and with days, and against the balance with every record.
+    if shared or whole or new_day or rules.lender_reads_balance or seen.is_of_loan(code):
         for b in range(BANK_SLOTS):
             if lender.is_followed(e, b):
                 lender.enter(e, b, x, lens)
@@ -168,9 +169,11 @@ def restate(e, engine, book, t_ms, history_days):
     x, lens = book.draft[0], book.lens[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.history_days, x.published_grade, x.coverage_ppm = history_days, e.published_grade, 0
-    core.read(e, t_ms, history_days, x.value, x.null)
+    x.balance_now_cny, x.balance_known = core.read(
+        e, t_ms, np.int64(history_days), x.value, x.null, book.scratch[0].sums
+    )
     context.read(e, engine, x)
-    x.null[COVERAGE] = core.NOT_REPORTED  # it is not read anew
+    x.null[COVERAGE] = nulls.NOT_REPORTED  # it is not read anew
     x.stock = 1
     for i in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[i])
@@ -193,7 +196,7 @@ def change_rules(e, before, after, book, t_ms):
     """Other rules are in force: what they do not have ends, everything else is evaluated whole when next it is."""
     x = book.draft[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
-    x.null[:], x.elsewhere[:] = core.NOT_REPORTED, 0
+    x.null[:], x.elsewhere[:] = nulls.NOT_REPORTED, 0
     i = 0
     while i < np.int64(e.episodes_open):
         if signals.signal_of(after, e.episode_key[i]) >= 0:

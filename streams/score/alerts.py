@@ -23,7 +23,7 @@ from detectors.rules.vocabulary import SLOT_OF
 from detectors.scorecard import displayed
 from domain import topics
 from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, Severity
-from features.indicators.core import NOT_APPLICABLE, NULL_NAMES, VALUE
+from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
 from streams.score.outbook import TO_ALL
 from streams.score.records import bank_text

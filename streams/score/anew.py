@@ -12,7 +12,7 @@ from numba import njit
 
 from config.catalogue import indicators
 from detectors.rules.vocabulary import INPUTS
-from features.indicators.core import NULL_NAMES
+from features.indicators.nulls import NULL_NAMES
 from features.layout import Rows
 from features.state import seen
 from streams.score import outbook

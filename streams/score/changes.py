@@ -7,6 +7,7 @@ from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state import balances, buckets, coverage, decay, loans, payers, seen
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
+from features.state.instalments import EVERY_BANK
 from features.state.parts import touch_cold
 from streams.score.columns import (
     AUTHORIZATION,
@@ -212,7 +213,7 @@ def observes_month_end(e):
     day = e.closed_day
     if buckets.month_of(day) == buckets.month_of(day + 1):
         return False
-    return loans.open_count(e) > 0 and e.loan_ms.max() < closing_time(e)
+    return loans.open_count(e, EVERY_BANK) > 0 and e.loan_ms.max() < closing_time(e)
 
 
 @njit(cache=True)

@@ -11,18 +11,29 @@ import numpy as np
 from config.catalogue import SignalRow, indicators
 from detectors.rules.artefact import RuleSet
 from detectors.rules.vocabulary import INPUTS
-from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed, grade_of, probabilities_ppm, scorecard
+from detectors.scorecard import (
+    BAND_MILLI,
+    FLOOR_MILLI,
+    GRADES,
+    STATUS_NAMES,
+    STATUS_REASONS,
+    Scorecard,
+    displayed,
+    grade_of,
+    probabilities_ppm,
+    scorecard,
+    value_at,
+)
 from detectors.snapshot import Snapshot
 from domain.outputs import GROUPS, SEVERITIES
 from features import values
 from features.indicators import CORE
+from features.indicators.nulls import VALUE
 from features.layout import id_text
 from features.values import Value
 from streams.score.anew import evaluate_anew, readings
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
-
-FLOOR_MILLI = 400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,17 @@ class Reason:
     indicator: str
     value: float | None
     baseline: float
+    points_milli: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counterfactual:
+    """The smallest change of one indicator, on its own scale, that restores `grade`, all else as it is."""
+
+    grade: str
+    indicator: str
+    value: float
+    value_needed: float
     points_milli: int
 
 
@@ -90,6 +112,7 @@ class Explanation:
     published_grade: str
     p_overdue30_90d_ppm: int
     reasons: list[Reason]
+    counterfactual: Counterfactual | None  # None: no indicator alone would do, or a cap holds the score down
     indicators: list[Indicator]
     episodes: list[Episode]
     loans: list[Loan]
@@ -127,12 +150,42 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
         published_grade=GRADES[x["published_grade"]],
         p_overdue30_90d_ppm=probabilities_ppm(snapshot)[score - 400],
         reasons=_reasons(x, snapshot, weights),
+        counterfactual=_counterfactual(card, x, points),
         indicators=_indicators(x, points, weights),
         episodes=_episodes(row, rules),
         loans=_loans(row),
         counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late")},
         model_id=saved.model_id,
         rules_id=rules.id,
+    )
+
+
+def _counterfactual(card: Scorecard, x: np.void, points: list[int]) -> Counterfactual | None:
+    """What restores the published grade, where the score has fallen under it; else the next better one.
+
+    The score is linear in the utilities, so the points that are lacking are those of one indicator, and the smallest
+    change of it is that of the largest weight that has room for them.
+    """
+    raw = int(grade_of(int(x["score_milli"])))
+    published = int(x["published_grade"])
+    wanted = published if published < raw else raw - 1
+    if wanted < 0 or x["cap_milli"] < 0:
+        return None
+    lacking = FLOOR_MILLI + (len(GRADES) - 1 - wanted) * BAND_MILLI - int(x["score_milli"])
+    able = [
+        i
+        for i, weight in enumerate(card.weight_milli.tolist())
+        if x["null"][i] == VALUE and points[i] + lacking <= weight
+    ]
+    if not able:
+        return None
+    i = max(able, key=lambda i: card.weight_milli[i])
+    return Counterfactual(
+        grade=GRADES[wanted],
+        indicator=CORE[i],
+        value=float(x["value"][i]),
+        value_needed=value_at(card, i, (points[i] + lacking) / int(card.weight_milli[i])),
+        points_milli=lacking,
     )
 
 

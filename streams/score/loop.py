@@ -93,6 +93,7 @@ def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
                 e.sweep_seq = outbook.next_seq(book)
                 return k  # its closed days stay closed; the others come with the next call
             close_next_day(e, feeds)
+            _close_indicators(e, book)
             evaluate(e, engine, book, closing_time(e), YES, observes_month_end(e), np.int64(seen.NOTHING), YES)
             past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
         if e.closed_day != closed_before or e.sweep_seq > 0:
@@ -135,6 +136,12 @@ def change_rules(state, slots, first, offset, before, after, book):
 
 
 @njit(cache=True)
+def _close_indicators(e, book):
+    x = book.draft[0]
+    core.close(e, closing_time(e), np.int64(history_days(e)), x.value, x.null, book.scratch[0].sums)
+
+
+@njit(cache=True)
 def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t.
 
@@ -144,7 +151,9 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     x.as_of_ms = t_ms
     x.history_days = history_days(e)
     x.score_before_milli = e.score_milli
-    core.read(e, t_ms, x.history_days, x.value, x.null)
+    x.balance_now_cny, x.balance_known = core.read(
+        e, t_ms, np.int64(x.history_days), x.value, x.null, book.scratch[0].sums
+    )
     scorecard.assess(engine.card, e, x, closing)
     if outbook.score_is_due(e, x, engine.emit_moves, engine.emit_step_milli, closing):
         outbook.write(book, outbook.SCORE)

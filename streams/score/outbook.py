@@ -16,6 +16,7 @@ from detectors.rules.vocabulary import INPUT_COUNT
 from detectors.scorecard import REASONS_MAX, grade_of
 from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
+from features.indicators.windows import SCRATCH
 from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
@@ -45,6 +46,8 @@ ROW = np.dtype(
         ("published_grade", "|i1"),
         ("value", "<f8", (INPUT_COUNT,)),
         ("null", "|u1", (INPUT_COUNT,)),
+        ("balance_now_cny", "<f8"),
+        ("balance_known", "|u1"),
         ("u", "<f8", (CORE_COUNT,)),
         ("points_milli", "<i4", (CORE_COUNT,)),
         ("reasons", "|i1", (REASONS_MAX,)),
@@ -78,12 +81,14 @@ ROW = np.dtype(
 class Book(NamedTuple):
     """Rows of ROW; `draft` holds one, `lens` one lender's view of it, `used` one number.
 
-    `tally` holds the records by outcome since it was last emptied.
+    `scratch` holds what the indicators of the draft are made of (features/indicators/windows.py); `tally` holds the
+    records by outcome since it was last emptied.
     """
 
     rows: npt.NDArray[np.void]
     draft: npt.NDArray[np.void]
     lens: npt.NDArray[np.void]
+    scratch: npt.NDArray[np.void]
     used: npt.NDArray[np.int64]
     tally: npt.NDArray[np.int64]
 
@@ -95,6 +100,7 @@ def empty(rows: int) -> Book:
         rows=np.zeros(rows, ROW),
         draft=np.zeros(1, ROW),
         lens=np.zeros(1, lender.LENS),
+        scratch=np.zeros(1, SCRATCH),
         used=np.zeros(1, np.int64),
         tally=np.zeros(OUTCOMES, np.int64),
     )

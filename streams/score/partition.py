@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from config.catalogue import spring_festivals
 from config.kernel_cache import engine_version
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import RuleSet, packaged_rules
@@ -55,7 +54,6 @@ class Engine(NamedTuple):
     closes_to_lower: int
     emit_moves: bool
     emit_step_milli: int
-    festival_day: npt.NDArray[np.int64]
     model_changed_day: int  # NEVER where the log has activated no other model than the first
 
 
@@ -377,7 +375,6 @@ def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine
         closes_to_lower=rules.closes_to_lower,
         emit_moves=rules.emission.mode == "move",
         emit_step_milli=rules.emission.step_milli,
-        festival_day=np.array(spring_festivals(), np.int64),
         model_changed_day=model_changed_day,
     )
 

@@ -16,7 +16,7 @@ from detectors.snapshot import MICRO, Snapshot
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.outputs import GROUPS
 from features.indicators import CORE, CORE_COUNT
-from features.indicators.core import VALUE
+from features.indicators.nulls import VALUE
 from streams.score.outbook import SCORE
 
 MICRO_MAX = 9_000_000_000_000_000_000  # where a value times 10^6 would leave int64

@@ -13,7 +13,7 @@ from config.settings import RedisSettings
 from detectors.scorecard import STATUS_NAMES
 from domain import topics
 from domain.outputs import GROUPS, Alert, Score
-from features.indicators.core import NULL_NAMES
+from features.indicators.nulls import NULL_NAMES
 from tests.cli.conftest import PARTITIONS, Engine
 from tests.cli.kit import settings_file
 from tests.streams.ingest_kit import read

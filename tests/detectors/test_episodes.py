@@ -17,7 +17,7 @@ from detectors.rules.program import (
 )
 from detectors.rules.vocabulary import CONTEXT, INPUT_COUNT, SLOT_OF, STALLED
 from features import fields, layout
-from features.indicators import core
+from features.indicators import nulls
 from features.state import seen
 from streams.score import outbook
 from tests.detectors.rules.test_machine import row
@@ -44,7 +44,7 @@ def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK):
     x = np.zeros(1, outbook.ROW)[0]
     x["value"][COUNT] = status if status <= RED else 0
     x["value"][STALLED] = status == SUPPRESSED
-    x["null"][COUNT] = {NC: core.BASE_TOO_SMALL, END: core.NOT_APPLICABLE}.get(status, core.VALUE)
+    x["null"][COUNT] = {NC: nulls.BASE_TOO_SMALL, END: nulls.NOT_APPLICABLE}.get(status, nulls.VALUE)
     x["as_of_ms"], x["offset"] = t, t
     moved, i, got = signals.follow(RULES, 0, e, bank, x, e["seen_day"], 20_000, closing, 7)
     assert got & 15 == status

@@ -7,19 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalogue import indicators
+from config.catalogue import anchors, expert_points, indicators
 from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
 from detectors.snapshot import SnapshotError, content_id, decode
 from features import layout
-from features.indicators import CORE
-from features.indicators.core import BASE_TOO_SMALL, DPD_MAX, NOT_APPLICABLE, VALUE
+from features.indicators import CORE, EXTENDED, INDICATORS, SLOT
+from features.indicators.nulls import BASE_TOO_SMALL, NEVER_SEEN, NOT_APPLICABLE, SHORT_HISTORY, VALUE
+from features.indicators.repayment import DPD_MAX
 from streams.score import outbook
 
 CARD = scorecard.scorecard(prior_snapshot())
-values = st.tuples(
-    st.floats(0, 1e10), st.floats(0, 500), st.floats(0, 5000), st.floats(-1, 20), st.floats(0, 1), st.floats(0, 400)
-)
+
+
+def around(name):
+    """Numbers within the anchors of an indicator and well past them."""
+    low, *_, high = anchors()[name]
+    return st.floats(0 if name == "dpd_max_days" else low - (high - low), high + (high - low))
+
+
+values = st.tuples(*map(around, CORE))
+BEST = tuple(anchors()[name][0 if indicators()[name].higher_is_riskier else 4] for name in CORE)
 nulls = st.tuples(*(st.sampled_from((VALUE, VALUE, NOT_APPLICABLE, BASE_TOO_SMALL)) for _ in CORE))
 
 
@@ -45,6 +53,8 @@ def test_points_and_cap_add_up_to_the_score_within_its_bounds(value, null):
 @given(values, st.integers(0, len(CORE) - 1), st.floats(0, 10))
 def test_a_better_indicator_never_lowers_the_score(value, i, step):
     better = list(value)
+    low, *_, high = anchors()[CORE[i]]
+    step *= (high - low) / 10
     better[i] += -step if indicators()[CORE[i]].higher_is_riskier else step
     if i == DPD_MAX:
         better[i] = max(0.0, better[i])
@@ -62,7 +72,15 @@ def test_hiding_an_input_never_pays(value, i):
 
 @pytest.mark.parametrize(("dpd", "most"), [(30, 700), (31, 499), (90, 499), (91, 449)])
 def test_arrears_cap_the_score(dpd, most):
-    assert int(assess((1e9, 0, 1000, 1, 0.01, dpd))["score_milli"]) <= most * 1000
+    value = [dpd if name == "dpd_max_days" else best for name, best in zip(CORE, BEST, strict=True)]
+    assert int(assess(value)["score_milli"]) <= most * 1000
+    assert int(assess(value)["cap_milli"]) == min(0, most * 1000 - 400_000 - int(assess(value)["points_milli"].sum()))
+
+
+def test_the_best_of_everything_is_700_and_the_worst_400():
+    worst = [anchors()[name][4 if indicators()[name].higher_is_riskier else 0] for name in CORE]
+    assert int(assess(BEST)["score_milli"]) == 700_000
+    assert int(assess(worst)["score_milli"]) == 400_000
 
 
 @given(st.floats(-1e15, 1e15))
@@ -101,6 +119,63 @@ def test_a_snapshot_is_refused_where_one_bit_is_not_its_own():
     flipped = bytes([body[0] ^ 1]) + body[1:]
     with pytest.raises(SnapshotError, match="hash to"):
         decode(flipped, prior_id())
-    wrong = body.replace(b'"dpd_max_days":70000', b'"dpd_max_days":70001')
-    with pytest.raises(SnapshotError, match="weights sum to 300001"):
+    of_dpd = b'"dpd_max_days":%d' % prior_snapshot().weights_milli["dpd_max_days"]
+    wrong = body.replace(of_dpd, of_dpd + b"0")
+    with pytest.raises(SnapshotError, match="weights sum to"):
         decode(wrong, content_id(wrong))
+
+
+def test_the_catalogue_the_anchors_and_the_code_agree_on_what_scores():
+    assert set(anchors()) == set(expert_points()) == set(CORE)
+    assert {indicators()[name].tier for name in CORE} == {"core"}
+    assert {indicators()[name].tier for name in EXTENDED} == {"extended"}
+    assert len(set(INDICATORS)) == len(INDICATORS)
+    for name in CORE:
+        assert sorted(set(anchors()[name])) == list(anchors()[name]), name
+        assert expert_points()[name] > 0, name
+
+
+@pytest.mark.parametrize(
+    ("group", "points"),
+    [("fund_scale", 45), ("flow_stability", 55), ("transaction_activity", 35), ("income_growth", 50),
+     ("counterparty_structure", 45), ("repayment_capacity", 70)],
+)  # fmt: skip
+def test_a_group_weighs_what_the_catalogue_says_and_its_indicators_in_proportion(group, points):
+    weights = prior_snapshot().weights_milli
+    of_group = {name: expert_points()[name] for name in CORE if indicators()[name].group == group}
+    assert sum(weights[name] for name in of_group) == points * 1_000
+    for name, its in of_group.items():
+        assert weights[name] == pytest.approx(points * 1_000 * its / sum(of_group.values()), abs=1)
+
+
+def status_with(**null):
+    nulls = [VALUE] * len(CORE)
+    for name in CORE:
+        if name in null or "others" in null:
+            nulls[SLOT[name]] = null.get(name, null.get("others"))
+    x = assess(BEST, nulls)
+    return scorecard.STATUS_NAMES[x["status"]], scorecard.STATUS_REASONS[x["status_reason"]], int(x["coverage_ppm"])
+
+
+def test_what_age_alone_forbids_takes_nothing_off_the_coverage():
+    known = dict.fromkeys(CORE[:12], VALUE)
+    assert status_with(**known, others=NOT_APPLICABLE)[2] == 1_000_000
+    assert status_with(**known, others=SHORT_HISTORY)[2] == 1_000_000
+    assert status_with(**known, others=BASE_TOO_SMALL)[2] < 600_000
+
+
+def test_of_an_enterprise_of_which_only_silence_is_known_no_score_is_published():
+    silent = dict.fromkeys(scorecard.SILENCE, VALUE)
+    assert status_with(**silent, others=SHORT_HISTORY)[:2] == ("withheld", "only_silence")
+    assert status_with(**silent, op_credit_30d_count=VALUE, others=SHORT_HISTORY)[0] == "published"
+    assert status_with(**silent, others=NEVER_SEEN)[:2] == ("withheld", "coverage")
+
+
+def test_half_of_the_repayment_capacity_must_be_known():
+    unknown = {name: BASE_TOO_SMALL for name in CORE if indicators()[name].group == "repayment_capacity"}
+    assert status_with(**unknown)[:2] == ("provisional", "repayment_coverage")
+
+
+@given(st.integers(0, len(CORE) - 1), st.floats(0, 1))
+def test_a_utility_is_reached_at_the_value_that_is_said(i, u):
+    assert float(scorecard.utility(CARD.rows[i], scorecard.value_at(CARD, i, u))) == pytest.approx(u, abs=1e-9)

@@ -11,6 +11,7 @@ from numba import njit
 from features import layout
 from features.state import buckets, instalments, refinancing
 from features.state.classes import AMOUNT_COLUMNS
+from features.state.instalments import EVERY_BANK
 
 FIRST_DAY = 19_800
 PUT, LINE, PAY, SETTLE, FORGET = range(5)
@@ -40,8 +41,8 @@ def take(state, steps, lines):
 @njit(cache=True)
 def read(state, day):
     e = state[0]
-    next_day, fen = instalments.next_due(e, day)
-    return next_day, fen, instalments.due_between(e, day, day + 29), instalments.is_cut_short(e)
+    next_day, fen = instalments.next_due(e, day, EVERY_BANK)
+    return next_day, fen, instalments.due_between(e, day, day + 29), instalments.is_cut_short(e, EVERY_BANK)
 
 
 class Naive:

@@ -24,7 +24,7 @@ from detectors.rules.program import (
     compile_signals,
 )
 from features.fields import INPUTS_MAX
-from features.indicators import core
+from features.indicators import nulls as null_codes
 from features.state import seen
 
 TODAY = 20_000
@@ -132,8 +132,8 @@ def naive_status(each: SignalRow, known, days, nulls):
             if isinstance(n, ast.Name | ast.Attribute)
         )
         if node_text in nulls and node_text in asked
-    } - {core.VALUE}
-    return NOT_APPLICABLE if why == {core.NOT_APPLICABLE} else NOT_COMPUTABLE
+    } - {null_codes.VALUE}
+    return NOT_APPLICABLE if why == {null_codes.NOT_APPLICABLE} else NOT_COMPUTABLE
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +159,9 @@ def vectors(rules, rng, count):
     for name in vocabulary.FLAGS:
         value[:, vocabulary.SLOT_OF[name]] = rng.random(count) < 0.15
     value[: count // 2, vocabulary.HISTORY_DAYS] = 1_000
-    codes = [core.VALUE] * 8 + [core.NOT_APPLICABLE, core.BASE_TOO_SMALL]
+    codes = [null_codes.VALUE] * 8 + [null_codes.NOT_APPLICABLE, null_codes.BASE_TOO_SMALL]
     null = rng.choice(codes, value.shape).astype(np.uint8)
-    null[: count // 2, vocabulary.HISTORY_DAYS] = core.VALUE
+    null[: count // 2, vocabulary.HISTORY_DAYS] = null_codes.VALUE
     last_day = rng.choice([0, TODAY, TODAY - 6, TODAY - 7, TODAY - 29, TODAY - 30, TODAY - 89, TODAY - 90, TODAY - 359],
                           (count, seen.PLACES)).astype(np.uint16)  # fmt: skip
     return value, null, last_day
@@ -249,5 +249,5 @@ def test_an_unknown_suppression_does_not_suppress():
     value, null = np.full(vocabulary.INPUT_COUNT, 100.0), np.zeros(vocabulary.INPUT_COUNT, np.uint8)
     last_day = np.zeros(seen.PLACES, np.uint16)
     assert machine.status(rules, 0, value, null, last_day, TODAY) & 15 == SUPPRESSED
-    null[vocabulary.OFFSEASON] = core.NOT_REPORTED
+    null[vocabulary.OFFSEASON] = null_codes.NOT_REPORTED
     assert machine.status(rules, 0, value, null, last_day, TODAY) == RED

@@ -11,8 +11,8 @@ from detectors.rules.artefact import RulesArtefact, packaged, packaged_rules
 from detectors.rules.artefact import decode as decode_rules
 from detectors.snapshot import content_id
 from domain import topics
-from domain.calendar import day_start_ms
-from domain.events import Control, Gov, LogRecord
+from domain.calendar import date_of, day_start_ms
+from domain.events import Control, Gov, Instalment, LogRecord
 from domain.outputs import SEVERITIES, Alert, Score
 from streams.score import loop
 from streams.score.partition import Partition
@@ -100,12 +100,45 @@ def overdue(day, dpd, *, bank_id=BANK, loan_id="L1", event="overdue"):
     return loan(f"{event}{day}{bank_id}", "E1", day, event, dpd=dpd, bank_id=bank_id, loan_id=loan_id)
 
 
+def test_an_instalment_that_a_payment_uncovers_is_told_at_once_to_its_lender_alone():
+    """A transaction moves what one lender's loans say: they are measured against the balance, of three days."""
+    soon, later = (Instalment(due_on=f"{date_of(FIRST_DAY + day)}", due_minor=4 * 10**7) for day in (25, 60))
+
+    def steady(first, last, fen):
+        return [
+            e for day in range(first, last) for e in (txn(f"s{day}", "E1", day, 5, 10, balance_minor=fen), tick(day))
+        ]
+
+    events = [
+        loan("l1", "E1", 0, loan_id="L1", schedule=(soon,)),
+        loan("l2", "E1", 0, loan_id="L2", bank_id=OTHER_BANK, schedule=(later,)),
+        authorization("a1", "E1"),
+        authorization("a2", "E1", to=OTHER_BANK),
+        *steady(0, 20, 5 * 10**7),
+        txn("paid", "E1", 20, 7, 49 * 10**6, direction="D", purpose="purchase", balance_minor=10**6),
+        txn("again", "E1", 20, 9, 10, direction="D", purpose="purchase", balance_minor=10**6),
+        *steady(21, 24, 10**6),
+    ]
+    rows, paid = [record(event) for event in events], 44
+    assert events[paid].event_id == "paid"
+    _, whole = run(events)
+    told = by_bank(whole, BANK, "EWS11_instalment_not_covered")
+    assert [(a.severity, a.state, a.event_ids) for a in told][:1] == [("yellow", "raised", ["paid"])]
+    assert [a.severity for a in told if a.state == "upgraded"] == ["orange"]  # two days before it is due
+    assert not by_bank(whole, OTHER_BANK, "EWS11_instalment_not_covered")
+    for stop in (paid, paid + 1, paid + 2):  # a restart before and after the payment
+        first, said = run(events[:stop])
+        restarted = partition_on(state_of(first), first.saved)
+        assert [m.value for m in (*said, *applied(restarted, rows, 1, stop))] == [m.value for m in whole]
+
+
 def test_arrears_are_told_to_their_lender_and_to_others_only_that_there_are_some():
     events = [*two_lenders(), *days(0, 40), overdue(40, 12), *days(40, 45)]
     _, messages = run(events)
     (own,) = by_bank(messages, BANK, ARREARS)
     assert (own.severity, own.state, own.banks) == ("orange", "raised", [BANK])
-    assert [(e.name, e.value_micro) for e in own.evidence] == [("dpd_max_days", 12_000_000)]
+    evidence = [("dpd_max_days", 12_000_000), ("bal_to_next_instalment_ratio", None)]
+    assert [(e.name, e.value_micro) for e in own.evidence] == evidence
     assert [each.loan_id for each in own.loans] == ["L1"]
     (notice,) = by_bank(messages, OTHER_BANK, ARREARS)
     assert (notice.state, notice.evidence, notice.event_ids, notice.banks) == ("raised", [], [], [OTHER_BANK])

@@ -291,7 +291,9 @@ def test_a_backfill_raises_nothing_to_banks():
     assert of(messages, topics.ALERT_BACKFILL, Alert)
     assert all(m.mark >= close_at for m in messages if m.topic.startswith("alert."))
     stock = [a for a in of(messages, topics.bank_alerts(BANK), Alert) if a.stock]
-    assert [(a.state, a.offset) for a in stock] == [("raised", close_at)]
+    assert [(a.signal, a.state, a.offset) for a in stock] == [
+        (signal, "raised", close_at) for signal in ("EWS20_payer_concentration", "EWS01_inflow_collapse")
+    ]
 
 
 def test_another_engine_version_in_the_log_stops_this_one():

@@ -14,7 +14,7 @@ from detectors.rules.artefact import packaged_rules
 from detectors.snapshot import MICRO
 from domain.outputs import GROUPS, ReasonCode, Score
 from features.indicators import CORE, CORE_COUNT
-from features.indicators.core import VALUE
+from features.indicators.nulls import VALUE
 from features.layout import id_words
 from streams.score import outbook, score_json
 

@@ -1,0 +1,42 @@
+"""What a day is: a business day of China's calendar, a day of the Spring Festival window [F-15d, F+20d)."""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from config.catalogue import calendar_ends, spring_festivals, workdays
+
+FESTIVAL_BEFORE_DAYS, FESTIVAL_AFTER_DAYS = 15, 20
+_BUSINESS, _FESTIVAL = 1, 2
+
+
+def _is_worked(day: int) -> bool:
+    return workdays().get(day, (day + 3) % 7 < 5)
+
+
+def _table(first: int) -> npt.NDArray[np.uint8]:
+    """Both facts of each day from `first` to the end of the tables."""
+    table = np.array([_BUSINESS * _is_worked(day) for day in range(first, max(calendar_ends().values()) + 1)], np.uint8)
+    for festival in spring_festivals():
+        table[max(0, festival - FESTIVAL_BEFORE_DAYS - first) : festival + FESTIVAL_AFTER_DAYS - first] |= _FESTIVAL
+    return table
+
+
+_FIRST = min(*workdays(), *spring_festivals())
+_FACTS = _table(_FIRST)
+
+
+@njit(cache=True)
+def is_business_day(day):
+    """Whether a day is worked; outside of the tables its weekday says so."""
+    i = day - _FIRST
+    if 0 <= i < _FACTS.shape[0]:
+        return _FACTS[i] & _BUSINESS != 0
+    return (day + 3) % 7 < 5
+
+
+@njit(cache=True)
+def in_festival_window(day):
+    """Whether a day lies in the Spring Festival window of its year."""
+    i = day - _FIRST
+    return 0 <= i < _FACTS.shape[0] and _FACTS[i] & _FESTIVAL != 0

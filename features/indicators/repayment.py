@@ -1,0 +1,138 @@
+"""Repayment capacity: what is there, what goes out, what falls due, and what is overdue.
+
+Balances are of all accounts. `bank` is the slot of the lender whose loans alone are meant, or EVERY_BANK.
+"""
+
+from numba import njit
+
+from features.indicators import SLOT
+from features.indicators.nulls import (
+    BASE_TOO_SMALL,
+    NOT_APPLICABLE,
+    NOT_REPORTED,
+    SHORT_HISTORY,
+    STALLED,
+    VALUE,
+)
+from features.indicators.windows import (
+    BASE_CNY_MIN,
+    FEN,
+    FEN_30D,
+    FEN_90D,
+    FEN_MONTHS,
+    MS_PER_DAY,
+    NEWEST_12M,
+    NULL_OF,
+    NULL_OF_MONTHS,
+    OPOUT_30D,
+    total,
+)
+from features.state import balances, buckets, instalments, loans
+from features.state.instalments import EVERY_BANK
+
+DPD_MAX, FREEZE = SLOT["dpd_max_days"], SLOT["judicial_freeze_active_flag"]
+_RUNWAY, _TO_NEXT, _NEXT_DAYS = (
+    SLOT[name] for name in ("runway_30d_days", "bal_to_next_instalment_ratio", "next_instalment_days")
+)
+_ADB, _SERVICE_90D, _DSCR = (
+    SLOT[name] for name in ("adb_30d_cny", "debt_service_to_op_inflow_90d_ratio", "dscr_12m_ratio")
+)
+_LENDERS = SLOT["active_lenders_count"]
+OF_ONE_LENDER = (DPD_MAX, _TO_NEXT, _NEXT_DAYS, _LENDERS)
+_OP_IN_30D, _LSV_30D, _BULLET_30D = (FEN_30D[name] for name in ("op_in", "lsv", "bullet"))
+_OP_IN_90D, _LSV_90D, _BULLET_90D = (FEN_90D[name] for name in ("op_in", "lsv", "bullet"))
+_OPOUT_12M, _LSV_12M, _REFINANCED_12M = (FEN_MONTHS[name, 1, 12] for name in ("OPOUT", "lsv", "refinanced"))
+_NULL_30D, _NULL_90D, _NULL_12M = NULL_OF[30], NULL_OF[90], NULL_OF_MONTHS[12]
+_RUNWAY_MOST = 365.0
+_BALANCE_DAYS, _BALANCE_DAYS_MIN, _NOW_DAYS = 30, 24, 3
+
+
+@njit(cache=True)
+def read(e, t_ms, history_days, sums, value, null):
+    """Fill in what events move, but for what loans say; returns (bal_now in CNY, whether it is known)."""
+    _serve(sums, value, null)
+    value[FREEZE], null[FREEZE] = e.frozen, VALUE if e.gov_ms >= 0 else NOT_REPORTED  # where one fact came, all would
+    day = buckets.day_of(t_ms - 1)
+    known_now = balances.is_known_now(e, day)
+    fen, days, fen_now, days_now = 0, 0, 0, 0
+    for d in range(day - _BALANCE_DAYS + 1, day + 1):
+        if balances.is_known(e, d, known_now):
+            total = balances.end_of_day(e, d)
+            fen, days = fen + total, days + 1
+            if d > day - _NOW_DAYS:
+                fen_now, days_now = fen_now + total, days_now + 1
+    if known_now and days >= _BALANCE_DAYS_MIN:
+        value[_ADB] = fen / days / FEN
+    else:
+        null[_ADB] = SHORT_HISTORY if history_days < _BALANCE_DAYS_MIN else NOT_REPORTED
+    is_known = known_now and days_now > 0
+    now = fen_now / days_now / FEN if is_known else 0.0
+    burn = (sums[OPOUT_30D] + sums[_LSV_30D] - sums[_BULLET_30D] - sums[_OP_IN_30D]) / FEN / 30.0
+    if sums[_NULL_30D] != VALUE:
+        null[_RUNWAY] = sums[_NULL_30D]
+    elif not is_known:
+        null[_RUNWAY] = NOT_REPORTED
+    else:
+        value[_RUNWAY] = min(_RUNWAY_MOST, now / burn) if burn > 0.0 else _RUNWAY_MOST
+    return now, is_known
+
+
+@njit(cache=True)
+def _serve(sums, value, null):
+    """(S(lsv) - principal of bullet loans repaid or renewed in time) / S(op_in) over [s(90d),t)."""
+    null[_SERVICE_90D] = sums[_NULL_90D]
+    if sums[_NULL_90D] != VALUE:
+        return
+    if sums[_OP_IN_90D] < BASE_CNY_MIN * FEN:
+        null[_SERVICE_90D] = BASE_TOO_SMALL
+    else:
+        value[_SERVICE_90D] = (sums[_LSV_90D] - sums[_BULLET_90D]) / sums[_OP_IN_90D]
+
+
+@njit(cache=True)
+def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
+    """Fill in what loans say: days past due, the next instalment, lenders. `now`: bal_now, where `is_known`."""
+    _arrears(e, bank, stalled, value, null)
+    value[_LENDERS], null[_LENDERS] = loans.lender_count(e, bank), VALUE
+    if e.loan_overflow > 0:
+        null[_LENDERS] = NOT_REPORTED
+    null[_NEXT_DAYS] = null[_TO_NEXT] = NOT_APPLICABLE
+    if not instalments.is_any_scheduled(e, bank):
+        return
+    today = buckets.day_of(t_ms)
+    due_day, fen = instalments.next_due(e, today, bank)
+    if due_day == instalments.NOTHING_DUE:
+        if instalments.is_cut_short(e, bank):
+            null[_NEXT_DAYS] = null[_TO_NEXT] = NOT_REPORTED
+        return
+    null[_NEXT_DAYS] = VALUE
+    value[_NEXT_DAYS] = max(0, buckets.start_ms(due_day) - t_ms) / MS_PER_DAY
+    if is_known:
+        null[_TO_NEXT], value[_TO_NEXT] = VALUE, now / (fen / FEN)
+    else:
+        null[_TO_NEXT] = NOT_REPORTED
+
+
+@njit(cache=True)
+def _arrears(e, bank, stalled, value, null):
+    dpd = loans.dpd_max(e, bank)
+    null[DPD_MAX], value[DPD_MAX] = VALUE, max(0, dpd)
+    if loans.open_count(e, bank) == 0:
+        null[DPD_MAX] = NOT_APPLICABLE
+    elif stalled:
+        null[DPD_MAX] = STALLED
+    elif dpd < 0 or (e.loan_overflow > 0 and bank == EVERY_BANK):
+        null[DPD_MAX] = NOT_REPORTED
+
+
+@njit(cache=True)
+def close(sums, value, null):
+    """sum (S(op_in) - S(OPOUT)) / (sum S(lsv) less what was refinanced) of twelve months; no debt service: nothing."""
+    null[_DSCR] = sums[_NULL_12M]
+    if sums[_NULL_12M] != VALUE:
+        return
+    served = sums[_LSV_12M] - sums[_REFINANCED_12M]
+    if served < BASE_CNY_MIN * FEN:
+        null[_DSCR] = NOT_APPLICABLE
+    else:
+        value[_DSCR] = (total(sums, NEWEST_12M) - sums[_OPOUT_12M]) / served
