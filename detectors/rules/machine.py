@@ -41,10 +41,11 @@ _NO_SIGNAL = np.uint64(0)
 @njit(cache=True)
 def run(rules, pc, value, null, last_day, today, held):
     """Run the program at pc: a status program gives a status, any other its truth. held: closes in a row so far."""
+    ops, args, nums = rules.op, rules.arg, rules.num  # taken out once: each time counts references
     top, rest = UNKNOWN, 0  # the stack below `top` lies in `rest`, two bits a value
     unknown = False
     while True:
-        op, arg, num = rules.op[pc], rules.arg[pc], rules.num[pc]
+        op, arg, num = ops[pc], args[pc], nums[pc]
         pc += 1
         if op <= HELD:
             rest = rest << 2 | top
@@ -98,24 +99,25 @@ def status(rules, s, value, null, last_day, today):
 @njit(cache=True)
 def moved(gate, value, null, band):
     """The signals (a bit each) with an input that left its band; updates band (UNKNOWN_BAND where it must be found)."""
+    slots, firsts, lower, upper, reads = gate.slot, gate.first, gate.lower, gate.upper, gate.reads
     mask = _NO_SIGNAL
-    for i in range(gate.slot.shape[0]):
-        slot, b = gate.slot[i], band[i]
+    for i in range(slots.shape[0]):
+        slot, b = slots[i], band[i]
         x, why = value[slot], null[slot]
         if why == nulls.VALUE:
-            first = gate.first[i]
+            first = firsts[i]
             k = first + b - FIRST_BAND
-            if FIRST_BAND <= b < NOT_COMPUTABLE_BAND and gate.lower[k] < x < gate.upper[k]:
+            if FIRST_BAND <= b < NOT_COMPUTABLE_BAND and lower[k] < x < upper[k]:
                 continue  # no comparison can have changed
             now = FIRST_BAND
-            for j in range(first, gate.first[i + 1] - 1):
+            for j in range(first, firsts[i + 1] - 1):
                 at_threshold = (j - first) % 2 == 1
-                now += x > gate.upper[j] if at_threshold else x >= gate.upper[j]
+                now += x > upper[j] if at_threshold else x >= upper[j]
         else:
             now = NOT_APPLICABLE_BAND if why == nulls.NOT_APPLICABLE else NOT_COMPUTABLE_BAND
         if now != b:
             band[i] = now
-            mask |= gate.reads[i]
+            mask |= reads[i]
     return mask
 
 
