@@ -197,7 +197,7 @@ async def crash_before_the_state(world):
 
 async def crash_within_a_sweep(world):
     await world.one.join()
-    await world.one.apply(12)
+    await world.one.apply(17)
     await world.one.flush()
     world.one.before("send", crash, nth=2)  # the tick's first close is on its way, its second is not
     await world.one.apply(1)
