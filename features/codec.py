@@ -1,9 +1,10 @@
 """How a row's bytes stand in Redis: words that differ from a never-seen enterprise's, each in as few bytes as it takes.
 
 A row is 64-bit words; most are as in a row that was never touched, and most others are small integers. Words are taken
-as their difference (exclusive or) from the initial row, eight at a time:
+as their difference (exclusive or) from the initial row, eight blocks of eight at a time:
 
-  mask    one byte, bit i set where word i differs; 0 is followed by one byte: how many more blocks of eight have mask 0
+  which   one byte, bit b set where block b has a word that differs; then each such block:
+  mask    one byte, bit i set where word i differs
   widths  four bits a set word, low half first: its bytes less one
   bytes   the set words, little-endian, without their leading zero bytes
 
@@ -20,84 +21,98 @@ BLOCK = 8
 def bytes_max(words):
     """The most that `words` words can take."""
     blocks = (words + BLOCK - 1) // BLOCK
-    return blocks * (1 + BLOCK // 2 + 8 * BLOCK) + 1
+    return blocks * (1 + BLOCK // 2 + 8 * BLOCK) + (blocks + BLOCK - 1) // BLOCK
 
 
 @njit(cache=True)
 def encode(words, initial, out, at):
     """Write words (n) uint64 against initial (n) into out from `at`; returns where it ended."""
-    n = words.shape[0]
-    zero_at = -1  # where the count of a run of empty blocks stands
-    for first in range(0, n, BLOCK):
-        mask, count, start = 0, 0, at
-        for i in range(min(BLOCK, n - first)):
-            if words[first + i] != initial[first + i]:
-                mask |= 1 << i
-                count += 1
-        if mask == 0:
-            if zero_at >= 0 and out[zero_at] < 255:
-                out[zero_at] += 1
-            else:
-                out[at], out[at + 1] = 0, 0
-                zero_at = at + 1
-                at += 2
+    which_at = at
+    for first in range(0, words.shape[0], BLOCK):
+        block = first // BLOCK % BLOCK
+        if block == 0:
+            which_at, out[at] = at, 0
+            at += 1
+        end = _encode_block(words[first : first + BLOCK], initial[first : first + BLOCK], out, at)
+        if end > at:
+            out[which_at] |= 1 << block
+        at = end
+    return at
+
+
+@njit(cache=True)
+def _encode_block(words, initial, out, start):
+    """Write one block from `start`; nothing where no word differs. Returns where it ended."""
+    mask, count = 0, 0
+    for i in range(words.shape[0]):
+        if words[i] != initial[i]:
+            mask |= 1 << i
+            count += 1
+    if mask == 0:
+        return start
+    out[start] = mask
+    at, k = start + 1 + (count + 1) // 2, 0
+    for i in range(words.shape[0]):
+        if not mask >> i & 1:
             continue
-        zero_at = -1
-        out[start] = mask
-        at = start + 1 + (count + 1) // 2
-        k = 0
-        for i in range(BLOCK):
-            if not mask >> i & 1:
-                continue
-            word, width = words[first + i] ^ initial[first + i], 0
-            while word != _U(0):
-                out[at + width] = word & _U(255)
-                word >>= _U(8)
-                width += 1
-            place = start + 1 + k // 2
-            out[place] = width - 1 if k % 2 == 0 else out[place] | (width - 1) << 4
-            at += width
-            k += 1
+        word, width = words[i] ^ initial[i], 0
+        while word != _U(0):
+            out[at + width] = word & _U(255)
+            word >>= _U(8)
+            width += 1
+        place = start + 1 + k // 2
+        out[place] = width - 1 if k % 2 == 0 else out[place] | (width - 1) << 4
+        at += width
+        k += 1
     return at
 
 
 @njit(cache=True)
 def decode(b, at, end, initial, words):
     """Read words back; returns where they ended, -1 where b[at:end] is not what `encode` writes."""
-    n = words.shape[0]
     words[:] = initial
-    first = 0
-    while first < n:
-        if at >= end:
-            return -1
-        mask = int(b[at])
-        at += 1
-        if mask == 0:
+    which = 0
+    for first in range(0, words.shape[0], BLOCK):
+        block = first // BLOCK % BLOCK
+        if block == 0:
             if at >= end:
                 return -1
-            first += BLOCK * (1 + int(b[at]))
+            which = int(b[at])
             at += 1
+        if which >> block & 1:
+            at = _decode_block(b, at, end, words[first : first + BLOCK])
+            if at < 0:
+                return -1
+    blocks = (words.shape[0] + BLOCK - 1) // BLOCK
+    last = (blocks - 1) % BLOCK + 1
+    return at if which >> last == 0 else -1
+
+
+@njit(cache=True)
+def _decode_block(b, at, end, words):
+    """Change the words of one block as it says; returns where it ended, -1 where it is not what `encode` writes."""
+    if at >= end:
+        return -1
+    mask, count = int(b[at]), 0
+    at += 1
+    for i in range(BLOCK):
+        count += mask >> i & 1
+    widths, at, k = at, at + (count + 1) // 2, 0
+    if count == 0 or at > end or mask >> words.shape[0]:
+        return -1
+    for i in range(words.shape[0]):
+        if not mask >> i & 1:
             continue
-        count = 0
-        for i in range(BLOCK):
-            count += mask >> i & 1
-        widths, at, k = at, at + (count + 1) // 2, 0
-        for i in range(BLOCK):
-            if not mask >> i & 1:
-                continue
-            if widths + k // 2 >= end or first + i >= n:
-                return -1
-            width = (int(b[widths + k // 2]) >> (4 * (k % 2)) & 15) + 1
-            if width > 8 or at + width > end:
-                return -1
-            word = _U(0)
-            for j in range(width):
-                word |= _U(b[at + j]) << _U(8 * j)
-            words[first + i] = initial[first + i] ^ word
-            at += width
-            k += 1
-        first += BLOCK
-    return at if first - BLOCK < n else -1
+        width = (int(b[widths + k // 2]) >> (4 * (k % 2)) & 15) + 1
+        if width > 8 or at + width > end:
+            return -1
+        word = _U(0)
+        for j in range(width):
+            word |= _U(b[at + j]) << _U(8 * j)
+        words[i] ^= word
+        at += width
+        k += 1
+    return at
 
 
 @njit(cache=True)

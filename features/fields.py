@@ -79,7 +79,6 @@ FIELDS: tuple[Field, ...] = (
     # payers
     Field("payer", "<u8", (PLACES,), HOT, "hashes of the heaviest payers; 0: free"),
     Field("payer_weight", "<f8", (PLACES,), HOT, "forward-decayed fen, half-life 90 days"),
-    Field("payer_error", "<f8", (PLACES,), HOT, "the most that a payer's weight is over by"),
     Field("payer_slow", "<f8", (PLACES,), HOT, "forward-decayed fen, half-life 180 days"),
     Field("payer_count", "<i4", (PLACES,), HOT, "operating credits of the payer, returned ones taken out"),
     Field("payer_first", "<u4", (PLACES,), HOT, "time of its first credit, s"),
@@ -156,8 +155,13 @@ FIELDS: tuple[Field, ...] = (
         HOT,
         "newest day of each loan event of the bank; 0: never",
     ),
-    Field("past_points", "<i2", (past_scores.DAYS,), HOT, "displayed score at the day's close (day mod 30); -1: none"),
-    Field("past_grade", "|i1", (past_scores.DAYS,), HOT, "grade published then; -1: none"),
+    Field(
+        "past_score",
+        "<i2",
+        (past_scores.DAYS,),
+        HOT,
+        "displayed score * 8 + grade published at the day's close (day mod 30); -1: none",
+    ),
     # open episodes (detectors/episodes.py)
     Field("episodes_open", "|u1", (), HOT, "open episodes: they stand first"),
     Field("episode_overflow", "<i4", (), HOT, "times that an episode found no place"),
@@ -180,7 +184,7 @@ INITIAL = {
     "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
-    "id_head": -1, "block_head": -1, "past_points": past_scores.NONE, "past_grade": past_scores.NONE,
+    "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
     "cold_day": NO_UNIT, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
 }  # fmt: skip
 VOLATILE = (

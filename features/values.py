@@ -28,7 +28,7 @@ HEADER_FIELDS = (
     ("blocks", "uint32", "blocks of sequence numbers that it remembers"),
 )
 _HEADER = struct.Struct("<4sIiII")  # HEADER_FIELDS
-_MAGIC = {HOT: b"xlh2", COLD: b"xlc2"}
+_MAGIC = {HOT: b"xlh3", COLD: b"xlc3"}
 _COLD_DAY_AT, _IDS_AT, _BLOCKS_AT = 8, 12, 16
 _WORD, _HALF = 8, np.uint64(0xFFFFFFFF)
 _BUFFER_BYTES = 1 << 22

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
-from features.state.classes import COUNTS_OF, OVERLAY_BASE, OVERLAY_COUNT, UNRATED
+from features.state.classes import COUNT_OF, OVERLAY_BASE, OVERLAY_COUNT, UNRATED
 from features.state.parts import touch_cold
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
@@ -299,11 +299,8 @@ def _put(amount, count, position, category, overlays, fen, n):
         for overlay in range(OVERLAY_COUNT):
             if overlays >> overlay & 1:
                 _add_fen(amount, OVERLAY_BASE + overlay, position, fen)
-    first, second = COUNTS_OF[category, 0], COUNTS_OF[category, 1]
-    if first >= 0:
-        count[first, position] += n
-    if second != first:
-        count[second, position] += n
+    if COUNT_OF[category] >= 0:
+        count[COUNT_OF[category], position] += n
 
 
 @njit(cache=True)

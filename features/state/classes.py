@@ -30,10 +30,11 @@ OF_LOANS = ("bullet", "refinanced")  # what loans say of the amounts in lsv (ref
 AMOUNTS = CLASSES[:UNRATED] + OVERLAYS + OF_LOANS
 OVERLAY_BASE, OVERLAY_COUNT = UNRATED, len(OVERLAYS)
 BULLET, REFINANCED = (np.int64(AMOUNTS.index(name)) for name in OF_LOANS)
-COUNTS = ("op_in", "IN", "OUT", "OPOUT", "ret_d", "ret_c", "unrated")
+COUNTS = ("op_in", "else_in", "OPOUT", "else_out", "ret_d", "ret_c", "unrated")  # a transaction counts in one
 _AMOUNT_SUMS = {"IN": (OP_IN, OWN_IN), "OUT": (OP_OUT, OWN_OUT), "OPOUT": (OP_OUT, LSV)}
 AMOUNT_COLUMNS = {name: (i, i + 1) for name, i in zip(AMOUNTS, np.arange(len(AMOUNTS)), strict=True)} | _AMOUNT_SUMS
-COUNT_COLUMNS = {name: (i, i + 1) for name, i in zip(COUNTS, np.arange(len(COUNTS)), strict=True)}
+_OF_COUNTS = {name: (i, i + 1) for name, i in zip(COUNTS, np.arange(len(COUNTS)), strict=True) if "else" not in name}
+COUNT_COLUMNS = _OF_COUNTS | {"IN": (np.int64(0), np.int64(2)), "OUT": (np.int64(2), np.int64(4))}
 
 CREDIT, DEBIT = 0, 1
 PURPOSES: tuple[str | None, ...] = (None, *typing.get_args(Purpose))
@@ -79,15 +80,16 @@ def overlays_of(direction: int, purpose: str | None, kind: str | None) -> int:
     return (PERS_OUT if person and purpose != "payroll" else 0) | (NONPROD_OUT if unproductive else 0)
 
 
-def counts_of(category: int) -> tuple[int, int]:
-    """The columns that a transaction of a class counts in; twice the same where it is one, -1 where it is none."""
+def count_of(category: int) -> int:
+    """The column that a transaction of a class counts in; -1 for own transfers."""
     name = CLASSES[category]
-    narrow = [COUNTS.index(name)] if name in COUNTS else []
     if category in range(*_AMOUNT_SUMS["OPOUT"]):
-        narrow.append(COUNTS.index("OPOUT"))
-    wide = [COUNTS.index(side) for side in ("IN", "OUT") if category in range(*_AMOUNT_SUMS[side])]
-    columns = narrow + wide
-    return (columns[0], columns[-1]) if columns else (-1, -1)
+        name = "OPOUT"
+    elif category in range(*_AMOUNT_SUMS["OUT"]):
+        name = "else_out"
+    elif category in range(*_AMOUNT_SUMS["IN"]) and category != OP_IN:
+        name = "else_in"
+    return COUNTS.index(name) if name in COUNTS else -1
 
 
 def _table(of: typing.Callable[[int, str | None, str | None], int | np.integer]) -> np.ndarray:
@@ -95,6 +97,6 @@ def _table(of: typing.Callable[[int, str | None, str | None], int | np.integer])
 
 
 CLASS_OF, OVERLAYS_OF = _table(class_of), _table(overlays_of)
-COUNTS_OF = np.array([counts_of(category) for category in range(len(CLASSES))], np.int8)
-for _frozen in (CLASS_OF, OVERLAYS_OF, COUNTS_OF):
+COUNT_OF = np.array([count_of(category) for category in range(len(CLASSES))], np.int8)
+for _frozen in (CLASS_OF, OVERLAYS_OF, COUNT_OF):
     _frozen.setflags(write=False)

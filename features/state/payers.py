@@ -1,16 +1,16 @@
 """Who pays: the sixteen heaviest payers by decayed operating inflow, by Space-Saving (Metwally et al., ICDT 2005).
 
-Exact up to sixteen payers. Beyond, the lightest gives way and the newcomer inherits its weight as error, so that the
-laws are: a weight is never under the payer's own and over it by at most its error; all weights add up to the named
-inflow; and the sorted weights majorize the true ones (the k heaviest places hold at least as much as the k heaviest
+Exact up to sixteen payers. Beyond, the lightest gives way and the newcomer inherits its weight, so that the laws are: a
+weight is never under the payer's own and over it by at most the lightest one; all weights add up to the named inflow;
+and the sorted weights majorize the true ones (the k heaviest places hold at least as much as the k heaviest
 payers), so that concentration read from the list is never understated. Slow weight, count, first and last time of a
 newcomer begin with it, so they are never overstated. Order-dependent where a payer was ever replaced; otherwise equal
 in any order but for rounding. A payment that is taken out again leaves first and last time as they are.
 
 Fields of one enterprise: payer uint64 (16), 0 a free place; payer_weight float64 (16) fen at a half-life of 90 days and
-payer_slow float64 (16) at 180, both forward-decayed; payer_error float64 (16); payer_count int32 (16); payer_first and
-payer_last uint32 (16) in seconds; payer_named, payer_named_slow, payer_all float64: inflow with a known payer at both
-half-lives, and all inflow; payer_credits float64: the decayed number of all credits.
+payer_slow float64 (16) at 180, both forward-decayed; payer_count int32 (16); payer_first and payer_last uint32 (16) in
+seconds; payer_named, payer_named_slow, payer_all float64: inflow with a known payer at both half-lives, and all inflow;
+payer_credits float64: the decayed number of all credits.
 """
 
 from numba import njit
@@ -36,7 +36,6 @@ def add(e, who, day, event_ms, fen):
     second = event_ms // _MS
     if e.payer[place] != who:
         e.payer[place] = who
-        e.payer_error[place] = e.payer_weight[place]
         e.payer_slow[place], e.payer_count[place] = 0.0, 0
         e.payer_first[place] = e.payer_last[place] = second
     e.payer_weight[place] += fen * now

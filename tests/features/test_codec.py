@@ -29,10 +29,10 @@ def test_words_come_back(drawn):
 
 
 @pytest.mark.parametrize("words", [1, 8, 9, 3_000])
-def test_an_untouched_row_takes_two_bytes_for_two_thousand_words(words):
+def test_an_untouched_row_takes_a_byte_for_sixty_four_words(words):
     initial = np.arange(words, dtype=np.uint64)
     _, end = _written(initial.copy(), initial)
-    assert end - 3 == 2 * -(-words // 2_048)
+    assert end - 3 == -(-words // 64)
 
 
 @given(st.binary(max_size=200), st.integers(1, 90))

@@ -305,8 +305,8 @@ def undo(event_id="r", day=2, status="reversed", original=2, fen=700, **fields):
     return txn(event_id, "E1", day, 2 * HOUR_MS, fen, **fields, **ref)
 
 
-SOLD = {"S(op_in)": [700], "N(op_in)": [1], "N(IN)": [1]}
-BOUGHT = {"S(op_out)": [700], "N(OUT)": [1], "N(OPOUT)": [1]}
+SOLD = {"S(op_in)": [700], "N(op_in)": [1]}
+BOUGHT = {"S(op_out)": [700], "N(OPOUT)": [1]}
 D = {"direction": "D", "purpose": "purchase"}
 UNDONE = {
     # case: (events, what stands in the day ring at the end)
