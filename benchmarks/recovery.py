@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ from benchmarks.results import ROOT, Bound
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms
-from domain.events import SCHEMA, Feed, LogRecord, Tick, Txn
+from domain.events import SCHEMA, Feed, Loan, LogRecord, Tick, Txn
 from features.redis_store import connect, partition_state, read_stored
 from replay.reading import read_topics
 from streams.embedded import Child, Parts, eventually
@@ -36,7 +36,7 @@ BANK = "C1010211000012"
 SESSION_TIMEOUT_S = 6.0
 BOUNDS = {"restart_s": Bound(most=3.0), "takeover_s": Bound(most=SESSION_TIMEOUT_S + 3.0)}
 COLUMNS = ("enterprises", "session_timeout_s", *BOUNDS)
-_MOVED = 800  # enterprises that get a transaction after each kill, others each time: it is their score's first move
+_MOVED = 800  # enterprises that fall 95 days overdue after each kill, others each time: the cap moves their scores
 _HEADERS = [("schema", SCHEMA.encode())]
 _DAY = day_of_date(date(2026, 3, 2))
 _say = Console(stderr=True).print
@@ -86,25 +86,36 @@ def _settings(bootstrap: str, redis_url: str) -> Settings:
     )
 
 
-def _txns(numbers: range, name: str, day: int) -> Iterator[tuple[int, bytes]]:
-    """(partition, one transaction) of each enterprise. It lies where its key belongs, as what is said of it will."""
+def _records(numbers: range, event_of: Callable[[int, str], Txn | Loan]) -> Iterator[tuple[int, bytes]]:
+    """(partition, one event) of each enterprise. It lies where its key belongs, as what is said of it will."""
     ids = [f"91450100{number:010d}" for number in numbers]
     placed = partitions_of([each.encode() for each in ids], PARTITIONS).tolist()
     for number, enterprise_id, partition in zip(numbers, ids, placed, strict=True):
-        event = Txn(
-            event_id=f"{name}-{number}", bank_id=BANK, enterprise_id=enterprise_id,
-            event_time=day_start_ms(day) + number, account="a", direction="C", amount_minor=1_000_000 + number,
-            currency="CNY", purpose="sales", counterparty_id=f"p{number % 977}",
-        )  # fmt: skip
-        record = LogRecord(
-            event=event, fingerprint=f"{number:016x}", origin=("b", 0, number), amount_cny_minor=event.amount_minor
-        )
+        event = event_of(number, enterprise_id)
+        fen = event.amount_minor if isinstance(event, Txn) else None
+        record = LogRecord(event=event, fingerprint=f"{number:016x}", origin=("b", 0, number), amount_cny_minor=fen)
         yield partition, msgspec.json.encode(record)
+
+
+def _sale(day: int) -> Callable[[int, str], Txn]:
+    return lambda number, enterprise_id: Txn(
+        event_id=f"{day}-{number}", bank_id=BANK, enterprise_id=enterprise_id,
+        event_time=day_start_ms(day) + number, account="a", direction="C", amount_minor=1_000_000 + number,
+        currency="CNY", purpose="sales", counterparty_id=f"p{number % 977}",
+    )  # fmt: skip
+
+
+def _overdue(number: int, enterprise_id: str) -> Loan:
+    return Loan(
+        event_id=f"overdue-{number}", bank_id=BANK, enterprise_id=enterprise_id,
+        event_time=day_start_ms(_DAY + 3) + number, event="overdue", loan_id="L1", principal_minor=10**8,
+        outstanding_minor=10**8, granted_on="2025-03-02", dpd=95,
+    )  # fmt: skip
 
 
 def _first_log(enterprises: int) -> Iterator[tuple[int, bytes]]:
     for day in range(3):
-        yield from _txns(range(enterprises), f"{day}", _DAY + day)
+        yield from _records(range(enterprises), _sale(_DAY + day))
         feed = Feed(covered_up_to=_DAY + day, closed_up_to=_DAY + day)
         tick = msgspec.json.encode(LogRecord(event=Tick(up_to=day_start_ms(_DAY + day + 1), feeds={BANK: feed})))
         for partition in range(PARTITIONS):
@@ -168,9 +179,8 @@ def _drained(settings: Settings, ends: list[int], worker: Child) -> None:
 
 
 def _more(kill: int) -> Iterator[tuple[int, bytes]]:
-    """One transaction of some enterprises of each partition, ten times as large: each score moves."""
-    for partition, value in _txns(range(kill * _MOVED, (kill + 1) * _MOVED), "more", _DAY + 3):
-        yield partition, value.replace(b'"amount_cny_minor":', b'"amount_cny_minor":9')
+    """An event of some enterprises of each partition that moves their scores."""
+    return _records(range(kill * _MOVED, (kill + 1) * _MOVED), _overdue)
 
 
 def _first_score(settings: Settings, before: list[int], killed_at: float) -> float:
