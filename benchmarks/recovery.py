@@ -199,9 +199,9 @@ def _restart(
     before = _ends(settings, topics.SCORE)
     worker.kill()
     killed_at = time.monotonic()
-    ends = _produce(settings, _more(kill))
     again = _worker(settings, folder, "one")
     again.launch()
+    ends = _produce(settings, _more(kill))
     seconds = _first_score(settings, before, killed_at)
     _drained(settings, ends, again)
     return again, seconds, ends
