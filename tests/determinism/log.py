@@ -14,7 +14,7 @@ from datetime import date
 import msgspec
 
 from detectors.prior import prior_id, prior_snapshot
-from detectors.snapshot import Snapshot, content_id
+from detectors.snapshot import Snapshot, content_id, decode
 from domain.calendar import DAY_MS, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Control, Feed, Loan, LogRecord, Tick, Txn
 
@@ -40,12 +40,13 @@ class Log:
 
 
 def other_snapshot() -> Snapshot:
-    """A model that is not the prior: points moved from the first group of indicators to the last."""
+    """A model that is not the prior: points moved from the heaviest indicator to the lightest."""
     prior = prior_snapshot()
     weights = dict(prior.weights_milli)
-    first, *_, last = weights
-    weights[first] -= 20_000
-    weights[last] += 20_000
+    heaviest, lightest = max(weights, key=weights.__getitem__), min(weights, key=weights.__getitem__)
+    moved = weights[heaviest] // 2
+    weights[heaviest] -= moved
+    weights[lightest] += moved
     return msgspec.structs.replace(prior, parent_id=prior_id(), prior=False, weights_milli=weights)
 
 
@@ -55,10 +56,8 @@ def other_id() -> str:
 
 
 def snapshot_of(model_id: str) -> Snapshot:
-    """What a worker would fetch from `model.v1`."""
-    if model_id != other_id():
-        raise LookupError(model_id)
-    return other_snapshot()
+    """What a worker would fetch from `model.v1`, and check."""
+    return decode(other_snapshot().encode(), model_id)
 
 
 def make(seed: int, *, enterprises: int, partitions: int, old_every: int = 5, records_a_day: float = 3.6) -> Log:
