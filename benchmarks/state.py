@@ -24,7 +24,7 @@ from benchmarks.world.population import Mix, enterprise_id
 from benchmarks.world.survey import restored
 from config.settings import Settings
 from domain.events import LogRecord
-from features.layout import ROW
+from features.layout import ROW, id_table, id_text
 from features.redis_store import PartitionStore, connect, stored_values
 from features.state import dedup
 from features.values import Value
@@ -154,25 +154,29 @@ def forget_ids(memory: Partition) -> None:
 
 
 def _copy(settings: Settings, world: World, copies: int) -> None:
-    """Write each value under further ids, into the partition of each key."""
+    """Write each enterprise again under further ids, which its value holds, into the partition of each key."""
     n = world.enterprises
     place = partitions_of(range(n * copies), world.partitions)
+    memories = [restored(settings, number) for number in range(world.partitions)]
     with connect(settings.redis.url, 60.0) as client:
         stores = [PartitionStore(client, settings.redis.key_prefix, number) for number in range(world.partitions)]
         for store in stores:
             store.claim(0)
         waiting: dict[int, list[tuple[str, Value]]] = defaultdict(list)
-        for _, name, value in list(_values(settings)):
-            number = int(name[-10:])
+        for memory in memories:
+            rows = memory.residents.rows()
+            numbers = [int(id_text(words)[-10:]) for words in memory.state["id"][rows]]
             for copy in range(1, copies):
-                other = number + copy * n
-                rows = waiting[int(place[other])]
-                rows.append((enterprise_id(other), value))
-                if len(rows) == SLICE_VALUES:
-                    stores[int(place[other])].write(rows)
-                    rows.clear()
-        for number, rows in waiting.items():
-            stores[number].write(rows)
+                others = [number + copy * n for number in numbers]
+                memory.state["id"][rows] = id_table([enterprise_id(other).encode() for other in others])
+                for other, (name, value) in zip(others, memory.values(rows, whole=True), strict=True):
+                    some = waiting[int(place[other])]
+                    some.append((name, value))
+                    if len(some) == SLICE_VALUES:
+                        stores[int(place[other])].write(some)
+                        some.clear()
+        for number, some in waiting.items():
+            stores[number].write(some)
     _say(f"{n * copies:,} enterprises in Redis")
 
 
