@@ -34,7 +34,7 @@ from streams.topics import create_topics
 ENTERPRISES, DISTINCT, PARTITIONS, SEED = 1_000_000, 20_000, 64, 920_000
 PROVINCE = Mix(dense_rate=24.0, dense_rate_sigma=1.5, early_rate_max=3.0, dormant_share=0.15)
 SLICE_VALUES = 2_000
-WORKERS, ROWS_BYTES = 2, 7.5e9  # of the engine's 10 GB, what the rows of all workers may take
+WORKERS, ROWS_BYTES = 2, 6.2e9  # of the engine's 10 GB, what the rows of all workers may take
 BOUNDS = {
     "engine_rss_bytes": Bound(most=10e9),
     "redis_bytes_an_enterprise_without_ids": Bound(most=4_096),
