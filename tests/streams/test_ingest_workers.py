@@ -120,7 +120,7 @@ def txn_ids(rows):
     return {row["event_id"] for row in rows if row["type"] == "txn"}
 
 
-@pytest.mark.parametrize(("workers", "banks"), [(2, 6), (3, 12)])
+@pytest.mark.parametrize(("workers", "banks"), [(2, 6), pytest.param(3, 12, marks=pytest.mark.soak)])
 def test_fault_42_one_topic_written_last_and_one_a_hundred_times_larger(
     workers, banks, kafka_factory, tmp_path, eventually, fault
 ):
