@@ -37,10 +37,8 @@ def _concentration(e, day, value, null):
     Null under half of the inflow named, or under ten decayed credits; null too where nothing is left of it: reversals
     may take out more than came in.
     """
-    if e.payer_credits < _CREDITS_MIN * decay.weight(day) or e.payer_named < _NAMED_MIN * e.payer_all:
-        null[_HHI] = null[_TOP1] = null[_TOP5] = BASE_TOO_SMALL
-        return
-    if e.payer_named <= 0.0:
+    few = e.payer_credits < _CREDITS_MIN * decay.weight(day)
+    if few or e.payer_named < _NAMED_MIN * e.payer_all or e.payer_named <= 0.0:
         null[_HHI] = null[_TOP1] = null[_TOP5] = BASE_TOO_SMALL
         return
     squares = 0.0

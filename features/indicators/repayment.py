@@ -57,10 +57,10 @@ def read(e, t_ms, history_days, sums, value, null):
     fen, days, fen_now, days_now = 0, 0, 0, 0
     for d in range(day - _BALANCE_DAYS + 1, day + 1):
         if balances.is_known(e, d, known_now):
-            total = balances.end_of_day(e, d)
-            fen, days = fen + total, days + 1
+            held = balances.end_of_day(e, d)
+            fen, days = fen + held, days + 1
             if d > day - _NOW_DAYS:
-                fen_now, days_now = fen_now + total, days_now + 1
+                fen_now, days_now = fen_now + held, days_now + 1
     if known_now and days >= _BALANCE_DAYS_MIN:
         value[_ADB] = fen / days / FEN
     else:

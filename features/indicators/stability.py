@@ -8,7 +8,7 @@ from numba import njit
 from features.indicators import SLOT
 from features.indicators.days import in_festival_window
 from features.indicators.nulls import BASE_TOO_SMALL, FESTIVAL, NOT_COVERED, NOT_REPORTED, SHORT_HISTORY, VALUE
-from features.indicators.windows import BASE_CNY_MIN, FEN, FIRST_MONTH, N_30D, NULL_OF, NULL_OF_MONTHS
+from features.indicators.windows import BASE_CNY_MIN, FEN, FIRST_MONTH, N_30D, NULL_OF, NULL_OF_MONTHS, lack_rates
 from features.state import balances, buckets, coverage
 from features.state.classes import COUNT_COLUMNS
 
@@ -131,14 +131,9 @@ def _low_balance(e, history_days, outflow_fen, value, null):
             low += balances.end_of_day(e, day) < limit_fen
     if known < _BALANCE_DAYS_MIN:
         null[_LOW_DAYS_30D] = SHORT_HISTORY if history_days < _BALANCE_DAYS_MIN else NOT_REPORTED
-    elif not buckets.holds_days_from(e, last - 29) or _lacks_a_rate(e, last):
+    elif not buckets.holds_days_from(e, last - 29) or lack_rates(e, last - 29, last):
         null[_LOW_DAYS_30D] = NOT_COVERED
     elif outflow_fen < BASE_CNY_MIN * FEN:
         null[_LOW_DAYS_30D] = BASE_TOO_SMALL
     else:
         value[_LOW_DAYS_30D] = low / known
-
-
-@njit(cache=True)
-def _lacks_a_rate(e, last):
-    return e.unrated_day > last - 30 and buckets.day_count(e, last - 29, last, _N_UNRATED) > 0

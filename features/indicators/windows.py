@@ -68,9 +68,8 @@ NEWEST_12M, NEWEST_6M, PRIOR_6M, NEWEST_2M, YEAR_BEFORE_2M = (
 )  # fmt: skip
 NEWEST_13W, PRIOR_13W = (0, 13), (13, 26)
 SUMS_MAX = 64
-SCRATCH = np.dtype(
-    [("sums", "<i8", (SUMS_MAX,))]
-)  # a field of a row: an array of its own counts references at each call
+# Sums are a field of a row: an array of its own counts references at each call.
+SCRATCH = np.dtype([("sums", "<i8", (SUMS_MAX,))])
 assert max(*NULL_OF.values(), *NULL_OF_MONTHS.values()) < SUMS_MAX
 
 
@@ -137,14 +136,14 @@ def _null(e, history_days, days, window, age_days_min, first_day, day):
         return SHORT_HISTORY
     if e.covered_days[window] < enough or not buckets.holds_days_from(e, day - _DAYS_OF_BUCKETS):
         return NOT_COVERED
-    if e.unrated_day >= first_day and _lack_rates(e, first_day, day):
-        return NOT_COVERED
-    return VALUE
+    return NOT_COVERED if lack_rates(e, first_day, day) else VALUE
 
 
 @njit(cache=True)
-def _lack_rates(e, first_day, last_day):
+def lack_rates(e, first_day, last_day):
     """Whether a day of those, of which the first is a Monday or no older than the day ring, has an unrated amount."""
+    if e.unrated_day < first_day:
+        return False
     if last_day - first_day < buckets.DAYS:
         return buckets.day_count(e, first_day, last_day, _N_UNRATED) > 0
     return buckets.week_count(e, buckets.week_of(first_day), last_day, _N_UNRATED) > 0

@@ -225,10 +225,7 @@ def _ring_sum(newest, positions, values, first, last, columns):
     begin = first % positions
     end = begin + last - first + 1
     for column in range(columns[0], columns[1]):
-        for position in range(begin, min(end, positions)):
-            total += values[column, position]
-        for position in range(end - positions):
-            total += values[column, position]
+        total += _column_sum(values, column, begin, end, positions)
     return total
 
 
@@ -241,12 +238,18 @@ def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, 
     begin = first % positions
     end = begin + last - first + 1
     for i in range(columns.shape[0]):
-        column, total = columns[i], np.int64(0)
-        for position in range(begin, min(end, positions)):
-            total += values[column, position]
-        for position in range(end - positions):
-            total += values[column, position]
-        sums[at + i] += sign * total
+        sums[at + i] += sign * _column_sum(values, columns[i], begin, end, positions)
+
+
+@njit(cache=True)
+def _column_sum(values, column, begin, end, positions):
+    """The sum of a column from position `begin` on, before `end`, which may lie past the ring's own end."""
+    total = np.int64(0)
+    for position in range(begin, min(end, positions)):
+        total += values[column, position]
+    for position in range(end - positions):
+        total += values[column, position]
+    return total
 
 
 @njit(cache=True)
