@@ -7,6 +7,8 @@ enterprises in memory, ms of a slice, workers; each dies by SIGKILL before every
 
 import itertools
 import json
+import multiprocessing
+import os
 import random
 import tempfile
 import time
@@ -37,6 +39,7 @@ PARTITIONS = 2
 # The worker processes get a log of the same shape, small enough that each step kills one of them several times.
 SMALL = {"enterprises": 200, "partitions": 4, "old_every": 2}
 PROCESS_RESIDENT, SLICES_MS, WORKERS = (12, 500_000), (1, 1_000), (1, 2)
+_held: dict[str, Any] = {}  # of a process of the pool
 
 
 def run(argv: list[str]) -> int:
@@ -74,10 +77,20 @@ def _write(document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bo
 
 
 def _in_memory(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:
-    for n, values in enumerate(itertools.product(BATCHES, BOOKS, RESIDENT, SWEEPS)):
-        shape = Shape(**dict(zip(("batch", "book_rows", "resident_max", "sweep"), values, strict=True)))
-        began_s = time.perf_counter()
-        yield _row(run_in_memory(log, shape, kill_seed=seed + n), clean, began_s, where="memory", **asdict(shape))
+    """Rows as the runs end, one run on each core."""
+    runs = enumerate(itertools.product(BATCHES, BOOKS, RESIDENT, SWEEPS), start=seed)
+    held = {"log": log, "clean": clean}
+    # Forked: log and clean run are inherited, not pickled.
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), _held.update, (held,)) as pool:
+        yield from pool.imap_unordered(_compared, runs)
+
+
+def _compared(run: tuple[int, tuple[int, ...]]) -> dict[str, Any]:
+    kill_seed, values = run
+    shape = Shape(**dict(zip(("batch", "book_rows", "resident_max", "sweep"), values, strict=True)))
+    began_s = time.perf_counter()
+    got = run_in_memory(_held["log"], shape, kill_seed=kill_seed)
+    return _row(got, _held["clean"], began_s, where="memory", **asdict(shape))
 
 
 def _by_processes(seed: int) -> Iterator[dict[str, Any]]:
