@@ -16,8 +16,9 @@ help: ## list the targets
 demo: venv ## start everything here, bring in a simulated province, go live with it, show it (Ctrl-C ends all of it)
 	@exec $(BIN)/xinliu demo $(ARGS)
 
+# Two processes, whole files each: the tests wait more than they compute. ARGS="-n 0" takes one, for --pdb or -s.
 test: venv ## run all tests on a real Kafka and Redis of their own
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: venv ## lint, format, types, spelling, layers
 	$(BIN)/ruff check .

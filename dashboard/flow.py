@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 RATE_OVER_S = 5.0
 AGAIN_S = 3.0
+ANSWER_S = 5.0  # until a broker is said to be away, and for so long may the dashboard's end take then
 LAGGING = ("ingest", "score", "archive")  # learn commits nothing
 
 
@@ -73,7 +74,7 @@ class Flow(threading.Thread):
             self.join()
 
     def _look_on(self) -> None:
-        offsets, rates = Offsets(self._settings.kafka), Rates()
+        offsets, rates = Offsets(self._settings.kafka, ANSWER_S), Rates()
         roles = topics_of(self._settings)
         reads = {role: roles[role] for role in LAGGING}
         while not self._ending.is_set():

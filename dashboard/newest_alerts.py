@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
 AGAIN_S = 2.0
+ANSWER_S = 5.0  # as flow's
 AT_ONCE = 500
 BANKS_SHOWN = 8
 _decode = msgspec.json.Decoder(Alert).decode
@@ -75,7 +76,7 @@ class NewestAlerts(threading.Thread):
             self.join()
 
     def _follow(self) -> None:
-        offsets = Offsets(self._kafka)
+        offsets = Offsets(self._kafka, ANSWER_S)
         places = offsets.partitions([topics.ALERT_SUPERVISOR])
         if not places:
             self._ending.wait(AGAIN_S)

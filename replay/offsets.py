@@ -53,25 +53,26 @@ class Progress:
 
 
 class Offsets:
-    """Asks the broker; one instance for one thread."""
+    """Asks the broker; one instance for one thread. KafkaException where no answer comes within `answer_s` seconds."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, answer_s: float = ANSWER_S) -> None:
         self._kafka = kafka
+        self._answer_s = answer_s
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 2, **client_settings(kafka)})
         self._members: dict[str, Consumer] = {}
 
     def partitions(self, topics: Iterable[str]) -> list[Place]:
         """All partitions of those of `topics` that exist."""
-        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        known = self._admin.list_topics(timeout=self._answer_s).topics
         return [(topic, number) for topic in topics if topic in known for number in known[topic].partitions]
 
     def ends(self, places: Iterable[Place], spec: OffsetSpec | None = None) -> dict[Place, int]:
         """The end of each partition; with `OffsetSpec.earliest()` its beginning."""
         asked = {TopicPartition(*place): spec or OffsetSpec.latest() for place in places}
         found: dict[Place, int] = {}
-        give_up = time.monotonic() + ANSWER_S
+        give_up = time.monotonic() + self._answer_s
         while asked:
-            answers = self._admin.list_offsets(asked, request_timeout=ANSWER_S)
+            answers = self._admin.list_offsets(asked, request_timeout=self._answer_s)
             wait(answers.values())  # all, also where one failed: the client must not go while it still answers
             for tp, future in answers.items():
                 error = future.exception()
@@ -94,7 +95,7 @@ class Offsets:
         give_up = time.monotonic() + wait_s
         while True:
             try:
-                answer = self._member(role).committed(asked, ANSWER_S)
+                answer = self._member(role).committed(asked, self._answer_s)
                 break
             except KafkaException as error:
                 if not _passes(error) or (wait_s and time.monotonic() > give_up):

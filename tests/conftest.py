@@ -1,11 +1,13 @@
 """What tests of every room share: one real broker and one real Redis server for the session, unique topics, seeds."""
 
+import fcntl
 import itertools
 import os
 import random
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ import pytest
 import redis as redis_client
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from config.kernel_cache import cache_root
 from sinks.clickhouse import Connection, Target, connect, migrate
 from streams.embedded import Kafka, RedisServer
 from streams.embedded import eventually as poll_until
 from streams.embedded.redis import Kind
-from tests import clickhouse_server
+from tests import brokers, clickhouse_server
 
 SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
+os.environ["XINLIU_SEED"] = str(SEED)  # pytest-xdist's processes inherit the seed that the report's header names
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 REDIS_SERVER_REQUIRED = IN_CI or os.environ.get("XINLIU_REQUIRE_REDIS_SERVER") == "1"
 
@@ -31,20 +35,28 @@ hypothesis.settings.load_profile("xinliu")
 
 _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
+# Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
+_LONG = (
+    "cli/test_replay_sample.py", "streams/test_ingest_workers.py", "determinism/test_processes.py",
+    "streams/test_ingest.py", "determinism/test_in_memory.py", "streams/score/test_protocol_processes.py",
+    "cli/test_demo.py", "streams/test_worker.py",
+)  # fmt: skip
+_ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}
 _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
-_faults: dict[str, tuple[int, str]] = {}  # test -> times injected, observed
-_running = ""  # the test that runs
-_not_shown: list[str] = []
+# What a test tells the summary travels in its report, as xdist's processes share nothing else: names of its properties.
+_INJECTED, _NOT_SHOWN = "fault", "not shown"
+_running: pytest.Item  # the test that runs
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember which test runs, for what a session's fixture says of it."""
     global _running
-    _running = item.name
+    _running = item
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A fault test that does not say what it injected is no fault test."""
+    """Put the files in their order. A fault test that does not say what it injected is no fault test."""
+    items.sort(key=_turn)
     silent = [
         item.nodeid
         for item in items
@@ -52,6 +64,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
     if silent:
         raise pytest.UsageError(f"these do not take the fixture fault: {', '.join(silent)}")
+
+
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    name = item.path.relative_to(_TESTS)
+    if name.as_posix() in _LONG:
+        return 0, _LONG.index(name.as_posix())
+    return 1 + (name.parts[0] in _ROOMS_OF_MOMENTS), 0
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -62,8 +81,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from streams.transport import batches
 
         _say("compiling the kernels, a minute or two unless this machine has them")
-        compile_kernels()
-        batches.warm()
+        with _alone():
+            compile_kernels()
+            batches.warm()
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +95,7 @@ def fault() -> Callable[..., None]:
 
     def report(*, injected: int, observed: object) -> None:
         assert injected >= 1, "the fault was never injected"
-        before = _faults.get(_running, (0, ""))[0]
-        _faults[_running] = before + injected, str(observed)
+        _running.user_properties.append((_INJECTED, (injected, str(observed))))
 
     return report
 
@@ -86,7 +105,7 @@ def not_shown() -> Callable[[str, str], None]:
     """`not_shown(what, why)` skips, and the run's summary says that it did not show `what`."""
 
     def skip(what: str, why: str) -> None:
-        _not_shown.append(f"{what}: {why}")
+        _running.user_properties.append((_NOT_SHOWN, f"{what}: {why}"))
         pytest.skip(f"NOT SHOWN: {what}: {why}")
 
     return skip
@@ -94,16 +113,22 @@ def not_shown() -> Callable[[str, str], None]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Number, test, injected, observed: one line a fault test that ran; then what this run did not show."""
-    if _not_shown:
+    not_shown, faults = set(), {}
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        told = getattr(report, "user_properties", ())
+        not_shown |= {text for name, text in told if name == _NOT_SHOWN}
+        if injections := [injection for name, injection in told if name == _INJECTED]:  # the same in later phases
+            test = report.nodeid.split("::")[-1]
+            faults[report.nodeid] = test, sum(injected for injected, _ in injections), injections[-1][1]
+    if not_shown:
         terminalreporter.section("NOT SHOWN by this run")
-        for line in sorted(set(_not_shown)):
+        for line in sorted(not_shown):
             terminalreporter.line(f"NOT SHOWN  {line}")
-    if not _faults:
-        return
-    terminalreporter.section("faults: number, test, times injected, observed")
-    for name, (injected, observed) in sorted(_faults.items()):
-        numbers = _FAULT.match(name)[1].rstrip("_")  # type: ignore[index]
-        terminalreporter.line(f"{numbers}  {name}  {injected}  {observed}")
+    if faults:
+        terminalreporter.section("faults: number, test, times injected, observed")
+    for test, injected, observed in sorted(faults.values()):
+        numbers = _FAULT.match(test)[1].rstrip("_")  # type: ignore[index]
+        terminalreporter.line(f"{numbers}  {test}  {injected}  {observed}")
 
 
 def pytest_report_header() -> list[str]:
@@ -142,18 +167,32 @@ def kafka(kafka_server: Kafka) -> str:
     return kafka_server.address
 
 
+@pytest.fixture(scope="session")
+def engine_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of another broker, for those that empty it first."""
+    with Kafka(tmp_path_factory.mktemp("engine-kafka"), heap="256m", on_progress=_say) as broker:
+        yield broker.address
+
+
+@pytest.fixture
+def empty_kafka(engine_kafka: str) -> str:
+    """Bootstrap address of a broker without topics and groups, for the engine's own names. Do not stop or kill it."""
+    brokers.empty(engine_kafka)
+    return engine_kafka
+
+
 @pytest.fixture
 def kafka_factory(tmp_path: Path) -> Iterator[Callable[..., Kafka]]:
-    """`kafka_factory()` starts a broker of the test's own, `kafka_factory("b")` another; all end with the test."""
-    brokers: list[Kafka] = []
+    """`kafka_factory()` starts a broker of the test's own, to stop and to kill; all end with the test."""
+    started: list[Kafka] = []
 
     def start(name: str = "kafka", heap: str = "256m") -> Kafka:
-        brokers.append(Kafka(tmp_path / name, heap=heap, on_progress=_say))
-        brokers[-1].start()
-        return brokers[-1]
+        started.append(Kafka(tmp_path / name, heap=heap, on_progress=_say))
+        started[-1].start()
+        return started[-1]
 
     yield start
-    for broker in brokers:
+    for broker in started:
         broker.stop()
 
 
@@ -259,6 +298,14 @@ def archive(clickhouse: Connection) -> Connection:
     clickhouse.execute("DROP DATABASE IF EXISTS xinliu")
     migrate(clickhouse)
     return clickhouse
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time: what it leaves in the cache, a second one finds there."""
+    with (cache_root() / "tests.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _say(text: str) -> None:

@@ -22,9 +22,9 @@ UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")  # but the end of a l
 
 
 @pytest.fixture
-def settings(kafka_factory, tmp_path):
+def settings(empty_kafka, tmp_path):
     """A broker with five dead letters."""
-    found = settings_for(kafka_factory().address, tmp_path)
+    found = settings_for(empty_kafka, tmp_path)
     create_topics(found)
     rows = [
         (BANK, 3, Reason.UNKNOWN_CURRENCY, b'{"currency":"XXX"}'),

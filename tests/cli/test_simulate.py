@@ -6,7 +6,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -27,10 +26,10 @@ POPULATION = Population(
 
 
 @pytest.fixture
-def site(kafka_factory: Callable[..., Any], tmp_path: Path) -> Path:
+def site(empty_kafka: str, tmp_path: Path) -> Path:
     """A broker with the topics of two simulated banks; the settings file."""
     banks = Simulation(POPULATION).banks
-    settings = Settings(kafka=KafkaSettings(bootstrap=kafka_factory().address, log_partitions=1), banks=banks)
+    settings = Settings(kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=1), banks=banks)
     create_topics(settings)
     return settings_file(tmp_path, settings)
 

@@ -20,6 +20,7 @@ from domain.calendar import day_start_ms
 from domain.events import Control, Feed
 from features.redis_store import connect, partition_state
 from sinks.kafka import Outbox
+from streams import topics as topics_of_the_broker
 from streams.embedded.redis import Kind
 from streams.score.partition import PartitionState
 from streams.topics import Difference
@@ -167,7 +168,11 @@ def test_a_healthy_engine_and_each_way_to_spoil_it(
 
 
 def test_servers_that_do_not_answer_are_exit_code_2(
-    engine: Engine, called: Callable[..., Any], tmp_path: Path, redis_factory: Callable[..., Any]
+    engine: Engine,
+    called: Callable[..., Any],
+    tmp_path: Path,
+    redis_factory: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gone = redis_factory("gone")
     gone.stop()
@@ -179,6 +184,7 @@ def test_servers_that_do_not_answer_are_exit_code_2(
     code, out, _ = called("status", "--json", config=no_redis)
     assert json.loads(out)["unreachable"] == "redis"
     nobody = msgspec.structs.replace(engine.settings, kafka=KafkaSettings(bootstrap="127.0.0.1:9"))
+    monkeypatch.setattr(topics_of_the_broker, "TIMEOUT_S", 2.0)  # nobody is there however long is waited
     code, out, err = called("status", "--json", config=settings_file(tmp_path, nobody))
     assert (code, json.loads(out)["unreachable"]) == (2, "kafka"), err
 

@@ -83,8 +83,8 @@ def test_quantiles_are_nearest_ranks() -> None:
     assert (quantile(ascending, 50), quantile(ascending, 99), quantile(ascending, 100)) == (100, 198, 200)
 
 
-def test_a_real_broker_gives_the_times(kafka_factory: Callable[..., Any], eventually: Callable[..., None]) -> None:
-    broker = kafka_factory().address
+def test_a_real_broker_gives_the_times(empty_kafka: str, eventually: Callable[..., None]) -> None:
+    broker = empty_kafka
     admin = AdminClient({"bootstrap.servers": broker})
     by_broker_time = {"message.timestamp.type": "LogAppendTime"}
     made = admin.create_topics([NewTopic(topics.EVENTS, 2, 1, config=by_broker_time), NewTopic(topics.SCORE, 2, 1)])

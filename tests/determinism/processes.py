@@ -21,6 +21,7 @@ from sinks.kafka import Outbox
 from streams.embedded import Child, eventually
 from streams.score.partition import PartitionState
 from streams.topics import create_topics
+from tests import brokers
 from tests.determinism.log import BANKS, Log, other_snapshot
 from tests.determinism.runs import Run
 
@@ -99,7 +100,7 @@ def run(
     next part waits for a death, or until all that is written has been processed.
     """
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
-    _empty(admin)
+    brokers.empty(settings.kafka.bootstrap)
     create_topics(settings)
     publish(Outbox(settings.kafka.bootstrap), topics.MODEL, other_snapshot().encode())
     ended = ProcessRun()
@@ -140,14 +141,6 @@ def run(
         ended.states.append(msgspec.json.decode(stored or b"", type=PartitionState))
         ended.values |= dict(stored_values(client, prefix, number))
     return ended
-
-
-def _empty(admin: AdminClient) -> None:
-    """Delete all topics of earlier runs."""
-    names = [name for name in admin.list_topics(timeout=20).topics if not name.startswith("__")]
-    for future in admin.delete_topics(names).values() if names else ():
-        future.result(20)
-    eventually(lambda: not set(names) & set(admin.list_topics(timeout=20).topics), 30, "the topics are gone")
 
 
 def _deaths(folder: Path, plans: dict[str, list[tuple[str, int]]]) -> Counter[str]:

@@ -4,7 +4,6 @@ import pytest
 
 from features.redis_store import connect
 from replay.ledger import take_stock
-from streams.embedded import Kafka
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
 from tests.determinism import processes
@@ -47,18 +46,11 @@ def test_each_pair_of_values_and_steps_stands_in_a_run():
     assert missing_pairs(rows, {**LEVELS, "step": STEPS}) == {("resident_max", ALL, "step", "evict")}
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    """One for all runs, each of which empties it."""
-    with Kafka(tmp_path_factory.mktemp("kafka"), heap="256m") as kafka:
-        yield kafka.address
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("values", "steps"), RUNS, ids=str)
-def test_workers_killed_at_every_step_change_no_byte(made, broker, redis_url, tmp_path, seed, values, steps):
+def test_workers_killed_at_every_step_change_no_byte(made, engine_kafka, redis_url, tmp_path, seed, values, steps):
     shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=OUTPUTS_PER_EVALUATION_MAX + 134)
-    settings = processes.settings_of(broker, redis_url, PARTITIONS, f"r{RUNS.index((values, steps))}", shape)
+    settings = processes.settings_of(engine_kafka, redis_url, PARTITIONS, f"r{RUNS.index((values, steps))}", shape)
     steps = possible(steps, shape.resident_max)
     kill_and_compare(made, settings, shape, steps, tmp_path, plans_of(steps, shape.workers, seed))
 
@@ -66,12 +58,12 @@ def test_workers_killed_at_every_step_change_no_byte(made, broker, redis_url, tm
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("values", [(4_000, 300, 1, 2), (4_000, 300, 1_000, 1), (7, 300, 1_000, 2)], ids=str)
-def test_workers_killed_at_every_step_of_over_200_000_records(broker, redis_url, tmp_path, seed, values):
+def test_workers_killed_at_every_step_of_over_200_000_records(engine_kafka, redis_url, tmp_path, seed, values):
     log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)
     clean = run(log)
     say_and_require(log, clean)
     shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=8_192)
-    settings = processes.settings_of(broker, redis_url, PARTITIONS, f"all{values[0]}x{values[3]}", shape)
+    settings = processes.settings_of(engine_kafka, redis_url, PARTITIONS, f"all{values[0]}x{values[3]}", shape)
     kill_and_compare((log, clean), settings, shape, STEPS, tmp_path, plans_of(STEPS, shape.workers, seed))
 
 

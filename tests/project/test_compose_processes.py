@@ -22,9 +22,9 @@ ROLES = sorted(name for name, service in SERVICES.items() if service.get("comman
 
 @pytest.mark.timeout(240)
 def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
-    tmp_path: Path, kafka_factory: Callable[..., Any], redis_url: str, eventually: Callable[..., None]
+    tmp_path: Path, empty_kafka: str, redis_url: str, eventually: Callable[..., None]
 ) -> None:
-    environ = _environ(SERVICES["topics"], tmp_path, kafka_factory().address, redis_url)
+    environ = _environ(SERVICES["topics"], tmp_path, empty_kafka, redis_url)
     for _ in range(2):  # `docker compose up` runs it at every start
         made = subprocess.run(
             _xinliu(SERVICES["topics"]), env=environ, capture_output=True, text=True, check=False, cwd=tmp_path

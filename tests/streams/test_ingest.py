@@ -44,10 +44,10 @@ def bank_topic(number: int) -> str:
     return topics.bank_events(BANKS[number])
 
 
-def test_fault_42_days_close_on_their_own_ticks_behind_their_records(kafka_factory, tmp_path, eventually, fault):
+def test_fault_42_days_close_on_their_own_ticks_behind_their_records(empty_kafka, tmp_path, eventually, fault):
     """Three banks, twenty days, one topic written after the other (fault 42): each day has its own tick, on which all
     banks are covered, the same in every partition, and no record comes behind a tick that is past it."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
     days = 20
@@ -99,9 +99,9 @@ def covered_by_all(tick):
     return min(-1 if feed.covered_up_to is None else feed.covered_up_to for feed in tick.feeds.values())
 
 
-def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_path, eventually, seed, fault):
+def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(empty_kafka, tmp_path, eventually, seed, fault):
     """The whole corpus among good records: consumed = forwarded + dead-lettered by reason, good ones in order."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
     largest = Case(
@@ -169,9 +169,9 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(kafka_factory, tmp_pat
     )
 
 
-def test_a_word_admits_a_late_record_again_under_its_own_origin(kafka_factory, tmp_path, eventually):
+def test_a_word_admits_a_late_record_again_under_its_own_origin(empty_kafka, tmp_path, eventually):
     """The record stands in the log a second time, marked as admitted; a word of what is not there is a dead letter."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
     with worker(settings, tmp_path / "log"):
@@ -215,10 +215,10 @@ def of_partition(records, enterprise_id):
     return found
 
 
-def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_path, eventually, seed, fault):
+def test_fault_22_sigkill_loses_no_record_receipt_or_tick(empty_kafka, tmp_path, eventually, seed, fault):
     """Killed again and again while it reads: every record is in the log, in its first order once repeats are removed,
     and the feeds go on where the last tick left them."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
     rng = random.Random(seed)
@@ -261,9 +261,9 @@ def test_fault_22_sigkill_loses_no_record_receipt_or_tick(kafka_factory, tmp_pat
     fault(injected=kills, observed=f"{rounds * per_day} records in order, {repeats} repeats (seed {seed})")
 
 
-def test_fault_06_a_bank_whose_clock_is_a_year_ahead_moves_no_watermark(kafka_factory, tmp_path, eventually, fault):
+def test_fault_06_a_bank_whose_clock_is_a_year_ahead_moves_no_watermark(empty_kafka, tmp_path, eventually, fault):
     """Its transactions and receipts of next year are dead-lettered, and event time stays where the others are."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
     year_days = day_of(time.time_ns() // 1_000_000) - DAY + 365
@@ -307,9 +307,9 @@ def is_committed(broker, offset):
     return committed(broker, bank_topic(0)) == offset
 
 
-def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(kafka_factory, tmp_path, eventually, fault):
+def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(empty_kafka, tmp_path, eventually, fault):
     """`dlq.v1` takes nothing: the worker stops, nothing is committed past the record, and after repair all is there."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     create_topics(settings)
     set_config(broker, topics.DEAD_LETTERS, "max.message.bytes", "300")

@@ -122,11 +122,11 @@ def txn_ids(rows):
 
 @pytest.mark.parametrize(("workers", "banks"), [(2, 6), pytest.param(3, 12, marks=pytest.mark.soak)])
 def test_fault_42_one_topic_written_last_and_one_a_hundred_times_larger(
-    workers, banks, kafka_factory, tmp_path, eventually, fault
+    workers, banks, empty_kafka, tmp_path, eventually, fault
 ):
     """Backlogs that differ a hundredfold, the largest written last, over workers that join one after the other: no
     record is late, ticks rise, each day has its own, and all workers commit."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     names, days = bank_ids(banks), 30
     settings = settings_of(broker, tmp_path, names)
     create_topics(settings)
@@ -210,11 +210,11 @@ def newest_when_delivered(broker, banks):
     return found
 
 
-def test_fault_22_23_the_writer_of_ticks_killed_and_paused(kafka_factory, tmp_path, eventually, fault):
+def test_fault_22_23_the_writer_of_ticks_killed_and_paused(empty_kafka, tmp_path, eventually, fault):
     """While banks deliver, the worker that writes the ticks is killed, the next one paused past its session and woken:
     it is refused, nothing is lost or late, no record is further behind a tick than the bound beyond what its bank was
     behind the others when it delivered it, and ticks are whole in every partition and never go back."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     names = bank_ids(6)
     settings = settings_of(broker, tmp_path, names)
     create_topics(settings)
@@ -290,10 +290,10 @@ def test_fault_23_a_zombie_s_tick_is_refused_by_the_broker(kafka, make_topic, mo
     fault(injected=2, observed="refused both times; every partition holds the owner's ticks alone")
 
 
-def test_fault_07_idle_bank_is_told_apart_and_holds_nobody(kafka_factory, tmp_path, eventually, fault):
+def test_fault_07_idle_bank_is_told_apart_and_holds_nobody(empty_kafka, tmp_path, eventually, fault):
     """One of four banks falls silent, over two workers: time goes on with the others, the silent feed is called stalled
     and its days are closed by its deadline; when it comes back it is a feed like the others."""
-    broker = kafka_factory().address
+    broker = empty_kafka
     names, days = bank_ids(4), 10
     settings = settings_of(broker, tmp_path, names)
     create_topics(settings)

@@ -72,9 +72,9 @@ def unaccounted(samples: Samples) -> dict[Any, float]:
 
 
 @pytest.fixture
-def workers(kafka_factory: Callable[..., Any], redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+def workers(empty_kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """`workers("ingest")` starts one; all end with the test."""
-    settings = settings_for(kafka_factory().address, tmp_path)
+    settings = settings_for(empty_kafka, tmp_path)
     create_topics(settings)
     path = settings_file(tmp_path, settings, redis_url)
     with ExitStack() as ending:
@@ -162,12 +162,12 @@ def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_rec
 
 @pytest.mark.timeout(600)
 def test_a_partition_without_redis_makes_the_worker_unready_and_says_why(
-    kafka_factory: Callable[..., Any],
+    empty_kafka: str,
     redis_factory: Callable[..., Any],
     tmp_path: Path,
     eventually: Callable[..., None],
 ) -> None:
-    settings = settings_for(kafka_factory().address, tmp_path)
+    settings = settings_for(empty_kafka, tmp_path)
     create_topics(settings)
     assert AdminClient({"bootstrap.servers": settings.kafka.bootstrap}).list_topics(timeout=10)
     redis = redis_factory("own")

@@ -34,8 +34,8 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
     assert by_name[topics.bank_alerts(BANKS[0])].readers == (f"bank {BANKS[0]}",)
 
 
-def test_fault_37_topics_are_made_once_compared_and_refused(kafka_factory, tmp_path, capsys, fault):
-    broker = kafka_factory().address
+def test_fault_37_topics_are_made_once_compared_and_refused(empty_kafka, tmp_path, capsys, fault):
+    broker = empty_kafka
     settings = settings_for(broker, tmp_path)
     admin = AdminClient({"bootstrap.servers": broker})
     make(admin, NewTopic(topics.SCORE, 2, 1))

@@ -26,7 +26,7 @@ class Repository:
         self.asked: list[str] = []
         self.content = dict(CONTENT)
         self.break_off = 0
-        self.half_sent = threading.Event()
+        self.half_sent: list[str] = []
         self.go_on = threading.Event()
         self.go_on.set()
         repository = self
@@ -53,7 +53,7 @@ class Repository:
         request.end_headers()
         request.wfile.write(body[: len(body) // 2])
         request.wfile.flush()
-        self.half_sent.set()
+        self.half_sent.append(name)
         self.go_on.wait(30)
         if self.break_off:
             self.break_off -= 1
@@ -165,8 +165,8 @@ def test_a_fetch_that_is_ended_leaves_no_half_written_jar(
     script += "class_path(lock=Path(sys.argv[1]), cache=Path(sys.argv[2]))"
     argv = [sys.executable, "-c", script, str(lock), str(tmp_path / "cache")]
     with subprocess.Popen(argv, env=dict(os.environ), stderr=subprocess.DEVNULL) as fetch:
-        assert repository.half_sent.wait(20)
-        eventually(lambda: list((tmp_path / "cache").rglob(".fetching-*")), what="a fetch under way")
+        eventually(lambda: set(repository.half_sent) == set(CONTENT), 60, "half of each jar")
+        assert list((tmp_path / "cache").rglob(".fetching-*"))
         fetch.send_signal(end)
         if end is signal.SIGINT:
             repository.go_on.set()

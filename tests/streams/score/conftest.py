@@ -59,10 +59,10 @@ def world(make_world):
 
 
 @pytest.fixture
-def stack(kafka_factory, redis_url):
-    """Settings of a broker of this test's own, with its topics."""
+def stack(empty_kafka, redis_url):
+    """Settings of a broker with this test's topics alone."""
     settings = Settings(
-        kafka=KafkaSettings(bootstrap=kafka_factory().address, log_partitions=PARTITIONS, session_timeout_s=6.0),
+        kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=PARTITIONS, session_timeout_s=6.0),
         redis=RedisSettings(url=redis_url),
         score=ScoreSettings(
             flush_interval_ms=1, flush_slice_values_max=3, batch_records_max=64, enterprises_resident_max=6
