@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from sinks.client import client_settings
 
 DAY_MS = 86_400_000
 TIMEOUT_S = 30.0
+LOOK_AGAIN_S = 0.05
 # A worker refuses to start where one of these differs; the others are reported by `xinliu topics check`.
 FATAL = ("exists", "partitions", "message.timestamp.type", "cleanup.policy")
 
@@ -75,7 +77,10 @@ def wanted_topics(settings: Settings) -> list[Topic]:
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Make the topics that are not there; their names. Those that are there stay as they are. KafkaException."""
+    """Make the topics that are not there; their names. Those that are there stay as they are. KafkaException.
+
+    On return the broker lists them all.
+    """
     new = [
         NewTopic(topic.name, topic.partitions, settings.kafka.replication_factor, config=topic.settings)
         for topic in wanted_topics(settings)
@@ -89,6 +94,7 @@ def create_topics(settings: Settings) -> list[str]:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    _wait_until_listed(admin, {topic.topic for topic in new})
     return sorted(made)
 
 
@@ -120,6 +126,21 @@ def check_topics(settings: Settings, needed: Sequence[str]) -> None:
     wrong = [one for one in differences(settings, needed) if one.what in FATAL]
     if wrong:
         raise TopicsWrong("; ".join(map(str, wrong)))
+
+
+def _wait_until_listed(admin: AdminClient, names: set[str]) -> None:
+    """The controller answers when it has made a topic; the broker that lists them knows of it a moment later."""
+    give_up = time.monotonic() + TIMEOUT_S
+    while missing := names - _listed(admin):
+        if time.monotonic() > give_up:
+            why = f"made, but not listed: {', '.join(sorted(missing))}"
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why))
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _listed(admin: AdminClient) -> set[str]:
+    known = admin.list_topics(timeout=TIMEOUT_S).topics
+    return {name for name, topic in known.items() if topic.error is None}
 
 
 def _topic(row: _Row, settings: Settings, bank_id: str) -> Topic:
