@@ -135,9 +135,11 @@ def broker(kafka: str) -> str:
 
 
 def settings(broker: str, **learn: Any) -> Settings:
+    """Whatever the seed, no snapshot is held for moving weights too far."""
+    usual = {"publish": False, "weight_move_points_max": 300.0}
     return Settings(
         kafka=KafkaSettings(bootstrap=broker, log_partitions=PARTITIONS),
-        learn=LearnSettings(labels_per_snapshot_min=100, **({"publish": False} | learn)),
+        learn=LearnSettings(labels_per_snapshot_min=100, **(usual | learn)),
     )
 
 
