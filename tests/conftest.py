@@ -56,6 +56,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files in their order. A fault test that does not say what it injected is no fault test."""
+    if gone := [name for name in _LONG if not (_TESTS / name).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py puts first what is not there: {', '.join(gone)}")
     items.sort(key=_turn)
     silent = [
         item.nodeid

@@ -162,37 +162,37 @@ def test_joins_leaves_sigkill_and_sigstop_neither_lose_nor_repeat(
 
     feed, first = Feed(kafka, topic), workers("first", **given)
     feed.start()
-    eventually(lambda: first.lines("assigned"), 30, "the first worker's partitions")
+    eventually(lambda: first.lines("assigned"), 60, "the first worker's partitions")
     watch = CommitWatch(kafka, topic, topic, path)
     watch.start()
-    eventually(recorded_is_growing(), 30, "records")
+    eventually(recorded_is_growing(), 60, "records")
 
     second = workers("second", **given)  # a join
-    eventually(lambda: any(second.lines("assigned")), 30, "the second worker's partitions")
-    eventually(recorded_is_growing(), 30, "records after a join")
+    eventually(lambda: any(second.lines("assigned")), 60, "the second worker's partitions")
+    eventually(recorded_is_growing(), 60, "records after a join")
     time.sleep(rng.random() / 2)  # a moment of the seed's choice, not a wait for something
 
     assert first.end(signal.SIGTERM) == 0  # a leave
     third = workers("third", **given)
-    eventually(lambda: any(third.lines("assigned")), 30, "the third worker's partitions")
+    eventually(lambda: any(third.lines("assigned")), 60, "the third worker's partitions")
     time.sleep(rng.random() / 2)
 
     second.child.kill()  # a crash: its partitions move after the session timeout
-    eventually(lambda: len(third.lines("assigned")[-1]) == PARTITIONS, 30, "takeover from the killed one")
-    eventually(recorded_is_growing(), 30, "records after a crash")
+    eventually(lambda: len(third.lines("assigned")[-1]) == PARTITIONS, 60, "takeover from the killed one")
+    eventually(recorded_is_growing(), 60, "records after a crash")
 
     fourth = workers("fourth", **given)
-    eventually(lambda: any(fourth.lines("assigned")), 30, "the fourth worker's partitions")
+    eventually(lambda: any(fourth.lines("assigned")), 60, "the fourth worker's partitions")
     applied = len(third.lines("applying"))
-    eventually(lambda: len(third.lines("applying")) > applied, 30, "the third at work")
+    eventually(lambda: len(third.lines("applying")) > applied, 60, "the third at work")
     third.child.send_signal(signal.SIGSTOP)  # a zombie: it holds chunks when the others take over
-    eventually(lambda: len(fourth.lines("assigned")[-1]) == PARTITIONS, 30, "takeover from the stopped one")
-    eventually(recorded_is_growing(), 30, "records while one is stopped")
+    eventually(lambda: len(fourth.lines("assigned")[-1]) == PARTITIONS, 60, "takeover from the stopped one")
+    eventually(recorded_is_growing(), 60, "records while one is stopped")
     third.child.send_signal(signal.SIGCONT)
-    eventually(lambda: len(third.lines("assigned")) >= 3, 30, "the zombie's return to the group")
+    eventually(lambda: len(third.lines("assigned")) >= 3, 60, "the zombie's return to the group")
 
     sent = feed.stop()
-    eventually(lambda: how_many(path) >= sent, 30, "all records")
+    eventually(lambda: how_many(path) >= sent, 60, "all records")
     assert third.end() == 0
     assert fourth.end() == 0
     watch.stop()
