@@ -1,5 +1,6 @@
 """The one way out to Kafka: an idempotent producer that knows when its outputs are in the topics."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any, NoReturn
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 Headers = Sequence[tuple[str, bytes]]
+GATHERED_MAX = 500  # some 15 ms of making them
 _IN_FLIGHT_MAX = 200_000
 
 
@@ -74,9 +76,13 @@ class Outbox:
     ) -> None:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
         self._produce(topic, value, key, partition, headers, self._reported)
+        self._serve(self._producer.poll, 0)
 
     def poll(self) -> None:
         """Serve acknowledgements; DeliveryFailed where one of the outputs has failed, or none came for too long."""
+        self._hear()
+
+    def _hear(self) -> None:
         self._serve(self._producer.poll, 0)
         acknowledged = self.acknowledged_count
         if acknowledged != self._heard_count:
@@ -115,7 +121,6 @@ class Outbox:
             )
         except (KafkaException, BufferError) as error:
             self._refused(topic, error)
-        self._serve(self._producer.poll, 0)
 
     def _begin(self) -> None:
         """Wait for room."""
@@ -125,7 +130,7 @@ class Outbox:
             self._heard_at_s = time.monotonic()
         while in_flight > _IN_FLIGHT_MAX:
             self._serve(self._producer.poll, 0.05)
-            self.poll()
+            self._hear()
             in_flight = len(self._producer)
         self.sent_count += 1
 
@@ -163,6 +168,10 @@ class MarkedOutbox(Outbox):
 
     A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
     lane are sent in ascending order. What is above the lowest open mark must not be committed.
+
+    Between `gather` and `hand_over` outputs are kept back, up to a bound, and then go to the producer in one go. Its
+    batches, and so the broker's requests, are as large as what comes to it within `linger_ms`: where each output takes
+    its time to be made, that is a few records a request, and the broker works more than all others.
     """
 
     _reports_each = True
@@ -170,6 +179,28 @@ class MarkedOutbox(Outbox):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._open: dict[Any, deque[list[int]]] = {}  # lane -> [mark, outputs in flight], ascending
+        self._gathers = False
+        self._gathered: deque[tuple[str, bytes | None, bytes | None, Headers | None, Callable[..., None]]] = deque()
+        self._sending = threading.Lock()  # a thread may drain while another sends: their order stays
+
+    def gather(self) -> None:
+        """Keep outputs back from now on."""
+        self._gathers = True
+
+    def hand_over(self) -> None:
+        """Send what was kept back, and whatever comes at once again."""
+        self._gathers = False
+        self._send_gathered()
+
+    def poll(self) -> None:
+        """As an outbox's, of what was kept back too."""
+        self._send_gathered()
+        super().poll()
+
+    def drain(self, timeout_s: float = 30.0) -> None:
+        """As an outbox's, of what was kept back too."""
+        self._send_gathered()
+        super().drain(timeout_s)
 
     def send_marked(
         self,
@@ -199,9 +230,18 @@ class MarkedOutbox(Outbox):
                 while marks and marks[0][1] == 0:
                     marks.popleft()
 
-        self._produce(topic, value, key, -1, headers, acknowledged)
+        self._gathered.append((topic, value, key, headers, acknowledged))
+        if not self._gathers or len(self._gathered) >= GATHERED_MAX:
+            self._send_gathered()
 
     def lowest_open(self, lane: Any) -> int | None:
         """The lowest mark of `lane` with an unacknowledged output; None where all are acknowledged."""
         marks = self._open.get(lane)
         return marks[0][0] if marks else None
+
+    def _send_gathered(self) -> None:
+        with self._sending:
+            while self._gathered:
+                topic, value, key, headers, acknowledged = self._gathered.popleft()
+                self._produce(topic, value, key, -1, headers, acknowledged)
+            self._serve(self._producer.poll, 0)

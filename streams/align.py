@@ -14,6 +14,7 @@ clock has a part in it.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -60,6 +61,11 @@ class Alignment:
         self._ahead_ms_max, self._progress = ahead_ms_max, progress
         self._feeds: dict[TP, _Feed] = {}
         self._survey = Survey()
+        self.is_closed = False  # while it is, every feed is held, and no tick is due
+        # What each feed vouched for when last looked at, a heap: it only grows, so the first that is up to date is the
+        # least. The sums over all feeds are asked for with each day of each feed.
+        self._lowest: list[tuple[int, TP]] = []
+        self._old: TP | None = None  # a feed that was the last one found to be unread before a time
 
     def begin(self, tps: Iterable[TP], others: Iterable[TP] = ()) -> None:
         """These feeds, from wherever they are; `others` are read by other workers."""
@@ -67,6 +73,8 @@ class Alignment:
         for tp in (*own, *others):
             feed = self._feeds.setdefault(tp, _Feed())
             feed.own, feed.position, feed.time_ms, feed.held, feed.running = tp in own, 0, NOTHING_MS, False, False
+        self._lowest = [(NOTHING_MS, tp) for tp in self._feeds]
+        heapq.heapify(self._lowest)
 
     def hear(self, word: FeedProgress) -> None:
         """A worker's word on a feed: its facts are true for good, how the feed stands its last owner knows."""
@@ -138,6 +146,14 @@ class Alignment:
         unread = (_front_ms(feed) for tp, feed in self._feeds.items() if self._is_unread(tp, feed))
         return min(unread, default=None)
 
+    def is_unread_before(self, time_ms: int) -> bool:
+        """Whether a feed that has something unread stands before `time_ms`, whoever reads it."""
+        old = self._old
+        if old is not None and self._is_old(old, time_ms):
+            return True
+        self._old = next((tp for tp in self._feeds if self._is_old(tp, time_ms)), None)
+        return self._old is not None
+
     def tick_ms_max(self) -> int | None:
         """The event time that no tick may be past; None where there is no feed."""
         return self._limit_ms(None)
@@ -169,8 +185,32 @@ class Alignment:
 
     def _limit_ms(self, but: TP | None) -> int | None:
         """The event time up to which nothing is further ahead than the bound, of what any feed but one vouches for."""
-        limit_ms = min((self._vouched_ms(tp, feed) for tp, feed in self._feeds.items() if tp != but), default=None)
+        if self.is_closed:
+            return NOTHING_MS
+        limit_ms = self._least_ms(but)
         return limit_ms if limit_ms is None or limit_ms == NOTHING_MS else limit_ms + self._ahead_ms_max
+
+    def _least_ms(self, but: TP | None) -> int | None:
+        lowest = self._lowest
+        left_out: tuple[int, TP] | None = None
+        found_ms: int | None = None
+        while lowest and found_ms is None:
+            known_ms, tp = lowest[0]
+            if tp == but:
+                left_out = heapq.heappop(lowest)
+                continue
+            now_ms = self._vouched_ms(tp, self._feeds[tp])
+            if now_ms == known_ms:
+                found_ms = known_ms
+            else:
+                heapq.heapreplace(lowest, (now_ms, tp))
+        if left_out is not None:
+            heapq.heappush(lowest, left_out)
+        return found_ms
+
+    def _is_old(self, tp: TP, time_ms: int) -> bool:
+        feed = self._feeds[tp]
+        return _front_ms(feed) < time_ms and self._is_unread(tp, feed)
 
     def _vouched_ms(self, tp: TP, feed: _Feed) -> int:
         """The most that a feed vouches for: by what is read of it, and by what the broker says."""

@@ -46,6 +46,8 @@ class Feeds:
         self._banks = {bank.bank_id: _new(bank) for bank in banks}
         self.up_to: int | None = None
         self.last: Tick | None = None
+        self._covered = -1  # the day up to which all banks cover that are not stalled
+        self._lacking: set[str] = set()  # those that cover no more; none: to be found again
 
     def restore(self, tick: Tick | None) -> None:
         """Start again from the last tick of the log; None where there is none yet."""
@@ -54,7 +56,7 @@ class Feeds:
             for bank_id, bank in self._banks.items()
         }
         self.up_to = None if tick is None else tick.up_to
-        self.last = tick
+        self.last, self._lacking = tick, set()
         for bank_id, feed in ({} if tick is None else tick.feeds).items():
             if bank_id not in self._banks:
                 continue  # no longer a bank of ours
@@ -80,7 +82,8 @@ class Feeds:
         True where it was the last one that a day still lacked: every bank that is not stalled now covers one more.
         """
         bank = self._banks[bank_id]
-        before = self._covered_by_all()
+        if not self._lacking:
+            self._look_for_lacking()
         if bank.covered_up_to is None:
             bank.covered_up_to = day
         elif day > bank.covered_up_to:
@@ -90,13 +93,20 @@ class Feeds:
             while bank.covered_up_to + 1 in bank.ahead:
                 bank.covered_up_to += 1
                 bank.ahead.discard(bank.covered_up_to)
-        after = self._covered_by_all()
-        return after is not None and (before is None or after > before)
+        if bank_id not in self._lacking or bank.covered_up_to <= self._covered:
+            return False
+        self._lacking.discard(bank_id)
+        return not self._lacking
 
-    def _covered_by_all(self) -> int | None:
+    def _look_for_lacking(self) -> None:
         stalled = set() if self.last is None else {name for name, feed in self.last.feeds.items() if feed.stalled}
-        days = [bank.covered_up_to for name, bank in self._banks.items() if name not in stalled]
-        return min((-1 if day is None else day for day in days), default=None)
+        days = {
+            name: -1 if bank.covered_up_to is None else bank.covered_up_to
+            for name, bank in self._banks.items()
+            if name not in stalled
+        }
+        self._covered = min(days.values(), default=-1)
+        self._lacking = {name for name, day in days.items() if day == self._covered}
 
     def reached_ms(self) -> int | None:
         """The newest event time of all feeds, less the grace; a stalled feed is far behind it and never the newest."""
@@ -130,7 +140,7 @@ class Feeds:
                 return None
             self.up_to += 1
             tick = self._at(self.up_to)
-        self.last = tick
+        self.last, self._lacking = tick, set()
         return tick
 
     def _at(self, up_to: int) -> Tick:

@@ -6,7 +6,8 @@ before it is acknowledged, and so is a word in `feed.v1` that says so. A dead le
 
 Several workers share the banks' topics. By `feed.v1` each knows how far the others' feeds are, and holds its own where
 they are too far ahead (streams.align). The owner of `control.v1` writes the ticks, of all feeds: what its own records
-say, it knows as it sends them; of others' it knows what `feed.v1` says is in the log (streams.ticks).
+say, it knows as it sends them; of others' it knows what `feed.v1` says is in the log (streams.ticks). What operators
+had said when it was given `control.v1` is in the log before any record of a bank that it reads.
 """
 
 from __future__ import annotations
@@ -46,7 +47,24 @@ CONTROL = TP(topics.CONTROL, 0)
 DRAIN_S = 8.0  # within the time that a rebalance leaves
 RECORDS_AT_ONCE = 2_000  # then other tasks of the loop get a turn
 TALK_S = 0.02  # between two looks at `feed.v1` while records come
+RELEASE_S = 1.0  # of letting held feeds go on; then a rebalance, a stop and the worker's own looks get their turn
 _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
+
+
+@dataclass(slots=True, eq=False)
+class _Rest:
+    """A chunk from record `first` on."""
+
+    chunk: Chunk
+    first: int = 0
+    offsets: list[int] = field(init=False)
+    times_ms: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.offsets, self.times_ms = self.chunk.offset.tolist(), self.chunk.timestamp_ms.tolist()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - self.first
 
 
 @dataclass(slots=True)
@@ -58,7 +76,7 @@ class _Input:
     bank_id: str | None
     aligned: bool
     position: int | None = None  # next offset to apply
-    held: deque[Chunk] = field(default_factory=deque)
+    held: deque[_Rest] = field(default_factory=deque)
     day: int | None = None  # of the newest event
     newest_ms: int | None = None  # event time of the newest event
 
@@ -114,6 +132,7 @@ class Ingest:
         self._inputs = {tp: self._input(tp) for tp in sorted(tps)}
         own = {tp for tp, one in self._inputs.items() if one.aligned}
         self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
+        self._alignment.is_closed = CONTROL in tps
         self._teller.begin(own)
         self.paused = frozenset()
         self._talks = True
@@ -134,13 +153,15 @@ class Ingest:
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Forward, fold or dead-letter each record, or keep the chunk while its feed is too far ahead."""
         one = self._inputs[tp]
+        self._out.gather()
         if one.held:
-            one.held.append(chunk)
+            one.held.append(_Rest(chunk))
         else:
-            await self._run(one, chunk)
+            await self._run(one, _Rest(chunk))
         if self._clock() - self._talked_s >= TALK_S:
             await self._talk()
         await self._release()
+        self._out.hand_over()
 
     def low_offset(self, tp: TP) -> int | None:
         """Before it all is acknowledged, and told in `feed.v1` where it is a feed's."""
@@ -157,8 +178,10 @@ class Ingest:
         self._out.poll()
         if not self._talks:
             return
+        self._out.gather()
         await self._talk()
         await self._release()
+        self._out.hand_over()
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
             await self._ticks.advance()
@@ -237,19 +260,28 @@ class Ingest:
             self._teller.tell(tp, word)
 
     async def _release(self) -> None:
-        """Let held feeds go on, oldest first, as far as they may."""
+        """Let held feeds go on, oldest first, as far as they may and as long as others may wait."""
+        if self._alignment.is_closed:
+            position, end = self.progress(CONTROL)
+            self._alignment.is_closed = end is None or position < end
+        until_s = self._clock() + RELEASE_S
         while (tp := self._alignment.release()) is not None:
             one = self._inputs[tp]
             while one.held and await self._run(one, one.held.popleft()):
                 pass
+            if (now_s := self._clock()) - self._talked_s >= TALK_S:
+                await self._talk()
+            if now_s >= until_s:
+                break
         self.paused = frozenset(tp for tp, one in self._inputs.items() if one.held)
 
-    async def _run(self, one: _Input, chunk: Chunk) -> bool:
-        """Apply a chunk; False where its rest is now held, in front of whatever was held before."""
-        offsets, times = chunk.offset.tolist(), chunk.timestamp_ms.tolist()
-        limit_ms = self._alignment.run(one.tp, offsets[0]) if one.aligned else None
-        for i, offset in enumerate(offsets):
-            outcome = one.validator.accept(chunk.value(i), self._forwarder.schema(chunk, i), times[i])
+    async def _run(self, one: _Input, rest: _Rest) -> bool:
+        """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
+        chunk, offsets, first = rest.chunk, rest.offsets, rest.first
+        limit_ms = self._alignment.run(one.tp, offsets[first]) if one.aligned else None
+        for i in range(first, len(offsets)):
+            offset = offsets[i]
+            outcome = one.validator.accept(chunk.value(i), self._forwarder.schema(chunk, i), rest.times_ms[i])
             if isinstance(outcome, Control) and outcome.action == "admit":
                 outcome = await self._admit(one.tp, offset, outcome)
             if isinstance(outcome, Rejected):
@@ -258,7 +290,8 @@ class Ingest:
                 time_ms = _time_of(outcome)
                 if limit_ms is not None and time_ms is not None and time_ms > limit_ms:
                     one.position = offset
-                    one.held.appendleft(chunk.from_offset(offset))
+                    rest.first = i
+                    one.held.appendleft(rest)
                     self._alignment.hold(one.tp, offset, time_ms)
                     return False
                 await self._accept(one, offset, outcome, time_ms)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from config.settings import Settings
 from domain import topics
-from domain.calendar import day_of
+from domain.calendar import day_of, day_start_ms
 from domain.events import LogRecord
 from domain.outputs import FeedHealth, FeedProgress
 from domain.validate import source_of
@@ -89,7 +89,10 @@ class Ticks:
 
     async def close_days(self) -> None:
         """A tick where event time has passed the end of a business day, so that each day closes on its own tick."""
-        reached_ms, up_to = self._reached_ms(), self._feeds.up_to
+        up_to, grace_ms = self._feeds.up_to, self._feeds.grace_ms
+        if up_to is not None and self._alignment.is_unread_before(day_start_ms(day_of(up_to) + 1) + grace_ms):
+            return  # asked after each day of each feed: this answers without going through them all
+        reached_ms = self._reached_ms()
         if reached_ms is not None and (up_to is None or day_of(reached_ms) > day_of(up_to)):
             await self.advance()
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
+from sinks.kafka import GATHERED_MAX, DeliveryFailed, MarkedOutbox, Outbox
 
 
 def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
@@ -23,6 +23,30 @@ def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
     assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1] == 4
     consumer.close()
+
+
+def test_what_is_gathered_holds_its_lane_and_goes_out_in_order_and_in_few_batches(make_topic, kafka):
+    topic = make_topic("outbox")
+    outbox = MarkedOutbox(kafka, linger_ms=0)
+    outbox.gather()
+    for mark in range(3 * GATHERED_MAX + 7):
+        outbox.send_marked(topic, b"%d" % mark, key=b"k", lane="a", mark=mark)
+        if mark < GATHERED_MAX - 1:
+            assert outbox.sent_count == 0
+    assert outbox.sent_count == 3 * GATHERED_MAX, "no more is kept back than so many"
+    assert outbox.lowest_open("a") is not None
+    outbox.hand_over()
+    assert outbox.sent_count == 3 * GATHERED_MAX + 7
+    outbox.send_marked(topic, b"at once", key=b"k", lane="a", mark=10_000)
+    outbox.gather()
+    outbox.send_marked(topic, b"last", key=b"k", lane="a", mark=10_001)
+    outbox.drain()
+    assert outbox.lowest_open("a") is None
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    landed = [message.value() for message in consumer.consume(outbox.sent_count, timeout=10)]
+    consumer.close()
+    assert landed == [*(b"%d" % mark for mark in range(3 * GATHERED_MAX + 7)), b"at once", b"last"]
 
 
 def test_marks_of_a_lane_ascend(make_topic, kafka):

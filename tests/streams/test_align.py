@@ -72,6 +72,17 @@ class Reader:
         self.alignment.done(tp, chunk[-1] + 1, more=bool(self.held[tp]))
         return True
 
+    def agrees(self):
+        """What is found without going through all feeds is what all of them say."""
+        alignment, feeds = self.alignment, self.alignment._feeds
+        for but in (None, *feeds):
+            vouched = [alignment._vouched_ms(tp, feed) for tp, feed in feeds.items() if tp != but]
+            least_ms = min(vouched, default=None)
+            assert alignment._limit_ms(but) == (least_ms if least_ms in (None, NOTHING_MS) else least_ms + BOUND_MS)
+        unread_ms = alignment.unread_ms()
+        for time_ms in (0, self.newest_ms // 2, self.newest_ms, self.newest_ms + 1):
+            assert alignment.is_unread_before(time_ms) == (unread_ms is not None and unread_ms < time_ms)
+
     def check(self, tp, time_ms):
         """No record is applied further ahead than the bound of the oldest record that any other feed has unread, or of
         the newest that any had delivered when that one was."""
@@ -102,6 +113,7 @@ def test_every_order_of_delivery_reads_all_in_order_and_within_the_bound(feeds, 
             assert free, "every feed is held: nothing goes on"
             before = sum(map(len, reader.applied.values())) + sum(reader.delivered.values())
             reader.deliver(rng.choice(free))
+            reader.agrees()
             after = sum(map(len, reader.applied.values())) + sum(reader.delivered.values())
             idle = idle + 1 if after == before else 0
             assert idle < 1_000, "nothing moves"
@@ -195,6 +207,18 @@ def test_a_tick_is_not_past_what_any_feed_vouches_for_and_the_bound():
     alignment.answered({A: 10, B: 5}, 650)
     assert alignment.tick_ms_max() == 650 + BOUND_MS == alignment.run(A, 0)
     assert alignment.unread_ms() == 300, "and by itself it does not pass a feed with something unread"
+
+
+def test_while_it_is_closed_every_feed_is_held_and_no_tick_is_due():
+    alignment = alignment_of_a_and_b()
+    alignment.answered({A: 10, B: 7}, 500)
+    assert alignment.run(A, 0) == 500 + BOUND_MS
+    alignment.is_closed = True
+    assert alignment.run(A, 0) == alignment.tick_ms_max() == NOTHING_MS
+    alignment.hold(A, 0, 400)
+    assert alignment.release() is None
+    alignment.is_closed = False
+    assert alignment.release() == A
 
 
 def test_a_feed_whose_end_is_not_known_holds_all():

@@ -197,6 +197,26 @@ def test_a_word_admits_a_late_record_again_under_its_own_origin(empty_kafka, tmp
         assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == [words[0].control_id]
 
 
+def test_what_operators_said_before_a_worker_came_stands_before_the_records_that_it_reads(
+    kafka_factory, tmp_path, eventually
+):
+    """However much lies in the banks' topics, and whatever is fetched first: a backfill is opened before its events."""
+    broker = kafka_factory().address
+    settings = settings_for(broker, tmp_path)
+    create_topics(settings)
+    for number, bank_id in enumerate(BANKS):
+        rows = [txn(f"{number}-{n}", at(n // 100, n % 100), bank_id=bank_id) for n in range(700)]
+        send(broker, bank_topic(number), [*map(as_bytes, rows), as_bytes(receipt(6, bank_id))])
+    word = Control(control_id="C-1", action="backfill_open", by="op", reason="history")
+    send(broker, topics.CONTROL, [msgspec.json.encode(word)])
+    with worker(settings, tmp_path / "log"):
+        for number in range(len(BANKS)):
+            eventually(lambda number=number: committed(broker, bank_topic(number)) == 701, 60, "all is in the log")
+    records = log_records(broker)
+    assert all(isinstance(rows[0].event, Control) for rows in records.values()), "the word is not the first"
+    assert sum(isinstance(row.event, Txn) for rows in records.values() for row in rows) == 3 * 700
+
+
 def admit(where):
     return Control(control_id=f"C-{len(where)}", action="admit", artefact_id=where, by="op", reason="r")
 
