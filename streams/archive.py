@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,7 +22,7 @@ from domain import topics
 from domain.events import SCHEMA
 from domain.reject import Reason, Rejected
 from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
-from sinks.clickhouse.rows import Located, Table
+from sinks.clickhouse.rows import Located, Records, Table
 from sinks.clickhouse.sending import block_name
 from sinks.clickhouse.tables import TABLES, TYPES
 from sinks.kafka import MarkedOutbox
@@ -52,18 +52,23 @@ class _Gathering:
     def row_count(self) -> int:
         return sum(len(columns[0]) for columns in self.columns.values())
 
-    def add(self, table: Table, records: list[Located]) -> None:
+    def add(self, tables: Sequence[Table], records: list[Located]) -> None:
         """Rows of records of one partition, in their order."""
         if not self.columns:
             self.since_s = time.monotonic()
-        rows = table.rows(records)
+        read = Records(records)
+        for table in tables:
+            self._add(table, read)
+        partition, first, last = records[0].partition, records[0].offset, records[-1].offset
+        before = self.ranges.get(partition, (first, last))
+        self.ranges[partition] = (min(before[0], first), max(before[1], last))
+
+    def _add(self, table: Table, read: Records) -> None:
+        rows = table.rows(read)
         known = self.columns.setdefault(table, rows)
         if known is not rows:
             for column, more in zip(known, rows, strict=True):
                 column += more
-        partition, first, last = records[0].partition, records[0].offset, records[-1].offset
-        before = self.ranges.get(partition, (first, last))
-        self.ranges[partition] = (min(before[0], first), max(before[1], last))
 
 
 class Archive:
@@ -207,8 +212,8 @@ class Archive:
         # As columns at once: structs that were kept would be gone through at every garbage collection.
         for kind, records in found.items():
             tables = TABLES[tp.topic].get(kind, ())
-            for table in tables:
-                self._gathering[tp.topic].add(table, records)
+            if tables:
+                self._gathering[tp.topic].add(tables, records)
             self._outcomes[tp, "applied" if tables else "no_row", ""] += len(records)
             if not tables:
                 self._counts[f"{tp.topic}.no_row"] += len(records)

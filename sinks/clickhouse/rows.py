@@ -35,6 +35,24 @@ Source = Literal["record", "value", "fact"]
 Column = tuple[str, str, Source, Read]  # name, type, what is read, how
 
 
+class Records:
+    """Records of one class on their way into tables: a column that several tables have is read once."""
+
+    def __init__(self, records: Sequence[Located]) -> None:
+        values = [record.value for record in records]
+        facts = [record.fact for record in records]
+        self._sources: dict[Source, Sequence[Any]] = {"record": records, "value": values, "fact": facts}
+        self._read: dict[Column, list[Any]] = {}
+
+    def column(self, column: Column) -> list[Any]:
+        """The values of a column, one a record."""
+        found = self._read.get(column)
+        if found is None:
+            _, _, source, read = column
+            found = self._read[column] = list(map(read, self._sources[source]))
+        return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One table of the archive.
@@ -47,12 +65,10 @@ class Table:
     columns: tuple[Column, ...]
     newest_only: bool = False
 
-    def rows(self, records: Sequence[Located]) -> list[list[Any]]:
-        """The records as columns: `[c][r]` is column c of record r."""
-        values = [record.value for record in records]
-        facts = [record.fact for record in records]
-        sources: dict[str, Sequence[Any]] = {"record": records, "value": values, "fact": facts}
-        return [list(map(read, sources[source])) for _, _, source, read in self.columns]
+    def rows(self, records: Records | Sequence[Located]) -> list[list[Any]]:
+        """The records as columns: `[c][r]` is column c of record r. The lists are the caller's own."""
+        read = records if isinstance(records, Records) else Records(records)
+        return [list(read.column(column)) for column in self.columns]
 
     def insert(self, columns: Sequence[Sequence[Any]], token: str) -> Insert:
         """The block of `columns`, as `rows` gave them."""
@@ -69,7 +85,7 @@ def fields(source: Source, kinds: dict[str, str]) -> tuple[Column, ...]:
 def each(list_name: str, field: str) -> Read:
     """Reads a field of every item of a list."""
     items, read = operator.attrgetter(list_name), operator.attrgetter(field)
-    return lambda value: [read(item) for item in items(value)]
+    return lambda value: list(map(read, items(value)))
 
 
 def _newest(columns: Sequence[Sequence[Any]]) -> list[list[Any]]:
