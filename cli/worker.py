@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     gc.disable()  # what imports leave stays: to look through it again and again is a tenth of a second of each restart
     from sinks.metrics import Metrics, MetricsServer
-    from streams.roles import build
+    from streams.roles import FETCHING, build
     from streams.transport import TransportOptions
     from streams.worker import WorkerOptions, run_worker
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     options = WorkerOptions(
         session_timeout_s=kafka.session_timeout_s,
         group_instance_id=kafka.instance_id and f"{kafka.instance_id}-{args.role}",
-        transport=TransportOptions(parser=kafka.parser, client=_client(kafka)),
+        transport=TransportOptions(parser=kafka.parser, client={**_client(kafka), **FETCHING.get(args.role, {})}),
     )
     role = build(args.role, settings)
     gc.freeze()

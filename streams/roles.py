@@ -47,6 +47,14 @@ ROLES: Mapping[str, Callable[[Settings], Role]] = {
 }
 
 
+# How the readers of aiokafka fetch, where a role can wait: what the archive stores is looked at by people, and learn
+# learns once a month. A fetch costs broker and worker about a millisecond, however little it brings.
+FETCHING: Mapping[str, Mapping[str, int]] = {
+    "learn": {"fetch_min_bytes": 1 << 20},
+    "archive": {"fetch_min_bytes": 1 << 20},
+}
+
+
 def build(name: str, settings: Settings) -> Role:
     """The role `name`. SettingsError where a setting that it needs is missing."""
     return ROLES[name](settings)
