@@ -1,14 +1,15 @@
 """A province goes live here: Kafka, Redis, ClickHouse and the engine, 15 months of history, then day after day.
 
-141 banks (half of them deliver a file the next morning) and 300 enterprises (a setting) are simulated. The history is
-brought in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening
+141 banks (half of them deliver a file the next morning) and 2,000 enterprises (a setting) are simulated: most of them
+move money every other day, a few dozens of times a day. The banks first deliver all of the history, then the engine
+takes it in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening
 list. After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of
 it.
 
 Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
 A second start goes on from the state of the first; `--fresh` begins anew.
 
-Example: xinliu demo --enterprises 300
+Example: xinliu demo --enterprises 500
 
 Exit codes: 0 ended as it should, 1 a part failed, 2 wrong call or setting, 130 interrupted before the history was in.
 """
@@ -23,12 +24,13 @@ from config.settings import IngestSettings, Settings
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 
-模拟 141 家银行（一半次日早晨送文件）和 300 家企业（可设）。历史作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为
-存量清单发出。此后每半分钟过一天。网页地址在启动时打印。Ctrl-C 全部结束。
+模拟 141 家银行（一半次日早晨送文件）和 2000 家企业（可设）：多数企业隔天才有一笔往来，少数每天几十笔。各银行先把历史
+送齐，引擎再作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在启动时
+打印。Ctrl-C 全部结束。
 
 除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。再次启动接着上次的状态；--fresh 重新开始。
 
-例：xinliu demo --enterprises 300
+例：xinliu demo --enterprises 500
 
 退出码：0 正常结束，1 某个部件失败，2 用法或设置有误，130 补录未完即被打断。
 """
@@ -38,7 +40,7 @@ REDRAWS_A_SECOND = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How large, how fast, when to leave, and where the state lies."""
-    parser.add_argument("--enterprises", type=int, default=300, metavar="N", help="how many enterprises live there")
+    parser.add_argument("--enterprises", type=int, default=2_000, metavar="N", help="how many enterprises live there")
     parser.add_argument("--banks", type=int, default=141, metavar="N", help="how many banks deliver")
     parser.add_argument(
         "--speed", type=speed_of, default=2_880.0, metavar="2880x", help="live: event time to wall time"
@@ -62,7 +64,6 @@ def _demo(args: argparse.Namespace) -> int:
     source, live_from_ms = province(args.enterprises, args.banks)
     say = Saying()
     with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max) as stack:
-        stack.launch_workers()
         say(f"the pages: {stack.dashboard}")
         going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
         try:
@@ -96,7 +97,7 @@ def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
         TimeElapsedColumn(),
     )
     with Progress(*columns) as bar:
-        task = bar.add_task("补录历史 backfill", total=1.0)
+        task = bar.add_task("补录历史 history", total=1.0)
 
         def draw(look: Any) -> None:
             bar.update(task, completed=_fraction(look, start_ms, live_from_ms), description=_said(look))
@@ -105,18 +106,21 @@ def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
 
 
 def _fraction(look: Any, start_ms: int, end_ms: int) -> float:
-    """Of the days sent, and of what was sent the part that score has applied."""
+    """A third for the days sent, the rest for the part of what was sent that score has applied."""
     sent = 1.0 if look.sending.history_sent else ((look.sending.at_ms or start_ms) - start_ms) / (end_ms - start_ms)
     left = look.progress.lag["ingest"] + look.progress.lag["score"]
     applied = look.progress.done["score"]
-    return float(max(0.0, min(1.0, sent)) * applied / max(1, applied + left))
+    return float((max(0.0, min(1.0, sent)) + 2.0 * applied / max(1, applied + left)) / 3.0)
 
 
 def _said(look: Any) -> str:
     from domain.calendar import date_of, day_of
 
     day = "…" if look.sending.at_ms is None else date_of(day_of(look.sending.at_ms)).isoformat()
-    return f"补录历史 backfill  {day}  {sum(look.sending.sent.values()):,} 条"
+    sent, left = sum(look.sending.sent.values()), look.progress.lag
+    if not look.sending.history_sent:
+        return f"银行送历史 banks deliver  {day}  {sent:,}"
+    return f"引擎补录 engine, left  接入 ingest {left['ingest']:,}  评分 score {left['score']:,}"
 
 
 def _show(going: Any, stack: Any) -> None:

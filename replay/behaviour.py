@@ -123,9 +123,13 @@ class Life:
     def _retail(self, today: Workday, inflow: int) -> None:
         """Small takings of the day, settled by a payment platform."""
         one, draw = self._one, self._draw
-        if one.retail_ppm and draw.chance(inflow * 900):
-            usual = one.sales_month_minor // 1000 * one.retail_ppm // 27_000 * min(inflow, 1000) // 1000
-            self._add(draw.between(OPENING_S, CLOSING_S), "C", draw.spread(usual), "sales", PLATFORM, "platform")
+        if not one.retail_ppm:
+            return
+        usual = one.sales_month_minor // 1000 * one.retail_ppm // 27_000 * min(inflow, 1000) // 1000
+        for _ in range(one.takings_a_day):
+            if draw.chance(inflow * 900):
+                second = draw.between(OPENING_S, CLOSING_S)
+                self._add(second, "C", draw.spread(usual // one.takings_a_day), "sales", PLATFORM, "platform")
 
     def _trade(self, today: Workday, inflow: int) -> None:
         """Payers whose turn it is pay, and suppliers are paid."""

@@ -15,7 +15,7 @@ from replay.sending import Sending
 from replay.sources import Source
 from replay.stack import Stack
 from streams import control_log
-from streams.roles import topics_of
+from streams.roles import ROLES, topics_of
 
 POLL_S = 0.5
 STUCK_S = 180.0
@@ -43,14 +43,21 @@ class GoingLive:
         self._began_s = time.monotonic()
 
     def backfill(self, on_look: Callable[[Look], None]) -> Backfilled:
-        """Bring the history in. ReplayFailed, ChildFailed, or what sending failed with."""
+        """Start the workers and bring the history in. ReplayFailed, ChildFailed, or what sending failed with.
+
+        All of it lies in the banks' topics before ingest reads any: it then has large pieces of each feed at hand, and
+        goes through them by their days, where it would else fetch and align a few records of many feeds at a time.
+        """
         said = control_log.read(self._settings)
         done = any(control.action == "backfill_close" for control in said.controls)
         if not done and said.backfill is None:
             control_log.write(self._settings, _word(self._settings, "backfill_open"))
-            self._wait(lambda progress: _taken(self._offsets, progress), on_look)
         began_s = time.monotonic()
         self.sending.start()
+        self._wait(lambda _progress: not self._stack.compiling, on_look)
+        self._stack.launch_workers([role for role in ROLES if role != "ingest"])
+        self._wait(lambda _progress: self.sending.history_sent or self.sending.finished, on_look)
+        self._stack.launch_workers(["ingest"])
         self._wait(lambda progress: self._history_taken(progress, "ingest"), on_look)
         if not done:
             control_log.write(self._settings, _word(self._settings, "backfill_close"))
@@ -90,7 +97,7 @@ class GoingLive:
                 return
             # An earlier run's deliveries are made again and passed over: that moves too.
             seen = (dict(progress.lag), dict(progress.done), sum(self.sending.kinds.values()))
-            if seen != state:
+            if seen != state or self._stack.compiling:
                 state, changed_s = seen, time.monotonic()
             if time.monotonic() - changed_s > STUCK_S and any(progress.lag.values()):
                 raise ReplayFailed(f"nothing has moved for {STUCK_S:g} s; records left, by role: {dict(progress.lag)}")

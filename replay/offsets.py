@@ -60,6 +60,7 @@ class Offsets:
         self._answer_s = answer_s
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 2, **client_settings(kafka)})
         self._members: dict[str, Consumer] = {}
+        self._known: dict[tuple[str, ...], list[Place]] = {}
 
     def partitions(self, topics: Iterable[str]) -> list[Place]:
         """All partitions of those of `topics` that exist."""
@@ -105,6 +106,15 @@ class Offsets:
             time.sleep(RETRY_S)
         return {(tp.topic, tp.partition): tp.offset for tp in answer if tp.offset >= 0}
 
+    def _all_of(self, topics: tuple[str, ...]) -> list[Place]:
+        """The partitions of all of `topics`, asked for until each is there: then they stay as they are."""
+        if topics not in self._known:
+            found = self.partitions(topics)
+            if len({topic for topic, _ in found}) < len(set(topics)):
+                return found
+            self._known[topics] = found
+        return self._known[topics]
+
     def _member(self, role: str) -> Consumer:
         """A consumer under the group's name that never joins it.
 
@@ -125,7 +135,7 @@ class Offsets:
 
     def progress(self, topics_of_role: Mapping[str, Iterable[str]]) -> Progress:
         """One look. Commits are read before ends, so that a lag is never too small."""
-        places = {role: self.partitions(topics) for role, topics in topics_of_role.items()}
+        places = {role: self._all_of(tuple(topics)) for role, topics in topics_of_role.items()}
         committed = {role: self.committed(role, found) for role, found in places.items()}
         ends = self.ends({place for found in places.values() for place in found})
         lag = {

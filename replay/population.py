@@ -16,6 +16,7 @@ YUAN = 100  # minor units
 Scenario = Literal["healthy", "growth", "seasonal", "gradual", "sudden", "payer_lost", "recovery"]
 Rhythm = Literal["weekly", "fortnightly", "monthly"]
 Consent = Literal["valid", "missing", "expired", "revoked"]
+Activity = Literal["quiet", "steady", "busy"]
 
 # Weights of the fates that an enterprise may draw.
 SCENARIOS: tuple[tuple[Scenario, int], ...] = (
@@ -43,13 +44,41 @@ VISITS_A_MONTH_MILLI: dict[Rhythm, int] = {"weekly": 4_345, "fortnightly": 2_173
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How often an enterprise of an activity trades: ranges, both ends included, and the rhythm of its parties."""
+
+    payers: tuple[int, int]
+    payees: tuple[int, int]
+    first_rhythm: Rhythm  # of the largest payer, and of the largest payee
+    weekly_ppm: int  # of the others
+    takings_a_day: tuple[int, int] = (1, 1)  # by a payment platform, where it sells to the public
+    retail_ppm: tuple[int, int] | None = None  # of sales; None: as its industry has it
+
+
+# Some 0.4, 2.5 and 30 transactions a day.
+HABITS: dict[Activity, Habits] = {
+    "quiet": Habits(
+        payers=(2, 3), payees=(1, 2), first_rhythm="monthly", weekly_ppm=20_000, retail_ppm=(0, 0),
+    ),
+    "steady": Habits(payers=(5, 11), payees=(4, 8), first_rhythm="weekly", weekly_ppm=550_000),
+    "busy": Habits(
+        payers=(8, 14), payees=(8, 14), first_rhythm="weekly", weekly_ppm=800_000,
+        takings_a_day=(15, 40), retail_ppm=(350_000, 650_000),
+    ),
+}  # fmt: skip
+ALL_STEADY: tuple[tuple[Activity, int], ...] = (("steady", 1),)
+# Weights, in thousandths: most of a province's enterprises move money every other day or less.
+OF_A_PROVINCE: tuple[tuple[Activity, int], ...] = (("quiet", 957), ("steady", 40), ("busy", 3))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """What is simulated; equal values give equal events, byte by byte. Days are day numbers, `end_day` exclusive.
 
     Rates are parts per million of transactions: `duplicate` and `late` (under 7 days) are sent so; `returned` and
     `reversed` are undone later; `conflict` sends the id again with another amount, `stale` comes 12 days late,
     `foreign` is in a currency that does not exist. `file_bank_ppm` of the banks deliver each day as a file the next
-    morning. A distress begins within `onset_permille` of the days.
+    morning. A distress begins within `onset_permille` of the days. `activities` are weights.
     """
 
     seed: int = 20_250_701
@@ -67,6 +96,7 @@ class Population:
     foreign_ppm: int = 40
     file_bank_ppm: int = 0
     onset_permille: tuple[int, int] = (350, 700)
+    activities: tuple[tuple[Activity, int], ...] = ALL_STEADY
 
     def __post_init__(self) -> None:
         bounds = {"bank_count": 9_999, "enterprise_count": 9_999_999, "month_count": 120}
@@ -129,6 +159,7 @@ class Enterprise:
     size_class: Literal["micro", "small", "medium"]
     sales_month_minor: int
     retail_ppm: int  # of sales that come as small daily takings
+    takings_a_day: int
     payers: tuple[Party, ...]
     payees: tuple[Party, ...]
     payroll_day: int
@@ -156,6 +187,11 @@ def enterprise(population: Population, number: int) -> Enterprise:
     scenario = draw.weighted(SCENARIOS)
     span = population.end_day - population.start_day
     retail_ppm = draw.between(200_000, 450_000) if industry in "FHL" and draw.chance(600_000) else 0
+    # Drawn apart: a population in which all are steady is the same whether others can be or not.
+    apart = Draw(population.seed, "activity", number)
+    habits = HABITS[apart.weighted(population.activities)]
+    if habits.retail_ppm is not None:
+        retail_ppm = apart.between(*habits.retail_ppm)
     slack = 5 + INDUSTRIES.index(industry) % 4  # the industry's own season
     return Enterprise(
         number=number,
@@ -168,9 +204,10 @@ def enterprise(population: Population, number: int) -> Enterprise:
         size_class=size_class,
         sales_month_minor=sales,
         retail_ppm=retail_ppm,
-        payers=_parties(draw, "P", number, draw.between(5, 11), draw.between(380_000, 520_000)
+        takings_a_day=apart.between(*habits.takings_a_day),
+        payers=_parties(draw, "P", number, habits, draw.between(*habits.payers), draw.between(380_000, 520_000)
                         if scenario == "payer_lost" else draw.between(120_000, 300_000)),
-        payees=_parties(draw, "S", number, draw.between(4, 8), draw.between(150_000, 350_000)),
+        payees=_parties(draw, "S", number, habits, draw.between(*habits.payees), draw.between(150_000, 350_000)),
         payroll_day=draw.pick((5, 8, 10, 15)),
         rent_day=draw.between(1, 25),
         cost_ppm=draw.between(570_000, 650_000),
@@ -205,14 +242,16 @@ def consent_hash(authorization_id: str) -> str:
     return hashlib.sha256(authorization_id.encode()).hexdigest()
 
 
-def _parties(draw: Draw, letter: str, number: int, count: int, first_ppm: int) -> tuple[Party, ...]:
+def _parties(draw: Draw, letter: str, number: int, habits: Habits, count: int, first_ppm: int) -> tuple[Party, ...]:
     """`count` counterparties: the first with `first_ppm` of the total, the others share the rest unevenly."""
     weights = [draw.between(50, 150) for _ in range(count - 1)]
     shares = [first_ppm, *((MILLION - first_ppm) * weight // sum(weights) for weight in weights)]
     parties = []
     for index, share in enumerate(shares):
         # Large ones pay often, so that a month of a healthy enterprise looks like the last.
-        rhythm: Rhythm = "weekly" if index == 0 or draw.chance(550_000) else draw.pick(("fortnightly", "monthly"))
+        rhythm: Rhythm = habits.first_rhythm
+        if index:
+            rhythm = "weekly" if draw.chance(habits.weekly_ppm) else draw.pick(("fortnightly", "monthly"))
         parties.append(
             Party(
                 # One in three is known to others of the region too.

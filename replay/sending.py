@@ -18,7 +18,7 @@ from sinks.kafka import Outbox
 HEADERS = (("schema", SCHEMA.encode()),)
 SLEEP_S_MAX = 0.2
 FIRST_S_MAX = 20.0
-BACKLOG_LINGER_MS, PACED_LINGER_MS = 500, 20  # a backlog over many topics waits for batches of more than a record
+BACKLOG_LINGER_MS, PACED_LINGER_MS = 2_000, 20  # a backlog over many topics waits for batches of more than a record
 _encode = msgspec.json.Encoder().encode
 
 

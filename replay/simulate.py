@@ -18,7 +18,7 @@ from domain.events import Authorization, Profile, Receipt, Txn
 from domain.money import AMOUNT_MINOR_MAX
 from replay.behaviour import Life
 from replay.draw import MILLION, Draw
-from replay.population import GATEWAY_ID, Enterprise, Population, consent_hash, enterprise
+from replay.population import GATEWAY_ID, OF_A_PROVINCE, Enterprise, Population, consent_hash, enterprise
 from replay.sources import Delivery, Sendable
 from replay.workdays import Workday, workdays
 
@@ -82,6 +82,7 @@ def province(enterprise_count: int = 2_000, bank_count: int = 141) -> tuple[Simu
         end_day=day_of_date(date(2026, 1, 1)),
         file_bank_ppm=MILLION // 2,
         onset_permille=(250, 950),
+        activities=OF_A_PROVINCE,
     )
     return Simulation(population, "province"), day_start_ms(day_of_date(date(2025, 7, 1)))
 

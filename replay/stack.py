@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -72,20 +72,20 @@ class Stack:
     def __exit__(self, *_error: object) -> None:
         self._exits.close()
 
-    def launch_workers(self) -> None:
-        """Start a worker a role; the kernels are waited for first."""
+    def launch_workers(self, roles: Iterable[str] = ROLES) -> None:
+        """Start a worker of each of these roles; the kernels are waited for first."""
         if self.compiling:
             self._on_progress("waiting for the kernels")
         if self._compiling is not None and self._compiling.wait(deadline_s=600.0):
             raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
         self._on_progress("kernels are ready")
-        for role in ROLES:
+        for role in roles:
             beside = ["--dashboard"] if role == "archive" and self._dashboard_port is not None else []
             child = self._child(role, ["worker", role, *beside], self.settings_file)
             self._workers[role] = child
             self._exits.callback(child.stop)
             child.launch()
-        self._on_progress(f"workers started: {', '.join(ROLES)}")
+        self._on_progress(f"workers started: {', '.join(roles)}")
 
     def check(self) -> None:
         """ChildFailed with the last lines of its log where a worker has ended."""
@@ -98,7 +98,8 @@ class Stack:
 
     def stop_workers(self) -> None:
         """SIGTERM to each in the order of the data's way, and wait: flushed, committed, left. ChildFailed otherwise."""
-        for role, child in self._workers.items():
+        for role in (role for role in ROLES if role in self._workers):
+            child = self._workers[role]
             status = child.stop()
             if status:
                 raise ChildFailed(f"worker {role} stopped with status {status}; {_ending_of(child)}")

@@ -72,7 +72,7 @@ def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None)
 
 def write(settings: Settings, control: Control) -> None:
     """Append a word and wait until it is acknowledged. DeliveryFailed."""
-    outbox = Outbox(settings.kafka.bootstrap, client_settings(settings.kafka))
+    outbox = Outbox(settings.kafka.bootstrap, {**client_settings(settings.kafka), "log_level": 2})
     outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
     outbox.drain()
 

@@ -233,6 +233,25 @@ def test_a_bank_that_delivers_by_file_sends_a_whole_day_the_next_morning():
     assert sum(1 for _ in live.deliveries()) == sum(1 for _ in simulation.deliveries()), "the same events"
 
 
+def test_most_of_a_province_s_enterprises_trade_every_other_day_and_a_few_dozens_of_times_a_day():
+    simulation, live_from_ms = province(enterprise_count=600, bank_count=10)
+    counts: Counter[str] = Counter()
+    for delivery in simulation.deliveries():
+        if delivery.at_ms >= live_from_ms:
+            break
+        if isinstance(delivery.event, Txn):
+            counts[delivery.event.enterprise_id] += 1
+    days = (live_from_ms - simulation.start_ms) / DAY_MS
+    a_day = sorted(count / days for count in counts.values())
+    assert len(a_day) == 600
+    assert a_day[0] > 0.2
+    assert a_day[540] < 1
+    assert 1 < a_day[590] < 6
+    assert 24 < a_day[-1] < 60
+    fates = Counter(enterprise(simulation.population, number).scenario for number in range(600))
+    assert all(fates[fate] > 20 for fate in ("gradual", "sudden", "payer_lost", "recovery", "seasonal")), fates
+
+
 def test_the_province_has_141_banks_and_its_history_ends_where_the_days_come_live():
     simulation, live_from_ms = province(enterprise_count=2)
     assert len(simulation.banks) == 141
