@@ -1,10 +1,9 @@
 """A province goes live here: Kafka, Redis, ClickHouse and the engine, 15 months of history, then day after day.
 
 141 banks (half of them deliver a file the next morning) and 2,000 enterprises (a setting) are simulated: most of them
-move money every other day, a few dozens of times a day. The banks first deliver all of the history, then the engine
-takes it in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening
-list. After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of
-it.
+have less than one transaction a day, a few have dozens. The banks deliver the history at once and the engine takes it
+in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list.
+After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
 
 Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
 A second start goes on from the state of the first; `--fresh` begins anew.
@@ -24,8 +23,8 @@ from config.settings import IngestSettings, Settings
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 
-模拟 141 家银行（一半次日早晨送文件）和 2000 家企业（可设）：多数企业隔天才有一笔往来，少数每天几十笔。各银行先把历史
-送齐，引擎再作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在启动时
+模拟 141 家银行（一半次日早晨送文件）和 2000 家企业（可设）：多数企业平均每天不到一笔往来，少数每天几十笔。各银行一次
+送来历史，引擎作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在启动时
 打印。Ctrl-C 全部结束。
 
 除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。再次启动接着上次的状态；--fresh 重新开始。

@@ -153,14 +153,18 @@ class Life:
             if one.scenario == "payer_lost" and day >= one.onset_day and party is one.payers[0]:
                 return
             of_month = one.sales_month_minor // 1000 * (MILLION - one.retail_ppm) // 1000 * inflow // 1000
-            amount = draw.spread(of_month // 1000 * party.visit_ppm // 1000)
+            amount = self._about(of_month // 1000 * party.visit_ppm // 1000)
             if inflow < 400 and draw.chance(300_000):
                 return  # a customer that buys less also comes less often
             self._add(second, "C", amount, "sales", counterparty, "ebank")
         else:
             of_month = one.sales_month_minor // 1000 * one.cost_ppm // 1000 * (self._pace_ppm // 1000) // 1000
-            amount = draw.spread(of_month // 1000 * party.visit_ppm // 1000)
+            amount = self._about(of_month // 1000 * party.visit_ppm // 1000)
             self._add(second, "D", amount, "purchase", counterparty, "ebank")
+
+    def _about(self, usual: int) -> int:
+        """An amount round its usual size."""
+        return max(1, usual + (self._draw.spread(usual) - usual) * self._one.spread_permille // 1000)
 
     def _standing(self, today: Workday) -> None:
         """What falls due on a day of the month: wages, tax, rent and the like; and cash now and then."""

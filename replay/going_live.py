@@ -41,12 +41,15 @@ class GoingLive:
         roles = topics_of(self._settings)
         self._reads = {role: roles[role] for role in WAITED_FOR}
         self._began_s = time.monotonic()
+        self._live_from_ms = live_from_ms
+        self._first_ms: int | None = None  # event time at which the sender was first seen
 
     def backfill(self, on_look: Callable[[Look], None]) -> Backfilled:
         """Start the workers and bring the history in. ReplayFailed, ChildFailed, or what sending failed with.
 
-        All of it lies in the banks' topics before ingest reads any: it then has large pieces of each feed at hand, and
-        goes through them by their days, where it would else fetch and align a few records of many feeds at a time.
+        Half of it lies in the banks' topics before ingest reads any, and the rest is sent faster than it reads: so it
+        has large pieces of each feed at hand, and goes through them by their days, where it would else fetch and align
+        a few records of many feeds at a time.
         """
         said = control_log.read(self._settings)
         done = any(control.action == "backfill_close" for control in said.controls)
@@ -56,7 +59,7 @@ class GoingLive:
         self.sending.start()
         self._wait(lambda _progress: not self._stack.compiling, on_look)
         self._stack.launch_workers([role for role in ROLES if role != "ingest"])
-        self._wait(lambda _progress: self.sending.history_sent or self.sending.finished, on_look)
+        self._wait(lambda _progress: self._half_sent(), on_look)
         self._stack.launch_workers(["ingest"])
         self._wait(lambda progress: self._history_taken(progress, "ingest"), on_look)
         if not done:
@@ -81,6 +84,15 @@ class GoingLive:
     def end(self) -> None:
         """Stop sending."""
         self.sending.end()
+
+    def _half_sent(self) -> bool:
+        if self.sending.history_sent or self.sending.finished:
+            return True
+        at_ms = self.sending.at_ms
+        if at_ms is None:
+            return False  # what an earlier run has sent is still passed over
+        self._first_ms = at_ms if self._first_ms is None else self._first_ms
+        return at_ms >= (self._first_ms + self._live_from_ms) // 2
 
     def _history_taken(self, progress: Progress, role: str) -> bool:
         return (self.sending.history_sent or self.sending.finished) and progress.lag[role] == 0

@@ -52,6 +52,7 @@ class Habits:
     first_rhythm: Rhythm  # of the largest payer, and of the largest payee
     weekly_ppm: int  # of the others
     else_rhythms: tuple[Rhythm, ...] = ("fortnightly", "monthly")
+    spread_permille: int = 1_000  # of the usual spread of amounts: few payments even each other out less
     takings_a_day: tuple[int, int] = (1, 1)  # by a payment platform, where it sells to the public
     retail_ppm: tuple[int, int] | None = None  # of sales; None: as its industry has it
 
@@ -61,7 +62,7 @@ class Habits:
 HABITS: dict[Activity, Habits] = {
     "quiet": Habits(
         payers=(7, 8), payees=(2, 3), first_rhythm="fortnightly", weekly_ppm=0,
-        else_rhythms=("fortnightly", "monthly", "monthly", "monthly"), retail_ppm=(0, 0),
+        else_rhythms=("fortnightly", "monthly", "monthly", "monthly"), spread_permille=350, retail_ppm=(0, 0),
     ),
     "steady": Habits(payers=(5, 11), payees=(4, 8), first_rhythm="weekly", weekly_ppm=550_000),
     "busy": Habits(
@@ -70,7 +71,7 @@ HABITS: dict[Activity, Habits] = {
     ),
 }  # fmt: skip
 ALL_STEADY: tuple[tuple[Activity, int], ...] = (("steady", 1),)
-# Weights, in thousandths: most of a province's enterprises move money every other day or less.
+# Weights, in thousandths: most of a province's enterprises have less than a transaction a day.
 OF_A_PROVINCE: tuple[tuple[Activity, int], ...] = (("quiet", 968), ("steady", 30), ("busy", 2))
 
 
@@ -163,6 +164,7 @@ class Enterprise:
     sales_month_minor: int
     retail_ppm: int  # of sales that come as small daily takings
     takings_a_day: int
+    spread_permille: int
     payers: tuple[Party, ...]
     payees: tuple[Party, ...]
     payroll_day: int
@@ -208,6 +210,7 @@ def enterprise(population: Population, number: int) -> Enterprise:
         sales_month_minor=sales,
         retail_ppm=retail_ppm,
         takings_a_day=apart.between(*habits.takings_a_day),
+        spread_permille=habits.spread_permille,
         payers=_parties(draw, "P", number, habits, draw.between(*habits.payers), draw.between(380_000, 520_000)
                         if scenario == "payer_lost" else draw.between(120_000, 300_000)),
         payees=_parties(draw, "S", number, habits, draw.between(*habits.payees), draw.between(150_000, 350_000)),

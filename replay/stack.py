@@ -24,6 +24,8 @@ LOG_PARTITIONS = 4
 ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records
 KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
 LOG_LINES = 25
+# All roles share this machine, and the archive has no hurry: what is stored a little later is no worse, a score is.
+GIVES_WAY = {"archive": ("nice", "-n", "10")}
 
 
 class Stack:
@@ -139,7 +141,7 @@ class Stack:
     def _child(self, name: str, words: list[str], settings_file: Path | None) -> Child:
         given = ["--config", str(settings_file)] if settings_file else []
         # -P: a module of the folder that we are called from must not stand in for ours.
-        argv = [sys.executable, "-P", "-m", "cli.main", *given, *words]
+        argv = [*GIVES_WAY.get(name, ()), sys.executable, "-P", "-m", "cli.main", *given, *words]
         environment = {
             key: value
             for key, value in os.environ.items()
