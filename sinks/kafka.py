@@ -78,6 +78,18 @@ class Outbox:
         self._produce(topic, value, key, partition, headers, self._reported)
         self._serve(self._producer.poll, 0)
 
+    def send_batch(self, topic: str, records: Sequence[dict[str, Any]], *, partition: int = -1) -> None:
+        """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one."""
+        self._begin(len(records))
+        try:
+            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=self._reported)
+        except (KafkaException, BufferError) as error:
+            self._refused(topic, error)
+        if queued < len(records):
+            # Those behind the refused one may have been taken: sent again, they would stand out of order.
+            self._refused(topic, next(record["_error"] for record in records if "_error" in record))
+        self._serve(self._producer.poll, 0)
+
     def poll(self) -> None:
         """Serve acknowledgements; DeliveryFailed where one of the outputs has failed, or none came for too long."""
         self._hear()
@@ -114,7 +126,7 @@ class Outbox:
         headers: Headers | None,
         on_delivery: Callable[[KafkaError | None, Message], None],
     ) -> None:
-        self._begin()
+        self._begin(1)
         try:
             self._producer.produce(
                 topic, value, key, partition=partition, headers=list(headers or ()), on_delivery=on_delivery
@@ -122,8 +134,8 @@ class Outbox:
         except (KafkaException, BufferError) as error:
             self._refused(topic, error)
 
-    def _begin(self) -> None:
-        """Wait for room."""
+    def _begin(self, records: int) -> None:
+        """Wait for room: a queue that is full in the midst of a batch could change its order."""
         self._raise_failure()
         in_flight = len(self._producer)
         if not in_flight:
@@ -132,7 +144,7 @@ class Outbox:
             self._serve(self._producer.poll, 0.05)
             self._hear()
             in_flight = len(self._producer)
-        self.sent_count += 1
+        self.sent_count += records
 
     def _reported(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

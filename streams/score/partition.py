@@ -364,7 +364,7 @@ class Partition:
             backfill=self._now.backfill,
             terms=self._terms,
         )
-        return list(self._writer.messages(self.state["id"], in_force, chunk, row_of))
+        return self._writer.messages(self.state["id"], in_force, chunk, row_of)
 
 
 def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine:

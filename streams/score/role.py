@@ -12,7 +12,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,7 @@ from streams.role import TP
 from streams.score import ownership
 from streams.score.holding import Holding, Step
 from streams.score.partition import Partition
+from streams.score.rows import Message
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
@@ -178,9 +180,7 @@ class Score:
         """Send each slice of messages; make room in memory where it wants some, and let others have their turn."""
         turn_s = self._clock()
         for messages in memory.apply(part):
-            for message in messages:
-                self._step("send", tp.partition)
-                self._outbox.send(message.topic, message.value, key=message.key)
+            self._send(tp, messages)
             if memory.wants_room:
                 await self._make_room(tp, memory)
             if (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms:
@@ -188,6 +188,22 @@ class Score:
                 await asyncio.sleep(0)
                 turn_s = self._clock()
         self._outbox.poll()
+
+    def _send(self, tp: TP, messages: Sequence[Message]) -> None:
+        """Send what follows each other in a topic at once; what comes before an interruption is sent as well."""
+        batches: list[tuple[str, list[dict[str, Any]]]] = []
+        try:
+            topic = ""
+            for message in messages:
+                self._step("send", tp.partition)
+                if message.topic != topic:
+                    topic = message.topic
+                    batches.append((topic, batch := []))
+                batch.append({"key": message.key, "value": message.value})
+        finally:
+            for topic, batch in batches:
+                # A score has the key of its records, and its topic as many partitions as the log (config/topics.toml).
+                self._outbox.send_batch(topic, batch, partition=tp.partition if topic == topics.SCORE else -1)
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""

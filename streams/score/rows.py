@@ -15,6 +15,7 @@ from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.outputs import (
     SEVERITIES,
     Observation,
@@ -62,7 +63,7 @@ class Writer:
         self._out = np.empty(len(book.rows) * score_json.BYTES_MAX, np.uint8)
         self._end = np.zeros(len(book.rows), np.int64)
 
-    def messages(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> Iterator[Message]:
+    def messages(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Message]:
         """The messages of all rows, in their order; the book is empty after it.
 
         `row_of` maps a record's index to its row in the chunk.
@@ -71,20 +72,22 @@ class Writer:
         rows = self._book.rows[:used]
         self._count(rows, in_force.backfill)
         score_json.write(rows, used, state_id, in_force.terms, self._out, self._end)
-        written = self._out[: self._end[used - 1] if used else 0].tobytes()
-        ids = state_id[rows["slot"]]
-        begin = 0
-        for b, kind, offset, words, end in zip(
-            rows, rows["kind"].tolist(), rows["offset"].tolist(), ids, self._end[:used].tolist(), strict=True
+        ends = self._end[:used].tolist()
+        written = self._out[: ends[-1] if used else 0].tobytes()
+        keys = state_id[rows["slot"]].view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()  # without their padding
+        messages, begin = [], 0
+        for i, (kind, key, offset, end) in enumerate(
+            zip(rows["kind"].tolist(), keys, rows["offset"].tolist(), ends, strict=True)
         ):
-            key = words.tobytes().rstrip(b"\0")
             if kind == outbook.SCORE:
-                yield Message(topics.SCORE, key, written[begin:end], offset)
+                messages.append(Message(topics.SCORE, key, written[begin:end], offset))
+                begin = end
             else:
-                record = int(b["record"])
-                yield from _others(b, kind, key, in_force, chunk, int(row_of[record]) if record >= 0 else None)
-            begin = end
+                record = int(rows[i]["record"])
+                row = int(row_of[record]) if record >= 0 else None
+                messages += _others(rows[i], kind, key, in_force, chunk, row)
         self._book.used[0] = 0
+        return messages
 
     def _count(self, rows: npt.NDArray[np.void], backfill: bool) -> None:
         kinds = np.bincount(rows["kind"], minlength=outbook.OBSERVATION + 1)
