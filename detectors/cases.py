@@ -6,8 +6,8 @@ with the enterprise and the reader it makes the case's id.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from detectors.episodes import EVERY_BANK
 from features.state.loans import BANK_SLOTS
 
@@ -15,13 +15,13 @@ SUPERVISOR = BANK_SLOTS
 VIEWS = BANK_SLOTS + 1
 
 
-@njit(cache=True)
+@kernel
 def sees(view, bank):
     """Whether the reader of `view` sees the episodes about `bank`."""
     return view == SUPERVISOR or bank in (EVERY_BANK, view)
 
 
-@njit(cache=True)
+@kernel
 def opened(e, bank, t_ms, offset):
     """An episode about `bank` opened, at t and by the record at `offset`."""
     key = (np.uint64(offset + 1) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(t_ms) * np.uint64(0xBF58476D1CE4E5B9))
@@ -30,7 +30,7 @@ def opened(e, bank, t_ms, offset):
             e.case_key[view] = key | np.uint64(1)
 
 
-@njit(cache=True)
+@kernel
 def ended(e):
     """An episode was forgotten: cases without another one are over."""
     for view in range(VIEWS):
@@ -38,7 +38,7 @@ def ended(e):
             e.case_key[view] = 0
 
 
-@njit(cache=True)
+@kernel
 def level(e, view):
     """The highest level of the case's open episodes; 0 without one."""
     most = 0

@@ -1,7 +1,6 @@
 """The context of an evaluation: what rules may ask beside the indicators (CATALOGUE 8), from state and engine."""
 
-from numba import njit
-
+from config.kernel import kernel
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
 from features.indicators import INDICATOR_COUNT
@@ -13,7 +12,7 @@ from features.state.buckets import day_of
 _FIRST = INDICATOR_COUNT
 
 
-@njit(cache=True)
+@kernel
 def read(e, engine, x):
     """Fill in the context of enterprise e at x.as_of_ms, after its score: x.value and x.null behind the indicators."""
     today = day_of(x.as_of_ms - 1)

@@ -10,8 +10,8 @@ What finds no place is counted in episode_overflow, and all signals are evaluate
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from detectors.rules.grammar import HELD_CLOSES_MAX
 from detectors.rules.program import CLEAR, FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
 from domain.outputs import AlertState
@@ -26,7 +26,7 @@ TRANSITIONS: tuple[AlertState, ...] = (
 )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def find(e, key, bank):
     """The place of the open episode of a signal (and lender); NO_EPISODE where none is open."""
     for i in range(np.int64(e.episodes_open)):
@@ -35,7 +35,7 @@ def find(e, key, bank):
     return NO_EPISODE
 
 
-@njit(cache=True)
+@kernel
 def open_one(e, key, bank, level, t_ms, offset):
     """Open an episode; its place, NO_EPISODE where all are taken."""
     i = np.int64(e.episodes_open)
@@ -50,7 +50,7 @@ def open_one(e, key, bank, level, t_ms, offset):
     return i
 
 
-@njit(cache=True)
+@kernel
 def take(e, i, status):
     """Take a status into open episode i, by an event or a close; returns the transition."""
     if status == NOT_APPLICABLE:
@@ -67,7 +67,7 @@ def take(e, i, status):
     return RESUMED if was_stale else NOTHING
 
 
-@njit(cache=True)
+@kernel
 def close(e, i, status, own, may_clear, closes_to_lower):
     """A day closes with a computable status, `own` the truth of the episode's level; returns the way down, if any."""
     if may_clear and status == CLEAR:  # while a level is true it would be raised again at once
@@ -82,7 +82,7 @@ def close(e, i, status, own, may_clear, closes_to_lower):
     return NOTHING
 
 
-@njit(cache=True)
+@kernel
 def hold(e, i, watched):
     """Move the timer of held(): true at one more close, or not; unknown stops it. Returns the closes in a row."""
     if watched == TRUE:
@@ -92,13 +92,13 @@ def hold(e, i, watched):
     return e.episode_held_closes[i]
 
 
-@njit(cache=True)
+@kernel
 def is_over(transition):
     """Whether the episode ended with this transition."""
     return transition >= NO_LONGER_APPLIES
 
 
-@njit(cache=True)
+@kernel
 def forget(e, i):
     """Free the place of an episode that is over; the last open one moves into it."""
     last = np.int64(e.episodes_open) - 1
@@ -113,7 +113,7 @@ def forget(e, i):
     e.episode_false_closes[last] = e.episode_held_closes[last] = 0
 
 
-@njit(cache=True)
+@kernel
 def revise(e, i):
     """Count one more revision of an open episode."""
     e.episode_revision[i] += 1

@@ -5,8 +5,8 @@ event until nothing of it can hold: no open loan, no loan event of the last 360 
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import copy, kernel
 from detectors.rules import vocabulary as v
 from detectors.rules.grammar import SEEN_DAYS_MAX
 from features.indicators import repayment
@@ -24,7 +24,7 @@ LENS = np.dtype(
 )
 
 
-@njit(cache=True)
+@kernel
 def enter(e, b, x, lens):
     """Lay the view of the bank in slot b over x.value and x.null."""
     for i in range(_SLOTS.shape[0]):
@@ -35,28 +35,28 @@ def enter(e, b, x, lens):
     repayment.read_loans(e, b, x.as_of_ms, x.balance_now_cny, x.balance_known == 1, stalled, x.value, x.null)
 
 
-@njit(cache=True)
+@kernel
 def leave(x, lens):
     """The inputs are those of all lenders again."""
     for i in range(_SLOTS.shape[0]):
         x.value[_SLOTS[i]], x.null[_SLOTS[i]] = lens.value[i], lens.null[i]
 
 
-@njit(cache=True)
+@kernel
 def last_days(e, b, lens):
     """Fill lens.last_day: every event's, but of loan events those of the bank in slot b alone."""
-    lens.last_day[:] = e.seen_day
+    copy(e.seen_day, lens.last_day)
     for place in range(seen.LOAN_COUNT):
         lens.last_day[place] = e.loan_seen_day[b, place]
 
 
-@njit(cache=True)
+@kernel
 def is_followed(e, b):
     """Whether signals are evaluated for the bank in slot b."""
     return (e.lenders >> b) & 1 == 1
 
 
-@njit(cache=True)
+@kernel
 def follow_less(e, today):
     """At a close: drop the banks of which nothing can hold any more."""
     for b in range(BANK_SLOTS):
@@ -64,7 +64,7 @@ def follow_less(e, today):
             e.lenders &= ~(1 << b)
 
 
-@njit(cache=True)
+@kernel
 def _may_hold(e, b, today):
     for i in range(LOAN_SLOTS):
         if e.loan_open[i] and e.loan_bank[i] == b:

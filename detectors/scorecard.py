@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from config.catalogue import indicators
+from config.kernel import kernel
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.fields import UTILITY_PPM_MOST
@@ -105,7 +105,7 @@ def value_at(card: Scorecard, i: int, u: float) -> float:
     return math.copysign(10.0 ** abs(x) - 1.0, x) if row["logarithmic"] else x
 
 
-@njit(cache=True)
+@kernel
 def log10_1p(x):
     """log10(1 + x), signed for negative x, by IEEE operations alone: libm's differs in the last bit between CPUs."""
     y, exponent = math.frexp(1.0 + abs(x))
@@ -119,7 +119,7 @@ def log10_1p(x):
     return result if x >= 0 else -result
 
 
-@njit(cache=True)
+@kernel
 def utility(row, x):
     """u in [0, 1] of the indicator of a card's row at x."""
     if row.logarithmic:
@@ -130,7 +130,7 @@ def utility(row, x):
     return 1.0 - u if row.falling else u
 
 
-@njit(cache=True)
+@kernel
 def assess(card, e, x, closing):
     """Fill in what the indicators x.value and x.null say of enterprise e: utilities, points, score, status, grade."""
     _score(card, e, x)
@@ -140,7 +140,7 @@ def assess(card, e, x, closing):
     e.score_milli = x.score_milli
 
 
-@njit(cache=True)
+@kernel
 def _score(card, e, x):
     rows, value, null, u, points, last_ppm = card.rows, x.value, x.null, x.u, x.points_milli, e.utility_ppm
     total = np.int64(FLOOR_MILLI)
@@ -164,7 +164,7 @@ def _score(card, e, x):
     x.score_milli = total + x.cap_milli
 
 
-@njit(cache=True)
+@kernel
 def _status(card, e, x):
     """Coverage is computable over applicable weight, leaving out what the enterprise's age alone forbids."""
     rows, null = card.rows, x.null
@@ -196,20 +196,20 @@ def _status(card, e, x):
         x.status, x.status_reason = PUBLISHED, NO_REASON
 
 
-@njit(cache=True)
+@kernel
 def displayed(score_milli):
     """Millipoints as the integer that people see, half to even."""
     whole, rest = score_milli // 1000, score_milli % 1000
     return whole + 1 if rest > 500 or (rest == 500 and whole % 2 == 1) else whole
 
 
-@njit(cache=True)
+@kernel
 def grade_of(score_milli):
     """0 (A, 650 and over) to 5 (F, under 450)."""
     return min(5, max(0, 5 - (score_milli - FLOOR_MILLI) // BAND_MILLI))
 
 
-@njit(cache=True)
+@kernel
 def _publish(e, x, closing):
     """The published grade moves five points past its band, or after three closes over it."""
     raw, published = grade_of(x.score_milli), e.published_grade
@@ -227,7 +227,7 @@ def _publish(e, x, closing):
     x.published_grade = e.published_grade
 
 
-@njit(cache=True)
+@kernel
 def _rank_reasons(card, points_milli, order):
     """Fill order (REASONS_MAX) with the indicators furthest below the peer median, worst first; -1 past the last."""
     rows = card.rows

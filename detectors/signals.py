@@ -1,8 +1,8 @@
 """Signals: which of them an event can have changed, and what their statuses do to the enterprise's episodes."""
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from detectors import episodes
 from detectors.rules import machine
 from detectors.rules.program import RED, STATUS_BITS, TRUE, YELLOW
@@ -10,7 +10,7 @@ from detectors.rules.program import RED, STATUS_BITS, TRUE, YELLOW
 _STATUS = (1 << STATUS_BITS) - 1
 
 
-@njit(cache=True)
+@kernel
 def changed(gate, value, null, band, code, new_day, whole):
     """The signals (a bit each) that must be evaluated: an input left its band, an event that they ask for, a new day.
 
@@ -24,7 +24,7 @@ def changed(gate, value, null, band, code, new_day, whole):
     return gate.every if whole else mask
 
 
-@njit(cache=True)
+@kernel
 def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
     """Evaluate signal s (of the lender in slot `bank`) and move its episode.
 
@@ -48,7 +48,7 @@ def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
     return moved, i, detailed
 
 
-@njit(cache=True)
+@kernel
 def _close(rules, s, e, i, x, last_day, today, status, closes_to_lower):
     held = episodes.hold(e, i, machine.run(rules, rules.watch_at[s], x.value, x.null, last_day, today, np.int64(0)))
     may_clear = machine.run(rules, rules.clear_at[s], x.value, x.null, last_day, today, np.int64(held)) == TRUE
@@ -59,7 +59,7 @@ def _close(rules, s, e, i, x, last_day, today, status, closes_to_lower):
     return episodes.close(e, i, status, own, may_clear, closes_to_lower)
 
 
-@njit(cache=True)
+@kernel
 def signal_of(rules, key):
     """The signal of an episode's key; -1 where these rules have none such."""
     for s in range(rules.key.shape[0]):

@@ -12,7 +12,8 @@ That is three times as dense as the raw row and, compiled, costs a tenth of what
 """
 
 import numpy as np
-from numba import njit
+
+from config.kernel import copy, kernel
 
 _U = np.uint64
 BLOCK = 8
@@ -24,7 +25,7 @@ def bytes_max(words):
     return blocks * (1 + BLOCK // 2 + 8 * BLOCK) + (blocks + BLOCK - 1) // BLOCK
 
 
-@njit(cache=True)
+@kernel
 def encode(words, initial, out, at):
     """Write words (n) uint64 against initial (n) into out from `at`; returns where it ended."""
     which_at = at
@@ -40,7 +41,7 @@ def encode(words, initial, out, at):
     return at
 
 
-@njit(cache=True)
+@kernel
 def _encode_block(words, initial, out, start):
     """Write one block from `start`; nothing where no word differs. Returns where it ended."""
     mask, count = 0, 0
@@ -67,10 +68,10 @@ def _encode_block(words, initial, out, start):
     return at
 
 
-@njit(cache=True)
+@kernel
 def decode(b, at, end, initial, words):
     """Read words back; returns where they ended, -1 where b[at:end] is not what `encode` writes."""
-    words[:] = initial
+    copy(initial, words)
     which = 0
     for first in range(0, words.shape[0], BLOCK):
         block = first // BLOCK % BLOCK
@@ -88,7 +89,7 @@ def decode(b, at, end, initial, words):
     return at if which >> last == 0 else -1
 
 
-@njit(cache=True)
+@kernel
 def _decode_block(b, at, end, words):
     """Change the words of one block as it says; returns where it ended, -1 where it is not what `encode` writes."""
     if at >= end:
@@ -115,7 +116,7 @@ def _decode_block(b, at, end, words):
     return at
 
 
-@njit(cache=True)
+@kernel
 def put(out, at, value, size):
     """Write the lowest `size` bytes of an integer, little-endian; returns where they end."""
     for k in range(size):
@@ -123,7 +124,7 @@ def put(out, at, value, size):
     return at + size
 
 
-@njit(cache=True)
+@kernel
 def get(b, at, size):
     """The unsigned integer of `size` bytes, little-endian: uint64."""
     value = _U(0)

@@ -92,10 +92,18 @@ class Residents:
         self.state["id"][rows] = self.directory.entries["id"][numbers]
 
     def restore(self, numbers: Numbers, names: Sequence[str], held: Sequence[Value]) -> None:
-        """Give rows to enterprises that are absent, and their values back. LayoutError for one of another layout."""
+        """Give rows to enterprises that are absent, and their values back.
+
+        LayoutError for a value of another layout, or of another enterprise.
+        """
         rows = self._give(numbers).astype(np.int64)
         self.make_room_to_remember(*values.seen_counts(held))
         values.restore(self.state, self.arena, rows, names, held)
+        mixed_up = (self.state["id"][rows] != self.directory.entries["id"][numbers]).any(axis=1)
+        if mixed_up.any():
+            first = int(np.argmax(mixed_up))
+            whose = layout.id_text(self.state["id"][rows[first]])
+            raise layout.LayoutError(f"value of {names[first]}: it is that of {whose}")
 
     def numbers_of(self, names: Sequence[str]) -> Numbers:
         """The numbers of some enterprises. LayoutError where one has no value in Redis and no record came of it."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from config.kernel import copy, kernel
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 
 ABSENT, NEW = -1, -2
@@ -61,7 +61,7 @@ def with_room(directory: Directory, more: int) -> Directory:
     return larger
 
 
-@njit(cache=True)
+@kernel
 def _mix(w0, w1, w2, w3):
     h = np.uint64(0xCBF29CE484222325)
     h = (h ^ w0) * np.uint64(0x9E3779B97F4A7C15)
@@ -71,7 +71,7 @@ def _mix(w0, w1, w2, w3):
     return h ^ (h >> np.uint64(32))
 
 
-@njit(cache=True)
+@kernel
 def _place_of(directory, key):
     """Where the number of `key` (4 words) stands, or the free place where it would."""
     mask = np.uint64(directory.places.shape[0] - 1)
@@ -86,7 +86,7 @@ def _place_of(directory, key):
         place = (place + np.uint64(1)) & mask
 
 
-@njit(cache=True)
+@kernel
 def _find_or_add(directory, key, row):
     place = _place_of(directory, key)
     number = directory.places[place]
@@ -95,33 +95,33 @@ def _find_or_add(directory, key, row):
         directory.used[0] += 1
         directory.places[place] = number
         entry = directory.entries[number]
-        entry.id[:] = key
+        copy(key, entry.id)
         entry.row, entry.flags = row, UNLOOKED
     return number
 
 
-@njit(cache=True)
+@kernel
 def reindex(directory):
     """Fill the places of a directory that has entries only."""
     for number in range(directory.used[0]):
         directory.places[_place_of(directory, directory.entries[number].id)] = number
 
 
-@njit(cache=True)
+@kernel
 def enter(directory, keys, row):
     """Give a number to each of keys (n, 4) that has none, with `row`; there is room for all."""
     for i in range(keys.shape[0]):
         _find_or_add(directory, keys[i], row)
 
 
-@njit(cache=True)
+@kernel
 def numbers_of(directory, keys, out):
     """Fill out[i] with the number of keys[i], -1 where it has none."""
     for i in range(keys.shape[0]):
         out[i] = directory.places[_place_of(directory, keys[i])]
 
 
-@njit(cache=True)
+@kernel
 def begin_run(directory, keys, first, run, distinct_max, numbers, lacking):
     """The longest run of records from `first` on whose enterprises may be in memory together: numbers[i] for each.
 

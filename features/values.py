@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from config.kernel import allocating_kernel, copy, kernel
 from features import codec
 from features.layout import COLD_PART, HOT_PART, LAYOUT_VERSION, LayoutError, Part, Rows, allocate, words
 from features.state import dedup
@@ -170,18 +170,18 @@ def _coded(part: int, bounds: Part) -> _Coded:
     return coded
 
 
-@njit(cache=True)
+@kernel
 def _widen(row, coded):
     """Fill the scratch with a part's words, each half of the narrow ones as a word of its own."""
     count = coded.narrow - coded.begin
-    coded.scratch[:count] = row[coded.begin : coded.narrow]
+    copy(row[coded.begin : coded.narrow], coded.scratch[:count])
     for i in range(coded.narrow, coded.end):
         coded.scratch[count] = row[i] & _HALF
         coded.scratch[count + 1] = row[i] >> np.uint64(32)
         count += 2
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel(nogil=True)
 def _pack(state, rows, arena, slots, masks, hot, cold, first, out, ends):
     """Write slots[first:] while `out` has room; returns (where it stopped, bytes that the next one may take).
 
@@ -201,11 +201,11 @@ def _pack(state, rows, arena, slots, masks, hot, cold, first, out, ends):
     return slots.shape[0], 0
 
 
-@njit(cache=True)
+@allocating_kernel
 def _write_part(e, row, arena, coded, out, at):
     begin = at
     at += coded.header.shape[0]
-    out[begin:at] = coded.header
+    copy(coded.header, out[begin:at])
     _widen(row, coded)
     at = codec.encode(coded.scratch, coded.initial, out, at)
     ids, blocks, at = dedup.write(arena, e, coded.part, out, at)
@@ -215,7 +215,7 @@ def _write_part(e, row, arena, coded, out, at):
     return at
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _unpack(state, rows, arena, slots, b, ends, coded):
     """Read one part of each value into its row, and what it has seen into the arena unless that is None.
 
@@ -240,7 +240,7 @@ def _unpack(state, rows, arena, slots, b, ends, coded):
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _is_ours(b, begin, coded):
     for i in range(_COLD_DAY_AT):
         if b[begin + i] != coded.header[i]:
@@ -248,11 +248,11 @@ def _is_ours(b, begin, coded):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _narrow(row, coded):
     """The inverse of `_widen`. Words whose upper half is set are no narrow ones; their rest is dropped."""
     count = coded.narrow - coded.begin
-    row[coded.begin : coded.narrow] = coded.scratch[:count]
+    copy(coded.scratch[:count], row[coded.begin : coded.narrow])
     for i in range(coded.narrow, coded.end):
         row[i] = (coded.scratch[count] & _HALF) | coded.scratch[count + 1] << np.uint64(32)
         count += 2

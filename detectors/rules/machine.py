@@ -5,8 +5,8 @@ last_day uint16 (seen.PLACES) day numbers, 0 never; `today` the business day of 
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from detectors.rules.program import (
     AND,
     CLEAR,
@@ -38,7 +38,7 @@ _ONE, _TWO_BITS = np.uint64(1), np.uint64(2)
 _NO_SIGNAL = np.uint64(0)
 
 
-@njit(cache=True)
+@kernel
 def run(rules, pc, value, null, last_day, today, held):
     """Run the program at pc: a status program gives a status, any other its truth. held: closes in a row so far."""
     ops, args, nums = rules.op, rules.arg, rules.num  # taken out once: each time counts references
@@ -80,7 +80,7 @@ def run(rules, pc, value, null, last_day, today, held):
             return np.int64(NOT_COMPUTABLE if unknown else CLEAR)
 
 
-@njit(cache=True)
+@kernel
 def status(rules, s, value, null, last_day, today):
     """The status of signal s; NOT_APPLICABLE where it is not computable, since there is nothing to measure."""
     result = run(rules, rules.status_at[s], value, null, last_day, today, np.int64(0))
@@ -96,7 +96,7 @@ def status(rules, s, value, null, last_day, today):
     return np.int64(NOT_APPLICABLE if absent else NOT_COMPUTABLE)
 
 
-@njit(cache=True)
+@kernel
 def moved(gate, value, null, band):
     """The signals (a bit each) with an input that left its band; updates band (UNKNOWN_BAND where it must be found)."""
     slots, firsts, lower, upper, reads = gate.slot, gate.first, gate.lower, gate.upper, gate.reads
@@ -121,7 +121,7 @@ def moved(gate, value, null, band):
     return mask
 
 
-@njit(cache=True)
+@kernel
 def has(mask, s):
     """Whether signal s is in the mask."""
     return (mask >> np.uint64(s)) & _ONE == _ONE

@@ -1,7 +1,6 @@
 """Transaction activity: how often, on how many days, and by what ways out."""
 
-from numba import njit
-
+from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.days import is_business_day
 from features.indicators.nulls import BASE_TOO_SMALL, NEVER_SEEN, NOT_REPORTED, STALLED, VALUE
@@ -30,7 +29,7 @@ _PRIOR_CREDITS_MIN, _BUSINESS_DAYS_MIN = 8, 10
 _TXNS_MIN, _UNNAMED_MOST = 20.0, 0.5
 
 
-@njit(cache=True)
+@kernel
 def read(e, t_ms, sums, value, null):
     """Fill in what events move."""
     _since(e, t_ms, e.last_op_in_ms, _SINCE_OP_CREDIT, value, null)
@@ -51,7 +50,7 @@ def read(e, t_ms, sums, value, null):
             null[_PERSONAL_30D] = NOT_REPORTED
 
 
-@njit(cache=True)
+@kernel
 def _since(e, t_ms, last_ms, slot, value, null):
     if last_ms < 0:
         null[slot] = NEVER_SEEN
@@ -61,7 +60,7 @@ def _since(e, t_ms, last_ms, slot, value, null):
         value[slot] = max(0, t_ms - last_ms) / MS_PER_DAY
 
 
-@njit(cache=True)
+@kernel
 def _compare_60d(day, t_day, sums, value, null):
     """[N(op_in,[s(60d),t))/L(60d)] / [N(op_in,[s(120d),s(60d)))/days] - 1."""
     week_60d, week_120d = buckets.week_of(t_day - 60), buckets.week_of(t_day - 120)
@@ -73,13 +72,13 @@ def _compare_60d(day, t_day, sums, value, null):
         value[_OP_CREDITS_60D] = a_day / prior_a_day - 1.0
 
 
-@njit(cache=True)
+@kernel
 def _is_unnamed(e, day):
     """Whether unnamed_counterparty_share_hl90_ratio > 0.5; under twenty decayed transactions it is null, and not so."""
     return e.flow_unnamed > _UNNAMED_MOST * e.flow_all and e.flow_count >= _TXNS_MIN * decay.weight(day)
 
 
-@njit(cache=True)
+@kernel
 def close(e, sums, value, null):
     """Business days with a transaction / business days; what came on another day counts for the next business day."""
     null[_ACTIVE_30D] = sums[_NULL_30D]

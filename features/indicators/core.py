@@ -5,8 +5,8 @@ in memory and after a restart alike.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from features.indicators import (
     AT_CLOSE,
     INDICATOR_COUNT,
@@ -29,7 +29,7 @@ _CLOSE_COUNT = len(AT_CLOSE)
 _NULL_26W = NULL_OF[180]
 
 
-@njit(cache=True)
+@kernel
 def read(e, t_ms, history_days, value, null, sums):
     """Fill value and null (INDICATOR_COUNT and more) of enterprise e at its time t; sums (SUMS_MAX) is for the way.
 
@@ -50,7 +50,7 @@ def read(e, t_ms, history_days, value, null, sums):
     return now, is_known
 
 
-@njit(cache=True)
+@kernel
 def close(e, t_ms, history_days, value, null, sums):
     """Day e.closed_day has just closed: compute what moves then into value and null, and keep it in the row."""
     for k in range(_CLOSE_COUNT):

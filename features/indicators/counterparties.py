@@ -4,8 +4,8 @@ Shares are of the named inflow, which all places of the list add up to (state/pa
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_APPLICABLE, SHORT_HISTORY, STALLED
 from features.indicators.windows import MS_PER_DAY
@@ -22,7 +22,7 @@ _TENURE_DAYS_MOST, _TENURE_HISTORY_DAYS, _PAYERS_MIN = 730.0, 180, 3
 _S_PER_DAY = 86_400.0
 
 
-@njit(cache=True)
+@kernel
 def read(e, t_ms, history_days, value, null):
     """Fill in all of them."""
     _concentration(e, buckets.day_of(t_ms - 1), value, null)
@@ -30,7 +30,7 @@ def read(e, t_ms, history_days, value, null):
     _tenure(e, t_ms, history_days, value, null)
 
 
-@njit(cache=True)
+@kernel
 def _concentration(e, day, value, null):
     """sum p_i^2, max p_i and the sum of the five largest, p_i = w_i / W.
 
@@ -57,7 +57,7 @@ def _concentration(e, day, value, null):
     value[_HHI], value[_TOP1], value[_TOP5] = squares, a, a + b + c + d + f
 
 
-@njit(cache=True)
+@kernel
 def _silence(e, t_ms, value, null):
     """max over the three payers of the largest slow weight, each with a tenth of it and three payments, of
     (t - last_seen) less the payer's mean interval, floored at 0."""
@@ -79,7 +79,7 @@ def _silence(e, t_ms, value, null):
         value[_SILENCE] = longest
 
 
-@njit(cache=True)
+@kernel
 def _next_heaviest(e, after):
     """The place of the largest slow weight that comes after that of `after` (-1: of all), ties by place; -1: none."""
     best = -1
@@ -94,7 +94,7 @@ def _next_heaviest(e, after):
     return best
 
 
-@njit(cache=True)
+@kernel
 def _tenure(e, t_ms, history_days, value, null):
     """sum w_i * min(t-first_seen_i, 730d) / sum w_i."""
     payers, weights, days = 0, 0.0, 0.0

@@ -2,9 +2,9 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from config.catalogue import calendar_ends, spring_festivals, workdays
+from config.kernel import kernel
 
 FESTIVAL_BEFORE_DAYS, FESTIVAL_AFTER_DAYS = 15, 20
 _BUSINESS, _FESTIVAL = 1, 2
@@ -26,7 +26,7 @@ _FIRST = min(*workdays(), *spring_festivals())
 _FACTS = _table(_FIRST)
 
 
-@njit(cache=True)
+@kernel
 def is_business_day(day):
     """Whether a day is worked; outside of the tables its weekday says so."""
     i = day - _FIRST
@@ -35,7 +35,7 @@ def is_business_day(day):
     return (day + 3) % 7 < 5
 
 
-@njit(cache=True)
+@kernel
 def in_festival_window(day):
     """Whether a day lies in the Spring Festival window of its year."""
     i = day - _FIRST

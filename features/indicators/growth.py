@@ -1,8 +1,8 @@
 """Growth of income: operating inflow against its own past. Without peer tables no season is taken out: SI = 1."""
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, VALUE
 from features.indicators.windows import (
@@ -35,7 +35,7 @@ _JANUARY, _FEBRUARY, _MARCH = 0, 1, 2  # a month number mod 12
 _FALLING_MOST, _MONTHS_OF_FALLING = 11, 12
 
 
-@njit(cache=True)
+@kernel
 def read(t_ms, sums, value, null):
     """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
     null[_30D] = sums[_NULL_120D]
@@ -49,7 +49,7 @@ def read(t_ms, sums, value, null):
         value[_30D] = (sums[_OP_IN_30D] / FEN / 30.0) / prior_per_day - 1.0
 
 
-@njit(cache=True)
+@kernel
 def close(e, null_26w, sums, value, null):
     """Fill in what weeks and months say."""
     null[_13W], null[_6M], null[_FALLING] = null_26w, sums[_NULL_12M], sums[_NULL_4M]
@@ -62,7 +62,7 @@ def close(e, null_26w, sums, value, null):
     _compare_years(e, sums, value, null)
 
 
-@njit(cache=True)
+@kernel
 def _compare_years(e, sums, value, null):
     """At the close of a month's last day: two months against the same two of a year before, which then stand.
 
@@ -80,7 +80,7 @@ def _compare_years(e, sums, value, null):
         null[YOY_2M] = sums[_NULL_14M]
 
 
-@njit(cache=True)
+@kernel
 def _grow(now_fen, base_fen, slot, value, null):
     if base_fen < BASE_CNY_MIN * FEN:
         null[slot] = BASE_TOO_SMALL
@@ -88,7 +88,7 @@ def _grow(now_fen, base_fen, slot, value, null):
         value[slot] = now_fen / base_fen - 1.0
 
 
-@njit(cache=True)
+@kernel
 def _falling_months(e, sums):
     """The largest n with y_1 < y_2 < ... < y_(n+1), January and February as one step, of covered months."""
     running = buckets.month_of(np.int64(e.closed_day) + 1)

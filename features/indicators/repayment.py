@@ -3,8 +3,7 @@
 Balances are of all accounts. `bank` is the slot of the lender whose loans alone are meant, or EVERY_BANK.
 """
 
-from numba import njit
-
+from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import (
     BASE_TOO_SMALL,
@@ -47,7 +46,7 @@ _RUNWAY_MOST = 365.0
 _BALANCE_DAYS, _BALANCE_DAYS_MIN, _NOW_DAYS = 30, 24, 3
 
 
-@njit(cache=True)
+@kernel
 def read(e, t_ms, history_days, sums, value, null):
     """Fill in what events move, but for what loans say; returns (bal_now in CNY, whether it is known)."""
     _serve(sums, value, null)
@@ -77,7 +76,7 @@ def read(e, t_ms, history_days, sums, value, null):
     return now, is_known
 
 
-@njit(cache=True)
+@kernel
 def _serve(sums, value, null):
     """(S(lsv) - principal of bullet loans repaid or renewed in time) / S(op_in) over [s(90d),t)."""
     null[_SERVICE_90D] = sums[_NULL_90D]
@@ -89,7 +88,7 @@ def _serve(sums, value, null):
         value[_SERVICE_90D] = (sums[_LSV_90D] - sums[_BULLET_90D]) / sums[_OP_IN_90D]
 
 
-@njit(cache=True)
+@kernel
 def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
     """Fill in what loans say: days past due, the next instalment, lenders. `now`: bal_now, where `is_known`."""
     _arrears(e, bank, stalled, value, null)
@@ -113,7 +112,7 @@ def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
         null[_TO_NEXT] = NOT_REPORTED
 
 
-@njit(cache=True)
+@kernel
 def _arrears(e, bank, stalled, value, null):
     dpd = loans.dpd_max(e, bank)
     null[DPD_MAX], value[DPD_MAX] = VALUE, max(0, dpd)
@@ -125,7 +124,7 @@ def _arrears(e, bank, stalled, value, null):
         null[DPD_MAX] = NOT_REPORTED
 
 
-@njit(cache=True)
+@kernel
 def close(sums, value, null):
     """sum (S(op_in) - S(OPOUT)) / (sum S(lsv) less what was refinanced) of twelve months; no debt service: nothing."""
     null[_DSCR] = sums[_NULL_12M]

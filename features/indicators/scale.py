@@ -1,7 +1,6 @@
 """Scale of funds: how much flows, how much lies there, and from where it comes."""
 
-from numba import njit
-
+from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, VALUE
 from features.indicators.windows import (
@@ -25,7 +24,7 @@ _OPOUT_12M = FEN_MONTHS["OPOUT", 1, 12]
 _NULL_30D, _NULL_90D, _NULL_12M = NULL_OF[30], NULL_OF[90], NULL_OF_MONTHS[12]
 
 
-@njit(cache=True)
+@kernel
 def read(sums, value, null):
     """S(op_in,[t-30d,t)); (S(fin_in)+S(cash_in)+S(oth_in)) / S(IN) over [s(90d),t)."""
     null[_OP_INFLOW_30D], value[_OP_INFLOW_30D] = sums[_NULL_30D], sums[_OP_IN_30D] / FEN
@@ -38,7 +37,7 @@ def read(sums, value, null):
         value[_NON_OP_SHARE_90D] = sums[NON_OP_90D] / sums[IN_90D]
 
 
-@njit(cache=True)
+@kernel
 def close(e, sums, value, null):
     """Fill in what twelve complete months say."""
     null[_OP_INFLOW_12M] = null[_MARGIN_12M] = null[_ROUTED_12M] = sums[_NULL_12M]

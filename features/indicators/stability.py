@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.days import in_festival_window
 from features.indicators.nulls import BASE_TOO_SMALL, FESTIVAL, NOT_COVERED, NOT_REPORTED, SHORT_HISTORY, VALUE
@@ -21,13 +21,13 @@ _LOW_DAYS_OF_OUTFLOW, _BALANCE_DAYS_MIN = 3, 24
 _NO = np.bool_(False)
 
 
-@njit(cache=True)
+@kernel
 def read(sums, value, null):
     """N(ret_d,[t-30d,t))."""
     null[_RETURNED_30D], value[_RETURNED_30D] = sums[_NULL_30D], sums[_RET_30D]
 
 
-@njit(cache=True)
+@kernel
 def close(e, history_days, outflow_fen, sums, value, null):
     """Fill in what weeks, months and the last thirty days say."""
     _weekly(e, sums, value, null)
@@ -41,7 +41,7 @@ def close(e, history_days, outflow_fen, sums, value, null):
     _low_balance(e, history_days, outflow_fen, value, null)
 
 
-@njit(cache=True)
+@kernel
 def _weekly(e, sums, value, null):
     """sd(S(op_in,wk(k)), n-1) / mean over thirteen weeks, and against the thirteen before.
 
@@ -72,7 +72,7 @@ def _weekly(e, sums, value, null):
             value[_CV_13W_VS_PRIOR] = newer / cv - 1.0
 
 
-@njit(cache=True)
+@kernel
 def _why_no_cv(e, half, weeks, festive, mean):
     if weeks < _WEEKS_USABLE_MIN:
         first_whole_week = buckets.week_of(np.int64(e.first_day) + 6)
@@ -85,14 +85,14 @@ def _why_no_cv(e, half, weeks, festive, mean):
     return BASE_TOO_SMALL if mean < BASE_CNY_MIN * FEN else VALUE
 
 
-@njit(cache=True)
+@kernel
 def _is_festive(e, k):
     """Whether a day of wk(k) is of the Spring Festival window."""
     monday = buckets.monday_of(buckets.week_of(np.int64(e.closed_day) + 1) - k)
     return in_festival_window(monday) or in_festival_window(monday + 6)
 
 
-@njit(cache=True)
+@kernel
 def _is_usable(e, k):
     """Whether all days of wk(k) were covered, and no amount of it lacks its rate."""
     week = buckets.week_of(np.int64(e.closed_day) + 1) - k
@@ -103,7 +103,7 @@ def _is_usable(e, k):
     return e.unrated_day < monday or buckets.week_count(e, week, monday + 6, _N_UNRATED) == 0
 
 
-@njit(cache=True)
+@kernel
 def _monthly(running, sums):
     """(mean, sd) of twelve months in fen, each of January and February taken as the mean of both."""
     pooled = 0.0
@@ -119,7 +119,7 @@ def _monthly(running, sums):
     return mean, math.sqrt(squares / 11)
 
 
-@njit(cache=True)
+@kernel
 def _low_balance(e, history_days, outflow_fen, value, null):
     """Days with bal_eod < 3 * S(OUT,30d)/30 / days with known bal_eod."""
     last = np.int64(e.closed_day)

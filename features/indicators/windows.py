@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from config.kernel import kernel
 from features.indicators.nulls import NOT_COVERED, SHORT_HISTORY, VALUE
 from features.state import buckets, coverage
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
@@ -97,7 +97,7 @@ _AT_MONTHS, _AT_MONTHS_NULLS = int(FIRST_MONTH), int(min(NULL_OF_MONTHS.values()
 _S_OP_IN, _N_UNRATED, N_ANY = _AMOUNTS["op_in"], _COUNTS["unrated"], (_COUNTS["IN"][0], _COUNTS["OUT"][1])
 
 
-@njit(cache=True)
+@kernel
 def read(e, t_ms, history_days, sums):
     """Fill sums (SUMS_MAX) with what events move, and with the null codes of the windows."""
     day, t_day = buckets.day_of(t_ms - 1), buckets.day_of(t_ms)
@@ -124,7 +124,7 @@ def read(e, t_ms, history_days, sums):
         sums[_AT_NULLS + i] = _null(e, history_days, days, _T_NULLS[i, 1], _T_NULLS[i, 2], first, day)
 
 
-@njit(cache=True)
+@kernel
 def _null(e, history_days, days, window, age_days_min, first_day, day):
     """Why a window cannot be read: too young, or not covered; else VALUE.
 
@@ -139,7 +139,7 @@ def _null(e, history_days, days, window, age_days_min, first_day, day):
     return NOT_COVERED if lack_rates(e, first_day, day) else VALUE
 
 
-@njit(cache=True)
+@kernel
 def lack_rates(e, first_day, last_day):
     """Whether a day of those, of which the first is a Monday or no older than the day ring, has an unrated amount."""
     if e.unrated_day < first_day:
@@ -149,7 +149,7 @@ def lack_rates(e, first_day, last_day):
     return buckets.week_count(e, buckets.week_of(first_day), last_day, _N_UNRATED) > 0
 
 
-@njit(cache=True)
+@kernel
 def total(sums, places):
     """What stands from places[0] on, before places[1]."""
     fen = 0
@@ -158,7 +158,7 @@ def total(sums, places):
     return fen
 
 
-@njit(cache=True)
+@kernel
 def read_closed(e, sums):
     """At a close: fill sums with what complete weeks and months hold, and with the null codes of the months."""
     running = buckets.week_of(np.int64(e.closed_day) + 1)
@@ -172,7 +172,7 @@ def read_closed(e, sums):
         sums[_AT_MONTHS_NULLS + i] = _months_null(e, month, _T_MONTHS_NULLS[i, 0])
 
 
-@njit(cache=True)
+@kernel
 def _months_null(e, running, months):
     """Why mo(1)..mo(months) cannot be read: too young, or one of them not covered; else VALUE."""
     begin = buckets.first_day_of(running - months)

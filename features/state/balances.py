@@ -16,8 +16,8 @@ balance_last_day and balance_blind_day int32 (8), the newest day of a transactio
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from domain.calendar import DAY_MS
 from features.state.buckets import NO_UNIT
 
@@ -31,7 +31,7 @@ _ONE = np.uint64(1)
 _NONE = -1
 
 
-@njit(cache=True)
+@kernel
 def add(e, account, bank, day, event_ms, fen):
     """Take the balance after one transaction; MISSING where it came without. `bank` is the bank's slot or negative."""
     if fen == MISSING:
@@ -48,13 +48,13 @@ def add(e, account, bank, day, event_ms, fen):
         e.account_fen[place], e.account_ms[place] = fen, event_ms
 
 
-@njit(cache=True)
+@kernel
 def close(e):
     """Day `e.closed_day` has just closed: note whether its balance is known."""
     e.balance_known = (e.balance_known << _ONE) | np.uint64(is_known_now(e, e.closed_day))
 
 
-@njit(cache=True)
+@kernel
 def is_known_now(e, day):
     """Whether banks with seven tenths of the flow let their balances be known on an open day, or one that closes."""
     if e.balance_day == NO_UNIT or day < e.balance_first_day:
@@ -67,7 +67,7 @@ def is_known_now(e, day):
     return total > 0.0 and known >= _SHARE_KNOWN_MIN * total
 
 
-@njit(cache=True)
+@kernel
 def is_known(e, day, now):
     """Whether the total of `day` is known; `now` is is_known_now of the newest day, which holds for all open days."""
     if day <= max(e.account_overflow_day, e.balance_day - DAYS):
@@ -76,13 +76,13 @@ def is_known(e, day, now):
     return now and day >= e.balance_first_day if back < 0 else (e.balance_known >> np.uint64(back)) & _ONE == _ONE
 
 
-@njit(cache=True)
+@kernel
 def end_of_day(e, day):
     """The total at the end of a day that is_known."""
     return e.balance_eod[min(day, e.balance_day) % DAYS]
 
 
-@njit(cache=True)
+@kernel
 def sum_and_days(e, first, last, now):
     """(sum of the known totals in fen, number of them) over the days first..last, at most 35, both included."""
     total, days = np.int64(0), 0
@@ -93,13 +93,13 @@ def sum_and_days(e, first, last, now):
     return total, days
 
 
-@njit(cache=True)
+@kernel
 def forget_bank(e, bank):
     """A bank slot changes hands."""
     e.balance_last_day[bank] = e.balance_blind_day[bank] = NO_UNIT
 
 
-@njit(cache=True)
+@kernel
 def _place(e, account, day, event_ms):
     """The account's place, a free one, or one silent for 90 days, emptied; _NONE where there is none."""
     oldest = 0
@@ -118,7 +118,7 @@ def _place(e, account, day, event_ms):
     return oldest
 
 
-@njit(cache=True)
+@kernel
 def _move(e, day, fen):
     """Add `fen` to the totals of `day` and all later days."""
     if e.balance_day == NO_UNIT:

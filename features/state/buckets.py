@@ -17,8 +17,8 @@ so that no window over seven columns leaves int64.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state.classes import COUNT_OF, OVERLAY_BASE, OVERLAY_COUNT, UNRATED
 from features.state.parts import touch_cold
@@ -29,31 +29,31 @@ FEN_MAX = 2**54
 PLUS, MINUS = np.int64(1), np.int64(-1)
 
 
-@njit(cache=True)
+@kernel
 def day_of(time_ms):
     """Business day number of a time (domain.calendar)."""
     return (time_ms + ZONE_OFFSET_MS) // DAY_MS
 
 
-@njit(cache=True)
+@kernel
 def start_ms(day):
     """00:00 of a business day, ms: where `day_of` begins to give it."""
     return day * DAY_MS - ZONE_OFFSET_MS
 
 
-@njit(cache=True)
+@kernel
 def week_of(day):
     """ISO week number of a day number (domain.calendar)."""
     return (day + 3) // 7
 
 
-@njit(cache=True)
+@kernel
 def monday_of(week):
     """The first day of a week."""
     return week * 7 - 3
 
 
-@njit(cache=True)
+@kernel
 def month_of(day):
     """Month number of a day number, by the civil calendar (days of era, March-based years)."""
     z = day + 719_468
@@ -67,7 +67,7 @@ def month_of(day):
     return (year - 1970) * 12 + month - 1
 
 
-@njit(cache=True)
+@kernel
 def first_day_of(month):
     """The first day of a month number: the inverse of `month_of`."""
     year, mp = 1970 + month // 12, (month % 12 + 10) % 12
@@ -77,13 +77,13 @@ def first_day_of(month):
     return era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + (153 * mp + 2) // 5 - 719_468
 
 
-@njit(cache=True)
+@kernel
 def closed_part(e):
     """The last day that weeks and months hold: closed, or gone from the day ring."""
     return max(e.closed_day, e.day_newest - DAYS)
 
 
-@njit(cache=True)
+@kernel
 def add(e, day, category, overlays, fen, n):
     """Add n transactions of a class, `fen` together, to `day`; both are negative where one is taken out.
 
@@ -101,7 +101,7 @@ def add(e, day, category, overlays, fen, n):
         _put(e.month_amount, e.month_count, month % MONTHS, category, overlays, fen, n)
 
 
-@njit(cache=True)
+@kernel
 def add_amount(e, day, column, fen):
     """Add `fen` to one column of amounts of `day`, and no transaction."""
     _reach(e, day)
@@ -116,7 +116,7 @@ def add_amount(e, day, column, fen):
         _add_fen(e.month_amount, column, month % MONTHS, fen)
 
 
-@njit(cache=True)
+@kernel
 def close_next_day(e):
     """Let the day after `closed_day` be closed, and fold it."""
     day = e.closed_day + 1
@@ -125,7 +125,7 @@ def close_next_day(e):
     close_days_to(e, day)
 
 
-@njit(cache=True)
+@kernel
 def close_days_to(e, day):
     """Let `day` be the last closed one, where no bucket is to be folded; ids of open days may become closed ones."""
     held = day_of(e.newest_ms) > e.closed_day
@@ -134,25 +134,25 @@ def close_days_to(e, day):
         touch_cold(e)
 
 
-@njit(cache=True)
+@kernel
 def holds_days_from(e, first):
     """Whether the day ring still reaches back to `first`."""
     return first > e.day_newest - DAYS
 
 
-@njit(cache=True)
+@kernel
 def day_amount(e, first, last, columns):
     """Fen over the days first..last, both included, and a range of columns (AMOUNT_COLUMNS)."""
     return _ring_sum(e.day_newest, DAYS, e.day_amount, first, last, columns)
 
 
-@njit(cache=True)
+@kernel
 def day_count(e, first, last, columns):
     """Transactions over the days first..last, both included, and a range of columns (COUNT_COLUMNS)."""
     return _ring_sum(e.day_newest, DAYS, e.day_count, first, last, columns)
 
 
-@njit(cache=True)
+@kernel
 def week_amount(e, first_week, last_day, columns):
     """Fen from the Monday of `first_week` to `last_day`, both included.
 
@@ -163,7 +163,7 @@ def week_amount(e, first_week, last_day, columns):
     return closed + _open_days(e, e.day_amount, monday_of(first_week), last_day, monday_of(last_week + 1) - 1, columns)
 
 
-@njit(cache=True)
+@kernel
 def week_count(e, first_week, last_day, columns):
     """Transactions from the Monday of `first_week` to `last_day`, both included; as `week_amount`."""
     last_week = week_of(last_day)
@@ -171,7 +171,7 @@ def week_count(e, first_week, last_day, columns):
     return closed + _open_days(e, e.day_count, monday_of(first_week), last_day, monday_of(last_week + 1) - 1, columns)
 
 
-@njit(cache=True)
+@kernel
 def day_sums(e, values, first, last, columns, sums, at):
     """Fill sums[at:] with each of `columns` (n,) of day_amount or day_count over the days first..last."""
     for i in range(columns.shape[0]):
@@ -179,7 +179,7 @@ def day_sums(e, values, first, last, columns, sums, at):
     _add_ring_sums(e.day_newest, DAYS, values, first, last, columns, PLUS, sums, at)
 
 
-@njit(cache=True)
+@kernel
 def week_sums(e, weeks, days, first_week, last_day, columns, sums, at):
     """Fill sums[at:] as `week_amount` (weeks and days are its rings) or `week_count` would, of each of `columns`."""
     last_week, closed = week_of(last_day), closed_part(e)
@@ -192,7 +192,7 @@ def week_sums(e, weeks, days, first_week, last_day, columns, sums, at):
     _add_ring_sums(e.day_newest, DAYS, days, last_day + 1, last_closed, columns, MINUS, sums, at)
 
 
-@njit(cache=True)
+@kernel
 def month_amount(e, first_month, last_month, columns):
     """Fen over the whole months first_month..last_month, both included."""
     last_day = first_day_of(last_month + 1) - 1
@@ -200,7 +200,7 @@ def month_amount(e, first_month, last_month, columns):
     return closed + _open_days(e, e.day_amount, first_day_of(first_month), last_day, last_day, columns)
 
 
-@njit(cache=True)
+@kernel
 def month_count(e, first_month, last_month, columns):
     """Transactions over the whole months first_month..last_month, both included."""
     last_day = first_day_of(last_month + 1) - 1
@@ -208,7 +208,7 @@ def month_count(e, first_month, last_month, columns):
     return closed + _open_days(e, e.day_count, first_day_of(first_month), last_day, last_day, columns)
 
 
-@njit(cache=True)
+@kernel
 def _open_days(e, values, first, last, end, columns):
     """What the closed units that end on day `end` lack of the days first..last, less what they hold past `last`."""
     closed = closed_part(e)
@@ -216,7 +216,7 @@ def _open_days(e, values, first, last, end, columns):
     return lacking - _ring_sum(e.day_newest, DAYS, values, last + 1, min(end, closed), columns)
 
 
-@njit(cache=True)
+@kernel
 def _ring_sum(newest, positions, values, first, last, columns):
     first, last = max(first, newest - positions + 1), min(last, newest)
     total = 0
@@ -229,7 +229,7 @@ def _ring_sum(newest, positions, values, first, last, columns):
     return total
 
 
-@njit(cache=True)
+@kernel
 def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, at):
     """Add sign times the sum of each column to sums[at:]; where in the ring the units stand is found once."""
     first, last = max(first, newest - positions + 1), min(last, newest)
@@ -241,7 +241,7 @@ def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, 
         sums[at + i] += sign * _column_sum(values, columns[i], begin, end, positions)
 
 
-@njit(cache=True)
+@kernel
 def _column_sum(values, column, begin, end, positions):
     """The sum of a column from position `begin` on, before `end`, which may lie past the ring's own end."""
     total = np.int64(0)
@@ -252,7 +252,7 @@ def _column_sum(values, column, begin, end, positions):
     return total
 
 
-@njit(cache=True)
+@kernel
 def _reach(e, day):
     """Let the day ring reach `day`; open days that leave it are folded."""
     if day <= e.day_newest:
@@ -262,7 +262,7 @@ def _reach(e, day):
     e.day_newest = _rolled(e.day_newest, day, DAYS, e.day_amount, e.day_count)
 
 
-@njit(cache=True)
+@kernel
 def _reach_closed(e, day):
     """Let the closed part, which is about to change, reach `day`; returns its week and month."""
     touch_cold(e)
@@ -272,7 +272,7 @@ def _reach_closed(e, day):
     return week, month
 
 
-@njit(cache=True)
+@kernel
 def _fold(e, day):
     """Add a day's buckets, which are in the ring, to its week and month."""
     week, month = _reach_closed(e, day)
@@ -286,7 +286,7 @@ def _fold(e, day):
         e.month_count[column, month % MONTHS] += n
 
 
-@njit(cache=True)
+@kernel
 def _rolled(newest, unit, positions, amount, count):
     """Make a ring reach `unit`, the positions that it takes over empty; returns its newest unit."""
     for taken in range(max(newest, unit - positions) + 1, unit + 1):
@@ -295,7 +295,7 @@ def _rolled(newest, unit, positions, amount, count):
     return max(newest, unit)
 
 
-@njit(cache=True)
+@kernel
 def _put(amount, count, position, category, overlays, fen, n):
     if category != UNRATED:
         _add_fen(amount, category, position, fen)
@@ -306,6 +306,6 @@ def _put(amount, count, position, category, overlays, fen, n):
         count[COUNT_OF[category], position] += n
 
 
-@njit(cache=True)
+@kernel
 def _add_fen(amount, column, position, fen):
     amount[column, position] = min(max(amount[column, position] + fen, -FEN_MAX), FEN_MAX)

@@ -10,8 +10,8 @@ of its days were covered.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from features.state.buckets import first_day_of, month_of
 
 DAYS_MAX = 192  # 26 complete weeks and six days of the running one are 188
@@ -20,7 +20,7 @@ _WORDS = DAYS_MAX // 64
 _ONE = np.uint64(1)
 
 
-@njit(cache=True)
+@kernel
 def close(e, bit):
     """Day `e.closed_day` has just closed, covered (1) or not (0)."""
     for i in range(len(WINDOWS)):
@@ -35,13 +35,13 @@ def close(e, bit):
         e.covered_months = (e.covered_months << np.uint32(1)) | np.uint32(well)
 
 
-@njit(cache=True)
+@kernel
 def is_covered(covered, back):
     """1 where the day `back` days before the last closed one was covered (back < 192), else 0."""
     return np.int64((covered[back // 64] >> np.uint64(back % 64)) & _ONE)
 
 
-@njit(cache=True)
+@kernel
 def between(covered, first_back, last_back):
     """How many days were covered from `first_back` to `last_back` days before the last closed one, both included."""
     total = np.int64(0)
@@ -50,14 +50,14 @@ def between(covered, first_back, last_back):
     return total
 
 
-@njit(cache=True)
+@kernel
 def months_are_covered(e, first, last):
     """Whether each of the complete months mo(first)..mo(last) was covered; mo(1) is the newest."""
     wanted = (np.uint32(1) << np.uint32(last - first + 1)) - np.uint32(1)
     return (e.covered_months >> np.uint32(first - 1)) & wanted == wanted
 
 
-@njit(cache=True)
+@kernel
 def months_covered(e):
     """How many of the last 32 complete months were covered."""
     total, bits = np.int64(0), np.int64(e.covered_months)

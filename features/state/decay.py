@@ -10,7 +10,8 @@ import math
 from decimal import Decimal, getcontext
 
 import numpy as np
-from numba import njit
+
+from config.kernel import kernel
 
 HALF_LIFE_DAYS, SLOW_HALF_LIFE_DAYS = 90, 180
 LANDMARK_DAY = 18_262  # 2020-01-01
@@ -24,20 +25,20 @@ def _powers(half_life: int) -> np.ndarray:
 _POWERS, _SLOW_POWERS = _powers(HALF_LIFE_DAYS), _powers(SLOW_HALF_LIFE_DAYS)
 
 
-@njit(cache=True)
+@kernel
 def weight(day):
     """What a unit of business day `day` counts in a sum, against one of the landmark."""
     return growth(day - LANDMARK_DAY)
 
 
-@njit(cache=True)
+@kernel
 def slow_weight(day):
     """The same at a half-life of 180 days."""
     days = day - LANDMARK_DAY
     return math.ldexp(_SLOW_POWERS[days % SLOW_HALF_LIFE_DAYS], days // SLOW_HALF_LIFE_DAYS)
 
 
-@njit(cache=True)
+@kernel
 def growth(days):
     """2^(days / 90) for a whole number of days, also negative."""
     return math.ldexp(_POWERS[days % HALF_LIFE_DAYS], days // HALF_LIFE_DAYS)

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from config.kernel import allocating_kernel, kernel
 from features.codec import get, put
 from features.state.buckets import day_of
 from features.state.parts import HOT, touch_cold
@@ -87,19 +87,19 @@ def _pool(capacity: int, dtype: np.dtype[np.void]) -> Pool:
     return Pool(entry, np.full(places, _NONE, np.int32), np.array([0 if capacity else _NONE, capacity], np.int64))
 
 
-@njit(cache=True)
+@kernel
 def first_kept(e):
     """The first day of which an enterprise still needs to know something at its time t."""
     return max(day_of(e.newest_ms + 1), e.closed_day + 1) - KEEP_DAYS
 
 
-@njit(cache=True)
+@kernel
 def _first_cold(e):
     """The first day that the cold part holds; the last is `cold_day`."""
     return e.cold_day + 1 - KEEP_DAYS
 
 
-@njit(cache=True)
+@kernel
 def remember(arena, e, slot, id_hash, fingerprint, day):
     """Take a record by its id: NEW and remembered, DUPLICATE, or CONFLICT (the id with another body)."""
     ids, check = arena.ids, _folded(fingerprint)
@@ -115,7 +115,7 @@ def remember(arena, e, slot, id_hash, fingerprint, day):
     return NEW
 
 
-@njit(cache=True)
+@kernel
 def remember_number(arena, e, slot, account, number, id_hash, fingerprint, day):
     """Take a record by the number (from 0 on) that its account's bank gave it, as `remember` does by its id."""
     blocks = arena.blocks
@@ -141,7 +141,7 @@ def remember_number(arena, e, slot, account, number, id_hash, fingerprint, day):
     return NEW
 
 
-@njit(cache=True)
+@kernel
 def forget(arena, state, slots):
     """Take out all that the enterprises in `slots` (n,) remember, so that others may have the slots."""
     for slot in slots:
@@ -151,7 +151,7 @@ def forget(arena, state, slots):
         e.id_head = e.block_head = _NONE
 
 
-@njit(cache=True)
+@kernel
 def bytes_max(arena, e):
     """The most that both parts of an enterprise's value take for what it remembers."""
     size, i = 0, e.id_head
@@ -165,7 +165,7 @@ def bytes_max(arena, e):
     return size
 
 
-@njit(cache=True)
+@allocating_kernel
 def write(arena, e, part, out, at):
     """Write what a part of the value holds; returns (ids, blocks, where it ends).
 
@@ -199,7 +199,7 @@ def write(arena, e, part, out, at):
     return ids.shape[0], blocks.shape[0], at
 
 
-@njit(cache=True)
+@kernel
 def read(arena, e, slot, part, b, at, end, ids, blocks):
     """Take back what `write` wrote, for an enterprise that remembers none of it; returns where it ends, -1: past `end`.
 
@@ -231,7 +231,7 @@ def read(arena, e, slot, part, b, at, end, ids, blocks):
     return check_at
 
 
-@njit(cache=True)
+@kernel
 def _read_block(block, day, mask, b, at):
     _begin(block, day)
     for j in range(BLOCK):
@@ -240,12 +240,12 @@ def _read_block(block, day, mask, b, at):
             at += _CHECK_BYTES
 
 
-@njit(cache=True)
+@kernel
 def _folded(x):
     return np.uint32((x ^ (x >> _U(32))) & _LOW)
 
 
-@njit(cache=True)
+@kernel
 def _mixed(x):
     """A permutation of 64 bits in which each bit moves all others (splitmix64, Steele et al., OOPSLA 2014)."""
     x += _U(0x9E3779B97F4A7C15)
@@ -254,12 +254,12 @@ def _mixed(x):
     return x ^ (x >> _U(31))
 
 
-@njit(cache=True)
+@kernel
 def _is_cold(e, day):
     return _first_cold(e) <= day <= e.cold_day
 
 
-@njit(cache=True)
+@kernel
 def _is_full(block):
     for check in block.check:
         if check == 0:
@@ -267,20 +267,20 @@ def _is_full(block):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _begin(block, day):
     block.check[:] = 0
     block.day = day
 
 
-@njit(cache=True)
+@kernel
 def _home(pool, slot, key):
     """Where in the index the search for (slot, key) begins."""
     mixed = (key ^ (_U(slot) * _U(0x9E3779B97F4A7C15))) * _U(0xD6E8FEB86659FD93)
     return (mixed >> _U(20)) & _U(pool.place.shape[0] - 1)
 
 
-@njit(cache=True)
+@kernel
 def _place(pool, slot, key):
     """Where (slot, key) stands in the index, or the free place where it would."""
     mask = _U(pool.place.shape[0] - 1)
@@ -292,7 +292,7 @@ def _place(pool, slot, key):
         place = (place + _U(1)) & mask
 
 
-@njit(cache=True)
+@kernel
 def _enter(pool, slot, place, key, head):
     """Take a free entry for (slot, key), before `head` in its chain; the entry."""
     i = np.int32(pool.free[0])
@@ -304,7 +304,7 @@ def _enter(pool, slot, place, key, head):
     return i
 
 
-@njit(cache=True)
+@kernel
 def _forget(pool, slot, i):
     while i != _NONE:
         entry = pool.entry[i]
@@ -316,7 +316,7 @@ def _forget(pool, slot, i):
         i = following
 
 
-@njit(cache=True)
+@kernel
 def _vacate(pool, hole):
     """Free a place of the index, and move up what stands behind it only because that was taken."""
     mask = _U(pool.place.shape[0] - 1)
@@ -331,7 +331,7 @@ def _vacate(pool, hole):
     pool.place[hole] = _NONE
 
 
-@njit(cache=True)
+@allocating_kernel
 def _chain(pool, i):
     """The entries of a chain that begins with i, ascending by key."""
     n, at = 0, i
@@ -345,7 +345,7 @@ def _chain(pool, i):
     return found[np.argsort(key)]
 
 
-@njit(cache=True)
+@allocating_kernel
 def _ids_of(pool, e, part):
     """The ids that a part of the value holds, ascending."""
     found, n = _chain(pool, e.id_head), 0
@@ -358,7 +358,7 @@ def _ids_of(pool, e, part):
     return found[:n]
 
 
-@njit(cache=True)
+@allocating_kernel
 def _blocks_of(pool, e, part):
     """The blocks that a part of the value holds, ascending."""
     found, n = _chain(pool, e.block_head), 0
@@ -375,7 +375,7 @@ def _blocks_of(pool, e, part):
     return found[:n]
 
 
-@njit(cache=True)
+@kernel
 def _needed(arena, state, slots):
     """How many ids and blocks are in the reach of their enterprises."""
     ids = blocks = 0
@@ -393,7 +393,7 @@ def _needed(arena, state, slots):
     return ids, blocks
 
 
-@njit(cache=True)
+@kernel
 def _move(old, new, state, slots):
     for slot in slots:
         e = state[slot]
@@ -402,7 +402,7 @@ def _move(old, new, state, slots):
         e.block_head = _moved(old.blocks, new.blocks, slot, e.block_head, first)
 
 
-@njit(cache=True)
+@kernel
 def _moved(old, new, slot, i, first):
     """Copy a chain's entries from day `first` on; the head of the new chain."""
     head = np.int32(_NONE)

@@ -5,18 +5,19 @@ repeat; SipHash is built against that. The key is public here, so this is a chec
 """
 
 import numpy as np
-from numba import njit
+
+from config.kernel import kernel
 
 _U = np.uint64
 _KEY_1 = _U(0x78696E6C69752F31)  # "xinliu/1"
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _rotated(x, by):
     return (x << _U(by)) | (x >> _U(64 - by))
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _round(v0, v1, v2, v3):
     v0 += v1
     v1 = _rotated(v1, 13) ^ v0
@@ -31,7 +32,7 @@ def _round(v0, v1, v2, v3):
     return v0, v1, v2, v3
 
 
-@njit(cache=True)
+@kernel
 def siphash(b, start, end, key):
     """The hash of the bytes b[start:end] under the integer `key` (a space of its own for each kind of id)."""
     v0 = _U(key) ^ _U(0x736F6D6570736575)

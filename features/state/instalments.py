@@ -13,8 +13,8 @@ int8 (48), the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from features.state.buckets import NO_UNIT
 from features.state.parts import touch_cold
 
@@ -24,7 +24,7 @@ NOTHING_DUE = NO_UNIT
 EVERY_BANK = np.int64(-1)  # for a bank slot: whichever
 
 
-@njit(cache=True)
+@kernel
 def put_schedule(e, loan, lines, first, count):
     """Replace a loan's lines by lines[first : first + count] (fields due_day, due_fen)."""
     touch_cold(e)
@@ -34,7 +34,7 @@ def put_schedule(e, loan, lines, first, count):
         _put(e, loan, lines[i].due_day, lines[i].due_fen)
 
 
-@njit(cache=True)
+@kernel
 def put_line(e, loan, day, fen):
     """One line of a loan is `fen` on `day`, whatever the schedule says."""
     touch_cold(e)
@@ -47,7 +47,7 @@ def put_line(e, loan, day, fen):
     _put(e, loan, day, fen)
 
 
-@njit(cache=True)
+@kernel
 def pay(e, loan):
     """The loan's earliest line is paid."""
     touch_cold(e)
@@ -59,7 +59,7 @@ def pay(e, loan):
         _remove(e, earliest)
 
 
-@njit(cache=True)
+@kernel
 def settle_before(e, loan, day):
     """The loan's lines before `day` are paid."""
     touch_cold(e)
@@ -68,7 +68,7 @@ def settle_before(e, loan, day):
             _remove(e, i)
 
 
-@njit(cache=True)
+@kernel
 def forget(e, loan):
     """The loan is closed, or its slot another loan's."""
     touch_cold(e)
@@ -78,7 +78,7 @@ def forget(e, loan):
             _remove(e, i)
 
 
-@njit(cache=True)
+@kernel
 def next_due(e, day, bank):
     """(the next day, from `day` on, on which something is due to a bank or to any, the sum of it); NOTHING_DUE."""
     next_day, fen = np.int64(NOTHING_DUE), np.int64(0)
@@ -93,7 +93,7 @@ def next_due(e, day, bank):
     return next_day, fen
 
 
-@njit(cache=True)
+@kernel
 def due_between(e, first, last):
     """The sum of what is due from `first` to `last`, both included."""
     fen = 0
@@ -103,7 +103,7 @@ def due_between(e, first, last):
     return fen
 
 
-@njit(cache=True)
+@kernel
 def is_cut_short(e, bank):
     """Whether an open loan of a bank, or of any, has more lines than are known, and none of these is left."""
     for loan in range(e.loan_scheduled.shape[0]):
@@ -112,7 +112,7 @@ def is_cut_short(e, bank):
     return False
 
 
-@njit(cache=True)
+@kernel
 def is_any_scheduled(e, bank):
     """Whether the lender of an open loan (a bank, or any) has said anything about when it is due."""
     for loan in range(e.loan_scheduled.shape[0]):
@@ -121,13 +121,13 @@ def is_any_scheduled(e, bank):
     return False
 
 
-@njit(cache=True)
+@kernel
 def is_open(e, loan, bank):
     """Whether a loan is open, and of the bank in slot `bank` (EVERY_BANK: of any)."""
     return e.loan_open[loan] != 0 and (bank == EVERY_BANK or e.loan_bank[loan] == bank)
 
 
-@njit(cache=True)
+@kernel
 def _has_line(e, loan):
     for i in range(e.due_count):
         if e.due_loan[i] == loan:
@@ -135,7 +135,7 @@ def _has_line(e, loan):
     return False
 
 
-@njit(cache=True)
+@kernel
 def _put(e, loan, day, fen):
     if fen <= 0:
         return
@@ -153,7 +153,7 @@ def _put(e, loan, day, fen):
     e.due_day[place], e.due_fen[place], e.due_loan[place] = day, fen, loan
 
 
-@njit(cache=True)
+@kernel
 def _remove(e, i):
     """The last line takes the place of line i, and its own place is as before it was used."""
     e.due_count -= 1

@@ -12,8 +12,8 @@ lender has covered: days past due run on with its receipts, and never without.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import copy, kernel
 from features.state import balances, instalments
 
 BANK_SLOTS = 8
@@ -21,7 +21,7 @@ LOAN_SLOTS = 8
 NO_SLOT = -1
 
 
-@njit(cache=True)
+@kernel
 def bank_slot(e, code):
     """The slot of a bank, taken now if it is new; NO_SLOT where all are taken by banks with flow or an open loan."""
     spare, idle = NO_SLOT, NO_SLOT
@@ -52,7 +52,7 @@ def bank_slot(e, code):
     return spare
 
 
-@njit(cache=True)
+@kernel
 def known_bank_slot(e, code):
     """The slot that a bank has; NO_SLOT where it has none."""
     for i in range(BANK_SLOTS):
@@ -61,7 +61,7 @@ def known_bank_slot(e, code):
     return NO_SLOT
 
 
-@njit(cache=True)
+@kernel
 def _is_warned_of(e, slot):
     """Whether an episode about the bank in this slot is open."""
     for i in range(np.int64(e.episodes_open)):
@@ -70,7 +70,7 @@ def _is_warned_of(e, slot):
     return False
 
 
-@njit(cache=True)
+@kernel
 def lends(e, slot):
     """Whether a loan of the bank in this slot is open."""
     for k in range(LOAN_SLOTS):
@@ -79,7 +79,7 @@ def lends(e, slot):
     return False
 
 
-@njit(cache=True)
+@kernel
 def authorize(e, slot, event_ms, valid_from, valid_to, revoked):
     """Take a word on consent: a newer one wins, an older one that comes late changes nothing."""
     if event_ms < e.authorization_ms[slot]:
@@ -99,7 +99,7 @@ def authorize(e, slot, event_ms, valid_from, valid_to, revoked):
     begin[k], end[k] = valid_from, valid_to
 
 
-@njit(cache=True)
+@kernel
 def is_authorized(e, slot, t_ms):
     """Whether the bank in `slot` has consent at t."""
     for k in range(2):
@@ -108,13 +108,13 @@ def is_authorized(e, slot, t_ms):
     return False
 
 
-@njit(cache=True)
+@kernel
 def is_same(a, b):
     """Whether two ids are equal, all bytes of them."""
     return a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
 
 
-@njit(cache=True)
+@kernel
 def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
     """The slot of a lender's loan; else a free one, else the first that is closed; NO_SLOT where all are open."""
     spare = NO_SLOT
@@ -127,35 +127,35 @@ def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
     return spare
 
 
-@njit(cache=True)
+@kernel
 def begin(e, slot, loan_id, lender):
     """The loan in a slot is another one from now on."""
-    e.loan[slot, :] = loan_id
+    copy(loan_id, e.loan[slot])
     e.loan_bank[slot], e.loan_ms[slot] = lender, -1
     e.loan_dpd[slot], e.loan_dpd_more[slot] = -1, 0
     e.loan_outstanding[slot] = 0
     instalments.forget(e, slot)
 
 
-@njit(cache=True)
+@kernel
 def report_dpd(e, slot, days, day):
     """The lender reports days past due, as of `day`."""
     e.loan_dpd[slot], e.loan_dpd_day[slot], e.loan_dpd_more[slot] = days, day, 0
 
 
-@njit(cache=True)
+@kernel
 def run_on(e, slot, covered_day):
     """The lender's receipts reach `covered_day`: what was past due then still is, and a day more each day."""
     e.loan_dpd_more[slot] = max(0, covered_day - e.loan_dpd_day[slot]) if e.loan_dpd[slot] > 0 else 0
 
 
-@njit(cache=True)
+@kernel
 def dpd(e, slot):
     """A loan's days past due; -1 where its lender reports none."""
     return e.loan_dpd[slot] + e.loan_dpd_more[slot]
 
 
-@njit(cache=True)
+@kernel
 def open_count(e, bank):
     """Open loans of a bank, or of all."""
     loans = 0
@@ -164,7 +164,16 @@ def open_count(e, bank):
     return loans
 
 
-@njit(cache=True)
+@kernel
+def newest_fact_ms(e):
+    """The time of the newest fact of any loan; -1 where there is none."""
+    newest = np.int64(-1)
+    for i in range(LOAN_SLOTS):
+        newest = max(newest, e.loan_ms[i])
+    return newest
+
+
+@kernel
 def dpd_max(e, bank):
     """The largest days past due of an open loan of a bank, or of all; -1 where none is reported."""
     most = -1
@@ -174,7 +183,7 @@ def dpd_max(e, bank):
     return most
 
 
-@njit(cache=True)
+@kernel
 def outstanding(e):
     """Fen outstanding over the open loans."""
     fen = 0
@@ -184,7 +193,7 @@ def outstanding(e):
     return fen
 
 
-@njit(cache=True)
+@kernel
 def revolving(e):
     """(fen outstanding, limit) over the open revolving loans with a limit."""
     owed, limit = 0, 0
@@ -195,7 +204,7 @@ def revolving(e):
     return owed, limit
 
 
-@njit(cache=True)
+@kernel
 def lender_count(e, bank):
     """Banks (of one, or of all) with an open loan of which something is outstanding or may still be drawn."""
     lending, lenders = 0, 0

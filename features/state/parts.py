@@ -4,12 +4,12 @@ HOT is what any event may change. COLD is what only the close of a day changes, 
 already: an enterprise that trades all day is written without it.
 """
 
-from numba import njit
+from config.kernel import kernel
 
 HOT, COLD = 1, 2
 
 
-@njit(cache=True)
+@kernel
 def touch_cold(e):
     """Say that the cold part of an enterprise changes.
 

@@ -5,20 +5,21 @@ d mod 30; -1 where there was none. At the close of a day its place still holds t
 """
 
 import numpy as np
-from numba import njit
+
+from config.kernel import kernel
 
 DAYS = 30
 NONE = -1
 _GRADES = 8  # more than there are
 
 
-@njit(cache=True)
+@kernel
 def note(e, day, points):
     """Day `day` closes with so many displayed points and the grade that is published then."""
     e.past_score[day % DAYS] = points * _GRADES + e.published_grade
 
 
-@njit(cache=True)
+@kernel
 def thirty_days_before(e, today):
     """(points, grade) at the close of today - 30; NONE, NONE where that day has not closed, or was before the first."""
     past = np.int64(e.past_score[today % DAYS])

@@ -13,15 +13,14 @@ seconds; payer_named, payer_named_slow, payer_all float64: inflow with a known p
 payer_credits float64: the decayed number of all credits.
 """
 
-from numba import njit
-
+from config.kernel import kernel
 from features.state import decay
 
 PLACES = 16
 _MS = 1_000
 
 
-@njit(cache=True)
+@kernel
 def add(e, who, day, event_ms, fen):
     """Add an operating credit of `fen` from payer `who`; 0 where he is not named."""
     now = decay.weight(day)
@@ -45,7 +44,7 @@ def add(e, who, day, event_ms, fen):
     e.payer_last[place] = max(e.payer_last[place], second)
 
 
-@njit(cache=True)
+@kernel
 def take(e, who, day, fen):
     """Take a credit of `fen` on `day` out again, from the list as far as it still holds the payer."""
     now, slow = decay.weight(day), fen * decay.slow_weight(day)
@@ -62,7 +61,7 @@ def take(e, who, day, fen):
             e.payer_count[place] = max(0, e.payer_count[place] - 1)
 
 
-@njit(cache=True)
+@kernel
 def _place(payer, weight, who):
     """The payer's place; else the first free one; else that of the lightest."""
     lightest = 0

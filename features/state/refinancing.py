@@ -7,15 +7,14 @@ loan was granted, drawn or renewed. Order-dependent: it takes facts as they come
 Fields of one enterprise: lent_day int32, the newest day of a grant, draw or renewal; the two columns of the buckets.
 """
 
-from numba import njit
-
+from config.kernel import kernel
 from features.state import buckets
 from features.state.classes import BULLET, REFINANCED
 
 DAYS = 3
 
 
-@njit(cache=True)
+@kernel
 def repay(e, day, fen):
     """`fen` of principal were repaid at one stroke and in time."""
     buckets.add_amount(e, day, BULLET, fen)
@@ -23,7 +22,7 @@ def repay(e, day, fen):
         buckets.add_amount(e, day, REFINANCED, fen)
 
 
-@njit(cache=True)
+@kernel
 def lend(e, day):
     """A loan was granted, drawn or renewed: what was repaid in the three days before it was with its help."""
     e.lent_day = max(e.lent_day, day)
@@ -33,6 +32,6 @@ def lend(e, day):
             buckets.add_amount(e, before, REFINANCED, helped)
 
 
-@njit(cache=True)
+@kernel
 def _of_day(e, day, column):
     return buckets.day_amount(e, day, day, (column, column + 1))

@@ -7,8 +7,7 @@ bank in each slot alone.
 
 from typing import get_args
 
-from numba import njit
-
+from config.kernel import kernel
 from domain.events import GovEvent, LoanEvent, TxnStatus
 
 NOTHING = 0  # the code of a record that is none of these events
@@ -28,13 +27,13 @@ def place_of(event: str, *, adverse: bool) -> int:
     return CODE_OF[event] - 1 + (_ADVERSE if adverse else 0)
 
 
-@njit(cache=True)
+@kernel
 def is_of_loan(code):
     """Whether a record's code is that of a loan event."""
     return NOTHING < code <= LOAN_COUNT
 
 
-@njit(cache=True)
+@kernel
 def note(e, code, adverse, bank_slot, day):
     """Take one event of `code` on `day`; `bank_slot` is its lender's, -1 where it is no loan's or has no slot."""
     place = code - 1

@@ -5,8 +5,8 @@ may not see of another bank's loans it hears of as a notice, if at all (rows.py 
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from detectors import cases, context, episodes, lender, signals
 from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
@@ -20,7 +20,7 @@ _STATUS = (1 << STATUS_BITS) - 1
 _ONE = np.int64(1)
 
 
-@njit(cache=True)
+@kernel
 def follow_signals(e, engine, book, code, closing):
     """Evaluate every signal that can have changed; `code` is that of the event at hand."""
     x, lens, rules = book.draft[0], book.lens[0], engine.rules
@@ -49,7 +49,7 @@ def follow_signals(e, engine, book, code, closing):
         lender.follow_less(e, today)
 
 
-@njit(cache=True)
+@kernel
 def _follow(e, mask, bank, engine, book, last_day, today, closing):
     x, rules = book.draft[0], engine.rules
     for s in range(rules.key.shape[0]):
@@ -70,13 +70,13 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
             _forget(e, i)
 
 
-@njit(cache=True)
+@kernel
 def _forget(e, i):
     episodes.forget(e, i)
     cases.ended(e)
 
 
-@njit(cache=True)
+@kernel
 def _who_knows(e, rules, s, term, bank, book, today):
     """Which banks see a suppression's reason: all but those for whom it is another lender's fact."""
     x, lens = book.draft[0], book.lens[0]
@@ -89,7 +89,7 @@ def _who_knows(e, rules, s, term, bank, book, today):
         x.knows[b] = machine.run(rules, at, x.value, x.null, lens.last_day[:], today, np.int64(0)) == TRUE
 
 
-@njit(cache=True)
+@kernel
 def _tell_elsewhere(e, i, x, counts):
     """Count a notice for each bank that first hears, or last heard, of such an episode of another bank."""
     x.elsewhere[:] = 0
@@ -101,7 +101,7 @@ def _tell_elsewhere(e, i, x, counts):
             x.elsewhere[b] = e.elsewhere_revision[b]
 
 
-@njit(cache=True)
+@kernel
 def _others(e, i, b):
     """Open episodes of the signal of episode i about other banks than b."""
     count = 0
@@ -111,7 +111,7 @@ def _others(e, i, b):
     return count
 
 
-@njit(cache=True)
+@kernel
 def follow_lenders(e, engine, book):
     """Give each bank that may look from now on its opening list, and each that may no longer the end of its alerts."""
     x = book.draft[0]
@@ -131,7 +131,7 @@ def follow_lenders(e, engine, book):
             _list(e, b, engine.rules, book, episodes.LISTED if now & bit else episodes.CLOSED)
 
 
-@njit(cache=True)
+@kernel
 def _list(e, b, rules, book, transition):
     """State every open episode that the bank in slot b sees to it alone, and those of others as one notice a signal."""
     x, lens = book.draft[0], book.lens[0]
@@ -155,7 +155,7 @@ def _list(e, b, rules, book, transition):
     x.to_bank, x.stock = outbook.TO_ALL, 0
 
 
-@njit(cache=True)
+@kernel
 def _is_first_elsewhere(e, i, b):
     for j in range(i):
         if e.episode_key[j] == e.episode_key[i] and not cases.sees(b, np.int64(e.episode_bank[j])):
@@ -163,7 +163,7 @@ def _is_first_elsewhere(e, i, b):
     return True
 
 
-@njit(cache=True)
+@kernel
 def restate(e, engine, book, t_ms, history_days):
     """At the end of a backfill: raise every open episode once, as a line of the opening lists."""
     x, lens = book.draft[0], book.lens[0]
@@ -191,7 +191,7 @@ def restate(e, engine, book, t_ms, history_days):
             lender.leave(x, lens)
 
 
-@njit(cache=True)
+@kernel
 def change_rules(e, before, after, book, t_ms):
     """Other rules are in force: what they do not have ends, everything else is evaluated whole when next it is."""
     x = book.draft[0]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from config.catalogue import indicators
+from config.kernel import kernel
 from detectors.rules.vocabulary import INPUTS
 from features.indicators.nulls import NULL_NAMES
 from features.layout import Rows
@@ -43,7 +43,7 @@ def readings(draft: np.void) -> Iterator[Reading]:
             yield Reading(name, None if null else value, NULL_NAMES[null])
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _evaluate(state, engine, book, drafts):
     for i in range(state.shape[0]):
         e = state[i]

@@ -1,8 +1,8 @@
 """What a record does to an enterprise's state, and when its days close: compiled leaves of the loop."""
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state import balances, buckets, coverage, decay, loans, payers, seen
 from features.state.buckets import NO_UNIT
@@ -27,25 +27,25 @@ _MAIN_BANK_SHARE = 0.1
 _NONE, _ONE = np.int64(0), np.int64(1)  # as values, not literals, so that buckets.add is compiled once
 
 
-@njit(cache=True)
+@kernel
 def time_of(e):
     """The enterprise's t: its newest event + 1 ms, or 00:00 after its last closed day, whichever is later."""
     return max(e.newest_ms + 1, closing_time(e))
 
 
-@njit(cache=True)
+@kernel
 def closing_time(e):
     """The enterprise's t at the close of its last closed day: 00:00 of the day after, whenever the close happens."""
     return (e.closed_day + 1) * DAY_MS - ZONE_OFFSET_MS
 
 
-@njit(cache=True)
+@kernel
 def history_days(e):
     """Closed days since the first transaction."""
     return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
 
 
-@njit(cache=True)
+@kernel
 def apply_change(e, r, day, lines):
     """Take one new record into the state; returns whether a loan was granted (an observation is due).
 
@@ -83,7 +83,7 @@ def apply_change(e, r, day, lines):
     return False
 
 
-@njit(cache=True)
+@kernel
 def _apply_txn(e, r, day):
     # A reversal is the bank's correction, a return is money that came back: both take the original out, on its day.
     # That a return happened is conduct, and counts on the day of the return.
@@ -106,7 +106,7 @@ def _apply_txn(e, r, day):
         balances.add(e, r.account, loans.known_bank_slot(e, r.bank), day, r.event_ms, r.balance)
 
 
-@njit(cache=True)
+@kernel
 def _apply_external(e, r, day, category, fen, sign):
     """What a transaction with others adds to decayed flows and to last times, or takes out of the flows again."""
     if sign > 0:
@@ -131,7 +131,7 @@ def _apply_external(e, r, day, category, fen, sign):
         payers.take(e, r.payer, day, fen)
 
 
-@njit(cache=True)
+@kernel
 def day_is_due(e, up_to_day, feeds):
     """Whether the next day may close: time is past it, and every bank with a tenth of the flow has closed it."""
     day = e.closed_day + 1
@@ -144,14 +144,14 @@ def day_is_due(e, up_to_day, feeds):
     return True
 
 
-@njit(cache=True)
+@kernel
 def skip_days_before_history(e, up_to_day):
     """Days pass without a close where there was no transaction yet: there is nothing to read."""
     if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
         buckets.close_days_to(e, up_to_day - 1)
 
 
-@njit(cache=True)
+@kernel
 def close_next_day(e, feeds):
     """Close the next day; it is covered where every main bank's receipts reach it."""
     buckets.close_next_day(e)
@@ -170,7 +170,7 @@ def close_next_day(e, feeds):
     e.banks_stalled = _banks_stalled(e, feeds)
 
 
-@njit(cache=True)
+@kernel
 def is_stalled(e, feeds):
     """Whether the feed of one of the enterprise's main banks is stalled."""
     for b in range(loans.BANK_SLOTS):
@@ -180,7 +180,7 @@ def is_stalled(e, feeds):
     return 0
 
 
-@njit(cache=True)
+@kernel
 def is_loan_stalled(e, feeds):
     """Whether the feed of a bank that lends to the enterprise is stalled."""
     for k in range(loans.LOAN_SLOTS):
@@ -191,13 +191,22 @@ def is_loan_stalled(e, feeds):
     return 0
 
 
-@njit(cache=True)
+@kernel
+def _flow(e):
+    """IN + OUT of all banks."""
+    total = 0.0
+    for b in range(loans.BANK_SLOTS):
+        total += e.bank_flow[b]
+    return total
+
+
+@kernel
 def is_main(e, b):
     """Whether the bank in slot b has a tenth of the enterprise's flow."""
-    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * e.bank_flow.sum()
+    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * _flow(e)
 
 
-@njit(cache=True)
+@kernel
 def _banks_stalled(e, feeds):
     """The banks, a bit each, whose feed is stalled, however little of the flow is theirs."""
     bits = 0
@@ -207,22 +216,22 @@ def _banks_stalled(e, feeds):
     return bits
 
 
-@njit(cache=True)
+@kernel
 def observes_month_end(e):
     """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
     day = e.closed_day
     if buckets.month_of(day) == buckets.month_of(day + 1):
         return False
-    return loans.open_count(e, EVERY_BANK) > 0 and e.loan_ms.max() < closing_time(e)
+    return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
 
 
-@njit(cache=True)
+@kernel
 def _main_feed(e, b, feeds):
     """The feed of bank slot b; -1 where it is free, has under a tenth of the flow, or the tick does not speak of it."""
     return _feed(e.bank[b], feeds) if is_main(e, b) else -1
 
 
-@njit(cache=True)
+@kernel
 def _feed(bank, feeds):
     """The place of a bank's feed; -1 where the tick does not speak of it."""
     banks = feeds.bank

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from config.kernel import kernel
 from domain.calendar import day_of
 from domain.events import Feed
 from features.residents import Numbers, Residents
@@ -117,7 +117,7 @@ def _word(up_to_day: int, feeds: Feeds) -> tuple[int, bytes, bytes, bytes]:
     return up_to_day, feeds.bank.tobytes(), feeds.closed_up_to.tobytes(), feeds.stalled.tobytes()
 
 
-@njit(cache=True)
+@kernel
 def _affected(directory, looks, feed_of, up_to_day, feeds, out):
     count = 0
     for number in range(directory.used[0]):
@@ -127,7 +127,7 @@ def _affected(directory, looks, feed_of, up_to_day, feeds, out):
     return count
 
 
-@njit(cache=True)
+@kernel
 def _is_affected(entry, feed_of, up_to_day, feeds):
     if entry.flags & UNLOOKED:
         return True
@@ -147,7 +147,7 @@ def _is_affected(entry, feed_of, up_to_day, feeds):
     return is_due or flags != entry.flags & (_STALLED | _LOAN_STALLED)
 
 
-@njit(cache=True)
+@kernel
 def note(directory, numbers, state, banks):
     """A tick has looked at these, all resident: write into their entries what the next one needs to know."""
     for i in range(numbers.shape[0]):
@@ -161,7 +161,7 @@ def note(directory, numbers, state, banks):
             entry.flags |= UNLOOKED
 
 
-@njit(cache=True)
+@kernel
 def _note_banks(entry, e, banks):
     """False where there are too many to note."""
     entry.watched_count = entry.main = entry.lends = 0
@@ -179,7 +179,7 @@ def _note_banks(entry, e, banks):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _position_of(banks, code):
     """Where a bank stands, now if it is new; -1 where there are too many. They are a few hundred at most."""
     used = banks.used[0]

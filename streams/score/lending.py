@@ -1,13 +1,12 @@
 """What a loan's record does to an enterprise's state: a compiled leaf of the loop."""
 
-from numba import njit
-
+from config.kernel import kernel
 from features.state import buckets, instalments, loans, refinancing
 from features.state.instalments import UNSCHEDULED
 from streams.score.columns import LOAN_CLOSED, LOAN_DUE, LOAN_GRANTED, LOAN_LENT, LOAN_REPAID
 
 
-@njit(cache=True)
+@kernel
 def apply_loan(e, r, day, lines):
     """Take one fact about a loan; returns whether it was granted, and nothing newer of it is known.
 
@@ -38,7 +37,7 @@ def apply_loan(e, r, day, lines):
     return r.event == LOAN_GRANTED and newest
 
 
-@njit(cache=True)
+@kernel
 def _take_newest(e, r, day, slot, known):
     """The state of the loan is as the record says."""
     repaid = e.loan_outstanding[slot] - r.outstanding

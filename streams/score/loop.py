@@ -7,8 +7,8 @@ it; what stands here is their order. `e` is the row of one enterprise, `r` one r
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import copy, kernel
 from detectors import context, scorecard
 from domain.calendar import DAY_MS
 from features.indicators import core
@@ -33,7 +33,7 @@ LATENESS_MS_MAX = 7 * DAY_MS
 NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba would compile each function twice
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def apply_records(state, arena, slots, records, lines, first, engine, book):
     """Apply records[first:] in order; returns where it stopped because the output book was nearly full."""
     for i in range(first, slots.shape[0]):
@@ -69,13 +69,13 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
             book.tally[outbook.WAS_APPLIED] += 1
             granted = apply_change(e, r, day, lines)
             if granted:
-                book.draft[0].granted[:] = r.loan
+                copy(r.loan, book.draft[0].granted)
             lends = r.kind in (LOAN, AUTHORIZATION)
             evaluate(e, engine, book, time_of(e), NO, granted, np.int64(r.seen), lends)
     return slots.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
     """Close what the tick at `offset` makes due in slots[first:]; returns where it stopped, the book nearly full."""
     for k in range(first, slots.shape[0]):
@@ -103,7 +103,7 @@ def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
     return slots.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def restate_open(state, slots, first, offset, engine, book):
     """At the end of a backfill, raise every episode that is still open once, as stock; returns as close_days does."""
     for k in range(first, slots.shape[0]):
@@ -119,7 +119,7 @@ def restate_open(state, slots, first, offset, engine, book):
     return slots.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def change_rules(state, slots, first, offset, before, after, book):
     """Other rules come into force: end the episodes of signals that they do not have; returns as close_days does."""
     for k in range(first, slots.shape[0]):
@@ -135,13 +135,13 @@ def change_rules(state, slots, first, offset, before, after, book):
     return slots.shape[0]
 
 
-@njit(cache=True)
+@kernel
 def _close_indicators(e, book):
     x = book.draft[0]
     core.close(e, closing_time(e), np.int64(history_days(e)), x.value, x.null, book.scratch[0].sums)
 
 
-@njit(cache=True)
+@kernel
 def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t.
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from config.kernel import copy, kernel
 from detectors import cases, episodes, lender
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
@@ -106,13 +106,13 @@ def empty(rows: int) -> Book:
     )
 
 
-@njit(cache=True)
+@kernel
 def is_nearly_full(book):
     """Whether one more evaluation might not fit."""
     return book.used[0] + OUTPUTS_PER_EVALUATION_MAX > book.rows.shape[0]
 
 
-@njit(cache=True)
+@kernel
 def begin(book, slot, record, offset):
     """Begin with what follows from one record of the log, for one enterprise: `seq` counts within that."""
     x = book.draft[0]
@@ -121,19 +121,19 @@ def begin(book, slot, record, offset):
     x.elsewhere[:] = 0
 
 
-@njit(cache=True)
+@kernel
 def go_on(book, seq):
     """Go on counting at `seq`, where a sweep was interrupted."""
     book.draft[0].seq = seq
 
 
-@njit(cache=True)
+@kernel
 def next_seq(book):
     """The number that the next row will have."""
     return book.draft[0].seq
 
 
-@njit(cache=True)
+@kernel
 def write(book, kind):
     """Copy the draft into the next row."""
     x = book.draft[0]
@@ -143,7 +143,7 @@ def write(book, kind):
     x.seq += 1
 
 
-@njit(cache=True)
+@kernel
 def describe(x, e, s, i, transition):
     """The revision of episode i, which is of signal s, and the lenders and loans as they stand now."""
     is_listed_stale = transition == episodes.LISTED and e.episode_stale[i] == 1
@@ -157,12 +157,12 @@ def describe(x, e, s, i, transition):
         x.authorized[b] = loans.is_authorized(e, b, x.as_of_ms)
         x.contributes[b] = e.bank_flow[b] > 0.0
     for i in range(LOAN_SLOTS):
-        x.loan[i, :] = e.loan[i]
+        copy(e.loan[i], x.loan[i])
         x.loan_bank[i], x.loan_open[i] = e.loan_bank[i], e.loan_open[i]
         x.loan_outstanding[i], x.loan_dpd[i] = e.loan_outstanding[i], e.loan_dpd[i]
 
 
-@njit(cache=True)
+@kernel
 def shape_of(x):
     """Status, grades and the order of reasons in one number: a change of any of them is worth a score record."""
     shape = np.uint64(x.status) * np.uint64(64) + np.uint64(grade_of(x.score_milli)) * np.uint64(8)
@@ -172,7 +172,7 @@ def shape_of(x):
     return shape
 
 
-@njit(cache=True)
+@kernel
 def score_is_due(e, x, emit_moves, step_milli, closing):
     """A score record goes out at a close for any change; else when it moved by a step, or its shape changed."""
     if e.emitted_milli < 0:

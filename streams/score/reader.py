@@ -6,8 +6,8 @@ holds them to that.
 """
 
 import numpy as np
-from numba import njit
 
+from config.kernel import kernel
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.balances import MISSING
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, OVERLAYS_OF, PURPOSES
@@ -53,7 +53,7 @@ _QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c
 _ORIGIN_END = ord("]")
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def read(b, value_start, value_end, header_start, header_end, records, taken):
     """Fill records[i] and set taken[i] for each value that is a canonical transaction."""
     for i in range(value_start.shape[0]):
@@ -62,7 +62,7 @@ def read(b, value_start, value_end, header_start, header_end, records, taken):
             taken[i] = _read_txn(b, value_start[i], value_end[i], records[i])
 
 
-@njit(cache=True)
+@kernel
 def _equals(b, start, end, wanted):
     if end - start != wanted.shape[0]:
         return False
@@ -72,7 +72,7 @@ def _equals(b, start, end, wanted):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _find(b, start, end, table, size, first):
     """The row of `table` from `first` on that equals b[start:end]; -1 where none does."""
     for row in range(first, table.shape[0]):
@@ -87,7 +87,7 @@ def _find(b, start, end, table, size, first):
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _read_txn(b, p, end, r):
     """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
     if end - p < _BEGIN.shape[0] or not _equals(b, p, p + _BEGIN.shape[0], _BEGIN):
@@ -177,7 +177,7 @@ def _read_txn(b, p, end, r):
     return TAKEN
 
 
-@njit(cache=True)
+@kernel
 def _string_end(b, p, end):
     """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
     while p < end:
@@ -189,7 +189,7 @@ def _string_end(b, p, end):
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _literal_end(b, p, end):
     """The end of a number, a literal or ingest's flat list; -1 for an object or an unended value."""
     if b[p] == _LIST:
@@ -205,7 +205,7 @@ def _literal_end(b, p, end):
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _integer(b, p, end):
     """A decimal integer of at most 18 digits; -2^63 for anything else, which no bound lets through."""
     negative = b[p] == _MINUS
@@ -220,7 +220,7 @@ def _integer(b, p, end):
     return -value if negative else value
 
 
-@njit(cache=True)
+@kernel
 def _bank(b, start, end):
     """The bank code as a number; -1 where it is none."""
     if end - start != 14 or not 65 <= b[start] <= 90:
@@ -233,7 +233,7 @@ def _bank(b, start, end):
     return number
 
 
-@njit(cache=True)
+@kernel
 def _words(b, start, end, key):
     """The bytes of an id as little-endian words."""
     key[:] = 0
@@ -241,7 +241,7 @@ def _words(b, start, end, key):
         key[i // 8] |= np.uint64(b[start + i]) << np.uint64(8 * (i % 8))
 
 
-@njit(cache=True)
+@kernel
 def _is_hex(b, start, end):
     for i in range(start, end):
         if not (48 <= b[i] <= 57 or 97 <= b[i] <= 102):
@@ -249,7 +249,7 @@ def _is_hex(b, start, end):
     return end - start == 16
 
 
-@njit(cache=True)
+@kernel
 def _hex(b, start):
     value = np.uint64(0)
     for i in range(start, start + 16):

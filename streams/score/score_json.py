@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from config.catalogue import indicators
+from config.kernel import copy, kernel
 from detectors.scorecard import GRADES, REASONS_MAX, STATUS_NAMES, STATUS_REASONS, displayed, grade_of
 from detectors.snapshot import MICRO, Snapshot
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
@@ -80,7 +80,7 @@ def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, r
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def write(rows, used, state_id, terms, out, end):
     """Write each SCORE row of rows[:used] into `out` (BYTES_MAX a row); end[i] is where row i's bytes end."""
     p = np.int64(0)
@@ -90,7 +90,7 @@ def write(rows, used, state_id, terms, out, end):
         end[i] = p
 
 
-@njit(cache=True)
+@kernel
 def micro(x):
     """A value times 10^6, half to even, held within int64."""
     scaled = np.rint(x * MICRO)
@@ -101,7 +101,7 @@ def micro(x):
     return np.int64(scaled)
 
 
-@njit(cache=True)
+@kernel
 def _write_score(out, p, x, id_words, terms):
     shown = displayed(x.score_milli)
     p = _text(out, p, _KEYS, _ENTERPRISE)
@@ -124,7 +124,7 @@ def _write_score(out, p, x, id_words, terms):
     return _text(out, p, _KEYS, _END)
 
 
-@njit(cache=True)
+@kernel
 def _groups(out, p, x):
     for g in range(_GROUP_COUNT):
         total = 0
@@ -135,7 +135,7 @@ def _groups(out, p, x):
     return p
 
 
-@njit(cache=True)
+@kernel
 def _reasons(out, p, x, terms):
     for k in range(REASONS_MAX):
         i = x.reasons[k]
@@ -151,20 +151,20 @@ def _reasons(out, p, x, terms):
     return p
 
 
-@njit(cache=True)
+@kernel
 def _text(out, p, phrases, k):
     for i in range(phrases.size[k]):
         out[p + i] = phrases.text[k, i]
     return p + phrases.size[k]
 
 
-@njit(cache=True)
+@kernel
 def _bytes(out, p, text):
-    out[p : p + text.shape[0]] = text
+    copy(text, out[p : p + text.shape[0]])
     return p + text.shape[0]
 
 
-@njit(cache=True)
+@kernel
 def _id(out, p, words):
     """The id's bytes up to its padding; the alphabet of ids needs no escape."""
     for i in range(ENTERPRISE_ID_BYTES_MAX):
@@ -176,7 +176,7 @@ def _id(out, p, words):
     return p
 
 
-@njit(cache=True)
+@kernel
 def put_integer(out, p, number):
     """Write an integer in decimal digits from p on; returns where it ended."""
     value = np.int64(number)

@@ -9,8 +9,9 @@ header count, headers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from config.kernel import kernel
 
 Batches = NDArray[np.int64]
 """A row a batch, the columns below."""
@@ -72,7 +73,7 @@ def _crc_tables() -> NDArray[np.uint32]:
 _CRC = _crc_tables()
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def crc32c(b, start, end):  # type: ignore[no-untyped-def]
     """CRC-32C of b[start:end]."""
     crc = np.uint64(0xFFFFFFFF)
@@ -101,7 +102,7 @@ def crc32c(b, start, end):  # type: ignore[no-untyped-def]
     return np.int64(crc ^ np.uint64(0xFFFFFFFF))
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _int(b, p, size):  # type: ignore[no-untyped-def]
     """The signed big-endian integer of `size` bytes at p."""
     value = np.int64(b[p])
@@ -112,7 +113,7 @@ def _int(b, p, size):  # type: ignore[no-untyped-def]
     return value
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _varint(b, p, end):  # type: ignore[no-untyped-def]
     """(position after it, the zigzag varint at p); position -1 where it runs over `end` or over 64 bits."""
     value, shift = np.uint64(0), np.uint64(0)
@@ -126,7 +127,7 @@ def _varint(b, p, end):  # type: ignore[no-untyped-def]
     return -1, np.int64(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def count_batches(b):  # type: ignore[no-untyped-def]
     """How many rows `read_headers` may write."""
     n, p = 0, 0
@@ -139,7 +140,7 @@ def count_batches(b):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
     """Write a row for each whole batch; (rows, status), and with a status the last row is the batch that has it."""
     n, p, next_base = 0, 0, np.int64(0)
@@ -180,7 +181,7 @@ def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
     return n, FINE
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _skip_headers(b, p, end):  # type: ignore[no-untyped-def]
     """(position after the headers at p, status)."""
     p, count = _varint(b, p, end)
@@ -203,7 +204,7 @@ def _skip_headers(b, p, end):  # type: ignore[no-untyped-def]
     return p, FINE
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def index(  # type: ignore[no-untyped-def]
     b,
     batches,

@@ -103,6 +103,15 @@ def test_the_least_recently_touched_leave_first_and_the_clean_before_the_dirty()
     assert store.stored == flushed_before
 
 
+def test_a_value_under_the_name_of_another_enterprise_is_refused():
+    store = Store(2)
+    for name in "ABC":
+        store.use([name])
+    store.stored["A"] = store.stored["B"]
+    with pytest.raises(layout.LayoutError, match="value of A: it is that of B"):
+        store.use(["A"])
+
+
 def test_memory_does_not_grow_with_those_who_pass_through():
     store = Store(100)
     for n in range(0, 20_000, 50):
