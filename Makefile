@@ -1,9 +1,11 @@
 # Everything runs in .venv, which these targets make and keep up to date: on a fresh machine only Python and make are needed.
-# PYTHON=… takes another interpreter, ARGS=… is handed on: `make demo ARGS=--fresh`, `make test ARGS="-k calendar"`.
+# PYTHON=… takes another interpreter, ARGS=… is handed on: `make demo ARGS=--fresh`, `make test ARGS="-k calendar"`; B=… names a
+# benchmark: `make bench B=throughput`.
 
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+B ?=
 UV := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
@@ -28,7 +30,7 @@ check: venv ## lint, format, types, spelling, layers
 	$(BIN)/lint-imports --no-logo
 
 bench: venv ## run the benchmarks (benchmarks/README.md says which)
-	@exec $(BIN)/python -m benchmarks $(ARGS)
+	@exec $(BIN)/python -m benchmarks $(B) $(ARGS)
 
 soak: venv ## run the tests that take longer than CI allows
 	@exec $(BIN)/python -m pytest -m soak $(ARGS)

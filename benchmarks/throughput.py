@@ -22,7 +22,11 @@ from benchmarks.world import warm
 from benchmarks.world.log import World
 from benchmarks.world.survey import survey
 from benchmarks.yardsticks.bare_loop import ALERTS
+from config.catalogue import signals
+from detectors.rules.artefact import Emission, RulesArtefact
 from domain import topics
+from sinks.artefacts import publish
+from sinks.kafka import Outbox
 from streams.embedded import Kafka
 from streams.topics import create_topics
 
@@ -43,6 +47,12 @@ BOUNDS = {
     "duplicates": Bound(least=1),
     "value_bytes_least": Bound(least=380),
 }
+COLUMNS = (
+    "drain_per_s", "drain_to_bare_loop", "lean_per_s", "live_per_s", "bare_loop_per_s", "stock_faust_redis_river_per_s",
+    "score_rows_per_txn",
+)  # fmt: skip
+# A score record for each tenth of a point: thirty times as fine as the default, so that writing them is a real load.
+FINE, LEAN = Emission(mode="move", step_milli=100), Emission(mode="close")
 _say = Console(stderr=True).print
 
 
@@ -53,7 +63,7 @@ def run(argv: list[str]) -> int:
     world = world_of(args.scale)
     with tempfile.TemporaryDirectory(prefix="xinliu-throughput-") as name:
         figures = _measure(world, Path(name), args.scale)
-    return results.report("throughput", args, figures, BOUNDS, world=_told(world))
+    return results.report("throughput", args, figures, BOUNDS, columns=COLUMNS, world=_told(world))
 
 
 def world_of(scale: float) -> World:
@@ -68,22 +78,24 @@ def _measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
         _say("writing the timed log")
         log = drains.write_timed_log(world, kafka.address)
         figures = _log_figures(log) | _yardsticks(world, kafka, log, folder, scale)
-        drained = [_drain(world, kafka, log, folder / f"drain{i}") for i in range(RUNS)]
+        fine, lean = (_publish_rules(kafka, emission) for emission in (FINE, LEAN))
+        drained = [_drain(world, kafka, log, folder / f"drain{i}", fine) for i in range(RUNS)]
         figures |= _drain_figures(world, log, [one for one, _ in drained], drained[0][1])
-        staged, _ = _drain(world, kafka, log, folder / "stages", "--stages")
+        figures |= _lean_figures(log, [_drain(world, kafka, log, folder / f"lean{i}", lean)[0] for i in range(RUNS)])
+        staged, _ = _drain(world, kafka, log, folder / "stages", fine, "--stages")
         figures |= {"stages": _stages(staged, log)}
-    figures |= _live(world, folder, scale)
+    figures |= _live(world, folder, scale, log.transactions)
     figures["drain_to_bare_loop"] = round(figures["drain_per_s"] / figures["bare_loop_per_s"], 2)
     return figures
 
 
-def _live(world: World, folder: Path, scale: float) -> dict[str, Any]:
-    """The highest rate that is held: the floor, then a quarter more or less until it turns."""
+def _live(world: World, folder: Path, scale: float, transactions: int) -> dict[str, Any]:
+    """The highest rate that is held: the floor, then a quarter more or less until it turns, or has no more to send."""
     seconds = max(5.0, LIVE_SECONDS * scale)
     tried: dict[int, bool] = {}
     tries: list[dict[str, Any]] = []
     rate = LIVE_FLOOR_PER_S
-    while rate not in tried and rate >= LIVE_LEAST_PER_S:
+    while rate not in tried and LIVE_LEAST_PER_S <= rate <= 0.99 * transactions / seconds:
         told, cpu_s = live.paced(world, folder / f"live{rate}", per_s=rate, seconds=seconds)
         tried[rate] = told.sent / told.wall_s >= 0.99 * rate and told.end_lag_s < LIVE_LAG_S_MAX
         cpu_us = {name: round(seconds / told.sent * 1e6, 2) for name, seconds in cpu_s.items()}
@@ -114,10 +126,21 @@ def _log_figures(log: Log) -> dict[str, Any]:
     }
 
 
-def _drain(world: World, kafka: Kafka, log: Log, folder: Path, *flags: str) -> tuple[Drained, dict[str, int]]:
+def _publish_rules(kafka: Kafka, emission: Emission) -> str:
+    """The packaged signals, with another emission; the rules' id."""
+    outbox = Outbox(kafka.address)
+    rules_id = publish(outbox, topics.ARTEFACT, RulesArtefact(emission=emission, signals=signals()).encode())
+    outbox.close()
+    return rules_id
+
+
+def _drain(
+    world: World, kafka: Kafka, log: Log, folder: Path, rules_id: str, *flags: str
+) -> tuple[Drained, dict[str, int]]:
     """One drain from the warm state on, and the survey of what it left."""
     with warm.warm_redis(world, folder / "redis") as redis:
         settings = drains.settings_of(kafka.address, redis.url, world.partitions, f"{folder.name}-")
+        warm.put_rules_in_force(settings, rules_id)
         drained = drains.drain(settings, redis, kafka, log, folder / "workers", *flags)
         _say(f"{folder.name}: {log.transactions / drained.wall_s:,.0f} transactions a second")
         return drained, survey(settings)
@@ -132,7 +155,7 @@ def _drain_figures(world: World, log: Log, runs: list[Drained], left: dict[str, 
         "drain_per_s": round(median(rates)),
         "drain_per_s_runs": [round(rate) for rate in rates],
         "partitions_of_workers": middle.shares,
-        "cpu_us_per_txn": {name: round(sum(of.values()) / txns * 1e6, 2) for name, of in middle.cpu_s.items()},
+        "cpu_us_per_txn": _cpu_us(middle, log),
         "outputs": middle.outputs,
         "score_rows_per_txn": round(middle.outputs[topics.SCORE] / txns, 3),
         "alerts": middle.outputs[topics.ALERT_SUPERVISOR],
@@ -144,6 +167,22 @@ def _drain_figures(world: World, log: Log, runs: list[Drained], left: dict[str, 
         "redis_keys": middle.redis_keys,
         "redis_bytes": middle.redis_bytes,
     }
+
+
+def _lean_figures(log: Log, runs: list[Drained]) -> dict[str, Any]:
+    rates = [log.transactions / one.wall_s for one in runs]
+    middle = runs[rates.index(sorted(rates)[len(rates) // 2])]
+    return {
+        "lean_per_s": round(median(rates)),
+        "lean_per_s_runs": [round(rate) for rate in rates],
+        "lean_cpu_us_per_txn": _cpu_us(middle, log),
+        "lean_score_rows_per_txn": round(middle.outputs[topics.SCORE] / log.transactions, 3),
+    }
+
+
+def _cpu_us(drained: Drained, log: Log) -> dict[str, float]:
+    """CPU of a transaction by process."""
+    return {name: round(sum(of.values()) / log.transactions * 1e6, 2) for name, of in drained.cpu_s.items()}
 
 
 def _stages(drained: Drained, log: Log) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from benchmarks import parts
 from benchmarks.world.log import PartitionLog, World, tick_after
 from benchmarks.world.survey import of_partition
 from config.kernel_cache import cache_root, engine_version
-from config.settings import RedisSettings
+from config.settings import RedisSettings, Settings
 from domain.events import LogRecord
 from features.layout import LAYOUT_VERSION
 from features.redis_store import PartitionStore, connect
 from streams.embedded import RedisServer, eventually
 from streams.score.holding import Holding
+from streams.score.partition import PartitionState
 from streams.score.warmup import compile_kernels
 
 _APPEND_ONLY = "appendonlydir"  # of Redis
@@ -45,6 +46,15 @@ def warm_redis(world: World, directory: Path) -> RedisServer:
     """A Redis, to be started, that holds the state of `world` before its timed part. `directory` must be new."""
     shutil.copytree(_built(world) / _APPEND_ONLY, directory / _APPEND_ONLY)
     return parts.redis(directory)
+
+
+def put_rules_in_force(settings: Settings, rules_id: str) -> None:
+    """Let the stored state say of every partition that these rules are in force, as after a control record."""
+    with connect(settings.redis.url, settings.redis.timeout_s) as client:
+        for partition in range(settings.kafka.log_partitions):
+            key = f"{settings.redis.key_prefix}:{{{partition}}}:p"
+            state = msgspec.json.decode(client.get(key), type=PartitionState)
+            client.set(key, msgspec.json.encode(msgspec.structs.replace(state, rules_id=rules_id)))
 
 
 def warm_sums(world: World) -> dict[str, int]:
