@@ -8,6 +8,7 @@ Text is stored in Unicode NFC. Free text (memo, names) keeps control and bidirec
 escapes: a transaction is not dropped for a tab in its memo. Identifiers and codes with such characters are refused.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -155,7 +156,7 @@ class Validator:
             return Rejected(reason=Reason.NOT_AN_OBJECT, detail=f"a JSON {_json_name(document)}")
         kind = _KINDS.get(document["type"]) if isinstance(document.get("type"), str) else None
         if kind is None:
-            shown = orjson.dumps(document.get("type"))[:64].decode("utf-8", "replace")
+            shown = json.dumps(document.get("type"))[:64]  # orjson refuses integers beyond 64 bits
             return Rejected(reason=Reason.UNKNOWN_TYPE, field="type", detail=f"{shown} is no type of event")
         if kind not in get_args(_MAY_SEND[self.source.writer]):
             return Rejected(

@@ -28,6 +28,7 @@ from streams.transport.errors import MissingTopic
 
 PARSERS: Mapping[str, Callable[..., Chunk]] = {"compiled": batches.parse, "reference": reference.parse}
 OFFSET_REQUEST_MS = 10_000
+COMMIT_S_MAX = 5.0
 TOPIC_ATTEMPTS = 10
 
 
@@ -190,7 +191,11 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         try:
-            await consumer.commit(wanted)
+            async with asyncio.timeout(COMMIT_S_MAX):  # aiokafka would look for a coordinator until it is closed
+                await consumer.commit(wanted)
+        except TimeoutError:
+            self.log.warning("offsets not committed in %g s, to be tried again", COMMIT_S_MAX)
+            return False
         except (CommitFailedError, IllegalStateError) as error:
             self.log.info("offsets not committed, the group has moved on: %s", type(error).__name__)
             return False

@@ -107,9 +107,9 @@ class Network:
         self.failed = False
         self.acknowledged_count = 0
 
-    def send(self, topic, value, *, key=None, **_more):
+    def send_batch(self, topic, records, **_more):
         self.poll()
-        self.waiting.append((topic, value, key))
+        self.waiting += [(topic, record["value"], record["key"]) for record in records]
 
     @property
     def sent_count(self):
