@@ -17,7 +17,7 @@ from replay.stack import Stack
 from streams import control_log
 from streams.roles import ROLES, topics_of
 
-POLL_S = 0.5
+POLL_S = 1.0  # a look asks for the ends and commits of some 200 partitions
 STUCK_S = 180.0
 BY = "demo"
 WAITED_FOR = ("ingest", "score", "archive")  # learn commits nothing

@@ -76,11 +76,13 @@ class Stack:
 
     def launch_workers(self, roles: Iterable[str] = ROLES) -> None:
         """Start a worker of each of these roles; the kernels are waited for first."""
-        if self.compiling:
-            self._on_progress("waiting for the kernels")
-        if self._compiling is not None and self._compiling.wait(deadline_s=600.0):
-            raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
-        self._on_progress("kernels are ready")
+        if self._compiling is not None:
+            if self.compiling:
+                self._on_progress("waiting for the kernels")
+            if self._compiling.wait(deadline_s=600.0):
+                raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
+            self._compiling = None
+            self._on_progress("kernels are ready")
         for role in roles:
             beside = ["--dashboard"] if role == "archive" and self._dashboard_port is not None else []
             child = self._child(role, ["worker", role, *beside], self.settings_file)

@@ -26,6 +26,7 @@ from replay.run import Look
 GRADES = "ABCDEF"
 ALERTS_SHOWN, MOVES_SHOWN = 6, 6
 FROM = {topics.SCORE: OFFSET_END, topics.ALERT_SUPERVISOR: OFFSET_BEGINNING}
+SEVERITIES_ZH = {"red": "红", "orange": "橙", "yellow": "黄"}
 STYLES = {"red": "bold red", "orange": "dark_orange", "yellow": "yellow"}
 
 
@@ -48,7 +49,7 @@ class Seen:
     scores: dict[str, ScoreSeen] = field(default_factory=dict)
     moves: deque[tuple[ScoreSeen, int]] = field(default_factory=lambda: deque(maxlen=MOVES_SHOWN))  # and from what
     alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=ALERTS_SHOWN))
-    severities: Counter[str] = field(default_factory=Counter)
+    severities: Counter[str] = field(default_factory=Counter)  # of alerts raised
     score_count: int = 0
     event_ms: int = 0
     _revisions: set[tuple[str, int]] = field(default_factory=set)
@@ -69,7 +70,8 @@ class Seen:
         if (alert.alert_id, alert.revision) in self._revisions:
             return
         self._revisions.add((alert.alert_id, alert.revision))
-        self.severities[f"{alert.severity} {alert.state}"] += 1
+        if alert.state == "raised":
+            self.severities[alert.severity] += 1
         self.alerts.append(alert)
 
     def grades(self) -> Counter[str]:
@@ -167,8 +169,8 @@ def _alerts(seen: Seen) -> Panel:
         day = date_of(day_of(alert.as_of)).isoformat()
         title = _shown(alert.title_zh, STYLES[alert.severity])
         table.add_row(day, _shown(alert.enterprise_id), title, _shown(alert.text_zh))
-    said = "  ".join(f"{name} {count:,}" for name, count in sorted(seen.severities.items()))
-    return Panel(table, title=f"最新预警 newest alerts   {said}")
+    raised = "  ".join(f"{SEVERITIES_ZH[name]} {name} {seen.severities[name]:,}" for name in SEVERITIES_ZH)
+    return Panel(table, title=f"最新预警 newest alerts   已发出 raised: {raised}")
 
 
 def _shown(text: str, style: str = "") -> Text:
