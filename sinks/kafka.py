@@ -4,11 +4,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 Headers = Sequence[tuple[str, bytes]]
+KeyAndValue = tuple[bytes | None, bytes | None]
 GATHERED_MAX = 500  # some 15 ms of making them
 _IN_FLIGHT_MAX = 200_000
 
@@ -75,7 +77,7 @@ class Outbox:
         partition: int = -1,
     ) -> None:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
-        self._produce(topic, value, key, partition, headers, self._reported)
+        self._produce(topic, [(key, value)], partition, headers, self._reported)
         self._serve(self._producer.poll, 0)
 
     def send_batch(self, topic: str, records: Sequence[dict[str, Any]], *, partition: int = -1) -> None:
@@ -120,17 +122,16 @@ class Outbox:
     def _produce(
         self,
         topic: str,
-        value: bytes | None,
-        key: bytes | None,
+        records: Sequence[KeyAndValue],
         partition: int,
         headers: Headers | None,
         on_delivery: Callable[[KafkaError | None, Message], None],
     ) -> None:
-        self._begin(1)
+        self._begin(len(records))
+        produce, headers = self._producer.produce, list(headers or ())
         try:
-            self._producer.produce(
-                topic, value, key, partition=partition, headers=list(headers or ()), on_delivery=on_delivery
-            )
+            for key, value in records:
+                produce(topic, value, key, partition=partition, headers=headers, on_delivery=on_delivery)
         except (KafkaException, BufferError) as error:
             self._refused(topic, error)
 
@@ -175,11 +176,41 @@ class Outbox:
             raise DeliveryFailed(self._failure)
 
 
+class _Stretch:
+    """Outputs that go to the producer in one go, and how many of them are not acknowledged."""
+
+    __slots__ = ("_reported", "open_count")
+
+    def __init__(self, reported: Callable[[KafkaError | None, Message], None]) -> None:
+        self._reported, self.open_count = reported, 0
+
+    def acknowledged(self, error: KafkaError | None, message: Message) -> None:
+        """Called for each of them. An exception may be pending then, and Python finds no inherited method."""
+        if error is None:
+            self.open_count -= 1
+        else:
+            self._reported(error, message)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The stretches with outputs of a lane that may not be acknowledged, with the lowest mark in each, ascending."""
+
+    open: deque[tuple[int, _Stretch]] = field(default_factory=deque)
+    last_mark: int = 0
+
+    def lowest_open(self) -> int | None:
+        while self.open and not self.open[0][1].open_count:
+            self.open.popleft()
+        return self.open[0][0] if self.open else None
+
+
 class MarkedOutbox(Outbox):
     """An outbox that knows which inputs its unacknowledged outputs belong to: per lane, the lowest open mark.
 
     A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
-    lane are sent in ascending order. What is above the lowest open mark must not be committed.
+    lane are sent in ascending order. What is above the lowest open mark must not be committed. It is known by stretches
+    of outputs: the first mark of a stretch is open until all of the stretch is acknowledged.
 
     Between `gather` and `hand_over` outputs are kept back, up to a bound, and then go to the producer in one go. Its
     batches, and so the broker's requests, are as large as what comes to it within `linger_ms`: where each output takes
@@ -190,9 +221,11 @@ class MarkedOutbox(Outbox):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._open: dict[Any, deque[list[int]]] = {}  # lane -> [mark, outputs in flight], ascending
+        self._lanes: dict[Any, _Lane] = {}
         self._gathers = False
-        self._gathered: deque[tuple[str, bytes | None, bytes | None, Headers | None, Callable[..., None]]] = deque()
+        self._gathered: deque[tuple[str, Sequence[KeyAndValue], Headers | None, _Stretch]] = deque()
+        self._gathered_count = 0
+        self._stretch = _Stretch(self._reported)  # of what comes next
         self._sending = threading.Lock()  # a thread may drain while another sends: their order stays
 
     def gather(self) -> None:
@@ -225,35 +258,42 @@ class MarkedOutbox(Outbox):
         headers: Headers | None = None,
     ) -> None:
         """As `send`, for the input `mark` of `lane`."""
-        marks = self._open.setdefault(lane, deque())
-        if not marks or marks[-1][0] != mark:
-            if marks and marks[-1][0] > mark:
-                raise ValueError(f"marks of lane {lane} must ascend: {mark} after {marks[-1][0]}")
-            marks.append([mark, 0])
-        entry = marks[-1]
-        entry[1] += 1
-        # Looked up now: a call back may come with an exception pending, and then Python finds no inherited method.
-        reported = self._reported
+        self.send_run(topic, [(key, value)], lane=lane, marks=(mark, mark), headers=headers)
 
-        def acknowledged(error: KafkaError | None, message: Message) -> None:
-            reported(error, message)
-            if error is None:
-                entry[1] -= 1
-                while marks and marks[0][1] == 0:
-                    marks.popleft()
-
-        self._gathered.append((topic, value, key, headers, acknowledged))
-        if not self._gathers or len(self._gathered) >= GATHERED_MAX:
+    def send_run(
+        self,
+        topic: str,
+        records: Sequence[KeyAndValue],
+        *,
+        lane: Any,
+        marks: tuple[int, int],
+        headers: Headers | None = None,
+    ) -> None:
+        """As `send`, of several (key, value) in their order, for inputs of `lane` from the first to the last mark."""
+        found = self._lanes.setdefault(lane, _Lane())
+        if found.lowest_open() is not None and found.last_mark > marks[0]:
+            raise ValueError(f"marks of lane {lane} must ascend: {marks[0]} after {found.last_mark}")
+        found.last_mark = marks[1]
+        with self._sending:
+            stretch = self._stretch
+            if not found.open or found.open[-1][1] is not stretch:
+                found.open.append((marks[0], stretch))
+            stretch.open_count += len(records)
+            self._gathered.append((topic, records, headers, stretch))
+            self._gathered_count += len(records)
+        if not self._gathers or self._gathered_count >= GATHERED_MAX:
             self._send_gathered()
 
     def lowest_open(self, lane: Any) -> int | None:
-        """The lowest mark of `lane` with an unacknowledged output; None where all are acknowledged."""
-        marks = self._open.get(lane)
-        return marks[0][0] if marks else None
+        """The lowest mark of `lane` that may have an unacknowledged output; None where all are acknowledged."""
+        found = self._lanes.get(lane)
+        return None if found is None else found.lowest_open()
 
     def _send_gathered(self) -> None:
         with self._sending:
+            if self._gathered:
+                self._stretch, self._gathered_count = _Stretch(self._reported), 0
             while self._gathered:
-                topic, value, key, headers, acknowledged = self._gathered.popleft()
-                self._produce(topic, value, key, -1, headers, acknowledged)
+                topic, records, headers, stretch = self._gathered.popleft()
+                self._produce(topic, records, -1, headers, stretch.acknowledged)
             self._serve(self._producer.poll, 0)

@@ -49,6 +49,31 @@ def test_what_is_gathered_holds_its_lane_and_goes_out_in_order_and_in_few_batche
     assert landed == [*(b"%d" % mark for mark in range(3 * GATHERED_MAX + 7)), b"at once", b"last"]
 
 
+def test_a_run_holds_each_lane_from_its_first_mark_until_all_that_went_with_it_is_acknowledged(make_topic, kafka):
+    topic = make_topic("outbox")
+    outbox = MarkedOutbox(kafka, linger_ms=200)
+    outbox.gather()
+    outbox.send_run(topic, [(b"k", b"1"), (b"k", b"2")], lane="a", marks=(3, 9))
+    outbox.send_marked(topic, b"3", key=b"k", lane="b", mark=1)
+    outbox.send_run(topic, [(b"k", b"4")], lane="a", marks=(10, 10))
+    outbox.hand_over()
+    outbox.send_run(topic, [(b"k", b"5")], lane="a", marks=(11, 12), headers=[("h", b"v")])
+    assert (outbox.lowest_open("a"), outbox.lowest_open("b"), outbox.lowest_open("c")) == (3, 1, None)
+    with pytest.raises(ValueError, match="must ascend: 11 after 12"):
+        outbox.send_marked(topic, b"x", lane="a", mark=11)
+    outbox.drain()
+    assert (outbox.lowest_open("a"), outbox.lowest_open("b")) == (None, None)
+    outbox.send_marked(topic, b"6", key=b"k", lane="a", mark=3)  # given back, and read again from an offset before
+    assert outbox.lowest_open("a") == 3
+    outbox.drain()
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    landed = consumer.consume(outbox.sent_count, timeout=10)
+    consumer.close()
+    assert [message.value() for message in landed] == [b"1", b"2", b"3", b"4", b"5", b"6"]
+    assert [message.headers() for message in landed][3:5] == [None, [("h", b"v")]]
+
+
 def test_marks_of_a_lane_ascend(make_topic, kafka):
     topic = make_topic("outbox")
     outbox = MarkedOutbox(kafka, linger_ms=200)
