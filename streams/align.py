@@ -15,7 +15,7 @@ clock has a part in it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.outputs import FeedProgress
@@ -120,6 +120,12 @@ class Alignment:
         feed = self._feeds[tp]
         self._survey.read(tp, offset, time_ms)
         feed.time_ms = max(time_ms, feed.time_ms)
+
+    def reach_all(self, tp: TP, offsets: Sequence[int], times_ms: Sequence[int]) -> None:
+        """As `reach`, of several events in their order, at least one."""
+        feed = self._feeds[tp]
+        self._survey.read_all(tp, offsets, times_ms)
+        feed.time_ms = max(*times_ms, feed.time_ms)
 
     def done(self, tp: TP, position: int, *, more: bool = False) -> None:
         """Everything before `position` is applied; `more`: what was kept is to be applied next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -11,7 +12,7 @@ from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.reject import Reason, Rejected
 from sinks.dead_letters import dead_letter
-from sinks.kafka import MarkedOutbox
+from sinks.kafka import KeyAndValue, MarkedOutbox
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
@@ -35,17 +36,21 @@ class Forwarder:
         self._tokens = tokens
         self._schemas: dict[bytes, bytes | None] = {}
 
-    def forward(self, out: MarkedOutbox, tp: TP, offset: int, event: EnterpriseEvent) -> None:
-        """Append an event to the log, without personal identifiers."""
-        in_cny = isinstance(event, Txn) and event.currency == "CNY"
+    def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
+        """Key and value of an event's record of the log, without personal identifiers."""
         record = LogRecord(
             event=self._tokens.pseudonymous(event),
             fingerprint=fingerprint(event),
             origin=(tp.topic, tp.partition, offset),
             # Without a reference rate the amount is not computable; it is never taken as 1:1.
-            amount_cny_minor=event.amount_minor if in_cny and isinstance(event, Txn) else None,
+            amount_cny_minor=event.amount_minor if isinstance(event, Txn) and event.currency == "CNY" else None,
         )
-        self.append(out, tp, offset, record)
+        return event.enterprise_id.encode(), encode(record)
+
+    def send(self, out: MarkedOutbox, tp: TP, records: Sequence[KeyAndValue], marks: tuple[int, int]) -> None:
+        """Append records to the log, of the inputs from one offset to another, and count them."""
+        out.send_run(topics.EVENTS, records, lane=tp, marks=marks, headers=HEADERS)
+        self.count(tp, "forwarded", len(records))
 
     def append(self, out: MarkedOutbox, tp: TP, offset: int, record: LogRecord) -> None:
         """Append a record of an enterprise to the log; it follows from the input at `offset`."""
@@ -69,13 +74,15 @@ class Forwarder:
         out.send_marked(topics.DEAD_LETTERS, encode(letter), key=chunk.topic.encode(), lane=tp, mark=offset)
         self.count(tp, rejected.reason.value)
 
-    def count(self, tp: TP, outcome: Outcome | Reason) -> None:
-        """One more record of this outcome."""
-        self.counts[tp.topic, tp.partition, outcome] += 1
+    def count(self, tp: TP, outcome: Outcome | Reason, records: int = 1) -> None:
+        """More records of this outcome."""
+        self.counts[tp.topic, tp.partition, outcome] += records
 
-    def schema(self, chunk: Chunk, i: int) -> bytes | None:
-        """The header `schema`; None where it is absent, empty (no version) where it stands twice."""
-        raw = chunk.buffer[int(chunk.header_start[i]) : int(chunk.header_end[i])].tobytes()
+    def schema(self, chunk: Chunk, i: int, raw: bytes) -> bytes | None:
+        """The header `schema` of record i, whose headers are the bytes `raw`.
+
+        None where it is absent, empty (no version) where it stands twice.
+        """
         if raw in self._schemas:
             return self._schemas[raw]
         found = [value for name, value in chunk.headers(i) if name == "schema"]

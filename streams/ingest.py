@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from config.settings import Settings
 from domain import topics
 from domain.calendar import day_of, day_of_text, day_start_ms
-from domain.events import Control, LogRecord, Receipt
+from domain.events import Control, EnterpriseEvent, LogRecord, Receipt
 from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
 from sinks.client import client_settings
-from sinks.kafka import MarkedOutbox
+from sinks.kafka import KeyAndValue, MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.admission import admitted
@@ -36,6 +36,7 @@ from streams.feed_ends import AskEnds, Question
 from streams.feed_words import FeedListener, FeedTeller
 from streams.forwarding import Forwarder, Outcome
 from streams.role import TP
+from streams.survey import NOTHING_MS
 from streams.ticks import Ticks
 from streams.tokens import Tokens, load_key
 from streams.topics import check_topics
@@ -45,7 +46,11 @@ log = logging.getLogger(__name__)
 
 CONTROL = TP(topics.CONTROL, 0)
 DRAIN_S = 8.0  # within the time that a rebalance leaves
-RECORDS_AT_ONCE = 2_000  # then other tasks of the loop get a turn
+LINGER_MS = (
+    40  # a produce request holds one partition: at 5 ms they are small and many, and the broker has no time left
+)
+RECORDS_AT_ONCE = 500  # then other tasks of the loop get a turn
+NEVER_MS = 2**62  # after any event
 TALK_S = 0.02  # between two looks at `feed.v1` while records come
 RELEASE_S = 1.0  # of letting held feeds go on; then a rebalance, a stop and the worker's own looks get their turn
 _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
@@ -53,15 +58,19 @@ _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "rec
 
 @dataclass(slots=True, eq=False)
 class _Rest:
-    """A chunk from record `first` on."""
+    """A chunk from record `first` on. Its arrays as lists: single elements of an array are slow to get at."""
 
     chunk: Chunk
     first: int = 0
     offsets: list[int] = field(init=False)
-    times_ms: list[int] = field(init=False)
+    rows: list[tuple[int, int, int, int, int, int]] = field(init=False)
+    """(offset, timestamp_ms, value_start, value_end, header_start, header_end) of each record."""
 
     def __post_init__(self) -> None:
-        self.offsets, self.times_ms = self.chunk.offset.tolist(), self.chunk.timestamp_ms.tolist()
+        chunk = self.chunk
+        self.offsets = chunk.offset.tolist()
+        columns = (chunk.timestamp_ms, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end)
+        self.rows = list(zip(self.offsets, *(column.tolist() for column in columns), strict=True))
 
     def __len__(self) -> int:
         return len(self.offsets) - self.first
@@ -77,7 +86,7 @@ class _Input:
     aligned: bool
     position: int | None = None  # next offset to apply
     held: deque[_Rest] = field(default_factory=deque)
-    day: int | None = None  # of the newest event
+    day_end_ms: int = NOTHING_MS  # of the day of the newest event
     newest_ms: int | None = None  # event time of the newest event
 
 
@@ -115,7 +124,7 @@ class Ingest:
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
-        self._outbox = MarkedOutbox(kafka.bootstrap, client)
+        self._outbox = MarkedOutbox(kafka.bootstrap, client, linger_ms=LINGER_MS)
         self._teller = FeedTeller(self._outbox, self._alignment.step_ms, self._clock)
         self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
         self._teller.ask()
@@ -277,32 +286,68 @@ class Ingest:
 
     async def _run(self, one: _Input, rest: _Rest) -> bool:
         """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
-        chunk, offsets, first = rest.chunk, rest.offsets, rest.first
-        limit_ms = self._alignment.run(one.tp, offsets[first]) if one.aligned else None
-        for i in range(first, len(offsets)):
-            offset = offsets[i]
-            outcome = one.validator.accept(chunk.value(i), self._forwarder.schema(chunk, i), rest.times_ms[i])
-            if isinstance(outcome, Control) and outcome.action == "admit":
-                outcome = await self._admit(one.tp, offset, outcome)
-            if isinstance(outcome, Rejected):
-                self._forwarder.bury(self._out, chunk, i, outcome)
-            else:
-                time_ms = _time_of(outcome)
-                if limit_ms is not None and time_ms is not None and time_ms > limit_ms:
-                    one.position = offset
-                    rest.first = i
-                    one.held.appendleft(rest)
-                    self._alignment.hold(one.tp, offset, time_ms)
-                    return False
-                await self._accept(one, offset, outcome, time_ms)
-            one.position = offset + 1
-            if i % RECORDS_AT_ONCE == RECORDS_AT_ONCE - 1:
+        limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
+        while rest:
+            outcome = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
+            if outcome is not None and not await self._apply_one(one, rest, outcome, limit_ms):
+                one.held.appendleft(rest)
+                return False
+            if rest.first % RECORDS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        one.position = chunk.next_offset
+        one.position = rest.chunk.next_offset
         if one.aligned:
-            self._alignment.done(one.tp, chunk.next_offset, more=bool(one.held))
+            self._alignment.done(one.tp, rest.chunk.next_offset, more=bool(one.held))
             if self._ticks:
                 await self._ticks.close_days()
+        return True
+
+    def _forward(self, one: _Input, rest: _Rest, last_ms: int) -> Accepted | Rejected | None:
+        """Forward usual records, which are events up to `last_ms`, as far as they go; what becomes of the next one.
+
+        None where there is none, or other tasks are to have their turn before. Nothing waits in here.
+        """
+        tp, accept, forwarder, buffer = one.tp, one.validator.accept, self._forwarder, rest.chunk.buffer.data
+        first, until = rest.first, rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
+        records: list[KeyAndValue] = []
+        times_ms: list[int] = []
+        found: Accepted | Rejected | None = None
+        for offset, broker_ms, start, end, header_start, header_end in rest.rows[first:until]:
+            schema = forwarder.schema(rest.chunk, first + len(records), buffer[header_start:header_end].tobytes())
+            found = accept(None if start < 0 else buffer[start:end].tobytes(), schema, broker_ms)
+            if not isinstance(found, EnterpriseEvent) or found.event_time > last_ms:
+                break
+            records.append(forwarder.forwarded(tp, offset, found))
+            times_ms.append(found.event_time)
+            found = None
+        if records:
+            self._sent(one, rest.offsets[first : first + len(records)], times_ms, records)
+            rest.first += len(records)
+        return found
+
+    def _sent(self, one: _Input, offsets: list[int], times_ms: list[int], records: list[KeyAndValue]) -> None:
+        """Send what is made of the records at these offsets, and note how far the feed is."""
+        if one.aligned:
+            self._alignment.reach_all(one.tp, offsets, times_ms)
+        if one.bank_id is not None:
+            self._note(one, one.bank_id, max(times_ms))
+        self._forwarder.send(self._out, one.tp, records, (offsets[0], offsets[-1]))
+        one.position = offsets[-1] + 1
+
+    async def _apply_one(self, one: _Input, rest: _Rest, outcome: Accepted | Rejected, limit_ms: int | None) -> bool:
+        """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
+        i, offset = rest.first, rest.offsets[rest.first]
+        if isinstance(outcome, Control) and outcome.action == "admit":
+            outcome = await self._admit(one.tp, offset, outcome)
+        if isinstance(outcome, Rejected):
+            self._forwarder.bury(self._out, rest.chunk, i, outcome)
+        else:
+            time_ms = _time_of(outcome)
+            if limit_ms is not None and time_ms is not None and time_ms > limit_ms:
+                one.position = offset
+                self._alignment.hold(one.tp, offset, time_ms)
+                return False
+            await self._accept(one, offset, outcome, time_ms)
+        one.position, rest.first = offset + 1, i + 1
         return True
 
     async def _accept(self, one: _Input, offset: int, event: Accepted, time_ms: int | None) -> None:
@@ -318,15 +363,20 @@ class Ingest:
             self._forwarder.count(one.tp, "folded")
             return
         if one.bank_id is not None and time_ms is not None:
-            one.newest_ms = max(time_ms, one.newest_ms or time_ms)
-            if self._ticks:
-                self._ticks.event(one.bank_id, time_ms)
+            self._note(one, one.bank_id, time_ms)
         if isinstance(event, Control):
             assert self._ticks is not None  # it comes with control.v1
             await self._ticks.write([LogRecord(event=event, origin=(*one.tp, offset))])
+            self._forwarder.count(one.tp, "forwarded")
         else:
-            self._forwarder.forward(self._out, one.tp, offset, event)
-        self._forwarder.count(one.tp, "forwarded")
+            record = self._forwarder.forwarded(one.tp, offset, event)
+            self._forwarder.send(self._out, one.tp, [record], (offset, offset))
+
+    def _note(self, one: _Input, bank_id: str, time_ms: int) -> None:
+        """An event of a bank goes to the log."""
+        one.newest_ms = max(time_ms, one.newest_ms or time_ms)
+        if self._ticks:
+            self._ticks.event(bank_id, time_ms)
 
     async def _admit(self, tp: TP, offset: int, word: Control) -> Control | Rejected:
         """Append the late record that a word admits to the log once more; Rejected where there is none."""
@@ -340,10 +390,9 @@ class Ingest:
     def _reach(self, one: _Input, offset: int, time_ms: int) -> bool:
         """Move an input's front; True where that is a new business day of it."""
         self._alignment.reach(one.tp, offset, time_ms)
-        day = day_of(time_ms)
-        if one.day is not None and day <= one.day:
+        if time_ms < one.day_end_ms:
             return False
-        one.day = day
+        one.day_end_ms = day_start_ms(day_of(time_ms) + 1)
         return True
 
 

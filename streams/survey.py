@@ -8,7 +8,7 @@ far it goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from streams.role import TP
 
@@ -34,6 +34,13 @@ class Survey:
         come."""
         self.time_ms = max(self._next_ms, NOTHING_MS if asked_ms is None else asked_ms)
         self._ends_before, self._ends, self._next_ms = self._ends, ends, NOTHING_MS
+
+    def read_all(self, tp: TP, offsets: Sequence[int], times_ms: Sequence[int]) -> None:
+        """As `read`, of several records in their order, at least one."""
+        if offsets[0] >= self._ends.get(tp, 0):
+            return  # as most are: they came after the last answer
+        for offset, time_ms in zip(offsets, times_ms, strict=True):
+            self.read(tp, offset, time_ms)
 
     def read(self, tp: TP, offset: int, time_ms: int) -> None:
         """The record at `offset` of a feed, or one before it, is of this time."""

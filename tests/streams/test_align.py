@@ -15,6 +15,30 @@ from streams.survey import NOTHING_MS
 BOUND_MS = 100
 
 
+@given(st.data())
+def test_events_noted_at_once_say_what_each_of_them_would(data):
+    a, b = TP("a", 0), TP("b", 0)
+    one, other = (Alignment(BOUND_MS, lambda _: (0, None)) for _ in range(2))
+    times_ms = data.draw(st.lists(st.integers(0, 500), min_size=1, max_size=8))
+    first = data.draw(st.integers(0, 5))
+    for alignment in (one, other):
+        alignment.begin({a, b})
+    for at in data.draw(st.lists(st.integers(0, 14), max_size=3)):
+        for alignment in (one, other):
+            alignment.answered({a: at, b: 0}, 7)
+    offsets = list(range(first, first + len(times_ms)))
+    one.reach_all(a, offsets, times_ms)
+    for offset, time_ms in zip(offsets, times_ms, strict=True):
+        other.reach(a, offset, time_ms)
+    for _ in range(3):
+        assert one.front(a) == other.front(a)
+        assert (one.run(b, 0), one.tick_ms_max(), one.newest_ms()) == (
+            other.run(b, 0), other.tick_ms_max(), other.newest_ms(),
+        )  # fmt: skip
+        for alignment in (one, other):
+            alignment.answered({a: 20, b: 0}, None)
+
+
 class Reader:
     """Reads feeds as the ingest role does: applies, holds, asks, releases; a feed's log may grow while it is read."""
 
