@@ -7,6 +7,7 @@ once FOLDER/go is there. With `--stages` it leaves FOLDER/NAME.stages, with `--p
 import argparse
 import asyncio
 import cProfile
+import gc
 import logging
 import sys
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from typing import Any
 from benchmarks.stages import Stages, instrument
 from config.settings import load
 from streams.role import TP
-from streams.roles import build
+from streams.roles import FETCHING, build
+from streams.transport import TransportOptions
 from streams.worker import WorkerOptions, run_worker
 
 _LOOK_S = 0.01
@@ -57,11 +59,13 @@ def main() -> int:
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(args.settings, {})
     kafka = settings.kafka
-    options = WorkerOptions(session_timeout_s=kafka.session_timeout_s)
+    transport = TransportOptions(client=FETCHING.get(args.role, {}))
+    options = WorkerOptions(session_timeout_s=kafka.session_timeout_s, transport=transport)
     stages = Stages() if args.stages else None
     if stages is not None:
         instrument(stages)
     role = gated(build(args.role, settings), args.folder, args.name, stages)
+    gc.freeze()
     app_id = f"{kafka.group_prefix}{args.role}"
     if not args.profile:
         return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options)

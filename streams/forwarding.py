@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -11,6 +12,7 @@ from config.credentials import forbidden
 from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.reject import Reason, Rejected
+from domain.validate import Accepted, Validator
 from sinks.dead_letters import dead_letter
 from sinks.kafka import KeyAndValue, MarkedOutbox
 from streams.role import TP
@@ -24,6 +26,44 @@ encode = msgspec.json.Encoder().encode
 Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
 
 
+@dataclass(slots=True, eq=False)
+class Rest:
+    """A chunk from record `first` on. Its arrays as lists: single elements of an array are slow to get at."""
+
+    chunk: Chunk
+    first: int = 0
+    offsets: list[int] = field(init=False)
+    _columns: tuple[list[int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        chunk = self.chunk
+        self.offsets = chunk.offset.tolist()
+        columns = (chunk.timestamp_ms, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end)
+        self._columns = self.offsets, *(column.tolist() for column in columns)
+
+    def rows(self, until: int) -> Iterator[tuple[int, ...]]:
+        """(offset, timestamp_ms, value_start, value_end, header_start, header_end) of each record before `until`.
+
+        One at a time: kept, so many tuples would call the garbage collector again and again.
+        """
+        return zip(*(column[self.first : until] for column in self._columns), strict=True)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What becomes of records from `rest.first` on: as many as there are `records`, each of them forwarded.
+
+    times_ms: the event time of each. next: what becomes of the one behind them; None where it was not looked at.
+    """
+
+    records: list[KeyAndValue]
+    times_ms: list[int]
+    next: Accepted | Rejected | None
+
+
 class Forwarder:
     """Sends what becomes of records, under the lane and mark of each, and counts it.
 
@@ -35,6 +75,21 @@ class Forwarder:
         self.forbidden = forbidden()
         self._tokens = tokens
         self._schemas: dict[bytes, bytes | None] = {}
+
+    def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> Run:
+        """The usual records of a chunk, which are events up to `last_ms`, before record `until`; nothing is sent."""
+        chunk, accept, buffer = rest.chunk, validator.accept, rest.chunk.buffer.data
+        tp = TP(chunk.topic, chunk.partition)
+        records: list[KeyAndValue] = []
+        times_ms: list[int] = []
+        for offset, broker_ms, start, end, header_start, header_end in rest.rows(until):
+            schema = self._schema(chunk, rest.first + len(records), buffer[header_start:header_end].tobytes())
+            found = accept(None if start < 0 else buffer[start:end].tobytes(), schema, broker_ms)
+            if not isinstance(found, EnterpriseEvent) or found.event_time > last_ms:
+                return Run(records, times_ms, found)
+            records.append(self.forwarded(tp, offset, found))
+            times_ms.append(found.event_time)
+        return Run(records, times_ms, None)
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
         """Key and value of an event's record of the log, without personal identifiers."""
@@ -78,7 +133,7 @@ class Forwarder:
         """More records of this outcome."""
         self.counts[tp.topic, tp.partition, outcome] += records
 
-    def schema(self, chunk: Chunk, i: int, raw: bytes) -> bytes | None:
+    def _schema(self, chunk: Chunk, i: int, raw: bytes) -> bytes | None:
         """The header `schema` of record i, whose headers are the bytes `raw`.
 
         None where it is absent, empty (no version) where it stands twice.

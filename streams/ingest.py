@@ -22,19 +22,19 @@ from dataclasses import dataclass, field
 from config.settings import Settings
 from domain import topics
 from domain.calendar import day_of, day_of_text, day_start_ms
-from domain.events import Control, EnterpriseEvent, LogRecord, Receipt
+from domain.events import Control, LogRecord, Receipt
 from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
 from sinks.client import client_settings
-from sinks.kafka import KeyAndValue, MarkedOutbox
+from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.admission import admitted
 from streams.align import Alignment
 from streams.feed_ends import AskEnds, Question
 from streams.feed_words import FeedListener, FeedTeller
-from streams.forwarding import Forwarder, Outcome
+from streams.forwarding import Forwarder, Outcome, Rest
 from streams.role import TP
 from streams.survey import NOTHING_MS
 from streams.ticks import Ticks
@@ -56,26 +56,6 @@ RELEASE_S = 1.0  # of letting held feeds go on; then a rebalance, a stop and the
 _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
 
 
-@dataclass(slots=True, eq=False)
-class _Rest:
-    """A chunk from record `first` on. Its arrays as lists: single elements of an array are slow to get at."""
-
-    chunk: Chunk
-    first: int = 0
-    offsets: list[int] = field(init=False)
-    rows: list[tuple[int, int, int, int, int, int]] = field(init=False)
-    """(offset, timestamp_ms, value_start, value_end, header_start, header_end) of each record."""
-
-    def __post_init__(self) -> None:
-        chunk = self.chunk
-        self.offsets = chunk.offset.tolist()
-        columns = (chunk.timestamp_ms, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end)
-        self.rows = list(zip(self.offsets, *(column.tolist() for column in columns), strict=True))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - self.first
-
-
 @dataclass(slots=True)
 class _Input:
     """One partition that is read."""
@@ -85,7 +65,7 @@ class _Input:
     bank_id: str | None
     aligned: bool
     position: int | None = None  # next offset to apply
-    held: deque[_Rest] = field(default_factory=deque)
+    held: deque[Rest] = field(default_factory=deque)
     day_end_ms: int = NOTHING_MS  # of the day of the newest event
     newest_ms: int | None = None  # event time of the newest event
 
@@ -164,9 +144,9 @@ class Ingest:
         one = self._inputs[tp]
         self._out.gather()
         if one.held:
-            one.held.append(_Rest(chunk))
+            one.held.append(Rest(chunk))
         else:
-            await self._run(one, _Rest(chunk))
+            await self._run(one, Rest(chunk))
         if self._clock() - self._talked_s >= TALK_S:
             await self._talk()
         await self._release()
@@ -284,7 +264,7 @@ class Ingest:
                 break
         self.paused = frozenset(tp for tp, one in self._inputs.items() if one.held)
 
-    async def _run(self, one: _Input, rest: _Rest) -> bool:
+    async def _run(self, one: _Input, rest: Rest) -> bool:
         """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
         limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
         while rest:
@@ -301,39 +281,24 @@ class Ingest:
                 await self._ticks.close_days()
         return True
 
-    def _forward(self, one: _Input, rest: _Rest, last_ms: int) -> Accepted | Rejected | None:
+    def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Accepted | Rejected | None:
         """Forward usual records, which are events up to `last_ms`, as far as they go; what becomes of the next one.
 
         None where there is none, or other tasks are to have their turn before. Nothing waits in here.
         """
-        tp, accept, forwarder, buffer = one.tp, one.validator.accept, self._forwarder, rest.chunk.buffer.data
-        first, until = rest.first, rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
-        records: list[KeyAndValue] = []
-        times_ms: list[int] = []
-        found: Accepted | Rejected | None = None
-        for offset, broker_ms, start, end, header_start, header_end in rest.rows[first:until]:
-            schema = forwarder.schema(rest.chunk, first + len(records), buffer[header_start:header_end].tobytes())
-            found = accept(None if start < 0 else buffer[start:end].tobytes(), schema, broker_ms)
-            if not isinstance(found, EnterpriseEvent) or found.event_time > last_ms:
-                break
-            records.append(forwarder.forwarded(tp, offset, found))
-            times_ms.append(found.event_time)
-            found = None
-        if records:
-            self._sent(one, rest.offsets[first : first + len(records)], times_ms, records)
-            rest.first += len(records)
-        return found
+        until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
+        run = self._forwarder.run(one.validator, rest, until, last_ms)
+        if run.records:
+            offsets = rest.offsets[rest.first : rest.first + len(run.records)]
+            if one.aligned:
+                self._alignment.reach_all(one.tp, offsets, run.times_ms)
+            if one.bank_id is not None:
+                self._note(one, one.bank_id, max(run.times_ms))
+            self._forwarder.send(self._out, one.tp, run.records, (offsets[0], offsets[-1]))
+            one.position, rest.first = offsets[-1] + 1, rest.first + len(offsets)
+        return run.next
 
-    def _sent(self, one: _Input, offsets: list[int], times_ms: list[int], records: list[KeyAndValue]) -> None:
-        """Send what is made of the records at these offsets, and note how far the feed is."""
-        if one.aligned:
-            self._alignment.reach_all(one.tp, offsets, times_ms)
-        if one.bank_id is not None:
-            self._note(one, one.bank_id, max(times_ms))
-        self._forwarder.send(self._out, one.tp, records, (offsets[0], offsets[-1]))
-        one.position = offsets[-1] + 1
-
-    async def _apply_one(self, one: _Input, rest: _Rest, outcome: Accepted | Rejected, limit_ms: int | None) -> bool:
+    async def _apply_one(self, one: _Input, rest: Rest, outcome: Accepted | Rejected, limit_ms: int | None) -> bool:
         """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
         i, offset = rest.first, rest.offsets[rest.first]
         if isinstance(outcome, Control) and outcome.action == "admit":

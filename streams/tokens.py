@@ -50,19 +50,19 @@ class Tokens:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.key_id = hmac.digest(key, b"key id", "sha256").hex()[:8]
-        self._cached: dict[tuple[Kind, str], str] = {}
+        self._cached: dict[Kind, dict[str, str]] = {"account": {}, "person": {}, "name": {}}
 
     def token(self, kind: Kind, text: str) -> str:
         """The token of an identifier; white space does not count, nor width and case in a name."""
-        known = self._cached.get((kind, text))
-        if known is not None:
+        cached = self._cached[kind]
+        if (known := cached.get(text)) is not None:
             return known
         plain = "".join(unicodedata.normalize("NFKC", text).split())
         message = f"{kind}\0{plain.casefold() if kind == 'name' else plain}".encode()
         token = f"{self.key_id}.{hmac.digest(self._key, message, 'sha256').hex()[:32]}"
-        if len(self._cached) >= _CACHED_MAX:
-            self._cached.clear()
-        self._cached[kind, text] = token
+        if len(cached) >= _CACHED_MAX:
+            cached.clear()
+        cached[text] = token
         return token
 
     def pseudonymous(self, event: Any) -> Any:
@@ -104,7 +104,10 @@ def fingerprint(event: Any) -> str:
 
     Order, white space and explicit nulls make no difference.
     """
-    return hashlib.blake2b(_ENCODE(event), digest_size=8).hexdigest()
+    hashed = _HASH.copy()
+    hashed.update(_ENCODE(event))
+    return hashed.hexdigest()
 
 
+_HASH = hashlib.blake2b(digest_size=8)  # a copy is there sooner than a new one
 _ENCODE = msgspec.json.Encoder().encode
