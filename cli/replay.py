@@ -2,6 +2,7 @@
 
 sample      the simulator's 3 banks, 200 enterprises, 15 months: `xinliu replay sample`
 cumcm2020c  invoices of 123 real enterprises: `xinliu replay cumcm2020c --data DIR`
+berka       682 real bank accounts up to their loans, and what became of the loans: `xinliu replay berka --data DIR`
 
 Kafka, Redis and the workers are started here, over a state folder that a second run goes on from. With `--config FILE`
 (before the verb) the servers of that file are used, and its workers must run: nothing is started.
@@ -31,6 +32,7 @@ ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条
 
 sample      模拟的 3 家银行、200 户企业、15 个月：xinliu replay sample
 cumcm2020c  123 户真实企业的发票：xinliu replay cumcm2020c --data 文件夹
+berka       682 个真实银行账户放款前的流水，以及贷款的结局：xinliu replay berka --data 文件夹
 
 Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再次运行接着做。给了 --config 文件（写在动词之前）则用
 那里的服务器，工作进程要已在运行：什么都不启动。
@@ -42,14 +44,14 @@ Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再
 
 退出码：0 账平（且预警与预期相同），1 不平，2 用法或设置有误，130 被打断。
 """
-NAMES = ("sample", "cumcm2020c")
+NAMES = ("sample", "cumcm2020c", "berka")
 SAY_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to replay, how fast, and where to."""
     parser.add_argument("name", choices=NAMES, help="what to replay")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="cumcm2020c: the folder of its files")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="cumcm2020c, berka: the folder of its files")
     parser.add_argument("--speed", type=speed_of, default=None, metavar="1x|60x|max", help="event time to wall time")
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="write the summary too: .md, or .json for programs"
@@ -119,15 +121,19 @@ def report(args: argparse.Namespace, outcome: Any) -> int:
 
 def source_of(args: argparse.Namespace) -> Any:
     """The source that the call names. SourceError where it cannot be."""
-    from replay.cumcm2020c import Invoices
+    from replay import berka, cumcm2020c
     from replay.simulate import sample
     from replay.sources import SourceError
 
     if args.name == "sample":
         return sample()
+    files, source = {
+        "cumcm2020c": (cumcm2020c.NAMES, cumcm2020c.Invoices),
+        "berka": (berka.NAMES, berka.Accounts),
+    }[args.name]
     if args.data is None:
-        raise SourceError("cumcm2020c needs --data DIR, the folder that holds a1_in_invoice.parquet")
-    return Invoices(args.data)
+        raise SourceError(f"{args.name} needs --data DIR, the folder that holds {' and '.join(files)}")
+    return source(args.data)
 
 
 def started(args: argparse.Namespace, source: Any, say: Any, **stack: Any) -> Any:

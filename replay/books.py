@@ -7,6 +7,7 @@ import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,7 @@ from domain.calendar import date_of
 from domain.events import Control, LogRecord, Tick, Txn
 from domain.outputs import Alert
 from domain.reject import Reason
+from replay.judging import Judgement, Label, judge
 from replay.ledger import (
     OUTCOMES,
     Check,
@@ -32,6 +34,7 @@ from replay.offsets import Offsets
 from replay.reading import read_topics
 
 Identity = tuple[str, str, str]
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 class TopicBook(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +61,13 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     log_repeats: int  # appended again after a restart of ingest
     outcomes: dict[str, int]  # of events.v1, by what score made of each record
     alerts: dict[str, int]  # "<topic> <severity> <state>", repeats removed
+    outcomes_sent: int  # what became of loans, through control.v1
     scores: int
     observations: int
     snapshots: int  # that learn has published
     labels_learned: int  # by the snapshot that has most
     model_switches: int
+    judgement: Judgement | None  # None where the source knows of no outcome
     learn: dict[str, int | float | str | None]  # what learn said of itself at its end; empty where it runs elsewhere
     archive: dict[str, tuple[int, int]]  # table: (rows in ClickHouse, emitted)
     covered_up_to: dict[str, str]  # bank_id: last day covered, by the last tick
@@ -81,8 +86,10 @@ class _ScoreKey(msgspec.Struct, frozen=True):
     seq: int
 
 
-class _ObservationKey(msgspec.Struct, frozen=True):
+class _Observed(msgspec.Struct, frozen=True):
     observation_id: str
+    loan_id: str | None
+    score_milli: int
 
 
 class _SnapshotLabels(msgspec.Struct, frozen=True):
@@ -122,10 +129,10 @@ def read_alerts(settings: Settings) -> Iterator[tuple[str | None, Alert]]:
             yield bank_of.get(read.topic), alert
 
 
-def count_distinct(kafka: KafkaSettings, topic: str, kind: type[msgspec.Struct]) -> int:
+def read_distinct(kafka: KafkaSettings, topic: str, kind: type[Kind]) -> set[Kind]:
     """Distinct records of `topic`, by the fields of `kind`."""
     decode = msgspec.json.Decoder(kind).decode
-    return len({decode(read.value) for read in read_topics(kafka, [topic]) if read.value is not None})
+    return {decode(read.value) for read in read_topics(kafka, [topic]) if read.value is not None}
 
 
 def count_snapshots(kafka: KafkaSettings) -> tuple[int, int]:
@@ -145,6 +152,7 @@ def draw_up(
     source: str,
     rows: Mapping[str, int],
     kinds: Mapping[tuple[str, str], int],
+    known: Mapping[str, Label],
     settings: Settings,
     outcomes: Mapping[str, int],
     alerts: list[tuple[str | None, Alert]],
@@ -154,22 +162,25 @@ def draw_up(
 ) -> Books:
     """The books of a finished replay.
 
-    kinds: deliveries by (topic, type of event), of this run and the ones that it goes on from. outcomes: what score
-    counted, from Redis. stored: logical rows by table, from ClickHouse. learn: its summary, empty where unknown.
+    kinds: deliveries by (topic, type of event), of this run and the ones that it goes on from. known: what became of
+    loans, by their ids. outcomes: what score counted, from Redis. stored: logical rows by table, from ClickHouse.
+    learn: its summary, empty where unknown.
     """
     kafka = settings.kafka
     notes = _LogNotes()
     log, letters = count_log(kafka, also=notes.take), read_letters(kafka)
     books = _topic_books(settings, kinds, log, letters)
     snapshots, labels = count_snapshots(kafka)
-    scores = count_distinct(kafka, topics.SCORE, _ScoreKey)
+    scores = len(read_distinct(kafka, topics.SCORE, _ScoreKey))
     revisions = len({(alert.alert_id, alert.revision) for bank, alert in alerts if bank is None})
     emitted = {"txn": len(notes.txns), "score": scores, "alert": revisions}
     made = Counter(
         f"{topics.ALERT_SUPERVISOR if bank is None else topics.bank_alerts(bank)} {alert.severity} {alert.state}"
         for bank, alert in alerts
     )
-    observations = count_distinct(kafka, topics.OBSERVATION, _ObservationKey)
+    observed = read_distinct(kafka, topics.OBSERVATION, _Observed)
+    observations = len({each.observation_id for each in observed})
+    granted = {each.loan_id: each.score_milli for each in observed if each.loan_id is not None}
     feeds = {} if notes.last_tick is None else notes.last_tick.feeds
     totals = {name: int(outcomes.get(name, 0)) for name in OUTCOMES}
     return Books(
@@ -183,11 +194,13 @@ def draw_up(
         log_repeats=log.repeats,
         outcomes=totals,
         alerts=dict(sorted(made.items())),
+        outcomes_sent=sum(count for (topic, _), count in kinds.items() if topic == topics.CONTROL),
         scores=scores,
         observations=observations,
         snapshots=snapshots,
         labels_learned=labels,
         model_switches=len(notes.switches),
+        judgement=judge(known, granted) if known else None,
         learn=dict(learn),
         archive={table: (stored.get(table, 0), count) for table, count in emitted.items()},
         covered_up_to={

@@ -11,17 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
 
 from config.settings import Bank
 from domain import topics
-from domain.calendar import DAY_MS, date_of, day_of_date, day_start_ms
+from domain.calendar import day_of_date, day_start_ms
 from domain.events import Direction, Purpose, Receipt, Txn
-from domain.money import AMOUNT_MINOR_MAX
+from replay.judging import Label
+from replay.recorded import ColumnKind, closed_by_receipts, identity_of, minor_units, read_columns
 from replay.sources import Delivery, SourceError
 
 BANK = Bank(bank_id="C2020000000001", name_zh="CUMCM 2020 C", name_en="CUMCM 2020 C")
-COLUMNS = ("ent_id", "date", "counterparty", "total", "status")
+COLUMNS: Mapping[str, ColumnKind] = {
+    "ent_id": "text", "date": "date", "counterparty": "text", "total": "decimal", "status": "text",
+}  # fmt: skip
 VALID, VOID = "有效发票", "作废发票"
 
 
@@ -39,6 +41,7 @@ FILES = (
     InvoiceFile(name="a1_in_invoice.parquet", letter="in", direction="D", purpose="purchase"),
     InvoiceFile(name="a1_out_invoice.parquet", letter="out", direction="C", purpose="sales"),
 )
+NAMES = tuple(file.name for file in FILES)
 
 
 class Invoices:
@@ -54,11 +57,7 @@ class Invoices:
     @property
     def identity(self) -> str:
         """The sizes of the files stand for what is in them. SourceError where there are none."""
-        try:
-            sizes = " ".join(f"{file.name}:{(self.directory / file.name).stat().st_size}" for file in FILES)
-        except OSError as error:
-            raise SourceError(f"{error.filename}: {error.strerror}; --data must name the data set's folder") from error
-        return f"cumcm2020c 1 {sizes}"
+        return identity_of(self.name, 1, self.directory, NAMES)
 
     def deliveries(self) -> Iterator[Delivery]:
         """All invoices day by day, each day closed by its receipt. SourceError names file and column."""
@@ -66,50 +65,30 @@ class Invoices:
         topic = topics.bank_events(BANK.bank_id)
         # Both files are sorted before they are merged: within a day purchases come first, then row by row.
         rows = heapq.merge(*(sorted(self._transactions(file), key=_event_time) for file in FILES), key=_event_time)
-        day: int | None = None
-        totals = [0, 0, 0]
-        for txn in rows:
-            today = (txn.event_time - day_start_ms(0)) // DAY_MS
-            while day is not None and day < today:
-                yield self._receipt(topic, day, totals)
-                totals, day = [0, 0, 0], day + 1
-            day = today
-            totals[0] += 1
-            totals[1 if txn.direction == "D" else 2] += txn.amount_minor
-            yield Delivery(txn.event_time, topic, txn)
-        if day is not None:
-            yield self._receipt(topic, day, totals)
+        for delivery in closed_by_receipts(BANK, (Delivery(txn.event_time, topic, txn) for txn in rows)):
+            self._rows["made"] += isinstance(delivery.event, Receipt)
+            yield delivery
 
     def rows(self) -> Mapping[str, int]:
         """`read`, `made` (receipts) and `dropped: void`, `dropped: zero`."""
         return {"read": 0, "made": 0, **self._rows}
 
+    def outcomes(self) -> Mapping[str, Label]:
+        """None: there are no loans, and the labels of the enterprises carry no date."""
+        return {}
+
     def _transactions(self, file: InvoiceFile) -> Iterator[Txn]:
-        columns = _read(self.directory / file.name)
+        columns = read_columns(self.directory / file.name, COLUMNS, NAMES)
         rows = zip(*(columns[name] for name in COLUMNS), strict=True)
         for number, (enterprise_id, when, counterparty, total, status) in enumerate(rows):
             self._rows["read"] += 1
             if status not in (VALID, VOID):
                 raise SourceError(f"{file.name}, column status, row {number}: {status!r} is neither {VALID} nor {VOID}")
-            if not abs(total) <= AMOUNT_MINOR_MAX // 100:
-                raise SourceError(f"{file.name}, column total, row {number}: {total} is no amount in yuan")
-            amount_minor = round(total * 100)
+            amount_minor = minor_units(total, f"{file.name}, column total, row {number}")
             if amount_minor == 0 or status == VOID:
                 self._rows["dropped: zero" if amount_minor == 0 else "dropped: void"] += 1
                 continue
             yield _txn(file, number, enterprise_id, when, counterparty, amount_minor)
-
-    def _receipt(self, topic: str, day: int, totals: list[int]) -> Delivery:
-        self._rows["made"] += 1
-        count, debit_minor, credit_minor = totals
-        receipt = Receipt(
-            bank_id=BANK.bank_id,
-            day=date_of(day).isoformat(),
-            count=count,
-            debit_minor=debit_minor,
-            credit_minor=credit_minor,
-        )
-        return Delivery(day_start_ms(day + 1), topic, receipt)
 
 
 def _txn(
@@ -134,35 +113,3 @@ def _txn(
 
 def _event_time(txn: Txn) -> int:
     return txn.event_time
-
-
-def _read(path: Path) -> dict[str, list[Any]]:
-    """The columns of one file as Python values. SourceError says what the file lacks."""
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise SourceError("the data set is in Parquet: install the extra 'evaluate' (pyarrow)") from None
-    try:
-        table = parquet.read_table(path)
-    except FileNotFoundError:
-        names = " and ".join(file.name for file in FILES)
-        raise SourceError(f"{path} does not exist: --data must name the folder that holds {names}") from None
-    except (arrow.ArrowException, OSError) as error:
-        raise SourceError(f"{path} is not a Parquet file that can be read: {error}") from error
-    kinds = {"date": arrow.types.is_timestamp, "total": arrow.types.is_floating}
-    for name in COLUMNS:
-        if name not in table.column_names:
-            raise SourceError(f"{path.name} has no column {name} (it has {', '.join(table.column_names)})")
-        kind = table.schema.field(name).type
-        if not kinds.get(name, _is_text)(kind):
-            raise SourceError(f"{path.name}, column {name}: {kind} is not what the data set has there")
-        if table[name].null_count:
-            raise SourceError(f"{path.name}, column {name}: {table[name].null_count} values are missing")
-    return cast(dict[str, list[Any]], table.select(list(COLUMNS)).to_pydict())
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as arrow
-
-    return bool(arrow.types.is_string(kind) or arrow.types.is_large_string(kind))

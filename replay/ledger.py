@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from config.settings import KafkaSettings, Settings
 from domain import topics
-from domain.events import SCHEMA, Control, LogRecord, Tick
+from domain.events import SCHEMA, Control, LogRecord, Outcome, Tick
 from domain.outputs import DeadLetter
 from domain.reject import Reason
 from features.redis_store import partition_state, stored_rows
@@ -115,6 +115,7 @@ class LogCount:
     barriers: int = 0
     unreadable: int = 0
     origins: dict[Place, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    outcomes: set[int] = field(default_factory=set)  # offsets in `control.v1` of those from operators
 
     def accepted(self, place: Place) -> npt.NDArray[np.int64]:
         """The distinct offsets of an input partition that are in the log, ascending."""
@@ -124,7 +125,7 @@ class LogCount:
     def repeats(self) -> int:
         """Records of enterprises beyond the first of their origin."""
         distinct = sum(len(self.accepted(place)) for place in list(self.origins) if place[0] != topics.CONTROL)
-        return self.records - self.barriers - self.unreadable - distinct
+        return self.records - self.barriers - self.unreadable - distinct - len(self.outcomes)
 
 
 Letters = dict[Place, dict[int, str]]  # where a record came from: its offset, and why it was not applied
@@ -183,6 +184,8 @@ def count_log(
         if record.origin is not None and not isinstance(event, Tick):
             topic, partition, offset = record.origin
             count.origins[topic, partition].append(offset)
+            if isinstance(event, Outcome):
+                count.outcomes.add(offset)
         if isinstance(event, Tick | Control):
             count.barriers += 1
             at.ticks += below and isinstance(event, Tick)

@@ -1,14 +1,13 @@
 """The life of an enterprise's loan at its bank: granted, due, repaid or overdue, classified, in default, closed."""
 
 from collections.abc import Iterator
-from datetime import date
 
-from domain.calendar import DAY_MS, date_of, day_of_date, day_start_ms
+from domain.calendar import DAY_MS, date_of, day_start_ms
 from domain.events import FiveClass, Instalment, Loan, LoanEvent, Txn
 from replay.account import Account, Counterparty
 from replay.draw import Draw
 from replay.population import Enterprise, Population
-from replay.workdays import next_business_day
+from replay.workdays import months_later, next_business_day
 
 MORNING_MS = 7 * 3_600_000  # what the bank's night run found
 GRANT_MS = 9 * 3_600_000
@@ -104,7 +103,7 @@ class Borrowing:
     def _instalments(self, bullet: bool) -> list[tuple[int, int]]:
         """(due day, principal) of each month of the term; the last line takes what division left."""
         part = 0 if bullet else self._principal // self._term
-        days = [next_business_day(_months_later(self._granted, month)) for month in range(1, self._term + 1)]
+        days = [next_business_day(months_later(self._granted, month)) for month in range(1, self._term + 1)]
         return [*((day, part) for day in days[:-1]), (days[-1], self._principal - part * (self._term - 1))]
 
     def _report(
@@ -154,9 +153,3 @@ class Borrowing:
 
 def _text(day: int) -> str:
     return date_of(day).isoformat()
-
-
-def _months_later(day: int, months: int) -> int:
-    start = date_of(day)
-    month = start.year * 12 + start.month - 1 + months
-    return day_of_date(date(month // 12, month % 12 + 1, min(start.day, 28)))

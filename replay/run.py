@@ -119,6 +119,7 @@ class Replay:
             source=self.source.name,
             rows=self.source.rows(),
             kinds=self._sending.kinds,
+            known=self.source.outcomes(),
             settings=settings,
             outcomes=outcomes,
             alerts=alerts,

@@ -8,9 +8,10 @@ import msgspec
 from confluent_kafka import TopicPartition
 
 from config.settings import KafkaSettings, SettingsError
+from domain import topics
 from domain.events import SCHEMA, Receipt
 from replay.offsets import Offsets, Place
-from replay.reading import consumer
+from replay.reading import consumer, read_topics
 from replay.sources import Delivery, Source
 from sinks.client import client_settings
 from sinks.kafka import Outbox
@@ -30,9 +31,11 @@ class Sending(threading.Thread):
     """The sender, in a thread of its own; the numbers may be read from another at any time.
 
     A topic's end offset is the number of deliveries that it has: only we write it, idempotently, so what an earlier run
-    has sent is skipped by count. `speed` is event time against wall time, None: as fast as may be. With `live_from_ms`
-    what is delivered before it goes as fast as may be; then the sender waits for `go_live`, and `speed` counts.
-    `only_own` looks whether the first record of each topic is the source's: ForeignRecords where it is not.
+    has sent is skipped by count. In `control.v1` others write too: there a delivery is known by its bytes, and it waits
+    for nothing, since that topic is read before all others. `speed` is event time against wall time, None: as fast as
+    may be. With `live_from_ms` what is delivered before it goes as fast as may be; then the sender waits for `go_live`,
+    and `speed` counts. `only_own` looks whether the first record of each topic is the source's: ForeignRecords where it
+    is not.
     """
 
     def __init__(
@@ -84,11 +87,16 @@ class Sending(threading.Thread):
         is_backlog = self._speed is None or self._live_from_ms is not None
         outbox = self._outbox(BACKLOG_LINGER_MS if is_backlog else PACED_LINGER_MS)
         present: dict[str, int] = {}
+        said: frozenset[bytes | None] | None = None
         start: tuple[int, float] | None = None
         for delivery in self._source.deliveries():
             if self._ending.is_set():
                 break
             topic = delivery.topic
+            if topic == topics.CONTROL:
+                said = _values(offsets, self._kafka) if said is None else said
+                self._tell(outbox, delivery, said)
+                continue
             if topic not in present:
                 present[topic] = sum(offsets.ends(_places(offsets, topic)).values())
                 if self._only_own and present[topic] and _first_record(self._kafka, topic) != _encode(delivery.event):
@@ -108,6 +116,14 @@ class Sending(threading.Thread):
             self._send(outbox, delivery)
         outbox.drain(120.0)
         self.finished = not self._ending.is_set()
+
+    def _tell(self, outbox: Outbox, delivery: Delivery, said: frozenset[bytes | None]) -> None:
+        """Send to `control.v1` what is not among its values."""
+        self.kinds[delivery.topic, type(delivery.event).__name__] += 1
+        if _encode(delivery.event) in said:
+            self.skipped[delivery.topic] += 1
+        else:
+            self._send(outbox, delivery)
 
     def _outbox(self, linger_ms: int) -> Outbox:
         return Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "log_level": 2}, linger_ms=linger_ms)
@@ -141,6 +157,12 @@ def _places(offsets: Offsets, topic: str) -> list[Place]:
     if not places:
         raise SettingsError(f"the broker has no topic {topic}: run `xinliu topics create`")
     return places
+
+
+def _values(offsets: Offsets, kafka: KafkaSettings) -> frozenset[bytes | None]:
+    """The values of `control.v1`: the words of operators and learn, and what an earlier run has sent."""
+    _places(offsets, topics.CONTROL)
+    return frozenset(read.value for read in read_topics(kafka, [topics.CONTROL]))
 
 
 def _first_record(kafka: KafkaSettings, topic: str) -> bytes | None:

@@ -18,6 +18,7 @@ from domain.events import Authorization, Profile, Receipt, Txn
 from domain.money import AMOUNT_MINOR_MAX
 from replay.behaviour import Life
 from replay.draw import MILLION, Draw
+from replay.judging import Label
 from replay.population import GATEWAY_ID, OF_A_PROVINCE, Enterprise, Population, consent_hash, enterprise
 from replay.sources import Delivery, Sendable
 from replay.workdays import Workday, workdays
@@ -66,6 +67,10 @@ class Simulation:
     def rows(self) -> Mapping[str, int]:
         """Nothing is read: all is made."""
         return {"read": 0, "made": self._made}
+
+    def outcomes(self) -> Mapping[str, Label]:
+        """None: what becomes of the loans is in their events, and most still run."""
+        return {}
 
 
 def sample() -> Simulation:

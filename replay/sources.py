@@ -7,6 +7,7 @@ import msgspec
 
 from config.settings import Bank
 from domain.events import Authorization, Gov, Loan, Outcome, Profile, Receipt, Txn
+from replay.judging import Label
 
 Sendable = Txn | Loan | Receipt | Gov | Profile | Authorization | Outcome
 
@@ -44,3 +45,6 @@ class Source(Protocol):
     def rows(self) -> Mapping[str, int]:
         """Of the last `deliveries` so far: `read`, `made` (deliveries that no row stands for, such as receipts), and
         `dropped: <reason>`; read + made = deliveries + dropped."""
+
+    def outcomes(self) -> Mapping[str, Label]:
+        """Of the last `deliveries`, by loan: what became of it, where the source knows."""

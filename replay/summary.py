@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from domain import topics
 from domain.printable import printable
 from replay.books import Books, TopicBook
+from replay.judging import Judgement
 
 
 def markdown(books: Books) -> str:
@@ -18,6 +20,8 @@ def _lines(books: Books) -> Iterator[str]:
     yield ""
     yield from _flow(books)
     yield from _results(books)
+    if books.judgement:
+        yield from _judgement(books.judgement)
     yield from ("## Checks", "")
     yield from _table(
         ("", "check", "", ""),
@@ -26,13 +30,16 @@ def _lines(books: Books) -> Iterator[str]:
 
 
 def _flow(books: Books) -> Iterator[str]:
-    rows, sent = books.rows, sum(book.sent for book in books.topics if book.topic != "control.v1")
+    rows = books.rows
+    # control.v1 has records of operators and learn too: of it, what we sent counts.
+    sent = books.outcomes_sent + sum(book.sent for book in books.topics if book.topic != topics.CONTROL)
     dropped = {name: count for name, count in rows.items() if name.startswith("dropped")}
     if rows.get("read"):
         said = " + ".join(f"{name.removeprefix('dropped: ')} {_n(count)}" for name, count in sorted(dropped.items()))
+        why = f" ({said})" if said else ""
         kept = rows["read"] - sum(dropped.values())
-        yield f"Rows read {_n(rows['read'])} = sent {_n(kept)} + dropped {_n(sum(dropped.values()))} ({said})."
-        yield f"Deliveries {_n(sent)} = of rows {_n(kept)} + made {_n(rows['made'])} (receipts)."
+        yield f"Rows read {_n(rows['read'])} = sent {_n(kept)} + dropped {_n(sum(dropped.values()))}{why}."
+        yield f"Deliveries {_n(sent)} = of rows {_n(kept)} + made {_n(rows['made'])} (what no row stands for)."
     else:
         yield f"Deliveries {_n(sent)}, all of them simulated."
     yield f"Wall time {books.wall_s:.1f} s, {_n(int(sent / max(books.wall_s, 0.1)))} deliveries a second."
@@ -48,7 +55,7 @@ def _flow(books: Books) -> Iterator[str]:
     dead = sum(sum(book.dead_lettered.values()) for book in books.topics)
     receipts = sum(book.receipts for book in books.topics)
     said = " + ".join(f"{name} {_n(count)}" for name, count in books.outcomes.items())
-    consumed = sum(book.consumed for book in books.topics if book.topic != "control.v1")
+    consumed = books.outcomes_sent + sum(book.consumed for book in books.topics if book.topic != topics.CONTROL)
     total = sum(books.outcomes.values()) - books.log_repeats + dead + receipts
     yield f"Consumed {_n(consumed)} = {said} + dead-lettered {_n(dead)} + receipts {_n(receipts)} ({_n(total)})."
     if books.covered_up_to:
@@ -82,6 +89,24 @@ def _results(books: Books) -> Iterator[str]:
         ("table", "rows in ClickHouse", "emitted"),
         [(table, _n(stored), _n(emitted)) for table, (stored, emitted) in books.archive.items()],
     )
+
+
+def _judgement(judgement: Judgement) -> Iterator[str]:
+    yield from ("## Scores at the grants, and what became of the loans", "")
+    rows = [
+        (
+            "(none)" if band.from_points is None else f"{band.from_points} to {band.to_points}",
+            _n(band.good),
+            _n(band.bad),
+        )
+        for band in judgement.bands
+    ]
+    yield from _table(("score at the grant", "good", "bad"), rows)
+    if judgement.auc is not None:
+        yield from (
+            f"A good loan has the higher score in {judgement.auc:.3f} of all pairs of a good and a bad one (AUC).",
+            "",
+        )
 
 
 def _topic_row(book: TopicBook) -> tuple[str, ...]:

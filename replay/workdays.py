@@ -45,6 +45,13 @@ def next_business_day(day: int) -> int:
     return day
 
 
+def months_later(day: int, months: int) -> int:
+    """The same day of the month so many months on; the 28th stands for those after it."""
+    start = date_of(day)
+    month = start.year * 12 + start.month - 1 + months
+    return day_of_date(date(month // 12, month % 12 + 1, min(start.day, 28)))
+
+
 def workdays(start_day: int, end_day: int) -> Iterator[Workday]:
     """The days of [start_day, end_day)."""
     carried: list[date] = []

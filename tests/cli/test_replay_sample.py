@@ -133,6 +133,8 @@ def test_a_worker_that_dies_stops_the_replay_with_its_last_words(
     [
         (["replay", "cumcm2020c"], "needs --data DIR"),
         (["replay", "cumcm2020c", "--data", "nowhere"], "--data must name the data set's folder"),
+        (["replay", "berka"], "berka needs --data DIR, the folder that holds trans_preloan.parquet and loan.csv"),
+        (["replay", "berka", "--data", "nowhere"], "--data must name the data set's folder"),
         (["replay", "sample", "--speed", "fast"], "'fast' is neither max nor a number"),
         (["replay", "sample", "--speed", "0x"], "'0x' is neither max nor a number"),
         (["replay", "sample", "--fresh", "--state", "."], "is not empty and has no xinliu-state.json"),

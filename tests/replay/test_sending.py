@@ -7,13 +7,17 @@ import msgspec
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.settings import KafkaSettings, SettingsError
-from domain.events import Receipt, Txn
+from domain import topics
+from domain.events import Control, LogRecord, Outcome, Receipt, Txn
+from replay.judging import Label
+from replay.ledger import count_log
 from replay.offsets import Offsets
 from replay.population import Population
 from replay.reading import Read, read_topics
-from replay.sending import Sending
+from replay.sending import HEADERS, Sending
 from replay.simulate import Simulation
 from replay.sources import Delivery
+from sinks.kafka import Outbox
 
 SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
 
@@ -33,6 +37,9 @@ class Renamed:
             yield Delivery(each.at_ms, f"{each.topic}.{self.suffix}", each.event)
 
     def rows(self) -> Mapping[str, int]:
+        return {}
+
+    def outcomes(self) -> Mapping[str, Label]:
         return {}
 
 
@@ -137,3 +144,62 @@ def test_the_history_goes_at_once_and_the_rest_waits_for_the_word_and_its_pace(
     again.join(60)
     assert again.finished
     assert not again.sent, "a second run sends nothing anew"
+
+
+OUTCOMES = [
+    Outcome(
+        event_id=f"o-{number}",
+        bank_id="Z9000000000001",
+        enterprise_id="E1",
+        event_time=0,
+        loan_id=f"loan-{number}",
+        label="good",
+        matured_on="2020-01-01",
+    )
+    for number in range(2)
+]
+
+
+class Knowing(Renamed):
+    """Outcomes first, then the deliveries of a simulation; `known` of the outcomes."""
+
+    def __init__(self, suffix: str, most: int | None = None, known: int = len(OUTCOMES)) -> None:
+        super().__init__(suffix, most)
+        self.known = known
+
+    def deliveries(self) -> Iterator[Delivery]:
+        yield from (Delivery(0, topics.CONTROL, outcome) for outcome in OUTCOMES[: self.known])
+        yield from super().deliveries()
+
+
+def test_outcomes_are_told_once_among_the_words_of_others(empty_kafka: str) -> None:
+    source = Knowing("told", most=20)
+    made(empty_kafka, source)
+    outbox = Outbox(empty_kafka, {})
+    word = Control(control_id="w", action="backfill_open", by="zhang", reason="history")
+    outbox.send(topics.CONTROL, msgspec.json.encode(word))
+    outbox.drain(30.0)
+    cut = send(Knowing("told", most=10, known=1), empty_kafka)
+    assert (cut.finished, cut.failure, cut.sent[topics.CONTROL]) == (True, None, 1)
+    second = send(source, empty_kafka)
+    assert (second.finished, second.failure) == (True, None)
+    assert (second.sent[topics.CONTROL], second.skipped[topics.CONTROL]) == (1, 1)
+    assert second.kinds[topics.CONTROL, "Outcome"] == 2
+    assert sum(second.kinds.values()) == len(list(source.deliveries()))
+    found = read_all(empty_kafka, [topics.CONTROL])[topics.CONTROL]
+    assert [each.value for each in found] == [msgspec.json.encode(each) for each in (word, *OUTCOMES)]
+    assert [each.key for each in found[1:]] == [b"E1", b"E1"]
+
+
+def test_an_outcome_of_the_log_counts_as_accepted_and_twice_as_a_repeat(empty_kafka: str) -> None:
+    admin = AdminClient({"bootstrap.servers": empty_kafka})
+    admin.create_topics([NewTopic(topics.EVENTS, 1, 1)])[topics.EVENTS].result(30)
+    outbox = Outbox(empty_kafka, {})
+    word = Control(control_id="w", action="backfill_open", by="zhang", reason="history")
+    for offset, event in ((0, word), (1, OUTCOMES[0]), (2, OUTCOMES[1]), (1, OUTCOMES[0])):
+        record = LogRecord(event=event, origin=(topics.CONTROL, 0, offset))
+        outbox.send(topics.EVENTS, msgspec.json.encode(record), headers=HEADERS)
+    outbox.drain(30.0)
+    count = count_log(KafkaSettings(bootstrap=empty_kafka))
+    assert (count.records, count.barriers, count.unreadable, count.repeats) == (4, 1, 0, 1)
+    assert count.accepted((topics.CONTROL, 0)).tolist() == [0, 1, 2]
