@@ -1,7 +1,7 @@
 """The Berka adapter: the mapping on a made-up folder, and the counts of the real one where it is at hand."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -15,11 +15,25 @@ from hypothesis import strategies as st
 
 from config.credentials import forbidden
 from domain import topics
-from domain.calendar import date_of, day_of
-from domain.events import SCHEMA, Authorization, EnterpriseEvent, Loan, Outcome, Receipt, Txn
+from domain.calendar import date_of, day_of, day_of_text, day_start_ms
+from domain.events import (
+    SCHEMA,
+    Authorization,
+    EnterpriseEvent,
+    Feed,
+    Loan,
+    LogRecord,
+    Outcome,
+    Receipt,
+    Tick,
+    Txn,
+)
 from domain.validate import Validator, source_of
 from replay.berka import LOAN_COLUMNS, ROWS, Accounts
+from replay.sending import HEADERS
 from replay.sources import Delivery, SourceError
+from streams.score.partition import Partition
+from streams.transport.chunk import Chunk, chunk_of
 
 pa = pytest.importorskip("pyarrow", reason="the extra 'evaluate' (pyarrow) is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -285,6 +299,46 @@ def test_whatever_the_files_hold_the_books_balance_and_ingest_takes_all(
     for each in deliveries:
         if isinstance(each.event, EnterpriseEvent):
             assert each.event.event_time >= earliest.setdefault(each.event.enterprise_id, each.event.event_time)
+
+
+def log_of(deliveries: list[Delivery]) -> Chunk:
+    """The log that ingest makes of deliveries that it reads in their order: a receipt is the tick of its day's end."""
+    encode = msgspec.json.Encoder().encode
+    rows: list[Any] = []
+    for offset, each in enumerate(deliveries):
+        event = each.event
+        if isinstance(event, Receipt):
+            day = day_of_text(event.day)
+            feed = Feed(last_event_time=day_start_ms(day), covered_up_to=day, closed_up_to=day)
+            record = LogRecord(event=Tick(up_to=each.at_ms, feeds={event.bank_id: feed}))
+            rows.append((None, encode(record), HEADERS, 0))
+            continue
+        amount = event.amount_minor if isinstance(event, Txn) else None
+        mark = f"{offset:016x}"
+        record = LogRecord(event=event, fingerprint=mark, origin=(each.topic, 0, offset), amount_cny_minor=amount)
+        rows.append((event.enterprise_id.encode(), encode(record), HEADERS, 0))
+    return chunk_of(topics.EVENTS, 0, 0, rows)
+
+
+def test_score_takes_all_of_it_nothing_late_and_observes_each_loan_at_its_grant_alone(folder: Path) -> None:
+    chunk = log_of(list(Accounts(folder).deliveries()))
+    partition = Partition(0, unasked, None, names=[], fetch=unasked, resident_max=100)
+    said: dict[str, list[Any]] = defaultdict(list)
+    for messages in partition.apply(chunk):
+        for message in messages:
+            said[message.topic].append(msgspec.json.decode(message.value))
+    assert not said[topics.LATE]
+    assert not said[topics.DEAD_LETTERS]
+    assert [(each["kind"], each["loan_id"]) for each in said[topics.OBSERVATION]] == [
+        ("grant", "loan-51"),
+        ("grant", "loan-52"),
+    ]
+    assert {each["enterprise_id"] for each in said[topics.SCORE]} == {"berka-11", "berka-22"}
+    assert any(each["signal"] == "EWS35_arrears" for each in said[topics.ALERT_SUPERVISOR]), "a default is heard of"
+
+
+def unasked(_what: Any) -> Any:
+    raise AssertionError("there is one model, and all enterprises are new")
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the data set is not at {REAL} (set XINLIU_DATA)")

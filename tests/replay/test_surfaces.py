@@ -9,6 +9,7 @@ from rich.console import Console
 
 from domain.outputs import Alert
 from replay.books import Books, Check, TopicBook
+from replay.judging import judge
 from replay.summary import markdown
 from replay.view import ScoreSeen, Seen, render
 
@@ -55,6 +56,19 @@ def test_fault_15_the_summary_keeps_its_cells(fault):
     for row in rows:
         assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == len(re.findall(r"\|", header))
     fault(injected=len(said), observed=f"{len(rows)} rows of {header.count('|') - 1} cells, nothing unseen")
+
+
+def test_the_summary_holds_the_scores_at_the_grants_against_the_outcomes():
+    known = {"a": "good", "b": "bad", "c": "bad"}
+    judged = msgspec.structs.replace(
+        books({"control.v1": 1}, ""), judgement=judge(known, {"a": 612_000, "b": 430_000}), outcomes_sent=3
+    )
+    lines = [line.replace(" ", "") for line in markdown(judged).splitlines()]
+    assert "|600to650|1|0|" in lines
+    assert "|400to450|0|1|" in lines
+    assert "|(none)|0|1|" in lines
+    assert any("1.000ofallpairs" in line for line in lines)
+    assert any(line.startswith("Consumed3=") for line in lines), "what operators said beside is not counted"
 
 
 def console_text(shown):
