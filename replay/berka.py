@@ -9,8 +9,9 @@ The rows of an account end before its loan, so nothing is known of how the loan 
 closed with its grant: left open, each later month would be learned as a sound one of an account without any flow. What
 the status says stands at the day on which it was known, and no earlier: B (finished, not paid) is a default at the
 loan's end, D (running, in debt) overdue by unknown days on the last day of the data set. The operator's outcome of the
-loan says the same to learn, and of A (finished, paid) and C (running, in order) that they are good. A loan without a
-status has none.
+loan says the same to learn, and of A (finished, paid) and C (running, in order) that they are good. Of a
+loan without a status nothing is known: its outcome matures never, which keeps learn from taking the lender's silence
+for a good one.
 """
 
 import heapq
@@ -57,6 +58,7 @@ TERM_MONTHS_MAX = 480
 GAP_MINOR_MAX = 150  # balances are rounded here and there: what may lie between one and the next
 LABELS: Mapping[str, Label] = {"A": "good", "B": "bad", "C": "good", "D": "bad"}
 FINISHED = frozenset("AB")
+NEVER = date(9999, 12, 31)
 
 Kinds = tuple[Direction, Purpose, CounterpartyKind | None]
 
@@ -140,7 +142,6 @@ class Accounts:
         outcomes = (
             Delivery(begin_ms, topics.CONTROL, _outcome(one, min(first.get(one.enterprise_id, at_ms), at_ms)))
             for one in loans
-            if one.status
             for at_ms in (_consent_ms(one),)
         )
         for delivery in itertools.chain(outcomes, heapq.merge(gateway, feed, key=attrgetter("at_ms"))):
@@ -355,8 +356,8 @@ def _outcome(one: Lent, at_ms: int) -> Outcome:
         event_time=at_ms,
         date_only=True,
         loan_id=one.loan_id,
-        label=LABELS[one.status],
-        matured_on=date_of(one.known).isoformat(),
+        label=LABELS.get(one.status, "good"),  # learn asks for it when it matures, and not before
+        matured_on=(date_of(one.known) if one.status else NEVER).isoformat(),
     )
 
 

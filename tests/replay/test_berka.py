@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
+from detectors.labels import Ledger
 from domain import topics
 from domain.calendar import date_of, day_of, day_of_text, day_start_ms
 from domain.events import (
@@ -28,6 +29,7 @@ from domain.events import (
     Tick,
     Txn,
 )
+from domain.outputs import Observation
 from domain.validate import Validator, source_of
 from replay.berka import LOAN_COLUMNS, ROWS, Accounts
 from replay.sending import HEADERS
@@ -145,8 +147,12 @@ def test_loans_are_granted_with_their_schedule_and_what_became_of_them_is_told_w
     assert (granted.principal_minor, len(granted.schedule), granted.due_on) == (120_000, 12, "1994-03-02")
     assert {line.due_minor for line in granted.schedule} == {10_050}
     assert granted.schedule[-1].due_on == "1995-02-02"
-    (outcome,) = [each.event for each in deliveries if isinstance(each.event, Outcome)]
-    assert (outcome.loan_id, outcome.label, outcome.matured_on) == ("loan-51", "bad", "1995-02-02")
+    outcomes = [each.event for each in deliveries if isinstance(each.event, Outcome)]
+    assert [(each.loan_id, each.matured_on) for each in outcomes] == [
+        ("loan-51", "1995-02-02"),
+        ("loan-52", "9999-12-31"),
+    ]
+    assert outcomes[0].label == "bad"
     assert isinstance(deliveries[0].event, Outcome), "control.v1 is read first"
     assert source.outcomes() == {"loan-51": "bad"}
     consents = {each.event.enterprise_id: each for each in deliveries if isinstance(each.event, Authorization)}
@@ -165,8 +171,8 @@ def test_every_day_has_its_receipt_and_every_row_is_accounted_for(folder: Path) 
         ("1994-02-02", 0, 0, 0), ("1994-02-03", 0, 0, 0),
     ]  # fmt: skip
     assert (receipts[-1].day, len(receipts)) == ("1995-02-02", 369)
-    # Beside the receipts: two consents, two closings, a default and its closing, an outcome.
-    assert dict(source.rows()) == {"read": 7, "made": 369 + 7, "dropped: zero": 1}
+    # Beside the receipts: two consents, two closings, a default and its closing, two outcomes.
+    assert dict(source.rows()) == {"read": 7, "made": 369 + 8, "dropped: zero": 1}
     assert balanced(source, deliveries)
     assert refused(deliveries) == []
 
@@ -337,6 +343,32 @@ def test_score_takes_all_of_it_nothing_late_and_observes_each_loan_at_its_grant_
     assert any(each["signal"] == "EWS35_arrears" for each in said[topics.ALERT_SUPERVISOR]), "a default is heard of"
 
 
+def test_learn_takes_a_known_outcome_on_its_day_and_none_of_a_loan_without_a_status(folder: Path) -> None:
+    ledger = Ledger()
+    for offset, each in enumerate(list(Accounts(folder).deliveries())):
+        if isinstance(each.event, Outcome):
+            ledger.outcome(each.event, offset)
+        elif isinstance(each.event, Loan):
+            ledger.loan(each.event, offset)
+    for number, enterprise_id in ((51, "berka-11"), (52, "berka-22")):
+        ledger.observe(observed(f"loan-{number}", enterprise_id), 0)
+    before = day_of_text("1995-02-01")
+    assert ledger.matured({0: 10_000}, before) == []
+    taken = ledger.matured({0: 10_000}, before + 3_000)
+    assert [(label.observation.loan_id, label.bad, label.matured_on) for label in taken] == [
+        ("loan-51", True, before + 1)
+    ]
+
+
+def observed(loan_id: str, enterprise_id: str) -> Observation:
+    day = day_of_text("1994-02-02")
+    return Observation(
+        observation_id=loan_id, enterprise_id=enterprise_id, kind="grant", loan_id=loan_id, day=day,
+        as_of=day_start_ms(day) + 1, score_milli=500_000, p_overdue30_90d_ppm=1, utilities_ppm={}, values_micro={},
+        model_id="m", offset=0, seq=0,
+    )  # fmt: skip
+
+
 def unasked(_what: Any) -> Any:
     raise AssertionError("there is one model, and all enterprises are new")
 
@@ -351,7 +383,7 @@ def test_the_real_accounts_add_up() -> None:
     assert rows["read"] == 54_694 + 682
     assert not [name for name in rows if name.startswith("dropped")]
     kinds = Counter(type(each.event).__name__ for each in deliveries)
-    assert (kinds["Txn"], kinds["Authorization"], kinds["Outcome"]) == (54_694, 682, 328)
+    assert (kinds["Txn"], kinds["Authorization"], kinds["Outcome"]) == (54_694, 682, 682)
     events = Counter(each.event.event for each in deliveries if isinstance(each.event, Loan))
     assert events == {"granted": 682, "closed": 682 + 28, "default": 28, "overdue": 18}
     assert Counter(source.outcomes().values()) == {"good": 282, "bad": 46}
