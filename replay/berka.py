@@ -108,6 +108,7 @@ class Accounts:
 
     name = "berka"
     banks = (BANK,)
+    is_history = True
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -129,6 +129,17 @@ def read_alerts(settings: Settings) -> Iterator[tuple[str | None, Alert]]:
             yield bank_of.get(read.topic), alert
 
 
+def read_held_back(kafka: KafkaSettings) -> Iterator[Alert]:
+    """Every distinct alert revision that a backfill held back."""
+    decode = msgspec.json.Decoder(Alert).decode
+    seen: set[tuple[str, int]] = set()
+    for read in read_topics(kafka, [topics.ALERT_BACKFILL]):
+        alert = decode(read.value or b"")
+        if (alert.alert_id, alert.revision) not in seen:
+            seen.add((alert.alert_id, alert.revision))
+            yield alert
+
+
 def read_distinct(kafka: KafkaSettings, topic: str, kind: type[Kind]) -> set[Kind]:
     """Distinct records of `topic`, by the fields of `kind`."""
     decode = msgspec.json.Decoder(kind).decode
@@ -173,7 +184,13 @@ def draw_up(
     snapshots, labels = count_snapshots(kafka)
     scores = len(read_distinct(kafka, topics.SCORE, _ScoreKey))
     revisions = len({(alert.alert_id, alert.revision) for bank, alert in alerts if bank is None})
-    emitted = {"txn": len(notes.txns), "score": scores, "alert": revisions}
+    held_back = Counter(f"{topics.ALERT_BACKFILL} {alert.severity} {alert.state}" for alert in read_held_back(kafka))
+    emitted = {
+        "txn": len(notes.txns),
+        "score": scores,
+        "alert": revisions,
+        "alert_backfill": held_back.total(),
+    }
     made = Counter(
         f"{topics.ALERT_SUPERVISOR if bank is None else topics.bank_alerts(bank)} {alert.severity} {alert.state}"
         for bank, alert in alerts
@@ -193,7 +210,7 @@ def draw_up(
         log_barriers=log.barriers,
         log_repeats=log.repeats,
         outcomes=totals,
-        alerts=dict(sorted(made.items())),
+        alerts=dict(sorted((made + held_back).items())),
         outcomes_sent=sum(count for (topic, _), count in kinds.items() if topic == topics.CONTROL),
         scores=scores,
         observations=observations,

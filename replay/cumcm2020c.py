@@ -49,6 +49,7 @@ class Invoices:
 
     name = "cumcm2020c"
     banks = (BANK,)
+    is_history = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -3,23 +3,20 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from config.settings import Settings
 from domain import topics
 from domain.calendar import DAY_MS
-from domain.events import Control
+from replay.history import History
 from replay.offsets import Offsets, Progress
 from replay.run import Look, ReplayFailed
 from replay.sending import Sending
 from replay.sources import Source
 from replay.stack import Stack
-from streams import control_log
 from streams.roles import ROLES, topics_of
 
 POLL_S = 1.0  # a look asks for the ends and commits of some 200 partitions
 STUCK_S = 180.0
-BY = "demo"
+BY, REASON = "demo", "the demo goes live with its history"
 WAITED_FOR = ("ingest", "score", "archive")  # learn commits nothing
 
 
@@ -51,10 +48,9 @@ class GoingLive:
         has large pieces of each feed at hand, and goes through them by their days, where it would else fetch and align
         a few records of many feeds at a time.
         """
-        said = control_log.read(self._settings)
-        done = any(control.action == "backfill_close" for control in said.controls)
-        if not done and said.backfill is None:
-            control_log.write(self._settings, _word(self._settings, "backfill_open"))
+        history = History(settings=self._settings, by=BY, reason=REASON)
+        done = history.is_over
+        history.open()
         began_s = time.monotonic()
         self.sending.start()
         self._wait(lambda _progress: not self._stack.compiling, on_look)
@@ -63,7 +59,7 @@ class GoingLive:
         self._stack.launch_workers(["ingest"])
         self._wait(lambda progress: self._history_taken(progress, "ingest"), on_look)
         if not done:
-            control_log.write(self._settings, _word(self._settings, "backfill_close"))
+            history.close()
             self._wait(lambda progress: _taken(self._offsets, progress), on_look)
         self._wait(lambda progress: self._history_taken(progress, "score"), on_look)
         return Backfilled(events=sum(self.sending.sent.values()), seconds=time.monotonic() - began_s)
@@ -120,7 +116,3 @@ def _taken(offsets: Offsets, progress: Progress) -> bool:
     """Whether ingest has copied every word of `control.v1` into the log."""
     place = (topics.CONTROL, 0)
     return offsets.committed("ingest", [place]).get(place, 0) >= progress.ends[place]
-
-
-def _word(settings: Settings, action: Literal["backfill_open", "backfill_close"]) -> Control:
-    return control_log.worded(control_log.read(settings), action, by=BY, reason="the demo goes live with its history")

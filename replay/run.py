@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
-from domain import topics
 from features.redis_store import connect as connect_redis
 from features.redis_store import outcome_totals
 from replay.books import Books, draw_up, read_alerts
 from replay.episodes import Episode, episodes
+from replay.history import History
 from replay.offsets import Offsets, Progress
 from replay.sending import Sending
 from replay.sources import Source
@@ -24,10 +24,11 @@ from streams.roles import topics_of
 from streams.topics import wanted_topics
 
 POLL_S = 0.5
+BY, REASON = "replay", "all of it is history"
 QUIET_S = 6.0  # with nothing left to do and no topic that grows: learn, which commits nothing, looks every second
 STUCK_S = 180.0  # without any progress
 LEARN_SUMMARY = "learn summary "
-TABLES = ("txn", "score", "alert")
+TABLES = ("txn", "score", "alert", "alert_backfill")
 
 
 class ReplayFailed(Exception):
@@ -58,6 +59,9 @@ class Replay:
         self.source, self.settings, self.stack = source, settings, stack
         self._sending = Sending(source, settings.kafka, speed=speed)
         self._offsets = Offsets(settings.kafka)
+        # Around servers that are not ours, a backfill is their operators' word.
+        is_ours = source.is_history and stack is not None
+        self._history = History(settings=settings, by=BY, reason=REASON) if is_ours else None
         self._started_s, self._wall_s = time.monotonic(), 0.0
         self.done = False  # everything that was sent is through
 
@@ -75,6 +79,8 @@ class Replay:
 
     def wait(self, on_look: Callable[[Look], None]) -> None:
         """Send, and wait until nothing is left to do; `on_look` is called about twice a second."""
+        if self._history is not None:
+            self._history.open()
         self._sending.start()
         roles = topics_of(self.settings)
         names = [topic.name for topic in wanted_topics(self.settings)]
@@ -99,6 +105,9 @@ class Replay:
                 state, changed_s = seen, time.monotonic()
             still_s = time.monotonic() - changed_s
             if self._sending.finished and progress.settled and still_s >= QUIET_S:
+                if self._history is not None and self._history.close():
+                    changed_s = time.monotonic()
+                    continue  # the opening lists are still to come
                 self.done, self._wall_s = True, changed_s - self._started_s
                 return
             if still_s >= STUCK_S and (self._sending.finished or not self._sending.paced):
@@ -151,8 +160,3 @@ def learn_summary(log: Path) -> dict[str, Any]:
             with suppress(ValueError):  # a line that the end of an earlier run cut short
                 found = json.loads(body)
     return found
-
-
-def bank_alert_count(books: Books) -> int:
-    """Alert revisions that went to banks."""
-    return sum(count for name, count in books.alerts.items() if not name.startswith(topics.ALERT_SUPERVISOR))

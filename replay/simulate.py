@@ -39,6 +39,8 @@ YEARS_OF_CONSENT = 2
 class Simulation:
     """The `Source` of a `Population`."""
 
+    is_history = False
+
     def __init__(self, population: Population, name: str = "simulation") -> None:
         self.name = name
         self.population = population

@@ -36,6 +36,10 @@ class Source(Protocol):
         """Who sends."""
 
     @property
+    def is_history(self) -> bool:
+        """Whether all of it is past, and replayed as a backfill: nobody is to be alerted of it."""
+
+    @property
     def identity(self) -> str:
         """The same for the same events: a state folder belongs to one."""
 

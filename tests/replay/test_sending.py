@@ -25,7 +25,7 @@ SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
 class Renamed:
     """A simulation that sends to topics of this test's own."""
 
-    name, banks, identity = "renamed", (), "renamed"
+    name, banks, identity, is_history = "renamed", (), "renamed", False
 
     def __init__(self, suffix: str, most: int | None = None) -> None:
         self.suffix, self.most = suffix, most
