@@ -45,6 +45,11 @@ _CONTEXT_ZH = {
     "score.grade_fall_30d": ("近30日等级下降", "grades"), "score.coverage": ("数据覆盖率", "ratio"),
     "ctx.history_days": ("历史天数", "days"), "ctx.covered_months": ("已覆盖月数", "months"),
 }  # fmt: skip
+# The measure word of what an indicator counts, by what its id says; of all else it is 次.
+_MEASURE_ZH = (
+    ("months", "个月"), ("weeks", "周"), ("days", "天"), ("banks", "家"), ("lenders", "家"), ("payers", "家"),
+    ("payees", "家"), ("parties", "家"), ("credit", "笔"), ("debit", "笔"), ("txn", "笔"), ("gov", "件"),
+)  # fmt: skip
 
 
 def name_zh(name: str) -> str:
@@ -62,7 +67,7 @@ def value_zh(name: str, value: float | None) -> str:
         case "days":
             return f"{value:.1f}天".replace(".0天", "天")
         case "count":
-            return f"{value:.0f}笔"
+            return f"{value:.0f}{next((word for what, word in _MEASURE_ZH if what in name), '次')}"
         case "flag":
             return "是" if value else "否"
         case "months":
