@@ -27,6 +27,11 @@ def bank_alerts(bank_id: str) -> str:
     return f"alert.{bank_id}.v1"
 
 
+def is_alert(topic: str) -> bool:
+    """Whether somebody is warned in this topic: a bank, or the supervisor."""
+    return topic.startswith("alert.")
+
+
 def bank_of(topic: str) -> str | None:
     """The bank whose events `topic` carries; None where it is no bank's topic."""
     if topic.startswith("bank.") and topic.endswith(".events.v1"):

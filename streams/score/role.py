@@ -28,7 +28,7 @@ from domain import topics
 from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.client import client_settings
-from sinks.kafka import DeliveryFailed, Outbox
+from sinks.kafka import DeliveryFailed, Headers, Outbox
 from sinks.telemetry import (
     Emit,
     EventTime,
@@ -52,6 +52,7 @@ from streams.score.rows import Message
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
+DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind it had waited in the log
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
@@ -178,9 +179,9 @@ class Score:
 
     async def _apply_part(self, tp: TP, memory: Partition, part: Chunk) -> None:
         """Send each slice of messages; make room in memory where it wants some, and let others have their turn."""
-        turn_s = self._clock()
+        turn_s, headers = self._clock(), self._delay(part)
         for messages in memory.apply(part):
-            self._send(tp, messages)
+            self._send(tp, messages, headers)
             if memory.wants_room:
                 await self._make_room(tp, memory)
             if (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms:
@@ -189,7 +190,15 @@ class Score:
                 turn_s = self._clock()
         self._outbox.poll()
 
-    def _send(self, tp: TP, messages: Sequence[Message]) -> None:
+    def _delay(self, part: Chunk) -> Headers:
+        """What alerts carry where their records have waited in the log: those of a backlog are no news."""
+        appended_ms = int(part.timestamp_ms[0]) if len(part) else 0
+        waited_s = time.time() - appended_ms / 1_000
+        if not appended_ms or waited_s < self._settings.score.delayed_s:
+            return ()
+        return ((DELAYED, str(int(waited_s)).encode()),)
+
+    def _send(self, tp: TP, messages: Sequence[Message], delay: Headers) -> None:
         """Send what follows each other in a topic at once; what comes before an interruption is sent as well."""
         batches: list[tuple[str, list[dict[str, Any]]]] = []
         try:
@@ -202,6 +211,10 @@ class Score:
                 batch.append({"key": message.key, "value": message.value})
         finally:
             for topic, batch in batches:
+                if delay and topics.is_alert(topic):
+                    for record in batch:
+                        self._outbox.send(topic, record["value"], key=record["key"], headers=delay)
+                    continue
                 # A score has the key of its records, and its topic as many partitions as the log (config/topics.toml).
                 self._outbox.send_batch(topic, batch, partition=tp.partition if topic == topics.SCORE else -1)
 

@@ -64,7 +64,7 @@ def worker(settings, tmp_path, name="one"):
         f'instance_id = "{name}"\n[redis]\ntimeout_s = {redis_.timeout_s}\nurl = "{redis_.url}"\n'
         f"[score]\nflush_interval_ms = {score.flush_interval_ms}\n"
         f"flush_slice_values_max = {score.flush_slice_values_max}\nbatch_records_max = {score.batch_records_max}\n"
-        f"enterprises_resident_max = {score.enterprises_resident_max}\n"
+        f"enterprises_resident_max = {score.enterprises_resident_max}\ndelayed_s = {score.delayed_s}\n"
         + "".join(f'[[banks]]\nbank_id = "{b.bank_id}"\nname_zh = "x"\n' for b in settings.banks)
     )
     argv = [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"]

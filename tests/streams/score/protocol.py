@@ -107,6 +107,9 @@ class Network:
         self.failed = False
         self.acknowledged_count = 0
 
+    def send(self, topic, value, *, key=None, **_more):
+        self.send_batch(topic, [{"key": key, "value": value}])
+
     def send_batch(self, topic, records, **_more):
         self.poll()
         self.waiting += [(topic, record["value"], record["key"]) for record in records]

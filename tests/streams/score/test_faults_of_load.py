@@ -10,16 +10,31 @@ import msgspec
 
 from config.settings import ScoreSettings
 from domain import topics
-from domain.outputs import Score
+from domain.calendar import day_of
+from domain.outputs import Alert, Score
 from features.layout import ROW
 from features.redis_store import PartitionStore, connect
+from replay.reading import read_topics
 from streams.embedded.children import Child
 from streams.score.partition import Partition
+from streams.score.role import DELAYED
 from streams.transport.chunk import chunk_of
-from tests.streams.score.kit import applied, flush, no_model, record, tick, txn
-from tests.streams.score.processes import judge, low_offsets, worker, write_log
+from tests.streams.score.kit import (
+    BANK,
+    FIRST_DAY,
+    applied,
+    authorization,
+    flush,
+    loan,
+    no_model,
+    record,
+    tick,
+    txn,
+)
+from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker, write_log
 
 HOT, OTHERS, DAYS, A_DAY = "E0", 400, 4, 6_000
+DELAYED_S = 5  # more than a record takes from the topic to the alert on a busy machine
 CPU_RATIO_MAX = 2.0  # of a record, hot or not; a scan over what the enterprise has seen would make it hundreds
 
 
@@ -99,6 +114,42 @@ def memory_bytes(child: Child) -> int:
     """The most that the process has held so far (VmHWM)."""
     status = Path(f"/proc/{child.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1_024
+
+
+def delays(settings, topic):
+    """Of each alert of a topic: (its signal, day of its as_of, seconds that it says to have waited, None: none)."""
+    decode = msgspec.json.Decoder(Alert).decode
+    alerts = [(decode(read.value), dict(read.headers).get(DELAYED)) for read in read_topics(settings.kafka, [topic])]
+    return [(a.signal, day_of(a.as_of - 1) - FIRST_DAY, None if s is None else int(s)) for a, s in alerts]
+
+
+def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, eventually, fault):
+    """Half a year lies in the log when the worker starts: alerts have the time of their events and a header that says
+    delayed; what comes while the worker runs has none."""
+    settings = msgspec.structs.replace(stack, score=ScoreSettings(flush_interval_ms=200, delayed_s=DELAYED_S))
+    history = [record(authorization("a", "E1")), record(loan("l", "E1", 0))]
+    for day in range(160):
+        fen = 10**7 if day < 130 else 1_000
+        history += [record(txn(f"t{day}", "E1", day, 5, fen)), record(tick(day))]
+    began_s = time.monotonic()
+    by_partition = write_log(settings, history)
+    eventually(lambda: time.monotonic() - began_s > DELAYED_S + 1, DELAYED_S + 5, "the log is that old")
+    with worker(settings, tmp_path).launch() as child:
+        client = connect(stack.redis.url, 5.0)
+        ends = [len(by_partition[p]) for p in range(PARTITIONS)]
+        eventually(lambda: low_offsets(client) == ends or not child.running, 60, "the backlog")
+        late = {topic: delays(settings, topic) for topic in (topics.bank_alerts(BANK), topics.ALERT_SUPERVISOR)}
+        write_log(settings, [record(loan("late", "E1", 160, "overdue", dpd=40))])
+        eventually(
+            lambda: len(delays(settings, topics.bank_alerts(BANK))) > len(late[topics.bank_alerts(BANK)]), 30, "news"
+        )
+        news = delays(settings, topics.bank_alerts(BANK))[len(late[topics.bank_alerts(BANK)]) :]
+    for alerts in late.values():
+        assert alerts
+        assert all(waited_s is not None and waited_s >= DELAYED_S for _, _, waited_s in alerts), alerts
+        assert {day for _, day, _ in alerts} <= set(range(161))
+    assert {waited_s for _, _, waited_s in news} == {None}, news
+    fault(injected=len(history), observed=f"{sum(map(len, late.values()))} alerts of a backlog say so, a new one not")
 
 
 def test_fault_35_memory_holds_as_many_enterprises_as_it_may(stack, tmp_path, eventually, seed, fault):

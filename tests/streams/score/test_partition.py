@@ -272,7 +272,7 @@ def test_a_record_that_is_no_event_is_dead_lettered_in_its_place():
     assert partition.saved.low_offset == 4
 
 
-def test_a_backfill_raises_nothing_to_banks():
+def test_fault_34_a_backfill_raises_nothing_to_banks(fault):
     def control(action):
         return Control(control_id=action, action=action, by="op", reason="test")
 
@@ -294,6 +294,7 @@ def test_a_backfill_raises_nothing_to_banks():
     assert [(a.signal, a.state, a.offset) for a in stock] == [
         (signal, "raised", close_at) for signal in ("EWS20_payer_concentration", "EWS01_inflow_collapse")
     ]
+    fault(injected=close_at, observed=f"nothing to a bank before the backfill closed, then {len(stock)} lines of stock")
 
 
 def test_another_engine_version_in_the_log_stops_this_one():
