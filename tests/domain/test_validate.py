@@ -208,6 +208,18 @@ def both_readings_agree(payload, writer):
     return whole
 
 
+@given(memo=st.text(st.sampled_from("货款、。（Ａe\u0301\u00e9\u4e00\u9fff\u3000\u3099か\u202e\x7f {:\\"), max_size=6))
+@example(memo="货\u0301")
+def test_both_readings_agree_on_any_memo(memo):
+    both_readings_agree(changed(memo=memo), "bank")
+
+
+def test_a_character_that_is_cut_in_two_is_no_text_though_without_what_cuts_it_it_were():
+    cut = "货".encode()
+    payload = changed(memo="MEMO").replace(b"MEMO", cut[:1] + b"a" + cut[1:])
+    assert both_readings_agree(payload, "bank").reason is Reason.NOT_JSON
+
+
 def test_plain_records_take_the_quick_reading():
     taken = [case.name for case in GOOD if validator(case.writer)._quick(case.payload, NOW_MS)]
     assert set(taken) == {case.name for case in GOOD} - {"loan", "text with NUL, bidi and a formula"}
