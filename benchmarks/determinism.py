@@ -2,7 +2,7 @@
 
 In memory: batches, sizes of the output book, enterprises in memory, slices of a sweep. By worker processes: batches,
 enterprises in memory, ms of a slice, workers; each dies by SIGKILL before every step of the commit protocol.
-`make soak` runs it; the numbers go to `benchmarks/results/determinism.json`.
+`make soak` runs it; the numbers go to `benchmarks/results/determinism.json`, those of each part with its commit and seed.
 """
 
 import itertools
@@ -12,11 +12,11 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import machine
 from config.kernel_cache import engine_version
@@ -43,12 +43,16 @@ _held: dict[str, Any] = {}  # of a process of the pool
 
 
 def run(argv: list[str]) -> int:
-    """Print one line a run; 1 where one of them differs from the run without kills. It takes no options."""
-    if argv:
-        raise SystemExit(f"no options are known, not {argv}")
+    """Print one line a run; 1 where one of them differs from the run without kills. `memory` or `processes`: only those."""
+    if set(argv) - set(PARTS):
+        raise SystemExit(f"parts are {', '.join(PARTS)}, not {argv}")
+    return max(_run(name) for name in argv or PARTS)
+
+
+def _run(name: str) -> int:
     seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
-    log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)
+    print(f"{name}: seed {seed}")
+    log = logs.make(seed, **PARTS[name].log)
     clean = run_in_memory(log)
     document = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -63,17 +67,19 @@ def run(argv: list[str]) -> int:
         "digest": clean.digest(),
     }
     rows: list[dict[str, Any]] = []
-    for row in itertools.chain(_in_memory(log, clean, seed), _by_processes(seed)):
+    for row in PARTS[name].runs(log, clean, seed):
         rows.append(row)
-        _write(document, rows, complete=False)
-    _write(document, rows, complete=True)
+        _write(name, document, rows, complete=False)
+    _write(name, document, rows, complete=True)
     return 0 if all(row["equal"] for row in rows) else 1
 
 
-def _write(document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bool) -> None:
+def _write(name: str, document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bool) -> None:
     """After each run, so that the numbers of an interrupted soak are not lost; `complete` says whether it was."""
+    parts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    parts[name] = {**document, "complete": complete, "runs": rows}
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({**document, "complete": complete, "runs": rows}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(parts, indent=1) + "\n")
 
 
 def _in_memory(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:
@@ -93,9 +99,7 @@ def _compared(run: tuple[int, tuple[int, ...]]) -> dict[str, Any]:
     return _row(got, _held["clean"], began_s, where="memory", **asdict(shape))
 
 
-def _by_processes(seed: int) -> Iterator[dict[str, Any]]:
-    log = logs.make(seed, **SMALL)
-    clean = run_in_memory(log)
+def _by_processes(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:
     for n, values in enumerate(itertools.product(BATCHES, PROCESS_RESIDENT, SLICES_MS, WORKERS)):
         shape = ProcessShape(
             **dict(zip(("batch", "resident_max", "slice_ms", "workers"), values, strict=True)), book_rows=BOOKS[n % 3]
@@ -126,3 +130,14 @@ def _row(got: Run, clean: Run, began_s: float, **shape: Any) -> dict[str, Any]:
     }
     print(row, flush=True)
     return row
+
+
+class _Part(NamedTuple):
+    log: dict[str, int]
+    runs: Callable[[logs.Log, Run, int], Iterator[dict[str, Any]]]
+
+
+PARTS = {
+    "memory": _Part({"enterprises": 2_000, "partitions": PARTITIONS}, _in_memory),
+    "processes": _Part(SMALL, _by_processes),
+}

@@ -42,11 +42,13 @@ def main() -> int:
 def _live(death: tuple[str, int] | None) -> int:
     if sys.platform == "linux":  # PR_SET_PDEATHSIG: it does not outlive the process that it was forked from
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
-    left = death[1] if death else 0
+    left, stored = death[1] if death else 0, False
 
     def step(name: str, _partition: int) -> None:
-        nonlocal left
-        if death is not None and name == death[0]:
+        nonlocal left, stored
+        stored |= name == "slice"
+        # A death at a send comes behind a flush: the next life then finds values to fetch.
+        if death is not None and name == death[0] and (stored or name != "send"):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
