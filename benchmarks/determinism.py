@@ -2,7 +2,7 @@
 
 In memory: batches, sizes of the output book, enterprises in memory, slices of a sweep. By worker processes: batches,
 enterprises in memory, ms of a slice, workers; each dies by SIGKILL before every step of the commit protocol.
-`make soak` runs it; the numbers go to `benchmarks/results/determinism.json`, those of each part with its commit and seed.
+`make soak` runs it; the numbers go to `benchmarks/results/determinism.json`, each part's with its commit and seed.
 """
 
 import itertools
@@ -43,7 +43,7 @@ _held: dict[str, Any] = {}  # of a process of the pool
 
 
 def run(argv: list[str]) -> int:
-    """Print one line a run; 1 where one of them differs from the run without kills. `memory` or `processes`: only those."""
+    """Print one line a run; 1 where one of them differs from the run without kills. `argv`: only these PARTS."""
     if set(argv) - set(PARTS):
         raise SystemExit(f"parts are {', '.join(PARTS)}, not {argv}")
     return max(_run(name) for name in argv or PARTS)
