@@ -134,7 +134,7 @@ def instrument(stages: Stages) -> None:
     residents.Residents.begin_run = stages.wrapped("slots", residents.Residents.begin_run)  # type: ignore[method-assign]
     rows.Writer.messages = stages.wrapped("rows", rows.Writer.messages)  # type: ignore[method-assign]
     outbox: Any = kafka.Outbox
-    for name in ("send", "drain", "poll"):
+    for name in ("send", "send_batch", "drain", "poll"):
         setattr(outbox, name, stages.wrapped("produce" if "send" in name else name, getattr(outbox, name)))
     Partition.values = stages.wrapped("pack", Partition.values)  # type: ignore[method-assign]
     Partition.make_room = stages.wrapped("make_room", Partition.make_room)  # type: ignore[method-assign]
