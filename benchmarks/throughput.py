@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from benchmarks import drains, live, parts, results
@@ -22,8 +23,7 @@ from benchmarks.world import warm
 from benchmarks.world.log import World
 from benchmarks.world.survey import survey
 from benchmarks.yardsticks.bare_loop import ALERTS
-from config.catalogue import signals
-from detectors.rules.artefact import Emission, RulesArtefact
+from detectors.rules.artefact import Emission, packaged
 from domain import topics
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
@@ -129,7 +129,7 @@ def _log_figures(log: Log) -> dict[str, Any]:
 def _publish_rules(kafka: Kafka, emission: Emission) -> str:
     """The packaged signals, with another emission; the rules' id."""
     outbox = Outbox(kafka.address)
-    rules_id = publish(outbox, topics.ARTEFACT, RulesArtefact(emission=emission, signals=signals()).encode())
+    rules_id = publish(outbox, topics.ARTEFACT, msgspec.structs.replace(packaged(), emission=emission).encode())
     outbox.close()
     return rules_id
 
@@ -147,13 +147,11 @@ def _drain(
 
 
 def _drain_figures(world: World, log: Log, runs: list[Drained], left: dict[str, int]) -> dict[str, Any]:
-    rates = [log.transactions / one.wall_s for one in runs]
-    middle = runs[rates.index(sorted(rates)[len(rates) // 2])]
+    middle = _middle(runs)
     before = warm.warm_sums(world)
     txns = log.transactions
     return {
-        "drain_per_s": round(median(rates)),
-        "drain_per_s_runs": [round(rate) for rate in rates],
+        **_rates("drain_per_s", log, runs),
         "partitions_of_workers": middle.shares,
         "cpu_us_per_txn": _cpu_us(middle, log),
         "outputs": middle.outputs,
@@ -170,14 +168,22 @@ def _drain_figures(world: World, log: Log, runs: list[Drained], left: dict[str, 
 
 
 def _lean_figures(log: Log, runs: list[Drained]) -> dict[str, Any]:
-    rates = [log.transactions / one.wall_s for one in runs]
-    middle = runs[rates.index(sorted(rates)[len(rates) // 2])]
+    middle = _middle(runs)
     return {
-        "lean_per_s": round(median(rates)),
-        "lean_per_s_runs": [round(rate) for rate in rates],
+        **_rates("lean_per_s", log, runs),
         "lean_cpu_us_per_txn": _cpu_us(middle, log),
         "lean_score_rows_per_txn": round(middle.outputs[topics.SCORE] / log.transactions, 3),
     }
+
+
+def _rates(name: str, log: Log, runs: list[Drained]) -> dict[str, Any]:
+    rates = [log.transactions / one.wall_s for one in runs]
+    return {name: round(median(rates)), f"{name}_runs": [round(rate) for rate in rates]}
+
+
+def _middle(runs: list[Drained]) -> Drained:
+    """The one whose rate is the median of an odd number of runs."""
+    return sorted(runs, key=lambda one: one.wall_s)[len(runs) // 2]
 
 
 def _cpu_us(drained: Drained, log: Log) -> dict[str, float]:

@@ -35,6 +35,7 @@ from streams.score.warmup import compile_kernels
 _APPEND_ONLY = "appendonlydir"  # of Redis
 _SUMS = "sums.json"
 _SLICE_VALUES = 2_000
+_EPOCH = 0  # of the state's writer: no worker's is less
 
 
 def opening_record(world: World) -> bytes:
@@ -52,9 +53,9 @@ def put_rules_in_force(settings: Settings, rules_id: str) -> None:
     """Let the stored state say of every partition that these rules are in force, as after a control record."""
     with connect(settings.redis.url, settings.redis.timeout_s) as client:
         for partition in range(settings.kafka.log_partitions):
-            key = f"{settings.redis.key_prefix}:{{{partition}}}:p"
-            state = msgspec.json.decode(client.get(key), type=PartitionState)
-            client.set(key, msgspec.json.encode(msgspec.structs.replace(state, rules_id=rules_id)))
+            store = PartitionStore(client, settings.redis.key_prefix, partition)
+            state = msgspec.json.decode(store.claim(_EPOCH) or b"", type=PartitionState)
+            store.write((), msgspec.json.encode(msgspec.structs.replace(state, rules_id=rules_id)))
 
 
 def warm_sums(world: World) -> dict[str, int]:
@@ -116,7 +117,7 @@ def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int
     prefix = RedisSettings().key_prefix
     store = PartitionStore(connect(redis_url, 60.0), prefix, number)
     holding = Holding(number, store, _nothing_published, _nothing_published, lambda _step, _partition: None)
-    holding.own(0, is_first=True)
+    holding.own(_EPOCH, is_first=True)
     holding.bound(2**31 - 1)  # nobody makes room here
     holding.load()
     memory = holding.memory
