@@ -61,7 +61,7 @@ CARD_ROW = np.dtype(
 
 
 class Scorecard(NamedTuple):
-    """A snapshot for the kernel: CORE_COUNT rows of CARD_ROW. A row is passed on without counting references."""
+    """A snapshot for the kernel: CORE_COUNT rows of CARD_ROW."""
 
     rows: npt.NDArray[np.void]
 

@@ -41,7 +41,7 @@ _NO_SIGNAL = np.uint64(0)
 @kernel
 def run(rules, pc, value, null, last_day, today, held):
     """Run the program at pc: a status program gives a status, any other its truth. held: closes in a row so far."""
-    ops, args, nums = rules.op, rules.arg, rules.num  # taken out once: each time counts references
+    ops, args, nums = rules.op, rules.arg, rules.num
     top, rest = UNKNOWN, 0  # the stack below `top` lies in `rest`, two bits a value
     unknown = False
     while True:

@@ -68,7 +68,7 @@ NEWEST_12M, NEWEST_6M, PRIOR_6M, NEWEST_2M, YEAR_BEFORE_2M = (
 )  # fmt: skip
 NEWEST_13W, PRIOR_13W = (0, 13), (13, 26)
 SUMS_MAX = 64
-# Sums are a field of a row: an array of its own counts references at each call.
+# Sums are a field of a row, as all is that kernels are handed for the way.
 SCRATCH = np.dtype([("sums", "<i8", (SUMS_MAX,))])
 assert max(*NULL_OF.values(), *NULL_OF_MONTHS.values()) < SUMS_MAX
 
