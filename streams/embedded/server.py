@@ -4,9 +4,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
-from streams.embedded.children import Child, ChildFailed
+from streams.embedded.children import Child, ChildFailed, eventually
 from streams.embedded.jars import Progress
 from streams.embedded.ports import free_port, port_is_free
+
+# A process that is seen to be dead may still have threads on their way out, and with them its sockets.
+_PORT_RETURNS_S = 5.0
 
 
 class Server(ABC):
@@ -52,7 +55,7 @@ class Server(ABC):
     def restart(self) -> str:
         """Start it again at the same address, stopped before or not; ChildFailed if the port was taken meanwhile."""
         self.child.stop()
-        if not port_is_free(self._port):
+        if not _returned((self._port,)):
             raise ChildFailed(f"{self.name} cannot return to {self.address}: the port was taken meanwhile")
         return self.start()
 
@@ -78,7 +81,7 @@ class Server(ABC):
 
     def _kept_or_free(self, kept: tuple[int, ...], count: int) -> tuple[int, ...]:
         """The ports of the last start if they are still free, else `count` others, which is said."""
-        if kept and all(map(port_is_free, kept)):
+        if kept and _returned(kept):
             return kept
         ports: tuple[int, ...] = ()
         while len(ports) < count:
@@ -86,3 +89,12 @@ class Server(ABC):
         if kept:
             self._on_progress(f"a port of {self.directory} is taken: {self.name} moves from {kept[0]} to {ports[0]}")
         return ports
+
+
+def _returned(ports: tuple[int, ...]) -> bool:
+    """Whether ports that a server had are free again, with the time that its last threads may need."""
+    try:
+        eventually(lambda: all(map(port_is_free, ports)), _PORT_RETURNS_S, "free ports")
+    except TimeoutError:
+        return False
+    return True
