@@ -35,10 +35,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "determinism.json"
 LEAST = OUTPUTS_PER_EVALUATION_MAX + 1
 BATCHES, BOOKS, SWEEPS = (1, 7, 4_000), (LEAST, LEAST + 133, 8_192), (1, 512)
 RESIDENT = (30, UNBOUNDED)  # of a thousand
-PARTITIONS = 2
-# The worker processes get a log of the same shape, small enough that each step kills one of them several times.
-SMALL = {"enterprises": 200, "partitions": 4, "old_every": 2}
-PROCESS_RESIDENT, SLICES_MS, WORKERS = (12, 500_000), (1, 1_000), (1, 2)
+PARTITIONS, PROCESS_PARTITIONS = 2, 4
+PROCESS_RESIDENT, SLICES_MS, WORKERS = (300, 500_000), (1, 1_000), (1, 2)
 _held: dict[str, Any] = {}  # of a process of the pool
 
 
@@ -109,7 +107,7 @@ def _by_processes(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, An
             folder = Path(name)
             with Kafka(folder / "kafka", heap="256m") as kafka, RedisServer(folder / "redis") as redis:
                 began_s = time.perf_counter()
-                settings = processes.settings_of(kafka.address, redis.url, SMALL["partitions"], "x", shape)
+                settings = processes.settings_of(kafka.address, redis.url, PROCESS_PARTITIONS, "x", shape)
                 plans = processes.plans_of(steps, shape.workers, seed + n)
                 got = processes.run(settings, log, folder, shape, plans)
                 row = _row(got, clean, began_s, where="processes", **asdict(shape))
@@ -139,5 +137,5 @@ class _Part(NamedTuple):
 
 PARTS = {
     "memory": _Part({"enterprises": 2_000, "partitions": PARTITIONS}, _in_memory),
-    "processes": _Part(SMALL, _by_processes),
+    "processes": _Part({"enterprises": 2_000, "partitions": PROCESS_PARTITIONS}, _by_processes),
 }

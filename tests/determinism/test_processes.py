@@ -52,29 +52,12 @@ def test_workers_killed_at_every_step_change_no_byte(made, engine_kafka, redis_u
     shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=OUTPUTS_PER_EVALUATION_MAX + 134)
     settings = processes.settings_of(engine_kafka, redis_url, PARTITIONS, f"r{RUNS.index((values, steps))}", shape)
     steps = possible(steps, shape.resident_max)
-    kill_and_compare(made, settings, shape, steps, tmp_path, plans_of(steps, shape.workers, seed))
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("values", [(4_000, 300, 1, 2), (4_000, 300, 1_000, 1), (7, 300, 1_000, 2)], ids=str)
-def test_workers_killed_at_every_step_of_over_200_000_records(engine_kafka, redis_url, tmp_path, seed, values):
-    log = logs.make(seed, enterprises=2_000, partitions=PARTITIONS)
-    clean = run(log)
-    say_and_require(log, clean)
-    shape = ProcessShape(**dict(zip(LEVELS, values, strict=True)), book_rows=8_192)
-    settings = processes.settings_of(engine_kafka, redis_url, PARTITIONS, f"all{values[0]}x{values[3]}", shape)
-    kill_and_compare((log, clean), settings, shape, STEPS, tmp_path, plans_of(STEPS, shape.workers, seed))
-
-
-def kill_and_compare(made, settings, shape, steps, tmp_path, plans):
-    """Run the log through workers that die before each of `steps`; all is as in memory, and the ledger balances."""
     log, clean = made
-    got = processes.run(settings, log, tmp_path, shape, plans)
+    got = processes.run(settings, log, tmp_path, shape, plans_of(steps, shape.workers, seed))
     print(f"records by worker {dict(got.records)}")
     require_kills(got, steps)
     assert len(got.records) == shape.workers
     assert sum(got.records.values()) == sum(len(rows) for rows in log.partitions)
     require_equal(got, clean)
-    ledger = take_stock(settings, connect(settings.redis.url, 10.0))
+    ledger = take_stock(settings, connect(redis_url, 10.0))
     assert ledger.balanced, [check for check in ledger.checks if not check.holds]

@@ -6,6 +6,6 @@ from benchmarks import determinism
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(4 * 3_600)
 def test_the_full_product_gives_the_same_bytes():
     assert determinism.run([]) == 0, "see benchmarks/results/determinism.json"
