@@ -23,8 +23,9 @@ from domain.events import SCHEMA, Control, LogRecord, Outcome, Tick
 from domain.outputs import DeadLetter
 from domain.reject import Reason
 from features.redis_store import partition_state, stored_rows
-from replay.offsets import ANSWER_S, Offsets, Place
+from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
+from sinks.passing import ANSWER_S
 from streams.score.partition import PartitionState
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict")

@@ -5,29 +5,13 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import KafkaSettings
 from sinks.client import client_settings
+from sinks.passing import ANSWER_S, RETRY_S, passes
 
-ANSWER_S = 20.0
-RETRY_S = 0.1
-# A topic that has just been made has its leader a moment later, and so has a group its coordinator.
-_PASSING = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError._TIMED_OUT,
-    }
-)
 Place = tuple[str, int]  # topic, partition
 
 
@@ -80,7 +64,7 @@ class Offsets:
                 if error is None:
                     found[tp.topic, tp.partition] = future.result().offset
                     del asked[tp]
-                elif not _passes(error) or time.monotonic() > give_up:
+                elif not passes(error) or time.monotonic() > give_up:
                     raise error
             if asked:
                 time.sleep(RETRY_S)
@@ -99,7 +83,7 @@ class Offsets:
                 answer = self._member(role).committed(asked, self._answer_s)
                 break
             except KafkaException as error:
-                if not _passes(error) or (wait_s and time.monotonic() > give_up):
+                if not passes(error) or (wait_s and time.monotonic() > give_up):
                     raise
             if not wait_s:
                 return {}
@@ -144,7 +128,3 @@ class Offsets:
         }
         done = {role: sum(committed[role].values()) for role in places}
         return Progress(lag=lag, ends=ends, done=done)
-
-
-def _passes(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in _PASSING

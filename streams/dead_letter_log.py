@@ -16,6 +16,7 @@ from domain.outputs import DeadLetter
 from sinks.client import client_settings
 from sinks.dead_letters import payload_of
 from sinks.kafka import Outbox
+from sinks.passing import bounds
 
 SILENCE_S_MAX = 30.0
 _DECODER = msgspec.json.Decoder(DeadLetter)
@@ -42,7 +43,7 @@ def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadL
         }
     )
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), 10)
+        _, end = bounds(consumer, topic, 0)
         consumer.assign([TopicPartition(topic, 0, 0)])
         heard_at = time.monotonic()
         while True:

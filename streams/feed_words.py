@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from domain import topics
 from domain.outputs import FeedHealth, FeedProgress, FeedQuestion, FeedWord
 from sinks.kafka import MarkedOutbox
+from sinks.passing import PASSING, bounds
 from streams.role import TP
 
 READ_AT_ONCE = 2_000
@@ -28,15 +29,14 @@ class FeedListener:
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any]) -> None:
         self._consumer = _consumer(bootstrap, client)
-        self.offset = self._consumer.get_watermark_offsets(TopicPartition(topics.FEED, 0), 10)[1]
+        self.offset = bounds(self._consumer, topics.FEED, 0)[1]
         self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
 
     def hear(self) -> list[FeedWord]:
         """What has come since, up to `offset`; returns at once. KafkaException where the topic cannot be read."""
         messages = self._consumer.consume(READ_AT_ONCE, 0)
         words = _words(messages)
-        if messages:
-            self.offset = messages[-1].offset() + 1
+        self.offset = max((message.offset() + 1 for message in messages if not message.error()), default=self.offset)
         return words
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ def words_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple
     """All words from `offset` until now, or from the first that the topic still holds; and the end of the topic."""
     consumer = _consumer(bootstrap, {**client, "enable.partition.eof": True})
     try:
-        low, end = consumer.get_watermark_offsets(TopicPartition(topics.FEED, 0), 10)
+        low, end = bounds(consumer, topics.FEED, 0)
         position = max(low, offset)
         found: list[FeedProgress] = []
         consumer.assign([TopicPartition(topics.FEED, 0, position)])
@@ -57,9 +57,12 @@ def words_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple
             messages = consumer.consume(READ_AT_ONCE, 0.05)
             if time.monotonic() > until:
                 raise TimeoutError(f"{topics.FEED}: read to {position} of {end} in {_READ_S_MAX} s")
-            for message in messages:
-                position = end if message.error() else message.offset() + 1
             found += [word for word in _words(messages) if isinstance(word, FeedProgress)]
+            for message in messages:
+                if (error := message.error()) is None:
+                    position = message.offset() + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    position = end
         return found, end
     finally:
         consumer.close()
@@ -170,6 +173,6 @@ def _words(messages: Iterable[Any]) -> list[FeedWord]:
     for message in messages:
         if (error := message.error()) is None:
             found.append(_decode(message.value()))
-        elif error.code() != KafkaError._PARTITION_EOF:
+        elif error.code() not in (KafkaError._PARTITION_EOF, *PASSING):
             raise KafkaException(error)
     return found

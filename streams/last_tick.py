@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from domain import topics
 from domain.events import LogRecord, Tick
+from sinks.passing import bounds
 
 READ_RECORDS_MIN = 2_000  # of each partition at first; eight times as many where there is no tick among them
 _DECODER = msgspec.json.Decoder(LogRecord)
@@ -45,7 +46,7 @@ def last_tick(
     )
     until = time.monotonic() + timeout_s
     try:
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topics.EVENTS, p), 10) for p in range(partitions)}
+        ends = {p: bounds(consumer, topics.EVENTS, p) for p in range(partitions)}
         starts = {p: high for p, (_, high) in ends.items()}
         best: WrittenTick | None = None
         count = READ_RECORDS_MIN

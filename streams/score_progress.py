@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain import topics
+from sinks.passing import until_answered
 
 _NO_COORDINATOR = frozenset(
     {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
@@ -60,11 +62,14 @@ class ScoreProgress:
             if error.args[0].code() not in _NO_COORDINATOR:
                 raise
             return Progress(score_offsets={}, observation_ends={})
-        ends = self._admin.list_offsets(
-            {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)},
-            request_timeout=self._timeout_s,
-        )
+        ends = until_answered(self._ends, self._timeout_s)
         return Progress(
             score_offsets={tp.partition: tp.offset for tp in committed if tp.offset >= 0},
-            observation_ends={tp.partition: future.result().offset for tp, future in ends.items()},
+            observation_ends=ends,
         )
+
+    def _ends(self) -> dict[int, int]:
+        asked = {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)}
+        answers = self._admin.list_offsets(asked, request_timeout=self._timeout_s)
+        wait(answers.values())  # all, also where one failed: the client must not go while it still answers
+        return {tp.partition: future.result().offset for tp, future in answers.items()}

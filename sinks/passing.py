@@ -1,0 +1,55 @@
+"""What passes by itself: a topic that has just been made has its leader a moment later, a group its coordinator."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+ANSWER_S = 20.0
+BOUNDS_S = 10.0
+RETRY_S = 0.1
+PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._TIMED_OUT,
+    }
+)
+T = TypeVar("T")
+
+
+def passes(error: BaseException) -> bool:
+    """Whether to ask again is worth while."""
+    return isinstance(error, KafkaException) and error.args[0].code() in PASSING
+
+
+def until_answered(ask: Callable[[], T], answer_s: float = ANSWER_S) -> T:
+    """What `ask` gives, asked again while its failure passes; the last KafkaException after `answer_s` seconds."""
+    give_up_s = time.monotonic() + answer_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if not passes(error) or time.monotonic() > give_up_s:
+                raise
+        time.sleep(RETRY_S)
+
+
+def bounds(consumer: Consumer, topic: str, partition: int, answer_s: float = BOUNDS_S) -> tuple[int, int]:
+    """The first offset that a partition holds and its end. KafkaException where no answer comes in `answer_s` seconds.
+
+    It may take `answer_s` twice: the question that comes last is asked to its end.
+    """
+    place = TopicPartition(topic, partition)
+    low, end = until_answered(lambda: consumer.get_watermark_offsets(place, answer_s / 2), answer_s)
+    return low, end
