@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
     """The demo."""
-    return guarded(lambda: _demo(args))
+    return guarded("demo", lambda: _demo(args))
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -3,16 +3,23 @@
 sample      the simulator's 3 banks, 200 enterprises, 15 months: `xinliu replay sample`
 cumcm2020c  invoices of 123 real enterprises: `xinliu replay cumcm2020c --data DIR`
 berka       682 real bank accounts up to their loans, and what became of the loans: `xinliu replay berka --data DIR`
+log         a recorded events.v1, through score alone: `xinliu replay log --data FILE`
 
 Kafka, Redis and the workers are started here, over a state folder that a second run goes on from. With `--config FILE`
 (before the verb) the servers of that file are used, and its workers must run: nothing is started.
+
+A log is recorded by `xinliu --config site.toml replay log --record FILE`. It goes into fresh topics, or with
+--in-process through this process, without Kafka and Redis: the outputs are the same, which --outputs FILE lets you
+compare.
 
 The expected alerts of the sample are tests/replay/sample_alerts.jsonl; after a meant change of what is raised:
     xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
 
 Example: xinliu replay sample --speed max --summary out.md
+         xinliu replay log --data events.log.gz --in-process
 
-Exit codes: 0 the books balance (and the alerts are the expected ones), 1 not, 2 wrong call or setting, 130 interrupted.
+Exit codes: 0 the books balance (and the alerts are the expected ones), 1 not, or a server fails, 2 wrong call, setting
+or file, 130 interrupted.
 """
 
 import argparse
@@ -20,12 +27,16 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
+from cli import recorded_log
+from cli.words import complain
+from cli.words import say as said
 from config.settings import Settings, SettingsError
 
 ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条的下落。
@@ -33,39 +44,80 @@ ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条
 sample      模拟的 3 家银行、200 户企业、15 个月：xinliu replay sample
 cumcm2020c  123 户真实企业的发票：xinliu replay cumcm2020c --data 文件夹
 berka       682 个真实银行账户放款前的流水，以及贷款的结局：xinliu replay berka --data 文件夹
+log         一份记录下来的 events.v1，只过 score：xinliu replay log --data 文件
 
 Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再次运行接着做。给了 --config 文件（写在动词之前）则用
 那里的服务器，工作进程要已在运行：什么都不启动。
+
+日志由 xinliu --config site.toml replay log --record 文件 记下。重放时写进全新的主题；给了 --in-process 则就在本进程里
+过一遍，不用 Kafka 和 Redis：两者的输出相同，用 --outputs 文件 可以比对。
 
 样例的预期预警在 tests/replay/sample_alerts.jsonl；有意改变了预警之后：
     xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
 
 例：xinliu replay sample --speed max --summary out.md
+    xinliu replay log --data events.log.gz --in-process
 
-退出码：0 账平（且预警与预期相同），1 不平，2 用法或设置有误，130 被打断。
+退出码：0 账平（且预警与预期相同），1 不平，或服务器有故障，2 用法、设置或文件有误，130 被打断。
 """
-NAMES = ("sample", "cumcm2020c", "berka")
+NAMES = ("sample", "cumcm2020c", "berka", "log")
 SAY_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to replay, how fast, and where to."""
-    parser.add_argument("name", choices=NAMES, help="what to replay")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="cumcm2020c, berka: the folder of its files")
-    parser.add_argument("--speed", type=speed_of, default=None, metavar="1x|60x|max", help="event time to wall time")
+    parser.add_argument("name", choices=NAMES, help=said("重放什么", "what to replay"))
     parser.add_argument(
-        "--summary", type=Path, metavar="FILE", help="write the summary too: .md, or .json for programs"
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help=said(
+            "cumcm2020c、berka：数据文件夹；log：文件", "cumcm2020c, berka: the folder of its files; log: the file"
+        ),
     )
-    parser.add_argument("--expected", type=Path, metavar="FILE", help="write the episodes that were raised")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="compare the episodes with those in FILE")
+    parser.add_argument(
+        "--speed",
+        type=speed_of,
+        default=None,
+        metavar="1x|60x|max",
+        help=said("事件时间比墙上时间（缺省 max）", "event time to wall time (default max)"),
+    )
+    parser.add_argument(
+        "--summary",
+        type=Path,
+        metavar="FILE",
+        help=said("摘要也写进文件：.md，或给程序读的 .json", "write the summary too: .md, or .json for programs"),
+    )
+    parser.add_argument(
+        "--expected",
+        type=Path,
+        metavar="FILE",
+        help=said("写下发出过的各段预警", "write the episodes that were raised"),
+    )
+    parser.add_argument(
+        "--check",
+        type=Path,
+        metavar="FILE",
+        help=said("与文件里的各段预警比对", "compare the episodes with those in FILE"),
+    )
+    recorded_log.add_log_arguments(parser)
     add_state_arguments(parser)
     parser.set_defaults(settings_needed=False)
 
 
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the state lies, and whether to begin anew."""
-    parser.add_argument("--state", type=Path, metavar="DIR", help="state folder (default: the user's, or XINLIU_STATE)")
-    parser.add_argument("--fresh", action="store_true", help="remove the state that is there and begin anew")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help=said("状态文件夹（缺省：用户的，或 XINLIU_STATE）", "state folder (default: the user's, or XINLIU_STATE)"),
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help=said("删去已有的状态，重新开始", "remove the state that is there and begin anew"),
+    )
 
 
 def speed_of(text: str) -> float | None:
@@ -73,50 +125,83 @@ def speed_of(text: str) -> float | None:
     if text == "max":
         return None
     if not re.fullmatch(r"\d+(\.\d+)?x", text) or float(text[:-1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither max nor a number above zero with x, as 60x")
+        raise argparse.ArgumentTypeError(
+            said(
+                f"{text!r} 既不是 max，也不是大于零的数加 x，如 60x",
+                f"{text!r} is neither max nor a number above zero with x, as 60x",
+            )
+        )
     return float(text[:-1])
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
     """Replay and report."""
-    say = Saying()
-    return guarded(lambda: replay(args, source_of(args), say, say.look))
+    recorded_log.refuse_strangers(args)
+    if args.check:
+        expected_episodes(args.check)  # before minutes of work, not after them
+    progress = Saying()
+    if args.name == "log":
+        return guarded("replay", lambda: recorded_log.run(args, progress))
+    return guarded("replay", lambda: replay(args, source_of(args), progress, progress.look))
 
 
-def replay(args: argparse.Namespace, source: Any, say: Any, on_look: Any) -> int:
+def replay(args: argparse.Namespace, source: Any, progress: Any, on_look: Any) -> int:
     """Start what is needed, run, write the files that were asked for; the exit code."""
     from replay.run import Replay
 
-    speed = getattr(args, "speed", None)
     with ExitStack() as exits:
         if args.config:
             settings, stack = given_servers(args, source), None
         else:
-            stack = exits.enter_context(started(args, source, say))
+            stack = exits.enter_context(started(args, source, progress))
             settings = stack.settings
-        return report(args, Replay(source, settings, stack=stack, speed=speed).run(on_look))
+        return report(args, Replay(source, settings, stack=stack, speed=args.speed).run(on_look))
 
 
 def report(args: argparse.Namespace, outcome: Any) -> int:
     """Print and write the summary and the episodes; 1 where the books do not balance or the alerts are others."""
-    from replay import episodes
     from replay.state import write_whole
     from replay.summary import markdown
 
     text = markdown(outcome.books)
     print(text, end="")
-    if path := getattr(args, "summary", None):
+    if path := args.summary:
         write_whole(path, msgspec.json.encode(outcome.books) if path.suffix == ".json" else text.encode())
-    if path := getattr(args, "expected", None):
-        episodes.write(path, outcome.episodes)
-        print(f"{len(outcome.episodes)} episodes written to {path}")
-    wrong: list[str] = []
-    if path := getattr(args, "check", None):
-        wrong = episodes.differences(episodes.read(path), outcome.episodes)
-        for difference in wrong:
-            print(f"other than expected: {difference}", file=sys.stderr)
-        print(f"{len(outcome.episodes)} episodes, {len(wrong)} differences from {path}")
+    wrong = judged_episodes(args, outcome.episodes)
     return 0 if outcome.books.balanced and not wrong else 1
+
+
+def judged_episodes(args: argparse.Namespace, found: Any) -> list[str]:
+    """Write the episodes where `--expected` asks for it, and compare them with `--check`: how they differ."""
+    from replay import episodes
+
+    if path := args.expected:
+        episodes.write(path, found)
+        print(said(f"{len(found)} 段预警写入 {path}", f"{len(found)} episodes written to {path}"))
+    wrong: list[str] = []
+    if path := args.check:
+        wrong = episodes.differences(expected_episodes(path), found)
+        for difference in wrong:
+            print(said(f"与预期不同：{difference}", f"other than expected: {difference}"), file=sys.stderr)
+        print(
+            said(
+                f"{len(found)} 段预警，与 {path} 有 {len(wrong)} 处不同",
+                f"{len(found)} episodes, {len(wrong)} differences from {path}",
+            )
+        )
+    return wrong
+
+
+def expected_episodes(path: Path) -> Any:
+    """What `--expected` once wrote. SettingsError where it cannot be read, with the line that is wrong."""
+    from replay import episodes
+
+    try:
+        return episodes.read(path)
+    except OSError as error:
+        raise SettingsError(f"--check {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"--check {error}") from error
 
 
 def source_of(args: argparse.Namespace) -> Any:
@@ -132,19 +217,29 @@ def source_of(args: argparse.Namespace) -> Any:
         "berka": (berka.NAMES, berka.Accounts),
     }[args.name]
     if args.data is None:
-        raise SourceError(f"{args.name} needs --data DIR, the folder that holds {' and '.join(files)}")
+        raise SourceError(
+            said(
+                f"{args.name} 需要 --data 文件夹，里面有 {' 和 '.join(files)}",
+                f"{args.name} needs --data DIR, the folder that holds {' and '.join(files)}",
+            )
+        )
     return source(args.data)
 
 
-def started(args: argparse.Namespace, source: Any, say: Any, **stack: Any) -> Any:
+def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) -> Any:
     """The stack over the state folder, to be entered."""
     from replay.stack import Stack
     from replay.state import default_directory, open_state
 
     directory = (args.state or default_directory(source.name)).absolute()
     went_on = open_state(directory, source.identity, fresh=args.fresh)
-    say(f"state folder {directory}{': going on' if went_on else ''}")
-    return Stack(directory, source.banks, on_progress=say, **stack)
+    progress(
+        said(
+            f"状态文件夹 {directory}{'：接着做' if went_on else ''}",
+            f"state folder {directory}{': going on' if went_on else ''}",
+        )
+    )
+    return Stack(directory, source.banks, on_progress=progress, **stack)
 
 
 def given_servers(args: argparse.Namespace, source: Any) -> Settings:
@@ -152,11 +247,20 @@ def given_servers(args: argparse.Namespace, source: Any) -> Settings:
     from config.settings import load
 
     if args.fresh or args.state:
-        raise SettingsError("--fresh and --state are for servers started here; --config names servers of yours")
+        raise SettingsError(
+            said(
+                "--fresh 和 --state 用于在本机启动的服务器；--config 指的是你的服务器",
+                "--fresh and --state are for servers started here; --config names servers of yours",
+            )
+        )
     settings = load(Path(args.config))
     if missing := {bank.bank_id for bank in source.banks} - {bank.bank_id for bank in settings.banks}:
+        listed = ", ".join(sorted(missing))
         raise SettingsError(
-            f"{args.config}: [[banks]] lacks {', '.join(sorted(missing))}, which {source.name} sends for"
+            said(
+                f"{args.config}：[[banks]] 缺少 {listed}，{source.name} 要以其名义送数据",
+                f"{args.config}: [[banks]] lacks {listed}, which {source.name} sends for",
+            )
         )
     return settings
 
@@ -178,14 +282,25 @@ class Saying:
         self._said_s = time.monotonic()
         sent = sum(look.sending.sent.values())
         left = ", ".join(f"{role} {count:,}" for role, count in look.progress.lag.items())
-        self(f"sent {sent:,}{' (all)' if look.sending.finished else ''}; left to do: {left}")
+        finished = look.sending.finished
+        self(
+            said(
+                f"已送 {sent:,}{'（全部）' if finished else ''}；待处理：{left}",
+                f"sent {sent:,}{' (all)' if finished else ''}; left to do: {left}",
+            )
+        )
 
 
-def guarded(work: Any) -> int:
+def guarded(verb: str, work: Callable[[], int]) -> int:
     """Run `work`; what an operator can mend is one message and exit code 1 or 2, an interruption is 130."""
+    import redis
+    from confluent_kafka import KafkaException
+
+    from replay.reading import ReadingFailed
     from replay.run import ReplayFailed
     from replay.sources import SourceError
     from replay.state import StateError
+    from sinks.kafka import DeliveryFailed
     from streams.embedded import ChildFailed, JarRefused, StateDirectoryBusy
 
     # SIGTERM ends us as Ctrl-C does: children in order, no half-written file.
@@ -193,13 +308,22 @@ def guarded(work: Any) -> int:
     try:
         return int(work())
     except (SourceError, StateError, StateDirectoryBusy) as error:
-        print(f"xinliu: {error}", file=sys.stderr)
+        complain(verb, *[str(error)] * 2)
         return 2
-    except (ChildFailed, JarRefused, ReplayFailed) as error:
-        print(f"xinliu: {error}", file=sys.stderr)
+    except (ChildFailed, JarRefused, ReplayFailed, ReadingFailed) as error:
+        complain(verb, *[str(error)] * 2)
+        return 1
+    except (KafkaException, DeliveryFailed) as error:
+        complain(verb, *[f"Kafka: {error}"] * 2)
+        return 1
+    except redis.RedisError as error:
+        complain(verb, *[f"Redis: {error}"] * 2)
+        return 1
+    except OSError as error:  # a file that cannot be written, a disk that is full
+        complain(verb, *[str(error)] * 2)
         return 1
     except KeyboardInterrupt:
-        print("xinliu: interrupted; all that was started here has ended", file=sys.stderr)
+        complain(verb, "被打断；在此启动的都已结束", "interrupted; all that was started here has ended")
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -41,13 +41,14 @@ class Stack:
         *,
         dashboard: bool = False,
         align_ms_max: int = ALIGN_MS_MAX,
+        log_partitions: int = LOG_PARTITIONS,
         on_progress: Progress = quiet,
     ) -> None:
         self.directory = directory
         self.settings_file = directory / "xinliu.toml"
         self.settings = Settings()
         self._banks = tuple(banks)
-        self._align_ms_max = align_ms_max
+        self._align_ms_max, self._log_partitions = align_ms_max, log_partitions
         self._dashboard_port = _dashboard_port() if dashboard else None
         self._on_progress = on_progress
         self._parts = Parts(directory, on_progress=on_progress)
@@ -157,7 +158,7 @@ class Stack:
         if not key_file.exists():
             write_whole(key_file, secrets.token_hex(32).encode(), mode=0o600)
         document: dict[str, Any] = {
-            "kafka": {"bootstrap": self._parts.kafka.address, "log_partitions": LOG_PARTITIONS},
+            "kafka": {"bootstrap": self._parts.kafka.address, "log_partitions": self._log_partitions},
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
             "ingest": {"token_key_file": str(key_file), "align_ms_max": self._align_ms_max},

@@ -3,7 +3,10 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import platformdirs
@@ -54,11 +57,18 @@ def open_state(directory: Path, source: str, *, fresh: bool = False) -> bool:
 
 def write_whole(path: Path, body: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that nobody ever sees half of it, however we end."""
+    with whole(path, mode=mode) as file:
+        file.write(body)
+
+
+@contextmanager
+def whole(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """A file to write into; it stands under its name once the block has ended well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(body)
+            yield file
         os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:

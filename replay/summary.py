@@ -1,16 +1,43 @@
 """The books as people read them: one Markdown text, for the terminal and for the documentation."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from domain import topics
 from domain.printable import printable
 from replay.books import Books, TopicBook
 from replay.judging import Judgement
 
+if TYPE_CHECKING:
+    from replay.log_replay import Replayed  # with numba
+
 
 def markdown(books: Books) -> str:
     """The summary of a replay. Numbers are those of the books, nothing else."""
     return "\n".join(_lines(books)) + "\n"
+
+
+def log_markdown(found: Replayed) -> str:
+    """The summary of a recorded log's replay."""
+    return "\n".join(_log_lines(found)) + "\n"
+
+
+def _log_lines(found: Replayed) -> Iterator[str]:
+    verdict = "every record is accounted for" if found.balanced else "RECORDS ARE NOT ACCOUNTED FOR"
+    yield from (f"# Replay of a recorded log: {verdict}", "")
+    yield f"Into {found.into}, by engine {found.engine_version}; recorded by engine {found.recorded_by}."
+    rate = int(found.records / max(found.wall_s, 0.1))
+    yield f"{_n(found.records)} records in {found.wall_s:.1f} s, {_n(rate)} a second."
+    yield ""
+    yield from _table(("what became of a record", "records"), [(name, _n(n)) for name, n in found.outcomes.items()])
+    yield from _table(
+        ("output topic", "messages, repeats removed"), [(name, _n(n)) for name, n in found.outputs.items()]
+    )
+    yield from _table(("alert revisions of the supervisor", ""), [(name, _n(n)) for name, n in found.alerts.items()])
+    yield f"SHA-256 of the outputs, by topic and key: `{found.digest}`."
+    yield from (f"Note: {note}." for note in found.notes)
 
 
 def _lines(books: Books) -> Iterator[str]:

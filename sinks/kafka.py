@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 KeyAndValue = tuple[bytes | None, bytes | None]
 GATHERED_MAX = 500  # some 15 ms of making them
 _IN_FLIGHT_MAX = 200_000

@@ -1,0 +1,109 @@
+"""`xinliu replay log`: a recorded events.v1 gives the same bytes into a fresh topic, in process, and as it was said."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from domain import topics
+from replay.log_file import LogFile, Record
+from replay.reading import read_topics
+from tests.cli.kit import xinliu
+from tests.determinism import log as logs
+from tests.replay.recordings import lines_of, write
+
+
+def call(*words: str | Path, lang: str = "C.UTF-8") -> tuple[int, str]:
+    argv, environ = xinliu(*words)
+    done = subprocess.run(
+        argv,
+        env={**environ, "LC_ALL": lang},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def without_offsets(path: Path) -> list[tuple[str, str, dict]]:
+    """Outputs but for what stands for the place of their record in the log."""
+    found = []
+    for line in path.read_text().splitlines():
+        one = json.loads(line)
+        for name in ("offset", "observation_id"):
+            one["value"].pop(name, None)
+        found.append((one["topic"], one["key"] or "", one["value"]))
+    return sorted(found, key=lambda one: (one[0], one[1])) if found else found
+
+
+def test_a_fresh_topic_and_this_process_say_the_same_bytes(tmp_path: Path) -> None:
+    log = logs.make(11, enterprises=90, partitions=2)
+    recording = write(tmp_path / "log.gz", lines_of(log))
+    here, there, then = (tmp_path / f"{name}.jsonl" for name in ("here", "there", "then"))
+    summary = tmp_path / "summary.json"
+    replay = ("replay", "log", "--data", recording)
+    code, said = call(*replay, "--in-process", "--outputs", here, "--summary", summary)
+    assert code == 0, said
+    found = json.loads(summary.read_bytes())
+    assert found["records"] == sum(map(len, log.partitions)) == sum(found["outcomes"].values())
+    for name in ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable"):
+        assert found["outcomes"][name] > 0, name
+    assert found["outputs"][topics.SCORE] > 1_000
+    assert found["outputs"][topics.ALERT_BACKFILL] > 0
+    assert any("raised" in name for name in found["alerts"])
+    assert {one["value"]["model_id"] for one in map(json.loads, here.open()) if one["topic"] == topics.SCORE} == {
+        logs.other_id(), logs.prior_id(),
+    }, "both models scored"  # fmt: skip
+
+    code, said = call(*replay, "--state", tmp_path / "state", "--outputs", there)
+    assert code == 0, said
+    assert "every record is accounted for" in said
+    assert there.read_bytes() == here.read_bytes()
+    assert found["digest"] in said
+
+    code, said = call(*replay, "--in-process", "--as-recorded", "--outputs", then)
+    assert code == 0, said
+    assert then.read_bytes() != here.read_bytes(), "the recording has gaps, so its offsets are others"
+    scores = [[one for one in without_offsets(path) if one[0] == topics.SCORE] for path in (here, then)]
+    assert scores[0] == scores[1]
+
+    code, said = call(*replay, "--state", tmp_path / "state")
+    assert code == 2
+    assert "a recorded log goes into fresh topics (--fresh)" in said
+
+
+def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine, called, tmp_path) -> None:
+    recording, outputs = tmp_path / "log.gz", tmp_path / "outputs.jsonl"
+    code, _, said = called("replay", "log", "--record", str(recording))
+    assert code == 0, said
+    kafka = engine.settings.kafka
+    held = {(read.partition, read.offset): read.value for read in read_topics(kafka, [topics.EVENTS])}
+    recorded = [one for one in LogFile(recording).records() if one.topic == topics.EVENTS]
+    assert {(one.partition, one.offset): one.value for one in recorded} == held
+    assert all(isinstance(one, Record) and one.headers for one in recorded)
+    code, said = call("replay", "log", "--data", recording, "--in-process", "--as-recorded", "--outputs", outputs)
+    assert code == 0, said
+    ours = {json.dumps(one["value"]) for one in map(json.loads, outputs.open()) if one["topic"] == topics.SCORE}
+    theirs = {json.dumps(json.loads(read.value or b"")) for read in read_topics(kafka, [topics.SCORE])}
+    assert ours >= theirs
+    assert theirs
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "zh"),
+    [
+        (["log"], "log needs --data FILE", "log 需要 --data 文件"),
+        (["log", "--data", "x", "--speed", "60x"], "--speed does not go with log", "--speed 与 log 不能同用"),
+        (["log", "--data", "x", "--as-recorded"], "--as-recorded needs --in-process", "--as-recorded 要与"),
+        (["log", "--record", "x"], "--record needs --config", "--record 需要 --config"),
+        (["sample", "--in-process"], "--in-process goes with replay log", "--in-process 只用于 replay log"),
+        (["sample", "--check", "nowhere"], "--check nowhere: No such file", "--check nowhere: No such file"),
+        (["log", "--data", "nowhere"], "nowhere: No such file", "nowhere: No such file"),
+    ],
+)
+def test_a_wrong_call_is_answered_by_name_in_either_language(words: list[str], said: str, zh: str) -> None:
+    for lang, expected in (("C.UTF-8", said), ("zh_CN.UTF-8", zh)):
+        code, text = call("replay", *words, lang=lang)
+        assert code == 2, text
+        assert expected in text
