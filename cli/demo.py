@@ -18,7 +18,9 @@ import sys
 import time
 from typing import Any
 
+from cli import dates
 from cli.replay import Saying, add_state_arguments, guarded, speed_of, started
+from cli.words import say as words
 from config.settings import IngestSettings, Settings
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
@@ -62,6 +64,8 @@ def _demo(args: argparse.Namespace) -> int:
 
     source, live_from_ms = province(args.enterprises, args.banks)
     say = Saying()
+    for table, left in dates.ending(dates.days_left()).items():
+        say(words(*dates.what(table, left)) + words("：", ": ") + words(*dates.todo(table)))
     with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max) as stack:
         say(f"the pages: {stack.dashboard}")
         going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)

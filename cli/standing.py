@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from config.catalogue import calendar_ends
+from cli.dates import days_left
 from config.settings import Settings
 from domain import topics
-from domain.calendar import day_of
 from domain.events import Control, Feed
 from features.redis_store import partition_state, servers
 from replay.offsets import Offsets, Place
@@ -99,14 +98,9 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
         late=_held(offsets, topics.LATE),
         backfill=said.backfill,
         in_force=said.in_force(),
-        calendar_days_left={table: end - today() for table, end in calendar_ends().items()},
+        calendar_days_left=days_left(),
         looked_s=looked_s,
     )
-
-
-def today() -> int:
-    """The present business day."""
-    return day_of(time.time_ns() // 1_000_000)
 
 
 def redis_standing(client: Any) -> RedisStanding:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from cli import dates
 from cli.words import complain, say, span_text, time_text
 from config.settings import Settings
 from domain.calendar import date_of, day_of, day_start_ms
@@ -37,7 +38,6 @@ ZH = """一屏说明引擎是否正常，为什么不正常，该做什么。
 退出码：0 正常，1 有问题（每一条都写着该做什么），2 Kafka 或 Redis 没有应答，或设置有误。
 """
 COVERAGE_BEHIND_DAYS_MAX = 2
-CALENDAR_DAYS_MIN = 60
 _NAMED_MAX = 8
 
 
@@ -231,14 +231,9 @@ def _feeds(standing: Standing, settings: Settings) -> Iterator[Problem]:
 
 
 def _tables(standing: Standing) -> Iterator[Problem]:
-    for table, left in standing.calendar_days_left.items():
-        if left < CALENDAR_DAYS_MIN:
-            yield Problem(
-                id="calendar",
-                what=(f"日期表 {table} 还有 {left} 天到期", f"the table of dates {table} ends in {left} days"),
-                do=(f"在 config/{table}.csv 补上后面的年份", f"add the next years to config/{table}.csv"),
-                weight="wrong" if left < 0 else "note",
-            )
+    for table, left in dates.ending(dict(standing.calendar_days_left)).items():
+        weight: Literal["wrong", "note"] = "wrong" if left < 0 else "note"
+        yield Problem(id="calendar", what=dates.what(table, left), do=dates.todo(table), weight=weight)
     if (opened := standing.backfill) is not None:
         yield Problem(
             id="backfill",

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer
 
-from cli import standing as standing_module
+from cli import dates
 from cli.standing import PartitionStanding, RedisStanding, RoleStanding, Standing, redis_standing
 from cli.status import judge
 from config.settings import KafkaSettings, RedisSettings, Settings
@@ -117,7 +117,7 @@ def settled(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     from replay.offsets import Offsets
     from streams.roles import topics_of
 
-    monkeypatch.setattr(standing_module, "today", lambda: 20_000)
+    monkeypatch.setattr(dates, "today", lambda: 20_000)
     offsets = Offsets(engine.settings.kafka)
     for name, read in topics_of(engine.settings).items():
         if name != "learn":

@@ -1,0 +1,39 @@
+"""Tables of dates that come to their end: said where an operator looks, well before."""
+
+import time
+
+from config.catalogue import calendar_ends
+from domain.calendar import day_of
+
+ENDING_DAYS = 60  # as the alert CalendarEnds has it
+RUNBOOK = "docs/运维手册/模型与规则.md#calendarends"
+
+
+def days_left() -> dict[str, int]:
+    """By table, how many days from today on it still covers; below zero where it has ended."""
+    return {table: end - today() for table, end in calendar_ends().items()}
+
+
+def today() -> int:
+    """The present business day."""
+    return day_of(time.time_ns() // 1_000_000)
+
+
+def ending(left: dict[str, int]) -> dict[str, int]:
+    """Those that end soon, or have ended."""
+    return {table: days for table, days in left.items() if days < ENDING_DAYS}
+
+
+def what(table: str, days: int) -> tuple[str, str]:
+    """What is the matter, in Chinese and English."""
+    if days < 0:
+        return f"日期表 {table} 已过期 {-days} 天", f"the table of dates {table} ended {-days} days ago"
+    return f"日期表 {table} 还有 {days} 天到期", f"the table of dates {table} ends in {days} days"
+
+
+def todo(table: str) -> tuple[str, str]:
+    """What to do about it."""
+    return (
+        f"在 config/{table}.csv 补上后面的整年，步骤见 {RUNBOOK}",
+        f"add whole years to config/{table}.csv, as {RUNBOOK} says",
+    )
