@@ -197,7 +197,9 @@ def redis_client(settings: Settings) -> Any:
 
 def output_counts(settings: Settings, offsets: Offsets) -> dict[str, int]:
     """Records by output topic; those of the banks' alert topics together."""
-    shared = (topics.SCORE, topics.ALERT_SUPERVISOR, topics.OBSERVATION, topics.LATE, topics.DEAD_LETTERS)
+    shared = (
+        topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR, topics.OBSERVATION, topics.LATE, topics.DEAD_LETTERS,
+    )  # fmt: skip
     alerts = [topics.bank_alerts(bank.bank_id) for bank in settings.banks]
     ends = offsets.ends(offsets.partitions((*shared, *alerts)))
     counts = {topic: sum(end for (name, _), end in ends.items() if name == topic) for topic in shared}

@@ -1,6 +1,7 @@
 """The catalogue as data: indicators, signals, anchors and the Spring Festival, read once from the CSV files here."""
 
 import csv
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -64,6 +65,12 @@ def indicators() -> dict[str, Indicator]:
         )
         for row in _rows("indicators.csv")
     }
+
+
+@cache
+def catalogue_id() -> str:
+    """What these indicators mean: the first 16 hex digits of the SHA-256 of `indicators.csv`."""
+    return hashlib.sha256(_text("indicators.csv").encode()).hexdigest()[:16]
 
 
 @cache

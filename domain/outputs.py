@@ -102,13 +102,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True):
-    """`indicator.v1`, keyed by enterprise_id: what a day's close changed (in a backfill, a month's)."""
+    """`indicator.v1`, keyed by enterprise_id: every indicator as a day closed (in a backfill, a month's last day)."""
 
     enterprise_id: str
     day: int  # day number of the closed day
-    as_of: int
-    values_micro: dict[str, int | None]  # of the indicators that changed
-    null_reasons: dict[str, str]  # of those that are null
+    as_of: int  # its end
+    values_micro: dict[str, int]  # of those that are computable
+    null_reasons: dict[str, str]  # of all others, why they are null
     catalogue_id: str
     engine_version: str
     offset: int

@@ -82,6 +82,7 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     ),
     "xinliu_backfill": (GaugeMetricFamily, "1 while a backfill is open", ("partition",)),
     "xinliu_scores": (CounterMetricFamily, "Score records written", ()),
+    "xinliu_indicators": (CounterMetricFamily, "Records of a day's indicators written", ()),
     "xinliu_observations": (CounterMetricFamily, "Observations written", ()),
     "xinliu_alerts": (CounterMetricFamily, "Revisions of alerts, each once", ("severity", "state")),
     "xinliu_unacknowledged_outputs": (GaugeMetricFamily, "Outputs that Kafka has not acknowledged", ()),

@@ -137,9 +137,9 @@ class InForce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Records that score has written since the start, by kind: score, observation, or an alert's severity and state."""
+    """Records that score has written since the start, by kind; those of alerts also by severity and state."""
 
-    kind: Literal["score", "observation", "alert"]
+    kind: Literal["score", "indicator", "observation", "alert"]
     severity: str = ""
     state: str = ""
     records: int

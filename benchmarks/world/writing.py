@@ -14,7 +14,7 @@ from numba import njit
 from benchmarks.world.history import CREDIT_KINDS, DEBIT_KINDS, Events
 from benchmarks.world.population import BANKS, Profiles, bank_id, enterprise_id
 from domain import topics
-from streams.score.score_json import put_integer
+from streams.score.json_text import put_integer
 
 # (direction, purpose, counterparty kind, summary code, channel, memo)
 KINDS = (

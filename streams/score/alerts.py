@@ -25,9 +25,9 @@ from domain import topics
 from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, Severity
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
+from streams.score.json_text import micro
 from streams.score.outbook import TO_ALL
 from streams.score.records import bank_text
-from streams.score.score_json import micro
 
 _OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them could subtract its way to another's
 

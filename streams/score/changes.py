@@ -219,10 +219,15 @@ def _banks_stalled(e, feeds):
 @kernel
 def observes_month_end(e):
     """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
-    day = e.closed_day
-    if buckets.month_of(day) == buckets.month_of(day + 1):
+    if not ends_month(e.closed_day):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
+
+
+@kernel
+def ends_month(day):
+    """Whether the next day is of another month."""
+    return buckets.month_of(day) != buckets.month_of(day + 1)
 
 
 @kernel

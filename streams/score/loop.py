@@ -20,6 +20,7 @@ from streams.score.changes import (
     close_next_day,
     closing_time,
     day_is_due,
+    ends_month,
     history_days,
     is_loan_stalled,
     is_stalled,
@@ -76,8 +77,11 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
 
 
 @kernel(nogil=True)
-def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
-    """Close what the tick at `offset` makes due in slots[first:]; returns where it stopped, the book nearly full."""
+def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, book):
+    """Close what the tick at `offset` makes due in slots[first:]; returns where it stopped, the book nearly full.
+
+    Each day's indicators go out as they stand then; in a backfill those of a month's last day alone.
+    """
     for k in range(first, slots.shape[0]):
         e = state[slots[k]]
         if offset <= e.applied_offset:
@@ -96,6 +100,8 @@ def close_days(state, slots, first, offset, up_to_day, feeds, engine, book):
             _close_indicators(e, book)
             evaluate(e, engine, book, closing_time(e), YES, observes_month_end(e), np.int64(seen.NOTHING), YES)
             past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
+            if not backfill or ends_month(e.closed_day):
+                outbook.write(book, outbook.INDICATORS)
         if e.closed_day != closed_before or e.sweep_seq > 0:
             e.sweep_seq = 0
             e.applied_offset = offset

@@ -20,14 +20,14 @@ from features.indicators.windows import SCRATCH
 from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 
-SCORE, ALERT, OBSERVATION, LATE, CONFLICT = range(5)
+SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS = range(6)
 A_CLOSE = -1
 TO_ALL = -1
 # What became of a record: index into the tally.
 HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE = range(5)
 OUTCOMES = 5
-# Score, observation, and for each bank a revision a signal and a list.
-OUTPUTS_PER_EVALUATION_MAX = 2 + BANK_SLOTS * (SIGNALS_MAX + EPISODES_MAX)
+# Score, observation, indicators, and for each bank a revision a signal and a list.
+OUTPUTS_PER_EVALUATION_MAX = 3 + BANK_SLOTS * (SIGNALS_MAX + EPISODES_MAX)
 ROW = np.dtype(
     [
         ("kind", "|u1"),

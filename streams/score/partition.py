@@ -30,7 +30,7 @@ from features.table import ABSENT
 from features.values import Value
 from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
-from streams.score import outbook, score_json
+from streams.score import outbook, outputs_json
 from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
@@ -257,12 +257,12 @@ class Partition:
             feeds=self._now.feeds if repeat else event.feeds,
         )
         if not repeat:
-            feeds, day = feeds_of(event.feeds), day_of(event.up_to)
+            feeds, day, backfill = feeds_of(event.feeds), day_of(event.up_to), self._now.backfill
             yield from self._sweep(
                 chunk,
                 self._lookout.affected(day, feeds),
                 lambda rows, first: close_days(
-                    self.state, rows, first, barrier.offset, day, feeds, self._engine, self._book
+                    self.state, rows, first, barrier.offset, day, feeds, backfill, self._engine, self._book
                 ),
             )
 
@@ -351,7 +351,7 @@ class Partition:
     def _arm(self, card: Scorecard, model_changed_day: int) -> None:
         """Evaluate with this card and the rules in force from now on."""
         self._engine = engine_of(card, self.rules, model_changed_day)
-        self._terms = score_json.terms(
+        self._terms = outputs_json.terms(
             self._snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version()
         )
 

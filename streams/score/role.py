@@ -11,7 +11,7 @@ the worker reads it again from the low offset.
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +53,8 @@ from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
 DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind it had waited in the log
+# Keyed as the log, with as many partitions as it (config/topics.toml): nothing is to be computed for each record.
+_LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
@@ -199,24 +201,19 @@ class Score:
         return ((DELAYED, str(int(waited_s)).encode()),)
 
     def _send(self, tp: TP, messages: Sequence[Message], delay: Headers) -> None:
-        """Send what follows each other in a topic at once; what comes before an interruption is sent as well."""
-        batches: list[tuple[str, list[dict[str, Any]]]] = []
+        """Send what goes to a topic at once; what comes before an interruption is sent as well."""
+        batches: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         try:
-            topic = ""
             for message in messages:
                 self._step("send", tp.partition)
-                if message.topic != topic:
-                    topic = message.topic
-                    batches.append((topic, batch := []))
-                batch.append({"key": message.key, "value": message.value})
+                batches[message.topic].append({"key": message.key, "value": message.value})
         finally:
-            for topic, batch in batches:
+            for topic, batch in batches.items():
                 if delay and topics.is_alert(topic):
                     for record in batch:
                         self._outbox.send(topic, record["value"], key=record["key"], headers=delay)
                     continue
-                # A score has the key of its records, and its topic as many partitions as the log (config/topics.toml).
-                self._outbox.send_batch(topic, batch, partition=tp.partition if topic == topics.SCORE else -1)
+                self._outbox.send_batch(topic, batch, partition=tp.partition if topic in _LIKE_THE_LOG else -1)
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""

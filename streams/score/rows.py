@@ -24,13 +24,14 @@ from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text
 from streams.dead_letter import letter_of
-from streams.score import alerts, outbook, score_json
+from streams.score import alerts, outbook, outputs_json
+from streams.score.json_text import micro
 from streams.score.outbook import Book
 from streams.score.records import sender_of
-from streams.score.score_json import micro
 from streams.transport import Chunk
 
 _encode = msgspec.json.Encoder().encode
+_COMPILED = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
 
 
 class Message(NamedTuple):
@@ -51,16 +52,16 @@ class InForce:
     rules_id: str
     rules: RuleSet  # whose signals the rows number: those before, while the episodes end that new rules do not have
     backfill: bool
-    terms: score_json.Terms
+    terms: outputs_json.Terms
 
 
 class Writer:
-    """Turns the book's rows into messages. It owns the bytes that score records are written into."""
+    """Turns the book's rows into messages. It owns the bytes that compiled code writes into."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
-        self._out = np.empty(len(book.rows) * score_json.BYTES_MAX, np.uint8)
+        self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
         self._end = np.zeros(len(book.rows), np.int64)
 
     def messages(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Message]:
@@ -71,7 +72,7 @@ class Writer:
         used = int(self._book.used[0])
         rows = self._book.rows[:used]
         self._count(rows, in_force.backfill)
-        score_json.write(rows, used, state_id, in_force.terms, self._out, self._end)
+        outputs_json.write(rows, used, state_id, in_force.terms, self._out, self._end)
         ends = self._end[:used].tolist()
         written = self._out[: ends[-1] if used else 0].tobytes()
         keys = state_id[rows["slot"]].view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()  # without their padding
@@ -79,8 +80,8 @@ class Writer:
         for i, (kind, key, offset, end) in enumerate(
             zip(rows["kind"].tolist(), keys, rows["offset"].tolist(), ends, strict=True)
         ):
-            if kind == outbook.SCORE:
-                messages.append(Message(topics.SCORE, key, written[begin:end], offset))
+            if end > begin:
+                messages.append(Message(_COMPILED[kind], key, written[begin:end], offset))
                 begin = end
             else:
                 record = int(rows[i]["record"])
@@ -90,9 +91,10 @@ class Writer:
         return messages
 
     def _count(self, rows: npt.NDArray[np.void], backfill: bool) -> None:
-        kinds = np.bincount(rows["kind"], minlength=outbook.OBSERVATION + 1)
+        kinds = np.bincount(rows["kind"], minlength=outbook.INDICATORS + 1)
         self.written["score", "", ""] += int(kinds[outbook.SCORE])
         self.written["observation", "", ""] += int(kinds[outbook.OBSERVATION])
+        self.written["indicator", "", ""] += int(kinds[outbook.INDICATORS])
         if kinds[outbook.ALERT] and not backfill:
             for b in rows[rows["kind"] == outbook.ALERT]:
                 self.written["alert", SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1

@@ -26,8 +26,8 @@ from tests.determinism.log import BANKS, Log, other_snapshot
 from tests.determinism.runs import Run
 
 OUTPUTS = (
-    topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL, topics.DEAD_LETTERS, topics.LATE,
-    *(topics.bank_alerts(bank) for bank in BANKS),
+    topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,
+    topics.DEAD_LETTERS, topics.LATE, *(topics.bank_alerts(bank) for bank in BANKS),
 )  # fmt: skip
 # Every step of the commit protocol, in its order.
 STEPS = ("own", "claim", "load", "fetch", "apply", "send", "drain", "slice", "evict", "state")

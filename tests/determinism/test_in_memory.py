@@ -87,7 +87,7 @@ def test_batches_sweep_slices_residency_and_kills_change_no_byte(small, shape, s
     require_equal(got, clean)
 
 
-@pytest.mark.parametrize("name", ["state", "score", "alert"])
+@pytest.mark.parametrize("name", ["state", "score", "indicator", "alert"])
 def test_the_comparison_sees_a_single_byte(small, name):
     log, clean = small
     got = run(log)

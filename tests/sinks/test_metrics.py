@@ -51,6 +51,7 @@ READINGS: tuple[Reading, ...] = (
     InForce(partition=3, model_id="m", rules_id="r", engine_version="v", backfill=True),
     InForce(partition=4, model_id="m", rules_id="r", engine_version="v", backfill=False),
     Written(kind="score", records=11),
+    Written(kind="indicator", records=7),
     Written(kind="observation", records=2),
     Written(kind="alert", severity="red", state="raised", records=3),
     Unacknowledged(outputs=5),
@@ -102,6 +103,7 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     assert value(metrics, "xinliu_event_time_seconds", partition="3") == 1_700_000_000.5
     assert value(metrics, "xinliu_in_force_partitions", model_id="m", rules_id="r", engine_version="v") == 2
     assert value(metrics, "xinliu_alerts_total", severity="red", state="raised") == 3
+    assert value(metrics, "xinliu_indicators_total") == 7
     assert value(metrics, "xinliu_feed_covered_up_to_seconds", bank_id="Z9000000000001") * 1000 == day_start_ms(19_676)
     assert value(metrics, "xinliu_flush_bytes_sum") == 50_000
     assert value(metrics, "xinliu_memory_lost_total", why="Fenced") == 1

@@ -17,7 +17,7 @@ from tests.streams import groups
 from tests.streams.score.kit import BANK, HEADERS, no_model, said, state_of
 
 PARTITIONS = 2
-OUTPUTS = (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.bank_alerts(BANK))
+OUTPUTS = (topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.bank_alerts(BANK))
 
 
 def write_log(settings, records, first=0):

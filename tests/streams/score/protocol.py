@@ -29,7 +29,9 @@ from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, said, state_of, tick, txn
 
 TP0 = TP(topics.EVENTS, 0)
-OUTPUTS = (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.DEAD_LETTERS, topics.LATE)
+OUTPUTS = (
+    topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.DEAD_LETTERS, topics.LATE,
+)  # fmt: skip
 _numbers = itertools.count()
 
 

@@ -366,7 +366,7 @@ def test_a_backfill_says_what_it_would_have_raised_and_ends_with_one_list():
     ]  # fmt: skip
     _, messages = run(events)
     closed_at = len(events) - 2
-    assert all(m.topic in (topics.SCORE, topics.OBSERVATION, topics.ALERT_BACKFILL) for m in messages
+    assert all(m.topic in (topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_BACKFILL) for m in messages
                if m.mark < closed_at)  # fmt: skip
     would = heard([m for m in messages if m.mark < closed_at], topics.ALERT_BACKFILL)
     assert {SILENT, ARREARS} <= {a.signal for a in would}

@@ -111,7 +111,9 @@ def test_the_log_holds_what_this_test_is_about(clean):
     print(
         dict(by_topic), {k: int(partition.state[k].sum()) for k in ("duplicate_count", "conflict_count", "late_count")}
     )
-    for topic in (topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.LATE, topics.DEAD_LETTERS):
+    for topic in (
+        topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.LATE, topics.DEAD_LETTERS,
+    ):  # fmt: skip
         assert by_topic[topic], topic
     states = {alert.state for alert in of(messages, topics.ALERT_SUPERVISOR, Alert)}
     assert {"raised", "upgraded"} <= states

@@ -273,7 +273,7 @@ def test_fault_44_46_a_lazy_read_under_another_fence(lazy_world, fault, caplog, 
 def test_score_is_not_compacted(score_outbox):
     """Compaction would keep the last to land, which may be a zombie's; readers keep the highest (offset, seq)."""
     admin = AdminClient({"bootstrap.servers": score_outbox[0]})
-    for topic in (topics.SCORE, topics.ALERT_SUPERVISOR, topics.OBSERVATION, topics.DEAD_LETTERS):
+    for topic in (topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR, topics.OBSERVATION, topics.DEAD_LETTERS):
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         found = admin.describe_configs([resource])[resource].result(timeout=10)
         assert found["cleanup.policy"].value == "delete", topic

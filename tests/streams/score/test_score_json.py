@@ -16,12 +16,14 @@ from domain.outputs import GROUPS, ReasonCode, Score
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.nulls import VALUE
 from features.layout import id_words
-from streams.score import outbook, score_json
+from streams.score import outbook, outputs_json
+from streams.score.json_text import MICRO_MAX
+from streams.score.score_json import BYTES_MAX
 
 SNAPSHOT = prior_snapshot()
 PROBABILITY_PPM = scorecard.probabilities_ppm(SNAPSHOT)
 RULES_ID = packaged_rules().id
-TERMS = score_json.terms(SNAPSHOT, PROBABILITY_PPM, prior_id(), RULES_ID, engine_version())
+TERMS = outputs_json.terms(SNAPSHOT, PROBABILITY_PPM, prior_id(), RULES_ID, engine_version())
 rows = st.fixed_dictionaries(
     {
         "score_milli": st.integers(400_000, 700_000),
@@ -56,7 +58,7 @@ def reference(cells, enterprise_id):
     for i in cells["reasons"]:
         if i < 0:
             break
-        scaled = min(max(int(np.rint(cells["value"][i] * MICRO)), -score_json.MICRO_MAX), score_json.MICRO_MAX)
+        scaled = min(max(int(np.rint(cells["value"][i] * MICRO)), -MICRO_MAX), MICRO_MAX)
         reasons.append(
             ReasonCode(
                 indicator=CORE[i],
@@ -89,8 +91,8 @@ def test_bytes_equal_those_of_msgspec(many, enterprise_id):
                 row[name][: len(cell)] = cell  # the context stands behind the indicators
             else:
                 row[name] = cell
-    out, end = np.empty(len(many) * score_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
-    score_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), TERMS, out, end)
+    out, end = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
+    outputs_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), TERMS, out, end)
     begin = 0
     for cells, stop in zip(many, end.tolist(), strict=True):
         assert out[begin:stop].tobytes() == msgspec.json.encode(reference(cells, enterprise_id))
@@ -104,7 +106,7 @@ def test_the_longest_row_fits_its_place():
         "points_milli": [0] * CORE_COUNT, "reasons": [0, 1, 2, 3, 4], "as_of_ms": 2**53, "offset": 2**62,
         "seq": 2**31 - 1,
     }  # fmt: skip
-    assert len(msgspec.json.encode(reference(longest, "X" * 32))) < score_json.BYTES_MAX
+    assert len(msgspec.json.encode(reference(longest, "X" * 32))) < BYTES_MAX
 
 
 @pytest.mark.parametrize("milli", [400_500, 401_500, 401_501, 401_499, 699_500])

@@ -1,0 +1,60 @@
+"""`indicator.v1` written as JSON by compiled code, straight from the output book.
+
+An enterprise has one such record a day. Its bytes equal what `msgspec.json.encode` makes of domain.outputs.Indicators;
+a test holds the two together.
+"""
+
+import numpy as np
+
+from config.kernel import kernel
+from features.indicators import INDICATOR_COUNT, INDICATORS
+from features.indicators.nulls import NULL_NAMES, VALUE
+from features.state.buckets import day_of
+from streams.score.json_text import id_text, micro, phrases, put_integer, raw, text
+
+_KEYS = phrases(
+    (
+        '{"enterprise_id":"', '","day":', ',"as_of":', ',"values_micro":{', '},"null_reasons":{', "}", ',"offset":',
+        ',"seq":', ",",
+    )
+)  # fmt: skip
+_ENTERPRISE, _DAY, _AS_OF, _VALUES, _NULL_REASONS, _END, _OFFSET, _SEQ, _COMMA = np.arange(9)
+_NAMES = phrases(tuple(f'"{name}":' for name in INDICATORS))
+_REASONS = phrases(tuple(f'"{name}"' for name in NULL_NAMES))
+BYTES_MAX = 1_024 + int((_NAMES.size + 1).sum()) + INDICATOR_COUNT * max(20, int(_REASONS.size.max()))
+
+
+@kernel
+def write_indicators(out, p, x, id_words, terms):
+    """The indicators of row x (BYTES_MAX at most), of the day that ended at its time; returns where it ended."""
+    p = id_text(out, text(out, p, _KEYS, _ENTERPRISE), id_words)
+    p = put_integer(out, text(out, p, _KEYS, _DAY), day_of(x.as_of_ms - 1))
+    p = put_integer(out, text(out, p, _KEYS, _AS_OF), x.as_of_ms)
+    p = _values(out, text(out, p, _KEYS, _VALUES), x)
+    p = _null_reasons(out, text(out, p, _KEYS, _NULL_REASONS), x)
+    p = raw(out, text(out, p, _KEYS, _END), terms.after_null_reasons)
+    p = put_integer(out, text(out, p, _KEYS, _OFFSET), x.offset)
+    p = put_integer(out, text(out, p, _KEYS, _SEQ), x.seq)
+    return text(out, p, _KEYS, _END)
+
+
+@kernel
+def _values(out, p, x):
+    first = True
+    for i in range(INDICATOR_COUNT):
+        if x.null[i] == VALUE:
+            p = p if first else text(out, p, _KEYS, _COMMA)
+            p = put_integer(out, text(out, p, _NAMES, i), micro(x.value[i]))
+            first = False
+    return p
+
+
+@kernel
+def _null_reasons(out, p, x):
+    first = True
+    for i in range(INDICATOR_COUNT):
+        if x.null[i] != VALUE:
+            p = p if first else text(out, p, _KEYS, _COMMA)
+            p = text(out, text(out, p, _NAMES, i), _REASONS, x.null[i])
+            first = False
+    return p

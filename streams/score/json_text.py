@@ -1,0 +1,84 @@
+"""JSON by compiled code: its leaves. Each writes from place p of `out` on, and returns where it ended."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from config.kernel import copy, kernel
+from detectors.snapshot import MICRO
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
+
+MICRO_MAX = 9_000_000_000_000_000_000  # where a value times 10^6 would leave int64
+
+
+class Phrases(NamedTuple):
+    """Byte strings of one kind: uint8 (n, longest) and their sizes (n,)."""
+
+    text: npt.NDArray[np.uint8]
+    size: npt.NDArray[np.int64]
+
+
+def phrases(words: tuple[str, ...]) -> Phrases:
+    """The words in their order."""
+    encoded = [np.frombuffer(word.encode(), np.uint8) for word in words]
+    rows = np.zeros((len(encoded), max(len(word) for word in encoded)), np.uint8)
+    for row, word in zip(rows, encoded, strict=True):
+        row[: len(word)] = word
+    return Phrases(rows, np.array([len(word) for word in encoded], np.int64))
+
+
+@kernel
+def micro(x):
+    """A value times 10^6, half to even, held within int64."""
+    scaled = np.rint(x * MICRO)
+    if scaled >= MICRO_MAX:
+        return np.int64(MICRO_MAX)
+    if scaled <= -MICRO_MAX:
+        return np.int64(-MICRO_MAX)
+    return np.int64(scaled)
+
+
+@kernel
+def text(out, p, words, k):
+    """Phrase k of `words`."""
+    for i in range(words.size[k]):
+        out[p + i] = words.text[k, i]
+    return p + words.size[k]
+
+
+@kernel
+def raw(out, p, written):
+    """What is JSON already."""
+    copy(written, out[p : p + written.shape[0]])
+    return p + written.shape[0]
+
+
+@kernel
+def id_text(out, p, words):
+    """The id's bytes up to its padding; the alphabet of ids needs no escape."""
+    for i in range(ENTERPRISE_ID_BYTES_MAX):
+        byte = np.uint8((words[i // 8] >> np.uint64(8 * (i % 8))) & np.uint64(255))
+        if byte == 0:
+            break
+        out[p] = byte
+        p += 1
+    return p
+
+
+@kernel
+def put_integer(out, p, number):
+    """An integer in decimal digits."""
+    value = np.int64(number)
+    if value < 0:
+        out[p] = 45
+        p += 1
+        value = -value
+    size, rest = 1, value
+    while rest >= 10:
+        rest //= 10
+        size += 1
+    for i in range(size - 1, -1, -1):
+        out[p + i] = 48 + value % 10
+        value //= 10
+    return p + size

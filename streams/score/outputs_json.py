@@ -1,0 +1,54 @@
+"""What is nearly all of the output, written as JSON by compiled code: score records and days' indicators."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from config.catalogue import catalogue_id
+from config.kernel import kernel
+from detectors.snapshot import Snapshot
+from features.indicators import CORE
+from streams.score import indicator_json, score_json
+from streams.score.outbook import INDICATORS, SCORE
+
+BYTES_MAX = max(score_json.BYTES_MAX, indicator_json.BYTES_MAX)
+
+
+class Terms(NamedTuple):
+    """What is the same in every row of one time: artefacts in force, and numbers that come from the model."""
+
+    after_coverage: npt.NDArray[np.uint8]
+    after_reasons: npt.NDArray[np.uint8]
+    after_null_reasons: npt.NDArray[np.uint8]
+    probability_ppm: npt.NDArray[np.int64]  # by displayed score less 400
+    median_milli: npt.NDArray[np.int64]  # points at the peer median, by indicator
+    baseline_micro: npt.NDArray[np.int64]
+
+
+def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, rules_id: str, version: str) -> Terms:
+    """The terms of a model, rules and engine version."""
+    prior = "true" if snapshot.prior else "false"
+    ids = f'],"model_id":"{model_id}","rules_id":"{rules_id}","engine_version":"{version}","as_of":'
+    catalogue = f',"catalogue_id":"{catalogue_id()}","engine_version":"{version}"'
+    return Terms(
+        after_coverage=np.frombuffer(f',"prior":{prior},"reason_codes":['.encode(), np.uint8),
+        after_reasons=np.frombuffer(ids.encode(), np.uint8),
+        after_null_reasons=np.frombuffer(catalogue.encode(), np.uint8),
+        probability_ppm=np.array(probability_ppm, np.int64),
+        median_milli=np.array([snapshot.weights_milli[name] // 2 for name in CORE], np.int64),
+        baseline_micro=np.array([snapshot.anchors_micro[name][2] for name in CORE], np.int64),
+    )
+
+
+@kernel(nogil=True)
+def write(rows, used, state_id, terms, out, end):
+    """Write what is written here of rows[:used] into `out` (BYTES_MAX a row); end[i] is where row i's bytes end."""
+    p = np.int64(0)
+    for i in range(used):
+        x = rows[i]
+        if x.kind == SCORE:
+            p = score_json.write_score(out, p, x, state_id[x.slot], terms)
+        elif x.kind == INDICATORS:
+            p = indicator_json.write_indicators(out, p, x, state_id[x.slot], terms)
+        end[i] = p
