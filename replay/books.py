@@ -63,6 +63,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     alerts: dict[str, int]  # "<topic> <severity> <state>", repeats removed
     outcomes_sent: int  # what became of loans, through control.v1
     scores: int
+    indicators: int  # records of a day's indicators
     observations: int
     snapshots: int  # that learn has published
     labels_learned: int  # by the snapshot that has most
@@ -80,7 +81,9 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
         return all(check.holds for check in self.checks)
 
 
-class _ScoreKey(msgspec.Struct, frozen=True):
+class _Place(msgspec.Struct, frozen=True):
+    """Where an output of one topic stands, for ever."""
+
     enterprise_id: str
     offset: int
     seq: int
@@ -182,12 +185,14 @@ def draw_up(
     log, letters = count_log(kafka, also=notes.take), read_letters(kafka)
     books = _topic_books(settings, kinds, log, letters)
     snapshots, labels = count_snapshots(kafka)
-    scores = len(read_distinct(kafka, topics.SCORE, _ScoreKey))
+    scores = len(read_distinct(kafka, topics.SCORE, _Place))
+    daily = len(read_distinct(kafka, topics.INDICATOR, _Place))
     revisions = len({(alert.alert_id, alert.revision) for bank, alert in alerts if bank is None})
     held_back = Counter(f"{topics.ALERT_BACKFILL} {alert.severity} {alert.state}" for alert in read_held_back(kafka))
     emitted = {
         "txn": len(notes.txns),
         "score": scores,
+        "indicator": daily,
         "alert": revisions,
         "alert_backfill": held_back.total(),
     }
@@ -213,6 +218,7 @@ def draw_up(
         alerts=dict(sorted((made + held_back).items())),
         outcomes_sent=sum(count for (topic, _), count in kinds.items() if topic == topics.CONTROL),
         scores=scores,
+        indicators=daily,
         observations=observations,
         snapshots=snapshots,
         labels_learned=labels,

@@ -102,6 +102,7 @@ def _results(books: Books) -> Iterator[str]:
         ("output", "count"),
         [
             ("score records", _n(books.scores)),
+            ("records of a day's indicators", _n(books.indicators)),
             ("observations", _n(books.observations)),
             ("labels matured", _n(int(books.learn.get("labels") or 0)) if books.learn else "(learn runs elsewhere)"),
             ("model snapshots published", f"{_n(books.snapshots)} ({learned})"),

@@ -36,9 +36,18 @@ def _listed(field: str) -> Read:
     return lambda value: list(read(value))
 
 
+def _names(indicators: Indicators) -> list[str]:
+    """Those with a value and those without, in one order for every row."""
+    return sorted((*indicators.values_micro, *indicators.null_reasons))
+
+
+def _values_micro(indicators: Indicators) -> list[int | None]:
+    return list(map(indicators.values_micro.get, _names(indicators)))
+
+
 def _null_reasons(indicators: Indicators) -> list[str]:
     """Beside each value: why it is null, or nothing."""
-    return [indicators.null_reasons.get(name, "") for name in indicators.values_micro]
+    return [indicators.null_reasons.get(name, "") for name in _names(indicators)]
 
 
 _OF_EVENT = {"enterprise_id": "String", "bank_id": WORD, "event_id": "String", "event_time": TIME}
@@ -244,9 +253,10 @@ INDICATOR = Table(
             },
         ),
         ("log_offset", "Int64", "value", operator.attrgetter("offset")),
-        ("names", f"Array({WORD})", "value", _listed("values_micro")),
-        ("values_micro", "Array(Nullable(Int64))", "value", lambda value: list(value.values_micro.values())),
+        ("names", f"Array({WORD})", "value", _names),
+        ("values_micro", "Array(Nullable(Int64))", "value", _values_micro),
         ("null_reasons", f"Array({WORD})", "value", _null_reasons),
+        ("log_time", TIME, "record", operator.attrgetter("time_ms")),
         _LAST_WINS,
     ),
 )
