@@ -1,4 +1,7 @@
-"""JSON by compiled code: its leaves. Each writes from place p of `out` on, and returns where it ended."""
+"""JSON by compiled code: its leaves. Each writes from place p of `out` on, and returns where it ended.
+
+Places are unsigned where they index: of signed ones, compiled code asks at each byte whether they count from the end.
+"""
 
 from typing import NamedTuple
 
@@ -9,6 +12,7 @@ from config.kernel import copy, kernel
 from detectors.snapshot import MICRO
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 
+_ONE, _TEN, _ZERO_DIGIT = np.uint64(1), np.uint64(10), np.uint8(48)
 MICRO_MAX = 9_000_000_000_000_000_000  # where a value times 10^6 would leave int64
 
 
@@ -42,8 +46,9 @@ def micro(x):
 @kernel
 def text(out, p, words, k):
     """Phrase k of `words`."""
-    for i in range(words.size[k]):
-        out[p + i] = words.text[k, i]
+    first = np.uint64(p)
+    for i in range(np.uint64(words.size[k])):
+        out[first + i] = words.text[k, i]
     return p + words.size[k]
 
 
@@ -74,11 +79,15 @@ def put_integer(out, p, number):
         out[p] = 45
         p += 1
         value = -value
-    size, rest = 1, value
-    while rest >= 10:
-        rest //= 10
+    left = np.uint64(value)
+    size, rest = 1, left
+    while rest >= _TEN:
+        rest //= _TEN
         size += 1
-    for i in range(size - 1, -1, -1):
-        out[p + i] = 48 + value % 10
-        value //= 10
+    place = np.uint64(p + size)
+    for _ in range(size):
+        place -= _ONE
+        rest = left // _TEN
+        out[place] = _ZERO_DIGIT + np.uint8(left - rest * _TEN)
+        left = rest
     return p + size
