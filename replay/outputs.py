@@ -25,8 +25,8 @@ _alert = msgspec.json.Decoder(Alert).decode
 def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
     """The topics that score writes."""
     return (
-        topics.SCORE, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL, topics.LATE,
-        topics.DEAD_LETTERS, *(topics.bank_alerts(bank.bank_id) for bank in banks),
+        topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,
+        topics.LATE, topics.DEAD_LETTERS, *(topics.bank_alerts(bank.bank_id) for bank in banks),
     )  # fmt: skip
 
 
