@@ -1,5 +1,6 @@
 """ClickHouse: the address, the two ways, the tables, and a block that goes until it is acknowledged."""
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -16,7 +17,18 @@ from hypothesis import strategies as st
 from config.settings import ClickHouseSettings, SettingsError
 from domain.events import LogRecord, Txn
 from domain.outputs import GROUPS, Alert, Evidence, ReasonCode, Score
-from sinks.clickhouse import Block, Connection, Refused, Sender, Target, Unavailable, connect, migrate, target_of
+from sinks.clickhouse import (
+    Block,
+    Connection,
+    Refused,
+    Sender,
+    Target,
+    Unavailable,
+    connect,
+    migrate,
+    migrations,
+    target_of,
+)
 from sinks.clickhouse.connection import Insert
 from sinks.clickhouse.migrations import scripts, statements
 from sinks.clickhouse.native_block import decode_blocks, encode_block
@@ -199,6 +211,30 @@ def test_migrations_run_once_and_a_changed_or_newer_one_is_refused(chdb: Connect
         migrate(chdb)
     chdb.execute("ALTER TABLE xinliu.schema_version DELETE WHERE version = 9999 SETTINGS mutations_sync = 2")
     assert migrate(chdb) == []
+    _, name, text = scripts()[0]
+    chdb.insert(Insert(table="schema_version", names=names, types=types, columns=([1], [name], ["0" * 64])))
+    with pytest.raises(Refused, match=f"{name} was run as another text"):
+        migrate(chdb)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    chdb.insert(Insert(table="schema_version", names=names, types=types, columns=([1], [name], [sha256])))
+    assert migrate(chdb) == []
+
+
+def test_a_database_of_any_earlier_version_is_brought_up_with_its_rows(
+    chdb: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = scripts()
+    for known in range(1, len(whole)):
+        chdb.execute("DROP DATABASE xinliu")
+        monkeypatch.setattr(migrations, "scripts", lambda known=known: whole[:known])
+        assert migrate(chdb) == [name for _, name, _ in whole[:known]]
+        chdb.execute("INSERT INTO xinliu.txn (event_id, event_time) VALUES ('old', now64())")
+        monkeypatch.setattr(migrations, "scripts", lambda: whole)
+        assert migrate(chdb) == [name for _, name, _ in whole[known:]]
+        assert chdb.rows("SELECT event_id, log_time = event_time FROM xinliu.txn FINAL") == [("old", 1)]
+        for table in ALL:
+            query = "SELECT name, type FROM system.columns WHERE database = 'xinliu' AND table = {t:String}"
+            assert dict(chdb.rows(query, {"t": table.name})) == {name: kind for name, kind, *_ in table.columns}
 
 
 def test_every_table_has_the_columns_that_its_rows_fill_and_a_window_for_block_names(chdb: Connection) -> None:
