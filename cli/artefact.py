@@ -105,11 +105,13 @@ def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
     except OSError as error:
         raise NotDecided(f"{file}: {error.strerror}") from error
     name = hashlib.sha256(body).hexdigest()
-    _checked(kind, body, name)
+    _checked(kind, body, name, file)
     if any(known == name for known, _ in _published(settings, kind)):
         print(say(f"已发布过：{name}", f"published already: {name}"))
         return 0
-    publish(Outbox(settings.kafka.bootstrap, client_settings(settings.kafka)), KINDS[kind].topic, body)
+    publish(
+        Outbox(settings.kafka.bootstrap, {**client_settings(settings.kafka), "log_level": 2}), KINDS[kind].topic, body
+    )
     print(name)
     return 0
 
@@ -149,11 +151,11 @@ def _published(settings: Settings, kind: ArtefactKind) -> Iterator[tuple[str, in
             yield name, len(body)
 
 
-def _checked(kind: ArtefactKind, body: bytes, name: str) -> None:
+def _checked(kind: ArtefactKind, body: bytes, name: str, file: Path) -> None:
     try:
         KINDS[kind].check(body, name)
     except ValueError as error:
-        raise NotDecided(str(error)) from error
+        raise NotDecided(f"{file}: {error}") from error
 
 
 def _is_of(kind: ArtefactKind, body: bytes, name: str) -> bool:

@@ -3,6 +3,8 @@
 from cli.words import say
 from config.settings import Bank, Settings, SettingsError
 
+NAMED_MAX = 8
+
 
 def bank_named(settings: Settings, text: str) -> Bank:
     """The one bank whose code or name is `text`, or whose name alone holds it. SettingsError where that is not one."""
@@ -10,7 +12,10 @@ def bank_named(settings: Settings, text: str) -> Bank:
     holding = exact or [bank for bank in settings.banks if text and (text in bank.name_zh or text in bank.name_en)]
     if len(holding) == 1:
         return holding[0]
-    some = "、".join(f"{bank.name_zh} {bank.bank_id}" for bank in (holding or settings.banks)[:10])
+    known = holding or settings.banks
+    some = "、".join(f"{bank.name_zh} {bank.bank_id}" for bank in known[:NAMED_MAX])
+    if len(known) > NAMED_MAX:
+        some += say(f"……共 {len(known)} 家", f" … {len(known)} in all")
     if holding:
         raise SettingsError(say(f"“{text}” 不止一家：{some}", f"{text!r} is more than one bank: {some}"))
     raise SettingsError(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from cli.words import say
 from config.settings import Settings, load, problems
 
 ZH = """检查设置，或显示在用的设置，不显示秘密。
@@ -28,7 +29,7 @@ REDACTED = "(redacted)"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do with the settings."""
-    parser.add_argument("action", choices=("check", "show"))
+    parser.add_argument("action", choices=("check", "show"), help=say("检查，或显示", "check them, or show them"))
     parser.set_defaults(settings_needed=False)
 
 
@@ -41,7 +42,12 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
     if wrong:
         return 2
     if args.action == "check":
-        print(f"settings are right: {path or 'defaults'}, and the environment")
+        print(
+            say(
+                f"设置正确：{path or '缺省值'}，以及环境变量",
+                f"settings are right: {path or 'defaults'}, and the environment",
+            )
+        )
     else:
         print("\n".join(_toml(load(path))))
     return 0

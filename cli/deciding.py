@@ -66,7 +66,10 @@ def decide(settings: Settings, word: Control | str) -> int:
 
 def _given(text: str | None, option: str, question: str, most: int) -> str:
     if text is None and sys.stdin.isatty():
-        text = input(question)
+        try:
+            text = input(question)
+        except EOFError:
+            text = None
     text = (text or "").strip()
     if not text:
         raise NotDecided(say(f"需要 {option}：要写明谁、为什么", f"{option} is needed: who decides, and why"))

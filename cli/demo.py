@@ -21,7 +21,7 @@ from typing import Any
 from cli import dates
 from cli.replay import Saying, add_state_arguments, guarded, speed_of, started
 from cli.words import say as words
-from config.settings import IngestSettings, Settings
+from config.settings import IngestSettings, Settings, SettingsError
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 
@@ -41,13 +41,33 @@ REDRAWS_A_SECOND = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How large, how fast, when to leave, and where the state lies."""
-    parser.add_argument("--enterprises", type=int, default=2_000, metavar="N", help="how many enterprises live there")
-    parser.add_argument("--banks", type=int, default=141, metavar="N", help="how many banks deliver")
     parser.add_argument(
-        "--speed", type=speed_of, default=2_880.0, metavar="2880x", help="live: event time to wall time"
+        "--enterprises",
+        type=int,
+        default=2_000,
+        metavar="N",
+        help=words("多少家企业（缺省 2000）", "how many enterprises live there (default 2000)"),
     )
     parser.add_argument(
-        "--exit", action="store_true", help="leave after the first live day (always so without a terminal)"
+        "--banks",
+        type=int,
+        default=141,
+        metavar="N",
+        help=words("多少家银行（缺省 141）", "how many banks deliver (default 141)"),
+    )
+    parser.add_argument(
+        "--speed",
+        type=speed_of,
+        default=2_880.0,
+        metavar="2880x",
+        help=words("上线后：事件时间比墙上时间", "live: event time to wall time"),
+    )
+    parser.add_argument(
+        "--exit",
+        action="store_true",
+        help=words(
+            "过完第一天就结束（没有终端时总是如此）", "leave after the first live day (always so without a terminal)"
+        ),
     )
     add_state_arguments(parser)
     parser.set_defaults(settings_needed=False)
@@ -62,27 +82,42 @@ def _demo(args: argparse.Namespace) -> int:
     from replay.going_live import GoingLive
     from replay.simulate import province
 
-    source, live_from_ms = province(args.enterprises, args.banks)
+    try:
+        source, live_from_ms = province(args.enterprises, args.banks)
+    except ValueError as error:
+        raise SettingsError(f"--enterprises {args.enterprises}, --banks {args.banks}: {error}") from error
     say = Saying()
     for table, left in dates.ending(dates.days_left()).items():
         say(words(*dates.what(table, left)) + words("：", ": ") + words(*dates.todo(table)))
     with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max) as stack:
-        say(f"the pages: {stack.dashboard}")
+        say(words(f"网页：{stack.dashboard}", f"the pages: {stack.dashboard}"))
         going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
         try:
             done = _backfill(going, live_from_ms, source, say)
             rate = done.events / done.seconds
-            say(f"history is in: {done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second")
+            say(
+                words(
+                    f"历史已接入：{done.events:,} 条，{done.seconds:.1f} 秒，每秒 {rate:,.0f} 条",
+                    f"history is in: {done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second",
+                )
+            )
             leave = args.exit or not sys.stdout.isatty()
             if leave:
-                say(f"a live day has passed: {going.live(say.look, days=1):,} events")
+                events = going.live(say.look, days=1)
+                say(words(f"上线后的一天过完：{events:,} 条", f"a live day has passed: {events:,} events"))
             else:
                 _show(going, stack)
         finally:
             going.end()
         stack.stop_workers()
-        print(f"\nState and logs: {stack.directory}\nSettings: {stack.settings_file}")
-        print("A second `make demo` goes on from here; `--fresh` begins anew. Next: docs/, ARCHITECTURE.md.")
+        where = stack.directory, stack.settings_file
+        print(words("\n状态和日志：%s\n设置：%s", "\nState and logs: %s\nSettings: %s") % where)
+        print(
+            words(
+                "再次 `make demo` 从这里接着做；`--fresh` 重新开始。接下来看 docs/、ARCHITECTURE.md。",
+                "A second `make demo` goes on from here; `--fresh` begins anew. Next: docs/, ARCHITECTURE.md.",
+            )
+        )
     return 0
 
 

@@ -12,13 +12,13 @@ Exit codes: 0 done; 1 nothing found, not confirmed, or Kafka does not answer; 2 
 
 import argparse
 import base64
-import sys
 from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 from confluent_kafka import KafkaException
 
+from cli.words import complain, say
 from config.settings import Settings
 from domain.outputs import DeadLetter
 from domain.printable import printable
@@ -42,17 +42,19 @@ retry  改正了原因之后，把原文送回原主题；需要 --yes。
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action and which dead letters it is about."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry")
-    for name in ("list", "retry"):
-        sub = actions.add_parser(name)
+    for name, what in (("list", say("列出", "list them")), ("retry", say("送回原主题", "send them again"))):
+        sub = actions.add_parser(name, help=what)
         sub.add_argument("--reason", choices=[reason.value for reason in Reason])
-        sub.add_argument("--topic", help="source topic")
-        sub.add_argument("--offset", type=int, help="offset in the source topic")
+        sub.add_argument("--topic", help=say("来源主题", "source topic"))
+        sub.add_argument("--offset", type=int, help=say("在来源主题里的位点", "offset in the source topic"))
         if name == "list":
-            sub.add_argument("--each", action="store_true", help="every dead letter, without its payload")
+            sub.add_argument(
+                "--each", action="store_true", help=say("逐条，不带原文", "every dead letter, without its payload")
+            )
         else:
-            sub.add_argument("--yes", action="store_true", help="really send them")
+            sub.add_argument("--yes", action="store_true", help=say("真的送回", "really send them"))
         sub.add_argument("--json", action="store_true")
-    show = actions.add_parser("show")
+    show = actions.add_parser("show", help=say("看一条", "show one"))
     show.add_argument("topic")
     show.add_argument("partition", type=int)
     show.add_argument("offset", type=int)
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         return actions[args.action](args, settings)
     except (KafkaException, DeliveryFailed, TimeoutError) as error:
-        print(f"xinliu dlq: {settings.kafka.bootstrap}: {error}", file=sys.stderr)
+        complain("dlq", *[f"{settings.kafka.bootstrap}: {error}"] * 2)
         return 1
 
 
@@ -87,7 +89,7 @@ def _list(args: argparse.Namespace, settings: Settings) -> int:
         return 0
     for (topic, reason), count in sorted(counts.items()):
         print(printable(f"{count:>8}  {reason:<20}  {topic}"))
-    print(f"{counts.total():>8}  in all")
+    print(f"{counts.total():>8}  {say('合计', 'in all')}")
     return 0
 
 
@@ -95,32 +97,37 @@ def _show(args: argparse.Namespace, settings: Settings) -> int:
     wanted = (args.topic, args.partition, args.offset)
     found = [one for one in read(settings) if (one.topic, one.partition, one.offset) == wanted]
     if not found:
-        print(f"no dead letter of {args.topic}[{args.partition}] at {args.offset}", file=sys.stderr)
+        where = f"{args.topic}[{args.partition}]@{args.offset}"
+        complain("dlq", f"没有 {where} 的死信", f"there is no dead letter of {where}")
         return 1
     for letter in found:
         if args.json:
             print(_json(letter))
             continue
         print(_line(letter))
-        print(f"  payload: {letter.payload_bytes} bytes, SHA-256 {letter.payload_sha256}")
+        print(f"  {say('原文', 'payload')}: {letter.payload_bytes} B, SHA-256 {letter.payload_sha256}")
         payload = base64.b64decode(letter.payload_base64)
         # As a literal: a payload may hold anything, and a terminal obeys control characters.
-        print(f"  {payload!r}" if payload else "  (not held)")
+        print(f"  {payload!r}" if payload else say("  （未保存）", "  (not held)"))
     return 0
 
 
 def _retry(args: argparse.Namespace, settings: Settings) -> int:
     chosen = list(_chosen(args, settings))
     if not args.yes:
-        print(f"{len(chosen)} dead letters would be sent again; --yes sends them", file=sys.stderr)
+        count = len(chosen)
+        complain(
+            "dlq", f"将送回 {count} 条死信；加 --yes 才送", f"{count} dead letters would be sent; --yes sends them"
+        )
         return 1
     done = retry(settings, chosen)
     if args.json:
         print(_json({"sent": done.sent, "refused": [{"letter": _line(one), "why": why} for one, why in done.refused]}))
     else:
         for letter, why in done.refused:
-            print(f"refused {_line(letter)}: {printable(why)}")
-        print(f"{done.sent} sent, {len(done.refused)} refused")
+            print(f"{say('不能送回', 'refused')} {_line(letter)}: {printable(why)}")
+        counts = done.sent, len(done.refused)
+        print(say("送回 %d 条，不能送回 %d 条", "%d sent, %d refused") % counts)
     return 0
 
 

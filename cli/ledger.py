@@ -15,10 +15,11 @@ server does not answer; 2 wrong call or setting.
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from cli.words import complain, say
 from config.settings import Settings
 
 ZH = """对账：从头数一遍日志，与 Redis 和已提交的位点所说的比较。
@@ -34,10 +35,21 @@ check  events.v1 的每个分区，到其低位点为止：企业记录数对各
 """
 
 
+WHAT_ZH = {
+    "consumed = accepted + receipts + dead-lettered": "读入 = 接受 + 回执 + 死信",
+    "the low offset lies in the log": "低位点在日志之内",
+    "records (those that are gone too) = outcomes, ticks, controls, unreadable": (
+        "记录（连同已删的）= 各结果、时钟、控制、读不懂的"
+    ),
+    "records of enterprises = applied + duplicate + conflict + late": "企业记录 = 入账 + 重复 + 冲突 + 迟到",
+    "enterprises whose count differs": "计数不同的企业",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do."""
-    parser.add_argument("action", choices=("check",))
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("action", choices=("check",), help=say("对账", "recount and compare"))
+    parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -54,10 +66,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         with connect(settings.redis.url, settings.redis.timeout_s) as client:
             ledger = take_stock(settings, client)
     except (KafkaException, ReadingFailed) as error:
-        print(f"xinliu ledger: {settings.kafka.bootstrap}: {error}", file=sys.stderr)
+        complain("ledger", *[f"{settings.kafka.bootstrap}: {error}"] * 2)
         return 1
     except (redis.RedisError, LayoutError) as error:
-        print(f"xinliu ledger: redis: {error}", file=sys.stderr)
+        complain("ledger", *[f"redis: {error}"] * 2)
         return 1
     if args.json:
         print(msgspec.json.encode(_document(ledger)).decode())
@@ -79,14 +91,17 @@ def _document(ledger: Any) -> dict[str, Any]:
 
 def _lines(ledger: Any) -> Iterator[str]:
     for count in ledger.inputs:
-        dead = " ".join(f"{reason}={number}" for reason, number in count.dead_lettered.items()) or "none"
-        yield (
+        dead = " ".join(f"{reason}={number}" for reason, number in count.dead_lettered.items()) or say("无", "none")
+        yield say(
+            f"{count.topic}[{count.partition}]  自 {count.first_offset}：读入 {count.consumed}，接受 {count.accepted}，"
+            f"回执 {count.receipts}，死信 {dead}",
             f"{count.topic}[{count.partition}]  from {count.first_offset}: consumed {count.consumed}, "
-            f"accepted {count.accepted}, receipts {count.receipts}, dead-lettered {dead}"
+            f"accepted {count.accepted}, receipts {count.receipts}, dead-lettered {dead}",
         )
     for check in ledger.checks:
-        yield f"{'ok' if check.holds else 'WRONG':<6}{check.where}  {check.what}: {_said(check)}"
-    yield from (f"note  {note}" for note in ledger.notes)
+        verdict = say("平", "ok") if check.holds else say("不平", "WRONG")
+        yield f"{verdict:<6}{check.where}  {_what(check)}: {_said(check)}"
+    yield from (f"{say('注', 'note')}  {note}" for note in ledger.notes)
     yield _verdict(ledger)
 
 
@@ -96,9 +111,13 @@ def _show(ledger: Any) -> None:
     from rich.table import Table
 
     console = Console()
-    inputs = Table(title="inputs", title_justify="left")
-    for name in ("topic", "from", "consumed", "accepted", "receipts", "dead-lettered"):
-        inputs.add_column(name, justify="left" if name in ("topic", "dead-lettered") else "right")
+    inputs = Table(title=say("输入", "inputs"), title_justify="left")
+    columns: tuple[tuple[Literal["left", "right"], str], ...] = (
+        ("left", say("主题", "topic")), ("right", say("自", "from")), ("right", say("读入", "consumed")),
+        ("right", say("接受", "accepted")), ("right", say("回执", "receipts")), ("left", say("死信", "dead-lettered")),
+    )  # fmt: skip
+    for justify, name in columns:
+        inputs.add_column(name, justify=justify)
     for count in ledger.inputs:
         dead = ", ".join(f"{reason} {number:,}" for reason, number in count.dead_lettered.items())
         inputs.add_row(
@@ -106,25 +125,32 @@ def _show(ledger: Any) -> None:
             *(f"{number:,}" for number in (count.first_offset, count.consumed, count.accepted, count.receipts)),
             escape(dead),
         )
-    checks = Table(title="checks", title_justify="left")
-    for name in ("", "where", "what", "counted, said"):
+    checks = Table(title=say("核对", "checks"), title_justify="left")
+    for name in ("", say("何处", "where"), say("什么", "what"), say("数得，声称", "counted, said")):
         checks.add_column(name)
     for check in ledger.checks:
-        verdict = "[green]ok[/]" if check.holds else "[bold red]WRONG[/]"
-        checks.add_row(verdict, escape(check.where), escape(check.what), escape(_said(check)))
+        verdict = f"[green]{say('平', 'ok')}[/]" if check.holds else f"[bold red]{say('不平', 'WRONG')}[/]"
+        checks.add_row(verdict, escape(check.where), escape(_what(check)), escape(_said(check)))
     console.print(inputs, checks)
     for note in ledger.notes:
         console.print(escape(note))
     console.print(escape(_verdict(ledger)))
 
 
+def _what(check: Any) -> str:
+    """What is compared; `<outcome> = its letters in <topic>` besides those of the table."""
+    outcome, _, topic = check.what.partition(" = its letters in ")
+    return say(f"{outcome} = {topic} 里的死信" if topic else WHAT_ZH.get(check.what, check.what), check.what)
+
+
 def _said(check: Any) -> str:
     if check.holds:
         return f"{check.left:,}"
     note = f" ({ascii(check.note)[1:-1]})" if check.note else ""
-    return f"counted {check.left:,}, said {check.right:,}: {check.right - check.left:+,}{note}"
+    left, right, more = f"{check.left:,}", f"{check.right:,}", f"{check.right - check.left:+,}{note}"
+    return say(f"数得 {left}，声称 {right}：{more}", f"counted {left}, said {right}: {more}")
 
 
 def _verdict(ledger: Any) -> str:
     wrong = sum(not check.holds for check in ledger.checks)
-    return f"{len(ledger.checks)} checks, {wrong} wrong"
+    return say(f"{len(ledger.checks)} 项核对，{wrong} 项不平", f"{len(ledger.checks)} checks, {wrong} wrong")

@@ -17,6 +17,7 @@ VERBS = (
     "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger",
     "dlq", "late", "backfill", "artefact", "rules", "layout",
 )  # fmt: skip
+INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"xinliu: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(say("xinliu: 被打断", "xinliu: interrupted"), file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`xinliu … | head`): not an error, but stdout is no longer usable.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
             "信流：从交易到预警的流式信用风险引擎", "信流: streaming credit risk, from transaction to alert"
         ),
         epilog=say(
-            "退出码：0 已办，1 有问题，2 用法或设置有误；各动词的 --help 写明自己的",
-            "Exit codes: 0 done, 1 found wrong, 2 wrong call or setting; the --help of a verb says its own",
+            "退出码：0 已办，1 有问题，2 用法或设置有误，130 被打断；各动词的 --help 写明自己的",
+            "Exit codes: 0 done, 1 found wrong, 2 wrong call or setting, 130 interrupted; a verb's --help says its own",
         ),
     )
     parser.add_argument(

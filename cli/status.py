@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from cli import dates
+from cli.numbers import seconds_of
 from cli.words import complain, say, span_text, time_text
 from config.settings import Settings
 from domain.calendar import date_of, day_of, day_start_ms
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How long it looks, and for whom."""
     parser.add_argument(
         "--look-s",
-        type=float,
+        type=seconds_of,
         default=3.0,
         metavar="S",
         help=say(
@@ -346,7 +347,7 @@ def _unreachable(args: argparse.Namespace, which: str, text: str) -> int:
         print(printable(msgspec.json.encode({"healthy": None, "unreachable": which, "why": text}).decode()))
     complain(
         "status",
-        printable(f"{text}\n  → 先让它应答：地址在 [{which}]，xinliu config show 可看在用的设置"),
+        printable(text) + f"\n  → 先让它应答：地址在 [{which}]，xinliu config show 可看在用的设置",
         printable(text) + f"\n  → make it answer first; its address is in [{which}], see xinliu config show",
     )
     return 2

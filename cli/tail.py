@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from cli.banks import bank_named
+from cli.numbers import count_of
 from cli.words import complain, say, time_text
 from config.settings import Settings, SettingsError
 from domain import topics
@@ -45,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-start", action="store_true", help=say("从主题保留的最早一条起", "from the oldest that the topic holds")
     )
-    parser.add_argument("--count", type=int, default=None, metavar="N", help=say("印 N 条后结束", "end after N lines"))
+    parser.add_argument(
+        "--count", type=count_of, default=None, metavar="N", help=say("印 N 条后结束", "end after N lines")
+    )
     parser.add_argument("--json", action="store_true", help=say("每条一行 JSON", "one JSON object a line"))
 
 
@@ -83,8 +86,7 @@ def sentence(one: Shown) -> str:
             f"{when} {one.enterprise_id} 评分 {one.score}，等级 {one.grade}",
             f"{when} {one.enterprise_id} score {one.score}, grade {one.grade}",
         )
-    stock = "（存量）" if one.stock else ""
-    return f"{when} {one.title_zh}{stock} {one.enterprise_id}：{one.text_zh}{one.suggested_action_zh}"
+    return f"{when} {one.title_zh} {one.enterprise_id}：{one.text_zh}{one.suggested_action_zh}"
 
 
 def _shown(settings: Settings, names: list[str], *, from_start: bool) -> Generator[Shown, None, None]:

@@ -11,10 +11,10 @@ Exit codes: 0 done, 1 the broker differs or does not answer, 2 wrong call or set
 
 import argparse
 import json
-import sys
 
 from confluent_kafka import KafkaException
 
+from cli.words import complain, say
 from config.settings import Settings
 from streams.topics import create_topics, differences, wanted_topics
 
@@ -33,7 +33,11 @@ describe 列出每个主题及其设置，不问 Kafka
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     parser.add_argument("action", choices=("create", "check", "describe"))
-    parser.add_argument("--json", action="store_true", help="describe and check: one JSON array")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help=say("describe 和 check：一个 JSON 数组", "describe and check: one JSON array"),
+    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -43,15 +47,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         return _create(settings) if args.action == "create" else _check(settings, as_json=args.json)
     except KafkaException as error:
-        print(f"xinliu topics: {settings.kafka.bootstrap}: {error.args[0].str()}", file=sys.stderr)
+        complain("topics", *[f"{settings.kafka.bootstrap}: {error.args[0].str()}"] * 2)
         return 1
 
 
 def _create(settings: Settings) -> int:
     made = create_topics(settings)
     for name in made:
-        print(f"created {name}")
-    print(f"{len(made)} topics created, {len(wanted_topics(settings)) - len(made)} were there")
+        print(say(f"创建了 {name}", f"created {name}"))
+    there = len(wanted_topics(settings)) - len(made)
+    print(say(f"创建 {len(made)} 个主题，{there} 个已有", f"{len(made)} topics created, {there} were there"))
     return 0
 
 
@@ -63,7 +68,7 @@ def _check(settings: Settings, *, as_json: bool) -> int:
     else:
         for one in found:
             print(one)
-        print(f"{len(wanted_topics(settings))} topics, {len(found)} differences")
+        print(say("%d 个主题，%d 处不同", "%d topics, %d differences") % (len(wanted_topics(settings)), len(found)))
     return 1 if found else 0
 
 
@@ -83,7 +88,9 @@ def _describe(settings: Settings, *, as_json: bool) -> int:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return 0
     for topic in topics:
-        print(f"{topic.name}  {topic.partitions} partition{'s' if topic.partitions > 1 else ''}")
+        plural = "s" if topic.partitions > 1 else ""
+        print(f"{topic.name}  " + say(f"{topic.partitions} 个分区", f"{topic.partitions} partition{plural}"))
         print("  " + "  ".join(f"{name}={value}" for name, value in topic.settings.items()))
-        print(f"  written by {', '.join(topic.writers)}; read by {', '.join(topic.readers)}")
+        writers, readers = ", ".join(topic.writers), ", ".join(topic.readers)
+        print(say(f"  写：{writers}；读：{readers}", f"  written by {writers}; read by {readers}"))
     return 0

@@ -13,6 +13,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
+from cli.words import say
 from config.settings import KafkaSettings, Settings, SettingsError
 from sinks.client import client_settings
 from streams.roles import ROLES
@@ -27,10 +28,23 @@ ZH = """以工作进程运行一个角色（ingest、score、learn、archive）�
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The role, and how much is said."""
-    parser.add_argument("role", choices=tuple(ROLES), help="what this worker does")
-    parser.add_argument("--compile", action="store_true", help="score: compile the kernels into the cache and exit")
-    parser.add_argument("--dashboard", action="store_true", help="archive: serve the dashboard from this process too")
-    parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    parser.add_argument("role", choices=tuple(ROLES), help=say("做什么", "what this worker does"))
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help=say("score：把内核编译进缓存就结束", "score: compile the kernels into the cache and exit"),
+    )
+    parser.add_argument(
+        "--dashboard",
+        action="store_true",
+        help=say("archive：同时由本进程提供页面", "archive: serve the dashboard from this process too"),
+    )
+    parser.add_argument(
+        "--log-level",
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help=say("日志写多少", "how much is logged"),
+    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

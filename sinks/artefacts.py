@@ -71,6 +71,7 @@ def records(
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "fetch.message.max.bytes": 16 << 20,
+            "log_level": 2,  # what goes wrong is raised
             **(client or {}),
         }
     )
@@ -78,10 +79,10 @@ def records(
         try:
             known = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         except KafkaException as failure:
-            text = f"{topic} could not be asked for in {timeout_s:g} s: {failure.args[0].str()}"
+            text = f"{bootstrap}: {topic} could not be asked for in {timeout_s:g} s: {failure.args[0].str()}"
             raise ArtefactMissing(text) from failure
         if known.error is not None:
-            raise ArtefactMissing(f"{topic} cannot be read: {known.error.str()}")
+            raise ArtefactMissing(f"{bootstrap}: {topic} cannot be read: {known.error.str()}")
         consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
         while (left_s := deadline - time.monotonic()) > 0:
             message = consumer.poll(left_s)
@@ -93,7 +94,7 @@ def records(
             elif error.code() == KafkaError._PARTITION_EOF:
                 return
             elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
-                raise ArtefactMissing(f"{topic} cannot be read: {error.str()}")
-        raise ArtefactMissing(f"{topic} could not be read to its end in {timeout_s:g} s")
+                raise ArtefactMissing(f"{bootstrap}: {topic} cannot be read: {error.str()}")
+        raise ArtefactMissing(f"{bootstrap}: {topic} could not be read to its end in {timeout_s:g} s")
     finally:
         consumer.close()

@@ -39,6 +39,7 @@ def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadL
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
+            "log_level": 2,  # what goes wrong is raised
             **client_settings(settings.kafka),
         }
     )
@@ -69,7 +70,7 @@ def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:
     Refused are those whose payload is not held whole (secrets, over 1 MiB), and those of a topic that is no input:
     `events.v1` has one writer.
     """
-    outbox = Outbox(settings.kafka.bootstrap, client_settings(settings.kafka))
+    outbox = Outbox(settings.kafka.bootstrap, {**client_settings(settings.kafka), "log_level": 2})
     sent, refused = 0, []
     for letter in letters:
         payload = payload_of(letter)

@@ -170,4 +170,5 @@ def _differences(topic: Topic, partitions: int, actual: Any) -> list[Difference]
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.kafka.bootstrap, **client_settings(settings.kafka)})
+    kafka = settings.kafka  # what goes wrong is raised, and need not be logged too
+    return AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 2, **client_settings(kafka)})

@@ -96,3 +96,68 @@ def _whole_help(parser: ArgumentParser) -> str:
     subs = [sub for action in parser._actions if hasattr(action, "choices") and isinstance(action.choices, dict)
             for sub in action.choices.values()]  # fmt: skip
     return parser.format_help() + "".join(sub.format_help() for sub in subs)
+
+
+@pytest.mark.parametrize(
+    ("words", "english", "chinese"),
+    [
+        (["tail", "--count", "0"], "'0' is no whole number above zero", "'0' 不是大于零的整数"),
+        (["tail", "--count", "many"], "'many' is no whole number above zero", "'many' 不是大于零的整数"),
+        (["status", "--look-s", "-1"], "'-1' is no number of seconds", "'-1' 不是秒数"),
+        (["status", "--look-s", "nan"], "'nan' is no number of seconds", "'nan' 不是秒数"),
+        (["replay", "sample", "--speed", "0x"], "'0x' is neither max nor", "'0x' 既不是 max"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused_in_the_locales_language(
+    words: list[str],
+    english: str,
+    chinese: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    for lang, said in (("C", english), ("zh_CN.UTF-8", chinese)):
+        monkeypatch.setenv("LANG", lang)
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_option_is_explained_in_chinese_where_the_locale_is_chinese(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    parser = ArgumentParser(add_help=False)
+    import_module(f"cli.{verb}").add_arguments(parser)
+    english = [action.help for action in parser._actions if action.help and not CHINESE.search(action.help)]
+    assert english == []
+
+
+def test_an_interruption_is_one_line_and_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.layout.run", interrupted)
+    monkeypatch.setenv("LC_ALL", "C")
+    assert main(["layout"]) == 130
+    assert capsys.readouterr().err == "xinliu: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["demo", "--enterprises", "0"], "--enterprises 0, --banks 141: enterprise_count = 0"),
+        (["demo", "--banks", "0"], "--enterprises 2000, --banks 0: bank_count = 0"),
+    ],
+)
+def test_a_demo_of_nobody_is_refused_by_name(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*words, "--state", str(tmp_path / "state")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()

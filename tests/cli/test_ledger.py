@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from argparse import ArgumentParser
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -218,3 +220,11 @@ def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_add
     assert code == 1
     assert [row["where"] for row in wrong] == ["events.v1[0]"] * len(wrong)
     assert min(row["difference"] for row in wrong) < -50
+
+
+def test_each_check_of_a_ledger_has_its_words_in_chinese():
+    """Whatever `replay.ledger` compares, a Chinese reader is told in Chinese."""
+    source = (Path(__file__).resolve().parents[2] / "replay" / "ledger.py").read_text(encoding="utf-8")
+    said = re.findall(r'what=\s*f?"([^"]+)"', source)
+    assert len(said) >= 6
+    assert [text for text in said if text not in ledger.WHAT_ZH and " = its letters in " not in text] == []

@@ -44,7 +44,7 @@ def publish(engine: Engine, topic: str, *alerts: Alert) -> None:
 def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, called: Callable[..., Any]) -> None:
     topic = topics.bank_alerts(OTHER_BANK)
     first, upgraded = alert(1), alert(1, revision=2, state="upgraded", title_zh="【红色】第1条（升级）")
-    publish(engine, topic, first, first, upgraded, first, alert(2, stock=True))
+    publish(engine, topic, first, first, upgraded, first, alert(2, stock=True, title_zh="【红色】第2条（存量）"))
     texts = []
     for name in (OTHER_BANK, "南宁邕江示例银行", "邕江", "Yongjiang"):
         code, out, _ = called("tail", "--bank", name, "--from-start", "--count", "3")

@@ -1,0 +1,28 @@
+"""Numbers of the command line, refused where they could mean nothing."""
+
+import argparse
+import math
+
+from cli.words import say
+
+
+def count_of(text: str) -> int:
+    """A whole number from 1 on."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(say(f"{text!r} 不是大于零的整数", f"{text!r} is no whole number above zero"))
+    return number
+
+
+def seconds_of(text: str) -> float:
+    """A length of time in seconds, from 0 on."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(say(f"{text!r} 不是秒数", f"{text!r} is no number of seconds"))
+    return number
