@@ -51,6 +51,7 @@ def test_a_fresh_topic_and_this_process_say_the_same_bytes(tmp_path: Path) -> No
         assert found["outcomes"][name] > 0, name
     assert found["outputs"][topics.SCORE] > 1_000
     assert found["outputs"][topics.ALERT_BACKFILL] > 0
+    assert found["outputs"][topics.INDICATOR] > 0
     assert any("raised" in name for name in found["alerts"])
     assert {one["value"]["model_id"] for one in map(json.loads, here.open()) if one["topic"] == topics.SCORE} == {
         logs.other_id(), logs.prior_id(),
