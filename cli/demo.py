@@ -19,7 +19,8 @@ import time
 from typing import Any
 
 from cli import dates
-from cli.replay import Saying, add_state_arguments, guarded, speed_of, started
+from cli.progress import Saying
+from cli.replay import add_state_arguments, guarded, speed_of, started
 from cli.words import say as words
 from config.settings import IngestSettings, Settings, SettingsError
 

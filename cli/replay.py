@@ -26,7 +26,6 @@ import argparse
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +34,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from cli import recorded_log
+from cli.progress import Saying
 from cli.words import complain
 from cli.words import say as said
 from config.settings import Settings, SettingsError
@@ -61,7 +61,6 @@ Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再
 退出码：0 账平（且预警与预期相同），1 不平，或服务器有故障，2 用法、设置或文件有误，130 被打断。
 """
 NAMES = ("sample", "cumcm2020c", "berka", "log")
-SAY_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -263,32 +262,6 @@ def given_servers(args: argparse.Namespace, source: Any) -> Settings:
             )
         )
     return settings
-
-
-class Saying:
-    """Progress as lines on stderr."""
-
-    def __init__(self) -> None:
-        self._began_s = self._said_s = time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        """Say one thing."""
-        print(f"[{time.monotonic() - self._began_s:6.1f} s] {text}", file=sys.stderr, flush=True)
-
-    def look(self, look: Any) -> None:
-        """Say where the replay is, every now and then."""
-        if time.monotonic() - self._said_s < SAY_S:
-            return
-        self._said_s = time.monotonic()
-        sent = sum(look.sending.sent.values())
-        left = ", ".join(f"{role} {count:,}" for role, count in look.progress.lag.items())
-        finished = look.sending.finished
-        self(
-            said(
-                f"已送 {sent:,}{'（全部）' if finished else ''}；待处理：{left}",
-                f"sent {sent:,}{' (all)' if finished else ''}; left to do: {left}",
-            )
-        )
 
 
 def guarded(verb: str, work: Callable[[], int]) -> int:

@@ -56,11 +56,14 @@ _decode = msgspec.json.Decoder(Head | Record | End).decode
 
 
 def record_log(settings: Settings, path: Path) -> int:
-    """Write what `events.v1` and the topics of artefacts hold now; how many records. ReadingFailed, KafkaException."""
+    """Write what `events.v1` and the topics of artefacts hold now; how many records. ReadingFailed, KafkaException.
+
+    The file is its owner's alone: every transaction is in it.
+    """
     kafka = settings.kafka
     head = Head(engine_version=engine_version(), partitions=kafka.log_partitions, banks=settings.banks)
     count = 0
-    with whole(path) as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
+    with whole(path, mode=0o600) as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
         packed.write(_encode(head) + b"\n")
         for names in (ARTEFACTS, (topics.EVENTS,)):  # what a record names stands before it
             for read in read_topics(kafka, names):

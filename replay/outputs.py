@@ -85,8 +85,8 @@ class Outputs:
         return digest.hexdigest()
 
     def write(self, path: Path) -> None:
-        """The lines as a file."""
-        with whole(path) as file:
+        """The lines as a file of its owner alone."""
+        with whole(path, mode=0o600) as file:
             file.writelines(self.lines())
 
     def _store(self) -> None:

@@ -82,11 +82,13 @@ def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine,
     held = {(read.partition, read.offset): read.value for read in read_topics(kafka, [topics.EVENTS])}
     recorded = [one for one in LogFile(recording).records() if one.topic == topics.EVENTS]
     assert {(one.partition, one.offset): one.value for one in recorded} == held
+    assert recording.stat().st_mode & 0o077 == 0, "every transaction is in it"
     assert all(isinstance(one, Record) and one.headers for one in recorded)
     code, said = call("replay", "log", "--data", recording, "--in-process", "--as-recorded", "--outputs", outputs)
     assert code == 0, said
     ours = {json.dumps(one["value"]) for one in map(json.loads, outputs.open()) if one["topic"] == topics.SCORE}
     theirs = {json.dumps(json.loads(read.value or b"")) for read in read_topics(kafka, [topics.SCORE])}
+    assert outputs.stat().st_mode & 0o077 == 0
     assert ours >= theirs
     assert theirs
 

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from cli.banks import NAMED_MAX, bank_named
+from config.settings import Bank, Settings, SettingsError
 from domain import topics
 from domain.outputs import Alert
 from sinks.kafka import Outbox
@@ -121,3 +123,13 @@ def test_it_follows_until_it_is_told_to_end(engine: Engine, tmp_path: Path, even
     finally:
         process.kill()
         process.wait()
+
+
+def test_of_many_banks_that_a_name_may_mean_a_few_are_named_and_all_counted() -> None:
+    banks = tuple(Bank(bank_id=f"Z{number:013d}", name_zh=f"示例银行{number}") for number in range(1, 31))
+    with pytest.raises(SettingsError) as refused:
+        bank_named(Settings(banks=banks), "示例")
+    said = str(refused.value)
+    assert said.count("示例银行") == NAMED_MAX
+    assert "30" in said.split("示例银行8")[1].split("Z0000000000008")[1]
+    assert bank_named(Settings(banks=banks), "示例银行1").bank_id == "Z0000000000001", "a whole name is one bank"

@@ -1,0 +1,61 @@
+"""Progress as lines on stderr, in the reader's language: the rooms below know of no locale and speak English."""
+
+import re
+import sys
+import time
+from typing import Any
+
+from cli.words import is_chinese, say
+
+SAY_S = 2.0
+# What the rooms below say of servers and workers, as patterns, and the same in Chinese.
+ZH = (
+    (r"compiling the kernels \(once an engine version\), meanwhile Kafka and Redis start",
+     "编译内核（每个引擎版本一次），同时启动 Kafka 和 Redis"),
+    (r"waiting for the kernels", "等待内核"),
+    (r"kernels are ready", "内核就绪"),
+    (r"workers started: (.*)", r"工作进程已启动：\1"),
+    (r"(Redis|Kafka) answers at (.*)", r"\1 已应答：\2"),
+    (r"resolving (.*)", r"解析依赖 \1"),
+    (r"Apache Kafka jars (\S+): (.*)", r"取 Apache Kafka 的 jar \1：\2"),
+    (r"a port of (.*) is taken: (.*) moves from (.*) to (.*)", r"\1 的端口被占用：\2 由 \3 改到 \4"),
+    (r"(\S+) records applied", r"已过 \1 条记录"),
+    (r"(\S+) records sent", r"已送 \1 条记录"),
+    (r"(\S+) records are in (\S+)", r"\2 已有 \1 条记录"),
+    (r"score has (\S+) records left", r"score 还有 \1 条"),
+)  # fmt: skip
+
+
+def chinese(text: str) -> str:
+    """The text in Chinese; as it is where the table does not know it."""
+    for pattern, zh in ZH:
+        if re.fullmatch(pattern, text):
+            return re.sub(pattern, zh, text)
+    return text
+
+
+class Saying:
+    """Lines with the time since the start."""
+
+    def __init__(self) -> None:
+        self._began_s = self._said_s = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Say one thing."""
+        said = chinese(text) if is_chinese() else text
+        print(f"[{time.monotonic() - self._began_s:6.1f} s] {said}", file=sys.stderr, flush=True)
+
+    def look(self, look: Any) -> None:
+        """Say where the replay is, every now and then."""
+        if time.monotonic() - self._said_s < SAY_S:
+            return
+        self._said_s = time.monotonic()
+        sent = sum(look.sending.sent.values())
+        left = ", ".join(f"{role} {count:,}" for role, count in look.progress.lag.items())
+        finished = look.sending.finished
+        self(
+            say(
+                f"已送 {sent:,}{'（全部）' if finished else ''}；待处理：{left}",
+                f"sent {sent:,}{' (all)' if finished else ''}; left to do: {left}",
+            )
+        )
