@@ -13,6 +13,7 @@ import platformdirs
 
 MARKER = "xinliu-state.json"
 FORMAT = 1
+SOURCE_CHARS_SHOWN = 100
 
 
 class StateError(Exception):
@@ -48,7 +49,8 @@ def open_state(directory: Path, source: str, *, fresh: bool = False) -> bool:
     else:
         found = _read(marker)
         if found.format != FORMAT or found.source != source:
-            raise StateError(f"{directory} holds the state of another replay or version ({found.source}): use --fresh")
+            whose = found.source if len(found.source) <= SOURCE_CHARS_SHOWN else f"{found.source[:SOURCE_CHARS_SHOWN]}…"
+            raise StateError(f"{directory} holds the state of another replay or version ({whose}): use --fresh")
         return True
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_whole(marker, msgspec.json.encode(Marker(source=source)))

@@ -9,6 +9,7 @@ import pytest
 from domain import topics
 from replay.log_file import LogFile, Record
 from replay.reading import read_topics
+from replay.stack import Stack
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
 from tests.replay.recordings import lines_of, write
@@ -69,9 +70,25 @@ def test_a_fresh_topic_and_this_process_say_the_same_bytes(tmp_path: Path) -> No
     scores = [[one for one in without_offsets(path) if one[0] == topics.SCORE] for path in (here, then)]
     assert scores[0] == scores[1]
 
-    code, said = call(*replay, "--state", tmp_path / "state")
-    assert code == 2
-    assert "a recorded log goes into fresh topics (--fresh)" in said
+
+def test_servers_of_ones_own_take_a_log_once(tmp_path: Path) -> None:
+    recording = write(tmp_path / "log.gz", lines_of(logs.make(12, enterprises=20, partitions=2)))
+    here, there = (tmp_path / f"{name}.jsonl" for name in ("here", "there"))
+    code, said = call("replay", "log", "--data", recording, "--in-process", "--outputs", here)
+    assert code == 0, said
+    with Stack(tmp_path / "servers", LogFile(recording).banks, log_partitions=2) as stack:
+        stack.launch_workers(["score"])
+        replay = ("--config", stack.settings_file, "replay", "log", "--data", recording)
+        code, said = call(*replay, "--outputs", there)
+        assert code == 0, said
+        assert there.read_bytes() == here.read_bytes()
+        code, said = call(*replay)
+        assert code == 2
+        assert "a recorded log goes into fresh topics (--fresh)" in said
+        other = write(tmp_path / "other.gz", lines_of(logs.make(12, enterprises=20, partitions=3)))
+        code, said = call(*replay[:-1], other)
+        assert code == 2
+        assert "events.v1 has 2 partitions, the recording 3" in said
 
 
 def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine, called, tmp_path) -> None:
