@@ -142,7 +142,7 @@ def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, An
             store.claim(0)
             rows = memory.residents.rows()
             for first in range(0, len(rows), SLICE_VALUES):
-                store.write(memory.values(rows[first : first + SLICE_VALUES], whole=True))
+                store.write(memory.values(rows[first : first + SLICE_VALUES]))
         held = client.info("memory")["used_memory"] - empty
     return {"redis_bytes_an_enterprise_without_ids": round(held / world.enterprises)}
 
@@ -151,6 +151,7 @@ def forget_ids(memory: Partition) -> None:
     """Take all event ids out of a partition's memory."""
     memory.residents.arena = dedup.empty(16)
     memory.state["id_head"] = memory.state["block_head"] = -1
+    memory.state["id_count"] = memory.state["block_count"] = 0
 
 
 def _copy(settings: Settings, world: World, copies: int) -> None:
@@ -169,7 +170,7 @@ def _copy(settings: Settings, world: World, copies: int) -> None:
             for copy in range(1, copies):
                 others = [number + copy * n for number in numbers]
                 memory.state["id"][rows] = id_table([enterprise_id(other).encode() for other in others])
-                for other, (name, value) in zip(others, memory.values(rows, whole=True), strict=True):
+                for other, (name, value) in zip(others, memory.values(rows), strict=True):
                     some = waiting[int(place[other])]
                     some.append((name, value))
                     if len(some) == SLICE_VALUES:

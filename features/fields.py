@@ -189,7 +189,9 @@ INITIAL = {
 }  # fmt: skip
 VOLATILE = (
     Field("id_head", "<i4", (), 0, "first of the event ids that it remembers (state/dedup.py)"),
+    Field("id_count", "<i4", (), 0, "how many those are"),
     Field("block_head", "<i4", (), 0, "first of the blocks of numbers"),
+    Field("block_count", "<i4", (), 0, "how many those are"),
     Field("sweep_seq", "<i4", (), 0, "outputs that an interrupted close sweep has written"),
     Field("dirty", "|u1", (), 0, "parts in which the row differs from what Redis holds"),
     # What the signals were last evaluated with; a band of 0 is unknown, so that a value that comes back from Redis is

@@ -130,21 +130,32 @@ class Residents:
         return self._number_of[rows]
 
     def dirty_rows(self) -> npt.NDArray[np.int64]:
-        """The rows of those whose value in Redis is behind."""
+        """The rows of those whose value in Redis is behind; all that was taken must be written."""
         rows = np.flatnonzero(self._handed)
         is_dirty = self.state["dirty"][rows] != 0
         self._handed[rows[~is_dirty]] = 0
         return rows[is_dirty]
 
-    def values(self, rows: npt.NDArray[np.int64], *, whole: bool) -> list[tuple[str, Value]]:
-        """(enterprise id, value) of some rows: the parts that Redis lacks, or both."""
-        packed = values.pack(self.state, self.arena, rows, values.ALL if whole else self.state["dirty"][rows])
-        return [(layout.id_text(self.state["id"][row]), value) for row, value in zip(rows, packed, strict=True)]
+    def values(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
+        """(enterprise id, value) of some rows."""
+        return self._packed(rows, values.ALL)
 
-    def flushed(self, rows: npt.NDArray[np.int64]) -> None:
-        """Redis holds these as they are now."""
+    def take(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
+        """(enterprise id, the parts that Redis lacks) of some rows, which count as clean from here on.
+
+        They stay in memory until they are `written`, and longer where they change meanwhile.
+        """
+        packed = self._packed(rows, self.state["dirty"][rows])
         self.state["dirty"][rows] = 0
-        self._handed[rows] = 0
+        return packed
+
+    def written(self, rows: npt.NDArray[np.int64]) -> None:
+        """Redis holds these as they were taken."""
+        self._handed[rows[self.state["dirty"][rows] == 0]] = 0
+
+    def _packed(self, rows: npt.NDArray[np.int64], parts: int | npt.NDArray[np.uint8]) -> list[tuple[str, Value]]:
+        packed = values.pack(self.state, self.arena, rows, parts)
+        return [(layout.id_text(self.state["id"][row]), value) for row, value in zip(rows, packed, strict=True)]
 
     def make_room_to_remember(self, ids: int, numbers: int) -> None:
         """Before the loop could run out of places for the ids and the numbers of records."""

@@ -74,7 +74,7 @@ def pack(
 
     `parts` is one mask, or (n,) masks like `dirty`.
     """
-    masks = np.broadcast_to(np.asarray(parts, np.uint8), slots.shape)
+    masks = np.array(np.broadcast_to(np.asarray(parts, np.uint8), slots.shape))  # contiguous: one signature
     out, ends = np.empty(_BUFFER_BYTES, np.uint8), np.empty((len(slots), 2), np.int64)
     values: list[Value] = []
     first = 0
@@ -190,7 +190,7 @@ def _pack(state, rows, arena, slots, masks, hot, cold, first, out, ends):
     at = np.int64(0)
     for i in range(first, slots.shape[0]):
         e, row = state[slots[i]], rows[slots[i]]
-        need = hot.bytes_max + cold.bytes_max + dedup.bytes_max(arena, e)
+        need = hot.bytes_max + cold.bytes_max + dedup.bytes_max(e)
         if at + need > out.shape[0]:
             return i, need
         at = _write_part(e, row, arena, hot, out, at)

@@ -19,6 +19,22 @@ class DeliveryFailed(Exception):
     """An output could not be delivered. The producer is at its end, and with it the memory that it came from."""
 
 
+class _Stretch:
+    """Outputs that follow each other, and how many of them are not acknowledged."""
+
+    __slots__ = ("_reported", "open_count")
+
+    def __init__(self, reported: Callable[[KafkaError | None, Message], None]) -> None:
+        self._reported, self.open_count = reported, 0
+
+    def acknowledged(self, error: KafkaError | None, message: Message) -> None:
+        """Called for each of them. An exception may be pending then, and Python finds no inherited method."""
+        if error is None:
+            self.open_count -= 1
+        else:
+            self._reported(error, message)
+
+
 class Outbox:
     """An idempotent producer (acks=all, murmur2) that counts what is acknowledged.
 
@@ -27,9 +43,6 @@ class Outbox:
     would leave a gap), and the first failure, or `silence_s_max` without an acknowledgement, ends it with all that it
     has in flight.
     """
-
-    _reports_each = False
-    """Whether every acknowledgement calls back; failures always do, and the rest is known by what is in flight."""
 
     def __init__(
         self,
@@ -51,7 +64,6 @@ class Outbox:
                 "queue.buffering.max.kbytes": 1024 * 1024,
                 "message.max.bytes": 8 * 1024 * 1024 + 65_536,
                 "delivery.timeout.ms": 0,  # none of librdkafka's: see the class
-                "delivery.report.only.error": not self._reports_each,
                 **(client or {}),
             },
             # librdkafka reports e.g. "all brokers down" here and goes on trying; delivery has its own verdict.
@@ -60,6 +72,9 @@ class Outbox:
         self._silence_s_max = silence_s_max
         self._heard_at_s = 0.0
         self._heard_count = 0
+        self._stretch = _Stretch(self._reported)  # of what comes next
+        self._marked: deque[_Stretch] = deque()  # those before it that may be open
+        self._landed_count = 0  # of those before them
         self.sent_count = 0
 
     @property
@@ -77,17 +92,20 @@ class Outbox:
         partition: int = -1,
     ) -> None:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
-        self._produce(topic, [(key, value)], partition, headers, self._reported)
+        self._stretch.open_count += 1
+        self._produce(topic, [(key, value)], partition, headers, self._stretch)
         self._serve(self._producer.poll, 0)
 
     def send_batch(self, topic: str, records: Sequence[dict[str, Any]], *, partition: int = -1) -> None:
         """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one."""
-        self._begin(len(records))
+        count, stretch = len(records), self._stretch
+        stretch.open_count += count
+        self._begin(count)
         try:
-            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=self._reported)
+            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=stretch.acknowledged)
         except (KafkaException, BufferError) as error:
             self._refused(topic, error)
-        if queued < len(records):
+        if queued < count:
             # Those behind the refused one may have been taken: sent again, they would stand out of order.
             self._refused(topic, next(record["_error"] for record in records if "_error" in record))
         self._serve(self._producer.poll, 0)
@@ -105,6 +123,24 @@ class Outbox:
         if acknowledged < self.sent_count and silence_s > self._silence_s_max:
             self._failure = self._failure or f"no acknowledgement for {silence_s:.0f} s"
         self._raise_failure()
+
+    def mark(self) -> int:
+        """A number for all that was sent so far, to ask `has_landed` for."""
+        self._settle()
+        self._marked.append(self._stretch)
+        self._stretch = _Stretch(self._reported)
+        return self._landed_count + len(self._marked)
+
+    def has_landed(self, mark: int) -> bool:
+        """Whether all that was sent before a mark is acknowledged, whatever came after it; DeliveryFailed as `poll`."""
+        self._hear()
+        self._settle()
+        return self._landed_count >= mark
+
+    def _settle(self) -> None:
+        while self._marked and not self._marked[0].open_count:
+            self._marked.popleft()
+            self._landed_count += 1
 
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until every output is acknowledged; DeliveryFailed where that does not come in time."""
@@ -125,10 +161,11 @@ class Outbox:
         records: Sequence[KeyAndValue],
         partition: int,
         headers: Headers | None,
-        on_delivery: Callable[[KafkaError | None, Message], None],
+        stretch: _Stretch,
     ) -> None:
+        """Queue records that their stretch has counted."""
         self._begin(len(records))
-        produce, headers = self._producer.produce, list(headers or ())
+        produce, headers, on_delivery = self._producer.produce, list(headers or ()), stretch.acknowledged
         try:
             for key, value in records:
                 produce(topic, value, key, partition=partition, headers=headers, on_delivery=on_delivery)
@@ -176,22 +213,6 @@ class Outbox:
             raise DeliveryFailed(self._failure)
 
 
-class _Stretch:
-    """Outputs that go to the producer in one go, and how many of them are not acknowledged."""
-
-    __slots__ = ("_reported", "open_count")
-
-    def __init__(self, reported: Callable[[KafkaError | None, Message], None]) -> None:
-        self._reported, self.open_count = reported, 0
-
-    def acknowledged(self, error: KafkaError | None, message: Message) -> None:
-        """Called for each of them. An exception may be pending then, and Python finds no inherited method."""
-        if error is None:
-            self.open_count -= 1
-        else:
-            self._reported(error, message)
-
-
 @dataclass(slots=True)
 class _Lane:
     """The stretches with outputs of a lane that may not be acknowledged, with the lowest mark in each, ascending."""
@@ -217,15 +238,12 @@ class MarkedOutbox(Outbox):
     its time to be made, that is a few records a request, and the broker works more than all others.
     """
 
-    _reports_each = True
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lanes: dict[Any, _Lane] = {}
         self._gathers = False
         self._gathered: deque[tuple[str, Sequence[KeyAndValue], Headers | None, _Stretch]] = deque()
         self._gathered_count = 0
-        self._stretch = _Stretch(self._reported)  # of what comes next
         self._sending = threading.Lock()  # a thread may drain while another sends: their order stays
 
     def gather(self) -> None:
@@ -274,13 +292,14 @@ class MarkedOutbox(Outbox):
         if found.lowest_open() is not None and found.last_mark > marks[0]:
             raise ValueError(f"marks of lane {lane} must ascend: {marks[0]} after {found.last_mark}")
         found.last_mark = marks[1]
+        count = len(records)  # before the sum: a call within it would let another thread in
         with self._sending:
             stretch = self._stretch
             if not found.open or found.open[-1][1] is not stretch:
                 found.open.append((marks[0], stretch))
-            stretch.open_count += len(records)
+            stretch.open_count += count
             self._gathered.append((topic, records, headers, stretch))
-            self._gathered_count += len(records)
+            self._gathered_count += count
         if not self._gathers or self._gathered_count >= GATHERED_MAX:
             self._send_gathered()
 
@@ -292,8 +311,9 @@ class MarkedOutbox(Outbox):
     def _send_gathered(self) -> None:
         with self._sending:
             if self._gathered:
-                self._stretch, self._gathered_count = _Stretch(self._reported), 0
+                self.mark()
+                self._gathered_count = 0
             while self._gathered:
                 topic, records, headers, stretch = self._gathered.popleft()
-                self._produce(topic, records, -1, headers, stretch.acknowledged)
+                self._produce(topic, records, -1, headers, stretch)
             self._serve(self._producer.poll, 0)

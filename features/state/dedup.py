@@ -35,6 +35,7 @@ _ID = np.dtype([("key", "<u8"), ("check", "<u4"), ("day", "<i4"), ("owner", "<i4
 _NUMBERS = np.dtype([("key", "<u8"), ("check", "<u4", (BLOCK,)), ("day", "<i4"), ("owner", "<i4"), ("next", "<i4")])
 _ID_BYTES = 8 + 4 + 1  # in a value: key, check, day
 _BLOCK_BYTES, _CHECK_BYTES = 8 + 1 + 2, 4  # key, day, mask; and for each number that was seen
+_LAST_DAY = 2**31 - 1
 _U, _LOW = np.uint64, np.uint64(0xFFFFFFFF)
 
 
@@ -111,6 +112,7 @@ def remember(arena, e, slot, id_hash, fingerprint, day):
         touch_cold(e)  # it comes to the cold part, or leaves it
     if i == _NONE:  # else it is forgotten, only not swept out: a restart would not have it
         i = e.id_head = _enter(ids, slot, place, id_hash, e.id_head)
+        e.id_count += 1
     ids.entry[i].check, ids.entry[i].day = check, day
     return NEW
 
@@ -125,6 +127,7 @@ def remember_number(arena, e, slot, account, number, id_hash, fingerprint, day):
     i = blocks.place[place]
     if i == _NONE:
         i = e.block_head = _enter(blocks, slot, place, key, e.block_head)
+        e.block_count += 1
         _begin(blocks.entry[i], day)
     block = blocks.entry[i]
     if block.day < first_kept(e):
@@ -149,20 +152,13 @@ def forget(arena, state, slots):
         _forget(arena.ids, slot, e.id_head)
         _forget(arena.blocks, slot, e.block_head)
         e.id_head = e.block_head = _NONE
+        e.id_count = e.block_count = 0
 
 
 @kernel
-def bytes_max(arena, e):
+def bytes_max(e):
     """The most that both parts of an enterprise's value take for what it remembers."""
-    size, i = 0, e.id_head
-    while i != _NONE:
-        size += _ID_BYTES
-        i = arena.ids.entry[i].next
-    i = e.block_head
-    while i != _NONE:
-        size += _BLOCK_BYTES + BLOCK * _CHECK_BYTES
-        i = arena.blocks.entry[i].next
-    return size
+    return e.id_count * _ID_BYTES + e.block_count * (_BLOCK_BYTES + BLOCK * _CHECK_BYTES)
 
 
 @allocating_kernel
@@ -212,6 +208,7 @@ def read(arena, e, slot, part, b, at, end, ids, blocks):
         for k in range(ids):
             key = get(b, at + 8 * k, 8)
             i = e.id_head = _enter(arena.ids, slot, _place(arena.ids, slot, key), key, e.id_head)
+            e.id_count += 1
             arena.ids.entry[i].check = get(b, at + 8 * ids + 4 * k, 4)
             arena.ids.entry[i].day = base + b[at + 12 * ids + k]
     at += ids * _ID_BYTES
@@ -226,6 +223,7 @@ def read(arena, e, slot, part, b, at, end, ids, blocks):
         if arena is not None:
             key = get(b, at + 8 * k, 8)
             i = e.block_head = _enter(arena.blocks, slot, _place(arena.blocks, slot, key), key, e.block_head)
+            e.block_count += 1
             _read_block(arena.blocks.entry[i], base + b[at + 8 * blocks + k], mask, b, check_at)
         check_at += checks * _CHECK_BYTES
     return check_at
@@ -332,38 +330,34 @@ def _vacate(pool, hole):
 
 
 @allocating_kernel
-def _chain(pool, i):
-    """The entries of a chain that begins with i, ascending by key."""
-    n, at = 0, i
-    while at != _NONE:
-        n += 1
-        at = pool.entry[at].next
-    found, key = np.empty(n, np.int32), np.empty(n, np.uint64)
-    for k in range(n):
-        found[k], key[k] = i, pool.entry[i].key
-        i = pool.entry[i].next
+def _ascending(pool, found):
+    """Entries in the order of their keys."""
+    key = np.empty(found.shape[0], np.uint64)
+    for k in range(found.shape[0]):
+        key[k] = pool.entry[found[k]].key
     return found[np.argsort(key)]
 
 
 @allocating_kernel
 def _ids_of(pool, e, part):
     """The ids that a part of the value holds, ascending."""
-    found, n = _chain(pool, e.id_head), 0
-    first = max(first_kept(e), np.int64(e.closed_day) + 1)
-    for i in found:
-        day = pool.entry[i].day
-        if day >= first if part == HOT else _is_cold(e, day):
+    first = max(first_kept(e), np.int64(e.closed_day) + 1) if part == HOT else _first_cold(e)
+    last = e.cold_day if part != HOT else np.int64(_LAST_DAY)
+    found, n, i = np.empty(e.id_count, np.int32), 0, e.id_head
+    while i != _NONE:
+        if first <= pool.entry[i].day <= last:
             found[n] = i
             n += 1
-    return found[:n]
+        i = pool.entry[i].next
+    return _ascending(pool, found[:n])
 
 
 @allocating_kernel
 def _blocks_of(pool, e, part):
     """The blocks that a part of the value holds, ascending."""
-    found, n = _chain(pool, e.block_head), 0
     first = first_kept(e)
-    for i in found:
+    found, n, i = np.empty(e.block_count, np.int32), 0, e.block_head
+    while i != _NONE:
         block = pool.entry[i]
         if part == HOT:
             belongs = block.day >= first and (block.day > e.closed_day or not _is_full(block))
@@ -372,7 +366,8 @@ def _blocks_of(pool, e, part):
         if belongs:
             found[n] = i
             n += 1
-    return found[:n]
+        i = pool.entry[i].next
+    return _ascending(pool, found[:n])
 
 
 @kernel
@@ -398,18 +393,19 @@ def _move(old, new, state, slots):
     for slot in slots:
         e = state[slot]
         first = min(first_kept(e), _first_cold(e))
-        e.id_head = _moved(old.ids, new.ids, slot, e.id_head, first)
-        e.block_head = _moved(old.blocks, new.blocks, slot, e.block_head, first)
+        e.id_head, e.id_count = _moved(old.ids, new.ids, slot, e.id_head, first)
+        e.block_head, e.block_count = _moved(old.blocks, new.blocks, slot, e.block_head, first)
 
 
 @kernel
 def _moved(old, new, slot, i, first):
-    """Copy a chain's entries from day `first` on; the head of the new chain."""
-    head = np.int32(_NONE)
+    """Copy a chain's entries from day `first` on; (the head of the new chain, its entries)."""
+    head, count = np.int32(_NONE), 0
     while i != _NONE:
         entry = old.entry[i]
         if entry.day >= first:
             head = _enter(new, slot, _place(new, slot, entry.key), entry.key, head)
             new.entry[head].check, new.entry[head].day = entry.check, entry.day
+            count += 1
         i = entry.next
-    return head
+    return head, count

@@ -1,6 +1,6 @@
 """One partition as its worker holds it: the right to write it, its memory, and what Redis and the topics surely hold.
 
-    own (a record in owner.v1, its offset is the epoch) -> claim, then load -> apply, flush … -> dropped
+    own (a record in owner.v1, its offset is the epoch) -> claim, then load -> apply, take, write … -> dropped
                                                               ^-------------------------------------'
 
 Loading brings the names of the enterprises; their values are fetched when a record or a tick needs them, under the same
@@ -10,8 +10,11 @@ number above all that were tried, loaded from Redis, and goes on at the low offs
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
@@ -23,6 +26,14 @@ _RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 5.0
 
 Step = Callable[[str, int], None]
 """Called with the name of each step of the protocol and the partition, before the step: for tests that interrupt it."""
+
+
+class Taken(NamedTuple):
+    """What a flush writes: slices of rows with their values, and the partition's state, None in mid-batch."""
+
+    memory: Partition
+    slices: list[tuple[npt.NDArray[np.int64], list[tuple[str, Value]]]]
+    state: PartitionState | None
 
 
 class Holding:
@@ -40,6 +51,7 @@ class Holding:
         self.epoch: int | None = None
         self.memory: Partition | None = None
         self.retry_at_s = 0.0
+        self.flushed_at_s = 0.0  # when what a flush writes was last taken
         self._resident_max = 1
         self._store = store
         self._snapshot_of, self._rules_of = snapshot_of, rules_of
@@ -95,18 +107,34 @@ class Holding:
         return self.memory.low_offset
 
     async def flush(self, slice_values_max: int) -> tuple[int, int]:
-        """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
+        """Take and write at once; (values, bytes). Every output must be acknowledged."""
+        return await self.write(await self.take(slice_values_max))
 
-        Every output must be acknowledged, and no record half applied. Others get their turn between slices; nothing is
-        applied meanwhile, since the worker runs a role's methods one after the other.
+    async def take(self, slice_values_max: int) -> Taken:
+        """What a flush must write, as it is now: values that Redis lacks, and the state with its low offset.
+
+        No record may be half applied. More may be applied before it is written, once all outputs up to now are
+        acknowledged: until then those enterprises stay in memory. Others get their turn between slices.
         """
         memory = self.memory
         assert memory is not None
-        count, size = await self.flush_values(slice_values_max)
+        taken = Taken(memory, [], memory.saved)
+        await self._take(taken, slice_values_max)
+        return taken
+
+    async def write(self, taken: Taken) -> tuple[int, int]:
+        """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
+
+        Every output that was sent before they were taken must be acknowledged. Nothing of memory that was dropped.
+        """
+        if taken.memory is not self.memory:
+            return 0, 0
+        count, size = await self._write(taken)
         self._step("state", self.number)
-        if memory.low_offset != self._low_offset:
-            self._store.write((), msgspec.json.encode(memory.saved))
-            self._low_offset = memory.low_offset
+        assert taken.state is not None
+        if taken.state.low_offset != self._low_offset:
+            self._store.write((), msgspec.json.encode(taken.state))
+            self._low_offset = taken.state.low_offset
         elif not count:
             self._store.check()
         self._attempts = 0
@@ -114,18 +142,27 @@ class Holding:
 
     async def flush_values(self, slice_values_max: int) -> tuple[int, int]:
         """Values alone, (values, bytes): in mid-batch, which is no low offset. Every output must be acknowledged."""
-        memory = self.memory
-        assert memory is not None
-        rows, size = memory.dirty_rows(), 0
+        assert self.memory is not None
+        taken = Taken(self.memory, [], None)
+        await self._take(taken, slice_values_max)
+        return await self._write(taken)
+
+    async def _take(self, taken: Taken, slice_values_max: int) -> None:
+        rows = taken.memory.dirty_rows()
         for first in range(0, len(rows), slice_values_max):
             some = rows[first : first + slice_values_max]
-            self._step("slice", self.number)
-            values = memory.values(some)
-            self._store.write(values)
-            size += sum(value.size for _, value in values)
-            memory.flushed(some)
+            taken.slices.append((some, taken.memory.take(some)))
             await asyncio.sleep(0)
-        return len(rows), size
+
+    async def _write(self, taken: Taken) -> tuple[int, int]:
+        count = size = 0
+        for rows, values in taken.slices:
+            self._step("slice", self.number)
+            self._store.write(values)
+            count, size = count + len(rows), size + sum(value.size for _, value in values)
+            taken.memory.written(rows)
+            await asyncio.sleep(0)
+        return count, size
 
     def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:
         """Forget the memory; returns in how many seconds to load again, more each time that no flush came between."""

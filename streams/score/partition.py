@@ -184,17 +184,21 @@ class Partition:
         """Enterprises whose value in Redis is behind."""
         return self.residents.dirty_rows()
 
-    def values(self, rows: npt.NDArray[np.int64], *, whole: bool = False) -> list[tuple[str, Value]]:
-        """(enterprise id, value) of some rows: the parts that Redis lacks, or both.
+    def values(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
+        """(enterprise id, value) of some rows."""
+        return self.residents.values(rows)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
+        """(enterprise id, the parts that Redis lacks) of some rows, for a flush; `written` says that Redis has them.
 
         None of them is half closed: a restart would close the rest again.
         """
         assert not self.state["sweep_seq"][rows].any()
-        return self.residents.values(rows, whole=whole)
+        return self.residents.take(rows)
 
-    def flushed(self, rows: npt.NDArray[np.int64]) -> None:
-        """Redis holds these as they are now."""
-        self.residents.flushed(rows)
+    def written(self, rows: npt.NDArray[np.int64]) -> None:
+        """Redis holds these as they were taken."""
+        self.residents.written(rows)
 
     def take_tally(self) -> Tally:
         """What became of the records since the last call."""

@@ -1,8 +1,9 @@
 """The score role: partitions in memory, their values in Redis, their messages in Kafka, in an order that survives.
 
-A flush waits until every message is acknowledged, writes the changed values slice by slice, and last the partition's
-state with its low offset. So what Redis holds never lacks an output, and a restart goes on at the low offset, skipping
-for each enterprise what its value already holds. docs/adr/0006-commit-protocol.md argues each step.
+A flush takes a partition's changed values and its state as they are, waits until every message up to then is
+acknowledged, and writes them: the values slice by slice, last the state with its low offset. So what Redis holds never
+lacks an output, and a restart goes on at the low offset, skipping for each enterprise what its value already holds.
+Records are applied while a flush waits. docs/adr/0006-commit-protocol.md argues each step.
 
 A failure costs memory, not the process: the partition pauses, is claimed and loaded again when that is possible, and
 the worker reads it again from the low offset.
@@ -13,7 +14,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +47,7 @@ from sinks.telemetry import (
 )
 from streams.role import TP
 from streams.score import ownership
-from streams.score.holding import Holding, Step
+from streams.score.holding import Holding, Step, Taken
 from streams.score.partition import Partition
 from streams.score.rows import Message
 from streams.score.warmup import compile_kernels
@@ -59,6 +60,16 @@ _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
+
+
+class _Flush(NamedTuple):
+    """What was taken of a partition, after which mark of the outbox, and the seconds that it took."""
+
+    tp: TP
+    held: Holding
+    taken: Taken
+    mark: int
+    taking_s: float
 
 
 class Score:
@@ -83,7 +94,7 @@ class Score:
         self._held: dict[TP, Holding] = {}
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
-        self._flushed_at_s = 0.0
+        self._flush: _Flush | None = None  # the one that waits for its outputs
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
         self._written: Counter[tuple[str, str, str]] = Counter()
         self.emit: Emit = unheard
@@ -94,7 +105,6 @@ class Score:
         self._redis = connect(redis.url, redis.timeout_s)
         self._open_outbox()
         compile_kernels()
-        self._flushed_at_s = self._clock()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Own, claim and load each new partition; one that cannot be loaded now is paused and comes later."""
@@ -111,7 +121,7 @@ class Score:
     async def revoked(self, tps: set[TP]) -> None:
         """Flush what is still ours, and forget."""
         mine = tps & set(self._held)
-        await self._flush(mine)
+        await self._flush_all(mine)
         self._forget(mine)
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
@@ -133,7 +143,7 @@ class Score:
                 self._drop(tp, why)
                 return
             self._tally(tp, memory)
-            await self._flush_if_due()
+            await self._go_on_flushing()
             await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
 
     def low_offset(self, tp: TP) -> int | None:
@@ -166,13 +176,13 @@ class Score:
             yield Readiness(ready=False, why_not=f"partitions {sorted(lacking)} wait for Redis or Kafka, see the log")
 
     async def tick(self) -> None:
-        """Load again what can be, flush when it is time."""
+        """Load again what can be, flush what it is time for."""
         try:
             self._outbox.poll()
         except DeliveryFailed as why:
             self._lose_outputs(why)
         await self._load_due()
-        await self._flush_if_due()
+        await self._go_on_flushing()
 
     async def stop(self) -> None:
         """Close the connections; what was not flushed comes again."""
@@ -221,7 +231,9 @@ class Score:
         if not memory.make_room():
             self._step("drain", tp.partition)
             await asyncio.to_thread(self._outbox.drain)
-            await self._timed(self._held[tp].flush_values)
+            if self._flush and self._flush.tp == tp:
+                await self._write_taken()
+            await self._timed(self._held[tp].flush_values(self._settings.score.flush_slice_values_max))
             self._step("evict", tp.partition)
             if not memory.make_room():
                 raise RuntimeError(f"{tp}: no room in memory though all is flushed")
@@ -250,6 +262,7 @@ class Score:
                 self._drop(tp, why)
                 continue
             assert held.memory is not None
+            held.flushed_at_s = self._clock()
             self._rewinds[tp] = held.memory.low_offset
             log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.residents.known, self._rewinds[tp])
 
@@ -284,20 +297,63 @@ class Score:
 
     def _open_outbox(self) -> None:
         self._outbox = self._make_outbox(self._settings.kafka.bootstrap, self._client)
+        self._flush = None  # its mark was the other's
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:
             del self._held[tp]
             self._rewinds.pop(tp, None)
 
-    async def _flush_if_due(self) -> None:
-        now = self._clock()
-        if (now - self._flushed_at_s) * 1_000 >= self._settings.score.flush_interval_ms:
-            await self._flush(set(self._held))
-            self._flushed_at_s = self._clock()
+    async def _go_on_flushing(self) -> None:
+        """For a slice: write what was taken once its outputs have landed, take the partition that waited longest."""
+        until_s = self._clock() + self._settings.score.slice_ms / 1_000
+        try:
+            while await (self._write_when_landed() if self._flush else self._take_next()):
+                if self._clock() > until_s:
+                    break
+        except DeliveryFailed as why:
+            self._lose_outputs(why)
 
-    async def _flush(self, tps: set[TP]) -> None:
-        """Outputs acknowledged -> values in slices -> partition state -> low offset."""
+    async def _write_when_landed(self) -> bool:
+        """False where its outputs are on their way."""
+        assert self._flush is not None
+        self._step("drain", self._flush.tp.partition)
+        if not self._outbox.has_landed(self._flush.mark):
+            return False
+        await self._end_flush()
+        return True
+
+    async def _take_next(self) -> bool:
+        """False where no partition is due."""
+        due_s = self._clock() - self._settings.score.flush_interval_ms / 1_000
+        running = [(held.flushed_at_s, tp) for tp, held in self._held.items() if held.memory is not None]
+        if not running or min(running)[0] > due_s:
+            return False
+        tp = min(running)[1]
+        held = self._held[tp]
+        held.flushed_at_s, began_s = self._clock(), time.perf_counter()
+        taken = await held.take(self._settings.score.flush_slice_values_max)
+        self._flush = _Flush(tp, held, taken, self._outbox.mark(), time.perf_counter() - began_s)
+        return True
+
+    async def _end_flush(self) -> None:
+        """Write what was taken, if anything is; all outputs before that are acknowledged."""
+        if self._outbox.acknowledged_count:
+            self._delivery_failures = 0
+        tp = self._flush.tp if self._flush else None
+        try:
+            await self._write_taken()
+        except (Fenced, StoreUnavailable) as why:
+            assert tp is not None
+            self._drop(tp, why)
+
+    async def _write_taken(self) -> None:
+        flush, self._flush = self._flush, None
+        if flush is not None and self._held.get(flush.tp) is flush.held:
+            await self._timed(flush.held.write(flush.taken), flush.taking_s)
+
+    async def _flush_all(self, tps: set[TP]) -> None:
+        """Outputs acknowledged -> values in slices -> partition state -> low offset, of each of these."""
         running = sorted(tp for tp in tps if self._held[tp].memory is not None)
         if not running:
             return
@@ -308,19 +364,20 @@ class Score:
         except DeliveryFailed as why:
             self._lose_outputs(why)
             return
-        if self._outbox.acknowledged_count:
-            self._delivery_failures = 0
+        await self._end_flush()
         for tp in running:
+            if self._held[tp].memory is None:
+                continue  # the flush just ended has lost it
             try:
-                await self._timed(self._held[tp].flush)
+                await self._timed(self._held[tp].flush(self._settings.score.flush_slice_values_max))
             except (Fenced, StoreUnavailable) as why:
                 self._drop(tp, why)
 
-    async def _timed(self, flush: Callable[[int], Awaitable[tuple[int, int]]]) -> None:
-        """Flush, and tell how much that was and how long it took."""
+    async def _timed(self, writing: Awaitable[tuple[int, int]], before_s: float = 0.0) -> None:
+        """Write, and tell how much that was and how long it took, with the seconds before."""
         began_s = time.perf_counter()
-        values, size = await flush(self._settings.score.flush_slice_values_max)
-        self.emit(Flushed(values=values, bytes=size, seconds=time.perf_counter() - began_s))
+        values, size = await writing
+        self.emit(Flushed(values=values, bytes=size, seconds=before_s + time.perf_counter() - began_s))
 
     def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
         """Count what a batch came to before it failed, and the rest of the chunk, which is not applied."""

@@ -26,14 +26,15 @@ def compile_kernels() -> None:
     partition = Partition(0, _no_model)
     for _ in partition.apply(chunk):
         continue
-    stored = dict(partition.values(partition.dirty_rows()))
+    stored = dict(partition.take(partition.dirty_rows()))
     names = [name.encode() for name in stored]
     copy = Partition(0, _no_model, names=names, fetch=lambda names: [stored[name] for name in names], resident_max=1)
     for _ in copy.apply(chunk):
         continue
     arena = copy.residents.arena
     copy.residents.make_room_to_remember(len(arena.ids.entry) + 1, len(arena.blocks.entry) + 1)
-    copy.flushed(copy.dirty_rows())
+    copy.take(rows := copy.dirty_rows())
+    copy.written(rows)
     copy.residents.evict(1)
 
 

@@ -33,7 +33,7 @@ OUTPUTS = (
 STEPS = ("own", "claim", "load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
 _NTH_MAX = {"apply": 3, "send": 50, "slice": 2, "evict": 4, "drain": 3, "state": 3}
 _ROOT = Path(__file__).resolve().parent.parent.parent
-DEADLINE_S = 240.0
+DEADLINE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,9 @@ class ProcessShape:
     """Enterprises of a worker in memory."""
     slice_ms: int
     workers: int
+    flush_ms: int = 20
+    flush_values: int = 10
+    """Enterprises of one transaction."""
 
 
 @dataclass(slots=True)
@@ -63,8 +66,8 @@ def settings_of(bootstrap: str, redis_url: str, partitions: int, name: str, shap
         ),
         redis=RedisSettings(url=redis_url, key_prefix=name),
         score=ScoreSettings(
-            flush_interval_ms=20,
-            flush_slice_values_max=10,
+            flush_interval_ms=shape.flush_ms,
+            flush_slice_values_max=shape.flush_values,
             batch_records_max=shape.batch,
             enterprises_resident_max=shape.resident_max,
             slice_ms=shape.slice_ms,

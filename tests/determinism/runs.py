@@ -203,6 +203,6 @@ class _Worker:
         self._rnd.shuffle(dirty)
         for some in np.array_split(dirty, range(10, len(dirty), 10)):
             self._step("slice")
-            for name, value in partition.values(some):
+            for name, value in partition.take(some):
                 self._stored[name] = value.over(self._stored.get(name))
-            partition.flushed(some)
+            partition.written(some)

@@ -54,9 +54,9 @@ class Store:
         before = len(r)
         if (wanted := r.lacking_room(len(lacking))) and not r.evict(wanted):
             rows = r.dirty_rows()
-            for name, value in r.values(rows, whole=False):
+            for name, value in r.take(rows):
                 self.stored[name] = value.over(self.stored.get(name))
-            r.flushed(rows)
+            r.written(rows)
             assert r.evict(wanted)
         self.evicted += max(0, before - len(r))
         absent = r.rows_of(lacking) == table.ABSENT
@@ -67,7 +67,7 @@ class Store:
 
     def counts(self):
         r = self.residents
-        held = {**self.stored, **dict(r.values(r.rows(), whole=True))}
+        held = {**self.stored, **dict(r.values(r.rows()))}
         counts = unpack(list(held), [value.hot for value in held.values()])["applied_count"]
         return dict(zip(held, counts.tolist(), strict=True))
 

@@ -20,6 +20,7 @@ def random_row(seed, cold_day):
     state = layout.allocate(1)
     state.view(np.uint8)[:] = np.frombuffer(np.random.default_rng(seed).bytes(layout.ROW.itemsize), np.uint8)
     state["id_head"], state["block_head"], state["cold_day"] = -1, -1, cold_day
+    state["id_count"] = state["block_count"] = 0
     return state
 
 
@@ -118,12 +119,12 @@ def test_a_parts_bytes_change_only_with_its_bit(module_seed):
     for at in range(len(records)):
         list(applied(partition, records[: at + 1], 1, at))
         slots = partition.residents.rows()
-        whole = dict(partition.values(slots, whole=True))
+        whole = dict(partition.values(slots))
         if at % 3 == 0:
             dirty = partition.dirty_rows()
-            for name, value in partition.values(dirty):
+            for name, value in partition.take(dirty):
                 stored[name] = value.over(stored.get(name))
-            partition.flushed(dirty)
+            partition.written(dirty)
             assert stored == whole, at
 
 
@@ -133,8 +134,8 @@ def test_events_of_open_days_are_written_without_the_cold_part(module_seed):
     for at in range(len(records)):
         list(applied(partition, records[: at + 1], 1, at))
         dirty = partition.dirty_rows()
-        for _, value in partition.values(dirty):
+        for _, value in partition.take(dirty):
             hot_only, both = hot_only + (value.cold is None), both + (value.cold is not None)
-        partition.flushed(dirty)
+        partition.written(dirty)
     assert hot_only > 200
     assert both > 100

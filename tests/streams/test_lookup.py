@@ -88,7 +88,7 @@ def in_memory(world):
     for p, held in world.held.items():
         memory = held.memory
         rows = memory.state[memory.residents.rows()]
-        names = [name for name, _ in memory.values(memory.residents.rows(), whole=True)]
+        names = [name for name, _ in memory.values(memory.residents.rows())]
         found |= {
             name: (p, row, x) for name, row, x in zip(names, rows, evaluate_anew(rows.copy(), engine), strict=True)
         }

@@ -128,9 +128,9 @@ def said(partition: Partition, chunk, stored: dict[str, Value] | None = None) ->
 def flush(partition: Partition, stored: dict[str, Value]) -> None:
     """Values alone, as in the middle of a batch."""
     rows = partition.dirty_rows()
-    for name, value in partition.values(rows):
+    for name, value in partition.take(rows):
         stored[name] = value.over(stored.get(name))
-    partition.flushed(rows)
+    partition.written(rows)
 
 
 def partition_on(stored: dict[str, Value], state=None, snapshot_of=None, **more) -> Partition:
@@ -151,4 +151,4 @@ def no_model(model_id: str):
 
 def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:
     """Every enterprise's value: of those in memory as it is there, of the others as it is stored."""
-    return {**(stored or {}), **dict(partition.values(partition.residents.rows(), whole=True))}
+    return {**(stored or {}), **dict(partition.values(partition.residents.rows()))}

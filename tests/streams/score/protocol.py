@@ -143,6 +143,13 @@ class Network:
         self.poll()
         self.land(len(self.waiting))
 
+    def mark(self):
+        return self.sent_count
+
+    def has_landed(self, mark):
+        self.poll()
+        return self.acknowledged_count >= mark
+
     def close(self):
         self.waiting, self.failed = [], True
 
@@ -191,8 +198,15 @@ class Worker:
         return True
 
     async def flush(self):
+        """A flush interval passes; what is due is taken, all that is on its way lands, and it is written."""
+        await self.look()
+        if self.role is not None and not self.role._outbox.failed:
+            self.land(len(self.role._outbox.waiting))
+            await self.look(later_s=0.0)
+
+    async def look(self, later_s=10.0):
         """A flush interval passes, and the time of any attempt to come back."""
-        self.world.now_s += 10.0
+        self.world.now_s += later_s
         async with self._alive():
             await self.role.tick()
             self._heed()

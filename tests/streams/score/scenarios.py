@@ -149,7 +149,8 @@ async def flush_during_a_takeover(world):
     await world.two.join()
     world.one.crash()
     world.two.before("state", crash)
-    await world.two.apply(3)  # a flush is due
+    await world.two.apply(3)
+    await world.two.flush()
     world.judge_redis()
     await world.two.join()
     await world.settle(world.two)
@@ -158,7 +159,25 @@ async def flush_during_a_takeover(world):
 async def crash_after_a_flush(world):
     await world.one.join()
     await world.one.apply(13)  # with a conflict, whose dead letter is the last output before the tick's
-    await world.one.flush()
+    await world.one.look()
+    await world.one.look()
+    world.judge_outputs()
+    world.injected += 1
+    world.one.crash()
+    await world.two.join()
+    await world.settle(world.two)
+
+
+async def crash_after_what_came_while_a_flush_waited(world):
+    """Outputs of what was taken land; those of what was applied since do not."""
+    await world.one.join()
+    await world.one.apply(6)
+    await world.one.look()
+    said = len(world.one.role._outbox.waiting)
+    await world.one.apply(7)
+    world.one.land(said)
+    await world.one.look(later_s=0.0)
+    world.judge_redis()
     world.judge_outputs()
     world.injected += 1
     world.one.crash()

@@ -24,7 +24,6 @@ from tests.streams.score.kit import (
     FIRST_DAY,
     applied,
     authorization,
-    flush,
     loan,
     no_model,
     record,
@@ -98,10 +97,10 @@ def test_fault_33_a_hot_enterprise_is_written_once_a_flush(seed, redis_url, faul
     for at in flushes:
         for _ in partition.apply(chunk_of(topics.EVENTS, 0, at, records[at : at + 2_000])):
             pass
-        values = partition.values(partition.dirty_rows())
+        values = partition.take(rows := partition.dirty_rows())
         written.update(name for name, _ in values)
         store.write(values)
-        flush(partition, {})
+        partition.written(rows)
     assert written[HOT] == len(flushes)
     assert sum(written.values()) < len(records) / 2, "values are coalesced"
     fault(injected=1, observed=f"{len(records)} records, {written[HOT]} writes of the hot value in as many flushes")

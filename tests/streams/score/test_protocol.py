@@ -19,6 +19,7 @@ a scenario that nothing can fail proves nothing.
     takeover loads before it claims                        flush_during_a_takeover             load_first
     value flushed before its outputs are acknowledged      crash_after_a_flush                 no_drain
     low offset before dead letters are acknowledged        crash_after_a_flush                 no_drain
+    value as it is when its outputs are acknowledged       crash_after_what_came_while_a_flush_waited  taken_late
     outputs after a failed delivery may land               an_output_is_lost                   gaps
     barriers saved as of the position                      crash_before_the_state              barriers_of_position
     replay skipped by de-duplication alone                 crash_before_the_state              skip_by_dedup
@@ -148,12 +149,20 @@ def _load_first(_real):
 
 
 def _barriers_of_position(real):
-    async def flush(self, slice_values_max):
-        early = msgspec.structs.replace(self.memory.saved, low_offset=self._low_offset)
+    async def write(self, taken):
+        early = msgspec.structs.replace(taken.state, low_offset=self._low_offset)
         self._store.write((), msgspec.json.encode(early))
-        return await real(self, slice_values_max)
+        return await real(self, taken)
 
-    return flush
+    return write
+
+
+def _taken_late(real):
+    async def write(self, taken):
+        await real(self, taken)
+        return await real(self, await self.take(1))
+
+    return write
 
 
 def _state_in_mid_batch(real):
@@ -212,9 +221,13 @@ BROKEN: dict[str, tuple[Callable, list]] = {
     "epoch_in_redis": (traces.two_owners_of_an_empty_redis, [(Holding, "load", _epoch_in_redis)]),
     "gives_up": (traces.outbid_but_assigned, [(Score, "_drop", _gives_up)]),
     "load_first": (traces.flush_during_a_takeover, [(Holding, "load", _load_first)]),
-    "no_drain": (traces.crash_after_a_flush, [(Network, "drain", lambda _: lambda self: None)]),
+    "no_drain": (
+        traces.crash_after_a_flush,
+        [(Network, "drain", lambda _: lambda self: None), (Network, "has_landed", lambda _: lambda self, mark: True)],
+    ),
+    "taken_late": (traces.crash_after_what_came_while_a_flush_waited, [(Holding, "write", _taken_late)]),
     "gaps": (traces.an_output_is_lost, [(Network, "gapless", lambda _: False)]),
-    "barriers_of_position": (traces.crash_before_the_state, [(Holding, "flush", _barriers_of_position)]),
+    "barriers_of_position": (traces.crash_before_the_state, [(Holding, "write", _barriers_of_position)]),
     "state_in_mid_batch": (traces.crash_before_the_state, [(Score, "_make_room", _state_in_mid_batch)]),
     "skip_by_dedup": (traces.crash_before_the_state, [(values, "restore", _restored_as(lambda _offset: -1))]),
     "conflict_stays": (
@@ -225,7 +238,7 @@ BROKEN: dict[str, tuple[Callable, list]] = {
     "half_a_sweep": (traces.crash_within_a_sweep, [(Partition, "_sweep", _half_a_sweep)]),
 }
 # Where each record evicts, so much is flushed so early that these traces do not come about.
-BOTH_IN_MEMORY = ("number_read_back", "epoch_in_redis", "gaps")
+BOTH_IN_MEMORY = ("number_read_back", "epoch_in_redis", "gaps", "taken_late")
 SCENARIOS = [traces.clean, *dict.fromkeys(scenario for scenario, _ in BROKEN.values())]
 
 

@@ -11,7 +11,7 @@ from tests.streams.score.proxy import Proxy
 WALKS, STEPS = 24, 40
 STEP_NAMES = ("own", "claim", "load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
 WEIGHTS = {
-    "apply": 12, "zombie_applies": 3, "flush": 8, "zombie_flushes": 3, "land": 3, "crash": 2, "rebalance": 2,
+    "apply": 12, "zombie_applies": 3, "flush": 8, "zombie_flushes": 3, "look": 5, "land": 3, "crash": 2, "rebalance": 2,
     "zombie_ends": 2, "copy": 3, "go_back": 2, "lose": 1, "cut": 3, "interrupt": 4,
 }  # fmt: skip
 
@@ -57,6 +57,10 @@ class Walk:
 
     async def flush(self):
         await self.owner.flush()
+
+    async def look(self):
+        """A flush is due: it waits for what is on its way, while other steps come."""
+        await self.owner.look()
 
     async def zombie_flushes(self):
         if self.other.role is not None:

@@ -241,7 +241,7 @@ def test_history_does_not_hang_on_which_event_came_first_nor_begin_before_a_tran
 
 def test_a_tick_that_closes_nothing_leaves_values_as_they_are():
     partition, _ = run(steady(5))
-    partition.flushed(partition.residents.rows())
+    partition.take(partition.residents.rows())
     list(partition.apply(chunk_of("events.v1", 0, 10, [record(tick(4))])))
     assert partition.dirty_rows().tolist() == []
 
