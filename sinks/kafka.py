@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 Headers = Sequence[tuple[str, bytes | None]]
 KeyAndValue = tuple[bytes | None, bytes | None]
 GATHERED_MAX = 500  # some 15 ms of making them
+COMPRESSION = "lz4"  # our records are JSON that repeats itself: a fifth of the bytes, and half the broker's work
 _IN_FLIGHT_MAX = 200_000
 
 
@@ -60,6 +61,7 @@ class Outbox:
                 "acks": "all",
                 "partitioner": "murmur2_random",  # as Java's and aiokafka's: every producer agrees on a key's partition
                 "linger.ms": linger_ms,
+                "compression.type": COMPRESSION,
                 "queue.buffering.max.messages": 2 * _IN_FLIGHT_MAX,
                 "queue.buffering.max.kbytes": 1024 * 1024,
                 "message.max.bytes": 8 * 1024 * 1024 + 65_536,
