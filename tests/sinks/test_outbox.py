@@ -1,11 +1,14 @@
 """The outbox knows which inputs its unacknowledged outputs belong to, and ends where one of them fails."""
 
+import os
 import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from sinks.kafka import GATHERED_MAX, DeliveryFailed, MarkedOutbox, Outbox
+
+LARGE = os.urandom(5_000)  # compressed too
 
 
 def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
@@ -23,6 +26,23 @@ def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
     assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1] == 4
     consumer.close()
+
+
+def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_after(make_topic, kafka):
+    topic = make_topic("outbox")
+    outbox = Outbox(kafka, linger_ms=300)
+    assert outbox.has_landed(outbox.mark()), "nothing was sent before it"
+    outbox.send(topic, b"1", key=b"k")
+    outbox.send_batch(topic, [{"key": b"k", "value": b"2"}, {"key": b"k", "value": b"3"}])
+    first = outbox.mark()
+    assert not outbox.has_landed(first)
+    outbox.drain()
+    outbox.send(topic, b"4", key=b"k")
+    second = outbox.mark()
+    assert outbox.has_landed(first)
+    assert not outbox.has_landed(second)
+    outbox.drain()
+    assert outbox.has_landed(second)
 
 
 def test_what_is_gathered_holds_its_lane_and_goes_out_in_order_and_in_few_batches(make_topic, kafka):
@@ -86,7 +106,7 @@ def test_marks_of_a_lane_ascend(make_topic, kafka):
 def test_a_record_that_is_refused_ends_the_outbox(make_topic, kafka):
     topic = make_topic("outbox", **{"max.message.bytes": "2000"})
     outbox = MarkedOutbox(kafka)
-    outbox.send_marked(topic, b"x" * 5_000, lane="a", mark=1)
+    outbox.send_marked(topic, LARGE, lane="a", mark=1)
     with pytest.raises(DeliveryFailed):
         outbox.drain()
     assert outbox.lowest_open("a") == 1
@@ -109,7 +129,7 @@ def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
 
     def send_many():
         for n in range(1, 200):  # the refusal of the large one comes back while others follow it
-            outbox.send(topic, b"x" * 5_000 if n == 100 else b"%d" % n, key=b"k")
+            outbox.send(topic, LARGE if n == 100 else b"%d" % n, key=b"k")
             time.sleep(0.001)
         outbox.drain()
 
