@@ -188,6 +188,7 @@ def draw_up(
     scores = len(read_distinct(kafka, topics.SCORE, _Place))
     daily = len(read_distinct(kafka, topics.INDICATOR, _Place))
     revisions = len({(alert.alert_id, alert.revision) for bank, alert in alerts if bank is None})
+    told = len({(bank, alert.alert_id, alert.revision) for bank, alert in alerts if bank is not None})
     held_back = Counter(f"{topics.ALERT_BACKFILL} {alert.severity} {alert.state}" for alert in read_held_back(kafka))
     emitted = {
         "txn": len(notes.txns),
@@ -195,6 +196,7 @@ def draw_up(
         "indicator": daily,
         "alert": revisions,
         "alert_backfill": held_back.total(),
+        "alert_told": told,
     }
     made = Counter(
         f"{topics.ALERT_SUPERVISOR if bank is None else topics.bank_alerts(bank)} {alert.severity} {alert.state}"

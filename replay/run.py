@@ -28,7 +28,7 @@ BY, REASON = "replay", "all of it is history"
 QUIET_S = 6.0  # with nothing left to do and no topic that grows: learn, which commits nothing, looks every second
 STUCK_S = 180.0  # without any progress
 LEARN_SUMMARY = "learn summary "
-TABLES = ("txn", "score", "indicator", "alert", "alert_backfill")
+TABLES = ("txn", "score", "indicator", "alert", "alert_backfill", "alert_told")
 
 
 class ReplayFailed(Exception):

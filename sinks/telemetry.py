@@ -39,7 +39,7 @@ class Flushed:
 class BlockStored:
     """ClickHouse acknowledged one block; `seconds` with all tries."""
 
-    topic: str
+    table: str
     rows: int
     seconds: float
 

@@ -1,8 +1,9 @@
 """archive: what happened and what was concluded, from Kafka to ClickHouse, at least once and one logical row each.
 
-A topic feeds one table or several. Records gather until there are enough of them or the oldest has waited long enough,
-then go as one block a table that is named by its offset ranges; only acknowledged blocks move the low offset. While
-ClickHouse is away one block is being tried, more gather, and then `paused` names every partition until that has gone.
+A topic feeds one table or several, and topics that feed the same ones gather together: each bank's alerts are a topic
+of its own. Records gather until there are enough of them or the oldest has waited long enough, then go as one block a
+table that is named by its offset ranges; only acknowledged blocks move the low offset. While ClickHouse is away one
+block is being tried, more gather, and then `paused` names every partition until that has gone.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from domain.events import SCHEMA
 from domain.reject import Reason, Rejected
 from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
 from sinks.clickhouse.rows import Located, Records, Table
-from sinks.clickhouse.sending import block_name
-from sinks.clickhouse.tables import TABLES, TYPES
+from sinks.clickhouse.sending import OffsetRange, Place, block_name
+from sinks.clickhouse.tables import Stored, stored_of
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import BlockStored, Emit, Outcomes, Readiness, Reading, Unacknowledged, Waiting, unheard
 from sinks.telemetry import Outcome as RecordOutcome
@@ -42,11 +43,11 @@ _SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
 
 @dataclass(slots=True, kw_only=True)
 class _Gathering:
-    """Records of one topic on their way into the next blocks: one a table."""
+    """Records of topics that feed the same tables, on their way into the next blocks: one a table."""
 
     since_s: float = 0.0  # monotonic time of the oldest
     columns: dict[Table, list[list[object]]] = field(default_factory=dict)
-    ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    ranges: dict[Place, OffsetRange] = field(default_factory=dict)
 
     @property
     def row_count(self) -> int:
@@ -59,9 +60,9 @@ class _Gathering:
         read = Records(records)
         for table in tables:
             self._add(table, read)
-        partition, first, last = records[0].partition, records[0].offset, records[-1].offset
-        before = self.ranges.get(partition, (first, last))
-        self.ranges[partition] = (min(before[0], first), max(before[1], last))
+        place, first, last = (records[0].topic, records[0].partition), records[0].offset, records[-1].offset
+        before = self.ranges.get(place, (first, last))
+        self.ranges[place] = (min(before[0], first), max(before[1], last))
 
     def _add(self, table: Table, read: Records) -> None:
         rows = table.rows(read)
@@ -75,7 +76,6 @@ class Archive:
     """The role. `summary()` counts, rows stored by table; by topic, records that make no row and dead letters."""
 
     name = "archive"
-    topics = tuple(TABLES)
 
     def __init__(
         self,
@@ -86,15 +86,17 @@ class Archive:
         flush_interval_s: float = FLUSH_INTERVAL_S,
     ) -> None:
         self._settings = settings.clickhouse
+        self._stored = stored_of(settings.banks)
+        self.topics = tuple(self._stored)
         self._outbox = outbox
         self._connection = connection
         self._flush_interval_s = flush_interval_s
         self._ending = threading.Event()
         self._sender: Sender | None = None
         self._decoders: dict[str, msgspec.json.Decoder[object]] = {
-            topic: msgspec.json.Decoder(kind) for topic, kind in TYPES.items()
+            topic: msgspec.json.Decoder(stored.kind) for topic, stored in self._stored.items()
         }
-        self._gathering = {topic: _Gathering() for topic in TABLES}
+        self._gathering = {stored: _Gathering() for stored in self._stored.values()}
         self._blocks: deque[Block] = deque()  # the first is being sent
         self._sending: asyncio.Task[None] | None = None
         self._next: dict[TP, int] = {}
@@ -142,9 +144,10 @@ class Archive:
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Gather the chunk's records; cut a block where one is full."""
+        stored = self._stored[tp.topic]
         for part in chunk.pieces(self._settings.batch_rows_max):
-            if self._gathering[tp.topic].row_count + len(part) > self._settings.batch_rows_max:
-                self._cut(tp.topic)
+            if self._gathering[stored].row_count + len(part) > self._settings.batch_rows_max:
+                self._cut(stored)
                 self._collect()
             self._gather(tp, part)
             self._next[tp] = part.next_offset
@@ -162,9 +165,8 @@ class Archive:
         """The first record whose row or dead letter is not acknowledged, else the next one to read."""
         if tp not in self._next:
             return None
-        open_ranges = [block.ranges for block in list(self._blocks) if block.topic == tp.topic]
-        open_ranges.append(self._gathering[tp.topic].ranges)
-        firsts = [ranges[tp.partition][0] for ranges in open_ranges if tp.partition in ranges]
+        open_ranges = [*(block.ranges for block in list(self._blocks)), self._gathering[self._stored[tp.topic]].ranges]
+        firsts = [ranges[tp][0] for ranges in open_ranges if tp in ranges]
         dead = self._outbox.lowest_open(tp)
         return min([*firsts, self._next[tp], *([] if dead is None else [dead])])
 
@@ -198,7 +200,7 @@ class Archive:
             yield Readiness(ready=False, why_not="ClickHouse takes no blocks: as much waits as may wait in memory")
 
     def _gather(self, tp: TP, chunk: Chunk) -> None:
-        decoder = self._decoders[tp.topic]
+        decoder, stored = self._decoders[tp.topic], self._stored[tp.topic]
         found: dict[type, list[Located]] = {}
         for i, (offset, time_ms) in enumerate(zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), strict=True)):
             record = _read(decoder, tp.topic, chunk, i)
@@ -207,13 +209,13 @@ class Archive:
                 self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
                 self._outcomes[tp, "dead_lettered", record.reason.value] += 1
             else:
-                located = Located(record, tp.partition, offset, time_ms)
+                located = Located(record, tp.topic, tp.partition, offset, time_ms)
                 found.setdefault(type(located.fact), []).append(located)
         # As columns at once: structs that were kept would be gone through at every garbage collection.
         for kind, records in found.items():
-            tables = TABLES[tp.topic].get(kind, ())
+            tables = stored.tables.get(kind, ())
             if tables:
-                self._gathering[tp.topic].add(tables, records)
+                self._gathering[stored].add(tables, records)
             self._outcomes[tp, "applied" if tables else "no_row", ""] += len(records)
             if not tables:
                 self._counts[f"{tp.topic}.no_row"] += len(records)
@@ -225,18 +227,18 @@ class Archive:
         """
         if now_s is not None and self._blocks:
             return
-        for topic, gathering in self._gathering.items():
+        for stored, gathering in self._gathering.items():
             if gathering.columns and (now_s is None or now_s - gathering.since_s >= self._flush_interval_s):
-                self._cut(topic)
+                self._cut(stored)
 
-    def _cut(self, topic: str) -> None:
-        gathering = self._gathering[topic]
+    def _cut(self, stored: Stored) -> None:
+        gathering = self._gathering[stored]
         if not gathering.columns:
             return
-        self._gathering[topic] = _Gathering()
-        name = block_name(topic, gathering.ranges)
+        self._gathering[stored] = _Gathering()
+        name = block_name(gathering.ranges)
         for table, columns in gathering.columns.items():
-            self._blocks.append(Block(insert=table.insert(columns, name), topic=topic, ranges=gathering.ranges))
+            self._blocks.append(Block(insert=table.insert(columns, name), ranges=gathering.ranges))
 
     def _send_all(self, sender: Sender) -> None:
         """In a thread, one at a time: the oldest block until it is acknowledged, then the next."""
@@ -244,7 +246,9 @@ class Archive:
             block = self._blocks[0]
             began_s = time.perf_counter()
             sender.send(block)
-            self.emit(BlockStored(topic=block.topic, rows=block.row_count, seconds=time.perf_counter() - began_s))
+            self.emit(
+                BlockStored(table=block.insert.table, rows=block.row_count, seconds=time.perf_counter() - began_s)
+            )
             self._counts[f"{block.insert.table}.rows"] += block.row_count
             self._blocks.popleft()
 
@@ -257,10 +261,16 @@ class Archive:
             self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, self._sender))
 
     def _forget(self, tps: set[TP]) -> None:
-        """No longer answer for the partitions. Rows that are gathered stay: the next owner repeats them, to one row."""
+        """No longer answer for the partitions.
+
+        Their rows go where nothing else is gathered beside them, or stay: the next owner reads them again, to one row.
+        """
         for tp in tps:
             self._next.pop(tp, None)
-            self._gathering[tp.topic].ranges.pop(tp.partition, None)
+            stored = self._stored[tp.topic]
+            self._gathering[stored].ranges.pop(tp, None)
+            if not self._gathering[stored].ranges:
+                self._gathering[stored] = _Gathering()
 
     def _row_count(self) -> int:
         gathered = sum(gathering.row_count for gathering in self._gathering.values())

@@ -64,12 +64,12 @@ def build(name: str, settings: Settings) -> Role:
 
 def topics_of(settings: Settings) -> Mapping[str, tuple[str, ...]]:
     """By role, the topics that it reads."""
-    from sinks.clickhouse.tables import TYPES
+    from sinks.clickhouse.tables import stored_of
 
     banks = tuple(topics.bank_events(bank.bank_id) for bank in settings.banks)
     return {
         "ingest": (*banks, topics.GATEWAY, topics.CONTROL),
         "score": (topics.EVENTS,),
         "learn": (topics.EVENTS, topics.OBSERVATION),
-        "archive": tuple(TYPES),
+        "archive": tuple(stored_of(settings.banks)),
     }

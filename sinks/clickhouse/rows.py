@@ -1,6 +1,6 @@
 """How a record becomes a row: a column is a name, a ClickHouse type and where its value stands in the record.
 
-A record is (value, partition, offset, time): the decoded message and the coordinates at which archive read it.
+A record is (value, topic, partition, offset, time): the decoded message and the coordinates at which archive read it.
 """
 
 import operator
@@ -20,6 +20,7 @@ class Located(NamedTuple):
     """A decoded record, where it was read, and the time that the topic gave it (milliseconds)."""
 
     value: Any
+    topic: str
     partition: int
     offset: int
     time_ms: int

@@ -11,31 +11,35 @@ from sinks.clickhouse.migrations import migrate
 BACKOFF_S_MIN = 0.1
 NAME_CHARS_MAX = 256
 
+Place = tuple[str, int]  # topic, partition
 OffsetRange = tuple[int, int]  # first and last offset of a partition's records, both inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What one insert stores, and of which records of the topic it was made."""
+    """What one insert stores, and of which records it was made."""
 
     insert: Insert
-    topic: str
-    ranges: Mapping[int, OffsetRange]
+    ranges: Mapping[Place, OffsetRange]
 
     @property
     def row_count(self) -> int:
         return len(self.insert.columns[0])
 
 
-def block_name(topic: str, ranges: Mapping[int, OffsetRange]) -> str:
+def block_name(ranges: Mapping[Place, OffsetRange]) -> str:
     """The name of the block that holds the records of `ranges`: equal for equal content, whoever sends it.
 
-    >>> block_name("score.v1", {3: (100, 149), 0: (7, 7)})
+    >>> block_name({("score.v1", 3): (100, 149), ("score.v1", 0): (7, 7)})
     'score.v1:0:7-7;3:100-149'
+    >>> block_name({("alert.B.v1", 0): (8, 9), ("alert.A.v1", 0): (7, 7)})
+    'alert.A.v1:0:7-7|alert.B.v1:0:8-9'
     """
-    text = ";".join(f"{partition}:{first}-{last}" for partition, (first, last) in sorted(ranges.items()))
-    name = f"{topic}:{text}"
-    return name if len(name) <= NAME_CHARS_MAX else f"{topic}:sha256-{sha256(name.encode()).hexdigest()}"
+    texts: dict[str, list[str]] = {}
+    for (topic, partition), (first, last) in sorted(ranges.items()):
+        texts.setdefault(topic, []).append(f"{partition}:{first}-{last}")
+    name = "|".join(f"{topic}:{';'.join(parts)}" for topic, parts in texts.items())
+    return name if len(name) <= NAME_CHARS_MAX else f"{next(iter(texts))}:sha256-{sha256(name.encode()).hexdigest()}"
 
 
 class Sender:

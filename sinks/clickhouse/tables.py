@@ -4,11 +4,13 @@ A row can come again (a restart repeats): rows of one sorting key are one logica
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from config.settings import Bank
 from domain import topics
 from domain.events import Loan, LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedWord, Indicators, Score
@@ -25,6 +27,11 @@ def _first_wins(record: Located) -> int:
 def _by_log(score: Score) -> int:
     """(offset, seq) as one number: a record gives an enterprise far fewer than 2^16 outputs."""
     return score.offset << SEQ_BITS | min(score.seq, 2**SEQ_BITS - 1)
+
+
+def _bank_told(record: Located) -> str:
+    """The bank that a topic of `topics.bank_alerts` belongs to."""
+    return record.topic.removeprefix("alert.").removesuffix(".v1")
 
 
 def _group(name: str) -> Read:
@@ -237,6 +244,7 @@ _REVISION: tuple[Column, ...] = (
 )
 ALERT = Table(name="alert", columns=_REVISION)
 ALERT_BACKFILL = Table(name="alert_backfill", columns=_REVISION)
+ALERT_TOLD = Table(name="alert_told", columns=(("bank_id", WORD, "record", _bank_told), *_REVISION))
 
 INDICATOR = Table(
     name="indicator",
@@ -302,26 +310,34 @@ FEED = Table(
     ),
 )
 
-ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, INDICATOR, DEAD_LETTER, FEED)
+ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, INDICATOR, DEAD_LETTER, FEED)
 
-# By topic, what its records are decoded to, and the tables that a record of a class goes to: others make no row.
-TYPES: Mapping[str, Any] = {
-    topics.EVENTS: LogRecord,
-    topics.SCORE: Score,
-    topics.ALERT_SUPERVISOR: Alert,
-    topics.ALERT_BACKFILL: Alert,
-    topics.INDICATOR: Indicators,
-    topics.DEAD_LETTERS: DeadLetter,
-    topics.LATE: DeadLetter,
-    topics.FEED: FeedWord,
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stored:
+    """What is stored of a topic. Topics that share one of these share blocks: all banks' alerts are one block a second.
+
+    kind: what the records are decoded to. tables: by class, where a record goes; of another class it makes no row.
+    """
+
+    kind: Any
+    tables: Mapping[type[msgspec.Struct], tuple[Table, ...]]
+
+
+_LETTERS = Stored(kind=DeadLetter, tables={DeadLetter: (DEAD_LETTER,)})
+_TOLD = Stored(kind=Alert, tables={Alert: (ALERT_TOLD,)})
+_OF_TOPIC: Mapping[str, Stored] = {
+    topics.EVENTS: Stored(kind=LogRecord, tables={Txn: (TXN,), Loan: (LOAN,), Profile: (ENTERPRISE,)}),
+    topics.SCORE: Stored(kind=Score, tables={Score: (SCORE, SCORE_NOW)}),
+    topics.ALERT_SUPERVISOR: Stored(kind=Alert, tables={Alert: (ALERT,)}),
+    topics.ALERT_BACKFILL: Stored(kind=Alert, tables={Alert: (ALERT_BACKFILL,)}),
+    topics.INDICATOR: Stored(kind=Indicators, tables={Indicators: (INDICATOR,)}),
+    topics.DEAD_LETTERS: _LETTERS,
+    topics.LATE: _LETTERS,
+    topics.FEED: Stored(kind=FeedWord, tables={FeedHealth: (FEED,)}),
 }
-TABLES: Mapping[str, Mapping[type[msgspec.Struct], tuple[Table, ...]]] = {
-    topics.EVENTS: {Txn: (TXN,), Loan: (LOAN,), Profile: (ENTERPRISE,)},
-    topics.SCORE: {Score: (SCORE, SCORE_NOW)},
-    topics.ALERT_SUPERVISOR: {Alert: (ALERT,)},
-    topics.ALERT_BACKFILL: {Alert: (ALERT_BACKFILL,)},
-    topics.INDICATOR: {Indicators: (INDICATOR,)},
-    topics.DEAD_LETTERS: {DeadLetter: (DEAD_LETTER,)},
-    topics.LATE: {DeadLetter: (DEAD_LETTER,)},
-    topics.FEED: {FeedHealth: (FEED,)},
-}
+
+
+def stored_of(banks: Iterable[Bank]) -> Mapping[str, Stored]:
+    """By topic that archive reads, what is stored of it."""
+    return {**_OF_TOPIC, **{topics.bank_alerts(bank.bank_id): _TOLD for bank in banks}}

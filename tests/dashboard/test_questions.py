@@ -30,7 +30,7 @@ ONE, TWO = "91450100TEST00001X", "91450100TEST00002X"
 
 
 def store(archive: Connection, table: Table, *records: Any) -> None:
-    located = [Located(record, 0, getattr(record, "offset", i), NOW_MS) for i, record in enumerate(records)]
+    located = [Located(record, "t", 0, getattr(record, "offset", i), NOW_MS) for i, record in enumerate(records)]
     archive.insert(table.insert(table.rows(located), f"t:{table.name}:{time.monotonic_ns()}"))
 
 

@@ -140,8 +140,8 @@ def test_native_blocks_are_exact_and_leave_their_input_alone(texts: list[str], s
 
 
 def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
-    records = [Located(txn("whole", ref_event_time=None), 3, 77, NOW_MS)]
-    chdb.insert(TXN.insert(TXN.rows(records), block_name("events.v1", {3: (77, 77)})))
+    records = [Located(txn("whole", ref_event_time=None), "events.v1", 3, 77, NOW_MS)]
+    chdb.insert(TXN.insert(TXN.rows(records), block_name({("events.v1", 3): (77, 77)})))
     names = [name for name, *_ in TXN.columns if name not in ("event_time", "ref_event_time")]
     (row,) = chdb.rows(
         f"SELECT {', '.join(names)}, toUnixTimestamp64Milli(event_time) FROM xinliu.txn FINAL "
@@ -156,10 +156,15 @@ def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
 
 
 def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
-    chdb.insert(SCORE.insert(SCORE.rows([Located(score_record(), 3, 9, NOW_MS)]), block_name("score.v1", {3: (9, 9)})))
+    chdb.insert(
+        SCORE.insert(
+            SCORE.rows([Located(score_record(), "score.v1", 3, 9, NOW_MS)]), block_name({("score.v1", 3): (9, 9)})
+        )
+    )
     chdb.insert(
         ALERT.insert(
-            ALERT.rows([Located(alert_record(), 0, 9, NOW_MS)]), block_name("alert.supervisor.v1", {0: (9, 9)})
+            ALERT.rows([Located(alert_record(), "alert.supervisor.v1", 0, 9, NOW_MS)]),
+            block_name({("alert.supervisor.v1", 0): (9, 9)}),
         )
     )
     (score,) = chdb.rows(
@@ -182,11 +187,11 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
 
 def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb: Connection) -> None:
     first, other = (
-        Located(txn("twice", amount_minor=1), 0, 10, NOW_MS),
-        Located(txn("twice", amount_minor=2), 0, 11, NOW_MS),
+        Located(txn("twice", amount_minor=1), "events.v1", 0, 10, NOW_MS),
+        Located(txn("twice", amount_minor=2), "events.v1", 0, 11, NOW_MS),
     )
-    chdb.insert(TXN.insert(TXN.rows([first]), block_name("events.v1", {0: (10, 10)})))
-    chdb.insert(TXN.insert(TXN.rows([other, first]), block_name("events.v1", {0: (10, 11)})))
+    chdb.insert(TXN.insert(TXN.rows([first]), block_name({("events.v1", 0): (10, 10)})))
+    chdb.insert(TXN.insert(TXN.rows([other, first]), block_name({("events.v1", 0): (10, 11)})))
     rows = chdb.rows("SELECT amount_minor FROM xinliu.txn FINAL WHERE event_id = 'twice'")
     assert rows == [(1,)]
     assert chdb.rows("SELECT count() FROM xinliu.txn WHERE event_id = 'twice'") != [(1,)], "nothing was repeated"
@@ -194,7 +199,8 @@ def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb
 
 def test_a_block_of_a_known_name_is_taken_for_done(chdb: Connection) -> None:
     insert = ALERT.insert(
-        ALERT.rows([Located(alert_record(revision=90), 0, 90, NOW_MS)]), "alert.supervisor.v1:0:90-90"
+        ALERT.rows([Located(alert_record(revision=90), "alert.supervisor.v1", 0, 90, NOW_MS)]),
+        "alert.supervisor.v1:0:90-90",
     )
     for _ in range(3):
         chdb.insert(insert)
@@ -262,9 +268,13 @@ def test_a_folder_belongs_to_one_process(chdb: Connection, chdb_folder: Path) ->
 
 
 def test_long_block_names_stay_names() -> None:
-    wide = block_name("events.v1", {p: (10**9, 10**9 + p) for p in range(64)})
+    wide = block_name({("events.v1", p): (10**9, 10**9 + p) for p in range(64)})
     assert len(wide) < 100
-    assert wide != block_name("events.v1", {p: (10**9, 10**9 + p + 1) for p in range(64)})
+    assert wide != block_name({("events.v1", p): (10**9, 10**9 + p + 1) for p in range(64)})
+    many = {(f"alert.B{number}.v1", 0): (number, number) for number in range(141)}
+    assert len(block_name(many)) < 100
+    assert block_name(many) == block_name(dict(reversed(many.items())))
+    assert block_name(many) != block_name({**many, ("alert.B7.v1", 0): (7, 8)})
     with pytest.raises(ValueError, match="characters"):
         Insert(table="t", names=(), types=(), columns=(), token="a' OR 1").settings()
 
@@ -295,8 +305,11 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
     flaky = Flaky(chdb, ["after", "before", "after"])
     pauses: list[float] = []
     sender = Sender(flaky, backoff_s_max=0.3, pause=lambda s: bool(pauses.append(s)))  # type: ignore[arg-type,func-returns-value]
-    insert = ALERT.insert(ALERT.rows([Located(alert_record(revision=27), 0, 1, NOW_MS)]), "alert.supervisor.v1:0:1-1")
-    sender.send(Block(insert=insert, topic="alert.supervisor.v1", ranges={0: (1, 1)}))
+    insert = ALERT.insert(
+        ALERT.rows([Located(alert_record(revision=27), "alert.supervisor.v1", 0, 1, NOW_MS)]),
+        "alert.supervisor.v1:0:1-1",
+    )
+    sender.send(Block(insert=insert, ranges={("alert.supervisor.v1", 0): (1, 1)}))
     assert (sender.retry_count, flaky.failures) == (3, []), "the faults were not all injected"
     assert chdb.rows("SELECT count() FROM xinliu.alert FINAL WHERE revision = 27") == [(1,)]
     ((evidence,),) = chdb.rows("SELECT evidence_values_micro FROM xinliu.alert FINAL WHERE revision = 27")
@@ -307,9 +320,9 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
 
 def test_what_clickhouse_refuses_is_not_tried_again(chdb: Connection) -> None:
     sender = Sender(Flaky(chdb, ["refused"]), backoff_s_max=1, pause=lambda _s: False)  # type: ignore[arg-type]
-    insert = ALERT.insert(ALERT.rows([Located(alert_record(), 0, 1, NOW_MS)]), "x")
+    insert = ALERT.insert(ALERT.rows([Located(alert_record(), "alert.supervisor.v1", 0, 1, NOW_MS)]), "x")
     with pytest.raises(Refused):
-        sender.send(Block(insert=insert, topic="t", ranges={}))
+        sender.send(Block(insert=insert, ranges={}))
     assert sender.retry_count == 0
 
 
@@ -328,9 +341,5 @@ def test_a_server_that_is_away_is_unavailable_and_the_worker_may_end() -> None:
         tries: list[float] = []
         sender = Sender(away, backoff_s_max=1, pause=lambda s: tries.append(s) or len(tries) == 3)  # type: ignore[func-returns-value]
         with pytest.raises(Unavailable):
-            sender.send(
-                Block(
-                    insert=Insert(table="t", names=("id",), types=("String",), columns=(["a"],)), topic="t", ranges={}
-                )
-            )
+            sender.send(Block(insert=Insert(table="t", names=("id",), types=("String",), columns=(["a"],)), ranges={}))
         assert len(tries) == 3

@@ -140,7 +140,7 @@ def test_fault_27_a_server_killed_while_blocks_are_sent_loses_none_and_doubles_n
         try:
             for block in range(60):
                 ids = [f"{block:03d}-{i:05d}" for i in range(2_000)]
-                sender.send(Block(insert=wire_insert(table, ids, version=block), topic="t", ranges={}))
+                sender.send(Block(insert=wire_insert(table, ids, version=block), ranges={}))
                 sent.release()
         except BaseException as error:  # noqa: BLE001  judged by the test's own thread
             errors.append(error)

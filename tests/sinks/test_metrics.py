@@ -62,7 +62,7 @@ READINGS: tuple[Reading, ...] = (
 EVENTS: tuple[Event, ...] = (
     BatchApplied(topic="events.v1", records=400, seconds=0.02),
     Flushed(values=50, bytes=50_000, seconds=0.3),
-    BlockStored(topic="score.v1", rows=900, seconds=1.5),
+    BlockStored(table="score", rows=900, seconds=1.5),
     MemoryLost(partition=3, why="Fenced"),
 )
 

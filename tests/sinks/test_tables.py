@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from config.settings import Bank
+from domain import topics
 from domain.events import Instalment, Loan, LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Located, Table
 from sinks.clickhouse.tables import (
     ALERT,
+    ALERT_TOLD,
     ALL,
     DEAD_LETTER,
     ENTERPRISE,
@@ -19,12 +22,12 @@ from sinks.clickhouse.tables import (
     INDICATOR,
     LOAN,
     SCORE_NOW,
-    TABLES,
     TXN,
-    TYPES,
+    stored_of,
 )
 
-BANK, ENTERPRISE_ID = "Z9000000000001", "91440300MA5EXAMPLE"
+BANK, OTHER, ENTERPRISE_ID = "Z9000000000001", "Z9000000000002", "91440300MA5EXAMPLE"
+TO_BANK = topics.bank_alerts(BANK)
 NOW_MS = int(time.time() * 1000)
 MONTH_MS = 31 * 86_400_000
 COMMON = {"event_id": "e1", "bank_id": BANK, "enterprise_id": ENTERPRISE_ID, "event_time": 1_700_000_000_123}
@@ -89,16 +92,19 @@ EXAMPLES: dict[str, Any] = {
     "score_now": score(),
     "alert": alert(case_id="c1", case_severity="red"),
     "alert_backfill": alert(),
+    "alert_told": alert(stock=True),
     "indicator": INDICATORS,
     "dead_letter": LETTER,
     "feed": HEALTH,
 }
 
 
-def store(connection: Connection, table: Table, *records: Any, first: int = 0, time_ms: int = NOW_MS) -> None:
+def store(
+    connection: Connection, table: Table, *records: Any, topic: str = TO_BANK, first: int = 0, time_ms: int = NOW_MS
+) -> None:
     """Records at offsets from `first`, as one block."""
-    located = [Located(record, 3, first + i, time_ms) for i, record in enumerate(records)]
-    connection.insert(table.insert(table.rows(located), f"t:{table.name}:{first}-{first + len(records) - 1}"))
+    located = [Located(record, topic, 3, first + i, time_ms) for i, record in enumerate(records)]
+    connection.insert(table.insert(table.rows(located), f"{topic}:{table.name}:{first}-{first + len(records) - 1}"))
 
 
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
@@ -107,13 +113,23 @@ def test_every_column_holds_what_the_record_says(archive: Connection, table: Tab
     store(archive, table, record, first=77)
     shown = [f"toUnixTimestamp64Milli({name})" if "DateTime64" in kind else name for name, kind, *_ in table.columns]
     (row,) = archive.rows(f"SELECT {', '.join(shown)} FROM xinliu.{table.name} FINAL")
-    expected = [column[0] for column in table.rows([Located(record, 3, 77, NOW_MS)])]
+    expected = [column[0] for column in table.rows([Located(record, TO_BANK, 3, 77, NOW_MS)])]
     assert [list(cell) if isinstance(cell, tuple) else cell for cell in row] == expected
 
 
 def test_every_record_of_a_read_topic_has_a_table() -> None:
-    assert TABLES.keys() == TYPES.keys()
-    assert {table for tables in TABLES.values() for each in tables.values() for table in each} == set(ALL)
+    stored = stored_of([Bank(bank_id=bank_id, name_zh="银行") for bank_id in (BANK, OTHER)])
+    assert {table for each in stored.values() for tables in each.tables.values() for table in tables} == set(ALL)
+    assert stored.keys() - stored_of(()).keys() == {TO_BANK, topics.bank_alerts(OTHER)}
+    assert stored[TO_BANK] is stored[topics.bank_alerts(OTHER)], "each bank's alerts would be blocks of their own"
+
+
+def test_two_banks_are_told_the_same_revision_each_in_its_words(archive: Connection) -> None:
+    store(archive, ALERT_TOLD, alert(text_zh="一"), alert(revision=2), topic=TO_BANK)
+    store(archive, ALERT_TOLD, alert(text_zh="二"), topic=topics.bank_alerts(OTHER))
+    store(archive, ALERT_TOLD, alert(text_zh="二"), topic=topics.bank_alerts(OTHER), first=9)  # a restart repeats
+    rows = archive.rows("SELECT bank_id, revision, text_zh FROM xinliu.alert_told FINAL ORDER BY bank_id, revision")
+    assert rows == [(BANK, 1, "一"), (BANK, 2, alert().text_zh), (OTHER, 1, "二")]
 
 
 def test_no_payload_of_a_dead_letter_and_no_customer_name_is_stored(archive: Connection) -> None:

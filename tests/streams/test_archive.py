@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from config.settings import ClickHouseSettings, KafkaSettings, Settings
+from config.settings import Bank, ClickHouseSettings, KafkaSettings, Settings
 from domain import topics
 from domain.calendar import DAY_MS
 from domain.events import SCHEMA, Loan, LogRecord, Profile, Tick, Txn
@@ -23,13 +23,15 @@ from sinks.clickhouse.tables import ALL
 from sinks.kafka import MarkedOutbox
 from streams.archive import Archive
 from streams.role import TP
+from streams.roles import topics_of
 from streams.transport import chunk_of
 from streams.worker import drive
 
-BANK, ENTERPRISE = "C1010511000099", "91440300MA5EXAMPLE"
+BANK, OTHER_BANK, ENTERPRISE = "C1010511000099", "C1010511000100", "91440300MA5EXAMPLE"
 HEADERS = [("schema", SCHEMA.encode())]
 NOW_MS = int(time.time() * 1000)
 TP_EVENTS, TP_ALERTS = TP(topics.EVENTS, 0), TP(topics.ALERT_SUPERVISOR, 0)
+TP_TOLD, TP_OTHER_TOLD = TP(topics.bank_alerts(BANK), 0), TP(topics.bank_alerts(OTHER_BANK), 0)
 
 pytest.importorskip("chdb")
 
@@ -132,6 +134,7 @@ class Watched:
         self.away = False
         self.lose_answers = 0
         self.failed_count = 0
+        self.blocks: list[tuple[str, int]] = []  # acknowledged ones: table, rows
 
     def insert(self, insert: Any) -> None:
         if self.away:
@@ -142,6 +145,7 @@ class Watched:
             self.lose_answers -= 1
             self.failed_count += 1
             raise Unavailable("the answer was lost")
+        self.blocks.append((insert.table, len(insert.columns[0])))
 
     def execute(self, statement: str) -> None:
         if self.away:
@@ -165,6 +169,7 @@ def settings(kafka: str) -> Settings:
     return Settings(
         kafka=KafkaSettings(bootstrap=kafka, log_partitions=1),
         clickhouse=ClickHouseSettings(batch_rows_max=10, retry_s_max=0.05),
+        banks=tuple(Bank(bank_id=bank_id, name_zh="银行") for bank_id in (BANK, OTHER_BANK)),
     )
 
 
@@ -213,6 +218,50 @@ def test_every_record_is_a_row_or_counted(settings: Settings, watched: Watched) 
     summary = role.summary()
     assert (summary["txn.rows"], summary["events.v1.no_row"], summary["alert.rows"]) == (40, 1, 3)
     assert (role.low_offset(TP_EVENTS), role.low_offset(TP_ALERTS)) == (41, 3)
+
+
+def told(tp: TP, first_offset: int, *values: bytes | None) -> Any:
+    return tp, chunk_of(tp.topic, tp.partition, first_offset, [(b"k", value, [], NOW_MS) for value in values])
+
+
+def test_what_each_bank_is_told_is_stored_with_the_bank_and_in_one_block(settings: Settings, watched: Watched) -> None:
+    """A block each of as many banks as there are would be more than ClickHouse merges."""
+    role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
+    source = [told(TP_TOLD, 5, alert(1), alert(2)), told(TP_OTHER_TOLD, 0, alert(2)), told(TP_ALERTS, 0, alert(1))]
+    asyncio.run(drive(role, source))
+    rows = watched.rows("SELECT bank_id, revision FROM xinliu.alert_told FINAL ORDER BY bank_id, revision")
+    assert rows == [(BANK, 1), (BANK, 2), (OTHER_BANK, 2)]
+    assert watched.rows("SELECT revision FROM xinliu.alert FINAL") == [(1,)], "told and supervised are apart"
+    assert [block for block in watched.blocks if block[0] == "alert_told"] == [("alert_told", 3)]
+    assert [role.low_offset(tp) for tp in (TP_TOLD, TP_OTHER_TOLD, TP_ALERTS)] == [7, 1, 1]
+
+
+def test_a_bank_whose_topic_goes_to_another_worker_leaves_the_others_as_they_are(
+    settings: Settings, watched: Watched
+) -> None:
+    """Rows of several topics wait in one block: each partition's offset is its own all the same."""
+
+    async def story() -> None:
+        role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
+        await role.start()
+        await role.assigned({TP_TOLD, TP_OTHER_TOLD})
+        await role.apply(*told(TP_TOLD, 5, alert(1)))
+        await role.apply(*told(TP_OTHER_TOLD, 9, alert(1), alert(2)))
+        assert (role.low_offset(TP_TOLD), role.low_offset(TP_OTHER_TOLD)) == (5, 9)
+        await role.assigned({TP_OTHER_TOLD})  # the group was joined anew: TP_TOLD is another's
+        assert (role.low_offset(TP_TOLD), role.low_offset(TP_OTHER_TOLD)) == (None, None)
+        await role.apply(*told(TP_OTHER_TOLD, 9, alert(1)))
+        await role.apply(*told(TP_OTHER_TOLD, 10, alert(2)))
+        assert role.low_offset(TP_OTHER_TOLD) == 9
+        await role.revoked({TP_OTHER_TOLD})
+        assert role.low_offset(TP_OTHER_TOLD) == 11
+        await role.stop()
+
+    asyncio.run(story())
+    assert watched.rows("SELECT bank_id, revision FROM xinliu.alert_told FINAL ORDER BY revision") == [
+        (OTHER_BANK, 1),
+        (OTHER_BANK, 2),
+    ]
 
 
 def test_only_an_acknowledged_insert_moves_the_low_offset(settings: Settings, watched: Watched) -> None:
@@ -272,9 +321,9 @@ def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings
     emitted: dict[str, tuple[Callable[[int], bytes], ...]] = {
         topics.EVENTS: (txn, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),
         topics.ALERT_SUPERVISOR: (alert,), topics.ALERT_BACKFILL: (alert,), topics.DEAD_LETTERS: (letter,),
-        topics.LATE: (late,), topics.FEED: (health,),
+        topics.LATE: (late,), topics.FEED: (health,), TP_TOLD.topic: (alert,), TP_OTHER_TOLD.topic: (alert,),
     }  # fmt: skip
-    assert emitted.keys() == set(Archive.topics)
+    assert emitted.keys() == set(Archive(settings, MarkedOutbox(settings.kafka.bootstrap)).topics)
     sources = [
         chunk_of(topic, 0, 0, [(b"k", value(i), HEADERS, NOW_MS) for value in values for i in range(count)])
         for topic, values in emitted.items()
@@ -301,8 +350,9 @@ def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings
     stored_rows = {
         table: watched.rows(f"SELECT count() FROM xinliu.{table} FINAL")[0][0] for table in (each.name for each in ALL)
     }
-    # The current score is one row an enterprise; what is refused and what is late stand in one table.
-    assert stored_rows == {each.name: count for each in ALL} | {"score_now": 1, "dead_letter": 2 * count}
+    # The current score is one row an enterprise; what is refused and what is late stand in one table, and all banks.
+    twice = {"dead_letter": 2 * count, "alert_told": 2 * count}
+    assert stored_rows == {each.name: count for each in ALL} | {"score_now": 1} | twice
 
 
 def test_a_stop_while_clickhouse_is_away_ends_soon_and_commits_nothing(
@@ -403,15 +453,17 @@ def test_what_clickhouse_refuses_stops_the_role(settings: Settings, watched: Wat
 # A worker of its own process over a real broker, killed with SIGKILL between insert and commit.
 WORKER = """
 import os, signal, sys
-from config.settings import ClickHouseSettings, KafkaSettings, Settings
+from config.settings import Bank, ClickHouseSettings, KafkaSettings, Settings
 from sinks.clickhouse import connect, target_of
 from sinks.kafka import MarkedOutbox
 from streams.archive import Archive
 from streams.worker import WorkerOptions, run_worker
 
-bootstrap, folder, kill_after = sys.argv[1:]
+bootstrap, folder, kill_after, *banks = sys.argv[1:]
 settings = Settings(
-    kafka=KafkaSettings(bootstrap=bootstrap), clickhouse=ClickHouseSettings(url=f"chdb://{folder}", batch_rows_max=50)
+    kafka=KafkaSettings(bootstrap=bootstrap),
+    clickhouse=ClickHouseSettings(url=f"chdb://{folder}", batch_rows_max=50),
+    banks=tuple(Bank(bank_id=bank, name_zh="bank") for bank in banks),
 )
 
 class Killed:
@@ -419,7 +471,7 @@ class Killed:
     def insert(self, insert):
         self.inner.insert(insert)
         self.inserts += insert.table == "txn"
-        self.stored += len(insert.columns[0]) if insert.table == "txn" else 0
+        self.stored += len(insert.columns[0])
         print("stored", self.stored, flush=True)
         if self.inserts == int(kill_after):
             print("stored, now killed", flush=True)
@@ -436,15 +488,18 @@ sys.exit(run_worker(role, broker=bootstrap, app_id="archive-" + os.path.basename
 def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
     settings: Settings, watched: Watched, tmp_path: Path, kafka: str, fault: Callable[..., None]
 ) -> None:
-    have_topics(kafka, *Archive.topics)
+    have_topics(kafka, *topics_of(settings)["archive"])
     producer = Producer({"bootstrap.servers": kafka})
     for i in range(500):
         producer.produce(topics.EVENTS, txn(i), key=b"k", headers=HEADERS)
+    for i in range(9):
+        for bank in (BANK, OTHER_BANK):
+            producer.produce(topics.bank_alerts(bank), alert(i), key=b"k")
     producer.flush(20)
     folder = tmp_path / "killed"
     kills = 0
     for kill_after in ("2", "3", "0"):
-        arguments = [kafka, str(folder), kill_after]
+        arguments = [kafka, str(folder), kill_after, BANK, OTHER_BANK]
         worker = subprocess.Popen(
             [sys.executable, "-c", WORKER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -455,29 +510,31 @@ def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
     assert kills == 2, "no worker was killed between insert and commit"
     # SIGTERM flushes and commits; the log says when all has been read.
     assert worker.stderr is not None
-    said_at_stop = stop_when_all_is_stored(worker)
+    said_at_stop = stop_when_all_is_stored(worker, 500 + 2 * 9)
     assert worker.returncode == 0, said_at_stop
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": f"archive-{folder.name}"})
-    (where,) = consumer.committed([TopicPartition(topics.EVENTS, 0)], timeout=10)
+    asked = [TopicPartition(topic, 0) for topic in (topics.EVENTS, TP_TOLD.topic, TP_OTHER_TOLD.topic)]
+    committed = [where.offset for where in consumer.committed(asked, timeout=10)]
     consumer.close()
-    assert where.offset == 500
+    assert committed == [500, 9, 9]
     program = (
         "from pathlib import Path\nfrom sinks.clickhouse import Target, connect\nimport sys\n"
         "c = connect(Target(kind='chdb', folder=Path(sys.argv[1])))\n"
-        "print(c.rows('SELECT count(), sum(amount_minor) FROM xinliu.txn FINAL')[0])"
+        "print(c.rows('SELECT count(), sum(amount_minor) FROM xinliu.txn FINAL')[0])\n"
+        "print(c.rows('SELECT bank_id, count() FROM xinliu.alert_told FINAL GROUP BY bank_id ORDER BY bank_id'))"
     )
     said = subprocess.run(
         [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
     ).stdout
-    assert said.startswith(f"(500, {sum(range(1, 501))})"), said
-    fault(injected=kills, observed=f"committed {where.offset}, 500 logical rows")
+    assert said.splitlines() == [f"(500, {sum(range(1, 501))})", str([(BANK, 9), (OTHER_BANK, 9)])]
+    fault(injected=kills, observed=f"committed {committed[0]}, 500 logical rows")
 
 
-def stop_when_all_is_stored(worker: "subprocess.Popen[str]") -> str:
-    """The worker says on stdout how many rows it has stored; SIGTERM at 500; what it said on stderr."""
+def stop_when_all_is_stored(worker: "subprocess.Popen[str]", rows: int) -> str:
+    """The worker says on stdout how many rows it has stored; SIGTERM when it is all; what it said on stderr."""
     assert worker.stdout is not None
     for line in worker.stdout:
-        if line.startswith("stored ") and int(line.split()[1]) >= 500:
+        if line.startswith("stored ") and int(line.split()[1]) >= rows:
             break
     worker.terminate()
     _, said = worker.communicate(timeout=40)
