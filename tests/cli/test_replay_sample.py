@@ -13,6 +13,7 @@ import pytest
 from replay.episodes import read
 from replay.population import Population, enterprise
 from replay.state import MARKER
+from sinks.clickhouse import Target, connect
 
 EXPECTED = Path(__file__).parents[1] / "replay" / "sample_alerts.jsonl"
 XINLIU = [sys.executable, "-P", "-m", "cli.main"]
@@ -51,6 +52,17 @@ def processes_of(state: Path) -> list[str]:
     return found
 
 
+def revisions_missing(state: Path, *tables: str) -> int:
+    """How many revisions below an alert's newest stand in none of the archive's tables."""
+    rows = " UNION ALL ".join(f"SELECT alert_id, revision FROM xinliu.{table}" for table in tables)
+    counted = f"SELECT max(revision) - uniqExact(revision) AS missing FROM ({rows}) GROUP BY alert_id"
+    db = connect(Target(kind="chdb", folder=state / "clickhouse"))
+    try:
+        return int(db.rows(f"SELECT sum(missing) FROM ({counted})")[0][0])
+    finally:
+        db.close()
+
+
 def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Start, tmp_path: Path) -> None:
     state, summary, found = tmp_path / "state", tmp_path / "summary.json", tmp_path / "found.jsonl"
     process = start(
@@ -61,6 +73,8 @@ def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Star
     assert code == 0, said[-6_000:]
     books = json.loads(summary.read_bytes())
     assert all(check["left"] == check["right"] for check in books["checks"])
+    assert revisions_missing(state, "alert") > 0, "no revision went to one bank alone"
+    assert revisions_missing(state, "alert", "alert_told") == 0, "the archive has gaps"
     assert books["model_switches"] >= 1
     assert books["labels_learned"] > 0
     assert all(books["outcomes"][name] > 0 for name in ("applied", "duplicate", "late", "conflict"))
