@@ -94,8 +94,9 @@ class Outbox:
         partition: int = -1,
     ) -> None:
         """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
-        self._stretch.open_count += 1
-        self._produce(topic, [(key, value)], partition, headers, self._stretch)
+        stretch = self._stretch
+        stretch.open_count += 1
+        self._produce(topic, [(key, value)], partition, headers, stretch)
         self._serve(self._producer.poll, 0)
 
     def send_batch(self, topic: str, records: Sequence[dict[str, Any]], *, partition: int = -1) -> None:

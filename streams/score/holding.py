@@ -9,7 +9,8 @@ number above all that were tried, loaded from Redis, and goes on at the low offs
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -119,24 +120,25 @@ class Holding:
         memory = self.memory
         assert memory is not None
         taken = Taken(memory, [], memory.saved)
-        await self._take(taken, slice_values_max)
+        with self._whole():
+            await self._take(taken, slice_values_max)
         return taken
 
     async def write(self, taken: Taken) -> tuple[int, int]:
         """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
 
-        Every output that was sent before they were taken must be acknowledged. Nothing of memory that was dropped.
+        Every output that was sent before they were taken must be acknowledged.
         """
-        if taken.memory is not self.memory:
-            return 0, 0
-        count, size = await self._write(taken)
-        self._step("state", self.number)
+        assert taken.memory is self.memory
         assert taken.state is not None
-        if taken.state.low_offset != self._low_offset:
-            self._store.write((), msgspec.json.encode(taken.state))
-            self._low_offset = taken.state.low_offset
-        elif not count:
-            self._store.check()
+        with self._whole():
+            count, size = await self._write(taken)
+            self._step("state", self.number)
+            if taken.state.low_offset != self._low_offset:
+                self._store.write((), msgspec.json.encode(taken.state))
+                self._low_offset = taken.state.low_offset
+            elif not count:
+                self._store.check()
         self._attempts = 0
         return count, size
 
@@ -144,8 +146,18 @@ class Holding:
         """Values alone, (values, bytes): in mid-batch, which is no low offset. Every output must be acknowledged."""
         assert self.memory is not None
         taken = Taken(self.memory, [], None)
-        await self._take(taken, slice_values_max)
-        return await self._write(taken)
+        with self._whole():
+            await self._take(taken, slice_values_max)
+            return await self._write(taken)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What is taken counts as clean: broken off half-way, however that comes, memory is ahead of Redis and goes."""
+        try:
+            yield
+        except BaseException:
+            self.memory = None
+            raise
 
     async def _take(self, taken: Taken, slice_values_max: int) -> None:
         rows = taken.memory.dirty_rows()

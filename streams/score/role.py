@@ -58,16 +58,18 @@ DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind
 _LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
+_LANDING_S_MAX = 60.0  # longer than this, outputs of a flush are taken for lost
+_FLUSHES_MAX = 8  # that wait at once: each holds the values of its partition a second time
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
 
 
 class _Flush(NamedTuple):
-    """What was taken of a partition, after which mark of the outbox, and the seconds that it took."""
+    """What was taken of a partition and when, after which mark of the outbox, and the seconds that it took."""
 
-    tp: TP
     held: Holding
     taken: Taken
+    taken_at_s: float
     mark: int
     taking_s: float
 
@@ -94,7 +96,8 @@ class Score:
         self._held: dict[TP, Holding] = {}
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
-        self._flush: _Flush | None = None  # the one that waits for its outputs
+        self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
+        self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
         self._written: Counter[tuple[str, str, str]] = Counter()
         self.emit: Emit = unheard
@@ -231,8 +234,8 @@ class Score:
         if not memory.make_room():
             self._step("drain", tp.partition)
             await asyncio.to_thread(self._outbox.drain)
-            if self._flush and self._flush.tp == tp:
-                await self._write_taken()
+            if tp in self._flushes:
+                await self._write_taken(tp)
             await self._timed(self._held[tp].flush_values(self._settings.score.flush_slice_values_max))
             self._step("evict", tp.partition)
             if not memory.make_room():
@@ -278,6 +281,7 @@ class Score:
     def _drop(self, tp: TP, why: Exception) -> None:
         """Forget a partition's memory; outbid, we need a new record, unless the group takes the partition before."""
         held, outbid = self._held[tp], isinstance(why, Outbid)
+        self._flushes.pop(tp, None)
         if outbid:
             held.epoch = None
         self.emit(MemoryLost(partition=tp.partition, why=type(why).__name__))
@@ -291,66 +295,73 @@ class Score:
             raise why
         self._outbox.close()
         self._open_outbox()
+        self._since_failure = set(self._held)
         for tp, held in self._held.items():
             if held.memory is not None:
                 self._drop(tp, why)
 
     def _open_outbox(self) -> None:
         self._outbox = self._make_outbox(self._settings.kafka.bootstrap, self._client)
-        self._flush = None  # its mark was the other's
+        self._flushes.clear()  # their marks were the other's
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:
             del self._held[tp]
             self._rewinds.pop(tp, None)
+            self._flushes.pop(tp, None)
+            self._since_failure.discard(tp)
 
     async def _go_on_flushing(self) -> None:
-        """For a slice: write what was taken once its outputs have landed, take the partition that waited longest."""
+        """For a slice: write what was taken once its outputs have landed, take what has waited longest since its last.
+
+        A few may wait at once: so the time that outputs take to land is not paid for each partition in turn.
+        """
         until_s = self._clock() + self._settings.score.slice_ms / 1_000
         try:
-            while await (self._write_when_landed() if self._flush else self._take_next()):
+            while await self._write_landed() or await self._take_next():
                 if self._clock() > until_s:
                     break
         except DeliveryFailed as why:
             self._lose_outputs(why)
 
-    async def _write_when_landed(self) -> bool:
-        """False where its outputs are on their way."""
-        assert self._flush is not None
-        self._step("drain", self._flush.tp.partition)
-        if not self._outbox.has_landed(self._flush.mark):
+    async def _write_landed(self) -> bool:
+        """Write what has waited longest; False where its outputs are on their way. DeliveryFailed after too long."""
+        if not self._flushes:
             return False
-        await self._end_flush()
-        return True
+        tp, flush = next(iter(self._flushes.items()))
+        self._step("drain", tp.partition)
+        if self._outbox.has_landed(flush.mark):
+            await self._end_flush(tp)
+            return True
+        if (waited_s := self._clock() - flush.taken_at_s) > _LANDING_S_MAX:
+            raise DeliveryFailed(f"outputs of {tp} are not acknowledged after {waited_s:.0f} s")
+        return False
 
     async def _take_next(self) -> bool:
-        """False where no partition is due."""
+        """False where no partition is due, or enough of them wait."""
         due_s = self._clock() - self._settings.score.flush_interval_ms / 1_000
-        running = [(held.flushed_at_s, tp) for tp, held in self._held.items() if held.memory is not None]
-        if not running or min(running)[0] > due_s:
+        others = {tp: held for tp, held in self._held.items() if held.memory is not None and tp not in self._flushes}
+        if not others or len(self._flushes) == _FLUSHES_MAX:
             return False
-        tp = min(running)[1]
-        held = self._held[tp]
+        tp, held = min(others.items(), key=lambda other: (other[1].flushed_at_s, other[0]))
+        if held.flushed_at_s > due_s:
+            return False
         held.flushed_at_s, began_s = self._clock(), time.perf_counter()
         taken = await held.take(self._settings.score.flush_slice_values_max)
-        self._flush = _Flush(tp, held, taken, self._outbox.mark(), time.perf_counter() - began_s)
+        self._flushes[tp] = _Flush(held, taken, held.flushed_at_s, self._outbox.mark(), time.perf_counter() - began_s)
         return True
 
-    async def _end_flush(self) -> None:
-        """Write what was taken, if anything is; all outputs before that are acknowledged."""
-        if self._outbox.acknowledged_count:
-            self._delivery_failures = 0
-        tp = self._flush.tp if self._flush else None
+    async def _end_flush(self, tp: TP) -> None:
+        """Write what was taken of a partition; all outputs before that are acknowledged."""
         try:
-            await self._write_taken()
+            await self._write_taken(tp)
         except (Fenced, StoreUnavailable) as why:
-            assert tp is not None
             self._drop(tp, why)
 
-    async def _write_taken(self) -> None:
-        flush, self._flush = self._flush, None
-        if flush is not None and self._held.get(flush.tp) is flush.held:
-            await self._timed(flush.held.write(flush.taken), flush.taking_s)
+    async def _write_taken(self, tp: TP) -> None:
+        flush = self._flushes.pop(tp)
+        await self._timed(flush.held.write(flush.taken), flush.taking_s)
+        self._flushed(tp)
 
     async def _flush_all(self, tps: set[TP]) -> None:
         """Outputs acknowledged -> values in slices -> partition state -> low offset, of each of these."""
@@ -364,14 +375,22 @@ class Score:
         except DeliveryFailed as why:
             self._lose_outputs(why)
             return
-        await self._end_flush()
+        for tp in list(self._flushes):
+            await self._end_flush(tp)
         for tp in running:
             if self._held[tp].memory is None:
                 continue  # the flush just ended has lost it
             try:
                 await self._timed(self._held[tp].flush(self._settings.score.flush_slice_values_max))
+                self._flushed(tp)
             except (Fenced, StoreUnavailable) as why:
                 self._drop(tp, why)
+
+    def _flushed(self, tp: TP) -> None:
+        """Lost outputs are forgiven when every partition has been flushed since."""
+        self._since_failure.discard(tp)
+        if not self._since_failure:
+            self._delivery_failures = 0
 
     async def _timed(self, writing: Awaitable[tuple[int, int]], before_s: float = 0.0) -> None:
         """Write, and tell how much that was and how long it took, with the seconds before."""

@@ -34,6 +34,7 @@ class Store:
 
     def __init__(self, resident_max):
         self.stored, self.fetched, self.evicted = {}, 0, 0
+        self.waiting = None  # what a flush has taken
         self.residents = Residents([], resident_max)
 
     def use(self, names):
@@ -49,14 +50,25 @@ class Store:
                 r.state["applied_count"][row] += 1
                 r.state["dirty"][row] = 1
 
+    def take(self):
+        rows = self.residents.dirty_rows()
+        self.waiting = rows, self.residents.take(rows)
+
+    def write(self):
+        if self.waiting is not None:
+            rows, taken = self.waiting
+            for name, value in taken:
+                self.stored[name] = value.over(self.stored.get(name))
+            self.residents.written(rows)
+            self.waiting = None
+
     def bring(self, lacking):
         r = self.residents
         before = len(r)
         if (wanted := r.lacking_room(len(lacking))) and not r.evict(wanted):
-            rows = r.dirty_rows()
-            for name, value in r.take(rows):
-                self.stored[name] = value.over(self.stored.get(name))
-            r.written(rows)
+            self.write()
+            self.take()
+            self.write()
             assert r.evict(wanted)
         self.evicted += max(0, before - len(r))
         absent = r.rows_of(lacking) == table.ABSENT
@@ -73,15 +85,28 @@ class Store:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=30), max_size=12), st.integers(1, 20))
+@given(
+    st.lists(
+        st.one_of(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.sampled_from(["take", "write"])),
+        max_size=18,
+    ),
+    st.integers(1, 20),
+)
 def test_who_was_evicted_comes_back_as_it_was_and_the_bound_holds(batches, resident_max):
+    """Others come while a flush waits with what it has taken."""
     store, counts = Store(resident_max), {}
     for batch in batches:
+        if isinstance(batch, str):
+            store.write()
+            if batch == "take":
+                store.take()
+            continue
         store.use([f"E{n}" for n in batch])
         for n in batch:
             counts[f"E{n}"] = counts.get(f"E{n}", 0) + 1
         assert len(store.residents) <= resident_max
         assert store.residents.known == len(counts)
+    store.write()
     assert store.counts() == counts
     assert len(store.residents.rows()) == len(store.residents)
 
@@ -101,6 +126,18 @@ def test_the_least_recently_touched_leave_first_and_the_clean_before_the_dirty()
     in_memory = store.residents.names_of(store.residents.numbers_at(store.residents.rows()))
     assert sorted(in_memory) == ["A", "C", "E", "F"]
     assert store.stored == flushed_before
+
+
+def test_what_a_flush_has_taken_stays_until_it_is_written():
+    store = Store(2)
+    store.use(["A", "B"])
+    store.take()
+    assert not store.residents.evict(1)
+    store.use(["A"])
+    store.write()
+    assert store.residents.evict(1)
+    assert store.residents.names_of(store.residents.numbers_at(store.residents.rows())) == ["A"]  # it has changed since
+    assert not store.residents.evict(1)
 
 
 def test_a_value_under_the_name_of_another_enterprise_is_refused():

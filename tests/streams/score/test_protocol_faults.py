@@ -186,6 +186,26 @@ def test_fault_36_a_topic_that_goes_on_refusing_ends_the_process(world, fault):
     fault(injected=world.injected, observed="five attempts from the low offset, then the process ends")
 
 
+def test_fault_36_outputs_that_do_not_land_are_taken_for_lost(make_lazy_world, fault):
+    """Others may go on being acknowledged, so that the producer itself notices nothing."""
+
+    async def scenario(world):
+        await world.one.join()
+        await world.one.apply(8)
+        world.injected += 1
+        for _ in range(10):
+            if not world.one.runs:
+                break
+            await world.one.look()
+        assert not world.one.runs
+        assert world.one.role.low_offset(world.one.tp) is None
+        await world.settle(world.one)
+
+    world = make_lazy_world(resident_max=2)  # nobody makes room, which would wait for them
+    run(world, scenario)
+    fault(injected=world.injected, observed="memory and producer end a minute later, and begin anew")
+
+
 def test_fault_38_redis_restored_from_an_older_backup(world, fault):
     """Of the one that runs: it replays from that backup's own offset."""
 
