@@ -23,6 +23,7 @@ from features.redis_store import PartitionStore
 from features.values import Value
 from streams.score.partition import Partition, PartitionState
 
+Slots = npt.NDArray[np.int64]
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 5.0
 
 Step = Callable[[str, int], None]
@@ -30,11 +31,11 @@ Step = Callable[[str, int], None]
 
 
 class Taken(NamedTuple):
-    """What a flush writes: slices of rows with their values, and the partition's state, None in mid-batch."""
+    """What a flush writes: slices of rows with their values, and the partition's state."""
 
     memory: Partition
-    slices: list[tuple[npt.NDArray[np.int64], list[tuple[str, Value]]]]
-    state: PartitionState | None
+    slices: list[tuple[Slots, list[tuple[str, Value]]]]
+    state: PartitionState
 
 
 class Holding:
@@ -121,7 +122,9 @@ class Holding:
         assert memory is not None
         taken = Taken(memory, [], memory.saved)
         with self._whole():
-            await self._take(taken, slice_values_max)
+            for rows in _slices(memory.dirty_rows(), slice_values_max):
+                taken.slices.append((rows, memory.take(rows)))
+                await asyncio.sleep(0)
         return taken
 
     async def write(self, taken: Taken) -> tuple[int, int]:
@@ -130,9 +133,11 @@ class Holding:
         Every output that was sent before they were taken must be acknowledged.
         """
         assert taken.memory is self.memory
-        assert taken.state is not None
+        count = size = 0
         with self._whole():
-            count, size = await self._write(taken)
+            for rows, values in taken.slices:
+                size += await self._write_slice(taken.memory, rows, values)
+                count += len(rows)
             self._step("state", self.number)
             if taken.state.low_offset != self._low_offset:
                 self._store.write((), msgspec.json.encode(taken.state))
@@ -144,11 +149,14 @@ class Holding:
 
     async def flush_values(self, slice_values_max: int) -> tuple[int, int]:
         """Values alone, (values, bytes): in mid-batch, which is no low offset. Every output must be acknowledged."""
-        assert self.memory is not None
-        taken = Taken(self.memory, [], None)
+        memory = self.memory
+        assert memory is not None
+        count = size = 0
         with self._whole():
-            await self._take(taken, slice_values_max)
-            return await self._write(taken)
+            for rows in _slices(memory.dirty_rows(), slice_values_max):
+                size += await self._write_slice(memory, rows, memory.take(rows))
+                count += len(rows)
+        return count, size
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
@@ -159,22 +167,12 @@ class Holding:
             self.memory = None
             raise
 
-    async def _take(self, taken: Taken, slice_values_max: int) -> None:
-        rows = taken.memory.dirty_rows()
-        for first in range(0, len(rows), slice_values_max):
-            some = rows[first : first + slice_values_max]
-            taken.slices.append((some, taken.memory.take(some)))
-            await asyncio.sleep(0)
-
-    async def _write(self, taken: Taken) -> tuple[int, int]:
-        count = size = 0
-        for rows, values in taken.slices:
-            self._step("slice", self.number)
-            self._store.write(values)
-            count, size = count + len(rows), size + sum(value.size for _, value in values)
-            taken.memory.written(rows)
-            await asyncio.sleep(0)
-        return count, size
+    async def _write_slice(self, memory: Partition, rows: Slots, values: list[tuple[str, Value]]) -> int:
+        self._step("slice", self.number)
+        self._store.write(values)
+        memory.written(rows)
+        await asyncio.sleep(0)
+        return sum(value.size for _, value in values)
 
     def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:
         """Forget the memory; returns in how many seconds to load again, more each time that no flush came between."""
@@ -183,3 +181,8 @@ class Holding:
         self._attempts = min(self._attempts + 1, 10)
         self.retry_at_s = now_s + wait_s
         return wait_s
+
+
+def _slices(rows: Slots, size: int) -> Iterator[Slots]:
+    for first in range(0, len(rows), size):
+        yield rows[first : first + size]

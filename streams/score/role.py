@@ -59,7 +59,7 @@ _LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _LANDING_S_MAX = 60.0  # longer than this, outputs of a flush are taken for lost
-_FLUSHES_MAX = 8  # that wait at once: each holds the values of its partition a second time
+_FLUSHES_MAX = 4  # that wait at once: each holds the values of its partition a second time
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
 
