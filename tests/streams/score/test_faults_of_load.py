@@ -8,16 +8,21 @@ from pathlib import Path
 
 import msgspec
 
-from config.settings import ScoreSettings
+from benchmarks import configuration
+from benchmarks.drains import write_timed_log
+from benchmarks.world.log import World
+from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
 from domain.calendar import day_of
 from domain.outputs import Alert, Score
 from features.layout import ROW
 from features.redis_store import PartitionStore, connect
+from replay.ledger import take_stock
 from replay.reading import read_topics
 from streams.embedded.children import Child
 from streams.score.partition import Partition
 from streams.score.role import DELAYED
+from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import (
     BANK,
@@ -149,6 +154,38 @@ def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, even
         assert {day for _, day, _ in alerts} <= set(range(161))
     assert {waited_s for _, _, waited_s in news} == {None}, news
     fault(injected=len(history), observed=f"{sum(map(len, late.values()))} alerts of a backlog say so, a new one not")
+
+
+def test_fault_34_a_backlog_of_a_million(empty_kafka, redis_url, tmp_path, eventually, seed, fault):
+    """Six weeks of 4,500 enterprises: each record has one outcome, and no alert of them passes for news."""
+    # Ten days at twenty transactions a day after a month of few.
+    world = World(
+        seed=seed, enterprises=4_500, partitions=PARTITIONS, warm_days=1, dense_days_before=-32, timed_days=43
+    )
+    settings = Settings(
+        kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=PARTITIONS),
+        redis=RedisSettings(url=redis_url),
+        score=ScoreSettings(delayed_s=DELAYED_S),
+        banks=configuration.banks(),
+    )
+    create_topics(settings)
+    log = write_timed_log(world, empty_kafka)
+    assert log.transactions > 1_000_000
+    began_s = time.monotonic()
+    with worker(settings, tmp_path).launch() as child, connect(redis_url, 5.0) as client:
+        eventually(lambda: low_offsets(client) == log.ends or not child.running, 300, "the backlog")
+        assert child.running, child.log_tail()
+        took_s = time.monotonic() - began_s
+        child.stop()
+        ledger = take_stock(settings, client)
+    assert ledger.balanced, [check for check in ledger.checks if not check.holds]
+    waited_s = [int(dict(read.headers)[DELAYED]) for read in read_topics(settings.kafka, [topics.ALERT_SUPERVISOR])]
+    assert len(waited_s) > 100
+    assert min(waited_s) >= DELAYED_S
+    fault(
+        injected=log.transactions,
+        observed=f"applied in {took_s:.0f} s, the ledger balances, {len(waited_s)} alerts say that they waited",
+    )
 
 
 def test_fault_35_memory_holds_as_many_enterprises_as_it_may(stack, tmp_path, eventually, seed, fault):
