@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from benchmarks import configuration
 from benchmarks.drains import write_timed_log
@@ -156,6 +157,7 @@ def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, even
     fault(injected=len(history), observed=f"{sum(map(len, late.values()))} alerts of a backlog say so, a new one not")
 
 
+@pytest.mark.timeout(600)
 def test_fault_34_a_backlog_of_a_million(empty_kafka, redis_url, tmp_path, eventually, seed, fault):
     """Six weeks of 4,500 enterprises: each record has one outcome, and no alert of them passes for news."""
     # Ten days at twenty transactions a day after a month of few.
