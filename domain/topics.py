@@ -27,6 +27,11 @@ def bank_alerts(bank_id: str) -> str:
     return f"alert.{bank_id}.v1"
 
 
+def bank_told(topic: str) -> str:
+    """The bank whose topic of alerts this is: the inverse of `bank_alerts`."""
+    return topic[len("alert.") : -len(".v1")]
+
+
 def is_alert(topic: str) -> bool:
     """Whether somebody is warned in this topic: a bank, or the supervisor."""
     return topic.startswith("alert.")

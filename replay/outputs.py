@@ -68,7 +68,7 @@ class Outputs:
         self._store()
         wanted = "topic LIKE 'alert.%.v1' ORDER BY topic, key, rowid"
         for topic, value in self._base.execute(f"SELECT topic, value FROM said WHERE {wanted}"):
-            yield None if topic == topics.ALERT_SUPERVISOR else topic[len("alert.") : -len(".v1")], _alert(value)
+            yield None if topic == topics.ALERT_SUPERVISOR else topics.bank_told(topic), _alert(value)
 
     def lines(self) -> Iterator[bytes]:
         """Each message as a line of JSON."""

@@ -30,8 +30,7 @@ def _by_log(score: Score) -> int:
 
 
 def _bank_told(record: Located) -> str:
-    """The bank that a topic of `topics.bank_alerts` belongs to."""
-    return record.topic.removeprefix("alert.").removesuffix(".v1")
+    return topics.bank_told(record.topic)
 
 
 def _group(name: str) -> Read:

@@ -65,11 +65,9 @@ log = logging.getLogger("xinliu.score")
 
 
 class _Flush(NamedTuple):
-    """What was taken of a partition and when, after which mark of the outbox, and the seconds that it took."""
+    """What was taken of a partition, after which mark of the outbox, and the seconds that it took."""
 
-    held: Holding
     taken: Taken
-    taken_at_s: float
     mark: int
     taking_s: float
 
@@ -333,7 +331,7 @@ class Score:
         if self._outbox.has_landed(flush.mark):
             await self._end_flush(tp)
             return True
-        if (waited_s := self._clock() - flush.taken_at_s) > _LANDING_S_MAX:
+        if (waited_s := self._clock() - self._held[tp].flushed_at_s) > _LANDING_S_MAX:
             raise DeliveryFailed(f"outputs of {tp} are not acknowledged after {waited_s:.0f} s")
         return False
 
@@ -348,7 +346,7 @@ class Score:
             return False
         held.flushed_at_s, began_s = self._clock(), time.perf_counter()
         taken = await held.take(self._settings.score.flush_slice_values_max)
-        self._flushes[tp] = _Flush(held, taken, held.flushed_at_s, self._outbox.mark(), time.perf_counter() - began_s)
+        self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)
         return True
 
     async def _end_flush(self, tp: TP) -> None:
@@ -360,7 +358,7 @@ class Score:
 
     async def _write_taken(self, tp: TP) -> None:
         flush = self._flushes.pop(tp)
-        await self._timed(flush.held.write(flush.taken), flush.taking_s)
+        await self._timed(self._held[tp].write(flush.taken), flush.taking_s)
         self._flushed(tp)
 
     async def _flush_all(self, tps: set[TP]) -> None:

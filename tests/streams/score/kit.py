@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from datetime import date
 
 import msgspec
+import numpy as np
 
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogRecord, Tick, Txn
+from features.layout import id_words
 from features.values import Value
+from streams.score import outbook, outputs_json
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
 
@@ -152,3 +155,19 @@ def no_model(model_id: str):
 def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:
     """Every enterprise's value: of those in memory as it is there, of the others as it is stored."""
     return {**(stored or {}), **dict(partition.values(partition.residents.rows()))}
+
+
+def written_rows(kind, many, enterprise_id, terms):
+    """The bytes of rows of one kind by the compiled writer; `many`: cells of each by name."""
+    book = np.zeros(len(many), outbook.ROW)
+    book["kind"] = kind
+    for row, cells in zip(book, many, strict=True):
+        for name, cell in cells.items():
+            if isinstance(cell, list):
+                row[name][: len(cell)] = cell  # the context stands behind the indicators
+            else:
+                row[name] = cell
+    out, end = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
+    outputs_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), terms, out, end)
+    begins = [0, *end.tolist()]
+    return [out[begin:stop].tobytes() for begin, stop in zip(begins, end.tolist(), strict=False)]

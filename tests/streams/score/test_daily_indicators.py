@@ -20,13 +20,12 @@ from domain.events import Control
 from domain.outputs import Indicators, Observation
 from features.indicators import CORE, INDICATOR_COUNT, INDICATORS
 from features.indicators.nulls import NULL_NAMES, VALUE
-from features.layout import id_words
 from features.state.buckets import NO_UNIT
 from streams.score import anew, outbook, outputs_json
 from streams.score.indicator_json import BYTES_MAX
 from streams.score.json_text import micro
 from streams.score.partition import Partition
-from tests.streams.score.kit import FIRST_DAY, applied, loan, log_of, no_model, record, tick, txn
+from tests.streams.score.kit import FIRST_DAY, applied, loan, log_of, no_model, record, tick, txn, written_rows
 
 SNAPSHOT = prior_snapshot()
 TERMS = outputs_json.terms(
@@ -67,18 +66,7 @@ def reference(cells, enterprise_id):
 
 def written(many, enterprise_id):
     """The bytes of each row by the compiled writer."""
-    book = np.zeros(len(many), outbook.ROW)
-    book["kind"] = outbook.INDICATORS
-    for row, cells in zip(book, many, strict=True):
-        for name, cell in cells.items():
-            if isinstance(cell, list):
-                row[name][: len(cell)] = cell  # the context stands behind the indicators
-            else:
-                row[name] = cell
-    out, end = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
-    outputs_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), TERMS, out, end)
-    begins = [0, *end.tolist()]
-    return [out[begin:stop].tobytes() for begin, stop in zip(begins, end.tolist(), strict=False)]
+    return written_rows(outbook.INDICATORS, many, enterprise_id, TERMS)
 
 
 @settings(max_examples=200)

@@ -15,10 +15,10 @@ from detectors.snapshot import MICRO
 from domain.outputs import GROUPS, ReasonCode, Score
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.nulls import VALUE
-from features.layout import id_words
 from streams.score import outbook, outputs_json
 from streams.score.json_text import MICRO_MAX
 from streams.score.score_json import BYTES_MAX
+from tests.streams.score.kit import written_rows
 
 SNAPSHOT = prior_snapshot()
 PROBABILITY_PPM = scorecard.probabilities_ppm(SNAPSHOT)
@@ -83,20 +83,8 @@ def reference(cells, enterprise_id):
 @settings(max_examples=300)
 @given(st.lists(rows, min_size=1, max_size=3), st.text("0123456789ABCDEFGHJKLMNPQRTUWXY_-", min_size=1, max_size=32))
 def test_bytes_equal_those_of_msgspec(many, enterprise_id):
-    book = np.zeros(len(many), outbook.ROW)
-    book["kind"] = outbook.SCORE
-    for row, cells in zip(book, many, strict=True):
-        for name, cell in cells.items():
-            if isinstance(cell, list):
-                row[name][: len(cell)] = cell  # the context stands behind the indicators
-            else:
-                row[name] = cell
-    out, end = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
-    outputs_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), TERMS, out, end)
-    begin = 0
-    for cells, stop in zip(many, end.tolist(), strict=True):
-        assert out[begin:stop].tobytes() == msgspec.json.encode(reference(cells, enterprise_id))
-        begin = stop
+    expected = [msgspec.json.encode(reference(cells, enterprise_id)) for cells in many]
+    assert written_rows(outbook.SCORE, many, enterprise_id, TERMS) == expected
 
 
 def test_the_longest_row_fits_its_place():
