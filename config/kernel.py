@@ -1,4 +1,4 @@
-"""How the engine's code is compiled: cached, and without counting references.
+"""How the engine's code is compiled: cached, each function by one process alone, and without counting references.
 
 Kernels allocate nothing: they work on arrays and records that their callers hold, so that there is nothing to count.
 numba would count at every call that passes an array, alone or in a tuple, in atomic operations that were four tenths
@@ -6,14 +6,26 @@ of an evaluation. Code that does allocate does not compile under it: numba says 
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit
 
 import config.kernel_cache  # noqa: F401  numba reads its folder when it is imported
+from config.kernel_lock import compiled_once
 
-kernel = functools.partial(njit, cache=True, _nrt=False)
-allocating_kernel = functools.partial(njit, cache=True)  # for the few that do, and for those that call them
+
+def _decorator(**always: Any) -> Callable[..., Any]:
+    def decorator(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+        if function is None:
+            return functools.partial(decorator, **options)
+        return compiled_once(njit(cache=True, no_cfunc_wrapper=True, **always, **options)(function))
+
+    return decorator
+
+
+kernel = _decorator(_nrt=False)
+allocating_kernel = _decorator()  # for the few that do, and for those that call them
 
 
 @kernel

@@ -72,6 +72,11 @@ def activate(root: Path | None = None) -> Path:
     return folder
 
 
+def active_folder() -> Path:
+    """The folder that numba uses."""
+    return Path(os.environ["NUMBA_CACHE_DIR"])
+
+
 def _folder_name() -> str:
     """`<engine version>-py3.13-<hash of the compilers' versions>`."""
     compilers = " ".join(f"{name} {version(name)}" for name in _COMPILERS)

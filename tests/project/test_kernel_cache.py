@@ -107,6 +107,42 @@ def _ask(site: Path, tmp_path: Path) -> tuple[int, int]:
     return int(answer), int(hits)
 
 
+TOY = """
+from config.kernel import kernel
+
+@kernel
+def leaf(x):
+    return x + 1
+
+@kernel
+def root(x):
+    return leaf(x) + leaf(x * 0.5)
+"""
+AT_ONCE = """
+import multiprocessing
+import toy
+
+def compile_toy(start, misses):
+    start.wait()
+    assert toy.root(3) == 6.5
+    misses.put(sum(sum(f.stats.cache_misses.values()) for f in (toy.leaf, toy.root)))
+
+fork = multiprocessing.get_context("fork")
+start, misses = fork.Barrier(3), fork.Queue()
+for _ in range(3):
+    fork.Process(target=compile_toy, args=(start, misses)).start()
+print(sum(misses.get() for _ in range(3)))
+"""
+
+
+def test_processes_that_compile_at_once_compile_each_signature_once(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(TOY)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = _python(AT_ONCE, XINLIU_CACHE=str(tmp_path / "cache"), PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 3  # root, and leaf of an integer and of a float
+
+
 def test_the_folder_is_set_before_any_decorator_runs() -> None:
     for module in ("features", "detectors", "streams", "streams.transport", "features.state"):
         folder, engine = _folder_and_engine(f"import {module}, numba")

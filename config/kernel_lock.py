@@ -1,0 +1,48 @@
+"""One process at a time compiles a kernel; the others wait for it and load what it made.
+
+numba's cache alone lets two processes that meet compile the same function, and worse: each names its file by an index
+that it has read before the other wrote, so that one's machine code could stand under a name by which the other's index
+means another signature. With a lock a function, processes that come from different ends of the call graph share the
+work and never do a piece of it twice.
+
+A process holds the locks of the functions that it is in, and waits for that of one that they call: no circle, as no
+kernel calls itself. The lock ends with its process.
+"""
+
+import fcntl
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from numba.core.compiler_lock import global_compiler_lock
+
+_held: Counter[Path] = Counter()  # by this process: the kernel's lock would keep us out a second time
+
+
+def compiled_once(dispatcher: Any) -> Any:
+    """The same dispatcher, which now compiles under the lock of its function."""
+    compile_or_load, files = dispatcher.compile, dispatcher._cache._cache_file  # numba has no other hook
+    path = Path(files._cache_path, f"{files._index_name}.lock")
+
+    def compile_alone(signature: Any) -> Any:
+        with global_compiler_lock, _alone(path):
+            return compile_or_load(signature)
+
+    dispatcher.compile = compile_alone
+    return dispatcher
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made where there is none; this process may enter it again."""
+    with ExitStack() as lock:
+        if not _held[path]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(lock.enter_context(path.open("ab")), fcntl.LOCK_EX)
+        _held[path] += 1
+        try:
+            yield
+        finally:
+            _held[path] -= 1
