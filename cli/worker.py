@@ -25,6 +25,8 @@ ZH = """以工作进程运行一个角色（ingest、score、learn、archive）�
 退出码：0 正常停下（SIGTERM、SIGINT），1 因故障停下，2 设置有误。
 """
 
+GC_ALLOCATIONS = 50_000  # containers more than there were; a few MB
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The role, and how much is said."""
@@ -74,6 +76,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     )
     role = build(args.role, settings)
     gc.freeze()
+    # At the usual 700 the collector runs every few records, through thousands that a batch keeps until it is sent.
+    gc.set_threshold(GC_ALLOCATIONS)
     gc.enable()
     metrics = Metrics(args.role)
     if settings.metrics.port >= 0:

@@ -15,15 +15,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from config.settings import Settings
 from domain import topics
-from domain.events import SCHEMA
+from domain.events import SCHEMA, LogRecord
 from domain.reject import Reason, Rejected
 from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
-from sinks.clickhouse.rows import Located, Records, Table
+from sinks.clickhouse.rows import Records, Table
 from sinks.clickhouse.sending import OffsetRange, Place, block_name
 from sinks.clickhouse.tables import Stored, stored_of
 from sinks.kafka import MarkedOutbox
@@ -53,19 +54,18 @@ class _Gathering:
     def row_count(self) -> int:
         return sum(len(columns[0]) for columns in self.columns.values())
 
-    def add(self, tables: Sequence[Table], records: list[Located]) -> None:
+    def add(self, tables: Sequence[Table], records: Records) -> None:
         """Rows of records of one partition, in their order."""
         if not self.columns:
             self.since_s = time.monotonic()
-        read = Records(records)
         for table in tables:
-            self._add(table, read)
-        place, first, last = (records[0].topic, records[0].partition), records[0].offset, records[-1].offset
+            self._add(table, records)
+        place, first, last = (records.topic, records.partition), records.offsets[0], records.offsets[-1]
         before = self.ranges.get(place, (first, last))
         self.ranges[place] = (min(before[0], first), max(before[1], last))
 
-    def _add(self, table: Table, read: Records) -> None:
-        rows = table.rows(read)
+    def _add(self, table: Table, records: Records) -> None:
+        rows = table.rows(records)
         known = self.columns.setdefault(table, rows)
         if known is not rows:
             for column, more in zip(known, rows, strict=True):
@@ -93,7 +93,7 @@ class Archive:
         self._flush_interval_s = flush_interval_s
         self._ending = threading.Event()
         self._sender: Sender | None = None
-        self._decoders: dict[str, msgspec.json.Decoder[object]] = {
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
             topic: msgspec.json.Decoder(stored.kind) for topic, stored in self._stored.items()
         }
         self._gathering = {stored: _Gathering() for stored in self._stored.values()}
@@ -200,17 +200,19 @@ class Archive:
             yield Readiness(ready=False, why_not="ClickHouse takes no blocks: as much waits as may wait in memory")
 
     def _gather(self, tp: TP, chunk: Chunk) -> None:
-        decoder, stored = self._decoders[tp.topic], self._stored[tp.topic]
-        found: dict[type, list[Located]] = {}
-        for i, (offset, time_ms) in enumerate(zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), strict=True)):
-            record = _read(decoder, tp.topic, chunk, i)
+        stored, found = self._stored[tp.topic], dict[type, Records]()
+        is_log = stored.kind is LogRecord
+        for i, (offset, time_ms, record) in enumerate(_read(self._decoders[tp.topic], chunk)):
             if isinstance(record, Rejected):
                 send_dead_letter(self._outbox, chunk, i, record)
                 self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
                 self._outcomes[tp, "dead_lettered", record.reason.value] += 1
-            else:
-                located = Located(record, tp.topic, tp.partition, offset, time_ms)
-                found.setdefault(type(located.fact), []).append(located)
+                continue
+            fact = record.event if is_log else record
+            kind = type(fact)
+            if kind not in found:
+                found[kind] = Records(tp.topic, tp.partition)
+            found[kind].add(record, fact, offset, time_ms)
         # As columns at once: structs that were kept would be gone through at every garbage collection.
         for kind, records in found.items():
             tables = stored.tables.get(kind, ())
@@ -277,16 +279,29 @@ class Archive:
         return gathered + sum(block.row_count for block in list(self._blocks))
 
 
-def _read(decoder: msgspec.json.Decoder[object], topic: str, chunk: Chunk, i: int) -> object:
-    """The decoded record, or Rejected with the reason."""
-    if topic == topics.EVENTS:
-        raw = chunk.buffer[int(chunk.header_start[i]) : int(chunk.header_end[i])].tobytes()
-        if raw != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):
-            return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"{chunk.headers(i)!r:.200}")
-    value = chunk.value(i)
-    if value is None:
-        return Rejected(reason=Reason.NOT_JSON, detail="null value")
-    try:
-        return decoder.decode(value)
-    except ValueError as error:  # msgspec's and Unicode's
-        return unreadable(error)
+def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[int, int, Any]]:
+    """(offset, time in ms, the decoded record or Rejected with the reason) of each record."""
+    # As lists, and the bytes by a view: single elements of an array are slow to get at.
+    starts, ends, buffer = chunk.value_start.tolist(), chunk.value_end.tolist(), chunk.buffer.data
+    places = zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), starts, ends, strict=True)
+    foreign = _foreign(chunk) if chunk.topic == topics.EVENTS else {}
+    for i, (offset, time_ms, start, end) in enumerate(places):
+        if i in foreign:
+            yield offset, time_ms, foreign[i]
+        elif start < 0:
+            yield offset, time_ms, Rejected(reason=Reason.NOT_JSON, detail="null value")
+        else:
+            try:
+                yield offset, time_ms, decoder.decode(buffer[start:end])
+            except ValueError as error:  # msgspec's and Unicode's
+                yield offset, time_ms, unreadable(error)
+
+
+def _foreign(chunk: Chunk) -> Mapping[int, Rejected]:
+    """The records of the log without the header of its schema, by their place in the chunk."""
+    found, buffer = {}, chunk.buffer.data
+    for i, (start, end) in enumerate(zip(chunk.header_start.tolist(), chunk.header_end.tolist(), strict=True)):
+        if buffer[start:end] != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):
+            detail = f"{chunk.headers(i)!r:.200}"
+            found[i] = Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=detail)
+    return found

@@ -1,14 +1,13 @@
 """How a record becomes a row: a column is a name, a ClickHouse type and where its value stands in the record.
 
-A record is (value, topic, partition, offset, time): the decoded message and the coordinates at which archive read it.
+Records are decoded messages and the coordinates at which archive read each.
 """
 
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from domain.events import LogRecord
 from sinks.clickhouse.connection import Insert
 
 TIME = "DateTime64(3, 'UTC')"  # written as integer milliseconds
@@ -16,41 +15,45 @@ WORD = "LowCardinality(String)"
 WORD_OR_NULL = "LowCardinality(Nullable(String))"
 
 
-class Located(NamedTuple):
-    """A decoded record, where it was read, and the time that the topic gave it (milliseconds)."""
-
-    value: Any
-    topic: str
-    partition: int
-    offset: int
-    time_ms: int
-
-    @property
-    def fact(self) -> Any:
-        """What the record is about: the event of a log record, else the value itself."""
-        return self.value.event if isinstance(self.value, LogRecord) else self.value
-
-
 Read = Callable[[Any], Any]
-Source = Literal["record", "value", "fact"]
-Column = tuple[str, str, Source, Read]  # name, type, what is read, how
+Source = Literal["records", "value", "fact"]
+Column = tuple[str, str, Source, Read]  # name, type, what is read, how: a whole column of `Records`, else a value each
 
 
 class Records:
-    """Records of one class on their way into tables: a column that several tables have is read once."""
+    """Decoded records of one class and one partition, on their way into tables, and where each was read.
 
-    def __init__(self, records: Sequence[Located]) -> None:
-        values = [record.value for record in records]
-        facts = [record.fact for record in records]
-        self._sources: dict[Source, Sequence[Any]] = {"record": records, "value": values, "fact": facts}
+    values: as decoded. facts: what each is about, the event of a log record, else the value itself. times_ms: when the
+    topic took it. A column that several tables have is read once.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.values: list[Any] = []
+        self.facts: list[Any] = []
+        self.offsets: list[int] = []
+        self.times_ms: list[int] = []
         self._read: dict[Column, list[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def add(self, value: Any, fact: Any, offset: int, time_ms: int) -> None:
+        """One more, before any column is read."""
+        self.values.append(value)
+        self.facts.append(fact)
+        self.offsets.append(offset)
+        self.times_ms.append(time_ms)
 
     def column(self, column: Column) -> list[Any]:
         """The values of a column, one a record."""
         found = self._read.get(column)
         if found is None:
             _, _, source, read = column
-            found = self._read[column] = list(map(read, self._sources[source]))
+            found = (
+                read(self) if source == "records" else list(map(read, self.values if source == "value" else self.facts))
+            )
+            self._read[column] = found
         return found
 
 
@@ -66,10 +69,9 @@ class Table:
     columns: tuple[Column, ...]
     newest_only: bool = False
 
-    def rows(self, records: Records | Sequence[Located]) -> list[list[Any]]:
+    def rows(self, records: Records) -> list[list[Any]]:
         """The records as columns: `[c][r]` is column c of record r. The lists are the caller's own."""
-        read = records if isinstance(records, Records) else Records(records)
-        return [list(read.column(column)) for column in self.columns]
+        return [list(records.column(column)) for column in self.columns]
 
     def insert(self, columns: Sequence[Sequence[Any]], token: str) -> Insert:
         """The block of `columns`, as `rows` gave them."""
@@ -84,9 +86,10 @@ def fields(source: Source, kinds: dict[str, str]) -> tuple[Column, ...]:
 
 
 def each(list_name: str, field: str) -> Read:
-    """Reads a field of every item of a list."""
+    """Reads a field of every item of a list. As a tuple: of lists the garbage collector goes through each, again and
+    again."""
     items, read = operator.attrgetter(list_name), operator.attrgetter(field)
-    return lambda value: list(map(read, items(value)))
+    return lambda value: tuple(map(read, items(value)))
 
 
 def _newest(columns: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -3,6 +3,7 @@
 A row can come again (a restart repeats): rows of one sorting key are one logical row, that of the highest `version`.
 """
 
+import functools
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,18 @@ from config.settings import Bank
 from domain import topics
 from domain.events import Loan, LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedWord, Indicators, Score
-from sinks.clickhouse.rows import TIME, WORD, WORD_OR_NULL, Column, Located, Read, Table, each, fields
+from sinks.clickhouse.rows import TIME, WORD, WORD_OR_NULL, Column, Read, Records, Table, each, fields
 
 VERSION_OF_FIRST = 2**63
 SEQ_BITS = 16
 
 
-def _first_wins(record: Located) -> int:
-    return VERSION_OF_FIRST - record.offset
+def _first_wins(records: Records) -> list[int]:
+    return [VERSION_OF_FIRST - offset for offset in records.offsets]
+
+
+def _partition(records: Records) -> list[int]:
+    return [records.partition] * len(records)
 
 
 def _by_log(score: Score) -> int:
@@ -29,8 +34,8 @@ def _by_log(score: Score) -> int:
     return score.offset << SEQ_BITS | min(score.seq, 2**SEQ_BITS - 1)
 
 
-def _bank_told(record: Located) -> str:
-    return topics.bank_told(record.topic)
+def _bank_told(records: Records) -> list[str]:
+    return [topics.bank_told(records.topic)] * len(records)
 
 
 def _group(name: str) -> Read:
@@ -39,31 +44,37 @@ def _group(name: str) -> Read:
 
 def _listed(field: str) -> Read:
     read = operator.attrgetter(field)
-    return lambda value: list(read(value))
+    return lambda value: tuple(read(value))
 
 
-def _names(indicators: Indicators) -> list[str]:
+def _names(indicators: Indicators) -> tuple[str, ...]:
     """Those with a value and those without, in one order for every row."""
-    return sorted((*indicators.values_micro, *indicators.null_reasons))
+    return _sorted((*indicators.values_micro, *indicators.null_reasons))
 
 
-def _values_micro(indicators: Indicators) -> list[int | None]:
-    return list(map(indicators.values_micro.get, _names(indicators)))
+@functools.lru_cache(maxsize=1_024)
+def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Most rows have the same names as others: they share one tuple."""
+    return tuple(sorted(names))
 
 
-def _null_reasons(indicators: Indicators) -> list[str]:
+def _values_micro(indicators: Indicators) -> tuple[int | None, ...]:
+    return tuple(map(indicators.values_micro.get, _names(indicators)))
+
+
+def _null_reasons(indicators: Indicators) -> tuple[str, ...]:
     """Beside each value: why it is null, or nothing."""
-    return [indicators.null_reasons.get(name, "") for name in _names(indicators)]
+    return tuple([indicators.null_reasons.get(name, "") for name in _names(indicators)])
 
 
 _OF_EVENT = {"enterprise_id": "String", "bank_id": WORD, "event_id": "String", "event_time": TIME}
 _READ_AT: tuple[Column, ...] = (
-    ("log_partition", "Int32", "record", operator.attrgetter("partition")),
-    ("log_offset", "Int64", "record", operator.attrgetter("offset")),
-    ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+    ("log_partition", "Int32", "records", _partition),
+    ("log_offset", "Int64", "records", operator.attrgetter("offsets")),
+    ("log_time", TIME, "records", operator.attrgetter("times_ms")),
 )
-_FIRST_WINS: Column = ("version", "UInt64", "record", _first_wins)
-_LAST_WINS: Column = ("version", "UInt64", "record", operator.attrgetter("offset"))
+_FIRST_WINS: Column = ("version", "UInt64", "records", _first_wins)
+_LAST_WINS: Column = ("version", "UInt64", "records", operator.attrgetter("offsets"))
 
 TXN = Table(
     name="txn",
@@ -236,14 +247,14 @@ _REVISION: tuple[Column, ...] = (
         },
     ),
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
-    ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+    ("log_time", TIME, "records", operator.attrgetter("times_ms")),
     ("evidence_names", "Array(String)", "value", each("evidence", "name")),
     ("evidence_values_micro", "Array(Nullable(Int64))", "value", each("evidence", "value_micro")),
     _LAST_WINS,
 )
 ALERT = Table(name="alert", columns=_REVISION)
 ALERT_BACKFILL = Table(name="alert_backfill", columns=_REVISION)
-ALERT_TOLD = Table(name="alert_told", columns=(("bank_id", WORD, "record", _bank_told), *_REVISION))
+ALERT_TOLD = Table(name="alert_told", columns=(("bank_id", WORD, "records", _bank_told), *_REVISION))
 
 INDICATOR = Table(
     name="indicator",
@@ -263,7 +274,7 @@ INDICATOR = Table(
         ("names", f"Array({WORD})", "value", _names),
         ("values_micro", "Array(Nullable(Int64))", "value", _values_micro),
         ("null_reasons", f"Array({WORD})", "value", _null_reasons),
-        ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+        ("log_time", TIME, "records", operator.attrgetter("times_ms")),
         _LAST_WINS,
     ),
 )
@@ -283,7 +294,7 @@ DEAD_LETTER = Table(
                 "payload_bytes": "Int64",
             },
         ),
-        ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+        ("log_time", TIME, "records", operator.attrgetter("times_ms")),
         _LAST_WINS,
     ),
 )
@@ -304,7 +315,7 @@ FEED = Table(
                 "as_of": TIME,
             },
         ),
-        ("log_time", TIME, "record", operator.attrgetter("time_ms")),
+        ("log_time", TIME, "records", operator.attrgetter("times_ms")),
         _LAST_WINS,
     ),
 )

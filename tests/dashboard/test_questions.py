@@ -11,7 +11,7 @@ from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, FeedHealth, ReasonCode, Score
 from sinks.clickhouse import Connection
-from sinks.clickhouse.rows import Located, Table
+from sinks.clickhouse.rows import Table
 from sinks.clickhouse.tables import (
     ALERT,
     ALERT_BACKFILL,
@@ -22,6 +22,7 @@ from sinks.clickhouse.tables import (
     SCORE_NOW,
     TXN,
 )
+from tests.sinks.kit import read
 from tests.sinks.test_tables import LETTER
 
 NOW_MS = int(time.time() * 1000)
@@ -30,8 +31,8 @@ ONE, TWO = "91450100TEST00001X", "91450100TEST00002X"
 
 
 def store(archive: Connection, table: Table, *records: Any) -> None:
-    located = [Located(record, "t", 0, getattr(record, "offset", i), NOW_MS) for i, record in enumerate(records)]
-    archive.insert(table.insert(table.rows(located), f"t:{table.name}:{time.monotonic_ns()}"))
+    placed = ((getattr(record, "offset", i), record) for i, record in enumerate(records))
+    archive.insert(table.insert(table.rows(read("t", placed, time_ms=NOW_MS)), f"t:{table.name}:{time.monotonic_ns()}"))
 
 
 def score(points: int, *, at_ms: int = T, offset: int = 1, enterprise_id: str = ONE, **changes: Any) -> Score:

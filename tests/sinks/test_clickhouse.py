@@ -32,9 +32,9 @@ from sinks.clickhouse import (
 from sinks.clickhouse.connection import Insert
 from sinks.clickhouse.migrations import scripts, statements
 from sinks.clickhouse.native_block import decode_blocks, encode_block
-from sinks.clickhouse.rows import Located
 from sinks.clickhouse.sending import block_name
 from sinks.clickhouse.tables import ALERT, ALL, SCORE, TXN
+from tests.sinks.kit import read_at
 
 BANK, ENTERPRISE = "C1010511000099", "91440300MA5EXAMPLE"
 NOW_MS = int(time.time() * 1000)
@@ -140,7 +140,7 @@ def test_native_blocks_are_exact_and_leave_their_input_alone(texts: list[str], s
 
 
 def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
-    records = [Located(txn("whole", ref_event_time=None), "events.v1", 3, 77, NOW_MS)]
+    records = read_at("events.v1", 77, txn("whole", ref_event_time=None), time_ms=NOW_MS)
     chdb.insert(TXN.insert(TXN.rows(records), block_name({("events.v1", 3): (77, 77)})))
     names = [name for name, *_ in TXN.columns if name not in ("event_time", "ref_event_time")]
     (row,) = chdb.rows(
@@ -149,7 +149,7 @@ def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
         {"id": "whole"},
     )
     stored = dict(zip(names, row, strict=False))
-    event = records[0].value.event
+    (event,) = records.facts
     assert all(stored[name] == getattr(event, name) for name in names if hasattr(event, name))
     assert row[-1] == event.event_time
     assert (stored["log_partition"], stored["log_offset"], stored["amount_cny_minor"]) == (3, 77, 10**15)
@@ -158,12 +158,12 @@ def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
 def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
     chdb.insert(
         SCORE.insert(
-            SCORE.rows([Located(score_record(), "score.v1", 3, 9, NOW_MS)]), block_name({("score.v1", 3): (9, 9)})
+            SCORE.rows(read_at("score.v1", 9, score_record(), time_ms=NOW_MS)), block_name({("score.v1", 3): (9, 9)})
         )
     )
     chdb.insert(
         ALERT.insert(
-            ALERT.rows([Located(alert_record(), "alert.supervisor.v1", 0, 9, NOW_MS)]),
+            ALERT.rows(read_at("alert.supervisor.v1", 9, alert_record(), time_ms=NOW_MS)),
             block_name({("alert.supervisor.v1", 0): (9, 9)}),
         )
     )
@@ -186,12 +186,10 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
 
 
 def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb: Connection) -> None:
-    first, other = (
-        Located(txn("twice", amount_minor=1), "events.v1", 0, 10, NOW_MS),
-        Located(txn("twice", amount_minor=2), "events.v1", 0, 11, NOW_MS),
-    )
-    chdb.insert(TXN.insert(TXN.rows([first]), block_name({("events.v1", 0): (10, 10)})))
-    chdb.insert(TXN.insert(TXN.rows([other, first]), block_name({("events.v1", 0): (10, 11)})))
+    first, other = txn("twice", amount_minor=1), txn("twice", amount_minor=2)
+    once, both = (read_at("events.v1", 10, *each, time_ms=NOW_MS) for each in ((first,), (first, other)))
+    chdb.insert(TXN.insert(TXN.rows(once), block_name({("events.v1", 3): (10, 10)})))
+    chdb.insert(TXN.insert(TXN.rows(both), block_name({("events.v1", 3): (10, 11)})))
     rows = chdb.rows("SELECT amount_minor FROM xinliu.txn FINAL WHERE event_id = 'twice'")
     assert rows == [(1,)]
     assert chdb.rows("SELECT count() FROM xinliu.txn WHERE event_id = 'twice'") != [(1,)], "nothing was repeated"
@@ -199,7 +197,7 @@ def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb
 
 def test_a_block_of_a_known_name_is_taken_for_done(chdb: Connection) -> None:
     insert = ALERT.insert(
-        ALERT.rows([Located(alert_record(revision=90), "alert.supervisor.v1", 0, 90, NOW_MS)]),
+        ALERT.rows(read_at("alert.supervisor.v1", 90, alert_record(revision=90), time_ms=NOW_MS)),
         "alert.supervisor.v1:0:90-90",
     )
     for _ in range(3):
@@ -306,7 +304,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
     pauses: list[float] = []
     sender = Sender(flaky, backoff_s_max=0.3, pause=lambda s: bool(pauses.append(s)))  # type: ignore[arg-type,func-returns-value]
     insert = ALERT.insert(
-        ALERT.rows([Located(alert_record(revision=27), "alert.supervisor.v1", 0, 1, NOW_MS)]),
+        ALERT.rows(read_at("alert.supervisor.v1", 1, alert_record(revision=27), time_ms=NOW_MS)),
         "alert.supervisor.v1:0:1-1",
     )
     sender.send(Block(insert=insert, ranges={("alert.supervisor.v1", 0): (1, 1)}))
@@ -320,7 +318,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
 
 def test_what_clickhouse_refuses_is_not_tried_again(chdb: Connection) -> None:
     sender = Sender(Flaky(chdb, ["refused"]), backoff_s_max=1, pause=lambda _s: False)  # type: ignore[arg-type]
-    insert = ALERT.insert(ALERT.rows([Located(alert_record(), "alert.supervisor.v1", 0, 1, NOW_MS)]), "x")
+    insert = ALERT.insert(ALERT.rows(read_at("alert.supervisor.v1", 1, alert_record(), time_ms=NOW_MS)), "x")
     with pytest.raises(Refused):
         sender.send(Block(insert=insert, ranges={}))
     assert sender.retry_count == 0

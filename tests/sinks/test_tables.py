@@ -11,7 +11,7 @@ from domain import topics
 from domain.events import Instalment, Loan, LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
 from sinks.clickhouse import Connection
-from sinks.clickhouse.rows import Located, Table
+from sinks.clickhouse.rows import Table
 from sinks.clickhouse.tables import (
     ALERT,
     ALERT_TOLD,
@@ -25,6 +25,7 @@ from sinks.clickhouse.tables import (
     TXN,
     stored_of,
 )
+from tests.sinks.kit import read_at
 
 BANK, OTHER, ENTERPRISE_ID = "Z9000000000001", "Z9000000000002", "91440300MA5EXAMPLE"
 TO_BANK = topics.bank_alerts(BANK)
@@ -103,8 +104,8 @@ def store(
     connection: Connection, table: Table, *records: Any, topic: str = TO_BANK, first: int = 0, time_ms: int = NOW_MS
 ) -> None:
     """Records at offsets from `first`, as one block."""
-    located = [Located(record, topic, 3, first + i, time_ms) for i, record in enumerate(records)]
-    connection.insert(table.insert(table.rows(located), f"{topic}:{table.name}:{first}-{first + len(records) - 1}"))
+    read = read_at(topic, first, *records, time_ms=time_ms)
+    connection.insert(table.insert(table.rows(read), f"{topic}:{table.name}:{first}-{first + len(records) - 1}"))
 
 
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
@@ -113,8 +114,12 @@ def test_every_column_holds_what_the_record_says(archive: Connection, table: Tab
     store(archive, table, record, first=77)
     shown = [f"toUnixTimestamp64Milli({name})" if "DateTime64" in kind else name for name, kind, *_ in table.columns]
     (row,) = archive.rows(f"SELECT {', '.join(shown)} FROM xinliu.{table.name} FINAL")
-    expected = [column[0] for column in table.rows([Located(record, TO_BANK, 3, 77, NOW_MS)])]
-    assert [list(cell) if isinstance(cell, tuple) else cell for cell in row] == expected
+    expected = [column[0] for column in table.rows(read_at(TO_BANK, 77, record, time_ms=NOW_MS))]
+    assert [_listed(cell) for cell in row] == [_listed(cell) for cell in expected]
+
+
+def _listed(cell: object) -> object:
+    return list(cell) if isinstance(cell, tuple) else cell
 
 
 def test_every_record_of_a_read_topic_has_a_table() -> None:
