@@ -37,7 +37,6 @@ BATCHES, BOOKS, SWEEPS = (1, 7, 4_000), (LEAST, LEAST + 133, 8_192), (1, 512)
 RESIDENT = (30, UNBOUNDED)  # of a thousand
 PARTITIONS, PROCESS_PARTITIONS = 2, 4
 PROCESS_RESIDENT, SLICES_MS, WORKERS = (600, 500_000), (1, 1_000), (1, 2)
-FLUSH_MS, FLUSH_VALUES = 200, 100  # hundreds of flushes a run
 _held: dict[str, Any] = {}  # of a process of the pool
 
 
@@ -103,8 +102,6 @@ def _by_processes(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, An
         shape = ProcessShape(
             **dict(zip(("batch", "resident_max", "slice_ms", "workers"), values, strict=True)),
             book_rows=BOOKS[n % 3],
-            flush_ms=FLUSH_MS,
-            flush_values=FLUSH_VALUES,
         )
         steps = tuple(s for s in processes.STEPS if s != "evict" or shape.resident_max == PROCESS_RESIDENT[0])
         with tempfile.TemporaryDirectory(prefix="xinliu-determinism-") as name:

@@ -37,9 +37,9 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "cli/test_replay_sample.py", "streams/test_ingest_workers.py", "determinism/test_processes.py",
-    "streams/test_ingest.py", "determinism/test_in_memory.py", "streams/score/test_protocol_processes.py",
-    "cli/test_demo.py", "streams/test_worker.py",
+    "determinism/test_processes.py", "cli/test_replay_sample.py", "streams/test_ingest_workers.py",
+    "streams/test_worker.py", "streams/test_ingest.py", "streams/score/test_protocol_processes.py",
+    "streams/score/test_faults_of_load.py", "cli/test_demo.py", "determinism/test_in_memory.py",
 )  # fmt: skip
 _ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}
 _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")

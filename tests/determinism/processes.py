@@ -46,8 +46,8 @@ class ProcessShape:
     """Enterprises of a worker in memory."""
     slice_ms: int
     workers: int
-    flush_ms: int = 20
-    flush_values: int = 10
+    flush_ms: int = 200
+    flush_values: int = 100
     """Enterprises of one transaction."""
 
 

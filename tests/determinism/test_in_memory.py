@@ -100,15 +100,3 @@ def test_the_comparison_sees_a_single_byte(small, name):
         got.said.by_key[place] = dict.fromkeys([*first, last[:-1] + bytes([last[-1] ^ 1])])
     with pytest.raises(AssertionError, match="differ"):
         require_equal(got, clean)
-
-
-def test_over_200_000_records_with_batches_of_7_and_4_000(module_seed):
-    """One run with all in memory, one with a quarter of them and kills."""
-    log = logs.make(module_seed, enterprises=2_000, partitions=2)
-    assert log.put_in["of enterprises"] >= 200_000
-    clean = run(log, Shape(batch=7, book_rows=MORE))
-    say_and_require(log, clean)
-    got = run(log, Shape(resident_max=250), kill_seed=module_seed)
-    require_kills(got, STEPS)
-    assert got.said.repeats > 0
-    require_equal(got, clean)
