@@ -11,6 +11,7 @@ from sinks.client import client_settings
 
 AT_ONCE = 5_000
 SILENCE_S_MAX = 30.0
+WAIT_S = 0.1  # the last messages before an end that a marker stands at wait for it in vain
 
 
 class Read(NamedTuple):
@@ -59,8 +60,8 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
         while left:
             # Never ask for more than can be there: the library would wait for it.
             wanted = sum(end - position[place] for place, end in left.items())
-            messages = reading.consume(min(AT_ONCE, max(1, wanted)), timeout=0.5)
-            silent_s = 0.0 if messages else silent_s + 0.5
+            messages = reading.consume(min(AT_ONCE, max(1, wanted)), timeout=WAIT_S)
+            silent_s = 0.0 if messages else silent_s + WAIT_S
             if not messages:
                 _strike_out_read(reading, left)
                 if silent_s > SILENCE_S_MAX:
@@ -68,11 +69,13 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
             for message in messages:
                 if (error := message.error()) is not None:
                     raise ReadingFailed(str(KafkaException(error)))
-                place = (message.topic(), message.partition())
-                position[place] = message.offset() + 1
-                if place in left and message.offset() < left[place]:
-                    yield Read(*place, message.offset(), message.key(), message.value(), message.headers() or ())
-                    if message.offset() >= left[place] - 1:
+                topic, partition, offset = message.topic(), message.partition(), message.offset()
+                place = (topic, partition)
+                position[place] = offset + 1
+                end = left.get(place, 0)
+                if offset < end:
+                    yield Read(topic, partition, offset, message.key(), message.value(), message.headers() or ())
+                    if offset >= end - 1:
                         del left[place]
     finally:
         reading.close()

@@ -38,6 +38,7 @@ def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadL
             "group.id": "xinliu-dlq",  # never used: the partition is assigned, nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 5,  # the end is told when a fetch finds nothing more: half a second by default
             "auto.offset.reset": "earliest",
             "log_level": 2,  # what goes wrong is raised
             **client_settings(settings.kafka),
@@ -48,7 +49,7 @@ def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadL
         consumer.assign([TopicPartition(topic, 0, 0)])
         heard_at = time.monotonic()
         while True:
-            for message in consumer.consume(500, 0.2):
+            for message in consumer.consume(500, 0.05):
                 heard_at = time.monotonic()
                 error = message.error()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
