@@ -89,7 +89,8 @@ def test_fault_32_a_slow_page_costs_its_queue_alone_and_gets_a_gap_marker(fault:
 
     async def story() -> tuple[list[tuple[str, Any]], list[tuple[str, Any]], int]:
         hub = Hub(clients_max=4)
-        runner = web.AppRunner(application(hub, ArchiveView(lambda: pytest.fail("not asked")), []))
+        served = application(hub, ArchiveView(lambda: pytest.fail("not asked")), [])
+        runner = web.AppRunner(served, shutdown_timeout=0.1)  # both streams are still open at the end
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]

@@ -126,13 +126,14 @@ def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 def read(bootstrap: str, topic: str, partitions: int = 1) -> dict[int, list[Any]]:
     """All messages of a topic now, by partition."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False,
-                         "enable.partition.eof": True, "auto.offset.reset": "earliest"})  # fmt: skip
+                         "enable.partition.eof": True, "auto.offset.reset": "earliest",
+                         "fetch.wait.max.ms": 5})  # fmt: skip
     found: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
     left = set(found)
     consumer.assign([TopicPartition(topic, partition, 0) for partition in found])
     until = time.monotonic() + 20
     while left and time.monotonic() < until:
-        for message in consumer.consume(1000, 0.2):
+        for message in consumer.consume(1000, 0.05):
             if message.error() is None:
                 found[message.partition()].append(message)
             elif message.error().code() == KafkaError._PARTITION_EOF:

@@ -495,7 +495,8 @@ def test_the_first_record_after_a_long_quiet_is_no_stall(
 
     monkeypatch.setattr(driver.Consumer, "log_bounds", just_appended)
     role = Recording(path, (topic,))
-    assert run_here(role, kafka, topic, lambda: len(asked) > 12, options=quick_options(stall_s=1.0)) == 0
+    options = quick_options({"fetch_wait_ms_max": 20}, stall_s=1.0)  # the question waits behind a fetch
+    assert run_here(role, kafka, topic, lambda: len(asked) > 12, options=options) == 0
 
 
 def test_an_ended_fetch_routine_stops_the_worker(

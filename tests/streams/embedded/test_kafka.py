@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.embedded import ChildFailed, Kafka
+from streams.embedded import ChildFailed, Kafka, server
 from streams.embedded.kafka import java_binary
 
 
@@ -66,7 +66,8 @@ def test_records_survive_a_stop_and_a_kill_at_the_same_address(kafka_factory: Ca
     assert read(address, "kept", 2) == [b"before the stop", b"before the kill"]
 
 
-def test_a_taken_port_moves_a_start_and_fails_a_restart(tmp_path: Path) -> None:
+def test_a_taken_port_moves_a_start_and_fails_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_PORT_RETURNS_S", 0.5)  # it does not return
     said: list[str] = []
     with Kafka(tmp_path, heap="256m", on_progress=said.append) as broker:
         before = broker.address

@@ -32,34 +32,35 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_an_ended_owner_leaves_no_process_and_a_second_start_continues(
-    tmp_path: Path, end: signal.Signals, eventually: Callable[..., None]
+def test_an_ended_owner_leaves_no_process_and_the_next_start_continues(
+    tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    argv = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with (
-        subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner,
-        ExitStack() as owner_ends,
-    ):
-        owner_ends.callback(owner.kill)
-        assert owner.stdout is not None
-        address, url, *pids = owner.stdout.readline().split()
-        admin = AdminClient({"bootstrap.servers": address})  # lives until its answer is there
-        admin.create_topics([NewTopic("kept", 3, 1)])["kept"].result(30)
-        with redis.Redis.from_url(url) as client:
-            client.set("kept", "too")
-        with pytest.raises(StateDirectoryBusy, match=f"{tmp_path} is in use by process {owner.pid}"):
-            hold(tmp_path)
-        owner.send_signal(end)
-        owner.wait(30)
-    for pid in map(int, pids):
-        eventually(lambda pid=pid: is_gone(pid), 5.0, f"the end of process {pid}")
+    argv, addresses = [sys.executable, "-c", HOLDER, str(tmp_path)], set()
+    for kept, end in enumerate((signal.SIGINT, signal.SIGKILL)):
+        with (
+            subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner,
+            ExitStack() as owner_ends,
+        ):
+            owner_ends.callback(owner.kill)
+            assert owner.stdout is not None
+            address, url, *pids = owner.stdout.readline().split()
+            addresses.add((address, url))
+            admin = AdminClient({"bootstrap.servers": address})  # lives until its answer is there
+            admin.create_topics([NewTopic(f"kept{kept}", 3, 1)])[f"kept{kept}"].result(30)
+            with redis.Redis.from_url(url) as client:
+                client.set(f"kept{kept}", "too")
+            with pytest.raises(StateDirectoryBusy, match=f"{tmp_path} is in use by process {owner.pid}"):
+                hold(tmp_path)
+            owner.send_signal(end)
+            owner.wait(30)
+        for pid in map(int, pids):
+            eventually(lambda pid=pid: is_gone(pid), 5.0, f"the end of process {pid}")
     with Parts(tmp_path, heap="256m") as parts:
-        assert (parts.kafka.address, parts.redis.url) == (address, url)
-        topics = AdminClient({"bootstrap.servers": address}).list_topics(timeout=10).topics
-        assert len(topics["kept"].partitions) == 3
-        with redis.Redis.from_url(url) as client:
-            assert client.get("kept") == b"too"
+        assert addresses == {(parts.kafka.address, parts.redis.url)}
+        topics = AdminClient({"bootstrap.servers": parts.kafka.address}).list_topics(timeout=10).topics
+        assert [len(topics[f"kept{kept}"].partitions) for kept in range(2)] == [3, 3]
+        with redis.Redis.from_url(parts.redis.url) as client:
+            assert client.mget("kept0", "kept1") == [b"too", b"too"]
 
 
 def test_a_part_that_does_not_start_takes_the_others_with_it(tmp_path: Path) -> None:
