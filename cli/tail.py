@@ -116,7 +116,7 @@ def _records(settings: Settings, names: list[str], *, from_start: bool) -> Itera
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
 
     from replay.offsets import Offsets
-    from replay.reading import consumer
+    from replay.reading import assign, consumer
 
     places = Offsets(settings.kafka).partitions(names)
     if missing := set(names) - {topic for topic, _ in places}:
@@ -124,7 +124,7 @@ def _records(settings: Settings, names: list[str], *, from_start: bool) -> Itera
     reading: Any = consumer(settings.kafka)
     try:
         start = OFFSET_BEGINNING if from_start else OFFSET_END
-        reading.assign([TopicPartition(*place, start) for place in places])
+        assign(reading, (TopicPartition(*place, start) for place in places))
         while True:
             for message in reading.consume(AT_ONCE, timeout=0.2):
                 if (error := message.error()) is not None:

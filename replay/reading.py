@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from config.settings import KafkaSettings
 from replay.offsets import Offsets, Place
 from sinks.client import client_settings
+from sinks.passing import ANSWER_S
 
 AT_ONCE = 5_000
 SILENCE_S_MAX = 30.0
@@ -46,6 +47,15 @@ def consumer(kafka: KafkaSettings) -> Consumer:
     )
 
 
+def assign(reading: Consumer, places: Iterable[TopicPartition]) -> None:
+    """Read on from there, at once. KafkaException where the broker does not answer.
+
+    A partition whose broker the client has yet to find out would wait half a second for its first fetch.
+    """
+    reading.list_topics(timeout=ANSWER_S)
+    reading.assign(list(places))
+
+
 def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
     """Every record of `topics` that exist, in order within a partition. ReadingFailed where the broker falls silent."""
     offsets = Offsets(kafka)
@@ -54,7 +64,7 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
         return
     reading = consumer(kafka)
     try:
-        reading.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in left])
+        assign(reading, (TopicPartition(*place, OFFSET_BEGINNING) for place in left))
         silent_s = 0.0
         position = dict.fromkeys(left, 0)
         while left:

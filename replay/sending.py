@@ -11,7 +11,7 @@ from config.settings import KafkaSettings, SettingsError
 from domain import topics
 from domain.events import SCHEMA, Receipt
 from replay.offsets import Offsets, Place
-from replay.reading import consumer, read_topics
+from replay.reading import assign, consumer, read_topics
 from replay.sources import Delivery, Source
 from sinks.client import client_settings
 from sinks.kafka import Outbox
@@ -169,7 +169,7 @@ def _first_record(kafka: KafkaSettings, topic: str) -> bytes | None:
     """The value of the record at offset 0; None where retention has taken it."""
     reading = consumer(kafka)
     try:
-        reading.assign([TopicPartition(topic, 0, 0)])
+        assign(reading, [TopicPartition(topic, 0, 0)])
         found = reading.consume(1, timeout=FIRST_S_MAX)
         if not found or found[0].error() is not None or found[0].offset() != 0:
             return None
