@@ -18,6 +18,7 @@ from replay.sending import HEADERS, Sending
 from replay.simulate import Simulation
 from replay.sources import Delivery
 from sinks.kafka import Outbox
+from streams.embedded import eventually
 
 SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
 
@@ -55,6 +56,7 @@ def made(bootstrap: str, source: Renamed) -> list[str]:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
         future.result(30)
+    eventually(lambda: set(names) <= admin.list_topics(timeout=10).topics.keys(), 30, "the broker names its topics")
     return names
 
 

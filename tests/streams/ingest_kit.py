@@ -79,6 +79,7 @@ def send_all(bootstrap: str, records: Iterable[tuple[str, bytes | None, Sequence
     failed: list[Any] = []
     # The client lets through what the broker may refuse: a test of limits is of the broker's.
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.max.bytes": 4 << 20})
+    producer.list_topics(timeout=20)  # the first record would wait half a second for the number of its producer
     for topic, value, headers in records:
         producer.produce(
             topic, value, headers=list(headers), on_delivery=lambda error, _: failed.append(error) if error else None
@@ -130,6 +131,7 @@ def read(bootstrap: str, topic: str, partitions: int = 1) -> dict[int, list[Any]
                          "fetch.wait.max.ms": 5})  # fmt: skip
     found: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
     left = set(found)
+    consumer.list_topics(topic, 20)  # the first fetch would wait for it
     consumer.assign([TopicPartition(topic, partition, 0) for partition in found])
     until = time.monotonic() + 20
     while left and time.monotonic() < until:

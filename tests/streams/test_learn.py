@@ -280,7 +280,9 @@ def test_an_operators_outcome_is_a_label(broker: str) -> None:
 
 
 def records(broker: str, topic: str) -> list[tuple[bytes | None, bytes, Any]]:
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t", "enable.partition.eof": True})
+    fetching = {"enable.partition.eof": True, "fetch.wait.max.ms": 5}
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t", **fetching})
+    consumer.list_topics(topic, 20)  # the first fetch would wait for it
     consumer.assign([TopicPartition(topic, 0, 0)])
     found = []
     while (message := consumer.poll(10)) is not None and message.error() is None:
