@@ -46,17 +46,14 @@ class GoingLive:
 
         Half of it lies in the banks' topics before ingest reads any, and the rest is sent faster than it reads: so it
         has large pieces of each feed at hand, and goes through them by their days, where it would else fetch and align
-        a few records of many feeds at a time.
+        a few records of many feeds at a time. It needs no kernels: while they compile, it fills the log.
         """
         history = History(settings=self._settings, by=BY, reason=REASON)
         done = history.is_over
         history.open()
         began_s = time.monotonic()
         self.sending.start()
-        self._wait(lambda _progress: not self._stack.compiling, on_look)
-        self._stack.launch_workers([role for role in ROLES if role != "ingest"])
-        self._wait(lambda _progress: self._half_sent(), on_look)
-        self._stack.launch_workers(["ingest"])
+        self._wait(lambda _progress: self._all_launched(), on_look)
         self._wait(lambda progress: self._history_taken(progress, "ingest"), on_look)
         if not done:
             history.close()
@@ -80,6 +77,14 @@ class GoingLive:
     def end(self) -> None:
         """Stop sending."""
         self.sending.end()
+
+    def _all_launched(self) -> bool:
+        """Start the workers whose time has come."""
+        awaited: dict[str, Callable[[], bool]] = {"ingest": self._half_sent, "score": lambda: not self._stack.compiling}
+        waiting = [role for role in ROLES if role not in self._stack.worker_pids]
+        if ready := [role for role in waiting if role not in awaited or awaited[role]()]:
+            self._stack.launch_workers(ready)
+        return len(ready) == len(waiting)
 
     def _half_sent(self) -> bool:
         if self.sending.history_sent or self.sending.finished:

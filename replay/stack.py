@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -75,9 +75,9 @@ class Stack:
     def __exit__(self, *_error: object) -> None:
         self._exits.close()
 
-    def launch_workers(self, roles: Iterable[str] = ROLES) -> None:
-        """Start a worker of each of these roles; the kernels are waited for first."""
-        if self._compiling is not None:
+    def launch_workers(self, roles: Collection[str] = tuple(ROLES)) -> None:
+        """Start a worker of each of these roles; for score, the kernels are waited for first."""
+        if "score" in roles and self._compiling is not None:
             if self.compiling:
                 self._on_progress("waiting for the kernels")
             if self._compiling.wait(deadline_s=600.0):
