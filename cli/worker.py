@@ -25,7 +25,7 @@ ZH = """以工作进程运行一个角色（ingest、score、learn、archive）�
 退出码：0 正常停下（SIGTERM、SIGINT），1 因故障停下，2 设置有误。
 """
 
-GC_ALLOCATIONS = 50_000  # containers more than there were; a few MB
+GC_ALLOCATIONS = 10_000  # containers more than there were
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
