@@ -85,11 +85,25 @@ def fields(source: Source, kinds: dict[str, str]) -> tuple[Column, ...]:
     return tuple((name, kind, source, operator.attrgetter(name)) for name, kind in kinds.items())
 
 
-def each(list_name: str, field: str) -> Read:
-    """Reads a field of every item of a list. As a tuple: of lists the garbage collector goes through each, again and
-    again."""
-    items, read = operator.attrgetter(list_name), operator.attrgetter(field)
-    return lambda value: tuple(map(read, items(value)))
+def each(source: Source, list_name: str, columns: dict[str, tuple[str, str]]) -> tuple[Column, ...]:
+    """Columns by name, as (type, field), of a field of every item of a list; they go through it together, once.
+
+    A value is a tuple: through lists the garbage collector would go again and again.
+    """
+    items, read = operator.attrgetter(list_name), operator.attrgetter(*(field for _, field in columns.values()))
+    nothing = ((),) * len(columns)
+    together: Column = (
+        list_name,
+        "",
+        source,
+        lambda value: tuple(zip(*map(read, items(value)), strict=True)) or nothing,
+    )
+    return tuple((name, kind, "records", _part(together, k)) for k, (name, (kind, _)) in enumerate(columns.items()))
+
+
+def _part(together: Column, k: int) -> Read:
+    read = operator.itemgetter(k)
+    return lambda records: list(map(read, records.column(together)))
 
 
 def _newest(columns: Sequence[Sequence[Any]]) -> list[list[Any]]:

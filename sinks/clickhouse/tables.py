@@ -151,8 +151,11 @@ LOAN = Table(
             },
         ),
         ("guarantors", "Array(String)", "fact", _listed("guarantors")),
-        ("schedule_due_on", "Array(String)", "fact", each("schedule", "due_on")),
-        ("schedule_due_minor", "Array(Int64)", "fact", each("schedule", "due_minor")),
+        *each(
+            "fact",
+            "schedule",
+            {"schedule_due_on": ("Array(String)", "due_on"), "schedule_due_minor": ("Array(Int64)", "due_minor")},
+        ),
         *_READ_AT,
         _FIRST_WINS,
     ),
@@ -209,10 +212,16 @@ _POINTS: tuple[Column, ...] = (
     ),
     *((f"{name}_milli", "Int32", "value", _group(name)) for name in GROUPS),
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
-    ("reason_indicators", "Array(String)", "value", each("reason_codes", "indicator")),
-    ("reason_points_milli", "Array(Int32)", "value", each("reason_codes", "points_milli")),
-    ("reason_values_micro", "Array(Nullable(Int64))", "value", each("reason_codes", "value_micro")),
-    ("reason_baselines_micro", "Array(Int64)", "value", each("reason_codes", "baseline_micro")),
+    *each(
+        "value",
+        "reason_codes",
+        {
+            "reason_indicators": ("Array(String)", "indicator"),
+            "reason_points_milli": ("Array(Int32)", "points_milli"),
+            "reason_values_micro": ("Array(Nullable(Int64))", "value_micro"),
+            "reason_baselines_micro": ("Array(Int64)", "baseline_micro"),
+        },
+    ),
 )
 SCORE = Table(name="score", columns=(*_POINTS, _LAST_WINS))
 SCORE_NOW = Table(name="score_now", newest_only=True, columns=(*_POINTS, ("version", "UInt64", "value", _by_log)))
@@ -248,8 +257,14 @@ _REVISION: tuple[Column, ...] = (
     ),
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
     ("log_time", TIME, "records", operator.attrgetter("times_ms")),
-    ("evidence_names", "Array(String)", "value", each("evidence", "name")),
-    ("evidence_values_micro", "Array(Nullable(Int64))", "value", each("evidence", "value_micro")),
+    *each(
+        "value",
+        "evidence",
+        {
+            "evidence_names": ("Array(String)", "name"),
+            "evidence_values_micro": ("Array(Nullable(Int64))", "value_micro"),
+        },
+    ),
     _LAST_WINS,
 )
 ALERT = Table(name="alert", columns=_REVISION)
