@@ -163,7 +163,7 @@ def quick_options(transport: Mapping[str, Any] | None = None, **changes: Any) ->
     return WorkerOptions(
         transport=TransportOptions(**(transport or {})),
         **{
-            "session_timeout_s": 6.0,
+            "session_timeout_s": 4.0,
             "heartbeat_interval_s": 1.0,
             "rebalance_timeout_s": 10.0,
             "request_timeout_s": 10.0,
