@@ -1,16 +1,25 @@
-"""A broker emptied of topics and groups: as good as a new one, and there at once."""
+"""A broker emptied of topics and groups: as good as a new one, and there at once. And topics that are there."""
 
 import asyncio
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.embedded import eventually
 
 ANSWER_S = 20.0
 GROUPS_END_S_MAX = 60.0
+LISTED_S_MAX = 30.0
+
+
+def make_topics(admin: AdminClient, *topics: NewTopic) -> None:
+    """Make them. The controller answers a moment before the broker that clients ask knows of them."""
+    for future in admin.create_topics(list(topics)).values():
+        future.result(ANSWER_S)
+    names = {topic.topic for topic in topics}
+    eventually(lambda: names <= admin.list_topics(timeout=ANSWER_S).topics.keys(), LISTED_S_MAX, f"{names} listed")
 
 
 def empty(bootstrap: str) -> None:

@@ -280,7 +280,7 @@ def make_topic(kafka: str, topic_name: Callable[..., str]) -> Callable[..., str]
 
     def make(stem: str = "test", *, partitions: int = 1, **settings: str) -> str:
         name = topic_name(stem)
-        admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(timeout=30)
+        brokers.make_topics(admin, NewTopic(name, partitions, 1, config=settings))
         return name
 
     return make

@@ -7,11 +7,11 @@ from domain import topics
 from domain.events import Control
 from replay.history import History
 from streams import control_log
+from tests import brokers
 
 
 def test_a_backfill_is_opened_and_closed_once_however_often_a_replay_goes_on(empty_kafka: str) -> None:
-    admin = AdminClient({"bootstrap.servers": empty_kafka})
-    admin.create_topics([NewTopic(topics.CONTROL, 1, 1)])[topics.CONTROL].result(30)
+    brokers.make_topics(AdminClient({"bootstrap.servers": empty_kafka}), NewTopic(topics.CONTROL, 1, 1))
     settings = Settings(kafka=KafkaSettings(bootstrap=empty_kafka))
 
     def said() -> list[str]:

@@ -18,7 +18,7 @@ from replay.sending import HEADERS, Sending
 from replay.simulate import Simulation
 from replay.sources import Delivery
 from sinks.kafka import Outbox
-from streams.embedded import eventually
+from tests import brokers
 
 SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
 
@@ -53,10 +53,7 @@ def send(source: Renamed, bootstrap: str, speed: float | None = None) -> Sending
 
 def made(bootstrap: str, source: Renamed) -> list[str]:
     names = sorted({each.topic for each in source.deliveries()})
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
-        future.result(30)
-    eventually(lambda: set(names) <= admin.list_topics(timeout=10).topics.keys(), 30, "the broker names its topics")
+    brokers.make_topics(AdminClient({"bootstrap.servers": bootstrap}), *(NewTopic(name, 1, 1) for name in names))
     return names
 
 
