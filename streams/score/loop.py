@@ -35,11 +35,12 @@ NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba woul
 
 
 @kernel(nogil=True)
-def apply_records(state, arena, slots, records, lines, first, engine, book):
-    """Apply records[first:] in order; returns where it stopped because the output book was nearly full."""
-    for i in range(first, slots.shape[0]):
+def apply_records(state, arena, slots, records, order, lines, first, engine, book):
+    """Apply records[order[first:]], of enterprises slots[...]; returns where it stopped, the output book nearly full."""
+    for k in range(first, order.shape[0]):
         if outbook.is_nearly_full(book):
-            return i
+            return k
+        i = order[k]
         e, r = state[slots[i]], records[i]
         if r.offset <= e.applied_offset:
             book.tally[outbook.HELD_ALREADY] += 1
@@ -73,7 +74,7 @@ def apply_records(state, arena, slots, records, lines, first, engine, book):
                 copy(r.loan, book.draft[0].granted)
             lends = r.kind in (LOAN, AUTHORIZATION)
             evaluate(e, engine, book, time_of(e), NO, granted, np.int64(r.seen), lends)
-    return slots.shape[0]
+    return order.shape[0]
 
 
 @kernel(nogil=True)

@@ -42,11 +42,11 @@ def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, r
 
 
 @kernel(nogil=True)
-def write(rows, used, state_id, terms, out, end):
-    """Write what is written here of rows[:used] into `out` (BYTES_MAX a row); end[i] is where row i's bytes end."""
+def write(rows, order, state_id, terms, out, end):
+    """Write what is written here of rows[order] into `out` (BYTES_MAX a row); end[i] is where the i-th's bytes end."""
     p = np.int64(0)
-    for i in range(used):
-        x = rows[i]
+    for i in range(order.shape[0]):
+        x = rows[order[i]]
         if x.kind == SCORE:
             p = score_json.write_score(out, p, x, state_id[x.slot], terms)
         elif x.kind == INDICATORS:

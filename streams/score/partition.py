@@ -155,7 +155,7 @@ class Partition:
         return msgspec.structs.replace(self._now, unlooked=self._lookout.names())
 
     def apply(self, chunk: Chunk) -> Iterator[list[Message]]:
-        """Apply a chunk in order; yields its messages, in the order of (offset, seq), a slice of a few ms at a time.
+        """Apply a chunk; yields its messages, of each enterprise in the order of (offset, seq), some ms at a time.
 
         Where `wants_room` is true after a slice, `make_room` must have returned True before the next one is asked for.
         """
@@ -225,9 +225,11 @@ class Partition:
             residents.make_room_to_remember(len(records) - numbered, numbered)
             rows, first = residents.rows_of(numbers), 0
             residents.handed(rows)
+            # One enterprise after the other: its state comes from memory to the core once, not for each record.
+            order = np.argsort(rows, kind="stable")
             while first < len(records):
                 first = apply_records(
-                    self.state, residents.arena, rows, records, run.lines, first, self._engine, self._book
+                    self.state, residents.arena, rows, records, order, run.lines, first, self._engine, self._book
                 )
                 yield self._written(chunk, records["row"])
 

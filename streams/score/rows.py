@@ -1,6 +1,7 @@
 """From rows of the output book to messages: what, to which topic, under which key."""
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from streams.score.records import sender_of
 from streams.transport import Chunk
 
 _encode = msgspec.json.Encoder().encode
-_COMPILED = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
+_TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
 
 
 class Message(NamedTuple):
@@ -65,28 +66,25 @@ class Writer:
         self._end = np.zeros(len(book.rows), np.int64)
 
     def messages(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Message]:
-        """The messages of all rows, in their order; the book is empty after it.
+        """The messages of all rows, in the order of the log; the book is empty after it.
 
         `row_of` maps a record's index to its row in the chunk.
         """
         used = int(self._book.used[0])
         rows = self._book.rows[:used]
         self._count(rows, in_force.backfill)
-        outputs_json.write(rows, used, state_id, in_force.terms, self._out, self._end)
+        order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
+        outputs_json.write(rows, order, state_id, in_force.terms, self._out, self._end)
         ends = self._end[:used].tolist()
         written = self._out[: ends[-1] if used else 0].tobytes()
-        keys = state_id[rows["slot"]].view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()  # without their padding
-        messages, begin = [], 0
-        for i, (kind, key, offset, end) in enumerate(
-            zip(rows["kind"].tolist(), keys, rows["offset"].tolist(), ends, strict=True)
-        ):
-            if end > begin:
-                messages.append(Message(_COMPILED[kind], key, written[begin:end], offset))
-                begin = end
-            else:
-                record = int(rows[i]["record"])
-                row = int(row_of[record]) if record >= 0 else None
-                messages += _others(rows[i], kind, key, in_force, chunk, row)
+        values = [written[begin:end] for begin, end in itertools.pairwise((0, *ends))]
+        keys = state_id[rows["slot"][order]].view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()  # without padding
+        kinds, offsets = rows["kind"][order].tolist(), rows["offset"][order].tolist()
+        messages = list(map(Message._make, zip(map(_TOPIC_OF.get, kinds), keys, values, offsets, strict=True)))
+        for i in reversed([i for i, value in enumerate(values) if not value]):  # from behind: it may be several
+            b = rows[order[i]]
+            row = int(row_of[b["record"]]) if b["record"] >= 0 else None
+            messages[i : i + 1] = _others(b, kinds[i], keys[i], in_force, chunk, row)
         self._book.used[0] = 0
         return messages
 

@@ -168,6 +168,6 @@ def written_rows(kind, many, enterprise_id, terms):
             else:
                 row[name] = cell
     out, end = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
-    outputs_json.write(book, len(many), id_words(enterprise_id).reshape(1, 4), terms, out, end)
+    outputs_json.write(book, np.arange(len(many)), id_words(enterprise_id).reshape(1, 4), terms, out, end)
     begins = [0, *end.tolist()]
     return [out[begin:stop].tobytes() for begin, stop in zip(begins, end.tolist(), strict=False)]
