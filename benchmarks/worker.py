@@ -53,7 +53,7 @@ def gated(role: Any, folder: Path, name: str, stages: Stages | None) -> Any:
 
 
 def load_state(score: Score) -> None:
-    """Bring as many enterprises as there is room for from Redis into memory: the clock is of records, not of a start."""
+    """Bring from Redis as many enterprises as there is room for: the clock is of records, not of a start."""
     for held in score._held.values():
         memory = held.memory
         assert memory is not None

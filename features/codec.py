@@ -14,6 +14,7 @@ That is three times as dense as the raw row and, compiled, costs a tenth of what
 import numpy as np
 
 from config.kernel import copy, kernel
+from config.words import leading_zeros, read_word, store_word
 
 _U = np.uint64
 BLOCK = 8
@@ -44,27 +45,24 @@ def encode(words, initial, out, at):
 @kernel
 def _encode_block(words, initial, out, start):
     """Write one block from `start`; nothing where no word differs. Returns where it ended."""
-    mask, count = 0, 0
+    mask, count = np.int64(0), np.int64(0)
     for i in range(words.shape[0]):
-        if words[i] != initial[i]:
-            mask |= 1 << i
-            count += 1
+        differs = np.int64(words[i] != initial[i])
+        mask |= differs << i
+        count += differs
     if mask == 0:
         return start
-    out[start] = mask
-    at, k = start + 1 + (count + 1) // 2, 0
+    out[_U(start)] = mask
+    at, widths, shift = start + 1 + (count + 1) // 2, _U(0), _U(0)
     for i in range(words.shape[0]):
-        if not mask >> i & 1:
-            continue
-        word, width = words[i] ^ initial[i], 0
-        while word != _U(0):
-            out[at + width] = word & _U(255)
-            word >>= _U(8)
-            width += 1
-        place = start + 1 + k // 2
-        out[place] = width - 1 if k % 2 == 0 else out[place] | (width - 1) << 4
-        at += width
-        k += 1
+        word = words[i] ^ initial[i]
+        if word != _U(0):
+            width = 8 - leading_zeros(word) // 8
+            store_word(out, at, word)  # the zeros behind it are written over by what comes next
+            widths |= _U(width - 1) << shift
+            shift += _U(4)
+            at += width
+    put(out, start + 1, widths, (count + 1) // 2)
     return at
 
 
@@ -107,10 +105,7 @@ def _decode_block(b, at, end, words):
         width = (int(b[widths + k // 2]) >> (4 * (k % 2)) & 15) + 1
         if width > 8 or at + width > end:
             return -1
-        word = _U(0)
-        for j in range(width):
-            word |= _U(b[at + j]) << _U(8 * j)
-        words[i] ^= word
+        words[i] ^= read_word(b, at, width)
         at += width
         k += 1
     return at
@@ -120,14 +115,5 @@ def _decode_block(b, at, end, words):
 def put(out, at, value, size):
     """Write the lowest `size` bytes of an integer, little-endian; returns where they end."""
     for k in range(size):
-        out[at + k] = (value >> (8 * k)) & 255
+        out[at + k] = (np.int64(value) >> (8 * k)) & 255
     return at + size
-
-
-@kernel
-def get(b, at, size):
-    """The unsigned integer of `size` bytes, little-endian: uint64."""
-    value = _U(0)
-    for k in range(size):
-        value |= _U(b[at + k]) << _U(8 * k)
-    return value

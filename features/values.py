@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.kernel import allocating_kernel, copy, kernel
+from config.words import read_word
 from features import codec
 from features.layout import COLD_PART, HOT_PART, LAYOUT_VERSION, LayoutError, Part, Rows, allocate, words
 from features.state import dedup
@@ -231,9 +232,9 @@ def _unpack(state, rows, arena, slots, b, ends, coded):
         if at < 0:
             return i
         _narrow(row, coded)
-        if e.cold_day != np.int32(codec.get(b, begin + _COLD_DAY_AT, 4)):
+        if e.cold_day != np.int32(read_word(b, begin + _COLD_DAY_AT, 4)):
             return i
-        ids, blocks = np.int64(codec.get(b, begin + _IDS_AT, 4)), np.int64(codec.get(b, begin + _BLOCKS_AT, 4))
+        ids, blocks = np.int64(read_word(b, begin + _IDS_AT, 4)), np.int64(read_word(b, begin + _BLOCKS_AT, 4))
         if dedup.read(arena, e, slots[i], coded.part, b, at, end, ids, blocks) != end:
             return i
         begin = end

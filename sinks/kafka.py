@@ -100,12 +100,21 @@ class Outbox:
         self._serve(self._producer.poll, 0)
 
     def send_batch(self, topic: str, records: Sequence[dict[str, Any]], *, partition: int = -1) -> None:
-        """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one."""
+        """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one.
+
+        In one partition they are acknowledged in their order, and none where an earlier one failed: there only the last
+        of them is reported.
+        """
         count, stretch = len(records), self._stretch
-        stretch.open_count += count
+        if partition < 0:
+            stretch.open_count += count
+            reported = stretch.acknowledged
+        elif records:
+            stretch.open_count += 1
+            records[-1]["callback"], reported = stretch.acknowledged, None
         self._begin(count)
         try:
-            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=stretch.acknowledged)
+            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=reported)
         except (KafkaException, BufferError) as error:
             self._refused(topic, error)
         if queued < count:

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from config.kernel import allocating_kernel, kernel
-from features.codec import get, put
+from config.words import read_word
+from features.codec import put
 from features.state.buckets import day_of
 from features.state.parts import HOT, touch_cold
 
@@ -206,22 +207,22 @@ def read(arena, e, slot, part, b, at, end, ids, blocks):
     base = first_kept(e) if part == HOT else _first_cold(e)
     if arena is not None:
         for k in range(ids):
-            key = get(b, at + 8 * k, 8)
+            key = read_word(b, at + 8 * k, 8)
             i = e.id_head = _enter(arena.ids, slot, _place(arena.ids, slot, key), key, e.id_head)
             e.id_count += 1
-            arena.ids.entry[i].check = get(b, at + 8 * ids + 4 * k, 4)
+            arena.ids.entry[i].check = read_word(b, at + 8 * ids + 4 * k, 4)
             arena.ids.entry[i].day = base + b[at + 12 * ids + k]
     at += ids * _ID_BYTES
     check_at = at + blocks * _BLOCK_BYTES
     for k in range(blocks):
-        mask = np.int64(get(b, at + 9 * blocks + 2 * k, 2))
+        mask = np.int64(read_word(b, at + 9 * blocks + 2 * k, 2))
         checks = np.int64(0)
         for j in range(BLOCK):
             checks += mask >> j & 1
         if check_at + checks * _CHECK_BYTES > end:
             return -1
         if arena is not None:
-            key = get(b, at + 8 * k, 8)
+            key = read_word(b, at + 8 * k, 8)
             i = e.block_head = _enter(arena.blocks, slot, _place(arena.blocks, slot, key), key, e.block_head)
             e.block_count += 1
             _read_block(arena.blocks.entry[i], base + b[at + 8 * blocks + k], mask, b, check_at)
@@ -234,7 +235,7 @@ def _read_block(block, day, mask, b, at):
     _begin(block, day)
     for j in range(BLOCK):
         if mask >> j & 1:
-            block.check[j] = get(b, at, _CHECK_BYTES)
+            block.check[j] = read_word(b, at, _CHECK_BYTES)
             at += _CHECK_BYTES
 
 

@@ -6,6 +6,7 @@ repeat; SipHash is built against that. The key is public here, so this is a chec
 
 import numpy as np
 
+from config import words
 from config.kernel import kernel
 
 _U = np.uint64
@@ -41,17 +42,13 @@ def siphash(b, start, end, key):
     v3 = _KEY_1 ^ _U(0x7465646279746573)
     p = start
     while p + 8 <= end:
-        m = _U(0)
-        for i in range(8):
-            m |= _U(b[p + i]) << _U(8 * i)
+        m = words.load_word(b, p)
         v3 ^= m
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0 ^= m
         p += 8
-    m = _U(end - start) << _U(56)
-    for i in range(end - p):
-        m |= _U(b[p + i]) << _U(8 * i)
+    m = _U(end - start) << _U(56) | words.read_word(b, p, end - p)
     v3 ^= m
     v0, v1, v2, v3 = _round(v0, v1, v2, v3)
     v0, v1, v2, v3 = _round(v0, v1, v2, v3)

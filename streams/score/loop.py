@@ -36,7 +36,7 @@ NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba woul
 
 @kernel(nogil=True)
 def apply_records(state, arena, slots, records, order, lines, first, engine, book):
-    """Apply records[order[first:]], of enterprises slots[...]; returns where it stopped, the output book nearly full."""
+    """Apply records[order[first:]] to state[slots[i]]; returns where it stopped because the book was nearly full."""
     for k in range(first, order.shape[0]):
         if outbook.is_nearly_full(book):
             return k

@@ -7,6 +7,7 @@ holds them to that.
 
 import numpy as np
 
+from config import words
 from config.kernel import kernel
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.balances import MISSING
@@ -16,25 +17,30 @@ from features.state.hashing import siphash
 from features.state.seen import CODE_OF
 from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, TXN
 
+_U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 LEFT, TAKEN = 0, 1
 
 
-def _table(words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Words as bytes, one a row, and their lengths."""
-    raw = [word.encode() for word in words]
-    rows = np.zeros((len(raw), max(map(len, raw))), np.uint8)
-    for row, word in zip(rows, raw, strict=True):
-        row[: len(word)] = np.frombuffer(word, np.uint8)
-    return rows, np.array([len(word) for word in raw], np.int64)
+def _table(*texts: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Texts as words of eight bytes, one a row, and their lengths."""
+    rows = np.zeros((len(texts), -(-max(map(len, texts)) // 8)), np.uint64)
+    for row, text in zip(rows, texts, strict=True):
+        row[:] = np.frombuffer(text.ljust(row.nbytes, b"\0"), np.uint64)
+    return rows, np.array([len(text) for text in texts], np.int64)
 
 
-_HEADERS = np.frombuffer(b"\x02\x0cschema" + bytes([2 * len(SCHEMA)]) + SCHEMA.encode(), np.uint8)
-_BEGIN = np.frombuffer(b'{"event":{"type":"txn",', np.uint8)
+def _quoted(texts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The table of JSON strings, from behind the first quote on."""
+    return _table(*(f'{text}"'.encode() for text in texts))
+
+
+_HEADERS, _HEADERS_SIZE = _table(b"\x02\x0cschema" + bytes([2 * len(SCHEMA)]) + SCHEMA.encode())
+_BEGIN, _BEGIN_SIZE = _table(b'{"event":{"type":"txn",')
 _KEYS = Txn.__struct_fields__
 _STAMPS = tuple(name for name in LogRecord.__struct_fields__ if name not in ("event", "admitted"))  # so rare: LEFT
-_KEY_TABLE, _KEY_SIZE = _table(_KEYS + _STAMPS)
-_PURPOSE_TABLE, _PURPOSE_SIZE = _table(tuple(purpose or "" for purpose in PURPOSES))
-_KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
+_KEY_TABLE, _KEY_SIZE = _quoted(_KEYS + _STAMPS)
+_PURPOSE_TABLE, _PURPOSE_SIZE = _quoted(tuple(purpose or "" for purpose in PURPOSES))
+_KIND_TABLE, _KIND_SIZE = _quoted(tuple(kind or "" for kind in KINDS))
 (
     _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _SEQ, _ACCOUNT, _DIRECTION, _CURRENCY, _BALANCE,
     _COUNTERPARTY_ID, _COUNTERPARTY_KIND, _PURPOSE, _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
@@ -46,9 +52,9 @@ _KIND_TABLE, _KIND_SIZE = _table(tuple(kind or "" for kind in KINDS))
         "amount_cny_minor",
     )
 )  # fmt: skip
-_STATUS_TABLE, _STATUS_SIZE = _table(("booked", "returned", "reversed"))  # in the order of their codes
+_STATUS_TABLE, _STATUS_SIZE = _quoted(("booked", "returned", "reversed"))  # in the order of their codes
 _SEEN_BOOKED = CODE_OF["txn.booked"]  # and the codes of the others behind it
-_CNY = np.frombuffer(b"CNY", np.uint8)
+_CNY, _CNY_SIZE = _quoted(("CNY",))
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c in '"\\:,{}[-')
 _ORIGIN_END = ord("]")
 
@@ -58,43 +64,41 @@ def read(b, value_start, value_end, header_start, header_end, records, taken):
     """Fill records[i] and set taken[i] for each value that is a canonical transaction."""
     for i in range(value_start.shape[0]):
         taken[i] = LEFT
-        if _equals(b, header_start[i], header_end[i], _HEADERS) and value_start[i] >= 0:
+        has_headers = header_end[i] - header_start[i] == _HEADERS_SIZE[0] and _is_at(
+            b, header_start[i], header_end[i], _HEADERS, _HEADERS_SIZE, 0
+        )
+        if has_headers and value_start[i] >= 0:
             taken[i] = _read_txn(b, value_start[i], value_end[i], records[i])
 
 
 @kernel
-def _equals(b, start, end, wanted):
-    if end - start != wanted.shape[0]:
+def _is_at(b, p, end, table, size, row):
+    """Whether row `row` of a table of texts stands at b[p:], before `end`."""
+    if p + size[row] > end:
         return False
-    for i in range(wanted.shape[0]):
-        if b[start + i] != wanted[i]:
+    for k in range(table.shape[1]):
+        if words.read_word(b, p + 8 * k, size[row] - 8 * k) != table[row, k]:
             return False
     return True
 
 
 @kernel
-def _find(b, start, end, table, size, first):
-    """The row of `table` from `first` on that equals b[start:end]; -1 where none does."""
+def _find(b, p, end, table, size, first):
+    """The row of `table` from `first` on that stands at b[p:]; -1 where none does."""
     for row in range(first, table.shape[0]):
-        if size[row] == end - start:
-            same = True
-            for i in range(end - start):
-                if b[start + i] != table[row, i]:
-                    same = False
-                    break
-            if same:
-                return row
+        if _is_at(b, p, end, table, size, row):
+            return row
     return -1
 
 
 @kernel
 def _read_txn(b, p, end, r):
     """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
-    if end - p < _BEGIN.shape[0] or not _equals(b, p, p + _BEGIN.shape[0], _BEGIN):
+    if not _is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
         return LEFT
     r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
     r.balance, r.number = MISSING, NO_NUMBER
-    p += _BEGIN.shape[0] - 1
+    p += _BEGIN_SIZE[0] - 1
     field, direction, purpose, kind = -1, -1, 0, 0
     event_id_start, event_id_end, in_cny = 0, 0, False
     inside = True  # the event's own object; then the stamps
@@ -106,13 +110,13 @@ def _read_txn(b, p, end, r):
             break
         if p + 4 >= end or b[p] != _COMMA or b[p + 1] != _QUOTE:
             return LEFT
-        key_start, key_end = p + 2, _string_end(b, p + 2, end)
-        if key_end < 0 or key_end + 2 >= end or b[key_end + 1] != _COLON:
-            return LEFT
-        field = _find(b, key_start, key_end, _KEY_TABLE, _KEY_SIZE, field + 1)
+        field = _find(b, p + 2, end, _KEY_TABLE, _KEY_SIZE, field + 1)
         if field < 0 or (field < len(_KEYS)) != inside:
             return LEFT
-        p = key_end + 2
+        p += 2 + _KEY_SIZE[field]
+        if p + 1 >= end or b[p] != _COLON:
+            return LEFT
+        p += 1
         start, is_text = p, b[p] == _QUOTE
         if is_text:
             start, p = p + 1, _string_end(b, p + 1, end)
@@ -137,7 +141,7 @@ def _read_txn(b, p, end, r):
         elif field == _ACCOUNT:
             r.account = max(siphash(b, start, p, r.bank), np.uint64(1))  # the bank stands before it
         elif field == _CURRENCY:
-            in_cny = _equals(b, start, p, _CNY)
+            in_cny = _is_at(b, start, end, _CNY, _CNY_SIZE, 0)
         elif field == _BALANCE:
             r.balance = _integer(b, start, p)
         elif field == _DIRECTION:
@@ -147,11 +151,11 @@ def _read_txn(b, p, end, r):
                 return LEFT
             r.payer = max(siphash(b, start, p, PAYER_HASH), np.uint64(1))
         elif field == _COUNTERPARTY_KIND:
-            kind = _find(b, start, p, _KIND_TABLE, _KIND_SIZE, 0)
+            kind = _find(b, start, end, _KIND_TABLE, _KIND_SIZE, 1)
         elif field == _PURPOSE:
-            purpose = _find(b, start, p, _PURPOSE_TABLE, _PURPOSE_SIZE, 0)
+            purpose = _find(b, start, end, _PURPOSE_TABLE, _PURPOSE_SIZE, 1)
         elif field == _STATUS:
-            status = _find(b, start, p, _STATUS_TABLE, _STATUS_SIZE, 0)
+            status = _find(b, start, end, _STATUS_TABLE, _STATUS_SIZE, 0)
             if status < 0:
                 return LEFT
             r.status = status
@@ -180,6 +184,13 @@ def _read_txn(b, p, end, r):
 @kernel
 def _string_end(b, p, end):
     """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
+    while p + 8 <= end:
+        word = words.load_word(b, p)
+        found = words.bytes_equal(word, _QUOTE) | words.bytes_equal(word, _BACKSLASH)
+        if found:
+            p += words.trailing_zeros(found) // 8
+            return p if b[p] == _QUOTE else -1
+        p += 8
     while p < end:
         if b[p] == _QUOTE:
             return p
@@ -192,14 +203,14 @@ def _string_end(b, p, end):
 @kernel
 def _literal_end(b, p, end):
     """The end of a number, a literal or ingest's flat list; -1 for an object or an unended value."""
-    if b[p] == _LIST:
-        while p < end and b[p] != _ORIGIN_END:
+    if b[_U(p)] == _LIST:
+        while p < end and b[_U(p)] != _ORIGIN_END:
             p += 1
         return p + 1 if p + 1 < end else -1
-    if b[p] == _OPEN:
+    if b[_U(p)] == _OPEN:
         return -1
     while p < end:
-        if b[p] == _COMMA or b[p] == _CLOSE:
+        if b[_U(p)] == _COMMA or b[_U(p)] == _CLOSE:
             return p
         p += 1
     return -1
@@ -208,51 +219,50 @@ def _literal_end(b, p, end):
 @kernel
 def _integer(b, p, end):
     """A decimal integer of at most 18 digits; -2^63 for anything else, which no bound lets through."""
-    negative = b[p] == _MINUS
+    negative = b[_U(p)] == _MINUS
     p += 1 if negative else 0
     value = np.int64(0)
     if not 0 < end - p <= 18:
         return np.int64(-(2**63))
     for i in range(p, end):
-        if not 48 <= b[i] <= 57:
+        if not 48 <= b[_U(i)] <= 57:
             return np.int64(-(2**63))
-        value = value * 10 + (b[i] - 48)
+        value = value * 10 + (b[_U(i)] - 48)
     return -value if negative else value
 
 
 @kernel
 def _bank(b, start, end):
     """The bank code as a number; -1 where it is none."""
-    if end - start != 14 or not 65 <= b[start] <= 90:
+    if end - start != 14 or not 65 <= b[_U(start)] <= 90:
         return np.int64(-1)
-    number = np.int64(b[start] - 64)
+    number = np.int64(b[_U(start)] - 64)
     for i in range(start + 1, end):
-        if not 48 <= b[i] <= 57:
+        if not 48 <= b[_U(i)] <= 57:
             return np.int64(-1)
-        number = number * 10 + (b[i] - 48)
+        number = number * 10 + (b[_U(i)] - 48)
     return number
 
 
 @kernel
 def _words(b, start, end, key):
     """The bytes of an id as little-endian words."""
-    key[:] = 0
-    for i in range(end - start):
-        key[i // 8] |= np.uint64(b[start + i]) << np.uint64(8 * (i % 8))
+    for k in range(key.shape[0]):
+        key[k] = words.read_word(b, start + 8 * k, end - start - 8 * k)
 
 
 @kernel
 def _is_hex(b, start, end):
     for i in range(start, end):
-        if not (48 <= b[i] <= 57 or 97 <= b[i] <= 102):
+        if not (48 <= b[_U(i)] <= 57 or 97 <= b[_U(i)] <= 102):
             return False
     return end - start == 16
 
 
 @kernel
 def _hex(b, start):
-    value = np.uint64(0)
+    value = _U(0)
     for i in range(start, start + 16):
-        digit = b[i] - 48 if b[i] <= 57 else b[i] - 87
-        value = (value << np.uint64(4)) | np.uint64(digit & 15)
+        digit = b[_U(i)] - 48 if b[_U(i)] <= 57 else b[_U(i)] - 87
+        value = (value << _U(4)) | _U(digit & 15)
     return value

@@ -31,6 +31,7 @@ from streams.score.outbook import Book
 from streams.score.records import sender_of
 from streams.transport import Chunk
 
+_FIELDS = tuple(outbook.ROW.fields or ())
 _encode = msgspec.json.Encoder().encode
 _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
 
@@ -100,7 +101,8 @@ class Writer:
 
 def _others(b: Any, kind: int, key: bytes, in_force: InForce, chunk: Chunk, row: int | None) -> Iterator[Message]:
     """The messages of a row that is no score record; `row` is where in the chunk its record stands."""
-    offset = int(b["offset"])
+    b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
+    offset = b["offset"]
     if kind == outbook.OBSERVATION:
         yield Message(topics.OBSERVATION, key, _encode(_observation(b, key.decode(), in_force)), offset)
     elif kind == outbook.ALERT:
