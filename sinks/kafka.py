@@ -106,15 +106,13 @@ class Outbox:
         of them is reported.
         """
         count, stretch = len(records), self._stretch
-        if partition < 0:
-            stretch.open_count += count
-            reported = stretch.acknowledged
-        elif records:
-            stretch.open_count += 1
-            records[-1]["callback"], reported = stretch.acknowledged, None
+        reported, of_all = (records, stretch.acknowledged) if partition < 0 else (records[-1:], None)
+        stretch.open_count += len(reported)
+        if of_all is None and records:
+            records[-1]["callback"] = stretch.acknowledged
         self._begin(count)
         try:
-            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=reported)
+            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=of_all)
         except (KafkaException, BufferError) as error:
             self._refused(topic, error)
         if queued < count:

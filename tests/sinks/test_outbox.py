@@ -147,6 +147,22 @@ def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
     assert 0 < end <= 100
 
 
+def test_a_batch_of_one_partition_has_landed_with_its_last_record_and_never_where_one_was_refused(make_topic, kafka):
+    topic = make_topic("outbox", **{"max.message.bytes": "2000"})
+    outbox = Outbox(kafka, linger_ms=0)
+    outbox.send_batch(topic, [{"key": b"k", "value": b"%d" % n} for n in range(3)], partition=0)
+    outbox.send_batch(topic, [], partition=0)
+    landed = outbox.mark()
+    outbox.drain()
+    assert outbox.has_landed(landed)
+    outbox.send_batch(topic, [{"key": b"k", "value": value} for value in (b"3", LARGE)], partition=0)
+    outbox.send_batch(topic, [{"key": b"k", "value": b"4"}], partition=0)
+    with pytest.raises(DeliveryFailed):
+        outbox.drain()
+    with pytest.raises(DeliveryFailed):
+        outbox.has_landed(landed + 1)
+
+
 def test_silence_ends_the_outbox():
     outbox = Outbox(f"127.0.0.1:{free_port()}", {"log_level": 0}, silence_s_max=0.5)  # nobody listens there
     outbox.send("dlq.v1", b"x")
