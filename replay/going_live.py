@@ -1,5 +1,6 @@
 """A platform goes live: years of history come in without an alert to anybody, then the days as they come."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from streams.roles import ROLES, topics_of
 
 POLL_S = 1.0  # a look asks for the ends and commits of some 200 partitions
 STUCK_S = 180.0
+CORES, COMPILING = os.cpu_count() or 1, 2  # processes that compile
 BY, REASON = "demo", "the demo goes live with its history"
 WAITED_FOR = ("ingest", "score", "archive")  # learn commits nothing
 
@@ -46,7 +48,8 @@ class GoingLive:
 
         Half of it lies in the banks' topics before ingest reads any, and the rest is sent faster than it reads: so it
         has large pieces of each feed at hand, and goes through them by their days, where it would else fetch and align
-        a few records of many feeds at a time. It needs no kernels: while they compile, it fills the log.
+        a few records of many feeds at a time. It needs no kernels: while they compile, it fills the log where there is
+        a core for it; else score would only wait for them longer.
         """
         history = History(settings=self._settings, by=BY, reason=REASON)
         done = history.is_over
@@ -80,11 +83,17 @@ class GoingLive:
 
     def _all_launched(self) -> bool:
         """Start the workers whose time has come."""
-        awaited: dict[str, Callable[[], bool]] = {"ingest": self._half_sent, "score": lambda: not self._stack.compiling}
+        awaited = {"ingest": self._ingest_may_begin, "score": self._kernels_are_ready}
         waiting = [role for role in ROLES if role not in self._stack.worker_pids]
         if ready := [role for role in waiting if role not in awaited or awaited[role]()]:
             self._stack.launch_workers(ready)
         return len(ready) == len(waiting)
+
+    def _ingest_may_begin(self) -> bool:
+        return self._half_sent() and (CORES > COMPILING or self._kernels_are_ready())
+
+    def _kernels_are_ready(self) -> bool:
+        return not self._stack.compiling
 
     def _half_sent(self) -> bool:
         if self.sending.history_sent or self.sending.finished:
