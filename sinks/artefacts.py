@@ -71,6 +71,7 @@ def records(
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "fetch.message.max.bytes": 16 << 20,
+            "fetch.wait.max.ms": 5,  # the end is found by a fetch that brings nothing
             "log_level": 2,  # what goes wrong is raised
             **(client or {}),
         }
