@@ -95,13 +95,7 @@ def _demo(args: argparse.Namespace) -> int:
         going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
         try:
             done = _backfill(going, live_from_ms, source, say)
-            rate = done.events / done.seconds
-            say(
-                words(
-                    f"历史已接入：{done.events:,} 条，{done.seconds:.1f} 秒，每秒 {rate:,.0f} 条",
-                    f"history is in: {done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second",
-                )
-            )
+            say(_told(done))
             leave = args.exit or not sys.stdout.isatty()
             if leave:
                 events = going.live(say.look, days=1)
@@ -120,6 +114,17 @@ def _demo(args: argparse.Namespace) -> int:
             )
         )
     return 0
+
+
+def _told(done: Any) -> str:
+    waited = words(
+        f"，其中 {done.waiting_s:.1f} 秒在等内核编译（每个引擎版本一次）",
+        f", of which {done.waiting_s:.1f} s waiting for the kernels to compile (once an engine version)",
+    )
+    return words(
+        f"历史已接入：{done.events:,} 条，{done.seconds:.1f} 秒",
+        f"history is in: {done.events:,} events in {done.seconds:.1f} s",
+    ) + (waited if done.waiting_s >= 1.0 else "")
 
 
 def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:

@@ -24,10 +24,14 @@ WAITED_FOR = ("ingest", "score", "archive")  # learn commits nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfilled:
-    """What the backfill took: events that were sent in this run, seconds until score had applied them."""
+    """What the backfill took: events that were sent in this run, seconds until score had applied them.
+
+    For `waiting_s` of these there were events enough to begin with, and the kernels were still being compiled.
+    """
 
     events: int
     seconds: float
+    waiting_s: float
 
 
 class GoingLive:
@@ -56,13 +60,18 @@ class GoingLive:
         history.open()
         began_s = time.monotonic()
         self.sending.start()
+        self._wait(lambda _progress: self._all_launched() or self._half_sent(), on_look)
+        could_begin_s = time.monotonic()
         self._wait(lambda _progress: self._all_launched(), on_look)
+        waiting_s = time.monotonic() - could_begin_s
         self._wait(lambda progress: self._history_taken(progress, "ingest"), on_look)
         if not done:
             history.close()
             self._wait(lambda progress: _taken(self._offsets, progress), on_look)
         self._wait(lambda progress: self._history_taken(progress, "score"), on_look)
-        return Backfilled(events=sum(self.sending.sent.values()), seconds=time.monotonic() - began_s)
+        return Backfilled(
+            events=sum(self.sending.sent.values()), seconds=time.monotonic() - began_s, waiting_s=waiting_s
+        )
 
     def live(self, on_look: Callable[[Look], None], *, days: int | None = None) -> int:
         """Go on at `speed` for so many days of event time (None: as long as there are), until every role has done all
