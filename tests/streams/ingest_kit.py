@@ -19,6 +19,7 @@ from domain import topics
 from domain.calendar import day_of_text, day_start_ms
 from domain.events import SCHEMA, LogRecord
 from domain.outputs import DeadLetter
+from sinks.passing import bounds
 from tests.streams import groups
 
 BANKS = ("Z9000000000001", "Z9000000000002", "Z9000000000003")
@@ -149,8 +150,7 @@ def log_count(bootstrap: str) -> int:
     """Records in the log, ticks included."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False})
     try:
-        ends = [consumer.get_watermark_offsets(TopicPartition(topics.EVENTS, p), 10)[1] for p in range(PARTITIONS)]
-        return int(sum(ends))
+        return sum(bounds(consumer, topics.EVENTS, partition)[1] for partition in range(PARTITIONS))
     finally:
         consumer.close()
 

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, Producer, TopicPartition
 from domain import topics
 from features.redis_store import outcome_totals, partition_state, stored_values
 from replay.ledger import take_stock
+from sinks.passing import bounds
 from streams.embedded import Child
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
@@ -43,7 +44,7 @@ def read(settings, topic):
     rows = []
     try:
         for p in consumer.list_topics(topic).topics[topic].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+            low, high = bounds(consumer, topic, p)
             consumer.assign([TopicPartition(topic, p, low)])
             while low < high:
                 message = consumer.poll(10)

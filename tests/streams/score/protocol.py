@@ -22,6 +22,7 @@ from domain.events import Control, LogRecord
 from features.redis_store import connect, stored_values
 from features.values import unpack
 from sinks.kafka import DeliveryFailed
+from sinks.passing import bounds
 from streams.role import TP
 from streams.score.partition import Partition
 from streams.score.role import Score
@@ -389,7 +390,7 @@ class World:
         return f"{self.name.lower()}:*"
 
     def _end(self, topic):
-        return self._reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+        return bounds(self._reader, topic, 0)[1]
 
 
 def run(world, scenario):
