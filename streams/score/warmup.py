@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from config.kernel_cache import active_folder
+from detectors.episodes import RAISED, is_over
 from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact, RuleSet, decode, packaged_rules
 from detectors.scorecard import FLOOR_MILLI, displayed, probabilities_ppm, scorecard
@@ -18,6 +19,7 @@ from detectors.snapshot import Snapshot, content_id
 from domain.events import SCHEMA, Control, Feed, LogRecord, Tick, Txn
 from domain.topics import EVENTS
 from streams.score import alerting, loop, outbook, outputs_json
+from streams.score.json_text import micro
 from streams.score.partition import NEVER, Partition, engine_of
 from streams.transport.chunk import Chunk, chunk_of
 
@@ -90,7 +92,7 @@ def _run_all() -> None:
     copy.take(rows := copy.dirty_rows())
     copy.written(rows)
     copy.residents.evict(1)
-    displayed(FLOOR_MILLI)  # by Python, of its integers
+    _ = displayed(FLOOR_MILLI), micro(0.0), is_over(RAISED)  # alerts ask them, by Python's numbers
 
 
 def _chunk(*events: Txn | Tick | Control) -> Chunk:
