@@ -19,6 +19,7 @@ from domain import topics
 from domain.calendar import day_of_text, day_start_ms
 from domain.events import SCHEMA, LogRecord
 from domain.outputs import DeadLetter
+from replay.reading import assign
 from sinks.passing import bounds
 from tests.streams import groups
 
@@ -132,8 +133,7 @@ def read(bootstrap: str, topic: str, partitions: int = 1) -> dict[int, list[Any]
                          "fetch.wait.max.ms": 5})  # fmt: skip
     found: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
     left = set(found)
-    consumer.list_topics(topic, 20)  # the first fetch would wait for it
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in found])
+    assign(consumer, [TopicPartition(topic, partition, 0) for partition in found])
     until = time.monotonic() + 20
     while left and time.monotonic() < until:
         for message in consumer.consume(1000, 0.05):

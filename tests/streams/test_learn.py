@@ -19,6 +19,7 @@ from domain import topics
 from domain.calendar import day_of, day_of_date, day_start_ms, month_of_day
 from domain.events import SCHEMA, Control, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
+from replay.reading import assign
 from sinks.artefacts import fetch
 from streams.learn import Learn
 from streams.role import TP
@@ -282,8 +283,7 @@ def test_an_operators_outcome_is_a_label(broker: str) -> None:
 def records(broker: str, topic: str) -> list[tuple[bytes | None, bytes, Any]]:
     fetching = {"enable.partition.eof": True, "fetch.wait.max.ms": 5}
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "t", **fetching})
-    consumer.list_topics(topic, 20)  # the first fetch would wait for it
-    consumer.assign([TopicPartition(topic, 0, 0)])
+    assign(consumer, [TopicPartition(topic, 0, 0)])
     found = []
     while (message := consumer.poll(10)) is not None and message.error() is None:
         found.append((message.key(), message.value(), message.headers()))
