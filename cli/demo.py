@@ -5,7 +5,7 @@ have less than one transaction a day, a few have dozens. The banks deliver the h
 in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list.
 After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
 
-Nothing but this package is needed: Kafka's jars are fetched at the first start, the kernels are compiled meanwhile.
+Nothing but this package is needed: at the first start Kafka's jars are fetched and the kernels are compiled.
 A second start goes on from the state of the first; `--fresh` begins anew.
 
 Example: xinliu demo --enterprises 500
@@ -30,7 +30,7 @@ ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接
 送来历史，引擎作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在启动时
 打印。Ctrl-C 全部结束。
 
-除本软件包外什么都不需要：首次启动时取 Kafka 的 jar，同时编译内核。再次启动接着上次的状态；--fresh 重新开始。
+除本软件包外什么都不需要：首次启动时取 Kafka 的 jar、编译内核。再次启动接着上次的状态；--fresh 重新开始。
 
 例：xinliu demo --enterprises 500
 
@@ -95,7 +95,12 @@ def _demo(args: argparse.Namespace) -> int:
         going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
         try:
             done = _backfill(going, live_from_ms, source, say)
-            say(_told(done))
+            say(
+                words(
+                    f"历史已接入：{done.events:,} 条，{done.seconds:.1f} 秒",
+                    f"history is in: {done.events:,} events in {done.seconds:.1f} s",
+                )
+            )
             leave = args.exit or not sys.stdout.isatty()
             if leave:
                 events = going.live(say.look, days=1)
@@ -114,17 +119,6 @@ def _demo(args: argparse.Namespace) -> int:
             )
         )
     return 0
-
-
-def _told(done: Any) -> str:
-    waited = words(
-        f"，其中 {done.waiting_s:.1f} 秒在等内核编译（每个引擎版本一次）",
-        f", of which {done.waiting_s:.1f} s waiting for the kernels to compile (once an engine version)",
-    )
-    return words(
-        f"历史已接入：{done.events:,} 条，{done.seconds:.1f} 秒",
-        f"history is in: {done.events:,} events in {done.seconds:.1f} s",
-    ) + (waited if done.waiting_s >= 1.0 else "")
 
 
 def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:

@@ -12,7 +12,7 @@ SAY_S = 2.0
 ZH = (
     (r"compiling the kernels \(once an engine version\), meanwhile Kafka and Redis start",
      "编译内核（每个引擎版本一次），同时启动 Kafka 和 Redis"),
-    (r"waiting for the kernels", "等待内核"),
+    (r"waiting for the kernels: (\d+) functions are compiled", r"等待内核：已编译 \1 个函数"),
     (r"kernels are ready", "内核就绪"),
     (r"workers started: (.*)", r"工作进程已启动：\1"),
     (r"(Redis|Kafka) answers at (.*)", r"\1 已应答：\2"),

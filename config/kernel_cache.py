@@ -77,6 +77,11 @@ def active_folder() -> Path:
     return Path(os.environ["NUMBA_CACHE_DIR"])
 
 
+def compiled_count() -> int:
+    """How many functions have machine code there."""
+    return sum(1 for _ in active_folder().rglob("*.nbi"))
+
+
 def _folder_name() -> str:
     """`<engine version>-py3.13-<hash of the compilers' versions>`."""
     compilers = " ".join(f"{name} {version(name)}" for name in _COMPILERS)

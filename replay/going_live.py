@@ -1,6 +1,5 @@
 """A platform goes live: years of history come in without an alert to anybody, then the days as they come."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,25 +12,20 @@ from replay.run import Look, ReplayFailed
 from replay.sending import Sending
 from replay.sources import Source
 from replay.stack import Stack
-from streams.roles import ROLES, topics_of
+from streams.roles import topics_of
 
 POLL_S = 1.0  # a look asks for the ends and commits of some 200 partitions
 STUCK_S = 180.0
-CORES, COMPILING = os.cpu_count() or 1, 2  # processes that compile
 BY, REASON = "demo", "the demo goes live with its history"
 WAITED_FOR = ("ingest", "score", "archive")  # learn commits nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfilled:
-    """What the backfill took: events that were sent in this run, seconds until score had applied them.
-
-    For `waiting_s` of these there were events enough to begin with, and the kernels were still being compiled.
-    """
+    """What the backfill took: events that were sent in this run, seconds until score had applied them."""
 
     events: int
     seconds: float
-    waiting_s: float
 
 
 class GoingLive:
@@ -52,26 +46,25 @@ class GoingLive:
 
         Half of it lies in the banks' topics before ingest reads any, and the rest is sent faster than it reads: so it
         has large pieces of each feed at hand, and goes through them by their days, where it would else fetch and align
-        a few records of many feeds at a time. It needs no kernels: while they compile, it fills the log where there is
-        a core for it; else score would only wait for them longer.
+        a few records of many feeds at a time. The kernels are there before any of it: beside compilers that take two
+        cores, all that could be done meanwhile would take longer than they and it one after the other.
         """
         history = History(settings=self._settings, by=BY, reason=REASON)
         done = history.is_over
         history.open()
+        self._stack.launch_workers(["learn", "archive"])  # the pages answer from here on
+        self._stack.await_kernels()
         began_s = time.monotonic()
         self.sending.start()
-        self._wait(lambda _progress: self._all_launched() or self._half_sent(), on_look)
-        could_begin_s = time.monotonic()
-        self._wait(lambda _progress: self._all_launched(), on_look)
-        waiting_s = time.monotonic() - could_begin_s
+        self._stack.launch_workers(["score"])
+        self._wait(lambda _progress: self._half_sent(), on_look)
+        self._stack.launch_workers(["ingest"])
         self._wait(lambda progress: self._history_taken(progress, "ingest"), on_look)
         if not done:
             history.close()
             self._wait(lambda progress: _taken(self._offsets, progress), on_look)
         self._wait(lambda progress: self._history_taken(progress, "score"), on_look)
-        return Backfilled(
-            events=sum(self.sending.sent.values()), seconds=time.monotonic() - began_s, waiting_s=waiting_s
-        )
+        return Backfilled(events=sum(self.sending.sent.values()), seconds=time.monotonic() - began_s)
 
     def live(self, on_look: Callable[[Look], None], *, days: int | None = None) -> int:
         """Go on at `speed` for so many days of event time (None: as long as there are), until every role has done all
@@ -89,20 +82,6 @@ class GoingLive:
     def end(self) -> None:
         """Stop sending."""
         self.sending.end()
-
-    def _all_launched(self) -> bool:
-        """Start the workers whose time has come."""
-        awaited = {"ingest": self._ingest_may_begin, "score": self._kernels_are_ready}
-        waiting = [role for role in ROLES if role not in self._stack.worker_pids]
-        if ready := [role for role in waiting if role not in awaited or awaited[role]()]:
-            self._stack.launch_workers(ready)
-        return len(ready) == len(waiting)
-
-    def _ingest_may_begin(self) -> bool:
-        return self._half_sent() and (CORES > COMPILING or self._kernels_are_ready())
-
-    def _kernels_are_ready(self) -> bool:
-        return not self._stack.compiling
 
     def _half_sent(self) -> bool:
         if self.sending.history_sent or self.sending.finished:
@@ -128,7 +107,7 @@ class GoingLive:
                 return
             # An earlier run's deliveries are made again and passed over: that moves too.
             seen = (dict(progress.lag), dict(progress.done), sum(self.sending.kinds.values()))
-            if seen != state or self._stack.compiling:
+            if seen != state:
                 state, changed_s = seen, time.monotonic()
             if time.monotonic() - changed_s > STUCK_S and any(progress.lag.values()):
                 raise ReplayFailed(f"nothing has moved for {STUCK_S:g} s; records left, by role: {dict(progress.lag)}")

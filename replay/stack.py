@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
+from config.kernel_cache import compiled_count
 from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
 from replay.offsets import Offsets
 from replay.state import write_whole
@@ -24,6 +26,7 @@ LOG_PARTITIONS = 4
 ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records
 KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
 LOG_LINES = 25
+COMPILE_S_MAX, SAY_EVERY_S = 600.0, 5.0
 # All roles share this machine, and the archive has no hurry: what is stored a little later is no worse, a score is.
 GIVES_WAY = {"archive": ("nice", "-n", "10")}
 
@@ -75,15 +78,25 @@ class Stack:
     def __exit__(self, *_error: object) -> None:
         self._exits.close()
 
+    def await_kernels(self) -> None:
+        """Wait until the kernels are compiled. ChildFailed where they do not compile."""
+        if self._compiling is None:
+            return
+        until_s = time.monotonic() + COMPILE_S_MAX
+        while self._compiling.running and time.monotonic() < until_s:
+            self._on_progress(f"waiting for the kernels: {compiled_count()} functions are compiled")
+            wait_s = time.monotonic() + SAY_EVERY_S
+            while self._compiling.running and time.monotonic() < wait_s:
+                time.sleep(0.1)
+        if self._compiling.wait(deadline_s=0.0):
+            raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
+        self._compiling = None
+        self._on_progress("kernels are ready")
+
     def launch_workers(self, roles: Collection[str] = tuple(ROLES)) -> None:
         """Start a worker of each of these roles; for score, the kernels are waited for first."""
-        if "score" in roles and self._compiling is not None:
-            if self.compiling:
-                self._on_progress("waiting for the kernels")
-            if self._compiling.wait(deadline_s=600.0):
-                raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
-            self._compiling = None
-            self._on_progress("kernels are ready")
+        if "score" in roles:
+            self.await_kernels()
         for role in roles:
             beside = ["--dashboard"] if role == "archive" and self._dashboard_port is not None else []
             child = self._child(role, ["worker", role, *beside], self.settings_file)
@@ -124,11 +137,6 @@ class Stack:
     def worker_pids(self) -> Mapping[str, int]:
         """Process ids of the workers that run."""
         return {role: child.pid for role, child in self._workers.items() if child.running}
-
-    @property
-    def compiling(self) -> bool:
-        """Whether the kernels are still being compiled."""
-        return self._compiling is not None and self._compiling.running
 
     def _run(self, name: str, words: list[str]) -> None:
         with self._child(name, words, self.settings_file).launch() as child:
