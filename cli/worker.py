@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help=say("score：把内核编译进缓存就结束", "score: compile the kernels into the cache and exit"),
+        help=say(
+            "把 score 和 ingest 的内核编译进缓存就结束",
+            "compile the kernels of score and ingest into the cache and exit",
+        ),
     )
     parser.add_argument(
         "--dashboard",
@@ -57,9 +60,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.dashboard and args.role != "archive":
         raise SettingsError("--dashboard goes with the archive: a chdb folder belongs to its process")
     if args.compile:
+        from streams.plain.block import warm
         from streams.score.warmup import compile_kernels
 
         compile_kernels()
+        warm()
         return 0
 
     gc.disable()  # what imports leave stays: to look through it again and again is a tenth of a second of each restart

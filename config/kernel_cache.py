@@ -24,8 +24,9 @@ import platformdirs
 
 from config.settings import SettingsError
 
-# The rooms whose code or tables decide an output of `score`; the transport's parser is compiled too.
-_KERNEL_ROOMS = ("domain", "config", "features", "detectors", "streams/score", "streams/transport")
+# The rooms whose code or tables decide an output of `score`; the transport's parser and ingest's reader are compiled
+# too.
+_KERNEL_ROOMS = ("domain", "config", "features", "detectors", "streams/score", "streams/transport", "streams/plain")
 _KERNEL_SUFFIXES = frozenset({".py", ".csv"})
 _COMPILERS = ("numba", "llvmlite", "numpy")
 _FOLDERS_KEPT = 8

@@ -81,3 +81,15 @@ def bytes_equal(word: Any, byte: Any) -> Any:
     """The high bit of each byte of a word that equals `byte`, surely so up to the first that does."""
     x = word ^ (_U(byte) * _ONES)
     return (x - _ONES) & ~x & _HIGHS
+
+
+@kernel
+def bytes_below(word: Any, byte: Any) -> Any:
+    """The high bit of each byte of a word that is less than `byte` (at most 128), surely so up to the first that is."""
+    return (word - (_U(byte) * _ONES)) & ~word & _HIGHS
+
+
+@kernel
+def bytes_high(word: Any) -> Any:
+    """The high bit of each byte of a word that is 128 or more."""
+    return word & _HIGHS

@@ -13,6 +13,7 @@ from domain.money import AmountMinor, BalanceMinor, MoneyMinor
 
 SCHEMA = "xinliu.event/1"
 EVENT_BYTES_MAX = 64 * 1024
+FINGERPRINT_DIGITS = 16
 
 Direction = Literal["C", "D"]  # C credit = money in, D debit = money out, from the customer's side
 CounterpartyKind = Literal["corporate", "personal", "financial", "government", "internal"]
@@ -242,7 +243,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     event: LogEvent
-    fingerprint: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] = ""
+    fingerprint: Annotated[str, msgspec.Meta(pattern=f"^([0-9a-f]{{{FINGERPRINT_DIGITS}}})?$")] = ""
     origin: tuple[str, int, int] | None = None
     amount_cny_minor: int | None = None
     rate_micro: int | None = None

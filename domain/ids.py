@@ -6,6 +6,10 @@ import msgspec
 
 ENTERPRISE_ID_BYTES_MAX = 32
 
+# A token is `<key id>.<hex digits>`.
+KEY_ID_DIGITS, TOKEN_DIGITS = 8, 32
+TOKEN_BYTES = KEY_ID_DIGITS + 1 + TOKEN_DIGITS
+
 # 金融机构编码: a letter and 13 digits. The algorithm of its last digit is not public, so only the form is checked.
 BANK_ID_PATTERN = r"^[A-Z][0-9]{13}$"
 # 统一社会信用代码 (18 characters) or a token that stands for one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +15,7 @@ from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
 from sinks.dead_letters import dead_letter
 from sinks.kafka import KeyAndValue, MarkedOutbox
+from streams.plain.block import Block, PlainReader, warm
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
@@ -28,25 +29,15 @@ Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
 
 @dataclass(slots=True, eq=False)
 class Rest:
-    """A chunk from record `first` on. Its arrays as lists: single elements of an array are slow to get at."""
+    """A chunk from record `first` on. `block`: what is known of its next plain transactions."""
 
     chunk: Chunk
     first: int = 0
     offsets: list[int] = field(init=False)
-    _columns: tuple[list[int], ...] = field(init=False)
+    block: Block | None = None
 
     def __post_init__(self) -> None:
-        chunk = self.chunk
-        self.offsets = chunk.offset.tolist()
-        columns = (chunk.timestamp_ms, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end)
-        self._columns = self.offsets, *(column.tolist() for column in columns)
-
-    def rows(self, until: int) -> Iterator[tuple[int, ...]]:
-        """(offset, timestamp_ms, value_start, value_end, header_start, header_end) of each record before `until`.
-
-        One at a time: kept, so many tuples would call the garbage collector again and again.
-        """
-        return zip(*(column[self.first : until] for column in self._columns), strict=True)
+        self.offsets = self.chunk.offset.tolist()
 
     def __len__(self) -> int:
         return len(self.offsets) - self.first
@@ -67,29 +58,57 @@ class Run:
 class Forwarder:
     """Sends what becomes of records, under the lane and mark of each, and counts it.
 
-    counts: (topic, partition, outcome) → records.
+    counts: (topic, partition, outcome) → records. compiled: whether plain transactions are read by compiled code; what
+    becomes of them is the same.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, *, compiled: bool = True) -> None:
         self.counts: Counter[tuple[str, int, Outcome]] = Counter()
         self.forbidden = forbidden()
         self._tokens = tokens
+        self._reader = PlainReader(tokens) if compiled else None
         self._schemas: dict[bytes, bytes | None] = {}
+
+    def warm(self) -> None:
+        """Compile what reads plain transactions, or load it from the cache: before records come."""
+        if self._reader is not None:
+            warm()
 
     def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> Run:
         """The usual records of a chunk, which are events up to `last_ms`, before record `until`; nothing is sent."""
-        chunk, accept, buffer = rest.chunk, validator.accept, rest.chunk.buffer.data
-        tp = TP(chunk.topic, chunk.partition)
+        tp = TP(rest.chunk.topic, rest.chunk.partition)
         records: list[KeyAndValue] = []
         times_ms: list[int] = []
-        for offset, broker_ms, start, end, header_start, header_end in rest.rows(until):
-            schema = self._schema(chunk, rest.first + len(records), buffer[header_start:header_end].tobytes())
-            found = accept(None if start < 0 else buffer[start:end].tobytes(), schema, broker_ms)
+        at, until = rest.first, min(until, len(rest.offsets))
+        while at < until:
+            plain, plain_ms = self._plain(validator, rest, at, until, last_ms)
+            records += plain
+            times_ms += plain_ms
+            at += len(plain)
+            if at == until:
+                break
+            found = self._judged(validator, rest.chunk, at)
             if not isinstance(found, EnterpriseEvent) or found.event_time > last_ms:
                 return Run(records, times_ms, found)
-            records.append(self.forwarded(tp, offset, found))
+            records.append(self.forwarded(tp, rest.offsets[at], found))
             times_ms.append(found.event_time)
+            at += 1
         return Run(records, times_ms, None)
+
+    def _plain(
+        self, validator: Validator, rest: Rest, first: int, until: int, last_ms: int
+    ) -> tuple[Sequence[KeyAndValue], Sequence[int]]:
+        """The records and times of the plain transactions that come first, up to `last_ms`."""
+        bank_id = validator.source.bank_id
+        if self._reader is None or bank_id is None:
+            return (), ()
+        if rest.block is None or not rest.block.first <= first < rest.block.until:
+            rest.block = self._reader.read(rest.chunk, first, until, bank_id, validator.future_tolerance_ms)
+        return rest.block.stretch(first, until, last_ms)
+
+    def _judged(self, validator: Validator, chunk: Chunk, i: int) -> Accepted | Rejected:
+        raw = chunk.buffer[chunk.header_start[i] : chunk.header_end[i]].tobytes()
+        return validator.accept(chunk.value(i), self._schema(chunk, i, raw), int(chunk.timestamp_ms[i]))
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
         """Key and value of an event's record of the log, without personal identifiers."""

@@ -83,7 +83,8 @@ class Ingest:
         self.generation = -1
         self.paused: frozenset[TP] = frozenset()
         self._settings, self._clock = settings, clock
-        self._forwarder = Forwarder(Tokens(load_key(settings.ingest.token_key_file)))
+        tokens = Tokens(load_key(settings.ingest.token_key_file))
+        self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self.progress(tp))
         self._question = Question(lambda tps: self.ends(tps))
         self._ticks: Ticks | None = None  # where this worker writes them
@@ -100,7 +101,11 @@ class Ingest:
         return self._forwarder.counts
 
     async def start(self) -> None:
-        """Check the topics and connect; SettingsError names a topic that is missing or not as it must be."""
+        """Check the topics and connect; SettingsError names a topic that is missing or not as it must be.
+
+        The kernels are compiled before it, or loaded.
+        """
+        await asyncio.to_thread(self._forwarder.warm)
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)

@@ -8,13 +8,15 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from config.settings import SettingsError
-from domain.events import Loan, Profile, Txn
+from domain.events import FINGERPRINT_DIGITS, Loan, Profile, Txn
+from domain.ids import KEY_ID_DIGITS, TOKEN_DIGITS
 
 KEY_BYTES_MIN = 32
 _CACHED_MAX = 200_000
@@ -23,6 +25,7 @@ _CACHED_MAX = 200_000
 _RESIDENT_ID = re.compile(r"[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]", re.ASCII)
 
 Kind = Literal["account", "person", "name"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def load_key(path: str | None) -> bytes:
@@ -49,17 +52,24 @@ class Tokens:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self.key_id = hmac.digest(key, b"key id", "sha256").hex()[:8]
-        self._cached: dict[Kind, dict[str, str]] = {"account": {}, "person": {}, "name": {}}
+        self.key_id = hmac.digest(key, b"key id", "sha256").hex()[:KEY_ID_DIGITS]
+        self._cached: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in KINDS}
 
     def token(self, kind: Kind, text: str) -> str:
         """The token of an identifier; white space does not count, nor width and case in a name."""
-        cached = self._cached[kind]
-        if (known := cached.get(text)) is not None:
-            return known
-        plain = "".join(unicodedata.normalize("NFKC", text).split())
+        encoded = text.encode()
+        return (self._cached[kind].get(encoded) or self._new(kind, encoded)).decode()
+
+    def tokens(self, wanted: Iterable[tuple[int, bytes]]) -> bytes:
+        """The tokens of (index into KINDS, identifier in UTF-8), one behind the other."""
+        known = [self._cached[kind].get for kind in KINDS]
+        return b"".join([known[kind](text) or self._new(KINDS[kind], text) for kind, text in wanted])
+
+    def _new(self, kind: Kind, text: bytes) -> bytes:
+        plain = "".join(unicodedata.normalize("NFKC", text.decode()).split())
         message = f"{kind}\0{plain.casefold() if kind == 'name' else plain}".encode()
-        token = f"{self.key_id}.{hmac.digest(self._key, message, 'sha256').hex()[:32]}"
+        token = f"{self.key_id}.{hmac.digest(self._key, message, 'sha256').hex()[:TOKEN_DIGITS]}".encode()
+        cached = self._cached[kind]
         if len(cached) >= _CACHED_MAX:
             cached.clear()
         cached[text] = token
@@ -109,5 +119,15 @@ def fingerprint(event: Any) -> str:
     return hashed.hexdigest()
 
 
-_HASH = hashlib.blake2b(digest_size=8)  # a copy is there sooner than a new one
+def fingerprints(canonical: Iterable[bytes]) -> bytes:
+    """The fingerprints of events whose canonical fields are these bytes, one behind the other."""
+    digests = []
+    for message in canonical:
+        hashed = _HASH.copy()
+        hashed.update(message)
+        digests.append(hashed.digest())
+    return b"".join(digests).hex().encode()
+
+
+_HASH = hashlib.blake2b(digest_size=FINGERPRINT_DIGITS // 2)  # a copy is there sooner than a new one
 _ENCODE = msgspec.json.Encoder().encode

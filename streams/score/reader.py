@@ -8,6 +8,7 @@ holds them to that.
 import numpy as np
 
 from config import words
+from config.json_bytes import find, integer, is_at, quoted, string_end, table
 from config.kernel import kernel
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.balances import MISSING
@@ -21,26 +22,13 @@ _U = np.uint64  # of places: for a signed one, each byte would be asked whether 
 LEFT, TAKEN = 0, 1
 
 
-def _table(*texts: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Texts as words of eight bytes, one a row, and their lengths."""
-    rows = np.zeros((len(texts), -(-max(map(len, texts)) // 8)), np.uint64)
-    for row, text in zip(rows, texts, strict=True):
-        row[:] = np.frombuffer(text.ljust(row.nbytes, b"\0"), np.uint64)
-    return rows, np.array([len(text) for text in texts], np.int64)
-
-
-def _quoted(texts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The table of JSON strings, from behind the first quote on."""
-    return _table(*(f'{text}"'.encode() for text in texts))
-
-
-_HEADERS, _HEADERS_SIZE = _table(b"\x02\x0cschema" + bytes([2 * len(SCHEMA)]) + SCHEMA.encode())
-_BEGIN, _BEGIN_SIZE = _table(b'{"event":{"type":"txn",')
+_HEADERS, _HEADERS_SIZE = table(b"\x02\x0cschema" + bytes([2 * len(SCHEMA)]) + SCHEMA.encode())
+_BEGIN, _BEGIN_SIZE = table(b'{"event":{"type":"txn",')
 _KEYS = Txn.__struct_fields__
 _STAMPS = tuple(name for name in LogRecord.__struct_fields__ if name not in ("event", "admitted"))  # so rare: LEFT
-_KEY_TABLE, _KEY_SIZE = _quoted(_KEYS + _STAMPS)
-_PURPOSE_TABLE, _PURPOSE_SIZE = _quoted(tuple(purpose or "" for purpose in PURPOSES))
-_KIND_TABLE, _KIND_SIZE = _quoted(tuple(kind or "" for kind in KINDS))
+_KEY_TABLE, _KEY_SIZE = quoted(_KEYS + _STAMPS)
+_PURPOSE_TABLE, _PURPOSE_SIZE = quoted(tuple(purpose or "" for purpose in PURPOSES))
+_KIND_TABLE, _KIND_SIZE = quoted(tuple(kind or "" for kind in KINDS))
 (
     _EVENT_ID, _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _SEQ, _ACCOUNT, _DIRECTION, _CURRENCY, _BALANCE,
     _COUNTERPARTY_ID, _COUNTERPARTY_KIND, _PURPOSE, _STATUS, _REF_EVENT_TIME, _FINGERPRINT, _AMOUNT_CNY,
@@ -52,10 +40,10 @@ _KIND_TABLE, _KIND_SIZE = _quoted(tuple(kind or "" for kind in KINDS))
         "amount_cny_minor",
     )
 )  # fmt: skip
-_STATUS_TABLE, _STATUS_SIZE = _quoted(("booked", "returned", "reversed"))  # in the order of their codes
+_STATUS_TABLE, _STATUS_SIZE = quoted(("booked", "returned", "reversed"))  # in the order of their codes
 _SEEN_BOOKED = CODE_OF["txn.booked"]  # and the codes of the others behind it
-_CNY, _CNY_SIZE = _quoted(("CNY",))
-_QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE, _LIST, _MINUS = (ord(c) for c in '"\\:,{}[-')
+_CNY, _CNY_SIZE = quoted(("CNY",))
+_QUOTE, _COLON, _COMMA, _OPEN, _CLOSE, _LIST = (ord(c) for c in '":,{}[')
 _ORIGIN_END = ord("]")
 
 
@@ -64,7 +52,7 @@ def read(b, value_start, value_end, header_start, header_end, records, taken):
     """Fill records[i] and set taken[i] for each value that is a canonical transaction."""
     for i in range(value_start.shape[0]):
         taken[i] = LEFT
-        has_headers = header_end[i] - header_start[i] == _HEADERS_SIZE[0] and _is_at(
+        has_headers = header_end[i] - header_start[i] == _HEADERS_SIZE[0] and is_at(
             b, header_start[i], header_end[i], _HEADERS, _HEADERS_SIZE, 0
         )
         if has_headers and value_start[i] >= 0:
@@ -72,29 +60,9 @@ def read(b, value_start, value_end, header_start, header_end, records, taken):
 
 
 @kernel
-def _is_at(b, p, end, table, size, row):
-    """Whether row `row` of a table of texts stands at b[p:], before `end`."""
-    if p + size[row] > end:
-        return False
-    for k in range(table.shape[1]):
-        if words.read_word(b, p + 8 * k, size[row] - 8 * k) != table[row, k]:
-            return False
-    return True
-
-
-@kernel
-def _find(b, p, end, table, size, first):
-    """The row of `table` from `first` on that stands at b[p:]; -1 where none does."""
-    for row in range(first, table.shape[0]):
-        if _is_at(b, p, end, table, size, row):
-            return row
-    return -1
-
-
-@kernel
 def _read_txn(b, p, end, r):
     """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
-    if not _is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
+    if not is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
         return LEFT
     r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
     r.balance, r.number = MISSING, NO_NUMBER
@@ -110,7 +78,7 @@ def _read_txn(b, p, end, r):
             break
         if p + 4 >= end or b[p] != _COMMA or b[p + 1] != _QUOTE:
             return LEFT
-        field = _find(b, p + 2, end, _KEY_TABLE, _KEY_SIZE, field + 1)
+        field = find(b, p + 2, end, _KEY_TABLE, _KEY_SIZE, field + 1)
         if field < 0 or (field < len(_KEYS)) != inside:
             return LEFT
         p += 2 + _KEY_SIZE[field]
@@ -119,7 +87,7 @@ def _read_txn(b, p, end, r):
         p += 1
         start, is_text = p, b[p] == _QUOTE
         if is_text:
-            start, p = p + 1, _string_end(b, p + 1, end)
+            start, p = p + 1, string_end(b, p + 1, end)
         else:
             p = _literal_end(b, p, end)
         if p < 0:
@@ -133,17 +101,17 @@ def _read_txn(b, p, end, r):
                 return LEFT
             _words(b, start, p, r.key)
         elif field == _EVENT_TIME:
-            r.event_ms = _integer(b, start, p)
+            r.event_ms = integer(b, start, p)
         elif field == _SEQ:
-            r.number = _integer(b, start, p)
+            r.number = integer(b, start, p)
             if r.number < 0:
                 return LEFT  # nineteen digits are
         elif field == _ACCOUNT:
             r.account = max(siphash(b, start, p, r.bank), np.uint64(1))  # the bank stands before it
         elif field == _CURRENCY:
-            in_cny = _is_at(b, start, end, _CNY, _CNY_SIZE, 0)
+            in_cny = is_at(b, start, end, _CNY, _CNY_SIZE, 0)
         elif field == _BALANCE:
-            r.balance = _integer(b, start, p)
+            r.balance = integer(b, start, p)
         elif field == _DIRECTION:
             direction = CREDIT if b[start] == 67 else DEBIT if b[start] == 68 else -1
         elif field == _COUNTERPARTY_ID:
@@ -151,22 +119,22 @@ def _read_txn(b, p, end, r):
                 return LEFT
             r.payer = max(siphash(b, start, p, PAYER_HASH), np.uint64(1))
         elif field == _COUNTERPARTY_KIND:
-            kind = _find(b, start, end, _KIND_TABLE, _KIND_SIZE, 1)
+            kind = find(b, start, end, _KIND_TABLE, _KIND_SIZE, 1)
         elif field == _PURPOSE:
-            purpose = _find(b, start, end, _PURPOSE_TABLE, _PURPOSE_SIZE, 1)
+            purpose = find(b, start, end, _PURPOSE_TABLE, _PURPOSE_SIZE, 1)
         elif field == _STATUS:
-            status = _find(b, start, end, _STATUS_TABLE, _STATUS_SIZE, 0)
+            status = find(b, start, end, _STATUS_TABLE, _STATUS_SIZE, 0)
             if status < 0:
                 return LEFT
             r.status = status
         elif field == _REF_EVENT_TIME:
-            r.ref_ms = _integer(b, start, p)
+            r.ref_ms = integer(b, start, p)
         elif field == _FINGERPRINT:
             if not _is_hex(b, start, p):
                 return LEFT
             r.fingerprint = _hex(b, start)
         elif field == _AMOUNT_CNY:
-            r.fen = _integer(b, start, p)
+            r.fen = integer(b, start, p)
         if is_text:
             p += 1
     if r.balance != MISSING and not in_cny:
@@ -179,25 +147,6 @@ def _read_txn(b, p, end, r):
     r.category, r.overlays = CLASS_OF[direction, purpose, kind], OVERLAYS_OF[direction, purpose, kind]
     r.seen = _SEEN_BOOKED + r.status
     return TAKEN
-
-
-@kernel
-def _string_end(b, p, end):
-    """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
-    while p + 8 <= end:
-        word = words.load_word(b, p)
-        found = words.bytes_equal(word, _QUOTE) | words.bytes_equal(word, _BACKSLASH)
-        if found:
-            p += words.trailing_zeros(found) // 8
-            return p if b[p] == _QUOTE else -1
-        p += 8
-    while p < end:
-        if b[p] == _QUOTE:
-            return p
-        if b[p] == _BACKSLASH:
-            return -1
-        p += 1
-    return -1
 
 
 @kernel
@@ -214,21 +163,6 @@ def _literal_end(b, p, end):
             return p
         p += 1
     return -1
-
-
-@kernel
-def _integer(b, p, end):
-    """A decimal integer of at most 18 digits; -2^63 for anything else, which no bound lets through."""
-    negative = b[_U(p)] == _MINUS
-    p += 1 if negative else 0
-    value = np.int64(0)
-    if not 0 < end - p <= 18:
-        return np.int64(-(2**63))
-    for i in range(p, end):
-        if not 48 <= b[_U(i)] <= 57:
-            return np.int64(-(2**63))
-        value = value * 10 + (b[_U(i)] - 48)
-    return -value if negative else value
 
 
 @kernel

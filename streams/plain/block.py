@@ -1,0 +1,122 @@
+"""The records of the log that a chunk's plain transactions come to, some hundred at once."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from domain.calendar import EVENT_TIME_MS_MIN
+from domain.events import FINGERPRINT_DIGITS, SCHEMA, Txn
+from domain.ids import BANK_ID_PATTERN, TOKEN_BYTES
+from sinks.kafka import KeyAndValue
+from streams.plain import reader
+from streams.tokens import KINDS, Tokens, fingerprints
+from streams.transport.chunk import Chunk, chunk_of
+
+assert KINDS == ("account", "person", "name"), "as the reader numbers them"
+_TXN = Txn(
+    event_id="warm-up", bank_id="A0000000000000", enterprise_id="warm-up", event_time=EVENT_TIME_MS_MIN, account="a",
+    direction="C", amount_minor=1, currency="CNY",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Records of a chunk from one up to another, and what becomes of those that are plain transactions.
+
+    times_ms: the event time of each. others: which of them are not plain, counted from `first`; what else is said of
+    them is of no use.
+    """
+
+    first: int
+    until: int
+    times_ms: list[int]
+    records: list[KeyAndValue]
+    others: list[int]
+
+    def stretch(self, first: int, until: int, last_ms: int) -> tuple[list[KeyAndValue], list[int]]:
+        """The plain ones up to `last_ms` from `first` on, before `until`, as long as one follows the other."""
+        first, until = first - self.first, min(until, self.until) - self.first
+        if (place := bisect_left(self.others, first)) < len(self.others):
+            until = min(until, self.others[place])
+        times_ms = self.times_ms[first:until]
+        if times_ms and max(times_ms) > last_ms:
+            late = next(i for i, time_ms in enumerate(times_ms) if time_ms > last_ms)
+            until, times_ms = first + late, times_ms[:late]
+        return self.records[first:until], times_ms
+
+
+class PlainReader:
+    """Reads plain transactions of banks' chunks."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
+        self._origins: dict[tuple[str, int], np.ndarray] = {}
+        self._banks: dict[str, np.ndarray] = {}
+
+    def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Block:
+        """Records of a bank from `first` on before `until`, at least one."""
+        count = until - first
+        sizes = chunk.value_end[first:until] - chunk.value_start[first:until]
+        origin = self._origin(chunk.topic, chunk.partition)
+        out = np.empty(int(sizes.sum()) + count * (reader.ROOM + len(origin)), np.uint8)
+        told, holes = np.empty((reader.TOLD, count), np.int64), np.empty((4, reader.HOLES_EACH_MAX * count), np.int64)
+        found, low, high, plain = reader.read(
+            chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, chunk.timestamp_ms,
+            chunk.offset, first, future_tolerance_ms, self._bank(bank_id), origin, out, told, holes, self._fields,
+        )  # fmt: skip
+        if not plain:
+            return Block(first, until, [], [], list(range(count)))
+        raw = chunk.buffer[low:high].tobytes()
+        told[reader.KEY_START : reader.MESSAGE_END + 1] -= low
+        holes[reader.TEXT_START : reader.TEXT_END + 1] -= low
+        wanted = zip(
+            holes[reader.KIND, :found].tolist(),
+            _cut(raw, holes[reader.TEXT_START : reader.TEXT_END + 1, :found]),
+            strict=True,
+        )
+        _put(out, holes[reader.TOKEN_AT, :found], self._tokens.tokens(wanted), TOKEN_BYTES)
+        messages = _cut(raw, told[reader.MESSAGE_START : reader.MESSAGE_END + 1, :plain])
+        _put(out, told[reader.FINGERPRINT_AT, :plain], fingerprints(messages), FINGERPRINT_DIGITS)
+        keys = _cut(raw, told[reader.KEY_START : reader.KEY_END + 1])
+        values = _cut(out[: told[reader.OUT_END, -1]].tobytes(), told[reader.OUT_START : reader.OUT_END + 1])
+        others = [] if plain == count else np.flatnonzero(told[reader.EVENT_MS] == reader.NOT_PLAIN).tolist()
+        return Block(first, until, told[reader.EVENT_MS].tolist(), list(zip(keys, values, strict=True)), others)
+
+    def _bank(self, bank_id: str) -> np.ndarray:
+        """What stands for the bank in its transactions; what never does, where no transaction can name it."""
+        if bank_id not in self._banks:
+            text = bank_id.encode() if re.fullmatch(BANK_ID_PATTERN, bank_id) else b"\0"
+            self._banks[bank_id] = np.frombuffer(text, np.uint8)
+        return self._banks[bank_id]
+
+    def _origin(self, topic: str, partition: int) -> np.ndarray:
+        """What stands between the fingerprint and the offset."""
+        if (topic, partition) not in self._origins:
+            text = b'","origin":' + msgspec.json.encode((topic, partition))[:-1] + b","
+            self._origins[topic, partition] = np.frombuffer(text, np.uint8)
+        return self._origins[topic, partition]
+
+
+def warm() -> None:
+    """Compile, or load from the cache, before the worker joins its group."""
+    message = msgspec.json.encode(_TXN)
+    chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
+    block = PlainReader(Tokens(b"")).read(chunk, 0, 1, _TXN.bank_id, 0)
+    assert block.times_ms == [_TXN.event_time]
+
+
+def _cut(raw: bytes, places: np.ndarray) -> list[bytes]:
+    """What stands in `raw` between places of shape (2, n)."""
+    starts, ends = places.tolist()
+    return [raw[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _put(out: np.ndarray, places: np.ndarray, texts: bytes, size: int) -> None:
+    """Write texts of `size` bytes each to their places."""
+    reader.fill(out, places, np.frombuffer(texts, np.uint8), size)
