@@ -27,7 +27,7 @@ def quoted(texts: Iterable[str]) -> Table:
     return table(*(f'{text}"'.encode() for text in texts))
 
 
-@kernel
+@kernel(forceinline=True)
 def is_at(b, p, end, texts, size, row):
     """Whether row `row` of a table of texts stands at b[p:], before `end`."""
     if p + size[row] > end:
@@ -38,16 +38,17 @@ def is_at(b, p, end, texts, size, row):
     return True
 
 
-@kernel
+@kernel(forceinline=True)
 def find(b, p, end, texts, size, first):
     """The row of a table of texts from `first` on that stands at b[p:]; -1 where none does."""
+    word = words.read_word(b, p, end - p)
     for row in range(first, texts.shape[0]):
-        if is_at(b, p, end, texts, size, row):
+        if words.first_bytes(word, size[row]) == texts[row, 0] and is_at(b, p, end, texts, size, row):
             return row
     return -1
 
 
-@kernel
+@kernel(forceinline=True)
 def string_end(b, p, end):
     """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
     while p + 8 <= end:
@@ -66,7 +67,7 @@ def string_end(b, p, end):
     return -1
 
 
-@kernel
+@kernel(forceinline=True)
 def integer(b, p, end):
     """A decimal integer of at most 18 digits; NO_INTEGER for anything else, which no bound lets through."""
     negative = b[_U(p)] == _MINUS

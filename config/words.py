@@ -62,6 +62,12 @@ def leading_zeros(_context: Any, word: Any) -> Any:
 
 
 @kernel
+def first_bytes(word: Any, size: Any) -> Any:
+    """The first `size` bytes of a word, at least one, and zeros behind them."""
+    return word if size >= 8 else word & ((_U(1) << _U(8 * size)) - _U(1))
+
+
+@kernel
 def read_word(b: Any, place: Any, size: Any) -> Any:
     """The word of b[place:place + size], zeros behind it; of size at most 0 it is 0, of more than 8 the first eight."""
     if size >= 8:
@@ -69,7 +75,7 @@ def read_word(b: Any, place: Any, size: Any) -> Any:
     if size <= 0:
         return _U(0)
     if place + 8 <= b.shape[0]:
-        return load_word(b, place) & ((_U(1) << _U(8 * size)) - _U(1))
+        return first_bytes(load_word(b, place), size)
     word = _U(0)
     for i in range(size):
         word |= _U(b[place + i]) << _U(8 * i)

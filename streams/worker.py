@@ -125,6 +125,9 @@ class Worker:
         self._rewound: set[TP] = set()
         if isinstance(role, HoldsBack):
             role.progress, role.ends = self._progress_of, self._ends_of
+        # Asked with each chunk, and Python takes its time to compare a role with a protocol.
+        self._pausing = role if isinstance(role, Pauses) else None
+        self._rewinding = role if isinstance(role, Rewinds) else None
         self._generation = -1
         self._error: BaseException | None = None
         self._stopping = False
@@ -341,13 +344,13 @@ class Worker:
 
     async def _heed(self) -> None:
         """Go where the role rewinds to; take no more of what it holds back; what it no longer does, flows again."""
-        if self._stopping or not isinstance(self.role, Pauses) or not self._positions:
+        if self._stopping or self._pausing is None or not self._positions:
             return
-        if isinstance(self.role, Rewinds):
-            self._rewinds |= {tp: offset for tp, offset in self.role.rewinds().items() if tp in self._positions}
+        if self._rewinding is not None:
+            self._rewinds |= {tp: offset for tp, offset in self._rewinding.rewinds().items() if tp in self._positions}
             if self._rewinds:
                 await self._rewind()
-        wanted = self.role.paused & self._positions.keys()
+        wanted = self._pausing.paused & self._positions.keys()
         if wanted != self._paused:
             self._consumer.resume_partitions(self._paused & self._positions.keys() - wanted)
             self._consumer.pause_partitions(wanted - self._paused)

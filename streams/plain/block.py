@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 
 from domain.calendar import EVENT_TIME_MS_MIN
-from domain.events import FINGERPRINT_DIGITS, SCHEMA, Txn
-from domain.ids import BANK_ID_PATTERN, TOKEN_BYTES
+from domain.events import SCHEMA, Txn
+from domain.ids import BANK_ID_PATTERN
 from sinks.kafka import KeyAndValue
 from streams.plain import reader
 from streams.tokens import KINDS, Tokens, fingerprints
 from streams.transport.chunk import Chunk, chunk_of
 
+_RECORDS_USUAL = 500  # of a block: what ingest takes at once
 assert KINDS == ("account", "person", "name"), "as the reader numbers them"
 _TXN = Txn(
     event_id="warm-up", bank_id="A0000000000000", enterprise_id="warm-up", event_time=EVENT_TIME_MS_MIN, account="a",
@@ -55,38 +56,41 @@ class PlainReader:
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
-        self._fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
         self._origins: dict[tuple[str, int], np.ndarray] = {}
         self._banks: dict[str, np.ndarray] = {}
+        # What the reader works in: a block's own things are made of it.
+        self._fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
+        self._make_room(_RECORDS_USUAL, 0)
 
     def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Block:
         """Records of a bank from `first` on before `until`, at least one."""
-        count = until - first
-        sizes = chunk.value_end[first:until] - chunk.value_start[first:until]
-        origin = self._origin(chunk.topic, chunk.partition)
-        out = np.empty(int(sizes.sum()) + count * (reader.ROOM + len(origin)), np.uint8)
-        told, holes = np.empty((reader.TOLD, count), np.int64), np.empty((4, reader.HOLES_EACH_MAX * count), np.int64)
-        found, low, high, plain = reader.read(
+        count, origin = until - first, self._origin(chunk.topic, chunk.partition)
+        room = len(chunk.buffer) + count * (reader.ROOM + len(origin))  # values do not overlap
+        if count > self._told.shape[1] or room > len(self._out):
+            self._make_room(count, room)
+        out, told, holes = self._out, self._told, self._holes
+        low, high, plain, found, written = reader.read(
             chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, chunk.timestamp_ms,
-            chunk.offset, first, future_tolerance_ms, self._bank(bank_id), origin, out, told, holes, self._fields,
+            chunk.offset, first, until, future_tolerance_ms, self._bank(bank_id), origin,
+            out, told, holes, self._fields,
         )  # fmt: skip
         if not plain:
             return Block(first, until, [], [], list(range(count)))
         raw = chunk.buffer[low:high].tobytes()
-        told[reader.KEY_START : reader.MESSAGE_END + 1] -= low
-        holes[reader.TEXT_START : reader.TEXT_END + 1] -= low
-        wanted = zip(
-            holes[reader.KIND, :found].tolist(),
-            _cut(raw, holes[reader.TEXT_START : reader.TEXT_END + 1, :found]),
-            strict=True,
-        )
-        _put(out, holes[reader.TOKEN_AT, :found], self._tokens.tokens(wanted), TOKEN_BYTES)
-        messages = _cut(raw, told[reader.MESSAGE_START : reader.MESSAGE_END + 1, :plain])
-        _put(out, told[reader.FINGERPRINT_AT, :plain], fingerprints(messages), FINGERPRINT_DIGITS)
-        keys = _cut(raw, told[reader.KEY_START : reader.KEY_END + 1])
-        values = _cut(out[: told[reader.OUT_END, -1]].tobytes(), told[reader.OUT_START : reader.OUT_END + 1])
-        others = [] if plain == count else np.flatnonzero(told[reader.EVENT_MS] == reader.NOT_PLAIN).tolist()
-        return Block(first, until, told[reader.EVENT_MS].tolist(), list(zip(keys, values, strict=True)), others)
+        kinds, text_starts, text_ends = holes[reader.OF_TOKENS, :found].tolist()
+        times_ms, value_starts, value_ends, key_starts, key_ends = told[reader.OF_RECORDS, :count].tolist()
+        tokens = self._tokens.tokens(zip(kinds, _cut(raw, text_starts, text_ends), strict=True))
+        hashes = fingerprints(_cut(raw, *told[reader.OF_MESSAGES, :plain].tolist()))
+        reader.fill(out, told, np.frombuffer(hashes, np.uint8), holes, np.frombuffer(tokens, np.uint8))
+        values = _cut(out[:written].tobytes(), value_starts, value_ends)
+        records: list[KeyAndValue] = list(zip(_cut(raw, key_starts, key_ends), values, strict=True))
+        others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.NOT_PLAIN]
+        return Block(first, until, times_ms, records, others)
+
+    def _make_room(self, records: int, size: int) -> None:
+        self._told = np.empty((reader.TOLD, records), np.int64)
+        self._holes = np.empty((reader.HOLES, reader.HOLES_EACH_MAX * records), np.int64)
+        self._out = np.empty(size, np.uint8)
 
     def _bank(self, bank_id: str) -> np.ndarray:
         """What stands for the bank in its transactions; what never does, where no transaction can name it."""
@@ -111,12 +115,5 @@ def warm() -> None:
     assert block.times_ms == [_TXN.event_time]
 
 
-def _cut(raw: bytes, places: np.ndarray) -> list[bytes]:
-    """What stands in `raw` between places of shape (2, n)."""
-    starts, ends = places.tolist()
+def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:
     return [raw[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def _put(out: np.ndarray, places: np.ndarray, texts: bytes, size: int) -> None:
-    """Write texts of `size` bytes each to their places."""
-    reader.fill(out, places, np.frombuffer(texts, np.uint8), size)

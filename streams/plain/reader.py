@@ -26,8 +26,9 @@ _U = np.uint64  # of places: for a signed one, each byte would be asked whether 
 # What is told of each record, and of each place of a token: rows of two arrays, so that each is one list.
 # MESSAGE_START, MESSAGE_END and FINGERPRINT_AT stand there for plain ones only, one behind the other.
 EVENT_MS, OUT_START, OUT_END, KEY_START, KEY_END, MESSAGE_START, MESSAGE_END, FINGERPRINT_AT = range(8)
-TOLD = 8
+TOLD, OF_RECORDS, OF_MESSAGES = 8, slice(EVENT_MS, KEY_END + 1), slice(MESSAGE_START, MESSAGE_END + 1)
 KIND, TEXT_START, TEXT_END, TOKEN_AT = range(4)
+HOLES, OF_TOKENS = 4, slice(KIND, TEXT_END + 1)
 HOLES_EACH_MAX = 3
 ACCOUNT, PERSON, NAME = range(3)  # kinds of tokens
 NOT_PLAIN = 2**63 - 1  # in EVENT_MS
@@ -114,48 +115,56 @@ _ID = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") f
 
 @kernel(nogil=True)
 def read(
-    b, value_start, value_end, header_start, header_end, broker_ms, offset, first, tolerance_ms, bank, origin,
+    b, value_start, value_end, header_start, header_end, broker_ms, offset, first, until, tolerance_ms, bank, origin,
     out, told, holes, fields,
 ):  # fmt: skip
-    """Write the log's records of plain transactions among the records from `first` on, as many as `told` has columns.
+    """Write the log's records of plain transactions among the records from `first` on before `until`.
 
     bank: the topic's bank id. origin: what stands before the offset in the log's record, from behind the fingerprint
-    on. out: has room for all values and for ROOM and the origin each. holes: where tokens belong into `out`, of which
-    text. fields: (2, fields) of a transaction, to work in.
+    on. out: what goes beyond its room is not plain; each needs that of its value, of the origin, and ROOM. told, holes:
+    see above; their places in `b` count from where the first plain message begins. fields: (2, fields) of a
+    transaction, to work in.
 
-    Returns how many holes there are, from where to where the plain messages lie in `b`, and how many they are.
+    Returns from where to where the plain messages lie in `b`, how many they are, how many holes they have, and how much
+    is written.
     """
-    at, hole, low, high, plain = 0, 0, b.shape[0], 0, 0
-    for i in range(told.shape[1]):
+    at, hole, low, high, plain = 0, 0, 0, 0, 0
+    for i in range(until - first):
         k = first + i
         start, end = value_start[k], value_end[k]
-        told[EVENT_MS, i], told[OUT_START, i], told[KEY_START, i], told[KEY_END, i] = NOT_PLAIN, at, start, start
+        told[EVENT_MS, i], told[OUT_START, i], told[KEY_START, i], told[KEY_END, i] = NOT_PLAIN, at, 0, 0
         if (
-            start >= 0
+            start >= low
             and end - start <= EVENT_BYTES_MAX
+            and at + end - start + ROOM + origin.shape[0] <= out.shape[0]
             and header_end[k] - header_start[k] == _HEADERS_SIZE[0]
             and is_at(b, header_start[k], header_end[k], _HEADERS, _HEADERS_SIZE, 0)
             and _is_plain(b, start, end, bank, broker_ms[k] + tolerance_ms, fields)
         ):
+            low, high = start if plain == 0 else low, max(high, end)
             told[EVENT_MS, i] = integer(b, fields[0, _EVENT_TIME], fields[1, _EVENT_TIME])
-            at, hole = _write_event(b, start, end, fields, out, at, holes, hole)
+            at, hole = _write_event(b, start, end, fields, out, at, holes, hole, low)
             told[FINGERPRINT_AT, plain] = at + _FINGERPRINT_KEY.shape[0]
             at = _write_stamps(b, fields, offset[k], origin, out, at)
-            told[KEY_START, i], told[KEY_END, i] = fields[0, _ENTERPRISE_ID], fields[1, _ENTERPRISE_ID]
-            told[MESSAGE_START, plain], told[MESSAGE_END, plain] = start, end
-            low, high, plain = min(low, start), max(high, end), plain + 1
+            told[KEY_START, i] = fields[0, _ENTERPRISE_ID] - low
+            told[KEY_END, i] = fields[1, _ENTERPRISE_ID] - low
+            told[MESSAGE_START, plain], told[MESSAGE_END, plain] = start - low, end - low
+            plain += 1
         told[OUT_END, i] = at
-    return hole, low, high, plain
+    return low, high, plain, hole, at
 
 
 @kernel(nogil=True)
-def fill(out, places, texts, size):
-    """Copy texts of `size` bytes each, one behind the other, to their places."""
-    for i in range(places.shape[0]):
-        _copy(texts, i * size, (i + 1) * size, out, places[i])
+def fill(out, told, fingerprints, holes, tokens):
+    """Write fingerprints and tokens, which stand one behind the other, where `read` has left room for them."""
+    for i in range(fingerprints.shape[0] // FINGERPRINT_DIGITS):
+        first = i * FINGERPRINT_DIGITS
+        _copy(fingerprints, first, first + FINGERPRINT_DIGITS, out, told[FINGERPRINT_AT, i])
+    for i in range(tokens.shape[0] // TOKEN_BYTES):
+        _copy(tokens, i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES, out, holes[TOKEN_AT, i])
 
 
-@kernel
+@kernel(forceinline=True)
 def _is_plain(b, p, end, bank, time_ms_max, fields):
     """Whether b[p:end] is a plain transaction, and where the values of its fields are (-1: it has none)."""
     if not is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
@@ -194,7 +203,7 @@ def _is_plain(b, p, end, bank, time_ms_max, fields):
     )
 
 
-@kernel
+@kernel(forceinline=True)
 def _value(b, p, end, field, fields):
     """Note where a field's value is, without quotes; the place behind it, -1 where it is not plain."""
     kind = _KIND_OF[field]
@@ -223,7 +232,7 @@ def _value(b, p, end, field, fields):
     return stop + 1
 
 
-@kernel
+@kernel(forceinline=True)
 def _number_end(b, p, end):
     """The end of a whole number that is written as it should be; -1 where it is not."""
     negative = b[_U(p)] == _DASH
@@ -236,7 +245,7 @@ def _number_end(b, p, end):
     return p
 
 
-@kernel
+@kernel(forceinline=True)
 def _text_end(b, p, end):
     """Where the quote stands that ends a text, and its characters; -1 where not all are plain.
 
@@ -244,27 +253,28 @@ def _text_end(b, p, end):
     """
     characters = 0
     while p < end:
-        if p + 8 <= end and _is_ascii(words.load_word(b, p)):
-            p, characters = p + 8, characters + 8
-            continue
+        if p + 8 <= end:
+            plain = words.trailing_zeros(_not_plain(words.load_word(b, p))) // 8
+            p, characters = p + plain, characters + plain
+            if plain == 8:
+                continue
         byte = b[_U(p)]
         if byte == _QUOTE:
             return p, characters
         if byte < 0x80:
             if not _ASCII[_U(byte)] or (byte == _DASH and p + 1 < end and b[_U(p + 1)] == _DASH):
                 return -1, 0
-            p += 1
-        else:
-            if p + 3 > end or not _is_word(np.int64(byte), np.int64(b[_U(p + 1)]), np.int64(b[_U(p + 2)])):
+            p, characters = p + 1, characters + 1
+        while p < end and b[_U(p)] >= 0x80:
+            if p + 3 > end or not _is_word(np.int64(b[_U(p)]), np.int64(b[_U(p + 1)]), np.int64(b[_U(p + 2)])):
                 return -1, 0
-            p += 3
-        characters += 1
+            p, characters = p + 3, characters + 1
     return -1, 0
 
 
-@kernel
-def _is_ascii(word):
-    """Whether eight bytes are plain ASCII without a quote and two dashes; False where that takes a closer look."""
+@kernel(forceinline=True)
+def _not_plain(word):
+    """The high bit of the first byte of a word that is not plain ASCII, a quote, or a dash that needs a closer look."""
     dashes = words.bytes_equal(word, _DASH)
     return (
         words.bytes_high(word)
@@ -274,10 +284,10 @@ def _is_ascii(word):
         | words.bytes_equal(word, 0x7B)
         | words.bytes_equal(word, 0x7F)
         | (dashes & (dashes >> _U(8)))
-    ) == 0
+    )
 
 
-@kernel
+@kernel(forceinline=True)
 def _is_word(first, second, third):
     """Whether three bytes are a Chinese character or punctuation mark, or full-width ASCII: what domain.validate names.
 
@@ -291,7 +301,7 @@ def _is_word(first, second, third):
     )
 
 
-@kernel
+@kernel(forceinline=True)
 def _is_same(b, p, text):
     for i in range(text.shape[0]):
         if b[_U(p + i)] != text[_U(i)]:
@@ -299,7 +309,7 @@ def _is_same(b, p, text):
     return True
 
 
-@kernel
+@kernel(forceinline=True)
 def _is_id(b, start, end):
     for i in range(start, end):
         if not _ID[_U(b[_U(i)])]:
@@ -307,13 +317,13 @@ def _is_id(b, start, end):
     return True
 
 
-@kernel
+@kernel(forceinline=True)
 def _is_personal(b, end, fields):
     start = fields[0, _OTHER_KIND]
     return start >= 0 and is_at(b, start, end, _PERSONAL, _PERSONAL_SIZE, 0)
 
 
-@kernel
+@kernel(forceinline=True)
 def _may_be_resident(b, start, end):
     """Whether an id could be a resident's: 18 characters, all but the last digits, of this century or the last.
 
@@ -328,36 +338,37 @@ def _may_be_resident(b, start, end):
     return century == 19 or century == 20
 
 
-@kernel
-def _write_event(b, p, end, fields, out, at, holes, hole):
+@kernel(forceinline=True)
+def _write_event(b, p, end, fields, out, at, holes, hole, low):
     """The event of the log's record, with holes for tokens and without a counterparty's name. Returns (at, hole)."""
     at = _copy(_OPENING, 0, _OPENING.shape[0], out, at)
-    p, at, hole = _write_token(b, p, fields, _ACCOUNT, ACCOUNT, out, at, holes, hole)
+    p, at, hole = _write_token(b, p, fields, _ACCOUNT, ACCOUNT, out, at, holes, hole, low)
     if fields[0, _OTHER_ID] >= 0 and _is_personal(b, end, fields):
-        p, at, hole = _write_token(b, p, fields, _OTHER_ID, PERSON, out, at, holes, hole)
+        p, at, hole = _write_token(b, p, fields, _OTHER_ID, PERSON, out, at, holes, hole, low)
     start, stop = fields[0, _OTHER_NAME], fields[1, _OTHER_NAME]
     if start >= 0:
         at = _copy(b, p, start - _NAME_KEY_SIZE, out, at)
         if fields[0, _OTHER_ID] < 0 and fields[0, _OTHER_ACCOUNT] < 0 and not _is_blank(b, start, stop):
             at = _copy(_ID_KEY, 0, _ID_KEY.shape[0], out, at)
-            p, at, hole = _write_token(b, start, fields, _OTHER_NAME, NAME, out, at, holes, hole)
+            p, at, hole = _write_token(b, start, fields, _OTHER_NAME, NAME, out, at, holes, hole, low)
         else:
             p = stop + 1  # and the quote
     if fields[0, _OTHER_ACCOUNT] >= 0:
-        p, at, hole = _write_token(b, p, fields, _OTHER_ACCOUNT, ACCOUNT, out, at, holes, hole)
+        p, at, hole = _write_token(b, p, fields, _OTHER_ACCOUNT, ACCOUNT, out, at, holes, hole, low)
     return _copy(b, p, end, out, at), hole
 
 
-@kernel
-def _write_token(b, p, fields, field, kind, out, at, holes, hole):
+@kernel(forceinline=True)
+def _write_token(b, p, fields, field, kind, out, at, holes, hole, low):
     """What stands before a field's text, and a hole for its token; the places behind them, and the next hole."""
     start, stop = fields[0, field], fields[1, field]
     at = _copy(b, p, start, out, at)
-    holes[KIND, hole], holes[TEXT_START, hole], holes[TEXT_END, hole], holes[TOKEN_AT, hole] = kind, start, stop, at
+    holes[KIND, hole], holes[TOKEN_AT, hole] = kind, at
+    holes[TEXT_START, hole], holes[TEXT_END, hole] = start - low, stop - low
     return stop, at + TOKEN_BYTES, hole + 1
 
 
-@kernel
+@kernel(forceinline=True)
 def _write_stamps(b, fields, offset, origin, out, at):
     """The rest of the log's record: a hole for the fingerprint, the origin, and what it is in CNY."""
     at = _copy(_FINGERPRINT_KEY, 0, _FINGERPRINT_KEY.shape[0], out, at) + FINGERPRINT_DIGITS
@@ -372,7 +383,7 @@ def _write_stamps(b, fields, offset, origin, out, at):
     return at + 1
 
 
-@kernel
+@kernel(forceinline=True)
 def _write_digits(number, out, at):
     """A number that is not negative."""
     digits, rest = 1, number // 10
@@ -384,7 +395,7 @@ def _write_digits(number, out, at):
     return at + digits
 
 
-@kernel
+@kernel(forceinline=True)
 def _is_blank(b, start, end):
     for i in range(start, end):
         if b[_U(i)] != _BLANK:
@@ -392,7 +403,7 @@ def _is_blank(b, start, end):
     return True
 
 
-@kernel
+@kernel(forceinline=True)
 def _copy(b, p, end, out, at):
     """b[p:end] to out[at:]; the place behind it."""
     while p + 8 <= end:
