@@ -21,54 +21,64 @@ BLOCK = 8
 
 
 def bytes_max(words):
-    """The most that `words` words can take."""
-    blocks = (words + BLOCK - 1) // BLOCK
+    """The most that `words` words, whole blocks, can take; `encode` writes over no more than that."""
+    blocks = words // BLOCK
     return blocks * (1 + BLOCK // 2 + 8 * BLOCK) + (blocks + BLOCK - 1) // BLOCK
 
 
 @kernel
 def encode(words, initial, out, at):
-    """Write words (n) uint64 against initial (n) into out from `at`; returns where it ended."""
-    which_at = at
-    for first in range(0, words.shape[0], BLOCK):
-        block = first // BLOCK % BLOCK
-        if block == 0:
-            which_at, out[at] = at, 0
+    """Write words (n) uint64 against initial (n), n whole blocks, into out from `at`; returns where it ended."""
+    which_at, which = at, _U(0)
+    for block in range(words.shape[0] // BLOCK):
+        place = _U(block % BLOCK)
+        if place == _U(0):
+            which_at, which = at, _U(0)
             at += 1
-        end = _encode_block(words[first : first + BLOCK], initial[first : first + BLOCK], out, at)
-        if end > at:
-            out[which_at] |= 1 << block
+        end = _encode_block(words, initial, _U(block * BLOCK), out, at)
+        which |= _U(end > at) << place
+        out[_U(which_at)] = which
         at = end
     return at
 
 
-@kernel
-def _encode_block(words, initial, out, start):
-    """Write one block from `start`; nothing where no word differs. Returns where it ended."""
-    mask, count = np.int64(0), np.int64(0)
-    for i in range(words.shape[0]):
-        differs = np.int64(words[i] != initial[i])
-        mask |= differs << i
-        count += differs
-    if mask == 0:
-        return start
-    out[_U(start)] = mask
-    at, widths, shift = start + 1 + (count + 1) // 2, _U(0), _U(0)
-    for i in range(words.shape[0]):
-        word = words[i] ^ initial[i]
-        if word != _U(0):
-            width = 8 - leading_zeros(word) // 8
-            store_word(out, at, word)  # the zeros behind it are written over by what comes next
-            widths |= _U(width - 1) << shift
-            shift += _U(4)
-            at += width
-    put(out, start + 1, widths, (count + 1) // 2)
+@kernel(inline="always")
+def _encode_block(words, initial, first, out, at):
+    """Write one block from `at`; nothing where no word differs. Returns where it ended.
+
+    A word that does not differ is written in no bytes: asked of each word, that would be what no processor foresees.
+    What is written too much, zeros behind a word's bytes, what comes next is written over.
+    """
+    any_bit = _U(0)
+    for i in range(BLOCK):
+        any_bit |= words[first + _U(i)] ^ initial[first + _U(i)]
+    if any_bit != _U(0):
+        mask, widths, shift = _U(0), _U(0), _U(0)
+        for i in range(BLOCK):
+            word = words[first + _U(i)] ^ initial[first + _U(i)]
+            differs = _U(word != _U(0))
+            mask |= differs << _U(i)
+            widths |= (_U(_width(word)) - differs) << shift
+            shift += _U(4) * differs
+        out[_U(at)] = mask
+        store_word(out, at + 1, widths)
+        at += 1 + np.int64(shift + _U(4)) // 8
+        for i in range(BLOCK):
+            word = words[first + _U(i)] ^ initial[first + _U(i)]
+            store_word(out, at, word)
+            at += _width(word)
     return at
+
+
+@kernel(inline="always")
+def _width(word):
+    """Bytes of a word without its leading zeros: none for 0."""
+    return 8 - leading_zeros(word) // 8
 
 
 @kernel
 def decode(b, at, end, initial, words):
-    """Read words back; returns where they ended, -1 where b[at:end] is not what `encode` writes."""
+    """Read words (n), whole blocks, back; returns where they ended, -1 where b[at:end] is not what `encode` writes."""
     copy(initial, words)
     which = 0
     for first in range(0, words.shape[0], BLOCK):
@@ -82,8 +92,7 @@ def decode(b, at, end, initial, words):
             at = _decode_block(b, at, end, words[first : first + BLOCK])
             if at < 0:
                 return -1
-    blocks = (words.shape[0] + BLOCK - 1) // BLOCK
-    last = (blocks - 1) % BLOCK + 1
+    last = (words.shape[0] // BLOCK - 1) % BLOCK + 1
     return at if which >> last == 0 else -1
 
 
@@ -97,9 +106,9 @@ def _decode_block(b, at, end, words):
     for i in range(BLOCK):
         count += mask >> i & 1
     widths, at, k = at, at + (count + 1) // 2, 0
-    if count == 0 or at > end or mask >> words.shape[0]:
+    if count == 0 or at > end:
         return -1
-    for i in range(words.shape[0]):
+    for i in range(BLOCK):
         if not mask >> i & 1:
             continue
         width = (int(b[widths + k // 2]) >> (4 * (k % 2)) & 15) + 1

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import AT_CLOSE, CORE_COUNT
 from features.indicators.nulls import SHORT_HISTORY
+from features.indicators.windows import PAST_SUMS
 from features.state import coverage, past_scores, seen
 from features.state.balances import ACCOUNTS
 from features.state.balances import DAYS as BALANCE_DAYS
-from features.state.buckets import DAYS, MONTHS, NO_UNIT, WEEKS
+from features.state.buckets import DAYS, MONTHS, NO_PAST, NO_UNIT, WEEKS
 from features.state.classes import AMOUNTS, COUNTS
 from features.state.instalments import LINES
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
@@ -186,6 +187,7 @@ INITIAL = {
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
     "cold_day": NO_UNIT, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
+    "past_key": NO_PAST,
 }  # fmt: skip
 VOLATILE = (
     Field("id_head", "<i4", (), 0, "first of the event ids that it remembers (state/dedup.py)"),
@@ -200,4 +202,6 @@ VOLATILE = (
     Field("shared_band", "|u1", (LENDER_INPUTS_MAX,), 0, "the same of what signals of lenders read of all"),
     Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "and of what speaks of one lender's loans alone"),
     Field("evaluated_day", "<i4", (), 0, "the day"),
+    Field("past_key", "<i8", (), 0, "which days `past_sums` are of (state/buckets.py); -1: none"),
+    Field("past_sums", "<i8", (PAST_SUMS,), 0, "what windows hold of the days before (features/indicators/windows.py)"),
 )

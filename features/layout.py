@@ -102,6 +102,11 @@ def id_table(names: Sequence[bytes]) -> npt.NDArray[np.uint64]:
     return np.array(names, f"S{ENTERPRISE_ID_BYTES_MAX}").view("<u8").reshape(len(names), ENTERPRISE_ID_BYTES_MAX // 8)
 
 
+def id_texts(words: npt.NDArray[np.uint64]) -> list[str]:
+    """The ids of enterprises (n, 4), as a table of their own has them."""
+    return [name.decode() for name in words.view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()]
+
+
 def id_text(words: npt.NDArray[np.uint64]) -> str:
     """The id (of an enterprise or a loan) that `id_words` made."""
     return words.tobytes().rstrip(b"\0").decode()

@@ -115,7 +115,7 @@ class Residents:
 
     def names_of(self, numbers: Numbers) -> list[str]:
         """The ids of some enterprises."""
-        return [layout.id_text(words) for words in self.directory.entries["id"][numbers]]
+        return layout.id_texts(self.directory.entries["id"][numbers])
 
     def handed(self, rows: Numbers) -> None:
         """These were changed, perhaps."""
@@ -155,7 +155,7 @@ class Residents:
 
     def _packed(self, rows: npt.NDArray[np.int64], parts: int | npt.NDArray[np.uint8]) -> list[tuple[str, Value]]:
         packed = values.pack(self.state, self.arena, rows, parts)
-        return [(layout.id_text(self.state["id"][row]), value) for row, value in zip(rows, packed, strict=True)]
+        return list(zip(layout.id_texts(self.state["id"][rows]), packed, strict=True))
 
     def make_room_to_remember(self, ids: int, numbers: int) -> None:
         """Before the loop could run out of places for the ids and the numbers of records."""

@@ -83,10 +83,9 @@ def pack(
         last, lacking = _pack(state, words(state), arena, slots, masks, _HOT, _COLD, first, out, ends)
         if lacking > len(out):
             out = np.empty(2 * lacking, np.uint8)
-        begin = 0
+        written, begin = out[: ends[last - 1, 1] if last > first else 0].tobytes(), 0
         for hot_end, cold_end in ends[first:last].tolist():
-            cold = out[hot_end:cold_end].tobytes() if cold_end > hot_end else None
-            values.append(Value(out[begin:hot_end].tobytes(), cold))
+            values.append(Value(written[begin:hot_end], written[hot_end:cold_end] if cold_end > hot_end else None))
             begin = cold_end
         first = last
     return values
@@ -162,7 +161,7 @@ def _why(raw: bytes, part: int) -> str:
 
 def _coded(part: int, bounds: Part) -> _Coded:
     begin, narrow, end = (at // _WORD for at in bounds)
-    count = (narrow - begin) + 2 * (end - narrow)
+    count = -((narrow - begin + 2 * (end - narrow)) // -codec.BLOCK) * codec.BLOCK
     header = np.frombuffer(_HEADER.pack(_MAGIC[part], LAYOUT_VERSION, 0, 0, 0), np.uint8)
     initial, scratch = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
     coded = _Coded(part, begin, narrow, end, initial, header, scratch, len(header) + codec.bytes_max(count))
@@ -173,7 +172,7 @@ def _coded(part: int, bounds: Part) -> _Coded:
 
 @kernel
 def _widen(row, coded):
-    """Fill the scratch with a part's words, each half of the narrow ones as a word of its own."""
+    """Fill the scratch with a part's words, each half of the narrow ones as a word of its own; zeros fill it up."""
     count = coded.narrow - coded.begin
     copy(row[coded.begin : coded.narrow], coded.scratch[:count])
     for i in range(coded.narrow, coded.end):
@@ -251,7 +250,8 @@ def _is_ours(b, begin, coded):
 
 @kernel
 def _narrow(row, coded):
-    """The inverse of `_widen`. Words whose upper half is set are no narrow ones; their rest is dropped."""
+    """The inverse of `_widen`. Words whose upper half is set are no narrow ones: that half, and what fills the last
+    block up, is dropped."""
     count = coded.narrow - coded.begin
     copy(coded.scratch[:count], row[coded.begin : coded.narrow])
     for i in range(coded.narrow, coded.end):

@@ -27,8 +27,8 @@ ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each da
 KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
 LOG_LINES = 25
 COMPILE_S_MAX, SAY_EVERY_S = 600.0, 5.0
-# All roles share this machine, and the archive has no hurry: what is stored a little later is no worse, a score is.
-GIVES_WAY = {"archive": ("nice", "-n", "10")}
+# All roles share this machine, and these have no hurry: what is stored or learned later is no worse, a score is.
+GIVES_WAY = dict.fromkeys(("archive", "learn"), ("nice", "-n", "10"))
 
 
 class Stack:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
+from config.kernel import copy, kernel
 from features.indicators.nulls import NOT_COVERED, SHORT_HISTORY, VALUE
 from features.state import buckets, coverage
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
@@ -67,6 +67,7 @@ NEWEST_12M, NEWEST_6M, PRIOR_6M, NEWEST_2M, YEAR_BEFORE_2M = (
     _months(1, 12), _months(1, 6), _months(7, 12), _months(1, 2), _months(13, 14)
 )  # fmt: skip
 NEWEST_13W, PRIOR_13W = (0, 13), (13, 26)
+PAST_SUMS = int(min(MADE.values()))  # what is added up stands first
 SUMS_MAX = 64
 # Sums are a field of a row, as all is that kernels are handed for the way.
 SCRATCH = np.dtype([("sums", "<i8", (SUMS_MAX,))])
@@ -99,17 +100,19 @@ _S_OP_IN, _N_UNRATED, N_ANY = _AMOUNTS["op_in"], _COUNTS["unrated"], (_COUNTS["I
 
 @kernel
 def read(e, t_ms, history_days, sums):
-    """Fill sums (SUMS_MAX) with what events move, and with the null codes of the windows."""
+    """Fill sums (SUMS_MAX) with what events move, and with the null codes of the windows.
+
+    Of a window, an event moves its own day alone. What the days before hold is added up once a day, and kept in the row
+    until one of them changes (state/buckets.py).
+    """
     day, t_day = buckets.day_of(t_ms - 1), buckets.day_of(t_ms)
-    week_60d, week_90d, week_120d = (
-        buckets.week_of(t_day - 60), buckets.week_of(t_day - 90), buckets.week_of(t_day - 120)
-    )  # fmt: skip
-    buckets.day_sums(e, e.day_amount, day - 29, day, _C_FEN_30D, sums, _AT_30D)
-    buckets.day_sums(e, e.day_count, day - 29, day, _C_N_30D, sums, _AT_N_30D)
-    buckets.week_sums(e, e.week_amount, e.day_amount, week_90d, day, _C_FEN_90D, sums, _AT_90D)
-    buckets.week_sums(e, e.week_amount, e.day_amount, week_120d, day, _C_FEN_120D, sums, OP_IN_120D)
-    buckets.week_sums(e, e.week_count, e.day_count, week_60d, day, _C_N_WEEKS, sums, N_OP_IN_60D)
-    buckets.week_sums(e, e.week_count, e.day_count, week_120d, day, _C_N_WEEKS, sums, N_OP_IN_120D)
+    key = buckets.past_key(t_day, day)
+    if e.past_key != key:
+        _add_up_past(e, t_day, day - 29, e.past_sums)
+        e.past_key = key
+    copy(e.past_sums, sums[:PAST_SUMS])
+    if t_day == day:
+        _add_day(e, day, sums)
     sums[OPOUT_30D] = sums[_OP_OUT] + sums[_PAY] + sums[_TAX]
     sums[OUT_30D] = sums[OPOUT_30D] + sums[_LSV] + sums[_CASH_OUT] + sums[_OTH_OUT]
     sums[NON_OP_90D] = sums[_FIN_IN_90D] + sums[_CASH_IN_90D] + sums[_OTH_IN_90D]
@@ -122,6 +125,32 @@ def read(e, t_ms, history_days, sums):
         elif days > 30:
             first = buckets.monday_of(buckets.week_of(t_day - days))
         sums[_AT_NULLS + i] = _null(e, history_days, days, _T_NULLS[i, 1], _T_NULLS[i, 2], first, day)
+
+
+@kernel
+def _add_up_past(e, t_day, first, sums):
+    """Fill sums (PAST_SUMS) with what the days before t_day hold; windows of 30 days begin with the day `first`."""
+    last = t_day - 1
+    week_60d, week_90d, week_120d = (
+        buckets.week_of(t_day - 60), buckets.week_of(t_day - 90), buckets.week_of(t_day - 120)
+    )  # fmt: skip
+    buckets.day_sums(e, e.day_amount, first, last, _C_FEN_30D, sums, _AT_30D)
+    buckets.day_sums(e, e.day_count, first, last, _C_N_30D, sums, _AT_N_30D)
+    buckets.week_sums(e, e.week_amount, e.day_amount, week_90d, last, _C_FEN_90D, sums, _AT_90D)
+    buckets.week_sums(e, e.week_amount, e.day_amount, week_120d, last, _C_FEN_120D, sums, OP_IN_120D)
+    buckets.week_sums(e, e.week_count, e.day_count, week_60d, last, _C_N_WEEKS, sums, N_OP_IN_60D)
+    buckets.week_sums(e, e.week_count, e.day_count, week_120d, last, _C_N_WEEKS, sums, N_OP_IN_120D)
+
+
+@kernel
+def _add_day(e, day, sums):
+    """Add what one day holds, which all windows have."""
+    buckets.add_day(e, e.day_amount, day, _C_FEN_30D, sums, _AT_30D)
+    buckets.add_day(e, e.day_count, day, _C_N_30D, sums, _AT_N_30D)
+    buckets.add_day(e, e.day_amount, day, _C_FEN_90D, sums, _AT_90D)
+    buckets.add_day(e, e.day_amount, day, _C_FEN_120D, sums, OP_IN_120D)
+    buckets.add_day(e, e.day_count, day, _C_N_WEEKS, sums, N_OP_IN_60D)
+    buckets.add_day(e, e.day_count, day, _C_N_WEEKS, sums, N_OP_IN_120D)
 
 
 @kernel

@@ -25,6 +25,7 @@ from features.state.parts import touch_cold
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
 NO_UNIT = -(2**31)
+NO_PAST = -1  # no sums are kept
 FEN_MAX = 2**54
 PLUS, MINUS = np.int64(1), np.int64(-1)
 
@@ -89,6 +90,7 @@ def add(e, day, category, overlays, fen, n):
 
     `overlays` is the mask of OVERLAYS_OF. Days beyond the reach of a ring change nothing in it.
     """
+    _changes(e, day)
     _reach(e, day)
     if day > e.day_newest - DAYS:
         _put(e.day_amount, e.day_count, day % DAYS, category, overlays, fen, n)
@@ -104,6 +106,7 @@ def add(e, day, category, overlays, fen, n):
 @kernel
 def add_amount(e, day, column, fen):
     """Add `fen` to one column of amounts of `day`, and no transaction."""
+    _changes(e, day)
     _reach(e, day)
     if day > e.day_newest - DAYS:
         _add_fen(e.day_amount, column, day % DAYS, fen)
@@ -130,6 +133,7 @@ def close_days_to(e, day):
     """Let `day` be the last closed one, where no bucket is to be folded; ids of open days may become closed ones."""
     held = day_of(e.newest_ms) > e.closed_day
     e.closed_day = day
+    e.past_key = NO_PAST
     if held:
         touch_cold(e)
 
@@ -190,6 +194,25 @@ def week_sums(e, weeks, days, first_week, last_day, columns, sums, at):
     _add_ring_sums(e.day_newest, DAYS, days, first_open, last_day, columns, PLUS, sums, at)
     last_closed = min(monday_of(last_week + 1) - 1, closed)
     _add_ring_sums(e.day_newest, DAYS, days, last_day + 1, last_closed, columns, MINUS, sums, at)
+
+
+@kernel
+def add_day(e, values, day, columns, sums, at):
+    """Add each of `columns` (n,) of day_amount or day_count of one day to sums[at:]."""
+    _add_ring_sums(e.day_newest, DAYS, values, day, day, columns, PLUS, sums, at)
+
+
+@kernel
+def past_key(t_day, day):
+    """What sums over the days before t_day are kept under, of windows that end with `day`: that day, or the last."""
+    return 2 * t_day + (t_day == day)
+
+
+@kernel
+def _changes(e, day):
+    """`day` is about to change: sums over the days before another one may hold it, and are kept no longer."""
+    if e.past_key != past_key(day, day):
+        e.past_key = NO_PAST
 
 
 @kernel

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.kernel import allocating_kernel, kernel
-from config.words import read_word
+from config.words import read_word, store_word
 from features.codec import put
 from features.state.buckets import day_of
 from features.state.parts import HOT, touch_cold
@@ -170,14 +170,14 @@ def write(arena, e, part, out, at):
     blocks, then the checks that the masks name. Days count from the part's first one.
     """
     base = first_kept(e) if part == HOT else _first_cold(e)
-    entry = arena.ids.entry
     ids = _ids_of(arena.ids, e, part)
-    for i in ids:
-        at = put(out, at, entry[i].key, 8)
-    for i in ids:
-        at = put(out, at, entry[i].check, 4)
-    for i in ids:
-        at = put(out, at, entry[i].day - base, 1)
+    check_at, day_at = at + 8 * ids.shape[0], at + 12 * ids.shape[0]
+    for k in range(ids.shape[0]):  # an entry at a time: each may be far from the last
+        entry = arena.ids.entry[ids[k]]
+        store_word(out, at + 8 * k, entry.key)
+        put(out, check_at + 4 * k, entry.check, 4)
+        out[day_at + k] = entry.day - base
+    at += _ID_BYTES * ids.shape[0]
     block = arena.blocks.entry
     blocks = _blocks_of(arena.blocks, e, part)
     for i in blocks:
@@ -331,33 +331,25 @@ def _vacate(pool, hole):
 
 
 @allocating_kernel
-def _ascending(pool, found):
-    """Entries in the order of their keys."""
-    key = np.empty(found.shape[0], np.uint64)
-    for k in range(found.shape[0]):
-        key[k] = pool.entry[found[k]].key
-    return found[np.argsort(key)]
-
-
-@allocating_kernel
 def _ids_of(pool, e, part):
     """The ids that a part of the value holds, ascending."""
     first = max(first_kept(e), np.int64(e.closed_day) + 1) if part == HOT else _first_cold(e)
     last = e.cold_day if part != HOT else np.int64(_LAST_DAY)
-    found, n, i = np.empty(e.id_count, np.int32), 0, e.id_head
+    found, key, n, i = np.empty(e.id_count, np.int32), np.empty(e.id_count, np.uint64), 0, e.id_head
     while i != _NONE:
-        if first <= pool.entry[i].day <= last:
-            found[n] = i
+        entry = pool.entry[i]
+        if first <= entry.day <= last:
+            found[n], key[n] = i, entry.key
             n += 1
-        i = pool.entry[i].next
-    return _ascending(pool, found[:n])
+        i = entry.next
+    return found[:n][np.argsort(key[:n])]
 
 
 @allocating_kernel
 def _blocks_of(pool, e, part):
     """The blocks that a part of the value holds, ascending."""
     first = first_kept(e)
-    found, n, i = np.empty(e.block_count, np.int32), 0, e.block_head
+    found, key, n, i = np.empty(e.block_count, np.int32), np.empty(e.block_count, np.uint64), 0, e.block_head
     while i != _NONE:
         block = pool.entry[i]
         if part == HOT:
@@ -365,10 +357,10 @@ def _blocks_of(pool, e, part):
         else:
             belongs = _is_cold(e, block.day) and _is_full(block)
         if belongs:
-            found[n] = i
+            found[n], key[n] = i, block.key
             n += 1
-        i = pool.entry[i].next
-    return _ascending(pool, found[:n])
+        i = block.next
+    return found[:n][np.argsort(key[:n])]
 
 
 @kernel

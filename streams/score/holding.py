@@ -102,6 +102,11 @@ class Holding:
         return None if self.memory is None else self._low_offset
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether memory has applied what Redis does not hold."""
+        return self.memory is not None and self.memory.low_offset != self._low_offset
+
+    @property
     def position(self) -> int | None:
         """The next offset to apply; None where that is the log's first one, whichever it is."""
         if self.memory is None or (self._is_first and self.memory.low_offset == 0):

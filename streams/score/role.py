@@ -59,6 +59,7 @@ _LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _LANDING_S_MAX = 60.0  # longer than this, outputs of a flush are taken for lost
+_QUIET_S = 0.25  # without a record, a worker has time to flush what is not yet due
 _FLUSHES_MAX = 4  # that wait at once: each holds the values of its partition a second time
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
@@ -94,6 +95,7 @@ class Score:
         self._held: dict[TP, Holding] = {}
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
+        self._applied_s = 0.0  # when a batch was last applied
         self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
@@ -144,6 +146,7 @@ class Score:
                 self._drop(tp, why)
                 return
             self._tally(tp, memory)
+            self._applied_s = self._clock()
             await self._go_on_flushing()
             await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
 
@@ -336,14 +339,23 @@ class Score:
         return False
 
     async def _take_next(self) -> bool:
-        """False where no partition is due, or enough of them wait."""
-        due_s = self._clock() - self._settings.score.flush_interval_ms / 1_000
-        others = {tp: held for tp, held in self._held.items() if held.memory is not None and tp not in self._flushes}
-        if not others or len(self._flushes) == _FLUSHES_MAX:
+        """False where no partition is due, or enough of them wait.
+
+        One is due after an interval; where no records come, as soon as it is ahead of Redis.
+        """
+        now_s = self._clock()
+        due_s, is_quiet = now_s - self._settings.score.flush_interval_ms / 1_000, now_s - self._applied_s >= _QUIET_S
+        due = [
+            (held.flushed_at_s, tp)
+            for tp, held in self._held.items()
+            if held.memory is not None
+            and tp not in self._flushes
+            and (held.flushed_at_s <= due_s or (is_quiet and held.is_ahead))
+        ]
+        if not due or len(self._flushes) == _FLUSHES_MAX:
             return False
-        tp, held = min(others.items(), key=lambda other: (other[1].flushed_at_s, other[0]))
-        if held.flushed_at_s > due_s:
-            return False
+        _, tp = min(due)
+        held = self._held[tp]
         held.flushed_at_s, began_s = self._clock(), time.perf_counter()
         taken = await held.take(self._settings.score.flush_slice_values_max)
         self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cramjam
 import numpy as np
 from aiokafka import codec
 from numpy.typing import NDArray
@@ -36,13 +37,16 @@ from streams.transport.compiled import (
 )
 from streams.transport.errors import BatchTooLarge, CorruptBatch, UnsupportedMagic
 
+LZ4 = 3
 DECOMPRESS: dict[int, Callable[[bytes], bytes]] = {
     1: codec.gzip_decode,
     2: codec.snappy_decode,
-    3: codec.lz4_decode,
+    LZ4: codec.lz4_decode,
     4: codec.zstd_decode,
 }
 ABORT_MARKER = 0
+UNPACKED_TO_PACKED = 6  # room to begin with: our records are packed to a quarter
+NO_ROOM = -1
 
 
 def parse(
@@ -143,28 +147,39 @@ def _is_abort_marker(buffer: NDArray[np.uint8], row: NDArray[np.int64]) -> bool:
 
 def _unpacked(raw: bytes, batches: Batches, topic: str, partition: int) -> tuple[NDArray[np.uint8], Batches]:
     """One buffer of the records of all batches, unpacked where they were compressed, and the batches' places in it."""
-    parts: list[bytes | memoryview] = []
-    moved = batches.copy()
-    size = 0
+    out, size, moved = np.empty(UNPACKED_TO_PACKED * len(raw), np.uint8), 0, batches.copy()
     for i, row in enumerate(batches):
-        part: bytes | memoryview = memoryview(raw)[row[RECORDS] : row[END]]
-        kind = int(row[ATTRIBUTES]) & CODEC
-        if kind and row[COUNT]:
-            part = _decompress(kind, bytes(part), topic, partition, int(row[BASE]))
-        if int(row[COUNT]) * RECORD_MIN > len(part):
+        packed = memoryview(raw)[row[RECORDS] : row[END]]
+        kind, begin = int(row[ATTRIBUTES]) & CODEC if row[COUNT] else 0, size
+        size = _unpack_lz4(packed, out, begin) if kind == LZ4 else NO_ROOM
+        if size == NO_ROOM:
+            part = _decompress(kind, packed, topic, partition, int(row[BASE])) if kind else packed
+            size = begin + len(part)
+            if size > len(out):
+                out = np.concatenate([out[:begin], np.empty(max(size, begin), np.uint8)])
+            out[begin:size] = np.frombuffer(part, np.uint8)
+        if int(row[COUNT]) * RECORD_MIN > size - begin:
             raise CorruptBatch(topic, partition, int(row[BASE]), REASONS[BAD_COUNT])
-        moved[i, RECORDS], moved[i, END] = size, size + len(part)
-        size += len(part)
-        parts.append(part)
-    return np.frombuffer(b"".join(parts), dtype=np.uint8), moved
+        moved[i, RECORDS], moved[i, END] = begin, size
+    out.flags.writeable = False
+    return out[:size], moved
 
 
-def _decompress(kind: int, packed: bytes, topic: str, partition: int, base_offset: int) -> bytes:
+def _unpack_lz4(packed: memoryview, out: NDArray[np.uint8], begin: int) -> int:
+    """Unpack to out[begin:]; where it ends, NO_ROOM where it does not fit in, or is corrupt: who unpacks it elsewhere
+    will see."""
+    try:
+        return begin + int(cramjam.lz4.decompress_into(packed, out.data[begin:]))
+    except cramjam.DecompressionError:
+        return NO_ROOM
+
+
+def _decompress(kind: int, packed: memoryview, topic: str, partition: int, base_offset: int) -> bytes:
     decompress = DECOMPRESS.get(kind)
     if decompress is None:
         raise CorruptBatch(topic, partition, base_offset, f"unknown compression codec {kind}")
     try:
-        return decompress(packed)
+        return decompress(bytes(packed))
     except Exception as error:  # each codec has errors of its own, and all mean the same here
         raise CorruptBatch(
             topic, partition, base_offset, f"cannot be decompressed (codec {kind}): {error!r}"

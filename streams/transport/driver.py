@@ -37,11 +37,12 @@ class TransportOptions:
     """What a Faust app sets for this transport, beside Faust's own settings."""
 
     parser: Literal["compiled", "reference"] = "compiled"
-    fetch_bytes: int = 4 << 20
-    """A partition's share of a fetch. Must be above the broker's max.message.bytes."""
+    fetch_bytes: int = 8 << 20
+    """A partition's share of a fetch. Must be above the broker's max.message.bytes. The more of a partition's backlog
+    comes at once, the more happens to an enterprise while its state is at hand, and the less often it is flushed."""
     fetch_total_bytes: int = 48 << 20
     fetch_wait_ms_max: int = 500
-    chunk_records_max: int = 32_768
+    chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several chunks."""
     client: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of aiokafka.AIOKafkaConsumer: security_protocol, ssl_context, sasl_mechanism, …"""
