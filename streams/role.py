@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.transport import Chunk
 
-__all__ = ["TP", "HoldsBack", "Pauses", "Rewinds", "Role"]
+__all__ = ["TP", "HoldsBack", "LooksAhead", "Pauses", "Rewinds", "Role"]
 
 
 class Role(Protocol):
@@ -67,16 +67,25 @@ class Pauses(Protocol):
 
 
 @runtime_checkable
-class HoldsBack(Pauses, Protocol):
+class LooksAhead(Protocol):
+    """A role that asks how far it has read.
+
+    The worker sets `progress` before `start`: the next offset to deliver of a partition, and the end of its log as the
+    last fetch said it (None before the first).
+    """
+
+    progress: Callable[[TP], tuple[int, int | None]]
+
+
+@runtime_checkable
+class HoldsBack(Pauses, LooksAhead, Protocol):
     """A role that paces itself by how far it has read.
 
-    The worker sets these, `generation` before each `assigned`, the others before `start`. `generation`: of the group.
-    `progress`: the next offset to deliver of a partition, and the end of its log as the last fetch said it (None before
-    the first). `ends`: asks the broker for the ends of logs as they are after the call; aiokafka's errors.
+    The worker sets these too, `generation` before each `assigned`, `ends` before `start`. `generation`: of the group.
+    `ends`: asks the broker for the ends of logs as they are after the call; aiokafka's errors.
     """
 
     generation: int
-    progress: Callable[[TP], tuple[int, int | None]]
     ends: Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]]
 
 

@@ -24,7 +24,7 @@ from faust.types.transports import ConsumerT
 from sinks.telemetry import BatchApplied, Consumed, Observed, Readiness, Reading, Silent, Telemetry
 from streams.agents import ChunkApp, add_agent
 from streams.loop_watch import LoopWatch
-from streams.role import HoldsBack, Pauses, Rewinds, Role
+from streams.role import HoldsBack, LooksAhead, Pauses, Rewinds, Role
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class WorkerOptions:
     """How a worker runs. Times are in seconds."""
 
-    tick_interval_s: float = 0.1
+    tick_interval_s: float = 0.05
     commit_interval_s: float = 1.0
     session_timeout_s: float = 15.0
     """The group gives a silent worker's partitions to others after this."""
@@ -123,8 +123,10 @@ class Worker:
         self._paused: frozenset[TP] = frozenset()
         self._rewinds: dict[TP, int] = {}  # what the role said, not sought yet
         self._rewound: set[TP] = set()
+        if isinstance(role, LooksAhead):
+            role.progress = self._progress_of
         if isinstance(role, HoldsBack):
-            role.progress, role.ends = self._progress_of, self._ends_of
+            role.ends = self._ends_of
         # Asked with each chunk, and Python takes its time to compare a role with a protocol.
         self._pausing = role if isinstance(role, Pauses) else None
         self._rewinding = role if isinstance(role, Rewinds) else None

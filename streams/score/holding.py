@@ -53,6 +53,7 @@ class Holding:
         self.epoch: int | None = None
         self.memory: Partition | None = None
         self.retry_at_s = 0.0
+        self.applied_at_s = 0.0  # when a batch last was
         self.flushed_at_s = 0.0  # when what a flush writes was last taken
         self._resident_max = 1
         self._store = store

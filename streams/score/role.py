@@ -59,7 +59,7 @@ _LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _LANDING_S_MAX = 60.0  # longer than this, outputs of a flush are taken for lost
-_QUIET_S = 0.25  # without a record, a worker has time to flush what is not yet due
+_QUIET_S = 0.25  # without a record and with none left to read, a partition is flushed before it is due
 _FLUSHES_MAX = 4  # that wait at once: each holds the values of its partition a second time
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
@@ -95,7 +95,8 @@ class Score:
         self._held: dict[TP, Holding] = {}
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
-        self._applied_s = 0.0  # when a batch was last applied
+        self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)
+        self._quiet: frozenset[TP] = frozenset()  # as of the last tick
         self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
@@ -146,7 +147,7 @@ class Score:
                 self._drop(tp, why)
                 return
             self._tally(tp, memory)
-            self._applied_s = self._clock()
+            self._held[tp].applied_at_s = self._clock()
             await self._go_on_flushing()
             await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
 
@@ -186,6 +187,7 @@ class Score:
         except DeliveryFailed as why:
             self._lose_outputs(why)
         await self._load_due()
+        self._quiet = frozenset(tp for tp, held in self._held.items() if held.is_ahead and self._is_quiet(tp, held))
         await self._go_on_flushing()
 
     async def stop(self) -> None:
@@ -341,16 +343,15 @@ class Score:
     async def _take_next(self) -> bool:
         """False where no partition is due, or enough of them wait.
 
-        One is due after an interval; where no records come, as soon as it is ahead of Redis.
+        One is due after an interval; a quiet one as soon as it is ahead of Redis.
         """
-        now_s = self._clock()
-        due_s, is_quiet = now_s - self._settings.score.flush_interval_ms / 1_000, now_s - self._applied_s >= _QUIET_S
+        due_s = self._clock() - self._settings.score.flush_interval_ms / 1_000
         due = [
             (held.flushed_at_s, tp)
             for tp, held in self._held.items()
             if held.memory is not None
             and tp not in self._flushes
-            and (held.flushed_at_s <= due_s or (is_quiet and held.is_ahead))
+            and (held.flushed_at_s <= due_s or (tp in self._quiet and held.is_ahead))
         ]
         if not due or len(self._flushes) == _FLUSHES_MAX:
             return False
@@ -360,6 +361,10 @@ class Score:
         taken = await held.take(self._settings.score.flush_slice_values_max)
         self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)
         return True
+
+    def _is_quiet(self, tp: TP, held: Holding) -> bool:
+        position, end = self.progress(tp)
+        return end is not None and position >= end and self._clock() - held.applied_at_s >= _QUIET_S
 
     async def _end_flush(self, tp: TP) -> None:
         """Write what was taken of a partition; all outputs before that are acknowledged."""

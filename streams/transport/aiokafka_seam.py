@@ -22,6 +22,7 @@ from streams.transport.chunk import Chunk
 from streams.transport.errors import OffsetOutsideLog
 
 NOT_YET_S = 0.02
+ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
 
 Take = Callable[[TopicPartition, bytes, int, list[tuple[int, int]]], Chunk]
 """(partition, fetched bytes, position, aborted transactions) to a chunk."""
@@ -64,7 +65,8 @@ async def fetched_chunks(
 ) -> dict[TopicPartition, Chunk]:
     """What the fetcher holds of `partitions`, a chunk each, once there is something or the time is over.
 
-    As `Fetcher.fetched_records`, but it takes all that a fetch brought at once. Positions move with what is taken.
+    As `Fetcher.fetched_records`, but it takes all that a fetch brought at once, unless that is a backlog: of one, the
+    first records are applied while the others are parsed. Positions move with what is taken.
     """
     until = time.monotonic() + timeout_s
     while True:
@@ -90,6 +92,8 @@ async def fetched_chunks(
 async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Chunk]:
     chunks: dict[TopicPartition, Chunk] = {}
     for tp in list(fetcher._records):
+        if sum(map(len, chunks.values())) >= ENOUGH_RECORDS:
+            break
         if tp not in partitions:
             if not fetcher._subscriptions.is_assigned(tp):
                 del fetcher._records[tp]
