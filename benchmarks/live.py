@@ -74,7 +74,14 @@ def launched(running: Engine) -> Iterator[list[Child]]:
 
 
 def paced(
-    world: World, folder: Path, *, per_s: int, seconds: float, warm_up_s: float = 0.0, alerts: int = 0
+    world: World,
+    folder: Path,
+    *,
+    per_s: int,
+    seconds: float,
+    warm_up_s: float = 0.0,
+    alerts: int = 0,
+    linger_ms: int = 5,
 ) -> tuple[Told, dict[str, float]]:
     """Send at a rate for some seconds; what the banks tell, and the CPU seconds of each process until they do."""
     with engine(world, folder) as running:
@@ -85,6 +92,7 @@ def paced(
             seconds=seconds,
             warm_up_s=warm_up_s,
             alerts=alerts,
+            linger_ms=linger_ms,
         )
         (folder / "sender-plan.json").write_bytes(msgspec.json.encode(plan))
         argv = [sys.executable, "-m", "benchmarks.sender", str(folder)]

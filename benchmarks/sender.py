@@ -29,7 +29,8 @@ ANSWER_S_MAX = 120.0
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to send. `alerts`: how many enterprises get bad news, evenly over the time.
 
-    `warm_up_s`: as much again is sent before, at the same rate and without bad news, and does not count.
+    `warm_up_s`: as much again is sent before, at the same rate and without bad news, and does not count. `linger_ms`:
+    how long the banks' producer waits for more records of a bank.
     """
 
     bootstrap: str
@@ -38,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     warm_up_s: float = 0.0
     alerts: int = 0
+    linger_ms: int = 5
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,7 @@ class Banks:
             raise ValueError(f"the world has {len(self._found.events)} transactions, {records} are to be sent")
         self._producer = Producer(
             {
-                "bootstrap.servers": plan.bootstrap, "linger.ms": 5, "acks": "all", "log_level": 2,
+                "bootstrap.servers": plan.bootstrap, "linger.ms": plan.linger_ms, "acks": "all", "log_level": 2,
                 "queue.buffering.max.messages": 1_000_000,
             }
         )  # fmt: skip
