@@ -133,7 +133,6 @@ def close_days_to(e, day):
     """Let `day` be the last closed one, where no bucket is to be folded; ids of open days may become closed ones."""
     held = day_of(e.newest_ms) > e.closed_day
     e.closed_day = day
-    e.past_key = NO_PAST
     if held:
         touch_cold(e)
 
@@ -287,8 +286,12 @@ def _reach(e, day):
 
 @kernel
 def _reach_closed(e, day):
-    """Let the closed part, which is about to change, reach `day`; returns its week and month."""
+    """Let the closed part, which is about to change, reach `day`; returns its week and month.
+
+    A full bucket may hold less than what is folded into it: no sum over it is kept.
+    """
     touch_cold(e)
+    e.past_key = NO_PAST
     week, month = week_of(day), month_of(day)
     e.week_newest = _rolled(e.week_newest, week, WEEKS, e.week_amount, e.week_count)
     e.month_newest = _rolled(e.month_newest, month, MONTHS, e.month_amount, e.month_count)

@@ -18,15 +18,16 @@ from features.state.classes import CLASSES, OF_LOANS, UNRATED
 from streams.score.changes import time_of
 
 FIRST_DAY = day_of_date(date(2024, 1, 1))
-TXN, OF_LOAN, CLOSE = range(3)
+TXN, OF_LOAN, CLOSE, NEWS = range(4)  # news: what moves time alone
+FULL = buckets.FEN_MAX
 COLUMNS = len(CLASSES[:UNRATED])
 # (what, days before the newest one, class, overlays, fen, of the day's last millisecond)
 STEP = st.tuples(
-    st.sampled_from([TXN, TXN, TXN, OF_LOAN, CLOSE]),
+    st.sampled_from([TXN, TXN, TXN, OF_LOAN, CLOSE, NEWS]),
     st.one_of(st.just(0), st.integers(-3, 40)),
     st.integers(0, UNRATED),
     st.integers(0, 7),
-    st.integers(-(10**9), 10**9),
+    st.one_of(st.integers(-(10**9), 10**9), st.sampled_from([FULL, -FULL // 2])),
     st.booleans(),
 )
 
@@ -38,7 +39,7 @@ def change(state, what, day, category, overlays, fen):
         buckets.add(e, day, category, overlays, fen, np.int64(1) if fen >= 0 else np.int64(-1))
     elif what == OF_LOAN:
         buckets.add_amount(e, day, COLUMNS + category % len(OF_LOANS), fen)
-    else:
+    elif what == CLOSE:
         buckets.close_next_day(e)
 
 
@@ -49,6 +50,13 @@ def read(state, sums):
 
 
 @given(st.lists(STEP, min_size=1, max_size=60), st.integers(0, 45))
+# Full buckets: what two days hold is more than their week takes when they are folded into it, at a close, or as they
+# leave the ring.
+@example([(TXN, ago, 0, 0, FULL, False) for ago in (0, -1, -1)] + 2 * [(CLOSE, 0, 0, 0, 0, False)], 0)
+@example(
+    [(TXN, 0, 0, 0, FULL, False), (TXN, -1, 0, 0, FULL, False), (NEWS, -37, 0, 0, 0, False), (TXN, 0, 0, 0, 1, False)],
+    0,
+)
 @example([(TXN, 0, 0, 0, 5, False), (TXN, 1, 0, 0, 7, False), (CLOSE, 0, 0, 0, 0, False), (TXN, 0, 0, 0, 9, True)], 2)
 def test_kept_sums_are_those_of_adding_up_anew(steps: list[tuple[int, int, int, int, int, bool]], closed: int) -> None:
     state = layout.allocate(1)
