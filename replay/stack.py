@@ -82,13 +82,16 @@ class Stack:
         """Wait until the kernels are compiled. ChildFailed where they do not compile."""
         if self._compiling is None:
             return
-        until_s = time.monotonic() + COMPILE_S_MAX
-        while self._compiling.running and time.monotonic() < until_s:
-            self._on_progress(f"waiting for the kernels: {compiled_count()} functions are compiled")
-            wait_s = time.monotonic() + SAY_EVERY_S
-            while self._compiling.running and time.monotonic() < wait_s:
-                time.sleep(0.1)
-        if self._compiling.wait(deadline_s=0.0):
+        began_s, said_s = time.monotonic(), 0.0
+        while self._compiling.running and (now_s := time.monotonic()) < began_s + COMPILE_S_MAX:
+            if now_s >= said_s + SAY_EVERY_S:
+                self._on_progress(f"waiting for the kernels: {compiled_count()} functions are compiled")
+                said_s = now_s
+            time.sleep(0.1)
+        if self._compiling.running:
+            self._compiling.kill()
+            raise ChildFailed(f"the kernels are not compiled after {COMPILE_S_MAX:g} s; {_ending_of(self._compiling)}")
+        if self._compiling.returncode:
             raise ChildFailed(f"the kernels do not compile; {_ending_of(self._compiling)}")
         self._compiling = None
         self._on_progress("kernels are ready")
@@ -132,11 +135,6 @@ class Stack:
     def launched(self) -> bool:
         """Whether the workers have been started."""
         return bool(self._workers)
-
-    @property
-    def worker_pids(self) -> Mapping[str, int]:
-        """Process ids of the workers that run."""
-        return {role: child.pid for role, child in self._workers.items() if child.running}
 
     def _run(self, name: str, words: list[str]) -> None:
         with self._child(name, words, self.settings_file).launch() as child:
