@@ -114,9 +114,7 @@ def fingerprint(event: Any) -> str:
 
     Order, white space and explicit nulls make no difference.
     """
-    hashed = _HASH.copy()
-    hashed.update(_ENCODE(event))
-    return hashed.hexdigest()
+    return fingerprints((_ENCODE(event),)).decode()
 
 
 def fingerprints(canonical: Iterable[bytes]) -> bytes:
