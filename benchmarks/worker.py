@@ -7,7 +7,6 @@ once FOLDER/go is there. With `--stages` it leaves FOLDER/NAME.stages, with `--p
 import argparse
 import asyncio
 import cProfile
-import gc
 import logging
 import sys
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import numpy as np
 from benchmarks.stages import Stages, instrument
 from config.settings import load
 from features.residents import LACKING_MAX
+from streams.process import settle
 from streams.role import TP
 from streams.roles import FETCHING, build
 from streams.score.role import Score
@@ -82,7 +82,7 @@ def main() -> int:
     if stages is not None:
         instrument(stages)
     role = gated(build(args.role, settings), args.folder, args.name, stages)
-    gc.freeze()
+    settle()
     app_id = f"{kafka.group_prefix}{args.role}"
     if not args.profile:
         return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options)

@@ -25,8 +25,6 @@ ZH = """以工作进程运行一个角色（ingest、score、learn、archive）�
 退出码：0 正常停下（SIGTERM、SIGINT），1 因故障停下，2 设置有误。
 """
 
-GC_ALLOCATIONS = 10_000  # containers more than there were
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The role, and how much is said."""
@@ -69,6 +67,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     gc.disable()  # what imports leave stays: to look through it again and again is a tenth of a second of each restart
     from sinks.metrics import Metrics, MetricsServer
+    from streams.process import settle
     from streams.roles import FETCHING, build
     from streams.transport import TransportOptions
     from streams.worker import WorkerOptions, run_worker
@@ -80,10 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         transport=TransportOptions(parser=kafka.parser, client={**_client(kafka), **FETCHING.get(args.role, {})}),
     )
     role = build(args.role, settings)
-    gc.freeze()
-    # At the usual 700 the collector runs every few records, through thousands that a batch keeps until it is sent.
-    gc.set_threshold(GC_ALLOCATIONS)
-    gc.enable()
+    settle()
     metrics = Metrics(args.role)
     if settings.metrics.port >= 0:
         try:
