@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import aiokafka.consumer.fetcher as fetcher_module
@@ -23,8 +24,10 @@ from streams.transport.errors import OffsetOutsideLog
 
 NOT_YET_S = 0.02
 ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
+PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
+_LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
 
-Take = Callable[[TopicPartition, bytes, int, list[tuple[int, int]]], Chunk]
+Take = Callable[[TopicPartition, memoryview, int, list[tuple[int, int]]], Chunk]
 """(partition, fetched bytes, position, aborted transactions) to a chunk."""
 
 
@@ -35,10 +38,11 @@ class RawRecords:
     even one batch is whole, aiokafka would step over the record (its issue 1173); here the reader is told.
     """
 
-    __slots__ = ("_inner", "raw")
+    __slots__ = ("_inner", "parts", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = bytes(raw)
+        self.parts: deque[memoryview] = deque()  # of the bytes, still to be parsed; filled when the first is
         self._inner: Any = None
 
     def size_in_bytes(self) -> int:
@@ -66,7 +70,7 @@ async def fetched_chunks(
     """What the fetcher holds of `partitions`, a chunk each, once there is something or the time is over.
 
     As `Fetcher.fetched_records`, but it takes all that a fetch brought at once, unless that is a backlog: of one, the
-    first records are applied while the others are parsed. Positions move with what is taken.
+    first records are applied while the others are parsed, PART_BYTES at a time. Positions move with what is taken.
     """
     until = time.monotonic() + timeout_s
     while True:
@@ -100,9 +104,10 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
             continue
         fetched = fetcher._records[tp]
         if isinstance(fetched, fetcher_module.FetchResult):
-            chunk = _take_one(tp, fetched, take)  # where this raises, the result stays
-            del fetcher._records[tp]
-            fetcher._notify(fetcher._wait_consume_future)
+            chunk, is_whole = _take_part(tp, fetched, take)  # where this raises, the result stays
+            if is_whole:
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
             if chunk is not None:
                 chunks[tp] = chunk
         elif not chunks:  # an error; what was taken before it goes first
@@ -112,14 +117,33 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
     return chunks
 
 
-def _take_one(tp: TopicPartition, fetched: Any, take: Take) -> Chunk | None:
+def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Chunk | None, bool]:
+    """The next part of a result as a chunk, and whether that was the last."""
     if not fetched.has_more() or not fetched.check_assignment(tp):
-        return None  # paused, revoked or sought elsewhere since the fetch
+        return None, True  # paused, revoked or sought elsewhere since the fetch
     records = fetched._partition_records
-    chunk = take(tp, records._records.raw, records.next_fetch_offset, records._aborted_transactions)
+    raw, parts, aborted = records._records.raw, records._records.parts, records._aborted_transactions
+    if not parts:  # aborted transactions are named for all of the bytes
+        parts.extend([memoryview(raw)] if aborted else parts_of(raw))
+    chunk = take(tp, parts[0], records.next_fetch_offset, aborted)
+    parts.popleft()
     records.next_fetch_offset = chunk.next_offset
     fetched._update_position()
-    return chunk
+    return chunk, not parts
+
+
+def parts_of(raw: bytes) -> Iterator[memoryview]:
+    """The whole batches in it, PART_BYTES at most or one batch at a time; all of it where not even one is whole."""
+    view, begin, end = memoryview(raw), 0, 0
+    while end + _AFTER_LENGTH <= len(raw):
+        after = end + _AFTER_LENGTH + int.from_bytes(view[end + _LENGTH : end + _AFTER_LENGTH])
+        if after > len(raw):
+            break
+        if after - begin > PART_BYTES and end > begin:
+            yield view[begin:end]
+            begin = end
+        end = after
+    yield view[begin : end or len(raw)]
 
 
 async def _raise(fetcher: Any, tp: TopicPartition, fetched: Any) -> None:

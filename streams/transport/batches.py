@@ -50,7 +50,7 @@ NO_ROOM = -1
 
 
 def parse(
-    raw: bytes,
+    raw: bytes | memoryview,
     *,
     topic: str,
     partition: int,
@@ -145,7 +145,9 @@ def _is_abort_marker(buffer: NDArray[np.uint8], row: NDArray[np.int64]) -> bool:
     return len(key) >= 4 and int.from_bytes(key[2:4], "big") == ABORT_MARKER  # version, type
 
 
-def _unpacked(raw: bytes, batches: Batches, topic: str, partition: int) -> tuple[NDArray[np.uint8], Batches]:
+def _unpacked(
+    raw: bytes | memoryview, batches: Batches, topic: str, partition: int
+) -> tuple[NDArray[np.uint8], Batches]:
     """One buffer of the records of all batches, unpacked where they were compressed, and the batches' places in it."""
     out, size, moved = np.empty(UNPACKED_TO_PACKED * len(raw), np.uint8), 0, batches.copy()
     for i, row in enumerate(batches):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -93,12 +94,14 @@ class Chunk:
         return dataclasses.replace(part, start_offset=start)
 
     def pieces(self, records_max: int) -> Iterator[Chunk]:
-        """The chunk in parts of at most `records_max` records."""
-        if len(self) <= records_max:
+        """The chunk in parts of at most `records_max` records, of about the same size."""
+        count = -(len(self) // -records_max)
+        if count <= 1:
             yield self
             return
-        for first in range(0, len(self), records_max):
-            yield self.part(first, min(first + records_max, len(self)))
+        ends = [i * len(self) // count for i in range(count + 1)]
+        for first, last in itertools.pairwise(ends):
+            yield self.part(first, last)
 
     def _bytes(self, start: int, end: int) -> bytes | None:
         return None if start < 0 else self.buffer[start:end].tobytes()

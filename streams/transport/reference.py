@@ -15,7 +15,7 @@ from streams.transport.errors import BatchTooLarge, CorruptBatch, UnsupportedMag
 
 
 def parse(
-    raw: bytes,
+    raw: bytes | memoryview,
     *,
     topic: str,
     partition: int,
@@ -24,6 +24,7 @@ def parse(
     generation: int = OUTSIDE_A_GROUP,
 ) -> Chunk:
     """As `streams.transport.batches.parse`, which it is the reference of."""
+    raw = bytes(raw)
     _refuse_old_formats(raw, topic, partition)
     builder = ChunkBuilder(topic, partition, start_offset, generation=generation)
     records = PartitionRecords(

@@ -167,3 +167,27 @@ def test_aiokafka_seam_RawRecords_never_lets_a_cut_record_be_stepped_over() -> N
     assert cut.has_next()
     with pytest.raises(RecordTooLargeError):
         cut.next_batch()
+
+
+def batches_of(sizes: list[int]) -> list[bytes]:
+    """Encoded batches of so many rows each."""
+    bases = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [Batch(base=base, rows=rows_of(n)).encoded() for base, n in zip(bases, sizes, strict=True)]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 50])
+def test_aiokafka_seam_parts_hold_whole_batches_and_at_least_one(monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    encoded = batches_of([3, 1, 40, 2, 2, 2])
+    monkeypatch.setattr(aiokafka_seam, "PART_BYTES", len(encoded[0]) + len(encoded[1]))
+    raw = b"".join(encoded)
+    parts = [bytes(part) for part in aiokafka_seam.parts_of(raw[: len(raw) - cut])]
+    whole = encoded[:-1] if cut else encoded
+    assert b"".join(parts) == b"".join(whole)
+    assert parts[0] == encoded[0] + encoded[1]
+    assert parts[1] == encoded[2]  # more than PART_BYTES by itself
+    assert all(len(part) <= aiokafka_seam.PART_BYTES for part in parts if part != encoded[2])
+
+
+def test_aiokafka_seam_parts_of_a_cut_batch_are_all_there_is() -> None:
+    cut = batches_of([30])[0][:100]
+    assert [bytes(part) for part in aiokafka_seam.parts_of(cut)] == [cut]

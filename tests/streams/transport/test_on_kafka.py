@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streams.role import TP
-from streams.transport import Chunk
+from streams.transport import Chunk, aiokafka_seam
 from tests.streams.recording import quick_options, run_here
 
 PARSERS = ["compiled", "reference"]
@@ -140,6 +140,19 @@ def test_a_record_larger_than_the_fetch_is_delivered(
     options = quick_options({"fetch_bytes": 1 << 16, "fetch_total_bytes": 1 << 16})
     assert run_here(role, kafka, topic, lambda: role.records >= 5, options=options) == 0
     assert [len(row[3]) for row in role.rows()] == sizes
+
+
+def test_a_fetched_backlog_is_delivered_in_parts(
+    kafka: str, make_topic: Callable[..., str], produce: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = make_topic("parts")
+    values = [b"%05d" % i + bytes(1_000) for i in range(4_000)]
+    produce(topic, values, **{"batch.size": 60_000})
+    monkeypatch.setattr(aiokafka_seam, "PART_BYTES", 1 << 18)
+    role = Collecting(topic)
+    assert run_here(role, kafka, topic, lambda: role.records >= 4_000) == 0
+    assert [row[3] for row in role.rows()] == values
+    assert max(len(chunk) for chunk in role.chunks[TP(topic, 0)]) * 1_000 <= 1 << 18
 
 
 def test_a_slow_role_holds_fetching_back(
