@@ -22,6 +22,7 @@ from detectors.snapshot import Snapshot
 from features.redis_store import PartitionStore
 from features.values import Value
 from streams.score.partition import Partition, PartitionState
+from streams.score.rows import Writer
 
 Slots = npt.NDArray[np.int64]
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 5.0
@@ -48,7 +49,9 @@ class Holding:
         snapshot_of: Callable[[str], Snapshot],
         rules_of: Callable[[str], RuleSet],
         step: Step,
+        writer: Writer | None = None,
     ) -> None:
+        """`writer`: one that the partitions of this worker share."""
         self.number = number
         self.epoch: int | None = None
         self.memory: Partition | None = None
@@ -57,7 +60,7 @@ class Holding:
         self.flushed_at_s = 0.0  # when what a flush writes was last taken
         self._resident_max = 1
         self._store = store
-        self._snapshot_of, self._rules_of = snapshot_of, rules_of
+        self._snapshot_of, self._rules_of, self._writer = snapshot_of, rules_of, writer
         self._step = step
         self._is_first = False
         self._low_offset = 0
@@ -88,6 +91,7 @@ class Holding:
             fetch=self._fetch,
             rules_of=self._rules_of,
             resident_max=self._resident_max,
+            writer=self._writer,
         )
         self._low_offset = self.memory.low_offset
         return state is not None or self._is_first

@@ -30,7 +30,7 @@ from features.table import ABSENT
 from features.values import Value
 from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
-from streams.score import outbook, outputs_json
+from streams.score import outputs_json
 from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
@@ -38,7 +38,6 @@ from streams.score.rows import InForce, Message, Writer
 from streams.transport import Chunk
 
 log = logging.getLogger("xinliu.score")
-_BOOK_ROWS = 8_192
 NEVER = -(2**31)
 _SWEEP_ENTERPRISES = 512  # some ms, where each closes a day or two
 _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
@@ -102,7 +101,8 @@ class Partition:
 
     `snapshot_of` brings a model by its content id, when a control record activates it, and `rules_of` rules; `fetch`
     the values of some of `names`, the enterprises that have one. At most `resident_max` enterprises are in memory:
-    `apply` says by `wants_room` that it cannot go on before some of them are flushed or let go.
+    `apply` says by `wants_room` that it cannot go on before some of them are flushed or let go. `writer` may be that
+    of other partitions too, whose tallies are taken before this one is applied.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class Partition:
         fetch: Fetch = _nothing_stored,
         resident_max: int = 2**31 - 1,
         rules_of: Callable[[str], RuleSet] = _no_rules,
+        writer: Writer | None = None,
     ) -> None:
         self.number = number
         self._now = state or PartitionState(low_offset=0)
@@ -122,8 +123,8 @@ class Partition:
         self.residents = Residents(names, resident_max)
         self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
         self._wanted = 0
-        self._book = outbook.empty(_BOOK_ROWS)
-        self._writer = Writer(self._book)
+        self._writer = writer or Writer()
+        self._book = self._writer.book
         self.rules = self._row_rules = self._rules(self._now.rules_id)
         self.model_id = ""
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read

@@ -49,7 +49,7 @@ from streams.role import TP
 from streams.score import ownership
 from streams.score.holding import Holding, Step, Taken
 from streams.score.partition import Partition
-from streams.score.rows import Message
+from streams.score.rows import Message, Writer
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
@@ -93,6 +93,7 @@ class Score:
         self._make_outbox = make_outbox
         self._step = step
         self._held: dict[TP, Holding] = {}
+        self._writer = Writer()
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
         self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)
@@ -116,7 +117,7 @@ class Score:
         prefix = self._settings.redis.key_prefix
         for tp in tps - set(self._held):
             store = PartitionStore(self._redis, prefix, tp.partition)
-            self._held[tp] = Holding(tp.partition, store, self._snapshot, self._rules, self._step)
+            self._held[tp] = Holding(tp.partition, store, self._snapshot, self._rules, self._step, self._writer)
         self._share_residents()
         await self._load_due()
         self._rewinds.clear()
@@ -219,10 +220,11 @@ class Score:
     def _send(self, tp: TP, messages: Sequence[Message], delay: Headers) -> None:
         """Send what goes to a topic at once; what comes before an interruption is sent as well."""
         batches: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        step, partition = self._step, tp.partition
         try:
-            for message in messages:
-                self._step("send", tp.partition)
-                batches[message.topic].append({"key": message.key, "value": message.value})
+            for topic, key, value, _ in messages:
+                step("send", partition)
+                batches[topic].append({"key": key, "value": value})
         finally:
             for topic, batch in batches.items():
                 if delay and topics.is_alert(topic):

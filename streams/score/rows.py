@@ -1,5 +1,6 @@
 """From rows of the output book to messages: what, to which topic, under which key."""
 
+import functools
 import hashlib
 import itertools
 from collections import Counter
@@ -27,11 +28,11 @@ from features.layout import id_text
 from streams.dead_letter import letter_of
 from streams.score import alerts, outbook, outputs_json
 from streams.score.json_text import micro
-from streams.score.outbook import Book
 from streams.score.records import sender_of
 from streams.transport import Chunk
 
 _FIELDS = tuple(outbook.ROW.fields or ())
+_BOOK_ROWS = 3_072  # some megabytes: they stay in the cache, and Python's collector is not called for their messages
 _encode = msgspec.json.Encoder().encode
 _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
 
@@ -43,6 +44,9 @@ class Message(NamedTuple):
     key: bytes | None
     value: bytes
     mark: int
+
+
+_message = functools.partial(tuple.__new__, Message)  # Message._make, whose Python costs as much as all else of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +62,14 @@ class InForce:
 
 
 class Writer:
-    """Turns the book's rows into messages. It owns the bytes that compiled code writes into."""
+    """Turns its book's rows into messages. It owns the bytes that compiled code writes into.
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    Between two calls of `Partition.apply` its book is empty, and what it has counted is taken: partitions that are
+    applied one after the other share one, whose memory is then near.
+    """
+
+    def __init__(self) -> None:
+        self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
         self._end = np.zeros(len(book.rows), np.int64)
@@ -71,8 +79,8 @@ class Writer:
 
         `row_of` maps a record's index to its row in the chunk.
         """
-        used = int(self._book.used[0])
-        rows = self._book.rows[:used]
+        used = int(self.book.used[0])
+        rows = self.book.rows[:used]
         self._count(rows, in_force.backfill)
         order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
         outputs_json.write(rows, order, state_id, in_force.terms, self._out, self._end)
@@ -81,12 +89,12 @@ class Writer:
         values = [written[begin:end] for begin, end in itertools.pairwise((0, *ends))]
         keys = state_id[rows["slot"][order]].view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()  # without padding
         kinds, offsets = rows["kind"][order].tolist(), rows["offset"][order].tolist()
-        messages = list(map(Message._make, zip(map(_TOPIC_OF.get, kinds), keys, values, offsets, strict=True)))
+        messages = list(map(_message, zip(map(_TOPIC_OF.get, kinds), keys, values, offsets, strict=True)))
         for i in reversed([i for i, value in enumerate(values) if not value]):  # from behind: it may be several
             b = rows[order[i]]
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             messages[i : i + 1] = _others(b, kinds[i], keys[i], in_force, chunk, row)
-        self._book.used[0] = 0
+        self.book.used[0] = 0
         return messages
 
     def _count(self, rows: npt.NDArray[np.void], backfill: bool) -> None:

@@ -13,6 +13,7 @@ from domain import topics
 from domain.outputs import Alert
 from features.values import Value, unpack
 from streams.score import partition as partitions
+from streams.score import rows as score_rows
 from streams.score.partition import Partition, PartitionState
 from streams.transport.chunk import Chunk, chunk_of
 from tests.determinism.log import Log, snapshot_of
@@ -155,7 +156,7 @@ class _Worker:
         """From what Redis holds to the end."""
         self._step("load")
         with (
-            mock.patch.object(partitions, "_BOOK_ROWS", self._shape.book_rows),
+            mock.patch.object(score_rows, "_BOOK_ROWS", self._shape.book_rows),
             mock.patch.object(partitions, "_SWEEP_ENTERPRISES", self._shape.sweep),
         ):
             names = [name.encode() for name in self._stored]

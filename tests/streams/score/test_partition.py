@@ -14,7 +14,7 @@ from domain.calendar import day_of, day_start_ms
 from domain.events import Control, LogRecord
 from domain.outputs import Alert, DeadLetter, Observation, Score
 from features.indicators import CORE
-from streams.score import partition as partitions
+from streams.score import rows
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from streams.score.partition import EngineVersionChanged, Partition
 from streams.score.records import bank_number, bank_text
@@ -88,7 +88,7 @@ def test_a_sweep_interrupted_by_a_full_book_flushes_nobody_half_closed(clean, re
     """Ticks that close several days each; the book holds one evaluation, and all but one enterprise must be evicted."""
     few = [row for n, row in enumerate(records) if b'"type":"tick"' not in row[1] or n % 5 == 0]
     whole, messages = run(few)
-    monkeypatch.setattr(partitions, "_BOOK_ROWS", OUTPUTS_PER_EVALUATION_MAX + 1)
+    monkeypatch.setattr(rows, "_BOOK_ROWS", OUTPUTS_PER_EVALUATION_MAX + 1)
     stored, halves = {}, []
     partition = partition_on(stored, resident_max=1)
     again = []
