@@ -35,7 +35,8 @@ class WorkerOptions:
     """How a worker runs. Times are in seconds."""
 
     tick_interval_s: float = 0.05
-    commit_interval_s: float = 1.0
+    commit_interval_s: float = 0.25
+    """An idle partition waits for no more than this to be committed; a commit costs worker and broker a millisecond."""
     session_timeout_s: float = 15.0
     """The group gives a silent worker's partitions to others after this."""
     heartbeat_interval_s: float = 3.0
