@@ -136,7 +136,7 @@ def instrument(stages: Stages) -> None:
     outbox: Any = kafka.Outbox
     for name in ("send", "send_batch", "drain", "poll"):
         setattr(outbox, name, stages.wrapped("produce" if "send" in name else name, getattr(outbox, name)))
-    Partition.values = stages.wrapped("pack", Partition.values)  # type: ignore[method-assign]
+    Partition.take = stages.wrapped("pack", Partition.take)  # type: ignore[method-assign]
     Partition.make_room = stages.wrapped("make_room", Partition.make_room)  # type: ignore[method-assign]
     store: Any = redis_store.PartitionStore
     store.write = stages.wrapped("redis", store.write)
