@@ -60,10 +60,19 @@ CARD_ROW = np.dtype(
 )
 
 
+SAID = np.dtype([("x", "<f8"), ("u", "<f8"), ("milli", "<i8"), ("ppm", "<i8")])
+
+
 class Scorecard(NamedTuple):
-    """A snapshot for the kernel: CORE_COUNT rows of CARD_ROW."""
+    """A snapshot for the kernel: CORE_COUNT rows of CARD_ROW, and of SAID: the value each was last asked for, and what
+    it said. Most indicators are as they were at the enterprise's record before. One thread at a time may ask."""
 
     rows: npt.NDArray[np.void]
+    said: npt.NDArray[np.void]
+
+    def own(self) -> "Scorecard":
+        """The same for a thread of its own."""
+        return self._replace(said=self.said.copy())
 
     @property
     def weight_milli(self) -> npt.NDArray[np.int64]:
@@ -85,7 +94,9 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
         row["weight_milli"], row["group"] = snapshot.weights_milli[name], GROUPS.index(says.group)
         row["anchor"], row["inverse"] = anchor, 1.0 / np.diff(anchor)
         row["logarithmic"], row["falling"] = says.unit == "cny", says.higher_is_riskier
-    return Scorecard(rows)
+    said = np.zeros(CORE_COUNT, SAID)
+    said["x"] = np.nan  # equal to no value
+    return Scorecard(rows, said)
 
 
 def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
@@ -146,15 +157,14 @@ def _score(card, e, x):
     total = np.int64(FLOOR_MILLI)
     for i in range(CORE_COUNT):
         if null[i] == VALUE:
-            u[i] = utility(rows[i], value[i])
-            last_ppm[i] = min(UTILITY_PPM_MOST, np.int64(u[i] * _PPM))
-        elif null[i] == NOT_APPLICABLE:
-            u[i] = _NEUTRAL
+            said = card.said[i]
+            if said.x != value[i]:
+                _ask(rows[i], value[i], said)
+            u[i], last_ppm[i], points[i] = said.u, said.ppm, said.milli
         else:
-            u[i] = last_ppm[i] / _PPM
-        milli = np.int64(np.rint(rows[i].weight_milli * u[i]))  # half to even
-        points[i] = milli
-        total += milli
+            u[i] = _NEUTRAL if null[i] == NOT_APPLICABLE else last_ppm[i] / _PPM
+            points[i] = _points_milli(rows[i], u[i])
+        total += points[i]
     if x.null[DPD_MAX] == VALUE:
         e.dpd_latched = x.value[DPD_MAX]
     elif x.null[DPD_MAX] == NOT_APPLICABLE:
@@ -162,6 +172,18 @@ def _score(card, e, x):
     most = 449_000 if e.dpd_latched > 90 else 499_000 if e.dpd_latched > 30 or e.frozen else CEILING_MILLI
     x.cap_milli = min(0, most - total)
     x.score_milli = total + x.cap_milli
+
+
+@kernel
+def _ask(row, x, said):
+    said.x, said.u = x, utility(row, x)
+    said.ppm = min(UTILITY_PPM_MOST, np.int64(said.u * _PPM))
+    said.milli = _points_milli(row, said.u)
+
+
+@kernel
+def _points_milli(row, u):
+    return np.int64(np.rint(row.weight_milli * u))  # half to even
 
 
 @kernel

@@ -32,6 +32,7 @@ class Reading(NamedTuple):
 def evaluate_anew(rows: Rows, engine: Engine) -> npt.NDArray[np.void]:
     """The evaluations of rows (n), as drafts (n) of outbook.ROW. It moves the rows: they must be the caller's own."""
     drafts = np.zeros(len(rows), outbook.ROW)
+    engine = engine._replace(card=engine.card.own())
     _evaluate(rows, engine, outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX), drafts)
     return drafts
 

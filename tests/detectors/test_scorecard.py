@@ -34,11 +34,11 @@ nulls = st.tuples(*(st.sampled_from((VALUE, VALUE, NOT_APPLICABLE, BASE_TOO_SMAL
 ALL_KNOWN = (VALUE,) * len(CORE)
 
 
-def assess(value, null=ALL_KNOWN, closing=False, row=None):
+def assess(value, null=ALL_KNOWN, closing=False, row=None, card=CARD):
     x, e = np.zeros(1, outbook.ROW), layout.allocate(1) if row is None else row
     x["value"][0, : len(CORE)], x["null"][0, : len(CORE)], x["history_days"][0] = value, null, 400
     e["txn_count"] = 1_000
-    scorecard.assess(CARD, e[0], x[0], closing)
+    scorecard.assess(card, e[0], x[0], closing)
     return x[0]
 
 
@@ -48,6 +48,14 @@ def test_points_and_cap_add_up_to_the_score_within_its_bounds(value, null):
     assert 400_000 + int(x["points_milli"].sum()) + int(x["cap_milli"]) == int(x["score_milli"])
     assert 400_000 <= int(x["score_milli"]) <= 700_000
     assert int(x["cap_milli"]) <= 0
+
+
+@given(values, values, nulls, st.sets(st.integers(0, len(CORE) - 1)))
+def test_what_a_card_was_asked_before_changes_nothing(value, before, null, same):
+    before = [value[i] if i in same else x for i, x in enumerate(before)]
+    asked, fresh = CARD.own(), scorecard.scorecard(prior_snapshot())
+    assess(before, card=asked)
+    assert assess(value, null, card=asked).tobytes() == assess(value, null, card=fresh).tobytes()
 
 
 @given(values, st.integers(0, len(CORE) - 1), st.floats(0, 10))
