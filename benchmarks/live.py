@@ -35,7 +35,7 @@ class Engine:
 
 
 @contextmanager
-def engine(world: World, folder: Path, *, flush_interval_ms: int = 2_000) -> Iterator[Engine]:
+def engine(world: World, folder: Path, *, flush_interval_ms: int = drains.FLUSH_MS) -> Iterator[Engine]:
     """Everything but the workers, in a new folder. The log begins with the tick that closed the last warm day."""
     folder.mkdir(parents=True)
     (folder / "token.key").write_text(secrets.token_hex(32))

@@ -22,7 +22,7 @@ from benchmarks.world.log import HEADERS, World
 from domain import topics
 from domain.outputs import Alert
 
-_TURN_S = 0.002
+_TURN_S = 0.005
 ANSWER_S_MAX = 120.0
 
 
