@@ -20,7 +20,7 @@ from config.settings import load
 from features.residents import LACKING_MAX
 from streams.process import settle
 from streams.role import TP
-from streams.roles import FETCHING, build
+from streams.roles import FETCH_GAPS_MS, build
 from streams.score.role import Score
 from streams.transport import TransportOptions
 from streams.worker import WorkerOptions, run_worker
@@ -76,7 +76,7 @@ def main() -> int:
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(args.settings, {})
     kafka = settings.kafka
-    transport = TransportOptions(client=FETCHING.get(args.role, {}))
+    transport = TransportOptions(fetch_gap_ms=FETCH_GAPS_MS[args.role])
     options = WorkerOptions(session_timeout_s=kafka.session_timeout_s, transport=transport)
     stages = Stages() if args.stages else None
     if stages is not None:

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     gc.disable()  # what imports leave stays: to look through it again and again is a tenth of a second of each restart
     from sinks.metrics import Metrics, MetricsServer
     from streams.process import settle
-    from streams.roles import FETCHING, build
+    from streams.roles import FETCH_GAPS_MS, build
     from streams.transport import TransportOptions
     from streams.worker import WorkerOptions, run_worker
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     options = WorkerOptions(
         session_timeout_s=kafka.session_timeout_s,
         group_instance_id=kafka.instance_id and f"{kafka.instance_id}-{args.role}",
-        transport=TransportOptions(parser=kafka.parser, client={**_client(kafka), **FETCHING.get(args.role, {})}),
+        transport=TransportOptions(parser=kafka.parser, fetch_gap_ms=FETCH_GAPS_MS[args.role], client=_client(kafka)),
     )
     role = build(args.role, settings)
     settle()

@@ -46,9 +46,6 @@ log = logging.getLogger(__name__)
 
 CONTROL = TP(topics.CONTROL, 0)
 DRAIN_S = 8.0  # within the time that a rebalance leaves
-LINGER_MS = (
-    40  # a produce request holds one partition: at 5 ms they are small and many, and the broker has no time left
-)
 RECORDS_AT_ONCE = 500  # then other tasks of the loop get a turn
 NEVER_MS = 2**62  # after any event
 TALK_S = 0.02  # between two looks at `feed.v1` while records come
@@ -109,7 +106,7 @@ class Ingest:
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
-        self._outbox = MarkedOutbox(kafka.bootstrap, client, linger_ms=LINGER_MS)
+        self._outbox = MarkedOutbox(kafka.bootstrap, client)
         self._teller = FeedTeller(self._outbox, self._alignment.step_ms, self._clock)
         self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
         self._teller.ask()

@@ -47,14 +47,10 @@ ROLES: Mapping[str, Callable[[Settings], Role]] = {
 }
 
 
-# How the readers of aiokafka fetch, where a role can wait: what the archive stores is looked at by people, and learn
-# learns once a month. A fetch costs broker and worker about a millisecond, however little it brings. Ingest waits for a
-# moment only: alerts wait with it, but what comes of five records at a time costs it half as much again.
-FETCHING: Mapping[str, Mapping[str, int]] = {
-    "ingest": {"fetch_min_bytes": 1 << 20, "fetch_max_wait_ms": 30},
-    "learn": {"fetch_min_bytes": 1 << 20},
-    "archive": {"fetch_min_bytes": 1 << 20},
-}
+# How long each waits between two fetches, in ms. A fetch costs broker and worker about a millisecond, however little it
+# brings, and so does each partition of which it brings something. Alerts wait twice; what the archive stores is looked
+# at by people, and learn learns once a month.
+FETCH_GAPS_MS: Mapping[str, int] = {"ingest": 80, "score": 80, "learn": 500, "archive": 500}
 
 
 def build(name: str, settings: Settings) -> Role:

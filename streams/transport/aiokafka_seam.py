@@ -23,6 +23,7 @@ from streams.transport.chunk import Chunk
 from streams.transport.errors import OffsetOutsideLog
 
 NOT_YET_S = 0.02
+_NEVER_S = 1e9
 ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
 PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
 _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
@@ -64,6 +65,28 @@ def use_raw_records() -> None:
     fetcher_module.MemoryRecords = RawRecords
 
 
+def pace(fetcher: Any, gap_s: float) -> None:
+    """Let a broker be asked for all partitions together: once what came is taken, and `gap_s` after it was last asked.
+
+    By itself the fetcher asks as soon as it may: where records come one by one, that is a fetch for each, which costs
+    broker and worker about a millisecond. And of partitions whose records lie there for a tenth of a second it asks no
+    more, but of the others: what then comes of the first waits until something comes of those, or the broker's wait is
+    over.
+    """
+    send, asked_s = fetcher._proc_fetch_request, dict[int, float]()
+
+    async def send_later(assignment: Any, node_id: int, request: Any) -> bool:
+        try:
+            await asyncio.sleep(asked_s.get(node_id, -gap_s) + gap_s - time.monotonic())
+        except asyncio.CancelledError:  # as where it is cancelled later: nobody wants what would come
+            return False
+        asked_s[node_id] = time.monotonic()
+        return bool(await send(assignment, node_id, request))
+
+    fetcher._prefetch_backoff = _NEVER_S
+    fetcher._proc_fetch_request = send_later
+
+
 async def fetched_chunks(
     fetcher: Any, partitions: set[Any], timeout_s: float, may_take: Callable[[], bool], take: Take
 ) -> dict[TopicPartition, Chunk]:
@@ -98,11 +121,14 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
     for tp in list(fetcher._records):
         if sum(map(len, chunks.values())) >= ENOUGH_RECORDS:
             break
-        if tp not in partitions:
-            if not fetcher._subscriptions.is_assigned(tp):
-                del fetcher._records[tp]
-            continue
         fetched = fetcher._records[tp]
+        if tp not in partitions:
+            if fetcher._subscriptions.is_assigned(tp):
+                fetched._backoff = 0.0  # paused: it stays, and does not hold up fetches of the others
+            else:
+                del fetcher._records[tp]
+            fetcher._notify(fetcher._wait_consume_future)
+            continue
         if isinstance(fetched, fetcher_module.FetchResult):
             chunk, is_whole = _take_part(tp, fetched, take)  # where this raises, the result stays
             if is_whole:

@@ -43,6 +43,9 @@ class TransportOptions:
     fetch_total_bytes: int = 24 << 20
     """All that a fetch may bring. malloc takes no more than 32 MB, with what asyncio adds, from memory that it kept."""
     fetch_wait_ms_max: int = 500
+    fetch_gap_ms: int = 0
+    """From one fetch to the next, at least. Records wait for it, and the more of them come at once, the less each
+    costs."""
     chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several chunks."""
     client: Mapping[str, Any] = field(default_factory=dict)
@@ -114,6 +117,11 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 **options.client,
             }
         )
+
+    async def on_start(self) -> None:
+        """Start the consumer."""
+        await super().on_start()
+        aiokafka_seam.pace(self._ensure_consumer()._fetcher, self.consumer.options.fetch_gap_ms / 1_000)
 
     async def _fetch_records(
         self,

@@ -1,9 +1,12 @@
 """The transport on a real broker: codecs, transactions, large records, back pressure; both parsers deliver the same."""
 
 import asyncio
+import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import aiokafka.consumer.fetcher
 import pytest
 from confluent_kafka import Producer
 
@@ -183,3 +186,81 @@ def test_a_slow_role_holds_fetching_back(
     assert made > 30
     # three in the buffer, one being applied, one waiting for room, one on its way there
     assert most_ahead <= 6
+
+
+class HoldingBack(Collecting):
+    """Holds its first partition back from the first chunk on, until the second has `until` records."""
+
+    def __init__(self, topic: str, until: int) -> None:
+        super().__init__(topic)
+        self._held, self._other, self._until = TP(topic, 0), TP(topic, 1), until
+
+    @property
+    def paused(self) -> frozenset[TP]:
+        other = sum(map(len, self.chunks.get(self._other, [])))
+        return frozenset({self._held} if self._held in self.chunks and other < self._until else ())
+
+
+def test_a_partition_held_back_holds_up_no_other(kafka: str, make_topic: Callable[..., str]) -> None:
+    topic = make_topic("held", partitions=2)
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
+    role = HoldingBack(topic, until=40)
+    sent = 0
+
+    def done() -> bool:
+        nonlocal sent
+        if sent < 50:  # one after the other: each is a fetch of its own
+            for partition in range(2):
+                producer.produce(topic, b"%d" % sent, partition=partition)
+            producer.flush()
+            sent += 1
+        return role.records == 100
+
+    assert run_here(role, kafka, topic, done) == 0
+    assert [row[3] for row in role.rows()] == [b"%d" % i for _ in range(2) for i in range(50)]
+
+
+def test_what_comes_does_not_wait_for_partitions_that_are_quiet(
+    kafka: str, make_topic: Callable[..., str], produce: Callable[..., None]
+) -> None:
+    topic, quiet = make_topic("busy"), make_topic("quiet")
+    produce(topic, [b"x"] * 20, **{"batch.num.messages": 1, "linger.ms": 0})
+    role = Collecting(topic, quiet, apply_s=0.3)  # so long that aiokafka would ask for the quiet one alone
+    options = quick_options(
+        {"fetch_bytes": 1 << 16, "chunk_records_max": 1, "fetch_wait_ms_max": 3_600_000}, request_timeout_s=60.0
+    )
+    sent = False
+
+    def done() -> bool:
+        nonlocal sent
+        if not sent and role.records >= 2:
+            produce(topic, [b"y"] * 5)
+            sent = True
+        return role.records == 25
+
+    assert run_here(role, kafka, topic, done, options=options) == 0
+
+
+def test_fetches_keep_their_gap(
+    kafka: str, make_topic: Callable[..., str], produce: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = make_topic("gap")
+    send, sent_s = aiokafka.consumer.fetcher.Fetcher._proc_fetch_request, list[float]()
+
+    async def noted(*arguments: Any) -> bool:
+        sent_s.append(time.monotonic())
+        return bool(await send(*arguments))
+
+    monkeypatch.setattr(aiokafka.consumer.fetcher.Fetcher, "_proc_fetch_request", noted)
+    role = Collecting(topic)
+    count = 0
+
+    def done() -> bool:
+        nonlocal count
+        produce(topic, [b"%d" % count])
+        count += 1
+        return role.records >= 30
+
+    assert run_here(role, kafka, topic, done, options=quick_options({"fetch_gap_ms": 70})) == 0
+    assert len(sent_s) > 3
+    assert min(later - earlier for earlier, later in itertools.pairwise(sent_s)) >= 0.07
