@@ -262,7 +262,8 @@ class Score:
                 for tp in unowned:
                     due.pop(tp)
                     self._drop(tp, why)
-        for tp, held in sorted(due.items()):
+        interval_s = self._settings.score.flush_interval_ms / 1_000
+        for place, (tp, held) in enumerate(sorted(due.items())):
             try:
                 if not held.load():
                     log.warning("%s has had an owner, but Redis holds nothing of it: reading its log from 0", tp)
@@ -270,7 +271,8 @@ class Score:
                 self._drop(tp, why)
                 continue
             assert held.memory is not None
-            held.flushed_at_s = self._clock()
+            # One after the other: what is loaded together would else be flushed together, and all wait for that.
+            held.flushed_at_s = self._clock() - interval_s * place / len(due)
             self._rewinds[tp] = held.memory.low_offset
             log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.residents.known, self._rewinds[tp])
 
