@@ -22,6 +22,7 @@ from streams.embedded import Child, Kafka, RedisServer, eventually
 from streams.topics import create_topics
 
 ROLES = ("ingest", "score")
+EXERCISE_S = 20.0  # of the broker, before anything is timed; without it, its compiler has one core for a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ def engine(world: World, folder: Path, *, flush_interval_ms: int = drains.FLUSH_
             ingest=IngestSettings(token_key_file=str(folder / "token.key")),
         )
         create_topics(settings)
+        parts.exercise(kafka, EXERCISE_S)
         writer = drains.LogWriter(kafka.address)
         for partition in range(world.partitions):
             writer.write(topics.EVENTS, warm.opening_record(world), partition=partition)
