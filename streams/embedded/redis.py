@@ -90,6 +90,8 @@ class RedisServer(Server):
             "auto-aof-rewrite-percentage": 400,
             "auto-aof-rewrite-min-size": "1gb",
             "rdbcompression": "no",
+            # Else score waits for the disk with Redis, for seconds. A lost tail comes again out of the log.
+            "no-appendfsync-on-rewrite": "yes",
             **self._more,
         }
         self._configuration.write_text("".join(f"{name} {setting}\n" for name, setting in settings.items()))
