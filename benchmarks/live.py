@@ -3,12 +3,14 @@
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks import configuration, drains, parts
 from benchmarks.results import ROOT
@@ -16,8 +18,9 @@ from benchmarks.sender import ANSWER_S_MAX, Plan, Told
 from benchmarks.stages import threads_s
 from benchmarks.world import warm
 from benchmarks.world.log import World
-from config.settings import IngestSettings, ScoreSettings, Settings
+from config.settings import IngestSettings, Settings
 from domain import topics
+from sinks.kafka import COMPRESSION
 from streams.embedded import Child, Kafka, RedisServer, eventually
 from streams.topics import create_topics
 
@@ -36,24 +39,41 @@ class Engine:
 
 
 @contextmanager
-def engine(world: World, folder: Path, *, flush_interval_ms: int = drains.FLUSH_MS) -> Iterator[Engine]:
+def engine(world: World, folder: Path) -> Iterator[Engine]:
     """Everything but the workers, in a new folder. The log begins with the tick that closed the last warm day."""
     folder.mkdir(parents=True)
     (folder / "token.key").write_text(secrets.token_hex(32))
     with parts.kafka(folder / "kafka") as kafka, warm.warm_redis(world, folder / "redis") as redis:
         settings = msgspec.structs.replace(
             drains.settings_of(kafka.address, redis.url, world.partitions, "live-"),
-            score=ScoreSettings(flush_interval_ms=flush_interval_ms),
             ingest=IngestSettings(token_key_file=str(folder / "token.key")),
         )
         create_topics(settings)
-        parts.exercise(kafka, EXERCISE_S)
+        _exercise(kafka, world.partitions)
         writer = drains.LogWriter(kafka.address)
         for partition in range(world.partitions):
             writer.write(topics.EVENTS, warm.opening_record(world), partition=partition)
         writer.flush()
         configuration.write(settings, folder / "worker.toml")
         yield Engine(settings=settings, kafka=kafka, redis=redis, folder=folder)
+
+
+def _exercise(kafka: Kafka, partitions: int) -> None:
+    """Write and read a topic of its own: a broker that runs for days has compiled what it does."""
+    topic, record, client = "benchmark.exercise", b"x" * 400, {"bootstrap.servers": kafka.address}
+    drains.make_topic(kafka.address, topic, partitions)
+    producer = Producer({**client, "linger.ms": 1, "enable.idempotence": True, "compression.type": COMPRESSION})
+    consumer = Consumer({**client, "group.id": topic, "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+    until_s = time.monotonic() + EXERCISE_S
+    while time.monotonic() < until_s:
+        for partition in range(partitions):
+            producer.produce(topic, record, partition=partition)
+        consumer.consume(1_000, 0.001)
+        if len(producer) > 2_000:
+            producer.flush()
+    producer.flush()
+    consumer.close()
 
 
 def cpu_s(child: Child) -> float:
@@ -83,7 +103,7 @@ def paced(
     seconds: float,
     warm_up_s: float = 0.0,
     alerts: int = 0,
-    linger_ms: int = 5,
+    linger_ms: int,
 ) -> tuple[Told, dict[str, float]]:
     """Send at a rate for some seconds; what the banks tell, and the CPU seconds of each process until they do."""
     with engine(world, folder) as running:

@@ -1,11 +1,7 @@
 """Kafka and Redis as a production host would run them, on the cores that a benchmark is allowed."""
 
 import os
-import time
 from pathlib import Path
-
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.embedded import Kafka, RedisServer
 from streams.embedded.jars import Progress, quiet
@@ -39,26 +35,6 @@ def pin() -> None:
 def kafka(directory: Path, on_progress: Progress = quiet) -> Kafka:
     """One broker with the flags that Kafka's own scripts give it."""
     return Kafka(directory, heap=HEAP, jvm=JVM, properties=PROPERTIES, on_progress=on_progress)
-
-
-def exercise(kafka: Kafka, seconds: float, partitions: int = 64) -> None:
-    """Write and read a topic of its own for some seconds: a broker that runs for days has compiled what it does."""
-    topic, record, client = "benchmark.exercise", b"x" * 400, {"bootstrap.servers": kafka.address}
-    admin = AdminClient(client)  # held: its futures end with it
-    for future in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
-        future.result()
-    producer = Producer({**client, "linger.ms": 1, "enable.idempotence": True, "compression.type": "lz4"})
-    consumer = Consumer({**client, "group.id": topic, "enable.auto.commit": False})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
-        for partition in range(partitions):
-            producer.produce(topic, record, partition=partition)
-        consumer.consume(1_000, 0.001)
-        if len(producer) > 2_000:
-            producer.flush()
-    producer.flush()
-    consumer.close()
 
 
 def redis(directory: Path) -> RedisServer:
