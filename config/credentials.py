@@ -3,12 +3,17 @@
 import tomllib
 from functools import cache
 from importlib.resources import files
+from typing import get_args
+
+import msgspec
 
 from domain.credentials import Forbidden
+from domain.events import AnyEvent
 
 
 @cache
 def forbidden() -> Forbidden:
     """The list as this release ships it."""
     document = tomllib.loads(files("config").joinpath("credentials.toml").read_text(encoding="utf-8"))
-    return Forbidden.of(document["names"], document["parts"])
+    ours = (field.name for kind in get_args(AnyEvent) for field in msgspec.structs.fields(kind))
+    return Forbidden.of(document["names"], document["parts"], usual=ours)

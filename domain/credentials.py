@@ -2,26 +2,32 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _PEM = "-----BEGIN"
 _NOT_A_LETTER = re.compile(r"[\W_]+")
+_NOT_A_LETTER_NOR_QUOTE = re.compile(r'[^\w"]+')
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _NAME = re.compile(r'"([^"\\]{1,256}+)"\s*+:')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forbidden:
-    """Names of fields that hold a secret: `names` as a whole, `parts` anywhere in the name; both folded (`fold`)."""
+    """Names of fields that hold a secret: `names` as a whole, `parts` anywhere in the name; both folded (`fold`).
+
+    `harmless`: names as they are usually written that hold none; known, they need not be looked at.
+    """
 
     names: frozenset[str]
     parts: tuple[str, ...]
+    harmless: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, names: Iterable[str], parts: Iterable[str]) -> "Forbidden":
-        """From names as people write them."""
-        return cls(names=frozenset(map(fold, names)), parts=tuple(map(fold, parts)))
+    def of(cls, names: Iterable[str], parts: Iterable[str], usual: Iterable[str] = ()) -> "Forbidden":
+        """From names as people write them, and from those that most records have."""
+        found = cls(names=frozenset(map(fold, names)), parts=tuple(map(fold, parts)))
+        return replace(found, harmless=frozenset(name for name in usual if not found.names_secret(name)))
 
     def names_secret(self, name: str) -> bool:
         """True where a field of this name would hold a secret.
@@ -33,8 +39,26 @@ class Forbidden:
         folded = fold(name)
         return folded in self.names or any(part in folded for part in self.parts)
 
-    def find(self, value: Any, path: str = "") -> str | None:
+    def find(self, value: Any) -> str | None:
         """The path of the first secret in a parsed JSON value; None where there is none."""
+        names: set[str] = set()
+        return self._path(value, "") if _gather(value, names) or self._name_secret(names) else None
+
+    def seen_in(self, message: bytes) -> bool:
+        """True where bytes that need not be JSON look as if they held a secret: such a payload is not stored."""
+        text = _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), message.decode("utf-8", "replace"))
+        return _PEM in text or self._name_secret(set(_NAME.findall(text)))
+
+    def _name_secret(self, names: set[str]) -> bool:
+        """Whether any of them does. They are folded at once, quotes between them: a record may have thousands."""
+        names = names - self.harmless
+        if not names:
+            return False
+        joined = '"'.join(name.replace('"', "") for name in names)
+        folded = _NOT_A_LETTER_NOR_QUOTE.sub("", joined).replace("_", "").casefold()
+        return any(part in folded for part in self.parts) or not self.names.isdisjoint(folded.split('"'))
+
+    def _path(self, value: Any, path: str) -> str | None:
         if isinstance(value, str):
             return path if _PEM in value else None
         if isinstance(value, dict):
@@ -42,18 +66,25 @@ class Forbidden:
                 below = f"{path}.{name[:64]}" if path else name[:64]
                 if self.names_secret(name):
                     return below
-                if (found := self.find(inner, below)) is not None:
+                if (found := self._path(inner, below)) is not None:
                     return found
         elif isinstance(value, list):
             for i, inner in enumerate(value):
-                if (found := self.find(inner, f"{path}[{i}]")) is not None:
+                if (found := self._path(inner, f"{path}[{i}]")) is not None:
                     return found
         return None
 
-    def seen_in(self, message: bytes) -> bool:
-        """True where bytes that need not be JSON look as if they held a secret: such a payload is not stored."""
-        text = _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), message.decode("utf-8", "replace"))
-        return _PEM in text or any(self.names_secret(found.group(1)) for found in _NAME.finditer(text))
+
+def _gather(value: Any, names: set[str]) -> bool:
+    """Add the names of all fields in a parsed value; whether a text in it holds a PEM block."""
+    if isinstance(value, str):
+        return _PEM in value
+    if isinstance(value, dict):
+        names.update(value)
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return True in [_gather(inner, names) for inner in value]  # a list: all are to be gathered
 
 
 def fold(name: str) -> str:

@@ -17,6 +17,7 @@ _FLOAT_DIGITS_MAX = 309  # from here an integer may be beyond float64; int() its
 
 # A string (to the end of the message where it is not closed, so that no position is scanned twice) or a bracket.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+_LONG_INTEGER = re.compile(rf"(?<![0-9])[0-9]{{{_FLOAT_DIGITS_MAX}}}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -32,7 +33,7 @@ def parse(message: bytes) -> Any | Rejected:
         text = message.decode("utf-8")
     except UnicodeDecodeError as error:
         return Rejected(reason=Reason.NOT_JSON, detail=f"not UTF-8: {error.reason} at byte {error.start}")
-    if _nesting(text) > NESTING_MAX:
+    if _is_deep(text):
         return Rejected(reason=Reason.NOT_JSON, detail=f"nested more than {NESTING_MAX} deep")
     repeated: list[str] = []
     not_finite: list[str] = []
@@ -41,11 +42,12 @@ def parse(message: bytes) -> Any | Rejected:
         unique = dict(items)
         if len(unique) != len(items) and not repeated:
             seen: set[str] = set()
-            repeated.extend(name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            again = (name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            repeated.append(next(again))
         return unique
 
     def integer(digits: str) -> int:
-        if len(digits) >= _FLOAT_DIGITS_MAX and math.isinf(float(digits)):
+        if math.isinf(float(digits)):
             not_finite.append(digits)
             return 0
         return int(digits)
@@ -60,9 +62,10 @@ def parse(message: bytes) -> Any | Rejected:
         not_finite.append(name)
         return 0.0
 
+    careful = integer if _LONG_INTEGER.search(text) else None
     try:
         document = json.loads(
-            text, object_pairs_hook=pairs, parse_int=integer, parse_float=fraction, parse_constant=constant
+            text, object_pairs_hook=pairs, parse_int=careful, parse_float=fraction, parse_constant=constant
         )
     except ValueError as error:
         return Rejected(reason=Reason.NOT_JSON, detail=str(error)[:200])
@@ -88,13 +91,22 @@ def strings_of(value: Any) -> Iterator[str]:
             yield from strings_of(inner)
 
 
-def _nesting(text: str) -> int:
-    depth = deepest = 0
+def _is_deep(text: str) -> bool:
+    """Whether brackets are nested more than NESTING_MAX deep; told without a look at each where they are that few.
+
+    Where more are closed than were opened, no JSON parser reads further.
+    """
+    if text.count("[") + text.count("{") <= NESTING_MAX:
+        return False
+    depth = 0
     for found in _STRING_OR_BRACKET.finditer(text):
         mark = text[found.start()]
         if mark in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > NESTING_MAX:
+                return True
         elif mark in "]}":
             depth -= 1
-    return deepest
+            if depth < 0:
+                return False
+    return False

@@ -209,9 +209,10 @@ def _is_one_clear_object(message: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """What the fields of one kind of event are."""
+    """What the fields of one kind of event are. `loose`: a struct of them that may all be absent."""
 
-    types: Mapping[str, Any]
+    names: frozenset[str]
+    loose: type
     required: tuple[str, ...]
     free_text: frozenset[str]
     days: tuple[str, ...]
@@ -221,7 +222,8 @@ def _shape(kind: Any) -> _Shape:
     found = msgspec.structs.fields(kind)
     plain = {field.name: [a for a in _alternatives(field.type) if a is not type(None)] for field in found}
     return _Shape(
-        types={field.name: field.type for field in found},
+        names=frozenset(plain),
+        loose=msgspec.defstruct(kind.__name__, [(field.name, field.type, msgspec.UNSET) for field in found]),
         required=tuple(field.name for field in found if field.required),
         free_text=frozenset(name for name, types in plain.items() if types[0] in (Text128, Text256)),
         days=tuple(name for name, types in plain.items() if types[0] == DayText),
@@ -236,25 +238,29 @@ _SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
 
 
 def _schema(fields: Mapping[str, Any], kind: type) -> Iterator[Rejected]:
-    """Every field against its type, one by one, so that no finding hides another."""
+    """Every field against its type, so that no finding hides another: what is found wrong is left out the next time."""
     shape = _SHAPES[kind]
     for name in shape.required:
         if name not in fields:
             yield Rejected(reason=Reason.MISSING_FIELD, field=name, detail="missing")
+    rest = dict(fields)
+    del rest["type"]
     for name, value in fields.items():
-        if name == "type":
-            continue
-        if name not in shape.types:
+        if name in rest and name not in shape.names:
             yield Rejected(reason=Reason.UNKNOWN_FIELD, field=name[:128], detail="no field of this type of event")
-            continue
-        try:
-            msgspec.convert(value, shape.types[name])
-        except msgspec.ValidationError as error:
-            yield _explain(name, str(error))
-        if name not in shape.free_text and _holds_unseen(value):
+            del rest[name]
+        elif name not in shape.free_text and _holds_unseen(value):
             yield Rejected(
                 reason=Reason.OUT_OF_RANGE, field=name, detail="control or bidirectional character in a code"
             )
+    while True:
+        try:
+            msgspec.convert(rest, shape.loose)
+            return
+        except msgspec.ValidationError as error:
+            path, finding = _explain(str(error))
+            yield finding
+            del rest[re.split(r"[.[]", path, maxsplit=1)[0]]
 
 
 # msgspec says what is wrong in words; these beginnings are tested one by one. What begins otherwise is a bound.
@@ -266,15 +272,15 @@ _WORDS = (
 )
 
 
-def _explain(name: str, message: str) -> Rejected:
-    text, _, where = message.rpartition(" - at `$")
-    text, path = (text, name + where.rstrip("`")) if text else (message, name)
-    for words, reason in _WORDS:
+def _explain(message: str) -> tuple[str, Rejected]:
+    """Where msgspec found something wrong in an object, and what."""
+    text, _, path = message.removesuffix("`").rpartition(" - at `$.")
+    reason, inner = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE, None
+    for words, said in _WORDS:
         if (found := words.match(text)) is not None:
-            inner = found.groupdict().get("name")
-            return Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
-    reason = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE
-    return Rejected(reason=reason, field=path[:128], detail=text[:200])
+            reason, inner = said, found.groupdict().get("name")
+            break
+    return path, Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
 
 
 def _day(fields: Mapping[str, Any], name: str, time_ms_max: int | None) -> Iterator[Rejected]:

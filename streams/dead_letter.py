@@ -1,5 +1,6 @@
 """What a reader of our own topics does with a record that it cannot read."""
 
+from dataclasses import replace
 from functools import cache
 
 import msgspec
@@ -51,5 +52,4 @@ def send_dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejec
 @cache
 def _forbidden() -> Forbidden:
     """As listed, but for `fingerprint`: our own records have a field of this name, a hash of what the bank sent."""
-    listed = forbidden()
-    return Forbidden(names=listed.names, parts=tuple(part for part in listed.parts if part != "fingerprint"))
+    return replace(forbidden(), parts=tuple(part for part in forbidden().parts if part != "fingerprint"))
