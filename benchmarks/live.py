@@ -103,7 +103,6 @@ def paced(
     seconds: float,
     warm_up_s: float = 0.0,
     alerts: int = 0,
-    linger_ms: int,
 ) -> tuple[Told, dict[str, float]]:
     """Send at a rate for some seconds; what the banks tell, and the CPU seconds of each process until they do."""
     with engine(world, folder) as running:
@@ -114,7 +113,6 @@ def paced(
             seconds=seconds,
             warm_up_s=warm_up_s,
             alerts=alerts,
-            linger_ms=linger_ms,
         )
         (folder / "sender-plan.json").write_bytes(msgspec.json.encode(plan))
         argv = [sys.executable, "-m", "benchmarks.sender", str(folder)]

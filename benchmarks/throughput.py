@@ -34,7 +34,6 @@ SEED, ENTERPRISES, PARTITIONS, RUNS = 20_260_917, 50_000, 64, 3
 STOCK_RECORDS, STOCK_TOPIC = 100_000, "yardstick.records"
 YARDSTICK_S_MAX = 900.0
 LIVE_FLOOR_PER_S, LIVE_LEAST_PER_S, LIVE_STEP, LIVE_SECONDS, LIVE_LAG_S_MAX = 50_000, 1_000, 1.25, 60.0, 1.0
-LIVE_LINGER_MS = 100  # of 141 banks: in 5 ms, each would send records one by one, and the broker append them so
 BOUNDS = {
     "drain_per_s": Bound(least=150_000),
     "drain_to_bare_loop": Bound(least=1.5),
@@ -97,7 +96,7 @@ def _live(world: World, folder: Path, scale: float, transactions: int) -> dict[s
     tries: list[dict[str, Any]] = []
     rate = LIVE_FLOOR_PER_S
     while rate not in tried and LIVE_LEAST_PER_S <= rate <= 0.99 * transactions / seconds:
-        told, cpu_s = live.paced(world, folder / f"live{rate}", per_s=rate, seconds=seconds, linger_ms=LIVE_LINGER_MS)
+        told, cpu_s = live.paced(world, folder / f"live{rate}", per_s=rate, seconds=seconds)
         tried[rate] = told.sent / told.wall_s >= 0.99 * rate and told.end_lag_s < LIVE_LAG_S_MAX
         cpu_us = {name: round(seconds / told.sent * 1e6, 2) for name, seconds in cpu_s.items()}
         tries.append(
