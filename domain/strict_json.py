@@ -17,7 +17,7 @@ _FLOAT_DIGITS_MAX = 309  # from here an integer may be beyond float64; int() its
 
 # A string (to the end of the message where it is not closed, so that no position is scanned twice) or a bracket.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
-_LONG_INTEGER = re.compile(rf"(?<![0-9])[0-9]{{{_FLOAT_DIGITS_MAX}}}")
+_LONG_INTEGER = re.compile(f"[0-9](?<![0-9]{{2}})[0-9]{{{_FLOAT_DIGITS_MAX - 1}}}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
