@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import faust
@@ -14,7 +14,7 @@ from faust.types import TP, Message
 
 from streams.transport import Chunk, Listener, TransportOptions
 
-Apply = Callable[[TP, Chunk], Awaitable[None]]
+Apply = Callable[[Sequence[tuple[TP, Chunk]]], Awaitable[None]]
 
 
 class ChunkTopic(faust.Topic):
@@ -72,8 +72,8 @@ class ChunkApp(faust.App):
 def add_agent(app: ChunkApp, name: str, topics: tuple[str, ...], apply: Apply) -> None:
     """One agent over all topics of a role: chunks of a partition come in order, and one at a time."""
 
-    async def apply_chunks(stream: faust.StreamT[Chunk]) -> None:
+    async def apply_chunks(stream: faust.StreamT[Sequence[tuple[TP, Chunk]]]) -> None:
         async for event in stream.events():
-            await apply(event.message.tp, event.value)
+            await apply(event.value)
 
     app.agent(app.topic(*topics, key_type=None, value_type=None), name=name)(apply_chunks)

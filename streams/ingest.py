@@ -151,7 +151,8 @@ class Ingest:
             await self._run(one, Rest(chunk))
         if self._clock() - self._talked_s >= TALK_S:
             await self._talk()
-        await self._release()
+        if one.held or self.paused:
+            await self._release()
         self._out.hand_over()
 
     def low_offset(self, tp: TP) -> int | None:

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -273,11 +273,13 @@ class Worker:
         except Exception as error:  # noqa: BLE001  stops the worker, which prints it
             self.failed(error)
 
-    async def _apply(self, tp: TP, chunk: Chunk) -> None:
+    async def _apply(self, chunks: Sequence[tuple[TP, Chunk]]) -> None:
+        for tp, chunk in chunks:
+            async with self._lock:
+                if not self._stopping and chunk.generation == self._generation and tp in self._positions:
+                    await self._guarded(self._apply_next(tp, chunk))
         async with self._lock:
-            if not self._stopping and chunk.generation == self._generation and tp in self._positions:
-                await self._guarded(self._apply_next(tp, chunk))
-                await self._guarded(self._heed())
+            await self._guarded(self._heed())
         if self._stopping:
             await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied
         await asyncio.sleep(0)  # ticks, commits and signals get their turn

@@ -203,8 +203,10 @@ class Partition:
 
     def take_tally(self) -> Tally:
         """What became of the records since the last call."""
-        counts = dict(zip(_OUTCOMES, self._book.tally.tolist(), strict=True))
-        taken = Tally(self._barriers + Counter(counts), self._writer.written)
+        taken = Tally(self._barriers, self._writer.written)
+        for outcome, records in zip(_OUTCOMES, self._book.tally.tolist(), strict=True):
+            if records:
+                taken.outcomes[outcome] += records
         self._barriers, self._writer.written = Counter(), Counter()
         self._book.tally[:] = 0
         return taken
@@ -363,6 +365,8 @@ class Partition:
         )
 
     def _written(self, chunk: Chunk, row_of: Any) -> list[Message]:
+        if not self._book.used[0]:
+            return []
         in_force = InForce(
             model_id=self.model_id,
             probability_ppm=self._probability_ppm,

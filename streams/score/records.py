@@ -72,6 +72,7 @@ _LOAN_EVENT = {
     "repaid": LOAN_REPAID, "closed": LOAN_CLOSED,
 }  # fmt: skip
 _AT_ONCE = frozenset({"bullet", "interest_first"})
+_DECODER = msgspec.json.Decoder(LogRecord)
 _EnterpriseEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Derived
 _DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "balance": MISSING, "number": NO_NUMBER, "seen": 0, "adverse": 0}
 
@@ -124,9 +125,8 @@ def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Run | Barrier | U
             chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, records, taken
         )
     first, lines = 0, list[tuple[int, int]]()
-    decoder = msgspec.json.Decoder(LogRecord)
     for row in np.flatnonzero(taken == reader.LEFT).tolist():
-        step = _step(decoder, chunk, row, records[row], lines)
+        step = _step(chunk, row, records[row], lines)
         if step is None:
             continue
         if first < row:
@@ -143,21 +143,19 @@ def sender_of(chunk: Chunk, row: int) -> tuple[str, str] | None:
     return None if isinstance(event, Tick | Control | Derived) else (event.bank_id, event.event_id)
 
 
-def _read(decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int) -> LogRecord | Rejected:
+def _read(chunk: Chunk, row: int) -> LogRecord | Rejected:
     version = dict(chunk.headers(row)).get("schema")
     if version != SCHEMA.encode():
         return Rejected(reason=Reason.UNKNOWN_VERSION, field="header schema", detail=repr(version))
     try:
-        return decoder.decode(chunk.value(row) or b"")
+        return _DECODER.decode(chunk.value(row) or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Rejected(reason=Reason.NOT_JSON, detail=str(error))
 
 
-def _step(
-    decoder: msgspec.json.Decoder[LogRecord], chunk: Chunk, row: int, cells: np.void, lines: list[tuple[int, int]]
-) -> Barrier | Unreadable | None:
+def _step(chunk: Chunk, row: int, cells: np.void, lines: list[tuple[int, int]]) -> Barrier | Unreadable | None:
     """Read a row the reference way; None where it is filled in. The lines of its schedule are appended."""
-    record = _read(decoder, chunk, row)
+    record = _read(chunk, row)
     if isinstance(record, Rejected):
         return Unreadable(row, record)
     event = record.event
