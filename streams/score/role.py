@@ -11,6 +11,7 @@ the worker reads it again from the low offset.
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -61,6 +62,7 @@ _DELIVERY_FAILURES_MAX = 5
 _LANDING_S_MAX = 60.0  # longer than this, outputs of a flush are taken for lost
 _QUIET_S = 0.25  # without a record and with none left to read, a partition is flushed before it is due
 _FLUSHES_MAX = 4  # that wait at once: each holds the values of its partition a second time
+_APART = 0.9  # of an interval's share for each partition lies between two flushes
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
 
@@ -94,10 +96,12 @@ class Score:
         self._step = step
         self._held: dict[TP, Holding] = {}
         self._writer = Writer()
+        self._turn_s = 0.0  # when others last had theirs between two batches
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
         self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)
         self._quiet: frozenset[TP] = frozenset()  # as of the last tick
+        self._next_flush_s = 0.0  # not before, of those that are due
         self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
@@ -149,8 +153,10 @@ class Score:
                 return
             self._tally(tp, memory)
             self._held[tp].applied_at_s = self._clock()
-            await self._go_on_flushing()
-            await asyncio.sleep(0)  # signals and heartbeats get their turn between batches
+            if self._slice_is_over(self._turn_s):
+                await self._go_on_flushing()
+                await asyncio.sleep(0)  # signals and heartbeats get their turn
+                self._turn_s = self._clock()
 
     def low_offset(self, tp: TP) -> int | None:
         """Where a restart would go on: the low offset that Redis holds. None while that is not known."""
@@ -203,11 +209,13 @@ class Score:
             self._send(tp, messages, headers)
             if memory.wants_room:
                 await self._make_room(tp, memory)
-            if (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms:
+            if self._slice_is_over(turn_s):
                 self._outbox.poll()
                 await asyncio.sleep(0)
                 turn_s = self._clock()
-        self._outbox.poll()
+
+    def _slice_is_over(self, turn_s: float) -> bool:
+        return (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms
 
     def _delay(self, part: Chunk) -> Headers:
         """What alerts carry where their records have waited in the log: those of a backlog are no news."""
@@ -262,8 +270,7 @@ class Score:
                 for tp in unowned:
                     due.pop(tp)
                     self._drop(tp, why)
-        interval_s = self._settings.score.flush_interval_ms / 1_000
-        for place, (tp, held) in enumerate(sorted(due.items())):
+        for tp, held in sorted(due.items()):
             try:
                 if not held.load():
                     log.warning("%s has had an owner, but Redis holds nothing of it: reading its log from 0", tp)
@@ -271,8 +278,7 @@ class Score:
                 self._drop(tp, why)
                 continue
             assert held.memory is not None
-            # One after the other: what is loaded together would else be flushed together, and all wait for that.
-            held.flushed_at_s = self._clock() - interval_s * place / len(due)
+            held.flushed_at_s = self._clock()
             self._rewinds[tp] = held.memory.low_offset
             log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.residents.known, self._rewinds[tp])
 
@@ -347,9 +353,11 @@ class Score:
     async def _take_next(self) -> bool:
         """False where no partition is due, or enough of them wait.
 
-        One is due after an interval; a quiet one as soon as it is ahead of Redis.
+        One is due after an interval, but not together with others that are: records would wait for all of them. A quiet
+        one is due as soon as it is ahead of Redis.
         """
-        due_s = self._clock() - self._settings.score.flush_interval_ms / 1_000
+        now_s, interval_s = self._clock(), self._settings.score.flush_interval_ms / 1_000
+        due_s = now_s - interval_s if now_s >= self._next_flush_s else -math.inf
         due = [
             (held.flushed_at_s, tp)
             for tp, held in self._held.items()
@@ -361,7 +369,9 @@ class Score:
             return False
         _, tp = min(due)
         held = self._held[tp]
-        held.flushed_at_s, began_s = self._clock(), time.perf_counter()
+        apart_s = _APART * interval_s / len(self._held)
+        self._next_flush_s = max(self._next_flush_s, now_s - _FLUSHES_MAX * apart_s) + apart_s
+        held.flushed_at_s, began_s = now_s, time.perf_counter()
         taken = await held.take(self._settings.score.flush_slice_values_max)
         self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)
         return True
