@@ -231,12 +231,14 @@ def worker(role: str, folder: Path, name: str, *flags: str) -> Child:
 def wait_ready(children: Sequence[Child], folder: Path) -> list[int]:
     """Wait until all of them are at the gate; how many partitions each holds."""
 
+    told = [folder / f"{child.name}.ready" for child in children]
+
     def all_ready() -> bool:
         check(children)
-        return all((folder / f"{child.name}.ready").exists() for child in children)
+        return all(path.exists() and path.stat().st_size for path in told)
 
     eventually(all_ready, READY_S_MAX, "the workers have their partitions")
-    return [int((folder / f"{child.name}.ready").read_text()) for child in children]
+    return [int(path.read_text()) for path in told]
 
 
 def check(children: Sequence[Child]) -> None:

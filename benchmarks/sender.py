@@ -24,7 +24,7 @@ from domain import topics
 from domain.outputs import Alert
 
 _TURN_S = 0.005
-_LINGER_MS = 100  # of 141 banks: in 5 ms, each would send records one by one, and the broker append them so
+_LINGER_MS = 100  # of each bank, as in bulk: of batches of one or two records, the broker would do little else
 ANSWER_S_MAX = 120.0
 
 
