@@ -50,7 +50,7 @@ ROLES: Mapping[str, Callable[[Settings], Role]] = {
 # How long each waits between two fetches, in ms. A fetch costs broker and worker about a millisecond, however little it
 # brings, and so does each partition of which it brings something. Alerts wait twice; what the archive stores is looked
 # at by people, and learn learns once a month.
-FETCH_GAPS_MS: Mapping[str, int] = {"ingest": 80, "score": 80, "learn": 500, "archive": 500}
+FETCH_GAPS_MS: Mapping[str, int] = {"ingest": 60, "score": 60, "learn": 500, "archive": 500}
 
 
 def build(name: str, settings: Settings) -> Role:

@@ -88,7 +88,7 @@ class RedisServer(Server):
             # Values are written again and again, so the file doubles soon: of 50,000 enterprises in 20 s, and rewriting
             # it took a core for five of them.
             "auto-aof-rewrite-percentage": 400,
-            "auto-aof-rewrite-min-size": "1gb",
+            "auto-aof-rewrite-min-size": "2gb",
             "rdbcompression": "no",
             # Else score waits for the disk with Redis, for seconds. A lost tail comes again out of the log.
             "no-appendfsync-on-rewrite": "yes",
