@@ -145,7 +145,12 @@ class Banks:
         return time.perf_counter() - began_s
 
     def _send(self, record: Sent, on_delivery: Callable[[Any, Message], None] | None = None) -> None:
-        self._producer.produce(record.topic, record.value, record.key, headers=HEADERS, on_delivery=on_delivery)
+        while True:
+            try:
+                self._producer.produce(record.topic, record.value, record.key, headers=HEADERS, on_delivery=on_delivery)
+                return
+            except BufferError:  # the broker takes less than the plan's rate, and so will be said
+                self._producer.poll(0.1)
 
     def _send_bad(self, profile: np.void, sent: int) -> None:
         before = int(self._plan.per_s * self._plan.warm_up_s)
