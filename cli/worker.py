@@ -8,14 +8,12 @@ Exit codes: 0 after a clean stop (SIGTERM, SIGINT), 1 where it stopped by a fail
 import argparse
 import gc
 import logging
-import ssl
 import sys
 from contextlib import ExitStack
-from typing import Any
 
 from cli.words import say
-from config.settings import KafkaSettings, Settings, SettingsError
-from sinks.client import client_settings
+from config.settings import Settings, SettingsError
+from sinks.client import aiokafka_settings
 from streams.roles import ROLES
 
 ZH = """以工作进程运行一个角色（ingest、score、learn、archive），直到叫它停。
@@ -76,7 +74,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     options = WorkerOptions(
         session_timeout_s=kafka.session_timeout_s,
         group_instance_id=kafka.instance_id and f"{kafka.instance_id}-{args.role}",
-        transport=TransportOptions(parser=kafka.parser, fetch_gap_ms=FETCH_GAPS_MS[args.role], client=_client(kafka)),
+        transport=TransportOptions(
+            parser=kafka.parser, fetch_gap_ms=FETCH_GAPS_MS[args.role], client=aiokafka_settings(kafka)
+        ),
     )
     role = build(args.role, settings)
     settle()
@@ -95,20 +95,3 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
             beside.enter_context(DashboardThread(settings))
         return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
-
-
-def _client(kafka: KafkaSettings) -> dict[str, Any]:
-    """How aiokafka reaches the broker; the same settings as `sinks.client` gives librdkafka."""
-    if kafka.security_protocol == "PLAINTEXT":
-        return {}
-    found: dict[str, Any] = {"security_protocol": kafka.security_protocol}
-    if "SSL" in kafka.security_protocol.removeprefix("SASL_"):
-        found["ssl_context"] = ssl.create_default_context(cafile=kafka.ca_file)
-    if kafka.security_protocol.startswith("SASL"):
-        secret = client_settings(kafka)
-        found |= {
-            "sasl_mechanism": secret["sasl.mechanism"],
-            "sasl_plain_username": secret["sasl.username"],
-            "sasl_plain_password": secret["sasl.password"],
-        }
-    return found

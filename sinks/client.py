@@ -1,6 +1,8 @@
-"""How librdkafka clients reach the broker, from the settings."""
+"""How clients reach the broker, from the settings: those of librdkafka, and aiokafka's."""
 
+import ssl
 from pathlib import Path
+from typing import Any
 
 from config.settings import KafkaSettings, SettingsError
 
@@ -15,6 +17,23 @@ def client_settings(kafka: KafkaSettings) -> dict[str, str]:
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": kafka.sasl_username or "",
             "sasl.password": _secret("[kafka] sasl_password_file", kafka.sasl_password_file),
+        }
+    return found
+
+
+def aiokafka_settings(kafka: KafkaSettings) -> dict[str, Any]:
+    """The same for a client of aiokafka."""
+    if kafka.security_protocol == "PLAINTEXT":
+        return {}
+    found: dict[str, Any] = {"security_protocol": kafka.security_protocol}
+    if "SSL" in kafka.security_protocol.removeprefix("SASL_"):
+        found["ssl_context"] = ssl.create_default_context(cafile=kafka.ca_file)
+    if kafka.security_protocol.startswith("SASL"):
+        secret = client_settings(kafka)
+        found |= {
+            "sasl_mechanism": secret["sasl.mechanism"],
+            "sasl_plain_username": secret["sasl.username"],
+            "sasl_plain_password": secret["sasl.password"],
         }
     return found
 

@@ -113,11 +113,9 @@ class Ingest:
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Take over the ticks where `control.v1` is ours; offsets are the group's committed ones."""
-        self._ticks = None
+        await self._leave_ticks()
         if CONTROL in tps:
-            self._ticks = await asyncio.to_thread(
-                Ticks.taken_over, self._settings, self._out, self._teller, self._alignment
-            )
+            self._ticks = await Ticks.taken_over(self._settings, self._out, self._teller, self._alignment)
         for tp, one in self._inputs.items():
             self._let_go[tp] += sum(map(len, one.held))
         self._inputs = {tp: self._input(tp) for tp in sorted(tps)}
@@ -139,7 +137,8 @@ class Ingest:
         for _ in range(2):  # a word that waited, then the last
             self._tell()
             await asyncio.to_thread(self._out.drain, DRAIN_S)
-        self._ticks, self._talks = None, False
+        await self._leave_ticks()
+        self._talks = False
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Forward, fold or dead-letter each record, or keep the chunk while its feed is too far ahead."""
@@ -183,6 +182,7 @@ class Ingest:
     async def stop(self) -> None:
         """Wait for what is under way."""
         self._question.drop()
+        await self._leave_ticks()
         if self._outbox is not None:
             outbox, self._outbox = self._outbox, None
             await asyncio.to_thread(outbox.drain, DRAIN_S)
@@ -208,6 +208,11 @@ class Ingest:
         if self._outbox is None:
             raise RuntimeError("ingest is not started")
         return self._outbox
+
+    async def _leave_ticks(self) -> None:
+        if self._ticks is not None:
+            ticks, self._ticks = self._ticks, None
+            await ticks.close()
 
     def _input(self, tp: TP) -> _Input:
         source = source_of(tp.topic)

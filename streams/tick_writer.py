@@ -8,15 +8,18 @@ none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from domain import topics
 from sinks.kafka import DeliveryFailed, Headers, Outbox
 
 TIMEOUT_S = 30.0
+CLOSE_S_MAX = 5.0
 TRANSACTION_MS_MAX = 10_000  # what a killed writer has left open holds up readers no longer
 
 
@@ -25,25 +28,30 @@ class NotTheWriter(Exception):
 
 
 class TickWriter:
-    """Writes barriers behind all that `outbox` was given before."""
+    """Writes barriers behind all that `outbox` was given before.
+
+    Readers of what is committed wait while a transaction is open. aiokafka puts all partitions of a broker into one
+    request; librdkafka sends each by itself, few at a time, and the transaction is open seven times as long.
+    """
 
     def __init__(self, outbox: Outbox, bootstrap: str, client: Mapping[str, Any], name: str, partitions: int) -> None:
+        """`client`: settings of aiokafka, as of `sinks.client`."""
         self._outbox, self._partitions = outbox, partitions
+        self._settings: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "transactional_id": name,
+            "transaction_timeout_ms": TRANSACTION_MS_MAX,
+            **client,
+        }
+        self._producer: AIOKafkaProducer | None = None
         self._ended: Exception | None = None  # by what
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "transactional.id": name,
-                "transaction.timeout.ms": TRANSACTION_MS_MAX,
-                "linger.ms": 0,
-                "message.max.bytes": 1_048_576,
-                **client,
-            }
-        )
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Take over: end what the writer before has left open, and fence it off."""
-        _expect(self._producer.init_transactions, TIMEOUT_S)
+        self._producer = AIOKafkaProducer(**self._settings)
+        with _told():
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._producer.start()
 
     async def write(self, values: Sequence[bytes], headers: Headers) -> None:
         """Write records to every partition, in this order, at once or not at all; returns when that is acknowledged.
@@ -54,25 +62,37 @@ class TickWriter:
         if self._ended is not None:
             raise self._ended
         try:
-            await asyncio.to_thread(self._write, values, headers)
+            await asyncio.to_thread(self._outbox.drain, TIMEOUT_S)
+            with _told():
+                async with asyncio.timeout(TIMEOUT_S):
+                    await self._write(values, headers)
         except (NotTheWriter, DeliveryFailed) as error:
             self._ended = error
             raise
 
-    def _write(self, values: Sequence[bytes], headers: Headers) -> None:
-        self._outbox.drain(TIMEOUT_S)
-        _expect(self._producer.begin_transaction)
-        for value in values:
-            for partition in range(self._partitions):
-                self._producer.produce(topics.EVENTS, value, partition=partition, headers=list(headers))
-        _expect(self._producer.commit_transaction, TIMEOUT_S)
+    async def _write(self, values: Sequence[bytes], headers: Headers) -> None:
+        producer = self._producer
+        assert producer is not None, "not opened"
+        await producer.begin_transaction()
+        places = [(value, partition) for value in values for partition in range(self._partitions)]
+        sent = [await producer.send(topics.EVENTS, value, partition=p, headers=list(headers)) for value, p in places]
+        await asyncio.gather(*sent)  # a commit would leave out what has failed
+        await producer.commit_transaction()
+
+    async def close(self) -> None:
+        """Leave the broker; nothing is being written."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            with suppress(KafkaError, TimeoutError):  # why it has ended is known by now, or does not matter any more
+                async with asyncio.timeout(CLOSE_S_MAX):
+                    await producer.stop()
 
 
-def _expect(step: Any, *args: float) -> None:
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        step(*args)
-    except KafkaException as error:
-        reason: KafkaError = error.args[0]
-        if reason.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
-            raise NotTheWriter(f"another worker writes the ticks now: {reason.str()}") from error
-        raise DeliveryFailed(f"{topics.EVENTS}: a tick or control could not be written: {reason.str()}") from error
+        yield
+    except (ProducerFenced, InvalidProducerEpoch) as error:
+        raise NotTheWriter(f"another worker writes the ticks now: {error}") from error
+    except (KafkaError, TimeoutError) as error:
+        raise DeliveryFailed(f"{topics.EVENTS}: a tick or control could not be written: {error!r}") from error

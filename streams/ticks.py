@@ -7,6 +7,7 @@ over goes on from the last tick and the words from there on.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +17,7 @@ from domain.calendar import day_of, day_start_ms
 from domain.events import LogRecord
 from domain.outputs import FeedHealth, FeedProgress
 from domain.validate import source_of
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 from sinks.telemetry import FeedState, Reading, TicksWritten
 from streams.align import Alignment
@@ -46,12 +47,17 @@ class Ticks:
         self._health: dict[str, FeedHealth] = {}
 
     @classmethod
-    def taken_over(cls, settings: Settings, outbox: Outbox, teller: FeedTeller, alignment: Alignment) -> Ticks:
-        """Fence off the writer before, and go on from its last tick and what has been told since; it blocks."""
-        kafka, client = settings.kafka, client_settings(settings.kafka)
-        name = f"{kafka.group_prefix}ticks"
+    async def taken_over(cls, settings: Settings, outbox: Outbox, teller: FeedTeller, alignment: Alignment) -> Ticks:
+        """Fence off the writer before, and go on from its last tick and what has been told since."""
+        kafka = settings.kafka
+        name, client = f"{kafka.group_prefix}ticks", aiokafka_settings(kafka)
         writer = TickWriter(outbox, kafka.bootstrap, client, name, kafka.log_partitions)
-        writer.open()  # first: whatever the other still writes after this is refused
+        await writer.open()  # first: whatever the other still writes after this is refused
+        return await asyncio.to_thread(cls._gone_on, settings, writer, teller, alignment)
+
+    @classmethod
+    def _gone_on(cls, settings: Settings, writer: TickWriter, teller: FeedTeller, alignment: Alignment) -> Ticks:
+        kafka, client = settings.kafka, client_settings(settings.kafka)
         feeds = Feeds(settings.banks, settings.ingest.grace_ms)
         found = last_tick(kafka.bootstrap, client, kafka.log_partitions)
         feeds.restore(None if found is None else found.tick)
@@ -60,6 +66,10 @@ class Ticks:
         ticks.hear(words, heard_offset)
         log.info("this worker writes the ticks, on from event time %s", feeds.up_to)
         return ticks
+
+    async def close(self) -> None:
+        """Leave the broker; another may take over."""
+        await self._writer.close()
 
     def hear(self, words: Iterable[FeedProgress], heard_offset: int) -> None:
         """What feeds' workers say is in the log, up to an offset of `feed.v1`. It may be heard again, and late."""

@@ -277,14 +277,20 @@ def test_fault_23_a_zombie_s_tick_is_refused_by_the_broker(kafka, make_topic, mo
     monkeypatch.setattr(topics, "EVENTS", topic)
     outbox = Outbox(kafka)
     zombie, owner = (TickWriter(outbox, kafka, {}, topic, PARTITIONS) for _ in range(2))
-    zombie.open()
-    asyncio.run(zombie.write([b"first", b"second"], ()))
-    owner.open()
-    with pytest.raises(NotTheWriter, match="another worker writes the ticks"):
-        asyncio.run(zombie.write([b"late"], ()))
-    asyncio.run(owner.write([b"third"], ()))
-    with pytest.raises(NotTheWriter):
-        asyncio.run(zombie.write([b"later still"], ()))
+
+    async def write() -> None:
+        await zombie.open()
+        await zombie.write([b"first", b"second"], ())
+        await owner.open()
+        with pytest.raises(NotTheWriter, match="another worker writes the ticks"):
+            await zombie.write([b"late"], ())
+        await owner.write([b"third"], ())
+        with pytest.raises(NotTheWriter):
+            await zombie.write([b"later still"], ())
+        await zombie.close()
+        await owner.close()
+
+    asyncio.run(write())
     values = {p: [one.value() for one in found] for p, found in read(kafka, topic, PARTITIONS).items()}
     assert values == {p: [b"first", b"second", b"third"] for p in range(PARTITIONS)}
     fault(injected=2, observed="refused both times; every partition holds the owner's ticks alone")

@@ -37,8 +37,8 @@ def make_world(tmp_path, monkeypatch):
     def make(seed):
         rng = random.Random(seed)
         kafka = SimKafka(rng)
-        for module in (sinks.kafka, tick_writer):
-            monkeypatch.setattr(module, "Producer", kafka.producer)
+        monkeypatch.setattr(sinks.kafka, "Producer", kafka.producer)
+        monkeypatch.setattr(tick_writer, "AIOKafkaProducer", kafka.transactional)
         for module in (feed_words, last_tick):
             monkeypatch.setattr(module, "Consumer", kafka.consumer)
         banks, processes, ahead_days = rng.randint(3, 5), rng.randint(2, 3), rng.choice((1, 1, 4, 11))

@@ -7,13 +7,15 @@ still.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+from aiokafka.errors import ProducerFenced
+from confluent_kafka import OFFSET_END, KafkaError, TopicPartition
 
 
 class Killed(BaseException):
@@ -86,9 +88,13 @@ class SimKafka:
 
     def producer(self, conf: dict[str, Any]) -> Producer:
         """In the place of confluent_kafka.Producer."""
-        producer = Producer(self, conf.get("transactional.id"))
+        producer = Producer(self)
         self.made(producer)
         return producer
+
+    def transactional(self, *, transactional_id: str, **_: Any) -> TransactionalProducer:
+        """In the place of aiokafka.AIOKafkaProducer."""
+        return TransactionalProducer(self, transactional_id)
 
     def consumer(self, conf: dict[str, Any]) -> Consumer:
         """In the place of confluent_kafka.Consumer."""
@@ -98,9 +104,8 @@ class SimKafka:
 class Producer:
     """Keeps the order of each topic; what is in flight lands when the scheduler says so, or at a flush."""
 
-    def __init__(self, kafka: SimKafka, transactional_id: str | None) -> None:
-        self._kafka, self._id, self._epoch = kafka, transactional_id, -1
-        self.lands = transactional_id is None  # else what is sent waits for the commit
+    def __init__(self, kafka: SimKafka) -> None:
+        self._kafka = kafka
         self.flying: dict[str, deque[tuple[bytes | None, bytes | None, Any]]] = defaultdict(deque)
         self._landed: list[Any] = []  # callbacks of what is acknowledged, not served yet
 
@@ -143,25 +148,38 @@ class Producer:
     def purge(self) -> None:
         self.flying.clear()
 
-    def init_transactions(self, _timeout_s: float) -> None:
-        self._kafka.epochs[str(self._id)] += 1
-        self._epoch = self._kafka.epochs[str(self._id)]
 
-    def begin_transaction(self) -> None:
-        self._fence()
+class TransactionalProducer:
+    """What is sent lands with the commit."""
 
-    def commit_transaction(self, _timeout_s: float) -> None:
+    def __init__(self, kafka: SimKafka, transactional_id: str) -> None:
+        self._kafka, self._id, self._epoch = kafka, transactional_id, -1
+        self._sent: list[tuple[str, bytes]] = []
+
+    async def start(self) -> None:
+        self._kafka.epochs[self._id] += 1
+        self._epoch = self._kafka.epochs[self._id]
+
+    async def stop(self) -> None:
+        pass
+
+    async def begin_transaction(self) -> None:
+        self._sent = []
+
+    async def send(self, topic: str, value: bytes, *, partition: int, headers: Sequence[Any]) -> asyncio.Future[None]:
         self._kafka.stand_still()
-        self._fence()
-        for topic, flying in self.flying.items():
-            for value, key, _ in flying:
-                self._kafka.append(topic, value, key)
-        self.flying.clear()
-        self._kafka.stand_still()
+        self._sent.append((topic, value))
+        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(None)
+        return acknowledged
 
-    def _fence(self) -> None:
-        if self._epoch != self._kafka.epochs[str(self._id)]:
-            raise KafkaException(KafkaError(KafkaError._FENCED))
+    async def commit_transaction(self) -> None:
+        self._kafka.stand_still()
+        if self._epoch != self._kafka.epochs[self._id]:
+            raise ProducerFenced
+        for topic, value in self._sent:
+            self._kafka.append(topic, value)
+        self._kafka.stand_still()
 
 
 class Consumer:

@@ -69,7 +69,7 @@ class Process:
 
     def flying(self) -> list[tuple[Producer, str]]:
         """What is under way to topics."""
-        return [(one, topic) for one in self.producers if one.lands for topic, left in one.flying.items() if left]
+        return [(one, topic) for one in self.producers for topic, left in one.flying.items() if left]
 
     def begin(self, starts: Mapping[TP, int]) -> None:
         """What was under way comes to nothing."""
