@@ -369,8 +369,7 @@ class Score:
             return False
         _, tp = min(due)
         held = self._held[tp]
-        apart_s = _APART * interval_s / len(self._held)
-        self._next_flush_s = max(self._next_flush_s, now_s - _FLUSHES_MAX * apart_s) + apart_s
+        self._next_flush_s = max(self._next_flush_s + _APART * interval_s / len(self._held), now_s)
         held.flushed_at_s, began_s = now_s, time.perf_counter()
         taken = await held.take(self._settings.score.flush_slice_values_max)
         self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)

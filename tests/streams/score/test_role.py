@@ -1,12 +1,20 @@
 """The score role as a process, on real Kafka and Redis: what a kill interrupts, a restart completes, to the byte."""
 
+import asyncio
+import itertools
 import random
 import signal
 
 import msgspec
 
-from config.settings import RedisSettings
+from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
+from domain import topics
 from features.redis_store import connect, outcome_totals
+from sinks.telemetry import Flushed
+from streams.role import TP
+from streams.score.role import Score
+from streams.topics import create_topics
+from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import log_of, record, tick, txn
 from tests.streams.score.processes import PARTITIONS, committed, judge, low_offsets, worker, write_log
 
@@ -64,3 +72,43 @@ def test_fault_26_redis_down_pauses_the_worker_which_goes_on_by_itself(
     assert child.returncode == 0, child.log_tail()
     assert outcome_totals(client, "x", PARTITIONS)["applied"] == 401
     fault(injected=1, observed=f"paused over {attempts} attempts, nothing committed, then went on in the same process")
+
+
+def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
+    """All partitions are overdue at one moment: two go at once, each other one waits for its share of the interval."""
+    now_s, interval_s, partitions, flushed_s = 0.0, 6.0, 8, []
+    settings = Settings(
+        kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=partitions),
+        redis=RedisSettings(url=redis_url),
+        score=ScoreSettings(flush_interval_ms=6_000),
+    )
+    create_topics(settings)
+    score = Score(settings, lambda: now_s)
+    score.emit = lambda said: flushed_s.append(now_s) if isinstance(said, Flushed) else None
+    tps = [TP(topics.EVENTS, partition) for partition in range(partitions)]
+
+    async def run():
+        nonlocal now_s
+        await score.start()
+        await score.assigned(set(tps))
+        for _ in range(100):
+            if score.paused:  # the topics were made a moment ago
+                await asyncio.sleep(0.1)
+                now_s += 10.0
+                await score.tick()
+        for tp in tps:
+            rows = [record(txn(f"t{tp.partition}", f"E{tp.partition}", 0))]
+            await score.apply(tp, chunk_of(tp.topic, tp.partition, 0, rows))
+        await asyncio.to_thread(score._outbox.drain)
+        flushed_s.clear()
+        now_s += 60.0
+        until_s = now_s + interval_s
+        while now_s < until_s:
+            now_s += 0.05
+            await score.tick()
+        await score.stop()
+
+    asyncio.run(run())
+    assert len(flushed_s) == partitions
+    apart_s = 0.9 * interval_s / partitions
+    assert all(after - before > apart_s - 0.1 for before, after in itertools.pairwise(flushed_s[1:])), flushed_s
