@@ -369,7 +369,8 @@ class Score:
             return False
         _, tp = min(due)
         held = self._held[tp]
-        self._next_flush_s = max(self._next_flush_s + _APART * interval_s / len(self._held), now_s)
+        if held.flushed_at_s <= due_s:
+            self._next_flush_s = max(self._next_flush_s + _APART * interval_s / len(self._held), now_s)
         held.flushed_at_s, began_s = now_s, time.perf_counter()
         taken = await held.take(self._settings.score.flush_slice_values_max)
         self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)

@@ -74,41 +74,80 @@ def test_fault_26_redis_down_pauses_the_worker_which_goes_on_by_itself(
     fault(injected=1, observed=f"paused over {attempts} attempts, nothing committed, then went on in the same process")
 
 
+class Flushes:
+    """A score role over eight partitions with a flush every 6 s, by a clock of its own; when each was flushed."""
+
+    partitions, interval_s = 8, 6.0
+
+    def __init__(self, broker, redis_url):
+        settings = Settings(
+            kafka=KafkaSettings(bootstrap=broker, log_partitions=self.partitions),
+            redis=RedisSettings(url=redis_url),
+            score=ScoreSettings(flush_interval_ms=6_000),
+        )
+        create_topics(settings)
+        self.now_s, self.flushed_s = 0.0, []
+        self.tps = [TP(topics.EVENTS, partition) for partition in range(self.partitions)]
+        self._ends = dict.fromkeys(self.tps, 0)
+        self.score = Score(settings, lambda: self.now_s)
+        self.score.emit = lambda said: self.flushed_s.append(self.now_s) if isinstance(said, Flushed) else None
+
+    async def begin(self):
+        await self.score.start()
+        await self.score.assigned(set(self.tps))
+        for _ in range(100):
+            if self.score.paused:  # the topics were made a moment ago
+                await asyncio.sleep(0.1)
+                await self.pass_by(10.0)
+
+    async def apply_one(self, tp):
+        at = self._ends[tp]
+        rows = [record(txn(f"t{tp.partition}-{at}", f"E{tp.partition}", 0))]
+        await self.score.apply(tp, chunk_of(tp.topic, tp.partition, at, rows))
+        self._ends[tp] = at + 1
+        await asyncio.to_thread(self.score._outbox.drain)
+
+    async def pass_by(self, seconds, step_s=0.05):
+        for _ in range(round(seconds / step_s)):
+            self.now_s += step_s
+            await self.score.tick()
+
+
 def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
     """All partitions are overdue at one moment: two go at once, each other one waits for its share of the interval."""
-    now_s, interval_s, partitions, flushed_s = 0.0, 6.0, 8, []
-    settings = Settings(
-        kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=partitions),
-        redis=RedisSettings(url=redis_url),
-        score=ScoreSettings(flush_interval_ms=6_000),
-    )
-    create_topics(settings)
-    score = Score(settings, lambda: now_s)
-    score.emit = lambda said: flushed_s.append(now_s) if isinstance(said, Flushed) else None
-    tps = [TP(topics.EVENTS, partition) for partition in range(partitions)]
+    flushes = Flushes(empty_kafka, redis_url)
 
     async def run():
-        nonlocal now_s
-        await score.start()
-        await score.assigned(set(tps))
-        for _ in range(100):
-            if score.paused:  # the topics were made a moment ago
-                await asyncio.sleep(0.1)
-                now_s += 10.0
-                await score.tick()
-        for tp in tps:
-            rows = [record(txn(f"t{tp.partition}", f"E{tp.partition}", 0))]
-            await score.apply(tp, chunk_of(tp.topic, tp.partition, 0, rows))
-        await asyncio.to_thread(score._outbox.drain)
-        flushed_s.clear()
-        now_s += 60.0
-        until_s = now_s + interval_s
-        while now_s < until_s:
-            now_s += 0.05
-            await score.tick()
-        await score.stop()
+        await flushes.begin()
+        for tp in flushes.tps:
+            await flushes.apply_one(tp)
+        flushes.flushed_s.clear()
+        flushes.now_s += 60.0
+        await flushes.pass_by(flushes.interval_s)
+        await flushes.score.stop()
 
     asyncio.run(run())
-    assert len(flushed_s) == partitions
-    apart_s = 0.9 * interval_s / partitions
-    assert all(after - before > apart_s - 0.1 for before, after in itertools.pairwise(flushed_s[1:])), flushed_s
+    assert len(flushes.flushed_s) == flushes.partitions
+    apart_s = 0.9 * flushes.interval_s / flushes.partitions
+    gaps_s = [after - before for before, after in itertools.pairwise(flushes.flushed_s[1:])]
+    assert min(gaps_s) > apart_s - 0.1, flushes.flushed_s
+
+
+def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kafka, redis_url):
+    flushes = Flushes(empty_kafka, redis_url)
+    busy, *quiet = flushes.tps
+    flushes.score.progress = lambda tp: (0, None) if tp == busy else (0, 0)
+    lows = []
+
+    async def run():
+        await flushes.begin()
+        for _ in range(15):
+            for tp in flushes.tps:
+                await flushes.apply_one(tp)
+            await flushes.pass_by(1.0)
+            lows.append(flushes.score.low_offset(busy))
+        assert [flushes.score.low_offset(tp) for tp in quiet] == [15] * len(quiet)
+        await flushes.score.stop()
+
+    asyncio.run(run())
+    assert lows[-1] >= 15 - 7, f"flushed in six seconds, or the seventh: {lows}"
