@@ -133,8 +133,14 @@ def test_a_worker_that_dies_stops_the_replay_with_its_last_words(
                 return int(folder.name)
         return None
 
-    eventually(lambda: process.poll() is not None or archive_pid(), 120, "archive runs")
-    pid = archive_pid()
+    pid = None
+
+    def archive_runs() -> bool:
+        nonlocal pid
+        pid = archive_pid()  # one look: its launcher becomes it, and has no command line for a moment
+        return pid is not None or process.poll() is not None
+
+    eventually(archive_runs, 120, "archive runs")
     assert pid is not None, (tmp_path / "out-0.log").read_text()
     os.kill(pid, signal.SIGKILL)
     assert process.wait(90) == 1
