@@ -367,12 +367,14 @@ class Consumer(faust_driver.Consumer):
 def _portions(chunks: Mapping[TP, Chunk], records_max: int) -> Iterator[Portion]:
     """Chunks in their order, as many at a time as have no more records together."""
     portion: Portion = []
+    records = 0
     for tp, chunk in chunks.items():
         for piece in chunk.pieces(records_max):
-            if portion and sum(len(other) for _, other in portion) + len(piece) > records_max:
+            if portion and records + len(piece) > records_max:
                 yield portion
-                portion = []
+                portion, records = [], 0
             portion.append((tp, piece))
+            records += len(piece)
     if portion:
         yield portion
 
