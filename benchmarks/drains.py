@@ -230,7 +230,6 @@ def worker(role: str, folder: Path, name: str, *flags: str) -> Child:
 
 def wait_ready(children: Sequence[Child], folder: Path) -> list[int]:
     """Wait until all of them are at the gate; how many partitions each holds."""
-
     told = [folder / f"{child.name}.ready" for child in children]
 
     def all_ready() -> bool:

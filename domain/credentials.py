@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _PEM = "-----BEGIN"
-_NOT_A_LETTER = re.compile(r"[\W_]+")
 _NOT_A_LETTER_NOR_QUOTE = re.compile(r'[^\w"]+')
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _NAME = re.compile(r'"([^"\\]{1,256}+)"\s*+:')
@@ -54,8 +53,7 @@ class Forbidden:
         names = names - self.harmless
         if not names:
             return False
-        joined = '"'.join(name.replace('"', "") for name in names)
-        folded = _NOT_A_LETTER_NOR_QUOTE.sub("", joined).replace("_", "").casefold()
+        folded = _fold_quoted('"'.join(name.replace('"', "") for name in names))
         return any(part in folded for part in self.parts) or not self.names.isdisjoint(folded.split('"'))
 
     def _path(self, value: Any, path: str) -> str | None:
@@ -89,4 +87,9 @@ def _gather(value: Any, names: set[str]) -> bool:
 
 def fold(name: str) -> str:
     """A name without case and separators: `Private-Key`, `private_key` and `privateKey` are the same."""
-    return _NOT_A_LETTER.sub("", name).casefold()
+    return _fold_quoted(name.replace('"', ""))
+
+
+def _fold_quoted(text: str) -> str:
+    """The same of names with quotes between them, which stay."""
+    return _NOT_A_LETTER_NOR_QUOTE.sub("", text).replace("_", "").casefold()
