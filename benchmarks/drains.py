@@ -20,7 +20,6 @@ from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Setting
 from domain import topics
 from features.redis_store import connect
 from replay.offsets import Offsets, Place
-from sinks.kafka import COMPRESSION
 from streams.embedded import Child, Kafka, RedisServer, eventually
 
 SESSION_TIMEOUT_S = 30.0
@@ -84,7 +83,7 @@ class LogWriter:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True, "log_level": 2,
-                "compression.type": COMPRESSION,
+                "compression.type": "lz4",
                 "queue.buffering.max.messages": 200_000, "message.max.bytes": 1_000_000,
             }
         )  # fmt: skip

@@ -20,7 +20,6 @@ from benchmarks.world import warm
 from benchmarks.world.log import World
 from config.settings import IngestSettings, Settings
 from domain import topics
-from sinks.kafka import COMPRESSION
 from streams.embedded import Child, Kafka, RedisServer, eventually
 from streams.topics import create_topics
 
@@ -62,7 +61,7 @@ def _exercise(kafka: Kafka, partitions: int) -> None:
     """Write and read a topic of its own: a broker that runs for days has compiled what it does."""
     topic, record, client = "benchmark.exercise", b"x" * 400, {"bootstrap.servers": kafka.address}
     drains.make_topic(kafka.address, topic, partitions)
-    producer = Producer({**client, "linger.ms": 1, "enable.idempotence": True, "compression.type": COMPRESSION})
+    producer = Producer({**client, "linger.ms": 1, "enable.idempotence": True, "compression.type": "lz4"})
     consumer = Consumer({**client, "group.id": topic, "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
     until_s = time.monotonic() + EXERCISE_S

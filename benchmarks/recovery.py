@@ -27,8 +27,8 @@ from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Feed, Loan, LogRecord, Tick, Txn
 from features.redis_store import connect, partition_state, read_stored
 from replay.reading import read_topics
+from sinks.partitioner import partitions_of
 from streams.embedded import Child, Parts, eventually
-from streams.partitioner import partitions_of
 from streams.topics import create_topics
 
 ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3

@@ -95,7 +95,7 @@ def _list(settings: Settings, *, as_json: bool) -> int:
 
 def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
     from sinks.artefacts import publish
-    from sinks.client import client_settings
+    from sinks.client import aiokafka_settings
     from sinks.kafka import Outbox
 
     try:
@@ -109,9 +109,7 @@ def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
     if any(known == name for known, _ in _published(settings, kind)):
         print(say(f"已发布过：{name}", f"published already: {name}"))
         return 0
-    publish(
-        Outbox(settings.kafka.bootstrap, {**client_settings(settings.kafka), "log_level": 2}), KINDS[kind].topic, body
-    )
+    publish(Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka)), KINDS[kind].topic, body)
     print(name)
     return 0
 

@@ -27,7 +27,7 @@ from replay.outputs import Outputs, output_topics
 from replay.reading import read_topics
 from replay.run import STUCK_S, ReplayFailed
 from replay.sources import SourceError
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 from streams.role import TP
 from streams.score.partition import Partition, PartitionState
@@ -175,7 +175,7 @@ class _InProcess:
 
 def _send(log: LogFile, kafka: KafkaSettings, say: Say) -> tuple[dict[int, int], dict[int, int]]:
     """Write everything; by partition, the first recorded offset and how many records."""
-    outbox = Outbox(kafka.bootstrap, {**client_settings(kafka), "log_level": 2})
+    outbox = Outbox(kafka.bootstrap, aiokafka_settings(kafka))
     first: dict[int, int] = {}
     count: Counter[int] = Counter()
     for record in log.records():

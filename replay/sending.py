@@ -13,7 +13,7 @@ from domain.events import SCHEMA, Receipt
 from replay.offsets import Offsets, Place
 from replay.reading import assign, consumer, read_topics
 from replay.sources import Delivery, Source
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 
 HEADERS = (("schema", SCHEMA.encode()),)
@@ -126,7 +126,7 @@ class Sending(threading.Thread):
             self._send(outbox, delivery)
 
     def _outbox(self, linger_ms: int) -> Outbox:
-        return Outbox(self._kafka.bootstrap, {**client_settings(self._kafka), "log_level": 2}, linger_ms=linger_ms)
+        return Outbox(self._kafka.bootstrap, aiokafka_settings(self._kafka), linger_ms=linger_ms)
 
     def _await_live(self, outbox: Outbox) -> Outbox:
         """At the end of the history, wait; the outbox to go on with."""

@@ -1,48 +1,35 @@
 """The one way out to Kafka: an idempotent producer that knows when its outputs are in the topics."""
 
+import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from sinks.batch import Stretch
+from sinks.sending import BY_KEY, KeyAndValue, Outputs, Sender
 
 Headers = Sequence[tuple[str, bytes | None]]
-KeyAndValue = tuple[bytes | None, bytes | None]
 GATHERED_MAX = 500  # some 15 ms of making them
-COMPRESSION = "lz4"  # our records are JSON that repeats itself: a fifth of the bytes, and half the broker's work
 _IN_FLIGHT_MAX = 200_000
+_IN_FLIGHT_BYTES_MAX = 1 << 30
+_END_S_MAX = 2.0  # of a process that waits for its outbox to leave the broker
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what goes wrong is raised; workers have their handler
 
 
 class DeliveryFailed(Exception):
     """An output could not be delivered. The producer is at its end, and with it the memory that it came from."""
 
 
-class _Stretch:
-    """Outputs that follow each other, and how many of them are not acknowledged."""
-
-    __slots__ = ("_reported", "open_count")
-
-    def __init__(self, reported: Callable[[KafkaError | None, Message], None]) -> None:
-        self._reported, self.open_count = reported, 0
-
-    def acknowledged(self, error: KafkaError | None, message: Message) -> None:
-        """Called for each of them. An exception may be pending then, and Python finds no inherited method."""
-        if error is None:
-            self.open_count -= 1
-        else:
-            self._reported(error, message)
-
-
 class Outbox:
     """An idempotent producer (acks=all, murmur2) that counts what is acknowledged.
 
     After a failed delivery nothing that was sent later to the same partition may land: a reader that keeps the highest
-    would never take the lost one when it comes again. So the producer is gapless, no output expires by itself (that
-    would leave a gap), and the first failure, or `silence_s_max` without an acknowledgement, ends it with all that it
-    has in flight.
+    would never take the lost one when it comes again. So no output expires by itself (that would leave a gap), and the
+    first failure, or `silence_s_max` without an acknowledgement, ends it with all that it has in flight.
     """
 
     def __init__(
@@ -52,37 +39,25 @@ class Outbox:
         *,
         linger_ms: int = 5,
         silence_s_max: float = 120.0,
+        topic_s_max: float = 30.0,
     ) -> None:
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "enable.idempotence": True,
-                "enable.gapless.guarantee": True,
-                "acks": "all",
-                "partitioner": "murmur2_random",  # as Java's and aiokafka's: every producer agrees on a key's partition
-                "linger.ms": linger_ms,
-                "compression.type": COMPRESSION,
-                "queue.buffering.max.messages": 2 * _IN_FLIGHT_MAX,
-                "queue.buffering.max.kbytes": 1024 * 1024,
-                "message.max.bytes": 8 * 1024 * 1024 + 65_536,
-                "delivery.timeout.ms": 0,  # none of librdkafka's: see the class
-                **(client or {}),
-            },
-            # librdkafka reports e.g. "all brokers down" here and goes on trying; delivery has its own verdict.
-        )
-        self._failure = ""
+        """`client`: settings of aiokafka, as of `sinks.client`."""
+        self._sender = Sender(bootstrap, client or {}, linger_ms / 1_000, topic_s_max)
         self._silence_s_max = silence_s_max
         self._heard_at_s = 0.0
         self._heard_count = 0
-        self._stretch = _Stretch(self._reported)  # of what comes next
-        self._marked: deque[_Stretch] = deque()  # those before it that may be open
+        self._stretch = Stretch()  # of what comes next
+        self._marked: deque[Stretch] = deque()  # those before it that may be open
         self._landed_count = 0  # of those before them
+        self._bytes_sent = 0
         self.sent_count = 0
+        weakref.finalize(self, _end, self._sender)
+        self._sender.start()
 
     @property
     def acknowledged_count(self) -> int:
         """How many outputs are in the topics."""
-        return self.sent_count - len(self._producer)
+        return self._sender.landed
 
     def send(
         self,
@@ -90,55 +65,28 @@ class Outbox:
         value: bytes | None,
         *,
         key: bytes | None = None,
-        headers: Headers | None = None,
-        partition: int = -1,
+        headers: Headers = (),
+        partition: int = BY_KEY,
     ) -> None:
-        """Queue one record; blocks while the local queue is full. DeliveryFailed once any earlier one has failed."""
-        stretch = self._stretch
-        stretch.open_count += 1
-        self._produce(topic, [(key, value)], partition, headers, stretch)
-        self._serve(self._producer.poll, 0)
+        """Queue one record; blocks while too much is in flight. DeliveryFailed once any earlier one has failed."""
+        self.send_batch(topic, [(key, value)], headers=headers, partition=partition)
 
-    def send_batch(self, topic: str, records: Sequence[dict[str, Any]], *, partition: int = -1) -> None:
-        """Queue records ({"key": …, "value": …}) of one topic, in their order, as `send` does one by one.
-
-        In one partition they are acknowledged in their order, and none where an earlier one failed: there only the last
-        of them is reported.
-        """
-        count, stretch = len(records), self._stretch
-        reported, of_all = (records, stretch.acknowledged) if partition < 0 else (records[-1:], None)
-        stretch.open_count += len(reported)
-        if of_all is None and records:
-            records[-1]["callback"] = stretch.acknowledged
-        self._begin(count)
-        try:
-            queued = self._producer.produce_batch(topic, records, partition=partition, on_delivery=of_all)
-        except (KafkaException, BufferError) as error:
-            self._refused(topic, error)
-        if queued < count:
-            # Those behind the refused one may have been taken: sent again, they would stand out of order.
-            self._refused(topic, next(record["_error"] for record in records if "_error" in record))
-        self._serve(self._producer.poll, 0)
+    def send_batch(
+        self, topic: str, records: Sequence[KeyAndValue], *, headers: Headers = (), partition: int = BY_KEY
+    ) -> None:
+        """Queue (key, value) of one topic, in their order, as `send` does one by one."""
+        self._put(topic, records, headers, partition)
+        self._sender.wake()
 
     def poll(self) -> None:
-        """Serve acknowledgements; DeliveryFailed where one of the outputs has failed, or none came for too long."""
+        """DeliveryFailed where one of the outputs has failed, or nothing was acknowledged for too long."""
         self._hear()
-
-    def _hear(self) -> None:
-        self._serve(self._producer.poll, 0)
-        acknowledged = self.acknowledged_count
-        if acknowledged != self._heard_count:
-            self._heard_count, self._heard_at_s = acknowledged, time.monotonic()
-        silence_s = time.monotonic() - self._heard_at_s
-        if acknowledged < self.sent_count and silence_s > self._silence_s_max:
-            self._failure = self._failure or f"no acknowledgement for {silence_s:.0f} s"
-        self._raise_failure()
 
     def mark(self) -> int:
         """A number for all that was sent so far, to ask `has_landed` for."""
         self._settle()
         self._marked.append(self._stretch)
-        self._stretch = _Stretch(self._reported)
+        self._stretch = Stretch()
         return self._landed_count + len(self._marked)
 
     def has_landed(self, mark: int) -> bool:
@@ -147,91 +95,82 @@ class Outbox:
         self._settle()
         return self._landed_count >= mark
 
-    def _settle(self) -> None:
-        while self._marked and not self._marked[0].open_count:
-            self._marked.popleft()
-            self._landed_count += 1
-
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until every output is acknowledged; DeliveryFailed where that does not come in time."""
-        left = self._serve(self._producer.flush, timeout_s)
+        self._sender.hurry()
+        self._wait(lambda: self._sender.landed == self.sent_count, timeout_s)
         self._raise_failure()
-        if left:
-            self._failure = f"{left} outputs are not acknowledged after {timeout_s:g} s"
+        if left := self.sent_count - self._sender.landed:
+            self._sender.end(f"{left} outputs are not acknowledged after {timeout_s:g} s")
             self._raise_failure()
 
     def close(self) -> None:
         """End it: what is not acknowledged by now is dropped, or lands without anybody hearing of it."""
-        self._failure = self._failure or "closed"
-        self._producer.purge()
+        self._sender.end("closed")
 
-    def _produce(
-        self,
-        topic: str,
-        records: Sequence[KeyAndValue],
-        partition: int,
-        headers: Headers | None,
-        stretch: _Stretch,
-    ) -> None:
-        """Queue records that their stretch has counted."""
-        self._begin(len(records))
-        produce, headers, on_delivery = self._producer.produce, list(headers or ()), stretch.acknowledged
-        try:
-            for key, value in records:
-                produce(topic, value, key, partition=partition, headers=headers, on_delivery=on_delivery)
-        except (KafkaException, BufferError) as error:
-            self._refused(topic, error)
+    def _put(self, topic: str, records: Sequence[KeyAndValue], headers: Headers, partition: int) -> None:
+        self._wait_for_room()
+        stretch, count = self._stretch, len(records)
+        stretch.sent += count
+        self.sent_count += count
+        self._bytes_sent += sum([(len(key) if key else 0) + (len(value) if value else 0) for key, value in records])
+        self._sender.put(Outputs(topic, records, partition, list(headers), stretch, int(time.time() * 1_000)))
 
-    def _begin(self, records: int) -> None:
-        """Wait for room: a queue that is full in the midst of a batch could change its order."""
+    def _wait_for_room(self) -> None:
         self._raise_failure()
-        in_flight = len(self._producer)
-        if not in_flight:
+        if self.sent_count == self._sender.landed:
             self._heard_at_s = time.monotonic()
-        while in_flight > _IN_FLIGHT_MAX:
-            self._serve(self._producer.poll, 0.05)
+        while not self._has_room():
+            self._sender.wake()
+            self._wait(self._has_room, 1.0)
             self._hear()
-            in_flight = len(self._producer)
-        self.sent_count += records
 
-    def _reported(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failure = self._failure or f"{message.topic()}: {error.str()}"
+    def _has_room(self) -> bool:
+        sender = self._sender
+        return (
+            self.sent_count - sender.landed <= _IN_FLIGHT_MAX
+            and self._bytes_sent - sender.bytes_landed <= _IN_FLIGHT_BYTES_MAX
+        )
 
-    def _refused(self, topic: str, error: object) -> NoReturn:
-        """Refused at once: too large, unknown topic, no room for its bytes, the producer at its end."""
-        self._serve(self._producer.poll, 0)  # where it is at its end, why
-        said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        self._failure = self._failure or f"{topic}: {said}"
+    def _wait(self, is_reached: Callable[[], bool], timeout_s: float) -> None:
+        with self._sender.changed:
+            self._sender.changed.wait_for(lambda: bool(self._sender.failure) or is_reached(), timeout_s)
+
+    def _hear(self) -> None:
+        acknowledged = self._sender.landed
+        if acknowledged != self._heard_count:
+            self._heard_count, self._heard_at_s = acknowledged, time.monotonic()
+        silence_s = time.monotonic() - self._heard_at_s
+        if acknowledged < self.sent_count and silence_s > self._silence_s_max:
+            self._sender.end(f"no acknowledgement for {silence_s:.0f} s")
         self._raise_failure()
-        raise AssertionError("a failure raises")
 
-    def _serve(self, serve: Callable[[float], int], timeout_s: float) -> int:
-        """Poll or flush. confluent-kafka raises a producer's end from there, or from whichever callback comes next,
-        and now and then without saying which error it was: it is a failure all the same."""
-        try:
-            return serve(timeout_s)
-        except (KafkaException, SystemError) as error:
-            cause = error if isinstance(error, KafkaException) else error.__cause__
-            said = cause.args[0].str() if isinstance(cause, KafkaException) else str(error)
-            self._failure = self._failure or said
-            return 0
+    def _settle(self) -> None:
+        while self._marked and not self._marked[0].is_open:
+            self._marked.popleft()
+            self._landed_count += 1
 
     def _raise_failure(self) -> None:
-        if self._failure:
-            self.close()
-            raise DeliveryFailed(self._failure)
+        if self._sender.failure:
+            raise DeliveryFailed(self._sender.failure)
+
+
+def _end(sender: Sender) -> None:
+    """At the end of an outbox that nobody has any more, or of the process."""
+    sender.end("closed")
+    if threading.current_thread() is not sender:
+        sender.join(_END_S_MAX)
 
 
 @dataclass(slots=True)
 class _Lane:
     """The stretches with outputs of a lane that may not be acknowledged, with the lowest mark in each, ascending."""
 
-    open: deque[tuple[int, _Stretch]] = field(default_factory=deque)
+    open: deque[tuple[int, Stretch]] = field(default_factory=deque)
     last_mark: int = 0
 
     def lowest_open(self) -> int | None:
-        while self.open and not self.open[0][1].open_count:
+        while self.open and not self.open[0][1].is_open:
             self.open.popleft()
         return self.open[0][0] if self.open else None
 
@@ -243,18 +182,14 @@ class MarkedOutbox(Outbox):
     lane are sent in ascending order. What is above the lowest open mark must not be committed. It is known by stretches
     of outputs: the first mark of a stretch is open until all of the stretch is acknowledged.
 
-    Between `gather` and `hand_over` outputs are kept back, up to a bound, and then go to the producer in one go. Its
-    batches, and so the broker's requests, are as large as what comes to it within `linger_ms`: where each output takes
-    its time to be made, that is a few records a request, and the broker works more than all others.
+    Between `gather` and `hand_over` outputs are kept back, up to a bound, and then go out together: where each takes
+    its time to be made, they would go in batches of a few records, and the broker works more than all others.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lanes: dict[Any, _Lane] = {}
         self._gathers = False
-        self._gathered: deque[tuple[str, Sequence[KeyAndValue], Headers | None, _Stretch]] = deque()
-        self._gathered_count = 0
-        self._sending = threading.Lock()  # a thread may drain while another sends: their order stays
 
     def gather(self) -> None:
         """Keep outputs back from now on."""
@@ -263,17 +198,12 @@ class MarkedOutbox(Outbox):
     def hand_over(self) -> None:
         """Send what was kept back, and whatever comes at once again."""
         self._gathers = False
-        self._send_gathered()
+        self._go()
 
     def poll(self) -> None:
-        """As an outbox's, of what was kept back too."""
-        self._send_gathered()
+        """As an outbox's; what was kept back goes."""
+        self._go()
         super().poll()
-
-    def drain(self, timeout_s: float = 30.0) -> None:
-        """As an outbox's, of what was kept back too."""
-        self._send_gathered()
-        super().drain(timeout_s)
 
     def send_marked(
         self,
@@ -283,7 +213,7 @@ class MarkedOutbox(Outbox):
         lane: Any,
         mark: int,
         key: bytes | None = None,
-        headers: Headers | None = None,
+        headers: Headers = (),
     ) -> None:
         """As `send`, for the input `mark` of `lane`."""
         self.send_run(topic, [(key, value)], lane=lane, marks=(mark, mark), headers=headers)
@@ -295,35 +225,25 @@ class MarkedOutbox(Outbox):
         *,
         lane: Any,
         marks: tuple[int, int],
-        headers: Headers | None = None,
+        headers: Headers = (),
     ) -> None:
-        """As `send`, of several (key, value) in their order, for inputs of `lane` from the first to the last mark."""
+        """As `send_batch`, for inputs of `lane` from the first to the last mark."""
         found = self._lanes.setdefault(lane, _Lane())
         if found.lowest_open() is not None and found.last_mark > marks[0]:
             raise ValueError(f"marks of lane {lane} must ascend: {marks[0]} after {found.last_mark}")
         found.last_mark = marks[1]
-        count = len(records)  # before the sum: a call within it would let another thread in
-        with self._sending:
-            stretch = self._stretch
-            if not found.open or found.open[-1][1] is not stretch:
-                found.open.append((marks[0], stretch))
-            stretch.open_count += count
-            self._gathered.append((topic, records, headers, stretch))
-            self._gathered_count += count
-        if not self._gathers or self._gathered_count >= GATHERED_MAX:
-            self._send_gathered()
+        if not found.open or found.open[-1][1] is not self._stretch:
+            found.open.append((marks[0], self._stretch))
+        self._put(topic, records, headers, BY_KEY)
+        if not self._gathers or self._stretch.sent >= GATHERED_MAX:
+            self._go()
 
     def lowest_open(self, lane: Any) -> int | None:
         """The lowest mark of `lane` that may have an unacknowledged output; None where all are acknowledged."""
         found = self._lanes.get(lane)
         return None if found is None else found.lowest_open()
 
-    def _send_gathered(self) -> None:
-        with self._sending:
-            if self._gathered:
-                self.mark()
-                self._gathered_count = 0
-            while self._gathered:
-                topic, records, headers, stretch = self._gathered.popleft()
-                self._produce(topic, records, -1, headers, stretch)
-            self._serve(self._producer.poll, 0)
+    def _go(self) -> None:
+        if self._stretch.sent:
+            self.mark()
+            self._sender.wake()

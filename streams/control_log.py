@@ -13,7 +13,7 @@ from config.settings import Settings
 from domain import topics
 from domain.events import SCHEMA, Control, Outcome
 from sinks.artefacts import records
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 
 READ_S_MAX = 30.0
@@ -72,7 +72,7 @@ def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None)
 
 def write(settings: Settings, control: Control) -> None:
     """Append a word and wait until it is acknowledged. DeliveryFailed."""
-    outbox = Outbox(settings.kafka.bootstrap, {**client_settings(settings.kafka), "log_level": 2})
+    outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
     outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
     outbox.drain()
 

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from config.settings import Settings
 from domain import topics
 from domain.outputs import DeadLetter
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings, client_settings
 from sinks.dead_letters import payload_of
 from sinks.kafka import Outbox
 from sinks.passing import bounds
@@ -71,7 +71,7 @@ def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:
     Refused are those whose payload is not held whole (secrets, over 1 MiB), and those of a topic that is no input:
     `events.v1` has one writer.
     """
-    outbox = Outbox(settings.kafka.bootstrap, {**client_settings(settings.kafka), "log_level": 2})
+    outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
     sent, refused = 0, []
     for letter in letters:
         payload = payload_of(letter)

@@ -14,7 +14,8 @@ from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
 from sinks.dead_letters import dead_letter
-from sinks.kafka import KeyAndValue, MarkedOutbox
+from sinks.kafka import MarkedOutbox
+from sinks.sending import KeyAndValue
 from streams.plain.block import Block, PlainReader, warm
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint

@@ -26,7 +26,7 @@ from domain.events import Control, LogRecord, Receipt
 from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
@@ -106,7 +106,7 @@ class Ingest:
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
-        self._outbox = MarkedOutbox(kafka.bootstrap, client)
+        self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
         self._teller = FeedTeller(self._outbox, self._alignment.step_ms, self._clock)
         self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
         self._teller.ask()

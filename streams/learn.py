@@ -27,7 +27,7 @@ from domain import topics
 from domain.calendar import date_of, day_of, month_of_day
 from domain.events import Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Emit, Learning, Outcomes, Reading, unheard
 from sinks.telemetry import Outcome as RecordOutcome
@@ -102,7 +102,7 @@ class Learn:
         """Read which snapshots are out already."""
         kafka = self._settings.kafka
         client = client_settings(kafka)
-        self._outbox = MarkedOutbox(kafka.bootstrap, client)
+        self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
         if self._progress is None:
             group = f"{kafka.group_prefix}score"
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, client)

@@ -31,7 +31,7 @@ from features.layout import LayoutError, Rows
 from features.redis_store import Fence, Stored, connect, read_stored
 from features.values import Value
 from sinks.client import client_settings
-from streams.partitioner import partitions_of
+from sinks.partitioner import partitions_of
 from streams.score.anew import evaluate_anew, readings
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of

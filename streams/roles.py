@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from domain import topics
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings
 from sinks.kafka import MarkedOutbox
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _learn(settings: Settings) -> Role:
 def _archive(settings: Settings) -> Role:
     from streams.archive import Archive
 
-    return Archive(settings, MarkedOutbox(settings.kafka.bootstrap, client_settings(settings.kafka)))
+    return Archive(settings, MarkedOutbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka)))
 
 
 # In the order of the data's way. Each imports its role only when it is built: a worker loads what it runs.

@@ -18,7 +18,7 @@ from domain.calendar import DAY_MS, date_of, day_of, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogEvent, LogRecord, Tick
 from domain.topics import EVENTS
 from domain.topics import GATEWAY as GATEWAY_TOPIC
-from streams import partitioner
+from sinks import partitioner
 from streams.score.records import hash64
 from streams.transport import Chunk
 from streams.transport.chunk import chunk_of, encode_headers

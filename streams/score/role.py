@@ -15,7 +15,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,9 @@ from detectors.snapshot import decode as decode_snapshot
 from domain import topics
 from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import ArtefactCorrupt, fetch
-from sinks.client import client_settings
+from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import DeliveryFailed, Headers, Outbox
+from sinks.sending import BY_KEY, KeyAndValue
 from sinks.telemetry import (
     Emit,
     EventTime,
@@ -227,19 +228,17 @@ class Score:
 
     def _send(self, tp: TP, messages: Sequence[Message], delay: Headers) -> None:
         """Send what goes to a topic at once; what comes before an interruption is sent as well."""
-        batches: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        batches: defaultdict[str, list[KeyAndValue]] = defaultdict(list)
         step, partition = self._step, tp.partition
         try:
             for topic, key, value, _ in messages:
                 step("send", partition)
-                batches[topic].append({"key": key, "value": value})
+                batches[topic].append((key, value))
         finally:
             for topic, batch in batches.items():
-                if delay and topics.is_alert(topic):
-                    for record in batch:
-                        self._outbox.send(topic, record["value"], key=record["key"], headers=delay)
-                    continue
-                self._outbox.send_batch(topic, batch, partition=tp.partition if topic in _LIKE_THE_LOG else -1)
+                headers = delay if topics.is_alert(topic) else ()
+                place = tp.partition if topic in _LIKE_THE_LOG else BY_KEY
+                self._outbox.send_batch(topic, batch, headers=headers, partition=place)
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""
@@ -314,7 +313,7 @@ class Score:
                 self._drop(tp, why)
 
     def _open_outbox(self) -> None:
-        self._outbox = self._make_outbox(self._settings.kafka.bootstrap, self._client)
+        self._outbox = self._make_outbox(self._settings.kafka.bootstrap, aiokafka_settings(self._settings.kafka))
         self._flushes.clear()  # their marks were the other's
 
     def _forget(self, tps: set[TP]) -> None:

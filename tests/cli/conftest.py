@@ -18,8 +18,8 @@ from domain import topics
 from domain.events import SCHEMA
 from features.redis_store import partition_state
 from sinks.kafka import Outbox
+from sinks.partitioner import partitions_of
 from streams.embedded import Kafka
-from streams.partitioner import partitions_of
 from streams.role import TP
 from streams.score.role import Score
 from streams.topics import create_topics

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from sinks.kafka import GATHERED_MAX, DeliveryFailed, MarkedOutbox, Outbox
+from streams.embedded import eventually
 from streams.embedded.ports import free_port
 
 LARGE = os.urandom(5_000)  # compressed too
@@ -34,7 +35,7 @@ def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_afte
     outbox = Outbox(kafka, linger_ms=300)
     assert outbox.has_landed(outbox.mark()), "nothing was sent before it"
     outbox.send(topic, b"1", key=b"k")
-    outbox.send_batch(topic, [{"key": b"k", "value": b"2"}, {"key": b"k", "value": b"3"}])
+    outbox.send_batch(topic, [(b"k", b"2"), (b"k", b"3")])
     first = outbox.mark()
     assert not outbox.has_landed(first)
     outbox.drain()
@@ -52,12 +53,10 @@ def test_what_is_gathered_holds_its_lane_and_goes_out_in_order_and_in_few_batche
     outbox.gather()
     for mark in range(3 * GATHERED_MAX + 7):
         outbox.send_marked(topic, b"%d" % mark, key=b"k", lane="a", mark=mark)
-        if mark < GATHERED_MAX - 1:
-            assert outbox.sent_count == 0
-    assert outbox.sent_count == 3 * GATHERED_MAX, "no more is kept back than so many"
-    assert outbox.lowest_open("a") is not None
-    outbox.hand_over()
     assert outbox.sent_count == 3 * GATHERED_MAX + 7
+    eventually(lambda: outbox.acknowledged_count >= 3 * GATHERED_MAX, 10, "no more is kept back than so many")
+    assert outbox.lowest_open("a") in (3 * GATHERED_MAX, None), "the last may have gone with those before"
+    outbox.hand_over()
     outbox.send_marked(topic, b"at once", key=b"k", lane="a", mark=10_000)
     outbox.gather()
     outbox.send_marked(topic, b"last", key=b"k", lane="a", mark=10_001)
@@ -116,7 +115,7 @@ def test_a_record_that_is_refused_ends_the_outbox(make_topic, kafka):
 
 
 def test_a_topic_that_does_not_exist_ends_the_outbox(kafka, topic_name):
-    outbox = MarkedOutbox(kafka, {"delivery.timeout.ms": 2_000, "topic.metadata.propagation.max.ms": 500})
+    outbox = MarkedOutbox(kafka, topic_s_max=0.5)
     outbox.send_marked(topic_name("missing"), b"x", lane="a", mark=1)
     with pytest.raises(DeliveryFailed):
         outbox.drain(20)
@@ -134,7 +133,7 @@ def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
             time.sleep(0.001)
         outbox.drain()
 
-    with pytest.raises(DeliveryFailed, match="too large"):
+    with pytest.raises(DeliveryFailed, match="TooLarge"):
         send_many()
     with pytest.raises(DeliveryFailed):
         outbox.poll()
@@ -150,13 +149,13 @@ def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
 def test_a_batch_of_one_partition_has_landed_with_its_last_record_and_never_where_one_was_refused(make_topic, kafka):
     topic = make_topic("outbox", **{"max.message.bytes": "2000"})
     outbox = Outbox(kafka, linger_ms=0)
-    outbox.send_batch(topic, [{"key": b"k", "value": b"%d" % n} for n in range(3)], partition=0)
+    outbox.send_batch(topic, [(b"k", b"%d" % n) for n in range(3)], partition=0)
     outbox.send_batch(topic, [], partition=0)
     landed = outbox.mark()
     outbox.drain()
     assert outbox.has_landed(landed)
-    outbox.send_batch(topic, [{"key": b"k", "value": value} for value in (b"3", LARGE)], partition=0)
-    outbox.send_batch(topic, [{"key": b"k", "value": b"4"}], partition=0)
+    outbox.send_batch(topic, [(b"k", value) for value in (b"3", LARGE)], partition=0)
+    outbox.send_batch(topic, [(b"k", b"4")], partition=0)
     with pytest.raises(DeliveryFailed):
         outbox.drain()
     with pytest.raises(DeliveryFailed):
@@ -164,7 +163,7 @@ def test_a_batch_of_one_partition_has_landed_with_its_last_record_and_never_wher
 
 
 def test_silence_ends_the_outbox():
-    outbox = Outbox(f"127.0.0.1:{free_port()}", {"log_level": 0}, silence_s_max=0.5)  # nobody listens there
+    outbox = Outbox(f"127.0.0.1:{free_port()}", silence_s_max=0.5)  # nobody listens there
     outbox.send("dlq.v1", b"x")
     time.sleep(0.6)
     with pytest.raises(DeliveryFailed, match="no acknowledgement"):

@@ -15,8 +15,8 @@ from domain import topics
 from domain.outputs import Score
 from features.layout import LAYOUT_VERSION
 from features.redis_store import PartitionStore, connect, servers
+from sinks.partitioner import partitions_of
 from streams.lookup import Features, Lookup, Null, Unknown, Unreadable
-from streams.partitioner import partitions_of
 from streams.score.anew import evaluate_anew, readings
 from streams.score.holding import Holding
 from streams.score.partition import engine_of

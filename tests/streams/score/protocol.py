@@ -111,11 +111,11 @@ class Network:
         self.acknowledged_count = 0
 
     def send(self, topic, value, *, key=None, **_more):
-        self.send_batch(topic, [{"key": key, "value": value}])
+        self.send_batch(topic, [(key, value)])
 
     def send_batch(self, topic, records, **_more):
         self.poll()
-        self.waiting += [(topic, record["value"], record["key"]) for record in records]
+        self.waiting += [(topic, value, key) for key, value in records]
 
     @property
     def sent_count(self):

@@ -1,6 +1,6 @@
 """Where Kafka's default partitioner places a key: murmur2 of its bytes with the sign bit off, modulo the partitions.
 
-Every producer that writes by key uses it (sinks/kafka.py), so who knows an id knows its partition without asking.
+Every producer that writes by key uses it (sinks/sending.py), so who knows an id knows its partition without asking.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,242 @@
+"""The thread that sends: outputs → batches of their partitions → one request a broker, of all its partitions.
+
+librdkafka sends each partition's batch in a request of its own: with 64 partitions and live rates the broker does
+little else. aiokafka puts all of them into one; its loop runs here, so that sending does not wait for computing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from sinks.batch import Batch, Headers, Stretch
+from sinks.partitioner import partitions_of
+
+KeyAndValue = tuple[bytes | None, bytes | None]
+BY_KEY = -1
+_REQUEST_MS_MAX = 60_000
+_RECONNECT_S = 0.2
+_LEAVE_S_MAX = 0.5
+
+
+@dataclass(slots=True, frozen=True)
+class Outputs:
+    """Records of one topic in their order. `partition`: BY_KEY or theirs; `time_ms`: when they were sent."""
+
+    topic: str
+    records: Sequence[KeyAndValue]
+    partition: int
+    headers: Headers
+    stretch: Stretch
+    time_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """The batches of one partition that wait; one is under way at most, so they land in their order."""
+
+    topic: str
+    partition: int
+    waiting: deque[Batch] = field(default_factory=deque)
+    is_under_way: bool = False
+
+
+class Sender(threading.Thread):
+    """Sends what is put, `linger_s` after the first of it came, as one idempotent producer (acks=all).
+
+    landed, bytes_landed: what is acknowledged. failure: why it has ended, "" while it goes on. After the first delivery
+    that failed no other is begun. `changed` is notified of all three.
+    """
+
+    def __init__(self, bootstrap: str, client: Mapping[str, Any], linger_s: float, topic_s_max: float) -> None:
+        """`client`: settings of aiokafka. A topic that is not there after `topic_s_max` seconds is a failure."""
+        super().__init__(name="outbox", daemon=True)
+        self.landed = self.bytes_landed = 0
+        self.failure = ""
+        self.changed = threading.Condition()
+        self._linger_s, self._topic_s_max = linger_s, topic_s_max
+        self._settings: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "enable_idempotence": True,
+            "acks": "all",
+            "request_timeout_ms": _REQUEST_MS_MAX,
+            **client,
+        }
+        self._came: deque[Outputs] = deque()
+        self._lines: dict[str, list[_Line]] = {}
+        self._ready: dict[_Line, None] = {}  # with a batch that may go
+        self._loop = asyncio.new_event_loop()
+        self._is_woken = False
+        self._woken, self._hurried = asyncio.Event(), asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+
+    def put(self, outputs: Outputs) -> None:
+        """Take them over; they go out with what is there when `wake` was called."""
+        self._came.append(outputs)
+
+    def wake(self) -> None:
+        """Send what was put, after the linger."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._call(self._woken.set)
+
+    def hurry(self) -> None:
+        """Send what was put, now."""
+        self.wake()
+        self._call(self._hurried.set)
+
+    def end(self, why: str) -> None:
+        """Begin no other delivery; what is under way may land. Returns at once."""
+        if not self.failure:
+            self.failure = why
+        self._call(self._cancel)
+
+    def run(self) -> None:
+        """The thread's life."""
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner, suppress(asyncio.CancelledError):
+            runner.run(self._guarded())
+
+    def _call(self, function: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: it has ended, and `failure` says why
+            self._loop.call_soon_threadsafe(function)
+
+    def _cancel(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+
+    async def _guarded(self) -> None:
+        self._serving = asyncio.current_task()
+        try:
+            if not self.failure:
+                await self._serve()
+        except KafkaError as error:
+            self._fail(repr(error))
+        except Exception as error:
+            self._fail(f"{error!r}")
+            raise
+
+    async def _serve(self) -> None:
+        producer = await self._connected()
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                await self._linger()
+                self._is_woken = False  # before looking: what comes from here on wakes anew
+                await self._line_up(producer)
+                await self._hand_over(producer)
+        finally:
+            await _leave(producer)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        """A producer, as soon as a broker answers; who waits for acknowledgements gives up, not this."""
+        while True:
+            producer = AIOKafkaProducer(**self._settings)
+            try:
+                await producer.start()
+                return producer
+            except KafkaError:
+                await _leave(producer)
+                await asyncio.sleep(_RECONNECT_S)
+            except BaseException:
+                await _leave(producer)
+                raise
+
+    async def _linger(self) -> None:
+        if not self._hurried.is_set() and self._linger_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._linger_s):
+                    await self._hurried.wait()
+        self._hurried.clear()
+
+    async def _line_up(self, producer: AIOKafkaProducer) -> None:
+        """Put what came into batches."""
+        came: dict[str, list[Outputs]] = {}
+        while self._came:
+            outputs = self._came.popleft()
+            came.setdefault(outputs.topic, []).append(outputs)
+        for topic, of_topic in came.items():
+            if topic not in self._lines:
+                self._lines[topic] = await self._lines_of(producer, topic)
+            self._fill(self._lines[topic], of_topic)
+
+    async def _lines_of(self, producer: AIOKafkaProducer, topic: str) -> list[_Line]:
+        try:
+            async with asyncio.timeout(self._topic_s_max):
+                partitions = await producer.partitions_for(topic)
+        except TimeoutError:
+            self._fail(f"{topic}: no such topic, or no broker told of it in {self._topic_s_max:g} s")
+            raise asyncio.CancelledError from None
+        return [_Line(topic, partition) for partition in range(len(partitions))]
+
+    def _fill(self, lines: list[_Line], of_topic: Sequence[Outputs]) -> None:
+        keys = [
+            key
+            for outputs in of_topic
+            if outputs.partition == BY_KEY
+            for key, _ in outputs.records
+            if key is not None
+        ]  # fmt: skip
+        by_key, anywhere = iter(partitions_of(keys, len(lines)).tolist()), random.randrange(len(lines))
+        for outputs in of_topic:
+            place, headers, stretch, time_ms = outputs.partition, outputs.headers, outputs.stretch, outputs.time_ms
+            for key, value in outputs.records:
+                at = place if place != BY_KEY else anywhere if key is None else next(by_key)
+                line = lines[at]
+                waiting = line.waiting
+                if not waiting or not waiting[-1].add(time_ms, key, value, headers):
+                    waiting.append(Batch())
+                    waiting[-1].add(time_ms, key, value, headers)
+                    if not line.is_under_way:
+                        self._ready[line] = None
+                waiting[-1].belongs_to(stretch)
+
+    async def _hand_over(self, producer: AIOKafkaProducer) -> None:
+        while self._ready:
+            line, _ = self._ready.popitem()
+            batch = line.waiting.popleft()
+            batch.close()
+            line.is_under_way = True
+            delivery = await producer.send_batch(batch, line.topic, partition=line.partition)
+            delivery.add_done_callback(partial(self._delivered, line, batch))
+
+    def _delivered(self, line: _Line, batch: Batch, delivery: asyncio.Future[Any]) -> None:
+        if delivery.cancelled():
+            return
+        if (error := delivery.exception()) is not None:
+            self._fail(f"{line.topic}[{line.partition}]: {error!r}")
+            return
+        line.is_under_way = False
+        if line.waiting:
+            self._ready[line] = None
+            self._woken.set()
+        for stretch, count in batch.of:
+            stretch.landed += count
+        self.bytes_landed += batch.payload
+        with self.changed:
+            self.landed += batch.record_count()
+            self.changed.notify_all()
+
+    def _fail(self, why: str) -> None:
+        with self.changed:
+            self.failure = self.failure or why
+            self.changed.notify_all()
+        self._cancel()
+
+
+async def _leave(producer: AIOKafkaProducer) -> None:
+    """Close its connections; what it was handed over may land in that time, or not."""
+    with suppress(KafkaError, TimeoutError):
+        async with asyncio.timeout(_LEAVE_S_MAX):
+            await producer.stop()
+    await producer.client.close()
