@@ -69,10 +69,10 @@ def settings_of(bootstrap: str, redis_url: str, partitions: int, group_prefix: s
     )  # fmt: skip
 
 
-def make_topic(bootstrap: str, name: str, partitions: int) -> None:
+def make_topic(bootstrap: str, name: str, partitions: int, **settings: str) -> None:
     """A topic that the engine does not know, for a yardstick."""
     admin = AdminClient({"bootstrap.servers": bootstrap})  # held: its futures end with it
-    for future in admin.create_topics([NewTopic(name, partitions, 1)]).values():
+    for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
         future.result()
 
 

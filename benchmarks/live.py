@@ -18,13 +18,15 @@ from benchmarks.sender import ANSWER_S_MAX, Plan, Told
 from benchmarks.stages import threads_s
 from benchmarks.world import warm
 from benchmarks.world.log import World
+from benchmarks.world.population import BANKS
 from config.settings import IngestSettings, Settings
 from domain import topics
+from sinks.kafka import Outbox
 from streams.embedded import Child, Kafka, RedisServer, eventually
 from streams.topics import create_topics
 
 ROLES = ("ingest", "score")
-EXERCISE_S = 20.0  # of the broker, before anything is timed; without it, its compiler has one core for a minute
+EXERCISE_S = 30.0  # of the broker, before anything is timed; without it, its compiler has one core for a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +60,29 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
 
 
 def _exercise(kafka: Kafka, partitions: int) -> None:
-    """Write and read a topic of its own: a broker that runs for days has compiled what it does."""
-    topic, record, client = "benchmark.exercise", b"x" * 400, {"bootstrap.servers": kafka.address}
-    drains.make_topic(kafka.address, topic, partitions)
-    producer = Producer({**client, "linger.ms": 1, "enable.idempotence": True, "compression.type": "lz4"})
-    consumer = Consumer({**client, "group.id": topic, "enable.auto.commit": False})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+    """Write and read topics as banks and workers do: a broker that runs for days has compiled what it does."""
+    ours, theirs, record = "benchmark.exercise.ours", "benchmark.exercise.theirs", b"x" * 400
+    drains.make_topic(kafka.address, ours, partitions)
+    drains.make_topic(kafka.address, theirs, BANKS, **{"message.timestamp.type": "LogAppendTime"})
+    client = {"bootstrap.servers": kafka.address}
+    bank, outbox = Producer({**client, "linger.ms": 1, "acks": "all"}), Outbox(kafka.address)
+    consumer = Consumer({**client, "group.id": ours, "enable.auto.commit": False})
+    consumer.assign(
+        [TopicPartition(topic, p, 0) for topic, count in ((ours, partitions), (theirs, BANKS)) for p in range(count)]
+    )
     until_s = time.monotonic() + EXERCISE_S
     while time.monotonic() < until_s:
+        for partition in range(BANKS):
+            bank.produce(theirs, record, partition=partition)
+        bank.poll(0)
         for partition in range(partitions):
-            producer.produce(topic, record, partition=partition)
+            outbox.send_batch(ours, [(None, record)] * 4, partition=partition)
         consumer.consume(1_000, 0.001)
-        if len(producer) > 2_000:
-            producer.flush()
-    producer.flush()
+        if outbox.sent_count - outbox.acknowledged_count > 5_000:
+            outbox.drain()
+    bank.flush()
+    outbox.drain()
+    outbox.close()
     consumer.close()
 
 

@@ -5,7 +5,6 @@ the key id is derived from the key, so that a new key (rotation) shows in the to
 """
 
 import hashlib
-import hmac
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -42,6 +41,28 @@ def load_key(path: str | None) -> bytes:
     return key
 
 
+class Hmac:
+    """HMAC-SHA256 (RFC 2104) under one key, which is hashed in once: a third of the time of a new one for each message.
+
+    >>> import hmac
+    >>> Hmac(b"k" * 32).digest(b"text") == hmac.digest(b"k" * 32, b"text", "sha256")
+    True
+    """
+
+    def __init__(self, key: bytes) -> None:
+        block = hashlib.sha256().block_size
+        padded = (hashlib.sha256(key).digest() if len(key) > block else key).ljust(block, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def digest(self, message: bytes) -> bytes:
+        """The code of a message."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class Tokens:
     """Replaces personal identifiers of events.
 
@@ -51,8 +72,8 @@ class Tokens:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
-        self.key_id = hmac.digest(key, b"key id", "sha256").hex()[:KEY_ID_DIGITS]
+        self._hmac = Hmac(key)
+        self.key_id = self._hmac.digest(b"key id").hex()[:KEY_ID_DIGITS]
         self._cached: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in KINDS}
 
     def token(self, kind: Kind, text: str) -> str:
@@ -68,7 +89,7 @@ class Tokens:
     def _new(self, kind: Kind, text: bytes) -> bytes:
         plain = "".join(unicodedata.normalize("NFKC", text.decode()).split())
         message = f"{kind}\0{plain.casefold() if kind == 'name' else plain}".encode()
-        token = f"{self.key_id}.{hmac.digest(self._key, message, 'sha256').hex()[:TOKEN_DIGITS]}".encode()
+        token = f"{self.key_id}.{self._hmac.digest(message).hex()[:TOKEN_DIGITS]}".encode()
         cached = self._cached[kind]
         if len(cached) >= _CACHED_MAX:
             cached.clear()

@@ -1,5 +1,6 @@
 """Tokens of personal identifiers, and the fingerprint."""
 
+import hmac
 import json
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from config.settings import SettingsError
 from domain.events import Loan, Txn
-from streams.tokens import Tokens, fingerprint, load_key
+from streams.tokens import Hmac, Tokens, fingerprint, load_key
 from tests.corpus.cases import good
 
 TOKENS = Tokens(b"k" * 32)
@@ -20,6 +21,11 @@ TXN = json.loads(good()[0].payload or b"")
 
 def txn(**fields):
     return msgspec.convert(TXN | fields, Txn)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_the_code_of_a_message_is_that_of_the_standard_library(key, message):
+    assert Hmac(key).digest(message) == hmac.digest(key, message, "sha256")
 
 
 def test_accounts_are_the_same_token_whoever_names_them():
