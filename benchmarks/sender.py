@@ -2,19 +2,28 @@
 
 `python -m benchmarks.sender FOLDER`: FOLDER/sender-plan.json says what (`Plan`); FOLDER/sender.ready is there when the
 records are made, FOLDER/go opens the gate, FOLDER/sender.json tells what came of it (`Told`).
+
+Every bank is a connection of its own and waits for more records before it sends a batch, as 24 producers would. Which
+records are in a batch follows from the plan, so batches are made before the gate opens: the banks share two cores with
+what is measured.
 """
 
+import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, Producer, TopicPartition
+from aiokafka.conn import create_conn
+from aiokafka.errors import for_code
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks import parts
 from benchmarks.world import feed
@@ -23,8 +32,9 @@ from benchmarks.world.log import HEADERS, World
 from domain import topics
 from domain.outputs import Alert
 
-_TURN_S = 0.005
-_LINGER_MS = 100  # of each bank, as in bulk: of batches of one or two records, the broker would do little else
+LINGER_S = 0.1  # of each bank, as in bulk: of batches of one or two records, the broker would do little else
+_BATCH_BYTES_MAX = 1_000_000
+_ALL_REPLICAS, _ACKNOWLEDGED_MS_MAX = -1, 30_000
 ANSWER_S_MAX = 120.0
 
 
@@ -95,6 +105,41 @@ def at_end(bootstrap: str, places: list[tuple[str, int]]) -> Consumer:
     return consumer
 
 
+def _builder() -> DefaultRecordBatchBuilder:
+    return DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0,
+        batch_size=_BATCH_BYTES_MAX,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive records of a bank, which are sent `due_s` after the beginning. bad_news: event ids among them."""
+
+    due_s: float
+    builder: DefaultRecordBatchBuilder = field(default_factory=_builder)
+    records: int = 0
+    bad_news: list[str] = field(default_factory=list)
+
+
+Batches = dict[str, list[Batch]]  # by topic
+
+
+def batches_of(records: Iterable[tuple[float, Sent, list[str]]]) -> Batches:
+    """What each bank sends of (made at, record, event id where it is bad news): it waits from a first one on."""
+    found: Batches = defaultdict(list)
+    for at_s, record, bad_news in records:
+        of_bank = found[record.topic]
+        if not of_bank or of_bank[-1].due_s <= at_s:
+            of_bank.append(Batch(at_s + LINGER_S))
+        batch = of_bank[-1]
+        if batch.builder.append(batch.records, None, record.key, record.value, HEADERS) is None:
+            raise ValueError(f"more than {_BATCH_BYTES_MAX} bytes for {record.topic} in {LINGER_S} s")
+        batch.records += 1
+        batch.bad_news += bad_news
+    return found
+
+
 class Banks:
     """Sends a plan."""
 
@@ -104,22 +149,14 @@ class Banks:
         self._found = feed.transactions(plan.world, records + 1)
         if len(self._found.events) < records:
             raise ValueError(f"the world has {len(self._found.events)} transactions, {records} are to be sent")
-        self._producer = Producer(
-            {
-                "bootstrap.servers": plan.bootstrap, "linger.ms": _LINGER_MS, "acks": "all", "log_level": 2,
-                "queue.buffering.max.messages": 1_000_000,
-            }
-        )  # fmt: skip
-        self._steady = self._found.profiles[self._found.profiles["onset_day"] == 2**30]
         self._listener = Listener(plan.bootstrap)
+        self._batches = batches_of(self._records(records))
 
     def run(self) -> Told:
         """All of it, and wait for the answers."""
         plan = self._plan
         self._listener.start()
-        records = feed.feed(self._found)
-        self._pace(records, int(plan.per_s * plan.warm_up_s), 0)
-        wall_s = self._pace(records, int(plan.per_s * plan.seconds), plan.alerts)
+        wall_s = asyncio.run(self._send(self._batches)) - plan.warm_up_s
         end_lag_s = self._end_lag_s()
         return Told(
             sent=int(plan.per_s * plan.seconds),
@@ -129,39 +166,40 @@ class Banks:
             latency_ms=self._listener.stop(),
         )
 
-    def _pace(self, records: Iterator[Sent], total: int, alerts: int) -> float:
-        """Send so many at the plan's rate; the seconds that it took."""
-        bad_every = total // alerts if alerts else total + 1
-        sent, began_s = 0, time.perf_counter()
-        while sent < total:
-            due = min(total, int((time.perf_counter() - began_s) * self._plan.per_s) + 1)
-            for record in islice(records, due - sent):
-                self._send(record)
-                sent += 1
-                if sent % bad_every == 0 and sent // bad_every <= alerts:
-                    self._send_bad(self._steady[sent // bad_every - 1], sent)
-            self._producer.poll(0)
-            time.sleep(_TURN_S)
-        return time.perf_counter() - began_s
+    def _records(self, total: int) -> Iterator[tuple[float, Sent, list[str]]]:
+        """As `batches_of` wants them: so many at the plan's rate, and bad news behind some of those that count."""
+        plan, steady = self._plan, self._found.profiles[self._found.profiles["onset_day"] == 2**30]
+        before = int(plan.per_s * plan.warm_up_s)
+        bad_every = (total - before) // plan.alerts if plan.alerts else total + 1
+        for i, record in enumerate(islice(feed.feed(self._found), total)):
+            yield i / plan.per_s, record, []
+            told, rest = divmod(i + 1 - before, bad_every)
+            if rest == 0 and 0 < told <= plan.alerts:
+                event_id, record = feed.bad_news(steady[told - 1], int(self._found.events["arrival_ms"][i]))
+                self._listener.awaited.add(event_id)
+                yield i / plan.per_s, record, [event_id]
 
-    def _send(self, record: Sent, on_delivery: Callable[[Any, Message], None] | None = None) -> None:
-        while True:
-            try:
-                self._producer.produce(record.topic, record.value, record.key, headers=HEADERS, on_delivery=on_delivery)
-                return
-            except BufferError:  # the broker takes less than the plan's rate, and so will be said
-                self._producer.poll(0.1)
+    async def _send(self, batches: Batches) -> float:
+        """Each when it is due, or as soon as the broker has taken the bank's last; the seconds without the linger."""
+        began_s = time.perf_counter()
+        async with asyncio.TaskGroup() as banks:
+            for topic, of_bank in batches.items():
+                banks.create_task(self._send_of(topic, of_bank, began_s))
+        return time.perf_counter() - began_s - LINGER_S
 
-    def _send_bad(self, profile: np.void, sent: int) -> None:
-        before = int(self._plan.per_s * self._plan.warm_up_s)
-        event_ms = int(self._found.events["arrival_ms"][before + sent - 1])
-        event_id, record = feed.bad_news(profile, event_ms)
-        self._listener.awaited.add(event_id)
-        self._send(record, lambda _error, message: self._appended(event_id, message))
-
-    def _appended(self, event_id: str, message: Message) -> None:
-        kind, self._listener.appended_ms[event_id] = message.timestamp()
-        assert kind == TIMESTAMP_LOG_APPEND_TIME
+    async def _send_of(self, topic: str, of_bank: list[Batch], began_s: float) -> None:
+        host, port = self._plan.bootstrap.split(":")
+        connection = await create_conn(host, int(port), client_id=topic)
+        for batch in of_bank:
+            await asyncio.sleep(began_s + batch.due_s - time.perf_counter())
+            places = [(topic, [(0, batch.builder.build())])]
+            response = await connection.send(ProduceRequest(None, _ALL_REPLICAS, _ACKNOWLEDGED_MS_MAX, places))
+            ((_, ((_, error, _, appended_ms, *_),)),) = response.topics
+            if error:
+                raise for_code(error)(topic)
+            assert appended_ms > 0  # the broker's time: the topic's records have no other
+            self._listener.appended_ms.update(dict.fromkeys(batch.bad_news, appended_ms))
+        connection.close()
 
     def _end_lag_s(self) -> float:
         """Seconds until every partition has scored a transaction that is sent behind all others of its bank."""
@@ -170,10 +208,8 @@ class Banks:
         words = feed.first_words(int(self._found.events["arrival_ms"][-1]), world.partitions)
         waited = {record.key for record in words}
         began_s = time.perf_counter()
-        for record in words:
-            self._send(record)
+        asyncio.run(self._send(batches_of((0.0, record, []) for record in words)))
         while waited and time.perf_counter() - began_s < ANSWER_S_MAX:
-            self._producer.poll(0)
             for message in answers.consume(1_000, 0.01):
                 waited.discard(message.key())
         answers.close()
