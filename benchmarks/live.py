@@ -1,5 +1,6 @@
 """The engine from banks' topics on: Kafka, Redis with a warm state, one ingest and one score worker, and the banks."""
 
+import asyncio
 import os
 import secrets
 import sys
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from confluent_kafka import Consumer, Producer, TopicPartition
+from aiokafka import AIOKafkaConsumer
+from confluent_kafka import Producer
 
 from benchmarks import configuration, drains, parts
 from benchmarks.results import ROOT
@@ -50,7 +52,7 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
             ingest=IngestSettings(token_key_file=str(folder / "token.key")),
         )
         create_topics(settings)
-        _exercise(kafka, world.partitions)
+        asyncio.run(_exercise(kafka, world.partitions))
         writer = drains.LogWriter(kafka.address)
         for partition in range(world.partitions):
             writer.write(topics.EVENTS, warm.opening_record(world), partition=partition)
@@ -59,31 +61,32 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
         yield Engine(settings=settings, kafka=kafka, redis=redis, folder=folder)
 
 
-def _exercise(kafka: Kafka, partitions: int) -> None:
+async def _exercise(kafka: Kafka, partitions: int) -> None:
     """Write and read topics as banks and workers do: a broker that runs for days has compiled what it does."""
     ours, theirs, record = "benchmark.exercise.ours", "benchmark.exercise.theirs", b"x" * 400
     drains.make_topic(kafka.address, ours, partitions)
     drains.make_topic(kafka.address, theirs, BANKS, **{"message.timestamp.type": "LogAppendTime"})
-    client = {"bootstrap.servers": kafka.address}
-    bank, outbox = Producer({**client, "linger.ms": 1, "acks": "all"}), Outbox(kafka.address)
-    consumer = Consumer({**client, "group.id": ours, "enable.auto.commit": False})
-    consumer.assign(
-        [TopicPartition(topic, p, 0) for topic, count in ((ours, partitions), (theirs, BANKS)) for p in range(count)]
+    bank = Producer({"bootstrap.servers": kafka.address, "linger.ms": 20, "acks": "all"})
+    outbox = Outbox(kafka.address)
+    consumer = AIOKafkaConsumer(
+        ours, theirs, bootstrap_servers=kafka.address, auto_offset_reset="earliest", isolation_level="read_committed"
     )
+    await consumer.start()
     until_s = time.monotonic() + EXERCISE_S
     while time.monotonic() < until_s:
         for partition in range(BANKS):
-            bank.produce(theirs, record, partition=partition)
+            for _ in range(20):
+                bank.produce(theirs, record, partition=partition)
         bank.poll(0)
         for partition in range(partitions):
-            outbox.send_batch(ours, [(None, record)] * 4, partition=partition)
-        consumer.consume(1_000, 0.001)
+            outbox.send_batch(ours, [(None, record)] * 8, partition=partition)
+        await consumer.getmany(timeout_ms=5)
         if outbox.sent_count - outbox.acknowledged_count > 5_000:
-            outbox.drain()
+            await asyncio.to_thread(outbox.drain)
     bank.flush()
     outbox.drain()
     outbox.close()
-    consumer.close()
+    await consumer.stop()
 
 
 def cpu_s(child: Child) -> float:
