@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.batch import Stretch
-from sinks.sending import BY_KEY, KeyAndValue, Outputs, Sender
+from sinks.batch import BY_KEY, Headers, KeyAndValue, Outputs, Stretch
+from sinks.sending import Sender
 
-Headers = Sequence[tuple[str, bytes | None]]
 GATHERED_MAX = 500  # some 15 ms of making them
 _IN_FLIGHT_MAX = 200_000
 _IN_FLIGHT_BYTES_MAX = 1 << 30
@@ -114,7 +113,7 @@ class Outbox:
         stretch.sent += count
         self.sent_count += count
         self._bytes_sent += sum([(len(key) if key else 0) + (len(value) if value else 0) for key, value in records])
-        self._sender.put(Outputs(topic, records, partition, list(headers), stretch, int(time.time() * 1_000)))
+        self._sender.put(Outputs(topic, records, partition, headers, stretch, int(time.time() * 1_000)))
 
     def _wait_for_room(self) -> None:
         self._raise_failure()

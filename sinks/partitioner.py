@@ -8,6 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from config.kernel import kernel
+
+_U = np.uint64
+_M, _MASK, _SEED = _U(0x5BD1E995), _U(0xFFFFFFFF), _U(0x9747B28C)
+
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> npt.NDArray[np.int64]:
     """The partition of each key (n).
@@ -15,27 +20,32 @@ def partitions_of(keys: Sequence[bytes], partitions: int) -> npt.NDArray[np.int6
     >>> partitions_of([b"21", b"foobar", b"91450100MA5EXAMPLE"], 64).tolist()
     [44, 62, 19]
     """
-    placed, sizes = np.empty(len(keys), np.int64), np.array([len(key) for key in keys], np.int64)
-    for size in np.unique(sizes).tolist():
-        at = np.flatnonzero(sizes == size)
-        alike = np.frombuffer(b"".join(keys[i] for i in at.tolist()), np.uint8).reshape(len(at), size)
-        placed[at] = _murmur2(alike) % partitions
+    placed, ends = np.empty(len(keys), np.int64), np.cumsum([len(key) for key in keys], dtype=np.int64)
+    _place(np.frombuffer(b"".join(keys), np.uint8), ends, partitions, placed)
     return placed
 
 
-def _murmur2(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Kafka's murmur2 of keys of one length, shape (n, bytes), with the sign bit taken off."""
-    size = keys.shape[1]
-    m, mask = np.uint64(0x5BD1E995), np.uint64(0xFFFFFFFF)
-    h = np.full(len(keys), 0x9747B28C ^ size, np.uint64)
-    for at in range(0, size - size % 4, 4):
-        k = np.ascontiguousarray(keys[:, at : at + 4]).view("<u4")[:, 0].astype(np.uint64) * m & mask
-        k = (k ^ (k >> np.uint64(24))) * m & mask
-        h = (h * m & mask) ^ k
-    tail = keys[:, size - size % 4 :].astype(np.uint64)
-    if tail.shape[1]:
-        for i in range(tail.shape[1]):
-            h ^= tail[:, i] << np.uint64(8 * i)
-        h = h * m & mask
-    h = (h ^ (h >> np.uint64(13))) * m & mask
-    return ((h ^ (h >> np.uint64(15))) & np.uint64(0x7FFFFFFF)).astype(np.int64)
+@kernel
+def partition_of(b, start, end, partitions):  # type: ignore[no-untyped-def]
+    """The partition of the key b[start:end]."""
+    h, p = _SEED ^ _U(end - start), start
+    while p + 4 <= end:
+        word = _U(b[p]) | _U(b[p + 1]) << _U(8) | _U(b[p + 2]) << _U(16) | _U(b[p + 3]) << _U(24)
+        word = word * _M & _MASK
+        word = (word ^ word >> _U(24)) * _M & _MASK
+        h = (h * _M & _MASK) ^ word
+        p += 4
+    if p < end:
+        for k in range(end - p):
+            h ^= _U(b[p + k]) << _U(8 * k)
+        h = h * _M & _MASK
+    h = (h ^ h >> _U(13)) * _M & _MASK
+    return np.int64((h ^ h >> _U(15)) & _U(0x7FFFFFFF)) % partitions
+
+
+@kernel
+def _place(b, ends, partitions, out):  # type: ignore[no-untyped-def]
+    start = np.int64(0)
+    for i in range(ends.shape[0]):
+        out[i] = partition_of(b, start, ends[i], partitions)
+        start = ends[i]

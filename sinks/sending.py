@@ -10,43 +10,35 @@ import asyncio
 import random
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from sinks.batch import Batch, Headers, Stretch
-from sinks.partitioner import partitions_of
+from sinks.batch import COUNT, IS_NEW, MS_FIRST, PARTITION, STRETCH, Batch, Outputs, Stretch, open_batches, write
 
-KeyAndValue = tuple[bytes | None, bytes | None]
-BY_KEY = -1
+_WRITTEN_AT_ONCE = 10_000  # records
 _REQUEST_MS_MAX = 60_000
 _RECONNECT_S = 0.2
 _LEAVE_S_MAX = 0.5
 
 
-@dataclass(slots=True, frozen=True)
-class Outputs:
-    """Records of one topic in their order. `partition`: BY_KEY or theirs; `time_ms`: when they were sent."""
-
-    topic: str
-    records: Sequence[KeyAndValue]
-    partition: int
-    headers: Headers
-    stretch: Stretch
-    time_ms: int
-
-
 @dataclass(slots=True, eq=False)
 class _Line:
-    """The batches of one partition that wait; one is under way at most, so they land in their order."""
+    """The batches of one partition that wait; one is under way at most, so they land in their order.
+
+    opened: of the last of them (sinks.batch.open_batches).
+    """
 
     topic: str
     partition: int
+    opened: npt.NDArray[np.int64]
     waiting: deque[Batch] = field(default_factory=deque)
     is_under_way: bool = False
 
@@ -73,7 +65,7 @@ class Sender(threading.Thread):
             **client,
         }
         self._came: deque[Outputs] = deque()
-        self._lines: dict[str, list[_Line]] = {}
+        self._lines: dict[str, tuple[list[_Line], npt.NDArray[np.int64]]] = {}
         self._ready: dict[_Line, None] = {}  # with a batch that may go
         self._loop = asyncio.new_event_loop()
         self._is_woken = False
@@ -168,44 +160,33 @@ class Sender(threading.Thread):
         for topic, of_topic in came.items():
             if topic not in self._lines:
                 self._lines[topic] = await self._lines_of(producer, topic)
-            self._fill(self._lines[topic], of_topic)
+            lines, opened = self._lines[topic]
+            for some in _chunked(of_topic):
+                for cells, piece in write(some, opened, random.randrange(len(lines))):
+                    self._line_up_piece(lines[cells[PARTITION]], cells, piece, some[cells[STRETCH]].stretch)
 
-    async def _lines_of(self, producer: AIOKafkaProducer, topic: str) -> list[_Line]:
+    async def _lines_of(self, producer: AIOKafkaProducer, topic: str) -> tuple[list[_Line], npt.NDArray[np.int64]]:
         try:
             async with asyncio.timeout(self._topic_s_max):
-                partitions = await producer.partitions_for(topic)
+                opened = open_batches(len(await producer.partitions_for(topic)))
         except TimeoutError:
             self._fail(f"{topic}: no such topic, or no broker told of it in {self._topic_s_max:g} s")
             raise asyncio.CancelledError from None
-        return [_Line(topic, partition) for partition in range(len(partitions))]
+        return [_Line(topic, partition, one) for partition, one in enumerate(opened)], opened
 
-    def _fill(self, lines: list[_Line], of_topic: Sequence[Outputs]) -> None:
-        keys = [
-            key
-            for outputs in of_topic
-            if outputs.partition == BY_KEY
-            for key, _ in outputs.records
-            if key is not None
-        ]  # fmt: skip
-        by_key, anywhere = iter(partitions_of(keys, len(lines)).tolist()), random.randrange(len(lines))
-        for outputs in of_topic:
-            place, headers, stretch, time_ms = outputs.partition, outputs.headers, outputs.stretch, outputs.time_ms
-            for key, value in outputs.records:
-                at = place if place != BY_KEY else anywhere if key is None else next(by_key)
-                line = lines[at]
-                waiting = line.waiting
-                if not waiting or not waiting[-1].add(time_ms, key, value, headers):
-                    waiting.append(Batch())
-                    waiting[-1].add(time_ms, key, value, headers)
-                    if not line.is_under_way:
-                        self._ready[line] = None
-                waiting[-1].belongs_to(stretch)
+    def _line_up_piece(self, line: _Line, cells: Sequence[int], piece: bytes, stretch: Stretch) -> None:
+        if cells[IS_NEW]:
+            line.waiting.append(Batch(cells[MS_FIRST]))
+            if not line.is_under_way:
+                self._ready[line] = None
+        line.waiting[-1].add(cells, piece, stretch)
 
     async def _hand_over(self, producer: AIOKafkaProducer) -> None:
         while self._ready:
             line, _ = self._ready.popitem()
             batch = line.waiting.popleft()
-            batch.close()
+            if not line.waiting:
+                line.opened[COUNT] = 0
             line.is_under_way = True
             delivery = await producer.send_batch(batch, line.topic, partition=line.partition)
             delivery.add_done_callback(partial(self._delivered, line, batch))
@@ -224,7 +205,7 @@ class Sender(threading.Thread):
             stretch.landed += count
         self.bytes_landed += batch.payload
         with self.changed:
-            self.landed += batch.record_count()
+            self.landed += batch.count
             self.changed.notify_all()
 
     def _fail(self, why: str) -> None:
@@ -232,6 +213,19 @@ class Sender(threading.Thread):
             self.failure = self.failure or why
             self.changed.notify_all()
         self._cancel()
+
+
+def _chunked(some: Sequence[Outputs]) -> Iterator[list[Outputs]]:
+    """Some at a time, so that the bytes that they are written to are not all there at once."""
+    chunk, size = list[Outputs](), 0
+    for outputs in some:
+        chunk.append(outputs)
+        size += len(outputs.records)
+        if size >= _WRITTEN_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 async def _leave(producer: AIOKafkaProducer) -> None:

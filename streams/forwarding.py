@@ -13,9 +13,9 @@ from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
+from sinks.batch import KeyAndValue
 from sinks.dead_letters import dead_letter
 from sinks.kafka import MarkedOutbox
-from sinks.sending import KeyAndValue
 from streams.plain.block import Block, PlainReader, warm
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint

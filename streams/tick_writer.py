@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from domain import topics
-from sinks.kafka import DeliveryFailed, Headers, Outbox
+from sinks.batch import Headers
+from sinks.kafka import DeliveryFailed, Outbox
 
 TIMEOUT_S = 30.0
 CLOSE_S_MAX = 5.0

@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.types.transports import ConsumerT
 
+from sinks import batch
 from sinks.telemetry import BatchApplied, Consumed, Observed, Readiness, Reading, Silent, Telemetry
 from streams.agents import ChunkApp, add_agent
 from streams.loop_watch import LoopWatch
@@ -191,6 +192,7 @@ class Worker:
         try:
             if self.options.transport.parser == "compiled":
                 batches.warm()
+            batch.warm()
             await self._until_woken(self.role.start())
             if not self._wake.is_set():
                 await self._serve()

@@ -12,7 +12,7 @@ import numpy as np
 from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import SCHEMA, Txn
 from domain.ids import BANK_ID_PATTERN
-from sinks.sending import KeyAndValue
+from sinks.batch import KeyAndValue
 from streams.plain import reader
 from streams.tokens import KINDS, Tokens, fingerprints
 from streams.transport.chunk import Chunk, chunk_of

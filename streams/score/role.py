@@ -29,9 +29,9 @@ from detectors.snapshot import decode as decode_snapshot
 from domain import topics
 from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import ArtefactCorrupt, fetch
+from sinks.batch import BY_KEY, Headers, KeyAndValue
 from sinks.client import aiokafka_settings, client_settings
-from sinks.kafka import DeliveryFailed, Headers, Outbox
-from sinks.sending import BY_KEY, KeyAndValue
+from sinks.kafka import DeliveryFailed, Outbox
 from sinks.telemetry import (
     Emit,
     EventTime,
