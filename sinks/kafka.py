@@ -12,7 +12,7 @@ from typing import Any
 from sinks.batch import BY_KEY, Headers, KeyAndValue, Outputs, Stretch
 from sinks.sending import Sender
 
-GATHERED_MAX = 500  # some 15 ms of making them
+LINGER_MS_MAX = 50  # of who hurries when there is no more to send together
 _IN_FLIGHT_MAX = 200_000
 _IN_FLIGHT_BYTES_MAX = 1 << 30
 _END_S_MAX = 2.0  # of a process that waits for its outbox to leave the broker
@@ -25,6 +25,8 @@ class DeliveryFailed(Exception):
 
 class Outbox:
     """An idempotent producer (acks=all, murmur2) that counts what is acknowledged.
+
+    What is sent waits `linger_ms` for more, or until `hurry`: a request is most of what a few records cost.
 
     After a failed delivery nothing that was sent later to the same partition may land: a reader that keeps the highest
     would never take the lost one when it comes again. So no output expires by itself (that would leave a gap), and the
@@ -80,6 +82,10 @@ class Outbox:
     def poll(self) -> None:
         """DeliveryFailed where one of the outputs has failed, or nothing was acknowledged for too long."""
         self._hear()
+
+    def hurry(self) -> None:
+        """What was sent goes now, and does not wait for more."""
+        self._sender.hurry()
 
     def mark(self) -> int:
         """A number for all that was sent so far, to ask `has_landed` for."""
@@ -180,29 +186,11 @@ class MarkedOutbox(Outbox):
     A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
     lane are sent in ascending order. What is above the lowest open mark must not be committed. It is known by stretches
     of outputs: the first mark of a stretch is open until all of the stretch is acknowledged.
-
-    Between `gather` and `hand_over` outputs are kept back, up to a bound, and then go out together: where each takes
-    its time to be made, they would go in batches of a few records, and the broker works more than all others.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lanes: dict[Any, _Lane] = {}
-        self._gathers = False
-
-    def gather(self) -> None:
-        """Keep outputs back from now on."""
-        self._gathers = True
-
-    def hand_over(self) -> None:
-        """Send what was kept back, and whatever comes at once again."""
-        self._gathers = False
-        self._go()
-
-    def poll(self) -> None:
-        """As an outbox's; what was kept back goes."""
-        self._go()
-        super().poll()
 
     def send_marked(
         self,
@@ -233,16 +221,10 @@ class MarkedOutbox(Outbox):
         found.last_mark = marks[1]
         if not found.open or found.open[-1][1] is not self._stretch:
             found.open.append((marks[0], self._stretch))
-        self._put(topic, records, headers, BY_KEY)
-        if not self._gathers or self._stretch.sent >= GATHERED_MAX:
-            self._go()
+        self.send_batch(topic, records, headers=headers)
+        self.mark()
 
     def lowest_open(self, lane: Any) -> int | None:
         """The lowest mark of `lane` that may have an unacknowledged output; None where all are acknowledged."""
         found = self._lanes.get(lane)
         return None if found is None else found.lowest_open()
-
-    def _go(self) -> None:
-        if self._stretch.sent:
-            self.mark()
-            self._sender.wake()

@@ -84,8 +84,8 @@ class Sender(threading.Thread):
 
     def hurry(self) -> None:
         """Send what was put, now."""
-        self.wake()
-        self._call(self._hurried.set)
+        self._is_woken = True
+        self._call(self._go_now)
 
     def end(self, why: str) -> None:
         """Begin no other delivery; what is under way may land. Returns at once."""
@@ -101,6 +101,10 @@ class Sender(threading.Thread):
     def _call(self, function: Any) -> None:
         with suppress(RuntimeError):  # the loop is closed: it has ended, and `failure` says why
             self._loop.call_soon_threadsafe(function)
+
+    def _go_now(self) -> None:
+        self._woken.set()
+        self._hurried.set()
 
     def _cancel(self) -> None:
         if self._serving is not None:

@@ -27,7 +27,7 @@ from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
 from sinks.client import aiokafka_settings, client_settings
-from sinks.kafka import MarkedOutbox
+from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.admission import admitted
@@ -106,7 +106,7 @@ class Ingest:
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
-        self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
+        self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka), linger_ms=LINGER_MS_MAX)
         self._teller = FeedTeller(self._outbox, self._alignment.step_ms, self._clock)
         self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
         self._teller.ask()
@@ -143,7 +143,6 @@ class Ingest:
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Forward, fold or dead-letter each record, or keep the chunk while its feed is too far ahead."""
         one = self._inputs[tp]
-        self._out.gather()
         if one.held:
             one.held.append(Rest(chunk))
         else:
@@ -152,7 +151,10 @@ class Ingest:
             await self._talk()
         if one.held or self.paused:
             await self._release()
-        self._out.hand_over()
+
+    def hand_over(self) -> None:
+        """As streams.role's HandsOver."""
+        self._out.hurry()
 
     def low_offset(self, tp: TP) -> int | None:
         """Before it all is acknowledged, and told in `feed.v1` where it is a feed's."""
@@ -169,10 +171,8 @@ class Ingest:
         self._out.poll()
         if not self._talks:
             return
-        self._out.gather()
         await self._talk()
         await self._release()
-        self._out.hand_over()
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
             await self._ticks.advance()

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.transport import Chunk
 
-__all__ = ["TP", "HoldsBack", "LooksAhead", "Pauses", "Rewinds", "Role"]
+__all__ = ["TP", "HandsOver", "HoldsBack", "LooksAhead", "Pauses", "Rewinds", "Role"]
 
 
 class Role(Protocol):
@@ -64,6 +64,14 @@ class Pauses(Protocol):
     @property
     def paused(self) -> frozenset[TP]:
         """Partitions held back."""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A role whose outputs wait for more of what one fetch brought."""
+
+    def hand_over(self) -> None:
+        """All that a fetch brought is applied: outputs go now."""
 
 
 @runtime_checkable

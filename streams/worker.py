@@ -25,7 +25,7 @@ from sinks import batch
 from sinks.telemetry import BatchApplied, Consumed, Observed, Readiness, Reading, Silent, Telemetry
 from streams.agents import ChunkApp, add_agent
 from streams.loop_watch import LoopWatch
-from streams.role import HoldsBack, LooksAhead, Pauses, Rewinds, Role
+from streams.role import HandsOver, HoldsBack, LooksAhead, Pauses, Rewinds, Role
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
 
 log = logging.getLogger(__name__)
@@ -281,6 +281,8 @@ class Worker:
                 if not self._stopping and chunk.generation == self._generation and tp in self._positions:
                     await self._guarded(self._apply_next(tp, chunk))
         async with self._lock:
+            if isinstance(self.role, HandsOver) and not self._stopping:
+                self.role.hand_over()
             await self._guarded(self._heed())
         if self._stopping:
             await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied

@@ -31,7 +31,7 @@ from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailabl
 from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.batch import BY_KEY, Headers, KeyAndValue
 from sinks.client import aiokafka_settings, client_settings
-from sinks.kafka import DeliveryFailed, Outbox
+from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
 from sinks.telemetry import (
     Emit,
     EventTime,
@@ -159,6 +159,10 @@ class Score:
                 await asyncio.sleep(0)  # signals and heartbeats get their turn
                 self._turn_s = self._clock()
 
+    def hand_over(self) -> None:
+        """As streams.role's HandsOver."""
+        self._outbox.hurry()
+
     def low_offset(self, tp: TP) -> int | None:
         """Where a restart would go on: the low offset that Redis holds. None while that is not known."""
         held = self._held.get(tp)
@@ -239,6 +243,8 @@ class Score:
                 headers = delay if topics.is_alert(topic) else ()
                 place = tp.partition if topic in _LIKE_THE_LOG else BY_KEY
                 self._outbox.send_batch(topic, batch, headers=headers, partition=place)
+            if not delay and any(map(topics.is_alert, batches)):
+                self._outbox.hurry()
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""
@@ -313,7 +319,9 @@ class Score:
                 self._drop(tp, why)
 
     def _open_outbox(self) -> None:
-        self._outbox = self._make_outbox(self._settings.kafka.bootstrap, aiokafka_settings(self._settings.kafka))
+        self._outbox = self._make_outbox(
+            self._settings.kafka.bootstrap, aiokafka_settings(self._settings.kafka), linger_ms=LINGER_MS_MAX
+        )
         self._flushes.clear()  # their marks were the other's
 
     def _forget(self, tps: set[TP]) -> None:

@@ -6,7 +6,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from sinks.kafka import GATHERED_MAX, DeliveryFailed, MarkedOutbox, Outbox
+from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
 from streams.embedded import eventually
 from streams.embedded.ports import free_port
 
@@ -47,36 +47,31 @@ def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_afte
     assert outbox.has_landed(second)
 
 
-def test_what_is_gathered_holds_its_lane_and_goes_out_in_order_and_in_few_batches(make_topic, kafka):
+def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(make_topic, kafka):
     topic = make_topic("outbox")
-    outbox = MarkedOutbox(kafka, linger_ms=0)
-    outbox.gather()
-    for mark in range(3 * GATHERED_MAX + 7):
+    outbox = MarkedOutbox(kafka, linger_ms=60_000)
+    for mark in range(700):
         outbox.send_marked(topic, b"%d" % mark, key=b"k", lane="a", mark=mark)
-    assert outbox.sent_count == 3 * GATHERED_MAX + 7
-    eventually(lambda: outbox.acknowledged_count >= 3 * GATHERED_MAX, 10, "no more is kept back than so many")
-    assert outbox.lowest_open("a") in (3 * GATHERED_MAX, None), "the last may have gone with those before"
-    outbox.hand_over()
-    outbox.send_marked(topic, b"at once", key=b"k", lane="a", mark=10_000)
-    outbox.gather()
-    outbox.send_marked(topic, b"last", key=b"k", lane="a", mark=10_001)
-    outbox.drain()
+    assert outbox.sent_count == 700
+    assert (outbox.acknowledged_count, outbox.lowest_open("a")) == (0, 0)
+    outbox.hurry()
+    eventually(lambda: outbox.acknowledged_count == 700, 10, "what was sent is acknowledged")
     assert outbox.lowest_open("a") is None
+    outbox.send_marked(topic, b"last", key=b"k", lane="a", mark=10_001)
+    outbox.drain(10)
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
     consumer.assign([TopicPartition(topic, 0, 0)])
     landed = [message.value() for message in consumer.consume(outbox.sent_count, timeout=10)]
     consumer.close()
-    assert landed == [*(b"%d" % mark for mark in range(3 * GATHERED_MAX + 7)), b"at once", b"last"]
+    assert landed == [*(b"%d" % mark for mark in range(700)), b"last"]
 
 
 def test_a_run_holds_each_lane_from_its_first_mark_until_all_that_went_with_it_is_acknowledged(make_topic, kafka):
     topic = make_topic("outbox")
     outbox = MarkedOutbox(kafka, linger_ms=200)
-    outbox.gather()
     outbox.send_run(topic, [(b"k", b"1"), (b"k", b"2")], lane="a", marks=(3, 9))
     outbox.send_marked(topic, b"3", key=b"k", lane="b", mark=1)
     outbox.send_run(topic, [(b"k", b"4")], lane="a", marks=(10, 10))
-    outbox.hand_over()
     outbox.send_run(topic, [(b"k", b"5")], lane="a", marks=(11, 12), headers=[("h", b"v")])
     assert (outbox.lowest_open("a"), outbox.lowest_open("b"), outbox.lowest_open("c")) == (3, 1, None)
     with pytest.raises(ValueError, match="must ascend: 11 after 12"):
