@@ -16,4 +16,4 @@ def forbidden() -> Forbidden:
     """The list as this release ships it."""
     document = tomllib.loads(files("config").joinpath("credentials.toml").read_text(encoding="utf-8"))
     ours = (field.name for kind in get_args(AnyEvent) for field in msgspec.structs.fields(kind))
-    return Forbidden.of(document["names"], document["parts"], usual=ours)
+    return Forbidden.of(document["names"], document["parts"], usual=("type", *ours))

@@ -45,7 +45,9 @@ class Forbidden:
 
     def seen_in(self, message: bytes) -> bool:
         """True where bytes that need not be JSON look as if they held a secret: such a payload is not stored."""
-        text = _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), message.decode("utf-8", "replace"))
+        text = message.decode("utf-8", "replace")
+        if "\\u" in text:
+            text = _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text)
         return _PEM in text or self._name_secret(set(_NAME.findall(text)))
 
     def _name_secret(self, names: set[str]) -> bool:
@@ -62,7 +64,7 @@ class Forbidden:
         if isinstance(value, dict):
             for name, inner in value.items():
                 below = f"{path}.{name[:64]}" if path else name[:64]
-                if self.names_secret(name):
+                if name not in self.harmless and self.names_secret(name):
                     return below
                 if (found := self._path(inner, below)) is not None:
                     return found
@@ -75,14 +77,18 @@ class Forbidden:
 
 def _gather(value: Any, names: set[str]) -> bool:
     """Add the names of all fields in a parsed value; whether a text in it holds a PEM block."""
-    if isinstance(value, str):
-        return _PEM in value
     if isinstance(value, dict):
         names.update(value)
         value = value.values()
     elif not isinstance(value, list):
-        return False
-    return True in [_gather(inner, names) for inner in value]  # a list: all are to be gathered
+        value = (value,)
+    found = False
+    for inner in value:
+        if isinstance(inner, str):
+            found |= _PEM in inner
+        elif isinstance(inner, dict | list):
+            found |= _gather(inner, names)
+    return found
 
 
 def fold(name: str) -> str:

@@ -7,6 +7,7 @@ ends. Here each of these is refused, in the order of `domain.reject.Reason`, wit
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,6 @@ _FLOAT_DIGITS_MAX = 309  # from here an integer may be beyond float64; int() its
 
 # A string (to the end of the message where it is not closed, so that no position is scanned twice) or a bracket.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
-_LONG_INTEGER = re.compile(f"[0-9](?<![0-9]{{2}})[0-9]{{{_FLOAT_DIGITS_MAX - 1}}}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -35,46 +35,16 @@ def parse(message: bytes) -> Any | Rejected:
         return Rejected(reason=Reason.NOT_JSON, detail=f"not UTF-8: {error.reason} at byte {error.start}")
     if _is_deep(text):
         return Rejected(reason=Reason.NOT_JSON, detail=f"nested more than {NESTING_MAX} deep")
-    repeated: list[str] = []
-    not_finite: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        unique = dict(items)
-        if len(unique) != len(items) and not repeated:
-            seen: set[str] = set()
-            again = (name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            repeated.append(next(again))
-        return unique
-
-    def integer(digits: str) -> int:
-        if math.isinf(float(digits)):
-            not_finite.append(digits)
-            return 0
-        return int(digits)
-
-    def fraction(digits: str) -> float:
-        number = float(digits)
-        if math.isinf(number):
-            not_finite.append(digits)
-        return number
-
-    def constant(name: str) -> float:
-        not_finite.append(name)
-        return 0.0
-
-    careful = integer if _LONG_INTEGER.search(text) else None
     try:
-        document = json.loads(
-            text, object_pairs_hook=pairs, parse_int=careful, parse_float=fraction, parse_constant=constant
-        )
+        document = _READING.value(text)
     except ValueError as error:
         return Rejected(reason=Reason.NOT_JSON, detail=str(error)[:200])
     if "\\u" in text and any(_SURROGATE.search(part) for part in strings_of(document)):
         return Rejected(reason=Reason.NOT_JSON, detail="half of a surrogate pair")
-    if repeated:
-        return Rejected(reason=Reason.DUPLICATE_KEY, field=repeated[0][:128], detail="the key stands twice")
-    if not_finite:
-        return Rejected(reason=Reason.NOT_FINITE, detail=f"{not_finite[0][:40]} is no finite number")
+    if (repeated := _READING.repeated) is not None:
+        return Rejected(reason=Reason.DUPLICATE_KEY, field=repeated[:128], detail="the key stands twice")
+    if (number := _READING.not_finite) is not None:
+        return Rejected(reason=Reason.NOT_FINITE, detail=f"{number[:40]} is no finite number")
     return document
 
 
@@ -89,6 +59,50 @@ def strings_of(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from strings_of(inner)
+
+
+class _Reading(threading.local):
+    """Python's decoder, and what it came across in the last text: the first repeated key, the first infinite number.
+
+    One a thread: to make a decoder costs as much as to read an event.
+    """
+
+    def __init__(self) -> None:
+        self.repeated: str | None = None
+        self.not_finite: str | None = None
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=self._pairs, parse_int=self._integer, parse_float=self._fraction,
+            parse_constant=self._constant,
+        )  # fmt: skip
+
+    def value(self, text: str) -> Any:
+        """The value of a text that is not nested deep; ValueError where it is no JSON."""
+        self.repeated = self.not_finite = None
+        return json.loads(text) if text.startswith("\ufeff") else self._decoder.decode(text)  # which tells of the mark
+
+    def _pairs(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        unique = dict(items)
+        if len(unique) != len(items) and self.repeated is None:
+            seen: set[str] = set()
+            again = (name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            self.repeated = next(again)
+        return unique
+
+    def _integer(self, digits: str) -> int:
+        if len(digits) >= _FLOAT_DIGITS_MAX and math.isinf(float(digits)):
+            return int(self._constant(digits))
+        return int(digits)
+
+    def _fraction(self, digits: str) -> float:
+        number = float(digits)
+        return self._constant(digits) if math.isinf(number) else number
+
+    def _constant(self, name: str) -> float:
+        self.not_finite = self.not_finite or name
+        return 0.0
+
+
+_READING = _Reading()
 
 
 def _is_deep(text: str) -> bool:

@@ -163,8 +163,9 @@ class Validator:
             )
         if (secret := self.forbidden.find(document)) is not None:
             return Rejected(reason=Reason.CREDENTIALS, field=secret, detail="a password, key or biometric")
-        fields = _in_nfc(document)
-        findings = [*_schema(fields, kind), *self._bounds(fields, kind, time_ms_max)]
+        is_clear = _is_one_clear_object(message)
+        fields = document if is_clear else _in_nfc(document)
+        findings = [*_schema(fields, kind, is_clear), *self._bounds(fields, kind, time_ms_max)]
         if findings:
             return min(findings, key=lambda finding: _PRECEDENCE[finding.reason])
         event: Accepted = msgspec.convert(fields, kind)
@@ -237,8 +238,11 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 _SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
 
 
-def _schema(fields: Mapping[str, Any], kind: type) -> Iterator[Rejected]:
-    """Every field against its type, so that no finding hides another: what is found wrong is left out the next time."""
+def _schema(fields: Mapping[str, Any], kind: type, is_clear: bool) -> Iterator[Rejected]:
+    """Every field against its type, so that no finding hides another: what is found wrong is left out the next time.
+
+    is_clear: the message is known to hold nothing unseen.
+    """
     shape = _SHAPES[kind]
     for name in shape.required:
         if name not in fields:
@@ -249,7 +253,7 @@ def _schema(fields: Mapping[str, Any], kind: type) -> Iterator[Rejected]:
         if name in rest and name not in shape.names:
             yield Rejected(reason=Reason.UNKNOWN_FIELD, field=name[:128], detail="no field of this type of event")
             del rest[name]
-        elif name not in shape.free_text and _holds_unseen(value):
+        elif not is_clear and name not in shape.free_text and _holds_unseen(value):
             yield Rejected(
                 reason=Reason.OUT_OF_RANGE, field=name, detail="control or bidirectional character in a code"
             )
