@@ -11,9 +11,10 @@ import msgspec
 from config.credentials import forbidden
 from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
+from domain.outputs import DeadLetter
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
-from sinks.batch import KeyAndValue
+from sinks.batch import Headers, KeyAndValue
 from sinks.dead_letters import dead_letter
 from sinks.kafka import MarkedOutbox
 from streams.plain.block import Block, PlainReader, warm
@@ -22,7 +23,7 @@ from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
 
 HEADERS = (("schema", SCHEMA.encode()),)
-SCHEMAS_CACHED_MAX = 1_000
+HEADERS_CACHED_MAX = 1_000
 encode = msgspec.json.Encoder().encode
 
 Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
@@ -46,14 +47,18 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What becomes of records from `rest.first` on: as many as there are `records`, each of them forwarded.
+    """What becomes of the records of a chunk from `rest.first` on before `until`: forwarded, or refused.
 
-    times_ms: the event time of each. next: what becomes of the one behind them; None where it was not looked at.
+    offsets and times_ms are of the forwarded; refused: which of the chunk, and why. next: what becomes of the one at
+    `until`; None where it was not looked at.
     """
 
+    until: int
     records: list[KeyAndValue]
+    offsets: list[int]
     times_ms: list[int]
-    next: Accepted | Rejected | None
+    refused: list[tuple[int, Rejected]]
+    next: Accepted | None
 
 
 class Forwarder:
@@ -68,7 +73,7 @@ class Forwarder:
         self.forbidden = forbidden()
         self._tokens = tokens
         self._reader = PlainReader(tokens) if compiled else None
-        self._schemas: dict[bytes, bytes | None] = {}
+        self._headers: dict[bytes, tuple[Headers, bytes | None]] = {}
 
     def warm(self) -> None:
         """Compile what reads plain transactions, or load it from the cache: before records come."""
@@ -76,25 +81,32 @@ class Forwarder:
             warm()
 
     def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> Run:
-        """The usual records of a chunk, which are events up to `last_ms`, before record `until`; nothing is sent."""
+        """The usual records of a chunk before record `until`, events up to `last_ms` or refused; nothing is sent."""
         tp = TP(rest.chunk.topic, rest.chunk.partition)
         records: list[KeyAndValue] = []
+        offsets: list[int] = []
         times_ms: list[int] = []
+        refused: list[tuple[int, Rejected]] = []
         at, until = rest.first, min(until, len(rest.offsets))
         while at < until:
             plain, plain_ms = self._plain(validator, rest, at, until, last_ms)
             records += plain
             times_ms += plain_ms
+            offsets += rest.offsets[at : at + len(plain)]
             at += len(plain)
             if at == until:
                 break
             found = self._judged(validator, rest.chunk, at)
-            if not isinstance(found, EnterpriseEvent) or found.event_time > last_ms:
-                return Run(records, times_ms, found)
-            records.append(self.forwarded(tp, rest.offsets[at], found))
-            times_ms.append(found.event_time)
+            if isinstance(found, Rejected):
+                refused.append((at, found))
+            elif isinstance(found, EnterpriseEvent) and found.event_time <= last_ms:
+                records.append(self.forwarded(tp, rest.offsets[at], found))
+                times_ms.append(found.event_time)
+                offsets.append(rest.offsets[at])
+            else:
+                return Run(at, records, offsets, times_ms, refused, found)
             at += 1
-        return Run(records, times_ms, None)
+        return Run(until, records, offsets, times_ms, refused, None)
 
     def _plain(
         self, validator: Validator, rest: Rest, first: int, until: int, last_ms: int
@@ -108,8 +120,7 @@ class Forwarder:
         return rest.block.stretch(first, until, last_ms)
 
     def _judged(self, validator: Validator, chunk: Chunk, i: int) -> Accepted | Rejected:
-        raw = chunk.buffer[chunk.header_start[i] : chunk.header_end[i]].tobytes()
-        return validator.accept(chunk.value(i), self._schema(chunk, i, raw), int(chunk.timestamp_ms[i]))
+        return validator.accept(chunk.value(i), self._headers_of(chunk, i)[1], int(chunk.timestamp_ms[i]))
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
         """Key and value of an event's record of the log, without personal identifiers."""
@@ -133,36 +144,39 @@ class Forwarder:
         key = record.event.enterprise_id.encode()
         out.send_marked(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
 
-    def bury(self, out: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
-        """Send record i of a chunk to `dlq.v1`."""
-        tp, offset = TP(chunk.topic, chunk.partition), int(chunk.offset[i])
-        letter = dead_letter(
+    def bury(self, out: MarkedOutbox, chunk: Chunk, refused: Sequence[tuple[int, Rejected]], mark: int) -> None:
+        """Send records of a chunk to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
+        tp, key = TP(chunk.topic, chunk.partition), chunk.topic.encode()
+        letters = [(key, encode(self._letter(chunk, i, rejected))) for i, rejected in refused]
+        out.send_run(topics.DEAD_LETTERS, letters, lane=tp, marks=(mark, mark))
+        for _, rejected in refused:
+            self.count(tp, rejected.reason.value)
+
+    def _letter(self, chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
+        return dead_letter(
             rejected,
             topic=chunk.topic,
             partition=chunk.partition,
-            offset=offset,
+            offset=int(chunk.offset[i]),
             key=chunk.key(i),
-            headers=chunk.headers(i),
+            headers=self._headers_of(chunk, i)[0],
             payload=chunk.value(i),
             forbidden=self.forbidden,
         )
-        out.send_marked(topics.DEAD_LETTERS, encode(letter), key=chunk.topic.encode(), lane=tp, mark=offset)
-        self.count(tp, rejected.reason.value)
 
     def count(self, tp: TP, outcome: Outcome | Reason, records: int = 1) -> None:
         """More records of this outcome."""
         self.counts[tp.topic, tp.partition, outcome] += records
 
-    def _schema(self, chunk: Chunk, i: int, raw: bytes) -> bytes | None:
-        """The header `schema` of record i, whose headers are the bytes `raw`.
-
-        None where it is absent, empty (no version) where it stands twice.
-        """
-        if raw in self._schemas:
-            return self._schemas[raw]
-        found = [value for name, value in chunk.headers(i) if name == "schema"]
+    def _headers_of(self, chunk: Chunk, i: int) -> tuple[Headers, bytes | None]:
+        """The headers of record i, and the one named `schema`: None where it is absent, empty where it stands twice."""
+        raw = chunk.buffer[chunk.header_start[i] : chunk.header_end[i]].tobytes()
+        if (known := self._headers.get(raw)) is not None:
+            return known
+        headers = chunk.headers(i)
+        found = [value for name, value in headers if name == "schema"]
         schema = found[0] if len(found) == 1 else b"" if found else None
-        if len(self._schemas) >= SCHEMAS_CACHED_MAX:
-            self._schemas.clear()
-        self._schemas[raw] = schema
-        return schema
+        if len(self._headers) >= HEADERS_CACHED_MAX:
+            self._headers.clear()
+        self._headers[raw] = headers, schema
+        return headers, schema

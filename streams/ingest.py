@@ -276,8 +276,8 @@ class Ingest:
         """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
         limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
         while rest:
-            outcome = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
-            if outcome is not None and not await self._apply_one(one, rest, outcome, limit_ms):
+            event = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
+            if event is not None and not await self._apply_one(one, rest, event, limit_ms):
                 one.held.appendleft(rest)
                 return False
             if rest.first % RECORDS_AT_ONCE == 0:
@@ -289,30 +289,34 @@ class Ingest:
                 await self._ticks.close_days()
         return True
 
-    def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Accepted | Rejected | None:
-        """Forward usual records, which are events up to `last_ms`, as far as they go; what becomes of the next one.
+    def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Accepted | None:
+        """Forward or bury usual records, events up to `last_ms`, as far as they go; what becomes of the next one.
 
         None where there is none, or other tasks are to have their turn before. Nothing waits in here.
         """
         until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
         run = self._forwarder.run(one.validator, rest, until, last_ms)
-        if run.records:
-            offsets = rest.offsets[rest.first : rest.first + len(run.records)]
-            if one.aligned:
-                self._alignment.reach_all(one.tp, offsets, run.times_ms)
-            if one.bank_id is not None:
-                self._note(one, one.bank_id, max(run.times_ms))
-            self._forwarder.send(self._out, one.tp, run.records, (offsets[0], offsets[-1]))
-            one.position, rest.first = offsets[-1] + 1, rest.first + len(offsets)
+        if run.until > rest.first:
+            first, last = rest.offsets[rest.first], rest.offsets[run.until - 1]
+            if run.refused:
+                self._forwarder.bury(self._out, rest.chunk, run.refused, first)
+            if run.records:
+                if one.aligned:
+                    self._alignment.reach_all(one.tp, run.offsets, run.times_ms)
+                if one.bank_id is not None:
+                    self._note(one, one.bank_id, max(run.times_ms))
+                self._forwarder.send(self._out, one.tp, run.records, (first, last))
+            one.position, rest.first = last + 1, run.until
         return run.next
 
-    async def _apply_one(self, one: _Input, rest: Rest, outcome: Accepted | Rejected, limit_ms: int | None) -> bool:
+    async def _apply_one(self, one: _Input, rest: Rest, event: Accepted, limit_ms: int | None) -> bool:
         """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
         i, offset = rest.first, rest.offsets[rest.first]
-        if isinstance(outcome, Control) and outcome.action == "admit":
-            outcome = await self._admit(one.tp, offset, outcome)
+        outcome: Accepted | Rejected = event
+        if isinstance(event, Control) and event.action == "admit":
+            outcome = await self._admit(one.tp, offset, event)
         if isinstance(outcome, Rejected):
-            self._forwarder.bury(self._out, rest.chunk, i, outcome)
+            self._forwarder.bury(self._out, rest.chunk, [(i, outcome)], offset)
         else:
             time_ms = _time_of(outcome)
             if limit_ms is not None and time_ms is not None and time_ms > limit_ms:

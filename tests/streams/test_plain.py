@@ -80,9 +80,11 @@ def becomes(records, *, compiled, topic=TOPIC, last_ms=ANY_MS, at_once=3):
     while rest:
         until = min(rest.first + at_once - rest.first % at_once, len(records))
         run = forwarder.run(validator(topic), rest, until, last_ms)
-        assert len(run.records) == len(run.times_ms)
-        found += zip(run.records, run.times_ms, strict=True)
-        rest.first += len(run.records)
+        of_run = dict(zip(run.offsets, zip(run.records, run.times_ms, strict=True), strict=True))
+        of_run |= {rest.offsets[i]: (rejected, None) for i, rejected in run.refused}
+        assert sorted(of_run) == rest.offsets[rest.first : run.until]
+        found += (of_run[offset] for offset in sorted(of_run))
+        rest.first = run.until
         if run.next is not None:
             forwarded = None
             if isinstance(run.next, EnterpriseEvent):
