@@ -2,6 +2,10 @@
 
 What must become of a record is known before it is sent: of the corpus by hand, of copies, conflicts and late ones by
 how they are made. The same number of clean records, through the same workers, is what the rate is compared with.
+
+Every 199th bad record is the next of the corpus' nine cases beyond 16 KiB, the others are its 111 smaller cases in
+turn, so that in a million each of the nine comes 55 or 56 times and each of the others 896. Were all drawn alike, the
+nine, of up to half a MiB, would be two thirds of all bytes, which no bank sends.
 """
 
 import re
@@ -9,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +39,7 @@ from tests.corpus.cases import Case, bad
 
 RECORDS = 1_000_000
 FAULTS = range(8, 17)
+LARGE_BYTES, LARGE_EVERY = 16_384, 199  # a prime: every bank sends each
 BAD_SHARE, TWICE_SHARE, CONFLICT_SHARE, LATE_SHARE = 0.10, 0.01, 0.005, 0.005
 _CORPUS_BANK = b"Z9000000000001"
 _CORPUS_TIME = re.compile(rb"\b170960000000(\d)\b")  # its cases are at this time, or some milliseconds after it
@@ -112,7 +118,7 @@ def _records(world: World, wanted: int, *, mixed: bool) -> Iterator[Row]:
     )  # fmt: skip
     found = feed.transactions(world, wanted, plain)
     schema = dict(drains.HEADERS)["schema"]
-    faults = [case for case in bad() if case.fault in FAULTS and case.writer == "bank"]
+    faults = _faults()
     extra = _Extra(found)
     count = bads = 0
     for i, record in enumerate(feed.feed(found)):
@@ -123,7 +129,7 @@ def _records(world: World, wanted: int, *, mixed: bool) -> Iterator[Row]:
         if not mixed:
             continue
         while bads < BAD_SHARE * count:
-            yield _fault(faults[bads % len(faults)], bads, int(found.events["event_ms"][min(i, len(found.events) - 1)]))
+            yield _fault(next(faults), bads, int(found.events["event_ms"][min(i, len(found.events) - 1)]))
             bads += 1
             count += 1
         for share, ends_as in ((TWICE_SHARE, "duplicate"), (CONFLICT_SHARE, "conflict"), (LATE_SHARE, "late")):
@@ -152,6 +158,14 @@ class _Extra:
         value = bank_records(event, profiles).value(0)
         bank = bank_id(int(profiles["bank"][0, event["slot"][0]]))
         return topics.bank_events(bank), enterprise_id(int(profiles["number"][0])).encode(), value, schema, ends_as
+
+
+def _faults() -> Iterator[Case]:
+    """The cases of the corpus, as the module says."""
+    cases = [case for case in bad() if case.fault in FAULTS and case.writer == "bank"]
+    large = cycle(case for case in cases if len(case.payload or b"") > LARGE_BYTES)
+    small = cycle(case for case in cases if len(case.payload or b"") <= LARGE_BYTES)
+    return (next(large if number % LARGE_EVERY == 0 else small) for number in range(RECORDS))
 
 
 def _fault(case: Case, number: int, event_ms: int) -> Row:
