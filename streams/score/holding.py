@@ -140,20 +140,25 @@ class Holding:
     async def write(self, taken: Taken) -> tuple[int, int]:
         """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
 
-        Every output that was sent before they were taken must be acknowledged.
+        Every output that was sent before they were taken must be acknowledged. Others get their turn while Redis works:
+        where the memory is dropped meanwhile, no more is written.
         """
         assert taken.memory is self.memory
         count = size = 0
         with self._whole():
             for rows, values in taken.slices:
+                if self.memory is not taken.memory:
+                    return count, size
                 size += await self._write_slice(taken.memory, rows, values)
                 count += len(rows)
+            if self.memory is not taken.memory:
+                return count, size
             self._step("state", self.number)
             if taken.state.low_offset != self._low_offset:
-                self._store.write((), msgspec.json.encode(taken.state))
+                await asyncio.to_thread(self._store.write, (), msgspec.json.encode(taken.state))
                 self._low_offset = taken.state.low_offset
             elif not count:
-                self._store.check()
+                await asyncio.to_thread(self._store.check)
         self._attempts = 0
         return count, size
 
@@ -179,9 +184,8 @@ class Holding:
 
     async def _write_slice(self, memory: Partition, rows: Slots, values: list[tuple[str, Value]]) -> int:
         self._step("slice", self.number)
-        self._store.write(values)
+        await asyncio.to_thread(self._store.write, values)
         memory.written(rows)
-        await asyncio.sleep(0)
         return sum(value.size for _, value in values)
 
     def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:

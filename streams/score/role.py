@@ -104,6 +104,7 @@ class Score:
         self._quiet: frozenset[TP] = frozenset()  # as of the last tick
         self._next_flush_s = 0.0  # not before, of those that are due
         self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
+        self._writing: tuple[TP, asyncio.Task[None]] | None = None  # one whose outputs have landed
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
         self._written: Counter[tuple[str, str, str]] = Counter()
@@ -118,6 +119,7 @@ class Score:
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Own, claim and load each new partition; one that cannot be loaded now is paused and comes later."""
+        await self._settle()
         self._forget(set(self._held) - tps)
         prefix = self._settings.redis.key_prefix
         for tp in tps - set(self._held):
@@ -137,6 +139,8 @@ class Score:
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Apply a chunk in batches and send what follows. Without memory it is let go: it comes again by a rewind."""
         for part in chunk.pieces(self._settings.score.batch_records_max):
+            if self._writing is not None and self._writing[0] == tp:
+                await self._settle()
             memory = self._held[tp].memory
             if memory is None:
                 self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset))
@@ -204,6 +208,8 @@ class Score:
 
     async def stop(self) -> None:
         """Close the connections; what was not flushed comes again."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing[1]})
         self._redis.close()
         self._outbox.close()
 
@@ -267,6 +273,8 @@ class Score:
     async def _load_due(self) -> None:
         """Own, claim and load what has no memory and has waited long enough."""
         due = {tp: held for tp, held in self._held.items() if held.memory is None and self._clock() >= held.retry_at_s}
+        if due:
+            await self._settle()  # it may be of one of them, before it was dropped
         unowned = {tp: held for tp, held in due.items() if held.epoch is None}
         if unowned:
             try:
@@ -334,7 +342,8 @@ class Score:
     async def _go_on_flushing(self) -> None:
         """For a slice: write what was taken once its outputs have landed, take what has waited longest since its last.
 
-        A few may wait at once: so the time that outputs take to land is not paid for each partition in turn.
+        A few may wait at once: so the time that outputs take to land is not paid for each partition in turn. One is
+        written at a time, while others are applied: only its own records wait for Redis.
         """
         until_s = self._clock() + self._settings.score.slice_ms / 1_000
         try:
@@ -345,13 +354,20 @@ class Score:
             self._lose_outputs(why)
 
     async def _write_landed(self) -> bool:
-        """Write what has waited longest; False where its outputs are on their way. DeliveryFailed after too long."""
+        """Begin to write what has waited longest; False where its outputs are on their way, or Redis still works.
+
+        DeliveryFailed after too long.
+        """
+        if self._writing is not None:
+            if not self._writing[1].done():
+                return False
+            await self._settle()
         if not self._flushes:
             return False
         tp, flush = next(iter(self._flushes.items()))
         self._step("drain", tp.partition)
         if self._outbox.has_landed(flush.mark):
-            await self._end_flush(tp)
+            self._writing = tp, asyncio.create_task(self._end_flush(tp))
             return True
         if (waited_s := self._clock() - self._held[tp].flushed_at_s) > _LANDING_S_MAX:
             raise DeliveryFailed(f"outputs of {tp} are not acknowledged after {waited_s:.0f} s")
@@ -394,13 +410,24 @@ class Score:
         except (Fenced, StoreUnavailable) as why:
             self._drop(tp, why)
 
+    async def _settle(self) -> None:
+        """Wait for what is being written; raises what has ended it."""
+        if self._writing is not None:
+            await asyncio.shield(self._writing[1])
+            self._writing = None
+
     async def _write_taken(self, tp: TP) -> None:
-        flush = self._flushes.pop(tp)
-        await self._timed(self._held[tp].write(flush.taken), flush.taking_s)
-        self._flushed(tp)
+        flush, held = self._flushes[tp], self._held[tp]
+        try:
+            await self._timed(held.write(flush.taken), flush.taking_s)
+        finally:
+            self._flushes.pop(tp, None)
+        if held.memory is flush.taken.memory:
+            self._flushed(tp)
 
     async def _flush_all(self, tps: set[TP]) -> None:
         """Outputs acknowledged -> values in slices -> partition state -> low offset, of each of these."""
+        await self._settle()
         running = sorted(tp for tp in tps if self._held[tp].memory is not None)
         if not running:
             return

@@ -216,6 +216,7 @@ class Worker:
         self.world.now_s += later_s
         async with self._alive():
             await self.role.tick()
+            await self.role._settle()
             self._heed()
             self.world.committed = max(self.world.committed, self.role.low_offset(TP0) or 0)
 

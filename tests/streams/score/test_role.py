@@ -6,6 +6,7 @@ import random
 import signal
 
 import msgspec
+import redis as redis_client
 
 from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
@@ -111,6 +112,7 @@ class Flushes:
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
             await self.score.tick()
+            await self.score._settle()
 
 
 def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
@@ -151,3 +153,33 @@ def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kaf
 
     asyncio.run(run())
     assert lows[-1] >= 15 - 7, f"flushed in six seconds, or the seventh: {lows}"
+
+
+def test_while_redis_works_at_a_flush_other_partitions_are_applied_and_its_own_records_wait(empty_kafka, redis_url):
+    flushes = Flushes(empty_kafka, redis_url)
+
+    async def run():
+        await flushes.begin()
+        for tp in flushes.tps:
+            await flushes.apply_one(tp)
+        await flushes.pass_by(2 * flushes.interval_s)
+        for tp in flushes.tps:
+            await flushes.apply_one(tp)
+        flushes.now_s += 60.0
+        server = redis_client.Redis.from_url(redis_url)
+        server.client_pause(30_000, all=False)
+        await flushes.score.tick()
+        own, writing = flushes.score._writing
+        other = next(tp for tp in flushes.tps if tp != own)
+        await flushes.apply_one(other)
+        assert not writing.done(), "who waits for Redis is the partition that is written"
+        waiting = asyncio.create_task(flushes.apply_one(own))
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        assert not done
+        await asyncio.to_thread(server.client_unpause)
+        await waiting
+        assert writing.done()
+        server.close()
+        await flushes.score.stop()
+
+    asyncio.run(run())
