@@ -204,7 +204,7 @@ class Sender(threading.Thread):
         line.is_under_way = False
         if line.waiting:
             self._ready[line] = None
-            self._woken.set()
+            self._go_now()  # it has waited for this
         for stretch, count in batch.of:
             stretch.landed += count
         self.bytes_landed += batch.payload

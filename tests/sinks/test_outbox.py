@@ -6,6 +6,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from sinks.batch import BYTES_MAX
 from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
 from streams.embedded import eventually
 from streams.embedded.ports import free_port
@@ -64,6 +65,13 @@ def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(
     landed = [message.value() for message in consumer.consume(outbox.sent_count, timeout=10)]
     consumer.close()
     assert landed == [*(b"%d" % mark for mark in range(700)), b"last"]
+
+
+def test_what_waits_behind_a_batch_goes_as_soon_as_that_has_landed(make_topic, kafka):
+    outbox = Outbox(kafka, linger_ms=60_000)
+    outbox.send_batch(make_topic("outbox"), [(b"k", os.urandom(BYTES_MAX)) for _ in range(5)], partition=0)
+    outbox.hurry()
+    eventually(lambda: outbox.acknowledged_count == 5, 20, "five batches of one partition are acknowledged")
 
 
 def test_a_run_holds_each_lane_from_its_first_mark_until_all_that_went_with_it_is_acknowledged(make_topic, kafka):

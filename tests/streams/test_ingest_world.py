@@ -37,7 +37,7 @@ def make_world(tmp_path, monkeypatch):
     def make(seed):
         rng = random.Random(seed)
         kafka = SimKafka(rng)
-        monkeypatch.setattr(sinks.kafka, "Producer", kafka.producer)
+        monkeypatch.setattr(sinks.kafka, "Sender", kafka.sender)
         monkeypatch.setattr(tick_writer, "AIOKafkaProducer", kafka.transactional)
         for module in (feed_words, last_tick):
             monkeypatch.setattr(module, "Consumer", kafka.consumer)

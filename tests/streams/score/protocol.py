@@ -211,12 +211,13 @@ class Worker:
             self.land(len(self.role._outbox.waiting))
             await self.look(later_s=0.0)
 
-    async def look(self, later_s=10.0):
-        """A flush interval passes, and the time of any attempt to come back."""
+    async def look(self, later_s=10.0, *, settles=True):
+        """A flush interval passes, and the time of any attempt to come back; what is then written is, or goes on."""
         self.world.now_s += later_s
         async with self._alive():
             await self.role.tick()
-            await self.role._settle()
+            if settles:
+                await self.role._settle()
             self._heed()
             self.world.committed = max(self.world.committed, self.role.low_offset(TP0) or 0)
 
@@ -266,6 +267,12 @@ class Worker:
             self.crash()
 
 
+_RESTORE = """
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end
+for i, key in ipairs(KEYS) do redis.call('RESTORE', key, 0, ARGV[i + 1]) end
+"""
+
+
 class World:
     """A partition's log, its Redis, its topics; `judge` says whether all is as in a clean run."""
 
@@ -305,11 +312,8 @@ class World:
         return {key: self.redis.dump(key) for key in self.redis.keys(self._glob())}
 
     def restore(self, copy):
-        """Redis is that copy from now on."""
-        if old := self.redis.keys(self._glob()):
-            self.redis.delete(*old)
-        for key, value in copy.items():
-            self.redis.restore(key, 0, value)
+        """Redis is that copy from now on, at one moment: a worker may be writing."""
+        self.redis.eval(_RESTORE, len(copy), *copy, self._glob(), *copy.values())
 
     def stored(self):
         """(low offset, values) as Redis has them."""

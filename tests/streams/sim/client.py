@@ -17,6 +17,8 @@ from typing import Any
 from aiokafka.errors import ProducerFenced
 from confluent_kafka import OFFSET_END, KafkaError, TopicPartition
 
+from sinks.batch import Outputs, Stretch
+
 
 class Killed(BaseException):
     """This process has been killed where it stood."""
@@ -73,11 +75,11 @@ class _End:
 @dataclass(slots=True)
 class SimKafka:
     """The topics. `stand_still` is called wherever a process may be paused in the middle of something, `made` with each
-    producer of the process that runs."""
+    sender of the process that runs."""
 
     rng: random.Random
     stand_still: Callable[[], None] = lambda: None
-    made: Callable[[Producer], None] = lambda _: None
+    made: Callable[[Sender], None] = lambda _: None
     now_ms: int = 0
     logs: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     epochs: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # of transactional ids
@@ -86,11 +88,11 @@ class SimKafka:
         log = self.logs[topic]
         log.append(Entry(topic, len(log), value, key, self.now_ms))
 
-    def producer(self, conf: dict[str, Any]) -> Producer:
-        """In the place of confluent_kafka.Producer."""
-        producer = Producer(self)
-        self.made(producer)
-        return producer
+    def sender(self, *_: Any) -> Sender:
+        """In the place of sinks.sending.Sender."""
+        sender = Sender(self)
+        self.made(sender)
+        return sender
 
     def transactional(self, *, transactional_id: str, **_: Any) -> TransactionalProducer:
         """In the place of aiokafka.AIOKafkaProducer."""
@@ -101,52 +103,66 @@ class SimKafka:
         return Consumer(self, bool(conf.get("enable.partition.eof")))
 
 
-class Producer:
-    """Keeps the order of each topic; what is in flight lands when the scheduler says so, or at a flush."""
+class Sender:
+    """In the place of sinks.sending.Sender: keeps the order of each topic; what is in flight lands when the scheduler
+    says so, or who sent it waits."""
+
+    failure = ""
 
     def __init__(self, kafka: SimKafka) -> None:
         self._kafka = kafka
-        self.flying: dict[str, deque[tuple[bytes | None, bytes | None, Any]]] = defaultdict(deque)
-        self._landed: list[Any] = []  # callbacks of what is acknowledged, not served yet
+        self.flying: dict[str, deque[tuple[bytes | None, bytes | None, Stretch]]] = defaultdict(deque)
+        self.landed = self.bytes_landed = 0
+        self.changed = _Waiting(self)
 
-    def __len__(self) -> int:
-        return sum(map(len, self.flying.values())) + len(self._landed)
+    def start(self) -> None:
+        """It has no thread."""
 
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None = None,
-        *,
-        partition: int = -1,
-        headers: Sequence[Any] = (),
-        on_delivery: Any = None,
-    ) -> None:
-        self._kafka.stand_still()
-        self.flying[topic].append((value, key, on_delivery))
+    def put(self, outputs: Outputs) -> None:
+        for key, value in outputs.records:
+            self._kafka.stand_still()
+            self.flying[outputs.topic].append((value, key, outputs.stretch))
+
+    def wake(self) -> None:
+        """It is the scheduler who does."""
+
+    hurry = wake
 
     def land(self, topic: str, count: int) -> None:
         """The first `count` of what is in flight to a topic are in it, and acknowledged."""
         flying = self.flying[topic]
         for _ in range(min(count, len(flying))):
-            value, key, on_delivery = flying.popleft()
+            value, key, stretch = flying.popleft()
             self._kafka.append(topic, value, key)
-            self._landed.append(on_delivery)
+            stretch.landed += 1
+            self.landed += 1
+            self.bytes_landed += len(key or b"") + len(value or b"")
 
-    def poll(self, _timeout_s: float) -> int:
-        landed, self._landed = self._landed, []
-        for on_delivery in landed:
-            on_delivery(None, None)
-        return len(self)
-
-    def flush(self, _timeout_s: float) -> int:
+    def land_all(self) -> None:
         self._kafka.stand_still()
         for topic in list(self.flying):
             self.land(topic, len(self.flying[topic]))
-        return self.poll(0)
 
-    def purge(self) -> None:
+    def end(self, _why: str) -> None:
         self.flying.clear()
+
+    def join(self, _timeout_s: float) -> None:
+        """It has no thread."""
+
+
+class _Waiting:
+    """A condition whose waiting makes everything land."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait_for(self, is_reached: Callable[[], bool], _timeout_s: float) -> bool:
+        self._sender.land_all()
+        return is_reached()
 
 
 class TransactionalProducer:

@@ -26,7 +26,7 @@ from streams.tick_writer import NotTheWriter
 from streams.transport.chunk import chunk_of
 from tests.streams.ingest_kit import HEADERS
 from tests.streams.sim.banks import Banks, Delivered
-from tests.streams.sim.client import Killed, Producer, SimKafka
+from tests.streams.sim.client import Killed, Sender, SimKafka
 from tests.streams.sim.group import Group
 
 FETCH_RECORDS_MAX = 12
@@ -52,7 +52,7 @@ class Process:
 
     role: Ingest
     loop: asyncio.AbstractEventLoop
-    producers: list[Producer]
+    senders: list[Sender]
     generation: int = -1
     positions: dict[TP, int] = field(default_factory=dict)
     fetched: dict[TP, int] = field(default_factory=dict)  # next offset to fetch
@@ -67,9 +67,9 @@ class Process:
     def progress(self, tp: TP) -> tuple[int, int | None]:
         return self.positions.get(tp, 0), self.ends.get(tp)
 
-    def flying(self) -> list[tuple[Producer, str]]:
+    def flying(self) -> list[tuple[Sender, str]]:
         """What is under way to topics."""
-        return [(one, topic) for one in self.producers for topic, left in one.flying.items() if left]
+        return [(one, topic) for one in self.senders for topic, left in one.flying.items() if left]
 
     def begin(self, starts: Mapping[TP, int]) -> None:
         """What was under way comes to nothing."""
@@ -168,9 +168,9 @@ class World:
             one.alive = False
             self.happened["refused as writer"] += 1
 
-    def _made(self, producer: Producer) -> None:
+    def _made(self, sender: Sender) -> None:
         if self._running is not None:
-            self._running.producers.append(producer)
+            self._running.senders.append(sender)
 
     def _stand_still(self) -> None:
         """Somewhere in a call to the broker: now and then the others go on a while before it does."""
@@ -255,8 +255,8 @@ class World:
     def _kill(self, one: Process) -> None:
         """It ends where it stands; some of what it sent still lands."""
         one.alive = False
-        for producer, topic in one.flying():
-            producer.land(topic, self._rng.randint(0, len(producer.flying[topic])))
+        for sender, topic in one.flying():
+            sender.land(topic, self._rng.randint(0, len(sender.flying[topic])))
         self.happened["killed"] += 1
 
     def _stop(self, one: Process) -> None:
@@ -320,8 +320,8 @@ class World:
         one.positions[tp] = start + len(records)
 
     def _land(self, one: Process) -> None:
-        producer, topic = self._rng.choice(one.flying())
-        producer.land(topic, self._rng.randint(1, len(producer.flying[topic])))
+        sender, topic = self._rng.choice(one.flying())
+        sender.land(topic, self._rng.randint(1, len(sender.flying[topic])))
 
     def _answer(self, one: Process) -> None:
         """One node looks where its feeds end; the last one's answer is that to the question."""
