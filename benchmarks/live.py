@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
-from confluent_kafka import Producer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks import configuration, drains, parts
 from benchmarks.results import ROOT
@@ -62,31 +61,39 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
 
 
 async def _exercise(kafka: Kafka, partitions: int) -> None:
-    """Write and read topics as banks and workers do: a broker that runs for days has compiled what it does."""
-    ours, theirs, record = "benchmark.exercise.ours", "benchmark.exercise.theirs", b"x" * 400
-    drains.make_topic(kafka.address, ours, partitions)
-    drains.make_topic(kafka.address, theirs, BANKS, **{"message.timestamp.type": "LogAppendTime"})
-    bank = Producer({"bootstrap.servers": kafka.address, "linger.ms": 20, "acks": "all"})
-    outbox = Outbox(kafka.address)
+    """Write, read and commit as banks and workers do: a broker that runs for days has compiled what it does."""
+    ours, theirs, address = "benchmark.exercise.ours", "benchmark.exercise.theirs", kafka.address
+    drains.make_topic(address, ours, partitions)
+    drains.make_topic(address, theirs, BANKS, **{"message.timestamp.type": "LogAppendTime"})
+    key, value = b"91450100MA5EXAMPLE", msgspec.json.encode({f"field_{i}": i * 7919 for i in range(20)})
+    bank, outbox = AIOKafkaProducer(bootstrap_servers=address, acks="all", linger_ms=20), Outbox(address)
+    ticks = AIOKafkaProducer(bootstrap_servers=address, transactional_id="benchmark.exercise")
     consumer = AIOKafkaConsumer(
-        ours, theirs, bootstrap_servers=kafka.address, auto_offset_reset="earliest", isolation_level="read_committed"
-    )
-    await consumer.start()
-    until_s = time.monotonic() + EXERCISE_S
+        ours, theirs, bootstrap_servers=address, group_id="benchmark.exercise", auto_offset_reset="earliest",
+        isolation_level="read_committed", enable_auto_commit=False,
+    )  # fmt: skip
+    for client in (bank, ticks, consumer):
+        await client.start()
+    until_s, second_s = time.monotonic() + EXERCISE_S, 0.0
     while time.monotonic() < until_s:
         for partition in range(BANKS):
             for _ in range(20):
-                bank.produce(theirs, record, partition=partition)
-        bank.poll(0)
+                await bank.send(theirs, value, key, partition, headers=drains.HEADERS)
         for partition in range(partitions):
-            outbox.send_batch(ours, [(None, record)] * 8, partition=partition)
+            outbox.send_batch(ours, [(key, value)] * 8, headers=drains.HEADERS, partition=partition)
+        if time.monotonic() - second_s > 1.0:
+            second_s = time.monotonic()
+            async with ticks.transaction():
+                for partition in range(partitions):
+                    await ticks.send(ours, value, partition=partition)
         await consumer.getmany(timeout_ms=5)
+        await consumer.commit()
         if outbox.sent_count - outbox.acknowledged_count > 5_000:
             await asyncio.to_thread(outbox.drain)
-    bank.flush()
-    outbox.drain()
+    await asyncio.to_thread(outbox.drain)
     outbox.close()
-    await consumer.stop()
+    for client in (bank, ticks, consumer):
+        await client.stop()
 
 
 def cpu_s(child: Child) -> float:

@@ -152,7 +152,7 @@ class Sending(threading.Thread):
 
 
 def _places(offsets: Offsets, topic: str) -> list[Place]:
-    """The partitions of a topic. SettingsError where there is none: librdkafka would wait for it."""
+    """The partitions of a topic. SettingsError where there is none: an outbox would wait for it."""
     places = offsets.partitions([topic])
     if not places:
         raise SettingsError(f"the broker has no topic {topic}: run `xinliu topics create`")

@@ -45,15 +45,16 @@ def main() -> int:
 def _live(death: tuple[str, int] | None) -> int:
     if sys.platform == "linux":  # PR_SET_PDEATHSIG: it does not outlive the process that it was forked from
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
-    left, stored = death[1] if death else 0, False
+    left, sliced, stored = death[1] if death else 0, False, False
 
     def step(name: str, _partition: int) -> None:
-        nonlocal left, stored
+        nonlocal left, sliced, stored
         if death is not None and name == death[0] and (stored or name in _AT_START):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-        stored |= name == "slice"
+        stored |= sliced and name == "state"  # before it, Redis may still be writing the slice
+        sliced |= name == "slice"
 
     role.Score = functools.partial(role.Score, step=step)  # type: ignore[misc, assignment]
     from cli.main import main as command
