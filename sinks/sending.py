@@ -89,8 +89,9 @@ class Sender(threading.Thread):
 
     def end(self, why: str) -> None:
         """Begin no other delivery; what is under way may land. Returns at once."""
-        if not self.failure:
-            self.failure = why
+        with self.changed:
+            self.failure = self.failure or why
+            self.changed.notify_all()
         self._call(self._cancel)
 
     def run(self) -> None:
@@ -213,10 +214,8 @@ class Sender(threading.Thread):
             self.changed.notify_all()
 
     def _fail(self, why: str) -> None:
-        with self.changed:
-            self.failure = self.failure or why
-            self.changed.notify_all()
-        self._cancel()
+        self.end(why)
+        self._cancel()  # before anything else runs in the loop
 
 
 def _chunked(some: Sequence[Outputs]) -> Iterator[list[Outputs]]:

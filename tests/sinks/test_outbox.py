@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -171,3 +172,13 @@ def test_silence_ends_the_outbox():
     time.sleep(0.6)
     with pytest.raises(DeliveryFailed, match="no acknowledgement"):
         outbox.poll()
+
+
+def test_who_waits_for_an_outbox_hears_at_once_that_it_was_closed():
+    outbox = Outbox(f"127.0.0.1:{free_port()}")
+    outbox.send("dlq.v1", b"x")
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(outbox.drain, 600.0)
+        outbox.close()
+        with pytest.raises(DeliveryFailed, match="closed"):
+            waiting.result(30)
