@@ -132,7 +132,7 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
     parts = [*chain.from_iterable(chain.from_iterable(outputs.records for outputs in some))]
     sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64).reshape(-1, 2)
     blob = np.frombuffer(b"".join(filter(None, parts)), np.uint8)
-    headers = [_headers(outputs.headers) for outputs in some]
+    headers = [encode_headers(outputs.headers) for outputs in some]
     ends = np.cumsum([len(one) for one in headers])
     groups = np.empty((len(some), 5), np.int64)
     groups[:, PLACE] = [outputs.partition for outputs in some]
@@ -165,22 +165,25 @@ def _runs(stretches: Sequence[Stretch]) -> list[int]:
     return found
 
 
-def _headers(headers: Headers) -> bytes:
-    out = bytearray(_varint(len(headers)))
+def encode_headers(headers: Headers) -> bytes:
+    """Headers as the record format writes them."""
+    encoded = bytearray(write_varint(len(headers)))
     for name, value in headers:
-        encoded = name.encode()
-        out += _varint(len(encoded)) + encoded
-        out += _varint(-1) if value is None else _varint(len(value)) + value
-    return bytes(out)
+        name_bytes = name.encode()
+        encoded += write_varint(len(name_bytes)) + name_bytes
+        encoded += write_varint(-1) if value is None else write_varint(len(value)) + value
+    return bytes(encoded)
 
 
-def _varint(number: int) -> bytes:
-    left, out = number << 1 ^ number >> 63, bytearray()
+def write_varint(number: int) -> bytes:
+    """A zigzag varint, as the record format has it."""
+    left = (number << 1) ^ (number >> 63)
+    encoded = bytearray()
     while left > 127:
-        out.append(left & 127 | 128)
+        encoded.append(left & 127 | 128)
         left >>= 7
-    out.append(left)
-    return bytes(out)
+    encoded.append(left)
+    return bytes(encoded)
 
 
 @kernel(inline="always")

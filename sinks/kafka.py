@@ -219,8 +219,7 @@ class MarkedOutbox(Outbox):
         if found.lowest_open() is not None and found.last_mark > marks[0]:
             raise ValueError(f"marks of lane {lane} must ascend: {marks[0]} after {found.last_mark}")
         found.last_mark = marks[1]
-        if not found.open or found.open[-1][1] is not self._stretch:
-            found.open.append((marks[0], self._stretch))
+        found.open.append((marks[0], self._stretch))
         self.send_batch(topic, records, headers=headers)
         self.mark()
 

@@ -119,7 +119,7 @@ class Sender(threading.Thread):
         except KafkaError as error:
             self._fail(repr(error))
         except Exception as error:
-            self._fail(f"{error!r}")
+            self._fail(repr(error))
             raise
 
     async def _serve(self) -> None:

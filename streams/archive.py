@@ -23,6 +23,7 @@ from config.settings import Settings
 from domain import topics
 from domain.events import SCHEMA, LogRecord
 from domain.reject import Reason, Rejected
+from sinks.batch import encode_headers
 from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
 from sinks.clickhouse.rows import Records, Table
 from sinks.clickhouse.sending import OffsetRange, Place, block_name
@@ -32,7 +33,7 @@ from sinks.telemetry import BlockStored, Emit, Outcomes, Readiness, Reading, Una
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letter import send_dead_letter, unreadable
 from streams.role import TP
-from streams.transport.chunk import Chunk, encode_headers
+from streams.transport.chunk import Chunk
 
 log = logging.getLogger(__name__)
 

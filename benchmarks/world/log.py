@@ -19,9 +19,10 @@ from domain.events import SCHEMA, Authorization, Feed, Loan, LogEvent, LogRecord
 from domain.topics import EVENTS
 from domain.topics import GATEWAY as GATEWAY_TOPIC
 from sinks import partitioner
+from sinks.batch import encode_headers
 from streams.score.records import hash64
 from streams.transport import Chunk
-from streams.transport.chunk import chunk_of, encode_headers
+from streams.transport.chunk import chunk_of
 
 HEADERS = [("schema", SCHEMA.encode())]
 GATEWAY = "Z2004944000010"

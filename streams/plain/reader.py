@@ -19,7 +19,7 @@ from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import EVENT_BYTES_MAX, FINGERPRINT_DIGITS, SCHEMA, Txn
 from domain.ids import ENTERPRISE_ID_BYTES_MAX, TOKEN_BYTES
 from domain.money import CURRENCIES
-from streams.transport.chunk import encode_headers
+from sinks.batch import encode_headers
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 

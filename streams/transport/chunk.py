@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sinks.batch import encode_headers
+
 Headers = tuple[tuple[str, bytes | None], ...]
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int]
 """(key, value, headers, timestamp in ms): what `chunk_of` takes."""
@@ -186,27 +188,6 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
         builder.add(offset, key, value, headers, timestamp_ms)
         offset += 1
     return builder.build(offset)
-
-
-def encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
-    """Headers as the record format writes them."""
-    encoded = bytearray(write_varint(len(headers)))
-    for name, value in headers:
-        name_bytes = name.encode()
-        encoded += write_varint(len(name_bytes)) + name_bytes
-        encoded += write_varint(-1) if value is None else write_varint(len(value)) + value
-    return bytes(encoded)
-
-
-def write_varint(number: int) -> bytes:
-    """A zigzag varint, as the record format has it."""
-    left = (number << 1) ^ (number >> 63)
-    encoded = bytearray()
-    while left > 127:
-        encoded.append(left & 127 | 128)
-        left >>= 7
-    encoded.append(left)
-    return bytes(encoded)
 
 
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:

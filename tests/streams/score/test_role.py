@@ -108,6 +108,10 @@ class Flushes:
         self._ends[tp] = at + 1
         await asyncio.to_thread(self.score._outbox.drain)
 
+    async def apply_each(self):
+        for tp in self.tps:
+            await self.apply_one(tp)
+
     async def pass_by(self, seconds, step_s=0.05):
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
@@ -121,8 +125,7 @@ def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
 
     async def run():
         await flushes.begin()
-        for tp in flushes.tps:
-            await flushes.apply_one(tp)
+        await flushes.apply_each()
         flushes.flushed_s.clear()
         flushes.now_s += 60.0
         await flushes.pass_by(flushes.interval_s)
@@ -144,8 +147,7 @@ def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kaf
     async def run():
         await flushes.begin()
         for _ in range(15):
-            for tp in flushes.tps:
-                await flushes.apply_one(tp)
+            await flushes.apply_each()
             await flushes.pass_by(1.0)
             lows.append(flushes.score.low_offset(busy))
         assert [flushes.score.low_offset(tp) for tp in quiet] == [15] * len(quiet)
@@ -160,11 +162,9 @@ def test_while_redis_works_at_a_flush_other_partitions_are_applied_and_its_own_r
 
     async def run():
         await flushes.begin()
-        for tp in flushes.tps:
-            await flushes.apply_one(tp)
+        await flushes.apply_each()
         await flushes.pass_by(2 * flushes.interval_s)
-        for tp in flushes.tps:
-            await flushes.apply_one(tp)
+        await flushes.apply_each()
         flushes.now_s += 60.0
         server = redis_client.Redis.from_url(redis_url)
         server.client_pause(30_000, all=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from aiokafka import codec
 from aiokafka.record.util import calc_crc32c
 
+from sinks.batch import encode_headers, write_varint
 from streams.transport import Chunk
-from streams.transport.chunk import ARRAYS, encode_headers, write_varint
+from streams.transport.chunk import ARRAYS
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 COMPRESS = {

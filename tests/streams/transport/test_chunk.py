@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streams.transport.chunk
+from sinks.batch import write_varint
 from streams.transport import Chunk, chunk_of
-from streams.transport.chunk import ChunkBuilder, read_varint, write_varint
+from streams.transport.chunk import ChunkBuilder, read_varint
 
 
 def test_its_examples_hold() -> None:
