@@ -238,6 +238,11 @@ class Worker:
     def runs(self):
         return self.role is not None and self.assigned and TP0 not in self.role.paused
 
+    @property
+    def is_idle(self):
+        """It runs, and nothing of it is being written: what is waits for this loop, and nobody else can wait for it."""
+        return self.role is not None and (self.role._writing is None or self.role._writing[1].done())
+
     def _heed(self):
         if TP0 in (rewinds := self.role.rewinds()):
             self.position = rewinds[TP0]

@@ -103,7 +103,7 @@ class Walk:
         copy = self.rnd.choice(self.copies) if self.copies else {}
         accidents = [crash, lambda: self.world.restore(copy)]
         if (other := self.other).role is not None:
-            accidents.append(lambda: other.role and aside(other.flush()))
+            accidents.append(lambda: other.is_idle and aside(other.flush()))
         self.owner.before(self.rnd.choice(STEP_NAMES), self.rnd.choice(accidents), nth=self.rnd.randint(1, 3))
 
 
