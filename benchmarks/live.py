@@ -22,6 +22,7 @@ from benchmarks.world.log import World
 from benchmarks.world.population import BANKS
 from config.settings import IngestSettings, Settings
 from domain import topics
+from sinks.batch import Records
 from sinks.kafka import Outbox
 from streams.embedded import Child, Kafka, RedisServer, eventually
 from streams.topics import create_topics
@@ -66,6 +67,7 @@ async def _exercise(kafka: Kafka, partitions: int) -> None:
     drains.make_topic(address, ours, partitions)
     drains.make_topic(address, theirs, BANKS, **{"message.timestamp.type": "LogAppendTime"})
     key, value = b"91450100MA5EXAMPLE", msgspec.json.encode({f"field_{i}": i * 7919 for i in range(20)})
+    some = Records.of([(key, value)] * 8)
     bank, outbox = AIOKafkaProducer(bootstrap_servers=address, acks="all", linger_ms=20), Outbox(address)
     ticks = AIOKafkaProducer(bootstrap_servers=address, transactional_id="benchmark.exercise")
     consumer = AIOKafkaConsumer(
@@ -80,7 +82,7 @@ async def _exercise(kafka: Kafka, partitions: int) -> None:
             for _ in range(20):
                 await bank.send(theirs, value, key, partition, headers=drains.HEADERS)
         for partition in range(partitions):
-            outbox.send_batch(ours, [(key, value)] * 8, headers=drains.HEADERS, partition=partition)
+            outbox.send_batch(ours, some, headers=drains.HEADERS, partition=partition)
         if time.monotonic() - second_s > 1.0:
             second_s = time.monotonic()
             async with ticks.transaction():

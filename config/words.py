@@ -82,6 +82,18 @@ def read_word(b: Any, place: Any, size: Any) -> Any:
     return word
 
 
+@kernel(forceinline=True)
+def copy_bytes(b: Any, p: Any, end: Any, out: Any, at: Any) -> Any:
+    """b[p:end] to out[at:]; the place behind it."""
+    while p + 8 <= end:
+        store_word(out, at, load_word(b, p))
+        p, at = p + 8, at + 8
+    while p < end:
+        out[_U(at)] = b[_U(p)]
+        p, at = p + 1, at + 1
+    return at
+
+
 @kernel
 def bytes_equal(word: Any, byte: Any) -> Any:
     """The high bit of each byte of a word that equals `byte`, surely so up to the first that does."""

@@ -154,9 +154,11 @@ class _InProcess:
         for offset, record in rows:
             builder.add(offset, record.key, record.value, record.headers, 0)
         partition = self._partitions[number]
-        for messages in partition.apply(builder.build(rows[-1][0] + 1)):
-            for message in messages:
-                self._outputs.hear(message.topic, message.key, message.value)
+        for outgoing in partition.apply(builder.build(rows[-1][0] + 1)):
+            for topic, records in outgoing:
+                for key, value in records:
+                    assert value is not None
+                    self._outputs.hear(topic, key, value)
         for (outcome, reason), count in partition.take_tally().outcomes.items():
             is_letter = outcome == "dead_lettered"
             self._tally[("conflict" if reason == "conflict" else "unreadable") if is_letter else outcome] += count

@@ -5,16 +5,17 @@ tenth of the bytes. What it wants of a builder is `Batch`'s methods. The format:
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 import cramjam
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from config.crc32c import crc32c
 from config.kernel import kernel
+from config.words import copy_bytes
 from sinks.partitioner import partition_of
 
 BYTES_MAX = 512 * 1024  # of a batch's records before they are packed; a larger record is a batch by itself
@@ -48,12 +49,36 @@ class Stretch:
         return self.landed < self.sent
 
 
+@dataclass(slots=True, frozen=True, eq=False)
+class Records:
+    """Keys and values of records: their bytes behind each other, and int64 (records, 2) of sizes, -1 for none."""
+
+    blob: bytes
+    sizes: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(records: Sequence[KeyAndValue]) -> "Records":
+        """Records that are there one by one."""
+        parts = [*chain.from_iterable(records)]
+        sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64)
+        return Records(b"".join(filter(None, parts)), sizes.reshape(-1, 2))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[KeyAndValue]:
+        end = 0
+        for sizes in self.sizes.tolist():
+            key, value = (None if size < 0 else self.blob[end : (end := end + size)] for size in sizes)
+            yield key, value
+
+
 @dataclass(slots=True, frozen=True)
 class Outputs:
     """Records of one topic in their order. `partition`: BY_KEY or theirs; `time_ms`: when they were sent."""
 
     topic: str
-    records: Sequence[KeyAndValue]
+    records: Records
     partition: int
     headers: Headers
     stretch: Stretch
@@ -114,8 +139,7 @@ class Batch:
             times = self.first_ms, self.last_ms
             return _HEAD.pack(0, length, -1, _MAGIC, crc, codec, last, *times, *self._producer, self.count)
 
-        batch = np.frombuffer(head(0) + packed, np.uint8)
-        return head(crc32c(batch, _AFTER_CRC, len(batch))) + packed
+        return head(google_crc32c.extend(google_crc32c.value(head(0)[_AFTER_CRC:]), packed)) + packed
 
 
 def open_batches(partitions: int) -> npt.NDArray[np.int64]:
@@ -129,9 +153,8 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
     `opened` is of the batches that may be added to, and is moved on. What has neither partition nor key goes to
     `anywhere`. The cell STRETCH is an index into `some`.
     """
-    parts = [*chain.from_iterable(chain.from_iterable(outputs.records for outputs in some))]
-    sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64).reshape(-1, 2)
-    blob = np.frombuffer(b"".join(filter(None, parts)), np.uint8)
+    blob = np.frombuffer(b"".join([outputs.records.blob for outputs in some]), np.uint8)
+    sizes = np.concatenate([outputs.records.sizes for outputs in some])
     headers = [encode_headers(outputs.headers) for outputs in some]
     ends = np.cumsum([len(one) for one in headers])
     groups = np.empty((len(some), 5), np.int64)
@@ -153,7 +176,7 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
 
 def warm() -> None:
     """Compile, or load from the cache."""
-    write([Outputs("", [(b"key", None)], BY_KEY, (), Stretch(), 0)], open_batches(1), 0)
+    write([Outputs("", Records.of([(b"key", None)]), BY_KEY, (), Stretch(), 0)], open_batches(1), 0)
     Batch(0)._packed(b"")
 
 
@@ -205,13 +228,6 @@ def _size(number):  # type: ignore[no-untyped-def]
         left >>= np.uint64(7)
         size += 1
     return size
-
-
-@kernel(inline="always")
-def _copy(source, start, end, out, at):  # type: ignore[no-untyped-def]
-    for i in range(end - start):
-        out[at + i] = source[start + i]
-    return at + max(end - start, 0)
 
 
 @kernel(nogil=True)
@@ -266,11 +282,11 @@ def _write(  # type: ignore[no-untyped-def]
         to = _put(out, next_at[p], length[i])
         out[to] = 0
         to = _put(out, _put(out, to + 1, group[TIME] - first_ms[i]), delta[i])
-        to = _copy(blob, at, at + key_size, out, _put(out, to, key_size))
+        to = copy_bytes(blob, at, at + key_size, out, _put(out, to, key_size))
         at += max(key_size, 0)
-        to = _copy(blob, at, at + value_size, out, _put(out, to, value_size))
+        to = copy_bytes(blob, at, at + value_size, out, _put(out, to, value_size))
         at += max(value_size, 0)
-        to = _copy(headers, group[HEADERS_BEGIN], group[HEADERS_END], out, to)
+        to = copy_bytes(headers, group[HEADERS_BEGIN], group[HEADERS_END], out, to)
         next_at[p] = pieces[piece, END] = to
         pieces[piece, RECORDS] += 1
         pieces[piece, PAYLOAD] += max(key_size, 0) + max(value_size, 0)

@@ -5,11 +5,11 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.batch import BY_KEY, Headers, KeyAndValue, Outputs, Stretch
+from sinks.batch import BY_KEY, Headers, Outputs, Records, Stretch
 from sinks.sending import Sender
 
 LINGER_MS_MAX = 50  # of who hurries when there is no more to send together
@@ -70,13 +70,16 @@ class Outbox:
         partition: int = BY_KEY,
     ) -> None:
         """Queue one record; blocks while too much is in flight. DeliveryFailed once any earlier one has failed."""
-        self.send_batch(topic, [(key, value)], headers=headers, partition=partition)
+        self.send_batch(topic, Records.of([(key, value)]), headers=headers, partition=partition)
 
-    def send_batch(
-        self, topic: str, records: Sequence[KeyAndValue], *, headers: Headers = (), partition: int = BY_KEY
-    ) -> None:
-        """Queue (key, value) of one topic, in their order, as `send` does one by one."""
-        self._put(topic, records, headers, partition)
+    def send_batch(self, topic: str, records: Records, *, headers: Headers = (), partition: int = BY_KEY) -> None:
+        """Queue records of one topic, in their order, as `send` does one by one."""
+        self._wait_for_room()
+        stretch, count = self._stretch, len(records)
+        stretch.sent += count
+        self.sent_count += count
+        self._bytes_sent += len(records.blob)
+        self._sender.put(Outputs(topic, records, partition, headers, stretch, int(time.time() * 1_000)))
         self._sender.wake()
 
     def poll(self) -> None:
@@ -112,14 +115,6 @@ class Outbox:
     def close(self) -> None:
         """End it: what is not acknowledged by now is dropped, or lands without anybody hearing of it."""
         self._sender.end("closed")
-
-    def _put(self, topic: str, records: Sequence[KeyAndValue], headers: Headers, partition: int) -> None:
-        self._wait_for_room()
-        stretch, count = self._stretch, len(records)
-        stretch.sent += count
-        self.sent_count += count
-        self._bytes_sent += sum([(len(key) if key else 0) + (len(value) if value else 0) for key, value in records])
-        self._sender.put(Outputs(topic, records, partition, headers, stretch, int(time.time() * 1_000)))
 
     def _wait_for_room(self) -> None:
         self._raise_failure()
@@ -203,12 +198,12 @@ class MarkedOutbox(Outbox):
         headers: Headers = (),
     ) -> None:
         """As `send`, for the input `mark` of `lane`."""
-        self.send_run(topic, [(key, value)], lane=lane, marks=(mark, mark), headers=headers)
+        self.send_run(topic, Records.of([(key, value)]), lane=lane, marks=(mark, mark), headers=headers)
 
     def send_run(
         self,
         topic: str,
-        records: Sequence[KeyAndValue],
+        records: Records,
         *,
         lane: Any,
         marks: tuple[int, int],

@@ -14,7 +14,7 @@ from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.outputs import DeadLetter
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
-from sinks.batch import Headers, KeyAndValue
+from sinks.batch import Headers, KeyAndValue, Records
 from sinks.dead_letters import dead_letter
 from sinks.kafka import MarkedOutbox
 from streams.plain.block import Block, PlainReader, warm
@@ -135,7 +135,7 @@ class Forwarder:
 
     def send(self, out: MarkedOutbox, tp: TP, records: Sequence[KeyAndValue], marks: tuple[int, int]) -> None:
         """Append records to the log, of the inputs from one offset to another, and count them."""
-        out.send_run(topics.EVENTS, records, lane=tp, marks=marks, headers=HEADERS)
+        out.send_run(topics.EVENTS, Records.of(records), lane=tp, marks=marks, headers=HEADERS)
         self.count(tp, "forwarded", len(records))
 
     def append(self, out: MarkedOutbox, tp: TP, offset: int, record: LogRecord) -> None:
@@ -148,7 +148,7 @@ class Forwarder:
         """Send records of a chunk to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
         tp, key = TP(chunk.topic, chunk.partition), chunk.topic.encode()
         letters = [(key, encode(self._letter(chunk, i, rejected))) for i, rejected in refused]
-        out.send_run(topics.DEAD_LETTERS, letters, lane=tp, marks=(mark, mark))
+        out.send_run(topics.DEAD_LETTERS, Records.of(letters), lane=tp, marks=(mark, mark))
         for _, rejected in refused:
             self.count(tp, rejected.reason.value)
 

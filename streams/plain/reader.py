@@ -159,9 +159,9 @@ def fill(out, told, fingerprints, holes, tokens):
     """Write fingerprints and tokens, which stand one behind the other, where `read` has left room for them."""
     for i in range(fingerprints.shape[0] // FINGERPRINT_DIGITS):
         first = i * FINGERPRINT_DIGITS
-        _copy(fingerprints, first, first + FINGERPRINT_DIGITS, out, told[FINGERPRINT_AT, i])
+        words.copy_bytes(fingerprints, first, first + FINGERPRINT_DIGITS, out, told[FINGERPRINT_AT, i])
     for i in range(tokens.shape[0] // TOKEN_BYTES):
-        _copy(tokens, i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES, out, holes[TOKEN_AT, i])
+        words.copy_bytes(tokens, i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES, out, holes[TOKEN_AT, i])
 
 
 @kernel(forceinline=True)
@@ -341,28 +341,28 @@ def _may_be_resident(b, start, end):
 @kernel(forceinline=True)
 def _write_event(b, p, end, fields, out, at, holes, hole, low):
     """The event of the log's record, with holes for tokens and without a counterparty's name. Returns (at, hole)."""
-    at = _copy(_OPENING, 0, _OPENING.shape[0], out, at)
+    at = words.copy_bytes(_OPENING, 0, _OPENING.shape[0], out, at)
     p, at, hole = _write_token(b, p, fields, _ACCOUNT, ACCOUNT, out, at, holes, hole, low)
     if fields[0, _OTHER_ID] >= 0 and _is_personal(b, end, fields):
         p, at, hole = _write_token(b, p, fields, _OTHER_ID, PERSON, out, at, holes, hole, low)
     start, stop = fields[0, _OTHER_NAME], fields[1, _OTHER_NAME]
     if start >= 0:
-        at = _copy(b, p, start - _NAME_KEY_SIZE, out, at)
+        at = words.copy_bytes(b, p, start - _NAME_KEY_SIZE, out, at)
         if fields[0, _OTHER_ID] < 0 and fields[0, _OTHER_ACCOUNT] < 0 and not _is_blank(b, start, stop):
-            at = _copy(_ID_KEY, 0, _ID_KEY.shape[0], out, at)
+            at = words.copy_bytes(_ID_KEY, 0, _ID_KEY.shape[0], out, at)
             p, at, hole = _write_token(b, start, fields, _OTHER_NAME, NAME, out, at, holes, hole, low)
         else:
             p = stop + 1  # and the quote
     if fields[0, _OTHER_ACCOUNT] >= 0:
         p, at, hole = _write_token(b, p, fields, _OTHER_ACCOUNT, ACCOUNT, out, at, holes, hole, low)
-    return _copy(b, p, end, out, at), hole
+    return words.copy_bytes(b, p, end, out, at), hole
 
 
 @kernel(forceinline=True)
 def _write_token(b, p, fields, field, kind, out, at, holes, hole, low):
     """What stands before a field's text, and a hole for its token; the places behind them, and the next hole."""
     start, stop = fields[0, field], fields[1, field]
-    at = _copy(b, p, start, out, at)
+    at = words.copy_bytes(b, p, start, out, at)
     holes[KIND, hole], holes[TOKEN_AT, hole] = kind, at
     holes[TEXT_START, hole], holes[TEXT_END, hole] = start - low, stop - low
     return stop, at + TOKEN_BYTES, hole + 1
@@ -371,14 +371,14 @@ def _write_token(b, p, fields, field, kind, out, at, holes, hole, low):
 @kernel(forceinline=True)
 def _write_stamps(b, fields, offset, origin, out, at):
     """The rest of the log's record: a hole for the fingerprint, the origin, and what it is in CNY."""
-    at = _copy(_FINGERPRINT_KEY, 0, _FINGERPRINT_KEY.shape[0], out, at) + FINGERPRINT_DIGITS
-    at = _copy(origin, 0, origin.shape[0], out, at)
+    at = words.copy_bytes(_FINGERPRINT_KEY, 0, _FINGERPRINT_KEY.shape[0], out, at) + FINGERPRINT_DIGITS
+    at = words.copy_bytes(origin, 0, origin.shape[0], out, at)
     at = _write_digits(offset, out, at)
     out[_U(at)] = ord("]")
     at += 1
     if is_at(b, fields[0, _CURRENCY], b.shape[0], _CNY, _CNY_SIZE, 0):
-        at = _copy(_CNY_KEY, 0, _CNY_KEY.shape[0], out, at)
-        at = _copy(b, fields[0, _AMOUNT], fields[1, _AMOUNT], out, at)
+        at = words.copy_bytes(_CNY_KEY, 0, _CNY_KEY.shape[0], out, at)
+        at = words.copy_bytes(b, fields[0, _AMOUNT], fields[1, _AMOUNT], out, at)
     out[_U(at)] = _CLOSE
     return at + 1
 
@@ -401,15 +401,3 @@ def _is_blank(b, start, end):
         if b[_U(i)] != _BLANK:
             return False
     return True
-
-
-@kernel(forceinline=True)
-def _copy(b, p, end, out, at):
-    """b[p:end] to out[at:]; the place behind it."""
-    while p + 8 <= end:
-        words.store_word(out, at, words.load_word(b, p))
-        p, at = p + 8, at + 8
-    while p < end:
-        out[_U(at)] = b[_U(p)]
-        p, at = p + 1, at + 1
-    return at

@@ -8,11 +8,13 @@ import numpy.typing as npt
 from config.catalogue import catalogue_id
 from config.kernel import kernel
 from detectors.snapshot import Snapshot
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import CORE
 from streams.score import indicator_json, score_json
-from streams.score.outbook import INDICATORS, SCORE
+from streams.score.json_text import id_text
+from streams.score.outbook import SCORE
 
-BYTES_MAX = max(score_json.BYTES_MAX, indicator_json.BYTES_MAX)
+BYTES_MAX = ENTERPRISE_ID_BYTES_MAX + max(score_json.BYTES_MAX, indicator_json.BYTES_MAX)
 
 
 class Terms(NamedTuple):
@@ -42,13 +44,18 @@ def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, r
 
 
 @kernel(nogil=True)
-def write(rows, order, state_id, terms, out, end):
-    """Write what is written here of rows[order] into `out` (BYTES_MAX a row); end[i] is where the i-th's bytes end."""
+def write(rows, order, state_id, terms, out, sizes):
+    """Write rows[order], of one kind, into `out` (BYTES_MAX a row), keys and values behind each other; bytes written.
+
+    sizes: (n, 2) of each key and value.
+    """
     p = np.int64(0)
     for i in range(order.shape[0]):
-        x = rows[order[i]]
+        x, begin = rows[order[i]], p
+        key_end = id_text(out, p, state_id[x.slot])
         if x.kind == SCORE:
-            p = score_json.write_score(out, p, x, state_id[x.slot], terms)
-        elif x.kind == INDICATORS:
-            p = indicator_json.write_indicators(out, p, x, state_id[x.slot], terms)
-        end[i] = p
+            p = score_json.write_score(out, key_end, x, state_id[x.slot], terms)
+        else:
+            p = indicator_json.write_indicators(out, key_end, x, state_id[x.slot], terms)
+        sizes[i, 0], sizes[i, 1] = key_end - begin, p - key_end
+    return p

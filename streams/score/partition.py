@@ -1,6 +1,6 @@
 """One partition of the log, in memory: pure, so that live, replay and test call the same step.
 
-`apply` takes a chunk of `events.v1` and gives the messages that follow from it; nothing else influences them.
+`apply` takes a chunk of `events.v1` and gives the records that follow from it; nothing else influences them.
 """
 
 import logging
@@ -28,13 +28,14 @@ from features.residents import LACKING_MAX, Numbers, Residents
 from features.state import dedup
 from features.table import ABSENT
 from features.values import Value
+from sinks.batch import Records
 from sinks.telemetry import Outcome
 from streams.dead_letter import letter_of
 from streams.score import outputs_json
 from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
-from streams.score.rows import InForce, Message, Writer
+from streams.score.rows import InForce, Outgoing, Writer
 from streams.transport import Chunk
 
 log = logging.getLogger("xinliu.score")
@@ -155,8 +156,8 @@ class Partition:
         """The partition's state after all that was applied; only between two calls of `apply` is it one."""
         return msgspec.structs.replace(self._now, unlooked=self._lookout.names())
 
-    def apply(self, chunk: Chunk) -> Iterator[list[Message]]:
-        """Apply a chunk; yields its messages, of each enterprise in the order of (offset, seq), some ms at a time.
+    def apply(self, chunk: Chunk) -> Iterator[list[Outgoing]]:
+        """Apply a chunk; yields what follows, of each enterprise in the order of (offset, seq), some ms at a time.
 
         Where `wants_room` is true after a slice, `make_room` must have returned True before the next one is asked for.
         """
@@ -211,13 +212,13 @@ class Partition:
         self._book.tally[:] = 0
         return taken
 
-    def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Message:
+    def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Outgoing:
         letter = letter_of(chunk, unreadable.row, unreadable.why)
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
-        return Message(topics.DEAD_LETTERS, None, msgspec.json.encode(letter), letter.offset)
+        return Outgoing(topics.DEAD_LETTERS, Records.of([(None, msgspec.json.encode(letter))]))
 
-    def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[list[Message]]:
+    def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[list[Outgoing]]:
         residents, end = self.residents, 0
         while end < len(run.records):
             numbers, lacking = residents.begin_run(run.records["key"], end)
@@ -236,7 +237,7 @@ class Partition:
                 )
                 yield self._written(chunk, records["row"])
 
-    def _bring(self, numbers: Numbers) -> Iterator[list[Message]]:
+    def _bring(self, numbers: Numbers) -> Iterator[list[Outgoing]]:
         """Bring enterprises into memory, once there is room; nothing is said by that."""
         if not len(numbers):
             return
@@ -251,7 +252,7 @@ class Partition:
             self.residents.restore(numbers[stored], names, self._fetch(names))
         self.residents.add(numbers[~stored])
 
-    def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[list[Message]]:
+    def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[list[Outgoing]]:
         event = barrier.event
         self._barriers["control" if isinstance(event, Control) else "tick", ""] += 1
         if isinstance(event, Control):
@@ -275,7 +276,7 @@ class Partition:
                 ),
             )
 
-    def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Message]]:
+    def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Outgoing]]:
         if control.action == "engine_version" and control.artefact_id != engine_version():
             raise EngineVersionChanged(
                 f"the log goes on under engine {control.artefact_id}, this worker is {engine_version()}"
@@ -303,7 +304,7 @@ class Partition:
                 lambda rows, first: restate_open(self.state, rows, first, offset, self._engine, self._book),
             )
 
-    def _change_rules(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Message]]:
+    def _change_rules(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Outgoing]]:
         """Bring other rules into force; refused by name where they cannot be used: then those before stay."""
         before = self.rules
         try:
@@ -329,7 +330,7 @@ class Partition:
         packaged = packaged_rules()
         return packaged if rules_id in ("", packaged.id) else self._rules_of(rules_id)
 
-    def _sweep(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Message]]:
+    def _sweep(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Outgoing]]:
         """Sweep over some enterprises, in slices: those in memory first, which must not leave it before their turn."""
         residents = self.residents
         residents.begin_sweep()
@@ -340,7 +341,7 @@ class Partition:
             yield from self._bring(some)
             yield from self._swept(chunk, some, sweep)
 
-    def _swept(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Message]]:
+    def _swept(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Outgoing]]:
         """Sweep over enterprises in memory. A full book interrupts it, perhaps within an enterprise."""
         rows, first = self.residents.rows_of(numbers), 0
         self.residents.handed(rows)
@@ -364,7 +365,7 @@ class Partition:
             self._snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version()
         )
 
-    def _written(self, chunk: Chunk, row_of: Any) -> list[Message]:
+    def _written(self, chunk: Chunk, row_of: Any) -> list[Outgoing]:
         if not self._book.used[0]:
             return []
         in_force = InForce(
@@ -375,7 +376,7 @@ class Partition:
             backfill=self._now.backfill,
             terms=self._terms,
         )
-        return self._writer.messages(self.state["id"], in_force, chunk, row_of)
+        return self._writer.outgoing(self.state["id"], in_force, chunk, row_of)
 
 
 def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from detectors.snapshot import decode as decode_snapshot
 from domain import topics
 from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import ArtefactCorrupt, fetch
-from sinks.batch import BY_KEY, Headers, KeyAndValue
+from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
 from sinks.telemetry import (
@@ -51,7 +51,7 @@ from streams.role import TP
 from streams.score import ownership
 from streams.score.holding import Holding, Step, Taken
 from streams.score.partition import Partition
-from streams.score.rows import Message, Writer
+from streams.score.rows import Outgoing, Writer
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 
@@ -214,10 +214,10 @@ class Score:
         self._outbox.close()
 
     async def _apply_part(self, tp: TP, memory: Partition, part: Chunk) -> None:
-        """Send each slice of messages; make room in memory where it wants some, and let others have their turn."""
+        """Send each slice of records; make room in memory where it wants some, and let others have their turn."""
         turn_s, headers = self._clock(), self._delay(part)
-        for messages in memory.apply(part):
-            self._send(tp, messages, headers)
+        for outgoing in memory.apply(part):
+            self._send(tp, outgoing, headers)
             if memory.wants_room:
                 await self._make_room(tp, memory)
             if self._slice_is_over(turn_s):
@@ -236,21 +236,14 @@ class Score:
             return ()
         return ((DELAYED, str(int(waited_s)).encode()),)
 
-    def _send(self, tp: TP, messages: Sequence[Message], delay: Headers) -> None:
-        """Send what goes to a topic at once; what comes before an interruption is sent as well."""
-        batches: defaultdict[str, list[KeyAndValue]] = defaultdict(list)
-        step, partition = self._step, tp.partition
-        try:
-            for topic, key, value, _ in messages:
-                step("send", partition)
-                batches[topic].append((key, value))
-        finally:
-            for topic, batch in batches.items():
-                headers = delay if topics.is_alert(topic) else ()
-                place = tp.partition if topic in _LIKE_THE_LOG else BY_KEY
-                self._outbox.send_batch(topic, batch, headers=headers, partition=place)
-            if not delay and any(map(topics.is_alert, batches)):
-                self._outbox.hurry()
+    def _send(self, tp: TP, outgoing: Sequence[Outgoing], delay: Headers) -> None:
+        for topic, records in outgoing:
+            self._step("send", tp.partition)
+            headers = delay if topics.is_alert(topic) else ()
+            place = tp.partition if topic in _LIKE_THE_LOG else BY_KEY
+            self._outbox.send_batch(topic, records, headers=headers, partition=place)
+        if not delay and any(topics.is_alert(topic) for topic, _ in outgoing):
+            self._outbox.hurry()
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""

@@ -1,9 +1,7 @@
-"""From rows of the output book to messages: what, to which topic, under which key."""
+"""From rows of the output book to records: what, to which topic, under which key."""
 
-import functools
 import hashlib
-import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +15,6 @@ from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of
-from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.outputs import (
     SEVERITIES,
     Observation,
@@ -25,6 +22,7 @@ from domain.outputs import (
 from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text
+from sinks.batch import KeyAndValue, Records
 from streams.dead_letter import letter_of
 from streams.score import alerts, outbook, outputs_json
 from streams.score.json_text import micro
@@ -32,21 +30,16 @@ from streams.score.records import sender_of
 from streams.transport import Chunk
 
 _FIELDS = tuple(outbook.ROW.fields or ())
-_BOOK_ROWS = 3_072  # some megabytes: they stay in the cache, and Python's collector is not called for their messages
+_BOOK_ROWS = 3_072  # some megabytes: they stay in the cache
 _encode = msgspec.json.Encoder().encode
 _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
 
 
-class Message(NamedTuple):
-    """One record to send; `mark` is the offset of the log record that it follows from."""
+class Outgoing(NamedTuple):
+    """Records to send to one topic, in the order of the log."""
 
     topic: str
-    key: bytes | None
-    value: bytes
-    mark: int
-
-
-_message = functools.partial(tuple.__new__, Message)  # Message._make, whose Python costs as much as all else of one
+    records: Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +55,7 @@ class InForce:
 
 
 class Writer:
-    """Turns its book's rows into messages. It owns the bytes that compiled code writes into.
+    """Turns its book's rows into records. It owns the bytes that compiled code writes into.
 
     Between two calls of `Partition.apply` its book is empty, and what it has counted is taken: partitions that are
     applied one after the other share one, whose memory is then near.
@@ -72,10 +65,9 @@ class Writer:
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
-        self._end = np.zeros(len(book.rows), np.int64)
 
-    def messages(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Message]:
-        """The messages of all rows, in the order of the log; the book is empty after it.
+    def outgoing(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Outgoing]:
+        """The records of all rows; the book is empty after it.
 
         `row_of` maps a record's index to its row in the chunk.
         """
@@ -83,19 +75,19 @@ class Writer:
         rows = self.book.rows[:used]
         self._count(rows, in_force.backfill)
         order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
-        outputs_json.write(rows, order, state_id, in_force.terms, self._out, self._end)
-        ends = self._end[:used].tolist()
-        written = self._out[: ends[-1] if used else 0].tobytes()
-        values = [written[begin:end] for begin, end in itertools.pairwise((0, *ends))]
-        keys = state_id[rows["slot"][order]].view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()  # without padding
-        kinds, offsets = rows["kind"][order].tolist(), rows["offset"][order].tolist()
-        messages = list(map(_message, zip(map(_TOPIC_OF.get, kinds), keys, values, offsets, strict=True)))
-        for i in reversed([i for i, value in enumerate(values) if not value]):  # from behind: it may be several
-            b = rows[order[i]]
+        kinds, found = rows["kind"][order], list[Outgoing]()
+        for kind, topic in _TOPIC_OF.items():
+            if len(of_kind := order[kinds == kind]):
+                sizes = np.empty((len(of_kind), 2), np.int64)
+                size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
+                found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
+        others = defaultdict[str, list[KeyAndValue]](list)
+        for b in rows[order[~np.isin(kinds, list(_TOPIC_OF))]]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
-            messages[i : i + 1] = _others(b, kinds[i], keys[i], in_force, chunk, row)
+            for topic, key, value in _others(b, id_text(state_id[b["slot"]]), in_force, chunk, row):
+                others[topic].append((key, value))
         self.book.used[0] = 0
-        return messages
+        return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
 
     def _count(self, rows: npt.NDArray[np.void], backfill: bool) -> None:
         kinds = np.bincount(rows["kind"], minlength=outbook.INDICATORS + 1)
@@ -107,15 +99,17 @@ class Writer:
                 self.written["alert", SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
 
 
-def _others(b: Any, kind: int, key: bytes, in_force: InForce, chunk: Chunk, row: int | None) -> Iterator[Message]:
-    """The messages of a row that is no score record; `row` is where in the chunk its record stands."""
+def _others(
+    b: Any, enterprise_id: str, in_force: InForce, chunk: Chunk, row: int | None
+) -> Iterator[tuple[str, bytes, bytes]]:
+    """(topic, key, value) of what a row comes to; `row` is where in the chunk its record stands."""
     b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
-    offset = b["offset"]
+    kind, key = b["kind"], enterprise_id.encode()
     if kind == outbook.OBSERVATION:
-        yield Message(topics.OBSERVATION, key, _encode(_observation(b, key.decode(), in_force)), offset)
+        yield topics.OBSERVATION, key, _encode(_observation(b, enterprise_id, in_force))
     elif kind == outbook.ALERT:
         sources = alerts.Sources(
-            enterprise_id=key.decode(),
+            enterprise_id=enterprise_id,
             model_id=in_force.model_id,
             rules_id=in_force.rules_id,
             rules=in_force.rules,
@@ -123,13 +117,13 @@ def _others(b: Any, kind: int, key: bytes, in_force: InForce, chunk: Chunk, row:
             sender=None if row is None else sender_of(chunk, row),
         )
         for topic, alert in alerts.addressed(b, sources):
-            yield Message(topic, key, _encode(alert), offset)
+            yield topic, key, _encode(alert)
     else:
         assert row is not None
         late = kind == outbook.LATE
         reason, field = (Reason.LATE, "event_time") if late else (Reason.CONFLICT, "event_id")
         letter = letter_of(chunk, row, Rejected(reason=reason, field=field))
-        yield Message(topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter), offset)
+        yield topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter)
 
 
 def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:

@@ -1,7 +1,8 @@
 """The compiled parser: fetched record batches (format 2) to a chunk.
 
-One pass over the batch headers checks lengths, format and CRC-32C; then batches of aborted transactions and markers are
-dropped and compressed ones unpacked; one pass over the records writes where each key, value and header begins and ends.
+One pass over the batch headers checks lengths and format, then sums are checked; batches of aborted transactions and
+markers are dropped and compressed ones unpacked; one pass over the records writes where each key, value and header
+begins and ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cramjam
+import google_crc32c
 import numpy as np
 from aiokafka import codec
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from streams.transport.chunk import ARRAYS, OUTSIDE_A_GROUP, Chunk
 from streams.transport.compiled import (
     ATTRIBUTES,
     BAD_COUNT,
+    BAD_CRC,
+    BAD_LENGTH,
     BAD_MAGIC,
     BASE,
     CODEC,
@@ -32,6 +36,8 @@ from streams.transport.compiled import (
     REASONS,
     RECORD_MIN,
     RECORDS,
+    SUM,
+    SUMMED,
     TRANSACTIONAL,
     Batches,
 )
@@ -45,6 +51,7 @@ DECOMPRESS: dict[int, Callable[[bytes], bytes]] = {
     4: codec.zstd_decode,
 }
 ABORT_MARKER = 0
+UNSUMMED = frozenset({BAD_LENGTH, BAD_MAGIC})  # of a batch that cannot be read so far
 UNPACKED_TO_PACKED = 6  # room to begin with: our records are packed to a quarter
 NO_ROOM = -1
 
@@ -67,6 +74,9 @@ def parse(
     """
     buffer = np.frombuffer(raw, dtype=np.uint8)
     batches, status = _whole_batches(buffer, start_offset)
+    for base, wanted, begin, end in batches[: -1 if status in UNSUMMED else None, [BASE, SUM, SUMMED, END]].tolist():
+        if google_crc32c.value(buffer[begin:end]) != wanted:
+            raise CorruptBatch(topic, partition, base, REASONS[BAD_CRC])
     if status:
         row = batches[-1]
         if status == BAD_MAGIC:

@@ -182,10 +182,11 @@ class _Worker:
 
     def _apply(self, partition: Partition, part: Chunk) -> None:
         self._step("apply")
-        for messages in partition.apply(part):
-            for message in messages:
-                self._step("send")
-                self._ended.said.hear(message.topic, message.key, message.value)
+        for outgoing in partition.apply(part):
+            for topic, records in outgoing:
+                for key, value in records:
+                    self._step("send")
+                    self._ended.said.hear(topic, key, value)
             if partition.wants_room:
                 self._step("evict")
                 if not partition.make_room():

@@ -330,9 +330,9 @@ def test_score_takes_all_of_it_nothing_late_and_observes_each_loan_at_its_grant_
     chunk = log_of(list(Accounts(folder).deliveries()))
     partition = Partition(0, unasked, None, names=[], fetch=unasked, resident_max=100)
     said: dict[str, list[Any]] = defaultdict(list)
-    for messages in partition.apply(chunk):
-        for message in messages:
-            said[message.topic].append(msgspec.json.decode(message.value))
+    for outgoing in partition.apply(chunk):
+        for topic, records in outgoing:
+            said[topic] += [msgspec.json.decode(value or b"") for _, value in records]
     assert not said[topics.LATE]
     assert not said[topics.DEAD_LETTERS]
     assert [(each["kind"], each["loan_id"]) for each in said[topics.OBSERVATION]] == [

@@ -17,6 +17,7 @@ from sinks.batch import (
     STRETCH,
     Batch,
     Outputs,
+    Records,
     Stretch,
     open_batches,
     write,
@@ -66,7 +67,10 @@ def expected(calls):
 def test_what_is_written_is_read_in_its_order_with_its_keys_headers_times_and_stretches(first, second):
     stretches = [Stretch(), Stretch(), Stretch()]
     calls = [
-        [Outputs("t", records, place, headers, stretches[s], FIRST_MS + ms) for records, place, headers, s, ms in drawn]
+        [
+            Outputs("t", Records.of(records), place, headers, stretches[s], FIRST_MS + ms)
+            for records, place, headers, s, ms in drawn
+        ]
         for drawn in (first, second)
     ]
     opened, batches = written(calls)
@@ -101,7 +105,7 @@ def _row(record):
 
 @pytest.mark.parametrize("value", [b"", b"x" * 2_000, bytes(range(256)) * 8_192])
 def test_a_batch_carries_its_producer_and_is_packed_where_that_makes_it_smaller(value):
-    outputs = Outputs("t", [(None, value)], 0, (), Stretch(), FIRST_MS)
+    outputs = Outputs("t", Records.of([(None, value)]), 0, (), Stretch(), FIRST_MS)
     ((cells, piece),) = write([outputs], open_batches(1), 0)
     batch = Batch(cells[MS_FIRST])
     batch.add(cells, piece, outputs.stretch)
@@ -115,6 +119,6 @@ def test_a_batch_carries_its_producer_and_is_packed_where_that_makes_it_smaller(
 
 def test_batches_are_bounded_and_a_larger_record_is_one_by_itself():
     sizes = [BYTES_MAX // 3, BYTES_MAX // 3, BYTES_MAX // 3, 2 * BYTES_MAX, 10, BYTES_MAX - 100, 10]
-    outputs = Outputs("t", [(None, b"x" * size) for size in sizes], 0, (), Stretch(), FIRST_MS)
+    outputs = Outputs("t", Records.of([(None, b"x" * size) for size in sizes]), 0, (), Stretch(), FIRST_MS)
     _, batches = written([[outputs]])
     assert [batch.record_count() for batch in batches[0]] == [2, 1, 1, 2, 1]

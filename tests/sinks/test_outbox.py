@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from sinks.batch import BYTES_MAX
+from sinks.batch import BYTES_MAX, Records
 from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
 from streams.embedded import eventually
 from streams.embedded.ports import free_port
@@ -37,7 +37,7 @@ def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_afte
     outbox = Outbox(kafka, linger_ms=300)
     assert outbox.has_landed(outbox.mark()), "nothing was sent before it"
     outbox.send(topic, b"1", key=b"k")
-    outbox.send_batch(topic, [(b"k", b"2"), (b"k", b"3")])
+    outbox.send_batch(topic, Records.of([(b"k", b"2"), (b"k", b"3")]))
     first = outbox.mark()
     assert not outbox.has_landed(first)
     outbox.drain()
@@ -70,7 +70,7 @@ def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(
 
 def test_what_waits_behind_a_batch_goes_as_soon_as_that_has_landed(make_topic, kafka):
     outbox = Outbox(kafka, linger_ms=60_000)
-    outbox.send_batch(make_topic("outbox"), [(b"k", os.urandom(BYTES_MAX)) for _ in range(5)], partition=0)
+    outbox.send_batch(make_topic("outbox"), Records.of([(b"k", os.urandom(BYTES_MAX)) for _ in range(5)]), partition=0)
     outbox.hurry()
     eventually(lambda: outbox.acknowledged_count == 5, 20, "five batches of one partition are acknowledged")
 
@@ -78,10 +78,10 @@ def test_what_waits_behind_a_batch_goes_as_soon_as_that_has_landed(make_topic, k
 def test_a_run_holds_each_lane_from_its_first_mark_until_all_that_went_with_it_is_acknowledged(make_topic, kafka):
     topic = make_topic("outbox")
     outbox = MarkedOutbox(kafka, linger_ms=200)
-    outbox.send_run(topic, [(b"k", b"1"), (b"k", b"2")], lane="a", marks=(3, 9))
+    outbox.send_run(topic, Records.of([(b"k", b"1"), (b"k", b"2")]), lane="a", marks=(3, 9))
     outbox.send_marked(topic, b"3", key=b"k", lane="b", mark=1)
-    outbox.send_run(topic, [(b"k", b"4")], lane="a", marks=(10, 10))
-    outbox.send_run(topic, [(b"k", b"5")], lane="a", marks=(11, 12), headers=[("h", b"v")])
+    outbox.send_run(topic, Records.of([(b"k", b"4")]), lane="a", marks=(10, 10))
+    outbox.send_run(topic, Records.of([(b"k", b"5")]), lane="a", marks=(11, 12), headers=[("h", b"v")])
     assert (outbox.lowest_open("a"), outbox.lowest_open("b"), outbox.lowest_open("c")) == (3, 1, None)
     with pytest.raises(ValueError, match="must ascend: 11 after 12"):
         outbox.send_marked(topic, b"x", lane="a", mark=11)
@@ -153,13 +153,13 @@ def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
 def test_a_batch_of_one_partition_has_landed_with_its_last_record_and_never_where_one_was_refused(make_topic, kafka):
     topic = make_topic("outbox", **{"max.message.bytes": "2000"})
     outbox = Outbox(kafka, linger_ms=0)
-    outbox.send_batch(topic, [(b"k", b"%d" % n) for n in range(3)], partition=0)
-    outbox.send_batch(topic, [], partition=0)
+    outbox.send_batch(topic, Records.of([(b"k", b"%d" % n) for n in range(3)]), partition=0)
+    outbox.send_batch(topic, Records.of([]), partition=0)
     landed = outbox.mark()
     outbox.drain()
     assert outbox.has_landed(landed)
-    outbox.send_batch(topic, [(b"k", value) for value in (b"3", LARGE)], partition=0)
-    outbox.send_batch(topic, [(b"k", b"4")], partition=0)
+    outbox.send_batch(topic, Records.of([(b"k", value) for value in (b"3", LARGE)]), partition=0)
+    outbox.send_batch(topic, Records.of([(b"k", b"4")]), partition=0)
     with pytest.raises(DeliveryFailed):
         outbox.drain()
     with pytest.raises(DeliveryFailed):

@@ -1,8 +1,10 @@
 """A small log of our own, made from a seed, and what a partition makes of it."""
 
+import collections
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,13 +13,28 @@ from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, LogRecord, Tick, Txn
 from features.layout import id_words
 from features.values import Value
+from sinks.batch import Records
 from streams.score import outbook, outputs_json
 from streams.score.partition import Partition
+from streams.score.rows import Outgoing
 from streams.transport.chunk import chunk_of
 
 BANK, OTHER_BANK, GATEWAY = "C1010211000012", "C1010511003703", "Z2004944000010"
 FIRST_DAY = day_of_date(date(2024, 1, 1))
 HEADERS = [("schema", SCHEMA.encode())]
+
+
+class Message(NamedTuple):
+    """One record that was sent; `mark` is the offset of the log record that it follows from."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    mark: int
+
+
+class _Placed(msgspec.Struct):
+    offset: int
 
 
 def txn(event_id: str, enterprise: str, day: int, ms: int = 0, fen: int = 100_000, **fields) -> Txn:
@@ -121,11 +138,26 @@ def applied(partition: Partition, records: list, size: int, first: int = 0) -> I
 
 def said(partition: Partition, chunk, stored: dict[str, Value] | None = None) -> Iterator:
     """The messages of a chunk. Where memory has a bound, `stored` is the Redis: it gets what must be flushed."""
-    for messages in partition.apply(chunk):
-        yield from messages
+    for outgoing in partition.apply(chunk):
+        yield from messages_of(outgoing)
         if partition.wants_room and not partition.make_room():
             flush(partition, stored)
             assert partition.make_room()
+
+
+def messages_of(outgoing: Iterable[Outgoing]) -> Iterator[Message]:
+    """One by one, topic by topic."""
+    for topic, records in outgoing:
+        for key, value in records:
+            yield Message(topic, key, value, msgspec.json.decode(value, type=_Placed).offset)
+
+
+def by_topic(messages: Iterable[Message]) -> dict[str, list[Message]]:
+    """What does not hang on batches: the order in each topic."""
+    found = collections.defaultdict(list)
+    for message in messages:
+        found[message.topic].append(message)
+    return found
 
 
 def flush(partition: Partition, stored: dict[str, Value]) -> None:
@@ -167,7 +199,8 @@ def written_rows(kind, many, enterprise_id, terms):
                 row[name][: len(cell)] = cell  # the context stands behind the indicators
             else:
                 row[name] = cell
-    out, end = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.zeros(len(many), np.int64)
-    outputs_json.write(book, np.arange(len(many)), id_words(enterprise_id).reshape(1, 4), terms, out, end)
-    begins = [0, *end.tolist()]
-    return [out[begin:stop].tobytes() for begin, stop in zip(begins, end.tolist(), strict=False)]
+    out, sizes = np.empty(len(many) * outputs_json.BYTES_MAX, np.uint8), np.empty((len(many), 2), np.int64)
+    size = outputs_json.write(book, np.arange(len(many)), id_words(enterprise_id).reshape(1, 4), terms, out, sizes)
+    keys, values = zip(*Records(out[:size].tobytes(), sizes), strict=True)
+    assert set(keys) == {enterprise_id.encode()}
+    return list(values)
