@@ -336,7 +336,8 @@ class Score:
         """For a slice: write what was taken once its outputs have landed, take what has waited longest since its last.
 
         A few may wait at once: so the time that outputs take to land is not paid for each partition in turn. One is
-        written at a time, while others are applied: only its own records wait for Redis.
+        written at a time, while others are applied: only its own records wait for Redis. Where all are quiet, one flush
+        follows the other.
         """
         until_s = self._clock() + self._settings.score.slice_ms / 1_000
         try:
@@ -352,7 +353,7 @@ class Score:
         DeliveryFailed after too long.
         """
         if self._writing is not None:
-            if not self._writing[1].done():
+            if not self._writing[1].done() and not self._is_idle:
                 return False
             await self._settle()
         if not self._flushes:
@@ -395,6 +396,11 @@ class Score:
     def _is_quiet(self, tp: TP, held: Holding) -> bool:
         position, end = self.progress(tp)
         return end is not None and position >= end and self._clock() - held.applied_at_s >= _QUIET_S
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nobody's records wait while Redis works."""
+        return all(tp in self._quiet or not held.is_ahead for tp, held in self._held.items())
 
     async def _end_flush(self, tp: TP) -> None:
         """Write what was taken of a partition; all outputs before that are acknowledged."""

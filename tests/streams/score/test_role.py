@@ -157,6 +157,22 @@ def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kaf
     assert lows[-1] >= 15 - 7, f"flushed in six seconds, or the seventh: {lows}"
 
 
+def test_where_nobody_has_records_one_flush_follows_the_other(empty_kafka, redis_url):
+    """A worker that has caught up is in Redis after one tick, not after one for each partition."""
+    flushes = Flushes(empty_kafka, redis_url)
+    flushes.score.progress = lambda _tp: (0, 0)
+
+    async def run():
+        await flushes.begin()
+        await flushes.apply_each()
+        flushes.now_s += 0.3
+        await flushes.score.tick()
+        assert [flushes.score.low_offset(tp) for tp in flushes.tps] == [1] * flushes.partitions
+        await flushes.score.stop()
+
+    asyncio.run(run())
+
+
 def test_while_redis_works_at_a_flush_other_partitions_are_applied_and_its_own_records_wait(empty_kafka, redis_url):
     flushes = Flushes(empty_kafka, redis_url)
 
