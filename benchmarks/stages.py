@@ -132,7 +132,7 @@ def instrument(stages: Stages) -> None:
     partition.apply_records = stages.wrapped("kernel", partition.apply_records)
     partition.close_days = stages.wrapped("closes", partition.close_days)
     residents.Residents.begin_run = stages.wrapped("slots", residents.Residents.begin_run)  # type: ignore[method-assign]
-    rows.Writer.messages = stages.wrapped("rows", rows.Writer.messages)  # type: ignore[method-assign]
+    rows.Writer.outgoing = stages.wrapped("rows", rows.Writer.outgoing)  # type: ignore[method-assign]
     outbox: Any = kafka.Outbox
     for name in ("send", "send_batch", "drain", "poll"):
         setattr(outbox, name, stages.wrapped("produce" if "send" in name else name, getattr(outbox, name)))
