@@ -341,7 +341,7 @@ class Score:
         """
         until_s = self._clock() + self._settings.score.slice_ms / 1_000
         try:
-            while await self._write_landed() or await self._take_next():
+            while await self._write_landed() or await self._take_next() or await self._wait_where_idle():
                 if self._clock() > until_s:
                     break
         except DeliveryFailed as why:
@@ -353,7 +353,7 @@ class Score:
         DeliveryFailed after too long.
         """
         if self._writing is not None:
-            if not self._writing[1].done() and not self._is_idle:
+            if not self._writing[1].done():
                 return False
             await self._settle()
         if not self._flushes:
@@ -397,10 +397,12 @@ class Score:
         position, end = self.progress(tp)
         return end is not None and position >= end and self._clock() - held.applied_at_s >= _QUIET_S
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether nobody's records wait while Redis works."""
-        return all(tp in self._quiet or not held.is_ahead for tp, held in self._held.items())
+    async def _wait_where_idle(self) -> bool:
+        """Wait for what is being written where nobody's records would wait too; False where somebody's might."""
+        if self._writing is None or any(held.is_ahead and tp not in self._quiet for tp, held in self._held.items()):
+            return False
+        await self._settle()
+        return True
 
     async def _end_flush(self, tp: TP) -> None:
         """Write what was taken of a partition; all outputs before that are acknowledged."""
