@@ -1,40 +1,42 @@
 """`make demo` and `make test` in a fresh clone with new caches: what somebody waits who has just found the project."""
 
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import results
+from benchmarks.results import ROOT, Bound
 
-ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = (["make", "demo", "ARGS=--exit"], ["make", "demo", "ARGS=--exit --fresh"], ["make", "test"])
+COMMANDS = {
+    "first_demo_s": ["make", "demo", "ARGS=--exit"],
+    "demo_again_s": ["make", "demo", "ARGS=--exit --fresh"],
+    "test_s": ["make", "test"],
+}
+BOUNDS = {"test_s": Bound(most=900)}
 
 
 def run(argv: list[str]) -> int:
-    """Print one row of the table; the first command that fails ends it with its exit code. It takes no options."""
-    if argv:
-        raise SystemExit(f"no options are known, not {argv}")
-    with tempfile.TemporaryDirectory(prefix="xinliu-bench-") as name:
-        folder = Path(name)
+    """Measure and write the result; the first command that fails ends it with its exit code."""
+    args = results.arguments(__doc__, argv)
+    if args.scale != 1.0:
+        raise SystemExit(f"--scale {args.scale:g}: the two commands have one size")
+    with tempfile.TemporaryDirectory(prefix="xinliu-bench-") as temporary:
+        folder = Path(temporary)
         clone = folder / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         environ = _environ(folder)
-        times = []
-        for command in COMMANDS:
+        figures = {}
+        for name, command in COMMANDS.items():
             started = time.perf_counter()
             done = subprocess.run([*command, f"PYTHON={_interpreter()}"], cwd=clone, env=environ, check=False)
             if done.returncode != 0:
                 print(f"{' '.join(command)}: exit code {done.returncode}", file=sys.stderr)
                 return done.returncode
-            times.append(time.perf_counter() - started)
-        cells = [f"{datetime.now(UTC):%Y-%m-%d}", machine.commit(clone), machine.describe(), platform.python_version()]
-        print("| " + " | ".join([*cells, *(f"{seconds:.0f} s" for seconds in times)]) + " |")
-    return 0
+            figures[name] = round(time.perf_counter() - started)
+    return results.report("two_commands", args, figures, BOUNDS, columns=tuple(COMMANDS))
 
 
 def _interpreter() -> Path:
