@@ -75,14 +75,15 @@ class Writer:
         rows = self.book.rows[:used]
         self._count(rows, in_force.backfill)
         order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
-        kinds, found = rows["kind"][order], list[Outgoing]()
+        kinds, is_other, found = rows["kind"][order], np.ones(used, np.bool_), list[Outgoing]()
         for kind, topic in _TOPIC_OF.items():
+            is_other[kinds == kind] = False
             if len(of_kind := order[kinds == kind]):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
         others = defaultdict[str, list[KeyAndValue]](list)
-        for b in rows[order[~np.isin(kinds, list(_TOPIC_OF))]]:
+        for b in rows[order[is_other]]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             for topic, key, value in _others(b, id_text(state_id[b["slot"]]), in_force, chunk, row):
                 others[topic].append((key, value))
