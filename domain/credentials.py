@@ -43,8 +43,14 @@ class Forbidden:
         names: set[str] = set()
         return self._path(value, "") if _gather(value, names) or self._name_secret(names) else None
 
-    def seen_in(self, message: bytes) -> bool:
-        """True where bytes that need not be JSON look as if they held a secret: such a payload is not stored."""
+    def seen_in(self, message: bytes, *, is_searched: bool = False) -> bool:
+        """True where bytes that need not be JSON look as if they held a secret: such a payload is not stored.
+
+        is_searched: it is JSON, and `find` finds none in it. Without escapes its names are then all that a look at its
+        bytes would come across, and only a PEM block can be where `find` does not look: in a name.
+        """
+        if is_searched and b"\\" not in message:
+            return _PEM.encode() in message
         text = message.decode("utf-8", "replace")
         if "\\u" in text:
             text = _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text)

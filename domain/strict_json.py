@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from domain.reject import Reason, Rejected
 
 NESTING_MAX = 8  # events nest three deep
@@ -19,6 +21,7 @@ _FLOAT_DIGITS_MAX = 309  # from here an integer may be beyond float64; int() its
 # A string (to the end of the message where it is not closed, so that no position is scanned twice) or a bracket.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNUSUAL = object()
 
 
 def parse(message: bytes) -> Any | Rejected:
@@ -29,6 +32,50 @@ def parse(message: bytes) -> Any | Rejected:
     >>> parse(b'{"a": 1, "\\\\u0061": 2}').reason
     <Reason.DUPLICATE_KEY: 'duplicate_key'>
     """
+    usual = _usual(message)
+    return _whole(message) if usual is _UNUSUAL else usual
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    """Every string of a parsed value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from strings_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings_of(inner)
+
+
+def _usual(message: bytes) -> Any:
+    """The value of a message of which a usual decoder says the same, at a fifth of the cost; _UNUSUAL of any other.
+
+    It has no escapes, nothing deep and not the digits for a number beyond float64. Each key has a colon of its own, so
+    where there are no more colons than keys, none stands twice.
+    """
+    objects = message.count(b"{")
+    if b"\\" in message or objects + message.count(b"[") > NESTING_MAX:
+        return _UNUSUAL
+    if len(message) - len(message.translate(None, b"0123456789")) >= _FLOAT_DIGITS_MAX:
+        return _UNUSUAL
+    try:
+        document = msgspec.json.decode(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _UNUSUAL
+    keys = len(document) if objects == 1 and isinstance(document, dict) else _keys(document)
+    return document if message.count(b":") == keys else _UNUSUAL
+
+
+def _keys(value: Any) -> int:
+    """How many keys it and all in it have."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys, value.values()))
+    return sum(map(_keys, value)) if isinstance(value, list) else 0
+
+
+def _whole(message: bytes) -> Any | Rejected:
     try:
         text = message.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -46,19 +93,6 @@ def parse(message: bytes) -> Any | Rejected:
     if (number := _READING.not_finite) is not None:
         return Rejected(reason=Reason.NOT_FINITE, detail=f"{number[:40]} is no finite number")
     return document
-
-
-def strings_of(value: Any) -> Iterator[str]:
-    """Every string of a parsed value, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from strings_of(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from strings_of(inner)
 
 
 class _Reading(threading.local):

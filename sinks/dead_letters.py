@@ -21,14 +21,16 @@ def dead_letter(
     headers: Sequence[tuple[str, bytes | None]],
     payload: bytes | None,
     forbidden: Forbidden,
+    is_searched: bool = False,
 ) -> DeadLetter:
     """The dead letter of the record at these coordinates.
 
     Header values are text (bytes that are not UTF-8 as U+FFFD), key and payload base64. A payload that holds, or looks
-    as if it held, a secret is represented by its hash alone, whatever it was refused for.
+    as if it held, a secret is represented by its hash alone, whatever it was refused for. is_searched: as
+    `Forbidden.seen_in` has it.
     """
     whole = payload or b""
-    secret = rejected.reason is Reason.CREDENTIALS or forbidden.seen_in(whole)
+    secret = rejected.reason is Reason.CREDENTIALS or forbidden.seen_in(whole, is_searched=is_searched)
     return DeadLetter(
         topic=topic,
         partition=partition,

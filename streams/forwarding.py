@@ -24,6 +24,7 @@ from streams.transport import Chunk
 
 HEADERS = (("schema", SCHEMA.encode()),)
 HEADERS_CACHED_MAX = 1_000
+_SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :])  # came past the search for secrets
 encode = msgspec.json.Encoder().encode
 
 Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
@@ -149,8 +150,8 @@ class Forwarder:
         tp, key = TP(chunk.topic, chunk.partition), chunk.topic.encode()
         letters = [(key, encode(self._letter(chunk, i, rejected))) for i, rejected in refused]
         out.send_run(topics.DEAD_LETTERS, Records.of(letters), lane=tp, marks=(mark, mark))
-        for _, rejected in refused:
-            self.count(tp, rejected.reason.value)
+        for reason, records in Counter(rejected.reason for _, rejected in refused).items():
+            self.count(tp, reason.value, records)
 
     def _letter(self, chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
         return dead_letter(
@@ -162,6 +163,7 @@ class Forwarder:
             headers=self._headers_of(chunk, i)[0],
             payload=chunk.value(i),
             forbidden=self.forbidden,
+            is_searched=rejected.reason in _SEARCHED,
         )
 
     def count(self, tp: TP, outcome: Outcome | Reason, records: int = 1) -> None:
