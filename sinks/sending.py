@@ -68,7 +68,7 @@ class Sender(threading.Thread):
         self._lines: dict[str, tuple[list[_Line], npt.NDArray[np.int64]]] = {}
         self._ready: dict[_Line, None] = {}  # with a batch that may go
         self._loop = asyncio.new_event_loop()
-        self._is_woken = False
+        self._is_woken = self._is_hurried = False  # and has not looked since; each call of its loop is a system call
         self._woken, self._hurried = asyncio.Event(), asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -84,8 +84,9 @@ class Sender(threading.Thread):
 
     def hurry(self) -> None:
         """Send what was put, now."""
-        self._is_woken = True
-        self._call(self._go_now)
+        if not self._is_hurried:
+            self._is_woken = self._is_hurried = True
+            self._call(self._go_now)
 
     def end(self, why: str) -> None:
         """Begin no other delivery; what is under way may land. Returns at once."""
@@ -129,7 +130,7 @@ class Sender(threading.Thread):
                 await self._woken.wait()
                 self._woken.clear()
                 await self._linger()
-                self._is_woken = False  # before looking: what comes from here on wakes anew
+                self._is_woken = self._is_hurried = False  # before looking: what comes from here on wakes anew
                 await self._line_up(producer)
                 await self._hand_over(producer)
         finally:
