@@ -47,10 +47,13 @@ ROLES: Mapping[str, Callable[[Settings], Role]] = {
 }
 
 
-# How long each waits between two fetches, in ms. A fetch costs broker and worker about a millisecond, however little it
-# brings, and so does each partition of which it brings something. Alerts wait twice; what the archive stores is looked
-# at by people, and learn learns once a month.
-FETCH_GAPS_MS: Mapping[str, int] = {"ingest": 60, "score": 60, "learn": 500, "archive": 500}
+# How long each waits between two fetches, in ms, where few records come and where very many do. A fetch costs broker
+# and worker about a millisecond, however little it brings, and so does each partition of which it brings something.
+# Alerts wait twice; what the archive stores is looked at by people, and learn learns once a month. Ingest's feeds go on
+# together: for them a longer gap is idle time.
+FETCH_GAPS_MS: Mapping[str, tuple[int, int]] = {
+    "ingest": (60, 60), "score": (60, 250), "learn": (500, 500), "archive": (500, 500),
+}  # fmt: skip
 
 
 def build(name: str, settings: Settings) -> Role:

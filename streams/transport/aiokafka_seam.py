@@ -9,6 +9,7 @@ tests/streams/transport/test_aiokafka_seam.py fails by name when a new version c
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from streams.transport.errors import OffsetOutsideLog
 
 NOT_YET_S = 0.02
 _NEVER_S = 1e9
+RECORD_S = 5e-6  # of a fetch's gap, for each record a second: at 50,000 a second 250 ms
 ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
 PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
 _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
@@ -65,22 +67,51 @@ def use_raw_records() -> None:
     fetcher_module.MemoryRecords = RawRecords
 
 
-def pace(fetcher: Any, gap_s: float) -> None:
-    """Let a broker be asked for all partitions together: once what came is taken, and `gap_s` after it was last asked.
+class Pace:
+    """When a broker is asked again: `gap_s` after it was last asked, and up to `gap_s_max` the more records come.
+
+    A fetch costs much by itself. Where records come one by one the gap makes it bring some of them, and where tens of
+    thousands come a second, RECORD_S for each of a second's makes it bring thousands, at a fraction of the cost.
+    """
+
+    def __init__(self, gap_s: float, gap_s_max: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gap_s, self._gap_s_max, self._clock = gap_s, gap_s_max, clock
+        self._asked_s: dict[int, float] = {}  # by broker
+        self._since_s, self._taken = -math.inf, 0
+
+    def took(self, records: int) -> None:
+        """So many more were taken."""
+        self._taken += records
+
+    def wait_s(self, node_id: int) -> float:
+        """Seconds from now until that broker may be asked."""
+        now_s = self._clock()
+        per_s = self._taken / max(now_s - self._since_s, self._gap_s, RECORD_S)
+        self._since_s, self._taken = now_s, 0
+        gap_s = min(max(self._gap_s, per_s * RECORD_S), self._gap_s_max)
+        return self._asked_s.get(node_id, -math.inf) + gap_s - now_s
+
+    def asked(self, node_id: int) -> None:
+        """It is asked now."""
+        self._asked_s[node_id] = self._clock()
+
+
+def use_pace(fetcher: Any, pace: Pace) -> None:
+    """Let a broker be asked for all partitions together, once what came is taken and at its pace.
 
     By itself the fetcher asks as soon as it may: where records come one by one, that is a fetch for each, which costs
     broker and worker about a millisecond. And of partitions whose records lie there for a tenth of a second it asks no
     more, but of the others: what then comes of the first waits until something comes of those, or the broker's wait is
     over.
     """
-    send, asked_s = fetcher._proc_fetch_request, dict[int, float]()
+    send = fetcher._proc_fetch_request
 
     async def send_later(assignment: Any, node_id: int, request: Any) -> bool:
         try:
-            await asyncio.sleep(asked_s.get(node_id, -gap_s) + gap_s - time.monotonic())
+            await asyncio.sleep(pace.wait_s(node_id))
         except asyncio.CancelledError:  # as where it is cancelled later: nobody wants what would come
             return False
-        asked_s[node_id] = time.monotonic()
+        pace.asked(node_id)
         return bool(await send(assignment, node_id, request))
 
     fetcher._prefetch_backoff = _NEVER_S

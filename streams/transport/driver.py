@@ -45,9 +45,9 @@ class TransportOptions:
     fetch_total_bytes: int = 24 << 20
     """All that a fetch may bring. malloc takes no more than 32 MB, with what asyncio adds, from memory that it kept."""
     fetch_wait_ms_max: int = 500
-    fetch_gap_ms: int = 0
-    """From one fetch to the next, at least. Records wait for it, and the more of them come at once, the less each
-    costs."""
+    fetch_gap_ms: tuple[int, int] = (0, 0)
+    """From one fetch to the next, where few records come and where very many do. Records wait for it, and the more of
+    them come at once, the less each costs."""
     chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several messages."""
     client: Mapping[str, Any] = field(default_factory=dict)
@@ -123,7 +123,9 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer."""
         await super().on_start()
-        aiokafka_seam.pace(self._ensure_consumer()._fetcher, self.consumer.options.fetch_gap_ms / 1_000)
+        gap_ms, gap_ms_max = self.consumer.options.fetch_gap_ms
+        self._pace = aiokafka_seam.Pace(gap_ms / 1_000, gap_ms_max / 1_000)
+        aiokafka_seam.use_pace(self._ensure_consumer()._fetcher, self._pace)
 
     async def _fetch_records(
         self,
@@ -139,6 +141,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             chunks = await aiokafka_seam.fetched_chunks(
                 fetcher, active_partitions, timeout or 0.0, self._may_take, self._parse
             )
+        self._pace.took(sum(map(len, chunks.values())))
         return {TP(*tp): chunk for tp, chunk in chunks.items()}
 
     async def on_thread_stop(self) -> None:

@@ -191,3 +191,15 @@ def test_aiokafka_seam_parts_hold_whole_batches_and_at_least_one(monkeypatch: py
 def test_aiokafka_seam_parts_of_a_cut_batch_are_all_there_is() -> None:
     cut = batches_of([30])[0][:100]
     assert [bytes(part) for part in aiokafka_seam.parts_of(cut)] == [cut]
+
+
+@pytest.mark.parametrize(("per_s", "gap_s"), [(0, 0.06), (10_000, 0.06), (20_000, 0.1), (40_000, 0.2), (10**6, 0.25)])
+def test_aiokafka_seam_fetches_lie_the_further_apart_the_more_records_come(per_s: int, gap_s: float) -> None:
+    now_s = [1_000.0]
+    pace = aiokafka_seam.Pace(0.06, 0.25, lambda: now_s[0])
+    assert pace.wait_s(0) < 0, "a broker that was never asked"
+    for _ in range(3):
+        pace.asked(0)
+        pace.took(per_s // 10)
+        now_s[0] += 0.1
+        assert pace.wait_s(0) == pytest.approx(gap_s - 0.1)
