@@ -22,7 +22,7 @@ from streams.score.holding import Holding
 from streams.score.partition import engine_of
 from streams.transport.chunk import chunk_of
 from tests.redis_cluster import RedisCluster
-from tests.streams.score.kit import log_of, record, txn
+from tests.streams.score.kit import log_of, messages_of, record, txn
 
 PARTITIONS, EPOCH = 8, 41
 MANY = [f"91450100{n:010d}" for n in range(1_000)]
@@ -71,7 +71,7 @@ def world(redis_at, module_seed):
         held[p].own(EPOCH + p, is_first=True)
         assert held[p].load()
         held[p].bound(10_000)
-        said += [m for some in held[p].memory.apply(chunk_of(topics.EVENTS, p, 0, part)) for m in some]
+        said += [m for some in held[p].memory.apply(chunk_of(topics.EVENTS, p, 0, part)) for m in messages_of(some)]
         asyncio.run(held[p].flush(100))
     yield World(client, held, said)
     client.close()
