@@ -48,6 +48,7 @@ _PRECEDENCE = {reason: rank for rank, reason in enumerate(Reason)}
 _MAY_SEND: dict[Writer, Any] = {"bank": FromBank, "gateway": FromGateway, "operator": FromOperator}
 _DECODERS: dict[Writer, msgspec.json.Decoder[Any]] = {w: msgspec.json.Decoder(u) for w, u in _MAY_SEND.items()}
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(AnyEvent)}
+_KINDS_OF = {writer: frozenset(get_args(union)) for writer, union in _MAY_SEND.items()}
 
 # C0, DEL, C1, and what changes the direction or is not seen: never part of an identifier or a code.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -157,7 +158,7 @@ class Validator:
         if kind is None:
             shown = json.dumps(document.get("type"))[:64]  # orjson refuses integers beyond 64 bits
             return Rejected(reason=Reason.UNKNOWN_TYPE, field="type", detail=f"{shown} is no type of event")
-        if kind not in get_args(_MAY_SEND[self.source.writer]):
+        if kind not in _KINDS_OF[self.source.writer]:
             return Rejected(
                 reason=Reason.TYPE_NOT_ALLOWED, field="type", detail=f"{document['type']} from a {self.source.writer}"
             )
@@ -265,15 +266,17 @@ def _schema(fields: Mapping[str, Any], kind: type, is_clear: bool) -> Iterator[R
         except msgspec.ValidationError as error:
             path, finding = _explain(str(error))
             yield finding
-            del rest[re.split(r"[.[]", path, maxsplit=1)[0]]
+            del rest[_STEP.split(path, maxsplit=1)[0]]
 
 
-# msgspec says what is wrong in words; these beginnings are tested one by one. What begins otherwise is a bound.
-_WORDS = (
-    (re.compile("Object missing required field `(?P<name>[^`]*)`"), Reason.MISSING_FIELD),
-    (re.compile("Object contains unknown field `(?P<name>.*)`", re.DOTALL), Reason.UNKNOWN_FIELD),
-    (re.compile("Expected `[^`]*`, got `"), Reason.WRONG_TYPE),
-    (re.compile("Invalid enum value"), Reason.UNKNOWN_ENUM),
+_STEP = re.compile(r"[.[]")  # further into an object
+# msgspec says what is wrong in words, of which it begins with one of these, as reasons are called, or it is a bound.
+_WORDS = re.compile(
+    "Object missing required field `(?P<missing_field>[^`]*)`"
+    "|Object contains unknown field `(?P<unknown_field>.*)`"
+    "|(?P<wrong_type>)Expected `[^`]*`, got `"
+    "|(?P<unknown_enum>)Invalid enum value",
+    re.DOTALL,
 )
 
 
@@ -281,10 +284,9 @@ def _explain(message: str) -> tuple[str, Rejected]:
     """Where msgspec found something wrong in an object, and what."""
     text, _, path = message.removesuffix("`").rpartition(" - at `$.")
     reason, inner = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE, None
-    for words, said in _WORDS:
-        if (found := words.match(text)) is not None:
-            reason, inner = said, found.groupdict().get("name")
-            break
+    if (found := _WORDS.match(text)) is not None:
+        said = str(found.lastgroup)
+        reason, inner = Reason(said), found[said]
     return path, Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
 
 
