@@ -77,8 +77,9 @@ class Writer:
         order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
         kinds, is_other, found = rows["kind"][order], np.ones(used, np.bool_), list[Outgoing]()
         for kind, topic in _TOPIC_OF.items():
-            is_other[kinds == kind] = False
-            if len(of_kind := order[kinds == kind]):
+            is_kind = kinds == kind
+            is_other &= ~is_kind
+            if len(of_kind := order[is_kind]):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
