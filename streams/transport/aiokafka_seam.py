@@ -26,6 +26,7 @@ from streams.transport.errors import OffsetOutsideLog
 NOT_YET_S = 0.02
 _NEVER_S = 1e9
 RECORD_S = 5e-6  # of a fetch's gap, for each record a second: at 50,000 a second 250 ms
+RATE_S = 1.0  # that a rate is counted over
 ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
 PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
 _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
@@ -71,13 +72,15 @@ class Pace:
     """When a broker is asked again: `gap_s` after it was last asked, and up to `gap_s_max` the more records come.
 
     A fetch costs much by itself. Where records come one by one the gap makes it bring some of them, and where tens of
-    thousands come a second, RECORD_S for each of a second's makes it bring thousands, at a fraction of the cost.
+    thousands come a second, RECORD_S for each of a second's makes it bring thousands, at a fraction of the cost. Their
+    rate is counted over RATE_S: what piled up behind a short stall is no higher rate, and would be put off once more.
     """
 
     def __init__(self, gap_s: float, gap_s_max: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._gap_s, self._gap_s_max, self._clock = gap_s, gap_s_max, clock
         self._asked_s: dict[int, float] = {}  # by broker
-        self._since_s, self._taken = -math.inf, 0
+        self._rate_gap_s = 0.0  # by the rate that was last counted
+        self._since_s, self._taken = clock(), 0
 
     def took(self, records: int) -> None:
         """So many more were taken."""
@@ -86,9 +89,10 @@ class Pace:
     def wait_s(self, node_id: int) -> float:
         """Seconds from now until that broker may be asked."""
         now_s = self._clock()
-        per_s = self._taken / max(now_s - self._since_s, self._gap_s, RECORD_S)
-        self._since_s, self._taken = now_s, 0
-        gap_s = min(max(self._gap_s, per_s * RECORD_S), self._gap_s_max)
+        if (counted_s := now_s - self._since_s) >= RATE_S:
+            self._rate_gap_s = self._taken / counted_s * RECORD_S
+            self._since_s, self._taken = now_s, 0
+        gap_s = min(max(self._gap_s, self._rate_gap_s), self._gap_s_max)
         return self._asked_s.get(node_id, -math.inf) + gap_s - now_s
 
     def asked(self, node_id: int) -> None:

@@ -198,8 +198,20 @@ def test_aiokafka_seam_fetches_lie_the_further_apart_the_more_records_come(per_s
     now_s = [1_000.0]
     pace = aiokafka_seam.Pace(0.06, 0.25, lambda: now_s[0])
     assert pace.wait_s(0) < 0, "a broker that was never asked"
-    for _ in range(3):
+    for second in range(3):
+        for _ in range(10):
+            pace.asked(0)
+            pace.took(per_s // 10)
+            now_s[0] += 0.1001
+            waits_s = pace.wait_s(0)
+        assert waits_s == pytest.approx(gap_s - 0.1, abs=1e-3), second
+
+
+def test_aiokafka_seam_what_piled_up_behind_a_stall_is_no_higher_rate() -> None:
+    now_s = [1_000.0]
+    pace = aiokafka_seam.Pace(0.06, 0.25, lambda: now_s[0])
+    for gap_s in [0.06] * 20 + [0.4] + [0.06] * 20:
+        now_s[0] += gap_s
         pace.asked(0)
-        pace.took(per_s // 10)
-        now_s[0] += 0.1
-        assert pace.wait_s(0) == pytest.approx(gap_s - 0.1)
+        pace.took(round(10_000 * gap_s))
+        assert pace.wait_s(0) == pytest.approx(0.06)
