@@ -1,8 +1,6 @@
 """One record of a bank, the gateway or an operator → the event, or the reason why it is refused. Pure.
 
-A record that earns several reasons is refused for the first of them in the order of `domain.reject.Reason`. There are
-two readings. The quick one (`_quick`) takes what is plainly right and nothing else; the whole one (`_judge`) collects
-every finding and names the first. A property test holds that the quick one never takes what the whole one refuses.
+A record that earns several reasons is refused for the first of them in the order of `domain.reject.Reason`.
 
 Text is stored in Unicode NFC. Free text (memo, names) keeps control and bidirectional characters, which every surface
 escapes: a transaction is not dropped for a tab in its memo. Identifiers and codes with such characters are refused.
@@ -11,12 +9,12 @@ escapes: a transaction is not dropped for a tab in its memo. Identifiers and cod
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import msgspec
-import orjson
 
 from domain import topics
 from domain.calendar import EVENT_TIME_MS_MIN, day_of_text, day_start_ms
@@ -31,7 +29,6 @@ from domain.events import (
     Receipt,
     Text128,
     Text256,
-    Txn,
 )
 from domain.ids import DayText
 from domain.money import CURRENCIES
@@ -42,11 +39,9 @@ from domain.strict_json import parse
 Writer = Literal["bank", "gateway", "operator"]
 Accepted = FromBank | FromGateway | FromOperator
 
-_ENCODE = msgspec.json.Encoder().encode
 _SCHEMAS = frozenset({SCHEMA.encode()})
 _PRECEDENCE = {reason: rank for rank, reason in enumerate(Reason)}
 _MAY_SEND: dict[Writer, Any] = {"bank": FromBank, "gateway": FromGateway, "operator": FromOperator}
-_DECODERS: dict[Writer, msgspec.json.Decoder[Any]] = {w: msgspec.json.Decoder(u) for w, u in _MAY_SEND.items()}
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(AnyEvent)}
 _KINDS_OF = {writer: frozenset(get_args(union)) for writer, union in _MAY_SEND.items()}
 
@@ -102,58 +97,14 @@ class Validator:
             return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"{shown}, known: {SCHEMA}")
         if message is None:
             return Rejected(reason=Reason.NOT_JSON, detail="null value")
-        time_ms_max = broker_time_ms + self.future_tolerance_ms
-        event = self._quick(message, time_ms_max)
-        return self._judge(message, time_ms_max) if event is None else event
-
-    def _quick(self, message: bytes, time_ms_max: int) -> Accepted | None:
-        """The event where it is right beyond doubt; None sends the message to the whole reading.
-
-        Without a backslash a quote is never inside a string, and without white space before a colon (it can only be a
-        blank: the other three are among the unseen) each key has its own `":`. So where the message has one object and
-        no more of them than distinct keys, no key stands twice.
-        """
-        if _PEM in message:
-            return None
-        try:
-            event: Accepted = _DECODERS[self.source.writer].decode(message)
-            if message.count(b"{") != 1 or not _is_clear(message):
-                return None
-            if isinstance(event, Txn) and self._is_plain(event, message, time_ms_max):
-                return event
-            if b" :" in message:
-                return None
-            fields = orjson.loads(message)
-        except (msgspec.MsgspecError, orjson.JSONDecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        if message.count(b'":') != len(fields):
-            return None
-        return None if any(self._bounds(fields, type(event), time_ms_max)) else event
-
-    def _is_plain(self, txn: Txn, message: bytes, time_ms_max: int) -> bool:
-        """Whether a decoded transaction is the usual one: booked, timed, within all bounds, each key once.
-
-        What `_bounds` says of such a one, without reading it a second time. Written again it has as many colons as the
-        message: its strings hold the same ones, so no key is repeated (or names a null).
-        """
-        return (
-            txn.status == "booked"
-            and txn.ref_event_id is None
-            and txn.ref_event_time is None
-            and txn.return_reason is None
-            and not txn.date_only
-            and txn.bank_id == self.source.bank_id
-            and txn.currency in CURRENCIES
-            and EVENT_TIME_MS_MIN <= txn.event_time <= time_ms_max
-            and _ENCODE(txn).count(b":") == message.count(b":")
-        )
-
-    def _judge(self, message: bytes, time_ms_max: int) -> Accepted | Rejected:
         document = parse(message)
         if isinstance(document, Rejected):
             return document
         if not isinstance(document, dict):
             return Rejected(reason=Reason.NOT_AN_OBJECT, detail=f"a JSON {_json_name(document)}")
+        return self._judge(message, document, broker_time_ms + self.future_tolerance_ms)
+
+    def _judge(self, message: bytes, document: dict[str, Any], time_ms_max: int) -> Accepted | Rejected:
         kind = _KINDS.get(document["type"]) if isinstance(document.get("type"), str) else None
         if kind is None:
             shown = json.dumps(document.get("type"))[:64]  # orjson refuses integers beyond 64 bits
@@ -167,11 +118,10 @@ class Validator:
         if not (is_usual and _PEM not in message) and (secret := self.forbidden.find(document)) is not None:
             return Rejected(reason=Reason.CREDENTIALS, field=secret, detail="a password, key or biometric")
         fields = document if is_clear else _in_nfc(document)
-        findings = [*_schema(fields, kind, is_clear), *self._bounds(fields, kind, time_ms_max)]
-        if findings:
-            return min(findings, key=lambda finding: _PRECEDENCE[finding.reason])
-        event: Accepted = msgspec.convert(fields, kind)
-        return event
+        event, wrong = _converted(fields, kind)
+        schema = () if wrong is None and is_clear else _schema(fields, kind, wrong, is_clear)
+        found = _first(chain(schema, self._bounds(fields, kind, time_ms_max)))
+        return event if found is None else found
 
     def _bounds(self, fields: Mapping[str, Any], kind: type, time_ms_max: int) -> Iterator[Rejected]:
         """What no type can say: real dates, the currency, times, the writer's identity, relations between fields."""
@@ -240,15 +190,24 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 _SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
 
 
-def _schema(fields: Mapping[str, Any], kind: type, is_clear: bool) -> Iterator[Rejected]:
+def _converted(fields: Mapping[str, Any], kind: type) -> tuple[Any, str | None]:
+    """The fields as a struct, or what msgspec first finds wrong with them."""
+    try:
+        return msgspec.convert(fields, kind), None
+    except msgspec.ValidationError as error:
+        return None, str(error)
+
+
+def _schema(fields: Mapping[str, Any], kind: type, wrong: str | None, is_clear: bool) -> Iterator[Rejected]:
     """Every field against its type, so that no finding hides another: what is found wrong is left out the next time.
 
-    is_clear: the message is known to hold nothing unseen.
+    wrong: what is found first. is_clear: the message is known to hold nothing unseen.
     """
     shape = _SHAPES[kind]
     for name in shape.required:
         if name not in fields:
             yield Rejected(reason=Reason.MISSING_FIELD, field=name, detail="missing")
+            return  # nothing comes before that
     rest = dict(fields)
     del rest["type"]
     for name, value in fields.items() if not is_clear or rest.keys() - shape.names else ():
@@ -259,14 +218,24 @@ def _schema(fields: Mapping[str, Any], kind: type, is_clear: bool) -> Iterator[R
             yield Rejected(
                 reason=Reason.OUT_OF_RANGE, field=name, detail="control or bidirectional character in a code"
             )
-    while True:
-        try:
-            msgspec.convert(rest, shape.loose)
-            return
-        except msgspec.ValidationError as error:
-            path, finding = _explain(str(error))
-            yield finding
-            del rest[_STEP.split(path, maxsplit=1)[0]]
+    if len(rest) + 1 < len(fields):
+        _, wrong = _converted(rest, shape.loose)
+    while wrong is not None:
+        path, finding = _explain(wrong)
+        yield finding
+        del rest[_STEP.split(path, maxsplit=1)[0]]
+        _, wrong = _converted(rest, shape.loose)
+
+
+def _first(findings: Iterable[Rejected]) -> Rejected | None:
+    """The one that takes precedence; a missing field at once, as no other of these comes before it."""
+    first = None
+    for finding in findings:
+        if finding.reason is Reason.MISSING_FIELD:
+            return finding
+        if first is None or _PRECEDENCE[finding.reason] < _PRECEDENCE[first.reason]:
+            first = finding
+    return first
 
 
 _STEP = re.compile(r"[.[]")  # further into an object

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from config.credentials import forbidden
 from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
-from domain.outputs import DeadLetter
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
 from sinks.batch import Headers, KeyAndValue, Records
 from sinks.dead_letters import dead_letter
 from sinks.kafka import MarkedOutbox
-from streams.plain.block import Block, PlainReader, warm
+from streams.plain.block import PlainReader, warm
+from streams.plain.reader import NOT_PLAIN
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
+from streams.transport.chunk import read_headers
 
 HEADERS = (("schema", SCHEMA.encode()),)
 HEADERS_CACHED_MAX = 1_000
@@ -30,14 +33,37 @@ encode = msgspec.json.Encoder().encode
 Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
 
 
+class Refused(NamedTuple):
+    """A record that goes to `dlq.v1`: its offset, why, and the value there."""
+
+    offset: int
+    reason: Reason
+    letter: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What becomes of records of a chunk up to record `until`: forwarded, refused, or, with `others`, not said here.
+
+    Each in the order of offsets. times_ms: of the events that are forwarded; others: offsets.
+    """
+
+    until: int
+    offsets: list[int]
+    times_ms: list[int]
+    records: list[KeyAndValue]
+    refused: list[Refused]
+    others: list[int]
+
+
 @dataclass(slots=True, eq=False)
 class Rest:
-    """A chunk from record `first` on. `block`: what is known of its next plain transactions."""
+    """A chunk from record `first` on. `known`: what becomes of some of them, and of some before them."""
 
     chunk: Chunk
     first: int = 0
     offsets: list[int] = field(init=False)
-    block: Block | None = None
+    known: Run | None = None
 
     def __post_init__(self) -> None:
         self.offsets = self.chunk.offset.tolist()
@@ -45,21 +71,9 @@ class Rest:
     def __len__(self) -> int:
         return len(self.offsets) - self.first
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What becomes of the records of a chunk from `rest.first` on before `until`: forwarded, or refused.
-
-    offsets and times_ms are of the forwarded; refused: which of the chunk, and why. next: what becomes of the one at
-    `until`; None where it was not looked at.
-    """
-
-    until: int
-    records: list[KeyAndValue]
-    offsets: list[int]
-    times_ms: list[int]
-    refused: list[tuple[int, Rejected]]
-    next: Accepted | None
+    def offset(self, i: int) -> int:
+        """Of record i, or what follows the last."""
+        return self.offsets[i] if i < len(self.offsets) else self.chunk.next_offset
 
 
 class Forwarder:
@@ -81,47 +95,68 @@ class Forwarder:
         if self._reader is not None:
             warm()
 
-    def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> Run:
-        """The usual records of a chunk before record `until`, events up to `last_ms` or refused; nothing is sent."""
-        tp = TP(rest.chunk.topic, rest.chunk.partition)
-        records: list[KeyAndValue] = []
-        offsets: list[int] = []
-        times_ms: list[int] = []
-        refused: list[tuple[int, Rejected]] = []
-        at, until = rest.first, min(until, len(rest.offsets))
-        while at < until:
-            plain, plain_ms = self._plain(validator, rest, at, until, last_ms)
-            records += plain
-            times_ms += plain_ms
-            offsets += rest.offsets[at : at + len(plain)]
-            at += len(plain)
-            if at == until:
-                break
-            found = self._judged(validator, rest.chunk, at)
+    def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Accepted | None]:
+        """What becomes of the next records before `until`, up to another than these or an event after `last_ms`; that.
+
+        Nothing is sent.
+        """
+        if rest.known is None or rest.known.until <= rest.first:
+            rest.known = self._run(validator, rest.chunk, rest.first, min(until, len(rest.offsets)))
+        known, until = rest.known, min(until, rest.known.until)
+        first, stop = rest.offset(rest.first), rest.offset(until)
+        if (other := bisect_left(known.others, first)) < len(known.others):
+            stop = min(stop, known.others[other])
+        begin, end = bisect_left(known.offsets, first), bisect_left(known.offsets, stop)
+        if begin < end and max(known.times_ms[begin:end]) > last_ms:
+            end = next(i for i in range(begin, end) if known.times_ms[i] > last_ms)
+            stop = known.offsets[end]
+        if stop < rest.offset(until):
+            until = bisect_left(rest.offsets, stop)
+            after = self._event(validator, rest.chunk, until)
+        else:
+            after = None
+        low, high = bisect_left(known.refused, (first,)), bisect_left(known.refused, (stop,))
+        of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records[begin:end]
+        return Run(until, *of_run, known.refused[low:high], []), after
+
+    def _run(self, validator: Validator, chunk: Chunk, first: int, until: int) -> Run:
+        """What becomes of the records from `first` on before `until`."""
+        tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
+        times_ms, records, odd = self._plain(validator, chunk, first, until)
+        refused: list[Refused] = []
+        others: list[int] = []
+        rows = chunk.times_values_headers([first + i for i in odd])
+        for i, (broker_ms, value, raw) in zip(odd, rows, strict=True):
+            headers, schema = self._headers_of(raw)
+            found = validator.accept(value, schema, broker_ms)
             if isinstance(found, Rejected):
-                refused.append((at, found))
-            elif isinstance(found, EnterpriseEvent) and found.event_time <= last_ms:
-                records.append(self.forwarded(tp, rest.offsets[at], found))
-                times_ms.append(found.event_time)
-                offsets.append(rest.offsets[at])
+                refused.append(self._refused(tp, offsets[i], chunk.key(first + i), headers, value, found))
+            elif isinstance(found, EnterpriseEvent):
+                times_ms[i], records[i] = found.event_time, self.forwarded(tp, offsets[i], found)
             else:
-                return Run(at, records, offsets, times_ms, refused, found)
-            at += 1
-        return Run(until, records, offsets, times_ms, refused, None)
+                others.append(offsets[i])
+        if refused or others:
+            kept = [i for i, time_ms in enumerate(times_ms) if time_ms != NOT_PLAIN]
+            offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
+            records = [records[i] for i in kept]
+        return Run(until, offsets, times_ms, records, refused, others)
 
     def _plain(
-        self, validator: Validator, rest: Rest, first: int, until: int, last_ms: int
-    ) -> tuple[Sequence[KeyAndValue], Sequence[int]]:
-        """The records and times of the plain transactions that come first, up to `last_ms`."""
+        self, validator: Validator, chunk: Chunk, first: int, until: int
+    ) -> tuple[list[int], list[KeyAndValue], Sequence[int]]:
+        """Of each record its time and what it becomes, where it is a plain transaction, and which are not."""
         bank_id = validator.source.bank_id
-        if self._reader is None or bank_id is None:
-            return (), ()
-        if rest.block is None or not rest.block.first <= first < rest.block.until:
-            rest.block = self._reader.read(rest.chunk, first, until, bank_id, validator.future_tolerance_ms)
-        return rest.block.stretch(first, until, last_ms)
+        if self._reader is not None and bank_id is not None:
+            return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
+        count = until - first
+        return [NOT_PLAIN] * count, [(None, None)] * count, range(count)
 
-    def _judged(self, validator: Validator, chunk: Chunk, i: int) -> Accepted | Rejected:
-        return validator.accept(chunk.value(i), self._headers_of(chunk, i)[1], int(chunk.timestamp_ms[i]))
+    def _event(self, validator: Validator, chunk: Chunk, i: int) -> Accepted:
+        """The event in record i, which is one."""
+        ((broker_ms, value, raw),) = chunk.times_values_headers([i])
+        found = validator.accept(value, self._headers_of(raw)[1], broker_ms)
+        assert not isinstance(found, Rejected)
+        return found
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
         """Key and value of an event's record of the log, without personal identifiers."""
@@ -145,37 +180,44 @@ class Forwarder:
         key = record.event.enterprise_id.encode()
         out.send_marked(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
 
-    def bury(self, out: MarkedOutbox, chunk: Chunk, refused: Sequence[tuple[int, Rejected]], mark: int) -> None:
-        """Send records of a chunk to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
-        tp, key = TP(chunk.topic, chunk.partition), chunk.topic.encode()
-        letters = [(key, encode(self._letter(chunk, i, rejected))) for i, rejected in refused]
-        out.send_run(topics.DEAD_LETTERS, Records.of(letters), lane=tp, marks=(mark, mark))
-        for reason, records in Counter(rejected.reason for _, rejected in refused).items():
-            self.count(tp, reason.value, records)
+    def refused(self, chunk: Chunk, i: int, rejected: Rejected) -> Refused:
+        """Record i of a chunk as it goes to `dlq.v1`."""
+        tp, offset, headers = TP(chunk.topic, chunk.partition), int(chunk.offset[i]), chunk.headers(i)
+        return self._refused(tp, offset, chunk.key(i), headers, chunk.value(i), rejected)
 
-    def _letter(self, chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
-        return dead_letter(
+    def _refused(
+        self, tp: TP, offset: int, key: bytes | None, headers: Headers, value: bytes | None, rejected: Rejected
+    ) -> Refused:
+        letter = dead_letter(
             rejected,
-            topic=chunk.topic,
-            partition=chunk.partition,
-            offset=int(chunk.offset[i]),
-            key=chunk.key(i),
-            headers=self._headers_of(chunk, i)[0],
-            payload=chunk.value(i),
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=offset,
+            key=key,
+            headers=headers,
+            payload=value,
             forbidden=self.forbidden,
             is_searched=rejected.reason in _SEARCHED,
         )
+        return Refused(offset, rejected.reason, encode(letter))
+
+    def bury(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
+        """Send records to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
+        key = tp.topic.encode()
+        letters = Records.of([(key, one.letter) for one in refused])
+        out.send_run(topics.DEAD_LETTERS, letters, lane=tp, marks=(mark, mark))
+        for reason, records in Counter(one.reason for one in refused).items():
+            self.count(tp, reason.value, records)
 
     def count(self, tp: TP, outcome: Outcome | Reason, records: int = 1) -> None:
         """More records of this outcome."""
         self.counts[tp.topic, tp.partition, outcome] += records
 
-    def _headers_of(self, chunk: Chunk, i: int) -> tuple[Headers, bytes | None]:
-        """The headers of record i, and the one named `schema`: None where it is absent, empty where it stands twice."""
-        raw = chunk.buffer[chunk.header_start[i] : chunk.header_end[i]].tobytes()
+    def _headers_of(self, raw: bytes) -> tuple[Headers, bytes | None]:
+        """Headers, and the one named `schema`: None where it is absent, empty where it stands twice."""
         if (known := self._headers.get(raw)) is not None:
             return known
-        headers = chunk.headers(i)
+        headers = read_headers(raw)
         found = [value for name, value in headers if name == "schema"]
         schema = found[0] if len(found) == 1 else b"" if found else None
         if len(self._headers) >= HEADERS_CACHED_MAX:

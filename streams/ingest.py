@@ -295,11 +295,11 @@ class Ingest:
         None where there is none, or other tasks are to have their turn before. Nothing waits in here.
         """
         until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
-        run = self._forwarder.run(one.validator, rest, until, last_ms)
+        run, after = self._forwarder.run(one.validator, rest, until, last_ms)
         if run.until > rest.first:
             first, last = rest.offsets[rest.first], rest.offsets[run.until - 1]
             if run.refused:
-                self._forwarder.bury(self._out, rest.chunk, run.refused, first)
+                self._forwarder.bury(self._out, one.tp, run.refused, first)
             if run.records:
                 if one.aligned:
                     self._alignment.reach_all(one.tp, run.offsets, run.times_ms)
@@ -307,7 +307,7 @@ class Ingest:
                     self._note(one, one.bank_id, max(run.times_ms))
                 self._forwarder.send(self._out, one.tp, run.records, (first, last))
             one.position, rest.first = last + 1, run.until
-        return run.next
+        return after
 
     async def _apply_one(self, one: _Input, rest: Rest, event: Accepted, limit_ms: int | None) -> bool:
         """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
@@ -316,7 +316,7 @@ class Ingest:
         if isinstance(event, Control) and event.action == "admit":
             outcome = await self._admit(one.tp, offset, event)
         if isinstance(outcome, Rejected):
-            self._forwarder.bury(self._out, rest.chunk, [(i, outcome)], offset)
+            self._forwarder.bury(self._out, one.tp, [self._forwarder.refused(rest.chunk, i, outcome)], offset)
         else:
             time_ms = _time_of(outcome)
             if limit_ms is not None and time_ms is not None and time_ms > limit_ms:

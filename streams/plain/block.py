@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,30 +24,15 @@ _TXN = Txn(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Records of a chunk from one up to another, and what becomes of those that are plain transactions.
+class Plain(NamedTuple):
+    """Of each of some records of a chunk the event time, and key and value in the log; `others` are not plain.
 
-    times_ms: the event time of each. others: which of them are not plain, counted from `first`; what else is said of
-    them is of no use.
+    Those have NOT_PLAIN for a time; what else is said of them is of no use.
     """
 
-    first: int
-    until: int
     times_ms: list[int]
     records: list[KeyAndValue]
     others: list[int]
-
-    def stretch(self, first: int, until: int, last_ms: int) -> tuple[list[KeyAndValue], list[int]]:
-        """The plain ones up to `last_ms` from `first` on, before `until`, as long as one follows the other."""
-        first, until = first - self.first, min(until, self.until) - self.first
-        if (place := bisect_left(self.others, first)) < len(self.others):
-            until = min(until, self.others[place])
-        times_ms = self.times_ms[first:until]
-        if times_ms and max(times_ms) > last_ms:
-            late = next(i for i, time_ms in enumerate(times_ms) if time_ms > last_ms)
-            until, times_ms = first + late, times_ms[:late]
-        return self.records[first:until], times_ms
 
 
 class PlainReader:
@@ -62,7 +46,7 @@ class PlainReader:
         self._fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
         self._make_room(_RECORDS_USUAL, 0)
 
-    def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Block:
+    def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Plain:
         """Records of a bank from `first` on before `until`, at least one."""
         count, origin = until - first, self._origin(chunk.topic, chunk.partition)
         room = len(chunk.buffer) + count * (reader.ROOM + len(origin))  # values do not overlap
@@ -75,7 +59,7 @@ class PlainReader:
             out, told, holes, self._fields,
         )  # fmt: skip
         if not plain:
-            return Block(first, until, [], [], list(range(count)))
+            return Plain([reader.NOT_PLAIN] * count, [(None, None)] * count, list(range(count)))
         raw = chunk.buffer[low:high].tobytes()
         kinds, text_starts, text_ends = holes[reader.OF_TOKENS, :found].tolist()
         times_ms, value_starts, value_ends, key_starts, key_ends = told[reader.OF_RECORDS, :count].tolist()
@@ -85,7 +69,7 @@ class PlainReader:
         values = _cut(out[:written].tobytes(), value_starts, value_ends)
         records: list[KeyAndValue] = list(zip(_cut(raw, key_starts, key_ends), values, strict=True))
         others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.NOT_PLAIN]
-        return Block(first, until, times_ms, records, others)
+        return Plain(times_ms, records, others)
 
     def _make_room(self, records: int, size: int) -> None:
         self._told = np.empty((reader.TOLD, records), np.int64)
@@ -111,8 +95,7 @@ def warm() -> None:
     """Compile, or load from the cache, before the worker joins its group."""
     message = msgspec.json.encode(_TXN)
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
-    block = PlainReader(Tokens(b"")).read(chunk, 0, 1, _TXN.bank_id, 0)
-    assert block.times_ms == [_TXN.event_time]
+    assert PlainReader(Tokens(b"")).read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
 
 
 def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:

@@ -62,20 +62,16 @@ class Chunk:
         return self._bytes(int(self.value_start[i]), int(self.value_end[i]))
 
     def headers(self, i: int) -> Headers:
-        """The headers of record i.
+        """The headers of record i."""
+        return read_headers(self.buffer[int(self.header_start[i]) : int(self.header_end[i])].tobytes())
 
-        Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
-        """
-        raw = self.buffer[int(self.header_start[i]) : int(self.header_end[i])].tobytes()
-        count, at = read_varint(raw, 0)
-        headers = []
-        for _ in range(count):
-            size, at = read_varint(raw, at)
-            name, at = raw[at : at + size], at + size
-            size, at = read_varint(raw, at)
-            value, at = (raw[at : at + size], at + size) if size >= 0 else (None, at)
-            headers.append((name.decode(errors="replace"), value))
-        return tuple(headers)
+    def times_values_headers(self, which: Sequence[int]) -> Iterator[tuple[int, bytes | None, bytes]]:
+        """(timestamp in ms, value, headers in the bytes of the record format) of some records."""
+        view, times_ms = self.buffer.data, self.timestamp_ms[which].tolist()
+        values = zip(self.value_start[which].tolist(), self.value_end[which].tolist(), strict=True)
+        headers = zip(self.header_start[which].tolist(), self.header_end[which].tolist(), strict=True)
+        for time_ms, (begin, end), (first, last) in zip(times_ms, values, headers, strict=True):
+            yield time_ms, None if begin < 0 else view[begin:end].tobytes(), view[first:last].tobytes()
 
     def part(self, first: int, last: int) -> Chunk:
         """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""
@@ -188,6 +184,22 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
         builder.add(offset, key, value, headers, timestamp_ms)
         offset += 1
     return builder.build(offset)
+
+
+def read_headers(raw: bytes) -> Headers:
+    """Headers from the bytes of the record format.
+
+    Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
+    """
+    count, at = read_varint(raw, 0)
+    headers = []
+    for _ in range(count):
+        size, at = read_varint(raw, at)
+        name, at = raw[at : at + size], at + size
+        size, at = read_varint(raw, at)
+        value, at = (raw[at : at + size], at + size) if size >= 0 else (None, at)
+        headers.append((name.decode(errors="replace"), value))
+    return tuple(headers)
 
 
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:

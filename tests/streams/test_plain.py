@@ -79,17 +79,17 @@ def becomes(records, *, compiled, topic=TOPIC, last_ms=ANY_MS, at_once=3):
     forwarder, rest, found = Forwarder(TOKENS, compiled=compiled), Rest(chunk(records, topic)), []
     while rest:
         until = min(rest.first + at_once - rest.first % at_once, len(records))
-        run = forwarder.run(validator(topic), rest, until, last_ms)
+        run, after = forwarder.run(validator(topic), rest, until, last_ms)
         of_run = dict(zip(run.offsets, zip(run.records, run.times_ms, strict=True), strict=True))
-        of_run |= {rest.offsets[i]: (rejected, None) for i, rejected in run.refused}
+        of_run |= {refused.offset: refused for refused in run.refused}
         assert sorted(of_run) == rest.offsets[rest.first : run.until]
         found += (of_run[offset] for offset in sorted(of_run))
         rest.first = run.until
-        if run.next is not None:
+        if after is not None:
             forwarded = None
-            if isinstance(run.next, EnterpriseEvent):
-                forwarded = forwarder.forwarded(TP(topic, 3), rest.offsets[rest.first], run.next)
-            found.append((run.next, forwarded))
+            if isinstance(after, EnterpriseEvent):
+                forwarded = forwarder.forwarded(TP(topic, 3), rest.offsets[rest.first], after)
+            found.append((after, forwarded))
             rest.first += 1
         else:
             assert rest.first == until
@@ -107,8 +107,8 @@ def taken(records, topic=TOPIC):
     if not records:
         return []
     bank_id = topics.bank_of(topic) or ""
-    block = PlainReader(TOKENS).read(chunk(records, topic), 0, len(records), bank_id, TOLERANCE_MS)
-    return [i not in block.others for i in range(len(records))]
+    plain = PlainReader(TOKENS).read(chunk(records, topic), 0, len(records), bank_id, TOLERANCE_MS)
+    return [i not in plain.others for i in range(len(records))]
 
 
 def canonical(**fields):
@@ -384,12 +384,13 @@ def test_the_room_is_enough_for_the_longest_of_records():
 
 def test_runs_are_bounded_by_their_last_time_and_their_end():
     records = as_sent(*(canonical(**FULL | {"event_time": NOW_MS + ms}) for ms in (0, 5, 9, 5, 0)))
-    forwarder, rest = Forwarder(TOKENS), Rest(chunk(records))
-    assert [len(forwarder.run(validator(), rest, until, ANY_MS).records) for until in (1, 3, 5, 9)] == [1, 3, 5, 5]
-    run = forwarder.run(validator(), rest, 5, NOW_MS + 5)
+    forwarder, whole = Forwarder(TOKENS), chunk(records)
+    runs = [forwarder.run(validator(), Rest(whole), until, ANY_MS)[0] for until in (1, 3, 5, 9)]
+    assert [len(run.records) for run in runs] == [run.until for run in runs] == [1, 3, 5, 5]
+    run, after = forwarder.run(validator(), Rest(whole), 5, NOW_MS + 5)
     assert run.times_ms == [NOW_MS, NOW_MS + 5]
-    assert isinstance(run.next, Txn)
-    assert run.next.event_time == NOW_MS + 9
+    assert isinstance(after, Txn)
+    assert after.event_time == NOW_MS + 9
 
 
 def test_every_booked_transaction_of_the_simulator_is_taken():
