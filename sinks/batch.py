@@ -63,6 +63,13 @@ class Records:
         sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64)
         return Records(b"".join(filter(None, parts)), sizes.reshape(-1, 2))
 
+    def part(self, begin: int, end: int) -> "Records":
+        """Those from `begin` on before `end`."""
+        if begin == 0 and end == len(self.sizes):
+            return self
+        first, last = (int(np.maximum(self.sizes[:i], 0).sum()) for i in (begin, end))
+        return Records(self.blob[first:last], self.sizes[begin:end])
+
     def __len__(self) -> int:
         return len(self.sizes)
 

@@ -51,7 +51,7 @@ class Run:
     until: int
     offsets: list[int]
     times_ms: list[int]
-    records: list[KeyAndValue]
+    records: Records
     refused: list[Refused]
     others: list[int]
 
@@ -116,13 +116,14 @@ class Forwarder:
         else:
             after = None
         low, high = bisect_left(known.refused, (first,)), bisect_left(known.refused, (stop,))
-        of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records[begin:end]
+        of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records.part(begin, end)
         return Run(until, *of_run, known.refused[low:high], []), after
 
     def _run(self, validator: Validator, chunk: Chunk, first: int, until: int) -> Run:
         """What becomes of the records from `first` on before `until`."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
         times_ms, records, odd = self._plain(validator, chunk, first, until)
+        events: dict[int, KeyAndValue] = {}
         refused: list[Refused] = []
         others: list[int] = []
         rows = chunk.times_values_headers([first + i for i in odd])
@@ -132,24 +133,26 @@ class Forwarder:
             if isinstance(found, Rejected):
                 refused.append(self._refused(tp, offsets[i], chunk.key(first + i), headers, value, found))
             elif isinstance(found, EnterpriseEvent):
-                times_ms[i], records[i] = found.event_time, self.forwarded(tp, offsets[i], found)
+                times_ms[i], events[i] = found.event_time, self.forwarded(tp, offsets[i], found)
             else:
                 others.append(offsets[i])
-        if refused or others:
+        if refused or others or events:
             kept = [i for i, time_ms in enumerate(times_ms) if time_ms != NOT_PLAIN]
             offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
-            records = [records[i] for i in kept]
+        if events:
+            plain = iter(records)
+            records = Records.of([events[i] if i in events else next(plain) for i in kept])
         return Run(until, offsets, times_ms, records, refused, others)
 
     def _plain(
         self, validator: Validator, chunk: Chunk, first: int, until: int
-    ) -> tuple[list[int], list[KeyAndValue], Sequence[int]]:
-        """Of each record its time and what it becomes, where it is a plain transaction, and which are not."""
+    ) -> tuple[list[int], Records, Sequence[int]]:
+        """As `PlainReader.read` has it."""
         bank_id = validator.source.bank_id
         if self._reader is not None and bank_id is not None:
             return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
         count = until - first
-        return [NOT_PLAIN] * count, [(None, None)] * count, range(count)
+        return [NOT_PLAIN] * count, Records.of([]), range(count)
 
     def _event(self, validator: Validator, chunk: Chunk, i: int) -> Accepted:
         """The event in record i, which is one."""
@@ -169,9 +172,9 @@ class Forwarder:
         )
         return event.enterprise_id.encode(), encode(record)
 
-    def send(self, out: MarkedOutbox, tp: TP, records: Sequence[KeyAndValue], marks: tuple[int, int]) -> None:
+    def send(self, out: MarkedOutbox, tp: TP, records: Records, marks: tuple[int, int]) -> None:
         """Append records to the log, of the inputs from one offset to another, and count them."""
-        out.send_run(topics.EVENTS, Records.of(records), lane=tp, marks=marks, headers=HEADERS)
+        out.send_run(topics.EVENTS, records, lane=tp, marks=marks, headers=HEADERS)
         self.count(tp, "forwarded", len(records))
 
     def append(self, out: MarkedOutbox, tp: TP, offset: int, record: LogRecord) -> None:

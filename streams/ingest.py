@@ -26,6 +26,7 @@ from domain.events import Control, LogRecord, Receipt
 from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Accepted, Validator, source_of
+from sinks.batch import Records
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
 from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
@@ -346,8 +347,8 @@ class Ingest:
             await self._ticks.write([LogRecord(event=event, origin=(*one.tp, offset))])
             self._forwarder.count(one.tp, "forwarded")
         else:
-            record = self._forwarder.forwarded(one.tp, offset, event)
-            self._forwarder.send(self._out, one.tp, [record], (offset, offset))
+            record = Records.of([self._forwarder.forwarded(one.tp, offset, event)])
+            self._forwarder.send(self._out, one.tp, record, (offset, offset))
 
     def _note(self, one: _Input, bank_id: str, time_ms: int) -> None:
         """An event of a bank goes to the log."""

@@ -11,12 +11,11 @@ import numpy as np
 from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import SCHEMA, Txn
 from domain.ids import BANK_ID_PATTERN
-from sinks.batch import KeyAndValue
+from sinks.batch import Records
 from streams.plain import reader
 from streams.tokens import KINDS, Tokens, fingerprints
 from streams.transport.chunk import Chunk, chunk_of
 
-_RECORDS_USUAL = 500  # of a block: what ingest takes at once
 assert KINDS == ("account", "person", "name"), "as the reader numbers them"
 _TXN = Txn(
     event_id="warm-up", bank_id="A0000000000000", enterprise_id="warm-up", event_time=EVENT_TIME_MS_MIN, account="a",
@@ -25,13 +24,10 @@ _TXN = Txn(
 
 
 class Plain(NamedTuple):
-    """Of each of some records of a chunk the event time, and key and value in the log; `others` are not plain.
-
-    Those have NOT_PLAIN for a time; what else is said of them is of no use.
-    """
+    """Of each of some records of a chunk the event time, NOT_PLAIN for `others`; what the plain ones are in the log."""
 
     times_ms: list[int]
-    records: list[KeyAndValue]
+    records: Records
     others: list[int]
 
 
@@ -44,37 +40,39 @@ class PlainReader:
         self._banks: dict[str, np.ndarray] = {}
         # What the reader works in: a block's own things are made of it.
         self._fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
-        self._make_room(_RECORDS_USUAL, 0)
+        self._told, self._holes = np.empty((reader.TOLD, 0), np.int64), np.empty((reader.HOLES, 0), np.int64)
+        self._text, self._out = np.empty(0, np.uint8), np.empty(0, np.uint8)
 
     def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Plain:
         """Records of a bank from `first` on before `until`, at least one."""
         count, origin = until - first, self._origin(chunk.topic, chunk.partition)
-        room = len(chunk.buffer) + count * (reader.ROOM + len(origin))  # values do not overlap
-        if count > self._told.shape[1] or room > len(self._out):
-            self._make_room(count, room)
-        out, told, holes = self._out, self._told, self._holes
-        low, high, plain, found, written = reader.read(
+        self._make_room(count, len(chunk.buffer), count * (reader.ROOM + len(origin)))  # values do not overlap
+        text, out, told, holes = self._text, self._out, self._told, self._holes
+        plain, found, end_of_text, written = reader.read(
             chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, chunk.timestamp_ms,
             chunk.offset, first, until, future_tolerance_ms, self._bank(bank_id), origin,
-            out, told, holes, self._fields,
+            text, out, told, holes, self._fields,
         )  # fmt: skip
         if not plain:
-            return Plain([reader.NOT_PLAIN] * count, [(None, None)] * count, list(range(count)))
-        raw = chunk.buffer[low:high].tobytes()
+            return Plain([reader.NOT_PLAIN] * count, Records.of([]), list(range(count)))
+        raw = text[:end_of_text].tobytes()
         kinds, text_starts, text_ends = holes[reader.OF_TOKENS, :found].tolist()
-        times_ms, value_starts, value_ends, key_starts, key_ends = told[reader.OF_RECORDS, :count].tolist()
         tokens = self._tokens.tokens(zip(kinds, _cut(raw, text_starts, text_ends), strict=True))
         hashes = fingerprints(_cut(raw, *told[reader.OF_MESSAGES, :plain].tolist()))
         reader.fill(out, told, np.frombuffer(hashes, np.uint8), holes, np.frombuffer(tokens, np.uint8))
-        values = _cut(out[:written].tobytes(), value_starts, value_ends)
-        records: list[KeyAndValue] = list(zip(_cut(raw, key_starts, key_ends), values, strict=True))
+        records = Records(out[:written].tobytes(), told[reader.OF_SIZES, :plain].T.copy())
+        times_ms: list[int] = told[reader.EVENT_MS, :count].tolist()
         others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.NOT_PLAIN]
         return Plain(times_ms, records, others)
 
-    def _make_room(self, records: int, size: int) -> None:
-        self._told = np.empty((reader.TOLD, records), np.int64)
-        self._holes = np.empty((reader.HOLES, reader.HOLES_EACH_MAX * records), np.int64)
-        self._out = np.empty(size, np.uint8)
+    def _make_room(self, records: int, message_bytes: int, more_bytes: int) -> None:
+        if records > self._told.shape[1]:
+            self._told = np.empty((reader.TOLD, records), np.int64)
+            self._holes = np.empty((reader.HOLES, reader.HOLES_EACH_MAX * records), np.int64)
+        if message_bytes > len(self._text):
+            self._text = np.empty(message_bytes, np.uint8)
+        if message_bytes + more_bytes > len(self._out):
+            self._out = np.empty(message_bytes + more_bytes, np.uint8)
 
     def _bank(self, bank_id: str) -> np.ndarray:
         """What stands for the bank in its transactions; what never does, where no transaction can name it."""

@@ -1,9 +1,10 @@
 """The compiled reader: plain transactions as a bank sends them → their records of the log, but for tokens and hashes.
 
-A transaction is plain where every byte is as `msgspec.json.encode(Txn)` writes it and nothing of it can be wrong: each
-field within the bounds of its type (the tables below are made of the types), the topic's own bank, a known currency, a
-time within its bounds, booked; and its text is printing ASCII and Chinese words, which are in NFC and hold nothing
-unseen. All others are left to `domain.validate`, which is the reference: a test holds that both give the same bytes.
+A transaction is plain where nothing of it can be wrong: each field once, within the bounds of its type (the tables
+below are made of the types), the topic's own bank, a known currency, a time within its bounds, booked; and its text is
+printing ASCII and Chinese words, which are in NFC and hold nothing unseen. Order, white space, nulls and defaults that
+are said make no difference. All others are left to `domain.validate`, which is the reference: a test holds that both
+give the same bytes.
 """
 
 from collections.abc import Iterator
@@ -23,23 +24,24 @@ from sinks.batch import encode_headers
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 
-# What is told of each record, and of each place of a token: rows of two arrays, so that each is one list.
-# MESSAGE_START, MESSAGE_END and FINGERPRINT_AT stand there for plain ones only, one behind the other.
-EVENT_MS, OUT_START, OUT_END, KEY_START, KEY_END, MESSAGE_START, MESSAGE_END, FINGERPRINT_AT = range(8)
-TOLD, OF_RECORDS, OF_MESSAGES = 8, slice(EVENT_MS, KEY_END + 1), slice(MESSAGE_START, MESSAGE_END + 1)
+# What is told: of each record its time; of each plain one, one behind the other, the sizes of key and value, where its
+# message is (as msgspec writes it), and where its fingerprint goes. And of each place of a token.
+EVENT_MS, KEY_SIZE, VALUE_SIZE, MESSAGE_START, MESSAGE_END, FINGERPRINT_AT = range(6)
+TOLD, OF_SIZES, OF_MESSAGES = 6, slice(KEY_SIZE, VALUE_SIZE + 1), slice(MESSAGE_START, MESSAGE_END + 1)
 KIND, TEXT_START, TEXT_END, TOKEN_AT = range(4)
 HOLES, OF_TOKENS = 4, slice(KIND, TEXT_END + 1)
 HOLES_EACH_MAX = 3
 ACCOUNT, PERSON, NAME = range(3)  # kinds of tokens
 NOT_PLAIN = 2**63 - 1  # in EVENT_MS
-ROOM = 256  # what a record of the log may be longer than its message, its origin aside
+ROOM = 288  # what key and value in the log may be longer than the message, its origin aside
 HEADERS = encode_headers([("schema", SCHEMA.encode())])
 
-_NEVER, _TEXT, _NUMBER, _CHOICE = range(4)
+_ABSENT, _UNSAID = -1, -2  # where a field would be: it has none, or one that is not written
+_NEVER, _TEXT, _NUMBER, _CHOICE, _FALSE = range(5)
 
 
 class _Rule(NamedTuple):
-    """What the value of a field is: a number from least to most, a text of so many characters, or a choice."""
+    """What the value of a field is: a number from least to most, a text of so many characters, a choice, or false."""
 
     kind: int
     least: int = 0
@@ -49,7 +51,9 @@ class _Rule(NamedTuple):
 
 _OWN_RULES = {
     # The reference tells what goes with them.
-    **dict.fromkeys(("date_only", "status", "ref_event_id", "ref_event_time", "return_reason"), _Rule(_NEVER)),
+    **dict.fromkeys(("ref_event_id", "ref_event_time", "return_reason"), _Rule(_NEVER)),
+    "date_only": _Rule(_FALSE),
+    "status": _Rule(_CHOICE, choices=("booked",)),
     "bank_id": _Rule(_TEXT, 14, 14),  # and it is the topic's
     "enterprise_id": _Rule(_TEXT, 1, ENTERPRISE_ID_BYTES_MAX),  # and of `_ID` only
     "currency": _Rule(_CHOICE, choices=("CNY", *sorted(CURRENCIES - {"CNY"}))),
@@ -86,28 +90,36 @@ _CHOICES, _CHOICES_SIZE = quoted(choice for rule in _RULES for choice in rule.ch
 _CHOICES_END = np.cumsum([len(rule.choices) for rule in _RULES])
 (
     _BANK_ID, _ENTERPRISE_ID, _EVENT_TIME, _ACCOUNT, _AMOUNT, _CURRENCY,
-    _OTHER_ID, _OTHER_NAME, _OTHER_ACCOUNT, _OTHER_KIND,
+    _OTHER_ID, _OTHER_NAME, _OTHER_ACCOUNT, _OTHER_KIND, _STATUS,
 ) = (
     _FIELDS.index(name)
     for name in (
         "bank_id", "enterprise_id", "event_time", "account", "amount_minor", "currency", "counterparty_id",
-        "counterparty_name", "counterparty_account", "counterparty_kind",
+        "counterparty_name", "counterparty_account", "counterparty_kind", "status",
     )
 )  # fmt: skip
 _REQUIRED = np.array([field.required for field in msgspec.structs.fields(Txn)])
-_KEYS, _KEYS_SIZE = quoted(_FIELDS)
+_NULLABLE = np.array([field.default is None for field in msgspec.structs.fields(Txn)])
+_KEYS, _KEYS_SIZE = quoted(("type", *_FIELDS))  # field f in row f + 1
 _HEADERS, _HEADERS_SIZE = table(HEADERS)
-_BEGIN, _BEGIN_SIZE = table(b'{"type":"txn"')
+_WORDS, _WORDS_SIZE = table(b'"txn"', b"null", b"false")
+_IS_TXN, _IS_NULL, _IS_FALSE = range(3)
 _CNY, _CNY_SIZE = quoted(("CNY",))
 _PERSONAL, _PERSONAL_SIZE = quoted(("personal",))
-_QUOTE, _COLON, _COMMA, _CLOSE, _BLANK, _DASH, _ZERO = (ord(c) for c in '":,} -0')
+_QUOTE, _COLON, _COMMA, _OPEN, _CLOSE, _BLANK, _DASH, _ZERO = (ord(c) for c in '":,{} -0')
 _NAME_KEY_SIZE = len(',"counterparty_name":"')
 
-# What is written around the message.
-_OPENING, _ID_KEY, _FINGERPRINT_KEY, _CNY_KEY = (
-    np.frombuffer(text, np.uint8)
-    for text in (b'{"event":', b',"counterparty_id":"', b',"fingerprint":"', b',"amount_cny_minor":')
-)
+# What is written: before each field of a message, and around it.
+_FRONTS = [f',"{name}":{"" if rule.kind == _NUMBER else chr(34)}' for name, rule in zip(_FIELDS, _RULES, strict=True)]
+_FRONT_END = np.cumsum([len(front) for front in _FRONTS])
+_FRONT_START = np.concatenate([[0], _FRONT_END[:-1]])
+_FRONT, _BEGIN, _OPENING, _ID_KEY, _FINGERPRINT_KEY, _CNY_KEY = (
+    np.frombuffer(text.encode(), np.uint8)
+    for text in (
+        "".join(_FRONTS), '{"type":"txn"', '{"event":', ',"counterparty_id":"', ',"fingerprint":"',
+        ',"amount_cny_minor":',
+    )
+)  # fmt: skip
 
 _ASCII = np.array([0x20 <= byte < 0x7F and byte not in b'"\\{' for byte in range(256)])
 _ID = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") for byte in range(256)])
@@ -116,42 +128,42 @@ _ID = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") f
 @kernel(nogil=True)
 def read(
     b, value_start, value_end, header_start, header_end, broker_ms, offset, first, until, tolerance_ms, bank, origin,
-    out, told, holes, fields,
+    text, out, told, holes, fields,
 ):  # fmt: skip
     """Write the log's records of plain transactions among the records from `first` on before `until`.
 
     bank: the topic's bank id. origin: what stands before the offset in the log's record, from behind the fingerprint
-    on. out: what goes beyond its room is not plain; each needs that of its value, of the origin, and ROOM. told, holes:
-    see above; their places in `b` count from where the first plain message begins. fields: (2, fields) of a
-    transaction, to work in.
+    on. text: the plain messages, as msgspec writes them; out: keys and values. What goes beyond their room is not
+    plain: text needs that of each value, out that, the origin's, and ROOM. told, holes: see above. fields: (2, fields)
+    of a transaction, to work in.
 
-    Returns from where to where the plain messages lie in `b`, how many they are, how many holes they have, and how much
-    is written.
+    Returns how many are plain, how many holes they have, and how much is written to text and to out.
     """
-    at, hole, low, high, plain = 0, 0, 0, 0, 0
+    end_of_text, at, hole, plain = 0, 0, 0, 0
     for i in range(until - first):
         k = first + i
         start, end = value_start[k], value_end[k]
-        told[EVENT_MS, i], told[OUT_START, i], told[KEY_START, i], told[KEY_END, i] = NOT_PLAIN, at, 0, 0
+        told[EVENT_MS, i] = NOT_PLAIN
         if (
-            start >= low
-            and end - start <= EVENT_BYTES_MAX
+            0 <= end - start <= EVENT_BYTES_MAX
+            and end_of_text + end - start <= text.shape[0]
             and at + end - start + ROOM + origin.shape[0] <= out.shape[0]
             and header_end[k] - header_start[k] == _HEADERS_SIZE[0]
             and is_at(b, header_start[k], header_end[k], _HEADERS, _HEADERS_SIZE, 0)
             and _is_plain(b, start, end, bank, broker_ms[k] + tolerance_ms, fields)
         ):
-            low, high = start if plain == 0 else low, max(high, end)
             told[EVENT_MS, i] = integer(b, fields[0, _EVENT_TIME], fields[1, _EVENT_TIME])
-            at, hole = _write_event(b, start, end, fields, out, at, holes, hole, low)
+            start, end = end_of_text, _write_message(b, start, end, fields, text, end_of_text)
+            id_start, id_end = fields[0, _ENTERPRISE_ID], fields[1, _ENTERPRISE_ID]
+            value_at = words.copy_bytes(text, id_start, id_end, out, at)
+            at, hole = _write_event(text, start, end, fields, out, value_at, holes, hole)
             told[FINGERPRINT_AT, plain] = at + _FINGERPRINT_KEY.shape[0]
-            at = _write_stamps(b, fields, offset[k], origin, out, at)
-            told[KEY_START, i] = fields[0, _ENTERPRISE_ID] - low
-            told[KEY_END, i] = fields[1, _ENTERPRISE_ID] - low
-            told[MESSAGE_START, plain], told[MESSAGE_END, plain] = start - low, end - low
+            at = _write_stamps(text, fields, offset[k], origin, out, at)
+            told[KEY_SIZE, plain], told[VALUE_SIZE, plain] = id_end - id_start, at - value_at
+            told[MESSAGE_START, plain], told[MESSAGE_END, plain] = start, end
+            end_of_text = end
             plain += 1
-        told[OUT_END, i] = at
-    return low, high, plain, hole, at
+    return plain, hole, end_of_text, at
 
 
 @kernel(nogil=True)
@@ -166,26 +178,32 @@ def fill(out, told, fingerprints, holes, tokens):
 
 @kernel(forceinline=True)
 def _is_plain(b, p, end, bank, time_ms_max, fields):
-    """Whether b[p:end] is a plain transaction, and where the values of its fields are (-1: it has none)."""
-    if not is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
-        return False
-    p += _BEGIN_SIZE[0]
+    """Whether b[p:end] is a plain transaction, and where the values of its fields are (_ABSENT, _UNSAID)."""
     for i in range(fields.shape[1]):
-        fields[0, i] = -1
-    field = -1
-    while p < end and b[_U(p)] == _COMMA:
-        if p + 1 >= end or b[_U(p + 1)] != _QUOTE:
+        fields[0, i] = _ABSENT
+    is_txn, row, mark = False, -1, _OPEN
+    p = _skip(b, p, end)
+    while p < end and b[_U(p)] == mark:
+        p = _skip(b, p + 1, end)
+        if p >= end or b[_U(p)] != _QUOTE:
             return False
-        field = find(b, p + 2, end, _KEYS, _KEYS_SIZE, field + 1)
-        if field < 0:
+        row = _key(b, p + 1, end, row + 1)
+        if row < 0:
             return False
-        p += 2 + _KEYS_SIZE[field]
-        if p + 1 >= end or b[_U(p)] != _COLON:
+        p = _skip(b, p + 1 + _KEYS_SIZE[row], end)
+        if p >= end or b[_U(p)] != _COLON:
             return False
-        p = _value(b, p + 1, end, field, fields)
-        if p < 0:
+        p = _skip(b, p + 1, end)
+        if row > 0:
+            p = _value(b, p, end, row - 1, fields)
+            if p < 0:
+                return False
+        elif not is_txn and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_TXN):
+            is_txn, p = True, p + _WORDS_SIZE[_IS_TXN]
+        else:
             return False
-    if p != end - 1 or b[_U(p)] != _CLOSE:
+        p, mark = _skip(b, p, end), _COMMA
+    if not is_txn or p >= end or b[_U(p)] != _CLOSE or _skip(b, p + 1, end) != end:
         return False
     for i in range(fields.shape[1]):
         if _REQUIRED[i] and fields[0, i] < 0:
@@ -204,11 +222,32 @@ def _is_plain(b, p, end, bank, time_ms_max, fields):
 
 
 @kernel(forceinline=True)
+def _skip(b, p, end):
+    """The first place from p on without white space."""
+    while p < end and b[_U(p)] <= _BLANK and (b[_U(p)] == _BLANK or 9 <= b[_U(p)] <= 10 or b[_U(p)] == 13):
+        p += 1
+    return p
+
+
+@kernel(forceinline=True)
+def _key(b, p, end, next_row):
+    """The row of the key at b[p:], which most often is `next_row` or one behind it."""
+    row = find(b, p, end, _KEYS, _KEYS_SIZE, next_row)
+    return row if row >= 0 else find(b, p, end, _KEYS, _KEYS_SIZE, 0)
+
+
+@kernel(forceinline=True)
 def _value(b, p, end, field, fields):
-    """Note where a field's value is, without quotes; the place behind it, -1 where it is not plain."""
+    """Note where a field's value is, without quotes; the place behind it, -1 where it is not plain or stands twice."""
     kind = _KIND_OF[field]
-    if kind == _NEVER:
+    if fields[0, field] != _ABSENT or p >= end:
         return -1
+    if _NULLABLE[field] and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_NULL):
+        fields[0, field] = _UNSAID
+        return p + _WORDS_SIZE[_IS_NULL]
+    if kind == _FALSE and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_FALSE):
+        fields[0, field] = _UNSAID
+        return p + _WORDS_SIZE[_IS_FALSE]
     if kind == _NUMBER:
         stop = _number_end(b, p, end)
         if stop < 0 or not _LEAST[field] <= integer(b, p, stop) <= _MOST[field]:
@@ -224,11 +263,13 @@ def _value(b, p, end, field, fields):
         if not 0 <= row < _CHOICES_END[field]:
             return -1
         stop = p + _CHOICES_SIZE[row] - 1
-    else:
+    elif kind == _TEXT:
         stop, characters = _text_end(b, p, end)
         if stop < 0 or not _LEAST[field] <= characters <= _MOST[field]:
             return -1
-    fields[0, field], fields[1, field] = p, stop
+    else:
+        return -1
+    fields[0, field], fields[1, field] = (_UNSAID if field == _STATUS else p), stop
     return stop + 1
 
 
@@ -339,32 +380,67 @@ def _may_be_resident(b, start, end):
 
 
 @kernel(forceinline=True)
-def _write_event(b, p, end, fields, out, at, holes, hole, low):
+def _write_message(b, p, end, fields, text, at):
+    """The transaction b[p:end] as msgspec writes it; `fields` are then there. Returns the place behind it."""
+    if _is_as_written(p, end, fields):
+        for field in range(fields.shape[1]):
+            if fields[0, field] >= 0:
+                fields[0, field] += at - p
+                fields[1, field] += at - p
+        return words.copy_bytes(b, p, end, text, at)
+    at = words.copy_bytes(_BEGIN, 0, _BEGIN.shape[0], text, at)
+    for field in range(fields.shape[1]):
+        start, stop = fields[0, field], fields[1, field]
+        if start >= 0:
+            at = words.copy_bytes(_FRONT, _FRONT_START[field], _FRONT_END[field], text, at)
+            fields[0, field] = at
+            fields[1, field] = at = words.copy_bytes(b, start, stop, text, at)
+            if _KIND_OF[field] != _NUMBER:
+                text[_U(at)] = _QUOTE
+                at += 1
+    text[_U(at)] = _CLOSE
+    return at + 1
+
+
+@kernel(forceinline=True)
+def _is_as_written(p, end, fields):
+    """Whether between the fields' values, in their order, there is room for what msgspec writes there and no more."""
+    p += _BEGIN.shape[0]
+    for field in range(fields.shape[1]):
+        if fields[0, field] >= 0:
+            if fields[0, field] != p + _FRONT_END[field] - _FRONT_START[field]:
+                return False
+            p = fields[1, field] + (_KIND_OF[field] != _NUMBER)
+    return p + 1 == end
+
+
+@kernel(forceinline=True)
+def _write_event(b, p, end, fields, out, at, holes, hole):
     """The event of the log's record, with holes for tokens and without a counterparty's name. Returns (at, hole)."""
     at = words.copy_bytes(_OPENING, 0, _OPENING.shape[0], out, at)
-    p, at, hole = _write_token(b, p, fields, _ACCOUNT, ACCOUNT, out, at, holes, hole, low)
+    p, at, hole = _write_token(b, p, fields, _ACCOUNT, ACCOUNT, out, at, holes, hole)
     if fields[0, _OTHER_ID] >= 0 and _is_personal(b, end, fields):
-        p, at, hole = _write_token(b, p, fields, _OTHER_ID, PERSON, out, at, holes, hole, low)
+        p, at, hole = _write_token(b, p, fields, _OTHER_ID, PERSON, out, at, holes, hole)
     start, stop = fields[0, _OTHER_NAME], fields[1, _OTHER_NAME]
     if start >= 0:
         at = words.copy_bytes(b, p, start - _NAME_KEY_SIZE, out, at)
         if fields[0, _OTHER_ID] < 0 and fields[0, _OTHER_ACCOUNT] < 0 and not _is_blank(b, start, stop):
             at = words.copy_bytes(_ID_KEY, 0, _ID_KEY.shape[0], out, at)
-            p, at, hole = _write_token(b, start, fields, _OTHER_NAME, NAME, out, at, holes, hole, low)
+            p, at, hole = _write_token(b, start, fields, _OTHER_NAME, NAME, out, at, holes, hole)
         else:
             p = stop + 1  # and the quote
     if fields[0, _OTHER_ACCOUNT] >= 0:
-        p, at, hole = _write_token(b, p, fields, _OTHER_ACCOUNT, ACCOUNT, out, at, holes, hole, low)
+        p, at, hole = _write_token(b, p, fields, _OTHER_ACCOUNT, ACCOUNT, out, at, holes, hole)
     return words.copy_bytes(b, p, end, out, at), hole
 
 
 @kernel(forceinline=True)
-def _write_token(b, p, fields, field, kind, out, at, holes, hole, low):
+def _write_token(b, p, fields, field, kind, out, at, holes, hole):
     """What stands before a field's text, and a hole for its token; the places behind them, and the next hole."""
     start, stop = fields[0, field], fields[1, field]
     at = words.copy_bytes(b, p, start, out, at)
     holes[KIND, hole], holes[TOKEN_AT, hole] = kind, at
-    holes[TEXT_START, hole], holes[TEXT_END, hole] = start - low, stop - low
+    holes[TEXT_START, hole], holes[TEXT_END, hole] = start, stop
     return stop, at + TOKEN_BYTES, hole + 1
 
 

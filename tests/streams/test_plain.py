@@ -15,6 +15,7 @@ from config.credentials import forbidden
 from domain import topics
 from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import EVENT_BYTES_MAX, SCHEMA, EnterpriseEvent, Txn
+from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.money import AMOUNT_MINOR_MAX, CURRENCIES
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
@@ -318,20 +319,52 @@ def test_the_compiled_code_takes_exactly_what_is_within_all_bounds(base):
         assert taken(records) == [bool(within)], (name, value)
 
 
-NOT_AS_WRITTEN = [
-    b'"seq":017', b'"seq":-0', b'"seq":1.0', b'"seq":1e1', b'"seq":"17"', b'"seq":null', b'"seq": 17', b'"seq":17 ',
-    b'"seq":+17', b'"seq":', b'"seq":1234567890123456789', b'"seq":true', b'"seq":[17]', b'"seq":17,"seq":17',
-    b'"date_only":false,"seq":17', b'"date_only":true,"seq":17', b'"s\\u0065q":17', b'"seq":17,', b',"seq":17',
+NOT_PLAIN = [
+    b'"seq":017', b'"seq":-0', b'"seq":1.0', b'"seq":1e1', b'"seq":"17"', b'"seq":', b'"seq":1234567890123456789',
+    b'"seq":+17', b'"seq":true', b'"seq":[17]', b'"seq":17,"seq":17', b'"seq":null,"seq":17', b'"seq":17,"type":"txn"',
+    b'"date_only":true,"seq":17', b'"date_only":null,"seq":17', b'"date_only":"false","seq":17', b'"s\\u0065q":17',
+    b'"seq":17,', b',"seq":17', b'"seq":\f17', b'"seq":\xa017', b'"seq":17 7', b'"seq":nul', b'"status":"returned"',
+    b'"status":null', b'"ref_event_id":""', b'"seq" 17', b'"seq":17"date_only":false', b'"ref_event_id":"a"',
+]  # fmt: skip
+WRITTEN_OTHERWISE = [
+    b'"seq": 17', b'"seq" :17', b' "seq":17', b'"seq":17 ', b'"seq"\t:\r\n 17\n', b'"date_only":false,"seq":17',
+    b'"status":"booked","seq":17', b'"ref_event_id":null,"seq":17,"ref_event_time" : null',
+    b'"seq":17,"date_only":false',
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NOT_AS_WRITTEN)
-def test_what_is_not_as_msgspec_writes_it_is_left_to_the_reference(text):
+@pytest.mark.parametrize("text", NOT_PLAIN)
+def test_what_may_be_wrong_is_left_to_the_reference(text):
     message = canonical(**FULL)
     other = message.replace(b'"seq":17', text)
     assert other != message
     both_agree(as_sent(message, other, message))
     assert taken(as_sent(message, other, message)) == [True, False, True]
+
+
+@pytest.mark.parametrize("text", WRITTEN_OTHERWISE)
+def test_however_it_is_written_it_becomes_the_same(text):
+    message = canonical(**FULL)
+    other = message.replace(b'"seq":17', text)
+    (_, ((_, first), _)) = both_agree(as_sent(message, other))
+    (_, ((_, second), _)) = both_agree(as_sent(message, message))
+    assert first == second
+    assert taken(as_sent(message, other)) == [True, True]
+
+
+@given(
+    row=st.sampled_from([OF_A_TXN, FULL]),
+    order=st.randoms(use_true_random=False),
+    blank=st.sampled_from(["", " ", "\n  ", "\t"]),
+    said=st.sampled_from([{}, {"memo": None}, {"date_only": False, "status": "booked", "return_reason": None}]),
+)
+def test_neither_order_nor_blanks_nor_what_need_not_be_said_make_a_difference(row, order, blank, said):
+    fields = {"type": "txn"} | {name: value for name, value in said.items() if name not in row} | row
+    names = sorted(fields, key=lambda name: order.random())
+    parts = [f'"{name}"{blank}:{blank}{json.dumps(fields[name], ensure_ascii=False)}' for name in names]
+    written = f"{blank}{{{blank}{f'{blank},{blank}'.join(parts)}{blank}}}{blank}".encode()
+    assert taken(as_sent(written)) == [True]
+    assert both_agree(as_sent(written)) == both_agree(as_sent(canonical(**row)))
 
 
 @pytest.mark.parametrize("other_id", [None, PERSON, PERSON[:-1] + "x", COMPANY, "914403000000000001", "张三"])
@@ -378,7 +411,7 @@ def test_the_room_is_enough_for_the_longest_of_records():
     assert value.count(TOKENS.key_id.encode()) == HOLES_EACH_MAX
     origin = len(f'","origin":["{TOPIC}",3,')
     longer = len(value) - len(message) - origin + 19 - len("9999999998")  # offsets have up to 19 digits
-    assert longer <= ROOM
+    assert ENTERPRISE_ID_BYTES_MAX + longer <= ROOM
     assert len(canonical(**FULL | {"memo": "货" * 256})) < EVENT_BYTES_MAX
 
 
