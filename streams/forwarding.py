@@ -43,9 +43,9 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What becomes of records of a chunk up to record `until`: forwarded, refused, or, with `others`, not said here.
+    """What becomes of the usual records of a chunk up to record `until`: forwarded or refused, in the order of offsets.
 
-    Each in the order of offsets. times_ms: of the events that are forwarded; others: offsets.
+    offsets, times_ms: of the events that are forwarded.
     """
 
     until: int
@@ -53,17 +53,20 @@ class Run:
     times_ms: list[int]
     records: Records
     refused: list[Refused]
-    others: list[int]
 
 
 @dataclass(slots=True, eq=False)
 class Rest:
-    """A chunk from record `first` on. `known`: what becomes of some of them, and of some before them."""
+    """A chunk from record `first` on.
+
+    known: what becomes of some of them, and of some before them; others: the offsets of those that are not usual.
+    """
 
     chunk: Chunk
     first: int = 0
     offsets: list[int] = field(init=False)
     known: Run | None = None
+    others: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.offsets = self.chunk.offset.tolist()
@@ -96,16 +99,16 @@ class Forwarder:
             warm()
 
     def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Accepted | None]:
-        """What becomes of the next records before `until`, up to another than these or an event after `last_ms`; that.
+        """What becomes of the next records, and the first that is not usual or after `last_ms`, or None before `until`.
 
         Nothing is sent.
         """
         if rest.known is None or rest.known.until <= rest.first:
-            rest.known = self._run(validator, rest.chunk, rest.first, min(until, len(rest.offsets)))
+            rest.known, rest.others = self._run(validator, rest.chunk, rest.first, min(until, len(rest.offsets)))
         known, until = rest.known, min(until, rest.known.until)
         first, stop = rest.offset(rest.first), rest.offset(until)
-        if (other := bisect_left(known.others, first)) < len(known.others):
-            stop = min(stop, known.others[other])
+        if (other := bisect_left(rest.others, first)) < len(rest.others):
+            stop = min(stop, rest.others[other])
         begin, end = bisect_left(known.offsets, first), bisect_left(known.offsets, stop)
         if begin < end and max(known.times_ms[begin:end]) > last_ms:
             end = next(i for i in range(begin, end) if known.times_ms[i] > last_ms)
@@ -117,10 +120,10 @@ class Forwarder:
             after = None
         low, high = bisect_left(known.refused, (first,)), bisect_left(known.refused, (stop,))
         of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records.part(begin, end)
-        return Run(until, *of_run, known.refused[low:high], []), after
+        return Run(until, *of_run, known.refused[low:high]), after
 
-    def _run(self, validator: Validator, chunk: Chunk, first: int, until: int) -> Run:
-        """What becomes of the records from `first` on before `until`."""
+    def _run(self, validator: Validator, chunk: Chunk, first: int, until: int) -> tuple[Run, list[int]]:
+        """What becomes of the usual records from `first` on before `until`, and the offsets of the others."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
         times_ms, records, odd = self._plain(validator, chunk, first, until)
         events: dict[int, KeyAndValue] = {}
@@ -142,7 +145,7 @@ class Forwarder:
         if events:
             plain = iter(records)
             records = Records.of([events[i] if i in events else next(plain) for i in kept])
-        return Run(until, offsets, times_ms, records, refused, others)
+        return Run(until, offsets, times_ms, records, refused), others
 
     def _plain(
         self, validator: Validator, chunk: Chunk, first: int, until: int
