@@ -1,7 +1,9 @@
-"""What a worker asks of its process when all is imported: Python's collector runs seldom, malloc keeps its memory."""
+"""What a worker asks of its process when all is imported: Python's collector runs seldom, memory stays as it is."""
 
 import ctypes
 import gc
+
+from numpy._core import multiarray
 
 GC_ALLOCATIONS = 10_000  # containers more than there were
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -21,3 +23,6 @@ def settle() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES_MAX)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES_MAX)
+    # For arrays from 4 MB on numpy asks for huge pages, and the kernel clears 2 MB at a time wherever one is begun: a
+    # tenth of what a drain costs. numpy has a public name for it in the environment alone, for before it is imported.
+    multiarray._set_madvise_hugepage(False)
