@@ -25,4 +25,4 @@ def settle() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES_MAX)
     # For arrays from 4 MB on numpy asks for huge pages, and the kernel clears 2 MB at a time wherever one is begun: a
     # tenth of what a drain costs. numpy has a public name for it in the environment alone, for before it is imported.
-    multiarray._set_madvise_hugepage(False)
+    multiarray._set_madvise_hugepage(False)  # type: ignore[attr-defined]
