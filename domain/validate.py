@@ -9,7 +9,7 @@ escapes: a transaction is not dropped for a tab in its memo. Identifiers and cod
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -120,8 +120,8 @@ class Validator:
         fields = document if is_clear else _in_nfc(document)
         event, wrong = _converted(fields, kind)
         schema = () if wrong is None and is_clear else _schema(fields, kind, wrong, is_clear)
-        found = _first(chain(schema, self._bounds(fields, kind, time_ms_max)))
-        return event if found is None else found
+        findings = chain(schema, self._bounds(fields, kind, time_ms_max))
+        return min(findings, key=lambda finding: _PRECEDENCE[finding.reason], default=event)
 
     def _bounds(self, fields: Mapping[str, Any], kind: type, time_ms_max: int) -> Iterator[Rejected]:
         """What no type can say: real dates, the currency, times, the writer's identity, relations between fields."""
@@ -225,17 +225,6 @@ def _schema(fields: Mapping[str, Any], kind: type, wrong: str | None, is_clear: 
         yield finding
         del rest[_STEP.split(path, maxsplit=1)[0]]
         _, wrong = _converted(rest, shape.loose)
-
-
-def _first(findings: Iterable[Rejected]) -> Rejected | None:
-    """The one that takes precedence; a missing field at once, as no other of these comes before it."""
-    first = None
-    for finding in findings:
-        if finding.reason is Reason.MISSING_FIELD:
-            return finding
-        if first is None or _PRECEDENCE[finding.reason] < _PRECEDENCE[first.reason]:
-            first = finding
-    return first
 
 
 _STEP = re.compile(r"[.[]")  # further into an object

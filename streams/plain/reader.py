@@ -107,16 +107,15 @@ _IS_TXN, _IS_NULL, _IS_FALSE = range(3)
 _CNY, _CNY_SIZE = quoted(("CNY",))
 _PERSONAL, _PERSONAL_SIZE = quoted(("personal",))
 _QUOTE, _COLON, _COMMA, _OPEN, _CLOSE, _BLANK, _DASH, _ZERO = (ord(c) for c in '":,{} -0')
-_NAME_KEY_SIZE = len(',"counterparty_name":"')
 
 # What is written: before each field of a message, and around it.
 _FRONTS = [f',"{name}":{"" if rule.kind == _NUMBER else chr(34)}' for name, rule in zip(_FIELDS, _RULES, strict=True)]
 _FRONT_END = np.cumsum([len(front) for front in _FRONTS])
 _FRONT_START = np.concatenate([[0], _FRONT_END[:-1]])
-_FRONT, _BEGIN, _OPENING, _ID_KEY, _FINGERPRINT_KEY, _CNY_KEY = (
+_FRONT, _BEGIN, _OPENING, _FINGERPRINT_KEY, _CNY_KEY = (
     np.frombuffer(text.encode(), np.uint8)
     for text in (
-        "".join(_FRONTS), '{"type":"txn"', '{"event":', ',"counterparty_id":"', ',"fingerprint":"',
+        "".join(_FRONTS), '{"type":"txn"', '{"event":', ',"fingerprint":"',
         ',"amount_cny_minor":',
     )
 )  # fmt: skip
@@ -423,9 +422,9 @@ def _write_event(b, p, end, fields, out, at, holes, hole):
         p, at, hole = _write_token(b, p, fields, _OTHER_ID, PERSON, out, at, holes, hole)
     start, stop = fields[0, _OTHER_NAME], fields[1, _OTHER_NAME]
     if start >= 0:
-        at = words.copy_bytes(b, p, start - _NAME_KEY_SIZE, out, at)
+        at = words.copy_bytes(b, p, start - _FRONT_END[_OTHER_NAME] + _FRONT_START[_OTHER_NAME], out, at)
         if fields[0, _OTHER_ID] < 0 and fields[0, _OTHER_ACCOUNT] < 0 and not _is_blank(b, start, stop):
-            at = words.copy_bytes(_ID_KEY, 0, _ID_KEY.shape[0], out, at)
+            at = words.copy_bytes(_FRONT, _FRONT_START[_OTHER_ID], _FRONT_END[_OTHER_ID], out, at)
             p, at, hole = _write_token(b, start, fields, _OTHER_NAME, NAME, out, at, holes, hole)
         else:
             p = stop + 1  # and the quote

@@ -67,11 +67,9 @@ class Chunk:
 
     def times_values_headers(self, which: Sequence[int]) -> Iterator[tuple[int, bytes | None, bytes]]:
         """(timestamp in ms, value, headers in the bytes of the record format) of some records."""
-        view, times_ms = self.buffer.data, self.timestamp_ms[which].tolist()
-        values = zip(self.value_start[which].tolist(), self.value_end[which].tolist(), strict=True)
-        headers = zip(self.header_start[which].tolist(), self.header_end[which].tolist(), strict=True)
-        for time_ms, (begin, end), (first, last) in zip(times_ms, values, headers, strict=True):
-            yield time_ms, None if begin < 0 else view[begin:end].tobytes(), view[first:last].tobytes()
+        columns = self.timestamp_ms, self.value_start, self.value_end, self.header_start, self.header_end
+        for time_ms, begin, end, first, last in zip(*(column[which].tolist() for column in columns), strict=True):
+            yield time_ms, self._bytes(begin, end), self.buffer[first:last].tobytes()
 
     def part(self, first: int, last: int) -> Chunk:
         """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""
