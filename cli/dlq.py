@@ -11,7 +11,6 @@ Exit codes: 0 done; 1 nothing found, not confirmed, or Kafka does not answer; 2 
 """
 
 import argparse
-import base64
 from collections import Counter
 from collections.abc import Iterator
 
@@ -81,7 +80,7 @@ def _chosen(args: argparse.Namespace, settings: Settings) -> Iterator[DeadLetter
 def _list(args: argparse.Namespace, settings: Settings) -> int:
     if args.each:
         for letter in _chosen(args, settings):
-            print(_json(msgspec.structs.replace(letter, payload_base64="")) if args.json else _line(letter))
+            print(_json(msgspec.structs.replace(letter, payload=b"")) if args.json else _line(letter))
         return 0
     counts = Counter((letter.topic, letter.reason) for letter in _chosen(args, settings))
     if args.json:
@@ -106,9 +105,8 @@ def _show(args: argparse.Namespace, settings: Settings) -> int:
             continue
         print(_line(letter))
         print(f"  {say('原文', 'payload')}: {letter.payload_bytes} B, SHA-256 {letter.payload_sha256}")
-        payload = base64.b64decode(letter.payload_base64)
         # As a literal: a payload may hold anything, and a terminal obeys control characters.
-        print(f"  {payload!r}" if payload else say("  （未保存）", "  (not held)"))
+        print(f"  {letter.payload!r}" if letter.payload else say("  （未保存）", "  (not held)"))
     return 0
 
 

@@ -142,11 +142,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     field: str | None
     detail: str
-    key_base64: str | None
+    key: bytes | None = msgspec.field(name="key_base64")
     headers: list[tuple[str, str]]
     payload_sha256: str
     payload_bytes: int  # of the whole payload
-    payload_base64: str  # cut at 1 MiB; empty where the reason is `credentials`
+    payload: bytes = msgspec.field(name="payload_base64")  # cut at 1 MiB; empty where the reason is `credentials`
 
 
 class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="health"):

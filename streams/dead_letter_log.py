@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -80,9 +79,8 @@ def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:
         elif letter.reason == "credentials" or payload is None:
             refused.append((letter, "its payload is not held"))
         else:
-            key = None if letter.key_base64 is None else base64.b64decode(letter.key_base64)
             headers = [(name, value.encode()) for name, value in letter.headers]
-            outbox.send(letter.topic, payload, key=key, headers=headers, partition=letter.partition)
+            outbox.send(letter.topic, payload, key=letter.key, headers=headers, partition=letter.partition)
             sent += 1
     outbox.drain()
     return Retried(sent=sent, refused=tuple(refused))

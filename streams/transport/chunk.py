@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,15 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], i
 """(key, value, headers, timestamp in ms): what `chunk_of` takes."""
 
 OUTSIDE_A_GROUP = -1
+
+
+class Row(NamedTuple):
+    """One record as a reader in Python wants it. `headers`: in the bytes of the record format."""
+
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,11 +75,13 @@ class Chunk:
         """The headers of record i."""
         return read_headers(self.buffer[int(self.header_start[i]) : int(self.header_end[i])].tobytes())
 
-    def times_values_headers(self, which: Sequence[int]) -> Iterator[tuple[int, bytes | None, bytes]]:
-        """(timestamp in ms, value, headers in the bytes of the record format) of some records."""
-        columns = self.timestamp_ms, self.value_start, self.value_end, self.header_start, self.header_end
-        for time_ms, begin, end, first, last in zip(*(column[which].tolist() for column in columns), strict=True):
-            yield time_ms, self._bytes(begin, end), self.buffer[first:last].tobytes()
+    def rows(self, which: Sequence[int]) -> list[Row]:
+        """Some of the records."""
+        spans = self.key_start, self.key_end, self.value_start, self.value_end, self.header_start, self.header_end
+        times_ms, *columns = (column[which].tolist() for column in (self.timestamp_ms, *spans))
+        keys, values = (list(map(self._bytes, *columns[i : i + 2])) for i in (0, 2))
+        headers = [self.buffer[start:end].tobytes() for start, end in zip(*columns[4:], strict=True)]
+        return list(map(Row, times_ms, keys, values, headers))
 
     def part(self, first: int, last: int) -> Chunk:
         """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""

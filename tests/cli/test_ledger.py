@@ -104,8 +104,8 @@ def _ingested(settings, values):
 
 def _letter(offset):
     return DeadLetter(
-        topic=INPUT, partition=0, offset=offset, reason=Reason.NOT_JSON, field=None, detail="", key_base64=None,
-        headers=[], payload_sha256="", payload_bytes=0, payload_base64="",
+        topic=INPUT, partition=0, offset=offset, reason=Reason.NOT_JSON, field=None, detail="", key=None,
+        headers=[], payload_sha256="", payload_bytes=0, payload=b"",
     )  # fmt: skip
 
 

@@ -74,8 +74,8 @@ PROFILE = Profile(
     **COMMON, industry="C", region="450100", size_class="micro", name_masked="示例***公司", related_party_ids=("r1",)
 )
 LETTER = DeadLetter(
-    topic="bank.x.events.v1", partition=0, offset=3, reason="not_json", field=None, detail="", key_base64=None,
-    headers=[], payload_sha256="0" * 64, payload_bytes=9, payload_base64="c2VjcmV0",
+    topic="bank.x.events.v1", partition=0, offset=3, reason="not_json", field=None, detail="", key=None,
+    headers=[], payload_sha256="0" * 64, payload_bytes=9, payload=b"secret",
 )  # fmt: skip
 HEALTH = FeedHealth(
     bank_id=BANK, last_event_time=None, covered_up_to=20_000, closed_up_to=None, stalled=True,

@@ -75,8 +75,8 @@ def score(number: int) -> bytes:
 def letter(number: int, topic: str = "bank.x.events.v1") -> bytes:
     return msgspec.json.encode(
         DeadLetter(
-            topic=topic, partition=0, offset=number, reason="late", field=None, detail="", key_base64=None, headers=[],
-            payload_sha256="", payload_bytes=0, payload_base64="",
+            topic=topic, partition=0, offset=number, reason="late", field=None, detail="", key=None, headers=[],
+            payload_sha256="", payload_bytes=0, payload=b"",
         )
     )  # fmt: skip
 
