@@ -24,8 +24,8 @@ def unreadable(error: ValueError) -> Rejected:
     return Rejected(reason=Reason.WRONG_TYPE if wrong_type else Reason.NOT_JSON, detail=str(error)[:500])
 
 
-def letter_of(chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
-    """The dead letter of record i of a chunk."""
+def letter_of(chunk: Chunk, i: int, rejected: Rejected, *, is_searched: bool = False) -> DeadLetter:
+    """The dead letter of record i of a chunk. is_searched: as `dead_letter` has it."""
     return dead_letter(
         rejected,
         topic=chunk.topic,
@@ -35,6 +35,7 @@ def letter_of(chunk: Chunk, i: int, rejected: Rejected) -> DeadLetter:
         headers=chunk.headers(i),
         payload=chunk.value(i),
         forbidden=_forbidden(),
+        is_searched=is_searched,
     )
 
 

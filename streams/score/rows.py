@@ -124,7 +124,8 @@ def _others(
         assert row is not None
         late = kind == outbook.LATE
         reason, field = (Reason.LATE, "event_time") if late else (Reason.CONFLICT, "event_id")
-        letter = letter_of(chunk, row, Rejected(reason=reason, field=field))
+        # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
+        letter = letter_of(chunk, row, Rejected(reason=reason, field=field), is_searched=True)
         yield topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter)
 
 
