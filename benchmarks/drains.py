@@ -20,15 +20,13 @@ from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Setting
 from domain import topics
 from features.redis_store import connect
 from replay.offsets import Offsets, Place
+from sinks.batch import Headers
 from streams.embedded import Child, Kafka, RedisServer, eventually
 
 SESSION_TIMEOUT_S = 30.0
 FLUSH_MS = 5_000
 READY_S_MAX, DRAIN_S_MAX = 300.0, 900.0
 _LOOK_S = 0.1
-
-
-Headers = list[tuple[str, bytes]]
 
 
 @dataclass(slots=True)
@@ -99,7 +97,7 @@ class LogWriter:
         """Queue one record."""
         while True:
             try:
-                self._producer.produce(topic, value, key, partition=partition, headers=headers)
+                self._producer.produce(topic, value, key, partition=partition, headers=list(headers))
                 break
             except BufferError:
                 self._producer.poll(0.1)

@@ -18,7 +18,7 @@ from benchmarks.results import ROOT
 from benchmarks.sender import ANSWER_S_MAX, Plan, Told
 from benchmarks.stages import threads_s
 from benchmarks.world import warm
-from benchmarks.world.log import World
+from benchmarks.world.log import HEADERS, World
 from benchmarks.world.population import BANKS
 from config.settings import IngestSettings, Settings
 from domain import topics
@@ -80,9 +80,9 @@ async def _exercise(kafka: Kafka, partitions: int) -> None:
     while time.monotonic() < until_s:
         for partition in range(BANKS):
             for _ in range(20):
-                await bank.send(theirs, value, key, partition, headers=drains.HEADERS)
+                await bank.send(theirs, value, key, partition, headers=list(HEADERS))
         for partition in range(partitions):
-            outbox.send_batch(ours, some, headers=drains.HEADERS, partition=partition)
+            outbox.send_batch(ours, some, headers=HEADERS, partition=partition)
         if time.monotonic() - second_s > 1.0:
             second_s = time.monotonic()
             async with ticks.transaction():

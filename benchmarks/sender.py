@@ -28,7 +28,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks import parts
 from benchmarks.world import feed
 from benchmarks.world.feed import Sent
-from benchmarks.world.log import HEADERS, World
+from benchmarks.world.log import World
 from domain import topics
 from domain.outputs import Alert
 
@@ -133,7 +133,7 @@ def batches_of(records: Iterable[tuple[float, Sent, list[str]]]) -> Batches:
         if not of_bank or of_bank[-1].due_s <= at_s:
             of_bank.append(Batch(at_s + LINGER_S))
         batch = of_bank[-1]
-        if batch.builder.append(batch.records, None, record.key, record.value, HEADERS) is None:
+        if batch.builder.append(batch.records, None, record.key, record.value, list(record.headers)) is None:
             raise ValueError(f"more than {_BATCH_BYTES_MAX} bytes for {record.topic} in {LINGER_S} s")
         batch.records += 1
         batch.bad_news += bad_news

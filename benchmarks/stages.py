@@ -106,8 +106,8 @@ def threads_s(pid: int | str = "self", names: Mapping[int, str] | None = None) -
         try:
             name = (names or {}).get(int(task.name)) or (task / "comm").read_text().strip()
             fields = (task / "stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            continue  # ended meanwhile
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile, before the file was opened or after
         found[name] += (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
     return dict(found)
 

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from benchmarks.world import history, population, writing
 from benchmarks.world.history import Events, Shape
-from benchmarks.world.log import World, partitions_of
+from benchmarks.world.log import HEADERS, World, partitions_of
 from benchmarks.world.population import BANKS, Profiles, bank_id, enterprise_id
 from benchmarks.world.writing import Written
 from domain import topics
 from domain.calendar import date_of, day_of, day_start_ms
 from domain.events import Loan, Receipt, Txn
+from sinks.batch import Headers
 
 _encode = msgspec.json.Encoder().encode
 _RECEIPT_DELAY_MS = 600_000
@@ -23,11 +24,12 @@ NEW_ENTERPRISE = 900_000_000  # numbers from here on are of nobody that the worl
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One record of a bank: its topic, and the bytes."""
+    """One record of a bank: its topic, the bytes, and the headers."""
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
+    headers: Headers = HEADERS
 
 
 @dataclass(frozen=True, slots=True)

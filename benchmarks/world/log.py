@@ -24,7 +24,7 @@ from streams.score.records import hash64
 from streams.transport import Chunk
 from streams.transport.chunk import chunk_of
 
-HEADERS = [("schema", SCHEMA.encode())]
+HEADERS = (("schema", SCHEMA.encode()),)
 GATEWAY = "Z2004944000010"
 RECORDS_AT_ONCE = 50_000
 TICK_DELAY_MS = 1_800_000  # after midnight

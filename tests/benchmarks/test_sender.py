@@ -23,6 +23,6 @@ def test_a_bank_waits_for_more_from_its_first_record_on():
 
 def read(batch):
     records = list(DefaultRecordBatch(bytes(batch.builder.build())))
-    assert [(record.key, record.headers) for record in records] == [(b"k", HEADERS)] * len(records)
+    assert [(record.key, tuple(record.headers)) for record in records] == [(b"k", HEADERS)] * len(records)
     assert [record.offset for record in records] == list(range(batch.records))
     return [record.value for record in records]

@@ -8,12 +8,13 @@ import pytest
 from confluent_kafka import Producer
 
 from benchmarks import drains
-from benchmarks.world import feed, history, population
+from benchmarks.world import feed, history, mixed, population
 from benchmarks.world.log import HEADERS, TICK_DELAY_MS, PartitionLog, World, partitions_of
 from benchmarks.world.population import enterprise_id
 from config.credentials import forbidden
 from domain.calendar import day_start_ms
 from domain.events import LogRecord, Receipt, Txn
+from domain.reject import Rejected
 from domain.validate import Validator, source_of
 from streams.score import reader
 from streams.score.columns import RECORD
@@ -113,3 +114,19 @@ def test_keys_go_to_the_partition_where_producers_put_them(kafka):
 
 def plain_shape():
     return history.Shape(first_day=20_000, days=62, dense_from=55, twice_share=0.0)
+
+
+def test_of_mixed_records_a_tenth_is_bad_and_ends_as_is_said_of_it():
+    found = mixed.transactions(WORLD, 2_001)
+    sent = list(mixed.records(found, 2_000, mixed=True))
+    told = Counter(ends_as for _, ends_as in sent)
+    at_score = ("applied", "duplicate", "conflict", "late")
+    assert len(sent) == 2_000
+    assert 0.09 < 1 - sum(told[name] for name in at_score) / len(sent) < 0.11
+    assert all(told[name] for name in at_score)
+    for record, ends_as in sent:
+        validator = Validator(source=source_of(record.topic), forbidden=forbidden(), future_tolerance_ms=300_000)
+        outcome = validator.accept(record.value, dict(record.headers).get("schema"), WORLD.timed_from_ms + 10**9)
+        assert ends_as == outcome.reason if isinstance(outcome, Rejected) else ends_as in at_score
+    clean = [ends_as for _, ends_as in mixed.records(found, 2_000, mixed=False)]
+    assert clean == ["applied"] * 2_000
