@@ -6,7 +6,6 @@ to run by a tenth and more.
 
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -82,15 +81,12 @@ def measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
     }
 
 
-def _records(world: World, wanted: int, kind: Kind) -> Iterable[tuple[Sent, str]]:
-    return mixed.records(mixed.transactions(world, wanted + 1), wanted, mixed=kind == "mixed")
-
-
 def _backlog(world: World, folder: Path, wanted: int, kind: Kind) -> tuple[float, dict[str, Any]]:
     """Records a second of a drained backlog, and what became of them."""
     with live.engine(world, folder) as running:
         writer, expected = drains.LogWriter(running.kafka.address), Expected()
-        for record, ends_as in _records(world, wanted, kind):
+        found = mixed.transactions(world, wanted)
+        for record, ends_as in mixed.records(found, wanted, mixed=kind == "mixed"):
             writer.write(record.topic, record.value, record.key, headers=record.headers)
             expected.note(record, ends_as)
         writer.flush()

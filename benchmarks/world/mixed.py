@@ -10,9 +10,10 @@ nine, of up to half a MiB, would be two thirds of all bytes, which no bank sends
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, cycle
 
-from benchmarks.world import feed, history
+from benchmarks.world import feed
 from benchmarks.world.feed import Sent, Transactions
 from benchmarks.world.log import World
 from benchmarks.world.population import BANKS, bank_id, enterprise_id
@@ -30,10 +31,7 @@ _CORPUS_TIME = re.compile(rb"\b170960000000(\d)\b")  # its cases are at this tim
 
 def transactions(world: World, most: int) -> Transactions:
     """At most `most` of the timed days, none of them late or sent twice."""
-    plain = history.Shape(
-        first_day=world.first_day, days=world.warm_days + world.timed_days,
-        dense_from=world.warm_days - world.dense_days_before, late_share=0.0, too_late_share=0.0, twice_share=0.0,
-    )  # fmt: skip
+    plain = replace(world.shape, late_share=0.0, too_late_share=0.0, twice_share=0.0)
     return feed.transactions(world, most, plain)
 
 
