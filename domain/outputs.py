@@ -143,7 +143,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     field: str | None
     detail: str
     key: bytes | None = msgspec.field(name="key_base64")
-    headers: list[tuple[str, str]]
+    headers: tuple[tuple[str, str], ...]
     payload_sha256: str
     payload_bytes: int  # of the whole payload
     payload: bytes = msgspec.field(name="payload_base64")  # cut at 1 MiB; empty where the reason is `credentials`

@@ -20,6 +20,7 @@ _FLOAT_DIGITS_MAX = 309  # from here an integer may be beyond float64; int() its
 
 # A string (to the end of the message where it is not closed, so that no position is scanned twice) or a bracket.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+_LONG, _AS_ZEROS = b"0" * _FLOAT_DIGITS_MAX, bytes.maketrans(b"123456789", b"0" * 9)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNUSUAL = object()
 
@@ -58,7 +59,7 @@ def _usual(message: bytes) -> Any:
     objects = message.count(b"{")
     if b"\\" in message or objects + message.count(b"[") > NESTING_MAX:
         return _UNUSUAL
-    if len(message) - len(message.translate(None, b"0123456789")) >= _FLOAT_DIGITS_MAX:
+    if _may_have_long(message):
         return _UNUSUAL
     try:
         document = msgspec.json.decode(message)
@@ -66,6 +67,12 @@ def _usual(message: bytes) -> Any:
         return _UNUSUAL
     keys = len(document) if objects == 1 and isinstance(document, dict) else _keys(document)
     return document if message.count(b":") == keys else _UNUSUAL
+
+
+def _may_have_long(message: bytes) -> bool:
+    """Whether a message has the digits for an integer beyond float64."""
+    digits = len(message) - len(message.translate(None, b"0123456789"))
+    return digits >= _FLOAT_DIGITS_MAX and _LONG in message.translate(_AS_ZEROS)
 
 
 def _keys(value: Any) -> int:
@@ -83,7 +90,7 @@ def _whole(message: bytes) -> Any | Rejected:
     if _is_deep(text):
         return Rejected(reason=Reason.NOT_JSON, detail=f"nested more than {NESTING_MAX} deep")
     try:
-        document = _READING.value(text)
+        document = _READING.value(text, _may_have_long(message))
     except ValueError as error:
         return Rejected(reason=Reason.NOT_JSON, detail=str(error)[:200])
     if "\\u" in text and any(_SURROGATE.search(part) for part in strings_of(document)):
@@ -104,15 +111,23 @@ class _Reading(threading.local):
     def __init__(self) -> None:
         self.repeated: str | None = None
         self.not_finite: str | None = None
-        self._decoder = json.JSONDecoder(
-            object_pairs_hook=self._pairs, parse_int=self._integer, parse_float=self._fraction,
-            parse_constant=self._constant,
+        self._decoder, self._decoder_of_long = (
+            json.JSONDecoder(
+                object_pairs_hook=self._pairs, parse_int=integer, parse_float=self._fraction,
+                parse_constant=self._constant,
+            )
+            for integer in (None, self._integer)
         )  # fmt: skip
 
-    def value(self, text: str) -> Any:
-        """The value of a text that is not nested deep; ValueError where it is no JSON."""
+    def value(self, text: str, has_long: bool) -> Any:
+        """The value of a text that is not nested deep; ValueError where it is no JSON.
+
+        has_long: there may be an integer beyond float64 in it. To be called for each is a third of the reading.
+        """
         self.repeated = self.not_finite = None
-        return json.loads(text) if text.startswith("\ufeff") else self._decoder.decode(text)  # which tells of the mark
+        if text.startswith("\ufeff"):
+            return json.loads(text)  # which tells of the mark
+        return (self._decoder_of_long if has_long else self._decoder).decode(text)
 
     def _pairs(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
         unique = dict(items)

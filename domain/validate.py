@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -47,7 +47,6 @@ _KINDS_OF = {writer: frozenset(get_args(union)) for writer, union in _MAY_SEND.i
 
 # C0, DEL, C1, and what changes the direction or is not seen: never part of an identifier or a code.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_PEM = b"-----BEGIN"
 # Printing ASCII but for what escapes. Without it most messages are Chinese words, which are in NFC and hold nothing
 # unseen.
 _ASCII = bytes(byte for byte in range(0x20, 0x7F) if byte != ord("\\"))
@@ -85,10 +84,13 @@ class Validator:
     forbidden: Forbidden
     future_tolerance_ms: int
 
-    def accept(self, message: bytes | None, schema: bytes | None, broker_time_ms: int) -> Accepted | Rejected:
+    def accept(
+        self, message: bytes | None, schema: bytes | None, broker_time_ms: int, *, is_harmless: bool = False
+    ) -> Accepted | Rejected:
         """The event in `message`, or why it is refused; never raises.
 
         schema: the record's header of that name. broker_time_ms: when the broker appended the record (epoch ms).
+        is_harmless: it is known to hold no secret.
         """
         if message is not None and len(message) > EVENT_BYTES_MAX:
             return Rejected(reason=Reason.OVERSIZED, detail=f"{len(message)} bytes, at most {EVENT_BYTES_MAX}")
@@ -102,9 +104,11 @@ class Validator:
             return document
         if not isinstance(document, dict):
             return Rejected(reason=Reason.NOT_AN_OBJECT, detail=f"a JSON {_json_name(document)}")
-        return self._judge(message, document, broker_time_ms + self.future_tolerance_ms)
+        return self._judge(message, document, broker_time_ms + self.future_tolerance_ms, is_harmless)
 
-    def _judge(self, message: bytes, document: dict[str, Any], time_ms_max: int) -> Accepted | Rejected:
+    def _judge(
+        self, message: bytes, document: dict[str, Any], time_ms_max: int, is_harmless: bool
+    ) -> Accepted | Rejected:
         kind = _KINDS.get(document["type"]) if isinstance(document.get("type"), str) else None
         if kind is None:
             shown = json.dumps(document.get("type"))[:64]  # orjson refuses integers beyond 64 bits
@@ -113,15 +117,15 @@ class Validator:
             return Rejected(
                 reason=Reason.TYPE_NOT_ALLOWED, field="type", detail=f"{document['type']} from a {self.source.writer}"
             )
-        is_clear = _is_clear(message)
-        is_usual = is_clear and message.count(b"{") == 1 and document.keys() <= self.forbidden.harmless
-        if not (is_usual and _PEM not in message) and (secret := self.forbidden.find(document)) is not None:
+        if not is_harmless and (secret := self.forbidden.find(document)) is not None:
             return Rejected(reason=Reason.CREDENTIALS, field=secret, detail="a password, key or biometric")
+        is_clear = _is_clear(message)
         fields = document if is_clear else _in_nfc(document)
         event, wrong = _converted(fields, kind)
-        schema = () if wrong is None and is_clear else _schema(fields, kind, wrong, is_clear)
-        findings = chain(schema, self._bounds(fields, kind, time_ms_max))
-        return min(findings, key=lambda finding: _PRECEDENCE[finding.reason], default=event)
+        findings = list(self._bounds(fields, kind, time_ms_max))
+        if wrong is not None or not is_clear:
+            findings = [*_schema(fields, kind, wrong, is_clear), *findings]
+        return min(findings, key=_rank) if findings else event
 
     def _bounds(self, fields: Mapping[str, Any], kind: type, time_ms_max: int) -> Iterator[Rejected]:
         """What no type can say: real dates, the currency, times, the writer's identity, relations between fields."""
@@ -142,6 +146,10 @@ class Validator:
         if self.source.bank_id is not None and fields.get("bank_id") != self.source.bank_id:
             yield Rejected(reason=Reason.BANK_MISMATCH, field="bank_id", detail=f"topic of {self.source.bank_id}")
         yield from relations(fields)
+
+
+def _rank(finding: Rejected) -> int:
+    return _PRECEDENCE[finding.reason]
 
 
 def _is_clear(message: bytes) -> bool:
@@ -221,12 +229,13 @@ def _schema(fields: Mapping[str, Any], kind: type, wrong: str | None, is_clear: 
     if len(rest) + 1 < len(fields):
         _, wrong = _converted(rest, shape.loose)
     while wrong is not None:
-        path, finding = _explain(wrong)
+        name, finding = _explain(wrong)
         yield finding
-        del rest[_STEP.split(path, maxsplit=1)[0]]
+        del rest[name]
         _, wrong = _converted(rest, shape.loose)
 
 
+EXPLAINED_MAX = 1_000  # who errs once mostly errs again
 _STEP = re.compile(r"[.[]")  # further into an object
 # msgspec says what is wrong in words, of which it begins with one of these, as reasons are called, or it is a bound.
 _WORDS = re.compile(
@@ -238,14 +247,16 @@ _WORDS = re.compile(
 )
 
 
+@lru_cache(EXPLAINED_MAX)
 def _explain(message: str) -> tuple[str, Rejected]:
-    """Where msgspec found something wrong in an object, and what."""
+    """The field in which msgspec found something wrong in an object, and what."""
     text, _, path = message.removesuffix("`").rpartition(" - at `$.")
     reason, inner = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE, None
     if (found := _WORDS.match(text)) is not None:
         said = str(found.lastgroup)
         reason, inner = Reason(said), found[said]
-    return path, Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
+    finding = Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
+    return _STEP.split(path, maxsplit=1)[0], finding
 
 
 def _day(fields: Mapping[str, Any], name: str, time_ms_max: int | None) -> Iterator[Rejected]:

@@ -13,9 +13,9 @@ from config.settings import Settings
 from domain import topics
 from domain.outputs import DeadLetter
 from sinks.client import aiokafka_settings, client_settings
-from sinks.dead_letters import payload_of
 from sinks.kafka import Outbox
 from sinks.passing import bounds
+from streams.dead_letter import payload_of
 
 SILENCE_S_MAX = 30.0
 _DECODER = msgspec.json.Decoder(DeadLetter)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -15,22 +16,31 @@ from domain import topics
 from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator
-from sinks.batch import Headers, KeyAndValue, Records
-from sinks.dead_letters import dead_letter
+from sinks.batch import KeyAndValue, Records
 from sinks.kafka import MarkedOutbox
+from streams.dead_letter import letter_of
 from streams.plain.block import PlainReader, warm
+from streams.plain.odd import Odd
 from streams.plain.reader import NOT_PLAIN
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
-from streams.transport.chunk import Row, read_headers
+from streams.transport.chunk import HEADERS_CACHED_MAX, Row, read_headers
 
+FAULTS_MAX = 10_000
+NOTHING_TOLD = Odd(False, None)
 HEADERS = (("schema", SCHEMA.encode()),)
-HEADERS_CACHED_MAX = 1_000
 _SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :])  # came past the search for secrets
 encode = msgspec.json.Encoder().encode
 
 Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
+
+
+class Refusal(NamedTuple):
+    """Why a record is not forwarded, and whether its value holds a secret, or looks as if it did."""
+
+    rejected: Rejected
+    holds_secret: bool
 
 
 class Refused(NamedTuple):
@@ -90,8 +100,8 @@ class Forwarder:
         self.counts: Counter[tuple[str, int, Outcome]] = Counter()
         self.forbidden = forbidden()
         self._tokens = tokens
+        self._faults: dict[bytes, Refusal] = {}  # what they came to
         self._reader = PlainReader(tokens) if compiled else None
-        self._headers: dict[bytes, tuple[Headers, bytes | None]] = {}
 
     def warm(self) -> None:
         """Compile what reads plain transactions, or load it from the cache: before records come."""
@@ -129,15 +139,17 @@ class Forwarder:
         events: dict[int, KeyAndValue] = {}
         refused: list[Refused] = []
         others: list[int] = []
-        rows = chunk.rows([first + i for i in odd])
+        which = [first + i for i in odd]
+        rows, looks = chunk.rows(which), self._look(validator, chunk, which)
         # All are judged before any letter is written: code that has just run runs faster.
-        for i, row, found in zip(odd, rows, [self._judged(validator, row) for row in rows], strict=True):
-            if isinstance(found, Rejected):
-                refused.append(self._refused(tp, offsets[i], row, found))
+        judged = [self._judged(validator, row, look) for row, look in zip(rows, looks, strict=True)]
+        for i, row, found in zip(odd, rows, judged, strict=True):
+            if isinstance(found, Refusal):
+                refused.append(self._refused(tp, row, found))
             elif isinstance(found, EnterpriseEvent):
-                times_ms[i], events[i] = found.event_time, self.forwarded(tp, offsets[i], found)
+                times_ms[i], events[i] = found.event_time, self.forwarded(tp, row.offset, found)
             else:
-                others.append(offsets[i])
+                others.append(row.offset)
         if refused or others or events:
             kept = [i for i, time_ms in enumerate(times_ms) if time_ms != NOT_PLAIN]
             offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
@@ -156,14 +168,36 @@ class Forwarder:
         count = until - first
         return [NOT_PLAIN] * count, Records.of([]), range(count)
 
+    def _look(self, validator: Validator, chunk: Chunk, which: Sequence[int]) -> list[Odd]:
+        """As `PlainReader.look` has it."""
+        bank_id = validator.source.bank_id
+        if self._reader is not None and bank_id is not None and which:
+            return self._reader.look(chunk, which, bank_id, validator.future_tolerance_ms)
+        return [NOTHING_TOLD] * len(which)
+
     def _event(self, validator: Validator, chunk: Chunk, i: int) -> Accepted:
         """The event in record i, which is one."""
-        found = self._judged(validator, *chunk.rows([i]))
-        assert not isinstance(found, Rejected)
+        (row,) = chunk.rows([i])
+        found = self._judged(validator, row, NOTHING_TOLD)
+        assert not isinstance(found, Refusal)
         return found
 
-    def _judged(self, validator: Validator, row: Row) -> Accepted | Rejected:
-        return validator.accept(row.value, self._headers_of(row.headers)[1], row.timestamp_ms)
+    def _judged(self, validator: Validator, row: Row, look: Odd) -> Accepted | Refusal:
+        if look.fault is not None and (known := self._faults.get(look.fault)) is not None:
+            return known
+        found = validator.accept(row.value, _schema(row.headers), row.timestamp_ms, is_harmless=look.is_harmless)
+        if not isinstance(found, Rejected):
+            return found
+        refusal = self._refusal(row, found, look.is_harmless)
+        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # which is told with its place
+            if len(self._faults) >= FAULTS_MAX:
+                self._faults.clear()
+            self._faults[look.fault] = refusal
+        return refusal
+
+    def _refusal(self, row: Row, rejected: Rejected, is_harmless: bool) -> Refusal:
+        is_searched = rejected.reason in _SEARCHED
+        return Refusal(rejected, not is_harmless and self.forbidden.seen_in(row.value or b"", is_searched=is_searched))
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
         """Key and value of an event's record of the log, without personal identifiers."""
@@ -190,21 +224,10 @@ class Forwarder:
     def refused(self, chunk: Chunk, i: int, rejected: Rejected) -> Refused:
         """Record i of a chunk as it goes to `dlq.v1`."""
         (row,) = chunk.rows([i])
-        return self._refused(TP(chunk.topic, chunk.partition), int(chunk.offset[i]), row, rejected)
+        return self._refused(TP(chunk.topic, chunk.partition), row, self._refusal(row, rejected, False))
 
-    def _refused(self, tp: TP, offset: int, row: Row, rejected: Rejected) -> Refused:
-        letter = dead_letter(
-            rejected,
-            topic=tp.topic,
-            partition=tp.partition,
-            offset=offset,
-            key=row.key,
-            headers=self._headers_of(row.headers)[0],
-            payload=row.value,
-            forbidden=self.forbidden,
-            is_searched=rejected.reason in _SEARCHED,
-        )
-        return Refused(offset, rejected.reason, encode(letter))
+    def _refused(self, tp: TP, row: Row, refusal: Refusal) -> Refused:
+        return Refused(row.offset, refusal.rejected.reason, encode(letter_of(tp, row, *refusal)))
 
     def bury(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
         """Send records to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
@@ -218,14 +241,9 @@ class Forwarder:
         """More records of this outcome."""
         self.counts[tp.topic, tp.partition, outcome] += records
 
-    def _headers_of(self, raw: bytes) -> tuple[Headers, bytes | None]:
-        """Headers, and the one named `schema`: None where it is absent, empty where it stands twice."""
-        if (known := self._headers.get(raw)) is not None:
-            return known
-        headers = read_headers(raw)
-        found = [value for name, value in headers if name == "schema"]
-        schema = found[0] if len(found) == 1 else b"" if found else None
-        if len(self._headers) >= HEADERS_CACHED_MAX:
-            self._headers.clear()
-        self._headers[raw] = headers, schema
-        return headers, schema
+
+@lru_cache(HEADERS_CACHED_MAX)
+def _schema(headers: bytes) -> bytes | None:
+    """The header named `schema`: None where it is absent, empty where it stands twice."""
+    found = [value for name, value in read_headers(headers) if name == "schema"]
+    return found[0] if len(found) == 1 else b"" if found else None

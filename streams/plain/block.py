@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from domain.events import SCHEMA, Txn
 from domain.ids import BANK_ID_PATTERN
 from sinks.batch import Records
 from streams.plain import reader
+from streams.plain.odd import Odd, look
 from streams.tokens import KINDS, Tokens, fingerprints
 from streams.transport.chunk import Chunk, chunk_of
 
@@ -65,6 +67,10 @@ class PlainReader:
         others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.NOT_PLAIN]
         return Plain(times_ms, records, others)
 
+    def look(self, chunk: Chunk, which: Sequence[int], bank_id: str, future_tolerance_ms: int) -> list[Odd]:
+        """What is told of records of a bank that are not plain."""
+        return look(chunk, which, self._bank(bank_id), future_tolerance_ms, self._fields)
+
     def _make_room(self, records: int, message_bytes: int, more_bytes: int) -> None:
         if records > self._told.shape[1]:
             self._told = np.empty((reader.TOLD, records), np.int64)
@@ -93,7 +99,11 @@ def warm() -> None:
     """Compile, or load from the cache, before the worker joins its group."""
     message = msgspec.json.encode(_TXN)
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
-    assert PlainReader(Tokens(b"")).read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
+    reader = PlainReader(Tokens(b""))
+    assert reader.read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
+    (odd,) = reader.look(chunk, [0], _TXN.bank_id, 0)
+    assert odd.is_harmless
+    assert odd.fault is not None
 
 
 def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:

@@ -30,7 +30,7 @@ from features.table import ABSENT
 from features.values import Value
 from sinks.batch import Records
 from sinks.telemetry import Outcome
-from streams.dead_letter import letter_of
+from streams.dead_letter import letters_of
 from streams.score import outputs_json
 from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
@@ -213,7 +213,7 @@ class Partition:
         return taken
 
     def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Outgoing:
-        letter = letter_of(chunk, unreadable.row, unreadable.why)
+        (letter,) = letters_of(chunk, [unreadable.row], [unreadable.why])
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
         return Outgoing(topics.DEAD_LETTERS, Records.of([(None, msgspec.json.encode(letter))]))

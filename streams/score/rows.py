@@ -23,7 +23,7 @@ from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text
 from sinks.batch import KeyAndValue, Records
-from streams.dead_letter import letter_of
+from streams.dead_letter import letters_of
 from streams.score import alerts, outbook, outputs_json
 from streams.score.json_text import micro
 from streams.score.records import sender_of
@@ -33,6 +33,10 @@ _FIELDS = tuple(outbook.ROW.fields or ())
 _BOOK_ROWS = 3_072  # some megabytes: they stay in the cache
 _encode = msgspec.json.Encoder().encode
 _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
+_LETTER_OF = {
+    outbook.CONFLICT: (topics.DEAD_LETTERS, Rejected(reason=Reason.CONFLICT, field="event_id")),
+    outbook.LATE: (topics.LATE, Rejected(reason=Reason.LATE, field="event_time")),
+}
 
 
 class Outgoing(NamedTuple):
@@ -83,6 +87,14 @@ class Writer:
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
+        for kind, (topic, rejected) in _LETTER_OF.items():
+            is_kind = kinds == kind
+            is_other &= ~is_kind
+            if len(of_kind := rows[order[is_kind]]):
+                keys = [id_text(numbers).encode() for numbers in state_id[of_kind["slot"]]]
+                # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
+                letters = letters_of(chunk, row_of[of_kind["record"]], [rejected] * len(keys), is_searched=True)
+                found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         others = defaultdict[str, list[KeyAndValue]](list)
         for b in rows[order[is_other]]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
@@ -109,7 +121,8 @@ def _others(
     kind, key = b["kind"], enterprise_id.encode()
     if kind == outbook.OBSERVATION:
         yield topics.OBSERVATION, key, _encode(_observation(b, enterprise_id, in_force))
-    elif kind == outbook.ALERT:
+    else:
+        assert kind == outbook.ALERT
         sources = alerts.Sources(
             enterprise_id=enterprise_id,
             model_id=in_force.model_id,
@@ -120,13 +133,6 @@ def _others(
         )
         for topic, alert in alerts.addressed(b, sources):
             yield topic, key, _encode(alert)
-    else:
-        assert row is not None
-        late = kind == outbook.LATE
-        reason, field = (Reason.LATE, "event_time") if late else (Reason.CONFLICT, "event_id")
-        # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
-        letter = letter_of(chunk, row, Rejected(reason=reason, field=field), is_searched=True)
-        yield topics.LATE if late else topics.DEAD_LETTERS, key, _encode(letter)
 
 
 def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], i
 """(key, value, headers, timestamp in ms): what `chunk_of` takes."""
 
 OUTSIDE_A_GROUP = -1
+HEADERS_CACHED_MAX = 1_000  # most records have the same ones
 
 
 class Row(NamedTuple):
     """One record as a reader in Python wants it. `headers`: in the bytes of the record format."""
 
+    offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
@@ -78,10 +81,10 @@ class Chunk:
     def rows(self, which: Sequence[int]) -> list[Row]:
         """Some of the records."""
         spans = self.key_start, self.key_end, self.value_start, self.value_end, self.header_start, self.header_end
-        times_ms, *columns = (column[which].tolist() for column in (self.timestamp_ms, *spans))
+        offsets, times_ms, *columns = (column[which].tolist() for column in (self.offset, self.timestamp_ms, *spans))
         keys, values = (list(map(self._bytes, *columns[i : i + 2])) for i in (0, 2))
         headers = [self.buffer[start:end].tobytes() for start, end in zip(*columns[4:], strict=True)]
-        return list(map(Row, times_ms, keys, values, headers))
+        return list(map(Row, offsets, times_ms, keys, values, headers))
 
     def part(self, first: int, last: int) -> Chunk:
         """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""
@@ -196,6 +199,7 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
     return builder.build(offset)
 
 
+@functools.lru_cache(HEADERS_CACHED_MAX)
 def read_headers(raw: bytes) -> Headers:
     """Headers from the bytes of the record format.
 

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from cli import dlq
-from config.credentials import forbidden
 from domain import topics
 from domain.reject import Reason, Rejected
-from sinks.dead_letters import PAYLOAD_BYTES_MAX, dead_letter
+from sinks.batch import encode_headers
 from sinks.kafka import Outbox
+from streams.dead_letter import PAYLOAD_BYTES_MAX, letter_of
+from streams.role import TP
 from streams.topics import create_topics
+from streams.transport.chunk import Row
 from tests.streams.ingest_kit import BANKS, HEADERS, read, settings_for
 
 BANK = topics.bank_events(BANKS[0])
@@ -35,11 +37,8 @@ def settings(empty_kafka, tmp_path):
     ]
     outbox = Outbox(found.kafka.bootstrap)
     for topic, offset, reason, payload in rows:
-        letter = dead_letter(
-            Rejected(reason=reason, field=HOSTILE, detail=HOSTILE),
-            topic=topic, partition=0, offset=offset, key=b"\xffkey", headers=HEADERS, payload=payload,
-            forbidden=forbidden(),
-        )  # fmt: skip
+        row = Row(offset, 0, b"\xffkey", payload, encode_headers(HEADERS))
+        letter = letter_of(TP(topic, 0), row, Rejected(reason=reason, field=HOSTILE, detail=HOSTILE), False)
         outbox.send(topics.DEAD_LETTERS, msgspec.json.encode(letter))
     outbox.drain()
     return found

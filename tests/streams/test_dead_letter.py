@@ -4,8 +4,7 @@ import msgspec
 
 from domain import topics
 from domain.reject import Reason, Rejected
-from sinks.dead_letters import payload_of
-from streams.dead_letter import letter_of
+from streams.dead_letter import letters_of, payload_of
 from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import HEADERS, record, txn
 
@@ -15,6 +14,6 @@ def test_a_record_of_the_log_is_held_whole_and_one_with_a_secret_is_not() -> Non
     assert b'"fingerprint"' in value
     other = msgspec.json.encode({**msgspec.json.decode(value), "password": "hunter2"})
     chunk = chunk_of(topics.EVENTS, 0, 0, [(None, value, HEADERS, 0), (None, other, HEADERS, 0)])
-    held, refused = (letter_of(chunk, i, Rejected(reason=Reason.LATE)) for i in range(2))
+    held, refused = letters_of(chunk, range(2), [Rejected(reason=Reason.LATE)] * 2)
     assert payload_of(held) == value
     assert payload_of(refused) is None
