@@ -27,7 +27,7 @@ from domain.outputs import DeadLetter
 from replay.offsets import Offsets
 from replay.reading import read_topics
 
-RECORDS, RUNS = 1_000_000, 3
+RECORDS, RUNS = 1_000_000, 5
 _say = Console(stderr=True).print
 Place = tuple[str, int]  # topic and offset: banks' topics have one partition
 Kind = Literal["clean", "mixed"]

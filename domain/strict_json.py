@@ -23,6 +23,7 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOT
 _LONG, _AS_ZEROS = b"0" * _FLOAT_DIGITS_MAX, bytes.maketrans(b"123456789", b"0" * 9)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNUSUAL = object()
+_CONTAINERS = frozenset({dict, list})
 
 
 def parse(message: bytes) -> Any | Rejected:
@@ -78,8 +79,8 @@ def _may_have_long(message: bytes) -> bool:
 def _keys(value: Any) -> int:
     """How many keys it and all in it have."""
     if isinstance(value, dict):
-        return len(value) + sum(map(_keys, value.values()))
-    return sum(map(_keys, value)) if isinstance(value, list) else 0
+        return len(value) + sum([_keys(inner) for inner in value.values() if type(inner) in _CONTAINERS])
+    return sum([_keys(inner) for inner in value if type(inner) in _CONTAINERS]) if isinstance(value, list) else 0
 
 
 def _whole(message: bytes) -> Any | Rejected:

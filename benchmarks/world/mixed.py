@@ -3,9 +3,10 @@
 What must become of a record is known before it is sent: of the corpus by hand, of copies, conflicts and late ones by
 how they are made.
 
-Every 199th bad record is the next of the corpus' nine cases beyond 16 KiB, the others are its 111 smaller cases in
-turn, so that in a million each of the nine comes 55 or 56 times and each of the others 896. Were all drawn alike, the
-nine, of up to half a MiB, would be two thirds of all bytes, which no bank sends.
+Every 199th bad record is the next of the corpus' nine cases beyond 16 KiB, the others are its 111 smaller cases, so
+that in a million each of the nine comes 55 or 56 times and each of the others some 900. Were all drawn alike, the nine,
+of up to half a MiB, would be two thirds of all bytes, which no bank sends. A bank errs the same way until its encoder
+is mended: it sends each of the smaller cases in one run (of 37 in a million), and each bank begins with another.
 """
 
 import re
@@ -37,7 +38,7 @@ def transactions(world: World, most: int) -> Transactions:
 
 def records(found: Transactions, wanted: int, *, mixed: bool) -> Iterator[tuple[Sent, str]]:
     """So many records, each with how it must end. A repeat comes right behind its original."""
-    faults, extra = _faults(), _Extra(found)
+    faults, extra = _faults(round(BAD_SHARE * wanted)), _Extra(found)
     sent = bads = 0
     for i, record in enumerate(feed.feed(found)):
         if sent >= wanted:
@@ -78,12 +79,15 @@ class _Extra:
         return Sent(topics.bank_events(bank), enterprise_id(int(profiles["number"][0])).encode(), value)
 
 
-def _faults() -> Iterator[Case]:
-    """The cases of the corpus, as the module says."""
+def _faults(wanted: int) -> Iterator[Case]:
+    """The cases of the corpus, as the module says; bank follows bank."""
     cases = [case for case in bad() if case.fault in FAULTS and case.writer == "bank"]
     large = cycle(case for case in cases if len(case.payload or b"") > LARGE_BYTES)
-    small = cycle(case for case in cases if len(case.payload or b"") <= LARGE_BYTES)
-    return (next(large if number % LARGE_EVERY == 0 else small) for number in count())
+    small = [case for case in cases if len(case.payload or b"") <= LARGE_BYTES]
+    run, apart = max(1, wanted // (BANKS * len(small))), -(len(small) // -BANKS)
+    for number in count():
+        turn, bank = divmod(number, BANKS)
+        yield next(large) if number % LARGE_EVERY == 0 else small[(apart * bank + turn // run) % len(small)]
 
 
 def _fault(case: Case, number: int, event_ms: int) -> tuple[Sent, str]:

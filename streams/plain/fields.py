@@ -22,7 +22,7 @@ from sinks.batch import encode_headers
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 
 ABSENT, UNSAID = -1, -2  # where a field would be: it has none, or one that is not written
-_NEVER, _TEXT, NUMBER, _CHOICE, _FALSE = range(5)
+_NEVER, TEXT, NUMBER, _CHOICE, _FALSE = range(5)
 
 
 class _Rule(NamedTuple):
@@ -39,8 +39,8 @@ _OWN_RULES = {
     **dict.fromkeys(("ref_event_id", "ref_event_time", "return_reason"), _Rule(_NEVER)),
     "date_only": _Rule(_FALSE),
     "status": _Rule(_CHOICE, choices=("booked",)),
-    "bank_id": _Rule(_TEXT, 14, 14),  # and it is the topic's
-    "enterprise_id": _Rule(_TEXT, 1, ENTERPRISE_ID_BYTES_MAX),  # and of `_ID` only
+    "bank_id": _Rule(TEXT, 14, 14),  # and it is the topic's
+    "enterprise_id": _Rule(TEXT, 1, ENTERPRISE_ID_BYTES_MAX),  # and of `_ID` only
     "currency": _Rule(_CHOICE, choices=("CNY", *sorted(CURRENCIES - {"CNY"}))),
 }
 
@@ -62,7 +62,7 @@ def _rule(kind: msgspec.inspect.Type) -> _Rule:
         case msgspec.inspect.IntType(gt=int(below), ge=None, lt=None, le=int(most), multiple_of=None):
             return _Rule(NUMBER, below + 1, most)
         case msgspec.inspect.StrType(min_length=least, max_length=int(most), pattern=None):
-            return _Rule(_TEXT, least or 0, most)
+            return _Rule(TEXT, least or 0, most)
         case msgspec.inspect.LiteralType(values=values):
             return _Rule(_CHOICE, choices=tuple(map(str, values)))
     raise TypeError(f"no rule for {kind}")
@@ -86,8 +86,8 @@ _CHOICES_END = np.cumsum([len(rule.choices) for rule in RULES])
 _REQUIRED = np.array([field.required for field in msgspec.structs.fields(Txn)])
 _NULLABLE = np.array([field.default is None for field in msgspec.structs.fields(Txn)])
 _KEYS, _KEYS_SIZE = quoted(("type", *_FIELDS))  # field f in row f + 1
-WORDS, WORDS_SIZE = table(b'"txn"', b"null", b"false")
-IS_TXN, _IS_NULL, _IS_FALSE = range(3)
+_WORDS, _WORDS_SIZE = table(b'"txn"', b"null", b"false")
+_IS_TXN, _IS_NULL, _IS_FALSE = range(3)
 _PERSONAL, _PERSONAL_SIZE = quoted(("personal",))
 QUOTE, COLON, COMMA, OPEN, CLOSE, BLANK, DASH, ZERO = (ord(c) for c in '":,{} -0')
 _HEADERS, _HEADERS_SIZE = table(encode_headers([("schema", SCHEMA.encode())]))
@@ -125,8 +125,8 @@ def is_plain(b, p, end, bank, time_ms_max, fields):
             p = value_end(b, p, end, row - 1, fields)
             if p < 0:
                 return False
-        elif not is_txn and is_at(b, p, end, WORDS, WORDS_SIZE, IS_TXN):
-            is_txn, p = True, p + WORDS_SIZE[IS_TXN]
+        elif not is_txn and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_TXN):
+            is_txn, p = True, p + _WORDS_SIZE[_IS_TXN]
         else:
             return False
         p, mark = skip(b, p, end), COMMA
@@ -169,12 +169,12 @@ def value_end(b, p, end, field, fields):
     kind = KIND_OF[field]
     if fields[0, field] != ABSENT or p >= end:
         return -1
-    if _NULLABLE[field] and is_at(b, p, end, WORDS, WORDS_SIZE, _IS_NULL):
+    if _NULLABLE[field] and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_NULL):
         fields[0, field] = UNSAID
-        return p + WORDS_SIZE[_IS_NULL]
-    if kind == _FALSE and is_at(b, p, end, WORDS, WORDS_SIZE, _IS_FALSE):
+        return p + _WORDS_SIZE[_IS_NULL]
+    if kind == _FALSE and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_FALSE):
         fields[0, field] = UNSAID
-        return p + WORDS_SIZE[_IS_FALSE]
+        return p + _WORDS_SIZE[_IS_FALSE]
     if kind == NUMBER:
         stop = number_end(b, p, end)
         if stop < 0 or not LEAST[field] <= integer(b, p, stop) <= _MOST[field]:
@@ -190,7 +190,7 @@ def value_end(b, p, end, field, fields):
         if not 0 <= row < _CHOICES_END[field]:
             return -1
         stop = p + _CHOICES_SIZE[row] - 1
-    elif kind == _TEXT:
+    elif kind == TEXT:
         stop, characters = text_end(b, p, end)
         if stop < 0 or not LEAST[field] <= characters <= _MOST[field]:
             return -1

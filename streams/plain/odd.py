@@ -5,25 +5,25 @@ two dashes, of which five begin a PEM block. A name is what stands between two q
 JSON, too.
 
 The fault of a transaction is all of it but its plain values, each of which is right whatever the others are; and where
-a value is wrong whatever it is exactly (a text for a number, a number beyond its bounds), a mark stands for it. So what
+a value is wrong whatever it is exactly (a text for a number, what is beyond its bounds), a mark stands for it. So what
 has the same fault is refused for the same reason. None is told where that may hang on more, another time or the topic's
-bank, and of what is nested or escaped.
+bank, and of what is nested, escaped, or of another type.
 
 A test holds that `domain.validate` and `domain.credentials`, the reference, say the same.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from config import words
 from config.credentials import forbidden, names_of_events
-from config.json_bytes import find, integer, is_at, quoted, string_end
+from config.json_bytes import find, integer, quoted, string_end, table
 from config.kernel import kernel
 from domain.calendar import EVENT_TIME_MS_MIN
-from domain.events import EVENT_BYTES_MAX, Txn
+from domain.events import EVENT_BYTES_MAX, AnyEvent, Txn
 from streams.plain.fields import (
     ABSENT,
     BANK_ID,
@@ -34,14 +34,12 @@ from streams.plain.fields import (
     DASH,
     ENTERPRISE_ID,
     EVENT_TIME,
-    IS_TXN,
     KIND_OF,
     LEAST,
     NUMBER,
     OPEN,
     QUOTE,
-    WORDS,
-    WORDS_SIZE,
+    TEXT,
     ZERO,
     is_id,
     is_ours,
@@ -58,6 +56,8 @@ FAULT_BYTES_MAX = 512
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 _BACKSLASH = ord("\\")
+_TYPES = [str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)]
+_OTHER_TYPES, _OTHER_TYPES_SIZE = table(*(b'"%s"' % kind.encode() for kind in _TYPES if kind != "txn"))
 _NAMES, _NAMES_SIZE = quoted(name for name in names_of_events() if name in forbidden().harmless)
 _BARE = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"+-.") for byte in range(256)])
 _HANGS_ON_MORE = np.isin(Txn.__struct_fields__, ["bank_id", "event_time", "date_only", "ref_event_time"])
@@ -91,7 +91,7 @@ def look(
     return list(map(Odd, harmless.tolist(), faults))
 
 
-@kernel(nogil=True)
+@kernel
 def _look(
     b, value_start, value_end, header_start, header_end, broker_ms, which, bank, tolerance_ms, fields, harmless, ends,
     out,
@@ -156,7 +156,7 @@ def _write_fault(b, p, end, bank, time_ms_max, fields, out, at):
     room = at + FAULT_BYTES_MAX
     for i in range(fields.shape[1]):
         fields[0, i] = ABSENT
-    is_txn, row, mark = False, -1, OPEN
+    row, mark = -1, OPEN
     p = skip(b, p, end)
     while p < end and b[_U(p)] == mark:
         name = skip(b, p + 1, end)
@@ -176,10 +176,11 @@ def _write_fault(b, p, end, bank, time_ms_max, fields, out, at):
             stop = _scalar_end(b, p, end)
             if stop < 0 or at + 1 + stop - p > room or (row > 0 and _HANGS_ON_MORE[row - 1]):
                 return _NONE
-            is_txn = is_txn or (row == 0 and is_at(b, p, end, WORDS, WORDS_SIZE, IS_TXN))
+            if row == 0 and find(b, p, end, _OTHER_TYPES, _OTHER_TYPES_SIZE, 0) >= 0:
+                return _NONE
             at = _write_value(b, p, stop, end, row - 1, out, at)
         p, mark = skip(b, stop, end), COMMA
-    return at if is_txn and p < end and b[_U(p)] == CLOSE and skip(b, p + 1, end) == end else _NONE
+    return at if p < end and b[_U(p)] == CLOSE and skip(b, p + 1, end) == end else _NONE
 
 
 @kernel(forceinline=True)
@@ -217,17 +218,20 @@ def _write_value(b, p, stop, end, field, out, at):
 
 @kernel(forceinline=True)
 def _mark(b, p, stop, end, field):
-    """What stands for the value of a number's field, or of one that is unknown (less than 0)."""
-    is_number = field >= 0 and KIND_OF[field] == NUMBER
-    if field >= 0 and not is_number:
+    """What stands for the value of a field; one less than 0 is unknown."""
+    kind = KIND_OF[field] if field >= 0 else NUMBER
+    if b[_U(p)] == QUOTE and (kind == NUMBER or (kind == TEXT and field != ENTERPRISE_ID)):
+        last, characters = text_end(b, p + 1, end)
+        if last != stop - 1:
+            return _ITSELF
+        return _ANY_TEXT if kind == NUMBER else _BELOW if characters < LEAST[field] else _BEYOND
+    if kind != NUMBER:
         return _ITSELF
-    if b[_U(p)] == QUOTE:
-        return _ANY_TEXT if text_end(b, p + 1, end)[0] == stop - 1 else _ITSELF
     whole = number_end(b, p, end)
     if whole < 0 or stop - p > _DIGITS_MAX:
         return _ITSELF
     if whole == stop:
-        if not is_number:
+        if field < 0:
             return _ANY_INTEGER
         return _BELOW if integer(b, p, stop) < LEAST[field] else _BEYOND
     return _ANY_FRACTION if _is_fraction(b, whole, stop) else _ITSELF
