@@ -235,7 +235,7 @@ def _schema(fields: Mapping[str, Any], kind: type, wrong: str | None, is_clear: 
         _, wrong = _converted(rest, shape.loose)
 
 
-EXPLAINED_MAX = 1_000  # who errs once mostly errs again
+EXPLAINED_MAX = 200  # of up to 64 KiB; who errs once mostly errs again
 _STEP = re.compile(r"[.[]")  # further into an object
 # msgspec says what is wrong in words, of which it begins with one of these, as reasons are called, or it is a bound.
 _WORDS = re.compile(

@@ -19,7 +19,7 @@ from domain.validate import Accepted, Validator
 from sinks.batch import KeyAndValue, Records
 from sinks.kafka import MarkedOutbox
 from streams.dead_letter import letter_of
-from streams.plain.block import PlainReader, warm
+from streams.plain.block import Plain, PlainReader, none_plain, warm
 from streams.plain.odd import Odd
 from streams.plain.reader import NOT_PLAIN
 from streams.role import TP
@@ -135,12 +135,11 @@ class Forwarder:
     def _run(self, validator: Validator, chunk: Chunk, first: int, until: int) -> tuple[Run, list[int]]:
         """What becomes of the usual records from `first` on before `until`, and the offsets of the others."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
-        times_ms, records, odd = self._plain(validator, chunk, first, until)
+        times_ms, records, odd, looks = self._plain(validator, chunk, first, until)
         events: dict[int, KeyAndValue] = {}
         refused: list[Refused] = []
         others: list[int] = []
-        which = [first + i for i in odd]
-        rows, looks = chunk.rows(which), self._look(validator, chunk, which)
+        rows = chunk.rows([first + i for i in odd])
         # All are judged before any letter is written: code that has just run runs faster.
         judged = [self._judged(validator, row, look) for row, look in zip(rows, looks, strict=True)]
         for i, row, found in zip(odd, rows, judged, strict=True):
@@ -158,22 +157,11 @@ class Forwarder:
             records = Records.of([events[i] if i in events else next(plain) for i in kept])
         return Run(until, offsets, times_ms, records, refused), others
 
-    def _plain(
-        self, validator: Validator, chunk: Chunk, first: int, until: int
-    ) -> tuple[list[int], Records, Sequence[int]]:
-        """As `PlainReader.read` has it."""
+    def _plain(self, validator: Validator, chunk: Chunk, first: int, until: int) -> Plain:
         bank_id = validator.source.bank_id
         if self._reader is not None and bank_id is not None:
             return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
-        count = until - first
-        return [NOT_PLAIN] * count, Records.of([]), range(count)
-
-    def _look(self, validator: Validator, chunk: Chunk, which: Sequence[int]) -> list[Odd]:
-        """As `PlainReader.look` has it."""
-        bank_id = validator.source.bank_id
-        if self._reader is not None and bank_id is not None and which:
-            return self._reader.look(chunk, which, bank_id, validator.future_tolerance_ms)
-        return [NOTHING_TOLD] * len(which)
+        return none_plain(until - first, [NOTHING_TOLD] * (until - first))
 
     def _event(self, validator: Validator, chunk: Chunk, i: int) -> Accepted:
         """The event in record i, which is one."""

@@ -26,11 +26,15 @@ _TXN = Txn(
 
 
 class Plain(NamedTuple):
-    """Of each of some records of a chunk the event time, NOT_PLAIN for `others`; what the plain ones are in the log."""
+    """Of each of some records of a chunk the event time, NOT_PLAIN for `others`; what the plain ones are in the log.
+
+    looks: what is told of the others.
+    """
 
     times_ms: list[int]
     records: Records
-    others: list[int]
+    others: Sequence[int]
+    looks: list[Odd]
 
 
 class PlainReader:
@@ -56,7 +60,7 @@ class PlainReader:
             text, out, told, holes, self._fields,
         )  # fmt: skip
         if not plain:
-            return Plain([reader.NOT_PLAIN] * count, Records.of([]), list(range(count)))
+            return none_plain(count, self._look(chunk, range(first, until), bank_id, future_tolerance_ms))
         raw = text[:end_of_text].tobytes()
         kinds, text_starts, text_ends = holes[reader.OF_TOKENS, :found].tolist()
         tokens = self._tokens.tokens(zip(kinds, _cut(raw, text_starts, text_ends), strict=True))
@@ -65,10 +69,10 @@ class PlainReader:
         records = Records(out[:written].tobytes(), told[reader.OF_SIZES, :plain].T.copy())
         times_ms: list[int] = told[reader.EVENT_MS, :count].tolist()
         others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.NOT_PLAIN]
-        return Plain(times_ms, records, others)
+        looks = self._look(chunk, [first + i for i in others], bank_id, future_tolerance_ms) if others else []
+        return Plain(times_ms, records, others, looks)
 
-    def look(self, chunk: Chunk, which: Sequence[int], bank_id: str, future_tolerance_ms: int) -> list[Odd]:
-        """What is told of records of a bank that are not plain."""
+    def _look(self, chunk: Chunk, which: Sequence[int], bank_id: str, future_tolerance_ms: int) -> list[Odd]:
         return look(chunk, which, self._bank(bank_id), future_tolerance_ms, self._fields)
 
     def _make_room(self, records: int, message_bytes: int, more_bytes: int) -> None:
@@ -95,15 +99,18 @@ class PlainReader:
         return self._origins[topic, partition]
 
 
+def none_plain(count: int, looks: list[Odd]) -> Plain:
+    """So many records, none of which is plain."""
+    return Plain([reader.NOT_PLAIN] * count, Records.of([]), range(count), looks)
+
+
 def warm() -> None:
     """Compile, or load from the cache, before the worker joins its group."""
     message = msgspec.json.encode(_TXN)
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
     reader = PlainReader(Tokens(b""))
     assert reader.read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
-    (odd,) = reader.look(chunk, [0], _TXN.bank_id, 0)
-    assert odd.is_harmless
-    assert odd.fault is not None
+    assert reader.read(chunk, 0, 1, "", 0).looks == [Odd(True, None)]
 
 
 def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:

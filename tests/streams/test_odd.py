@@ -1,15 +1,17 @@
 """What compiled code tells of records that are not plain: the reference says the same."""
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
+from domain.events import Txn
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.reject import Rejected
 from domain.strict_json import parse
-from streams.plain.block import PlainReader
+from streams.plain import odd
 from tests.corpus.cases import bad, good
 from tests.domain.test_credentials import DOCUMENTS
 from tests.streams.test_plain import (
@@ -17,7 +19,6 @@ from tests.streams.test_plain import (
     FULL,
     NOW_MS,
     OF_A_TXN,
-    TOKENS,
     TOLERANCE_MS,
     VALUES,
     as_sent,
@@ -32,12 +33,14 @@ from tests.streams.test_plain import (
     text,
 )
 
-READER = PlainReader(TOKENS)
 CODES = "AZaz09_-"
 
 
 def look(records):
-    return READER.look(chunk(records), range(len(records)), BANK, TOLERANCE_MS)
+    """What is told of each, whether it is plain or not."""
+    bank = np.frombuffer(BANK.encode(), np.uint8)
+    fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
+    return odd.look(chunk(records), range(len(records)), bank, TOLERANCE_MS, fields)
 
 
 @given(message=DOCUMENTS | damaged(DOCUMENTS) | st.sampled_from([case.payload or b"" for case in (*good(), *bad())]))
@@ -47,8 +50,8 @@ def look(records):
 @example(message=b'{"memo":"-----BEGIN KEY"}')
 @example(message=b'{"-----BEGIN":1}')
 def test_what_is_harmless_holds_no_secret(message):
-    (odd,) = look(as_sent(message))
-    if odd.is_harmless:
+    (told,) = look(as_sent(message))
+    if told.is_harmless:
         assert not forbidden().seen_in(message)
         document = parse(message)
         assert isinstance(document, Rejected) or forbidden().find(document) is None
@@ -56,7 +59,7 @@ def test_what_is_harmless_holds_no_secret(message):
 
 def test_our_records_are_harmless_however_many_kinds_there_are():
     messages = [case.payload for case in good() if b"\\" not in case.payload and b"--" not in case.payload]
-    assert [odd.is_harmless for odd in look(as_sent(*messages))] == [True] * len(messages)
+    assert [told.is_harmless for told in look(as_sent(*messages))] == [True] * len(messages)
 
 
 right = {
@@ -79,9 +82,9 @@ wrong = VALUES | {
 @st.composite
 def alike(draw):
     """Transactions with the same odd fields, whose values are the same or others; all else is right, and differs."""
-    odd = draw(st.lists(st.sampled_from(sorted(wrong)), max_size=2, unique=True))
+    named = draw(st.lists(st.sampled_from(sorted(wrong)), max_size=2, unique=True))
     dropped = draw(st.sets(st.sampled_from(sorted(OF_A_TXN)), max_size=1))
-    same = {name: draw(wrong[name]) for name in odd}
+    same = {name: draw(wrong[name]) for name in named}
     order, twice = (
         draw(st.none() | st.randoms(use_true_random=False)),
         draw(st.none() | st.sampled_from(sorted(VALUES))),
@@ -90,7 +93,7 @@ def alike(draw):
     for _ in range(draw(st.integers(2, 5))):
         row = draw(st.sampled_from([OF_A_TXN, FULL]))
         row = row | {name: draw(right[name]) for name in row if name in right}
-        row |= same if draw(st.booleans()) else {name: draw(wrong[name]) for name in odd}
+        row |= same if draw(st.booleans()) else {name: draw(wrong[name]) for name in named}
         row = {name: value for name, value in row.items() if name not in dropped}
         found.append((encoded(row, order, (",", ":"), False, twice), draw(some_headers), NOW_MS))
     return found
@@ -129,7 +132,7 @@ def faults(first, second):
         msgspec.json.encode({"type": "txn"} | {name: value for name, value in row.items() if value is not None})
         for row in rows
     ]
-    return [odd.fault for odd in look(as_sent(*messages))]
+    return [told.fault for told in look(as_sent(*messages))]
 
 
 @pytest.mark.parametrize(("first", "second"), SAME)
@@ -154,8 +157,8 @@ def test_what_the_reason_may_hang_on_is_part_of_the_fault(first, second):
     ],
 )  # fmt: skip
 def test_no_fault_is_told_where_the_reason_may_hang_on_more(more):
-    (odd,) = look(as_sent(msgspec.json.encode({"type": "txn"} | FULL | more)))
-    assert odd.fault is None
+    (told,) = look(as_sent(msgspec.json.encode({"type": "txn"} | FULL | more)))
+    assert told.fault is None
 
 
 def test_a_place_in_broken_json_is_that_of_the_record():
@@ -164,6 +167,15 @@ def test_a_place_in_broken_json_is_that_of_the_record():
     assert one.fault == other.fault
     assert one.fault is not None
     both_agree(as_sent(first, second))
+
+
+@pytest.mark.parametrize(
+    "written", [b"00", b"-0", b"-01", b"1.", b"-.5", b"1.5.2", b"1e5", b"1e999", b"--1", b"+1", b"1_0"]
+)
+def test_what_is_written_wrongly_is_no_number_beyond_its_bounds(written):
+    whole = canonical(**FULL | {"amount_minor": -17})
+    known = [whole, whole.replace(b"-17", b"-17.25"), whole.replace(b"-17", b"1" + b"0" * 16)]
+    both_agree(as_sent(*known, whole.replace(b"-17", written)))
 
 
 def test_more_faults_than_are_remembered_make_no_difference():
