@@ -58,7 +58,8 @@ _U = np.uint64  # of places: for a signed one, each byte would be asked whether 
 _BACKSLASH = ord("\\")
 _TYPES = [str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)]
 _OTHER_TYPES, _OTHER_TYPES_SIZE = table(*(b'"%s"' % kind.encode() for kind in _TYPES if kind != "txn"))
-_NAMES, _NAMES_SIZE = quoted(name for name in names_of_events() if name in forbidden().harmless)
+# Told to the kernel at each call: the hash of what is compiled does not look at `config/credentials.toml`.
+_NAMES = quoted(name for name in names_of_events() if name in forbidden().harmless)
 _BARE = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"+-.") for byte in range(256)])
 _HANGS_ON_MORE = np.isin(Txn.__struct_fields__, ["bank_id", "event_time", "date_only", "ref_event_time"])
 _NONE = -1
@@ -81,7 +82,7 @@ def look(
     out = np.empty(len(which) * FAULT_BYTES_MAX, np.uint8)
     _look(
         chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, chunk.timestamp_ms,
-        np.array(which, np.int64), bank, tolerance_ms, fields, harmless, ends, out,
+        np.array(which, np.int64), bank, tolerance_ms, *_NAMES, fields, harmless, ends, out,
     )  # fmt: skip
     faults: list[bytes | None] = []
     at, written = 0, out[: ends.max(initial=0)].tobytes()
@@ -93,14 +94,14 @@ def look(
 
 @kernel
 def _look(
-    b, value_start, value_end, header_start, header_end, broker_ms, which, bank, tolerance_ms, fields, harmless, ends,
-    out,
+    b, value_start, value_end, header_start, header_end, broker_ms, which, bank, tolerance_ms, names, names_size,
+    fields, harmless, ends, out,
 ):  # fmt: skip
     at = 0
     for i in range(which.shape[0]):
         k = which[i]
         start, end = value_start[k], value_end[k]
-        harmless[i] = _is_harmless(b, start, end)
+        harmless[i] = _is_harmless(b, start, end, names, names_size)
         ends[i] = _NONE
         if end - start <= EVENT_BYTES_MAX and is_ours(b, header_start[k], header_end[k]):
             ends[i] = _write_fault(b, start, end, bank, broker_ms[k] + tolerance_ms, fields, out, at)
@@ -108,7 +109,7 @@ def _look(
 
 
 @kernel
-def _is_harmless(b, p, end):
+def _is_harmless(b, p, end, names, names_size):
     before, row = p, -1  # behind the last quote; the last name's place in the table
     while p < end:
         if p + 8 <= end:
@@ -122,7 +123,7 @@ def _is_harmless(b, p, end):
         p += 1
         if byte == QUOTE:
             if _is_name(b, p, end):
-                row = _name_at(b, before, p, row + 1)
+                row = _name_at(b, before, p, names, names_size, row + 1)
                 if row < 0:
                     return False
             before = p
@@ -144,10 +145,10 @@ def _is_name(b, p, end):
 
 
 @kernel(forceinline=True)
-def _name_at(b, p, end, next_row):
+def _name_at(b, p, end, names, names_size, next_row):
     """The row of the name and quote b[p:end], which most often is `next_row` or one behind it; -1 for none."""
-    row = find(b, p, end, _NAMES, _NAMES_SIZE, next_row)
-    return row if row >= 0 else find(b, p, end, _NAMES, _NAMES_SIZE, 0)
+    row = find(b, p, end, names, names_size, next_row)
+    return row if row >= 0 else find(b, p, end, names, names_size, 0)
 
 
 @kernel

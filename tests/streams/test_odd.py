@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
+from config.json_bytes import quoted
 from domain.events import Txn
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.reject import Rejected
@@ -60,6 +61,13 @@ def test_what_is_harmless_holds_no_secret(message):
 def test_our_records_are_harmless_however_many_kinds_there_are():
     messages = [case.payload for case in good() if b"\\" not in case.payload and b"--" not in case.payload]
     assert [told.is_harmless for told in look(as_sent(*messages))] == [True] * len(messages)
+
+
+def test_the_names_are_no_part_of_what_is_compiled(monkeypatch):
+    record = as_sent(canonical(**FULL))
+    assert look(record)[0].is_harmless
+    monkeypatch.setattr(odd, "_NAMES", quoted(name for name in ("type", *FULL) if name != "memo"))
+    assert not look(record)[0].is_harmless
 
 
 right = {
