@@ -49,6 +49,13 @@ def find(b, p, end, texts, size, first):
 
 
 @kernel(forceinline=True)
+def find_near(b, p, end, texts, size, likely):
+    """The same of the whole table, where it most often is row `likely` or one behind it."""
+    row = find(b, p, end, texts, size, likely)
+    return row if row >= 0 else find(b, p, end, texts, size, 0)
+
+
+@kernel(forceinline=True)
 def string_end(b, p, end):
     """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
     while p + 8 <= end:

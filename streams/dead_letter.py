@@ -72,13 +72,9 @@ def _headers_as_text(raw: bytes) -> tuple[tuple[str, str], ...]:
 
 def send_dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
     """Send record i of the chunk to `dlq.v1`; the outbox's lane is the partition it came from, the mark its offset."""
-    outbox.send_marked(
-        topics.DEAD_LETTERS,
-        msgspec.json.encode(*letters_of(chunk, [i], [rejected])),
-        key=chunk.key(i),
-        lane=TP(chunk.topic, chunk.partition),
-        mark=int(chunk.offset[i]),
-    )
+    (letter,) = letters_of(chunk, [i], [rejected])
+    lane = TP(chunk.topic, chunk.partition)
+    outbox.send_marked(topics.DEAD_LETTERS, msgspec.json.encode(letter), key=letter.key, lane=lane, mark=letter.offset)
 
 
 @cache

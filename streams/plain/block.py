@@ -108,9 +108,9 @@ def warm() -> None:
     """Compile, or load from the cache, before the worker joins its group."""
     message = msgspec.json.encode(_TXN)
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
-    reader = PlainReader(Tokens(b""))
-    assert reader.read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
-    assert reader.read(chunk, 0, 1, "", 0).looks == [Odd(True, None)]
+    plain = PlainReader(Tokens(b""))
+    assert plain.read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
+    assert plain.read(chunk, 0, 1, "", 0).looks == [Odd(True, None)]
 
 
 def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from config import words
-from config.json_bytes import find, integer, is_at, quoted, table
+from config.json_bytes import find, find_near, integer, is_at, quoted, table
 from config.kernel import kernel
 from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import SCHEMA, Txn
@@ -135,17 +135,27 @@ def is_plain(b, p, end, bank, time_ms_max, fields):
     for i in range(fields.shape[1]):
         if _REQUIRED[i] and fields[0, i] < 0:
             return False
-    event_ms = integer(b, fields[0, EVENT_TIME], fields[1, EVENT_TIME])
     return (
-        EVENT_TIME_MS_MIN <= event_ms <= time_ms_max
-        and is_same(b, fields[0, BANK_ID], bank)
-        and is_id(b, fields[0, ENTERPRISE_ID], fields[1, ENTERPRISE_ID])
+        is_right(b, EVENT_TIME, bank, time_ms_max, fields)
+        and is_right(b, BANK_ID, bank, time_ms_max, fields)
+        and is_right(b, ENTERPRISE_ID, bank, time_ms_max, fields)
         and (
             fields[0, OTHER_ID] < 0
             or is_personal(b, end, fields)
             or not _may_be_resident(b, fields[0, OTHER_ID], fields[1, OTHER_ID])
         )
     )
+
+
+@kernel(forceinline=True)
+def is_right(b, field, bank, time_ms_max, fields):
+    """Whether a field's value, which is plain, is right for this record, too."""
+    start, stop = fields[0, field], fields[1, field]
+    if field == BANK_ID:
+        return _is_same(b, start, bank)
+    if field == ENTERPRISE_ID:
+        return _is_id(b, start, stop)
+    return field != EVENT_TIME or EVENT_TIME_MS_MIN <= integer(b, start, stop) <= time_ms_max
 
 
 @kernel(forceinline=True)
@@ -159,8 +169,7 @@ def skip(b, p, end):
 @kernel(forceinline=True)
 def key_at(b, p, end, next_row):
     """The row of the key at b[p:], which most often is `next_row` or one behind it."""
-    row = find(b, p, end, _KEYS, _KEYS_SIZE, next_row)
-    return row if row >= 0 else find(b, p, end, _KEYS, _KEYS_SIZE, 0)
+    return find_near(b, p, end, _KEYS, _KEYS_SIZE, next_row)
 
 
 @kernel(forceinline=True)
@@ -270,7 +279,7 @@ def _is_word(first, second, third):
 
 
 @kernel(forceinline=True)
-def is_same(b, p, text):
+def _is_same(b, p, text):
     for i in range(text.shape[0]):
         if b[_U(p + i)] != text[_U(i)]:
             return False
@@ -278,7 +287,7 @@ def is_same(b, p, text):
 
 
 @kernel(forceinline=True)
-def is_id(b, start, end):
+def _is_id(b, start, end):
     for i in range(start, end):
         if not _ID[_U(b[_U(i)])]:
             return False

@@ -20,20 +20,17 @@ import numpy.typing as npt
 
 from config import words
 from config.credentials import forbidden, names_of_events
-from config.json_bytes import find, integer, quoted, string_end, table
+from config.json_bytes import find, find_near, integer, quoted, string_end, table
 from config.kernel import kernel
-from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import EVENT_BYTES_MAX, AnyEvent, Txn
 from streams.plain.fields import (
     ABSENT,
-    BANK_ID,
     BLANK,
     CLOSE,
     COLON,
     COMMA,
     DASH,
     ENTERPRISE_ID,
-    EVENT_TIME,
     KIND_OF,
     LEAST,
     NUMBER,
@@ -41,9 +38,8 @@ from streams.plain.fields import (
     QUOTE,
     TEXT,
     ZERO,
-    is_id,
     is_ours,
-    is_same,
+    is_right,
     key_at,
     number_end,
     skip,
@@ -123,7 +119,7 @@ def _is_harmless(b, p, end, names, names_size):
         p += 1
         if byte == QUOTE:
             if _is_name(b, p, end):
-                row = _name_at(b, before, p, names, names_size, row + 1)
+                row = find_near(b, before, p, names, names_size, row + 1)
                 if row < 0:
                     return False
             before = p
@@ -142,13 +138,6 @@ def _is_name(b, p, end):
     while p < end and (b[_U(p)] <= BLANK or b[_U(p)] >= 0x7F):
         p += 1
     return p < end and b[_U(p)] == COLON
-
-
-@kernel(forceinline=True)
-def _name_at(b, p, end, names, names_size, next_row):
-    """The row of the name and quote b[p:end], which most often is `next_row` or one behind it; -1 for none."""
-    row = find(b, p, end, names, names_size, next_row)
-    return row if row >= 0 else find(b, p, end, names, names_size, 0)
 
 
 @kernel
@@ -173,7 +162,7 @@ def _write_fault(b, p, end, bank, time_ms_max, fields, out, at):
             return _NONE
         p = skip(b, p + 1, end)
         stop = value_end(b, p, end, row - 1, fields) if row > 0 else _NONE
-        if stop < 0 or (stop < end and _BARE[_U(b[_U(stop)])]) or not _is_right(b, row - 1, bank, time_ms_max, fields):
+        if stop < 0 or (stop < end and _BARE[_U(b[_U(stop)])]) or not is_right(b, row - 1, bank, time_ms_max, fields):
             stop = _scalar_end(b, p, end)
             if stop < 0 or at + 1 + stop - p > room or (row > 0 and _HANGS_ON_MORE[row - 1]):
                 return _NONE
@@ -182,17 +171,6 @@ def _write_fault(b, p, end, bank, time_ms_max, fields, out, at):
             at = _write_value(b, p, stop, end, row - 1, out, at)
         p, mark = skip(b, stop, end), COMMA
     return at if p < end and b[_U(p)] == CLOSE and skip(b, p + 1, end) == end else _NONE
-
-
-@kernel(forceinline=True)
-def _is_right(b, field, bank, time_ms_max, fields):
-    """Whether a plain value is right for this record, too."""
-    start, stop = fields[0, field], fields[1, field]
-    if field == BANK_ID:
-        return is_same(b, start, bank)
-    if field == ENTERPRISE_ID:
-        return is_id(b, start, stop)
-    return field != EVENT_TIME or EVENT_TIME_MS_MIN <= integer(b, start, stop) <= time_ms_max
 
 
 @kernel(forceinline=True)

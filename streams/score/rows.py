@@ -21,7 +21,7 @@ from domain.outputs import (
 )
 from domain.reject import Reason, Rejected
 from features.indicators import CORE
-from features.layout import id_text
+from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letter import letters_of
 from streams.score import alerts, outbook, outputs_json
@@ -79,24 +79,20 @@ class Writer:
         rows = self.book.rows[:used]
         self._count(rows, in_force.backfill)
         order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
-        kinds, is_other, found = rows["kind"][order], np.ones(used, np.bool_), list[Outgoing]()
+        kinds, found = rows["kind"][order], list[Outgoing]()
         for kind, topic in _TOPIC_OF.items():
-            is_kind = kinds == kind
-            is_other &= ~is_kind
-            if len(of_kind := order[is_kind]):
+            if len(of_kind := order[kinds == kind]):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
         for kind, (topic, rejected) in _LETTER_OF.items():
-            is_kind = kinds == kind
-            is_other &= ~is_kind
-            if len(of_kind := rows[order[is_kind]]):
-                keys = [id_text(numbers).encode() for numbers in state_id[of_kind["slot"]]]
+            if len(of_kind := order[kinds == kind]):
+                keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
                 # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
-                letters = letters_of(chunk, row_of[of_kind["record"]], [rejected] * len(keys), is_searched=True)
+                letters = letters_of(chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True)
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         others = defaultdict[str, list[KeyAndValue]](list)
-        for b in rows[order[is_other]]:
+        for b in rows[order[~np.isin(kinds, [*_TOPIC_OF, *_LETTER_OF])]]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             for topic, key, value in _others(b, id_text(state_id[b["slot"]]), in_force, chunk, row):
                 others[topic].append((key, value))
