@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import machine
-from config.kernel_cache import engine_version
 from features.redis_store import connect
 from replay.ledger import take_stock
 from streams.embedded import Kafka, RedisServer
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
+from streams.score.version import engine_version
 from tests.determinism import log as logs
 from tests.determinism import processes
 from tests.determinism.processes import ProcessShape

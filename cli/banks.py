@@ -1,7 +1,8 @@
 """A bank by its code or by its name."""
 
 from cli.words import say
-from config.settings import Bank, Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Bank, Settings
 
 NAMED_MAX = 8
 

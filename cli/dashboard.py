@@ -14,7 +14,8 @@ import logging
 import signal
 import sys
 
-from config.settings import Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Settings
 
 ZH = """在本机提供页面：进来了什么，谁迟了，谁在下滑，发了哪些预警，为什么。
 

@@ -22,7 +22,8 @@ from cli import dates
 from cli.progress import Saying
 from cli.replay import add_state_arguments, guarded, speed_of, started
 from cli.words import say as words
-from config.settings import IngestSettings, Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import IngestSettings, Settings
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from cli.words import say
-from config.settings import Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Settings
 from config.settings import load as load_settings
 
 # Each module `cli.<verb>` has a docstring and `ZH`, the same in Chinese, whose first line is the help,

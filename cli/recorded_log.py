@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from cli.words import say
-from config.settings import Settings, SettingsError, load
+from config.errors import SettingsError
+from config.settings import Settings, load
 
 # What belongs to the replay of a source, and what to that of a log: named where it stands with the other.
 ONLY_LOG = ("in_process", "as_recorded", "record", "outputs")

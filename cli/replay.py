@@ -37,7 +37,8 @@ from cli import recorded_log
 from cli.progress import Saying
 from cli.words import complain
 from cli.words import say as said
-from config.settings import Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Settings
 
 ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条的下落。
 

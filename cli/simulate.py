@@ -20,7 +20,8 @@ import msgspec
 
 from cli.replay import speed_of
 from cli.words import complain, say, time_text
-from config.settings import Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Settings
 from domain.calendar import day_of_date
 
 ZH = """把模拟的流水写进银行主题：同一种子得到同样的字节，快慢随意。

@@ -19,7 +19,8 @@ import msgspec
 from cli.banks import bank_named
 from cli.numbers import count_of
 from cli.words import complain, say, time_text
-from config.settings import Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Settings
 from domain import topics
 from domain.outputs import Alert, Score
 from domain.printable import printable

@@ -12,7 +12,8 @@ import sys
 from contextlib import ExitStack
 
 from cli.words import say
-from config.settings import Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Settings
 from sinks.client import aiokafka_settings
 from streams.roles import ROLES
 

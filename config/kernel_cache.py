@@ -1,13 +1,10 @@
-"""Puts numba's cache into a folder named by the hash of everything that is compiled; importing this module does it.
+"""The folders of compiled code: one a module and hash of everything that its kernels can inline.
 
 numba decides whether a cached function is fresh by that function's own file only. After an upgrade that changes a
-function which it calls in another file, the cached loop silently gives the old answers. Therefore no two engines may
-share a folder: its name holds the SHA-256 of all sources that a kernel can inline (callees, and the tables of numbers
-that numba freezes into machine code), beside the versions of Python, numba, llvmlite and NumPy.
-
-numba reads its settings when it is first imported and again whenever a NUMBA_* variable has changed, and a decorator
-asks for the folder when it runs. So `features`, `detectors` and `streams` import this module before anything else.
-The variable is enough for a numba that comes later, and sparing us its import here keeps `xinliu --help` quick.
+function which it calls in another file, the cached loop silently gives the old answers. Therefore a folder's name holds
+the SHA-256 of the module's sources and tables and of all that it imports (config/sources.py), beside the versions of
+Python, numba, llvmlite and NumPy. Two checkouts of the same sources share a folder, two engines share those of the
+modules that did not change, and what lies in a folder never goes stale.
 """
 
 import functools
@@ -22,37 +19,13 @@ from pathlib import Path
 
 import platformdirs
 
-from config.settings import SettingsError
+from config import sources
+from config.errors import SettingsError
 
-# The rooms whose code or tables decide an output of `score`; the transport's parser and ingest's reader are compiled
-# too.
-_KERNEL_ROOMS = ("domain", "config", "features", "detectors", "streams/score", "streams/transport", "streams/plain")
-_KERNEL_SUFFIXES = frozenset({".py", ".csv"})
 _COMPILERS = ("numba", "llvmlite", "numpy")
-_FOLDERS_KEPT = 8
+_FOLDERS_KEPT = 8  # a module
 _UNUSED_S_MIN = 3600.0  # a folder used within this time is never removed: its process may still be compiling
 _MARKER = "used"
-
-
-def engine_version() -> str:
-    """Return the first 16 hex digits of the SHA-256 of all kernel sources: what outputs carry as `engine_version`.
-
-    It does not depend on the machine, the folder or the Python version, only on names and contents of the files.
-    """
-    return source_hash(Path(__file__).resolve().parent.parent)[:16]
-
-
-@functools.cache
-def source_hash(root: Path) -> str:
-    """Return the SHA-256 (hex) of the kernel sources below `root`, the folder that holds the rooms."""
-    digest = hashlib.sha256()
-    for room in _KERNEL_ROOMS:
-        for path in sorted((root / room).rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
-            if path.suffix in _KERNEL_SUFFIXES and path.is_file():
-                content = path.read_bytes()
-                digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
-                digest.update(content)
-    return digest.hexdigest()
 
 
 def cache_root() -> Path:
@@ -60,38 +33,41 @@ def cache_root() -> Path:
     return Path(os.environ.get("XINLIU_CACHE") or platformdirs.user_cache_dir("xinliu", appauthor=False)).absolute()
 
 
-def activate(root: Path | None = None) -> Path:
-    """Make numba use this engine's folder and return it. SettingsError where no folder can be written to."""
-    kernels = (root or cache_root()) / "kernels"
-    folder = kernels / _folder_name()
-    _make_writable(folder)
+@functools.cache
+def folder_of(module: Path) -> Path:
+    """Return the folder of a module's compiled code, made where there is none.
+
+    module: the absolute path of its .py file. Raise SettingsError where the folder cannot be written to.
+    """
+    kernels = kernels_folder()
+    folder = kernels / f"{module.stem}-{sources.digest(module)[:16]}-{_toolchain()}"
+    folder.mkdir(exist_ok=True, mode=0o700)
     (folder / _MARKER).touch()
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    if "numba" in sys.modules:  # it has read its environment already
-        sys.modules["numba"].config.CACHE_DIR = str(folder)
     _prune(kernels, keep=folder)
     return folder
 
 
-def active_folder() -> Path:
-    """The folder that numba uses."""
-    return Path(os.environ["NUMBA_CACHE_DIR"])
+def kernels_folder() -> Path:
+    """Return the folder of all compiled code. Raise SettingsError where it cannot be written to, or others can."""
+    return _writable(cache_root() / "kernels")
 
 
-def compiled_count() -> int:
-    """How many functions have machine code there."""
-    return sum(1 for _ in active_folder().rglob("*.nbi"))
+def compiled_since(time_s: float) -> int:
+    """Return how many functions have been compiled since a time (seconds of the epoch)."""
+    return sum(path.stat().st_mtime >= time_s for path in kernels_folder().glob("*/*.nbi"))
 
 
-def _folder_name() -> str:
-    """`<engine version>-py3.13-<hash of the compilers' versions>`."""
+@functools.cache
+def _toolchain() -> str:
+    """Return `py3.13-<hash of the compilers' versions>`."""
     compilers = " ".join(f"{name} {version(name)}" for name in _COMPILERS)
     python = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
     toolchain = hashlib.sha256(f"{python} {compilers}".encode()).hexdigest()[:8]
-    return f"{engine_version()}-py{sys.version_info.major}.{sys.version_info.minor}-{toolchain}"
+    return f"py{sys.version_info.major}.{sys.version_info.minor}-{toolchain}"
 
 
-def _make_writable(folder: Path) -> None:
+@functools.cache
+def _writable(folder: Path) -> Path:
     """Make `folder`, private to this user: what lies in it is executed."""
     advice = "set XINLIU_CACHE to a folder that this user can write to"
     try:
@@ -103,12 +79,14 @@ def _make_writable(folder: Path) -> None:
         raise SettingsError(f"compiled kernels cannot be cached in {folder} ({error.strerror}): {advice}") from error
     if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o002:
         raise SettingsError(f"compiled kernels in {folder} could be another user's (owner {status.st_uid}): {advice}")
+    return folder
 
 
 def _prune(kernels: Path, keep: Path) -> None:
-    """Remove folders of older engines beyond the newest few. One that is used meanwhile is merely compiled again."""
+    """Remove a module's older folders beyond the newest few. One that is used meanwhile is merely compiled again."""
     unused_since = time.time() - _UNUSED_S_MIN
-    others = sorted(((_used_at(path), path) for path in kernels.iterdir() if path != keep), reverse=True)
+    of_module = kernels.glob(f"{keep.name.split('-')[0]}-*")
+    others = sorted(((_used_at(path), path) for path in of_module if path != keep), reverse=True)
     for used_at, path in others[_FOLDERS_KEPT - 1 :]:
         if used_at < unused_since:
             shutil.rmtree(path, ignore_errors=True)
@@ -121,6 +99,3 @@ def _used_at(folder: Path) -> float:
         except OSError:
             continue
     return time.time()  # removed meanwhile
-
-
-activate()

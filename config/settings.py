@@ -15,13 +15,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from config.errors import SettingsError
 from domain.ids import BankIdText
 
 PREFIX = "XINLIU_"
-
-
-class SettingsError(Exception):
-    """A setting is wrong; the message names it and says what would be right."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

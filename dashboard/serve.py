@@ -11,7 +11,8 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
-from config.settings import DashboardSettings, Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import DashboardSettings, Settings
 from dashboard.archive_view import ArchiveView
 from dashboard.flow import Flow
 from dashboard.live import Hub

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import msgspec
 
-from config.kernel_cache import engine_version
 from config.settings import KafkaSettings, Settings
 from domain import topics
 from domain.calendar import date_of
@@ -32,6 +31,7 @@ from replay.ledger import (
 )
 from replay.offsets import Offsets
 from replay.reading import read_topics
+from streams.score.version import engine_version
 
 Identity = tuple[str, str, str]
 Kind = TypeVar("Kind", bound=msgspec.Struct)

@@ -14,12 +14,12 @@ from typing import Literal
 
 import msgspec
 
-from config.kernel_cache import engine_version
 from config.settings import Bank, Settings
 from domain import topics
 from replay.reading import Read, read_topics
 from replay.sources import SourceError
 from replay.state import whole
+from streams.score.version import engine_version
 
 ARTEFACTS = (topics.MODEL, topics.ARTEFACT)
 _encode = msgspec.json.Encoder().encode

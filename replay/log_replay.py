@@ -12,7 +12,6 @@ from typing import Protocol
 
 import msgspec
 
-from config.kernel_cache import engine_version
 from config.settings import KafkaSettings, Settings
 from detectors.rules.artefact import RuleSet
 from detectors.rules.artefact import decode as decode_rules
@@ -31,6 +30,7 @@ from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 from streams.role import TP
 from streams.score.partition import Partition, PartitionState
+from streams.score.version import engine_version
 from streams.topics import wanted_topics
 from streams.transport.chunk import ChunkBuilder
 

@@ -7,7 +7,8 @@ from collections import Counter
 import msgspec
 from confluent_kafka import TopicPartition
 
-from config.settings import KafkaSettings, SettingsError
+from config.errors import SettingsError
+from config.settings import KafkaSettings
 from domain import topics
 from domain.events import SCHEMA, Receipt
 from replay.offsets import Offsets, Place

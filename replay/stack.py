@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from config.kernel_cache import compiled_count
+from config.kernel_cache import compiled_since
 from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
 from replay.offsets import Offsets
 from replay.state import write_whole
@@ -63,6 +63,7 @@ class Stack:
         """ChildFailed if a part does not start, StateDirectoryBusy if another process has the folder."""
         with ExitStack() as undo:
             # The kernels compile while the jars download and Kafka starts.
+            self._began_s = time.time()
             self._compiling = undo.enter_context(
                 self._child("compile", ["worker", "score", "--compile"], None).launch()
             )
@@ -85,7 +86,7 @@ class Stack:
         began_s, said_s = time.monotonic(), 0.0
         while self._compiling.running and (now_s := time.monotonic()) < began_s + COMPILE_S_MAX:
             if now_s >= said_s + SAY_EVERY_S:
-                self._on_progress(f"waiting for the kernels: {compiled_count()} functions are compiled")
+                self._on_progress(f"waiting for the kernels: {compiled_since(self._began_s)} functions are compiled")
                 said_s = now_s
             time.sleep(0.1)
         if self._compiling.running:

@@ -4,7 +4,8 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from config.settings import KafkaSettings, SettingsError
+from config.errors import SettingsError
+from config.settings import KafkaSettings
 
 
 def client_settings(kafka: KafkaSettings) -> dict[str, str]:

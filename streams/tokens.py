@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from config.settings import SettingsError
+from config.errors import SettingsError
 from domain.events import FINGERPRINT_DIGITS, Loan, Profile, Txn
 from domain.ids import KEY_ID_DIGITS, TOKEN_DIGITS
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from benchmarks.world.population import BANK_SLOTS, Profiles
+from config.kernel import allocating_kernel
 from domain.calendar import DAY_MS, day_start_ms
 
 EVENT = np.dtype(
@@ -73,7 +73,7 @@ def _chance(seed: int, n: int) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).random(n)
 
 
-@njit(cache=True)
+@allocating_kernel
 def _random(state):
     """The next number in [0, 1); `state` is one uint64."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -84,7 +84,7 @@ def _random(state):
     return np.float64(x >> np.uint64(11)) / 9007199254740992.0
 
 
-@njit(cache=True)
+@allocating_kernel
 def _factor(state, sigma):
     """A log-normal factor with mean 1."""
     u, v = _random(state), _random(state)
@@ -92,7 +92,7 @@ def _factor(state, sigma):
     return np.exp(sigma * normal - 0.5 * sigma * sigma)
 
 
-@njit(cache=True)
+@allocating_kernel
 def _trend(p, day):
     """The level of a day, against the enterprise's usual one."""
     level = 1.0 + p.growth * day / 365.0
@@ -101,7 +101,7 @@ def _trend(p, day):
     return level
 
 
-@njit(cache=True)
+@allocating_kernel
 def _kind(state, borrows):
     draw = _random(state) * 1000.0
     kind = 0
@@ -110,7 +110,7 @@ def _kind(state, borrows):
     return _PURCHASE if kind == _REPAYMENT and not borrows else kind
 
 
-@njit(cache=True)
+@allocating_kernel
 def _fill(seed, profiles, rows, begin_ms, days, dense_from, late_share, too_late_share):
     n = 0
     state = np.zeros(1, np.uint64)

@@ -3,8 +3,8 @@
 from collections import Counter
 
 import numpy as np
-from numba import njit
 
+from config.kernel import allocating_kernel
 from config.settings import Settings
 from detectors.snapshot import Snapshot
 from features.indicators import CORE_COUNT, INDICATOR_COUNT, core, nulls
@@ -51,7 +51,7 @@ def of_partition(memory: Partition) -> dict[str, int]:
     }
 
 
-@njit(cache=True)
+@allocating_kernel
 def _non_null(state, used):
     """Core indicators with a value, each enterprise at its own time."""
     sums = np.zeros(SUMS_MAX, np.int64)

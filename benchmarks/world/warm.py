@@ -22,7 +22,7 @@ import msgspec
 from benchmarks import parts
 from benchmarks.world.log import PartitionLog, World, tick_after
 from benchmarks.world.survey import of_partition
-from config.kernel_cache import cache_root, engine_version
+from config.kernel_cache import cache_root
 from config.settings import RedisSettings, Settings
 from domain.events import LogRecord
 from features.layout import LAYOUT_VERSION
@@ -30,6 +30,7 @@ from features.redis_store import PartitionStore, connect
 from streams.embedded import RedisServer, eventually
 from streams.score.holding import Holding
 from streams.score.partition import PartitionState
+from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
 
 _APPEND_ONLY = "appendonlydir"  # of Redis

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from benchmarks.world.history import CREDIT_KINDS, DEBIT_KINDS, Events
 from benchmarks.world.population import BANKS, Profiles, bank_id, enterprise_id
+from config.kernel import allocating_kernel
 from domain import topics
 from streams.score.json_text import put_integer
 
@@ -112,7 +112,7 @@ _PARTS = _table(
 )  # fmt: skip
 
 
-@njit(cache=True)
+@allocating_kernel
 def _put(b, p, table, row):
     text, size = table
     n = size[row]
@@ -121,7 +121,7 @@ def _put(b, p, table, row):
     return p + n
 
 
-@njit(cache=True)
+@allocating_kernel
 def _put_padded(b, p, x, digits):
     for i in range(digits - 1, -1, -1):
         b[p + i] = 48 + x % 10
@@ -129,7 +129,7 @@ def _put_padded(b, p, x, digits):
     return p + digits
 
 
-@njit(cache=True)
+@allocating_kernel
 def _mixed(x, salt):
     x = (np.uint64(x) + np.uint64(salt)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -137,7 +137,7 @@ def _mixed(x, salt):
     return x ^ (x >> np.uint64(31))
 
 
-@njit(cache=True)
+@allocating_kernel
 def _put_hex(b, p, x):
     for i in range(15, -1, -1):
         digit = np.uint8(x & np.uint64(15))
@@ -146,7 +146,7 @@ def _put_hex(b, p, x):
     return p + 16
 
 
-@njit(cache=True)
+@allocating_kernel
 def _put_account(b, p, parts, account, stamped):
     """A token as ingest makes it, or the account number as the bank sends it."""
     if not stamped:
@@ -155,7 +155,7 @@ def _put_account(b, p, parts, account, stamped):
     return _put_hex(b, p, _mixed(account, 2))
 
 
-@njit(cache=True)
+@allocating_kernel
 def _write(events, profiles, ids, parts, banks, kinds, first_origin, stamped, b, start, end):
     p = 0
     for i in range(events.shape[0]):

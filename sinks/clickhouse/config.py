@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from config.settings import ClickHouseSettings, SettingsError
+from config.errors import SettingsError
+from config.settings import ClickHouseSettings
 
 NATIVE_PORT, NATIVE_TLS_PORT = 9000, 9440
 DATABASE_DEFAULT = "xinliu"

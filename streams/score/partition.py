@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel_cache import engine_version
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import RuleSet, packaged_rules
 from detectors.rules.conditions import RuleError
@@ -36,6 +35,7 @@ from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
 from streams.score.rows import InForce, Outgoing, Writer
+from streams.score.version import engine_version
 from streams.transport import Chunk
 
 log = logging.getLogger("xinliu.score")

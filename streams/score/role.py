@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config.kernel_cache import engine_version
 from config.settings import Settings
 from detectors.rules.artefact import RuleSet
 from detectors.rules.artefact import decode as decode_rules
@@ -52,6 +51,7 @@ from streams.score import ownership
 from streams.score.holding import Holding, Step, Taken
 from streams.score.partition import Partition
 from streams.score.rows import Outgoing, Writer
+from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from config.kernel_cache import active_folder
+from config.kernel_cache import folder_of
 from detectors.episodes import RAISED, is_over
 from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact, RuleSet, decode, packaged_rules
@@ -37,7 +37,7 @@ _CLOSED = msgspec.structs.replace(_OPENED, action="backfill_close")
 _OTHER_RULES = msgspec.structs.replace(
     _OPENED, action="activate", artefact="rules", artefact_id=content_id(_NO_SIGNALS)
 )
-_ALL_COMPILED = "compiled"  # a marker in the folder of the kernels
+_ALL_COMPILED = "all"  # a marker in the folder of this module, whose name holds the hash of all that runs here
 
 
 def compile_kernels() -> None:
@@ -45,7 +45,7 @@ def compile_kernels() -> None:
 
     Where they are not cached, a second process compiles meanwhile what is needed here last.
     """
-    marker = active_folder() / _ALL_COMPILED
+    marker = folder_of(Path(__file__)) / _ALL_COMPILED
     if marker.exists() or os.cpu_count() == 1:
         _run_all()
         return

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from cli.banks import NAMED_MAX, bank_named
-from config.settings import Bank, Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import Bank, Settings
 from domain import topics
 from domain.outputs import Alert
 from sinks.kafka import Outbox

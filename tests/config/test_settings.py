@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from config.settings import Settings, SettingsError, load
+from config.errors import SettingsError
+from config.settings import Settings, load
 
 GOOD = """
 [kafka]

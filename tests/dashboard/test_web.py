@@ -14,7 +14,8 @@ import msgspec
 import pytest
 from aiohttp import ClientSession, web
 
-from config.settings import DashboardSettings, Settings, SettingsError
+from config.errors import SettingsError
+from config.settings import DashboardSettings, Settings
 from dashboard import assets
 from dashboard.archive_view import WAITING_MAX, ArchiveView, Busy
 from dashboard.live import Hub

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 
+from config.kernel import allocating_kernel
 from features import layout
 from features.state import balances, coverage
 from features.state.buckets import NO_UNIT
@@ -18,7 +18,7 @@ ADD, CLOSE = 0, 1
 STEP = np.dtype([(name, "<i8") for name in ("what", "account", "bank", "day", "ms", "fen")])
 
 
-@njit(cache=True)
+@allocating_kernel
 def take(state, steps):
     e = state[0]
     for s in steps:
@@ -29,7 +29,7 @@ def take(state, steps):
             balances.close(e)
 
 
-@njit(cache=True)
+@allocating_kernel
 def read(state, first, last, out):
     e = state[0]
     now = balances.is_known_now(e, last)
@@ -138,14 +138,14 @@ def test_an_enterprise_without_balances_knows_none():
     assert int(state["balance_day"][0]) == NO_UNIT
 
 
-@njit(cache=True)
+@allocating_kernel
 def close_days(state, bits):
     for bit in bits:
         state[0].closed_day += 1
         coverage.close(state[0], bit)
 
 
-@njit(cache=True)
+@allocating_kernel
 def covered_months(state, first, last):
     return coverage.months_are_covered(state[0], first, last)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 
+from config.kernel import allocating_kernel
 from domain.calendar import date_of, day_of_date, month_of_day, week_of_day
 from features import layout
 from features.state import buckets
@@ -43,7 +43,7 @@ SUMS = {"IN": ("op_in", "fin_in", "cash_in", "oth_in"), "OPOUT": ("op_out", "pay
 SUMS["OUT"] = (*SUMS["OPOUT"], "lsv", "cash_out", "oth_out")
 
 
-@njit(cache=True)
+@allocating_kernel
 def take(state, steps):
     for s in steps:
         if s.what == ADD:
@@ -52,7 +52,7 @@ def take(state, steps):
             buckets.close_next_day(state[0])
 
 
-@njit(cache=True)
+@allocating_kernel
 def read(state, unit, first, last, amounts, counts, out):
     """Fill out with the sums of a window of days, weeks (first a week, last a day) or months, column range by range."""
     e = state[0]
@@ -74,7 +74,7 @@ def read(state, unit, first, last, amounts, counts, out):
             out[amounts.shape[0] + i] = buckets.month_count(e, first, last, columns)
 
 
-@njit(cache=True)
+@allocating_kernel
 def read_at_once(state, unit, first, last, amounts, counts, out):
     """The same of single columns, all of them in one pass."""
     e = state[0]

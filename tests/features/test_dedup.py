@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 
+from config.kernel import allocating_kernel
 from domain.calendar import day_start_ms
 from features import layout, values
 from features.state import buckets, dedup
@@ -16,17 +16,17 @@ SLOTS = 3
 FIRST_DAY = 20_000
 
 
-@njit(cache=True)
+@allocating_kernel
 def remember(arena, state, slot, id_hash, fingerprint, day):
     return dedup.remember(arena, state[slot], slot, id_hash, fingerprint, day)
 
 
-@njit(cache=True)
+@allocating_kernel
 def remember_number(arena, state, slot, account, number, id_hash, fingerprint, day):
     return dedup.remember_number(arena, state[slot], slot, account, number, id_hash, fingerprint, day)
 
 
-@njit(cache=True)
+@allocating_kernel
 def close(state, slot):
     buckets.close_next_day(state[slot])
 

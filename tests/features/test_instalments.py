@@ -6,8 +6,8 @@ from collections import defaultdict
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 
+from config.kernel import allocating_kernel
 from features import layout
 from features.state import buckets, instalments, refinancing
 from features.state.classes import AMOUNT_COLUMNS
@@ -19,7 +19,7 @@ STEP = np.dtype([(name, "<i8") for name in ("what", "loan", "day", "fen", "first
 LINES = np.dtype([("due_day", "<i4"), ("due_fen", "<i8")])
 
 
-@njit(cache=True)
+@allocating_kernel
 def take(state, steps, lines):
     e = state[0]
     for s in steps:
@@ -38,7 +38,7 @@ def take(state, steps, lines):
             instalments.forget(e, s.loan)
 
 
-@njit(cache=True)
+@allocating_kernel
 def read(state, day):
     e = state[0]
     next_day, fen = instalments.next_due(e, day, EVERY_BANK)
@@ -139,7 +139,7 @@ REPAY, LEND = 0, 1
 FACT = np.dtype([("what", "<i8"), ("day", "<i8"), ("fen", "<i8")])
 
 
-@njit(cache=True)
+@allocating_kernel
 def take_facts(state, facts):
     for fact in facts:
         if fact.what == REPAY:
@@ -148,7 +148,7 @@ def take_facts(state, facts):
             refinancing.lend(state[0], fact.day)
 
 
-@njit(cache=True)
+@allocating_kernel
 def of_day(state, day, first, end):
     return buckets.day_amount(state[0], day, day, (first, end))
 

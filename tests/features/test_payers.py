@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba import njit
 
+from config.kernel import allocating_kernel
 from features import layout
 from features.state import decay, payers
 
@@ -17,7 +17,7 @@ STEP = np.dtype([("who", "<u8"), ("day", "<i8"), ("fen", "<i8"), ("sign", "<i8")
 payments = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 400), st.integers(1, 10**12)), min_size=1, max_size=80)
 
 
-@njit(cache=True)
+@allocating_kernel
 def take(state, steps):
     for s in steps:
         if s.sign > 0:

@@ -8,8 +8,8 @@ from datetime import date
 import numpy as np
 from hypothesis import event, example, given
 from hypothesis import strategies as st
-from numba import njit
 
+from config.kernel import allocating_kernel
 from domain.calendar import day_of_date, day_start_ms
 from features import layout
 from features.indicators import windows
@@ -32,7 +32,7 @@ STEP = st.tuples(
 )
 
 
-@njit(cache=True)
+@allocating_kernel
 def change(state, what, day, category, overlays, fen):
     e = state[0]
     if what == TXN:
@@ -43,7 +43,7 @@ def change(state, what, day, category, overlays, fen):
         buckets.close_next_day(e)
 
 
-@njit(cache=True)
+@allocating_kernel
 def read(state, sums):
     e = state[0]
     windows.read(e, time_of(e), np.int64(400), sums)

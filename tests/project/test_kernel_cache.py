@@ -1,36 +1,47 @@
-"""After an upgrade that changes only a callee, the compiled loop gives the new answer (architecture.md: it gave 20)."""
+"""After an upgrade that changes only a callee, the compiled loop gives the new answer."""
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import config.kernel_cache as kernel_cache
-from config.settings import SettingsError
+from config.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = """
-from numba import njit
+from {decorators} import {decorator}
 from features.callee import gain
 
-@njit(cache=True)
+@{decorator}{options}
 def total(n):
     s = 0
     for i in range(n):
         s += gain(i)
     return s
 """
+CALLEE = """
+from {decorators} import {decorator}
+
+@{decorator}
+def gain(i):
+    return {gain}
+"""
+GUARDED = {"decorators": "config.kernel", "decorator": "kernel", "options": ""}
+BARE = {"decorators": "numba", "decorator": "njit", "options": "(cache=True)"}
 ASK = "import features.loop as l; print(l.total(10), sum(l.total.stats.cache_hits.values()))"
 
 
 def test_an_upgrade_that_changes_only_a_callee_gives_the_new_answer(tmp_path: Path) -> None:
-    guarded = {n: _wheel(tmp_path / f"guarded{n}", gain=n, guarded=True) for n in (1, 2)}
-    bare = {n: _wheel(tmp_path / f"bare{n}", gain=n, guarded=False) for n in (1, 2)}
+    guarded = {n: _wheel(tmp_path / f"guarded{n}", gain=n, words=GUARDED) for n in (1, 2)}
+    bare = {n: _wheel(tmp_path / f"bare{n}", gain=n, words=BARE) for n in (1, 2)}
 
     # numba alone: the trap is real, else this test could not fail.
     assert _answers(tmp_path / "site_bare", bare, tmp_path) == [(10, 0), (10, 1), (10, 1)]
@@ -46,17 +57,15 @@ def _answers(site: Path, wheels: dict[int, Path], tmp_path: Path) -> list[tuple[
     return [*answers, _ask(site, tmp_path)]
 
 
-def _wheel(folder: Path, *, gain: int, guarded: bool) -> Path:
-    """A wheel of this project's own domain, config and features/__init__.py, with a toy loop and its callee."""
+def _wheel(folder: Path, *, gain: int, words: dict[str, str]) -> Path:
+    """Build a wheel of this project's own domain and config, with a toy loop and its callee."""
     for room in ("domain", "config"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     features = folder / "features"
     features.mkdir()
-    (features / "__init__.py").write_text(
-        (ROOT / "features" / "__init__.py").read_text(encoding="utf-8") if guarded else "", encoding="utf-8"
-    )
-    (features / "loop.py").write_text(LOOP)
-    (features / "callee.py").write_text(f"from numba import njit\n\n@njit\ndef gain(i):\n    return {gain}\n")
+    (features / "__init__.py").write_text("")
+    (features / "loop.py").write_text(LOOP.format(**words))
+    (features / "callee.py").write_text(CALLEE.format(**words, gain=gain))
     (folder / "pyproject.toml").write_text(
         textwrap.dedent(f"""
         [build-system]
@@ -143,25 +152,6 @@ def test_processes_that_compile_at_once_compile_each_signature_once(tmp_path: Pa
     assert int(done.stdout) == 3  # root, and leaf of an integer and of a float
 
 
-def test_the_folder_is_set_before_any_decorator_runs() -> None:
-    for module in ("features", "detectors", "streams", "streams.transport", "features.state"):
-        folder, engine = _folder_and_engine(f"import {module}, numba")
-        assert Path(folder).name.startswith(engine), module
-
-
-def test_numba_that_was_imported_first_is_moved_too() -> None:
-    folder, engine = _folder_and_engine("import numba, features; numba.config.reload_config()")
-    assert Path(folder).name.startswith(engine)
-
-
-def _folder_and_engine(imports: str) -> tuple[str, str]:
-    ask = "import config.kernel_cache as k; print(numba.config.CACHE_DIR, k.engine_version(), sep='\\n')"
-    done = _python(f"{imports}; {ask}")
-    assert done.returncode == 0, done.stderr
-    folder, engine = done.stdout.splitlines()
-    return folder, engine
-
-
 def _python(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -173,61 +163,75 @@ def _python(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_engine_version_follows_names_and_contents_of_kernel_sources_only(tmp_path: Path) -> None:
-    def version_of(*files: tuple[str, str]) -> str:
-        root = tmp_path / str(len(list(tmp_path.iterdir())))
-        for name, text in (("features/a.py", "x = 1"), *files):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        return kernel_cache.source_hash(root)
-
-    first = version_of()
-    assert version_of(("cli/main.py", "y = 2"), ("features/__pycache__/a.pyc", "z")) == first
-    changed = {
-        version_of(("features/a.py", "x = 2")),
-        version_of(("features/b.py", "x = 1")),
-        version_of(("streams/score/loop.py", "")),
-        version_of(("config/indicators.csv", "id")),
-        version_of(("features/state/deep.py", "")),
-    }
-    assert len(changed | {first}) == 6
-    assert len(kernel_cache.engine_version()) == 16
-
-
 def test_an_unwritable_folder_is_refused_by_name(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")  # refused to root too, unlike a folder without w
-    done = _python("import features", XINLIU_CACHE=str(blocked))
+    done = _python("import features.values", XINLIU_CACHE=str(blocked))
     assert done.returncode != 0
     assert f"compiled kernels cannot be cached in {blocked}" in done.stderr
     assert "set XINLIU_CACHE to a folder" in done.stderr
 
 
-def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
-    folder = kernel_cache.activate(tmp_path)
-    folder.chmod(0o777)
+def test_a_folder_that_others_may_write_to_is_refused(cache: Path) -> None:
+    kernel_cache.kernels_folder().chmod(0o777)
+    kernel_cache._writable.cache_clear()
     with pytest.raises(SettingsError, match="could be another user's"):
-        kernel_cache.activate(tmp_path)
+        kernel_cache.kernels_folder()
 
 
-@pytest.fixture(autouse=True)
-def _restore(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`activate` in these tests must not move the numba of the tests after them."""
-    monkeypatch.setenv("NUMBA_CACHE_DIR", os.environ["NUMBA_CACHE_DIR"])
-    if "numba" in sys.modules:
-        monkeypatch.setattr(sys.modules["numba"].config, "CACHE_DIR", sys.modules["numba"].config.CACHE_DIR)
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache of its own; what these tests make of it is forgotten after them."""
+    cached = kernel_cache.folder_of, kernel_cache._writable
+    monkeypatch.setenv("XINLIU_CACHE", str(tmp_path))
+    for function in cached:
+        function.cache_clear()
+    yield tmp_path
+    for function in cached:
+        function.cache_clear()
 
 
-def test_pruning_keeps_the_newest_and_whatever_is_in_use(tmp_path: Path) -> None:
-    kernels = tmp_path / "kernels"
+def test_pruning_keeps_a_modules_newest_folders_and_whatever_is_in_use(cache: Path) -> None:
+    kernels = kernel_cache.kernels_folder()
     now = time.time()
-    for n in range(12):
-        folder = kernels / f"old{n:02}"
-        folder.mkdir(parents=True)
+    for module, n in itertools.product(("loop", "other"), range(12)):
+        folder = kernels / f"{module}-old{n:02}"
+        folder.mkdir()
         (folder / "used").touch()
         os.utime(folder / "used", (now - 86400 * (n + 1), now - 86400 * (n + 1)))
     for n in range(3):
-        (kernels / f"young{n}").mkdir()
-    current = kernel_cache.activate(tmp_path)
-    left = {path.name for path in kernels.iterdir()}
-    assert left == {current.name, "young0", "young1", "young2", "old00", "old01", "old02", "old03"}
+        (kernels / f"loop-young{n}").mkdir()
+    current = kernel_cache.folder_of(ROOT / "streams/score/loop.py")
+    left = {path.name for path in kernels.glob("loop-*")}
+    newest = {f"loop-old{n:02}" for n in range(4)}
+    assert left == {current.name, "loop-young0", "loop-young1", "loop-young2", *newest}
+    assert len(list(kernels.glob("other-*"))) == 12
+
+
+def test_what_is_compiled_is_counted_from_a_time_on(cache: Path) -> None:
+    folder = kernel_cache.folder_of(ROOT / "streams/score/loop.py")
+    for name, at_s in (("old", 1000.0), ("new", 2000.0)):
+        (folder / f"{name}.nbi").touch()
+        os.utime(folder / f"{name}.nbi", (at_s, at_s))
+    assert kernel_cache.compiled_since(1500.0) == 1
+
+
+def test_two_kernels_of_one_name_in_a_module_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(TOY + "\n\n@kernel\ndef leaf(x):\n    return x\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = _python("import toy", XINLIU_CACHE=str(tmp_path / "cache"), PYTHONPATH=path)
+    assert done.returncode != 0
+    assert "two kernels are named leaf" in done.stderr
+
+
+def test_another_checkout_of_the_same_sources_compiles_nothing(tmp_path: Path) -> None:
+    ask = "import toy; toy.root(3); print(sum(toy.root.stats.cache_hits.values()))"
+    hits = []
+    for checkout, remark in (("one", ""), ("two", "# a remark\n")):
+        (tmp_path / checkout).mkdir()
+        (tmp_path / checkout / "toy.py").write_text(remark + TOY)
+        path = os.pathsep.join([str(tmp_path / checkout), str(ROOT)])
+        done = _python(ask, XINLIU_CACHE=str(tmp_path / "cache"), PYTHONPATH=path)
+        assert done.returncode == 0, done.stderr
+        hits.append(int(done.stdout))
+    assert hits == [0, 1]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from config.kernel_cache import engine_version
 from config.settings import Bank
 from domain import topics
 from replay.log_file import End, Head, Record
+from streams.score.version import engine_version
 from tests.determinism import log as logs
 
 GAP_EVERY, GAP = 50, 2  # as the markers of transactions leave them

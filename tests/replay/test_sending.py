@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from config.settings import KafkaSettings, SettingsError
+from config.errors import SettingsError
+from config.settings import KafkaSettings
 from domain import topics
 from domain.events import Control, LogRecord, Outcome, Receipt, Txn
 from replay.judging import Label

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import ClickHouseSettings, SettingsError
+from config.errors import SettingsError
+from config.settings import ClickHouseSettings
 from domain.events import LogRecord, Txn
 from domain.outputs import GROUPS, Alert, Evidence, ReasonCode, Score
 from sinks.clickhouse import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import SettingsError
+from config.errors import SettingsError
 from domain.events import Loan, Txn
 from streams.tokens import Hmac, Tokens, fingerprint, load_key
 from tests.corpus.cases import good

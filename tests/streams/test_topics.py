@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from cli import topics as verb
-from config.settings import Bank, SettingsError
+from config.errors import SettingsError
+from config.settings import Bank
 from domain import topics
 from streams.topics import TopicsWrong, check_topics, create_topics, differences, wanted_topics
 from tests.streams.ingest_kit import BANKS, committed, set_config, settings_for, worker

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.catalogue import catalogue_id
-from config.kernel_cache import engine_version
 from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import packaged_rules
@@ -25,6 +24,7 @@ from streams.score import anew, outbook, outputs_json
 from streams.score.indicator_json import BYTES_MAX
 from streams.score.json_text import micro
 from streams.score.partition import Partition
+from streams.score.version import engine_version
 from tests.streams.score.kit import FIRST_DAY, applied, loan, log_of, no_model, record, tick, txn, written_rows
 
 SNAPSHOT = prior_snapshot()

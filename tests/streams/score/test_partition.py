@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.kernel_cache import engine_version
 from domain import topics
 from domain.calendar import day_of, day_start_ms
 from domain.events import Control, LogRecord
@@ -18,6 +17,7 @@ from streams.score import rows
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from streams.score.partition import EngineVersionChanged, Partition
 from streams.score.records import bank_number, bank_text
+from streams.score.version import engine_version
 from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import (
     BANK,

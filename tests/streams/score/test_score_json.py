@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.catalogue import indicators
-from config.kernel_cache import engine_version
 from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import packaged_rules
@@ -18,6 +17,7 @@ from features.indicators.nulls import VALUE
 from streams.score import outbook, outputs_json
 from streams.score.json_text import MICRO_MAX
 from streams.score.score_json import BYTES_MAX
+from streams.score.version import engine_version
 from tests.streams.score.kit import written_rows
 
 SNAPSHOT = prior_snapshot()

@@ -310,7 +310,6 @@ def test_corrupted_bytes_are_never_read_out_of_bounds(tmp_path: Path, seed: int)
         **os.environ,
         "NUMBA_BOUNDSCHECK": "1",
         "XINLIU_CACHE": str(tmp_path),
-        "NUMBA_CACHE_DIR": str(tmp_path),
     }
     command = [sys.executable, "-c", script, str(Path(__file__).parents[3]), str(seed)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
