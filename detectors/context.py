@@ -1,4 +1,4 @@
-"""The context of an evaluation: what rules may ask beside the indicators (CATALOGUE 8), from state and engine."""
+"""The context of an evaluation: what rules may ask beside the indicators (docs/signals.md), from state and engine."""
 
 from config.kernel import kernel
 from detectors.rules import vocabulary as v

@@ -1,4 +1,4 @@
-"""Episodes: one continuous stretch of a signal, from its raising to its end (CATALOGUE 8).
+"""Episodes: one continuous stretch of a signal, from its raising to its end (docs/signals.md).
 
 Raising and upgrading are immediate. At day closes only: a level falls to the highest one still true after its own
 condition was false at seven closes, and the episode clears when its hysteresis is true. A result that is not computable

@@ -1,4 +1,4 @@
-"""The view of one lender: what a signal of scope lender reads, with that bank's loans in place of all (CATALOGUE 8).
+"""The view of one lender (docs/signals.md): what a signal of scope lender reads, that bank's loans in place of all.
 
 `enter` lays it over the inputs of an evaluation, `leave` takes it off again. A bank is followed from its first loan
 event until nothing of it can hold: no open loan, no loan event of the last 360 days, no open episode.

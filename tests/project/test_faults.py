@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "faults.md"
+PAGE = ROOT / "docs/faults.md"
 FAULTS = range(1, 47)
 _TEST = re.compile(r"^\s*def test_fault_((?:\d\d_)+)", re.M)
 
