@@ -132,6 +132,11 @@ def _score(one: Explanation) -> Iterator[str]:
         f"未来90天逾期30天以上概率 {probability}　数据覆盖率 {coverage}",
         f"probability of 30 days overdue within 90 days {probability}  coverage {coverage}",
     )
+    if one.provisional_calendar:
+        yield say(
+            "节假日安排尚未公布：评分中的工作日按法定节假日暂定",
+            "provisional calendar: the score counts business days by the law alone, until the holidays are published",
+        )
     yield f"  {400:>9.3f}  {say('底分', 'floor')}"
     for group, milli in one.groups_milli.items():
         yield f"  {milli / 1_000:>+9.3f}  {say(*GROUPS[group])}"

@@ -83,9 +83,10 @@ def sentence(one: Shown) -> str:
     """What an officer reads: when, what, about whom, why, and what to do; texts of alerts are Chinese everywhere."""
     when = time_text(one.as_of)[:16]
     if isinstance(one, Score):
+        note = say("（日历暂定）", " (provisional calendar)") if one.provisional_calendar is True else ""
         return say(
-            f"{when} {one.enterprise_id} 评分 {one.score}，等级 {one.grade}",
-            f"{when} {one.enterprise_id} score {one.score}, grade {one.grade}",
+            f"{when} {one.enterprise_id} 评分 {one.score}，等级 {one.grade}{note}",
+            f"{when} {one.enterprise_id} score {one.score}, grade {one.grade}{note}",
         )
     return f"{when} {one.title_zh} {one.enterprise_id}：{one.text_zh}{one.suggested_action_zh}"
 

@@ -46,15 +46,15 @@ def enterprise(db: Connection, enterprise_id: str) -> dict[str, Any] | None:
 def _score_now(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     groups = ", ".join(f"{name}_milli" for name in GROUPS)
     query = f"""SELECT {_MS}(as_of), score, p_overdue30_90d_ppm, pd_12m_ppm, status, status_reason, grade,
-            published_grade, coverage_ppm, prior, model_id, rules_id, engine_version, reason_indicators,
-            reason_points_milli, reason_values_micro, reason_baselines_micro, cap_milli, {groups}
+            published_grade, coverage_ppm, prior, provisional_calendar, model_id, rules_id, engine_version,
+            reason_indicators, reason_points_milli, reason_values_micro, reason_baselines_micro, cap_milli, {groups}
         FROM {db.database}.score_now FINAL WHERE enterprise_id = {{id:String}}"""
     found = db.rows(query, asked)
     if not found:
         return None
     fields = (
         "as_of_ms", "score", "p_overdue30_90d_ppm", "pd_12m_ppm", "status", "status_reason", "grade",
-        "published_grade", "coverage_ppm", "prior", "model_id", "rules_id", "engine_version",
+        "published_grade", "coverage_ppm", "prior", "provisional_calendar", "model_id", "rules_id", "engine_version",
     )  # fmt: skip
     row = found[0]
     now: dict[str, Any] = dict(zip(fields, row, strict=False))

@@ -19,6 +19,7 @@ from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.fields import UTILITY_PPM_MOST
 from features.indicators import CORE, CORE_COUNT
+from features.indicators.activity import counts_provisional_days
 from features.indicators.nulls import NOT_APPLICABLE, SHORT_HISTORY, VALUE
 from features.indicators.repayment import DPD_MAX
 
@@ -147,6 +148,7 @@ def assess(card, e, x, closing):
     _score(card, e, x)
     _status(card, e, x)
     _publish(e, x, closing)
+    x.provisional_calendar = counts_provisional_days(e)
     _rank_reasons(card, x.points_milli, x.reasons)
     e.score_milli = x.score_milli
 

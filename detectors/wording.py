@@ -31,6 +31,7 @@ OVER_ZH = "本预警已结束，按例行贷后检查安排跟踪。"
 # What a bank hears of another bank's loan: that there is something, and no more.
 ELSEWHERE: Severity = "yellow"
 ELSEWHERE_ZH = {"EWS35_arrears": "他行出现逾期"}
+PROVISIONAL_CALENDAR_ZH = "节假日安排尚未公布，评分中的工作日按法定节假日暂定。"
 REASON_ZH = {
     "not_applicable": "指标已不适用", "history": "历史不足", "never_seen": "从未发生", "base_too_small": "基数过小",
     "not_reported": "未报送", "not_covered": "数据未覆盖", "feed_stalled": "银行数据中断",

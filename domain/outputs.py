@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+# Present, and true, only where the value rests on business days of a year whose holidays are not published yet
+# (docs/adr/0015-a-provisional-calendar.md). This is not the status "provisional".
+ProvisionalCalendar = Literal[True] | msgspec.UnsetType
 Severity = Literal["yellow", "orange", "red"]
 Grade = Literal["A", "B", "C", "D", "E", "F"]
 Status = Literal["published", "provisional", "withheld"]
@@ -51,6 +54,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
     offset: int
     seq: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +63,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value_micro: int | None
     band: str | None = None  # in place of an amount that a bank could subtract its own flow from
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +104,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     rules_id: str
     offset: int
     seq: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET  # of the score
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +119,7 @@ class Indicators(msgspec.Struct, frozen=True, kw_only=True):
     engine_version: str
     offset: int
     seq: int
+    provisional_calendar: list[str] | msgspec.UnsetType = msgspec.UNSET  # those of values_micro that are provisional
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +138,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     offset: int
     seq: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ class Features:
     status_reason: str
     grade: str
     published_grade: str
+    provisional_calendar: bool  # the score counts business days of a year whose holidays are not published
     model_id: str
     rules_id: str
     indicators: Mapping[str, float | Null]
@@ -188,6 +189,7 @@ class Lookup:
                 status_reason=STATUS_REASONS[x["status_reason"]],
                 grade=GRADES[grade_of(score_milli)],
                 published_grade=GRADES[x["published_grade"]],
+                provisional_calendar=bool(x["provisional_calendar"]),
                 model_id=saved.model_id or prior_id(),
                 rules_id=saved.rules_id or packaged_rules().id,
                 indicators={r.id: Null(why=r.null) if r.value is None else r.value for r in readings(x)},

@@ -25,7 +25,9 @@ function drawVerdict() {
   $("as-of").textContent = when(score.as_of_ms, "seconds");
   const lines = [["status", `${t(score.status)}${score.status_reason ? ` (${score.status_reason})` : ""}`], ["probability", percent(score.p_overdue30_90d_ppm)], ["coverage", percent(score.coverage_ppm, 0)], ["model", score.model_id.slice(0, 12)]];
   $("verdict").replaceChildren(...lines.flatMap(([key, text]) => [el("dt", { text: t(key) }), el("dd", { text })]));
-  if (score.prior) $("verdict").append(el("dd", { class: "note", text: t("prior") }));
+  for (const note of ["prior", "provisional_calendar"]) {
+    if (score[note]) $("verdict").append(el("dd", { class: "note", text: t(note) }));
+  }
   const parts = [["base", FLOOR], ...GROUPS.map((group) => [group, score.parts[group]]), ["cap", score.parts.cap]];
   $("part-rows").replaceChildren(
     ...parts.map(([name, points], i) => el(

@@ -14,12 +14,20 @@ _CONFIG = Path(__file__).resolve().parents[2] / "config"
 _HEAD = ("id", "name", "formula", "window", "unit", "update", "state", "null when", "riskier", "tier", "computed")
 _RISKIER = {"higher_is_riskier": "higher", "lower_is_riskier": "lower", "u_shaped": "both ends", "context": ""}
 
+CALENDAR_ADR = "docs/adr/0015-a-provisional-calendar.md"
+
 Row = dict[str, str]
 
 
 def rows(name: str) -> list[Row]:
     """Return the rows of a table of `config/`."""
     return list(csv.DictReader((_CONFIG / name).read_text(encoding="utf-8").splitlines()))
+
+
+def calendar_adr() -> str:
+    """Return the link to the decision on business days of years that are not published."""
+    path = Path(CALENDAR_ADR)
+    return f"[ADR {int(path.name[:4])}](adr/{path.name})"
 
 
 def page() -> str:
@@ -33,6 +41,7 @@ def page() -> str:
             "computed": str(len(INDICATORS)),
             "core": str(len(core)),
             "core_computed": str(len(CORE)),
+            "calendar_adr": calendar_adr(),
             "counts": _counts(catalogue),
             "nulls": table(
                 ("reason", "meaning", "中文"),

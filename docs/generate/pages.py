@@ -1,12 +1,14 @@
-"""Which documents are generated, and by what."""
+"""What is generated, and by what."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import indicators, scoring, signals
+from docs.generate import calendar, indicators, scoring, signals
 
 ROOT = Path(__file__).resolve().parents[2]
 _PAGES: Mapping[str, Callable[[], str]] = {
+    "config/spring_festival.csv": calendar.spring_festival,
+    "config/workdays.csv": calendar.workdays,
     "docs/indicators.md": indicators.page,
     "docs/scoring.md": scoring.page,
     "docs/signals.md": signals.page,
@@ -14,5 +16,5 @@ _PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def documents() -> dict[str, str]:
-    """Return the text of every generated document by its path from the root of the repository."""
+    """Return the text of every generated file by its path from the root of the repository."""
     return {path: page() for path, page in _PAGES.items()}

@@ -7,7 +7,7 @@ from detectors.labels import DPD_GOOD_MAX, HORIZON_DAYS
 from detectors.prior import GROUP_POINTS, prior_snapshot
 from detectors.rules.artefact import packaged
 from detectors.snapshot import WEIGHT_SUM_MILLI
-from docs.generate.indicators import rows
+from docs.generate.indicators import calendar_adr, rows
 from docs.generate.markdown import code, fill, table
 from features.indicators import CORE
 
@@ -40,6 +40,7 @@ def page() -> str:
             "dpd_good_max": str(DPD_GOOD_MAX),
             "horizon": str(HORIZON_DAYS),
             "reasons": str(scorecard.REASONS_MAX),
+            "calendar_adr": calendar_adr(),
             "step": f"{packaged().emission.step_milli / _MILLI:g}",
         },
     )

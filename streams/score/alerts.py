@@ -22,13 +22,16 @@ from detectors.rules.program import NOT_COMPUTABLE, STATUS_BITS, SUPPRESSED, TOO
 from detectors.rules.vocabulary import SLOT_OF
 from detectors.scorecard import displayed
 from domain import topics
-from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, Severity
+from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+from features.indicators.activity import COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
 from streams.score.json_text import micro
 from streams.score.outbook import TO_ALL
 from streams.score.records import bank_text
 
+# What evidence moves with the calendar of business days: the indicator that counts them, and the score made of it.
+_BY_BUSINESS_DAYS = frozenset({COUNTS_BUSINESS_DAYS, "score.points", "score.delta_30d", "score.grade_fall_30d"})
 _OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them could subtract its way to another's
 
 
@@ -115,7 +118,7 @@ def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lende
                 as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])),
                 evidence=[], event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh=title,
                 text_zh=text, suggested_action_zh=action, model_id=sources.model_id, rules_id=sources.rules_id,
-                offset=int(b["offset"]), seq=int(b["seq"]),
+                offset=int(b["offset"]), seq=int(b["seq"]), provisional_calendar=provisional(b),
             )  # fmt: skip
             yield Addressed(topics.bank_alerts(bank_id), alert)
 
@@ -139,6 +142,8 @@ def _alert(
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
     facts = {name: bands[name] or wording.value_zh(name, x) for name, x in values.items()}
     title, text, action = wording.alert_zh(row, severity, transition, facts, score, before, reason)
+    if b["provisional_calendar"]:
+        text += wording.PROVISIONAL_CALENDAR_ZH
     name = _episode(b, sources.enterprise_id, row)
     case_id, case_severity = _case(b, sources.enterprise_id, view, banks[0] if view != cases.SUPERVISOR else "")
     assert case_id is not None
@@ -160,7 +165,12 @@ def _alert(
         score=score,
         score_before=before,
         evidence=[
-            Evidence(name=name, value_micro=None if x is None or bands[name] else int(micro(x)), band=bands[name])
+            Evidence(
+                name=name,
+                value_micro=None if x is None or bands[name] else int(micro(x)),
+                band=bands[name],
+                provisional_calendar=provisional(b) if name in _BY_BUSINESS_DAYS else msgspec.UNSET,
+            )
             for name, x in values.items()
         ],
         event_ids=[],
@@ -173,7 +183,13 @@ def _alert(
         rules_id=sources.rules_id,
         offset=int(b["offset"]),
         seq=int(b["seq"]),
+        provisional_calendar=provisional(b),
     )
+
+
+def provisional(b: Any) -> ProvisionalCalendar:
+    """Return whether the score of row `b` rests on business days of a year whose holidays are not published."""
+    return True if b["provisional_calendar"] else msgspec.UNSET
 
 
 def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:

@@ -110,6 +110,7 @@ class Explanation:
     status_reason: str
     grade: str
     published_grade: str
+    provisional_calendar: bool  # the score counts business days of a year whose holidays are not published
     p_overdue30_90d_ppm: int
     reasons: list[Reason]
     counterfactual: Counterfactual | None  # None: no indicator alone would do, or a cap holds the score down
@@ -148,6 +149,7 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
         status_reason=STATUS_REASONS[x["status_reason"]],
         grade=GRADES[grade_of(score_milli)],
         published_grade=GRADES[x["published_grade"]],
+        provisional_calendar=bool(x["provisional_calendar"]),
         p_overdue30_90d_ppm=probabilities_ppm(snapshot)[score - 400],
         reasons=_reasons(x, snapshot, weights),
         counterfactual=_counterfactual(card, x, points),

@@ -150,4 +150,5 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         model_id=in_force.model_id,
         offset=offset,
         seq=seq,
+        provisional_calendar=alerts.provisional(b),
     )

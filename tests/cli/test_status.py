@@ -13,6 +13,7 @@ from confluent_kafka import Consumer
 
 from cli import dates
 from cli.standing import PartitionStanding, RedisStanding, RoleStanding, Standing, redis_standing
+from cli import dates
 from cli.status import judge
 from config.settings import KafkaSettings, RedisSettings, Settings
 from domain import topics
@@ -199,3 +200,11 @@ def test_of_a_cluster_the_fullest_master_is_judged(tmp_path: Path, redis_kind: K
     assert (full.most, full.policy) == (100 * 2**20, "noeviction")
     assert 0 < full.used < full.most
     assert (drops.most, drops.policy) == (0, "allkeys-lru")
+
+
+def test_the_table_of_working_days_says_from_when_results_are_provisional() -> None:
+    for days in (59, -1):
+        chinese, english = dates.what("workdays", days)
+        assert "2026-12-31" in chinese
+        assert english.endswith("are provisional from 2027-01-01")
+    assert dates.what("spring_festival", 59)[1].endswith("ends in 59 days")
