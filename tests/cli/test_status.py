@@ -13,7 +13,6 @@ from confluent_kafka import Consumer
 
 from cli import dates
 from cli.standing import PartitionStanding, RedisStanding, RoleStanding, Standing, redis_standing
-from cli import dates
 from cli.status import judge
 from config.settings import KafkaSettings, RedisSettings, Settings
 from domain import topics
