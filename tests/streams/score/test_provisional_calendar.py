@@ -9,7 +9,7 @@ from config.catalogue import workdays_decided_until
 from detectors import wording
 from domain import topics
 from domain.calendar import date_of, day_of_date, day_start_ms
-from domain.events import Control
+from domain.events import Authorization, Control
 from domain.outputs import Alert, Indicators, Observation, Score
 from features.indicators.days import DECIDED_UNTIL, in_festival_window, is_business_day
 from streams.score import anew
@@ -41,6 +41,13 @@ def trade(enterprise: str, days: range) -> list:
     ]
 
 
+def consent(enterprise: str) -> Authorization:
+    """The enterprise's consent, given when the trade begins: the kit's own would be late by then."""
+    return msgspec.structs.replace(
+        authorization(f"a-{enterprise}", enterprise), event_time=day_start_ms(FIRST_DAY + FIRST)
+    )
+
+
 def run(events: list) -> tuple[Partition, list]:
     """Return the partition, and (topic, bytes, decoded) of every message of an enterprise."""
     partition = Partition(0, no_model)
@@ -54,12 +61,13 @@ def is_provisional(value) -> bool:
 
 @pytest.fixture(scope="module")
 def whole_year_end() -> list:
-    """From August 2026 to the end of January 2027: a loan that is overdue on 2026-12-29 and again on 2027-01-07."""
-    before, after = range(FIRST, LAST - 1), range(LAST + 7, LAST + 32)
+    """From August 2026 to the end of January 2027: a loan that is overdue on 2027-01-01 and still on 2027-01-07."""
+    parts = range(FIRST, LAST + 1), range(LAST + 1, LAST + 7), range(LAST + 7, LAST + 32)
+    before, between, after = (trade("E1", days) for days in parts)
     events = [
-        loan("l", "E1", FIRST), authorization("a", "E1"), *trade("E1", before),
-        loan("o1", "E1", LAST - 1, "overdue", dpd=2), *trade("E1", range(LAST - 1, LAST + 7)),
-        loan("o2", "E1", LAST + 7, "overdue", dpd=40), *trade("E1", after),
+        loan("l", "E1", FIRST), consent("E1"), *before,
+        loan("o1", "E1", LAST + 1, "overdue", dpd=2), *between,
+        loan("o2", "E1", LAST + 7, "overdue", dpd=40), *after,
     ]  # fmt: skip
     return run(events)[1]
 
@@ -108,7 +116,7 @@ def test_a_score_says_so_from_the_first_close_on(whole_year_end: list) -> None:
     for text, value in scores:
         assert (b'"provisional_calendar":true' in text) == is_provisional(value) == (value.as_of >= first_close_ms)
     assert any(value.as_of == first_close_ms for _, value in scores), "the flag alone is worth a record"
-    assert any(day_start_ms(FIRST_DAY + LAST + 1) < value.as_of < first_close_ms for _, value in scores)
+    assert any(day_start_ms(FIRST_DAY + LAST + 1) < value.as_of < first_close_ms for _, value in scores), "before it"
 
 
 def test_an_observation_says_so(whole_year_end: list) -> None:
@@ -148,7 +156,7 @@ def test_alerts_at_the_end_of_a_backfill_are_judged_anew() -> None:
     def control(action: str) -> Control:
         return Control(control_id=action, action=action, by="op", reason="test")
 
-    old = [loan("l", "E1", FIRST), authorization("a", "E1"), *trade("E1", range(FIRST, LAST + 3))]
+    old = [loan("l", "E1", FIRST), consent("E1"), *trade("E1", range(FIRST, LAST + 3))]
     new = [
         loan("n", "E2", LAST),
         authorization("b", "E2"),
