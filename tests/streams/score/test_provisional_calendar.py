@@ -1,5 +1,6 @@
 """What rests on business days of a year whose holidays are not published says so; all else keeps its bytes."""
 
+import json
 from datetime import date
 
 import msgspec
@@ -14,6 +15,7 @@ from domain.outputs import Alert, Indicators, Observation, Score
 from features.indicators.days import DECIDED_UNTIL, in_festival_window, is_business_day
 from streams.score import anew
 from streams.score.partition import Partition
+from tests.schemas import validator
 from tests.streams.score.kit import BANK, FIRST_DAY, applied, authorization, loan, no_model, record, tick, txn
 
 ACTIVE = "active_days_30d_ratio"
@@ -142,6 +144,13 @@ def test_an_alert_says_so_in_its_text_and_beside_the_evidence_that_rests_on_it(
         said = {each.name: is_provisional(each) for each in alert.evidence}
         assert said == {name: is_provisional(alert) and name.startswith("score.") for name in said}
     assert any(each.name == "score.points" for alert in late for each in alert.evidence), "the fall of the score"
+
+
+def test_all_that_goes_out_is_of_the_published_schemas(whole_year_end: list) -> None:
+    checks = {topic: validator(f"{topic.replace(BANK, 'bank_id')}.json") for topic in KINDS}
+    for topic, text, _ in whole_year_end:
+        checks[topic].validate(json.loads(text))
+    assert {topic for topic, _, _ in whole_year_end} == set(KINDS)
 
 
 def test_where_nothing_ever_counted_business_days_nothing_is_provisional() -> None:
