@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import machine
+from benchmarks import machine, parts
 from features.redis_store import connect
 from replay.ledger import take_stock
-from streams.embedded import Kafka, RedisServer
+from streams.embedded import Kafka
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from streams.score.version import engine_version
 from tests.determinism import log as logs
@@ -106,7 +106,7 @@ def _by_processes(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, An
         steps = tuple(s for s in processes.STEPS if s != "evict" or shape.resident_max == PROCESS_RESIDENT[0])
         with tempfile.TemporaryDirectory(prefix="xinliu-determinism-") as name:
             folder = Path(name)
-            with Kafka(folder / "kafka", heap="256m") as kafka, RedisServer(folder / "redis") as redis:
+            with Kafka(folder / "kafka", heap="256m") as kafka, parts.redis(folder / "redis") as redis:
                 began_s = time.perf_counter()
                 settings = processes.settings_of(kafka.address, redis.url, PROCESS_PARTITIONS, "x", shape)
                 plans = processes.plans_of(steps, shape.workers, seed + n)

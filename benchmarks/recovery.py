@@ -19,7 +19,7 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import parts, results
 from benchmarks.results import ROOT, Bound
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
@@ -46,8 +46,11 @@ def run(argv: list[str]) -> int:
     """Measure; 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     enterprises = max(2 * RUNS * _MOVED, round(ENTERPRISES * args.scale))
-    with tempfile.TemporaryDirectory(prefix="xinliu-recovery-") as name, Parts(Path(name)) as parts:
-        figures = _measure(_settings(parts.kafka.address, parts.redis.url), Path(name), enterprises)
+    with (
+        tempfile.TemporaryDirectory(prefix="xinliu-recovery-") as name,
+        Parts(Path(name), redis_binary=parts.redis_binary()) as servers,
+    ):
+        figures = _measure(_settings(servers.kafka.address, servers.redis.url), Path(name), enterprises)
     return results.report("recovery", args, figures, BOUNDS, columns=COLUMNS)
 
 

@@ -199,7 +199,9 @@ def _apply_environment(document: dict[str, Any], environ: Mapping[str, str]) -> 
         if isinstance(table.type, type) and issubclass(table.type, _Table)
         for key in msgspec.structs.fields(table.type)
     }
-    reserved = {f"{PREFIX}SEED", f"{PREFIX}CONFIG", f"{PREFIX}REQUIRE_REDIS_SERVER", f"{PREFIX}CACHE", f"{PREFIX}STATE"}
+    reserved = {
+        f"{PREFIX}{name}" for name in ("SEED", "CONFIG", "REQUIRE_REDIS_SERVER", "CACHE", "STATE", "REDIS_SERVER")
+    }
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name.startswith(f"{PREFIX}TEST_") or name in reserved:
             continue

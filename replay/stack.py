@@ -45,6 +45,7 @@ class Stack:
         dashboard: bool = False,
         align_ms_max: int = ALIGN_MS_MAX,
         log_partitions: int = LOG_PARTITIONS,
+        redis_binary: Path | None = None,
         on_progress: Progress = quiet,
     ) -> None:
         self.directory = directory
@@ -54,7 +55,7 @@ class Stack:
         self._align_ms_max, self._log_partitions = align_ms_max, log_partitions
         self._dashboard_port = _dashboard_port() if dashboard else None
         self._on_progress = on_progress
-        self._parts = Parts(directory, on_progress=on_progress)
+        self._parts = Parts(directory, redis_binary=redis_binary, on_progress=on_progress)
         self._workers: dict[str, Child] = {}
         self._compiling: Child | None = None
         self._exits = ExitStack()

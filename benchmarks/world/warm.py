@@ -1,7 +1,8 @@
 """The state that a log has left behind, made by the real loop and written by the real store; kept as Redis's own files.
 
-A cached state is named by everything that it follows from: world, engine version, layout. Its offsets begin anew: the
-timed log's first record, at offset 0, is the last tick of the warm part, and the state holds it already.
+A cached state is named by everything that it follows from: world, engine version, layout, and the server that wrote it.
+Its offsets begin anew: the timed log's first record, at offset 0, is the last tick of the warm part, and the state
+holds it already.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from domain.events import LogRecord
 from features.layout import LAYOUT_VERSION
 from features.redis_store import PartitionStore, connect
 from streams.embedded import RedisServer, eventually
+from streams.embedded.redis import release_of
 from streams.score.holding import Holding
 from streams.score.partition import PartitionState
 from streams.score.version import engine_version
@@ -73,7 +75,7 @@ def _built(world: World) -> Path:
 
 
 def _cached(world: World) -> Path:
-    what = f"{world} {engine_version()} {LAYOUT_VERSION}"
+    what = f"{world} {engine_version()} {LAYOUT_VERSION} {release_of(parts.redis_binary())}"
     return cache_root() / "benchmarks" / f"warm-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 

@@ -36,6 +36,10 @@ class ChildFailed(RuntimeError):
     """A child process ended, or did not answer, when it should have; the message ends with the tail of its log."""
 
 
+class PartMissing(RuntimeError):
+    """A program or package that a part needs is not here; the message says what to install or to name."""
+
+
 def eventually(condition: Callable[[], object], deadline_s: float = 10.0, what: str = "the condition") -> None:
     """Poll `condition` until it is true; TimeoutError naming `what` after `deadline_s` seconds."""
     end = time.monotonic() + deadline_s

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config.kernel_cache import cache_root
+from streams.embedded.children import PartMissing
 
 KAFKA, LOG4J = "4.1.1", "2.25.3"
 # kafka-clients is named too: beside the logging bridge jgo otherwise takes an old one: NoSuchMethodError at the start.
@@ -138,7 +139,7 @@ def _download(context: Any, jar: Jar) -> Path:
         except (OSError, RuntimeError) as failure:  # requests' errors are OSErrors, jgo's "not found" is a RuntimeError
             artifact.cached_path.unlink(missing_ok=True)
             if not left:
-                raise RuntimeError(f"{jar.file} could not be fetched in {TRIES} tries: {failure}") from failure
+                raise PartMissing(f"{jar.file} could not be fetched in {TRIES} tries: {failure}") from failure
     raise AssertionError("unreachable")
 
 
@@ -147,7 +148,7 @@ def _maven(repository: Path) -> Any:
     try:
         from jgo import MAVEN_CENTRAL_URL, GlobalSettings, MavenContext
     except ImportError:
-        raise RuntimeError("the embedded Kafka needs the extra 'embedded': pip install 'xinliu[embedded]'") from None
+        raise PartMissing("the embedded Kafka needs the extra 'embedded': pip install 'xinliu[embedded]'") from None
     repositories = {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
     return MavenContext(repo_cache=repository, remote_repos=repositories)
 

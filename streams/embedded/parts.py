@@ -8,7 +8,7 @@ from typing import IO, Self
 
 from streams.embedded.jars import Progress, quiet
 from streams.embedded.kafka import Kafka
-from streams.embedded.redis import Kind, RedisServer
+from streams.embedded.redis import RedisServer
 
 
 class StateDirectoryBusy(RuntimeError):
@@ -27,24 +27,25 @@ class Parts:
         *,
         java: Path | None = None,
         heap: str = "512m",
-        redis_kind: Kind = "auto",
+        redis_binary: Path | None = None,
         on_progress: Progress = quiet,
     ) -> None:
         self.directory = directory.resolve()
         self.kafka = Kafka(self.directory / "kafka", java=java, heap=heap, on_progress=on_progress)
-        self.redis = RedisServer(self.directory / "redis", kind=redis_kind, on_progress=on_progress)
+        self.redis = RedisServer(self.directory / "redis", binary=redis_binary, on_progress=on_progress)
         self.stack = ExitStack()
         self._on_progress = on_progress
 
     def __enter__(self) -> Self:
-        """StateDirectoryBusy if another process has the directory; ChildFailed if a part does not start."""
+        """StateDirectoryBusy if another process has the directory, StateUnreadable if another Redis wrote what this one
+        cannot read; ChildFailed if a part does not start."""
         with ExitStack() as undo:
             undo.enter_context(hold(self.directory))
             undo.callback(self.redis.stop)
             undo.callback(self.kafka.stop)
             self.redis.launch()
             self.kafka.launch()  # Redis loads meanwhile
-            self._on_progress(f"Redis answers at {self.redis.wait_ready()}")
+            self._on_progress(f"Redis answers at {self.redis.wait_ready()} ({self.redis.release})")
             self._on_progress(f"Kafka answers at {self.kafka.wait_ready()}")
             self.stack = undo.pop_all()
         return self
