@@ -92,7 +92,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> NoReturn:
         from importlib.metadata import version
 
-        from config.kernel_cache import engine_version
+        from streams.score.version import engine_version
 
         print(f"xinliu {version('xinliu')} (engine {engine_version()})")
         parser.exit()

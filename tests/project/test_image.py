@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from config.kernel_cache import engine_version
 from streams.embedded.ports import free_port
 from streams.roles import ROLES
+from streams.score.version import engine_version
 from tests.project.image import Stage, copy, entrypoint, let_in, stages
 from tests.project.tree import ROOT, packages, rooms, shipped, tracked
 
