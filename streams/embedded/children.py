@@ -90,7 +90,7 @@ class Child:
         end = time.monotonic() + deadline_s
         while not ready():
             if not self.running:
-                raise ChildFailed(f"{self.name} ended with status {self.returncode}, not ready yet{self._quoted()}")
+                raise ChildFailed(f"{self.name} ended ({self.cause}), not ready yet{self._quoted()}")
             if time.monotonic() > end:
                 self.kill()
                 raise ChildFailed(f"{self.name} was not ready within {deadline_s:g} s{self._quoted()}")
@@ -139,6 +139,12 @@ class Child:
     def returncode(self) -> int | None:
         """Exit status, negative for a signal; None while it runs."""
         return None if self._process is None else self._process.poll()
+
+    @property
+    def cause(self) -> str:
+        """What it ended by: `status 3`, `signal 9, Killed`."""
+        status = self.returncode
+        return f"status {status}" if status is None or status >= 0 else f"signal {-status}, {signal.strsignal(-status)}"
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of its output."""

@@ -52,7 +52,7 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path, eventually: Callable[..
 
 def test_a_child_that_ends_before_it_is_ready_fails_with_the_tail_of_its_log(tmp_path: Path) -> None:
     child = Child("broken", [sys.executable, "-c", "raise SystemExit('no such bank')"], log=tmp_path / "log")
-    with pytest.raises(ChildFailed, match=r"broken ended with status 1(?s:.*)no such bank"):
+    with pytest.raises(ChildFailed, match=r"broken ended \(status 1\), not ready yet(?s:.*)no such bank"):
         child.launch().wait_ready(lambda: False)
 
 
