@@ -1,5 +1,6 @@
 """A Faust transport that delivers one message per (partition, fetch)."""
 
+from streams.transport.aiokafka_seam import Unreadable
 from streams.transport.chunk import Chunk, chunk_of
 from streams.transport.driver import Listener, Transport, TransportOptions
 from streams.transport.errors import (
@@ -21,6 +22,7 @@ __all__ = [
     "Reason",
     "Transport",
     "TransportOptions",
+    "Unreadable",
     "UnreadableBatch",
     "chunk_of",
 ]
