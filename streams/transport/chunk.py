@@ -6,15 +6,16 @@ import dataclasses
 import functools
 import itertools
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sinks.batch import encode_headers
 
+T = TypeVar("T")
 Headers = tuple[tuple[str, bytes | None], ...]
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int]
 """(key, value, headers, timestamp in ms): what `chunk_of` takes."""
@@ -211,27 +212,39 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
     return builder.build(offset)
 
 
+def cached_if_short(of_headers: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Cache a function of headers in the bytes of the record format; of long ones nothing is kept."""
+    cached = functools.lru_cache(HEADERS_CACHED_MAX)(of_headers)
+
+    @functools.wraps(of_headers)
+    def call(raw: bytes) -> T:
+        return cached(raw) if len(raw) <= HEADERS_CACHED_BYTES_MAX else of_headers(raw)
+
+    return call
+
+
+@cached_if_short
 def read_headers(raw: bytes) -> Headers:
-    """Headers from the bytes of the record format.
+    """Return the headers in the bytes of the record format.
 
     Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
     """
-    return _cached_headers(raw) if len(raw) <= HEADERS_CACHED_BYTES_MAX else _headers(raw)
+    return first_headers(raw, len(raw))
 
 
-def _headers(raw: bytes) -> Headers:
+def first_headers(raw: bytes, bytes_max: int) -> Headers:
+    """Return as many headers, from the first on, as end within `bytes_max` bytes of the record format."""
     count, at = read_varint(raw, 0)
-    headers = []
-    for _ in range(count):
+    headers: list[tuple[str, bytes | None]] = []
+    while len(headers) < count:
         size, at = read_varint(raw, at)
         name, at = raw[at : at + size], at + size
         size, at = read_varint(raw, at)
         value, at = (raw[at : at + size], at + size) if size >= 0 else (None, at)
+        if at > bytes_max:
+            break
         headers.append((name.decode(errors="replace"), value))
     return tuple(headers)
-
-
-_cached_headers = functools.lru_cache(HEADERS_CACHED_MAX)(_headers)
 
 
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:
