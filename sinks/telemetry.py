@@ -109,6 +109,25 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """Ingest: batches of a feed that could not be read, by reason, since the start."""
+
+    topic: str
+    partition: int
+    reason: str
+    batches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPaused:
+    """Ingest: whether a feed that it reads is paused at a batch that cannot be read."""
+
+    topic: str
+    partition: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TicksWritten:
     """The writer of the ticks: event time reached, epoch milliseconds."""
 
@@ -179,8 +198,8 @@ class Readiness:
 
 
 Reading = (
-    Consumed | Outcomes | HeldBack | EventTime | FeedState | TicksWritten | StateSize | InForce | Written
-    | Unacknowledged | Waiting | Learning | Readiness
+    Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | EventTime | FeedState | TicksWritten | StateSize
+    | InForce | Written | Unacknowledged | Waiting | Learning | Readiness
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

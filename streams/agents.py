@@ -12,9 +12,9 @@ from faust.events import Event
 from faust.tables import TableManager
 from faust.types import TP, Message
 
-from streams.transport import Chunk, Listener, TransportOptions
+from streams.transport import Chunk, Listener, TransportOptions, Unreadable
 
-Apply = Callable[[Sequence[tuple[TP, Chunk]]], Awaitable[None]]
+Apply = Callable[[Sequence[tuple[TP, Chunk | Unreadable]]], Awaitable[None]]
 
 
 class ChunkTopic(faust.Topic):
@@ -72,7 +72,7 @@ class ChunkApp(faust.App):
 def add_agent(app: ChunkApp, name: str, topics: tuple[str, ...], apply: Apply) -> None:
     """One agent over all topics of a role: chunks of a partition come in order, and one at a time."""
 
-    async def apply_chunks(stream: faust.StreamT[Sequence[tuple[TP, Chunk]]]) -> None:
+    async def apply_chunks(stream: faust.StreamT[Sequence[tuple[TP, Chunk | Unreadable]]]) -> None:
         async for event in stream.events():
             await apply(event.value)
 

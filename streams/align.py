@@ -27,13 +27,14 @@ STEPS_A_BOUND = 8  # of event time: what is known of feeds is that fresh
 
 @dataclass(slots=True)
 class _Feed:
-    """What is known of a feed. The first five are of this worker's reading, and forgotten when it is given feeds."""
+    """What is known of a feed. The first six are of this worker's reading, and forgotten when it is given feeds."""
 
     own: bool = False
     position: int = 0  # next offset to apply
     time_ms: int = NOTHING_MS  # of the newest event applied; of the next one while it is held
     held: bool = False
     running: bool = False
+    paused: bool = False  # at a batch that cannot be read
     word: FeedProgress | None = None  # the last of its owner
     acknowledged: int = 0  # everything before it is, as the words say
     vouched_ms: int = NOTHING_MS  # the most that words and earlier answers vouch for
@@ -73,6 +74,7 @@ class Alignment:
         for tp in (*own, *others):
             feed = self._feeds.setdefault(tp, _Feed())
             feed.own, feed.position, feed.time_ms, feed.held, feed.running = tp in own, 0, NOTHING_MS, False, False
+            feed.paused = False
         self._lowest = [(NOTHING_MS, tp) for tp in self._feeds]
         heapq.heapify(self._lowest)
 
@@ -87,6 +89,8 @@ class Alignment:
             feed.vouched_ms = max(word.front_ms, feed.vouched_ms)
             self._survey.read(tp, word.position if word.unread else word.position - 1, word.front_ms)
         if feed.word is None or word.generation >= feed.word.generation:
+            if _is_paused(feed):
+                feed.vouched_ms = self._vouched_ms(tp, feed)  # it stays: `_lowest` needs what only grows
             feed.word = word
 
     def to_ask(self) -> tuple[set[TP], int | None]:
@@ -138,6 +142,16 @@ class Alignment:
         self.reach(tp, position, time_ms)
         self._feeds[tp].held = True
 
+    def pause(self, tp: TP, position: int) -> None:
+        """Count an own feed as silent: its batch at `position` cannot be read."""
+        self.done(tp, position)
+        self._feeds[tp].held, self._feeds[tp].paused = False, True
+
+    def resume(self, tp: TP, position: int) -> None:
+        """Let a paused feed go on at `position`. What it vouched for while it was silent stays, as in `hear`."""
+        feed = self._feeds[tp]
+        feed.vouched_ms, feed.paused, feed.position = self._vouched_ms(tp, feed), False, position
+
     def release(self) -> TP | None:
         """The oldest held feed that may go on; None where there is none."""
         held = [(feed.time_ms, tp) for tp, feed in self._feeds.items() if feed.held]
@@ -177,6 +191,8 @@ class Alignment:
         return Standing(position, self._is_unread(tp, feed), None if time_ms == NOTHING_MS else time_ms)
 
     def _is_unread(self, tp: TP, feed: _Feed) -> bool:
+        if _is_paused(feed):
+            return False
         end = feed.end or 0
         if not feed.own:
             return feed.word is None or feed.word.unread or feed.word.position < end
@@ -226,12 +242,21 @@ class Alignment:
         return self._survey.time_ms
 
     def _is_past_end(self, tp: TP, feed: _Feed) -> bool:
-        """Whether everything that the last answer found in a feed is applied here, or acknowledged elsewhere."""
+        """Whether everything that the last answer found in a feed is applied here, or acknowledged elsewhere.
+
+        A paused feed is taken to have nothing: what comes of it later comes as late as from a bank that was silent.
+        """
+        if _is_paused(feed):
+            return True
         if feed.end is None:
             return False
         if feed.position >= feed.end or feed.acknowledged >= feed.end:
             return True
         return feed.own and self._position(tp, feed) >= feed.end
+
+
+def _is_paused(feed: _Feed) -> bool:
+    return feed.paused if feed.own else feed.word is not None and feed.word.paused
 
 
 def _told_ms(feed: _Feed) -> int:

@@ -12,6 +12,7 @@ import msgspec
 from config.settings import Settings
 from domain import topics
 from domain.events import SCHEMA, Control, Outcome
+from domain.outputs import QuarantinedBatch
 from sinks.artefacts import records
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
@@ -47,6 +48,11 @@ class Said:
         """By coordinates of a late record, the word that admitted it."""
         return {one.artefact_id or "": one for one in self.controls if one.action == "admit"}
 
+    def skipped(self) -> dict[tuple[str, int, int], Control]:
+        """Return, by topic, partition and offset of an unreadable batch, the word that has its feed skip it."""
+        words = [one for one in self.controls if one.action == "feed_skip"]
+        return {(one.topic or "", one.partition or 0, one.offset or 0): one for one in reversed(words)}
+
 
 def coordinates(partition: int, offset: int) -> str:
     """A record of `events.v1`, as a word that admits it names it."""
@@ -79,20 +85,30 @@ def write(settings: Settings, control: Control) -> None:
 
 def worded(
     said: Said,
-    action: Literal["backfill_open", "backfill_close", "activate", "admit"],
+    action: Literal["backfill_open", "backfill_close", "activate", "admit", "feed_resume", "feed_skip"],
     *,
     by: str,
     reason: str,
     artefact: ArtefactKind | None = None,
     artefact_id: str | None = None,
+    batch: QuarantinedBatch | None = None,
+    next_offset: int | None = None,
 ) -> Control:
-    """The next control record; its id names what it says and how much had been said before it."""
-    text = "\0".join((action, artefact or "", artefact_id or "", by, reason, str(len(said.controls))))
+    """Return the next control record; its id names what it says and how much had been said before it.
+
+    batch, next_offset: of a feed, the batch that it is paused at, and where it goes on.
+    """
+    place = () if batch is None else (batch.topic, batch.partition, batch.offset)
+    text = "\0".join((action, artefact or "", artefact_id or "", by, reason, str(len(said.controls)), *map(str, place)))
     return Control(
         control_id=f"{action}-{hashlib.sha256(text.encode()).hexdigest()[:32]}",
         action=action,
         artefact=artefact,
         artefact_id=artefact_id,
+        topic=None if batch is None else batch.topic,
+        partition=None if batch is None else batch.partition,
+        offset=None if batch is None else batch.offset,
+        next_offset=next_offset,
         by=by,
         reason=reason,
     )

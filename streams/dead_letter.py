@@ -3,20 +3,24 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 
 import msgspec
 
 from config.credentials import forbidden
 from domain import topics
 from domain.credentials import Forbidden
-from domain.outputs import DeadLetter
+from domain.events import HEADERS_BYTES_MAX
+from domain.outputs import Cut, DeadLetter
 from domain.reject import Reason, Rejected
 from sinks.kafka import MarkedOutbox
 from streams.role import TP
-from streams.transport.chunk import HEADERS_CACHED_MAX, Chunk, Row, read_headers
+from streams.transport.chunk import Chunk, Row, cached_if_short, first_headers, read_varint
 
+# What a letter keeps of a record. As JSON, where a byte of a header takes up to six and of the others four thirds, they
+# stay below 2 MiB together: dlq.v1 takes 8 MiB.
 PAYLOAD_BYTES_MAX = 1024 * 1024
+KEY_BYTES_MAX = 64 * 1024
 
 
 def unreadable(error: ValueError) -> Rejected:
@@ -32,17 +36,18 @@ def letters_of(
 ) -> list[DeadLetter]:
     """The dead letters of some records of a chunk of ours. is_searched: as `Forbidden.seen_in` has it."""
     tp, forbidden, rows = TP(chunk.topic, chunk.partition), _forbidden(), chunk.rows(which)
-    found = [forbidden.seen_in(row.value or b"", is_searched=is_searched) for row in rows]
+    kept = [(row.value or b"")[:PAYLOAD_BYTES_MAX] for row in rows]
+    found = [forbidden.seen_in(payload, is_searched=is_searched) for payload in kept]
     return [letter_of(tp, *one) for one in zip(rows, rejected, found, strict=True)]
 
 
 def letter_of(tp: TP, row: Row, rejected: Rejected, holds_secret: bool) -> DeadLetter:
-    """The dead letter of one record.
+    """Return the dead letter of one record; key, headers and payload are cut where they are too long, and say so.
 
-    holds_secret: the payload does, or looks as if it did; then, as where it is refused for that, its hash alone stands
-    for it.
+    holds_secret: what is kept of the payload does, or looks as if it did; then, as where it is refused for that, its
+    hash alone stands for it.
     """
-    whole = row.value or b""
+    whole, key = row.value or b"", row.key
     is_kept = not holds_secret and rejected.reason is not Reason.CREDENTIALS
     return DeadLetter(
         topic=tp.topic,
@@ -51,8 +56,10 @@ def letter_of(tp: TP, row: Row, rejected: Rejected, holds_secret: bool) -> DeadL
         reason=rejected.reason,
         field=rejected.field,
         detail=rejected.detail,
-        key=row.key,
+        key=key if key is None else key[:KEY_BYTES_MAX],
+        key_cut=None if key is None or len(key) <= KEY_BYTES_MAX else _cut(key),
         headers=_headers_as_text(row.headers),
+        headers_cut=None if len(row.headers) <= HEADERS_BYTES_MAX else _cut_headers(row.headers),
         payload_sha256=hashlib.sha256(whole).hexdigest(),
         payload_bytes=len(whole),
         payload=whole[:PAYLOAD_BYTES_MAX] if is_kept else b"",
@@ -64,10 +71,24 @@ def payload_of(letter: DeadLetter) -> bytes | None:
     return letter.payload if hashlib.sha256(letter.payload).hexdigest() == letter.payload_sha256 else None
 
 
-@lru_cache(HEADERS_CACHED_MAX)
+def is_whole(letter: DeadLetter) -> bool:
+    """Return whether key, headers and payload are held as they came: then the record can be sent again."""
+    return letter.key_cut is None and letter.headers_cut is None and payload_of(letter) is not None
+
+
+@cached_if_short
 def _headers_as_text(raw: bytes) -> tuple[tuple[str, str], ...]:
-    """Values that are not UTF-8 have U+FFFD where they are not."""
-    return tuple((name, (value or b"").decode("utf-8", "replace")) for name, value in read_headers(raw))
+    """Return the headers within HEADERS_BYTES_MAX. Values that are not UTF-8 have U+FFFD where they are not."""
+    kept = first_headers(raw, HEADERS_BYTES_MAX)
+    return tuple((name, (value or b"").decode("utf-8", "replace")) for name, value in kept)
+
+
+def _cut(whole: bytes) -> Cut:
+    return Cut(size_bytes=len(whole), sha256=hashlib.sha256(whole).hexdigest())
+
+
+def _cut_headers(raw: bytes) -> Cut:
+    return Cut(size_bytes=len(raw), sha256=hashlib.sha256(raw).hexdigest(), count=read_varint(raw, 0)[0])
 
 
 def send_dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:

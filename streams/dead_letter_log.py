@@ -15,7 +15,7 @@ from domain.outputs import DeadLetter
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 from sinks.passing import bounds
-from streams.dead_letter import payload_of
+from streams.dead_letter import is_whole
 
 SILENCE_S_MAX = 30.0
 _DECODER = msgspec.json.Decoder(DeadLetter)
@@ -67,20 +67,19 @@ def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadL
 def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:
     """Send payloads, with their keys and headers, to the topics they came from. DeliveryFailed where that fails.
 
-    Refused are those whose payload is not held whole (secrets, over 1 MiB), and those of a topic that is no input:
-    `events.v1` has one writer.
+    Refused are those that are not held whole (secrets, a payload over 1 MiB, key or headers over 64 KiB), and those of
+    a topic that is no input: `events.v1` has one writer.
     """
     outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
     sent, refused = 0, []
     for letter in letters:
-        payload = payload_of(letter)
         if topics.bank_of(letter.topic) is None and letter.topic not in (topics.GATEWAY, topics.CONTROL):
             refused.append((letter, "its topic is no input of ingest"))
-        elif letter.reason == "credentials" or payload is None:
-            refused.append((letter, "its payload is not held"))
+        elif letter.reason == "credentials" or not is_whole(letter):
+            refused.append((letter, "it is not held whole"))
         else:
             headers = [(name, value.encode()) for name, value in letter.headers]
-            outbox.send(letter.topic, payload, key=letter.key, headers=headers, partition=letter.partition)
+            outbox.send(letter.topic, letter.payload, key=letter.key, headers=headers, partition=letter.partition)
             sent += 1
     outbox.drain()
     return Retried(sent=sent, refused=tuple(refused))

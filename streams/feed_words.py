@@ -28,7 +28,7 @@ class FeedListener:
     """Hears `feed.v1` from its end on: each worker tells all its feeds anew when it gets them, and when it is asked."""
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any]) -> None:
-        self._consumer = _consumer(bootstrap, client)
+        self._consumer = assigned_consumer(bootstrap, client)
         self.offset = bounds(self._consumer, topics.FEED, 0)[1]
         self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
 
@@ -46,7 +46,7 @@ class FeedListener:
 
 def words_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple[list[FeedProgress], int]:
     """All words from `offset` until now, or from the first that the topic still holds; and the end of the topic."""
-    consumer = _consumer(bootstrap, {**client, "enable.partition.eof": True})
+    consumer = assigned_consumer(bootstrap, {**client, "enable.partition.eof": True})
     try:
         low, end = bounds(consumer, topics.FEED, 0)
         position = max(low, offset)
@@ -146,7 +146,8 @@ class FeedTeller:
         if word == msgspec.structs.replace(told, receipt_days=()):
             return False
         went_on_ms = _gain_ms(word.front_ms, told.front_ms)
-        return word.unread != told.unread or went_on_ms >= self._step_ms or self._clock() - feed.told_s >= TELL_S
+        changed = (word.unread, word.paused) != (told.unread, told.paused)
+        return changed or went_on_ms >= self._step_ms or self._clock() - feed.told_s >= TELL_S
 
 
 def _gain_ms(now_ms: int | None, before_ms: int | None) -> float:
@@ -155,11 +156,12 @@ def _gain_ms(now_ms: int | None, before_ms: int | None) -> float:
     return math.inf if before_ms is None else now_ms - before_ms
 
 
-def _consumer(bootstrap: str, client: Mapping[str, Any]) -> Consumer:
+def assigned_consumer(bootstrap: str, client: Mapping[str, Any]) -> Consumer:
+    """Return a consumer to assign partitions to; it joins no group."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap,
-            "group.id": "xinliu-feed-words",  # never used: the partition is assigned, nothing is committed
+            "group.id": "xinliu-listener",  # never used: the partition is assigned, nothing is committed
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 50,
@@ -169,10 +171,15 @@ def _consumer(bootstrap: str, client: Mapping[str, Any]) -> Consumer:
 
 
 def _words(messages: Iterable[Any]) -> list[FeedWord]:
-    found: list[FeedWord] = []
+    return [_decode(value) for value in values_of(messages)]
+
+
+def values_of(messages: Iterable[Any]) -> list[bytes]:
+    """Return the values of what a consumer gave; KafkaException for an error that does not pass by itself."""
+    found: list[bytes] = []
     for message in messages:
         if (error := message.error()) is None:
-            found.append(_decode(message.value()))
+            found.append(message.value() or b"")
         elif error.code() not in (KafkaError._PARTITION_EOF, *PASSING):
             raise KafkaException(error)
     return found

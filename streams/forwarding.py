@@ -6,26 +6,25 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from config.credentials import forbidden
 from domain import topics
-from domain.events import SCHEMA, EnterpriseEvent, LogRecord, Txn
+from domain.events import SCHEMA, Control, EnterpriseEvent, LogRecord, Receipt, Txn
 from domain.reject import Reason, Rejected
-from domain.validate import Accepted, Validator
+from domain.validate import Accepted, Validator, headers_fault
 from sinks.batch import KeyAndValue, Records
 from sinks.kafka import MarkedOutbox
-from streams.dead_letter import letter_of
+from streams.dead_letter import PAYLOAD_BYTES_MAX, letter_of
 from streams.plain.block import Plain, PlainReader, none_plain, warm
 from streams.plain.odd import Odd
 from streams.plain.reader import NOT_PLAIN
 from streams.role import TP
 from streams.tokens import Tokens, fingerprint
 from streams.transport import Chunk
-from streams.transport.chunk import HEADERS_CACHED_MAX, Row, read_headers
+from streams.transport.chunk import Row, cached_if_short, read_headers
 
 FAULTS_MAX = 10_000
 NOTHING_TOLD = Odd(False, None)
@@ -51,6 +50,17 @@ class Refused(NamedTuple):
     letter: bytes
 
 
+class Later(NamedTuple):
+    """An event that has to wait: its event time, and the one record of the log that it becomes."""
+
+    time_ms: int
+    record: Records
+
+
+Next = Later | Receipt | Control
+"""The record after a run: an event after the run's last time, or what is no event of an enterprise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What becomes of the usual records of a chunk up to record `until`: forwarded or refused, in the order of offsets.
@@ -69,14 +79,15 @@ class Run:
 class Rest:
     """A chunk from record `first` on.
 
-    known: what becomes of some of them, and of some before them; others: the offsets of those that are not usual.
+    known: what becomes of some of them, and of some before them; others: by offset, ascending, those of them that are
+    no events of enterprises.
     """
 
     chunk: Chunk
     first: int = 0
     offsets: list[int] = field(init=False)
     known: Run | None = None
-    others: list[int] = field(default_factory=list)
+    others: dict[int, Receipt | Control] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.offsets = self.chunk.offset.tolist()
@@ -108,37 +119,37 @@ class Forwarder:
         if self._reader is not None:
             warm()
 
-    def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Accepted | None]:
+    def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Next | None]:
         """What becomes of the next records, and the first that is not usual or after `last_ms`, or None before `until`.
 
-        Nothing is sent.
+        Nothing is sent. Each record is judged once, however often it is asked for.
         """
         if rest.known is None or rest.known.until <= rest.first:
             rest.known, rest.others = self._run(validator, rest.chunk, rest.first, min(until, len(rest.offsets)))
         known, until = rest.known, min(until, rest.known.until)
         first, stop = rest.offset(rest.first), rest.offset(until)
-        if (other := bisect_left(rest.others, first)) < len(rest.others):
-            stop = min(stop, rest.others[other])
+        after: Next | None = None
+        if (other := next((offset for offset in rest.others if offset >= first), stop)) < stop:
+            stop, after = other, rest.others[other]
         begin, end = bisect_left(known.offsets, first), bisect_left(known.offsets, stop)
         if begin < end and max(known.times_ms[begin:end]) > last_ms:
             end = next(i for i in range(begin, end) if known.times_ms[i] > last_ms)
-            stop = known.offsets[end]
-        if stop < rest.offset(until):
+            stop, after = known.offsets[end], Later(known.times_ms[end], known.records.part(end, end + 1))
+        if after is not None:
             until = bisect_left(rest.offsets, stop)
-            after = self._event(validator, rest.chunk, until)
-        else:
-            after = None
         low, high = bisect_left(known.refused, (first,)), bisect_left(known.refused, (stop,))
         of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records.part(begin, end)
         return Run(until, *of_run, known.refused[low:high]), after
 
-    def _run(self, validator: Validator, chunk: Chunk, first: int, until: int) -> tuple[Run, list[int]]:
-        """What becomes of the usual records from `first` on before `until`, and the offsets of the others."""
+    def _run(
+        self, validator: Validator, chunk: Chunk, first: int, until: int
+    ) -> tuple[Run, dict[int, Receipt | Control]]:
+        """What becomes of the usual records from `first` on before `until`, and the others by their offsets."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
         times_ms, records, odd, looks = self._plain(validator, chunk, first, until)
         events: dict[int, KeyAndValue] = {}
         refused: list[Refused] = []
-        others: list[int] = []
+        others: dict[int, Receipt | Control] = {}
         rows = chunk.rows([first + i for i in odd])
         # All are judged before any letter is written: code that has just run runs faster.
         judged = [self._judged(validator, row, look) for row, look in zip(rows, looks, strict=True)]
@@ -148,7 +159,7 @@ class Forwarder:
             elif isinstance(found, EnterpriseEvent):
                 times_ms[i], events[i] = found.event_time, self.forwarded(tp, row.offset, found)
             else:
-                others.append(row.offset)
+                others[row.offset] = found
         if refused or others or events:
             kept = [i for i, time_ms in enumerate(times_ms) if time_ms != NOT_PLAIN]
             offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
@@ -163,17 +174,12 @@ class Forwarder:
             return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
         return none_plain(until - first, [NOTHING_TOLD] * (until - first))
 
-    def _event(self, validator: Validator, chunk: Chunk, i: int) -> Accepted:
-        """The event in record i, which is one."""
-        (row,) = chunk.rows([i])
-        found = self._judged(validator, row, NOTHING_TOLD)
-        assert not isinstance(found, Refusal)
-        return found
-
     def _judged(self, validator: Validator, row: Row, look: Odd) -> Accepted | Refusal:
         if look.fault is not None and (known := self._faults.get(look.fault)) is not None:
             return known
-        found = validator.accept(row.value, _schema(row.headers), row.timestamp_ms, is_harmless=look.is_harmless)
+        found = headers_fault(len(row.headers)) or validator.accept(
+            row.value, _schema(row.headers), row.timestamp_ms, is_harmless=look.is_harmless
+        )
         if not isinstance(found, Rejected):
             return found
         refusal = self._refusal(row, found, look.is_harmless)
@@ -184,8 +190,8 @@ class Forwarder:
         return refusal
 
     def _refusal(self, row: Row, rejected: Rejected, is_harmless: bool) -> Refusal:
-        is_searched = rejected.reason in _SEARCHED
-        return Refusal(rejected, not is_harmless and self.forbidden.seen_in(row.value or b"", is_searched=is_searched))
+        is_searched, kept = rejected.reason in _SEARCHED, (row.value or b"")[:PAYLOAD_BYTES_MAX]
+        return Refusal(rejected, not is_harmless and self.forbidden.seen_in(kept, is_searched=is_searched))
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
         """Key and value of an event's record of the log, without personal identifiers."""
@@ -230,7 +236,7 @@ class Forwarder:
         self.counts[tp.topic, tp.partition, outcome] += records
 
 
-@lru_cache(HEADERS_CACHED_MAX)
+@cached_if_short
 def _schema(headers: bytes) -> bytes | None:
     """The header named `schema`: None where it is absent, empty where it stands twice."""
     found = [value for name, value in read_headers(headers) if name == "schema"]

@@ -8,6 +8,9 @@ Several workers share the banks' topics. By `feed.v1` each knows how far the oth
 they are too far ahead (streams.align). The owner of `control.v1` writes the ticks, of all feeds: what its own records
 say, it knows as it sends them; of others' it knows what `feed.v1` says is in the log (streams.ticks). What operators
 had said when it was given `control.v1` is in the log before any record of a bank that it reads.
+
+A batch of a feed that cannot be read stops that feed alone: it is quarantined, and the feed counts as silent until it
+goes on (streams.quarantine). One of `control.v1` stops the worker.
 """
 
 from __future__ import annotations
@@ -25,23 +28,23 @@ from domain.calendar import day_of, day_of_text, day_start_ms
 from domain.events import Control, LogRecord, Receipt
 from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
-from domain.validate import Accepted, Validator, source_of
-from sinks.batch import Records
+from domain.validate import Validator, source_of
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
-from sinks.telemetry import Emit, HeldBack, Outcomes, Reading, Unacknowledged, unheard
+from sinks.telemetry import Emit, FeedPaused, HeldBack, Outcomes, Quarantined, Reading, Unacknowledged, unheard
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.admission import admitted
 from streams.align import Alignment
 from streams.feed_ends import AskEnds, Question
 from streams.feed_words import FeedListener, FeedTeller
-from streams.forwarding import Forwarder, Outcome, Rest
+from streams.forwarding import Forwarder, Later, Next, Outcome, Rest
+from streams.quarantine import Quarantine
 from streams.role import TP
 from streams.survey import NOTHING_MS
 from streams.ticks import Ticks
 from streams.tokens import Tokens, load_key
 from streams.topics import check_topics
-from streams.transport import Chunk
+from streams.transport import Chunk, UnreadableBatch
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class _Input:
     aligned: bool
     position: int | None = None  # next offset to apply
     held: deque[Rest] = field(default_factory=deque)
+    unreadable: UnreadableBatch | None = None  # what comes after what is held
     day_end_ms: int = NOTHING_MS  # of the day of the newest event
     newest_ms: int | None = None  # event time of the newest event
 
@@ -85,6 +89,8 @@ class Ingest:
         self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self.progress(tp))
         self._question = Question(lambda tps: self.ends(tps))
+        self._quarantine = Quarantine(settings)
+        self._rewinds: dict[TP, int] = {}  # where feeds go on; not yet told to the worker
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}
         self._outbox: MarkedOutbox | None = None
@@ -104,7 +110,7 @@ class Ingest:
         The kernels are compiled before it, or loaded.
         """
         await asyncio.to_thread(self._forwarder.warm)
-        needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.FEED)
+        needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka), linger_ms=LINGER_MS_MAX)
@@ -124,7 +130,8 @@ class Ingest:
         self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
         self._alignment.is_closed = CONTROL in tps
         self._teller.begin(own)
-        self.paused = frozenset()
+        self._quarantine.begin()
+        self.paused, self._rewinds = frozenset(), {}
         self._talks = True
         if tps:
             log.info("this worker reads %s", ", ".join(sorted(tp.topic for tp in tps)))
@@ -153,6 +160,19 @@ class Ingest:
         if one.held or self.paused:
             await self._release()
 
+    async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
+        """As streams.role's Quarantines; a batch of `control.v1` is raised."""
+        one = self._inputs[tp]
+        if not one.aligned:
+            raise batch
+        one.unreadable = batch
+        self._settle()
+
+    def rewinds(self) -> Mapping[TP, int]:
+        """As streams.role's Rewinds."""
+        rewinds, self._rewinds = self._rewinds, {}
+        return rewinds
+
     def hand_over(self) -> None:
         """As streams.role's HandsOver."""
         self._out.hurry()
@@ -174,6 +194,7 @@ class Ingest:
             return
         await self._talk()
         await self._release()
+        self._settle()
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
             await self._ticks.advance()
@@ -188,6 +209,7 @@ class Ingest:
             outbox, self._outbox = self._outbox, None
             await asyncio.to_thread(outbox.drain, DRAIN_S)
             await asyncio.to_thread(self._listener.close)
+            await self._quarantine.close()
 
     def readings(self) -> Iterator[Reading]:
         """As streams.role's Observed."""
@@ -199,6 +221,11 @@ class Ingest:
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome="let_go", records=records)
         for tp, one in self._inputs.items():
             yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
+        for (topic, partition, reason), batches in self._quarantine.counts.items():
+            yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
+        for tp, one in self._inputs.items():
+            if one.aligned:
+                yield FeedPaused(topic=tp.topic, partition=tp.partition, paused=tp in self._quarantine.paused)
         if self._ticks is not None:
             yield from self._ticks.readings()
         if self._outbox is not None:
@@ -242,6 +269,7 @@ class Ingest:
         self._talked_s = self._clock()
 
     def _tell(self) -> None:
+        paused = self._quarantine.paused
         for tp, one in self._inputs.items():
             if not one.aligned:
                 continue
@@ -254,6 +282,7 @@ class Ingest:
                 unread=front.unread,
                 front_ms=front.time_ms,
                 last_event_time=one.newest_ms,
+                paused=tp in paused,
             )
             self._teller.tell(tp, word)
 
@@ -271,14 +300,32 @@ class Ingest:
                 await self._talk()
             if now_s >= until_s:
                 break
-        self.paused = frozenset(tp for tp, one in self._inputs.items() if one.held)
+        self._say_paused()
+
+    def _settle(self) -> None:
+        """Pause feeds at batches that cannot be read, and let those go on of which that is decided."""
+        for tp, one in self._inputs.items():
+            if one.unreadable is not None and not one.held:
+                batch, one.unreadable = one.unreadable, None
+                one.position = batch.offset
+                self._alignment.pause(tp, batch.offset)
+                self._quarantine.pause(tp, batch)
+        for tp, offset in self._quarantine.settle(self._out).items():
+            self._inputs[tp].position = offset
+            self._alignment.resume(tp, offset)
+            self._rewinds[tp] = offset
+        self._say_paused()
+
+    def _say_paused(self) -> None:
+        held = frozenset(tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
+        self.paused = held | self._quarantine.paused
 
     async def _run(self, one: _Input, rest: Rest) -> bool:
         """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
         limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
         while rest:
-            event = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
-            if event is not None and not await self._apply_one(one, rest, event, limit_ms):
+            found = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
+            if found is not None and not await self._apply_one(one, rest, found, limit_ms):
                 one.held.appendleft(rest)
                 return False
             if rest.first % RECORDS_AT_ONCE == 0:
@@ -290,7 +337,7 @@ class Ingest:
                 await self._ticks.close_days()
         return True
 
-    def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Accepted | None:
+    def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Next | None:
         """Forward or bury usual records, events up to `last_ms`, as far as they go; what becomes of the next one.
 
         None where there is none, or other tasks are to have their turn before. Nothing waits in here.
@@ -310,17 +357,19 @@ class Ingest:
             one.position, rest.first = last + 1, run.until
         return after
 
-    async def _apply_one(self, one: _Input, rest: Rest, event: Accepted, limit_ms: int | None) -> bool:
+    async def _apply_one(self, one: _Input, rest: Rest, found: Next, limit_ms: int | None) -> bool:
         """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
         i, offset = rest.first, rest.offsets[rest.first]
-        outcome: Accepted | Rejected = event
-        if isinstance(event, Control) and event.action == "admit":
-            outcome = await self._admit(one.tp, offset, event)
+        outcome: Next | Rejected = found
+        if isinstance(found, Control) and found.action == "admit":
+            outcome = await self._admit(one.tp, offset, found)
         if isinstance(outcome, Rejected):
             self._forwarder.bury(self._out, one.tp, [self._forwarder.refused(rest.chunk, i, outcome)], offset)
+        elif isinstance(outcome, Control):
+            await self._write_control(one.tp, offset, outcome)
         else:
-            time_ms = _time_of(outcome)
-            if limit_ms is not None and time_ms is not None and time_ms > limit_ms:
+            time_ms = outcome.time_ms if isinstance(outcome, Later) else _end_ms(outcome)
+            if limit_ms is not None and time_ms > limit_ms:
                 one.position = offset
                 self._alignment.hold(one.tp, offset, time_ms)
                 return False
@@ -328,27 +377,26 @@ class Ingest:
         one.position, rest.first = offset + 1, i + 1
         return True
 
-    async def _accept(self, one: _Input, offset: int, event: Accepted, time_ms: int | None) -> None:
-        new_day = one.aligned and time_ms is not None and self._reach(one, offset, time_ms)
-        if new_day and self._ticks and not isinstance(event, Receipt):
-            # closes the days before it, for every enterprise, before its first event is applied
-            await self._ticks.close_days()
-        if isinstance(event, Receipt):
-            day = day_of_text(event.day)
+    async def _accept(self, one: _Input, offset: int, found: Later | Receipt, time_ms: int) -> None:
+        new_day = one.aligned and self._reach(one, offset, time_ms)
+        if isinstance(found, Receipt):
+            day = day_of_text(found.day)
             self._teller.receipt(one.tp, day)
             if self._ticks:
-                await self._ticks.receipt(event.bank_id, day)
+                await self._ticks.receipt(found.bank_id, day)
             self._forwarder.count(one.tp, "folded")
             return
-        if one.bank_id is not None and time_ms is not None:
+        if new_day and self._ticks:
+            # closes the days before it, for every enterprise, before its first event is applied
+            await self._ticks.close_days()
+        if one.bank_id is not None:
             self._note(one, one.bank_id, time_ms)
-        if isinstance(event, Control):
-            assert self._ticks is not None  # it comes with control.v1
-            await self._ticks.write([LogRecord(event=event, origin=(*one.tp, offset))])
-            self._forwarder.count(one.tp, "forwarded")
-        else:
-            record = Records.of([self._forwarder.forwarded(one.tp, offset, event)])
-            self._forwarder.send(self._out, one.tp, record, (offset, offset))
+        self._forwarder.send(self._out, one.tp, found.record, (offset, offset))
+
+    async def _write_control(self, tp: TP, offset: int, control: Control) -> None:
+        assert self._ticks is not None  # it comes with control.v1
+        await self._ticks.write([LogRecord(event=control, origin=(*tp, offset))])
+        self._forwarder.count(tp, "forwarded")
 
     def _note(self, one: _Input, bank_id: str, time_ms: int) -> None:
         """An event of a bank goes to the log."""
@@ -374,11 +422,9 @@ class Ingest:
         return True
 
 
-def _time_of(event: Accepted) -> int | None:
-    """Where an event stands in event time: a receipt at the end of its day; None for a control."""
-    if isinstance(event, Receipt):
-        return day_start_ms(day_of_text(event.day) + 1)
-    return None if isinstance(event, Control) else event.event_time
+def _end_ms(receipt: Receipt) -> int:
+    """Return where a receipt stands in event time: at the end of its day."""
+    return day_start_ms(day_of_text(receipt.day) + 1)
 
 
 def _unknown(_tp: TP) -> tuple[int, int | None]:

@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from faust.types import TP
 
-from streams.transport import Chunk
+from streams.transport import Chunk, UnreadableBatch
 
-__all__ = ["TP", "HandsOver", "HoldsBack", "LooksAhead", "Pauses", "Rewinds", "Role"]
+__all__ = ["TP", "HandsOver", "HoldsBack", "LooksAhead", "Pauses", "Quarantines", "Rewinds", "Role"]
 
 
 class Role(Protocol):
@@ -99,10 +99,21 @@ class HoldsBack(Pauses, LooksAhead, Protocol):
 
 @runtime_checkable
 class Rewinds(Pauses, Protocol):
-    """A role that may lose a partition's memory, pauses it, and goes on from an earlier offset."""
+    """A role that pauses a partition and goes on from another offset: one that lost its memory from an earlier one."""
 
     def rewinds(self) -> Mapping[TP, int]:
-        """Partitions to read anew, each from its offset; asked after each `apply` and `tick`, and each told once.
+        """Partitions to go on with, each from its offset; asked after each `apply` and `tick`, and each told once.
 
         Chunks that were under way before do not come any more. An offset outside the log stops the worker.
+        """
+
+
+@runtime_checkable
+class Quarantines(Rewinds, Protocol):
+    """A role that goes on where a batch of some partition cannot be read; of others the batch stops the worker."""
+
+    async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
+        """Take note of the batch; nothing comes of the partition until the role rewinds it.
+
+        It comes in its place behind the chunks before it. The role may raise it: then it stops the worker.
         """

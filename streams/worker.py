@@ -25,8 +25,8 @@ from sinks import batch
 from sinks.telemetry import BatchApplied, Consumed, Observed, Readiness, Reading, Silent, Telemetry
 from streams.agents import ChunkApp, add_agent
 from streams.loop_watch import LoopWatch
-from streams.role import HandsOver, HoldsBack, LooksAhead, Pauses, Rewinds, Role
-from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, batches
+from streams.role import HandsOver, HoldsBack, LooksAhead, Pauses, Quarantines, Rewinds, Role
+from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, Unreadable, batches
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001  stops the worker, which prints it
             self.failed(error)
 
-    async def _apply(self, chunks: Sequence[tuple[TP, Chunk]]) -> None:
+    async def _apply(self, chunks: Sequence[tuple[TP, Chunk | Unreadable]]) -> None:
         for tp, chunk in chunks:
             async with self._lock:
                 if not self._stopping and chunk.generation == self._generation and tp in self._positions:
@@ -288,10 +288,13 @@ class Worker:
             await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied
         await asyncio.sleep(0)  # ticks, commits and signals get their turn
 
-    async def _apply_next(self, tp: TP, chunk: Chunk) -> None:
+    async def _apply_next(self, tp: TP, chunk: Chunk | Unreadable) -> None:
         if tp in self._rewinds:
             return
         position = self._positions[tp]
+        if isinstance(chunk, Unreadable):
+            await self._meet(tp, chunk, position)
+            return
         if tp in self._rewound:
             if chunk.start_offset > position or chunk.next_offset <= position:
                 return  # fetched before the rewind, or once more after it
@@ -309,6 +312,13 @@ class Worker:
             self._empty_spans[tp] = (start if end == position else position, chunk.next_offset)
         self._positions[tp] = chunk.next_offset
         self._progress_at = time.monotonic()
+
+    async def _meet(self, tp: TP, found: Unreadable, position: int) -> None:
+        if found.start_offset != position:
+            return  # fetched before a rewind
+        if not isinstance(self.role, Quarantines):
+            raise found.batch
+        await self.role.unreadable(tp, found.batch)
 
     async def _claim(self, tps: set[TP]) -> None:
         starts = dict(await self.role.assigned(set(tps)))

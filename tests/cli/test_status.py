@@ -18,6 +18,7 @@ from config.settings import KafkaSettings, RedisSettings, Settings
 from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Control, Feed
+from domain.outputs import QuarantinedBatch
 from features.redis_store import connect, partition_state
 from sinks.kafka import Outbox
 from streams import topics as topics_of_the_broker
@@ -40,11 +41,18 @@ HEALTHY = Standing(
     feeds={BANK: Feed(last_event_time=day_start_ms(DAY), covered_up_to=DAY, closed_up_to=DAY)},
     dead_letters=0,
     late=0,
+    quarantined=0,
+    paused={},
     backfill=None,
     in_force={},
     calendar_days_left={"spring_festival": 400},
     looked_s=3.0,
 )
+BATCH = QuarantinedBatch(
+    topic=topics.bank_events(BANK), partition=0, offset=7, next_offset=9, reason="checksum", detail="", batch_bytes=1,
+    batch_crc32c=0, batch=b"x",
+)  # fmt: skip
+PAUSED = {(BATCH.topic, 0): BATCH}
 WORD = Control(control_id="c", action="backfill_open", by="zhang", reason="history")
 
 
@@ -79,6 +87,9 @@ def partition(begin: int, end: int, low: int) -> dict[int, PartitionStanding]:
         ({"calendar_days_left": {"workdays": -1}}, [("calendar", "wrong")]),
         ({"calendar_days_left": {"workdays": 60}}, []),
         ({"backfill": WORD}, [("backfill", "note")]),
+        ({"paused": PAUSED, "quarantined": 1}, [("feed_paused", "wrong")]),
+        ({"paused": PAUSED, "quarantined": 1, "roles": role("ingest", lag=7)}, [("feed_paused", "wrong")]),
+        ({"quarantined": 1}, [("quarantined", "note")]),
         ({"dead_letters": 3, "late": 1}, [("dead_letters", "note"), ("late", "note")]),
     ],
 )

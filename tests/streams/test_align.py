@@ -339,3 +339,40 @@ def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_sa
     alignment.hear(msgspec.structs.replace(idle, position=6))  # of the worker that was gone
     assert alignment.run(A, 10) == 1_050 + BOUND_MS, "a fact is a fact"
     assert alignment.front(B) == Standing(3, True, 250)
+
+
+def test_a_paused_feed_counts_as_one_with_nothing_unread():
+    """Neither other feeds nor ticks wait for it; when it goes on, ticks wait for what is unread of it."""
+    alignment = alignment_of_a_and_b(ends=(10, 99))
+    alignment.run(B, 5)
+    alignment.reach(B, 6, 200)
+    alignment.answered({A: 10, B: 99}, 90_000_000)
+    assert alignment.run(A, 0) == 200 + BOUND_MS
+    alignment.pause(B, 7)
+    assert alignment.front(B) == Standing(7, False, 200)
+    assert alignment.run(A, 0) == 90_000_000 + BOUND_MS
+    alignment.reach(A, 9, 90_000_000 + BOUND_MS)
+    assert alignment.tick_ms_max() == 90_000_000 + BOUND_MS
+    assert alignment.to_ask()[0] == {A, B}, "the broker is asked, as for a feed read to its end"
+    alignment.done(A, 10)
+    alignment.answered({A: 10, B: 120}, 90_000_000 + BOUND_MS)
+    assert alignment.tick_ms_max() == 90_000_000 + 2 * BOUND_MS
+    alignment.resume(B, 9)
+    assert alignment.front(B).unread
+    assert (alignment.front(B).position, alignment.unread_ms()) == (9, 200)
+    assert alignment.tick_ms_max() == 90_000_000 + 2 * BOUND_MS, "what it vouched for stays"
+
+
+def test_another_worker_s_paused_feed_is_known_by_its_word():
+    alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
+    alignment.begin([A], [B])
+    alignment.answered({A: 10, B: 50}, 90_000_000)
+    word = FeedProgress(topic="b", partition=0, generation=1, position=4, unread=True, front_ms=300)
+    alignment.hear(word)
+    assert alignment.run(A, 0) == 300 + BOUND_MS
+    alignment.hear(msgspec.structs.replace(word, unread=False, paused=True))
+    assert alignment.run(A, 0) == 90_000_000 + BOUND_MS
+    assert not alignment.front(B).unread
+    alignment.hear(msgspec.structs.replace(word, position=9))
+    assert alignment.front(B) == Standing(9, True, 300)
+    assert alignment.run(A, 0) == 90_000_000 + BOUND_MS

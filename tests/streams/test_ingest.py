@@ -159,7 +159,7 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(empty_kafka, tmp_path,
             assert letter.payload == (b"" if case.secret else whole)
     # Controls are in every partition, once, and nothing that a bank said about control or ticks is in the log.
     for rows in records.values():
-        assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == ["C-1"]
+        assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == ["C-1", "C-2"]
     by_fault = Counter(case.fault for rows in sent.values() for case in rows if case is not None and case.reason)
     assert all(by_fault[number] for number in (8, 9, 10, 11, 12, 15, 16, 18)), by_fault
     fault(
