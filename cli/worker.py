@@ -76,7 +76,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         session_timeout_s=kafka.session_timeout_s,
         group_instance_id=kafka.instance_id and f"{kafka.instance_id}-{args.role}",
         transport=TransportOptions(
-            parser=kafka.parser, fetch_gap_ms=FETCH_GAPS_MS[args.role], client=aiokafka_settings(kafka)
+            parser=kafka.parser,
+            fetch_gap_ms=FETCH_GAPS_MS[args.role],
+            unpacked_bytes_max=kafka.unpacked_bytes_max,
+            client=aiokafka_settings(kafka),
         ),
     )
     role = build(args.role, settings)

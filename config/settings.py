@@ -19,6 +19,11 @@ from config.errors import SettingsError
 from domain.ids import BankIdText
 
 PREFIX = "XINLIU_"
+UNPACKED_BYTES_MAX = 128 << 20
+"""Bytes that one chunk of records may take, unpacked and with the places of its records.
+
+16 times the largest batch that a topic takes (8 MiB: batch_bytes_max in topics.toml), 128 times the largest of a bank.
+A batch that is not compressed always fits: the smallest record has 7 bytes, and takes 72 with its places."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +43,7 @@ class KafkaSettings(_Table, frozen=True, kw_only=True):
     sasl_password_file: str | None = None
     ca_file: str | None = None
     session_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    unpacked_bytes_max: Annotated[int, msgspec.Meta(ge=16 << 20, le=1 << 30)] = UNPACKED_BYTES_MAX
     instance_id: str | None = None  # static membership: the same after a restart
 
 

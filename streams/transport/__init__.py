@@ -5,22 +5,22 @@ from streams.transport.driver import Listener, Transport, TransportOptions
 from streams.transport.errors import (
     BatchError,
     BatchTooLarge,
-    CorruptBatch,
     MissingTopic,
     OffsetOutsideLog,
-    UnsupportedMagic,
+    Reason,
+    UnreadableBatch,
 )
 
 __all__ = [
     "BatchError",
     "BatchTooLarge",
     "Chunk",
-    "CorruptBatch",
     "Listener",
     "MissingTopic",
     "OffsetOutsideLog",
+    "Reason",
     "Transport",
     "TransportOptions",
-    "UnsupportedMagic",
+    "UnreadableBatch",
     "chunk_of",
 ]

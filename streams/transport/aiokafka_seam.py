@@ -190,6 +190,8 @@ def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Chunk | No
     parts.popleft()
     records.next_fetch_offset = chunk.next_offset
     fetched._update_position()
+    if chunk.is_cut:  # what is left of the bytes is fetched again, from the batch on that was left out
+        parts.clear()
     return chunk, not parts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,7 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], i
 
 OUTSIDE_A_GROUP = -1
 HEADERS_CACHED_MAX = 1_000  # most records have the same ones
+HEADERS_CACHED_BYTES_MAX = 4_096  # of each
 
 
 class Row(NamedTuple):
@@ -62,6 +64,8 @@ class Chunk:
     header_end: NDArray[np.int64]
     generation: int = OUTSIDE_A_GROUP
     """The consumer group's generation under which it was fetched."""
+    is_cut: bool = False
+    """Whether batches that were fetched with it are left out: one cannot be read, or all would take too much memory."""
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -129,10 +133,11 @@ ARRAYS = (
     "header_start",
     "header_end",
 )
+RECORD_BYTES = sum(1 if name == "timestamp_type" else 8 for name in ARRAYS)  # of a record's places
 
 
 class ChunkBuilder:
-    """Builds a chunk from plain records, one `add` each, in the order of offsets."""
+    """Builds one chunk from plain records, one `add` each, in the order of offsets."""
 
     def __init__(self, topic: str, partition: int, start_offset: int, *, generation: int = OUTSIDE_A_GROUP) -> None:
         self._identity = {
@@ -142,7 +147,7 @@ class ChunkBuilder:
             "generation": generation,
         }
         self._bytes = bytearray()
-        self._rows: list[tuple[int, int, int, int, int, int, int, int, int]] = []
+        self._rows = array("q")  # as many a record as there are ARRAYS
 
     def add(
         self,
@@ -154,23 +159,30 @@ class ChunkBuilder:
         timestamp_type: int = 0,
     ) -> None:
         """Append one record."""
-        key_start, key_end = self._append(key)
-        value_start, value_end = self._append(value)
-        header_start, header_end = self._append(encode_headers(headers))
-        self._rows.append(
-            (
-                *(offset, timestamp_ms, timestamp_type, key_start, key_end),
-                *(value_start, value_end, header_start, header_end),
-            )
-        )
+        self.add_encoded(offset, timestamp_ms, key, value, encode_headers(headers), timestamp_type=timestamp_type)
 
-    def build(self, next_offset: int) -> Chunk:
-        """The chunk of everything added."""
-        table = np.array(self._rows, dtype=np.int64).reshape(len(self._rows), len(ARRAYS))
+    def add_encoded(
+        self,
+        offset: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: bytes,
+        *,
+        timestamp_type: int = 0,
+    ) -> None:
+        """Append one record whose headers are in the bytes of the record format."""
+        places = (place for part in (key, value, headers) for place in self._append(part))
+        self._rows.extend((offset, timestamp_ms, timestamp_type, *places))
+
+    def build(self, next_offset: int, *, is_cut: bool = False) -> Chunk:
+        """The chunk of everything added; nothing can be added after it."""
+        table = np.array(self._rows, dtype=np.int64).reshape(-1, len(ARRAYS))
         arrays = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(ARRAYS)}
         arrays["timestamp_type"] = arrays["timestamp_type"].astype(np.uint8)
-        buffer = np.frombuffer(bytes(self._bytes), dtype=np.uint8)
-        return Chunk(buffer=buffer, next_offset=next_offset, **self._identity, **arrays)  # type: ignore[arg-type]
+        buffer = np.frombuffer(self._bytes, dtype=np.uint8)
+        buffer.flags.writeable = False
+        return Chunk(buffer=buffer, next_offset=next_offset, is_cut=is_cut, **self._identity, **arrays)  # type: ignore[arg-type]
 
     def _append(self, part: bytes | None) -> tuple[int, int]:
         if part is None:
@@ -199,12 +211,15 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
     return builder.build(offset)
 
 
-@functools.lru_cache(HEADERS_CACHED_MAX)
 def read_headers(raw: bytes) -> Headers:
     """Headers from the bytes of the record format.
 
     Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
     """
+    return _cached_headers(raw) if len(raw) <= HEADERS_CACHED_BYTES_MAX else _headers(raw)
+
+
+def _headers(raw: bytes) -> Headers:
     count, at = read_varint(raw, 0)
     headers = []
     for _ in range(count):
@@ -216,8 +231,11 @@ def read_headers(raw: bytes) -> Headers:
     return tuple(headers)
 
 
+_cached_headers = functools.lru_cache(HEADERS_CACHED_MAX)(_headers)
+
+
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The zigzag varint at `at`, and the position after it."""
+    """The zigzag varint of 32 bits at `at`, and the position after it."""
     number = shift = 0
     while True:
         byte = raw[at]
@@ -225,4 +243,5 @@ def read_varint(raw: bytes, at: int) -> tuple[int, int]:
         number |= (byte & 127) << shift
         shift += 7
         if byte < 128:
+            number &= 0xFFFFFFFF
             return (number >> 1) ^ -(number & 1), at

@@ -22,6 +22,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, ConsumerMessage, Message
 
+from config.settings import UNPACKED_BYTES_MAX
 from streams.transport import aiokafka_seam, batches, reference
 from streams.transport.chunk import Chunk
 from streams.transport.errors import MissingTopic
@@ -48,6 +49,8 @@ class TransportOptions:
     fetch_gap_ms: tuple[int, int] = (0, 0)
     """From one fetch to the next, where few records come and where very many do. Records wait for it, and the more of
     them come at once, the less each costs."""
+    unpacked_bytes_max: int = UNPACKED_BYTES_MAX
+    """What a partition's records may take, unpacked and with their places: the parsers' bound on memory."""
     chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several messages."""
     client: Mapping[str, Any] = field(default_factory=dict)
@@ -199,6 +202,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             start_offset=position,
             aborted=aborted,
             generation=self._sought,
+            unpacked_bytes_max=self.consumer.options.unpacked_bytes_max,
         )
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
