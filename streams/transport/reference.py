@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import google_crc32c
+import numpy as np
 
 from config.settings import UNPACKED_BYTES_MAX
 from streams.transport.chunk import OUTSIDE_A_GROUP, RECORD_BYTES, Chunk, ChunkBuilder
@@ -134,7 +135,7 @@ def _read_header(raw: bytes, at: int, end: int, base_min: int, start_offset: int
 
 def _unpacked(batch: _Batch, payload: bytes, bytes_max: int) -> memoryview:
     """The records' bytes; Refusal where they would take more than `bytes_max`, with the places of the records."""
-    out = memoryview(bytearray(bytes_max))
+    out = np.empty(bytes_max, np.uint8).data  # what is not written takes no memory
     size = unpack(batch.codec, memoryview(payload), out)
     if batch.record_count * RECORD_MIN > size:
         raise Refusal(Reason.RECORD_COUNT)
