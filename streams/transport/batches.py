@@ -196,40 +196,38 @@ def _unpacked(
 
     Up to the first that cannot be unpacked, or with which all would take more than `bytes_max`, places included.
     """
-    view, moved, left, size = memoryview(raw), batches.copy(), bytes_max, 0
+    view, left, size, fault = memoryview(raw), bytes_max, 0, None
+    places: list[tuple[int, int]] = []
     packed_bytes = int((batches[:, END] - batches[:, RECORDS]).sum())
-    out = np.empty(min(UNPACKED_TO_PACKED * packed_bytes, bytes_max), np.uint8)
-    fault = None
-    for i, row in enumerate(batches):
-        count = int(row[COUNT])
-        codec = int(row[ATTRIBUTES]) & CODEC if count else 0
+    out = np.empty(min(UNPACKED_TO_PACKED * packed_bytes, bytes_max), np.uint8).data
+    for attributes, count, begin, end in batches[:, [ATTRIBUTES, COUNT, RECORDS, END]].tolist():
+        codec = attributes & CODEC if count else 0
         try:
-            out, end = _append(out, size, codec, view[row[RECORDS] : row[END]], left)
-            left -= end - size + RECORD_BYTES * count
-            if count * RECORD_MIN > end - size:
+            out, unpacked_end = _append(out, size, codec, view[begin:end], left)
+            left -= unpacked_end - size + RECORD_BYTES * count
+            if count * RECORD_MIN > unpacked_end - size:
                 raise Refusal(Reason.RECORD_COUNT)
             if left < 0:
                 raise Refusal(Reason.DECOMPRESSED_TOO_LARGE)
         except Refusal as refusal:
-            fault = Fault(i, refusal.reason, refusal.detail)
+            fault = Fault(len(places), refusal.reason, refusal.detail)
             break
-        moved[i, RECORDS], moved[i, END] = size, end
-        size = end
-    out.flags.writeable = False
-    return out[:size], moved[: fault.row if fault else len(batches)], fault
+        places.append((size, unpacked_end))
+        size = unpacked_end
+    moved = batches[: len(places)].copy()
+    moved[:, [RECORDS, END]] = np.array(places, np.int64).reshape(-1, 2)
+    return np.frombuffer(out.toreadonly(), np.uint8)[:size], moved, fault
 
 
-def _append(
-    out: NDArray[np.uint8], size: int, codec: int, packed: memoryview, left: int
-) -> tuple[NDArray[np.uint8], int]:
+def _append(out: memoryview, size: int, codec: int, packed: memoryview, left: int) -> tuple[memoryview, int]:
     """Unpack to out[size:], of at most `left` bytes; the buffer, which may have grown, and where what is in it ends."""
     while True:
         end = min(len(out), size + left)
         try:
-            return out, size + unpack(codec, packed, out.data[size:end])
+            return out, size + unpack(codec, packed, out[size:end])
         except Refusal as refusal:
             if refusal.reason != Reason.DECOMPRESSED_TOO_LARGE or end == size + left:
                 raise
-        grown = np.empty(min(GROWTH * len(out) + len(packed), size + left), np.uint8)
+        grown = np.empty(min(GROWTH * len(out) + len(packed), size + left), np.uint8).data
         grown[:size] = out[:size]
         out = grown
