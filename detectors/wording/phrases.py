@@ -115,10 +115,10 @@ ELSEWHERE_CHECK = Words(
 
 # Why a number is missing (features.indicators.nulls), or why an alert is stale, over or closed.
 REASONS: Mapping[str, Words] = {
-    "not_applicable": Words("指标已不适用", "there is nothing to measure"),
+    "not_applicable": Words("指标已不适用，没有可衡量的对象", "there is nothing to measure"),
     "history": Words("历史不足", "its history is too short"),
     "never_seen": Words("从未发生", "it has never happened"),
-    "base_too_small": Words("基数过小", "the base is too small"),
+    "base_too_small": Words("基数过小，比例没有意义", "the base is too small for a ratio"),
     "not_reported": Words("未报送", "no bank reports it"),
     "not_covered": Words("数据未覆盖", "receipts or rates of the window are missing"),
     "feed_stalled": Words("银行数据中断", "a bank's data has stopped coming"),
