@@ -23,6 +23,7 @@ from typing import Any
 from cli import dates
 from cli.progress import Saying
 from cli.replay import add_state_arguments, guarded, speed_of, started
+from cli.words import language
 from cli.words import say as words
 from config.errors import SettingsError
 from config.settings import IngestSettings, Settings
@@ -180,7 +181,7 @@ def _show(going: Any, stack: Any) -> None:
 
     from replay.view import Rate, Watching, render
 
-    watching, rate = Watching(stack.settings.kafka), Rate()
+    watching, rate = Watching(stack.settings.kafka, language()), Rate()
     watching.start()
     try:
         with Live(refresh_per_second=REDRAWS_A_SECOND) as live:

@@ -4,7 +4,9 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from cli.inspect import GROUPS, NULLS
+from cli.inspect import GROUPS
+from config.wordings import wordings
+from detectors.wording.phrases import REASONS
 from docs.generate.markdown import code, fill, table
 from domain import outputs
 from features.indicators import CORE, INDICATORS
@@ -45,7 +47,7 @@ def page() -> str:
             "counts": _counts(catalogue),
             "nulls": table(
                 ("reason", "meaning", "中文"),
-                ((code(name), NULLS[name][1], NULLS[name][0]) for name in NULL_NAMES if name),
+                ((code(name), REASONS[name].en, REASONS[name].zh) for name in NULL_NAMES if name),
             ),
             "groups": "\n\n".join(_group(group, catalogue) for group in outputs.GROUPS),
         },
@@ -69,13 +71,19 @@ def _group(group: str, catalogue: Iterable[Row]) -> str:
     return f"## {group}: {english} {chinese}\n\n{table(_HEAD, lines)}"
 
 
+def _unit(row: Row) -> str:
+    """Return the unit, with the kind of number as which sentences say a ratio."""
+    kind = wordings()[row["id"]].kind
+    return row["unit"] if kind == row["unit"] else f"{row['unit']}: {kind}"
+
+
 def _line(row: Row) -> tuple[str, ...]:
     return (
         code(row["id"]),
         f"{row['name_en']} {row['name_zh']}",
         code(row["formula"]),
         row["window"],
-        row["unit"],
+        _unit(row),
         row["update"],
         row["state"],
         row["null_when"],

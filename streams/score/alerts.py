@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from config.catalogue import SignalRow
-from detectors import cases, episodes, wording
+from detectors import cases, episodes
 from detectors.episodes import EVERY_BANK, TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.rules.conditions import Signal
@@ -21,6 +21,10 @@ from detectors.rules.grammar import text_of
 from detectors.rules.program import NOT_COMPUTABLE, STATUS_BITS, SUPPRESSED, TOO_YOUNG
 from detectors.rules.vocabulary import SLOT_OF
 from detectors.scorecard import displayed
+from detectors.wording import phrases
+from detectors.wording.alerts import sentence
+from detectors.wording.numbers import band_zh
+from detectors.wording.revision import elsewhere_id
 from domain import topics
 from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from features.indicators.activity import COUNTS_BUSINESS_DAYS
@@ -65,8 +69,16 @@ class _Lender:
 
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
-    """The revisions that row `b` makes."""
+    """The revisions that row `b` makes, each with its sentence in Chinese."""
     signal = sources.rules.standing[b["signal"]]
+    for topic, alert in _revisions(b, sources, signal):
+        said = sentence(alert, signal, "zh")
+        texts = {"title_zh": said.title, "text_zh": said.text, "suggested_action_zh": said.action}
+        yield Addressed(topic, msgspec.structs.replace(alert, **texts))
+
+
+def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
+    """The revisions that row `b` makes, their texts still empty."""
     lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
     if sources.backfill:
         if to == TO_ALL:
@@ -83,7 +95,7 @@ def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
         bank_id = bank_text(int(b["bank"][to]))
         why = "authorization" if bank_id in lenders else "loan_closed"
         yield Addressed(topics.bank_alerts(bank_id), _alert(b, sources, signal, [bank_id], view=to, reason=why))
-    if signal.row.id in wording.ELSEWHERE_ZH:
+    if signal.row.id in phrases.ELSEWHERE:
         yield from _notices(b, sources, signal, lenders)
 
 
@@ -108,17 +120,17 @@ def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lende
         lender = lenders.get(bank_id)
         if closes or (lender is not None and lender.authorized):
             over: AlertState = "closed" if closes else "cleared" if episodes.is_over(b["transition"]) else "raised"
-            name = _hash(f"{sources.enterprise_id}|{signal.row.id}|elsewhere|{bank_id}")
-            title, text, action = wording.elsewhere_zh(signal.row.id, over)
+            name = elsewhere_id(sources.enterprise_id, signal.row.id, bank_id)
             score, case = displayed(int(b["score_milli"])), _case(b, sources.enterprise_id, slot, bank_id)
             alert = Alert(
-                alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or wording.ELSEWHERE,
-                revision=int(b["elsewhere"][slot]), enterprise_id=sources.enterprise_id, signal=signal.row.id,
-                severity=wording.ELSEWHERE, state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]),
-                as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])),
-                evidence=[], event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh=title,
-                text_zh=text, suggested_action_zh=action, model_id=sources.model_id, rules_id=sources.rules_id,
-                offset=int(b["offset"]), seq=int(b["seq"]), provisional_calendar=provisional(b),
+                alert_id=name, episode_id=name, case_id=case[0] or name,
+                case_severity=case[1] or phrases.ELSEWHERE_SEVERITY, revision=int(b["elsewhere"][slot]),
+                enterprise_id=sources.enterprise_id, signal=signal.row.id, severity=phrases.ELSEWHERE_SEVERITY,
+                state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]), as_of=int(b["as_of_ms"]), score=score,
+                score_before=displayed(int(b["score_before_milli"])), evidence=[], event_ids=[],
+                loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="", suggested_action_zh="",
+                model_id=sources.model_id, rules_id=sources.rules_id, offset=int(b["offset"]), seq=int(b["seq"]),
+                provisional_calendar=provisional(b),
             )  # fmt: skip
             yield Addressed(topics.bank_alerts(bank_id), alert)
 
@@ -137,13 +149,9 @@ def _alert(
     row, transition = signal.row, int(b["transition"])
     severity: Severity = SEVERITIES[b["level"] - 1]
     values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
-    bands = {name: wording.band_zh(name, x) if banded else None for name, x in values.items()}
+    bands = {name: band_zh(name, x) if banded else None for name, x in values.items()}
     reason = reason or _reason(b, signal, view)
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
-    facts = {name: bands[name] or wording.value_zh(name, x) for name, x in values.items()}
-    title, text, action = wording.alert_zh(row, severity, transition, facts, score, before, reason)
-    if b["provisional_calendar"]:
-        text += wording.PROVISIONAL_CALENDAR_ZH
     name = _episode(b, sources.enterprise_id, row)
     case_id, case_severity = _case(b, sources.enterprise_id, view, banks[0] if view != cases.SUPERVISOR else "")
     assert case_id is not None
@@ -176,9 +184,9 @@ def _alert(
         event_ids=[],
         loans=[],
         banks=banks,
-        title_zh=title,
-        text_zh=text,
-        suggested_action_zh=action,
+        title_zh="",
+        text_zh="",
+        suggested_action_zh="",
         model_id=sources.model_id,
         rules_id=sources.rules_id,
         offset=int(b["offset"]),

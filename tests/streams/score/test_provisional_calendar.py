@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from config.catalogue import workdays_decided_until
-from detectors import wording
+from detectors.wording.phrases import PROVISIONAL_CALENDAR
 from domain import topics
 from domain.calendar import date_of, day_of_date, day_start_ms
 from domain.events import Authorization, Control
@@ -140,7 +140,7 @@ def test_an_alert_says_so_in_its_text_and_beside_the_evidence_that_rests_on_it(
     assert {alert.signal for alert in alerts if not is_provisional(alert)} >= {"EWS35_arrears"}
     assert all(alert.as_of >= day_start_ms(FIRST_DAY + LAST + 2) for alert in late)
     for alert in alerts:
-        assert alert.text_zh.endswith(wording.PROVISIONAL_CALENDAR_ZH) == is_provisional(alert)
+        assert alert.text_zh.endswith(PROVISIONAL_CALENDAR.zh) == is_provisional(alert)
         said = {each.name: is_provisional(each) for each in alert.evidence}
         assert said == {name: is_provisional(alert) and name.startswith("score.") for name in said}
     assert any(each.name == "score.points" for alert in late for each in alert.evidence), "the fall of the score"
