@@ -22,7 +22,8 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         events.Txn, events.Loan, events.Instalment, events.Receipt, events.Gov, events.Profile, events.Authorization,
         events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
-        outputs.LoanOfAlert, outputs.DeadLetter, outputs.Cut, outputs.QuarantinedBatch, outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
+        outputs.LoanOfAlert, outputs.DeadLetter, outputs.Cut, outputs.QuarantinedBatch,
+        outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         Snapshot, RulesArtefact, Emission, SignalRow,
     )
 }  # fmt: skip
