@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import machine, parts
-from features.redis_store import connect
+from embedded import Kafka
 from replay.ledger import take_stock
-from streams.embedded import Kafka
+from sinks.redis_store import connect
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from streams.score.version import engine_version
 from tests.determinism import log as logs

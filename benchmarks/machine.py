@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.parts import redis_binary
-from streams.embedded.kafka import java_binary
-from streams.embedded.redis import release_of
+from embedded.kafka import java_binary
+from embedded.redis import release_of
 
 _PACKAGES = ("numpy", "numba", "faust-streaming", "aiokafka", "confluent-kafka", "redis", "river", "msgspec", "orjson")
 _JARS = Path(__file__).resolve().parent.parent / "streams" / "embedded" / "kafka.lock"

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from streams.embedded import Kafka, PartMissing, RedisServer
-from streams.embedded.jars import Progress, quiet
-from streams.embedded.redis import server_binary
+from embedded import Kafka, PartMissing, RedisServer
+from embedded.jars import Progress, quiet
+from embedded.redis import server_binary
 
 CORES = (0, 1)
 # The flags of Kafka's own kafka-run-class.sh and kafka-server-start.sh.

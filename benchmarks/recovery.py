@@ -25,10 +25,10 @@ from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, S
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Feed, Loan, LogRecord, Tick, Txn
-from features.redis_store import connect, partition_state, read_stored
+from embedded import Child, Parts, eventually
 from replay.reading import read_topics
 from sinks.partitioner import partitions_of
-from streams.embedded import Child, Parts, eventually
+from sinks.redis_store import connect, partition_state, read_stored
 from streams.topics import create_topics
 
 ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3

@@ -25,9 +25,9 @@ from benchmarks.world.survey import restored
 from config.settings import Settings
 from domain.events import LogRecord
 from features.layout import ROW, id_table, id_text
-from features.redis_store import PartitionStore, connect, stored_values
 from features.state import dedup
 from features.values import Value
+from sinks.redis_store import PartitionStore, connect, stored_values
 from streams.score.partition import Partition
 from streams.topics import create_topics
 

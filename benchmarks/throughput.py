@@ -25,9 +25,9 @@ from benchmarks.world.survey import survey
 from benchmarks.yardsticks.bare_loop import ALERTS
 from detectors.rules.artefact import Emission, packaged
 from domain import topics
+from embedded import Kafka
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
-from streams.embedded import Kafka
 from streams.topics import create_topics
 
 SEED, ENTERPRISES, PARTITIONS, RUNS = 20_260_917, 50_000, 64, 3

@@ -71,8 +71,8 @@ class Feeds:
 def read_feeds(settings: Settings) -> Feeds:
     """Ask Kafka. KafkaException or ArtefactMissing where it does not answer."""
     from replay.offsets import Offsets
-    from sinks.passing import ANSWER_S
-    from streams.quarantine import quarantined
+    from sinks.retriable import ANSWER_S
+    from streams.ingest.quarantine import quarantined
 
     offsets = Offsets(settings.kafka)
     names = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)

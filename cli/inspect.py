@@ -23,10 +23,7 @@ from config.settings import Settings
 from domain.printable import printable
 
 if TYPE_CHECKING:
-    from streams.score.explain import (
-        Explanation,
-        Indicator,
-    )  # with numba: too heavy for `xinliu --help`
+    from streams.score.explain import Explanation, Indicator  # with numba: too heavy for `xinliu --help`
 
 ZH = """看一户企业，如评分所见：评分由哪几块加成，为什么，指标，未解除的预警，贷款。
 

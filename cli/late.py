@@ -29,8 +29,8 @@ from domain.events import Control, EnterpriseEvent, LogRecord
 from domain.outputs import DeadLetter
 from domain.printable import printable
 from streams import control_log
-from streams.dead_letter import payload_of
 from streams.dead_letter_log import read
+from streams.dead_letters import payload_of
 
 ZH = """列出来得太迟、没有自动入账的记录，或补入其中的。
 

@@ -59,9 +59,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from confluent_kafka import KafkaException
 
     from features.layout import LayoutError
-    from features.redis_store import connect
     from replay.ledger import take_stock
     from replay.reading import ReadingFailed
+    from sinks.redis_store import connect
 
     try:
         with connect(settings.redis.url, settings.redis.timeout_s) as client:

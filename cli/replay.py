@@ -254,8 +254,8 @@ def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) 
 
 def redis_binary(name: str | None) -> Path | None:
     """The server that `--redis-server` names. SettingsError where there is none."""
-    from streams.embedded import PartMissing
-    from streams.embedded.redis import named_binary
+    from embedded import PartMissing
+    from embedded.redis import named_binary
 
     try:
         return None if name is None else named_binary(name)
@@ -291,12 +291,12 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
     import redis
     from confluent_kafka import KafkaException
 
+    from embedded import ChildFailed, JarRefused, PartMissing, StateDirectoryBusy, StateUnreadable
     from replay.reading import ReadingFailed
     from replay.run import ReplayFailed
     from replay.sources import SourceError
     from replay.state import StateError
     from sinks.kafka import DeliveryFailed
-    from streams.embedded import ChildFailed, JarRefused, PartMissing, StateDirectoryBusy, StateUnreadable
 
     # SIGTERM ends us as Ctrl-C does: children in order, no half-written file.
     before = signal.signal(signal.SIGTERM, _interrupt)

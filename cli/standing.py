@@ -14,14 +14,14 @@ from config.settings import Settings
 from domain import topics
 from domain.events import Control, Feed
 from domain.outputs import QuarantinedBatch
-from features.redis_store import partition_state, servers
 from replay.offsets import Offsets, Place
 from sinks.client import client_settings
+from sinks.redis_store import partition_state, servers
 from streams import control_log
-from streams.last_tick import last_tick
-from streams.roles import topics_of
+from streams.ingest.last_tick import last_tick
 from streams.score.partition import PartitionState
 from streams.topics import Difference, differences
+from streams.worker.roles import topics_of
 
 ANSWER_S = 20.0
 _COMMITS_NOTHING = frozenset({"learn"})

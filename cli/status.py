@@ -74,8 +74,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from confluent_kafka import KafkaException
 
     from cli.standing import take_standing
-    from features.redis_store import connect
     from sinks.artefacts import ArtefactMissing
+    from sinks.redis_store import connect
 
     where = settings.redis.url.rpartition("@")[2]
     try:

@@ -11,11 +11,11 @@ What finds no place is counted in episode_overflow, and all signals are evaluate
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors.rules.grammar import HELD_CLOSES_MAX
 from detectors.rules.program import CLEAR, FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
 from domain.outputs import AlertState
 from features.fields import EPISODES_MAX
+from kernels.decorators import kernel
 
 EVERY_BANK, NO_EPISODE = -1, -1
 (

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import indicators
-from config.kernel import kernel
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.fields import UTILITY_PPM_MOST
@@ -22,6 +21,7 @@ from features.indicators import CORE, CORE_COUNT
 from features.indicators.activity import counts_provisional_days
 from features.indicators.nulls import NOT_APPLICABLE, SHORT_HISTORY, VALUE
 from features.indicators.repayment import DPD_MAX
+from kernels.decorators import kernel
 
 FLOOR_MILLI, CEILING_MILLI = 400_000, 700_000
 GRADES = ("A", "B", "C", "D", "E", "F")

@@ -18,17 +18,7 @@ from domain.events import Control, LogRecord, Tick, Txn
 from domain.outputs import Alert
 from domain.reject import Reason
 from replay.judging import Judgement, Label, judge
-from replay.ledger import (
-    OUTCOMES,
-    Check,
-    InputCount,
-    Letters,
-    LogCount,
-    count_inputs,
-    count_log,
-    read_letters,
-    reasons,
-)
+from replay.ledger import OUTCOMES, Check, InputCount, Letters, LogCount, count_inputs, count_log, read_letters, reasons
 from replay.offsets import Offsets
 from replay.reading import read_topics
 from streams.score.version import engine_version

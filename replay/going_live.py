@@ -14,7 +14,7 @@ from replay.run import Look, ReplayFailed
 from replay.sending import Sending
 from replay.sources import Source
 from replay.stack import Stack
-from streams.roles import topics_of
+from streams.worker.roles import topics_of
 
 POLL_S = 1.0  # a look asks for the ends and commits of some 200 partitions
 STUCK_S = 180.0

@@ -23,11 +23,11 @@ from domain import topics
 from domain.events import SCHEMA, Control, LogRecord, Outcome, Tick
 from domain.outputs import DeadLetter, QuarantinedBatch
 from domain.reject import Reason
-from features.redis_store import partition_state, stored_rows
 from replay.chunks import read_chunks
 from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
-from sinks.passing import ANSWER_S
+from sinks.redis_store import partition_state, stored_rows
+from sinks.retriable import ANSWER_S
 from streams.score.partition import PartitionState
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict")

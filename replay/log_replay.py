@@ -18,8 +18,6 @@ from detectors.rules.artefact import decode as decode_rules
 from detectors.snapshot import Snapshot
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
-from features.redis_store import connect as connect_redis
-from features.redis_store import outcome_totals, partition_state
 from replay.log_file import LogFile, Record
 from replay.offsets import Offsets
 from replay.outputs import Outputs, output_topics
@@ -28,11 +26,13 @@ from replay.run import STUCK_S, ReplayFailed
 from replay.sources import SourceError
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
-from streams.role import TP
+from sinks.redis_store import connect as connect_redis
+from sinks.redis_store import outcome_totals, partition_state
 from streams.score.partition import Partition, PartitionState
 from streams.score.version import engine_version
 from streams.topics import wanted_topics
 from streams.transport.chunk import ChunkBuilder
+from streams.worker.role import TP
 
 BATCH_RECORDS = 4_000
 SAY_EVERY_RECORDS = 50_000

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import KafkaSettings
 from sinks.client import client_settings
-from sinks.passing import ANSWER_S, RETRY_S, passes
+from sinks.retriable import ANSWER_S, RETRY_S, passes
 
 Place = tuple[str, int]  # topic, partition
 

@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from config.settings import KafkaSettings
 from replay.offsets import Offsets, Place
 from sinks.client import client_settings
-from sinks.passing import ANSWER_S
+from sinks.retriable import ANSWER_S
 
 AT_ONCE = 5_000
 SILENCE_S_MAX = 30.0

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from config.settings import KafkaSettings
 from domain import topics
+from embedded import Child, ChildFailed
+from embedded.jars import Progress
+from embedded.restarts import LOG_LINES
 from replay.offsets import Offsets
-from streams.embedded import Child, ChildFailed
-from streams.embedded.jars import Progress
-from streams.embedded.restarts import LOG_LINES
 
 POLL_S, ANSWER_S_MAX = 0.1, 2.0
 SCORES_STOP_WITHOUT = frozenset({"ingest", "score"})

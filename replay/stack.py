@@ -13,17 +13,17 @@ from typing import Any, Self
 
 import msgspec
 
-from config.kernel_cache import compiled_since
 from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
+from embedded import Child, ChildFailed, Parts
+from embedded.jars import Progress, quiet
+from embedded.ports import free_port, port_is_free
+from embedded.restarts import LOG_LINES, Restarts
+from kernels.cache import compiled_since
 from replay.offsets import Offsets
 from replay.recovery import Recovery
 from replay.state import write_whole
-from streams.embedded import Child, ChildFailed, Parts
-from streams.embedded.jars import Progress, quiet
-from streams.embedded.ports import free_port, port_is_free
-from streams.embedded.restarts import LOG_LINES, Restarts
-from streams.roles import ROLES
 from streams.topics import wanted_topics
+from streams.worker.roles import ROLES
 
 LOG_PARTITIONS = 4
 ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records

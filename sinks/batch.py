@@ -14,8 +14,8 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
-from config.words import copy_bytes
+from kernels.decorators import kernel
+from kernels.words import copy_bytes
 from sinks.partitioner import partition_of
 
 BYTES_MAX = 512 * 1024  # of a batch's records before they are packed; a larger record is a batch by itself

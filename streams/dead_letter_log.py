@@ -14,8 +14,8 @@ from domain import topics
 from domain.outputs import DeadLetter
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
-from sinks.passing import bounds
-from streams.dead_letter import is_whole
+from sinks.retriable import bounds
+from streams.dead_letters import is_whole
 
 SILENCE_S_MAX = 30.0
 _DECODER = msgspec.json.Decoder(DeadLetter)

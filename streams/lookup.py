@@ -28,10 +28,10 @@ from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed,
 from detectors.snapshot import Snapshot
 from features import values
 from features.layout import LayoutError, Rows
-from features.redis_store import Fence, Stored, connect, read_stored
 from features.values import Value
 from sinks.client import client_settings
 from sinks.partitioner import partitions_of
+from sinks.redis_store import Fence, Stored, connect, read_stored
 from streams.score.anew import evaluate_anew, readings
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of

@@ -23,13 +23,13 @@ import msgspec
 from benchmarks import parts
 from benchmarks.world.log import PartitionLog, World, tick_after
 from benchmarks.world.survey import of_partition
-from config.kernel_cache import cache_root
 from config.settings import RedisSettings, Settings
 from domain.events import LogRecord
+from embedded import RedisServer, eventually
+from embedded.redis import release_of
 from features.layout import LAYOUT_VERSION
-from features.redis_store import PartitionStore, connect
-from streams.embedded import RedisServer, eventually
-from streams.embedded.redis import release_of
+from kernels.cache import cache_root
+from sinks.redis_store import PartitionStore, connect
 from streams.score.holding import Holding
 from streams.score.partition import PartitionState
 from streams.score.version import engine_version

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import AT_CLOSE, SLOT
 from features.indicators.days import DECIDED_UNTIL, is_business_day
 from features.indicators.nulls import BASE_TOO_SMALL, NEVER_SEEN, NOT_REPORTED, SHORT_HISTORY, STALLED, VALUE
@@ -19,6 +18,7 @@ from features.indicators.windows import (
     OUT_30D,
 )
 from features.state import buckets, decay
+from kernels.decorators import kernel
 
 _SINCE_OP_CREDIT, _SINCE_ANY_TXN = SLOT["days_since_op_credit_days"], SLOT["days_since_any_txn_days"]
 _OP_CREDITS_30D, _OP_CREDITS_60D = SLOT["op_credit_30d_count"], SLOT["op_credit_count_60d_vs_prior60d_ratio"]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import spring_festivals, workdays, workdays_decided_until
-from config.kernel import kernel
+from kernels.decorators import kernel
 
 FESTIVAL_BEFORE_DAYS, FESTIVAL_AFTER_DAYS = 15, 20
 _BUSINESS, _FESTIVAL = 1, 2

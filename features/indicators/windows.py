@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import copy, kernel
 from features.indicators.nulls import NOT_COVERED, SHORT_HISTORY, VALUE
 from features.state import buckets, coverage
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
 from features.state.coverage import WINDOWS
+from kernels.decorators import copy, kernel
 
 FEN = 100.0  # in a CNY
 MS_PER_DAY = 86_400_000.0

@@ -11,8 +11,8 @@ of its days were covered.
 
 import numpy as np
 
-from config.kernel import kernel
 from features.state.buckets import first_day_of, month_of
+from kernels.decorators import kernel
 
 DAYS_MAX = 192  # 26 complete weeks and six days of the running one are 188
 WINDOWS = (30, 35, 90, 120, 180)  # read at each event, so their counts are kept

@@ -6,7 +6,6 @@ may not see of another bank's loans it hears of as a notice, if at all (rows.py 
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors import cases, context, episodes, lender, signals
 from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
@@ -15,6 +14,7 @@ from features.indicators import core, nulls
 from features.indicators.activity import counts_provisional_days
 from features.state import buckets, loans, seen
 from features.state.loans import BANK_SLOTS
+from kernels.decorators import kernel
 from streams.score import outbook
 
 _STATUS = (1 << STATUS_BITS) - 1

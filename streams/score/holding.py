@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
-from features.redis_store import PartitionStore
 from features.values import Value
+from sinks.redis_store import PartitionStore
 from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Writer
 

@@ -6,11 +6,11 @@ a test holds the two together.
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import INDICATOR_COUNT, INDICATORS
 from features.indicators.activity import ACTIVE_30D, COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NULL_NAMES, VALUE
 from features.state.buckets import day_of
+from kernels.decorators import kernel
 from streams.score.json_text import id_text, micro, phrases, put_integer, raw, text
 
 _KEYS = phrases(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import copy, kernel
 from detectors import cases, episodes, lender
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
@@ -19,6 +18,7 @@ from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
 from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from kernels.decorators import copy, kernel
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS = range(6)
 A_CLOSE = -1

@@ -23,13 +23,13 @@ from domain.calendar import day_of
 from domain.events import Control, Feed
 from domain.reject import Reason
 from features import layout
-from features.residents import LACKING_MAX, Numbers, Residents
+from features.row_cache import LACKING_MAX, Numbers, Residents
 from features.state import dedup
 from features.table import ABSENT
 from features.values import Value
 from sinks.batch import Records
 from sinks.telemetry import Outcome
-from streams.dead_letter import letters_of
+from streams.dead_letters import letters_of
 from streams.score import outputs_json
 from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open

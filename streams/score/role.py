@@ -26,11 +26,11 @@ from detectors.rules.conditions import RuleError
 from detectors.snapshot import Snapshot, SnapshotError
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
-from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
+from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.telemetry import (
     Emit,
     EventTime,
@@ -46,7 +46,6 @@ from sinks.telemetry import (
     Written,
     unheard,
 )
-from streams.role import TP
 from streams.score import ownership
 from streams.score.holding import Holding, Step, Taken
 from streams.score.partition import Partition
@@ -54,6 +53,7 @@ from streams.score.rows import Outgoing, Writer
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
+from streams.worker.role import TP
 
 DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind it had waited in the log
 # Keyed as the log, with as many partitions as it (config/topics.toml): nothing is to be computed for each record.
@@ -164,7 +164,7 @@ class Score:
                 self._turn_s = self._clock()
 
     def hand_over(self) -> None:
-        """As streams.role's HandsOver."""
+        """As streams.worker.role's HandsOver."""
         self._outbox.hurry()
 
     def low_offset(self, tp: TP) -> int | None:
@@ -183,7 +183,7 @@ class Score:
         return rewinds
 
     def readings(self) -> Iterator[Reading]:
-        """As streams.role's Observed."""
+        """As streams.worker.role's Observed."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         for (kind, severity, state), records in self._written.items():

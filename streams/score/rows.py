@@ -15,15 +15,12 @@ from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of
-from domain.outputs import (
-    SEVERITIES,
-    Observation,
-)
+from domain.outputs import SEVERITIES, Observation
 from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
-from streams.dead_letter import letters_of
+from streams.dead_letters import letters_of
 from streams.score import alerts, outbook, outputs_json
 from streams.score.json_text import micro
 from streams.score.records import sender_of

@@ -7,11 +7,11 @@ domain.outputs.Score; a test holds the two together.
 import numpy as np
 
 from config.catalogue import indicators
-from config.kernel import kernel
 from detectors.scorecard import GRADES, REASONS_MAX, STATUS_NAMES, STATUS_REASONS, displayed, grade_of
 from domain.outputs import GROUPS
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.nulls import VALUE
+from kernels.decorators import kernel
 from streams.score.json_text import id_text, micro, phrases, put_integer, raw, text
 
 _KEYS = phrases(

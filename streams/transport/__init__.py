@@ -3,14 +3,7 @@
 from streams.transport.aiokafka_seam import Unreadable
 from streams.transport.chunk import Chunk, chunk_of
 from streams.transport.driver import Listener, Transport, TransportOptions
-from streams.transport.errors import (
-    BatchError,
-    BatchTooLarge,
-    MissingTopic,
-    OffsetOutsideLog,
-    Reason,
-    UnreadableBatch,
-)
+from streams.transport.errors import BatchError, BatchTooLarge, MissingTopic, OffsetOutsideLog, Reason, UnreadableBatch
 
 __all__ = [
     "BatchError",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 from streams.transport.errors import Reason
 
 Batches = NDArray[np.int64]

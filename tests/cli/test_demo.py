@@ -17,10 +17,10 @@ import pytest
 
 from config.settings import load
 from domain import topics
+from embedded.restarts import DELAYS_S
 from replay.offsets import Offsets
 from replay.simulate import province
 from sinks.clickhouse import Target, connect
-from streams.embedded.restarts import DELAYS_S
 
 pytest.importorskip("chdb")
 pytestmark = pytest.mark.timeout(900)  # the first start compiles the kernels

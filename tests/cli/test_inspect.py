@@ -17,7 +17,7 @@ from domain.outputs import GROUPS, Alert, Score
 from features.indicators.nulls import NULL_NAMES
 from tests.cli.conftest import BANKS, PARTITIONS, Engine
 from tests.cli.kit import settings_file
-from tests.streams.ingest_kit import read
+from tests.streams.ingest.kit import read
 from tests.streams.score.kit import BANK
 
 

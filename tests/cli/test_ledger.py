@@ -18,15 +18,15 @@ from domain import topics
 from domain.events import Control, LogRecord
 from domain.outputs import DeadLetter, QuarantinedBatch
 from domain.reject import Reason
-from features.redis_store import partition_state
+from embedded import Kafka, eventually
 from sinks.kafka import Outbox
+from sinks.redis_store import partition_state
 from streams import control_log
-from streams.embedded import Kafka, eventually
-from streams.role import TP
 from streams.score.role import Score
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
-from streams.worker import drive
+from streams.worker.role import TP
+from streams.worker.worker import drive
 from tests.streams import groups
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, log_of
 

@@ -19,10 +19,10 @@ from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Control, Feed
 from domain.outputs import QuarantinedBatch
-from features.redis_store import connect, partition_state
+from embedded.redis import Kind
 from sinks.kafka import Outbox
+from sinks.redis_store import connect, partition_state
 from streams import topics as topics_of_the_broker
-from streams.embedded.redis import Kind
 from streams.score.partition import PartitionState
 from streams.topics import Difference
 from tests.cli.conftest import BANKS, Engine, commit
@@ -126,7 +126,7 @@ def members(settings: Settings, roles: tuple[str, ...]) -> Iterator[None]:
 def settled(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Everything committed to its end, on a day long before any table of dates ends."""
     from replay.offsets import Offsets
-    from streams.roles import topics_of
+    from streams.worker.roles import topics_of
 
     monkeypatch.setattr(dates, "today", lambda: 20_000)
     offsets = Offsets(engine.settings.kafka)

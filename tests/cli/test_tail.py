@@ -23,7 +23,7 @@ from sinks.artefacts import publish as publish_artefact
 from sinks.kafka import Outbox
 from tests.cli.conftest import BANKS, Engine
 from tests.cli.kit import xinliu
-from tests.streams.ingest_kit import read
+from tests.streams.ingest.kit import read
 from tests.streams.score.kit import BANK, OTHER_BANK
 
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")

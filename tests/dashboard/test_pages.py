@@ -20,7 +20,7 @@ from domain.outputs import Alert
 from replay.offsets import Offsets
 from replay.reading import consumer, read_topics
 from replay.stack import Stack
-from streams.roles import topics_of
+from streams.worker.roles import topics_of
 from tests.dashboard.kit import BANKS, ENTERPRISE, HOSTILE_MEMO, HOSTILE_NAME, QUIET, history, reversal, send
 
 pytest.importorskip("chdb")

@@ -15,16 +15,7 @@ from domain.events import LogRecord, Profile, Txn
 from domain.outputs import GROUPS, Alert, Evidence, FeedHealth, ReasonCode, Score
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
-from sinks.clickhouse.tables import (
-    ALERT,
-    ALERT_BACKFILL,
-    DEAD_LETTER,
-    ENTERPRISE,
-    FEED,
-    SCORE,
-    SCORE_NOW,
-    TXN,
-)
+from sinks.clickhouse.tables import ALERT, ALERT_BACKFILL, DEAD_LETTER, ENTERPRISE, FEED, SCORE, SCORE_NOW, TXN
 from streams.sentences import Sentences
 from tests.sinks.kit import read
 from tests.sinks.test_tables import LETTER

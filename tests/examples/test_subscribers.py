@@ -14,10 +14,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from domain import topics
-from streams.embedded import Kafka
-from streams.embedded.children import Child
-from streams.embedded.jars import class_path
-from streams.embedded.kafka import JAVA_MAJOR_MIN, java_binary
+from embedded import Kafka
+from embedded.children import Child
+from embedded.jars import class_path
+from embedded.kafka import JAVA_MAJOR_MIN, java_binary
 from tests.examples.kafka_proxy import CommitHeldBack
 from tests.project.test_topics_documented import ALERT
 

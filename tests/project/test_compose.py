@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import settings as settings_module
-from streams.roles import ROLES
+from streams.worker.roles import ROLES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_no_secret_has_a_default_and_each_stands_in_the_example() -> None:
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
-    lock = (ROOT / "streams/embedded/kafka.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "embedded/kafka.lock").read_text(encoding="utf-8")
     (version,) = set(re.findall(r"^org\.apache\.kafka:kafka_2\.13:(\S+) ", lock, re.M))
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{version}"
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded.ports import free_port
-from streams.roles import ROLES
+from embedded.ports import free_port
 from streams.score.version import engine_version
+from streams.worker.roles import ROLES
 from tests.project.image import Stage, copy, entrypoint, let_in, stages
 from tests.project.tree import ROOT, packages, rooms, shipped, tracked
 
@@ -31,7 +31,7 @@ ROLES_ARE_BUILT = """
 import sys
 from pathlib import Path
 from config.settings import load
-from streams.roles import ROLES, build
+from streams.worker.roles import ROLES, build
 settings = load(Path(sys.argv[1]))
 for role in ROLES:
     print(role, type(build(role, settings)).__module__)

@@ -7,7 +7,7 @@ from aiokafka.record import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.batch import (
+from sinks.batch import (  # fmt: skip
     BY_KEY,
     BYTES_MAX,
     COUNT,
@@ -21,7 +21,7 @@ from sinks.batch import (
     Stretch,
     open_batches,
     write,
-)  # fmt: skip
+)
 from sinks.partitioner import partitions_of
 from streams.transport.batches import parse
 

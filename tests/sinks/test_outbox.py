@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from embedded import eventually
+from embedded.ports import free_port
 from sinks.batch import BYTES_MAX, Records
 from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
-from streams.embedded import eventually
-from streams.embedded.ports import free_port
 
 LARGE = os.urandom(5_000)  # compressed too
 

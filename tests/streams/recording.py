@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from streams.role import TP
 from streams.transport import Chunk, TransportOptions
-from streams.worker import Worker, WorkerOptions, run_worker
+from streams.worker.role import TP
+from streams.worker.worker import Worker, WorkerOptions, run_worker
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (

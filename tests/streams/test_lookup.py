@@ -14,8 +14,8 @@ from detectors.scorecard import scorecard
 from domain import topics
 from domain.outputs import Score
 from features.layout import LAYOUT_VERSION
-from features.redis_store import PartitionStore, connect, servers
 from sinks.partitioner import partitions_of
+from sinks.redis_store import PartitionStore, connect, servers
 from streams.lookup import Features, Lookup, Null, Unknown, Unreadable
 from streams.score.anew import evaluate_anew, readings
 from streams.score.holding import Holding
@@ -49,7 +49,7 @@ def redis_at(request, tmp_path_factory, redis_kind):
         with RedisCluster(folder, redis_kind) as cluster:
             yield cluster.url
         return
-    from streams.embedded import RedisServer
+    from embedded import RedisServer
 
     with RedisServer(folder, kind=redis_kind) as server:
         yield server.url

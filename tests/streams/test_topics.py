@@ -12,7 +12,7 @@ from config.errors import SettingsError
 from config.settings import Bank
 from domain import topics
 from streams.topics import TopicsWrong, check_topics, create_topics, differences, wanted_topics
-from tests.streams.ingest_kit import BANKS, committed, set_config, settings_for, worker
+from tests.streams.ingest.kit import BANKS, committed, set_config, settings_for, worker
 
 
 def test_every_topic_of_the_contract_has_its_settings(tmp_path):

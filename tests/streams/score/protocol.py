@@ -1,6 +1,6 @@
 """The commit protocol one step at a time: score roles in this process, on a real broker and a real Redis.
 
-A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as streams.worker does,
+A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as streams.worker.worker does,
 but its tests say when. Its outputs wait in a `Network` until they are told to land. A clean run, the fold in memory,
 says what must come of it all.
 """
@@ -19,14 +19,14 @@ from detectors.prior import prior_snapshot
 from detectors.snapshot import content_id
 from domain import topics
 from domain.events import Control, LogRecord
-from features.redis_store import connect, stored_values
 from features.values import unpack
 from sinks.kafka import DeliveryFailed
-from sinks.passing import bounds
-from streams.role import TP
+from sinks.redis_store import connect, stored_values
+from sinks.retriable import bounds
 from streams.score.partition import Partition
 from streams.score.role import Score
 from streams.transport.chunk import chunk_of
+from streams.worker.role import TP
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, said, state_of, tick, txn
 
 TP0 = TP(topics.EVENTS, 0)

@@ -46,8 +46,8 @@ import msgspec
 import pytest
 
 from features import values
-from features.redis_store import Fence, Outbid, PartitionStore
 from features.values import Value
+from sinks.redis_store import Fence, Outbid, PartitionStore
 from streams.score.holding import Holding
 from streams.score.partition import Partition, PartitionState
 from streams.score.role import Score

@@ -10,12 +10,12 @@ import redis as redis_client
 
 from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from features.redis_store import connect, outcome_totals
+from sinks.redis_store import connect, outcome_totals
 from sinks.telemetry import Flushed
-from streams.role import TP
 from streams.score.role import Score
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
+from streams.worker.role import TP
 from tests.streams.score.kit import log_of, record, tick, txn
 from tests.streams.score.processes import PARTITIONS, committed, judge, low_offsets, worker, write_log
 

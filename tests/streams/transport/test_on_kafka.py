@@ -10,8 +10,8 @@ import aiokafka.consumer.fetcher
 import pytest
 from confluent_kafka import Producer
 
-from streams.role import TP
 from streams.transport import Chunk, aiokafka_seam
+from streams.worker.role import TP
 from tests.streams.recording import quick_options, run_here
 
 PARSERS = ["compiled", "reference"]

@@ -14,15 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sinks.batch import write_varint
-from streams.transport import (
-    BatchError,
-    BatchTooLarge,
-    Chunk,
-    Reason,
-    UnreadableBatch,
-    batches,
-    reference,
-)
+from streams.transport import BatchError, BatchTooLarge, Chunk, Reason, UnreadableBatch, batches, reference
 from streams.transport.compiled import HEADERS_MAX
 from tests.streams.transport.record_batches import (
     ABORT,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import pytest
 from confluent_kafka import Producer
 
-from streams.role import TP
 from streams.transport import UnreadableBatch
-from tests.streams.raw_produce import produce
+from streams.worker.role import TP
+from tests.streams.ingest.raw_produce import produce
 from tests.streams.recording import quick_options, run_here
 from tests.streams.transport.record_batches import Batch, Row
 from tests.streams.transport.test_on_kafka import Collecting

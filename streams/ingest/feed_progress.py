@@ -1,0 +1,185 @@
+"""`feed.v1`: what the workers of ingest say to each other of their feeds, told behind acknowledgement, and heard."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from domain import topics
+from domain.outputs import FeedHealth, FeedProgress, FeedQuestion, FeedWord
+from sinks.kafka import MarkedOutbox
+from sinks.retriable import PASSING, bounds
+from streams.worker.role import TP
+
+READ_AT_ONCE = 2_000
+TELL_S = 1.0  # a feed that goes on steadily is told of so often
+_READ_S_MAX = 30
+_decode = msgspec.json.Decoder(FeedWord).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class FeedListener:
+    """Hears `feed.v1` from its end on: each worker tells all its feeds anew when it gets them, and when it is asked."""
+
+    def __init__(self, bootstrap: str, client: Mapping[str, Any]) -> None:
+        self._consumer = assigned_consumer(bootstrap, client)
+        self.offset = bounds(self._consumer, topics.FEED, 0)[1]
+        self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
+
+    def hear(self) -> list[FeedWord]:
+        """What has come since, up to `offset`; returns at once. KafkaException where the topic cannot be read."""
+        messages = self._consumer.consume(READ_AT_ONCE, 0)
+        words = _words(messages)
+        self.offset = max((message.offset() + 1 for message in messages if not message.error()), default=self.offset)
+        return words
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+
+def words_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple[list[FeedProgress], int]:
+    """All words from `offset` until now, or from the first that the topic still holds; and the end of the topic."""
+    consumer = assigned_consumer(bootstrap, {**client, "enable.partition.eof": True})
+    try:
+        low, end = bounds(consumer, topics.FEED, 0)
+        position = max(low, offset)
+        found: list[FeedProgress] = []
+        consumer.assign([TopicPartition(topics.FEED, 0, position)])
+        until = time.monotonic() + _READ_S_MAX
+        while position < end:
+            messages = consumer.consume(READ_AT_ONCE, 0.05)
+            if time.monotonic() > until:
+                raise TimeoutError(f"{topics.FEED}: read to {position} of {end} in {_READ_S_MAX} s")
+            found += [word for word in _words(messages) if isinstance(word, FeedProgress)]
+            for message in messages:
+                if (error := message.error()) is None:
+                    position = message.offset() + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    position = end
+        return found, end
+    finally:
+        consumer.close()
+
+
+@dataclass(slots=True)
+class _Teller:
+    """One feed: at most one word waits for what it tells of, or for its own acknowledgement."""
+
+    waiting: FeedProgress | None = None
+    sent: FeedProgress | None = None
+    told: FeedProgress | None = None
+    told_s: float = 0.0
+    receipt_days: set[int] = field(default_factory=set)  # not yet told
+    asked: bool = False  # since the last word
+
+
+class FeedTeller:
+    """Tells how far feeds are read, each word only when all that it tells of is acknowledged.
+
+    A word goes out at once where others may wait for it: a feed has come to its end or has something new, it has a
+    receipt, or event time has gone on by `step_ms`; else after `TELL_S`.
+    """
+
+    def __init__(self, outbox: MarkedOutbox, step_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._outbox, self._step_ms, self._clock = outbox, step_ms, clock
+        self._feeds: dict[TP, _Teller] = {}
+
+    def ask(self) -> None:
+        """Ask all workers, this one too, to tell their feeds anew."""
+        self._outbox.send(topics.FEED, _encode(FeedQuestion()))
+
+    def tell_anew(self) -> None:
+        """A worker has asked, or the feeds are given back: what was told is told again, and now."""
+        for feed in self._feeds.values():
+            feed.asked = True
+
+    def begin(self, tps: Iterable[TP]) -> None:
+        """These feeds; nothing is told of them yet."""
+        self._feeds = {tp: _Teller() for tp in tps}
+
+    def receipt(self, tp: TP, day: int) -> None:
+        """A receipt to tell with the next word."""
+        self._feeds[tp].receipt_days.add(day)
+
+    def told(self, tp: TP) -> int | None:
+        """Everything of the feed before this offset is acknowledged, and so is the word that says so."""
+        feed = self._feeds[tp]
+        self._serve(tp, feed)
+        return None if feed.told is None else feed.told.position
+
+    def tell(self, tp: TP, word: FeedProgress) -> None:
+        """How far the feed is read now; told when it may be, where it says anything new. Call it often."""
+        feed = self._feeds[tp]
+        self._serve(tp, feed)
+        if feed.waiting is None and feed.sent is None and self._is_new(word, feed):
+            feed.waiting = msgspec.structs.replace(word, receipt_days=tuple(sorted(feed.receipt_days)))
+            feed.receipt_days.clear()
+            feed.asked, feed.told_s = False, self._clock()
+            self._serve(tp, feed)
+
+    def health(self, health: FeedHealth) -> None:
+        """A bank's feed as the writer of the ticks sees it, for operators."""
+        self._outbox.send(topics.FEED, _encode(health), key=health.bank_id.encode())
+
+    def _serve(self, tp: TP, feed: _Teller) -> None:
+        lane = (topics.FEED, tp)
+        if feed.sent is not None and self._outbox.lowest_open(lane) is None:
+            feed.told, feed.sent = feed.sent, None
+        if feed.waiting is not None:
+            lowest = self._outbox.lowest_open(tp)
+            if lowest is None or lowest >= feed.waiting.position:
+                feed.sent, feed.waiting = feed.waiting, None
+                key = f"{tp.topic}".encode()
+                self._outbox.send_marked(topics.FEED, _encode(feed.sent), key=key, lane=lane, mark=feed.sent.position)
+
+    def _is_new(self, word: FeedProgress, feed: _Teller) -> bool:
+        told = feed.told
+        if told is None or feed.receipt_days or feed.asked:
+            return True
+        if word == msgspec.structs.replace(told, receipt_days=()):
+            return False
+        went_on_ms = _gain_ms(word.front_ms, told.front_ms)
+        changed = (word.unread, word.paused) != (told.unread, told.paused)
+        return changed or went_on_ms >= self._step_ms or self._clock() - feed.told_s >= TELL_S
+
+
+def _gain_ms(now_ms: int | None, before_ms: int | None) -> float:
+    if now_ms is None:
+        return 0
+    return math.inf if before_ms is None else now_ms - before_ms
+
+
+def assigned_consumer(bootstrap: str, client: Mapping[str, Any]) -> Consumer:
+    """Return a consumer to assign partitions to; it joins no group."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "xinliu-listener",  # never used: the partition is assigned, nothing is committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 50,
+            **client,
+        }
+    )
+
+
+def _words(messages: Iterable[Any]) -> list[FeedWord]:
+    return [_decode(value) for value in values_of(messages)]
+
+
+def values_of(messages: Iterable[Any]) -> list[bytes]:
+    """Return the values of what a consumer gave; KafkaException for an error that does not pass by itself."""
+    found: list[bytes] = []
+    for message in messages:
+        if (error := message.error()) is None:
+            found.append(message.value() or b"")
+        elif error.code() not in (KafkaError._PARTITION_EOF, *PASSING):
+            raise KafkaException(error)
+    return found
