@@ -6,7 +6,7 @@ that the readings of one moment fit together. sinks/metrics.py is the only place
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 Outcome = Literal[
     "applied", "duplicate", "late", "dead_lettered",  # of every record, whoever reads it
@@ -226,13 +226,3 @@ class Silent:
 
 def unheard(_event: Event) -> None:
     """What a role emits to before a worker runs it."""
-
-
-@runtime_checkable
-class Observed(Protocol):
-    """What a role has beside its methods to be observed. The worker sets `emit` before `start`."""
-
-    emit: Emit
-
-    def readings(self) -> Iterable[Reading]:
-        """How things stand now; asked between two calls of the role's other methods, so it must be quick."""

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +29,11 @@ from sinks.clickhouse.rows import Records, Table
 from sinks.clickhouse.sending import OffsetRange, Place, block_name
 from sinks.clickhouse.tables import Stored, stored_of
 from sinks.kafka import MarkedOutbox
-from sinks.telemetry import BlockStored, Emit, Outcomes, Readiness, Reading, Unacknowledged, Waiting, unheard
+from sinks.telemetry import BlockStored, Outcomes, Readiness, Reading, Unacknowledged, Waiting
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import send_dead_letter, unreadable
 from streams.transport.chunk import Chunk
-from streams.worker.role import TP
+from streams.worker.role import DETACHED, TP, Role, RoleContext
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class _Gathering:
                 column += more
 
 
-class Archive:
+class Archive(Role):
     """The role. `summary()` counts, rows stored by table; by topic, records that make no row and dead letters."""
 
     name = "archive"
@@ -101,13 +101,13 @@ class Archive:
         self._blocks: deque[Block] = deque()  # the first is being sent
         self._sending: asyncio.Task[None] | None = None
         self._next: dict[TP, int] = {}
-        self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)  # set by the worker; not needed
+        self._context = DETACHED
         self._counts: Counter[str] = Counter()
         self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
-        self.emit: Emit = unheard
 
-    async def start(self) -> None:
+    async def start(self, context: RoleContext) -> None:
         """Open the connection and see to the tables. ClickHouse may be away; what it refuses for good stops us."""
+        self._context = context
         if self._connection is None:
             self._connection = await asyncio.to_thread(connect, target_of(self._settings))
         self._sender = Sender(
@@ -192,7 +192,7 @@ class Archive:
         return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
 
     def readings(self) -> Iterator[Reading]:
-        """As streams.worker.role's Observed."""
+        """Return counts, waiting rows and readiness."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         yield Waiting(rows=self._row_count(), retries=self._sender.retry_count if self._sender else 0)
@@ -249,7 +249,7 @@ class Archive:
             block = self._blocks[0]
             began_s = time.perf_counter()
             sender.send(block)
-            self.emit(
+            self._context.emit(
                 BlockStored(table=block.insert.table, rows=block.row_count, seconds=time.perf_counter() - began_s)
             )
             self._counts[f"{block.insert.table}.rows"] += block.row_count

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from config.settings import Settings
@@ -31,11 +31,11 @@ from domain.reject import Rejected
 from domain.validate import Validator, source_of
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
-from sinks.telemetry import Emit, FeedPaused, HeldBack, Outcomes, Quarantined, Reading, Unacknowledged, unheard
+from sinks.telemetry import FeedPaused, HeldBack, Outcomes, Quarantined, Reading, Unacknowledged
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS
-from streams.ingest.end_offsets import AskEnds, Question
+from streams.ingest.end_offsets import Question
 from streams.ingest.feed_progress import FeedListener, FeedTeller
 from streams.ingest.forwarding import Forwarder, Later, Next, Outcome, Rest
 from streams.ingest.late_admission import admitted
@@ -44,7 +44,7 @@ from streams.ingest.ticks import Ticks
 from streams.ingest.tokens import Tokens, load_key
 from streams.topics import check_topics
 from streams.transport import Chunk, UnreadableBatch
-from streams.worker.role import TP
+from streams.worker.role import DETACHED, TP, Role, RoleContext
 
 log = logging.getLogger(__name__)
 
@@ -72,23 +72,21 @@ class _Input:
     newest_ms: int | None = None  # event time of the newest event
 
 
-class Ingest:
-    """See the module. `progress` and `paused` as in streams.worker.role.HoldsBack."""
+class Ingest(Role):
+    """The role; see the module."""
 
     name = "ingest"
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._aligned = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
         self.topics = (*self._aligned, topics.CONTROL)
-        self.progress: Callable[[TP], tuple[int, int | None]] = _unknown
-        self.ends: AskEnds = _unasked
-        self.generation = -1
-        self.paused: frozenset[TP] = frozenset()
+        self._context = DETACHED
+        self._paused: frozenset[TP] = frozenset()
         self._settings, self._clock = settings, clock
         tokens = Tokens(load_key(settings.ingest.token_key_file))
         self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
-        self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self.progress(tp))
-        self._question = Question(lambda tps: self.ends(tps))
+        self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
+        self._question = Question(lambda tps: self._context.end_offsets(tps))
         self._quarantine = Quarantine(settings)
         self._rewinds: dict[TP, int] = {}  # where feeds go on; not yet told to the worker
         self._ticks: Ticks | None = None  # where this worker writes them
@@ -96,7 +94,6 @@ class Ingest:
         self._outbox: MarkedOutbox | None = None
         self._ticked_s = self._talked_s = -1.0
         self._let_go: Counter[TP] = Counter()  # held records whose feed went to another worker
-        self.emit: Emit = unheard
         self._talks = False  # between being given partitions and giving them back
 
     @property
@@ -104,11 +101,12 @@ class Ingest:
         """(topic, partition, outcome) → records."""
         return self._forwarder.counts
 
-    async def start(self) -> None:
+    async def start(self, context: RoleContext) -> None:
         """Check the topics and connect; SettingsError names a topic that is missing or not as it must be.
 
         The kernels are compiled before it, or loaded.
         """
+        self._context = context
         await asyncio.to_thread(self._forwarder.warm)
         needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED)
         await asyncio.to_thread(check_topics, self._settings, needed)
@@ -131,7 +129,7 @@ class Ingest:
         self._alignment.is_closed = CONTROL in tps
         self._teller.begin(own)
         self._quarantine.begin()
-        self.paused, self._rewinds = frozenset(), {}
+        self._paused, self._rewinds = frozenset(), {}
         self._talks = True
         if tps:
             log.info("this worker reads %s", ", ".join(sorted(tp.topic for tp in tps)))
@@ -157,11 +155,11 @@ class Ingest:
             await self._run(one, Rest(chunk))
         if self._clock() - self._talked_s >= TALK_S:
             await self._talk()
-        if one.held or self.paused:
+        if one.held or self._paused:
             await self._release()
 
     async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
-        """As streams.worker.role's Quarantines; a batch of `control.v1` is raised."""
+        """Quarantine a batch of a feed; raise a batch of `control.v1`."""
         one = self._inputs[tp]
         if not one.aligned:
             raise batch
@@ -169,13 +167,18 @@ class Ingest:
         self._settle()
 
     def rewinds(self) -> Mapping[TP, int]:
-        """As streams.worker.role's Rewinds."""
+        """Return the feeds that an operator has resumed or moved on, and the offsets where they go on."""
         rewinds, self._rewinds = self._rewinds, {}
         return rewinds
 
-    def hand_over(self) -> None:
-        """As streams.worker.role's HandsOver."""
+    def flush_after_fetch(self) -> None:
+        """Send what waits in the outbox."""
         self._out.hurry()
+
+    @property
+    def paused(self) -> frozenset[TP]:
+        """Feeds that are too far ahead of the others."""
+        return self._paused
 
     def low_offset(self, tp: TP) -> int | None:
         """Before it all is acknowledged, and told in `feed.v1` where it is a feed's."""
@@ -212,7 +215,7 @@ class Ingest:
             await self._quarantine.close()
 
     def readings(self) -> Iterator[Reading]:
-        """As streams.worker.role's Observed."""
+        """Return counts, lags and what is unacknowledged."""
         for (topic, partition, what), records in self.counts.items():
             outcome = _OUTCOMES.get(what, "dead_lettered")
             reason = what if outcome == "dead_lettered" else ""
@@ -277,7 +280,7 @@ class Ingest:
             word = FeedProgress(
                 topic=tp.topic,
                 partition=tp.partition,
-                generation=self.generation,
+                generation=self._context.generation(),
                 position=front.position,
                 unread=front.unread,
                 front_ms=front.time_ms,
@@ -289,7 +292,7 @@ class Ingest:
     async def _release(self) -> None:
         """Let held feeds go on, oldest first, as far as they may and as long as others may wait."""
         if self._alignment.is_closed:
-            position, end = self.progress(CONTROL)
+            position, end = self._context.position(CONTROL)
             self._alignment.is_closed = end is None or position < end
         until_s = self._clock() + RELEASE_S
         while (tp := self._alignment.release()) is not None:
@@ -318,7 +321,7 @@ class Ingest:
 
     def _say_paused(self) -> None:
         held = frozenset(tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
-        self.paused = held | self._quarantine.paused
+        self._paused = held | self._quarantine.paused
 
     async def _run(self, one: _Input, rest: Rest) -> bool:
         """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
@@ -425,11 +428,3 @@ class Ingest:
 def _end_ms(receipt: Receipt) -> int:
     """Return where a receipt stands in event time: at the end of its day."""
     return day_start_ms(day_of_text(receipt.day) + 1)
-
-
-def _unknown(_tp: TP) -> tuple[int, int | None]:
-    return 0, None
-
-
-async def _unasked(_tps: Iterable[TP]) -> Mapping[TP, int]:
-    return {}

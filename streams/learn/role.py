@@ -29,13 +29,13 @@ from domain.events import Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
-from sinks.telemetry import Emit, Learning, Outcomes, Reading, unheard
+from sinks.telemetry import Learning, Outcomes, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import send_dead_letter, unreadable
 from streams.learn.publishing import publish_snapshot, published
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport.chunk import Chunk
-from streams.worker.role import TP
+from streams.worker.role import TP, Role, RoleContext
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class _Partition:
         return next((offset for closed, offset in self.closes if closed >= month), None)
 
 
-class Learn:
+class Learn(Role):
     """The role. `summary()` says what was observed, matured, learned and published, and what it waits for."""
 
     name = "learn"
@@ -94,11 +94,10 @@ class Learn:
         self._waits_for = ""
         self._counts: Counter[str] = Counter()
         self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
-        self.emit: Emit = unheard
         self._events: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
         self._observations: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
 
-    async def start(self) -> None:
+    async def start(self, context: RoleContext) -> None:
         """Read which snapshots are out already."""
         kafka = self._settings.kafka
         client = client_settings(kafka)
@@ -170,7 +169,7 @@ class Learn:
         }
 
     def readings(self) -> Iterator[Reading]:
-        """As streams.worker.role's Observed."""
+        """Return counts of labels, snapshots and what learning waits for."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         counts = self._trainer.counts

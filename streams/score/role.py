@@ -32,7 +32,6 @@ from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
 from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.telemetry import (
-    Emit,
     EventTime,
     Flushed,
     InForce,
@@ -44,7 +43,6 @@ from sinks.telemetry import (
     StateSize,
     Unacknowledged,
     Written,
-    unheard,
 )
 from streams.score import ownership
 from streams.score.holding import Holding, Step, Taken
@@ -53,7 +51,7 @@ from streams.score.rows import Outgoing, Writer
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
-from streams.worker.role import TP
+from streams.worker.role import DETACHED, TP, Role, RoleContext
 
 DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind it had waited in the log
 # Keyed as the log, with as many partitions as it (config/topics.toml): nothing is to be computed for each record.
@@ -76,7 +74,7 @@ class _Flush(NamedTuple):
     taking_s: float
 
 
-class Score:
+class Score(Role):
     """Applies `events.v1` to the enterprises of the partitions that this worker owns."""
 
     name = "score"
@@ -100,7 +98,7 @@ class Score:
         self._turn_s = 0.0  # when others last had theirs between two batches
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
-        self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)
+        self._context = DETACHED
         self._quiet: frozenset[TP] = frozenset()  # as of the last tick
         self._next_flush_s = 0.0  # not before, of those that are due
         self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
@@ -108,10 +106,10 @@ class Score:
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
         self._written: Counter[tuple[str, str, str]] = Counter()
-        self.emit: Emit = unheard
 
-    async def start(self) -> None:
+    async def start(self, context: RoleContext) -> None:
         """Connect, and compile the loop on nothing, before the group waits for us."""
+        self._context = context
         redis = self._settings.redis
         self._redis = connect(redis.url, redis.timeout_s)
         self._open_outbox()
@@ -163,8 +161,8 @@ class Score:
                 await asyncio.sleep(0)  # signals and heartbeats get their turn
                 self._turn_s = self._clock()
 
-    def hand_over(self) -> None:
-        """As streams.worker.role's HandsOver."""
+    def flush_after_fetch(self) -> None:
+        """Send what waits in the outbox."""
         self._outbox.hurry()
 
     def low_offset(self, tp: TP) -> int | None:
@@ -183,7 +181,7 @@ class Score:
         return rewinds
 
     def readings(self) -> Iterator[Reading]:
-        """As streams.worker.role's Observed."""
+        """Return counts, state sizes and readiness."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         for (kind, severity, state), records in self._written.items():
@@ -303,7 +301,7 @@ class Score:
         self._flushes.pop(tp, None)
         if outbid:
             held.epoch = None
-        self.emit(MemoryLost(partition=tp.partition, why=type(why).__name__))
+        self._context.emit(MemoryLost(partition=tp.partition, why=type(why).__name__))
         wait_s = held.drop(self._clock(), wait_s_min=_OUTBID_WAIT_S if outbid else 0.0)
         log.warning("%s is not ready, nothing of it is committed; next attempt in %.1f s: %s", tp, wait_s, why)
 
@@ -394,7 +392,7 @@ class Score:
         return True
 
     def _is_quiet(self, tp: TP, held: Holding) -> bool:
-        position, end = self.progress(tp)
+        position, end = self._context.position(tp)
         return end is not None and position >= end and self._clock() - held.applied_at_s >= _QUIET_S
 
     async def _wait_where_idle(self) -> bool:
@@ -460,7 +458,7 @@ class Score:
         """Write, and tell how much that was and how long it took, with the seconds before."""
         began_s = time.perf_counter()
         values, size = await writing
-        self.emit(Flushed(values=values, bytes=size, seconds=before_s + time.perf_counter() - began_s))
+        self._context.emit(Flushed(values=values, bytes=size, seconds=before_s + time.perf_counter() - began_s))
 
     def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
         """Count what a batch came to before it failed, and the rest of the chunk, which is not applied."""

@@ -22,11 +22,11 @@ from faust.types import TP
 from faust.types.transports import ConsumerT
 
 from sinks import batch
-from sinks.telemetry import BatchApplied, Consumed, Observed, Readiness, Reading, Silent, Telemetry
+from sinks.telemetry import BatchApplied, Consumed, Readiness, Reading, Silent, Telemetry
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, Unreadable, batches
 from streams.worker.agents import ChunkApp, add_agent
 from streams.worker.loop_watch import LoopWatch
-from streams.worker.role import HandsOver, HoldsBack, LooksAhead, Pauses, Quarantines, Rewinds, Role
+from streams.worker.role import DETACHED, Role, RoleContext
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ async def drive(role: Role, source: Iterable[tuple[TP, Chunk]], *, tps: Iterable
         source = list(source)
         tps = [tp for tp, _ in source]
     held = set(tps)
-    await role.start()
+    await role.start(DETACHED)
     positions = dict(await role.assigned(set(held)))
     for tp, chunk in source:
         part = chunk.from_offset(positions.get(tp, chunk.start_offset))
@@ -116,8 +116,6 @@ class Worker:
         self._telemetry = telemetry or Silent()
         self._consumed: Counter[TP] = Counter()  # records handed to the role since the start
         self._told_at = 0.0
-        if isinstance(role, Observed):
-            role.emit = self._telemetry.emit
         self.broker = broker
         self._lock = asyncio.Lock()
         self._positions: dict[TP, int] = {}
@@ -125,13 +123,6 @@ class Worker:
         self._paused: frozenset[TP] = frozenset()
         self._rewinds: dict[TP, int] = {}  # what the role said, not sought yet
         self._rewound: set[TP] = set()
-        if isinstance(role, LooksAhead):
-            role.progress = self._progress_of
-        if isinstance(role, HoldsBack):
-            role.ends = self._ends_of
-        # Asked with each chunk, and Python takes its time to compare a role with a protocol.
-        self._pausing = role if isinstance(role, Pauses) else None
-        self._rewinding = role if isinstance(role, Rewinds) else None
         self._generation = -1
         self._error: BaseException | None = None
         self._stopping = False
@@ -148,8 +139,6 @@ class Worker:
                 return
             self._positions, self._empty_spans, self._generation = {}, {}, generation
             self._paused, self._rewinds, self._rewound = frozenset(), {}, set()
-            if isinstance(self.role, HoldsBack):
-                self.role.generation = generation
             if tps:
                 await self._guarded(self._claim(tps))
             self._progress_at = time.monotonic()
@@ -193,7 +182,7 @@ class Worker:
             if self.options.transport.parser == "compiled":
                 batches.warm()
             batch.warm()
-            await self._until_woken(self.role.start())
+            await self._until_woken(self.role.start(self._context()))
             if not self._wake.is_set():
                 await self._serve()
             await self.role.stop()
@@ -281,9 +270,9 @@ class Worker:
                 if not self._stopping and chunk.generation == self._generation and tp in self._positions:
                     await self._guarded(self._apply_next(tp, chunk))
         async with self._lock:
-            if isinstance(self.role, HandsOver) and not self._stopping:
-                self.role.hand_over()
-            await self._guarded(self._heed())
+            if not self._stopping:
+                self.role.flush_after_fetch()
+            await self._guarded(self._apply_pauses_and_rewinds())
         if self._stopping:
             await asyncio.Event().wait()  # until the app stops: what follows a failure is not applied
         await asyncio.sleep(0)  # ticks, commits and signals get their turn
@@ -293,7 +282,8 @@ class Worker:
             return
         position = self._positions[tp]
         if isinstance(chunk, Unreadable):
-            await self._meet(tp, chunk, position)
+            if chunk.start_offset == position:  # else fetched before a rewind
+                await self.role.unreadable(tp, chunk.batch)
             return
         if tp in self._rewound:
             if chunk.start_offset > position or chunk.next_offset <= position:
@@ -312,13 +302,6 @@ class Worker:
             self._empty_spans[tp] = (start if end == position else position, chunk.next_offset)
         self._positions[tp] = chunk.next_offset
         self._progress_at = time.monotonic()
-
-    async def _meet(self, tp: TP, found: Unreadable, position: int) -> None:
-        if found.start_offset != position:
-            return  # fetched before a rewind
-        if not isinstance(self.role, Quarantines):
-            raise found.batch
-        await self.role.unreadable(tp, found.batch)
 
     async def _claim(self, tps: set[TP]) -> None:
         starts = dict(await self.role.assigned(set(tps)))
@@ -361,15 +344,14 @@ class Worker:
         start, end = self._empty_spans.get(tp, (-1, -1))
         return end if low is not None and low == start else low
 
-    async def _heed(self) -> None:
-        """Go where the role rewinds to; take no more of what it holds back; what it no longer does, flows again."""
-        if self._stopping or self._pausing is None or not self._positions:
+    async def _apply_pauses_and_rewinds(self) -> None:
+        """Seek where the role rewinds to, pause what it pauses, and resume what it no longer does."""
+        if self._stopping or not self._positions:
             return
-        if self._rewinding is not None:
-            self._rewinds |= {tp: offset for tp, offset in self._rewinding.rewinds().items() if tp in self._positions}
-            if self._rewinds:
-                await self._rewind()
-        wanted = self._pausing.paused & self._positions.keys()
+        self._rewinds |= {tp: offset for tp, offset in self.role.rewinds().items() if tp in self._positions}
+        if self._rewinds:
+            await self._rewind()
+        wanted = self.role.paused & self._positions.keys()
         if wanted != self._paused:
             self._consumer.resume_partitions(self._paused & self._positions.keys() - wanted)
             self._consumer.pause_partitions(wanted - self._paused)
@@ -393,10 +375,15 @@ class Worker:
         self._rewinds = {}
         self._progress_at = time.monotonic()
 
-    def _progress_of(self, tp: TP) -> tuple[int, int | None]:
-        return self._positions.get(tp, 0), self._consumer.log_end(tp)
+    def _context(self) -> RoleContext:
+        return RoleContext(
+            emit=self._telemetry.emit,
+            position=lambda tp: (self._positions.get(tp, 0), self._consumer.log_end(tp)),
+            end_offsets=self._end_offsets,
+            generation=lambda: self._generation,
+        )
 
-    async def _ends_of(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+    async def _end_offsets(self, tps: Iterable[TP]) -> Mapping[TP, int]:
         found: Mapping[TP, int] = await self._consumer.log_ends(set(tps))
         return found
 
@@ -411,7 +398,7 @@ class Worker:
             async with self._lock:
                 if not self._stopping:
                     await self._guarded(self.role.tick())
-                    await self._guarded(self._heed())
+                    await self._guarded(self._apply_pauses_and_rewinds())
                     self._tell()
 
     def _tell(self) -> None:
@@ -422,7 +409,7 @@ class Worker:
         self._telemetry.read(self._readings())
 
     def _readings(self) -> list[Reading]:
-        found = list(self.role.readings()) if isinstance(self.role, Observed) else []
+        found = list(self.role.readings())
         not_ready = [one for one in found if isinstance(one, Readiness) and not one.ready]
         readings = [one for one in found if not isinstance(one, Readiness)]
         for tp in self._consumed.keys() | self._positions.keys():

@@ -23,7 +23,7 @@ from sinks.clickhouse.tables import ALL
 from sinks.kafka import MarkedOutbox
 from streams.archive.role import Archive
 from streams.transport import chunk_of
-from streams.worker.role import TP
+from streams.worker.role import DETACHED, TP
 from streams.worker.roles import topics_of
 from streams.worker.worker import drive
 
@@ -243,7 +243,7 @@ def test_a_bank_whose_topic_goes_to_another_worker_leaves_the_others_as_they_are
 
     async def story() -> None:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned({TP_TOLD, TP_OTHER_TOLD})
         await role.apply(*told(TP_TOLD, 5, alert(1)))
         await role.apply(*told(TP_OTHER_TOLD, 9, alert(1), alert(2)))
@@ -267,7 +267,7 @@ def test_a_bank_whose_topic_goes_to_another_worker_leaves_the_others_as_they_are
 def test_only_an_acknowledged_insert_moves_the_low_offset(settings: Settings, watched: Watched) -> None:
     async def story() -> None:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned({TP_EVENTS})
         assert role.low_offset(TP_EVENTS) is None
         watched.away = True
@@ -292,7 +292,7 @@ def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
     async def story() -> None:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
         watched.away = True
-        await role.start()  # also a start finds it away
+        await role.start(DETACHED)  # also a start finds it away
         await role.assigned({TP_EVENTS})
         sent = 0
         while not role.paused:
@@ -332,7 +332,7 @@ def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings
 
     async def run_away() -> Archive:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned({TP(chunk.topic, 0) for chunk in sources})
         for chunk in sources:
             await role.apply(TP(chunk.topic, 0), chunk)
@@ -362,7 +362,7 @@ def test_a_stop_while_clickhouse_is_away_ends_soon_and_commits_nothing(
 
     async def story() -> None:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned({TP_EVENTS})
         watched.away = True
         await role.apply(*events(7, txn(0)))
@@ -437,7 +437,7 @@ def test_what_clickhouse_refuses_stops_the_role(settings: Settings, watched: Wat
 
     async def story() -> None:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
-        role_start = role.start()
+        role_start = role.start(DETACHED)
         watched.rows("SELECT 1")
         await role_start  # migrations ran: the version table says so
         await role.assigned({TP_EVENTS})

@@ -24,7 +24,7 @@ from sinks.artefacts import fetch
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport import chunk_of
-from streams.worker.role import TP
+from streams.worker.role import DETACHED, TP
 
 PARTITIONS = 2
 BANK = "C1010511000099"
@@ -146,7 +146,7 @@ def settings(broker: str, **learn: Any) -> Settings:
 
 def run(role: Learn, log: Log, pieces: Iterable[tuple[TP, int]]) -> dict[str, Any]:
     async def story() -> dict[str, Any]:
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned(set(log))
         for tp, chunk in read_in(log, pieces):
             await role.apply(tp, chunk)
@@ -187,7 +187,7 @@ def test_it_waits_for_score_and_then_gives_what_it_would_have_given(broker: str,
     role = role_over(broker, log, scored)
 
     async def story() -> None:
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned(set(log))
         for tp in log:
             if tp.topic == topics.EVENTS:
@@ -239,7 +239,7 @@ def test_with_part_of_the_partitions_it_does_not_learn_and_says_so(broker: str) 
     role = role_over(broker, log)
 
     async def story() -> None:
-        await role.start()
+        await role.start(DETACHED)
         await role.assigned(set(list(log)[1:]))
         await role.tick()
         await role.stop()

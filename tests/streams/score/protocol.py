@@ -26,7 +26,7 @@ from sinks.retriable import bounds
 from streams.score.partition import Partition
 from streams.score.role import Score
 from streams.transport.chunk import chunk_of
-from streams.worker.role import TP
+from streams.worker.role import DETACHED, TP
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, said, state_of, tick, txn
 
 TP0 = TP(topics.EVENTS, 0)
@@ -176,7 +176,7 @@ class Worker:
             make_outbox=lambda *_, **_more: Network(self.world.outbox),
             step=self._step,
         )
-        await self.role.start()
+        await self.role.start(DETACHED)
 
     async def join(self):
         """The group gives us the partition, and a heartbeat or a late word tells the others."""

@@ -23,7 +23,7 @@ from domain.events import LogRecord, Tick
 from streams.ingest.role import Ingest
 from streams.ingest.tick_writer import NotTheWriter
 from streams.transport.chunk import chunk_of
-from streams.worker.role import TP
+from streams.worker.role import TP, RoleContext
 from tests.streams.ingest.kit import HEADERS
 from tests.streams.ingest.sim.banks import Banks, Delivered
 from tests.streams.ingest.sim.client import Killed, Sender, SimKafka
@@ -132,9 +132,13 @@ class World:
     def _start(self) -> Process:
         role = Ingest(self._settings, clock=lambda: self._kafka.now_ms / 1000)
         one = Process(role, asyncio.new_event_loop(), [])
-        role.progress, role.ends = one.progress, lambda tps: self._ask_ends(one, tps)
+        context = RoleContext(
+            position=one.progress,
+            end_offsets=lambda tps: self._ask_ends(one, tps),
+            generation=lambda: one.generation,
+        )
         self._processes.append(one)
-        self._run(one, role.start())
+        self._run(one, role.start(context))
         return one
 
     async def _ask_ends(self, one: Process, tps: Iterable[TP]) -> Mapping[TP, int]:
@@ -279,7 +283,6 @@ class World:
 
     def _assign(self, one: Process) -> None:
         starts = self.group.assigned(one)
-        one.role.generation = one.generation
         self._run(one, one.role.assigned(set(starts)))
         one.begin(starts)
         one.node_of = {tp: self._nodes[tp] for tp in starts}
