@@ -30,7 +30,7 @@ from embedded.redis import release_of
 from features.layout import LAYOUT_VERSION
 from kernels.cache import cache_root
 from sinks.redis_store import PartitionStore, connect
-from streams.score.holding import Holding
+from streams.score.owned_partition import OwnedPartition
 from streams.score.partition import PartitionState
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
@@ -119,18 +119,18 @@ def _rewrites(client: object) -> bool:
 def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int]:
     prefix = RedisSettings().key_prefix
     store = PartitionStore(connect(redis_url, 60.0), prefix, number)
-    holding = Holding(number, store, _nothing_published, _nothing_published, lambda _step, _partition: None)
-    holding.own(_EPOCH, is_first=True)
-    holding.bound(2**31 - 1)  # nobody makes room here
-    holding.load()
-    memory = holding.memory
+    owned = OwnedPartition(number, store, _nothing_published, _nothing_published, lambda _step, _partition: None)
+    owned.own(_EPOCH, is_first=True)
+    owned.bound(2**31 - 1)  # nobody makes room here
+    owned.load()
+    memory = owned.memory
     assert memory is not None
     for chunk in PartitionLog(world, number).chunks(timed=False):
         for _ in memory.apply(chunk):
             pass
     memory.state["applied_offset"][memory.residents.rows()] = 0
     memory._now = msgspec.structs.replace(memory.saved, low_offset=1)
-    asyncio.run(holding.flush(_SLICE_VALUES))
+    asyncio.run(owned.flush(_SLICE_VALUES))
     return of_partition(memory)
 
 

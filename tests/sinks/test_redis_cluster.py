@@ -18,7 +18,7 @@ from sinks.redis_store import (
     servers,
     stored_values,
 )
-from streams.score.holding import Holding
+from streams.score.owned_partition import OwnedPartition
 from streams.transport.chunk import chunk_of
 from tests.redis_cluster import MASTERS, RedisCluster
 from tests.streams.score.kit import log_of, no_model, state_of
@@ -92,7 +92,7 @@ def test_load_apply_flush_and_a_lazy_read_end_as_in_memory(client, seed):
     """A partition with one enterprise in memory at a time: values go out and come back from their master."""
     records = log_of(seed, enterprises=4, days=60)
     steps = []
-    held = Holding(7, PartitionStore(client, "x", 7), no_model, no_model, lambda step, _: steps.append(step))
+    held = OwnedPartition(7, PartitionStore(client, "x", 7), no_model, no_model, lambda step, _: steps.append(step))
     held.own(1, is_first=True)
     held.bound(1)
     assert held.load()
@@ -105,7 +105,7 @@ def test_load_apply_flush_and_a_lazy_read_end_as_in_memory(client, seed):
     assert {"claim", "load", "fetch", "slice", "state"} <= set(steps)
     stored = dict(stored_values(client, "x", 7))
     assert state_of(held.memory, stored) == stored
-    again = Holding(7, PartitionStore(client, "x", 7), no_model, no_model, lambda *_: None)
+    again = OwnedPartition(7, PartitionStore(client, "x", 7), no_model, no_model, lambda *_: None)
     again.own(2, is_first=False)
     assert again.load()
     assert again.low_offset == len(records)

@@ -217,7 +217,7 @@ class Worker:
         async with self._alive():
             await self.role.tick()
             if settles:
-                await self.role._settle()
+                await self.role._flushes.settle()
             self._heed()
             self.world.committed = max(self.world.committed, self.role.low_offset(TP0) or 0)
 
@@ -241,7 +241,7 @@ class Worker:
     @property
     def is_idle(self):
         """It runs, and nothing of it is being written: what is waits for this loop, and nobody else can wait for it."""
-        return self.role is not None and (self.role._writing is None or self.role._writing[1].done())
+        return self.role is not None and (self.role._flushes._writing is None or self.role._flushes._writing[1].done())
 
     def _heed(self):
         if TP0 in (rewinds := self.role.rewinds()):

@@ -120,7 +120,7 @@ class Flushes:
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
             await self.score.tick()
-            await self.score._settle()
+            await self.score._flushes.settle()
 
 
 def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
@@ -189,7 +189,7 @@ def test_while_redis_works_at_a_flush_other_partitions_are_applied_and_its_own_r
         server = redis_client.Redis.from_url(redis_url)
         server.client_pause(30_000, all=False)
         await flushes.score.tick()
-        own, writing = flushes.score._writing
+        own, writing = flushes.score._flushes._writing
         other = next(tp for tp in flushes.tps if tp != own)
         await flushes.apply_one(other)
         assert not writing.done(), "who waits for Redis is the partition that is written"

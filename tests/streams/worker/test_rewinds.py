@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from confluent_kafka import Producer
 
 from streams.transport import Chunk
-from streams.worker.role import TP
+from streams.worker.role import TP, Role, RoleContext
 from tests.streams.recording import quick_options, run_here
 
 PARTITIONS, RECORDS = 3, 4_000
 
 
-class Forgetful:
+class Forgetful(Role):
     """Holds the values that it applied; now and then it goes back, at once or after a pause."""
 
     name = "forgetful"
@@ -25,7 +25,7 @@ class Forgetful:
         self._back: dict[TP, int] = {}
         self.rewinds_count = self.paused_count = self.let_go = 0
 
-    async def start(self) -> None:
+    async def start(self, _context: RoleContext) -> None:
         pass
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:

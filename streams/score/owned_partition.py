@@ -31,7 +31,7 @@ Step = Callable[[str, int], None]
 """Called with the name of each step of the protocol and the partition, before the step: for tests that interrupt it."""
 
 
-class Taken(NamedTuple):
+class FlushSnapshot(NamedTuple):
     """What a flush writes: slices of rows with their values, and the partition's state."""
 
     memory: Partition
@@ -39,7 +39,7 @@ class Taken(NamedTuple):
     state: PartitionState
 
 
-class Holding:
+class OwnedPartition:
     """A partition that the group has given to this worker."""
 
     def __init__(
@@ -122,7 +122,7 @@ class Holding:
         """Take and write at once; (values, bytes). Every output must be acknowledged."""
         return await self.write(await self.take(slice_values_max))
 
-    async def take(self, slice_values_max: int) -> Taken:
+    async def take(self, slice_values_max: int) -> FlushSnapshot:
         """What a flush must write, as it is now: values that Redis lacks, and the state with its low offset.
 
         No record may be half applied. More may be applied before it is written, once all outputs up to now are
@@ -130,33 +130,33 @@ class Holding:
         """
         memory = self.memory
         assert memory is not None
-        taken = Taken(memory, [], memory.saved)
+        snapshot = FlushSnapshot(memory, [], memory.saved)
         with self._whole():
             for rows in _slices(memory.dirty_rows(), slice_values_max):
-                taken.slices.append((rows, memory.take(rows)))
+                snapshot.slices.append((rows, memory.take(rows)))
                 await asyncio.sleep(0)
-        return taken
+        return snapshot
 
-    async def write(self, taken: Taken) -> tuple[int, int]:
+    async def write(self, snapshot: FlushSnapshot) -> tuple[int, int]:
         """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
 
-        Every output that was sent before they were taken must be acknowledged. Others get their turn while Redis works:
+        Every output that was sent before the snapshot must be acknowledged. Others get their turn while Redis works:
         where the memory is dropped meanwhile, no more is written.
         """
-        assert taken.memory is self.memory
+        assert snapshot.memory is self.memory
         count = size = 0
         with self._whole():
-            for rows, values in taken.slices:
-                if self.memory is not taken.memory:
+            for rows, values in snapshot.slices:
+                if self.memory is not snapshot.memory:
                     return count, size
-                size += await self._write_slice(taken.memory, rows, values)
+                size += await self._write_slice(snapshot.memory, rows, values)
                 count += len(rows)
-            if self.memory is not taken.memory:
+            if self.memory is not snapshot.memory:
                 return count, size
             self._step("state", self.number)
-            if taken.state.low_offset != self._low_offset:
-                await asyncio.to_thread(self._store.write, (), msgspec.json.encode(taken.state))
-                self._low_offset = taken.state.low_offset
+            if snapshot.state.low_offset != self._low_offset:
+                await asyncio.to_thread(self._store.write, (), msgspec.json.encode(snapshot.state))
+                self._low_offset = snapshot.state.low_offset
             elif not count:
                 await asyncio.to_thread(self._store.check)
         self._attempts = 0
@@ -175,7 +175,7 @@ class Holding:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """What is taken counts as clean: broken off half-way, however that comes, memory is ahead of Redis and goes."""
+        """Drop memory where the block fails: what a snapshot took counts as clean, and Redis does not hold it."""
         try:
             yield
         except BaseException:
