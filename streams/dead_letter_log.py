@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.settings import Settings
 from domain import topics
 from domain.outputs import DeadLetter
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
-from sinks.retriable import bounds
+from sinks.log_reader import read_topic
 from streams.dead_letters import is_whole
 
-SILENCE_S_MAX = 30.0
 _DECODER = msgspec.json.Decoder(DeadLetter)
 
 
@@ -30,38 +27,9 @@ class Retried:
 
 
 def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadLetter]:
-    """Every letter in the topic now, in order. KafkaException, or TimeoutError where the broker falls silent."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka.bootstrap,
-            "group.id": "xinliu-dlq",  # never used: the partition is assigned, nothing is committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 5,  # the end is told when a fetch finds nothing more: half a second by default
-            "auto.offset.reset": "earliest",
-            "log_level": 2,  # what goes wrong is raised
-            **client_settings(settings.kafka),
-        }
-    )
-    try:
-        _, end = bounds(consumer, topic, 0)
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        heard_at = time.monotonic()
-        while True:
-            for message in consumer.consume(500, 0.05):
-                heard_at = time.monotonic()
-                error = message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    return
-                if error is not None:
-                    raise KafkaException(error)
-                if message.offset() >= end:
-                    return
-                yield _DECODER.decode(message.value())
-            if time.monotonic() - heard_at > SILENCE_S_MAX:
-                raise TimeoutError(f"{topic}: nothing came for {SILENCE_S_MAX:g} s")
-    finally:
-        consumer.close()
+    """Yield the dead letters in the topic now, in order. Raise KafkaException, or ReadTimeout where no more come."""
+    for message in read_topic(settings.kafka.bootstrap, topic, client_settings(settings.kafka)):
+        yield _DECODER.decode(message.value())
 
 
 def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:

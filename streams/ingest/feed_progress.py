@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from domain import topics
 from domain.outputs import FeedHealth, FeedProgress, FeedQuestion, FeedWord
 from sinks.kafka import MarkedOutbox
-from sinks.retriable import PASSING, bounds
+from sinks.log_reader import assigned_consumer, poll, read
+from sinks.retriable import bounds
 from streams.worker.role import TP
 
 READ_AT_ONCE = 2_000
 TELL_S = 1.0  # a feed that goes on steadily is told of so often
-_READ_S_MAX = 30
+_READ_S_MAX = 30.0
 _decode = msgspec.json.Decoder(FeedWord).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -33,11 +35,11 @@ class FeedListener:
         self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
 
     def hear(self) -> list[FeedWord]:
-        """What has come since, up to `offset`; returns at once. KafkaException where the topic cannot be read."""
-        messages = self._consumer.consume(READ_AT_ONCE, 0)
-        words = _words(messages)
-        self.offset = max((message.offset() + 1 for message in messages if not message.error()), default=self.offset)
-        return words
+        """Return what has come since, up to `offset`, at once. Raise KafkaException where the topic cannot be read."""
+        messages = poll(self._consumer, READ_AT_ONCE)
+        if messages:
+            self.offset = messages[-1].offset() + 1
+        return [_decode(message.value()) for message in messages]
 
     def close(self) -> None:
         """Leave the broker."""
@@ -45,27 +47,13 @@ class FeedListener:
 
 
 def words_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple[list[FeedProgress], int]:
-    """All words from `offset` until now, or from the first that the topic still holds; and the end of the topic."""
-    consumer = assigned_consumer(bootstrap, {**client, "enable.partition.eof": True})
-    try:
+    """Return all progress from `offset` until now, or from the first that is still there, and the topic's end."""
+    with closing(assigned_consumer(bootstrap, client)) as consumer:
         low, end = bounds(consumer, topics.FEED, 0)
-        position = max(low, offset)
-        found: list[FeedProgress] = []
-        consumer.assign([TopicPartition(topics.FEED, 0, position)])
-        until = time.monotonic() + _READ_S_MAX
-        while position < end:
-            messages = consumer.consume(READ_AT_ONCE, 0.05)
-            if time.monotonic() > until:
-                raise TimeoutError(f"{topics.FEED}: read to {position} of {end} in {_READ_S_MAX} s")
-            found += [word for word in _words(messages) if isinstance(word, FeedProgress)]
-            for message in messages:
-                if (error := message.error()) is None:
-                    position = message.offset() + 1
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    position = end
-        return found, end
-    finally:
-        consumer.close()
+        span = max(low, offset), end
+        messages = read(consumer, {(topics.FEED, 0): span}, timeout_s=_READ_S_MAX)
+        words = [_decode(message.value()) for message in messages]
+    return [word for word in words if isinstance(word, FeedProgress)], end
 
 
 @dataclass(slots=True)
@@ -154,32 +142,3 @@ def _gain_ms(now_ms: int | None, before_ms: int | None) -> float:
     if now_ms is None:
         return 0
     return math.inf if before_ms is None else now_ms - before_ms
-
-
-def assigned_consumer(bootstrap: str, client: Mapping[str, Any]) -> Consumer:
-    """Return a consumer to assign partitions to; it joins no group."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "xinliu-listener",  # never used: the partition is assigned, nothing is committed
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 50,
-            **client,
-        }
-    )
-
-
-def _words(messages: Iterable[Any]) -> list[FeedWord]:
-    return [_decode(value) for value in values_of(messages)]
-
-
-def values_of(messages: Iterable[Any]) -> list[bytes]:
-    """Return the values of what a consumer gave; KafkaException for an error that does not pass by itself."""
-    found: list[bytes] = []
-    for message in messages:
-        if (error := message.error()) is None:
-            found.append(message.value() or b"")
-        elif error.code() not in (KafkaError._PARTITION_EOF, *PASSING):
-            raise KafkaException(error)
-    return found

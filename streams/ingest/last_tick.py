@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer
 
 from domain import topics
 from domain.events import LogRecord, Tick
+from sinks.log_reader import Span, assigned_consumer, read
 from sinks.retriable import bounds
 
 READ_RECORDS_MIN = 2_000  # of each partition at first; eight times as many where there is no tick among them
@@ -34,51 +36,29 @@ def last_tick(
     A tick is in all partitions or in none; all are asked, as any of them may have lost its oldest records. Raises
     KafkaException or TimeoutError where the log cannot be read.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "xinliu-last-tick",  # never used: partitions are assigned, nothing is committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            **client,
-        }
-    )
-    until = time.monotonic() + timeout_s
-    try:
+    until_s = time.monotonic() + timeout_s
+    with closing(assigned_consumer(bootstrap, client)) as consumer:
         ends = {p: bounds(consumer, topics.EVENTS, p) for p in range(partitions)}
         starts = {p: high for p, (_, high) in ends.items()}
         best: WrittenTick | None = None
         count = READ_RECORDS_MIN
         while missing := [p for p, (low, _) in ends.items() if starts[p] > low]:
             spans = {p: (max(ends[p][0], starts[p] - count), starts[p]) for p in missing}
-            ticks = _ticks_in(consumer, spans, until)
+            ticks = _ticks_in(consumer, spans, until_s - time.monotonic())
             best = max((one for one in (best, *ticks.values()) if one), key=lambda one: one.tick.up_to, default=None)
             # A partition that has a tick in what was read has no later one before it.
             starts |= {p: ends[p][0] if p in ticks else span[0] for p, span in spans.items()}
             count *= 8
         return best
-    finally:
-        consumer.close()
 
 
-def _ticks_in(consumer: Consumer, spans: Mapping[int, tuple[int, int]], until: float) -> dict[int, WrittenTick]:
-    """The last tick in offsets [start, end) of each partition that has one there."""
-    consumer.assign([TopicPartition(topics.EVENTS, p, start) for p, (start, _) in spans.items()])
-    left = set(spans)
+def _ticks_in(consumer: Consumer, spans: Mapping[int, Span], timeout_s: float) -> dict[int, WrittenTick]:
+    """Return the last tick in the offsets [start, end) of each partition that has one there."""
     found: dict[int, WrittenTick] = {}
-    while left:
-        if time.monotonic() > until:
-            raise TimeoutError(f"{topics.EVENTS}: the last tick was not found in time, partitions {sorted(left)}")
-        for message in consumer.consume(1000, 0.1):
-            p, error = message.partition(), message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
-            end = spans[p][1]
-            if error is None and message.offset() < end and message.key() is None:
-                record = _DECODER.decode(message.value())
-                if isinstance(record.event, Tick):
-                    found[p] = WrittenTick(record.event, 0 if record.origin is None else record.origin[2])
-            if error is not None or message.offset() >= end - 1:
-                left.discard(p)
+    for message in read(consumer, {(topics.EVENTS, p): span for p, span in spans.items()}, timeout_s=timeout_s):
+        if message.key() is None:
+            record = _DECODER.decode(message.value())
+            if isinstance(record.event, Tick):
+                heard_offset = 0 if record.origin is None else record.origin[2]
+                found[message.partition()] = WrittenTick(record.event, heard_offset)
     return found

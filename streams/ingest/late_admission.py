@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from domain import topics
 from domain.events import EnterpriseEvent, LogRecord
 from domain.reject import Reason, Rejected
+from sinks.log_reader import assigned_consumer, read
+from sinks.retriable import bounds
 
 TIMEOUT_S = 10.0
-_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._PARTITION_EOF)
-_UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION)
 _DECODER = msgspec.json.Decoder(LogRecord)
 
 
@@ -43,32 +42,14 @@ def _rejected(detail: str) -> Rejected:
 
 
 def _value_at(bootstrap: str, client: Mapping[str, Any], partition: int, offset: int) -> bytes | None:
-    """The value at an offset of `events.v1`; None where there is none."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "xinliu-admission",  # never used: the partition is assigned, nothing is committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            **client,
-        }
-    )
-    until_s = time.monotonic() + TIMEOUT_S
-    try:
-        consumer.assign([TopicPartition(topics.EVENTS, partition, offset)])
-        while time.monotonic() < until_s:
-            message = consumer.poll(0.2)
-            if message is None:
-                continue
-            error = message.error()
-            if error is None:
-                value: bytes | None = message.value()
-                return value if message.offset() == offset else None
-            if error.code() in (*_GONE, *_UNKNOWN):
-                return None
-            raise KafkaException(error)
-        raise TimeoutError(f"{topics.EVENTS}[{partition}]@{offset} was not read in {TIMEOUT_S:g} s")
-    finally:
-        consumer.close()
+    """Return the value at an offset of `events.v1`, None where there is none."""
+    with closing(assigned_consumer(bootstrap, client)) as consumer:
+        if partition not in consumer.list_topics(topics.EVENTS, TIMEOUT_S).topics[topics.EVENTS].partitions:
+            return None
+        begin, end = bounds(consumer, topics.EVENTS, partition)
+        if not begin <= offset < end:
+            return None
+        for message in read(consumer, {(topics.EVENTS, partition): (offset, offset + 1)}, timeout_s=TIMEOUT_S):
+            value: bytes | None = message.value()
+            return value
+    return None

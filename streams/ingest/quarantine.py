@@ -24,8 +24,8 @@ from domain.outputs import QuarantinedBatch
 from sinks.artefacts import ArtefactMissing, records
 from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
+from sinks.log_reader import assigned_consumer, poll
 from sinks.retriable import bounds
-from streams.ingest.feed_progress import READ_AT_ONCE, assigned_consumer, values_of
 from streams.transport import UnreadableBatch
 from streams.worker.role import TP
 
@@ -62,9 +62,9 @@ class Decisions:
     def hear(self) -> set[Place]:
         """Take in what has come since, and return the places that are to be fetched again; returns at once."""
         resumed: set[Place] = set()
-        for value in values_of(self._consumer.consume(READ_AT_ONCE, 0)):
+        for message in poll(self._consumer):
             try:
-                said = _decode_control(value)
+                said = _decode_control(message.value() or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # ingest dead-letters it
             if not isinstance(said, Control) or said.action not in _ACTIONS or said.topic is None:

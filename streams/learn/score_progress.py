@@ -6,10 +6,11 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain import topics
+from sinks.log_reader import member_consumer
 from sinks.retriable import until_answered
 
 _NO_COORDINATOR = frozenset(
@@ -42,11 +43,7 @@ class ScoreProgress:
         timeout_s: float = 5.0,
     ) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap, **(client or {})})
-        # It never joins the group. AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16
-        # ends the process (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers an error.
-        self._member = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, **(client or {})}
-        )
+        self._member = member_consumer(bootstrap, group, client)
         self._partitions = partitions
         self._timeout_s = timeout_s
 

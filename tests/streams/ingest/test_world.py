@@ -14,7 +14,8 @@ import pytest
 import sinks.kafka
 from domain.calendar import DAY_MS
 from domain.events import Tick
-from streams.ingest import feed_progress, last_tick, role, tick_writer
+from sinks import log_reader
+from streams.ingest import role, tick_writer
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS, Survey
 from streams.ingest.feed_progress import FeedTeller
@@ -39,8 +40,7 @@ def make_world(tmp_path, monkeypatch):
         kafka = SimKafka(rng)
         monkeypatch.setattr(sinks.kafka, "Sender", kafka.sender)
         monkeypatch.setattr(tick_writer, "AIOKafkaProducer", kafka.transactional)
-        for module in (feed_progress, last_tick):
-            monkeypatch.setattr(module, "Consumer", kafka.consumer)
+        monkeypatch.setattr(log_reader, "Consumer", kafka.consumer)
         banks, processes, ahead_days = rng.randint(3, 5), rng.randint(2, 3), rng.choice((1, 1, 4, 11))
         worlds.append(World(settings, kafka, banks=banks, processes=processes, ahead_days=ahead_days))
         return worlds[-1]

@@ -59,11 +59,14 @@ class Entry:
 class _End:
     """The end of a partition, as `enable.partition.eof` has it."""
 
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
+    def __init__(self, topic: str, offset: int) -> None:
+        self._topic, self._offset = topic, offset
 
     def error(self) -> KafkaError:
         return KafkaError(KafkaError._PARTITION_EOF)
+
+    def topic(self) -> str:
+        return self._topic
 
     def partition(self) -> int:
         return 0
@@ -223,7 +226,7 @@ class Consumer:
         taken = left if timeout_s else self._kafka.rng.randint(0, left)
         found: list[Any] = log[self._position : self._position + taken]
         self._position += taken
-        return found if found or not self._tells_end else [_End(self._position)]
+        return found if found or not self._tells_end else [_End(self._topic, self._position)]
 
     def close(self) -> None:
         """Nothing to end."""
