@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import calendar, indicators, schemas, scoring, signals, topics
+from docs.generate import benchmarks, calendar, indicators, schemas, scoring, signals, topics
 
 ROOT = Path(__file__).resolve().parents[2]
 _PAGES: Mapping[str, Callable[[], str]] = {
+    "benchmarks/HISTORY.md": benchmarks.history,
+    "benchmarks/README.md": benchmarks.readme,
     "config/spring_festival.csv": calendar.spring_festival,
     "config/workdays.csv": calendar.workdays,
     "docs/asyncapi.json": schemas.asyncapi,
