@@ -67,6 +67,21 @@ _FIGURES = {
         "kernel_ns_per_event": "an event with them, ns",
         "signals_ns_per_event": "signals, ns an event",
     },
+    "sizes": {
+        "bank.<bank_id>.events.v1_bytes_a_record": "`bank.<bank_id>.events.v1`, bytes a record",
+        "events.v1_bytes_a_record": "`events.v1`, bytes a record",
+        "tick_bytes": "a tick of 141 banks in one partition, bytes",
+        "score.v1_bytes_a_record": "`score.v1`, bytes a record",
+        "score_records_a_txn": "score records a transaction",
+        "indicator.v1_bytes_a_record": "`indicator.v1`, bytes a record",
+        "alert.<bank_id>.v1_bytes_a_record": "`alert.<bank_id>.v1`, bytes a record",
+        "observation.v1_bytes_a_record": "`observation.v1`, bytes a record",
+        "dlq.v1_bytes_a_record": "`dlq.v1`, bytes a record",
+        "txn_bytes_a_row": "table `txn`, bytes a row",
+        "score_bytes_a_row": "table `score`, bytes a row",
+        "indicator_bytes_a_row": "table `indicator`, bytes a row",
+        "alert_bytes_a_row": "table `alert`, bytes a row",
+    },
     "two_commands": {
         "first_demo_s": "first `make demo`, s",
         "demo_again_s": "`make demo` again, --fresh, s",
@@ -78,7 +93,7 @@ _TITLES = {
     "throughput": "Throughput", "latency": "Latency, and bad input", "state": "State of a million enterprises",
     "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
     "determinism_processes": "Determinism, by processes", "rules": "What signals cost",
-    "two_commands": "The two commands",
+    "sizes": "Sizes on the disk", "two_commands": "The two commands",
 }  # fmt: skip
 
 Run = dict[str, Any]
