@@ -47,7 +47,7 @@ def commit(root: Path) -> str:
 
 def is_dirty(root: Path) -> bool:
     """Whether files differ from what is committed; the results themselves do not count."""
-    return bool(_git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/README.md"))
+    return bool(_git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/*.md"))
 
 
 def _git(root: Path, *arguments: str) -> str:

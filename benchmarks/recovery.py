@@ -35,7 +35,6 @@ ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3
 BANK = "C1010211000012"
 SESSION_TIMEOUT_S = 6.0
 BOUNDS = {"restart_s": Bound(most=3.0), "takeover_s": Bound(most=SESSION_TIMEOUT_S + 3.0)}
-COLUMNS = ("enterprises", "session_timeout_s", *BOUNDS)
 _MOVED = 800  # enterprises that fall 95 days overdue after each kill, others each time: the cap moves their scores
 _HEADERS = [("schema", SCHEMA.encode())]
 _DAY = day_of_date(date(2026, 3, 2))
@@ -51,7 +50,7 @@ def run(argv: list[str]) -> int:
         Parts(Path(name), redis_binary=parts.redis_binary()) as servers,
     ):
         figures = _measure(_settings(servers.kafka.address, servers.redis.url), Path(name), enterprises)
-    return results.report("recovery", args, figures, BOUNDS, columns=COLUMNS)
+    return results.report("recovery", args, figures, BOUNDS)
 
 
 def _measure(settings: Settings, folder: Path, enterprises: int) -> dict[str, Any]:

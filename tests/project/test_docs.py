@@ -80,6 +80,15 @@ def test_every_file_and_folder_that_the_architecture_names_exists() -> None:
     assert not missing, missing
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/adr").glob("*.md")), ids=lambda path: path.name[:4])
+def test_a_decision_says_whether_it_holds(path: Path) -> None:
+    """On its third line: accepted, and how it was amended since; or proposed, or superseded by another."""
+    status = path.read_text(encoding="utf-8").splitlines()[2]
+    assert re.fullmatch(
+        r"Status: (accepted(, amended: .+)?|proposed|superseded by \[ADR \d+\]\(\d{4}-.+\.md\))\.", status
+    )
+
+
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs/adr").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
