@@ -102,7 +102,7 @@ def test_a_name_that_is_not_one_bank_is_refused(
 def test_the_supervisor_sees_all_and_scores_as_they_move(engine: Engine, called: Callable[..., Any]) -> None:
     code, out, _ = called("tail", "--from-start", "--scores", "--count", "200")
     assert code == 0
-    scores = [line for line in out.splitlines() if " score " in line]
+    scores = [line for line in out.splitlines() if ", grade " in line]
     assert len(scores) > 50
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d E\d score \d{3}, grade [A-F]", scores[0])
     code, out, _ = called("tail", "--from-start", "--count", "1", "--json")
