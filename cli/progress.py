@@ -20,6 +20,8 @@ ZH = (
     (r"worker (\S+) ended before it was stopped \((.*)\)", r"工作进程 \1 在停止之前已结束（\2）"),
     (r"worker (\S+) is ready again after (\S+) s, and scores came again after (\S+) s",
      r"工作进程 \1 结束 \2 秒后重新就绪；\3 秒后又有评分"),
+    (r"worker (\S+) is ready again after (\S+) s; no score came in the (\S+) s after that",
+     r"工作进程 \1 结束 \2 秒后重新就绪；其后 \3 秒内没有评分"),
     (r"worker (\S+) is ready again after (\S+) s; scores went on",
      r"工作进程 \1 结束 \2 秒后重新就绪；评分未曾中断"),
     (r"the ledger balances: (.*)", r"账平：\1"),

@@ -14,6 +14,7 @@ from embedded.restarts import LOG_LINES
 from replay.offsets import Offsets
 
 POLL_S, ANSWER_S_MAX = 0.1, 2.0
+READY_S_MAX, SCORE_S_MAX = 300.0, 30.0  # after its end, after it is ready: where nothing comes in, no score goes out
 SCORES_STOP_WITHOUT = frozenset({"ingest", "score"})
 _one_ledger_at_a_time = threading.Lock()
 
@@ -62,16 +63,22 @@ class Recovery(threading.Thread):
             return sum(offsets.ends(places).values())
 
         before = scored()
-        if not self._until(self._is_ready):
+        if not self._until(lambda: self._is_ready() or self._since_end_s() > READY_S_MAX):
             return
-        ready_s = time.monotonic() - self._ended_s
+        ready_s = self._since_end_s()
+        if ready_s > READY_S_MAX:
+            raise ChildFailed(f"worker {self._role} is not ready {READY_S_MAX:g} s after its end")
         role, say = self._role, self._on_progress
         if role == "ingest":
             before = scored()  # meanwhile score has gone on with what was in the log
-        if not self._until(lambda: scored() > before):
+        if not self._until(lambda: scored() > before or self._since_end_s() > ready_s + SCORE_S_MAX):
             return
-        scored_s = time.monotonic() - self._ended_s
-        if role in SCORES_STOP_WITHOUT:
+        scored_s = self._since_end_s()
+        if scored() == before:
+            say(
+                f"worker {role} is ready again after {ready_s:.1f} s; no score came in the {SCORE_S_MAX:g} s after that"
+            )
+        elif role in SCORES_STOP_WITHOUT:
             say(f"worker {role} is ready again after {ready_s:.1f} s, and scores came again after {scored_s:.1f} s")
         else:
             say(f"worker {role} is ready again after {ready_s:.1f} s; scores went on")
@@ -91,6 +98,9 @@ class Recovery(threading.Thread):
                     f"{child.log} ends:\n{child.log_tail(LOG_LINES)}"
                 )
             self._on_progress(f"the ledger balances: {child.log_tail(1)}")
+
+    def _since_end_s(self) -> float:
+        return time.monotonic() - self._ended_s
 
     def _until(self, reached: Callable[[], bool]) -> bool:
         """Wait for it; False where `end` is called before."""
