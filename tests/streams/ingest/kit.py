@@ -96,12 +96,16 @@ _WORKER = """
 import logging, sys, msgspec
 from config.settings import Settings
 from streams.ingest.role import Ingest
+from streams.transport import TransportOptions
 from streams.worker.worker import WorkerOptions, run_worker
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 for name in ("streams.ingest.role", "streams.ingest.ticks"):
     logging.getLogger(name).setLevel("INFO")
 settings = msgspec.json.decode(sys.argv[1], type=Settings)
-options = WorkerOptions(tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=4.0, heartbeat_interval_s=0.5)
+options = WorkerOptions(
+    tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=4.0, heartbeat_interval_s=0.5,
+    transport=TransportOptions(unpacked_bytes_max=settings.kafka.unpacked_bytes_max),
+)
 sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
 """
 

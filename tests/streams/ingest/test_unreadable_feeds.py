@@ -93,6 +93,11 @@ def closes(bootstrap: str, bank: int, day: int) -> bool:
     return closed is not None and closed >= DAY + day
 
 
+def paused_at(log: Path) -> str:
+    """When a worker last said that it paused a feed; empty where it never did."""
+    return max((line[:23] for line in log.read_text().splitlines() if "is paused" in line), default="")
+
+
 def balances(settings: Settings, bank_topic: str, quarantined: int) -> None:
     ledger = take_stock(settings, None)
     assert ledger.balanced, [check for check in ledger.checks if not check.holds]
@@ -184,6 +189,56 @@ def test_fault_47_a_skip_is_honoured_by_whoever_reads_the_feed_next(
     assert len(quarantine(broker)) == 1
     balances(found, BAD, 3)
     fault(injected=1, observed="skipped by the next worker")
+
+
+def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
+    settings, empty_kafka, tmp_path, eventually, capsys, fault
+):
+    """Two workers, one of which writes the ticks: both know of the pause, days close, and one record tells of it."""
+    broker, found = empty_kafka, settings()
+    send(broker, BAD, rows_of(0, 0))
+    bad = produce(broker, BAD, NOT_RISING.encoded()).base_offset
+    send(broker, BAD, rows_of(0, 1))
+    logs = [tmp_path / "log-0", tmp_path / "log-1"]
+    with worker(found, logs[0]) as first, worker(found, logs[1]) as second:
+        for log in logs:
+            eventually(lambda log=log: "this worker reads" in log.read_text(), deadline_s=90, what="both have feeds")
+        for number in (1, 2):
+            send(broker, topics.bank_events(BANKS[number]), [row for day in range(6) for row in rows_of(number, day)])
+        eventually(lambda: closes(broker, 1, 5), deadline_s=90, what="days of other banks close")
+        eventually(lambda: len(quarantine(broker)) == 1, deadline_s=60, what="quarantined")
+        owner = max((0, 1), key=lambda n: paused_at(logs[n]))
+        left = logs[1 - owner]
+        before = left.read_text().count("is paused")
+        (first, second)[owner].send_signal(signal.SIGKILL)
+        eventually(lambda: left.read_text().count("is paused") > before, deadline_s=60, what="the other pauses it")
+        for number in (1, 2):
+            send(broker, topics.bank_events(BANKS[number]), rows_of(number, 6))
+        eventually(lambda: closes(broker, 1, 6), deadline_s=60, what="days go on to close")
+        assert called(found, tmp_path, capsys, "feed", "skip", BANKS[0], "--by", "z", "--reason", "x")[0] == 0
+        eventually(lambda: committed(broker, BAD) == bad + 3 + 4, deadline_s=60, what="it goes on")
+        assert (first, second)[1 - owner].poll() is None
+    assert event_ids(broker, 0) == {f"{day}-{n}" for day in (0, 1) for n in range(3)}
+    assert len(quarantine(broker)) == 1
+    balances(found, BAD, 3)
+    fault(injected=1, observed="its feed was paused by the other worker, and went on there")
+
+
+def test_a_batch_that_can_be_read_after_a_change_of_settings_is_applied(settings, empty_kafka, tmp_path, eventually):
+    """A restart fetches it again; what was quarantined counts as read then."""
+    broker, found = empty_kafka, settings()
+    tight = msgspec.structs.replace(found, kafka=msgspec.structs.replace(found.kafka, unpacked_bytes_max=16 << 20))
+    rows = [Row(delta=0, value=bytes(20 << 20)), Row(delta=1, value=as_bytes(txn("in it", at(0))), headers=HEADERS)]
+    batch = Batch(rows=rows, compression=ZSTD).encoded()
+    first = produce(broker, BAD, batch).base_offset
+    with worker(tight, tmp_path / "log"):
+        eventually(lambda: [one.offset for one in quarantine(broker)] == [first], deadline_s=60, what="quarantined")
+    with worker(found, tmp_path / "log"):
+        eventually(lambda: committed(broker, BAD) == first + 2, deadline_s=60, what="read")
+    assert event_ids(broker, 0) == {"in it"}
+    assert [one.reason for one in dead_letters(broker)] == ["oversized"]
+    assert len(quarantine(broker)) == 1
+    balances(found, BAD, 0)
 
 
 HEADER_OF_12_MB = Row(delta=0, value=as_bytes(txn("h", at(0))), headers=[("h", os.urandom(500_000) * 24), *HEADERS])
