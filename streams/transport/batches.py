@@ -72,35 +72,47 @@ def parse(
 
     Raises UnreadableBatch where that is the first batch, and BatchTooLarge where not even the first is whole.
     """
+    next_offset, fault, buffer, arrays = _read(raw, start_offset, aborted, unpacked_bytes_max)
+    if next_offset is None:
+        if fault is None:
+            raise BatchTooLarge(topic, partition, start_offset, len(raw))
+        raise unreadable(raw, topic, partition, start_offset, fault.reason, fault.detail)
+    return Chunk(
+        topic=topic,
+        partition=partition,
+        start_offset=start_offset,
+        next_offset=next_offset,
+        buffer=buffer,
+        generation=generation,
+        is_cut=fault is not None,
+        **arrays,
+    )
+
+
+def _read(
+    raw: bytes | memoryview, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
+) -> tuple[int | None, Fault | None, NDArray[np.uint8], dict[str, NDArray[Any]]]:
+    """What follows the last batch that is read, why the one after it is not, and the records' bytes and places.
+
+    What follows is None where no batch is read.
+    """
     buffer = np.frombuffer(raw, dtype=np.uint8)
     batches, fault = _whole_batches(buffer, start_offset)
-    if not len(batches):
-        raise BatchTooLarge(topic, partition, start_offset, len(raw))
     wanted = np.arange(fault.row if fault else len(batches))
     if aborted or (batches[wanted, ATTRIBUTES] & (TRANSACTIONAL | CONTROL)).any():
-        wanted, fault = _committed(raw, batches[wanted], aborted, unpacked_bytes_max, fault)
+        wanted, fault = _committed(raw, batches[wanted], aborted, bytes_max, fault)
     if (batches[wanted, ATTRIBUTES] & CODEC).any():
-        buffer, read, bad = _unpacked(raw, batches[wanted], unpacked_bytes_max)
+        buffer, read, bad = _unpacked(raw, batches[wanted], bytes_max)
     else:
-        read, bad = _within(batches[wanted], unpacked_bytes_max)
+        read, bad = _within(batches[wanted], bytes_max)
     fault = _of_all(wanted, bad) or fault
 
     arrays = _columns(int(read[:, COUNT].sum()))
     n, status, row = compiled.index(buffer, read, start_offset, *arrays.values())
     fault = _of_all(wanted, _fault(row, status)) or fault
-    if fault and not fault.row:
-        raise unreadable(raw, topic, partition, start_offset, fault.reason, fault.detail)
-    last = batches[(fault.row if fault else len(batches)) - 1]
-    return Chunk(
-        topic=topic,
-        partition=partition,
-        start_offset=start_offset,
-        next_offset=int(last[BASE] + last[LAST_DELTA]) + 1,
-        buffer=buffer,
-        generation=generation,
-        is_cut=fault is not None,
-        **{name: array[:n] for name, array in arrays.items()},
-    )
+    count = fault.row if fault else len(batches)
+    next_offset = int(batches[count - 1, BASE] + batches[count - 1, LAST_DELTA]) + 1 if count else None
+    return next_offset, fault, buffer, {name: array[:n] for name, array in arrays.items()}
 
 
 def warm() -> None:

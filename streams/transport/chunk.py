@@ -176,9 +176,17 @@ class ChunkBuilder:
         places = (place for part in (key, value, headers) for place in self._append(part))
         self._rows.extend((offset, timestamp_ms, timestamp_type, *places))
 
+    def mark(self) -> tuple[int, int]:
+        """What `back_to` takes."""
+        return len(self._bytes), len(self._rows)
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Drop what was added after it."""
+        del self._bytes[mark[0] :], self._rows[mark[1] :]
+
     def build(self, next_offset: int, *, is_cut: bool = False) -> Chunk:
         """The chunk of everything added; nothing can be added after it."""
-        table = np.array(self._rows, dtype=np.int64).reshape(-1, len(ARRAYS))
+        table = np.frombuffer(self._rows, dtype=np.int64).reshape(-1, len(ARRAYS))
         arrays = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(ARRAYS)}
         arrays["timestamp_type"] = arrays["timestamp_type"].astype(np.uint8)
         buffer = np.frombuffer(self._bytes, dtype=np.uint8)

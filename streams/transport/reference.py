@@ -79,30 +79,39 @@ def parse(
     unpacked_bytes_max: int = UNPACKED_BYTES_MAX,
 ) -> Chunk:
     """As `streams.transport.batches.parse`, which it is the reference of."""
-    raw, at, left, next_offset = bytes(raw), 0, unpacked_bytes_max, 0
+    raw = bytes(raw)
     builder = ChunkBuilder(topic, partition, start_offset, generation=generation)
-    transactions = _Transactions(aborted)
+    next_offset, refusal = _read(raw, builder, start_offset, aborted, unpacked_bytes_max)
+    if next_offset is not None:
+        return builder.build(next_offset, is_cut=refusal is not None)
+    if refusal is None:
+        raise BatchTooLarge(topic, partition, start_offset, len(raw))
+    raise unreadable(raw, topic, partition, start_offset, *refusal)
+
+
+def _read(
+    raw: bytes, builder: ChunkBuilder, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
+) -> tuple[int | None, tuple[Reason, str] | None]:
+    """Add the records; what follows the last batch that is read, and why the one after it is not."""
+    at, left, next_offset, transactions = 0, bytes_max, None, _Transactions(aborted)
     while (end := _end_of_batch(raw, at)) <= len(raw):
+        before = builder.mark()
         try:
-            batch = _read_header(raw, at, end, max(next_offset, 0), start_offset)
+            batch = _read_header(raw, at, end, next_offset or 0, start_offset)
             payload = raw[at + _HEADER.size : end]
             if batch.is_control:
-                transactions.end(batch, list(_records(batch, _unpacked(batch, payload, unpacked_bytes_max))))
+                transactions.end(batch, _records(batch, _unpacked(batch, payload, bytes_max)))
             elif not transactions.is_aborted(batch):
                 unpacked = _unpacked(batch, payload, left)
-                records = list(_records(batch, unpacked))
                 left -= len(unpacked) + RECORD_BYTES * batch.record_count
-                for record in records:
+                for record in _records(batch, unpacked):
                     if record.offset >= start_offset:
                         builder.add_encoded(*record, timestamp_type=int(batch.is_appended))
         except Refusal as refusal:
-            if at == 0:
-                raise unreadable(raw, topic, partition, start_offset, refusal.reason, refusal.detail) from None
-            return builder.build(next_offset, is_cut=True)
+            builder.back_to(before)
+            return next_offset, (refusal.reason, refusal.detail)
         at, next_offset = end, batch.next_offset
-    if at == 0:
-        raise BatchTooLarge(topic, partition, start_offset, len(raw))
-    return builder.build(next_offset)
+    return next_offset, None
 
 
 def _end_of_batch(raw: bytes, at: int) -> int:
@@ -221,12 +230,15 @@ class _Transactions:
         self._go_on(batch)
         return batch.is_transactional and batch.producer in self._open
 
-    def end(self, batch: _Batch, records: Sequence[_Record]) -> None:
+    def end(self, batch: _Batch, records: Iterator[_Record]) -> None:
         """The batch is a marker: of its producer's transaction, where it has a record still."""
         self._go_on(batch)
-        if not records:
+        first = next(records, None)
+        for _ in records:
+            pass  # they must be readable, and say nothing
+        if first is None:
             return
-        key = records[0].key or b""
+        key = first.key or b""
         if len(key) < 4 or key[0] > 127:
             raise Refusal(Reason.CONTROL_RECORD)
         if struct.unpack_from(">h", key, 2) == (_ABORT,):
