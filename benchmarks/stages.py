@@ -131,7 +131,7 @@ def instrument(stages: Stages) -> None:
     partition.decode = stages.wrapped_iterator("decode", partition.decode)
     partition.apply_records = stages.wrapped("kernel", partition.apply_records)
     partition.close_days = stages.wrapped("closes", partition.close_days)
-    row_cache.Residents.begin_run = stages.wrapped("slots", row_cache.Residents.begin_run)  # type: ignore[method-assign]
+    row_cache.RowCache.begin_run = stages.wrapped("slots", row_cache.RowCache.begin_run)  # type: ignore[method-assign]
     rows.Writer.outgoing = stages.wrapped("rows", rows.Writer.outgoing)  # type: ignore[method-assign]
     outbox: Any = kafka.Outbox
     for name in ("send", "send_batch", "drain", "poll"):

@@ -145,4 +145,4 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
     if (before := said.skipped().get((topic, 0, found.offset))) is not None:
         return say(f"先前已跳过（{before.by}：{before.reason}）", f"skipped before ({before.by}: {before.reason})")
     by, reason = signed(args)
-    return control_log.worded(said, action, by=by, reason=reason, batch=found, next_offset=next_offset)
+    return control_log.next_control(said, action, by=by, reason=reason, batch=found, next_offset=next_offset)

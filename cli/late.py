@@ -122,7 +122,7 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
     if not any((one.partition, one.offset) == (args.partition, args.offset) for one in late_records(settings)):
         raise NotDecided(say(f"late.v1 里没有 {where}", f"late.v1 has no {where}"))
     by, reason = signed(args)
-    return control_log.worded(said, "admit", artefact_id=where, by=by, reason=reason)
+    return control_log.next_control(said, "admit", artefact_id=where, by=by, reason=reason)
 
 
 def _line(one: Late, word: Control | None) -> str:

@@ -85,7 +85,7 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
     wrong = tuple(differences(settings))
     missing = {one.topic for one in wrong if one.what == "exists"}
     offsets = Offsets(settings.kafka)
-    said = control_log.Said(controls=()) if topics.CONTROL in missing else control_log.read(settings)
+    said = control_log.ControlHistory(controls=()) if topics.CONTROL in missing else control_log.read(settings)
     feeds = Feeds(batches=(), committed={}) if topics.QUARANTINE in missing else read_feeds(settings)
     tick = None
     if topics.EVENTS not in missing:

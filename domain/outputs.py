@@ -222,4 +222,4 @@ class FeedQuestion(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     """`feed.v1`: a worker has started and knows nothing; each tells again how far its feeds are."""
 
 
-FeedWord = FeedHealth | FeedProgress | FeedQuestion
+FeedMessage = FeedHealth | FeedProgress | FeedQuestion

@@ -22,7 +22,7 @@ _NOBODY = -1
 _RESERVE = 8  # room is made for an eighth of the bound at once, so that looking for it stays cheap
 
 
-class Residents:
+class RowCache:
     """The enterprises of one partition, at most `resident_max` of them in memory."""
 
     def __init__(self, names: Sequence[bytes], resident_max: int) -> None:
@@ -68,7 +68,7 @@ class Residents:
         rows: Numbers = self.directory.entries["row"][numbers]
         return rows
 
-    def lacking_room(self, count: int) -> int:
+    def rows_to_evict(self, count: int) -> int:
         """How many rows must be taken back before `count` more may be given."""
         return max(0, len(self) + count - self.resident_max)
 

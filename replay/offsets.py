@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from config.settings import KafkaSettings
 from sinks.client import client_settings
 from sinks.log_reader import member_consumer
-from sinks.retriable import ANSWER_S, RETRY_S, passes
+from sinks.retriable import ANSWER_S, RETRY_S, is_transient
 
 Place = tuple[str, int]  # topic, partition
 
@@ -65,7 +65,7 @@ class Offsets:
                 if error is None:
                     found[tp.topic, tp.partition] = future.result().offset
                     del asked[tp]
-                elif not passes(error) or time.monotonic() > give_up:
+                elif not is_transient(error) or time.monotonic() > give_up:
                     raise error
             if asked:
                 time.sleep(RETRY_S)
@@ -84,7 +84,7 @@ class Offsets:
                 answer = self._member(role).committed(asked, self._answer_s)
                 break
             except KafkaException as error:
-                if not passes(error) or (wait_s and time.monotonic() > give_up):
+                if not is_transient(error) or (wait_s and time.monotonic() > give_up):
                     raise
             if not wait_s:
                 return {}

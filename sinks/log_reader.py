@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from sinks.retriable import PASSING, bounds
+from sinks.retriable import TRANSIENT, bounds
 
 AT_ONCE = 5_000  # records
 SILENCE_S_MAX = 30.0
@@ -131,7 +131,7 @@ def _messages(consumer: Consumer, records_max: int, wait_s: float) -> list[Messa
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             found.append(message)
-        elif not error.retriable() and error.code() not in (*PASSING, KafkaError._ALL_BROKERS_DOWN):
+        elif not error.retriable() and error.code() not in (*TRANSIENT, KafkaError._ALL_BROKERS_DOWN):
             raise KafkaException(error)
     return found
 

@@ -1,4 +1,4 @@
-"""What passes by itself: a topic that has just been made has its leader a moment later, a group its coordinator."""
+"""Transient errors of Kafka: a topic just created has its leader a moment later, a group its coordinator."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 ANSWER_S = 20.0
 BOUNDS_S = 10.0
 RETRY_S = 0.1
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
@@ -28,19 +28,19 @@ PASSING = frozenset(
 T = TypeVar("T")
 
 
-def passes(error: BaseException) -> bool:
-    """Whether to ask again is worth while."""
-    return isinstance(error, KafkaException) and error.args[0].code() in PASSING
+def is_transient(error: BaseException) -> bool:
+    """Return whether asking again may help."""
+    return isinstance(error, KafkaException) and error.args[0].code() in TRANSIENT
 
 
 def until_answered(ask: Callable[[], T], answer_s: float = ANSWER_S) -> T:
-    """What `ask` gives, asked again while its failure passes; the last KafkaException after `answer_s` seconds."""
+    """Return what `ask` returns, called again while its error is transient, else raise it after `answer_s` seconds."""
     give_up_s = time.monotonic() + answer_s
     while True:
         try:
             return ask()
         except KafkaException as error:
-            if not passes(error) or time.monotonic() > give_up_s:
+            if not is_transient(error) or time.monotonic() > give_up_s:
                 raise
         time.sleep(RETRY_S)
 

@@ -224,5 +224,5 @@ class Silent:
         """Nothing."""
 
 
-def unheard(_event: Event) -> None:
+def discard_event(_event: Event) -> None:
     """What a role emits to before a worker runs it."""

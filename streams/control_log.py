@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(Control | Outcome).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ControlHistory:
     """Every control record of the topic, in order; what cannot be read (ingest dead-letters it) is not among them."""
 
     controls: tuple[Control, ...]
@@ -59,10 +59,10 @@ def coordinates(partition: int, offset: int) -> str:
     return f"{topics.EVENTS}:{partition}:{offset}"
 
 
-def read(settings: Settings) -> Said:
+def read(settings: Settings) -> ControlHistory:
     """The whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
     kafka = settings.kafka
-    return Said(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
+    return ControlHistory(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
 
 
 def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None) -> Iterator[Control]:
@@ -83,8 +83,8 @@ def write(settings: Settings, control: Control) -> None:
     outbox.drain()
 
 
-def worded(
-    said: Said,
+def next_control(
+    said: ControlHistory,
     action: Literal["backfill_open", "backfill_close", "activate", "admit", "feed_resume", "feed_skip"],
     *,
     by: str,

@@ -31,17 +31,17 @@ def unreadable(error: ValueError) -> Rejected:
     return Rejected(reason=Reason.WRONG_TYPE if wrong_type else Reason.NOT_JSON, detail=str(error)[:500])
 
 
-def letters_of(
+def to_dead_letters(
     chunk: Chunk, which: Sequence[int], rejected: Sequence[Rejected], *, is_searched: bool = False
 ) -> list[DeadLetter]:
     """The dead letters of some records of a chunk of ours. is_searched: as `Forbidden.seen_in` has it."""
     tp, forbidden, rows = TP(chunk.topic, chunk.partition), _forbidden(), chunk.rows(which)
     kept = [(row.value or b"")[:PAYLOAD_BYTES_MAX] for row in rows]
     found = [forbidden.seen_in(payload, is_searched=is_searched) for payload in kept]
-    return [letter_of(tp, *one) for one in zip(rows, rejected, found, strict=True)]
+    return [to_dead_letter(tp, *one) for one in zip(rows, rejected, found, strict=True)]
 
 
-def letter_of(tp: TP, row: Row, rejected: Rejected, holds_secret: bool) -> DeadLetter:
+def to_dead_letter(tp: TP, row: Row, rejected: Rejected, holds_secret: bool) -> DeadLetter:
     """Return the dead letter of one record; key, headers and payload are cut where they are too long, and say so.
 
     holds_secret: what is kept of the payload does, or looks as if it did; then, as where it is refused for that, its
@@ -91,9 +91,9 @@ def _cut_headers(raw: bytes) -> Cut:
     return Cut(size_bytes=len(raw), sha256=hashlib.sha256(raw).hexdigest(), count=read_varint(raw, 0)[0])
 
 
-def send_dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
+def dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) -> None:
     """Send record i of the chunk to `dlq.v1`; the outbox's lane is the partition it came from, the mark its offset."""
-    (letter,) = letters_of(chunk, [i], [rejected])
+    (letter,) = to_dead_letters(chunk, [i], [rejected])
     lane = TP(chunk.topic, chunk.partition)
     outbox.send_marked(topics.DEAD_LETTERS, msgspec.json.encode(letter), key=letter.key, lane=lane, mark=letter.offset)
 

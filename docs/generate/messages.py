@@ -32,7 +32,7 @@ _VALUES: Mapping[str, Any] = {
     "bank.{bank_id}.events.v1": events.FromBank,
     "gateway.events.v1": events.FromGateway,
     "control.v1": events.FromOperator,
-    "feed.v1": outputs.FeedWord,
+    "feed.v1": outputs.FeedMessage,
 }
 
 

@@ -14,7 +14,7 @@ import msgspec
 from config.settings import Bank
 from domain import topics
 from domain.events import Loan, LogRecord, Profile, Txn
-from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedWord, Indicators, Score
+from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedMessage, Indicators, Score
 from sinks.clickhouse.rows import TIME, WORD, WORD_OR_NULL, Column, Read, Records, Table, each, fields
 
 VERSION_OF_FIRST = 2**63
@@ -372,7 +372,7 @@ _OF_TOPIC: Mapping[str, Stored] = {
     topics.INDICATOR: Stored(kind=Indicators, tables={Indicators: (INDICATOR,)}),
     topics.DEAD_LETTERS: _LETTERS,
     topics.LATE: _LETTERS,
-    topics.FEED: Stored(kind=FeedWord, tables={FeedHealth: (FEED,)}),
+    topics.FEED: Stored(kind=FeedMessage, tables={FeedHealth: (FEED,)}),
 }
 
 

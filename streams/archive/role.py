@@ -31,7 +31,7 @@ from sinks.clickhouse.tables import Stored, stored_of
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import BlockStored, Outcomes, Readiness, Reading, Unacknowledged, Waiting
 from sinks.telemetry import Outcome as RecordOutcome
-from streams.dead_letters import send_dead_letter, unreadable
+from streams.dead_letters import dead_letter, unreadable
 from streams.transport.chunk import Chunk
 from streams.worker.role import DETACHED, TP, Role, RoleContext
 
@@ -205,7 +205,7 @@ class Archive(Role):
         is_log = stored.kind is LogRecord
         for i, (offset, time_ms, record) in enumerate(_read(self._decoders[tp.topic], chunk)):
             if isinstance(record, Rejected):
-                send_dead_letter(self._outbox, chunk, i, record)
+                dead_letter(self._outbox, chunk, i, record)
                 self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
                 self._outcomes[tp, "dead_lettered", record.reason.value] += 1
                 continue

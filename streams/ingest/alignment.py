@@ -1,15 +1,15 @@
-"""Alignment by event time: no feed runs further ahead than a bound of the oldest feed that has something unread. Pure.
+"""Alignment by event time: no feed runs further ahead than a bound of the oldest feed with unread records. Pure.
 
-Nothing waits in here. A feed that is too far ahead is held: the ingest role keeps its next chunks, and the transport
-takes no more from its partition. The oldest feed is never held, so there is always one that goes on.
+Nothing waits in here. A feed that is too far ahead is paused: the ingest role keeps its next chunks, and the transport
+fetches no more of its partition. The oldest feed is never paused, so one always goes on.
 
-The law that all of it serves: a record comes at most the bound behind any tick and any other record of the log,
-measured from the newest event time that any bank had delivered when this record was. It rests on facts that stay true
-(ADR 7): a feed vouches for a time where every record of it that is not yet in the log was delivered after some bank had
-delivered an event of that time. What a feed has read vouches for itself; where it has nothing unread, an answer of the
-broker does (streams.ingest.end_offset_probe). No record is sent, and no tick is written, further ahead of what any feed vouches for than
-the bound. So neither a worker that is gone, nor one that wakes, nor a word that is heard late can break it, and no
-clock has a part in it.
+The invariant: a record is at most the bound behind any tick and any other record of the log, measured from the newest
+event time that any bank had delivered when this record was. It rests on the watermarks of feeds, which never become
+wrong (ADR 7). A feed's watermark is at a time where every record of it that is not yet in the log was delivered after
+some bank had delivered an event of that time. What a feed has read advances its own watermark; where it has nothing
+unread, an answer of the broker does (end_offset_probe.py). No record is sent, and no tick is written, further ahead of
+the lowest watermark than the bound. So neither a worker that is gone, nor one that wakes, nor progress that is polled
+late can break the invariant, and no clock has a part in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.outputs import FeedProgress
-from streams.ingest.end_offset_probe import NOTHING_MS, Survey
+from streams.ingest.end_offset_probe import NOTHING_MS, EndOffsetProbe
 from streams.worker.role import TP
 
 STEPS_A_BOUND = 8  # of event time: what is known of feeds is that fresh
@@ -37,7 +37,7 @@ class _Feed:
     paused: bool = False  # at a batch that cannot be read
     word: FeedProgress | None = None  # the last of its owner
     acknowledged: int = 0  # everything before it is, as the words say
-    vouched_ms: int = NOTHING_MS  # the most that words and earlier answers vouch for
+    watermark_ms: int = NOTHING_MS  # the most that words and earlier answers vouch for
     end: int | None = None  # of its log, as the last answer said
 
 
@@ -61,7 +61,7 @@ class Alignment:
         self.step_ms = ahead_ms_max // STEPS_A_BOUND
         self._ahead_ms_max, self._progress = ahead_ms_max, progress
         self._feeds: dict[TP, _Feed] = {}
-        self._survey = Survey()
+        self._survey = EndOffsetProbe()
         self.is_closed = False  # while it is, every feed is held, and no tick is due
         # What each feed vouched for when last looked at, a heap: it only grows, so the first that is up to date is the
         # least. The sums over all feeds are asked for with each day of each feed.
@@ -78,7 +78,7 @@ class Alignment:
         self._lowest = [(NOTHING_MS, tp) for tp in self._feeds]
         heapq.heapify(self._lowest)
 
-    def hear(self, word: FeedProgress) -> None:
+    def update(self, word: FeedProgress) -> None:
         """A worker's word on a feed: its facts are true for good, how the feed stands its last owner knows."""
         tp = TP(word.topic, word.partition)
         feed = self._feeds.get(tp)
@@ -86,11 +86,11 @@ class Alignment:
             return  # of a bank that is none of ours any more
         feed.acknowledged = max(word.position, feed.acknowledged)
         if word.front_ms is not None:
-            feed.vouched_ms = max(word.front_ms, feed.vouched_ms)
+            feed.watermark_ms = max(word.front_ms, feed.watermark_ms)
             self._survey.read(tp, word.position if word.unread else word.position - 1, word.front_ms)
         if feed.word is None or word.generation >= feed.word.generation:
             if _is_paused(feed):
-                feed.vouched_ms = self._vouched_ms(tp, feed)  # it stays: `_lowest` needs what only grows
+                feed.watermark_ms = self._watermark_ms(tp, feed)  # it stays: `_lowest` needs what only grows
             feed.word = word
 
     def to_ask(self) -> tuple[set[TP], int | None]:
@@ -103,13 +103,13 @@ class Alignment:
             return set(self._feeds), newest_ms
         old_ms = NOTHING_MS if newest_ms is None else newest_ms - self.step_ms
         feeds = self._feeds.items()
-        behind = any(self._vouched_ms(tp, feed) < old_ms and not self._is_unread(tp, feed) for tp, feed in feeds)
+        behind = any(self._watermark_ms(tp, feed) < old_ms and not self._is_unread(tp, feed) for tp, feed in feeds)
         return set(self._feeds) if behind else set(), newest_ms
 
     def answered(self, ends: Mapping[TP, int], asked_ms: int | None) -> None:
         """The logs of all feeds ended at `ends` after `asked_ms` had become the newest event time known."""
         for tp, feed in self._feeds.items():
-            feed.vouched_ms = self._vouched_ms(tp, feed)
+            feed.watermark_ms = self._watermark_ms(tp, feed)
             feed.end = ends.get(tp)
         self._survey.answered(ends, asked_ms)
 
@@ -150,7 +150,7 @@ class Alignment:
     def resume(self, tp: TP, position: int) -> None:
         """Let a paused feed go on at `position`. What it vouched for while it was silent stays, as in `hear`."""
         feed = self._feeds[tp]
-        feed.vouched_ms, feed.paused, feed.position = self._vouched_ms(tp, feed), False, position
+        feed.watermark_ms, feed.paused, feed.position = self._watermark_ms(tp, feed), False, position
 
     def release(self) -> TP | None:
         """The oldest held feed that may go on; None where there is none."""
@@ -221,7 +221,7 @@ class Alignment:
             if tp == but:
                 left_out = heapq.heappop(lowest)
                 continue
-            now_ms = self._vouched_ms(tp, self._feeds[tp])
+            now_ms = self._watermark_ms(tp, self._feeds[tp])
             if now_ms == known_ms:
                 found_ms = known_ms
             else:
@@ -234,9 +234,9 @@ class Alignment:
         feed = self._feeds[tp]
         return _front_ms(feed) < time_ms and self._is_unread(tp, feed)
 
-    def _vouched_ms(self, tp: TP, feed: _Feed) -> int:
+    def _watermark_ms(self, tp: TP, feed: _Feed) -> int:
         """The most that a feed vouches for: by what is read of it, and by what the broker says."""
-        found_ms = feed.time_ms if feed.time_ms > feed.vouched_ms else feed.vouched_ms
+        found_ms = feed.time_ms if feed.time_ms > feed.watermark_ms else feed.watermark_ms
         if self._survey.time_ms <= found_ms or not self._is_past_end(tp, feed):
             return found_ms
         return self._survey.time_ms

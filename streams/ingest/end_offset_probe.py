@@ -15,7 +15,7 @@ from streams.worker.role import TP
 NOTHING_MS = -(2**62)  # before any event
 
 
-class Survey:
+class EndOffsetProbe:
     """The last answer, and the event times that it covers. `time_ms`: the newest of them."""
 
     def __init__(self) -> None:

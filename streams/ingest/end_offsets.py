@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 AskEnds = Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]]
 
 
-class Question:
+class EndOffsetRequest:
     """At most one question is under way; a broker that does not answer is asked again."""
 
     def __init__(self, ask: AskEnds) -> None:

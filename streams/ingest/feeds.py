@@ -38,7 +38,8 @@ class Feeds:
 
     `up_to` rises with each tick, by a millisecond where only coverage has moved, so that a reader takes one with an
     `up_to` that it has seen for a repeat. A tick says all that the feeds know: the last one is enough to start again
-    from. What the feeds are told may be told again, in any order: the newest event time and the set of days count.
+    from. Events and receipts may come again,
+    in any order: the newest event time and the set of days count.
     """
 
     def __init__(self, banks: Iterable[Bank], grace_ms: int = 0) -> None:
@@ -117,7 +118,7 @@ class Feeds:
         """The ticks up to event time `time_ms`: one, and one more for each midnight but the last that lies before it.
 
         So each day closes on a tick of its own. Days of silence beyond a week are passed at once. None is past
-        `limit_ms`: coverage that has moved while event time stands there is told later.
+        `limit_ms`: coverage that has moved while event time stands there is published later.
         """
         days: list[int] = []
         if time_ms is not None and self.up_to is not None:

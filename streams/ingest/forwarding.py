@@ -17,17 +17,17 @@ from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator, headers_fault
 from sinks.batch import KeyAndValue, Records
 from sinks.kafka import MarkedOutbox
-from streams.dead_letters import PAYLOAD_BYTES_MAX, letter_of
-from streams.ingest.fast_path.block import Plain, PlainReader, none_plain, warm
-from streams.ingest.fast_path.reader import NOT_PLAIN
-from streams.ingest.fast_path.triage import Odd
+from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
+from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path, warm
+from streams.ingest.fast_path.reader import SLOW_PATH
+from streams.ingest.fast_path.triage import Triage
 from streams.ingest.tokens import Tokens, fingerprint
 from streams.transport import Chunk
 from streams.transport.chunk import Row, cached_if_short, read_headers
 from streams.worker.role import TP
 
 FAULTS_MAX = 10_000
-NOTHING_TOLD = Odd(False, None)
+UNTRIAGED = Triage(False, None)
 HEADERS = (("schema", SCHEMA.encode()),)
 _SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :])  # came past the search for secrets
 encode = msgspec.json.Encoder().encode
@@ -112,7 +112,7 @@ class Forwarder:
         self.forbidden = forbidden()
         self._tokens = tokens
         self._faults: dict[bytes, Refusal] = {}  # what they came to
-        self._reader = PlainReader(tokens) if compiled else None
+        self._reader = FastPathReader(tokens) if compiled else None
 
     def warm(self) -> None:
         """Compile what reads plain transactions, or load it from the cache: before records come."""
@@ -161,7 +161,7 @@ class Forwarder:
             else:
                 others[row.offset] = found
         if refused or others or events:
-            kept = [i for i, time_ms in enumerate(times_ms) if time_ms != NOT_PLAIN]
+            kept = [i for i, time_ms in enumerate(times_ms) if time_ms != SLOW_PATH]
             offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
         if events:
             plain = iter(records)
@@ -172,9 +172,9 @@ class Forwarder:
         bank_id = validator.source.bank_id
         if self._reader is not None and bank_id is not None:
             return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
-        return none_plain(until - first, [NOTHING_TOLD] * (until - first))
+        return all_slow_path(until - first, [UNTRIAGED] * (until - first))
 
-    def _judged(self, validator: Validator, row: Row, look: Odd) -> Accepted | Refusal:
+    def _judged(self, validator: Validator, row: Row, look: Triage) -> Accepted | Refusal:
         if look.fault is not None and (known := self._faults.get(look.fault)) is not None:
             return known
         found = headers_fault(len(row.headers)) or validator.accept(
@@ -183,7 +183,7 @@ class Forwarder:
         if not isinstance(found, Rejected):
             return found
         refusal = self._refusal(row, found, look.is_harmless)
-        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # which is told with its place
+        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # whose detail names the place
             if len(self._faults) >= FAULTS_MAX:
                 self._faults.clear()
             self._faults[look.fault] = refusal
@@ -221,9 +221,9 @@ class Forwarder:
         return self._refused(TP(chunk.topic, chunk.partition), row, self._refusal(row, rejected, False))
 
     def _refused(self, tp: TP, row: Row, refusal: Refusal) -> Refused:
-        return Refused(row.offset, refusal.rejected.reason, encode(letter_of(tp, row, *refusal)))
+        return Refused(row.offset, refusal.rejected.reason, encode(to_dead_letter(tp, row, *refusal)))
 
-    def bury(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
+    def dead_letter(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
         """Send records to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
         key = tp.topic.encode()
         letters = Records.of([(key, one.letter) for one in refused])

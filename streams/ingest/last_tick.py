@@ -25,7 +25,7 @@ class WrittenTick:
     """A tick of the log, and the place in `feed.v1` up to which its writer had heard."""
 
     tick: Tick
-    heard_offset: int
+    polled_offset: int
 
 
 def last_tick(
@@ -59,6 +59,6 @@ def _ticks_in(consumer: Consumer, spans: Mapping[int, Span], timeout_s: float) -
         if message.key() is None:
             record = _DECODER.decode(message.value())
             if isinstance(record.event, Tick):
-                heard_offset = 0 if record.origin is None else record.origin[2]
-                found[message.partition()] = WrittenTick(record.event, heard_offset)
+                polled_offset = 0 if record.origin is None else record.origin[2]
+                found[message.partition()] = WrittenTick(record.event, polled_offset)
     return found

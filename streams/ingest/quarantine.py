@@ -59,7 +59,7 @@ class Decisions:
         self._consumer.assign([TopicPartition(topics.CONTROL, 0, begin)])
         self.skips: dict[Place, int] = {}  # where each feed goes on; of several words the first counts
 
-    def hear(self) -> set[Place]:
+    def poll(self) -> set[Place]:
         """Take in what has come since, and return the places that are to be fetched again; returns at once."""
         resumed: set[Place] = set()
         for message in poll(self._consumer):
@@ -131,7 +131,7 @@ class Quarantine:
         if not self._paused or not self._has_read():
             return {}
         assert self._decisions is not None  # it comes with what was read
-        resumed, goes_on = self._decisions.hear(), {}
+        resumed, goes_on = self._decisions.poll(), {}
         for tp, at in list(self._paused.items()):
             if at.batch is not None:
                 self._keep(outbox, tp, at.batch)

@@ -1,16 +1,13 @@
-"""The ingest role: what banks, the gateway and operators sent → the one log `events.v1`, or `dlq.v1` with a reason.
+"""The ingest role: from the topics of banks, the gateway and operators to the one log `events.v1`, or to `dlq.v1`.
 
-It is the only writer of `events.v1`. Delivery is at least once: an offset is committed when every output of what lies
-before it is acknowledged, and so is a word in `feed.v1` that says so. A dead letter is an output like any other: while
-`dlq.v1` takes none, nothing is committed past the record, and the worker stops.
+It is the only writer of `events.v1`. Delivery is at least once: an offset is committed when every output of the records
+before it is acknowledged, and so is the progress in `feed.v1` that covers it. A dead letter is an output like any
+other: while `dlq.v1` takes none, nothing is committed past the record, and the worker stops.
 
-Several workers share the banks' topics. By `feed.v1` each knows how far the others' feeds are, and holds its own where
-they are too far ahead (streams.ingest.alignment). The owner of `control.v1` writes the ticks, of all feeds: what its own records
-say, it knows as it sends them; of others' it knows what `feed.v1` says is in the log (streams.ingest.ticks). What operators
-had said when it was given `control.v1` is in the log before any record of a bank that it reads.
-
-A batch of a feed that cannot be read stops that feed alone: it is quarantined, and the feed counts as silent until it
-goes on (streams.ingest.quarantine). One of `control.v1` stops the worker.
+Several workers share the banks' topics. Each publishes the progress of its feeds in `feed.v1` and pauses those that are
+too far ahead (alignment.py). The owner of `control.v1` writes the ticks of all feeds: it knows its own records as it
+sends them, and of others' those that `feed.v1` says are in the log (ticks.py). Control records that were there when the
+partition was assigned are in the log before any record of a bank that it reads.
 """
 
 from __future__ import annotations
@@ -35,8 +32,8 @@ from sinks.telemetry import FeedPaused, HeldBack, Outcomes, Quarantined, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS
-from streams.ingest.end_offsets import Question
-from streams.ingest.feed_progress import FeedListener, FeedTeller
+from streams.ingest.end_offsets import EndOffsetRequest
+from streams.ingest.feed_progress import FeedProgressPublisher, FeedProgressReader
 from streams.ingest.forwarding import Forwarder, Later, Next, Outcome, Rest
 from streams.ingest.late_admission import admitted
 from streams.ingest.quarantine import Quarantine
@@ -52,7 +49,7 @@ CONTROL = TP(topics.CONTROL, 0)
 DRAIN_S = 8.0  # within the time that a rebalance leaves
 RECORDS_AT_ONCE = 500  # then other tasks of the loop get a turn
 NEVER_MS = 2**62  # after any event
-TALK_S = 0.02  # between two looks at `feed.v1` while records come
+EXCHANGE_S = 0.02  # between two looks at `feed.v1` while records come
 RELEASE_S = 1.0  # of letting held feeds go on; then a rebalance, a stop and the worker's own looks get their turn
 _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
 
@@ -86,15 +83,15 @@ class Ingest(Role):
         tokens = Tokens(load_key(settings.ingest.token_key_file))
         self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
-        self._question = Question(lambda tps: self._context.end_offsets(tps))
+        self._question = EndOffsetRequest(lambda tps: self._context.end_offsets(tps))
         self._quarantine = Quarantine(settings)
-        self._rewinds: dict[TP, int] = {}  # where feeds go on; not yet told to the worker
+        self._rewinds: dict[TP, int] = {}  # offsets where feeds go on, until the worker asks
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}
         self._outbox: MarkedOutbox | None = None
-        self._ticked_s = self._talked_s = -1.0
+        self._ticked_s = self._exchanged_s = -1.0
         self._let_go: Counter[TP] = Counter()  # held records whose feed went to another worker
-        self._talks = False  # between being given partitions and giving them back
+        self._is_assigned = False  # between being given partitions and giving them back
 
     @property
     def counts(self) -> Counter[tuple[str, int, Outcome]]:
@@ -112,25 +109,25 @@ class Ingest(Role):
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka), linger_ms=LINGER_MS_MAX)
-        self._teller = FeedTeller(self._outbox, self._alignment.step_ms, self._clock)
-        self._listener = await asyncio.to_thread(FeedListener, kafka.bootstrap, client)
-        self._teller.ask()
+        self._publisher = FeedProgressPublisher(self._outbox, self._alignment.step_ms, self._clock)
+        self._progress_reader = await asyncio.to_thread(FeedProgressReader, kafka.bootstrap, client)
+        self._publisher.ask()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Take over the ticks where `control.v1` is ours; offsets are the group's committed ones."""
         await self._leave_ticks()
         if CONTROL in tps:
-            self._ticks = await Ticks.taken_over(self._settings, self._out, self._teller, self._alignment)
+            self._ticks = await Ticks.taken_over(self._settings, self._out, self._publisher, self._alignment)
         for tp, one in self._inputs.items():
             self._let_go[tp] += sum(map(len, one.held))
         self._inputs = {tp: self._input(tp) for tp in sorted(tps)}
         own = {tp for tp, one in self._inputs.items() if one.aligned}
         self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
         self._alignment.is_closed = CONTROL in tps
-        self._teller.begin(own)
+        self._publisher.begin(own)
         self._quarantine.begin()
         self._paused, self._rewinds = frozenset(), {}
-        self._talks = True
+        self._is_assigned = True
         if tps:
             log.info("this worker reads %s", ", ".join(sorted(tp.topic for tp in tps)))
         return {}
@@ -139,12 +136,12 @@ class Ingest(Role):
         """Wait until all is acknowledged, and say so."""
         self._question.drop()
         await asyncio.to_thread(self._out.drain, DRAIN_S)
-        self._teller.tell_anew()
+        self._publisher.republish()
         for _ in range(2):  # a word that waited, then the last
-            self._tell()
+            self._publish_progress()
             await asyncio.to_thread(self._out.drain, DRAIN_S)
         await self._leave_ticks()
-        self._talks = False
+        self._is_assigned = False
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Forward, fold or dead-letter each record, or keep the chunk while its feed is too far ahead."""
@@ -153,8 +150,8 @@ class Ingest(Role):
             one.held.append(Rest(chunk))
         else:
             await self._run(one, Rest(chunk))
-        if self._clock() - self._talked_s >= TALK_S:
-            await self._talk()
+        if self._clock() - self._exchanged_s >= EXCHANGE_S:
+            await self._exchange_progress()
         if one.held or self._paused:
             await self._release()
 
@@ -173,7 +170,7 @@ class Ingest(Role):
 
     def flush_after_fetch(self) -> None:
         """Send what waits in the outbox."""
-        self._out.hurry()
+        self._out.flush_now()
 
     @property
     def paused(self) -> frozenset[TP]:
@@ -181,27 +178,27 @@ class Ingest(Role):
         return self._paused
 
     def low_offset(self, tp: TP) -> int | None:
-        """Before it all is acknowledged, and told in `feed.v1` where it is a feed's."""
+        """Return the offset before which all is acknowledged, for a feed its progress in `feed.v1` too."""
         one = self._inputs.get(tp)
         if one is None or one.position is None:
             return None
         if one.aligned:
-            return self._teller.told(tp)
+            return self._publisher.published_offset(tp)
         lowest = self._out.lowest_open(tp)
         return one.position if lowest is None else min(lowest, one.position)
 
     async def tick(self) -> None:
         """Serve acknowledgements, let held feeds go on, and make a tick where one is due."""
         self._out.poll()
-        if not self._talks:
+        if not self._is_assigned:
             return
-        await self._talk()
+        await self._exchange_progress()
         await self._release()
         self._settle()
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
             await self._ticks.advance()
-            self._ticks.tell_health()
+            self._ticks.publish_health()
             self._ticked_s = now_s
 
     async def stop(self) -> None:
@@ -211,7 +208,7 @@ class Ingest(Role):
         if self._outbox is not None:
             outbox, self._outbox = self._outbox, None
             await asyncio.to_thread(outbox.drain, DRAIN_S)
-            await asyncio.to_thread(self._listener.close)
+            await asyncio.to_thread(self._progress_reader.close)
             await self._quarantine.close()
 
     def readings(self) -> Iterator[Reading]:
@@ -254,24 +251,24 @@ class Ingest(Role):
         )
         return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer != "operator")
 
-    async def _talk(self) -> None:
+    async def _exchange_progress(self) -> None:
         """Hear how far the others' feeds are, and where all end, and tell of ours."""
-        heard = self._listener.hear()
+        heard = self._progress_reader.poll()
         words = [word for word in heard if isinstance(word, FeedProgress)]
         for word in words:
-            self._alignment.hear(word)
+            self._alignment.update(word)
         if any(isinstance(word, FeedQuestion) for word in heard):
-            self._teller.tell_anew()
+            self._publisher.republish()
         if (answer := self._question.answer()) is not None:
             self._alignment.answered(*answer)
         self._question.ask(*self._alignment.to_ask())
-        self._tell()
+        self._publish_progress()
         if self._ticks:
-            self._ticks.hear(words, self._listener.offset)
+            self._ticks.update(words, self._progress_reader.offset)
             await self._ticks.close_days()
-        self._talked_s = self._clock()
+        self._exchanged_s = self._clock()
 
-    def _tell(self) -> None:
+    def _publish_progress(self) -> None:
         paused = self._quarantine.paused
         for tp, one in self._inputs.items():
             if not one.aligned:
@@ -287,7 +284,7 @@ class Ingest(Role):
                 last_event_time=one.newest_ms,
                 paused=tp in paused,
             )
-            self._teller.tell(tp, word)
+            self._publisher.publish(tp, word)
 
     async def _release(self) -> None:
         """Let held feeds go on, oldest first, as far as they may and as long as others may wait."""
@@ -299,11 +296,11 @@ class Ingest(Role):
             one = self._inputs[tp]
             while one.held and await self._run(one, one.held.popleft()):
                 pass
-            if (now_s := self._clock()) - self._talked_s >= TALK_S:
-                await self._talk()
+            if (now_s := self._clock()) - self._exchanged_s >= EXCHANGE_S:
+                await self._exchange_progress()
             if now_s >= until_s:
                 break
-        self._say_paused()
+        self._update_paused()
 
     def _settle(self) -> None:
         """Pause feeds at batches that cannot be read, and let those go on of which that is decided."""
@@ -317,9 +314,9 @@ class Ingest(Role):
             self._inputs[tp].position = offset
             self._alignment.resume(tp, offset)
             self._rewinds[tp] = offset
-        self._say_paused()
+        self._update_paused()
 
-    def _say_paused(self) -> None:
+    def _update_paused(self) -> None:
         held = frozenset(tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
         self._paused = held | self._quarantine.paused
 
@@ -341,7 +338,7 @@ class Ingest(Role):
         return True
 
     def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Next | None:
-        """Forward or bury usual records, events up to `last_ms`, as far as they go; what becomes of the next one.
+        """Forward or dead-letter records in order, events up to `last_ms`; return the first that needs more than that.
 
         None where there is none, or other tasks are to have their turn before. Nothing waits in here.
         """
@@ -350,7 +347,7 @@ class Ingest(Role):
         if run.until > rest.first:
             first, last = rest.offsets[rest.first], rest.offsets[run.until - 1]
             if run.refused:
-                self._forwarder.bury(self._out, one.tp, run.refused, first)
+                self._forwarder.dead_letter(self._out, one.tp, run.refused, first)
             if run.records:
                 if one.aligned:
                     self._alignment.reach_all(one.tp, run.offsets, run.times_ms)
@@ -367,7 +364,7 @@ class Ingest(Role):
         if isinstance(found, Control) and found.action == "admit":
             outcome = await self._admit(one.tp, offset, found)
         if isinstance(outcome, Rejected):
-            self._forwarder.bury(self._out, one.tp, [self._forwarder.refused(rest.chunk, i, outcome)], offset)
+            self._forwarder.dead_letter(self._out, one.tp, [self._forwarder.refused(rest.chunk, i, outcome)], offset)
         elif isinstance(outcome, Control):
             await self._write_control(one.tp, offset, outcome)
         else:
@@ -384,7 +381,7 @@ class Ingest(Role):
         new_day = one.aligned and self._reach(one, offset, time_ms)
         if isinstance(found, Receipt):
             day = day_of_text(found.day)
-            self._teller.receipt(one.tp, day)
+            self._publisher.receipt(one.tp, day)
             if self._ticks:
                 await self._ticks.receipt(found.bank_id, day)
             self._forwarder.count(one.tp, "folded")

@@ -1,8 +1,8 @@
-"""The ticks, of the worker that writes them: feeds folded from its own records and others' words, days closed in time.
+"""Ticks of the worker that writes them: feeds folded from its own records and others' progress, days closed in time.
 
-Every tick is written behind what it tells of: its worker's records are acknowledged before it (streams.ingest.tick_writer),
-the others' were when their word came. It names the place in `feed.v1` up to which its writer had heard: whoever takes
-over goes on from the last tick and the words from there on.
+A tick is written after everything that it covers is acknowledged: its worker's records before it (tick_writer.py), the
+others' before their progress was published. It names the offset in `feed.v1` up to which its writer had polled: the
+next writer goes on from the last tick and the progress after that offset.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sinks.kafka import Outbox
 from sinks.telemetry import FeedState, Reading, TicksWritten
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS
-from streams.ingest.feed_progress import FeedTeller, words_since
+from streams.ingest.feed_progress import FeedProgressPublisher, progress_since
 from streams.ingest.feeds import Feeds
 from streams.ingest.forwarding import HEADERS, encode
 from streams.ingest.last_tick import last_tick
@@ -40,15 +40,17 @@ class Ticks:
     """
 
     def __init__(
-        self, feeds: Feeds, writer: TickWriter, teller: FeedTeller, alignment: Alignment, heard_offset: int
+        self, feeds: Feeds, writer: TickWriter, teller: FeedProgressPublisher, alignment: Alignment, polled_offset: int
     ) -> None:
-        self._feeds, self._writer, self._teller, self._alignment = feeds, writer, teller, alignment
-        self._heard_offset = heard_offset
+        self._feeds, self._writer, self._publisher, self._alignment = feeds, writer, teller, alignment
+        self._heard_offset = polled_offset
         self._health: dict[str, FeedHealth] = {}
 
     @classmethod
-    async def taken_over(cls, settings: Settings, outbox: Outbox, teller: FeedTeller, alignment: Alignment) -> Ticks:
-        """Fence off the writer before, and go on from its last tick and what has been told since."""
+    async def taken_over(
+        cls, settings: Settings, outbox: Outbox, teller: FeedProgressPublisher, alignment: Alignment
+    ) -> Ticks:
+        """Fence the previous writer, and go on from its last tick and the progress published since."""
         kafka = settings.kafka
         name, client = f"{kafka.group_prefix}ticks", aiokafka_settings(kafka)
         writer = TickWriter(outbox, kafka.bootstrap, client, name, kafka.log_partitions)
@@ -56,14 +58,16 @@ class Ticks:
         return await asyncio.to_thread(cls._gone_on, settings, writer, teller, alignment)
 
     @classmethod
-    def _gone_on(cls, settings: Settings, writer: TickWriter, teller: FeedTeller, alignment: Alignment) -> Ticks:
+    def _gone_on(
+        cls, settings: Settings, writer: TickWriter, teller: FeedProgressPublisher, alignment: Alignment
+    ) -> Ticks:
         kafka, client = settings.kafka, client_settings(settings.kafka)
         feeds = Feeds(settings.banks, settings.ingest.grace_ms)
         found = last_tick(kafka.bootstrap, client, kafka.log_partitions)
         feeds.restore(None if found is None else found.tick)
-        words, heard_offset = words_since(kafka.bootstrap, client, 0 if found is None else found.heard_offset)
-        ticks = cls(feeds, writer, teller, alignment, heard_offset)
-        ticks.hear(words, heard_offset)
+        words, polled_offset = progress_since(kafka.bootstrap, client, 0 if found is None else found.polled_offset)
+        ticks = cls(feeds, writer, teller, alignment, polled_offset)
+        ticks.update(words, polled_offset)
         log.info("this worker writes the ticks, on from event time %s", feeds.up_to)
         return ticks
 
@@ -71,11 +75,11 @@ class Ticks:
         """Leave the broker; another may take over."""
         await self._writer.close()
 
-    def hear(self, words: Iterable[FeedProgress], heard_offset: int) -> None:
+    def update(self, words: Iterable[FeedProgress], polled_offset: int) -> None:
         """What feeds' workers say is in the log, up to an offset of `feed.v1`. It may be heard again, and late."""
         for word in words:
             self._fold(word)
-        self._heard_offset = max(self._heard_offset, heard_offset)
+        self._heard_offset = max(self._heard_offset, polled_offset)
 
     def _fold(self, word: FeedProgress) -> None:
         bank_id = source_of(word.topic).bank_id
@@ -133,8 +137,8 @@ class Ticks:
                 stalled=feed.stalled,
             )
 
-    def tell_health(self) -> None:
-        """Changes of the feeds' health since they were last told; a feed that falls silent is warned of."""
+    def publish_health(self) -> None:
+        """Publish changes of the feeds' health; log a warning where a feed falls silent."""
         last = self._feeds.last
         for bank_id, feed in () if last is None else last.feeds.items():
             front = self._alignment.front(TP(topics.bank_events(bank_id), 0))
@@ -153,7 +157,7 @@ class Ticks:
             if feed.stalled != (known is not None and known.stalled):
                 log.warning("feed of bank %s is %s", bank_id, "stalled" if feed.stalled else "back")
             self._health[bank_id] = health
-            self._teller.health(health)
+            self._publisher.health(health)
 
     def _reached_ms(self) -> int | None:
         unread_ms, limit_ms = self._alignment.unread_ms(), self._alignment.tick_ms_max()

@@ -31,7 +31,7 @@ from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Learning, Outcomes, Reading
 from sinks.telemetry import Outcome as RecordOutcome
-from streams.dead_letters import send_dead_letter, unreadable
+from streams.dead_letters import dead_letter, unreadable
 from streams.learn.publishing import publish_snapshot, published
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport.chunk import Chunk
@@ -128,7 +128,7 @@ class Learn(Role):
                 self._counts["unreadable"] += 1
                 self._outcomes[tp, "applied", ""] -= 1
                 self._outcomes[tp, "dead_lettered", unreadable(error).reason.value] += 1
-                send_dead_letter(self._outbox, chunk, i, unreadable(error))
+                dead_letter(self._outbox, chunk, i, unreadable(error))
         self._next[tp] = chunk.next_offset
 
     def low_offset(self, tp: TP) -> int | None:

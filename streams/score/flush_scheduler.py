@@ -134,7 +134,7 @@ class FlushScheduler:
             return False
         tp, flush = next(iter(self._pending.items()))
         self._step("drain", tp.partition)
-        if self._outbox().has_landed(flush.mark):
+        if self._outbox().is_acknowledged(flush.mark):
             self._writing = tp, asyncio.create_task(self._finish(tp))
             return True
         if (waited_s := self._clock() - self._owned[tp].flushed_at_s) > _ACKNOWLEDGED_S_MAX:

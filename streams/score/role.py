@@ -157,7 +157,7 @@ class Score(Role):
 
     def flush_after_fetch(self) -> None:
         """Send what waits in the outbox."""
-        self._outbox.hurry()
+        self._outbox.flush_now()
 
     def low_offset(self, tp: TP) -> int | None:
         """Where a restart would go on: the low offset that Redis holds. None while that is not known."""
@@ -234,7 +234,7 @@ class Score(Role):
             place = tp.partition if topic in _LIKE_THE_LOG else BY_KEY
             self._outbox.send_batch(topic, records, headers=headers, partition=place)
         if not delay and any(topics.is_alert(topic) for topic, _ in outgoing):
-            self._outbox.hurry()
+            self._outbox.flush_now()
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""

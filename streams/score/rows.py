@@ -20,7 +20,7 @@ from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
-from streams.dead_letters import letters_of
+from streams.dead_letters import to_dead_letters
 from streams.score import alerts, outbook, outputs_json
 from streams.score.json_text import micro
 from streams.score.records import sender_of
@@ -86,7 +86,9 @@ class Writer:
             if len(of_kind := order[kinds == kind]):
                 keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
                 # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
-                letters = letters_of(chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True)
+                letters = to_dead_letters(
+                    chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True
+                )
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         others = defaultdict[str, list[KeyAndValue]](list)
         for b in rows[order[~np.isin(kinds, [*_TOPIC_OF, *_LETTER_OF])]]:

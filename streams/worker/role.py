@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from faust.types import TP
 
-from sinks.telemetry import Emit, Reading, unheard
+from sinks.telemetry import Emit, Reading, discard_event
 from streams.transport import Chunk, UnreadableBatch
 
 __all__ = ["DETACHED", "TP", "Role", "RoleContext"]
@@ -33,7 +33,7 @@ class RoleContext:
     generation: returns the generation of the consumer group, -1 before the first.
     """
 
-    emit: Emit = unheard
+    emit: Emit = discard_event
     position: Callable[[TP], tuple[int, int | None]] = _at_start
     end_offsets: Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]] = _no_end_offsets
     generation: Callable[[], int] = lambda: -1
@@ -75,7 +75,7 @@ class Role(ABC):
 
     @abstractmethod
     def low_offset(self, tp: TP) -> int | None:
-        """Return the lowest offset not yet applied, flushed and acknowledged: the one to commit. None: commit nothing."""
+        """Return the lowest offset not yet applied, flushed and acknowledged, to commit; None commits nothing."""
 
     @abstractmethod
     async def tick(self) -> None:

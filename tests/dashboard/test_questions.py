@@ -164,7 +164,7 @@ def test_how_complete_a_bank_is(
         oldest_unread_event_time=None, as_of=reached_ms,
     )  # fmt: skip
     store(archive, FEED, health)
-    banks = [{"bank_id": "b", "deadline_hours": 12}, {"bank_id": "unheard", "deadline_hours": 12}]
+    banks = [{"bank_id": "b", "deadline_hours": 12}, {"bank_id": "discard_event", "deadline_hours": 12}]
     found_ms, (one, other) = overview.banks_now(banks, overview.feeds(archive))
     assert (found_ms, one["state"], one["behind_days"]) == (reached_ms, state, behind)
     assert other["state"] == "silent"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import layout, table
-from features.row_cache import LACKING_MAX, Residents
+from features.row_cache import LACKING_MAX, RowCache
 from features.values import unpack
 
 IDS = st.sets(st.text("0123456789ABCDEFGHJKLMNPQRTUWXY", min_size=1, max_size=32), min_size=1, max_size=60)
@@ -30,12 +30,12 @@ def test_each_id_keeps_its_number_while_the_directory_grows(ids, stored):
 
 
 class Store:
-    """Residents over a Redis that is a dict; each enterprise counts in `applied_count` how often it was used."""
+    """RowCache over a Redis that is a dict; each enterprise counts in `applied_count` how often it was used."""
 
     def __init__(self, resident_max):
         self.stored, self.fetched, self.evicted = {}, 0, 0
         self.waiting = None  # what a flush has taken
-        self.residents = Residents([], resident_max)
+        self.residents = RowCache([], resident_max)
 
     def use(self, names):
         """As a batch of records does, one of each name."""
@@ -65,7 +65,7 @@ class Store:
     def bring(self, lacking):
         r = self.residents
         before = len(r)
-        if (wanted := r.lacking_room(len(lacking))) and not r.evict(wanted):
+        if (wanted := r.rows_to_evict(len(lacking))) and not r.evict(wanted):
             self.write()
             self.take()
             self.write()
@@ -160,11 +160,11 @@ def test_memory_does_not_grow_with_those_who_pass_through():
 
 
 def test_a_run_brings_no_more_than_can_be_fetched_at_once():
-    residents = Residents([f"E{n}".encode() for n in range(3_000)], 2**31 - 1)
+    residents = RowCache([f"E{n}".encode() for n in range(3_000)], 2**31 - 1)
     numbers, lacking = residents.begin_run(layout.id_table([f"E{n}".encode() for n in range(3_000)]), 0)
     assert len(numbers) == len(lacking) == LACKING_MAX
 
 
 def test_an_id_that_is_too_long_is_refused_rather_than_cut():
     with pytest.raises(layout.LayoutError, match="longer than 32 bytes"):
-        Residents([b"E" * 33], 10)
+        RowCache([b"E" * 33], 10)

@@ -7,7 +7,7 @@ import msgspec
 from domain import topics
 from domain.outputs import Cut
 from domain.reject import Reason, Rejected
-from streams.dead_letters import KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, is_whole, letters_of, payload_of
+from streams.dead_letters import KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, is_whole, payload_of, to_dead_letters
 from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import HEADERS, record, txn
 
@@ -17,7 +17,7 @@ def test_a_record_of_the_log_is_held_whole_and_one_with_a_secret_is_not() -> Non
     assert b'"fingerprint"' in value
     other = msgspec.json.encode({**msgspec.json.decode(value), "password": "hunter2"})
     chunk = chunk_of(topics.EVENTS, 0, 0, [(None, value, HEADERS, 0), (None, other, HEADERS, 0)])
-    held, refused = letters_of(chunk, range(2), [Rejected(reason=Reason.LATE)] * 2)
+    held, refused = to_dead_letters(chunk, range(2), [Rejected(reason=Reason.LATE)] * 2)
     assert payload_of(held) == value
     assert payload_of(refused) is None
 
@@ -31,7 +31,7 @@ def test_what_a_letter_holds_is_bounded_and_says_what_was_cut() -> None:
         (b"k" * KEY_BYTES_MAX, b"v" * PAYLOAD_BYTES_MAX, HEADERS, 0),
     ]
     chunk = chunk_of(topics.EVENTS, 0, 0, records)
-    long, wide, whole = letters_of(chunk, range(3), [Rejected(reason=Reason.OVERSIZED)] * 3)
+    long, wide, whole = to_dead_letters(chunk, range(3), [Rejected(reason=Reason.OVERSIZED)] * 3)
     assert max(len(msgspec.json.encode(letter)) for letter in (long, wide, whole)) < 2 << 20
     assert (long.key, long.key_cut) == (records[0][0][:KEY_BYTES_MAX], cut(records[0][0]))
     assert long.headers == ()
@@ -49,7 +49,7 @@ def test_a_secret_in_what_is_kept_of_a_cut_payload_is_seen() -> None:
         b" " * PAYLOAD_BYTES_MAX + b'{"password":"hunter2"}',
     ]
     chunk = chunk_of(topics.EVENTS, 0, 0, [(None, value, HEADERS, 0) for value in values])
-    with_it, without = letters_of(chunk, range(2), [Rejected(reason=Reason.OVERSIZED)] * 2)
+    with_it, without = to_dead_letters(chunk, range(2), [Rejected(reason=Reason.OVERSIZED)] * 2)
     assert (with_it.payload, without.payload) == (b"", b" " * PAYLOAD_BYTES_MAX)
 
 

@@ -1,4 +1,4 @@
-"""The records of the log that a chunk's plain transactions come to, some hundred at once."""
+"""The fast path over a block of some hundred records of a chunk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from domain.events import SCHEMA, Txn
 from domain.ids import BANK_ID_PATTERN
 from sinks.batch import Records
 from streams.ingest.fast_path import reader
-from streams.ingest.fast_path.triage import Odd, look
+from streams.ingest.fast_path.triage import Triage, look
 from streams.ingest.tokens import KINDS, Tokens, fingerprints
 from streams.transport.chunk import Chunk, chunk_of
 
@@ -26,19 +26,20 @@ _TXN = Txn(
 
 
 class Plain(NamedTuple):
-    """Of each of some records of a chunk the event time, NOT_PLAIN for `others`; what the plain ones are in the log.
+    """A block after the fast path.
 
-    looks: what is told of the others.
+    times_ms: event time of each record, SLOW_PATH for those in `others`. records: of the log, of the former. looks:
+    triage of the latter.
     """
 
     times_ms: list[int]
     records: Records
     others: Sequence[int]
-    looks: list[Odd]
+    looks: list[Triage]
 
 
-class PlainReader:
-    """Reads plain transactions of banks' chunks."""
+class FastPathReader:
+    """Takes transactions of banks over the fast path, and triages the others."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -46,39 +47,42 @@ class PlainReader:
         self._banks: dict[str, np.ndarray] = {}
         # What the reader works in: a block's own things are made of it.
         self._fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
-        self._told, self._holes = np.empty((reader.TOLD, 0), np.int64), np.empty((reader.HOLES, 0), np.int64)
+        self._columns, self._token_slots = (
+            np.empty((reader.RECORD_COLUMNS, 0), np.int64),
+            np.empty((reader.TOKEN_SLOTS, 0), np.int64),
+        )
         self._text, self._out = np.empty(0, np.uint8), np.empty(0, np.uint8)
 
     def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Plain:
-        """Records of a bank from `first` on before `until`, at least one."""
+        """Return the block of a bank's records in [first, until), at least one."""
         count, origin = until - first, self._origin(chunk.topic, chunk.partition)
         self._make_room(count, len(chunk.buffer), count * (reader.ROOM + len(origin)))  # values do not overlap
-        text, out, told, holes = self._text, self._out, self._told, self._holes
+        text, out, columns, token_slots = self._text, self._out, self._columns, self._token_slots
         plain, found, end_of_text, written = reader.read(
             chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, chunk.timestamp_ms,
             chunk.offset, first, until, future_tolerance_ms, self._bank(bank_id), origin,
-            text, out, told, holes, self._fields,
+            text, out, columns, token_slots, self._fields,
         )  # fmt: skip
         if not plain:
-            return none_plain(count, self._look(chunk, range(first, until), bank_id, future_tolerance_ms))
+            return all_slow_path(count, self._look(chunk, range(first, until), bank_id, future_tolerance_ms))
         raw = text[:end_of_text].tobytes()
-        kinds, text_starts, text_ends = holes[reader.OF_TOKENS, :found].tolist()
+        kinds, text_starts, text_ends = token_slots[reader.OF_TOKENS, :found].tolist()
         tokens = self._tokens.tokens(zip(kinds, _cut(raw, text_starts, text_ends), strict=True))
-        hashes = fingerprints(_cut(raw, *told[reader.OF_MESSAGES, :plain].tolist()))
-        reader.fill(out, told, np.frombuffer(hashes, np.uint8), holes, np.frombuffer(tokens, np.uint8))
-        records = Records(out[:written].tobytes(), told[reader.OF_SIZES, :plain].T.copy())
-        times_ms: list[int] = told[reader.EVENT_MS, :count].tolist()
-        others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.NOT_PLAIN]
+        hashes = fingerprints(_cut(raw, *columns[reader.OF_MESSAGES, :plain].tolist()))
+        reader.fill(out, columns, np.frombuffer(hashes, np.uint8), token_slots, np.frombuffer(tokens, np.uint8))
+        records = Records(out[:written].tobytes(), columns[reader.OF_SIZES, :plain].T.copy())
+        times_ms: list[int] = columns[reader.EVENT_MS, :count].tolist()
+        others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.SLOW_PATH]
         looks = self._look(chunk, [first + i for i in others], bank_id, future_tolerance_ms) if others else []
         return Plain(times_ms, records, others, looks)
 
-    def _look(self, chunk: Chunk, which: Sequence[int], bank_id: str, future_tolerance_ms: int) -> list[Odd]:
+    def _look(self, chunk: Chunk, which: Sequence[int], bank_id: str, future_tolerance_ms: int) -> list[Triage]:
         return look(chunk, which, self._bank(bank_id), future_tolerance_ms, self._fields)
 
     def _make_room(self, records: int, message_bytes: int, more_bytes: int) -> None:
-        if records > self._told.shape[1]:
-            self._told = np.empty((reader.TOLD, records), np.int64)
-            self._holes = np.empty((reader.HOLES, reader.HOLES_EACH_MAX * records), np.int64)
+        if records > self._columns.shape[1]:
+            self._columns = np.empty((reader.RECORD_COLUMNS, records), np.int64)
+            self._token_slots = np.empty((reader.TOKEN_SLOTS, reader.TOKEN_SLOTS_EACH_MAX * records), np.int64)
         if message_bytes > len(self._text):
             self._text = np.empty(message_bytes, np.uint8)
         if message_bytes + more_bytes > len(self._out):
@@ -99,18 +103,18 @@ class PlainReader:
         return self._origins[topic, partition]
 
 
-def none_plain(count: int, looks: list[Odd]) -> Plain:
+def all_slow_path(count: int, looks: list[Triage]) -> Plain:
     """So many records, none of which is plain."""
-    return Plain([reader.NOT_PLAIN] * count, Records.of([]), range(count), looks)
+    return Plain([reader.SLOW_PATH] * count, Records.of([]), range(count), looks)
 
 
 def warm() -> None:
     """Compile, or load from the cache, before the worker joins its group."""
     message = msgspec.json.encode(_TXN)
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
-    plain = PlainReader(Tokens(b""))
+    plain = FastPathReader(Tokens(b""))
     assert plain.read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
-    assert plain.read(chunk, 0, 1, "", 0).looks == [Odd(True, None)]
+    assert plain.read(chunk, 0, 1, "", 0).looks == [Triage(True, None)]
 
 
 def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:

@@ -1,9 +1,8 @@
-"""The compiled reader: plain transactions as a bank sends them → their records of the log, but for tokens and hashes.
+"""The fast path: transactions whose bytes cannot be wrong become records of the log, but for tokens and hashes.
 
-A transaction is plain where nothing of it can be wrong: all values are plain (streams.ingest.fast_path.fields), each field is
-there once, the bank is the topic's own, the time within its bounds. Order, white space, nulls and defaults that are
-said make no difference. All others are left to `domain.validate`, which is the reference: a test holds that both give
-the same bytes.
+A record takes the fast path where each value is plain (fields.py), each field is there once, the bank is the topic's
+own, and the time is within its bounds. Order, white space, nulls and explicit defaults make no difference. All others
+take the slow path, `domain.validate`, which is the reference: a test holds that both give the same bytes.
 """
 
 import numpy as np
@@ -36,15 +35,15 @@ from streams.ingest.fast_path.fields import (
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 
-# What is told: of each record its time; of each plain one, one behind the other, the sizes of key and value, where its
-# message is (as msgspec writes it), and where its fingerprint goes. And of each place of a token.
+# Columns of records: the event time of each; of those on the fast path, in their order, the sizes of key and value,
+# begin and end of the message as msgspec writes it, and the place of the fingerprint. Columns of token slots follow.
 EVENT_MS, KEY_SIZE, VALUE_SIZE, MESSAGE_START, MESSAGE_END, FINGERPRINT_AT = range(6)
-TOLD, OF_SIZES, OF_MESSAGES = 6, slice(KEY_SIZE, VALUE_SIZE + 1), slice(MESSAGE_START, MESSAGE_END + 1)
+RECORD_COLUMNS, OF_SIZES, OF_MESSAGES = 6, slice(KEY_SIZE, VALUE_SIZE + 1), slice(MESSAGE_START, MESSAGE_END + 1)
 KIND, TEXT_START, TEXT_END, TOKEN_AT = range(4)
-HOLES, OF_TOKENS = 4, slice(KIND, TEXT_END + 1)
-HOLES_EACH_MAX = 3
+TOKEN_SLOTS, OF_TOKENS = 4, slice(KIND, TEXT_END + 1)
+TOKEN_SLOTS_EACH_MAX = 3
 AN_ACCOUNT, A_PERSON, A_NAME = range(3)  # kinds of tokens
-NOT_PLAIN = 2**63 - 1  # in EVENT_MS
+SLOW_PATH = 2**63 - 1  # in EVENT_MS
 ROOM = 288  # what key and value in the log may be longer than the message, its origin aside
 
 _CNY, _CNY_SIZE = quoted(("CNY",))
@@ -67,22 +66,22 @@ _FRONT, _BEGIN, _OPENING, _FINGERPRINT_KEY, _CNY_KEY = (
 @kernel(nogil=True)
 def read(
     b, value_start, value_end, header_start, header_end, broker_ms, offset, first, until, tolerance_ms, bank, origin,
-    text, out, told, holes, fields,
+    text, out, columns, token_slots, fields,
 ):  # fmt: skip
-    """Write the log's records of plain transactions among the records from `first` on before `until`.
+    """Write records of the log for the transactions in [first, until) that take the fast path.
 
-    bank: the topic's bank id. origin: what stands before the offset in the log's record, from behind the fingerprint
-    on. text: the plain messages, as msgspec writes them; out: keys and values. What goes beyond their room is not
-    plain: text needs that of each value, out that, the origin's, and ROOM. told, holes: see above. fields: (2, fields)
-    of a transaction, to work in.
+    bank: bytes of the topic's bank id. origin: the bytes between fingerprint and offset in a record of the log.
+    text: receives the messages as msgspec writes them; out: keys and values, both uint8. A record without room in them
+    takes the slow path: text needs the size of each value, out that, the origin's, and ROOM. columns: int64
+    (RECORD_COLUMNS, records); token_slots: int64 (TOKEN_SLOTS, slots); fields: int64 (2, fields), scratch.
 
-    Returns how many are plain, how many holes they have, and how much is written to text and to out.
+    Return the number of records on the fast path, of their token slots, and of bytes in text and in out.
     """
     end_of_text, at, hole, plain = 0, 0, 0, 0
     for i in range(until - first):
         k = first + i
         start, end = value_start[k], value_end[k]
-        told[EVENT_MS, i] = NOT_PLAIN
+        columns[EVENT_MS, i] = SLOW_PATH
         if (
             0 <= end - start <= EVENT_BYTES_MAX
             and end_of_text + end - start <= text.shape[0]
@@ -90,28 +89,28 @@ def read(
             and is_ours(b, header_start[k], header_end[k])
             and is_plain(b, start, end, bank, broker_ms[k] + tolerance_ms, fields)
         ):
-            told[EVENT_MS, i] = integer(b, fields[0, EVENT_TIME], fields[1, EVENT_TIME])
+            columns[EVENT_MS, i] = integer(b, fields[0, EVENT_TIME], fields[1, EVENT_TIME])
             start, end = end_of_text, _write_message(b, start, end, fields, text, end_of_text)
             id_start, id_end = fields[0, ENTERPRISE_ID], fields[1, ENTERPRISE_ID]
             value_at = words.copy_bytes(text, id_start, id_end, out, at)
-            at, hole = _write_event(text, start, end, fields, out, value_at, holes, hole)
-            told[FINGERPRINT_AT, plain] = at + _FINGERPRINT_KEY.shape[0]
+            at, hole = _write_event(text, start, end, fields, out, value_at, token_slots, hole)
+            columns[FINGERPRINT_AT, plain] = at + _FINGERPRINT_KEY.shape[0]
             at = _write_stamps(text, fields, offset[k], origin, out, at)
-            told[KEY_SIZE, plain], told[VALUE_SIZE, plain] = id_end - id_start, at - value_at
-            told[MESSAGE_START, plain], told[MESSAGE_END, plain] = start, end
+            columns[KEY_SIZE, plain], columns[VALUE_SIZE, plain] = id_end - id_start, at - value_at
+            columns[MESSAGE_START, plain], columns[MESSAGE_END, plain] = start, end
             end_of_text = end
             plain += 1
     return plain, hole, end_of_text, at
 
 
 @kernel(nogil=True)
-def fill(out, told, fingerprints, holes, tokens):
+def fill(out, columns, fingerprints, token_slots, tokens):
     """Write fingerprints and tokens, which stand one behind the other, where `read` has left room for them."""
     for i in range(fingerprints.shape[0] // FINGERPRINT_DIGITS):
         first = i * FINGERPRINT_DIGITS
-        words.copy_bytes(fingerprints, first, first + FINGERPRINT_DIGITS, out, told[FINGERPRINT_AT, i])
+        words.copy_bytes(fingerprints, first, first + FINGERPRINT_DIGITS, out, columns[FINGERPRINT_AT, i])
     for i in range(tokens.shape[0] // TOKEN_BYTES):
-        words.copy_bytes(tokens, i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES, out, holes[TOKEN_AT, i])
+        words.copy_bytes(tokens, i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES, out, token_slots[TOKEN_AT, i])
 
 
 @kernel(forceinline=True)
@@ -150,32 +149,32 @@ def _is_as_written(p, end, fields):
 
 
 @kernel(forceinline=True)
-def _write_event(b, p, end, fields, out, at, holes, hole):
-    """The event of the log's record, with holes for tokens and without a counterparty's name. Returns (at, hole)."""
+def _write_event(b, p, end, fields, out, at, token_slots, hole):
+    """Write the event of a record, with slots for tokens, without a counterparty's name; return (at, hole)."""
     at = words.copy_bytes(_OPENING, 0, _OPENING.shape[0], out, at)
-    p, at, hole = _write_token(b, p, fields, ACCOUNT, AN_ACCOUNT, out, at, holes, hole)
+    p, at, hole = _write_token(b, p, fields, ACCOUNT, AN_ACCOUNT, out, at, token_slots, hole)
     if fields[0, OTHER_ID] >= 0 and is_personal(b, end, fields):
-        p, at, hole = _write_token(b, p, fields, OTHER_ID, A_PERSON, out, at, holes, hole)
+        p, at, hole = _write_token(b, p, fields, OTHER_ID, A_PERSON, out, at, token_slots, hole)
     start, stop = fields[0, OTHER_NAME], fields[1, OTHER_NAME]
     if start >= 0:
         at = words.copy_bytes(b, p, start - _FRONT_END[OTHER_NAME] + _FRONT_START[OTHER_NAME], out, at)
         if fields[0, OTHER_ID] < 0 and fields[0, OTHER_ACCOUNT] < 0 and not _is_blank(b, start, stop):
             at = words.copy_bytes(_FRONT, _FRONT_START[OTHER_ID], _FRONT_END[OTHER_ID], out, at)
-            p, at, hole = _write_token(b, start, fields, OTHER_NAME, A_NAME, out, at, holes, hole)
+            p, at, hole = _write_token(b, start, fields, OTHER_NAME, A_NAME, out, at, token_slots, hole)
         else:
             p = stop + 1  # and the quote
     if fields[0, OTHER_ACCOUNT] >= 0:
-        p, at, hole = _write_token(b, p, fields, OTHER_ACCOUNT, AN_ACCOUNT, out, at, holes, hole)
+        p, at, hole = _write_token(b, p, fields, OTHER_ACCOUNT, AN_ACCOUNT, out, at, token_slots, hole)
     return words.copy_bytes(b, p, end, out, at), hole
 
 
 @kernel(forceinline=True)
-def _write_token(b, p, fields, field, kind, out, at, holes, hole):
+def _write_token(b, p, fields, field, kind, out, at, token_slots, hole):
     """What stands before a field's text, and a hole for its token; the places behind them, and the next hole."""
     start, stop = fields[0, field], fields[1, field]
     at = words.copy_bytes(b, p, start, out, at)
-    holes[KIND, hole], holes[TOKEN_AT, hole] = kind, at
-    holes[TEXT_START, hole], holes[TEXT_END, hole] = start, stop
+    token_slots[KIND, hole], token_slots[TOKEN_AT, hole] = kind, at
+    token_slots[TEXT_START, hole], token_slots[TEXT_END, hole] = start, stop
     return stop, at + TOKEN_BYTES, hole + 1
 
 

@@ -1,15 +1,15 @@
-"""What compiled code can tell of records that are not plain: whether they may hold a secret, and what their fault is.
+"""Triage of slow-path records: secret scan and error signature.
 
-A record is harmless where each name in it is one of ours, as it is usually written, and there are neither escapes nor
-two dashes, of which five begin a PEM block. A name is what stands between two quotes, if a colon comes next: in broken
-JSON, too.
+A record holds no secret where each name in it is one of ours, as it is usually written, and there are neither escapes
+nor two dashes, of which five begin a PEM block. A name is text between two quotes with a colon next, in broken
+JSON too.
 
-The fault of a transaction is all of it but its plain values, each of which is right whatever the others are; and where
-a value is wrong whatever it is exactly (a text for a number, what is beyond its bounds), a mark stands for it. So what
-has the same fault is refused for the same reason. None is told where that may hang on more, another time or the topic's
-bank, and of what is nested, escaped, or of another type.
+The error signature of a transaction is its bytes without the values that are valid whatever the others are; a mark
+stands for a value that is invalid whatever it is exactly (a text for a number, a number out of bounds). So records of
+one signature are refused for the same reason. A record has no signature where the reason may depend on more (another
+time, the topic's bank), or where it is nested, escaped, or of another type.
 
-A test holds that `domain.validate` and `domain.credentials`, the reference, say the same.
+A test holds that `domain.validate` and `domain.credentials`, the reference, agree.
 """
 
 from collections.abc import Sequence
@@ -63,8 +63,8 @@ _ITSELF, _DIGITS_MAX = 0, 18
 _ANY_TEXT, _ANY_INTEGER, _ANY_FRACTION, _BELOW, _BEYOND = (ord(c) for c in "$#~<>")  # with which no value begins
 
 
-class Odd(NamedTuple):
-    """What is told of a record. `fault`: what is not plain in it; None where it is not told."""
+class Triage(NamedTuple):
+    """The triage of a slow-path record. `fault`: its error signature, None where it has none."""
 
     is_harmless: bool
     fault: bytes | None
@@ -72,7 +72,7 @@ class Odd(NamedTuple):
 
 def look(
     chunk: Chunk, which: Sequence[int], bank: npt.NDArray[np.uint8], tolerance_ms: int, fields: npt.NDArray[np.int64]
-) -> list[Odd]:
+) -> list[Triage]:
     """Look at some records of a bank. fields: as `reader.read` has it."""
     harmless, ends = np.empty(len(which), np.bool_), np.empty(len(which), np.int64)
     out = np.empty(len(which) * FAULT_BYTES_MAX, np.uint8)
@@ -85,7 +85,7 @@ def look(
     for end in ends.tolist():
         faults.append(None if end == _NONE else written[at:end])
         at = max(at, end)
-    return list(map(Odd, harmless.tolist(), faults))
+    return list(map(Triage, harmless.tolist(), faults))
 
 
 @kernel

@@ -100,7 +100,7 @@ class Reader:
         """What is found without going through all feeds is what all of them say."""
         alignment, feeds = self.alignment, self.alignment._feeds
         for but in (None, *feeds):
-            vouched = [alignment._vouched_ms(tp, feed) for tp, feed in feeds.items() if tp != but]
+            vouched = [alignment._watermark_ms(tp, feed) for tp, feed in feeds.items() if tp != but]
             least_ms = min(vouched, default=None)
             assert alignment._limit_ms(but) == (least_ms if least_ms in (None, NOTHING_MS) else least_ms + BOUND_MS)
         unread_ms = alignment.unread_ms()
@@ -210,12 +210,12 @@ def test_another_worker_s_feed_vouches_from_where_all_before_is_acknowledged():
     alignment.begin([A], [B])
     alignment.answered({A: 10, B: 5}, 600)
     word = FeedProgress(topic="b", partition=0, generation=1, position=4, unread=False, front_ms=300)
-    alignment.hear(word)
+    alignment.update(word)
     assert alignment.run(A, 0) == 300 + BOUND_MS
     assert alignment.front(B) == Standing(4, True, 300), "there is more by now"
-    alignment.hear(msgspec.structs.replace(word, position=5))
+    alignment.update(msgspec.structs.replace(word, position=5))
     assert alignment.run(A, 0) == 600 + BOUND_MS
-    alignment.hear(msgspec.structs.replace(word, topic="c", position=0, front_ms=1))
+    alignment.update(msgspec.structs.replace(word, topic="c", position=0, front_ms=1))
     assert alignment.run(A, 0) == 600 + BOUND_MS, "c is no feed of ours"
 
 
@@ -226,7 +226,7 @@ def test_a_tick_is_not_past_what_any_feed_vouches_for_and_the_bound():
     alignment.run(A, 0)
     alignment.reach(A, 0, 700)
     assert alignment.tick_ms_max() == NOTHING_MS, "of b nobody has said anything"
-    alignment.hear(FeedProgress(topic="b", partition=0, generation=1, position=5, unread=True, front_ms=300))
+    alignment.update(FeedProgress(topic="b", partition=0, generation=1, position=5, unread=True, front_ms=300))
     assert alignment.tick_ms_max() == 300 + BOUND_MS == alignment.run(A, 0)
     alignment.answered({A: 10, B: 5}, 650)
     assert alignment.tick_ms_max() == 650 + BOUND_MS == alignment.run(A, 0)
@@ -305,7 +305,7 @@ def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, worker
         while under_way and rng.random() < 0.9:
             word = under_way.popleft()
             for hearer in group.values():
-                hearer.alignment.hear(word)
+                hearer.alignment.update(word)
         free = [tp for tp in one.logs if tp not in one.paused() and one.delivered[tp] < one.ends[tp]]
         if free:
             one.deliver(rng.choice(free))
@@ -323,7 +323,7 @@ def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_sa
     alignment.begin([A], [B])
     assert alignment.run(A, 0) == NOTHING_MS, "nothing is known of b"
     idle = FeedProgress(topic="b", partition=0, generation=3, position=5, unread=False, front_ms=300)
-    alignment.hear(idle)
+    alignment.update(idle)
     alignment.answered({A: 10, B: 5}, 1_000)
     assert alignment.run(A, 0) == 1_000 + BOUND_MS
     assert alignment.unread_ms() == NOTHING_MS, "a is running, and nothing of it is known"
@@ -332,11 +332,11 @@ def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_sa
     assert alignment.unread_ms() is None
     alignment.answered({A: 10, B: 6}, 1_050)
     successor = msgspec.structs.replace(idle, generation=4, position=3, unread=True, front_ms=250)
-    alignment.hear(successor)
+    alignment.update(successor)
     assert alignment.run(A, 10) == 1_000 + BOUND_MS
     alignment.done(A, 10)
     assert alignment.unread_ms() == 250, "no tick passes what it reads again"
-    alignment.hear(msgspec.structs.replace(idle, position=6))  # of the worker that was gone
+    alignment.update(msgspec.structs.replace(idle, position=6))  # of the worker that was gone
     assert alignment.run(A, 10) == 1_050 + BOUND_MS, "a fact is a fact"
     assert alignment.front(B) == Standing(3, True, 250)
 
@@ -368,11 +368,11 @@ def test_another_worker_s_paused_feed_is_known_by_its_word():
     alignment.begin([A], [B])
     alignment.answered({A: 10, B: 50}, 90_000_000)
     word = FeedProgress(topic="b", partition=0, generation=1, position=4, unread=True, front_ms=300)
-    alignment.hear(word)
+    alignment.update(word)
     assert alignment.run(A, 0) == 300 + BOUND_MS
-    alignment.hear(msgspec.structs.replace(word, unread=False, paused=True))
+    alignment.update(msgspec.structs.replace(word, unread=False, paused=True))
     assert alignment.run(A, 0) == 90_000_000 + BOUND_MS
     assert not alignment.front(B).unread
-    alignment.hear(msgspec.structs.replace(word, position=9))
+    alignment.update(msgspec.structs.replace(word, position=9))
     assert alignment.front(B) == Standing(9, True, 300)
     assert alignment.run(A, 0) == 90_000_000 + BOUND_MS

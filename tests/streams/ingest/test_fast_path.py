@@ -20,8 +20,8 @@ from domain.money import AMOUNT_MINOR_MAX, CURRENCIES
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
 from replay.simulate import sample
-from streams.ingest.fast_path.block import PlainReader
-from streams.ingest.fast_path.reader import HOLES_EACH_MAX, ROOM
+from streams.ingest.fast_path.block import FastPathReader
+from streams.ingest.fast_path.reader import TOKEN_SLOTS_EACH_MAX, ROOM
 from streams.ingest.forwarding import Forwarder, Later, Rest
 from streams.ingest.tokens import Tokens
 from streams.transport.chunk import chunk_of
@@ -104,7 +104,7 @@ def taken(records, topic=TOPIC):
     if not records:
         return []
     bank_id = topics.bank_of(topic) or ""
-    plain = PlainReader(TOKENS).read(chunk(records, topic), 0, len(records), bank_id, TOLERANCE_MS)
+    plain = FastPathReader(TOKENS).read(chunk(records, topic), 0, len(records), bank_id, TOLERANCE_MS)
     return [i not in plain.others for i in range(len(records))]
 
 
@@ -315,7 +315,7 @@ def test_the_compiled_code_takes_exactly_what_is_within_all_bounds(base):
         assert taken(records) == [bool(within)], (name, value)
 
 
-NOT_PLAIN = [
+SLOW_PATH = [
     b'"seq":017', b'"seq":-0', b'"seq":1.0', b'"seq":1e1', b'"seq":"17"', b'"seq":', b'"seq":1234567890123456789',
     b'"seq":+17', b'"seq":true', b'"seq":[17]', b'"seq":17,"seq":17', b'"seq":null,"seq":17', b'"seq":17,"type":"txn"',
     b'"date_only":true,"seq":17', b'"date_only":null,"seq":17', b'"date_only":"false","seq":17', b'"s\\u0065q":17',
@@ -329,7 +329,7 @@ WRITTEN_OTHERWISE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NOT_PLAIN)
+@pytest.mark.parametrize("text", SLOW_PATH)
 def test_what_may_be_wrong_is_left_to_the_reference(text):
     message = canonical(**FULL)
     other = message.replace(b'"seq":17', text)
@@ -404,7 +404,7 @@ def test_the_room_is_enough_for_the_longest_of_records():
     grown |= {"counterparty_id": "b", "counterparty_kind": "personal", "counterparty_account": "c"}
     message = canonical(**grown)
     (((_, value), _),) = both_agree(as_sent(message))
-    assert value.count(TOKENS.key_id.encode()) == HOLES_EACH_MAX
+    assert value.count(TOKENS.key_id.encode()) == TOKEN_SLOTS_EACH_MAX
     origin = len(f'","origin":["{TOPIC}",3,')
     longer = len(value) - len(message) - origin + 19 - len("9999999998")  # offsets have up to 19 digits
     assert ENTERPRISE_ID_BYTES_MAX + longer <= ROOM

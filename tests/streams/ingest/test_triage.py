@@ -38,7 +38,7 @@ CODES = "AZaz09_-"
 
 
 def look(records):
-    """What is told of each, whether it is plain or not."""
+    """What is columns of each, whether it is plain or not."""
     bank = np.frombuffer(BANK.encode(), np.uint8)
     fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
     return triage.look(chunk(records), range(len(records)), bank, TOLERANCE_MS, fields)
@@ -51,8 +51,8 @@ def look(records):
 @example(message=b'{"memo":"-----BEGIN KEY"}')
 @example(message=b'{"-----BEGIN":1}')
 def test_what_is_harmless_holds_no_secret(message):
-    (told,) = look(as_sent(message))
-    if told.is_harmless:
+    (columns,) = look(as_sent(message))
+    if columns.is_harmless:
         assert not forbidden().seen_in(message)
         document = parse(message)
         assert isinstance(document, Rejected) or forbidden().find(document) is None
@@ -60,7 +60,7 @@ def test_what_is_harmless_holds_no_secret(message):
 
 def test_our_records_are_harmless_however_many_kinds_there_are():
     messages = [case.payload for case in good() if b"\\" not in case.payload and b"--" not in case.payload]
-    assert [told.is_harmless for told in look(as_sent(*messages))] == [True] * len(messages)
+    assert [columns.is_harmless for columns in look(as_sent(*messages))] == [True] * len(messages)
 
 
 def test_the_names_are_no_part_of_what_is_compiled(monkeypatch):
@@ -140,7 +140,7 @@ def faults(first, second):
         msgspec.json.encode({"type": "txn"} | {name: value for name, value in row.items() if value is not None})
         for row in rows
     ]
-    return [told.fault for told in look(as_sent(*messages))]
+    return [columns.fault for columns in look(as_sent(*messages))]
 
 
 @pytest.mark.parametrize(("first", "second"), SAME)
@@ -165,8 +165,8 @@ def test_what_the_reason_may_hang_on_is_part_of_the_fault(first, second):
     ],
 )  # fmt: skip
 def test_no_fault_is_told_where_the_reason_may_hang_on_more(more):
-    (told,) = look(as_sent(msgspec.json.encode({"type": "txn"} | FULL | more)))
-    assert told.fault is None
+    (columns,) = look(as_sent(msgspec.json.encode({"type": "txn"} | FULL | more)))
+    assert columns.fault is None
 
 
 def test_a_place_in_broken_json_is_that_of_the_record():

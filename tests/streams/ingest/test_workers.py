@@ -16,7 +16,7 @@ from config.settings import Bank
 from domain import topics
 from domain.calendar import DAY_MS, day_of, day_of_text, day_start_ms
 from domain.events import Feed, Tick
-from domain.outputs import FeedHealth, FeedWord
+from domain.outputs import FeedHealth, FeedMessage
 from sinks.kafka import Outbox
 from streams.ingest.last_tick import last_tick
 from streams.ingest.tick_writer import NotTheWriter, TickWriter
@@ -336,6 +336,6 @@ def last_feed(broker, bank_id):
 
 def told_stalled(broker, bank_id):
     """What `feed.v1` said of a bank's feed to operators, one after the other."""
-    decode = msgspec.json.Decoder(FeedWord).decode
+    decode = msgspec.json.Decoder(FeedMessage).decode
     words = [decode(message.value()) for message in read(broker, topics.FEED)[0]]
     return [word.stalled for word in words if isinstance(word, FeedHealth) and word.bank_id == bank_id]

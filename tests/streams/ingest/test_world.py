@@ -1,4 +1,4 @@
-"""The law of ingest, over worlds of several real ingest roles under a seeded scheduler: see streams/ingest/alignment.py.
+"""The invariant of streams/ingest/alignment.py, over worlds of several real ingest roles under a seeded scheduler.
 
 No record of the log lies more than the bound behind any tick or record before it, measured from the newest event time
 that any bank had delivered when this record was; nothing is lost; and in the end all is read and told by a tick. Each
@@ -17,8 +17,8 @@ from domain.events import Tick
 from sinks import log_reader
 from streams.ingest import role, tick_writer
 from streams.ingest.alignment import Alignment
-from streams.ingest.end_offset_probe import NOTHING_MS, Survey
-from streams.ingest.feed_progress import FeedTeller
+from streams.ingest.end_offset_probe import NOTHING_MS, EndOffsetProbe
+from streams.ingest.feed_progress import FeedProgressPublisher
 from tests.streams.ingest.kit import settings_for
 from tests.streams.ingest.sim.client import SimKafka
 from tests.streams.ingest.sim.world import World
@@ -108,7 +108,7 @@ def what_a_feed_has_nothing_beyond_vouches_for_all_that_is_known(monkeypatch):
     def read(self, _tp, _offset, time_ms):
         self.time_ms = self._next_ms = max(self.time_ms, self._next_ms, time_ms)
 
-    monkeypatch.setattr(Survey, "read", read)
+    monkeypatch.setattr(EndOffsetProbe, "read", read)
 
 
 def an_answer_covers_what_lies_before_the_ends_that_it_gives(monkeypatch):
@@ -118,8 +118,8 @@ def an_answer_covers_what_lies_before_the_ends_that_it_gives(monkeypatch):
         whole(self, ends, asked_ms)
         self._ends_before = ends
 
-    whole = Survey.answered
-    monkeypatch.setattr(Survey, "answered", answered)
+    whole = EndOffsetProbe.answered
+    monkeypatch.setattr(EndOffsetProbe, "answered", answered)
 
 
 def own_feeds_that_a_fetch_found_read_hold_nobody(monkeypatch):
@@ -128,7 +128,7 @@ def own_feeds_that_a_fetch_found_read_hold_nobody(monkeypatch):
         if but is None:
             return whole(self, None)
         read = {tp for tp, feed in self._feeds.items() if feed.own and not self._is_unread(tp, feed)}
-        found = (self._vouched_ms(tp, feed) for tp, feed in self._feeds.items() if tp not in {but, *read})
+        found = (self._watermark_ms(tp, feed) for tp, feed in self._feeds.items() if tp not in {but, *read})
         limit_ms = min(found, default=None)
         return limit_ms if limit_ms in (None, NOTHING_MS) else limit_ms + BOUND_MS
 
@@ -144,19 +144,19 @@ def own_feeds_that_a_fetch_found_read_hold_nobody(monkeypatch):
 
 
 def words_go_out_before_what_they_tell_of(monkeypatch):
-    tell = FeedTeller.tell
+    tell = FeedProgressPublisher.tell
 
-    def tell_at_once(self, tp, word):
+    def publish_at_once(self, tp, word):
         lowest_open = self._outbox.lowest_open
         with monkeypatch.context() as patch:
             patch.setattr(self._outbox, "lowest_open", lambda lane: None if lane == tp else lowest_open(lane))
             tell(self, tp, word)
 
-    monkeypatch.setattr(FeedTeller, "tell", tell_at_once)
+    monkeypatch.setattr(FeedProgressPublisher, "tell", publish_at_once)
 
 
 def nobody_asks_when_it_starts(monkeypatch):
-    monkeypatch.setattr(FeedTeller, "ask", lambda self: None)
+    monkeypatch.setattr(FeedProgressPublisher, "ask", lambda self: None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The commit protocol one step at a time: score roles in this process, on a real broker and a real Redis.
 
-A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as streams.worker.worker does,
+A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as the worker does,
 but its tests say when. Its outputs wait in a `Network` until they are told to land. A clean run, the fold in memory,
 says what must come of it all.
 """
@@ -144,13 +144,13 @@ class Network:
         self.poll()
         self.land(len(self.waiting))
 
-    def hurry(self):
+    def flush_now(self):
         """What is told to land does so anyway."""
 
     def mark(self):
         return self.sent_count
 
-    def has_landed(self, mark):
+    def is_acknowledged(self, mark):
         self.poll()
         return self.acknowledged_count >= mark
 

@@ -223,7 +223,10 @@ BROKEN: dict[str, tuple[Callable, list]] = {
     "load_first": (traces.flush_during_a_takeover, [(OwnedPartition, "load", _load_first)]),
     "no_drain": (
         traces.crash_after_a_flush,
-        [(Network, "drain", lambda _: lambda self: None), (Network, "has_landed", lambda _: lambda self, mark: True)],
+        [
+            (Network, "drain", lambda _: lambda self: None),
+            (Network, "is_acknowledged", lambda _: lambda self, mark: True),
+        ],
     ),
     "taken_late": (traces.crash_after_what_came_while_a_flush_waited, [(OwnedPartition, "write", _taken_late)]),
     "gaps": (traces.an_output_is_lost, [(Network, "gapless", lambda _: False)]),

@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka.errors import ProducerFenced
 from confluent_kafka import OFFSET_END, KafkaError, TopicPartition
 
-from sinks.batch import Outputs, Stretch
+from sinks.batch import AckGroup, Outputs
 
 
 class Killed(BaseException):
@@ -114,8 +114,8 @@ class Sender:
 
     def __init__(self, kafka: SimKafka) -> None:
         self._kafka = kafka
-        self.flying: dict[str, deque[tuple[bytes | None, bytes | None, Stretch]]] = defaultdict(deque)
-        self.landed = self.bytes_landed = 0
+        self.flying: dict[str, deque[tuple[bytes | None, bytes | None, AckGroup]]] = defaultdict(deque)
+        self.landed = self.bytes_acknowledged = 0
         self.changed = _Waiting(self)
 
     def start(self) -> None:
@@ -124,22 +124,22 @@ class Sender:
     def put(self, outputs: Outputs) -> None:
         for key, value in outputs.records:
             self._kafka.stand_still()
-            self.flying[outputs.topic].append((value, key, outputs.stretch))
+            self.flying[outputs.topic].append((value, key, outputs.ack_group))
 
     def wake(self) -> None:
         """It is the scheduler who does."""
 
-    hurry = wake
+    flush_now = wake
 
     def land(self, topic: str, count: int) -> None:
         """The first `count` of what is in flight to a topic are in it, and acknowledged."""
         flying = self.flying[topic]
         for _ in range(min(count, len(flying))):
-            value, key, stretch = flying.popleft()
+            value, key, ack_group = flying.popleft()
             self._kafka.append(topic, value, key)
-            stretch.landed += 1
+            ack_group.landed += 1
             self.landed += 1
-            self.bytes_landed += len(key or b"") + len(value or b"")
+            self.bytes_acknowledged += len(key or b"") + len(value or b"")
 
     def land_all(self) -> None:
         self._kafka.stand_still()

@@ -1,6 +1,6 @@
 """A world of banks, one consumer group and several real ingest roles, each step chosen by a seed.
 
-Each process is a `streams.ingest.role.Ingest` with an event loop of its own, on a client library that the scheduler drives
+Each process is an `Ingest` role with an event loop of its own, on a client library that the scheduler drives
 (client.py). It may fall behind, be killed, or stand still (SIGSTOP) between any two of its calls to the broker, and go
 on as a zombie that does not know that it was expelled; fetches, answers, records, words and commits are under way for
 any time, and each broker node answers when it likes. The order of the steps is a function of the seed.
