@@ -28,6 +28,7 @@ _NEVER_S = 1e9
 RECORD_S = 5e-6  # of a fetch's gap, for each record a second: at 50,000 a second 250 ms
 RATE_S = 1.0  # that a rate is counted over
 ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
+ENOUGH_BYTES = 64 << 20  # of chunks that are delivered together
 PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
 _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
 
@@ -36,10 +37,16 @@ class Unreadable:
     """What comes in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
 
     def __init__(self, batch: UnreadableBatch, position: int, generation: int) -> None:
-        self.batch, self.start_offset, self.next_offset, self.generation = batch, position, position, generation
+        self.batch = batch.with_traceback(None)  # whose frames would hold the fetch, and it in a circle
+        self.start_offset, self.next_offset, self.generation = position, position, generation
 
     def __len__(self) -> int:
         return 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return len(self.batch.raw)
 
     def pieces(self, _records_max: int) -> Iterator[Unreadable]:
         """As of a chunk."""
@@ -170,7 +177,10 @@ async def fetched_chunks(
 async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Fetched]:
     chunks: dict[TopicPartition, Fetched] = {}
     for tp in list(fetcher._records):
-        if sum(map(len, chunks.values())) >= ENOUGH_RECORDS:
+        if (
+            sum(map(len, chunks.values())) >= ENOUGH_RECORDS
+            or sum(one.nbytes for one in chunks.values()) >= ENOUGH_BYTES
+        ):
             break
         fetched = fetcher._records[tp]
         if tp not in partitions:

@@ -71,6 +71,11 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.offset)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its records take, with their places."""
+        return self.buffer.nbytes + RECORD_BYTES * len(self)
+
     def key(self, i: int) -> bytes | None:
         """The key of record i."""
         return self._bytes(int(self.key_start[i]), int(self.key_end[i]))

@@ -14,7 +14,7 @@ import numpy as np
 
 from config.settings import UNPACKED_BYTES_MAX
 from streams.transport.chunk import OUTSIDE_A_GROUP, RECORD_BYTES, Chunk, ChunkBuilder
-from streams.transport.compiled import HEADER_MIN, HEADERS_MAX, RECORD_MIN
+from streams.transport.compiled import HEADER_MIN, RECORD_MIN
 from streams.transport.errors import BatchTooLarge, Reason, unreadable
 from streams.transport.unpacking import Refusal, unpack
 
@@ -180,8 +180,6 @@ def _end_of_headers(unpacked: memoryview, at: int, end: int) -> int:
     count, at = _varint(unpacked, at, end)
     if not 0 <= count <= (end - at) // HEADER_MIN:
         raise Refusal(Reason.HEADERS)
-    if count > HEADERS_MAX:
-        raise Refusal(Reason.TOO_MANY_HEADERS)
     for _ in range(count):
         name, at = _nullable(unpacked, at, end, Reason.HEADERS)
         if name is None:

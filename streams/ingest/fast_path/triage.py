@@ -59,6 +59,7 @@ _NAMES = quoted(name for name in names_of_events() if name in forbidden().harmle
 _BARE = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"+-.") for byte in range(256)])
 _HANGS_ON_MORE = np.isin(Txn.__struct_fields__, ["bank_id", "event_time", "date_only", "ref_event_time"])
 _NONE = -1
+_TYPE = -1  # in place of a field
 _ITSELF, _DIGITS_MAX = 0, 18
 _ANY_TEXT, _ANY_INTEGER, _ANY_FRACTION, _BELOW, _BEYOND = (ord(c) for c in "$#~<>")  # with which no value begins
 
@@ -197,7 +198,9 @@ def _write_value(b, p, stop, end, field, out, at):
 
 @kernel(forceinline=True)
 def _mark(b, p, stop, end, field):
-    """What stands for the value of a field; one less than 0 is unknown."""
+    """What stands for the value of a field; one less than 0 is unknown, or the type, whose value the reason names."""
+    if field == _TYPE:
+        return _ITSELF
     kind = KIND_OF[field] if field >= 0 else NUMBER
     if b[_U(p)] == QUOTE and (kind == NUMBER or (kind == TEXT and field != ENTERPRISE_ID)):
         last, characters = text_end(b, p + 1, end)
