@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="head"):
-    """What was recorded."""
+    """The head of a recording."""
 
     format: Literal["xinliu.log/1"] = "xinliu.log/1"
     engine_version: str
@@ -98,16 +98,16 @@ class LogFile:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the log."""
         return "log"
 
     @property
     def banks(self) -> tuple[Bank, ...]:
-        """Whose alerts it may give."""
+        """The banks whose alerts the log may give."""
         return self.head.banks
 
     def records(self) -> Iterator[Record]:
-        """All records, artefacts first; each call starts anew. SourceError names the line that is wrong."""
+        """Yield all records, artefacts first; each call starts anew. SourceError names the line that is wrong."""
         count = 0
         for number, line in self._lines():
             if isinstance(line, Record):

@@ -1,4 +1,4 @@
-"""What an engine said, repeats removed, in an order that any two replays of one log share: the text that one compares.
+"""Outputs of an engine without repeats, in an order that any two replays of one log share: the text to compare.
 
 By topic and key, and within a key as it came. Without a key, messages of several partitions have no order: by content.
 """
@@ -23,7 +23,7 @@ _alert = msgspec.json.Decoder(Alert).decode
 
 
 def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
-    """The topics that score writes."""
+    """Return the topics that score writes."""
     return (
         topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,
         topics.LATE, topics.DEAD_LETTERS, *(topics.bank_alerts(bank.bank_id) for bank in banks),
@@ -71,14 +71,14 @@ class Outputs:
             yield None if topic == topics.ALERT_SUPERVISOR else topics.bank_told(topic), _alert(value)
 
     def lines(self) -> Iterator[bytes]:
-        """Each message as a line of JSON."""
+        """Yield each message as a line of JSON."""
         self._store()
         order = "topic, key, CASE key WHEN x'' THEN hash END, rowid"
         for topic, key, value in self._base.execute(f"SELECT topic, key, value FROM said ORDER BY {order}"):
             yield _encode(_Line(topic, key.decode(errors="backslashreplace") or None, msgspec.Raw(value))) + b"\n"
 
     def digest(self) -> str:
-        """The SHA-256 of the lines."""
+        """Return the SHA-256 of the lines."""
         digest = hashlib.sha256()
         for line in self.lines():
             digest.update(line)

@@ -56,7 +56,7 @@ class _Partition:
             self.closes.append((month, offset))
 
     def close_of(self, month: int) -> int | None:
-        """The offset of the first tick at which `month` was complete."""
+        """Return the offset of the first tick at which `month` was complete."""
         return next((offset for closed, offset in self.closes if closed >= month), None)
 
 
@@ -213,7 +213,7 @@ class Learn(Role):
         await self._learn_month(month)
 
     def _due_month(self) -> int | None:
-        """The next month that every partition has passed; None: none, or not all partitions are ours."""
+        """Return the next month that every partition has passed; None: none, or not all partitions are ours."""
         needed = {TP(topic, p) for topic in self.topics for p in self._partitions}
         if missing := len(needed - self._owned):
             self._waits_for = f"{missing} of {len(needed)} partitions: learn needs all of them, in one worker"
@@ -287,7 +287,7 @@ def _catalogue_groups() -> dict[str, str]:
 
 
 def _last_day(month: int) -> int:
-    """The last day number of a month number."""
+    """Return the last day number of a month number."""
     day = month * 30
     while month_of_day(day) <= month:
         day += 1

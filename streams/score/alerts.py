@@ -48,7 +48,7 @@ class Addressed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a revision is written from, beside its row."""
+    """The input of a revision, beside its row."""
 
     enterprise_id: str
     model_id: str
@@ -69,7 +69,7 @@ class _Lender:
 
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
-    """The revisions that row `b` makes, each with its sentence in Chinese."""
+    """Yield the revisions that row `b` makes, each with its sentence in Chinese."""
     signal = sources.rules.standing[b["signal"]]
     for topic, alert in _revisions(b, sources, signal):
         said = sentence(alert, signal, "zh")
@@ -78,7 +78,7 @@ def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
 
 
 def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
-    """The revisions that row `b` makes, their texts still empty."""
+    """Yield the revisions that row `b` makes, their texts still empty."""
     lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
     if sources.backfill:
         if to == TO_ALL:
@@ -100,7 +100,7 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
 
 
 def _concerned(b: Any, lenders: dict[str, _Lender]) -> list[str]:
-    """The banks that an episode concerns: all lenders, or the one that it is about."""
+    """Return the banks that an episode concerns: all lenders, or the one that it is about."""
     about = int(b["episode_bank"])
     return sorted(lenders) if about == EVERY_BANK else [bank_text(int(b["bank"][about]))]
 
@@ -201,13 +201,13 @@ def provisional(b: Any) -> ProvisionalCalendar:
 
 
 def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Those of `names` that are inputs of an evaluation, as row `b` has them; None where null."""
+    """Return those of `names` that are inputs of an evaluation, as row `b` has them; None where null."""
     slots = [(name, SLOT_OF[name]) for name in names if name in SLOT_OF]
     return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for name, i in slots}
 
 
 def _reason(b: Any, signal: Signal, view: int) -> str:
-    """Why an episode is stale or over, where that is to be said; empty otherwise."""
+    """Return why an episode is stale or over, where a reader may know; empty otherwise."""
     transition, why = int(b["transition"]), int(b["why"])
     if transition == episodes.NO_LONGER_APPLIES:
         return "not_applicable"

@@ -34,7 +34,7 @@ _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where 
 
 
 class Unreadable:
-    """What comes in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
+    """The item in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
 
     def __init__(self, batch: UnreadableBatch, position: int, generation: int) -> None:
         self.batch = batch.with_traceback(None)  # whose frames would hold the fetch, and it in a circle
@@ -92,7 +92,7 @@ def use_raw_records() -> None:
 
 
 class Pace:
-    """When a broker is asked again: `gap_s` after it was last asked, and up to `gap_s_max` the more records come.
+    """The pace of fetches from a broker: `gap_s` after the last one, and up to `gap_s_max` the more records come.
 
     A fetch costs much by itself. Where records come one by one the gap makes it bring some of them, and where tens of
     thousands come a second, RECORD_S for each of a second's makes it bring thousands, at a fraction of the cost. Their
@@ -148,7 +148,7 @@ def use_pace(fetcher: Any, pace: Pace) -> None:
 async def fetched_chunks(
     fetcher: Any, partitions: set[Any], timeout_s: float, may_take: Callable[[], bool], take: Take
 ) -> dict[TopicPartition, Fetched]:
-    """What the fetcher holds of `partitions`, a chunk each, once there is something or the time is over.
+    """Return the fetched chunks of `partitions`, one each, once there is something or the time is over.
 
     As `Fetcher.fetched_records`, but it takes all that a fetch brought at once, unless that is a backlog: of one, the
     first records are applied while the others are parsed, PART_BYTES at a time. Positions move with what is taken.
@@ -247,7 +247,7 @@ async def _raise(fetcher: Any, tp: TopicPartition, fetched: Any) -> None:
 
 
 async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[TopicPartition, int]:
-    """The group's committed offsets as the broker has them now; partitions without one are left out.
+    """Return the group's committed offsets as the broker has them now; partitions without one are left out.
 
     `AIOKafkaConsumer.committed` waits for a task that starts only when the assignment callback has returned.
     """
@@ -257,7 +257,7 @@ async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[Topi
 
 
 def log_end(consumer: Any, tp: Any) -> int | None:
-    """The end of what is committed in a partition's log, as its last fetch said; None before the first."""
+    """Return the end of what is committed in a partition's log, as its last fetch said; None before the first."""
     subscription = consumer._subscription.subscription
     assignment = None if subscription is None else subscription.assignment
     state = None if assignment is None else assignment.state_value(TopicPartition(tp.topic, tp.partition))
@@ -268,5 +268,5 @@ def log_end(consumer: Any, tp: Any) -> int | None:
 
 
 def group_generation(consumer: Any) -> int:
-    """The generation of the group that this member is in."""
+    """Return the generation of the group that this member is in."""
     return int(consumer._coordinator.generation)

@@ -58,7 +58,7 @@ REASONS = (
 
 @kernel(inline="always")
 def _int(b, p, size):  # type: ignore[no-untyped-def]
-    """The signed big-endian integer of `size` bytes at p."""
+    """Return the signed big-endian integer of `size` bytes at p."""
     value = np.int64(b[p])
     if value > 127:
         value -= 256
@@ -101,7 +101,7 @@ def _varlong(b, p, end):  # type: ignore[no-untyped-def]
 
 @kernel(nogil=True)
 def count_batches(b):  # type: ignore[no-untyped-def]
-    """How many rows `read_headers` may write."""
+    """Return how many rows `read_headers` may write."""
     n, p = 0, 0
     while len(b) - p >= OVERHEAD:
         length = _int(b, p + 8, 4)

@@ -1,4 +1,4 @@
-"""What the transport refuses, by the name of topic, partition and offset."""
+"""Refusals of the transport, by topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OFFSET_MAX = 2**63 - 1
 
 
 class Reason(StrEnum):
-    """Why a batch cannot be read. The values stand in records and metrics, so they never change their meaning."""
+    """The reason why a batch cannot be read. Values stand in records and metrics: their meaning never changes."""
 
     BATCH_LENGTH = "batch_length"
     MESSAGE_FORMAT = "message_format"

@@ -115,7 +115,7 @@ def _read(
 
 
 def _end_of_batch(raw: bytes, at: int) -> int:
-    """Where the batch ends by its length; beyond `raw` also where there is no length."""
+    """Return the end of the batch by its length; beyond `raw` also where there is no length."""
     if len(raw) - at < _AFTER_LENGTH:
         return len(raw) + 1
     (length,) = struct.unpack_from(">i", raw, at + 8)
@@ -218,7 +218,7 @@ def _int64(number: int) -> int:
 
 
 class _Transactions:
-    """Which producers have a transaction open that was aborted later."""
+    """The producers with an open transaction that was aborted later."""
 
     def __init__(self, aborted: Sequence[tuple[int, int]]) -> None:
         self._to_come = sorted((first_offset, producer) for producer, first_offset in aborted)

@@ -21,7 +21,7 @@ from domain.reject import Rejected
 from domain.validate import Validator, source_of
 from replay.simulate import sample
 from streams.ingest.fast_path.block import FastPathReader
-from streams.ingest.fast_path.reader import TOKEN_SLOTS_EACH_MAX, ROOM
+from streams.ingest.fast_path.reader import ROOM, TOKEN_SLOTS_EACH_MAX
 from streams.ingest.forwarding import Forwarder, Later, Rest
 from streams.ingest.tokens import Tokens
 from streams.transport.chunk import chunk_of

@@ -1,6 +1,6 @@
 """Damaged records by the million: what ingest makes of each with its compiled readers, and with the reference alone.
 
-    python -m tests.streams.record_mutations SEED COUNT
+    python -m tests.streams.ingest.record_mutations SEED COUNT
 
 The same seed damages the same way.
 """
@@ -13,10 +13,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from streams.forwarding import Refused, warm
+from streams.ingest.forwarding import Refused, warm
 from tests.corpus.cases import bad, good
 from tests.mutating import watched
-from tests.streams.test_plain import ANY_MS, FULL, HEADERS, NOW_MS, OF_A_TXN, TOLERANCE_MS, becomes, canonical
+from tests.streams.ingest.test_fast_path import (
+    ANY_MS,
+    FULL,
+    HEADERS,
+    NOW_MS,
+    OF_A_TXN,
+    TOLERANCE_MS,
+    becomes,
+    canonical,
+)
 
 CPU_S_MAX = 1.0  # of RECORDS records
 RECORDS = 100  # of a chunk
