@@ -30,7 +30,7 @@ def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _OutputLine(msgspec.Struct, frozen=True):
     topic: str
     key: str | None
     value: msgspec.Raw
@@ -75,7 +75,7 @@ class Outputs:
         self._store()
         order = "topic, key, CASE key WHEN x'' THEN hash END, rowid"
         for topic, key, value in self._base.execute(f"SELECT topic, key, value FROM said ORDER BY {order}"):
-            yield _encode(_Line(topic, key.decode(errors="backslashreplace") or None, msgspec.Raw(value))) + b"\n"
+            yield _encode(_OutputLine(topic, key.decode(errors="backslashreplace") or None, msgspec.Raw(value))) + b"\n"
 
     def digest(self) -> str:
         """Return the SHA-256 of the lines."""

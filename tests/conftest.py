@@ -1,4 +1,4 @@
-"""What tests of every room share: one real broker and one real Redis server for the session, unique topics, seeds."""
+"""Common fixtures: one real broker and one real Redis server for the session, unique topics, seeds."""
 
 import fcntl
 import itertools

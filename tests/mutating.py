@@ -1,4 +1,4 @@
-"""What runs of many mutated inputs share: processes of their own, with a bound on memory, that say what they saw."""
+"""Common parts of runs of many mutated inputs: processes with a bound on memory, that report what they saw."""
 
 import json
 import os

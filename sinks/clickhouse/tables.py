@@ -363,7 +363,7 @@ class Stored:
 
 
 _LETTERS = Stored(kind=DeadLetter, tables={DeadLetter: (DEAD_LETTER,)})
-_TOLD = Stored(kind=Alert, tables={Alert: (ALERT_TOLD,)})
+_ALERT_CONTEXT = Stored(kind=Alert, tables={Alert: (ALERT_TOLD,)})
 _OF_TOPIC: Mapping[str, Stored] = {
     topics.EVENTS: Stored(kind=LogRecord, tables={Txn: (TXN,), Loan: (LOAN,), Profile: (ENTERPRISE,)}),
     topics.SCORE: Stored(kind=Score, tables={Score: (SCORE, SCORE_NOW)}),
@@ -378,4 +378,4 @@ _OF_TOPIC: Mapping[str, Stored] = {
 
 def stored_of(banks: Iterable[Bank]) -> Mapping[str, Stored]:
     """By topic that archive reads, what is stored of it."""
-    return {**_OF_TOPIC, **{topics.bank_alerts(bank.bank_id): _TOLD for bank in banks}}
+    return {**_OF_TOPIC, **{topics.bank_alerts(bank.bank_id): _ALERT_CONTEXT for bank in banks}}

@@ -165,7 +165,7 @@ class Partition:
             if isinstance(step, Barrier):
                 yield from self._apply_barrier(step, chunk)
             elif isinstance(step, Unreadable):
-                yield [self._bury(step, chunk)]
+                yield [self._dead_letter(step, chunk)]
             else:
                 yield from self._apply_records(step, chunk)
         self._now = msgspec.structs.replace(self._now, low_offset=chunk.next_offset)
@@ -212,7 +212,7 @@ class Partition:
         self._book.tally[:] = 0
         return taken
 
-    def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Outgoing:
+    def _dead_letter(self, unreadable: Unreadable, chunk: Chunk) -> Outgoing:
         (letter,) = to_dead_letters(chunk, [unreadable.row], [unreadable.why])
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)

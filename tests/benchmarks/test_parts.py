@@ -1,4 +1,4 @@
-"""Which Redis a benchmark runs: the host's, and where there is none the bundled one, which its figures then say."""
+"""The Redis of a benchmark: the host's, and where there is none the bundled one, which its figures then name."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run leaves is remembered, and the tables of the benchmarks' pages are made of it."""
+"""The results of a run are remembered, and the tables of the benchmarks' pages are made of them."""
 
 import argparse
 import json

@@ -37,7 +37,7 @@ BANKS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What stands: the settings, their file, and the records of each partition of the log."""
+    """The running engine: the settings, their file, and the records of each partition of the log."""
 
     settings: Settings
     file: Path

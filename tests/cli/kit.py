@@ -1,4 +1,4 @@
-"""What the tests of the command share: settings files, and how the command is called."""
+"""Common parts of the command's tests: settings files, and how the command is called."""
 
 import os
 import sys

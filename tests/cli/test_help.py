@@ -1,4 +1,4 @@
-"""What the command says of itself: in the locale's language, with an example and its exit codes."""
+"""The command's help: in the locale's language, with an example and its exit codes."""
 
 import re
 from argparse import ArgumentParser

@@ -198,7 +198,7 @@ def test_a_record_that_ingest_committed_and_dropped_is_named_with_its_topic(sett
 
 
 def test_what_was_quarantined_and_skipped_has_its_column_and_what_was_read_after_all_has_not(settings, capsys):
-    """Of two batches in quarantine.v1 nothing of one is in the log; the other's records are. A third is skipped by a
+    """Two batches are in quarantine.v1: nothing of one is in the log; the other's records are. A third is skipped by a
     word, as its header does not say where it ends."""
     _, document, _ = check(settings, capsys)
     (bank,) = [row for row in document["inputs"] if row["topic"] == INPUT]
@@ -257,7 +257,7 @@ def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_add
 
 
 def test_each_check_of_a_ledger_has_its_words_in_chinese():
-    """Whatever `replay.ledger` compares, a Chinese reader is told in Chinese."""
+    """Every comparison of `replay.ledger` has Chinese words for a Chinese reader."""
     source = (Path(__file__).resolve().parents[2] / "replay" / "ledger.py").read_text(encoding="utf-8")
     said = re.findall(r'what=\s*f?"([^"]+)"', source)
     assert len(said) >= 6

@@ -1,4 +1,4 @@
-"""Whatever the rooms below report is said in Chinese where the locale is Chinese."""
+"""Reports of the rooms below are in Chinese where the locale is Chinese."""
 
 import re
 from pathlib import Path

@@ -14,7 +14,7 @@ from dashboard.latency import PENDING_MAX, LatencySample, quantile
 from domain import topics
 
 
-class Said:
+class Heard:
     """A message as the library gives it."""
 
     def __init__(self, topic: str, partition: int, offset: int, time_ms: int, value: bytes) -> None:
@@ -40,11 +40,11 @@ class Said:
 
 
 def logged(offset: int, time_ms: int, partition: int = 0) -> Any:
-    return Said(topics.EVENTS, partition, offset, time_ms, b"{}")
+    return Heard(topics.EVENTS, partition, offset, time_ms, b"{}")
 
 
 def scored(of_offset: int, time_ms: int, partition: int = 0) -> Any:
-    return Said(topics.SCORE, partition, 0, time_ms, msgspec.json.encode({"offset": of_offset, "seq": 0}))
+    return Heard(topics.SCORE, partition, 0, time_ms, msgspec.json.encode({"offset": of_offset, "seq": 0}))
 
 
 def test_rates_are_over_the_last_seconds_and_never_negative() -> None:

@@ -53,7 +53,7 @@ def alerts(kafka: KafkaSettings) -> list[Alert]:
 
 
 def complaints(browser: Browser) -> list[str]:
-    """What the browser had to say: violations of the policy, errors, warnings, requests to anybody else."""
+    """The browser's complaints: violations of the policy, errors, warnings, requests to anybody else."""
     found = []
     for method, body in browser.events:
         if method == "Log.entryAdded" and body["entry"]["level"] in ("error", "warning"):

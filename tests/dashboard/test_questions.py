@@ -1,4 +1,4 @@
-"""What the pages ask of ClickHouse, on the engine itself: counts, falls, names, courses, hostile text."""
+"""The pages' queries of ClickHouse, on the engine itself: counts, falls, names, courses, hostile text."""
 
 import time
 from typing import Any

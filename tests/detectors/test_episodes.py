@@ -89,7 +89,7 @@ def test_an_episode_moves_as_the_catalogue_says(steps, expected):
 
 
 def test_evaluating_again_with_the_same_status_says_nothing():
-    """What the bands leave out, and what an evicted value evaluates whole: both must come to the same."""
+    """Evaluating within a band and evaluating an evicted value whole give the same."""
     for status in (Y, O, R, NC, SUP, CLEAR):
         e = layout.allocate(1)[0]
         follow(e, R, False)

@@ -56,7 +56,7 @@ def other_id() -> str:
 
 
 def snapshot_of(model_id: str) -> Snapshot:
-    """What a worker would fetch from `model.v1`, and check."""
+    """Return the snapshot that a worker would fetch from `model.v1`, and check."""
     return decode(other_snapshot().encode(), model_id)
 
 

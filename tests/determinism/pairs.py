@@ -1,4 +1,4 @@
-"""Which combinations a list of runs covers."""
+"""Coverage of combinations by a list of runs."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence

@@ -38,7 +38,7 @@ DEADLINE_S = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessShape:
-    """What must not change an output."""
+    """The circumstances that must not change an output."""
 
     batch: int
     book_rows: int

@@ -25,7 +25,7 @@ _NTH_MAX = {"send": 100, "slice": 4}  # how far into a batch or a flush a kill m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What must not change an output."""
+    """The circumstances that must not change an output."""
 
     batch: int = 4_000
     """Records applied at once."""
@@ -41,7 +41,7 @@ PLAIN = Shape()
 
 
 @dataclass(slots=True)
-class Said:
+class Outputs:
     """The messages of all topics, by (topic, key), in the order of first arrival, repeats removed: their hashes."""
 
     by_key: dict[tuple[str, bytes | None], dict[bytes, None]] = field(default_factory=lambda: defaultdict(dict))
@@ -60,7 +60,7 @@ class Said:
             self.alerts[msgspec.json.decode(value, type=Alert).state] += 1
 
     def sequences(self) -> dict[tuple[str, bytes | None], list[bytes]]:
-        """What two runs must have in common. Without a key they come from several partitions, in no order."""
+        """The common part of two runs. Without a key outputs come from several partitions, in no order."""
         return {place: list(heard) if place[1] is not None else sorted(heard) for place, heard in self.by_key.items()}
 
 
@@ -68,7 +68,7 @@ class Said:
 class Run:
     """How a run ended."""
 
-    said: Said = field(default_factory=Said)
+    said: Outputs = field(default_factory=Outputs)
     values: dict[str, Value] = field(default_factory=dict)
     states: list[PartitionState] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)  # by step

@@ -38,7 +38,7 @@ def made(module_seed):
 
 
 def possible(steps, resident_max):
-    """Where there is room for all, nobody is evicted."""
+    """Nobody is evicted where there is room for all."""
     return tuple(step for step in steps if step != "evict" or resident_max == SOME)
 
 

@@ -75,7 +75,7 @@ def test_a_full_server_refuses_writes_and_evicts_nothing(kind: Kind, redis_facto
 
 
 def test_the_bundled_server_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the host has: a redis-server that is found on PATH later would not read what the bundled one wrote."""
+    """The bundled server comes first: a redis-server found on PATH later would not read what it wrote."""
     host = tmp_path / "redis-server"
     host.write_text("#!/bin/sh\necho 'Redis server v=7.0.15 sha=00000000:0'\n")
     host.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Who is in memory: numbers that stay, rows that come and go, and a bound that holds."""
+"""The row cache: numbers that stay, rows that come and go, and a bound that holds."""
 
 import numpy as np
 import pytest

@@ -114,7 +114,7 @@ def test_no_bytes_lead_out_of_bounds(raw):
 
 
 def test_a_parts_bytes_change_only_with_its_bit(module_seed):
-    """What Redis holds after each flush of the dirty parts is what all parts would give: the bits miss no change."""
+    """Redis holds after each flush of the dirty parts the same as after one of all parts: the bits miss no change."""
     records, partition, stored = log_of(module_seed, enterprises=4, days=60), Partition(0, no_model), {}
     for at in range(len(records)):
         list(applied(partition, records[: at + 1], 1, at))

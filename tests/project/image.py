@@ -77,7 +77,7 @@ def copy(line: str, context: Path, working_directory: Path) -> None:
 
 
 def entrypoint(stage: Stage) -> list[str]:
-    """What a container of the stage starts."""
+    """The command that a container of the stage starts."""
     (line,) = stage.of("ENTRYPOINT")
     words: list[str] = json.loads(line)
     return words

@@ -1,4 +1,4 @@
-"""What docker-compose.yml starts of ours, started as processes: topics are made, workers are healthy and stop clean."""
+"""Our services of docker-compose.yml, as processes: topics are made, workers are healthy and stop clean."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the documents name exists, and both READMEs say the same."""
+"""Names in the documents exist, and both READMEs say the same."""
 
 import re
 import subprocess

@@ -47,14 +47,14 @@ for name in sys.argv[2:]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What was built, where it may write, and the environment of what is started in it."""
+    """The built image, its writable folders, and the environment of its programs."""
 
     prefix: Path
     folder: Path
     environ: dict[str, str]
 
     def run(self, *argv: str | Path) -> str:
-        """What a program of the image prints; it must end with 0."""
+        """Return the output of a program of the image; it must end with 0."""
         words = [self.prefix / "bin" / argv[0], *argv[1:]]
         done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=self.folder, env=self.environ)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -34,7 +34,7 @@ def rooms() -> list[str]:
 
 
 def shipped() -> list[str]:
-    """What a wheel must hold: every module and every table, but for the operators' files."""
+    """Return the files that a wheel must hold: every module and every table, but for the operators' files."""
     return [
         name
         for name in tracked()

@@ -83,7 +83,7 @@ def on(delivery: Delivery) -> str:
 
 
 def refused(deliveries: list[Delivery]) -> list[object]:
-    """What ingest would dead-letter of them."""
+    """Return the events that ingest would dead-letter."""
     encode = msgspec.json.Encoder().encode
     found: list[object] = []
     for each in deliveries:

@@ -1,4 +1,4 @@
-"""What a replay shows of text from outside: the live view and the Markdown summary (fault 15)."""
+"""Text from outside in a replay's outputs: the live view and the Markdown summary (fault 15)."""
 
 import io
 import re

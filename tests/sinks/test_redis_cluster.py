@@ -34,7 +34,7 @@ def cluster(tmp_path_factory, redis_kind):
 
 @pytest.fixture
 def client(cluster):
-    """Of the cluster, emptied for this test."""
+    """A client of the cluster, emptied for this test."""
     with connect(cluster.url, 2.0) as client:
         for server in servers(client):
             server.flushall()
@@ -42,7 +42,7 @@ def client(cluster):
 
 
 def holders(cluster, partition):
-    """Which masters hold keys of a partition."""
+    """Return the masters that hold keys of a partition."""
     return [n for n in range(MASTERS) if cluster.client(n).keys(f"x:{{{partition}}}:*")]
 
 

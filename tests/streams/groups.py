@@ -1,4 +1,4 @@
-"""What a consumer group has committed, asked by a consumer that never joins it.
+"""Committed offsets of a consumer group, asked by a consumer that never joins it.
 
 AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16 ends the process when the group's
 coordinator answers with an error.

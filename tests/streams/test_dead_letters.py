@@ -23,7 +23,7 @@ def test_a_record_of_the_log_is_held_whole_and_one_with_a_secret_is_not() -> Non
 
 
 def test_what_a_letter_holds_is_bounded_and_says_what_was_cut() -> None:
-    """Of bytes that JSON makes six times as long, or of none but headers: it is far below what `dlq.v1` takes."""
+    """Dead letters of bytes that JSON makes six times as long, or of headers alone, are far below the limit."""
     control, many = "\x01", 100_000
     records = [
         (b"\xff" * (5 << 20), b"\xff" * (3 << 20), [(control * 30_000, b"\x01" * (9 << 20))] * 2, 0),

@@ -128,7 +128,7 @@ def test_a_thousand_enterprises_are_what_the_partitions_hold_in_memory(world):
 
 
 def test_a_score_that_was_sent_is_the_score_that_is_read(world):
-    """Of those whose newest score record is as of the same moment: nothing was written between."""
+    """Enterprises whose newest score record is as of the same moment: nothing was written between."""
     newest = {}
     for message in world.said:
         if message.topic == topics.SCORE:

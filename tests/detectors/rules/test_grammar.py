@@ -1,4 +1,4 @@
-"""What rules may say, and how a mistake is named: row, column, character."""
+"""The grammar of rules, and the place of a mistake: row, column, character."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""What must hold of any sentence, read off its words alone and off the rule's text by Python's own parser."""
+"""Laws of every sentence, read off its words alone and off the rule's text by Python's own parser."""
 
 import itertools
 import re
@@ -28,7 +28,7 @@ _KINDS_OF_SHARES = {"share", "change", "fall", "gap"}
 
 
 def truths(signal: Signal, alert: Alert) -> list[bool | None]:
-    """Of each level, whether the evidence makes it true: None where that hangs on what the alert does not carry.
+    """Return, for each level, whether the evidence makes it true: None where the alert does not carry enough.
 
     That is any event that the level asks for, and which side of a line a rounded value was on.
     """
@@ -97,7 +97,7 @@ def check_numbers(alert: Alert, said: Sentence, lang: Lang) -> None:
 
 
 def said_of(number: str, said: Sentence, lang: Lang) -> str | None:
-    """What a text says of a number, up to the next fact; None where it does not name it."""
+    """Return the text about a number, up to the next fact; None where it does not name it."""
     name = wordings()[number].name.to(lang) + ("" if lang == "zh" else ": ")
     stop = "；" if lang == "zh" else "; "
     for part in said.text.rstrip("。.").split(stop):

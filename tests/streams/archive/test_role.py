@@ -316,7 +316,7 @@ def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
 
 
 def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings: Settings, watched: Watched) -> None:
-    """What was emitted while it was away is read again by the next worker, since nothing of it was committed."""
+    """The next worker reads again what was emitted while ClickHouse was away, since nothing of it was committed."""
     count = 9
     emitted: dict[str, tuple[Callable[[int], bytes], ...]] = {
         topics.EVENTS: (txn, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),

@@ -1,4 +1,4 @@
-"""What the tests of ingest on a real broker share: settings, records as banks send them, a worker process, the log."""
+"""Common parts of ingest's tests on a real broker: settings, records as banks send them, a worker process, the log."""
 
 import json
 import signal

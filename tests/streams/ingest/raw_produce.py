@@ -19,7 +19,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Produced:
-    """Where a batch stands."""
+    """The place of a produced batch."""
 
     base_offset: int
 

@@ -97,7 +97,7 @@ class Reader:
         return True
 
     def agrees(self):
-        """What is found without going through all feeds is what all of them say."""
+        """The result without going through all feeds is that of all of them."""
         alignment, feeds = self.alignment, self.alignment._feeds
         for but in (None, *feeds):
             vouched = [alignment._watermark_ms(tp, feed) for tp, feed in feeds.items() if tp != but]
@@ -177,7 +177,7 @@ def test_a_feed_with_nothing_unread_vouches_by_an_answer_of_the_broker():
 
 
 def test_the_second_answer_vouches_for_a_backlog_as_it_comes_to_be_read():
-    """What lay before the ends of the answer before was delivered before the question: its times are found out later,
+    """The records before the end offsets of the last answer were delivered before the request: their times come later,
     and count when they are."""
     alignment = alignment_of_a_and_b()
     alignment.answered({A: 10, B: 7}, None)
@@ -275,7 +275,7 @@ class Worker(Reader):
 
 @given(feeds=FEEDS, workers=st.integers(2, 3), dies=st.booleans(), seed=st.integers(0, 2**32 - 1))
 def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, workers, dies, seed):
-    """Whatever is heard late or twice: no record is applied further ahead than the bound of the oldest unread one of
+    """Progress that comes late or twice: no record is applied further ahead than the bound of the oldest unread one of
     any feed, also of a worker that is gone for a while; and all is read in the end."""
     rng = random.Random(seed)
     logs = {f"feed{i}": times for i, times in enumerate(feeds)}
@@ -318,7 +318,7 @@ def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, worker
 
 
 def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_says():
-    """When a worker is gone, the others get as far as the bound and no further; its successor begins further back."""
+    """Others get as far as the bound of a worker that is gone, and no further; its successor begins further back."""
     alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
     alignment.begin([A], [B])
     assert alignment.run(A, 0) == NOTHING_MS, "nothing is known of b"

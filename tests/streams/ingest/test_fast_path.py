@@ -66,7 +66,7 @@ def validator(topic=TOPIC):
 
 
 def chunk(records, topic=TOPIC):
-    """Of (value, headers, broker's time)."""
+    """A chunk of (value, headers, broker's time)."""
     return chunk_of(topic, 3, 9_999_999_998, [(b"key", value, headers, ms) for value, headers, ms in records])
 
 
@@ -75,7 +75,7 @@ def as_sent(*values):
 
 
 def becomes(records, *, compiled, topic=TOPIC, last_ms=ANY_MS, at_once=3):
-    """What becomes of each record: key, value and time of what is forwarded, or why it is not."""
+    """Return the fate of each record: key, value and time where it is forwarded, else why not."""
     forwarder, rest, found = Forwarder(TOKENS, compiled=compiled), Rest(chunk(records, topic)), []
     while rest:
         until = min(rest.first + at_once - rest.first % at_once, len(records))
@@ -100,7 +100,7 @@ def both_agree(records, **how):
 
 
 def taken(records, topic=TOPIC):
-    """Of each record, whether the compiled code takes it."""
+    """Return, for each record, whether the compiled code takes it."""
     if not records:
         return []
     bank_id = topics.bank_of(topic) or ""

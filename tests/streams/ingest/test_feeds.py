@@ -174,7 +174,7 @@ def test_up_to_coverage_and_closing_only_grow(steps):
 
 
 def play(one, steps):
-    """What the ticks after each step say; a step that says nothing new counts as the last tick again."""
+    """The ticks after each step; a step without news counts as the last tick again."""
     said = []
     for kind, bank_id, offset_ms in steps:
         time_ms = at(0) + offset_ms

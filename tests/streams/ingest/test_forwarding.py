@@ -1,4 +1,4 @@
-"""What becomes of the records of a chunk, each judged once; and headers without a bound."""
+"""The fate of a chunk's records, each judged once; and headers without a bound."""
 
 import tracemalloc
 from collections import Counter

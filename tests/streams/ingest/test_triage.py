@@ -1,4 +1,4 @@
-"""What compiled code tells of records that are not plain: the reference says the same."""
+"""Triage of slow-path records agrees with the reference."""
 
 import msgspec
 import numpy as np
@@ -38,7 +38,7 @@ CODES = "AZaz09_-"
 
 
 def look(records):
-    """What is columns of each, whether it is plain or not."""
+    """Return the triage of each record, on the fast path or not."""
     bank = np.frombuffer(BANK.encode(), np.uint8)
     fields = np.empty((2, len(Txn.__struct_fields__)), np.int64)
     return triage.look(chunk(records), range(len(records)), bank, TOLERANCE_MS, fields)
@@ -139,7 +139,7 @@ OTHER = [
 
 
 def faults(first, second):
-    """Of two transactions, of which one has other plain values."""
+    """Return the error signatures of two transactions, of which one has other plain values."""
     rows = FULL | first, FULL | {"event_id": "E-2", "event_time": NOW_MS - 9, "memo": "其他", "seq": 18} | second
     messages = [
         msgspec.json.encode({"type": "txn"} | {name: value for name, value in row.items() if value is not None})

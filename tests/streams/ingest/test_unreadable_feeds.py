@@ -57,7 +57,7 @@ def record(body: bytes) -> bytes:
 
 
 def event_ids(bootstrap: str, bank: int) -> set[str]:
-    """Of the events of a bank that are in the log."""
+    """Return the ids of a bank's events in the log."""
     rows = [one for rows in log_records(bootstrap).values() for one in rows]
     return {one.event.event_id for one in rows if getattr(one.event, "bank_id", "") == BANKS[bank]}
 
@@ -94,7 +94,7 @@ def closes(bootstrap: str, bank: int, day: int) -> bool:
 
 
 def paused_at(log: Path) -> str:
-    """When a worker last said that it paused a feed; empty where it never did."""
+    """Return when a worker last logged that it paused a feed; empty where it never did."""
     return max((line[:23] for line in log.read_text().splitlines() if "is paused" in line), default="")
 
 

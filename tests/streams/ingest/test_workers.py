@@ -73,7 +73,7 @@ def all_committed(broker, sent):
 
 
 class Seen:
-    """What a reader of the log finds, record by record, without the repeats that `score` removes.
+    """The findings of a reader of the log, record by record, without the repeats that `score` removes.
 
     `newest_ms`: by event id, what a record is measured from; without it, its own time.
     """
@@ -268,7 +268,7 @@ def test_fault_22_23_the_writer_of_ticks_killed_and_paused(empty_kafka, tmp_path
 
 
 def takeovers(log):
-    """When a worker last took over the ticks, as its log says; empty where it never did."""
+    """Return when a worker last took over the ticks, as its log says; empty where it never did."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return max((line[:23] for line in lines if "writes the ticks" in line), default="")
 
@@ -335,7 +335,7 @@ def last_feed(broker, bank_id):
 
 
 def told_stalled(broker, bank_id):
-    """What `feed.v1` said of a bank's feed to operators, one after the other."""
+    """Return the health of a bank's feed in `feed.v1`, in order."""
     decode = msgspec.json.Decoder(FeedMessage).decode
     words = [decode(message.value()) for message in read(broker, topics.FEED)[0]]
     return [word.stalled for word in words if isinstance(word, FeedHealth) and word.bank_id == bank_id]

@@ -136,7 +136,7 @@ def broker(kafka: str) -> str:
 
 
 def settings(broker: str, **learn: Any) -> Settings:
-    """Whatever the seed, no snapshot is held for moving weights too far."""
+    """Settings under which no snapshot is held for moving weights too far."""
     usual = {"publish": False, "weight_move_points_max": 300.0}
     return Settings(
         kafka=KafkaSettings(bootstrap=broker, log_partitions=PARTITIONS),

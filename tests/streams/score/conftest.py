@@ -29,7 +29,7 @@ def score_outbox(tmp_path_factory):
 
 @pytest.fixture(params=[1, 500_000], ids=["one_resident", "all_resident"])
 def resident_max(request):
-    """Of a world's two enterprises, one at a time is in memory, or both."""
+    """The number of a world's two enterprises that fit into memory: one or both."""
     return request.param
 
 

@@ -153,7 +153,7 @@ def messages_of(outgoing: Iterable[Outgoing]) -> Iterator[Message]:
 
 
 def by_topic(messages: Iterable[Message]) -> dict[str, list[Message]]:
-    """What does not hang on batches: the order in each topic."""
+    """The part of outputs that does not depend on batches: the order in each topic."""
     found = collections.defaultdict(list)
     for message in messages:
         found[message.topic].append(message)

@@ -79,7 +79,7 @@ def low_offsets(client):
 
 
 def clean_run(by_partition):
-    """What a run without a fault says: messages by (topic, key), in their order, and the values."""
+    """The outputs of a run without a fault: messages by (topic, key), in their order, and the values."""
     messages, values = collections.defaultdict(list), {}
     for p, rows in by_partition.items():
         partition = Partition(p, no_model)
@@ -98,7 +98,7 @@ def without_repeats(rows):
 
 
 def committed(settings):
-    """What the group has committed, by partition."""
+    """Return the group's committed offsets, by partition."""
     found = groups.committed(settings.kafka.bootstrap, "xinliu-score", topics.EVENTS, PARTITIONS)
     return [found.get(p, OFFSET_INVALID) for p in range(PARTITIONS)]
 

@@ -82,7 +82,7 @@ def model_of(_model_id):
 
 
 class Clean:
-    """What a run without a fault says, record by record."""
+    """The outputs of a run without a fault, record by record."""
 
     def __init__(self, rows):
         partition = Partition(0, model_of)
@@ -145,7 +145,7 @@ class Network:
         self.land(len(self.waiting))
 
     def flush_now(self):
-        """What is told to land does so anyway."""
+        """Nothing to flush: the test decides what lands."""
 
     def mark(self):
         return self.sent_count
@@ -201,7 +201,7 @@ class Worker:
         async with self._alive():
             await self.role.apply(TP0, chunk_of(topics.EVENTS, 0, self.position, rows))
             self.position += len(rows)
-            self._heed()
+            self._apply_pauses_and_rewinds()
         return True
 
     async def flush(self):
@@ -218,7 +218,7 @@ class Worker:
             await self.role.tick()
             if settles:
                 await self.role._flushes.settle()
-            self._heed()
+            self._apply_pauses_and_rewinds()
             self.world.committed = max(self.world.committed, self.role.low_offset(TP0) or 0)
 
     def land(self, count=1):
@@ -243,7 +243,7 @@ class Worker:
         """It runs, and nothing of it is being written: what is waits for this loop, and nobody else can wait for it."""
         return self.role is not None and (self.role._flushes._writing is None or self.role._flushes._writing[1].done())
 
-    def _heed(self):
+    def _apply_pauses_and_rewinds(self):
         if TP0 in (rewinds := self.role.rewinds()):
             self.position = rewinds[TP0]
 
@@ -252,7 +252,7 @@ class Worker:
         self._due[step] = [nth, happens]
 
     def undisturbed(self):
-        """Whatever was to happen before a step does not."""
+        """Skip whatever was to happen before a step."""
         self._due.clear()
 
     def _step(self, step, _partition):

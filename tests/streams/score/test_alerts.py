@@ -1,4 +1,4 @@
-"""Who hears what: lenders, notices of other lenders, opening lists, closing revisions, cases, reasons, backfill."""
+"""Readers of alerts: lenders, notices of other lenders, opening lists, closing revisions, cases, reasons, backfill."""
 
 import collections
 import random

@@ -56,7 +56,7 @@ def of(messages, topic=topics.INDICATOR, kind=Indicators):
 
 
 def reference(cells, enterprise_id):
-    """What a struct of the same numbers is, made in Python."""
+    """Return the struct of the same numbers, made in Python."""
     read = dict(zip(INDICATORS, zip(cells["value"], cells["null"], strict=True), strict=True))
     return Indicators(
         enterprise_id=enterprise_id, day=day_of(cells["as_of_ms"] - 1), as_of=cells["as_of_ms"],

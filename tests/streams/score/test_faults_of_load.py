@@ -48,7 +48,7 @@ def uneven_log(seed, hot_share):
 
 
 def cpu_s(records):
-    """Of applying them all, the least of three times: others may use the machine."""
+    """Return the CPU seconds of applying them all, the least of three times: others may use the machine."""
     took = []
     for _ in range(3):
         partition, began_s = Partition(0, no_model), time.process_time()
@@ -112,7 +112,7 @@ def memory_bytes(child: Child) -> int:
 
 
 def delays(settings, topic):
-    """Of each alert of a topic: (its signal, day of its as_of, seconds that it says to have waited, None: none)."""
+    """Return of each alert of a topic (signal, day of its as_of, seconds that it says to have waited, None: none)."""
     decode = msgspec.json.Decoder(Alert).decode
     alerts = [(decode(read.value), dict(read.headers).get(DELAYED)) for read in read_topics(settings.kafka, [topic])]
     return [(a.signal, day_of(a.as_of - 1) - FIRST_DAY, None if s is None else int(s)) for a, s in alerts]

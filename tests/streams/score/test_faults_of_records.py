@@ -1,4 +1,4 @@
-"""What banks get wrong, in the log: repeats, other bodies, files sent again, disorder, lateness, undoing, huge amounts.
+"""Mistakes of banks, in the log: repeats, other bodies, files sent again, disorder, lateness, undoing, huge amounts.
 
 Each runs the partition that a worker runs. Expected counts are written by hand.
 """
@@ -67,7 +67,7 @@ def differing(one, other, apart=OFFSETS):
 
 
 def said(messages, *topics_):
-    """What was said of each enterprise, in order, without what hangs on offsets."""
+    """Return the outputs of each enterprise, in order, without what depends on offsets."""
     found = {}
     for message in messages:
         if not topics_ or message.topic in topics_:
@@ -87,7 +87,7 @@ def letters(messages, topic):
 
 
 def buckets(partition, name="E1", ring="day"):
-    """What stands in a ring: {column: what is not zero in its units}."""
+    """Return a ring as {column: the values of its units that are not zero}."""
     row = rows(partition)[name]
     found = {}
     for prefix, names, field in (("S", AMOUNTS, "amount"), ("N", COUNTS, "count")):
@@ -178,7 +178,7 @@ BODIES = {
 
 @pytest.mark.parametrize("what", BODIES)
 def test_fault_02_the_same_id_with_another_body_is_a_conflict(what, fault):
-    """Whatever differs: the first stands, the second is a dead letter with its place in the log, and is counted."""
+    """The first body stands, the second is a dead letter with its place in the log, and is counted."""
     first, changes = BODIES[what]
     second = msgspec.structs.replace(first, **changes)
     before = [event for day in range(20) for event in (txn(f"t{day}", "E1", day), tick(day))]

@@ -207,7 +207,7 @@ def test_fault_36_outputs_that_do_not_land_are_taken_for_lost(make_lazy_world, f
 
 
 def test_fault_38_redis_restored_from_an_older_backup(world, fault):
-    """Of the one that runs: it replays from that backup's own offset."""
+    """The running worker replays from the backup's own offset."""
 
     async def scenario(world):
         await world.one.join()

@@ -17,7 +17,7 @@ from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker
 
 
 class Log:
-    """What has been written so far, by partition."""
+    """Everything written so far, by partition."""
 
     def __init__(self, settings):
         self._settings = settings

@@ -1,4 +1,4 @@
-"""What rests on business days of a year whose holidays are not published says so; all else keeps its bytes."""
+"""Results that rest on business days of a year whose holidays are not published say so; all else keeps its bytes."""
 
 import json
 from datetime import date

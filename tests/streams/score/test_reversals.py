@@ -26,7 +26,7 @@ def undoing(event_id, day, status, original_day, **fields):
 
 
 def by_day(partition, ring="day"):
-    """What stands in the buckets, as {(column, position): value}."""
+    """Return the buckets as {(column, position): value}."""
     found = {}
     for names, field in ((AMOUNTS, f"{ring}_amount"), (COUNTS, f"{ring}_count")):
         prefix = "S" if names is AMOUNTS else "N"

@@ -51,7 +51,7 @@ def half_even(milli):
 
 
 def reference(cells, enterprise_id):
-    """What a struct of the same numbers is, made in Python."""
+    """Return the struct of the same numbers, made in Python."""
     groups = dict.fromkeys(GROUPS, 0)
     for name, points in zip(CORE, cells["points_milli"], strict=True):
         groups[indicators()[name].group] += points

@@ -1,4 +1,4 @@
-"""What an enterprise's score and alerts must not do, one scenario each."""
+"""Scenarios of what an enterprise's score and alerts must not do."""
 
 import msgspec
 import pytest

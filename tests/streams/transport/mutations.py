@@ -54,7 +54,7 @@ FIELDS = {  # of a batch's header: where, and how it is packed
 
 @dataclass(frozen=True)
 class Fetch:
-    """What one fetch brought, and what was asked for."""
+    """A fetch: its bytes, and the request."""
 
     raw: bytes
     start: int
@@ -299,7 +299,7 @@ Outcome = Chunk | BatchError
 
 
 def outcome(parse: Callable[..., Chunk], case: Case, cpu_s_max: float) -> Outcome:
-    """What a parser makes of it; any error but its own goes on."""
+    """Return the outcome of a parser; any error but its own goes on."""
     begin_s = time.thread_time()
     try:
         return parse(

@@ -172,7 +172,7 @@ def test_places_of_records_count_as_memory(parse: Callable[..., Chunk]) -> None:
 
 @both
 def test_what_needs_no_unpacking_is_not_counted(parse: Callable[..., Chunk]) -> None:
-    """Of aborted transactions nothing is unpacked, and markers are dropped again."""
+    """Aborted transactions are not unpacked, and markers are dropped."""
     large = Batch(rows=[Row(delta=0, value=bytes(MIB))], compression=ZSTD, flags=TRANSACTIONAL, producer=4)
     raw = large.encoded() + marker(1, 4, b"\0\0\0\0").encoded() + Batch(base=2, rows=rows_of(2)).encoded()
     chunk = parse(raw, **AT, start_offset=0, aborted=[(4, 0)], unpacked_bytes_max=1_000)
@@ -183,7 +183,7 @@ def test_what_needs_no_unpacking_is_not_counted(parse: Callable[..., Chunk]) -> 
 
 
 def real_fetches(kafka: str, make_topic: Callable[..., str], path: Path) -> Path:
-    """What a broker gives of transactions of the benchmarks' world in each codec, and of others that were aborted."""
+    """A broker's fetches of transactions of the benchmarks' world in each codec, and of others that were aborted."""
     topic, fetches = make_topic("mutated"), []
     sent = [
         one

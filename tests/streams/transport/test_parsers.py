@@ -151,7 +151,7 @@ def refused(parse: Parse, raw: bytes, start_offset: int = 0, **options: Any) -> 
 
 
 def assert_cut_before(parse: Parse, bad: bytes, base: int, reason: Reason) -> UnreadableBatch:
-    """What is before the bad batch comes as a chunk; who goes on from there meets the error at it."""
+    """The batches before the bad one come as a chunk; a fetch from there on meets the error at it."""
     good = Batch(rows=rows_of(1), last_delta=base - 1).encoded()
     chunk = parse(good + bad + Batch(base=base + 1000, rows=rows_of(1)).encoded(), **AT, start_offset=0)
     assert (offsets(chunk), chunk.next_offset, chunk.is_cut) == ([0], base, True)

@@ -1,4 +1,4 @@
-"""What the worker does where the next batch of a partition cannot be read, on a real broker."""
+"""A worker at a batch that cannot be read, on a real broker."""
 
 from collections.abc import Callable, Mapping
 
@@ -39,7 +39,7 @@ class GoingOn(Collecting):
 
 @pytest.fixture
 def topics(kafka: str, make_topic: Callable[..., str]) -> tuple[str, str]:
-    """Of the first, the third and the last of seven batches cannot be read; the other has nothing but good ones."""
+    """Topics of seven batches: of one the first, third and last cannot be read; the other has none but good ones."""
     names = make_topic("unreadable"), make_topic("readable")
     producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
     for n in range(7):

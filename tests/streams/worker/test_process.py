@@ -1,4 +1,4 @@
-"""What a worker asks of its process; in one of its own, as it changes the process."""
+"""Process settings of a worker; in a process of its own, as it changes the process."""
 
 import subprocess
 import sys

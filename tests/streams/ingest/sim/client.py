@@ -169,7 +169,7 @@ class _Waiting:
 
 
 class TransactionalProducer:
-    """What is sent lands with the commit."""
+    """A producer whose records land with the commit."""
 
     def __init__(self, kafka: SimKafka, transactional_id: str) -> None:
         self._kafka, self._id, self._epoch = kafka, transactional_id, -1

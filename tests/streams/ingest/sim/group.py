@@ -59,7 +59,7 @@ class Group:
         self.to_assign = {one: set(order[n :: len(self.members)]) for n, one in enumerate(self.members)}
 
     def assigned(self, one: Member) -> dict[TP, int]:
-        """What a member is given, and from where it goes on."""
+        """The partitions that a member is assigned, and the offsets where it goes on."""
         one.generation = self.generation
         return {tp: self.committed.get(tp, 0) for tp in sorted(self.to_assign.pop(one))}
 

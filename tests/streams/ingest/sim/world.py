@@ -68,11 +68,11 @@ class Process:
         return self.positions.get(tp, 0), self.ends.get(tp)
 
     def flying(self) -> list[tuple[Sender, str]]:
-        """What is under way to topics."""
+        """The records under way to topics."""
         return [(one, topic) for one in self.senders for topic, left in one.flying.items() if left]
 
     def begin(self, starts: Mapping[TP, int]) -> None:
-        """What was under way comes to nothing."""
+        """Drop everything under way."""
         self.positions, self.fetched, self.ends = dict(starts), dict(starts), {}
         self.answers.clear()
         self.chunks.clear()
@@ -199,7 +199,7 @@ class World:
             chosen()
 
     def _choices(self) -> Choices:
-        """What the processes that run may do next, and how likely."""
+        """The next possible steps of the running processes, and their likelihood."""
         found: Choices = []
         for one in self._processes:
             if one.alive and not one.still:
@@ -244,7 +244,7 @@ class World:
         return found
 
     def _ends_of_faults(self, weight: float) -> Choices:
-        """Who stands still goes on, or its session passes; who is dead is expelled, or started again in its place."""
+        """Ends of faults: a paused process goes on, or its session ends; a dead one is expelled, or replaced."""
         found: Choices = []
         group = self.group
         for one in self._processes:

@@ -1,0 +1,55 @@
+"""Docstrings open with a verb or a noun phrase; words that the glossary bans are gone."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.project.tree import ROOT, tracked
+
+CLAUSE = re.compile(r"(What|Where|Of|Who|Whose|Whom|Which|When|Why|Whatever)\b")
+BANNED = re.compile(r"^\| ~~`(?P<word>\w+)`~~ \|", re.MULTILINE)
+
+
+def _docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text is not None:
+                yield getattr(node, "lineno", 1), text
+
+
+def _modules() -> list[Path]:
+    return [ROOT / name for name in tracked() if name.endswith(".py")]
+
+
+def test_no_docstring_opens_with_a_clause() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in _modules()
+        for line, text in _docstrings(path)
+        if CLAUSE.match(text)
+    ]
+    assert found == []
+
+
+def test_names_that_the_glossary_bans_are_gone() -> None:
+    banned = {match["word"] for match in BANNED.finditer((ROOT / "docs/glossary.md").read_text())}
+    assert len(banned) > 15
+    names = {
+        (str(path.relative_to(ROOT)), name)
+        for path in _modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _defined(node)
+    }
+    assert sorted((path, name) for path, name in names if name.lstrip("_") in banned) == []
+
+
+def _defined(node: ast.AST) -> Iterator[str]:
+    """Yield the name that a definition or an assignment gives, and a module's own attributes."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        yield node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr
