@@ -5,7 +5,7 @@ import re
 
 from kernels.sources import ROOT
 
-PAGE = ROOT / "docs" / "life-of-an-event.md"
+PAGE = ROOT / "docs/life-of-an-event.md"
 HOP = re.compile(r"`(?P<file>[\w/]+\.py)` · (?P<names>`[\w.]+`)")
 
 
