@@ -96,7 +96,7 @@ def _refuse_combinations(args: argparse.Namespace) -> None:
 def _record(args: argparse.Namespace, progress: Any) -> int:
     from confluent_kafka import KafkaException
 
-    from replay.log_file import record_log
+    from replay.log_writer import record_log
     from replay.reading import ReadingFailed
     from replay.run import ReplayFailed
 

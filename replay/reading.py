@@ -24,6 +24,7 @@ class Read(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp_ms: int = 0
 
 
 class ReadingFailed(Exception):
@@ -84,7 +85,8 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
                 position[place] = offset + 1
                 end = left.get(place, 0)
                 if offset < end:
-                    yield Read(topic, partition, offset, message.key(), message.value(), message.headers() or ())
+                    told = message.key(), message.value(), message.headers() or ()
+                    yield Read(topic, partition, offset, *told, message.timestamp()[1])
                     if offset >= end - 1:
                         del left[place]
     finally:

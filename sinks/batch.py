@@ -113,6 +113,10 @@ class Batch:
         self.payload += cells[PAYLOAD]
         self.last_ms = max(self.last_ms, cells[MS_LAST])
 
+    def placed(self, base_offset: int) -> bytes:
+        """The batch as a log holds it, with its first record at `base_offset`, which no checksum covers."""
+        return base_offset.to_bytes(8, "big") + self._build()[8:]
+
     def record_count(self) -> int:
         """As aiokafka's builder."""
         return self.count
