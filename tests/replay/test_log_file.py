@@ -105,9 +105,13 @@ def test_a_log_without_a_record_is_whole(tmp_path):
 
 
 def test_what_is_not_written_to_its_end_does_not_stand_under_its_name(tmp_path, log):
-    with pytest.raises(KeyboardInterrupt), LogWriter(tmp_path / "log", banks=[], partitions=1) as writer:
-        writer.append(Records.of([(b"E1", b"{}")]))
-        raise KeyboardInterrupt
+    def interrupted():
+        with LogWriter(tmp_path / "log", banks=[], partitions=1) as writer:
+            writer.append(Records.of([(b"E1", b"{}")]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 
