@@ -29,6 +29,7 @@ from streams.score.partition import Partition
 from streams.score.rows import Writer
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
+from streams.transport.chunk import Chunk
 
 OUTCOMES = ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable")
 SAY_S = 1.0
@@ -76,6 +77,7 @@ class Options:
     """How a log is replayed. `topics`: whose outputs consumers get; None: all."""
 
     topics: frozenset[str] | None = None
+    month_ends_only: bool = False
     as_recorded: bool = False
     score: ScoreSettings = field(default_factory=ScoreSettings)
 
@@ -86,19 +88,26 @@ def replay(
     consumer: Callable[[int], Consumer],
     processes: int | None = None,
     topics: Collection[str] | None = None,
+    month_ends_only: bool = False,
     as_recorded: bool = False,
     say: Say = lambda _text: None,
 ) -> Report:
     """Replay all of a log; SourceError, EngineVersionChanged where the log demands another engine.
 
     `consumer` makes what takes the outputs of a partition, in the process that replays it, so it must be picklable
-    where there are several `processes` (None: one a core). `topics`: only outputs of these are of interest.
+    where there are several `processes` (None: one a core). It gets the outputs of `topics` (None: of all); others are
+    counted, and not made. `month_ends_only`: of `indicator.v1` it gets only those of a month's last day.
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
+
+    What a backfill holds back goes to `backfill.alert.v1`, as the supervisor would have got it; what is still open at
+    its end is raised again then, as stock.
     """
     began_s = time.monotonic()
     counts = log.record_counts()
     wanted = sorted((number for number, count in counts.items() if count), key=counts.__getitem__, reverse=True)
-    options = Options(topics=None if topics is None else frozenset(topics), as_recorded=as_recorded)
+    options = Options(
+        topics=None if topics is None else frozenset(topics), month_ends_only=month_ends_only, as_recorded=as_recorded
+    )
     found: dict[int, Replayed] = {}
     said_s, moved, total = began_s, 0, sum(counts.values())
     count = min(processes or len(os.sched_getaffinity(0)), max(1, len(wanted)))
@@ -129,12 +138,11 @@ class _Worker:
         settle()
         self._log, self._consumer, self._options, self._tell = log, consumer, options, tell
         self._artefacts = log.artefacts()
-        self._writer = Writer()
 
     def replay(self, number: int) -> Replayed:
         """All of one partition."""
         began_s, told_s, moved = time.monotonic(), time.monotonic(), 0
-        run = PartitionRun(number, self._snapshot, self._rules, self._options, self._writer)
+        run = PartitionRun(number, self._snapshot, self._rules, self._options)
         consumer = self._consumer(number)
         for chunk in self._log.chunks(number, as_recorded=self._options.as_recorded):
             for part in chunk.pieces(self._options.score.batch_records_max):
@@ -148,7 +156,7 @@ class _Worker:
             partition=number,
             records=run.records,
             outcomes=run.outcomes,
-            outputs=run.outputs,
+            outputs=+run.outputs,
             result=consumer.finish(),
             seconds=time.monotonic() - began_s,
         )
@@ -173,31 +181,33 @@ class PartitionRun:
     snapshot_of: Callable[[str], Snapshot]
     rules_of: Callable[[str], RuleSet]
     options: Options
-    writer: Writer
     records: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    outputs: Counter[str] = field(default_factory=Counter)
+    _writer: Writer = field(init=False)
     _memory: Partition = field(init=False)
     _evicted: Evicted = field(default_factory=Evicted)
 
     def __post_init__(self) -> None:
+        self._writer = Writer(self.options.topics, month_ends_only=self.options.month_ends_only)
         self._memory = Partition(
             self.number,
             self.snapshot_of,
             fetch=self._evicted.fetch,
             resident_max=self.options.score.enterprises_resident_max,
             rules_of=self.rules_of,
-            writer=self.writer,
+            writer=self._writer,
         )
 
-    def apply(self, chunk: Any, consumer: Consumer) -> None:
+    @property
+    def outputs(self) -> Counter[str]:
+        """By topic, whether anybody gets them or not."""
+        return self._writer.outputs
+
+    def apply(self, chunk: Chunk, consumer: Consumer) -> None:
         """Apply the next records, and hand on what follows."""
-        wanted = self.options.topics
         for outgoing in self._memory.apply(chunk):
             for topic, records in outgoing:
-                self.outputs[topic] += len(records)
-                if wanted is None or topic in wanted:
-                    consumer.write(topic, records)
+                consumer.write(topic, records)
             if self._memory.wants_room:
                 self._make_room()
         self.records += len(chunk)
