@@ -6,32 +6,35 @@ in a worker, at most so many enterprises are in memory; the others wait in repla
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 from config.settings import ScoreSettings
-from detectors.rules.artefact import RuleSet
+from detectors.prior import prior_id
+from detectors.rules.artefact import RuleSet, packaged_rules
 from detectors.rules.artefact import decode as decode_rules
 from detectors.snapshot import Snapshot
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
 from replay.evicted import Evicted
+from replay.kept import Kept
 from replay.log_file import LogFile
 from replay.processes import Processes
 from replay.sources import SourceError
 from sinks.batch import Records
 from streams.process import settle
 from streams.role import TP
-from streams.score.partition import Partition
+from streams.score.partition import EngineVersionChanged, Partition
 from streams.score.rows import Writer
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
 
 OUTCOMES = ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable")
+RECORDS_A_PROCESS = 200_000  # at least, before it is worth starting another
 SAY_S = 1.0
 Say = Callable[[str], None]
 
@@ -40,7 +43,10 @@ class Consumer(Protocol):
     """What takes the outputs of one partition, in the process that replays it."""
 
     def write(self, topic: str, records: Records) -> None:
-        """Take some outputs of a topic. They come in the order of the log within each enterprise."""
+        """Take the outputs of a topic that follow from some consecutive records of the log.
+
+        Those of an enterprise are in the order of the log, and none that comes later belongs between them.
+        """
 
     def finish(self) -> Any:
         """After the last of them: what is to be known of the partition. It must be picklable."""
@@ -48,28 +54,33 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What became of one partition's records. `outputs`: records by topic; `result`: what its consumer has returned."""
+    """What became of one partition's records.
+
+    `outputs`: records by topic; `alerts`: revisions that the supervisor got, "<severity> <state>"; `result`: what its
+    consumer has returned.
+    """
 
     partition: int
     records: int
     outcomes: Counter[str]
     outputs: Counter[str]
+    alerts: Counter[str]
     result: Any
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a replay gave. `outcomes`: records by what score made of each; `results`: of the consumers, by partition."""
+    """What a replay gave, as `Replayed` of all partitions together.
 
-    engine_version: str
-    recorded_by: str  # engine version
+    `outcomes`: records by what score made of each; `results`: of the consumers, by partition.
+    """
+
     records: int
     outcomes: dict[str, int]
-    outputs: dict[str, int]  # records by topic
+    outputs: dict[str, int]
+    alerts: dict[str, int]
     results: dict[int, Any]
     wall_s: float
-    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,42 +101,52 @@ def replay(
     topics: Collection[str] | None = None,
     month_ends_only: bool = False,
     as_recorded: bool = False,
+    keep: Kept | None = None,
     say: Say = lambda _text: None,
 ) -> Report:
     """Replay all of a log; SourceError, EngineVersionChanged where the log demands another engine.
 
     `consumer` makes what takes the outputs of a partition, in the process that replays it, so it must be picklable
-    where there are several `processes` (None: one a core). It gets the outputs of `topics` (None: of all); others are
+    where there are several `processes` (None: one a core,
+    where there is enough for it). It gets the outputs of `topics` (None: of all); others are
     counted, and not made. `month_ends_only`: of `indicator.v1` it gets only those of a month's last day.
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
+    `keep`: what each finished partition came to is kept there, and a partition that is found there is not replayed.
 
     What a backfill holds back goes to `backfill.alert.v1`, as the supervisor would have got it; what is still open at
     its end is raised again then, as stock.
     """
-    began_s = time.monotonic()
-    counts = log.record_counts()
-    wanted = sorted((number for number, count in counts.items() if count), key=counts.__getitem__, reverse=True)
+    began_s = said_s = time.monotonic()
     options = Options(
         topics=None if topics is None else frozenset(topics), month_ends_only=month_ends_only, as_recorded=as_recorded
     )
-    found: dict[int, Replayed] = {}
-    said_s, moved, total = began_s, 0, sum(counts.values())
-    count = min(processes or len(os.sched_getaffinity(0)), max(1, len(wanted)))
-    with Processes(partial(_Worker, log, consumer, options), count) as pool:
-        waiting = iter(wanted)
-        for process, partition in zip(range(pool.count), waiting, strict=False):
-            pool.call(process, "replay", partition)
+    counts = log.record_counts()
+    found: dict[int, Replayed] = keep.found() if keep else {}
+    moved, total = sum(one.records for one in found.values()), sum(counts.values())
+    demand_what_it_names(log)
+    wanted = sorted((n for n, count in counts.items() if count and n not in found), key=counts.__getitem__)
+    of_use = processes or min(cores(), 1 + sum(map(counts.__getitem__, wanted)) // RECORDS_A_PROCESS)
+    with Processes(partial(_Worker, log, consumer, options), min(of_use, len(wanted))) as pool:
+        for process in range(min(pool.count, len(wanted))):
+            pool.call(process, "replay", wanted.pop())  # the largest first
         for answer in pool.answers():
             if answer.ends:
                 found[answer.value.partition] = answer.value
-                if (number := next(waiting, None)) is not None:
-                    pool.call(answer.process, "replay", number)
+                if keep:
+                    keep.keep(answer.value.partition, answer.value)
+                if wanted:
+                    pool.call(answer.process, "replay", wanted.pop())
             else:
                 moved += answer.value
             if time.monotonic() - said_s > SAY_S:
                 said_s = time.monotonic()
-                say(f"{moved:,} of {total:,} records applied, {len(found)} of {len(wanted)} partitions done")
-    return _report(log, found, as_recorded=as_recorded, wall_s=time.monotonic() - began_s)
+                say(f"{moved:,} of {total:,} records applied")
+    return _report(found, time.monotonic() - began_s)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class _Worker:
@@ -141,7 +162,7 @@ class _Worker:
 
     def replay(self, number: int) -> Replayed:
         """All of one partition."""
-        began_s, told_s, moved = time.monotonic(), time.monotonic(), 0
+        told_s, moved = time.monotonic(), 0
         run = PartitionRun(number, self._snapshot, self._rules, self._options)
         consumer = self._consumer(number)
         for chunk in self._log.chunks(number, as_recorded=self._options.as_recorded):
@@ -157,8 +178,8 @@ class _Worker:
             records=run.records,
             outcomes=run.outcomes,
             outputs=+run.outputs,
+            alerts=run.alerts,
             result=consumer.finish(),
-            seconds=time.monotonic() - began_s,
         )
 
     def _snapshot(self, model_id: str) -> Snapshot:
@@ -169,7 +190,7 @@ class _Worker:
 
     def _body(self, name: str) -> bytes:
         if name not in self._artefacts:
-            raise SourceError(f"the log activates artefact {name}, which the recording does not hold")
+            raise SourceError(f"{self._log.path} activates {name}, which the recording does not hold")
         return self._artefacts[name]
 
 
@@ -203,13 +224,21 @@ class PartitionRun:
         """By topic, whether anybody gets them or not."""
         return self._writer.outputs
 
+    @property
+    def alerts(self) -> Counter[str]:
+        """Revisions that the supervisor got, "<severity> <state>"."""
+        return Counter({f"{severity} {state}": n for (severity, state), n in self._writer.supervised.items()})
+
     def apply(self, chunk: Chunk, consumer: Consumer) -> None:
         """Apply the next records, and hand on what follows."""
+        made = defaultdict[str, list[Records]](list)
         for outgoing in self._memory.apply(chunk):
             for topic, records in outgoing:
-                consumer.write(topic, records)
+                made[topic].append(records)
             if self._memory.wants_room:
                 self._make_room()
+        for topic, some in made.items():
+            consumer.write(topic, Records.joined(some))
         self.records += len(chunk)
         for (outcome, reason), count in self._memory.take_tally().outcomes.items():
             is_letter = outcome == "dead_lettered"
@@ -226,22 +255,41 @@ class PartitionRun:
             raise RuntimeError(f"partition {self.number}: no room in memory though all is written")
 
 
-def _report(log: LogFile, found: dict[int, Replayed], *, as_recorded: bool, wall_s: float) -> Report:
-    outcomes, outputs = Counter[str](), Counter[str]()
+def _report(found: dict[int, Replayed], wall_s: float) -> Report:
+    outcomes, outputs, alerts = Counter[str](), Counter[str](), Counter[str]()
     for one in found.values():
         outcomes += one.outcomes
         outputs += one.outputs
-    ours, theirs = engine_version(), log.head.engine_version
+        alerts += one.alerts
     return Report(
-        engine_version=ours,
-        recorded_by=theirs,
         records=sum(one.records for one in found.values()),
         outcomes={name: outcomes[name] for name in OUTCOMES},
         outputs=dict(sorted(outputs.items())),
+        alerts=dict(sorted(alerts.items())),
         results={number: found[number].result for number in sorted(found)},
         wall_s=wall_s,
-        notes=notes_of(log),
     )
+
+
+def demand_what_it_names(log: LogFile) -> None:
+    """Look at the control records before anything is replayed: each is in every partition, so the smallest will do.
+
+    SourceError where one activates an artefact that the recording does not hold; EngineVersionChanged.
+    """
+    counts = {number: count for number, count in log.record_counts().items() if count}
+    if not counts:
+        return
+    number, artefacts = min(counts, key=counts.__getitem__), log.artefacts()
+    for offset, control in log.controls(number):
+        where = f"{log.path}: {topics.EVENTS}[{number}], offset {offset}"
+        if control.action == "engine_version" and control.artefact_id != engine_version():
+            raise EngineVersionChanged(
+                f"{where}: the log goes on under engine {control.artefact_id}, this is {engine_version()}"
+            )
+        known = {"model": prior_id(), "rules": packaged_rules().id}.get(control.artefact or "")
+        name = control.artefact_id or known
+        if control.action == "activate" and known and name != known and name not in artefacts:
+            raise SourceError(f"{where} activates {control.artefact} {name}, which the recording does not hold")
 
 
 def notes_of(log: LogFile) -> list[str]:

@@ -15,7 +15,7 @@ import os
 import struct
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from config.settings import Bank
 from domain import topics
+from domain.events import Control, LogRecord
 from replay.sources import SourceError
 from streams.score.version import engine_version
 from streams.transport.batches import parse
@@ -41,6 +42,7 @@ HEAD_BYTES_MAX = 16 << 20
 RECORDS_AT_ONCE = 32_000  # of a chunk, as of a worker's batch: the more of an enterprise come together, the better
 BYTES_AT_ONCE = 5 << 20  # packed; unpacked, they still fit into memory that malloc keeps (streams/process.py)
 _BATCH_HEAD = struct.Struct(">qi4xbIhi30xi")  # base offset, length; magic, CRC, attributes, last offset delta; count
+_decode = msgspec.json.Decoder(LogRecord).decode
 _BATCH_OVERHEAD, _BATCH_HEAD_BYTES, _MAGIC = 12, 61, 2
 
 
@@ -141,6 +143,14 @@ class LogFile:
                 chunk = replace(chunk, start_offset=offset, next_offset=next_offset, offset=offsets)
                 offset = next_offset
             yield chunk
+
+    def controls(self, partition: int) -> Iterator[tuple[int, Control]]:
+        """The control records of a partition with their offsets; they have no key. What is none is passed over."""
+        for chunk in self.chunks(partition):
+            for i in np.flatnonzero(chunk.key_start < 0).tolist():
+                with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    if isinstance(event := _decode(chunk.value(i) or b"").event, Control):
+                        yield int(chunk.offset[i]), event
 
     def records(self) -> Iterator[Record]:
         """All records, artefacts first, then as they stand in the file; SourceError as `chunks`."""

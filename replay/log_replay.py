@@ -5,9 +5,13 @@ fresh topic numbers its records from 0, and so does this process; with `as_recor
 had, and what it says are the bytes that were said then.
 """
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -16,14 +20,16 @@ from config.settings import KafkaSettings, Settings
 from domain import topics
 from features.redis_store import connect as connect_redis
 from features.redis_store import outcome_totals, partition_state
+from replay.episodes import Episode, in_order
 from replay.in_process import OUTCOMES, Say, notes_of, replay
+from replay.kept import Kept
 from replay.log_file import LogFile
 from replay.offsets import Offsets
-from replay.outputs import Outputs, output_topics
+from replay.outputs import PACKED, OfPartition, Outputs, Said, Wanted, digest_of, join, output_topics
 from replay.reading import read_topics
 from replay.run import STUCK_S, ReplayFailed
+from replay.source_log import Made
 from replay.sources import SourceError
-from sinks.batch import Records
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 from streams.score.partition import PartitionState
@@ -44,9 +50,10 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     outputs: dict[str, int]  # distinct messages by topic
     alerts: dict[str, int]  # revisions that the supervisor got, "<severity> <state>"
-    digest: str  # of the outputs
+    digest: str | None  # of the outputs; None: they were counted only
     wall_s: float
     notes: list[str]
+    made: Made | None = None  # of what the log was made, where it was made here
 
     @property
     def balanced(self) -> bool:
@@ -54,28 +61,63 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.outcomes.values()) == self.records
 
 
-def replay_in_process(log: LogFile, outputs: Outputs, say: Say, *, as_recorded: bool = False) -> Replayed:
-    """All of the log in this process. SourceError; EngineVersionChanged where the log demands another."""
+def replay_in_process(
+    log: LogFile,
+    say: Say,
+    *,
+    digest: bool = True,
+    outputs: Path | None = None,
+    of_alerts: bool = False,
+    as_recorded: bool = False,
+    processes: int | None = None,
+    fresh: bool = False,
+) -> tuple[Replayed, list[Episode]]:
+    """All of the log in processes of ours, and the episodes of its alerts, where they are asked for.
+
+    `outputs`: the file to write them to. Beside it a folder keeps those of finished partitions until all are: a call
+    that was broken off goes on after them, unless it is to be `fresh`. `digest`: make all outputs, and sum them up.
+    SourceError; EngineVersionChanged where the log demands another; StateError, StateDirectoryBusy of the folder.
+    """
     began_s = time.monotonic()
-    found = replay(log, consumer=lambda _number: _Hearing(outputs), processes=1, as_recorded=as_recorded, say=say)
-    offsets = "their recorded offsets" if as_recorded else "offsets from 0"
-    return _replayed(log, outputs, f"this process, {offsets}", found.records, found.outcomes, began_s)
+    with ExitStack() as exits:
+        keep = exits.enter_context(_kept(log, outputs, as_recorded, fresh)) if outputs else None
+        folder, packed = (keep.folder, outputs.suffix == PACKED) if keep and outputs else (None, False)
+        wanted = Wanted(digest=digest, folder=folder, packed=packed, episodes=of_alerts)
+        if keep and (done := keep.found()):
+            say(f"{len(done)} partitions are done already, as {keep.folder} has them")
+        found = replay(
+            log,
+            consumer=partial(Said, wanted),
+            topics=wanted.topics(log.banks),
+            as_recorded=as_recorded,
+            processes=processes,
+            keep=keep,
+            say=say,
+        )
+        results: dict[int, OfPartition] = found.results
+        if keep and outputs:
+            join(keep.folder, results, outputs)
+            exits.callback(shutil.rmtree, keep.folder)
+    sums = [(number, topic, one) for number, result in results.items() for topic, one in result.sums.items()]
+    replayed = Replayed(
+        engine_version=engine_version(),
+        recorded_by=log.head.engine_version,
+        into=f"processes of ours, {'their recorded offsets' if as_recorded else 'offsets from 0'}",
+        records=found.records,
+        outcomes=found.outcomes,
+        outputs=found.outputs,
+        alerts=found.alerts,
+        digest=digest_of(sums) if digest else None,
+        wall_s=time.monotonic() - began_s,
+        notes=notes_of(log),
+    )
+    return replayed, in_order(episode for result in results.values() for episode in result.episodes)
 
 
-class _Hearing:
-    """Hands what it is given to outputs that several partitions share."""
-
-    def __init__(self, outputs: Outputs) -> None:
-        self._outputs = outputs
-
-    def write(self, topic: str, records: Records) -> None:
-        """As Consumer."""
-        for key, value in records:
-            assert value is not None
-            self._outputs.hear(topic, key, value)
-
-    def finish(self) -> None:
-        """As Consumer."""
+def _kept(log: LogFile, outputs: Path, as_recorded: bool, fresh: bool) -> Kept:
+    """What is kept beside a file of outputs, until it is whole."""
+    identity = f"{log.identity} {engine_version()} {outputs.suffix} {'as recorded' if as_recorded else 'from 0'}"
+    return Kept(outputs.with_name(f"{outputs.name}.parts"), identity, fresh=fresh)
 
 
 class Servers(Protocol):
@@ -104,7 +146,19 @@ def replay_into(log: LogFile, servers: Servers, outputs: Outputs, say: Say) -> R
     _await_score(kafka, records, say, servers.check)
     for read in read_topics(kafka, output_topics(log.banks)):
         outputs.hear(read.topic, read.key, read.value or b"")
-    return _replayed(log, outputs, kafka.bootstrap, total, _stored_outcomes(settings), began_s)
+    alerts = Counter(f"{alert.severity} {alert.state}" for bank, alert in outputs.alerts() if bank is None)
+    return Replayed(
+        engine_version=engine_version(),
+        recorded_by=log.head.engine_version,
+        into=kafka.bootstrap,
+        records=total,
+        outcomes=_stored_outcomes(settings),
+        outputs=dict(outputs.counts()),
+        alerts=dict(sorted(alerts.items())),
+        digest=outputs.digest(),
+        wall_s=time.monotonic() - began_s,
+        notes=notes_of(log),
+    )
 
 
 def _send(log: LogFile, kafka: KafkaSettings, say: Say) -> dict[int, int]:
@@ -175,26 +229,3 @@ def _stored_outcomes(settings: Settings) -> dict[str, int]:
                 found["control"] += state.controls_count
                 found["unreadable"] += state.dead_letters_count
     return {name: found[name] for name in OUTCOMES}
-
-
-def _replayed(
-    log: LogFile,
-    outputs: Outputs,
-    into: str,
-    records: int,
-    outcomes: dict[str, int],
-    began_s: float,
-) -> Replayed:
-    alerts = Counter(f"{alert.severity} {alert.state}" for bank, alert in outputs.alerts() if bank is None)
-    return Replayed(
-        engine_version=engine_version(),
-        recorded_by=log.head.engine_version,
-        into=into,
-        records=records,
-        outcomes=outcomes,
-        outputs=dict(outputs.counts()),
-        alerts=dict(sorted(alerts.items())),
-        digest=outputs.digest(),
-        wall_s=time.monotonic() - began_s,
-        notes=notes_of(log),
-    )

@@ -63,6 +63,13 @@ class Records:
         sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64)
         return Records(b"".join(filter(None, parts)), sizes.reshape(-1, 2))
 
+    @staticmethod
+    def joined(some: Sequence["Records"]) -> "Records":
+        """Records behind each other."""
+        if len(some) == 1:
+            return some[0]
+        return Records(b"".join([one.blob for one in some]), np.concatenate([one.sizes for one in some]))
+
     def part(self, begin: int, end: int) -> "Records":
         """Those from `begin` on before `end`."""
         if begin == 0 and end == len(self.sizes):

@@ -18,7 +18,6 @@ from detectors.rules.conditions import RuleError
 from detectors.rules.program import UNKNOWN_BAND, Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot, SnapshotError
-from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Feed
 from domain.reject import Reason
@@ -27,7 +26,6 @@ from features.residents import LACKING_MAX, Numbers, Residents
 from features.state import dedup
 from features.table import ABSENT
 from features.values import Value
-from sinks.batch import Records
 from sinks.telemetry import Outcome
 from streams.dead_letter import letters_of
 from streams.score import outputs_json
@@ -165,7 +163,7 @@ class Partition:
             if isinstance(step, Barrier):
                 yield from self._apply_barrier(step, chunk)
             elif isinstance(step, Unreadable):
-                yield [self._bury(step, chunk)]
+                yield self._bury(step, chunk)
             else:
                 yield from self._apply_records(step, chunk)
         self._now = msgspec.structs.replace(self._now, low_offset=chunk.next_offset)
@@ -212,11 +210,11 @@ class Partition:
         self._book.tally[:] = 0
         return taken
 
-    def _bury(self, unreadable: Unreadable, chunk: Chunk) -> Outgoing:
+    def _bury(self, unreadable: Unreadable, chunk: Chunk) -> list[Outgoing]:
         (letter,) = letters_of(chunk, [unreadable.row], [unreadable.why])
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
-        return Outgoing(topics.DEAD_LETTERS, Records.of([(None, msgspec.json.encode(letter))]))
+        return self._writer.buried(letter)
 
     def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[list[Outgoing]]:
         residents, end = self.residents, 0

@@ -16,7 +16,7 @@ from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of, month_of_day
-from domain.outputs import SEVERITIES, Observation
+from domain.outputs import SEVERITIES, DeadLetter, Observation
 from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text, id_texts
@@ -72,6 +72,7 @@ class Writer:
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self.outputs: Counter[str] = Counter()  # by topic, made or not, since the start
+        self.supervised: Counter[tuple[str, str]] = Counter()  # (severity, state) of the supervisor's alerts, likewise
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
@@ -100,10 +101,19 @@ class Writer:
             enterprise_id = id_text(state_id[b["slot"]])
             for topic, make in _others(b, enterprise_id, in_force, chunk, row):
                 self.outputs[topic] += 1
+                if topic == topics.ALERT_SUPERVISOR:
+                    self.supervised[SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
                 if self._makes(topic):
                     others[topic].append((enterprise_id.encode(), _encode(make())))
         self.book.used[0] = 0
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
+
+    def buried(self, letter: DeadLetter) -> list[Outgoing]:
+        """What a record comes to that is no event."""
+        self.outputs[topics.DEAD_LETTERS] += 1
+        if not self._makes(topics.DEAD_LETTERS):
+            return []
+        return [Outgoing(topics.DEAD_LETTERS, Records.of([(None, _encode(letter))]))]
 
     def _makes(self, topic: str) -> bool:
         return self._topics is None or topic in self._topics

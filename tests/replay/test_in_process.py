@@ -4,14 +4,18 @@ import hashlib
 from collections import defaultdict
 from functools import partial
 
+import msgspec
 import pytest
 
 from domain import topics
+from domain.events import Control, LogRecord
 from replay import in_process
 from replay.in_process import replay
 from replay.log_file import LogFile
 from replay.log_writer import LogWriter
 from replay.sources import SourceError
+from sinks.batch import Records
+from streams.score.partition import EngineVersionChanged
 from tests.determinism import log as logs
 from tests.replay.recordings import record
 
@@ -92,23 +96,37 @@ def test_consumers_get_the_topics_that_are_wanted(recording, plain):
     }
 
 
-def test_a_log_that_activates_what_was_not_recorded_is_refused_by_the_id(tmp_path, log):
-    with LogWriter(tmp_path / "log", banks=[], partitions=1) as writer:
-        for key, value, headers, _ in log.partitions[0]:
-            writer.append(in_process.Records.of([(key, value)]), 0, headers=headers)
-    said = f"activates artefact {logs.other_id()}, which the recording does not hold"
-    for processes in (1, 2):
-        with pytest.raises(SourceError, match=said):
-            replay(LogFile(tmp_path / "log"), consumer=Gathered, processes=processes)
+def written(path, rows, first_offset=0, version=None):
+    with LogWriter(path, banks=[], partitions=1, version=version) as writer:
+        for i, (key, value, headers, _) in enumerate(rows):
+            writer.append(Records.of([(key, value)]), 0, headers=headers, offset=first_offset + i)
+    return LogFile(path)
+
+
+def never(_number):
+    raise AssertionError("it was to be refused before anything is replayed")
+
+
+def test_a_log_that_activates_what_was_not_recorded_is_refused_by_the_id_before_all(tmp_path, log):
+    said = rf"log: events.v1\[0\], offset \d+ activates model {logs.other_id()}, which the recording does not hold"
+    with pytest.raises(SourceError, match=said):
+        replay(written(tmp_path / "log", log.partitions[0]), consumer=never)
+
+
+def test_a_log_that_goes_on_under_another_engine_is_refused_by_its_offset_before_all(tmp_path, log):
+    control = Control(control_id="c", action="engine_version", artefact_id="0123456789abcdef", by="op", reason="test")
+    switch = (None, msgspec.json.encode(LogRecord(event=control)), logs.HEADERS, 0)
+    opened = written(tmp_path / "log", [*log.partitions[0][:50], switch])
+    with pytest.raises(EngineVersionChanged, match=r"events.v1\[0\], offset 50: the log goes on under engine 01234567"):
+        replay(opened, consumer=never)
 
 
 def test_a_recording_of_another_engine_says_so_and_one_that_began_late_too(tmp_path, log):
-    with LogWriter(tmp_path / "log", banks=[], partitions=1, version="0123456789abcdef") as writer:
-        for i, (key, value, headers, _) in enumerate(log.partitions[0][:100]):
-            writer.append(in_process.Records.of([(key, value)]), 0, headers=headers, offset=i + 7)
-    found = replay(LogFile(tmp_path / "log"), consumer=Gathered, processes=1)
-    assert any("recorded by engine 0123456789abcdef" in note for note in found.notes)
-    assert sum("begins at offset 7:" in note for note in found.notes) == 1
+    opened = written(tmp_path / "log", log.partitions[0][:100], first_offset=7, version="0123456789abcdef")
+    notes = in_process.notes_of(opened)
+    assert any("recorded by engine 0123456789abcdef" in note for note in notes)
+    assert sum("begins at offset 7:" in note for note in notes) == 1
+    assert replay(opened, consumer=Gathered).records == 100
 
 
 def test_a_consumer_that_fails_fails_where_it_was_called(recording):
