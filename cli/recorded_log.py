@@ -11,11 +11,11 @@ import msgspec
 
 from cli.words import say
 from config.errors import SettingsError
-from config.settings import Settings, load
+from config.settings import LearnSettings, Settings, load
 
 # What belongs to the replay of a source, and what to that of a log: named where it stands with the other.
-ONLY_LOG = ("in_process", "as_recorded", "counts", "processes", "record", "outputs")
-ONLY_IN_PROCESS = ("as_recorded", "counts", "processes")
+ONLY_LOG = ("in_process", "as_recorded", "counts", "learn", "processes", "record", "outputs")
+ONLY_IN_PROCESS = ("as_recorded", "counts", "learn", "processes")
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,14 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
         type=_processes,
         metavar="N",
         help=say("与 --in-process 同用：几个进程（缺省每核一个）", "with --in-process: how many (default: one a core)"),
+    )
+    group.add_argument(
+        "--learn",
+        action="store_true",
+        help=say(
+            "与 --in-process 同用：学习在环内，每月的模型紧接着关月的时钟记录生效",
+            "with --in-process: the learner is in the loop, and its models take effect after the tick of their month",
+        ),
     )
     group.add_argument(
         "--counts",
@@ -185,6 +193,7 @@ def _in_process(args: argparse.Namespace, log: Any, progress: Any) -> Any:
             outputs=args.outputs,
             of_alerts=bool(args.expected or args.check),
             as_recorded=args.as_recorded,
+            learn=LearnSettings() if args.learn else None,
             processes=args.processes,
             fresh=args.fresh,
         )

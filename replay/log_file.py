@@ -129,13 +129,15 @@ class LogFile:
         """Models and rules that control records may name, by their ids."""
         return {(one.key or b"").decode(errors="replace"): one.value or b"" for one in self._artefact_records()}
 
-    def chunks(self, partition: int, *, as_recorded: bool = True) -> Iterator[Chunk]:
+    def chunks(
+        self, partition: int, records_at_once: int = RECORDS_AT_ONCE, *, as_recorded: bool = True
+    ) -> Iterator[Chunk]:
         """The records of a partition, many at a time; with offsets from 0 on unless they come `as_recorded`.
 
         SourceError names the batch that cannot be read.
         """
         offset = 0
-        for some in _together(self._batches.of(partition)):
+        for some in _together(self._batches.of(partition), records_at_once):
             chunk = self._parsed(topics.EVENTS, partition, some)
             if not as_recorded:
                 next_offset = offset + len(chunk)
@@ -162,7 +164,7 @@ class LogFile:
 
     def _artefact_records(self) -> Iterator[Record]:
         for place, topic in ARTEFACTS.items():
-            for some in _together(self._batches.of(place)):
+            for some in _together(self._batches.of(place), RECORDS_AT_ONCE):
                 yield from _records(self._parsed(topic, 0, some))
 
     def _parsed(self, topic: str, partition: int, some: Batches) -> Chunk:
@@ -264,12 +266,12 @@ def _place_text(place: int) -> str:
     return ARTEFACTS.get(place, f"{topics.EVENTS}[{place}]")
 
 
-def _together(batches: Batches) -> Iterator[Batches]:
+def _together(batches: Batches, records_at_once: int) -> Iterator[Batches]:
     """The batches of one place, some at a time, to be parsed as one chunk."""
     first, records, size = 0, 0, 0
     for i in range(len(batches.at)):
         records, size = records + int(batches.records[i]), size + int(batches.size[i])
-        if i + 1 == len(batches.at) or records >= RECORDS_AT_ONCE or size >= BYTES_AT_ONCE:
+        if i + 1 == len(batches.at) or records >= records_at_once or size >= BYTES_AT_ONCE:
             yield batches.some(slice(first, i + 1))
             first, records, size = i + 1, 0, 0
 

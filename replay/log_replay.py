@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from config.settings import KafkaSettings, Settings
+from config.settings import KafkaSettings, LearnSettings, Settings
 from domain import topics
 from features.redis_store import connect as connect_redis
 from features.redis_store import outcome_totals, partition_state
@@ -53,6 +53,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None  # of the outputs; None: they were counted only
     wall_s: float
     notes: list[str]
+    learned: dict[str, int | float | str] | None = None  # what the learner says of itself, where it was in the loop
+    models: list[str] = []  # that it made, in their order
     made: Made | None = None  # of what the log was made, where it was made here
 
     @property
@@ -69,6 +71,7 @@ def replay_in_process(
     outputs: Path | None = None,
     of_alerts: bool = False,
     as_recorded: bool = False,
+    learn: LearnSettings | None = None,
     processes: int | None = None,
     fresh: bool = False,
 ) -> tuple[Replayed, list[Episode]]:
@@ -80,7 +83,7 @@ def replay_in_process(
     """
     began_s = time.monotonic()
     with ExitStack() as exits:
-        keep = exits.enter_context(_kept(log, outputs, as_recorded, fresh)) if outputs else None
+        keep = exits.enter_context(_kept(log, outputs, f"{as_recorded=} {learn=}", fresh)) if outputs else None
         folder, packed = (keep.folder, outputs.suffix == PACKED) if keep and outputs else (None, False)
         wanted = Wanted(digest=digest, folder=folder, packed=packed, episodes=of_alerts)
         if keep and (done := keep.found()):
@@ -90,6 +93,7 @@ def replay_in_process(
             consumer=partial(Said, wanted),
             topics=wanted.topics(log.banks),
             as_recorded=as_recorded,
+            learn=learn,
             processes=processes,
             keep=keep,
             say=say,
@@ -110,13 +114,15 @@ def replay_in_process(
         digest=digest_of(sums) if digest else None,
         wall_s=time.monotonic() - began_s,
         notes=notes_of(log),
+        learned=None if found.learned is None else found.learned.summary,
+        models=[] if found.learned is None else list(found.learned.models),
     )
     return replayed, in_order(episode for result in results.values() for episode in result.episodes)
 
 
-def _kept(log: LogFile, outputs: Path, as_recorded: bool, fresh: bool) -> Kept:
+def _kept(log: LogFile, outputs: Path, how: str, fresh: bool) -> Kept:
     """What is kept beside a file of outputs, until it is whole."""
-    identity = f"{log.identity} {engine_version()} {outputs.suffix} {'as recorded' if as_recorded else 'from 0'}"
+    identity = f"{log.identity} {engine_version()} {outputs.suffix} {how}"
     return Kept(outputs.with_name(f"{outputs.name}.parts"), identity, fresh=fresh)
 
 

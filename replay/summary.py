@@ -39,6 +39,12 @@ def _log_lines(found: Replayed) -> Iterator[str]:
         ("output topic", "messages, repeats removed"), [(name, _n(n)) for name, n in found.outputs.items()]
     )
     yield from _table(("alert revisions of the supervisor", ""), [(name, _n(n)) for name, n in found.alerts.items()])
+    if found.learned is not None:
+        rows = [
+            *((name, str(x)) for name, x in found.learned.items()),
+            *((f"model {n}", m) for n, m in enumerate(found.models, 1)),
+        ]
+        yield from _table(("the learner", ""), rows)
     if found.digest is not None:
         yield f"SHA-256 of the outputs, in the order of partition, topic and offset: `{found.digest}`."
     yield from (f"Note: {note}." for note in found.notes)

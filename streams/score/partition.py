@@ -91,6 +91,10 @@ def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
     raise LookupError(f"nothing is stored of {names}")
 
 
+def _nothing(_control: Control) -> bool:
+    return False
+
+
 def _no_rules(rules_id: str) -> RuleSet:
     raise LookupError(f"nothing brings rules {rules_id}")
 
@@ -101,7 +105,8 @@ class Partition:
     `snapshot_of` brings a model by its content id, when a control record activates it, and `rules_of` rules; `fetch`
     the values of some of `names`, the enterprises that have one. At most `resident_max` enterprises are in memory:
     `apply` says by `wants_room` that it cannot go on before some of them are flushed or let go. `writer` may be that
-    of other partitions too, whose tallies are taken before this one is applied.
+    of other partitions too, whose tallies are taken before this one is applied. Controls that it `passes_over` are
+    counted, and change nothing.
     """
 
     def __init__(
@@ -115,10 +120,12 @@ class Partition:
         resident_max: int = 2**31 - 1,
         rules_of: Callable[[str], RuleSet] = _no_rules,
         writer: Writer | None = None,
+        passes_over: Callable[[Control], bool] = _nothing,
     ) -> None:
         self.number = number
         self._now = state or PartitionState(low_offset=0)
         self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
+        self._passes_over = passes_over
         self.residents = Residents(names, resident_max)
         self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
         self._wanted = 0
@@ -167,6 +174,13 @@ class Partition:
             else:
                 yield from self._apply_records(step, chunk)
         self._now = msgspec.structs.replace(self._now, low_offset=chunk.next_offset)
+
+    def activate(self, model_id: str) -> None:
+        """From the next record on another model is in force, as if a control record said so here. SnapshotError."""
+        self._activate(model_id)
+        self._now = msgspec.structs.replace(
+            self._now, model_id=self.model_id, model_changed_day=self._engine.model_changed_day
+        )
 
     @property
     def wants_room(self) -> bool:
@@ -253,6 +267,9 @@ class Partition:
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[list[Outgoing]]:
         event = barrier.event
         self._barriers["control" if isinstance(event, Control) else "tick", ""] += 1
+        if isinstance(event, Control) and self._passes_over(event):
+            self._now = msgspec.structs.replace(self._now, controls_count=self._now.controls_count + 1)
+            return
         if isinstance(event, Control):
             yield from self._apply_control(barrier.offset, event, chunk)
             return

@@ -71,8 +71,8 @@ class Writer:
         """
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
-        self.outputs: Counter[str] = Counter()  # by topic, made or not, since the start
-        self.supervised: Counter[tuple[str, str]] = Counter()  # (severity, state) of the supervisor's alerts, likewise
+        self._outputs: Counter[str] = Counter()
+        self._supervised: Counter[tuple[str, str]] = Counter()
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
@@ -100,17 +100,23 @@ class Writer:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             enterprise_id = id_text(state_id[b["slot"]])
             for topic, make in _others(b, enterprise_id, in_force, chunk, row):
-                self.outputs[topic] += 1
+                self._outputs[topic] += 1
                 if topic == topics.ALERT_SUPERVISOR:
-                    self.supervised[SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
+                    self._supervised[SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
                 if self._makes(topic):
                     others[topic].append((enterprise_id.encode(), _encode(make())))
         self.book.used[0] = 0
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
 
+    def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+        """Since the last call: outputs by topic, made or not; the supervisor's alerts by (severity, state)."""
+        taken = self._outputs, self._supervised
+        self._outputs, self._supervised = Counter(), Counter()
+        return taken
+
     def buried(self, letter: DeadLetter) -> list[Outgoing]:
         """What a record comes to that is no event."""
-        self.outputs[topics.DEAD_LETTERS] += 1
+        self._outputs[topics.DEAD_LETTERS] += 1
         if not self._makes(topics.DEAD_LETTERS):
             return []
         return [Outgoing(topics.DEAD_LETTERS, Records.of([(None, _encode(letter))]))]
@@ -136,9 +142,9 @@ class Writer:
             for b in rows[kinds == outbook.ALERT]:
                 self.written["alert", SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
         for kind, topic in _TOPIC_OF.items():
-            self.outputs[topic] += counts[kind]
+            self._outputs[topic] += counts[kind]
         for kind, (topic, _) in _LETTER_OF.items():
-            self.outputs[topic] += counts[kind]
+            self._outputs[topic] += counts[kind]
 
 
 def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
