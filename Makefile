@@ -10,7 +10,7 @@ UV := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.1
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak lock clean venv
+.PHONY: help demo test check bench soak docs lock clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ bench: venv ## run the benchmarks (benchmarks/README.md says which)
 
 soak: venv ## run the tests that take longer than CI allows
 	@exec $(BIN)/python -m pytest -m soak $(ARGS)
+
+docs: venv ## write the documents that follow from tables and types (a test holds them to it)
+	@$(BIN)/python -m docs.generate
 
 lock: venv ## resolve the dependencies anew within pyproject.toml (ARGS=--upgrade: newest versions)
 	$(UV) --all-extras --output-file requirements.lock $(ARGS) pyproject.toml

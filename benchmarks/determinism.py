@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import machine
-from features.redis_store import connect
+from benchmarks import machine, parts, results
+from embedded import Kafka
 from replay.ledger import take_stock
-from streams.embedded import Kafka, RedisServer
+from sinks.redis_store import connect
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from streams.score.version import engine_version
 from tests.determinism import log as logs
@@ -69,7 +69,26 @@ def _run(name: str) -> int:
         rows.append(row)
         _write(name, document, rows, complete=False)
     _write(name, document, rows, complete=True)
+    if not machine.is_dirty(ROOT):
+        results.remember(_figures(name, document, rows))
     return 0 if all(row["equal"] for row in rows) else 1
+
+
+def _figures(name: str, document: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is remembered of a whole run."""
+    unequal = sum(not row["equal"] for row in rows)
+    return {
+        "benchmark": f"determinism_{name}",
+        "measured": document["date"],
+        **{key: document[key] for key in ("commit", "engine_version", "machine", "records")},
+        "bounds": {"runs_unequal": "<= 0"},
+        "missed": ["runs_unequal"] if unequal else [],
+        "runs": len(rows),
+        "runs_unequal": unequal,
+        "kills": sum(sum(row["kills"].values()) for row in rows),
+        "outputs_repeated": sum(row["messages_repeated"] for row in rows),
+        "alert_revisions": sum(document["alerts"].values()),
+    }
 
 
 def _write(name: str, document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bool) -> None:
@@ -106,7 +125,7 @@ def _by_processes(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, An
         steps = tuple(s for s in processes.STEPS if s != "evict" or shape.resident_max == PROCESS_RESIDENT[0])
         with tempfile.TemporaryDirectory(prefix="xinliu-determinism-") as name:
             folder = Path(name)
-            with Kafka(folder / "kafka", heap="256m") as kafka, RedisServer(folder / "redis") as redis:
+            with Kafka(folder / "kafka", heap="256m") as kafka, parts.redis(folder / "redis") as redis:
                 began_s = time.perf_counter()
                 settings = processes.settings_of(kafka.address, redis.url, PROCESS_PARTITIONS, "x", shape)
                 plans = processes.plans_of(steps, shape.workers, seed + n)

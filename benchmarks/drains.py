@@ -18,10 +18,10 @@ from benchmarks.world.log import HEADERS, PartitionLog, World
 from benchmarks.world.population import enterprise_id
 from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from features.redis_store import connect
+from embedded import Child, Kafka, RedisServer, eventually
 from replay.offsets import Offsets, Place
 from sinks.batch import Headers
-from streams.embedded import Child, Kafka, RedisServer, eventually
+from sinks.redis_store import connect
 
 SESSION_TIMEOUT_S = 30.0
 FLUSH_MS = 5_000

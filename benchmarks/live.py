@@ -22,9 +22,9 @@ from benchmarks.world.log import HEADERS, World
 from benchmarks.world.population import BANKS
 from config.settings import IngestSettings, Settings
 from domain import topics
+from embedded import Child, Kafka, RedisServer, eventually
 from sinks.batch import Records
 from sinks.kafka import Outbox
-from streams.embedded import Child, Kafka, RedisServer, eventually
 from streams.topics import create_topics
 
 ROLES = ("ingest", "score")

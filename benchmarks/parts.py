@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from streams.embedded import Kafka, RedisServer
-from streams.embedded.jars import Progress, quiet
+from embedded import Kafka, PartMissing, RedisServer
+from embedded.jars import Progress, quiet
+from embedded.redis import server_binary
 
 CORES = (0, 1)
 # The flags of Kafka's own kafka-run-class.sh and kafka-server-start.sh.
@@ -37,6 +38,14 @@ def kafka(directory: Path, on_progress: Progress = quiet) -> Kafka:
     return Kafka(directory, heap=HEAP, jvm=JVM, properties=PROPERTIES, on_progress=on_progress)
 
 
+def redis_binary() -> Path:
+    """redis-server from PATH, which is what production runs; where there is none, the bundled server."""
+    try:
+        return server_binary("redis-server")
+    except PartMissing:
+        return server_binary("valkey")
+
+
 def redis(directory: Path) -> RedisServer:
-    """redis-server, which is what production runs; appendonly with a sync each second."""
-    return RedisServer(directory, kind="redis-server")
+    """That server; appendonly with a sync each second."""
+    return RedisServer(directory, binary=redis_binary())

@@ -19,23 +19,22 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import parts, results
 from benchmarks.results import ROOT, Bound
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Feed, Loan, LogRecord, Tick, Txn
-from features.redis_store import connect, partition_state, read_stored
+from embedded import Child, Parts, eventually
 from replay.reading import read_topics
 from sinks.partitioner import partitions_of
-from streams.embedded import Child, Parts, eventually
+from sinks.redis_store import connect, partition_state, read_stored
 from streams.topics import create_topics
 
 ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3
 BANK = "C1010211000012"
 SESSION_TIMEOUT_S = 6.0
 BOUNDS = {"restart_s": Bound(most=3.0), "takeover_s": Bound(most=SESSION_TIMEOUT_S + 3.0)}
-COLUMNS = ("enterprises", "session_timeout_s", *BOUNDS)
 _MOVED = 800  # enterprises that fall 95 days overdue after each kill, others each time: the cap moves their scores
 _HEADERS = [("schema", SCHEMA.encode())]
 _DAY = day_of_date(date(2026, 3, 2))
@@ -46,9 +45,12 @@ def run(argv: list[str]) -> int:
     """Measure; 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     enterprises = max(2 * RUNS * _MOVED, round(ENTERPRISES * args.scale))
-    with tempfile.TemporaryDirectory(prefix="xinliu-recovery-") as name, Parts(Path(name)) as parts:
-        figures = _measure(_settings(parts.kafka.address, parts.redis.url), Path(name), enterprises)
-    return results.report("recovery", args, figures, BOUNDS, columns=COLUMNS)
+    with (
+        tempfile.TemporaryDirectory(prefix="xinliu-recovery-") as name,
+        Parts(Path(name), redis_binary=parts.redis_binary()) as servers,
+    ):
+        figures = _measure(_settings(servers.kafka.address, servers.redis.url), Path(name), enterprises)
+    return results.report("recovery", args, figures, BOUNDS)
 
 
 def _measure(settings: Settings, folder: Path, enterprises: int) -> dict[str, Any]:

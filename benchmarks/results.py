@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from streams.score.version import engine_version
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
+HISTORY = FOLDER / "history.jsonl"  # a line a run
+_OF_A_RUN = ("benchmark", "measured", "commit", "engine_version", "machine", "bounds", "missed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +45,12 @@ def report(
     args: argparse.Namespace,
     figures: Mapping[str, Any],
     bounds: Mapping[str, Bound],
-    *,
-    columns: Sequence[str] = (),
     **more: Any,
 ) -> int:
     """Write the document; 1 where a bound is missed or the tree differs from its commit.
 
-    A run at another scale than 1 is written to `--result` only: it is no measurement. `columns` are the figures of
-    this benchmark's row in README.md, which is printed.
+    A run at another scale than 1 is written to `--result` only: it is no measurement. A measurement of a committed
+    tree is remembered, too.
     """
     missed = [key for key, bound in bounds.items() if not bound.holds(figures.get(key))]
     document = {
@@ -72,9 +72,9 @@ def report(
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        if path.parent == FOLDER and not document["dirty"]:
+            remember(document)
     print(text)
-    if columns:
-        print(_row(document, columns))
     if document["dirty"]:
         print("the tree differs from its commit: these figures are of no version", file=sys.stderr)
     for key in missed:
@@ -82,11 +82,17 @@ def report(
     return 1 if missed or document["dirty"] else 0
 
 
-def _row(document: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """One row of the benchmark's table in README.md."""
-    figures = [document[name] for name in columns]
-    cells = [f"{figure:,}" if isinstance(figure, int | float) else str(figure) for figure in figures]
-    return "| " + " | ".join([document["measured"][:10], document["commit"], document["machine"], *cells]) + " |"
+def remember(document: Mapping[str, Any]) -> None:
+    """Append what a run says of itself, and its plain figures, to HISTORY: the tables of README.md are made of it."""
+    named = {key: document[key] for key in _OF_A_RUN}
+    figures = {
+        key: value
+        for key, value in document.items()
+        if key not in {*_OF_A_RUN, "dirty", "scale"} and isinstance(value, int | float | str)
+    }
+    with HISTORY.open("a", encoding="utf-8") as history:
+        history.write(json.dumps({**named, **figures}, ensure_ascii=False) + "\n")
+    print("`make docs` brings it into benchmarks/README.md", file=sys.stderr)
 
 
 def _told(bound: Bound) -> str:

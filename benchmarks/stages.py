@@ -120,8 +120,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def instrument(stages: Stages) -> None:
     """Put the clock around the score role's stages, in this process."""
-    from features import redis_store, residents
-    from sinks import kafka
+    from features import row_cache
+    from sinks import kafka, redis_store
     from streams.score import partition, rows
     from streams.score.partition import Partition
     from streams.transport import driver
@@ -131,7 +131,7 @@ def instrument(stages: Stages) -> None:
     partition.decode = stages.wrapped_iterator("decode", partition.decode)
     partition.apply_records = stages.wrapped("kernel", partition.apply_records)
     partition.close_days = stages.wrapped("closes", partition.close_days)
-    residents.Residents.begin_run = stages.wrapped("slots", residents.Residents.begin_run)  # type: ignore[method-assign]
+    row_cache.RowCache.begin_run = stages.wrapped("slots", row_cache.RowCache.begin_run)  # type: ignore[method-assign]
     rows.Writer.outgoing = stages.wrapped("rows", rows.Writer.outgoing)  # type: ignore[method-assign]
     outbox: Any = kafka.Outbox
     for name in ("send", "send_batch", "drain", "poll"):

@@ -25,9 +25,9 @@ from benchmarks.world.survey import restored
 from config.settings import Settings
 from domain.events import LogRecord
 from features.layout import ROW, id_table, id_text
-from features.redis_store import PartitionStore, connect, stored_values
 from features.state import dedup
 from features.values import Value
+from sinks.redis_store import PartitionStore, connect, stored_values
 from streams.score.partition import Partition
 from streams.topics import create_topics
 
@@ -40,7 +40,6 @@ BOUNDS = {
     "redis_bytes_an_enterprise_without_ids": Bound(most=4_096),
     "redis_bytes_an_enterprise_with_ids": Bound(most=8_192),
 }
-COLUMNS = ("enterprises", *BOUNDS, "flushed_bytes_an_event_with_closes")
 _say = Console(stderr=True).print
 
 
@@ -58,7 +57,7 @@ def run(argv: list[str]) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="xinliu-state-") as name:
         figures = _measure(world, Path(name), ENTERPRISES // DISTINCT)
-    return results.report("state", args, figures, BOUNDS, columns=COLUMNS)
+    return results.report("state", args, figures, BOUNDS)
 
 
 def _measure(world: World, folder: Path, copies: int) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from benchmarks.world.survey import survey
 from benchmarks.yardsticks.bare_loop import ALERTS
 from detectors.rules.artefact import Emission, packaged
 from domain import topics
+from embedded import Kafka
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
-from streams.embedded import Kafka
 from streams.topics import create_topics
 
 SEED, ENTERPRISES, PARTITIONS, RUNS = 20_260_917, 50_000, 64, 3
@@ -47,10 +47,6 @@ BOUNDS = {
     "duplicates": Bound(least=1),
     "value_bytes_least": Bound(least=380),
 }
-COLUMNS = (
-    "drain_per_s", "drain_to_bare_loop", "lean_per_s", "live_per_s", "bare_loop_per_s", "stock_faust_redis_river_per_s",
-    "score_rows_per_txn",
-)  # fmt: skip
 # A score record for each tenth of a point: thirty times as fine as the default, so that writing them is a real load.
 FINE, LEAN = Emission(mode="move", step_milli=100), Emission(mode="close")
 _say = Console(stderr=True).print
@@ -63,7 +59,7 @@ def run(argv: list[str]) -> int:
     world = world_of(args.scale)
     with tempfile.TemporaryDirectory(prefix="xinliu-throughput-") as name:
         figures = _measure(world, Path(name), args.scale)
-    return results.report("throughput", args, figures, BOUNDS, columns=COLUMNS, world=_told(world))
+    return results.report("throughput", args, figures, BOUNDS, world=_told(world))
 
 
 def world_of(scale: float) -> World:

@@ -36,7 +36,7 @@ def run(argv: list[str]) -> int:
                 print(f"{' '.join(command)}: exit code {done.returncode}", file=sys.stderr)
                 return done.returncode
             figures[name] = round(time.perf_counter() - started)
-    return results.report("two_commands", args, figures, BOUNDS, columns=tuple(COMMANDS))
+    return results.report("two_commands", args, figures, BOUNDS)
 
 
 def _interpreter() -> Path:

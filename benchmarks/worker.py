@@ -17,13 +17,13 @@ import numpy as np
 
 from benchmarks.stages import Stages, instrument
 from config.settings import load
-from features.residents import LACKING_MAX
-from streams.process import settle
-from streams.role import TP
-from streams.roles import FETCH_GAPS_MS, build
+from features.row_cache import LACKING_MAX
 from streams.score.role import Score
 from streams.transport import TransportOptions
-from streams.worker import WorkerOptions, run_worker
+from streams.worker.process import settle
+from streams.worker.role import TP
+from streams.worker.roles import FETCH_GAPS_MS, build
+from streams.worker.worker import WorkerOptions, run_worker
 
 _LOOK_S = 0.01
 

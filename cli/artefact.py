@@ -132,7 +132,7 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
             f"{name} 已经在用（{used.by}：{used.reason}）", f"{name} is in force already ({used.by}: {used.reason})"
         )
     by, reason = signed(args)
-    return control_log.worded(said, "activate", artefact=args.kind, artefact_id=name, by=by, reason=reason)
+    return control_log.next_control(said, "activate", artefact=args.kind, artefact_id=name, by=by, reason=reason)
 
 
 def _published(settings: Settings, kind: ArtefactKind) -> Iterator[tuple[str, int]]:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     return guarded("backfill", lambda: decide(settings, _word(args, control_log.read(settings))))
 
 
-def _word(args: argparse.Namespace, said: control_log.Said) -> Control | str:
+def _word(args: argparse.Namespace, said: control_log.ControlHistory) -> Control | str:
     opened = said.backfill
     if args.action == "open" and opened is not None:
         return say(
@@ -52,12 +52,12 @@ def _word(args: argparse.Namespace, said: control_log.Said) -> Control | str:
     if args.action == "close" and opened is None:
         return say("没有开着的补录", "no backfill is open")
     by, reason = signed(args)
-    return control_log.worded(
+    return control_log.next_control(
         said, "backfill_open" if args.action == "open" else "backfill_close", by=by, reason=reason
     )
 
 
-def _list(said: control_log.Said) -> int:
+def _list(said: control_log.ControlHistory) -> int:
     words = [one for one in said.controls if one.action in ("backfill_open", "backfill_close")]
     for one in words:
         what = say("打开", "open ") if one.action == "backfill_open" else say("关闭", "close")

@@ -1,9 +1,9 @@
-"""Tables of dates that come to their end: said where an operator looks, well before."""
+"""Tables of dates that end soon, or are provisional from some day on: told to operators well before."""
 
 import time
 
-from config.catalogue import calendar_ends
-from domain.calendar import day_of
+from config.catalogue import calendar_ends, workdays_decided_until
+from domain.calendar import date_of, day_of
 
 ENDING_DAYS = 60  # as the alert CalendarEnds has it
 RUNBOOK = "docs/运维手册/模型与规则.md#calendarends"
@@ -25,7 +25,13 @@ def ending(left: dict[str, int]) -> dict[str, int]:
 
 
 def what(table: str, days: int) -> tuple[str, str]:
-    """What is the matter, in Chinese and English."""
+    """Return what is the matter, in Chinese and English."""
+    if table == "workdays":
+        last, begin = (date_of(workdays_decided_until() + offset).isoformat() for offset in (0, 1))
+        return (
+            f"节假日安排公布到 {last}：自 {begin} 起工作日按法定节假日暂定，相关结果标明“暂定”",
+            f"holidays are published up to {last}: results that count business days are provisional from {begin}",
+        )
     if days < 0:
         return f"日期表 {table} 已过期 {-days} 天", f"the table of dates {table} ended {-days} days ago"
     return f"日期表 {table} 还有 {days} 天到期", f"the table of dates {table} ends in {days} days"

@@ -5,6 +5,9 @@ have less than one transaction a day, a few have dozens. The banks deliver the h
 in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list.
 After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
 
+A worker that ends (try `kill -9` with the process id that is printed) is started again; it is said after how many
+seconds scores came again, and that the ledger balances.
+
 Nothing but this package is needed: at the first start Kafka's jars are fetched and the kernels are compiled.
 A second start goes on from the state of the first; `--fresh` begins anew.
 
@@ -15,12 +18,12 @@ Exit codes: 0 ended as it should, 1 a part failed, 2 wrong call or setting, 130 
 
 import argparse
 import sys
-import time
 from typing import Any
 
 from cli import dates
 from cli.progress import Saying
 from cli.replay import add_state_arguments, guarded, speed_of, started
+from cli.words import language
 from cli.words import say as words
 from config.errors import SettingsError
 from config.settings import IngestSettings, Settings
@@ -30,6 +33,8 @@ ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接
 模拟 141 家银行（一半次日早晨送文件）和 2000 家企业（可设）：多数企业平均每天不到一笔往来，少数每天几十笔。各银行一次
 送来历史，引擎作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在启动时
 打印。Ctrl-C 全部结束。
+
+工作进程若结束（不妨用印出的进程号 kill -9），会重新启动，并报告几秒后又有评分、账是否平。
 
 除本软件包外什么都不需要：首次启动时取 Kafka 的 jar、编译内核。再次启动接着上次的状态；--fresh 重新开始。
 
@@ -91,7 +96,7 @@ def _demo(args: argparse.Namespace) -> int:
     say = Saying()
     for table, left in dates.ending(dates.days_left()).items():
         say(words(*dates.what(table, left)) + words("：", ": ") + words(*dates.todo(table)))
-    with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max) as stack:
+    with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max, restarts=True) as stack:
         say(words(f"网页：{stack.dashboard}", f"the pages: {stack.dashboard}"))
         going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
         try:
@@ -106,7 +111,15 @@ def _demo(args: argparse.Namespace) -> int:
             if leave:
                 events = going.live(say.look, days=1)
                 say(words(f"上线后的一天过完：{events:,} 条", f"a live day has passed: {events:,} events"))
+                stack.await_recoveries()
             else:
+                pid = stack.pid_of("score")
+                say(
+                    words(
+                        f"试一试：在另一个终端 kill -9 {pid}，杀掉 score；它会重新启动",
+                        f"try it: in another terminal, kill -9 {pid} ends score, and it starts again",
+                    )
+                )
                 _show(going, stack)
         finally:
             going.end()
@@ -168,7 +181,7 @@ def _show(going: Any, stack: Any) -> None:
 
     from replay.view import Rate, Watching, render
 
-    watching, rate = Watching(stack.settings.kafka), Rate()
+    watching, rate = Watching(stack.settings.kafka, language()), Rate()
     watching.start()
     try:
         with Live(refresh_per_second=REDRAWS_A_SECOND) as live:
@@ -178,8 +191,7 @@ def _show(going: Any, stack: Any) -> None:
 
             going.live(draw)
             while True:  # the simulated months are over: the pages stay until Ctrl-C
-                stack.check()
-                time.sleep(1.0)
+                stack.rest(1.0)
     except KeyboardInterrupt:
         pass
     finally:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cli.words import complain, say, time_text
+from cli.words import complain, language, say, time_text
 from config.settings import Settings
 from domain.printable import printable
 
@@ -40,16 +40,6 @@ GROUPS = {
     "transaction_activity": ("交易活跃度", "transaction activity"), "income_growth": ("收入增长", "growth of income"),
     "counterparty_structure": ("交易对手结构", "counterparties"),
     "repayment_capacity": ("还款能力", "repayment capacity"),
-}  # fmt: skip
-NULLS = {
-    "not_applicable": ("不适用：没有可衡量的东西", "not applicable: there is nothing to measure"),
-    "history": ("不可计算：历史还不够长", "not computable: its history is too short"),
-    "never_seen": ("不可计算：从未发生过", "not computable: it has never happened"),
-    "base_too_small": ("不可计算：基数太小，比例没有意义", "not computable: the base is too small for a ratio"),
-    "not_reported": ("不可计算：银行没有报送", "not computable: no bank reports it"),
-    "not_covered": ("不可计算：窗口内的回执或汇率不全", "not computable: receipts or rates of the window are missing"),
-    "feed_stalled": ("不可计算：银行数据中断", "not computable: a bank has fallen silent"),
-    "spring_festival": ("不可计算：除去春节剩下的周太少", "not computable: too few weeks beside the Spring Festival"),
 }  # fmt: skip
 STATUS = {
     "published": ("已发布", "published"), "provisional": ("暂定", "provisional"), "withheld": ("不发布", "withheld"),
@@ -132,6 +122,11 @@ def _score(one: Explanation) -> Iterator[str]:
         f"未来90天逾期30天以上概率 {probability}　数据覆盖率 {coverage}",
         f"probability of 30 days overdue within 90 days {probability}  coverage {coverage}",
     )
+    if one.provisional_calendar:
+        yield say(
+            "节假日安排尚未公布：评分中的工作日按法定节假日暂定",
+            "provisional calendar: the score counts business days by the law alone, until the holidays are published",
+        )
     yield f"  {400:>9.3f}  {say('底分', 'floor')}"
     for group, milli in one.groups_milli.items():
         yield f"  {milli / 1_000:>+9.3f}  {say(*GROUPS[group])}"
@@ -146,64 +141,65 @@ def _score(one: Explanation) -> Iterator[str]:
 
 
 def _reasons(one: Explanation) -> Iterator[str]:
-    from detectors.wording import reason_zh
+    from detectors.wording.numbers import reason_text
 
     if not one.reasons:
         return
     yield say("拉低评分的", "what holds it down")
     for reason in one.reasons:
-        said = reason_zh(reason.indicator, reason.value, reason.baseline, reason.points_milli)
-        value = "null" if reason.value is None else f"{reason.value:.4g}"
-        english = f"{reason.indicator} {value}, peers' median {reason.baseline:.4g}: {reason.points_milli / 1_000:+.1f}"
-        yield f"  {say(said, english)}"
+        said = reason_text(reason.indicator, reason.value, reason.baseline, language(), why=_why(reason.null))
+        points = f"{reason.points_milli / 1_000:+.1f}"
+        yield say(f"  {said}：{points}分", f"  {said}: {points} points")
     yield ""
 
 
 def _counterfactual(one: Explanation) -> Iterator[str]:
-    from config.catalogue import indicators
-    from detectors.wording import value_zh
+    from detectors.wording.numbers import name, value_text
 
     change = one.counterfactual
     if change is None:
         return
-    unit = indicators()[change.indicator].unit
+    what = name(change.indicator, language())
+    now = value_text(change.indicator, change.value, language(), beside=[change.value_needed])
+    needed = value_text(change.indicator, change.value_needed, language(), beside=[change.value])
+    points = f"{change.points_milli / 1_000:+.1f}"
     yield say(
-        f"回到 {change.grade} 级的最小单项变动：{indicators()[change.indicator].name_zh}由"
-        f"{value_zh(change.indicator, change.value)}变为{value_zh(change.indicator, change.value_needed)}"
-        f"（{change.points_milli / 1_000:+.1f}分）",
-        f"the smallest single change that brings grade {change.grade}: {change.indicator} from {change.value:,.4g} to "
-        f"{change.value_needed:,.4g} {unit} ({change.points_milli / 1_000:+.1f} points)",
+        f"回到 {change.grade} 级的最小单项变动：{what}由{now}变为{needed}（{points}分）",
+        f"the smallest single change that brings grade {change.grade}: {what} from {now} to {needed} ({points} points)",
     )
     yield ""
 
 
 def _indicator(one: Indicator) -> str:
-    from config.catalogue import indicators
-    from detectors.wording import value_zh
+    from detectors.wording.numbers import NOT_COMPUTABLE, name, value_text
 
     points = (
         "" if one.points_milli is None else f"{one.points_milli / 1_000:>7.3f}/{(one.weight_milli or 0) / 1_000:<7.3f}"
     )
-    if one.null:
-        words = say(*NULLS.get(one.null, (one.null, one.null)))
-    elif one.value is None:
-        raise AssertionError(one.id)
-    else:
-        words = say(value_zh(one.id, one.value), f"{one.value:,.4g} {indicators()[one.id].unit}")
-    name = say(f"{indicators()[one.id].name_zh} {one.id}", one.id)
-    return f"{points:<15} {name}: {words}"
+    words = value_text(one.id, one.value, language())
+    if one.null == "not_applicable":
+        words = say("不适用", "not applicable")
+    elif one.null:
+        words = say(f"{NOT_COMPUTABLE.zh}：{_why(one.null)}", f"{NOT_COMPUTABLE.en}: {_why(one.null)}")
+    return f"{points:<15} {name(one.id, language())} {one.id}: {words}"
+
+
+def _why(null: str) -> str:
+    """Why there is no value, in words; empty where there is one."""
+    from detectors.wording.phrases import REASONS
+
+    return REASONS[null].to(language()) if null else ""
 
 
 def _episodes(one: Explanation, settings: Settings) -> Iterator[str]:
     yield say("未解除的预警", "open episodes") + ("" if one.episodes else say("：无", ": none"))
     for episode in one.episodes:
-        stale = say("（数据中断，暂缓判断）", " (stale: held while data is missing)") if episode.stale else ""
         bank = "" if episode.bank_id is None else f" {_bank(settings, episode.bank_id)}"
-        name = say(episode.name_zh or episode.signal, episode.signal)
         yield (
-            f"  {say(*SEVERITY[episode.severity])} {name}{bank}  "
-            f"{say('自', 'since')} {time_text(episode.opened_ms)}{stale}"
+            f"  {say(*SEVERITY[episode.severity])} {episode.names[language()]}{bank}  "
+            f"{say('自', 'since')} {time_text(episode.opened_ms)}"
         )
+        yield f"    {episode.sentences[language()]}"
     yield ""
 
 

@@ -29,8 +29,8 @@ from domain.events import Control, EnterpriseEvent, LogRecord
 from domain.outputs import DeadLetter
 from domain.printable import printable
 from streams import control_log
-from streams.dead_letter import payload_of
 from streams.dead_letter_log import read
+from streams.dead_letters import payload_of
 
 ZH = """列出来得太迟、没有自动入账的记录，或补入其中的。
 
@@ -122,7 +122,7 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
     if not any((one.partition, one.offset) == (args.partition, args.offset) for one in late_records(settings)):
         raise NotDecided(say(f"late.v1 里没有 {where}", f"late.v1 has no {where}"))
     by, reason = signed(args)
-    return control_log.worded(said, "admit", artefact_id=where, by=by, reason=reason)
+    return control_log.next_control(said, "admit", artefact_id=where, by=by, reason=reason)
 
 
 def _line(one: Late, word: Control | None) -> str:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def page() -> str:
-    """The page, from the tables of features/fields.py and features/redis_store.py."""
+    """The page, from the tables of features/fields.py and sinks/redis_store.py."""
     return "\n".join((*_head(), *_keys(), *_value(), *_parts())) + "\n"
 
 
@@ -62,7 +62,7 @@ def _head() -> Iterator[str]:
 
 
 def _keys() -> Iterator[str]:
-    from features.redis_store import KEYS
+    from sinks.redis_store import KEYS
 
     yield from ("", "## Keys in Redis", "")
     yield "`x` stands for `[redis] key_prefix`, `{p}` for the partition in braces: in a Redis Cluster these are a hash"

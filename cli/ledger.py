@@ -2,7 +2,8 @@
 
 check  for each partition of events.v1 up to its low offset: records of enterprises against the counts in their values,
        ticks, controls and unreadable records against the partition's counts, letters against conflict and late; for
-       each input: consumed = accepted + receipts + dead-lettered
+       each input: consumed = accepted + receipts + dead-lettered + quarantined (offsets of unreadable batches that were
+       skipped)
 
 It may run beside workers.
 
@@ -25,7 +26,7 @@ from config.settings import Settings
 ZH = """对账：从头数一遍日志，与 Redis 和已提交的位点所说的比较。
 
 check  events.v1 的每个分区，到其低位点为止：企业记录数对各企业状态里的计数，时钟、控制和读不懂的记录对分区计数，
-       死信对冲突和迟到；每个输入：读入 = 接受 + 回执 + 死信
+       死信对冲突和迟到；每个输入：读入 = 接受 + 回执 + 死信 + 隔离（读不出而已跳过的批次所占的位点）
 
 可以在运行中使用。
 
@@ -36,7 +37,7 @@ check  events.v1 的每个分区，到其低位点为止：企业记录数对各
 
 
 WHAT_ZH = {
-    "consumed = accepted + receipts + dead-lettered": "读入 = 接受 + 回执 + 死信",
+    "consumed = accepted + receipts + dead-lettered + quarantined": "读入 = 接受 + 回执 + 死信 + 隔离",
     "the low offset lies in the log": "低位点在日志之内",
     "records (those that are gone too) = outcomes, ticks, controls, unreadable": (
         "记录（连同已删的）= 各结果、时钟、控制、读不懂的"
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from confluent_kafka import KafkaException
 
     from features.layout import LayoutError
-    from features.redis_store import connect
     from replay.ledger import take_stock
     from replay.reading import ReadingFailed
+    from sinks.redis_store import connect
 
     try:
         with connect(settings.redis.url, settings.redis.timeout_s) as client:
@@ -94,9 +95,10 @@ def _lines(ledger: Any) -> Iterator[str]:
         dead = " ".join(f"{reason}={number}" for reason, number in count.dead_lettered.items()) or say("无", "none")
         yield say(
             f"{count.topic}[{count.partition}]  自 {count.first_offset}：读入 {count.consumed}，接受 {count.accepted}，"
-            f"回执 {count.receipts}，死信 {dead}",
+            f"回执 {count.receipts}，死信 {dead}，隔离 {count.quarantined}",
             f"{count.topic}[{count.partition}]  from {count.first_offset}: consumed {count.consumed}, "
-            f"accepted {count.accepted}, receipts {count.receipts}, dead-lettered {dead}",
+            f"accepted {count.accepted}, receipts {count.receipts}, dead-lettered {dead}, "
+            f"quarantined {count.quarantined}",
         )
     for check in ledger.checks:
         verdict = say("平", "ok") if check.holds else say("不平", "WRONG")
@@ -115,6 +117,7 @@ def _show(ledger: Any) -> None:
     columns: tuple[tuple[Literal["left", "right"], str], ...] = (
         ("left", say("主题", "topic")), ("right", say("自", "from")), ("right", say("读入", "consumed")),
         ("right", say("接受", "accepted")), ("right", say("回执", "receipts")), ("left", say("死信", "dead-lettered")),
+        ("right", say("隔离", "quarantined")),
     )  # fmt: skip
     for justify, name in columns:
         inputs.add_column(name, justify=justify)
@@ -124,6 +127,7 @@ def _show(ledger: Any) -> None:
             escape(f"{count.topic}[{count.partition}]"),
             *(f"{number:,}" for number in (count.first_offset, count.consumed, count.accepted, count.receipts)),
             escape(dead),
+            f"{count.quarantined:,}",
         )
     checks = Table(title=say("核对", "checks"), title_justify="left")
     for name in ("", say("何处", "where"), say("什么", "what"), say("数得，声称", "counted, said")):

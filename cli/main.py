@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from cli.words import say
 from config.errors import SettingsError
@@ -16,7 +17,7 @@ from config.settings import load as load_settings
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
     "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger",
-    "dlq", "late", "backfill", "artefact", "rules", "layout",
+    "dlq", "late", "feed", "backfill", "artefact", "rules", "layout",
 )  # fmt: skip
 INTERRUPTED = 130
 
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("XINLIU_CONFIG"),
         help=say("设置文件（TOML）", "settings file (TOML)"),
     )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help=say("版本，连同引擎版本", "the version, and that of the engine")
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         module = importlib.import_module(f"cli.{verb}")
@@ -80,6 +84,18 @@ def _parser() -> argparse.ArgumentParser:
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser
+
+
+class _Version(argparse.Action):
+    """Print the package's version and the engine version that stands in each output, and exit with 0."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> NoReturn:
+        from importlib.metadata import version
+
+        from streams.score.version import engine_version
+
+        print(f"xinliu {version('xinliu')} (engine {engine_version()})")
+        parser.exit()
 
 
 if __name__ == "__main__":

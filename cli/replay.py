@@ -25,6 +25,7 @@ or file, 130 interrupted.
 """
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -122,6 +123,14 @@ def add_state_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh",
         action="store_true",
         help=said("删去已有的状态，重新开始", "remove the state that is there and begin anew"),
+    )
+    parser.add_argument(
+        "--redis-server",
+        metavar="PROGRAM",
+        help=said(
+            "用这个 Redis 或 Valkey 服务器（缺省：随包的，或 XINLIU_REDIS_SERVER）",
+            "run this server of Redis or Valkey (default: the bundled one, or XINLIU_REDIS_SERVER)",
+        ),
     )
 
 
@@ -246,6 +255,7 @@ def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) 
     from replay.stack import Stack
     from replay.state import default_directory, open_state
 
+    binary = redis_binary(args.redis_server or os.environ.get("XINLIU_REDIS_SERVER"))
     directory = (args.state or default_directory(source.name)).absolute()
     went_on = open_state(directory, source.identity, fresh=args.fresh)
     progress(
@@ -254,18 +264,29 @@ def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) 
             f"state folder {directory}{': going on' if went_on else ''}",
         )
     )
-    return Stack(directory, source.banks, on_progress=progress, **stack)
+    return Stack(directory, source.banks, redis_binary=binary, on_progress=progress, **stack)
+
+
+def redis_binary(name: str | None) -> Path | None:
+    """The server that `--redis-server` names. SettingsError where there is none."""
+    from embedded import PartMissing
+    from embedded.redis import named_binary
+
+    try:
+        return None if name is None else named_binary(name)
+    except PartMissing as error:
+        raise SettingsError(f"--redis-server: {error}") from error
 
 
 def given_servers(args: argparse.Namespace, source: Any) -> Settings:
     """The settings of `--config`. SettingsError where they lack a bank of the source."""
     from config.settings import load
 
-    if args.fresh or args.state:
+    if args.fresh or args.state or args.redis_server:
         raise SettingsError(
             said(
-                "--fresh 和 --state 用于在本机启动的服务器；--config 指的是你的服务器",
-                "--fresh and --state are for servers started here; --config names servers of yours",
+                "--fresh、--state 和 --redis-server 用于在本机启动的服务器；--config 指的是你的服务器",
+                "--fresh, --state and --redis-server are for servers started here; --config names servers of yours",
             )
         )
     settings = load(Path(args.config))
@@ -285,21 +306,21 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
     import redis
     from confluent_kafka import KafkaException
 
+    from embedded import ChildFailed, JarRefused, PartMissing, StateDirectoryBusy, StateUnreadable
     from replay.reading import ReadingFailed
     from replay.run import ReplayFailed
     from replay.sources import SourceError
     from replay.state import StateError
     from sinks.kafka import DeliveryFailed
-    from streams.embedded import ChildFailed, JarRefused, StateDirectoryBusy
 
     # SIGTERM ends us as Ctrl-C does: children in order, no half-written file.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return int(work())
-    except (SourceError, StateError, StateDirectoryBusy) as error:
+    except (SourceError, StateError, StateDirectoryBusy, StateUnreadable) as error:
         complain(verb, *[str(error)] * 2)
         return 2
-    except (ChildFailed, JarRefused, ReplayFailed, ReadingFailed) as error:
+    except (ChildFailed, JarRefused, PartMissing, ReplayFailed, ReadingFailed) as error:
         complain(verb, *[str(error)] * 2)
         return 1
     except (KafkaException, DeliveryFailed) as error:

@@ -9,17 +9,19 @@ import msgspec
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cli.dates import days_left
+from cli.feed import Feeds, read_feeds
 from config.settings import Settings
 from domain import topics
 from domain.events import Control, Feed
-from features.redis_store import partition_state, servers
+from domain.outputs import QuarantinedBatch
 from replay.offsets import Offsets, Place
 from sinks.client import client_settings
+from sinks.redis_store import partition_state, servers
 from streams import control_log
-from streams.last_tick import last_tick
-from streams.roles import topics_of
+from streams.ingest.last_tick import last_tick
 from streams.score.partition import PartitionState
 from streams.topics import Difference, differences
+from streams.worker.roles import topics_of
 
 ANSWER_S = 20.0
 _COMMITS_NOTHING = frozenset({"learn"})
@@ -67,6 +69,8 @@ class Standing:
     feeds: Mapping[str, Feed]
     dead_letters: int
     late: int
+    quarantined: int
+    paused: Mapping[Place, QuarantinedBatch]
     backfill: Control | None
     in_force: Mapping[str, Control]
     calendar_days_left: Mapping[str, int]
@@ -81,7 +85,8 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
     wrong = tuple(differences(settings))
     missing = {one.topic for one in wrong if one.what == "exists"}
     offsets = Offsets(settings.kafka)
-    said = control_log.Said(controls=()) if topics.CONTROL in missing else control_log.read(settings)
+    said = control_log.ControlHistory(controls=()) if topics.CONTROL in missing else control_log.read(settings)
+    feeds = Feeds(batches=(), committed={}) if topics.QUARANTINE in missing else read_feeds(settings)
     tick = None
     if topics.EVENTS not in missing:
         kafka = settings.kafka
@@ -96,6 +101,8 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
         feeds={} if tick is None else tick.tick.feeds,
         dead_letters=_held(offsets, topics.DEAD_LETTERS),
         late=_held(offsets, topics.LATE),
+        quarantined=len(feeds.batches),
+        paused=feeds.paused(),
         backfill=said.backfill,
         in_force=said.in_force(),
         calendar_days_left=days_left(),

@@ -23,6 +23,7 @@ from cli import dates
 from cli.numbers import seconds_of
 from cli.words import complain, say, span_text, time_text
 from config.settings import Settings
+from domain import topics
 from domain.calendar import date_of, day_of, day_start_ms
 from domain.printable import printable
 
@@ -73,8 +74,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from confluent_kafka import KafkaException
 
     from cli.standing import take_standing
-    from features.redis_store import connect
     from sinks.artefacts import ArtefactMissing
+    from sinks.redis_store import connect
 
     where = settings.redis.url.rpartition("@")[2]
     try:
@@ -102,6 +103,7 @@ def judge(standing: Standing, settings: Settings) -> Iterator[Problem]:
     yield from _redis(standing)
     yield from _log(standing)
     yield from _workers(standing)
+    yield from _paused(standing)
     yield from _feeds(standing, settings)
     yield from _tables(standing)
 
@@ -185,7 +187,7 @@ def _workers(standing: Standing) -> Iterator[Problem]:
                 ),
                 do=(f"启动它：xinliu worker {role}", f"start it: xinliu worker {role}"),
             )
-        elif one.lag and not one.moved:
+        elif one.lag and not one.moved and not (role == "ingest" and standing.paused):  # what waits is a paused feed's
             yield Problem(
                 id=f"stands_{role}",
                 what=(
@@ -197,6 +199,32 @@ def _workers(standing: Standing) -> Iterator[Problem]:
                     f"see the last lines of {role}'s log, and its /ready",
                 ),
             )
+
+
+def _paused(standing: Standing) -> Iterator[Problem]:
+    for (topic, _), batch in standing.paused.items():
+        feed = topics.bank_of(topic) or topic
+        yield Problem(
+            id="feed_paused",
+            what=(
+                f"{topic} 停在位点 {batch.offset}：这一批读不出（{batch.reason}）",
+                f"{topic} is paused at offset {batch.offset}: the batch cannot be read ({batch.reason})",
+            ),
+            do=(
+                f"看是什么：xinliu feed list；然后 xinliu feed resume {feed} 或 xinliu feed skip {feed}",
+                f"see what it is: xinliu feed list; then xinliu feed resume {feed} or xinliu feed skip {feed}",
+            ),
+        )
+    if passed := standing.quarantined - len(standing.paused):
+        yield Problem(
+            id="quarantined",
+            what=(
+                f"quarantine.v1 里有 {passed} 个已跳过或已读出的批次",
+                f"quarantine.v1 holds {passed} batches passed",
+            ),
+            do=("看是什么：xinliu feed list", "see which: xinliu feed list"),
+            weight="note",
+        )
 
 
 def _feeds(standing: Standing, settings: Settings) -> Iterator[Problem]:
@@ -339,6 +367,8 @@ def _document(standing: Standing, problems: list[Problem]) -> dict[str, Any]:
         },
         "dead_letters": standing.dead_letters,
         "late": standing.late,
+        "quarantined": standing.quarantined,
+        "paused": [topic for topic, _ in standing.paused],
     }
 
 

@@ -1,6 +1,7 @@
 """Follow the alerts of a bank, or of the supervisor, as sentences as they come. Ctrl-C ends it.
 
 --bank takes a code or a name and shows what that bank is sent; without it, all alerts as the supervisor gets them.
+Sentences are in the language of the locale; --json shows the record itself, with the Chinese text that it carries.
 --scores adds scores as they move, for the supervisor: score.v1 is no bank's to read.
 
 Example: xinliu tail --bank 示例银行一
@@ -9,25 +10,31 @@ Example: xinliu tail --bank 示例银行一
 Exit codes: 0 ended by you or by --count, 1 Kafka does not answer, 2 wrong call or setting.
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cli.banks import bank_named
 from cli.numbers import count_of
-from cli.words import complain, say, time_text
+from cli.words import complain, language, say, time_text
 from config.errors import SettingsError
 from config.settings import Settings
 from domain import topics
 from domain.outputs import Alert, Score
 from domain.printable import printable
 
+if TYPE_CHECKING:
+    from streams.sentences import Sentences  # with numba: too heavy for `xinliu --help`
+
 ZH = """随到随印一家银行（或监管）的预警，一条一句。Ctrl-C 结束。
 
 --bank 给机构编码或名称，看的就是发给这家银行的内容；不给则是监管看到的全部。
+句子按语言环境用中文或英文；--json 印记录本身及其所带的中文文本。
 --scores 同时印评分变化，只限监管：score.v1 不给任何一家银行看。
 
 例：xinliu tail --bank 示例银行一
@@ -57,6 +64,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print until told to end."""
     from confluent_kafka import KafkaException
 
+    from streams.sentences import Sentences
+
     if args.bank is not None and args.scores:
         raise SettingsError(
             say("--scores 只限监管，不能与 --bank 同用", "--scores is the supervisor's, not for --bank")
@@ -65,10 +74,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         names = [topics.ALERT_SUPERVISOR, *([topics.SCORE] if args.scores else [])]
     else:
         names = [topics.bank_alerts(bank_named(settings, args.bank).bank_id)]
+    sentences = Sentences(settings.kafka)
     try:
         with closing(_shown(settings, names, from_start=args.from_start)) as coming:
             for count, one in enumerate(coming, 1):
-                print(_json(one) if args.json else printable(sentence(one)), flush=True)
+                print(_json(one) if args.json else printable(sentence(one, sentences)), flush=True)
                 if count == args.count:
                     break
     except KafkaException as error:
@@ -79,15 +89,20 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def sentence(one: Shown) -> str:
-    """What an officer reads: when, what, about whom, why, and what to do; texts of alerts are Chinese everywhere."""
+def sentence(one: Shown, sentences: Sentences) -> str:
+    """Return what an officer reads: when, what, about whom, why, and what to do."""
     when = time_text(one.as_of)[:16]
     if isinstance(one, Score):
+        note = say("（日历暂定）", " (provisional calendar)") if one.provisional_calendar is True else ""
         return say(
-            f"{when} {one.enterprise_id} 评分 {one.score}，等级 {one.grade}",
-            f"{when} {one.enterprise_id} score {one.score}, grade {one.grade}",
+            f"{when} {one.enterprise_id} 评分 {one.score}，等级 {one.grade}{note}",
+            f"{when} {one.enterprise_id} score {one.score}, grade {one.grade}{note}",
         )
-    return f"{when} {one.title_zh} {one.enterprise_id}：{one.text_zh}{one.suggested_action_zh}"
+    said = sentences.of(one, language())
+    return say(
+        f"{when} {said.title} {one.enterprise_id}：{said.text}{said.action}",
+        f"{when} {said.title} {one.enterprise_id}: {said.text} {said.action}",
+    )
 
 
 def _shown(settings: Settings, names: list[str], *, from_start: bool) -> Generator[Shown, None, None]:

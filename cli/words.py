@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
 from domain.calendar import ZONE_OFFSET_MS
+from domain.language import Lang
 
 _ZONE = timezone(timedelta(milliseconds=ZONE_OFFSET_MS))
 _LOCALE_NAMES = ("LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which POSIX asks them
@@ -16,6 +17,11 @@ def is_chinese(environ: Mapping[str, str] | None = None) -> bool:
     given = os.environ if environ is None else environ
     locale = next((given[name] for name in _LOCALE_NAMES if given.get(name)), "")
     return locale.lower().startswith("zh")
+
+
+def language() -> Lang:
+    """Return the language of the locale."""
+    return "zh" if is_chinese() else "en"
 
 
 def say(zh: str, en: str) -> str:

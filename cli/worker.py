@@ -15,7 +15,7 @@ from cli.words import say
 from config.errors import SettingsError
 from config.settings import Settings
 from sinks.client import aiokafka_settings
-from streams.roles import ROLES
+from streams.worker.roles import ROLES
 
 ZH = """以工作进程运行一个角色（ingest、score、learn、archive），直到叫它停。
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.dashboard and args.role != "archive":
         raise SettingsError("--dashboard goes with the archive: a chdb folder belongs to its process")
     if args.compile:
-        from streams.plain.block import warm
+        from streams.ingest.fast_path.block import warm
         from streams.score.warmup import compile_kernels
 
         compile_kernels()
@@ -66,17 +66,20 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     gc.disable()  # what imports leave stays: to look through it again and again is a tenth of a second of each restart
     from sinks.metrics import Metrics, MetricsServer
-    from streams.process import settle
-    from streams.roles import FETCH_GAPS_MS, build
     from streams.transport import TransportOptions
-    from streams.worker import WorkerOptions, run_worker
+    from streams.worker.process import settle
+    from streams.worker.roles import FETCH_GAPS_MS, build
+    from streams.worker.worker import WorkerOptions, run_worker
 
     kafka = settings.kafka
     options = WorkerOptions(
         session_timeout_s=kafka.session_timeout_s,
         group_instance_id=kafka.instance_id and f"{kafka.instance_id}-{args.role}",
         transport=TransportOptions(
-            parser=kafka.parser, fetch_gap_ms=FETCH_GAPS_MS[args.role], client=aiokafka_settings(kafka)
+            parser=kafka.parser,
+            fetch_gap_ms=FETCH_GAPS_MS[args.role],
+            unpacked_bytes_max=kafka.unpacked_bytes_max,
+            client=aiokafka_settings(kafka),
         ),
     )
     role = build(args.role, settings)

@@ -18,6 +18,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_.]*")
 _SIGNAL_TEXTS = (
     "id", "name_zh", "family", "hysteresis", "min_history", "not_computable_when", "suppress_when", "scope",
 )  # fmt: skip
+_WORKED = {"off": False, "worked": True, "provisional": False}
 _SIGNAL_COLUMNS = {*_SIGNAL_TEXTS, "condition_yellow", "condition_orange", "condition_red", "evidence", "enabled"}
 
 
@@ -131,17 +132,38 @@ def spring_festivals() -> tuple[int, ...]:
 
 @cache
 def workdays() -> dict[int, bool]:
-    """Days that are not what their weekday says, by day number: whether they are worked (2004 to 2026)."""
-    return {day_of_text(row["day"]): row["kind"] == "worked" for row in _rows("workdays.csv")}
+    """Return by day number whether it is worked, for the days of 2004 to 2050 that are not what their weekday says.
+
+    Up to `workdays_decided_until` as the State Council has published it, after that by the law on holidays alone.
+    """
+    return {day: _WORKED[kind] for day, kind in _workday_rows()}
+
+
+@cache
+def workdays_decided_until() -> int:
+    """Return the day number of the last day whose year is published: what rests on a later one is provisional."""
+    return _end_of_year(max(day for day, kind in _workday_rows() if kind != "provisional"))
 
 
 @cache
 def calendar_ends() -> dict[str, int]:
-    """By table of dates, the last day number that it covers: to be extended well before. Whole years each."""
-    return {
-        table: day_of_date(date(date_of(max(days)).year, 12, 31))
-        for table, days in (("spring_festival", spring_festivals()), ("workdays", workdays()))
-    }
+    """Return by table of dates the last day number that it covers for certain: to be extended well before."""
+    return {"spring_festival": _end_of_year(max(spring_festivals())), "workdays": workdays_decided_until()}
+
+
+@cache
+def _workday_rows() -> tuple[tuple[int, str], ...]:
+    """Return (day number, kind) of each row of `workdays.csv`. ValueError names the line of what is no such row."""
+    found = []
+    for number, row in enumerate(_rows("workdays.csv"), 2):
+        if row["kind"] not in _WORKED:
+            raise ValueError(f"workdays.csv line {number}: kind {row['kind']!r} is none of {', '.join(_WORKED)}")
+        found.append((day_of_text(row["day"]), row["kind"]))
+    return tuple(found)
+
+
+def _end_of_year(day: int) -> int:
+    return day_of_date(date(date_of(day).year, 12, 31))
 
 
 def _rows(name: str) -> list[dict[str, str]]:

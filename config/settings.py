@@ -19,6 +19,11 @@ from config.errors import SettingsError
 from domain.ids import BankIdText
 
 PREFIX = "XINLIU_"
+UNPACKED_BYTES_MAX = 128 << 20
+"""Bytes that one chunk of records may take, unpacked and with the places of its records.
+
+16 times the largest batch that a topic takes (8 MiB: batch_bytes_max in topics.toml), 128 times the largest of a bank.
+A batch that is not compressed always fits: the smallest record has 7 bytes, and takes 72 with its places."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +43,7 @@ class KafkaSettings(_Table, frozen=True, kw_only=True):
     sasl_password_file: str | None = None
     ca_file: str | None = None
     session_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    unpacked_bytes_max: Annotated[int, msgspec.Meta(ge=16 << 20, le=1 << 30)] = UNPACKED_BYTES_MAX
     instance_id: str | None = None  # static membership: the same after a restart
 
 
@@ -66,6 +72,8 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     align_ms_max: Annotated[int, msgspec.Meta(ge=60_000, le=604_800_000)] = 3 * 86_400_000
     grace_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 0  # by which ticks trail; they record its effect
     token_key_file: str | None = None  # the HMAC key of personal ids; required by a worker
+    unreadable: Literal["pause", "skip"] = "pause"  # a feed at a batch that cannot be read; it is quarantined first
+    quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
 
 
 class ScoreSettings(_Table, frozen=True, kw_only=True):
@@ -199,7 +207,9 @@ def _apply_environment(document: dict[str, Any], environ: Mapping[str, str]) -> 
         if isinstance(table.type, type) and issubclass(table.type, _Table)
         for key in msgspec.structs.fields(table.type)
     }
-    reserved = {f"{PREFIX}SEED", f"{PREFIX}CONFIG", f"{PREFIX}REQUIRE_REDIS_SERVER", f"{PREFIX}CACHE", f"{PREFIX}STATE"}
+    reserved = {
+        f"{PREFIX}{name}" for name in ("SEED", "CONFIG", "REQUIRE_REDIS_SERVER", "CACHE", "STATE", "REDIS_SERVER")
+    }
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name.startswith(f"{PREFIX}TEST_") or name in reserved:
             continue

@@ -5,16 +5,17 @@ epoch milliseconds, days are day numbers. Unavailable or Refused where ClickHous
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from config.catalogue import indicators
-from dashboard.names import indicator_name, signal_name
+from msgspec import UNSET
+
 from dashboard.parts import whole_parts
-from detectors.wording import value_zh
+from dashboard.said import alert_said, reason_said
 from domain.calendar import day_of, day_start_ms
-from domain.outputs import GROUPS
+from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from domain.printable import printable
 from sinks.clickhouse import Connection
+from streams.sentences import Sentences
 
 MICRO = 1_000_000
 DAYS_SHOWN = 90
@@ -23,7 +24,30 @@ _MS = "toUnixTimestamp64Milli"
 _DAY = f"intDiv({_MS}(event_time) + 28800000, 86400000)"  # domain.calendar.day_of
 
 
-def enterprise(db: Connection, enterprise_id: str) -> dict[str, Any] | None:
+class Revised(NamedTuple):
+    """One revision of an alert as the archive has it: the supervisor's, so with all amounts and nobody's loans."""
+
+    alert_id: str
+    revision: int
+    enterprise_id: str
+    signal: str
+    severity: Severity
+    case_severity: Severity
+    state: AlertState
+    reason: str
+    stock: bool
+    opened_at: int
+    as_of: int
+    score: int
+    score_before: int | None
+    evidence: Sequence[Evidence]
+    banks: Sequence[str]
+    rules_id: str
+    provisional_calendar: ProvisionalCalendar
+    loans: Sequence[LoanOfAlert]
+
+
+def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict[str, Any] | None:
     """Everything about one enterprise; None where it never had a score."""
     asked = {"id": enterprise_id}
     now = _score_now(db, asked)
@@ -37,7 +61,7 @@ def enterprise(db: Connection, enterprise_id: str) -> dict[str, Any] | None:
         "days": [day - DAYS_SHOWN + 1, day],
         "scores": _scores(db, asked, day),
         "balances": _balances(db, asked, day),
-        "alerts": _alerts(db, asked),
+        "alerts": _alerts(db, asked, sentences),
         "loans": _loans(db, asked),
         "txns": _txns(db, asked),
     }
@@ -46,15 +70,15 @@ def enterprise(db: Connection, enterprise_id: str) -> dict[str, Any] | None:
 def _score_now(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     groups = ", ".join(f"{name}_milli" for name in GROUPS)
     query = f"""SELECT {_MS}(as_of), score, p_overdue30_90d_ppm, pd_12m_ppm, status, status_reason, grade,
-            published_grade, coverage_ppm, prior, model_id, rules_id, engine_version, reason_indicators,
-            reason_points_milli, reason_values_micro, reason_baselines_micro, cap_milli, {groups}
+            published_grade, coverage_ppm, prior, provisional_calendar, model_id, rules_id, engine_version,
+            reason_indicators, reason_points_milli, reason_values_micro, reason_baselines_micro, cap_milli, {groups}
         FROM {db.database}.score_now FINAL WHERE enterprise_id = {{id:String}}"""
     found = db.rows(query, asked)
     if not found:
         return None
     fields = (
         "as_of_ms", "score", "p_overdue30_90d_ppm", "pd_12m_ppm", "status", "status_reason", "grade",
-        "published_grade", "coverage_ppm", "prior", "model_id", "rules_id", "engine_version",
+        "published_grade", "coverage_ppm", "prior", "provisional_calendar", "model_id", "rules_id", "engine_version",
     )  # fmt: skip
     row = found[0]
     now: dict[str, Any] = dict(zip(fields, row, strict=False))
@@ -66,19 +90,9 @@ def _score_now(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any] | Non
 
 
 def _reason(indicator: str, points_milli: int, value_micro: int | None, baseline_micro: int) -> dict[str, Any]:
-    name, row = indicator_name(indicator), indicators().get(indicator)
     value, baseline = None if value_micro is None else value_micro / MICRO, baseline_micro / MICRO
-    said = None if row is None else f"{name.zh}{value_zh(indicator, value)}，同业中位{value_zh(indicator, baseline)}"
-    return {
-        "indicator": indicator,
-        "name_zh": name.zh,
-        "name_en": name.en,
-        "unit": None if row is None else row.unit,  # None: an indicator of another catalogue
-        "value": value,
-        "baseline": baseline,
-        "points_milli": points_milli,
-        "text_zh": said,
-    }
+    said = reason_said(indicator, value, baseline)
+    return {"indicator": indicator, "value": value, "baseline": baseline, "points_milli": points_milli, "said": said}
 
 
 def _profile(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,26 +153,41 @@ def daily_totals(
     return totals
 
 
-def _alerts(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> list[dict[str, Any]]:
     """Every revision, newest first; those that a backfill would have raised are marked."""
-    columns = f"""alert_id, revision, signal, severity, state, stock, {_MS}(opened_at), {_MS}(as_of), score,
-        score_before, title_zh, text_zh, suggested_action_zh, length(banks)"""
+    columns = f"""alert_id, revision, enterprise_id, signal, severity, case_severity, state, reason, stock,
+        {_MS}(opened_at) AS opened_ms, {_MS}(as_of) AS as_of_ms, score, score_before, evidence_names,
+        evidence_values_micro, banks, rules_id, provisional_calendar"""
     query = f"""SELECT * FROM (
             SELECT {columns}, 0 AS backfill FROM {db.database}.alert FINAL WHERE enterprise_id = {{id:String}}
             UNION ALL
             SELECT {columns}, 1 AS backfill FROM {db.database}.alert_backfill FINAL WHERE enterprise_id = {{id:String}}
-        ) ORDER BY 8 DESC, alert_id, revision DESC LIMIT {ALERTS_SHOWN}"""
-    fields = (
-        "id", "revision", "signal", "severity", "state", "stock", "opened_ms", "as_of_ms", "score", "score_before",
-        "title_zh", "text_zh", "action_zh", "bank_count", "backfill",
-    )  # fmt: skip
-    alerts = []
-    for row in db.rows(query, asked):
-        alert = dict(zip(fields, row, strict=True))
-        name = signal_name(alert["signal"])
-        alert |= {field: printable(alert[field]) for field in ("title_zh", "text_zh", "action_zh")}
-        alerts.append({**alert, "signal_zh": name.zh, "signal_en": name.en})
-    return alerts
+        ) ORDER BY as_of_ms DESC, alert_id, revision DESC LIMIT {ALERTS_SHOWN}"""
+    return [_alert(sentences, *row) for row in db.rows(query, asked)]
+
+
+def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
+    *front, names, values_micro, banks, rules_id, is_provisional, backfill = row
+    evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values_micro, strict=True)]
+    provisional: ProvisionalCalendar = True if is_provisional else UNSET
+    alert = Revised._make((*front, evidence, banks, rules_id, provisional, ()))
+    if not alert.case_severity:  # archived before there were cases
+        alert = alert._replace(case_severity=alert.severity)
+    return {
+        "id": alert.alert_id,
+        "revision": alert.revision,
+        "signal": alert.signal,
+        "severity": alert.severity,
+        "state": alert.state,
+        "stock": alert.stock,
+        "opened_ms": alert.opened_at,
+        "as_of_ms": alert.as_of,
+        "score": alert.score,
+        "score_before": alert.score_before,
+        "bank_count": len(alert.banks),
+        "backfill": backfill,
+        "said": alert_said(sentences, alert),
+    }
 
 
 def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

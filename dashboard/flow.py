@@ -13,7 +13,7 @@ from config.settings import Settings
 from dashboard.latency import LatencySample
 from domain import topics
 from replay.offsets import Offsets
-from streams.roles import topics_of
+from streams.worker.roles import topics_of
 
 log = logging.getLogger(__name__)
 

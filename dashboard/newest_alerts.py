@@ -10,12 +10,12 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from config.settings import KafkaSettings
 from dashboard.live import ALERTS_KEPT
-from dashboard.names import signal_name
+from dashboard.said import alert_said
 from domain import topics
 from domain.outputs import Alert
-from domain.printable import printable
 from replay.offsets import Offsets
 from replay.reading import consumer
+from streams.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +27,13 @@ BANKS_SHOWN = 8
 _decode = msgspec.json.Decoder(Alert).decode
 
 
-def shown(alert: Alert) -> dict[str, Any]:
-    """An alert as the page gets it. Text from outside has its unseen characters written out."""
-    name = signal_name(alert.signal)
+def shown(alert: Alert, sentences: Sentences) -> dict[str, Any]:
+    """Return an alert as the page gets it."""
     return {
         "id": alert.alert_id,
         "revision": alert.revision,
         "enterprise_id": alert.enterprise_id,
         "signal": alert.signal,
-        "signal_zh": name.zh,
-        "signal_en": name.en,
         "severity": alert.severity,
         "state": alert.state,
         "stock": alert.stock,
@@ -46,18 +43,18 @@ def shown(alert: Alert) -> dict[str, Any]:
         "score_before": alert.score_before,
         "banks": alert.banks[:BANKS_SHOWN],
         "bank_count": len(alert.banks),
-        "title_zh": printable(alert.title_zh),
-        "text_zh": printable(alert.text_zh),
-        "action_zh": printable(alert.suggested_action_zh),
+        "said": alert_said(sentences, alert),
     }
 
 
 class NewestAlerts(threading.Thread):
     """Hands every record on to `deliver`, in batches, until told to end; a broker that is away is tried again."""
 
-    def __init__(self, kafka: KafkaSettings, deliver: Callable[[Sequence[dict[str, Any]]], None]) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, sentences: Sentences, deliver: Callable[[Sequence[dict[str, Any]]], None]
+    ) -> None:
         super().__init__(name="newest-alerts", daemon=True)
-        self._kafka, self._deliver = kafka, deliver
+        self._kafka, self._sentences, self._deliver = kafka, sentences, deliver
         self._ending = threading.Event()
 
     def run(self) -> None:
@@ -88,18 +85,18 @@ class NewestAlerts(threading.Thread):
             while not self._ending.is_set():
                 alerts = [alert for message in reading.consume(AT_ONCE, WAIT_S) if (alert := _read(message))]
                 if alerts:
-                    self._deliver(alerts)
+                    self._deliver([shown(alert, self._sentences) for alert in alerts])
         finally:
             reading.close()
 
 
-def _read(message: Message) -> dict[str, Any] | None:
-    """What to show; None for an error of the library's or a record that cannot be read, both of them logged."""
+def _read(message: Message) -> Alert | None:
+    """The alert; None for an error of the library's or a record that cannot be read, both of them logged."""
     if (error := message.error()) is not None:
         log.warning("dashboard: %s: %s", topics.ALERT_SUPERVISOR, error)
         return None
     try:
-        return shown(_decode(message.value() or b""))
+        return _decode(message.value() or b"")
     except ValueError as error:
         log.warning("dashboard: %s offset %s cannot be read: %s", topics.ALERT_SUPERVISOR, message.offset(), error)
         return None

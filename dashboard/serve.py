@@ -19,6 +19,7 @@ from dashboard.live import Hub
 from dashboard.newest_alerts import NewestAlerts
 from dashboard.web import application
 from sinks.clickhouse import connect, target_of
+from streams.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,10 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     target = target_of(settings.clickhouse)
     archive = ArchiveView(partial(connect, target, answer_s_max=ANSWER_S_MAX))
     banks = [msgspec.to_builtins(bank) for bank in settings.banks]
-    runner = web.AppRunner(application(hub, archive, banks), access_log=None, shutdown_timeout=LEAVE_S_MAX)
-    alerts = NewestAlerts(settings.kafka, lambda found: _hand_over(loop, partial(hub.alerts, found)))
+    sentences = Sentences(settings.kafka)
+    app = application(hub, archive, sentences, banks)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_S_MAX)
+    alerts = NewestAlerts(settings.kafka, sentences, lambda found: _hand_over(loop, partial(hub.alerts, found)))
     flow = Flow(settings, lambda word: _hand_over(loop, partial(hub.flow, word)))
     await runner.setup()
     try:

@@ -19,6 +19,7 @@ from dashboard.archive_view import ArchiveView, Busy
 from dashboard.live import Hub, TooManyClients
 from domain.ids import ENTERPRISE_ID_PATTERN
 from sinks.clickhouse import Connection, Refused, Unavailable
+from streams.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,10 @@ HEARTBEAT_S = 15.0
 STUCK_S = 30.0  # a page that takes nothing for so long has lost its place
 SEND_BUFFER_BYTES = 64 * 1024
 TEXT_CHARS_MAX = 64
-HUB, ARCHIVE, BANKS, FILES = (
+HUB, ARCHIVE, SENTENCES, BANKS, FILES = (
     web.AppKey("hub", Hub),
     web.AppKey("archive", ArchiveView),
+    web.AppKey("sentences", Sentences),
     web.AppKey("banks", list),
     web.AppKey("files", dict),
 )
@@ -49,10 +51,13 @@ _encode = msgspec.json.Encoder().encode
 _ENTERPRISE_ID = re.compile(ENTERPRISE_ID_PATTERN)
 
 
-def application(hub: Hub, archive: ArchiveView, banks: Sequence[dict[str, Any]]) -> web.Application:
+def application(
+    hub: Hub, archive: ArchiveView, sentences: Sentences, banks: Sequence[dict[str, Any]]
+) -> web.Application:
     """The application; ValueError where a file of the package is not what it should be."""
     app = web.Application(middlewares=[_guard])
-    app[HUB], app[ARCHIVE], app[BANKS], app[FILES] = hub, archive, list(banks), dict(assets.load())
+    app[HUB], app[ARCHIVE], app[SENTENCES] = hub, archive, sentences
+    app[BANKS], app[FILES] = list(banks), dict(assets.load())
     app.router.add_get("/", _page(assets.PAGES["/"]))
     app.router.add_get("/enterprise/{id}", _page(assets.ENTERPRISE_PAGE))
     for name in assets.STATIC:
@@ -144,7 +149,8 @@ async def _enterprise(request: web.Request) -> web.StreamResponse:
     enterprise_id = request.match_info["id"]
     if not _ENTERPRISE_ID.fullmatch(enterprise_id):
         raise web.HTTPNotFound
-    found = await request.app[ARCHIVE].ask(lambda db: enterprise.enterprise(db, enterprise_id))
+    sentences = request.app[SENTENCES]
+    found = await request.app[ARCHIVE].ask(lambda db: enterprise.enterprise(db, enterprise_id, sentences))
     if found is None:
         raise web.HTTPNotFound
     names = {bank["bank_id"]: bank for bank in request.app[BANKS]}

@@ -7,9 +7,9 @@ with the enterprise and the reader it makes the case's id.
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors.episodes import EVERY_BANK
 from features.state.loans import BANK_SLOTS
+from kernels.decorators import kernel
 
 SUPERVISOR = BANK_SLOTS
 VIEWS = BANK_SLOTS + 1

@@ -1,6 +1,5 @@
-"""The context of an evaluation: what rules may ask beside the indicators (CATALOGUE 8), from state and engine."""
+"""The context of an evaluation: what rules may ask beside the indicators (docs/signals.md), from state and engine."""
 
-from config.kernel import kernel
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
 from features.indicators import INDICATOR_COUNT
@@ -8,6 +7,7 @@ from features.indicators.days import in_festival_window
 from features.indicators.nulls import NOT_REPORTED, SHORT_HISTORY, VALUE
 from features.state import coverage, past_scores
 from features.state.buckets import day_of
+from kernels.decorators import kernel
 
 _FIRST = INDICATOR_COUNT
 

@@ -1,4 +1,4 @@
-"""Episodes: one continuous stretch of a signal, from its raising to its end (CATALOGUE 8).
+"""Episodes: one continuous stretch of a signal, from its raising to its end (docs/signals.md).
 
 Raising and upgrading are immediate. At day closes only: a level falls to the highest one still true after its own
 condition was false at seven closes, and the episode clears when its hysteresis is true. A result that is not computable
@@ -11,11 +11,11 @@ What finds no place is counted in episode_overflow, and all signals are evaluate
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors.rules.grammar import HELD_CLOSES_MAX
 from detectors.rules.program import CLEAR, FALSE, NOT_APPLICABLE, RED, TRUE, YELLOW
 from domain.outputs import AlertState
 from features.fields import EPISODES_MAX
+from kernels.decorators import kernel
 
 EVERY_BANK, NO_EPISODE = -1, -1
 (

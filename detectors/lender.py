@@ -1,4 +1,4 @@
-"""The view of one lender: what a signal of scope lender reads, with that bank's loans in place of all (CATALOGUE 8).
+"""The view of one lender (docs/signals.md): what a signal of scope lender reads, that bank's loans in place of all.
 
 `enter` lays it over the inputs of an evaluation, `leave` takes it off again. A bank is followed from its first loan
 event until nothing of it can hold: no open loan, no loan event of the last 360 days, no open episode.
@@ -6,13 +6,13 @@ event until nothing of it can hold: no open loan, no loan event of the last 360 
 
 import numpy as np
 
-from config.kernel import copy, kernel
 from detectors.rules import vocabulary as v
 from detectors.rules.grammar import SEEN_DAYS_MAX
 from features.indicators import repayment
 from features.indicators.nulls import VALUE
 from features.state import seen
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from kernels.decorators import copy, kernel
 
 _SLOTS = np.array(sorted(v.SLOT_OF[name] for name in v.OVERLAID), np.int64)
 LENS = np.dtype(

@@ -1,7 +1,7 @@
 """The model before any label: `prior-0`, the catalogue's expert weights and anchors.
 
-Each group's points (CATALOGUE 7) go to those of its indicators that stand by now, in proportion to their own
-(`config/anchors.csv`). Odds of 20:1 at 550 points that double every 30 give the intercept and slope (scoring.md).
+Each group's points (docs/scoring.md) go to those of its indicators that stand by now, in proportion to their own
+(`config/anchors.csv`). Odds of 20:1 at 550 points that double every 30 give the intercept and slope.
 """
 
 import math

@@ -3,7 +3,7 @@
 `score = 400,000 + sum(round_half_even(w_i * u_i)) + cap` millipoints. A utility is piecewise linear on five anchors, so
 a better indicator never lowers the score; nulls are resolved here and nowhere else: not applicable is neutral (0.5),
 not computable is min(0.35, its last computable utility, rounded down to a millionth), so that hiding an input never
-pays (CATALOGUE 7).
+pays (docs/scoring.md).
 """
 
 import math
@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import indicators
-from config.kernel import kernel
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.fields import UTILITY_PPM_MOST
 from features.indicators import CORE, CORE_COUNT
+from features.indicators.activity import counts_provisional_days
 from features.indicators.nulls import NOT_APPLICABLE, SHORT_HISTORY, VALUE
 from features.indicators.repayment import DPD_MAX
+from kernels.decorators import kernel
 
 FLOOR_MILLI, CEILING_MILLI = 400_000, 700_000
 GRADES = ("A", "B", "C", "D", "E", "F")
@@ -39,7 +40,7 @@ REASONS_MAX = 5
 SILENCE = ("days_since_op_credit_days", "days_since_any_txn_days", "top3_payer_silence_max_days")
 _REPAYMENT = GROUPS.index("repayment_capacity")
 _NEUTRAL, _PPM = 0.5, 1_000_000.0
-BAND_MILLI, _GRADE_MARGIN_MILLI, _CLOSES_OVER_BAND = 50_000, 5_000, 3
+BAND_MILLI, GRADE_MARGIN_MILLI, CLOSES_OVER_BAND = 50_000, 5_000, 3
 
 
 _ARTANH = np.array([1.0 / k for k in range(21, 0, -2)])  # artanh z = z * (1 + z^2/3 + z^4/5 + ...)
@@ -147,6 +148,7 @@ def assess(card, e, x, closing):
     _score(card, e, x)
     _status(card, e, x)
     _publish(e, x, closing)
+    x.provisional_calendar = counts_provisional_days(e)
     _rank_reasons(card, x.points_milli, x.reasons)
     e.score_milli = x.score_milli
 
@@ -243,8 +245,8 @@ def _publish(e, x, closing):
         low = FLOOR_MILLI + (5 - published) * BAND_MILLI
         high = low + BAND_MILLI
         e.closes_over_band += 1 if closing else 0
-        far = x.score_milli < low - _GRADE_MARGIN_MILLI or x.score_milli >= high + _GRADE_MARGIN_MILLI
-        if far or e.closes_over_band >= _CLOSES_OVER_BAND:
+        far = x.score_milli < low - GRADE_MARGIN_MILLI or x.score_milli >= high + GRADE_MARGIN_MILLI
+        if far or e.closes_over_band >= CLOSES_OVER_BAND:
             e.published_grade, e.closes_over_band = raw, 0
     x.published_grade = e.published_grade
 

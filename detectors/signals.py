@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors import episodes
 from detectors.rules import machine
 from detectors.rules.program import RED, STATUS_BITS, TRUE, YELLOW
+from kernels.decorators import kernel
 
 _STATUS = (1 << STATUS_BITS) - 1
 

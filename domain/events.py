@@ -13,6 +13,7 @@ from domain.money import AmountMinor, BalanceMinor, MoneyMinor
 
 SCHEMA = "xinliu.event/1"
 EVENT_BYTES_MAX = 64 * 1024
+HEADERS_BYTES_MAX = 64 * 1024  # all headers of a record together, in the bytes of Kafka's record format
 FINGERPRINT_DIGITS = 16
 
 Direction = Literal["C", "D"]  # C credit = money in, D debit = money out, from the customer's side
@@ -40,6 +41,7 @@ Text256 = Annotated[str, msgspec.Meta(max_length=256)]
 Text128 = Annotated[str, msgspec.Meta(max_length=128)]
 Code = Annotated[str, msgspec.Meta(max_length=32)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 TimeMs = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]  # the business bounds have reasons of their own
 
 
@@ -204,13 +206,21 @@ class Tick(_Tagged, frozen=True, kw_only=True, tag="tick"):
 class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
     """An operator's (or learn's) word, copied by ingest to every partition: a barrier.
 
-    `artefact_id` with `artefact` activates a content-addressed artefact from this record on.
+    `artefact_id` with `artefact` activates a content-addressed artefact from this record on. `topic`, `partition` and
+    `offset` name the unreadable batch at which a feed is paused: `feed_resume` has it fetched again, `feed_skip` has
+    the feed go on at `next_offset`.
     """
 
     control_id: EventIdText
-    action: Literal["backfill_open", "backfill_close", "activate", "engine_version", "admit"]
+    action: Literal[
+        "backfill_open", "backfill_close", "activate", "engine_version", "admit", "feed_resume", "feed_skip"
+    ]
     artefact: Literal["model", "rules", "catalogue", "calendar", "peer", "lists", "fx"] | None = None
     artefact_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    topic: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    partition: Count | None = None
+    offset: Offset | None = None
+    next_offset: Offset | None = None
     by: Code
     reason: Text256
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+# Present, and true, only where the value rests on business days of a year whose holidays are not published yet
+# (docs/adr/0015-a-provisional-calendar.md). This is not the status "provisional".
+ProvisionalCalendar = Literal[True] | msgspec.UnsetType
 Severity = Literal["yellow", "orange", "red"]
 Grade = Literal["A", "B", "C", "D", "E", "F"]
 Status = Literal["published", "provisional", "withheld"]
@@ -51,6 +54,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
     offset: int
     seq: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +63,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value_micro: int | None
     band: str | None = None  # in place of an amount that a bank could subtract its own flow from
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +104,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     rules_id: str
     offset: int
     seq: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET  # of the score
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +119,7 @@ class Indicators(msgspec.Struct, frozen=True, kw_only=True):
     engine_version: str
     offset: int
     seq: int
+    provisional_calendar: list[str] | msgspec.UnsetType = msgspec.UNSET  # those of values_micro that are provisional
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,10 +138,22 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     offset: int
     seq: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """`dlq.v1` and `late.v1`: a record that was not applied, whole enough to be tried again."""
+class Cut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole of a part of a record that is not held to its end: its size, its hash, and of headers their number."""
+
+    size_bytes: int
+    sha256: str
+    count: int | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`dlq.v1` and `late.v1`: a record that was not applied, whole enough to be tried again.
+
+    Key and headers (in the bytes of Kafka's record format) are held up to 64 KiB each, the payload up to 1 MiB.
+    """
 
     topic: str
     partition: int
@@ -143,10 +162,29 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     field: str | None
     detail: str
     key: bytes | None = msgspec.field(name="key_base64")
+    key_cut: Cut | None = None  # where it is longer than what is held
     headers: tuple[tuple[str, str], ...]
+    headers_cut: Cut | None = None
     payload_sha256: str
     payload_bytes: int  # of the whole payload
     payload: bytes = msgspec.field(name="payload_base64")  # cut at 1 MiB; empty where the reason is `credentials`
+
+
+class QuarantinedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """`quarantine.v1`, keyed by topic: a record batch of a feed that cannot be read, once for each `offset` of a feed.
+
+    After a crash it may be there twice: readers take the first.
+    """
+
+    topic: str
+    partition: int
+    offset: int  # the first one that is not read
+    next_offset: int | None  # the first one after the batch, where its header can be trusted
+    reason: str  # of streams.transport.errors.Reason
+    detail: str
+    batch_bytes: int  # of the whole batch, as it was fetched
+    batch_crc32c: int  # over the same
+    batch: bytes = msgspec.field(name="batch_base64")  # cut; empty where it looks as if it held a secret
 
 
 class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="health"):
@@ -165,8 +203,8 @@ class FeedProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     """`feed.v1`, keyed by topic: how far a worker of ingest has read one feed. Workers align by it, ticks rest on it.
 
     It states facts that stay true, whoever says them and however late they are heard: what lies before `position` is
-    acknowledged, in `events.v1` or `dlq.v1`; and whatever comes from there on was delivered when some bank had already
-    delivered an event as late as `front_ms`.
+    acknowledged, in `events.v1`, `dlq.v1` or `quarantine.v1`; and, unless the feed was paused, whatever comes from
+    there on was delivered when some bank had already delivered an event as late as `front_ms`.
     """
 
     topic: str
@@ -177,10 +215,11 @@ class FeedProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     front_ms: int | None  # event time of the newest event before `position`, or of the next one while it is held back
     last_event_time: int | None = None  # of the events since the worker got the feed
     receipt_days: tuple[int, ...] = ()  # day numbers, since its last word
+    paused: bool = False  # at a batch that cannot be read: the feed counts as silent
 
 
 class FeedQuestion(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="question"):
     """`feed.v1`: a worker has started and knows nothing; each tells again how far its feeds are."""
 
 
-FeedWord = FeedHealth | FeedProgress | FeedQuestion
+FeedMessage = FeedHealth | FeedProgress | FeedQuestion

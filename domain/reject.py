@@ -11,7 +11,7 @@ import msgspec
 class Reason(StrEnum):
     """One reason a record goes to `dlq.v1` (all but LATE) or `late.v1` (LATE)."""
 
-    OVERSIZED = "oversized"  # value over 64 KiB
+    OVERSIZED = "oversized"  # value over 64 KiB, or all headers together
     UNKNOWN_VERSION = "unknown_version"  # header `schema` absent or of a version that this engine does not know
     NOT_JSON = "not_json"  # null value, broken UTF-8 or JSON, nesting over the limit
     DUPLICATE_KEY = "duplicate_key"

@@ -70,6 +70,13 @@ def _outcome(fields: Fields) -> Iterator[Rejected]:
 def _control(fields: Fields) -> Iterator[Rejected]:
     if fields.get("action") == "activate":
         yield from _needs(fields, "action activate", "artefact", "artefact_id")
+    if fields.get("action") in ("feed_resume", "feed_skip"):
+        yield from _needs(fields, f"action {fields['action']}", "topic", "partition", "offset")
+    if fields.get("action") == "feed_skip":
+        yield from _needs(fields, "action feed_skip", "next_offset")
+        offset, next_offset = fields.get("offset"), fields.get("next_offset")
+        if is_integer(offset) and is_integer(next_offset) and next_offset <= offset:
+            yield _out("next_offset", "not after offset")
 
 
 _RULES = {

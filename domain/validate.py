@@ -21,6 +21,7 @@ from domain.calendar import EVENT_TIME_MS_MIN, day_of_text, day_start_ms
 from domain.credentials import Forbidden
 from domain.events import (
     EVENT_BYTES_MAX,
+    HEADERS_BYTES_MAX,
     SCHEMA,
     AnyEvent,
     FromBank,
@@ -146,6 +147,15 @@ class Validator:
         if self.source.bank_id is not None and fields.get("bank_id") != self.source.bank_id:
             yield Rejected(reason=Reason.BANK_MISMATCH, field="bank_id", detail=f"topic of {self.source.bank_id}")
         yield from relations(fields)
+
+
+def headers_fault(size: int) -> Rejected | None:
+    """Return why a record whose headers take `size` bytes is refused before they are read; None where they are read."""
+    if size <= HEADERS_BYTES_MAX:
+        return None
+    return Rejected(
+        reason=Reason.OVERSIZED, field="headers", detail=f"{size} bytes of headers, at most {HEADERS_BYTES_MAX}"
+    )
 
 
 def _rank(finding: Rejected) -> int:

@@ -13,8 +13,8 @@ That is three times as dense as the raw row and, compiled, costs a tenth of what
 
 import numpy as np
 
-from config.kernel import copy, kernel
-from config.words import leading_zeros, read_word, store_word
+from kernels.decorators import copy, kernel
+from kernels.words import leading_zeros, read_word, store_word
 
 _U = np.uint64
 BLOCK = 8

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import copy, kernel
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
+from kernels.decorators import copy, kernel
 
 ABSENT, NEW = -1, -2
 """Rows of an enterprise whose value only Redis has, and of one that has none yet."""

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import allocating_kernel, copy, kernel
-from config.words import read_word
 from features import codec
 from features.layout import COLD_PART, HOT_PART, LAYOUT_VERSION, LayoutError, Part, Rows, allocate, words
 from features.state import dedup
 from features.state.buckets import NO_UNIT
 from features.state.parts import COLD, HOT
+from kernels.decorators import allocating_kernel, copy, kernel
+from kernels.words import read_word
 
 HEADER_FIELDS = (
     ("magic", "4 bytes", "which part it is, and the version of the coding"),

@@ -18,17 +18,7 @@ from domain.events import Control, LogRecord, Tick, Txn
 from domain.outputs import Alert
 from domain.reject import Reason
 from replay.judging import Judgement, Label, judge
-from replay.ledger import (
-    OUTCOMES,
-    Check,
-    InputCount,
-    Letters,
-    LogCount,
-    count_inputs,
-    count_log,
-    read_letters,
-    reasons,
-)
+from replay.ledger import OUTCOMES, Check, InputCount, Letters, LogCount, count_inputs, count_log, read_letters, reasons
 from replay.offsets import Offsets
 from replay.reading import read_topics
 from streams.score.version import engine_version
@@ -38,7 +28,7 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 class TopicBook(msgspec.Struct, frozen=True, kw_only=True):
-    """One input topic: consumed = accepted into the log + receipts folded into ticks + dead-lettered."""
+    """One input topic: consumed = accepted into the log + receipts folded into ticks + dead-lettered + quarantined."""
 
     topic: str
     sent: int
@@ -46,6 +36,7 @@ class TopicBook(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     receipts: int
     dead_lettered: dict[str, int]  # by reason
+    quarantined: int = 0  # offsets of batches that cannot be read and were skipped
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +280,7 @@ def _topic_books(
                 accepted=sum(count.accepted for count in parts),
                 receipts=sum(count.receipts for count in parts),
                 dead_lettered=dict(sorted(dead_lettered.items())),
+                quarantined=sum(count.quarantined for count in parts),
             )
         )
     return found
@@ -305,11 +297,12 @@ def _row_checks(rows: Mapping[str, int], kinds: Mapping[tuple[str, str], int]) -
 
 def _flow_checks(books: list[TopicBook], log: LogCount, totals: Mapping[str, int]) -> Iterator[Check]:
     for book in books:
+        quarantined = " + quarantined" if book.quarantined else ""
         yield Check(what=f"{book.topic}: sent = consumed", left=book.sent, right=book.consumed)
         yield Check(
-            what=f"{book.topic}: consumed = accepted + receipts + dead-lettered",
+            what=f"{book.topic}: consumed = accepted + receipts + dead-lettered{quarantined}",
             left=book.consumed,
-            right=book.accepted + book.receipts + sum(book.dead_lettered.values()),
+            right=book.accepted + book.receipts + sum(book.dead_lettered.values()) + book.quarantined,
         )
     yield Check(
         what="events.v1: records = applied + duplicate + late + conflict + ticks and controls",

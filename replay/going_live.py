@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from confluent_kafka import KafkaException
+
 from domain import topics
 from domain.calendar import DAY_MS
 from replay.history import History
@@ -12,7 +14,7 @@ from replay.run import Look, ReplayFailed
 from replay.sending import Sending
 from replay.sources import Source
 from replay.stack import Stack
-from streams.roles import topics_of
+from streams.worker.roles import topics_of
 
 POLL_S = 1.0  # a look asks for the ends and commits of some 200 partitions
 STUCK_S = 180.0
@@ -101,7 +103,11 @@ class GoingLive:
             self._stack.check()
             if self.sending.failure is not None:
                 raise self.sending.failure
-            progress = self._offsets.progress(self._reads)
+            try:
+                progress = self._offsets.progress(self._reads)
+            except KafkaException:
+                self._stack.check()  # which says more, where the broker has ended
+                raise
             on_look(Look(sending=self.sending, progress=progress, elapsed_s=time.monotonic() - self._began_s))
             if reached(progress):
                 return
@@ -111,7 +117,7 @@ class GoingLive:
                 state, changed_s = seen, time.monotonic()
             if time.monotonic() - changed_s > STUCK_S and any(progress.lag.values()):
                 raise ReplayFailed(f"nothing has moved for {STUCK_S:g} s; records left, by role: {dict(progress.lag)}")
-            time.sleep(POLL_S)
+            self._stack.rest(POLL_S)
 
 
 def _taken(offsets: Offsets, progress: Progress) -> bool:

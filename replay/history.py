@@ -23,11 +23,15 @@ class History:
         """Open it, unless it is open or over."""
         said = control_log.read(self.settings)
         if said.backfill is None and not self.is_over:
-            control_log.write(self.settings, control_log.worded(said, "backfill_open", by=self.by, reason=self.reason))
+            control_log.write(
+                self.settings, control_log.next_control(said, "backfill_open", by=self.by, reason=self.reason)
+            )
 
     def close(self) -> bool:
         """Close it, where it is open; whether it was."""
         said = control_log.read(self.settings)
         if said.backfill is not None:
-            control_log.write(self.settings, control_log.worded(said, "backfill_close", by=self.by, reason=self.reason))
+            control_log.write(
+                self.settings, control_log.next_control(said, "backfill_close", by=self.by, reason=self.reason)
+            )
         return said.backfill is not None

@@ -22,11 +22,11 @@ from replay.log_file import LogFile
 from replay.partition_run import Artefacts, Consumer, Options, PartitionRun, Replayed
 from replay.processes import Processes
 from replay.sources import SourceError
-from streams.process import settle
-from streams.role import TP
 from streams.score.partition import EngineVersionChanged
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
+from streams.worker.process import settle
+from streams.worker.role import TP
 
 OUTCOMES = ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable")
 RECORDS_A_PROCESS = 200_000  # at least, before it is worth starting another

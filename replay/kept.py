@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from embedded.parts import hold
 from replay.state import open_state, write_whole
-from streams.embedded.parts import hold
 
 DONE = "done"
 

@@ -3,7 +3,7 @@
 So what score says is a function of the log and of the learner's settings alone, and the same at every run, unlike live:
 there the model is in force from where ingest happened to write the word. To that end all partitions of a process are
 held in memory and go on month by month: each up to the first tick that completes the month at hand. There they wait for
-each other; the learner learns the month from what all of them said and read so far, as streams/learn.py does, and where
+each other; the learner learns the month from what all of them said and read so far, as the role does, and where
 a model follows, all take it before their next record. Models that `learn` has activated in the log are passed over.
 """
 
@@ -26,10 +26,10 @@ from replay.log_file import LogFile
 from replay.partition_run import Artefacts, Consumer, Options, PartitionRun, Replayed
 from replay.processes import Processes
 from sinks.batch import Records
-from streams.learning import Learner, MonthCloses
-from streams.process import settle
+from streams.learn.learner import Learner, MonthCloses
 from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
+from streams.worker.process import settle
 
 BY = "learn"
 RECORDS_AT_ONCE = 8_000  # of each partition, all of which are in memory

@@ -1,10 +1,10 @@
 """The ledger: recounts the log, and compares it with what Redis and the committed offsets say of it.
 
-Every record that was read is somewhere, once: one of a bank in `events.v1`, folded into a tick (a receipt) or in
-`dlq.v1`; one of `events.v1`, below its partition's low offset, in a count of its enterprise (applied, duplicate,
-conflict, late) or of its partition (ticks, controls, unreadable). Counted over distinct coordinates, so that what a
-restart wrote twice counts once. An enterprise's value says up to which offset it counts: the check is exact also
-while workers run, and after a flush that a kill cut short.
+Every record that was read is somewhere, once: one of a bank in `events.v1`, folded into a tick (a receipt), in `dlq.v1`
+or, unread, in a batch of `quarantine.v1` that its feed has skipped; one of `events.v1`, below its partition's low
+offset, in a count of its enterprise (applied, duplicate, conflict, late) or of its partition (ticks, controls,
+unreadable). Counted over distinct coordinates, so that what a restart wrote twice counts once. An enterprise's value
+says up to which offset it counts: the check is exact also while workers run, and after a flush that a kill cut short.
 """
 
 from array import array
@@ -16,16 +16,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from confluent_kafka.admin import OffsetSpec
 
 from config.settings import KafkaSettings, Settings
 from domain import topics
 from domain.events import SCHEMA, Control, LogRecord, Outcome, Tick
-from domain.outputs import DeadLetter
+from domain.outputs import DeadLetter, QuarantinedBatch
 from domain.reject import Reason
-from features.redis_store import partition_state, stored_rows
+from replay.chunks import read_chunks
 from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
-from sinks.passing import ANSWER_S
+from sinks.redis_store import partition_state, stored_rows
+from sinks.retriable import ANSWER_S
 from streams.score.partition import PartitionState
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict")
@@ -57,14 +59,15 @@ class InputCount(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int  # distinct origins in events.v1
     receipts: int
     dead_lettered: dict[str, int]  # distinct records, by reason
+    quarantined: int  # offsets of batches that cannot be read and were skipped
 
     def check(self) -> Check:
-        """consumed = accepted + receipts + dead-lettered."""
+        """Compare what was consumed with what became of it."""
         return Check(
             where=f"{self.topic}[{self.partition}]",
-            what="consumed = accepted + receipts + dead-lettered",
+            what="consumed = accepted + receipts + dead-lettered + quarantined",
             left=self.consumed,
-            right=self.accepted + self.receipts + sum(self.dead_lettered.values()),
+            right=self.accepted + self.receipts + sum(self.dead_lettered.values()) + self.quarantined,
         )
 
 
@@ -217,34 +220,78 @@ def reasons(letters: Letters, topic: str) -> Counter[str]:
     return Counter(reason for place, by_offset in letters.items() if place[0] == topic for reason in by_offset.values())
 
 
+def read_spans(kafka: KafkaSettings) -> dict[Place, list[tuple[int, int]]]:
+    """Return the offsets [begin, end), ascending, of batches that were quarantined, as they or operators say it."""
+    found: dict[Place, set[tuple[int, int]]] = defaultdict(set)
+    decode_batch = msgspec.json.Decoder(QuarantinedBatch).decode
+    for read in read_topics(kafka, [topics.QUARANTINE]):
+        batch = decode_batch(read.value or b"")
+        if batch.next_offset is not None:
+            found[batch.topic, batch.partition].add((batch.offset, batch.next_offset))
+    decode = msgspec.json.Decoder(Control | Outcome).decode
+    for read in read_topics(kafka, [topics.CONTROL]):
+        try:
+            said = decode(read.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # it is dead-lettered
+        if isinstance(said, Control) and said.action == "feed_skip" and said.topic is not None:
+            found[said.topic, said.partition or 0].add((said.offset or 0, said.next_offset or 0))
+    return {place: sorted(spans) for place, spans in found.items()}
+
+
 def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount, letters: Letters) -> list[InputCount]:
-    """What became of the records of each input partition below `upto`."""
+    """Return what became of the records of each input partition below `upto`."""
+    begins = Offsets(kafka).ends(upto, OffsetSpec.earliest())
+    spans = {
+        place: _unread(found, log.accepted(place), letters.get(place, {}), begins[place], upto[place])
+        for place, found in read_spans(kafka).items()
+        if place in upto
+    }
     seen: dict[Place, array[int]] = {place: array("q") for place in upto}
     receipts: Counter[Place] = Counter()
     decode = msgspec.json.Decoder(_Typed).decode
-    for read in read_topics(kafka, sorted({topic for topic, _ in upto})):
-        place = read.topic, read.partition
-        if read.offset < upto.get(place, 0):
-            seen[place].append(read.offset)
-            receipts[place] += _is_receipt(decode, read.value) and read.offset not in letters.get(place, {})
+    for chunk in read_chunks(kafka, begins, upto, spans):
+        place = chunk.topic, chunk.partition
+        offsets = chunk.offset.tolist()
+        seen[place].extend(offsets)
+        for i, offset in enumerate(offsets):
+            receipts[place] += _is_receipt(decode, chunk.value(i)) and offset not in letters.get(place, {})
     counts = []
     for place, end in sorted(upto.items()):
-        first = seen[place][0] if seen[place] else end
+        first = min([*seen[place][:1], *(begin for begin, _ in spans.get(place, ())), end])
+        quarantined = sum(after - begin for begin, after in spans.get(place, ()))
         accepted = log.accepted(place)
         counts.append(
             InputCount(
                 topic=place[0],
                 partition=place[1],
                 first_offset=first,
-                consumed=len(seen[place]),
+                consumed=len(seen[place]) + quarantined,
                 accepted=int(np.count_nonzero((accepted >= first) & (accepted < end))),
                 receipts=receipts[place],
                 dead_lettered=dict(
                     sorted(Counter(why for at, why in letters.get(place, {}).items() if first <= at < end).items())
                 ),
+                quarantined=quarantined,
             )
         )
     return counts
+
+
+def _unread(
+    spans: Iterable[tuple[int, int]], accepted: npt.NDArray[np.int64], letters: Mapping[int, str], first: int, end: int
+) -> list[tuple[int, int]]:
+    """Return the spans in [first, end), none over another, but for batches that were read after all.
+
+    Of those, something is in the log or in `dlq.v1`.
+    """
+    found: list[tuple[int, int]] = []
+    for begin, after in spans:
+        read = np.count_nonzero((accepted >= begin) & (accepted < after)) or any(begin <= at < after for at in letters)
+        begin, after = max(begin, first, *(end for _, end in found[-1:])), min(after, end)
+        if not read and begin < after:
+            found.append((begin, after))
+    return found
 
 
 class _Typed(msgspec.Struct, frozen=True):

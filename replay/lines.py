@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-
 from config.json_bytes import integer, is_at, table
 from config.kernel import kernel
 from config.words import copy_bytes
+
 from domain import topics
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from sinks.batch import Records

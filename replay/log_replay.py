@@ -18,8 +18,6 @@ import msgspec
 
 from config.settings import KafkaSettings, LearnSettings, Settings
 from domain import topics
-from features.redis_store import connect as connect_redis
-from features.redis_store import outcome_totals, partition_state
 from replay.episodes import Episode, in_order
 from replay.in_process import OUTCOMES, Say, notes_of, replay
 from replay.kept import Kept
@@ -32,6 +30,8 @@ from replay.source_log import Made
 from replay.sources import SourceError
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
+from sinks.redis_store import connect as connect_redis
+from sinks.redis_store import outcome_totals, partition_state
 from streams.score.partition import PartitionState
 from streams.score.version import engine_version
 from streams.topics import wanted_topics

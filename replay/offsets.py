@@ -10,7 +10,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import KafkaSettings
 from sinks.client import client_settings
-from sinks.passing import ANSWER_S, RETRY_S, passes
+from sinks.log_reader import member_consumer
+from sinks.retriable import ANSWER_S, RETRY_S, is_transient
 
 Place = tuple[str, int]  # topic, partition
 
@@ -64,7 +65,7 @@ class Offsets:
                 if error is None:
                     found[tp.topic, tp.partition] = future.result().offset
                     del asked[tp]
-                elif not passes(error) or time.monotonic() > give_up:
+                elif not is_transient(error) or time.monotonic() > give_up:
                     raise error
             if asked:
                 time.sleep(RETRY_S)
@@ -83,7 +84,7 @@ class Offsets:
                 answer = self._member(role).committed(asked, self._answer_s)
                 break
             except KafkaException as error:
-                if not passes(error) or (wait_s and time.monotonic() > give_up):
+                if not is_transient(error) or (wait_s and time.monotonic() > give_up):
                     raise
             if not wait_s:
                 return {}
@@ -100,21 +101,9 @@ class Offsets:
         return self._known[topics]
 
     def _member(self, role: str) -> Consumer:
-        """A consumer under the group's name that never joins it.
-
-        AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16 ends the process
-        (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers with an error.
-        """
         if role not in self._members:
-            self._members[role] = Consumer(
-                {
-                    "bootstrap.servers": self._kafka.bootstrap,
-                    "group.id": f"{self._kafka.group_prefix}{role}",
-                    "enable.auto.commit": False,
-                    "log_level": 2,
-                    **client_settings(self._kafka),
-                }
-            )
+            group = f"{self._kafka.group_prefix}{role}"
+            self._members[role] = member_consumer(self._kafka.bootstrap, group, client_settings(self._kafka))
         return self._members[role]
 
     def progress(self, topics_of_role: Mapping[str, Iterable[str]]) -> Progress:

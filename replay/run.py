@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
-from features.redis_store import connect as connect_redis
-from features.redis_store import outcome_totals
 from replay.books import Books, draw_up, read_alerts
 from replay.episodes import Episode, episodes
 from replay.history import History
@@ -20,8 +18,10 @@ from replay.sources import Source
 from replay.stack import Stack
 from sinks.clickhouse import connect as connect_clickhouse
 from sinks.clickhouse import target_of
-from streams.roles import topics_of
+from sinks.redis_store import connect as connect_redis
+from sinks.redis_store import outcome_totals
 from streams.topics import wanted_topics
+from streams.worker.roles import topics_of
 
 POLL_S = 0.5
 BY, REASON = "replay", "all of it is history"

@@ -20,11 +20,11 @@ from replay.log_writer import LogWriter
 from replay.run import BY, REASON
 from replay.sources import Delivery, Source
 from sinks.batch import KeyAndValue, Records
-from streams.control_log import Said, worded
-from streams.feeds import Feeds
-from streams.forwarding import Forwarder, encode
-from streams.role import TP
-from streams.tokens import Tokens
+from streams.control_log import ControlHistory, next_control
+from streams.ingest.feeds import Feeds
+from streams.ingest.forwarding import Forwarder, encode
+from streams.ingest.tokens import Tokens
+from streams.worker.role import TP
 
 AT_ONCE = 2_000
 SAY_EVERY = 100_000
@@ -115,7 +115,7 @@ class _Ingest:
 
     def control(self, action: str) -> None:
         """A word of the operator."""
-        said = worded(Said(controls=tuple(self._said)), action, by=BY, reason=REASON)  # type: ignore[arg-type]
+        said = next_control(ControlHistory(controls=tuple(self._said)), action, by=BY, reason=REASON)  # type: ignore[arg-type]
         self._said.append(said)
         self._to_all(LogRecord(event=said, origin=(topics.CONTROL, 0, len(self._said) - 1)))
 

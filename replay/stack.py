@@ -8,33 +8,37 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
 
-from config.kernel_cache import compiled_since
 from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
+from embedded import Child, ChildFailed, Parts
+from embedded.jars import Progress, quiet
+from embedded.ports import free_port, port_is_free
+from embedded.restarts import LOG_LINES, Restarts
+from kernels.cache import compiled_since
 from replay.offsets import Offsets
+from replay.recovery import Recovery
 from replay.state import write_whole
-from streams.embedded import Child, ChildFailed, Parts
-from streams.embedded.jars import Progress, quiet
-from streams.embedded.ports import free_port, port_is_free
-from streams.roles import ROLES
 from streams.topics import wanted_topics
+from streams.worker.roles import ROLES
 
 LOG_PARTITIONS = 4
 ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records
 KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
-LOG_LINES = 25
-COMPILE_S_MAX, SAY_EVERY_S = 600.0, 5.0
+COMPILE_S_MAX, SAY_EVERY_S, CHECK_EVERY_S = 600.0, 5.0, 0.1
 # All roles share this machine, and these have no hurry: what is stored or learned later is no worse, a score is.
-GIVES_WAY = dict.fromkeys(("archive", "learn"), ("nice", "-n", "10"))
+GIVES_WAY = dict.fromkeys(("archive", "learn", "ledger"), ("nice", "-n", "10"))
 
 
 class Stack:
     """Servers on entry, workers by `launch_workers`; all end, workers first, when the block does.
 
     Every child dies with us, however we end. A second start over the same folder goes on where the last one stopped.
+    With `restarts` a worker that ends is started again, as docker-compose.yml has it, and what comes of it is said;
+    without, it is a failure.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Stack:
         dashboard: bool = False,
         align_ms_max: int = ALIGN_MS_MAX,
         log_partitions: int = LOG_PARTITIONS,
+        redis_binary: Path | None = None,
+        restarts: bool = False,
         on_progress: Progress = quiet,
     ) -> None:
         self.directory = directory
@@ -54,8 +60,11 @@ class Stack:
         self._align_ms_max, self._log_partitions = align_ms_max, log_partitions
         self._dashboard_port = _dashboard_port() if dashboard else None
         self._on_progress = on_progress
-        self._parts = Parts(directory, on_progress=on_progress)
+        self._parts = Parts(directory, redis_binary=redis_binary, on_progress=on_progress)
         self._workers: dict[str, Child] = {}
+        self._restarts: dict[str, Restarts] | None = {} if restarts else None
+        self._metrics_ports: dict[str, int] = {}
+        self._recoveries: dict[str, Recovery] = {}
         self._compiling: Child | None = None
         self._exits = ExitStack()
 
@@ -69,6 +78,7 @@ class Stack:
             )
             self._on_progress("compiling the kernels (once an engine version), meanwhile Kafka and Redis start")
             undo.enter_context(self._parts)
+            undo.callback(self._end_recoveries)
             self._write_settings()
             self.settings = load(self.settings_file, {})
             self._run("topics", ["topics", "create"])
@@ -103,29 +113,67 @@ class Stack:
             self.await_kernels()
         for role in roles:
             beside = ["--dashboard"] if role == "archive" and self._dashboard_port is not None else []
-            child = self._child(role, ["worker", role, *beside], self.settings_file)
+            self._metrics_ports[role] = free_port(besides=tuple(self._metrics_ports.values()))
+            child = self._child(
+                role,
+                ["worker", role, *beside],
+                self.settings_file,
+                title=f"worker {role}",
+                environ={f"{PREFIX}METRICS_PORT": str(self._metrics_ports[role])},
+            )
             self._workers[role] = child
             self._exits.callback(child.stop)
             child.launch()
-        self._on_progress(f"workers started: {', '.join(roles)}")
+            if self._restarts is not None:
+                self._restarts[role] = Restarts(child)
+        started = ", ".join(f"{role} (process {self._workers[role].pid})" for role in roles)
+        self._on_progress(f"workers started: {started}")
 
     def check(self) -> None:
-        """ChildFailed with the last lines of its log where a worker has ended."""
-        for role, child in self._workers.items():
-            if not child.running:
-                raise ChildFailed(f"worker {role} ended with status {child.returncode}; {_ending_of(child)}")
+        """ChildFailed, with the last lines of its log, where a server has ended, or a worker for good."""
         for part in (self._parts.kafka, self._parts.redis):
             if not part.child.running:
-                raise ChildFailed(f"{part.name} ended with status {part.child.returncode}; {_ending_of(part.child)}")
+                raise ChildFailed(
+                    f"{part.name} ended ({part.child.cause}), and without it nothing goes on; another start goes on "
+                    f"from what is on disk; {_ending_of(part.child)}"
+                )
+        for role, child in self._workers.items():
+            if self._restarts is not None:
+                self._look_after(role, self._restarts[role])
+            elif not child.running:
+                raise ChildFailed(f"{child.name} ended ({child.cause}); {_ending_of(child)}")
+        for recovery in self._recoveries.values():
+            if recovery.failure is not None:
+                raise recovery.failure
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, and `check` ten times a second meanwhile."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(CHECK_EVERY_S, left_s))
+
+    def await_recoveries(self) -> None:
+        """Wait until what is said of each restarted worker has been said. ChildFailed as `check` has it."""
+        while any(recovery.is_alive() for recovery in self._recoveries.values()):
+            self.rest(CHECK_EVERY_S)
+        self.check()
 
     def stop_workers(self) -> None:
         """SIGTERM to each in the order of the data's way, and wait: flushed, committed, left. ChildFailed otherwise."""
+        self._end_recoveries()
         for role in (role for role in ROLES if role in self._workers):
             child = self._workers[role]
-            status = child.stop()
-            if status:
-                raise ChildFailed(f"worker {role} stopped with status {status}; {_ending_of(child)}")
+            if self._restarts is not None and not child.running:
+                self._on_progress(f"worker {role} ended before it was stopped ({child.cause})")
+                continue  # as if it had ended a moment sooner, and then been started again and stopped
+            if child.stop():
+                raise ChildFailed(f"{child.name} did not stop as it should ({child.cause}); {_ending_of(child)}")
         self._workers.clear()
+
+    def pid_of(self, role: str) -> int:
+        """Process id of a role's worker."""
+        return self._workers[role].pid
 
     @property
     def dashboard(self) -> str | None:
@@ -136,6 +184,30 @@ class Stack:
     def launched(self) -> bool:
         """Whether the workers have been started."""
         return bool(self._workers)
+
+    def _look_after(self, role: str, restarts: Restarts) -> None:
+        child = restarts.child
+        match restarts.look():
+            case "ended":
+                self._end_recoveries(role)
+                self._on_progress(f"worker {role} ended ({child.cause}); it is started again in {restarts.delay_s:g} s")
+            case "started":
+                self._on_progress(f"worker {role} is started again (process {child.pid})")
+                self._recoveries[role] = Recovery(
+                    role,
+                    ended_s=restarts.ended_s,
+                    ready_at=f"http://127.0.0.1:{self._metrics_ports[role]}/ready",
+                    kafka=self.settings.kafka,
+                    ledger=lambda: self._child("ledger", ["ledger", "check"], self.settings_file),
+                    on_progress=self._on_progress,
+                )
+                self._recoveries[role].start()
+
+    def _end_recoveries(self, *roles: str) -> None:
+        """Of these roles, or all: nothing more is said of them."""
+        for role in roles or tuple(self._recoveries):
+            if (recovery := self._recoveries.pop(role, None)) is not None:
+                recovery.end()
 
     def _run(self, name: str, words: list[str]) -> None:
         with self._child(name, words, self.settings_file).launch() as child:
@@ -148,24 +220,38 @@ class Stack:
         offsets = Offsets(self.settings.kafka)
         offsets.ends(offsets.partitions(topic.name for topic in wanted_topics(self.settings)))
 
-    def _child(self, name: str, words: list[str], settings_file: Path | None) -> Child:
+    def _child(
+        self,
+        name: str,
+        words: list[str],
+        settings_file: Path | None,
+        *,
+        title: str | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> Child:
         given = ["--config", str(settings_file)] if settings_file else []
         # -P: a module of the folder that we are called from must not stand in for ours.
         argv = [*GIVES_WAY.get(name, ()), sys.executable, "-P", "-m", "cli.main", *given, *words]
-        environment = {
+        inherited = {
             key: value
             for key, value in os.environ.items()
             if not key.startswith(PREFIX) or key in KEPT_ENVIRONMENT  # settings of another engine are not meant for it
         }
         log = self.directory / "logs" / f"{name}.log"
-        return Child(name, argv, log=log, env={**environment, "PYTHONUNBUFFERED": "1"}, stop_deadline_s=35.0)
+        env = {**inherited, **environ, "PYTHONUNBUFFERED": "1"}
+        return Child(title or name, argv, log=log, env=env, stop_deadline_s=35.0)
 
     def _write_settings(self) -> None:
         key_file = self.directory / "token.key"
         if not key_file.exists():
             write_whole(key_file, secrets.token_hex(32).encode(), mode=0o600)
         document: dict[str, Any] = {
-            "kafka": {"bootstrap": self._parts.kafka.address, "log_partitions": self._log_partitions},
+            "kafka": {
+                "bootstrap": self._parts.kafka.address,
+                "log_partitions": self._log_partitions,
+                # By its own id a worker that is started again has its partitions at once, not after a session timeout.
+                **({} if self._restarts is None else {"instance_id": "here"}),
+            },
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
             "ingest": {"token_key_file": str(key_file), "align_ms_max": self._align_ms_max},

@@ -92,8 +92,9 @@ def _flow(books: Books) -> Iterator[str]:
         yield f"Deliveries {_n(sent)}, all of them simulated."
     yield f"Wall time {books.wall_s:.1f} s, {_n(int(sent / max(books.wall_s, 0.1)))} deliveries a second."
     yield from ("", "## What went in", "")
-    names = ("topic", "consumed", "accepted", "receipts", "dead-lettered")
-    yield from _table(names, [_topic_row(book) for book in books.topics])
+    quarantined = sum(book.quarantined for book in books.topics)
+    names = ("topic", "consumed", "accepted", "receipts", "dead-lettered", *(["quarantined"] if quarantined else []))
+    yield from _table(names, [_topic_row(book)[: len(names)] for book in books.topics])
     yield from ("## What score made of the log", "")
     counts = [(name, _n(count)) for name, count in books.outcomes.items()]
     counts += [("ticks and controls", _n(books.log_barriers)), ("events.v1 in all", _n(books.log_records))]
@@ -104,8 +105,10 @@ def _flow(books: Books) -> Iterator[str]:
     receipts = sum(book.receipts for book in books.topics)
     said = " + ".join(f"{name} {_n(count)}" for name, count in books.outcomes.items())
     consumed = books.outcomes_sent + sum(book.consumed for book in books.topics if book.topic != topics.CONTROL)
-    total = sum(books.outcomes.values()) - books.log_repeats + dead + receipts
-    yield f"Consumed {_n(consumed)} = {said} + dead-lettered {_n(dead)} + receipts {_n(receipts)} ({_n(total)})."
+    total = sum(books.outcomes.values()) - books.log_repeats + dead + receipts + quarantined
+    said += f" + dead-lettered {_n(dead)} + receipts {_n(receipts)}"
+    said += f" + quarantined {_n(quarantined)}" if quarantined else ""
+    yield f"Consumed {_n(consumed)} = {said} ({_n(total)})."
     if books.covered_up_to:
         covered = ", ".join(f"{bank} {day}" for bank, day in books.covered_up_to.items())
         yield f"Covered by receipts up to: {covered}."
@@ -161,7 +164,8 @@ def _judgement(judgement: Judgement) -> Iterator[str]:
 def _topic_row(book: TopicBook) -> tuple[str, ...]:
     reasons = ", ".join(f"{reason} {_n(count)}" for reason, count in book.dead_lettered.items())
     dead = f"{_n(sum(book.dead_lettered.values()))}{f' ({reasons})' if reasons else ''}"
-    return (book.topic, _n(book.consumed), _n(book.accepted), _n(book.receipts), dead)
+    counts = book.consumed, book.accepted, book.receipts
+    return (book.topic, *map(_n, counts), dead, _n(book.quarantined))
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

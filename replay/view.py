@@ -15,13 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from config.settings import KafkaSettings
+from detectors.wording.alerts import Sentence
 from domain import topics
 from domain.calendar import date_of, day_of
+from domain.language import Lang
 from domain.outputs import Alert
 from domain.printable import printable
 from replay.offsets import Offsets
 from replay.reading import AT_ONCE, consumer
 from replay.run import Look
+from streams.sentences import Sentences
 
 GRADES = "ABCDEF"
 ALERTS_SHOWN, MOVES_SHOWN = 6, 6
@@ -48,7 +51,7 @@ class Seen:
 
     scores: dict[str, ScoreSeen] = field(default_factory=dict)
     moves: deque[tuple[ScoreSeen, int]] = field(default_factory=lambda: deque(maxlen=MOVES_SHOWN))  # and from what
-    alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=ALERTS_SHOWN))
+    alerts: deque[tuple[Alert, Sentence]] = field(default_factory=lambda: deque(maxlen=ALERTS_SHOWN))
     severities: Counter[str] = field(default_factory=Counter)  # of alerts raised
     score_count: int = 0
     event_ms: int = 0
@@ -65,14 +68,14 @@ class Seen:
         if before is not None and abs(before.score - record.score) >= 3:
             self.moves.append((record, before.score))
 
-    def alert(self, alert: Alert) -> None:
-        """Repeats are dropped by alert and revision."""
+    def alert(self, alert: Alert, said: Sentence) -> None:
+        """Take an alert and its sentence; repeats are dropped by alert and revision."""
         if (alert.alert_id, alert.revision) in self._revisions:
             return
         self._revisions.add((alert.alert_id, alert.revision))
         if alert.state == "raised":
             self.severities[alert.severity] += 1
-        self.alerts.append(alert)
+        self.alerts.append((alert, said))
 
     def grades(self) -> Counter[str]:
         """Enterprises by grade."""
@@ -82,15 +85,16 @@ class Seen:
 class Watching(threading.Thread):
     """Reads the two topics into `seen` until told to end: alerts from their beginning, scores from their end on."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, lang: Lang) -> None:
         super().__init__(name="watching", daemon=True)
-        self._kafka = kafka
+        self._kafka, self._lang = kafka, lang
         self._ending = threading.Event()
         self.seen = Seen()
 
     def run(self) -> None:
         """Follow the topics."""
         score, alert = msgspec.json.Decoder(ScoreSeen).decode, msgspec.json.Decoder(Alert).decode
+        sentences = Sentences(self._kafka)
         places = Offsets(self._kafka).partitions([topics.SCORE, topics.ALERT_SUPERVISOR])
         reading = consumer(self._kafka)
         try:
@@ -103,7 +107,8 @@ class Watching(threading.Thread):
                     if message.topic() == topics.SCORE:
                         self.seen.score(score(value))
                     else:
-                        self.seen.alert(alert(value))
+                        revision = alert(value)
+                        self.seen.alert(revision, sentences.of(revision, self._lang))
         finally:
             reading.close()
 
@@ -165,10 +170,10 @@ def _moves(seen: Seen) -> Panel:
 
 def _alerts(seen: Seen) -> Panel:
     table = Table.grid(padding=(0, 2))
-    for alert in list(seen.alerts)[::-1]:
+    for alert, said in list(seen.alerts)[::-1]:
         day = date_of(day_of(alert.as_of)).isoformat()
-        title = _shown(alert.title_zh, STYLES[alert.severity])
-        table.add_row(day, _shown(alert.enterprise_id), title, _shown(alert.text_zh))
+        title = _shown(said.title, STYLES[alert.severity])
+        table.add_row(day, _shown(alert.enterprise_id), title, _shown(said.text))
     raised = "  ".join(f"{SEVERITIES_ZH[name]} {name} {seen.severities[name]:,}" for name in SEVERITIES_ZH)
     return Panel(table, title=f"最新预警 newest alerts   已发出 raised: {raised}")
 

@@ -4,18 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from config.catalogue import spring_festivals
 from domain.calendar import date_of, day_of_date
 
-# First days of the lunar year, published astronomical dates.
-LUNAR_NEW_YEARS = tuple(
-    day_of_date(date.fromisoformat(text))
-    for text in (
-        "2018-02-16", "2019-02-05", "2020-01-25", "2021-02-12", "2022-02-01", "2023-01-22", "2024-02-10",
-        "2025-01-29", "2026-02-17", "2027-02-06", "2028-01-26", "2029-02-13", "2030-02-03",
-    )
-)  # fmt: skip
 _FIXED_HOLIDAYS = frozenset({(1, 1), *((5, day) for day in range(1, 4)), *((10, day) for day in range(1, 8))})
-_FESTIVAL = frozenset(first + offset for first in LUNAR_NEW_YEARS for offset in range(-1, 7))
+_FESTIVAL = frozenset(first + offset for first in spring_festivals() for offset in range(-1, 7))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,14 @@
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from sinks.kafka import Outbox
+from sinks.log_reader import ReadTimeout, assigned_consumer, read
+from sinks.retriable import bounds
 
 CACHED_MAX = 64
 PARTITION = 0  # artefact topics have one partition
@@ -62,21 +65,8 @@ def records(
 
     ArtefactMissing where the end cannot be reached in `timeout_s`.
     """
-    deadline = time.monotonic() + timeout_s
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "xinliu-artefacts",  # required by the library; nothing is committed, no group is joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "fetch.message.max.bytes": 16 << 20,
-            "fetch.wait.max.ms": 5,  # the end is found by a fetch that brings nothing
-            "log_level": 2,  # what goes wrong is raised
-            **(client or {}),
-        }
-    )
-    try:
+    began_s = time.monotonic()
+    with closing(assigned_consumer(bootstrap, client)) as consumer:
         try:
             known = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         except KafkaException as failure:
@@ -84,18 +74,15 @@ def records(
             raise ArtefactMissing(text) from failure
         if known.error is not None:
             raise ArtefactMissing(f"{bootstrap}: {topic} cannot be read: {known.error.str()}")
-        consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
-        while (left_s := deadline - time.monotonic()) > 0:
-            message = consumer.poll(left_s)
-            if message is None:
-                continue
-            if (error := message.error()) is None:
+        try:
+            span = bounds(consumer, topic, PARTITION, timeout_s)
+            left_s = timeout_s - (time.monotonic() - began_s)
+            for message in read(consumer, {(topic, PARTITION): span}, timeout_s=left_s):
                 if message.value() is not None:
                     yield message.key(), message.value()
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return
-            elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
-                raise ArtefactMissing(f"{bootstrap}: {topic} cannot be read: {error.str()}")
-        raise ArtefactMissing(f"{bootstrap}: {topic} could not be read to its end in {timeout_s:g} s")
-    finally:
-        consumer.close()
+        except ReadTimeout as failure:
+            raise ArtefactMissing(
+                f"{bootstrap}: {topic} not read to its end in {timeout_s:g} s: {failure}"
+            ) from failure
+        except KafkaException as failure:
+            raise ArtefactMissing(f"{bootstrap}: {topic} cannot be read: {failure.args[0].str()}") from failure

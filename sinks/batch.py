@@ -14,8 +14,8 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
-from config.words import copy_bytes
+from kernels.decorators import kernel
+from kernels.words import copy_bytes
 from sinks.partitioner import partition_of
 
 BYTES_MAX = 512 * 1024  # of a batch's records before they are packed; a larger record is a batch by itself
@@ -28,11 +28,11 @@ _HEAD = struct.Struct(">qiibIhiqqqhii")
 _AFTER_LENGTH, _AFTER_CRC, _MAGIC = 12, 21, 2
 _RECORD_OVERHEAD_MAX = 5 + 1 + 10 + 5 + 5 + 5  # length, attributes, time, offset, sizes of key and value
 COUNT, BYTES, FIRST_MS = range(3)  # of the batch of a partition that may be added to
-PARTITION, BEGIN, END, STRETCH, RECORDS, PAYLOAD, IS_NEW, MS_FIRST, MS_LAST = range(9)  # of a piece of a batch
+PARTITION, BEGIN, END, ACK_GROUP, RECORDS, PAYLOAD, IS_NEW, MS_FIRST, MS_LAST = range(9)  # of a piece of a batch
 PLACE, TIME, HEADERS_BEGIN, HEADERS_END, OF_STRETCH = range(5)  # of a group of records
 
 
-class Stretch:
+class AckGroup:
     """Outputs that follow each other: so many were sent, says who sends them, and so many landed, says the sender.
 
     Each counts in a thread of its own.
@@ -95,27 +95,27 @@ class Outputs:
     records: Records
     partition: int
     headers: Headers
-    stretch: Stretch
+    ack_group: AckGroup
     time_ms: int
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Records of one partition. `of`: how many of which stretch; `payload`: bytes of keys and values."""
+    """Records of one partition. `of`: how many of which ack_group; `payload`: bytes of keys and values."""
 
     first_ms: int
     last_ms: int = 0
     count: int = 0
     payload: int = 0
-    of: list[tuple[Stretch, int]] = field(default_factory=list)
+    of: list[tuple[AckGroup, int]] = field(default_factory=list)
     _pieces: list[bytes] = field(default_factory=list)
     _producer: tuple[int, int, int] = (-1, -1, -1)
     _built: bytes | None = None
 
-    def add(self, cells: Sequence[int], piece: bytes, stretch: Stretch) -> None:
+    def add(self, cells: Sequence[int], piece: bytes, ack_group: AckGroup) -> None:
         """More records, as `write` gave them."""
         self._pieces.append(piece)
-        self.of.append((stretch, cells[RECORDS]))
+        self.of.append((ack_group, cells[RECORDS]))
         self.count += cells[RECORDS]
         self.payload += cells[PAYLOAD]
         self.last_ms = max(self.last_ms, cells[MS_LAST])
@@ -169,7 +169,7 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
     """The records of some outputs of one topic as pieces of batches: (its cells, its bytes), in order of a partition.
 
     `opened` is of the batches that may be added to, and is moved on. What has neither partition nor key goes to
-    `anywhere`. The cell STRETCH is an index into `some`.
+    `anywhere`. The cell ACK_GROUP is an index into `some`.
     """
     blob = np.frombuffer(b"".join([outputs.records.blob for outputs in some]), np.uint8)
     sizes = np.concatenate([outputs.records.sizes for outputs in some])
@@ -180,7 +180,7 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
     groups[:, TIME] = [outputs.time_ms for outputs in some]
     groups[:, HEADERS_END] = ends
     groups[:, HEADERS_BEGIN] = ends - [len(one) for one in headers]
-    groups[:, OF_STRETCH] = _runs([outputs.stretch for outputs in some])
+    groups[:, OF_STRETCH] = _runs([outputs.ack_group for outputs in some])
     counts = np.array([len(outputs.records) for outputs in some], np.int64)
     longest = max(map(len, headers))
     out = np.empty(len(blob) + len(sizes) * (_RECORD_OVERHEAD_MAX + longest), np.uint8)
@@ -194,15 +194,15 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
 
 def warm() -> None:
     """Compile, or load from the cache."""
-    write([Outputs("", Records.of([(b"key", None)]), BY_KEY, (), Stretch(), 0)], open_batches(1), 0)
+    write([Outputs("", Records.of([(b"key", None)]), BY_KEY, (), AckGroup(), 0)], open_batches(1), 0)
     Batch(0)._packed(b"")
 
 
-def _runs(stretches: Sequence[Stretch]) -> list[int]:
+def _runs(stretches: Sequence[AckGroup]) -> list[int]:
     """Of each, where the run of the same one begins."""
     found: list[int] = []
-    for i, stretch in enumerate(stretches):
-        found.append(found[-1] if i and stretch is stretches[i - 1] else i)
+    for i, ack_group in enumerate(stretches):
+        found.append(found[-1] if i and ack_group is stretches[i - 1] else i)
     return found
 
 
@@ -291,9 +291,9 @@ def _write(  # type: ignore[no-untyped-def]
         key_size, value_size, group = sizes[i, 0], sizes[i, 1], groups[group_of[i]]
         p = place[i]
         piece = last_piece[p]
-        if piece < 0 or delta[i] == 0 or pieces[piece, STRETCH] != group[OF_STRETCH]:
+        if piece < 0 or delta[i] == 0 or pieces[piece, ACK_GROUP] != group[OF_STRETCH]:
             piece = last_piece[p] = found
-            pieces[piece, PARTITION], pieces[piece, BEGIN], pieces[piece, STRETCH] = p, next_at[p], group[OF_STRETCH]
+            pieces[piece, PARTITION], pieces[piece, BEGIN], pieces[piece, ACK_GROUP] = p, next_at[p], group[OF_STRETCH]
             pieces[piece, RECORDS], pieces[piece, PAYLOAD], pieces[piece, IS_NEW] = 0, 0, delta[i] == 0
             pieces[piece, MS_FIRST], pieces[piece, MS_LAST] = first_ms[i], group[TIME]
             found += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.batch import BY_KEY, Headers, Outputs, Records, Stretch
+from sinks.batch import BY_KEY, AckGroup, Headers, Outputs, Records
 from sinks.sending import Sender
 
 LINGER_MS_MAX = 50  # of who hurries when there is no more to send together
@@ -26,7 +26,7 @@ class DeliveryFailed(Exception):
 class Outbox:
     """An idempotent producer (acks=all, murmur2) that counts what is acknowledged.
 
-    What is sent waits `linger_ms` for more, or until `hurry`: a request is most of what a few records cost.
+    What is sent waits `linger_ms` for more, or until `flush_now`: a request is most of what a few records cost.
 
     After a failed delivery nothing that was sent later to the same partition may land: a reader that keeps the highest
     would never take the lost one when it comes again. So no output expires by itself (that would leave a gap), and the
@@ -47,8 +47,8 @@ class Outbox:
         self._silence_s_max = silence_s_max
         self._heard_at_s = 0.0
         self._heard_count = 0
-        self._stretch = Stretch()  # of what comes next
-        self._marked: deque[Stretch] = deque()  # those before it that may be open
+        self._stretch = AckGroup()  # of what comes next
+        self._marked: deque[AckGroup] = deque()  # those before it that may be open
         self._landed_count = 0  # of those before them
         self._bytes_sent = 0
         self.sent_count = 0
@@ -75,29 +75,29 @@ class Outbox:
     def send_batch(self, topic: str, records: Records, *, headers: Headers = (), partition: int = BY_KEY) -> None:
         """Queue records of one topic, in their order, as `send` does one by one."""
         self._wait_for_room()
-        stretch, count = self._stretch, len(records)
-        stretch.sent += count
+        ack_group, count = self._stretch, len(records)
+        ack_group.sent += count
         self.sent_count += count
         self._bytes_sent += len(records.blob)
-        self._sender.put(Outputs(topic, records, partition, headers, stretch, int(time.time() * 1_000)))
+        self._sender.put(Outputs(topic, records, partition, headers, ack_group, int(time.time() * 1_000)))
         self._sender.wake()
 
     def poll(self) -> None:
         """DeliveryFailed where one of the outputs has failed, or nothing was acknowledged for too long."""
         self._hear()
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """What was sent goes now, and does not wait for more."""
-        self._sender.hurry()
+        self._sender.flush_now()
 
     def mark(self) -> int:
-        """A number for all that was sent so far, to ask `has_landed` for."""
+        """A number for all that was sent so far, to ask `is_acknowledged` for."""
         self._settle()
         self._marked.append(self._stretch)
-        self._stretch = Stretch()
+        self._stretch = AckGroup()
         return self._landed_count + len(self._marked)
 
-    def has_landed(self, mark: int) -> bool:
+    def is_acknowledged(self, mark: int) -> bool:
         """Whether all that was sent before a mark is acknowledged, whatever came after it; DeliveryFailed as `poll`."""
         self._hear()
         self._settle()
@@ -105,7 +105,7 @@ class Outbox:
 
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until every output is acknowledged; DeliveryFailed where that does not come in time."""
-        self._sender.hurry()
+        self._sender.flush_now()
         self._wait(lambda: self._sender.landed == self.sent_count, timeout_s)
         self._raise_failure()
         if left := self.sent_count - self._sender.landed:
@@ -129,7 +129,7 @@ class Outbox:
         sender = self._sender
         return (
             self.sent_count - sender.landed <= _IN_FLIGHT_MAX
-            and self._bytes_sent - sender.bytes_landed <= _IN_FLIGHT_BYTES_MAX
+            and self._bytes_sent - sender.bytes_acknowledged <= _IN_FLIGHT_BYTES_MAX
         )
 
     def _wait(self, is_reached: Callable[[], bool], timeout_s: float) -> None:
@@ -166,7 +166,7 @@ def _end(sender: Sender) -> None:
 class _Lane:
     """The stretches with outputs of a lane that may not be acknowledged, with the lowest mark in each, ascending."""
 
-    open: deque[tuple[int, Stretch]] = field(default_factory=deque)
+    open: deque[tuple[int, AckGroup]] = field(default_factory=deque)
     last_mark: int = 0
 
     def lowest_open(self) -> int | None:
@@ -180,7 +180,7 @@ class MarkedOutbox(Outbox):
 
     A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
     lane are sent in ascending order. What is above the lowest open mark must not be committed. It is known by stretches
-    of outputs: the first mark of a stretch is open until all of the stretch is acknowledged.
+    of outputs: the first mark of a ack_group is open until all of the ack_group is acknowledged.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

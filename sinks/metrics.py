@@ -28,6 +28,7 @@ from sinks.telemetry import (
     Consumed,
     Event,
     EventTime,
+    FeedPaused,
     FeedState,
     Flushed,
     HeldBack,
@@ -35,6 +36,7 @@ from sinks.telemetry import (
     Learning,
     MemoryLost,
     Outcomes,
+    Quarantined,
     Readiness,
     Reading,
     StateSize,
@@ -58,6 +60,16 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
         ("topic", "partition", "outcome", "reason"),
     ),
     "xinliu_held_records": (GaugeMetricFamily, "Records in memory without an outcome yet", ("topic", "partition")),
+    "xinliu_quarantined_batches": (
+        CounterMetricFamily,
+        "Record batches of a feed that could not be read",
+        ("topic", "partition", "reason"),
+    ),
+    "xinliu_feed_paused": (
+        GaugeMetricFamily,
+        "1 where a feed is paused at a batch that cannot be read",
+        ("topic", "partition"),
+    ),
     "xinliu_lag_records": (GaugeMetricFamily, "Records not yet handed to the role", ("topic", "partition")),
     "xinliu_event_time_seconds": (GaugeMetricFamily, "Event time reached in the log", ("partition",)),
     "xinliu_ticks_up_to_seconds": (GaugeMetricFamily, "Event time that the ticks have reached", ()),
@@ -110,6 +122,10 @@ def samples(reading: Reading) -> Iterator[Sample]:
             yield "xinliu_records", what, reading.records
         case HeldBack(topic=topic, partition=partition, records=records):
             yield "xinliu_held_records", (topic, str(partition)), records
+        case Quarantined(topic=topic, partition=partition, reason=reason, batches=batches):
+            yield "xinliu_quarantined_batches", (topic, str(partition), reason), batches
+        case FeedPaused(topic=topic, partition=partition, paused=paused):
+            yield "xinliu_feed_paused", (topic, str(partition)), paused
         case EventTime(partition=partition, up_to_ms=up_to_ms):
             yield "xinliu_event_time_seconds", (str(partition),), up_to_ms / 1_000
         case TicksWritten(up_to_ms=up_to_ms):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 
 _U = np.uint64
 _M, _MASK, _SEED = _U(0x5BD1E995), _U(0xFFFFFFFF), _U(0x9747B28C)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from sinks.batch import COUNT, IS_NEW, MS_FIRST, PARTITION, STRETCH, Batch, Outputs, Stretch, open_batches, write
+from sinks.batch import ACK_GROUP, COUNT, IS_NEW, MS_FIRST, PARTITION, AckGroup, Batch, Outputs, open_batches, write
 
 _WRITTEN_AT_ONCE = 10_000  # records
 _REQUEST_MS_MAX = 60_000
@@ -30,7 +30,7 @@ _LEAVE_S_MAX = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _PartitionQueue:
     """The batches of one partition that wait; one is under way at most, so they land in their order.
 
     opened: of the last of them (sinks.batch.open_batches).
@@ -46,14 +46,14 @@ class _Line:
 class Sender(threading.Thread):
     """Sends what is put, `linger_s` after the first of it came, as one idempotent producer (acks=all).
 
-    landed, bytes_landed: what is acknowledged. failure: why it has ended, "" while it goes on. After the first delivery
-    that failed no other is begun. `changed` is notified of all three.
+    landed, bytes_acknowledged: what is acknowledged. failure: why it has ended, "" while it goes on. After the first
+    delivery that failed no other is begun. `changed` is notified of all three.
     """
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any], linger_s: float, topic_s_max: float) -> None:
         """`client`: settings of aiokafka. A topic that is not there after `topic_s_max` seconds is a failure."""
         super().__init__(name="outbox", daemon=True)
-        self.landed = self.bytes_landed = 0
+        self.landed = self.bytes_acknowledged = 0
         self.failure = ""
         self.changed = threading.Condition()
         self._linger_s, self._topic_s_max = linger_s, topic_s_max
@@ -65,11 +65,13 @@ class Sender(threading.Thread):
             **client,
         }
         self._came: deque[Outputs] = deque()
-        self._lines: dict[str, tuple[list[_Line], npt.NDArray[np.int64]]] = {}
-        self._ready: dict[_Line, None] = {}  # with a batch that may go
+        self._lines: dict[str, tuple[list[_PartitionQueue], npt.NDArray[np.int64]]] = {}
+        self._ready: dict[_PartitionQueue, None] = {}  # with a batch that may go
         self._loop = asyncio.new_event_loop()
-        self._is_woken = self._is_hurried = False  # and has not looked since; each call of its loop is a system call
-        self._woken, self._hurried = asyncio.Event(), asyncio.Event()
+        self._is_woken = self._is_flush_requested = (
+            False  # and has not looked since; each call of its loop is a system call
+        )
+        self._woken, self._flush_requested = asyncio.Event(), asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
     def put(self, outputs: Outputs) -> None:
@@ -82,10 +84,10 @@ class Sender(threading.Thread):
             self._is_woken = True
             self._call(self._woken.set)
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Send what was put, now."""
-        if not self._is_hurried:
-            self._is_woken = self._is_hurried = True
+        if not self._is_flush_requested:
+            self._is_woken = self._is_flush_requested = True
             self._call(self._go_now)
 
     def end(self, why: str) -> None:
@@ -106,7 +108,7 @@ class Sender(threading.Thread):
 
     def _go_now(self) -> None:
         self._woken.set()
-        self._hurried.set()
+        self._flush_requested.set()
 
     def _cancel(self) -> None:
         if self._serving is not None:
@@ -130,7 +132,7 @@ class Sender(threading.Thread):
                 await self._woken.wait()
                 self._woken.clear()
                 await self._linger()
-                self._is_woken = self._is_hurried = False  # before looking: what comes from here on wakes anew
+                self._is_woken = self._is_flush_requested = False  # before looking: what comes from here on wakes anew
                 await self._line_up(producer)
                 await self._hand_over(producer)
         finally:
@@ -151,11 +153,11 @@ class Sender(threading.Thread):
                 raise
 
     async def _linger(self) -> None:
-        if not self._hurried.is_set() and self._linger_s:
+        if not self._flush_requested.is_set() and self._linger_s:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._linger_s):
-                    await self._hurried.wait()
-        self._hurried.clear()
+                    await self._flush_requested.wait()
+        self._flush_requested.clear()
 
     async def _line_up(self, producer: AIOKafkaProducer) -> None:
         """Put what came into batches."""
@@ -169,23 +171,25 @@ class Sender(threading.Thread):
             lines, opened = self._lines[topic]
             for some in _chunked(of_topic):
                 for cells, piece in write(some, opened, random.randrange(len(lines))):
-                    self._line_up_piece(lines[cells[PARTITION]], cells, piece, some[cells[STRETCH]].stretch)
+                    self._line_up_piece(lines[cells[PARTITION]], cells, piece, some[cells[ACK_GROUP]].ack_group)
 
-    async def _lines_of(self, producer: AIOKafkaProducer, topic: str) -> tuple[list[_Line], npt.NDArray[np.int64]]:
+    async def _lines_of(
+        self, producer: AIOKafkaProducer, topic: str
+    ) -> tuple[list[_PartitionQueue], npt.NDArray[np.int64]]:
         try:
             async with asyncio.timeout(self._topic_s_max):
                 opened = open_batches(len(await producer.partitions_for(topic)))
         except TimeoutError:
             self._fail(f"{topic}: no such topic, or no broker told of it in {self._topic_s_max:g} s")
             raise asyncio.CancelledError from None
-        return [_Line(topic, partition, one) for partition, one in enumerate(opened)], opened
+        return [_PartitionQueue(topic, partition, one) for partition, one in enumerate(opened)], opened
 
-    def _line_up_piece(self, line: _Line, cells: Sequence[int], piece: bytes, stretch: Stretch) -> None:
+    def _line_up_piece(self, line: _PartitionQueue, cells: Sequence[int], piece: bytes, ack_group: AckGroup) -> None:
         if cells[IS_NEW]:
             line.waiting.append(Batch(cells[MS_FIRST]))
             if not line.is_under_way:
                 self._ready[line] = None
-        line.waiting[-1].add(cells, piece, stretch)
+        line.waiting[-1].add(cells, piece, ack_group)
 
     async def _hand_over(self, producer: AIOKafkaProducer) -> None:
         while self._ready:
@@ -197,7 +201,7 @@ class Sender(threading.Thread):
             delivery = await producer.send_batch(batch, line.topic, partition=line.partition)
             delivery.add_done_callback(partial(self._delivered, line, batch))
 
-    def _delivered(self, line: _Line, batch: Batch, delivery: asyncio.Future[Any]) -> None:
+    def _delivered(self, line: _PartitionQueue, batch: Batch, delivery: asyncio.Future[Any]) -> None:
         if delivery.cancelled():
             return
         if (error := delivery.exception()) is not None:
@@ -207,9 +211,9 @@ class Sender(threading.Thread):
         if line.waiting:
             self._ready[line] = None
             self._go_now()  # it has waited for this
-        for stretch, count in batch.of:
-            stretch.landed += count
-        self.bytes_landed += batch.payload
+        for ack_group, count in batch.of:
+            ack_group.landed += count
+        self.bytes_acknowledged += batch.payload
         with self.changed:
             self.landed += batch.count
             self.changed.notify_all()

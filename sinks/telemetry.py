@@ -6,7 +6,7 @@ that the readings of one moment fit together. sinks/metrics.py is the only place
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 Outcome = Literal[
     "applied", "duplicate", "late", "dead_lettered",  # of every record, whoever reads it
@@ -109,6 +109,25 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """Ingest: batches of a feed that could not be read, by reason, since the start."""
+
+    topic: str
+    partition: int
+    reason: str
+    batches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPaused:
+    """Ingest: whether a feed that it reads is paused at a batch that cannot be read."""
+
+    topic: str
+    partition: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TicksWritten:
     """The writer of the ticks: event time reached, epoch milliseconds."""
 
@@ -179,8 +198,8 @@ class Readiness:
 
 
 Reading = (
-    Consumed | Outcomes | HeldBack | EventTime | FeedState | TicksWritten | StateSize | InForce | Written
-    | Unacknowledged | Waiting | Learning | Readiness
+    Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | EventTime | FeedState | TicksWritten | StateSize
+    | InForce | Written | Unacknowledged | Waiting | Learning | Readiness
 )  # fmt: skip
 Emit = Callable[[Event], None]
 
@@ -205,15 +224,5 @@ class Silent:
         """Nothing."""
 
 
-def unheard(_event: Event) -> None:
+def discard_event(_event: Event) -> None:
     """What a role emits to before a worker runs it."""
-
-
-@runtime_checkable
-class Observed(Protocol):
-    """What a role has beside its methods to be observed. The worker sets `emit` before `start`."""
-
-    emit: Emit
-
-    def readings(self) -> Iterable[Reading]:
-        """How things stand now; asked between two calls of the role's other methods, so it must be quick."""

@@ -12,6 +12,7 @@ import msgspec
 from config.settings import Settings
 from domain import topics
 from domain.events import SCHEMA, Control, Outcome
+from domain.outputs import QuarantinedBatch
 from sinks.artefacts import records
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
@@ -23,7 +24,7 @@ _decode = msgspec.json.Decoder(Control | Outcome).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ControlHistory:
     """Every control record of the topic, in order; what cannot be read (ingest dead-letters it) is not among them."""
 
     controls: tuple[Control, ...]
@@ -47,16 +48,21 @@ class Said:
         """By coordinates of a late record, the word that admitted it."""
         return {one.artefact_id or "": one for one in self.controls if one.action == "admit"}
 
+    def skipped(self) -> dict[tuple[str, int, int], Control]:
+        """Return, by topic, partition and offset of an unreadable batch, the word that has its feed skip it."""
+        words = [one for one in self.controls if one.action == "feed_skip"]
+        return {(one.topic or "", one.partition or 0, one.offset or 0): one for one in reversed(words)}
+
 
 def coordinates(partition: int, offset: int) -> str:
     """A record of `events.v1`, as a word that admits it names it."""
     return f"{topics.EVENTS}:{partition}:{offset}"
 
 
-def read(settings: Settings) -> Said:
+def read(settings: Settings) -> ControlHistory:
     """The whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
     kafka = settings.kafka
-    return Said(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
+    return ControlHistory(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
 
 
 def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None) -> Iterator[Control]:
@@ -77,22 +83,32 @@ def write(settings: Settings, control: Control) -> None:
     outbox.drain()
 
 
-def worded(
-    said: Said,
-    action: Literal["backfill_open", "backfill_close", "activate", "admit"],
+def next_control(
+    said: ControlHistory,
+    action: Literal["backfill_open", "backfill_close", "activate", "admit", "feed_resume", "feed_skip"],
     *,
     by: str,
     reason: str,
     artefact: ArtefactKind | None = None,
     artefact_id: str | None = None,
+    batch: QuarantinedBatch | None = None,
+    next_offset: int | None = None,
 ) -> Control:
-    """The next control record; its id names what it says and how much had been said before it."""
-    text = "\0".join((action, artefact or "", artefact_id or "", by, reason, str(len(said.controls))))
+    """Return the next control record; its id names what it says and how much had been said before it.
+
+    batch, next_offset: of a feed, the batch that it is paused at, and where it goes on.
+    """
+    place = () if batch is None else (batch.topic, batch.partition, batch.offset)
+    text = "\0".join((action, artefact or "", artefact_id or "", by, reason, str(len(said.controls)), *map(str, place)))
     return Control(
         control_id=f"{action}-{hashlib.sha256(text.encode()).hexdigest()[:32]}",
         action=action,
         artefact=artefact,
         artefact_id=artefact_id,
+        topic=None if batch is None else batch.topic,
+        partition=None if batch is None else batch.partition,
+        offset=None if batch is None else batch.offset,
+        next_offset=next_offset,
         by=by,
         reason=reason,
     )

@@ -28,10 +28,10 @@ from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed,
 from detectors.snapshot import Snapshot
 from features import values
 from features.layout import LayoutError, Rows
-from features.redis_store import Fence, Stored, connect, read_stored
 from features.values import Value
 from sinks.client import client_settings
 from sinks.partitioner import partitions_of
+from sinks.redis_store import Fence, Stored, connect, read_stored
 from streams.score.anew import evaluate_anew, readings
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of
@@ -64,6 +64,7 @@ class Features:
     status_reason: str
     grade: str
     published_grade: str
+    provisional_calendar: bool  # the score counts business days of a year whose holidays are not published
     model_id: str
     rules_id: str
     indicators: Mapping[str, float | Null]
@@ -188,6 +189,7 @@ class Lookup:
                 status_reason=STATUS_REASONS[x["status_reason"]],
                 grade=GRADES[grade_of(score_milli)],
                 published_grade=GRADES[x["published_grade"]],
+                provisional_calendar=bool(x["provisional_calendar"]),
                 model_id=saved.model_id or prior_id(),
                 rules_id=saved.rules_id or packaged_rules().id,
                 indicators={r.id: Null(why=r.null) if r.value is None else r.value for r in readings(x)},

@@ -7,7 +7,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.embedded import eventually
+from embedded import eventually
 
 ANSWER_S = 20.0
 GROUPS_END_S_MAX = 60.0

@@ -7,9 +7,9 @@ from typing import Self
 from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 
-from streams.embedded.children import Child
-from streams.embedded.jars import quiet
-from streams.embedded.server import Server
+from embedded.children import Child
+from embedded.jars import quiet
+from embedded.server import Server
 
 _CONFIG = """\
 <yandex>

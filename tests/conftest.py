@@ -16,11 +16,11 @@ import pytest
 import redis as redis_client
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from config.kernel_cache import cache_root
+from embedded import Kafka, RedisServer
+from embedded import eventually as poll_until
+from embedded.redis import Kind
+from kernels.cache import cache_root
 from sinks.clickhouse import Connection, Target, connect, migrate
-from streams.embedded import Kafka, RedisServer
-from streams.embedded import eventually as poll_until
-from streams.embedded.redis import Kind
 from tests import brokers, clickhouse_server
 
 SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
@@ -37,8 +37,8 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "determinism/test_processes.py", "cli/test_replay_sample.py", "streams/test_ingest_workers.py",
-    "streams/test_worker.py", "streams/test_ingest.py", "streams/score/test_protocol_processes.py",
+    "determinism/test_processes.py", "cli/test_replay_sample.py", "streams/ingest/test_workers.py",
+    "streams/worker/test_worker.py", "streams/ingest/test_role.py", "streams/score/test_protocol_processes.py",
     "streams/score/test_faults_of_load.py", "cli/test_demo.py", "determinism/test_in_memory.py",
 )  # fmt: skip
 _ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}

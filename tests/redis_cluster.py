@@ -5,9 +5,9 @@ from typing import Any, Self
 
 import redis
 
-from streams.embedded import RedisServer, eventually
-from streams.embedded.ports import free_port
-from streams.embedded.redis import Kind
+from embedded import RedisServer, eventually
+from embedded.ports import free_port
+from embedded.redis import Kind
 
 MASTERS, SLOTS = 3, 16_384
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from streams.embedded.children import Child
+from embedded.children import Child
 
 _IS_ROOT = os.geteuid() == 0
 _UNSHARE = ("unshare", "--mount") if _IS_ROOT else ("unshare", "--user", "--map-root-user", "--mount")

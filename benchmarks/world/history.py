@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.world.population import BANK_SLOTS, Profiles
-from config.kernel import allocating_kernel
 from domain.calendar import DAY_MS, day_start_ms
+from kernels.decorators import allocating_kernel
 
 EVENT = np.dtype(
     [

@@ -4,13 +4,13 @@ from collections import Counter
 
 import numpy as np
 
-from config.kernel import allocating_kernel
 from config.settings import Settings
 from detectors.snapshot import Snapshot
 from features.indicators import CORE_COUNT, INDICATOR_COUNT, core, nulls
 from features.indicators.windows import SUMS_MAX
-from features.redis_store import connect, stored_values
-from streams.score.changes import history_days, time_of
+from features.state.transitions import history_days, time_of
+from kernels.decorators import allocating_kernel
+from sinks.redis_store import connect, stored_values
 from streams.score.partition import Partition
 
 OUTCOMES = ("applied", "duplicate", "conflict", "late")

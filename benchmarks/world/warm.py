@@ -1,7 +1,8 @@
 """The state that a log has left behind, made by the real loop and written by the real store; kept as Redis's own files.
 
-A cached state is named by everything that it follows from: world, engine version, layout. Its offsets begin anew: the
-timed log's first record, at offset 0, is the last tick of the warm part, and the state holds it already.
+A cached state is named by everything that it follows from: world, engine version, layout, and the server that wrote it.
+Its offsets begin anew: the timed log's first record, at offset 0, is the last tick of the warm part, and the state
+holds it already.
 """
 
 import asyncio
@@ -22,13 +23,14 @@ import msgspec
 from benchmarks import parts
 from benchmarks.world.log import PartitionLog, World, tick_after
 from benchmarks.world.survey import of_partition
-from config.kernel_cache import cache_root
 from config.settings import RedisSettings, Settings
 from domain.events import LogRecord
+from embedded import RedisServer, eventually
+from embedded.redis import release_of
 from features.layout import LAYOUT_VERSION
-from features.redis_store import PartitionStore, connect
-from streams.embedded import RedisServer, eventually
-from streams.score.holding import Holding
+from kernels.cache import cache_root
+from sinks.redis_store import PartitionStore, connect
+from streams.score.owned_partition import OwnedPartition
 from streams.score.partition import PartitionState
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
@@ -73,7 +75,7 @@ def _built(world: World) -> Path:
 
 
 def _cached(world: World) -> Path:
-    what = f"{world} {engine_version()} {LAYOUT_VERSION}"
+    what = f"{world} {engine_version()} {LAYOUT_VERSION} {release_of(parts.redis_binary())}"
     return cache_root() / "benchmarks" / f"warm-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 
@@ -117,18 +119,18 @@ def _rewrites(client: object) -> bool:
 def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int]:
     prefix = RedisSettings().key_prefix
     store = PartitionStore(connect(redis_url, 60.0), prefix, number)
-    holding = Holding(number, store, _nothing_published, _nothing_published, lambda _step, _partition: None)
-    holding.own(_EPOCH, is_first=True)
-    holding.bound(2**31 - 1)  # nobody makes room here
-    holding.load()
-    memory = holding.memory
+    owned = OwnedPartition(number, store, _nothing_published, _nothing_published, lambda _step, _partition: None)
+    owned.own(_EPOCH, is_first=True)
+    owned.bound(2**31 - 1)  # nobody makes room here
+    owned.load()
+    memory = owned.memory
     assert memory is not None
     for chunk in PartitionLog(world, number).chunks(timed=False):
         for _ in memory.apply(chunk):
             pass
     memory.state["applied_offset"][memory.residents.rows()] = 0
     memory._now = msgspec.structs.replace(memory.saved, low_offset=1)
-    asyncio.run(holding.flush(_SLICE_VALUES))
+    asyncio.run(owned.flush(_SLICE_VALUES))
     return of_partition(memory)
 
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from benchmarks.world.history import CREDIT_KINDS, DEBIT_KINDS, Events
 from benchmarks.world.population import BANKS, Profiles, bank_id, enterprise_id
-from config.kernel import allocating_kernel
 from domain import topics
+from kernels.decorators import allocating_kernel
 from streams.score.json_text import put_integer
 
 # (direction, purpose, counterparty kind, summary code, channel, memo)

@@ -1,6 +1,6 @@
 // One enterprise: its score as parts that add up, why it is not higher, its course, alerts, loans and transactions.
 import { courseChart } from "./charts.js";
-import { $, chinese, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
+import { $, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
 
 const REFRESH_MS = 10000, FLOOR = 400, SPAN = 300;
 const GROUPS = ["fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure", "repayment_capacity"];
@@ -25,7 +25,9 @@ function drawVerdict() {
   $("as-of").textContent = when(score.as_of_ms, "seconds");
   const lines = [["status", `${t(score.status)}${score.status_reason ? ` (${score.status_reason})` : ""}`], ["probability", percent(score.p_overdue30_90d_ppm)], ["coverage", percent(score.coverage_ppm, 0)], ["model", score.model_id.slice(0, 12)]];
   $("verdict").replaceChildren(...lines.flatMap(([key, text]) => [el("dt", { text: t(key) }), el("dd", { text })]));
-  if (score.prior) $("verdict").append(el("dd", { class: "note", text: t("prior") }));
+  for (const note of ["prior", "provisional_calendar"]) {
+    if (score[note]) $("verdict").append(el("dd", { class: "note", text: t(note) }));
+  }
   const parts = [["base", FLOOR], ...GROUPS.map((group) => [group, score.parts[group]]), ["cap", score.parts.cap]];
   $("part-rows").replaceChildren(
     ...parts.map(([name, points], i) => el(
@@ -42,27 +44,21 @@ function drawVerdict() {
 }
 
 function drawReasons() {
-  const shown = (value, unit) => {
-    if (value === null) return "n/a";
-    if (unit === "cny") return `CNY ${Math.round(value).toLocaleString("en-US")}`;
-    return unit === "ratio" ? `${(value * 100).toFixed(1)}%` : `${Number(value.toFixed(1))}${unit === "days" ? " days" : ""}`;
-  };
   $("reason-rows").replaceChildren(...one.score.reasons.map((reason) => {
     const points = (reason.points_milli / 1000).toFixed(1).replace("-", "−");
-    const text = lang === "zh" && reason.text_zh ? chinese("span", reason.text_zh) : el("span", { text: `${lang === "zh" ? reason.name_zh : reason.name_en}: ${shown(reason.value, reason.unit)}, peer median ${shown(reason.baseline, reason.unit)}` });
-    return el("li", { "data-indicator": reason.indicator }, text, el("b", { class: "number down", text: points }));
+    return el("li", { "data-indicator": reason.indicator }, el("span", { text: reason.said[lang] }), el("b", { class: "number down", text: points }));
   }));
   $("no-reasons").hidden = one.score.reasons.length > 0;
 }
 
 function drawAlerts() {
   $("alert-rows").replaceChildren(...one.alerts.map((alert) => {
-    const title = el("p", { class: "signal" }, lang === "zh" ? chinese("b", alert.signal_zh) : el("b", { text: alert.signal_en }), el("span", { class: "state", text: t(alert.state) }));
-    if (alert.stock) title.append(el("span", { class: "state", text: t("stock") }));
+    const said = alert.said[lang];
+    const title = el("p", { class: "signal" }, el("b", { text: said.name }), el("span", { class: "state", text: said.state }));
     if (alert.backfill) title.append(el("span", { class: "state", text: t("backfilled") }));
     return el(
       "tr", { "data-alert": `${alert.id}/${alert.revision}`, "data-severity": alert.severity }, el("td", { class: "time", text: when(alert.as_of_ms) }), el("td", {}, severityPill(alert.severity)),
-      el("td", {}, title, chinese("p", alert.text_zh, { class: "sentence" }), chinese("p", alert.action_zh, { class: "sentence action" })), el("td", { class: "number", text: alert.score }),
+      el("td", {}, title, el("p", { class: "sentence", text: said.text }), el("p", { class: "sentence action", text: said.action })), el("td", { class: "number", text: alert.score }),
     );
   }));
   $("no-alerts").hidden = one.alerts.length > 0;

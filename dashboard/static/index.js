@@ -1,6 +1,6 @@
 // The first page: flow, banks, grades, falls, and the newest alerts as they come.
 import { flowChart, gradeChart } from "./charts.js";
-import { $, chinese, duration, el, enterpriseLink, fetchJson, follow, gradeMark, head, lang, number, outside, redraw, severityPill, signed, t, when } from "./page.js";
+import { $, duration, el, enterpriseLink, fetchJson, follow, gradeMark, head, lang, number, outside, redraw, severityPill, signed, t, when } from "./page.js";
 
 const ROWS_MAX = 300, FLOW_MAX = 900, STATUS_MS = 3000, NAMES_AT_ONCE = 150, BANK_ROWS_ALL = 12;
 const SEVERITIES = ["red", "orange", "yellow"];
@@ -16,17 +16,15 @@ let paused = false, status = { banks: [], grades: {}, open_alerts: {}, falls: []
 // Alerts
 
 function alertRow(alert, fresh) {
-  const state = el("span", { class: "state", text: t(alert.state) });
-  const title = el("p", { class: "signal" }, lang === "zh" ? chinese("b", alert.signal_zh) : el("b", { text: alert.signal_en }), state);
-  if (alert.stock) title.append(el("span", { class: "state", text: t("stock") }));
-  title.append(el("span", { class: "told", text: t("banks_told", { count: alert.bank_count }) }));
+  const said = alert.said[lang];
+  const title = el("p", { class: "signal" }, el("b", { text: said.name }), el("span", { class: "state", text: said.state }), el("span", { class: "told", text: t("banks_told", { count: alert.bank_count }) }));
   const moved = alert.score_before === null || alert.score_before === alert.score ? null : alert.score - alert.score_before;
   return el(
     "tr", { "data-alert": `${alert.id}/${alert.revision}`, "data-severity": alert.severity, class: fresh ? "fresh" : null },
     el("td", { class: "time", title: when(alert.as_of_ms, "seconds"), text: when(alert.as_of_ms, "short") }),
     el("td", {}, severityPill(alert.severity)),
     el("td", {}, enterpriseLink(alert.enterprise_id, names.get(alert.enterprise_id))),
-    el("td", {}, title, chinese("p", alert.text_zh, { class: "sentence", title: alert.action_zh })),
+    el("td", {}, title, el("p", { class: "sentence", text: said.text, title: said.action })),
     el("td", { class: "number" }, el("b", { text: alert.score }), moved === null ? null : el("span", { class: moved < 0 ? "down" : "up", text: signed(moved) })),
   );
 }
@@ -55,7 +53,7 @@ function take(row) {
   $("alert-rows").prepend(rowOf(row, true));
   while ($("alert-rows").children.length > ROWS_MAX) $("alert-rows").lastElementChild.remove();
   $("no-alerts").hidden = true;
-  if (row.severity === "red") $("announce").textContent = t("announce", { what: lang === "zh" ? row.signal_zh : row.signal_en });
+  if (row.severity === "red") $("announce").textContent = t("announce", { what: row.said[lang].name });
   askNames();
 }
 

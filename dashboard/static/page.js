@@ -43,9 +43,6 @@ export const $ = (id) => document.getElementById(id);
 /** Text from outside, on its own for the direction of writing too. */
 export const outside = (text, attributes = {}) => el("bdi", { ...attributes, text });
 
-/** A sentence of the engine's: Chinese whatever the page's language is. */
-export const chinese = (tag, text, attributes = {}) => el(tag, { ...attributes, lang: "zh-CN", text });
-
 export const number = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
 export const signed = (value) => (value > 0 ? `+${value}` : value < 0 ? `−${Math.abs(value)}` : "0");
 export const percent = (ppm, digits = 1) => `${(ppm / 10000).toFixed(digits)}%`;

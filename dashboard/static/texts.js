@@ -1,4 +1,4 @@
-// What the pages say, in both languages. Sentences of alerts and reasons come from the engine, in Chinese.
+// What the pages say, in both languages. Sentences of alerts and reasons come from the server, in both as well.
 export const TEXTS = {
   zh: {
     skip: "跳到正文", brand: "贷后预警", search: "企业代码或名称", searching: "查找企业", none_found: "没有匹配的企业",
@@ -13,10 +13,9 @@ export const TEXTS = {
     announce: "新预警：{what}", by_grade: "企业按等级", flow_15: "近 15 分钟", banks: "各银行数据到齐情况",
     falls: "近 7 日评分下降最多", no_falls: "近 7 日没有下降", dead_letters: "未采用的记录", no_dead: "全部采用",
     complete: "到齐", waiting: "待报", late: "逾时", stalled: "中断", silent: "无数据", behind: "差 {count} 日", up_to: "至 {day}",
-    red: "红", orange: "橙", yellow: "黄", stock: "存量", backfilled: "补录", banks_told: "{count} 家银行",
-    raised: "新增", upgraded: "升级", downgraded: "降级", stale: "暂缓判断", ended: "终止", cleared: "解除", retracted: "撤回", closed: "关闭",
+    red: "红", orange: "橙", yellow: "黄", backfilled: "补录", banks_told: "{count} 家银行",
     published: "正式", provisional: "暂定", withheld: "不予公布", status: "状态",
-    probability: "未来 90 天逾期 30 天以上概率", coverage: "数据覆盖", prior: "权重为专家先验，尚无标签修正", model: "模型",
+    probability: "未来 90 天逾期 30 天以上概率", coverage: "数据覆盖", prior: "权重为专家先验，尚无标签修正", provisional_calendar: "节假日安排尚未公布，工作日按法定节假日暂定", model: "模型",
     base: "基础分", cap: "上限调整", total: "评分", parts: "评分构成", points: "{points} 分",
     fund_scale: "资金规模", flow_stability: "流量稳定", transaction_activity: "交易活跃", income_growth: "收入成长",
     counterparty_structure: "对手结构", repayment_capacity: "偿付能力",
@@ -30,7 +29,7 @@ export const TEXTS = {
     loan_disbursement: "贷款发放", loan_repayment: "贷款归还", interest: "利息", financing: "融资", bill_collection: "托收", bill_discount: "贴现",
     margin: "保证金", wealth: "理财", own_transfer: "本户划转", cash: "现金", investment: "投资", refund: "退款", fee: "费用", other: "其他",
     granted: "发放", drawn: "提款", instalment_due: "到期应还", repaid: "归还", overdue: "逾期", interest_overdue: "欠息", extended: "展期",
-    renewed: "无还本续贷", restructured: "重组", advance: "垫款", compensated: "担保代偿", classified: "分类", written_off: "核销", default: "违约",
+    renewed: "无还本续贷", restructured: "重组", advance: "垫款", compensated: "担保代偿", classified: "分类", written_off: "核销", default: "违约", closed: "结清",
     not_json: "不是 JSON", unknown_currency: "币种未知", conflict: "同号异文", late_record: "超过迟到期限",
   },
   en: {
@@ -46,10 +45,9 @@ export const TEXTS = {
     announce: "New alert: {what}", by_grade: "Enterprises by grade", flow_15: "Last 15 minutes", banks: "How complete each bank is",
     falls: "Largest falls in 7 days", no_falls: "No falls in 7 days", dead_letters: "Records not applied", no_dead: "All applied",
     complete: "complete", waiting: "waiting", late: "late", stalled: "stalled", silent: "no data", behind: "{count} d behind", up_to: "to {day}",
-    red: "Red", orange: "Orange", yellow: "Yellow", stock: "stock", backfilled: "backfill", banks_told: "banks: {count}",
-    raised: "raised", upgraded: "upgraded", downgraded: "downgraded", stale: "on hold", ended: "ended", cleared: "cleared", retracted: "retracted", closed: "closed",
+    red: "Red", orange: "Orange", yellow: "Yellow", backfilled: "backfill", banks_told: "banks: {count}",
     published: "published", provisional: "provisional", withheld: "withheld", status: "Status",
-    probability: "Probability of 30+ days overdue within 90 days", coverage: "Data coverage", prior: "Weights are the expert prior: no label has moved them yet", model: "Model",
+    probability: "Probability of 30+ days overdue within 90 days", coverage: "Data coverage", prior: "Weights are the expert prior: no label has moved them yet", provisional_calendar: "Provisional calendar: business days by the law alone, until the holidays are published", model: "Model",
     base: "Base", cap: "Cap", total: "Score", parts: "Parts of the score", points: "{points} points",
     fund_scale: "Fund scale", flow_stability: "Flow stability", transaction_activity: "Transaction activity", income_growth: "Income growth",
     counterparty_structure: "Counterparties", repayment_capacity: "Repayment capacity",
@@ -63,7 +61,7 @@ export const TEXTS = {
     loan_disbursement: "loan disbursement", loan_repayment: "loan repayment", interest: "interest", financing: "financing", bill_collection: "bill collection", bill_discount: "bill discount",
     margin: "margin", wealth: "wealth product", own_transfer: "own transfer", cash: "cash", investment: "investment", refund: "refund", fee: "fee", other: "other",
     granted: "granted", drawn: "drawn", instalment_due: "instalment due", repaid: "repaid", overdue: "overdue", interest_overdue: "interest overdue", extended: "extended",
-    renewed: "renewed", restructured: "restructured", advance: "advance", compensated: "guarantee called", classified: "classified", written_off: "written off", default: "default",
+    renewed: "renewed", restructured: "restructured", advance: "advance", compensated: "guarantee called", classified: "classified", written_off: "written off", default: "default", closed: "closed",
     not_json: "not JSON", unknown_currency: "unknown currency", conflict: "same id, another body", late_record: "later than allowed",
   },
 };

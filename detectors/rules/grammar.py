@@ -1,4 +1,4 @@
-"""The language of conditions (CATALOGUE 8): comparisons, flags, `isnull`, `seen`, `held`, `and or not`, parentheses.
+"""The language of conditions (docs/signals.md): comparisons, flags, `isnull`, `seen`, `held`, `and or not`, brackets.
 
 payer_top1_share_90d_ratio > 0.50 or payer_top5_share_90d_ratio > 0.80
 held(judicial_freeze_active_flag == 0, d=30) and not seen(gov.judicial_freeze, d=30)

@@ -6,7 +6,6 @@ last_day uint16 (seen.PLACES) day numbers, 0 never; `today` the business day of 
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors.rules.program import (
     AND,
     CLEAR,
@@ -33,6 +32,7 @@ from detectors.rules.program import (
     UNKNOWN,
 )
 from features.indicators import nulls
+from kernels.decorators import kernel
 
 _ONE, _TWO_BITS = np.uint64(1), np.uint64(2)
 _NO_SIGNAL = np.uint64(0)

@@ -1,8 +1,8 @@
 """Signal rows to arrays: postfix programs, the thresholds of every input, and which signals read what.
 
-A signal's status program follows the order of CATALOGUE 8: suppressed? below its history? a level true, from red down?
-not computable? else clear. Beside it stand its levels, its hysteresis, what its timer watches and its suppression term
-by term, each as a program of its own.
+A signal's status program follows the order of docs/signals.md: suppressed? below its history? a level true, from red
+down? not computable? else clear. Beside it stand its levels, its hysteresis, what its timer watches and its suppression
+term by term, each as a program of its own.
 """
 
 from collections.abc import Callable, Iterable, Sequence

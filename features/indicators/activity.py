@@ -1,9 +1,10 @@
 """Transaction activity: how often, on how many days, and by what ways out."""
 
-from config.kernel import kernel
-from features.indicators import SLOT
-from features.indicators.days import is_business_day
-from features.indicators.nulls import BASE_TOO_SMALL, NEVER_SEEN, NOT_REPORTED, STALLED, VALUE
+import numpy as np
+
+from features.indicators import AT_CLOSE, SLOT
+from features.indicators.days import DECIDED_UNTIL, is_business_day
+from features.indicators.nulls import BASE_TOO_SMALL, NEVER_SEEN, NOT_REPORTED, SHORT_HISTORY, STALLED, VALUE
 from features.indicators.windows import (
     BASE_CNY_MIN,
     FEN,
@@ -17,11 +18,13 @@ from features.indicators.windows import (
     OUT_30D,
 )
 from features.state import buckets, decay
+from kernels.decorators import kernel
 
 _SINCE_OP_CREDIT, _SINCE_ANY_TXN = SLOT["days_since_op_credit_days"], SLOT["days_since_any_txn_days"]
 _OP_CREDITS_30D, _OP_CREDITS_60D = SLOT["op_credit_30d_count"], SLOT["op_credit_count_60d_vs_prior60d_ratio"]
 _CASH_30D, _PERSONAL_30D = SLOT["cash_withdrawal_share_30d_ratio"], SLOT["corp_to_personal_share_30d_ratio"]
-_ACTIVE_30D = SLOT["active_days_30d_ratio"]
+COUNTS_BUSINESS_DAYS = "active_days_30d_ratio"  # the one indicator that does
+ACTIVE_30D, _KEPT_ACTIVE_30D = SLOT[COUNTS_BUSINESS_DAYS], np.int64(AT_CLOSE.index(COUNTS_BUSINESS_DAYS))
 _N_OP_IN_30D = N_30D["op_in"]
 _CASH_OUT_30D, _PERS_OUT_30D = FEN_30D["cash_out"], FEN_30D["pers_out"]
 _NULL_30D, _NULL_120D = NULL_OF[30], NULL_OF[120]
@@ -81,7 +84,7 @@ def _is_unnamed(e, day):
 @kernel
 def close(e, sums, value, null):
     """Business days with a transaction / business days; what came on another day counts for the next business day."""
-    null[_ACTIVE_30D] = sums[_NULL_30D]
+    null[ACTIVE_30D] = sums[_NULL_30D]
     if sums[_NULL_30D] != VALUE:
         return
     days, active, came = 0, 0, False
@@ -92,6 +95,16 @@ def close(e, sums, value, null):
             active += came
             came = False
     if days < _BUSINESS_DAYS_MIN:
-        null[_ACTIVE_30D] = BASE_TOO_SMALL
+        null[ACTIVE_30D] = BASE_TOO_SMALL
     else:
-        value[_ACTIVE_30D] = active / days
+        value[ACTIVE_30D] = active / days
+
+
+@kernel
+def counts_provisional_days(e):
+    """Whether the score of enterprise e rests on business days of a year whose holidays are not published.
+
+    It does from the first close of such a year on. Where active days are null by then, their last utility scores, which
+    may have counted such days: only an enterprise that was always too young for a value is left out.
+    """
+    return e.closed_day > DECIDED_UNTIL and e.close_null[_KEPT_ACTIVE_30D] != SHORT_HISTORY

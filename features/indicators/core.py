@@ -6,7 +6,6 @@ in memory and after a restart alike.
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import (
     AT_CLOSE,
     INDICATOR_COUNT,
@@ -22,6 +21,7 @@ from features.indicators import (
 from features.indicators.nulls import VALUE
 from features.indicators.windows import NULL_OF, OUT_30D
 from features.state.instalments import EVERY_BANK
+from kernels.decorators import kernel
 
 _CLOSE_SLOT = np.array([SLOT[name] for name in AT_CLOSE], np.int64)
 _CLOSE_SLOT.setflags(write=False)

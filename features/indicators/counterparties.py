@@ -5,12 +5,12 @@ Shares are of the named inflow, which all places of the list add up to (state/pa
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_APPLICABLE, SHORT_HISTORY, STALLED
 from features.indicators.windows import MS_PER_DAY
 from features.state import buckets, decay
 from features.state.payers import PLACES
+from kernels.decorators import kernel
 
 _HHI, _TOP1, _TOP5 = (
     SLOT[name] for name in ("payer_hhi_90d_ratio", "payer_top1_share_90d_ratio", "payer_top5_share_90d_ratio")

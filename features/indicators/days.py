@@ -1,10 +1,13 @@
-"""What a day is: a business day of China's calendar, a day of the Spring Festival window [F-15d, F+20d)."""
+"""Facts of a day: whether it is a business day of China's calendar, or of the Spring Festival window [F-15d, F+20d).
+
+After DECIDED_UNTIL business days are provisional (docs/adr/0015-a-provisional-calendar.md).
+"""
 
 import numpy as np
 import numpy.typing as npt
 
-from config.catalogue import calendar_ends, spring_festivals, workdays
-from config.kernel import kernel
+from config.catalogue import spring_festivals, workdays, workdays_decided_until
+from kernels.decorators import kernel
 
 FESTIVAL_BEFORE_DAYS, FESTIVAL_AFTER_DAYS = 15, 20
 _BUSINESS, _FESTIVAL = 1, 2
@@ -16,7 +19,8 @@ def _is_worked(day: int) -> bool:
 
 def _table(first: int) -> npt.NDArray[np.uint8]:
     """Both facts of each day from `first` to the end of the tables."""
-    table = np.array([_BUSINESS * _is_worked(day) for day in range(first, max(calendar_ends().values()) + 1)], np.uint8)
+    last = max(*workdays(), max(spring_festivals()) + FESTIVAL_AFTER_DAYS)
+    table = np.array([_BUSINESS * _is_worked(day) for day in range(first, last + 1)], np.uint8)
     for festival in spring_festivals():
         table[max(0, festival - FESTIVAL_BEFORE_DAYS - first) : festival + FESTIVAL_AFTER_DAYS - first] |= _FESTIVAL
     return table
@@ -24,6 +28,7 @@ def _table(first: int) -> npt.NDArray[np.uint8]:
 
 _FIRST = min(*workdays(), *spring_festivals())
 _FACTS = _table(_FIRST)
+DECIDED_UNTIL = np.int64(workdays_decided_until())
 
 
 @kernel

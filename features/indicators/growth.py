@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, VALUE
 from features.indicators.windows import (
@@ -23,6 +22,7 @@ from features.indicators.windows import (
 )
 from features.state import buckets, coverage
 from features.state.classes import COUNT_COLUMNS
+from kernels.decorators import kernel
 
 _30D, _13W = SLOT["op_inflow_30d_vs_prior90d_ratio"], SLOT["op_inflow_13w_vs_prior13w_ratio"]
 _6M, YOY_2M = SLOT["op_inflow_6m_vs_prior6m_ratio"], SLOT["op_inflow_yoy_2m_ratio"]

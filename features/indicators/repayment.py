@@ -3,16 +3,8 @@
 Balances are of all accounts. `bank` is the slot of the lender whose loans alone are meant, or EVERY_BANK.
 """
 
-from config.kernel import kernel
 from features.indicators import SLOT
-from features.indicators.nulls import (
-    BASE_TOO_SMALL,
-    NOT_APPLICABLE,
-    NOT_REPORTED,
-    SHORT_HISTORY,
-    STALLED,
-    VALUE,
-)
+from features.indicators.nulls import BASE_TOO_SMALL, NOT_APPLICABLE, NOT_REPORTED, SHORT_HISTORY, STALLED, VALUE
 from features.indicators.windows import (
     BASE_CNY_MIN,
     FEN,
@@ -28,6 +20,7 @@ from features.indicators.windows import (
 )
 from features.state import balances, buckets, instalments, loans
 from features.state.instalments import EVERY_BANK
+from kernels.decorators import kernel
 
 DPD_MAX, FREEZE = SLOT["dpd_max_days"], SLOT["judicial_freeze_active_flag"]
 _RUNWAY, _TO_NEXT, _NEXT_DAYS = (

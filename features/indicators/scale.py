@@ -1,6 +1,5 @@
 """Scale of funds: how much flows, how much lies there, and from where it comes."""
 
-from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, VALUE
 from features.indicators.windows import (
@@ -15,6 +14,7 @@ from features.indicators.windows import (
     NULL_OF_MONTHS,
     total,
 )
+from kernels.decorators import kernel
 
 _OP_INFLOW_30D, _NON_OP_SHARE_90D = SLOT["op_inflow_30d_cny"], SLOT["non_op_inflow_share_90d_ratio"]
 _OP_INFLOW_12M, _MARGIN_12M = SLOT["op_inflow_12m_cny"], SLOT["net_op_margin_12m_ratio"]

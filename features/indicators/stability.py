@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import SLOT
 from features.indicators.days import in_festival_window
 from features.indicators.nulls import BASE_TOO_SMALL, FESTIVAL, NOT_COVERED, NOT_REPORTED, SHORT_HISTORY, VALUE
 from features.indicators.windows import BASE_CNY_MIN, FEN, FIRST_MONTH, N_30D, NULL_OF, NULL_OF_MONTHS, lack_rates
 from features.state import balances, buckets, coverage
 from features.state.classes import COUNT_COLUMNS
+from kernels.decorators import kernel
 
 _CV_13W, _CV_13W_VS_PRIOR = SLOT["weekly_inflow_cv_13w_ratio"], SLOT["weekly_inflow_cv_13w_vs_prior13w_ratio"]
 _CV_12M, _LOW_DAYS_30D = SLOT["monthly_inflow_cv_12m_ratio"], SLOT["low_balance_days_30d_ratio"]

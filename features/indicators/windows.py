@@ -1,7 +1,7 @@
 """The windows that indicators read: their sums, from tables, and why one of them cannot be read.
 
 t is exclusive. `day` is the last day that a window ends with, day(t - 1 ms). One of W > 35 days begins on the Monday of
-the week that holds t - W; wk(k) and mo(k) are complete weeks and months before the one that holds t (CATALOGUE 1).
+the week that holds t - W; wk(k) and mo(k) are complete weeks and months before that of t (docs/indicators.md).
 
 Sums come out of few loops over columns into one array, so that a call to the buckets, which LLVM inlines, stands a few
 times in the machine code and not once an indicator. What indicators do is arithmetic on that array.
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import copy, kernel
 from features.indicators.nulls import NOT_COVERED, SHORT_HISTORY, VALUE
 from features.state import buckets, coverage
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
 from features.state.coverage import WINDOWS
+from kernels.decorators import copy, kernel
 
 FEN = 100.0  # in a CNY
 MS_PER_DAY = 86_400_000.0

@@ -17,9 +17,9 @@ balance_last_day and balance_blind_day int32 (8), the newest day of a transactio
 
 import numpy as np
 
-from config.kernel import kernel
 from domain.calendar import DAY_MS
 from features.state.buckets import NO_UNIT
+from kernels.decorators import kernel
 
 ACCOUNTS = 8
 DAYS = 35

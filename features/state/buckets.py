@@ -18,10 +18,10 @@ so that no window over seven columns leaves int64.
 
 import numpy as np
 
-from config.kernel import kernel
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state.classes import COUNT_OF, OVERLAY_BASE, OVERLAY_COUNT, UNRATED
 from features.state.parts import touch_cold
+from kernels.decorators import kernel
 
 DAYS, WEEKS, MONTHS = 35, 27, 14
 NO_UNIT = -(2**31)

@@ -1,4 +1,4 @@
-"""The class of a transaction (first match wins, CATALOGUE §3), and what one of each class adds to the buckets.
+"""The class of a transaction (first match wins, docs/indicators.md), and what one of each class adds to the buckets.
 
 A class is one of twelve exclusive ones, or a return (counted at its own time, beside its original, which leaves its
 class), or unrated: an amount in a currency without a rate is counted only, and a window that holds one is not covered.

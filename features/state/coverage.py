@@ -1,8 +1,8 @@
 """Which of the last 192 closed days were covered, and which months: every main bank's receipt for the day had come.
 
 A day may also close because a deadline passed; it is not covered then, and a window that holds too many such days is
-not computable (CATALOGUE 6). The law: the counts are those of a list of all closed days' bits. Days before the first
-close count as not covered.
+not computable (docs/indicators.md). The law: the counts are those of a list of all closed days' bits. Days before the
+first close count as not covered.
 
 Fields of one enterprise: covered uint64 (3), bit 0 of word 0 is the last closed day; covered_days int16 (5), how many
 of the last WINDOWS days were covered; covered_months uint32, bit 0 is the newest complete month, set where nine tenths
@@ -11,8 +11,8 @@ of its days were covered.
 
 import numpy as np
 
-from config.kernel import kernel
 from features.state.buckets import first_day_of, month_of
+from kernels.decorators import kernel
 
 DAYS_MAX = 192  # 26 complete weeks and six days of the running one are 188
 WINDOWS = (30, 35, 90, 120, 180)  # read at each event, so their counts are kept

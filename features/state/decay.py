@@ -11,7 +11,7 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 
 HALF_LIFE_DAYS, SLOW_HALF_LIFE_DAYS = 90, 180
 LANDMARK_DAY = 18_262  # 2020-01-01

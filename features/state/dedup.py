@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import allocating_kernel, kernel
-from config.words import read_word, store_word
 from features.codec import put
 from features.state.buckets import day_of
 from features.state.parts import HOT, touch_cold
+from kernels.decorators import allocating_kernel, kernel
+from kernels.words import read_word, store_word
 
 NEW, DUPLICATE, CONFLICT = 0, 1, 2
 KEEP_DAYS = 8  # the seven days of lateness, and the day that they begin within

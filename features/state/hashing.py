@@ -6,8 +6,8 @@ repeat; SipHash is built against that. The key is public here, so this is a chec
 
 import numpy as np
 
-from config import words
-from config.kernel import kernel
+from kernels import words
+from kernels.decorators import kernel
 
 _U = np.uint64
 _KEY_1 = _U(0x78696E6C69752F31)  # "xinliu/1"

@@ -14,9 +14,9 @@ int8 (48), the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
 
 import numpy as np
 
-from config.kernel import kernel
 from features.state.buckets import NO_UNIT
 from features.state.parts import touch_cold
+from kernels.decorators import kernel
 
 LINES = 48
 UNSCHEDULED, WHOLE, CUT = range(3)

@@ -13,8 +13,8 @@ lender has covered: days past due run on with its receipts, and never without.
 
 import numpy as np
 
-from config.kernel import copy, kernel
 from features.state import balances, instalments
+from kernels.decorators import copy, kernel
 
 BANK_SLOTS = 8
 LOAN_SLOTS = 8

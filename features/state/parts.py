@@ -4,7 +4,7 @@ HOT is what any event may change. COLD is what only the close of a day changes, 
 already: an enterprise that trades all day is written without it.
 """
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 
 HOT, COLD = 1, 2
 

@@ -6,7 +6,7 @@ d mod 30; -1 where there was none. At the close of a day its place still holds t
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 
 DAYS = 30
 NONE = -1

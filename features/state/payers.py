@@ -13,8 +13,8 @@ seconds; payer_named, payer_named_slow, payer_all float64: inflow with a known p
 payer_credits float64: the decayed number of all credits.
 """
 
-from config.kernel import kernel
 from features.state import decay
+from kernels.decorators import kernel
 
 PLACES = 16
 _MS = 1_000

@@ -7,9 +7,9 @@ loan was granted, drawn or renewed. Order-dependent: it takes facts as they come
 Fields of one enterprise: lent_day int32, the newest day of a grant, draw or renewal; the two columns of the buckets.
 """
 
-from config.kernel import kernel
 from features.state import buckets
 from features.state.classes import BULLET, REFINANCED
+from kernels.decorators import kernel
 
 DAYS = 3
 

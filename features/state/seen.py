@@ -7,8 +7,8 @@ bank in each slot alone.
 
 from typing import get_args
 
-from config.kernel import kernel
 from domain.events import GovEvent, LoanEvent, TxnStatus
+from kernels.decorators import kernel
 
 NOTHING = 0  # the code of a record that is none of these events
 LOAN_EVENTS = tuple(f"loan.{name}" for name in get_args(LoanEvent))

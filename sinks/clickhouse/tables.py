@@ -14,7 +14,7 @@ import msgspec
 from config.settings import Bank
 from domain import topics
 from domain.events import Loan, LogRecord, Profile, Txn
-from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedWord, Indicators, Score
+from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedMessage, Indicators, Score
 from sinks.clickhouse.rows import TIME, WORD, WORD_OR_NULL, Column, Read, Records, Table, each, fields
 
 VERSION_OF_FIRST = 2**63
@@ -67,6 +67,16 @@ def _null_reasons(indicators: Indicators) -> tuple[str, ...]:
     return tuple([indicators.null_reasons.get(name, "") for name in _names(indicators)])
 
 
+def _is_provisional(value: Score | Alert) -> bool:
+    return value.provisional_calendar is True
+
+
+def _provisional_names(indicators: Indicators) -> tuple[str, ...]:
+    names = indicators.provisional_calendar
+    return () if names is msgspec.UNSET else tuple(names)
+
+
+_PROVISIONAL: Column = ("provisional_calendar", "UInt8", "value", _is_provisional)
 _OF_EVENT = {"enterprise_id": "String", "bank_id": WORD, "event_id": "String", "event_time": TIME}
 _READ_AT: tuple[Column, ...] = (
     ("log_partition", "Int32", "records", _partition),
@@ -211,6 +221,7 @@ _POINTS: tuple[Column, ...] = (
         },
     ),
     *((f"{name}_milli", "Int32", "value", _group(name)) for name in GROUPS),
+    _PROVISIONAL,
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
     *each(
         "value",
@@ -255,6 +266,7 @@ _REVISION: tuple[Column, ...] = (
             "seq": "Int32",
         },
     ),
+    _PROVISIONAL,
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
     ("log_time", TIME, "records", operator.attrgetter("times_ms")),
     *each(
@@ -289,6 +301,7 @@ INDICATOR = Table(
         ("names", f"Array({WORD})", "value", _names),
         ("values_micro", "Array(Nullable(Int64))", "value", _values_micro),
         ("null_reasons", f"Array({WORD})", "value", _null_reasons),
+        ("provisional_calendar", f"Array({WORD})", "value", _provisional_names),
         ("log_time", TIME, "records", operator.attrgetter("times_ms")),
         _LAST_WINS,
     ),
@@ -359,7 +372,7 @@ _OF_TOPIC: Mapping[str, Stored] = {
     topics.INDICATOR: Stored(kind=Indicators, tables={Indicators: (INDICATOR,)}),
     topics.DEAD_LETTERS: _LETTERS,
     topics.LATE: _LETTERS,
-    topics.FEED: Stored(kind=FeedWord, tables={FeedHealth: (FEED,)}),
+    topics.FEED: Stored(kind=FeedMessage, tables={FeedHealth: (FEED,)}),
 }
 
 

@@ -6,14 +6,15 @@ may not see of another bank's loans it hears of as a notice, if at all (rows.py 
 
 import numpy as np
 
-from config.kernel import kernel
 from detectors import cases, context, episodes, lender, signals
 from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
 from detectors.rules.vocabulary import COVERAGE
 from features.indicators import core, nulls
+from features.indicators.activity import counts_provisional_days
 from features.state import buckets, loans, seen
 from features.state.loans import BANK_SLOTS
+from kernels.decorators import kernel
 from streams.score import outbook
 
 _STATUS = (1 << STATUS_BITS) - 1
@@ -169,6 +170,7 @@ def restate(e, engine, book, t_ms, history_days):
     x, lens = book.draft[0], book.lens[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.history_days, x.published_grade, x.coverage_ppm = history_days, e.published_grade, 0
+    x.provisional_calendar = counts_provisional_days(e)
     x.balance_now_cny, x.balance_known = core.read(
         e, t_ms, np.int64(history_days), x.value, x.null, book.scratch[0].sums
     )
@@ -197,6 +199,7 @@ def change_rules(e, before, after, book, t_ms):
     x = book.draft[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.null[:], x.elsewhere[:] = nulls.NOT_REPORTED, 0
+    x.provisional_calendar = counts_provisional_days(e)
     i = 0
     while i < np.int64(e.episodes_open):
         if signals.signal_of(after, e.episode_key[i]) >= 0:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from config.catalogue import SignalRow
-from detectors import cases, episodes, wording
+from detectors import cases, episodes
 from detectors.episodes import EVERY_BANK, TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.rules.conditions import Signal
@@ -22,14 +22,21 @@ from detectors.rules.grammar import text_of
 from detectors.rules.program import NOT_COMPUTABLE, STATUS_BITS, SUPPRESSED, TOO_YOUNG
 from detectors.rules.vocabulary import SLOT_OF
 from detectors.scorecard import displayed
+from detectors.wording import phrases
+from detectors.wording.alerts import sentence
+from detectors.wording.numbers import band_zh
+from detectors.wording.revision import elsewhere_id
 from domain import topics
-from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, Severity
+from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+from features.indicators.activity import COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
 from streams.score.json_text import micro
 from streams.score.outbook import TO_ALL
 from streams.score.records import bank_text
 
+# What evidence moves with the calendar of business days: the indicator that counts them, and the score made of it.
+_BY_BUSINESS_DAYS = frozenset({COUNTS_BUSINESS_DAYS, "score.points", "score.delta_30d", "score.grade_fall_30d"})
 _OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them could subtract its way to another's
 
 
@@ -63,8 +70,20 @@ class _Lender:
 
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
-    """The revisions that row `b` makes."""
+    """The revisions that row `b` makes, each with its sentence in Chinese."""
     signal = sources.rules.standing[b["signal"]]
+    for topic, make in _revisions(b, sources, signal):
+        yield Addressed(topic, partial(_with_sentence, make, signal))
+
+
+def _with_sentence(make: Callable[[], Alert], signal: Signal) -> Alert:
+    alert = make()
+    said = sentence(alert, signal, "zh")
+    return msgspec.structs.replace(alert, title_zh=said.title, text_zh=said.text, suggested_action_zh=said.action)
+
+
+def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
+    """The revisions that row `b` makes, their texts still empty."""
     lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
     if sources.backfill:
         if to == TO_ALL:
@@ -80,7 +99,7 @@ def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
         why = "authorization" if bank_id in lenders else "loan_closed"
         make = partial(_alert, b, sources, signal, [bank_id], view=to, reason=why)
         yield Addressed(topics.bank_alerts(bank_id), make)
-    if signal.row.id in wording.ELSEWHERE_ZH:
+    if signal.row.id in phrases.ELSEWHERE:
         yield from _notices(b, sources, signal, lenders)
 
 
@@ -118,17 +137,16 @@ def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lende
 def _notice(
     b: Any, sources: Sources, signal: Signal, slot: int, bank_id: str, lender: _Lender | None, over: AlertState
 ) -> Alert:
-    name = _hash(f"{sources.enterprise_id}|{signal.row.id}|elsewhere|{bank_id}")
-    title, text, action = wording.elsewhere_zh(signal.row.id, over)
+    name = elsewhere_id(sources.enterprise_id, signal.row.id, bank_id)
     score, case = displayed(int(b["score_milli"])), _case(b, sources.enterprise_id, slot, bank_id)
     return Alert(
-        alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or wording.ELSEWHERE,
+        alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or phrases.ELSEWHERE_SEVERITY,
         revision=int(b["elsewhere"][slot]), enterprise_id=sources.enterprise_id, signal=signal.row.id,
-        severity=wording.ELSEWHERE, state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]),
-        as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])),
-        evidence=[], event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh=title,
-        text_zh=text, suggested_action_zh=action, model_id=sources.model_id, rules_id=sources.rules_id,
-        offset=int(b["offset"]), seq=int(b["seq"]),
+        severity=phrases.ELSEWHERE_SEVERITY, state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]),
+        as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])), evidence=[],
+        event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="",
+        suggested_action_zh="", model_id=sources.model_id, rules_id=sources.rules_id, offset=int(b["offset"]),
+        seq=int(b["seq"]), provisional_calendar=provisional(b),
     )  # fmt: skip
 
 
@@ -146,11 +164,9 @@ def _alert(
     row, transition = signal.row, int(b["transition"])
     severity: Severity = SEVERITIES[b["level"] - 1]
     values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
-    bands = {name: wording.band_zh(name, x) if banded else None for name, x in values.items()}
+    bands = {name: band_zh(name, x) if banded else None for name, x in values.items()}
     reason = reason or _reason(b, signal, view)
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
-    facts = {name: bands[name] or wording.value_zh(name, x) for name, x in values.items()}
-    title, text, action = wording.alert_zh(row, severity, transition, facts, score, before, reason)
     name = _episode(b, sources.enterprise_id, row)
     case_id, case_severity = _case(b, sources.enterprise_id, view, banks[0] if view != cases.SUPERVISOR else "")
     assert case_id is not None
@@ -172,20 +188,31 @@ def _alert(
         score=score,
         score_before=before,
         evidence=[
-            Evidence(name=name, value_micro=None if x is None or bands[name] else int(micro(x)), band=bands[name])
+            Evidence(
+                name=name,
+                value_micro=None if x is None or bands[name] else int(micro(x)),
+                band=bands[name],
+                provisional_calendar=provisional(b) if name in _BY_BUSINESS_DAYS else msgspec.UNSET,
+            )
             for name, x in values.items()
         ],
         event_ids=[],
         loans=[],
         banks=banks,
-        title_zh=title,
-        text_zh=text,
-        suggested_action_zh=action,
+        title_zh="",
+        text_zh="",
+        suggested_action_zh="",
         model_id=sources.model_id,
         rules_id=sources.rules_id,
         offset=int(b["offset"]),
         seq=int(b["seq"]),
+        provisional_calendar=provisional(b),
     )
+
+
+def provisional(b: Any) -> ProvisionalCalendar:
+    """Return whether the score of row `b` rests on business days of a year whose holidays are not published."""
+    return True if b["provisional_calendar"] else msgspec.UNSET
 
 
 def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import indicators
-from config.kernel import kernel
 from detectors.rules.vocabulary import INPUTS
 from features.indicators.nulls import NULL_NAMES
 from features.layout import Rows
 from features.state import seen
+from features.state.transitions import time_of
+from kernels.decorators import kernel
 from streams.score import outbook
-from streams.score.changes import time_of
 from streams.score.loop import NO, YES, evaluate
 from streams.score.partition import Engine
 

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
 from domain.calendar import day_of
 from domain.events import Feed
-from features.residents import Numbers, Residents
+from features.row_cache import Numbers, RowCache
 from features.state.buckets import NO_UNIT
 from features.state.loans import BANK_SLOTS, lends
+from features.state.transitions import is_main
 from features.table import UNLOOKED, WATCHED_MAX
-from streams.score.changes import is_main
+from kernels.decorators import kernel
 from streams.score.records import bank_number
 
 _BANKS_MAX = 4_096
@@ -49,7 +49,7 @@ class Lookout:
     """What a partition knows of whom the next tick must look at."""
 
     def __init__(
-        self, residents: Residents, up_to: int, feeds: Mapping[str, Feed], unlooked: Sequence[str] | None
+        self, residents: RowCache, up_to: int, feeds: Mapping[str, Feed], unlooked: Sequence[str] | None
     ) -> None:
         """As of the last tick, which said `up_to` (-1: there was none) and `feeds`; `unlooked`: as `names` gave it."""
         self._residents = residents

@@ -4,13 +4,16 @@ The value is evaluated once more, at the enterprise's own time, by the code that
 by it but a copy. So the parts are those of the score that is stored, unless the model has changed since.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import UNSET
 
-from config.catalogue import SignalRow, indicators
+from config.catalogue import indicators
 from detectors.rules.artefact import RuleSet
-from detectors.rules.vocabulary import INPUTS
+from detectors.rules.conditions import Signal
+from detectors.rules.vocabulary import INPUTS, needs_overlay
 from detectors.scorecard import (
     BAND_MILLI,
     FLOOR_MILLI,
@@ -25,13 +28,17 @@ from detectors.scorecard import (
     value_at,
 )
 from detectors.snapshot import Snapshot
-from domain.outputs import GROUPS, SEVERITIES
+from detectors.wording.alerts import sentence, signal_name
+from domain.language import LANGS
+from domain.outputs import GROUPS, SEVERITIES, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from features import values
 from features.indicators import CORE
-from features.indicators.nulls import VALUE
+from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text
 from features.values import Value
+from streams.score.alerts import values_of
 from streams.score.anew import evaluate_anew, readings
+from streams.score.json_text import micro
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
 
@@ -53,6 +60,7 @@ class Reason:
 
     indicator: str
     value: float | None
+    null: str  # why it has none; empty where there is a value
     baseline: float
     points_milli: int
 
@@ -70,11 +78,12 @@ class Counterfactual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One open episode; `bank_id` where it is about one lender's facts."""
+    """One open episode; `bank_id` where it is about one lender's facts. Names and sentences are by language."""
 
     signal: str
-    name_zh: str
-    severity: str
+    names: dict[str, str]
+    sentences: dict[str, str]
+    severity: Severity
     stale: bool
     revision: int
     opened_ms: int
@@ -110,6 +119,7 @@ class Explanation:
     status_reason: str
     grade: str
     published_grade: str
+    provisional_calendar: bool  # the score counts business days of a year whose holidays are not published
     p_overdue30_90d_ppm: int
     reasons: list[Reason]
     counterfactual: Counterfactual | None  # None: no indicator alone would do, or a cap holds the score down
@@ -148,11 +158,12 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
         status_reason=STATUS_REASONS[x["status_reason"]],
         grade=GRADES[grade_of(score_milli)],
         published_grade=GRADES[x["published_grade"]],
+        provisional_calendar=bool(x["provisional_calendar"]),
         p_overdue30_90d_ppm=probabilities_ppm(snapshot)[score - 400],
         reasons=_reasons(x, snapshot, weights),
         counterfactual=_counterfactual(card, x, points),
         indicators=_indicators(x, points, weights),
-        episodes=_episodes(row, rules),
+        episodes=_episodes(enterprise_id, row, x, rules),
         loans=_loans(row),
         counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late")},
         model_id=saved.model_id,
@@ -217,30 +228,80 @@ def _reasons(x: np.void, snapshot: Snapshot, weights: list[int]) -> list[Reason]
             name = CORE[i]
             below = int(x["points_milli"][i]) - weights[i] // 2
             baseline = snapshot.anchors_micro[name][2] / 1_000_000
-            value = _value(x, INPUTS.index(name))
-            found.append(Reason(indicator=name, value=value, baseline=baseline, points_milli=below))
+            slot = INPUTS.index(name)
+            value, null = _value(x, slot), NULL_NAMES[x["null"][slot]]
+            found.append(Reason(indicator=name, value=value, null=null, baseline=baseline, points_milli=below))
     return found
 
 
-def _episodes(row: np.void, rules: RuleSet) -> list[Episode]:
-    of_key: dict[int, SignalRow] = {
-        int(key): signal.row for key, signal in zip(rules.programs.key.tolist(), rules.standing, strict=True)
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """An open episode as of the evaluation, for its sentence (detectors.wording.revision.Revision)."""
+
+    enterprise_id: str
+    signal: str
+    severity: Severity
+    revision: int
+    opened_at: int
+    as_of: int
+    score: int
+    evidence: Sequence[Evidence]
+    rules_id: str
+    alert_id: str = ""
+    state: AlertState = "raised"
+    reason: str = ""
+    stock: bool = False
+    score_before: int | None = None
+    loans: Sequence[LoanOfAlert] = ()
+    banks: Sequence[str] = ()
+    provisional_calendar: ProvisionalCalendar = UNSET  # the explanation says it of the score itself
+
+    @property
+    def case_severity(self) -> Severity:
+        return self.severity
+
+
+def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> list[Episode]:
+    of_key = dict(zip(rules.programs.key.tolist(), rules.standing, strict=True))
     found = []
     for i in range(int(row["episodes_open"])):
         signal, bank = of_key.get(int(row["episode_key"][i])), int(row["episode_bank"][i])
+        is_stale = bool(row["episode_stale"][i])
+        episode = _Open(
+            enterprise_id=enterprise_id,
+            signal="?" if signal is None else signal.row.id,  # of rules that are no longer in force
+            severity=SEVERITIES[row["episode_level"][i] - 1],
+            revision=int(row["episode_revision"][i]),
+            opened_at=int(row["episode_opened_ms"][i]),
+            as_of=int(x["as_of_ms"]),
+            score=int(displayed(int(x["score_milli"]))),
+            evidence=[] if signal is None else _evidence(x, signal),
+            rules_id=rules.id,
+        )
+        now = "stale" if is_stale else "open"
         found.append(
             Episode(
-                signal="?" if signal is None else signal.id,  # of rules that are no longer in force
-                name_zh="" if signal is None else signal.name_zh,
-                severity=SEVERITIES[row["episode_level"][i] - 1],
-                stale=bool(row["episode_stale"][i]),
-                revision=int(row["episode_revision"][i]),
-                opened_ms=int(row["episode_opened_ms"][i]),
+                signal=episode.signal,
+                names={lang: signal_name(episode.signal, signal, lang) for lang in LANGS},
+                sentences={lang: sentence(episode, signal, lang, now=now).text for lang in LANGS},
+                severity=episode.severity,
+                stale=is_stale,
+                revision=episode.revision,
+                opened_ms=episode.opened_at,
                 bank_id=None if bank < 0 else bank_text(int(row["bank"][bank])),
             )
         )
     return found
+
+
+def _evidence(x: np.void, signal: Signal) -> list[Evidence]:
+    """What an evaluation of the platform's shows of a signal's evidence; what one lender's loans say is not in it."""
+    values = values_of(x, signal.row.evidence)
+    return [
+        Evidence(name=name, value_micro=None if value is None else int(micro(value)))
+        for name, value in values.items()
+        if not (signal.is_lender and needs_overlay(name))
+    ]
 
 
 def _loans(row: np.void) -> list[Loan]:

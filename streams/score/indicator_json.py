@@ -6,19 +6,20 @@ a test holds the two together.
 
 import numpy as np
 
-from config.kernel import kernel
 from features.indicators import INDICATOR_COUNT, INDICATORS
+from features.indicators.activity import ACTIVE_30D, COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NULL_NAMES, VALUE
 from features.state.buckets import day_of
+from kernels.decorators import kernel
 from streams.score.json_text import id_text, micro, phrases, put_integer, raw, text
 
 _KEYS = phrases(
     (
         '{"enterprise_id":"', '","day":', ',"as_of":', ',"values_micro":{', '},"null_reasons":{', "}", ',"offset":',
-        ',"seq":', ",",
+        ',"seq":', ",", f',"provisional_calendar":["{COUNTS_BUSINESS_DAYS}"]',
     )
 )  # fmt: skip
-_ENTERPRISE, _DAY, _AS_OF, _VALUES, _NULL_REASONS, _END, _OFFSET, _SEQ, _COMMA = np.arange(9)
+_ENTERPRISE, _DAY, _AS_OF, _VALUES, _NULL_REASONS, _END, _OFFSET, _SEQ, _COMMA, _PROVISIONAL = np.arange(10)
 _NAMES = phrases(tuple(f'"{name}":' for name in INDICATORS))
 _REASONS = phrases(tuple(f'"{name}"' for name in NULL_NAMES))
 BYTES_MAX = 1_024 + int((_NAMES.size + 1).sum()) + INDICATOR_COUNT * max(20, int(_REASONS.size.max()))
@@ -35,6 +36,8 @@ def write_indicators(out, p, x, id_words, terms):
     p = raw(out, text(out, p, _KEYS, _END), terms.after_null_reasons)
     p = put_integer(out, text(out, p, _KEYS, _OFFSET), x.offset)
     p = put_integer(out, text(out, p, _KEYS, _SEQ), x.seq)
+    if x.provisional_calendar and x.null[ACTIVE_30D] == VALUE:
+        p = text(out, p, _KEYS, _PROVISIONAL)
     return text(out, p, _KEYS, _END)
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import copy, kernel
 from detectors.snapshot import MICRO
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
+from kernels.decorators import copy, kernel
 
 _ONE, _TEN, _ZERO_DIGIT = np.uint64(1), np.uint64(10), np.uint8(48)
 MICRO_MAX = 9_000_000_000_000_000_000  # where a value times 10^6 would leave int64

@@ -8,14 +8,13 @@ it; what stands here is their order. `e` is the row of one enterprise, `r` one r
 
 import numpy as np
 
-from config.kernel import copy, kernel
 from detectors import context, scorecard
 from domain.calendar import DAY_MS
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
 from features.state.parts import HOT
-from streams.score import alerting, outbook
-from streams.score.changes import (
+from features.state.record_columns import AUTHORIZATION, LOAN
+from features.state.transitions import (
     apply_change,
     close_next_day,
     closing_time,
@@ -28,7 +27,8 @@ from streams.score.changes import (
     skip_days_before_history,
     time_of,
 )
-from streams.score.columns import AUTHORIZATION, LOAN
+from kernels.decorators import copy, kernel
+from streams.score import alerting, outbook
 
 LATENESS_MS_MAX = 7 * DAY_MS
 NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba would compile each function twice

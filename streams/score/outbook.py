@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import copy, kernel
 from detectors import cases, episodes, lender
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
@@ -19,6 +18,7 @@ from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
 from features.state import loans
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from kernels.decorators import copy, kernel
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS = range(6)
 A_CLOSE = -1
@@ -44,6 +44,7 @@ ROW = np.dtype(
         ("status", "|u1"),
         ("status_reason", "|u1"),
         ("published_grade", "|i1"),
+        ("provisional_calendar", "|u1"),  # the score counts business days of a year that is not published
         ("value", "<f8", (INPUT_COUNT,)),
         ("null", "|u1", (INPUT_COUNT,)),
         ("balance_now_cny", "<f8"),
@@ -164,12 +165,15 @@ def describe(x, e, s, i, transition):
 
 @kernel
 def shape_of(x):
-    """Status, grades and the order of reasons in one number: a change of any of them is worth a score record."""
+    """Return status, grades, the order of reasons and whether the calendar is provisional, in one number.
+
+    A change of any of them is worth a score record.
+    """
     shape = np.uint64(x.status) * np.uint64(64) + np.uint64(grade_of(x.score_milli)) * np.uint64(8)
     shape += np.uint64(x.published_grade)
     for i in range(REASONS_MAX):
         shape = shape * np.uint64(128) + np.uint64(x.reasons[i] + 1)
-    return shape
+    return shape + (np.uint64(x.provisional_calendar) << np.uint64(63))
 
 
 @kernel

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import catalogue_id
-from config.kernel import kernel
 from detectors.snapshot import Snapshot
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import CORE
+from kernels.decorators import kernel
 from streams.score import indicator_json, score_json
 from streams.score.json_text import id_text
 from streams.score.outbook import SCORE

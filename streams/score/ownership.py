@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from domain import topics
+from sinks.log_reader import ReadTimeout, read_topic
 
 _ACKNOWLEDGED_S_MAX = 10
+_READ_S_MAX = 20.0
 
 
 class OwnershipUnknown(Exception):
@@ -46,24 +48,10 @@ def take(bootstrap: str, client: Mapping[str, Any], partitions: Iterable[int], o
 
 def owned_before(bootstrap: str, client: Mapping[str, Any]) -> set[int]:
     """Partitions that ever had an owner: where Redis knows nothing of one of these, it has lost what it knew."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "xinliu-owners", "enable.auto.commit": False, **client}
-    )
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topics.OWNER, 0), timeout=_ACKNOWLEDGED_S_MAX)
-        consumer.assign([TopicPartition(topics.OWNER, 0, OFFSET_BEGINNING)])
-        owned: set[int] = set()
-        position = 0
-        while position < end:
-            message = consumer.poll(_ACKNOWLEDGED_S_MAX)
-            if message is None:
-                raise OwnershipUnknown(f"{topics.OWNER}: read to {position} of {end}, then nothing")
-            if message.error():
-                raise OwnershipUnknown(f"{topics.OWNER}: {message.error().str()}")
-            position = message.offset() + 1
-            owned.add(int(message.key()))
-        return owned
+        messages = read_topic(bootstrap, topics.OWNER, client, timeout_s=_READ_S_MAX)
+        return {int(message.key()) for message in messages}
     except KafkaException as error:
         raise OwnershipUnknown(f"{topics.OWNER}: {error.args[0].str()}") from error
-    finally:
-        consumer.close()
+    except ReadTimeout as error:
+        raise OwnershipUnknown(str(error)) from error

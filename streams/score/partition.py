@@ -22,12 +22,12 @@ from domain.calendar import day_of
 from domain.events import Control, Feed
 from domain.reject import Reason
 from features import layout
-from features.residents import LACKING_MAX, Numbers, Residents
+from features.row_cache import LACKING_MAX, Numbers, RowCache
 from features.state import dedup
 from features.table import ABSENT
 from features.values import Value
 from sinks.telemetry import Outcome
-from streams.dead_letter import letters_of
+from streams.dead_letters import to_dead_letters
 from streams.score import outputs_json
 from streams.score.due import Lookout, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
@@ -126,7 +126,7 @@ class Partition:
         self._now = state or PartitionState(low_offset=0)
         self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
         self._passes_over = passes_over
-        self.residents = Residents(names, resident_max)
+        self.residents = RowCache(names, resident_max)
         self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
         self._wanted = 0
         self._writer = writer or Writer()
@@ -185,14 +185,14 @@ class Partition:
     @property
     def wants_room(self) -> bool:
         """Whether enterprises must leave memory before `apply` can go on."""
-        return self._wanted > 0 and self.residents.lacking_room(self._wanted) > 0
+        return self._wanted > 0 and self.residents.rows_to_evict(self._wanted) > 0
 
     def make_room(self) -> bool:
         """Let go of enterprises that Redis holds as they are; False where others must be flushed first.
 
         What has been said so far may be flushed then: no enterprise is half closed where room is wanted.
         """
-        return self.residents.evict(self.residents.lacking_room(self._wanted))
+        return self.residents.evict(self.residents.rows_to_evict(self._wanted))
 
     def dirty_rows(self) -> npt.NDArray[np.int64]:
         """Enterprises whose value in Redis is behind."""
@@ -225,7 +225,7 @@ class Partition:
         return taken
 
     def _bury(self, unreadable: Unreadable, chunk: Chunk) -> list[Outgoing]:
-        (letter,) = letters_of(chunk, [unreadable.row], [unreadable.why])
+        (letter,) = to_dead_letters(chunk, [unreadable.row], [unreadable.why])
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
         return self._writer.buried(letter)

@@ -7,16 +7,16 @@ holds them to that.
 
 import numpy as np
 
-from config import words
-from config.json_bytes import find, integer, is_at, quoted, string_end, table
-from config.kernel import kernel
 from domain.events import SCHEMA, LogRecord, Txn
 from features.state.balances import MISSING
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KINDS, OVERLAYS_OF, PURPOSES
 from features.state.dedup import NO_NUMBER
 from features.state.hashing import siphash
+from features.state.record_columns import BOOKED, NEITHER, PAYER_HASH, TXN
 from features.state.seen import CODE_OF
-from streams.score.columns import BOOKED, NEITHER, PAYER_HASH, TXN
+from kernels import words
+from kernels.decorators import kernel
+from kernels.json_bytes import find, integer, is_at, quoted, string_end, table
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 LEFT, TAKEN = 0, 1

@@ -14,19 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.calendar import day_of, day_of_text
-from domain.events import (
-    SCHEMA,
-    Authorization,
-    Control,
-    Derived,
-    Gov,
-    Loan,
-    LogRecord,
-    Outcome,
-    Profile,
-    Tick,
-    Txn,
-)
+from domain.events import SCHEMA, Authorization, Control, Derived, Gov, Loan, LogRecord, Outcome, Profile, Tick, Txn
 from domain.reject import Reason, Rejected
 from features.layout import id_words
 from features.state.balances import MISSING
@@ -34,9 +22,7 @@ from features.state.buckets import FEN_MAX
 from features.state.classes import CLASS_OF, CREDIT, DEBIT, KIND_INDEX, OVERLAYS_OF, PURPOSE_INDEX
 from features.state.dedup import NO_NUMBER
 from features.state.hashing import siphash
-from features.state.seen import CODE_OF
-from streams.score import reader
-from streams.score.columns import (
+from features.state.record_columns import (
     AUTHORIZATION,
     BOOKED,
     FREEZE,
@@ -60,6 +46,8 @@ from streams.score.columns import (
     REVOKED,
     TXN,
 )
+from features.state.seen import CODE_OF
+from streams.score import reader
 from streams.transport import Chunk
 
 Records = npt.NDArray[np.void]  # of RECORD

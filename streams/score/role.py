@@ -11,11 +11,9 @@ the worker reads it again from the low offset.
 
 import asyncio
 import logging
-import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,15 +24,13 @@ from detectors.rules.conditions import RuleError
 from detectors.snapshot import Snapshot, SnapshotError
 from detectors.snapshot import decode as decode_snapshot
 from domain import topics
-from features.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
+from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.telemetry import (
-    Emit,
     EventTime,
-    Flushed,
     InForce,
     MemoryLost,
     Outcome,
@@ -44,39 +40,27 @@ from sinks.telemetry import (
     StateSize,
     Unacknowledged,
     Written,
-    unheard,
 )
-from streams.role import TP
 from streams.score import ownership
-from streams.score.holding import Holding, Step, Taken
+from streams.score.flush_scheduler import FlushScheduler
+from streams.score.owned_partition import OwnedPartition, Step
 from streams.score.partition import Partition
 from streams.score.rows import Outgoing, Writer
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
 from streams.transport import Chunk
+from streams.worker.role import DETACHED, TP, Role, RoleContext
 
 DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind it had waited in the log
 # Keyed as the log, with as many partitions as it (config/topics.toml): nothing is to be computed for each record.
 _LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
 _FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
-_LANDING_S_MAX = 60.0  # longer than this, outputs of a flush are taken for lost
-_QUIET_S = 0.25  # without a record and with none left to read, a partition is flushed before it is due
-_FLUSHES_MAX = 4  # that wait at once: each holds the values of its partition a second time
-_APART = 0.9  # of an interval's share for each partition lies between two flushes
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
 
 
-class _Flush(NamedTuple):
-    """What was taken of a partition, after which mark of the outbox, and the seconds that it took."""
-
-    taken: Taken
-    mark: int
-    taking_s: float
-
-
-class Score:
+class Score(Role):
     """Applies `events.v1` to the enterprises of the partitions that this worker owns."""
 
     name = "score"
@@ -95,23 +79,29 @@ class Score:
         self._clock = clock
         self._make_outbox = make_outbox
         self._step = step
-        self._held: dict[TP, Holding] = {}
+        self._held: dict[TP, OwnedPartition] = {}
         self._writer = Writer()
         self._turn_s = 0.0  # when others last had theirs between two batches
         self._rewinds: dict[TP, int] = {}
         self._delivery_failures = 0
-        self.progress: Callable[[TP], tuple[int, int | None]] = lambda _tp: (0, None)
-        self._quiet: frozenset[TP] = frozenset()  # as of the last tick
-        self._next_flush_s = 0.0  # not before, of those that are due
-        self._flushes: dict[TP, _Flush] = {}  # they wait for their outputs, in the order of their marks
-        self._writing: tuple[TP, asyncio.Task[None]] | None = None  # one whose outputs have landed
+        self._context = DETACHED
+        self._flushes = FlushScheduler(
+            self._held,
+            settings.score,
+            lambda: self._clock(),
+            step,
+            outbox=lambda: self._outbox,
+            context=lambda: self._context,
+            on_flushed=self._flushed,
+            on_lost=self._drop,
+        )
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
         self._written: Counter[tuple[str, str, str]] = Counter()
-        self.emit: Emit = unheard
 
-    async def start(self) -> None:
+    async def start(self, context: RoleContext) -> None:
         """Connect, and compile the loop on nothing, before the group waits for us."""
+        self._context = context
         redis = self._settings.redis
         self._redis = connect(redis.url, redis.timeout_s)
         self._open_outbox()
@@ -119,12 +109,12 @@ class Score:
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Own, claim and load each new partition; one that cannot be loaded now is paused and comes later."""
-        await self._settle()
+        await self._flushes.settle()
         self._forget(set(self._held) - tps)
         prefix = self._settings.redis.key_prefix
         for tp in tps - set(self._held):
             store = PartitionStore(self._redis, prefix, tp.partition)
-            self._held[tp] = Holding(tp.partition, store, self._snapshot, self._rules, self._step, self._writer)
+            self._held[tp] = OwnedPartition(tp.partition, store, self._snapshot, self._rules, self._step, self._writer)
         self._share_residents()
         await self._load_due()
         self._rewinds.clear()
@@ -133,14 +123,16 @@ class Score:
     async def revoked(self, tps: set[TP]) -> None:
         """Flush what is still ours, and forget."""
         mine = tps & set(self._held)
-        await self._flush_all(mine)
+        try:
+            await self._flushes.flush_all(mine)
+        except DeliveryFailed as why:
+            self._lose_outputs(why)
         self._forget(mine)
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Apply a chunk in batches and send what follows. Without memory it is let go: it comes again by a rewind."""
         for part in chunk.pieces(self._settings.score.batch_records_max):
-            if self._writing is not None and self._writing[0] == tp:
-                await self._settle()
+            await self._flushes.settle(tp)
             memory = self._held[tp].memory
             if memory is None:
                 self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset))
@@ -159,13 +151,13 @@ class Score:
             self._tally(tp, memory)
             self._held[tp].applied_at_s = self._clock()
             if self._slice_is_over(self._turn_s):
-                await self._go_on_flushing()
+                await self._advance_flushes()
                 await asyncio.sleep(0)  # signals and heartbeats get their turn
                 self._turn_s = self._clock()
 
-    def hand_over(self) -> None:
-        """As streams.role's HandsOver."""
-        self._outbox.hurry()
+    def flush_after_fetch(self) -> None:
+        """Send what waits in the outbox."""
+        self._outbox.flush_now()
 
     def low_offset(self, tp: TP) -> int | None:
         """Where a restart would go on: the low offset that Redis holds. None while that is not known."""
@@ -183,7 +175,7 @@ class Score:
         return rewinds
 
     def readings(self) -> Iterator[Reading]:
-        """As streams.role's Observed."""
+        """Return counts, state sizes and readiness."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         for (kind, severity, state), records in self._written.items():
@@ -203,13 +195,12 @@ class Score:
         except DeliveryFailed as why:
             self._lose_outputs(why)
         await self._load_due()
-        self._quiet = frozenset(tp for tp, held in self._held.items() if held.is_ahead and self._is_quiet(tp, held))
-        await self._go_on_flushing()
+        self._flushes.refresh()
+        await self._advance_flushes()
 
     async def stop(self) -> None:
         """Close the connections; what was not flushed comes again."""
-        if self._writing is not None:
-            await asyncio.wait({self._writing[1]})
+        await self._flushes.close()
         self._redis.close()
         self._outbox.close()
 
@@ -243,7 +234,7 @@ class Score:
             place = tp.partition if topic in _LIKE_THE_LOG else BY_KEY
             self._outbox.send_batch(topic, records, headers=headers, partition=place)
         if not delay and any(topics.is_alert(topic) for topic, _ in outgoing):
-            self._outbox.hurry()
+            self._outbox.flush_now()
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
         """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""
@@ -251,9 +242,7 @@ class Score:
         if not memory.make_room():
             self._step("drain", tp.partition)
             await asyncio.to_thread(self._outbox.drain)
-            if tp in self._flushes:
-                await self._write_taken(tp)
-            await self._timed(self._held[tp].flush_values(self._settings.score.flush_slice_values_max))
+            await self._flushes.flush_values(tp)
             self._step("evict", tp.partition)
             if not memory.make_room():
                 raise RuntimeError(f"{tp}: no room in memory though all is flushed")
@@ -267,7 +256,7 @@ class Score:
         """Own, claim and load what has no memory and has waited long enough."""
         due = {tp: held for tp, held in self._held.items() if held.memory is None and self._clock() >= held.retry_at_s}
         if due:
-            await self._settle()  # it may be of one of them, before it was dropped
+            await self._flushes.settle()  # it may be of one of them, before it was dropped
         unowned = {tp: held for tp, held in due.items() if held.epoch is None}
         if unowned:
             try:
@@ -288,7 +277,7 @@ class Score:
             self._rewinds[tp] = held.memory.low_offset
             log.info("%s runs: %d enterprises, from offset %d", tp, held.memory.residents.known, self._rewinds[tp])
 
-    def _own(self, unowned: list[Holding]) -> None:
+    def _own(self, unowned: list[OwnedPartition]) -> None:
         kafka, numbers = self._settings.kafka, [held.number for held in unowned]
         for number in numbers:
             self._step("own", number)
@@ -300,10 +289,10 @@ class Score:
     def _drop(self, tp: TP, why: Exception) -> None:
         """Forget a partition's memory; outbid, we need a new record, unless the group takes the partition before."""
         held, outbid = self._held[tp], isinstance(why, Outbid)
-        self._flushes.pop(tp, None)
+        self._flushes.forget(tp)
         if outbid:
             held.epoch = None
-        self.emit(MemoryLost(partition=tp.partition, why=type(why).__name__))
+        self._context.emit(MemoryLost(partition=tp.partition, why=type(why).__name__))
         wait_s = held.drop(self._clock(), wait_s_min=_OUTBID_WAIT_S if outbid else 0.0)
         log.warning("%s is not ready, nothing of it is committed; next attempt in %.1f s: %s", tp, wait_s, why)
 
@@ -323,144 +312,26 @@ class Score:
         self._outbox = self._make_outbox(
             self._settings.kafka.bootstrap, aiokafka_settings(self._settings.kafka), linger_ms=LINGER_MS_MAX
         )
-        self._flushes.clear()  # their marks were the other's
+        self._flushes.forget_all()
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:
             del self._held[tp]
             self._rewinds.pop(tp, None)
-            self._flushes.pop(tp, None)
+            self._flushes.forget(tp)
             self._since_failure.discard(tp)
 
-    async def _go_on_flushing(self) -> None:
-        """For a slice: write what was taken once its outputs have landed, take what has waited longest since its last.
-
-        A few may wait at once: so the time that outputs take to land is not paid for each partition in turn. One is
-        written at a time, while others are applied: only its own records wait for Redis. Where all are quiet, one flush
-        follows the other.
-        """
-        until_s = self._clock() + self._settings.score.slice_ms / 1_000
+    async def _advance_flushes(self) -> None:
         try:
-            while await self._write_landed() or await self._take_next() or await self._wait_where_idle():
-                if self._clock() > until_s:
-                    break
+            await self._flushes.advance()
         except DeliveryFailed as why:
             self._lose_outputs(why)
-
-    async def _write_landed(self) -> bool:
-        """Begin to write what has waited longest; False where its outputs are on their way, or Redis still works.
-
-        DeliveryFailed after too long.
-        """
-        if self._writing is not None:
-            if not self._writing[1].done():
-                return False
-            await self._settle()
-        if not self._flushes:
-            return False
-        tp, flush = next(iter(self._flushes.items()))
-        self._step("drain", tp.partition)
-        if self._outbox.has_landed(flush.mark):
-            self._writing = tp, asyncio.create_task(self._end_flush(tp))
-            return True
-        if (waited_s := self._clock() - self._held[tp].flushed_at_s) > _LANDING_S_MAX:
-            raise DeliveryFailed(f"outputs of {tp} are not acknowledged after {waited_s:.0f} s")
-        return False
-
-    async def _take_next(self) -> bool:
-        """False where no partition is due, or enough of them wait.
-
-        One is due after an interval, but not together with others that are: records would wait for all of them. A quiet
-        one is due as soon as it is ahead of Redis.
-        """
-        now_s, interval_s = self._clock(), self._settings.score.flush_interval_ms / 1_000
-        due_s = now_s - interval_s if now_s >= self._next_flush_s else -math.inf
-        due = [
-            (held.flushed_at_s, tp)
-            for tp, held in self._held.items()
-            if held.memory is not None
-            and tp not in self._flushes
-            and (held.flushed_at_s <= due_s or (tp in self._quiet and held.is_ahead))
-        ]
-        if not due or len(self._flushes) == _FLUSHES_MAX:
-            return False
-        _, tp = min(due)
-        held = self._held[tp]
-        if held.flushed_at_s <= due_s:
-            self._next_flush_s = max(self._next_flush_s + _APART * interval_s / len(self._held), now_s)
-        held.flushed_at_s, began_s = now_s, time.perf_counter()
-        taken = await held.take(self._settings.score.flush_slice_values_max)
-        self._flushes[tp] = _Flush(taken, self._outbox.mark(), time.perf_counter() - began_s)
-        return True
-
-    def _is_quiet(self, tp: TP, held: Holding) -> bool:
-        position, end = self.progress(tp)
-        return end is not None and position >= end and self._clock() - held.applied_at_s >= _QUIET_S
-
-    async def _wait_where_idle(self) -> bool:
-        """Wait for what is being written where nobody's records would wait too; False where somebody's might."""
-        if self._writing is None or any(held.is_ahead and tp not in self._quiet for tp, held in self._held.items()):
-            return False
-        await self._settle()
-        return True
-
-    async def _end_flush(self, tp: TP) -> None:
-        """Write what was taken of a partition; all outputs before that are acknowledged."""
-        try:
-            await self._write_taken(tp)
-        except (Fenced, StoreUnavailable) as why:
-            self._drop(tp, why)
-
-    async def _settle(self) -> None:
-        """Wait for what is being written; raises what has ended it."""
-        if self._writing is not None:
-            await asyncio.shield(self._writing[1])
-            self._writing = None
-
-    async def _write_taken(self, tp: TP) -> None:
-        flush, held = self._flushes[tp], self._held[tp]
-        try:
-            await self._timed(held.write(flush.taken), flush.taking_s)
-        finally:
-            self._flushes.pop(tp, None)
-        if held.memory is flush.taken.memory:
-            self._flushed(tp)
-
-    async def _flush_all(self, tps: set[TP]) -> None:
-        """Outputs acknowledged -> values in slices -> partition state -> low offset, of each of these."""
-        await self._settle()
-        running = sorted(tp for tp in tps if self._held[tp].memory is not None)
-        if not running:
-            return
-        try:
-            for tp in running:
-                self._step("drain", tp.partition)
-            await asyncio.to_thread(self._outbox.drain)
-        except DeliveryFailed as why:
-            self._lose_outputs(why)
-            return
-        for tp in list(self._flushes):
-            await self._end_flush(tp)
-        for tp in running:
-            if self._held[tp].memory is None:
-                continue  # the flush just ended has lost it
-            try:
-                await self._timed(self._held[tp].flush(self._settings.score.flush_slice_values_max))
-                self._flushed(tp)
-            except (Fenced, StoreUnavailable) as why:
-                self._drop(tp, why)
 
     def _flushed(self, tp: TP) -> None:
-        """Lost outputs are forgiven when every partition has been flushed since."""
+        """Forgive lost outputs once every partition has been flushed since."""
         self._since_failure.discard(tp)
         if not self._since_failure:
             self._delivery_failures = 0
-
-    async def _timed(self, writing: Awaitable[tuple[int, int]], before_s: float = 0.0) -> None:
-        """Write, and tell how much that was and how long it took, with the seconds before."""
-        began_s = time.perf_counter()
-        values, size = await writing
-        self.emit(Flushed(values=values, bytes=size, seconds=before_s + time.perf_counter() - began_s))
 
     def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
         """Count what a batch came to before it failed, and the rest of the chunk, which is not applied."""

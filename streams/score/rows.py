@@ -21,7 +21,7 @@ from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
-from streams.dead_letter import letters_of
+from streams.dead_letters import to_dead_letters
 from streams.score import alerts, outbook, outputs_json
 from streams.score.json_text import micro
 from streams.score.records import sender_of
@@ -93,7 +93,9 @@ class Writer:
             if len(of_kind := self._wanted(rows, kinds, kind, topic)):
                 keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
                 # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
-                letters = letters_of(chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True)
+                letters = to_dead_letters(
+                    chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True
+                )
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         others = defaultdict[str, list[KeyAndValue]](list)
         for b in rows[_in_order(rows, (kinds == outbook.ALERT) | (kinds == outbook.OBSERVATION))]:
@@ -202,4 +204,5 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         model_id=in_force.model_id,
         offset=offset,
         seq=seq,
+        provisional_calendar=alerts.provisional(b),
     )

@@ -7,11 +7,11 @@ domain.outputs.Score; a test holds the two together.
 import numpy as np
 
 from config.catalogue import indicators
-from config.kernel import kernel
 from detectors.scorecard import GRADES, REASONS_MAX, STATUS_NAMES, STATUS_REASONS, displayed, grade_of
 from domain.outputs import GROUPS
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.nulls import VALUE
+from kernels.decorators import kernel
 from streams.score.json_text import id_text, micro, phrases, put_integer, raw, text
 
 _KEYS = phrases(
@@ -20,12 +20,14 @@ _KEYS = phrases(
         ',"pd_12m_ppm":null,"status":"', '","status_reason":"', '","grade":"', '","published_grade":"',
         '","groups_milli":{', '},"cap_milli":', ',"coverage_ppm":', '{"indicator":"', '","points_milli":',
         ',"value_micro":', ',"baseline_micro":', "}", ',"offset":', ',"seq":', ",", "null",
+        ',"provisional_calendar":true',
     )
 )  # fmt: skip
 (
     _ENTERPRISE, _POINTS_SHOWN, _SCORE_MILLI, _PROBABILITY, _STATUS, _STATUS_REASON, _GRADE, _PUBLISHED, _GROUPS_BEGIN,
     _CAP, _COVERAGE, _INDICATOR, _POINTS, _VALUE, _BASELINE, _END, _OFFSET, _SEQ, _COMMA, _NULL,
-) = np.arange(20)  # fmt: skip  # of literals, numba would compile `text` once each
+    _PROVISIONAL,
+) = np.arange(21)  # fmt: skip  # of literals, numba would compile `text` once each
 _STATUS_TEXT, _STATUS_REASON_TEXT, _GRADE_TEXT = phrases(STATUS_NAMES), phrases(STATUS_REASONS), phrases(GRADES)
 _GROUP_TEXT = phrases(tuple(f'"{group}":' for group in GROUPS))
 _INDICATOR_TEXT = phrases(CORE)
@@ -55,6 +57,7 @@ def write_score(out, p, x, id_words, terms):
     p = put_integer(out, raw(out, p, terms.after_reasons), x.as_of_ms)
     p = put_integer(out, text(out, p, _KEYS, _OFFSET), x.offset)
     p = put_integer(out, text(out, p, _KEYS, _SEQ), x.seq)
+    p = text(out, p, _KEYS, _PROVISIONAL) if x.provisional_calendar else p
     return text(out, p, _KEYS, _END)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from config.kernel_cache import folder_of
 from detectors.episodes import RAISED, is_over
 from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact, RuleSet, decode, packaged_rules
@@ -18,6 +17,7 @@ from detectors.scorecard import FLOOR_MILLI, displayed, probabilities_ppm, score
 from detectors.snapshot import Snapshot, content_id
 from domain.events import SCHEMA, Control, Feed, LogRecord, Tick, Txn
 from domain.topics import EVENTS
+from kernels.cache import folder_of
 from streams.score import alerting, loop, outbook, outputs_json
 from streams.score.json_text import micro
 from streams.score.partition import NEVER, Partition, engine_of

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, RecordTooLargeErr
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.transport.chunk import Chunk
-from streams.transport.errors import OffsetOutsideLog
+from streams.transport.errors import OffsetOutsideLog, UnreadableBatch
 
 NOT_YET_S = 0.02
 _NEVER_S = 1e9
@@ -31,7 +31,23 @@ ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
 PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
 _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
 
-Take = Callable[[TopicPartition, memoryview, int, list[tuple[int, int]]], Chunk]
+
+class Unreadable:
+    """What comes in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
+
+    def __init__(self, batch: UnreadableBatch, position: int, generation: int) -> None:
+        self.batch, self.start_offset, self.next_offset, self.generation = batch, position, position, generation
+
+    def __len__(self) -> int:
+        return 0
+
+    def pieces(self, _records_max: int) -> Iterator[Unreadable]:
+        """As of a chunk."""
+        yield self
+
+
+Fetched = Chunk | Unreadable
+Take = Callable[[TopicPartition, memoryview, int, list[tuple[int, int]]], Fetched]
 """(partition, fetched bytes, position, aborted transactions) to a chunk."""
 
 
@@ -124,7 +140,7 @@ def use_pace(fetcher: Any, pace: Pace) -> None:
 
 async def fetched_chunks(
     fetcher: Any, partitions: set[Any], timeout_s: float, may_take: Callable[[], bool], take: Take
-) -> dict[TopicPartition, Chunk]:
+) -> dict[TopicPartition, Fetched]:
     """What the fetcher holds of `partitions`, a chunk each, once there is something or the time is over.
 
     As `Fetcher.fetched_records`, but it takes all that a fetch brought at once, unless that is a backlog: of one, the
@@ -151,8 +167,8 @@ async def fetched_chunks(
         waiter.result()  # errors of the coordinator and of authorization come this way
 
 
-async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Chunk]:
-    chunks: dict[TopicPartition, Chunk] = {}
+async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Fetched]:
+    chunks: dict[TopicPartition, Fetched] = {}
     for tp in list(fetcher._records):
         if sum(map(len, chunks.values())) >= ENOUGH_RECORDS:
             break
@@ -165,7 +181,7 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
             fetcher._notify(fetcher._wait_consume_future)
             continue
         if isinstance(fetched, fetcher_module.FetchResult):
-            chunk, is_whole = _take_part(tp, fetched, take)  # where this raises, the result stays
+            chunk, is_whole = _take_part(tp, fetched, take)
             if is_whole:
                 del fetcher._records[tp]
                 fetcher._notify(fetcher._wait_consume_future)
@@ -178,8 +194,8 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
     return chunks
 
 
-def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Chunk | None, bool]:
-    """The next part of a result as a chunk, and whether that was the last."""
+def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Fetched | None, bool]:
+    """The next part of a result as a chunk, and whether that was the last; what cannot be read is fetched anew."""
     if not fetched.has_more() or not fetched.check_assignment(tp):
         return None, True  # paused, revoked or sought elsewhere since the fetch
     records = fetched._partition_records
@@ -187,9 +203,13 @@ def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Chunk | No
     if not parts:  # aborted transactions are named for all of the bytes
         parts.extend([memoryview(raw)] if aborted else parts_of(raw))
     chunk = take(tp, parts[0], records.next_fetch_offset, aborted)
+    if isinstance(chunk, Unreadable):
+        return chunk, True
     parts.popleft()
     records.next_fetch_offset = chunk.next_offset
     fetched._update_position()
+    if chunk.is_cut:  # what is left of the bytes is fetched again, from the batch on that was left out
+        parts.clear()
     return chunk, not parts
 
 

@@ -2,28 +2,23 @@
 
 One pass over the batch headers checks lengths and format, then sums are checked; batches of aborted transactions and
 markers are dropped and compressed ones unpacked; one pass over the records writes where each key, value and header
-begins and ends.
+begins and ends. Each pass takes the batches before the first that an earlier one could not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import cramjam
 import google_crc32c
 import numpy as np
-from aiokafka import codec
 from numpy.typing import NDArray
 
+from config.settings import UNPACKED_BYTES_MAX
 from streams.transport import compiled
-from streams.transport.chunk import ARRAYS, OUTSIDE_A_GROUP, Chunk
+from streams.transport.chunk import ARRAYS, OUTSIDE_A_GROUP, RECORD_BYTES, Chunk
 from streams.transport.compiled import (
     ATTRIBUTES,
-    BAD_COUNT,
-    BAD_CRC,
-    BAD_LENGTH,
-    BAD_MAGIC,
     BASE,
     CODEC,
     COLUMNS,
@@ -41,19 +36,22 @@ from streams.transport.compiled import (
     TRANSACTIONAL,
     Batches,
 )
-from streams.transport.errors import BatchTooLarge, CorruptBatch, UnsupportedMagic
+from streams.transport.errors import BatchTooLarge, Reason, unreadable
+from streams.transport.unpacking import Refusal, unpack
 
-LZ4 = 3
-DECOMPRESS: dict[int, Callable[[bytes], bytes]] = {
-    1: codec.gzip_decode,
-    2: codec.snappy_decode,
-    LZ4: codec.lz4_decode,
-    4: codec.zstd_decode,
-}
 ABORT_MARKER = 0
-UNSUMMED = frozenset({BAD_LENGTH, BAD_MAGIC})  # of a batch that cannot be read so far
 UNPACKED_TO_PACKED = 6  # room to begin with: our records are packed to a quarter
-NO_ROOM = -1
+UNSUMMED = frozenset({Reason.BATCH_LENGTH, Reason.MESSAGE_FORMAT})  # of a batch whose sum is not known
+GROWTH = 4
+Rows = NDArray[np.int64]
+
+
+class Fault(NamedTuple):
+    """Why the batches from `row` on are left out."""
+
+    row: int
+    reason: Reason
+    detail: str = ""
 
 
 def parse(
@@ -64,37 +62,21 @@ def parse(
     start_offset: int,
     aborted: Sequence[tuple[int, int]] = (),
     generation: int = OUTSIDE_A_GROUP,
+    unpacked_bytes_max: int = UNPACKED_BYTES_MAX,
 ) -> Chunk:
-    """The records at `start_offset` and after it of all whole batches in `raw`, as one fetch brought them.
+    """Return the records at `start_offset` and after it of the whole batches in `raw`, as one fetch brought them.
 
     `aborted` is the fetch response's list of (producer id, first offset). A cut batch at the end is left for the next
-    fetch.
+    fetch. The chunk ends (`is_cut`) before the first batch that cannot be read, or with which the records, unpacked
+    and with their places, would take more than `unpacked_bytes_max` bytes.
 
-    Raises UnsupportedMagic, CorruptBatch, and BatchTooLarge where not even the first batch is whole.
+    Raises UnreadableBatch where that is the first batch, and BatchTooLarge where not even the first is whole.
     """
-    buffer = np.frombuffer(raw, dtype=np.uint8)
-    batches, status = _whole_batches(buffer, start_offset)
-    for base, wanted, begin, end in batches[: -1 if status in UNSUMMED else None, [BASE, SUM, SUMMED, END]].tolist():
-        if google_crc32c.value(buffer[begin:end]) != wanted:
-            raise CorruptBatch(topic, partition, base, REASONS[BAD_CRC])
-    if status:
-        row = batches[-1]
-        if status == BAD_MAGIC:
-            raise UnsupportedMagic(topic, partition, int(row[BASE]), int(row[ATTRIBUTES]))
-        raise CorruptBatch(topic, partition, int(row[BASE]), REASONS[status])
-    if not len(batches):
-        raise BatchTooLarge(topic, partition, start_offset, len(raw))
-    next_offset = int(batches[-1, BASE] + batches[-1, LAST_DELTA]) + 1
-
-    if aborted or (batches[:, ATTRIBUTES] & (TRANSACTIONAL | CONTROL)).any():
-        batches = batches[_committed(buffer, batches, aborted)]
-    if (batches[:, ATTRIBUTES] & CODEC).any():
-        buffer, batches = _unpacked(raw, batches, topic, partition)
-
-    arrays = _columns(int(batches[:, COUNT].sum()))
-    n, status, bad = compiled.index(buffer, batches, start_offset, *arrays.values())
-    if status:
-        raise CorruptBatch(topic, partition, int(batches[bad, BASE]), REASONS[status])
+    next_offset, fault, buffer, arrays = _read(raw, start_offset, aborted, unpacked_bytes_max)
+    if next_offset is None:
+        if fault is None:
+            raise BatchTooLarge(topic, partition, start_offset, len(raw))
+        raise unreadable(raw, topic, partition, start_offset, fault.reason, fault.detail)
     return Chunk(
         topic=topic,
         partition=partition,
@@ -102,8 +84,35 @@ def parse(
         next_offset=next_offset,
         buffer=buffer,
         generation=generation,
-        **{name: array[:n] for name, array in arrays.items()},
+        is_cut=fault is not None,
+        **arrays,
     )
+
+
+def _read(
+    raw: bytes | memoryview, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
+) -> tuple[int | None, Fault | None, NDArray[np.uint8], dict[str, NDArray[Any]]]:
+    """What follows the last batch that is read, why the one after it is not, and the records' bytes and places.
+
+    What follows is None where no batch is read.
+    """
+    buffer = np.frombuffer(raw, dtype=np.uint8)
+    batches, fault = _whole_batches(buffer, start_offset)
+    wanted = np.arange(fault.row if fault else len(batches))
+    if aborted or (batches[wanted, ATTRIBUTES] & (TRANSACTIONAL | CONTROL)).any():
+        wanted, fault = _committed(raw, batches[wanted], aborted, bytes_max, fault)
+    if (batches[wanted, ATTRIBUTES] & CODEC).any():
+        buffer, read, bad = _unpacked(raw, batches[wanted], bytes_max)
+    else:
+        read, bad = _within(batches[wanted], bytes_max)
+    fault = _of_all(wanted, bad) or fault
+
+    arrays = _columns(int(read[:, COUNT].sum()))
+    n, status, row = compiled.index(buffer, read, start_offset, *arrays.values())
+    fault = _of_all(wanted, _fault(row, status)) or fault
+    count = fault.row if fault else len(batches)
+    next_offset = int(batches[count - 1, BASE] + batches[count - 1, LAST_DELTA]) + 1 if count else None
+    return next_offset, fault, buffer, {name: array[:n] for name, array in arrays.items()}
 
 
 def warm() -> None:
@@ -117,82 +126,120 @@ def _columns(n: int) -> dict[str, NDArray[Any]]:
     return {name: np.empty(n, np.uint8 if name == "timestamp_type" else np.int64) for name in ARRAYS}
 
 
-def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batches, int]:
+def _fault(row: int, status: int) -> Fault | None:
+    return Fault(row, REASONS[status - 1]) if status else None
+
+
+def _of_all(wanted: Rows, fault: Fault | None) -> Fault | None:
+    """The fault of a row among the wanted ones, as one of all batches."""
+    return fault and fault._replace(row=int(wanted[fault.row]))
+
+
+def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batches, Fault | None]:
+    """A row for each whole batch up to the first whose header or sum is wrong, and what that is."""
     batches = np.empty((compiled.count_batches(buffer), COLUMNS), np.int64)
     n, status = compiled.read_headers(buffer, first_wanted, batches)
-    return batches[:n], status
+    fault = _fault(n - 1, status)
+    if fault and fault.reason == Reason.MESSAGE_FORMAT:
+        magic = int(batches[n - 1, ATTRIBUTES])
+        fault = fault._replace(detail=f"magic {magic}")
+    summed = batches[: n - 1 if fault and fault.reason in UNSUMMED else n, [SUM, SUMMED, END]]
+    for row, (wanted, begin, end) in enumerate(summed.tolist()):
+        if google_crc32c.value(buffer[begin:end]) != wanted:
+            return batches[: row + 1], Fault(row, Reason.CHECKSUM)
+    return batches[:n], fault
 
 
-def _committed(buffer: NDArray[np.uint8], batches: Batches, aborted: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """True for batches that carry records of committed transactions or of none.
+def _within(batches: Batches, bytes_max: int) -> tuple[Batches, Fault | None]:
+    """The batches, none of them compressed, that take no more than so many bytes with the places of their records."""
+    sizes = batches[:, END] - batches[:, RECORDS] + RECORD_BYTES * batches[:, COUNT]
+    row = int(np.searchsorted(np.cumsum(sizes), bytes_max, side="right"))
+    return batches[:row], Fault(row, Reason.DECOMPRESSED_TOO_LARGE) if row < len(batches) else None
+
+
+def _committed(
+    raw: bytes | memoryview,
+    batches: Batches,
+    aborted: Sequence[tuple[int, int]],
+    bytes_max: int,
+    fault: Fault | None,
+) -> tuple[Rows, Fault | None]:
+    """The rows of batches that carry records of committed transactions or of none.
 
     A producer's transaction is aborted from the first offset that the broker named to its next abort marker.
     """
     waiting = sorted(aborted, key=lambda entry: entry[1], reverse=True)
     open_aborts: set[int] = set()
-    keep = np.ones(len(batches), np.bool_)
+    keep: list[int] = []
     for i, row in enumerate(batches):
-        while waiting and waiting[-1][1] <= row[BASE]:
+        while waiting and waiting[-1][1] <= row[BASE] + row[LAST_DELTA]:
             open_aborts.add(waiting.pop()[0])
         producer, attributes = int(row[PRODUCER]), int(row[ATTRIBUTES])
         if attributes & CONTROL:
-            keep[i] = False
-            if _is_abort_marker(buffer, row):
+            is_abort = _is_abort_marker(raw, batches[i : i + 1], bytes_max)
+            if isinstance(is_abort, Fault):
+                fault = is_abort._replace(row=i)
+                break
+            if is_abort:
                 open_aborts.discard(producer)
-        elif attributes & TRANSACTIONAL and producer in open_aborts:
-            keep[i] = False
-    return keep
+        elif not (attributes & TRANSACTIONAL and producer in open_aborts):
+            keep.append(i)
+    return np.array(keep, np.int64), fault
 
 
-def _is_abort_marker(buffer: NDArray[np.uint8], row: NDArray[np.int64]) -> bool:
-    if int(row[ATTRIBUTES]) & CODEC:
-        return False  # brokers do not compress markers
-    arrays = _columns(int(row[COUNT]))
-    n, status, _ = compiled.index(buffer, row.reshape(1, COLUMNS), 0, *arrays.values())
+def _is_abort_marker(raw: bytes | memoryview, control: Batches, bytes_max: int) -> bool | Fault:
+    buffer, control, fault = _unpacked(raw, control, bytes_max)
+    if fault:
+        return fault
+    arrays = _columns(int(control[:, COUNT].sum()))
+    n, status, row = compiled.index(buffer, control, 0, *arrays.values())
     if status or not n:
-        return False
-    key = buffer[arrays["key_start"][0] : arrays["key_end"][0]].tobytes()
-    return len(key) >= 4 and int.from_bytes(key[2:4], "big") == ABORT_MARKER  # version, type
+        return _fault(row, status) or False
+    key = buffer[max(arrays["key_start"][0], 0) : max(arrays["key_end"][0], 0)].tobytes()
+    if len(key) < 4 or key[0] > 127:
+        return Fault(0, Reason.CONTROL_RECORD)
+    return int.from_bytes(key[2:4], "big") == ABORT_MARKER  # after the version
 
 
 def _unpacked(
-    raw: bytes | memoryview, batches: Batches, topic: str, partition: int
-) -> tuple[NDArray[np.uint8], Batches]:
-    """One buffer of the records of all batches, unpacked where they were compressed, and the batches' places in it."""
-    out, size, moved = np.empty(UNPACKED_TO_PACKED * len(raw), np.uint8), 0, batches.copy()
-    for i, row in enumerate(batches):
-        packed = memoryview(raw)[row[RECORDS] : row[END]]
-        kind, begin = int(row[ATTRIBUTES]) & CODEC if row[COUNT] else 0, size
-        size = _unpack_lz4(packed, out, begin) if kind == LZ4 else NO_ROOM
-        if size == NO_ROOM:
-            part = _decompress(kind, packed, topic, partition, int(row[BASE])) if kind else packed
-            size = begin + len(part)
-            if size > len(out):
-                out = np.concatenate([out[:begin], np.empty(max(size, begin), np.uint8)])
-            out[begin:size] = np.frombuffer(part, np.uint8)
-        if int(row[COUNT]) * RECORD_MIN > size - begin:
-            raise CorruptBatch(topic, partition, int(row[BASE]), REASONS[BAD_COUNT])
-        moved[i, RECORDS], moved[i, END] = begin, size
-    out.flags.writeable = False
-    return out[:size], moved
+    raw: bytes | memoryview, batches: Batches, bytes_max: int
+) -> tuple[NDArray[np.uint8], Batches, Fault | None]:
+    """One buffer of the records of the batches, unpacked where they were compressed, and the batches' places in it.
+
+    Up to the first that cannot be unpacked, or with which all would take more than `bytes_max`, places included.
+    """
+    view, left, size, fault = memoryview(raw), bytes_max, 0, None
+    places: list[tuple[int, int]] = []
+    packed_bytes = int((batches[:, END] - batches[:, RECORDS]).sum())
+    out = np.empty(min(UNPACKED_TO_PACKED * packed_bytes, bytes_max), np.uint8).data
+    for attributes, count, begin, end in batches[:, [ATTRIBUTES, COUNT, RECORDS, END]].tolist():
+        codec = attributes & CODEC if count else 0
+        try:
+            out, unpacked_end = _append(out, size, codec, view[begin:end], left)
+            left -= unpacked_end - size + RECORD_BYTES * count
+            if count * RECORD_MIN > unpacked_end - size:
+                raise Refusal(Reason.RECORD_COUNT)
+            if left < 0:
+                raise Refusal(Reason.DECOMPRESSED_TOO_LARGE)
+        except Refusal as refusal:
+            fault = Fault(len(places), refusal.reason, refusal.detail)
+            break
+        places.append((size, unpacked_end))
+        size = unpacked_end
+    moved = batches[: len(places)].copy()
+    moved[:, [RECORDS, END]] = np.array(places, np.int64).reshape(-1, 2)
+    return np.frombuffer(out.toreadonly(), np.uint8)[:size], moved, fault
 
 
-def _unpack_lz4(packed: memoryview, out: NDArray[np.uint8], begin: int) -> int:
-    """Unpack to out[begin:]; where it ends, NO_ROOM where it does not fit in, or is corrupt: who unpacks it elsewhere
-    will see."""
-    try:
-        return begin + int(cramjam.lz4.decompress_into(packed, out.data[begin:]))
-    except cramjam.DecompressionError:
-        return NO_ROOM
-
-
-def _decompress(kind: int, packed: memoryview, topic: str, partition: int, base_offset: int) -> bytes:
-    decompress = DECOMPRESS.get(kind)
-    if decompress is None:
-        raise CorruptBatch(topic, partition, base_offset, f"unknown compression codec {kind}")
-    try:
-        return decompress(bytes(packed))
-    except Exception as error:  # each codec has errors of its own, and all mean the same here
-        raise CorruptBatch(
-            topic, partition, base_offset, f"cannot be decompressed (codec {kind}): {error!r}"
-        ) from error
+def _append(out: memoryview, size: int, codec: int, packed: memoryview, left: int) -> tuple[memoryview, int]:
+    """Unpack to out[size:], of at most `left` bytes; the buffer, which may have grown, and where what is in it ends."""
+    while True:
+        end = min(len(out), size + left)
+        try:
+            return out, size + unpack(codec, packed, out[size:end])
+        except Refusal as refusal:
+            if refusal.reason != Reason.DECOMPRESSED_TOO_LARGE or end == size + left:
+                raise
+        grown = np.empty(min(GROWTH * len(out) + len(packed), size + left), np.uint8).data
+        grown[:size] = out[:size]
+        out = grown

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sinks.batch import encode_headers
 
+T = TypeVar("T")
 Headers = tuple[tuple[str, bytes | None], ...]
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int]
 """(key, value, headers, timestamp in ms): what `chunk_of` takes."""
 
 OUTSIDE_A_GROUP = -1
 HEADERS_CACHED_MAX = 1_000  # most records have the same ones
+HEADERS_CACHED_BYTES_MAX = 4_096  # of each
 
 
 class Row(NamedTuple):
@@ -62,6 +65,8 @@ class Chunk:
     header_end: NDArray[np.int64]
     generation: int = OUTSIDE_A_GROUP
     """The consumer group's generation under which it was fetched."""
+    is_cut: bool = False
+    """Whether batches that were fetched with it are left out: one cannot be read, or all would take too much memory."""
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -129,10 +134,11 @@ ARRAYS = (
     "header_start",
     "header_end",
 )
+RECORD_BYTES = sum(1 if name == "timestamp_type" else 8 for name in ARRAYS)  # of a record's places
 
 
 class ChunkBuilder:
-    """Builds a chunk from plain records, one `add` each, in the order of offsets."""
+    """Builds one chunk from plain records, one `add` each, in the order of offsets."""
 
     def __init__(self, topic: str, partition: int, start_offset: int, *, generation: int = OUTSIDE_A_GROUP) -> None:
         self._identity = {
@@ -142,7 +148,7 @@ class ChunkBuilder:
             "generation": generation,
         }
         self._bytes = bytearray()
-        self._rows: list[tuple[int, int, int, int, int, int, int, int, int]] = []
+        self._rows = array("q")  # as many a record as there are ARRAYS
 
     def add(
         self,
@@ -154,23 +160,38 @@ class ChunkBuilder:
         timestamp_type: int = 0,
     ) -> None:
         """Append one record."""
-        key_start, key_end = self._append(key)
-        value_start, value_end = self._append(value)
-        header_start, header_end = self._append(encode_headers(headers))
-        self._rows.append(
-            (
-                *(offset, timestamp_ms, timestamp_type, key_start, key_end),
-                *(value_start, value_end, header_start, header_end),
-            )
-        )
+        self.add_encoded(offset, timestamp_ms, key, value, encode_headers(headers), timestamp_type=timestamp_type)
 
-    def build(self, next_offset: int) -> Chunk:
-        """The chunk of everything added."""
-        table = np.array(self._rows, dtype=np.int64).reshape(len(self._rows), len(ARRAYS))
+    def add_encoded(
+        self,
+        offset: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: bytes,
+        *,
+        timestamp_type: int = 0,
+    ) -> None:
+        """Append one record whose headers are in the bytes of the record format."""
+        places = (place for part in (key, value, headers) for place in self._append(part))
+        self._rows.extend((offset, timestamp_ms, timestamp_type, *places))
+
+    def mark(self) -> tuple[int, int]:
+        """What `back_to` takes."""
+        return len(self._bytes), len(self._rows)
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Drop what was added after it."""
+        del self._bytes[mark[0] :], self._rows[mark[1] :]
+
+    def build(self, next_offset: int, *, is_cut: bool = False) -> Chunk:
+        """The chunk of everything added; nothing can be added after it."""
+        table = np.frombuffer(self._rows, dtype=np.int64).reshape(-1, len(ARRAYS))
         arrays = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(ARRAYS)}
         arrays["timestamp_type"] = arrays["timestamp_type"].astype(np.uint8)
-        buffer = np.frombuffer(bytes(self._bytes), dtype=np.uint8)
-        return Chunk(buffer=buffer, next_offset=next_offset, **self._identity, **arrays)  # type: ignore[arg-type]
+        buffer = np.frombuffer(self._bytes, dtype=np.uint8)
+        buffer.flags.writeable = False
+        return Chunk(buffer=buffer, next_offset=next_offset, is_cut=is_cut, **self._identity, **arrays)  # type: ignore[arg-type]
 
     def _append(self, part: bytes | None) -> tuple[int, int]:
         if part is None:
@@ -199,25 +220,43 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
     return builder.build(offset)
 
 
-@functools.lru_cache(HEADERS_CACHED_MAX)
+def cached_if_short(of_headers: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Cache a function of headers in the bytes of the record format; of long ones nothing is kept."""
+    cached = functools.lru_cache(HEADERS_CACHED_MAX)(of_headers)
+
+    @functools.wraps(of_headers)
+    def call(raw: bytes) -> T:
+        return cached(raw) if len(raw) <= HEADERS_CACHED_BYTES_MAX else of_headers(raw)
+
+    return call
+
+
+@cached_if_short
 def read_headers(raw: bytes) -> Headers:
-    """Headers from the bytes of the record format.
+    """Return the headers in the bytes of the record format.
 
     Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
     """
+    return first_headers(raw, len(raw))
+
+
+def first_headers(raw: bytes, bytes_max: int) -> Headers:
+    """Return as many headers, from the first on, as end within `bytes_max` bytes of the record format."""
     count, at = read_varint(raw, 0)
-    headers = []
-    for _ in range(count):
+    headers: list[tuple[str, bytes | None]] = []
+    while len(headers) < count:
         size, at = read_varint(raw, at)
         name, at = raw[at : at + size], at + size
         size, at = read_varint(raw, at)
         value, at = (raw[at : at + size], at + size) if size >= 0 else (None, at)
+        if at > bytes_max:
+            break
         headers.append((name.decode(errors="replace"), value))
     return tuple(headers)
 
 
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The zigzag varint at `at`, and the position after it."""
+    """The zigzag varint of 32 bits at `at`, and the position after it."""
     number = shift = 0
     while True:
         byte = raw[at]
@@ -225,4 +264,5 @@ def read_varint(raw: bytes, at: int) -> tuple[int, int]:
         number |= (byte & 127) << shift
         shift += 7
         if byte < 128:
+            number &= 0xFFFFFFFF
             return (number >> 1) ^ -(number & 1), at

@@ -11,50 +11,52 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from config.kernel import kernel
+from kernels.decorators import kernel
+from streams.transport.errors import Reason
 
 Batches = NDArray[np.int64]
 """A row a batch, the columns below."""
 BASE, SUM, SUMMED, RECORDS, END, ATTRIBUTES, LAST_DELTA, BASE_TIME, MAX_TIME, PRODUCER, COUNT = range(11)
 COLUMNS = 11
-OVERHEAD, HEADER = 12, 61  # bytes before those that `length` counts; bytes before the records
+OVERHEAD, ATTRIBUTES_AT, HEADER = 12, 21, 61
+# bytes before those that `length` counts, before those that the sum is of, before the records
 RECORD_MIN = 7  # bytes of a record with null key and value and no headers
+HEADER_MIN = 2  # bytes of a header with an empty name and a null value
+HEADERS_MAX = 131_072  # of a record: each takes some 200 bytes where it is read in Python
 
 CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
 REASONS = (
-    "",
-    "impossible batch length",
-    "magic",
-    "wrong CRC-32C",
-    "impossible record count",
-    "impossible record length",
-    "a varint runs over the end of its record",
-    "impossible key length",
-    "impossible value length",
-    "impossible header length",
-    "the record's length does not match its fields",
-    "offsets of records do not rise or pass the batch's last",
-    "bytes are left after the last record",
-    "the batch's offsets do not follow those before it, or end before the offset asked for",
-    "unknown attributes of a record",
+    Reason.BATCH_LENGTH,
+    Reason.MESSAGE_FORMAT,
+    Reason.BATCH_OFFSETS,
+    Reason.RECORD_COUNT,
+    Reason.RECORD_LENGTH,
+    Reason.VARINT,
+    Reason.OFFSET_DELTA,
+    Reason.KEY_LENGTH,
+    Reason.VALUE_LENGTH,
+    Reason.HEADERS,
+    Reason.TOO_MANY_HEADERS,
+    Reason.RECORD_SIZE,
+    Reason.TRAILING_BYTES,
 )
+"""By status - 1."""
 (
     FINE,
     BAD_LENGTH,
     BAD_MAGIC,
-    BAD_CRC,
+    BAD_OFFSETS,
     BAD_COUNT,
     BAD_RECORD_LENGTH,
     BAD_VARINT,
+    BAD_DELTA,
     BAD_KEY,
     BAD_VALUE,
-    BAD_HEADER,
-    BAD_RECORD_END,
-    BAD_OFFSET,
+    BAD_HEADERS,
+    TOO_MANY_HEADERS,
+    BAD_RECORD_SIZE,
     BAD_REST,
-    BAD_ORDER,
-    BAD_ATTRIBUTES,
-) = range(15)
+) = range(14)
 
 
 @kernel(inline="always")
@@ -70,7 +72,25 @@ def _int(b, p, size):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def _varint(b, p, end):  # type: ignore[no-untyped-def]
-    """(position after it, the zigzag varint at p); position -1 where it runs over `end` or over 64 bits."""
+    """(position after it, the zigzag varint of 32 bits at p); position -1 where it runs over `end` or 5 bytes.
+
+    As Kafka's own reader does, bits beyond the 32nd are dropped.
+    """
+    value, shift = np.uint64(0), np.uint64(0)
+    while p < end and shift < np.uint64(35):
+        byte = np.uint64(b[p])
+        p += 1
+        value |= (byte & np.uint64(127)) << shift
+        if byte < np.uint64(128):
+            value &= np.uint64(0xFFFFFFFF)
+            return p, np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1))
+        shift += np.uint64(7)
+    return -1, np.int64(0)
+
+
+@kernel(inline="always")
+def _varlong(b, p, end):  # type: ignore[no-untyped-def]
+    """As `_varint`, of 64 bits in 10 bytes."""
     value, shift = np.uint64(0), np.uint64(0)
     while p < end and shift < np.uint64(64):
         byte = np.uint64(b[p])
@@ -88,7 +108,7 @@ def count_batches(b):  # type: ignore[no-untyped-def]
     n, p = 0, 0
     while len(b) - p >= OVERHEAD:
         length = _int(b, p + 8, 4)
-        if length < 0 or length > len(b) - p - OVERHEAD:
+        if length < HEADER - OVERHEAD or length > len(b) - p - OVERHEAD:
             return n + 1
         n += 1
         p += OVERHEAD + length
@@ -104,35 +124,32 @@ def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
     n, p, next_base = 0, 0, np.int64(0)
     while len(b) - p >= OVERHEAD:
         length = _int(b, p + 8, 4)
-        if length >= 0 and length > len(b) - p - OVERHEAD:
+        if length > len(b) - p - OVERHEAD:
             break  # the broker may cut the last batch
-        out[n, BASE] = _int(b, p, 8)
+        out[n, BASE] = base = _int(b, p, 8)
+        out[n, SUMMED] = p + ATTRIBUTES_AT
         if length < 5:
             return n + 1, BAD_LENGTH
+        out[n, END] = end = p + OVERHEAD + length
         magic = _int(b, p + 16, 1)
         if magic != 2:
             out[n, ATTRIBUTES] = magic
             return n + 1, BAD_MAGIC
-        out[n, END] = end = p + OVERHEAD + length
         if length < HEADER - OVERHEAD:
             return n + 1, BAD_LENGTH
         out[n, SUM] = _int(b, p + 17, 4) & 0xFFFFFFFF
-        out[n, SUMMED] = p + 21
-        out[n, ATTRIBUTES] = _int(b, p + 21, 2)
-        out[n, LAST_DELTA] = _int(b, p + 23, 4)
+        out[n, ATTRIBUTES] = attributes = _int(b, p + 21, 2)
+        out[n, LAST_DELTA] = last_delta = _int(b, p + 23, 4)
         out[n, BASE_TIME] = _int(b, p + 27, 8)
         out[n, MAX_TIME] = _int(b, p + 35, 8)
         out[n, PRODUCER] = _int(b, p + 43, 8)
-        count = _int(b, p + 57, 4)
-        out[n, COUNT] = count
+        out[n, COUNT] = count = _int(b, p + 57, 4)
         out[n, RECORDS] = p + HEADER
-        if count < 0 or (out[n, ATTRIBUTES] & CODEC == 0 and count * RECORD_MIN > end - p - HEADER):
+        if last_delta < 0 or base < next_base or base + last_delta + 1 <= first_wanted:
+            return n + 1, BAD_OFFSETS
+        if count < 0 or (attributes & CODEC == 0 and count * RECORD_MIN > end - p - HEADER):
             return n + 1, BAD_COUNT
-        if out[n, LAST_DELTA] < 0 or out[n, BASE] < next_base:
-            return n + 1, BAD_ORDER
-        next_base = out[n, BASE] + out[n, LAST_DELTA] + 1
-        if next_base <= first_wanted:
-            return n + 1, BAD_ORDER
+        next_base = base + last_delta + 1
         n += 1
         p = end
     return n, FINE
@@ -144,19 +161,21 @@ def _skip_headers(b, p, end):  # type: ignore[no-untyped-def]
     p, count = _varint(b, p, end)
     if p < 0:
         return p, BAD_VARINT
-    if count < 0:
-        return p, BAD_HEADER
+    if count < 0 or count > (end - p) // HEADER_MIN:
+        return p, BAD_HEADERS
+    if count > HEADERS_MAX:
+        return p, TOO_MANY_HEADERS
     for _ in range(count):
         p, size = _varint(b, p, end)
         if p < 0:
             return p, BAD_VARINT
         if size < 0 or size > end - p:
-            return p, BAD_HEADER
+            return p, BAD_HEADERS
         p, value_size = _varint(b, p + size, end)
         if p < 0:
             return p, BAD_VARINT
         if value_size > end - p:
-            return p, BAD_HEADER
+            return p, BAD_HEADERS
         p += max(value_size, 0)
     return p, FINE
 
@@ -176,50 +195,51 @@ def index(  # type: ignore[no-untyped-def]
     header_start,
     header_end,
 ):
-    """Write the places of all records from `first_wanted` on; (records, status, row of the batch that has it)."""
+    """Write the places of all records from `first_wanted` on; (records, status, row of the batch that has it).
+
+    With a status, the records are those of the batches before that row.
+    """
     m = 0
     for i in range(len(batches)):
         base, batch_end = batches[i, BASE], batches[i, END]
         last_delta = batches[i, LAST_DELTA]
         appended = batches[i, ATTRIBUTES] & LOG_APPEND_TIME != 0
         time = batches[i, MAX_TIME] if appended else batches[i, BASE_TIME]
-        p, before = batches[i, RECORDS], np.int64(-1)
+        p, before, whole = batches[i, RECORDS], np.int64(-1), m
         for _ in range(batches[i, COUNT]):
             p, length = _varint(b, p, batch_end)
             if p < 0:
-                return m, BAD_VARINT, i
+                return whole, BAD_VARINT, i
             if length < 1 or length > batch_end - p:
-                return m, BAD_RECORD_LENGTH, i
+                return whole, BAD_RECORD_LENGTH, i
             end = p + length
-            if b[p] > 127:  # unused so far; as a varint, which aiokafka takes it for, it would be longer
-                return m, BAD_ATTRIBUTES, i
-            p, time_delta = _varint(b, p + 1, end)
+            p, time_delta = _varlong(b, p + 1, end)  # after its attributes, which have no meaning so far
             if p < 0:
-                return m, BAD_VARINT, i
+                return whole, BAD_VARINT, i
             p, delta = _varint(b, p, end)
             if p < 0:
-                return m, BAD_VARINT, i
+                return whole, BAD_VARINT, i
             if delta <= before or delta > last_delta:
-                return m, BAD_OFFSET, i
+                return whole, BAD_DELTA, i
             before = delta
             p, key_size = _varint(b, p, end)
             if p < 0:
-                return m, BAD_VARINT, i
+                return whole, BAD_VARINT, i
             if key_size > end - p:
-                return m, BAD_KEY, i
+                return whole, BAD_KEY, i
             k = p
             p, value_size = _varint(b, p + max(key_size, 0), end)
             if p < 0:
-                return m, BAD_VARINT, i
+                return whole, BAD_VARINT, i
             if value_size > end - p:
-                return m, BAD_VALUE, i
+                return whole, BAD_VALUE, i
             v = p
             h = p + max(value_size, 0)
             p, status = _skip_headers(b, h, end)
             if status != FINE:
-                return m, status, i
+                return whole, status, i
             if p != end:
-                return m, BAD_RECORD_END, i
+                return whole, BAD_RECORD_SIZE, i
             if base + delta >= first_wanted:
                 offset[m] = base + delta
                 timestamp[m] = time if appended else time + time_delta
@@ -229,5 +249,5 @@ def index(  # type: ignore[no-untyped-def]
                 header_start[m], header_end[m] = h, end
                 m += 1
         if p != batch_end:
-            return m, BAD_REST, i
+            return whole, BAD_REST, i
     return m, FINE, 0

@@ -22,16 +22,18 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, ConsumerMessage, Message
 
+from config.settings import UNPACKED_BYTES_MAX
 from streams.transport import aiokafka_seam, batches, reference
+from streams.transport.aiokafka_seam import Unreadable
 from streams.transport.chunk import Chunk
-from streams.transport.errors import MissingTopic
+from streams.transport.errors import MissingTopic, UnreadableBatch
 
 PARSERS: Mapping[str, Callable[..., Chunk]] = {"compiled": batches.parse, "reference": reference.parse}
 OFFSET_REQUEST_MS = 10_000
 COMMIT_S_MAX = 5.0
 TOPIC_ATTEMPTS = 10
-Portion = list[tuple[TP, Chunk]]
-"""The value of a message: chunks of one fetch, all of the same generation."""
+Portion = list[tuple[TP, Chunk | Unreadable]]
+"""The value of a message: what one fetch brought of its partitions, all of the same generation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class TransportOptions:
     fetch_gap_ms: tuple[int, int] = (0, 0)
     """From one fetch to the next, where few records come and where very many do. Records wait for it, and the more of
     them come at once, the less each costs."""
+    unpacked_bytes_max: int = UNPACKED_BYTES_MAX
+    """What a partition's records may take, unpacked and with their places: the parsers' bound on memory."""
     chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several messages."""
     client: Mapping[str, Any] = field(default_factory=dict)
@@ -90,6 +94,8 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     consumer: Consumer
     _sought = -1
     """The generation whose positions have been sought. Nothing is taken before: Faust may resume the flow too early."""
+    _unreadable: frozenset[TP] = frozenset()
+    """Partitions whose next batch cannot be read: nothing is taken of them until they are sought."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf, options = self.app.conf, self.consumer.options
@@ -133,14 +139,15 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         active_partitions: set[TP],
         timeout: float | None = None,
         max_records: int | None = None,
-    ) -> Mapping[TP, Chunk]:
+    ) -> Mapping[TP, Chunk | Unreadable]:
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
             chunks = await aiokafka_seam.fetched_chunks(
-                fetcher, active_partitions, timeout or 0.0, self._may_take, self._parse
+                fetcher, active_partitions - self._unreadable, timeout or 0.0, self._may_take, self._parse
             )
+        self._unreadable |= {TP(*tp) for tp, chunk in chunks.items() if isinstance(chunk, Unreadable)}
         self._pace.took(sum(map(len, chunks.values())))
         return {TP(*tp): chunk for tp, chunk in chunks.items()}
 
@@ -168,7 +175,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         for tp, offset in positions.items():
             consumer.seek(TopicPartition(*tp), offset)
-        self._sought = generation
+        self._sought, self._unreadable = generation, frozenset()
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
         """Go to these positions within the same generation; what was fetched before is thrown away."""
@@ -178,6 +185,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         for tp, offset in positions.items():
             with contextlib.suppress(IllegalStateError):  # taken away meanwhile
                 self._ensure_consumer().seek(TopicPartition(*tp), offset)
+        self._unreadable -= positions.keys()
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group for these topics; MissingTopic where the broker does not have one."""
@@ -191,15 +199,21 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             await asyncio.sleep(0.5)  # a topic made a moment ago
         await super().subscribe(wanted)
 
-    def _parse(self, tp: TopicPartition, raw: memoryview, position: int, aborted: list[tuple[int, int]]) -> Chunk:
-        return PARSERS[self.consumer.options.parser](
-            raw,
-            topic=tp.topic,
-            partition=tp.partition,
-            start_offset=position,
-            aborted=aborted,
-            generation=self._sought,
-        )
+    def _parse(
+        self, tp: TopicPartition, raw: memoryview, position: int, aborted: list[tuple[int, int]]
+    ) -> Chunk | Unreadable:
+        try:
+            return PARSERS[self.consumer.options.parser](
+                raw,
+                topic=tp.topic,
+                partition=tp.partition,
+                start_offset=position,
+                aborted=aborted,
+                generation=self._sought,
+                unpacked_bytes_max=self.consumer.options.unpacked_bytes_max,
+            )
+        except UnreadableBatch as batch:
+            return Unreadable(batch, position, self._sought)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """False where it may be tried again: the next commit carries the same or higher offsets."""
@@ -286,7 +300,8 @@ class Consumer(faust_driver.Consumer):
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 await self.sleep(0)
                 chunks, _ = await self._wait_next_records(1.0)
-                for portion in _portions(cast(Mapping[TP, Chunk], chunks or {}), self.options.chunk_records_max):
+                found = cast(Mapping[TP, Chunk | Unreadable], chunks or {})
+                for portion in _portions(found, self.options.chunk_records_max):
                     if not self.flow_active:
                         break  # a rebalance: the listener's positions are sought again after it
                     await self._deliver(portion)
@@ -305,7 +320,7 @@ class Consumer(faust_driver.Consumer):
             tp.topic,
             tp.partition,
             chunk.next_offset - 1,
-            int(chunk.timestamp_ms[-1]) / 1000.0 if len(chunk) else 0.0,
+            int(chunk.timestamp_ms[-1]) / 1000.0 if isinstance(chunk, Chunk) and len(chunk) else 0.0,
             0,
             [],
             b"",
@@ -367,7 +382,7 @@ class Consumer(faust_driver.Consumer):
         return None if found is None else aiokafka_seam.log_end(found, tp)
 
 
-def _portions(chunks: Mapping[TP, Chunk], records_max: int) -> Iterator[Portion]:
+def _portions(chunks: Mapping[TP, Chunk | Unreadable], records_max: int) -> Iterator[Portion]:
     """Chunks in their order, as many at a time as have no more records together."""
     portion: Portion = []
     records = 0

@@ -16,8 +16,8 @@ from domain.calendar import day_start_ms
 from domain.events import LogRecord, Receipt, Txn
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
+from features.state.record_columns import RECORD
 from streams.score import reader
-from streams.score.columns import RECORD
 
 WORLD = World(seed=11, enterprises=60, partitions=3, warm_days=60, timed_days=2)
 

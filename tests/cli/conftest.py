@@ -16,15 +16,15 @@ from cli.main import main
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
 from domain.events import SCHEMA
-from features.redis_store import partition_state
+from embedded import Kafka
 from sinks.kafka import Outbox
 from sinks.partitioner import partitions_of
-from streams.embedded import Kafka
-from streams.role import TP
+from sinks.redis_store import partition_state
 from streams.score.role import Score
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
-from streams.worker import drive
+from streams.worker.role import TP
+from streams.worker.worker import drive
 from tests.cli.kit import settings_file
 from tests.streams.score.kit import BANK, OTHER_BANK, log_of
 
@@ -71,7 +71,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, redis_factory_of_package: C
 @pytest.fixture(scope="package")
 def redis_factory_of_package(tmp_path_factory: pytest.TempPathFactory, redis_kind: Any) -> Iterator[Callable[..., Any]]:
     """A server of the package's own: the session's is emptied by others."""
-    from streams.embedded import RedisServer
+    from embedded import RedisServer
 
     servers: list[RedisServer] = []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from streams.embedded.ports import free_port
+from embedded.ports import free_port
 
 
 def test_a_chdb_folder_is_refused_and_the_way_is_said(

@@ -1,8 +1,9 @@
-"""`xinliu demo` as a person runs it: history in without an alert to anybody, an opening list, live days, pages."""
+"""`xinliu demo` as a person runs it: history in without an alert to anybody, an opening list, live days, kills."""
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,12 +15,17 @@ from typing import Any
 
 import pytest
 
+from config.settings import load
+from domain import topics
+from embedded.restarts import DELAYS_S
+from replay.offsets import Offsets
 from replay.simulate import province
 from sinks.clickhouse import Target, connect
 
 pytest.importorskip("chdb")
 pytestmark = pytest.mark.timeout(900)  # the first start compiles the kernels
-SMALL = ("--enterprises", "40", "--banks", "6", "--speed", "20000x", "--exit")
+SMALL = ("--enterprises", "40", "--banks", "6", "--exit")
+QUICK, SLOW = ("--speed", "20000x"), ("--speed", "300x")  # a day in 4 s, in 5 min
 DONE = re.compile(r"history is in: ([\d,]+) events in ([\d.]+) s")
 
 
@@ -42,7 +48,7 @@ def asked(address: str) -> Any:
 def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, eventually: Callable[..., None]) -> None:
     state, said = tmp_path / "state", tmp_path / "state.log"
     _, live_from_ms = province(enterprise_count=40, bank_count=6)
-    first = start(state)
+    first = start(state, *QUICK)
     try:
         eventually(
             lambda: first.poll() is not None or "the pages: http://127.0.0.1:" in said.read_text(), 600, "a page"
@@ -74,7 +80,75 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
     assert any(stock for stock, _ in raised), "no opening list"
     assert all(stock or as_of_ms >= live_from_ms for stock, as_of_ms in raised), "an alert of what is long past"
     assert 0.8 * events < txns <= events + 2_000
-    second = start(state)
+    second = start(state, *QUICK)
     assert second.wait(600) == 0, said.read_text()[-5_000:]
     again = int(DONE.findall(said.read_text())[1][0].replace(",", ""))
     assert again == 0, "history was sent anew"
+
+
+def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_but_one_that_cannot_live_ends_the_demo(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    state, said = tmp_path / "state", tmp_path / "state.log"
+    demo = start(state, *SLOW)
+
+    def seen(pattern: str) -> Callable[[], bool]:
+        return lambda: demo.poll() is not None or re.search(pattern, said.read_text()) is not None
+
+    try:
+        eventually(seen("history is in"), 600, "the history")
+        score_pid = pids_of("score", said)[-1]
+        offsets = Offsets(load(state / "xinliu.toml", {}).kafka)
+        places = offsets.partitions([topics.SCORE])
+        os.kill(score_pid, signal.SIGKILL)
+        scored = sum(offsets.ends(places).values())
+        eventually(seen(r"score is ready again after [\d.]+ s, and scores came again after [\d.]+ s"), 120, "scores")
+        assert sum(offsets.ends(places).values()) > scored, said.read_text()[-5_000:]
+        assert "worker score ended (signal 9, Killed); it is started again in 0.5 s" in said.read_text()
+        assert pids_of("score", said)[-1] != score_pid
+        eventually(seen(r"the ledger balances: \d+ checks, 0 wrong"), 120, "the ledger")
+        assert demo.poll() is None, said.read_text()[-5_000:]
+        for n in range(1 + len(DELAYS_S)):
+            eventually(lambda n=n: demo.poll() is not None or len(pids_of("ingest", said)) > n, 60, f"start {n}")
+            os.kill(pids_of("ingest", said)[n], signal.SIGKILL)
+        assert demo.wait(60) == 1
+    finally:
+        if demo.poll() is None:
+            demo.terminate()
+            demo.wait(60)
+    last = said.read_text()
+    complaint = last[last.index("xinliu demo: ") :]
+    assert complaint.startswith("xinliu demo: worker ingest ended (signal 9, Killed), 4 ends without a run of 60 s ")
+    assert f"{state / 'logs' / 'ingest.log'} ends:" in complaint
+    assert "Traceback" not in last
+
+
+@pytest.mark.parametrize(("server", "program"), [("Kafka", "java"), ("Redis", "valkey-server")])
+def test_a_server_that_ends_takes_the_demo_with_it_and_is_named(
+    server: str, program: str, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    state, said = tmp_path / "state", tmp_path / "state.log"
+    demo = start(state, *SLOW)
+    try:
+        eventually(lambda: demo.poll() is not None or "workers started: score" in said.read_text(), 600, "workers")
+        (pid,) = [pid for pid in children_of(demo.pid) if (Path(f"/proc/{pid}/exe").resolve().name == program)]
+        os.kill(pid, signal.SIGKILL)
+        assert demo.wait(60) == 1
+    finally:
+        if demo.poll() is None:
+            demo.terminate()
+            demo.wait(60)
+    complaint = next(line for line in said.read_text().splitlines() if line.startswith("xinliu demo: "))
+    assert complaint.startswith(f"xinliu demo: {server} ended (signal 9, Killed), and without it nothing goes on; ")
+    assert "Traceback" not in said.read_text()
+
+
+def pids_of(role: str, said: Path) -> list[int]:
+    """Process ids of a role's worker, in the order in which the demo told them."""
+    return [int(pid) for pid in re.findall(rf"{role} (?:is started again )?\(process (\d+)\)", said.read_text())]
+
+
+def children_of(pid: int) -> list[int]:
+    """Its child processes, by any of its threads."""
+    told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in " ".join(told).split()]

@@ -12,11 +12,11 @@ from domain import topics
 from domain.reject import Reason, Rejected
 from sinks.batch import encode_headers
 from sinks.kafka import Outbox
-from streams.dead_letter import PAYLOAD_BYTES_MAX, letter_of
-from streams.role import TP
+from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
 from streams.topics import create_topics
 from streams.transport.chunk import Row
-from tests.streams.ingest_kit import BANKS, HEADERS, read, settings_for
+from streams.worker.role import TP
+from tests.streams.ingest.kit import BANKS, HEADERS, read, settings_for
 
 BANK = topics.bank_events(BANKS[0])
 HOSTILE = "币种\x1b[2J\x9b\u202e\n\x7f"
@@ -38,7 +38,7 @@ def settings(empty_kafka, tmp_path):
     outbox = Outbox(found.kafka.bootstrap)
     for topic, offset, reason, payload in rows:
         row = Row(offset, 0, b"\xffkey", payload, encode_headers(HEADERS))
-        letter = letter_of(TP(topic, 0), row, Rejected(reason=reason, field=HOSTILE, detail=HOSTILE), False)
+        letter = to_dead_letter(TP(topic, 0), row, Rejected(reason=reason, field=HOSTILE, detail=HOSTILE), False)
         outbox.send(topics.DEAD_LETTERS, msgspec.json.encode(letter))
     outbox.drain()
     return found

@@ -9,7 +9,7 @@ from cli.main import main
 from features.fields import FIELDS, VOLATILE
 from features.layout import LAYOUT_VERSION
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "state-layout.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/state-layout.md"
 
 
 def test_the_committed_page_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import cramjam
 import pytest
 
+from embedded import eventually
 from replay.outputs import PACKED
-from streams.embedded import eventually
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
 from tests.replay.recordings import record

@@ -144,7 +144,7 @@ def test_a_worker_that_dies_stops_the_replay_with_its_last_words(
     assert pid is not None, (tmp_path / "out-0.log").read_text()
     os.kill(pid, signal.SIGKILL)
     assert process.wait(90) == 1
-    assert "worker archive ended with status -9" in (tmp_path / "out-0.log").read_text()
+    assert "worker archive ended (signal 9, Killed); " in (tmp_path / "out-0.log").read_text()
     assert processes_of(state) == []
 
 

@@ -17,7 +17,7 @@ from replay.population import Population
 from replay.simulate import Simulation
 from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
-from tests.streams.ingest_kit import read
+from tests.streams.ingest.kit import read
 
 SIZE = ("--banks", "2", "--enterprises", "6", "--months", "1", "--until", "2025-03-01")
 POPULATION = Population(

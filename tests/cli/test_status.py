@@ -18,10 +18,11 @@ from config.settings import KafkaSettings, RedisSettings, Settings
 from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Control, Feed
-from features.redis_store import connect, partition_state
+from domain.outputs import QuarantinedBatch
+from embedded.redis import Kind
 from sinks.kafka import Outbox
+from sinks.redis_store import connect, partition_state
 from streams import topics as topics_of_the_broker
-from streams.embedded.redis import Kind
 from streams.score.partition import PartitionState
 from streams.topics import Difference
 from tests.cli.conftest import BANKS, Engine, commit
@@ -40,11 +41,18 @@ HEALTHY = Standing(
     feeds={BANK: Feed(last_event_time=day_start_ms(DAY), covered_up_to=DAY, closed_up_to=DAY)},
     dead_letters=0,
     late=0,
+    quarantined=0,
+    paused={},
     backfill=None,
     in_force={},
     calendar_days_left={"spring_festival": 400},
     looked_s=3.0,
 )
+BATCH = QuarantinedBatch(
+    topic=topics.bank_events(BANK), partition=0, offset=7, next_offset=9, reason="checksum", detail="", batch_bytes=1,
+    batch_crc32c=0, batch=b"x",
+)  # fmt: skip
+PAUSED = {(BATCH.topic, 0): BATCH}
 WORD = Control(control_id="c", action="backfill_open", by="zhang", reason="history")
 
 
@@ -79,6 +87,9 @@ def partition(begin: int, end: int, low: int) -> dict[int, PartitionStanding]:
         ({"calendar_days_left": {"workdays": -1}}, [("calendar", "wrong")]),
         ({"calendar_days_left": {"workdays": 60}}, []),
         ({"backfill": WORD}, [("backfill", "note")]),
+        ({"paused": PAUSED, "quarantined": 1}, [("feed_paused", "wrong")]),
+        ({"paused": PAUSED, "quarantined": 1, "roles": role("ingest", lag=7)}, [("feed_paused", "wrong")]),
+        ({"quarantined": 1}, [("quarantined", "note")]),
         ({"dead_letters": 3, "late": 1}, [("dead_letters", "note"), ("late", "note")]),
     ],
 )
@@ -115,7 +126,7 @@ def members(settings: Settings, roles: tuple[str, ...]) -> Iterator[None]:
 def settled(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Everything committed to its end, on a day long before any table of dates ends."""
     from replay.offsets import Offsets
-    from streams.roles import topics_of
+    from streams.worker.roles import topics_of
 
     monkeypatch.setattr(dates, "today", lambda: 20_000)
     offsets = Offsets(engine.settings.kafka)
@@ -199,3 +210,11 @@ def test_of_a_cluster_the_fullest_master_is_judged(tmp_path: Path, redis_kind: K
     assert (full.most, full.policy) == (100 * 2**20, "noeviction")
     assert 0 < full.used < full.most
     assert (drops.most, drops.policy) == (0, "allkeys-lru")
+
+
+def test_the_table_of_working_days_says_from_when_results_are_provisional() -> None:
+    for days in (59, -1):
+        chinese, english = dates.what("workdays", days)
+        assert "2026-12-31" in chinese
+        assert english.endswith("are provisional from 2027-01-01")
+    assert dates.what("spring_festival", 59)[1].endswith("ends in 59 days")

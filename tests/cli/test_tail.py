@@ -1,4 +1,4 @@
-"""`xinliu tail`: a bank's alerts as sentences, without repeats, and nothing raw of what came from outside."""
+"""`xinliu tail`: a bank's alerts as sentences in either language, without repeats, nothing raw from outside."""
 
 import json
 import re
@@ -12,27 +12,36 @@ import msgspec
 import pytest
 
 from cli.banks import NAMED_MAX, bank_named
+from config.catalogue import signals
 from config.errors import SettingsError
 from config.settings import Bank, Settings
+from detectors.rules.artefact import packaged
+from detectors.snapshot import content_id
 from domain import topics
-from domain.outputs import Alert
+from domain.outputs import Alert, Evidence
+from sinks.artefacts import publish as publish_artefact
 from sinks.kafka import Outbox
 from tests.cli.conftest import BANKS, Engine
 from tests.cli.kit import xinliu
+from tests.streams.ingest.kit import read
 from tests.streams.score.kit import BANK, OTHER_BANK
 
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 HOSTILE = "货款\x1b[2J\x9b\u202e\n"
 
 
+PACKAGED = content_id(packaged().encode())
+
+
 def alert(number: int, **fields: Any) -> Alert:
+    """Alert `number` is about enterprise T`number`."""
     given: dict[str, Any] = {
         "alert_id": f"a{number}", "episode_id": f"a{number}", "case_id": "c", "case_severity": "red", "revision": 1,
-        "enterprise_id": "E1", "signal": "s",
-        "severity": "red", "state": "raised", "stock": False, "opened_at": 0, "as_of": 1_700_000_000_000, "score": 450,
-        "score_before": 500, "evidence": [], "event_ids": [], "loans": [], "banks": [OTHER_BANK],
-        "title_zh": f"【红色】第{number}条", "text_zh": "说明。", "suggested_action_zh": "核查。", "model_id": "m",
-        "rules_id": "r", "offset": number, "seq": 0,
+        "enterprise_id": f"T{number}", "signal": "EWS01_inflow_collapse", "severity": "red", "state": "raised",
+        "stock": False, "opened_at": 0, "as_of": 1_700_000_000_000, "score": 450, "score_before": 500,
+        "evidence": [Evidence(name="op_inflow_30d_vs_prior90d_ratio", value_micro=-750_000)], "event_ids": [],
+        "loans": [], "banks": [OTHER_BANK], "title_zh": "…", "text_zh": "…", "suggested_action_zh": "…",
+        "model_id": "m", "rules_id": PACKAGED, "offset": number, "seq": 0,
     }  # fmt: skip
     return Alert(**given | fields)
 
@@ -46,8 +55,8 @@ def publish(engine: Engine, topic: str, *alerts: Alert) -> None:
 
 def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, called: Callable[..., Any]) -> None:
     topic = topics.bank_alerts(OTHER_BANK)
-    first, upgraded = alert(1), alert(1, revision=2, state="upgraded", title_zh="【红色】第1条（升级）")
-    publish(engine, topic, first, first, upgraded, first, alert(2, stock=True, title_zh="【红色】第2条（存量）"))
+    first, upgraded = alert(1), alert(1, revision=2, state="upgraded")
+    publish(engine, topic, first, first, upgraded, first, alert(2, stock=True))
     texts = []
     for name in (OTHER_BANK, "南宁邕江示例银行", "邕江", "Yongjiang"):
         code, out, _ = called("tail", "--bank", name, "--from-start", "--count", "3")
@@ -55,8 +64,18 @@ def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, calle
         texts.append(out)
     assert len(set(texts)) == 1, "the same bank"
     lines = texts[0].splitlines()
-    assert lines[0] == "2023-11-15 06:13 【红色】第1条 E1：说明。核查。"
-    assert [line.split(" ")[2] for line in lines] == ["【红色】第1条", "【红色】第1条（升级）", "【红色】第2条（存量）"]
+    assert lines[0].startswith(
+        "2023-11-15 06:13 [Red] Operating inflow collapse (raised) T1: Operating inflow, 30 days against prior 90 "
+        "days: down 75.0% (red line: down 70%); score 500 → 450. Contact the enterprise within one working day"
+    )
+    assert [re.findall(r"\((.*?)\) T", line)[0] for line in lines] == ["raised", "upgraded", "opening list"]
+    _, out, _ = called("tail", "--bank", OTHER_BANK, "--from-start", "--count", "3", lang="zh_CN.UTF-8")
+    lines = out.splitlines()
+    assert lines[0].startswith(
+        "2023-11-15 06:13 【红色】经营流入骤降（新增） T1："
+        "近30日经营流入较前90日降75.0%（红线降70%）；评分500→450。一个工作日内"
+    )
+    assert [line.split(" ")[2][-4:] for line in lines] == ["（新增）", "（升级）", "（存量）"]
     code, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", "1", "--json")
     seen = json.loads(out)
     assert (seen["kind"], seen["banks"]) == ("alert", [BANK]), "what this bank is sent, and nothing else"
@@ -83,7 +102,7 @@ def test_a_name_that_is_not_one_bank_is_refused(
 def test_the_supervisor_sees_all_and_scores_as_they_move(engine: Engine, called: Callable[..., Any]) -> None:
     code, out, _ = called("tail", "--from-start", "--scores", "--count", "200")
     assert code == 0
-    scores = [line for line in out.splitlines() if " score " in line]
+    scores = [line for line in out.splitlines() if ", grade " in line]
     assert len(scores) > 50
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d E\d score \d{3}, grade [A-F]", scores[0])
     code, out, _ = called("tail", "--from-start", "--count", "1", "--json")
@@ -93,7 +112,9 @@ def test_the_supervisor_sees_all_and_scores_as_they_move(engine: Engine, called:
 def test_fault_15_nothing_of_an_alert_reaches_the_terminal_raw(
     engine: Engine, called: Callable[..., Any], fault: Callable[..., None]
 ) -> None:
-    hostile = alert(9, title_zh=HOSTILE, text_zh=HOSTILE, suggested_action_zh=HOSTILE, enterprise_id=HOSTILE)
+    hostile = alert(9, title_zh=HOSTILE, signal=HOSTILE, enterprise_id=HOSTILE, evidence=[
+        Evidence(name=HOSTILE, value_micro=1), Evidence(name="op_inflow_30d_cny", value_micro=None, band=HOSTILE),
+    ])  # fmt: skip
     publish(engine, topics.bank_alerts(OTHER_BANK), hostile)
     for words in ((), ("--json",)):
         code, out, _ = called("tail", "--bank", OTHER_BANK, "--from-start", "--count", "4", *words)
@@ -103,6 +124,35 @@ def test_fault_15_nothing_of_an_alert_reaches_the_terminal_raw(
         assert "\\u001b[2J" in last
     assert json.loads(last)["title_zh"] == HOSTILE, "a program reads what was there"
     fault(injected=2, observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each text escaped")
+
+
+def test_an_alert_is_said_under_the_rules_that_raised_it(
+    engine: Engine, called: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bank's own lines are those of its rules; where these cannot be had, no line is made up."""
+    own = [
+        msgspec.structs.replace(row, levels=("", "", row.levels[2].replace("-0.70", "-0.72"))) for row in signals()[:1]
+    ]
+    rules = msgspec.structs.replace(packaged(), signals=tuple(own))
+    rules_id = publish_artefact(Outbox(engine.settings.kafka.bootstrap), topics.ARTEFACT, rules.encode())
+    bank = topics.bank_alerts(BANK)
+    publish(engine, bank, alert(31, rules_id=rules_id), alert(32, rules_id="0" * 64), alert(33))
+    _, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", str(_count(engine, bank)))
+    own_rules, lost, packaged_rules = (next(x for x in out.splitlines() if f" T{n}: " in x) for n in (31, 32, 33))
+    assert "(red line: down 72%)" in own_rules
+    assert "down 75.0%; score" in lost
+    assert "artefact.v1 has no artefact 0000" in caplog.text
+    assert "(red line: down 70%)" in packaged_rules
+
+
+def _count(engine: Engine, topic: str) -> int:
+    """How many alerts a topic holds, each revision once."""
+    found = {
+        (one.alert_id, one.revision)
+        for message in read(engine.settings.kafka.bootstrap, topic)[0]
+        for one in [msgspec.json.decode(message.value(), type=Alert)]
+    }
+    return len(found)
 
 
 def test_it_follows_until_it_is_told_to_end(engine: Engine, tmp_path: Path, eventually: Callable[..., None]) -> None:
@@ -118,7 +168,7 @@ def test_it_follows_until_it_is_told_to_end(engine: Engine, tmp_path: Path, even
 
     try:
         eventually(one_more_is_shown, 60, "three alerts")
-        assert "第1条" not in (tmp_path / "out").read_text(), "from the end on"
+        assert " T1: " not in (tmp_path / "out").read_text(), "from the end on"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     finally:

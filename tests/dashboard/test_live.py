@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from config.settings import KafkaSettings
 from dashboard.archive_view import ArchiveView
 from dashboard.live import ALERTS_KEPT, QUEUE_MAX, Client, Hub, TooManyClients
 from dashboard.web import application
+from streams.sentences import Sentences
 
 
 def alert(number: int, **changes: Any) -> dict[str, Any]:
-    return {"id": f"a{number}", "revision": 1, "text_zh": "经营流入骤降" * 20, **changes}
+    return {"id": f"a{number}", "revision": 1, "text": "经营流入骤降" * 20, **changes}
 
 
 def events(raw: bytes) -> list[tuple[str, Any]]:
@@ -89,7 +91,7 @@ def test_fault_32_a_slow_page_costs_its_queue_alone_and_gets_a_gap_marker(fault:
 
     async def story() -> tuple[list[tuple[str, Any]], list[tuple[str, Any]], int]:
         hub = Hub(clients_max=4)
-        served = application(hub, ArchiveView(lambda: pytest.fail("not asked")), [])
+        served = application(hub, ArchiveView(lambda: pytest.fail("not asked")), Sentences(KafkaSettings()), [])
         runner = web.AppRunner(served, shutdown_timeout=0.1)  # both streams are still open at the end
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

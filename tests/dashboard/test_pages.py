@@ -2,10 +2,10 @@
 
 import io
 import json
-import os
+import re
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,14 +13,14 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from config.settings import KafkaSettings
-from dashboard.browser import Browser, BrowserFailed, find
+from dashboard.browser import Browser
 from domain import topics
 from domain.events import Receipt
 from domain.outputs import Alert
 from replay.offsets import Offsets
 from replay.reading import consumer, read_topics
 from replay.stack import Stack
-from streams.roles import topics_of
+from streams.worker.roles import topics_of
 from tests.dashboard.kit import BANKS, ENTERPRISE, HOSTILE_MEMO, HOSTILE_NAME, QUIET, history, reversal, send
 
 pytest.importorskip("chdb")
@@ -46,18 +46,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture
-def browser(not_shown: Callable[[str, str], None]) -> Iterator[Browser]:
-    try:
-        find()
-    except BrowserFailed as error:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            raise
-        not_shown("the pages in a browser", str(error))
-    with Browser(width=1280, height=900) as one:
-        yield one
-
-
 def alerts(kafka: KafkaSettings) -> list[Alert]:
     return [
         msgspec.json.decode(read.value or b"", type=Alert) for read in read_topics(kafka, [topics.ALERT_SUPERVISOR])
@@ -79,7 +67,7 @@ def complaints(browser: Browser) -> list[str]:
     return found
 
 
-def test_a_transaction_sent_to_a_bank_topic_shows_as_an_alert_with_its_chinese_sentence(
+def test_a_transaction_sent_to_a_bank_topic_shows_as_an_alert_with_its_sentence(
     engine: Stack, browser: Browser
 ) -> None:
     kafka = engine.settings.kafka
@@ -100,6 +88,12 @@ def test_a_transaction_sent_to_a_bank_topic_shows_as_an_alert_with_its_chinese_s
     assert said == raised.text_zh
     assert "近30日" in said
     assert browser.evaluate(f"({row}).querySelector('.pill').textContent") == "橙"
+    browser.evaluate("document.getElementById('language').click()")
+    english = browser.evaluate(f"({row}).textContent")
+    assert "Operating inflow, 30 days against prior 90 days: down 5" in english
+    assert "(orange line: down 50%)" in english
+    assert "Contact the enterprise within" in browser.evaluate(f"({row}).querySelector('.sentence').title")
+    browser.evaluate("document.getElementById('language').click()")
     assert browser.evaluate("document.getElementById('no-alerts').hidden")
     written_ms = next(written for written, alert in written_alerts(kafka) if alert.signal == raised.signal)
     shown_ms = browser.evaluate("window.seenAt") - written_ms
@@ -119,6 +113,21 @@ def written_alerts(kafka: KafkaSettings) -> list[tuple[int, Alert]]:
     ]
     reading.close()
     return found
+
+
+@pytest.mark.parametrize("page", ["", f"enterprise/{ENTERPRISE}", f"enterprise/{QUIET}"])
+def test_a_page_in_english_has_no_chinese_but_names_from_outside(engine: Stack, browser: Browser, page: str) -> None:
+    browser.goto(f"{engine.dashboard}{page}?lang=en")
+    browser.wait_for("document.querySelectorAll('#alert-rows tr, #reason-rows li').length > 0")
+    # Names and memos from outside, the class of a loan, the mark of the engine and the way to the other language.
+    chinese = browser.evaluate("""(() => {
+        const copy = document.body.cloneNode(true);
+        for (const each of copy.querySelectorAll('bdi, [lang="zh-CN"], .brand strong, #language')) each.remove();
+        return copy.textContent.match(/[\\u4e00-\\u9fff].*/g) ?? [];
+    })()""")
+    assert chinese == []
+    titles = browser.evaluate("[...document.querySelectorAll('.sentence[title]')].map((e) => e.title).join(' ')")
+    assert not re.search("[\u4e00-\u9fff]", titles)
 
 
 def test_hostile_names_stay_text_on_both_pages(engine: Stack, browser: Browser) -> None:

@@ -6,28 +6,25 @@ from typing import Any
 import msgspec
 import pytest
 
+from config.settings import KafkaSettings
 from dashboard import enterprise, overview
+from detectors.rules.artefact import packaged
+from detectors.snapshot import content_id
 from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import LogRecord, Profile, Txn
-from domain.outputs import GROUPS, Alert, FeedHealth, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, Evidence, FeedHealth, ReasonCode, Score
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
-from sinks.clickhouse.tables import (
-    ALERT,
-    ALERT_BACKFILL,
-    DEAD_LETTER,
-    ENTERPRISE,
-    FEED,
-    SCORE,
-    SCORE_NOW,
-    TXN,
-)
+from sinks.clickhouse.tables import ALERT, ALERT_BACKFILL, DEAD_LETTER, ENTERPRISE, FEED, SCORE, SCORE_NOW, TXN
+from streams.sentences import Sentences
 from tests.sinks.kit import read
 from tests.sinks.test_tables import LETTER
 
 NOW_MS = int(time.time() * 1000)
 T = day_start_ms(20_600) + 15 * 3_600_000
 ONE, TWO = "91450100TEST00001X", "91450100TEST00002X"
+RULES = content_id(packaged().encode())
+SENTENCES = Sentences(KafkaSettings())
 
 
 def store(archive: Connection, table: Table, *records: Any) -> None:
@@ -58,8 +55,9 @@ def alert(alert_id: str, revision: int, severity: str, state: str, **changes: An
         alert_id=alert_id, episode_id="p", case_id="", case_severity="red", revision=revision, enterprise_id=ONE,
         signal="EWS01_inflow_collapse",
         severity="red", state="raised", stock=False, opened_at=T, as_of=T + revision, score=450, score_before=470,
-        evidence=[], event_ids=[], loans=[], banks=["b1", "b2"], title_zh="标题\u202e", text_zh="一\u0000二",
-        suggested_action_zh="…", model_id="m", rules_id="r", offset=revision, seq=1,
+        evidence=[Evidence(name="op_inflow_30d_vs_prior90d_ratio", value_micro=572_000)], event_ids=[], loans=[],
+        banks=["b1", "b2"], title_zh="…", text_zh="…", suggested_action_zh="…", model_id="m", rules_id=RULES,
+        offset=revision, seq=1,
     )  # fmt: skip
     return msgspec.structs.replace(whole, severity=severity, state=state, **changes)
 
@@ -166,14 +164,14 @@ def test_how_complete_a_bank_is(
         oldest_unread_event_time=None, as_of=reached_ms,
     )  # fmt: skip
     store(archive, FEED, health)
-    banks = [{"bank_id": "b", "deadline_hours": 12}, {"bank_id": "unheard", "deadline_hours": 12}]
+    banks = [{"bank_id": "b", "deadline_hours": 12}, {"bank_id": "discard_event", "deadline_hours": 12}]
     found_ms, (one, other) = overview.banks_now(banks, overview.feeds(archive))
     assert (found_ms, one["state"], one["behind_days"]) == (reached_ms, state, behind)
     assert other["state"] == "silent"
 
 
 def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connection) -> None:
-    assert enterprise.enterprise(archive, ONE) is None
+    assert enterprise.enterprise(archive, ONE, SENTENCES) is None
     store(
         archive,
         SCORE,
@@ -182,7 +180,8 @@ def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connect
         score(512, offset=3),
     )
     store(archive, SCORE_NOW, score(512, offset=3))
-    store(archive, ALERT, alert("a", 1, "yellow", "raised"), alert("a", 2, "red", "upgraded"))
+    listed = alert("a", 2, "red", "raised", stock=True)
+    store(archive, ALERT, alert("a", 1, "yellow", "raised"), listed)
     store(archive, ALERT_BACKFILL, alert("old", 1, "yellow", "raised", as_of=T - DAY_MS))
     day = day_of(T)
     store(
@@ -195,7 +194,7 @@ def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connect
         txn(5, day - 1, None),
         txn(6, day + 2, 999),
     )
-    found = enterprise.enterprise(archive, ONE)
+    found = enterprise.enterprise(archive, ONE, SENTENCES)
     assert found is not None
     assert found["days"] == [day - 89, day]
     assert [balance for _, balance in found["balances"][-5:]] == [500, 300, 350, 350, 350]
@@ -203,14 +202,35 @@ def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connect
     assert found["scores"][0][0] == day_start_ms(day - 89), "the score before the days shown stands at their beginning"
     assert 400 + sum(found["score"]["parts"].values()) == 512
     first, other = found["score"]["reasons"]
-    assert first["text_zh"] == "近30日经营性流入额不可计算，同业中位50.0万元"
-    assert (other["name_zh"], other["text_zh"], other["unit"]) == ("of_another_catalogue", None, None)
+    assert first["said"] == {
+        "zh": "近30日经营性流入额不可计算，同业中位50.0万元",
+        "en": "Operating inflow, 30 days: not computable, peer median CNY 500,000",
+    }
+    assert other["said"] == {
+        "zh": "of_another_catalogue7e-06，同业中位0", "en": "of_another_catalogue: 7e-06, peer median 0",
+    }  # fmt: skip
     assert [(each["id"], each["revision"], each["backfill"]) for each in found["alerts"]] == [
         ("a", 2, 0), ("a", 1, 0), ("old", 1, 1),
     ]  # fmt: skip
-    assert found["alerts"][0]["title_zh"] == "标题\\u202e"
-    assert found["alerts"][0]["text_zh"] == "一\\u0000二"
+    said = found["alerts"][0]["said"]
+    assert said["zh"]["title"] == "【红色】经营流入骤降（存量，待解除）"
+    assert "触发条件已不成立，尚未满足解除条件" in said["zh"]["text"]
+    assert "近30日经营流入较前90日增57.2%" in said["zh"]["text"]
+    assert said["en"]["title"] == "[Red] Operating inflow collapse (opening list, not yet cleared)"
+    assert "no longer holds, but not yet the one that clears it" in said["en"]["text"]
+    assert "up 57.2%" in said["en"]["text"]
     assert len(found["txns"]) == 6
+
+
+def test_what_an_alert_brings_from_outside_has_its_unseen_characters_written_out(archive: Connection) -> None:
+    store(archive, SCORE_NOW, score(512))
+    hostile = [Evidence(name="A\u202eb", value_micro=1)]
+    store(archive, ALERT, alert("a", 1, "red", "raised", signal="s\u0000t", evidence=hostile, rules_id=RULES))
+    found = enterprise.enterprise(archive, ONE, SENTENCES)
+    assert found is not None
+    for said in found["alerts"][0]["said"].values():
+        assert "s\\u0000t" in said["title"]
+        assert "A\\u202eb" in said["text"]
 
 
 def test_the_last_word_on_a_loan_may_leave_a_field_empty(archive: Connection) -> None:
@@ -224,7 +244,7 @@ def test_the_last_word_on_a_loan_may_leave_a_field_empty(archive: Connection) ->
     )  # fmt: skip
     first = msgspec.structs.replace(LOAN_EVENT, enterprise_id=ONE)
     store(archive, LOAN, *(LogRecord(event=each, fingerprint="0" * 16) for each in (later, first)))
-    found = enterprise.enterprise(archive, ONE)
+    found = enterprise.enterprise(archive, ONE, SENTENCES)
     assert found is not None
     (loan,) = found["loans"]
     assert (loan["event"], loan["dpd"], loan["five_class"], loan["due_on"]) == ("overdue", 31, "正常", None)

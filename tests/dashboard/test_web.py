@@ -15,13 +15,14 @@ import pytest
 from aiohttp import ClientSession, web
 
 from config.errors import SettingsError
-from config.settings import DashboardSettings, Settings
+from config.settings import DashboardSettings, KafkaSettings, Settings
 from dashboard import assets
 from dashboard.archive_view import WAITING_MAX, ArchiveView, Busy
 from dashboard.live import Hub
 from dashboard.serve import DashboardThread
 from dashboard.web import HEADERS, application
 from sinks.clickhouse import Unavailable
+from streams.sentences import Sentences
 
 STATIC = Path(str(files("dashboard"))) / "static"
 
@@ -35,7 +36,7 @@ def ask(path: str, *, method: str = "GET", headers: dict[str, str] | None = None
 
     async def story() -> tuple[int, dict[str, str], bytes]:
         archive = ArchiveView(away)
-        runner = web.AppRunner(application(Hub(clients_max=1), archive, []))
+        runner = web.AppRunner(application(Hub(clients_max=1), archive, Sentences(KafkaSettings()), []))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"

@@ -14,11 +14,11 @@ from confluent_kafka.admin import AdminClient
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from features.redis_store import connect, partition_state, stored_values
+from embedded import Child, eventually
 from replay.reading import read_topics
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
-from streams.embedded import Child, eventually
+from sinks.redis_store import connect, partition_state, stored_values
 from streams.score.partition import PartitionState
 from streams.topics import create_topics
 from tests import brokers

@@ -2,8 +2,8 @@
 
 import pytest
 
-from features.redis_store import connect
 from replay.ledger import take_stock
+from sinks.redis_store import connect
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
 from tests.determinism import processes

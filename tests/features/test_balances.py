@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.kernel import allocating_kernel
 from features import layout
 from features.state import balances, coverage
 from features.state.buckets import NO_UNIT
+from kernels.decorators import allocating_kernel
 
 FIRST_DAY, DAY_MS = 19_800, 86_400_000
 ADD, CLOSE = 0, 1

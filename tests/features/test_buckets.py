@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.kernel import allocating_kernel
 from domain.calendar import date_of, day_of_date, month_of_day, week_of_day
 from features import layout
 from features.state import buckets
@@ -35,6 +34,7 @@ from features.state.classes import (
     UNRATED,
 )
 from features.state.parts import COLD
+from kernels.decorators import allocating_kernel
 
 FIRST_DAY = day_of_date(date(2024, 1, 1))
 ADD, CLOSE = 0, 1

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.kernel import allocating_kernel
 from domain.calendar import day_start_ms
 from features import layout, values
 from features.state import buckets, dedup
+from kernels.decorators import allocating_kernel
 
 SLOTS = 3
 FIRST_DAY = 20_000

@@ -7,11 +7,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.kernel import allocating_kernel
 from features import layout
 from features.state import buckets, instalments, refinancing
 from features.state.classes import AMOUNT_COLUMNS
 from features.state.instalments import EVERY_BANK
+from kernels.decorators import allocating_kernel
 
 FIRST_DAY = 19_800
 PUT, LINE, PAY, SETTLE, FORGET = range(5)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.kernel import allocating_kernel
 from features import layout
 from features.state import decay, payers
+from kernels.decorators import allocating_kernel
 
 FIRST_DAY = 19_800
 STEP = np.dtype([("who", "<u8"), ("day", "<i8"), ("fen", "<i8"), ("sign", "<i8")])

@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from config.kernel import allocating_kernel
 from domain.calendar import day_of_date, day_start_ms
 from features import layout
 from features.indicators import windows
 from features.state import buckets
 from features.state.classes import CLASSES, OF_LOANS, UNRATED
-from streams.score.changes import time_of
+from features.state.transitions import time_of
+from kernels.decorators import allocating_kernel
 
 FIRST_DAY = day_of_date(date(2024, 1, 1))
 TXN, OF_LOAN, CLOSE, NEWS = range(4)  # news: what moves time alone

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -20,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import settings as settings_module
+from streams.worker.roles import ROLES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -46,7 +48,7 @@ def test_the_schema_refuses_a_public_port_and_an_unknown_key() -> None:
 
 def test_all_the_parts_are_there() -> None:
     assert set(SERVICES) >= {"kafka", "redis", "clickhouse", "prometheus", "grafana"}
-    assert OURS == ["archive", "ingest", "learn", "score", "topics"]
+    assert sorted(OURS) == sorted([*ROLES, "topics", "dashboard"])
 
 
 def test_every_name_that_is_used_is_declared() -> None:
@@ -82,19 +84,38 @@ def test_no_secret_has_a_default_and_each_stands_in_the_example() -> None:
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
-    lock = (ROOT / "streams/embedded/kafka.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "embedded/kafka.lock").read_text(encoding="utf-8")
     (version,) = set(re.findall(r"^org\.apache\.kafka:kafka_2\.13:(\S+) ", lock, re.M))
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{version}"
 
 
-def test_the_workers_settings_are_settings_that_exist(tmp_path: Path) -> None:
+def test_the_settings_of_ours_are_settings_that_exist() -> None:
     for name in OURS:
         environ = {key: _filled(value) for key, value in SERVICES[name]["environment"].items()}
         loaded = settings_module.load(ROOT / "config/ops/xinliu.toml", environ)
-        assert loaded.kafka.bootstrap == "kafka:9092"
-        assert loaded.redis.url == "redis://xinliu:Secret1@redis:6379/0"
+        if SERVICES[name].get("network_mode") == "host":  # there the others are where their ports are published
+            assert loaded.kafka.bootstrap in _published("kafka")
+            assert urlsplit(loaded.clickhouse.url).netloc.removeprefix("xinliu@") in _published("clickhouse")
+        else:
+            assert loaded.kafka.bootstrap == "kafka:9092"
+            assert loaded.redis.url == "redis://xinliu:Secret1@redis:6379/0"
+            assert urlsplit(loaded.clickhouse.url).netloc == "xinliu@clickhouse:9000"
     banks = tomllib.loads((ROOT / "config/ops/xinliu.toml").read_text(encoding="utf-8"))["banks"]
     assert len(loaded.banks) == len(banks) >= 2
+
+
+def test_the_pages_can_be_reached_from_this_host_alone() -> None:
+    """They have no sign-in: a container's own address would be open to its network, a published port to more by one
+    slip."""
+    assert [name for name, service in SERVICES.items() if "network_mode" in service] == ["dashboard"]
+    service = SERVICES["dashboard"]
+    environ = {key: _filled(value) for key, value in service["environment"].items()}
+    where = settings_module.load(ROOT / "config/ops/xinliu.toml", environ).dashboard
+    assert where.host == "127.0.0.1"
+    assert "ports" not in service
+    assert f"http://{where.host}:{where.port}/" in _filled(service["healthcheck"]["test"][-1])
+    assert service["secrets"] == ["clickhouse_password"], "it shows pages: no key of tokens, no password of Redis"
+    assert not {key for key in environ if "REDIS" in key or "TOKEN" in key}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -111,7 +132,7 @@ def test_a_role_that_the_program_does_not_know_is_refused_with_those_that_it_doe
     wrong = [sys.executable, "-m", "cli.main", "worker", "no-such-role"]
     refused = subprocess.run(wrong, capture_output=True, text=True, check=False, cwd=ROOT)
     assert refused.returncode == 2
-    assert all(name in refused.stderr for name in OURS if name != "topics")
+    assert all(name in refused.stderr for name in OURS if name in ROLES)
 
 
 def test_the_redis_of_this_file_wants_its_password_and_never_evicts(
@@ -173,6 +194,11 @@ def _answers(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.exceptions.ConnectionError:
         return False
+
+
+def _published(name: str) -> list[str]:
+    """host:port of each port that a service publishes."""
+    return [_filled(port).rpartition(":")[0] for port in SERVICES[name]["ports"]]
 
 
 def _filled(text: str) -> str:

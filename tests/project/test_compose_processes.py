@@ -31,7 +31,9 @@ def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
         )
         assert made.returncode == 0, made.stdout + made.stderr
     with contextlib.ExitStack() as running:
-        workers = {name: running.enter_context(_worker(name, environ, tmp_path)) for name in ROLES}
+        workers = {
+            name: running.enter_context(_program(name, "XINLIU_METRICS_PORT", environ, tmp_path)) for name in ROLES
+        }
         for name, (process, port) in workers.items():
 
             def healthy(process: subprocess.Popen[bytes] = process, port: int = port, name: str = name) -> bool:
@@ -43,6 +45,30 @@ def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
             process.send_signal(signal.SIGTERM)
         for name, (process, _) in workers.items():
             assert process.wait(timeout=40) == 0, _log(tmp_path, name)
+
+
+def test_the_pages_are_healthy_and_stop_clean(
+    tmp_path: Path, empty_kafka: str, eventually: Callable[..., None]
+) -> None:
+    """Its Kafka is real. Of ClickHouse there is none, as while it restarts: the pages answer, and say so."""
+    service, nobody = SERVICES["dashboard"], _free_port()
+    here = {
+        "XINLIU_CONFIG": str(ROOT / "config/ops/xinliu.toml"),
+        "XINLIU_KAFKA_BOOTSTRAP": empty_kafka,
+        "XINLIU_CLICKHOUSE_URL": f"clickhouse://xinliu@127.0.0.1:{nobody}/xinliu",
+        "XINLIU_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    (tmp_path / "password").write_text("Secret1")
+    environ = {**os.environ, **service["environment"], **here}
+    with _program("dashboard", "XINLIU_DASHBOARD_PORT", environ, tmp_path) as (process, port):
+
+        def healthy() -> bool:
+            assert process.poll() is None, _log(tmp_path, "dashboard")
+            return _healthy(service["healthcheck"]["test"], port, environ, usual="${DASHBOARD_PORT:-18710}")
+
+        eventually(healthy, deadline_s=60.0, what="the pages healthy")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0, _log(tmp_path, "dashboard")  # Docker waits so long
 
 
 def _environ(service: dict[str, Any], folder: Path, kafka: str, redis_url: str) -> dict[str, str]:
@@ -66,15 +92,22 @@ def _xinliu(service: dict[str, Any]) -> list[str]:
     return [sys.executable, "-m", "cli.main", *service["command"]]
 
 
-@contextlib.contextmanager
-def _worker(name: str, environ: dict[str, str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def _program(
+    name: str, port_name: str, environ: dict[str, str], folder: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    port = _free_port()
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             _xinliu(SERVICES[name]),
-            env={**environ, "XINLIU_METRICS_PORT": str(port)},
+            env={**environ, port_name: str(port)},
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -86,8 +119,9 @@ def _worker(name: str, environ: dict[str, str], folder: Path) -> Iterator[tuple[
         process.wait()
 
 
-def _healthy(test: list[str], port: int, environ: dict[str, str]) -> bool:
-    kind, program, *arguments = (part.replace("9100", str(port)) for part in test)
+def _healthy(test: list[str], port: int, environ: dict[str, str], usual: str = "9100") -> bool:
+    assert usual in test[-1]
+    kind, program, *arguments = (part.replace(usual, str(port)) for part in test)
     assert (kind, program) == ("CMD", "python")
     return subprocess.run([sys.executable, *arguments], env=environ, capture_output=True, check=False).returncode == 0
 

@@ -37,7 +37,7 @@ def _commands(name: str) -> list[str]:
 
 
 def test_help_lists_the_targets_that_everyone_knows() -> None:
-    assert _targets() == {"help", "demo", "test", "check", "bench", "soak", "lock", "clean"}
+    assert _targets() == {"help", "demo", "test", "check", "bench", "soak", "docs", "lock", "clean"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -78,6 +78,15 @@ def test_every_file_and_folder_that_the_architecture_names_exists() -> None:
     assert len(rooms) >= 9
     missing = sorted(path for path in named if not any((ROOT / room / path).exists() for room in ("", *rooms)))
     assert not missing, missing
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/adr").glob("*.md")), ids=lambda path: path.name[:4])
+def test_a_decision_says_whether_it_holds(path: Path) -> None:
+    """On its third line: accepted, and how it was amended since; or proposed, or superseded by another."""
+    status = path.read_text(encoding="utf-8").splitlines()[2]
+    assert re.fullmatch(
+        r"Status: (accepted(, amended: .+)?|proposed|superseded by \[ADR \d+\]\(\d{4}-.+\.md\))\.", status
+    )
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

@@ -15,10 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.project.tree import ROOT, packages, rooms, shipped, tracked
+
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PACKAGES: list[str] = PYPROJECT["tool"]["setuptools"]["packages"]
-TOP_LEVEL = sorted({package.split(".")[0] for package in PACKAGES})
+PACKAGES, TOP_LEVEL = packages(), rooms()
 LOCKS = ("requirements.lock", "requirements-worker.lock")
 
 
@@ -48,7 +48,7 @@ def test_no_foreign_distribution_owns_one_of_our_names() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel of the files that git would give to a fresh clone, and of those not yet added."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in _files():
+    for name in tracked():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
@@ -59,14 +59,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_holds_every_module_and_every_table(wheel: zipfile.ZipFile) -> None:
-    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    suffixes = (".py", ".csv", ".toml", ".sql", ".lock", ".properties", ".json", ".js", ".html", ".css", ".svg", ".txt")
-    wanted = {
-        name
-        for name in _files()
-        if name.split("/")[0] in TOP_LEVEL and name.endswith(suffixes) and not name.startswith("config/ops/")
-    }
-    assert wanted == shipped
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == set(shipped())
 
 
 def test_the_wheel_has_its_command_and_its_transport(wheel: zipfile.ZipFile) -> None:
@@ -137,7 +131,7 @@ def test_the_layers_name_every_room() -> None:
 
 def test_no_tracked_file_holds_a_path_of_somebodys_machine() -> None:
     found = []
-    for name in _files():
+    for name in tracked():
         content = (ROOT / name).read_bytes()
         if b"\0" in content:
             continue  # a fixture of bytes
@@ -145,17 +139,6 @@ def test_no_tracked_file_holds_a_path_of_somebodys_machine() -> None:
             if re.search(r"(?<![\w.$}])/(?:root|home|Users|work)/\w", line):
                 found.append(f"{name}:{number}")
     assert not found, found
-
-
-def _files() -> list[str]:
-    """Tracked files, and new ones that are not ignored."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return sorted(name for name in listing.stdout.decode().split("\0") if name and (ROOT / name).is_file())
 
 
 def _pins(lock: str) -> dict[str, set[str]]:

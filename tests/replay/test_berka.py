@@ -17,18 +17,7 @@ from config.credentials import forbidden
 from detectors.labels import Ledger
 from domain import topics
 from domain.calendar import date_of, day_of, day_of_text, day_start_ms
-from domain.events import (
-    SCHEMA,
-    Authorization,
-    EnterpriseEvent,
-    Feed,
-    Loan,
-    LogRecord,
-    Outcome,
-    Receipt,
-    Tick,
-    Txn,
-)
+from domain.events import SCHEMA, Authorization, EnterpriseEvent, Feed, Loan, LogRecord, Outcome, Receipt, Tick, Txn
 from domain.outputs import Observation
 from domain.validate import Validator, source_of
 from replay.berka import LOAN_COLUMNS, ROWS, Accounts

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import msgspec
 from rich.console import Console
 
+from detectors.wording.alerts import Sentence
 from domain.outputs import Alert
 from replay.books import Books, Check, TopicBook
 from replay.judging import judge
@@ -32,7 +33,7 @@ def test_fault_15_the_live_view_shows_names_as_text(fault):
         seen = Seen()
         for score, seq in ((500, 0), (450, 1)):
             seen.score(ScoreSeen(enterprise_id=text, score=score, grade=text, status="", as_of=0, offset=1, seq=seq))
-        seen.alert(alert_of(text))
+        seen.alert(alert_of(text), Sentence(title=text, text=text, action=text, name=text, state=text))
         written = console_text(render(seen, look(), 0))
         assert UNSEEN.search(OWN_STYLE.sub("", written)) is None, ascii(written)
         if "[" in text and "\x1b" not in text:

@@ -7,21 +7,21 @@ from aiokafka.record import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.batch import (
+from sinks.batch import (  # fmt: skip
+    ACK_GROUP,
     BY_KEY,
     BYTES_MAX,
     COUNT,
     IS_NEW,
     MS_FIRST,
     PARTITION,
-    STRETCH,
+    AckGroup,
     Batch,
     Outputs,
     Records,
-    Stretch,
     open_batches,
     write,
-)  # fmt: skip
+)
 from sinks.partitioner import partitions_of
 from streams.transport.batches import parse
 
@@ -33,7 +33,7 @@ OUTPUTS = st.lists(
         st.lists(st.tuples(SOME_BYTES, st.none() | st.binary(max_size=300) | st.just(b"x" * 70_000)), max_size=12),
         st.sampled_from([BY_KEY, 0, 4]),
         HEADERS,
-        st.integers(0, 2),  # of which stretch
+        st.integers(0, 2),  # of which ack_group
         st.integers(-5, 100_000),  # milliseconds later
     ),
     max_size=8,
@@ -48,7 +48,7 @@ def written(calls):
             of_partition = batches[cells[PARTITION]]
             if cells[IS_NEW]:
                 of_partition.append(Batch(cells[MS_FIRST]))
-            of_partition[-1].add(cells, piece, some[cells[STRETCH]].stretch)
+            of_partition[-1].add(cells, piece, some[cells[ACK_GROUP]].ack_group)
     return opened, batches
 
 
@@ -59,13 +59,13 @@ def expected(calls):
             place = outputs.partition
             if place == BY_KEY:
                 place = ANYWHERE if key is None else int(partitions_of([key], PARTITIONS)[0])
-            found[place].append((outputs.time_ms, key, value, tuple(outputs.headers), outputs.stretch))
+            found[place].append((outputs.time_ms, key, value, tuple(outputs.headers), outputs.ack_group))
     return found
 
 
 @given(OUTPUTS, OUTPUTS)
 def test_what_is_written_is_read_in_its_order_with_its_keys_headers_times_and_stretches(first, second):
-    stretches = [Stretch(), Stretch(), Stretch()]
+    stretches = [AckGroup(), AckGroup(), AckGroup()]
     calls = [
         [
             Outputs("t", Records.of(records), place, headers, stretches[s], FIRST_MS + ms)
@@ -105,10 +105,10 @@ def _row(record):
 
 @pytest.mark.parametrize("value", [b"", b"x" * 2_000, bytes(range(256)) * 8_192])
 def test_a_batch_carries_its_producer_and_is_packed_where_that_makes_it_smaller(value):
-    outputs = Outputs("t", Records.of([(None, value)]), 0, (), Stretch(), FIRST_MS)
+    outputs = Outputs("t", Records.of([(None, value)]), 0, (), AckGroup(), FIRST_MS)
     ((cells, piece),) = write([outputs], open_batches(1), 0)
     batch = Batch(cells[MS_FIRST])
-    batch.add(cells, piece, outputs.stretch)
+    batch.add(cells, piece, outputs.ack_group)
     batch._set_producer_state(77, 3, 1_000)
     built = batch._build()
     assert batch._build() is built, "the same at each attempt"
@@ -119,6 +119,6 @@ def test_a_batch_carries_its_producer_and_is_packed_where_that_makes_it_smaller(
 
 def test_batches_are_bounded_and_a_larger_record_is_one_by_itself():
     sizes = [BYTES_MAX // 3, BYTES_MAX // 3, BYTES_MAX // 3, 2 * BYTES_MAX, 10, BYTES_MAX - 100, 10]
-    outputs = Outputs("t", Records.of([(None, b"x" * size) for size in sizes]), 0, (), Stretch(), FIRST_MS)
+    outputs = Outputs("t", Records.of([(None, b"x" * size) for size in sizes]), 0, (), AckGroup(), FIRST_MS)
     _, batches = written([[outputs]])
     assert [batch.record_count() for batch in batches[0]] == [2, 1, 1, 2, 1]

@@ -105,7 +105,7 @@ def test_fault_27_an_answer_lost_after_the_block_was_stored_is_one_logical_row(
     with Proxy(target.host, target.port) as proxy:
         through = opened(f"clickhouse://{target.user}@127.0.0.1:{proxy.port}/{target.database}", answer_s_max=1.0)
         assert through.rows("SELECT 1") == [(1,)]
-        # The block's beginning passes, and what the server says to its end does not.
+        # The block's beginning is_transient, and what the server says to its end does not.
         proxy.swallow_after_bytes = 400_000
         ids = [f"id-{i:07d}" for i in range(50_000)]
         with pytest.raises(Unavailable):

@@ -20,6 +20,7 @@ from sinks.telemetry import (
     Consumed,
     Event,
     EventTime,
+    FeedPaused,
     FeedState,
     Flushed,
     HeldBack,
@@ -27,6 +28,7 @@ from sinks.telemetry import (
     Learning,
     MemoryLost,
     Outcomes,
+    Quarantined,
     Readiness,
     Reading,
     StateSize,
@@ -42,6 +44,8 @@ READINGS: tuple[Reading, ...] = (
     Outcomes(topic="events.v1", partition=3, outcome="applied", records=90),
     Outcomes(topic="events.v1", partition=3, outcome="dead_lettered", reason="conflict", records=6),
     HeldBack(topic="events.v1", partition=3, records=4),
+    Quarantined(topic="bank.a.events.v1", partition=0, reason="checksum", batches=2),
+    FeedPaused(topic="bank.a.events.v1", partition=0, paused=True),
     EventTime(partition=3, up_to_ms=1_700_000_000_500),
     TicksWritten(up_to_ms=1_700_000_000_500),
     FeedState(
@@ -100,6 +104,9 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     assert value(metrics, "xinliu_lag_records", topic="events.v1", partition="3") == 20
     dead = {"topic": "events.v1", "partition": "3", "outcome": "dead_lettered", "reason": "conflict"}
     assert value(metrics, "xinliu_records_total", **dead) == 6
+    of_a = {"topic": "bank.a.events.v1", "partition": "0"}
+    assert value(metrics, "xinliu_quarantined_batches_total", **of_a, reason="checksum") == 2
+    assert value(metrics, "xinliu_feed_paused", **of_a) == 1
     assert value(metrics, "xinliu_event_time_seconds", partition="3") == 1_700_000_000.5
     assert value(metrics, "xinliu_in_force_partitions", model_id="m", rules_id="r", engine_version="v") == 2
     assert value(metrics, "xinliu_alerts_total", severity="red", state="raised") == 3

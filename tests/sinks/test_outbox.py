@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from embedded import eventually
+from embedded.ports import free_port
 from sinks.batch import BYTES_MAX, Records
 from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
-from streams.embedded import eventually
-from streams.embedded.ports import free_port
 
 LARGE = os.urandom(5_000)  # compressed too
 
@@ -35,18 +35,18 @@ def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
 def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_after(make_topic, kafka):
     topic = make_topic("outbox")
     outbox = Outbox(kafka, linger_ms=300)
-    assert outbox.has_landed(outbox.mark()), "nothing was sent before it"
+    assert outbox.is_acknowledged(outbox.mark()), "nothing was sent before it"
     outbox.send(topic, b"1", key=b"k")
     outbox.send_batch(topic, Records.of([(b"k", b"2"), (b"k", b"3")]))
     first = outbox.mark()
-    assert not outbox.has_landed(first)
+    assert not outbox.is_acknowledged(first)
     outbox.drain()
     outbox.send(topic, b"4", key=b"k")
     second = outbox.mark()
-    assert outbox.has_landed(first)
-    assert not outbox.has_landed(second)
+    assert outbox.is_acknowledged(first)
+    assert not outbox.is_acknowledged(second)
     outbox.drain()
-    assert outbox.has_landed(second)
+    assert outbox.is_acknowledged(second)
 
 
 def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(make_topic, kafka):
@@ -56,7 +56,7 @@ def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(
         outbox.send_marked(topic, b"%d" % mark, key=b"k", lane="a", mark=mark)
     assert outbox.sent_count == 700
     assert (outbox.acknowledged_count, outbox.lowest_open("a")) == (0, 0)
-    outbox.hurry()
+    outbox.flush_now()
     eventually(lambda: outbox.acknowledged_count == 700, 10, "what was sent is acknowledged")
     assert outbox.lowest_open("a") is None
     outbox.send_marked(topic, b"last", key=b"k", lane="a", mark=10_001)
@@ -71,7 +71,7 @@ def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(
 def test_what_waits_behind_a_batch_goes_as_soon_as_that_has_landed(make_topic, kafka):
     outbox = Outbox(kafka, linger_ms=60_000)
     outbox.send_batch(make_topic("outbox"), Records.of([(b"k", os.urandom(BYTES_MAX)) for _ in range(5)]), partition=0)
-    outbox.hurry()
+    outbox.flush_now()
     eventually(lambda: outbox.acknowledged_count == 5, 20, "five batches of one partition are acknowledged")
 
 
@@ -157,13 +157,13 @@ def test_a_batch_of_one_partition_has_landed_with_its_last_record_and_never_wher
     outbox.send_batch(topic, Records.of([]), partition=0)
     landed = outbox.mark()
     outbox.drain()
-    assert outbox.has_landed(landed)
+    assert outbox.is_acknowledged(landed)
     outbox.send_batch(topic, Records.of([(b"k", value) for value in (b"3", LARGE)]), partition=0)
     outbox.send_batch(topic, Records.of([(b"k", b"4")]), partition=0)
     with pytest.raises(DeliveryFailed):
         outbox.drain()
     with pytest.raises(DeliveryFailed):
-        outbox.has_landed(landed + 1)
+        outbox.is_acknowledged(landed + 1)
 
 
 def test_silence_ends_the_outbox():

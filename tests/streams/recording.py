@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from streams.role import TP
 from streams.transport import Chunk, TransportOptions
-from streams.worker import Worker, WorkerOptions, run_worker
+from streams.worker.role import TP, Role, RoleContext
+from streams.worker.worker import Worker, WorkerOptions, run_worker
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, epoch INTEGE
 """
 
 
-class Recording:
+class Recording(Role):
     name = "recording"
 
     def __init__(
@@ -54,7 +54,7 @@ class Recording:
         self._waiting: dict[TP, tuple[int, list[tuple[int, int, bytes | None]]]] = {}
         self.applied = 0
 
-    async def start(self) -> None:
+    async def start(self, _context: RoleContext) -> None:
         self.tell("start")
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:

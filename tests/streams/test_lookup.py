@@ -14,11 +14,11 @@ from detectors.scorecard import scorecard
 from domain import topics
 from domain.outputs import Score
 from features.layout import LAYOUT_VERSION
-from features.redis_store import PartitionStore, connect, servers
 from sinks.partitioner import partitions_of
+from sinks.redis_store import PartitionStore, connect, servers
 from streams.lookup import Features, Lookup, Null, Unknown, Unreadable
 from streams.score.anew import evaluate_anew, readings
-from streams.score.holding import Holding
+from streams.score.owned_partition import OwnedPartition
 from streams.score.partition import engine_of
 from streams.transport.chunk import chunk_of
 from tests.redis_cluster import RedisCluster
@@ -34,7 +34,7 @@ class World:
     """Partitions in memory, what they said, and a client of the Redis that they were flushed to."""
 
     client: object
-    held: dict[int, Holding]
+    held: dict[int, OwnedPartition]
     said: list
 
     def lookup(self) -> Lookup:
@@ -49,7 +49,7 @@ def redis_at(request, tmp_path_factory, redis_kind):
         with RedisCluster(folder, redis_kind) as cluster:
             yield cluster.url
         return
-    from streams.embedded import RedisServer
+    from embedded import RedisServer
 
     with RedisServer(folder, kind=redis_kind) as server:
         yield server.url
@@ -67,7 +67,7 @@ def world(redis_at, module_seed):
             by_partition[p].append(row)
     client, held, said = connect(redis_at, 5.0), {}, []
     for p, part in by_partition.items():
-        held[p] = Holding(p, PartitionStore(client, "x", p), _none, _none, lambda _step, _partition: None)
+        held[p] = OwnedPartition(p, PartitionStore(client, "x", p), _none, _none, lambda _step, _partition: None)
         held[p].own(EPOCH + p, is_first=True)
         assert held[p].load()
         held[p].bound(10_000)

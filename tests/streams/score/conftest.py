@@ -4,9 +4,9 @@ import pytest
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
+from embedded import Kafka
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
-from streams.embedded import Kafka
 from streams.topics import create_topics
 from tests.streams.score.kit import BANK, OTHER_BANK
 from tests.streams.score.processes import PARTITIONS

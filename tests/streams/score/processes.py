@@ -8,10 +8,10 @@ import msgspec
 from confluent_kafka import OFFSET_INVALID, Consumer, Producer, TopicPartition
 
 from domain import topics
-from features.redis_store import outcome_totals, partition_state, stored_values
+from embedded import Child
 from replay.ledger import take_stock
-from sinks.passing import bounds
-from streams.embedded import Child
+from sinks.redis_store import outcome_totals, partition_state, stored_values
+from sinks.retriable import bounds
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
 from tests.streams import groups

@@ -1,6 +1,6 @@
 """The commit protocol one step at a time: score roles in this process, on a real broker and a real Redis.
 
-A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as streams.worker does,
+A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as the worker does,
 but its tests say when. Its outputs wait in a `Network` until they are told to land. A clean run, the fold in memory,
 says what must come of it all.
 """
@@ -19,14 +19,14 @@ from detectors.prior import prior_snapshot
 from detectors.snapshot import content_id
 from domain import topics
 from domain.events import Control, LogRecord
-from features.redis_store import connect, stored_values
 from features.values import unpack
 from sinks.kafka import DeliveryFailed
-from sinks.passing import bounds
-from streams.role import TP
+from sinks.redis_store import connect, stored_values
+from sinks.retriable import bounds
 from streams.score.partition import Partition
 from streams.score.role import Score
 from streams.transport.chunk import chunk_of
+from streams.worker.role import DETACHED, TP
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, said, state_of, tick, txn
 
 TP0 = TP(topics.EVENTS, 0)
@@ -144,13 +144,13 @@ class Network:
         self.poll()
         self.land(len(self.waiting))
 
-    def hurry(self):
+    def flush_now(self):
         """What is told to land does so anyway."""
 
     def mark(self):
         return self.sent_count
 
-    def has_landed(self, mark):
+    def is_acknowledged(self, mark):
         self.poll()
         return self.acknowledged_count >= mark
 
@@ -176,7 +176,7 @@ class Worker:
             make_outbox=lambda *_, **_more: Network(self.world.outbox),
             step=self._step,
         )
-        await self.role.start()
+        await self.role.start(DETACHED)
 
     async def join(self):
         """The group gives us the partition, and a heartbeat or a late word tells the others."""
@@ -217,7 +217,7 @@ class Worker:
         async with self._alive():
             await self.role.tick()
             if settles:
-                await self.role._settle()
+                await self.role._flushes.settle()
             self._heed()
             self.world.committed = max(self.world.committed, self.role.low_offset(TP0) or 0)
 
@@ -241,7 +241,7 @@ class Worker:
     @property
     def is_idle(self):
         """It runs, and nothing of it is being written: what is waits for this loop, and nobody else can wait for it."""
-        return self.role is not None and (self.role._writing is None or self.role._writing[1].done())
+        return self.role is not None and (self.role._flushes._writing is None or self.role._flushes._writing[1].done())
 
     def _heed(self):
         if TP0 in (rewinds := self.role.rewinds()):

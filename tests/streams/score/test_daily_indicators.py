@@ -28,6 +28,7 @@ from streams.score.version import engine_version
 from tests.streams.score.kit import FIRST_DAY, applied, loan, log_of, no_model, record, tick, txn, written_rows
 
 SNAPSHOT = prior_snapshot()
+ACTIVE = "active_days_30d_ratio"
 TERMS = outputs_json.terms(
     SNAPSHOT, scorecard.probabilities_ppm(SNAPSHOT), prior_id(), packaged_rules().id, engine_version()
 )
@@ -40,6 +41,7 @@ rows = st.fixed_dictionaries(
         "as_of_ms": st.integers(10**10, 2**53),
         "offset": st.integers(0, 2**62),
         "seq": st.integers(0, 2**31 - 1),
+        "provisional_calendar": st.integers(0, 1),
     }
 )  # fmt: skip
 
@@ -61,6 +63,7 @@ def reference(cells, enterprise_id):
         values_micro={name: int(micro(value)) for name, (value, null) in read.items() if null == VALUE},
         null_reasons={name: NULL_NAMES[null] for name, (_, null) in read.items() if null != VALUE},
         catalogue_id=catalogue_id(), engine_version=engine_version(), offset=cells["offset"], seq=cells["seq"],
+        provisional_calendar=[ACTIVE] if cells["provisional_calendar"] and read[ACTIVE][1] == VALUE else msgspec.UNSET,
     )  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def test_bytes_equal_those_of_msgspec(many, enterprise_id):
 def test_the_longest_row_fits_its_place(null):
     longest = {
         "value": [-1e16] * INDICATOR_COUNT, "null": [null] * INDICATOR_COUNT, "as_of_ms": 2**53, "offset": 2**62,
-        "seq": 2**31 - 1,
+        "seq": 2**31 - 1, "provisional_calendar": 1,
     }  # fmt: skip
     assert len(written([longest], "X" * 32)[0]) < BYTES_MAX
 

@@ -7,11 +7,11 @@ import signal
 import pytest
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
-from features.redis_store import connect
+from embedded import Kafka, RedisServer
+from embedded.kafka import java_binary
+from embedded.redis import server_binary
+from sinks.redis_store import connect
 from sinks.telemetry import Readiness
-from streams.embedded import Kafka, RedisServer
-from streams.embedded.kafka import java_binary
-from streams.embedded.redis import server_binary
 from streams.topics import create_topics
 from tests import small_disk
 from tests.small_disk import SmallDisk

@@ -16,26 +16,16 @@ from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Setting
 from domain import topics
 from domain.calendar import day_of
 from domain.outputs import Alert, Score
+from embedded.children import Child
 from features.layout import ROW
-from features.redis_store import PartitionStore, connect
 from replay.ledger import take_stock
 from replay.reading import read_topics
-from streams.embedded.children import Child
+from sinks.redis_store import PartitionStore, connect
 from streams.score.partition import Partition
 from streams.score.role import DELAYED
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
-from tests.streams.score.kit import (
-    BANK,
-    FIRST_DAY,
-    applied,
-    authorization,
-    loan,
-    no_model,
-    record,
-    tick,
-    txn,
-)
+from tests.streams.score.kit import BANK, FIRST_DAY, applied, authorization, loan, no_model, record, tick, txn
 from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker, write_log
 
 HOT, OTHERS, DAYS, A_DAY = "E0", 400, 4, 6_000

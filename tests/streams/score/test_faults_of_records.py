@@ -19,8 +19,8 @@ from domain.outputs import DeadLetter, Observation
 from features import layout
 from features.state.buckets import FEN_MAX
 from features.state.classes import AMOUNTS, COUNTS
+from streams.ingest.tokens import fingerprint
 from streams.score.partition import Partition
-from streams.tokens import fingerprint
 from tests.streams.score.kit import (
     BANK,
     FIRST_DAY,

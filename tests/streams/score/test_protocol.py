@@ -46,9 +46,9 @@ import msgspec
 import pytest
 
 from features import values
-from features.redis_store import Fence, Outbid, PartitionStore
 from features.values import Value
-from streams.score.holding import Holding
+from sinks.redis_store import Fence, Outbid, PartitionStore
+from streams.score.owned_partition import OwnedPartition
 from streams.score.partition import Partition, PartitionState
 from streams.score.role import Score
 from tests.streams.score import scenarios as traces
@@ -218,16 +218,19 @@ BROKEN: dict[str, tuple[Callable, list]] = {
         traces.a_zombie_flushes,
         [(PartitionStore, "_transact", _no_fence), (PartitionStore, "_require", _unfenced)],
     ),
-    "epoch_in_redis": (traces.two_owners_of_an_empty_redis, [(Holding, "load", _epoch_in_redis)]),
+    "epoch_in_redis": (traces.two_owners_of_an_empty_redis, [(OwnedPartition, "load", _epoch_in_redis)]),
     "gives_up": (traces.outbid_but_assigned, [(Score, "_drop", _gives_up)]),
-    "load_first": (traces.flush_during_a_takeover, [(Holding, "load", _load_first)]),
+    "load_first": (traces.flush_during_a_takeover, [(OwnedPartition, "load", _load_first)]),
     "no_drain": (
         traces.crash_after_a_flush,
-        [(Network, "drain", lambda _: lambda self: None), (Network, "has_landed", lambda _: lambda self, mark: True)],
+        [
+            (Network, "drain", lambda _: lambda self: None),
+            (Network, "is_acknowledged", lambda _: lambda self, mark: True),
+        ],
     ),
-    "taken_late": (traces.crash_after_what_came_while_a_flush_waited, [(Holding, "write", _taken_late)]),
+    "taken_late": (traces.crash_after_what_came_while_a_flush_waited, [(OwnedPartition, "write", _taken_late)]),
     "gaps": (traces.an_output_is_lost, [(Network, "gapless", lambda _: False)]),
-    "barriers_of_position": (traces.crash_before_the_state, [(Holding, "write", _barriers_of_position)]),
+    "barriers_of_position": (traces.crash_before_the_state, [(OwnedPartition, "write", _barriers_of_position)]),
     "state_in_mid_batch": (traces.crash_before_the_state, [(Score, "_make_room", _state_in_mid_batch)]),
     "skip_by_dedup": (traces.crash_before_the_state, [(values, "restore", _restored_as(lambda _offset: -1))]),
     "conflict_stays": (

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from config.settings import RedisSettings
-from features.redis_store import connect
+from sinks.redis_store import connect
 from tests.redis_cluster import MASTERS, RedisCluster
 from tests.streams.score.kit import log_of
 from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker, write_log

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from domain import topics
-from features.redis_store import Fenced, PartitionStore
 from sinks.kafka import DeliveryFailed
+from sinks.redis_store import Fenced, PartitionStore
 from tests.streams.score import scenarios
 from tests.streams.score.protocol import World, crash, run
 from tests.streams.score.proxy import Proxy

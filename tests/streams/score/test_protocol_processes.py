@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from config.settings import RedisSettings
 from domain import topics
-from features.redis_store import connect
+from sinks.redis_store import connect
 from tests.streams.score.kit import log_of, record, txn
 from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker, write_log
 

@@ -64,7 +64,7 @@ def taken_by_the_compiled_reader(values):
 
 
 def reader_dtype():
-    from streams.score.columns import RECORD
+    from features.state.record_columns import RECORD
 
     return RECORD
 

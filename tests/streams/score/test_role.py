@@ -10,12 +10,12 @@ import redis as redis_client
 
 from config.settings import KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from features.redis_store import connect, outcome_totals
+from sinks.redis_store import connect, outcome_totals
 from sinks.telemetry import Flushed
-from streams.role import TP
 from streams.score.role import Score
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
+from streams.worker.role import TP, RoleContext
 from tests.streams.score.kit import log_of, record, tick, txn
 from tests.streams.score.processes import PARTITIONS, committed, judge, low_offsets, worker, write_log
 
@@ -91,10 +91,14 @@ class Flushes:
         self.tps = [TP(topics.EVENTS, partition) for partition in range(self.partitions)]
         self._ends = dict.fromkeys(self.tps, 0)
         self.score = Score(settings, lambda: self.now_s)
-        self.score.emit = lambda said: self.flushed_s.append(self.now_s) if isinstance(said, Flushed) else None
+        self.position = lambda _tp: (0, None)
+        self._context = RoleContext(
+            emit=lambda said: self.flushed_s.append(self.now_s) if isinstance(said, Flushed) else None,
+            position=lambda tp: self.position(tp),
+        )
 
     async def begin(self):
-        await self.score.start()
+        await self.score.start(self._context)
         await self.score.assigned(set(self.tps))
         for _ in range(100):
             if self.score.paused:  # the topics were made a moment ago
@@ -116,7 +120,7 @@ class Flushes:
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
             await self.score.tick()
-            await self.score._settle()
+            await self.score._flushes.settle()
 
 
 def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
@@ -141,7 +145,7 @@ def test_flushes_that_are_due_together_lie_apart(empty_kafka, redis_url):
 def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kafka, redis_url):
     flushes = Flushes(empty_kafka, redis_url)
     busy, *quiet = flushes.tps
-    flushes.score.progress = lambda tp: (0, None) if tp == busy else (0, 0)
+    flushes.position = lambda tp: (0, None) if tp == busy else (0, 0)
     lows = []
 
     async def run():
@@ -160,7 +164,7 @@ def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kaf
 def test_where_nobody_has_records_one_flush_follows_the_other(empty_kafka, redis_url):
     """A worker that has caught up is in Redis after one tick, not after one for each partition."""
     flushes = Flushes(empty_kafka, redis_url)
-    flushes.score.progress = lambda _tp: (0, 0)
+    flushes.position = lambda _tp: (0, 0)
 
     async def run():
         await flushes.begin()
@@ -185,7 +189,7 @@ def test_while_redis_works_at_a_flush_other_partitions_are_applied_and_its_own_r
         server = redis_client.Redis.from_url(redis_url)
         server.client_pause(30_000, all=False)
         await flushes.score.tick()
-        own, writing = flushes.score._writing
+        own, writing = flushes.score._flushes._writing
         other = next(tp for tp in flushes.tps if tp != own)
         await flushes.apply_one(other)
         assert not writing.done(), "who waits for Redis is the partition that is written"

@@ -41,6 +41,7 @@ rows = st.fixed_dictionaries(
         "as_of_ms": st.integers(0, 2**53),
         "offset": st.integers(0, 2**62),
         "seq": st.integers(0, 2**31 - 1),
+        "provisional_calendar": st.integers(0, 1),
     }
 )
 
@@ -77,6 +78,7 @@ def reference(cells, enterprise_id):
         cap_milli=cells["cap_milli"], coverage_ppm=cells["coverage_ppm"], prior=True, reason_codes=reasons,
         model_id=prior_id(), rules_id=RULES_ID, engine_version=engine_version(), as_of=cells["as_of_ms"],
         offset=cells["offset"], seq=cells["seq"],
+        provisional_calendar=True if cells["provisional_calendar"] else msgspec.UNSET,
     )  # fmt: skip
 
 
@@ -92,7 +94,7 @@ def test_the_longest_row_fits_its_place():
         "score_milli": 700_000, "cap_milli": -300_000, "coverage_ppm": 10**6, "status": 1, "status_reason": 4,
         "published_grade": 5, "value": [-1e16] * CORE_COUNT, "null": [0] * CORE_COUNT,
         "points_milli": [0] * CORE_COUNT, "reasons": [0, 1, 2, 3, 4], "as_of_ms": 2**53, "offset": 2**62,
-        "seq": 2**31 - 1,
+        "seq": 2**31 - 1, "provisional_calendar": 1,
     }  # fmt: skip
     assert len(msgspec.json.encode(reference(longest, "X" * 32))) < BYTES_MAX
 

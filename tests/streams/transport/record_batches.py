@@ -150,7 +150,7 @@ def _random_batch(rng: random.Random, base: int, producer: int) -> Batch:
 
 def assert_same(one: Chunk, other: Chunk) -> None:
     """Field by field, and of keys, values and headers byte by byte (the buffers may differ)."""
-    for name in ("topic", "partition", "start_offset", "next_offset", "generation"):
+    for name in ("topic", "partition", "start_offset", "next_offset", "generation", "is_cut"):
         assert getattr(one, name) == getattr(other, name), name
     for name in ("offset", "timestamp_ms", "timestamp_type"):
         assert getattr(one, name).dtype == getattr(other, name).dtype, name

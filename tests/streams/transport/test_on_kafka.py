@@ -10,14 +10,14 @@ import aiokafka.consumer.fetcher
 import pytest
 from confluent_kafka import Producer
 
-from streams.role import TP
 from streams.transport import Chunk, aiokafka_seam
+from streams.worker.role import TP, Role, RoleContext
 from tests.streams.recording import quick_options, run_here
 
 PARSERS = ["compiled", "reference"]
 
 
-class Collecting:
+class Collecting(Role):
     """Keeps all chunks in memory."""
 
     name = "collecting"
@@ -28,7 +28,7 @@ class Collecting:
         self.lows: dict[TP, int] = {}
         self.records = 0
 
-    async def start(self) -> None: ...
+    async def start(self, _context: RoleContext) -> None: ...
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         return {}

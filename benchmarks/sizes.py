@@ -1,0 +1,97 @@
+"""Bytes a record in each topic and bytes a row in each table, as they lie on the disk: what retention costs.
+
+The sample of `xinliu replay sample` goes through the whole engine: Kafka as its log segments hold it (compressed
+batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is measured for 141 banks, as a
+batch of its own.
+"""
+
+import tempfile
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+
+import cramjam
+import msgspec
+from confluent_kafka.admin import OffsetSpec
+
+from benchmarks import results
+from cli.progress import Saying
+from config.settings import Settings
+from domain.calendar import day_start_ms
+from domain.events import Feed, LogRecord, Tick
+from domain.topics import FEED, SCORE, bank_events
+from replay.offsets import Offsets
+from replay.run import Replay
+from replay.simulate import sample
+from replay.stack import Stack
+from sinks.clickhouse import Connection, connect, target_of
+from sinks.clickhouse import tables as archive
+from streams.topics import wanted_topics
+
+BANKS = 141
+_BANK = "<bank_id>"
+_DAY = 20_454  # 2026-01-01
+
+
+def run(argv: list[str]) -> int:
+    """Measure and write the result."""
+    args = results.arguments(__doc__, argv)
+    if args.scale != 1.0:
+        raise SystemExit(f"--scale {args.scale:g}: the sample has one size")
+    source, say = sample(), Saying()
+    with tempfile.TemporaryDirectory(prefix="xinliu-sizes-") as name:
+        folder = Path(name)
+        with Stack(folder, source.banks, on_progress=say) as stack:
+            Replay(source, stack.settings, stack=stack, speed=None).run(say.look)
+            topics, records = _topics(folder / "kafka" / "log", stack.settings)
+            with closing(connect(target_of(stack.settings.clickhouse))) as connection:
+                tables = _tables(connection)
+    figures = {f"{topic}_bytes_a_record": size for topic, size in topics.items()}
+    figures["score_records_a_txn"] = round(records[SCORE] / records[bank_events(_BANK)], 3)
+    figures["tick_bytes"] = _tick_bytes()
+    figures |= {f"{table}_bytes_a_row": size for table, size in tables.items()}
+    return results.report("sizes", args, figures, {})
+
+
+def _topics(log: Path, settings: Settings) -> tuple[dict[str, float], dict[str, int]]:
+    """Return by topic the bytes of its segments a record, and its records; the topics of all banks are one."""
+    names = [topic.name for topic in wanted_topics(settings)]
+    offsets = Offsets(settings.kafka)
+    places = offsets.partitions(names)
+    ends, begins = offsets.ends(places), offsets.ends(places, OffsetSpec.earliest())
+    records, stored = defaultdict[str, int](int), defaultdict[str, int](int)
+    for topic, partition in places:
+        kind = _without_bank(topic, settings)
+        records[kind] += ends[topic, partition] - begins[topic, partition]
+        stored[kind] += sum(file.stat().st_size for file in (log / f"{topic}-{partition}").glob("*.log"))
+    return {kind: round(stored[kind] / count, 1) for kind, count in records.items() if count}, dict(records)
+
+
+def _tick_bytes() -> int:
+    """Return what a tick of a province takes in one partition: one record, compressed, all feeds at different times."""
+    now_ms = day_start_ms(_DAY) + 36_000_000
+    feeds = {
+        f"C{number:013}": Feed(last_event_time=now_ms - 997 * number, covered_up_to=_DAY - 1, closed_up_to=_DAY - 1)
+        for number in range(BANKS)
+    }
+    tick = LogRecord(event=Tick(up_to=now_ms, feeds=feeds), origin=(FEED, 0, 1_000_000))
+    return len(bytes(cramjam.lz4.compress(msgspec.json.encode(tick))))
+
+
+def _without_bank(topic: str, settings: Settings) -> str:
+    for bank in settings.banks:
+        topic = topic.replace(bank.bank_id, _BANK)
+    return topic
+
+
+def _tables(connection: Connection) -> dict[str, float]:
+    """Return by table the compressed bytes of a row, once all parts are merged."""
+    found = {}
+    for table in archive.ALL:
+        connection.execute(f"OPTIMIZE TABLE {connection.database}.{table.name} FINAL")
+        query = """SELECT sum(rows), sum(data_compressed_bytes) FROM system.parts
+            WHERE active AND database = {database:String} AND table = {table:String}"""
+        ((rows, stored),) = connection.rows(query, {"database": connection.database, "table": table.name})
+        if rows:
+            found[table.name] = round(stored / rows, 1)
+    return found

@@ -1,0 +1,148 @@
+"""List the batches of feeds that could not be read, or decide how a paused feed goes on.
+
+A batch that cannot be read is kept in quarantine.v1, and its feed is paused: other feeds go on, and days close as with
+a silent bank.
+
+list    every such batch, and whether its feed is paused at it
+resume  has the batch fetched again, as after an upgrade; what is read then is applied
+skip    has the feed go on after the batch, of which nothing is applied; --to says where, if its header does not
+
+FEED is a bank (code or name) or a topic. Who and why are asked.
+
+Example: xinliu feed list
+         xinliu feed skip 示例银行一 --by zhang --reason "the bank sends the day again"
+
+Exit codes: 0 done; 1 the feed is not paused, Kafka does not answer, or who and why are missing; 2 wrong call or
+setting.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from cli.banks import bank_named
+from cli.deciding import NotDecided, add_decision_arguments, decide, guarded, signed
+from cli.words import say
+from config.settings import Settings
+from domain import topics
+from domain.events import Control
+from domain.outputs import QuarantinedBatch
+from domain.printable import printable
+from streams import control_log
+
+ZH = """列出读不出的批次，或决定暂停的数据流怎样继续。
+
+读不出的批次保存在 quarantine.v1，它的数据流就此暂停；其他银行照常，日终按这家银行沉默处理。
+
+list    逐个列出，并说明数据流是否停在那里
+resume  把这一批再取一次（例如升级之后），读得出就照常入账
+skip    跳过这一批继续，其中的记录一条也不入账；批头没写明到哪里为止的，用 --to 给出
+
+FEED 是银行（编码或名称）或主题。要写明谁、为什么。
+
+例：xinliu feed list
+    xinliu feed skip 示例银行一 --by 张三 --reason "银行将重发当天数据"
+
+退出码：0 已办；1 数据流没有暂停、Kafka 没有应答，或没有写明谁、为什么；2 用法或设置有误。
+"""
+Place = tuple[str, int]
+ACTIONS: Mapping[str, Literal["feed_resume", "feed_skip"]] = {"resume": "feed_resume", "skip": "feed_skip"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeds:
+    """The batches of quarantine.v1, and what ingest has committed of each feed."""
+
+    batches: tuple[QuarantinedBatch, ...]
+    committed: Mapping[Place, int]
+
+    def paused(self) -> dict[Place, QuarantinedBatch]:
+        """Return, by feed, the batch that it is paused at: one that ingest has not passed."""
+        return {(one.topic, one.partition): one for one in self.batches if self.is_ahead(one)}
+
+    def is_ahead(self, batch: QuarantinedBatch) -> bool:
+        """Return whether ingest has not passed the batch."""
+        return self.committed.get((batch.topic, batch.partition), 0) <= batch.offset
+
+
+def read_feeds(settings: Settings) -> Feeds:
+    """Ask Kafka. KafkaException or ArtefactMissing where it does not answer."""
+    from replay.offsets import Offsets
+    from sinks.retriable import ANSWER_S
+    from streams.ingest.quarantine import quarantined
+
+    offsets = Offsets(settings.kafka)
+    names = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
+    batches = tuple(quarantined(settings))  # first: what is passed meanwhile is seen as passed
+    return Feeds(batches=batches, committed=offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|resume|skip")
+    listing = actions.add_parser("list", help=say("列出", "list them"))
+    listing.add_argument("--json", action="store_true")
+    for name, what in (("resume", say("再取一次", "fetch the batch again")), ("skip", say("跳过", "go on after it"))):
+        sub = actions.add_parser(name, help=what)
+        sub.add_argument(
+            "feed", metavar="FEED", help=say("银行（编码或名称）或主题", "a bank (code or name) or a topic")
+        )
+        if name == "skip":
+            sub.add_argument("--to", type=int, metavar=say("位点", "OFFSET"), help=say("从哪里继续", "where to go on"))
+        add_decision_arguments(sub)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Do it."""
+    actions: dict[str, Callable[[], int]] = {
+        "list": lambda: _list(args, read_feeds(settings)),
+        "resume": lambda: decide(settings, _word(args, settings)),
+        "skip": lambda: decide(settings, _word(args, settings)),
+    }
+    return guarded("feed", actions[args.action])
+
+
+def _list(args: argparse.Namespace, feeds: Feeds) -> int:
+    paused = feeds.paused().values()
+    if args.json:
+        rows = [msgspec.to_builtins(one) | {"paused": one in paused} for one in feeds.batches]
+        print(printable(msgspec.json.encode(rows).decode()))
+        return 0
+    for one in feeds.batches:
+        state = say("暂停于此", "paused here") if one in paused else say("已过", "passed")
+        after = "?" if one.next_offset is None else one.next_offset
+        print(
+            printable(
+                f"{one.topic}[{one.partition}]@{one.offset}–{after}  {state}  {one.reason}  "
+                f"{one.batch_bytes:,} B  CRC-32C {one.batch_crc32c:08x}  {one.detail}"
+            )
+        )
+    count = len(paused)
+    print(
+        say(f"{len(feeds.batches)} 个批次，{count} 条数据流暂停", f"{len(feeds.batches)} batches, {count} feeds paused")
+    )
+    return 0
+
+
+def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
+    topic = args.feed if args.feed == topics.GATEWAY or topics.bank_of(args.feed) else None
+    topic = topic or topics.bank_events(bank_named(settings, args.feed).bank_id)
+    found = read_feeds(settings).paused().get((topic, 0))
+    if found is None:
+        raise NotDecided(say(f"{topic} 没有暂停", f"{topic} is not paused"))
+    next_offset = None
+    if args.action == "skip":
+        next_offset = found.next_offset if args.to is None else args.to
+        if next_offset is None:
+            text = say("批头不可信，不知道到哪里为止：用 --to 给出", "its header does not say where it ends: give --to")
+            raise NotDecided(f"{topic}@{found.offset}: {text}")
+        if next_offset <= found.offset:
+            raise NotDecided(say(f"--to 要大于 {found.offset}", f"--to must be above {found.offset}"))
+    said, action = control_log.read(settings), ACTIONS[args.action]
+    if (before := said.skipped().get((topic, 0, found.offset))) is not None:
+        return say(f"先前已跳过（{before.by}：{before.reason}）", f"skipped before ({before.by}: {before.reason})")
+    by, reason = signed(args)
+    return control_log.next_control(said, action, by=by, reason=reason, batch=found, next_offset=next_offset)

@@ -1,0 +1,58 @@
+"""What things are called and how numbers are said, in both languages, read once from the CSV files here.
+
+`wording.csv` is a table of its own beside `indicators.csv`, whose hash is the catalogue's id: how a number is said does
+not change what it means. Kernels read none of this, so a change of words compiles nothing.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from domain.language import Words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """A row of `wording.csv`: how an indicator, a number of the context, a flag or an event is said."""
+
+    name: Words
+    kind: str  # of a number, which decides its formatter (detectors/wording/numbers.py); or event
+    measure_zh: str  # the measure word of a count
+    most: float | None  # the cap of the indicator's formula: this and more
+
+
+@cache
+def wordings() -> dict[str, Wording]:
+    """Return how each indicator, number of the context, flag and event is said, by id."""
+    called = _names("indicators.csv")
+    found = {}
+    for row in _rows("wording.csv"):
+        own = called.get(row["id"], Words("", ""))
+        found[row["id"]] = Wording(
+            name=Words(row["said_zh"] or own.zh, row["said_en"] or own.en),
+            kind=row["kind"],
+            measure_zh=row["measure_zh"],
+            most=float(row["most"]) if row["most"] else None,
+        )
+    return found
+
+
+@cache
+def signal_names() -> dict[str, Words]:
+    """Return what each signal of the catalogue is called, by id."""
+    return _names("signals.csv")
+
+
+@cache
+def checks() -> dict[str, Words]:
+    """Return what a loan officer looks into, by signal id."""
+    return {row["id"]: Words(row["check_zh"], row["check_en"]) for row in _rows("checks.csv")}
+
+
+def _names(table: str) -> dict[str, Words]:
+    return {row["id"]: Words(row["name_zh"], row["name_en"]) for row in _rows(table)}
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(files("config").joinpath(table).read_text(encoding="utf-8").splitlines()))

@@ -1,0 +1,184 @@
+"""Numbers as people say them: one formatter for each kind of `config/wording.csv` and language.
+
+Only shares and changes are per cent, changes with their direction; a multiple is written as one. A value at the cap of
+its formula is said as a cap.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from config.wordings import Wording, wordings
+from domain.language import Lang, Words
+
+NOT_COMPUTABLE = Words("不可计算", "not computable")
+_UNCHANGED = Words("持平", "unchanged")
+_DECIMALS_MORE = 5  # at most so many more, to tell a value from the line that it stands against
+_BANDS = (
+    (500_000, Words("50万元以下", "under CNY 500,000")),
+    (2_000_000, Words("50–200万元", "CNY 500,000–2,000,000")),
+    (5_000_000, Words("200–500万元", "CNY 2,000,000–5,000,000")),
+)
+_BAND_ABOVE = Words("500万元以上", "over CNY 5,000,000")
+_BAND_EN = {band.zh: band.en for band in (*(band for _, band in _BANDS), _BAND_ABOVE)}
+
+
+def name(number: str, lang: Lang) -> str:
+    """Return what an indicator, a number of the context, a flag or an event is called; its id where it is unknown."""
+    return wordings()[number].name.to(lang) if number in wordings() else number
+
+
+def value_text(number: str, value: float | None, lang: Lang, *, beside: Collection[float] = ()) -> str:
+    """Return a value in its unit, with more decimals where it would else not stand on its side of those `beside` it."""
+    if value is None:
+        return NOT_COMPUTABLE.to(lang)
+    if number not in wordings():
+        return f"{value:g}"  # of another catalogue
+    says = wordings()[number]
+    if says.most is not None and value >= says.most:
+        cap = line_text(number, says.most, lang)
+        return f"{cap}以上" if lang == "zh" else f"{cap} or more"
+    return _said(says, value, _decimals(says, value, beside), lang)
+
+
+def line_text(number: str, line: float, lang: Lang) -> str:
+    """Return a threshold in the unit of its number, with the decimals that it has and no more."""
+    says = wordings()[number]
+    decimals = next((d for d in range(_DECIMALS_MORE) if _shown(says, line, d) == line), _DECIMALS_MORE)
+    return _said(says, line, decimals, lang)
+
+
+def band_zh(number: str, value: float | None) -> str | None:
+    """Return the band of an amount, for a bank that must not learn it; None for what is no amount, or null."""
+    if value is None or wordings()[number].kind != "cny":
+        return None
+    return next((band for limit, band in _BANDS if abs(value) < limit), _BAND_ABOVE).zh
+
+
+def band_text(band: str, lang: Lang) -> str:
+    """Return a band, which alerts carry in Chinese, in the words of a language."""
+    return band if lang == "zh" else _BAND_EN.get(band, band)
+
+
+def fact_text(number: str, value: str, lang: Lang) -> str:
+    """Return a number's name and what is said of its value."""
+    return f"{name(number, 'zh')}{value}" if lang == "zh" else f"{name(number, 'en')}: {value}"
+
+
+def reason_text(indicator: str, value: float | None, baseline: float, lang: Lang, *, why: str = "") -> str:
+    """Return one reason code of a score; `why` says, in words, why there is no value."""
+    said = value_text(indicator, value, lang)
+    if why:
+        said = f"{said}（{why}）" if lang == "zh" else f"{said} ({why})"
+    median = value_text(indicator, baseline, lang)
+    return fact_text(indicator, f"{said}，同业中位{median}" if lang == "zh" else f"{said}, peer median {median}", lang)
+
+
+Formatter = Callable[[str, float, str], str]  # of the number as digits, the value itself and its measure word
+
+
+class _Kind(NamedTuple):
+    """How numbers of one kind are written. `percent`: they are said in hundredths."""
+
+    decimals: int
+    zh: Formatter
+    en: Formatter
+    percent: bool = False
+
+
+def _plain(template: str) -> Formatter:
+    return lambda digits, _value, measure: template.format(digits, measure)
+
+
+def _counted(one: str, many: str) -> Formatter:
+    return lambda digits, _value, _measure: f"{digits} {one if digits == '1' else many}"
+
+
+def _directed(down: str, up: str, unchanged: str) -> Formatter:
+    """Return a formatter of changes: a template for a fall and one for a rise."""
+
+    def said(digits: str, _value: float, _measure: str) -> str:
+        size = digits.lstrip("-")
+        if not size.strip("0."):
+            return unchanged
+        return (down if digits.startswith("-") else up).format(size)
+
+    return said
+
+
+def _whole(formatter: Formatter) -> Formatter:
+    return lambda digits, value, measure: formatter(digits.removesuffix(".0"), value, measure)
+
+
+def _money_zh(_digits: str, value: float, _measure: str) -> str:
+    return f"{value / 1e8:z.2f}亿元" if abs(value) >= 1e8 else f"{value / 1e4:z.1f}万元"
+
+
+def _money_en(digits: str, _value: float, _measure: str) -> str:
+    return f"-CNY {digits[1:]}" if digits.startswith("-") else f"CNY {digits}"
+
+
+_NUMBER = _Kind(2, _plain("{}"), _plain("{}"))
+KINDS: Mapping[str, _Kind] = {
+    "cny": _Kind(0, _money_zh, _money_en),
+    "cny_per_day": _Kind(0, lambda *x: f"日均{_money_zh(*x)}", lambda *x: f"{_money_en(*x)} a day"),
+    "share": _Kind(1, _plain("{}%"), _plain("{}%"), percent=True),
+    "change": _Kind(
+        1, _directed("降{}%", "增{}%", _UNCHANGED.zh), _directed("down {}%", "up {}%", _UNCHANGED.en), percent=True
+    ),
+    "fall": _Kind(  # a change whose positive side is down
+        1, _directed("增{}%", "降{}%", _UNCHANGED.zh), _directed("up {}%", "down {}%", _UNCHANGED.en), percent=True
+    ),
+    "gap": _Kind(
+        1,
+        _directed("低{}个百分点", "高{}个百分点", _UNCHANGED.zh),
+        _directed("{} percentage points lower", "{} percentage points higher", _UNCHANGED.en),
+        percent=True,
+    ),
+    "percentile": _Kind(0, _plain("第{}百分位"), _plain("percentile {}"), percent=True),
+    "multiple": _Kind(2, _plain("{}倍"), _plain("{}x")),
+    "number": _NUMBER,
+    "index": _NUMBER,
+    "score": _NUMBER,
+    "days": _Kind(1, _whole(_plain("{}天")), _whole(_counted("day", "days"))),
+    "count": _Kind(0, _plain("{}{}"), _plain("{}")),
+    "months": _Kind(0, _plain("{}个月"), _counted("month", "months")),
+    "points": _Kind(0, _plain("{}分"), _counted("point", "points")),
+    "points_change": _Kind(
+        0,
+        _directed("降{}分", "升{}分", _UNCHANGED.zh),
+        _directed("down {} points", "up {} points", _UNCHANGED.en),
+    ),
+    "grades": _Kind(0, _plain("{}级"), _counted("grade", "grades")),
+    "flag": _Kind(
+        0,
+        lambda _digits, value, _measure: "生效中" if value else "未生效",
+        lambda _digits, value, _measure: "in force" if value else "not in force",
+    ),
+}
+
+
+def _said(says: Wording, value: float, decimals: int, lang: Lang) -> str:
+    kind = KINDS[says.kind]
+    digits = f"{value * 100 if kind.percent else value:z,.{decimals}f}"
+    if lang == "zh":
+        return kind.zh(digits.replace(",", ""), value, says.measure_zh)
+    return kind.en(digits, value, "")
+
+
+def _decimals(says: Wording, value: float, beside: Collection[float]) -> int:
+    least = KINDS[says.kind].decimals
+    tries = range(least, least + _DECIMALS_MORE)
+    return next(
+        (d for d in tries if all(_side(_shown(says, value, d), x) == _side(value, x) for x in beside)), tries.stop
+    )
+
+
+def _side(value: float, line: float) -> int:
+    return (value > line) - (value < line)
+
+
+def _shown(says: Wording, value: float, decimals: int) -> float:
+    """Return what is read off the text of a value, in the unit of the indicator."""
+    if KINDS[says.kind].percent:
+        return round(round(value * 100, decimals) / 100, decimals + 2)
+    return round(value, decimals)

@@ -1,0 +1,73 @@
+"""What an alert's sentence is made from, and what one revision says of its episode."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from domain.outputs import AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+
+
+class Revision(Protocol):
+    """What a sentence is made from: an `Alert`, or a row of the archive with the same fields."""
+
+    @property
+    def alert_id(self) -> str: ...
+    @property
+    def enterprise_id(self) -> str: ...
+    @property
+    def signal(self) -> str: ...
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def case_severity(self) -> Severity: ...
+    @property
+    def state(self) -> AlertState: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def revision(self) -> int: ...
+    @property
+    def stock(self) -> bool: ...
+    @property
+    def opened_at(self) -> int: ...
+    @property
+    def as_of(self) -> int: ...
+    @property
+    def score(self) -> int: ...
+    @property
+    def score_before(self) -> int | None: ...
+    @property
+    def evidence(self) -> Sequence[Evidence]: ...
+    @property
+    def loans(self) -> Sequence[LoanOfAlert]: ...
+    @property
+    def banks(self) -> Sequence[str]: ...
+    @property
+    def rules_id(self) -> str: ...
+    @property
+    def provisional_calendar(self) -> ProvisionalCalendar: ...
+
+
+def phase(alert: Revision) -> str:
+    """Return what a revision says of its episode, a key of `PHASES`.
+
+    An episode's first revision is its raising; a later `raised` one resumes it, and one of an opening list lists it.
+    """
+    match alert.state:
+        case "raised":
+            return "listed" if alert.stock else "new" if alert.revision == 1 else "resumed"
+        case "upgraded":
+            return "graver"
+        case "downgraded":
+            return "eased"
+        case "stale":
+            return "listed_stale" if alert.stock else "stale"
+        case "ended":
+            return alert.reason if alert.reason in ("not_applicable", "not_in_rules") else "ended"
+        case state:
+            return state
+
+
+def elsewhere_id(enterprise_id: str, signal_id: str, bank_id: str) -> str:
+    """Return the alert_id of the notice to a bank that another bank has an episode of a signal."""
+    return hashlib.sha256(f"{enterprise_id}|{signal_id}|elsewhere|{bank_id}".encode()).hexdigest()[:32]

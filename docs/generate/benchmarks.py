@@ -1,0 +1,175 @@
+"""`benchmarks/README.md` and `benchmarks/HISTORY.md`: the newest figures with their bounds, and all runs."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docs.generate.markdown import fill, table
+
+HISTORY = Path(__file__).resolve().parents[2] / "benchmarks/results/history.jsonl"
+# What is shown of each benchmark, in this order, and what it is called.
+_FIGURES = {
+    "throughput": {
+        "drain_per_s": "drain, transactions/s",
+        "drain_to_bare_loop": "drain over bare loop",
+        "lean_per_s": "lean, transactions/s",
+        "live_per_s": "live, transactions/s",
+        "bare_loop_per_s": "bare loop, transactions/s",
+        "stock_faust_redis_river_per_s": "stock Faust, transactions/s",
+        "score_rows_per_txn": "score records a transaction",
+        "value_bytes_least": "smallest mean of a value, bytes",
+        "non_null_core_share": "share of core indicators that are computable",
+        "alerts": "alerts",
+        "closes": "day closes",
+        "late": "late records",
+        "duplicates": "repeats",
+    },
+    "latency": {
+        "p50_ms_at_1000_per_s": "half of the alerts within, at 1,000/s, ms",
+        "p99_ms_at_1000_per_s": "99% of the alerts within, at 1,000/s, ms",
+        "p50_ms_at_10000_per_s": "half of the alerts within, at 10,000/s, ms",
+        "p99_ms_at_10000_per_s": "99% of the alerts within, at 10,000/s, ms",
+        "alerts_at_1000_per_s": "alerts, at 1,000/s",
+        "alerts_at_10000_per_s": "alerts, at 10,000/s",
+        "bad_input_clean_per_s": "clean records/s",
+        "bad_input_mixed_per_s": "records/s with a tenth of bad ones",
+        "bad_input_to_clean_rate": "rate of the mix over clean",
+        "bad_input_unexpected": "records that ended otherwise than they must",
+    },
+    "state": {
+        "enterprises": "enterprises",
+        "engine_rss_bytes": "memory of both workers, bytes",
+        "redis_bytes_an_enterprise_without_ids": "Redis an enterprise without event ids, bytes",
+        "redis_bytes_an_enterprise_with_ids": "Redis an enterprise with event ids, bytes",
+        "drained_per_s": "transactions/s of the distinct ones",
+        "closed_per_s": "day closes/s",
+        "flushed_bytes_an_event_with_closes": "flushed an event with its share of closes, bytes",
+    },
+    "recovery": {
+        "enterprises": "enterprises",
+        "restart_s": "restart, s",
+        "takeover_s": "takeover, s",
+        "session_timeout_s": "session timeout, s",
+    },
+    "determinism_memory": {
+        "records": "records",
+        "runs": "runs",
+        "runs_unequal": "runs that differ",
+        "kills": "kills",
+        "outputs_repeated": "outputs repeated",
+        "alert_revisions": "alert revisions",
+    },
+    "rules": {
+        "signals": "signals",
+        "kernel_ns_per_event_without_signals": "an event without signals, ns",
+        "kernel_ns_per_event": "an event with them, ns",
+        "signals_ns_per_event": "signals, ns an event",
+    },
+    "sizes": {
+        "bank.<bank_id>.events.v1_bytes_a_record": "`bank.<bank_id>.events.v1`, bytes a record",
+        "events.v1_bytes_a_record": "`events.v1`, bytes a record",
+        "tick_bytes": "a tick of 141 banks in one partition, bytes",
+        "score.v1_bytes_a_record": "`score.v1`, bytes a record",
+        "score_records_a_txn": "score records a transaction",
+        "indicator.v1_bytes_a_record": "`indicator.v1`, bytes a record",
+        "alert.<bank_id>.v1_bytes_a_record": "`alert.<bank_id>.v1`, bytes a record",
+        "observation.v1_bytes_a_record": "`observation.v1`, bytes a record",
+        "dlq.v1_bytes_a_record": "`dlq.v1`, bytes a record",
+        "txn_bytes_a_row": "table `txn`, bytes a row",
+        "score_bytes_a_row": "table `score`, bytes a row",
+        "indicator_bytes_a_row": "table `indicator`, bytes a row",
+        "alert_bytes_a_row": "table `alert`, bytes a row",
+    },
+    "two_commands": {
+        "first_demo_s": "first `make demo`, s",
+        "demo_again_s": "`make demo` again, --fresh, s",
+        "test_s": "`make test`, s",
+    },
+}
+_FIGURES["determinism_processes"] = _FIGURES["determinism_memory"]
+_TITLES = {
+    "throughput": "Throughput", "latency": "Latency, and bad input", "state": "State of a million enterprises",
+    "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
+    "determinism_processes": "Determinism, by processes", "rules": "What signals cost",
+    "sizes": "Sizes on the disk", "two_commands": "The two commands",
+}  # fmt: skip
+
+Run = dict[str, Any]
+
+
+def readme() -> str:
+    """Return `benchmarks/README.md`."""
+    parts = {name: _current(name) for name in _TITLES if not name.startswith("determinism")}
+    determinism = (f"*{_TITLES[name]}.* {_current(name)}" for name in _TITLES if name.startswith("determinism"))
+    return fill("benchmarks.md.in", {"summary": _summary(), "determinism": "\n\n".join(determinism), **parts})
+
+
+def history() -> str:
+    """Return `benchmarks/HISTORY.md`."""
+    return fill("benchmark_history.md.in", {"tables": "\n\n".join(_all(name) for name in _TITLES)})
+
+
+@cache
+def runs() -> dict[str, list[Run]]:
+    """Return the runs of each benchmark, oldest first. ValueError names a line that has no place here."""
+    found: dict[str, list[Run]] = {name: [] for name in _TITLES}
+    for number, line in enumerate(HISTORY.read_text(encoding="utf-8").splitlines(), 1):
+        run = json.loads(line)
+        if run["benchmark"] not in found:
+            raise ValueError(f"{HISTORY.name} line {number}: no benchmark is called {run['benchmark']}")
+        if odd := sorted(run["bounds"].keys() - _FIGURES[run["benchmark"]].keys()):
+            raise ValueError(f"{HISTORY.name} line {number}: bounds without a name here: {', '.join(odd)}")
+        found[run["benchmark"]].append(run)
+    return found
+
+
+def newest(benchmark: str) -> Run:
+    """Return the newest run of a benchmark."""
+    return runs()[benchmark][-1]
+
+
+def _summary() -> str:
+    lines = []
+    for name, title in _TITLES.items():
+        run = newest(name)
+        missed = ", ".join(_FIGURES[name][key] for key in run["missed"])
+        lines.append((title, run["measured"][:10], run["commit"], f"missed: {missed}" if missed else "all met"))
+    return table(("benchmark", "newest run", "commit", "bounds"), lines)
+
+
+def _current(name: str) -> str:
+    run = newest(name)
+    return f"Measured {run['measured'][:10]} at {run['commit']}; {run['machine']}.\n\n" + table(
+        ("figure", "measured", "bound", ""), _figures(name, run)
+    )
+
+
+def _figures(name: str, run: Run) -> Iterator[tuple[str, str, str, str]]:
+    for key, label in _FIGURES[name].items():
+        if key in run:
+            bound = _bound(run["bounds"].get(key, ""))
+            yield label, _number(run[key]), bound, "missed" if key in run["missed"] else "met" if bound else ""
+
+
+def _all(name: str) -> str:
+    keys = [key for key in _FIGURES[name] if any(key in run for run in runs()[name])]
+    lines = [(run["measured"][:10], run["commit"], *(_cell(run, key) for key in keys)) for run in runs()[name]]
+    return f"### {_TITLES[name]}\n\n" + table(("date", "commit", *(_FIGURES[name][key] for key in keys)), lines)
+
+
+def _cell(run: Run, key: str) -> str:
+    return "" if key not in run else _number(run[key]) + (" (missed)" if key in run["missed"] else "")
+
+
+def _number(figure: float) -> str:
+    return f"{figure:,}"
+
+
+def _bound(text: str) -> str:
+    """Return a bound such as `>= 150000` as people write it."""
+    if not text:
+        return ""
+    sign, edge = text.split()
+    return f"{ {'>=': '≥', '<=': '≤'}[sign] } {float(edge):,.10g}"

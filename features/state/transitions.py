@@ -1,0 +1,250 @@
+"""What a record does to an enterprise's state, and when its days close: compiled leaves of the loop."""
+
+import numpy as np
+
+from domain.calendar import DAY_MS, ZONE_OFFSET_MS
+from features.state import balances, buckets, coverage, decay, loans, payers, seen
+from features.state.buckets import NO_UNIT
+from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
+from features.state.instalments import EVERY_BANK
+from features.state.loan_events import apply_loan
+from features.state.parts import touch_cold
+from features.state.record_columns import (
+    AUTHORIZATION,
+    BOOKED,
+    FREEZE,
+    GOV,
+    LOAN,
+    NEITHER,
+    PROFILE,
+    RETURNED,
+    REVOKED,
+    TXN,
+)
+from kernels.decorators import kernel
+
+_MAIN_BANK_SHARE = 0.1
+_NONE, _ONE = np.int64(0), np.int64(1)  # as values, not literals, so that buckets.add is compiled once
+
+
+@kernel
+def time_of(e):
+    """The enterprise's t: its newest event + 1 ms, or 00:00 after its last closed day, whichever is later."""
+    return max(e.newest_ms + 1, closing_time(e))
+
+
+@kernel
+def closing_time(e):
+    """The enterprise's t at the close of its last closed day: 00:00 of the day after, whenever the close happens."""
+    return (e.closed_day + 1) * DAY_MS - ZONE_OFFSET_MS
+
+
+@kernel
+def history_days(e):
+    """Closed days since the first transaction."""
+    return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
+
+
+@kernel
+def apply_change(e, r, day, lines):
+    """Take one new record into the state; returns whether a loan was granted (an observation is due).
+
+    `lines` (LINE) holds the schedules that records name.
+    """
+    if e.closed_day == NO_UNIT:
+        e.closed_day = day - 1
+    e.newest_ms = max(e.newest_ms, r.event_ms)
+    kind = r.kind
+    if r.seen != seen.NOTHING:
+        lender = loans.bank_slot(e, r.bank) if kind == LOAN else loans.NO_SLOT
+        seen.note(e, r.seen, r.adverse, lender, day)
+        if lender != loans.NO_SLOT and (e.lenders >> lender) & 1 == 0:
+            e.lenders |= 1 << lender
+            # They are those of another bank, or of a time before.
+            e.lender_band[lender, :] = 0
+            e.shared_band[:] = 0
+    if kind == TXN:
+        _apply_txn(e, r, day)
+    elif kind == LOAN:
+        return apply_loan(e, r, day, lines)
+    elif kind == AUTHORIZATION:
+        slot = loans.bank_slot(e, r.bank)
+        if slot == loans.NO_SLOT:
+            e.bank_overflow += 1
+        else:
+            loans.authorize(e, slot, r.event_ms, r.valid_from, r.valid_to, r.event == REVOKED)
+    elif kind == GOV:
+        e.gov_ms = max(e.gov_ms, r.event_ms)
+        if r.event != NEITHER and r.event_ms >= e.frozen_ms:
+            e.frozen, e.frozen_ms = r.event == FREEZE, r.event_ms
+    elif kind == PROFILE and r.event_ms >= e.profile_ms:
+        e.declared_sales_fen, e.profile_ms = r.fen, r.event_ms
+        touch_cold(e)
+    return False
+
+
+@kernel
+def _apply_txn(e, r, day):
+    # A reversal is the bank's correction, a return is money that came back: both take the original out, on its day.
+    # That a return happened is conduct, and counts on the day of the return.
+    sign = 1 if r.status == BOOKED else -1
+    rated = r.fen >= 0
+    category, fen = r.category if rated else UNRATED, r.fen if rated else 0
+    if r.status == RETURNED:
+        buckets.add(e, day, RET_C if r.category < OP_OUT else RET_D, _NONE, fen, _ONE)
+        if not rated:
+            buckets.add(e, day, UNRATED, _NONE, _NONE, _ONE)
+    day = day if sign > 0 else buckets.day_of(r.ref_ms)
+    buckets.add(e, day, np.int64(category), np.int64(r.overlays), sign * fen, sign)
+    e.first_day = day if e.first_day == NO_UNIT else min(e.first_day, day)
+    e.txn_count += sign
+    if not rated:
+        e.unrated_day = max(e.unrated_day, day)
+    if r.category != OWN_IN and r.category != OWN_OUT:
+        _apply_external(e, r, day, category, fen, sign)
+    if sign > 0:  # the balance beside a return or reversal may be the original's
+        balances.add(e, r.account, loans.known_bank_slot(e, r.bank), day, r.event_ms, r.balance)
+
+
+@kernel
+def _apply_external(e, r, day, category, fen, sign):
+    """What a transaction with others adds to decayed flows and to last times, or takes out of the flows again."""
+    if sign > 0:
+        e.last_txn_ms = max(e.last_txn_ms, r.event_ms)
+        if r.category == OP_IN:
+            e.last_op_in_ms = max(e.last_op_in_ms, r.event_ms)
+    if category == UNRATED:
+        return
+    now = sign * decay.weight(day)
+    slot = loans.bank_slot(e, r.bank)
+    if slot == loans.NO_SLOT:
+        e.bank_overflow += 1
+    else:
+        e.bank_flow[slot] = max(0.0, e.bank_flow[slot] + fen * now)
+    e.flow_all = max(0.0, e.flow_all + fen * now)
+    e.flow_count = max(0.0, e.flow_count + now)
+    if r.payer == 0:
+        e.flow_unnamed = max(0.0, e.flow_unnamed + fen * now)
+    if category == OP_IN and sign > 0:
+        payers.add(e, r.payer, day, r.event_ms, fen)
+    elif category == OP_IN:
+        payers.take(e, r.payer, day, fen)
+
+
+@kernel
+def day_is_due(e, up_to_day, feeds):
+    """Whether the next day may close: time is past it, and every bank with a tenth of the flow has closed it."""
+    day = e.closed_day + 1
+    if e.first_day == NO_UNIT or day >= up_to_day:
+        return False
+    for b in range(loans.BANK_SLOTS):
+        f = _main_feed(e, b, feeds)
+        if f >= 0 and feeds.closed_up_to[f] < day:
+            return False
+    return True
+
+
+@kernel
+def skip_days_before_history(e, up_to_day):
+    """Days pass without a close where there was no transaction yet: there is nothing to read."""
+    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
+        buckets.close_days_to(e, up_to_day - 1)
+
+
+@kernel
+def close_next_day(e, feeds):
+    """Close the next day; it is covered where every main bank's receipts reach it."""
+    buckets.close_next_day(e)
+    covered = 1
+    for b in range(loans.BANK_SLOTS):
+        f = _main_feed(e, b, feeds)
+        if f >= 0 and feeds.covered_up_to[f] < e.closed_day:
+            covered = 0
+    coverage.close(e, covered)
+    balances.close(e)
+    for k in range(loans.LOAN_SLOTS):
+        if e.loan_open[k] and e.loan_dpd[k] > 0:
+            f = _feed(e.bank[e.loan_bank[k]], feeds)
+            if f >= 0:
+                loans.run_on(e, k, min(feeds.covered_up_to[f], e.closed_day))
+    e.banks_stalled = _banks_stalled(e, feeds)
+
+
+@kernel
+def is_stalled(e, feeds):
+    """Whether the feed of one of the enterprise's main banks is stalled."""
+    for b in range(loans.BANK_SLOTS):
+        f = _main_feed(e, b, feeds)
+        if f >= 0 and feeds.stalled[f]:
+            return 1
+    return 0
+
+
+@kernel
+def is_loan_stalled(e, feeds):
+    """Whether the feed of a bank that lends to the enterprise is stalled."""
+    for k in range(loans.LOAN_SLOTS):
+        if e.loan_open[k]:
+            f = _feed(e.bank[e.loan_bank[k]], feeds)
+            if f >= 0 and feeds.stalled[f]:
+                return 1
+    return 0
+
+
+@kernel
+def _flow(e):
+    """IN + OUT of all banks."""
+    total = 0.0
+    for b in range(loans.BANK_SLOTS):
+        total += e.bank_flow[b]
+    return total
+
+
+@kernel
+def is_main(e, b):
+    """Whether the bank in slot b has a tenth of the enterprise's flow."""
+    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * _flow(e)
+
+
+@kernel
+def _banks_stalled(e, feeds):
+    """The banks, a bit each, whose feed is stalled, however little of the flow is theirs."""
+    bits = 0
+    for b in range(loans.BANK_SLOTS):
+        f = _feed(e.bank[b], feeds)
+        bits |= (1 << b) if f >= 0 and feeds.stalled[f] else 0
+    return bits
+
+
+@kernel
+def observes_month_end(e):
+    """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
+    if not ends_month(e.closed_day):
+        return False
+    return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
+
+
+@kernel
+def ends_month(day):
+    """Whether the next day is of another month."""
+    return buckets.month_of(day) != buckets.month_of(day + 1)
+
+
+@kernel
+def _main_feed(e, b, feeds):
+    """The feed of bank slot b; -1 where it is free, has under a tenth of the flow, or the tick does not speak of it."""
+    return _feed(e.bank[b], feeds) if is_main(e, b) else -1
+
+
+@kernel
+def _feed(bank, feeds):
+    """The place of a bank's feed; -1 where the tick does not speak of it."""
+    banks = feeds.bank
+    low, high = 0, banks.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if banks[middle] < bank:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < banks.shape[0] and banks[low] == bank else -1

@@ -1,0 +1,55 @@
+"""Transient errors of Kafka: a topic just created has its leader a moment later, a group its coordinator."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+ANSWER_S = 20.0
+BOUNDS_S = 10.0
+RETRY_S = 0.1
+TRANSIENT = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._TIMED_OUT,
+    }
+)
+T = TypeVar("T")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether asking again may help."""
+    return isinstance(error, KafkaException) and error.args[0].code() in TRANSIENT
+
+
+def until_answered(ask: Callable[[], T], answer_s: float = ANSWER_S) -> T:
+    """Return what `ask` returns, called again while its error is transient, else raise it after `answer_s` seconds."""
+    give_up_s = time.monotonic() + answer_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if not is_transient(error) or time.monotonic() > give_up_s:
+                raise
+        time.sleep(RETRY_S)
+
+
+def bounds(consumer: Consumer, topic: str, partition: int, answer_s: float = BOUNDS_S) -> tuple[int, int]:
+    """The first offset that a partition holds and its end. KafkaException where no answer comes in `answer_s` seconds.
+
+    It may take `answer_s` twice: the question that comes last is asked to its end.
+    """
+    place = TopicPartition(topic, partition)
+    low, end = until_answered(lambda: consumer.get_watermark_offsets(place, answer_s / 2), answer_s)
+    return low, end

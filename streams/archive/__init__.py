@@ -1,0 +1,1 @@
+"""Archive: results into ClickHouse."""

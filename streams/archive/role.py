@@ -1,0 +1,308 @@
+"""archive: what happened and what was concluded, from Kafka to ClickHouse, at least once and one logical row each.
+
+A topic feeds one table or several, and topics that feed the same ones gather together: each bank's alerts are a topic
+of its own. Records gather until there are enough of them or the oldest has waited long enough, then go as one block a
+table that is named by its offset ranges; only acknowledged blocks move the low offset. While ClickHouse is away one
+block is being tried, more gather, and then `paused` names every partition until that has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from config.settings import Settings
+from domain import topics
+from domain.events import SCHEMA, LogRecord
+from domain.reject import Reason, Rejected
+from sinks.batch import encode_headers
+from sinks.clickhouse import Block, Connection, Sender, Unavailable, connect, target_of
+from sinks.clickhouse.rows import Records, Table
+from sinks.clickhouse.sending import OffsetRange, Place, block_name
+from sinks.clickhouse.tables import Stored, stored_of
+from sinks.kafka import MarkedOutbox
+from sinks.telemetry import BlockStored, Outcomes, Readiness, Reading, Unacknowledged, Waiting
+from sinks.telemetry import Outcome as RecordOutcome
+from streams.dead_letters import dead_letter, unreadable
+from streams.transport.chunk import Chunk
+from streams.worker.role import DETACHED, TP, Role, RoleContext
+
+log = logging.getLogger(__name__)
+
+FLUSH_INTERVAL_S = 1.0
+UNDER_WAY_RECORDS_MAX = 300_000  # what still comes after partitions were paused: the transport's buffered chunks
+LEAVE_S_MAX = 6.0  # how long giving partitions away may wait for ClickHouse; what is not stored then comes again
+_SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
+
+
+@dataclass(slots=True, kw_only=True)
+class _Gathering:
+    """Records of topics that feed the same tables, on their way into the next blocks: one a table."""
+
+    since_s: float = 0.0  # monotonic time of the oldest
+    columns: dict[Table, list[list[object]]] = field(default_factory=dict)
+    ranges: dict[Place, OffsetRange] = field(default_factory=dict)
+
+    @property
+    def row_count(self) -> int:
+        return sum(len(columns[0]) for columns in self.columns.values())
+
+    def add(self, tables: Sequence[Table], records: Records) -> None:
+        """Rows of records of one partition, in their order."""
+        if not self.columns:
+            self.since_s = time.monotonic()
+        for table in tables:
+            self._add(table, records)
+        place, first, last = (records.topic, records.partition), records.offsets[0], records.offsets[-1]
+        before = self.ranges.get(place, (first, last))
+        self.ranges[place] = (min(before[0], first), max(before[1], last))
+
+    def _add(self, table: Table, records: Records) -> None:
+        rows = table.rows(records)
+        known = self.columns.setdefault(table, rows)
+        if known is not rows:
+            for column, more in zip(known, rows, strict=True):
+                column += more
+
+
+class Archive(Role):
+    """The role. `summary()` counts, rows stored by table; by topic, records that make no row and dead letters."""
+
+    name = "archive"
+
+    def __init__(
+        self,
+        settings: Settings,
+        outbox: MarkedOutbox,
+        *,
+        connection: Connection | None = None,
+        flush_interval_s: float = FLUSH_INTERVAL_S,
+    ) -> None:
+        self._settings = settings.clickhouse
+        self._stored = stored_of(settings.banks)
+        self.topics = tuple(self._stored)
+        self._outbox = outbox
+        self._connection = connection
+        self._flush_interval_s = flush_interval_s
+        self._ending = threading.Event()
+        self._sender: Sender | None = None
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
+            topic: msgspec.json.Decoder(stored.kind) for topic, stored in self._stored.items()
+        }
+        self._gathering = {stored: _Gathering() for stored in self._stored.values()}
+        self._blocks: deque[Block] = deque()  # the first is being sent
+        self._sending: asyncio.Task[None] | None = None
+        self._next: dict[TP, int] = {}
+        self._context = DETACHED
+        self._counts: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
+
+    async def start(self, context: RoleContext) -> None:
+        """Open the connection and see to the tables. ClickHouse may be away; what it refuses for good stops us."""
+        self._context = context
+        if self._connection is None:
+            self._connection = await asyncio.to_thread(connect, target_of(self._settings))
+        self._sender = Sender(
+            self._connection,
+            backoff_s_max=self._settings.retry_s_max,
+            pause=self._ending.wait,
+            on_retry=lambda why, pause_s: log.warning("archive: %s; trying again in %.1f s", why, pause_s),
+        )
+        try:
+            await asyncio.to_thread(self._sender.prepare)
+        except Unavailable as error:
+            log.warning("archive: %s; going on, tables are made with the first block", error)
+
+    async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Start where the group has committed: that is what ClickHouse has acknowledged."""
+        self._forget(set(self._next) | tps)
+        return {}
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Store what there is time for; the rest comes again to the next owner."""
+        deadline = time.monotonic() + LEAVE_S_MAX
+        self._cut_due(now_s=None)
+        self._collect()
+        while self._sending is not None and time.monotonic() < deadline:
+            await asyncio.wait({self._sending}, timeout=max(0.0, deadline - time.monotonic()))
+            self._collect()
+        if self._blocks:
+            log.warning("archive: ClickHouse took too long, %d rows will be read again", self._row_count())
+        while self._outbox.acknowledged_count < self._outbox.sent_count and time.monotonic() < deadline:
+            self._outbox.poll()
+            await asyncio.sleep(0.02)
+        lows = {tp: low for tp in tps if (low := self.low_offset(tp)) is not None}
+        self._forget(tps)
+        self._next |= lows  # asked for once more
+
+    async def apply(self, tp: TP, chunk: Chunk) -> None:
+        """Gather the chunk's records; cut a block where one is full."""
+        stored = self._stored[tp.topic]
+        for part in chunk.pieces(self._settings.batch_rows_max):
+            if self._gathering[stored].row_count + len(part) > self._settings.batch_rows_max:
+                self._cut(stored)
+                self._collect()
+            self._gather(tp, part)
+            self._next[tp] = part.next_offset
+        while self._row_count() > 2 * self._settings.batch_rows_max + UNDER_WAY_RECORDS_MAX:
+            # Reached only where nobody heeds `paused`.
+            self._collect()
+            await asyncio.sleep(0.05)
+
+    @property
+    def paused(self) -> frozenset[TP]:
+        """Everything, while as much waits for ClickHouse as may wait in memory."""
+        return frozenset(self._next) if self._row_count() > 2 * self._settings.batch_rows_max else frozenset()
+
+    def low_offset(self, tp: TP) -> int | None:
+        """The first record whose row or dead letter is not acknowledged, else the next one to read."""
+        if tp not in self._next:
+            return None
+        open_ranges = [*(block.ranges for block in list(self._blocks)), self._gathering[self._stored[tp.topic]].ranges]
+        firsts = [ranges[tp][0] for ranges in open_ranges if tp in ranges]
+        dead = self._outbox.lowest_open(tp)
+        return min([*firsts, self._next[tp], *([] if dead is None else [dead])])
+
+    async def tick(self) -> None:
+        """Learn what was acknowledged, send what has waited long enough."""
+        self._outbox.poll()
+        self._cut_due(now_s=time.monotonic())
+        self._collect()
+
+    async def stop(self) -> None:
+        """End the tries and close the connection."""
+        self._ending.set()
+        if self._sending is not None:
+            await asyncio.wait({self._sending})
+            self._sending.exception()
+        if self._connection is not None:
+            await asyncio.to_thread(self._connection.close)
+        log.info("archive summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())
+
+    def summary(self) -> dict[str, int]:
+        """Counts so far: `<table>.rows`, `<topic>.<what>`, and `retries` that ClickHouse did not acknowledge."""
+        return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
+
+    def readings(self) -> Iterator[Reading]:
+        """Return counts, waiting rows and readiness."""
+        for (tp, outcome, reason), records in self._outcomes.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
+        yield Waiting(rows=self._row_count(), retries=self._sender.retry_count if self._sender else 0)
+        yield Unacknowledged(outputs=self._outbox.sent_count - self._outbox.acknowledged_count)
+        if self.paused:
+            yield Readiness(ready=False, why_not="ClickHouse takes no blocks: as much waits as may wait in memory")
+
+    def _gather(self, tp: TP, chunk: Chunk) -> None:
+        stored, found = self._stored[tp.topic], dict[type, Records]()
+        is_log = stored.kind is LogRecord
+        for i, (offset, time_ms, record) in enumerate(_read(self._decoders[tp.topic], chunk)):
+            if isinstance(record, Rejected):
+                dead_letter(self._outbox, chunk, i, record)
+                self._counts[f"{tp.topic}.dead_lettered.{record.reason}"] += 1
+                self._outcomes[tp, "dead_lettered", record.reason.value] += 1
+                continue
+            fact = record.event if is_log else record
+            kind = type(fact)
+            if kind not in found:
+                found[kind] = Records(tp.topic, tp.partition)
+            found[kind].add(record, fact, offset, time_ms)
+        # As columns at once: structs that were kept would be gone through at every garbage collection.
+        for kind, records in found.items():
+            tables = stored.tables.get(kind, ())
+            if tables:
+                self._gathering[stored].add(tables, records)
+            self._outcomes[tp, "applied" if tables else "no_row", ""] += len(records)
+            if not tables:
+                self._counts[f"{tp.topic}.no_row"] += len(records)
+
+    def _cut_due(self, now_s: float | None) -> None:
+        """Cut the blocks that are due at `now_s` (None: whatever has a record).
+
+        Time cuts nothing while a block waits: a ClickHouse that comes back shall find few large blocks.
+        """
+        if now_s is not None and self._blocks:
+            return
+        for stored, gathering in self._gathering.items():
+            if gathering.columns and (now_s is None or now_s - gathering.since_s >= self._flush_interval_s):
+                self._cut(stored)
+
+    def _cut(self, stored: Stored) -> None:
+        gathering = self._gathering[stored]
+        if not gathering.columns:
+            return
+        self._gathering[stored] = _Gathering()
+        name = block_name(gathering.ranges)
+        for table, columns in gathering.columns.items():
+            self._blocks.append(Block(insert=table.insert(columns, name), ranges=gathering.ranges))
+
+    def _send_all(self, sender: Sender) -> None:
+        """In a thread, one at a time: the oldest block until it is acknowledged, then the next."""
+        while self._blocks:
+            block = self._blocks[0]
+            began_s = time.perf_counter()
+            sender.send(block)
+            self._context.emit(
+                BlockStored(table=block.insert.table, rows=block.row_count, seconds=time.perf_counter() - began_s)
+            )
+            self._counts[f"{block.insert.table}.rows"] += block.row_count
+            self._blocks.popleft()
+
+    def _collect(self) -> None:
+        """Take note of a finished task (its failure is ours), and send on."""
+        if self._sending is not None and self._sending.done():
+            finished, self._sending = self._sending, None
+            finished.result()
+        if self._sending is None and self._blocks and self._sender is not None:
+            self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, self._sender))
+
+    def _forget(self, tps: set[TP]) -> None:
+        """No longer answer for the partitions.
+
+        Their rows go where nothing else is gathered beside them, or stay: the next owner reads them again, to one row.
+        """
+        for tp in tps:
+            self._next.pop(tp, None)
+            stored = self._stored[tp.topic]
+            self._gathering[stored].ranges.pop(tp, None)
+            if not self._gathering[stored].ranges:
+                self._gathering[stored] = _Gathering()
+
+    def _row_count(self) -> int:
+        gathered = sum(gathering.row_count for gathering in self._gathering.values())
+        return gathered + sum(block.row_count for block in list(self._blocks))
+
+
+def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[int, int, Any]]:
+    """(offset, time in ms, the decoded record or Rejected with the reason) of each record."""
+    # As lists, and the bytes by a view: single elements of an array are slow to get at.
+    starts, ends, buffer = chunk.value_start.tolist(), chunk.value_end.tolist(), chunk.buffer.data
+    places = zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), starts, ends, strict=True)
+    foreign = _foreign(chunk) if chunk.topic == topics.EVENTS else {}
+    for i, (offset, time_ms, start, end) in enumerate(places):
+        if i in foreign:
+            yield offset, time_ms, foreign[i]
+        elif start < 0:
+            yield offset, time_ms, Rejected(reason=Reason.NOT_JSON, detail="null value")
+        else:
+            try:
+                yield offset, time_ms, decoder.decode(buffer[start:end])
+            except ValueError as error:  # msgspec's and Unicode's
+                yield offset, time_ms, unreadable(error)
+
+
+def _foreign(chunk: Chunk) -> Mapping[int, Rejected]:
+    """The records of the log without the header of its schema, by their place in the chunk."""
+    found, buffer = {}, chunk.buffer.data
+    for i, (start, end) in enumerate(zip(chunk.header_start.tolist(), chunk.header_end.tolist(), strict=True)):
+        if buffer[start:end] != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):
+            detail = f"{chunk.headers(i)!r:.200}"
+            found[i] = Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=detail)
+    return found

@@ -1,0 +1,1 @@
+"""Ingest: from the banks' topics to the one ordered log."""

@@ -1,0 +1,243 @@
+"""One record of a bank, the gateway or an operator → its record of `events.v1`, or a dead letter."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from config.credentials import forbidden
+from domain import topics
+from domain.events import SCHEMA, Control, EnterpriseEvent, LogRecord, Receipt, Txn
+from domain.reject import Reason, Rejected
+from domain.validate import Accepted, Validator, headers_fault
+from sinks.batch import KeyAndValue, Records
+from sinks.kafka import MarkedOutbox
+from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
+from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path, warm
+from streams.ingest.fast_path.reader import SLOW_PATH
+from streams.ingest.fast_path.triage import Triage
+from streams.ingest.tokens import Tokens, fingerprint
+from streams.transport import Chunk
+from streams.transport.chunk import Row, cached_if_short, read_headers
+from streams.worker.role import TP
+
+FAULTS_MAX = 10_000
+UNTRIAGED = Triage(False, None)
+HEADERS = (("schema", SCHEMA.encode()),)
+_SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :])  # came past the search for secrets
+encode = msgspec.json.Encoder().encode
+
+Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
+
+
+class Refusal(NamedTuple):
+    """Why a record is not forwarded, and whether its value holds a secret, or looks as if it did."""
+
+    rejected: Rejected
+    holds_secret: bool
+
+
+class Refused(NamedTuple):
+    """A record that goes to `dlq.v1`: its offset, why, and the value there."""
+
+    offset: int
+    reason: Reason
+    letter: bytes
+
+
+class Later(NamedTuple):
+    """An event that has to wait: its event time, and the one record of the log that it becomes."""
+
+    time_ms: int
+    record: Records
+
+
+Next = Later | Receipt | Control
+"""The record after a run: an event after the run's last time, or what is no event of an enterprise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What becomes of the usual records of a chunk up to record `until`: forwarded or refused, in the order of offsets.
+
+    offsets, times_ms: of the events that are forwarded.
+    """
+
+    until: int
+    offsets: list[int]
+    times_ms: list[int]
+    records: Records
+    refused: list[Refused]
+
+
+@dataclass(slots=True, eq=False)
+class Rest:
+    """A chunk from record `first` on.
+
+    known: what becomes of some of them, and of some before them; others: by offset, ascending, those of them that are
+    no events of enterprises.
+    """
+
+    chunk: Chunk
+    first: int = 0
+    offsets: list[int] = field(init=False)
+    known: Run | None = None
+    others: dict[int, Receipt | Control] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.offsets = self.chunk.offset.tolist()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - self.first
+
+    def offset(self, i: int) -> int:
+        """Of record i, or what follows the last."""
+        return self.offsets[i] if i < len(self.offsets) else self.chunk.next_offset
+
+
+class Forwarder:
+    """Sends what becomes of records, under the lane and mark of each, and counts it.
+
+    counts: (topic, partition, outcome) → records. compiled: whether plain transactions are read by compiled code; what
+    becomes of them is the same.
+    """
+
+    def __init__(self, tokens: Tokens, *, compiled: bool = True) -> None:
+        self.counts: Counter[tuple[str, int, Outcome]] = Counter()
+        self.forbidden = forbidden()
+        self._tokens = tokens
+        self._faults: dict[bytes, Refusal] = {}  # what they came to
+        self._reader = FastPathReader(tokens) if compiled else None
+
+    def warm(self) -> None:
+        """Compile what reads plain transactions, or load it from the cache: before records come."""
+        if self._reader is not None:
+            warm()
+
+    def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Next | None]:
+        """What becomes of the next records, and the first that is not usual or after `last_ms`, or None before `until`.
+
+        Nothing is sent. Each record is judged once, however often it is asked for.
+        """
+        if rest.known is None or rest.known.until <= rest.first:
+            rest.known, rest.others = self._run(validator, rest.chunk, rest.first, min(until, len(rest.offsets)))
+        known, until = rest.known, min(until, rest.known.until)
+        first, stop = rest.offset(rest.first), rest.offset(until)
+        after: Next | None = None
+        if (other := next((offset for offset in rest.others if offset >= first), stop)) < stop:
+            stop, after = other, rest.others[other]
+        begin, end = bisect_left(known.offsets, first), bisect_left(known.offsets, stop)
+        if begin < end and max(known.times_ms[begin:end]) > last_ms:
+            end = next(i for i in range(begin, end) if known.times_ms[i] > last_ms)
+            stop, after = known.offsets[end], Later(known.times_ms[end], known.records.part(end, end + 1))
+        if after is not None:
+            until = bisect_left(rest.offsets, stop)
+        low, high = bisect_left(known.refused, (first,)), bisect_left(known.refused, (stop,))
+        of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records.part(begin, end)
+        return Run(until, *of_run, known.refused[low:high]), after
+
+    def _run(
+        self, validator: Validator, chunk: Chunk, first: int, until: int
+    ) -> tuple[Run, dict[int, Receipt | Control]]:
+        """What becomes of the usual records from `first` on before `until`, and the others by their offsets."""
+        tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
+        times_ms, records, odd, looks = self._plain(validator, chunk, first, until)
+        events: dict[int, KeyAndValue] = {}
+        refused: list[Refused] = []
+        others: dict[int, Receipt | Control] = {}
+        rows = chunk.rows([first + i for i in odd])
+        # All are judged before any letter is written: code that has just run runs faster.
+        judged = [self._judged(validator, row, look) for row, look in zip(rows, looks, strict=True)]
+        for i, row, found in zip(odd, rows, judged, strict=True):
+            if isinstance(found, Refusal):
+                refused.append(self._refused(tp, row, found))
+            elif isinstance(found, EnterpriseEvent):
+                times_ms[i], events[i] = found.event_time, self.forwarded(tp, row.offset, found)
+            else:
+                others[row.offset] = found
+        if refused or others or events:
+            kept = [i for i, time_ms in enumerate(times_ms) if time_ms != SLOW_PATH]
+            offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
+        if events:
+            plain = iter(records)
+            records = Records.of([events[i] if i in events else next(plain) for i in kept])
+        return Run(until, offsets, times_ms, records, refused), others
+
+    def _plain(self, validator: Validator, chunk: Chunk, first: int, until: int) -> Plain:
+        bank_id = validator.source.bank_id
+        if self._reader is not None and bank_id is not None:
+            return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
+        return all_slow_path(until - first, [UNTRIAGED] * (until - first))
+
+    def _judged(self, validator: Validator, row: Row, look: Triage) -> Accepted | Refusal:
+        if look.fault is not None and (known := self._faults.get(look.fault)) is not None:
+            return known
+        found = headers_fault(len(row.headers)) or validator.accept(
+            row.value, _schema(row.headers), row.timestamp_ms, is_harmless=look.is_harmless
+        )
+        if not isinstance(found, Rejected):
+            return found
+        refusal = self._refusal(row, found, look.is_harmless)
+        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # whose detail names the place
+            if len(self._faults) >= FAULTS_MAX:
+                self._faults.clear()
+            self._faults[look.fault] = refusal
+        return refusal
+
+    def _refusal(self, row: Row, rejected: Rejected, is_harmless: bool) -> Refusal:
+        is_searched, kept = rejected.reason in _SEARCHED, (row.value or b"")[:PAYLOAD_BYTES_MAX]
+        return Refusal(rejected, not is_harmless and self.forbidden.seen_in(kept, is_searched=is_searched))
+
+    def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
+        """Key and value of an event's record of the log, without personal identifiers."""
+        record = LogRecord(
+            event=self._tokens.pseudonymous(event),
+            fingerprint=fingerprint(event),
+            origin=(tp.topic, tp.partition, offset),
+            # Without a reference rate the amount is not computable; it is never taken as 1:1.
+            amount_cny_minor=event.amount_minor if isinstance(event, Txn) and event.currency == "CNY" else None,
+        )
+        return event.enterprise_id.encode(), encode(record)
+
+    def send(self, out: MarkedOutbox, tp: TP, records: Records, marks: tuple[int, int]) -> None:
+        """Append records to the log, of the inputs from one offset to another, and count them."""
+        out.send_run(topics.EVENTS, records, lane=tp, marks=marks, headers=HEADERS)
+        self.count(tp, "forwarded", len(records))
+
+    def append(self, out: MarkedOutbox, tp: TP, offset: int, record: LogRecord) -> None:
+        """Append a record of an enterprise to the log; it follows from the input at `offset`."""
+        assert isinstance(record.event, EnterpriseEvent)
+        key = record.event.enterprise_id.encode()
+        out.send_marked(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
+
+    def refused(self, chunk: Chunk, i: int, rejected: Rejected) -> Refused:
+        """Record i of a chunk as it goes to `dlq.v1`."""
+        (row,) = chunk.rows([i])
+        return self._refused(TP(chunk.topic, chunk.partition), row, self._refusal(row, rejected, False))
+
+    def _refused(self, tp: TP, row: Row, refusal: Refusal) -> Refused:
+        return Refused(row.offset, refusal.rejected.reason, encode(to_dead_letter(tp, row, *refusal)))
+
+    def dead_letter(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
+        """Send records to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
+        key = tp.topic.encode()
+        letters = Records.of([(key, one.letter) for one in refused])
+        out.send_run(topics.DEAD_LETTERS, letters, lane=tp, marks=(mark, mark))
+        for reason, records in Counter(one.reason for one in refused).items():
+            self.count(tp, reason.value, records)
+
+    def count(self, tp: TP, outcome: Outcome | Reason, records: int = 1) -> None:
+        """More records of this outcome."""
+        self.counts[tp.topic, tp.partition, outcome] += records
+
+
+@cached_if_short
+def _schema(headers: bytes) -> bytes | None:
+    """The header named `schema`: None where it is absent, empty where it stands twice."""
+    found = [value for name, value in read_headers(headers) if name == "schema"]
+    return found[0] if len(found) == 1 else b"" if found else None

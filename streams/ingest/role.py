@@ -1,0 +1,427 @@
+"""The ingest role: from the topics of banks, the gateway and operators to the one log `events.v1`, or to `dlq.v1`.
+
+It is the only writer of `events.v1`. Delivery is at least once: an offset is committed when every output of the records
+before it is acknowledged, and so is the progress in `feed.v1` that covers it. A dead letter is an output like any
+other: while `dlq.v1` takes none, nothing is committed past the record, and the worker stops.
+
+Several workers share the banks' topics. Each publishes the progress of its feeds in `feed.v1` and pauses those that are
+too far ahead (alignment.py). The owner of `control.v1` writes the ticks of all feeds: it knows its own records as it
+sends them, and of others' those that `feed.v1` says are in the log (ticks.py). Control records that were there when the
+partition was assigned are in the log before any record of a bank that it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from config.settings import Settings
+from domain import topics
+from domain.calendar import day_of, day_of_text, day_start_ms
+from domain.events import Control, LogRecord, Receipt
+from domain.outputs import FeedProgress, FeedQuestion
+from domain.reject import Rejected
+from domain.validate import Validator, source_of
+from sinks.client import aiokafka_settings, client_settings
+from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
+from sinks.telemetry import FeedPaused, HeldBack, Outcomes, Quarantined, Reading, Unacknowledged
+from sinks.telemetry import Outcome as RecordOutcome
+from streams.ingest.alignment import Alignment
+from streams.ingest.end_offset_probe import NOTHING_MS
+from streams.ingest.end_offsets import EndOffsetRequest
+from streams.ingest.feed_progress import FeedProgressPublisher, FeedProgressReader
+from streams.ingest.forwarding import Forwarder, Later, Next, Outcome, Rest
+from streams.ingest.late_admission import admitted
+from streams.ingest.quarantine import Quarantine
+from streams.ingest.ticks import Ticks
+from streams.ingest.tokens import Tokens, load_key
+from streams.topics import check_topics
+from streams.transport import Chunk, UnreadableBatch
+from streams.worker.role import DETACHED, TP, Role, RoleContext
+
+log = logging.getLogger(__name__)
+
+CONTROL = TP(topics.CONTROL, 0)
+DRAIN_S = 8.0  # within the time that a rebalance leaves
+RECORDS_AT_ONCE = 500  # then other tasks of the loop get a turn
+NEVER_MS = 2**62  # after any event
+EXCHANGE_S = 0.02  # between two looks at `feed.v1` while records come
+RELEASE_S = 1.0  # of letting held feeds go on; then a rebalance, a stop and the worker's own looks get their turn
+_OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
+
+
+@dataclass(slots=True)
+class _Input:
+    """One partition that is read."""
+
+    tp: TP
+    validator: Validator
+    bank_id: str | None
+    aligned: bool
+    position: int | None = None  # next offset to apply
+    held: deque[Rest] = field(default_factory=deque)
+    unreadable: UnreadableBatch | None = None  # what comes after what is held
+    day_end_ms: int = NOTHING_MS  # of the day of the newest event
+    newest_ms: int | None = None  # event time of the newest event
+
+
+class Ingest(Role):
+    """The role; see the module."""
+
+    name = "ingest"
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._aligned = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
+        self.topics = (*self._aligned, topics.CONTROL)
+        self._context = DETACHED
+        self._paused: frozenset[TP] = frozenset()
+        self._settings, self._clock = settings, clock
+        tokens = Tokens(load_key(settings.ingest.token_key_file))
+        self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
+        self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
+        self._question = EndOffsetRequest(lambda tps: self._context.end_offsets(tps))
+        self._quarantine = Quarantine(settings)
+        self._rewinds: dict[TP, int] = {}  # offsets where feeds go on, until the worker asks
+        self._ticks: Ticks | None = None  # where this worker writes them
+        self._inputs: dict[TP, _Input] = {}
+        self._outbox: MarkedOutbox | None = None
+        self._ticked_s = self._exchanged_s = -1.0
+        self._let_go: Counter[TP] = Counter()  # held records whose feed went to another worker
+        self._is_assigned = False  # between being given partitions and giving them back
+
+    @property
+    def counts(self) -> Counter[tuple[str, int, Outcome]]:
+        """(topic, partition, outcome) → records."""
+        return self._forwarder.counts
+
+    async def start(self, context: RoleContext) -> None:
+        """Check the topics and connect; SettingsError names a topic that is missing or not as it must be.
+
+        The kernels are compiled before it, or loaded.
+        """
+        self._context = context
+        await asyncio.to_thread(self._forwarder.warm)
+        needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED)
+        await asyncio.to_thread(check_topics, self._settings, needed)
+        kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
+        self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka), linger_ms=LINGER_MS_MAX)
+        self._publisher = FeedProgressPublisher(self._outbox, self._alignment.step_ms, self._clock)
+        self._progress_reader = await asyncio.to_thread(FeedProgressReader, kafka.bootstrap, client)
+        self._publisher.ask()
+
+    async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Take over the ticks where `control.v1` is ours; offsets are the group's committed ones."""
+        await self._leave_ticks()
+        if CONTROL in tps:
+            self._ticks = await Ticks.taken_over(self._settings, self._out, self._publisher, self._alignment)
+        for tp, one in self._inputs.items():
+            self._let_go[tp] += sum(map(len, one.held))
+        self._inputs = {tp: self._input(tp) for tp in sorted(tps)}
+        own = {tp for tp, one in self._inputs.items() if one.aligned}
+        self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
+        self._alignment.is_closed = CONTROL in tps
+        self._publisher.begin(own)
+        self._quarantine.begin()
+        self._paused, self._rewinds = frozenset(), {}
+        self._is_assigned = True
+        if tps:
+            log.info("this worker reads %s", ", ".join(sorted(tp.topic for tp in tps)))
+        return {}
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Wait until all is acknowledged, and say so."""
+        self._question.drop()
+        await asyncio.to_thread(self._out.drain, DRAIN_S)
+        self._publisher.republish()
+        for _ in range(2):  # a word that waited, then the last
+            self._publish_progress()
+            await asyncio.to_thread(self._out.drain, DRAIN_S)
+        await self._leave_ticks()
+        self._is_assigned = False
+
+    async def apply(self, tp: TP, chunk: Chunk) -> None:
+        """Forward, fold or dead-letter each record, or keep the chunk while its feed is too far ahead."""
+        one = self._inputs[tp]
+        if one.held:
+            one.held.append(Rest(chunk))
+        else:
+            await self._run(one, Rest(chunk))
+        if self._clock() - self._exchanged_s >= EXCHANGE_S:
+            await self._exchange_progress()
+        if one.held or self._paused:
+            await self._release()
+
+    async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
+        """Quarantine a batch of a feed; raise a batch of `control.v1`."""
+        one = self._inputs[tp]
+        if not one.aligned:
+            raise batch
+        one.unreadable = batch
+        self._settle()
+
+    def rewinds(self) -> Mapping[TP, int]:
+        """Return the feeds that an operator has resumed or moved on, and the offsets where they go on."""
+        rewinds, self._rewinds = self._rewinds, {}
+        return rewinds
+
+    def flush_after_fetch(self) -> None:
+        """Send what waits in the outbox."""
+        self._out.flush_now()
+
+    @property
+    def paused(self) -> frozenset[TP]:
+        """Feeds that are too far ahead of the others."""
+        return self._paused
+
+    def low_offset(self, tp: TP) -> int | None:
+        """Return the offset before which all is acknowledged, for a feed its progress in `feed.v1` too."""
+        one = self._inputs.get(tp)
+        if one is None or one.position is None:
+            return None
+        if one.aligned:
+            return self._publisher.published_offset(tp)
+        lowest = self._out.lowest_open(tp)
+        return one.position if lowest is None else min(lowest, one.position)
+
+    async def tick(self) -> None:
+        """Serve acknowledgements, let held feeds go on, and make a tick where one is due."""
+        self._out.poll()
+        if not self._is_assigned:
+            return
+        await self._exchange_progress()
+        await self._release()
+        self._settle()
+        now_s = self._clock()
+        if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
+            await self._ticks.advance()
+            self._ticks.publish_health()
+            self._ticked_s = now_s
+
+    async def stop(self) -> None:
+        """Wait for what is under way."""
+        self._question.drop()
+        await self._leave_ticks()
+        if self._outbox is not None:
+            outbox, self._outbox = self._outbox, None
+            await asyncio.to_thread(outbox.drain, DRAIN_S)
+            await asyncio.to_thread(self._progress_reader.close)
+            await self._quarantine.close()
+
+    def readings(self) -> Iterator[Reading]:
+        """Return counts, lags and what is unacknowledged."""
+        for (topic, partition, what), records in self.counts.items():
+            outcome = _OUTCOMES.get(what, "dead_lettered")
+            reason = what if outcome == "dead_lettered" else ""
+            yield Outcomes(topic=topic, partition=partition, outcome=outcome, reason=reason, records=records)
+        for tp, records in self._let_go.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome="let_go", records=records)
+        for tp, one in self._inputs.items():
+            yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
+        for (topic, partition, reason), batches in self._quarantine.counts.items():
+            yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
+        for tp, one in self._inputs.items():
+            if one.aligned:
+                yield FeedPaused(topic=tp.topic, partition=tp.partition, paused=tp in self._quarantine.paused)
+        if self._ticks is not None:
+            yield from self._ticks.readings()
+        if self._outbox is not None:
+            yield Unacknowledged(outputs=self._outbox.sent_count - self._outbox.acknowledged_count)
+
+    @property
+    def _out(self) -> MarkedOutbox:
+        if self._outbox is None:
+            raise RuntimeError("ingest is not started")
+        return self._outbox
+
+    async def _leave_ticks(self) -> None:
+        if self._ticks is not None:
+            ticks, self._ticks = self._ticks, None
+            await ticks.close()
+
+    def _input(self, tp: TP) -> _Input:
+        source = source_of(tp.topic)
+        validator = Validator(
+            source=source,
+            forbidden=self._forwarder.forbidden,
+            future_tolerance_ms=self._settings.ingest.future_tolerance_ms,
+        )
+        return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer != "operator")
+
+    async def _exchange_progress(self) -> None:
+        """Hear how far the others' feeds are, and where all end, and tell of ours."""
+        heard = self._progress_reader.poll()
+        words = [word for word in heard if isinstance(word, FeedProgress)]
+        for word in words:
+            self._alignment.update(word)
+        if any(isinstance(word, FeedQuestion) for word in heard):
+            self._publisher.republish()
+        if (answer := self._question.answer()) is not None:
+            self._alignment.answered(*answer)
+        self._question.ask(*self._alignment.to_ask())
+        self._publish_progress()
+        if self._ticks:
+            self._ticks.update(words, self._progress_reader.offset)
+            await self._ticks.close_days()
+        self._exchanged_s = self._clock()
+
+    def _publish_progress(self) -> None:
+        paused = self._quarantine.paused
+        for tp, one in self._inputs.items():
+            if not one.aligned:
+                continue
+            front = self._alignment.front(tp)
+            word = FeedProgress(
+                topic=tp.topic,
+                partition=tp.partition,
+                generation=self._context.generation(),
+                position=front.position,
+                unread=front.unread,
+                front_ms=front.time_ms,
+                last_event_time=one.newest_ms,
+                paused=tp in paused,
+            )
+            self._publisher.publish(tp, word)
+
+    async def _release(self) -> None:
+        """Let held feeds go on, oldest first, as far as they may and as long as others may wait."""
+        if self._alignment.is_closed:
+            position, end = self._context.position(CONTROL)
+            self._alignment.is_closed = end is None or position < end
+        until_s = self._clock() + RELEASE_S
+        while (tp := self._alignment.release()) is not None:
+            one = self._inputs[tp]
+            while one.held and await self._run(one, one.held.popleft()):
+                pass
+            if (now_s := self._clock()) - self._exchanged_s >= EXCHANGE_S:
+                await self._exchange_progress()
+            if now_s >= until_s:
+                break
+        self._update_paused()
+
+    def _settle(self) -> None:
+        """Pause feeds at batches that cannot be read, and let those go on of which that is decided."""
+        for tp, one in self._inputs.items():
+            if one.unreadable is not None and not one.held:
+                batch, one.unreadable = one.unreadable, None
+                one.position = batch.offset
+                self._alignment.pause(tp, batch.offset)
+                self._quarantine.pause(tp, batch)
+        for tp, offset in self._quarantine.settle(self._out).items():
+            self._inputs[tp].position = offset
+            self._alignment.resume(tp, offset)
+            self._rewinds[tp] = offset
+        self._update_paused()
+
+    def _update_paused(self) -> None:
+        held = frozenset(tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
+        self._paused = held | self._quarantine.paused
+
+    async def _run(self, one: _Input, rest: Rest) -> bool:
+        """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
+        limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
+        while rest:
+            found = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
+            if found is not None and not await self._apply_one(one, rest, found, limit_ms):
+                one.held.appendleft(rest)
+                return False
+            if rest.first % RECORDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        one.position = rest.chunk.next_offset
+        if one.aligned:
+            self._alignment.done(one.tp, rest.chunk.next_offset, more=bool(one.held))
+            if self._ticks:
+                await self._ticks.close_days()
+        return True
+
+    def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Next | None:
+        """Forward or dead-letter records in order, events up to `last_ms`; return the first that needs more than that.
+
+        None where there is none, or other tasks are to have their turn before. Nothing waits in here.
+        """
+        until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
+        run, after = self._forwarder.run(one.validator, rest, until, last_ms)
+        if run.until > rest.first:
+            first, last = rest.offsets[rest.first], rest.offsets[run.until - 1]
+            if run.refused:
+                self._forwarder.dead_letter(self._out, one.tp, run.refused, first)
+            if run.records:
+                if one.aligned:
+                    self._alignment.reach_all(one.tp, run.offsets, run.times_ms)
+                if one.bank_id is not None:
+                    self._note(one, one.bank_id, max(run.times_ms))
+                self._forwarder.send(self._out, one.tp, run.records, (first, last))
+            one.position, rest.first = last + 1, run.until
+        return after
+
+    async def _apply_one(self, one: _Input, rest: Rest, found: Next, limit_ms: int | None) -> bool:
+        """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
+        i, offset = rest.first, rest.offsets[rest.first]
+        outcome: Next | Rejected = found
+        if isinstance(found, Control) and found.action == "admit":
+            outcome = await self._admit(one.tp, offset, found)
+        if isinstance(outcome, Rejected):
+            self._forwarder.dead_letter(self._out, one.tp, [self._forwarder.refused(rest.chunk, i, outcome)], offset)
+        elif isinstance(outcome, Control):
+            await self._write_control(one.tp, offset, outcome)
+        else:
+            time_ms = outcome.time_ms if isinstance(outcome, Later) else _end_ms(outcome)
+            if limit_ms is not None and time_ms > limit_ms:
+                one.position = offset
+                self._alignment.hold(one.tp, offset, time_ms)
+                return False
+            await self._accept(one, offset, outcome, time_ms)
+        one.position, rest.first = offset + 1, i + 1
+        return True
+
+    async def _accept(self, one: _Input, offset: int, found: Later | Receipt, time_ms: int) -> None:
+        new_day = one.aligned and self._reach(one, offset, time_ms)
+        if isinstance(found, Receipt):
+            day = day_of_text(found.day)
+            self._publisher.receipt(one.tp, day)
+            if self._ticks:
+                await self._ticks.receipt(found.bank_id, day)
+            self._forwarder.count(one.tp, "folded")
+            return
+        if new_day and self._ticks:
+            # closes the days before it, for every enterprise, before its first event is applied
+            await self._ticks.close_days()
+        if one.bank_id is not None:
+            self._note(one, one.bank_id, time_ms)
+        self._forwarder.send(self._out, one.tp, found.record, (offset, offset))
+
+    async def _write_control(self, tp: TP, offset: int, control: Control) -> None:
+        assert self._ticks is not None  # it comes with control.v1
+        await self._ticks.write([LogRecord(event=control, origin=(*tp, offset))])
+        self._forwarder.count(tp, "forwarded")
+
+    def _note(self, one: _Input, bank_id: str, time_ms: int) -> None:
+        """An event of a bank goes to the log."""
+        one.newest_ms = max(time_ms, one.newest_ms or time_ms)
+        if self._ticks:
+            self._ticks.event(bank_id, time_ms)
+
+    async def _admit(self, tp: TP, offset: int, word: Control) -> Control | Rejected:
+        """Append the late record that a word admits to the log once more; Rejected where there is none."""
+        kafka = self._settings.kafka
+        record = await asyncio.to_thread(admitted, kafka.bootstrap, client_settings(kafka), word.artefact_id or "")
+        if isinstance(record, Rejected):
+            return record
+        self._forwarder.append(self._out, tp, offset, record)
+        return word
+
+    def _reach(self, one: _Input, offset: int, time_ms: int) -> bool:
+        """Move an input's front; True where that is a new business day of it."""
+        self._alignment.reach(one.tp, offset, time_ms)
+        if time_ms < one.day_end_ms:
+            return False
+        one.day_end_ms = day_start_ms(day_of(time_ms) + 1)
+        return True
+
+
+def _end_ms(receipt: Receipt) -> int:
+    """Return where a receipt stands in event time: at the end of its day."""
+    return day_start_ms(day_of_text(receipt.day) + 1)

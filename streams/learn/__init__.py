@@ -1,0 +1,1 @@
+"""Learn: observations, labels and the published models."""

@@ -1,0 +1,207 @@
+"""learn: observations meet what became of them, the champion learns, and its snapshots go out through the log.
+
+All of it follows from `observation.v1` and `events.v1` alone, and not from how their readings interleave. A month is
+learned when every partition of the log has passed its end and score has applied all of that (its committed offsets say
+so), from the records that stood in the log before the month's closing ticks. Nothing is committed: a start reads both
+topics anew, and a snapshot that is already on `model.v1` is not published again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+import msgspec
+
+from config.settings import Settings
+from detectors.snapshot import Snapshot
+from domain import topics
+from domain.events import LogRecord
+from domain.outputs import Observation
+from sinks.client import aiokafka_settings, client_settings
+from sinks.kafka import MarkedOutbox
+from sinks.telemetry import Learning, Outcomes, Reading
+from sinks.telemetry import Outcome as RecordOutcome
+from streams.dead_letters import dead_letter, unreadable
+from streams.learn.learner import Learner
+from streams.learn.publishing import publish_snapshot, published
+from streams.learn.score_progress import Progress, ScoreProgress
+from streams.transport.chunk import Chunk
+from streams.worker.role import TP, Role, RoleContext
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0  # between looks at how far score has come
+SUMMARY_S = 300.0
+
+
+class Learn(Role):
+    """The role. `summary()` says what was observed, matured, learned and published, and what it waits for."""
+
+    name = "learn"
+    topics = (topics.EVENTS, topics.OBSERVATION)
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prior: Snapshot | None = None,
+        groups: Mapping[str, str] | None = None,
+        progress: Callable[[], Awaitable[Progress]] | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        """`prior` and `groups` (indicator to group) are the catalogue's where not given, `progress` asks the broker."""
+        self._settings = settings
+        self._learner = Learner(settings.learn, range(settings.kafka.log_partitions), prior=prior, groups=groups)
+        self._partitions = self._learner.partitions
+        self._progress = progress
+        self._poll_s = poll_s
+        self._next: dict[TP, int] = {}
+        self._owned: set[TP] = set()
+        self._ready_month: int | None = None  # score has applied all up to its end …
+        self._targets: Mapping[int, int] = {}  # … and its observations end here
+        self._looked_at_s = self._said_at_s = -1e9
+        self._waits_for = ""
+        self._counts: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
+        self._events: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
+        self._observations: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
+
+    async def start(self, context: RoleContext) -> None:
+        """Read which snapshots are out already."""
+        kafka = self._settings.kafka
+        client = client_settings(kafka)
+        self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
+        if self._progress is None:
+            group = f"{kafka.group_prefix}score"
+            self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, client)
+        self._out = await asyncio.to_thread(published, kafka.bootstrap, client=client)
+        self._said_at_s = time.monotonic()
+
+    async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Go on where memory ends. What it has nothing of starts at the log's start, as nothing was ever committed."""
+        self._owned = set(tps)
+        return {tp: self._next[tp] for tp in tps if tp in self._next}
+
+    async def revoked(self, tps: set[TP]) -> None:
+        """Memory is kept: it is what the log says, whoever reads it next."""
+        self._owned -= tps
+
+    async def apply(self, tp: TP, chunk: Chunk) -> None:
+        """Take note of observations, facts, outcomes and ticks. What cannot be read is dead-lettered and counted."""
+        read = self._event if tp.topic == topics.EVENTS else self._observation
+        self._outcomes[tp, "applied", ""] += len(chunk)
+        for i, offset in enumerate(chunk.offset.tolist()):
+            try:
+                read(chunk.value(i) or b"", tp.partition, offset)
+            except ValueError as error:  # msgspec's errors too; a month that is no month
+                self._counts["unreadable"] += 1
+                self._outcomes[tp, "applied", ""] -= 1
+                self._outcomes[tp, "dead_lettered", unreadable(error).reason.value] += 1
+                dead_letter(self._outbox, chunk, i, unreadable(error))
+        self._next[tp] = chunk.next_offset
+
+    def low_offset(self, tp: TP) -> int | None:
+        """Nothing is committed."""
+        return None
+
+    async def tick(self) -> None:
+        """Learn the next month, if everything that it needs has come."""
+        self._outbox.poll()
+        await self._learn_next()
+        if time.monotonic() - self._said_at_s >= SUMMARY_S:
+            self._say()
+
+    async def stop(self) -> None:
+        """Say how it went."""
+        await asyncio.to_thread(self._outbox.drain)
+        self._say()
+
+    def summary(self) -> dict[str, int | float | str | None]:
+        """Counts since the start of the log; prequential metrics where something has matured."""
+        found: dict[str, int | float | str | None] = {**self._learner.summary()}
+        found["snapshots_published"] = self._counts["published"]
+        found["unreadable"] = self._counts["unreadable"]
+        found["waits_for"] = self._waits_for
+        return found
+
+    def readings(self) -> Iterator[Reading]:
+        """Return counts of labels, snapshots and what learning waits for."""
+        for (tp, outcome, reason), records in self._outcomes.items():
+            yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
+        counts = self._learner.trainer.counts
+        yield Learning(
+            labels_good=counts["good"],
+            labels_bad=counts["bad"],
+            snapshots_published=self._counts["published"],
+            snapshots_held=self._learner.counts["held"],
+        )
+
+    def _event(self, value: bytes, partition: int, offset: int) -> None:
+        self._learner.event(self._events.decode(value).event, partition, offset)
+
+    def _observation(self, value: bytes, partition: int, _offset: int) -> None:
+        self._learner.ledger.observe(self._observations.decode(value), partition)
+
+    async def _learn_next(self) -> None:
+        month = self._due_month()
+        if month is None:
+            return
+        if self._ready_month is None or month > self._ready_month:
+            if time.monotonic() - self._looked_at_s < self._poll_s:
+                return
+            self._looked_at_s = time.monotonic()
+            await self._look(month)
+        if self._ready_month is None or month > self._ready_month:
+            return
+        behind = [p for p, end in self._targets.items() if self._next.get(TP(topics.OBSERVATION, p), 0) < end]
+        if behind:
+            self._waits_for = f"{topics.OBSERVATION}[{behind[0]}] up to offset {self._targets[behind[0]]}"
+            return
+        self._waits_for = ""
+        await self._learn_month(month)
+
+    def _due_month(self) -> int | None:
+        """The next month that every partition has passed; None: none, or not all partitions are ours."""
+        needed = {TP(topic, p) for topic in self.topics for p in self._partitions}
+        if missing := len(needed - self._owned):
+            self._waits_for = f"{missing} of {len(needed)} partitions: learn needs all of them, in one worker"
+            return None
+        silent = [p for p, state in self._partitions.items() if not state.closes]
+        if silent:
+            self._waits_for = f"a tick past a month's end in {topics.EVENTS}[{silent[0]}]"
+            return None
+        return self._learner.due_month
+
+    async def _look(self, month: int) -> None:
+        """See how far score has come; the last month that all its partitions have applied is ready."""
+        assert self._progress is not None, "start comes first"
+        progress = await self._progress()
+        ready = month - 1
+        while all(self._applied(progress, p, ready + 1) for p in self._partitions):
+            ready += 1
+        if ready < month:
+            late = next(p for p in self._partitions if not self._applied(progress, p, month))
+            at, due = progress.score_offsets.get(late), self._partitions[late].close_of(month)
+            self._waits_for = f"score: {topics.EVENTS}[{late}] is applied up to {at}, month {month} ends at {due}"
+            return
+        self._ready_month, self._targets = ready, progress.observation_ends
+
+    def _applied(self, progress: Progress, partition: int, month: int) -> bool:
+        close = self._partitions[partition].close_of(month)
+        return close is not None and progress.score_offsets.get(partition, -1) > close
+
+    async def _learn_month(self, month: int) -> None:
+        learned = self._learner.learn(month)
+        if learned is None or not self._settings.learn.publish:
+            return
+        if await publish_snapshot(self._outbox, learned.snapshot, learned.reason, self._out):
+            self._counts["published"] += 1
+            log.info("learn: published model %s: %s", self._learner.model_id, learned.reason)
+
+    def _say(self) -> None:
+        self._said_at_s = time.monotonic()
+        log.info("learn summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())

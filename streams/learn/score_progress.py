@@ -1,0 +1,72 @@
+"""How far score has come, as the broker knows it."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import wait
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from domain import topics
+from sinks.log_reader import member_consumer
+from sinks.retriable import until_answered
+
+_NO_COORDINATOR = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far score has applied `events.v1`, and where `observation.v1` ended after that was seen; by partition."""
+
+    score_offsets: Mapping[int, int]
+    observation_ends: Mapping[int, int]
+
+
+class ScoreProgress:
+    """Asks for score's committed offsets, then for the ends of `observation.v1`.
+
+    In this order: score commits an offset only when all outputs of the records before it are acknowledged, so the ends
+    hold every observation that those records gave.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        partitions: int,
+        client: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, **(client or {})})
+        self._member = member_consumer(bootstrap, group, client)
+        self._partitions = partitions
+        self._timeout_s = timeout_s
+
+    async def __call__(self) -> Progress:
+        """KafkaException where the broker does not answer; nothing is known while the group has no coordinator."""
+        return await asyncio.to_thread(self._ask)
+
+    def _ask(self) -> Progress:
+        wanted = [TopicPartition(topics.EVENTS, p) for p in range(self._partitions)]
+        try:
+            committed = self._member.committed(wanted, self._timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_COORDINATOR:
+                raise
+            return Progress(score_offsets={}, observation_ends={})
+        ends = until_answered(self._ends, self._timeout_s)
+        return Progress(
+            score_offsets={tp.partition: tp.offset for tp in committed if tp.offset >= 0},
+            observation_ends=ends,
+        )
+
+    def _ends(self) -> dict[int, int]:
+        asked = {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)}
+        answers = self._admin.list_offsets(asked, request_timeout=self._timeout_s)
+        wait(answers.values())  # all, also where one failed: the client must not go while it still answers
+        return {tp.partition: future.result().offset for tp, future in answers.items()}

@@ -1,0 +1,61 @@
+"""Sentences of alerts for whoever reads them outside score: pages and commands, in either language.
+
+An alert is said under the rules that raised it. Those that are not packaged with this engine are fetched once from
+`artefact.v1`; while they cannot be had, sentences name no lines, and the log says so.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from config.catalogue import SignalRow
+from config.settings import KafkaSettings
+from detectors.rules.artefact import RulesArtefact, packaged
+from detectors.rules.conditions import RuleError, Signal, parse_row
+from detectors.snapshot import content_id, read
+from detectors.wording.alerts import Sentence, sentence
+from detectors.wording.revision import Revision
+from domain import topics
+from domain.language import Lang
+from sinks.artefacts import ArtefactCorrupt, ArtefactMissing, fetch
+from sinks.client import client_settings
+
+log = logging.getLogger(__name__)
+
+FETCH_S_MAX = 5.0
+AGAIN_S = 300.0  # rules that could not be had are asked for again after so long
+Signals = Mapping[str, Signal]
+
+
+class Sentences:
+    """Says alerts; keeps the rules that it has met. Any thread may ask."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        rules = packaged()
+        self._kafka = kafka
+        self._signals: dict[str, Signals] = {content_id(rules.encode()): _parsed(rules.signals)}
+        self._missing_since_s: dict[str, float] = {}
+
+    def of(self, alert: Revision, lang: Lang) -> Sentence:
+        """Return what people read of one revision."""
+        return sentence(alert, self._signals_of(alert.rules_id).get(alert.signal), lang)
+
+    def _signals_of(self, rules_id: str) -> Signals:
+        """Return the signals of some rules by id; none where the rules cannot be had now."""
+        if (known := self._signals.get(rules_id)) is not None:
+            return known
+        if time.monotonic() - self._missing_since_s.get(rules_id, -AGAIN_S) < AGAIN_S:
+            return {}
+        try:
+            body = fetch(self._kafka.bootstrap, topics.ARTEFACT, rules_id, FETCH_S_MAX, client_settings(self._kafka))
+            found = _parsed(read(body, rules_id, RulesArtefact, "rules", RuleError).signals)
+        except (ArtefactMissing, ArtefactCorrupt, RuleError) as error:
+            self._missing_since_s[rules_id] = time.monotonic()
+            log.warning("alerts of rules %s are said without their lines: %s", rules_id, error)
+            return {}
+        self._signals[rules_id] = found
+        return found
+
+
+def _parsed(rows: Iterable[SignalRow]) -> Signals:
+    return {row.id: parse_row(row, "signal") for row in rows}

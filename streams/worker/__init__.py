@@ -1,0 +1,1 @@
+"""The worker that runs a role: Faust app, rebalances, commits, health."""

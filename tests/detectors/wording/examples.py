@@ -1,0 +1,207 @@
+"""An example of every evaluated signal in every state, and what is said of it: the golden file `examples.jsonl`.
+
+After a meant change of words: `python -m tests.detectors.wording.examples > tests/detectors/wording/examples.jsonl`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import msgspec
+
+from config.catalogue import signals
+from detectors.rules.conditions import Signal, parse_row, waits_for
+from detectors.wording.alerts import sentence
+from detectors.wording.revision import elsewhere_id
+from domain.calendar import day_start_ms
+from domain.language import LANGS
+from domain.outputs import Alert, Evidence, LoanOfAlert, Severity
+
+OPENED_DAY, TODAY = 20_100, 20_200  # 2025-01-12 and 2025-04-22
+BANK = "C1010211000012"
+Numbers = Mapping[str, float | None]
+
+# Of each signal the numbers with which its levels are true, and those with which none is although it has not cleared.
+TRUE: Mapping[str, Mapping[Severity, Numbers]] = {
+    "EWS01_inflow_collapse": {
+        "yellow": {"op_inflow_30d_cny": 1_121_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.33},
+        "orange": {"op_inflow_30d_cny": 715_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.57},
+        "red": {"op_inflow_30d_cny": 334_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.8},
+    },
+    "EWS02_yoy_same_season_drop": {"orange": {"op_inflow_yoy_2m_ratio": -0.905}},
+    "EWS03_three_falling_months": {"yellow": {"op_inflow_falling_months_count": 3.0}},
+    "EWS04_no_operating_credit": {
+        "yellow": {"days_since_op_credit_days": 15.0},
+        "orange": {"days_since_op_credit_days": 31.5},
+        "red": {"days_since_op_credit_days": 60.25},
+    },
+    "EWS05_sales_not_routed": {"orange": {"sales_routed_12m_ratio": 0.449, "op_inflow_12m_cny": 123_456_789.0}},
+    "EWS06_credit_count_fall": {
+        "yellow": {"op_credit_count_60d_vs_prior60d_ratio": -0.501, "op_credit_30d_count": 9.0}
+    },
+    "EWS10_short_runway": {"orange": {"runway_30d_days": 14.96}, "red": {"runway_30d_days": 5.9}},
+    "EWS11_instalment_not_covered": {
+        "yellow": {"next_instalment_days": 6.5, "bal_to_next_instalment_ratio": 0.9996, "dpd_max_days": 0.0},
+        "orange": {"next_instalment_days": 1.9, "bal_to_next_instalment_ratio": 0.63, "dpd_max_days": 0.0},
+    },
+    "EWS15_inflow_cv_jump": {
+        "yellow": {"weekly_inflow_cv_13w_ratio": 0.645, "weekly_inflow_cv_13w_vs_prior13w_ratio": 1.922}
+    },
+    "EWS20_payer_concentration": {
+        "yellow": {
+            "payer_top1_share_90d_ratio": 0.62,
+            "payer_top5_share_90d_ratio": 0.77,
+            "payer_hhi_90d_ratio": 0.4123,
+        }
+    },
+    "EWS21_top_payer_lost": {"orange": {"top3_payer_silence_max_days": 109.4, "payer_top1_share_90d_ratio": 0.207}},
+    "EWS24_non_operating_inflow": {"orange": {"non_op_inflow_share_90d_ratio": 0.71}},
+    "EWS26_corp_to_personal": {"orange": {"corp_to_personal_share_30d_ratio": 0.31}},
+    "EWS28_returned_debits": {"orange": {"returned_debits_30d_count": 2.0}},
+    "EWS34_debt_service_burden": {
+        "yellow": {"debt_service_to_op_inflow_90d_ratio": 0.62, "dscr_12m_ratio": None},
+        "red": {"debt_service_to_op_inflow_90d_ratio": 0.938, "dscr_12m_ratio": -1.523},
+    },
+    "EWS35_arrears": {
+        "yellow": {"dpd_max_days": 0.0, "bal_to_next_instalment_ratio": 2.5},  # by interest overdue
+        "orange": {"dpd_max_days": 8.0, "bal_to_next_instalment_ratio": 0.15},
+        "red": {"dpd_max_days": 31.0, "bal_to_next_instalment_ratio": None},
+    },
+    "EWS40_cash_withdrawal": {
+        "yellow": {"cash_withdrawal_share_30d_ratio": 0.24, "corp_to_personal_share_30d_ratio": 0.05}
+    },
+    "EWS45_judicial_freeze": {"red": {"judicial_freeze_active_flag": 1.0}},
+    "EWS47_score_drop": {
+        "yellow": {"score.points": 487.0, "score.delta_30d": -11.0},  # by a fall of the grade
+        "orange": {"score.points": 487.0, "score.delta_30d": -63.0},
+    },
+    "EWS48_adverse_gov_event": {
+        "yellow": {"judicial_freeze_active_flag": 0.0},
+        "orange": {"judicial_freeze_active_flag": 0.0},
+        "red": {"judicial_freeze_active_flag": 1.0},
+    },
+    "EWS50_guarantee_called": {"red": {"dpd_max_days": 0.0}},
+}
+FALSE: Mapping[str, Numbers] = {
+    "EWS01_inflow_collapse": {"op_inflow_30d_cny": 2_000_000.0, "op_inflow_30d_vs_prior90d_ratio": 0.572},
+    "EWS02_yoy_same_season_drop": {"op_inflow_yoy_2m_ratio": 0.0},
+    "EWS03_three_falling_months": {"op_inflow_falling_months_count": 2.0},
+    "EWS04_no_operating_credit": {"days_since_op_credit_days": 0.5},
+    "EWS05_sales_not_routed": {"sales_routed_12m_ratio": 0.55, "op_inflow_12m_cny": 9_876_543.0},
+    "EWS06_credit_count_fall": {"op_credit_count_60d_vs_prior60d_ratio": 0.04, "op_credit_30d_count": 41.0},
+    "EWS10_short_runway": {"runway_30d_days": 365.0},
+    "EWS11_instalment_not_covered": {
+        "next_instalment_days": 5.0, "bal_to_next_instalment_ratio": 1.1, "dpd_max_days": 0.0,
+    },
+    "EWS15_inflow_cv_jump": {"weekly_inflow_cv_13w_ratio": 0.554, "weekly_inflow_cv_13w_vs_prior13w_ratio": 0.491},
+    "EWS20_payer_concentration": {
+        "payer_top1_share_90d_ratio": 0.184, "payer_top5_share_90d_ratio": 0.775, "payer_hhi_90d_ratio": 0.147,
+    },
+    "EWS21_top_payer_lost": {"top3_payer_silence_max_days": 3.0, "payer_top1_share_90d_ratio": 0.3},
+    "EWS24_non_operating_inflow": {"non_op_inflow_share_90d_ratio": 0.46},
+    "EWS26_corp_to_personal": {"corp_to_personal_share_30d_ratio": 0.29999},
+    "EWS28_returned_debits": {"returned_debits_30d_count": 1.0},
+    "EWS34_debt_service_burden": {"debt_service_to_op_inflow_90d_ratio": 0.258, "dscr_12m_ratio": 1.2},
+    "EWS35_arrears": {"dpd_max_days": 0.0, "bal_to_next_instalment_ratio": 3.0},
+    "EWS40_cash_withdrawal": {"cash_withdrawal_share_30d_ratio": 0.15, "corp_to_personal_share_30d_ratio": 0.05},
+    "EWS45_judicial_freeze": {"judicial_freeze_active_flag": 0.0},
+    "EWS47_score_drop": {"score.points": 540.0, "score.delta_30d": 12.0},
+    "EWS48_adverse_gov_event": {"judicial_freeze_active_flag": 0.0},
+    "EWS50_guarantee_called": {"dpd_max_days": 0.0},
+}  # fmt: skip
+
+
+@cache
+def evaluated() -> dict[str, Signal]:
+    """The packaged signals that this engine evaluates, by id."""
+    parsed = [parse_row(row, "signals.csv") for row in signals()]
+    return {signal.row.id: signal for signal in parsed if signal.row.enabled and not waits_for(signal)}
+
+
+def revision(signal_id: str, severity: Severity, numbers: Numbers, **fields: object) -> Alert:
+    """One revision to the supervisor, of an episode that opened on OPENED_DAY, as of the close of TODAY."""
+    whole = Alert(
+        alert_id="a", episode_id="a", case_id="c", case_severity=severity, revision=1, enterprise_id="E1",
+        signal=signal_id, severity=severity, state="raised", stock=False, opened_at=day_start_ms(OPENED_DAY + 1),
+        as_of=day_start_ms(TODAY + 1), score=487, score_before=512, event_ids=[], loans=[], banks=[BANK], title_zh="",
+        text_zh="", suggested_action_zh="", model_id="m", rules_id="r", offset=0, seq=0,
+        evidence=[
+            Evidence(name=name, value_micro=None if x is None else round(x * 1e6)) for name, x in numbers.items()
+        ],
+    )  # fmt: skip
+    return msgspec.structs.replace(whole, **fields)
+
+
+def cases() -> Iterator[tuple[str, Alert]]:
+    """(what it is, the revision) of every evaluated signal in every state."""
+    for name in evaluated():
+        levels, none = TRUE[name], FALSE[name]
+        mild, grave = next(iter(levels)), next(reversed(levels))
+        for severity, numbers in levels.items():
+            yield "opened", revision(name, severity, numbers)
+        if mild != grave:
+            yield "graver", revision(name, grave, levels[grave], state="upgraded", revision=2)
+            yield "eased", revision(name, mild, levels[mild], state="downgraded", revision=3, score=510)
+            yield "held at its level", revision(name, grave, levels[mild], stock=True, revision=3)
+        yield "opening list", revision(name, grave, levels[grave], stock=True, revision=2, score_before=486)
+        yield "held by hysteresis", revision(name, grave, none, stock=True, revision=2, score=512)
+        yield "stale", revision(name, grave, levels[grave], state="stale", reason="feed.stalled", revision=2)
+        yield "cleared", revision(name, grave, none, state="cleared", revision=5, score=530, score_before=529)
+        yield (
+            "delivery ends",
+            revision(name, grave, {}, state="closed", reason="authorization", revision=6),
+        )
+    yield from _once()
+
+
+def _once() -> Iterator[tuple[str, Alert]]:
+    """States and readers that say the same of every signal."""
+    collapse, arrears = "EWS01_inflow_collapse", "EWS35_arrears"
+    numbers = TRUE[collapse]["orange"]
+    yield "resumed", revision(collapse, "orange", numbers, revision=3)
+    yield "held by hysteresis", revision(collapse, "orange", FALSE[collapse], revision=4)
+    yield "delivery ends", revision(collapse, "orange", {}, state="closed", reason="loan_closed", revision=6)
+    yield "not in the rules", revision(collapse, "red", {}, state="ended", reason="not_in_rules", revision=6)
+    yield "not applicable", revision(collapse, "red", {}, state="ended", reason="not_applicable", revision=6)
+    yield "listed while stale", revision(collapse, "red", numbers, state="stale", stock=True, revision=2)
+    for reason in ("history", "not_computable", "suppressed", "(feed.stalled) and (not (feed.gov_connected))",
+                   "seen(loan.drawn, d=30)", "(calendar.spring_festival_window) and (days_since_op_credit_days < 30)",
+                   "of another engine"):  # fmt: skip
+        yield "stale", revision(collapse, "red", numbers, state="stale", reason=reason, revision=2)
+    yield (
+        "opened the year before",
+        revision(collapse, "red", numbers, state="stale", reason="history", opened_at=day_start_ms(19_900)),
+    )
+    yield "listed on its own day", revision(collapse, "orange", numbers, stock=True, opened_at=day_start_ms(TODAY) + 1)
+    yield "in a graver case", revision(collapse, "orange", numbers, case_severity="red")
+    banded = [Evidence(name="op_inflow_30d_cny", value_micro=None, band="50–200万元"), Evidence(
+        name="op_inflow_30d_vs_prior90d_ratio", value_micro=-570_000)]  # fmt: skip
+    loans = [LoanOfAlert(loan_id="L1", outstanding_minor=30_000_000, dpd=None),
+             LoanOfAlert(loan_id="L2", outstanding_minor=5_000_050, dpd=12)]  # fmt: skip
+    yield "to a bank", revision(collapse, "orange", {}, evidence=banded, loans=loans)
+    for score, dpd in ((499, 31), (449, 91), (449, 31)):
+        yield (
+            "capped" if (score, dpd) != (449, 31) else "not capped",
+            revision(arrears, "red", {"dpd_max_days": float(dpd)}, score=score),
+        )
+    notice = {"alert_id": elsewhere_id("E1", arrears, BANK), "evidence": [], "score_before": None}
+    for state in ("raised", "cleared", "closed"):
+        yield "notice", revision(arrears, "yellow", {}, state=state, **notice)
+    yield "notice", revision(arrears, "yellow", {}, case_severity="red", **notice)
+    yield "provisional", revision(collapse, "orange", numbers, provisional_calendar=True)
+    yield "of rules that are lost", revision("T1", "red", {"op_credit_30d_count": 4.0, "of_another_engine": 1.5})
+
+
+def said() -> Iterator[str]:
+    """The lines of the golden file."""
+    for what, alert in cases():
+        line: dict[str, object] = {"case": what, "signal": alert.signal}
+        for lang in LANGS:
+            one = sentence(alert, evaluated().get(alert.signal), lang)
+            line[lang] = [one.title, one.text, one.action]
+        yield json.dumps(line, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    for each in said():
+        print(each)

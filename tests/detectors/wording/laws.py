@@ -1,0 +1,106 @@
+"""What must hold of any sentence, read off its words alone and off the rule's text by Python's own parser."""
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+
+from config.wordings import wordings
+from detectors.rules.conditions import Signal
+from detectors.wording.alerts import Sentence
+from domain.language import Lang
+from domain.outputs import SEVERITIES, Alert
+from tests.detectors.rules.test_machine import TODAY, naive
+
+# The words of each standing of an open episode; a sentence has those of one standing, or none.
+STANDINGS: Mapping[str, Mapping[Lang, str]] = {
+    "true": {"zh": "触发条件仍成立", "en": "its condition still holds"},
+    "held": {"zh": "触发条件已不成立，尚未满足解除条件", "en": "no longer holds, but not yet the one that clears it"},
+    "level_held": {"zh": "色条件已不成立，尚未降级", "en": "condition no longer holds, not downgraded yet"},
+    "doubtful": {"zh": "外触发条件已不成立，尚未解除", "en": "unless "},
+    "unknown": {"zh": "；尚未解除；", "en": "; not cleared yet; "},
+}
+ASSERTS = re.compile(r"（(?:新增|升级|降级)）|\((?:raised|upgraded|downgraded)\)")
+WAITS = re.compile(r"（(?:存量|恢复判断)(?:，待解除)?）|\((?:opening list|resumed)(?:, not yet cleared)?\)")
+_ROUNDED = 5e-7
+_WHOLE = {"count", "months", "points", "points_change", "grades", "flag"}
+_KINDS_OF_SHARES = {"share", "change", "fall", "gap"}
+
+
+def truths(signal: Signal, alert: Alert) -> list[bool | None]:
+    """Of each level, whether the evidence makes it true: None where that hangs on what the alert does not carry.
+
+    That is any event that the level asks for, and which side of a line a rounded value was on.
+    """
+    found = []
+    for text in signal.row.levels:
+        answers = {False} if not text else set()
+        for day, shift in itertools.product((0, TODAY), (-_ROUNDED, _ROUNDED) if text else ()):
+            known: dict[str, float | None] = defaultdict(lambda: None)
+            for each in alert.evidence:
+                if each.value_micro is not None:
+                    is_whole = wordings()[each.name].kind in _WHOLE
+                    known[each.name] = each.value_micro / 1e6 + (0 if is_whole else shift)
+            answers.add(naive(text, known, defaultdict(lambda: day)))  # noqa: B023
+        found.append(answers.pop() if len(answers) == 1 else None)
+    return found
+
+
+def says_of_its_condition(said: Sentence, lang: Lang) -> set[str]:
+    """The standings whose words are in the text."""
+    return {name for name, words in STANDINGS.items() if words[lang] in said.text}
+
+
+def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
+    """Assert what holds of every sentence; return the standing that it names, empty where it names none."""
+    what = f"{said.title} {said.text} {alert.evidence}"
+    named = says_of_its_condition(said, lang)
+    assert len(named) <= 1, what
+    standing = named.pop() if named else ""
+    level, by_level = SEVERITIES.index(alert.severity), truths(signal, alert)
+    up_to = by_level[: level + 1]
+    if ASSERTS.search(said.title):
+        assert not standing, what
+        assert by_level[level] is not False, what
+    elif WAITS.search(said.title):
+        assert standing, what
+        assert (standing == "held") == (up_to == [False] * len(up_to)), what
+        assert (standing == "held") == ("待解除" in said.title or "not yet cleared" in said.title), what
+        if standing == "true":
+            assert True in up_to, what
+        assert (standing == "level_held") == (by_level[level] is False and True in up_to), what
+        if standing in ("doubtful", "unknown"):
+            assert True not in up_to, what
+            assert None in up_to, what
+    else:
+        assert not standing, what
+    check_numbers(alert, said, lang)
+    return standing
+
+
+def check_numbers(alert: Alert, said: Sentence, lang: Lang) -> None:
+    """Assert of each number of the evidence that its words have the unit of its kind, and a change its direction."""
+    for each in alert.evidence:
+        words = said_of(each.name, said, lang)
+        if words is None or each.value_micro is None:
+            continue
+        kind, value = wordings()[each.name].kind, each.value_micro / 1e6
+        assert ("%" in words or "百分点" in words or "percentage" in words) == (
+            kind in _KINDS_OF_SHARES and not words.startswith(("持平", "unchanged"))
+        ), words
+        if kind in ("change", "fall", "points_change"):
+            down, up = ("降", ("增", "升")) if lang == "zh" else ("down ", ("up ",))
+            falls = (value > 0) if kind == "fall" else (value < 0)
+            assert words.startswith((down, "持平", "unchanged") if falls else (*up, "持平", "unchanged")), words
+        if kind == "multiple":
+            assert re.match(r"-?[\d,]+\.\d+(倍|x)", words), words
+
+
+def said_of(number: str, said: Sentence, lang: Lang) -> str | None:
+    """What a text says of a number, up to the next fact; None where it does not name it."""
+    name = wordings()[number].name.to(lang) + ("" if lang == "zh" else ": ")
+    stop = "；" if lang == "zh" else "; "
+    for part in said.text.rstrip("。.").split(stop):
+        if part.startswith(name):
+            return part.removeprefix(name)
+    return None

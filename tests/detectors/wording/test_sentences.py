@@ -1,0 +1,137 @@
+"""Sentences of alerts: the golden examples, and that none contradicts the state that it is of."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.wordings import checks, wordings
+from detectors.wording import phrases
+from detectors.wording.alerts import sentence
+from detectors.wording.conditions import thresholds
+from detectors.wording.revision import phase
+from domain.language import LANGS
+from domain.outputs import SEVERITIES, Alert
+from tests.detectors.wording import examples, laws
+
+GOLDEN = Path(__file__).parent / "examples.jsonl"
+STATES = ("raised", "upgraded", "downgraded", "stale", "cleared", "closed", "ended")
+
+
+def test_the_examples_are_said_as_the_golden_file_has_them() -> None:
+    golden, said = GOLDEN.read_text(encoding="utf-8").splitlines(), list(examples.said())
+    for wanted, found in zip(golden, said, strict=True):
+        assert json.loads(found) == json.loads(wanted)
+
+
+def test_every_evaluated_signal_stands_in_every_state_among_the_examples() -> None:
+    assert set(examples.TRUE) == set(examples.FALSE) == set(examples.evaluated())
+    of_all = {"opened", "opening list", "held by hysteresis", "stale", "cleared", "delivery ends"}
+    of_levels = {"graver", "eased", "held at its level"}
+    for name, signal in examples.evaluated().items():
+        levels = [level for level, text in zip(SEVERITIES, signal.row.levels, strict=True) if text]
+        assert list(examples.TRUE[name]) == levels
+        assert {what for what, alert in examples.cases() if alert.signal == name} >= of_all | (
+            of_levels if len(levels) > 1 else set()
+        )
+    said = {phase(alert) for _, alert in examples.cases()}
+    assert said == set(phrases.PHASES) - {"open", "ended", "retracted"}, "the last two are said by no engine yet"
+
+
+def test_every_example_keeps_the_laws_and_its_language() -> None:
+    standings = set()
+    for what, alert in examples.cases():
+        signal = examples.evaluated().get(alert.signal)
+        for lang in LANGS:
+            said = sentence(alert, signal, lang)
+            if signal is not None and what != "notice":
+                standings.add(laws.check(signal, alert, said, lang))
+            if alert.reason == "of another engine" or signal is None:
+                continue
+            for text in said:
+                foreign = r"[a-z]" if lang == "zh" else r"[\u4e00-\u9fff，。；（）]"
+                assert not re.search(foreign, text), text
+    assert standings == {"", *laws.STANDINGS}
+
+
+@pytest.mark.parametrize("signal_id", sorted(examples.evaluated()))
+def test_a_check_is_of_the_signal_and_not_of_its_family(signal_id: str) -> None:
+    zh, en = checks()[signal_id]
+    assert [zh, en] not in [[*words] for other, words in checks().items() if other != signal_id]
+
+
+@st.composite
+def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
+    """A revision of any evaluated signal in any state, its numbers around the lines of its conditions or anywhere."""
+    name = draw(st.sampled_from(sorted(examples.evaluated())))
+    signal = examples.evaluated()[name]
+    cuts = thresholds((*signal.levels, signal.hysteresis))
+    severity = draw(st.sampled_from([s for s, text in zip(SEVERITIES, signal.row.levels, strict=True) if text]))
+    numbers: dict[str, float | None] = {}
+    for number in examples.FALSE[name]:
+        anywhere = st.integers(-3_000_000, 400_000_000).map(lambda micro: micro / 1e6)
+        near = st.sampled_from(sorted(cuts.get(number, {0.0}))).flatmap(
+            lambda cut: st.sampled_from([cut - 1e-6, cut, cut + 1e-6, cut - 0.0004, cut + 0.0004, -cut])
+        )
+        value = draw(st.one_of(st.none(), near, near, anywhere))
+        is_whole = wordings()[number].kind in ("count", "points", "points_change", "flag")
+        numbers[number] = round(value) if is_whole and value is not None else value
+    state = draw(st.sampled_from(STATES))
+    alert = examples.revision(
+        name, severity, {} if state == "closed" else numbers, state=state, stock=draw(st.booleans()),
+        revision=draw(st.integers(1, 3)), score=draw(st.sampled_from([449, 487, 499, 511])),
+        reason={"stale": "feed.stalled", "ended": "not_applicable", "closed": "loan_closed"}.get(state, ""),
+        case_severity=draw(st.sampled_from(SEVERITIES)),
+    )  # fmt: skip
+    return name, alert
+
+
+@settings(max_examples=1_500)
+@given(revisions())
+def test_no_sentence_contradicts_its_own_state(drawn: tuple[str, Alert]) -> None:
+    name, alert = drawn
+    signal = examples.evaluated()[name]
+    if (
+        phase(alert) in ("new", "graver", "eased")
+        and laws.truths(signal, alert)[SEVERITIES.index(alert.severity)] is False
+    ):
+        return  # score says so only of a condition that is true
+    for lang in LANGS:
+        laws.check(signal, alert, sentence(alert, signal, lang), lang)
+
+
+@settings(max_examples=500)
+@given(revisions())
+def test_what_is_said_beside_a_line_is_on_its_side_of_it(drawn: tuple[str, Alert]) -> None:
+    name, alert = drawn
+    signal = examples.evaluated()[name]
+    said = sentence(alert, signal, "zh")
+    cuts = thresholds((*signal.levels, signal.hysteresis))
+    for each in alert.evidence:
+        words = laws.said_of(each.name, said, "zh")
+        if words is None or each.value_micro is None or "以上" in words or not re.match(r"[降增升]?-?[\d.]", words):
+            continue
+        number = float(re.sub(r"[^\d.-]", "", words.split("（")[0]))
+        number = -number if words.startswith("降") else number
+        number = number / 100 if "%" in words else number
+        for cut in cuts.get(each.name, ()):
+            exact = each.value_micro / 1e6
+            assert (number > cut, number < cut) == (exact > cut, exact < cut), (words, cut)
+
+
+@pytest.mark.parametrize(("moved", "is_said"), [(2, False), (-2, False), (3, True), (-3, True)])
+def test_a_score_that_moved_by_a_point_or_two_has_not_moved(moved: int, is_said: bool) -> None:
+    alert = examples.revision("EWS01_inflow_collapse", "red", {}, score=500, score_before=500 - moved)
+    assert ("→" in sentence(alert, None, "zh").text) == is_said
+
+
+def test_a_signal_that_a_bank_has_renamed_keeps_its_own_name() -> None:
+    signal = examples.evaluated()["EWS01_inflow_collapse"]
+    renamed = signal._replace(row=msgspec.structs.replace(signal.row, name_zh="流入掉头"))
+    alert = examples.revision("EWS01_inflow_collapse", "red", {})
+    assert "流入掉头" in sentence(alert, renamed, "zh").title
+    assert "EWS01_inflow_collapse" in sentence(alert, renamed, "en").title

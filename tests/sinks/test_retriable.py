@@ -1,0 +1,62 @@
+"""A topic that has just been made: what its broker answers until it has a leader is asked again, nothing else is."""
+
+import threading
+import time
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from sinks.retriable import TRANSIENT, bounds, until_answered
+
+MADE_AFTER_S = 0.7
+
+
+@pytest.fixture
+def consumer(kafka):
+    """One that joins no group and makes no topic by asking for it."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test-passing", "allow.auto.create.topics": False})
+    yield consumer
+    consumer.close()
+
+
+def test_bounds_waits_for_a_topic_that_is_still_being_made(kafka, consumer, topic_name):
+    topic = topic_name("late")
+    admin = AdminClient({"bootstrap.servers": kafka})
+    make = threading.Timer(MADE_AFTER_S, lambda: admin.create_topics([NewTopic(topic, 1, 1)])[topic].result())
+    began_s = time.monotonic()
+    make.start()
+    assert bounds(consumer, topic, 0) == (0, 0)
+    assert time.monotonic() - began_s >= MADE_AFTER_S, "the topic was there before it was asked for"
+    make.join()
+
+
+def test_bounds_of_a_topic_that_never_comes_is_an_error_with_its_code(consumer, topic_name):
+    with pytest.raises(KafkaException) as caught:
+        bounds(consumer, topic_name("never"), 0, answer_s=1.0)
+    assert caught.value.args[0].code() in TRANSIENT
+
+
+@pytest.mark.parametrize("code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])
+def test_what_passes_is_asked_again(code):
+    answers = iter([KafkaException(KafkaError(code)), KafkaException(KafkaError(code)), 42])
+
+    def ask():
+        answer = next(answers)
+        if isinstance(answer, KafkaException):
+            raise answer
+        return answer
+
+    assert until_answered(ask) == 42
+
+
+def test_what_does_not_pass_is_raised_at_once():
+    asked = []
+
+    def ask():
+        asked.append(1)
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    with pytest.raises(KafkaException):
+        until_answered(ask)
+    assert asked == [1]

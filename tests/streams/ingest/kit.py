@@ -1,0 +1,183 @@
+"""What the tests of ingest on a real broker share: settings, records as banks send them, a worker process, the log."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from config.settings import Bank, IngestSettings, KafkaSettings, Settings
+from domain import topics
+from domain.calendar import day_of_text, day_start_ms
+from domain.events import SCHEMA, LogRecord
+from domain.outputs import DeadLetter
+from replay.reading import assign
+from sinks.retriable import bounds
+from tests.streams import groups
+
+BANKS = ("Z9000000000001", "Z9000000000002", "Z9000000000003")
+HEADERS = [("schema", SCHEMA.encode())]
+DAY = day_of_text("2024-03-04")
+PARTITIONS = 4
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
+
+
+def at(day: int, minute: int = 0) -> int:
+    """Epoch milliseconds of a minute of test day `day`."""
+    return day_start_ms(DAY + day) + minute * MINUTE_MS
+
+
+def txn(event_id: str, time_ms: int, **fields: Any) -> dict[str, Any]:
+    """A good transaction of the first bank, or one changed in `fields`; None takes a field away."""
+    row = {
+        "type": "txn",
+        "event_id": event_id,
+        "bank_id": BANKS[0],
+        "enterprise_id": "91310000MA1FL0XX1A",
+        "event_time": time_ms,
+        "account": "6222 0200 1234 5678",
+        "direction": "C",
+        "amount_minor": 123_456,
+        "currency": "CNY",
+    } | fields
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def receipt(day: int, bank_id: str = BANKS[0]) -> dict[str, Any]:
+    """The end of test day `day`."""
+    text = time.strftime("%Y-%m-%d", time.gmtime((DAY + day) * 86_400))
+    return {"type": "receipt", "bank_id": bank_id, "day": text, "count": 0, "debit_minor": 0, "credit_minor": 0}
+
+
+def as_bytes(row: Any) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode()
+
+
+def settings_for(bootstrap: str, folder: Path, **ingest: Any) -> Settings:
+    key = folder / "token.key"
+    key.write_bytes(b"0123456789abcdef0123456789abcdef")
+    return Settings(
+        kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=PARTITIONS),
+        ingest=IngestSettings(token_key_file=str(key), **({"tick_interval_ms": 50} | ingest)),
+        banks=tuple(Bank(bank_id=bank_id, name_zh="示例", deadline_hours=12) for bank_id in BANKS),
+    )
+
+
+def send(bootstrap: str, topic: str, values: Iterable[bytes | None]) -> None:
+    """Produce and wait until all is acknowledged."""
+    send_all(bootstrap, ((topic, value, HEADERS) for value in values))
+
+
+def send_all(bootstrap: str, records: Iterable[tuple[str, bytes | None, Sequence[Any]]]) -> None:
+    """Produce (topic, value, headers) and wait until all is acknowledged."""
+    failed: list[Any] = []
+    # The client lets through what the broker may refuse: a test of limits is of the broker's.
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.max.bytes": 4 << 20})
+    producer.list_topics(timeout=20)  # the first record would wait half a second for the number of its producer
+    for topic, value, headers in records:
+        producer.produce(
+            topic, value, headers=list(headers), on_delivery=lambda error, _: failed.append(error) if error else None
+        )
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    if failed:
+        raise KafkaException(failed[0])
+
+
+_WORKER = """
+import logging, sys, msgspec
+from config.settings import Settings
+from streams.ingest.role import Ingest
+from streams.transport import TransportOptions
+from streams.worker.worker import WorkerOptions, run_worker
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+for name in ("streams.ingest.role", "streams.ingest.ticks"):
+    logging.getLogger(name).setLevel("INFO")
+settings = msgspec.json.decode(sys.argv[1], type=Settings)
+options = WorkerOptions(
+    tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=4.0, heartbeat_interval_s=0.5,
+    transport=TransportOptions(unpacked_bytes_max=settings.kafka.unpacked_bytes_max),
+)
+sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
+"""
+
+
+@contextmanager
+def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An ingest worker in a process of its own; ended, and its log shown, at the end."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WORKER, msgspec.json.encode(settings).decode()], stdout=file, stderr=file
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        print(log.read_text(errors="replace")[-4000:])
+
+
+def read(bootstrap: str, topic: str, partitions: int = 1) -> dict[int, list[Any]]:
+    """All messages of a topic now, by partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False,
+                         "enable.partition.eof": True, "auto.offset.reset": "earliest",
+                         "fetch.wait.max.ms": 5})  # fmt: skip
+    found: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
+    left = set(found)
+    assign(consumer, [TopicPartition(topic, partition, 0) for partition in found])
+    until = time.monotonic() + 20
+    while left and time.monotonic() < until:
+        for message in consumer.consume(1000, 0.05):
+            if message.error() is None:
+                found[message.partition()].append(message)
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
+    consumer.close()
+    assert not left, f"{topic}: no end of {left}"
+    return found
+
+
+def log_count(bootstrap: str) -> int:
+    """Records in the log, ticks included."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False})
+    try:
+        return sum(bounds(consumer, topics.EVENTS, partition)[1] for partition in range(PARTITIONS))
+    finally:
+        consumer.close()
+
+
+def log_records(bootstrap: str) -> dict[int, list[LogRecord]]:
+    decoder = msgspec.json.Decoder(LogRecord)
+    found = read(bootstrap, topics.EVENTS, PARTITIONS)
+    return {p: [decoder.decode(message.value()) for message in messages] for p, messages in found.items()}
+
+
+def dead_letters(bootstrap: str) -> list[DeadLetter]:
+    decoder = msgspec.json.Decoder(DeadLetter)
+    return [decoder.decode(message.value()) for message in read(bootstrap, topics.DEAD_LETTERS)[0]]
+
+
+def committed(bootstrap: str, topic: str) -> int:
+    """The ingest group's committed offset of a topic's partition 0; -1001 where there is none."""
+    return groups.committed(bootstrap, "test-ingest", topic, 1).get(0, OFFSET_INVALID)
+
+
+def set_config(broker: str, topic: str, name: str, value: str) -> None:
+    admin = AdminClient({"bootstrap.servers": broker})
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)

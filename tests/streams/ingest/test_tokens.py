@@ -1,0 +1,92 @@
+"""Tokens of personal identifiers, and the fingerprint."""
+
+import hmac
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.errors import SettingsError
+from domain.events import Loan, Txn
+from streams.ingest.tokens import Hmac, Tokens, fingerprint, load_key
+from tests.corpus.cases import good
+
+TOKENS = Tokens(b"k" * 32)
+PERSON = "11010519491231002X"
+COMPANY = "91310000MA1FL0XX1A"
+TXN = json.loads(good()[0].payload or b"")
+
+
+def txn(**fields):
+    return msgspec.convert(TXN | fields, Txn)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_the_code_of_a_message_is_that_of_the_standard_library(key, message):
+    assert Hmac(key).digest(message) == hmac.digest(key, message, "sha256")
+
+
+def test_accounts_are_the_same_token_whoever_names_them():
+    one = TOKENS.pseudonymous(txn(account="6222 0200 1234"))
+    other = TOKENS.pseudonymous(txn(counterparty_account="622202001234"))
+    assert one.account == other.counterparty_account
+    assert "6222" not in one.account
+
+
+def test_a_token_names_its_key_and_differs_by_key_and_kind():
+    account, person = TOKENS.token("account", "1"), TOKENS.token("person", "1")
+    other = Tokens(b"l" * 32)
+    assert len({account, person, other.token("account", "1")}) == 3
+    assert account.split(".")[0] == TOKENS.key_id != other.key_id
+    assert len(account.split(".")[1]) == 32
+
+
+@pytest.mark.parametrize(
+    ("kind", "given_id", "kept"),
+    [("personal", "any", False), ("corporate", COMPANY, True), (None, COMPANY, True), (None, PERSON, False),
+     ("corporate", PERSON, False)],
+)  # fmt: skip
+def test_a_counterparty_id_is_a_token_where_it_is_a_person_s(kind, given_id, kept):
+    event = TOKENS.pseudonymous(txn(counterparty_id=given_id, counterparty_kind=kind))
+    assert (event.counterparty_id == given_id) is kept
+
+
+def test_a_name_becomes_a_token_only_where_nothing_else_identifies_and_is_never_kept():
+    bare = {"counterparty_id": None, "counterparty_account": None}
+    alone = TOKENS.pseudonymous(txn(**bare, counterparty_name="张　三 "))
+    same = TOKENS.pseudonymous(txn(**bare, counterparty_name="张三"))
+    beside = TOKENS.pseudonymous(txn(**bare | {"counterparty_account": "7"}, counterparty_name="张三"))
+    assert alone.counterparty_id == same.counterparty_id == TOKENS.token("name", "张三")
+    assert beside.counterparty_id is None
+    assert {event.counterparty_name for event in (alone, same, beside)} == {None}
+
+
+def test_persons_among_guarantors_are_tokens():
+    loan = json.loads(next(case.payload for case in good() if case.name == "loan"))
+    loan |= {"guarantors": [COMPANY, PERSON], "entrusted_payee_id": PERSON}
+    event = TOKENS.pseudonymous(msgspec.convert(loan, Loan))
+    assert event.guarantors[0] == COMPANY
+    assert event.guarantors[1] == event.entrusted_payee_id == TOKENS.token("person", PERSON)
+
+
+@given(st.permutations(sorted(TXN)), st.sampled_from(["", " ", "\n  "]))
+def test_the_fingerprint_does_not_depend_on_the_order_of_keys_or_blanks(order, blank):
+    text = json.dumps({name: TXN[name] for name in order}, separators=(f",{blank}", f":{blank}"))
+    assert fingerprint(msgspec.json.decode(text, type=Txn)) == fingerprint(txn())
+
+
+@given(st.sampled_from(["event_id", "account", "amount_minor", "memo", "currency"]), st.integers(1, 10**9))
+def test_another_body_has_another_fingerprint(name, number):
+    value = number if name == "amount_minor" else "USD" if name == "currency" else f"other-{number}"
+    assert (fingerprint(txn(**{name: value})) == fingerprint(txn())) is (value == TXN[name])
+
+
+def test_a_missing_or_short_key_is_refused_by_the_setting_s_name(tmp_path):
+    short = tmp_path / "short.key"
+    short.write_bytes(b" " * 40 + b"k" * 31)
+    for path, words in ((None, "not set"), (str(tmp_path / "none"), "No such file"), (str(short), "31 bytes")):
+        with pytest.raises(SettingsError, match=r"\[ingest\] token_key_file") as refused:
+            load_key(path)
+        assert words in str(refused.value)

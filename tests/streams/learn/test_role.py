@@ -1,0 +1,345 @@
+"""learn over synthetic logs: the same log gives the same snapshots, however its topics are read."""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from config.settings import KafkaSettings, LearnSettings, Settings
+from detectors.snapshot import MICRO, Snapshot, content_id, decode
+from domain import topics
+from domain.calendar import day_of, day_of_date, day_start_ms, month_of_day
+from domain.events import SCHEMA, Control, Loan, LogRecord, Outcome, Tick
+from domain.outputs import Observation
+from replay.reading import assign
+from sinks.artefacts import fetch
+from streams.learn.role import Learn
+from streams.learn.score_progress import Progress, ScoreProgress
+from streams.transport import chunk_of
+from streams.worker.role import DETACHED, TP
+
+PARTITIONS = 2
+BANK = "C1010511000099"
+GROUPS = {"a": "x", "b": "x", "c": "y"}
+PRIOR = Snapshot(
+    parent_id=None,
+    prior=True,
+    weights_milli=dict.fromkeys(GROUPS, 100_000),
+    intercept_micro=470_000,
+    slope_micro=6_931_472,
+    anchors_micro=dict.fromkeys(GROUPS, (0, 1, 2, 3, 4)),
+)
+Log = dict[TP, list[bytes]]
+
+
+def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
+    """Daily ticks to both partitions; an observation of each enterprise at each month's close; bad loans by `a`."""
+    rng = random.Random(seed)
+    log: Log = {TP(topic, p): [] for topic in (topics.EVENTS, topics.OBSERVATION) for p in range(PARTITIONS)}
+    coming: list[tuple[int, int, Loan]] = []
+    first = day_of_date(date(2024, 1, 1))
+    for day in range(first, first + months * 31):
+        for due, p, loan in sorted((c for c in coming if c[0] == day), key=lambda c: c[2].event_id):
+            log[TP(topics.EVENTS, p)].append(msgspec.json.encode(LogRecord(event=loan)))
+            assert due == day
+        for p in range(PARTITIONS):
+            log[TP(topics.EVENTS, p)].append(
+                msgspec.json.encode(LogRecord(event=Tick(up_to=day_start_ms(day + 1), feeds={})))
+            )
+        if month_of_day(day) == month_of_day(day + 1):
+            continue
+        for e in range(enterprises):
+            p = e % PARTITIONS
+            u = {name: rng.randrange(MICRO + 1) for name in GROUPS}
+            made = observation(day, f"E{e}", u, offset=len(log[TP(topics.EVENTS, p)]) - 1)
+            log[TP(topics.OBSERVATION, p)].append(msgspec.json.encode(made))
+            if rng.random() < 1 / (1 + math.exp(-(1 - 6 * u["a"] / MICRO))):
+                fact = overdue(day + rng.randrange(1, 90), f"E{e}", event_id=f"l{day}-{e}")
+                coming.append((day_of(fact.event_time), p, fact))
+    return log
+
+
+def observation(day: int, enterprise: str, utilities: dict[str, int], offset: int) -> Observation:
+    return Observation(
+        observation_id=f"{enterprise}-{day}", enterprise_id=enterprise, kind="month", loan_id=None, day=day, as_of=0,
+        score_milli=0, p_overdue30_90d_ppm=0, utilities_ppm=utilities, values_micro={}, model_id="m",
+        offset=offset, seq=0,
+    )  # fmt: skip
+
+
+def overdue(day: int, enterprise: str, event_id: str) -> Loan:
+    return Loan(
+        event_id=event_id, bank_id=BANK, enterprise_id=enterprise, event_time=day_start_ms(day) + 1, loan_id="L",
+        event="overdue", principal_minor=1, outstanding_minor=1, granted_on="2023-01-01", dpd=31,
+    )  # fmt: skip
+
+
+def read_in(log: Log, pieces: Iterable[tuple[TP, int]]) -> Iterable[tuple[TP, Any]]:
+    """Chunks of the log: `(tp, n)` reads its next n records."""
+    at = dict.fromkeys(log, 0)
+    for tp, n in pieces:
+        values = log[tp][at[tp] : at[tp] + n]
+        if values:
+            yield tp, chunk_of(tp.topic, tp.partition, at[tp], [(b"k", value, [], 0) for value in values])
+            at[tp] += len(values)
+
+
+def one_after_the_other(log: Log) -> list[tuple[TP, int]]:
+    return [(tp, len(values)) for tp, values in log.items()]
+
+
+def shuffled(log: Log, seed: int) -> list[tuple[TP, int]]:
+    rng = random.Random(seed)
+    left = {tp: len(values) for tp, values in log.items()}
+    pieces = []
+    while alive := [tp for tp, n in left.items() if n > 0]:
+        tp = rng.choice(alive)
+        n = rng.randrange(1, 200)
+        pieces.append((tp, n))
+        left[tp] -= n
+    return pieces
+
+
+class Scored:
+    """Score's progress: all of the log, or as far as told."""
+
+    def __init__(self, log: Log, share: float = 1.0) -> None:
+        self.log, self.share = log, share
+
+    async def __call__(self) -> Progress:
+        """As it would be: observations of what has been applied are out, and later ones may be."""
+        applied = {p: int(self.share * len(self.log[TP(topics.EVENTS, p)])) for p in range(PARTITIONS)}
+        ends = {}
+        for p in range(PARTITIONS):
+            offsets = [msgspec.json.decode(v, type=Observation).offset for v in self.log[TP(topics.OBSERVATION, p)]]
+            ends[p] = sum(offset < applied[p] for offset in offsets)
+        return Progress(score_offsets=applied, observation_ends=ends)
+
+
+@pytest.fixture(scope="module")
+def broker(kafka: str) -> str:
+    """With the two topics that learn writes."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    there = admin.list_topics(timeout=30).topics
+    wanted = [name for name in (topics.MODEL, topics.CONTROL) if name not in there]
+    for made in admin.create_topics([NewTopic(name, 1, 1) for name in wanted]).values():
+        made.result(timeout=30)
+    return kafka
+
+
+def settings(broker: str, **learn: Any) -> Settings:
+    """Whatever the seed, no snapshot is held for moving weights too far."""
+    usual = {"publish": False, "weight_move_points_max": 300.0}
+    return Settings(
+        kafka=KafkaSettings(bootstrap=broker, log_partitions=PARTITIONS),
+        learn=LearnSettings(labels_per_snapshot_min=100, **(usual | learn)),
+    )
+
+
+def run(role: Learn, log: Log, pieces: Iterable[tuple[TP, int]]) -> dict[str, Any]:
+    async def story() -> dict[str, Any]:
+        await role.start(DETACHED)
+        await role.assigned(set(log))
+        for tp, chunk in read_in(log, pieces):
+            await role.apply(tp, chunk)
+            await role.tick()
+        for _ in range(60):
+            await role.tick()
+        await role.stop()
+        return role.summary()
+
+    return asyncio.run(story())
+
+
+def role_over(broker: str, log: Log, progress: Any = None, **learn: Any) -> Learn:
+    return Learn(settings(broker, **learn), prior=PRIOR, groups=GROUPS, progress=progress or Scored(log), poll_s=0.0)
+
+
+def test_the_same_log_gives_the_same_snapshot_however_its_topics_are_read(broker: str, seed: int) -> None:
+    print(f"seed {seed}")
+    log = made_log(seed)
+    ways = [one_after_the_other(log), one_after_the_other(log)[::-1], shuffled(log, seed), shuffled(log, seed + 1)]
+    summaries = [run(role_over(broker, log), log, pieces) for pieces in ways]
+    assert all(summary == summaries[0] for summary in summaries)
+    assert summaries[0]["snapshots"] >= 3
+    assert summaries[0]["labels"] >= 300
+    assert 0 < summaries[0]["labels_bad"] < summaries[0]["labels"]
+    assert summaries[0]["model_id"] != content_id(PRIOR.encode())
+    assert run(role_over(broker, other := made_log(seed + 1)), other, shuffled(other, seed))["model_id"] not in [
+        summary["model_id"] for summary in summaries
+    ]
+
+
+def test_it_waits_for_score_and_then_gives_what_it_would_have_given(broker: str, seed: int) -> None:
+    """Score behind: learn has read all of events.v1, and waits rather than learn a month without its observations."""
+    print(f"seed {seed}")
+    log = made_log(seed)
+    expected = run(role_over(broker, log), log, one_after_the_other(log))
+    scored = Scored(log, 0.0)
+    role = role_over(broker, log, scored)
+
+    async def story() -> None:
+        await role.start(DETACHED)
+        await role.assigned(set(log))
+        for tp in log:
+            if tp.topic == topics.EVENTS:
+                await role.apply(*next(iter(read_in(log, [(tp, 10**9)]))))
+        await role.tick()
+        assert role.summary()["months_learned"] == 0
+        assert "score: events.v1" in str(role.summary()["waits_for"])
+        at = {tp: 0 for tp in log if tp.topic == topics.OBSERVATION}
+        for share in (0.35, 0.7, 1.0):
+            scored.share = share
+            await role.tick()
+            assert topics.OBSERVATION in str(role.summary()["waits_for"])
+            for p, end in (await scored()).observation_ends.items():
+                tp = TP(topics.OBSERVATION, p)
+                values = [(b"k", value, [], 0) for value in log[tp][at[tp] : end]]
+                await role.apply(tp, chunk_of(tp.topic, p, at[tp], values))
+                at[tp] = end
+            for _ in range(20):
+                await role.tick()
+        await role.stop()
+
+    asyncio.run(story())
+    summary = role.summary()
+    drop = {"observations", "observations_held"}  # what is behind the last close was not read here
+    assert {k: v for k, v in summary.items() if k not in drop} == {k: v for k, v in expected.items() if k not in drop}
+
+
+def test_repeated_observations_and_facts_change_nothing(broker: str, seed: int) -> None:
+    """Score repeats after a lost tail: the copies have other places in the topic, and the same ids and coordinates."""
+    log = made_log(seed)
+    expected = run(role_over(broker, log), log, one_after_the_other(log))
+    twice = {tp: values + values if tp.topic == topics.OBSERVATION else values for tp, values in log.items()}
+    summary = run(role_over(broker, twice), twice, shuffled(twice, seed))
+    assert summary.pop("observations_repeated") == sum(len(log[TP(topics.OBSERVATION, p)]) for p in range(PARTITIONS))
+    assert expected.pop("observations_repeated") == 0
+    assert summary == expected
+
+
+def test_without_observations_it_says_that_there_were_none(broker: str) -> None:
+    log = made_log(1, months=5, enterprises=0)
+    summary = run(role_over(broker, log), log, one_after_the_other(log))
+    assert (summary["observations"], summary["labels"], summary["snapshots"]) == (0, 0, 0)
+    assert summary["months_learned"] == 6, "December, which the first tick closes, to May"
+    assert "log_loss" not in summary
+
+
+def test_with_part_of_the_partitions_it_does_not_learn_and_says_so(broker: str) -> None:
+    log = made_log(1, months=5)
+    role = role_over(broker, log)
+
+    async def story() -> None:
+        await role.start(DETACHED)
+        await role.assigned(set(list(log)[1:]))
+        await role.tick()
+        await role.stop()
+
+    asyncio.run(story())
+    assert "1 of 4 partitions" in str(role.summary()["waits_for"])
+
+
+def test_a_snapshot_that_moves_a_weight_too_far_is_held_and_counted(broker: str, caplog: Any) -> None:
+    log = made_log(3)
+    summary = run(role_over(broker, log, weight_move_points_max=0.001), log, one_after_the_other(log))
+    assert summary["snapshots"] == 0
+    assert summary["snapshots_held"] > 0
+    assert summary["model_id"] == content_id(PRIOR.encode())
+    assert "weight_move_points_max" in caplog.text
+
+
+def test_an_operators_outcome_is_a_label(broker: str) -> None:
+    log = made_log(5, months=6, enterprises=4)
+    base = run(role_over(broker, log), log, one_after_the_other(log))
+    first = msgspec.json.decode(log[TP(topics.OBSERVATION, 0)][0], type=Observation)
+    verdict = Outcome(
+        event_id="o", bank_id=BANK, enterprise_id=first.enterprise_id, event_time=day_start_ms(first.day + 40),
+        observation_id=first.observation_id, label="bad", matured_on="2024-03-01",
+    )  # fmt: skip
+    at = 45  # after the observation, before its horizon's end; later records move by one
+    events = log[TP(topics.EVENTS, 0)]
+    events.insert(at, msgspec.json.encode(LogRecord(event=verdict)))
+    for i, value in enumerate(log[TP(topics.OBSERVATION, 0)]):
+        moved = msgspec.json.decode(value, type=Observation)
+        if moved.offset >= at:
+            log[TP(topics.OBSERVATION, 0)][i] = msgspec.json.encode(
+                msgspec.structs.replace(moved, offset=moved.offset + 1)
+            )
+    summary = run(role_over(broker, log), log, one_after_the_other(log))
+    assert summary["labels"] == base["labels"]
+    assert summary["labels_bad"] - base["labels_bad"] in (0, 1)
+    assert summary["log_loss"] != base["log_loss"]
+
+
+def records(broker: str, topic: str) -> list[tuple[bytes | None, bytes, Any]]:
+    fetching = {"enable.partition.eof": True, "fetch.wait.max.ms": 5}
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t", **fetching})
+    assign(consumer, [TopicPartition(topic, 0, 0)])
+    found = []
+    while (message := consumer.poll(10)) is not None and message.error() is None:
+        found.append((message.key(), message.value(), message.headers()))
+    consumer.close()
+    return found
+
+
+def test_snapshots_go_out_once_with_the_word_to_use_them(broker: str, seed: int) -> None:
+    """Over a restart too: what is on model.v1 is rebuilt to the same id and not sent again."""
+    print(f"seed {seed}")
+    log = made_log(seed)
+    before = {key for key, _, _ in records(broker, topics.MODEL)}
+    first = run(role_over(broker, log, publish=True), log, one_after_the_other(log))
+    assert first["snapshots_published"] == first["snapshots"] >= 3
+    made = [(key, body) for key, body, _ in records(broker, topics.MODEL) if key not in before]
+    assert len(made) == first["snapshots"]
+    snapshots = [decode(body, (key or b"").decode()) for key, body in made]
+    chain = [content_id(PRIOR.encode()), *(content_id(body) for _, body in made)]
+    assert [snapshot.parent_id for snapshot in snapshots] == chain[:-1]
+    assert chain[-1] == first["model_id"]
+    assert all(body == msgspec.json.encode(msgspec.json.decode(body), order="sorted") for _, body in made)
+    assert fetch(broker, topics.MODEL, chain[-1], 10) == made[-1][1]
+    controls = [
+        (msgspec.json.decode(body, type=Control), headers)
+        for _, body, headers in records(broker, topics.CONTROL)
+        if msgspec.json.decode(body, type=Control).artefact_id in chain
+    ]
+    assert [(c.action, c.artefact, c.by) for c, _ in controls] == [("activate", "model", "learn")] * len(made)
+    assert [c.artefact_id for c, _ in controls] == chain[1:]
+    assert all(headers == [("schema", SCHEMA.encode())] for _, headers in controls)
+    count = len(records(broker, topics.MODEL)), len(records(broker, topics.CONTROL))
+    again = run(role_over(broker, log, publish=True), log, shuffled(log, seed))
+    assert (again["model_id"], again["snapshots_published"]) == (first["model_id"], 0)
+    assert (len(records(broker, topics.MODEL)), len(records(broker, topics.CONTROL))) == count
+
+
+def test_scores_progress_is_read_from_the_broker(
+    kafka: str, monkeypatch: Any, make_topic: Any, topic_name: Any
+) -> None:
+    events, observations, group = (
+        make_topic("events", partitions=2),
+        make_topic("observation", partitions=2),
+        topic_name("g"),
+    )
+    monkeypatch.setattr(topics, "EVENTS", events)
+    monkeypatch.setattr(topics, "OBSERVATION", observations)
+    producer = Producer({"bootstrap.servers": kafka})
+    for _ in range(3):
+        producer.produce(observations, b"x", partition=1)
+        producer.produce(events, b"x", partition=0)
+    producer.flush(20)
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(events, 0, 2)], asynchronous=False)
+    consumer.close()
+    began = time.monotonic()
+    assert asyncio.run(ScoreProgress(kafka, group, 2)()) == Progress(
+        score_offsets={0: 2}, observation_ends={0: 0, 1: 3}
+    )
+    assert time.monotonic() - began < 20

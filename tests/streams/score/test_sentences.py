@@ -1,0 +1,122 @@
+"""The alerts of the simulated sample: what each is said to be, in both languages, against its own state and rule."""
+
+import collections
+from collections.abc import Iterator
+from unittest import mock
+
+import msgspec
+import pytest
+
+from config.settings import KafkaSettings
+from detectors import episodes
+from detectors.rules.artefact import packaged_rules
+from detectors.wording import phrases
+from detectors.wording.alerts import sentence
+from detectors.wording.revision import phase
+from domain import topics
+from domain.calendar import day_of
+from domain.events import Control, Feed, LogRecord, Receipt, Tick
+from domain.language import LANGS
+from domain.outputs import Alert
+from replay.population import Population
+from replay.simulate import Simulation
+from streams.score import alerts
+from streams.score.partition import Partition
+from streams.sentences import Sentences
+from tests.detectors.wording import laws
+from tests.streams.score.kit import HEADERS, applied, no_model, record
+from tests.streams.score.kit import day_start_ms as start_of
+
+ENTERPRISES, LIVE_DAYS = 80, 150
+STALL = range(36, 40)  # days before the end on which one bank delivers nothing
+PHASE_OF = {
+    episodes.RAISED: "new", episodes.UPGRADED: "graver", episodes.DOWNGRADED: "eased", episodes.STALE: "stale",
+    episodes.RESUMED: "resumed", episodes.LISTED: "listed", episodes.CLOSED: "closed", episodes.CLEARED: "cleared",
+    episodes.NO_LONGER_APPLIES: "not_applicable", episodes.NOT_IN_RULES: "not_in_rules",
+}  # fmt: skip
+Told = list[tuple[str, Alert]]
+
+
+def log_of_the_sample() -> Iterator[tuple]:
+    """Its events in the order of delivery, a tick a day; all but the last months are a backfill."""
+    sim = Simulation(Population(enterprise_count=ENTERPRISES))
+    end = sim.population.end_day
+
+    def control(action: str) -> tuple:
+        body = Control(control_id=action, action=action, by="op", reason="test")
+        return None, msgspec.json.encode(LogRecord(event=body)), HEADERS, 0
+
+    def tick(day: int) -> tuple:
+        feeds = {}
+        for i, bank in enumerate(sim.banks):
+            is_silent = i == 0 and end - day in STALL
+            up_to = end - STALL.stop if is_silent else day
+            feeds[bank.bank_id] = Feed(covered_up_to=up_to, closed_up_to=up_to, stalled=is_silent)
+        return record(Tick(up_to=start_of(day + 1) + 1, feeds=feeds))
+
+    yield control("backfill_open")
+    day = sim.population.start_day
+    for delivery in sim.deliveries():
+        while day < day_of(delivery.at_ms):
+            yield tick(day)
+            day += 1
+            if day == end - LIVE_DAYS:
+                yield control("backfill_close")
+        if not isinstance(delivery.event, Receipt) and getattr(delivery.event, "currency", "CNY") == "CNY":
+            yield record(delivery.event)
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    """(topic, alert) of the whole log. On the way, what an alert is said to be is held to what the episode did."""
+    transitions: collections.Counter[str] = collections.Counter()
+
+    def checked(b, sources, signal):
+        for topic, alert in revisions(b, sources, signal):
+            if alert.evidence or alert.reason or alert.signal not in phrases.ELSEWHERE:  # no notice
+                wanted = PHASE_OF[int(b["transition"])]
+                wanted = "listed_stale" if wanted == "stale" and b["stock"] else wanted
+                assert phase(alert) == wanted
+                transitions[wanted] += 1
+                if not b["stock"]:  # an opening list does not read the cap anew
+                    dpd = next((e.value_micro or 0 for e in alert.evidence if e.name == "dpd_max_days"), 0) / 1e6
+                    is_capped = dpd > 30 and b["cap_milli"] < 0  # one bank lends, so its days are the score's
+                    assert ("逾期封顶" in sentence(alert, signal, "zh").text) == is_capped
+                    transitions["capped"] += is_capped
+            yield topic, alert
+
+    revisions = alerts._revisions
+    partition = Partition(0, no_model)
+    with mock.patch.object(alerts, "_revisions", checked):
+        found = [
+            (message.topic, msgspec.json.decode(message.value, type=Alert))
+            for message in applied(partition, list(log_of_the_sample()), 5_000)
+            if "alert" in message.topic
+        ]
+    print(dict(transitions))
+    assert set(+transitions) == {*PHASE_OF.values(), "listed_stale", "capped"} - {"not_in_rules"}
+    return found
+
+
+def test_no_sentence_of_the_sample_contradicts_its_state(told: Told) -> None:
+    signals = {signal.row.id: signal for signal in packaged_rules().standing}
+    sentences = Sentences(KafkaSettings())
+    standings: collections.Counter[str] = collections.Counter()
+    notices = 0
+    for _, alert in told:
+        for lang in LANGS:
+            said = sentences.of(alert, lang)
+            if said.name == phrases.ELSEWHERE.get(alert.signal, ("", ""))[lang == "en"]:
+                notices += 1
+                continue
+            standings[laws.check(signals[alert.signal], alert, said, lang)] += 1
+    print(len(told), dict(standings), notices)
+    assert all(standings[name] > 0 for name in ("true", "held", "level_held", "doubtful")), standings
+
+
+def test_pages_and_banks_read_the_same_words(told: Told) -> None:
+    sentences = Sentences(KafkaSettings())
+    for _, alert in told:
+        said = sentences.of(alert, "zh")
+        assert (said.title, said.text, said.action) == (alert.title_zh, alert.text_zh, alert.suggested_action_zh)
+    assert {topic for topic, _ in told} > {topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL}
