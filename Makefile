@@ -10,7 +10,7 @@ UV := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.1
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak docs lock clean venv
+.PHONY: help demo test quick check bench soak docs lock clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,11 @@ demo: venv ## start everything here, bring in a simulated province, go live with
 # Two processes, whole files each: the tests wait more than they compute. ARGS="-n 0" takes one, for --pdb or -s.
 test: venv ## run all tests on a real Kafka and Redis of their own
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Rooms whose tests start no server; compiling aside, a minute on two cores.
+QUICK := tests/config tests/domain tests/features tests/detectors
+quick: venv ## run the laws and units that need no server: a first answer within a minute
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(QUICK) $(ARGS)
 
 check: venv ## lint, format, types, spelling, layers
 	$(BIN)/ruff check .

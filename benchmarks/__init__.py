@@ -1,1 +1,1 @@
-"""What this costs, measured: `make bench`."""
+"""Benchmarks of the engine: `make bench`."""

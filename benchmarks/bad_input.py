@@ -35,7 +35,7 @@ Kind = Literal["clean", "mixed"]
 
 @dataclass(slots=True)
 class Expected:
-    """What must become of the records, by where they stand."""
+    """The expected fate of each record, by its place."""
 
     refused: dict[Place, str] = field(default_factory=dict)  # reason at ingest
     letters: dict[Place, str] = field(default_factory=dict)  # reason at score: conflict or late
@@ -104,7 +104,7 @@ def _backlog(world: World, folder: Path, wanted: int, kind: Kind) -> tuple[float
 
 
 def _compared(world: World, running: Engine, expected: Expected) -> dict[str, Any]:
-    """Every letter against what was expected where it stands; the other outcomes by their sums."""
+    """Return every letter against what was expected where it stands; the other outcomes by their sums."""
     refused: dict[Place, str] = {}
     at_score: dict[tuple[int, int], str] = {}  # by partition and offset of the log
     decoder = msgspec.json.Decoder(DeadLetter)

@@ -11,7 +11,7 @@ from config.settings import Bank, Settings
 
 
 def banks() -> tuple[Bank, ...]:
-    """The banks of the world."""
+    """Return the banks of the world."""
     return tuple(Bank(bank_id=bank_id(bank), name_zh=f"基准银行{bank}") for bank in range(BANKS))
 
 

@@ -31,7 +31,7 @@ _LOOK_S = 0.1
 
 @dataclass(slots=True)
 class Log:
-    """What stands in a topic: ends of its partitions, transactions among the records, bytes of all values."""
+    """The contents of a topic: end offsets by partition, transactions among the records, bytes of all values."""
 
     ends: list[int] = field(default_factory=list)
     transactions: int = 0
@@ -190,7 +190,7 @@ def drain(
 
 
 def redis_client(settings: Settings) -> Any:
-    """A client of the settings' Redis."""
+    """Return a client of the settings' Redis."""
     return connect(settings.redis.url, settings.redis.timeout_s)
 
 
@@ -220,7 +220,7 @@ def _cpu_s(processes: dict[str, Child]) -> dict[str, dict[str, float]]:
 
 
 def worker(role: str, folder: Path, name: str, *flags: str) -> Child:
-    """A gated worker over the settings in `folder`."""
+    """Return a gated worker over the settings in `folder`."""
     argv = [sys.executable, "-m", "benchmarks.worker", role, str(folder / "worker.toml"), str(folder), name, *flags]
     return Child(name, argv, log=folder / f"{name}.log", env=dict(os.environ), cwd=ROOT)
 

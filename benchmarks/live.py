@@ -99,7 +99,7 @@ async def _exercise(kafka: Kafka, partitions: int) -> None:
 
 
 def cpu_s(child: Child) -> float:
-    """What a process has used."""
+    """Return the CPU seconds that a process has used."""
     return sum(threads_s(child.pid).values())
 
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on, and of what: it is worth nothing without."""
+"""The machine and the versions behind a figure, which is worth nothing without them."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from embedded.kafka import java_binary
 from embedded.redis import release_of
 
 _PACKAGES = ("numpy", "numba", "faust-streaming", "aiokafka", "confluent-kafka", "redis", "river", "msgspec", "orjson")
-_JARS = Path(__file__).resolve().parent.parent / "streams" / "embedded" / "kafka.lock"
+_JARS = Path(__file__).resolve().parent.parent / "embedded" / "kafka.lock"
 
 
 def describe() -> str:
@@ -28,7 +28,7 @@ def describe() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, the packages on the measured path, Kafka, Java and Redis."""
+    """Return the versions of Python, the packages on the measured path, Kafka, Java and Redis."""
     java = subprocess.run([java_binary(), "-version"], capture_output=True, text=True, check=True).stderr
     kafka = re.search(r"kafka_2\.13:([\d.]+)", _JARS.read_text())
     return {
@@ -46,7 +46,7 @@ def commit(root: Path) -> str:
 
 
 def is_dirty(root: Path) -> bool:
-    """Whether files differ from what is committed; the results themselves do not count."""
+    """Return whether files differ from what is committed; the results themselves do not count."""
     return bool(_git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/*.md"))
 
 

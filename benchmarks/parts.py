@@ -34,7 +34,7 @@ def pin() -> None:
 
 
 def kafka(directory: Path, on_progress: Progress = quiet) -> Kafka:
-    """One broker with the flags that Kafka's own scripts give it."""
+    """Return one broker with the flags that Kafka's own scripts give it."""
     return Kafka(directory, heap=HEAP, jvm=JVM, properties=PROPERTIES, on_progress=on_progress)
 
 

@@ -181,7 +181,7 @@ def _drained(settings: Settings, ends: list[int], worker: Child) -> None:
 
 
 def _more(kill: int) -> Iterator[tuple[int, bytes]]:
-    """An event of some enterprises of each partition that moves their scores."""
+    """Return an event of some enterprises of each partition that moves their scores."""
     return _records(range(kill * _MOVED, (kill + 1) * _MOVED), _overdue)
 
 

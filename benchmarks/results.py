@@ -1,4 +1,4 @@
-"""What a benchmark leaves: one JSON document, written by the run itself, and an exit code."""
+"""Results of a benchmark: one JSON document, written by the run itself, and an exit code."""
 
 import argparse
 import json
@@ -20,20 +20,20 @@ _OF_A_RUN = ("benchmark", "measured", "commit", "engine_version", "machine", "bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """What a figure must keep to. `least` and `most` are both included; None: no bound."""
+    """A bound of a figure. `least` and `most` are both included; None: no bound."""
 
     least: float | None = None
     most: float | None = None
 
     def holds(self, figure: float | None) -> bool:
-        """A figure that is missing keeps to nothing."""
+        """Return a figure that is missing keeps to nothing."""
         if figure is None:
             return False
         return (self.least is None or figure >= self.least) and (self.most is None or figure <= self.most)
 
 
 def arguments(description: str | None, argv: list[str]) -> argparse.Namespace:
-    """The options that every benchmark has: `--scale`, `--result`."""
+    """Return the options that every benchmark has: `--scale`, `--result`."""
     parser = argparse.ArgumentParser(prog="make bench", description=description)
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the size: to see that it runs (default: 1)")
     parser.add_argument("--result", type=Path, help="where to write (default at full size: benchmarks/results)")

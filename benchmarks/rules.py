@@ -1,4 +1,4 @@
-"""What signals cost an event: the kernel's time with the packaged rules less that with rules without a signal.
+"""The cost of signals for an event: the kernel's time with the packaged rules less that with rules without a signal.
 
 One process, in memory; nothing is decoded, sent or flushed in the time that counts. Enterprises with two lenders and
 a history of 130 days, then days of dense trade in which some collapse, fall silent and are overdue.
@@ -82,7 +82,7 @@ def _control() -> Any:
 
 
 def _log(rnd: random.Random, scale: float) -> Iterator[Iterator[Any]]:
-    """The history, then the dense days."""
+    """Yield the history, then the dense days."""
     enterprises = max(1, round(ENTERPRISES * scale))
     yield (record(event) for event in _history(rnd, enterprises))
     yield (record(event) for event in _dense(rnd, enterprises))

@@ -39,7 +39,7 @@ ANSWER_S_MAX = 120.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send. `alerts`: how many enterprises get bad news, evenly over the time.
+    """The workload. `alerts`: how many enterprises get bad news, evenly over the time.
 
     `warm_up_s`: as much again is sent before, at the same rate and without bad news, and does not count.
     """
@@ -53,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `latency_ms`: from the broker's time of bad news to the reading of its alert."""
+    """The outcome. `latency_ms`: from the broker's time of bad news to the reading of its alert."""
 
     sent: int
     wall_s: float
@@ -86,14 +86,14 @@ class Listener(threading.Thread):
         self._consumer.close()
 
     def stop(self) -> list[float]:
-        """The latencies, in milliseconds."""
+        """Return the latencies, in milliseconds."""
         self._ended.set()
         self.join()
         return [read_ms - self.appended_ms[event_id] for event_id, read_ms in self._read_ms.items()]
 
 
 def at_end(bootstrap: str, places: list[tuple[str, int]]) -> Consumer:
-    """A consumer of what comes from now on; it has its positions when this returns."""
+    """Return a consumer of what comes from now on; it has its positions when this returns."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "sender", "enable.auto.commit": False})
     ends = [
         TopicPartition(
@@ -126,7 +126,7 @@ Batches = dict[str, list[Batch]]  # by topic
 
 
 def batches_of(records: Iterable[tuple[float, Sent, list[str]]]) -> Batches:
-    """What each bank sends of (made at, record, event id where it is bad news): it waits from a first one on."""
+    """Return each bank's batches of (made at, record, event id of bad news): a batch waits from its first one on."""
     found: Batches = defaultdict(list)
     for at_s, record, bad_news in records:
         of_bank = found[record.topic]
@@ -153,7 +153,7 @@ class Banks:
         self._batches = batches_of(self._records(records))
 
     def run(self) -> Told:
-        """All of it, and wait for the answers."""
+        """Return all of it, and wait for the answers."""
         plan = self._plan
         self._listener.start()
         wall_s = asyncio.run(self._send(self._batches)) - plan.warm_up_s

@@ -1,4 +1,4 @@
-"""Where a worker's CPU goes: time of each thread by stage.
+"""The CPU time of a worker by thread and stage.
 
 Only for a run of its own (`--stages`): the clock is read around every stage, which costs about a microsecond each time.
 A stage's time is its own: what a stage calls and is a stage itself is taken off. What a thread does outside of all
@@ -67,7 +67,7 @@ class Stages:
         return counted
 
     def wrapped_iterator(self, stage: str, call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """A generator function, the time between its values counted."""
+        """Return a generator function, the time between its values counted."""
 
         @functools.wraps(call)
         def counted(*args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -113,7 +113,7 @@ def threads_s(pid: int | str = "self", names: Mapping[int, str] | None = None) -
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What `Stages.write` wrote."""
+    """Return the content that `Stages.write` wrote."""
     document: dict[str, Any] = json.loads(path.read_text())
     return document
 

@@ -1,4 +1,4 @@
-"""What a million enterprises take: bytes in Redis with and without event ids, the engine's memory, bytes of a flush.
+"""The memory of a million enterprises: bytes in Redis with and without event ids, in the engine, and of a flush.
 
 Twenty thousand distinct enterprises of a province's activity (README.md) go through the real loop for fourteen months;
 their values are copied under new ids, each in the partition of its own key, until there are a million.
@@ -131,7 +131,7 @@ def _rates(world: World) -> tuple[list[str], npt.NDArray[np.float64]]:
 
 
 def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, Any]:
-    """What the distinct enterprises take in a Redis of their own when no event ids are stored."""
+    """Return the memory of the distinct enterprises in a Redis of their own without event ids."""
     with parts.redis(folder) as redis, connect(redis.url, 60.0) as client:
         empty = client.info("memory")["used_memory"]
         for number in range(world.partitions):

@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
 
 
 def world_of(scale: float) -> World:
-    """The world of the benchmarks, or a part of it."""
+    """Return the world of the benchmarks, or a part of it."""
     return World(seed=SEED, enterprises=round(ENTERPRISES * scale), partitions=max(2, round(PARTITIONS * scale)))
 
 
@@ -125,7 +125,7 @@ def _log_figures(log: Log) -> dict[str, Any]:
 
 
 def _publish_rules(kafka: Kafka, emission: Emission) -> str:
-    """The packaged signals, with another emission; the rules' id."""
+    """Return the packaged signals, with another emission; the rules' id."""
     outbox = Outbox(kafka.address)
     rules_id = publish(outbox, topics.ARTEFACT, msgspec.structs.replace(packaged(), emission=emission).encode())
     outbox.close()
@@ -135,7 +135,7 @@ def _publish_rules(kafka: Kafka, emission: Emission) -> str:
 def _drain(
     world: World, kafka: Kafka, log: Log, folder: Path, rules_id: str, *flags: str
 ) -> tuple[Drained, dict[str, int]]:
-    """One drain from the warm state on, and the survey of what it left."""
+    """Return one drain from the warm state on, and the survey of what it left."""
     with warm.warm_redis(world, folder / "redis") as redis:
         settings = drains.settings_of(kafka.address, redis.url, world.partitions, f"{folder.name}-")
         warm.put_rules_in_force(settings, rules_id)
@@ -180,7 +180,7 @@ def _rates(name: str, log: Log, runs: list[Drained]) -> dict[str, Any]:
 
 
 def _middle(runs: list[Drained]) -> Drained:
-    """The one whose rate is the median of an odd number of runs."""
+    """Return the one whose rate is the median of an odd number of runs."""
     return sorted(runs, key=lambda one: one.wall_s)[len(runs) // 2]
 
 

@@ -40,7 +40,7 @@ def run(argv: list[str]) -> int:
 
 
 def _interpreter() -> Path:
-    """The Python that this environment was made with, so that the clone does not find another."""
+    """Return the Python that this environment was made with, so that the clone does not find another."""
     return Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -174,7 +174,7 @@ def _check_model(body: bytes, name: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Where artefacts of a kind lie; `check(body, id)` raises a ValueError where score would refuse one."""
+    """A kind of artefact and its topic; `check(body, id)` raises a ValueError where score would refuse one."""
 
     topic: str
     check: Callable[[bytes, str], None]

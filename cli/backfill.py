@@ -28,7 +28,7 @@ ZH = """打开或关闭补录：补录期间状态照常前进，不向银行发
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do."""
+    """Add the action."""
     parser.add_argument(
         "action", choices=("open", "close", "list"), help=say("打开、关闭，或列出历次", "open, close, or list them all")
     )

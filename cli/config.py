@@ -28,7 +28,7 @@ REDACTED = "(redacted)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do with the settings."""
+    """Add the action."""
     parser.add_argument("action", choices=("check", "show"), help=say("检查，或显示", "check them, or show them"))
     parser.set_defaults(settings_needed=False)
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 def _toml(settings: Settings) -> Iterator[str]:
-    """The settings as TOML; an unset key is a comment."""
+    """Yield the settings as TOML; an unset key is a comment."""
     for name, content in msgspec.to_builtins(settings).items():
         for table in content if isinstance(content, list | tuple) else [content]:
             yield f"[[{name}]]" if isinstance(content, list | tuple) else f"[{name}]"
@@ -64,7 +64,7 @@ def _toml(settings: Settings) -> Iterator[str]:
 
 
 def _redacted(key: str, value: object) -> str:
-    """A value as TOML; a secret never. A secret's file is named: that is how an operator finds it."""
+    """Return a value as TOML; a secret never. A secret's file is named: that is how an operator finds it."""
     if isinstance(value, str) and key == "url" and "@" in value:
         parts = urlsplit(value)
         user, colon, _ = parts.netloc.rpartition("@")[0].partition(":")

@@ -15,12 +15,12 @@ def days_left() -> dict[str, int]:
 
 
 def today() -> int:
-    """The present business day."""
+    """Return the present business day."""
     return day_of(time.time_ns() // 1_000_000)
 
 
 def ending(left: dict[str, int]) -> dict[str, int]:
-    """Those that end soon, or have ended."""
+    """Return those that end soon, or have ended."""
     return {table: days for table, days in left.items() if days < ENDING_DAYS}
 
 
@@ -38,7 +38,7 @@ def what(table: str, days: int) -> tuple[str, str]:
 
 
 def todo(table: str) -> tuple[str, str]:
-    """What to do about it."""
+    """Return the advice for operators."""
     return (
         f"在 config/{table}.csv 补上后面的整年，步骤见 {RUNBOOK}",
         f"add whole years to config/{table}.csv, as {RUNBOOK} says",

@@ -18,7 +18,7 @@ class NotDecided(Exception):
 
 
 def add_decision_arguments(parser: argparse.ArgumentParser) -> None:
-    """Who decides, and why: kept for ever beside what it did."""
+    """Add the author and the reason of a decision, which are kept for ever beside what it did."""
     parser.add_argument(
         "--by",
         metavar=say("谁", "WHO"),

@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
-    """The demo."""
+    """Return the demo."""
     return guarded("demo", lambda: _demo(args))
 
 
@@ -136,7 +136,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
-    """The history, with a bar where there is a terminal and lines where there is none."""
+    """Return the history, with a bar where there is a terminal and lines where there is none."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     if not sys.stdout.isatty():
@@ -158,7 +158,7 @@ def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
 
 
 def _fraction(look: Any, start_ms: int, end_ms: int) -> float:
-    """A third for the days sent, the rest for the part of what was sent that score has applied."""
+    """Return a third for the days sent, the rest for the part of what was sent that score has applied."""
     sent = 1.0 if look.sending.history_sent else ((look.sending.at_ms or start_ms) - start_ms) / (end_ms - start_ms)
     left = look.progress.lag["ingest"] + look.progress.lag["score"]
     applied = look.progress.done["score"]

@@ -48,7 +48,7 @@ SEVERITY = {"yellow": ("黄色", "yellow"), "orange": ("橙色", "orange"), "red
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which enterprise."""
+    """Add the enterprise."""
     parser.add_argument("enterprise", help=say("统一社会信用代码或其代号", "its unified social credit code, or token"))
     parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
 
@@ -185,7 +185,7 @@ def _indicator(one: Indicator) -> str:
 
 
 def _why(null: str) -> str:
-    """Why there is no value, in words; empty where there is one."""
+    """Return why there is no value, in words; empty where there is one."""
     from detectors.wording.phrases import REASONS
 
     return REASONS[null].to(language()) if null else ""

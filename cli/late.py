@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def late_records(settings: Settings) -> Iterator[Late]:
-    """What late.v1 holds, each record once."""
+    """Return the records of late.v1, each once."""
     seen: set[tuple[int, int]] = set()
     for letter in read(settings, topics.LATE):
         at = (letter.partition, letter.offset)

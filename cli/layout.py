@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def page() -> str:
-    """The page, from the tables of features/fields.py and sinks/redis_store.py."""
+    """Return the page, from the tables of features/fields.py and sinks/redis_store.py."""
     return "\n".join((*_head(), *_keys(), *_value(), *_parts())) + "\n"
 
 

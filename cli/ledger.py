@@ -48,7 +48,7 @@ WHAT_ZH = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do."""
+    """Add the action."""
     parser.add_argument("action", choices=("check",), help=say("对账", "recount and compare"))
     parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
 
@@ -142,7 +142,7 @@ def _show(ledger: Any) -> None:
 
 
 def _what(check: Any) -> str:
-    """What is compared; `<outcome> = its letters in <topic>` besides those of the table."""
+    """Return the name of a comparison; `<outcome> = its dead letters in <topic>` besides those of the table."""
     outcome, _, topic = check.what.partition(" = its letters in ")
     return say(f"{outcome} = {topic} 里的死信" if topic else WHAT_ZH.get(check.what, check.what), check.what)
 

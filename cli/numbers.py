@@ -7,7 +7,7 @@ from cli.words import say
 
 
 def count_of(text: str) -> int:
-    """A whole number from 1 on."""
+    """Return a whole number from 1 on."""
     try:
         number = int(text)
     except ValueError:
@@ -18,7 +18,7 @@ def count_of(text: str) -> int:
 
 
 def seconds_of(text: str) -> float:
-    """A length of time in seconds, from 0 on."""
+    """Return a length of time in seconds, from 0 on."""
     try:
         number = float(text)
     except ValueError:

@@ -37,7 +37,7 @@ ZH = (
 
 
 def chinese(text: str) -> str:
-    """The text in Chinese; as it is where the table does not know it."""
+    """Return the text in Chinese; as it is where the table does not know it."""
     for pattern, zh in ZH:
         if re.fullmatch(pattern, text):
             return re.sub(pattern, zh, text)

@@ -70,7 +70,7 @@ NAMES = ("sample", "cumcm2020c", "berka", "events", "log")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to replay, how fast, and where to."""
+    """Add the source, the speed and the destination."""
     parser.add_argument("name", choices=NAMES, help=said("重放什么", "what to replay"))
     parser.add_argument(
         "--data",
@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the state lies, and whether to begin anew."""
+    """Add the state folder, and whether to begin anew."""
     parser.add_argument(
         "--state",
         type=Path,
@@ -207,7 +207,7 @@ def judged_episodes(args: argparse.Namespace, found: Any) -> list[str]:
 
 
 def expected_episodes(path: Path) -> Any:
-    """What `--expected` once wrote. SettingsError where it cannot be read, with the line that is wrong."""
+    """Return what `--expected` once wrote. Raise SettingsError with the line that is wrong."""
     from replay import episodes
 
     try:
@@ -219,7 +219,7 @@ def expected_episodes(path: Path) -> Any:
 
 
 def source_of(args: argparse.Namespace) -> Any:
-    """The source that the call names. SourceError where it cannot be."""
+    """Return the source that the call names. SourceError where it cannot be."""
     from replay import berka, cumcm2020c, events
     from replay.simulate import sample
     from replay.sources import SourceError
@@ -251,7 +251,7 @@ def checked(args: argparse.Namespace, progress: Any) -> Any:
 
 
 def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) -> Any:
-    """The stack over the state folder, to be entered."""
+    """Return the stack over the state folder, to be entered."""
     from replay.stack import Stack
     from replay.state import default_directory, open_state
 
@@ -268,7 +268,7 @@ def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) 
 
 
 def redis_binary(name: str | None) -> Path | None:
-    """The server that `--redis-server` names. SettingsError where there is none."""
+    """Return the server that `--redis-server` names. SettingsError where there is none."""
     from embedded import PartMissing
     from embedded.redis import named_binary
 
@@ -279,7 +279,7 @@ def redis_binary(name: str | None) -> Path | None:
 
 
 def given_servers(args: argparse.Namespace, source: Any) -> Settings:
-    """The settings of `--config`. SettingsError where they lack a bank of the source."""
+    """Return the settings of `--config`. SettingsError where they lack a bank of the source."""
     from config.settings import load
 
     if args.fresh or args.state or args.redis_server:

@@ -80,7 +80,7 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _read(path: Path, mode: str, step_milli: int) -> "tuple[RulesArtefact, RuleSet]":
-    """The artefact that a file makes, and the same compiled. A ValueError names the place of a mistake."""
+    """Return the artefact that a file makes, and the same compiled. A ValueError names the place of a mistake."""
     from config.catalogue import signal_rows
     from detectors.rules.artefact import Emission, RulesArtefact, compiled
     from detectors.snapshot import content_id

@@ -50,7 +50,7 @@ class PartitionStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisStanding:
-    """Of the server that is fullest, the memory in bytes (`most` 0: no bound), and what it does when that is full."""
+    """The fullest server's memory in bytes (`most` 0: no bound), and its policy when that is full."""
 
     used: int
     most: int
@@ -111,7 +111,7 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
 
 
 def redis_standing(client: Any) -> RedisStanding:
-    """One of a cluster's masters that drops keys counts as fullest."""
+    """Return one of a cluster's masters that drops keys counts as fullest."""
     found = [server.info("memory") for server in servers(client)]
     standings = [
         RedisStanding(used=one["used_memory"], most=one["maxmemory"], policy=one["maxmemory_policy"]) for one in found
@@ -130,7 +130,7 @@ def _held(offsets: Offsets, topic: str) -> int:
 
 
 def _roles(settings: Settings, offsets: Offsets, look_s: float) -> tuple[dict[str, RoleStanding], float]:
-    """Each role, and how long was looked: not at all where nothing waits to be committed."""
+    """Return each role, and how long was looked: not at all where nothing waits to be committed."""
     workers = _workers(settings)
     committing = {role: names for role, names in topics_of(settings).items() if role not in _COMMITS_NOTHING}
     before = _committed(offsets, committing)

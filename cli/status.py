@@ -45,7 +45,7 @@ _NAMED_MAX = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong, and what to do, in both languages."""
+    """A problem and its remedy, in both languages."""
 
     id: str
     what: tuple[str, str]

@@ -48,7 +48,7 @@ Shown = Alert | Score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Whose alerts, from where on, how many."""
+    """Add the reader, the start and the number."""
     parser.add_argument("--bank", metavar=say("编码或名称", "CODE-or-NAME"), help=say("哪家银行", "which bank"))
     parser.add_argument("--scores", action="store_true", help=say("同时印评分变化", "scores too"))
     parser.add_argument(
@@ -106,7 +106,7 @@ def sentence(one: Shown, sentences: Sentences) -> str:
 
 
 def _shown(settings: Settings, names: list[str], *, from_start: bool) -> Generator[Shown, None, None]:
-    """What comes, without repeats: of an alert each revision once, of an enterprise's scores only what is newer."""
+    """Yield new lines without repeats: each revision of an alert once, only newer scores of an enterprise."""
     revisions: dict[tuple[str, int], None] = {}
     scores: dict[str, tuple[int, int]] = {}
     decode_alert, decode_score = msgspec.json.Decoder(Alert).decode, msgspec.json.Decoder(Score).decode

@@ -31,7 +31,7 @@ describe 列出每个主题及其设置，不问 Kafka
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do."""
+    """Add the action."""
     parser.add_argument("action", choices=("create", "check", "describe"))
     parser.add_argument(
         "--json",

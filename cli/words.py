@@ -1,4 +1,4 @@
-"""What the command says, in the reader's language: Chinese where the locale is Chinese, else English."""
+"""The language of the command: Chinese where the locale is Chinese, else English."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ _LOCALE_NAMES = ("LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which POSIX
 
 
 def is_chinese(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the locale is Chinese."""
+    """Return whether the locale is Chinese."""
     given = os.environ if environ is None else environ
     locale = next((given[name] for name in _LOCALE_NAMES if given.get(name)), "")
     return locale.lower().startswith("zh")
@@ -25,17 +25,17 @@ def language() -> Lang:
 
 
 def say(zh: str, en: str) -> str:
-    """One of the two."""
+    """Return one of the two."""
     return zh if is_chinese() else en
 
 
 def complain(verb: str, zh: str, en: str) -> None:
-    """What went wrong, to stderr."""
+    """Print an error to stderr."""
     print(f"xinliu {verb}: {say(zh, en)}", file=sys.stderr)
 
 
 def time_text(time_ms: int) -> str:
-    """A moment in the business zone, to the second.
+    """Return a moment in the business zone, to the second.
 
     >>> time_text(1_700_000_000_000)
     '2023-11-15 06:13:20'
@@ -44,7 +44,7 @@ def time_text(time_ms: int) -> str:
 
 
 def span_text(seconds: float) -> str:
-    """A length of time in its two largest units.
+    """Return a length of time in its two largest units.
 
     >>> span_text(93_784)
     '1d 2h'

@@ -1,1 +1,1 @@
-"""What may be set."""
+"""Settings, catalogues and tables."""

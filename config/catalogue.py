@@ -53,7 +53,7 @@ class SignalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @cache
 def indicators() -> dict[str, Indicator]:
-    """All 181 indicators by id."""
+    """Return all 181 indicators by id."""
     return {
         row["id"]: Indicator(
             id=row["id"],
@@ -70,18 +70,18 @@ def indicators() -> dict[str, Indicator]:
 
 @cache
 def catalogue_id() -> str:
-    """What these indicators mean: the first 16 hex digits of the SHA-256 of `indicators.csv`."""
+    """Return the first 16 hex digits of the SHA-256 of `indicators.csv`: the meaning of the indicators."""
     return hashlib.sha256(_text("indicators.csv").encode()).hexdigest()[:16]
 
 
 @cache
 def signals() -> tuple[SignalRow, ...]:
-    """All 50 signals in the order of the file: row i stands on line i + 2."""
+    """Return all 50 signals in the order of the file: row i stands on line i + 2."""
     return signal_rows(_text("signals.csv"))
 
 
 def signal_rows(text: str) -> tuple[SignalRow, ...]:
-    """The rows of a file like `signals.csv`. ValueError names line and column of what is no such row."""
+    """Return the rows of a file like `signals.csv`. ValueError names line and column of what is no such row."""
     reader = csv.DictReader(text.splitlines())
     if missing := _SIGNAL_COLUMNS - set(reader.fieldnames or ()):
         raise ValueError(f"line 1: no column {', '.join(sorted(missing))}")
@@ -111,7 +111,7 @@ def _signal_row(row: dict[str, str]) -> SignalRow:
 
 @cache
 def anchors() -> dict[str, tuple[float, float, float, float, float]]:
-    """The five anchors (p5, p25, p50, p75, p95) of the indicators that score, in the indicator's unit."""
+    """Return the five anchors (p5, p25, p50, p75, p95) of the indicators that score, in the indicator's unit."""
     return {
         row["id"]: (float(row["p5"]), float(row["p25"]), float(row["p50"]), float(row["p75"]), float(row["p95"]))
         for row in _rows("anchors.csv")
@@ -120,7 +120,7 @@ def anchors() -> dict[str, tuple[float, float, float, float, float]]:
 
 @cache
 def expert_points() -> dict[str, int]:
-    """The catalogue's points of the indicators that score: their weights within the group, before any label."""
+    """Return the catalogue's points of the indicators that score: their weights within the group, before any label."""
     return {row["id"]: int(row["points"]) for row in _rows("anchors.csv")}
 
 

@@ -13,12 +13,12 @@ from domain.events import AnyEvent
 
 @cache
 def forbidden() -> Forbidden:
-    """The list as this release ships it."""
+    """Return the list as this release ships it."""
     document = tomllib.loads(files("config").joinpath("credentials.toml").read_text(encoding="utf-8"))
     return Forbidden.of(document["names"], document["parts"], usual=names_of_events())
 
 
 def names_of_events() -> tuple[str, ...]:
-    """The names that events' fields have, each once, those of one kind of event in their order."""
+    """Return the names that events' fields have, each once, those of one kind of event in their order."""
     ours = (field.name for kind in get_args(AnyEvent) for field in msgspec.structs.fields(kind))
     return tuple(dict.fromkeys(("type", *ours)))

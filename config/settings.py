@@ -31,7 +31,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class KafkaSettings(_Table, frozen=True, kw_only=True):
-    """Where the log is."""
+    """The address of Kafka, and how to speak to it."""
 
     bootstrap: str = "127.0.0.1:9092"
     log_partitions: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64  # of events.v1, score.v1 …, fixed at creation
@@ -48,7 +48,7 @@ class KafkaSettings(_Table, frozen=True, kw_only=True):
 
 
 class RedisSettings(_Table, frozen=True, kw_only=True):
-    """Where the state is."""
+    """The address of Redis, and how to speak to it."""
 
     url: str = "redis://127.0.0.1:6379/0"  # rediss:// with TLS; redis+cluster:// any server of a Redis Cluster
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
@@ -56,7 +56,7 @@ class RedisSettings(_Table, frozen=True, kw_only=True):
 
 
 class ClickHouseSettings(_Table, frozen=True, kw_only=True):
-    """Where the archive is: `clickhouse://user@host:9000/db` by the native protocol, or `chdb:///folder` in process."""
+    """The archive: `clickhouse://user@host:9000/db` by the native protocol, or `chdb:///folder` in process."""
 
     url: str = "clickhouse://default@127.0.0.1:9000/xinliu"
     password_file: str | None = None

@@ -1,4 +1,4 @@
-"""What things are called and how numbers are said, in both languages, read once from the CSV files here.
+"""Names of things and forms of numbers in both languages, read once from the CSV files here.
 
 `wording.csv` is a table of its own beside `indicators.csv`, whose hash is the catalogue's id: how a number is said does
 not change what it means. Kernels read none of this, so a change of words compiles nothing.

@@ -1,1 +1,1 @@
-"""What people look at: pages of what the archive holds and of what the topics say at this moment."""
+"""Pages over the archive and over the topics as they are at this moment."""

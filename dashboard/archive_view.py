@@ -27,7 +27,7 @@ class ArchiveView:
         self._answers: dict[str, tuple[float, asyncio.Task[Any]]] = {}
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
-        """The answer. Busy, Unavailable or Refused."""
+        """Return the answer. Busy, Unavailable or Refused."""
         if self._waiting >= WAITING_MAX:
             raise Busy(f"{WAITING_MAX} questions wait for the archive")
         self._waiting += 1

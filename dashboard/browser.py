@@ -30,7 +30,7 @@ class BrowserFailed(Exception):
 
 
 def find() -> str:
-    """The path of a Chromium. BrowserFailed names what was looked for."""
+    """Return the path of a Chromium. BrowserFailed names what was looked for."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -83,14 +83,14 @@ class Browser:
         self.wait_for("document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression (awaited). BrowserFailed where it throws."""
+        """Return the value of a JavaScript expression (awaited). BrowserFailed where it throws."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserFailed(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, *, deadline_s: float = 20.0) -> Any:
-        """The first true value of the expression. BrowserFailed when the deadline passes."""
+        """Return the first true value of the expression. BrowserFailed when the deadline passes."""
         end_s = time.monotonic() + deadline_s
         while not (value := self.evaluate(expression)):
             if time.monotonic() > end_s:
@@ -103,7 +103,7 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def picture(self, *, whole: bool = False) -> bytes:
-        """A PNG of the viewport, or of the whole page."""
+        """Return a PNG of the viewport, or of the whole page."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"])
 
     def press(self, key: str) -> None:
@@ -114,7 +114,7 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol. BrowserFailed where the browser refuses it."""
+        """Return one command of the protocol. BrowserFailed where the browser refuses it."""
         return self._loop.run_until_complete(self._call(method, parameters))
 
     def _last_words(self) -> str:

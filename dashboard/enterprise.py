@@ -135,7 +135,7 @@ def _balances(db: Connection, asked: Mapping[str, Any], last_day: int) -> list[l
 def daily_totals(
     last_of_day: Sequence[tuple[int, tuple[str, str], int]], first_day: int, last_day: int
 ) -> list[list[int | None]]:
-    """The total over accounts at the end of each day: an account keeps its balance until it moves again.
+    """Return the total over accounts at the end of each day: an account keeps its balance until it moves again.
 
     last_of_day: (day, account, balance) ascending by day. None before any balance is known.
 
@@ -154,7 +154,7 @@ def daily_totals(
 
 
 def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> list[dict[str, Any]]:
-    """Every revision, newest first; those that a backfill would have raised are marked."""
+    """Return every revision, newest first; those that a backfill would have raised are marked."""
     columns = f"""alert_id, revision, enterprise_id, signal, severity, case_severity, state, reason, stock,
         {_MS}(opened_at) AS opened_ms, {_MS}(as_of) AS as_of_ms, score, score_before, evidence_names,
         evidence_values_micro, banks, rules_id, provisional_calendar"""
@@ -191,7 +191,7 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
 
 
 def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was last said of each loan."""
+    """Return the last known facts of each loan."""
     last = "(event_time, log_offset)"
     query = f"""SELECT bank_id, loan_id, argMax(event, {last}), argMax(principal_minor, {last}),
             argMax(outstanding_minor, {last}), argMax(tuple(due_on), {last}).1, argMax(tuple(dpd), {last}).1,
@@ -206,7 +206,7 @@ def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _txns(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The newest transactions."""
+    """Return the newest transactions."""
     query = f"""SELECT {_MS}(event_time) AS at_ms, bank_id, direction, amount_minor, currency, balance_minor, purpose,
             counterparty_kind, status, memo
         FROM {db.database}.txn FINAL WHERE enterprise_id = {{id:String}}

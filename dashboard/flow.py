@@ -37,7 +37,7 @@ class Rates:
         self._points: deque[tuple[float, Mapping[str, int]]] = deque()
 
     def add(self, at_s: float, counts: Mapping[str, int]) -> dict[str, int]:
-        """The rates with this point added; empty until there are two."""
+        """Return the rates with this point added; empty until there are two."""
         self._points.append((at_s, dict(counts)))
         while len(self._points) > 2 and at_s - self._points[1][0] >= self._over_s:
             self._points.popleft()

@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(_Place).decode
 
 
 def quantile(ascending: list[int], of_hundred: int) -> int:
-    """The nearest-rank quantile.
+    """Return the nearest-rank quantile.
 
     >>> quantile([1, 2, 3, 4], 50), quantile([7], 99)
     (2, 7)

@@ -20,7 +20,7 @@ class TooManyClients(Exception):
 
 
 def frame(name: str, body: Any) -> bytes:
-    """One server-sent event; JSON holds no line ends.
+    """Return one server-sent event; JSON holds no line ends.
 
     >>> frame("gap", {"missed": 3})
     b'event: gap\\ndata: {"missed":3}\\n\\n'
@@ -55,7 +55,7 @@ class Client:
         self._something.set()
 
     async def take(self) -> bytes:
-        """What is there, waiting for it: a marker first where something was dropped."""
+        """Wait for messages and return them, after a marker where some were dropped."""
         await self._something.wait()
         self._something.clear()
         taken = [frame("gap", {"missed": self.missed})] if self.missed else []
@@ -84,7 +84,7 @@ class Hub:
         return len(self._clients)
 
     def join(self) -> tuple[Client, bytes]:
-        """A new page, and what it is told first. TooManyClients."""
+        """Return a new page, and what it is told first. TooManyClients."""
         if len(self._clients) >= self._clients_max:
             raise TooManyClients(f"{self._clients_max} pages are open")
         client = Client()

@@ -91,7 +91,7 @@ class NewestAlerts(threading.Thread):
 
 
 def _read(message: Message) -> Alert | None:
-    """The alert; None for an error of the library's or a record that cannot be read, both of them logged."""
+    """Return the alert; None for an error of the library's or a record that cannot be read, both of them logged."""
     if (error := message.error()) is not None:
         log.warning("dashboard: %s: %s", topics.ALERT_SUPERVISOR, error)
         return None

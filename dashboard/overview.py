@@ -1,4 +1,4 @@
-"""What the first page asks of the archive: grades, open alerts, banks, falls, records that were not applied.
+"""Queries of the first page: grades, open alerts, banks, falls, records that were not applied.
 
 Values from outside are bound by the server, never written into a statement. Times are epoch milliseconds, days are day
 numbers. Unavailable or Refused where ClickHouse does not answer.
@@ -51,7 +51,7 @@ def dead_letters(db: Connection) -> list[dict[str, Any]]:
 
 
 def falls(db: Connection) -> list[dict[str, Any]]:
-    """The largest falls of the score over the last days of event time."""
+    """Return the largest falls of the score over the last days of event time."""
     query = f"""WITH (SELECT max(as_of) FROM {db.database}.score_now) AS reached
         SELECT enterprise_id, argMin(score, (log_offset, seq)) AS first, argMax(score, (log_offset, seq)) AS last,
             argMax(published_grade, (log_offset, seq)) AS last_grade

@@ -7,7 +7,7 @@ POINT_MILLI = 1000
 
 
 def whole_parts(score: int, parts_milli: Mapping[str, int]) -> dict[str, int]:
-    """Each part in whole points, by largest remainders, so that `FLOOR` and the parts are `score`.
+    """Return each part in whole points, by largest remainders, so that `FLOOR` and the parts are `score`.
 
     Of equal remainders the first part gets the point. ValueError where the parts are not those of the score: rounding
     moves each by less than a point.

@@ -42,7 +42,7 @@ def take(address: str, folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    """The command."""
+    """Return the command."""
     parser = argparse.ArgumentParser(prog="python -m dashboard.screenshots", description=__doc__)
     parser.add_argument("address", help="of the pages, as the demo prints it")
     parser.add_argument("folder", type=Path, help="where the pictures go")

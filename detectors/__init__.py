@@ -1,1 +1,1 @@
-"""What is concluded from the indicators: score, signals, episodes, models."""
+"""Conclusions from the indicators: score, signals, episodes, models."""

@@ -17,7 +17,7 @@ VIEWS = BANK_SLOTS + 1
 
 @kernel
 def sees(view, bank):
-    """Whether the reader of `view` sees the episodes about `bank`."""
+    """Return whether the reader of `view` sees the episodes about `bank`."""
     return view == SUPERVISOR or bank in (EVERY_BANK, view)
 
 
@@ -40,7 +40,7 @@ def ended(e):
 
 @kernel
 def level(e, view):
-    """The highest level of the case's open episodes; 0 without one."""
+    """Return the highest level of the case's open episodes; 0 without one."""
     most = 0
     for i in range(np.int64(e.episodes_open)):
         if sees(view, np.int64(e.episode_bank[i])):

@@ -28,7 +28,7 @@ TRANSITIONS: tuple[AlertState, ...] = (
 
 @kernel
 def find(e, key, bank):
-    """The place of the open episode of a signal (and lender); NO_EPISODE where none is open."""
+    """Return the place of the open episode of a signal (and lender); NO_EPISODE where none is open."""
     for i in range(np.int64(e.episodes_open)):
         if e.episode_key[i] == key and e.episode_bank[i] == bank:
             return i
@@ -94,7 +94,7 @@ def hold(e, i, watched):
 
 @kernel
 def is_over(transition):
-    """Whether the episode ended with this transition."""
+    """Return whether the episode ended with this transition."""
     return transition >= NO_LONGER_APPLIES
 
 

@@ -50,7 +50,7 @@ class Label:
 
 
 def bad_fact(loan: Loan, offset: int) -> BadFact | None:
-    """What a loan event says of its enterprise's being bad; None: nothing.
+    """Return whether a loan event means that its enterprise is bad; None: it does not say.
 
     A report of n days past due dates the state back to the day on which 30 were passed.
     """
@@ -63,14 +63,14 @@ def bad_fact(loan: Loan, offset: int) -> BadFact | None:
 
 
 def verdict(outcome: Outcome, offset: int) -> Verdict:
-    """An operator's outcome with its coordinates; ValueError where `matured_on` is no day."""
+    """Return an operator's outcome with its coordinates; ValueError where `matured_on` is no day."""
     return Verdict(bad=outcome.label == "bad", matured_on=day_of_text(outcome.matured_on), offset=offset)
 
 
 def label_of(
     observation: Observation, facts: Iterable[BadFact], verdicts: Sequence[Verdict], *, before_offset: int, end_day: int
 ) -> Label | None:
-    """The label as known when the log of its partition stood at `before_offset` and day `end_day` had passed.
+    """Return the label as known when the log of its partition stood at `before_offset` and day `end_day` had passed.
 
     `facts` are the enterprise's, `verdicts` those on this observation or its loan (the latest one in the log holds).
     None: not matured. What stands at or after `before_offset` is not looked at, so that the answer does not depend on
@@ -138,7 +138,7 @@ class Ledger:
             self._verdicts.setdefault(_loan_key(outcome.enterprise_id, outcome.loan_id), []).append(taken)
 
     def matured(self, before_offsets: Mapping[int, int], end_day: int) -> list[Label]:
-        """What matured up to `end_day`, as the log stood at `before_offsets` (by partition), in the order to learn it.
+        """Return the labels matured up to `end_day`, as of `before_offsets` (by partition), in learning order.
 
         An observation that score made of a record after that is left for the next time.
         """

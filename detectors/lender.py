@@ -52,7 +52,7 @@ def last_days(e, b, lens):
 
 @kernel
 def is_followed(e, b):
-    """Whether signals are evaluated for the bank in slot b."""
+    """Return whether signals are evaluated for the bank in slot b."""
     return (e.lenders >> b) & 1 == 1
 
 

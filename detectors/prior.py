@@ -23,7 +23,7 @@ GROUP_POINTS = {
 
 @cache
 def prior_snapshot() -> Snapshot:
-    """The snapshot that scores until a `control` record activates another."""
+    """Return the snapshot that scores until a `control` record activates another."""
     weights = {name: milli for group in GROUP_POINTS for name, milli in _weights_milli(group).items()}
     assert sum(weights.values()) == WEIGHT_SUM_MILLI
     slope = 300 / 30 * math.log(2)
@@ -50,5 +50,5 @@ def _weights_milli(group: str) -> dict[str, int]:
 
 @cache
 def prior_id() -> str:
-    """Its content id."""
+    """Return its content id."""
     return content_id(prior_snapshot().encode())

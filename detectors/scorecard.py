@@ -72,7 +72,7 @@ class Scorecard(NamedTuple):
     said: npt.NDArray[np.void]
 
     def own(self) -> "Scorecard":
-        """The same for a thread of its own."""
+        """Return the same for a thread of its own."""
         return self._replace(said=self.said.copy())
 
     @property
@@ -83,7 +83,7 @@ class Scorecard(NamedTuple):
 
 
 def scorecard(snapshot: Snapshot) -> Scorecard:
-    """The card of a snapshot. SnapshotError where it scores other indicators than this engine computes."""
+    """Return the card of a snapshot. SnapshotError where it scores other indicators than this engine computes."""
     if odd := sorted(set(snapshot.weights_milli) ^ set(CORE)):
         raise SnapshotError(f"the model and this engine differ in the indicators {', '.join(odd)}")
     rows = np.zeros(CORE_COUNT, CARD_ROW)

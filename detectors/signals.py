@@ -61,7 +61,7 @@ def _close(rules, s, e, i, x, last_day, today, status, closes_to_lower):
 
 @kernel
 def signal_of(rules, key):
-    """The signal of an episode's key; -1 where these rules have none such."""
+    """Return the signal of an episode's key; -1 where these rules have none such."""
     for s in range(rules.key.shape[0]):
         if rules.key[s] == key:
             return s

@@ -42,12 +42,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def content_id(body: bytes) -> str:
-    """The id of an artefact: SHA-256 of its bytes, as 64 hex digits."""
+    """Return the id of an artefact: SHA-256 of its bytes, as 64 hex digits."""
     return hashlib.sha256(body).hexdigest()
 
 
 def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type[ValueError]) -> _T:
-    """What artefact `name` holds; `refusal` where its hash is not `expected_id`, or its bytes are no `kind`."""
+    """Return the content of artefact `name`; raise `refusal` where its hash is not `expected_id` or it is no `kind`."""
     if content_id(body) != expected_id:
         raise refusal(f"{name} {expected_id}: its bytes hash to {content_id(body)}")
     try:

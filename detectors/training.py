@@ -35,7 +35,7 @@ class Unusable:
 
 
 def utilities_of(observation: Observation, names: Iterable[str]) -> dict[str, int] | Unusable:
-    """The utilities in ppm of the model's indicators, in the order of `names`."""
+    """Return the utilities in ppm of the model's indicators, in the order of `names`."""
     found: dict[str, int] = {}
     for name in names:
         value = observation.utilities_ppm.get(name)
@@ -51,7 +51,7 @@ def fractions(utilities_ppm: Mapping[str, int]) -> dict[str, float]:
 
 
 def champion(parent: Snapshot, policy: TrainingPolicy) -> Any:
-    """The River pipeline that learns from utilities in ppm, drawn to `parent`."""
+    """Return the River pipeline that learns from utilities in ppm, drawn to `parent`."""
     slope = parent.slope_micro / MICRO
     beta = {name: slope * weight / WEIGHT_SUM_MILLI for name, weight in sorted(parent.weights_milli.items())}
     model = MonotoneLogistic(
@@ -107,7 +107,7 @@ class Trainer:
         return {name: round(float(value), 6) for name, value in values.items()}  # River gives NumPy floats
 
     def snapshot(self, parent_id: str, log_offsets: Mapping[str, int]) -> Snapshot:
-        """The champion as it stands, with the prior's anchors."""
+        """Return the champion as it stands, with the prior's anchors."""
         model: MonotoneLogistic = self._pipeline["MonotoneLogistic"]
         weights_milli, slope = scorecard_weights(model.weights, self._prior.weights_milli, self._groups)
         return Snapshot(
@@ -164,7 +164,7 @@ def largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int]
 
 
 def largest_move_milli(new: Snapshot, old: Snapshot) -> tuple[str, int]:
-    """The indicator whose weight moved most between two snapshots, and by how many millipoints."""
+    """Return the indicator whose weight moved most between two snapshots, and by how many millipoints."""
     names = sorted(set(new.weights_milli) | set(old.weights_milli))
     moves = {name: abs(new.weights_milli.get(name, 0) - old.weights_milli.get(name, 0)) for name in names}
     worst = max(names, key=lambda name: moves[name])

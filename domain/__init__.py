@@ -1,1 +1,1 @@
-"""What every room speaks of: frozen types, no I/O."""
+"""The vocabulary of all rooms: frozen types, no I/O."""

@@ -15,7 +15,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 def day_of(time_ms: int) -> int:
-    """The business day number that holds `time_ms`."""
+    """Return the business day number that holds `time_ms`."""
     return (time_ms + ZONE_OFFSET_MS) // DAY_MS
 
 
@@ -25,31 +25,31 @@ def day_start_ms(day: int) -> int:
 
 
 def week_of_day(day: int) -> int:
-    """The ISO week number that holds `day`; 1970-01-01 was a Thursday."""
+    """Return the ISO week number that holds `day`; 1970-01-01 was a Thursday."""
     return (day + 3) // 7
 
 
 def week_start_day(week: int) -> int:
-    """The Monday of `week`."""
+    """Return the Monday of `week`."""
     return week * 7 - 3
 
 
 def date_of(day: int) -> date:
-    """The calendar date of a day number."""
+    """Return the calendar date of a day number."""
     return _EPOCH + timedelta(days=day)
 
 
 def day_of_date(when: date) -> int:
-    """The day number of a calendar date."""
+    """Return the day number of a calendar date."""
     return (when - _EPOCH).days
 
 
 def day_of_text(text: str) -> int:
-    """The day number of `YYYY-MM-DD`; ValueError where it is no date."""
+    """Return the day number of `YYYY-MM-DD`; ValueError where it is no date."""
     return day_of_date(date.fromisoformat(text))
 
 
 def month_of_day(day: int) -> int:
-    """The month number that holds `day`."""
+    """Return the month number that holds `day`."""
     when = date_of(day)
     return (when.year - 1970) * 12 + when.month - 1

@@ -39,7 +39,7 @@ class Forbidden:
         return folded in self.names or any(part in folded for part in self.parts)
 
     def find(self, value: Any) -> str | None:
-        """The path of the first secret in a parsed JSON value; None where there is none."""
+        """Return the path of the first secret in a parsed JSON value; None where there is none."""
         names: set[str] = set()
         return self._path(value, "") if _gather(value, names) or self._name_secret(names) else None
 
@@ -98,10 +98,10 @@ def _gather(value: Any, names: set[str]) -> bool:
 
 
 def fold(name: str) -> str:
-    """A name without case and separators: `Private-Key`, `private_key` and `privateKey` are the same."""
+    """Return a name without case and separators: `Private-Key`, `private_key` and `privateKey` are the same."""
     return _fold_quoted(name.replace('"', ""))
 
 
 def _fold_quoted(text: str) -> str:
-    """The same of names with quotes between them, which stay."""
+    """Return the same of names with quotes between them, which stay."""
     return _NOT_A_LETTER_NOR_QUOTE.sub("", text).replace("_", "").casefold()

@@ -1,4 +1,4 @@
-"""What comes in: the events of `bank.<bank_id>.events.v1`, and the records of the one log `events.v1`.
+"""Inputs: the events of `bank.<bank_id>.events.v1`, and the records of the one log `events.v1`.
 
 All are JSON objects tagged by `type`. Times are epoch milliseconds UTC, money is integer minor units. Unknown fields
 are refused: within a schema version nothing is ignored in silence.
@@ -52,7 +52,7 @@ class _Tagged(
 
 
 class EnterpriseEvent(_Tagged, frozen=True, kw_only=True):
-    """What events about one enterprise have in common; `event_id` is unique within its bank and enterprise."""
+    """The common fields of events about one enterprise; `event_id` is unique within its bank and enterprise."""
 
     event_id: EventIdText
     bank_id: BankIdText
@@ -226,7 +226,7 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
 
 
 class Derived(_Tagged, frozen=True, kw_only=True, tag="derived"):
-    """What the neighbour agent found in other enterprises' streams; once, by content id."""
+    """A finding of the neighbour agent in other enterprises' streams; once, by content id."""
 
     event_id: EventIdText
     enterprise_id: EnterpriseIdText

@@ -1,4 +1,4 @@
-"""What goes out: the values of the output topics. Numbers are integers or fixed-point integers; units last in names.
+"""Outputs: the values of the output topics. Numbers are integers or fixed-point integers; units last in names.
 
 `offset` and `seq` are the coordinates of the log record that an output follows from: readers keep, per key, the
 highest (offset, seq), and drop repeats.

@@ -1,4 +1,4 @@
-"""Why a record is not applied: the closed list of reasons, in order of precedence.
+"""The closed list of reasons not to apply a record, in order of precedence.
 
 A record that earns several reasons is reported under the first of them in this order.
 """

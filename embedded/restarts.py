@@ -31,7 +31,7 @@ class Restarts:
         return self._delays_s[self._ends - 1]
 
     def look(self) -> Literal["ended", "started"] | None:
-        """What has happened since the last call."""
+        """Return the restarts since the last call."""
         now_s = time.monotonic()
         if self._due_s is not None:
             if now_s < self._due_s:

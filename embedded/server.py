@@ -1,4 +1,4 @@
-"""What Kafka and Redis have in common as child parts: start, wait, restart at the same address, stop, kill."""
+"""The common life of Kafka and Redis as child processes: start, wait, restart at the same address, stop, kill."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -26,7 +26,7 @@ class Server(ABC):
     @property
     @abstractmethod
     def address(self) -> str:
-        """Where clients reach it."""
+        """The address for clients."""
 
     @abstractmethod
     def launch(self) -> Self:
@@ -34,7 +34,7 @@ class Server(ABC):
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether it serves clients now."""
+        """Return whether it serves clients now."""
 
     @property
     def child(self) -> Child:
@@ -69,7 +69,7 @@ class Server(ABC):
         self.child.kill()
 
     def log_tail(self, lines: int = 40) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         return self.child.log_tail(lines)
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class Server(ABC):
         self.stop()
 
     def _kept_or_free(self, kept: tuple[int, ...], count: int) -> tuple[int, ...]:
-        """The ports of the last start if they are still free, else `count` others, which is said."""
+        """Return the ports of the last start if they are still free, else `count` others, which is said."""
         if kept and _returned(kept):
             return kept
         ports: tuple[int, ...] = ()
@@ -92,7 +92,7 @@ class Server(ABC):
 
 
 def _returned(ports: tuple[int, ...]) -> bool:
-    """Whether ports that a server had are free again, with the time that its last threads may need."""
+    """Return whether ports that a server had are free again, with the time that its last threads may need."""
     try:
         eventually(lambda: all(map(port_is_free, ports)), _PORT_RETURNS_S, "free ports")
     except TimeoutError:

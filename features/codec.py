@@ -21,7 +21,7 @@ BLOCK = 8
 
 
 def bytes_max(words):
-    """The most that `words` words, whole blocks, can take; `encode` writes over no more than that."""
+    """Return the most that `words` words, whole blocks, can take; `encode` writes over no more than that."""
     blocks = words // BLOCK
     return blocks * (1 + BLOCK // 2 + 8 * BLOCK) + (blocks + BLOCK - 1) // BLOCK
 

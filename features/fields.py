@@ -1,4 +1,4 @@
-"""What is kept of one enterprise: every field, with its part of the value and its meaning.
+"""The fields kept of one enterprise, each with its part of the value and its meaning.
 
 Units are in the text; a day, week or month is its number (domain/calendar.py), none is NO_UNIT. A name that a structure
 of state/ owns is explained there.

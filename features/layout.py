@@ -19,7 +19,7 @@ from features.state.parts import COLD, HOT
 
 
 class Part(NamedTuple):
-    """Where a part stands in a row, in bytes: 64-bit words from `begin` on, 32-bit ones from `narrow` on, to `end`."""
+    """The bytes of a part in a row: 64-bit words from `begin` on, 32-bit ones from `narrow` on, to `end`."""
 
     begin: int
     narrow: int
@@ -35,7 +35,7 @@ class LayoutError(ValueError):
 
 
 def _placed(fields: Iterable[Field], begin: int) -> tuple[dict[str, int], Part]:
-    """The offset of each field, and the part's bounds; each section is padded to a word."""
+    """Return the offset of each field, and the part's bounds; each section is padded to a word."""
     offsets, at = {}, begin
     fields = list(fields)
     for sizes in ((8,), (2, 1), (4,)):
@@ -86,12 +86,12 @@ def grown(rows: Rows, capacity: int) -> Rows:
 
 
 def words(rows: Rows) -> npt.NDArray[np.uint64]:
-    """The rows as 64-bit words, in place: (rows, words)."""
+    """Return the rows as 64-bit words, in place: (rows, words)."""
     return rows.view(np.uint8).reshape(len(rows), ROW.itemsize).view(np.uint64)
 
 
 def id_words(enterprise_id: str) -> npt.NDArray[np.uint64]:
-    """The id's bytes, padded with NUL, as four words."""
+    """Return the id's bytes, padded with NUL, as four words."""
     return np.frombuffer(enterprise_id.encode().ljust(ENTERPRISE_ID_BYTES_MAX, b"\0"), "<u8")
 
 
@@ -103,10 +103,10 @@ def id_table(names: Sequence[bytes]) -> npt.NDArray[np.uint64]:
 
 
 def id_texts(words: npt.NDArray[np.uint64]) -> list[str]:
-    """The ids of enterprises (n, 4), as a table of their own has them."""
+    """Return the ids of enterprises (n, 4), as a table of their own has them."""
     return [name.decode() for name in words.view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()]
 
 
 def id_text(words: npt.NDArray[np.uint64]) -> str:
-    """The id (of an enterprise or a loan) that `id_words` made."""
+    """Return the id (of an enterprise or a loan) that `id_words` made."""
     return words.tobytes().rstrip(b"\0").decode()

@@ -1,4 +1,4 @@
-"""Which enterprises of a partition are in memory: a cache of what Redis holds, bounded, and nothing else.
+"""The enterprises of a partition that are in memory: a bounded cache of what Redis holds, and nothing else.
 
 Every enterprise has a number (features/table.py); some have a row of the state. Rows are given when a record or a tick
 needs the enterprise, and taken back, the least recently touched first, from enterprises whose value Redis holds as it
@@ -64,12 +64,12 @@ class RowCache:
         self._run += 1
 
     def rows_of(self, numbers: Numbers) -> Numbers:
-        """Where some enterprises, all resident, are in the state."""
+        """Return the rows of some enterprises, all resident, in the state."""
         rows: Numbers = self.directory.entries["row"][numbers]
         return rows
 
     def rows_to_evict(self, count: int) -> int:
-        """How many rows must be taken back before `count` more may be given."""
+        """Return how many rows must be taken back before `count` more may be given."""
         return max(0, len(self) + count - self.resident_max)
 
     def evict(self, count: int) -> bool:
@@ -114,7 +114,7 @@ class RowCache:
         return numbers
 
     def names_of(self, numbers: Numbers) -> list[str]:
-        """The ids of some enterprises."""
+        """Return the ids of some enterprises."""
         return layout.id_texts(self.directory.entries["id"][numbers])
 
     def handed(self, rows: Numbers) -> None:
@@ -122,15 +122,15 @@ class RowCache:
         self._handed[rows] = 1
 
     def rows(self) -> npt.NDArray[np.int64]:
-        """The rows of all that are resident."""
+        """Return the rows of all that are resident."""
         return np.flatnonzero(self._number_of != _NOBODY)
 
     def numbers_at(self, rows: npt.NDArray[np.int64]) -> Numbers:
-        """Whose rows these are."""
+        """Return the numbers of the enterprises in some rows."""
         return self._number_of[rows]
 
     def dirty_rows(self) -> npt.NDArray[np.int64]:
-        """The rows of those whose value in Redis is behind; all that was taken must be written."""
+        """Return the rows of those whose value in Redis is behind; all that was taken must be written."""
         rows = np.flatnonzero(self._handed)
         is_dirty = self.state["dirty"][rows] != 0
         self._handed[rows[~is_dirty]] = 0

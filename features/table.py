@@ -44,13 +44,13 @@ class Directory(NamedTuple):
 
 
 def empty(capacity: int) -> Directory:
-    """A directory with room for `capacity` enterprises."""
+    """Return a directory with room for `capacity` enterprises."""
     places = np.full(1 << max(4, (2 * capacity - 1).bit_length()), _FREE, np.int32)
     return Directory(np.zeros(capacity, ENTRY), places, np.zeros(1, np.int64))
 
 
 def with_room(directory: Directory, more: int) -> Directory:
-    """The same, or a larger one with the same numbers: at least `more` new enterprises find a place."""
+    """Return the same, or a larger one with the same numbers: at least `more` new enterprises find a place."""
     used = int(directory.used[0])
     if used + more <= len(directory.entries):
         return directory
@@ -73,7 +73,7 @@ def _mix(w0, w1, w2, w3):
 
 @kernel
 def _place_of(directory, key):
-    """Where the number of `key` (4 words) stands, or the free place where it would."""
+    """Return the place of the number of `key` (4 words), or the free place for it."""
     mask = np.uint64(directory.places.shape[0] - 1)
     place = _mix(key[0], key[1], key[2], key[3]) & mask
     while True:

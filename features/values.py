@@ -48,7 +48,7 @@ class Value(NamedTuple):
         return len(self.hot) + len(self.cold or b"")
 
     def over(self, older: "Value | None") -> "Value":
-        """What Redis holds after this one was written where `older` stood."""
+        """Return the value in Redis after this one was written over `older`."""
         return self if self.cold is not None or older is None else Value(self.hot, older.cold)
 
 
@@ -125,7 +125,7 @@ def unpack(names: Sequence[str], hot: Sequence[bytes]) -> Rows:
 
 
 def seen_counts(values: Sequence[Value]) -> tuple[int, int]:
-    """How many event ids and blocks of numbers some values hold; what cannot be true is refused at `restore`."""
+    """Return how many event ids and blocks of numbers some values hold; what cannot be true is refused at `restore`."""
     ids = blocks = 0
     for part in (part for value in values for part in value if part is not None and len(part) >= _HEADER.size):
         _, _, _, some_ids, some_blocks = _HEADER.unpack_from(part)

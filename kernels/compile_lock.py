@@ -22,7 +22,7 @@ _held: Counter[Path] = Counter()  # by this process: the kernel's lock would kee
 
 
 def compiled_once(dispatcher: Any) -> Any:
-    """The same dispatcher, which now compiles under the lock of its function."""
+    """Return the same dispatcher, which now compiles under the lock of its function."""
     compile_or_load, files = dispatcher.compile, dispatcher._cache._cache_file  # numba has no other hook
     path = Path(files._cache_path, f"{files._index_name}.lock")
 

@@ -23,13 +23,13 @@ def table(*texts: bytes) -> Table:
 
 
 def quoted(texts: Iterable[str]) -> Table:
-    """The table of JSON strings, from behind the first quote on."""
+    """Return the table of JSON strings, from behind the first quote on."""
     return table(*(f'{text}"'.encode() for text in texts))
 
 
 @kernel(forceinline=True)
 def is_at(b, p, end, texts, size, row):
-    """Whether row `row` of a table of texts stands at b[p:], before `end`."""
+    """Return whether row `row` of a table of texts stands at b[p:], before `end`."""
     if p + size[row] > end:
         return False
     for k in range(texts.shape[1]):
@@ -40,7 +40,7 @@ def is_at(b, p, end, texts, size, row):
 
 @kernel(forceinline=True)
 def find(b, p, end, texts, size, first):
-    """The row of a table of texts from `first` on that stands at b[p:]; -1 where none does."""
+    """Return the row of a table of texts from `first` on that stands at b[p:]; -1 where none does."""
     word = words.read_word(b, p, end - p)
     for row in range(first, texts.shape[0]):
         if words.first_bytes(word, size[row]) == texts[row, 0] and is_at(b, p, end, texts, size, row):
@@ -50,14 +50,14 @@ def find(b, p, end, texts, size, first):
 
 @kernel(forceinline=True)
 def find_near(b, p, end, texts, size, likely):
-    """The same of the whole table, where it most often is row `likely` or one behind it."""
+    """Return the same of the whole table, where it most often is row `likely` or one behind it."""
     row = find(b, p, end, texts, size, likely)
     return row if row >= 0 else find(b, p, end, texts, size, 0)
 
 
 @kernel(forceinline=True)
 def string_end(b, p, end):
-    """Where the quote stands that ends the string; -1 where an escape or the end comes first."""
+    """Return the place of the quote that ends the string; -1 where an escape or the end comes first."""
     while p + 8 <= end:
         word = words.load_word(b, p)
         found = words.bytes_equal(word, _QUOTE) | words.bytes_equal(word, _BACKSLASH)
@@ -76,7 +76,7 @@ def string_end(b, p, end):
 
 @kernel(forceinline=True)
 def integer(b, p, end):
-    """A decimal integer of at most 18 digits; NO_INTEGER for anything else, which no bound lets through."""
+    """Return a decimal integer of at most 18 digits; NO_INTEGER for anything else, which no bound lets through."""
     negative = b[_U(p)] == _MINUS
     p += 1 if negative else 0
     value = np.int64(0)

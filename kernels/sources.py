@@ -1,4 +1,4 @@
-"""What a module's code rests on: the sources that it imports, directly and through others, and the tables they read.
+"""The sources that a module's code rests on: its imports, direct and indirect, and the tables that they read.
 
 Both hashes of the engine are hashes of such a set: the one that names a kernel's machine code (kernels/cache.py)
 and `engine_version` (streams/score/version.py). Nothing keeps a list of rooms: the set follows from the import

@@ -51,19 +51,19 @@ def store_word(_context: Any, b: Any, place: Any, word: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(_context: Any, word: Any) -> Any:
-    """How many of the lowest bits of a word (uint64) are 0: 64 for 0."""
+    """Return how many of the lowest bits of a word (uint64) are 0: 64 for 0."""
     return types.int64(types.uint64), lambda _context, builder, _signature, args: builder.cttz(args[0], _NO)
 
 
 @intrinsic
 def leading_zeros(_context: Any, word: Any) -> Any:
-    """How many of the highest bits of a word (uint64) are 0: 64 for 0."""
+    """Return how many of the highest bits of a word (uint64) are 0: 64 for 0."""
     return types.int64(types.uint64), lambda _context, builder, _signature, args: builder.ctlz(args[0], _NO)
 
 
 @kernel
 def first_bytes(word: Any, size: Any) -> Any:
-    """The first `size` bytes of a word, at least one, and zeros behind them."""
+    """Return the first `size` bytes of a word, at least one, and zeros behind them."""
     return word if size >= 8 else word & ((_U(1) << _U(8 * size)) - _U(1))
 
 
@@ -96,7 +96,7 @@ def copy_bytes(b: Any, p: Any, end: Any, out: Any, at: Any) -> Any:
 
 @kernel
 def bytes_equal(word: Any, byte: Any) -> Any:
-    """The high bit of each byte of a word that equals `byte`, surely so up to the first that does."""
+    """Return the high bit of each byte of a word that equals `byte`, surely so up to the first that does."""
     x = word ^ (_U(byte) * _ONES)
     return (x - _ONES) & ~x & _HIGHS
 
@@ -109,5 +109,5 @@ def bytes_below(word: Any, byte: Any) -> Any:
 
 @kernel
 def bytes_high(word: Any) -> Any:
-    """The high bit of each byte of a word that is 128 or more."""
+    """Return the high bit of each byte of a word that is 128 or more."""
     return word & _HIGHS

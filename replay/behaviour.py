@@ -30,7 +30,7 @@ Move = tuple[int, int, Direction, int, Purpose, Counterparty, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dues:
-    """What is owed each month: on which day and hour, how much of a month's sales, and to whom."""
+    """Monthly dues: day and hour, the share of a month's sales, and the payee."""
 
     month_day: int
     hour: int
@@ -41,7 +41,7 @@ class Dues:
 
 
 def monthly_dues(one: Enterprise) -> tuple[Dues, ...]:
-    """The monthly dues of an enterprise; the bank's fee is the least amount there is."""
+    """Return the monthly dues of an enterprise; the bank's fee is the least amount there is."""
     treasury: Counterparty = ("treasury", "government")
     return (
         Dues(
@@ -97,7 +97,7 @@ class Life:
                 self._by_month_day.setdefault(each[1].turn, []).append(each)
 
     def day(self, today: Workday) -> list[Txn | Loan]:
-        """The events of one day, in event-time order."""
+        """Return the events of one day, in event-time order."""
         inflow = inflow_permille(self._one, today.day, today.when.month)
         self._pace_ppm += (inflow * 1000 - self._pace_ppm) // PACE_DAYS
         events: list[Txn | Loan] = []
@@ -163,11 +163,11 @@ class Life:
             self._add(second, "D", amount, "purchase", counterparty, "ebank")
 
     def _about(self, usual: int) -> int:
-        """An amount round its usual size."""
+        """Return an amount round its usual size."""
         return max(1, usual + (self._draw.spread(usual) - usual) * self._one.spread_permille // 1000)
 
     def _standing(self, today: Workday) -> None:
-        """What falls due on a day of the month: wages, tax, rent and the like; and cash now and then."""
+        """Yield the dues of a day of the month: wages, tax, rent and the like; and cash now and then."""
         draw, sales = self._draw, self._one.sales_month_minor
         for month_day in today.due_month_days:
             for dues in self._dues.get(month_day, ()):
@@ -196,7 +196,7 @@ class Life:
         self._moves.append((second, len(self._moves), direction, amount, purpose, counterparty, channel, must_since))
 
     def _retry(self, day: int) -> None:
-        """What could not be paid is tried again on each business day, for a while."""
+        """Try again on each business day, for a while, what could not be paid."""
         waiting, self._unpaid = self._unpaid, []
         for move in waiting:
             if day - move[7] <= RETRY_DAYS_MAX:

@@ -145,7 +145,7 @@ class Accounts:
         return {"read": 0, "made": 0, **self._rows}
 
     def outcomes(self) -> Mapping[str, Label]:
-        """Those of the loans with a status."""
+        """Return those of the loans with a status."""
         return self._outcomes
 
     def _loans(self) -> list[Lent]:
@@ -163,7 +163,7 @@ class Accounts:
         return [one for _, one in loans.values()]
 
     def _transactions(self) -> dict[str, list[Txn]]:
-        """Each account's transactions in the order in which they were booked."""
+        """Return each account's transactions in the order in which they were booked."""
         columns = read_columns(self.directory / TRANS, COLUMNS, NAMES)
         accounts: dict[str, list[Txn]] = defaultdict(list)
         for number, row in enumerate(zip(*(columns[name] for name in COLUMNS), strict=True)):
@@ -189,7 +189,7 @@ def _txn(
     bank: str,
     account: str,
 ) -> Txn | None:
-    """One row; None where it moves nothing."""
+    """Return one row; None where it moves nothing."""
     where = f"{TRANS}, column {{}}, row {number}".format
     found = ROWS.get((kind, operation, symbol))
     if found is None:
@@ -222,7 +222,7 @@ def _txn(
 
 
 def _in_order(txns: Iterable[Txn]) -> Iterator[Txn]:
-    """An account's transactions by day, within a day as their balances follow from each other.
+    """Yield an account's transactions by day, within a day as their balances follow from each other.
 
     The ids do not tell: interest and fees have high ones. Where no balance follows, the lowest id comes next.
     """
@@ -240,7 +240,7 @@ def _in_order(txns: Iterable[Txn]) -> Iterator[Txn]:
 
 
 def _before(txn: Txn) -> int:
-    """The balance before a transaction, by the one after it."""
+    """Return the balance before a transaction, by the one after it."""
     return (txn.balance_minor or 0) - (txn.amount_minor if txn.direction == "C" else -txn.amount_minor)
 
 
@@ -281,7 +281,7 @@ def _lent(line: int, row: Mapping[str, str]) -> Lent:
 
 
 def _reports(one: Lent) -> Iterator[Loan]:
-    """What the lender says of a loan, and when."""
+    """Yield the lender's reports on a loan, each with its time."""
     months = range(1, one.term_months + 1)
     due_on = [date_of(months_later(one.granted, month)).isoformat() for month in months]
     granted = _report(one, "granted", one.granted)

@@ -73,7 +73,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where an output of one topic stands, for ever."""
+    """The place of an output in its topic, for ever."""
 
     enterprise_id: str
     offset: int
@@ -93,7 +93,7 @@ class _SnapshotLabels(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _LogNotes:
-    """What the books want of the log's records beside their number."""
+    """The facts that the books take from the log's records, beside their number."""
 
     txns: set[Identity] = field(default_factory=set)
     switches: set[str] = field(default_factory=set)  # control ids
@@ -111,7 +111,7 @@ class _LogNotes:
 
 
 def read_alerts(settings: Settings) -> Iterator[tuple[str | None, Alert]]:
-    """Every distinct alert revision with the bank that received it; None: the supervisor."""
+    """Yield every distinct alert revision with the bank that received it; None: the supervisor."""
     decode = msgspec.json.Decoder(Alert).decode
     bank_of = {topics.bank_alerts(bank.bank_id): bank.bank_id for bank in settings.banks}
     seen: set[tuple[str, str, int]] = set()
@@ -124,7 +124,7 @@ def read_alerts(settings: Settings) -> Iterator[tuple[str | None, Alert]]:
 
 
 def read_held_back(kafka: KafkaSettings) -> Iterator[Alert]:
-    """Every distinct alert revision that a backfill held back."""
+    """Yield every distinct alert revision that a backfill held back."""
     decode = msgspec.json.Decoder(Alert).decode
     seen: set[tuple[str, int]] = set()
     for read in read_topics(kafka, [topics.ALERT_BACKFILL]):
@@ -165,7 +165,7 @@ def draw_up(
     learn: Mapping[str, int | float | str | None],
     wall_s: float,
 ) -> Books:
-    """The books of a finished replay.
+    """Return the books of a finished replay.
 
     kinds: deliveries by (topic, type of event), of this run and the ones that it goes on from. known: what became of
     loans, by their ids. outcomes: what score counted, from Redis. stored: logical rows by table, from ClickHouse.

@@ -61,7 +61,7 @@ class Invoices:
         return identity_of(self.name, 1, self.directory, NAMES)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """All invoices day by day, each day closed by its receipt. SourceError names file and column."""
+        """Yield all invoices day by day, each day closed by its receipt. SourceError names file and column."""
         self._rows = Counter()
         topic = topics.bank_events(BANK.bank_id)
         # Both files are sorted before they are merged: within a day purchases come first, then row by row.

@@ -24,11 +24,11 @@ class Draw:
         self._random = random.Random("/".join(map(str, path))).random
 
     def below(self, count: int) -> int:
-        """One of 0 … count - 1."""
+        """Return one of 0 … count - 1."""
         return int(self._random() * count)
 
     def between(self, low: int, high: int) -> int:
-        """One of low … high, both included."""
+        """Return one of low … high, both included."""
         return low + int(self._random() * (high - low + 1))
 
     def chance(self, ppm: int) -> bool:
@@ -36,11 +36,11 @@ class Draw:
         return self._random() * MILLION < ppm
 
     def pick(self, choices: Sequence[T]) -> T:
-        """One of `choices`."""
+        """Return one of `choices`."""
         return choices[int(self._random() * len(choices))]
 
     def weighted(self, choices: Sequence[tuple[T, int]]) -> T:
-        """One of `choices`, given with whole weights."""
+        """Return one of `choices`, given with whole weights."""
         left = self.below(sum(weight for _, weight in choices))
         for choice, weight in choices:
             left -= weight
@@ -49,5 +49,5 @@ class Draw:
         raise AssertionError("unreachable: the weights add up")
 
     def spread(self, usual: int) -> int:
-        """An amount round its usual size, at least 1."""
+        """Return an amount round its usual size, at least 1."""
         return max(1, usual * SPREAD_PERMILLE[int(self._random() * 16)] // 1000)

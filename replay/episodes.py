@@ -60,7 +60,7 @@ def write(path: Path, found: Sequence[Episode]) -> None:
 
 
 def read(path: Path) -> list[Episode]:
-    """What `write` wrote. ValueError names a line that is none."""
+    """Return what `write` wrote. Raise ValueError with the line that is none."""
     found = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
@@ -71,7 +71,7 @@ def read(path: Path) -> list[Episode]:
 
 
 def differences(expected: Sequence[Episode], found: Sequence[Episode]) -> list[str]:
-    """How the episodes found differ from those expected, a sentence each; none where they agree."""
+    """Return how the episodes found differ from those expected, a sentence each; none where they agree."""
     groups: dict[tuple[str, str], tuple[list[Episode], list[Episode]]] = defaultdict(lambda: ([], []))
     for side, each in [*((0, one) for one in expected), *((1, one) for one in found)]:
         groups[each.enterprise_id, each.signal][side].append(each)

@@ -24,7 +24,7 @@ WAITED_FOR = ("ingest", "score", "archive")  # learn commits nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfilled:
-    """What the backfill took: events that were sent in this run, seconds until score had applied them."""
+    """The cost of a backfill: events sent in this run, seconds until score had applied them."""
 
     events: int
     seconds: float
@@ -121,6 +121,6 @@ class GoingLive:
 
 
 def _taken(offsets: Offsets, progress: Progress) -> bool:
-    """Whether ingest has copied every word of `control.v1` into the log."""
+    """Return whether ingest has copied every word of `control.v1` into the log."""
     place = (topics.CONTROL, 0)
     return offsets.committed("ingest", [place]).get(place, 0) >= progress.ends[place]

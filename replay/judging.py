@@ -35,7 +35,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(outcomes: Mapping[str, Label], score_milli: Mapping[str, int]) -> Judgement:
-    """The loans of `outcomes` by `score_milli`; both by loan id.
+    """Return the loans of `outcomes` by `score_milli`; both by loan id.
 
     >>> judge({"a": "good", "b": "bad", "c": "good", "d": "bad"}, {"a": 620_000, "b": 510_000, "c": 510_000}).auc
     0.75
@@ -61,7 +61,7 @@ def judge(outcomes: Mapping[str, Label], score_milli: Mapping[str, int]) -> Judg
 
 
 def _auc(good: list[int], bad: list[int]) -> float | None:
-    """Of the pairs of a good and a bad one; `good` ascending."""
+    """Return the share of pairs of a good and a bad one in the right order; `good` ascending."""
     if not good or not bad:
         return None
     won = sum(

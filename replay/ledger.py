@@ -86,20 +86,20 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What Redis says of one partition. `counts`: outcomes of each enterprise; `applied`: the offset they reach to."""
+    """One partition in Redis. `counts`: outcomes of each enterprise; `applied`: the offset they reach to."""
 
     state: PartitionState
     counts: Mapping[str, Mapping[str, int]]
     applied: Mapping[str, int]
 
     def total(self, outcome: str) -> int:
-        """One outcome, over all enterprises."""
+        """Return one outcome, over all enterprises."""
         return sum(counts[outcome] for counts in self.counts.values())
 
 
 @dataclass(slots=True)
 class PartitionCount:
-    """What one partition of the log holds; `counted` and `missing` as far as a `Stored` says what to count."""
+    """The contents of one partition of the log; `counted` and `missing` as far as a `Stored` says what to count."""
 
     first_offset: int = -1
     records: int = 0
@@ -112,7 +112,7 @@ class PartitionCount:
 
 @dataclass(slots=True)
 class LogCount:
-    """What `events.v1` holds."""
+    """The contents of `events.v1`."""
 
     partitions: dict[int, PartitionCount] = field(default_factory=lambda: defaultdict(PartitionCount))
     records: int = 0
@@ -122,7 +122,7 @@ class LogCount:
     outcomes: set[int] = field(default_factory=set)  # offsets in `control.v1` of those from operators
 
     def accepted(self, place: Place) -> npt.NDArray[np.int64]:
-        """The distinct offsets of an input partition that are in the log, ascending."""
+        """Return the distinct offsets of an input partition that are in the log, ascending."""
         return np.unique(np.frombuffer(self.origins[place], np.int64)) if place in self.origins else np.empty(0, int)
 
     @property
@@ -306,7 +306,7 @@ def _is_receipt(decode: Callable[[bytes], _Typed], value: bytes | None) -> bool:
 
 
 def _readable(decode: Callable[[bytes], LogRecord], read: Read) -> LogRecord | None:
-    """The record as score reads it; None where score dead-letters it."""
+    """Return the record as score reads it; None where score dead-letters it."""
     if _HEADER not in read.headers:
         return None
     try:
@@ -316,7 +316,7 @@ def _readable(decode: Callable[[bytes], LogRecord], read: Read) -> LogRecord | N
 
 
 def _stored(redis: Any, settings: Settings, partition: int) -> Stored | None:
-    """What Redis holds of a partition; None where it holds no state of it. The state is read before the values."""
+    """Return the state of a partition in Redis, None where there is none. The state is read before the values."""
     prefix = settings.redis.key_prefix
     state = partition_state(redis, prefix, partition)
     if state is None:

@@ -48,7 +48,7 @@ class Borrowing:
         self.next_day = self._granted
 
     def morning(self, day: int) -> Iterator[Loan | Txn]:
-        """What the bank reports and books before the day's payments."""
+        """Yield the bank's reports and bookings before the day's payments."""
         at_ms = day_start_ms(day) + MORNING_MS
         if day == self._granted:
             yield self._report("granted", at_ms + GRANT_MS - MORNING_MS, first=True)

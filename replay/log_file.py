@@ -47,7 +47,7 @@ _BATCH_OVERHEAD, _BATCH_HEAD_BYTES, _MAGIC = 12, 61, 2
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="head"):
-    """What was recorded."""
+    """The head of a recording."""
 
     format: Literal["xinliu.log/2"] = FORMAT
     engine_version: str
@@ -107,12 +107,12 @@ class LogFile:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the log."""
         return "log"
 
     @property
     def banks(self) -> tuple[Bank, ...]:
-        """Whose alerts it may give."""
+        """The banks whose alerts the log may give."""
         return self.head.banks
 
     def record_counts(self) -> dict[int, int]:
@@ -138,13 +138,14 @@ class LogFile:
         """
         offset = 0
         for some in _together(self._batches.of(partition), records_at_once):
-            chunk = self._parsed(topics.EVENTS, partition, some)
-            if not as_recorded:
+            for chunk in self._parsed(topics.EVENTS, partition, some):
+                if as_recorded:
+                    yield chunk
+                    continue
                 next_offset = offset + len(chunk)
                 offsets = np.arange(offset, next_offset, dtype=np.int64)
-                chunk = replace(chunk, start_offset=offset, next_offset=next_offset, offset=offsets)
+                yield replace(chunk, start_offset=offset, next_offset=next_offset, offset=offsets)
                 offset = next_offset
-            yield chunk
 
     def controls(self, partition: int) -> Iterator[tuple[int, Control]]:
         """The control records of a partition with their offsets; they have no key. What is none is passed over."""
@@ -160,23 +161,30 @@ class LogFile:
         batches = self._batches
         for i in np.flatnonzero(batches.place >= 0).tolist():
             partition = int(batches.place[i])
-            yield from _records(self._parsed(topics.EVENTS, partition, batches.some(slice(i, i + 1))))
+            for chunk in self._parsed(topics.EVENTS, partition, batches.some(slice(i, i + 1))):
+                yield from _records(chunk)
 
     def _artefact_records(self) -> Iterator[Record]:
         for place, topic in ARTEFACTS.items():
             for some in _together(self._batches.of(place), RECORDS_AT_ONCE):
-                yield from _records(self._parsed(topic, 0, some))
+                for chunk in self._parsed(topic, 0, some):
+                    yield from _records(chunk)
 
-    def _parsed(self, topic: str, partition: int, some: Batches) -> Chunk:
+    def _parsed(self, topic: str, partition: int, some: Batches) -> Iterator[Chunk]:
+        """Yield the records of some batches: one chunk, or more where they take too much memory unpacked."""
         with _named(self.path), self._read.open("rb") as file:
-            raw = b"".join(
+            pieces = [
                 os.pread(file.fileno(), size, at) for at, size in zip(some.at.tolist(), some.size.tolist(), strict=True)
-            )
-        try:
-            return parse(raw, topic=topic, partition=partition, start_offset=int(some.base[0]))
-        except BatchError as error:
-            at = int(some.at[np.searchsorted(some.base, error.base_offset, side="right") - 1])
-            raise SourceError(f"{self.path}, byte {at}: {error}") from error
+            ]
+        first = 0
+        while first < len(pieces):
+            start = int(some.base[first])
+            try:
+                chunk = parse(b"".join(pieces[first:]), topic=topic, partition=partition, start_offset=start)
+            except BatchError as error:
+                raise SourceError(f"{self.path}, byte {some.at[first]}: {error}") from error
+            yield chunk
+            first = int(np.searchsorted(some.base, chunk.next_offset)) if chunk.is_cut else len(pieces)
 
     def _take_format_1(self) -> None:
         """Read all of it into a file of this format, which goes when this object does."""

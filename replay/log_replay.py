@@ -41,7 +41,7 @@ POLL_S = 0.5
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay of a log gave. `outcomes`: its records, by what score made of each."""
+    """The outcome of a log's replay. `outcomes`: its records, by what score made of each."""
 
     engine_version: str
     recorded_by: str  # engine version
@@ -139,7 +139,7 @@ class Servers(Protocol):
 
 
 def replay_into(log: LogFile, servers: Servers, outputs: Outputs, say: Say) -> Replayed:
-    """All of the log into the empty `events.v1` of the servers; waits until score has done it.
+    """Return all of the log into the empty `events.v1` of the servers; waits until score has done it.
 
     SourceError where the topics are not fresh, ReplayFailed where nothing moves on, and what `servers.check` raises.
     """

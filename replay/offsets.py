@@ -48,12 +48,12 @@ class Offsets:
         self._known: dict[tuple[str, ...], list[Place]] = {}
 
     def partitions(self, topics: Iterable[str]) -> list[Place]:
-        """All partitions of those of `topics` that exist."""
+        """Return all partitions of those of `topics` that exist."""
         known = self._admin.list_topics(timeout=self._answer_s).topics
         return [(topic, number) for topic in topics if topic in known for number in known[topic].partitions]
 
     def ends(self, places: Iterable[Place], spec: OffsetSpec | None = None) -> dict[Place, int]:
-        """The end of each partition; with `OffsetSpec.earliest()` its beginning."""
+        """Return the end of each partition; with `OffsetSpec.earliest()` its beginning."""
         asked = {TopicPartition(*place): spec or OffsetSpec.latest() for place in places}
         found: dict[Place, int] = {}
         give_up = time.monotonic() + self._answer_s
@@ -72,7 +72,7 @@ class Offsets:
         return found
 
     def committed(self, role: str, places: Iterable[Place], *, wait_s: float = 0.0) -> dict[Place, int]:
-        """What the role's group has committed of `places`; without those of which it has nothing yet.
+        """Return the committed offsets of a role's group, without those of partitions where there is none yet.
 
         A coordinator that is only just there knows nothing: no answer then, so that the next look may have one; or
         with `wait_s` an answer by then, or KafkaException.
@@ -92,7 +92,7 @@ class Offsets:
         return {(tp.topic, tp.partition): tp.offset for tp in answer if tp.offset >= 0}
 
     def _all_of(self, topics: tuple[str, ...]) -> list[Place]:
-        """The partitions of all of `topics`, asked for until each is there: then they stay as they are."""
+        """Return the partitions of all of `topics`, asked for until each is there: then they stay as they are."""
         if topics not in self._known:
             found = self.partitions(topics)
             if len({topic for topic, _ in found}) < len(set(topics)):
@@ -107,7 +107,7 @@ class Offsets:
         return self._members[role]
 
     def progress(self, topics_of_role: Mapping[str, Iterable[str]]) -> Progress:
-        """One look. Commits are read before ends, so that a lag is never too small."""
+        """Return one look. Commits are read before ends, so that a lag is never too small."""
         places = {role: self._all_of(tuple(topics)) for role, topics in topics_of_role.items()}
         committed = {role: self.committed(role, found) for role, found in places.items()}
         ends = self.ends({place for found in places.values() for place in found})

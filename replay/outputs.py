@@ -31,7 +31,7 @@ _alert = msgspec.json.Decoder(Alert).decode
 
 
 def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
-    """The topics that score writes."""
+    """Return the topics that score writes."""
     return (
         topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,
         topics.LATE, topics.DEAD_LETTERS, *(topics.bank_alerts(bank.bank_id) for bank in banks),

@@ -1,4 +1,4 @@
-"""Who lives in the simulated economy: banks, and enterprises with their payers, payees, means and fate."""
+"""The population of the simulated economy: banks, and enterprises with their payers, payees, means and fate."""
 
 import hashlib
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ OF_A_PROVINCE: tuple[tuple[Activity, int], ...] = (("quiet", 968), ("steady", 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """What is simulated; equal values give equal events, byte by byte. Days are day numbers, `end_day` exclusive.
+    """The parameters of a simulation; equal values give equal bytes. Days are day numbers, `end_day` exclusive.
 
     Rates are parts per million of transactions: `duplicate` and `late` (under 7 days) are sent so; `returned` and
     `reversed` are undone later; `conflict` sends the id again with another amount, `stale` comes 12 days late,
@@ -146,13 +146,13 @@ class Party:
 
     @property
     def visit_ppm(self) -> int:
-        """What one visit is of a month's total."""
+        """Return the share of one visit in a month's total."""
         return self.share_ppm * 1000 // VISITS_A_MONTH_MILLI[self.rhythm]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enterprise:
-    """What an enterprise is from the first day on; what happens to it follows from this and its draws."""
+    """An enterprise from the first day on; what happens to it follows from this and its draws."""
 
     number: int
     enterprise_id: str
@@ -228,7 +228,7 @@ def enterprise(population: Population, number: int) -> Enterprise:
 
 
 def inflow_permille(one: Enterprise, day: int, month: int) -> int:
-    """What comes in on `day` of calendar month `month`, in thousandths of the usual."""
+    """Return the inflow on `day` of calendar month `month`, in thousandths of the usual."""
     if one.scenario == "seasonal":
         return SEASONAL_PERMILLE if month in one.slack_months else 1000
     course = COURSES.get(one.scenario)

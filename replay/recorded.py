@@ -1,4 +1,4 @@
-"""What the adapters of recorded data sets share: reading their files with errors by file, row and column, and the
+"""The common ground of the adapters of recorded data sets: reading files with errors by file, row and column, and the
 receipts with which their banks close each day.
 """
 
@@ -31,7 +31,7 @@ def identity_of(name: str, version: int, directory: Path, files: Sequence[str]) 
 
 
 def read_columns(path: Path, kinds: Mapping[str, ColumnKind], files: Sequence[str]) -> dict[str, list[Any]]:
-    """The columns `kinds` of a Parquet file as Python values, none of them missing.
+    """Return the columns `kinds` of a Parquet file as Python values, none of them missing.
 
     SourceError says what the file lacks; `files` are all that belong in its folder.
     """
@@ -65,7 +65,7 @@ def read_columns(path: Path, kinds: Mapping[str, ColumnKind], files: Sequence[st
 
 
 def read_lines(path: Path, columns: Sequence[str], files: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with their line numbers, as text. SourceError by line where a row is not whole."""
+    """Yield the rows of a CSV file with their line numbers, as text. SourceError by line where a row is not whole."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -84,14 +84,14 @@ def read_lines(path: Path, columns: Sequence[str], files: Sequence[str]) -> Iter
 
 
 def minor_units(amount: float, where: str) -> int:
-    """An amount in minor units; SourceError with `where` where it is none that a bank could book."""
+    """Return an amount in minor units; SourceError with `where` where it is none that a bank could book."""
     if not abs(amount) <= AMOUNT_MINOR_MAX // 100:  # NaN too
         raise SourceError(f"{where}: {amount} is no amount")
     return round(amount * 100)
 
 
 def closed_by_receipts(banks: Sequence[Bank], deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
-    """Banks' deliveries in order of time, each day of them, also one with nothing, closed by a receipt of each bank."""
+    """Yield banks' deliveries in order of time, each day of them, also one with nothing, closed by a receipt of each bank."""
     day: int | None = None
     totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # by bank: transactions, debits, credits
     for delivery in deliveries:

@@ -37,7 +37,7 @@ class ReplayFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Where a running replay is."""
+    """A look at a running replay."""
 
     sending: Sending
     progress: Progress
@@ -46,7 +46,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a replay gave."""
+    """The outcome of a replay."""
 
     books: Books
     episodes: list[Episode]
@@ -66,7 +66,7 @@ class Replay:
         self.done = False  # everything that was sent is through
 
     def run(self, on_look: Callable[[Look], None]) -> Outcome:
-        """All of it. ReplayFailed, ChildFailed (a worker has ended), or what sending failed with."""
+        """Return all of it. ReplayFailed, ChildFailed (a worker has ended), or what sending failed with."""
         try:
             self.wait(on_look)
             return self.finish()
@@ -152,7 +152,7 @@ def stored_rows(settings: Settings) -> dict[str, int]:
 
 
 def learn_summary(log: Path) -> dict[str, Any]:
-    """The last summary that learn has written into its log; empty where there is none."""
+    """Return the last summary that learn has written into its log; empty where there is none."""
     found: dict[str, Any] = {}
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
         _, marked, body = line.partition(LEARN_SUMMARY)

@@ -153,7 +153,7 @@ class Sending(threading.Thread):
 
 
 def _places(offsets: Offsets, topic: str) -> list[Place]:
-    """The partitions of a topic. SettingsError where there is none: an outbox would wait for it."""
+    """Return the partitions of a topic. SettingsError where there is none: an outbox would wait for it."""
     places = offsets.partitions([topic])
     if not places:
         raise SettingsError(f"the broker has no topic {topic}: run `xinliu topics create`")
@@ -161,13 +161,13 @@ def _places(offsets: Offsets, topic: str) -> list[Place]:
 
 
 def _values(offsets: Offsets, kafka: KafkaSettings) -> frozenset[bytes | None]:
-    """The values of `control.v1`: the words of operators and learn, and what an earlier run has sent."""
+    """Return the values of `control.v1`: the words of operators and learn, and what an earlier run has sent."""
     _places(offsets, topics.CONTROL)
     return frozenset(read.value for read in read_topics(kafka, [topics.CONTROL]))
 
 
 def _first_record(kafka: KafkaSettings, topic: str) -> bytes | None:
-    """The value of the record at offset 0; None where retention has taken it."""
+    """Return the value of the record at offset 0; None where retention has taken it."""
     reading = consumer(kafka)
     try:
         assign(reading, [TopicPartition(topic, 0, 0)])

@@ -58,7 +58,7 @@ class Simulation:
         return day_start_ms(self.population.start_day)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """All events of all banks and the gateway."""
+        """Yield all events of all banks and the gateway."""
         self._made = 0
         calendar = tuple(workdays(self.population.start_day, self.population.end_day))
         feeds = [_bank_feed(self.population, number, calendar) for number in range(len(self.banks))]
@@ -76,12 +76,12 @@ class Simulation:
 
 
 def sample() -> Simulation:
-    """The sample that `xinliu replay sample` replays."""
+    """Return the sample that `xinliu replay sample` replays."""
     return Simulation(Population(), "sample")
 
 
 def province(enterprise_count: int = 2_000, bank_count: int = 141) -> tuple[Simulation, int]:
-    """A province that goes live: 15 months of history and 6 more as they come; and when these begin (ms)."""
+    """Return a province that goes live: 15 months of history and 6 more as they come; and when these begin (ms)."""
     population = Population(
         bank_count=bank_count,
         enterprise_count=enterprise_count,
@@ -172,7 +172,7 @@ class _Flaws:
         self.serial = 0
 
     def ways(self, txn: Txn) -> tuple[tuple[int, Txn], ...]:
-        """When, and as what, `txn` is delivered."""
+        """Yield the times and forms in which `txn` is delivered."""
         draw = self._draw
         lot = draw.below(MILLION)
         at_ms = txn.event_time
@@ -193,7 +193,7 @@ class _Flaws:
 
 
 def _by_day(at_ms: int) -> int:
-    """The time, or the morning of its day."""
+    """Return the time, or the morning of its day."""
     return max(at_ms, day_start_ms(day_of(at_ms)) + MORNING_MS)
 
 
@@ -236,7 +236,7 @@ def _profile(one: Enterprise, at_ms: int, population: Population) -> Profile:
 
 
 def _consents(one: Enterprise, at_ms: int, population: Population) -> Iterator[Authorization]:
-    """What the enterprise allows its lender: nothing, or 贷后管理 that holds, runs out or is taken back."""
+    """Yield the consents of the enterprise to its lender: none, or 贷后管理 that holds, runs out or is revoked."""
     if one.consent == "missing":
         return
     authorization_id = f"AU{one.number:07d}"

@@ -1,4 +1,4 @@
-"""What a replay reads: a source gives deliveries in the order in which they are handed over."""
+"""Sources of a replay: each yields deliveries in the order in which they are handed over."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -29,11 +29,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the source."""
 
     @property
     def banks(self) -> tuple[Bank, ...]:
-        """Who sends."""
+        """The banks that send."""
 
     @property
     def is_history(self) -> bool:
@@ -44,11 +44,11 @@ class Source(Protocol):
         """The same for the same events: a state folder belongs to one."""
 
     def deliveries(self) -> Iterator[Delivery]:
-        """All events by `at_ms`; each call starts anew. SourceError where they cannot be read."""
+        """Return all events by `at_ms`; each call starts anew. SourceError where they cannot be read."""
 
     def rows(self) -> Mapping[str, int]:
-        """Of the last `deliveries` so far: `read`, `made` (deliveries that no row stands for, such as receipts), and
+        """Return counts of the last `deliveries`: `read`, `made` (of no row, such as receipts), and
         `dropped: <reason>`; read + made = deliveries + dropped."""
 
     def outcomes(self) -> Mapping[str, Label]:
-        """Of the last `deliveries`, by loan: what became of it, where the source knows."""
+        """Return the outcome of each loan of the last `deliveries`, where the source knows it."""

@@ -204,7 +204,7 @@ class Stack:
                 self._recoveries[role].start()
 
     def _end_recoveries(self, *roles: str) -> None:
-        """Of these roles, or all: nothing more is said of them."""
+        """Stop reporting on these roles, or on all."""
         for role in roles or tuple(self._recoveries):
             if (recovery := self._recoveries.pop(role, None)) is not None:
                 recovery.end()
@@ -263,7 +263,7 @@ class Stack:
 
 
 def _dashboard_port() -> int:
-    """The usual port of the pages, so that an open page finds them again; another where it is taken."""
+    """Return the usual port of the pages, so that an open page finds them again; another where it is taken."""
     usual = DashboardSettings().port
     return usual if port_is_free(usual) else free_port()
 

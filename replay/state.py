@@ -21,14 +21,14 @@ class StateError(Exception):
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """What the marker file says: whose state this is."""
+    """The marker file of a state folder: its owner."""
 
     format: int = FORMAT
     source: str  # identity of what is replayed into it
 
 
 def default_directory(name: str) -> Path:
-    """Where the state of replay `name` lies unless told: below XINLIU_STATE or the user's state folder."""
+    """Return the state folder of replay `name` by default: below XINLIU_STATE or the user's state folder."""
     root = os.environ.get("XINLIU_STATE") or platformdirs.user_state_dir("xinliu", appauthor=False)
     return Path(root).absolute() / name
 

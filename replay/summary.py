@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def markdown(books: Books) -> str:
-    """The summary of a replay. Numbers are those of the books, nothing else."""
+    """Return the summary of a replay. Numbers are those of the books, nothing else."""
     return "\n".join(_lines(books)) + "\n"
 
 
 def log_markdown(found: Replayed) -> str:
-    """The summary of a recorded log's replay."""
+    """Return the summary of a recorded log's replay."""
     return "\n".join(_log_lines(found)) + "\n"
 
 
@@ -177,7 +177,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 def _cell(text: str) -> str:
-    """A bar would end the cell, and a backslash before it would free it again."""
+    """Return a bar would end the cell, and a backslash before it would free it again."""
     return printable(text).replace("\\", "\\\\").replace("|", "\\|")
 
 

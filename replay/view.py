@@ -34,7 +34,7 @@ STYLES = {"red": "bold red", "orange": "dark_orange", "yellow": "yellow"}
 
 
 class ScoreSeen(msgspec.Struct, frozen=True):
-    """What the view takes of a score record."""
+    """The fields of a score record that the view takes."""
 
     enterprise_id: str
     score: int
@@ -47,7 +47,7 @@ class ScoreSeen(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Seen:
-    """What has been seen so far; one writer, any reader."""
+    """Everything seen so far; one writer, any reader."""
 
     scores: dict[str, ScoreSeen] = field(default_factory=dict)
     moves: deque[tuple[ScoreSeen, int]] = field(default_factory=lambda: deque(maxlen=MOVES_SHOWN))  # and from what
@@ -126,14 +126,14 @@ class Rate:
     _points: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=8))
 
     def add(self, at_s: float, count: int) -> int:
-        """The rate, with this point added."""
+        """Return the rate, with this point added."""
         self._points.append((at_s, count))
         (first_s, first), (last_s, last) = self._points[0], self._points[-1]
         return int((last - first) / (last_s - first_s)) if last_s > first_s else 0
 
 
 def render(seen: Seen, look: Look, rate: int) -> RenderableType:
-    """One screen."""
+    """Return one screen."""
     return Group(_flow(look, rate, seen), _grades(seen), _moves(seen), _alerts(seen))
 
 

@@ -26,7 +26,7 @@ class Workday:
 
 
 def is_business_day(day: int) -> bool:
-    """Whether banks book payments between enterprises on `day`; make-up working days are left out."""
+    """Return whether banks book payments between enterprises on `day`; make-up working days are left out."""
     when = date_of(day)
     return when.weekday() < 5 and (when.month, when.day) not in _FIXED_HOLIDAYS and day not in _FESTIVAL
 
@@ -39,14 +39,14 @@ def next_business_day(day: int) -> int:
 
 
 def months_later(day: int, months: int) -> int:
-    """The same day of the month so many months on; the 28th stands for those after it."""
+    """Return the same day of the month so many months on; the 28th stands for those after it."""
     start = date_of(day)
     month = start.year * 12 + start.month - 1 + months
     return day_of_date(date(month // 12, month % 12 + 1, min(start.day, 28)))
 
 
 def workdays(start_day: int, end_day: int) -> Iterator[Workday]:
-    """The days of [start_day, end_day)."""
+    """Yield the days of [start_day, end_day)."""
     carried: list[date] = []
     for day in range(start_day, end_day):
         when = date_of(day)

@@ -1,1 +1,1 @@
-"""Where results go: Kafka, ClickHouse, metrics."""
+"""The ways out and back: Kafka, Redis, ClickHouse, metrics."""

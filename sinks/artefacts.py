@@ -36,7 +36,7 @@ def publish(outbox: Outbox, topic: str, body: bytes, *, timeout_s: float = 30.0)
 def fetch(
     bootstrap: str, topic: str, content_id: str, timeout_s: float, client: Mapping[str, Any] | None = None
 ) -> bytes:
-    """The bytes of artefact `content_id`, verified.
+    """Return the bytes of artefact `content_id`, verified.
 
     Reads the topic once to its present end. ArtefactMissing where none of its records has the id, or the broker did
     not answer in `timeout_s`; ArtefactCorrupt where one has and its bytes are others.

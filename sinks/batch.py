@@ -71,7 +71,7 @@ class Records:
         return Records(b"".join([one.blob for one in some]), np.concatenate([one.sizes for one in some]))
 
     def part(self, begin: int, end: int) -> "Records":
-        """Those from `begin` on before `end`."""
+        """Return those from `begin` on before `end`."""
         if begin == 0 and end == len(self.sizes):
             return self
         first, last = (int(np.maximum(self.sizes[:i], 0).sum()) for i in (begin, end))
@@ -139,7 +139,7 @@ class Batch:
         self._producer = (producer_id, epoch, sequence)
 
     def _build(self) -> bytes:
-        """What goes to the broker, the same at each attempt."""
+        """Return the bytes for the broker, the same at each attempt."""
         if self._built is None:
             self._built = self._packed(b"".join(self._pieces))
             self._pieces.clear()
@@ -199,7 +199,7 @@ def warm() -> None:
 
 
 def _runs(stretches: Sequence[AckGroup]) -> list[int]:
-    """Of each, where the run of the same one begins."""
+    """Return, for each, the beginning of the run of equal ones that it is in."""
     found: list[int] = []
     for i, ack_group in enumerate(stretches):
         found.append(found[-1] if i and ack_group is stretches[i - 1] else i)
@@ -217,7 +217,7 @@ def encode_headers(headers: Headers) -> bytes:
 
 
 def write_varint(number: int) -> bytes:
-    """A zigzag varint, as the record format has it."""
+    """Return a zigzag varint, as the record format has it."""
     left = (number << 1) ^ (number >> 63)
     encoded = bytearray()
     while left > 127:

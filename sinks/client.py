@@ -9,7 +9,7 @@ from config.settings import KafkaSettings
 
 
 def client_settings(kafka: KafkaSettings) -> dict[str, str]:
-    """The settings of a librdkafka client for security; SettingsError where the password file cannot be read."""
+    """Return the settings of a librdkafka client for security; SettingsError where the password file cannot be read."""
     found: dict[str, str] = {"security.protocol": kafka.security_protocol}
     if kafka.ca_file is not None:
         found["ssl.ca.location"] = kafka.ca_file
@@ -23,7 +23,7 @@ def client_settings(kafka: KafkaSettings) -> dict[str, str]:
 
 
 def aiokafka_settings(kafka: KafkaSettings) -> dict[str, Any]:
-    """The same for a client of aiokafka."""
+    """Return the same for a client of aiokafka."""
     if kafka.security_protocol == "PLAINTEXT":
         return {}
     found: dict[str, Any] = {"security_protocol": kafka.security_protocol}

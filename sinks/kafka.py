@@ -87,11 +87,11 @@ class Outbox:
         self._hear()
 
     def flush_now(self) -> None:
-        """What was sent goes now, and does not wait for more."""
+        """Send what was queued now, without waiting for more."""
         self._sender.flush_now()
 
     def mark(self) -> int:
-        """A number for all that was sent so far, to ask `is_acknowledged` for."""
+        """Return a number for all that was sent so far, to ask `is_acknowledged` for."""
         self._settle()
         self._marked.append(self._stretch)
         self._stretch = AckGroup()
@@ -219,6 +219,6 @@ class MarkedOutbox(Outbox):
         self.mark()
 
     def lowest_open(self, lane: Any) -> int | None:
-        """The lowest mark of `lane` that may have an unacknowledged output; None where all are acknowledged."""
+        """Return the lowest mark of `lane` that may have an unacknowledged output; None where all are acknowledged."""
         found = self._lanes.get(lane)
         return None if found is None else found.lowest_open()

@@ -110,7 +110,7 @@ Sample = tuple[str, tuple[str, ...], float]  # name, label values, value
 
 
 def samples(reading: Reading) -> Iterator[Sample]:
-    """One reading as samples of the families above."""
+    """Yield one reading as samples of the families above."""
     match reading:
         case Consumed(topic=topic, partition=partition, records=records, position=position, end=end):
             where = (topic, str(partition))
@@ -205,7 +205,7 @@ class Metrics(Collector):
         self._readings = (time.time(), tuple(readings))
 
     def collect(self) -> Iterator[Metric]:
-        """The newest readings; samples of equal labels are added up."""
+        """Yield the newest readings; samples of equal labels are added up."""
         read_at_s, readings = self._readings
         values: dict[tuple[str, tuple[str, ...]], float] = {}
         for name, labels, value in (sample for reading in readings for sample in samples(reading)):
@@ -234,7 +234,7 @@ class Metrics(Collector):
 
 
 def names() -> frozenset[str]:
-    """Every metric of ours as Prometheus names it, the series of histograms included: what rules may ask for."""
+    """Return every metric of ours as Prometheus names it, the series of histograms included: what rules may ask for."""
     registered = {metric.name: metric.type for metric in Metrics("any").registry.collect()}
     found = {f"{name}_total" if kind is CounterMetricFamily else name for name, (kind, *_) in _FAMILIES.items()}
     for name, kind in registered.items():

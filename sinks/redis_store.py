@@ -44,7 +44,7 @@ class StoreUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Who may write: the epoch of the owner, and the number of its last transaction."""
+    """The right to write: the epoch of the owner, and the number of its last transaction."""
 
     epoch: int
     number: int
@@ -55,7 +55,7 @@ class Fence:
 
 
 class Stored(NamedTuple):
-    """What Redis held of one partition at one moment: its fence, its state (JSON), some values by enterprise id."""
+    """One partition in Redis at one moment: its fence, its state (JSON), some values by enterprise id."""
 
     fence: Fence | None
     state: bytes | None
@@ -63,7 +63,7 @@ class Stored(NamedTuple):
 
 
 def connect(url: str, timeout_s: float) -> Any:
-    """A client that raises rather than waits for ever; it never retries, since a transaction must know its fate.
+    """Return a client that raises rather than waits for ever; it never retries, since a transaction must know its fate.
 
     `redis+cluster://` and `rediss+cluster://` name any server of a Redis Cluster, which must answer.
     """
@@ -80,7 +80,7 @@ def connect(url: str, timeout_s: float) -> Any:
 
 
 def servers(client: Any) -> list[Any]:
-    """A client for each server that holds state: the one, or the masters of a cluster."""
+    """Return a client for each server that holds state: the one, or the masters of a cluster."""
     if not isinstance(client, redis.RedisCluster):
         return [client]
     return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
@@ -113,7 +113,7 @@ class PartitionStore:
         return state
 
     def names(self) -> list[bytes]:
-        """The ids of all enterprises that have a value, in no order."""
+        """Return the ids of all enterprises that have a value, in no order."""
         with _reported(), self._client.pipeline() as pipe:
             fence, listed = pipe.get(f"{self._base}:e").smembers(f"{self._base}:i").execute()
         self._require(_fence(fence))
@@ -210,7 +210,7 @@ def outcome_totals(client: Any, prefix: str, partitions: int) -> dict[str, int]:
 
 
 def stored_rows(client: Any, prefix: str, partition: int) -> Iterator[tuple[list[str], Rows]]:
-    """All enterprises of a partition that have a value, with the hot fields of their rows, some at a time."""
+    """Yield all enterprises of a partition that have a value, with the hot fields of their rows, some at a time."""
     base = _base(prefix, partition)
     for some in _batches(stored_names(client, prefix, partition)):
         hot = client.mget([f"{base}:h:{name}" for name in some])
@@ -226,7 +226,7 @@ def stored_values(client: Any, prefix: str, partition: int) -> Iterator[tuple[st
 
 
 def stored_names(client: Any, prefix: str, partition: int) -> list[str]:
-    """The ids of the enterprises that a partition lists, sorted."""
+    """Return the ids of the enterprises that a partition lists, sorted."""
     return sorted(name.decode() for name in client.smembers(f"{_base(prefix, partition)}:i"))
 
 
@@ -246,7 +246,7 @@ def read_stored(client: Any, prefix: str, wanted: Mapping[int, Sequence[str]]) -
 
 
 def partition_state(client: Any, prefix: str, partition: int) -> bytes | None:
-    """The stored state of a partition (JSON), for readers."""
+    """Return the stored state of a partition (JSON), for readers."""
     value: bytes | None = client.get(f"{_base(prefix, partition)}:p")
     return value
 
@@ -256,7 +256,7 @@ def _base(prefix: str, partition: int) -> str:
 
 
 def _server(client: Any, key: str) -> Any:
-    """A client for the one server that holds a key, by what a cluster was known to be when last looked at.
+    """Return a client for the one server that holds a key, by what a cluster was known to be when last looked at.
 
     The cluster's own client would follow a key that has moved, and try again where a connection broke: a reader may do
     so, an owner must not within a transaction.
@@ -279,7 +279,7 @@ def _keys(base: str, names: Sequence[str]) -> list[str]:
 
 
 def _values(parts: Sequence[bytes | None]) -> list[Value | None]:
-    """The replies to `_keys` as values."""
+    """Return the replies to `_keys` as values."""
     count = len(parts) // 2
     pairs = zip(parts[:count], parts[count:], strict=True)
     return [None if hot is None else Value(hot, cold) for hot, cold in pairs]

@@ -139,7 +139,7 @@ class Sender(threading.Thread):
             await _leave(producer)
 
     async def _connected(self) -> AIOKafkaProducer:
-        """A producer, as soon as a broker answers; who waits for acknowledgements gives up, not this."""
+        """Return a producer, as soon as a broker answers; who waits for acknowledgements gives up, not this."""
         while True:
             producer = AIOKafkaProducer(**self._settings)
             try:

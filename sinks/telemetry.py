@@ -1,4 +1,4 @@
-"""What a worker says of itself: typed events as they happen, and readings of how things stand. Pure values.
+"""Telemetry of a worker: typed events as they happen, and readings of gauges. Pure values.
 
 A role emits events (how long something took) and is asked for readings once a second, between two of its calls, so
 that the readings of one moment fit together. sinks/metrics.py is the only place that knows Prometheus.
@@ -71,7 +71,7 @@ class Consumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """What became of the records of one partition since the start; `reason` of a dead letter, else empty."""
+    """The outcomes of the records of one partition since the start; `reason` of a dead letter, else empty."""
 
     topic: str
     partition: int
@@ -205,7 +205,7 @@ Emit = Callable[[Event], None]
 
 
 class Telemetry(Protocol):
-    """Where both go."""
+    """A receiver of events and readings."""
 
     def emit(self, event: Event) -> None:
         """Something has happened."""
@@ -225,4 +225,4 @@ class Silent:
 
 
 def discard_event(_event: Event) -> None:
-    """What a role emits to before a worker runs it."""
+    """Drop an event: the receiver of a role that no worker runs."""

@@ -55,18 +55,18 @@ class ControlHistory:
 
 
 def coordinates(partition: int, offset: int) -> str:
-    """A record of `events.v1`, as a word that admits it names it."""
+    """Return a record of `events.v1`, as a word that admits it names it."""
     return f"{topics.EVENTS}:{partition}:{offset}"
 
 
 def read(settings: Settings) -> ControlHistory:
-    """The whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
+    """Return the whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
     kafka = settings.kafka
     return ControlHistory(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
 
 
 def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None) -> Iterator[Control]:
-    """The control records up to the topic's present end, in order. ArtefactMissing as `read`."""
+    """Yield the control records up to the topic's present end, in order. ArtefactMissing as `read`."""
     for _, body in records(bootstrap, topics.CONTROL, timeout_s, client):
         try:
             said = _decode(body)

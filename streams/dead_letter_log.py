@@ -20,7 +20,7 @@ _DECODER = msgspec.json.Decoder(DeadLetter)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """What became of dead letters that were to be sent again."""
+    """The outcome of dead letters that were to be sent again."""
 
     sent: int
     refused: tuple[tuple[DeadLetter, str], ...]  # with why

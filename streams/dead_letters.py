@@ -24,7 +24,7 @@ KEY_BYTES_MAX = 64 * 1024
 
 
 def unreadable(error: ValueError) -> Rejected:
-    """Why a decoder refused a record."""
+    """Return why a decoder refused a record."""
     wrong_type = isinstance(error, msgspec.ValidationError) or not isinstance(
         error, msgspec.DecodeError | UnicodeDecodeError
     )
@@ -34,7 +34,7 @@ def unreadable(error: ValueError) -> Rejected:
 def to_dead_letters(
     chunk: Chunk, which: Sequence[int], rejected: Sequence[Rejected], *, is_searched: bool = False
 ) -> list[DeadLetter]:
-    """The dead letters of some records of a chunk of ours. is_searched: as `Forbidden.seen_in` has it."""
+    """Return the dead letters of some records of a chunk of ours. is_searched: as `Forbidden.seen_in` has it."""
     tp, forbidden, rows = TP(chunk.topic, chunk.partition), _forbidden(), chunk.rows(which)
     kept = [(row.value or b"")[:PAYLOAD_BYTES_MAX] for row in rows]
     found = [forbidden.seen_in(payload, is_searched=is_searched) for payload in kept]
@@ -67,7 +67,7 @@ def to_dead_letter(tp: TP, row: Row, rejected: Rejected, holds_secret: bool) -> 
 
 
 def payload_of(letter: DeadLetter) -> bytes | None:
-    """The payload as it came; None where the dead letter does not hold all of it."""
+    """Return the payload as it came; None where the dead letter does not hold all of it."""
     return letter.payload if hashlib.sha256(letter.payload).hexdigest() == letter.payload_sha256 else None
 
 

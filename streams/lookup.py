@@ -124,7 +124,7 @@ class Lookup:
         self._client.close()
 
     def read(self, ids: Sequence[str]) -> list[Answer]:
-        """An answer for each id, in their order; one round trip for each thousand.
+        """Return an answer for each id, in their order; one round trip for each thousand.
 
         redis' errors; ArtefactMissing or SnapshotError where the model in force cannot be had.
         """
@@ -149,7 +149,7 @@ class Lookup:
             return Unreadable(enterprise_id=enterprise_id, partition=partition, why=str(error))
 
     def _stored(self, ids: Sequence[str]) -> dict[int, Stored]:
-        """What Redis holds of some ids, by partition."""
+        """Return the values of some ids in Redis, by partition."""
         wanted: dict[int, list[str]] = defaultdict(list)
         names = list(dict.fromkeys(ids))
         placed = partitions_of([name.encode() for name in names], self._partitions)
@@ -158,7 +158,7 @@ class Lookup:
         return read_stored(self._client, self._prefix, wanted)
 
     def _of(self, partition: int, stored: Stored) -> Iterator[Answer]:
-        """The answers of one partition."""
+        """Yield the answers of one partition."""
         there: dict[str, Value] = {}
         for name, value in stored.values.items():
             if value is None:
@@ -215,7 +215,7 @@ def _decoded(there: Mapping[str, Value]) -> tuple[list[str], Rows, dict[str, str
 
 
 def _saved(stored: Stored) -> PartitionState:
-    """The partition's state; the first one where values were flushed before it was ever saved."""
+    """Return the partition's state; the first one where values were flushed before it was ever saved."""
     return msgspec.json.decode(stored.state, type=PartitionState) if stored.state else PartitionState(low_offset=0)
 
 

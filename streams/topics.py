@@ -66,7 +66,7 @@ class Difference:
 
 
 def wanted_topics(settings: Settings) -> list[Topic]:
-    """Every topic of these settings, those of each bank included, by name."""
+    """Return every topic of these settings, those of each bank included, by name."""
     text = files("config").joinpath("topics.toml").read_text(encoding="utf-8")
     rows = msgspec.convert(tomllib.loads(text)["topics"], list[_Row])
     topics = [
@@ -100,7 +100,7 @@ def create_topics(settings: Settings) -> list[str]:
 
 
 def differences(settings: Settings, names: Iterable[str] | None = None) -> list[Difference]:
-    """What differs between the broker's topics and the wanted ones, or those of them named. KafkaException."""
+    """Return the differences between the broker's topics and the wanted ones, or those named. Raise KafkaException."""
     chosen = None if names is None else set(names)
     topics = [topic for topic in wanted_topics(settings) if chosen is None or topic.name in chosen]
     admin = _admin(settings)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ _ROOT = Path(__file__).parents[1]
 _ADDRESS_BYTES = 2 << 30  # beyond what a process has when the run begins: what is asked for, not only what is touched
 
 
-def watched(count: int, check: Callable[[int], str], *, grown_bytes_max: int) -> dict[str, Any]:
+def watched(count: int, check: Callable[[int], Sequence[str]], *, grown_bytes_max: int) -> dict[str, Any]:
     """Call `check(n)` for each n below `count`; how often each answer came, in what time, and how memory grew."""
     address_bytes = _status_bytes("VmSize") + _ADDRESS_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (address_bytes, address_bytes))
     seen: Counter[str] = Counter()
     begin_s = time.process_time()
-    grown = grown_bytes(lambda: seen.update(check(n) for n in range(count)))
+    grown = grown_bytes(lambda: seen.update(answer for n in range(count) for answer in check(n)))
     took_s = time.process_time() - begin_s
     assert grown <= grown_bytes_max, f"memory grew by {grown:,} bytes, at most {grown_bytes_max:,}"
     return {"count": count, "cpu_s": took_s, "grown_bytes": grown, "seen": seen}

@@ -1,4 +1,4 @@
-"""What the banks of a world send in its timed days, all banks together in the order of sending."""
+"""The records of a world's banks in its timed days, all banks together in the order of sending."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Transactions:
     events: Events
 
     def banks(self) -> npt.NDArray[np.int64]:
-        """The bank of each."""
+        """Return the bank of each."""
         found: npt.NDArray[np.int64] = self.profiles["bank"][self.events["enterprise"], self.events["slot"]].astype(
             np.int64
         )
@@ -64,7 +64,7 @@ def transactions(world: World, most: int, shape: Shape | None = None) -> Transac
 
 
 def feed(found: Transactions) -> Iterator[Sent]:
-    """The transactions, and behind each midnight every bank's receipt of the day before."""
+    """Yield the transactions, and behind each midnight every bank's receipt of the day before."""
     written: Written = writing.bank_records(found.events, found.profiles)
     names = [topics.bank_events(bank_id(bank)) for bank in range(BANKS)]
     banks, arrivals = found.banks().tolist(), found.events["arrival_ms"].tolist()
@@ -78,7 +78,7 @@ def feed(found: Transactions) -> Iterator[Sent]:
 
 
 def receipts(day: int) -> list[Sent]:
-    """Every bank's."""
+    """Return every bank's."""
     found = []
     for bank in range(BANKS):
         receipt = Receipt(bank_id=bank_id(bank), day=f"{date_of(day):%Y-%m-%d}", count=1, debit_minor=0, credit_minor=1)
@@ -87,7 +87,7 @@ def receipts(day: int) -> list[Sent]:
 
 
 def first_words(event_ms: int, partitions: int) -> list[Sent]:
-    """A first transaction of one new enterprise of each partition: the next score record of it must follow."""
+    """Return a first transaction of one new enterprise of each partition: the next score record of it must follow."""
     wanted, found, number = set(range(partitions)), [], NEW_ENTERPRISE
     places = partitions_of(range(NEW_ENTERPRISE, NEW_ENTERPRISE + 40 * partitions), partitions).tolist()
     for number, partition in zip(range(NEW_ENTERPRISE, NEW_ENTERPRISE + 40 * partitions), places, strict=True):

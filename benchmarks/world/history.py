@@ -1,4 +1,4 @@
-"""What each enterprise does, day by day: rows of EVENT in the order of their arrival, made by compiled code.
+"""The history of each enterprise, day by day: rows of EVENT in the order of their arrival, made by compiled code.
 
 Before the dense days an enterprise has `rate` transactions a day, in them `dense_rate`; amounts shrink as the count
 grows, so that the sums of days keep their level. Some arrive days after their day, some twice.
@@ -54,7 +54,7 @@ class Shape:
 
 
 def history(seed: int, profiles: Profiles, shape: Shape) -> Events:
-    """All events of these enterprises, by arrival. A record that arrives twice stands twice."""
+    """Return all events of these enterprises, by arrival. A record that arrives twice stands twice."""
     dense_days = shape.days - shape.dense_from
     most = np.ceil(profiles["rate"] * shape.dense_from) + np.ceil(profiles["dense_rate"] * dense_days) + 4
     rows = np.zeros(int(most.sum()), EVENT)
@@ -75,7 +75,7 @@ def _chance(seed: int, n: int) -> npt.NDArray[np.float64]:
 
 @allocating_kernel
 def _random(state):
-    """The next number in [0, 1); `state` is one uint64."""
+    """Return the next number in [0, 1); `state` is one uint64."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     x = state[0]
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -86,7 +86,7 @@ def _random(state):
 
 @allocating_kernel
 def _factor(state, sigma):
-    """A log-normal factor with mean 1."""
+    """Return a log-normal factor with mean 1."""
     u, v = _random(state), _random(state)
     normal = np.sqrt(-2.0 * np.log(1.0 - u)) * np.cos(6.283185307179586 * v)
     return np.exp(sigma * normal - 0.5 * sigma * sigma)
@@ -94,7 +94,7 @@ def _factor(state, sigma):
 
 @allocating_kernel
 def _trend(p, day):
-    """The level of a day, against the enterprise's usual one."""
+    """Return the level of a day, against the enterprise's usual one."""
     level = 1.0 + p.growth * day / 365.0
     if day >= p.onset_day:
         level *= p.left_share + (1.0 - p.left_share) * np.exp(-(day - p.onset_day) / p.decline_days)

@@ -52,7 +52,7 @@ class World:
 
     @property
     def timed_from_ms(self) -> int:
-        """When the tick that closes the last warm day has arrived."""
+        """Return the time at which the tick that closes the last warm day has arrived."""
         return day_start_ms(self.first_day + self.warm_days) + TICK_DELAY_MS + 1
 
     @property
@@ -62,7 +62,7 @@ class World:
         return Shape(first_day=self.first_day, days=days, dense_from=self.warm_days - self.dense_days_before)
 
     def members(self, partition: int) -> npt.NDArray[np.int64]:
-        """The numbers of the enterprises whose records go to a partition."""
+        """Return the numbers of the enterprises whose records go to a partition."""
         return np.flatnonzero(partitions_of(range(self.enterprises), self.partitions) == partition)
 
 
@@ -93,7 +93,7 @@ class PartitionLog:
         self._others = self._other_records()
 
     def blocks(self, *, timed: bool) -> Iterator[Block]:
-        """The warm part, or the timed one."""
+        """Yield the warm part, or the timed one."""
         begin_ms = self.world.timed_from_ms if timed else 0
         end_ms = 2**62 if timed else self.world.timed_from_ms
         arrival = self._events["arrival_ms"]
@@ -107,14 +107,14 @@ class PartitionLog:
         yield from self._transactions(at, int(np.searchsorted(arrival, end_ms)))
 
     def chunks(self, *, timed: bool, first_offset: int = 0) -> Iterator[Chunk]:
-        """The same as chunks, at offsets from `first_offset` on."""
+        """Yield the same as chunks, at offsets from `first_offset` on."""
         offset = first_offset
         for block in self.blocks(timed=timed):
             yield as_chunk(block, self.partition, offset)
             offset += len(block)
 
     def timed_transactions(self) -> Events:
-        """The rows of the timed part, repeats among them."""
+        """Return the rows of the timed part, repeats among them."""
         return self._events[self._events["arrival_ms"] >= self.world.timed_from_ms]
 
     def _transactions(self, first: int, last: int) -> Iterator[Block]:
@@ -144,7 +144,7 @@ def tick_after(day: int) -> Tick:
 
 
 def as_chunk(block: Block, partition: int, offset: int) -> Chunk:
-    """A block as the transport would deliver it; keys are left out, which score reads in dead letters only."""
+    """Return a block as the transport would deliver it; keys are left out, which score reads in dead letters only."""
     if isinstance(block.values, list):
         return chunk_of(EVENTS, partition, offset, [(None, value, HEADERS, 0) for value in block.values])
     n, header = len(block), np.frombuffer(encode_headers(HEADERS), np.uint8)
@@ -159,7 +159,7 @@ def as_chunk(block: Block, partition: int, offset: int) -> Chunk:
 
 
 def partitions_of(numbers: Sequence[int], partitions: int) -> npt.NDArray[np.int64]:
-    """The partition of each enterprise's key, as every producer places it (murmur2)."""
+    """Return the partition of each enterprise's key, as every producer places it (murmur2)."""
     return partitioner.partitions_of([enterprise_id(number).encode() for number in numbers], partitions)
 
 

@@ -1,4 +1,4 @@
-"""What banks send where a tenth of it is bad: faults 8 to 16 of the corpus, repeats, conflicts and late ones between.
+"""The input with a tenth of it bad: faults 8 to 16 of the corpus, repeats, conflicts and late records between.
 
 What must become of a record is known before it is sent: of the corpus by hand, of copies, conflicts and late ones by
 how they are made.
@@ -80,7 +80,7 @@ class _Extra:
 
 
 def _faults(wanted: int) -> Iterator[Case]:
-    """The cases of the corpus, as the module says; bank follows bank."""
+    """Yield the cases of the corpus, as the module says; bank follows bank."""
     cases = [case for case in bad() if case.fault in FAULTS and case.writer == "bank"]
     large = cycle(case for case in cases if len(case.payload or b"") > LARGE_BYTES)
     small = [case for case in cases if len(case.payload or b"") <= LARGE_BYTES]
@@ -91,7 +91,7 @@ def _faults(wanted: int) -> Iterator[Case]:
 
 
 def _fault(case: Case, number: int, event_ms: int) -> tuple[Sent, str]:
-    """A case of the corpus, as one of our banks would send it now."""
+    """Return a case of the corpus, as one of our banks would send it now."""
     bank = bank_id(number % BANKS)
     payload = case.payload
     if payload is not None:

@@ -1,4 +1,4 @@
-"""Who the enterprises of a benchmark are: size, banks, counterparties, borrowing, and how their business goes.
+"""The enterprises of a benchmark: size, banks, counterparties, borrowing, and how their business goes.
 
 Everything about one enterprise follows from the seed and its number, so a part of a population equals that part of the
 whole. What the figures stand for is said in benchmarks/README.md.
@@ -52,17 +52,17 @@ class Mix:
 
 
 def bank_id(index: int) -> str:
-    """The code of a bank, 14 characters."""
+    """Return the code of a bank, 14 characters."""
     return f"C10{index + 1:03d}45000{index + 11:03d}"
 
 
 def enterprise_id(number: int) -> str:
-    """An id of 18 characters, as a unified social credit code has."""
+    """Return an id of 18 characters, as a unified social credit code has."""
     return f"91450100{number:010d}"
 
 
 def profiles(seed: int, numbers: npt.NDArray[np.int64], last_day: int, mix: Mix | None = None) -> Profiles:
-    """The enterprises with these numbers, of a log that ends with day `last_day` (counted from its first)."""
+    """Return the enterprises with these numbers, of a log that ends with day `last_day` (counted from its first)."""
     mix = mix or Mix()
     u = _uniform(seed, numbers)
     rows = np.zeros(len(numbers), PROFILE)

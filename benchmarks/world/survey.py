@@ -1,4 +1,4 @@
-"""What the values in Redis say: how records ended, how many days were closed, how many indicators have a value."""
+"""Sums over the values in Redis: outcomes of records, closed days, indicators with a value."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def survey(settings: Settings) -> dict[str, int]:
 
 
 def restored(settings: Settings, number: int) -> Partition:
-    """A partition with all of its enterprises in memory, for reading."""
+    """Return a partition with all of its enterprises in memory, for reading."""
     with connect(settings.redis.url, 60.0) as client:
         stored = dict(stored_values(client, settings.redis.key_prefix, number))
     held = {name: value for name, value in stored.items() if value is not None}
@@ -37,7 +37,7 @@ def restored(settings: Settings, number: int) -> Partition:
 
 
 def of_partition(memory: Partition) -> dict[str, int]:
-    """The sums of one partition."""
+    """Return the sums of one partition."""
     used = len(memory.residents)  # nobody was evicted, so they stand in the first rows
     rows = memory.state[:used]
     sums = {name: int(rows[f"{name}_count"].sum()) for name in OUTCOMES}

@@ -42,12 +42,12 @@ _EPOCH = 0  # of the state's writer: no worker's is less
 
 
 def opening_record(world: World) -> bytes:
-    """The record at offset 0 of each partition's timed log."""
+    """Return the record at offset 0 of each partition's timed log."""
     return msgspec.json.encode(LogRecord(event=tick_after(world.first_day + world.warm_days - 1)))
 
 
 def warm_redis(world: World, directory: Path) -> RedisServer:
-    """A Redis, to be started, that holds the state of `world` before its timed part. `directory` must be new."""
+    """Return a Redis, to be started, that holds the state of `world` before its timed part. `directory` must be new."""
     shutil.copytree(_built(world) / _APPEND_ONLY, directory / _APPEND_ONLY)
     return parts.redis(directory)
 
@@ -62,7 +62,7 @@ def put_rules_in_force(settings: Settings, rules_id: str) -> None:
 
 
 def warm_sums(world: World) -> dict[str, int]:
-    """What `survey` says of that state."""
+    """Return what `survey` finds in that state."""
     sums: dict[str, int] = json.loads((_built(world) / _SUMS).read_text())
     return sums
 
@@ -97,7 +97,7 @@ def _build(world: World, cached: Path) -> None:
 
 
 def _build_all(world: World, redis_url: str) -> dict[str, int]:
-    """A process a core: partitions know nothing of each other."""
+    """Return a process a core: partitions know nothing of each other."""
     compile_kernels()  # once, for the processes that follow
     began_s = time.perf_counter()
     cores = len(os.sched_getaffinity(0))

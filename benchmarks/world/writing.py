@@ -148,7 +148,7 @@ def _put_hex(b, p, x):
 
 @allocating_kernel
 def _put_account(b, p, parts, account, stamped):
-    """A token as ingest makes it, or the account number as the bank sends it."""
+    """Return a token as ingest makes it, or the account number as the bank sends it."""
     if not stamped:
         return _put_padded(b, _put(b, p, parts, _CARD), account % 10**13, 13)
     p = _put_hex(b, _put(b, p, parts, _TOKEN), _mixed(account, 1))

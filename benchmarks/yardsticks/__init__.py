@@ -1,1 +1,1 @@
-"""What the engine is measured against: a much smaller job on the same records, built plainly."""
+"""Yardsticks for the engine: a much smaller job on the same records, built plainly."""

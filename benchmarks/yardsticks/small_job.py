@@ -40,7 +40,7 @@ def apply(buckets: list[Bucket], txn: dict[str, Any]) -> int:
 
 
 def features(buckets: list[Bucket], now: int) -> tuple[float, ...]:
-    """The six, in the order of NAMES."""
+    """Return the six, in the order of NAMES."""
     in30 = in90 = out30 = squares = 0.0
     active = 0
     for day, inflow, outflow, _, _, _ in buckets:
@@ -57,7 +57,7 @@ def features(buckets: list[Bucket], now: int) -> tuple[float, ...]:
 
 
 def score(x: tuple[float, ...]) -> float:
-    """The logistic score."""
+    """Return the logistic score."""
     z = BIAS
     for w, v in zip(WEIGHTS, x, strict=True):
         z += w * v
@@ -65,7 +65,7 @@ def score(x: tuple[float, ...]) -> float:
 
 
 def alert(txn: dict[str, Any], now: int, p: float, x: tuple[float, ...]) -> dict[str, Any]:
-    """What goes out."""
+    """Return the alert to produce."""
     return {
         "enterprise_id": txn["enterprise_id"], "day": now, "event_id": txn["event_id"], "score": round(p, 6),
         "x": [round(v, 4) for v in x],

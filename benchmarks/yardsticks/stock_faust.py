@@ -29,7 +29,7 @@ def model() -> linear_model.LogisticRegression:
 
 
 def buckets_of(stored: dict[bytes, bytes], now: int) -> list[list[float]]:
-    """The newest 90 days of an enterprise's hash: `<day>:in`, `:out`, `:balance`."""
+    """Return the newest 90 days of an enterprise's hash: `<day>:in`, `:out`, `:balance`."""
     days: dict[int, list[float]] = {}
     for name, number in stored.items():
         day, _, what = name.partition(b":")

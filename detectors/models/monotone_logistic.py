@@ -99,7 +99,7 @@ class MonotoneLogistic(base.Classifier):
         self.bias -= self.intercept_lr * (gradient + self.pull * (self.bias - self.intercept))
 
     def predict_proba_one(self, x: Mapping[Any, float]) -> dict[base.typing.ClfTarget, float]:
-        """The probabilities of good (False) and bad (True)."""
+        """Return the probabilities of good (False) and bad (True)."""
         bad = self._probability(x)
         return {False: 1.0 - bad, True: bad}
 

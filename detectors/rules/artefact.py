@@ -19,7 +19,7 @@ ROWS_MAX = 256
 
 
 class Emission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a score record goes out: on a move of `step_milli`, or at closes alone; at a close for any change."""
+    """The emission of score records: on a move of `step_milli`, or at closes alone; at a close for any change."""
 
     mode: Literal["move", "close"] = "move"
     step_milli: Annotated[int, msgspec.Meta(ge=1, le=300_000)] = 3_000
@@ -59,25 +59,25 @@ class RuleSet:
 
 
 def packaged() -> RulesArtefact:
-    """The rules in `config/signals.csv`."""
+    """Return the rules in `config/signals.csv`."""
     return RulesArtefact(signals=signals())
 
 
 @cache
 def packaged_rules() -> RuleSet:
-    """The rules until a `control` record activates others."""
+    """Return the rules until a `control` record activates others."""
     artefact = packaged()
     return compiled(artefact, content_id(artefact.encode()), row_word="signals.csv line", first=2)
 
 
 def decode(body: bytes, expected_id: str) -> RuleSet:
-    """The rules in `body`, compiled; RuleError where its hash is not `expected_id`, or they cannot be used."""
+    """Return the rules in `body`, compiled; RuleError where its hash is not `expected_id`, or they cannot be used."""
     artefact = read(body, expected_id, RulesArtefact, "rules", RuleError)
     return compiled(artefact, expected_id, row_word=f"rules {expected_id}: signal", first=1)
 
 
 def compiled(artefact: RulesArtefact, rules_id: str, *, row_word: str, first: int) -> RuleSet:
-    """The rule set of an artefact; a mistake is a RuleError that names the row by `row_word` and its number."""
+    """Return the rule set of an artefact; a mistake is a RuleError that names the row by `row_word` and its number."""
     parsed = [parse_row(row, f"{row_word} {number}") for number, row in enumerate(artefact.signals, first)]
     if len({signal.row.id for signal in parsed}) < len(parsed):
         raise RuleError(f"{row_word}s: an id stands twice")

@@ -43,16 +43,16 @@ class Signal(NamedTuple):
         return self.row.scope == "lender"
 
     def needs(self) -> list[int]:
-        """The inputs without which its status is not computable."""
+        """Return the inputs without which its status is not computable."""
         return _slots(filter(None, (*self.levels, self.not_computable)))
 
     def status_trees(self) -> Iterable[Expression]:
-        """All but the hysteresis."""
+        """Return all but the hysteresis."""
         return (x for x in (*self.suppressions, self.min_history, *self.levels, self.not_computable) if x is not None)
 
 
 def waits_for(signal: Signal) -> tuple[str, ...]:
-    """The names that a signal reads and this engine does not compute yet."""
+    """Return the names that a signal reads and this engine does not compute yet."""
     trees = (*signal.status_trees(), signal.hysteresis)
     names = dict.fromkeys(a.name.text for tree in trees for a in atoms(tree) if not isinstance(a, Seen))
     missing = [name for name in names if name not in vocabulary.SLOT_OF]

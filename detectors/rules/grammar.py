@@ -116,7 +116,7 @@ Expression = Comparison | Flag | IsNull | Seen | Held | Not | All | AnyOf
 
 
 def parse(text: str) -> Expression:
-    """The condition in `text`. ExpressionError."""
+    """Return the condition in `text`. ExpressionError."""
     try:
         return _Builder().transform(_PARSER.parse(text))
     except lark.exceptions.VisitError as error:
@@ -128,7 +128,7 @@ def parse(text: str) -> Expression:
 
 
 def atoms(node: Expression) -> Iterator[Comparison | Flag | IsNull | Seen]:
-    """The leaves of a condition, from left to right."""
+    """Yield the leaves of a condition, from left to right."""
     match node:
         case Held(inner) | Not(inner):
             yield from atoms(inner)
@@ -140,7 +140,7 @@ def atoms(node: Expression) -> Iterator[Comparison | Flag | IsNull | Seen]:
 
 
 def text_of(node: Expression) -> str:
-    """A condition as it would be written."""
+    """Return a condition as it would be written."""
     match node:
         case Comparison(name, operator, number):
             return f"{name.text} {operator} {number:g}"
@@ -159,7 +159,7 @@ def text_of(node: Expression) -> str:
 
 
 def timers(node: Expression) -> list[Held]:
-    """The `held` in a condition, outermost first."""
+    """Return the `held` in a condition, outermost first."""
     match node:
         case Held(inner):
             return [node, *timers(inner)]

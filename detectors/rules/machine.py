@@ -82,7 +82,7 @@ def run(rules, pc, value, null, last_day, today, held):
 
 @kernel
 def status(rules, s, value, null, last_day, today):
-    """The status of signal s; NOT_APPLICABLE where it is not computable, since there is nothing to measure."""
+    """Return the status of signal s; NOT_APPLICABLE where it is not computable, since there is nothing to measure."""
     result = run(rules, rules.status_at[s], value, null, last_day, today, np.int64(0))
     if result != NOT_COMPUTABLE:
         return result
@@ -123,5 +123,5 @@ def moved(gate, value, null, band):
 
 @kernel
 def has(mask, s):
-    """Whether signal s is in the mask."""
+    """Return whether signal s is in the mask."""
     return (mask >> np.uint64(s)) & _ONE == _ONE

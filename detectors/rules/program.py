@@ -38,7 +38,7 @@ Code = list[Step]
 
 
 class Gate(NamedTuple):
-    """What the signals of one scope read. `reads` are masks: bit s is signal s.
+    """The inputs of the signals of one scope. `reads` are masks: bit s is signal s.
 
     An input's band is its place among its thresholds: 2k + 1 bands of k thresholds, in ascending order and from
     `first`[input] on in lower and upper. Odd ones are a threshold itself: lower = upper.
@@ -76,7 +76,7 @@ class Rules(NamedTuple):
 
 
 def compile_signals(signals: Sequence[Signal]) -> Rules:
-    """The programs of signals that wait for nothing. RuleError."""
+    """Return the programs of signals that wait for nothing. RuleError."""
     keys = [signal_key(signal.row) for signal in signals]
     if len(signals) > SIGNALS_MAX or len(set(keys)) < len(keys):
         raise RuleError(f"{len(signals)} signals: at most {SIGNALS_MAX}, and each once")
@@ -127,7 +127,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
 
 
 def signal_key(row: SignalRow) -> int:
-    """The 64-bit name of a signal in the state; of another scope it is another signal."""
+    """Return the 64-bit name of a signal in the state; of another scope it is another signal."""
     raw = np.frombuffer(f"{row.scope}:{row.id}".encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
 
@@ -169,7 +169,7 @@ def _code(node: Expression) -> Code:
 
 
 def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, str], bool]) -> Gate:
-    """The inputs (and events) of the status programs that `takes` takes, with their bands and readers."""
+    """Return the inputs (and events) of the status programs that `takes` takes, with their bands and readers."""
     thresholds: dict[int, set[float]] = {}
     reads: dict[int, int] = {}
     reads_event = np.zeros(len(seen.EVENTS) + 1, np.uint64)

@@ -54,10 +54,10 @@ AGAINST_BALANCE = "bal_to_next_instalment_ratio"
 
 
 def needs_overlay(name: str) -> bool:
-    """Whether the name means something else for each lender."""
+    """Return whether the name means something else for each lender."""
     return name.startswith(_LENDERS_OWN)
 
 
 def is_known(name: str) -> bool:
-    """Whether the catalogue has this indicator or context name."""
+    """Return whether the catalogue has this indicator or context name."""
     return name in SLOT_OF or name in CONTEXT_TO_COME or name in indicators()

@@ -1,4 +1,4 @@
-"""What people read: numbers, conditions and alerts as sentences, in Chinese and English.
+"""Numbers, conditions and alerts as sentences, in Chinese and English.
 
 An alert's sentence is made from what the alert itself carries (state, evidence, loans) and from the rules that raised
 it, so that the Chinese text that a bank is sent and the words of pages and commands cannot differ. Nothing here is

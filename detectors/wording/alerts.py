@@ -32,7 +32,7 @@ Standing = Literal["true", "level_held", "held", "doubtful", "unknown"]
 
 
 class Sentence(NamedTuple):
-    """What people read of one revision; `name` and `state` are parts of the title."""
+    """The sentence about one revision; `name` and `state` are parts of the title."""
 
     title: str
     text: str
@@ -108,7 +108,7 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
 
 
 def _values(alert: Revision) -> dict[str, int]:
-    """The numbers of the evidence that are known and may be seen, in millionths."""
+    """Return the numbers of the evidence that are known and may be seen, in millionths."""
     return {each.name: each.value_micro for each in alert.evidence if each.value_micro is not None}
 
 
@@ -130,7 +130,7 @@ def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
 
 
 def _facts(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
-    """What of a true condition no number shows, then the evidence, each number with the line that it has crossed."""
+    """Yield facts of a true condition without numbers, then the evidence, each number with the line it has crossed."""
     may_be_true = now in _ASSERTED or now in _WAITING
     level = signal.levels[SEVERITIES.index(alert.severity)] if signal is not None and may_be_true else None
     values = _values(alert)
@@ -171,7 +171,7 @@ def _score(alert: Revision, lang: Lang) -> str:
 
 
 def _own_loans(alert: Revision, lang: Lang) -> Iterator[str]:
-    """What the receiving bank has out, and how long it is overdue; nothing for the supervisor."""
+    """Yield the receiving bank's exposure and how long it is overdue; nothing for the supervisor."""
     if alert.loans:
         outstanding = sum(each.outstanding_minor for each in alert.loans) / 100
         said = phrases.OWN_LOANS.to(lang).format(value_text("outstanding_cny", outstanding, lang))
@@ -180,7 +180,7 @@ def _own_loans(alert: Revision, lang: Lang) -> Iterator[str]:
 
 
 def _action(alert: Revision, now: str, standing: Standing, lang: Lang) -> str:
-    """What to do, by the deadline of the case's level."""
+    """Return the action to take, by the deadline of the case's level."""
     check = checks().get(alert.signal, phrases.CHECK).to(lang)
     if now == "closed":
         return phrases.CLOSED_ACTIONS.get(alert.reason, phrases.OVER_ACTION).to(lang)
@@ -203,14 +203,14 @@ def _graver_case(alert: Revision, lang: Lang) -> str:
 
 
 def _is_notice(alert: Revision) -> bool:
-    """Whether the alert tells a bank that there is something at another bank."""
+    """Return whether the alert tells a bank that there is something at another bank."""
     return alert.signal in phrases.ELSEWHERE and any(
         alert.alert_id == elsewhere_id(alert.enterprise_id, alert.signal, bank_id) for bank_id in alert.banks
     )
 
 
 def _notice(alert: Revision, lang: Lang) -> Sentence:
-    """The sentence of a notice: no bank, amount or date."""
+    """Return the sentence of a notice: no bank, amount or date."""
     what, is_open = phrases.ELSEWHERE[alert.signal].to(lang), alert.state == "raised"
     state = phrases.PHASES["new" if is_open else alert.state].to(lang)
     action = phrases.OVER_ACTION.to(lang)

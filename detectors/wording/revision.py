@@ -1,4 +1,4 @@
-"""What an alert's sentence is made from, and what one revision says of its episode."""
+"""The input of an alert's sentence: one revision and its episode."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from domain.outputs import AlertState, Evidence, LoanOfAlert, ProvisionalCalenda
 
 
 class Revision(Protocol):
-    """What a sentence is made from: an `Alert`, or a row of the archive with the same fields."""
+    """The input of a sentence: an `Alert`, or a row of the archive with the same fields."""
 
     @property
     def alert_id(self) -> str: ...

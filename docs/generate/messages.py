@@ -37,7 +37,7 @@ _VALUES: Mapping[str, Any] = {
 
 
 class Meaning(NamedTuple):
-    """What a field says: its unit (may be empty), and in two languages."""
+    """The meaning of a field: its unit (may be empty), and a text in two languages."""
 
     unit: str
     english: str

@@ -1,4 +1,4 @@
-"""What is generated, and by what."""
+"""The generated documents and their generators."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

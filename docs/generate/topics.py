@@ -49,7 +49,7 @@ _SHAPES = {
 
 
 class Language(NamedTuple):
-    """What differs between the two pages; `at` is the place of its text in a pair."""
+    """The differences between the two pages; `at` is the place of its text in a pair."""
 
     at: int
     template: str

@@ -102,7 +102,7 @@ def close(e, sums, value, null):
 
 @kernel
 def counts_provisional_days(e):
-    """Whether the score of enterprise e rests on business days of a year whose holidays are not published.
+    """Return whether the score of enterprise e rests on business days of a year whose holidays are not published.
 
     It does from the first close of such a year on. Where active days are null by then, their last utility scores, which
     may have counted such days: only an enterprise that was always too young for a value is left out.

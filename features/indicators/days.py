@@ -33,7 +33,7 @@ DECIDED_UNTIL = np.int64(workdays_decided_until())
 
 @kernel
 def is_business_day(day):
-    """Whether a day is worked; outside of the tables its weekday says so."""
+    """Return whether a day is worked; outside of the tables its weekday says so."""
     i = day - _FIRST
     if 0 <= i < _FACTS.shape[0]:
         return _FACTS[i] & _BUSINESS != 0
@@ -42,6 +42,6 @@ def is_business_day(day):
 
 @kernel
 def in_festival_window(day):
-    """Whether a day lies in the Spring Festival window of its year."""
+    """Return whether a day lies in the Spring Festival window of its year."""
     i = day - _FIRST
     return 0 <= i < _FACTS.shape[0] and _FACTS[i] & _FESTIVAL != 0

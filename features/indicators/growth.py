@@ -90,7 +90,7 @@ def _grow(now_fen, base_fen, slot, value, null):
 
 @kernel
 def _falling_months(e, sums):
-    """The largest n with y_1 < y_2 < ... < y_(n+1), January and February as one step, of covered months."""
+    """Return the largest n with y_1 < y_2 < ... < y_(n+1), January and February as one step, of covered months."""
     running = buckets.month_of(np.int64(e.closed_day) + 1)
     falling, newer, k = -1, 0.0, 1
     if (running - 1) % 12 == _JANUARY:

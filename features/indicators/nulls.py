@@ -1,4 +1,4 @@
-"""Why an indicator has no value: VALUE, NOT_APPLICABLE (there is nothing to measure), or a code that says what is
+"""Codes of an indicator without a value: VALUE, NOT_APPLICABLE (nothing to measure), or the code of what is
 missing. SHORT_HISTORY is the enterprise's age alone: no coverage is lost by it.
 """
 

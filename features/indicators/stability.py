@@ -87,14 +87,14 @@ def _why_no_cv(e, half, weeks, festive, mean):
 
 @kernel
 def _is_festive(e, k):
-    """Whether a day of wk(k) is of the Spring Festival window."""
+    """Return whether a day of wk(k) is of the Spring Festival window."""
     monday = buckets.monday_of(buckets.week_of(np.int64(e.closed_day) + 1) - k)
     return in_festival_window(monday) or in_festival_window(monday + 6)
 
 
 @kernel
 def _is_usable(e, k):
-    """Whether all days of wk(k) were covered, and no amount of it lacks its rate."""
+    """Return whether all days of wk(k) were covered, and no amount of it lacks its rate."""
     week = buckets.week_of(np.int64(e.closed_day) + 1) - k
     monday = buckets.monday_of(week)
     back = np.int64(e.closed_day) - monday

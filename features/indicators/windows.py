@@ -41,7 +41,7 @@ _MONTHS_NULLS = (4, 12, 14)
 
 
 def _places(first: int, *tables: tuple[object, ...]) -> list[dict[object, np.int64]]:
-    """Where the sums of tables stand, one table after the other from `first` on."""
+    """Return the places of the sums of tables, one table after the other from `first` on."""
     found = []
     for table in tables:
         found.append({row: np.int64(first + i) for i, row in enumerate(table)})
@@ -59,7 +59,7 @@ FIRST_MONTH = FEN_MONTHS["op_in", 1, 1]  # mo(k) of op_in stands k - 1 behind
 
 
 def _months(first: int, last: int) -> tuple[int, int]:
-    """Where op_in of mo(first)..mo(last) stands."""
+    """Return the place of op_in of mo(first)..mo(last)."""
     return int(FIRST_MONTH) + first - 1, int(FIRST_MONTH) + last
 
 
@@ -155,7 +155,7 @@ def _add_day(e, day, sums):
 
 @kernel
 def _null(e, history_days, days, window, age_days_min, first_day, day):
-    """Why a window cannot be read: too young, or not covered; else VALUE.
+    """Return the code of a window that cannot be read (too young, not covered), else VALUE.
 
     Covered are at least nine tenths of its closed days; no amount in it lacks its rate; and its daily buckets are still
     there, which they are not where an event has come five days past a day that closes late.
@@ -180,7 +180,7 @@ def lack_rates(e, first_day, last_day):
 
 @kernel
 def total(sums, places):
-    """What stands from places[0] on, before places[1]."""
+    """Return the sum of the values from places[0] to before places[1]."""
     fen = 0
     for i in range(places[0], places[1]):
         fen += sums[i]
@@ -203,7 +203,7 @@ def read_closed(e, sums):
 
 @kernel
 def _months_null(e, running, months):
-    """Why mo(1)..mo(months) cannot be read: too young, or one of them not covered; else VALUE."""
+    """Return the code of mo(1)..mo(months) that cannot be read (too young, one not covered), else VALUE."""
     begin = buckets.first_day_of(running - months)
     if not coverage.months_are_covered(e, 1, months):
         end = buckets.first_day_of(running - months + 1)

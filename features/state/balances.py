@@ -78,7 +78,7 @@ def is_known(e, day, now):
 
 @kernel
 def end_of_day(e, day):
-    """The total at the end of a day that is_known."""
+    """Return the total at the end of a day that is_known."""
     return e.balance_eod[min(day, e.balance_day) % DAYS]
 
 
@@ -101,7 +101,7 @@ def forget_bank(e, bank):
 
 @kernel
 def _place(e, account, day, event_ms):
-    """The account's place, a free one, or one silent for 90 days, emptied; _NONE where there is none."""
+    """Return the account's place, a free one, or one silent for 90 days, emptied; _NONE where there is none."""
     oldest = 0
     for place in range(ACCOUNTS):
         if e.account[place] == account:

@@ -50,7 +50,7 @@ def week_of(day):
 
 @kernel
 def monday_of(week):
-    """The first day of a week."""
+    """Return the first day of a week."""
     return week * 7 - 3
 
 
@@ -70,7 +70,7 @@ def month_of(day):
 
 @kernel
 def first_day_of(month):
-    """The first day of a month number: the inverse of `month_of`."""
+    """Return the first day of a month number: the inverse of `month_of`."""
     year, mp = 1970 + month // 12, (month % 12 + 10) % 12
     year -= 1 if mp >= 10 else 0
     era = year // 400
@@ -80,7 +80,7 @@ def first_day_of(month):
 
 @kernel
 def closed_part(e):
-    """The last day that weeks and months hold: closed, or gone from the day ring."""
+    """Return the last day that weeks and months hold: closed, or gone from the day ring."""
     return max(e.closed_day, e.day_newest - DAYS)
 
 
@@ -139,7 +139,7 @@ def close_days_to(e, day):
 
 @kernel
 def holds_days_from(e, first):
-    """Whether the day ring still reaches back to `first`."""
+    """Return whether the day ring still reaches back to `first`."""
     return first > e.day_newest - DAYS
 
 
@@ -203,7 +203,7 @@ def add_day(e, values, day, columns, sums, at):
 
 @kernel
 def past_key(t_day, day):
-    """What sums over the days before t_day are kept under, of windows that end with `day`: that day, or the last."""
+    """Return the key of sums over the days before t_day, of windows that end with `day`: that day, or the last."""
     return 2 * t_day + (t_day == day)
 
 
@@ -232,7 +232,7 @@ def month_count(e, first_month, last_month, columns):
 
 @kernel
 def _open_days(e, values, first, last, end, columns):
-    """What the closed units that end on day `end` lack of the days first..last, less what they hold past `last`."""
+    """Return what the closed units up to day `end` lack of the days first..last, less what they hold past `last`."""
     closed = closed_part(e)
     lacking = _ring_sum(e.day_newest, DAYS, values, max(first, closed + 1), last, columns)
     return lacking - _ring_sum(e.day_newest, DAYS, values, last + 1, min(end, closed), columns)
@@ -265,7 +265,7 @@ def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, 
 
 @kernel
 def _column_sum(values, column, begin, end, positions):
-    """The sum of a column from position `begin` on, before `end`, which may lie past the ring's own end."""
+    """Return the sum of a column from position `begin` on, before `end`, which may lie past the ring's own end."""
     total = np.int64(0)
     for position in range(begin, min(end, positions)):
         total += values[column, position]

@@ -81,7 +81,7 @@ def overlays_of(direction: int, purpose: str | None, kind: str | None) -> int:
 
 
 def count_of(category: int) -> int:
-    """The column that a transaction of a class counts in; -1 for own transfers."""
+    """Return the column that a transaction of a class counts in; -1 for own transfers."""
     name = CLASSES[category]
     if category in range(*_AMOUNT_SUMS["OPOUT"]):
         name = "OPOUT"

@@ -1,4 +1,4 @@
-"""Which of the last 192 closed days were covered, and which months: every main bank's receipt for the day had come.
+"""Coverage of the last 192 closed days, and of months: every main bank's receipt for the day had come.
 
 A day may also close because a deadline passed; it is not covered then, and a window that holds too many such days is
 not computable (docs/indicators.md). The law: the counts are those of a list of all closed days' bits. Days before the
@@ -52,14 +52,14 @@ def between(covered, first_back, last_back):
 
 @kernel
 def months_are_covered(e, first, last):
-    """Whether each of the complete months mo(first)..mo(last) was covered; mo(1) is the newest."""
+    """Return whether each of the complete months mo(first)..mo(last) was covered; mo(1) is the newest."""
     wanted = (np.uint32(1) << np.uint32(last - first + 1)) - np.uint32(1)
     return (e.covered_months >> np.uint32(first - 1)) & wanted == wanted
 
 
 @kernel
 def months_covered(e):
-    """How many of the last 32 complete months were covered."""
+    """Return how many of the last 32 complete months were covered."""
     total, bits = np.int64(0), np.int64(e.covered_months)
     while bits:
         bits &= bits - 1

@@ -27,13 +27,13 @@ _POWERS, _SLOW_POWERS = _powers(HALF_LIFE_DAYS), _powers(SLOW_HALF_LIFE_DAYS)
 
 @kernel
 def weight(day):
-    """What a unit of business day `day` counts in a sum, against one of the landmark."""
+    """Return the weight of a unit of business day `day` in a sum, relative to one of the landmark."""
     return growth(day - LANDMARK_DAY)
 
 
 @kernel
 def slow_weight(day):
-    """The same at a half-life of 180 days."""
+    """Return the same at a half-life of 180 days."""
     days = day - LANDMARK_DAY
     return math.ldexp(_SLOW_POWERS[days % SLOW_HALF_LIFE_DAYS], days // SLOW_HALF_LIFE_DAYS)
 

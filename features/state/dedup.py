@@ -49,19 +49,19 @@ class Pool(NamedTuple):
 
 
 class Arena(NamedTuple):
-    """What the enterprises of a partition remember."""
+    """The ids and numbers that the enterprises of a partition remember."""
 
     ids: Pool
     blocks: Pool
 
 
 def empty(ids: int, blocks: int = 0) -> Arena:
-    """An arena for so many ids, and so many blocks of numbers."""
+    """Return an arena for so many ids, and so many blocks of numbers."""
     return Arena(_pool(ids, _ID), _pool(blocks, _NUMBERS))
 
 
 def has_room(arena: Arena, ids: int, numbers: int) -> bool:
-    """Whether it takes so many more ids, and so many more numbers, whatever blocks these are of."""
+    """Return whether it takes so many more ids, and so many more numbers, whatever blocks these are of."""
     return bool(arena.ids.free[1] >= ids and arena.blocks.free[1] >= numbers)
 
 
@@ -91,13 +91,13 @@ def _pool(capacity: int, dtype: np.dtype[np.void]) -> Pool:
 
 @kernel
 def first_kept(e):
-    """The first day of which an enterprise still needs to know something at its time t."""
+    """Return the first day of which an enterprise still needs to know something at its time t."""
     return max(day_of(e.newest_ms + 1), e.closed_day + 1) - KEEP_DAYS
 
 
 @kernel
 def _first_cold(e):
-    """The first day that the cold part holds; the last is `cold_day`."""
+    """Return the first day that the cold part holds; the last is `cold_day`."""
     return e.cold_day + 1 - KEEP_DAYS
 
 
@@ -158,7 +158,7 @@ def forget(arena, state, slots):
 
 @kernel
 def bytes_max(e):
-    """The most that both parts of an enterprise's value take for what it remembers."""
+    """Return the most that both parts of an enterprise's value take for what it remembers."""
     return e.id_count * _ID_BYTES + e.block_count * (_BLOCK_BYTES + BLOCK * _CHECK_BYTES)
 
 
@@ -246,7 +246,7 @@ def _folded(x):
 
 @kernel
 def _mixed(x):
-    """A permutation of 64 bits in which each bit moves all others (splitmix64, Steele et al., OOPSLA 2014)."""
+    """Return a permutation of 64 bits in which each bit moves all others (splitmix64, Steele et al., OOPSLA 2014)."""
     x += _U(0x9E3779B97F4A7C15)
     x = (x ^ (x >> _U(30))) * _U(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> _U(27))) * _U(0x94D049BB133111EB)
@@ -274,14 +274,14 @@ def _begin(block, day):
 
 @kernel
 def _home(pool, slot, key):
-    """Where in the index the search for (slot, key) begins."""
+    """Return the place in the index where the search for (slot, key) begins."""
     mixed = (key ^ (_U(slot) * _U(0x9E3779B97F4A7C15))) * _U(0xD6E8FEB86659FD93)
     return (mixed >> _U(20)) & _U(pool.place.shape[0] - 1)
 
 
 @kernel
 def _place(pool, slot, key):
-    """Where (slot, key) stands in the index, or the free place where it would."""
+    """Return the place of (slot, key) in the index, or the free place for it."""
     mask = _U(pool.place.shape[0] - 1)
     place = _home(pool, slot, key)
     while True:
@@ -332,7 +332,7 @@ def _vacate(pool, hole):
 
 @allocating_kernel
 def _ids_of(pool, e, part):
-    """The ids that a part of the value holds, ascending."""
+    """Return the ids that a part of the value holds, ascending."""
     first = max(first_kept(e), np.int64(e.closed_day) + 1) if part == HOT else _first_cold(e)
     last = e.cold_day if part != HOT else np.int64(_LAST_DAY)
     found, key, n, i = np.empty(e.id_count, np.int32), np.empty(e.id_count, np.uint64), 0, e.id_head
@@ -347,7 +347,7 @@ def _ids_of(pool, e, part):
 
 @allocating_kernel
 def _blocks_of(pool, e, part):
-    """The blocks that a part of the value holds, ascending."""
+    """Return the blocks that a part of the value holds, ascending."""
     first = first_kept(e)
     found, key, n, i = np.empty(e.block_count, np.int32), np.empty(e.block_count, np.uint64), 0, e.block_head
     while i != _NONE:
@@ -365,7 +365,7 @@ def _blocks_of(pool, e, part):
 
 @kernel
 def _needed(arena, state, slots):
-    """How many ids and blocks are in the reach of their enterprises."""
+    """Return how many ids and blocks are in the reach of their enterprises."""
     ids = blocks = 0
     for slot in slots:
         e = state[slot]

@@ -35,7 +35,7 @@ def _round(v0, v1, v2, v3):
 
 @kernel
 def siphash(b, start, end, key):
-    """The hash of the bytes b[start:end] under the integer `key` (a space of its own for each kind of id)."""
+    """Return the hash of the bytes b[start:end] under the integer `key` (a space of its own for each kind of id)."""
     v0 = _U(key) ^ _U(0x736F6D6570736575)
     v1 = _KEY_1 ^ _U(0x646F72616E646F6D)
     v2 = _U(key) ^ _U(0x6C7967656E657261)

@@ -1,4 +1,4 @@
-"""What falls due when: the unpaid instalments of all loans of one enterprise, at most 48.
+"""Due instalments: the unpaid ones of all loans of one enterprise, at most 48.
 
 A schedule comes with the grant (and anew with an extension or restructuring); each `repaid` pays its loan's earliest
 line; `instalment_due` says what one line really is; a lender that reports no days past due says that all lines before
@@ -95,7 +95,7 @@ def next_due(e, day, bank):
 
 @kernel
 def due_between(e, first, last):
-    """The sum of what is due from `first` to `last`, both included."""
+    """Return the sum of what is due from `first` to `last`, both included."""
     fen = 0
     for i in range(e.due_count):
         if first <= e.due_day[i] <= last:
@@ -105,7 +105,7 @@ def due_between(e, first, last):
 
 @kernel
 def is_cut_short(e, bank):
-    """Whether an open loan of a bank, or of any, has more lines than are known, and none of these is left."""
+    """Return whether an open loan of a bank, or of any, has more lines than are known, and none of these is left."""
     for loan in range(e.loan_scheduled.shape[0]):
         if is_open(e, loan, bank) and e.loan_scheduled[loan] == CUT and not _has_line(e, loan):
             return True
@@ -114,7 +114,7 @@ def is_cut_short(e, bank):
 
 @kernel
 def is_any_scheduled(e, bank):
-    """Whether the lender of an open loan (a bank, or any) has said anything about when it is due."""
+    """Return whether the lender of an open loan (a bank, or any) has said anything about when it is due."""
     for loan in range(e.loan_scheduled.shape[0]):
         if is_open(e, loan, bank) and e.loan_scheduled[loan] != UNSCHEDULED:
             return True
@@ -123,7 +123,7 @@ def is_any_scheduled(e, bank):
 
 @kernel
 def is_open(e, loan, bank):
-    """Whether a loan is open, and of the bank in slot `bank` (EVERY_BANK: of any)."""
+    """Return whether a loan is open, and of the bank in slot `bank` (EVERY_BANK: of any)."""
     return e.loan_open[loan] != 0 and (bank == EVERY_BANK or e.loan_bank[loan] == bank)
 
 

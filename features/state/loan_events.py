@@ -1,4 +1,4 @@
-"""What a loan's record does to an enterprise's state: a compiled leaf of the loop."""
+"""The transitions of an enterprise's state by a loan's record: a compiled leaf of the loop."""
 
 from features.state import buckets, instalments, loans, refinancing
 from features.state.instalments import UNSCHEDULED

@@ -54,7 +54,7 @@ def bank_slot(e, code):
 
 @kernel
 def known_bank_slot(e, code):
-    """The slot that a bank has; NO_SLOT where it has none."""
+    """Return the slot that a bank has; NO_SLOT where it has none."""
     for i in range(BANK_SLOTS):
         if e.bank[i] == code:
             return i
@@ -63,7 +63,7 @@ def known_bank_slot(e, code):
 
 @kernel
 def _is_warned_of(e, slot):
-    """Whether an episode about the bank in this slot is open."""
+    """Return whether an episode about the bank in this slot is open."""
     for i in range(np.int64(e.episodes_open)):
         if e.episode_bank[i] == slot:
             return True
@@ -72,7 +72,7 @@ def _is_warned_of(e, slot):
 
 @kernel
 def lends(e, slot):
-    """Whether a loan of the bank in this slot is open."""
+    """Return whether a loan of the bank in this slot is open."""
     for k in range(LOAN_SLOTS):
         if e.loan_open[k] and e.loan_bank[k] == slot:
             return True
@@ -101,7 +101,7 @@ def authorize(e, slot, event_ms, valid_from, valid_to, revoked):
 
 @kernel
 def is_authorized(e, slot, t_ms):
-    """Whether the bank in `slot` has consent at t."""
+    """Return whether the bank in `slot` has consent at t."""
     for k in range(2):
         if e.authorization_from[slot, k] <= t_ms < e.authorization_to[slot, k]:
             return True
@@ -110,7 +110,7 @@ def is_authorized(e, slot, t_ms):
 
 @kernel
 def is_same(a, b):
-    """Whether two ids are equal, all bytes of them."""
+    """Return whether two ids are equal, all bytes of them."""
     return a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
 
 
@@ -151,7 +151,7 @@ def run_on(e, slot, covered_day):
 
 @kernel
 def dpd(e, slot):
-    """A loan's days past due; -1 where its lender reports none."""
+    """Return a loan's days past due; -1 where its lender reports none."""
     return e.loan_dpd[slot] + e.loan_dpd_more[slot]
 
 
@@ -166,7 +166,7 @@ def open_count(e, bank):
 
 @kernel
 def newest_fact_ms(e):
-    """The time of the newest fact of any loan; -1 where there is none."""
+    """Return the time of the newest fact of any loan; -1 where there is none."""
     newest = np.int64(-1)
     for i in range(LOAN_SLOTS):
         newest = max(newest, e.loan_ms[i])
@@ -175,7 +175,7 @@ def newest_fact_ms(e):
 
 @kernel
 def dpd_max(e, bank):
-    """The largest days past due of an open loan of a bank, or of all; -1 where none is reported."""
+    """Return the largest days past due of an open loan of a bank, or of all; -1 where none is reported."""
     most = -1
     for i in range(LOAN_SLOTS):
         if instalments.is_open(e, i, bank):

@@ -1,4 +1,4 @@
-"""Who pays: the sixteen heaviest payers by decayed operating inflow, by Space-Saving (Metwally et al., ICDT 2005).
+"""The sixteen heaviest payers by decayed operating inflow, by Space-Saving (Metwally et al., ICDT 2005).
 
 Exact up to sixteen payers. Beyond, the lightest gives way and the newcomer inherits its weight, so that the laws are: a
 weight is never under the payer's own and over it by at most the lightest one; all weights add up to the named inflow;
@@ -63,7 +63,7 @@ def take(e, who, day, fen):
 
 @kernel
 def _place(payer, weight, who):
-    """The payer's place; else the first free one; else that of the lightest."""
+    """Return the payer's place; else the first free one; else that of the lightest."""
     lightest = 0
     for place in range(PLACES):
         if payer[place] == who or payer[place] == 0:

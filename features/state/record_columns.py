@@ -1,4 +1,4 @@
-"""What the kernel reads of one record: the dtype of a row, and the codes of its cells."""
+"""The row that the kernel reads of one record: its dtype, and the codes of its cells."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""When each kind of event last happened, by business day: what `seen(event, d=N)` of a rule asks.
+"""The last business day of each kind of event: what `seen(event, d=N)` of a rule asks.
 
 Array of one enterprise: seen_day uint16 (38) day numbers, 0 where never (day numbers of a uint16 last until 2149);
 first one place an event, then one an adverse government event. loan_seen_day uint16 (8, 15): the loan events of the
@@ -23,13 +23,13 @@ _DAY_MAX = 2**16 - 1
 
 
 def place_of(event: str, *, adverse: bool) -> int:
-    """Where the day of an event stands; only government events have a place for adverse ones."""
+    """Return the place of an event's day; only government events have a place for adverse ones."""
     return CODE_OF[event] - 1 + (_ADVERSE if adverse else 0)
 
 
 @kernel
 def is_of_loan(code):
-    """Whether a record's code is that of a loan event."""
+    """Return whether a record's code is that of a loan event."""
     return NOTHING < code <= LOAN_COUNT
 
 

@@ -1,4 +1,4 @@
-"""What a record does to an enterprise's state, and when its days close: compiled leaves of the loop."""
+"""The transitions of an enterprise's state by a record, and the closing of its days: compiled leaves of the loop."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _NONE, _ONE = np.int64(0), np.int64(1)  # as values, not literals, so that bucke
 
 @kernel
 def time_of(e):
-    """The enterprise's t: its newest event + 1 ms, or 00:00 after its last closed day, whichever is later."""
+    """Return the enterprise's t: its newest event + 1 ms, or 00:00 after its last closed day, whichever is later."""
     return max(e.newest_ms + 1, closing_time(e))
 
 
@@ -108,7 +108,7 @@ def _apply_txn(e, r, day):
 
 @kernel
 def _apply_external(e, r, day, category, fen, sign):
-    """What a transaction with others adds to decayed flows and to last times, or takes out of the flows again."""
+    """Add a transaction with others to decayed flows and to last times, or take it out of the flows again."""
     if sign > 0:
         e.last_txn_ms = max(e.last_txn_ms, r.event_ms)
         if r.category == OP_IN:
@@ -133,7 +133,7 @@ def _apply_external(e, r, day, category, fen, sign):
 
 @kernel
 def day_is_due(e, up_to_day, feeds):
-    """Whether the next day may close: time is past it, and every bank with a tenth of the flow has closed it."""
+    """Return whether the next day may close: time is past it, and every bank with a tenth of the flow has closed it."""
     day = e.closed_day + 1
     if e.first_day == NO_UNIT or day >= up_to_day:
         return False
@@ -172,7 +172,7 @@ def close_next_day(e, feeds):
 
 @kernel
 def is_stalled(e, feeds):
-    """Whether the feed of one of the enterprise's main banks is stalled."""
+    """Return whether the feed of one of the enterprise's main banks is stalled."""
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0 and feeds.stalled[f]:
@@ -182,7 +182,7 @@ def is_stalled(e, feeds):
 
 @kernel
 def is_loan_stalled(e, feeds):
-    """Whether the feed of a bank that lends to the enterprise is stalled."""
+    """Return whether the feed of a bank that lends to the enterprise is stalled."""
     for k in range(loans.LOAN_SLOTS):
         if e.loan_open[k]:
             f = _feed(e.bank[e.loan_bank[k]], feeds)
@@ -202,13 +202,13 @@ def _flow(e):
 
 @kernel
 def is_main(e, b):
-    """Whether the bank in slot b has a tenth of the enterprise's flow."""
+    """Return whether the bank in slot b has a tenth of the enterprise's flow."""
     return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * _flow(e)
 
 
 @kernel
 def _banks_stalled(e, feeds):
-    """The banks, a bit each, whose feed is stalled, however little of the flow is theirs."""
+    """Return the banks, a bit each, whose feed is stalled, however little of the flow is theirs."""
     bits = 0
     for b in range(loans.BANK_SLOTS):
         f = _feed(e.bank[b], feeds)
@@ -218,7 +218,7 @@ def _banks_stalled(e, feeds):
 
 @kernel
 def observes_month_end(e):
-    """Whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
+    """Return whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
     if not ends_month(e.closed_day):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
@@ -226,7 +226,7 @@ def observes_month_end(e):
 
 @kernel
 def ends_month(day):
-    """Whether the next day is of another month."""
+    """Return whether the next day is of another month."""
     return buckets.month_of(day) != buckets.month_of(day + 1)
 
 
@@ -238,7 +238,7 @@ def _main_feed(e, b, feeds):
 
 @kernel
 def _feed(bank, feeds):
-    """The place of a bank's feed; -1 where the tick does not speak of it."""
+    """Return the place of a bank's feed; -1 where the tick does not speak of it."""
     banks = feeds.bank
     low, high = 0, banks.shape[0]
     while low < high:

@@ -79,7 +79,7 @@ class Insert:
     token: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What the statement asks of the server. A backfill's block may span more than 100 months."""
+        """Return the settings of the statement. A backfill's block may span more than 100 months."""
         if self.token is None:
             return {}
         if not _TOKEN.fullmatch(self.token):
@@ -101,7 +101,7 @@ class Connection(Protocol):
         """Store a block; returns when it is acknowledged. Unavailable (it may be stored all the same) or Refused."""
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The answer of a query; `{name:Type}` in it is bound to `parameters[name]` by the server."""
+        """Return the answer of a query; `{name:Type}` in it is bound to `parameters[name]` by the server."""
 
     def close(self) -> None:
         """Let go of the server or the folder."""
@@ -297,5 +297,5 @@ def _escaped(text: str) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The message without the server's stack trace."""
+    """Return the message without the server's stack trace."""
     return text.split("Stack trace", 1)[0].strip().replace("\n", " ")[:500]

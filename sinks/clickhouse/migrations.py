@@ -52,6 +52,6 @@ def migrate(connection: Connection) -> list[str]:
 
 
 def statements(text: str) -> list[str]:
-    """The statements of a file: comments end with their line, a semicolon at a line's end ends a statement."""
+    """Return the statements of a file: comments end with their line, a semicolon at a line's end ends a statement."""
     bare = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     return [part.strip() for part in re.split(r";\s*(?:\n|$)", bare) if part.strip()]

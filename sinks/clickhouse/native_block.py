@@ -14,7 +14,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 def encode_block(names: Sequence[str], types: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
-    """One block of `columns` (columns[c][r]); the given lists are left as they are."""
+    """Return one block of `columns` (columns[c][r]); the given lists are left as they are."""
     wire = _Memory(b"")
     block = ColumnOrientedBlock(
         columns_with_types=list(zip(names, types, strict=True)),
@@ -26,7 +26,7 @@ def encode_block(names: Sequence[str], types: Sequence[str], columns: Sequence[S
 
 
 def decode_blocks(body: bytes) -> list[tuple[Any, ...]]:
-    """The rows of all blocks in `body`."""
+    """Return the rows of all blocks in `body`."""
     reader = BufferedSocketReader(_Memory(body), _BUFFER_BYTES)
     stream = BlockInputStream(reader, _context())
     rows: list[tuple[Any, ...]] = []

@@ -46,7 +46,7 @@ class Records:
         self.times_ms.append(time_ms)
 
     def column(self, column: Column) -> list[Any]:
-        """The values of a column, one a record."""
+        """Return the values of a column, one a record."""
         found = self._read.get(column)
         if found is None:
             _, _, source, read = column
@@ -70,11 +70,11 @@ class Table:
     newest_only: bool = False
 
     def rows(self, records: Records) -> list[list[Any]]:
-        """The records as columns: `[c][r]` is column c of record r. The lists are the caller's own."""
+        """Return the records as columns: `[c][r]` is column c of record r. The lists are the caller's own."""
         return [list(records.column(column)) for column in self.columns]
 
     def insert(self, columns: Sequence[Sequence[Any]], token: str) -> Insert:
-        """The block of `columns`, as `rows` gave them."""
+        """Return the block of `columns`, as `rows` gave them."""
         names, types = [column[0] for column in self.columns], [column[1] for column in self.columns]
         kept = _newest(columns) if self.newest_only else columns
         return Insert(table=self.name, names=names, types=types, columns=kept, token=token)

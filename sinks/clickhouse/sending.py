@@ -17,7 +17,7 @@ OffsetRange = tuple[int, int]  # first and last offset of a partition's records,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What one insert stores, and of which records it was made."""
+    """The content of one insert, and the records that it was made of."""
 
     insert: Insert
     ranges: Mapping[Place, OffsetRange]
@@ -28,7 +28,7 @@ class Block:
 
 
 def block_name(ranges: Mapping[Place, OffsetRange]) -> str:
-    """The name of the block that holds the records of `ranges`: equal for equal content, whoever sends it.
+    """Return the name of the block that holds the records of `ranges`: equal for equal content, whoever sends it.
 
     >>> block_name({("score.v1", 3): (100, 149), ("score.v1", 0): (7, 7)})
     'score.v1:0:7-7;3:100-149'

@@ -48,7 +48,7 @@ def _listed(field: str) -> Read:
 
 
 def _names(indicators: Indicators) -> tuple[str, ...]:
-    """Those with a value and those without, in one order for every row."""
+    """Return those with a value and those without, in one order for every row."""
     return _sorted((*indicators.values_micro, *indicators.null_reasons))
 
 
@@ -353,7 +353,7 @@ ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOL
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stored:
-    """What is stored of a topic. Topics that share one of these share blocks: all banks' alerts are one block a second.
+    """The tables of a topic. Topics that share one of these share blocks: all banks' alerts are one block a second.
 
     kind: what the records are decoded to. tables: by class, where a record goes; of another class it makes no row.
     """

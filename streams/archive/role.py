@@ -163,7 +163,7 @@ class Archive(Role):
         return frozenset(self._next) if self._row_count() > 2 * self._settings.batch_rows_max else frozenset()
 
     def low_offset(self, tp: TP) -> int | None:
-        """The first record whose row or dead letter is not acknowledged, else the next one to read."""
+        """Return the first record whose row or dead letter is not acknowledged, else the next one to read."""
         if tp not in self._next:
             return None
         open_ranges = [*(block.ranges for block in list(self._blocks)), self._gathering[self._stored[tp.topic]].ranges]
@@ -299,7 +299,7 @@ def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[in
 
 
 def _foreign(chunk: Chunk) -> Mapping[int, Rejected]:
-    """The records of the log without the header of its schema, by their place in the chunk."""
+    """Return the records of the log without the header of its schema, by their place in the chunk."""
     found, buffer = {}, chunk.buffer.data
     for i, (start, end) in enumerate(zip(chunk.header_start.tolist(), chunk.header_end.tolist(), strict=True)):
         if buffer[start:end] != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):

@@ -27,7 +27,7 @@ STEPS_A_BOUND = 8  # of event time: what is known of feeds is that fresh
 
 @dataclass(slots=True)
 class _Feed:
-    """What is known of a feed. The first six are of this worker's reading, and forgotten when it is given feeds."""
+    """The knowledge of a feed. The first six are of this worker's reading, and forgotten when it is assigned feeds."""
 
     own: bool = False
     position: int = 0  # next offset to apply
@@ -94,7 +94,7 @@ class Alignment:
             feed.word = word
 
     def to_ask(self) -> tuple[set[TP], int | None]:
-        """The feeds whose ends the broker should be asked for now, all or none, and the newest event time known.
+        """Return the feeds whose ends the broker should be asked for now, all or none, and the newest event time known.
 
         The time is to be handed back with the answer. One asks where a feed with nothing unread is behind.
         """
@@ -153,7 +153,7 @@ class Alignment:
         feed.watermark_ms, feed.paused, feed.position = self._watermark_ms(tp, feed), False, position
 
     def release(self) -> TP | None:
-        """The oldest held feed that may go on; None where there is none."""
+        """Return the oldest held feed that may go on; None where there is none."""
         held = [(feed.time_ms, tp) for tp, feed in self._feeds.items() if feed.held]
         if not held:
             return None
@@ -162,12 +162,12 @@ class Alignment:
         return tp if limit_ms is None or time_ms <= limit_ms else None
 
     def unread_ms(self) -> int | None:
-        """The event time of the oldest feed with something unread, whoever reads it; None where all is read."""
+        """Return the event time of the oldest feed with something unread, whoever reads it; None where all is read."""
         unread = (_front_ms(feed) for tp, feed in self._feeds.items() if self._is_unread(tp, feed))
         return min(unread, default=None)
 
     def is_unread_before(self, time_ms: int) -> bool:
-        """Whether a feed that has something unread stands before `time_ms`, whoever reads it."""
+        """Return whether a feed that has something unread stands before `time_ms`, whoever reads it."""
         old = self._old
         if old is not None and self._is_old(old, time_ms):
             return True
@@ -175,16 +175,16 @@ class Alignment:
         return self._old is not None
 
     def tick_ms_max(self) -> int | None:
-        """The event time that no tick may be past; None where there is no feed."""
+        """Return the event time that no tick may be past; None where there is no feed."""
         return self._limit_ms(None)
 
     def newest_ms(self) -> int | None:
-        """The newest event time of any feed that this worker knows of."""
+        """Return the newest event time of any feed that this worker knows of."""
         newest_ms = max((max(feed.time_ms, _told_ms(feed)) for feed in self._feeds.values()), default=NOTHING_MS)
         return None if newest_ms == NOTHING_MS else newest_ms
 
     def front(self, tp: TP) -> Standing:
-        """How far a feed is read, whoever reads it."""
+        """Return how far a feed is read, whoever reads it."""
         feed = self._feeds[tp]
         position = self._position(tp, feed) if feed.own else 0 if feed.word is None else feed.word.position
         time_ms = _front_ms(feed)
@@ -235,14 +235,14 @@ class Alignment:
         return _front_ms(feed) < time_ms and self._is_unread(tp, feed)
 
     def _watermark_ms(self, tp: TP, feed: _Feed) -> int:
-        """The most that a feed vouches for: by what is read of it, and by what the broker says."""
+        """Return the most that a feed vouches for: by what is read of it, and by what the broker says."""
         found_ms = feed.time_ms if feed.time_ms > feed.watermark_ms else feed.watermark_ms
         if self._survey.time_ms <= found_ms or not self._is_past_end(tp, feed):
             return found_ms
         return self._survey.time_ms
 
     def _is_past_end(self, tp: TP, feed: _Feed) -> bool:
-        """Whether everything that the last answer found in a feed is applied here, or acknowledged elsewhere.
+        """Return whether everything that the last answer found in a feed is applied here, or acknowledged elsewhere.
 
         A paused feed is taken to have nothing: what comes of it later comes as late as from a bank that was silent.
         """

@@ -1,4 +1,4 @@
-"""What the last answer of the broker about the ends of all feeds proves. Pure.
+"""Conclusions from the broker's last answer about the end offsets of all feeds. Pure.
 
 A feed that ended at `end` when the question was answered brings nothing at or past `end` but what was delivered after
 the question was asked. Delivered before it was asked is what was known then, and whatever lies before the ends that the

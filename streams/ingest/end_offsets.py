@@ -1,4 +1,4 @@
-"""Where the feeds end, asked of the broker beside the flow: what a fetch said of it may be long ago."""
+"""End offsets of the feeds, asked of the broker beside the flow: a fetch may have been answered long ago."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Feeds:
             bank.ahead = set(feed.receipts_ahead)
 
     def knows(self, bank_id: str) -> bool:
-        """Whether it is one of our banks."""
+        """Return whether it is one of our banks."""
         return bank_id in self._banks
 
     def event(self, bank_id: str, time_ms: int) -> None:
@@ -128,7 +128,7 @@ class Feeds:
         return [tick for tick in (*found, self.tick(time_ms, limit_ms)) if tick is not None]
 
     def tick(self, time_ms: int | None, limit_ms: int | None = None) -> Tick | None:
-        """The tick at event time `time_ms`; None where it would say nothing new, or only past `limit_ms`."""
+        """Return the tick at event time `time_ms`; None where it would say nothing new, or only past `limit_ms`."""
         if time_ms is not None and (self.up_to is None or time_ms > self.up_to):
             self.up_to = time_ms
         if self.up_to is None:

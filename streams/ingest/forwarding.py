@@ -36,7 +36,7 @@ Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
 
 
 class Refusal(NamedTuple):
-    """Why a record is not forwarded, and whether its value holds a secret, or looks as if it did."""
+    """The refusal of a record, and whether its value holds a secret, or looks as if it did."""
 
     rejected: Rejected
     holds_secret: bool
@@ -63,7 +63,7 @@ Next = Later | Receipt | Control
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What becomes of the usual records of a chunk up to record `until`: forwarded or refused, in the order of offsets.
+    """The fate of the records of a chunk up to record `until`: forwarded or refused, in the order of offsets.
 
     offsets, times_ms: of the events that are forwarded.
     """
@@ -96,7 +96,7 @@ class Rest:
         return len(self.offsets) - self.first
 
     def offset(self, i: int) -> int:
-        """Of record i, or what follows the last."""
+        """Return the offset of record i, or the one after the last."""
         return self.offsets[i] if i < len(self.offsets) else self.chunk.next_offset
 
 
@@ -120,7 +120,7 @@ class Forwarder:
             warm()
 
     def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Next | None]:
-        """What becomes of the next records, and the first that is not usual or after `last_ms`, or None before `until`.
+        """Return the fate of the next records, and the first that needs more or is after `last_ms`, else None.
 
         Nothing is sent. Each record is judged once, however often it is asked for.
         """
@@ -144,7 +144,7 @@ class Forwarder:
     def _run(
         self, validator: Validator, chunk: Chunk, first: int, until: int
     ) -> tuple[Run, dict[int, Receipt | Control]]:
-        """What becomes of the usual records from `first` on before `until`, and the others by their offsets."""
+        """Return the fate of the records from `first` to before `until`, and the offsets of those that need more."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
         times_ms, records, odd, looks = self._plain(validator, chunk, first, until)
         events: dict[int, KeyAndValue] = {}
@@ -238,6 +238,6 @@ class Forwarder:
 
 @cached_if_short
 def _schema(headers: bytes) -> bytes | None:
-    """The header named `schema`: None where it is absent, empty where it stands twice."""
+    """Return the header named `schema`: None where it is absent, empty where it stands twice."""
     found = [value for name, value in read_headers(headers) if name == "schema"]
     return found[0] if len(found) == 1 else b"" if found else None

@@ -31,7 +31,7 @@ class WrittenTick:
 def last_tick(
     bootstrap: str, client: Mapping[str, Any], partitions: int, timeout_s: float = 30.0
 ) -> WrittenTick | None:
-    """The tick with the highest `up_to` in any partition; None where the log holds none.
+    """Return the tick with the highest `up_to` in any partition; None where the log holds none.
 
     A tick is in all partitions or in none; all are asked, as any of them may have lost its oldest records. Raises
     KafkaException or TimeoutError where the log cannot be read.

@@ -50,7 +50,7 @@ def quarantined(settings: Settings) -> Iterator[QuarantinedBatch]:
 
 
 class Decisions:
-    """What operators have said of unreadable batches, heard from the start of `control.v1` on."""
+    """The decisions of operators on unreadable batches, polled from the start of `control.v1` on."""
 
     def __init__(self, settings: Settings) -> None:
         """Ask the broker for the topic; KafkaException where it does not answer."""

@@ -76,7 +76,7 @@ class Ticks:
         await self._writer.close()
 
     def update(self, words: Iterable[FeedProgress], polled_offset: int) -> None:
-        """What feeds' workers say is in the log, up to an offset of `feed.v1`. It may be heard again, and late."""
+        """Take in the progress of feeds up to an offset of `feed.v1`. It may come again, and late."""
         for word in words:
             self._fold(word)
         self._heard_offset = max(self._heard_offset, polled_offset)
@@ -123,7 +123,7 @@ class Ticks:
             await self._writer.write(values, HEADERS)
 
     def readings(self) -> Iterator[Reading]:
-        """The feeds as the newest tick says them."""
+        """Yield the feeds as the newest tick says them."""
         last = self._feeds.last
         if last is None:
             return

@@ -56,7 +56,7 @@ class Hmac:
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def digest(self, message: bytes) -> bytes:
-        """The code of a message."""
+        """Return the code of a message."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
@@ -77,12 +77,12 @@ class Tokens:
         self._cached: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in KINDS}
 
     def token(self, kind: Kind, text: str) -> str:
-        """The token of an identifier; white space does not count, nor width and case in a name."""
+        """Return the token of an identifier; white space does not count, nor width and case in a name."""
         encoded = text.encode()
         return (self._cached[kind].get(encoded) or self._new(kind, encoded)).decode()
 
     def tokens(self, wanted: Iterable[tuple[int, bytes]]) -> bytes:
-        """The tokens of (index into KINDS, identifier in UTF-8), one behind the other."""
+        """Return the tokens of (index into KINDS, identifier in UTF-8), one behind the other."""
         known = [self._cached[kind].get for kind in KINDS]
         return b"".join([known[kind](text) or self._new(KINDS[kind], text) for kind, text in wanted])
 
@@ -139,7 +139,7 @@ def fingerprint(event: Any) -> str:
 
 
 def fingerprints(canonical: Iterable[bytes]) -> bytes:
-    """The fingerprints of events whose canonical fields are these bytes, one behind the other."""
+    """Return the fingerprints of events whose canonical fields are these bytes, one behind the other."""
     digests = []
     for message in canonical:
         hashed = _HASH.copy()

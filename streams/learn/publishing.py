@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Published:
-    """What stood on `model.v1` and `control.v1` when learn started, and what it has added since."""
+    """The snapshots on `model.v1` and `control.v1` when learn started, and those that it has added since."""
 
     model_ids: set[str] = field(default_factory=set)
     activated_ids: set[str] = field(default_factory=set)

@@ -165,7 +165,7 @@ class Learn(Role):
         await self._learn_month(month)
 
     def _due_month(self) -> int | None:
-        """The next month that every partition has passed; None: none, or not all partitions are ours."""
+        """Return the next month that every partition has passed; None: none, or not all partitions are ours."""
         needed = {TP(topic, p) for topic in self.topics for p in self._partitions}
         if missing := len(needed - self._owned):
             self._waits_for = f"{missing} of {len(needed)} partitions: learn needs all of them, in one worker"

@@ -1,4 +1,4 @@
-"""What the signals of one evaluation say, and to whom: compiled leaves of the loop.
+"""The signals of one evaluation and their readers: compiled leaves of the loop.
 
 Signals of the platform are evaluated once, those of a lender once for each bank that lends, over its view. What a bank
 may not see of another bank's loans it hears of as a notice, if at all (rows.py says which signals tell).
@@ -79,7 +79,7 @@ def _forget(e, i):
 
 @kernel
 def _who_knows(e, rules, s, term, bank, book, today):
-    """Which banks see a suppression's reason: all but those for whom it is another lender's fact."""
+    """Return the banks that see a suppression's reason: all but those for whom it is another lender's fact."""
     x, lens = book.draft[0], book.lens[0]
     if bank != episodes.EVERY_BANK:
         x.knows[:] = 1  # it goes to that bank alone, and lens.last_day is in use

@@ -49,7 +49,7 @@ class Addressed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a revision is written from, beside its row."""
+    """The input of a revision, beside its row."""
 
     enterprise_id: str
     model_id: str
@@ -70,7 +70,7 @@ class _Lender:
 
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
-    """The revisions that row `b` makes, each with its sentence in Chinese."""
+    """Yield the revisions that row `b` makes, each with its sentence in Chinese."""
     signal = sources.rules.standing[b["signal"]]
     for topic, make in _revisions(b, sources, signal):
         yield Addressed(topic, partial(_with_sentence, make, signal))
@@ -83,7 +83,7 @@ def _with_sentence(make: Callable[[], Alert], signal: Signal) -> Alert:
 
 
 def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
-    """The revisions that row `b` makes, their texts still empty."""
+    """Yield the revisions that row `b` makes, their texts still empty."""
     lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
     if sources.backfill:
         if to == TO_ALL:
@@ -104,7 +104,7 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
 
 
 def _concerned(b: Any, lenders: dict[str, _Lender]) -> list[str]:
-    """The banks that an episode concerns: all lenders, or the one that it is about."""
+    """Return the banks that an episode concerns: all lenders, or the one that it is about."""
     about = int(b["episode_bank"])
     return sorted(lenders) if about == EVERY_BANK else [bank_text(int(b["bank"][about]))]
 
@@ -216,13 +216,13 @@ def provisional(b: Any) -> ProvisionalCalendar:
 
 
 def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Those of `names` that are inputs of an evaluation, as row `b` has them; None where null."""
+    """Return those of `names` that are inputs of an evaluation, as row `b` has them; None where null."""
     slots = [(name, SLOT_OF[name]) for name in names if name in SLOT_OF]
     return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for name, i in slots}
 
 
 def _reason(b: Any, signal: Signal, view: int) -> str:
-    """Why an episode is stale or over, where that is to be said; empty otherwise."""
+    """Return why an episode is stale or over, where a reader may know; empty otherwise."""
     transition, why = int(b["transition"]), int(b["why"])
     if transition == episodes.NO_LONGER_APPLIES:
         return "not_applicable"

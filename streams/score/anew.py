@@ -38,7 +38,7 @@ def evaluate_anew(rows: Rows, engine: Engine) -> npt.NDArray[np.void]:
 
 
 def readings(draft: np.void) -> Iterator[Reading]:
-    """The indicators of one evaluation."""
+    """Yield the indicators of one evaluation."""
     for name, value, null in zip(INPUTS, draft["value"].tolist(), draft["null"].tolist(), strict=True):
         if name in indicators():  # others are of the context: the score itself, the history
             yield Reading(name, None if null else value, NULL_NAMES[null])

@@ -1,4 +1,4 @@
-"""Which enterprises a tick can change, so that all others are passed by, and those in Redis alone stay there.
+"""The enterprises that a tick can change: all others are passed over, and those in Redis alone stay there.
 
 A tick does two things to an enterprise: it closes days that have ended and that its main banks have closed, and it
 marks whether the feed of a main bank, or of a lender, is stalled. Looking twice at an enterprise that did not change,
@@ -46,7 +46,7 @@ class Banks(NamedTuple):
 
 
 class Lookout:
-    """What a partition knows of whom the next tick must look at."""
+    """A partition's index of the enterprises that the next tick must look at."""
 
     def __init__(
         self, residents: RowCache, up_to: int, feeds: Mapping[str, Feed], unlooked: Sequence[str] | None
@@ -68,12 +68,12 @@ class Lookout:
         self._looks[numbers] = 1
 
     def names(self) -> list[str] | None:
-        """Those with a record since the last tick, sorted; None where they are too many to name."""
+        """Return those with a record since the last tick, sorted; None where they are too many to name."""
         numbers: Numbers = np.flatnonzero(self._looks[: self._residents.known]).astype(np.int32)
         return sorted(self._residents.names_of(numbers)) if len(numbers) <= _NAMES_MAX else None
 
     def affected(self, up_to_day: int, feeds: Feeds) -> Numbers:
-        """The enterprises that a tick may change. To be called for each tick, which then looks at them all."""
+        """Return the enterprises that a tick may change. To be called for each tick, which then looks at them all."""
         known, word = self._residents.known, _word(up_to_day, feeds)
         numbers: Numbers = np.flatnonzero(self._looks[:known]).astype(np.int32)
         if word != self._word:
@@ -98,7 +98,7 @@ class Lookout:
 
 
 def feeds_of(feeds: Mapping[str, Feed]) -> Feeds:
-    """The feeds of a tick as arrays."""
+    """Return the feeds of a tick as arrays."""
     rows = sorted((bank_number(bank_id), feed) for bank_id, feed in feeds.items())
     return Feeds(
         bank=np.array([bank for bank, _ in rows], np.int64),
@@ -113,7 +113,7 @@ def _day(day: int | None) -> int:
 
 
 def _word(up_to_day: int, feeds: Feeds) -> tuple[int, bytes, bytes, bytes]:
-    """All that a tick says of which days close and who is stalled."""
+    """Return all that a tick says of which days close and who is stalled."""
     return up_to_day, feeds.bank.tobytes(), feeds.closed_up_to.tobytes(), feeds.stalled.tobytes()
 
 
@@ -181,7 +181,7 @@ def _note_banks(entry, e, banks):
 
 @kernel
 def _position_of(banks, code):
-    """Where a bank stands, now if it is new; -1 where there are too many. They are a few hundred at most."""
+    """Return the place of a bank, added if it is new; -1 where there are too many. They are a few hundred at most."""
     used = banks.used[0]
     for position in range(used):
         if banks.code[position] == code:

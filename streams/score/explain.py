@@ -1,4 +1,4 @@
-"""What one enterprise's stored value says, for people: the score in its parts, indicators, episodes, loans.
+"""The explanation of one enterprise's stored value, for people: the score in its parts, indicators, episodes, loans.
 
 The value is evaluated once more, at the enterprise's own time, by the code that score evaluates with; nothing is moved
 by it but a copy. So the parts are those of the score that is stored, unless the model has changed since.
@@ -172,7 +172,7 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
 
 
 def _counterfactual(card: Scorecard, x: np.void, points: list[int]) -> Counterfactual | None:
-    """What restores the published grade, where the score has fallen under it; else the next better one.
+    """Return the change that restores the published grade where the score is under it, else that to the next better.
 
     The score is linear in the utilities, so the points that are lacking are those of one indicator, and the smallest
     change of it is that of the largest weight that has room for them.
@@ -295,7 +295,7 @@ def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> l
 
 
 def _evidence(x: np.void, signal: Signal) -> list[Evidence]:
-    """What an evaluation of the platform's shows of a signal's evidence; what one lender's loans say is not in it."""
+    """Return the evidence of a signal in an evaluation of the platform's; one lender's loans are not in it."""
     values = values_of(x, signal.row.evidence)
     return [
         Evidence(name=name, value_micro=None if value is None else int(micro(value)))

@@ -1,4 +1,4 @@
-"""Which partition is flushed when: changed values go to Redis once all outputs that rest on them are acknowledged.
+"""The schedule of flushes: changed values go to Redis once all outputs that rest on them are acknowledged.
 
 A flush has two steps. A snapshot takes what a partition must write, and a mark of the outbox is set. Once the outbox
 has acknowledged everything up to the mark, the snapshot is written. docs/adr/0006-commit-protocol.md argues the order.

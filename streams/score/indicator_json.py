@@ -27,7 +27,7 @@ BYTES_MAX = 1_024 + int((_NAMES.size + 1).sum()) + INDICATOR_COUNT * max(20, int
 
 @kernel
 def write_indicators(out, p, x, id_words, terms):
-    """The indicators of row x (BYTES_MAX at most), of the day that ended at its time; returns where it ended."""
+    """Return the indicators of row x (BYTES_MAX at most), of the day that ended at its time; returns where it ended."""
     p = id_text(out, text(out, p, _KEYS, _ENTERPRISE), id_words)
     p = put_integer(out, text(out, p, _KEYS, _DAY), day_of(x.as_of_ms - 1))
     p = put_integer(out, text(out, p, _KEYS, _AS_OF), x.as_of_ms)

@@ -24,7 +24,7 @@ class Phrases(NamedTuple):
 
 
 def phrases(words: tuple[str, ...]) -> Phrases:
-    """The words in their order."""
+    """Return the words in their order."""
     encoded = [np.frombuffer(word.encode(), np.uint8) for word in words]
     rows = np.zeros((len(encoded), max(len(word) for word in encoded)), np.uint8)
     for row, word in zip(rows, encoded, strict=True):
@@ -34,7 +34,7 @@ def phrases(words: tuple[str, ...]) -> Phrases:
 
 @kernel
 def micro(x):
-    """A value times 10^6, half to even, held within int64."""
+    """Return a value times 10^6, half to even, held within int64."""
     scaled = np.rint(x * MICRO)
     if scaled >= MICRO_MAX:
         return np.int64(MICRO_MAX)
@@ -54,14 +54,14 @@ def text(out, p, words, k):
 
 @kernel
 def raw(out, p, written):
-    """What is JSON already."""
+    """Return the bytes of a text that is JSON already."""
     copy(written, out[p : p + written.shape[0]])
     return p + written.shape[0]
 
 
 @kernel
 def id_text(out, p, words):
-    """The id's bytes up to its padding; the alphabet of ids needs no escape."""
+    """Return the id's bytes up to its padding; the alphabet of ids needs no escape."""
     for i in range(ENTERPRISE_ID_BYTES_MAX):
         byte = np.uint8((words[i // 8] >> np.uint64(8 * (i % 8))) & np.uint64(255))
         if byte == 0:
@@ -73,7 +73,7 @@ def id_text(out, p, words):
 
 @kernel
 def put_integer(out, p, number):
-    """An integer in decimal digits."""
+    """Return an integer in decimal digits."""
     value = np.int64(number)
     if value < 0:
         out[p] = 45

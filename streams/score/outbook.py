@@ -95,7 +95,7 @@ class Book(NamedTuple):
 
 
 def empty(rows: int) -> Book:
-    """A book of `rows` free rows, more than an evaluation may fill: else no record would ever find room."""
+    """Return a book of `rows` free rows, more than an evaluation may fill: else no record would ever find room."""
     assert rows >= OUTPUTS_PER_EVALUATION_MAX
     return Book(
         rows=np.zeros(rows, ROW),
@@ -109,7 +109,7 @@ def empty(rows: int) -> Book:
 
 @kernel
 def is_nearly_full(book):
-    """Whether one more evaluation might not fit."""
+    """Return whether one more evaluation might not fit."""
     return book.used[0] + OUTPUTS_PER_EVALUATION_MAX > book.rows.shape[0]
 
 
@@ -130,7 +130,7 @@ def go_on(book, seq):
 
 @kernel
 def next_seq(book):
-    """The number that the next row will have."""
+    """Return the number that the next row will have."""
     return book.draft[0].seq
 
 
@@ -178,7 +178,7 @@ def shape_of(x):
 
 @kernel
 def score_is_due(e, x, emit_moves, step_milli, closing):
-    """A score record goes out at a close for any change; else when it moved by a step, or its shape changed."""
+    """Return a score record goes out at a close for any change; else when it moved by a step, or its shape changed."""
     if e.emitted_milli < 0:
         return True
     if not closing and not emit_moves:

@@ -1,4 +1,4 @@
-"""What is nearly all of the output, written as JSON by compiled code: score records and days' indicators."""
+"""Score records and days' indicators, nearly all of the output, written as JSON by compiled code."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ BYTES_MAX = ENTERPRISE_ID_BYTES_MAX + max(score_json.BYTES_MAX, indicator_json.B
 
 
 class Terms(NamedTuple):
-    """What is the same in every row of one time: artefacts in force, and numbers that come from the model."""
+    """The common part of all rows of one time: artefacts in force, and numbers that come from the model."""
 
     after_coverage: npt.NDArray[np.uint8]
     after_reasons: npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ class Terms(NamedTuple):
 
 
 def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, rules_id: str, version: str) -> Terms:
-    """The terms of a model, rules and engine version."""
+    """Return the terms of a model, rules and engine version."""
     prior = "true" if snapshot.prior else "false"
     ids = f'],"model_id":"{model_id}","rules_id":"{rules_id}","engine_version":"{version}","as_of":'
     catalogue = f',"catalogue_id":"{catalogue_id()}","engine_version":"{version}"'

@@ -32,7 +32,7 @@ Step = Callable[[str, int], None]
 
 
 class FlushSnapshot(NamedTuple):
-    """What a flush writes: slices of rows with their values, and the partition's state."""
+    """The content of a flush: slices of rows with their values, and the partition's state."""
 
     memory: Partition
     slices: list[tuple[Slots, list[tuple[str, Value]]]]
@@ -123,7 +123,7 @@ class OwnedPartition:
         return await self.write(await self.take(slice_values_max))
 
     async def take(self, slice_values_max: int) -> FlushSnapshot:
-        """What a flush must write, as it is now: values that Redis lacks, and the state with its low offset.
+        """Return the content of a flush as of now: values that Redis lacks, and the state with its low offset.
 
         No record may be half applied. More may be applied before it is written, once all outputs up to now are
         acknowledged: until then those enterprises stay in memory. Others get their turn between slices.

@@ -1,4 +1,4 @@
-"""Who owns a partition: a record in `owner.v1`, whose offset is the epoch of the fence."""
+"""The owner of a partition: a record in `owner.v1`, whose offset is the epoch of the fence."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -45,7 +45,7 @@ _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
 
 
 class Engine(NamedTuple):
-    """What the loop evaluates with."""
+    """The artefacts that the loop evaluates with."""
 
     card: Scorecard
     rules: Rules
@@ -56,7 +56,7 @@ class Engine(NamedTuple):
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a partition remembers beside its enterprises, as of `low_offset`: all before it is applied and out."""
+    """The state of a partition beside its enterprises, as of `low_offset`: all before it is applied and out."""
 
     low_offset: int
     up_to: int = -1
@@ -215,7 +215,7 @@ class Partition:
         self.residents.written(rows)
 
     def take_tally(self) -> Tally:
-        """What became of the records since the last call."""
+        """Return the outcomes of the records since the last call."""
         taken = Tally(self._barriers, self._writer.written)
         for outcome, records in zip(_OUTCOMES, self._book.tally.tolist(), strict=True):
             if records:

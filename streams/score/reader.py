@@ -61,7 +61,7 @@ def read(b, value_start, value_end, header_start, header_end, records, taken):
 
 @kernel
 def _read_txn(b, p, end, r):
-    """One value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
+    """Return one value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
     if not is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
         return LEFT
     r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
@@ -151,7 +151,7 @@ def _read_txn(b, p, end, r):
 
 @kernel
 def _literal_end(b, p, end):
-    """The end of a number, a literal or ingest's flat list; -1 for an object or an unended value."""
+    """Return the end of a number, a literal or ingest's flat list; -1 for an object or an unended value."""
     if b[_U(p)] == _LIST:
         while p < end and b[_U(p)] != _ORIGIN_END:
             p += 1
@@ -167,7 +167,7 @@ def _literal_end(b, p, end):
 
 @kernel
 def _bank(b, start, end):
-    """The bank code as a number; -1 where it is none."""
+    """Return the bank code as a number; -1 where it is none."""
     if end - start != 14 or not 65 <= b[_U(start)] <= 90:
         return np.int64(-1)
     number = np.int64(b[_U(start)] - 64)

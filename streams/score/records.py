@@ -89,17 +89,17 @@ class Unreadable:
 
 
 def bank_number(bank_id: str) -> int:
-    """A bank code as an integer: its letter, then its 13 digits. Not 0."""
+    """Return a bank code as an integer: its letter, then its 13 digits. Not 0."""
     return (ord(bank_id[0]) - 64) * 10**13 + int(bank_id[1:])
 
 
 def bank_text(number: int) -> str:
-    """The inverse of `bank_number`."""
+    """Return the inverse of `bank_number`."""
     return chr(number // 10**13 + 64) + f"{number % 10**13:013d}"
 
 
 def hash64(text: str, key: int | np.int64) -> int:
-    """The 64-bit hash of an id under a key, never 0, as the compiled reader computes it."""
+    """Return the 64-bit hash of an id under a key, never 0, as the compiled reader computes it."""
     raw = np.frombuffer(text.encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), np.uint64(key))) or 1
 
@@ -235,7 +235,7 @@ def _loan_columns(loan: Loan) -> dict[str, Any]:
 
 
 def _balance(txn: Txn, amount_cny_minor: int | None) -> int:
-    """The balance in fen, at the rate that the amount was taken at; MISSING where there is none."""
+    """Return the balance in fen, at the rate that the amount was taken at; MISSING where there is none."""
     if txn.balance_minor is None or amount_cny_minor is None:
         return MISSING
     if txn.currency == "CNY":

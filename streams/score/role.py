@@ -160,7 +160,7 @@ class Score(Role):
         self._outbox.flush_now()
 
     def low_offset(self, tp: TP) -> int | None:
-        """Where a restart would go on: the low offset that Redis holds. None while that is not known."""
+        """Return the offset that a restart would go on from: the low offset in Redis. None while that is not known."""
         held = self._held.get(tp)
         return None if held is None else held.low_offset
 
@@ -170,7 +170,7 @@ class Score(Role):
         return frozenset(tp for tp, held in self._held.items() if held.memory is None)
 
     def rewinds(self) -> Mapping[TP, int]:
-        """Where partitions go on that were loaded again since the last call."""
+        """Return the partitions loaded again since the last call, and the offsets where they go on."""
         rewinds, self._rewinds = self._rewinds, {}
         return rewinds
 
@@ -220,7 +220,7 @@ class Score(Role):
         return (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms
 
     def _delay(self, part: Chunk) -> Headers:
-        """What alerts carry where their records have waited in the log: those of a backlog are no news."""
+        """Return the headers of alerts whose records have waited in the log: those of a backlog are no news."""
         appended_ms = int(part.timestamp_ms[0]) if len(part) else 0
         waited_s = time.time() - appended_ms / 1_000
         if not appended_ms or waited_s < self._settings.score.delayed_s:

@@ -77,7 +77,7 @@ class Writer:
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
     def outgoing(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Outgoing]:
-        """The records of all rows; the book is empty after it.
+        """Return the records of all rows; the book is empty after it.
 
         `row_of` maps a record's index to its row in the chunk.
         """

@@ -38,7 +38,7 @@ BYTES_MAX = 1_024 + 200 * REASONS_MAX + 40 * _GROUP_COUNT
 
 @kernel
 def write_score(out, p, x, id_words, terms):
-    """The score record of row x (BYTES_MAX at most); returns where it ended."""
+    """Return the score record of row x (BYTES_MAX at most); returns where it ended."""
     shown = displayed(x.score_milli)
     p = text(out, p, _KEYS, _ENTERPRISE)
     p = id_text(out, p, id_words)

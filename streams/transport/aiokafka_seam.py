@@ -28,18 +28,25 @@ _NEVER_S = 1e9
 RECORD_S = 5e-6  # of a fetch's gap, for each record a second: at 50,000 a second 250 ms
 RATE_S = 1.0  # that a rate is counted over
 ENOUGH_RECORDS = 10_000  # some ten milliseconds to parse
+ENOUGH_BYTES = 64 << 20  # of chunks that are delivered together
 PART_BYTES = 5 << 20  # that are parsed at once: unpacked, they still fit into memory that malloc kept
 _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where on that counts
 
 
 class Unreadable:
-    """What comes in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
+    """The item in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
 
     def __init__(self, batch: UnreadableBatch, position: int, generation: int) -> None:
-        self.batch, self.start_offset, self.next_offset, self.generation = batch, position, position, generation
+        self.batch = batch.with_traceback(None)  # whose frames would hold the fetch, and it in a circle
+        self.start_offset, self.next_offset, self.generation = position, position, generation
 
     def __len__(self) -> int:
         return 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return len(self.batch.raw)
 
     def pieces(self, _records_max: int) -> Iterator[Unreadable]:
         """As of a chunk."""
@@ -85,7 +92,7 @@ def use_raw_records() -> None:
 
 
 class Pace:
-    """When a broker is asked again: `gap_s` after it was last asked, and up to `gap_s_max` the more records come.
+    """The pace of fetches from a broker: `gap_s` after the last one, and up to `gap_s_max` the more records come.
 
     A fetch costs much by itself. Where records come one by one the gap makes it bring some of them, and where tens of
     thousands come a second, RECORD_S for each of a second's makes it bring thousands, at a fraction of the cost. Their
@@ -141,7 +148,7 @@ def use_pace(fetcher: Any, pace: Pace) -> None:
 async def fetched_chunks(
     fetcher: Any, partitions: set[Any], timeout_s: float, may_take: Callable[[], bool], take: Take
 ) -> dict[TopicPartition, Fetched]:
-    """What the fetcher holds of `partitions`, a chunk each, once there is something or the time is over.
+    """Return the fetched chunks of `partitions`, one each, once there is something or the time is over.
 
     As `Fetcher.fetched_records`, but it takes all that a fetch brought at once, unless that is a backlog: of one, the
     first records are applied while the others are parsed, PART_BYTES at a time. Positions move with what is taken.
@@ -170,7 +177,10 @@ async def fetched_chunks(
 async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Fetched]:
     chunks: dict[TopicPartition, Fetched] = {}
     for tp in list(fetcher._records):
-        if sum(map(len, chunks.values())) >= ENOUGH_RECORDS:
+        if (
+            sum(map(len, chunks.values())) >= ENOUGH_RECORDS
+            or sum(one.nbytes for one in chunks.values()) >= ENOUGH_BYTES
+        ):
             break
         fetched = fetcher._records[tp]
         if tp not in partitions:
@@ -237,7 +247,7 @@ async def _raise(fetcher: Any, tp: TopicPartition, fetched: Any) -> None:
 
 
 async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[TopicPartition, int]:
-    """The group's committed offsets as the broker has them now; partitions without one are left out.
+    """Return the group's committed offsets as the broker has them now; partitions without one are left out.
 
     `AIOKafkaConsumer.committed` waits for a task that starts only when the assignment callback has returned.
     """
@@ -247,7 +257,7 @@ async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[Topi
 
 
 def log_end(consumer: Any, tp: Any) -> int | None:
-    """The end of what is committed in a partition's log, as its last fetch said; None before the first."""
+    """Return the end of what is committed in a partition's log, as its last fetch said; None before the first."""
     subscription = consumer._subscription.subscription
     assignment = None if subscription is None else subscription.assignment
     state = None if assignment is None else assignment.state_value(TopicPartition(tp.topic, tp.partition))
@@ -258,5 +268,5 @@ def log_end(consumer: Any, tp: Any) -> int | None:
 
 
 def group_generation(consumer: Any) -> int:
-    """The generation of the group that this member is in."""
+    """Return the generation of the group that this member is in."""
     return int(consumer._coordinator.generation)

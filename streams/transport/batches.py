@@ -47,7 +47,7 @@ Rows = NDArray[np.int64]
 
 
 class Fault(NamedTuple):
-    """Why the batches from `row` on are left out."""
+    """The reason why the batches from `row` on are left out."""
 
     row: int
     reason: Reason
@@ -92,7 +92,7 @@ def parse(
 def _read(
     raw: bytes | memoryview, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
 ) -> tuple[int | None, Fault | None, NDArray[np.uint8], dict[str, NDArray[Any]]]:
-    """What follows the last batch that is read, why the one after it is not, and the records' bytes and places.
+    """Return the offset after the last batch read, the fault of the next one, and the records' bytes and places.
 
     What follows is None where no batch is read.
     """
@@ -131,12 +131,12 @@ def _fault(row: int, status: int) -> Fault | None:
 
 
 def _of_all(wanted: Rows, fault: Fault | None) -> Fault | None:
-    """The fault of a row among the wanted ones, as one of all batches."""
+    """Return the fault of a row among the wanted ones, as one of all batches."""
     return fault and fault._replace(row=int(wanted[fault.row]))
 
 
 def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batches, Fault | None]:
-    """A row for each whole batch up to the first whose header or sum is wrong, and what that is."""
+    """Return a row for each whole batch up to the first whose header or sum is wrong, and what that is."""
     batches = np.empty((compiled.count_batches(buffer), COLUMNS), np.int64)
     n, status = compiled.read_headers(buffer, first_wanted, batches)
     fault = _fault(n - 1, status)
@@ -164,7 +164,7 @@ def _committed(
     bytes_max: int,
     fault: Fault | None,
 ) -> tuple[Rows, Fault | None]:
-    """The rows of batches that carry records of committed transactions or of none.
+    """Return the rows of batches that carry records of committed transactions or of none.
 
     A producer's transaction is aborted from the first offset that the broker named to its next abort marker.
     """

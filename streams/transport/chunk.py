@@ -71,16 +71,21 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.offset)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its records take, with their places."""
+        return self.buffer.nbytes + RECORD_BYTES * len(self)
+
     def key(self, i: int) -> bytes | None:
-        """The key of record i."""
+        """Return the key of record i."""
         return self._bytes(int(self.key_start[i]), int(self.key_end[i]))
 
     def value(self, i: int) -> bytes | None:
-        """The value of record i."""
+        """Return the value of record i."""
         return self._bytes(int(self.value_start[i]), int(self.value_end[i]))
 
     def headers(self, i: int) -> Headers:
-        """The headers of record i."""
+        """Return the headers of record i."""
         return read_headers(self.buffer[int(self.header_start[i]) : int(self.header_end[i])].tobytes())
 
     def rows(self, which: Sequence[int]) -> list[Row]:
@@ -103,14 +108,14 @@ class Chunk:
         )
 
     def from_offset(self, offset: int) -> Chunk:
-        """The records at `offset` and after it."""
+        """Return the records at `offset` and after it."""
         first = int(np.searchsorted(self.offset, offset))
         part = self.part(first, len(self)) if first else self
         start = min(max(offset, self.start_offset), self.next_offset)
         return dataclasses.replace(part, start_offset=start)
 
     def pieces(self, records_max: int) -> Iterator[Chunk]:
-        """The chunk in parts of at most `records_max` records, of about the same size."""
+        """Yield the chunk in parts of at most `records_max` records, of about the same size."""
         count = -(len(self) // -records_max)
         if count <= 1:
             yield self
@@ -177,7 +182,7 @@ class ChunkBuilder:
         self._rows.extend((offset, timestamp_ms, timestamp_type, *places))
 
     def mark(self) -> tuple[int, int]:
-        """What `back_to` takes."""
+        """Return a mark for `back_to`."""
         return len(self._bytes), len(self._rows)
 
     def back_to(self, mark: tuple[int, int]) -> None:
@@ -185,7 +190,7 @@ class ChunkBuilder:
         del self._bytes[mark[0] :], self._rows[mark[1] :]
 
     def build(self, next_offset: int, *, is_cut: bool = False) -> Chunk:
-        """The chunk of everything added; nothing can be added after it."""
+        """Return the chunk of everything added; nothing can be added after it."""
         table = np.frombuffer(self._rows, dtype=np.int64).reshape(-1, len(ARRAYS))
         arrays = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(ARRAYS)}
         arrays["timestamp_type"] = arrays["timestamp_type"].astype(np.uint8)
@@ -202,7 +207,7 @@ class ChunkBuilder:
 
 
 def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Record]) -> Chunk:
-    """A chunk of plain records (key, value, headers, timestamp_ms) at consecutive offsets from `first_offset`.
+    """Return a chunk of plain records (key, value, headers, timestamp_ms) at consecutive offsets from `first_offset`.
 
     >>> chunk = chunk_of("events.v1", 3, 100, [(b"k", b"v", [("schema", b"1")], 7), (None, None, [], 8)])
     >>> chunk.offset.tolist(), chunk.next_offset
@@ -256,7 +261,7 @@ def first_headers(raw: bytes, bytes_max: int) -> Headers:
 
 
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The zigzag varint of 32 bits at `at`, and the position after it."""
+    """Return the zigzag varint of 32 bits at `at`, and the position after it."""
     number = shift = 0
     while True:
         byte = raw[at]

@@ -22,7 +22,6 @@ OVERHEAD, ATTRIBUTES_AT, HEADER = 12, 21, 61
 # bytes before those that `length` counts, before those that the sum is of, before the records
 RECORD_MIN = 7  # bytes of a record with null key and value and no headers
 HEADER_MIN = 2  # bytes of a header with an empty name and a null value
-HEADERS_MAX = 131_072  # of a record: each takes some 200 bytes where it is read in Python
 
 CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
 REASONS = (
@@ -36,7 +35,6 @@ REASONS = (
     Reason.KEY_LENGTH,
     Reason.VALUE_LENGTH,
     Reason.HEADERS,
-    Reason.TOO_MANY_HEADERS,
     Reason.RECORD_SIZE,
     Reason.TRAILING_BYTES,
 )
@@ -53,15 +51,14 @@ REASONS = (
     BAD_KEY,
     BAD_VALUE,
     BAD_HEADERS,
-    TOO_MANY_HEADERS,
     BAD_RECORD_SIZE,
     BAD_REST,
-) = range(14)
+) = range(13)
 
 
 @kernel(inline="always")
 def _int(b, p, size):  # type: ignore[no-untyped-def]
-    """The signed big-endian integer of `size` bytes at p."""
+    """Return the signed big-endian integer of `size` bytes at p."""
     value = np.int64(b[p])
     if value > 127:
         value -= 256
@@ -104,7 +101,7 @@ def _varlong(b, p, end):  # type: ignore[no-untyped-def]
 
 @kernel(nogil=True)
 def count_batches(b):  # type: ignore[no-untyped-def]
-    """How many rows `read_headers` may write."""
+    """Return how many rows `read_headers` may write."""
     n, p = 0, 0
     while len(b) - p >= OVERHEAD:
         length = _int(b, p + 8, 4)
@@ -163,8 +160,6 @@ def _skip_headers(b, p, end):  # type: ignore[no-untyped-def]
         return p, BAD_VARINT
     if count < 0 or count > (end - p) // HEADER_MIN:
         return p, BAD_HEADERS
-    if count > HEADERS_MAX:
-        return p, TOO_MANY_HEADERS
     for _ in range(count):
         p, size = _varint(b, p, end)
         if p < 0:

@@ -38,7 +38,7 @@ Portion = list[tuple[TP, Chunk | Unreadable]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportOptions:
-    """What a Faust app sets for this transport, beside Faust's own settings."""
+    """The options of this transport, beside Faust's own settings."""
 
     parser: Literal["compiled", "reference"] = "compiled"
     fetch_bytes: int = 16 << 20
@@ -70,7 +70,7 @@ class TransportOptions:
 
 
 class Listener(Protocol):
-    """What the consumer asks of the app. All of it is called in the app's event loop."""
+    """The app as the consumer sees it. All of it is called in the app's event loop."""
 
     async def assigned(self, tps: set[TP], generation: int) -> None:
         """The group gave these partitions, and these only. Returns when `positions` is known."""
@@ -79,10 +79,10 @@ class Listener(Protocol):
         """The partitions are about to be taken away; offsets may still be committed."""
 
     def positions(self) -> tuple[int, Mapping[TP, int]]:
-        """The generation last assigned, and the next offset to deliver of each of its partitions."""
+        """Return the generation last assigned, and the next offset to deliver of each of its partitions."""
 
     def low_offset(self, tp: TP) -> int | None:
-        """All that may be committed: the lowest offset not yet applied, or nothing."""
+        """Return all that may be committed: the lowest offset not yet applied, or nothing."""
 
     def failed(self, error: BaseException) -> None:
         """Reading has failed; the worker must stop."""
@@ -236,7 +236,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return True
 
     async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
-        """The first offset of each log, and the end of what is committed in it."""
+        """Return the first offset of each log, and the end of what is committed in it."""
         return await self.call_thread(self._log_bounds, tps)
 
     async def _log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
@@ -245,7 +245,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return {TP(*tp): offset for tp, offset in begin.items()}, await self._log_ends(tps)
 
     async def log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
-        """The end of what is committed in each log, as it is after this call."""
+        """Return the end of what is committed in each log, as it is after this call."""
         return await self.call_thread(self._log_ends, tps)
 
     async def _log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -254,7 +254,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return {TP(*tp): offset for tp, offset in end.items()}
 
     async def committed(self, tps: set[TP]) -> Mapping[TP, int]:
-        """The group's committed offsets; partitions without one are left out."""
+        """Return the group's committed offsets; partitions without one are left out."""
         found = await self.call_thread(aiokafka_seam.committed_offsets, self._ensure_consumer(), tps)
         return {TP(*tp): offset for tp, offset in found.items()}
 
@@ -361,7 +361,7 @@ class Consumer(faust_driver.Consumer):
         return done
 
     async def committed(self, tps: set[TP]) -> Mapping[TP, int]:
-        """The group's committed offsets; partitions without one are left out."""
+        """Return the group's committed offsets; partitions without one are left out."""
         return await self._thread.committed(tps)
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
@@ -369,15 +369,15 @@ class Consumer(faust_driver.Consumer):
         await self._thread.rewind(positions)
 
     async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
-        """The first offset of each log, and the end of what is committed in it."""
+        """Return the first offset of each log, and the end of what is committed in it."""
         return await self._thread.log_bounds(tps)
 
     async def log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
-        """The end of what is committed in each log, as it is after this call."""
+        """Return the end of what is committed in each log, as it is after this call."""
         return await self._thread.log_ends(tps)
 
     def log_end(self, tp: TP) -> int | None:
-        """The end of what is committed in a partition's log, as its last fetch said; None before the first."""
+        """Return the end of what is committed in a partition's log, as its last fetch said; None before the first."""
         found = self._thread._consumer
         return None if found is None else aiokafka_seam.log_end(found, tp)
 

@@ -1,4 +1,4 @@
-"""What the transport refuses, by the name of topic, partition and offset."""
+"""Refusals of the transport, by topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OFFSET_MAX = 2**63 - 1
 
 
 class Reason(StrEnum):
-    """Why a batch cannot be read. The values stand in records and metrics, so they never change their meaning."""
+    """The reason why a batch cannot be read. Values stand in records and metrics: their meaning never changes."""
 
     BATCH_LENGTH = "batch_length"
     MESSAGE_FORMAT = "message_format"
@@ -28,7 +28,6 @@ class Reason(StrEnum):
     KEY_LENGTH = "key_length"
     VALUE_LENGTH = "value_length"
     HEADERS = "headers"
-    TOO_MANY_HEADERS = "too_many_headers"
     RECORD_SIZE = "record_size"
     TRAILING_BYTES = "trailing_bytes"
     CONTROL_RECORD = "control_record"
@@ -49,7 +48,6 @@ DETAILS = {
     Reason.KEY_LENGTH: "the length of a key passes the record's end",
     Reason.VALUE_LENGTH: "the length of a value passes the record's end",
     Reason.HEADERS: "the count of headers is negative, or a length in them is wrong",
-    Reason.TOO_MANY_HEADERS: "a record has more headers than are read",
     Reason.RECORD_SIZE: "the length of a record does not match its fields",
     Reason.TRAILING_BYTES: "bytes are left after the last record",
     Reason.CONTROL_RECORD: "the key of a control record is no version and type",

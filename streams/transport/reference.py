@@ -14,7 +14,7 @@ import numpy as np
 
 from config.settings import UNPACKED_BYTES_MAX
 from streams.transport.chunk import OUTSIDE_A_GROUP, RECORD_BYTES, Chunk, ChunkBuilder
-from streams.transport.compiled import HEADER_MIN, HEADERS_MAX, RECORD_MIN
+from streams.transport.compiled import HEADER_MIN, RECORD_MIN
 from streams.transport.errors import BatchTooLarge, Reason, unreadable
 from streams.transport.unpacking import Refusal, unpack
 
@@ -115,7 +115,7 @@ def _read(
 
 
 def _end_of_batch(raw: bytes, at: int) -> int:
-    """Where the batch ends by its length; beyond `raw` also where there is no length."""
+    """Return the end of the batch by its length; beyond `raw` also where there is no length."""
     if len(raw) - at < _AFTER_LENGTH:
         return len(raw) + 1
     (length,) = struct.unpack_from(">i", raw, at + 8)
@@ -180,8 +180,6 @@ def _end_of_headers(unpacked: memoryview, at: int, end: int) -> int:
     count, at = _varint(unpacked, at, end)
     if not 0 <= count <= (end - at) // HEADER_MIN:
         raise Refusal(Reason.HEADERS)
-    if count > HEADERS_MAX:
-        raise Refusal(Reason.TOO_MANY_HEADERS)
     for _ in range(count):
         name, at = _nullable(unpacked, at, end, Reason.HEADERS)
         if name is None:
@@ -220,7 +218,7 @@ def _int64(number: int) -> int:
 
 
 class _Transactions:
-    """Which producers have a transaction open that was aborted later."""
+    """The producers with an open transaction that was aborted later."""
 
     def __init__(self, aborted: Sequence[tuple[int, int]]) -> None:
         self._to_come = sorted((first_offset, producer) for producer, first_offset in aborted)

@@ -19,7 +19,7 @@ _Decompress = Callable[[memoryview, memoryview], int]
 
 
 class Refusal(Exception):
-    """What a batch holds cannot be had."""
+    """The content of a batch cannot be had."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         self.reason, self.detail = reason, detail

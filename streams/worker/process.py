@@ -1,4 +1,4 @@
-"""What a worker asks of its process when all is imported: Python's collector runs seldom, memory stays as it is."""
+"""Process settings after all imports: Python's collector runs seldom, memory stays as it is."""
 
 import ctypes
 import gc

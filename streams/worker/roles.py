@@ -59,7 +59,7 @@ FETCH_GAPS_MS: Mapping[str, tuple[int, int]] = {
 
 
 def build(name: str, settings: Settings) -> Role:
-    """The role `name`. SettingsError where a setting that it needs is missing."""
+    """Return the role `name`. SettingsError where a setting that it needs is missing."""
     return ROLES[name](settings)
 
 

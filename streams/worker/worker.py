@@ -151,11 +151,11 @@ class Worker:
                 await self._guarded(self._release(held))
 
     def positions(self) -> tuple[int, Mapping[TP, int]]:
-        """The generation last assigned, and the next offset to deliver of each of its partitions."""
+        """Return the generation last assigned, and the next offset to deliver of each of its partitions."""
         return self._generation, dict(self._positions)
 
     def low_offset(self, tp: TP) -> int | None:
-        """The role's lowest unapplied offset, moved over markers and aborted transactions that follow it."""
+        """Return the role's lowest unapplied offset, moved over markers and aborted transactions that follow it."""
         if self._error is not None or tp not in self._positions:
             return None
         return self._over_empty(tp, self.role.low_offset(tp))
@@ -310,7 +310,7 @@ class Worker:
         self._positions = await self._within_log(tps, starts)
 
     async def _within_log(self, tps: set[TP], starts: Mapping[TP, int]) -> dict[TP, int]:
-        """Where each goes on, the log's first offset where none is given; OffsetOutsideLog."""
+        """Return the offsets to go on from, the log's first where none is given. Raise OffsetOutsideLog."""
         until = time.monotonic() + self.options.log_end_wait_s
         begin, end = await self._consumer.log_bounds(tps)
         while any(starts.get(tp, 0) > end[tp] for tp in tps) and time.monotonic() < until:

@@ -13,7 +13,7 @@ REPORTS = re.compile(r'\b(?:_?on_progress|say)\(\s*f?"((?:[^"\\]|\\.)*)"\s*\)')
 
 def reports() -> list[str]:
     """Their texts, with `1` where a value is put in."""
-    files = [*(ROOT / "replay").glob("*.py"), *(ROOT / "streams" / "embedded").glob("*.py")]
+    files = [*(ROOT / "replay").glob("*.py"), *(ROOT / "embedded").glob("*.py")]
     found = [text for file in files for text in REPORTS.findall(file.read_text(encoding="utf-8"))]
     return [re.sub(r"\{[^{}]*\}", "1", text) for text in found]
 

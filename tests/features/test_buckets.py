@@ -288,14 +288,14 @@ def test_a_bucket_saturates_before_a_window_could_overflow(category):
     assert buckets.FEN_MAX * (buckets.WEEKS + buckets.DAYS) * widest < 2**63
 
 
-@pytest.mark.parametrize("day", range(day_of_date(date(1990, 1, 1)), day_of_date(date(2045, 1, 1)), 17))
-def test_compiled_calendar_equals_the_standard_library(day):
-    month = month_of_day(day)
-    assert buckets.month_of(day) == month
-    assert buckets.first_day_of(month) == months_from(month)
-    assert buckets.week_of(day) == week_of_day(day)
-    monday = date_of(day) - timedelta(days=date_of(day).weekday())
-    assert date_of(buckets.monday_of(week_of_day(day))) == monday
+def test_compiled_calendar_equals_the_standard_library():
+    for day in range(day_of_date(date(1990, 1, 1)), day_of_date(date(2045, 1, 1))):
+        month = month_of_day(day)
+        assert buckets.month_of(day) == month, date_of(day)
+        assert buckets.first_day_of(month) == months_from(month), date_of(day)
+        assert buckets.week_of(day) == week_of_day(day), date_of(day)
+        monday = date_of(day) - timedelta(days=date_of(day).weekday())
+        assert date_of(buckets.monday_of(week_of_day(day))) == monday
 
 
 @pytest.mark.parametrize(

@@ -89,14 +89,14 @@ class FastPathReader:
             self._out = np.empty(message_bytes + more_bytes, np.uint8)
 
     def _bank(self, bank_id: str) -> np.ndarray:
-        """What stands for the bank in its transactions; what never does, where no transaction can name it."""
+        """Return the bytes that name the bank in its transactions; impossible ones where no transaction can name it."""
         if bank_id not in self._banks:
             text = bank_id.encode() if re.fullmatch(BANK_ID_PATTERN, bank_id) else b"\0"
             self._banks[bank_id] = np.frombuffer(text, np.uint8)
         return self._banks[bank_id]
 
     def _origin(self, topic: str, partition: int) -> np.ndarray:
-        """What stands between the fingerprint and the offset."""
+        """Return the bytes between the fingerprint and the offset."""
         if (topic, partition) not in self._origins:
             text = b'","origin":' + msgspec.json.encode((topic, partition))[:-1] + b","
             self._origins[topic, partition] = np.frombuffer(text, np.uint8)

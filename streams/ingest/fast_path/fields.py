@@ -1,4 +1,4 @@
-"""Where the fields of a transaction are in the bytes of a record, and which of their values are plain.
+"""The places of a transaction's fields in the bytes of a record, and the plainness of their values.
 
 A value is plain where nothing of it can be wrong: it is within the bounds of its type (the tables below are made of the
 types), and its text is printing ASCII and Chinese words, which are in NFC and hold nothing unseen.
@@ -26,7 +26,7 @@ _NEVER, TEXT, NUMBER, _CHOICE, _FALSE = range(5)
 
 
 class _Rule(NamedTuple):
-    """What the value of a field is: a number from least to most, a text of so many characters, a choice, or false."""
+    """The values of a field: a number from least to most, a text of so many characters, a choice, or false."""
 
     kind: int
     least: int = 0
@@ -46,7 +46,7 @@ _OWN_RULES = {
 
 
 def _rules() -> Iterator[_Rule]:
-    """Of each field of a transaction, in their order. TypeError for a type that is not known here."""
+    """Yield the rule of each field of a transaction, in their order. Raise TypeError for an unknown type."""
     info = msgspec.inspect.type_info(Txn)
     assert isinstance(info, msgspec.inspect.StructType)
     for field in info.fields:
@@ -97,7 +97,7 @@ _ID = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") f
 
 @kernel(forceinline=True)
 def is_ours(b, header_start, header_end):
-    """Whether a record's headers say our schema, and nothing else."""
+    """Return whether a record's headers say our schema, and nothing else."""
     return header_end - header_start == _HEADERS_SIZE[0] and is_at(
         b, header_start, header_end, _HEADERS, _HEADERS_SIZE, 0
     )
@@ -105,7 +105,7 @@ def is_ours(b, header_start, header_end):
 
 @kernel(forceinline=True)
 def is_plain(b, p, end, bank, time_ms_max, fields):
-    """Whether b[p:end] is a plain transaction, and where the values of its fields are (ABSENT, UNSAID)."""
+    """Return whether b[p:end] is a plain transaction, and where the values of its fields are (ABSENT, UNSAID)."""
     for i in range(fields.shape[1]):
         fields[0, i] = ABSENT
     is_txn, row, mark = False, -1, OPEN
@@ -149,7 +149,7 @@ def is_plain(b, p, end, bank, time_ms_max, fields):
 
 @kernel(forceinline=True)
 def is_right(b, field, bank, time_ms_max, fields):
-    """Whether a field's value, which is plain, is right for this record, too."""
+    """Return whether a field's value, which is plain, is right for this record, too."""
     start, stop = fields[0, field], fields[1, field]
     if field == BANK_ID:
         return _is_same(b, start, bank)
@@ -160,7 +160,7 @@ def is_right(b, field, bank, time_ms_max, fields):
 
 @kernel(forceinline=True)
 def skip(b, p, end):
-    """The first place from p on without white space."""
+    """Return the first place from p on without white space."""
     while p < end and b[_U(p)] <= BLANK and (b[_U(p)] == BLANK or 9 <= b[_U(p)] <= 10 or b[_U(p)] == 13):
         p += 1
     return p
@@ -168,7 +168,7 @@ def skip(b, p, end):
 
 @kernel(forceinline=True)
 def key_at(b, p, end, next_row):
-    """The row of the key at b[p:], which most often is `next_row` or one behind it."""
+    """Return the row of the key at b[p:], which most often is `next_row` or one behind it."""
     return find_near(b, p, end, _KEYS, _KEYS_SIZE, next_row)
 
 
@@ -211,7 +211,7 @@ def value_end(b, p, end, field, fields):
 
 @kernel(forceinline=True)
 def number_end(b, p, end):
-    """The end of a whole number that is written as it should be; -1 where it is not."""
+    """Return the end of a whole number that is written as it should be; -1 where it is not."""
     negative = b[_U(p)] == DASH
     first = p + 1 if negative else p
     p = first
@@ -224,7 +224,7 @@ def number_end(b, p, end):
 
 @kernel(forceinline=True)
 def text_end(b, p, end):
-    """Where the quote stands that ends a text, and its characters; -1 where not all are plain.
+    """Return the place of the quote that ends a text, and its characters; -1 where not all are plain.
 
     Two dashes are not: somewhere among the five that begin a PEM block, two are found, in a word or one by one.
     """
@@ -302,7 +302,7 @@ def is_personal(b, end, fields):
 
 @kernel(forceinline=True)
 def _may_be_resident(b, start, end):
-    """Whether an id could be a resident's: 18 characters, all but the last digits, of this century or the last.
+    """Return whether an id could be a resident's: 18 characters, all but the last digits, of this century or the last.
 
     What is one, `streams.ingest.tokens` says; this may only say yes too often.
     """

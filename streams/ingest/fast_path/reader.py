@@ -115,7 +115,7 @@ def fill(out, columns, fingerprints, token_slots, tokens):
 
 @kernel(forceinline=True)
 def _write_message(b, p, end, fields, text, at):
-    """The transaction b[p:end] as msgspec writes it; `fields` are then there. Returns the place behind it."""
+    """Return the transaction b[p:end] as msgspec writes it; `fields` are then there. Returns the place behind it."""
     if _is_as_written(p, end, fields):
         for field in range(fields.shape[1]):
             if fields[0, field] >= 0:
@@ -170,7 +170,7 @@ def _write_event(b, p, end, fields, out, at, token_slots, hole):
 
 @kernel(forceinline=True)
 def _write_token(b, p, fields, field, kind, out, at, token_slots, hole):
-    """What stands before a field's text, and a hole for its token; the places behind them, and the next hole."""
+    """Write the bytes before a field's text and a slot for its token; return the places behind and the next slot."""
     start, stop = fields[0, field], fields[1, field]
     at = words.copy_bytes(b, p, start, out, at)
     token_slots[KIND, hole], token_slots[TOKEN_AT, hole] = kind, at
@@ -180,7 +180,7 @@ def _write_token(b, p, fields, field, kind, out, at, token_slots, hole):
 
 @kernel(forceinline=True)
 def _write_stamps(b, fields, offset, origin, out, at):
-    """The rest of the log's record: a hole for the fingerprint, the origin, and what it is in CNY."""
+    """Return the rest of the log's record: a hole for the fingerprint, the origin, and what it is in CNY."""
     at = words.copy_bytes(_FINGERPRINT_KEY, 0, _FINGERPRINT_KEY.shape[0], out, at) + FINGERPRINT_DIGITS
     at = words.copy_bytes(origin, 0, origin.shape[0], out, at)
     at = _write_digits(offset, out, at)
@@ -195,7 +195,7 @@ def _write_stamps(b, fields, offset, origin, out, at):
 
 @kernel(forceinline=True)
 def _write_digits(number, out, at):
-    """A number that is not negative."""
+    """Return a number that is not negative."""
     digits, rest = 1, number // 10
     while rest:
         digits, rest = digits + 1, rest // 10

@@ -59,6 +59,7 @@ _NAMES = quoted(name for name in names_of_events() if name in forbidden().harmle
 _BARE = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"+-.") for byte in range(256)])
 _HANGS_ON_MORE = np.isin(Txn.__struct_fields__, ["bank_id", "event_time", "date_only", "ref_event_time"])
 _NONE = -1
+_TYPE = -1  # in place of a field
 _ITSELF, _DIGITS_MAX = 0, 18
 _ANY_TEXT, _ANY_INTEGER, _ANY_FRACTION, _BELOW, _BEYOND = (ord(c) for c in "$#~<>")  # with which no value begins
 
@@ -128,13 +129,13 @@ def _is_harmless(b, p, end, names, names_size):
 
 @kernel(forceinline=True)
 def _marks(word):
-    """The high bit of the first byte of a word that is a quote, an escape or a dash."""
+    """Return the high bit of the first byte of a word that is a quote, an escape or a dash."""
     return words.bytes_equal(word, QUOTE) | words.bytes_equal(word, _BACKSLASH) | words.bytes_equal(word, DASH)
 
 
 @kernel(forceinline=True)
 def _is_name(b, p, end):
-    """Whether what a quote before p ends may be a name: all that is no printing ASCII may be white space."""
+    """Return whether what a quote before p ends may be a name: all that is no printing ASCII may be white space."""
     while p < end and (b[_U(p)] <= BLANK or b[_U(p)] >= 0x7F):
         p += 1
     return p < end and b[_U(p)] == COLON
@@ -186,7 +187,7 @@ def _scalar_end(b, p, end):
 
 @kernel(forceinline=True)
 def _write_value(b, p, stop, end, field, out, at):
-    """A colon, and the value b[p:stop] or the mark that stands for it; the place after it."""
+    """Return a colon, and the value b[p:stop] or the mark that stands for it; the place after it."""
     mark = _mark(b, p, stop, end, field)
     out[_U(at)] = COLON
     if mark == _ITSELF:
@@ -197,7 +198,9 @@ def _write_value(b, p, stop, end, field, out, at):
 
 @kernel(forceinline=True)
 def _mark(b, p, stop, end, field):
-    """What stands for the value of a field; one less than 0 is unknown."""
+    """Return the mark for a field's value; one less than 0 is unknown, or the type, whose value the reason names."""
+    if field == _TYPE:
+        return _ITSELF
     kind = KIND_OF[field] if field >= 0 else NUMBER
     if b[_U(p)] == QUOTE and (kind == NUMBER or (kind == TEXT and field != ENTERPRISE_ID)):
         last, characters = text_end(b, p + 1, end)
@@ -218,7 +221,7 @@ def _mark(b, p, stop, end, field):
 
 @kernel(forceinline=True)
 def _is_fraction(b, p, stop):
-    """Whether b[p:stop] is a point and digits."""
+    """Return whether b[p:stop] is a point and digits."""
     for i in range(p + 1, stop):
         if not ZERO <= b[_U(i)] <= ZERO + 9:
             return False

@@ -82,8 +82,11 @@ right = {
     "currency": st.sampled_from(["CNY", "USD"]),
 }
 wrong = VALUES | {
-    name: VALUES[name] | st.one_of(text, st.integers(-(10**19), 10**19), st.floats(), st.booleans(), st.none())
-    for name in ("seq", "amount_minor", "balance_minor", "event_time", "ref_event_id", "password", "其他", "memo")
+    "type": st.one_of(text, st.integers(), st.sampled_from(["txn", "Txn", "transfer"])),
+    **{
+        name: VALUES[name] | st.one_of(text, st.integers(-(10**19), 10**19), st.floats(), st.booleans(), st.none())
+        for name in ("seq", "amount_minor", "balance_minor", "event_time", "ref_event_id", "password", "其他", "memo")
+    },
 }
 
 
@@ -130,6 +133,8 @@ OTHER = [
     ({"direction": "借"}, {"direction": "贷"}),
     ({"colour": 1}, {"color": 1}),
     ({"memo": "\u202e"}, {"memo": "\u202d"}),
+    ({"type": "transfer"}, {"type": "channel"}),
+    ({"type": 1}, {"type": 2}),
 ]
 
 

@@ -27,7 +27,7 @@ from streams.worker.worker import WorkerOptions, drive
 from tests.streams import groups
 from tests.streams.recording import Recording, how_many, lows, quick_options, recorded, run_here
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PARTITIONS = 6
 
 
