@@ -3,14 +3,16 @@
 sample      the simulator's 3 banks, 200 enterprises, 15 months: `xinliu replay sample`
 cumcm2020c  invoices of 123 real enterprises: `xinliu replay cumcm2020c --data DIR`
 berka       682 real bank accounts up to their loans, and what became of the loans: `xinliu replay berka --data DIR`
+events      files of your own, in xinliu.event/1 (docs/events.md): `xinliu replay events --data DIR`
 log         a recorded events.v1, through score alone: `xinliu replay log --data FILE`
 
 Kafka, Redis and the workers are started here, over a state folder that a second run goes on from. With `--config FILE`
 (before the verb) the servers of that file are used, and its workers must run: nothing is started.
 
 A log is recorded by `xinliu --config site.toml replay log --record FILE`. It goes into fresh topics, or with
---in-process through this process, without Kafka and Redis: the outputs are the same, which --outputs FILE lets you
-compare.
+--in-process through a process a core, without Kafka and Redis: the outputs are the same, which --outputs FILE lets you
+compare. Broken off, such a call goes on after the partitions that it has done. The other sources go the same way with
+--in-process: a log is made of them first, which --record FILE keeps.
 
 The expected alerts of the sample are tests/replay/sample_alerts.jsonl; after a meant change of what is raised:
     xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
@@ -46,13 +48,15 @@ ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条
 sample      模拟的 3 家银行、200 户企业、15 个月：xinliu replay sample
 cumcm2020c  123 户真实企业的发票：xinliu replay cumcm2020c --data 文件夹
 berka       682 个真实银行账户放款前的流水，以及贷款的结局：xinliu replay berka --data 文件夹
+events      自己的文件，格式 xinliu.event/1（docs/events.md）：xinliu replay events --data 文件夹
 log         一份记录下来的 events.v1，只过 score：xinliu replay log --data 文件
 
 Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再次运行接着做。给了 --config 文件（写在动词之前）则用
 那里的服务器，工作进程要已在运行：什么都不启动。
 
-日志由 xinliu --config site.toml replay log --record 文件 记下。重放时写进全新的主题；给了 --in-process 则就在本进程里
-过一遍，不用 Kafka 和 Redis：两者的输出相同，用 --outputs 文件 可以比对。
+日志由 xinliu --config site.toml replay log --record 文件 记下。重放时写进全新的主题；给了 --in-process 则在本机每核
+一个进程里过一遍，不用 Kafka 和 Redis：两者的输出相同，用 --outputs 文件 可以比对；中断后再次调用，做完的分区不再重做。
+其他数据集加 --in-process 也走这条路：先做成日志，--record 文件 可以留下它。
 
 样例的预期预警在 tests/replay/sample_alerts.jsonl；有意改变了预警之后：
     xinliu replay sample --fresh --expected tests/replay/sample_alerts.jsonl
@@ -62,7 +66,7 @@ Kafka、Redis 和工作进程在本机启动，状态在一个文件夹里，再
 
 退出码：0 账平（且预警与预期相同），1 不平，或服务器有故障，2 用法、设置或文件有误，130 被打断。
 """
-NAMES = ("sample", "cumcm2020c", "berka", "log")
+NAMES = ("sample", "cumcm2020c", "berka", "events", "log")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PATH",
         help=said(
-            "cumcm2020c、berka：数据文件夹；log：文件", "cumcm2020c, berka: the folder of its files; log: the file"
+            "cumcm2020c、berka、events：数据文件夹；log：文件",
+            "cumcm2020c, berka, events: the folder of its files; log: the file",
         ),
     )
     parser.add_argument(
@@ -149,9 +154,9 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
     if args.check:
         expected_episodes(args.check)  # before minutes of work, not after them
     progress = Saying()
-    if args.name == "log":
+    if args.name == "log" or args.in_process:
         return guarded("replay", lambda: recorded_log.run(args, progress))
-    return guarded("replay", lambda: replay(args, source_of(args), progress, progress.look))
+    return guarded("replay", lambda: replay(args, checked(args, progress), progress, progress.look))
 
 
 def replay(args: argparse.Namespace, source: Any, progress: Any, on_look: Any) -> int:
@@ -215,7 +220,7 @@ def expected_episodes(path: Path) -> Any:
 
 def source_of(args: argparse.Namespace) -> Any:
     """Return the source that the call names. SourceError where it cannot be."""
-    from replay import berka, cumcm2020c
+    from replay import berka, cumcm2020c, events
     from replay.simulate import sample
     from replay.sources import SourceError
 
@@ -224,6 +229,7 @@ def source_of(args: argparse.Namespace) -> Any:
     files, source = {
         "cumcm2020c": (cumcm2020c.NAMES, cumcm2020c.Invoices),
         "berka": (berka.NAMES, berka.Accounts),
+        "events": ((events.TERMS, "*.jsonl / *.parquet"), events.Events),
     }[args.name]
     if args.data is None:
         raise SourceError(
@@ -233,6 +239,15 @@ def source_of(args: argparse.Namespace) -> Any:
             )
         )
     return source(args.data)
+
+
+def checked(args: argparse.Namespace, progress: Any) -> Any:
+    """As `source_of`, read through where it can be: what is wrong in it is known before anything is sent."""
+    source = source_of(args)
+    if args.name == "events":
+        count = source.check()
+        progress(said(f"{args.data} 有 {count:,} 条", f"{args.data} holds {count:,} events, receipts among them"))
+    return source
 
 
 def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) -> Any:

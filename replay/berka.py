@@ -128,7 +128,7 @@ class Accounts:
         topic = topics.bank_events(BANK.bank_id)
         # Within a day the rows come first, then the loans: each is granted on what was known then.
         booked: Iterator[Txn | Loan] = heapq.merge(txns, reports, key=attrgetter("event_time"))
-        feed = closed_by_receipts(BANK, (Delivery(event.event_time, topic, event) for event in booked))
+        feed = closed_by_receipts([BANK], (Delivery(event.event_time, topic, event) for event in booked))
         gateway = (Delivery(consent.event_time, topics.GATEWAY, consent) for consent in consents)
         outcomes = (
             Delivery(begin_ms, topics.CONTROL, _outcome(one, min(first.get(one.enterprise_id, at_ms), at_ms)))

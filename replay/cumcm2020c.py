@@ -66,7 +66,7 @@ class Invoices:
         topic = topics.bank_events(BANK.bank_id)
         # Both files are sorted before they are merged: within a day purchases come first, then row by row.
         rows = heapq.merge(*(sorted(self._transactions(file), key=_event_time) for file in FILES), key=_event_time)
-        for delivery in closed_by_receipts(BANK, (Delivery(txn.event_time, topic, txn) for txn in rows)):
+        for delivery in closed_by_receipts([BANK], (Delivery(txn.event_time, topic, txn) for txn in rows)):
             self._rows["made"] += isinstance(delivery.event, Receipt)
             yield delivery
 

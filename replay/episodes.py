@@ -46,6 +46,11 @@ def episodes(alerts: Iterable[tuple[str | None, Alert]]) -> list[Episode]:
         else:
             by_id[alert.episode_id].setdefault(alert.revision, alert)
     found = [_episode([life[number] for number in sorted(life)], banks[episode]) for episode, life in by_id.items()]
+    return in_order(found)
+
+
+def in_order(found: Iterable[Episode]) -> list[Episode]:
+    """Those of several partitions together."""
     return sorted(found, key=lambda each: (each.enterprise_id, each.signal, each.opened_on))
 
 

@@ -1,100 +1,109 @@
-"""A recorded `events.v1`: one file that holds every record of it, and the artefacts that its control records name.
+"""A recorded `events.v1`: one file that holds every record of it, partition by partition, and the artefacts it names.
 
-gzip of JSON lines (`zcat` shows them): a head, the artefacts, the records in the order of offsets within each
-partition, and an end that says how many lines came before it, so that a file cut short is known as one. Keys and values
-are base64: a log may hold anything.
+    head    one line of JSON (`head -n 1` shows it)
+    frame   where its batch belongs (int32: a partition, or an artefact topic as ARTEFACTS numbers them), then a record
+            batch as a broker holds it (format 2, streams/transport/compiled.py), usually packed with LZ4
+    end     int32 END, then how many batches and records came before it (int64 each), and nothing behind it
+
+All integers are big-endian. Batches of a partition stand in the order of their offsets, between those of others; so
+whoever writes needs a batch a partition in memory, and whoever reads one partition reads its bytes alone. Files of
+format 1 (replay/log_file_1.py) are read as well.
 """
 
-import gzip
 import hashlib
-import zlib
-from collections.abc import Iterator
+import os
+import struct
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from config.settings import Bank, Settings
+from config.settings import Bank
 from domain import topics
-from replay.reading import Read, read_topics
+from domain.events import Control, LogRecord
 from replay.sources import SourceError
-from replay.state import whole
 from streams.score.version import engine_version
+from streams.transport.batches import parse
+from streams.transport.chunk import Chunk
+from streams.transport.errors import BatchError
 
-ARTEFACTS = (topics.MODEL, topics.ARTEFACT)
-_encode = msgspec.json.Encoder().encode
+FORMAT: Literal["xinliu.log/2"] = "xinliu.log/2"
+ARTEFACTS = {-1: topics.MODEL, -2: topics.ARTEFACT}
+END = -(2**31)
+PLACE, ENDING = struct.Struct(">i"), struct.Struct(">iqq")
+GZIP_MAGIC = b"\x1f\x8b"
+HEAD_BYTES_MAX = 16 << 20
+RECORDS_AT_ONCE = 32_000  # of a chunk, as of a worker's batch: the more of an enterprise come together, the better
+BYTES_AT_ONCE = 5 << 20  # packed; unpacked, they still fit into memory that malloc keeps (streams/worker/process.py)
+_BATCH_HEAD = struct.Struct(">qi4xbIhi30xi")  # base offset, length; magic, CRC, attributes, last offset delta; count
+_decode = msgspec.json.Decoder(LogRecord).decode
+_BATCH_OVERHEAD, _BATCH_HEAD_BYTES, _MAGIC = 12, 61, 2
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="head"):
     """The head of a recording."""
 
-    format: Literal["xinliu.log/1"] = "xinliu.log/1"
+    format: Literal["xinliu.log/2"] = FORMAT
     engine_version: str
     """Of whoever recorded it: under another one, other outputs may follow."""
     partitions: int
     banks: tuple[Bank, ...]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="record", omit_defaults=True):
+class Record(NamedTuple):
     """One record of `events.v1`, or an artefact."""
 
-    topic: str = topics.EVENTS
-    partition: int = 0
+    topic: str
+    partition: int
     offset: int
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="end"):
-    """The last line. `records`: of them, artefacts included."""
+class Batches(NamedTuple):
+    """Where the batches of a file are, in its order. Shapes: (batches,).
 
-    records: int
-
-
-_decode = msgspec.json.Decoder(Head | Record | End).decode
-
-
-def record_log(settings: Settings, path: Path) -> int:
-    """Write what `events.v1` and the topics of artefacts hold now; how many records. ReadingFailed, KafkaException.
-
-    The file is its owner's alone: every transaction is in it.
+    place: a partition or a key of ARTEFACTS; at, size: bytes, in the file and of the batch; base, end: offset of its
+    first record, and behind its last; records: how many.
     """
-    kafka = settings.kafka
-    head = Head(engine_version=engine_version(), partitions=kafka.log_partitions, banks=settings.banks)
-    count = 0
-    with whole(path, mode=0o600) as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
-        packed.write(_encode(head) + b"\n")
-        for names in (ARTEFACTS, (topics.EVENTS,)):  # what a record names stands before it
-            for read in read_topics(kafka, names):
-                packed.write(_encode(_record(read)) + b"\n")
-                count += 1
-        packed.write(_encode(End(records=count)) + b"\n")
-    return count
 
+    place: npt.NDArray[np.int64]
+    at: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+    base: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+    records: npt.NDArray[np.int64]
 
-def _record(read: Read) -> Record:
-    return Record(
-        topic=read.topic,
-        partition=read.partition,
-        offset=read.offset,
-        key=read.key,
-        value=read.value,
-        headers=tuple(read.headers),
-    )
+    def of(self, place: int) -> "Batches":
+        """Those of one place."""
+        return self.some(self.place == place)
+
+    def some(self, which: slice | npt.NDArray[np.bool_]) -> "Batches":
+        """Some of them."""
+        return Batches(*(column[which] for column in self))
 
 
 class LogFile:
-    """A recording that was opened; SourceError where it is none, or not whole."""
+    """A recording that was opened and is whole; SourceError where it is none, was cut short, or has an odd batch.
+
+    The bytes of a batch are summed up when they are read. It may be handed to other processes.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        first = next(self._lines(), None)
-        if first is None or not isinstance(first[1], Head):
-            raise SourceError(f"{path}, line 1: no head of a recorded log; `xinliu replay log --record FILE` makes one")
-        self.head = first[1]
-        with path.open("rb") as file:
-            self.identity = f"log {hashlib.file_digest(file, 'sha256').hexdigest()}"
+        self.path = self._read = path
+        with _named(path):
+            if _begins(path) == GZIP_MAGIC:
+                self._take_format_1()
+            self.head, self._batches, identity = _survey(self._read)
+            if self._read == path:
+                self.identity = identity
 
     @property
     def name(self) -> str:
@@ -106,31 +115,175 @@ class LogFile:
         """The banks whose alerts the log may give."""
         return self.head.banks
 
-    def records(self) -> Iterator[Record]:
-        """Yield all records, artefacts first; each call starts anew. SourceError names the line that is wrong."""
-        count = 0
-        for number, line in self._lines():
-            if isinstance(line, Record):
-                if line.topic == topics.EVENTS and not 0 <= line.partition < self.head.partitions:
-                    said = f"partition {line.partition} of {self.head.partitions}"
-                    raise SourceError(f"{self._path}, line {number}: {said}")
-                count += 1
-                yield line
-            elif isinstance(line, End):
-                if line.records != count:
-                    raise SourceError(f"{self._path}, line {number}: {line.records} records said, {count} found")
-                return
-        raise SourceError(f"{self._path} was cut short after {count} records: its last line is missing")
+    def record_counts(self) -> dict[int, int]:
+        """Records by partition."""
+        batches = self._batches
+        return {number: int(batches.records[batches.place == number].sum()) for number in range(self.head.partitions)}
 
-    def _lines(self) -> Iterator[tuple[int, Head | Record | End]]:
-        number = 0
-        try:
-            with gzip.open(self._path, "rb") as file:
-                for number, text in enumerate(file, 1):
-                    yield number, _decode(text)
-        except msgspec.DecodeError as error:
-            raise SourceError(f"{self._path}, line {number}: {error}") from error
-        except (OSError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
-            why = getattr(error, "strerror", None) or str(error)
-            where = f"{self._path}, after line {number}" if number else str(self._path)
-            raise SourceError(f"{where}: {why}") from error
+    def first_offset(self, partition: int) -> int | None:
+        """The offset of its first record; None where there is none."""
+        base = self._batches.of(partition).base
+        return int(base[0]) if len(base) else None
+
+    def artefacts(self) -> dict[str, bytes]:
+        """Models and rules that control records may name, by their ids."""
+        return {(one.key or b"").decode(errors="replace"): one.value or b"" for one in self._artefact_records()}
+
+    def chunks(
+        self, partition: int, records_at_once: int = RECORDS_AT_ONCE, *, as_recorded: bool = True
+    ) -> Iterator[Chunk]:
+        """The records of a partition, many at a time; with offsets from 0 on unless they come `as_recorded`.
+
+        SourceError names the batch that cannot be read.
+        """
+        offset = 0
+        for some in _together(self._batches.of(partition), records_at_once):
+            for chunk in self._parsed(topics.EVENTS, partition, some):
+                if as_recorded:
+                    yield chunk
+                    continue
+                next_offset = offset + len(chunk)
+                offsets = np.arange(offset, next_offset, dtype=np.int64)
+                yield replace(chunk, start_offset=offset, next_offset=next_offset, offset=offsets)
+                offset = next_offset
+
+    def controls(self, partition: int) -> Iterator[tuple[int, Control]]:
+        """The control records of a partition with their offsets; they have no key. What is none is passed over."""
+        for chunk in self.chunks(partition):
+            for i in np.flatnonzero(chunk.key_start < 0).tolist():
+                with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    if isinstance(event := _decode(chunk.value(i) or b"").event, Control):
+                        yield int(chunk.offset[i]), event
+
+    def records(self) -> Iterator[Record]:
+        """All records, artefacts first, then as they stand in the file; SourceError as `chunks`."""
+        yield from self._artefact_records()
+        batches = self._batches
+        for i in np.flatnonzero(batches.place >= 0).tolist():
+            partition = int(batches.place[i])
+            for chunk in self._parsed(topics.EVENTS, partition, batches.some(slice(i, i + 1))):
+                yield from _records(chunk)
+
+    def _artefact_records(self) -> Iterator[Record]:
+        for place, topic in ARTEFACTS.items():
+            for some in _together(self._batches.of(place), RECORDS_AT_ONCE):
+                for chunk in self._parsed(topic, 0, some):
+                    yield from _records(chunk)
+
+    def _parsed(self, topic: str, partition: int, some: Batches) -> Iterator[Chunk]:
+        """Yield the records of some batches: one chunk, or more where they take too much memory unpacked."""
+        with _named(self.path), self._read.open("rb") as file:
+            pieces = [
+                os.pread(file.fileno(), size, at) for at, size in zip(some.at.tolist(), some.size.tolist(), strict=True)
+            ]
+        first = 0
+        while first < len(pieces):
+            start = int(some.base[first])
+            try:
+                chunk = parse(b"".join(pieces[first:]), topic=topic, partition=partition, start_offset=start)
+            except BatchError as error:
+                raise SourceError(f"{self.path}, byte {some.at[first]}: {error}") from error
+            yield chunk
+            first = int(np.searchsorted(some.base, chunk.next_offset)) if chunk.is_cut else len(pieces)
+
+    def _take_format_1(self) -> None:
+        """Read all of it into a file of this format, which goes when this object does."""
+        from replay import log_file_1
+
+        self.identity = log_file_1.identity(self.path)
+        self._read = log_file_1.converted(self.path)
+        weakref.finalize(self, self._read.unlink, missing_ok=True)
+
+
+def encode_head(banks: Iterable[Bank], partitions: int, version: str | None = None) -> bytes:
+    """The first line of a file; the engine version is this one's where none is given."""
+    head = Head(engine_version=version or engine_version(), partitions=partitions, banks=tuple(banks))
+    return msgspec.json.encode(head) + b"\n"
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(GZIP_MAGIC))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the file system says against a file, as SourceError."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error
+
+
+def _survey(path: Path) -> tuple[Head, Batches, str]:
+    """The head, where all batches are, and an identity that stands for all bytes (it holds the batches' checksums)."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head, at = _read_head(path, file.readline(HEAD_BYTES_MAX))
+        file.seek(max(at, size - ENDING.size))
+        ending = file.read()
+        place, batches_said, records_said = ENDING.unpack(ending) if len(ending) == ENDING.size else (0, 0, 0)
+        if place != END:
+            raise SourceError(f"{path} was cut short: at byte {size}, its end is missing")
+        digest, rows = hashlib.sha256(msgspec.json.encode(head)), list[tuple[int, ...]]()
+        expected = dict.fromkeys((*range(head.partitions), *ARTEFACTS), 0)
+        end = size - ENDING.size
+        while at < end:
+            row, told = _look_at_batch(path, os.pread(file.fileno(), PLACE.size + _BATCH_HEAD_BYTES, at), at, end)
+            place, _, length, base, next_offset, _ = row
+            if place not in expected:
+                raise SourceError(f"{path}, byte {at}: partition {place} of {head.partitions}")
+            if base < expected[place]:
+                raise SourceError(f"{path}, byte {at}: offset {base} of {_place_text(place)} stands behind it")
+            expected[place] = next_offset
+            digest.update(told)
+            rows.append(row)
+            at += PLACE.size + length
+    columns = np.array(rows, np.int64).reshape(-1, len(Batches._fields))
+    batches = Batches(*(np.ascontiguousarray(column) for column in columns.T))
+    found = len(rows), int(batches.records.sum())
+    if found != (batches_said, records_said):
+        said = f"{batches_said} batches of {records_said} records said, {found[0]} of {found[1]} found"
+        raise SourceError(f"{path}, byte {end}: {said}")
+    return head, batches, f"log {digest.hexdigest()}"
+
+
+def _look_at_batch(path: Path, told: bytes, at: int, end: int) -> tuple[tuple[int, ...], bytes]:
+    """The row of `Batches` of the frame at `at`, and its head; the file's last batch ends at `end`."""
+    if len(told) < PLACE.size + _BATCH_HEAD_BYTES or at + len(told) > end:
+        raise SourceError(f"{path}, byte {at}: no whole batch before the end")
+    (place,) = PLACE.unpack_from(told)
+    base, length, magic, _, _, last_delta, count = _BATCH_HEAD.unpack_from(told, PLACE.size)
+    size = _BATCH_OVERHEAD + length
+    if magic != _MAGIC or size < _BATCH_HEAD_BYTES or at + PLACE.size + size > end or count < 0 or last_delta < 0:
+        raise SourceError(f"{path}, byte {at}: no record batch (magic {magic}, {size} bytes, {count} records)")
+    return (place, at + PLACE.size, size, base, base + last_delta + 1, count), told
+
+
+def _read_head(path: Path, line: bytes) -> tuple[Head, int]:
+    advice = "no head of a recorded log; `xinliu replay log --record FILE` makes one"
+    if not line.endswith(b"\n"):
+        raise SourceError(f"{path}, line 1: {advice}")
+    try:
+        return msgspec.json.decode(line, type=Head), len(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}, line 1: {advice} ({error})") from error
+
+
+def _place_text(place: int) -> str:
+    return ARTEFACTS.get(place, f"{topics.EVENTS}[{place}]")
+
+
+def _together(batches: Batches, records_at_once: int) -> Iterator[Batches]:
+    """The batches of one place, some at a time, to be parsed as one chunk."""
+    first, records, size = 0, 0, 0
+    for i in range(len(batches.at)):
+        records, size = records + int(batches.records[i]), size + int(batches.size[i])
+        if i + 1 == len(batches.at) or records >= records_at_once or size >= BYTES_AT_ONCE:
+            yield batches.some(slice(first, i + 1))
+            first, records, size = i + 1, 0, 0
+
+
+def _records(chunk: Chunk) -> Iterator[Record]:
+    for i, offset in enumerate(chunk.offset.tolist()):
+        yield Record(chunk.topic, chunk.partition, offset, chunk.key(i), chunk.value(i), chunk.headers(i))

@@ -5,40 +5,39 @@ fresh topic numbers its records from 0, and so does this process; with `as_recor
 had, and what it says are the bytes that were said then.
 """
 
+import shutil
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from config.settings import KafkaSettings, Settings
-from detectors.rules.artefact import RuleSet
-from detectors.rules.artefact import decode as decode_rules
-from detectors.snapshot import Snapshot
-from detectors.snapshot import decode as decode_snapshot
+from config.settings import KafkaSettings, LearnSettings, Settings
 from domain import topics
-from replay.log_file import LogFile, Record
+from replay.episodes import Episode, in_order
+from replay.in_process import OUTCOMES, Say, notes_of, replay
+from replay.kept import Kept
+from replay.log_file import LogFile
 from replay.offsets import Offsets
-from replay.outputs import Outputs, output_topics
+from replay.outputs import PACKED, OfPartition, Outputs, Said, Wanted, digest_of, join, output_topics
 from replay.reading import read_topics
 from replay.run import STUCK_S, ReplayFailed
+from replay.source_log import Made
 from replay.sources import SourceError
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 from sinks.redis_store import connect as connect_redis
 from sinks.redis_store import outcome_totals, partition_state
-from streams.score.partition import Partition, PartitionState
+from streams.score.partition import PartitionState
 from streams.score.version import engine_version
 from streams.topics import wanted_topics
-from streams.transport.chunk import ChunkBuilder
-from streams.worker.role import TP
 
-BATCH_RECORDS = 4_000
 SAY_EVERY_RECORDS = 50_000
 POLL_S = 0.5
-OUTCOMES = ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable")
-Say = Callable[[str], None]
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +50,12 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     outputs: dict[str, int]  # distinct messages by topic
     alerts: dict[str, int]  # revisions that the supervisor got, "<severity> <state>"
-    digest: str  # of the outputs
+    digest: str | None  # of the outputs; None: they were counted only
     wall_s: float
     notes: list[str]
+    learned: dict[str, int | float | str] | None = None  # what the learner says of itself, where it was in the loop
+    models: list[str] = []  # that it made, in their order
+    made: Made | None = None  # of what the log was made, where it was made here
 
     @property
     def balanced(self) -> bool:
@@ -61,24 +63,67 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.outcomes.values()) == self.records
 
 
-def replay_in_process(log: LogFile, outputs: Outputs, say: Say, *, as_recorded: bool = False) -> Replayed:
-    """All of the log, every enterprise in memory. SourceError; EngineVersionChanged where the log demands another."""
+def replay_in_process(
+    log: LogFile,
+    say: Say,
+    *,
+    digest: bool = True,
+    outputs: Path | None = None,
+    of_alerts: bool = False,
+    as_recorded: bool = False,
+    learn: LearnSettings | None = None,
+    processes: int | None = None,
+    fresh: bool = False,
+) -> tuple[Replayed, list[Episode]]:
+    """All of the log in processes of ours, and the episodes of its alerts, where they are asked for.
+
+    `outputs`: the file to write them to. Beside it a folder keeps those of finished partitions until all are: a call
+    that was broken off goes on after them, unless it is to be `fresh`. `digest`: make all outputs, and sum them up.
+    SourceError; EngineVersionChanged where the log demands another; StateError, StateDirectoryBusy of the folder.
+    """
     began_s = time.monotonic()
-    score = _InProcess(log.head.partitions, outputs)
-    first: dict[int, int] = {}
-    records = 0
-    for record in log.records():
-        if record.topic != topics.EVENTS:
-            score.artefact(record)
-            continue
-        first.setdefault(record.partition, record.offset)
-        score.take(record, as_recorded=as_recorded)
-        records += 1
-        if records % SAY_EVERY_RECORDS == 0:
-            say(f"{records:,} records applied")
-    score.end()
-    offsets = "their recorded offsets" if as_recorded else "offsets from 0"
-    return _replayed(log, outputs, f"this process, {offsets}", records, score.outcomes(), began_s, first)
+    with ExitStack() as exits:
+        keep = exits.enter_context(_kept(log, outputs, f"{as_recorded=} {learn=}", fresh)) if outputs else None
+        folder, packed = (keep.folder, outputs.suffix == PACKED) if keep and outputs else (None, False)
+        wanted = Wanted(digest=digest, folder=folder, packed=packed, episodes=of_alerts)
+        if keep and (done := keep.found()):
+            say(f"{len(done)} partitions are done already, as {keep.folder} has them")
+        found = replay(
+            log,
+            consumer=partial(Said, wanted),
+            topics=wanted.topics(log.banks),
+            as_recorded=as_recorded,
+            learn=learn,
+            processes=processes,
+            keep=keep,
+            say=say,
+        )
+        results: dict[int, OfPartition] = found.results
+        if keep and outputs:
+            join(keep.folder, results, outputs)
+            exits.callback(shutil.rmtree, keep.folder)
+    sums = [(number, topic, one) for number, result in results.items() for topic, one in result.sums.items()]
+    replayed = Replayed(
+        engine_version=engine_version(),
+        recorded_by=log.head.engine_version,
+        into=f"processes of ours, {'their recorded offsets' if as_recorded else 'offsets from 0'}",
+        records=found.records,
+        outcomes=found.outcomes,
+        outputs=found.outputs,
+        alerts=found.alerts,
+        digest=digest_of(sums) if digest else None,
+        wall_s=time.monotonic() - began_s,
+        notes=notes_of(log),
+        learned=None if found.learned is None else found.learned.summary,
+        models=[] if found.learned is None else list(found.learned.models),
+    )
+    return replayed, in_order(episode for result in results.values() for episode in result.episodes)
+
+
+def _kept(log: LogFile, outputs: Path, how: str, fresh: bool) -> Kept:
+    """What is kept beside a file of outputs, until it is whole."""
+    identity = f"{log.identity} {engine_version()} {outputs.suffix} {how}"
+    return Kept(outputs.with_name(f"{outputs.name}.parts"), identity, fresh=fresh)
 
 
 class Servers(Protocol):
@@ -101,94 +146,39 @@ def replay_into(log: LogFile, servers: Servers, outputs: Outputs, say: Say) -> R
     began_s, settings, kafka = time.monotonic(), servers.settings, servers.settings.kafka
     _demand_fresh(log, settings)
     servers.launch_workers(["score"])
-    first, records = _send(log, kafka, say)
+    records = _send(log, kafka, say)
     total = sum(records.values())
     say(f"{total:,} records are in {topics.EVENTS}")
     _await_score(kafka, records, say, servers.check)
     for read in read_topics(kafka, output_topics(log.banks)):
         outputs.hear(read.topic, read.key, read.value or b"")
-    return _replayed(log, outputs, kafka.bootstrap, total, _stored_outcomes(settings), began_s, first)
+    alerts = Counter(f"{alert.severity} {alert.state}" for bank, alert in outputs.alerts() if bank is None)
+    return Replayed(
+        engine_version=engine_version(),
+        recorded_by=log.head.engine_version,
+        into=kafka.bootstrap,
+        records=total,
+        outcomes=_stored_outcomes(settings),
+        outputs=dict(outputs.counts()),
+        alerts=dict(sorted(alerts.items())),
+        digest=outputs.digest(),
+        wall_s=time.monotonic() - began_s,
+        notes=notes_of(log),
+    )
 
 
-class _InProcess:
-    """Partitions of score over a log that is given record by record."""
-
-    def __init__(self, partitions: int, outputs: Outputs) -> None:
-        self._outputs = outputs
-        self._artefacts: dict[str, bytes] = {}
-        self._partitions = {
-            number: Partition(number, self._snapshot, rules_of=self._rules) for number in range(partitions)
-        }
-        self._waiting: dict[int, list[tuple[int, Record]]] = defaultdict(list)
-        self._next: dict[int, int] = defaultdict(int)
-        self._tally: Counter[str] = Counter()
-
-    def artefact(self, record: Record) -> None:
-        """A model or rules that a control record may name."""
-        if record.key is not None and record.value is not None:
-            self._artefacts[record.key.decode(errors="replace")] = record.value
-
-    def take(self, record: Record, *, as_recorded: bool) -> None:
-        """The next record of its partition."""
-        number = record.partition
-        offset = record.offset if as_recorded else self._next[number]
-        if offset < self._next[number]:
-            raise SourceError(f"{topics.EVENTS}[{number}]: offset {offset} stands behind {self._next[number] - 1}")
-        self._next[number] = offset + 1
-        self._waiting[number].append((offset, record))
-        if len(self._waiting[number]) >= BATCH_RECORDS:
-            self._apply(number)
-
-    def end(self) -> None:
-        """Return the outputs that still wait."""
-        for number in list(self._waiting):
-            self._apply(number)
-
-    def outcomes(self) -> dict[str, int]:
-        """Records by what became of them."""
-        return {name: self._tally[name] for name in OUTCOMES}
-
-    def _apply(self, number: int) -> None:
-        rows = self._waiting.pop(number)
-        builder = ChunkBuilder(topics.EVENTS, number, rows[0][0])
-        for offset, record in rows:
-            builder.add(offset, record.key, record.value, record.headers, 0)
-        partition = self._partitions[number]
-        for outgoing in partition.apply(builder.build(rows[-1][0] + 1)):
-            for topic, records in outgoing:
-                for key, value in records:
-                    assert value is not None
-                    self._outputs.hear(topic, key, value)
-        for (outcome, reason), count in partition.take_tally().outcomes.items():
-            is_letter = outcome == "dead_lettered"
-            self._tally[("conflict" if reason == "conflict" else "unreadable") if is_letter else outcome] += count
-
-    def _snapshot(self, model_id: str) -> Snapshot:
-        return decode_snapshot(self._body(model_id), model_id)
-
-    def _rules(self, rules_id: str) -> RuleSet:
-        return decode_rules(self._body(rules_id), rules_id)
-
-    def _body(self, name: str) -> bytes:
-        if name not in self._artefacts:
-            raise SourceError(f"the log activates artefact {name}, which the recording does not hold")
-        return self._artefacts[name]
-
-
-def _send(log: LogFile, kafka: KafkaSettings, say: Say) -> tuple[dict[int, int], dict[int, int]]:
-    """Write everything; by partition, the first recorded offset and how many records."""
+def _send(log: LogFile, kafka: KafkaSettings, say: Say) -> dict[int, int]:
+    """Write everything; how many records by partition."""
     outbox = Outbox(kafka.bootstrap, aiokafka_settings(kafka))
-    first: dict[int, int] = {}
     count: Counter[int] = Counter()
     for record in log.records():
         if record.topic == topics.EVENTS:
-            first.setdefault(record.partition, record.offset)
             count[record.partition] += 1
             if count.total() % SAY_EVERY_RECORDS == 0:
                 say(f"{count.total():,} records sent")
         outbox.send(record.topic, record.value, key=record.key, headers=record.headers, partition=record.partition)
     outbox.drain(120.0)
-    return first, dict(count)
+    return dict(count)
 
 
 def _demand_fresh(log: LogFile, settings: Settings) -> None:
@@ -245,35 +235,3 @@ def _stored_outcomes(settings: Settings) -> dict[str, int]:
                 found["control"] += state.controls_count
                 found["unreadable"] += state.dead_letters_count
     return {name: found[name] for name in OUTCOMES}
-
-
-def _replayed(
-    log: LogFile,
-    outputs: Outputs,
-    into: str,
-    records: int,
-    outcomes: dict[str, int],
-    began_s: float,
-    first: Mapping[int, int],
-) -> Replayed:
-    ours, theirs = engine_version(), log.head.engine_version
-    notes = [
-        f"{TP(topics.EVENTS, number)} begins at offset {offset}: what stood before it is not in the recording"
-        for number, offset in sorted(first.items())
-        if offset
-    ]
-    if ours != theirs:
-        notes.append(f"recorded by engine {theirs}, this is {ours}: other outputs than then may follow")
-    alerts = Counter(f"{alert.severity} {alert.state}" for bank, alert in outputs.alerts() if bank is None)
-    return Replayed(
-        engine_version=ours,
-        recorded_by=theirs,
-        into=into,
-        records=records,
-        outcomes=outcomes,
-        outputs=dict(outputs.counts()),
-        alerts=dict(sorted(alerts.items())),
-        digest=outputs.digest(),
-        wall_s=time.monotonic() - began_s,
-        notes=notes,
-    )

@@ -1,24 +1,32 @@
-"""Outputs of an engine without repeats, in an order that any two replays of one log share: the text to compare.
+"""What an engine said, repeats removed, as any two replays of one log say it: counted, summed up, and as lines.
 
-By topic and key, and within a key as it came. Without a key, messages of several partitions have no order: by content.
+`Outputs` takes it from topics, where it stands in the order of its arrival; `Said` takes what follows from one
+partition in process. The order of the lines, and so the digest, is that of replay/lines.py.
 """
 
 import hashlib
+import shutil
 import sqlite3
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import IO, NamedTuple, Self
 
+import cramjam
 import msgspec
 
 from config.settings import Bank
 from domain import topics
 from domain.outputs import Alert
+from replay.episodes import Episode, episodes
+from replay.lines import letter, line, lines_of, offset_of
 from replay.state import whole
+from sinks.batch import Records
+from sinks.partitioner import partitions_of
 
 AT_ONCE = 5_000
-_encode = msgspec.json.Encoder().encode
+PACKED = ".lz4"
 _alert = msgspec.json.Decoder(Alert).decode
 
 
@@ -30,20 +38,29 @@ def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-class _OutputLine(msgspec.Struct, frozen=True):
-    topic: str
-    key: str | None
-    value: msgspec.Raw
+def told(topic: str) -> str | None:
+    """The bank that alerts of a topic go to; None: the supervisor."""
+    return None if topic == topics.ALERT_SUPERVISOR else topics.bank_told(topic)
+
+
+def digest_of(sums: Iterable[tuple[int, str, str]]) -> str:
+    """One SHA-256 for those of the lines of each (partition, topic)."""
+    return hashlib.sha256("".join(f"{n} {topic} {one}\n" for n, topic, one in sorted(sums)).encode()).hexdigest()
 
 
 class Outputs:
     """Messages, held in a file that has no name: a log may give more of them than memory holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        """`partitions`: of the log."""
+        self._partitions = partitions
         self._base = sqlite3.connect("", isolation_level=None)
         self._base.execute("BEGIN")
-        self._base.execute("CREATE TABLE said (topic TEXT, key BLOB, hash BLOB, value BLOB, UNIQUE (topic, key, hash))")
-        self._waiting: list[tuple[str, bytes, bytes, bytes]] = []
+        self._base.execute(
+            "CREATE TABLE said (partition INTEGER, topic TEXT, at INTEGER, key BLOB, hash BLOB, value BLOB, "
+            "UNIQUE (partition, topic, at, key, hash))"
+        )
+        self._waiting: list[tuple[str, bytes | None, bytes]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -53,8 +70,7 @@ class Outputs:
 
     def hear(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Take one message."""
-        digest = hashlib.blake2b(value, digest_size=16).digest()
-        self._waiting.append((topic, key or b"", digest, value))
+        self._waiting.append((topic, key, value))
         if len(self._waiting) >= AT_ONCE:
             self._store()
 
@@ -68,27 +84,131 @@ class Outputs:
         self._store()
         wanted = "topic LIKE 'alert.%.v1' ORDER BY topic, key, rowid"
         for topic, value in self._base.execute(f"SELECT topic, value FROM said WHERE {wanted}"):
-            yield None if topic == topics.ALERT_SUPERVISOR else topics.bank_told(topic), _alert(value)
+            yield told(topic), _alert(value)
 
     def lines(self) -> Iterator[bytes]:
-        """Yield each message as a line of JSON."""
-        self._store()
-        order = "topic, key, CASE key WHEN x'' THEN hash END, rowid"
-        for topic, key, value in self._base.execute(f"SELECT topic, key, value FROM said ORDER BY {order}"):
-            yield _encode(_OutputLine(topic, key.decode(errors="backslashreplace") or None, msgspec.Raw(value))) + b"\n"
+        """Each message as a line of JSON."""
+        yield from (line for _, _, line in self._lines())
 
     def digest(self) -> str:
-        """Return the SHA-256 of the lines."""
-        digest = hashlib.sha256()
-        for line in self.lines():
-            digest.update(line)
-        return digest.hexdigest()
+        """That of the lines."""
+        sums: dict[tuple[int, str], hashlib._Hash] = {}
+        for partition, topic, text in self._lines():
+            sums.setdefault((partition, topic), hashlib.sha256()).update(text)
+        return digest_of((*place, one.hexdigest()) for place, one in sums.items())
 
     def write(self, path: Path) -> None:
         """The lines as a file of its owner alone."""
         with whole(path, mode=0o600) as file:
-            file.writelines(self.lines())
+            for some in _together(self.lines()):
+                file.write(_packed(some) if path.suffix == PACKED else some)
+
+    def _lines(self) -> Iterator[tuple[int, str, bytes]]:
+        self._store()
+        rows = self._base.execute("SELECT * FROM said ORDER BY partition, topic, at, key, rowid")
+        for partition, topic, _, key, _, value in rows:
+            yield partition, topic, line(topic, key, value)
 
     def _store(self) -> None:
-        self._base.executemany("INSERT OR IGNORE INTO said VALUES (?, ?, ?, ?)", self._waiting)
+        places = partitions_of([key or b"" for _, key, _ in self._waiting], self._partitions).tolist()
+        self._base.executemany(
+            "INSERT OR IGNORE INTO said VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    place if key else letter(value).partition,
+                    topic,
+                    offset_of(topic, value),
+                    key or b"",
+                    hashlib.blake2b(value, digest_size=16).digest(),
+                    value,
+                )
+                for place, (topic, key, value) in zip(places, self._waiting, strict=True)
+            ),
+        )
         self._waiting.clear()
+
+
+class Wanted(NamedTuple):
+    """What is to be made of outputs: their digest, a file in `folder` for each partition, episodes of alerts."""
+
+    digest: bool = True
+    folder: Path | None = None
+    packed: bool = False
+    episodes: bool = False
+
+    def topics(self, banks: tuple[Bank, ...]) -> frozenset[str] | None:
+        """Those whose outputs are needed for that; None: all."""
+        if self.digest or self.folder:
+            return None
+        alerts = (topics.ALERT_SUPERVISOR, *(topics.bank_alerts(bank.bank_id) for bank in banks))
+        return frozenset(alerts if self.episodes else ())
+
+
+class OfPartition(NamedTuple):
+    """What one partition's outputs came to: the SHA-256 of its lines by topic, and episodes, where they are wanted."""
+
+    sums: dict[str, str]
+    episodes: list[Episode]
+
+
+class Said:
+    """The outputs of one partition, as replay/in_process.py gives them."""
+
+    def __init__(self, wanted: Wanted, number: int) -> None:
+        self._wanted, self._number = wanted, number
+        self._sums: dict[str, hashlib._Hash] = {}
+        self._files: dict[str, IO[bytes]] = {}
+        self._alerts: list[tuple[str | None, Alert]] = []
+
+    def write(self, topic: str, records: Records) -> None:
+        """As Consumer."""
+        if self._wanted.digest or self._wanted.folder:
+            self._take(topic, lines_of(topic, records))
+        if self._wanted.episodes and topics.is_alert(topic):
+            self._alerts += [(told(topic), _alert(value or b"")) for _, value in records]
+
+    def finish(self) -> OfPartition:
+        """As Consumer; the file of the partition is whole by then."""
+        if (folder := self._wanted.folder) is not None:
+            with whole(part(folder, self._number), mode=0o600) as into:
+                for _, file in sorted(self._files.items()):
+                    file.seek(0)
+                    shutil.copyfileobj(file, into, 1 << 20)
+                    file.close()
+        sums = {topic: one.hexdigest() for topic, one in sorted(self._sums.items())}
+        return OfPartition(sums, episodes(self._alerts))
+
+    def _take(self, topic: str, lines: bytes) -> None:
+        self._sums.setdefault(topic, hashlib.sha256()).update(lines)
+        if (folder := self._wanted.folder) is not None:
+            if topic not in self._files:
+                self._files[topic] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `finish`
+            self._files[topic].write(_packed(lines) if self._wanted.packed else lines)
+
+
+def part(folder: Path, number: int) -> Path:
+    """The file of a partition's lines."""
+    return folder / f"{number}.lines"
+
+
+def join(folder: Path, numbers: Iterable[int], path: Path) -> None:
+    """The lines of all partitions as one file of its owner alone."""
+    with whole(path, mode=0o600) as into:
+        for number in sorted(numbers):
+            with part(folder, number).open("rb") as file:
+                shutil.copyfileobj(file, into, 1 << 20)
+
+
+def _packed(lines: bytes) -> bytes:
+    """A frame of LZ4; frames may stand behind each other."""
+    return bytes(cramjam.lz4.compress(lines, level=1))
+
+
+def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
+    some: list[bytes] = []
+    for one in lines:
+        some.append(one)
+        if len(some) == AT_ONCE:
+            yield b"".join(some)
+            some = []
+    yield b"".join(some)

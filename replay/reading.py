@@ -26,6 +26,7 @@ class Read(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp_ms: int = 0
 
 
 class ReadingFailed(Exception):
@@ -57,6 +58,7 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
         try:
             for message in read(reader, {place: (begins[place], ends[place]) for place in places}):
                 place = message.topic(), message.partition()
-                yield Read(*place, message.offset(), message.key(), message.value(), message.headers() or ())
+                said = message.key(), message.value(), message.headers() or ()
+                yield Read(*place, message.offset(), *said, message.timestamp()[1])
         except (KafkaException, ReadTimeout) as error:
             raise ReadingFailed(str(error)) from error

@@ -1,8 +1,9 @@
 """The common ground of the adapters of recorded data sets: reading files with errors by file, row and column, and the
-receipts with which their bank closes each day.
+receipts with which their banks close each day.
 """
 
 import csv
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -89,23 +90,25 @@ def minor_units(amount: float, where: str) -> int:
     return round(amount * 100)
 
 
-def closed_by_receipts(bank: Bank, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
-    """Yield a bank's deliveries in order of time, each day of them, also one with nothing, closed by its receipt."""
+def closed_by_receipts(banks: Sequence[Bank], deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+    """Yield banks' deliveries in order of time, each day of them, also one with nothing, closed by a receipt of each bank."""
     day: int | None = None
-    totals = [0, 0, 0]  # transactions, debits, credits
+    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # by bank: transactions, debits, credits
     for delivery in deliveries:
         today = day_of(delivery.at_ms)
         while day is not None and day < today:
-            yield _receipt(bank, day, totals)
-            totals, day = [0, 0, 0], day + 1
+            yield from (_receipt(bank, day, totals[bank.bank_id]) for bank in banks)
+            day = day + 1
+            totals.clear()
         day = today
         event = delivery.event
         if isinstance(event, Txn):
-            totals[0] += 1
-            totals[1 if event.direction == "D" else 2] += event.amount_minor
+            of_bank = totals[event.bank_id]
+            of_bank[0] += 1
+            of_bank[1 if event.direction == "D" else 2] += event.amount_minor
         yield delivery
     if day is not None:
-        yield _receipt(bank, day, totals)
+        yield from (_receipt(bank, day, totals[bank.bank_id]) for bank in banks)
 
 
 def _receipt(bank: Bank, day: int, totals: Sequence[int]) -> Delivery:

@@ -12,6 +12,7 @@ from replay.judging import Judgement
 
 if TYPE_CHECKING:
     from replay.log_replay import Replayed  # with numba
+    from replay.source_log import Made
 
 
 def markdown(books: Books) -> str:
@@ -31,13 +32,33 @@ def _log_lines(found: Replayed) -> Iterator[str]:
     rate = int(found.records / max(found.wall_s, 0.1))
     yield f"{_n(found.records)} records in {found.wall_s:.1f} s, {_n(rate)} a second."
     yield ""
+    if found.made is not None:
+        yield from _made_lines(found.made)
     yield from _table(("what became of a record", "records"), [(name, _n(n)) for name, n in found.outcomes.items()])
     yield from _table(
         ("output topic", "messages, repeats removed"), [(name, _n(n)) for name, n in found.outputs.items()]
     )
     yield from _table(("alert revisions of the supervisor", ""), [(name, _n(n)) for name, n in found.alerts.items()])
-    yield f"SHA-256 of the outputs, by topic and key: `{found.digest}`."
+    if found.learned is not None:
+        rows = [
+            *((name, str(x)) for name, x in found.learned.items()),
+            *((f"model {n}", m) for n, m in enumerate(found.models, 1)),
+        ]
+        yield from _table(("the learner", ""), rows)
+    if found.digest is not None:
+        yield f"SHA-256 of the outputs, in the order of partition, topic and offset: `{found.digest}`."
     yield from (f"Note: {note}." for note in found.notes)
+
+
+def _made_lines(made: Made) -> Iterator[str]:
+    yield f"Made of {_n(made.deliveries)} events that were read, with {_n(made.ticks)} ticks."
+    yield ""
+    rows = [("forwarded", made.forwarded), ("receipts", made.receipts), *sorted(made.refused.items())]
+    yield from _table(("what became of an event", "events"), [(name, _n(n)) for name, n in rows])
+    for shown in made.shown:
+        yield f"Refused: {printable(shown)}."
+    if made.shown:
+        yield ""
 
 
 def _lines(books: Books) -> Iterator[str]:

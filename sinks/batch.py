@@ -63,6 +63,13 @@ class Records:
         sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64)
         return Records(b"".join(filter(None, parts)), sizes.reshape(-1, 2))
 
+    @staticmethod
+    def joined(some: Sequence["Records"]) -> "Records":
+        """Records behind each other."""
+        if len(some) == 1:
+            return some[0]
+        return Records(b"".join([one.blob for one in some]), np.concatenate([one.sizes for one in some]))
+
     def part(self, begin: int, end: int) -> "Records":
         """Return those from `begin` on before `end`."""
         if begin == 0 and end == len(self.sizes):
@@ -112,6 +119,10 @@ class Batch:
         self.count += cells[RECORDS]
         self.payload += cells[PAYLOAD]
         self.last_ms = max(self.last_ms, cells[MS_LAST])
+
+    def placed(self, base_offset: int) -> bytes:
+        """The batch as a log holds it, with its first record at `base_offset`, which no checksum covers."""
+        return base_offset.to_bytes(8, "big") + self._build()[8:]
 
     def record_count(self) -> int:
         """As aiokafka's builder."""

@@ -13,25 +13,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
-from config.catalogue import indicators
 from config.settings import Settings
-from detectors.labels import Ledger
-from detectors.prior import prior_snapshot
-from detectors.snapshot import Snapshot, content_id
-from detectors.training import Trainer, largest_move_milli
+from detectors.snapshot import Snapshot
 from domain import topics
-from domain.calendar import date_of, day_of, month_of_day
-from domain.events import Loan, LogRecord, Outcome, Tick
+from domain.events import LogRecord
 from domain.outputs import Observation
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
 from sinks.telemetry import Learning, Outcomes, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import dead_letter, unreadable
+from streams.learn.learner import Learner
 from streams.learn.publishing import publish_snapshot, published
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport.chunk import Chunk
@@ -41,23 +36,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 1.0  # between looks at how far score has come
 SUMMARY_S = 300.0
-
-
-@dataclass(slots=True)
-class _Partition:
-    """One partition of `events.v1`: offsets of the ticks that completed months, as (month, offset), ascending."""
-
-    closes: list[tuple[int, int]] = field(default_factory=list)
-
-    def tick(self, up_to_ms: int, offset: int) -> None:
-        """Month numbers count from 1970; the month that `up_to_ms` lies in is not complete."""
-        month = month_of_day(day_of(up_to_ms)) - 1
-        if not self.closes or month > self.closes[-1][0]:
-            self.closes.append((month, offset))
-
-    def close_of(self, month: int) -> int | None:
-        """Return the offset of the first tick at which `month` was complete."""
-        return next((offset for closed, offset in self.closes if closed >= month), None)
 
 
 class Learn(Role):
@@ -77,17 +55,12 @@ class Learn(Role):
     ) -> None:
         """`prior` and `groups` (indicator to group) are the catalogue's where not given, `progress` asks the broker."""
         self._settings = settings
-        self._parent = prior_snapshot() if prior is None else prior
-        self._parent_id = content_id(self._parent.encode())
-        self._trainer = Trainer(self._parent, _catalogue_groups() if groups is None else groups)
+        self._learner = Learner(settings.learn, range(settings.kafka.log_partitions), prior=prior, groups=groups)
+        self._partitions = self._learner.partitions
         self._progress = progress
         self._poll_s = poll_s
-        self._ledger = Ledger()
-        self._labels_at_parent = 0
-        self._partitions = {p: _Partition() for p in range(settings.kafka.log_partitions)}
         self._next: dict[TP, int] = {}
         self._owned: set[TP] = set()
-        self._month: int | None = None  # the last one learned
         self._ready_month: int | None = None  # score has applied all up to its end …
         self._targets: Mapping[int, int] = {}  # … and its observations end here
         self._looked_at_s = self._said_at_s = -1e9
@@ -149,50 +122,29 @@ class Learn(Role):
 
     def summary(self) -> dict[str, int | float | str | None]:
         """Counts since the start of the log; prequential metrics where something has matured."""
-        ledger, trainer = self._ledger, self._trainer
-        return {
-            "observations": ledger.seen_count,
-            "observations_held": ledger.held_count,
-            "observations_repeated": ledger.repeated_count,
-            "outcomes_too_late": ledger.verdict_too_late_count,
-            "labels": trainer.counts["good"] + trainer.counts["bad"],
-            "labels_bad": trainer.counts["bad"],
-            "unusable": trainer.counts["unusable"],
-            "months_learned": self._counts["months"],
-            "snapshots": self._counts["snapshots"],
-            "snapshots_published": self._counts["published"],
-            "snapshots_held": self._counts["held"],
-            "unreadable": self._counts["unreadable"],
-            "model_id": self._parent_id,
-            "waits_for": self._waits_for,
-            **trainer.metrics(),
-        }
+        found: dict[str, int | float | str | None] = {**self._learner.summary()}
+        found["snapshots_published"] = self._counts["published"]
+        found["unreadable"] = self._counts["unreadable"]
+        found["waits_for"] = self._waits_for
+        return found
 
     def readings(self) -> Iterator[Reading]:
         """Return counts of labels, snapshots and what learning waits for."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
-        counts = self._trainer.counts
+        counts = self._learner.trainer.counts
         yield Learning(
             labels_good=counts["good"],
             labels_bad=counts["bad"],
             snapshots_published=self._counts["published"],
-            snapshots_held=self._counts["held"],
+            snapshots_held=self._learner.counts["held"],
         )
 
     def _event(self, value: bytes, partition: int, offset: int) -> None:
-        match self._events.decode(value).event:
-            case Loan() as loan:
-                self._ledger.loan(loan, offset)
-            case Outcome() as outcome:
-                self._ledger.outcome(outcome, offset)
-            case Tick() as tick:
-                self._partitions[partition].tick(tick.up_to, offset)
-            case _:
-                pass  # says nothing about an outcome
+        self._learner.event(self._events.decode(value).event, partition, offset)
 
     def _observation(self, value: bytes, partition: int, _offset: int) -> None:
-        self._ledger.observe(self._observations.decode(value), partition)
+        self._learner.ledger.observe(self._observations.decode(value), partition)
 
     async def _learn_next(self) -> None:
         month = self._due_month()
@@ -222,10 +174,7 @@ class Learn(Role):
         if silent:
             self._waits_for = f"a tick past a month's end in {topics.EVENTS}[{silent[0]}]"
             return None
-        passed = min(state.closes[-1][0] for state in self._partitions.values())
-        first = min(state.closes[0][0] for state in self._partitions.values())
-        month = first if self._month is None else self._month + 1
-        return month if month <= passed else None
+        return self._learner.due_month
 
     async def _look(self, month: int) -> None:
         """See how far score has come; the last month that all its partitions have applied is ready."""
@@ -246,49 +195,13 @@ class Learn(Role):
         return close is not None and progress.score_offsets.get(partition, -1) > close
 
     async def _learn_month(self, month: int) -> None:
-        closes = {p: state.close_of(month) for p, state in self._partitions.items()}
-        before = {p: offset for p, offset in closes.items() if offset is not None}
-        self._trainer.learn(self._ledger.matured(before, _last_day(month)))
-        self._month = month
-        self._counts["months"] += 1
-        for state in self._partitions.values():
-            state.closes = [close for close in state.closes if close[0] > month] or state.closes[-1:]
-        labels = self._trainer.counts["good"] + self._trainer.counts["bad"]
-        if labels - self._labels_at_parent >= self._settings.learn.labels_per_snapshot_min:
-            offsets = {f"{topics.EVENTS}:{p}": offset for p, offset in before.items()}
-            await self._publish(self._trainer.snapshot(self._parent_id, offsets), month, labels)
-
-    async def _publish(self, snapshot: Snapshot, month: int, labels: int) -> None:
-        """Publish, unless a weight has moved beyond the limit, which a human should see first."""
-        name, move_milli = largest_move_milli(snapshot, self._parent)
-        limit = self._settings.learn.weight_move_points_max
-        if move_milli > limit * 1_000:
-            self._counts["held"] += 1
-            log.warning(
-                "learn: snapshot after %s held: the weight of %s moved %.3f points from %s, over [learn] "
-                "weight_move_points_max = %g",
-                *(date_of(_last_day(month)), name, move_milli / 1_000, self._parent_id[:12], limit),
-            )
+        learned = self._learner.learn(month)
+        if learned is None or not self._settings.learn.publish:
             return
-        self._counts["snapshots"] += 1
-        reason = f"{labels - self._labels_at_parent} labels matured up to {date_of(_last_day(month))}"
-        self._parent, self._parent_id, self._labels_at_parent = snapshot, content_id(snapshot.encode()), labels
-        if self._settings.learn.publish and await publish_snapshot(self._outbox, snapshot, reason, self._out):
+        if await publish_snapshot(self._outbox, learned.snapshot, learned.reason, self._out):
             self._counts["published"] += 1
-            log.info("learn: published model %s: %s", self._parent_id, reason)
+            log.info("learn: published model %s: %s", self._learner.model_id, learned.reason)
 
     def _say(self) -> None:
         self._said_at_s = time.monotonic()
         log.info("learn summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())
-
-
-def _catalogue_groups() -> dict[str, str]:
-    return {name: row.group for name, row in indicators().items()}
-
-
-def _last_day(month: int) -> int:
-    """Return the last day number of a month number."""
-    day = month * 30
-    while month_of_day(day) <= month:
-        day += 1
-    return day - 1

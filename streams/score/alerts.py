@@ -5,8 +5,9 @@ banks contribute to as bands, events of its own alone, of other banks' loans not
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,10 +41,10 @@ _OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them co
 
 
 class Addressed(NamedTuple):
-    """A revision and the topic that it goes to."""
+    """The topic that a revision goes to, and what makes it."""
 
     topic: str
-    alert: Alert
+    make: Callable[[], Alert]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +72,14 @@ class _Lender:
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
     """Yield the revisions that row `b` makes, each with its sentence in Chinese."""
     signal = sources.rules.standing[b["signal"]]
-    for topic, alert in _revisions(b, sources, signal):
-        said = sentence(alert, signal, "zh")
-        texts = {"title_zh": said.title, "text_zh": said.text, "suggested_action_zh": said.action}
-        yield Addressed(topic, msgspec.structs.replace(alert, **texts))
+    for topic, make in _revisions(b, sources, signal):
+        yield Addressed(topic, partial(_with_sentence, make, signal))
+
+
+def _with_sentence(make: Callable[[], Alert], signal: Signal) -> Alert:
+    alert = make()
+    said = sentence(alert, signal, "zh")
+    return msgspec.structs.replace(alert, title_zh=said.title, text_zh=said.text, suggested_action_zh=said.action)
 
 
 def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
@@ -82,19 +87,18 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
     lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
     if sources.backfill:
         if to == TO_ALL:
-            yield Addressed(topics.ALERT_BACKFILL, _alert(b, sources, signal, _concerned(b, lenders)))
+            yield Addressed(topics.ALERT_BACKFILL, partial(_alert, b, sources, signal, _concerned(b, lenders)))
         return
     if to == TO_ALL:
-        told = _alert(b, sources, signal, _concerned(b, lenders))
-        event_ids = [sources.sender[1]] if sources.sender else []
-        yield Addressed(topics.ALERT_SUPERVISOR, msgspec.structs.replace(told, event_ids=event_ids))
+        yield Addressed(topics.ALERT_SUPERVISOR, partial(_to_supervisor, b, sources, signal, lenders))
     for bank_id, lender in sorted(lenders.items()):
         if lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot):
-            yield Addressed(topics.bank_alerts(bank_id), _to_bank(b, sources, signal, bank_id, lender))
+            yield Addressed(topics.bank_alerts(bank_id), partial(_to_bank, b, sources, signal, bank_id, lender))
     if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):
         bank_id = bank_text(int(b["bank"][to]))
         why = "authorization" if bank_id in lenders else "loan_closed"
-        yield Addressed(topics.bank_alerts(bank_id), _alert(b, sources, signal, [bank_id], view=to, reason=why))
+        make = partial(_alert, b, sources, signal, [bank_id], view=to, reason=why)
+        yield Addressed(topics.bank_alerts(bank_id), make)
     if signal.row.id in phrases.ELSEWHERE:
         yield from _notices(b, sources, signal, lenders)
 
@@ -103,6 +107,12 @@ def _concerned(b: Any, lenders: dict[str, _Lender]) -> list[str]:
     """Return the banks that an episode concerns: all lenders, or the one that it is about."""
     about = int(b["episode_bank"])
     return sorted(lenders) if about == EVERY_BANK else [bank_text(int(b["bank"][about]))]
+
+
+def _to_supervisor(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lender]) -> Alert:
+    told = _alert(b, sources, signal, _concerned(b, lenders))
+    event_ids = [sources.sender[1]] if sources.sender else []
+    return msgspec.structs.replace(told, event_ids=event_ids)
 
 
 def _to_bank(b: Any, sources: Sources, signal: Signal, bank_id: str, lender: _Lender) -> Alert:
@@ -120,19 +130,24 @@ def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lende
         lender = lenders.get(bank_id)
         if closes or (lender is not None and lender.authorized):
             over: AlertState = "closed" if closes else "cleared" if episodes.is_over(b["transition"]) else "raised"
-            name = elsewhere_id(sources.enterprise_id, signal.row.id, bank_id)
-            score, case = displayed(int(b["score_milli"])), _case(b, sources.enterprise_id, slot, bank_id)
-            alert = Alert(
-                alert_id=name, episode_id=name, case_id=case[0] or name,
-                case_severity=case[1] or phrases.ELSEWHERE_SEVERITY, revision=int(b["elsewhere"][slot]),
-                enterprise_id=sources.enterprise_id, signal=signal.row.id, severity=phrases.ELSEWHERE_SEVERITY,
-                state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]), as_of=int(b["as_of_ms"]), score=score,
-                score_before=displayed(int(b["score_before_milli"])), evidence=[], event_ids=[],
-                loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="", suggested_action_zh="",
-                model_id=sources.model_id, rules_id=sources.rules_id, offset=int(b["offset"]), seq=int(b["seq"]),
-                provisional_calendar=provisional(b),
-            )  # fmt: skip
-            yield Addressed(topics.bank_alerts(bank_id), alert)
+            make = partial(_notice, b, sources, signal, slot, bank_id, lender, over)
+            yield Addressed(topics.bank_alerts(bank_id), make)
+
+
+def _notice(
+    b: Any, sources: Sources, signal: Signal, slot: int, bank_id: str, lender: _Lender | None, over: AlertState
+) -> Alert:
+    name = elsewhere_id(sources.enterprise_id, signal.row.id, bank_id)
+    score, case = displayed(int(b["score_milli"])), _case(b, sources.enterprise_id, slot, bank_id)
+    return Alert(
+        alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or phrases.ELSEWHERE_SEVERITY,
+        revision=int(b["elsewhere"][slot]), enterprise_id=sources.enterprise_id, signal=signal.row.id,
+        severity=phrases.ELSEWHERE_SEVERITY, state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]),
+        as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])), evidence=[],
+        event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="",
+        suggested_action_zh="", model_id=sources.model_id, rules_id=sources.rules_id, offset=int(b["offset"]),
+        seq=int(b["seq"]), provisional_calendar=provisional(b),
+    )  # fmt: skip
 
 
 def _alert(

@@ -18,7 +18,6 @@ from detectors.rules.conditions import RuleError
 from detectors.rules.program import UNKNOWN_BAND, Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
 from detectors.snapshot import Snapshot, SnapshotError
-from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Feed
 from domain.reject import Reason
@@ -27,7 +26,6 @@ from features.row_cache import LACKING_MAX, Numbers, RowCache
 from features.state import dedup
 from features.table import ABSENT
 from features.values import Value
-from sinks.batch import Records
 from sinks.telemetry import Outcome
 from streams.dead_letters import to_dead_letters
 from streams.score import outputs_json
@@ -93,6 +91,10 @@ def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
     raise LookupError(f"nothing is stored of {names}")
 
 
+def _nothing(_control: Control) -> bool:
+    return False
+
+
 def _no_rules(rules_id: str) -> RuleSet:
     raise LookupError(f"nothing brings rules {rules_id}")
 
@@ -103,7 +105,8 @@ class Partition:
     `snapshot_of` brings a model by its content id, when a control record activates it, and `rules_of` rules; `fetch`
     the values of some of `names`, the enterprises that have one. At most `resident_max` enterprises are in memory:
     `apply` says by `wants_room` that it cannot go on before some of them are flushed or let go. `writer` may be that
-    of other partitions too, whose tallies are taken before this one is applied.
+    of other partitions too, whose tallies are taken before this one is applied. Controls that it `passes_over` are
+    counted, and change nothing.
     """
 
     def __init__(
@@ -117,10 +120,12 @@ class Partition:
         resident_max: int = 2**31 - 1,
         rules_of: Callable[[str], RuleSet] = _no_rules,
         writer: Writer | None = None,
+        passes_over: Callable[[Control], bool] = _nothing,
     ) -> None:
         self.number = number
         self._now = state or PartitionState(low_offset=0)
         self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
+        self._passes_over = passes_over
         self.residents = RowCache(names, resident_max)
         self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
         self._wanted = 0
@@ -165,10 +170,17 @@ class Partition:
             if isinstance(step, Barrier):
                 yield from self._apply_barrier(step, chunk)
             elif isinstance(step, Unreadable):
-                yield [self._dead_letter(step, chunk)]
+                yield self._dead_letter(step, chunk)
             else:
                 yield from self._apply_records(step, chunk)
         self._now = msgspec.structs.replace(self._now, low_offset=chunk.next_offset)
+
+    def activate(self, model_id: str) -> None:
+        """From the next record on another model is in force, as if a control record said so here. SnapshotError."""
+        self._activate(model_id)
+        self._now = msgspec.structs.replace(
+            self._now, model_id=self.model_id, model_changed_day=self._engine.model_changed_day
+        )
 
     @property
     def wants_room(self) -> bool:
@@ -212,11 +224,11 @@ class Partition:
         self._book.tally[:] = 0
         return taken
 
-    def _dead_letter(self, unreadable: Unreadable, chunk: Chunk) -> Outgoing:
+    def _dead_letter(self, unreadable: Unreadable, chunk: Chunk) -> list[Outgoing]:
         (letter,) = to_dead_letters(chunk, [unreadable.row], [unreadable.why])
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
-        return Outgoing(topics.DEAD_LETTERS, Records.of([(None, msgspec.json.encode(letter))]))
+        return self._writer.buried(letter)
 
     def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[list[Outgoing]]:
         residents, end = self.residents, 0
@@ -255,6 +267,9 @@ class Partition:
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[list[Outgoing]]:
         event = barrier.event
         self._barriers["control" if isinstance(event, Control) else "tick", ""] += 1
+        if isinstance(event, Control) and self._passes_over(event):
+            self._now = msgspec.structs.replace(self._now, controls_count=self._now.controls_count + 1)
+            return
         if isinstance(event, Control):
             yield from self._apply_control(barrier.offset, event, chunk)
             return

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,8 +15,8 @@ from detectors.episodes import TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
-from domain.calendar import day_of
-from domain.outputs import SEVERITIES, Observation
+from domain.calendar import day_of, month_of_day
+from domain.outputs import SEVERITIES, DeadLetter, Observation
 from domain.reject import Reason, Rejected
 from features.indicators import CORE
 from features.layout import id_text, id_texts
@@ -26,6 +27,7 @@ from streams.score.json_text import micro
 from streams.score.records import sender_of
 from streams.transport import Chunk
 
+Rows = npt.NDArray[np.void]  # of outbook.ROW
 _FIELDS = tuple(outbook.ROW.fields or ())
 _BOOK_ROWS = 3_072  # some megabytes: they stay in the cache
 _encode = msgspec.json.Encoder().encode
@@ -62,9 +64,16 @@ class Writer:
     applied one after the other share one, whose memory is then near.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, topics: Collection[str] | None = None, *, month_ends_only: bool = False) -> None:
+        """`topics`: only records of these are made, and all others counted; None: all are made.
+
+        `month_ends_only`: of a day's indicators, only those of a month's last day are made.
+        """
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
+        self._outputs: Counter[str] = Counter()
+        self._supervised: Counter[tuple[str, str]] = Counter()
+        self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
     def outgoing(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Outgoing]:
@@ -72,18 +81,16 @@ class Writer:
 
         `row_of` maps a record's index to its row in the chunk.
         """
-        used = int(self.book.used[0])
-        rows = self.book.rows[:used]
-        self._count(rows, in_force.backfill)
-        order = np.argsort(rows["offset"], kind="stable")  # records were applied enterprise by enterprise
-        kinds, found = rows["kind"][order], list[Outgoing]()
+        rows = self.book.rows[: self.book.used[0]]
+        kinds, found = rows["kind"], list[Outgoing]()
+        self._count(rows, kinds, in_force.backfill)
         for kind, topic in _TOPIC_OF.items():
-            if len(of_kind := order[kinds == kind]):
+            if len(of_kind := self._wanted(rows, kinds, kind, topic)):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
         for kind, (topic, rejected) in _LETTER_OF.items():
-            if len(of_kind := order[kinds == kind]):
+            if len(of_kind := self._wanted(rows, kinds, kind, topic)):
                 keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
                 # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
                 letters = to_dead_letters(
@@ -91,33 +98,82 @@ class Writer:
                 )
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         others = defaultdict[str, list[KeyAndValue]](list)
-        for b in rows[order[~np.isin(kinds, [*_TOPIC_OF, *_LETTER_OF])]]:
+        for b in rows[_in_order(rows, (kinds == outbook.ALERT) | (kinds == outbook.OBSERVATION))]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
-            for topic, key, value in _others(b, id_text(state_id[b["slot"]]), in_force, chunk, row):
-                others[topic].append((key, value))
+            enterprise_id = id_text(state_id[b["slot"]])
+            for topic, make in _others(b, enterprise_id, in_force, chunk, row):
+                self._outputs[topic] += 1
+                if topic == topics.ALERT_SUPERVISOR:
+                    self._supervised[SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
+                if self._makes(topic):
+                    others[topic].append((enterprise_id.encode(), _encode(make())))
         self.book.used[0] = 0
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
 
-    def _count(self, rows: npt.NDArray[np.void], backfill: bool) -> None:
-        kinds = np.bincount(rows["kind"], minlength=outbook.INDICATORS + 1)
-        self.written["score", "", ""] += int(kinds[outbook.SCORE])
-        self.written["observation", "", ""] += int(kinds[outbook.OBSERVATION])
-        self.written["indicator", "", ""] += int(kinds[outbook.INDICATORS])
-        if kinds[outbook.ALERT] and not backfill:
-            for b in rows[rows["kind"] == outbook.ALERT]:
+    def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+        """Since the last call: outputs by topic, made or not; the supervisor's alerts by (severity, state)."""
+        taken = self._outputs, self._supervised
+        self._outputs, self._supervised = Counter(), Counter()
+        return taken
+
+    def buried(self, letter: DeadLetter) -> list[Outgoing]:
+        """What a record comes to that is no event."""
+        self._outputs[topics.DEAD_LETTERS] += 1
+        if not self._makes(topics.DEAD_LETTERS):
+            return []
+        return [Outgoing(topics.DEAD_LETTERS, Records.of([(None, _encode(letter))]))]
+
+    def _makes(self, topic: str) -> bool:
+        return self._topics is None or topic in self._topics
+
+    def _wanted(self, rows: Rows, kinds: npt.NDArray[np.uint8], kind: int, topic: str) -> npt.NDArray[np.intp]:
+        """Where the rows of a kind are of which records are to be made, in the order of the log."""
+        if not self._makes(topic):
+            return np.empty(0, np.intp)
+        of_kind = _in_order(rows, kinds == kind)
+        if kind == outbook.INDICATORS and self._month_ends_only:
+            of_kind = of_kind[_end_months(rows["as_of_ms"][of_kind])]
+        return of_kind
+
+    def _count(self, rows: Rows, kinds: npt.NDArray[np.uint8], backfill: bool) -> None:
+        counts = np.bincount(kinds, minlength=outbook.INDICATORS + 1).tolist()
+        self.written["score", "", ""] += counts[outbook.SCORE]
+        self.written["observation", "", ""] += counts[outbook.OBSERVATION]
+        self.written["indicator", "", ""] += counts[outbook.INDICATORS]
+        if counts[outbook.ALERT] and not backfill:
+            for b in rows[kinds == outbook.ALERT]:
                 self.written["alert", SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
+        for kind, topic in _TOPIC_OF.items():
+            self._outputs[topic] += counts[kind]
+        for kind, (topic, _) in _LETTER_OF.items():
+            self._outputs[topic] += counts[kind]
+
+
+def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Where the chosen rows are, in the order of the log: records were applied enterprise by enterprise."""
+    at = np.flatnonzero(chosen)
+    return at[np.argsort(rows["offset"][at], kind="stable")]
+
+
+def _end_months(as_of_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether each is the end of a month's last day."""
+    return np.array([*map(_ends_month, as_of_ms.tolist())], np.bool_)
+
+
+@lru_cache(1_000)
+def _ends_month(as_of_ms: int) -> bool:
+    return month_of_day(day_of(as_of_ms)) != month_of_day(day_of(as_of_ms - 1))
 
 
 def _others(
     b: Any, enterprise_id: str, in_force: InForce, chunk: Chunk, row: int | None
-) -> Iterator[tuple[str, bytes, bytes]]:
-    """(topic, key, value) of what a row comes to; `row` is where in the chunk its record stands."""
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """(topic, what makes the output) of what a row comes to; `row` is where in the chunk its record stands."""
     b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
-    kind, key = b["kind"], enterprise_id.encode()
-    if kind == outbook.OBSERVATION:
-        yield topics.OBSERVATION, key, _encode(_observation(b, enterprise_id, in_force))
+    if b["kind"] == outbook.OBSERVATION:
+        yield topics.OBSERVATION, partial(_observation, b, enterprise_id, in_force)
     else:
-        assert kind == outbook.ALERT
+        assert b["kind"] == outbook.ALERT
         sources = alerts.Sources(
             enterprise_id=enterprise_id,
             model_id=in_force.model_id,
@@ -126,8 +182,7 @@ def _others(
             backfill=in_force.backfill,
             sender=None if row is None else sender_of(chunk, row),
         )
-        for topic, alert in alerts.addressed(b, sources):
-            yield topic, key, _encode(alert)
+        yield from alerts.addressed(b, sources)
 
 
 def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from domain import topics
-from replay.log_file import LogFile, Record
+from replay.log_file import LogFile
 from replay.reading import read_topics
 from replay.stack import Stack
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
-from tests.replay.recordings import lines_of, write
+from tests.replay.recordings import lines_of, record, write
 
 
 def call(*words: str | Path, lang: str = "C.UTF-8") -> tuple[int, str]:
@@ -40,7 +40,7 @@ def without_offsets(path: Path) -> list[tuple[str, str, dict]]:
 
 def test_a_fresh_topic_and_this_process_say_the_same_bytes(tmp_path: Path) -> None:
     log = logs.make(11, enterprises=90, partitions=2)
-    recording = write(tmp_path / "log.gz", lines_of(log))
+    recording = record(tmp_path / "events.log", log)
     here, there, then = (tmp_path / f"{name}.jsonl" for name in ("here", "there", "then"))
     summary = tmp_path / "summary.json"
     replay = ("replay", "log", "--data", recording)
@@ -72,7 +72,8 @@ def test_a_fresh_topic_and_this_process_say_the_same_bytes(tmp_path: Path) -> No
 
 
 def test_servers_of_ones_own_take_a_log_once(tmp_path: Path) -> None:
-    recording = write(tmp_path / "log.gz", lines_of(logs.make(12, enterprises=20, partitions=2)))
+    log = logs.make(12, enterprises=20, partitions=2)
+    recording = write(tmp_path / "log.gz", lines_of(log))  # of format 1
     here, there = (tmp_path / f"{name}.jsonl" for name in ("here", "there"))
     code, said = call("replay", "log", "--data", recording, "--in-process", "--outputs", here)
     assert code == 0, said
@@ -85,7 +86,7 @@ def test_servers_of_ones_own_take_a_log_once(tmp_path: Path) -> None:
         code, said = call(*replay)
         assert code == 2
         assert "a recorded log goes into fresh topics (--fresh)" in said
-        other = write(tmp_path / "other.gz", lines_of(logs.make(12, enterprises=20, partitions=3)))
+        other = record(tmp_path / "other.log", logs.make(12, enterprises=20, partitions=3))
         code, said = call(*replay[:-1], other)
         assert code == 2
         assert "events.v1 has 2 partitions, the recording 3" in said
@@ -100,7 +101,7 @@ def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine,
     recorded = [one for one in LogFile(recording).records() if one.topic == topics.EVENTS]
     assert {(one.partition, one.offset): one.value for one in recorded} == held
     assert recording.stat().st_mode & 0o077 == 0, "every transaction is in it"
-    assert all(isinstance(one, Record) and one.headers for one in recorded)
+    assert all(one.headers for one in recorded)
     code, said = call("replay", "log", "--data", recording, "--in-process", "--as-recorded", "--outputs", outputs)
     assert code == 0, said
     ours = {json.dumps(one["value"]) for one in map(json.loads, outputs.open()) if one["topic"] == topics.SCORE}
@@ -117,7 +118,19 @@ def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine,
         (["log", "--data", "x", "--speed", "60x"], "--speed does not go with log", "--speed 与 log 不能同用"),
         (["log", "--data", "x", "--as-recorded"], "--as-recorded needs --in-process", "--as-recorded 要与"),
         (["log", "--record", "x"], "--record needs --config", "--record 需要 --config"),
-        (["sample", "--in-process"], "--in-process goes with replay log", "--in-process 只用于 replay log"),
+        (["sample", "--counts"], "--counts goes with replay log, or --in-process", "--counts 只用于 replay log 或"),
+        (["sample", "--in-process", "--as-recorded"], "--as-recorded goes with replay log", "--as-recorded 只用于"),
+        (["log", "--data", "x", "--counts"], "--counts needs --in-process", "--counts 要与 --in-process 同用"),
+        (
+            ["log", "--data", "x", "--in-process", "--counts", "--outputs", "y"],
+            "--counts does not go with --outputs",
+            "--counts 与 --outputs 不能同用",
+        ),
+        (
+            ["log", "--record", "x", "--in-process"],
+            "--record does not go with --in-process",
+            "--record 与 --in-process",
+        ),
         (["sample", "--check", "nowhere"], "--check nowhere: No such file", "--check nowhere: No such file"),
         (["log", "--data", "nowhere"], "nowhere: No such file", "nowhere: No such file"),
     ],

@@ -17,6 +17,7 @@ from detectors.prior import prior_id, prior_snapshot
 from detectors.snapshot import Snapshot, content_id, decode
 from domain.calendar import DAY_MS, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Control, Feed, Loan, LogRecord, Tick, Txn
+from sinks.partitioner import partitions_of
 
 PROMPT, TARDY, STALLING, GATEWAY = "C1010211000012", "C1010511003703", "C1010411000013", "Z2004944000010"
 BANKS = (PROMPT, TARDY, STALLING)
@@ -70,6 +71,8 @@ class _Maker:
         self._rnd = random.Random(seed)
         self._enterprises, self._old_every, self._records_a_day = enterprises, old_every, records_a_day
         self._rows: list[list[Row]] = [[] for _ in range(partitions)]
+        keys = [f"E{e}".encode() for e in range(enterprises)]
+        self._homes = dict(zip(keys, partitions_of(keys, partitions).tolist(), strict=True))
         self._put_in: Counter[str] = Counter()
         self._sent: list[Txn] = []
         self._id = 0
@@ -215,7 +218,7 @@ class _Maker:
             value = b"{ " + value[1:]
             self._put_in["not canonical"] += 1
         self._put_in["of enterprises"] += 1
-        self._rows[int(event.enterprise_id[1:]) % len(self._rows)].append((key, value, HEADERS, 0))
+        self._rows[self._homes[key]].append((key, value, HEADERS, 0))
 
     def _tick(self, day: int, hour: int = 24) -> None:
         ended = FIRST_DAY + (day if hour == 24 else day - 1)

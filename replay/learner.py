@@ -1,0 +1,267 @@
+"""The learner in the loop of a replay in process: its models take effect right after the tick that closed their month.
+
+So what score says is a function of the log and of the learner's settings alone, and the same at every run, unlike live:
+there the model is in force from where ingest happened to write the word. To that end all partitions of a process are
+held in memory and go on month by month: each up to the first tick that completes the month at hand. There they wait for
+each other; the learner learns the month from what all of them said and read so far, as the role does, and where
+a model follows, all take it before their next record. Models that `learn` has activated in the log are passed over.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from config.settings import LearnSettings
+from detectors.labels import bad_fact
+from detectors.snapshot import content_id
+from domain import topics
+from domain.events import Control, Loan, LogEvent, LogRecord, Outcome, Tick
+from domain.outputs import Observation
+from replay.log_file import LogFile
+from replay.partition_run import Artefacts, Consumer, Options, PartitionRun, Replayed
+from replay.processes import Processes
+from sinks.batch import Records
+from streams.learn.learner import Learner, MonthCloses
+from streams.score.warmup import compile_kernels
+from streams.transport.chunk import Chunk
+from streams.worker.process import settle
+
+BY = "learn"
+RECORDS_AT_ONCE = 8_000  # of each partition, all of which are in memory
+FIRST = -(2**31)  # before all months
+_TXN = np.frombuffer(b'{"event":{"type":"txn",', np.uint8)  # as ingest begins the records that say nothing here
+_record = msgspec.json.Decoder(LogRecord).decode
+_observation = msgspec.json.Decoder(Observation).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What the learner says of itself at the end, and its models by id, in their order."""
+
+    summary: dict[str, int | float | str]
+    models: dict[str, bytes]
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a partition has said and read since it was last asked. `closed`: the last month, and at which offset."""
+
+    partition: int
+    closed: tuple[int, int] | None = None
+    is_over: bool = False
+    events: list[tuple[LogEvent, int]] = field(default_factory=list)
+    observations: list[bytes] = field(default_factory=list)
+
+
+def replay_with_learner(
+    log: LogFile,
+    numbers: Sequence[int],
+    consumer: Callable[[int], Consumer],
+    options: Options,
+    settings: LearnSettings,
+    processes: int,
+    moved: Callable[[int], None],
+) -> tuple[dict[int, Replayed], Learned]:
+    """Replay some partitions of a log; `moved` is told of records that were applied."""
+    learner, models = Learner(settings, numbers), dict[str, bytes]()
+    options = replace(options, records_at_once=RECORDS_AT_ONCE)
+    with Processes(partial(_Worker, log, consumer, options), min(processes, len(numbers))) as pool:
+        everyone = range(pool.count)
+
+        def answers() -> list[Any]:
+            values = []
+            for answer in pool.answers():
+                if answer.ends:
+                    values.append(answer.value)
+                else:
+                    moved(answer.value)
+            return values
+
+        def ask(method: str, *arguments: Any) -> list[Any]:
+            for process in everyone:
+                pool.call(process, method, *arguments)
+            return answers()
+
+        for process in everyone:
+            pool.call(process, "open", numbers[process :: pool.count])
+        answers()
+        is_over, month = not numbers, FIRST
+        while not is_over:
+            for heard in chain.from_iterable(ask("advance", month)):
+                _take(learner, heard)
+                is_over |= heard.is_over
+            while (due := learner.due_month) is not None:
+                month = due + 1
+                if (learned := learner.learn(due)) is not None and settings.publish:
+                    body = learned.snapshot.encode()
+                    models[content_id(body)] = body
+                    ask("activate", content_id(body), body)
+        found = {one.partition: one for one in chain.from_iterable(ask("finish"))}
+    return found, Learned(summary=learner.summary(), models=models)
+
+
+def _take(learner: Learner, heard: Heard) -> None:
+    for event, offset in heard.events:
+        try:
+            learner.event(event, heard.partition, offset)
+        except ValueError:  # an outcome of a day that is none: the role dead-letters it
+            learner.counts["unreadable"] += 1
+    for value in heard.observations:
+        learner.ledger.observe(_observation(value), heard.partition)
+    if heard.closed is not None:
+        learner.partitions[heard.partition].add(*heard.closed)
+
+
+class _Worker:
+    """Partitions that go on together, in their process."""
+
+    def __init__(
+        self, log: LogFile, consumer: Callable[[int], Consumer], options: Options, tell: Callable[[int], None]
+    ) -> None:
+        compile_kernels()
+        settle()
+        self._log, self._consumer, self._options, self._tell = log, consumer, options, tell
+        self._artefacts, self._writer = Artefacts(log), options.writer(topics.OBSERVATION)
+        self._open: list[_Partition] = []
+
+    def open(self, numbers: Sequence[int]) -> None:
+        """Take these."""
+        resident_max = max(1, self._options.score.enterprises_resident_max // max(1, len(numbers)))
+        for number in numbers:
+            hearing = _Hearing(self._consumer(number), self._options.topics)
+            run = PartitionRun(
+                self._log,
+                number,
+                hearing,
+                self._options,
+                self._artefacts,
+                self._writer,
+                resident_max=resident_max,
+                passes_over=_is_of_learn,
+            )
+            self._open.append(_Partition(run, hearing))
+
+    def advance(self, month: int) -> list[Heard]:
+        """Go on with each up to the first tick that completes `month` or a later one, or to its end."""
+        found = []
+        for partition in self._open:
+            moved, heard = partition.advance(month)
+            self._tell(moved)
+            found.append(heard)
+        return found
+
+    def activate(self, name: str, body: bytes) -> None:
+        """Another model comes into force."""
+        self._artefacts.add(name, body)
+        for partition in self._open:
+            partition.run.memory.activate(name)
+
+    def finish(self) -> list[Replayed]:
+        """The rest of each."""
+        found = []
+        for partition in self._open:
+            self._tell(partition.end())
+            found.append(partition.run.finish())
+        return found
+
+
+class _Partition:
+    """One partition that stops at ticks."""
+
+    def __init__(self, run: PartitionRun, hearing: "_Hearing") -> None:
+        self.run = run
+        self._hearing, self._closes = hearing, MonthCloses()
+        self._parts = self._cut_at_closes()
+        self._heard = Heard(run.number)
+
+    def advance(self, month: int) -> tuple[int, Heard]:
+        """(records applied, what was heard since the last call), up to the tick that completes a month."""
+        moved = 0
+        while not self._heard.is_over and not self._closes.has(month):
+            moved += self._go_on()
+        heard, self._heard = self._heard, Heard(self.run.number, is_over=self._heard.is_over)
+        heard.observations = self._hearing.take()
+        heard.closed = self._closes.closes[-1] if self._closes.closes else None
+        return moved, heard
+
+    def end(self) -> int:
+        """Apply the rest; how many records."""
+        moved = 0
+        while not self._heard.is_over:
+            moved += self._go_on()
+        return moved
+
+    def _go_on(self) -> int:
+        found = next(self._parts, None)
+        if found is None:
+            self._heard.is_over = True
+            return 0
+        part, closes = found
+        self.run.apply(part)
+        if closes is not None:
+            self._closes.tick(closes.up_to, int(part.offset[-1]))
+        return len(part)
+
+    def _cut_at_closes(self) -> Iterator[tuple[Chunk, Tick | None]]:
+        """The records, cut behind each tick that completes a month; what the learner wants to know of them is noted."""
+        for part in self.run.parts():
+            first = 0
+            for i in _others(part):
+                event, offset = _event(part, i), int(part.offset[i])
+                if isinstance(event, Outcome) or (isinstance(event, Loan) and bad_fact(event, offset) is not None):
+                    self._heard.events.append((event, offset))
+                if isinstance(event, Tick) and self._closes.is_closed_by(event.up_to):
+                    yield part.part(first, i + 1), event
+                    first = i + 1
+            if first < len(part):
+                yield part.part(first, len(part)), None
+
+
+class _Hearing:
+    """A consumer that keeps observations for the learner, and hands on what is wanted."""
+
+    def __init__(self, inner: Consumer, wanted: frozenset[str] | None) -> None:
+        self._inner, self._wanted = inner, wanted
+        self._observations: list[bytes] = []
+
+    def write(self, topic: str, records: Records) -> None:
+        """As Consumer."""
+        if topic == topics.OBSERVATION:
+            self._observations += [value or b"" for _, value in records]
+        if self._wanted is None or topic in self._wanted:
+            self._inner.write(topic, records)
+
+    def finish(self) -> Any:
+        """As Consumer."""
+        return self._inner.finish()
+
+    def take(self) -> list[bytes]:
+        """The observations since the last call."""
+        taken, self._observations = self._observations, []
+        return taken
+
+
+def _is_of_learn(control: Control) -> bool:
+    return control.action == "activate" and control.artefact == "model" and control.by == BY
+
+
+def _others(part: Chunk) -> list[int]:
+    """Where the records are that may say something to the learner: all but canonical transactions."""
+    size = len(_TXN)
+    is_long = part.value_end - part.value_start >= size
+    found = np.ones(len(part), np.bool_)
+    places = part.value_start[is_long, None] + np.arange(size)
+    found[is_long] = (part.buffer[places] != _TXN).any(axis=1)
+    return np.flatnonzero(found).tolist()
+
+
+def _event(part: Chunk, i: int) -> LogEvent | None:
+    try:
+        return _record(part.value(i) or b"").event
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # score dead-letters it

@@ -1,0 +1,171 @@
+"""One partition of a recorded log through the step that a worker calls, and who takes what follows."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from config.settings import ScoreSettings
+from detectors.rules.artefact import RuleSet
+from detectors.rules.artefact import decode as decode_rules
+from detectors.snapshot import Snapshot
+from detectors.snapshot import decode as decode_snapshot
+from domain.events import Control
+from replay.evicted import Evicted
+from replay.log_file import RECORDS_AT_ONCE, LogFile
+from replay.sources import SourceError
+from sinks.batch import Records
+from streams.score.partition import Partition
+from streams.score.rows import Writer
+from streams.transport.chunk import Chunk
+
+
+class Consumer(Protocol):
+    """What takes the outputs of one partition, in the process that replays it."""
+
+    def write(self, topic: str, records: Records) -> None:
+        """Take the outputs of a topic that follow from some consecutive records of the log.
+
+        Those of an enterprise are in the order of the log, and none that comes later belongs between them.
+        """
+
+    def finish(self) -> Any:
+        """After the last of them: what is to be known of the partition. It must be picklable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What became of one partition's records.
+
+    `outputs`: records by topic; `alerts`: revisions that the supervisor got, "<severity> <state>"; `result`: what its
+    consumer has returned.
+    """
+
+    partition: int
+    records: int
+    outcomes: Counter[str]
+    outputs: Counter[str]
+    alerts: Counter[str]
+    result: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a log is replayed. `topics`: whose outputs consumers get; None: all."""
+
+    topics: frozenset[str] | None = None
+    month_ends_only: bool = False
+    as_recorded: bool = False
+    records_at_once: int = RECORDS_AT_ONCE  # of a chunk of the log, and so of a piece
+    score: ScoreSettings = field(default_factory=ScoreSettings)
+
+    def writer(self, *more: str) -> Writer:
+        """What makes the outputs of the topics, and of some `more`."""
+        topics = None if self.topics is None else self.topics.union(more)
+        return Writer(topics, month_ends_only=self.month_ends_only)
+
+
+class Artefacts:
+    """The models and rules that control records may name."""
+
+    def __init__(self, log: LogFile) -> None:
+        self._path, self._bodies = log.path, log.artefacts()
+
+    def add(self, name: str, body: bytes) -> None:
+        """One more."""
+        self._bodies[name] = body
+
+    def snapshot(self, name: str) -> Snapshot:
+        """A model. SourceError where the recording does not hold it, SnapshotError where it is none."""
+        return decode_snapshot(self._body(name), name)
+
+    def rules(self, name: str) -> RuleSet:
+        """Rules. SourceError, RuleError."""
+        return decode_rules(self._body(name), name)
+
+    def _body(self, name: str) -> bytes:
+        if name not in self._bodies:
+            raise SourceError(f"{self._path} activates {name}, which the recording does not hold")
+        return self._bodies[name]
+
+
+class PartitionRun:
+    """One partition in memory, and what became of its records so far.
+
+    Partitions of a process that are applied in turns share a `writer`, and how many of their enterprises may be in
+    memory: `resident_max` is this one's part of it.
+    """
+
+    def __init__(
+        self,
+        log: LogFile,
+        number: int,
+        consumer: Consumer,
+        options: Options,
+        artefacts: Artefacts,
+        writer: Writer,
+        *,
+        resident_max: int | None = None,
+        passes_over: Callable[[Control], bool] = lambda _control: False,
+    ) -> None:
+        self.number = number
+        self._log, self._consumer, self._options, self._writer = log, consumer, options, writer
+        self._records = 0
+        self._outcomes, self._outputs, self._alerts = Counter[str](), Counter[str](), Counter[str]()
+        self._evicted = Evicted()
+        self.memory = Partition(
+            number,
+            artefacts.snapshot,
+            fetch=self._evicted.fetch,
+            resident_max=resident_max or options.score.enterprises_resident_max,
+            rules_of=artefacts.rules,
+            writer=writer,
+            passes_over=passes_over,
+        )
+
+    def parts(self) -> Iterator[Chunk]:
+        """The records of the partition, for `apply`, some at a time."""
+        options = self._options
+        for chunk in self._log.chunks(self.number, options.records_at_once, as_recorded=options.as_recorded):
+            yield from chunk.pieces(options.score.batch_records_max)
+
+    def apply(self, part: Chunk) -> None:
+        """Apply the next records, and hand on what follows."""
+        made = defaultdict[str, list[Records]](list)
+        for outgoing in self.memory.apply(part):
+            for topic, records in outgoing:
+                made[topic].append(records)
+            if self.memory.wants_room:
+                self._make_room()
+        for topic, some in made.items():
+            self._consumer.write(topic, Records.joined(some))
+        self._count(len(part))
+
+    def finish(self) -> Replayed:
+        """After the last record."""
+        return Replayed(
+            partition=self.number,
+            records=self._records,
+            outcomes=self._outcomes,
+            outputs=self._outputs,
+            alerts=self._alerts,
+            result=self._consumer.finish(),
+        )
+
+    def _count(self, records: int) -> None:
+        self._records += records
+        for (outcome, reason), count in self.memory.take_tally().outcomes.items():
+            is_letter = outcome == "dead_lettered"
+            self._outcomes[("conflict" if reason == "conflict" else "unreadable") if is_letter else outcome] += count
+        outputs, supervised = self._writer.take_counts()
+        self._outputs += outputs
+        self._alerts += Counter({f"{severity} {state}": count for (severity, state), count in supervised.items()})
+
+    def _make_room(self) -> None:
+        if self.memory.make_room():
+            return
+        rows = self.memory.dirty_rows()
+        self._evicted.write(self.memory.take(rows))
+        self.memory.written(rows)
+        if not self.memory.make_room():
+            raise RuntimeError(f"partition {self.number}: no room in memory though all is written")

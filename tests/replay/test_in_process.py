@@ -1,0 +1,144 @@
+"""A recorded log through score in process: what may not change an output does not, what is wrong is named."""
+
+import hashlib
+from collections import defaultdict
+from functools import partial
+
+import msgspec
+import pytest
+
+from domain import topics
+from domain.events import Control, LogRecord
+from replay import in_process
+from replay.in_process import replay
+from replay.log_file import LogFile
+from replay.log_writer import LogWriter
+from replay.sources import SourceError
+from sinks.batch import Records
+from streams.score.partition import EngineVersionChanged
+from tests.determinism import log as logs
+from tests.replay.recordings import record
+
+
+class Gathered:
+    """A consumer that returns, by topic and key, what came."""
+
+    def __init__(self, number):
+        self.number, self.found = number, defaultdict(list)
+
+    def write(self, topic, records):
+        for key, value in records:
+            self.found[topic, key].append(hashlib.sha256(value).hexdigest())
+
+    def finish(self):
+        return dict(self.found)
+
+
+@pytest.fixture(scope="module")
+def log():
+    return logs.make(5, enterprises=60, partitions=3)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory, log):
+    return LogFile(record(tmp_path_factory.mktemp("log") / "events.log", log))
+
+
+@pytest.fixture(scope="module")
+def plain(recording):
+    return replay(recording, consumer=Gathered, processes=1)
+
+
+def test_every_record_is_accounted_for_and_every_output_counted(plain, log):
+    assert plain.records == sum(map(len, log.partitions)) == sum(plain.outcomes.values())
+    assert all(plain.outcomes[name] > 0 for name in in_process.OUTCOMES)
+    found = defaultdict(int)
+    for of_partition in plain.results.values():
+        for (topic, _), values in of_partition.items():
+            found[topic] += len(values)
+    assert dict(found) == plain.outputs
+    assert plain.outputs[topics.ALERT_BACKFILL] > 0
+
+
+def test_processes_say_the_same_bytes(recording, plain):
+    spread = replay(recording, consumer=Gathered, processes=2)
+    assert spread.results == plain.results
+    assert (spread.outcomes, spread.outputs, spread.records) == (plain.outcomes, plain.outputs, plain.records)
+
+
+def test_enterprises_that_wait_outside_memory_say_the_same_bytes(recording, plain, monkeypatch):
+    class Bound(in_process.PartitionRun):
+        def __post_init__(self):
+            super().__post_init__()
+            self._memory.residents.resident_max = 5
+
+    monkeypatch.setattr(in_process, "PartitionRun", Bound)
+    evicted = []
+    monkeypatch.setattr(in_process.Evicted, "write", watched(in_process.Evicted.write, evicted))
+    assert replay(recording, consumer=Gathered, processes=1).results == plain.results
+    assert len(evicted) > 100
+
+
+def watched(function, calls):
+    def call(self, values):
+        calls.append(len(values))
+        return function(self, values)
+
+    return call
+
+
+def test_consumers_get_the_topics_that_are_wanted(recording, plain):
+    wanted = {topics.ALERT_SUPERVISOR, topics.OBSERVATION}
+    found = replay(recording, consumer=Gathered, processes=1, topics=wanted)
+    assert found.results == {
+        number: {place: values for place, values in result.items() if place[0] in wanted}
+        for number, result in plain.results.items()
+    }
+
+
+def written(path, rows, first_offset=0, version=None):
+    with LogWriter(path, banks=[], partitions=1, version=version) as writer:
+        for i, (key, value, headers, _) in enumerate(rows):
+            writer.append(Records.of([(key, value)]), 0, headers=headers, offset=first_offset + i)
+    return LogFile(path)
+
+
+def never(_number):
+    raise AssertionError("it was to be refused before anything is replayed")
+
+
+def test_a_log_that_activates_what_was_not_recorded_is_refused_by_the_id_before_all(tmp_path, log):
+    said = rf"log: events.v1\[0\], offset \d+ activates model {logs.other_id()}, which the recording does not hold"
+    with pytest.raises(SourceError, match=said):
+        replay(written(tmp_path / "log", log.partitions[0]), consumer=never)
+
+
+def test_a_log_that_goes_on_under_another_engine_is_refused_by_its_offset_before_all(tmp_path, log):
+    control = Control(control_id="c", action="engine_version", artefact_id="0123456789abcdef", by="op", reason="test")
+    switch = (None, msgspec.json.encode(LogRecord(event=control)), logs.HEADERS, 0)
+    opened = written(tmp_path / "log", [*log.partitions[0][:50], switch])
+    with pytest.raises(EngineVersionChanged, match=r"events.v1\[0\], offset 50: the log goes on under engine 01234567"):
+        replay(opened, consumer=never)
+
+
+def test_a_recording_of_another_engine_says_so_and_one_that_began_late_too(tmp_path, log):
+    opened = written(tmp_path / "log", log.partitions[0][:100], first_offset=7, version="0123456789abcdef")
+    notes = in_process.notes_of(opened)
+    assert any("recorded by engine 0123456789abcdef" in note for note in notes)
+    assert sum("begins at offset 7:" in note for note in notes) == 1
+    assert replay(opened, consumer=Gathered).records == 100
+
+
+def test_a_consumer_that_fails_fails_where_it_was_called(recording):
+    with pytest.raises(ZeroDivisionError) as failed:
+        replay(recording, consumer=partial(Failing, 0), processes=2)
+    assert "in finish" in "".join(failed.value.__notes__)
+
+
+class Failing(Gathered):
+    def __init__(self, divisor, number):
+        super().__init__(number)
+        self._divisor = divisor
+
+    def finish(self):
+        return 1 / self._divisor
