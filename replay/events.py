@@ -63,7 +63,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in `banks.toml`.
+    """The contents of `banks.toml`.
 
     receipts: "made": each bank's day is closed as the next one begins; "given": by the receipts in the files.
     history: all of it is past: a backfill, in which nobody is alerted.
@@ -150,7 +150,7 @@ class Events:
         return event
 
     def _topic(self, where: str, line: bytes) -> str:
-        """Where the event would be sent to, as its type and bank say. SourceError where they cannot be read."""
+        """Return the topic of an event, by its type and bank. Raise SourceError where they cannot be read."""
         try:
             head = msgspec.json.decode(line, type=_Head)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -166,7 +166,7 @@ class Events:
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What says who sends an event."""
+    """The fields that name the sender of an event."""
 
     type: str
     bank_id: str = ""
@@ -223,7 +223,7 @@ def _topic_of(event: Sendable) -> str:
 
 
 def _time_of(event: Sendable) -> int:
-    """When an event is delivered at the earliest: a receipt after the end of its day."""
+    """Return the earliest time of an event's delivery: a receipt comes after the end of its day."""
     return day_start_ms(day_of_text(event.day) + 1) if isinstance(event, Receipt) else event.event_time
 
 

@@ -10,7 +10,7 @@ CACHE_KIB = 65_536
 
 
 class Evicted:
-    """What Redis holds of a partition for a worker, for one process that reads a log from its start.
+    """The values of a partition's evicted enterprises, kept by the one process that reads a log from its start.
 
     SQLite keeps it in memory up to CACHE_KIB, and else in a temporary file that goes with the process.
     """

@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a replay gave, as `Replayed` of all partitions together.
+    """The outcome of a replay, as `Replayed` of all partitions together.
 
     `outcomes`: records by what score made of each; `results`: of the consumers, by partition; `learned`: what the
     learner says of itself, and the models that it made, by id in their order, where one was in the loop.
@@ -186,7 +186,7 @@ def demand_what_it_names(log: LogFile) -> None:
 
 
 def notes_of(log: LogFile) -> list[str]:
-    """What is to be known of a log beside its records."""
+    """Return the notes on a log beside its records."""
     ours, theirs = engine_version(), log.head.engine_version
     found = [
         f"{TP(topics.EVENTS, number)} begins at offset {offset}: what stood before it is not in the recording"

@@ -1,4 +1,4 @@
-"""What finished partitions came to, in a folder: a replay that was broken off goes on after them."""
+"""The outcomes of finished partitions, in a folder: an interrupted replay goes on after them."""
 
 import pickle
 from pathlib import Path

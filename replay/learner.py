@@ -41,7 +41,7 @@ _observation = msgspec.json.Decoder(Observation).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What the learner says of itself at the end, and its models by id, in their order."""
+    """The learner's report at the end, and its models by id, in their order."""
 
     summary: dict[str, int | float | str]
     models: dict[str, bytes]
@@ -49,7 +49,7 @@ class Learned:
 
 @dataclass(slots=True)
 class Heard:
-    """What a partition has said and read since it was last asked. `closed`: the last month, and at which offset."""
+    """The outputs and ticks of a partition since it was last asked. `closed`: the last month, and at which offset."""
 
     partition: int
     closed: tuple[int, int] | None = None
@@ -251,7 +251,7 @@ def _is_of_learn(control: Control) -> bool:
 
 
 def _others(part: Chunk) -> list[int]:
-    """Where the records are that may say something to the learner: all but canonical transactions."""
+    """Return the places of the records that may concern the learner: all but canonical transactions."""
     size = len(_TXN)
     is_long = part.value_end - part.value_start >= size
     found = np.ones(len(part), np.bool_)

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from config.json_bytes import integer, is_at, table
-from config.kernel import kernel
-from config.words import copy_bytes
 
 from domain import topics
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
+from kernels.decorators import kernel
+from kernels.json_bytes import integer, is_at, table
+from kernels.words import copy_bytes
 from sinks.batch import Records
 
 _LETTERS = frozenset({topics.LATE, topics.DEAD_LETTERS})
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Letter(msgspec.Struct):
-    """Where a record stood that was late or could not be applied."""
+    """The place of a record that was late or could not be applied."""
 
     topic: str
     partition: int
@@ -105,7 +105,7 @@ def _read(blob: Any, sizes: Any, ends: Any, offsets: Any, keys: Any) -> Any:
 
 @kernel
 def _number_before(blob: Any, begin: Any, end: Any, name: Any) -> Any:
-    """Where the number begins that ends at `end`; -1 where it has none, or another name."""
+    """Return the place of the number that ends at `end`; -1 where there is none, or under another name."""
     p = np.int64(end)
     while p > begin and 48 <= blob[p - 1] <= 57:
         p -= 1

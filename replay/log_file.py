@@ -68,7 +68,7 @@ class Record(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """Where the batches of a file are, in its order. Shapes: (batches,).
+    """The places of the batches of a file, in its order. Shapes: (batches,).
 
     place: a partition or a key of ARTEFACTS; at, size: bytes, in the file and of the batch; base, end: offset of its
     first record, and behind its last; records: how many.
@@ -208,7 +208,7 @@ def _begins(path: Path) -> bytes:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """What the file system says against a file, as SourceError."""
+    """Raise errors of the file system on a file as SourceError."""
     try:
         yield
     except OSError as error:

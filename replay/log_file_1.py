@@ -24,7 +24,7 @@ from sinks.batch import Records
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="head"):
-    """What was recorded."""
+    """The head of a recording."""
 
     format: Literal["xinliu.log/1"] = "xinliu.log/1"
     engine_version: str

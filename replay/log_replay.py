@@ -23,7 +23,7 @@ from replay.in_process import OUTCOMES, Say, notes_of, replay
 from replay.kept import Kept
 from replay.log_file import LogFile
 from replay.offsets import Offsets
-from replay.outputs import PACKED, OfPartition, Outputs, Said, Wanted, digest_of, join, output_topics
+from replay.outputs import PACKED, OfPartition, Outputs, PartitionOutputs, Wanted, digest_of, join, output_topics
 from replay.reading import read_topics
 from replay.run import STUCK_S, ReplayFailed
 from replay.source_log import Made
@@ -90,7 +90,7 @@ def replay_in_process(
             say(f"{len(done)} partitions are done already, as {keep.folder} has them")
         found = replay(
             log,
-            consumer=partial(Said, wanted),
+            consumer=partial(PartitionOutputs, wanted),
             topics=wanted.topics(log.banks),
             as_recorded=as_recorded,
             learn=learn,
@@ -121,7 +121,7 @@ def replay_in_process(
 
 
 def _kept(log: LogFile, outputs: Path, how: str, fresh: bool) -> Kept:
-    """What is kept beside a file of outputs, until it is whole."""
+    """Return the folder kept beside a file of outputs, until that is whole."""
     identity = f"{log.identity} {engine_version()} {outputs.suffix} {how}"
     return Kept(outputs.with_name(f"{outputs.name}.parts"), identity, fresh=fresh)
 

@@ -14,7 +14,7 @@ from replay.log_file import ARTEFACTS, END, ENDING, PLACE, encode_head
 from replay.reading import Read, read_topics
 from replay.state import whole
 from sinks import batch
-from sinks.batch import BY_KEY, COUNT, IS_NEW, MS_FIRST, PARTITION, Batch, Headers, Outputs, Records, Stretch
+from sinks.batch import BY_KEY, COUNT, IS_NEW, MS_FIRST, PARTITION, AckGroup, Batch, Headers, Outputs, Records
 
 HEADERS: Headers = (("schema", SCHEMA.encode()),)
 RECORDS_AT_ONCE = 5_000
@@ -44,7 +44,7 @@ class LogWriter:
         self._next = [0] * partitions  # offsets
         self._opened = batch.open_batches(partitions)
         self._batches: list[Batch | None] = [None] * partitions
-        self._stretch = Stretch()
+        self._stretch = AckGroup()
 
     def __enter__(self) -> Self:
         self._exits = ExitStack()

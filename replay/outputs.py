@@ -1,6 +1,6 @@
-"""What an engine said, repeats removed, as any two replays of one log say it: counted, summed up, and as lines.
+"""Outputs of an engine without repeats, as any two replays of one log give them: counted, summed up, and as lines.
 
-`Outputs` takes it from topics, where it stands in the order of its arrival; `Said` takes what follows from one
+`Outputs` takes it from topics, where it stands in the order of its arrival; `PartitionOutputs` takes what follows from one
 partition in process. The order of the lines, and so the digest, is that of replay/lines.py.
 """
 
@@ -129,7 +129,7 @@ class Outputs:
 
 
 class Wanted(NamedTuple):
-    """What is to be made of outputs: their digest, a file in `folder` for each partition, episodes of alerts."""
+    """The wanted forms of outputs: their digest, a file in `folder` for each partition, episodes of alerts."""
 
     digest: bool = True
     folder: Path | None = None
@@ -145,13 +145,13 @@ class Wanted(NamedTuple):
 
 
 class OfPartition(NamedTuple):
-    """What one partition's outputs came to: the SHA-256 of its lines by topic, and episodes, where they are wanted."""
+    """The outputs of one partition: the SHA-256 of its lines by topic, and episodes, where they are wanted."""
 
     sums: dict[str, str]
     episodes: list[Episode]
 
 
-class Said:
+class PartitionOutputs:
     """The outputs of one partition, as replay/in_process.py gives them."""
 
     def __init__(self, wanted: Wanted, number: int) -> None:

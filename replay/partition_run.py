@@ -21,7 +21,7 @@ from streams.transport.chunk import Chunk
 
 
 class Consumer(Protocol):
-    """What takes the outputs of one partition, in the process that replays it."""
+    """A receiver of the outputs of one partition, in the process that replays it."""
 
     def write(self, topic: str, records: Records) -> None:
         """Take the outputs of a topic that follow from some consecutive records of the log.
@@ -35,7 +35,7 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What became of one partition's records.
+    """The outcome of one partition's records.
 
     `outputs`: records by topic; `alerts`: revisions that the supervisor got, "<severity> <state>"; `result`: what its
     consumer has returned.
@@ -60,7 +60,7 @@ class Options:
     score: ScoreSettings = field(default_factory=ScoreSettings)
 
     def writer(self, *more: str) -> Writer:
-        """What makes the outputs of the topics, and of some `more`."""
+        """Return the writer of the topics' outputs, and of some `more`."""
         topics = None if self.topics is None else self.topics.union(more)
         return Writer(topics, month_ends_only=self.month_ends_only)
 

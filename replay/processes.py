@@ -23,7 +23,7 @@ class ProcessEnded(Exception):
 
 
 class Answer(NamedTuple):
-    """What a call came to: said while it ran (`ends` false), or returned."""
+    """An answer to a call: progress while it runs (`ends` false), or its result."""
 
     process: int
     value: Any
@@ -75,7 +75,7 @@ class Processes:
             self._children[process][1].send((method, arguments))
 
     def answers(self) -> Iterator[Answer]:
-        """What the processes say, until all calls are answered; others may be made meanwhile. ProcessEnded."""
+        """Yield the answers of the processes until all calls are answered; others may be made meanwhile. Raise ProcessEnded."""
         while any(self._asked):
             for answer in self._heard():
                 self._asked[answer.process] -= answer.ends

@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Made:
-    """What a source's deliveries came to. `refused`: by reason, as ingest would have written dead letters."""
+    """The outcome of a source's deliveries. `refused`: by reason, as ingest would have written dead letters."""
 
     records: int = 0
     forwarded: int = 0

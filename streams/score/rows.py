@@ -117,7 +117,7 @@ class Writer:
         return taken
 
     def buried(self, letter: DeadLetter) -> list[Outgoing]:
-        """What a record comes to that is no event."""
+        """Return the output for a record that is no event."""
         self._outputs[topics.DEAD_LETTERS] += 1
         if not self._makes(topics.DEAD_LETTERS):
             return []
@@ -127,7 +127,7 @@ class Writer:
         return self._topics is None or topic in self._topics
 
     def _wanted(self, rows: Rows, kinds: npt.NDArray[np.uint8], kind: int, topic: str) -> npt.NDArray[np.intp]:
-        """Where the rows of a kind are of which records are to be made, in the order of the log."""
+        """Return the places of the rows of a kind to make records of, in the order of the log."""
         if not self._makes(topic):
             return np.empty(0, np.intp)
         of_kind = _in_order(rows, kinds == kind)
@@ -150,7 +150,7 @@ class Writer:
 
 
 def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Where the chosen rows are, in the order of the log: records were applied enterprise by enterprise."""
+    """Return the places of the chosen rows, in the order of the log: records were applied enterprise by enterprise."""
     at = np.flatnonzero(chosen)
     return at[np.argsort(rows["offset"][at], kind="stable")]
 

@@ -50,7 +50,7 @@ def learned(log, tmp_path_factory):
 
 
 def closes_of(log, model, learned):
-    """Where the model came into force: behind the ticks that its own log offsets name."""
+    """Return the closes at which the model came into force: behind the ticks that its own log offsets name."""
     offsets = msgspec.json.decode(learned.learned.models[model])["log_offsets"]
     return {(int(place.rpartition(":")[2]), offset) for place, offset in offsets.items()}
 

@@ -1,4 +1,4 @@
-"""What an engine said, in an order that does not hang on how a log was replayed."""
+"""Outputs of an engine, in an order that does not depend on how a log was replayed."""
 
 import json
 
@@ -7,7 +7,7 @@ import msgspec
 
 from domain import topics
 from replay.lines import line
-from replay.outputs import Outputs, Said, Wanted, digest_of, join
+from replay.outputs import Outputs, PartitionOutputs, Wanted, digest_of, join
 from sinks.batch import Records
 from sinks.partitioner import partitions_of
 
@@ -58,7 +58,7 @@ def test_partition_by_partition_they_come_to_the_same(tmp_path):
     for packed in (False, True):
         wanted, sums = Wanted(folder=tmp_path, packed=packed), []
         for number in range(PARTITIONS):
-            said = Said(wanted, number)
+            said = PartitionOutputs(wanted, number)
             for topic in dict.fromkeys(topic for topic, _, _ in HEARD):
                 mine = [one[1:] for one in HEARD if one[0] == topic and place(*one) == number]
                 if mine:
