@@ -1,7 +1,7 @@
 """Outputs of an engine without repeats, as any two replays of one log give them: counted, summed up, and as lines.
 
-`Outputs` takes it from topics, where it stands in the order of its arrival; `PartitionOutputs` takes what follows from one
-partition in process. The order of the lines, and so the digest, is that of replay/lines.py.
+`Outputs` takes them from topics, in the order of their arrival; `PartitionOutputs` takes those of one partition in
+process. The order of the lines, and so the digest, is that of replay/lines.py.
 """
 
 import hashlib

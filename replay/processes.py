@@ -75,7 +75,7 @@ class Processes:
             self._children[process][1].send((method, arguments))
 
     def answers(self) -> Iterator[Answer]:
-        """Yield the answers of the processes until all calls are answered; others may be made meanwhile. Raise ProcessEnded."""
+        """Yield the answers of the processes until all calls are answered; others may be made meanwhile."""
         while any(self._asked):
             for answer in self._heard():
                 self._asked[answer.process] -= answer.ends

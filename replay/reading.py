@@ -57,8 +57,8 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
         reader.list_topics(timeout=ANSWER_S)  # else the first fetch waits until the brokers are known
         try:
             for message in read(reader, {place: (begins[place], ends[place]) for place in places}):
-                place = message.topic(), message.partition()
-                said = message.key(), message.value(), message.headers() or ()
-                yield Read(*place, message.offset(), *said, message.timestamp()[1])
+                headers, (_, timestamp_ms) = message.headers() or (), message.timestamp()
+                topic, partition, offset = message.topic(), message.partition(), message.offset()
+                yield Read(topic, partition, offset, message.key(), message.value(), headers, timestamp_ms)
         except (KafkaException, ReadTimeout) as error:
             raise ReadingFailed(str(error)) from error
