@@ -1,4 +1,4 @@
-"""The shipped files and their sources: packages, names, wheel, locks, layers."""
+"""What is shipped, and from what: packages, names, wheel, locks, layers."""
 
 import configparser
 import importlib
@@ -126,7 +126,9 @@ def test_the_layers_name_every_room() -> None:
     linter = PYPROJECT["tool"]["importlinter"]
     assert sorted(linter["root_packages"]) == TOP_LEVEL
     assert sorted(linter["contracts"][0]["layers"]) == TOP_LEVEL
-    assert sorted(PYPROJECT["tool"]["mypy"]["packages"]) == sorted([*TOP_LEVEL, "docs"])  # the generators of documents
+    assert sorted(PYPROJECT["tool"]["mypy"]["packages"]) == sorted([*TOP_LEVEL, "docs"]), (
+        "docs: what writes them, not shipped"
+    )
 
 
 def test_no_tracked_file_holds_a_path_of_somebodys_machine() -> None:
