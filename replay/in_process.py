@@ -38,7 +38,8 @@ Say = Callable[[str], None]
 class Report:
     """What a replay gave, as `Replayed` of all partitions together.
 
-    `outcomes`: records by what score made of each; `results`: of the consumers, by partition; `learned`: what the
+    `outcomes`: records by what score made of each; `results`: of the consumers, by partition; `busy_s`: of all
+    processes together, while they replayed; `learned`: what the
     learner says of itself, and the models that it made, by id in their order, where one was in the loop.
     """
 
@@ -47,6 +48,7 @@ class Report:
     outputs: dict[str, int]
     alerts: dict[str, int]
     results: dict[int, Any]
+    busy_s: float
     wall_s: float
     learned: Learned | None = None
 
@@ -159,6 +161,7 @@ def _report(found: Mapping[int, Replayed], wall_s: float, learned: Learned | Non
         outputs=dict(sorted(outputs.items())),
         alerts=dict(sorted(alerts.items())),
         results={number: found[number].result for number in sorted(found)},
+        busy_s=sum(one.busy_s for one in found.values()),
         wall_s=wall_s,
         learned=learned,
     )

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from config.json_bytes import integer, is_at, table
-from config.kernel import kernel
-from config.words import copy_bytes
 
 from domain import topics
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
+from kernels.decorators import kernel
+from kernels.json_bytes import integer, is_at, table
+from kernels.words import copy_bytes
 from sinks.batch import Records
 
 _LETTERS = frozenset({topics.LATE, topics.DEAD_LETTERS})

@@ -1,7 +1,9 @@
 """One partition of a recorded log through the step that a worker calls, and who takes what follows."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,6 +48,7 @@ class Replayed:
     outcomes: Counter[str]
     outputs: Counter[str]
     alerts: Counter[str]
+    busy_s: float = field(compare=False)  # of the process that replayed it
     result: Any
 
 
@@ -110,7 +113,7 @@ class PartitionRun:
     ) -> None:
         self.number = number
         self._log, self._consumer, self._options, self._writer = log, consumer, options, writer
-        self._records = 0
+        self._records, self._busy_s = 0, 0.0
         self._outcomes, self._outputs, self._alerts = Counter[str](), Counter[str](), Counter[str]()
         self._evicted = Evicted()
         self.memory = Partition(
@@ -124,33 +127,48 @@ class PartitionRun:
         )
 
     def parts(self) -> Iterator[Chunk]:
-        """The records of the partition, for `apply`, some at a time."""
+        """Yield the records of the partition, for `apply`, some at a time."""
         options = self._options
-        for chunk in self._log.chunks(self.number, options.records_at_once, as_recorded=options.as_recorded):
+        chunks = self._log.chunks(self.number, options.records_at_once, as_recorded=options.as_recorded)
+        while True:
+            with self._busy():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
             yield from chunk.pieces(options.score.batch_records_max)
 
     def apply(self, part: Chunk) -> None:
         """Apply the next records, and hand on what follows."""
         made = defaultdict[str, list[Records]](list)
-        for outgoing in self.memory.apply(part):
-            for topic, records in outgoing:
-                made[topic].append(records)
-            if self.memory.wants_room:
-                self._make_room()
-        for topic, some in made.items():
-            self._consumer.write(topic, Records.joined(some))
-        self._count(len(part))
+        with self._busy():
+            for outgoing in self.memory.apply(part):
+                for topic, records in outgoing:
+                    made[topic].append(records)
+                if self.memory.wants_room:
+                    self._make_room()
+            for topic, some in made.items():
+                self._consumer.write(topic, Records.joined(some))
+            self._count(len(part))
 
     def finish(self) -> Replayed:
         """After the last record."""
+        with self._busy():
+            result = self._consumer.finish()
         return Replayed(
             partition=self.number,
             records=self._records,
             outcomes=self._outcomes,
             outputs=self._outputs,
             alerts=self._alerts,
-            result=self._consumer.finish(),
+            busy_s=self._busy_s,
+            result=result,
         )
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        began_s = time.perf_counter()
+        yield
+        self._busy_s += time.perf_counter() - began_s
 
     def _count(self, records: int) -> None:
         self._records += records

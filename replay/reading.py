@@ -58,7 +58,7 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
         try:
             for message in read(reader, {place: (begins[place], ends[place]) for place in places}):
                 place = message.topic(), message.partition()
-                said = message.key(), message.value(), message.headers() or ()
-                yield Read(*place, message.offset(), *said, message.timestamp()[1])
+                headers, (_, time_ms) = message.headers() or (), message.timestamp()
+                yield Read(*place, message.offset(), message.key(), message.value(), headers, time_ms)
         except (KafkaException, ReadTimeout) as error:
             raise ReadingFailed(str(error)) from error
