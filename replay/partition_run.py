@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from config.settings import ScoreSettings
 from detectors.rules.artefact import RuleSet
@@ -18,7 +18,7 @@ from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
 from streams.score.partition import Partition
-from streams.score.rows import Writer
+from streams.score.rows import Columns, Writer
 from streams.transport.chunk import Chunk
 
 
@@ -32,7 +32,14 @@ class Consumer(Protocol):
         """
 
     def finish(self) -> Any:
-        """After the last of them: what is to be known of the partition. It must be picklable."""
+        """Return what is to be known of the partition, after the last of them. It must be picklable."""
+
+
+class ColumnConsumer(Consumer, Protocol):
+    """A consumer that takes scores and indicators as columns: no JSON is made of them, and none is to be read."""
+
+    def take(self, columns: Columns) -> None:
+        """Take some outputs of `score.v1` or `indicator.v1`. Those of an enterprise are in the order of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +61,11 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a log is replayed. `topics`: whose outputs consumers get; None: all."""
+    """How a log is replayed. `topics`: whose outputs consumers get; None: all; `in_columns`: they take columns."""
 
     topics: frozenset[str] | None = None
     month_ends_only: bool = False
+    in_columns: bool = False
     as_recorded: bool = False
     records_at_once: int = RECORDS_AT_ONCE  # of a chunk of the log, and so of a piece
     score: ScoreSettings = field(default_factory=ScoreSettings)
@@ -140,6 +148,8 @@ class PartitionRun:
     def apply(self, part: Chunk) -> None:
         """Apply the next records, and hand on what follows."""
         made = defaultdict[str, list[Records]](list)
+        if self._options.in_columns:
+            self._writer.in_columns = cast(ColumnConsumer, self._consumer).take
         with self._busy():
             for outgoing in self.memory.apply(part):
                 for topic, records in outgoing:
