@@ -38,7 +38,8 @@ Say = Callable[[str], None]
 class Report:
     """The outcome of a replay, as `Replayed` of all partitions together.
 
-    `outcomes`: records by what score made of each; `results`: of the consumers, by partition; `learned`: what the
+    `outcomes`: records by what score made of each; `results`: of the consumers, by partition; `busy_s`: of all
+    processes together, while they replayed; `learned`: what the
     learner says of itself, and the models that it made, by id in their order, where one was in the loop.
     """
 
@@ -47,6 +48,7 @@ class Report:
     outputs: dict[str, int]
     alerts: dict[str, int]
     results: dict[int, Any]
+    busy_s: float
     wall_s: float
     learned: Learned | None = None
 
@@ -58,6 +60,7 @@ def replay(
     processes: int | None = None,
     topics: Collection[str] | None = None,
     month_ends_only: bool = False,
+    in_columns: bool = False,
     as_recorded: bool = False,
     learn: LearnSettings | None = None,
     keep: Kept | None = None,
@@ -68,16 +71,21 @@ def replay(
     `consumer` makes what takes the outputs of a partition, in the process that replays it, so it must be picklable
     where there are several `processes` (None: one a core, where there is enough for it). It gets the outputs of
     `topics` (None: of all); others are counted, and not made. `month_ends_only`: of `indicator.v1` it gets only those
-    of a month's last day. `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as
-    a fresh topic does. `learn`: the learner is in the loop (replay/learner.py). `keep`: what each finished partition
-    came to is kept there, and a partition that is found there is not replayed; not with a learner.
+    of a month's last day. `in_columns`: it is a ColumnConsumer, and gets scores and indicators as columns.
+
+    `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
+    `learn`: the learner is in the loop (replay/learner.py). `keep`: what each finished partition came to is kept there,
+    and a partition that is found there is not replayed; not with a learner.
 
     What a backfill holds back goes to `backfill.alert.v1`, as the supervisor would have got it; what is still open at
     its end is raised again then, as stock.
     """
     began_s = time.monotonic()
     options = Options(
-        topics=None if topics is None else frozenset(topics), month_ends_only=month_ends_only, as_recorded=as_recorded
+        topics=None if topics is None else frozenset(topics),
+        month_ends_only=month_ends_only,
+        in_columns=in_columns,
+        as_recorded=as_recorded,
     )
     demand_what_it_names(log)
     counts = {number: count for number, count in log.record_counts().items() if count}
@@ -159,6 +167,7 @@ def _report(found: Mapping[int, Replayed], wall_s: float, learned: Learned | Non
         outputs=dict(sorted(outputs.items())),
         alerts=dict(sorted(alerts.items())),
         results={number: found[number].result for number in sorted(found)},
+        busy_s=sum(one.busy_s for one in found.values()),
         wall_s=wall_s,
         learned=learned,
     )

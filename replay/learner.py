@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -23,10 +23,11 @@ from domain import topics
 from domain.events import Control, Loan, LogEvent, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from replay.log_file import LogFile
-from replay.partition_run import Artefacts, Consumer, Options, PartitionRun, Replayed
+from replay.partition_run import Artefacts, ColumnConsumer, Consumer, Options, PartitionRun, Replayed
 from replay.processes import Processes
 from sinks.batch import Records
 from streams.learn.learner import Learner, MonthCloses
+from streams.score.rows import Columns
 from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
 from streams.worker.process import settle
@@ -185,7 +186,7 @@ class _Partition:
         while not self._heard.is_over and not self._closes.has(month):
             moved += self._go_on()
         heard, self._heard = self._heard, Heard(self.run.number, is_over=self._heard.is_over)
-        heard.observations = self._hearing.take()
+        heard.observations = self._hearing.take_observations()
         heard.closed = self._closes.closes[-1] if self._closes.closes else None
         return moved, heard
 
@@ -236,12 +237,16 @@ class _Hearing:
         if self._wanted is None or topic in self._wanted:
             self._inner.write(topic, records)
 
+    def take(self, columns: Columns) -> None:
+        """As ColumnConsumer."""
+        cast(ColumnConsumer, self._inner).take(columns)
+
     def finish(self) -> Any:
         """As Consumer."""
         return self._inner.finish()
 
-    def take(self) -> list[bytes]:
-        """The observations since the last call."""
+    def take_observations(self) -> list[bytes]:
+        """Return the observations since the last call."""
         taken, self._observations = self._observations, []
         return taken
 

@@ -52,7 +52,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     alerts: dict[str, int]  # revisions that the supervisor got, "<severity> <state>"
     digest: str | None  # of the outputs; None: they were counted only
     wall_s: float
-    notes: list[str]
+    busy_s: float | None = None  # of the processes that replayed it here, together
+    notes: list[str] = []
     learned: dict[str, int | float | str] | None = None  # what the learner says of itself, where it was in the loop
     models: list[str] = []  # that it made, in their order
     made: Made | None = None  # of what the log was made, where it was made here
@@ -113,6 +114,7 @@ def replay_in_process(
         alerts=found.alerts,
         digest=digest_of(sums) if digest else None,
         wall_s=time.monotonic() - began_s,
+        busy_s=found.busy_s,
         notes=notes_of(log),
         learned=None if found.learned is None else found.learned.summary,
         models=[] if found.learned is None else list(found.learned.models),

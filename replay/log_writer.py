@@ -44,7 +44,7 @@ class LogWriter:
         self._next = [0] * partitions  # offsets
         self._opened = batch.open_batches(partitions)
         self._batches: list[Batch | None] = [None] * partitions
-        self._stretch = AckGroup()
+        self._group = AckGroup()
 
     def __enter__(self) -> Self:
         self._exits = ExitStack()
@@ -73,7 +73,7 @@ class LogWriter:
         if offset is not None and offset != self._offset_behind(partition):
             self._close(partition)
             self._next[partition] = offset
-        outputs = Outputs(topics.EVENTS, records, partition, headers, self._stretch, time_ms)
+        outputs = Outputs(topics.EVENTS, records, partition, headers, self._group, time_ms)
         for cells, piece in batch.write([outputs], self._opened, 0):
             at = cells[PARTITION]
             if cells[IS_NEW]:
@@ -81,7 +81,7 @@ class LogWriter:
                 self._batches[at] = Batch(cells[MS_FIRST])
             opened = self._batches[at]
             assert opened is not None
-            opened.add(cells, piece, self._stretch)
+            opened.add(cells, piece, self._group)
 
     def append_to_all(self, records: Records, *, headers: Headers = HEADERS, time_ms: int = 0) -> None:
         """The same records to every partition: barriers."""
@@ -93,9 +93,9 @@ class LogWriter:
     ) -> None:
         """A model or rules that control records may name; `offset`: where it stands in its topic."""
         opened, one = batch.open_batches(1), Batch(0)
-        outputs = Outputs(topic, Records.of([(key, body)]), 0, headers, self._stretch, 0)
+        outputs = Outputs(topic, Records.of([(key, body)]), 0, headers, self._group, 0)
         for cells, piece in batch.write([outputs], opened, 0):
-            one.add(cells, piece, self._stretch)
+            one.add(cells, piece, self._group)
         self._write(_PLACE_OF[topic], one, offset)
 
     def _offset_behind(self, partition: int) -> int:

@@ -1,9 +1,11 @@
 """One partition of a recorded log through the step that a worker calls, and who takes what follows."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from config.settings import ScoreSettings
 from detectors.rules.artefact import RuleSet
@@ -16,7 +18,7 @@ from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
 from streams.score.partition import Partition
-from streams.score.rows import Writer
+from streams.score.rows import Columns, Writer
 from streams.transport.chunk import Chunk
 
 
@@ -30,7 +32,14 @@ class Consumer(Protocol):
         """
 
     def finish(self) -> Any:
-        """After the last of them: what is to be known of the partition. It must be picklable."""
+        """Return what is to be known of the partition, after the last of them. It must be picklable."""
+
+
+class ColumnConsumer(Consumer, Protocol):
+    """A consumer that takes scores and indicators as columns: no JSON is made of them, and none is to be read."""
+
+    def take(self, columns: Columns) -> None:
+        """Take some outputs of `score.v1` or `indicator.v1`. Those of an enterprise are in the order of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +55,17 @@ class Replayed:
     outcomes: Counter[str]
     outputs: Counter[str]
     alerts: Counter[str]
+    busy_s: float = field(compare=False)  # of the process that replayed it
     result: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a log is replayed. `topics`: whose outputs consumers get; None: all."""
+    """How a log is replayed. `topics`: whose outputs consumers get; None: all; `in_columns`: they take columns."""
 
     topics: frozenset[str] | None = None
     month_ends_only: bool = False
+    in_columns: bool = False
     as_recorded: bool = False
     records_at_once: int = RECORDS_AT_ONCE  # of a chunk of the log, and so of a piece
     score: ScoreSettings = field(default_factory=ScoreSettings)
@@ -110,7 +121,7 @@ class PartitionRun:
     ) -> None:
         self.number = number
         self._log, self._consumer, self._options, self._writer = log, consumer, options, writer
-        self._records = 0
+        self._records, self._busy_s = 0, 0.0
         self._outcomes, self._outputs, self._alerts = Counter[str](), Counter[str](), Counter[str]()
         self._evicted = Evicted()
         self.memory = Partition(
@@ -124,33 +135,50 @@ class PartitionRun:
         )
 
     def parts(self) -> Iterator[Chunk]:
-        """The records of the partition, for `apply`, some at a time."""
+        """Yield the records of the partition, for `apply`, some at a time."""
         options = self._options
-        for chunk in self._log.chunks(self.number, options.records_at_once, as_recorded=options.as_recorded):
+        chunks = self._log.chunks(self.number, options.records_at_once, as_recorded=options.as_recorded)
+        while True:
+            with self._busy():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
             yield from chunk.pieces(options.score.batch_records_max)
 
     def apply(self, part: Chunk) -> None:
         """Apply the next records, and hand on what follows."""
         made = defaultdict[str, list[Records]](list)
-        for outgoing in self.memory.apply(part):
-            for topic, records in outgoing:
-                made[topic].append(records)
-            if self.memory.wants_room:
-                self._make_room()
-        for topic, some in made.items():
-            self._consumer.write(topic, Records.joined(some))
-        self._count(len(part))
+        if self._options.in_columns:
+            self._writer.in_columns = cast(ColumnConsumer, self._consumer).take
+        with self._busy():
+            for outgoing in self.memory.apply(part):
+                for topic, records in outgoing:
+                    made[topic].append(records)
+                if self.memory.wants_room:
+                    self._make_room()
+            for topic, some in made.items():
+                self._consumer.write(topic, Records.joined(some))
+            self._count(len(part))
 
     def finish(self) -> Replayed:
         """After the last record."""
+        with self._busy():
+            result = self._consumer.finish()
         return Replayed(
             partition=self.number,
             records=self._records,
             outcomes=self._outcomes,
             outputs=self._outputs,
             alerts=self._alerts,
-            result=self._consumer.finish(),
+            busy_s=self._busy_s,
+            result=result,
         )
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        began_s = time.perf_counter()
+        yield
+        self._busy_s += time.perf_counter() - began_s
 
     def _count(self, records: int) -> None:
         self._records += records

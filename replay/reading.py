@@ -57,8 +57,8 @@ def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
         reader.list_topics(timeout=ANSWER_S)  # else the first fetch waits until the brokers are known
         try:
             for message in read(reader, {place: (begins[place], ends[place]) for place in places}):
-                headers, (_, timestamp_ms) = message.headers() or (), message.timestamp()
-                topic, partition, offset = message.topic(), message.partition(), message.offset()
-                yield Read(topic, partition, offset, message.key(), message.value(), headers, timestamp_ms)
+                place = message.topic(), message.partition()
+                headers, (_, time_ms) = message.headers() or (), message.timestamp()
+                yield Read(*place, message.offset(), message.key(), message.value(), headers, time_ms)
         except (KafkaException, ReadTimeout) as error:
             raise ReadingFailed(str(error)) from error

@@ -91,7 +91,7 @@ def minor_units(amount: float, where: str) -> int:
 
 
 def closed_by_receipts(banks: Sequence[Bank], deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
-    """Yield banks' deliveries in order of time; a receipt of each bank closes each day, also one with nothing."""
+    """Yield banks' deliveries in order of time, each day, also one with nothing, closed by a receipt of each."""
     day: int | None = None
     totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # by bank: transactions, debits, credits
     for delivery in deliveries:

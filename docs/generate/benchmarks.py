@@ -67,6 +67,23 @@ _FIGURES = {
         "kernel_ns_per_event": "an event with them, ns",
         "signals_ns_per_event": "signals, ns an event",
     },
+    "replay": {
+        "counted_per_s_a_core": "outputs counted, events/s a core",
+        "written_per_s_a_core": "outputs written (LZ4), events/s a core",
+        "written_plain_per_s_a_core": "outputs written as plain lines, events/s a core",
+        "counted_per_s": "outputs counted, events/s of all cores from start to end",
+        "written_per_s": "outputs written, events/s of all cores from start to end",
+        "processes": "processes",
+        "events": "events",
+        "bytes": "the log, bytes",
+        "outputs": "outputs",
+        "outputs_bytes": "their lines, bytes",
+        "outputs_bytes_packed": "their lines in LZ4, bytes",
+        "alerts": "alerts",
+        "indicators": "records of a day's indicators",
+        "late": "late records",
+        "duplicates": "repeats",
+    },
     "sizes": {
         "bank.<bank_id>.events.v1_bytes_a_record": "`bank.<bank_id>.events.v1`, bytes a record",
         "events.v1_bytes_a_record": "`events.v1`, bytes a record",
@@ -93,7 +110,7 @@ _TITLES = {
     "throughput": "Throughput", "latency": "Latency, and bad input", "state": "State of a million enterprises",
     "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
     "determinism_processes": "Determinism, by processes", "rules": "What signals cost",
-    "sizes": "Sizes on the disk", "two_commands": "The two commands",
+    "replay": "A log in process", "sizes": "Sizes on the disk", "two_commands": "The two commands",
 }  # fmt: skip
 
 Run = dict[str, Any]
@@ -108,7 +125,7 @@ def readme() -> str:
 
 def history() -> str:
     """Return `benchmarks/HISTORY.md`."""
-    return fill("benchmark_history.md.in", {"tables": "\n\n".join(_all(name) for name in _TITLES)})
+    return fill("benchmark_history.md.in", {"tables": "\n\n".join(map(_all, _measured()))})
 
 
 @cache
@@ -130,16 +147,23 @@ def newest(benchmark: str) -> Run:
     return runs()[benchmark][-1]
 
 
+def _measured() -> list[str]:
+    """Return the benchmarks that have a run."""
+    return [name for name in _TITLES if runs()[name]]
+
+
 def _summary() -> str:
     lines = []
-    for name, title in _TITLES.items():
-        run = newest(name)
+    for name in _measured():
+        run, title = newest(name), _TITLES[name]
         missed = ", ".join(_FIGURES[name][key] for key in run["missed"])
         lines.append((title, run["measured"][:10], run["commit"], f"missed: {missed}" if missed else "all met"))
     return table(("benchmark", "newest run", "commit", "bounds"), lines)
 
 
 def _current(name: str) -> str:
+    if name not in _measured():
+        return "Not measured yet."
     run = newest(name)
     return f"Measured {run['measured'][:10]} at {run['commit']}; {run['machine']}.\n\n" + table(
         ("figure", "measured", "bound", ""), _figures(name, run)

@@ -18,7 +18,8 @@ from domain import topics
 from domain.calendar import day_of, month_of_day
 from domain.outputs import SEVERITIES, DeadLetter, Observation
 from domain.reject import Reason, Rejected
-from features.indicators import CORE
+from features.indicators import CORE, INDICATOR_COUNT
+from features.indicators.nulls import VALUE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letters import to_dead_letters
@@ -43,6 +44,23 @@ class Outgoing(NamedTuple):
 
     topic: str
     records: Records
+
+
+class Columns(NamedTuple):
+    """Outputs of `score.v1` or `indicator.v1` as columns, in the order of the log. Shapes: (n,), of values (n, k).
+
+    values: of a day's indicators those of `features.indicators.INDICATORS`, NaN where null; of scores k = 0.
+    """
+
+    topic: str
+    enterprise_id: npt.NDArray[np.bytes_]  # S32
+    as_of_ms: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    seq: npt.NDArray[np.int32]
+    score_milli: npt.NDArray[np.int32]
+    p_overdue30_90d_ppm: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    model_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +91,8 @@ class Writer:
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self._outputs: Counter[str] = Counter()
         self._supervised: Counter[tuple[str, str]] = Counter()
+        self.in_columns: Callable[[Columns], None] | None = None
+        """Takes scores and indicators, of which then no records are made."""
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
@@ -85,7 +105,10 @@ class Writer:
         kinds, found = rows["kind"], list[Outgoing]()
         self._count(rows, kinds, in_force.backfill)
         for kind, topic in _TOPIC_OF.items():
-            if len(of_kind := self._wanted(rows, kinds, kind, topic)):
+            of_kind = self._wanted(rows, kinds, kind, topic)
+            if len(of_kind) and self.in_columns is not None:
+                self.in_columns(_columns(topic, rows[of_kind], state_id, in_force))
+            elif len(of_kind):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
@@ -163,6 +186,25 @@ def _end_months(as_of_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 @lru_cache(1_000)
 def _ends_month(as_of_ms: int) -> bool:
     return month_of_day(day_of(as_of_ms)) != month_of_day(day_of(as_of_ms - 1))
+
+
+def _columns(topic: str, rows: Rows, state_id: Any, in_force: InForce) -> Columns:
+    """Return some rows, which are a copy, as columns."""
+    shown = np.rint(rows["score_milli"] / 1_000).astype(np.int64) - 400  # half to even, as `displayed`
+    values = np.empty((len(rows), 0))
+    if topic == topics.INDICATOR:
+        values = np.where(rows["null"][:, :INDICATOR_COUNT] == VALUE, rows["value"][:, :INDICATOR_COUNT], np.nan)
+    return Columns(
+        topic=topic,
+        enterprise_id=np.ascontiguousarray(state_id[rows["slot"]]).view("S32").ravel(),
+        as_of_ms=rows["as_of_ms"].copy(),
+        offset=rows["offset"].copy(),
+        seq=rows["seq"].copy(),
+        score_milli=rows["score_milli"].copy(),
+        p_overdue30_90d_ppm=np.array(in_force.probability_ppm, np.int64)[shown],
+        values=values,
+        model_id=in_force.model_id,
+    )
 
 
 def _others(

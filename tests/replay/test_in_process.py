@@ -9,6 +9,8 @@ import pytest
 
 from domain import topics
 from domain.events import Control, LogRecord
+from domain.outputs import Indicators, Score
+from features.indicators import INDICATORS
 from replay import in_process
 from replay.in_process import replay
 from replay.log_file import LogFile
@@ -105,6 +107,52 @@ def written(path, rows, first_offset=0, version=None):
 
 def never(_number):
     raise AssertionError("it was to be refused before anything is replayed")
+
+
+class InColumns(Gathered):
+    """Checks columns against the records of the plain run."""
+
+    def take(self, columns):
+        for i, enterprise_id in enumerate(columns.enterprise_id.tolist()):
+            row = (
+                int(columns.as_of_ms[i]), int(columns.offset[i]), int(columns.seq[i]), int(columns.score_milli[i]),
+                int(columns.p_overdue30_90d_ppm[i]), columns.values[i].tolist(), columns.model_id,
+            )  # fmt: skip
+            self.found[columns.topic, enterprise_id].append(row)
+
+
+class Read(Gathered):
+    """A consumer that keeps the values themselves."""
+
+    def write(self, topic, records):
+        for key, value in records:
+            self.found[topic, key].append(value)
+
+
+def test_columns_say_what_the_records_say(recording):
+    wanted = {topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR}
+    columns = replay(recording, consumer=InColumns, processes=1, topics=wanted, in_columns=True, month_ends_only=True)
+    records = replay(recording, consumer=Read, processes=1, topics=wanted, month_ends_only=True)
+    assert columns.outputs == records.outputs
+    months = 0
+    for number, of_partition in records.results.items():
+        assert of_partition.keys() == columns.results[number].keys()
+        for (topic, key), values in of_partition.items():
+            found = columns.results[number][topic, key]
+            assert len(found) == len(values)
+            for value, row in zip(values, found, strict=True):
+                if topic == topics.SCORE:
+                    told = msgspec.json.decode(value, type=Score)
+                    ppm, model = told.p_overdue30_90d_ppm, told.model_id
+                    assert row == (told.as_of, told.offset, told.seq, told.score_milli, ppm, [], model)
+                elif topic == topics.INDICATOR:
+                    told, months = msgspec.json.decode(value, type=Indicators), months + 1
+                    assert row[:3] == (told.as_of, told.offset, told.seq)
+                    micros = [None if x != x else round(x * 1e6) for x in row[5]]
+                    assert dict(zip(INDICATORS, micros, strict=True)) == {
+                        name: told.values_micro.get(name) for name in INDICATORS
+                    }
+    assert 0 < months < records.outputs[topics.INDICATOR] / 10
 
 
 def test_a_log_that_activates_what_was_not_recorded_is_refused_by_the_id_before_all(tmp_path, log):

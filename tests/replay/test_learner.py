@@ -72,7 +72,7 @@ def test_it_says_what_a_log_says_that_activates_its_models_behind_those_ticks(lo
 def test_any_number_of_processes_says_the_same(log, learned, tmp_path):
     opened = written(tmp_path / "events.log", log)
     spread = replay(opened, consumer=Gathered, processes=2, as_recorded=True, learn=SETTINGS)
-    assert spread == dataclasses.replace(learned, wall_s=spread.wall_s)
+    assert spread == dataclasses.replace(learned, wall_s=spread.wall_s, busy_s=spread.busy_s)
 
 
 def test_models_that_learn_activated_then_are_passed_over_and_others_are_not(log, learned, tmp_path):
