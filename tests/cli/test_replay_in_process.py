@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,8 +116,14 @@ def test_interrupted_it_ends_with_130_and_leaves_nothing_half_written(recording,
     outputs = tmp_path / "outputs.jsonl"
     parts = tmp_path / "outputs.jsonl.parts"
     for how in (signal.SIGINT, signal.SIGTERM):
+        began_s = time.time()
         with running("log", "--data", recording, "--outputs", outputs, "--processes", "2", "--fresh") as process:
-            eventually(lambda: list(parts.glob("*.lines")), 200.0, "a partition is written")
+            # Those of the run before lie there until this one has begun.
+            eventually(
+                lambda began_s=began_s: [path for path in parts.glob("*.lines") if path.stat().st_mtime > began_s],
+                200.0,
+                "a partition is written",
+            )
             process.send_signal(how)
             said, _ = process.communicate(timeout=60)
         assert process.returncode == 130, said

@@ -12,6 +12,7 @@ from domain.events import Control, LogRecord
 from domain.outputs import Indicators, Score
 from features.indicators import INDICATORS
 from replay import in_process
+from replay.evicted import Evicted
 from replay.in_process import replay
 from replay.log_file import LogFile
 from replay.log_writer import LogWriter
@@ -76,7 +77,7 @@ def test_enterprises_that_wait_outside_memory_say_the_same_bytes(recording, plai
 
     monkeypatch.setattr(in_process, "PartitionRun", Bound)
     evicted = []
-    monkeypatch.setattr(in_process.Evicted, "write", watched(in_process.Evicted.write, evicted))
+    monkeypatch.setattr(Evicted, "write", watched(Evicted.write, evicted))
     assert replay(recording, consumer=Gathered, processes=1).results == plain.results
     assert len(evicted) > 100
 
