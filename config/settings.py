@@ -16,14 +16,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from config.errors import SettingsError
+from config.limits import UNPACKED_BYTES_MAX
 from domain.ids import BankIdText
 
 PREFIX = "XINLIU_"
-UNPACKED_BYTES_MAX = 128 << 20
-"""Bytes that one chunk of records may take, unpacked and with the places of its records.
-
-16 times the largest batch that a topic takes (8 MiB: batch_bytes_max in topics.toml), 128 times the largest of a bank.
-A batch that is not compressed always fits: the smallest record has 7 bytes, and takes 72 with its places."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

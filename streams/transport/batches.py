@@ -14,7 +14,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from config.settings import UNPACKED_BYTES_MAX
+from config.limits import UNPACKED_BYTES_MAX
 from streams.transport import compiled
 from streams.transport.chunk import ARRAYS, OUTSIDE_A_GROUP, RECORD_BYTES, Chunk
 from streams.transport.compiled import (

@@ -22,7 +22,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, ConsumerMessage, Message
 
-from config.settings import UNPACKED_BYTES_MAX
+from config.limits import UNPACKED_BYTES_MAX
 from streams.transport import aiokafka_seam, batches, reference
 from streams.transport.aiokafka_seam import Unreadable
 from streams.transport.chunk import Chunk

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import google_crc32c
 import numpy as np
 
-from config.settings import UNPACKED_BYTES_MAX
+from config.limits import UNPACKED_BYTES_MAX
 from streams.transport.chunk import OUTSIDE_A_GROUP, RECORD_BYTES, Chunk, ChunkBuilder
 from streams.transport.compiled import HEADER_MIN, RECORD_MIN
 from streams.transport.errors import BatchTooLarge, Reason, unreadable

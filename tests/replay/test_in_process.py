@@ -71,9 +71,8 @@ def test_processes_say_the_same_bytes(recording, plain):
 
 def test_enterprises_that_wait_outside_memory_say_the_same_bytes(recording, plain, monkeypatch):
     class Bound(in_process.PartitionRun):
-        def __post_init__(self):
-            super().__post_init__()
-            self._memory.residents.resident_max = 5
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **{**kwargs, "resident_max": 5})
 
     monkeypatch.setattr(in_process, "PartitionRun", Bound)
     evicted = []

@@ -1,5 +1,6 @@
 """Ingest on a real broker, in a process of its own."""
 
+import json
 import random
 import signal
 import time
@@ -158,8 +159,11 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(empty_kafka, tmp_path,
             assert (letter.reason, letter.field, letter.payload_bytes) == (case.reason, case.field, len(whole))
             assert letter.payload == (b"" if case.secret else whole)
     # Controls are in every partition, once, and nothing that a bank said about control or ticks is in the log.
+    good_ones = [json.loads(case.payload) for case in sent[topics.CONTROL] if not case.reason]
+    control_ids = [one["control_id"] for one in good_ones if one["type"] == "control"]
+    assert sorted(control_ids) == ["C-1", "C-2"]
     for rows in records.values():
-        assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == ["C-1", "C-2"]
+        assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == control_ids
     by_fault = Counter(case.fault for rows in sent.values() for case in rows if case is not None and case.reason)
     assert all(by_fault[number] for number in (8, 9, 10, 11, 12, 15, 16, 18)), by_fault
     fault(

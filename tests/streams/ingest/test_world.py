@@ -144,15 +144,15 @@ def own_feeds_that_a_fetch_found_read_hold_nobody(monkeypatch):
 
 
 def words_go_out_before_what_they_tell_of(monkeypatch):
-    tell = FeedProgressPublisher.tell
+    publish = FeedProgressPublisher.publish
 
     def publish_at_once(self, tp, word):
         lowest_open = self._outbox.lowest_open
         with monkeypatch.context() as patch:
             patch.setattr(self._outbox, "lowest_open", lambda lane: None if lane == tp else lowest_open(lane))
-            tell(self, tp, word)
+            publish(self, tp, word)
 
-    monkeypatch.setattr(FeedProgressPublisher, "tell", publish_at_once)
+    monkeypatch.setattr(FeedProgressPublisher, "publish", publish_at_once)
 
 
 def nobody_asks_when_it_starts(monkeypatch):
