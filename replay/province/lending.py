@@ -357,9 +357,10 @@ def _use_limit(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
         fen -= fen % 100_000
         if fen > 0:
             loan.outstanding += fen
-            _fact(w, k, DRAWN, at_ms, 0)
+            drawn_ms = today.start_ms + EVENING_MONEY_MS + 3_000 * (k % 15)
+            _fact(w, k, DRAWN, drawn_ms, 0)
             bank = w.places[BANKS] + w.accounts[loan.account].bank
-            post(w, loan.account, at_ms + 1_000, LENT, bank, fen)
+            post(w, loan.account, drawn_ms + 1_000, LENT, bank, fen)
     elif held > REPAY_FROM * wanted and loan.outstanding > 0:
         fen = min(loan.outstanding, np.int64(0.5 * (held - 0.7 * wanted)), w.accounts[f.account].balance // 2)
         fen -= fen % 100_000

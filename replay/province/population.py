@@ -58,7 +58,7 @@ class Population:
     margin: Annotated[tuple[float, float], Of(-0.5, 0.8, "margin before debt service, of sales: mean and standard deviation")] = (0.09, 0.05)
     quarterly_tax: Annotated[float, Of(0, 1, "share of micro enterprises that file each quarter", "", TAX_LAW)] = 0.7
     owner_helps: Annotated[float, Of(0, 1, "chance that a sound owner puts money in within the days in which it runs short")] = 0.9
-    daily_takings: Annotated[tuple[int, int], Of(0, 60, "settlements a day of one that sells to the public, range")] = (1, 3)
+    daily_takings: Annotated[tuple[int, int], Of(0, 60, "settlements a day of one that sells to the public, range")] = (1, 2)
 
     # Sound enterprises that look ill
     lost_customer: Annotated[float, Of(0, 1, "chance a year of losing a customer and surviving it")] = 0.10
@@ -86,6 +86,8 @@ class Population:
     revoked_consent: Annotated[float, Of(0, 1, "share who take it back")] = 0.02
 
     # What banks deliver
+    outage: Annotated[float, Of(0, 50, "times a year that a bank's feed stands still")] = 0.2
+    outage_days: Annotated[tuple[int, int], Of(1, 60, "for how long, range", "days")] = (1, 9)
     duplicate: Annotated[float, Of(0, 0.5, "transactions that are delivered twice")] = 0.002
     conflict: Annotated[float, Of(0, 0.5, "delivered again with another amount")] = 0.00004
     late: Annotated[float, Of(0, 0.5, "delivered one to five days late")] = 0.003
@@ -108,7 +110,7 @@ class Population:
             raise ParameterError(f"before_months, months, after_months: {first} to {last} leaves the known calendar")
         if self.backfill_months > self.months:
             raise ParameterError(f"backfill_months = {self.backfill_months}: more than months = {self.months}")
-        for name in ("top_customer", "bad_month_level", "interest", "daily_takings"):
+        for name in ("top_customer", "bad_month_level", "interest", "daily_takings", "outage_days"):
             low, high = getattr(self, name)
             if low > high:
                 raise ParameterError(f"{name} = {[low, high]}: the first is above the second")
