@@ -187,8 +187,8 @@ def _arrears(population: Population, firms: Firms, draws: _Draws) -> None:
     before = draws.ranged("arrears", *ARREARS_BEFORE_TURN).astype(np.int64)
     u = draws.uniform("arrears days")
     lasts = (ARREARS_DAYS[0] + (ARREARS_DAYS[1] - ARREARS_DAYS[0]) * u * u).astype(np.int64) + 20
-    firms["arrears_from"][late] = (firms["turn"] - before)[late]
-    firms["arrears_until"][late] = (firms["turn"] - before + lasts)[late]
+    since = np.maximum(firms["turn"] - before, firms["onset"])
+    firms["arrears_from"][late], firms["arrears_until"][late] = since[late], (since + lasts)[late]
     firms["over"][late] = np.maximum(firms["over"], firms["arrears_until"])[late]
 
 

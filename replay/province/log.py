@@ -14,7 +14,7 @@ from replay.province.calendar import text
 from replay.province.delivery import GATEWAY, NOT_OTHER, Delivering, Step
 from replay.province.population import Population
 from replay.province.simulation import Simulation
-from replay.province.truth import Truth, truth_of
+from replay.province.truth import truth_of, write_truth
 from replay.province.writing import Writer, platform_key
 from sinks.batch import Records
 from streams.feeds import Feeds
@@ -33,11 +33,11 @@ class Written:
 
     records: int
     transactions: int
-    truth: Truth
+    truth_files: str
 
 
 def write_log(population: Population, path: Path, *, partitions: int = PARTITIONS, say: Say = lambda _text: None) -> Written:
-    """The log of a population in a file, its truth in the value; nothing half-written stays behind."""
+    """The log of a population in a file, and its truth beside it; nothing half-written stays behind."""
     simulation = Simulation(population)
     delivering = Delivering(simulation)
     say(f"{population.enterprises:,} enterprises, {len(simulation.state.links):,} links, {len(delivering.banks)} banks")
@@ -48,7 +48,12 @@ def write_log(population: Population, path: Path, *, partitions: int = PARTITION
             writing.take(step)
             writing.tell(say)
         writing.close()
-    return Written(records=out.record_count, transactions=writing.transactions, truth=truth_of(delivering))
+        beside = write_truth(truth_of(delivering), path)  # before the log stands there: no log is without its truth
+    return Written(
+        records=out.record_count,
+        transactions=writing.transactions,
+        truth_files=", ".join(file.name for file in beside),
+    )
 
 
 class _Writing:

@@ -1,5 +1,7 @@
 """What is simulated: a Population holds every parameter, and equal ones give equal bytes."""
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
@@ -158,6 +160,11 @@ class Population:
     def live_day(self) -> int:
         """The first day after the backfill."""
         return self._month_day(self.backfill_months - self.months)
+
+    @property
+    def parameters(self) -> str:
+        """A hash of all of them but the seed: two populations of one are the same world drawn again."""
+        return hashlib.sha256(repr(dataclasses.replace(self, seed=0)).encode()).hexdigest()[:16]
 
     def _month_day(self, months: int) -> int:
         month = self.until.year * 12 + self.until.month - 1 + months
