@@ -23,6 +23,7 @@ import msgspec
 from cli.numbers import count_of
 from cli.progress import Saying
 from cli.words import is_chinese, say
+from config.errors import SettingsError
 from config.settings import Settings
 from domain.calendar import day_of_date
 
@@ -44,7 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The log, its truth, and what to write."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     day: dict[str, Any] = {"type": date.fromisoformat, "metavar": "YYYY-MM-DD"}
-    parser.add_argument("log", type=Path, metavar="LOG", help=say("记录下来的 events.v1", "a recorded events.v1"))
+    parser.add_argument(
+        "log",
+        metavar="LOG",
+        help=say("记录下来的 events.v1；或 cumcm2020c、berka", "a recorded events.v1; or cumcm2020c, berka"),
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help=say("cumcm2020c、berka：数据文件夹", "cumcm2020c, berka: the folder of their files"),
+    )
     parser.add_argument(
         "--truth", help=say("真值文件（.parquet 或 .csv）", "the truth file (.parquet or .csv)"), **path
     )
@@ -105,28 +116,53 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 def _run(args: argparse.Namespace, progress: Saying) -> int:
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
     from dashboard import assets
     from replay.backtest.page import html
     from replay.backtest.run import Options, backtest
     from replay.backtest.text import markdown
-    from replay.log_file import LogFile
     from replay.state import write_whole
 
-    options = Options(
-        truth=args.truth,
-        tuned_on=args.tuned_on,
-        until=None if args.until is None else day_of_date(args.until),
-        known_until=None if args.known_until is None else day_of_date(args.known_until),
-        warm_up_days=args.warm_up,
-        seed=args.seed,
-        resamples=args.resamples,
-        ceilings=not args.no_ceilings,
-        processes=args.processes,
-    )
-    report = backtest(LogFile(args.log), options, progress)
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(TemporaryDirectory(prefix="xinliu-backtest-")))
+        log, labels = _opened(args, folder, progress)
+        options = Options(
+            truth=args.truth,
+            labels=labels,
+            tuned_on=args.tuned_on,
+            until=None if args.until is None else day_of_date(args.until),
+            known_until=None if args.known_until is None else day_of_date(args.known_until),
+            warm_up_days=args.warm_up,
+            seed=args.seed,
+            resamples=args.resamples,
+            ceilings=not args.no_ceilings,
+            processes=args.processes,
+        )
+        report = backtest(log, options, progress)
     print(markdown(report, "zh" if is_chinese() else "en"), end="")
     if args.json:
         write_whole(args.json, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     if args.html:
         write_whole(args.html, html(report, assets.load()[f"vendor/{assets.ECHARTS}"].body))
     return 0 if report.provenance.is_result else 1
+
+
+def _opened(args: argparse.Namespace, folder: Path, progress: Saying) -> tuple[Any, Any]:
+    """The log, and labels where it is a data set with labels and no dates."""
+    from replay.backtest.datasets import NAMES, make
+    from replay.log_file import LogFile
+
+    if args.data is None:
+        return LogFile(Path(args.log)), None
+    if args.log not in NAMES:
+        raise SettingsError(
+            say(f"--data 只用于 {'、'.join(NAMES)}", f"--data goes with {' and '.join(NAMES)}, not with {args.log}")
+        )
+    for option in ("truth", "until", "known_until"):
+        if getattr(args, option) is not None:
+            name = f"--{option.replace('_', '-')}"
+            raise SettingsError(say(f"{name} 与 {args.log} 不能同用", f"{name} does not go with {args.log}"))
+    labels = make(args.log, args.data, folder / "events.log", progress)
+    return LogFile(folder / "events.log"), labels

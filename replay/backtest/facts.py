@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.labels import bad_fact
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of, day_of_text
-from domain.events import Authorization, Control, Loan, LoanEvent, LogRecord, Outcome, Profile, Tick
+from domain.events import Authorization, Loan, LoanEvent, LogRecord, Outcome, Profile, Tick
 from features.layout import id_texts
 from replay.backtest.columns import SEQ_BITS, Columns, Names
 from replay.backtest.statistics import Ints
@@ -24,7 +24,6 @@ from replay.sources import SourceError
 from streams.score import reader
 from streams.score.columns import RECORD
 from streams.score.records import bank_text
-from streams.score.version import engine_version
 from streams.transport.chunk import Chunk
 
 SECTIONS = tuple("ABCDEFGHIJKLMNOPQRST")  # GB/T 4754
@@ -53,8 +52,6 @@ class Facts:
     profiles: dict[str, Ints] = field(default_factory=dict)
     accounts: dict[str, Ints] = field(default_factory=dict)
     """Pairs of enterprise and bank with a transaction."""
-    activated: tuple[str, ...] = ()
-    """Artefacts that control records bring into force."""
 
     @property
     def first_day(self) -> int:
@@ -68,7 +65,7 @@ class Facts:
 
 
 def survey(log: LogFile, processes: int, say: Callable[[str], None]) -> list[Facts]:
-    """Return the facts of each partition. SourceError where score could not replay the log, or nothing is in it."""
+    """Return the facts of each partition. SourceError where no day ever closes."""
     counts = log.record_counts()
     wanted = sorted((number for number, count in counts.items() if count), key=counts.__getitem__, reverse=True)
     found = []
@@ -79,10 +76,6 @@ def survey(log: LogFile, processes: int, say: Callable[[str], None]) -> list[Fac
             found.append(answer.value)
             say(f"{len(found)} of {len(wanted)} partitions read for facts")
     found.sort(key=lambda facts: facts.partition)
-    artefacts = log.artefacts()
-    for name in (name for facts in found for name in facts.activated):
-        if name not in artefacts:
-            raise SourceError(f"{log.path}: it activates artefact {name}, which the recording does not hold")
     if all(facts.last_day == NO_DAY for facts in found):
         raise SourceError(f"{log.path}: no tick is in it, so that no day ever closes")
     return found
@@ -96,7 +89,7 @@ class _Surveyor:
         """Read one partition."""
         reading = Reading(partition)
         for chunk in self._log.chunks(partition, as_recorded=False):
-            reading.take(chunk, str(self._log.path))
+            reading.take(chunk)
         return reading.finish()
 
 
@@ -115,17 +108,16 @@ class Reading:
         self._accounts = Columns("enterprise", "order", "as_of", "bank")
         self._has_account: set[tuple[bytes, int]] = set()
         self._seen: set[tuple[str, str, str]] = set()
-        self._activated: set[str] = set()
 
-    def take(self, chunk: Chunk, name: str) -> None:
-        """Take the next records; `name` is the log's, for errors."""
+    def take(self, chunk: Chunk) -> None:
+        """Take the next records."""
         rows, taken = np.zeros(len(chunk), RECORD), np.zeros(len(chunk), np.uint8)
         spans = chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end
         reader.read(chunk.buffer, *spans, rows, taken)
         plain = np.flatnonzero(taken == reader.TAKEN)
         self._transactions(rows[plain], chunk.offset[plain])
         for i in np.flatnonzero(taken == reader.LEFT).tolist():
-            self._other(int(chunk.offset[i]), chunk.value(i), name)
+            self._other(int(chunk.offset[i]), chunk.value(i))
 
     def finish(self) -> Facts:
         """Return what was read."""
@@ -142,7 +134,6 @@ class Reading:
             consents=dated(self._consents, ticks),
             profiles=dated(self._profiles, ticks),
             accounts=dated(self._accounts, ticks),
-            activated=tuple(sorted(self._activated)),
         )
 
     def _transactions(self, rows: Any, offsets: Ints) -> None:
@@ -159,7 +150,7 @@ class Reading:
                 number = self._banks[bank_text(bank)]
                 self._accounts.add(self._enterprises[enterprise], offset << SEQ_BITS, -1, number)
 
-    def _other(self, offset: int, value: bytes | None, name: str) -> None:
+    def _other(self, offset: int, value: bytes | None) -> None:
         try:
             event = _record(value or b"").event
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -167,12 +158,6 @@ class Reading:
         match event:
             case Tick():
                 self._ticks.add(offset, event.up_to)
-            case Control():
-                if event.action == "activate":
-                    self._activated.add(event.artefact_id or "")
-                if event.action == "engine_version" and event.artefact_id != engine_version():
-                    said = f"engine {event.artefact_id} from there on, this is {engine_version()}"
-                    raise SourceError(f"{name}, partition {self._partition}, record {offset}: {said}")
             case Loan() | Authorization() | Profile() | Outcome():
                 known = (event.bank_id, event.enterprise_id, event.event_id)
                 if known not in self._seen:  # score refuses a second body of an id: the first one holds

@@ -65,13 +65,14 @@ def measure(
     world: World, truth: Truth, call: Call, ceilings: Callable[[Panel, World, Say], list[Rank]] | None, say: Say
 ) -> Measured:
     """Return all figures. `ceilings` makes the ranks of models that learn from the same month ends."""
-    window = window_of(world, truth.known_until, call.warm_up_days)
+    window = window_of(world, truth, call.warm_up_days)
     stands = standing(world, truth, window)
     weights = statistics.poisson_weights(call.resamples, len(world.ids), call.seed)
     one, panel = judge(world, window, stands, weights), panel_of(world, window, stands)
     traits: dict[str, Trait] = {"scenario": trait(truth.scenario), **world.traits}
     if len(traits["scenario"].names) < 2:
         del traits["scenario"]
+    horizons = (SHORT_DAYS, LONG_DAYS) if truth.is_dated else (LONG_DAYS,)
     lot = _lots(world)[panel.enterprise]
     say(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
     ranks = usual_ranks(one, panel, lot)
@@ -86,8 +87,8 @@ def measure(
         "budgets": list(budgets_of(one, panel, ranks)),
         "signals": _signals(one),
         "groups": _groups(one, traits),
-        "separation": list(separation_of(one, panel, ranks, traits, say)),
-        "calibration": list(calibration_of(one, panel)),
+        "separation": list(separation_of(one, panel, ranks, traits, horizons, say, is_dated=truth.is_dated)),
+        "calibration": list(calibration_of(one, panel, horizons)),
     }
     figures["budgets"] += _signal_budgets(one, panel, lot, say)
     return Measured(
@@ -211,7 +212,7 @@ def _parameters(world: World, truth: Truth, window: Window, call: Call) -> Param
         repeat_days=REPEAT_DAYS,
         seed=call.seed,
         resamples=call.resamples,
-        truth="file" if truth.source else "log",
+        truth="labels" if not truth.is_dated else "file" if truth.source else "log",
     )
 
 

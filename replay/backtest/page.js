@@ -152,6 +152,7 @@ function signals() {
     ["signal", "alerts_orange_red", "alerts_yellow", "alone_cases", "alone_warned", "alone_precision", "fewer_cases", "lost"].map(t),
     report.signals.map((one) => [signal(one.signal), cell(one.alerts_orange_red, rate), cell(one.alerts_yellow, rate), cell(one.alone.per_1000_borrowers, rate),
       cell(one.alone.warned["60"], share), cell(one.alone.precision["183"], share), cell(one.fewer_cases, rate), cell(one.lost_warnings, share)])));
+  if (report.silent.length) made.append(el("h3", {}, t("silent")), table([t("signal"), t("silent_needs")], report.silent.map(([id, lacks]) => [signal(id), lacks.join(", ")])));
   const steps = [...new Set(report.budgets.map((one) => one.budget))];
   const of = (way, id, step) => report.budgets.find((one) => one.policy === `${way} ${id}` && one.budget === step);
   made.append(el("h3", {}, t("signals_budgets")), table([t("signal"), ...["alone", "without"].flatMap((way) => steps.map((step) => `${t(way)} ${step}`))],
@@ -166,7 +167,7 @@ function separation() {
   const all = report.separation.filter((one) => one.by === "all");
   made.append(table(["rank", "horizon", "bad_rows", "AUC", "KS"].map(t), all.map((one) => [policy(one.rank), one.horizon_days, one.bad, cell(one.auc, third), cell(one.ks, third)])));
   const monthly = (horizon) => {
-    const rows = report.separation.filter((one) => one.by === "month" && one.horizon_days === horizon);
+    const rows = report.separation.filter((one) => (one.by === "month" || one.by === "before") && one.horizon_days === horizon);
     const months = [...new Set(rows.map((one) => one.group))].sort(), ways = ["score", `lightgbm_${horizon}`, `stumps_${horizon}`];
     return chart(() => ({
       title: { text: `AUC, ${horizon} ${t("days")}`, left: 0, bottom: 0, textStyle: { fontSize: 12, fontWeight: "normal", color: css("--muted") } },
@@ -175,7 +176,7 @@ function separation() {
       series: ways.filter((way) => rows.some((one) => one.rank === way)).map((way) => ({ name: policy(way), type: "line", connectNulls: true, data: months.map((month) => rows.find((one) => one.rank === way && one.group === month)?.auc.value ?? null) })),
     }));
   };
-  made.append(el("div", { class: "pair" }, monthly(95), monthly(365)));
+  made.append(el("div", { class: "pair" }, ...[95, 365].filter((horizon) => all.some((one) => one.horizon_days === horizon)).map(monthly)));
   for (const by of ["scenario", "industry", "size", "banks"]) {
     const rows = report.separation.filter((one) => one.by === by && one.horizon_days === 365), groups = [...new Set(rows.map((one) => one.group))];
     const ways = ["score", "lightgbm_365", "stumps_365"].filter((way) => rows.some((one) => one.rank === way));

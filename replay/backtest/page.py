@@ -14,7 +14,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 
 def html(report: Report, echarts: bytes) -> bytes:
     """Return the page; `echarts` is the library's script. The same report gives the same bytes."""
-    used = {one.signal for one in report.signals}
+    used = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
     used |= {moved.indicator for line in (*report.misses, *report.false_alarms) for moved in line.moved}
     data = {
         "report": report,

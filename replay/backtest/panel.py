@@ -59,6 +59,7 @@ class Panel:
     score_milli: Floats  # NaN: none
     p: Floats  # probability; NaN: none
     values: npt.NDArray[np.float32]
+    left: Ints  # days until its stretch of borrowing ends, as far as is known
     known_until: int
 
     def __len__(self) -> int:
@@ -73,13 +74,19 @@ class Panel:
         return self.days_to_bad <= horizon
 
 
-def window_of(world: World, known_until: int, warm_up_days: int) -> Window:
-    """Return the window of a world; ValueError where the warm-up leaves nothing of it."""
+def window_of(world: World, truth: Truth, warm_up_days: int) -> Window:
+    """Return the window of a world; ValueError where the warm-up leaves nothing of it.
+
+    Enterprises with a label and no date have a window each, within this one, and their history before it.
+    """
+    if not truth.is_dated:
+        begins, ends = int(world.borrows.begin.min()), int(world.borrows.end.max())
+        return Window(first=begins, last=ends, known_until=truth.known_until)
     first = world.first_day + warm_up_days
     if first > world.last_day:
         began, ended = date_of(world.first_day), date_of(world.last_day)
         raise ValueError(f"a warm-up of {warm_up_days} days leaves nothing of a log from {began} to {ended}")
-    return Window(first=first, last=world.last_day, known_until=max(known_until, world.last_day))
+    return Window(first=first, last=world.last_day, known_until=max(truth.known_until, world.last_day))
 
 
 def standing(world: World, truth: Truth, window: Window) -> Standing:
@@ -114,6 +121,7 @@ def panel_of(world: World, window: Window, stands: Standing) -> Panel:
         score_milli=np.where(score < 0, np.nan, score),
         p=np.where(score < 0, np.nan, p),
         values=months.values[row],
+        left=world.borrows.end_of(enterprise, day) - day,
         known_until=window.known_until,
     )
 

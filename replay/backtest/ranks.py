@@ -9,7 +9,7 @@ import numpy as np
 from replay.backtest import statistics
 from replay.backtest.cases import NO_CASE, ORANGE, YELLOW
 from replay.backtest.naming import worst_each_month
-from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS, Panel, month_text, sums
+from replay.backtest.panel import BUDGETS, Panel, month_text, sums
 from replay.backtest.report import Calibration, CalibrationBin, Separation, Worth, figure, number
 from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import Trait
@@ -86,16 +86,26 @@ def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> Iterator[Worth]
 
 
 def separation_of(
-    judge: Judge, panel: Panel, ranks: list[Rank], traits: Mapping[str, Trait], say: Callable[[str], None]
+    judge: Judge,
+    panel: Panel,
+    ranks: list[Rank],
+    traits: Mapping[str, Trait],
+    horizons: tuple[int, ...],
+    say: Callable[[str], None],
+    *,
+    is_dated: bool = True,
 ) -> Iterator[Separation]:
-    """Yield AUC and KS of each rank, of all month ends, by month and by group, for both horizons."""
+    """Yield AUC and KS of each rank, of all month ends, by month and by group, for each horizon.
+
+    Where outcomes are not dated, by the month before what is known ends in place of the calendar's.
+    """
     for rank in ranks:
         if not rank.separates:
             continue
         say(f"AUC and KS of {rank.name}")
-        for horizon in (SHORT_DAYS, LONG_DAYS):
+        for horizon in horizons:
             usable = panel.matured(horizon) & ~np.isnan(rank.risk)
-            for by, group, rows in _groups(panel, traits, usable, panel.bad(horizon)):
+            for by, group, rows in _groups(panel, traits, usable, panel.bad(horizon), is_dated):
                 bad = panel.bad(horizon)[rows]
                 found = statistics.separation(rank.risk[rows], bad, panel.enterprise[rows], judge.weights)
                 yield Separation(
@@ -104,10 +114,14 @@ def separation_of(
                 )  # fmt: skip
 
 
-def _groups(panel: Panel, traits: Mapping[str, Trait], usable: Flags, bad: Flags) -> Iterator[tuple[str, str, Flags]]:
+def _groups(
+    panel: Panel, traits: Mapping[str, Trait], usable: Flags, bad: Flags, is_dated: bool
+) -> Iterator[tuple[str, str, Flags]]:
     yield "all", "", usable
-    for month in np.unique(panel.month[usable]).tolist():
-        yield "month", month_text(month), usable & (panel.month == month)
+    months = panel.month if is_dated else 1 + (panel.left - 1) // 30
+    for month in np.unique(months[usable]).tolist():
+        name = ("month", month_text(month)) if is_dated else ("before", str(month))
+        yield *name, usable & (months == month)
     for by, trait in traits.items():
         of = trait.of[panel.enterprise]
         for number_, name in enumerate(trait.names):
@@ -120,14 +134,14 @@ def _groups(panel: Panel, traits: Mapping[str, Trait], usable: Flags, bad: Flags
                 yield by, name, rows
 
 
-def calibration_of(judge: Judge, panel: Panel) -> Iterator[Calibration]:
+def calibration_of(judge: Judge, panel: Panel, horizons: tuple[int, ...]) -> Iterator[Calibration]:
     """Yield how often month ends of a probability, and of a band of scores, went bad."""
     scored = ~np.isnan(panel.p)
     for by, group, rows in [("all", "", scored)] + [
         ("month", month_text(month), scored & (panel.month == month)) for month in np.unique(panel.month).tolist()
     ]:
-        yield _calibration(judge, panel, panel.p, PROBABILITY_EDGES, "probability", SHORT_DAYS, by, group, rows)
-    for horizon in (SHORT_DAYS, LONG_DAYS):
+        yield _calibration(judge, panel, panel.p, PROBABILITY_EDGES, "probability", horizons[0], by, group, rows)
+    for horizon in horizons:
         score = panel.score_milli / 1000
         yield _calibration(judge, panel, score, SCORE_EDGES, "score", horizon, "all", "", scored)
 

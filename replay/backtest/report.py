@@ -55,7 +55,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     repeat_days: int
     seed: int
     resamples: int
-    truth: str  # "file" or "log"
+    truth: str  # "file", "log", or "labels": without dates
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +225,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     load: list[Load]
     cases: list[Worth]
     signals: list[SignalWorth]
+    silent: list[tuple[str, list[str]]]  # signals in force that never could be computed, and what they lack
     budgets: list[Worth]
     groups: list[GroupWorth]
     separation: list[Separation]

@@ -34,6 +34,12 @@ def _lines(report: Report, lang: str) -> Iterator[str]:
         yield from _worths([each for each in plain if each.budget == budget], lang)
     yield from _signals(report, lang)
     yield from _separation(report, lang)
+    if report.silent:
+        yield f"## {word('silent', lang)}"
+        yield ""
+        yield from _table(
+            (word("signal", lang), word("silent_needs", lang)), [(s, ", ".join(n)) for s, n in report.silent]
+        )
     yield from (zh if lang == "zh" else en for zh, en in report.notes)
 
 

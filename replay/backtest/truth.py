@@ -9,7 +9,7 @@ columns are not looked at. An error names file, line (of CSV) or row (of Parquet
 import csv
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 
 from domain.calendar import EVENT_TIME_MS_MIN, date_of, day_of, day_of_date
 from replay.backtest.statistics import Flags, Ints
-from replay.backtest.world import NEVER, UNKNOWN, World
+from replay.backtest.world import NEVER, UNKNOWN, World, spans
 from replay.sources import SourceError
 
 DATES = ("onset", "overdue_30", "default", "recovery")
@@ -26,6 +26,8 @@ COLUMNS = ("enterprise_id", "scenario", *DATES)
 OF_ALL = ("known_until", "seed", "parameters")
 DAY_MIN, DAY_MAX = day_of(EVENT_TIME_MS_MIN), day_of_date(date(2200, 1, 1))
 SHOWN = 5  # ids in a message
+SEEN_DAYS = 180  # before its end, of an enterprise with a label and no date
+LABELS_HOLD_DAYS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class Truth:
     recovery: Ints
     scenario: tuple[str, ...]
     known_until: int
+    is_dated: bool = True
+    """False: it is known who is bad and not since when; the day of `bad` is the last on which anything was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,28 @@ def from_log(world: World) -> Truth:
         scenario=(UNKNOWN,) * n,
         known_until=last,
     )
+
+
+def from_labels(bad: Mapping[str, bool], ends: Mapping[str, int], world: World) -> tuple[Truth, World]:
+    """Return the truth of labels without dates, and the world in which each labelled enterprise is judged.
+
+    Each is judged, as if it borrowed, in its last SEEN_DAYS; the labels are known for good.
+    """
+    who = np.array([i for i, name in enumerate(world.ids) if name in bad], np.int64)
+    end = np.array([ends[world.ids[i]] for i in who.tolist()], np.int64)
+    n = len(world.ids)
+    is_bad = np.array([bad[world.ids[i]] for i in who.tolist()], np.bool_)
+    known = np.zeros(n, np.bool_)
+    known[who] = True
+    never = np.full(n, NEVER, np.int64)
+    bad_day = never.copy()
+    bad_day[who[is_bad]] = end[is_bad]
+    seen = spans(who, np.maximum(end - SEEN_DAYS, world.first_day), end)
+    truth = Truth(
+        source="labels", known=known, bad=bad_day, default=bad_day, onset=never, recovery=never,
+        scenario=(UNKNOWN,) * n, known_until=world.last_day + LABELS_HOLD_DAYS, is_dated=False,
+    )  # fmt: skip
+    return truth, replace(world, borrows=seen)
 
 
 def _fate(where: str, row: Mapping[str, Any]) -> Fate:

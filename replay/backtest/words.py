@@ -49,6 +49,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "by": ("分组", "group"),
     "bad_rows": ("坏观测", "bad month ends"),
     "month": ("月", "month"),
+    "before": ("距末日第几个30天", "30 days before the end, number"),
+    "truth_labels": (
+        "只有标签，没有日期：评判各户最后180天",
+        "labels without dates: the last 180 days of each are judged",
+    ),
+    "silent": ("在这份日志里发不出声的信号", "Signals that cannot speak on this log"),
+    "silent_needs": ("从未能算出", "never computable"),
     "scenario": ("情景", "scenario"),
     "industry": ("行业", "industry"),
     "size": ("规模", "size"),

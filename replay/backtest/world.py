@@ -43,6 +43,10 @@ class Spans:
         place = last_at(self.owner, self.begin, who, when)
         return (place >= 0) & (self.end[np.maximum(place, 0)] > when) if len(self.owner) else place >= 0
 
+    def end_of(self, who: Ints, when: Ints) -> Ints:
+        """Return the end of the stretch of `who` that each day `when` lies in; `holds` is true of all of them."""
+        return self.end[last_at(self.owner, self.begin, who, when)]
+
     def days(self, owners: int, begin: Ints | int, end: Ints | int) -> Ints:
         """Return by owner (owners,) how many of the days [begin, end) lie in a stretch; bounds may differ by owner."""
         first = np.broadcast_to(np.asarray(begin), (owners,))[self.owner]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -63,13 +64,11 @@ class Story:
                 _to_all(out, control("backfill_open"))
             for day in range(self.days):
                 events = [event for number, fate in enumerate(self.fates) for event in _life(number, fate, day, rnd)]
-                for event in sorted(events, key=lambda event: event.event_time):
-                    _to_one(out, event)
-                for event in self.planted.get(day, []):
-                    if isinstance(event, Control):
-                        _to_all(out, event)
-                    else:
-                        _to_one(out, event)
+                planted = self.planted.get(day, [])
+                facts = [event for event in planted if isinstance(event, Loan)]
+                for word in (event for event in planted if isinstance(event, Control)):
+                    _to_all(out, word)
+                _to_one(out, [*sorted(events, key=lambda event: event.event_time), *facts])
                 ended = FIRST_DAY + day
                 feeds = {bank: Feed(covered_up_to=ended, closed_up_to=ended) for bank in BANKS}
                 _to_all(out, Tick(up_to=day_start_ms(ended + 1), feeds=feeds))
@@ -80,15 +79,15 @@ class Story:
     def truth(self, path: Path, **columns: str) -> Path:
         """Write what became of all as CSV; more columns say the same in each row."""
         names = ["enterprise_id", "scenario", "onset", "overdue_30", "default", "recovery", *columns]
-        rows = [
-            [
-                name_of(number), "falls" if fate.falls_on else "sound", day_text(fate.falls_on), day_text(fate.over_30_on),
-                day_text(fate.default_on), "", *columns.values(),
-            ]
-            for number, fate in enumerate(self.fates)
-        ]  # fmt: skip
+        rows = [[name_of(i), *_told(fate), *columns.values()] for i, fate in enumerate(self.fates)]
         path.write_text("\n".join(",".join(row) for row in [names, *rows]) + "\n", encoding="utf-8")
         return path
+
+
+def _told(fate: Fate) -> list[str]:
+    """Scenario, onset, overdue_30, default, recovery."""
+    scenario = "sound" if fate.falls_on is None else "falls"
+    return [scenario, *map(day_text, (fate.falls_on, fate.over_30_on, fate.default_on)), ""]
 
 
 def usual_story(days: int = 420, count: int = 40, **more: object) -> Story:
@@ -160,18 +159,27 @@ def _life(number: int, fate: Fate, day: int, rnd: random.Random) -> list[Txn | L
     return events
 
 
-def _txn(number: int, day: int, tag: str, direction: str, fen: int, purpose: str, party: str) -> Txn:
-    at = day_start_ms(FIRST_DAY + day) + 10 * 3_600_000 + number * 1_000
+def _txn(number: int, day: int, tag: str, direction: Any, fen: int, purpose: Any, party: str) -> Txn:
     return Txn(
-        event_id=f"t{day}{tag}", bank_id=BANKS[number % 2 if tag != "s5" else 0], enterprise_id=name_of(number), event_time=at,
-        account="a", direction=direction, amount_minor=fen, currency="CNY", counterparty_id=party,
-        counterparty_kind="corporate", purpose=purpose, balance_minor=10**7,
-    )  # fmt: skip  # type: ignore[arg-type]
+        event_id=f"t{day}{tag}",
+        bank_id=BANKS[number % 2 if tag != "s5" else 0],
+        enterprise_id=name_of(number),
+        event_time=day_start_ms(FIRST_DAY + day) + 10 * 3_600_000 + number * 1_000,
+        account="a",
+        direction=direction,
+        amount_minor=fen,
+        currency="CNY",
+        counterparty_id=party,
+        counterparty_kind="corporate",
+        purpose=purpose,
+        balance_minor=10**7,
+    )
 
 
 def _profile(number: int, day: int) -> Profile:
+    at = day_start_ms(FIRST_DAY + day) + 1
     return Profile(
-        event_id="profile", bank_id=GATEWAY, enterprise_id=name_of(number), event_time=day_start_ms(FIRST_DAY + day) + 1,
+        event_id="profile", bank_id=GATEWAY, enterprise_id=name_of(number), event_time=at,
         industry="CFG"[number % 3], region="450100", size_class="micro" if number % 2 else "small",
     )  # fmt: skip
 
@@ -185,11 +193,16 @@ def _consent(number: int, day: int) -> Authorization:
     )  # fmt: skip
 
 
-def _to_one(out: LogWriter, event: Txn | Loan | Authorization | Profile) -> None:
+def _to_one(out: LogWriter, events: Iterable[Txn | Loan | Authorization | Profile]) -> None:
+    """Each to the partition of its enterprise."""
+    out.append(Records.of([(event.enterprise_id.encode(), _record(event)) for event in events]), BY_KEY)
+
+
+def _record(event: Txn | Loan | Authorization | Profile) -> bytes:
     fingerprint = hashlib.blake2b(msgspec.json.encode(event), digest_size=8).hexdigest()
     cny = event.amount_minor if isinstance(event, Txn) else None
     record = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny)
-    out.append(Records.of([(event.enterprise_id.encode(), msgspec.json.encode(record))]), BY_KEY)
+    return msgspec.json.encode(record)
 
 
 def _to_all(out: LogWriter, event: Tick | Control) -> None:
