@@ -1,7 +1,7 @@
 """Does it warn? The packaged rules and the score on three seeds of the simulated province and on a changed one.
 
-Each world is simulated once, into the user's cache folder (some 2 GB each at full size), and replayed and judged by
-`xinliu backtest` as anybody would. None of them is among the worlds that the rules were chosen on (config/tuned_on.toml).
+Each world is simulated once, into the user's cache folder (some 2 GB each at full size), and replayed and judged
+as `xinliu backtest` does. None of them is among those that the rules were chosen on (config/tuned_on.toml).
 At full size the tables of docs/warning.md are written anew. `--enterprises 1000` shows in some minutes that it runs.
 """
 
@@ -19,6 +19,7 @@ from benchmarks import results, warning_doc
 from config.kernel_cache import cache_root
 from replay.backtest.report import Report
 from replay.backtest.run import Options, backtest
+from replay.backtest.text import is_plain
 from replay.log_file import LogFile
 from replay.province.log import write_log
 from replay.province.parameters import read_toml
@@ -132,7 +133,7 @@ def _figures(report: Report) -> dict[str, Any]:
         "counts": built["counts"],
         "load": [{key: value for key, value in load.items() if key != "by_month"} for load in built["load"]],
         "cases": built["cases"],
-        "budgets": [one for one in built["budgets"] if _is_plain(one["policy"])],
+        "budgets": [one for one in built["budgets"] if is_plain(one["policy"])],
         "signals": [
             {key: value for key, value in one.items() if key not in ("alone", "without")}
             | {"alone_warned_60": one["alone"]["warned"]["60"], "alone_precision_183": one["alone"]["precision"]["183"]}
@@ -144,10 +145,6 @@ def _figures(report: Report) -> dict[str, Any]:
         "silent": built["silent"],
         "ceiling_auc_365": None if rank is None else rank["auc"]["value"],
     }
-
-
-def _is_plain(policy: str) -> bool:
-    return " " not in policy and not policy.endswith(("_95", "_365"))
 
 
 def _first(rows: Any, wanted: Callable[[Any], bool], field: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""docs/warning.md, from the template beside it and benchmarks/results/warning.json: `python -m benchmarks.warning_doc`."""
+"""docs/warning.md, from its template and benchmarks/results/warning.json: `python -m benchmarks.warning_doc`."""
 
 import json
 import sys
@@ -45,8 +45,8 @@ def _names(document: dict[str, Any]) -> list[str]:
 def _measured(document: dict[str, Any]) -> str:
     return (
         f"Measured {document['measured'][:10]} at {document['commit']} on {document['machine']}: engine "
-        f"{document['engine_version']}, {document['judging_s'] // 60} min {document['judging_s'] % 60} s for all of it once "
-        "the logs were made."
+        f"{document['engine_version']}, {document['judging_s'] // 60} min {document['judging_s'] % 60} s for all of it "
+        "once the logs were made."
     )
 
 

@@ -134,14 +134,14 @@ function cases() {
 }
 
 function budgets() {
-  const shown = report.budgets.filter((one) => !one.policy.includes(" "));
+  const shown = report.budgets.filter((one) => !one.policy.includes(" ") && !/_(95|365)$/.test(one.policy));
   const steps = [...new Set(shown.map((one) => one.budget))], ways = [...new Set(shown.map((one) => one.policy))];
   const made = section("budgets", "about_budgets");
   const curve = (title, value) => chart(() => ({
     title: { text: title, left: 0, bottom: 0, textStyle: { fontSize: 12, fontWeight: "normal", color: css("--muted") } },
     tooltip: tip(), legend: legend(), grid: { left: 48, right: 16, top: 32, bottom: 44 },
     xAxis: axis({ type: "category", data: steps }), yAxis: axis({ type: "value", min: 0, max: 1, axisLabel: { color: css("--muted"), formatter: (one) => percent(one) } }),
-    series: ways.filter((way) => !/_(95|365)$/.test(way)).map((way) => ({ name: policy(way), type: "line", lineStyle: { type: way === "lot" ? "dotted" : "solid" }, data: steps.map((step) => value(shown.find((one) => one.policy === way && one.budget === step))) })),
+    series: ways.map((way) => ({ name: policy(way), type: "line", lineStyle: { type: way === "lot" ? "dotted" : "solid" }, data: steps.map((step) => value(shown.find((one) => one.policy === way && one.budget === step))) })),
   }));
   made.append(el("div", { class: "pair" }, curve(t("curve_warned"), (one) => one.warned["60"].value), curve(t("curve_precision"), (one) => one.precision["183"].value)));
   for (const step of steps) made.append(el("h3", {}, `${step} ${t("cases_a_month")}`), worths(shown.filter((one) => one.budget === step)));
@@ -164,7 +164,8 @@ function signals() {
 
 function separation() {
   const made = section("separation", "about_separation");
-  const all = report.separation.filter((one) => one.by === "all");
+  const fits = (one) => !/^(lightgbm|stumps)/.test(one.rank) || one.rank.endsWith(`_${one.horizon_days}`);
+  const all = report.separation.filter((one) => one.by === "all" && fits(one));
   made.append(table(["rank", "horizon", "bad_rows", "AUC", "KS"].map(t), all.map((one) => [policy(one.rank), one.horizon_days, one.bad, cell(one.auc, third), cell(one.ks, third)])));
   const monthly = (horizon) => {
     const rows = report.separation.filter((one) => (one.by === "month" || one.by === "before") && one.horizon_days === horizon);

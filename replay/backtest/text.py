@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
-from replay.backtest.report import BankWeek, Figure, Report, Worth
+from replay.backtest.report import BankWeek, Figure, Report, Separation, Worth
 from replay.backtest.words import POLICIES, word
 
+CEILING_LABELS = tuple(f"_{days}" for days in (SHORT_DAYS, LONG_DAYS))
 WARNED = ("30", "60", "90", "180")
 
 
@@ -27,7 +28,7 @@ def _lines(report: Report, lang: str) -> Iterator[str]:
     yield from _worths(report.cases, lang)
     yield f"## {word('budgets', lang)}"
     yield ""
-    plain = [each for each in report.budgets if " " not in each.policy]
+    plain = [each for each in report.budgets if is_plain(each.policy)]
     for budget in BUDGETS:
         yield f"{budget} {word('cases_a_month', lang)}"
         yield ""
@@ -144,7 +145,7 @@ def _separation(report: Report, lang: str) -> Iterator[str]:
             _number(each.ks, 3),
         )
         for each in report.separation
-        if each.by == "all" or (each.by == "scenario" and each.rank in ("score", "lightgbm_365"))
+        if (each.by == "all" and fits(each)) or (each.by == "scenario" and each.rank in ("score", "lightgbm_365"))
     ]
     yield from _table(heads, rows)
 
@@ -152,6 +153,16 @@ def _separation(report: Report, lang: str) -> Iterator[str]:
 def _week(one: BankWeek) -> str:
     found = (one.mean, one.median, one.ninety_percent, one.most)
     return " / ".join("–" if value is None else f"{value:.3g}" for value in found)
+
+
+def is_plain(policy: str) -> bool:
+    """Return whether a policy is neither one signal nor a ceiling whose label is that of an AUC."""
+    return " " not in policy and not policy.endswith(CEILING_LABELS)
+
+
+def fits(one: Separation) -> bool:
+    """Return whether a rank is one of all horizons, or a ceiling that has learned this one."""
+    return not one.rank.startswith(("lightgbm", "stumps")) or one.rank.endswith(f"_{one.horizon_days}")
 
 
 def _number(one: Figure, digits: int = 1) -> str:

@@ -122,11 +122,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "Cases that have not lived through a horizon are left out of its precision.",
     ),
     "about_budgets": (
-        "每月末按各种排序取最差的若干户作新案；取过的180天内不再取。上限是用同一批企业的结局学出来的（按企业分折），"
-        "只说明指标里有多少信息。",
+        "每月末按各种排序取最差的若干户作新案；取过的180天内不再取。案件的排序：当月级别最高的在前，其次评分最低。"
+        "上限是用同一批企业183天内的结局学出来的（按企业分折），只说明指标里有多少信息。",
         "At each month end the worst of each rank are taken as new cases; who was taken is not taken again for 180 "
-        "days. Ceilings have learned from outcomes of the same time (folds by enterprise): they say how much is in the "
-        "indicators, not what could have been known.",
+        "days. The rank of cases: the gravest of the month first, then the lowest score. Ceilings have learned from "
+        "outcomes within 183 days of the same time (folds by enterprise): they say how much is in the indicators, not "
+        "what could have been known.",
     ),
     "about_signals": (
         "每千户借款企业每月。单独：只有这个信号时的橙红案件；去掉：没有它时少多少案件、漏多少预警。",
@@ -166,12 +167,12 @@ POLICIES: dict[str, dict[str, str]] = {
         ("score", "评分排序", "the score's rank"),
         ("probability", "概率排序", "the probability's rank"),
         ("lot", "抽签", "by lot"),
-        ("lightgbm", "上限：LightGBM，183天标签", "ceiling: LightGBM, label 183 days"),
-        ("lightgbm_95", "上限：LightGBM，95天标签", "ceiling: LightGBM, label 95 days"),
-        ("lightgbm_365", "上限：LightGBM，365天标签", "ceiling: LightGBM, label 365 days"),
-        ("stumps", "上限：单调提升树桩，183天标签", "ceiling: monotone boosted stumps, label 183 days"),
-        ("stumps_95", "上限：单调提升树桩，95天标签", "ceiling: monotone boosted stumps, label 95 days"),
-        ("stumps_365", "上限：单调提升树桩，365天标签", "ceiling: monotone boosted stumps, label 365 days"),
+        ("lightgbm", "上限：LightGBM", "ceiling: LightGBM"),
+        ("lightgbm_95", "上限：LightGBM", "ceiling: LightGBM"),
+        ("lightgbm_365", "上限：LightGBM", "ceiling: LightGBM"),
+        ("stumps", "上限：单调树桩", "ceiling: monotone stumps"),
+        ("stumps_95", "上限：单调树桩", "ceiling: monotone stumps"),
+        ("stumps_365", "上限：单调树桩", "ceiling: monotone stumps"),
     )
 }
 
