@@ -17,7 +17,7 @@ from config.settings import load as load_settings
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
     "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger",
-    "dlq", "late", "feed", "backfill", "artefact", "rules", "layout",
+    "dlq", "late", "feed", "backfill", "artefact", "rules", "layout", "backtest",
 )  # fmt: skip
 INTERRUPTED = 130
 

@@ -1,4 +1,4 @@
-"""Write a simulated stream to the banks' topics: the same bytes for the same seed, as fast or as slow as you like.
+"""Write a simulated stream to the banks' topics, or a whole province as a recorded log: the same bytes for a seed.
 
 Its banks (Z9000000000001 …) must stand in [[banks]]; --banks-toml prints their entries. What an earlier call with the
 same numbers has sent is not sent again; topics that hold anything else are refused.
@@ -7,7 +7,13 @@ Example: xinliu simulate --banks-toml >> site.toml
          xinliu --config site.toml topics create
          xinliu --config site.toml simulate --enterprises 500 --months 6 --seed 7 --speed 3600x
 
-Exit codes: 0 all is sent, 1 Kafka does not answer or the topics hold other records, 2 wrong call or setting,
+With --out FILE nothing is sent: a province is written as a recorded log (`xinliu replay log --data FILE` takes it), and
+beside it FILE.truth.csv and FILE.truth.parquet, which say what became of each enterprise and when. --population FILE
+is a TOML file of other parameters (docs/simulator.md has them all).
+
+Example: xinliu simulate --out province.log --seed 7 --enterprises 2000 --months 24 --population harder.toml
+
+Exit codes: 0 all is sent or written, 1 Kafka does not answer or the topics hold other records, 2 wrong call or setting,
 130 interrupted (a next call goes on).
 """
 
@@ -18,13 +24,14 @@ from typing import Any
 
 import msgspec
 
-from cli.replay import speed_of
+from cli import simulated_log
+from cli.replay import guarded, speed_of
 from cli.words import complain, say, time_text
 from config.errors import SettingsError
 from config.settings import Settings
 from domain.calendar import day_of_date
 
-ZH = """把模拟的流水写进银行主题：同一种子得到同样的字节，快慢随意。
+ZH = """把模拟的流水写进银行主题，或把一个省写成日志文件：同一种子得到同样的字节。
 
 模拟的银行（Z9000000000001 起）要在 [[banks]] 里；--banks-toml 印出它们的条目。同样参数先前送过的不会再送；
 主题里若有别的记录则拒绝。
@@ -33,7 +40,12 @@ ZH = """把模拟的流水写进银行主题：同一种子得到同样的字节
     xinliu --config site.toml topics create
     xinliu --config site.toml simulate --enterprises 500 --months 6 --seed 7 --speed 3600x
 
-退出码：0 全部送出；1 Kafka 没有应答，或主题里有别的记录；2 用法或设置有误；130 被打断（再调用会接着送）。
+给了 --out 文件 则什么都不送：一个省写成一份日志（xinliu replay log --data 文件 可重放），旁边是 文件.truth.csv 和
+文件.truth.parquet：每家企业后来怎样、何时。--population 文件 是 TOML，改动其他参数（全部参数见 docs/simulator.md）。
+
+例：xinliu simulate --out province.log --seed 7 --enterprises 2000 --months 24 --population harder.toml
+
+退出码：0 全部送出或写完；1 Kafka 没有应答，或主题里有别的记录；2 用法或设置有误；130 被打断（再调用会接着送）。
 """
 SAY_S = 2.0
 
@@ -41,14 +53,13 @@ SAY_S = 2.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The population and the pace."""
     number: dict[str, Any] = {"type": int, "metavar": "N"}
-    parser.add_argument("--banks", default=3, help=say("银行数（缺省 3）", "banks (default 3)"), **number)
-    parser.add_argument("--enterprises", default=200, help=say("企业数（缺省 200）", "enterprises (200)"), **number)
-    parser.add_argument("--months", default=15, help=say("月数（缺省 15）", "months (15)"), **number)
-    parser.add_argument("--seed", default=20_250_701, help=say("种子", "seed"), **number)
+    parser.add_argument("--banks", help=say("银行数（缺省 3）", "banks (default 3)"), **number)
+    parser.add_argument("--enterprises", help=say("企业数（缺省 200）", "enterprises (200)"), **number)
+    parser.add_argument("--months", help=say("月数（缺省 15）", "months (15)"), **number)
+    parser.add_argument("--seed", help=say("种子", "seed"), **number)
     parser.add_argument(
         "--until",
         type=date.fromisoformat,
-        default=date(2025, 7, 1),
         metavar="YYYY-MM-DD",
         help=say("最后一天的次日（缺省 2025-07-01）", "the day after the last (2025-07-01)"),
     )
@@ -62,10 +73,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--banks-toml", action="store_true", help=say("只印 [[banks]] 条目", "print the [[banks]] entries and end")
     )
+    simulated_log.add_out_arguments(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Send, and say how far."""
+    """Send, or write a file, and say how far."""
+    simulated_log.refuse_strangers(args)
+    if args.out:
+        return guarded("simulate", lambda: simulated_log.write(args))
+    return _send(args, settings)
+
+
+def _send(args: argparse.Namespace, settings: Settings) -> int:
     from confluent_kafka import KafkaException
 
     from replay.sending import ForeignRecords, Sending
@@ -106,11 +125,11 @@ def _population(args: argparse.Namespace) -> Any:
 
     try:
         return Population(
-            seed=args.seed,
-            bank_count=args.banks,
-            enterprise_count=args.enterprises,
-            month_count=args.months,
-            end_day=day_of_date(args.until),
+            seed=20_250_701 if args.seed is None else args.seed,
+            bank_count=3 if args.banks is None else args.banks,
+            enterprise_count=200 if args.enterprises is None else args.enterprises,
+            month_count=15 if args.months is None else args.months,
+            end_day=day_of_date(args.until or date(2025, 7, 1)),
         )
     except ValueError as error:
         raise SettingsError(str(error)) from error

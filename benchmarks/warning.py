@@ -1,0 +1,152 @@
+"""Does it warn? The packaged rules and the score on three seeds of the simulated province and on a changed one.
+
+Each world is simulated once, into the user's cache folder (some 2 GB each at full size), and replayed and judged
+as `xinliu backtest` does. None of them is among those that the rules were chosen on (config/tuned_on.toml).
+At full size the tables of docs/warning.md are written anew. `--enterprises 1000` shows in some minutes that it runs.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks import results, warning_doc
+from config.kernel_cache import cache_root
+from replay.backtest.report import Report
+from replay.backtest.run import Options, backtest
+from replay.backtest.text import is_plain
+from replay.log_file import LogFile
+from replay.province.log import write_log
+from replay.province.parameters import read_toml
+from replay.province.population import Population
+
+ENTERPRISES, MONTHS = 20_000, 24
+SEEDS = (11, 12, 13)
+CHANGED, CHANGED_SEED = Path(__file__).with_name("changed_world.toml"), 14
+SECONDS_MAX = 20 * 60
+RANK = "lightgbm_365"  # how hard a world is: what published scores of small enterprises reach (docs/simulator.md)
+AUC_MIN, AUC_MAX = 0.80, 0.92
+STEPS = {
+    "reading the log for facts": "facts", "replaying the log": "replay", "what lands on desks": "statistics",
+    "timelines of the worst misses and false alarms": "timelines",
+}  # fmt: skip
+
+
+def run(argv: list[str]) -> int:
+    """Judge, and write the result; 1 where it takes too long, or a world is easier or harder than real books."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--enterprises", type=int, default=ENTERPRISES)
+    own, others = parser.parse_known_args(argv)
+    args = results.arguments(f"{__doc__}\n--enterprises N: of each world (default: {ENTERPRISES:,})", others)
+    args.scale = own.enterprises / ENTERPRISES
+    worlds = [_judged(name, population) for name, population in _worlds(own.enterprises)]
+    auc = [one["ceiling_auc_365"] for one in worlds]
+    known = [value for value in auc if value is not None]
+    figures = {
+        "worlds": worlds,
+        "judging_s": round(sum(sum(one["seconds"].values()) - one["seconds"].get("simulation", 0) for one in worlds)),
+        "ceiling_auc_least": min(known, default=None),
+        "ceiling_auc_most": max(known, default=None),
+        "results": sum(one["is_result"] for one in worlds),
+    }
+    bounds = {
+        "judging_s": results.Bound(most=SECONDS_MAX),
+        "ceiling_auc_least": results.Bound(least=AUC_MIN),
+        "ceiling_auc_most": results.Bound(most=AUC_MAX),
+        "results": results.Bound(least=len(worlds)),
+    }
+    code = results.report("warning", args, figures, bounds)
+    if args.scale == 1.0:
+        warning_doc.write()
+    return code
+
+
+def _worlds(enterprises: int) -> Iterator[tuple[str, Population]]:
+    size = {"enterprises": enterprises, "months": MONTHS}
+    for seed in SEEDS:
+        yield f"seed {seed}", Population(seed=seed, **size)
+    yield "changed", dataclasses.replace(read_toml(CHANGED, Population()), seed=CHANGED_SEED, **size)
+
+
+def _judged(name: str, population: Population) -> dict[str, Any]:
+    timer = _Timer(name)
+    log, truth = _log_of(population, timer)
+    report = backtest(LogFile(log), Options(truth=truth), timer)
+    timer.stop()
+    return {"name": name, "seconds": timer.seconds, **_figures(report)}
+
+
+def _log_of(population: Population, timer: "_Timer") -> tuple[Path, Path]:
+    """The log and the truth of a population, from the cache folder where they are there."""
+    log = cache_root() / "worlds" / f"{population.parameters}-{population.seed}.log"
+    truth = log.with_name(f"{log.name}.truth.csv")
+    if not (log.exists() and truth.exists()):
+        timer.step("simulation")
+        write_log(population, log, say=timer.say)
+    return log, truth
+
+
+class _Timer:
+    """Says what goes on, and how long each step took."""
+
+    def __init__(self, name: str) -> None:
+        self.seconds: dict[str, int] = {}
+        self._name, self._began_s, self._step = name, time.monotonic(), "reading"
+
+    def __call__(self, text: str) -> None:
+        """Take what a backtest says; some of it begins a step."""
+        if text in STEPS:
+            self.step(STEPS[text])
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Say it."""
+        print(f"{self._name} [{self._step}] {text}", file=sys.stderr, flush=True)
+
+    def step(self, name: str) -> None:
+        """Begin another step."""
+        self.stop()
+        self._step = name
+
+    def stop(self) -> None:
+        """End the step at hand."""
+        now_s = time.monotonic()
+        self.seconds[self._step] = self.seconds.get(self._step, 0) + round(now_s - self._began_s)
+        self._began_s = now_s
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    """What is kept of a report: everything but courses, months, and what each signal gives at each budget."""
+    built = msgspec.to_builtins(report)
+    provenance = built["provenance"]
+    rank = _first(report.separation, lambda one: (one.rank, one.by, one.horizon_days) == (RANK, "all", 365))
+    return {
+        "is_result": provenance["is_result"],
+        "judged_on": provenance["judged_on"],
+        "tuned_on": provenance["tuned_on"],
+        "parameters": built["parameters"],
+        "counts": built["counts"],
+        "load": [{key: value for key, value in load.items() if key != "by_month"} for load in built["load"]],
+        "cases": built["cases"],
+        "budgets": [one for one in built["budgets"] if is_plain(one["policy"])],
+        "signals": [
+            {key: value for key, value in one.items() if key not in ("alone", "without")}
+            | {"alone_warned_60": one["alone"]["warned"]["60"], "alone_precision_183": one["alone"]["precision"]["183"]}
+            for one in built["signals"]
+        ],
+        "separation": [one for one in built["separation"] if one["by"] == "all"],
+        "groups": [one for one in built["groups"] if one["by"] == "scenario"],
+        "calibration_ratio": _first(report.calibration, lambda one: one.by == "all" and one.ratio is not None, "ratio"),
+        "silent": built["silent"],
+        "ceiling_auc_365": None if rank is None else rank["auc"]["value"],
+    }
+
+
+def _first(rows: Any, wanted: Callable[[Any], bool], field: str | None = None) -> Any:
+    found = next((one for one in rows if wanted(one)), None)
+    return None if found is None else msgspec.to_builtins(found if field is None else getattr(found, field))

@@ -1,0 +1,211 @@
+"""docs/warning.md, from its template and benchmarks/results/warning.json: `python -m benchmarks.warning_doc`."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from replay.backtest.words import POLICIES
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, DOC = ROOT / "benchmarks" / "results" / "warning.json", ROOT / "docs" / "warning.md"
+TEMPLATE = Path(__file__).with_name("warning.template.md")
+BUDGETS = (6, 12, 24, 50)
+
+
+def write() -> None:
+    """Write the document."""
+    DOC.write_text(text(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+def text(document: dict[str, Any]) -> str:
+    """Return the document of a benchmark's results."""
+    parts = {
+        "measured": _measured(document),
+        "worlds": _table(("", *_names(document)), _worlds(document)),
+        "load": _table(("", *_names(document)), _load(document)),
+        "cases": _table(("", *_names(document)), _cases(document)),
+        "budgets": _budgets(document),
+        "separation": _table(("rank, horizon", *_names(document)), _separation(document)),
+        "scenarios": _table(("scenario", *_names(document)), _scenarios(document)),
+        "signals": _table(("signal", *_names(document)), _signals(document)),
+        "seconds": _table(("step", *_names(document)), _seconds(document)),
+    }
+    found = TEMPLATE.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        found = found.replace(f"<!-- {name} -->", part)
+    return found
+
+
+def _names(document: dict[str, Any]) -> list[str]:
+    return [world["name"] for world in document["worlds"]]
+
+
+def _measured(document: dict[str, Any]) -> str:
+    return (
+        f"Measured {document['measured'][:10]} at {document['commit']} on {document['machine']}: engine "
+        f"{document['engine_version']}, {document['judging_s'] // 60} min {document['judging_s'] % 60} s for all of it "
+        "once the logs were made."
+    )
+
+
+def _rows(document: dict[str, Any], *rows: tuple[str, Any]) -> list[tuple[str, ...]]:
+    return [(name, *(cell(world) for world in document["worlds"])) for name, cell in rows]
+
+
+def _worlds(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    return _rows(
+        document,
+        ("seed, parameters", lambda w: f"{w['judged_on']['seed']}, `{w['judged_on']['parameters']}`"),
+        ("judged days", lambda w: f"{w['parameters']['judged_first']} – {w['parameters']['judged_last']}"),
+        ("enterprises / borrowers", lambda w: f"{w['counts']['enterprises']:,} / {w['counts']['borrowers']:,}"),
+        (
+            "first arrears over 30 days",
+            lambda w: f"{w['counts']['bad']:,}, {_share(w['counts']['bad_rate_year'])} a year",
+        ),
+        ("of them defaulted", lambda w: f"{w['counts']['defaulted']:,}"),
+        ("bad at the start, left out", lambda w: f"{w['counts']['bad_at_start']:,}"),
+        ("AUC of LightGBM at 12 months", lambda w: _auc(w, "lightgbm_365", 365)),
+        ("a result", lambda w: "yes" if w["is_result"] else "no"),
+    )
+
+
+def _load(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows = []
+    for number, level in enumerate(("orange and red", "yellow")):
+
+        def of(name: str, number: int = number) -> Any:
+            return lambda w: _number(w["load"][number][name])
+
+        rows += _rows(
+            document,
+            (f"{level}, of 1,000 borrowers a month", of("per_1000_borrowers")),
+            (f"{level}, of 1,000 enterprises a month", of("per_1000_enterprises")),
+            (f"{level}, a bank and week: mean / most", lambda w, n=number: _week(w["load"][n]["bank_week"])),
+            (
+                f"borrowers with an open case, {level} or higher",
+                lambda w, n=number: _share(w["load"][n]["standing_share"]),
+            ),
+        )
+    return rows
+
+
+def _cases(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    def of(cell: Any) -> Any:
+        return lambda w: cell(w["cases"][0])
+
+    return _rows(
+        document,
+        *(
+            (f"warned ≥ {days} days before", of(lambda c, d=days: _share(c["warned"][str(d)])))
+            for days in (30, 60, 90, 180)
+        ),
+        ("lead, quartiles in days (–: none)", of(lambda c: _lead(c["lead"]))),
+        ("right within 6 months", of(lambda c: _share(c["precision"]["183"]))),
+        ("right within 12 months", of(lambda c: _share(c["precision"]["365"]))),
+    )
+
+
+def _budgets(document: dict[str, Any]) -> str:
+    policies = list(dict.fromkeys(one["policy"] for world in document["worlds"] for one in world["budgets"]))
+    parts = []
+    for budget in BUDGETS:
+        rows = []
+        for policy in policies:
+            cells = []
+            for world in document["worlds"]:
+                one = next((w for w in world["budgets"] if (w["policy"], w["budget"]) == (policy, budget)), None)
+                cells.append(
+                    "–"
+                    if one is None
+                    else f"{_share(one['warned']['60'], False)} / {_share(one['precision']['183'], False)}"
+                )
+            rows.append((POLICIES.get(policy, {}).get("en", policy), *cells))
+        heads = (f"{budget} new cases of 1,000 borrowers a month", *_names(document))
+        parts.append(_table(heads, rows))
+    return "\n\n".join(parts)
+
+
+def _separation(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    ranks = list(dict.fromkeys((o["rank"], o["horizon_days"]) for w in document["worlds"] for o in w["separation"]))
+    return [
+        (
+            f"{POLICIES.get(rank, {}).get('en', rank)}, {horizon} days",
+            *(_auc(w, rank, horizon) for w in document["worlds"]),
+        )
+        for rank, horizon in ranks
+        if not rank.startswith(("lightgbm", "stumps")) or rank.endswith(f"_{horizon}")
+    ]
+
+
+def _scenarios(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    names = sorted({group["group"] for world in document["worlds"] for group in world["groups"]})
+
+    def cell(world: dict[str, Any], name: str) -> str:
+        one = next((group for group in world["groups"] if group["group"] == name), None)
+        if one is None:
+            return "–"
+        return f"{_number(one['per_1000_borrowers'], False)} / {one['bad']} / {_share(one['warned_60'], False)}"
+
+    return [(name, *(cell(world, name) for world in document["worlds"])) for name in names]
+
+
+def _signals(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    names = sorted({one["signal"] for world in document["worlds"] for one in world["signals"]})
+
+    def cell(world: dict[str, Any], name: str) -> str:
+        one = next((each for each in world["signals"] if each["signal"] == name), None)
+        if one is None:
+            return "–"
+        alerts, right = _number(one["alerts_orange_red"], False), _share(one["alone_precision_183"], False)
+        return f"{alerts} / {right} / {_number(one['fewer_cases'], False)} / {_share(one['lost_warnings'], False)}"
+
+    return [(name, *(cell(world, name) for world in document["worlds"])) for name in names]
+
+
+def _seconds(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    steps = list(dict.fromkeys(step for world in document["worlds"] for step in world["seconds"]))
+    return [(step, *(f"{w['seconds'].get(step, 0):,} s" for w in document["worlds"])) for step in steps]
+
+
+def _auc(world: dict[str, Any], rank: str, horizon: int) -> str:
+    one = next((o for o in world["separation"] if (o["rank"], o["horizon_days"]) == (rank, horizon)), None)
+    return "–" if one is None else _number(one["auc"], digits=3)
+
+
+def _week(week: dict[str, Any]) -> str:
+    return "–" if week["mean"] is None else f"{week['mean']:.3g} / {week['most']}"
+
+
+def _lead(lead: dict[str, Any]) -> str:
+    values = (lead[name]["value"] for name in ("lower_quartile", "median", "upper_quartile"))
+    return " / ".join("–" if value is None else f"{value:.0f}" for value in values)
+
+
+def _number(figure: dict[str, Any], interval: bool = True, digits: int = 1) -> str:
+    if figure["value"] is None:
+        return "–"
+    between = (
+        f" ({figure['low']:.{digits}f}–{figure['high']:.{digits}f})" if interval and figure["low"] is not None else ""
+    )
+    return f"{figure['value']:.{digits}f}{between}"
+
+
+def _share(figure: dict[str, Any], interval: bool = True) -> str:
+    if figure["value"] is None:
+        return "–"
+    low, high = figure["low"], figure["high"]
+    digits = 1 if abs(figure["value"]) < 0.1 else 0
+    between = f" ({100 * low:.{digits}f}–{100 * high:.{digits}f})" if interval and low is not None else ""
+    return f"{100 * figure['value']:.{digits}f}%{between}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    write()
+    sys.exit(0)

@@ -1,0 +1,49 @@
+"""Rows that grow one by one, and are arrays in the end."""
+
+from array import array
+
+import numpy as np
+
+from replay.backtest.statistics import Ints
+
+SEQ_BITS = 20  # an output's place in its partition as one number: its record's offset, then its own
+
+
+class Names:
+    """Texts by number, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def __getitem__(self, text: str) -> int:
+        return self._numbers.setdefault(text, len(self._numbers))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return them by number."""
+        return tuple(self._numbers)
+
+
+class Columns:
+    """Rows of int64 under named columns."""
+
+    def __init__(self, *names: str) -> None:
+        self._names, self._cells = names, array("q")
+
+    def add(self, *cells: int) -> None:
+        """Append one row."""
+        assert len(cells) == len(self._names)
+        self._cells.extend(cells)
+
+    def __len__(self) -> int:
+        return len(self._cells) // len(self._names)
+
+    def arrays(self) -> dict[str, Ints]:
+        """Return the columns as int64 (rows,)."""
+        table = int64(self._cells).reshape(-1, len(self._names))
+        return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(self._names)}
+
+
+def int64(cells: "array[int]") -> Ints:
+    """Return the cells of an array of type q without a copy."""
+    return np.frombuffer(cells, np.int64) if cells else np.empty(0, np.int64)

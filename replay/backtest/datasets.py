@@ -1,0 +1,80 @@
+"""The data sets that have an adapter, as a log and labels without dates: `xinliu backtest berka --data DIR`.
+
+cumcm2020c  123 enterprises known by their invoices, 27 of them defaulted; judged by the last 180 days of each
+berka       682 accounts up to their loans, judged by the 180 days before the grant, where the loan's status is known
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from domain.calendar import day_of
+from domain.events import Loan, Txn
+from replay import berka, cumcm2020c
+from replay.recorded import read_lines
+from replay.source_log import write_log
+from replay.sources import Delivery, Source, SourceError
+
+NAMES = ("cumcm2020c", "berka")
+CUMCM_LABELS = "a1_labels.csv"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """By enterprise id whether it is bad, and the day number on which what is known of it ends."""
+
+    name: str
+    bad: Mapping[str, bool]
+    ends: Mapping[str, int]
+
+
+def make(name: str, directory: Path, path: Path, say: Say) -> Labels:
+    """Write the log of a data set to `path`, and return its labels. SourceError names file, line and column."""
+    labels = None if name == "berka" else _cumcm_labels(directory)
+    source = _Noting(berka.Accounts(directory) if name == "berka" else cumcm2020c.Invoices(directory))
+    made = write_log(cast(Source, source), path, say=say)
+    say(f"{made.records:,} records of {name}")
+    if labels is None:
+        outcomes = source.outcomes()
+        labels = {one: outcomes[loan] == "bad" for one, (loan, _) in source.granted.items() if loan in outcomes}
+        ends = {one: day for one, (_, day) in source.granted.items()}
+    else:
+        ends = source.last
+    return Labels(name=name, bad=labels, ends=ends)
+
+
+class _Noting:
+    """A source that remembers each enterprise's last transaction, and when its loan was granted."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.last: dict[str, int] = {}
+        self.granted: dict[str, tuple[str, int]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """Those of the source."""
+        for delivery in self._source.deliveries():
+            event = delivery.event
+            if isinstance(event, Txn):
+                day = day_of(event.event_time)
+                self.last[event.enterprise_id] = max(day, self.last.get(event.enterprise_id, day))
+            elif isinstance(event, Loan) and event.event == "granted":
+                self.granted[event.enterprise_id] = event.loan_id, day_of(event.event_time)
+            yield delivery
+
+
+def _cumcm_labels(directory: Path) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    for line, row in read_lines(directory / CUMCM_LABELS, ("ent_id", "default"), (*cumcm2020c.NAMES, CUMCM_LABELS)):
+        where = f"{CUMCM_LABELS}, line {line}, column"
+        if row["default"] not in ("0", "1"):
+            raise SourceError(f"{where} default: {row['default']!r} is neither 0 nor 1")
+        if row["ent_id"] in found:
+            raise SourceError(f"{where} ent_id: {row['ent_id']} has a row already")
+        found[row["ent_id"]] = row["default"] == "1"
+    return found

@@ -1,0 +1,241 @@
+"""From a world and its truth to the report: what is measured, in which order."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from domain.calendar import date_of
+from replay.backtest import statistics
+from replay.backtest.cases import ORANGE
+from replay.backtest.load import load_of
+from replay.backtest.naming import LOOKBACK_DAYS, REPEAT_DAYS
+from replay.backtest.panel import (
+    LONG_DAYS,
+    SHORT_DAYS,
+    Panel,
+    Window,
+    panel_of,
+    standing,
+    sums,
+    window_of,
+)
+from replay.backtest.ranks import (
+    Rank,
+    budgets_of,
+    calibration_of,
+    case_rank,
+    separation_of,
+    signal_rank,
+    usual_ranks,
+)
+from replay.backtest.report import Counts, GroupWorth, Parameters, SignalWorth, Worth, figure, number
+from replay.backtest.statistics import Floats
+from replay.backtest.truth import Truth
+from replay.backtest.world import Trait, World, trait
+from replay.backtest.worth import Judge, judge, urgent
+
+WARNED_DAYS = 60  # what groups and signals are told by
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """How a backtest is called, as far as its figures depend on it."""
+
+    warm_up_days: int
+    seed: int
+    resamples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The figures, and what timelines are made of."""
+
+    parameters: Parameters
+    counts: Counts
+    judge: Judge
+    panel: Panel
+    figures: dict[str, Any]
+
+
+def measure(
+    world: World, truth: Truth, call: Call, ceilings: Callable[[Panel, World, Say], list[Rank]] | None, say: Say
+) -> Measured:
+    """Return all figures. `ceilings` makes the ranks of models that learn from the same month ends."""
+    window = window_of(world, truth, call.warm_up_days)
+    stands = standing(world, truth, window)
+    weights = statistics.poisson_weights(call.resamples, len(world.ids), call.seed)
+    one, panel = judge(world, window, stands, weights), panel_of(world, window, stands)
+    traits: dict[str, Trait] = {"scenario": trait(truth.scenario), **world.traits}
+    if len(traits["scenario"].names) < 2:
+        del traits["scenario"]
+    horizons = (SHORT_DAYS, LONG_DAYS) if truth.is_dated else (LONG_DAYS,)
+    lot = _lots(world)[panel.enterprise]
+    say(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
+    ranks = usual_ranks(one, panel, lot)
+    if ceilings is not None:
+        ranks += ceilings(panel, world, say)
+    say("what lands on desks")
+    loads = load_of(one, panel)
+    say("what cases and budgets are worth")
+    figures: dict[str, Any] = {
+        "load": loads,
+        "cases": _cases(one),
+        "budgets": list(budgets_of(one, panel, ranks)),
+        "signals": _signals(one),
+        "groups": _groups(one, traits),
+        "separation": list(separation_of(one, panel, ranks, traits, horizons, say, is_dated=truth.is_dated)),
+        "calibration": list(calibration_of(one, panel, horizons)),
+    }
+    figures["budgets"] += _signal_budgets(one, panel, lot, say)
+    return Measured(
+        parameters=_parameters(world, truth, window, call),
+        counts=_counts(one, panel, truth),
+        judge=one,
+        panel=panel,
+        figures=figures,
+    )
+
+
+def _lots(world: World) -> Floats:
+    """A number in [0, 1) by enterprise: the same in every world, and as good as random."""
+    return np.array([zlib.crc32(name.encode()) / 2**32 for name in world.ids])
+
+
+def _cases(one: Judge) -> list[Worth]:
+    found = one.steps()
+    worths = []
+    for name, steps in (("orange_red", urgent(found)), ("all", found)):
+        counted = sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n)
+        worths.append(one.worth(name, one.named(steps.owner, steps.day), count=counted))
+    return worths
+
+
+def _signals(one: Judge) -> list[SignalWorth]:
+    revisions = one.world.revisions
+    everything = urgent(one.steps())
+    all_named = one.named(everything.owner, everything.day)
+    all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
+    all_warned = one.warned(all_named, WARNED_DAYS)
+    found = []
+    for number_, name in enumerate(one.world.signals):
+        of_signal = revisions.signal == number_
+        alone, without = urgent(one.steps(of_signal)), urgent(one.steps(~of_signal))
+        worths, counts, named = [], [], []
+        for steps in (alone, without):
+            counts.append(sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n))
+            named.append(one.named(steps.owner, steps.day))
+            worths.append(one.worth(name, named[-1], count=counts[-1]))
+        fewer = statistics.difference_of_ratios((all_count, one.exposure), (counts[1], one.exposure), one.weights)
+        lost = statistics.difference_of_ratios(all_warned, one.warned(named[1], WARNED_DAYS), one.weights)
+        orange_red, yellow = (_alerts(one, number_, level) for level in (ORANGE, ORANGE - 1))
+        found.append(
+            SignalWorth(
+                signal=name,
+                alerts_orange_red=one.rate(orange_red),
+                alerts_yellow=one.rate(yellow),
+                enterprises=len(np.unique(revisions.enterprise[of_signal])),
+                alone=worths[0],
+                without=worths[1],
+                fewer_cases=figure(fewer, 1000),
+                lost_warnings=figure(lost),
+            )
+        )
+    return found
+
+
+def _alerts(one: Judge, signal: int, level: int) -> Floats:
+    """Alerts of a signal that were raised to `level` (ORANGE: or above) of borrowers at risk, by enterprise."""
+    revisions = one.world.revisions
+    rows = np.flatnonzero(revisions.signal == signal)
+    episode, after = revisions.episode[rows], revisions.level[rows]
+    order = np.argsort(episode, kind="stable")
+    before = np.zeros_like(after)
+    before[order[1:]] = np.where(episode[order][1:] == episode[order][:-1], after[order][:-1], 0)
+    raised = (after >= ORANGE) & (before < ORANGE) if level == ORANGE else (after == level) & (before == 0)
+    rows = rows[raised]
+    owner, day = revisions.enterprise[rows], revisions.day[rows]
+    return sums(owner[one.at_risk(owner, day)], one.n)
+
+
+def _signal_budgets(one: Judge, panel: Panel, lot: Floats, say: Say) -> list[Worth]:
+    found = list[Worth]()
+    for number_, name in enumerate(one.world.signals):
+        say(f"signal {name} alone and left out")
+        of_signal = one.world.revisions.signal == number_
+        alone = signal_rank(one, panel, lot, f"alone {name}", of_signal)
+        without = case_rank(one, panel, lot, f"without {name}", wanted=~of_signal)
+        found += budgets_of(one, panel, [alone, without])
+    return found
+
+
+def _groups(one: Judge, traits: Mapping[str, Trait]) -> list[GroupWorth]:
+    steps = urgent(one.steps())
+    counted = sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n)
+    named = one.named(steps.owner, steps.day)
+    warned, could = one.warned(named, WARNED_DAYS)
+    right, matured, _ = one.right(named, LONG_DAYS)
+    found = []
+    for by, group in traits.items():
+        for number_, name in enumerate(group.names):
+            inside = (group.of == number_).astype(np.float64)
+            exposure = one.exposure * inside
+            if not exposure.sum():
+                continue
+            n = round(float((counted * inside).sum()))
+            found.append(
+                GroupWorth(
+                    by=by,
+                    group=name,
+                    borrower_months=number(float(exposure.sum())) or 0.0,
+                    per_1000_borrowers=figure(statistics.ratio(counted * inside, exposure, one.weights, n), 1000),
+                    bad=int((one.standing.goes_bad & (group.of == number_)).sum()),
+                    warned_60=figure(statistics.ratio(warned * inside, could * inside, one.weights)),
+                    precision_year=figure(statistics.ratio(right * inside, matured * inside, one.weights)),
+                )
+            )
+    return found
+
+
+def _parameters(world: World, truth: Truth, window: Window, call: Call) -> Parameters:
+    return Parameters(
+        log_first=date_of(world.first_day).isoformat(),
+        log_last=date_of(world.last_day).isoformat(),
+        judged_first=date_of(window.first).isoformat(),
+        judged_last=date_of(window.last).isoformat(),
+        outcomes_known_until=date_of(window.known_until).isoformat(),
+        warm_up_days=call.warm_up_days,
+        lookback_days=LOOKBACK_DAYS,
+        repeat_days=REPEAT_DAYS,
+        seed=call.seed,
+        resamples=call.resamples,
+        truth="labels" if not truth.is_dated else "file" if truth.source else "log",
+    )
+
+
+def _counts(one: Judge, panel: Panel, truth: Truth) -> Counts:
+    stands = one.standing
+    has_row = np.zeros(one.n, np.bool_)
+    has_row[panel.enterprise] = True
+    borrower = one.exposure > 0
+    bad = sums(np.flatnonzero(stands.goes_bad & borrower), one.n)
+    rate = statistics.ratio(bad, one.exposure, one.weights, round(float(bad.sum())))
+    return Counts(
+        records=0,
+        enterprises=one.n,
+        borrowers=int(borrower.sum()),
+        borrower_months=number(float(one.exposure.sum())) or 0.0,
+        without_truth=int((~truth.known).sum()),
+        bad_at_start=int(stands.bad_at_start.sum()),
+        bad=int(stands.goes_bad.sum()),
+        defaulted=int((stands.goes_bad & (stands.default_day <= one.window.known_until)).sum()),
+        bad_without_row=int((stands.goes_bad & ~has_row).sum()),
+        month_rows=len(panel),
+        month_rows_without_score=int(np.isnan(panel.score_milli).sum()),
+        censored_short=int((~panel.matured(SHORT_DAYS)).sum()),
+        censored_long=int((~panel.matured(LONG_DAYS)).sum()),
+        bad_rate_year=figure(rate, 12),
+    )

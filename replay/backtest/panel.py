@@ -1,0 +1,153 @@
+"""Who is judged, when, and by what: the borrowers at risk at month ends, and the spans and counts around them.
+
+Who is bad at the start does not count; who has not lived through a horizon is censored for it, and counted as such.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.calendar import date_of, month_of_day
+from replay.backtest.statistics import Flags, Floats, Ints
+from replay.backtest.truth import Truth
+from replay.backtest.world import NEVER, World
+
+DAYS_A_MONTH = 30.4375
+SHORT_DAYS, LONG_DAYS = 95, 365  # horizons of ranks: that of the score, and a year
+PRECISION_DAYS = (183, 365)
+LEAD_DAYS = (30, 60, 90, 180)
+BUDGETS = (6, 12, 24, 50)  # new cases of 1,000 borrowers a month
+WARM_UP_DAYS = 212  # windows of half a year fill on day 182, and what they then raise at once is no month like others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The days that are judged, `first` to `last`, both included; outcomes are known to the end of `known_until`."""
+
+    first: int
+    last: int
+    known_until: int
+
+    @property
+    def days(self) -> int:
+        """Return how many days are judged."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How each enterprise stands in the judgement; all arrays (enterprises,)."""
+
+    bad_day: Ints  # NEVER: not known to go bad
+    default_day: Ints
+    judged: Flags  # its outcome is known, and it is not bad at the start
+    bad_at_start: Flags
+    goes_bad: Flags  # within the window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Borrowers at risk as month ends were told, in the order of (enterprise, day); arrays (rows,)."""
+
+    row: Ints  # in world.months
+    enterprise: Ints
+    month: Ints  # month number of the closed day
+    day: Ints  # on which the close was told
+    days_to_bad: Floats  # inf: never, as far as is known
+    score_milli: Floats  # NaN: none
+    p: Floats  # probability; NaN: none
+    values: npt.NDArray[np.float32]
+    left: Ints  # days until its stretch of borrowing ends, as far as is known
+    known_until: int
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def matured(self, horizon: int) -> Flags:
+        """Return which rows have lived through a horizon."""
+        return self.day + horizon <= self.known_until
+
+    def bad(self, horizon: int) -> Flags:
+        """Return which rows go bad within a horizon."""
+        return self.days_to_bad <= horizon
+
+
+def window_of(world: World, truth: Truth, warm_up_days: int) -> Window:
+    """Return the window of a world; ValueError where the warm-up leaves nothing of it.
+
+    Enterprises with a label and no date have a window each, within this one, and their history before it.
+    """
+    if not truth.is_dated:
+        begins, ends = int(world.borrows.begin.min()), int(world.borrows.end.max())
+        return Window(first=begins, last=ends, known_until=truth.known_until)
+    first = world.first_day + warm_up_days
+    if first > world.last_day:
+        began, ended = date_of(world.first_day), date_of(world.last_day)
+        raise ValueError(f"a warm-up of {warm_up_days} days leaves nothing of a log from {began} to {ended}")
+    return Window(first=first, last=world.last_day, known_until=max(truth.known_until, world.last_day))
+
+
+def standing(world: World, truth: Truth, window: Window) -> Standing:
+    """Return how each enterprise stands."""
+    bad_at_start = truth.bad < window.first
+    judged = truth.known & ~bad_at_start & (world.known_from <= window.last)
+    return Standing(
+        bad_day=truth.bad,
+        default_day=truth.default,
+        judged=judged,
+        bad_at_start=truth.known & bad_at_start,
+        goes_bad=judged & (truth.bad >= window.first) & (truth.bad <= window.last),
+    )
+
+
+def panel_of(world: World, window: Window, stands: Standing) -> Panel:
+    """Return the rows of borrowers at risk: a loan is open when the close is told, and they are not bad yet."""
+    months = world.months
+    inside = (months.told >= window.first) & (months.told <= window.last)
+    inside &= stands.judged[months.enterprise] & (months.told < stands.bad_day[months.enterprise])
+    inside[inside] = world.borrows.holds(months.enterprise[inside], months.told[inside])
+    row = np.flatnonzero(inside)
+    enterprise, day = months.enterprise[row], months.told[row]
+    bad_day = stands.bad_day[enterprise]
+    score, p = months.score_milli[row].astype(np.float64), months.p_ppm[row] / 1e6
+    return Panel(
+        row=row,
+        enterprise=enterprise,
+        month=np.array([month_of_day(one) for one in months.day[row].tolist()], np.int64),
+        day=day,
+        days_to_bad=np.where(bad_day == NEVER, np.inf, bad_day - day),
+        score_milli=np.where(score < 0, np.nan, score),
+        p=np.where(score < 0, np.nan, p),
+        values=months.values[row],
+        left=world.borrows.end_of(enterprise, day) - day,
+        known_until=window.known_until,
+    )
+
+
+def month_text(month: int) -> str:
+    """Return a month number as YYYY-MM.
+
+    >>> month_text(660)
+    '2025-01'
+    """
+    return f"{1970 + month // 12}-{month % 12 + 1:02d}"
+
+
+def exposure_months(world: World, window: Window, until: Ints | int | None = None) -> Floats:
+    """Return by enterprise (enterprises,) the months with an open loan in the window, before day `until` if given."""
+    end = window.last + 1 if until is None else np.minimum(until, window.last + 1)
+    return world.borrows.days(len(world.ids), window.first, end) / DAYS_A_MONTH
+
+
+def known_months(world: World, window: Window) -> Floats:
+    """Return by enterprise (enterprises,) the months of the window since it is known, borrower or not."""
+    days = window.last + 1 - np.maximum(world.known_from, window.first)
+    return np.maximum(days, 0) / DAYS_A_MONTH
+
+
+def sums(owner: Ints, n: int, of: Sequence[float] | Flags | Floats | None = None) -> Floats:
+    """Return by owner (n,) how many rows it has, or the sum of `of`."""
+    weights = None if of is None else np.asarray(of, np.float64)
+    return np.bincount(owner, weights, n).astype(np.float64)

@@ -1,0 +1,176 @@
+"""Ranks of borrowers at month ends, and what each is worth at a desk's budget, as AUC and KS, and as a probability."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from replay.backtest import statistics
+from replay.backtest.cases import NO_CASE, ORANGE, YELLOW
+from replay.backtest.naming import worst_each_month
+from replay.backtest.panel import BUDGETS, Panel, month_text, sums
+from replay.backtest.report import Calibration, CalibrationBin, Separation, Worth, figure, number
+from replay.backtest.statistics import Flags, Floats, Ints
+from replay.backtest.world import Trait
+from replay.backtest.worth import Judge
+
+MONTH_DAYS_MAX = 31
+SCORE_MILLI_MAX = 700_000
+PROBABILITY_EDGES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1.0)
+SCORE_EDGES = (400, 450, 500, 550, 600, 650, 700)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """A way of ordering borrowers: `risk` (rows of the panel,), the highest worst; NaN: not ranked.
+
+    `separates`: it orders all rows, so that its AUC says something.
+    """
+
+    name: str
+    risk: Floats
+    separates: bool = True
+
+
+def usual_ranks(judge: Judge, panel: Panel, lot: Floats) -> list[Rank]:
+    """Return the ranks that every backtest has; `lot` (rows,) in [0, 1) decides between equals."""
+    return [
+        case_rank(judge, panel, lot, "cases"),
+        case_rank(judge, panel, lot, "cases_orange_red", least=ORANGE),
+        Rank(name="score", risk=-panel.score_milli),
+        Rank(name="probability", risk=panel.p),
+        Rank(name="lot", risk=lot, separates=False),
+    ]
+
+
+def case_rank(
+    judge: Judge, panel: Panel, lot: Floats, name: str, *, wanted: Flags | None = None, least: int = YELLOW
+) -> Rank:
+    """Return the rank of the cases of each month: the gravest first, then the lowest score, then by lot.
+
+    Only cases that were opened or made graver in the month that was closed, to `least` at least, are ranked. `wanted`:
+    the revisions that count.
+    """
+    level = _gravest(judge, panel, wanted)
+    score = np.where(np.isnan(panel.score_milli), SCORE_MILLI_MAX, panel.score_milli)
+    risk = level * 1e7 + (SCORE_MILLI_MAX - score) + lot
+    return Rank(name=name, risk=np.where(level >= least, risk, np.nan), separates=False)
+
+
+def signal_rank(judge: Judge, panel: Panel, lot: Floats, name: str, wanted: Flags) -> Rank:
+    """Return the rank of one signal alone: the gravest of its cases in the month, then by lot."""
+    level = _gravest(judge, panel, wanted)
+    return Rank(name=name, risk=np.where(level >= YELLOW, level + lot, np.nan), separates=False)
+
+
+def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
+    """The highest level that a case of each row reached in the month before its close was told; NO_CASE for no step."""
+    steps, level = judge.steps(wanted), np.full(len(panel), NO_CASE, np.int64)
+    if not len(panel):
+        return level
+    width = int(max(panel.day.max(), steps.day.max(initial=0))) + 1
+    row = np.searchsorted(panel.enterprise * width + panel.day, steps.owner * width + steps.day)
+    inside, row = row < len(panel), np.minimum(row, len(panel) - 1)
+    inside &= (panel.enterprise[row] == steps.owner) & (panel.day[row] - steps.day < MONTH_DAYS_MAX)
+    np.maximum.at(level, row[inside], steps.after[inside])
+    return level
+
+
+def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> Iterator[Worth]:
+    """Yield what each rank is worth at each budget."""
+    for rank in ranks:
+        for budget in BUDGETS:
+            taken = worst_each_month(panel.month, panel.enterprise, panel.day, -rank.risk, budget)
+            yield judge.worth(rank.name, judge.named(panel.enterprise[taken], panel.day[taken]), budget)
+
+
+def separation_of(
+    judge: Judge,
+    panel: Panel,
+    ranks: list[Rank],
+    traits: Mapping[str, Trait],
+    horizons: tuple[int, ...],
+    say: Callable[[str], None],
+    *,
+    is_dated: bool = True,
+) -> Iterator[Separation]:
+    """Yield AUC and KS of each rank, of all month ends, by month and by group, for each horizon.
+
+    Where outcomes are not dated, by the month before what is known ends in place of the calendar's.
+    """
+    for rank in ranks:
+        if not rank.separates:
+            continue
+        say(f"AUC and KS of {rank.name}")
+        for horizon in horizons:
+            usable = panel.matured(horizon) & ~np.isnan(rank.risk)
+            for by, group, rows in _groups(panel, traits, usable, panel.bad(horizon), is_dated):
+                bad = panel.bad(horizon)[rows]
+                found = statistics.separation(rank.risk[rows], bad, panel.enterprise[rows], judge.weights)
+                yield Separation(
+                    rank=rank.name, horizon_days=horizon, by=by, group=group, bad=found.bad,
+                    auc=figure(found.auc), ks=figure(found.ks),
+                )  # fmt: skip
+
+
+def _groups(
+    panel: Panel, traits: Mapping[str, Trait], usable: Flags, bad: Flags, is_dated: bool
+) -> Iterator[tuple[str, str, Flags]]:
+    yield "all", "", usable
+    months = panel.month if is_dated else 1 + (panel.left - 1) // 30
+    for month in np.unique(months[usable]).tolist():
+        name = ("month", month_text(month)) if is_dated else ("before", str(month))
+        yield *name, usable & (months == month)
+    for by, trait in traits.items():
+        of = trait.of[panel.enterprise]
+        for number_, name in enumerate(trait.names):
+            rows = usable & (of == number_)
+            if by == "scenario":
+                rows = usable & ((of == number_) | ~bad)  # its bad ones among all good ones
+                if not (bad & rows & (of == number_)).any():
+                    continue
+            if rows.any():
+                yield by, name, rows
+
+
+def calibration_of(judge: Judge, panel: Panel, horizons: tuple[int, ...]) -> Iterator[Calibration]:
+    """Yield how often month ends of a probability, and of a band of scores, went bad."""
+    scored = ~np.isnan(panel.p)
+    for by, group, rows in [("all", "", scored)] + [
+        ("month", month_text(month), scored & (panel.month == month)) for month in np.unique(panel.month).tolist()
+    ]:
+        yield _calibration(judge, panel, panel.p, PROBABILITY_EDGES, "probability", horizons[0], by, group, rows)
+    for horizon in horizons:
+        score = panel.score_milli / 1000
+        yield _calibration(judge, panel, score, SCORE_EDGES, "score", horizon, "all", "", scored)
+
+
+def _calibration(
+    judge: Judge,
+    panel: Panel,
+    values: Floats,
+    edges: tuple[float, ...],
+    of: str,
+    horizon: int,
+    by: str,
+    group: str,
+    rows: Flags,
+) -> Calibration:
+    rows = rows & panel.matured(horizon)
+    bad, owner = panel.bad(horizon), panel.enterprise
+    expects = of == "probability"
+    bins = []
+    for low, high in itertools.pairwise(edges):
+        inside = rows & (values >= low) & ((values < high) | (high == edges[-1]))
+        observed = statistics.ratio(
+            sums(owner[inside], judge.n, bad[inside]), sums(owner[inside], judge.n), judge.weights
+        )
+        mean = float(values[inside].mean()) if expects and inside.any() else np.nan
+        bins.append(CalibrationBin(low=low, high=high, expected=number(mean), observed=figure(observed)))
+    ratio = None
+    if expects:
+        expected = sums(owner[rows], judge.n, values[rows])
+        found = sums(owner[rows], judge.n, bad[rows])
+        ratio = figure(statistics.ratio(expected, found, judge.weights))
+    return Calibration(of=of, horizon_days=horizon, by=by, group=group, ratio=ratio, bins=bins)

@@ -1,0 +1,250 @@
+"""What a backtest reports, as it is written to JSON. Numbers are rounded to six significant digits.
+
+A figure that is null with n = 0 is not defined. A quartile of leads that is null with n > 0 falls among those who were
+not warned at all.
+"""
+
+import math
+
+import msgspec
+
+from replay.backtest.statistics import Estimate
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A number, its 95% interval by bootstrap over enterprises, and how many observations it rests on."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """A world that was tuned or judged on. `seed` and `parameters` are empty where it was not simulated."""
+
+    name: str
+    seed: str
+    parameters: str
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What was tuned on what, and judged on what. `is_result` false: no figure here may be called a result; `why`."""
+
+    is_result: bool
+    why_zh: str
+    why_en: str
+    judged_on: Origin
+    tuned_on: list[Origin]
+    engine_version: str
+    recorded_by: str
+    rules: list[str]
+    models: list[str]
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+    """How it was judged. Days are YYYY-MM-DD; spans in days."""
+
+    log_first: str
+    log_last: str
+    judged_first: str
+    judged_last: str
+    outcomes_known_until: str
+    warm_up_days: int
+    lookback_days: int
+    repeat_days: int
+    seed: int
+    resamples: int
+    truth: str  # "file", "log", or "labels": without dates
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Who was judged, and who was not and why."""
+
+    records: int
+    enterprises: int
+    borrowers: int  # at risk at some month end of the window
+    borrower_months: float
+    without_truth: int
+    bad_at_start: int
+    bad: int  # in the window
+    defaulted: int  # of these, over 90 days past due or worse
+    bad_without_row: int  # of these, never a borrower at risk at a month end of the window
+    month_rows: int
+    month_rows_without_score: int
+    censored_short: int  # month rows that have not lived through the short horizon
+    censored_long: int
+    bad_rate_year: Figure  # of a borrower, a year
+
+
+class BankWeek(msgspec.Struct, frozen=True, kw_only=True):
+    """How many cases a bank's desk gets in a week, over all banks with a borrower of theirs who consents."""
+
+    banks: int
+    weeks: int
+    mean: float | None
+    median: float | None
+    ninety_percent: float | None
+    most: int
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """Cases opened or made graver to one level; `level`: orange_red or yellow."""
+
+    level: str
+    cases: int  # of borrowers
+    cases_of_others: int  # of enterprises without an open loan: no desk hears of them
+    cases_after_bad: int  # of borrowers who are over 30 days past due already
+    per_1000_borrowers: Figure  # a month
+    per_1000_enterprises: Figure
+    bank_week: BankWeek
+    standing_share: Figure  # of borrowers at month ends with an open case of at least this level
+    by_month: list[tuple[str, float | None]]  # per 1,000 borrowers
+
+
+class Lead(msgspec.Struct, frozen=True, kw_only=True):
+    """Days from the first warning to the first arrears over 30 days; those without any are kept as less than all."""
+
+    lower_quartile: Figure
+    median: Figure
+    upper_quartile: Figure
+    none: int
+
+
+class Worth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a way of naming borrowers is worth. `budget` 0: as it names, else new cases of 1,000 borrowers a month."""
+
+    policy: str
+    budget: int
+    named: int
+    per_1000_borrowers: Figure
+    warned: dict[str, Figure]  # by days before: the share of defaults
+    lead: Lead
+    precision: dict[str, Figure]  # by horizon in days: the share of namings that were right
+    censored: dict[str, int]
+
+
+class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
+    """One signal: alerts, its cases if it were alone, and what the cases would be without it."""
+
+    signal: str
+    alerts_orange_red: Figure  # raised, per 1,000 borrowers a month
+    alerts_yellow: Figure
+    enterprises: int  # with at least one alert
+    alone: Worth
+    without: Worth
+    fewer_cases: Figure  # per 1,000 borrowers a month, of all less those without it
+    lost_warnings: Figure  # share of defaults warned 60 days ahead, of all less without it
+
+
+class Separation(msgspec.Struct, frozen=True, kw_only=True):
+    """AUC and KS of one rank among month ends: of all, of a month, or of a group of enterprises."""
+
+    rank: str
+    horizon_days: int
+    by: str  # all, month, scenario, industry, size, banks
+    group: str
+    bad: int
+    auc: Figure
+    ks: Figure
+
+
+class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
+    """Month ends with a value in [low, high): how many went bad, and how many should have."""
+
+    low: float
+    high: float
+    expected: float | None
+    observed: Figure
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """`of`: probability, or score in bands of 50 points. ratio: bad ones expected for one observed."""
+
+    of: str
+    horizon_days: int
+    by: str
+    group: str
+    ratio: Figure | None
+    bins: list[CalibrationBin]
+
+
+class GroupWorth(msgspec.Struct, frozen=True, kw_only=True):
+    """The cases of a group of enterprises."""
+
+    by: str
+    group: str
+    borrower_months: float
+    per_1000_borrowers: Figure  # orange and red
+    bad: int
+    warned_60: Figure
+    precision_year: Figure
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal's stretch in a timeline: (day, level) as it was told; level 0 ends it."""
+
+    signal: str
+    levels: list[tuple[str, int]]
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """An indicator that moved most against what is usual among borrowers. `by`: in their interquartile ranges."""
+
+    indicator: str
+    by: float
+    is_worse: bool
+    values: list[tuple[str, float | None]]
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """One enterprise: what the engine saw, what it said, and what happened."""
+
+    enterprise_id: str
+    scenario: str
+    industry: str
+    size: str
+    bad_on: str | None
+    default_on: str | None
+    onset_on: str | None
+    lead_days: int | None
+    cases: int  # orange or red, in the window
+    scores: list[tuple[str, float]]
+    moved: list[Moved]
+    episodes: list[Episode]
+    events: list[tuple[str, str]]  # day; loan event with days past due
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it."""
+
+    format: str = "xinliu.backtest/1"
+    provenance: Provenance
+    parameters: Parameters
+    counts: Counts
+    load: list[Load]
+    cases: list[Worth]
+    signals: list[SignalWorth]
+    silent: list[tuple[str, list[str]]]  # signals in force that never could be computed, and what they lack
+    budgets: list[Worth]
+    groups: list[GroupWorth]
+    separation: list[Separation]
+    calibration: list[Calibration]
+    misses: list[Timeline]
+    false_alarms: list[Timeline]
+    notes: list[tuple[str, str]]  # Chinese, English
+
+
+def figure(estimate: Estimate, scale: float = 1.0) -> Figure:
+    """Return an estimate as it is reported, times `scale`."""
+    value, low, high = (number(each * scale) for each in estimate[:3])
+    return Figure(value=value, low=low, high=high, n=estimate.n)
+
+
+def number(value: float) -> float | None:
+    """Return a number at six significant digits; None where it is not finite.
+
+    >>> number(1234567.8), number(float("nan"))
+    (1234570.0, None)
+    """
+    return float(f"{value:.6g}") if math.isfinite(value) else None

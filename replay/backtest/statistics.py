@@ -1,0 +1,181 @@
+"""Statistics with intervals: arrays in, arrays out. No module of this project is imported here.
+
+Observations belong to enterprises, and those of one enterprise are alike, so that the unit of resampling is the
+enterprise: a resample gives each a weight (Poisson with mean 1, which approximates drawing n of n with replacement),
+and a statistic is taken anew under these weights. An interval holds the middle 95% of the resampled statistics.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Weights = npt.NDArray[np.uint8]  # (resamples, enterprises)
+
+TAIL = 0.025  # of the resampled statistics, cut off at each end
+USABLE_MIN = 0.9  # of the resamples must define a statistic, or it has no interval
+_AT_ONCE = 4_000_000  # weights gathered at a time: they stay in some megabytes
+
+
+class Estimate(NamedTuple):
+    """A statistic, its interval and the number of observations behind it. NaN: not defined."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+UNDEFINED = float("nan")
+
+
+def poisson_weights(resamples: int, enterprises: int, seed: int) -> Weights:
+    """Return weights of shape (resamples, enterprises), the same for the same arguments."""
+    return np.random.default_rng(seed).poisson(1.0, (resamples, enterprises)).astype(np.uint8)
+
+
+def interval(resampled: Floats) -> tuple[float, float]:
+    """Return the middle 95% of the resampled statistics; NaN, NaN where too few of them are defined."""
+    usable = resampled[np.isfinite(resampled)]
+    if not len(resampled) or len(usable) < USABLE_MIN * len(resampled):
+        return UNDEFINED, UNDEFINED
+    low, high = np.quantile(usable, (TAIL, 1 - TAIL))
+    return float(low), float(high)
+
+
+def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, weights: Weights, n: int | None = None) -> Estimate:
+    """Return sum(numerator) / sum(denominator), both given by enterprise (n,).
+
+    `n`: how many observations the denominator counts, where its sum does not say so.
+
+    >>> ratio([1, 0], [2, 2], np.ones((4, 2), np.uint8))
+    Estimate(value=0.25, low=0.25, high=0.25, n=4)
+    """
+    over, under = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    counted = round(float(under.sum())) if n is None else n
+    if not under.sum():
+        return Estimate(UNDEFINED, UNDEFINED, UNDEFINED, counted)
+    used = np.flatnonzero((over != 0) | (under != 0))
+    columns = np.stack((over[used], under[used]), axis=1)
+    sums = np.concatenate([part @ columns for part in _parts(weights, used)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = interval(sums[:, 0] / sums[:, 1])
+    return Estimate(float(over.sum() / under.sum()), low, high, counted)
+
+
+def difference_of_ratios(
+    one: tuple[npt.ArrayLike, npt.ArrayLike], other: tuple[npt.ArrayLike, npt.ArrayLike], weights: Weights
+) -> Estimate:
+    """Return the first ratio less the second, both under the same weights: their errors are alike, and cancel."""
+    columns = np.stack([np.asarray(each, np.float64) for each in (*one, *other)], axis=1)
+    used = np.flatnonzero(columns.any(axis=1))
+    columns, sums = columns[used], columns.sum(axis=0)
+    n = round(float(sums[1]))
+    if not sums[1] or not sums[3]:
+        return Estimate(UNDEFINED, UNDEFINED, UNDEFINED, n)
+    drawn = np.concatenate([part @ columns for part in _parts(weights, used)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = interval(drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3])
+    return Estimate(float(sums[0] / sums[1] - sums[2] / sums[3]), low, high, n)
+
+
+def quantile(values: npt.ArrayLike, owner: npt.ArrayLike, share: float, weights: Weights) -> Estimate:
+    """Return the smallest value that at least `share` of the values do not exceed; `owner` (n,) is its enterprise.
+
+    Values may be -inf ("none"), and so may the quantile and its interval be.
+
+    >>> quantile([3.0, 1.0, 2.0], [0, 1, 2], 0.5, np.ones((2, 3), np.uint8)).value
+    2.0
+    """
+    given, owners = np.asarray(values, np.float64), np.asarray(owner, np.int64)
+    if not len(given):
+        return Estimate(UNDEFINED, UNDEFINED, UNDEFINED, 0)
+    order = np.argsort(given, kind="stable")
+    ordered = given[order]
+    found = []
+    for part in chain([np.ones((1, len(given)), np.uint8)], _parts(weights, owners[order])):
+        reached = np.cumsum(part, axis=1, dtype=np.int64)
+        total = reached[:, -1:]
+        place = (reached < share * total - 1e-9).sum(axis=1)
+        found.append(np.where(total[:, 0] > 0, ordered[np.minimum(place, len(given) - 1)], UNDEFINED))
+    drawn = np.concatenate(found[1:])
+    usable = np.sort(drawn[~np.isnan(drawn)])
+    low = high = UNDEFINED
+    if len(usable) >= USABLE_MIN * len(drawn):
+        last = len(usable) - 1
+        low, high = (float(usable[round(share_of * last)]) for share_of in (TAIL, 1 - TAIL))
+    return Estimate(float(found[0][0]), low, high, len(given))
+
+
+class Separation(NamedTuple):
+    """How well a risk tells bad from good.
+
+    auc: how often a bad observation has the higher risk of a bad and a good one (the same: half).
+    ks: the largest distance between the shares of bad and of good ones up to one risk (Kolmogorov and Smirnov).
+    """
+
+    auc: Estimate
+    ks: Estimate
+    bad: int
+
+
+def separation(risk: npt.ArrayLike, bad: npt.ArrayLike, owner: npt.ArrayLike, weights: Weights) -> Separation:
+    """Return AUC and KS of observations (n,): their risk, whether they went bad, and whose they are.
+
+    >>> found = separation([1, 2, 3, 4], [0, 0, 1, 1], [0, 1, 2, 3], np.ones((1, 4), np.uint8))
+    >>> found.auc.value, found.ks.value
+    (1.0, 1.0)
+    """
+    risks, bads, owners = np.asarray(risk, np.float64), np.asarray(bad, np.bool_), np.asarray(owner, np.int64)
+    if np.isnan(risks).any():
+        raise ValueError("a risk is NaN: leave such observations out, and count them")
+    n, bad_count = len(risks), int(bads.sum())
+    nothing = Estimate(UNDEFINED, UNDEFINED, UNDEFINED, n)
+    if not bad_count or bad_count == n:
+        return Separation(nothing, nothing, bad_count)
+    order = np.argsort(risks, kind="stable")
+    starts = _segments(risks[order], bads[order])
+    bad_at = np.flatnonzero(bads[order])
+    segment_of_bad = np.searchsorted(starts, bad_at, side="right") - 1
+    point = _curves(np.ones((1, n), np.uint8), starts, bad_at, segment_of_bad)
+    drawn = [_curves(part, starts, bad_at, segment_of_bad) for part in _parts(weights, owners[order])]
+    resampled = np.concatenate(drawn)
+    auc, ks = (Estimate(float(point[0, i]), *interval(resampled[:, i]), n) for i in (0, 1))
+    return Separation(auc, ks, bad_count)
+
+
+def _segments(risk: Floats, bad: Flags) -> Ints:
+    """Return where segments begin: observations of one risk, or a stretch of good ones between two bad ones.
+
+    Within a stretch of good ones alone neither statistic turns: its ends are enough. `risk` ascends.
+    """
+    new_risk = np.flatnonzero(np.diff(risk, prepend=np.nan) != 0)
+    has_bad = np.add.reduceat(bad, new_risk, dtype=np.int64) > 0
+    return np.asarray(new_risk[has_bad | np.concatenate(([True], has_bad[:-1]))], np.int64)
+
+
+def _curves(weights: Weights, starts: Ints, bad_at: Ints, segment_of_bad: Ints) -> Floats:
+    """Return (resamples, 2) of AUC and KS; `weights` (resamples, n) are those of the observations by ascending risk."""
+    whole = np.add.reduceat(weights, starts, axis=1, dtype=np.int64)
+    bad = np.zeros_like(whole)
+    edges = np.flatnonzero(np.diff(segment_of_bad, prepend=-1))
+    bad[:, segment_of_bad[edges]] = np.add.reduceat(weights[:, bad_at], edges, axis=1, dtype=np.int64)
+    good = whole - bad
+    below_good, below_bad = np.cumsum(good, axis=1), np.cumsum(bad, axis=1)
+    goods, bads = below_good[:, -1:].astype(np.float64), below_bad[:, -1:].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        auc = (bad * (below_good - good / 2)).sum(axis=1, keepdims=True) / (goods * bads)
+        ks = np.abs(below_good / goods - below_bad / bads).max(axis=1, keepdims=True)
+    return np.concatenate((auc, ks), axis=1)
+
+
+def _parts(weights: Weights, columns: Ints) -> Iterator[Weights]:
+    """Yield weights[:, columns] in pieces of some rows: all of them at once would be gigabytes."""
+    rows = max(1, _AT_ONCE // max(1, len(columns)))
+    for first in range(0, len(weights), rows):
+        yield weights[first : first + rows, columns]

@@ -1,0 +1,193 @@
+"""The report as tables of text, for the terminal and for documentation. In the order of a desk's questions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
+from replay.backtest.report import BankWeek, Figure, Report, Separation, Worth
+from replay.backtest.words import POLICIES, word
+
+CEILING_LABELS = tuple(f"_{days}" for days in (SHORT_DAYS, LONG_DAYS))
+WARNED = ("30", "60", "90", "180")
+
+
+def markdown(report: Report, lang: str) -> str:
+    """Return the tables in `lang`, zh or en."""
+    return "\n".join(_lines(report, lang)) + "\n"
+
+
+def _lines(report: Report, lang: str) -> Iterator[str]:
+    one = report.provenance
+    yield f"# {word('title', lang)}"
+    yield ""
+    yield f"**{one.why_zh if lang == 'zh' else one.why_en}**"
+    yield ""
+    yield from _table((word("what", lang), ""), list(_setting(report, lang)))
+    yield from _load(report, lang)
+    yield f"## {word('cases_raised', lang)}"
+    yield ""
+    yield from _worths(report.cases, lang)
+    yield f"## {word('budgets', lang)}"
+    yield ""
+    plain = [each for each in report.budgets if is_plain(each.policy)]
+    for budget in BUDGETS:
+        yield f"{budget} {word('cases_a_month', lang)}"
+        yield ""
+        yield from _worths([each for each in plain if each.budget == budget], lang)
+    yield from _signals(report, lang)
+    yield from _separation(report, lang)
+    if report.silent:
+        yield f"## {word('silent', lang)}"
+        yield ""
+        yield from _table(
+            (word("signal", lang), word("silent_needs", lang)), [(s, ", ".join(n)) for s, n in report.silent]
+        )
+    yield from (zh if lang == "zh" else en for zh, en in report.notes)
+
+
+def _setting(report: Report, lang: str) -> Iterator[tuple[str, str]]:
+    one, counts, spans = report.provenance, report.counts, report.parameters
+    warm_up = f"{word('warm_up', lang)} {spans.warm_up_days}"
+    defaulted = f"{word('defaulted', lang)} {counts.defaulted:,}"
+    short, long = f"{SHORT_DAYS}: {counts.censored_short:,}", f"{LONG_DAYS}: {counts.censored_long:,}"
+    yield word("judged_on", lang), _origin(one.judged_on)
+    yield word("tuned_on", lang), "; ".join(map(_origin, one.tuned_on)) or "–"
+    yield word("engine", lang), one.engine_version
+    yield word("judged_days", lang), f"{spans.judged_first} – {spans.judged_last} ({warm_up})"
+    yield word("known_until", lang), spans.outcomes_known_until
+    yield word("enterprises", lang), f"{counts.enterprises:,}"
+    yield word("borrowers", lang), f"{counts.borrowers:,} ({counts.borrower_months:,.0f} {word('months', lang)})"
+    yield word("bad", lang), f"{counts.bad:,} ({defaulted}; {_percent(counts.bad_rate_year)} {word('a_year', lang)})"
+    yield word("bad_at_start", lang), f"{counts.bad_at_start:,}"
+    yield word("censored", lang), f"{short}; {long} / {counts.month_rows:,}"
+    yield word("bootstrap", lang), f"{spans.resamples} ({word('seed', lang)} {spans.seed})"
+
+
+def _load(report: Report, lang: str) -> Iterator[str]:
+    yield f"## {word('load', lang)}"
+    yield ""
+    names = ("level", "per_1000_borrowers", "per_1000_enterprises", "bank_week", "standing")
+    rows = [
+        (
+            word(load.level, lang),
+            _number(load.per_1000_borrowers),
+            _number(load.per_1000_enterprises),
+            _week(load.bank_week),
+            _percent(load.standing_share),
+        )
+        for load in report.load
+    ]
+    yield from _table([word(name, lang) for name in names], rows)
+
+
+def _worths(worths: Iterable[Worth], lang: str) -> Iterator[str]:
+    heads = [word("policy", lang), word("named", lang), word("per_1000_borrowers", lang)]
+    heads += [f"{word('warned', lang)} ≥ {ahead}" for ahead in WARNED]
+    heads += [word("lead", lang), f"{word('precision', lang)} 183", f"{word('precision', lang)} 365"]
+    rows = []
+    for each in worths:
+        lead = each.lead
+        quartiles = (lead.lower_quartile, lead.median, lead.upper_quartile)
+        rows.append(
+            (
+                POLICIES.get(each.policy, {}).get(lang, each.policy),
+                f"{each.named:,}",
+                _number(each.per_1000_borrowers),
+                *(_percent(each.warned[ahead]) for ahead in WARNED),
+                " / ".join("–" if one.value is None else f"{one.value:.0f}" for one in quartiles),
+                *(_percent(each.precision[horizon]) for horizon in ("183", "365")),
+            )
+        )
+    yield from _table(heads, rows)
+
+
+def _signals(report: Report, lang: str) -> Iterator[str]:
+    yield f"## {word('signals', lang)}"
+    yield ""
+    heads = [
+        word("signal", lang),
+        word("alerts_orange_red", lang),
+        word("alerts_yellow", lang),
+        word("alone_cases", lang),
+    ]
+    heads += [
+        f"{word('warned', lang)} ≥ 60",
+        f"{word('precision', lang)} 183",
+        word("fewer_cases", lang),
+        word("lost", lang),
+    ]
+    rows = [
+        (
+            each.signal,
+            _number(each.alerts_orange_red),
+            _number(each.alerts_yellow),
+            _number(each.alone.per_1000_borrowers),
+            _percent(each.alone.warned["60"]),
+            _percent(each.alone.precision["183"]),
+            _number(each.fewer_cases),
+            _percent(each.lost_warnings),
+        )
+        for each in report.signals
+    ]
+    yield from _table(heads, rows)
+
+
+def _separation(report: Report, lang: str) -> Iterator[str]:
+    yield f"## {word('separation', lang)}"
+    yield ""
+    heads = [word("rank", lang), word("horizon", lang), word("by", lang), word("bad_rows", lang), "AUC", "KS"]
+    rows = [
+        (
+            POLICIES.get(each.rank, {}).get(lang, each.rank),
+            str(each.horizon_days),
+            f"{word(each.by, lang)} {each.group}".strip(),
+            f"{each.bad:,}",
+            _number(each.auc, 3),
+            _number(each.ks, 3),
+        )
+        for each in report.separation
+        if (each.by == "all" and fits(each)) or (each.by == "scenario" and each.rank in ("score", "lightgbm_365"))
+    ]
+    yield from _table(heads, rows)
+
+
+def _week(one: BankWeek) -> str:
+    found = (one.mean, one.median, one.ninety_percent, one.most)
+    return " / ".join("–" if value is None else f"{value:.3g}" for value in found)
+
+
+def is_plain(policy: str) -> bool:
+    """Return whether a policy is neither one signal nor a ceiling whose label is that of an AUC."""
+    return " " not in policy and not policy.endswith(CEILING_LABELS)
+
+
+def fits(one: Separation) -> bool:
+    """Return whether a rank is one of all horizons, or a ceiling that has learned this one."""
+    return not one.rank.startswith(("lightgbm", "stumps")) or one.rank.endswith(f"_{one.horizon_days}")
+
+
+def _number(one: Figure, digits: int = 1) -> str:
+    if one.value is None:
+        return "–"
+    interval = "" if one.low is None or one.high is None else f" [{one.low:.{digits}f}, {one.high:.{digits}f}]"
+    return f"{one.value:.{digits}f}{interval} (n {one.n:,})"
+
+
+def _percent(one: Figure) -> str:
+    if one.value is None:
+        return "–"
+    interval = "" if one.low is None or one.high is None else f" [{100 * one.low:.0f}, {100 * one.high:.0f}]"
+    digits = 1 if abs(one.value) < 0.1 else 0
+    return f"{100 * one.value:.{digits}f}%{interval} (n {one.n:,})"
+
+
+def _origin(origin: object) -> str:
+    name, seed, parameters = (getattr(origin, field) for field in ("name", "seed", "parameters"))
+    return ", ".join(part for part in (name, f"seed {seed}" if seed else "", parameters) if part)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, ["-" * max(width, 3) for width in widths], *rows):
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+    yield ""

@@ -1,0 +1,183 @@
+"""What a report says, in Chinese and English; the page has it as data, the tables of text by `word`."""
+
+WORDS: dict[str, tuple[str, str]] = {
+    "title": ("预警回测", "Backtest of warnings"),
+    "what": ("评判", "judged"),
+    "judged_on": ("评判于", "judged on"),
+    "tuned_on": ("规则调于", "rules tuned on"),
+    "engine": ("引擎版本", "engine version"),
+    "judged_days": ("评判期", "judged days"),
+    "warm_up": ("其前热身天数", "warm-up days before"),
+    "known_until": ("结局已知至", "outcomes known until"),
+    "enterprises": ("企业", "enterprises"),
+    "borrowers": ("借款企业", "borrowers at risk"),
+    "months": ("户·月", "borrower-months"),
+    "bad": ("首次逾期30天以上", "first arrears over 30 days"),
+    "defaulted": ("其中违约", "of them defaulted"),
+    "a_year": ("每年", "a year"),
+    "bad_at_start": ("期初已逾期，不计", "bad at the start, left out"),
+    "censored": ("月末观测未满期限（天：个）", "month ends short of a horizon (days: number)"),
+    "bootstrap": ("自助抽样次数（按企业）", "bootstrap resamples (by enterprise)"),
+    "seed": ("种子", "seed"),
+    "load": ("工作量：新开或升级的案件", "Load: cases opened or made graver"),
+    "level": ("级别", "level"),
+    "orange_red": ("橙、红", "orange, red"),
+    "yellow": ("黄", "yellow"),
+    "all": ("全部", "all"),
+    "per_1000_borrowers": ("每千户借款企业每月", "of 1,000 borrowers a month"),
+    "per_1000_enterprises": ("每千户企业每月", "of 1,000 enterprises a month"),
+    "bank_week": ("每家银行每周：均值/中位/九成/最多", "a bank and week: mean / median / 90% / most"),
+    "standing": ("月末有未结案件的借款企业", "borrowers with an open case at month ends"),
+    "cases_raised": ("案件：按实际发出", "Cases as raised"),
+    "budgets": ("固定工作量下", "At fixed budgets"),
+    "cases_a_month": ("件新案每千户借款企业每月", "new cases of 1,000 borrowers a month"),
+    "policy": ("办法", "policy"),
+    "named": ("点名", "named"),
+    "warned": ("提前天数内已预警", "warned days ahead"),
+    "lead": ("提前天数：下四分位/中位/上四分位（–：未预警）", "lead in days: quartiles (–: not warned)"),
+    "precision": ("命中，天", "precision, days"),
+    "signals": ("信号：各自单独，及去掉后", "Signals: each alone, and left out"),
+    "signal": ("信号", "signal"),
+    "alerts_orange_red": ("橙红预警", "orange and red alerts"),
+    "alerts_yellow": ("黄色预警", "yellow alerts"),
+    "alone_cases": ("单独成案", "cases alone"),
+    "fewer_cases": ("去掉后少", "fewer cases without"),
+    "lost": ("去掉后漏（提前60天）", "warnings lost without (60 days)"),
+    "separation": ("区分能力", "Separation"),
+    "rank": ("排序", "rank"),
+    "horizon": ("期限，天", "horizon, days"),
+    "by": ("分组", "group"),
+    "bad_rows": ("坏观测", "bad month ends"),
+    "month": ("月", "month"),
+    "before": ("距末日第几个30天", "30 days before the end, number"),
+    "truth_labels": (
+        "只有标签，没有日期：评判各户最后180天",
+        "labels without dates: the last 180 days of each are judged",
+    ),
+    "silent": ("在这份日志里发不出声的信号", "Signals that cannot speak on this log"),
+    "silent_needs": ("从未能算出", "never computable"),
+    "scenario": ("情景", "scenario"),
+    "industry": ("行业", "industry"),
+    "size": ("规模", "size"),
+    "banks": ("银行数", "banks"),
+    "first": ("一眼看去", "At a glance"),
+    "tile_load": ("橙红案件，每千户借款企业每月", "orange and red cases of 1,000 borrowers a month"),
+    "tile_warned": ("逾期30天以上的，提前60天已预警", "of first arrears over 30 days, warned 60 days before"),
+    "tile_lead": ("天，首次预警到逾期30天以上的中位数", "days from the first warning, median"),
+    "tile_precision": ("橙红案件半年内应验", "of orange and red cases right within half a year"),
+    "tile_bad": ("评判期内首次逾期30天以上", "first arrears over 30 days in the judged window"),
+    "tile_ceiling": (
+        "同样指标的上限，每月12件：提前60天 / 半年应验",
+        "ceiling of the same indicators at 12 a month: warned 60 days / right",
+    ),
+    "setting": ("评判的设定", "How it was judged"),
+    "recorded_by": ("记录者", "recorded by"),
+    "rules": ("规则", "rules"),
+    "models": ("模型", "models"),
+    "log_days": ("日志", "log"),
+    "records": ("条记录", "records"),
+    "truth_file": ("来自真值文件", "from the truth file"),
+    "truth_log": ("来自日志的贷款事件", "from the log's loan events"),
+    "without_truth": ("没有真值，不计", "without truth, left out"),
+    "bad_without_row": ("逾期但月末从未作为借款企业在评判之列", "went bad, never a borrower at risk at a month end"),
+    "rows": ("月末观测", "month ends of borrowers at risk"),
+    "without_score": ("其中没有评分", "without a score"),
+    "after_bad": ("其中已逾期30天以上", "of those already over 30 days"),
+    "curve_warned": ("提前60天已预警，按每月工作量", "warned 60 days before, by budget"),
+    "curve_precision": ("半年内应验，按每月工作量", "right within half a year, by budget"),
+    "alone": ("单独", "alone"),
+    "without": ("去掉", "without"),
+    "alone_warned": ("单独：提前60天", "alone: warned 60 days"),
+    "alone_precision": ("单独：半年应验", "alone: right in 183 days"),
+    "signals_budgets": ("固定工作量下提前60天已预警", "Warned 60 days before, at budgets"),
+    "days": ("天", "days"),
+    "borrower_months": ("户·月", "borrower-months"),
+    "unknown": ("不详", "unknown"),
+    "calibration": ("校准", "Calibration"),
+    "ratio": ("预期/实际", "expected for one observed"),
+    "ratio_by_month": ("按月：预期/实际（95天）", "By month: expected for one observed (95 days)"),
+    "band": ("区间", "band"),
+    "expected": ("预期", "expected"),
+    "observed": ("实际", "observed"),
+    "probability": ("概率", "probability"),
+    "score": ("评分", "score"),
+    "misses": ("最差的漏报", "The worst misses"),
+    "false_alarms": ("最差的误报", "The worst false alarms"),
+    "onset": ("起始", "onset"),
+    "default": ("违约", "default"),
+    "lead_days": ("提前天数", "lead, days"),
+    "cases_urgent": ("橙红案件", "orange and red cases"),
+    "moved": ("变动最大的指标", "indicators that moved most"),
+    "moved_by": ("半年变动（四分位距）", "half a year, in quartile ranges"),
+    "moved_values": ("近几个月末", "last month ends"),
+    "method": ("说明", "Notes"),
+    "about_load": (
+        "一户企业未结的预警合为一案；新开的、级别升高的各算一件。只在补录期间产生的也算。",
+        "An enterprise's open alerts are one case; one that is opened, or whose level rises, counts. What a backfill "
+        "held back counts as raised.",
+    ),
+    "about_cases": (
+        "预警须在首次逾期30天以上之前1至365天内发出才算数；一直开着的旧案不算预警。未满期限的不计入命中。",
+        "A warning counts 1 to 365 days before the first arrears over 30 days; a case that was open all along is none. "
+        "Cases that have not lived through a horizon are left out of its precision.",
+    ),
+    "about_budgets": (
+        "每月末按各种排序取最差的若干户作新案；取过的180天内不再取。案件的排序：当月级别最高的在前，其次评分最低。"
+        "上限是用同一批企业183天内的结局学出来的（按企业分折），只说明指标里有多少信息。",
+        "At each month end the worst of each rank are taken as new cases; who was taken is not taken again for 180 "
+        "days. The rank of cases: the gravest of the month first, then the lowest score. Ceilings have learned from "
+        "outcomes within 183 days of the same time (folds by enterprise): they say how much is in the indicators, not "
+        "what could have been known.",
+    ),
+    "about_signals": (
+        "每千户借款企业每月。单独：只有这个信号时的橙红案件；去掉：没有它时少多少案件、漏多少预警。",
+        "Of 1,000 borrowers a month. Alone: the orange and red cases if there were only this signal; without: how many "
+        "cases fewer, and how many warnings lost, if there were all others.",
+    ),
+    "about_separation": (
+        "月末观测：评分与之后95天、365天内是否首次逾期30天以上。情景：该情景的坏观测对全部好观测。",
+        "Month ends: the rank against first arrears over 30 days in the next 95 and 365 days. Scenarios: their bad "
+        "month ends against all good ones.",
+    ),
+    "about_calibration": (
+        "评分所含的概率是未来90天逾期30天以上的概率。",
+        "The probability that a score states is that of arrears over 30 days within the next 90 days.",
+    ),
+    "about_misses": (
+        "逾期30天以上而预警最晚或没有预警的；同样晚的，先列评分最好的。",
+        "Those over 30 days past due who were warned of last or not at all; of equals those with the best score first.",
+    ),
+    "about_false_alarms": (
+        "至今未逾期而橙红案件最多的。",
+        "Those who never went bad, as far as is known, with the most orange and red cases.",
+    ),
+    "about_method": (
+        "区间为按企业自助抽样的中间95%；固定工作量下，所取的企业在抽样中不变。每个数字下方是其样本数 n。",
+        "Intervals are the middle 95% of a bootstrap over enterprises; at budgets, who is taken is held fixed in it. "
+        "Below each number stands its n.",
+    ),
+}
+POLICIES: dict[str, dict[str, str]] = {
+    name: {"zh": zh, "en": en}
+    for name, zh, en in (
+        ("orange_red", "案件（橙、红）", "cases (orange, red)"),
+        ("all", "案件（含黄）", "cases (with yellow)"),
+        ("cases", "案件", "cases"),
+        ("cases_orange_red", "案件（橙、红）", "cases (orange, red)"),
+        ("score", "评分排序", "the score's rank"),
+        ("probability", "概率排序", "the probability's rank"),
+        ("lot", "抽签", "by lot"),
+        ("lightgbm", "上限：LightGBM", "ceiling: LightGBM"),
+        ("lightgbm_95", "上限：LightGBM", "ceiling: LightGBM"),
+        ("lightgbm_365", "上限：LightGBM", "ceiling: LightGBM"),
+        ("stumps", "上限：单调树桩", "ceiling: monotone stumps"),
+        ("stumps_95", "上限：单调树桩", "ceiling: monotone stumps"),
+        ("stumps_365", "上限：单调树桩", "ceiling: monotone stumps"),
+    )
+}
+
+
+def word(name: str, lang: str) -> str:
+    """Return a word in `lang`, zh or en."""
+    zh, en = WORDS[name]
+    return zh if lang == "zh" else en

@@ -1,0 +1,424 @@
+"""Everything that is judged, as arrays: enterprises by number in the order of their ids, days as day numbers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.calendar import DAY_MS, ZONE_OFFSET_MS
+from replay.backtest.cases import last_at
+from replay.backtest.columns import SEQ_BITS
+from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
+from replay.backtest.gather import Gathered
+from replay.backtest.statistics import Flags, Ints
+
+NEVER = 2**31 - 1
+UNKNOWN = ""
+BANK_COUNTS = ("0", "1", "2", "3", "4+")
+_OUTPUTS = ("scores", "months", "revisions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trait:
+    """A property of each enterprise: `of` (enterprises,) is a place in `names`; UNKNOWN is a name too."""
+
+    names: tuple[str, ...]
+    of: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spans:
+    """Half-open stretches of days [begin, end) of owners, in the order of (owner, begin), no two of one owner touching.
+
+    An owner is an enterprise, or a pair of enterprise and bank.
+    """
+
+    owner: Ints
+    begin: Ints
+    end: Ints
+
+    def holds(self, who: Ints, when: Ints) -> Flags:
+        """Return whether each day `when` lies in a stretch of `who`."""
+        place = last_at(self.owner, self.begin, who, when)
+        return (place >= 0) & (self.end[np.maximum(place, 0)] > when) if len(self.owner) else place >= 0
+
+    def end_of(self, who: Ints, when: Ints) -> Ints:
+        """Return the end of the stretch of `who` that each day `when` lies in; `holds` is true of all of them."""
+        return self.end[last_at(self.owner, self.begin, who, when)]
+
+    def days(self, owners: int, begin: Ints | int, end: Ints | int) -> Ints:
+        """Return by owner (owners,) how many of the days [begin, end) lie in a stretch; bounds may differ by owner."""
+        first = np.broadcast_to(np.asarray(begin), (owners,))[self.owner]
+        last = np.broadcast_to(np.asarray(end), (owners,))[self.owner]
+        lengths = np.maximum(0, np.minimum(self.end, last) - np.maximum(self.begin, first))
+        return np.bincount(self.owner, lengths, owners).astype(np.int64)
+
+
+def spans(owner: Ints, begin: Ints, end: Ints) -> Spans:
+    """Return the union of stretches by owner; empty ones are left out."""
+    kept = end > begin
+    owner, begin, end = owner[kept], begin[kept], end[kept]
+    order = np.lexsort((begin, owner))
+    owner, begin, end = owner[order], begin[order], end[order]
+    if not len(owner):
+        return Spans(owner=owner, begin=begin, end=end)
+    low = int(begin.min())
+    width = int(end.max()) - low + 1
+    # One axis for all owners, each at a distance of its own: the farthest end so far is then a running maximum.
+    reach = np.maximum.accumulate(owner * width + (end - low))
+    starts = np.ones(len(owner), np.bool_)
+    starts[1:] = owner[1:] * width + (begin[1:] - low) > reach[:-1]
+    places = np.flatnonzero(starts)
+    ends = reach[np.append(places[1:] - 1, len(owner) - 1)] - owner[places] * width + low
+    return Spans(owner=owner[places], begin=begin[places], end=ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revisions:
+    """What was told of alerts, in the order of (enterprise, log). Those of the supervisor, who sees all."""
+
+    enterprise: Ints
+    moment: Ints  # offset of the record that it follows from
+    day: Ints
+    episode: Ints
+    signal: Ints
+    level: Ints  # 0: the episode is over
+    pair_revision: Ints
+    """Rows (revision, bank) of the banks that a revision concerns: `pair_revision` a place in these arrays."""
+    pair_bank: Ints
+
+    def __len__(self) -> int:
+        return len(self.enterprise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Months:
+    """An enterprise as a month's last day closed, in the order of (enterprise, day)."""
+
+    enterprise: Ints
+    day: Ints  # the month's last
+    told: Ints  # when it was known
+    score_milli: Ints  # -1: none yet
+    p_ppm: Ints
+    values: npt.NDArray[np.float32]  # (rows, indicators), NaN where null
+
+    def __len__(self) -> int:
+        return len(self.enterprise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The last score of each day on which one was told, in the order of (enterprise, day)."""
+
+    enterprise: Ints
+    day: Ints
+    milli: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoanFacts:
+    """The loan events, in the order of (enterprise, log)."""
+
+    enterprise: Ints
+    bank: Ints
+    loan: Ints
+    day: Ints
+    event: Ints  # place in gather.LOAN_EVENTS
+    dpd: Ints  # -1: none said
+    is_open: Flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A log as it was told up to the end of `last_day`."""
+
+    ids: tuple[str, ...]
+    banks: tuple[str, ...]
+    signals: tuple[str, ...]
+    indicators: tuple[str, ...]
+    models: tuple[str, ...]  # that scored
+    rules: tuple[str, ...]  # that raised
+    first_day: int
+    last_day: int
+    known_from: Ints  # (enterprises,) the first day with a score, NEVER without one
+    borrows: Spans  # by enterprise: an open loan
+    lends: Spans  # by enterprise * banks + bank: an open loan of that bank, and consent
+    months: Months
+    revisions: Revisions
+    scores: Scores
+    loans: LoanFacts
+    bad_day: Ints  # (enterprises,) first day over 30 days past due or worse, by the log's own loan events; NEVER
+    default_day: Ints
+    verdict: Ints  # (enterprises,) an operator's outcome: 1 bad, 0 good, -1 none
+    traits: dict[str, Trait] = field(default_factory=dict)
+
+    @property
+    def lender_count(self) -> int:
+        """Return how many banks have an open loan at some time."""
+        return len(np.unique(self.lends.owner % max(1, len(self.banks))))
+
+
+class _Table:
+    """Numbers of the whole for names that each partition numbers by itself; -1 for a name that is not wanted."""
+
+    def __init__(self, lists: Iterable[tuple[str, ...]], wanted: set[str] | None = None) -> None:
+        self.texts = tuple(sorted({text for texts in lists for text in texts if wanted is None or text in wanted}))
+        self._number = {text: i for i, text in enumerate(self.texts)}
+
+    def of(self, texts: tuple[str, ...]) -> Ints:
+        """Return the numbers of a partition's names, by its own numbers."""
+        return np.array([self._number.get(text, -1) for text in texts], np.int64)
+
+
+def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int | None = None) -> World:
+    """Put partitions together. What was told after the end of `last_day` (None: of the log) is left out.
+
+    An enterprise is one that has a score by then.
+    """
+    ends = max(part.last_day for part in facts)
+    last = ends if last_day is None else min(last_day, ends)
+    ticks = {part.partition: part.ticks for part in facts}
+    told = {
+        part.partition: {name: dated(getattr(part, name), ticks[part.partition]) for name in _OUTPUTS}
+        for part in outputs
+    }
+    scored = {
+        part.enterprises[i]
+        for part in outputs
+        for columns in (told[part.partition]["scores"],)
+        for i in np.unique(columns["enterprise"][columns["told"] <= last]).tolist()
+    }
+    enterprises = _Table([part.enterprises for part in outputs], scored)
+    banks = _Table([*(part.banks for part in facts), *(part.banks for part in outputs)])
+    signals, indicators = _Table(part.signals for part in outputs), _Table(part.indicators for part in outputs)
+    n = len(enterprises.texts)
+
+    def of_facts(name: str, *own: str) -> dict[str, Ints]:
+        return _joined(
+            [
+                (getattr(part, name), {"enterprise": enterprises.of(part.enterprises), "bank": banks.of(part.banks)})
+                for part in facts
+            ],
+            last,
+            own,
+        )
+
+    def of_outputs(name: str, *own: str) -> dict[str, Ints]:
+        return _joined(
+            [
+                (
+                    told[part.partition][name],
+                    {"enterprise": enterprises.of(part.enterprises), "signal": signals.of(part.signals)},
+                )
+                for part in outputs
+            ],
+            last,
+            own,
+        )
+
+    _number_rows([told[part.partition]["revisions"] for part in outputs])
+    _number_rows([told[part.partition]["months"] for part in outputs])
+    scores, revisions, loans = of_outputs("scores"), of_outputs("revisions", "episode"), of_facts("loans", "loan")
+    bad, verdicts = of_facts("bad"), of_facts("verdicts")
+    pair_revision, pair_bank = _concerned(outputs, revisions, banks)
+    known_from = np.full(n, NEVER, np.int64)
+    np.minimum.at(known_from, scores["enterprise"], scores["told"])
+    verdict = np.full(n, -1, np.int64)
+    verdict[verdicts["enterprise"]] = verdicts["bad"]
+    borrows, lends = _lending(loans, of_facts("consents"), len(banks.texts), last)
+    is_last = _is_last(scores["enterprise"], scores["told"])
+    is_default = bad["is_default"] > 0
+    return World(
+        ids=enterprises.texts,
+        banks=banks.texts,
+        signals=signals.texts,
+        indicators=indicators.texts,
+        models=_in_force(outputs, told, "scores", "model", "models", last),
+        rules=_in_force(outputs, told, "revisions", "rules", "rules", last),
+        first_day=min(part.first_day for part in facts if part.first_day != NO_DAY),
+        last_day=last,
+        known_from=known_from,
+        borrows=borrows,
+        lends=lends,
+        months=_months(outputs, of_outputs("months"), indicators, scores),
+        revisions=Revisions(
+            enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["told"],
+            episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
+            pair_revision=pair_revision, pair_bank=pair_bank,
+        ),
+        scores=Scores(
+            enterprise=scores["enterprise"][is_last], day=scores["told"][is_last], milli=scores["milli"][is_last]
+        ),
+        loans=LoanFacts(
+            enterprise=loans["enterprise"], bank=loans["bank"], loan=loans["loan"], day=loans["told"],
+            event=loans["event"], dpd=loans["dpd"], is_open=loans["is_open"] > 0,
+        ),
+        bad_day=_earliest(bad["enterprise"], bad["day"], n),
+        default_day=_earliest(bad["enterprise"][is_default], bad["day"][is_default], n),
+        verdict=verdict,
+        traits=_traits(of_facts("profiles"), of_facts("accounts"), n),
+    )  # fmt: skip
+
+
+def trait(texts: Sequence[str]) -> Trait:
+    """Return a trait from one text an enterprise."""
+    names, of = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
+    return Trait(names=tuple(names.tolist()), of=of.astype(np.int64))
+
+
+def _joined(
+    parts: Sequence[tuple[dict[str, Ints], dict[str, Ints]]], last: int, own: tuple[str, ...] = ()
+) -> dict[str, Ints]:
+    """Columns of all partitions, told up to `last`, by (enterprise, order).
+
+    Each part is its columns, and by column the numbers of the whole for its own. The numbers of `own` columns are a
+    partition's alone, and are made distinct.
+    """
+    columns: dict[str, list[Ints]] = {}
+    shift = dict.fromkeys(own, 0)
+    for found, numbers in parts:
+        told = found["told"] <= last
+        for column, cells in found.items():
+            cells = cells[told]
+            if column in numbers:
+                cells = numbers[column][cells]
+            elif column in own:
+                cells = cells + shift[column]
+            columns.setdefault(column, []).append(cells)
+        for column in own:
+            shift[column] += int(found[column].max(initial=-1)) + 1
+    whole = {column: np.concatenate(cells) for column, cells in columns.items()}
+    known = whole["enterprise"] >= 0
+    order = np.lexsort((whole["order"][known], whole["enterprise"][known]))
+    return {column: cells[known][order] for column, cells in whole.items()}
+
+
+def _number_rows(parts: Sequence[dict[str, Ints]]) -> None:
+    """Give the rows of all parts a number each, in the column `place`."""
+    first = 0
+    for part in parts:
+        part["place"] = np.arange(first, first + len(part["told"]), dtype=np.int64)
+        first += len(part["told"])
+
+
+def _concerned(outputs: Sequence[Gathered], revisions: dict[str, Ints], banks: _Table) -> tuple[Ints, Ints]:
+    """(revision, bank) of the banks that each of `revisions` concerns."""
+    sizes = np.cumsum([0, *(len(part.revisions) for part in outputs)])
+    where = np.full(int(sizes[-1]), -1, np.int64)
+    where[revisions["place"]] = np.arange(len(revisions["place"]))
+    pairs = [
+        (where[part.concerned["revision"] + first], banks.of(part.banks)[part.concerned["bank"]])
+        for first, part in zip(sizes.tolist(), outputs, strict=False)
+    ]
+    revision, bank = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
+    told = revision >= 0
+    return revision[told], bank[told]
+
+
+def _in_force(
+    outputs: Sequence[Gathered],
+    told: dict[int, dict[str, dict[str, Ints]]],
+    rows: str,
+    column: str,
+    names: str,
+    last: int,
+) -> tuple[str, ...]:
+    """The names of the artefacts that outputs up to `last` rest on."""
+    found = set[str]()
+    for part in outputs:
+        columns = told[part.partition][rows]
+        used = np.unique(columns[column][columns["told"] <= last]).tolist()
+        found.update(getattr(part, names)[i] for i in used)
+    return tuple(sorted(found))
+
+
+def _months(outputs: Sequence[Gathered], found: dict[str, Ints], indicators: _Table, scores: dict[str, Ints]) -> Months:
+    values = np.full((sum(len(part.values) for part in outputs), len(indicators.texts)), np.nan, np.float32)
+    first = 0
+    for part in outputs:
+        values[first : first + len(part.values), indicators.of(part.indicators)] = part.values
+        first += len(part.values)
+    # The score at a close: the newest one before it in the log, as (offset, seq) has it.
+    place = last_at(scores["enterprise"], *_dense(scores["order"], found["enterprise"], found["order"]))
+    has_score, place = place >= 0, np.maximum(place, 0)
+    none = np.full(len(place), -1, np.int64)
+    return Months(
+        enterprise=found["enterprise"], day=found["day"], told=found["told"],
+        score_milli=np.where(has_score, scores["milli"][place], none) if len(scores["milli"]) else none,
+        p_ppm=np.where(has_score, scores["ppm"][place], none) if len(scores["milli"]) else none,
+        values=values[found["place"]],
+    )  # fmt: skip
+
+
+def _dense(orders: Ints, who: Ints, when: Ints) -> tuple[Ints, Ints, Ints]:
+    """Orders as ranks: offsets are too large to be multiplied with enterprises."""
+    ranks = np.unique(np.concatenate((orders, when)), return_inverse=True)[1].astype(np.int64)
+    return ranks[: len(orders)], who, ranks[len(orders) :]
+
+
+def _lending(loans: dict[str, Ints], consents: dict[str, Ints], banks: int, last: int) -> tuple[Spans, Spans]:
+    """Stretches with an open loan by enterprise, and with an open loan and consent by enterprise and bank."""
+    order = np.lexsort((loans["order"], loans["loan"]))
+    loan, told, is_open = loans["loan"][order], loans["told"][order], loans["is_open"][order] > 0
+    until = np.full(len(loan), last + 1, np.int64)
+    same = loan[1:] == loan[:-1]
+    until[:-1][same] = told[1:][same]
+    begin, end = told[is_open], until[is_open]
+    borrows = spans(loans["enterprise"][order][is_open], begin, end)
+    pair = loans["enterprise"] * banks + loans["bank"]
+    lent = spans(pair[order][is_open], begin, end)
+    return borrows, shared(lent, _consented(consents, banks))
+
+
+def _consented(consents: dict[str, Ints], banks: int) -> Spans:
+    """Stretches of consent by pair; taken back, it ends with the day on which that was told."""
+    pair = consents["enterprise"] * banks + consents["bank"]
+    begin, end = (_day(consents[name]) for name in ("begin", "end"))
+    revoked = consents["revoked"] > 0
+    for one in np.unique(pair[revoked]).tolist():
+        of_pair = np.flatnonzero(pair == one)
+        for place in of_pair[revoked[of_pair]].tolist():
+            earlier = of_pair[of_pair <= place]
+            end[earlier] = np.minimum(end[earlier], consents["told"][place])
+    return spans(pair[~revoked], np.maximum(begin, consents["told"])[~revoked], end[~revoked])
+
+
+def shared(one: Spans, other: Spans) -> Spans:
+    """Where both hold, by owner."""
+    edges = np.unique(np.concatenate((one.begin, one.end, other.begin, other.end)))
+    if not len(edges) or not len(one.owner):
+        return Spans(owner=one.owner[:0], begin=one.begin[:0], end=one.end[:0])
+    first = np.searchsorted(edges, one.begin)
+    count = np.searchsorted(edges, one.end) - first
+    owner = np.repeat(one.owner, count)
+    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    begin, end = edges[place], edges[place + 1]
+    held = other.holds(owner, begin)
+    return spans(owner[held], begin[held], end[held])
+
+
+def _traits(profiles: dict[str, Ints], accounts: dict[str, Ints], n: int) -> dict[str, Trait]:
+    """Industry and size as the newest master record has them, and at how many banks there were transactions."""
+    found = {"banks": Trait(names=BANK_COUNTS, of=np.minimum(np.bincount(accounts["enterprise"], minlength=n), 4))}
+    for name, column, names in (("industry", "section", SECTIONS), ("size", "size", SIZES)):
+        of = np.full(n, len(names), np.int64)
+        of[profiles["enterprise"]] = profiles[column]
+        found[name] = Trait(names=(*names, UNKNOWN), of=of)
+    return found
+
+
+def _is_last(owner: Ints, day: Ints) -> Flags:
+    last = np.ones(len(owner), np.bool_)
+    last[:-1] = (owner[1:] != owner[:-1]) | (day[1:] != day[:-1])
+    return last
+
+
+def _earliest(owner: Ints, day: Ints, n: int) -> Ints:
+    found = np.full(n, NEVER, np.int64)
+    np.minimum.at(found, owner, day)
+    return found
+
+
+def _day(time_ms: Ints) -> Ints:
+    return (time_ms + ZONE_OFFSET_MS) // DAY_MS

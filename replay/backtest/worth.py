@@ -1,0 +1,110 @@
+"""What namings are worth, with intervals: shares of defaults warned, leads, precision, and the load on desks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from replay.backtest import statistics
+from replay.backtest.cases import ORANGE, Steps, steps
+from replay.backtest.naming import NONE, Namings, is_right, leads, namings
+from replay.backtest.panel import LEAD_DAYS, PRECISION_DAYS, Standing, Window, exposure_months, sums
+from replay.backtest.report import Figure, Lead, Worth, figure
+from replay.backtest.statistics import Flags, Floats, Ints, Weights
+from replay.backtest.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A world, how its enterprises stand, and the weights of the bootstrap."""
+
+    world: World
+    window: Window
+    standing: Standing
+    weights: Weights
+    exposure: Floats  # (enterprises,) borrower-months at risk
+
+    @property
+    def n(self) -> int:
+        """Return how many enterprises there are."""
+        return len(self.world.ids)
+
+    def at_risk(self, owner: Ints, day: Ints) -> Flags:
+        """Return whether each owner is a borrower who is judged and not bad yet on each day, within the window."""
+        inside = (day >= self.window.first) & (day <= self.window.last) & self.standing.judged[owner]
+        inside &= day < self.standing.bad_day[owner]
+        inside[inside] = self.world.borrows.holds(owner[inside], day[inside])
+        return inside
+
+    def steps(self, wanted: Flags | None = None) -> Steps:
+        """Return the steps of enterprises' cases, of all revisions or of those `wanted`."""
+        columns = self.world.revisions
+        rows = [columns.enterprise, columns.moment, columns.day, columns.episode, columns.level]
+        return steps(*(rows if wanted is None else [row[wanted] for row in rows]))
+
+    def named(self, owner: Ints, day: Ints) -> Namings:
+        """Return those namings that count: of borrowers at risk."""
+        counted = self.at_risk(owner, day)
+        return namings(owner[counted], day[counted])
+
+    def warned(self, named: Namings, ahead: int) -> tuple[Floats, Floats]:
+        """Return by enterprise whether its default was warned of so many days ahead, and whether it could have been."""
+        who = np.flatnonzero(self.standing.goes_bad)
+        bad_day = self.standing.bad_day[who]
+        could = bad_day - ahead >= self.window.first
+        who, bad_day = who[could], bad_day[could]
+        found = leads(named, who, bad_day) >= max(ahead, 1)
+        return sums(who, self.n, found), sums(who, self.n)
+
+    def right(self, named: Namings, horizon: int) -> tuple[Floats, Floats, int]:
+        """Return by enterprise how many namings were right and how many there are, and how many are censored."""
+        matured = named.day + horizon <= self.window.known_until
+        right = is_right(named, self.standing.bad_day, horizon)
+        owner = named.owner[matured]
+        return sums(owner, self.n, right[matured]), sums(owner, self.n), int((~matured).sum())
+
+    def worth(self, policy: str, named: Namings, budget: int = 0, count: Floats | None = None) -> Worth:
+        """Return what namings are worth; `count` (enterprises,): how many steps they stand for, where several a day."""
+        counted = sums(named.owner, self.n) if count is None else count
+        # Only those that could have been warned of at the longest lead: the others would pull the quartiles down.
+        who = np.flatnonzero(self.standing.goes_bad & (self.standing.bad_day - LEAD_DAYS[-1] >= self.window.first))
+        found = leads(named, who, self.standing.bad_day[who])
+        precision, censored = dict[str, Figure](), dict[str, int]()
+        for horizon in PRECISION_DAYS:
+            right, matured, rest = self.right(named, horizon)
+            precision[str(horizon)] = figure(statistics.ratio(right, matured, self.weights))
+            censored[str(horizon)] = rest
+        quartiles = [figure(statistics.quantile(found, who, share, self.weights)) for share in (0.25, 0.5, 0.75)]
+        return Worth(
+            policy=policy,
+            budget=budget,
+            named=round(float(counted.sum())),
+            per_1000_borrowers=self.rate(counted),
+            warned={
+                str(ahead): figure(statistics.ratio(*self.warned(named, ahead), self.weights))
+                for ahead in (1, *LEAD_DAYS)
+            },
+            lead=Lead(
+                lower_quartile=quartiles[0],
+                median=quartiles[1],
+                upper_quartile=quartiles[2],
+                none=int((found == NONE).sum()),
+            ),
+            precision=precision,
+            censored=censored,
+        )
+
+    def rate(self, counted: Floats) -> Figure:
+        """Return a count by enterprise per 1,000 borrowers at risk and month; n: of what was counted."""
+        n = round(float(counted.sum()))
+        return figure(statistics.ratio(counted, self.exposure, self.weights, n), 1000)
+
+
+def judge(world: World, window: Window, stands: Standing, weights: Weights) -> Judge:
+    """Return the judge of a world."""
+    exposure = np.where(stands.judged, exposure_months(world, window, stands.bad_day), 0.0)
+    return Judge(world=world, window=window, standing=stands, weights=weights, exposure=exposure)
+
+
+def urgent(found: Steps) -> Steps:
+    """Return the steps to orange or red."""
+    return found.only(found.after >= ORANGE)

@@ -1,0 +1,64 @@
+"""The days of a simulation and what falls on each; and how much an industry sells on them."""
+
+import numpy as np
+
+from domain.calendar import date_of, day_start_ms, month_of_day
+from replay.province.chance import Floats
+from replay.province.layout import DAY, Days, zeros
+from replay.province.population import Population
+from replay.workdays import LUNAR_NEW_YEARS, workdays
+
+# The lunar New Year: business stands still from so many days before it to so many after, and is as usual again later.
+STILL_FROM, STILL_UNTIL, USUAL_FROM = -4, 9, 22
+RUSH_FROM, RUSH = -26, 1.12  # customers settle before it
+
+
+def days(population: Population) -> Days:
+    """All days that are simulated."""
+    count = population.last_day - population.first_day
+    found = zeros(DAY, count)
+    festivals = np.array(LUNAR_NEW_YEARS)
+    for row, today in zip(found, workdays(population.first_day, population.last_day), strict=True):
+        booked = today.due_month_days
+        row["day"], row["start_ms"], row["business"] = today.day, day_start_ms(today.day), today.business
+        row["month"], row["month_of_year"] = month_of_day(today.day), today.when.month
+        row["month_begins"] = today.when.day == 1
+        row["dom_first"], row["dom_last"] = (booked[0], booked[-1]) if booked else (1, 0)
+        row["wraps"] = bool(booked) and booked[0] > booked[-1]
+        nearest = festivals[np.argmin(np.abs(festivals - today.day))]
+        row["to_festival"] = nearest - today.day
+    _count_to_month_ends(found)
+    return found
+
+
+def _count_to_month_ends(found: Days) -> None:
+    """Business days left in the month, this one not counted, and since the last month's end, this one counted."""
+    business = found["business"].astype(np.int64)
+    month = found["month"]
+    so_far = np.cumsum(business)
+    last = np.searchsorted(month, month, side="right") - 1
+    first = np.searchsorted(month, month, side="left")
+    found["left_in_month"] = so_far[last] - so_far
+    found["since_month_end"] = so_far - so_far[first] + business[first]
+
+
+def seasons(population: Population, calendar: Days) -> Floats:
+    """Sales of each industry on each day against a usual one, the mean of a year near 1. Shape: (industries, days)."""
+    found = np.ones((len(population.industries), len(calendar)))
+    away = -calendar["to_festival"].astype(np.float64)  # days since the festival
+    for row, industry in zip(found, population.industries, strict=True):
+        months = np.array(industry.season) / np.mean(industry.season)
+        row[:] = months[calendar["month_of_year"] - 1]
+        still = industry.festival
+        level = np.ones(len(calendar))
+        level = np.where((away >= RUSH_FROM) & (away < STILL_FROM), RUSH, level)
+        level = np.where((away >= STILL_FROM) & (away <= STILL_UNTIL), still, level)
+        rising = (away > STILL_UNTIL) & (away < USUAL_FROM)
+        level = np.where(rising, still + (1.0 - still) * (away - STILL_UNTIL) / (USUAL_FROM - STILL_UNTIL), level)
+        row *= level
+    return found
+
+
+def text(day: int) -> str:
+    """A day number as YYYY-MM-DD."""
+    return date_of(day).isoformat()

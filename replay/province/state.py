@@ -1,0 +1,51 @@
+"""What the kernels work on, as one tuple of arrays; and the numbers that they take from a Population."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.province.chance import Floats, Integers
+from replay.province.layout import Accounts, Days, Facts, Firms, Links, Loans, Moves, Undos
+from replay.province.parties import NEW_LENDERS, Parties
+from replay.province.population import Population
+
+NUMBERS = (
+    "payment_noise", "skipped_payment", "caught_up", "delay_days", "bad_month", "shock_memory", "owner_helps", "forgotten",
+    "returned", "reversed_",
+)  # fmt: skip
+(
+    PAYMENT_NOISE, SKIPPED, CAUGHT_UP, DELAY_DAYS, BAD_MONTH, MEMORY, OWNER_HELPS, FORGOTTEN, RETURNED_SHARE,
+    REVERSED_SHARE, BAD_LOW, BAD_HIGH,
+) = range(len(NUMBERS) + 2)  # fmt: skip
+PLACES = ("outsiders", "outsider_count", "persons", "landlords", "lenders", "banks", "platforms", "public")
+OUTSIDERS, OUTSIDER_COUNT, PERSONS, LANDLORDS, LENDERS, BANKS, PLATFORMS, PUBLIC, LENDER_COUNT, FIRST_DAY = range(10)
+
+
+class State(NamedTuple):
+    """Shapes: numbers, places: as named above; seasons (industries, days); counts as layout.COUNTS; the rest rows."""
+
+    firms: Firms
+    accounts: Accounts
+    links: Links
+    loans: Loans
+    undos: Undos
+    moves: Moves
+    facts: Facts
+    calendar: Days
+    seasons: Floats
+    numbers: Floats
+    places: Integers
+    counts: Integers
+
+
+def numbers_of(population: Population) -> Floats:
+    """The numbers, in the order of their indices."""
+    found = [float(getattr(population, name)) for name in NUMBERS]
+    return np.array([*found, *population.bad_month_level])
+
+
+def places_of(population: Population, parties: Parties) -> npt.NDArray[np.int64]:
+    """Where the kinds of parties begin, how many lenders there are, and the first day."""
+    found = [getattr(parties, name) for name in PLACES]
+    return np.array([*found, NEW_LENDERS, population.first_day], np.int64)
