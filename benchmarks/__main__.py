@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("throughput", "state", "latency", "recovery", "determinism", "rules", "replay", "sizes", "two_commands", "warning")
+BENCHMARKS = ("throughput", "state", "latency", "recovery", "determinism", "rules", "replay", "sizes", "simulator", "two_commands", "warning")
 
 
 def main(argv: list[str]) -> int:

@@ -121,7 +121,7 @@ class _Timer:
 
 
 def _figures(report: Report) -> dict[str, Any]:
-    """What is kept of a report: everything but courses, months, and what each signal gives at each budget."""
+    """Return the figures kept of a report: everything but courses, months, and each signal at each budget."""
     built = msgspec.to_builtins(report)
     provenance = built["provenance"]
     rank = _first(report.separation, lambda one: (one.rank, one.by, one.horizon_days) == (RANK, "all", 365))

@@ -50,7 +50,7 @@ def write(args: argparse.Namespace) -> int:
     written = write_log(population, args.out, partitions=partitions, say=progress)
     progress(
         say(
-            f"{written.transactions:,} 笔交易、共 {written.records:,} 条记录写入 {args.out}，真相在 {written.truth_files}",
+            f"{written.transactions:,} 笔交易、{written.records:,} 条记录写入 {args.out}，真相：{written.truth_files}",
             f"{written.transactions:,} transactions in {written.records:,} records written to {args.out}, "
             f"the truth to {written.truth_files}",
         )

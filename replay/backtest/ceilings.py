@@ -1,4 +1,4 @@
-"""What the same indicators could give: models that learn from the month ends of the world that is judged.
+"""Ceilings on the same indicators: models that learn from the month ends of the world that is judged.
 
 LightGBM as it is, and boosted stumps that may use each indicator only in the direction that the catalogue gives it.
 They are ceilings, not rivals: they see the outcomes of other enterprises of the same time. What they predict of an

@@ -1,4 +1,4 @@
-"""What lands on desks: cases opened or made graver, by borrowers, enterprises, banks and weeks."""
+"""The load on desks: cases opened or made graver, by borrowers, enterprises, banks and weeks."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the catalogue says of indicators and signals: names in both languages, and the riskier side."""
+"""Names of indicators and signals in both languages, and their riskier side, from the catalogue."""
 
 import csv
 from functools import cache

@@ -1,4 +1,4 @@
-"""Who is named when, and what that is worth: arrays in, arrays out.
+"""The worth of naming borrowers: arrays in, arrays out.
 
 A policy names enterprises on days: a rule's cases as they are raised, or so many of the worst ranked each month. A
 naming warns of a default where it stands 1 to LOOKBACK_DAYS days before it; an older one is no warning of it. A

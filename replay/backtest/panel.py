@@ -1,4 +1,4 @@
-"""Who is judged, when, and by what: the borrowers at risk at month ends, and the spans and counts around them.
+"""The judged population: the borrowers at risk at month ends, and the spans and counts around them.
 
 Who is bad at the start does not count; who has not lived through a horizon is censored for it, and counted as such.
 """

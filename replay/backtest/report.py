@@ -1,4 +1,4 @@
-"""What a backtest reports, as it is written to JSON. Numbers are rounded to six significant digits.
+"""The report of a backtest, as it is written to JSON. Numbers are rounded to six significant digits.
 
 A figure that is null with n = 0 is not defined. A quartile of leads that is null with n > 0 falls among those who were
 not warned at all.
@@ -29,7 +29,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What was tuned on what, and judged on what. `is_result` false: no figure here may be called a result; `why`."""
+    """The worlds of tuning and judging. `is_result` false: no figure here may be called a result; `why`."""
 
     is_result: bool
     why_zh: str
@@ -59,7 +59,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Who was judged, and who was not and why."""
+    """The counts of judged enterprises, and of the others by reason."""
 
     records: int
     enterprises: int
@@ -112,7 +112,7 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worth(msgspec.Struct, frozen=True, kw_only=True):
-    """What a way of naming borrowers is worth. `budget` 0: as it names, else new cases of 1,000 borrowers a month."""
+    """The worth of a way of naming borrowers. `budget` 0: as it names, else new cases of 1,000 borrowers a month."""
 
     policy: str
     budget: int

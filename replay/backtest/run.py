@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is asked for. Days are day numbers; None: as the log and the truth have them."""
+    """The options of a backtest. Days are day numbers; None: as the log and the truth have them."""
 
     truth: Path | None = None
     labels: Labels | None = None  # in place of a truth
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """What is known before the replay."""
+    """The facts known before the replay."""
 
     facts: list[Facts]
     truth: TruthFile | None

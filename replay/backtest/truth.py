@@ -1,4 +1,4 @@
-"""What became of the enterprises: from a truth file beside the log, or from the log's own loan events and outcomes.
+"""The fate of the enterprises: from a truth file beside the log, or from the log's own loan events and outcomes.
 
 A truth file is CSV or Parquet with a row an enterprise: enterprise_id, scenario, and as dates or nothing onset,
 overdue_30 (the first day more than 30 days past due), default, recovery. Three more columns say the same in each row,

@@ -1,4 +1,4 @@
-"""What a report says, in Chinese and English; the page has it as data, the tables of text by `word`."""
+"""The words of a report, in Chinese and English; the page has them as data, the tables of text by `word`."""
 
 WORDS: dict[str, tuple[str, str]] = {
     "title": ("预警回测", "Backtest of warnings"),

@@ -76,7 +76,7 @@ def spans(owner: Ints, begin: Ints, end: Ints) -> Spans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revisions:
-    """What was told of alerts, in the order of (enterprise, log). Those of the supervisor, who sees all."""
+    """The revisions of alerts, in the order of (enterprise, log). Those of the supervisor, who sees all."""
 
     enterprise: Ints
     moment: Ints  # offset of the record that it follows from
@@ -385,7 +385,7 @@ def _consented(consents: dict[str, Ints], banks: int) -> Spans:
 
 
 def shared(one: Spans, other: Spans) -> Spans:
-    """Where both hold, by owner."""
+    """Return the spans in which both hold, by owner."""
     edges = np.unique(np.concatenate((one.begin, one.end, other.begin, other.end)))
     if not len(edges) or not len(one.owner):
         return Spans(owner=one.owner[:0], begin=one.begin[:0], end=one.end[:0])

@@ -1,4 +1,4 @@
-"""What namings are worth, with intervals: shares of defaults warned, leads, precision, and the load on desks."""
+"""The worth of namings, with intervals: shares of defaults warned, leads, precision, and the load on desks."""
 
 from dataclasses import dataclass
 

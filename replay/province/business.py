@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 from replay.province.chance import draw, draw_factor, draw_normal, exp
 from replay.province.layout import (
     BUY,
@@ -32,7 +32,6 @@ from replay.province.layout import (
     SALE_PLATFORM,
     SEASONAL_STOP,
     SHADOW_REPAY,
-    SIPHONING,
     SLOW_DECAY,
     SOCIAL,
     SUDDEN_STOP,
@@ -120,7 +119,7 @@ def _down(f: Any, p: Any) -> Any:
     if f.scenario == CUSTOMER_LOSS:
         return 1.0 - 0.35 * f.depth * p  # beside the customers that are gone
     if f.scenario == SLOW_DECAY or f.scenario == WINDOW_DRESSING:
-        return 1.0 - f.depth * p * (0.5 + 0.5 * p)
+        return 1.0 - f.depth * p * (1.4 - 0.4 * p)
     if f.scenario == FRAUD:
         return 1.0
     return 1.0 - f.depth * p
@@ -150,7 +149,7 @@ def course(f: Any, today: Any) -> Any:
 
 @kernel
 def begin_day(w: Any, f: Any, today: Any) -> Any:
-    """What may be sold today, the season left out."""
+    """Set the sales of today, the season left out."""
     if today.month_begins:
         memory = w.numbers[MEMORY]
         f.shock = memory * f.shock + f.noise * (1.0 - memory * memory) ** 0.5 * draw_normal(f)
@@ -167,7 +166,7 @@ def begin_day(w: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def take_in(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """What customers outside the province and the public pay today."""
+    """Book the payments of customers outside the province and of the public."""
     season = w.seasons[f.industry, today.day - w.places[FIRST_DAY]]
     if f.public > 0.0:
         usual = f.public * f.base / DAYS_A_MONTH * season * f.demand / f.takings
@@ -194,7 +193,9 @@ def take_in(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def _customer_pays(w: Any, f: Any, link: Any, today: Any, level: Any) -> Any:
-    amount = noisy(w, f, link.share * f.base * link.every / DAYS_A_MONTH * max(level, 0.5 * (level + 0.4)) * (1.0 + link.owed))
+    amount = noisy(
+        w, f, link.share * f.base * link.every / DAYS_A_MONTH * max(level, 0.5 * (level + 0.4)) * (1.0 + link.owed)
+    )
     link.owed = 0.0
     if amount < 100:
         return
@@ -278,8 +279,8 @@ def buy(w: Any, number: Any, f: Any, today: Any) -> Any:
     """Suppliers whose turn it is are paid, as far as the money reaches."""
     p = progress(f, today.day)
     wants = f.pace
-    if f.scenario == OVER_EXPANSION and f.ending != 0 and 0.0 < p < 0.75:
-        wants *= 1.0 + 1.4 * f.strain * min(1.0, p / EXPANSION_AT)
+    if p > 0.0 and is_in_trouble(f, today.day) and today.day < f.turn:
+        wants *= 1.0 + f.squeeze * min(1.0, 2.0 * p)  # dearer, or not cut as fast as sales fall
     for i in range(f.link_first, f.link_first + f.link_count):
         link = w.links[i]
         if not link.pays or link.next > today.day:
@@ -328,7 +329,7 @@ def _pay_supplier(w: Any, number: Any, f: Any, link: Any, today: Any, amount: An
 
 @kernel
 def _spend_on_stock(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """What a loan was taken for goes to suppliers over the next weeks."""
+    """Spend a loan on stock, with suppliers, over the next weeks."""
     if draw(f) < 0.5:
         return
     link = w.links[f.link_first + np.int64(draw(f) * f.link_count)]
@@ -373,7 +374,7 @@ def _rounded(f: Any, of_base: Any) -> Any:
 
 @kernel
 def _bring_together(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """What lies at other banks goes to the settlement account, but for a little."""
+    """Move balances at other banks to the settlement account, but for a little."""
     for a in range(f.account_first, f.account_first + f.account_count):
         one = w.accounts[a]
         if a == f.account or one.dollars or one.opened > today.day:
@@ -396,7 +397,7 @@ def _draw_out(w: Any, number: Any, f: Any, day: Any, start_ms: Any) -> Any:
         if u < 0.12:
             kind, party = INVEST, w.places[BANKS] + w.accounts[f.account].bank
         elif u < 0.25 and f.related[0] >= 0:
-            kind, party = TO_COMPANY, f.related[0]
+            kind, party = TO_COMPANY, np.int64(f.related[0])
         part = np.int64(spare * (0.35 + 0.5 * draw(f)))
         pay(w, f, start_ms, kind, party, part - part % 10_000)
 
@@ -412,8 +413,7 @@ def borrow_privately(w: Any, number: Any, f: Any, day: Any, start_ms: Any, amoun
         receive(w, f, start_ms, PRIVATE_LENDER, w.places[PERSONS] + 2 * number + 1, fen)
         f.hidden_debt += 1.1 * fen
     elif u < 0.42 and f.related[0] >= 0:
-        receive(w, f, start_ms, FROM_COMPANY, f.related[0], fen)
-        f.hidden_debt += 0.5 * fen
+        f.hidden_debt += 0.5 * receive(w, f, start_ms, FROM_COMPANY, np.int64(f.related[0]), fen)
     else:
         receive(w, f, start_ms, FROM_PERSON, w.places[PERSONS] + 2 * number, fen)
         f.hidden_debt += 0.25 * fen
@@ -435,7 +435,7 @@ def _repay_hidden(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def end_day(w: Any, f: Any) -> Any:
-    """What came in during the day is at hand; the pace of purchases and the staff follow it."""
+    """Release the day's receipts; let purchases and staff follow the pace of sales."""
     for a in range(f.account_first, f.account_first + f.account_count):
         one = w.accounts[a]
         one.balance += one.pending
@@ -454,5 +454,3 @@ def buys_from(w: Any, f: Any) -> Any:
         if w.links[i].pays and (w.links[i].kind == BUY or w.links[i].kind == BUY_PERSON):
             return i
     return NOBODY
-
-

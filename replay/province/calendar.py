@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from config.catalogue import spring_festivals
 from domain.calendar import date_of, day_start_ms, month_of_day
 from replay.province.chance import Floats
 from replay.province.layout import DAY, Days, zeros
 from replay.province.population import Population
-from replay.workdays import LUNAR_NEW_YEARS, workdays
+from replay.workdays import workdays
 
 # The lunar New Year: business stands still from so many days before it to so many after, and is as usual again later.
 STILL_FROM, STILL_UNTIL, USUAL_FROM = -4, 9, 22
@@ -17,7 +18,7 @@ def days(population: Population) -> Days:
     """All days that are simulated."""
     count = population.last_day - population.first_day
     found = zeros(DAY, count)
-    festivals = np.array(LUNAR_NEW_YEARS)
+    festivals = np.array(spring_festivals())
     for row, today in zip(found, workdays(population.first_day, population.last_day), strict=True):
         booked = today.due_month_days
         row["day"], row["start_ms"], row["business"] = today.day, day_start_ms(today.day), today.business

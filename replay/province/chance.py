@@ -1,8 +1,8 @@
 """Draws by counter: each number follows from a key and its place, in whatever order they are asked for.
 
-Only +, -, *, / and table look-ups make them, which every machine rounds alike; no exp, log or distribution whose last
-bit or algorithm may differ. `uniform` and the rest give whole arrays for the set-up; the kernels draw from a stream that
-each enterprise carries.
+Only +, -, *, / and table look-ups make them, which every machine rounds alike; no exp, log or distribution whose
+last bit or algorithm may differ. `uniform` and the rest give whole arrays for the set-up; the kernels draw from a
+stream that each enterprise carries.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -24,7 +24,7 @@ from replay.province.population import Population
 
 LOANS_A_CHAIN = 9  # room: each loan may be followed by another
 ROUND_MINOR = 1_000_000  # principals are whole multiples of 10,000 yuan
-SHOWN_LEVERAGE = -0.2  # of a standard deviation of soundness, in the logarithm of a loan
+SHOWN_LEVERAGE = -0.35  # of a standard deviation of soundness, in the logarithm of a loan
 FIRST_GRANTS_DAYS = 330  # within which the first loans are granted
 MORE_AT = (0.1, 0.6)  # of the way from onset to failure, when one in trouble finds a new lender
 MORE_SHARE = 0.6  # of debt spirals and expansions that do
@@ -32,7 +32,7 @@ RELATED_SHARE = 0.45  # of enterprises that belong to a group of two or three
 
 
 def needs_new_lender(population: Population, firms: Firms) -> npt.NDArray[np.bool_]:
-    """Who will find a new lender on the way into trouble."""
+    """Return the enterprises that find a new lender on the way into trouble."""
     u = chance.uniform(chance.key(population.seed, "loan", "new lender"), np.arange(len(firms)))
     found: npt.NDArray[np.bool_] = (
         np.isin(firms["scenario"], (DEBT_SPIRAL, OVER_EXPANSION)) & (firms["borrows"] > 0) & (u < MORE_SHARE)
@@ -54,7 +54,7 @@ def relate(population: Population, firms: Firms) -> None:
 
 def plan_loans(population: Population, firms: Firms, traits: Traits, opened: Opened) -> Loans:
     """First loans, second ones, and those that come with trouble; with room behind them for what follows."""
-    n, places = len(firms), np.arange(len(firms))
+    places = np.arange(len(firms))
     key = chance.key(population.seed, "loan", "plans")
     u = [chance.uniform(key, 8 * places + k) for k in range(8)]
     borrows = firms["borrows"] > 0
@@ -64,7 +64,11 @@ def plan_loans(population: Population, firms: Firms, traits: Traits, opened: Ope
     way = firms["onset"] + ((low + (high - low) * u[3]) * (firms["turn"] - firms["onset"])).astype(np.int64)
     other = np.where(opened.second >= 0, opened.second, firms["account"])
     parts = [
-        (np.flatnonzero(borrows), opened.lender, population.first_day + 3 + (u[1] * FIRST_GRANTS_DAYS).astype(np.int64)),
+        (
+            np.flatnonzero(borrows),
+            opened.lender,
+            population.first_day + 3 + (u[1] * FIRST_GRANTS_DAYS).astype(np.int64),
+        ),
         (np.flatnonzero(second), other, population.first_day + 40 + (u[2] * 2 * FIRST_GRANTS_DAYS).astype(np.int64)),
         (np.flatnonzero(fresh), opened.new_lender, np.maximum(way, population.first_day)),
     ]
@@ -124,6 +128,6 @@ def weights(rows: tuple[object, ...], field: str) -> Floats:
 
 
 def fails(firms: Firms) -> npt.NDArray[np.bool_]:
-    """Whose scenario ends in failure."""
+    """Return the enterprises whose scenario ends in failure."""
     found: npt.NDArray[np.bool_] = firms["ending"] == FAILS
     return found

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import Bank
-from domain.calendar import DAY_MS, day_of, day_start_ms
+from domain.calendar import DAY_MS, day_start_ms
 from domain.events import Authorization, Gov, Loan, Profile
 from replay.province import chance
 from replay.province.facts import FIRST, REGISTER_MS, FactWriter
@@ -87,11 +87,13 @@ class Delivering:
             yield from self._morning(end)
 
     def _opening(self, start: int) -> Step:
-        """What has been reported of the loans that run, then master records and consents: an enterprise's oldest first."""
+        """Yield the reports on running loans, then master records and consents, so that the oldest come first."""
         at_ms = day_start_ms(start) + REGISTER_MS
         loans = self.simulation.state.loans
         facts = np.concatenate([*self.loan_facts, np.zeros(0, FACT)])
-        facts = facts[(facts["time_ms"] < day_start_ms(start)) & ~np.isin(loans["state"], (CLOSED, GONE))[facts["loan"]]]
+        facts = facts[
+            (facts["time_ms"] < day_start_ms(start)) & ~np.isin(loans["state"], (CLOSED, GONE))[facts["loan"]]
+        ]
         facts = facts[np.argsort(facts["time_ms"], kind="stable")]
         others: list[Other] = [self.facts.loan(fact) for fact in facts]
         origins = [self.facts.bank_of(fact) for fact in facts]
@@ -135,7 +137,7 @@ class Delivering:
             yield self._step(start_ms + FILE_MS + RECEIPT_MS, rows, others, held)
 
     def _through_the_day(self, today: DayRows) -> Step:
-        """What live banks and the gateway send today, and what comes late; the rest is laid by."""
+        """Yield the records of live banks and the gateway today, and the late ones; lay the rest by."""
         day, start_ms = today.day, day_start_ms(today.day)
         moves = self._reported(today.moves, day)
         self._close_books(moves, day)
@@ -166,7 +168,7 @@ class Delivering:
         return self._step(start_ms + DAY_MS - 1, rows, others, [])
 
     def _due_today(self, day: int) -> list[Rows]:
-        """What was laid by for today, but for feeds that stand still."""
+        """Yield the records laid by for today, but for feeds that stand still."""
         back, found = self._outages.back(day), []
         for rows in self._postponed.pop(day, []):
             until = back[rows["bank"]]
@@ -176,7 +178,7 @@ class Delivering:
         return found
 
     def _reported(self, moves: Moves, day: int) -> Moves:
-        """What the banks report: of some accounts nothing."""
+        """Return the records that banks report: of some accounts none."""
         accounts = self.simulation.state.accounts
         silent = (accounts["silent_from"] <= day) & (day < accounts["silent_until"])
         found: Moves = moves[~silent[moves["account"]]] if silent.any() else moves
@@ -219,7 +221,9 @@ class Delivering:
         other["amount"] += 1
         other["arrival_ms"] += CONFLICT_MS
         low, high = LATE_DAYS
-        days = np.where(flaw == LATE, low + (v * (high - low + 1)).astype(np.int64), np.where(flaw == STALE, STALE_DAYS, 0))
+        days = np.where(
+            flaw == LATE, low + (v * (high - low + 1)).astype(np.int64), np.where(flaw == STALE, STALE_DAYS, 0)
+        )
         rows["arrival_ms"] += days * DAY_MS
         # What is late of a file comes with a later file, which is the same to the platform as by itself.
         every = np.concatenate([rows, again, other])
@@ -271,7 +275,7 @@ class Delivering:
 
 @dataclass(frozen=True, slots=True)
 class _Outages:
-    """When feeds stand still: from (n,) to until (n,), and of which bank (n,)."""
+    """Outages of feeds: from (n,) to until (n,), and the bank of each (n,)."""
 
     bank: npt.NDArray[np.int64]
     since: npt.NDArray[np.int64]
@@ -287,7 +291,7 @@ class _Outages:
 
 
 def _outages(population: Population) -> _Outages:
-    """Of each month and bank at most one begins."""
+    """Draw at most one outage a month and bank."""
     start, end, banks = population.start_day, population.end_day, population.banks
     months = (end - start) // 30
     places = np.arange(banks * max(months, 1))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -68,7 +68,7 @@ class FactWriter:
             enterprise_id=self._ids[number],
             event_time=time_ms,
             loan_id=loan_id(row),
-            event=LOAN_EVENTS[event],  # type: ignore[arg-type]
+            event=LOAN_EVENTS[event],
             principal_minor=int(row["principal"]),
             outstanding_minor=int(fact["outstanding"]),
             limit_minor=int(row["limit"]) if kind == REVOLVING else None,
@@ -96,7 +96,7 @@ class FactWriter:
         )
 
     def consents(self, fact: np.void, day: int) -> Iterator[Authorization]:
-        """What the enterprise allows a lender that is new to it: 贷后管理 that holds, runs out or is taken back."""
+        """Yield the consents of the enterprise to a new lender: 贷后管理 that holds, runs out or is revoked."""
         row = self._state.loans[fact["loan"]]
         number, bank = int(row["firm"]), self.bank_of(fact)
         consent = int(self._state.firms["consent"][number])
@@ -127,11 +127,13 @@ class FactWriter:
             )
 
     def court(self, fact: np.void) -> Iterator[Gov]:
-        """What a default may lead to."""
+        """Yield the court records after a default."""
         number, day = int(self._state.loans["firm"][fact["loan"]]), day_of(int(fact["time_ms"]))
         u = chance.uniform(chance.key(self._population.seed, "court"), np.arange(4) + 4 * number).tolist()
         if u[0] < FREEZE_CHANCE:
-            yield self._gov(number, day + int(COURT_DAYS[0] + (COURT_DAYS[1] - COURT_DAYS[0]) * u[1]), "judicial_freeze")
+            yield self._gov(
+                number, day + int(COURT_DAYS[0] + (COURT_DAYS[1] - COURT_DAYS[0]) * u[1]), "judicial_freeze"
+            )
         if u[2] < ENFORCEMENT_CHANCE:
             yield self._gov(number, day + int(COURT_DAYS[0] + (COURT_DAYS[1] - COURT_DAYS[0]) * u[3]), "enforcement")
 
@@ -182,12 +184,12 @@ class FactWriter:
 
 
 def loan_id(row: np.void) -> str:
-    """Of a loan: its borrower's number, then its own."""
+    """Return the id of a loan: its borrower's number, then its own."""
     return f"LN{int(row['firm']):07d}{int(row['number']):02d}"
 
 
 def _schedule(row: np.void) -> tuple[Instalment, ...]:
-    """What falls due when, interest included."""
+    """Return the instalments of a loan, interest included."""
     left, found = int(row["principal"]), []
     for day, principal in zip(row["due_day"].tolist(), row["due_principal"].tolist(), strict=True):
         if len(found) == int(row["term"]):
@@ -206,7 +208,7 @@ def _class(event: int, dpd: int) -> FiveClass | None:
     return "正常" if event in FIRST else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _of_collateral(number: int) -> GuaranteeType:
     return "抵押" if number % 5 < 2 else "信用"
 

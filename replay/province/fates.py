@@ -1,4 +1,4 @@
-"""What becomes of each enterprise: who fails, who gets over it, and who only looks ill.
+"""The fates of the enterprises: those that fail, that recover, and that only look ill.
 
 A failure is drawn as a day over the whole time, with a rate that goes with the enterprise's risk; its scenario and the
 time since its onset follow. The other scenarios go to enterprises that are not in trouble.
@@ -30,7 +30,7 @@ from replay.province.population import Population
 DAYS_A_MONTH, DAYS_A_YEAR = 365.25 / 12, 365.25
 RECOVERY_MONTHS = (1.5, 8.0)
 ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 68)  # with the days before the next due date fewer than default takes
-RECOVERED_DEPTH = 0.75  # what is lost by one that gets over it, against one that fails
+RECOVERED_DEPTH = 0.6  # what is lost by one that gets over it, against one that fails
 RISK_ROOT = 0.6  # how far risk moves the chance of trouble that passes
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
 CONTAGION_FROM = 0.3
@@ -72,7 +72,9 @@ class _Draws:
         return found
 
 
-def _take_scenario(population: Population, firms: Firms, draws: _Draws, who: Integers, weights: Floats, name: str) -> None:
+def _take_scenario(
+    population: Population, firms: Firms, draws: _Draws, who: Integers, weights: Floats, name: str
+) -> None:
     """Give `who` a scenario, with its depth and strain; `turn` less the time that it takes is the onset."""
     scenario = np.searchsorted(np.cumsum(weights), draws.uniform(name, "scenario") * weights.sum(), side="right")
     firms["scenario"][who] = np.minimum(scenario, len(weights) - 1)[who]
@@ -86,7 +88,7 @@ def _shape(population: Population, firms: Firms, draws: _Draws, who: Integers, n
     u = draws.uniform(name, "months")[who]
     up, down = np.maximum(2 * u - 1, 0.0), np.minimum(2 * u, 1.0)
     months = low + (median - low) * down + (high - median) * up * up
-    for field, at in (("depth", "depth"), ("strain", "strain")):
+    for field, at in (("depth", "depth"), ("strain", "strain"), ("squeeze", "squeeze")):
         bounds = [np.array([getattr(row, at)[i] for row in rows])[of] for i in (0, 1)]
         firms[field][who] = bounds[0] + (bounds[1] - bounds[0]) * draws.uniform(name, field)[who]
     firms["onset"][who] = firms["turn"][who] - (months * DAYS_A_MONTH).astype(np.int64)
@@ -112,7 +114,9 @@ def _recover(population: Population, firms: Firms, draws: _Draws) -> None:
 
 def _get_over(firms: Firms, draws: _Draws, who: Integers) -> None:
     firms["depth"][who] *= RECOVERED_DEPTH
-    firms["over"][who] = firms["turn"][who] + (draws.ranged("over", *RECOVERY_MONTHS) * DAYS_A_MONTH).astype(np.int64)[who]
+    firms["over"][who] = (
+        firms["turn"][who] + (draws.ranged("over", *RECOVERY_MONTHS) * DAYS_A_MONTH).astype(np.int64)[who]
+    )
 
 
 def _log(x: Floats) -> Floats:
@@ -180,7 +184,7 @@ def _first_of_month(first_day: int, month: int) -> int:
 
 
 def _arrears(population: Population, firms: Firms, draws: _Draws) -> None:
-    """When it pays no lender: from the failure on, or for some days before the turn."""
+    """Return the days without a payment to lenders: from the failure on, or for some days before the turn."""
     fails = firms["ending"] == FAILS
     firms["arrears_from"][fails] = firms["turn"][fails]
     late = (firms["ending"] == RECOVERS) & (draws.uniform("late") < population.late_cure)

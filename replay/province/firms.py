@@ -1,4 +1,4 @@
-"""Who lives in the province: its enterprises and their accounts, drawn from a Population."""
+"""The enterprises of the province and their accounts, drawn from a Population."""
 
 from typing import NamedTuple
 
@@ -21,13 +21,13 @@ UTILITY = (0.006, 0.03)
 TAX = {"micro": (0.004, 0.025), "small": (0.012, 0.045), "medium": (0.018, 0.055)}
 QUARTERLY_RENT = 0.35
 NO_RENT = 0.25  # own premises
-SHOWN_MARGIN, SHOWN_BUFFER, SHOWN_NOISE = 0.5, 0.45, -0.15  # a standard deviation of soundness, in each of them
+SHOWN_MARGIN, SHOWN_BUFFER, SHOWN_NOISE = 0.6, 0.6, -0.25  # a standard deviation of soundness, in each of them
 OUTFLOW_DAYS = 30.0
 FESTIVAL_BONUS = 0.7  # share that pays one
 
 
 class Traits(NamedTuple):
-    """What of an enterprise is not in its row. `soundness`: standard normal, what risk is seen by."""
+    """Traits of an enterprise beside its row. `soundness`: standard normal, the lenders' view of its risk."""
 
     soundness: Floats
     more_accounts: Integers
@@ -36,8 +36,11 @@ class Traits(NamedTuple):
 def found(population: Population) -> tuple[Firms, Traits]:
     """The enterprises, without accounts, links and fate."""
     n = population.enterprises
-    firms = zeros(FIRM, n, onset=NEVER, turn=NEVER, over=NEVER, arrears_from=NEVER, arrears_until=NEVER, moves_on=NEVER,
-                  moves_to=NOBODY, dollars=NOBODY, related=NOBODY, owner=NOBODY, private=NOBODY, stop_month=-1)  # fmt: skip
+    firms = zeros(FIRM, n)
+    for name in ("onset", "turn", "over", "arrears_from", "arrears_until", "moves_on"):
+        firms[name] = NEVER
+    for name in ("moves_to", "dollars", "related", "owner", "private", "stop_month"):
+        firms[name] = NOBODY
     draws = _Draws(population, n)
     firms["industry"] = draws.weighted("industry", [row.weight for row in population.industries])
     firms["size"] = draws.weighted("size", [row.weight for row in population.sizes])
@@ -120,7 +123,9 @@ def _habits(population: Population, firms: Firms, draws: _Draws) -> None:
     industries, industry = population.industries, firms["industry"]
 
     def has(name: str, field: str) -> npt.NDArray[np.bool_]:
-        found: npt.NDArray[np.bool_] = draws.uniform(name) < np.array([getattr(row, field) for row in industries])[industry]
+        found: npt.NDArray[np.bool_] = (
+            draws.uniform(name) < np.array([getattr(row, field) for row in industries])[industry]
+        )
         return found
 
     firms["payroll_day"] = np.array([5, 8, 10, 10, 12, 15, 15, 20])[draws.between("payroll_day", 0, 7)]
@@ -162,7 +167,7 @@ class Opened(NamedTuple):
 
 
 def open_accounts(population: Population, firms: Firms, more: Integers, needs_lender: npt.NDArray[np.bool_]) -> Opened:
-    """Accounts of each enterprise, one behind the other: settlement, further banks, dollars, a new lender, a new bank."""
+    """Accounts of each enterprise, one behind the other: settlement, further banks, dollars, new lender, new bank."""
     n, draws = len(firms), _Draws(population, len(firms))
     moves = firms["moves_on"] < NEVER
     parts = np.stack([np.ones(n, np.int64), more, firms["exports"] > 0, needs_lender, moves], axis=1)

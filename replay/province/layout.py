@@ -1,4 +1,4 @@
-"""What the kernels read and write: the dtypes of enterprises, accounts, links, loans and of what happens to them.
+"""The dtypes that the kernels read and write: enterprises, accounts, links, loans and events.
 
 Days are day numbers, times epoch milliseconds, amounts fen (of a dollar account: cents).
 """
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from domain.events import CounterpartyKind, Direction, LoanEvent, Purpose
 
 NEVER = 2**30  # a day that does not come
 NOBODY = -1
@@ -24,8 +26,10 @@ FIRM = np.dtype(
         ("base", "<f8"),  # sales of a usual month
         ("growth", "<f8"),  # of a day
         ("noise", "<f8"),  # of a month's sales
-        ("margin", "<f8"), ("purchases", "<f8"), ("payroll", "<f8"), ("rent", "<f8"), ("utility", "<f8"), ("tax", "<f8"),
-        ("payroll_day", "|i1"), ("rent_day", "|i1"), ("utility_day", "|i1"), ("rent_every", "|i1"), ("tax_every", "|i1"),
+        ("margin", "<f8"), ("purchases", "<f8"), ("payroll", "<f8"), ("rent", "<f8"), ("utility", "<f8"),
+        ("tax", "<f8"),
+        ("payroll_day", "|i1"), ("rent_day", "|i1"), ("utility_day", "|i1"), ("rent_every", "|i1"),
+        ("tax_every", "|i1"),
         ("bonus", "<f8"),  # before the lunar New Year, in months' wages
         ("cash_chance", "<f8"), ("reimburse_chance", "<f8"), ("from_persons", "<f8"),
         ("public", "<f8"), ("takings", "|i1"), ("projects", "|u1"), ("exports", "<f8"),
@@ -36,15 +40,18 @@ FIRM = np.dtype(
         ("related", "<i4", (2,)), ("owner", "<i4"), ("private", "<i4"),  # parties
         ("risk", "<f8"),
         # what becomes of it
-        ("scenario", "|i1"), ("ending", "|i1"), ("onset", "<i4"), ("turn", "<i4"),  # turn: failure, or the worst is over
+        ("scenario", "|i1"), ("ending", "|i1"), ("onset", "<i4"),
+        ("turn", "<i4"),  # failure, or the worst is over
         ("over", "<i4"),  # when all is as before, or arrears are cured
         ("arrears_from", "<i4"), ("arrears_until", "<i4"),  # between them it pays no lender
-        ("depth", "<f8"), ("strain", "<f8"), ("after", "<f8"),  # after: what is left of business after failure
+        ("depth", "<f8"), ("strain", "<f8"), ("squeeze", "<f8"),
+        ("after", "<f8"),  # what is left of business after failure
         ("moves_on", "<i4"), ("moves_to", "<i4"),  # change of bank: day and account
         ("stop_month", "|i1"), ("stop_months", "|i1"),  # each year's stop
         # how it is
         ("stream", "<u8"),
-        ("shock", "<f8"), ("month_level", "<f8"), ("demand", "<f8"), ("pace", "<f8"), ("staff", "<f8"), ("course", "<f8"),
+        ("shock", "<f8"), ("month_level", "<f8"), ("demand", "<f8"), ("pace", "<f8"), ("staff", "<f8"),
+        ("course", "<f8"),
         ("received", "<f8"),  # sales of the day
         ("sold", "<f8"),  # since the last tax
         ("owed_wages", "<f8"), ("owed_tax", "<f8"), ("owed_rent", "<f8"),
@@ -65,7 +72,8 @@ ACCOUNT = np.dtype(
 # the payer has the link, and the other's account is credited by it.
 LINK = np.dtype(
     [
-        ("firm", "<i4"), ("party", "<i4"), ("pays", "|u1"), ("kind", "|i1"), ("account", "<i4"), ("other_account", "<i4"),
+        ("firm", "<i4"), ("party", "<i4"), ("pays", "|u1"), ("kind", "|i1"), ("account", "<i4"),
+        ("other_account", "<i4"),
         ("share", "<f8"),  # of the firm's sales, or of its purchases
         ("every", "<f8"),  # days
         ("plan", "<f8"),  # day of the next dealing, as planned
@@ -79,7 +87,8 @@ BULLET, INSTALMENT, REVOLVING = range(3)  # in the order of tables.LOAN_KINDS
 LINES_MAX = 36
 LOAN = np.dtype(
     [
-        ("firm", "<i4"), ("account", "<i4"), ("kind", "|i1"), ("state", "|i1"), ("number", "<i2"),  # of the firm's loans
+        ("firm", "<i4"), ("account", "<i4"), ("kind", "|i1"), ("state", "|i1"),
+        ("number", "<i2"),  # of the firm's loans
         ("principal", "<i8"), ("limit", "<i8"), ("outstanding", "<i8"), ("rate", "<f8"),  # rate: a year
         ("granted", "<i4"), ("term", "|i1"), ("paid", "|i1"), ("lines", "|i1"),
         ("next", "<i4"),  # the next day on which something is to be done
@@ -91,7 +100,7 @@ LOAN = np.dtype(
 )  # fmt: skip
 
 # (direction, purpose, kind of counterparty, channel): what a row of MOVE is
-KINDS = (
+KINDS: tuple[tuple[Direction, Purpose, CounterpartyKind | None, str], ...] = (
     ("C", "sales", "corporate", "ebank"),
     ("C", "sales", "government", "ebank"),
     ("C", "sales", "corporate", "platform"),
@@ -139,17 +148,17 @@ MOVE = np.dtype(  # one posting; its number in the account and the balance follo
         ("amount", "<i8"), ("balance", "<i8"), ("seq", "<i4"), ("ref_seq", "<i4"), ("ref_ms", "<i8"),
     ]
 )  # fmt: skip
-LOAN_EVENTS = (
-    "granted", "drawn", "instalment_due", "repaid", "overdue", "classified", "default", "closed", "renewed", "compensated",
-    "written_off",
+LOAN_EVENTS: tuple[LoanEvent, ...] = (
+    "granted", "drawn", "instalment_due", "repaid", "overdue", "classified", "default", "closed", "renewed",
+    "compensated", "written_off",
 )  # fmt: skip
 (
     GRANTED, DRAWN, INSTALMENT_DUE, REPAID, OVERDUE, CLASSIFIED, DEFAULT, CLOSE, RENEWED, COMPENSATED, WRITTEN_OFF,
 ) = range(len(LOAN_EVENTS))  # fmt: skip
 FACT = np.dtype(  # one fact of a loan, as its lender reports it
     [
-        ("time_ms", "<i8"), ("loan", "<i4"), ("event", "|i1"), ("outstanding", "<i8"), ("due_day", "<i4"), ("due", "<i8"),
-        ("dpd", "<i4"), ("serial", "<i4"),
+        ("time_ms", "<i8"), ("loan", "<i4"), ("event", "|i1"), ("outstanding", "<i8"), ("due_day", "<i4"),
+        ("due", "<i8"), ("dpd", "<i4"), ("serial", "<i4"),
     ]
 )  # fmt: skip
 UNDO = np.dtype(  # what will be undone: its original, whose number and time are filled in with its month
@@ -162,7 +171,8 @@ MOVES, FACTS, LOANS, UNDOS, SERIAL = range(len(COUNTS))
 DAY = np.dtype(
     [
         ("day", "<i4"), ("start_ms", "<i8"), ("business", "|u1"), ("month", "<i4"), ("month_of_year", "|i1"),
-        ("month_begins", "|u1"), ("dom_first", "|i1"), ("dom_last", "|i1"),  # days of the month booked on it; none: 1, 0
+        ("month_begins", "|u1"),
+        ("dom_first", "|i1"), ("dom_last", "|i1"),  # days of the month booked on it; none: 1, 0
         ("wraps", "|u1"),  # dom_first … 31 and 1 … dom_last
         ("to_festival", "<i4"),  # days until the nearest lunar New Year, negative after it
         ("left_in_month", "|i1"), ("since_month_end", "|i1"),  # business days

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 from replay.province.business import is_in_trouble, pays_no_lender, progress
 from replay.province.chance import draw
 from replay.province.layout import (
@@ -49,6 +49,7 @@ from replay.province.posting import (
     cash,
     debit_time,
     gather,
+    is_enterprise,
     pay,
     post,
     transfer,
@@ -62,7 +63,7 @@ SPECIAL_MENTION_DPD, DEFAULT_DPD = 31, 91
 CALLED_DAYS, WRITTEN_OFF_DAYS = 45, 270
 SAVING_DAYS = 60  # before a loan falls due at one stroke the owner draws nothing
 STOCK_SHARE = 0.85  # of a loan that goes to suppliers
-SLIP, SLIP_MORE = 0.02, 0.12  # chance that one in trouble is late by days, and how it rises
+SLIP, SLIP_MORE = 0.02, 0.22  # chance that one in trouble is late by days, and how it rises
 REFUSED_FROM = 0.5  # of the way into trouble: lenders do not lend again then
 DRAW_FROM, REPAY_FROM = 0.25, 1.0  # of the cash that is wanted: a limit is drawn below it and repaid above it
 
@@ -116,7 +117,7 @@ def dpd_of(loan: Any, day: Any) -> Any:
 
 @kernel
 def morning(w: Any, k: Any, today: Any) -> Any:
-    """What the lender finds and does before the day's payments."""
+    """Let the lender act before the day's payments."""
     loan = w.loans[k]
     day, at_ms = today.day, today.start_ms + REPORT_MS
     f = w.firms[loan.firm]
@@ -284,7 +285,14 @@ def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
             kind, party = FROM_COMPANY, np.int64(f.related[0])
         elif u > (0.7 if is_in_trouble(f, today.day) else 0.93):
             kind, party = PRIVATE_LENDER, party + 1
-        post(w, f.account, today.start_ms + EVENING_MONEY_MS, kind, party, fen)
+        at_ms = today.start_ms + EVENING_MONEY_MS
+        if is_enterprise(w, party):
+            companion = w.firms[party].account
+            if w.accounts[companion].balance < fen:
+                kind, party = FROM_PERSON, w.places[PERSONS] + 2 * number
+            else:
+                post(w, companion, at_ms - 2_000, TO_COMPANY, number, fen)
+        post(w, f.account, at_ms, kind, party, fen)
         if loan.paid == loan.lines - 1 and loan.again == 2:
             f.bridge += fen
             f.bridge_day = today.day + (0 if kind == FROM_COMPANY else 1 - today.day % 2)

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 from replay.province.business import begin_day, buy, end_day, live_on, pay_dues, take_in
-from replay.province.layout import FACTS, IS_CREDIT, LOANS, MOVES, NOBODY, UNDOS, BOOKED
+from replay.province.layout import BOOKED, FACTS, IS_CREDIT, LOANS, MOVES, NOBODY, UNDOS
 from replay.province.lending import evening, morning
 from replay.province.posting import undo_due
 from replay.province.trouble import suffer

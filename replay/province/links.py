@@ -1,4 +1,4 @@
-"""Who trades with whom: each enterprise's suppliers and customers, some of them enterprises of the province.
+"""The trade links: each enterprise's suppliers and customers, some of them enterprises of the province.
 
 A link between two enterprises is the buyer's: what he pays is what the seller receives. The seller's other sales come
 from outside.
@@ -27,7 +27,7 @@ OF_SIZE = {"micro": 1.0, "small": 1.6, "medium": 2.6}  # frequent partners
 
 
 class Trade(NamedTuple):
-    """All links, unsorted. `of_sales`: what one is of the seller's sales (links,); `inside`: of two enterprises here."""
+    """`of_sales` (links,): share of the seller's sales; `inside` (links,): both are in the province."""
 
     links: Links
     of_sales: Floats
@@ -38,13 +38,13 @@ def trade(population: Population, firms: Firms) -> Trade:
     """Suppliers first, then customers outside."""
     bought, suppliers = _suppliers(population, firms)
     sold = np.zeros(len(firms))
-    np.add.at(sold, bought["party"][suppliers], _amount(firms, bought)[suppliers] / firms["base"][bought["party"][suppliers]])
+    np.add.at(
+        sold, bought["party"][suppliers], _amount(firms, bought)[suppliers] / firms["base"][bought["party"][suppliers]]
+    )
     customers = _customers(population, firms, sold)
     links = np.concatenate([bought, customers])
     of_sales = np.zeros(len(links))
-    of_sales[: len(bought)][suppliers] = (
-        _amount(firms, bought)[suppliers] / firms["base"][bought["party"][suppliers]]
-    )
+    of_sales[: len(bought)][suppliers] = _amount(firms, bought)[suppliers] / firms["base"][bought["party"][suppliers]]
     of_sales[len(bought) :] = customers["share"]
     return Trade(links, of_sales, np.concatenate([suppliers, np.zeros(len(customers), bool)]))
 
@@ -61,7 +61,9 @@ def _suppliers(population: Population, firms: Firms) -> tuple[Links, npt.NDArray
     links = _many(population, firms, counts, "suppliers", top=(0.15, 0.45))
     links["pays"], links["kind"] = 1, BUY
     places = np.arange(len(links))
-    persons = chance.uniform(chance.key(population.seed, "links", "persons"), places) < firms["from_persons"][links["firm"]]
+    persons = (
+        chance.uniform(chance.key(population.seed, "links", "persons"), places) < firms["from_persons"][links["firm"]]
+    )
     links["kind"][persons] = BUY_PERSON
     wish = chance.uniform(chance.key(population.seed, "links", "inside"), places) < population.inside_trade
     inside = _matched(population, firms, links, np.flatnonzero(wish & ~persons))
@@ -154,7 +156,9 @@ def _share_before(links: Links) -> Floats:
     return found
 
 
-def name_parties(population: Population, firms: Firms, links: Links, inside: npt.NDArray[np.bool_], parties: Parties) -> None:
+def name_parties(
+    population: Population, firms: Firms, links: Links, inside: npt.NDArray[np.bool_], parties: Parties
+) -> None:
     """Set `party` of what is not inside: a person, somebody whom others know too, or somebody of its own."""
     places = np.arange(len(links))
     seed = population.seed

@@ -17,10 +17,10 @@ from replay.province.simulation import Simulation
 from replay.province.truth import truth_of, write_truth
 from replay.province.writing import Writer, platform_key
 from sinks.batch import Records
-from streams.feeds import Feeds
-from streams.forwarding import Forwarder, encode
-from streams.role import TP
-from streams.tokens import Tokens
+from streams.ingest.feeds import Feeds
+from streams.ingest.forwarding import Forwarder, encode
+from streams.worker.role import TP
+from streams.ingest.tokens import Tokens
 
 PARTITIONS = 8
 BY, REASON = "simulator", "the history of a simulated province"
@@ -29,14 +29,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What was written."""
+    """The written log."""
 
     records: int
     transactions: int
     truth_files: str
 
 
-def write_log(population: Population, path: Path, *, partitions: int = PARTITIONS, say: Say = lambda _text: None) -> Written:
+def write_log(
+    population: Population, path: Path, *, partitions: int = PARTITIONS, say: Say = lambda _text: None
+) -> Written:
     """The log of a population in a file, and its truth beside it; nothing half-written stays behind."""
     simulation = Simulation(population)
     delivering = Delivering(simulation)

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """What a parameter means: its bounds (both included), unit, text and source. Of a tuple, they hold for each item."""
+    """The meaning of a parameter: bounds (both included), text, unit and source. Of a tuple, they hold for each item."""
 
     least: float
     most: float
@@ -44,11 +44,11 @@ class Row:
 
 
 @functools.cache
-def specifications(kind: type) -> dict[str, Of]:
+def specifications(kind: Hashable) -> dict[str, Of]:
     """The annotated fields of a dataclass and what they mean."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = {}
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         for extra in getattr(hints[field.name], "__metadata__", ()):
             if isinstance(extra, Of):
                 found[field.name] = extra
@@ -56,7 +56,7 @@ def specifications(kind: type) -> dict[str, Of]:
 
 
 def check(one: Any, where: str = "") -> None:
-    """ParameterError for the first field outside its bounds, or of another type than its default; `where` is a prefix."""
+    """ParameterError for the first field that is no number within its bounds; `where` stands before its name."""
     for name, of in specifications(type(one)).items():
         value = getattr(one, name)
         for item in value if isinstance(value, tuple) else (value,):
@@ -88,7 +88,7 @@ def read_toml(path: Path, default: T) -> T:
 
 def changed(default: T, document: Mapping[str, Any], where: str = "") -> T:
     """`default` with other values; ParameterError names the key."""
-    kinds = {field.name: type(getattr(default, field.name)) for field in dataclasses.fields(default)}  # type: ignore[arg-type]
+    kinds = typing.get_type_hints(type(default))
     values: dict[str, Any] = {}
     for key, given in document.items():
         if key not in kinds:
@@ -97,7 +97,7 @@ def changed(default: T, document: Mapping[str, Any], where: str = "") -> T:
         if _is_table(before):
             values[key] = _changed_parts(before, given, f"{where}{key}")
         else:
-            values[key] = _converted(before, given, f"{where}{key}")
+            values[key] = _converted(kinds[key], before, given, f"{where}{key}")
     try:
         return dataclasses.replace(default, **values)  # type: ignore[type-var]
     except ParameterError as error:
@@ -119,19 +119,18 @@ def _changed_parts(parts: tuple[Any, ...], given: Any, where: str) -> tuple[Any,
     return tuple(found)
 
 
-def _converted(before: Any, given: Any, where: str) -> Any:
-    """The value as its default's type has it: an integer stands for a float, a list for a tuple."""
+def _converted(kind: Any, before: Any, given: Any, where: str) -> Any:
+    """A value of a TOML file as a field's type has it: an integer stands for a float, a list for a tuple."""
     if isinstance(before, tuple):
         if not isinstance(given, list) or len(given) != len(before):
             raise ParameterError(f"{where} = {given!r}: not a list of {len(before)}")
-        return tuple(
-            _converted(old, new, f"{where}[{i}]") for i, (old, new) in enumerate(zip(before, given, strict=True))
-        )
-    if isinstance(before, float) and isinstance(given, int) and not isinstance(given, bool):
+        (item, *_) = typing.get_args(kind)
+        return tuple(_converted(item, None, one, f"{where}[{i}]") for i, one in enumerate(given))
+    if kind is float and type(given) is int:
         return float(given)
-    if type(given) is not type(before) or isinstance(before, str):
-        wanted = {int: "a whole number", float: "a number", bool: "true or false", date: "a date"}
-        raise ParameterError(f"{where} = {given!r}: not {wanted.get(type(before), 'to be changed')}")
+    if type(given) is not kind or kind is str:
+        wanted = {int: "a whole number", float: "a number", date: "a date"}
+        raise ParameterError(f"{where} = {given!r}: not {wanted.get(kind, 'to be changed')}")
     return given
 
 

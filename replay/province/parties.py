@@ -18,7 +18,7 @@ OUTSIDERS_A_FIRM = 3.0  # shared ones, an enterprise
 
 
 class Parties(NamedTuple):
-    """Where each kind begins in the table of names: enterprises stand first, by their numbers."""
+    """The first place of each kind in the table of names: enterprises stand first, by their numbers."""
 
     outsiders: int
     outsider_count: int
@@ -65,7 +65,7 @@ def names(population: Population, firms: Firms, parties: Parties) -> list[str]:
 
 
 def are_persons(parties: Parties) -> npt.NDArray[np.bool_]:
-    """Which of them are persons. Shape: (count,)."""
+    """Return whether each of them is a person. Shape: (count,)."""
     found = np.zeros(parties.count, bool)
     found[parties.persons : parties.landlords] = True
     return found

@@ -1,4 +1,4 @@
-"""What is simulated: a Population holds every parameter, and equal ones give equal bytes."""
+"""The parameters of a simulation: a Population holds all, and equal ones give equal bytes."""
 
 import dataclasses
 import hashlib
@@ -35,49 +35,80 @@ class Population:
     enterprises: Annotated[int, Of(1, 9_999_999, "enterprises")] = 2_000
     months: Annotated[int, Of(1, 84, "months in the log", "months")] = 24
     until: date = date(2026, 1, 1)
-    before_months: Annotated[int, Of(0, 36, "simulated before the log begins, so that it begins in mid-life", "months")] = 18
+    before_months: Annotated[
+        int, Of(0, 36, "simulated before the log begins, so that it begins in mid-life", "months")
+    ] = 18
     after_months: Annotated[int, Of(0, 36, "simulated past the log's end, for the truth alone", "months")] = 12
-    backfill_months: Annotated[int, Of(0, 84, "the first months come as a backfill: nobody is alerted of them", "months")] = 0
+    backfill_months: Annotated[
+        int, Of(0, 84, "the first months come as a backfill: nobody is alerted of them", "months")
+    ] = 0
     banks: Annotated[int, Of(1, BANK_CODES, "banks that deliver")] = 24
     file_banks: Annotated[float, Of(0, 1, "share of the banks that deliver a file the next morning")] = 0.5
 
     # Business
     inside_trade: Annotated[float, Of(0, 1, "share of suppliers that are enterprises of the province")] = 0.45
     shared_outsiders: Annotated[float, Of(0, 1, "share of partners outside it that others know too")] = 0.3
-    top_customer: Annotated[tuple[float, float], Of(0, 0.95, "share of sales of the largest customer, range")] = (0.12, 0.45)
+    top_customer: Annotated[tuple[float, float], Of(0, 0.95, "share of sales of the largest customer, range")] = (
+        0.12,
+        0.45,
+    )
     weekly_partner: Annotated[float, Of(0, 1, "chance that a partner is dealt with each week; rises with size")] = 0.12
     fortnightly_partner: Annotated[float, Of(0, 1, "chance of each fortnight")] = 0.28
     payment_noise: Annotated[float, Of(0, 2, "standard deviation of the logarithm of one payment")] = 0.38
     skipped_payment: Annotated[float, Of(0, 1, "chance that a customer skips a payment", "", ATRADIUS_2024)] = 0.06
-    caught_up: Annotated[float, Of(0, 1, "chance that a skipped payment comes with the next one", "", ATRADIUS_2024)] = 0.8
+    caught_up: Annotated[
+        float, Of(0, 1, "chance that a skipped payment comes with the next one", "", ATRADIUS_2024)
+    ] = 0.8
     delay_days: Annotated[float, Of(0, 60, "mean delay of a payment against its rhythm", "days", COFACE_2025)] = 4.0
-    bad_month: Annotated[float, Of(0, 1, "chance that a sound enterprise's month is bad")] = 0.035
-    bad_month_level: Annotated[tuple[float, float], Of(0, 1, "sales of a bad month against a usual one, range")] = (0.25, 0.7)
+    bad_month: Annotated[float, Of(0, 1, "chance that a sound enterprise's month is bad")] = 0.025
+    bad_month_level: Annotated[tuple[float, float], Of(0, 1, "sales of a bad month against a usual one, range")] = (
+        0.25,
+        0.7,
+    )
     shock_memory: Annotated[float, Of(0, 0.99, "autocorrelation of monthly shocks")] = 0.55
-    growth: Annotated[tuple[float, float], Of(-0.9, 2, "growth of a year: mean and standard deviation")] = (0.03, 0.16)
-    buffer_days: Annotated[float, Of(1, 365, "outflow days that the cash of the median enterprise covers", "days", JPMC_2016)] = 27.0
+    growth: Annotated[tuple[float, float], Of(-0.9, 2, "growth of a year: mean and standard deviation")] = (0.03, 0.13)
+    buffer_days: Annotated[
+        float, Of(1, 365, "outflow days that the cash of the median enterprise covers", "days", JPMC_2016)
+    ] = 27.0
     buffer_spread: Annotated[float, Of(0, 2, "standard deviation of its logarithm", "", JPMC_2016)] = 1.1
-    margin: Annotated[tuple[float, float], Of(-0.5, 0.8, "margin before debt service, of sales: mean and standard deviation")] = (0.09, 0.05)
+    margin: Annotated[
+        tuple[float, float], Of(-0.5, 0.8, "margin before debt service, of sales: mean and standard deviation")
+    ] = (0.09, 0.05)
     quarterly_tax: Annotated[float, Of(0, 1, "share of micro enterprises that file each quarter", "", TAX_LAW)] = 0.7
-    owner_helps: Annotated[float, Of(0, 1, "chance that a sound owner puts money in within the days in which it runs short")] = 0.9
-    daily_takings: Annotated[tuple[int, int], Of(0, 60, "settlements a day of one that sells to the public, range")] = (1, 2)
+    owner_helps: Annotated[
+        float, Of(0, 1, "chance that a sound owner puts money in within the days in which it runs short")
+    ] = 0.9
+    daily_takings: Annotated[tuple[int, int], Of(0, 60, "settlements a day of one that sells to the public, range")] = (
+        1,
+        2,
+    )
 
     # Sound enterprises that look ill
     lost_customer: Annotated[float, Of(0, 1, "chance a year of losing a customer and surviving it")] = 0.10
     bank_change: Annotated[float, Of(0, 1, "chance a year of moving to another bank")] = 0.04
-    project_gap: Annotated[float, Of(0, 1, "chance a year of a gap between projects, of those that live on them")] = 0.25
+    project_gap: Annotated[float, Of(0, 1, "chance a year of a gap between projects, of those that live on them")] = (
+        0.25
+    )
     dead_feed: Annotated[float, Of(0, 1, "chance a year that a bank stops reporting an account")] = 0.012
 
     # Lending and failure
     default_rate: Annotated[float, Of(0, 0.5, "borrowers that default, a year", "", f"{CBIRC_2022}; {MYBANK}")] = 0.03
-    recoveries: Annotated[float, Of(0, 20, "enterprises that get into trouble and out again, for one that fails")] = 2.0
-    risk_spread: Annotated[float, Of(0, 3, "how far the risk of failure differs: standard deviation of its logarithm")] = 0.7
-    risk_shown: Annotated[float, Of(0, 1, "how much of that margin, buffer, leverage and steadiness show")] = 0.6
+    recoveries: Annotated[float, Of(0, 20, "enterprises that get into trouble and out again, for one that fails")] = 1.3
+    risk_spread: Annotated[
+        float, Of(0, 3, "how far the risk of failure differs: standard deviation of its logarithm")
+    ] = 0.7
+    risk_shown: Annotated[float, Of(0, 1, "how much of that margin, buffer, leverage and steadiness show")] = 0.8
     late_cure: Annotated[float, Of(0, 1, "share of recoveries that fall into arrears before")] = 0.22
-    contagion: Annotated[float, Of(0, 1, "chance that a supplier falls with a customer, times its share of sales over 30%")] = 0.35
+    contagion: Annotated[
+        float, Of(0, 1, "chance that a supplier falls with a customer, times its share of sales over 30%")
+    ] = 0.35
     forgotten: Annotated[float, Of(0, 1, "chance that a due date is missed by a few days for no reason")] = 0.004
-    second_loan: Annotated[float, Of(0, 1, "chance that a borrower has a second loan, at another bank where it has one")] = 0.3
-    loan_spread: Annotated[float, Of(0, 2, "standard deviation of the logarithm of a loan's size", "", PBOC_2024)] = 0.55
+    second_loan: Annotated[
+        float, Of(0, 1, "chance that a borrower has a second loan, at another bank where it has one")
+    ] = 0.3
+    loan_spread: Annotated[float, Of(0, 2, "standard deviation of the logarithm of a loan's size", "", PBOC_2024)] = (
+        0.55
+    )
     interest: Annotated[tuple[float, float], Of(0, 0.36, "interest of a year, range", "", PBOC_2024)] = (0.037, 0.075)
     renewed: Annotated[float, Of(0, 1, "chance that a bullet loan is renewed without repayment")] = 0.35
     lent_again: Annotated[float, Of(0, 1, "chance that a loan is followed by another")] = 0.85

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 from replay.province.chance import draw, draw_factor
 from replay.province.layout import (
     BOOKED,
+    BUY,
+    FROM_COMPANY,
     IS_CREDIT,
     MOVES,
     NOBODY,
@@ -15,6 +17,8 @@ from replay.province.layout import (
     OWN_OUT,
     RETURNED,
     REVERSED,
+    SALE,
+    TO_COMPANY,
     UNDOS,
 )
 from replay.province.state import PAYMENT_NOISE, RETURNED_SHARE, REVERSED_SHARE
@@ -69,20 +73,43 @@ def debit_time(f: Any, start_ms: Any) -> Any:
 
 @kernel
 def pay(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """Pay out of the settlement account, at most what is there; what was paid."""
+    """Pay out of the settlement account, at most what is there; what was paid. One of the province receives it."""
     fen = min(np.int64(amount), w.accounts[f.account].balance)
     if fen <= 0:
         return np.int64(0)
-    post(w, f.account, debit_time(f, start_ms), kind, party, fen)
+    time_ms = debit_time(f, start_ms)
+    post(w, f.account, time_ms, kind, party, fen)
+    if is_enterprise(w, party):
+        other = SALE if kind == BUY else FROM_COMPANY
+        post_pending(w, w.firms[party].account, time_ms + 2_000, other, np.int64(w.accounts[f.account].firm), fen)
     return fen
 
 
 @kernel
+def is_enterprise(w: Any, party: Any) -> Any:
+    """Whether a party is an enterprise of the province."""
+    return 0 <= party < w.firms.shape[0]
+
+
+@kernel
 def receive(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """Money into the settlement account, in the morning."""
+    """Money into the settlement account, in the morning; what came.
+
+    From an enterprise of the province it comes during the day, out of what that has, and is at hand in the evening.
+    """
     fen = np.int64(amount)
-    if fen > 0:
-        post(w, f.account, credit_time(f, start_ms), kind, party, fen)
+    if fen <= 0:
+        return np.int64(0)
+    if is_enterprise(w, party):
+        number = np.int64(w.accounts[f.account].firm)
+        fen = pay(w, w.firms[party], start_ms, BUY if kind == SALE else TO_COMPANY, NOBODY, fen)
+        if fen > 0:
+            m = w.moves[w.counts[MOVES] - 1]
+            m.party = number
+            post_pending(w, f.account, m.time_ms + 2_000, kind, party, fen)
+        return fen
+    post(w, f.account, credit_time(f, start_ms), kind, party, fen)
+    return fen
 
 
 @kernel
@@ -133,7 +160,13 @@ def perhaps_undo(w: Any, f: Any, day: Any, account: Any, kind: Any, party: Any, 
         return
     one = w.undos[w.counts[UNDOS]]
     w.counts[UNDOS] += 1
-    one.day, one.account, one.kind, one.party, one.amount = day + 1 + np.int64(draw(f) * UNDO_DAYS), account, kind, party, amount
+    one.day, one.account, one.kind, one.party, one.amount = (
+        day + 1 + np.int64(draw(f) * UNDO_DAYS),
+        account,
+        kind,
+        party,
+        amount,
+    )
     one.status = RETURNED if u < w.numbers[RETURNED_SHARE] else REVERSED
     one.move, one.seq = w.counts[MOVES] - 1, NOBODY
 

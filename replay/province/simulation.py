@@ -40,7 +40,7 @@ UNDOS_MAX = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """What happened on a day: `moves` by account and time, numbered; `facts` as they came."""
+    """The events of a day: `moves` by account and time, numbered; `facts` as they came."""
 
     day: int
     moves: Moves
@@ -55,7 +55,9 @@ class Simulation:
         built, traits = firms.found(population)
         credit.relate(population, built)
         trade = draw_fates(population, built, links.trade(population, built))
-        opened = firms.open_accounts(population, built, traits.more_accounts, credit.needs_new_lender(population, built))
+        opened = firms.open_accounts(
+            population, built, traits.more_accounts, credit.needs_new_lender(population, built)
+        )
         self.parties = parties.lay_out(population, len(trade.links))
         _place_links(population, built, trade, self.parties, opened.second)
         sorted_links = _sorted(population, built, trade)

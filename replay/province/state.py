@@ -1,4 +1,4 @@
-"""What the kernels work on, as one tuple of arrays; and the numbers that they take from a Population."""
+"""The arrays that the kernels work on, as one tuple; and the numbers that they take from a Population."""
 
 from typing import NamedTuple
 
@@ -11,8 +11,8 @@ from replay.province.parties import NEW_LENDERS, Parties
 from replay.province.population import Population
 
 NUMBERS = (
-    "payment_noise", "skipped_payment", "caught_up", "delay_days", "bad_month", "shock_memory", "owner_helps", "forgotten",
-    "returned", "reversed_",
+    "payment_noise", "skipped_payment", "caught_up", "delay_days", "bad_month", "shock_memory", "owner_helps",
+    "forgotten", "returned", "reversed_",
 )  # fmt: skip
 (
     PAYMENT_NOISE, SKIPPED, CAUGHT_UP, DELAY_DAYS, BAD_MONTH, MEMORY, OWNER_HELPS, FORGOTTEN, RETURNED_SHARE,
@@ -46,6 +46,6 @@ def numbers_of(population: Population) -> Floats:
 
 
 def places_of(population: Population, parties: Parties) -> npt.NDArray[np.int64]:
-    """Where the kinds of parties begin, how many lenders there are, and the first day."""
+    """Return the first place of each kind of party, the number of lenders, and the first day."""
     found = [getattr(parties, name) for name in PLACES]
     return np.array([*found, NEW_LENDERS, population.first_day], np.int64)

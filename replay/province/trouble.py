@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from config.kernel import kernel
+from kernels.decorators import kernel
 from replay.province.business import buys_from, is_in_trouble, pays_no_lender, progress
 from replay.province.chance import draw, draw_factor
 from replay.province.layout import (
@@ -37,7 +37,7 @@ FRAUD_DAYS = 12
 
 @kernel
 def suffer(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """What the enterprise's scenario does today."""
+    """Apply the enterprise's scenario of today."""
     day = today.day
     if not is_in_trouble(f, day):
         return
@@ -133,8 +133,7 @@ def _dress(w: Any, number: Any, f: Any, today: Any) -> Any:
         amount = np.int64((0.15 + 0.45 * draw(f)) * (1.05 - f.course) * f.base)
         amount -= amount % 10_000
         if amount > 0:
-            receive(w, f, today.start_ms, SALE, party, amount)
-            f.propped += amount
+            f.propped += receive(w, f, today.start_ms, SALE, party, amount)
     elif today.since_month_end <= 5 and f.propped > 0.0 and draw(f) < 0.55:
         amount = np.int64(f.propped * (0.4 + 0.6 * draw(f)))
         f.propped -= pay(w, f, today.start_ms, BUY if draw(f) < 0.6 else TO_COMPANY, party, amount - amount % 10_000)

@@ -1,4 +1,4 @@
-"""What became of each enterprise: written beside the log, and never read by the engine."""
+"""The truth about each enterprise: written beside the log, and never read by the engine."""
 
 import csv
 import importlib.util
@@ -17,7 +17,6 @@ from replay.province.layout import (
     FACT,
     FAILS,
     NEVER,
-    NOBODY,
     OVERDUE,
     SEASONAL_STOP,
     SOUND,
@@ -27,8 +26,8 @@ from replay.state import whole
 
 OVERDUE_DPD = 31  # more than 30 days past due
 COLUMNS = (
-    "enterprise_id", "scenario", "onset", "first_arrears", "overdue_30", "default", "recovery", "known_until", "borrows",
-    "industry", "size_class", "banks", "also", "seed", "parameters",
+    "enterprise_id", "scenario", "onset", "first_arrears", "overdue_30", "default", "recovery", "known_until",
+    "borrows", "industry", "size_class", "banks", "also", "seed", "parameters",
 )  # fmt: skip
 DATES = ("onset", "first_arrears", "overdue_30", "default", "recovery", "known_until")
 
@@ -131,7 +130,7 @@ def _bank_counts(accounts: Any, n: int) -> list[int]:
 
 
 def _also(state: Any, n: int, known: int) -> list[str]:
-    """What else befell it: a move to another bank, a customer that was lost and survived; with days."""
+    """Return other misfortunes: a move to another bank, a customer lost and survived; with days."""
     found: list[list[str]] = [[] for _ in range(n)]
     for number in np.flatnonzero(state.firms["moves_on"] <= known).tolist():
         found[number].append(f"bank_change {_text(int(state.firms['moves_on'][number]), known)}")

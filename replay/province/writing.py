@@ -1,6 +1,6 @@
 """Transactions as the bytes of records: as a bank sends them, and as ingest appends them to the log.
 
-The bytes are those of `msgspec.json.encode`, field by field, and of streams.forwarding; tests hold them together.
+The bytes are those of `msgspec.json.encode`, field by field, and of streams.ingest.forwarding; tests hold them together.
 Banks differ in what they send: every second one numbers the postings of an account, every third gives codes, one in
 twelve no balance.
 """
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from config.kernel import kernel
-from config.words import copy_bytes
+from kernels.decorators import kernel
+from kernels.words import copy_bytes
 from domain import topics
 from replay.province import parties
 from replay.province.delivery import FOREIGN, NOT_OTHER, Rows
@@ -21,11 +21,14 @@ from replay.province.population import Population
 from replay.province.simulation import Simulation
 from sinks.batch import Records
 from streams.score.json_text import Phrases, phrases, put_integer, text
-from streams.tokens import Tokens, fingerprints
+from streams.ingest.tokens import Tokens, fingerprints
 
 BYTES_MAX = 900  # of a record with its key; the longest parts are of fixed size
 FINGERPRINT = 16
 RETURN_REASON = "账号户名不符"
+# What a bank sends, by its number: (modulus, remainder) of those that number postings, give codes, give no balance.
+SEQ_FROM, CODES_FROM, BALANCE_FROM = (2, 0), (3, 1), (12, 11)
+PARTY_BANK_CODE = "102611099996"
 
 
 class Names(NamedTuple):
@@ -50,6 +53,11 @@ def platform_key(population: Population) -> bytes:
     return hashlib.sha256(f"simulated platform {population.seed}".encode()).digest()
 
 
+def summary_code(kind: int) -> str:
+    """The code that a bank gives a kind of posting."""
+    return f"{100 + kind:04d}"
+
+
 def account_text(bank_id: str, number: int, slot: int) -> str:
     """An account's number, as its bank has it."""
     return f"{bank_id[-4:]}-{number:07d}-{slot:02d}"
@@ -60,11 +68,15 @@ def names_of(simulation: Simulation, tokens: Tokens) -> Names:
     population, state = simulation.population, simulation.state
     raw = parties.names(population, state.firms, simulation.parties)
     persons = parties.are_persons(simulation.parties)
-    hidden = [tokens.token("person", name) if person else name for name, person in zip(raw, persons.tolist(), strict=True)]
+    hidden = [
+        tokens.token("person", name) if person else name for name, person in zip(raw, persons.tolist(), strict=True)
+    ]
     banks = [population.bank(number).bank_id for number in range(population.banks)]
     accounts = [
         account_text(banks[bank], number, slot)
-        for bank, number, slot in zip(*(state.accounts[name].tolist() for name in ("bank", "firm", "slot")), strict=True)
+        for bank, number, slot in zip(
+            *(state.accounts[name].tolist() for name in ("bank", "firm", "slot")), strict=True
+        )
     ]
     return Names(
         phrases(tuple(raw)),
@@ -90,7 +102,7 @@ class Writer:
         return [bytes(view[end - size : end]) for end, size in zip(ends, written.sizes[:, 1].tolist(), strict=True)]
 
     def as_logged(self, rows: Rows, others: Records) -> Records:
-        """Transactions, and between them the records of `others`, as the log has them; what has no currency is left out."""
+        """Transactions, and between them the records of `others`, as the log has them; but for those of no currency."""
         rows = rows[rows["flaw"] != FOREIGN]
         sent = self._written(rows, False, np.zeros(0, np.uint8), self._others)
         view, ends = memoryview(sent.buffer), np.cumsum(sent.sizes[:, 1])
@@ -106,7 +118,18 @@ class Writer:
         sizes = np.empty((n, 2), np.int64)
         ends = np.cumsum(others.sizes.sum(axis=1))
         used = _write(
-            rows, self._accounts, self.names, _PARTS, _KINDS, stamped, digests, others.buffer, others.sizes, ends, out, sizes
+            rows,
+            self._accounts,
+            self.names,
+            _PARTS,
+            _KINDS,
+            stamped,
+            digests,
+            others.buffer,
+            others.sizes,
+            ends,
+            out,
+            sizes,
         )
         return Written(out[:used], sizes)
 
@@ -120,7 +143,8 @@ _PARTS = phrases(
     (
         '{"event":', '{"type":"txn","event_id":"', '","bank_id":"', '","enterprise_id":"', '","event_time":', ',"seq":',
         ',"account":"', ',"currency":"CNY"', ',"currency":"USD"', ',"currency":"XXX"', ',"balance_minor":',
-        ',"counterparty_id":"', ',"counterparty_bank_code":"102611099996"', ',"status":"returned","ref_event_id":"',
+        ',"counterparty_id":"', f',"counterparty_bank_code":"{PARTY_BANK_CODE}"',
+        ',"status":"returned","ref_event_id":"',
         ',"status":"reversed","ref_event_id":"', '","ref_event_time":', f',"return_reason":"{RETURN_REASON}"', "}",
         ',"fingerprint":"', f'","origin":["{_TOPIC_HEAD}', f'{_TOPIC_TAIL}",0,', "]", ',"amount_cny_minor":', "-",
     )
@@ -140,10 +164,11 @@ _KINDS = _Kinds(
     phrases(tuple(f'","direction":"{direction}","amount_minor":' for direction, *_ in KINDS)),
     phrases(
         tuple(
-            (f',"counterparty_kind":"{kind}"' if kind else "") + f',"purpose":"{purpose}"' for _, purpose, kind, _ in KINDS
+            (f',"counterparty_kind":"{kind}"' if kind else "") + f',"purpose":"{purpose}"'
+            for _, purpose, kind, _ in KINDS
         )
     ),
-    phrases(tuple(f',"summary_code":"{100 + i:04d}"' for i in range(len(KINDS)))),
+    phrases(tuple(f',"summary_code":"{summary_code(i)}"' for i in range(len(KINDS)))),
     phrases(tuple(f',"channel":"{channel}"' for *_, channel in KINDS)),
 )
 
@@ -162,23 +187,23 @@ def _put_event(out: Any, p: Any, r: Any, a: Any, parts: Any, names: Any, kinds: 
     p = text(out, text(out, p, parts, _BANK), names.banks, bank)
     p = text(out, text(out, p, parts, _ENTERPRISE), names.parties, a.firm)
     p = put_integer(out, text(out, p, parts, _TIME), r.time_ms)
-    if bank % 2 == 0:
+    if bank % SEQ_FROM[0] == SEQ_FROM[1]:
         p = put_integer(out, text(out, p, parts, _SEQ), r.seq)
     p = text(out, p, parts, _ACCOUNT)
     p = text(out, p, names.account_tokens if stamped else names.accounts, r.account)
     p = put_integer(out, text(out, p, kinds.direction, r.kind), r.amount)
     p = text(out, p, parts, _FOREIGN if r.flaw == FOREIGN else _USD if a.dollars else _CNY)
-    if bank % 12 != 11:
+    if bank % BALANCE_FROM[0] != BALANCE_FROM[1]:
         p = put_integer(out, text(out, p, parts, _BALANCE), r.balance)
     if r.party != NOBODY:
         p = text(out, p, parts, _PARTY)
         p = text(out, p, names.party_tokens if stamped else names.parties, r.party)
         out[p] = 34
         p += 1
-        if bank % 3 == 1:
+        if bank % CODES_FROM[0] == CODES_FROM[1]:
             p = text(out, p, parts, _CODE)
     p = text(out, p, kinds.purpose, r.kind)
-    if bank % 3 == 1:
+    if bank % CODES_FROM[0] == CODES_FROM[1]:
         p = text(out, p, kinds.code, r.kind)
     p = text(out, p, kinds.channel, r.kind)
     if r.status != BOOKED:
@@ -192,8 +217,8 @@ def _put_event(out: Any, p: Any, r: Any, a: Any, parts: Any, names: Any, kinds: 
 
 @kernel(nogil=True)
 def _write(
-    rows: Any, accounts: Any, names: Any, parts: Any, kinds: Any, stamped: Any, digests: Any, others: Any, other_sizes: Any,
-    other_ends: Any, out: Any, sizes: Any,
+    rows: Any, accounts: Any, names: Any, parts: Any, kinds: Any, stamped: Any, digests: Any, others: Any,
+    other_sizes: Any, other_ends: Any, out: Any, sizes: Any,
 ) -> Any:  # fmt: skip
     p = np.int64(0)
     for i in range(rows.shape[0]):

@@ -1,4 +1,4 @@
-"""What is shipped, and from what: packages, names, wheel, locks, layers."""
+"""The shipped files and their sources: packages, names, wheel, locks, layers."""
 
 import configparser
 import importlib

@@ -32,7 +32,7 @@ OTHER_ID = content_id(OTHER)
 
 @dataclass(frozen=True, kw_only=True)
 class Fate:
-    """What befalls an enterprise; days count from FIRST."""
+    """The fate of an enterprise; days count from FIRST."""
 
     falls_on: int | None = None  # sales all but stop
     returns_on: int | None = None  # and come back

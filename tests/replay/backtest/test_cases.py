@@ -1,4 +1,4 @@
-"""What a desk sees of alerts, against a desk that keeps its list by hand."""
+"""A desk's cases from alerts, against a list kept by hand."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Who is named when: leads, precision and budgets against counting by hand, and laws."""
+"""Namings: leads, precision and budgets against counting by hand, and laws."""
 
 import numpy as np
 from hypothesis import given

@@ -1,0 +1,136 @@
+"""A simulated province as a `Source`: what banks and the gateway would send, in the order of delivery."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from config.settings import Bank
+from domain import topics
+from domain.calendar import date_of, day_start_ms
+from domain.events import Receipt, Txn, TxnStatus
+from replay.judging import Label
+from replay.province import parties
+from replay.province.delivery import FOREIGN, GATEWAY, NOT_OTHER, Delivering, Step
+from replay.province.layout import BOOKED, KINDS, NOBODY, RETURNED, REVERSED
+from replay.province.population import Population
+from replay.province.simulation import Simulation
+from replay.province.writing import (
+    BALANCE_FROM,
+    CODES_FROM,
+    PARTY_BANK_CODE,
+    RETURN_REASON,
+    SEQ_FROM,
+    account_text,
+    summary_code,
+)
+from replay.sources import Delivery
+
+STATUSES: dict[int, TxnStatus] = {BOOKED: "booked", RETURNED: "returned", REVERSED: "reversed"}
+
+
+class ProvinceSource:
+    """The `Source` of a `Population`."""
+
+    is_history = False
+
+    def __init__(self, population: Population, name: str = "simulation") -> None:
+        self.name, self.population = name, population
+        self.banks: tuple[Bank, ...] = tuple(population.bank(number) for number in range(population.banks))
+        self._made = 0
+
+    @property
+    def identity(self) -> str:
+        """The population; what a version of the simulator makes of it is not the same as another's."""
+        return f"province {VERSION} {self.population.parameters} {self.population.seed}"
+
+    @property
+    def start_ms(self) -> int:
+        """The beginning of the first day."""
+        return day_start_ms(self.population.start_day)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """All events of all banks and the gateway."""
+        self._made = 0
+        simulation = Simulation(self.population)
+        reading = _Reading(simulation)
+        for step in Delivering(simulation).steps():
+            for delivery in reading.deliveries(step):
+                self._made += 1
+                yield delivery
+
+    def rows(self) -> Mapping[str, int]:
+        """Nothing is read: all is made."""
+        return {"read": 0, "made": self._made}
+
+    def outcomes(self) -> Mapping[str, Label]:
+        """None: what becomes of the loans is in their events, and most still run."""
+        return {}
+
+
+VERSION = 1  # to be raised with every change of what a seed gives
+
+
+class _Reading:
+    """Makes events of a simulation's rows."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        population, state = simulation.population, simulation.state
+        self._names = parties.names(population, state.firms, simulation.parties)
+        self._banks = [population.bank(number).bank_id for number in range(population.banks)]
+        self._topics = [topics.bank_events(bank) for bank in self._banks]
+        self._firm, self._bank = state.accounts["firm"].tolist(), state.accounts["bank"].tolist()
+        self._dollars = state.accounts["dollars"].tolist()
+        slots = state.accounts["slot"].tolist()
+        self._accounts = [
+            account_text(self._banks[bank], firm, slot)
+            for bank, firm, slot in zip(self._bank, self._firm, slots, strict=True)
+        ]
+
+    def deliveries(self, step: Step) -> Iterator[Delivery]:
+        """Those of a step, receipts last."""
+        for row in step.rows:
+            at_ms, bank = int(row["arrival_ms"]), int(row["bank"])
+            if row["other"] != NOT_OTHER:
+                topic = topics.GATEWAY if bank == GATEWAY else self._topics[bank]
+                yield Delivery(at_ms, topic, step.others[int(row["other"])])
+            else:
+                yield Delivery(at_ms, self._topics[bank], self.txn(row))
+        for (bank, day), (count, debit, credit) in zip(step.receipts, step.totals.tolist(), strict=True):
+            receipt = Receipt(
+                bank_id=self._banks[bank],
+                day=date_of(day).isoformat(),
+                count=count,
+                debit_minor=debit,
+                credit_minor=credit,
+            )
+            yield Delivery(step.at_ms, self._topics[bank], receipt)
+
+    def txn(self, row: np.void) -> Txn:
+        """A row as an event; field by field as the compiled writer has it."""
+        account, bank, kind, status = int(row["account"]), int(row["bank"]), int(row["kind"]), int(row["status"])
+        direction, purpose, party_kind, channel = KINDS[kind]
+        party = int(row["party"])
+        coded, undone = bank % CODES_FROM[0] == CODES_FROM[1], status != BOOKED
+        foreign, dollars = int(row["flaw"]) == FOREIGN, self._dollars[account]
+        return Txn(
+            event_id=f"{self._accounts[account]}-{int(row['seq'])}",
+            bank_id=self._banks[bank],
+            enterprise_id=self._names[self._firm[account]],
+            event_time=int(row["time_ms"]),
+            seq=int(row["seq"]) if bank % SEQ_FROM[0] == SEQ_FROM[1] else None,
+            account=self._accounts[account],
+            direction=direction,
+            amount_minor=int(row["amount"]),
+            currency="XXX" if foreign else "USD" if dollars else "CNY",
+            balance_minor=None if bank % BALANCE_FROM[0] == BALANCE_FROM[1] else int(row["balance"]),
+            counterparty_id=None if party == NOBODY else self._names[party],
+            counterparty_bank_code=PARTY_BANK_CODE if coded and party != NOBODY else None,
+            counterparty_kind=party_kind,
+            purpose=purpose,
+            summary_code=summary_code(kind) if coded else None,
+            channel=channel,
+            status=STATUSES[status],
+            ref_event_id=f"{self._accounts[account]}-{int(row['ref_seq'])}" if undone else None,
+            ref_event_time=int(row["ref_ms"]) if undone else None,
+            return_reason=RETURN_REASON if status == RETURNED else None,
+        )

@@ -1,0 +1,154 @@
+"""Laws of a simulated province: its money adds up, its loans are served or overdue as their schedules say."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.calendar import DAY_MS, ZONE_OFFSET_MS
+from replay.province.layout import (
+    BOOKED,
+    CLASSIFIED,
+    CLOSE,
+    CLOSED,
+    DEFAULT,
+    DEFAULTED,
+    DRAWN,
+    GONE,
+    GRANTED,
+    INSTALMENT_DUE,
+    IS_CREDIT,
+    NOBODY,
+    OVERDUE,
+    PLANNED,
+    RENEWED,
+    REPAID,
+    REVOLVING,
+)
+from replay.province.lending import DEFAULT_DPD, REPORTED_DPD
+from replay.province.population import Population
+from replay.province.simulation import Simulation
+
+POPULATIONS = st.builds(
+    Population,
+    seed=st.integers(0, 2**40),
+    enterprises=st.integers(1, 40),
+    months=st.integers(1, 8),
+    before_months=st.integers(0, 14),
+    after_months=st.integers(0, 3),
+    banks=st.integers(1, 6),
+    inside_trade=st.floats(0, 1),
+    default_rate=st.floats(0, 0.5),
+    recoveries=st.floats(0, 4),
+    bank_change=st.floats(0, 1),
+    returned=st.sampled_from((0.0, 0.02)),
+    owner_helps=st.floats(0, 1),
+)
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def day_of(time_ms: np.ndarray) -> np.ndarray:
+    return (time_ms + ZONE_OFFSET_MS) // DAY_MS
+
+
+@FEW
+@given(population=POPULATIONS)
+def test_balances_add_up_and_never_fall_below_zero(population: Population) -> None:
+    simulation = Simulation(population)
+    accounts = simulation.state.accounts
+    balance = accounts["balance"].copy()
+    seq, time_ms = np.zeros((2, len(accounts)), np.int64)
+    parties = simulation.parties.count
+    for today in simulation.days():
+        assert ((today.moves["party"] == NOBODY) | (today.moves["party"] < parties)).all()
+        assert (today.moves["party"] >= NOBODY).all()
+        for move in today.moves:
+            account = move["account"]
+            adds = IS_CREDIT[move["kind"]] == (move["status"] == BOOKED)
+            balance[account] += move["amount"] if adds else -move["amount"]
+            seq[account] += 1
+            assert move["amount"] > 0
+            assert move["balance"] == balance[account] >= 0
+            assert move["seq"] == seq[account]
+            assert time_ms[account] <= move["time_ms"]
+            assert accounts["opened"][account] <= today.day == day_of(move["time_ms"])
+            time_ms[account] = move["time_ms"]
+        assert (accounts["pending"] == 0).all()
+        assert (accounts["balance"] == balance).all(), "the accounts hold what their postings say"
+
+
+@FEW
+@given(population=POPULATIONS)
+def test_what_one_enterprise_pays_another_receives(population: Population) -> None:
+    simulation = Simulation(population)
+    firm = simulation.state.accounts["firm"]
+    for today in simulation.days():
+        party = today.moves["party"]
+        inside = (party != NOBODY) & (party < population.enterprises) & (party != firm[today.moves["account"]])
+        between = today.moves[inside]
+        open_sides: Counter[tuple[int, int, int]] = Counter()
+        for move in between:
+            one, other, amount = int(firm[move["account"]]), int(move["party"]), int(move["amount"])
+            assert move["status"] == BOOKED
+            if IS_CREDIT[move["kind"]]:
+                open_sides[other, one, amount] -= 1
+            else:
+                open_sides[one, other, amount] += 1
+        assert not any(open_sides.values()), "each payment stands in both books"
+
+
+@FEW
+@given(population=POPULATIONS)
+def test_loans_amortise_and_are_overdue_as_their_schedules_say(population: Population) -> None:
+    simulation = Simulation(population)
+    facts = defaultdict(list)
+    for today in simulation.days():
+        for fact in today.facts:
+            facts[int(fact["loan"])].append(fact.copy())
+            assert day_of(fact["time_ms"]) == today.day
+    loans = simulation.state.loans
+    for k, life in facts.items():
+        loan = loans[k]
+        lines = loan["due_day"][: loan["lines"]].tolist()
+        assert life[0]["event"] in (GRANTED, RENEWED)
+        assert lines == sorted(lines)
+        assert loan["granted"] < lines[0]
+        assert loan["due_principal"][: loan["lines"]].sum() == loan["principal"]
+        paid, owed, defaulted = 0, 0 if loan["kind"] == REVOLVING else int(loan["principal"]), False
+        for fact in life:
+            event, day, left = int(fact["event"]), int(day_of(fact["time_ms"])), int(fact["outstanding"])
+            assert 0 <= left <= max(int(loan["principal"]), int(loan["limit"]))
+            if event == DRAWN:
+                assert loan["kind"] == REVOLVING
+                assert left > owed
+            elif event == REPAID:
+                assert left <= owed
+                if loan["kind"] != REVOLVING:
+                    assert left == owed - loan["due_principal"][paid]
+                    paid += 1
+            elif event == INSTALMENT_DUE:
+                assert day in lines
+            elif event == OVERDUE:
+                assert fact["dpd"] in REPORTED_DPD
+                assert day - fact["dpd"] in lines
+                if loan["kind"] != REVOLVING:
+                    assert day - fact["dpd"] == lines[paid], "past due since the first line that is not paid"
+            elif event == DEFAULT:
+                assert fact["dpd"] == DEFAULT_DPD
+                defaulted = True
+            elif event == CLOSE:
+                assert left == 0
+            if event not in (CLASSIFIED, INSTALMENT_DUE):
+                owed = left
+        assert (loan["state"] in (DEFAULTED, GONE, CLOSED)) or not defaulted
+        assert loan["state"] != PLANNED
+
+
+def test_the_same_seed_gives_the_same_and_another_one_something_else() -> None:
+    def digest(seed: int) -> bytes:
+        population = Population(seed=seed, enterprises=25, months=3, before_months=6, after_months=1)
+        return b"".join(today.moves.tobytes() + today.facts.tobytes() for today in Simulation(population).days())
+
+    assert digest(3) == digest(3)
+    assert digest(3) != digest(4)
