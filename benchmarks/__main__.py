@@ -3,7 +3,10 @@
 import importlib
 import sys
 
-BENCHMARKS = ("throughput", "state", "latency", "recovery", "determinism", "rules", "replay", "sizes", "simulator", "two_commands", "warning")
+BENCHMARKS = (
+    "throughput", "state", "latency", "recovery", "determinism", "rules", "replay", "sizes", "simulator", "warning",
+    "two_commands",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:

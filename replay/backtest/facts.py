@@ -16,13 +16,13 @@ from detectors.labels import bad_fact
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of, day_of_text
 from domain.events import Authorization, Loan, LoanEvent, LogRecord, Outcome, Profile, Tick
 from features.layout import id_texts
+from features.state.record_columns import RECORD
 from replay.backtest.columns import SEQ_BITS, Columns, Names
 from replay.backtest.statistics import Ints
 from replay.log_file import LogFile
 from replay.processes import Processes
 from replay.sources import SourceError
 from streams.score import reader
-from streams.score.columns import RECORD
 from streams.score.records import bank_text
 from streams.transport.chunk import Chunk
 

@@ -120,8 +120,8 @@ def _groups(
     yield "all", "", usable
     months = panel.month if is_dated else 1 + (panel.left - 1) // 30
     for month in np.unique(months[usable]).tolist():
-        name = ("month", month_text(month)) if is_dated else ("before", str(month))
-        yield *name, usable & (months == month)
+        by, group = ("month", month_text(month)) if is_dated else ("before", str(month))
+        yield by, group, usable & (months == month)
     for by, trait in traits.items():
         of = trait.of[panel.enterprise]
         for number_, name in enumerate(trait.names):

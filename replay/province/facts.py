@@ -173,7 +173,7 @@ class FactWriter:
                 event_time=at_ms,
                 industry=sections[one["industry"]],
                 region=REGIONS[one["region"]],
-                size_class=sizes[one["size"]],  # type: ignore[arg-type]
+                size_class=sizes[one["size"]],
                 registered_capital_minor=base * 3 // 10_000_000 * 10_000_000,
                 paid_in_capital_minor=base // 10_000_000 * 10_000_000,
                 opened_on=text(self._population.first_day - 400 - int(u[number] * 4_000)),
@@ -190,7 +190,7 @@ def loan_id(row: np.void) -> str:
 
 def _schedule(row: np.void) -> tuple[Instalment, ...]:
     """Return the instalments of a loan, interest included."""
-    left, found = int(row["principal"]), []
+    left, found = int(row["principal"]), list[Instalment]()
     for day, principal in zip(row["due_day"].tolist(), row["due_principal"].tolist(), strict=True):
         if len(found) == int(row["term"]):
             break

@@ -347,7 +347,7 @@ def _follow(w: Any, k: Any, day: Any) -> Any:
     new.next = day + 1 if loan.again == 1 else day + 2 + np.int64(14 * draw(f) * draw(f))
     if loan.again != 1 and draw(f) < 0.3:  # a little more or less than before
         factor = 0.7 + 0.7 * draw(f)
-        new.principal = max(np.int64(loan.principal * factor / 1_000_000), 1) * 1_000_000
+        new.principal = np.int64(max(loan.principal * factor / 1_000_000, 1.0)) * 1_000_000
         new.limit = new.principal if loan.kind == REVOLVING else 0
 
 

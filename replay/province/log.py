@@ -19,8 +19,8 @@ from replay.province.writing import Writer, platform_key
 from sinks.batch import Records
 from streams.ingest.feeds import Feeds
 from streams.ingest.forwarding import Forwarder, encode
-from streams.worker.role import TP
 from streams.ingest.tokens import Tokens
+from streams.worker.role import TP
 
 PARTITIONS = 8
 BY, REASON = "simulator", "the history of a simulated province"

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import tomllib
 import typing
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """The meaning of a parameter: bounds (both included), text, unit and source. Of a tuple, they hold for each item."""
+    """The meaning of a parameter: bounds (both included; of a tuple, for each item), text, unit and source."""
 
     least: float
     most: float
@@ -44,20 +44,25 @@ class Row:
 
 
 @functools.cache
-def specifications(kind: Hashable) -> dict[str, Of]:
+def specifications(kind: Any) -> dict[str, Of]:
     """The annotated fields of a dataclass and what they mean."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = {}
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):
         for extra in getattr(hints[field.name], "__metadata__", ()):
             if isinstance(extra, Of):
                 found[field.name] = extra
     return found
 
 
+def _specified(one: Any) -> dict[str, Of]:
+    kind: Any = type(one)
+    return specifications(kind)
+
+
 def check(one: Any, where: str = "") -> None:
     """ParameterError for the first field that is no number within its bounds; `where` stands before its name."""
-    for name, of in specifications(type(one)).items():
+    for name, of in _specified(one).items():
         value = getattr(one, name)
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, bool) or not isinstance(item, int | float) or not of.least <= item <= of.most:
@@ -66,7 +71,7 @@ def check(one: Any, where: str = "") -> None:
 
 def rows(one: Any, prefix: str = "") -> Iterator[Row]:
     """The parameters of a dataclass, those of its named parts behind them."""
-    for name, of in specifications(type(one)).items():
+    for name, of in _specified(one).items():
         yield Row(f"{prefix}{name}", getattr(one, name), of)
     for name, part in _parts(one):
         yield from rows(part, f"{prefix}{name}.")

@@ -29,7 +29,7 @@ class Parties(NamedTuple):
     banks: int
     platforms: int
     public: int
-    count: int
+    total: int
 
 
 def lay_out(population: Population, links: int) -> Parties:
@@ -66,6 +66,6 @@ def names(population: Population, firms: Firms, parties: Parties) -> list[str]:
 
 def are_persons(parties: Parties) -> npt.NDArray[np.bool_]:
     """Return whether each of them is a person. Shape: (count,)."""
-    found = np.zeros(parties.count, bool)
+    found = np.zeros(parties.total, bool)
     found[parties.persons : parties.landlords] = True
     return found

@@ -1,6 +1,6 @@
 """Transactions as the bytes of records: as a bank sends them, and as ingest appends them to the log.
 
-The bytes are those of `msgspec.json.encode`, field by field, and of streams.ingest.forwarding; tests hold them together.
+The bytes are those of `msgspec.json.encode`, field by field, and of streams.ingest.forwarding; tests compare them.
 Banks differ in what they send: every second one numbers the postings of an account, every third gives codes, one in
 twelve no balance.
 """
@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from domain import topics
 from kernels.decorators import kernel
 from kernels.words import copy_bytes
-from domain import topics
 from replay.province import parties
 from replay.province.delivery import FOREIGN, NOT_OTHER, Rows
 from replay.province.layout import BOOKED, KINDS, NOBODY, RETURNED
 from replay.province.population import Population
 from replay.province.simulation import Simulation
 from sinks.batch import Records
-from streams.score.json_text import Phrases, phrases, put_integer, text
 from streams.ingest.tokens import Tokens, fingerprints
+from streams.score.json_text import Phrases, phrases, put_integer, text
 
 BYTES_MAX = 900  # of a record with its key; the longest parts are of fixed size
 FINGERPRINT = 16
@@ -98,14 +98,14 @@ class Writer:
     def as_sent(self, rows: Rows) -> list[bytes]:
         """Transactions as their banks send them."""
         written = self._written(rows, False, np.zeros(0, np.uint8), self._others)
-        view, ends = memoryview(written.buffer), np.cumsum(written.sizes[:, 1]).tolist()
+        view, ends = written.buffer.data, np.cumsum(written.sizes[:, 1]).tolist()
         return [bytes(view[end - size : end]) for end, size in zip(ends, written.sizes[:, 1].tolist(), strict=True)]
 
     def as_logged(self, rows: Rows, others: Records) -> Records:
         """Transactions, and between them the records of `others`, as the log has them; but for those of no currency."""
         rows = rows[rows["flaw"] != FOREIGN]
         sent = self._written(rows, False, np.zeros(0, np.uint8), self._others)
-        view, ends = memoryview(sent.buffer), np.cumsum(sent.sizes[:, 1])
+        view, ends = sent.buffer.tobytes(), np.cumsum(sent.sizes[:, 1])
         starts = ends - sent.sizes[:, 1]
         digests = fingerprints(view[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
         given = Written(np.frombuffer(others.blob, np.uint8), others.sizes)

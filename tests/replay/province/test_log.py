@@ -29,9 +29,9 @@ from replay.province.simulation import Simulation
 from replay.province.source import ProvinceSource
 from replay.province.writing import Writer, platform_key
 from streams.ingest.forwarding import Forwarder
-from streams.worker.role import TP
-from streams.score import reader
 from streams.ingest.tokens import Tokens
+from streams.score import reader
+from streams.worker.role import TP
 
 SMALL = Population(seed=5, enterprises=60, months=5, before_months=8, after_months=2, banks=6, default_rate=0.3)
 FLAWED = replace(
