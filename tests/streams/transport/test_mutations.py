@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from benchmarks.world import feed
 from benchmarks.world.log import World
+from config.settings import UNPACKED_BYTES_MAX
 from streams.transport import Chunk, Reason, UnreadableBatch, batches, driver, reference
 from tests.mutating import grown_bytes, in_processes
 from tests.streams.recording import quick_options, run_here
-from tests.streams.transport.mutations import bombs, check, corpus, damaged
+from tests.streams.transport.mutations import TINY, bombs, check, corpus, damaged, tiny_records
 from tests.streams.transport.record_batches import (
     GZIP,
     LZ4,
@@ -144,6 +145,15 @@ def test_a_bomb_is_refused_within_the_memory_of_its_bound(codec: int, mebibytes:
             assert (caught.value.offset, caught.value.next_offset) == (3, 4)
 
         assert grown_bytes(refused) < 1.25 * bytes_max + 16 * MIB
+
+
+def test_a_batch_of_tiny_records_is_read_within_the_memory_of_its_bound() -> None:
+    """Their places take ten times what they do themselves."""
+    tiny, read = tiny_records(TINY), []
+    grown = grown_bytes(lambda: read.append(batches.parse(tiny.raw, **AT, start_offset=3)))
+    assert grown < UNPACKED_BYTES_MAX + 16 * MIB
+    assert len(read[0]) == TINY
+    assert read[0].nbytes > 0.9 * UNPACKED_BYTES_MAX
 
 
 @both

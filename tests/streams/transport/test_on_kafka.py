@@ -264,3 +264,35 @@ def test_fetches_keep_their_gap(
     assert run_here(role, kafka, topic, done, options=quick_options({"fetch_gap_ms": (70, 70)})) == 0
     assert len(sent_s) > 3
     assert min(later - earlier for earlier, later in itertools.pairwise(sent_s)) >= 0.07
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_batches_that_unpack_to_much_come_one_after_the_other(
+    kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch, parser: str
+) -> None:
+    """A fetch of them would take 120 MB; no chunk takes more than the bound, nor do chunks that come together."""
+    mib = 1 << 20
+    topic = make_topic("unpacked", partitions=3)
+    producer = Producer({"bootstrap.servers": kafka, "compression.type": "zstd", "message.max.bytes": 8 * mib})
+    for i in range(30):
+        producer.produce(topic, b"%d" % i + bytes(4 * mib), partition=i % 3)
+        assert producer.flush(30) == 0
+    monkeypatch.setattr(aiokafka_seam, "ENOUGH_BYTES", 6 * mib)
+    together: list[int] = []
+    take_all = aiokafka_seam._take_all
+
+    async def taken(*arguments: Any) -> Any:
+        chunks = await take_all(*arguments)
+        together.append(sum(chunk.nbytes for chunk in chunks.values()))
+        return chunks
+
+    monkeypatch.setattr(aiokafka_seam, "_take_all", taken)
+    role = Collecting(topic)
+    options = quick_options({"parser": parser, "unpacked_bytes_max": 10 * mib})
+    assert run_here(role, kafka, f"{topic}.{parser}", lambda: role.records >= 30, options=options) == 0
+    values = {tp.partition: [row[3] for row in role.rows() if row[0] == tp] for tp in role.chunks}
+    assert {partition: [int(value[:2].rstrip(b"\0")) for value in found] for partition, found in values.items()} == {
+        partition: list(range(partition, 30, 3)) for partition in range(3)
+    }
+    assert max(chunk.nbytes for chunks in role.chunks.values() for chunk in chunks) <= 10 * mib
+    assert max(together) <= 6 * mib + 10 * mib

@@ -1,11 +1,13 @@
 """A worker at a batch that cannot be read, on a real broker."""
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping
 
 import pytest
 from confluent_kafka import Producer
 
-from streams.transport import UnreadableBatch
+from streams.transport import Chunk, Unreadable, UnreadableBatch, batches, reference
 from streams.worker.role import TP
 from tests.streams.ingest.raw_produce import produce
 from tests.streams.recording import quick_options, run_here
@@ -74,3 +76,28 @@ def test_a_role_that_does_not_say_what_to_do_is_stopped(
     role = Collecting(*topics)
     assert run_here(role, kafka, topics[0], lambda: False) == 1
     assert f"stopped by UnreadableBatch: {topics[0]}[0] at offset 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("parse", [batches.parse, reference.parse])
+def test_what_comes_in_place_of_a_chunk_holds_nothing_of_the_fetch(parse: Callable[..., Chunk]) -> None:
+    """A worker collects no garbage: what the error's frames hold, it would hold for good."""
+
+    class Fetched(bytearray):
+        """Something that can be weakly referenced."""
+
+    def met() -> tuple[Unreadable, weakref.ref[Fetched]]:
+        raw = Fetched(BAD)
+        try:
+            parse(raw, topic="t", partition=0, start_offset=0)
+        except UnreadableBatch as batch:
+            return Unreadable(batch, 0, 1), weakref.ref(raw)
+        raise AssertionError("it was read")
+
+    gc.disable()
+    try:
+        item, fetched = met()
+        assert item.batch.raw == BAD
+        assert (item.batch.__traceback__, item.batch.__context__, item.batch.__cause__) == (None, None, None)
+        assert fetched() is None
+    finally:
+        gc.enable()
