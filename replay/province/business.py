@@ -29,6 +29,7 @@ from replay.province.layout import (
     PROJECT_GAP,
     RECOVERS,
     RENT,
+    SALE,
     SALE_PLATFORM,
     SEASONAL_STOP,
     SHADOW_REPAY,
@@ -323,7 +324,7 @@ def _pay_supplier(w: Any, number: Any, f: Any, link: Any, today: Any, amount: An
     account = link.other_account
     if seller.moves_on + 30 <= today.day:
         account = seller.moves_to
-    post_pending(w, account, time_ms + 2_000, 0, number, amount)
+    post_pending(w, account, time_ms + 2_000, SALE, number, amount)
     seller.received += amount
 
 

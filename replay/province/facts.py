@@ -8,7 +8,17 @@ import msgspec
 import numpy as np
 
 from domain.calendar import DAY_MS, day_of, day_start_ms
-from domain.events import Authorization, FiveClass, Gov, GuaranteeType, Instalment, Loan, Profile, RepaymentMethod
+from domain.events import (
+    Authorization,
+    FiveClass,
+    Gov,
+    GovEvent,
+    GuaranteeType,
+    Instalment,
+    Loan,
+    Profile,
+    RepaymentMethod,
+)
 from replay.province import chance
 from replay.province.calendar import text
 from replay.province.firms import EXPIRED, MISSING, REGIONS, REVOKED
@@ -147,13 +157,13 @@ class FactWriter:
         for number in np.flatnonzero(happens).tolist():
             yield self._gov(number, int(days[number]), "penalty")
 
-    def _gov(self, number: int, day: int, event: str) -> Gov:
+    def _gov(self, number: int, day: int, event: GovEvent) -> Gov:
         return Gov(
             event_id=f"GV{number:07d}-{event}-{day}",
             bank_id=GATEWAY_ID,
             enterprise_id=self._ids[number],
             event_time=day_start_ms(day) + CONSENT_MS + 3_600_000,
-            event=event,  # type: ignore[arg-type]
+            event=event,
             source="court" if event != "penalty" else "market-supervision",
             adverse=True,
         )

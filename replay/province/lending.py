@@ -54,7 +54,7 @@ from replay.province.posting import (
     post,
     transfer,
 )
-from replay.province.state import BANKS, FIRST_DAY, FORGOTTEN, OWNER_HELPS, PERSONS
+from replay.province.state import BANKS, FIRST_DAY, FORGOTTEN, LENT_AGAIN, OWNER_HELPS, PERSONS, RENEWED_SHARE
 
 REPORT_MS, GRANT_MS = 7 * HOUR_MS, 9 * HOUR_MS
 DAYS_A_MONTH, MONTHS_A_YEAR = 30.4375, 12.0
@@ -343,11 +343,13 @@ def _follow(w: Any, k: Any, day: Any) -> Any:
     new.renews = k if loan.again == 1 else NOBODY
     new.default_day, new.late_until = NEVER, 0
     u = draw(f)
-    new.again = 1 if loan.kind == BULLET and u < 0.3 else (2 if u < 0.85 else 0)
+    goes_on = w.numbers[LENT_AGAIN]
+    new.again = 1 if loan.kind == BULLET and u < goes_on * w.numbers[RENEWED_SHARE] else (2 if u < goes_on else 0)
     new.next = day + 1 if loan.again == 1 else day + 2 + np.int64(14 * draw(f) * draw(f))
     if loan.again != 1 and draw(f) < 0.3:  # a little more or less than before
         factor = 0.7 + 0.7 * draw(f)
-        new.principal = np.int64(max(loan.principal * factor / 1_000_000, 1.0)) * 1_000_000
+        tens = max(1.0, np.floor(loan.principal * factor / 1_000_000))
+        new.principal = np.int64(tens) * 1_000_000
         new.limit = new.principal if loan.kind == REVOLVING else 0
 
 

@@ -5,7 +5,6 @@ source is marked JUDGED.
 """
 
 import dataclasses
-import functools
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
@@ -43,8 +42,7 @@ class Row:
     of: Of
 
 
-@functools.cache
-def specifications(kind: Any) -> dict[str, Of]:
+def specifications(kind: type) -> dict[str, Of]:
     """The annotated fields of a dataclass and what they mean."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = {}
@@ -55,14 +53,9 @@ def specifications(kind: Any) -> dict[str, Of]:
     return found
 
 
-def _specified(one: Any) -> dict[str, Of]:
-    kind: Any = type(one)
-    return specifications(kind)
-
-
 def check(one: Any, where: str = "") -> None:
     """ParameterError for the first field that is no number within its bounds; `where` stands before its name."""
-    for name, of in _specified(one).items():
+    for name, of in specifications(type(one)).items():
         value = getattr(one, name)
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, bool) or not isinstance(item, int | float) or not of.least <= item <= of.most:
@@ -71,7 +64,7 @@ def check(one: Any, where: str = "") -> None:
 
 def rows(one: Any, prefix: str = "") -> Iterator[Row]:
     """The parameters of a dataclass, those of its named parts behind them."""
-    for name, of in _specified(one).items():
+    for name, of in specifications(type(one)).items():
         yield Row(f"{prefix}{name}", getattr(one, name), of)
     for name, part in _parts(one):
         yield from rows(part, f"{prefix}{name}.")

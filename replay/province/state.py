@@ -12,11 +12,11 @@ from replay.province.population import Population
 
 NUMBERS = (
     "payment_noise", "skipped_payment", "caught_up", "delay_days", "bad_month", "shock_memory", "owner_helps",
-    "forgotten", "returned", "reversed_",
+    "forgotten", "returned", "reversed_", "lent_again", "renewed",
 )  # fmt: skip
 (
     PAYMENT_NOISE, SKIPPED, CAUGHT_UP, DELAY_DAYS, BAD_MONTH, MEMORY, OWNER_HELPS, FORGOTTEN, RETURNED_SHARE,
-    REVERSED_SHARE, BAD_LOW, BAD_HIGH,
+    REVERSED_SHARE, LENT_AGAIN, RENEWED_SHARE, BAD_LOW, BAD_HIGH,
 ) = range(len(NUMBERS) + 2)  # fmt: skip
 PLACES = ("outsiders", "outsider_count", "persons", "landlords", "lenders", "banks", "platforms", "public")
 OUTSIDERS, OUTSIDER_COUNT, PERSONS, LANDLORDS, LENDERS, BANKS, PLATFORMS, PUBLIC, LENDER_COUNT, FIRST_DAY = range(10)

@@ -6,6 +6,7 @@ twelve no balance.
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,17 +98,13 @@ class Writer:
 
     def as_sent(self, rows: Rows) -> list[bytes]:
         """Transactions as their banks send them."""
-        written = self._written(rows, False, np.zeros(0, np.uint8), self._others)
-        view, ends = written.buffer.data, np.cumsum(written.sizes[:, 1]).tolist()
-        return [bytes(view[end - size : end]) for end, size in zip(ends, written.sizes[:, 1].tolist(), strict=True)]
+        return list(_values(self._written(rows, False, np.zeros(0, np.uint8), self._others)))
 
     def as_logged(self, rows: Rows, others: Records) -> Records:
         """Transactions, and between them the records of `others`, as the log has them; but for those of no currency."""
         rows = rows[rows["flaw"] != FOREIGN]
         sent = self._written(rows, False, np.zeros(0, np.uint8), self._others)
-        view, ends = sent.buffer.tobytes(), np.cumsum(sent.sizes[:, 1])
-        starts = ends - sent.sizes[:, 1]
-        digests = fingerprints(view[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
+        digests = fingerprints(_values(sent))
         given = Written(np.frombuffer(others.blob, np.uint8), others.sizes)
         logged = self._written(rows, True, np.frombuffer(digests, np.uint8), given)
         return Records(logged.buffer.tobytes(), logged.sizes)
@@ -132,6 +129,13 @@ class Writer:
             sizes,
         )
         return Written(out[:used], sizes)
+
+
+def _values(written: Written) -> Iterator[bytes]:
+    """The values of records without keys."""
+    whole, end = written.buffer.tobytes(), 0
+    for size in written.sizes[:, 1].tolist():
+        yield whole[end : (end := end + size)]
 
 
 _TOPIC_HEAD, _TOPIC_TAIL = topics.bank_events("|").split("|")

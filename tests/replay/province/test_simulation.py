@@ -59,7 +59,7 @@ def test_balances_add_up_and_never_fall_below_zero(population: Population) -> No
     accounts = simulation.state.accounts
     balance = accounts["balance"].copy()
     seq, time_ms = np.zeros((2, len(accounts)), np.int64)
-    parties = simulation.parties.count
+    parties = simulation.parties.total
     for today in simulation.days():
         assert ((today.moves["party"] == NOBODY) | (today.moves["party"] < parties)).all()
         assert (today.moves["party"] >= NOBODY).all()
