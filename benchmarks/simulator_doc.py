@@ -74,7 +74,7 @@ def meanings(population: Population) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Distributions:
     """The values behind the plots. Shapes: enterprises, or enterprises by months (monthly sales, all postings)."""
 
     buffer_days: Floats
@@ -87,7 +87,7 @@ class Survey:
     industry: npt.NDArray[np.int64]
 
 
-def survey(population: Population) -> Survey:
+def survey(population: Population) -> Distributions:
     """Go through a province."""
     simulation = Simulation(population)
     w, n = simulation.state, population.enterprises
@@ -114,7 +114,7 @@ def survey(population: Population) -> Survey:
         sales[:, at] += np.bincount(owner[sold], amount[sold], n)
         held += np.bincount(firm[yuan], w.accounts["balance"][yuan] / 100.0, n)
     loans = w.loans[w.loans["state"] == OPEN]
-    return Survey(
+    return Distributions(
         buffer_days=held / np.maximum(out, 1.0),
         transactions=count.mean(axis=1),
         sales=sales,
@@ -126,7 +126,7 @@ def survey(population: Population) -> Survey:
     )
 
 
-def plots(found: Survey, population: Population) -> None:
+def plots(found: Distributions, population: Population) -> None:
     """Write the images."""
     import matplotlib as mpl
 
@@ -158,7 +158,7 @@ def _ranked(axes: Any, values: Floats, label: str) -> None:
     axes.plot(np.quantile(values, shares), shares, label=label)
 
 
-def _buffer(found: Survey) -> None:
+def _buffer(found: Distributions) -> None:
     figure, axes, path = _figure("buffer", "Cash buffer", "days of outflow that the mean balance covers", "share below")
     _ranked(axes, found.buffer_days, "simulated")
     axes.plot(BUFFER_QUARTILES, (0.25, 0.5, 0.75), "o", label="JPMorgan Chase Institute (2016)")
@@ -167,7 +167,7 @@ def _buffer(found: Survey) -> None:
     _save(figure, path)
 
 
-def _activity(found: Survey) -> None:
+def _activity(found: Distributions) -> None:
     figure, axes, path = _figure("activity", "Activity", "transactions a month", "share below")
     _ranked(axes, found.transactions, "simulated")
     axes.axvline(float(found.transactions.mean()), linestyle=":", label="simulated mean")
@@ -177,7 +177,7 @@ def _activity(found: Survey) -> None:
     _save(figure, path)
 
 
-def _loans(found: Survey) -> None:
+def _loans(found: Distributions) -> None:
     figure, axes, path = _figure("loans", "Loans", "principal, yuan", "share below")
     _ranked(axes, found.principal, "simulated")
     axes.axvline(float(found.principal.mean()), linestyle=":", label="simulated mean")
@@ -187,7 +187,7 @@ def _loans(found: Survey) -> None:
     _save(figure, path)
 
 
-def _before_default(found: Survey) -> None:
+def _before_default(found: Distributions) -> None:
     """Sales of the months before a default against the mean of the months before those, and of the others."""
     figure, axes, path = _figure(
         "before-default",
@@ -212,7 +212,7 @@ def _before_default(found: Survey) -> None:
     _save(figure, path)
 
 
-def _seasons(found: Survey, population: Population) -> None:
+def _seasons(found: Distributions, population: Population) -> None:
     figure, axes, path = _figure("seasons", "Seasons", "month of the log", "sales against the mean month")
     for i, industry in enumerate(population.industries):
         if industry.name in "CEFH":

@@ -10,7 +10,7 @@ from replay.backtest.words import POLICIES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOC = ROOT / "benchmarks" / "results" / "warning.json", ROOT / "docs" / "warning.md"
-TEMPLATE = Path(__file__).with_name("warning.template.md")
+TEMPLATE = Path(__file__).with_name("warning.md.in")
 BUDGETS = (6, 12, 24, 50)
 
 

@@ -65,7 +65,7 @@ def names(population: Population, firms: Firms, parties: Parties) -> list[str]:
 
 
 def are_persons(parties: Parties) -> npt.NDArray[np.bool_]:
-    """Which of them are persons. Shape: (total,)."""
+    """Return whether each of them is a person. Shape: (total,)."""
     found = np.zeros(parties.total, bool)
     found[parties.persons : parties.landlords] = True
     return found
