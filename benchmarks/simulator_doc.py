@@ -21,7 +21,7 @@ from replay.province.parameters import JUDGED, Row, rows
 from replay.province.population import Population
 from replay.province.simulation import Simulation
 
-DOCUMENT, IMAGES = ROOT / "docs" / "simulator.md", ROOT / "docs" / "images"
+DOCUMENT, IMAGES = ROOT / "docs/simulator.md", ROOT / "docs/images"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 ENTERPRISES, SEED = 4_000, 20_260_101
 MONTHS_BEFORE = 18

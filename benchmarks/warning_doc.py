@@ -9,7 +9,7 @@ from typing import Any
 from replay.backtest.words import POLICIES
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS, DOC = ROOT / "benchmarks" / "results" / "warning.json", ROOT / "docs" / "warning.md"
+RESULTS, DOC = ROOT / "benchmarks/results/warning.json", ROOT / "docs/warning.md"
 TEMPLATE = Path(__file__).with_name("warning.md.in")
 BUDGETS = (6, 12, 24, 50)
 
