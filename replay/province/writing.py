@@ -156,12 +156,16 @@ _PARTS = phrases(
 
 
 class _Kinds(NamedTuple):
-    """By kind of posting: direction with the amount's key; counterparty kind with purpose; a code; the channel."""
+    """By kind of posting: direction with the amount's key; counterparty kind with purpose; a code; the channel.
+
+    is_personal: whether the counterparty is said to be a person, whose id is no one's business but the bank's.
+    """
 
     direction: Phrases
     purpose: Phrases
     code: Phrases
     channel: Phrases
+    is_personal: npt.NDArray[np.bool_]
 
 
 _KINDS = _Kinds(
@@ -174,6 +178,7 @@ _KINDS = _Kinds(
     ),
     phrases(tuple(f',"summary_code":"{summary_code(i)}"' for i in range(len(KINDS)))),
     phrases(tuple(f',"channel":"{channel}"' for *_, channel in KINDS)),
+    np.array([kind == "personal" for _, _, kind, _ in KINDS]),
 )
 
 
@@ -201,7 +206,7 @@ def _put_event(out: Any, p: Any, r: Any, a: Any, parts: Any, names: Any, kinds: 
         p = put_integer(out, text(out, p, parts, _BALANCE), r.balance)
     if r.party != NOBODY:
         p = text(out, p, parts, _PARTY)
-        p = text(out, p, names.party_tokens if stamped else names.parties, r.party)
+        p = text(out, p, names.party_tokens if stamped and kinds.is_personal[r.kind] else names.parties, r.party)
         out[p] = 34
         p += 1
         if bank % CODES_FROM[0] == CODES_FROM[1]:
