@@ -48,7 +48,7 @@ LOAN = {
 }  # fmt: skip
 PROFILE = {
     "type": "profile", "event_id": "p1", "bank_id": "Z2004944000010", "enterprise_id": "E1", "event_time": DAY,
-    "industry": "C", "region": "450100", "size_class": "小型", "opened_on": "2010-01-01",
+    "industry": "C", "region": "450100", "size_class": "small", "opened_on": "2010-01-01",
 }  # fmt: skip
 OUTCOME = {
     "type": "outcome", "event_id": "o1", "bank_id": B, "enterprise_id": "E1", "event_time": DAY + 9 * DAY_MS,
@@ -70,7 +70,9 @@ def lines(path, *events):
 
 def rows(path, *events):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(arrow.Table.from_pylist(list(events)), path)
+    names = dict.fromkeys(name for event in events for name in event)
+    table = arrow.Table.from_pydict({name: [event.get(name) for event in events] for name in names})
+    parquet.write_table(table, path)
     return path
 
 
@@ -106,7 +108,7 @@ def test_a_parquet_file_says_what_the_lines_say(folder, tmp_path_factory):
 def test_receipts_of_the_files_close_days_where_they_are_given(folder):
     (folder / "banks.toml").write_text(f'receipts = "given"\n{TERMS}', encoding="utf-8")
     lines(folder / "a.jsonl", txn(1), RECEIPT)
-    assert [type(one.event) for one in Events(folder).deliveries()] == [Txn, Receipt, Authorization]
+    assert [type(one.event) for one in Events(folder).deliveries()] == [Txn, Authorization, Receipt]
 
 
 @pytest.mark.parametrize(
