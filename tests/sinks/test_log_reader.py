@@ -45,11 +45,13 @@ def test_spans_of_several_partitions_are_read_in_order(kafka: str, make_topic: C
 
 @pytest.mark.parametrize("commit", [True, False])
 def test_a_topic_that_ends_in_a_marker_is_read_to_its_end(
-    kafka: str, make_topic: Callable[..., str], commit: bool
+    kafka: str, make_topic: Callable[..., str], eventually: Callable[..., None], commit: bool
 ) -> None:
     topic = make_topic("marked")
     _fill(kafka, topic, 3)
     _in_transaction(kafka, topic, commit=commit)
+    with closing(assigned_consumer(kafka)) as consumer:  # the marker comes a moment after the answer
+        eventually(lambda: bounds(consumer, topic, 0)[1] == 5, 20, "three records, one of the transaction, its marker")
     values = [message.value() for message in read_topic(kafka, topic, timeout_s=20)]
     assert values == [b"0", b"1", b"2", *([b"committed"] if commit else [])]
 

@@ -260,7 +260,7 @@ def test_a_wrong_log_or_truth_is_named_before_the_replay(
     lacking = dataclasses.replace(
         short, planted={3: [control("activate", artefact="model", artefact_id=OTHER_ID)]}
     ).write(tmp_path / "lacking.log", holds_model=False)
-    with pytest.raises(SourceError, match=rf"lacking.log: events.v1\[1\], offset \d+ activates model {OTHER_ID}"):
+    with pytest.raises(SourceError, match=rf"lacking.log: events.v1\[\d+\], offset \d+ activates model {OTHER_ID}"):
         judged(lacking, warm_up_days=5)
     other_engine = dataclasses.replace(
         short, planted={3: [control("engine_version", artefact_id="0123456789abcdef")]}

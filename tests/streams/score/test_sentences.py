@@ -72,7 +72,8 @@ def told() -> Told:
     transitions: collections.Counter[str] = collections.Counter()
 
     def checked(b, sources, signal):
-        for topic, alert in revisions(b, sources, signal):
+        for topic, make in revisions(b, sources, signal):
+            alert = make()
             if alert.evidence or alert.reason or alert.signal not in phrases.ELSEWHERE:  # no notice
                 wanted = PHASE_OF[int(b["transition"])]
                 wanted = "listed_stale" if wanted == "stale" and b["stock"] else wanted
@@ -83,7 +84,7 @@ def told() -> Told:
                     is_capped = dpd > 30 and b["cap_milli"] < 0  # one bank lends, so its days are the score's
                     assert ("逾期封顶" in sentence(alert, signal, "zh").text) == is_capped
                     transitions["capped"] += is_capped
-            yield topic, alert
+            yield topic, make
 
     revisions = alerts._revisions
     partition = Partition(0, no_model)

@@ -35,7 +35,9 @@ switch = Control(
 for _ in kit.applied(rules, [*kit.log_of(1), (None, kit.record(switch)[1], kit.HEADERS, 0)], 1_000):
     pass
 print([f"{kernel.py_func.__module__}.{kernel.py_func.__name__}{new}"
-       for kernel, before in known.items() if (new := set(kernel.overloads) - before)])
+       for kernel, before in known.items()
+       # The test's own log places keys.
+       if kernel.py_func.__module__ != "sinks.partitioner" and (new := set(kernel.overloads) - before)])
 """
 
 
