@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from config.kernel_cache import cache_root
 
 from benchmarks import results, warning_doc
+from kernels.cache import cache_root
 from replay.backtest.report import Report
 from replay.backtest.run import Options, backtest
 from replay.backtest.text import is_plain
