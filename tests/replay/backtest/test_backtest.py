@@ -39,7 +39,9 @@ def judged(log: Path, **options: object) -> Report:
 def world_of(log: Path, last_day: int | None = None) -> World:
     opened = LogFile(log)
     facts = survey(opened, 1, lambda _text: None)
-    found = in_process.replay(opened, consumer=Gatherer, processes=1, topics=TOPICS, month_ends_only=True)
+    found = in_process.replay(
+        opened, consumer=Gatherer, processes=1, topics=TOPICS, month_ends_only=True, in_columns=True
+    )
     return assemble(facts, list(found.results.values()), last_day)
 
 
