@@ -267,7 +267,7 @@ def test_a_wrong_log_or_truth_is_named_before_the_replay(
     other_engine = dataclasses.replace(
         short, planted={3: [control("engine_version", artefact_id="0123456789abcdef")]}
     ).write(tmp_path / "other.log")
-    with pytest.raises(SourceError, match=r"other.log, partition 0, record \d+: engine 0123456789abcdef from there on"):
+    with pytest.raises(SourceError, match=r"other.log: events.v1\[\d\], offset \d+: the log goes on under engine"):
         judged(other_engine, warm_up_days=5)
 
 
