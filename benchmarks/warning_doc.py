@@ -135,7 +135,6 @@ def _separation(document: dict[str, Any]) -> list[tuple[str, ...]]:
             *(_auc(w, rank, horizon) for w in document["worlds"]),
         )
         for rank, horizon in ranks
-        if not rank.startswith(("lightgbm", "stumps")) or rank.endswith(f"_{horizon}")
     ]
 
 

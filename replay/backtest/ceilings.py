@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from replay.backtest.names import directions as known_directions
-from replay.backtest.panel import LONG_DAYS, PRECISION_DAYS, SHORT_DAYS, Panel
+from replay.backtest.panel import PRECISION_DAYS, Panel
 from replay.backtest.ranks import Rank
 from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import World
 from replay.sources import SourceError
 
 FOLDS = 5
+LEARNED_ROWS_MAX = 80_000  # with all bad ones among them: more teach hardly more, and take minutes
 BAD_MIN = 20  # month ends that go bad, in what a model learns from
-HORIZONS = {SHORT_DAYS: f"_{SHORT_DAYS}", PRECISION_DAYS[0]: "", LONG_DAYS: f"_{LONG_DAYS}"}
-"""By horizon of the label, what is added to a rank's name: budgets are spent by half a year."""
+BUDGET_HORIZON = PRECISION_DAYS[0]  # budgets are spent by a label of half a year; its ranks' names have no suffix
 _ALWAYS: dict[str, Any] = {
     "objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 7,
     "bagging_fraction": 0.8, "bagging_freq": 1, "max_bin": 63, "feature_fraction": 0.8,
@@ -42,11 +42,14 @@ def require() -> None:
         raise SourceError(said) from error
 
 
-def ceilings(panel: Panel, world: World, say: Callable[[str], None]) -> list[Rank]:
-    """Return the ranks of each model for each horizon; those with too few bad month ends to learn from are left out."""
+def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], say: Callable[[str], None]) -> list[Rank]:
+    """Return the ranks of each model, for budgets and for each horizon of AUC.
+
+    Those with too few bad month ends to learn from are left out.
+    """
     directions = [known_directions().get(name, 0) for name in world.indicators]
     fold = folds(panel.enterprise, len(world.ids))
-    jobs = [(model, horizon) for model in MODELS for horizon in HORIZONS]
+    jobs = [(model, horizon) for model in MODELS for horizon in (BUDGET_HORIZON, *horizons)]
 
     def work(job: tuple[str, int]) -> Rank | None:
         model, horizon = job
@@ -59,7 +62,8 @@ def ceilings(panel: Panel, world: World, say: Callable[[str], None]) -> list[Ran
             directions if model == "stumps" else None,
         )
         say(f"{model} has learned {horizon} days")
-        return None if risk is None else Rank(name=f"{model}{HORIZONS[horizon]}", risk=risk)
+        name = model if horizon == BUDGET_HORIZON else f"{model}_{horizon}"
+        return None if risk is None else Rank(name=name, risk=risk, label_days=horizon)
 
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(work, jobs))
@@ -90,7 +94,19 @@ def out_of_fold(
             return None
         if not predict.any():
             continue
-        data = lightgbm.Dataset(values[learn], bad[learn].astype(np.float32), free_raw_data=True)
+        rows = _some(np.flatnonzero(learn), bad)
+        weight = np.where(bad[rows], 1.0, (learn & ~bad).sum() / max(1, (~bad[rows]).sum()))
+        data = lightgbm.Dataset(values[rows], bad[rows].astype(np.float32), weight=weight, free_raw_data=True)
         booster = lightgbm.train(parameters, data, rounds)
         risk[predict] = booster.predict(values[predict], num_threads=1)
     return risk
+
+
+def _some(rows: Ints, bad: Flags) -> Ints:
+    """All bad rows, and as many good ones as may be learned from, drawn by a seed."""
+    good = rows[~bad[rows]]
+    room = max(1, LEARNED_ROWS_MAX - (len(rows) - len(good)))
+    if len(good) <= room:
+        return rows
+    drawn = np.random.default_rng(13).choice(good, room, replace=False)
+    return np.sort(np.concatenate((rows[bad[rows]], drawn)))

@@ -197,12 +197,12 @@ class Reading:
             self._bad.add(enterprise, order, at_ms, since, True)
 
 
-def dated(columns: Columns, ticks: dict[str, Ints]) -> dict[str, Ints]:
+def dated(columns: Columns | dict[str, Ints], ticks: dict[str, Ints]) -> dict[str, Ints]:
     """Return the columns, with the day on which each row was told (`told`) in place of its own time (`as_of`, ms).
 
     A tick at midnight tells of the day that it ends; what comes after it in the log is told on the next day.
     """
-    arrays = columns.arrays()
+    arrays = columns.arrays() if isinstance(columns, Columns) else dict(columns)
     offset = arrays["order"] >> SEQ_BITS
     place = np.searchsorted(ticks["offset"], offset, side="right") - 1
     reached = np.full(len(place), -1)

@@ -4,7 +4,6 @@ Of `indicator.v1` it wants the month ends alone. Of scores, which come each day,
 each that was the newest one at a month's close.
 """
 
-from array import array
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,32 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from domain import topics
-from domain.calendar import day_of, day_start_ms, month_of_day, week_of_day
+from domain.calendar import DAY_MS, ZONE_OFFSET_MS, month_of_day
 from domain.outputs import SEVERITIES
-from replay.backtest.columns import SEQ_BITS, Columns, Names, int64
-from replay.backtest.statistics import Ints
+from replay.backtest.columns import SEQ_BITS, Columns, Names
+from replay.backtest.statistics import Flags, Ints
+from streams.score.rows import Columns as Outputs
 
 TOPICS = frozenset({topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL})
 OVER = frozenset({"ended", "cleared", "retracted", "closed"})
 LEVEL: dict[str, int] = {severity: level for level, severity in enumerate(SEVERITIES, 1)}
-MICRO = 1e6
-
-
-class _Score(msgspec.Struct):
-    score_milli: int
-    p_overdue30_90d_ppm: int
-    model_id: str
-    as_of: int
-    offset: int
-    seq: int
-
-
-class _Indicators(msgspec.Struct):
-    day: int
-    as_of: int
-    values_micro: dict[str, int]
-    offset: int
-    seq: int
+COMPACTED_AT = 1_000_000  # rows of scores that wait, at least
+SCORES = ("enterprise", "order", "as_of", "milli", "ppm", "model")
+MONTHS = ("enterprise", "order", "as_of", "day")
 
 
 class _Alert(msgspec.Struct):
@@ -54,8 +39,6 @@ class _Alert(msgspec.Struct):
     seq: int
 
 
-_score = msgspec.json.Decoder(_Score).decode
-_indicators = msgspec.json.Decoder(_Indicators).decode
 _alert = msgspec.json.Decoder(_Alert).decode
 
 
@@ -69,49 +52,54 @@ class Gathered:
     signals: tuple[str, ...]
     models: tuple[str, ...]
     rules: tuple[str, ...]
-    indicators: tuple[str, ...]
-    scores: Columns  # enterprise, order, as_of (ms), milli, ppm, model: the last of each week, and before a month's end
-    months: Columns  # enterprise, order, as_of, day: a month's last day as it closed
-    values: npt.NDArray[np.float32]  # of `indicators`, (rows of months, indicators), NaN where null
-    revisions: Columns  # enterprise, order, as_of, episode, signal, level (0: over), rules
+    scores: dict[str, Ints]  # of SCORES: the last of each week, and before a month's end
+    months: dict[str, Ints]  # of MONTHS: a month's last day as it closed
+    values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
+    revisions: dict[str, Ints]  # enterprise, order, as_of, episode, signal, level (0: over), rules
     concerned: dict[str, Ints]  # revision, bank: the banks that a revision concerns
 
 
 class Gatherer:
-    """A consumer of the replay (replay/in_process.py): takes outputs in the order of the log of each enterprise."""
+    """A consumer of the replay (replay/partition_run.py): takes outputs in the order of the log of each enterprise."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self._enterprises, self._banks, self._signals = Names(), Names(), Names()
-        self._models, self._rules, self._episodes, self._indicators = Names(), Names(), Names(), Names()
-        self._scores = Columns("enterprise", "order", "as_of", "milli", "ppm", "model")
-        self._newest: dict[int, tuple[tuple[int, int, bool], tuple[int, ...]]] = {}
-        self._months = Columns("enterprise", "order", "as_of", "day")
-        self._cells, self._columns, self._micros = array("q"), array("q"), array("q")
+        self._models, self._rules, self._episodes = Names(), Names(), Names()
+        self._scores: list[Ints] = []  # pieces, (rows, SCORES)
+        self._waiting, self._compacted = 0, 0  # rows
+        self._months: list[Ints] = []
+        self._values: list[npt.NDArray[np.float32]] = []
         self._revisions = Columns("enterprise", "order", "as_of", "episode", "signal", "level", "rules")
         self._concerned = Columns("revision", "bank")
 
+    def take(self, columns: Outputs) -> None:
+        """Take scores or indicators."""
+        ids, which = np.unique(columns.enterprise_id, return_inverse=True)
+        enterprise = np.array([self._enterprises[name.decode()] for name in ids.tolist()], np.int64)[which]
+        order = columns.offset << SEQ_BITS | columns.seq
+        if columns.topic == topics.INDICATOR:
+            day = _day_before(columns.as_of_ms)
+            self._months.append(np.stack((enterprise, order, columns.as_of_ms, day), axis=1))
+            self._values.append(columns.values.astype(np.float32))
+            return
+        model = np.full(len(order), self._models[columns.model_id], np.int64)
+        milli, ppm = columns.score_milli.astype(np.int64), columns.p_overdue30_90d_ppm
+        self._scores.append(np.stack((enterprise, order, columns.as_of_ms, milli, ppm, model), axis=1))
+        self._waiting += len(order)
+        if self._waiting > COMPACTED_AT + self._compacted:
+            self._compact()
+
     def write(self, topic: str, records: Any) -> None:
-        """Take outputs of a topic: pairs of key and value."""
-        take = {
-            topics.SCORE: self._score,
-            topics.INDICATOR: self._month_end,
-            topics.ALERT_SUPERVISOR: self._revision,
-            topics.ALERT_BACKFILL: self._revision,  # what a backfill holds back counts as raised
-        }.get(topic)
-        if take is not None:
+        """Take alerts: pairs of key and value. What a backfill holds back counts as raised."""
+        if topic in (topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL):
             for key, value in records:
-                take(key.decode(), value)
+                self._revision(key.decode(), value)
 
     def finish(self) -> Gathered:
         """Return what was gathered."""
-        for _, row in self._newest.values():
-            self._scores.add(*row)
-        self._newest.clear()
-        names = self._indicators.texts
-        values = np.full((len(self._months), len(names)), np.nan, np.float32)
-        rows, columns, micros = map(int64, (self._cells, self._columns, self._micros))
-        values[rows, columns] = micros / MICRO
+        scores = self._compact()
+        months = np.concatenate([np.empty((0, len(MONTHS)), np.int64), *self._months])
         return Gathered(
             partition=self.partition,
             enterprises=self._enterprises.texts,
@@ -119,47 +107,50 @@ class Gatherer:
             signals=self._signals.texts,
             models=self._models.texts,
             rules=self._rules.texts,
-            indicators=names,
-            scores=self._scores,
-            months=self._months,
-            values=values,
-            revisions=self._revisions,
+            scores={name: np.ascontiguousarray(scores[:, i]) for i, name in enumerate(SCORES)},
+            months={name: np.ascontiguousarray(months[:, i]) for i, name in enumerate(MONTHS)},
+            values=np.concatenate(self._values) if self._values else np.empty((0, 0), np.float32),
+            revisions=self._revisions.arrays(),
             concerned=self._concerned.arrays(),
         )
 
-    def _score(self, enterprise_id: str, value: bytes) -> None:
-        one, enterprise = _score(value), self._enterprises[enterprise_id]
-        day = day_of(one.as_of - 1)
-        # A month's close is a stretch of its own: what was known at it is never dropped.
-        stretch = week_of_day(day), month_of_day(day), one.as_of == day_start_ms(day + 1) and ends_month(day)
-        before = self._newest.get(enterprise)
-        if before is not None and (before[0] != stretch or before[0][2]):
-            self._scores.add(*before[1])
-        model = self._models[one.model_id]
-        row = enterprise, _order(one), one.as_of, one.score_milli, one.p_overdue30_90d_ppm, model
-        self._newest[enterprise] = stretch, row
-
-    def _month_end(self, enterprise_id: str, value: bytes) -> None:
-        one, row = _indicators(value), len(self._months)
-        self._months.add(self._enterprises[enterprise_id], _order(one), one.as_of, one.day)
-        self._cells.extend([row] * len(one.values_micro))
-        self._columns.extend([self._indicators[name] for name in one.values_micro])
-        self._micros.extend(one.values_micro.values())
+    def _compact(self) -> Ints:
+        """Leave out the scores that were neither the last of their week nor the newest one at a month's close."""
+        rows = np.concatenate([np.empty((0, len(SCORES)), np.int64), *self._scores])
+        rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+        rows = rows[_kept(rows[:, 0], rows[:, 2])]
+        self._scores, self._waiting, self._compacted = [rows], len(rows), len(rows)
+        return rows
 
     def _revision(self, enterprise_id: str, value: bytes) -> None:
         one, row = _alert(value), len(self._revisions)
+        order = one.offset << SEQ_BITS | one.seq
         level = 0 if one.state in OVER else LEVEL[one.severity]
         signal, episode, rules = self._signals[one.signal], self._episodes[one.episode_id], self._rules[one.rules_id]
-        self._revisions.add(self._enterprises[enterprise_id], _order(one), one.as_of, episode, signal, level, rules)
+        self._revisions.add(self._enterprises[enterprise_id], order, one.as_of, episode, signal, level, rules)
         for bank in one.banks:
             self._concerned.add(row, self._banks[bank])
 
 
+def _kept(enterprise: Ints, as_of: Ints) -> Flags:
+    """Return which scores are kept, of rows in the order of (enterprise, log)."""
+    day = _day_before(as_of)
+    days, which = np.unique(day, return_inverse=True)
+    month = np.array([month_of_day(one) for one in days.tolist()], np.int64)[which]
+    ends_month = np.array([_ends_month(one) for one in days.tolist()], np.bool_)[which]
+    # A month's close is a stretch of its own, and each of them is kept: what was known at it is never dropped.
+    is_close = ends_month & ((as_of + ZONE_OFFSET_MS) % DAY_MS == 0)
+    stretch = ((day + 3) // 7 * 4096 + month) * 2 + is_close
+    kept = np.ones(len(day), np.bool_)
+    kept[:-1] = (enterprise[1:] != enterprise[:-1]) | (stretch[1:] != stretch[:-1]) | is_close[:-1]
+    return kept
+
+
+def _day_before(as_of: Ints) -> Ints:
+    """The day that a time ends or is in."""
+    return (as_of - 1 + ZONE_OFFSET_MS) // DAY_MS
+
+
 @cache
-def ends_month(day: int) -> bool:
-    """Return whether the next day is of another month."""
+def _ends_month(day: int) -> bool:
     return month_of_day(day) != month_of_day(day + 1)
-
-
-def _order(one: Any) -> int:
-    return int((one.offset << SEQ_BITS) | one.seq)

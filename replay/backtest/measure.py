@@ -39,6 +39,7 @@ from replay.backtest.worth import Judge, judge, urgent
 
 WARNED_DAYS = 60  # what groups and signals are told by
 Say = Callable[[str], None]
+Ceilings = Callable[[Panel, World, tuple[int, ...], Say], list[Rank]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,7 @@ class Measured:
     figures: dict[str, Any]
 
 
-def measure(
-    world: World, truth: Truth, call: Call, ceilings: Callable[[Panel, World, Say], list[Rank]] | None, say: Say
-) -> Measured:
+def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings | None, say: Say) -> Measured:
     """Return all figures. `ceilings` makes the ranks of models that learn from the same month ends."""
     window = window_of(world, truth, call.warm_up_days)
     stands = standing(world, truth, window)
@@ -77,7 +76,7 @@ def measure(
     say(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
     ranks = usual_ranks(one, panel, lot)
     if ceilings is not None:
-        ranks += ceilings(panel, world, say)
+        ranks += ceilings(panel, world, horizons, say)
     say("what lands on desks")
     loads = load_of(one, panel)
     say("what cases and budgets are worth")
@@ -119,7 +118,7 @@ def _signals(one: Judge) -> list[SignalWorth]:
     everything = urgent(one.steps())
     all_named = one.named(everything.owner, everything.day)
     all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
-    all_warned = one.warned(all_named, WARNED_DAYS)
+    all_warned, could = one.warned(all_named, WARNED_DAYS)
     found = []
     for number_, name in enumerate(one.world.signals):
         of_signal = revisions.signal == number_
@@ -129,8 +128,7 @@ def _signals(one: Judge) -> list[SignalWorth]:
             counts.append(sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n))
             named.append(one.named(steps.owner, steps.day))
             worths.append(one.worth(name, named[-1], count=counts[-1]))
-        fewer = statistics.difference_of_ratios((all_count, one.exposure), (counts[1], one.exposure), one.weights)
-        lost = statistics.difference_of_ratios(all_warned, one.warned(named[1], WARNED_DAYS), one.weights)
+        lost = statistics.ratio(all_warned - one.warned(named[1], WARNED_DAYS)[0], could, one.weights)
         orange_red, yellow = (_alerts(one, number_, level) for level in (ORANGE, ORANGE - 1))
         found.append(
             SignalWorth(
@@ -140,7 +138,7 @@ def _signals(one: Judge) -> list[SignalWorth]:
                 enterprises=len(np.unique(revisions.enterprise[of_signal])),
                 alone=worths[0],
                 without=worths[1],
-                fewer_cases=figure(fewer, 1000),
+                fewer_cases=one.rate(all_count - counts[1]),
                 lost_warnings=figure(lost),
             )
         )
@@ -206,7 +204,7 @@ def _parameters(world: World, truth: Truth, window: Window, call: Call) -> Param
         log_last=date_of(world.last_day).isoformat(),
         judged_first=date_of(window.first).isoformat(),
         judged_last=date_of(window.last).isoformat(),
-        outcomes_known_until=date_of(window.known_until).isoformat(),
+        outcomes_known_until=date_of(window.known_until if truth.is_dated else world.last_day).isoformat(),
         warm_up_days=call.warm_up_days,
         lookback_days=LOOKBACK_DAYS,
         repeat_days=REPEAT_DAYS,

@@ -164,8 +164,7 @@ function signals() {
 
 function separation() {
   const made = section("separation", "about_separation");
-  const fits = (one) => !/^(lightgbm|stumps)/.test(one.rank) || one.rank.endsWith(`_${one.horizon_days}`);
-  const all = report.separation.filter((one) => one.by === "all" && fits(one));
+  const all = report.separation.filter((one) => one.by === "all");
   made.append(table(["rank", "horizon", "bad_rows", "AUC", "KS"].map(t), all.map((one) => [policy(one.rank), one.horizon_days, one.bad, cell(one.auc, third), cell(one.ks, third)])));
   const monthly = (horizon) => {
     const rows = report.separation.filter((one) => (one.by === "month" || one.by === "before") && one.horizon_days === horizon);

@@ -25,12 +25,13 @@ SCORE_EDGES = (400, 450, 500, 550, 600, 650, 700)
 class Rank:
     """A way of ordering borrowers: `risk` (rows of the panel,), the highest worst; NaN: not ranked.
 
-    `separates`: it orders all rows, so that its AUC says something.
+    `separates`: it orders all rows, so that its AUC says something. `label_days`: of what it has learned, if it has.
     """
 
     name: str
     risk: Floats
     separates: bool = True
+    label_days: int | None = None
 
 
 def usual_ranks(judge: Judge, panel: Panel, lot: Floats) -> list[Rank]:
@@ -103,7 +104,7 @@ def separation_of(
         if not rank.separates:
             continue
         say(f"AUC and KS of {rank.name}")
-        for horizon in horizons:
+        for horizon in (days for days in horizons if rank.label_days in (None, days)):
             usable = panel.matured(horizon) & ~np.isnan(rank.risk)
             for by, group, rows in _groups(panel, traits, usable, panel.bad(horizon), is_dated):
                 bad = panel.bad(horizon)[rows]

@@ -10,7 +10,6 @@ import numpy as np
 from detectors.rules.artefact import packaged_rules
 from detectors.rules.vocabulary import INPUTS
 from domain.calendar import date_of
-from features.indicators import INDICATORS
 from replay import in_process
 from replay.backtest import ceilings, provenance, timelines, truth
 from replay.backtest.datasets import Labels
@@ -62,7 +61,13 @@ def backtest(log: LogFile, options: Options, say: Say) -> Report:
     ready = _prepare(log, options, say)
     say("replaying the log")
     found = in_process.replay(
-        log, consumer=Gatherer, processes=options.processes, topics=TOPICS, month_ends_only=True, say=say
+        log,
+        consumer=Gatherer,
+        processes=options.processes,
+        topics=TOPICS,
+        month_ends_only=True,
+        in_columns=True,
+        say=say,
     )
     world = assemble(ready.facts, list(found.results.values()), ready.last_day)
     say(f"{len(world.ids):,} enterprises, {len(world.revisions):,} revisions of alerts")
@@ -143,7 +148,6 @@ def _silent(measured: Measured) -> list[tuple[str, list[str]]]:
     never = {
         name for name, column in zip(world.indicators, measured.panel.values.T, strict=True) if np.isnan(column).all()
     }
-    never |= set(INDICATORS) - set(world.indicators)
     found = []
     for signal in packaged_rules().standing if set(world.rules) <= {packaged_rules().id} else ():
         lacks = sorted(never & {INPUTS[slot] for slot in signal.needs()})

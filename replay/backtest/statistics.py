@@ -48,40 +48,39 @@ def interval(resampled: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, weights: Weights, n: int | None = None) -> Estimate:
-    """Return sum(numerator) / sum(denominator), both given by enterprise (n,).
+class Sum(NamedTuple):
+    """A sum over enterprises, and the same of each resample (resamples,)."""
+
+    value: float
+    drawn: Floats
+
+
+def total(values: npt.ArrayLike, weights: Weights) -> Sum:
+    """Return the sum of values by enterprise (n,)."""
+    given = np.asarray(values, np.float64)
+    used = np.flatnonzero(given)
+    drawn = np.concatenate([part @ given[used] for part in _parts(weights, used)])
+    return Sum(float(given.sum()), drawn)
+
+
+def ratio(
+    numerator: npt.ArrayLike, denominator: npt.ArrayLike | Sum, weights: Weights, n: int | None = None
+) -> Estimate:
+    """Return sum(numerator) / sum(denominator), both given by enterprise (n,), or the denominator as its sum.
 
     `n`: how many observations the denominator counts, where its sum does not say so.
 
     >>> ratio([1, 0], [2, 2], np.ones((4, 2), np.uint8))
     Estimate(value=0.25, low=0.25, high=0.25, n=4)
     """
-    over, under = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    counted = round(float(under.sum())) if n is None else n
-    if not under.sum():
+    under = denominator if isinstance(denominator, Sum) else total(denominator, weights)
+    counted = round(under.value) if n is None else n
+    if not under.value:
         return Estimate(UNDEFINED, UNDEFINED, UNDEFINED, counted)
-    used = np.flatnonzero((over != 0) | (under != 0))
-    columns = np.stack((over[used], under[used]), axis=1)
-    sums = np.concatenate([part @ columns for part in _parts(weights, used)])
+    over = total(numerator, weights)
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = interval(sums[:, 0] / sums[:, 1])
-    return Estimate(float(over.sum() / under.sum()), low, high, counted)
-
-
-def difference_of_ratios(
-    one: tuple[npt.ArrayLike, npt.ArrayLike], other: tuple[npt.ArrayLike, npt.ArrayLike], weights: Weights
-) -> Estimate:
-    """Return the first ratio less the second, both under the same weights: their errors are alike, and cancel."""
-    columns = np.stack([np.asarray(each, np.float64) for each in (*one, *other)], axis=1)
-    used = np.flatnonzero(columns.any(axis=1))
-    columns, sums = columns[used], columns.sum(axis=0)
-    n = round(float(sums[1]))
-    if not sums[1] or not sums[3]:
-        return Estimate(UNDEFINED, UNDEFINED, UNDEFINED, n)
-    drawn = np.concatenate([part @ columns for part in _parts(weights, used)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = interval(drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3])
-    return Estimate(float(sums[0] / sums[1] - sums[2] / sums[3]), low, high, n)
+        low, high = interval(over.drawn / under.drawn)
+    return Estimate(over.value / under.value, low, high, counted)
 
 
 def quantile(values: npt.ArrayLike, owner: npt.ArrayLike, share: float, weights: Weights) -> Estimate:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
-from replay.backtest.report import BankWeek, Figure, Report, Separation, Worth
+from replay.backtest.report import BankWeek, Figure, Report, Worth
 from replay.backtest.words import POLICIES, word
 
 CEILING_LABELS = tuple(f"_{days}" for days in (SHORT_DAYS, LONG_DAYS))
@@ -145,7 +145,7 @@ def _separation(report: Report, lang: str) -> Iterator[str]:
             _number(each.ks, 3),
         )
         for each in report.separation
-        if (each.by == "all" and fits(each)) or (each.by == "scenario" and each.rank in ("score", "lightgbm_365"))
+        if each.by == "all" or (each.by == "scenario" and each.rank in ("score", "lightgbm_365"))
     ]
     yield from _table(heads, rows)
 
@@ -158,11 +158,6 @@ def _week(one: BankWeek) -> str:
 def is_plain(policy: str) -> bool:
     """Return whether a policy is neither one signal nor a ceiling whose label is that of an AUC."""
     return " " not in policy and not policy.endswith(CEILING_LABELS)
-
-
-def fits(one: Separation) -> bool:
-    """Return whether a rank is one of all horizons, or a ceiling that has learned this one."""
-    return not one.rank.startswith(("lightgbm", "stumps")) or one.rank.endswith(f"_{one.horizon_days}")
 
 
 def _number(one: Figure, digits: int = 1) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
+from features.indicators import INDICATORS
 from replay.backtest.cases import last_at
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
@@ -191,7 +192,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
     }
     enterprises = _Table([part.enterprises for part in outputs], scored)
     banks = _Table([*(part.banks for part in facts), *(part.banks for part in outputs)])
-    signals, indicators = _Table(part.signals for part in outputs), _Table(part.indicators for part in outputs)
+    signals = _Table(part.signals for part in outputs)
     n = len(enterprises.texts)
 
     def of_facts(name: str, *own: str) -> dict[str, Ints]:
@@ -233,7 +234,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
         ids=enterprises.texts,
         banks=banks.texts,
         signals=signals.texts,
-        indicators=indicators.texts,
+        indicators=INDICATORS,
         models=_in_force(outputs, told, "scores", "model", "models", last),
         rules=_in_force(outputs, told, "revisions", "rules", "rules", last),
         first_day=min(part.first_day for part in facts if part.first_day != NO_DAY),
@@ -241,7 +242,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
         known_from=known_from,
         borrows=borrows,
         lends=lends,
-        months=_months(outputs, of_outputs("months"), indicators, scores),
+        months=_months(outputs, of_outputs("months"), scores),
         revisions=Revisions(
             enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["told"],
             episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
@@ -304,7 +305,7 @@ def _number_rows(parts: Sequence[dict[str, Ints]]) -> None:
 
 def _concerned(outputs: Sequence[Gathered], revisions: dict[str, Ints], banks: _Table) -> tuple[Ints, Ints]:
     """(revision, bank) of the banks that each of `revisions` concerns."""
-    sizes = np.cumsum([0, *(len(part.revisions) for part in outputs)])
+    sizes = np.cumsum([0, *(len(part.revisions["order"]) for part in outputs)])
     where = np.full(int(sizes[-1]), -1, np.int64)
     where[revisions["place"]] = np.arange(len(revisions["place"]))
     pairs = [
@@ -333,12 +334,8 @@ def _in_force(
     return tuple(sorted(found))
 
 
-def _months(outputs: Sequence[Gathered], found: dict[str, Ints], indicators: _Table, scores: dict[str, Ints]) -> Months:
-    values = np.full((sum(len(part.values) for part in outputs), len(indicators.texts)), np.nan, np.float32)
-    first = 0
-    for part in outputs:
-        values[first : first + len(part.values), indicators.of(part.indicators)] = part.values
-        first += len(part.values)
+def _months(outputs: Sequence[Gathered], found: dict[str, Ints], scores: dict[str, Ints]) -> Months:
+    values = np.concatenate([np.empty((0, len(INDICATORS)), np.float32), *(p.values for p in outputs if len(p.values))])
     # The score at a close: the newest one before it in the log, as (offset, seq) has it.
     place = last_at(scores["enterprise"], *_dense(scores["order"], found["enterprise"], found["order"]))
     has_score, place = place >= 0, np.maximum(place, 0)

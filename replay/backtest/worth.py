@@ -22,6 +22,7 @@ class Judge:
     standing: Standing
     weights: Weights
     exposure: Floats  # (enterprises,) borrower-months at risk
+    exposed: statistics.Sum  # of them
 
     @property
     def n(self) -> int:
@@ -96,13 +97,14 @@ class Judge:
     def rate(self, counted: Floats) -> Figure:
         """Return a count by enterprise per 1,000 borrowers at risk and month; n: of what was counted."""
         n = round(float(counted.sum()))
-        return figure(statistics.ratio(counted, self.exposure, self.weights, n), 1000)
+        return figure(statistics.ratio(counted, self.exposed, self.weights, n), 1000)
 
 
 def judge(world: World, window: Window, stands: Standing, weights: Weights) -> Judge:
     """Return the judge of a world."""
     exposure = np.where(stands.judged, exposure_months(world, window, stands.bad_day), 0.0)
-    return Judge(world=world, window=window, standing=stands, weights=weights, exposure=exposure)
+    exposed = statistics.total(exposure, weights)
+    return Judge(world=world, window=window, standing=stands, weights=weights, exposure=exposure, exposed=exposed)
 
 
 def urgent(found: Steps) -> Steps:

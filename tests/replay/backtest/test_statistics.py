@@ -101,10 +101,18 @@ def test_a_ratio_has_its_n_and_none_without_a_denominator() -> None:
     assert math.isnan(alone.low)
 
 
-def test_a_difference_of_equal_ratios_is_nothing_whatever_is_drawn() -> None:
-    pair = ([1, 0, 2], [3, 3, 3])
-    found = statistics.difference_of_ratios(pair, pair, poisson_weights(100, 3, 5))
-    assert (found.value, found.low, found.high) == (0, 0, 0)
+@given(
+    arrays.arrays(np.float64, 12, elements=st.integers(-3, 3).map(float)),
+    arrays.arrays(np.float64, 12, elements=st.integers(0, 3).map(float)),
+)
+def test_a_ratio_is_that_of_the_weighted_sums_of_each_resample(over: np.ndarray, under: np.ndarray) -> None:
+    under[0] = 1000  # there is always something to divide by, but where the first is not drawn
+    weights = poisson_weights(80, 12, 5)
+    weights[:, 0] = 1
+    found, drawn = ratio(over, under, weights), (weights @ over) / (weights @ under)
+    assert found.value == pytest.approx(over.sum() / under.sum())
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))))
+    assert ratio(over, statistics.total(under, weights), weights)[:3] == found[:3]
 
 
 def test_weights_follow_from_the_seed_alone_and_have_the_mean_of_one() -> None:
