@@ -17,6 +17,7 @@ from replay.backtest.world import NEVER, World
 DAYS_A_MONTH = 30.4375
 SHORT_DAYS, LONG_DAYS = 95, 365  # horizons of ranks: that of the score, and a year
 PRECISION_DAYS = (183, 365)
+BUDGET_DAYS = PRECISION_DAYS[0]  # the label of what learns to rank for a budget
 LEAD_DAYS = (30, 60, 90, 180)
 BUDGETS = (6, 12, 24, 50)  # new cases of 1,000 borrowers a month
 WARM_UP_DAYS = 212  # windows of half a year fill on day 182, and what they then raise at once is no month like others
@@ -29,11 +30,6 @@ class Window:
     first: int
     last: int
     known_until: int
-
-    @property
-    def days(self) -> int:
-        """Return how many days are judged."""
-        return self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

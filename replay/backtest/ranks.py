@@ -9,7 +9,7 @@ import numpy as np
 from replay.backtest import statistics
 from replay.backtest.cases import NO_CASE, ORANGE, YELLOW
 from replay.backtest.naming import worst_each_month
-from replay.backtest.panel import BUDGETS, Panel, month_text, sums
+from replay.backtest.panel import BUDGET_DAYS, BUDGETS, Panel, month_text, sums
 from replay.backtest.report import Calibration, CalibrationBin, Separation, Worth, figure, number
 from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import Trait
@@ -79,8 +79,8 @@ def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
 
 
 def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> Iterator[Worth]:
-    """Yield what each rank is worth at each budget."""
-    for rank in ranks:
+    """Yield what each rank is worth at each budget; of those that have learned, the one whose label is BUDGET_DAYS."""
+    for rank in (one for one in ranks if one.label_days in (None, BUDGET_DAYS)):
         for budget in BUDGETS:
             taken = worst_each_month(panel.month, panel.enterprise, panel.day, -rank.risk, budget)
             yield judge.worth(rank.name, judge.named(panel.enterprise[taken], panel.day[taken]), budget)

@@ -24,6 +24,11 @@ LATE_LEAD_DAYS = 30  # a warning so short before is as good as none
 TOLD_EVENTS = frozenset(LOAN_EVENTS) - {"repaid", "instalment_due", "drawn"}
 
 
+def timelines(measured: Measured, truth: Truth) -> dict[str, list[Timeline]]:
+    """Return both kinds by the name that the report has for them."""
+    return {"misses": misses(measured, truth), "false_alarms": false_alarms(measured, truth)}
+
+
 def misses(measured: Measured, truth: Truth) -> list[Timeline]:
     """Return the defaults that were warned of latest or not at all; of equals the one with the best score before it."""
     judge, panel = measured.judge, measured.panel

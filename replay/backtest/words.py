@@ -19,6 +19,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "censored": ("月末观测未满期限（天：个）", "month ends short of a horizon (days: number)"),
     "bootstrap": ("自助抽样次数（按企业）", "bootstrap resamples (by enterprise)"),
     "seed": ("种子", "seed"),
+    "left_out": ("略去的部分", "parts left out"),
     "load": ("工作量：新开或升级的案件", "Load: cases opened or made graver"),
     "level": ("级别", "level"),
     "orange_red": ("橙、红", "orange, red"),
