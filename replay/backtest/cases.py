@@ -26,11 +26,6 @@ class Steps(NamedTuple):
         """Return some of the steps."""
         return Steps(*(column[wanted] for column in self))
 
-    @property
-    def is_urgent(self) -> Flags:
-        """Whether the case became orange or red."""
-        return self.after >= ORANGE
-
 
 def steps(owner: Ints, moment: Ints, day: Ints, episode: Ints, level: Ints) -> Steps:
     """Return the steps that revisions make; each array has shape (revisions,), in the order in which they were told.
