@@ -134,11 +134,17 @@ def simulator_digest() -> str:
     The tables of rules and indicators, which it imports by way of the settings, decide nothing in it.
     """
     total = hashlib.sha256()
-    for path in sorted(closure(ROOT / "replay/province/log.py")):
-        name = path.relative_to(ROOT).as_posix()
-        if name.startswith(("replay/province/", "replay/workdays", "domain/", "config/workdays", "config/spring")):
-            total.update(name.encode() + b"\0" + (essence(path) if path.suffix == ".py" else path.read_bytes()))
+    for name in simulator_sources():
+        path = ROOT / name
+        total.update(name.encode() + b"\0" + (essence(path) if path.suffix == ".py" else path.read_bytes()))
     return total.hexdigest()
+
+
+def simulator_sources() -> list[str]:
+    """Return the paths below ROOT of what a simulated log follows from."""
+    rooms = ("replay/province/", "replay/workdays", "domain/", "config/workdays", "config/spring")
+    names = sorted(path.relative_to(ROOT).as_posix() for path in closure(ROOT / "replay/province/log.py"))
+    return [name for name in names if name.startswith(rooms)]
 
 
 def _judging_s(worlds: list[dict[str, Any]]) -> int:

@@ -110,7 +110,7 @@ def _lots(world: World) -> Floats:
 
 
 def _cases(one: Judge) -> list[Worth]:
-    found = one.steps()
+    found = one.everything
     worths = []
     for name, steps in (("orange_red", urgent(found)), ("all", found)):
         counted = sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n)
@@ -120,7 +120,7 @@ def _cases(one: Judge) -> list[Worth]:
 
 def _signals(one: Judge) -> list[SignalWorth]:
     revisions = one.world.revisions
-    everything = urgent(one.steps())
+    everything = urgent(one.everything)
     all_named = one.named(everything.owner, everything.day)
     all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
     all_warned, could = one.warned(all_named, WARNED_DAYS)
@@ -153,13 +153,9 @@ def _signals(one: Judge) -> list[SignalWorth]:
 def _alerts(one: Judge, signal: int, level: int) -> Floats:
     """Alerts of a signal that were raised to `level` (ORANGE: or above) of borrowers at risk, by enterprise."""
     revisions = one.world.revisions
-    rows = np.flatnonzero(revisions.signal == signal)
-    episode, after = revisions.episode[rows], revisions.level[rows]
-    order = np.argsort(episode, kind="stable")
-    before = np.zeros_like(after)
-    before[order[1:]] = np.where(episode[order][1:] == episode[order][:-1], after[order][:-1], 0)
+    after, before = revisions.level, revisions.before
     raised = (after >= ORANGE) & (before < ORANGE) if level == ORANGE else (after == level) & (before == 0)
-    rows = rows[raised]
+    rows = np.flatnonzero(raised & (revisions.signal == signal))
     owner, day = revisions.enterprise[rows], revisions.day[rows]
     return sums(owner[one.at_risk(owner, day)], one.n)
 
@@ -176,7 +172,7 @@ def _signal_budgets(one: Judge, panel: Panel, lot: Floats, say: Say) -> list[Wor
 
 
 def _groups(one: Judge, traits: Mapping[str, Trait]) -> list[GroupWorth]:
-    steps = urgent(one.steps())
+    steps = urgent(one.everything)
     counted = sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n)
     named = one.named(steps.owner, steps.day)
     warned, could = one.warned(named, WARNED_DAYS)

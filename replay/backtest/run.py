@@ -93,7 +93,7 @@ def _prepare(log: LogFile, options: Options, say: Say) -> _Ready:
     except EngineVersionChanged as error:
         raise SourceError(str(error)) from error
     say("reading the log for facts")
-    facts = survey(log, options.processes or 2, say)
+    facts = survey(log, options.processes or in_process.cores(), say)
     ends, begins = max(part.last_day for part in facts), min(part.first_day for part in facts)
     last = ends if options.until is None else options.until
     if not begins <= last <= ends:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.indicators import INDICATORS
-from replay.backtest.cases import last_at
+from replay.backtest.cases import last_at, levels_before
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
 from replay.backtest.gather import Gathered
@@ -86,6 +86,7 @@ class Revisions:
     episode: Ints
     signal: Ints
     level: Ints  # 0: the episode is over
+    before: Ints  # the episode's level before it, 0 where it is the first
     pair_revision: Ints
     """Rows (revision, bank) of the banks that a revision concerns: `pair_revision` a place in these arrays."""
     pair_bank: Ints
@@ -235,6 +236,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
         revisions=Revisions(
             enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["told"],
             episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
+            before=levels_before(revisions["episode"], revisions["level"]),
             pair_revision=pair_revision, pair_bank=pair_bank,
         ),
         scores=Scores(

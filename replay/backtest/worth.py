@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from replay.backtest import statistics
-from replay.backtest.cases import ORANGE, Steps, steps
+from replay.backtest.cases import ORANGE, Steps, steps_of
 from replay.backtest.naming import NONE, Namings, is_right, leads, namings
 from replay.backtest.panel import LEAD_DAYS, PRECISION_DAYS, Standing, Window, exposure_months, sums
 from replay.backtest.report import Figure, Lead, Worth, figure
@@ -23,6 +23,7 @@ class Judge:
     weights: Weights
     exposure: Floats  # (enterprises,) borrower-months at risk
     exposed: statistics.Sum  # of them
+    everything: Steps  # of the cases that all revisions make
 
     @property
     def n(self) -> int:
@@ -36,11 +37,9 @@ class Judge:
         inside[inside] = self.world.borrows.holds(owner[inside], day[inside])
         return inside
 
-    def steps(self, wanted: Flags | None = None) -> Steps:
-        """Return the steps of enterprises' cases, of all revisions or of those `wanted`."""
-        columns = self.world.revisions
-        rows = [columns.enterprise, columns.moment, columns.day, columns.episode, columns.level]
-        return steps(*(rows if wanted is None else [row[wanted] for row in rows]))
+    def steps(self, wanted: Flags) -> Steps:
+        """Return the steps of enterprises' cases if there were only the `wanted` revisions: those of whole episodes."""
+        return _steps(self.world, wanted)
 
     def named(self, owner: Ints, day: Ints) -> Namings:
         """Return those namings that count: of borrowers at risk."""
@@ -104,7 +103,20 @@ def judge(world: World, window: Window, stands: Standing, weights: Weights) -> J
     """Return the judge of a world."""
     exposure = np.where(stands.judged, exposure_months(world, window, stands.bad_day), 0.0)
     exposed = statistics.total(exposure, weights)
-    return Judge(world=world, window=window, standing=stands, weights=weights, exposure=exposure, exposed=exposed)
+    return Judge(
+        world=world,
+        window=window,
+        standing=stands,
+        weights=weights,
+        exposure=exposure,
+        exposed=exposed,
+        everything=_steps(world, slice(None)),
+    )
+
+
+def _steps(world: World, wanted: Flags | slice) -> Steps:
+    rows = world.revisions
+    return steps_of(*(column[wanted] for column in (rows.enterprise, rows.moment, rows.day, rows.before, rows.level)))
 
 
 def urgent(found: Steps) -> Steps:
