@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from benchmarks import results, warning_doc
+from detectors.rules.artefact import packaged_rules
 from kernels.cache import cache_root
 from kernels.sources import ROOT, closure, essence
 from replay.backtest import datasets
@@ -209,8 +210,15 @@ def _figures(report: Report) -> dict[str, Any]:
         "groups": [one for one in built["groups"] if one["by"] == "scenario"],
         "calibration_ratio": _first(report.calibration, lambda one: one.by == "all" and one.ratio is not None, "ratio"),
         "silent": built["silent"],
+        "quiet": _quiet(report),
         "ceiling_auc_365": None if rank is None else rank["auc"]["value"],
     }
+
+
+def _quiet(report: Report) -> list[str]:
+    """The signals in force that had all they need and raised nothing."""
+    spoke = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
+    return sorted({signal.row.id for signal in packaged_rules().standing} - spoke)
 
 
 def _first(rows: Any, wanted: Callable[[Any], bool], field: str | None = None) -> Any:

@@ -88,11 +88,15 @@ def _both(before: list[tuple[str, ...]], now: list[tuple[str, ...]]) -> list[tup
 
 def _data(document: dict[str, Any]) -> str:
     """The data sets, by the tables of the provinces."""
-    rows = [*_worlds(document)[1:], *_load(document)[:2], *_cases(document)]
+    counted = _rows(
+        document,
+        ("enterprises", lambda w: f"{w['counts']['borrowers']:,}"),
+        ("of them bad, by their labels", lambda w: f"{w['counts']['bad']:,}"),
+    )
     measured = f"Measured {document['measured'][:10]} at {document['commit']} on {document['machine']}: engine "
     parts = [
         f"{measured}{document['engine_version']}.",
-        _table(("", *_names(document)), rows),
+        _table(("", *_names(document)), [*counted, *_load(document), *_cases(document)]),
         _budgets(document),
         _table(("rank, horizon", *_names(document)), _separation(document)),
         _table(("signal", *_names(document)), _signals(document)),
@@ -101,6 +105,10 @@ def _data(document: dict[str, Any]) -> str:
         if world["silent"]:
             lacks = "; ".join(f"{signal} (`{'`, `'.join(needs)}`)" for signal, needs in world["silent"])
             parts.append(f"Signals that cannot speak on {world['name']}, by what was never computable: {lacks}.")
+        if world["quiet"]:
+            parts.append(
+                f"Signals that had all they need on {world['name']}, and raised nothing: {', '.join(world['quiet'])}."
+            )
     return "\n\n".join(parts)
 
 

@@ -222,7 +222,8 @@ def _counts(one: Judge, panel: Panel, truth: Truth) -> Counts:
     has_row[panel.enterprise] = True
     borrower = one.exposure > 0
     bad = sums(np.flatnonzero(stands.goes_bad & borrower), one.n)
-    rate = statistics.ratio(bad, one.exposure, one.weights, round(float(bad.sum())))
+    borrowed = one.exposure if truth.is_dated else np.zeros(one.n)  # a label is of no time
+    rate = statistics.ratio(bad, borrowed, one.weights, round(float(bad.sum())))
     return Counts(
         records=0,
         enterprises=one.n,

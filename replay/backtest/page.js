@@ -95,7 +95,8 @@ function setting() {
     [t("known_until"), `${parameters.outcomes_known_until} (${t(`truth_${parameters.truth}`)})`],
     [t("enterprises"), n(counts.enterprises)],
     [t("borrowers"), `${n(counts.borrowers)}, ${n(Math.round(counts.borrower_months))} ${t("months")}`],
-    [t("bad"), `${n(counts.bad)}, ${t("defaulted")} ${n(counts.defaulted)}, ${percent(counts.bad_rate_year.value, 1)} ${t("a_year")}`],
+    parameters.truth === "labels" ? [t("bad_labels"), n(counts.bad)]
+      : [t("bad"), `${n(counts.bad)}, ${t("defaulted")} ${n(counts.defaulted)}, ${percent(counts.bad_rate_year.value, 1)} ${t("a_year")}`],
     [t("bad_at_start"), n(counts.bad_at_start)],
     [t("without_truth"), n(counts.without_truth)],
     [t("bad_without_row"), n(counts.bad_without_row)],

@@ -104,7 +104,7 @@ def separation_of(
     Where outcomes are not dated, by the month before what is known ends in place of the calendar's.
     """
     with ThreadPoolExecutor(cores()) as pool:
-        for rank in (one for one in ranks if one.separates):
+        for rank in (one for one in ranks if one.separates and one.label_days in (None, *horizons)):
             say(f"AUC and KS of {rank.name}")
             for horizon in (days for days in horizons if rank.label_days in (None, days)):
                 usable, bad = panel.matured(horizon) & ~np.isnan(rank.risk), panel.bad(horizon)

@@ -54,10 +54,14 @@ def _setting(report: Report, lang: str) -> Iterator[tuple[str, str]]:
     yield word("tuned_on", lang), "; ".join(map(_origin, one.tuned_on)) or "–"
     yield word("engine", lang), one.engine_version
     yield word("judged_days", lang), f"{spans.judged_first} – {spans.judged_last} ({warm_up})"
-    yield word("known_until", lang), spans.outcomes_known_until
+    yield word("known_until", lang), f"{spans.outcomes_known_until} ({word(f'truth_{spans.truth}', lang)})"
     yield word("enterprises", lang), f"{counts.enterprises:,}"
     yield word("borrowers", lang), f"{counts.borrowers:,} ({counts.borrower_months:,.0f} {word('months', lang)})"
-    yield word("bad", lang), f"{counts.bad:,} ({defaulted}; {_percent(counts.bad_rate_year)} {word('a_year', lang)})"
+    if spans.truth == "labels":
+        yield word("bad_labels", lang), f"{counts.bad:,}"
+    else:
+        a_year = f"{_percent(counts.bad_rate_year)} {word('a_year', lang)}"
+        yield word("bad", lang), f"{counts.bad:,} ({defaulted}; {a_year})"
     yield word("bad_at_start", lang), f"{counts.bad_at_start:,}"
     yield word("censored", lang), f"{short}; {long} / {counts.month_rows:,}"
     yield word("bootstrap", lang), f"{spans.resamples} ({word('seed', lang)} {spans.seed})"

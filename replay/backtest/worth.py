@@ -50,7 +50,7 @@ class Judge:
         """Return by enterprise whether its default was warned of so many days ahead, and whether it could have been."""
         who = np.flatnonzero(self.standing.goes_bad)
         bad_day = self.standing.bad_day[who]
-        could = bad_day - ahead >= self.window.first
+        could = self.window.could_warn(bad_day, ahead)
         who, bad_day = who[could], bad_day[could]
         found = leads(named, who, bad_day) >= max(ahead, 1)
         return sums(who, self.n, found), sums(who, self.n)
@@ -66,7 +66,8 @@ class Judge:
         """Return what namings are worth; `count` (enterprises,): how many steps they stand for, where several a day."""
         counted = sums(named.owner, self.n) if count is None else count
         # Only those that could have been warned of at the longest lead: the others would pull the quartiles down.
-        who = np.flatnonzero(self.standing.goes_bad & (self.standing.bad_day - LEAD_DAYS[-1] >= self.window.first))
+        longest = LEAD_DAYS[-1] if self.window.seen_days is None else self.window.seen_days - 1
+        who = np.flatnonzero(self.standing.goes_bad & self.window.could_warn(self.standing.bad_day, longest))
         found = leads(named, who, self.standing.bad_day[who])
         precision, censored = dict[str, Figure](), dict[str, int]()
         for horizon in PRECISION_DAYS:

@@ -65,6 +65,7 @@ def document(load: float, records: int = 5) -> dict[str, Any]:
         ],
         "separation": [{"rank": "score", "horizon_days": 365, "auc": figure(0.8)}],
         "groups": [{"group": "fraud", "per_1000_borrowers": figure(load), "bad": 1, "warned_60": figure(0.1)}],
+        "quiet": ["EWS48_adverse_gov_event"],
         "silent": [["EWS10_short_runway", ["runway_30d_days"]]], "seconds": {"replay": 7},
     }  # fmt: skip
     return {
