@@ -5,13 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detectors.episodes import TRANSITIONS
+from detectors.episodes import EVERY_BANK, TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
@@ -63,6 +63,40 @@ class Columns(NamedTuple):
     model_id: str
 
 
+class AlertColumns(NamedTuple):
+    """Revisions that the supervisor gets (or would, in a backfill) as columns, in the order of the log.
+
+    Shapes: (n,). Row `concerned_row` of them concerns the bank of number `concerned_bank`; these two (k,). An episode
+    is known by enterprise, signal, opened_ms, opened_offset and about_bank (the number of its bank, 0: of none).
+    """
+
+    topic: str
+    enterprise_id: npt.NDArray[np.bytes_]  # S32
+    as_of_ms: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    seq: npt.NDArray[np.int32]
+    signal: npt.NDArray[np.uint8]  # place in `signals`
+    level: npt.NDArray[np.uint8]  # of the episode, from 1; as it was where it is over
+    transition: npt.NDArray[np.uint8]
+    opened_ms: npt.NDArray[np.int64]
+    opened_offset: npt.NDArray[np.int64]
+    about_bank: npt.NDArray[np.int64]
+    concerned_row: npt.NDArray[np.intp]
+    concerned_bank: npt.NDArray[np.int64]
+    signals: tuple[str, ...]
+    rules_id: str
+
+
+class TakesColumns(Protocol):
+    """A taker of outputs as columns."""
+
+    def take(self, columns: Columns) -> None:
+        """Take some outputs of `score.v1` or `indicator.v1`. Those of an enterprise are in the order of the log."""
+
+    def take_alerts(self, columns: AlertColumns) -> None:
+        """Take some revisions of alerts. Those of an enterprise are in the order of the log."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
     """The artefacts under which rows are written."""
@@ -91,8 +125,11 @@ class Writer:
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self._outputs: Counter[str] = Counter()
         self._supervised: Counter[tuple[str, str]] = Counter()
-        self.in_columns: Callable[[Columns], None] | None = None
-        """Takes scores and indicators, of which then no records are made."""
+        self.in_columns: TakesColumns | None = None
+        """Takes scores, indicators, and alerts as the supervisor gets them: of these then no records are made.
+
+        Alerts to banks are then neither made nor counted.
+        """
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
@@ -107,7 +144,7 @@ class Writer:
         for kind, topic in _TOPIC_OF.items():
             of_kind = self._wanted(rows, kinds, kind, topic)
             if len(of_kind) and self.in_columns is not None:
-                self.in_columns(_columns(topic, rows[of_kind], state_id, in_force))
+                self.in_columns.take(_columns(topic, rows, of_kind, state_id, in_force))
             elif len(of_kind):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
@@ -120,8 +157,16 @@ class Writer:
                     chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True
                 )
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
+        one_by_one = kinds == outbook.ALERT
+        if self.in_columns is not None:
+            self._alerts_in_columns(self.in_columns, rows, one_by_one, state_id, in_force)
+            one_by_one = np.zeros(len(rows), np.bool_)
+        if self._makes(topics.OBSERVATION):
+            one_by_one = one_by_one | (kinds == outbook.OBSERVATION)
+        else:
+            self._outputs[topics.OBSERVATION] += int((kinds == outbook.OBSERVATION).sum())
         others = defaultdict[str, list[KeyAndValue]](list)
-        for b in rows[_in_order(rows, (kinds == outbook.ALERT) | (kinds == outbook.OBSERVATION))]:
+        for b in rows[_in_order(rows, one_by_one)]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             enterprise_id = id_text(state_id[b["slot"]])
             for topic, make in _others(b, enterprise_id, in_force, chunk, row):
@@ -132,6 +177,20 @@ class Writer:
                     others[topic].append((enterprise_id.encode(), _encode(make())))
         self.book.used[0] = 0
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
+
+    def _alerts_in_columns(
+        self, taker: TakesColumns, rows: Rows, is_alert: npt.NDArray[np.bool_], state_id: Any, in_force: InForce
+    ) -> None:
+        topic = topics.ALERT_BACKFILL if in_force.backfill else topics.ALERT_SUPERVISOR
+        to_all = _in_order(rows, is_alert & (rows["to_bank"] == outbook.TO_ALL))
+        if not len(to_all):
+            return
+        self._outputs[topic] += len(to_all)
+        if not in_force.backfill:
+            for (level, transition), count in _by_level_and_transition(rows, to_all):
+                self._supervised[SEVERITIES[level - 1], TRANSITIONS[transition]] += count
+        if self._makes(topic):
+            taker.take_alerts(_alert_columns(topic, rows, to_all, state_id, in_force))
 
     def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
         """Since the last call: outputs by topic, made or not; the supervisor's alerts by (severity, state)."""
@@ -164,12 +223,19 @@ class Writer:
         self.written["observation", "", ""] += counts[outbook.OBSERVATION]
         self.written["indicator", "", ""] += counts[outbook.INDICATORS]
         if counts[outbook.ALERT] and not backfill:
-            for b in rows[kinds == outbook.ALERT]:
-                self.written["alert", SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
+            for (level, transition), count in _by_level_and_transition(rows, np.flatnonzero(kinds == outbook.ALERT)):
+                self.written["alert", SEVERITIES[level - 1], TRANSITIONS[transition]] += count
         for kind, topic in _TOPIC_OF.items():
             self._outputs[topic] += counts[kind]
         for kind, (topic, _) in _LETTER_OF.items():
             self._outputs[topic] += counts[kind]
+
+
+def _by_level_and_transition(rows: Rows, at: npt.NDArray[np.intp]) -> Iterator[tuple[tuple[int, int], int]]:
+    """Yield how many of the rows at these places have each (level, transition)."""
+    pairs = rows["level"][at].astype(np.int64) * len(TRANSITIONS) + rows["transition"][at]
+    for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
+        yield divmod(int(pair), len(TRANSITIONS)), int(count)
 
 
 def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
@@ -188,23 +254,59 @@ def _ends_month(as_of_ms: int) -> bool:
     return month_of_day(day_of(as_of_ms)) != month_of_day(day_of(as_of_ms - 1))
 
 
-def _columns(topic: str, rows: Rows, state_id: Any, in_force: InForce) -> Columns:
-    """Return some rows, which are a copy, as columns."""
-    shown = np.rint(rows["score_milli"] / 1_000).astype(np.int64) - 400  # half to even, as `displayed`
-    values = np.empty((len(rows), 0))
+def _columns(topic: str, rows: Rows, at: npt.NDArray[np.intp], state_id: Any, in_force: InForce) -> Columns:
+    """Return the rows at these places as columns."""
+    milli = rows["score_milli"][at]
+    shown = np.rint(milli / 1_000).astype(np.int64) - 400  # half to even, as `displayed`
+    values = np.empty((len(at), 0))
     if topic == topics.INDICATOR:
-        values = np.where(rows["null"][:, :INDICATOR_COUNT] == VALUE, rows["value"][:, :INDICATOR_COUNT], np.nan)
+        known = rows["null"][at, :INDICATOR_COUNT] == VALUE
+        values = np.where(known, rows["value"][at, :INDICATOR_COUNT], np.nan)
     return Columns(
         topic=topic,
-        enterprise_id=np.ascontiguousarray(state_id[rows["slot"]]).view("S32").ravel(),
-        as_of_ms=rows["as_of_ms"].copy(),
-        offset=rows["offset"].copy(),
-        seq=rows["seq"].copy(),
-        score_milli=rows["score_milli"].copy(),
+        enterprise_id=_ids(rows, at, state_id),
+        as_of_ms=rows["as_of_ms"][at],
+        offset=rows["offset"][at],
+        seq=rows["seq"][at],
+        score_milli=milli,
         p_overdue30_90d_ppm=np.array(in_force.probability_ppm, np.int64)[shown],
         values=values,
         model_id=in_force.model_id,
     )
+
+
+def _alert_columns(topic: str, rows: Rows, at: npt.NDArray[np.intp], state_id: Any, in_force: InForce) -> AlertColumns:
+    """Return the alerts at these places as columns. An episode concerns all lenders, or the one that it is about."""
+    bank, about = rows["bank"][at], rows["episode_bank"][at].astype(np.intp)
+    of_one = about != EVERY_BANK
+    about_bank = np.where(of_one, np.take_along_axis(bank, np.maximum(about, 0)[:, None], axis=1)[:, 0], 0)
+    row, loan = np.nonzero(rows["loan_open"][at] & ~of_one[:, None])
+    lender = bank[row, rows["loan_bank"][at][row, loan]]
+    every = np.unique(np.stack((row, lender), axis=1), axis=0)
+    concerned_row = np.concatenate((every[:, 0], np.flatnonzero(of_one)))
+    return AlertColumns(
+        topic=topic,
+        enterprise_id=_ids(rows, at, state_id),
+        as_of_ms=rows["as_of_ms"][at],
+        offset=rows["offset"][at],
+        seq=rows["seq"][at],
+        signal=rows["signal"][at],
+        level=rows["level"][at],
+        transition=rows["transition"][at],
+        opened_ms=rows["opened_ms"][at],
+        opened_offset=rows["opened_offset"][at],
+        about_bank=about_bank,
+        concerned_row=concerned_row,
+        concerned_bank=np.concatenate((every[:, 1], about_bank[of_one])),
+        signals=tuple(signal.row.id for signal in in_force.rules.standing),
+        rules_id=in_force.rules_id,
+    )
+
+
+def _ids(rows: Rows, at: npt.NDArray[np.intp], state_id: Any) -> npt.NDArray[np.bytes_]:
+    """Return the enterprises of the rows at these places, as bytes of 32."""
+    found: npt.NDArray[np.bytes_] = np.ascontiguousarray(state_id[rows["slot"][at]]).view("S32").ravel()
+    return found
 
 
 def _others(
