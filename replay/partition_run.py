@@ -17,8 +17,9 @@ from replay.evicted import Evicted
 from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
+from streams.score.columns import TakesColumns
 from streams.score.partition import Partition
-from streams.score.rows import TakesColumns, Writer
+from streams.score.rows import Writer
 from streams.transport.chunk import Chunk
 
 

@@ -16,9 +16,9 @@ from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, month_of_day
 from replay.backtest.columns import SEQ_BITS, Names
 from replay.backtest.statistics import Flags, Ints
+from streams.score.columns import AlertColumns
+from streams.score.columns import Columns as Outputs
 from streams.score.records import bank_text
-from streams.score.rows import AlertColumns
-from streams.score.rows import Columns as Outputs
 
 TOPICS = frozenset({topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL})
 OVER = frozenset({"ended", "cleared", "retracted", "closed"})

@@ -5,25 +5,25 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detectors.episodes import EVERY_BANK, TRANSITIONS
+from detectors.episodes import TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of, month_of_day
 from domain.outputs import SEVERITIES, DeadLetter, Observation
 from domain.reject import Reason, Rejected
-from features.indicators import CORE, INDICATOR_COUNT
-from features.indicators.nulls import VALUE
+from features.indicators import CORE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letters import to_dead_letters
 from streams.score import alerts, outbook, outputs_json
+from streams.score.columns import TakesColumns, alert_columns, columns_of
 from streams.score.json_text import micro
 from streams.score.records import sender_of
 from streams.transport import Chunk
@@ -44,57 +44,6 @@ class Outgoing(NamedTuple):
 
     topic: str
     records: Records
-
-
-class Columns(NamedTuple):
-    """Outputs of `score.v1` or `indicator.v1` as columns, in the order of the log. Shapes: (n,), of values (n, k).
-
-    values: of a day's indicators those of `features.indicators.INDICATORS`, NaN where null; of scores k = 0.
-    """
-
-    topic: str
-    enterprise_id: npt.NDArray[np.bytes_]  # S32
-    as_of_ms: npt.NDArray[np.int64]
-    offset: npt.NDArray[np.int64]
-    seq: npt.NDArray[np.int32]
-    score_milli: npt.NDArray[np.int32]
-    p_overdue30_90d_ppm: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    model_id: str
-
-
-class AlertColumns(NamedTuple):
-    """Revisions that the supervisor gets (or would, in a backfill) as columns, in the order of the log.
-
-    Shapes: (n,). Row `concerned_row` of them concerns the bank of number `concerned_bank`; these two (k,). An episode
-    is known by enterprise, signal, opened_ms, opened_offset and about_bank (the number of its bank, 0: of none).
-    """
-
-    topic: str
-    enterprise_id: npt.NDArray[np.bytes_]  # S32
-    as_of_ms: npt.NDArray[np.int64]
-    offset: npt.NDArray[np.int64]
-    seq: npt.NDArray[np.int32]
-    signal: npt.NDArray[np.uint8]  # place in `signals`
-    level: npt.NDArray[np.uint8]  # of the episode, from 1; as it was where it is over
-    transition: npt.NDArray[np.uint8]
-    opened_ms: npt.NDArray[np.int64]
-    opened_offset: npt.NDArray[np.int64]
-    about_bank: npt.NDArray[np.int64]
-    concerned_row: npt.NDArray[np.intp]
-    concerned_bank: npt.NDArray[np.int64]
-    signals: tuple[str, ...]
-    rules_id: str
-
-
-class TakesColumns(Protocol):
-    """A taker of outputs as columns."""
-
-    def take(self, columns: Columns) -> None:
-        """Take some outputs of `score.v1` or `indicator.v1`. Those of an enterprise are in the order of the log."""
-
-    def take_alerts(self, columns: AlertColumns) -> None:
-        """Take some revisions of alerts. Those of an enterprise are in the order of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +93,9 @@ class Writer:
         for kind, topic in _TOPIC_OF.items():
             of_kind = self._wanted(rows, kinds, kind, topic)
             if len(of_kind) and self.in_columns is not None:
-                self.in_columns.take(_columns(topic, rows, of_kind, state_id, in_force))
+                self.in_columns.take(
+                    columns_of(topic, rows, of_kind, state_id, in_force.model_id, in_force.probability_ppm)
+                )
             elif len(of_kind):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
@@ -190,7 +141,7 @@ class Writer:
             for (level, transition), count in _by_level_and_transition(rows, to_all):
                 self._supervised[SEVERITIES[level - 1], TRANSITIONS[transition]] += count
         if self._makes(topic):
-            taker.take_alerts(_alert_columns(topic, rows, to_all, state_id, in_force))
+            taker.take_alerts(alert_columns(topic, rows, to_all, state_id, in_force.rules, in_force.rules_id))
 
     def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
         """Since the last call: outputs by topic, made or not; the supervisor's alerts by (severity, state)."""
@@ -252,61 +203,6 @@ def _end_months(as_of_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 @lru_cache(1_000)
 def _ends_month(as_of_ms: int) -> bool:
     return month_of_day(day_of(as_of_ms)) != month_of_day(day_of(as_of_ms - 1))
-
-
-def _columns(topic: str, rows: Rows, at: npt.NDArray[np.intp], state_id: Any, in_force: InForce) -> Columns:
-    """Return the rows at these places as columns."""
-    milli = rows["score_milli"][at]
-    shown = np.rint(milli / 1_000).astype(np.int64) - 400  # half to even, as `displayed`
-    values = np.empty((len(at), 0))
-    if topic == topics.INDICATOR:
-        known = rows["null"][at, :INDICATOR_COUNT] == VALUE
-        values = np.where(known, rows["value"][at, :INDICATOR_COUNT], np.nan)
-    return Columns(
-        topic=topic,
-        enterprise_id=_ids(rows, at, state_id),
-        as_of_ms=rows["as_of_ms"][at],
-        offset=rows["offset"][at],
-        seq=rows["seq"][at],
-        score_milli=milli,
-        p_overdue30_90d_ppm=np.array(in_force.probability_ppm, np.int64)[shown],
-        values=values,
-        model_id=in_force.model_id,
-    )
-
-
-def _alert_columns(topic: str, rows: Rows, at: npt.NDArray[np.intp], state_id: Any, in_force: InForce) -> AlertColumns:
-    """Return the alerts at these places as columns. An episode concerns all lenders, or the one that it is about."""
-    bank, about = rows["bank"][at], rows["episode_bank"][at].astype(np.intp)
-    of_one = about != EVERY_BANK
-    about_bank = np.where(of_one, np.take_along_axis(bank, np.maximum(about, 0)[:, None], axis=1)[:, 0], 0)
-    row, loan = np.nonzero(rows["loan_open"][at] & ~of_one[:, None])
-    lender = bank[row, rows["loan_bank"][at][row, loan]]
-    every = np.unique(np.stack((row, lender), axis=1), axis=0)
-    concerned_row = np.concatenate((every[:, 0], np.flatnonzero(of_one)))
-    return AlertColumns(
-        topic=topic,
-        enterprise_id=_ids(rows, at, state_id),
-        as_of_ms=rows["as_of_ms"][at],
-        offset=rows["offset"][at],
-        seq=rows["seq"][at],
-        signal=rows["signal"][at],
-        level=rows["level"][at],
-        transition=rows["transition"][at],
-        opened_ms=rows["opened_ms"][at],
-        opened_offset=rows["opened_offset"][at],
-        about_bank=about_bank,
-        concerned_row=concerned_row,
-        concerned_bank=np.concatenate((every[:, 1], about_bank[of_one])),
-        signals=tuple(signal.row.id for signal in in_force.rules.standing),
-        rules_id=in_force.rules_id,
-    )
-
-
-def _ids(rows: Rows, at: npt.NDArray[np.intp], state_id: Any) -> npt.NDArray[np.bytes_]:
-    """Return the enterprises of the rows at these places, as bytes of 32."""
-    found: npt.NDArray[np.bytes_] = np.ascontiguousarray(state_id[rows["slot"][at]]).view("S32").ravel()
-    return found
 
 
 def _others(
