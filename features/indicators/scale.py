@@ -1,4 +1,4 @@
-"""Scale of funds: how much flows, how much lies there, and from where it comes."""
+"""Scale of funds: how much flows, how much is held, and where it comes from."""
 
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, VALUE
@@ -39,7 +39,7 @@ def read(sums, value, null):
 
 @kernel
 def close(e, sums, value, null):
-    """Fill in what twelve complete months say."""
+    """Fill the indicators of twelve complete months."""
     null[_OP_INFLOW_12M] = null[_MARGIN_12M] = null[_ROUTED_12M] = sums[_NULL_12M]
     if sums[_NULL_12M] != VALUE:
         return

@@ -64,7 +64,7 @@ class Alignment:
         self._feeds: dict[TP, _Feed] = {}
         self._survey = EndOffsetProbe()
         self.is_closed = False  # while it is, every feed is held, and no tick is due
-        # A heap of each feed's watermark when last looked at. Watermarks only rise, so the first entry that is up to date
+        # A heap of each watermark when last looked at. Watermarks only rise, so the first entry that is up to date
         # is the lowest. The minimum is asked for with each day of each feed.
         self._lowest: list[tuple[int, TP]] = []
         self._old: TP | None = None  # a feed that was the last one found to be unread before a time

@@ -1,4 +1,4 @@
-"""From rows of the output book to records: what, to which topic, under which key."""
+"""From rows of the output book to records: which record, to which topic, under which key."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -49,7 +49,7 @@ class Outgoing(NamedTuple):
 class Columns(NamedTuple):
     """Outputs of `score.v1` or `indicator.v1` as columns, in the order of the log. Shapes: (n,), of values (n, k).
 
-    values: of a day's indicators those of `features.indicators.INDICATORS`, NaN where null; of scores k = 0.
+    values: for a day's indicators those of `features.indicators.INDICATORS`, NaN where null; for scores k = 0.
     """
 
     topic: str
@@ -65,7 +65,7 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
-    """The artefacts under which rows are written."""
+    """The artefacts in force as rows are written."""
 
     model_id: str
     probability_ppm: tuple[int, ...]
@@ -76,16 +76,16 @@ class InForce:
 
 
 class Writer:
-    """Turns its book's rows into records. It owns the bytes that compiled code writes into.
+    """Turns its book's rows into records. It owns the buffers that compiled code writes into.
 
-    Between two calls of `Partition.apply` its book is empty, and what it has counted is taken: partitions that are
-    applied one after the other share one, whose memory is then near.
+    Between two calls of `Partition.apply` its book is empty and its counts are taken. So partitions that are applied
+    one after the other share one, whose memory then stays in the cache.
     """
 
     def __init__(self, topics: Collection[str] | None = None, *, month_ends_only: bool = False) -> None:
-        """`topics`: only records of these are made, and all others counted; None: all are made.
+        """Prepare a writer. topics: make only records of these, and count all others; None: make all.
 
-        `month_ends_only`: of a day's indicators, only those of a month's last day are made.
+        month_ends_only: of a day's indicators, make only those of a month's last day.
         """
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
@@ -97,7 +97,7 @@ class Writer:
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
     def outgoing(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Outgoing]:
-        """Return the records of all rows; the book is empty after it.
+        """Return the records of all rows, and empty the book.
 
         `row_of` maps a record's index to its row in the chunk.
         """
@@ -134,7 +134,10 @@ class Writer:
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
 
     def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-        """Since the last call: outputs by topic, made or not; the supervisor's alerts by (severity, state)."""
+        """Return the counts since the last call: outputs by topic, made or not.
+
+        The supervisor's alerts by (severity, state).
+        """
         taken = self._outputs, self._supervised
         self._outputs, self._supervised = Counter(), Counter()
         return taken
@@ -150,7 +153,7 @@ class Writer:
         return self._topics is None or topic in self._topics
 
     def _wanted(self, rows: Rows, kinds: npt.NDArray[np.uint8], kind: int, topic: str) -> npt.NDArray[np.intp]:
-        """Return the places of the rows of a kind to make records of, in the order of the log."""
+        """Return the indexes of the rows of a kind to make records of, in the order of the log."""
         if not self._makes(topic):
             return np.empty(0, np.intp)
         of_kind = _in_order(rows, kinds == kind)
@@ -173,13 +176,13 @@ class Writer:
 
 
 def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return the places of the chosen rows, in the order of the log: records were applied enterprise by enterprise."""
+    """Return the indexes of the chosen rows in the order of the log: records were applied enterprise by enterprise."""
     at = np.flatnonzero(chosen)
     return at[np.argsort(rows["offset"][at], kind="stable")]
 
 
 def _end_months(as_of_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether each is the end of a month's last day."""
+    """Return for each time whether it is the end of a month's last day."""
     return np.array([*map(_ends_month, as_of_ms.tolist())], np.bool_)
 
 
@@ -210,7 +213,7 @@ def _columns(topic: str, rows: Rows, state_id: Any, in_force: InForce) -> Column
 def _others(
     b: Any, enterprise_id: str, in_force: InForce, chunk: Chunk, row: int | None
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """(topic, what makes the output) of what a row comes to; `row` is where in the chunk its record stands."""
+    """Yield (topic, function that makes the output) for a row; `row` is the index of its record in the chunk."""
     b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
     if b["kind"] == outbook.OBSERVATION:
         yield topics.OBSERVATION, partial(_observation, b, enterprise_id, in_force)
