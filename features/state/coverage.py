@@ -43,7 +43,7 @@ def is_covered(covered, back):
 
 @kernel
 def between(covered, first_back, last_back):
-    """Return the number of covered days from `first_back` to `last_back` days before the last closed one, both included."""
+    """Return how many days were covered, from `first_back` to `last_back` days before the last closed one inclusive."""
     total = np.int64(0)
     for back in range(first_back, last_back + 1):
         total += is_covered(covered, back)

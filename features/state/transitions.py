@@ -137,7 +137,7 @@ def _apply_external(e, r, day, category, fen, sign):
 
 @kernel
 def day_is_due(e, up_to_day, feeds):
-    """Return whether the next day may close: time has passed it, and each main bank (a tenth of the flow) has closed it."""
+    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it."""
     day = e.closed_day + 1
     if e.first_day == NO_UNIT or day >= up_to_day:
         return False

@@ -35,9 +35,9 @@ class _Flush(NamedTuple):
 class FlushScheduler:
     """Flushes the partitions that a worker owns, one at a time, while others are applied.
 
-    owned: the worker's partitions; the caller adds and removes them, and calls `forget` for what it removes. outbox,
-    context: functions that return the current ones. on_flushed: called when a partition is written completely. on_lost:
-    called with the error when Redis refuses or does not answer; the partition's memory is then dropped.
+    owned: the worker's partitions; the caller adds and removes them, and calls `forget` for what it removes.
+    outbox, context: functions that return the current ones. on_flushed: called when a partition is written completely.
+    on_lost: called with the error when Redis refuses or does not answer; the partition's memory is then dropped.
 
     Methods raise DeliveryFailed where outputs are lost.
     """

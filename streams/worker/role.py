@@ -26,10 +26,11 @@ async def _no_end_offsets(_tps: Iterable[TP]) -> Mapping[TP, int]:
 class RoleContext:
     """Everything that a worker gives its role.
 
-    emit: records an event for metrics. position: returns the next offset to deliver of a partition, and its end offset
-    as of the last fetch, None before the first. end_offsets: asks the broker for the end offsets of partitions as of
-    after the call; raises aiokafka's errors. generation: returns the generation of the consumer group, -1 before the
-    first.
+    emit: records an event for metrics.
+    position: returns the next offset to deliver of a partition, and its end offset as of the last fetch, None before
+    the first.
+    end_offsets: asks the broker for the end offsets of partitions as of after the call; raises aiokafka's errors.
+    generation: returns the generation of the consumer group, -1 before the first.
     """
 
     emit: Emit = discard_event
