@@ -20,7 +20,7 @@ GROUP_SHARE_MIN = 0.01  # of all weight, for a group whose weights have all vani
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPolicy:
-    """How the champion learns.
+    """Parameters of the champion's learning.
 
     The defaults were chosen on synthetic labels that agree with the prior, or differ from it.
     """

@@ -20,7 +20,7 @@ ROWS_MAX = 256
 
 
 class Emission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When score records go out: on a move of `step_milli`, or only at closes; at a close for any change."""
+    """The rule for score records: on a move of `step_milli`, or only at closes; at a close for any change."""
 
     mode: Literal["move", "close"] = "move"
     step_milli: Annotated[int, msgspec.Meta(ge=1, le=300_000)] = 3_000

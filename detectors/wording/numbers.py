@@ -77,7 +77,7 @@ Formatter = Callable[[str, float, str], str]  # of the number as digits, the val
 
 
 class _Kind(NamedTuple):
-    """How numbers of one kind are written. `percent`: as hundredths."""
+    """The form of numbers of one kind. `percent`: as hundredths."""
 
     decimals: int
     zh: Formatter

@@ -69,7 +69,7 @@ def _since(e, t_ms, last_ms, slot, value, null):
 
 @kernel
 def _compare_60d(day, t_day, sums, value, null):
-    """[N(op_in,[s(60d),t))/L(60d)] / [N(op_in,[s(120d),s(60d)))/days] - 1."""
+    """Fill [N(op_in,[s(60d),t))/L(60d)] / [N(op_in,[s(120d),s(60d)))/days] - 1."""
     week_60d, week_120d = buckets.week_of(t_day - 60), buckets.week_of(t_day - 120)
     newer, prior = sums[N_OP_IN_60D], sums[N_OP_IN_120D] - sums[N_OP_IN_60D]
     if prior < _PRIOR_CREDITS_MIN:

@@ -102,7 +102,7 @@ def _next_heaviest(e, after):
 
 @kernel
 def _tenure(e, t_ms, history_days, value, null):
-    """sum w_i * min(t-first_seen_i, 730d) / sum w_i."""
+    """Fill sum w_i * min(t-first_seen_i, 730d) / sum w_i."""
     payers, weights, days = 0, 0.0, 0.0
     for i in range(PLACES):
         if e.payer[i] == 0:

@@ -41,7 +41,7 @@ _FALLING_MOST, _MONTHS_OF_FALLING = 11, 12
 
 @kernel
 def read(t_ms, sums, value, null):
-    """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
+    """Fill [S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
     null[_30D] = sums[_NULL_120D]
     if sums[_NULL_120D] != VALUE:
         return

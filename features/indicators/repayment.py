@@ -74,7 +74,7 @@ def read(e, t_ms, history_days, sums, value, null):
 
 @kernel
 def _serve(sums, value, null):
-    """(S(lsv) - principal of bullet loans repaid or renewed in time) / S(op_in) over [s(90d),t)."""
+    """Fill (S(lsv) - principal of bullet loans repaid or renewed in time) / S(op_in) over [s(90d),t)."""
     null[_SERVICE_90D] = sums[_NULL_90D]
     if sums[_NULL_90D] != VALUE:
         return

@@ -23,7 +23,7 @@ _NO = np.bool_(False)
 
 @kernel
 def read(sums, value, null):
-    """N(ret_d,[t-30d,t))."""
+    """Fill N(ret_d,[t-30d,t))."""
     null[_RETURNED_30D], value[_RETURNED_30D] = sums[_NULL_30D], sums[_RET_30D]
 
 
@@ -125,7 +125,7 @@ def _monthly(running, sums):
 
 @kernel
 def _low_balance(e, history_days, outflow_fen, value, null):
-    """Days with bal_eod < 3 * S(OUT,30d)/30 / days with known bal_eod."""
+    """Fill days with bal_eod < 3 * S(OUT,30d)/30 / days with known bal_eod."""
     last = np.int64(e.closed_day)
     limit_fen = _LOW_DAYS_OF_OUTFLOW * outflow_fen / 30.0
     known, low = 0, 0

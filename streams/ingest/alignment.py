@@ -27,7 +27,7 @@ STEPS_A_BOUND = 8  # the bound over this is the step: what is known of feeds is 
 
 @dataclass(slots=True)
 class _Feed:
-    """What is known of a feed. The first six fields are about this worker's own reading, and reset by `begin`."""
+    """State of a feed. The first six fields are about this worker's own reading, and reset by `begin`."""
 
     own: bool = False
     position: int = 0  # next offset to apply
@@ -43,7 +43,7 @@ class _Feed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a feed is read: the next offset, whether more is unread, and the event time in ms (None: not known)."""
+    """Position of a feed: the next offset, whether more is unread, and the event time in ms (None: not known)."""
 
     position: int
     unread: bool

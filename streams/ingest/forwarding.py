@@ -63,9 +63,10 @@ Next = Later | Receipt | Control
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the records of a chunk before record `until` become, in the order of offsets.
+    """The results for the records of a chunk before record `until`, in the order of offsets.
 
-    offsets, times_ms, records: those that are forwarded. refused: those that become dead letters.
+    offsets, times_ms, records: those that are forwarded.
+    refused: those that become dead letters.
     """
 
     until: int

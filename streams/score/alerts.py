@@ -49,7 +49,7 @@ class Addressed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a revision rests on beside its row."""
+    """Facts of a revision beside its row."""
 
     enterprise_id: str
     model_id: str

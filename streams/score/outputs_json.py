@@ -18,7 +18,7 @@ BYTES_MAX = ENTERPRISE_ID_BYTES_MAX + max(score_json.BYTES_MAX, indicator_json.B
 
 
 class Terms(NamedTuple):
-    """What all rows of one time have in common: the artefacts in force, and numbers of the model."""
+    """The common part of all rows of one time: the artefacts in force, and numbers of the model."""
 
     after_coverage: npt.NDArray[np.uint8]
     after_reasons: npt.NDArray[np.uint8]

@@ -32,7 +32,7 @@ Step = Callable[[str, int], None]
 
 
 class FlushSnapshot(NamedTuple):
-    """What a flush writes: slices of rows with their values, and the partition's state."""
+    """The content of a flush: slices of rows with their values, and the partition's state."""
 
     memory: Partition
     slices: list[tuple[Slots, list[tuple[str, Value]]]]

@@ -45,7 +45,7 @@ _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
 
 
 class Engine(NamedTuple):
-    """What the loop evaluates with: arrays of the artefacts in force."""
+    """The artefacts in force as the loop evaluates with them."""
 
     card: Scorecard
     rules: Rules

@@ -73,7 +73,7 @@ class TransportOptions:
 
 
 class Listener(Protocol):
-    """What the consumer needs of the app. All of it is called in the app's event loop."""
+    """The app, as the consumer calls it. All of it is called in the app's event loop."""
 
     async def assigned(self, tps: set[TP], generation: int) -> None:
         """Take over these partitions, and no others; return once `positions` is known."""
