@@ -242,7 +242,7 @@ def source_of(args: argparse.Namespace) -> Any:
 
 
 def checked(args: argparse.Namespace, progress: Any) -> Any:
-    """Return the source as `source_of` does, read through where possible: its errors then come before anything is sent."""
+    """Return the source as `source_of` does, read through where possible, before anything is sent."""
     source = source_of(args)
     if args.name == "events":
         count = source.check()

@@ -35,7 +35,10 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def episodes(alerts: Iterable[tuple[str | None, Alert]]) -> list[Episode]:
-    """Return the episodes of alerts, each given with the bank that received it (None: the supervisor), in a stable order."""
+    """Return the episodes of alerts in a stable order.
+
+    Each alert comes with its receiving bank, None for the supervisor.
+    """
     by_id: dict[str, dict[int, Alert]] = defaultdict(dict)
     banks: dict[str, set[str]] = defaultdict(set)
     for bank_id, alert in alerts:
