@@ -222,7 +222,8 @@ def _use(w: Any, number: Any, f: Any, today: Any, drawn: Any) -> Any:
 def _after_default(w: Any, k: Any, today: Any) -> Any:
     loan, at_ms = w.loans[k], today.start_ms + REPORT_MS
     since = today.day - loan.default_day
-    if since == CALLED_DAYS and loan.calls and loan.guarantor[0] >= 0 and today.business:
+    called = today.day == next_business(w, loan.default_day + CALLED_DAYS)
+    if called and loan.calls and loan.guarantor[0] >= 0:
         g = w.firms[loan.guarantor[0]]
         if w.accounts[g.account].balance > loan.outstanding and not pays_no_lender(g, today.day):
             bank = w.places[BANKS] + w.accounts[loan.account].bank
@@ -270,7 +271,7 @@ def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
 def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
     """Bring what is due to the account at the lender; where it is not there, the owner or somebody else is asked."""
     loan = w.loans[k]
-    due = _due(loan)
+    due = _interest(loan) if _renews(w, loan) else _due(loan)
     lacks = due - cash(w, f)
     if lacks > 0:
         helps = w.numbers[OWNER_HELPS]
@@ -303,15 +304,20 @@ def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
 
 
 @kernel
+def _renews(w: Any, loan: Any) -> Any:
+    """Whether the first unpaid line is the last one and its principal goes over into another loan."""
+    return loan.paid == loan.lines - 1 and loan.again == 1 and w.counts[LOANS] < w.loans.shape[0]
+
+
+@kernel
 def _collect(w: Any, k: Any, today: Any, so_far: Any) -> Any:
     """Debit the first unpaid line, and report what is left."""
     loan = w.loans[k]
     bank = w.places[BANKS] + w.accounts[loan.account].bank
     at_ms = today.start_ms + COLLECTION_MS + 60_000 * so_far + 3_000 * (k % 15)
     principal, interest = _principal(loan), _interest(loan)
-    renews = loan.paid == loan.lines - 1 and loan.again == 1 and w.counts[LOANS] < w.loans.shape[0]
     post(w, loan.account, at_ms, INTEREST, bank, interest)
-    if principal > 0 and not renews:
+    if principal > 0 and not _renews(w, loan):
         post(w, loan.account, at_ms + 1_000, REPAY, bank, principal)
     loan.outstanding -= principal
     loan.paid += 1

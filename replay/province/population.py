@@ -96,7 +96,7 @@ class Population:
     recoveries: Annotated[float, Of(0, 20, "enterprises that get into trouble and out again, for one that fails")] = 1.3
     risk_spread: Annotated[
         float, Of(0, 3, "how far the risk of failure differs: standard deviation of its logarithm")
-    ] = 0.7
+    ] = 1.0
     risk_shown: Annotated[float, Of(0, 1, "how much of that margin, buffer, leverage and steadiness show")] = 0.8
     late_cure: Annotated[float, Of(0, 1, "share of recoveries that fall into arrears before")] = 0.22
     contagion: Annotated[
