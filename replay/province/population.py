@@ -21,8 +21,8 @@ from replay.province.tables import (
     Scenario,
     Size,
 )
+from replay.workdays import months_later
 
-GATEWAY_ID = "Z9000000000000"  # the gateway's own code: no bank's
 BANK_CODES = 9_999
 UNTIL_MIN, UNTIL_MAX = date(2019, 1, 1), date(2030, 1, 1)  # the calendar of holidays that is known (replay.workdays)
 
@@ -198,8 +198,7 @@ class Population:
         return hashlib.sha256(repr(dataclasses.replace(self, seed=0)).encode()).hexdigest()[:16]
 
     def _month_day(self, months: int) -> int:
-        month = self.until.year * 12 + self.until.month - 1 + months
-        return day_of_date(date(month // 12, month % 12 + 1, 1))
+        return months_later(day_of_date(self.until), months)
 
     def bank(self, number: int) -> Bank:
         """Bank `number` of 0 … banks - 1."""

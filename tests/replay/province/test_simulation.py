@@ -117,11 +117,11 @@ def test_loans_amortise_and_are_overdue_as_their_schedules_say(population: Popul
     loans = simulation.state.loans
     for k, life in facts.items():
         loan = loans[k]
-        lines = loan["due_day"][: loan["lines"]].tolist()
+        lines = loan["due_day"][: loan["term"]].tolist()
         assert life[0]["event"] in (GRANTED, RENEWED)
         assert lines == sorted(lines)
         assert loan["granted"] < lines[0]
-        assert loan["due_principal"][: loan["lines"]].sum() == loan["principal"]
+        assert loan["due_principal"][: loan["term"]].sum() == loan["principal"]
         paid, owed, defaulted = 0, 0 if loan["kind"] == REVOLVING else int(loan["principal"]), False
         for fact in life:
             event, day, left = int(fact["event"]), int(day_of(fact["time_ms"])), int(fact["outstanding"])
