@@ -85,10 +85,10 @@ class _Writing:
             rows["other"][which] = np.arange(len(which))  # now as they stand in `others`
             self._out.append(self._writer.as_logged(rows, others))
             self.transactions += int((rows["other"] < 0).sum())
-            newest = {bank: int(rows["time_ms"][rows["bank"] == bank].max()) for bank in set(rows["bank"].tolist())}
-            for bank, time_ms in newest.items():
-                if bank != GATEWAY:
-                    self._feeds.event(self._delivering.banks[bank].bank_id, time_ms)
+            newest = np.zeros(len(self._topics) + 1, np.int64)  # by bank, the gateway last
+            np.maximum.at(newest, rows["bank"], rows["time_ms"])
+            for bank in np.flatnonzero(newest[:-1]).tolist():
+                self._feeds.event(self._delivering.banks[bank].bank_id, int(newest[bank]))
         for bank, day in step.receipts:
             self._feeds.receipt(self._delivering.banks[bank].bank_id, day)
         if step.receipts:

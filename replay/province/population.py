@@ -21,8 +21,8 @@ from replay.province.tables import (
     Scenario,
     Size,
 )
+from replay.workdays import months_later
 
-GATEWAY_ID = "Z9000000000000"  # the gateway's own code: no bank's
 BANK_CODES = 9_999
 UNTIL_MIN, UNTIL_MAX = date(2019, 1, 1), date(2030, 1, 1)  # the calendar of holidays that is known (replay.workdays)
 
@@ -96,7 +96,7 @@ class Population:
     recoveries: Annotated[float, Of(0, 20, "enterprises that get into trouble and out again, for one that fails")] = 1.3
     risk_spread: Annotated[
         float, Of(0, 3, "how far the risk of failure differs: standard deviation of its logarithm")
-    ] = 0.7
+    ] = 1.0
     risk_shown: Annotated[float, Of(0, 1, "how much of that margin, buffer, leverage and steadiness show")] = 0.8
     late_cure: Annotated[float, Of(0, 1, "share of recoveries that fall into arrears before")] = 0.22
     contagion: Annotated[
@@ -198,8 +198,7 @@ class Population:
         return hashlib.sha256(repr(dataclasses.replace(self, seed=0)).encode()).hexdigest()[:16]
 
     def _month_day(self, months: int) -> int:
-        month = self.until.year * 12 + self.until.month - 1 + months
-        return day_of_date(date(month // 12, month % 12 + 1, 1))
+        return months_later(day_of_date(self.until), months)
 
     def bank(self, number: int) -> Bank:
         """Bank `number` of 0 … banks - 1."""

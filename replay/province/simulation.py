@@ -63,7 +63,6 @@ class Simulation:
         sorted_links = _sorted(population, built, trade)
         loans = credit.plan_loans(population, built, traits, opened)
         _silence(built, opened.accounts)
-        built["owner"] = self.parties.persons + parties.PERSONS_A_FIRM * np.arange(len(built))
         counts = np.zeros(len(COUNTS), np.int64)
         counts[LOANS] = np.count_nonzero(loans["term"])
         moves = len(built) * MOVES_A_FIRM + len(sorted_links) * MOVES_A_LINK + len(loans) * MOVES_A_LOAN
@@ -105,7 +104,7 @@ def _order(moves: Moves, start_ms: int) -> npt.NDArray[np.int64]:
 def _place_links(population: Population, built: np.ndarray, trade: Trade, places: Parties, second: Integers) -> None:
     """Give links their parties and the accounts that they are paid to."""
     found, inside = trade.links, trade.inside
-    links.name_parties(population, built, found, inside, places)
+    links.name_parties(population, found, inside, places)
     found["other_account"] = np.where(inside, built["account"][np.where(inside, found["party"], 0)], NOBODY)
     at = np.arange(len(found))
     customers = np.isin(found["kind"], (SALE, SALE_GOVERNMENT)) & (found["account"] == -1)

@@ -26,8 +26,5 @@ NORDEN_WEBER = (
     "Norden and Weber (2010), Review of Financial Studies 23(10): account activity is abnormal from some 12 months "
     "before default events on"
 )
-NFRA_CLASSES = (
-    "CBIRC and PBoC (2023), Rules on Risk Classification of Financial Assets: 关注 when past due, 次级 over 90 days"
-)
 TAX_LAW = "Tax Collection practice: monthly or quarterly filing by the 15th of the month after"
 FESTIVAL_LAW = "State Council's calendar of holidays; week-long closure at the lunar New Year"

@@ -58,7 +58,7 @@ def suffer(w: Any, number: Any, f: Any, today: Any) -> Any:
             _take_away(w, number, f, today, 0.7)
     else:
         if f.scenario == WINDOW_DRESSING:
-            _dress(w, number, f, today)
+            _dress(w, f, today)
         _pay(w, f, today, f.strain * (0.3 + 1.4 * p), BUY, _somebody(w, f))
 
 
@@ -126,7 +126,7 @@ def _expand(w: Any, f: Any, today: Any, p: Any) -> Any:
 
 
 @kernel
-def _dress(w: Any, number: Any, f: Any, today: Any) -> Any:
+def _dress(w: Any, f: Any, today: Any) -> Any:
     """Money that passes for sales comes at a month's end and goes back after it."""
     party = _companion(w, f)
     if today.left_in_month <= 2 and draw(f) < 0.6:
