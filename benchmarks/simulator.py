@@ -19,7 +19,6 @@ BOUNDS = {
     "seconds": Bound(most=360),
     "memory_bytes": Bound(most=4 << 30),
 }
-COLUMNS = ("enterprises", "records", "seconds", "records_per_s", "cpu_s", "memory_bytes", "file_bytes")
 
 
 def run(argv: list[str]) -> int:
@@ -31,7 +30,7 @@ def run(argv: list[str]) -> int:
         _simulate(warm, 100, 1)  # the kernels are compiled before the clock starts
         figures = _simulate(Path(temporary) / "province.log", enterprises, MONTHS)
     bounds = BOUNDS if args.scale == 1.0 else {}
-    return results.report("simulator", args, figures, bounds, columns=COLUMNS)
+    return results.report("simulator", args, figures, bounds)
 
 
 def _simulate(path: Path, enterprises: int, months: int) -> Mapping[str, Any]:

@@ -1,13 +1,17 @@
 """Does it warn? The packaged rules and the score on three seeds of the simulated province and on a changed one.
 
 Each world is simulated once, into the user's cache folder (some 2 GB each at full size), and replayed and judged
-as `xinliu backtest` does. None of them is among those that the rules were chosen on (config/tuned_on.toml).
-At full size the tables of docs/warning.md are written anew. `--enterprises 1000` shows in some minutes that it runs.
+as `xinliu backtest` does. None of them is among those that the rules were chosen on (config/tuned_on.toml). The worlds
+are made anew when the simulator changes. At full size docs/warning.md is written anew; `--enterprises 1000` shows in
+some minutes that it runs. `--data DIR` judges the data sets instead, each in the folder of its name in DIR.
 """
 
 import argparse
 import dataclasses
+import hashlib
+import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +20,14 @@ from typing import Any
 import msgspec
 
 from benchmarks import results, warning_doc
+from detectors.rules.artefact import packaged_rules
 from kernels.cache import cache_root
+from kernels.sources import ROOT, closure, essence
+from replay.backtest import datasets
 from replay.backtest.report import Report
 from replay.backtest.run import Options, backtest
 from replay.backtest.text import is_plain
+from replay.in_process import cores
 from replay.log_file import LogFile
 from replay.province.log import write_log
 from replay.province.parameters import read_toml
@@ -28,11 +36,16 @@ from replay.province.population import Population
 ENTERPRISES, MONTHS = 20_000, 24
 SEEDS = (11, 12, 13)
 CHANGED, CHANGED_SEED = Path(__file__).with_name("changed_world.toml"), 14
-SECONDS_MAX = 20 * 60
 RANK = "lightgbm_365"  # how hard a world is: what published scores of small enterprises reach (docs/simulator.md)
-AUC_MIN, AUC_MAX = 0.80, 0.92
+BOUNDS = {
+    "judging_s": results.Bound(most=20 * 60),
+    "ceiling_auc_least": results.Bound(least=0.80),
+    "ceiling_auc_most": results.Bound(most=0.92),
+    "results": results.Bound(least=len(SEEDS) + 1),
+}
 STEPS = {
-    "reading the log for facts": "facts", "replaying the log": "replay", "what lands on desks": "statistics",
+    "reading the log for facts": "facts", "replaying the log": "replay", "what lands on desks": "cases",
+    "what models learn from the same month ends": "ceilings", "what ranks are worth": "ranks",
     "timelines of the worst misses and false alarms": "timelines",
 }  # fmt: skip
 
@@ -41,29 +54,53 @@ def run(argv: list[str]) -> int:
     """Judge, and write the result; 1 where it takes too long, or a world is easier or harder than real books."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--enterprises", type=int, default=ENTERPRISES)
+    parser.add_argument("--data", type=Path)
     own, others = parser.parse_known_args(argv)
-    args = results.arguments(f"{__doc__}\n--enterprises N: of each world (default: {ENTERPRISES:,})", others)
-    args.scale = own.enterprises / ENTERPRISES
-    worlds = [_judged(name, population) for name, population in _worlds(own.enterprises)]
-    auc = [one["ceiling_auc_365"] for one in worlds]
-    known = [value for value in auc if value is not None]
-    figures = {
-        "worlds": worlds,
-        "judging_s": round(sum(sum(one["seconds"].values()) - one["seconds"].get("simulation", 0) for one in worlds)),
-        "ceiling_auc_least": min(known, default=None),
-        "ceiling_auc_most": max(known, default=None),
-        "results": sum(one["is_result"] for one in worlds),
-    }
-    bounds = {
-        "judging_s": results.Bound(most=SECONDS_MAX),
-        "ceiling_auc_least": results.Bound(least=AUC_MIN),
-        "ceiling_auc_most": results.Bound(most=AUC_MAX),
-        "results": results.Bound(least=len(worlds)),
-    }
-    code = results.report("warning", args, figures, bounds)
+    options = f"--enterprises N: of each world (default: {ENTERPRISES:,}); --data DIR: the data sets instead"
+    args = results.arguments(f"{__doc__}\n{options}", others)
+    if own.data is not None:
+        code = _data(own.data, args)
+    else:
+        args.scale = own.enterprises / ENTERPRISES
+        code = _provinces(own.enterprises, args)
     if args.scale == 1.0:
         warning_doc.write()
     return code
+
+
+def _provinces(enterprises: int, args: argparse.Namespace) -> int:
+    worlds = []
+    for name, population in _worlds(enterprises):
+        timer = _Timer(name)
+        log, truth = _log_of(population, timer)
+        worlds.append(_judged(name, log, Options(truth=truth), timer))
+    known = [one["ceiling_auc_365"] for one in worlds if one["ceiling_auc_365"] is not None]
+    figures = {
+        "worlds": worlds,
+        "judging_s": _judging_s(worlds),
+        "ceiling_auc_least": min(known, default=None),
+        "ceiling_auc_most": max(known, default=None),
+        "results": sum(one["is_result"] for one in worlds),
+        "memory_bytes": _memory_bytes(),
+    }
+    return results.report("warning", args, figures, BOUNDS)
+
+
+def _data(folder: Path, args: argparse.Namespace) -> int:
+    judged = []
+    for name in datasets.NAMES:
+        timer = _Timer(name)
+        with tempfile.TemporaryDirectory(prefix="xinliu-bench-") as temporary:
+            log = Path(temporary) / "events.log"
+            timer.step("log")
+            labels = datasets.make(name, folder / name, log, timer.say)
+            judged.append(_judged(name, log, Options(labels=labels), timer))
+    figures = {
+        "worlds": judged,
+        "judging_s": _judging_s(judged),
+        "results": sum(one["is_result"] for one in judged),
+    }
+    return results.report("warning_data", args, figures, {})
 
 
 def _worlds(enterprises: int) -> Iterator[tuple[str, Population]]:
@@ -73,22 +110,52 @@ def _worlds(enterprises: int) -> Iterator[tuple[str, Population]]:
     yield "changed", dataclasses.replace(read_toml(CHANGED, Population()), seed=CHANGED_SEED, **size)
 
 
-def _judged(name: str, population: Population) -> dict[str, Any]:
-    timer = _Timer(name)
-    log, truth = _log_of(population, timer)
-    report = backtest(LogFile(log), Options(truth=truth), timer)
+def _judged(name: str, log: Path, options: Options, timer: "_Timer") -> dict[str, Any]:
+    report = backtest(LogFile(log), options, timer)
     timer.stop()
     return {"name": name, "seconds": timer.seconds, **_figures(report)}
 
 
 def _log_of(population: Population, timer: "_Timer") -> tuple[Path, Path]:
-    """The log and the truth of a population, from the cache folder where they are there."""
-    log = cache_root() / "worlds" / f"{population.parameters}-{population.seed}.log"
+    """The log and the truth of a population, from the cache folder where this simulator has made them."""
+    worlds, name = cache_root() / "worlds", f"{population.parameters}-{population.seed}"
+    log = worlds / f"{name}-{simulator_digest()[:8]}.log"
     truth = log.with_name(f"{log.name}.truth.csv")
     if not (log.exists() and truth.exists()):
+        for old in worlds.glob(f"{name}-*.log*"):
+            old.unlink()  # of another simulator
         timer.step("simulation")
         write_log(population, log, say=timer.say)
     return log, truth
+
+
+def simulator_digest() -> str:
+    """Return the SHA-256 (hex) of what a simulated log follows from: the simulator, the events, the calendar.
+
+    The tables of rules and indicators, which it imports by way of the settings, decide nothing in it.
+    """
+    total = hashlib.sha256()
+    for name in simulator_sources():
+        path = ROOT / name
+        total.update(name.encode() + b"\0" + (essence(path) if path.suffix == ".py" else path.read_bytes()))
+    return total.hexdigest()
+
+
+def simulator_sources() -> list[str]:
+    """Return the paths below ROOT of what a simulated log follows from."""
+    rooms = ("replay/province/", "replay/workdays", "domain/", "config/workdays", "config/spring")
+    names = sorted(path.relative_to(ROOT).as_posix() for path in closure(ROOT / "replay/province/log.py"))
+    return [name for name in names if name.startswith(rooms)]
+
+
+def _judging_s(worlds: list[dict[str, Any]]) -> int:
+    return round(sum(sum(one["seconds"].values()) - one["seconds"].get("simulation", 0) for one in worlds))
+
+
+def _memory_bytes() -> int:
+    """The most that this process took, and for each core the most that one of its children did."""
+    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(own, cores() * child) * 1024
 
 
 class _Timer:
@@ -143,8 +210,15 @@ def _figures(report: Report) -> dict[str, Any]:
         "groups": [one for one in built["groups"] if one["by"] == "scenario"],
         "calibration_ratio": _first(report.calibration, lambda one: one.by == "all" and one.ratio is not None, "ratio"),
         "silent": built["silent"],
+        "quiet": _quiet(report),
         "ceiling_auc_365": None if rank is None else rank["auc"]["value"],
     }
+
+
+def _quiet(report: Report) -> list[str]:
+    """The signals in force that had all they need and raised nothing."""
+    spoke = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
+    return sorted({signal.row.id for signal in packaged_rules().standing} - spoke)
 
 
 def _first(rows: Any, wanted: Callable[[Any], bool], field: str | None = None) -> Any:

@@ -1,28 +1,40 @@
-"""docs/warning.md, from its template and benchmarks/results/warning.json: `python -m benchmarks.warning_doc`."""
+"""docs/warning.md, from its template and benchmarks/results: `python -m benchmarks.warning_doc`.
+
+warning.json           the newest run on simulated provinces
+warning_baseline.json  an earlier one, kept by hand, that it is set beside (`ARGS="--result FILE"` writes one)
+warning_data.json      the newest run on the data sets
+"""
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replay.backtest.words import POLICIES
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS, DOC = ROOT / "benchmarks/results/warning.json", ROOT / "docs/warning.md"
+RESULTS, DOC = ROOT / "benchmarks/results", ROOT / "docs/warning.md"
 TEMPLATE = Path(__file__).with_name("warning.md.in")
 BUDGETS = (6, 12, 24, 50)
+_NO_BASELINE = "This is the baseline: nothing stands beside it yet."
 
 
 def write() -> None:
     """Write the document."""
-    DOC.write_text(text(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
+    DOC.write_text(text(*map(_read, ("warning", "warning_baseline", "warning_data"))), encoding="utf-8")
 
 
-def text(document: dict[str, Any]) -> str:
-    """Return the document of a benchmark's results."""
+def text(newest: dict[str, Any] | None, baseline: dict[str, Any] | None, data: dict[str, Any] | None) -> str:
+    """Return the document of results; without a newest run it is that of the baseline."""
+    document = newest or baseline
+    if document is None:
+        raise FileNotFoundError(f"{RESULTS}: neither warning.json nor warning_baseline.json is there")
     parts = {
         "measured": _measured(document),
+        "before": _NO_BASELINE if newest is None or baseline is None else _before(newest, baseline),
+        "data": "They have not been judged yet." if data is None else _data(data),
         "worlds": _table(("", *_names(document)), _worlds(document)),
         "load": _table(("", *_names(document)), _load(document)),
         "cases": _table(("", *_names(document)), _cases(document)),
@@ -36,6 +48,77 @@ def text(document: dict[str, Any]) -> str:
     for name, part in parts.items():
         found = found.replace(f"<!-- {name} -->", part)
     return found
+
+
+def _read(name: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return found
+
+
+def _before(newest: dict[str, Any], baseline: dict[str, Any]) -> str:
+    """What lands on desks and what it is worth, before and now, in the worlds that are the same in both."""
+    pairs = [
+        (old, new)
+        for new in newest["worlds"]
+        for old in baseline["worlds"]
+        if old["judged_on"] == new["judged_on"] and old["counts"]["records"] == new["counts"]["records"]
+    ]
+    if not pairs:
+        return "No world of this run is one of the baseline's: the simulator has changed since."
+    before, now = ({"worlds": list(worlds)} for worlds in zip(*pairs, strict=True))
+    said = " ".join(
+        f"{when}: engine {one['engine_version']} at {one['commit']}, {one['measured'][:10]}, {one['machine']}."
+        for when, one in (("Before", baseline), ("Now", newest))
+    )
+    tables = [((f"before → now, {head}", *_names(now)), make) for head, make in (("desks", _load), ("cases", _cases))]
+    tables += [(_budget_heads(now, budget), partial(_budget, budget=budget)) for budget in BUDGETS]
+    return "\n\n".join((said, *(_table(heads, _both(make(before), make(now))) for heads, make in tables)))
+
+
+def _both(before: list[tuple[str, ...]], now: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows of two tables as one; a row is known by its first cell."""
+    earlier = {name: cells for name, *cells in before}
+    none = ["–"] * (len(now[0]) - 1) if now else []
+    return [
+        (name, *(f"{old} → {new}" for old, new in zip(earlier.get(name, none), cells, strict=True)))
+        for name, *cells in now
+    ]
+
+
+def _data(document: dict[str, Any]) -> str:
+    """The data sets, by the tables of the provinces."""
+    counted = _rows(
+        document,
+        ("enterprises", lambda w: f"{w['counts']['borrowers']:,}"),
+        ("of them bad, by their labels", lambda w: f"{w['counts']['bad']:,}"),
+    )
+    measured = f"Measured {document['measured'][:10]} at {document['commit']} on {document['machine']}: engine "
+    parts = [
+        f"{measured}{document['engine_version']}.",
+        _table(("", *_names(document)), [*counted, *_load(document), *_cases(document)]),
+        _budgets(document),
+        _table(("rank, horizon", *_names(document)), _separation(document)),
+        _table(("signal", *_names(document)), _signals(document)),
+    ]
+    for world in document["worlds"]:
+        if world["silent"]:
+            lacks = "; ".join(f"{signal} (`{'`, `'.join(needs)}`)" for signal, needs in world["silent"])
+            parts.append(f"Signals that cannot speak on {world['name']}, by what was never computable: {lacks}.")
+        if world["quiet"]:
+            parts.append(
+                f"Signals that had all they need on {world['name']}, and raised nothing: {', '.join(world['quiet'])}."
+            )
+    return "\n\n".join(parts)
+
+
+def _policy(name: str) -> str:
+    return POLICIES.get(name, {}).get("en", name)
+
+
+def _at_budget(world: dict[str, Any], policy: str, budget: int) -> str:
+    one = next((w for w in world["budgets"] if (w["policy"], w["budget"]) == (policy, budget)), None)
+    return "–" if one is None else f"{_share(one['warned']['60'], False)} / {_share(one['precision']['183'], False)}"
 
 
 def _names(document: dict[str, Any]) -> list[str]:
@@ -108,30 +191,23 @@ def _cases(document: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _budgets(document: dict[str, Any]) -> str:
-    policies = list(dict.fromkeys(one["policy"] for world in document["worlds"] for one in world["budgets"]))
-    parts = []
-    for budget in BUDGETS:
-        rows = []
-        for policy in policies:
-            cells = []
-            for world in document["worlds"]:
-                one = next((w for w in world["budgets"] if (w["policy"], w["budget"]) == (policy, budget)), None)
-                cells.append(
-                    "–"
-                    if one is None
-                    else f"{_share(one['warned']['60'], False)} / {_share(one['precision']['183'], False)}"
-                )
-            rows.append((POLICIES.get(policy, {}).get("en", policy), *cells))
-        heads = (f"{budget} new cases of 1,000 borrowers a month", *_names(document))
-        parts.append(_table(heads, rows))
-    return "\n\n".join(parts)
+    return "\n\n".join(_table(_budget_heads(document, one), _budget(document, one)) for one in BUDGETS)
+
+
+def _budget_heads(document: dict[str, Any], budget: int) -> tuple[str, ...]:
+    return (f"{budget} new cases of 1,000 borrowers a month", *_names(document))
+
+
+def _budget(document: dict[str, Any], budget: int) -> list[tuple[str, ...]]:
+    policies = dict.fromkeys(one["policy"] for world in document["worlds"] for one in world["budgets"])
+    return [(_policy(one), *(_at_budget(world, one, budget) for world in document["worlds"])) for one in policies]
 
 
 def _separation(document: dict[str, Any]) -> list[tuple[str, ...]]:
     ranks = list(dict.fromkeys((o["rank"], o["horizon_days"]) for w in document["worlds"] for o in w["separation"]))
     return [
         (
-            f"{POLICIES.get(rank, {}).get('en', rank)}, {horizon} days",
+            f"{_policy(rank)}, {horizon} days",
             *(_auc(w, rank, horizon) for w in document["worlds"]),
         )
         for rank, horizon in ranks

@@ -95,9 +95,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=say("自助抽样次数（缺省 500）", "resamples of the bootstrap (500)"),
     )
     parser.add_argument(
-        "--no-ceilings",
-        action="store_true",
-        help=say("不算上限（LightGBM 与提升树桩）", "leave out the ceilings (LightGBM and boosted stumps)"),
+        "--without",
+        type=_parts,
+        default=frozenset(),
+        metavar="PART,…",
+        help=say(
+            "略去的部分：ceilings 上限（LightGBM 与提升树桩）；ranks 全部排序：固定工作量、AUC、校准，含上限；"
+            "timelines 最差的漏报与误报。三者全略去，则只剩工作量、案件与各个信号，调规则时快",
+            "parts to leave out: ceilings (LightGBM and boosted stumps); ranks (budgets, AUC, calibration, and the "
+            "ceilings too); timelines (the worst misses and false alarms). Without all three, load, cases and signals "
+            "are left: quick, when rules are tuned",
+        ),
     )
     parser.add_argument(
         "--processes",
@@ -106,6 +114,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=say("进程数（缺省：每核一个）", "processes (default: one a core)"),
     )
     parser.set_defaults(settings_needed=False)
+
+
+def _parts(text: str) -> frozenset[str]:
+    from replay.backtest.measure import PARTS
+
+    found = frozenset(text.split(","))
+    if unknown := ", ".join(sorted(found - set(PARTS))):
+        known = ", ".join(PARTS)
+        said = say(f"没有 {unknown} 这部分，只有 {known}", f"no part is called {unknown}: {known} are")
+        raise argparse.ArgumentTypeError(said)
+    return found
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
@@ -137,7 +156,7 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
             warm_up_days=args.warm_up,
             seed=args.seed,
             resamples=args.resamples,
-            ceilings=not args.no_ceilings,
+            without=args.without,
             processes=args.processes,
         )
         report = backtest(log, options, progress)

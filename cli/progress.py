@@ -42,11 +42,11 @@ ZH = (
     (r"(\S+) month ends of borrowers at risk, (\S+) of them go bad", r"\1 个借款企业月末观测，\2 户后来逾期30天以上"),
     (r"(\S+) has learned (\d+) days", r"\1 已学完 \2 天标签"),
     (r"what lands on desks", "计算工作量"),
-    (r"what cases and budgets are worth", "计算提前量与命中"),
+    (r"what models learn from the same month ends", "从同样的月末指标学出上限"),
+    (r"what ranks are worth", "计算各种排序的提前量与命中"),
     (r"AUC and KS of (\S+)", r"计算 \1 的 AUC 与 KS"),
     (r"signal (\S+) alone and left out", r"信号 \1：单独与去掉"),
     (r"timelines of the worst misses and false alarms", "最差的漏报与误报"),
-    (r"(\S+) events read", r"已读 \1 条事件"),
     (r"(\S+) records of (\S+)", r"\2：\1 条记录"),
 )  # fmt: skip
 

@@ -99,6 +99,27 @@ _FIGURES = {
         "indicator_bytes_a_row": "table `indicator`, bytes a row",
         "alert_bytes_a_row": "table `alert`, bytes a row",
     },
+    "simulator": {
+        "records_per_s": "records/s, into a file",
+        "seconds": "from start to end, s",
+        "memory_bytes": "memory, bytes",
+        "cpu_s": "processor time, s",
+        "enterprises": "enterprises",
+        "months": "months",
+        "records": "records",
+        "file_bytes": "the log, bytes",
+    },
+    "warning": {
+        "judging_s": "judging four worlds, once their logs are made, s",
+        "ceiling_auc_least": "AUC of LightGBM at 12 months, the hardest world",
+        "ceiling_auc_most": "AUC of LightGBM at 12 months, the easiest world",
+        "results": "worlds whose figures are a result",
+        "memory_bytes": "memory, bytes",
+    },
+    "warning_data": {
+        "judging_s": "judging both data sets, s",
+        "results": "data sets whose figures are a result",
+    },
     "two_commands": {
         "first_demo_s": "first `make demo`, s",
         "demo_again_s": "`make demo` again, --fresh, s",
@@ -110,7 +131,9 @@ _TITLES = {
     "throughput": "Throughput", "latency": "Latency, and bad input", "state": "State of a million enterprises",
     "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
     "determinism_processes": "Determinism, by processes", "rules": "What signals cost",
-    "replay": "A log in process", "sizes": "Sizes on the disk", "two_commands": "The two commands",
+    "replay": "A log in process", "sizes": "Sizes on the disk",
+    "simulator": "A province into a file", "warning": "Does it warn?", "warning_data": "Does it warn? Data sets",
+    "two_commands": "The two commands",
 }  # fmt: skip
 
 Run = dict[str, Any]

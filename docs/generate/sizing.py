@@ -1,12 +1,12 @@
 """`docs/sizing.md`: what a province takes, reckoned from the newest runs of the benchmarks."""
 
 import json
-import tomllib
 from typing import Any
 
 from config.settings import Settings
 from docs.generate.benchmarks import HISTORY, newest
 from docs.generate.markdown import code, fill, table
+from docs.generate.messages import topics
 from features.layout import ROW
 
 ENTERPRISES, BANKS, FILE_BANKS_SHARE = 920_000, 141, 0.5
@@ -70,7 +70,7 @@ def _beside_rows(state: dict[str, Any]) -> float:
 
 def _kafka(txns_a_day: float, sizes: dict[str, Any]) -> str:
     """Return the disk of each topic that counts: records a day, bytes, retention."""
-    kept = {row["name"]: row["retention_days"] for row in _topics()}
+    kept = {topic.name: topic.retention_days for topic in topics()}
     scores_a_day = txns_a_day * sizes["score_records_a_txn"]
     lines, total = [], 0.0
     for topic, records, size in (
@@ -105,12 +105,6 @@ def _clickhouse(txns_a_day: float, sizes: dict[str, Any]) -> str:
     lines.append(("together, one replica", "", "", "", f"{total:,.0f}"))
     lines.append((f"together, {CLICKHOUSE_REPLICAS} replicas", "", "", "", f"{total * CLICKHOUSE_REPLICAS:,.0f}"))
     return table(("table", "rows a day", "bytes a row", "billion rows", "GB"), lines)
-
-
-def _topics() -> list[dict[str, Any]]:
-    text = (HISTORY.parents[2] / "config/topics.toml").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = tomllib.loads(text)["topics"]
-    return rows
 
 
 def _document(benchmark: str) -> dict[str, Any]:

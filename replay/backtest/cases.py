@@ -26,11 +26,6 @@ class Steps(NamedTuple):
         """Return some of the steps."""
         return Steps(*(column[wanted] for column in self))
 
-    @property
-    def is_urgent(self) -> Flags:
-        """Whether the case became orange or red."""
-        return self.after >= ORANGE
-
 
 def steps(owner: Ints, moment: Ints, day: Ints, episode: Ints, level: Ints) -> Steps:
     """Return the steps that revisions make; each array has shape (revisions,), in the order in which they were told.
@@ -43,21 +38,26 @@ def steps(owner: Ints, moment: Ints, day: Ints, episode: Ints, level: Ints) -> S
     """
     order = np.argsort(owner, kind="stable")
     owner, moment, day, episode, level = (column[order] for column in (owner, moment, day, episode, level))
-    highest = _highest(owner, _before(episode, level), level)
+    return steps_of(owner, moment, day, levels_before(episode, level), level)
+
+
+def steps_of(owner: Ints, moment: Ints, day: Ints, before: Ints, level: Ints) -> Steps:
+    """Return the steps of revisions in the order of (owner, time), each with its episode's level before it."""
+    highest = _highest(owner, before, level)
     is_last = np.ones(len(owner), np.bool_)  # of its moment
     is_last[:-1] = (owner[1:] != owner[:-1]) | (moment[1:] != moment[:-1])
     owner, day, highest = owner[is_last], day[is_last], highest[is_last]
-    before = np.zeros_like(highest)
-    before[1:] = np.where(owner[1:] == owner[:-1], highest[:-1], NO_CASE)
-    rises = highest > before
-    return Steps(owner[rises], day[rises], before[rises], highest[rises])
+    earlier = np.zeros_like(highest)
+    earlier[1:] = np.where(owner[1:] == owner[:-1], highest[:-1], NO_CASE)
+    rises = highest > earlier
+    return Steps(owner[rises], day[rises], earlier[rises], highest[rises])
 
 
 def levels_at(owner: Ints, day: Ints, episode: Ints, level: Ints, who: Ints, when: Ints) -> Ints:
     """Return the level of the case of each `who` at the end of day `when`; the first four as in `steps`."""
     order = np.argsort(owner, kind="stable")
     owner, day, episode, level = (column[order] for column in (owner, day, episode, level))
-    highest = _highest(owner, _before(episode, level), level)
+    highest = _highest(owner, levels_before(episode, level), level)
     place = last_at(owner, day, who, when)
     return np.where(place >= 0, highest[np.maximum(place, 0)] if len(highest) else 0, NO_CASE)
 
@@ -75,7 +75,7 @@ def last_at(owner: Ints, day: Ints, who: Ints, when: Ints) -> Ints:
     return np.where((place >= 0) & (owner[np.maximum(place, 0)] == who), place, -1)
 
 
-def _before(episode: Ints, level: Ints) -> Ints:
+def levels_before(episode: Ints, level: Ints) -> Ints:
     """Return each episode's level before a revision, NO_CASE before its first."""
     order = np.argsort(episode, kind="stable")
     ordered, previous = episode[order], np.zeros_like(level)

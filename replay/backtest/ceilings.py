@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from replay.backtest.names import directions as known_directions
-from replay.backtest.panel import PRECISION_DAYS, Panel
+from replay.backtest.panel import BUDGET_DAYS, Panel
 from replay.backtest.ranks import Rank
 from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import World
@@ -22,7 +22,6 @@ from replay.sources import SourceError
 FOLDS = 5
 LEARNED_ROWS_MAX = 80_000  # with all bad ones among them: more teach hardly more, and take minutes
 BAD_MIN = 20  # month ends that go bad, in what a model learns from
-BUDGET_HORIZON = PRECISION_DAYS[0]  # budgets are spent by a label of half a year; its ranks' names have no suffix
 _ALWAYS: dict[str, Any] = {
     "objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 7,
     "bagging_fraction": 0.8, "bagging_freq": 1, "max_bin": 63, "feature_fraction": 0.8,
@@ -38,7 +37,7 @@ def require() -> None:
     try:
         import lightgbm  # noqa: F401
     except (ImportError, OSError) as error:
-        said = f"the ceilings need the extra 'evaluate' (LightGBM): {error}; or leave them out by --no-ceilings"
+        said = f"the ceilings need the extra 'evaluate' (LightGBM): {error}; or leave them out by --without ceilings"
         raise SourceError(said) from error
 
 
@@ -49,7 +48,7 @@ def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], say: Callabl
     """
     directions = [known_directions().get(name, 0) for name in world.indicators]
     fold = folds(panel.enterprise, len(world.ids))
-    jobs = [(model, horizon) for model in MODELS for horizon in (BUDGET_HORIZON, *horizons)]
+    jobs = [(model, horizon) for model in MODELS for horizon in (BUDGET_DAYS, *horizons)]
 
     def work(job: tuple[str, int]) -> Rank | None:
         model, horizon = job
@@ -62,7 +61,7 @@ def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], say: Callabl
             directions if model == "stumps" else None,
         )
         say(f"{model} has learned {horizon} days")
-        name = model if horizon == BUDGET_HORIZON else f"{model}_{horizon}"
+        name = model if horizon == BUDGET_DAYS else f"{model}_{horizon}"
         return None if risk is None else Rank(name=name, risk=risk, label_days=horizon)
 
     with ThreadPoolExecutor(2) as pool:

@@ -46,8 +46,9 @@ class Facts:
     """offset, and the time up_to (ms) that the log had reached with it, which never falls."""
     loans: dict[str, Ints] = field(default_factory=dict)
     bad: dict[str, Ints] = field(default_factory=dict)
-    """Days on which an enterprise was over 30 days past due or worse, as loan events say; is_default: over 90."""
-    verdicts: dict[str, Ints] = field(default_factory=dict)
+    """Days on which an enterprise was over 30 days past due or worse, as events of a loan say; is_default: over 90."""
+    outcomes: dict[str, Ints] = field(default_factory=dict)
+    """What operators say of a loan (-1: of none by name): whether it is bad, and the day on which that matured."""
     consents: dict[str, Ints] = field(default_factory=dict)
     profiles: dict[str, Ints] = field(default_factory=dict)
     accounts: dict[str, Ints] = field(default_factory=dict)
@@ -99,10 +100,10 @@ class Reading:
     def __init__(self, partition: int) -> None:
         self._partition = partition
         self._ticks = Columns("offset", "up_to")
-        self._enterprises, self._banks, self._loan_ids = Names(), Names(), Names()
+        self._enterprises, self._banks, self._loan_ids, self._judged_loans = Names(), Names(), Names(), Names()
         self._loans = Columns("enterprise", "order", "as_of", "bank", "loan", "event", "dpd", "is_open")
-        self._bad = Columns("enterprise", "order", "as_of", "day", "is_default")
-        self._verdicts = Columns("enterprise", "order", "as_of", "day", "bad")
+        self._bad = Columns("enterprise", "order", "as_of", "loan", "day", "is_default")
+        self._outcomes = Columns("enterprise", "order", "as_of", "loan", "day", "is_bad")
         self._consents = Columns("enterprise", "order", "as_of", "bank", "begin", "end", "revoked")
         self._profiles = Columns("enterprise", "order", "as_of", "section", "size")
         self._accounts = Columns("enterprise", "order", "as_of", "bank")
@@ -130,7 +131,7 @@ class Reading:
             ticks=ticks,
             loans=dated(self._loans, ticks),
             bad=dated(self._bad, ticks),
-            verdicts=dated(self._verdicts, ticks),
+            outcomes=dated(self._outcomes, ticks),
             consents=dated(self._consents, ticks),
             profiles=dated(self._profiles, ticks),
             accounts=dated(self._accounts, ticks),
@@ -179,8 +180,10 @@ class Reading:
                 section, size = SECTIONS.index(event.industry), SIZES.index(event.size_class)
                 self._profiles.add(enterprise, order, at_ms, section, size)
             case Outcome():
-                bad = event.label == "bad"
-                self._verdicts.add(enterprise, order, at_ms, day_of_text(event.matured_on), bad)
+                number = -1 if event.loan_id is None else self._judged_loan(event.enterprise_id, event.loan_id)
+                self._outcomes.add(
+                    enterprise, order, at_ms, number, day_of_text(event.matured_on), event.label == "bad"
+                )
 
     def _loan(self, loan: Loan, enterprise: int, order: int) -> None:
         at_ms, day, dpd = loan.event_time, day_of(loan.event_time), -1 if loan.dpd is None else loan.dpd
@@ -191,10 +194,15 @@ class Reading:
         fact = bad_fact(loan, 0)
         if fact is None:
             return
-        self._bad.add(enterprise, order, at_ms, fact.since, False)
+        judged = self._judged_loan(loan.enterprise_id, loan.loan_id)
+        self._bad.add(enterprise, order, at_ms, judged, fact.since, False)
         if loan.event != "overdue" or dpd >= DPD_DEFAULT_MIN:
             since = day - (dpd - DPD_DEFAULT_MIN) if loan.event == "overdue" else day
-            self._bad.add(enterprise, order, at_ms, since, True)
+            self._bad.add(enterprise, order, at_ms, judged, since, True)
+
+    def _judged_loan(self, enterprise_id: str, loan_id: str) -> int:
+        """The number of a loan as outcomes name it: whichever bank tells of it (as detectors/labels.py has it)."""
+        return self._judged_loans[f"{enterprise_id}|{loan_id}"]
 
 
 def dated(columns: Columns | dict[str, Ints], ticks: dict[str, Ints]) -> dict[str, Ints]:

@@ -17,7 +17,7 @@ LEVELS = (("orange_red", ORANGE), ("yellow", YELLOW))
 def load_of(judge: Judge, panel: Panel) -> list[Load]:
     """Return the load of orange and red cases, and of yellow ones, apart."""
     world, window = judge.world, judge.window
-    found = judge.steps()
+    found = judge.everything
     found = found.only((found.day >= window.first) & (found.day <= window.last))
     borrows = world.borrows.holds(found.owner, found.day)
     by_bank = _steps_by_bank(judge)

@@ -38,6 +38,7 @@ from replay.backtest.world import Trait, World, trait
 from replay.backtest.worth import Judge, judge, urgent
 
 WARNED_DAYS = 60  # what groups and signals are told by
+PARTS = ("ceilings", "ranks", "timelines")  # that a call may leave out; ranks: the ceilings too
 Say = Callable[[str], None]
 Ceilings = Callable[[Panel, World, tuple[int, ...], Say], list[Rank]]
 
@@ -49,6 +50,7 @@ class Call:
     warm_up_days: int
     seed: int
     resamples: int
+    without: frozenset[str] = frozenset()  # of PARTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,8 @@ class Measured:
     figures: dict[str, Any]
 
 
-def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings | None, say: Say) -> Measured:
-    """Return all figures. `ceilings` makes the ranks of models that learn from the same month ends."""
+def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings, say: Say) -> Measured:
+    """Return the figures. `ceilings` makes the ranks of models that learn from the same month ends."""
     window = window_of(world, truth, call.warm_up_days)
     stands = standing(world, truth, window)
     weights = statistics.poisson_weights(call.resamples, len(world.ids), call.seed)
@@ -72,24 +74,27 @@ def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings | None, s
     if len(traits["scenario"].names) < 2:
         del traits["scenario"]
     horizons = (SHORT_DAYS, LONG_DAYS) if truth.is_dated else (LONG_DAYS,)
-    lot = _lots(world)[panel.enterprise]
     say(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
-    ranks = usual_ranks(one, panel, lot)
-    if ceilings is not None:
-        ranks += ceilings(panel, world, horizons, say)
     say("what lands on desks")
-    loads = load_of(one, panel)
-    say("what cases and budgets are worth")
     figures: dict[str, Any] = {
-        "load": loads,
+        "load": load_of(one, panel),
         "cases": _cases(one),
-        "budgets": list(budgets_of(one, panel, ranks)),
         "signals": _signals(one),
         "groups": _groups(one, traits),
-        "separation": list(separation_of(one, panel, ranks, traits, horizons, say, is_dated=truth.is_dated)),
-        "calibration": list(calibration_of(one, panel, horizons)),
+        "budgets": [],
+        "separation": [],
+        "calibration": [],
     }
-    figures["budgets"] += _signal_budgets(one, panel, lot, say)
+    if "ranks" not in call.without:
+        lot = _lots(world)[panel.enterprise]
+        ranks = usual_ranks(one, panel, lot)
+        if "ceilings" not in call.without:
+            say("what models learn from the same month ends")
+            ranks += ceilings(panel, world, horizons, say)
+        say("what ranks are worth")
+        figures["budgets"] = [*budgets_of(one, panel, ranks), *_signal_budgets(one, panel, lot, say)]
+        figures["separation"] = list(separation_of(one, panel, ranks, traits, horizons, say, is_dated=truth.is_dated))
+        figures["calibration"] = list(calibration_of(one, panel, horizons))
     return Measured(
         parameters=_parameters(world, truth, window, call),
         counts=_counts(one, panel, truth),
@@ -105,7 +110,7 @@ def _lots(world: World) -> Floats:
 
 
 def _cases(one: Judge) -> list[Worth]:
-    found = one.steps()
+    found = one.everything
     worths = []
     for name, steps in (("orange_red", urgent(found)), ("all", found)):
         counted = sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n)
@@ -115,7 +120,7 @@ def _cases(one: Judge) -> list[Worth]:
 
 def _signals(one: Judge) -> list[SignalWorth]:
     revisions = one.world.revisions
-    everything = urgent(one.steps())
+    everything = urgent(one.everything)
     all_named = one.named(everything.owner, everything.day)
     all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
     all_warned, could = one.warned(all_named, WARNED_DAYS)
@@ -148,13 +153,9 @@ def _signals(one: Judge) -> list[SignalWorth]:
 def _alerts(one: Judge, signal: int, level: int) -> Floats:
     """Alerts of a signal that were raised to `level` (ORANGE: or above) of borrowers at risk, by enterprise."""
     revisions = one.world.revisions
-    rows = np.flatnonzero(revisions.signal == signal)
-    episode, after = revisions.episode[rows], revisions.level[rows]
-    order = np.argsort(episode, kind="stable")
-    before = np.zeros_like(after)
-    before[order[1:]] = np.where(episode[order][1:] == episode[order][:-1], after[order][:-1], 0)
+    after, before = revisions.level, revisions.before
     raised = (after >= ORANGE) & (before < ORANGE) if level == ORANGE else (after == level) & (before == 0)
-    rows = rows[raised]
+    rows = np.flatnonzero(raised & (revisions.signal == signal))
     owner, day = revisions.enterprise[rows], revisions.day[rows]
     return sums(owner[one.at_risk(owner, day)], one.n)
 
@@ -171,7 +172,7 @@ def _signal_budgets(one: Judge, panel: Panel, lot: Floats, say: Say) -> list[Wor
 
 
 def _groups(one: Judge, traits: Mapping[str, Trait]) -> list[GroupWorth]:
-    steps = urgent(one.steps())
+    steps = urgent(one.everything)
     counted = sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n)
     named = one.named(steps.owner, steps.day)
     warned, could = one.warned(named, WARNED_DAYS)
@@ -210,6 +211,7 @@ def _parameters(world: World, truth: Truth, window: Window, call: Call) -> Param
         repeat_days=REPEAT_DAYS,
         seed=call.seed,
         resamples=call.resamples,
+        without=sorted(call.without),
         truth="labels" if not truth.is_dated else "file" if truth.source else "log",
     )
 
@@ -220,7 +222,8 @@ def _counts(one: Judge, panel: Panel, truth: Truth) -> Counts:
     has_row[panel.enterprise] = True
     borrower = one.exposure > 0
     bad = sums(np.flatnonzero(stands.goes_bad & borrower), one.n)
-    rate = statistics.ratio(bad, one.exposure, one.weights, round(float(bad.sum())))
+    borrowed = one.exposure if truth.is_dated else np.zeros(one.n)  # a label is of no time
+    rate = statistics.ratio(bad, borrowed, one.weights, round(float(bad.sum())))
     return Counts(
         records=0,
         enterprises=one.n,

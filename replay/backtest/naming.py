@@ -23,11 +23,6 @@ class Namings(NamedTuple):
     owner: Ints
     day: Ints
 
-    def within(self, first: int, last: int) -> "Namings":
-        """Return those of the days first to last, both included."""
-        kept = (self.day >= first) & (self.day <= last)
-        return Namings(self.owner[kept], self.day[kept])
-
 
 def namings(owner: Ints, day: Ints) -> Namings:
     """Return namings in their order, each once."""

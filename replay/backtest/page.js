@@ -95,13 +95,15 @@ function setting() {
     [t("known_until"), `${parameters.outcomes_known_until} (${t(`truth_${parameters.truth}`)})`],
     [t("enterprises"), n(counts.enterprises)],
     [t("borrowers"), `${n(counts.borrowers)}, ${n(Math.round(counts.borrower_months))} ${t("months")}`],
-    [t("bad"), `${n(counts.bad)}, ${t("defaulted")} ${n(counts.defaulted)}, ${percent(counts.bad_rate_year.value, 1)} ${t("a_year")}`],
+    parameters.truth === "labels" ? [t("bad_labels"), n(counts.bad)]
+      : [t("bad"), `${n(counts.bad)}, ${t("defaulted")} ${n(counts.defaulted)}, ${percent(counts.bad_rate_year.value, 1)} ${t("a_year")}`],
     [t("bad_at_start"), n(counts.bad_at_start)],
     [t("without_truth"), n(counts.without_truth)],
     [t("bad_without_row"), n(counts.bad_without_row)],
     [t("rows"), `${n(counts.month_rows)}, ${t("without_score")} ${n(counts.month_rows_without_score)}`],
     [t("censored"), `95: ${n(counts.censored_short)}, 365: ${n(counts.censored_long)}`],
     [t("bootstrap"), `${parameters.resamples}, ${t("seed")} ${parameters.seed}`],
+    ...(parameters.without.length ? [[t("left_out"), parameters.without.join(", ")]] : []),
   ]));
 }
 
@@ -134,7 +136,7 @@ function cases() {
 }
 
 function budgets() {
-  const shown = report.budgets.filter((one) => !one.policy.includes(" ") && !/_(95|365)$/.test(one.policy));
+  const shown = report.budgets.filter((one) => !one.policy.includes(" "));
   const steps = [...new Set(shown.map((one) => one.budget))], ways = [...new Set(shown.map((one) => one.policy))];
   const made = section("budgets", "about_budgets");
   const curve = (title, value) => chart(() => ({
@@ -153,6 +155,7 @@ function signals() {
     report.signals.map((one) => [signal(one.signal), cell(one.alerts_orange_red, rate), cell(one.alerts_yellow, rate), cell(one.alone.per_1000_borrowers, rate),
       cell(one.alone.warned["60"], share), cell(one.alone.precision["183"], share), cell(one.fewer_cases, rate), cell(one.lost_warnings, share)])));
   if (report.silent.length) made.append(el("h3", {}, t("silent")), table([t("signal"), t("silent_needs")], report.silent.map(([id, lacks]) => [signal(id), lacks.join(", ")])));
+  if (!report.budgets.length) return;
   const steps = [...new Set(report.budgets.map((one) => one.budget))];
   const of = (way, id, step) => report.budgets.find((one) => one.policy === `${way} ${id}` && one.budget === step);
   made.append(el("h3", {}, t("signals_budgets")), table([t("signal"), ...["alone", "without"].flatMap((way) => steps.map((step) => `${t(way)} ${step}`))],
@@ -165,7 +168,7 @@ function signals() {
 function separation() {
   const made = section("separation", "about_separation");
   const all = report.separation.filter((one) => one.by === "all");
-  made.append(table(["rank", "horizon", "bad_rows", "AUC", "KS"].map(t), all.map((one) => [policy(one.rank), one.horizon_days, one.bad, cell(one.auc, third), cell(one.ks, third)])));
+  if (all.length) made.append(table(["rank", "horizon", "bad_rows", "AUC", "KS"].map(t), all.map((one) => [policy(one.rank), one.horizon_days, one.bad, cell(one.auc, third), cell(one.ks, third)])));
   const monthly = (horizon) => {
     const rows = report.separation.filter((one) => (one.by === "month" || one.by === "before") && one.horizon_days === horizon);
     const months = [...new Set(rows.map((one) => one.group))].sort(), ways = ["score", `lightgbm_${horizon}`, `stumps_${horizon}`];
@@ -249,13 +252,12 @@ function draw() {
   document.getElementById("main").replaceChildren();
   head();
   cases();
-  budgets();
+  if (report.budgets.length) budgets();
   load();
   signals();
   separation();
-  calibration();
-  section("misses", "about_misses", ...report.misses.map(timeline));
-  section("false_alarms", "about_false_alarms", ...report.false_alarms.map(timeline));
+  if (report.calibration.length) calibration();
+  for (const kind of ["misses", "false_alarms"]) if (report[kind].length) section(kind, `about_${kind}`, ...report[kind].map(timeline));
   setting();
   section("method", null, ...report.notes.map((note) => el("p", { class: "say" }, pick(note))), el("p", { class: "say" }, t("about_method")));
 }

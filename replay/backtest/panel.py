@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from domain.calendar import date_of, month_of_day
 from replay.backtest.statistics import Flags, Floats, Ints
-from replay.backtest.truth import Truth
+from replay.backtest.truth import SEEN_DAYS, Truth
 from replay.backtest.world import NEVER, World
 
 DAYS_A_MONTH = 30.4375
 SHORT_DAYS, LONG_DAYS = 95, 365  # horizons of ranks: that of the score, and a year
 PRECISION_DAYS = (183, 365)
+BUDGET_DAYS = PRECISION_DAYS[0]  # the label of what learns to rank for a budget
 LEAD_DAYS = (30, 60, 90, 180)
 BUDGETS = (6, 12, 24, 50)  # new cases of 1,000 borrowers a month
 WARM_UP_DAYS = 212  # windows of half a year fill on day 182, and what they then raise at once is no month like others
@@ -24,16 +25,19 @@ WARM_UP_DAYS = 212  # windows of half a year fill on day 182, and what they then
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The days that are judged, `first` to `last`, both included; outcomes are known to the end of `known_until`."""
+    """The days that are judged, `first` to `last`, both included; outcomes are known to the end of `known_until`.
+
+    `seen_days`: how many days of each enterprise are judged, where outcomes are not dated.
+    """
 
     first: int
     last: int
     known_until: int
+    seen_days: int | None = None
 
-    @property
-    def days(self) -> int:
-        """Return how many days are judged."""
-        return self.last - self.first + 1
+    def could_warn(self, bad_day: Ints, ahead: int) -> Flags:
+        """Return of which bad days a warning could have stood so many days ahead within what is judged."""
+        return (bad_day - ahead >= self.first) & (self.seen_days is None or ahead < self.seen_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,7 @@ def window_of(world: World, truth: Truth, warm_up_days: int) -> Window:
     """
     if not truth.is_dated:
         begins, ends = int(world.borrows.begin.min()), int(world.borrows.end.max())
-        return Window(first=begins, last=ends, known_until=truth.known_until)
+        return Window(first=begins, last=ends, known_until=truth.known_until, seen_days=SEEN_DAYS)
     first = world.first_day + warm_up_days
     if first > world.last_day:
         began, ended = date_of(world.first_day), date_of(world.last_day)

@@ -2,18 +2,21 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from replay.backtest import statistics
 from replay.backtest.cases import NO_CASE, ORANGE, YELLOW
 from replay.backtest.naming import worst_each_month
-from replay.backtest.panel import BUDGETS, Panel, month_text, sums
+from replay.backtest.panel import BUDGET_DAYS, BUDGETS, Panel, month_text, sums
 from replay.backtest.report import Calibration, CalibrationBin, Separation, Worth, figure, number
 from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import Trait
 from replay.backtest.worth import Judge
+from replay.in_process import cores
 
 MONTH_DAYS_MAX = 31
 SCORE_MILLI_MAX = 700_000
@@ -67,7 +70,7 @@ def signal_rank(judge: Judge, panel: Panel, lot: Floats, name: str, wanted: Flag
 
 def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
     """The highest level that a case of each row reached in the month before its close was told; NO_CASE for no step."""
-    steps, level = judge.steps(wanted), np.full(len(panel), NO_CASE, np.int64)
+    steps, level = judge.everything if wanted is None else judge.steps(wanted), np.full(len(panel), NO_CASE, np.int64)
     if not len(panel):
         return level
     width = int(max(panel.day.max(), steps.day.max(initial=0))) + 1
@@ -79,8 +82,8 @@ def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
 
 
 def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> Iterator[Worth]:
-    """Yield what each rank is worth at each budget."""
-    for rank in ranks:
+    """Yield what each rank is worth at each budget; of those that have learned, the one whose label is BUDGET_DAYS."""
+    for rank in (one for one in ranks if one.label_days in (None, BUDGET_DAYS)):
         for budget in BUDGETS:
             taken = worst_each_month(panel.month, panel.enterprise, panel.day, -rank.risk, budget)
             yield judge.worth(rank.name, judge.named(panel.enterprise[taken], panel.day[taken]), budget)
@@ -100,19 +103,24 @@ def separation_of(
 
     Where outcomes are not dated, by the month before what is known ends in place of the calendar's.
     """
-    for rank in ranks:
-        if not rank.separates:
-            continue
-        say(f"AUC and KS of {rank.name}")
-        for horizon in (days for days in horizons if rank.label_days in (None, days)):
-            usable = panel.matured(horizon) & ~np.isnan(rank.risk)
-            for by, group, rows in _groups(panel, traits, usable, panel.bad(horizon), is_dated):
-                bad = panel.bad(horizon)[rows]
-                found = statistics.separation(rank.risk[rows], bad, panel.enterprise[rows], judge.weights)
-                yield Separation(
-                    rank=rank.name, horizon_days=horizon, by=by, group=group, bad=found.bad,
-                    auc=figure(found.auc), ks=figure(found.ks),
-                )  # fmt: skip
+    with ThreadPoolExecutor(cores()) as pool:
+        for rank in (one for one in ranks if one.separates and one.label_days in (None, *horizons)):
+            say(f"AUC and KS of {rank.name}")
+            for horizon in (days for days in horizons if rank.label_days in (None, days)):
+                usable, bad = panel.matured(horizon) & ~np.isnan(rank.risk), panel.bad(horizon)
+                groups = _groups(panel, traits, usable, bad, is_dated)
+                yield from pool.map(partial(_separation, judge, panel, rank, horizon, bad), groups)
+
+
+def _separation(
+    judge: Judge, panel: Panel, rank: Rank, horizon: int, bad: Flags, group: tuple[str, str, Flags]
+) -> Separation:
+    by, name, rows = group
+    found = statistics.separation(rank.risk[rows], bad[rows], panel.enterprise[rows], judge.weights)
+    return Separation(
+        rank=rank.name, horizon_days=horizon, by=by, group=name, bad=found.bad,
+        auc=figure(found.auc), ks=figure(found.ks),
+    )  # fmt: skip
 
 
 def _groups(

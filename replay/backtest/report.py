@@ -55,6 +55,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     repeat_days: int
     seed: int
     resamples: int
+    without: list[str]  # parts that were left out: of measure.PARTS
     truth: str  # "file", "log", or "labels": without dates
 
 

@@ -17,7 +17,7 @@ from replay.backtest.facts import Facts, survey
 from replay.backtest.gather import TOPICS, Gatherer
 from replay.backtest.measure import Call, Measured, measure
 from replay.backtest.panel import WARM_UP_DAYS
-from replay.backtest.report import Origin, Provenance, Report
+from replay.backtest.report import Origin, Provenance, Report, Timeline
 from replay.backtest.truth import Truth, TruthFile
 from replay.backtest.world import World, assemble
 from replay.log_file import LogFile
@@ -41,7 +41,7 @@ class Options:
     warm_up_days: int = WARM_UP_DAYS
     seed: int = 1
     resamples: int = 500
-    ceilings: bool = True
+    without: frozenset[str] = frozenset()  # of measure.PARTS
     processes: int | None = None
 
 
@@ -72,14 +72,19 @@ def backtest(log: LogFile, options: Options, say: Say) -> Report:
     world = assemble(ready.facts, list(found.results.values()), ready.last_day)
     say(f"{len(world.ids):,} enterprises, {len(world.revisions):,} revisions of alerts")
     told, world = _truth(options, ready, world)
-    call = Call(warm_up_days=options.warm_up_days, seed=options.seed, resamples=options.resamples)
-    measured = measure(world, told, call, ceilings.ceilings if options.ceilings else None, say)
-    say("timelines of the worst misses and false alarms")
-    return _report(log, options, ready, found.records, measured, told)
+    call = Call(
+        warm_up_days=options.warm_up_days, seed=options.seed, resamples=options.resamples, without=options.without
+    )
+    measured = measure(world, told, call, ceilings.ceilings, say)
+    shown: dict[str, list[Timeline]] = {"misses": [], "false_alarms": []}
+    if "timelines" not in options.without:
+        say("timelines of the worst misses and false alarms")
+        shown = timelines.timelines(measured, told)
+    return _report(log, options, ready, found.records, measured, shown)
 
 
 def _prepare(log: LogFile, options: Options, say: Say) -> _Ready:
-    if options.ceilings:
+    if not options.without & {"ceilings", "ranks"}:
         ceilings.require()
     tuned_on = provenance.packaged() if options.tuned_on is None else provenance.read(options.tuned_on)
     told = None if options.truth is None else truth.read_truth(options.truth)
@@ -88,7 +93,7 @@ def _prepare(log: LogFile, options: Options, say: Say) -> _Ready:
     except EngineVersionChanged as error:
         raise SourceError(str(error)) from error
     say("reading the log for facts")
-    facts = survey(log, options.processes or 2, say)
+    facts = survey(log, options.processes or in_process.cores(), say)
     ends, begins = max(part.last_day for part in facts), min(part.first_day for part in facts)
     last = ends if options.until is None else options.until
     if not begins <= last <= ends:
@@ -99,6 +104,8 @@ def _prepare(log: LogFile, options: Options, say: Say) -> _Ready:
     known_until = options.known_until or (None if told is None else told.known_until) or last
     if options.until is not None and options.known_until is None:
         known_until = last  # as it stood then
+    if options.known_until is not None and told is None:
+        raise SourceError("--known-until goes with --truth: of its own loans a log knows what it holds, and no more")
     if known_until < last:
         raise SourceError(f"--known-until {date_of(known_until)}: lies before the last judged day, {date_of(last)}")
     if told is not None:
@@ -114,7 +121,9 @@ def _truth(options: Options, ready: _Ready, world: World) -> tuple[Truth, World]
     return truth.from_file(ready.truth.fates, world, str(options.truth), ready.known_until), world
 
 
-def _report(log: LogFile, options: Options, ready: _Ready, records: int, measured: Measured, told: Truth) -> Report:
+def _report(
+    log: LogFile, options: Options, ready: _Ready, records: int, measured: Measured, shown: dict[str, list[Timeline]]
+) -> Report:
     counts = msgspec.structs.replace(measured.counts, records=records)
     world = measured.judge.world
     rules_known = options.tuned_on is not None or set(world.rules) <= {packaged_rules().id}
@@ -134,8 +143,7 @@ def _report(log: LogFile, options: Options, ready: _Ready, records: int, measure
         ),
         parameters=measured.parameters,
         counts=counts,
-        misses=timelines.misses(measured, told),
-        false_alarms=timelines.false_alarms(measured, told),
+        **shown,
         silent=_silent(measured),
         notes=_notes(log),
         **measured.figures,

@@ -1,4 +1,4 @@
-"""Statistics with intervals: arrays in, arrays out. No module of this project is imported here.
+"""Statistics with intervals: arrays in, arrays out, whatever they are of.
 
 Observations belong to enterprises, and those of one enterprise are alike, so that the unit of resampling is the
 enterprise: a resample gives each a weight (Poisson with mean 1, which approximates drawing n of n with replacement),
@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from replay.backtest import resampled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -58,8 +60,8 @@ class Sum(NamedTuple):
 def total(values: npt.ArrayLike, weights: Weights) -> Sum:
     """Return the sum of values by enterprise (n,)."""
     given = np.asarray(values, np.float64)
-    used = np.flatnonzero(given)
-    drawn = np.concatenate([part @ given[used] for part in _parts(weights, used)])
+    used, drawn = np.flatnonzero(given), np.empty(len(weights))
+    resampled.sums(weights, used, given[used], drawn)
     return Sum(float(given.sum()), drawn)
 
 
@@ -138,39 +140,15 @@ def separation(risk: npt.ArrayLike, bad: npt.ArrayLike, owner: npt.ArrayLike, we
     if not bad_count or bad_count == n:
         return Separation(nothing, nothing, bad_count)
     order = np.argsort(risks, kind="stable")
-    starts = _segments(risks[order], bads[order])
-    bad_at = np.flatnonzero(bads[order])
-    segment_of_bad = np.searchsorted(starts, bad_at, side="right") - 1
-    point = _curves(np.ones((1, n), np.uint8), starts, bad_at, segment_of_bad)
-    drawn = [_curves(part, starts, bad_at, segment_of_bad) for part in _parts(weights, owners[order])]
-    resampled = np.concatenate(drawn)
-    auc, ks = (Estimate(float(point[0, i]), *interval(resampled[:, i]), n) for i in (0, 1))
+    ends = np.ones(n, np.bool_)
+    ends[:-1] = np.diff(risks[order]) != 0
+    enterprises = weights.shape[1]
+    goods_of, bads_of = (np.bincount(owners[of], minlength=enterprises) for of in (~bads, bads))
+    drawn = np.empty((len(weights) + 1, 2))
+    for taken, found in ((np.ones((1, enterprises), np.uint8), drawn[:1]), (weights, drawn[1:])):
+        resampled.curves(taken, owners[order].astype(np.int32), bads[order], ends, goods_of, bads_of, found)
+    auc, ks = (Estimate(float(drawn[0, i]), *interval(drawn[1:, i]), n) for i in (0, 1))
     return Separation(auc, ks, bad_count)
-
-
-def _segments(risk: Floats, bad: Flags) -> Ints:
-    """Return where segments begin: observations of one risk, or a stretch of good ones between two bad ones.
-
-    Within a stretch of good ones alone neither statistic turns: its ends are enough. `risk` ascends.
-    """
-    new_risk = np.flatnonzero(np.diff(risk, prepend=np.nan) != 0)
-    has_bad = np.add.reduceat(bad, new_risk, dtype=np.int64) > 0
-    return np.asarray(new_risk[has_bad | np.concatenate(([True], has_bad[:-1]))], np.int64)
-
-
-def _curves(weights: Weights, starts: Ints, bad_at: Ints, segment_of_bad: Ints) -> Floats:
-    """Return (resamples, 2) of AUC and KS; `weights` (resamples, n) are those of the observations by ascending risk."""
-    whole = np.add.reduceat(weights, starts, axis=1, dtype=np.int64)
-    bad = np.zeros_like(whole)
-    edges = np.flatnonzero(np.diff(segment_of_bad, prepend=-1))
-    bad[:, segment_of_bad[edges]] = np.add.reduceat(weights[:, bad_at], edges, axis=1, dtype=np.int64)
-    good = whole - bad
-    below_good, below_bad = np.cumsum(good, axis=1), np.cumsum(bad, axis=1)
-    goods, bads = below_good[:, -1:].astype(np.float64), below_bad[:, -1:].astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        auc = (bad * (below_good - good / 2)).sum(axis=1, keepdims=True) / (goods * bads)
-        ks = np.abs(below_good / goods - below_bad / bads).max(axis=1, keepdims=True)
-    return np.concatenate((auc, ks), axis=1)
 
 
 def _parts(weights: Weights, columns: Ints) -> Iterator[Weights]:

@@ -6,7 +6,6 @@ from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
 from replay.backtest.report import BankWeek, Figure, Report, Worth
 from replay.backtest.words import POLICIES, word
 
-CEILING_LABELS = tuple(f"_{days}" for days in (SHORT_DAYS, LONG_DAYS))
 WARNED = ("30", "60", "90", "180")
 
 
@@ -26,15 +25,17 @@ def _lines(report: Report, lang: str) -> Iterator[str]:
     yield f"## {word('cases_raised', lang)}"
     yield ""
     yield from _worths(report.cases, lang)
-    yield f"## {word('budgets', lang)}"
-    yield ""
     plain = [each for each in report.budgets if is_plain(each.policy)]
-    for budget in BUDGETS:
+    if plain:
+        yield f"## {word('budgets', lang)}"
+        yield ""
+    for budget in BUDGETS if plain else ():
         yield f"{budget} {word('cases_a_month', lang)}"
         yield ""
         yield from _worths([each for each in plain if each.budget == budget], lang)
     yield from _signals(report, lang)
-    yield from _separation(report, lang)
+    if report.separation:
+        yield from _separation(report, lang)
     if report.silent:
         yield f"## {word('silent', lang)}"
         yield ""
@@ -53,13 +54,19 @@ def _setting(report: Report, lang: str) -> Iterator[tuple[str, str]]:
     yield word("tuned_on", lang), "; ".join(map(_origin, one.tuned_on)) or "–"
     yield word("engine", lang), one.engine_version
     yield word("judged_days", lang), f"{spans.judged_first} – {spans.judged_last} ({warm_up})"
-    yield word("known_until", lang), spans.outcomes_known_until
+    yield word("known_until", lang), f"{spans.outcomes_known_until} ({word(f'truth_{spans.truth}', lang)})"
     yield word("enterprises", lang), f"{counts.enterprises:,}"
     yield word("borrowers", lang), f"{counts.borrowers:,} ({counts.borrower_months:,.0f} {word('months', lang)})"
-    yield word("bad", lang), f"{counts.bad:,} ({defaulted}; {_percent(counts.bad_rate_year)} {word('a_year', lang)})"
+    if spans.truth == "labels":
+        yield word("bad_labels", lang), f"{counts.bad:,}"
+    else:
+        a_year = f"{_percent(counts.bad_rate_year)} {word('a_year', lang)}"
+        yield word("bad", lang), f"{counts.bad:,} ({defaulted}; {a_year})"
     yield word("bad_at_start", lang), f"{counts.bad_at_start:,}"
     yield word("censored", lang), f"{short}; {long} / {counts.month_rows:,}"
     yield word("bootstrap", lang), f"{spans.resamples} ({word('seed', lang)} {spans.seed})"
+    if spans.without:
+        yield word("left_out", lang), ", ".join(spans.without)
 
 
 def _load(report: Report, lang: str) -> Iterator[str]:
@@ -156,8 +163,8 @@ def _week(one: BankWeek) -> str:
 
 
 def is_plain(policy: str) -> bool:
-    """Return whether a policy is neither one signal nor a ceiling whose label is that of an AUC."""
-    return " " not in policy and not policy.endswith(CEILING_LABELS)
+    """Return whether a policy is not about one signal."""
+    return " " not in policy
 
 
 def _number(one: Figure, digits: int = 1) -> str:

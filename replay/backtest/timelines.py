@@ -24,30 +24,38 @@ LATE_LEAD_DAYS = 30  # a warning so short before is as good as none
 TOLD_EVENTS = frozenset(LOAN_EVENTS) - {"repaid", "instalment_due", "drawn"}
 
 
-def misses(measured: Measured, truth: Truth) -> list[Timeline]:
-    """Return the defaults that were warned of latest or not at all; of equals the one with the best score before it."""
+def timelines(measured: Measured, truth: Truth) -> dict[str, list[Timeline]]:
+    """Return both kinds by the name that the report has for them."""
+    spread = _spread(measured.panel.values)
+    return {
+        "misses": [_timeline(measured, truth, spread, *one) for one in misses(measured)],
+        "false_alarms": [_timeline(measured, truth, spread, who, NONE) for who in false_alarms(measured)],
+    }
+
+
+def misses(measured: Measured) -> list[tuple[int, float]]:
+    """Return who of the defaults was warned of latest or not at all, and how early; of equals the best scored first."""
     judge, panel = measured.judge, measured.panel
     who = np.flatnonzero(judge.standing.goes_bad)
-    steps = urgent(judge.steps())
+    steps = urgent(judge.everything)
     found = leads(judge.named(steps.owner, steps.day), who, judge.standing.bad_day[who])
     best = np.full(judge.n, -np.inf)
     best[panel.enterprise] = panel.score_milli  # of the last month end: rows ascend by day
     order = np.lexsort((who, -np.nan_to_num(best[who], nan=-np.inf), found))
-    late = [i for i in order.tolist() if found[i] < LATE_LEAD_DAYS][:SHOWN]
-    return [_timeline(measured, truth, int(who[i]), float(found[i])) for i in late]
+    return [(int(who[i]), float(found[i])) for i in order.tolist() if found[i] < LATE_LEAD_DAYS][:SHOWN]
 
 
-def false_alarms(measured: Measured, truth: Truth) -> list[Timeline]:
+def false_alarms(measured: Measured) -> list[int]:
     """Return the borrowers that never go bad, as far as is known, with the most cases of orange or red."""
     judge = measured.judge
-    steps = urgent(judge.steps())
+    steps = urgent(judge.everything)
     counted = sums(steps.owner[judge.at_risk(steps.owner, steps.day)], judge.n)
     counted[judge.standing.bad_day < NEVER] = 0
     order = np.lexsort((np.arange(judge.n), -counted))[:SHOWN]
-    return [_timeline(measured, truth, int(who), NONE) for who in order.tolist() if counted[who]]
+    return [who for who in order.tolist() if counted[who]]
 
 
-def _timeline(measured: Measured, truth: Truth, who: int, lead: float) -> Timeline:
+def _timeline(measured: Measured, truth: Truth, spread: Floats, who: int, lead: float) -> Timeline:
     judge, world = measured.judge, measured.judge.world
     bad_day = int(judge.standing.bad_day[who])
     end = min(world.last_day, bad_day + AFTER_DAYS)
@@ -71,13 +79,13 @@ def _timeline(measured: Measured, truth: Truth, who: int, lead: float) -> Timeli
             (_text(day), milli / 1000)
             for day, milli in zip(scores.day[rows].tolist(), scores.milli[rows].tolist(), strict=True)
         ],
-        moved=_moved(measured, who, first, min(end, bad_day)),
+        moved=_moved(measured, spread, who, first, min(end, bad_day)),
         episodes=_episodes(judge, who, first, end),
         events=_events(judge, who, first, end),
     )
 
 
-def _moved(measured: Measured, who: int, first: int, last: int) -> list[Moved]:
+def _moved(measured: Measured, spread: Floats, who: int, first: int, last: int) -> list[Moved]:
     """The indicators that moved most from half a year before the last month end to it, against what is usual."""
     world = measured.judge.world
     rows = np.flatnonzero((world.months.enterprise == who) & (world.months.day >= first) & (world.months.day <= last))
@@ -85,7 +93,6 @@ def _moved(measured: Measured, who: int, first: int, last: int) -> list[Moved]:
         return []
     values = world.months.values[rows].astype(np.float64)
     change = values[-1] - values[max(0, len(rows) - 1 - COMPARED_MONTHS)]
-    spread = _spread(measured.panel.values)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.where(spread > 0, np.abs(change) / spread, np.nan)
     risky = directions()

@@ -55,7 +55,6 @@ class Truth:
     bad: Ints
     default: Ints
     onset: Ints
-    recovery: Ints
     scenario: tuple[str, ...]
     known_until: int
     is_dated: bool = True
@@ -126,14 +125,13 @@ def from_file(fates: Mapping[str, Fate], world: World, source: str, known_until:
         bad=days("overdue_30"),
         default=days("default"),
         onset=days("onset"),
-        recovery=days("recovery"),
         scenario=tuple(UNKNOWN if row is None else row.scenario for row in rows),
         known_until=known_until,
     )
 
 
 def from_log(world: World) -> Truth:
-    """Return the truth that the log's own loan events tell. An operator's outcome `bad` stands at the day it says."""
+    """Return the truth that the log's own loan events and outcomes tell."""
     n, last = len(world.ids), world.last_day
     bad = np.where(world.bad_day <= last, world.bad_day, NEVER)
     default = np.where(world.default_day <= last, world.default_day, NEVER)
@@ -143,7 +141,6 @@ def from_log(world: World) -> Truth:
         bad=np.minimum(bad, default),
         default=default,
         onset=np.full(n, NEVER, np.int64),
-        recovery=np.full(n, NEVER, np.int64),
         scenario=(UNKNOWN,) * n,
         known_until=last,
     )
@@ -165,7 +162,7 @@ def from_labels(bad: Mapping[str, bool], ends: Mapping[str, int], world: World) 
     bad_day[who[is_bad]] = end[is_bad]
     seen = spans(who, np.maximum(end - SEEN_DAYS, world.first_day), end)
     truth = Truth(
-        source="labels", known=known, bad=bad_day, default=bad_day, onset=never, recovery=never,
+        source="labels", known=known, bad=bad_day, default=bad_day, onset=never,
         scenario=(UNKNOWN,) * n, known_until=world.last_day + LABELS_HOLD_DAYS, is_dated=False,
     )  # fmt: skip
     return truth, replace(world, borrows=seen)

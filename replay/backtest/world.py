@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.indicators import INDICATORS
-from replay.backtest.cases import last_at
+from replay.backtest.cases import last_at, levels_before
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
 from replay.backtest.gather import Gathered
@@ -17,6 +17,7 @@ from replay.backtest.statistics import Flags, Ints
 NEVER = 2**31 - 1
 UNKNOWN = ""
 BANK_COUNTS = ("0", "1", "2", "3", "4+")
+_LOAN_BITS = 32  # an enterprise and its loan as one number
 _OUTPUTS = ("scores", "months", "revisions")
 
 
@@ -85,6 +86,7 @@ class Revisions:
     episode: Ints
     signal: Ints
     level: Ints  # 0: the episode is over
+    before: Ints  # the episode's level before it, 0 where it is the first
     pair_revision: Ints
     """Rows (revision, bank) of the banks that a revision concerns: `pair_revision` a place in these arrays."""
     pair_bank: Ints
@@ -122,12 +124,9 @@ class LoanFacts:
     """The loan events, in the order of (enterprise, log)."""
 
     enterprise: Ints
-    bank: Ints
-    loan: Ints
     day: Ints
-    event: Ints  # place in gather.LOAN_EVENTS
+    event: Ints  # place in facts.LOAN_EVENTS
     dpd: Ints  # -1: none said
-    is_open: Flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,15 +148,9 @@ class World:
     revisions: Revisions
     scores: Scores
     loans: LoanFacts
-    bad_day: Ints  # (enterprises,) first day over 30 days past due or worse, by the log's own loan events; NEVER
+    bad_day: Ints  # (enterprises,) first day over 30 days past due or worse, by the log's loans and outcomes; NEVER
     default_day: Ints
-    verdict: Ints  # (enterprises,) an operator's outcome: 1 bad, 0 good, -1 none
     traits: dict[str, Trait] = field(default_factory=dict)
-
-    @property
-    def lender_count(self) -> int:
-        """Return how many banks have an open loan at some time."""
-        return len(np.unique(self.lends.owner % max(1, len(self.banks))))
 
 
 class _Table:
@@ -221,15 +214,12 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
     _number_rows([told[part.partition]["revisions"] for part in outputs])
     _number_rows([told[part.partition]["months"] for part in outputs])
     scores, revisions, loans = of_outputs("scores"), of_outputs("revisions", "episode"), of_facts("loans", "loan")
-    bad, verdicts = of_facts("bad"), of_facts("verdicts")
     pair_revision, pair_bank = _concerned(outputs, revisions, banks)
     known_from = np.full(n, NEVER, np.int64)
     np.minimum.at(known_from, scores["enterprise"], scores["told"])
-    verdict = np.full(n, -1, np.int64)
-    verdict[verdicts["enterprise"]] = verdicts["bad"]
     borrows, lends = _lending(loans, of_facts("consents"), len(banks.texts), last)
     is_last = _is_last(scores["enterprise"], scores["told"])
-    is_default = bad["is_default"] > 0
+    bad_day, default_day = _bad_days(of_facts("bad"), of_facts("outcomes"), last, n)
     return World(
         ids=enterprises.texts,
         banks=banks.texts,
@@ -246,18 +236,17 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
         revisions=Revisions(
             enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["told"],
             episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
+            before=levels_before(revisions["episode"], revisions["level"]),
             pair_revision=pair_revision, pair_bank=pair_bank,
         ),
         scores=Scores(
             enterprise=scores["enterprise"][is_last], day=scores["told"][is_last], milli=scores["milli"][is_last]
         ),
         loans=LoanFacts(
-            enterprise=loans["enterprise"], bank=loans["bank"], loan=loans["loan"], day=loans["told"],
-            event=loans["event"], dpd=loans["dpd"], is_open=loans["is_open"] > 0,
+            enterprise=loans["enterprise"], day=loans["told"], event=loans["event"], dpd=loans["dpd"]
         ),
-        bad_day=_earliest(bad["enterprise"], bad["day"], n),
-        default_day=_earliest(bad["enterprise"][is_default], bad["day"][is_default], n),
-        verdict=verdict,
+        bad_day=bad_day,
+        default_day=default_day,
         traits=_traits(of_facts("profiles"), of_facts("accounts"), n),
     )  # fmt: skip
 
@@ -403,6 +392,24 @@ def _traits(profiles: dict[str, Ints], accounts: dict[str, Ints], n: int) -> dic
         of[profiles["enterprise"]] = profiles[column]
         found[name] = Trait(names=(*names, UNKNOWN), of=of)
     return found
+
+
+def _bad_days(bad: dict[str, Ints], outcomes: dict[str, Ints], last: int, n: int) -> tuple[Ints, Ints]:
+    """By enterprise its first day over 30 days past due or worse, and that of its default.
+
+    The newest outcome of a loan takes the place of what its events say; a bad one stands at the day it matured on.
+    """
+    owner, loan, is_bad = outcomes["enterprise"], outcomes["loan"], outcomes["is_bad"] > 0
+    matured = outcomes["day"] <= last
+    key = owner << _LOAN_BITS | loan
+    newest = np.zeros(len(key), np.bool_)
+    named = np.flatnonzero(matured & (loan >= 0))[::-1]
+    newest[named[np.unique(key[named], return_index=True)[1]]] = True
+    counts = is_bad & (newest | (matured & (loan < 0)))
+    kept = ~np.isin(bad["enterprise"] << _LOAN_BITS | bad["loan"], key[newest])
+    is_default = kept & (bad["is_default"] > 0)
+    who, when = (np.concatenate((bad[name][kept], outcomes[name][counts])) for name in ("enterprise", "day"))
+    return _earliest(who, when, n), _earliest(bad["enterprise"][is_default], bad["day"][is_default], n)
 
 
 def _is_last(owner: Ints, day: Ints) -> Flags:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from replay.backtest import statistics
-from replay.backtest.cases import ORANGE, Steps, steps
+from replay.backtest.cases import ORANGE, Steps, steps_of
 from replay.backtest.naming import NONE, Namings, is_right, leads, namings
 from replay.backtest.panel import LEAD_DAYS, PRECISION_DAYS, Standing, Window, exposure_months, sums
 from replay.backtest.report import Figure, Lead, Worth, figure
@@ -23,6 +23,7 @@ class Judge:
     weights: Weights
     exposure: Floats  # (enterprises,) borrower-months at risk
     exposed: statistics.Sum  # of them
+    everything: Steps  # of the cases that all revisions make
 
     @property
     def n(self) -> int:
@@ -36,11 +37,9 @@ class Judge:
         inside[inside] = self.world.borrows.holds(owner[inside], day[inside])
         return inside
 
-    def steps(self, wanted: Flags | None = None) -> Steps:
-        """Return the steps of enterprises' cases, of all revisions or of those `wanted`."""
-        columns = self.world.revisions
-        rows = [columns.enterprise, columns.moment, columns.day, columns.episode, columns.level]
-        return steps(*(rows if wanted is None else [row[wanted] for row in rows]))
+    def steps(self, wanted: Flags) -> Steps:
+        """Return the steps of enterprises' cases if there were only the `wanted` revisions: those of whole episodes."""
+        return _steps(self.world, wanted)
 
     def named(self, owner: Ints, day: Ints) -> Namings:
         """Return those namings that count: of borrowers at risk."""
@@ -51,7 +50,7 @@ class Judge:
         """Return by enterprise whether its default was warned of so many days ahead, and whether it could have been."""
         who = np.flatnonzero(self.standing.goes_bad)
         bad_day = self.standing.bad_day[who]
-        could = bad_day - ahead >= self.window.first
+        could = self.window.could_warn(bad_day, ahead)
         who, bad_day = who[could], bad_day[could]
         found = leads(named, who, bad_day) >= max(ahead, 1)
         return sums(who, self.n, found), sums(who, self.n)
@@ -67,7 +66,8 @@ class Judge:
         """Return what namings are worth; `count` (enterprises,): how many steps they stand for, where several a day."""
         counted = sums(named.owner, self.n) if count is None else count
         # Only those that could have been warned of at the longest lead: the others would pull the quartiles down.
-        who = np.flatnonzero(self.standing.goes_bad & (self.standing.bad_day - LEAD_DAYS[-1] >= self.window.first))
+        longest = LEAD_DAYS[-1] if self.window.seen_days is None else self.window.seen_days - 1
+        who = np.flatnonzero(self.standing.goes_bad & self.window.could_warn(self.standing.bad_day, longest))
         found = leads(named, who, self.standing.bad_day[who])
         precision, censored = dict[str, Figure](), dict[str, int]()
         for horizon in PRECISION_DAYS:
@@ -104,7 +104,20 @@ def judge(world: World, window: Window, stands: Standing, weights: Weights) -> J
     """Return the judge of a world."""
     exposure = np.where(stands.judged, exposure_months(world, window, stands.bad_day), 0.0)
     exposed = statistics.total(exposure, weights)
-    return Judge(world=world, window=window, standing=stands, weights=weights, exposure=exposure, exposed=exposed)
+    return Judge(
+        world=world,
+        window=window,
+        standing=stands,
+        weights=weights,
+        exposure=exposure,
+        exposed=exposed,
+        everything=_steps(world, slice(None)),
+    )
+
+
+def _steps(world: World, wanted: Flags | slice) -> Steps:
+    rows = world.revisions
+    return steps_of(*(column[wanted] for column in (rows.enterprise, rows.moment, rows.day, rows.before, rows.level)))
 
 
 def urgent(found: Steps) -> Steps:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, results
+from benchmarks import machine, results, simulator, warning
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.results import Bound
 from docs.generate import benchmarks as pages
 
@@ -33,6 +34,15 @@ def test_a_whole_run_of_a_committed_tree_is_remembered(folder: Path) -> None:
     assert line == {key: value for key, value in document.items() if key in line}
     assert line["restart_s"] == 2.5
     assert {"versions", "restart_s_runs", "dirty", "scale"}.isdisjoint(line)
+
+
+def test_each_benchmark_has_its_place_on_the_page_and_so_have_its_bounds() -> None:
+    titled = {title.removesuffix("_memory").removesuffix("_processes") for title in pages._TITLES}
+    assert set(BENCHMARKS) | {"warning_data"} == titled
+    assert pages._TITLES.keys() == pages._FIGURES.keys()
+    for module in (simulator, warning):
+        name = module.__name__.rpartition(".")[2]
+        assert module.BOUNDS.keys() <= pages._FIGURES[name].keys()
 
 
 def test_a_part_of_a_run_and_a_run_of_no_version_are_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from replay.log_file import LogFile
 from tests.cli.kit import xinliu
 from tests.replay.backtest.kit import usual_story
 
-SHORT = ("--warm-up", "60", "--resamples", "20", "--processes", "1", "--no-ceilings")
+SHORT = ("--warm-up", "60", "--resamples", "20", "--processes", "1", "--without", "ceilings")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def test_it_speaks_chinese(log: Path) -> None:
         (["x.log", "--data", "."], "--data goes with cumcm2020c and berka, not with x.log", "--data 只用于"),
         (["berka", "--data", ".", "--truth", "x"], "--truth does not go with berka", "--truth 与 berka 不能同用"),
         (["x.log", "--until", "soon"], "invalid fromisoformat value: 'soon'", "'soon'"),
+        (["x.log", "--without", "ranks,x"], "no part is called x: ceilings, ranks, timelines are", "没有 x 这部分"),
         (["x.log", "--resamples", "0"], "'0' is no whole number above zero", "'0' 不是大于零的整数"),
     ],
 )

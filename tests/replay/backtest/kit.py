@@ -15,7 +15,7 @@ from detectors.prior import prior_id, prior_snapshot
 from detectors.snapshot import content_id
 from domain import topics
 from domain.calendar import DAY_MS, day_of_date, day_start_ms
-from domain.events import Authorization, Control, Feed, Loan, LogRecord, Profile, Tick, Txn
+from domain.events import Authorization, Control, Feed, Loan, LogRecord, Outcome, Profile, Tick, Txn
 from replay.log_writer import LogWriter
 from sinks.batch import BY_KEY, Records
 
@@ -48,7 +48,7 @@ class Story:
     days: int
     fates: list[Fate]
     backfill_days: int = 0
-    planted: dict[int, list[Loan | Control]] = field(default_factory=dict)
+    planted: dict[int, list[Loan | Outcome | Control]] = field(default_factory=dict)
     seed: int = 5
 
     def write(
@@ -65,7 +65,7 @@ class Story:
             for day in range(self.days):
                 events = [event for number, fate in enumerate(self.fates) for event in _life(number, fate, day, rnd)]
                 planted = self.planted.get(day, [])
-                facts = [event for event in planted if isinstance(event, Loan)]
+                facts = [event for event in planted if isinstance(event, Loan | Outcome)]
                 for word in (event for event in planted if isinstance(event, Control)):
                     _to_all(out, word)
                 _to_one(out, [*sorted(events, key=lambda event: event.event_time), *facts])
@@ -123,6 +123,15 @@ def loan(number: int, day: int, event: str, dpd: int | None = None, *, hour: int
         event_id=f"{event}-{day}{tag}", bank_id=BANKS[number % 2], enterprise_id=name_of(number),
         event_time=day_start_ms(FIRST_DAY + day) + hour * 3_600_000, event=event, loan_id=f"L{number}",
         principal_minor=3 * 10**7, outstanding_minor=3 * 10**7, granted_on=FIRST.isoformat(), dpd=dpd,
+    )  # fmt: skip
+
+
+def outcome(number: int, day: int, label: Any, matured: int, *, observation: str | None = None) -> Outcome:
+    """An operator's outcome, of the one loan of an enterprise or of an observation, said on `day`."""
+    return Outcome(
+        event_id=f"outcome-{day}", bank_id=BANKS[0], enterprise_id=name_of(number),
+        event_time=day_start_ms(FIRST_DAY + day) + 1, label=label, matured_on=day_text(matured),
+        loan_id=None if observation else f"L{number}", observation_id=observation,
     )  # fmt: skip
 
 
@@ -193,12 +202,12 @@ def _consent(number: int, day: int) -> Authorization:
     )  # fmt: skip
 
 
-def _to_one(out: LogWriter, events: Iterable[Txn | Loan | Authorization | Profile]) -> None:
+def _to_one(out: LogWriter, events: Iterable[Txn | Loan | Authorization | Profile | Outcome]) -> None:
     """Each to the partition of its enterprise."""
     out.append(Records.of([(event.enterprise_id.encode(), _record(event)) for event in events]), BY_KEY)
 
 
-def _record(event: Txn | Loan | Authorization | Profile) -> bytes:
+def _record(event: Txn | Loan | Authorization | Profile | Outcome) -> bytes:
     fingerprint = hashlib.blake2b(msgspec.json.encode(event), digest_size=8).hexdigest()
     cny = event.amount_minor if isinstance(event, Txn) else None
     record = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny)

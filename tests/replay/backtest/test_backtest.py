@@ -25,11 +25,12 @@ from tests.replay.backtest.kit import (
     day_text,
     loan,
     name_of,
+    outcome,
     usual_story,
 )
 
 WARM_UP, CUT = 150, 300
-QUICK = Options(warm_up_days=WARM_UP, resamples=40, processes=1, ceilings=False)
+QUICK = Options(warm_up_days=WARM_UP, resamples=40, processes=1, without=frozenset({"ceilings"}))
 
 
 def judged(log: Path, **options: object) -> Report:
@@ -39,7 +40,9 @@ def judged(log: Path, **options: object) -> Report:
 def world_of(log: Path, last_day: int | None = None) -> World:
     opened = LogFile(log)
     facts = survey(opened, 1, lambda _text: None)
-    found = in_process.replay(opened, consumer=Gatherer, processes=1, topics=TOPICS, month_ends_only=True)
+    found = in_process.replay(
+        opened, consumer=Gatherer, processes=1, topics=TOPICS, month_ends_only=True, in_columns=True
+    )
     return assemble(facts, list(found.results.values()), last_day)
 
 
@@ -190,6 +193,27 @@ def test_a_row_is_told_when_the_log_has_reached_it(log: Path) -> None:
     assert [world.ids[who] for who in bad] == [name_of(number) for number in range(0, 40, 5)]
 
 
+def test_an_operators_outcome_takes_the_place_of_what_its_loan_told(story: Story, tmp_path: Path) -> None:
+    said = 380
+    planted = {
+        said: [
+            outcome(0, said, "good", 370),  # over 30 days past due on day 220, by its loan
+            outcome(1, said, "bad", 360),
+            outcome(2, said, "bad", 5_000),  # not matured
+            outcome(3, said, "bad", 350),
+            outcome(4, said, "bad", 365, observation="o"),
+        ],
+        said + 1: [outcome(3, said + 1, "good", 350)],  # the newest of a loan holds
+    }
+    world = world_of(dataclasses.replace(story, planted=planted).write(tmp_path / "outcomes.log"))
+    days = [day - FIRST_DAY if day < NEVER else None for day in world.bad_day[:6].tolist()]
+    assert days == [None, 360, None, None, 365, story.fates[5].over_30_on]
+    assert world.default_day[0] == world.default_day[1] == NEVER
+    before = world_of(tmp_path / "outcomes.log", FIRST_DAY + said - 1)
+    assert (before.bad_day[:5] - FIRST_DAY).tolist()[0] == story.fates[0].over_30_on
+    assert (before.bad_day[1:5] == NEVER).all(), "said later, known later"
+
+
 def test_what_a_backfill_held_back_counts_as_raised(story: Story, truth: Path, tmp_path: Path, report: Report) -> None:
     held = dataclasses.replace(story, backfill_days=330).write(tmp_path / "backfill.log")
     found = judged(held, truth=truth)
@@ -216,7 +240,7 @@ def test_ceilings_learn_of_others_alone(log: Path, truth: Path, monkeypatch: pyt
     from replay.backtest import ceilings
 
     monkeypatch.setattr(ceilings, "BAD_MIN", 2)
-    found = judged(log, truth=truth, ceilings=True)
+    found = judged(log, truth=truth, without=frozenset())
     named = {one.rank for one in found.separation}
     assert {"lightgbm_95", "stumps_95"} <= named
     assert not any(name.endswith("_365") for name in named), "nobody has lived through a year"
@@ -227,7 +251,7 @@ def test_ceilings_learn_of_others_alone(log: Path, truth: Path, monkeypatch: pyt
     [
         ({"until": day_of_text("2023-12-01")}, "--until 2023-12-01: the log goes from 2024-01-01 to"),
         ({"warm_up_days": 420}, "--warm-up 420: nothing is left of"),
-        ({"known_until": FIRST_DAY}, "--known-until 2024-01-01: lies before the last judged day"),
+        ({"known_until": FIRST_DAY + 500}, "--known-until goes with --truth"),
         ({"tuned_on": Path("nowhere.toml")}, "--tuned-on nowhere.toml: No such file"),
         ({"truth": Path("nowhere.csv")}, "nowhere.csv: No such file"),
     ],
@@ -238,6 +262,11 @@ def test_a_wrong_option_is_named_before_the_replay(
     monkeypatch.setattr(run.in_process, "replay", _never)
     with pytest.raises(SourceError, match=said):
         judged(log, **options)
+
+
+def test_a_truth_that_knows_less_than_is_judged_is_refused(log: Path, truth: Path) -> None:
+    with pytest.raises(SourceError, match="--known-until 2024-01-01: lies before the last judged day"):
+        judged(log, truth=truth, known_until=FIRST_DAY)
 
 
 def test_a_wrong_log_or_truth_is_named_before_the_replay(

@@ -69,6 +69,7 @@ def report_with(text: str) -> Report:
     calibrated = [("probability", "all"), ("probability", "month"), ("score", "all")]
     return replace(
         one,
+        parameters=replace(one.parameters, truth="file"),
         load=[replace(one.load[0], level=level) for level in ("orange_red", "yellow")],
         cases=[replace(one.cases[0], policy=policy) for policy in ("orange_red", "all")],
         signals=[replace(one.signals[0], signal=signal)],
@@ -113,6 +114,21 @@ def test_every_word_of_the_page_is_there_in_both_languages() -> None:
         assert re.search(r"[\u4e00-\u9fff]", zh), name
         assert not re.search(r"[\u4e00-\u9fff]", en), name
     assert all(set(names) == {"zh", "en"} for names in POLICIES.values())
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_parts_that_were_left_out_have_no_heading_without_a_table(lang: str) -> None:
+    replace, whole = msgspec.structs.replace, report_with("plain")
+    part = replace(
+        whole,
+        parameters=replace(whole.parameters, truth="labels", without=["ranks", "timelines"]),
+        budgets=[], separation=[], calibration=[], misses=[], false_alarms=[],
+    )  # fmt: skip
+    text = markdown(part, lang)
+    assert "ranks, timelines" in text
+    assert WORDS["budgets"][lang == "en"] not in text
+    assert WORDS["separation"][lang == "en"] not in text
+    assert WORDS["bad_labels"][lang == "en"] in text
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

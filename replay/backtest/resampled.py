@@ -1,0 +1,48 @@
+"""Kernels that take a statistic anew under each resample's weights. What they count is whole, so no order matters."""
+
+from typing import Any
+
+from kernels.decorators import kernel
+
+
+@kernel(nogil=True)
+def sums(weights: Any, used: Any, values: Any, found: Any) -> None:
+    """Write the weighted sum of `values` (n,) of the enterprises `used` (n,) by each row of `weights` to `found`."""
+    for resample in range(weights.shape[0]):
+        total = 0.0
+        for place in range(used.shape[0]):
+            total += weights[resample, used[place]] * values[place]
+        found[resample] = total
+
+
+@kernel(nogil=True)
+def curves(weights: Any, owner: Any, is_bad: Any, ends: Any, goods_of: Any, bads_of: Any, found: Any) -> None:
+    """Write AUC and KS by each row of `weights` (resamples, enterprises) to `found` (resamples, 2); NaN: not defined.
+
+    Observations (n,) by ascending risk: whose they are, whether they went bad, whether the next one has another risk.
+    goods_of, bads_of (enterprises,): how many of each an enterprise has.
+    """
+    for resample in range(weights.shape[0]):
+        goods, bads = 0, 0
+        for one in range(goods_of.shape[0]):
+            weight = weights[resample, one]
+            goods += weight * goods_of[one]
+            bads += weight * bads_of[one]
+        if goods == 0 or bads == 0:
+            found[resample, 0] = found[resample, 1] = float("nan")
+            continue
+        below_good, below_bad, good, bad, twice_area, widest = 0, 0, 0, 0, 0, 0
+        for place in range(owner.shape[0]):
+            weight = weights[resample, owner[place]]
+            if is_bad[place]:
+                bad += weight
+            else:
+                good += weight
+            if ends[place]:
+                twice_area += bad * (2 * below_good + good)
+                below_good += good
+                below_bad += bad
+                good, bad = 0, 0
+                widest = max(widest, abs(below_good * bads - below_bad * goods))
+        found[resample, 0] = twice_area / 2 / goods / bads
+        found[resample, 1] = widest / goods / bads
