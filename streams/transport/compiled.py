@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.decorators import kernel
-from streams.transport.errors import Reason
+from streams.transport.errors import OFFSET_MAX, Reason
 
 Batches = NDArray[np.int64]
 """A row a batch, the columns below."""
@@ -101,6 +101,12 @@ def _varlong(b, p, end):  # type: ignore[no-untyped-def]
     return -1, np.int64(0)
 
 
+@kernel(inline="always")
+def _wrapping_sum(one, other):  # type: ignore[no-untyped-def]
+    """Return the sum as Java's long has it: of signed numbers the compiler takes it that none overflows."""
+    return np.int64(np.uint64(one) + np.uint64(other))
+
+
 @kernel(nogil=True)
 def count_batches(b):  # type: ignore[no-untyped-def]
     """Return the number of rows that `read_headers` may write."""
@@ -146,7 +152,8 @@ def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
         out[n, PRODUCER] = _int(b, p + 43, 8)
         out[n, COUNT] = count = _int(b, p + 57, 4)
         out[n, RECORDS] = p + HEADER
-        if last_delta < 0 or base < next_base or base + last_delta + 1 <= first_wanted:
+        # Compared without a sum that could overflow: the compiler takes it that none does.
+        if last_delta < 0 or base < next_base or base > OFFSET_MAX - 1 - last_delta or base + last_delta < first_wanted:
             return n + 1, BAD_OFFSETS
         if count < 0 or (attributes & CODEC == 0 and count * RECORD_MIN > end - p - HEADER):
             return n + 1, BAD_COUNT
@@ -243,7 +250,7 @@ def index(  # type: ignore[no-untyped-def]
                 return whole, BAD_RECORD_SIZE, i
             if base + delta >= first_wanted:
                 offset[m] = base + delta
-                timestamp[m] = time if appended else time + time_delta
+                timestamp[m] = time if appended else _wrapping_sum(time, time_delta)
                 timestamp_type[m] = 1 if appended else 0
                 key_start[m], key_end[m] = (k, k + key_size) if key_size >= 0 else (-1, -1)
                 value_start[m], value_end[m] = (v, v + value_size) if value_size >= 0 else (-1, -1)

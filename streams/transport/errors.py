@@ -8,7 +8,7 @@ from enum import StrEnum
 import google_crc32c
 
 _AFTER_LENGTH = 12  # bytes before those that a batch's length counts
-_OFFSET_MAX = 2**63 - 1
+OFFSET_MAX = 2**63 - 1  # which no record has: the position behind it would be none
 
 
 class Reason(StrEnum):
@@ -110,7 +110,7 @@ def unreadable(
     base, length = struct.unpack_from(">qi", raw)
     is_length_known = reason != Reason.BATCH_LENGTH
     next_offset = _next_offset(raw, base) if is_length_known else None
-    if next_offset is None or not start_offset < next_offset <= _OFFSET_MAX:
+    if next_offset is None or not start_offset < next_offset <= OFFSET_MAX:
         base, next_offset = start_offset, None
     batch = bytes(raw[: _AFTER_LENGTH + length] if is_length_known else raw)
     return UnreadableBatch(

@@ -15,12 +15,11 @@ import numpy as np
 from config.limits import UNPACKED_BYTES_MAX
 from streams.transport.chunk import OUTSIDE_A_GROUP, RECORD_BYTES, Chunk, ChunkBuilder
 from streams.transport.compiled import HEADER_MIN, RECORD_MIN
-from streams.transport.errors import BatchTooLarge, Reason, unreadable
+from streams.transport.errors import OFFSET_MAX, BatchTooLarge, Reason, unreadable
 from streams.transport.unpacking import Refusal, unpack
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _AFTER_LENGTH, _AFTER_SUM = 12, 21
-_OFFSET_MAX = 2**63 - 1
 _ABORT = 0
 
 
@@ -136,7 +135,7 @@ def _read_header(raw: bytes, at: int, end: int, base_min: int, start_offset: int
     batch = _Batch(*_HEADER.unpack_from(raw, at))
     if google_crc32c.value(raw[at + _AFTER_SUM : end]) != batch.sum:
         raise Refusal(Reason.CHECKSUM)
-    if batch.last_delta < 0 or batch.base < base_min or not start_offset < batch.next_offset <= _OFFSET_MAX:
+    if batch.last_delta < 0 or batch.base < base_min or not start_offset < batch.next_offset <= OFFSET_MAX:
         raise Refusal(Reason.BATCH_OFFSETS)
     if batch.record_count < 0 or (
         not batch.attributes & 7 and batch.record_count * RECORD_MIN > end - at - _HEADER.size
