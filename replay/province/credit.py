@@ -23,7 +23,7 @@ from replay.province.population import Population
 
 LOANS_A_CHAIN = 9  # room: each loan may be followed by another
 ROUND_MINOR = 1_000_000  # principals are whole multiples of 10,000 yuan
-SHOWN_LEVERAGE = -0.35  # of a standard deviation of soundness, in the logarithm of a loan
+SHOWN_LEVERAGE = -0.7  # of a standard deviation of soundness, in the logarithm of a loan
 FIRST_GRANTS_DAYS = 330  # within which the first loans are granted
 MORE_AT = (0.1, 0.6)  # of the way from onset to failure, when one in trouble finds a new lender
 MORE_SHARE = 0.6  # of debt spirals and expansions that do

@@ -21,7 +21,7 @@ UTILITY = (0.006, 0.03)
 TAX = {"micro": (0.004, 0.025), "small": (0.012, 0.045), "medium": (0.018, 0.055)}
 QUARTERLY_RENT = 0.35
 NO_RENT = 0.25  # own premises
-SHOWN_MARGIN, SHOWN_BUFFER, SHOWN_NOISE = 0.6, 0.6, -0.25  # a standard deviation of soundness, in each of them
+SHOWN_MARGIN, SHOWN_BUFFER, SHOWN_NOISE = 0.85, 0.85, -0.3  # a standard deviation of soundness, in each of them
 OUTFLOW_DAYS = 30.0
 FESTIVAL_BONUS = 0.7  # share that pays one
 

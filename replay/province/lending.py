@@ -54,7 +54,17 @@ from replay.province.posting import (
     post,
     transfer,
 )
-from replay.province.state import BANKS, FIRST_DAY, FORGOTTEN, LENT_AGAIN, OWNER_HELPS, PERSONS, RENEWED_SHARE
+from replay.province.state import (
+    BANKS,
+    FIRST_DAY,
+    FORGOTTEN,
+    LATE_AT_FIRST,
+    LATE_AT_LAST,
+    LENT_AGAIN,
+    OWNER_HELPS,
+    PERSONS,
+    RENEWED_SHARE,
+)
 
 REPORT_MS, GRANT_MS = 7 * HOUR_MS, 9 * HOUR_MS
 DAYS_A_MONTH, MONTHS_A_YEAR = 30.4375, 12.0
@@ -63,7 +73,7 @@ SPECIAL_MENTION_DPD, DEFAULT_DPD = 31, 91
 CALLED_DAYS, WRITTEN_OFF_DAYS = 45, 270
 SAVING_DAYS = 60  # before a loan falls due at one stroke the owner draws nothing
 STOCK_SHARE = 0.85  # of a loan that goes to suppliers
-SLIP, SLIP_MORE = 0.02, 0.22  # chance that one in trouble is late by days, and how it rises
+FORGOTTEN_DAYS, LATE_DAYS = 6.0, 24.0  # the most that one is late by oversight, and in trouble, where it still pays
 REFUSED_FROM = 0.5  # of the way into trouble: lenders do not lend again then
 DRAW_FROM, REPAY_FROM = 0.25, 1.0  # of the cash that is wanted: a limit is drawn below it and repaid above it
 
@@ -259,9 +269,10 @@ def evening(w: Any, k: Any, today: Any) -> Any:
 @kernel
 def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
     """Now and then a due date is missed by some days: by oversight, or because money is short."""
-    chance, most = w.numbers[FORGOTTEN], 6.0
+    chance, most = w.numbers[FORGOTTEN], FORGOTTEN_DAYS
     if is_in_trouble(f, day):
-        chance, most = chance + SLIP + SLIP_MORE * progress(f, day), 14.0
+        first, last = w.numbers[LATE_AT_FIRST], w.numbers[LATE_AT_LAST]
+        chance, most = chance + first + (last - first) * progress(f, day), LATE_DAYS
     if draw(f) < chance:
         loan.late_until = day + 1 + np.int64(most * draw(f))
 

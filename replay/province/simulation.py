@@ -22,6 +22,7 @@ from replay.province.layout import (
     SALE,
     SALE_GOVERNMENT,
     UNDO,
+    UNDOS,
     Facts,
     Links,
     Moves,
@@ -40,7 +41,7 @@ UNDOS_MAX = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """The events of a day: `moves` by account and time, numbered; `facts` as they came."""
+    """The events of a day: `moves` by account and time, numbered, of days in the log; `facts` as they came."""
 
     day: int
     moves: Moves
@@ -83,16 +84,26 @@ class Simulation:
         )
 
     def days(self) -> Iterator[DayRows]:
-        """Each day from the first that is simulated to the last; the rows are the reader's until the next one."""
-        w = self.state
+        """Yield each day from the first that is simulated to the last; the facts are the reader's until the next one.
+
+        The moves of days outside the log are not made up: nobody sees them, and they are as many again.
+        """
+        w, population = self.state, self.population
         balances: Integers = w.accounts["balance"].copy()
         seqs = np.zeros(len(w.accounts), np.int32)
         for i, day in enumerate(w.calendar["day"].tolist()):
+            if day == population.start_day:
+                balances[:] = w.accounts["balance"]
+                w.counts[UNDOS] = 0  # their originals have no number
             live_day(w, i)
             moves = w.moves[: w.counts[MOVES]]
-            order = _order(moves, int(w.calendar["start_ms"][i]))
-            number_moves(w, order, balances, seqs)
-            yield DayRows(day, moves[order], w.facts[: w.counts[FACTS]])
+            if population.start_day <= day < population.end_day:
+                order = _order(moves, int(w.calendar["start_ms"][i]))
+                number_moves(w, order, balances, seqs)
+                moves = moves[order]
+            else:
+                moves = moves[:0]
+            yield DayRows(day, moves, w.facts[: w.counts[FACTS]])
 
 
 def _order(moves: Moves, start_ms: int) -> npt.NDArray[np.int64]:
