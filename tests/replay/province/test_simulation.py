@@ -199,7 +199,10 @@ def test_who_renews_a_loan_needs_its_interest_alone() -> None:
         i = today.day - population.first_day
         evening = today.moves[today.moves["time_ms"] == w.calendar["start_ms"][i] + EVENING_MONEY_MS]
         brought = evening[np.isin(evening["kind"], (FROM_PERSON, FROM_COMPANY, PRIVATE_LENDER))]
-        assert (brought["amount"] < 0.1 * w.firms["base"][w.accounts["firm"][brought["account"]]] + 200_000).all()
+        lent = np.zeros(population.enterprises)
+        np.maximum.at(lent, w.loans["firm"], w.loans["principal"] * (w.loans["state"] != PLANNED))
+        who = w.accounts["firm"][brought["account"]]
+        assert (brought["amount"] < 0.02 * lent[who] + 0.03 * w.firms["base"][who] + 200_000).all()
         renewed += int((today.facts["event"] == RENEWED).sum())
     assert renewed > 50
 
