@@ -1,81 +1,34 @@
-"""`python -m benchmarks.simulator_doc`: writes the tables of docs/simulator.md, and its plots.
-
-The plots set a simulated province beside published figures. They need the extra `evaluate`.
-"""
+"""`python -m benchmarks.simulator_doc`: draws the charts of docs/simulator.md, a province beside published figures."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import ROOT
+from benchmarks.svg import Chart
 from domain.calendar import month_of_day
-from replay.province.layout import DEFAULT, FACT, IS_CREDIT, NEVER, OPEN, OWN_IN, OWN_OUT, SALE, SALE_PLATFORM
-from replay.province.parameters import JUDGED, Row, rows
+from replay.province.layout import DEFAULT, FACT, IS_CREDIT, NEVER, OPEN, OWN_IN, OWN_OUT, SALE, SALE_PLATFORM, SOUND
 from replay.province.population import Population
 from replay.province.simulation import Simulation
 
-DOCUMENT, IMAGES = ROOT / "docs/simulator.md", ROOT / "docs/images"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+IMAGES = ROOT / "docs/images"
 ENTERPRISES, SEED = 4_000, 20_260_101
 MONTHS_BEFORE = 18
-BUFFER_QUARTILES = (13.0, 27.0, 62.0)  # JPMorgan Chase Institute (2016)
+BUFFER_QUARTILES = (14.0, 27.0, 61.0)  # JPMorgan Chase Institute (2016): two weeks, 27 days, two months
 TRANSACTIONS_A_MONTH = 470e6 / 597_000 / 9  # the same: all transactions of nine months over all businesses
 LOAN_YUAN = 0.54e6  # PBoC, Q1 2024
+# Quantiles of the variation of monthly sales invoices in 2018 and 2019, of enterprises in business throughout.
+CUMCM_VARIATION = (0.38, 0.53, 0.90, 1.14, 1.41)
 Floats = npt.NDArray[np.float64]
-
-
-def table(population: Population) -> str:
-    """The parameters as a table of Markdown; a table's rows stand in one line of it each."""
-    found = ["| parameter | default | unit | meaning | source |", "|---|---|---|---|---|"]
-    for name, some in groupby(rows(population), key=_heading):
-        found += [_line(name, list(some))]
-    return "\n".join(found) + "\n"
-
-
-def _heading(row: Row) -> str:
-    """Return the heading of a row of a table: the table's name and the column, so that equal columns stand together."""
-    parts = row.name.split(".")
-    return row.name if len(parts) == 1 else f"{parts[0]}.{parts[1]}"
-
-
-def _line(name: str, some: Sequence[Row]) -> str:
-    if len(some) == 1 and "." not in some[0].name:
-        of = some[0].of
-        return f"| `{name}` | {_value(some[0].value)} | {of.unit} | {of.text} | {of.source} |"
-    values = ", ".join(f"{row.name.rsplit('.', 1)[1]} {_value(row.value)}" for row in some)
-    sources = sorted({row.of.source for row in some} - {JUDGED})
-    return f"| `{name}` | {values} | | | {'; '.join([*sources, JUDGED])} |"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " … ".join(_value(one) for one in value) if len(value) < 4 else " ".join(_value(one) for one in value)
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}"
-
-
-def meanings(population: Population) -> str:
-    """Return the meaning of the tables' columns, a line each."""
-    found = ["| column | unit | meaning | source |", "|---|---|---|---|"]
-    seen = set()
-    for row in rows(population):
-        parts = row.name.split(".")
-        column = f"{parts[0]}.*.{parts[-1]}"
-        if len(parts) > 1 and column not in seen:
-            seen.add(column)
-            found.append(f"| `{column}` | {row.of.unit} | {row.of.text} | {row.of.source} |")
-    return "\n".join(found) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Distributions:
-    """The values behind the plots. Shapes: enterprises, or enterprises by months (monthly sales, all postings)."""
+    """The values behind the charts. Shapes: enterprises, or enterprises by months (monthly sales, all postings)."""
 
     buffer_days: Floats
     transactions: Floats
@@ -83,8 +36,8 @@ class Distributions:
     base: Floats
     principal: Floats
     default_month: npt.NDArray[np.int64]  # index of the month; NEVER: none
-    borrows: npt.NDArray[np.bool_]
     industry: npt.NDArray[np.int64]
+    is_sound: npt.NDArray[np.bool_]
 
 
 def survey(population: Population) -> Distributions:
@@ -121,126 +74,110 @@ def survey(population: Population) -> Distributions:
         base=w.firms["base"] / 100,
         principal=loans["principal"] / 100,
         default_month=default,
-        borrows=w.firms["borrows"] > 0,
         industry=w.firms["industry"].astype(np.int64),
+        is_sound=w.firms["scenario"] == SOUND,
     )
 
 
-def plots(found: Distributions, population: Population) -> None:
-    """Write the images."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "simulator", "font.size": 8, "figure.dpi": 72, "svg.fonttype": "none"})
-    _buffer(found)
-    _activity(found)
-    _loans(found)
-    _before_default(found)
-    _seasons(found, population)
-
-
-def _figure(name: str, title: str, x: str, y: str) -> tuple[Any, Any, Path]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 2.6), layout="constrained")
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    return figure, axes, IMAGES / f"simulator-{name}.svg"
+def plots(found: Distributions, population: Population) -> dict[str, Chart]:
+    """Return the charts by name."""
+    return {
+        "buffer": _buffer(found),
+        "activity": _activity(found),
+        "loans": _loans(found),
+        "before-default": _before_default(found),
+        "noise": _noise(found),
+        "seasons": _seasons(found, population),
+    }
 
 
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, metadata={"Date": None})
-
-
-def _ranked(axes: Any, values: Floats, label: str) -> None:
+def _ranked(values: Floats) -> list[tuple[float, float]]:
     """Shares of enterprises below a value, at a hundred points."""
     shares = np.linspace(0.005, 0.995, 100)
-    axes.plot(np.quantile(values, shares), shares, label=label)
+    return list(zip(np.quantile(values, shares).tolist(), shares.tolist(), strict=True))
 
 
-def _buffer(found: Distributions) -> None:
-    figure, axes, path = _figure("buffer", "Cash buffer", "days of outflow that the mean balance covers", "share below")
-    _ranked(axes, found.buffer_days, "simulated")
-    axes.plot(BUFFER_QUARTILES, (0.25, 0.5, 0.75), "o", label="JPMorgan Chase Institute (2016)")
-    axes.set_xscale("log")
-    axes.legend()
-    _save(figure, path)
+def _share_below(title: str, x_label: str, x: tuple[float, float]) -> Chart:
+    return Chart(title=title, x_label=x_label, y_label="share below", x=x, y=(0.0, 1.0), is_log=True)
 
 
-def _activity(found: Distributions) -> None:
-    figure, axes, path = _figure("activity", "Activity", "transactions a month", "share below")
-    _ranked(axes, found.transactions, "simulated")
-    axes.axvline(float(found.transactions.mean()), linestyle=":", label="simulated mean")
-    axes.axvline(TRANSACTIONS_A_MONTH, color="C1", label="mean of JPMorgan Chase Institute (2016)")
-    axes.set_xscale("log")
-    axes.legend()
-    _save(figure, path)
+def _buffer(found: Distributions) -> Chart:
+    chart = _share_below("Cash buffer", "days of outflow that the mean balance covers", (1.0, 1000.0))
+    chart.line(_ranked(found.buffer_days), 0, "simulated")
+    chart.dots(zip(BUFFER_QUARTILES, (0.25, 0.5, 0.75), strict=True), 1, "JPMorgan Chase Institute (2016)")
+    return chart
 
 
-def _loans(found: Distributions) -> None:
-    figure, axes, path = _figure("loans", "Loans", "principal, yuan", "share below")
-    _ranked(axes, found.principal, "simulated")
-    axes.axvline(float(found.principal.mean()), linestyle=":", label="simulated mean")
-    axes.axvline(LOAN_YUAN, color="C1", label="mean of a borrower, PBoC (2024)")
-    axes.set_xscale("log")
-    axes.legend()
-    _save(figure, path)
+def _activity(found: Distributions) -> Chart:
+    chart = _share_below("Activity", "transactions a month", (1.0, 1000.0))
+    chart.line(_ranked(found.transactions), 0, "simulated")
+    chart.upright(float(found.transactions.mean()), 0, "simulated mean", dashed=True)
+    chart.upright(TRANSACTIONS_A_MONTH, 1, "mean of JPMorgan Chase Institute (2016)")
+    return chart
 
 
-def _before_default(found: Distributions) -> None:
+def _loans(found: Distributions) -> Chart:
+    chart = _share_below("Loans", "principal, yuan", (1e4, 1e8))
+    chart.line(_ranked(found.principal), 0, "simulated")
+    chart.upright(float(found.principal.mean()), 0, "simulated mean", dashed=True)
+    chart.upright(LOAN_YUAN, 1, "mean of a borrower, PBoC (2024)")
+    return chart
+
+
+def _before_default(found: Distributions) -> Chart:
     """Sales of the months before a default against the mean of the months before those, and of the others."""
-    figure, axes, path = _figure(
-        "before-default",
-        "Sales before a default",
-        "months before the default",
-        "sales against the usual, median and quartiles",
-    )
-    relative = found.sales / np.maximum(np.median(found.sales, axis=1, keepdims=True), 1.0)
-    who = np.flatnonzero((found.default_month >= MONTHS_BEFORE) & (found.default_month < found.sales.shape[1]))
+    chart = Chart(
+        title="Sales before a default", x_label="months before the default", y_label="sales against the usual",
+        x=(-float(MONTHS_BEFORE), 0.0), y=(0.0, 2.0),
+    )  # fmt: skip
     back = np.arange(MONTHS_BEFORE, -1, -1)
+    who = np.flatnonzero((found.default_month >= MONTHS_BEFORE) & (found.default_month < found.sales.shape[1]))
     some = np.array([found.sales[each, found.default_month[each] - back] / max(found.base[each], 1.0) for each in who])
-    if len(some):
-        low, middle, high = np.quantile(some, (0.25, 0.5, 0.75), axis=0)
-        axes.plot(-back, middle, label="defaulting")
-        axes.fill_between(-back, low, high, alpha=0.2)
-    sound = relative[found.default_month >= NEVER]
-    low, middle, high = np.quantile(sound[:, -MONTHS_BEFORE - 1 :], (0.25, 0.5, 0.75), axis=0)
-    axes.plot(-back, middle, color="C2", label="not defaulting (calendar months)")
-    axes.fill_between(-back, low, high, color="C2", alpha=0.15)
-    axes.axvline(-12, linestyle=":", color="C1", label="abnormal from here: Norden and Weber (2010)")
-    axes.legend(fontsize=6)
-    _save(figure, path)
+    relative = found.sales / np.maximum(np.median(found.sales, axis=1, keepdims=True), 1.0)
+    sound = relative[found.default_month >= NEVER][:, -MONTHS_BEFORE - 1 :]
+    for values, colour, label in ((some, 0, "defaulting"), (sound, 2, "not defaulting (calendar months)")):
+        low, middle, high = (
+            list(zip((-back).tolist(), row.tolist(), strict=True))
+            for row in np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+        )
+        chart.band(low, high, colour)
+        chart.line(middle, colour, f"{label}, median and quartiles")
+    chart.upright(-12.0, 1, "abnormal from here: Norden and Weber (2010)", dashed=True)
+    return chart
 
 
-def _seasons(found: Distributions, population: Population) -> None:
-    figure, axes, path = _figure("seasons", "Seasons", "month of the log", "sales against the mean month")
-    for i, industry in enumerate(population.industries):
-        if industry.name in "CEFH":
-            total = found.sales[found.industry == i].sum(axis=0)
-            axes.plot(np.arange(1, len(total) + 1), total / total.mean(), label=industry.name)
-    axes.legend(ncols=4, fontsize=6)
-    _save(figure, path)
+def _noise(found: Distributions) -> Chart:
+    """How much the monthly sales of an enterprise vary, beside the invoices of CUMCM's enterprises."""
+    chart = Chart(
+        title="Noise of sound enterprises", x_label="standard deviation of monthly sales over their mean, 24 months",
+        y_label="share below", x=(0.0, 2.0), y=(0.0, 1.0),
+    )  # fmt: skip
+    sales = found.sales[found.is_sound]
+    chart.line(_ranked(sales.std(axis=1) / np.maximum(sales.mean(axis=1), 1.0)), 0, "simulated, payments")
+    label = "68 sound enterprises of CUMCM 2020 C, invoices"
+    chart.dots(zip(CUMCM_VARIATION, (0.1, 0.25, 0.5, 0.75, 0.9), strict=True), 1, label)
+    return chart
+
+
+def _seasons(found: Distributions, population: Population) -> Chart:
+    chart = Chart(
+        title="Seasons", x_label="month of the log", y_label="sales against the mean month",
+        x=(1.0, float(population.months)), y=(0.0, 2.0),
+    )  # fmt: skip
+    for colour, name in enumerate("CEFH"):
+        (section,) = (i for i, row in enumerate(population.industries) if row.name == name)
+        total = found.sales[found.industry == section].sum(axis=0)
+        chart.line(zip(range(1, len(total) + 1), (total / total.mean()).tolist(), strict=True), colour, name)
+    return chart
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the tables, and the plots unless told not to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulator_doc", description=__doc__)
-    parser.add_argument("--tables-only", action="store_true", help="leave the plots as they are")
-    args = parser.parse_args(argv)
-    text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(with_tables(text), encoding="utf-8")
-    if not args.tables_only:
-        population = Population(seed=SEED, enterprises=ENTERPRISES)
-        plots(survey(population), population)
+    """Draw the charts."""
+    argparse.ArgumentParser(prog="python -m benchmarks.simulator_doc", description=__doc__).parse_args(argv)
+    population = Population(seed=SEED, enterprises=ENTERPRISES)
+    for name, chart in plots(survey(population), population).items():
+        (IMAGES / f"simulator-{name}.svg").write_text(chart.text(), encoding="utf-8")
     return 0
-
-
-def with_tables(text: str) -> str:
-    """The document with the tables of the defaults between its marks."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    population = Population()
-    return f"{head}{BEGIN}\n\n{table(population)}\n{meanings(population)}\n{END}{tail}"
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ FILE_BYTES_MAX = 8 * 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The action and its artefact."""
+    """Add the action and its artefact."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|publish|activate")
     listing = actions.add_parser("list", help=say("列出", "list them"))
     listing.add_argument("--json", action="store_true")
@@ -136,7 +136,7 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
 
 
 def _published(settings: Settings, kind: ArtefactKind) -> Iterator[tuple[str, int]]:
-    """(id, bytes) of what lies in the topic, each once and only where its bytes are those that its id names."""
+    """Yield (id, size in bytes) of the artefacts in the topic, each once and only where its bytes hash to its id."""
     from sinks.artefacts import records
     from sinks.client import client_settings
 
@@ -165,7 +165,7 @@ def _is_of(kind: ArtefactKind, body: bytes, name: str) -> bool:
 
 
 def _check_model(body: bytes, name: str) -> None:
-    """SnapshotError where score would refuse it."""
+    """Raise SnapshotError where score would refuse the model."""
     from detectors.scorecard import scorecard
     from detectors.snapshot import decode
 
@@ -181,7 +181,7 @@ class Kind:
 
 
 def _check_rules(body: bytes, name: str) -> None:
-    """RuleError where score would refuse them."""
+    """Raise RuleError where score would refuse the rules."""
     from detectors.rules.artefact import decode
 
     decode(body, name)

@@ -42,7 +42,7 @@ ZH = """用记录下来的日志评判预警：对照借款企业后来怎样了
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The log, its truth, and what to write."""
+    """Add the log, its truth, and what to write."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     day: dict[str, Any] = {"type": date.fromisoformat, "metavar": "YYYY-MM-DD"}
     parser.add_argument(
@@ -169,7 +169,7 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
 
 
 def _opened(args: argparse.Namespace, folder: Path, progress: Saying) -> tuple[Any, Any]:
-    """The log, and labels where it is a data set with labels and no dates."""
+    """Return the log, and its labels where it is a data set with labels and no dates."""
     from replay.backtest.datasets import NAMES, make
     from replay.log_file import LogFile
 

@@ -8,7 +8,10 @@ NAMED_MAX = 8
 
 
 def bank_named(settings: Settings, text: str) -> Bank:
-    """The one bank whose code or name is `text`, or whose name alone holds it. SettingsError where that is not one."""
+    """Return the one bank whose code or name is `text`, or whose name alone contains it.
+
+    Raise SettingsError where there is none, or more than one.
+    """
     exact = [bank for bank in settings.banks if text in (bank.bank_id, bank.name_zh, bank.name_en)]
     holding = exact or [bank for bank in settings.banks if text and (text in bank.name_zh or text in bank.name_en)]
     if len(holding) == 1:

@@ -29,7 +29,7 @@ ZH = """在本机提供页面：进来了什么，谁迟了，谁在下滑，发
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How much is said; where it listens are settings ([dashboard] host, port)."""
+    """Add the level of logging. The address is a setting ([dashboard] host, port)."""
     parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
 

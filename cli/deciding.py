@@ -34,7 +34,10 @@ def add_decision_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def signed(args: argparse.Namespace) -> tuple[str, str]:
-    """(who, why), from the call or asked at the terminal. NotDecided where they are missing or too long."""
+    """Return (who, why), from the call or asked at the terminal.
+
+    Raise NotDecided where they are missing or too long.
+    """
     by = _given(args.by, "--by", say("谁决定的？", "Who decides this? "), BY_CHARS_MAX)
     reason = _given(args.reason, "--reason", say("为什么？", "Why? "), REASON_CHARS_MAX)
     return by, reason

@@ -47,7 +47,7 @@ REDRAWS_A_SECOND = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How large, how fast, when to leave, and where the state lies."""
+    """Add size, pace, end, and the folder of the state."""
     parser.add_argument(
         "--enterprises",
         type=int,
@@ -176,7 +176,7 @@ def _said(look: Any) -> str:
 
 
 def _show(going: Any, stack: Any) -> None:
-    """The live view until Ctrl-C."""
+    """Show the live view until Ctrl-C."""
     from rich.live import Live
 
     from replay.view import Rate, Watching, render

@@ -39,7 +39,7 @@ retry  改正了原因之后，把原文送回原主题；需要 --yes。
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The action and which dead letters it is about."""
+    """Add the action and the choice of dead letters."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry")
     for name, what in (("list", say("列出", "list them")), ("retry", say("送回原主题", "send them again"))):
         sub = actions.add_parser(name, help=what)

@@ -69,7 +69,7 @@ class Feeds:
 
 
 def read_feeds(settings: Settings) -> Feeds:
-    """Ask Kafka. KafkaException or ArtefactMissing where it does not answer."""
+    """Ask Kafka for the feeds. Raise KafkaException or ArtefactMissing where it does not answer."""
     from replay.offsets import Offsets
     from sinks.retriable import ANSWER_S
     from streams.ingest.quarantine import quarantined

@@ -55,7 +55,7 @@ class Late:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The action and which records it is about."""
+    """Add the action and the choice of records."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|admit")
     listing = actions.add_parser("list", help=say("列出", "list them"))
     listing.add_argument("--bank", metavar=say("编码或名称", "CODE-or-NAME"))

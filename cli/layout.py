@@ -31,7 +31,7 @@ ZH = """打印一户企业的状态是怎样存放的：Redis 的键，值的两
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing but what every verb has; no settings are read."""
+    """Add nothing to what every verb has; no settings are read."""
     parser.set_defaults(settings_needed=False)
 
 

@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _never_fail_to_print() -> None:
-    """A character that the terminal's encoding lacks is escaped."""
+    """Escape characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

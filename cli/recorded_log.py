@@ -83,7 +83,7 @@ def _processes(text: str) -> int:
 
 
 def refuse_strangers(args: argparse.Namespace) -> None:
-    """SettingsError where an option of the log stands with another source that does not go through a log."""
+    """Raise SettingsError where an option of the log is given with a source that does not go through a log."""
     for name in ONLY_LOG:
         if args.name != "log" and not args.in_process and getattr(args, name):
             option = f"--{name.replace('_', '-')}"
@@ -125,7 +125,7 @@ def _opened(args: argparse.Namespace) -> tuple[Any, None]:
 
 
 def _made(args: argparse.Namespace, progress: Any, exits: ExitStack) -> tuple[Any, Any]:
-    """The log that a source comes to, kept where `--record` says, else for as long as the call takes."""
+    """Make the log of a source, kept where `--record` says, else for the time of the call."""
     from cli.replay import source_of
     from replay.log_file import LogFile
     from replay.source_log import write_log
@@ -215,10 +215,10 @@ class _Given:
         self.settings = settings
 
     def launch_workers(self, roles: Iterable[str]) -> None:
-        """They run."""
+        """Do nothing: they run already."""
 
     def check(self) -> None:
-        """They are not ours to look after."""
+        """Do nothing: somebody else watches them."""
 
 
 def _servers(args: argparse.Namespace, log: Any, progress: Any, exits: ExitStack) -> Any:

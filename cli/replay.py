@@ -219,7 +219,7 @@ def expected_episodes(path: Path) -> Any:
 
 
 def source_of(args: argparse.Namespace) -> Any:
-    """Return the source that the call names. SourceError where it cannot be."""
+    """Return the source that the call names. Raise SourceError where it cannot be read."""
     from replay import berka, cumcm2020c, events
     from replay.simulate import sample
     from replay.sources import SourceError
@@ -242,7 +242,7 @@ def source_of(args: argparse.Namespace) -> Any:
 
 
 def checked(args: argparse.Namespace, progress: Any) -> Any:
-    """As `source_of`, read through where it can be: what is wrong in it is known before anything is sent."""
+    """Return the source as `source_of` does, read through where possible, before anything is sent."""
     source = source_of(args)
     if args.name == "events":
         count = source.check()
@@ -268,7 +268,7 @@ def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) 
 
 
 def redis_binary(name: str | None) -> Path | None:
-    """Return the server that `--redis-server` names. SettingsError where there is none."""
+    """Return the server that `--redis-server` names, None by default. Raise SettingsError where there is none."""
     from embedded import PartMissing
     from embedded.redis import named_binary
 
@@ -279,7 +279,7 @@ def redis_binary(name: str | None) -> Path | None:
 
 
 def given_servers(args: argparse.Namespace, source: Any) -> Settings:
-    """Return the settings of `--config`. SettingsError where they lack a bank of the source."""
+    """Return the settings of `--config`. Raise SettingsError where they lack a bank of the source."""
     from config.settings import load
 
     if args.fresh or args.state or args.redis_server:

@@ -38,7 +38,7 @@ make  编译 FILE（CSV，列与 config/signals.csv 相同），写到 --output�
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The action and what it needs."""
+    """Add the action and what it needs."""
     parser.set_defaults(settings_needed=False)
     actions = parser.add_subparsers(dest="action", required=True, metavar="show|make")
     show = actions.add_parser("show", help=say("列出信号", "list the signals"))

@@ -51,7 +51,7 @@ SAY_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The population and the pace."""
+    """Add the population and the pace."""
     number: dict[str, Any] = {"type": int, "metavar": "N"}
     parser.add_argument("--banks", help=say("银行数（缺省 3）", "banks (default 3)"), **number)
     parser.add_argument("--enterprises", help=say("企业数（缺省 200）", "enterprises (200)"), **number)

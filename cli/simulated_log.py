@@ -29,7 +29,7 @@ def add_out_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_strangers(args: argparse.Namespace) -> None:
-    """SettingsError where an option of the one way stands with the other."""
+    """Raise SettingsError where an option of one way of simulating is given with the other."""
     for name in ONLY_SENT if args.out else ("population", "partitions"):
         if getattr(args, name) not in (None, False):
             option = f"--{name.replace('_', '-')}"
@@ -59,7 +59,7 @@ def write(args: argparse.Namespace) -> int:
 
 
 def _population(args: argparse.Namespace) -> Any:
-    """The parameters of the file, and those of the command line in place of them."""
+    """Return the parameters of the file, overridden by those of the command line."""
     from replay.province.parameters import ParameterError, changed, read_toml
     from replay.province.population import Population
 

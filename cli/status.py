@@ -54,7 +54,7 @@ class Problem:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long it looks, and for whom."""
+    """Add how long to look where records wait, and the form of the output."""
     parser.add_argument(
         "--look-s",
         type=seconds_of,
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def judge(standing: Standing, settings: Settings) -> Iterator[Problem]:
-    """Everything that is wrong or worth a note, the gravest first."""
+    """Yield everything that is wrong or worth a note, the worst first."""
     yield from _topics(standing)
     yield from _redis(standing)
     yield from _log(standing)

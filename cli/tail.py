@@ -128,7 +128,10 @@ def _shown(settings: Settings, names: list[str], *, from_start: bool) -> Generat
 
 
 def _records(settings: Settings, names: list[str], *, from_start: bool) -> Iterator[tuple[str, bytes]]:
-    """(topic, value) for ever. KafkaException; SettingsError where a topic is not there."""
+    """Yield (topic, value) forever.
+
+    Raise KafkaException where the broker does not answer, and SettingsError where a topic is missing.
+    """
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
 
     from replay.offsets import Offsets

@@ -26,7 +26,7 @@ ZH = """以工作进程运行一个角色（ingest、score、learn、archive）�
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The role, and how much is said."""
+    """Add the role, and the level of logging."""
     parser.add_argument("role", choices=tuple(ROLES), help=say("做什么", "what this worker does"))
     parser.add_argument(
         "--compile",

@@ -36,7 +36,7 @@ class Indicator:
 
 
 class SignalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row of `signals.csv`, its conditions still text; `levels` are yellow, orange, red, empty where it has none."""
+    """A row of `signals.csv`, its conditions as text; `levels` are yellow, orange, red, empty where it has none."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")]
     name_zh: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -70,18 +70,21 @@ def indicators() -> dict[str, Indicator]:
 
 @cache
 def catalogue_id() -> str:
-    """Return the first 16 hex digits of the SHA-256 of `indicators.csv`: the meaning of the indicators."""
+    """Return the first 16 hex digits of the SHA-256 of `indicators.csv`: they stand for the indicators' meaning."""
     return hashlib.sha256(_text("indicators.csv").encode()).hexdigest()[:16]
 
 
 @cache
 def signals() -> tuple[SignalRow, ...]:
-    """Return all 50 signals in the order of the file: row i stands on line i + 2."""
+    """Return all 50 signals in the order of the file: row i is on line i + 2."""
     return signal_rows(_text("signals.csv"))
 
 
 def signal_rows(text: str) -> tuple[SignalRow, ...]:
-    """Return the rows of a file like `signals.csv`. ValueError names line and column of what is no such row."""
+    """Return the rows of a file like `signals.csv`.
+
+    Raise ValueError, with line and column, where one is no such row.
+    """
     reader = csv.DictReader(text.splitlines())
     if missing := _SIGNAL_COLUMNS - set(reader.fieldnames or ()):
         raise ValueError(f"line 1: no column {', '.join(sorted(missing))}")
@@ -126,34 +129,37 @@ def expert_points() -> dict[str, int]:
 
 @cache
 def spring_festivals() -> tuple[int, ...]:
-    """Day numbers of the lunar new year, ascending."""
+    """Return the day numbers of the lunar new year, ascending."""
     return tuple(day_of_text(row["first_day"]) for row in _rows("spring_festival.csv"))
 
 
 @cache
 def workdays() -> dict[int, bool]:
-    """Return by day number whether it is worked, for the days of 2004 to 2050 that are not what their weekday says.
+    """Return by day number whether it is a business day, for days of 2004 to 2050 that are not what their weekday says.
 
-    Up to `workdays_decided_until` as the State Council has published it, after that by the law on holidays alone.
+    Up to `workdays_decided_until` this is what the State Council has published, after that the law on holidays alone.
     """
     return {day: _WORKED[kind] for day, kind in _workday_rows()}
 
 
 @cache
 def workdays_decided_until() -> int:
-    """Return the day number of the last day whose year is published: what rests on a later one is provisional."""
+    """Return the day number of the last day whose year is published. What rests on a later day is provisional."""
     return _end_of_year(max(day for day, kind in _workday_rows() if kind != "provisional"))
 
 
 @cache
 def calendar_ends() -> dict[str, int]:
-    """Return by table of dates the last day number that it covers for certain: to be extended well before."""
+    """Return, by table of dates, the last day number that it surely covers: to be extended well before that."""
     return {"spring_festival": _end_of_year(max(spring_festivals())), "workdays": workdays_decided_until()}
 
 
 @cache
 def _workday_rows() -> tuple[tuple[int, str], ...]:
-    """Return (day number, kind) of each row of `workdays.csv`. ValueError names the line of what is no such row."""
+    """Return (day number, kind) of each row of `workdays.csv`.
+
+    Raise ValueError, with the line, where one is no such row.
+    """
     found = []
     for number, row in enumerate(_rows("workdays.csv"), 2):
         if row["kind"] not in _WORKED:

@@ -19,6 +19,6 @@ def forbidden() -> Forbidden:
 
 
 def names_of_events() -> tuple[str, ...]:
-    """Return the names that events' fields have, each once, those of one kind of event in their order."""
+    """Return the names of all events' fields, each once, those of one kind of event in their order."""
     ours = (field.name for kind in get_args(AnyEvent) for field in msgspec.structs.fields(kind))
     return tuple(dict.fromkeys(("type", *ours)))

@@ -1,4 +1,4 @@
-"""Errors that are for operators; apart from the settings, on which no output depends."""
+"""Errors for operators. Outputs do not depend on them, so they are apart from the settings."""
 
 
 class SettingsError(Exception):

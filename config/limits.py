@@ -1,4 +1,7 @@
-"""Bounds that the transport and the settings share; apart from the settings, on which no output depends."""
+"""Bounds that the transport and the settings share.
+
+Outputs do not depend on them, so they are apart from the settings.
+"""
 
 UNPACKED_BYTES_MAX = 128 << 20
 """Bytes that one chunk of records may take, unpacked and with the places of its records.

@@ -1,8 +1,9 @@
-"""Settings of this process: parsed once from TOML and the environment, unknown keys refused, relations checked.
+"""Settings of this process: read once from TOML and the environment, unknown keys refused, relations checked.
 
-Nothing here may change an output of `score`: what can (emission, bands, hysteresis, lateness, grace) travels in the
-log as the rules artefact. The environment variable of `[kafka] bootstrap` is XINLIU_KAFKA_BOOTSTRAP, and so on; it
-wins over the file. Secrets come from the environment or from files named `*_file`, never from the TOML file.
+Nothing here may change an output of `score`: what can (emission, bands, hysteresis, lateness, grace) is in the log, as
+the rules artefact. The environment variable of `[kafka] bootstrap` is XINLIU_KAFKA_BOOTSTRAP, and so on; it overrides
+the file. Secrets come from the environment or from files named `*_file`, never from the TOML file. The last part of a
+key is its unit: `_ms`, `_s`, `_bytes_max`.
 """
 
 import os
@@ -27,7 +28,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class KafkaSettings(_Table, frozen=True, kw_only=True):
-    """The address of Kafka, and how to speak to it."""
+    """Kafka: its address, security, and bounds."""
 
     bootstrap: str = "127.0.0.1:9092"
     log_partitions: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64  # of events.v1, score.v1 …, fixed at creation
@@ -44,7 +45,7 @@ class KafkaSettings(_Table, frozen=True, kw_only=True):
 
 
 class RedisSettings(_Table, frozen=True, kw_only=True):
-    """The address of Redis, and how to speak to it."""
+    """Redis: its address and bounds."""
 
     url: str = "redis://127.0.0.1:6379/0"  # rediss:// with TLS; redis+cluster:// any server of a Redis Cluster
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
@@ -61,7 +62,7 @@ class ClickHouseSettings(_Table, frozen=True, kw_only=True):
 
 
 class IngestSettings(_Table, frozen=True, kw_only=True):
-    """The edge where banks' records come in."""
+    """The ingest role, where records of banks come in."""
 
     tick_interval_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 1_000
     future_tolerance_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 300_000
@@ -92,7 +93,7 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):
-    """Prometheus, on the loopback unless told otherwise; port 0 takes a free one and says which, -1 serves none."""
+    """Prometheus, on the loopback by default. Port 0 takes a free one and logs it, -1 serves none."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=-1, le=65_535)] = 0
@@ -107,7 +108,7 @@ class DashboardSettings(_Table, frozen=True, kw_only=True):
 
 
 class Bank(_Table, frozen=True, kw_only=True):
-    """One bank that delivers, and how."""
+    """One bank, and how it delivers."""
 
     bank_id: BankIdText
     name_zh: str
@@ -131,7 +132,10 @@ class Settings(_Table, frozen=True, kw_only=True):
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read settings from `path` (TOML; None: defaults alone) and the environment. SettingsError names what is wrong."""
+    """Read settings from `path` (TOML; None: defaults alone) and the environment.
+
+    Raise SettingsError, with the key and what is wrong, where one is invalid.
+    """
     document: dict[str, Any] = {}
     if path is not None:
         try:
@@ -148,7 +152,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 
 
 def problems(path: Path | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Everything that is wrong with the settings, key by key; relations are checked once each key is right."""
+    """Return everything that is wrong with the settings, key by key. Relations are checked once each key is valid."""
     found: list[str] = []
     document: dict[str, Any] = {}
     if path is not None:
@@ -196,7 +200,7 @@ def _check_relations(settings: Settings) -> None:
 
 
 def _apply_environment(document: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Overlay XINLIU_<TABLE>_<KEY>; an unknown name under the prefix is refused like an unknown key."""
+    """Overlay XINLIU_<TABLE>_<KEY>. Raise SettingsError for an unknown name under the prefix, as for an unknown key."""
     known = {
         f"{PREFIX}{table.name}_{key.name}".upper(): (table.name, key)
         for table in msgspec.structs.fields(Settings)
@@ -220,7 +224,7 @@ def _apply_environment(document: dict[str, Any], environ: Mapping[str, str]) -> 
 
 
 def _plain(annotation: Any) -> Any:
-    """`X | None` as X: an environment variable is text, and `null` would otherwise be read as None."""
+    """Return `X | None` as X: an environment variable is text, and `null` would otherwise be read as None."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         inner = [a for a in typing.get_args(annotation) if a is not type(None)]
         return inner[0] if len(inner) == 1 else annotation
@@ -228,7 +232,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _explain(error: msgspec.ValidationError) -> str:
-    """msgspec says `… - at `$.kafka.parser``; operators read `[kafka] parser: …`."""
+    """Return msgspec's `… - at `$.kafka.parser`` as operators read it: `[kafka] parser: …`."""
     text, _, where = str(error).partition(" - at `$.")
     if not where:
         return text

@@ -1,7 +1,7 @@
 """Names of things and forms of numbers in both languages, read once from the CSV files here.
 
-`wording.csv` is a table of its own beside `indicators.csv`, whose hash is the catalogue's id: how a number is said does
-not change what it means. Kernels read none of this, so a change of words compiles nothing.
+`wording.csv` is a table of its own beside `indicators.csv`, whose hash is the catalogue's id: the words for a number do
+not change its meaning. Kernels read none of this, so a change of words compiles nothing.
 """
 
 import csv
@@ -14,7 +14,7 @@ from domain.language import Words
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
-    """A row of `wording.csv`: how an indicator, a number of the context, a flag or an event is said."""
+    """A row of `wording.csv`: the words for an indicator, a number of the context, a flag or an event."""
 
     name: Words
     kind: str  # of a number, which decides its formatter (detectors/wording/numbers.py); or event
@@ -24,7 +24,7 @@ class Wording:
 
 @cache
 def wordings() -> dict[str, Wording]:
-    """Return how each indicator, number of the context, flag and event is said, by id."""
+    """Return the words for each indicator, number of the context, flag and event, by id."""
     called = _names("indicators.csv")
     found = {}
     for row in _rows("wording.csv"):
@@ -40,13 +40,13 @@ def wordings() -> dict[str, Wording]:
 
 @cache
 def signal_names() -> dict[str, Words]:
-    """Return what each signal of the catalogue is called, by id."""
+    """Return the name of each signal of the catalogue, by id."""
     return _names("signals.csv")
 
 
 @cache
 def checks() -> dict[str, Words]:
-    """Return what a loan officer looks into, by signal id."""
+    """Return what a loan officer checks, by signal id."""
     return {row["id"]: Words(row["check_zh"], row["check_en"]) for row in _rows("checks.csv")}
 
 

@@ -37,7 +37,10 @@ class ArchiveView:
             self._waiting -= 1
 
     async def shared(self, name: str, for_s: float, question: Callable[[Connection], T]) -> T:
-        """The answer that anybody got within `for_s` seconds under this name, else a new one. Failures are not kept."""
+        """Return the answer that any caller got within `for_s` seconds under this name, else a new one.
+
+        Failures are not kept.
+        """
         asked_s, task = self._answers.get(name, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
         if task is None or failed or time.monotonic() - asked_s > for_s:

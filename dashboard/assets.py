@@ -28,7 +28,10 @@ class Asset:
 
 
 def load() -> Mapping[str, Asset]:
-    """Return every file by its name under static/. ValueError where ECharts is not the file that is named here."""
+    """Return every file by its name under static/.
+
+    Raise ValueError where ECharts is not the file that is named here.
+    """
     found = {name: _read(name) for name in (*PAGES.values(), ENTERPRISE_PAGE, *STATIC)}
     if (digest := found[f"vendor/{ECHARTS}"].etag) != ECHARTS_SHA256:
         raise ValueError(f"static/vendor/{ECHARTS} has SHA-256 {digest}, should be {ECHARTS_SHA256}")

@@ -30,7 +30,7 @@ class BrowserFailed(Exception):
 
 
 def find() -> str:
-    """Return the path of a Chromium. BrowserFailed names what was looked for."""
+    """Return the path of a Chromium. Raise BrowserFailed, with the names that were tried, where there is none."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -55,7 +55,7 @@ class Browser:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
     def __enter__(self) -> Self:
-        """BrowserFailed where it does not start."""
+        """Start the browser. Raise BrowserFailed where it does not start."""
         try:
             self._loop.run_until_complete(self._open())
         except BaseException:
@@ -76,14 +76,14 @@ class Browser:
         self._folder.cleanup()
 
     def goto(self, url: str) -> None:
-        """Load a page; returns when its scripts have run. BrowserFailed where it cannot be loaded."""
+        """Load a page; return when its scripts have run. Raise BrowserFailed where it cannot be loaded."""
         answer = self.call("Page.navigate", url=url)
         if error := answer.get("errorText"):
             raise BrowserFailed(f"{url}: {error}")
         self.wait_for("document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:
-        """Return the value of a JavaScript expression (awaited). BrowserFailed where it throws."""
+        """Return the value of a JavaScript expression (awaited). Raise BrowserFailed where it throws."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserFailed(f"{expression}: {answer['exceptionDetails']}")
@@ -99,7 +99,7 @@ class Browser:
         return value
 
     def resize(self, width: int, height: int) -> None:
-        """The size of the viewport in CSS pixels."""
+        """Set the size of the viewport in CSS pixels."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def picture(self, *, whole: bool = False) -> bytes:
@@ -107,14 +107,14 @@ class Browser:
         return base64.b64decode(self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"])
 
     def press(self, key: str) -> None:
-        """One key, as Tab or Enter."""
+        """Press one key, as Tab or Enter."""
         code = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38}[key]
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Return one command of the protocol. BrowserFailed where the browser refuses it."""
+        """Return the result of one command of the protocol. Raise BrowserFailed where the browser refuses it."""
         return self._loop.run_until_complete(self._call(method, parameters))
 
     def _last_words(self) -> str:

@@ -48,7 +48,7 @@ class Revised(NamedTuple):
 
 
 def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict[str, Any] | None:
-    """Everything about one enterprise; None where it never had a score."""
+    """Return everything about one enterprise; None where it never had a score."""
     asked = {"id": enterprise_id}
     now = _score_now(db, asked)
     if now is None:

@@ -73,7 +73,7 @@ class LatencySample:
         return {"p50_ms": quantile(ascending, 50), "p99_ms": quantile(ascending, 99), "sampled": len(ascending)}
 
     def take(self, message: Message, at_s: float) -> None:
-        """One record of the log, or a score."""
+        """Take in one record of the log, or a score."""
         value, (_, written_ms) = message.value(), message.timestamp()
         if message.error() is not None or value is None:
             return  # errors of the broker are the workers' to report; a look without samples says so

@@ -50,7 +50,7 @@ class Client:
         self._something.set()
 
     def offer_flow(self, sent: bytes) -> None:
-        """The newest word about the flow, in place of one that was not taken."""
+        """Offer the newest state of the flow, in place of one that was not taken."""
         self._flow = sent
         self._something.set()
 
@@ -92,7 +92,7 @@ class Hub:
         return client, frame("hello", {"alerts": list(self._alerts), "flow": list(self._flow)})
 
     def leave(self, client: Client) -> None:
-        """The page has gone."""
+        """Remove a page that has gone."""
         self._clients.discard(client)
 
     def alerts(self, alerts: Iterable[Mapping[str, Any]]) -> None:
@@ -111,7 +111,7 @@ class Hub:
                 client.offer_alert(sent)
 
     def flow(self, word: Mapping[str, Any]) -> None:
-        """The newest word about the flow."""
+        """Send the newest state of the flow to all pages."""
         self._flow.append(word)
         sent = frame("flow", word)
         for client in self._clients:

@@ -96,10 +96,10 @@ def search(db: Connection, text: str) -> list[dict[str, Any]]:
 def banks_now(
     banks: Sequence[Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]
 ) -> tuple[int | None, list[dict[str, Any]]]:
-    """(event time reached in ms, each bank with how complete it is).
+    """Return (event time reached in ms, each bank with how complete it is).
 
     banks: id, names, mode, deadline_hours. `state`: complete (covered up to the last whole day), waiting (the day may
-    still come in time), late, stalled, or silent (nothing was ever said of it); `behind_days` counts whole days.
+    still come in time), late, stalled, or silent (it has never sent anything); `behind_days` counts whole days.
     """
     reached_ms = max((int(feed["as_of_ms"]) for feed in found.values()), default=None)
     rows = []

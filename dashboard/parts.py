@@ -7,10 +7,10 @@ POINT_MILLI = 1000
 
 
 def whole_parts(score: int, parts_milli: Mapping[str, int]) -> dict[str, int]:
-    """Return each part in whole points, by largest remainders, so that `FLOOR` and the parts are `score`.
+    """Return each part in whole points, by largest remainders, so that `FLOOR` and the parts add up to `score`.
 
-    Of equal remainders the first part gets the point. ValueError where the parts are not those of the score: rounding
-    moves each by less than a point.
+    Of equal remainders the first part gets the point. Raise ValueError where the parts are not those of the score:
+    rounding moves each by less than a point.
 
     >>> whole_parts(412, {"a": 7_600, "b": 6_500, "cap": -2_100})
     {'a': 8, 'b': 6, 'cap': -2}

@@ -30,7 +30,7 @@ LEAVE_S_MAX = 2.0
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[str]:
-    """Serves within the block; gives the address. SettingsError where it cannot listen there."""
+    """Serve within the block; yield the address. Raise SettingsError where it cannot listen there."""
     loop = asyncio.get_running_loop()
     hub = Hub(clients_max=settings.dashboard.clients_max)
     target = target_of(settings.clickhouse)

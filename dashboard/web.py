@@ -54,7 +54,7 @@ _ENTERPRISE_ID = re.compile(ENTERPRISE_ID_PATTERN)
 def application(
     hub: Hub, archive: ArchiveView, sentences: Sentences, banks: Sequence[dict[str, Any]]
 ) -> web.Application:
-    """Return the application; ValueError where a file of the package is not what it should be."""
+    """Return the application. Raise ValueError where a file of the package is not what it should be."""
     app = web.Application(middlewares=[_guard])
     app[HUB], app[ARCHIVE], app[SENTENCES] = hub, archive, sentences
     app[BANKS], app[FILES] = list(banks), dict(assets.load())

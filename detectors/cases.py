@@ -1,8 +1,8 @@
-"""Cases: an enterprise's open episodes as one reader sees them are one case, from the first until none is left.
+"""Cases: the open episodes of an enterprise that one reader sees are one case, from the first until none is left.
 
-A bank sees the episodes of the platform and those about its own loans; the supervisor sees all. So each bank slot has a
-case, and the supervisor. Array of one enterprise: case_key uint64 (9) a hash of the case's opening, 0 without a case;
-with the enterprise and the reader it makes the case's id.
+A bank sees the episodes of the platform and those about its own loans; the supervisor sees all. So there is a case for
+each bank slot and one for the supervisor. Array of one enterprise: case_key uint64 (9), a hash of the case's opening, 0
+without a case; with the enterprise and the reader it makes the case's id.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def sees(view, bank):
 
 @kernel
 def opened(e, bank, t_ms, offset):
-    """An episode about `bank` opened, at t and by the record at `offset`."""
+    """Open a case for each reader of an episode about `bank` who has none, at t_ms by the record at `offset`."""
     key = (np.uint64(offset + 1) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(t_ms) * np.uint64(0xBF58476D1CE4E5B9))
     for view in range(VIEWS):
         if e.case_key[view] == 0 and sees(view, bank):
@@ -32,7 +32,7 @@ def opened(e, bank, t_ms, offset):
 
 @kernel
 def ended(e):
-    """An episode was forgotten: cases without another one are over."""
+    """Close the cases whose last episode is gone."""
     for view in range(VIEWS):
         if e.case_key[view] != 0 and level(e, view) == 0:
             e.case_key[view] = 0

@@ -1,4 +1,4 @@
-"""The context of an evaluation: what rules may ask beside the indicators (docs/signals.md), from state and engine."""
+"""The context of an evaluation: what rules may read beside the indicators (docs/signals.md), from state and engine."""
 
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
@@ -14,7 +14,10 @@ _FIRST = INDICATOR_COUNT
 
 @kernel
 def read(e, engine, x):
-    """Fill in the context of enterprise e at x.as_of_ms, after its score: x.value and x.null behind the indicators."""
+    """Fill x.value and x.null after the indicators with the context of enterprise e at x.as_of_ms.
+
+    Its score comes before.
+    """
     today = day_of(x.as_of_ms - 1)
     x.null[_FIRST:] = VALUE
     x.value[v.HISTORY_DAYS] = x.history_days

@@ -1,12 +1,13 @@
-"""Episodes: one continuous stretch of a signal, from its raising to its end (docs/signals.md).
+"""Episodes: one continuous period of a signal, from its raising to its end (docs/signals.md).
 
 Raising and upgrading are immediate. At day closes only: a level falls to the highest one still true after its own
 condition was false at seven closes, and the episode clears when its hysteresis is true. A result that is not computable
-or suppressed keeps an open episode open, marks it stale and stops the timers; it goes on where they stood.
+or suppressed keeps an open episode open, marks it stale and stops the timers, which later go on where they stopped.
 
 Arrays of one enterprise, its `episodes_open` open ones first: episode_key uint64 (EPISODES_MAX) the signal's hash,
-episode_bank int8 the slot of the lender that it is about or EVERY_BANK, level, stale, opening, revision and timers.
-What finds no place is counted in episode_overflow, and all signals are evaluated until it has one (episode_lacking).
+episode_bank int8 the slot of the lender that it is about or EVERY_BANK, level, stale, opening, revision and timers. An
+episode that finds no place is counted in episode_overflow, and all signals are evaluated until it has one
+(episode_lacking).
 """
 
 import numpy as np
@@ -37,7 +38,7 @@ def find(e, key, bank):
 
 @kernel
 def open_one(e, key, bank, level, t_ms, offset):
-    """Open an episode; its place, NO_EPISODE where all are taken."""
+    """Open an episode; return its place, NO_EPISODE where all are taken. t_ms, offset: of the record that opens it."""
     i = np.int64(e.episodes_open)
     if i == EPISODES_MAX:
         e.episode_overflow += 1
@@ -52,7 +53,7 @@ def open_one(e, key, bank, level, t_ms, offset):
 
 @kernel
 def take(e, i, status):
-    """Take a status into open episode i, by an event or a close; returns the transition."""
+    """Apply a status to open episode i, at an event or a close; return the transition."""
     if status == NOT_APPLICABLE:
         return NO_LONGER_APPLIES
     if status > RED:
@@ -69,7 +70,10 @@ def take(e, i, status):
 
 @kernel
 def close(e, i, status, own, may_clear, closes_to_lower):
-    """A day closes with a computable status, `own` the truth of the episode's level; returns the way down, if any."""
+    """Apply a day's close with a computable status; return the transition downwards, NOTHING where there is none.
+
+    own: truth of the episode's own level. may_clear: truth of its hysteresis.
+    """
     if may_clear and status == CLEAR:  # while a level is true it would be raised again at once
         return CLEARED
     if own == TRUE:
@@ -84,7 +88,7 @@ def close(e, i, status, own, may_clear, closes_to_lower):
 
 @kernel
 def hold(e, i, watched):
-    """Move the timer of held(): true at one more close, or not; unknown stops it. Returns the closes in a row."""
+    """Advance the timer of held(): true at one more close, or reset; unknown stops it. Return the closes in a row."""
     if watched == TRUE:
         e.episode_held_closes[i] = min(e.episode_held_closes[i] + 1, HELD_CLOSES_MAX)
     elif watched == FALSE:
@@ -100,7 +104,7 @@ def is_over(transition):
 
 @kernel
 def forget(e, i):
-    """Free the place of an episode that is over; the last open one moves into it."""
+    """Free the place of an episode that is over. The last open one moves into it."""
     last = np.int64(e.episodes_open) - 1
     e.episodes_open = last
     e.episode_key[i], e.episode_bank[i] = e.episode_key[last], e.episode_bank[last]

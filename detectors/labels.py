@@ -1,9 +1,9 @@
-"""Observations and what became of them: which label each gets, on which day, and in which order they are learned.
+"""Observations and their outcomes: the label of each, the day on which it matures, and the order of learning.
 
 An observation of day d is bad where its enterprise was more than 30 days past due, in default, advanced for or written
 off at any time in (d, d + 90]; good where that horizon has passed without. It matures at the end of the horizon, bad or
-good: were bads learned as they happen, the newest quarter would hold bads only. An operator's outcome, where there is
-one, takes the place of both.
+good: if bad outcomes were learned as they happen, the newest quarter would hold nothing else. An operator's outcome,
+where there is one, replaces both.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ _BAD_EVENTS = frozenset({"default", "advance", "written_off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadFact:
-    """An enterprise was in a bad state from day `since` to day `until` at least, as the record at `offset` says."""
+    """The enterprise was in a bad state from day `since` to day `until` at least, by the record at `offset`."""
 
     since: int
     until: int
@@ -38,7 +38,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A matured observation. The order of labels is that of (matured_on, enterprise_id, observation_id)."""
+    """A matured observation.
+
+    Labels are ordered by (matured_on, enterprise_id, observation_id). matured_on: day number.
+    """
 
     observation: Observation
     bad: bool
@@ -50,7 +53,7 @@ class Label:
 
 
 def bad_fact(loan: Loan, offset: int) -> BadFact | None:
-    """Return whether a loan event means that its enterprise is bad; None: it does not say.
+    """Return the bad state that a loan event reports; None where it reports none.
 
     A report of n days past due dates the state back to the day on which 30 were passed.
     """
@@ -63,18 +66,18 @@ def bad_fact(loan: Loan, offset: int) -> BadFact | None:
 
 
 def verdict(outcome: Outcome, offset: int) -> Verdict:
-    """Return an operator's outcome with its coordinates; ValueError where `matured_on` is no day."""
+    """Return an operator's outcome with its offset. Raise ValueError where `matured_on` is no date."""
     return Verdict(bad=outcome.label == "bad", matured_on=day_of_text(outcome.matured_on), offset=offset)
 
 
 def label_of(
     observation: Observation, facts: Iterable[BadFact], verdicts: Sequence[Verdict], *, before_offset: int, end_day: int
 ) -> Label | None:
-    """Return the label as known when the log of its partition stood at `before_offset` and day `end_day` had passed.
+    """Return the label of an observation, by the log before `before_offset` and the days up to `end_day`.
 
-    `facts` are the enterprise's, `verdicts` those on this observation or its loan (the latest one in the log holds).
-    None: not matured. What stands at or after `before_offset` is not looked at, so that the answer does not depend on
-    how far ahead a reader has read.
+    facts: the enterprise's. verdicts: those on this observation or its loan; the latest one in the log counts. Return
+    None where it has not matured. Records of its partition at or after `before_offset` are ignored, so that the result
+    does not depend on how far ahead a reader has read.
     """
     known = [v for v in verdicts if v.offset < before_offset]
     if known:
@@ -91,7 +94,10 @@ def label_of(
 
 
 class Ledger:
-    """Everything read from the log that labels follow from. Repeats change nothing; so does the order of topics."""
+    """Everything from the log that labels follow from.
+
+    Repeats change nothing, nor does the order in which topics are read.
+    """
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[int, Observation]] = {}  # id -> partition, observation
@@ -113,7 +119,7 @@ class Ledger:
         return len(self._held) + len(self._done)
 
     def observe(self, observation: Observation, partition: int) -> None:
-        """Hold an observation; `partition` is its enterprise's, in both topics."""
+        """Add an observation. `partition`: its enterprise's, the same in both topics."""
         known = observation.observation_id
         if known in self._held or known in self._done:
             self.repeated_count += 1
@@ -121,13 +127,13 @@ class Ledger:
             self._held[known] = (partition, observation)
 
     def loan(self, loan: Loan, offset: int) -> None:
-        """Take note of a loan event."""
+        """Take in a loan event."""
         fact = bad_fact(loan, offset)
         if fact is not None and self._is_first(loan):
             self._facts.setdefault(loan.enterprise_id, set()).add(fact)
 
     def outcome(self, outcome: Outcome, offset: int) -> None:
-        """Take note of an operator's outcome; ValueError where its `matured_on` is no day."""
+        """Take in an operator's outcome. Raise ValueError where its `matured_on` is no date."""
         taken = verdict(outcome, offset)
         if not self._is_first(outcome):
             return
@@ -140,7 +146,7 @@ class Ledger:
     def matured(self, before_offsets: Mapping[int, int], end_day: int) -> list[Label]:
         """Return the labels matured up to `end_day`, as of `before_offsets` (by partition), in learning order.
 
-        An observation that score made of a record after that is left for the next time.
+        An observation that score made from a later record is left for the next call.
         """
         labels = []
         for partition, observation in self._held.values():

@@ -1,7 +1,7 @@
-"""The view of one lender (docs/signals.md): what a signal of scope lender reads, that bank's loans in place of all.
+"""The view of one lender (docs/signals.md): the inputs of a signal of scope lender, with that bank's loans alone.
 
-`enter` lays it over the inputs of an evaluation, `leave` takes it off again. A bank is followed from its first loan
-event until nothing of it can hold: no open loan, no loan event of the last 360 days, no open episode.
+`enter` replaces inputs of an evaluation with the view, `leave` restores them. A bank is followed from its first loan
+event until no signal of it can hold: no open loan, no loan event of the last 360 days, no open episode.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ LENS = np.dtype(
 
 @kernel
 def enter(e, b, x, lens):
-    """Lay the view of the bank in slot b over x.value and x.null."""
+    """Replace x.value and x.null with the view of the bank in slot b; lens keeps what they were."""
     for i in range(_SLOTS.shape[0]):
         lens.value[i], lens.null[i] = x.value[_SLOTS[i]], x.null[_SLOTS[i]]
     stalled = (e.banks_stalled >> b) & 1 == 1
@@ -37,14 +37,14 @@ def enter(e, b, x, lens):
 
 @kernel
 def leave(x, lens):
-    """The inputs are those of all lenders again."""
+    """Restore the inputs of all lenders."""
     for i in range(_SLOTS.shape[0]):
         x.value[_SLOTS[i]], x.null[_SLOTS[i]] = lens.value[i], lens.null[i]
 
 
 @kernel
 def last_days(e, b, lens):
-    """Fill lens.last_day: every event's, but of loan events those of the bank in slot b alone."""
+    """Fill lens.last_day with the last days of all events, of loan events only those of the bank in slot b."""
     copy(e.seen_day, lens.last_day)
     for place in range(seen.LOAN_COUNT):
         lens.last_day[place] = e.loan_seen_day[b, place]
@@ -58,7 +58,7 @@ def is_followed(e, b):
 
 @kernel
 def follow_less(e, today):
-    """At a close: drop the banks of which nothing can hold any more."""
+    """Stop following the banks of which no signal can hold any more, at a close."""
     for b in range(BANK_SLOTS):
         if is_followed(e, b) and not _may_hold(e, b, today):
             e.lenders &= ~(1 << b)

@@ -1,7 +1,7 @@
 """The model before any label: `prior-0`, the catalogue's expert weights and anchors.
 
-Each group's points (docs/scoring.md) go to those of its indicators that stand by now, in proportion to their own
-(`config/anchors.csv`). Odds of 20:1 at 550 points that double every 30 give the intercept and slope.
+Each group's points (docs/scoring.md) are divided over those of its indicators that are implemented, in proportion to
+their own points (`config/anchors.csv`). Odds of 20:1 at 550 points that double every 30 give the intercept and slope.
 """
 
 import math
@@ -23,7 +23,7 @@ GROUP_POINTS = {
 
 @cache
 def prior_snapshot() -> Snapshot:
-    """Return the snapshot that scores until a `control` record activates another."""
+    """Return the snapshot that scores until a control record activates another."""
     weights = {name: milli for group in GROUP_POINTS for name, milli in _weights_milli(group).items()}
     assert sum(weights.values()) == WEIGHT_SUM_MILLI
     slope = 300 / 30 * math.log(2)
@@ -38,7 +38,10 @@ def prior_snapshot() -> Snapshot:
 
 
 def _weights_milli(group: str) -> dict[str, int]:
-    """A group's points by its indicators, in millipoints that add up: by largest remainder, ties in their order."""
+    """Return the millipoints of a group's indicators, which sum to the group's, by largest remainder.
+
+    Ties in their order.
+    """
     points = {name: expert_points()[name] for name in CORE if indicators()[name].group == group}
     wanted, among = GROUP_POINTS[group] * 1_000, sum(points.values())
     weights = {name: wanted * its // among for name, its in points.items()}
@@ -50,5 +53,5 @@ def _weights_milli(group: str) -> dict[str, int]:
 
 @cache
 def prior_id() -> str:
-    """Return its content id."""
+    """Return the content id of the prior."""
     return content_id(prior_snapshot().encode())

@@ -1,9 +1,9 @@
 """The monotone scorecard: indicators to utilities in [0, 1], to integer millipoints that add up, to 400-700.
 
 `score = 400,000 + sum(round_half_even(w_i * u_i)) + cap` millipoints. A utility is piecewise linear on five anchors, so
-a better indicator never lowers the score; nulls are resolved here and nowhere else: not applicable is neutral (0.5),
-not computable is min(0.35, its last computable utility, rounded down to a millionth), so that hiding an input never
-pays (docs/scoring.md).
+that a better indicator never lowers the score. Nulls are resolved only here: not applicable is neutral (0.5), not
+computable is min(0.35, its last computable utility, rounded down to a millionth), so that hiding an input never pays
+(docs/scoring.md).
 """
 
 import math
@@ -65,25 +65,31 @@ SAID = np.dtype([("x", "<f8"), ("u", "<f8"), ("milli", "<i8"), ("ppm", "<i8")])
 
 
 class Scorecard(NamedTuple):
-    """A snapshot for the kernel: CORE_COUNT rows of CARD_ROW, and of SAID: the value each was last asked for, and what
-    it said. Most indicators are as they were at the enterprise's record before. One thread at a time may ask."""
+    """A snapshot for the kernel: rows CARD_ROW (CORE_COUNT,), and a cache, said SAID (CORE_COUNT,).
+
+    The cache holds the last value of each indicator and its result, since most are as at the enterprise's record
+    before. So one thread at a time may use a card.
+    """
 
     rows: npt.NDArray[np.void]
     said: npt.NDArray[np.void]
 
     def own(self) -> "Scorecard":
-        """Return the same for a thread of its own."""
+        """Return the same card for a thread of its own."""
         return self._replace(said=self.said.copy())
 
     @property
     def weight_milli(self) -> npt.NDArray[np.int64]:
-        """The weights, in millipoints."""
+        """Weights in millipoints, int64 (CORE_COUNT,)."""
         weights: npt.NDArray[np.int64] = self.rows["weight_milli"]
         return weights
 
 
 def scorecard(snapshot: Snapshot) -> Scorecard:
-    """Return the card of a snapshot. SnapshotError where it scores other indicators than this engine computes."""
+    """Return the card of a snapshot.
+
+    Raise SnapshotError where the snapshot scores other indicators than this engine computes.
+    """
     if odd := sorted(set(snapshot.weights_milli) ^ set(CORE)):
         raise SnapshotError(f"the model and this engine differ in the indicators {', '.join(odd)}")
     rows = np.zeros(CORE_COUNT, CARD_ROW)
@@ -101,7 +107,10 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
 
 
 def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
-    """p_overdue30_90d in ppm for the displayed scores 400..700, by decimal arithmetic: equal on every machine."""
+    """Return p_overdue30_90d in ppm for the displayed scores 400..700.
+
+    It is computed in decimal arithmetic, so that it is equal on every machine.
+    """
     with localcontext() as context:
         context.prec = 30
         intercept, slope = Decimal(snapshot.intercept_micro) / MICRO, Decimal(snapshot.slope_micro) / MICRO
@@ -111,7 +120,7 @@ def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
 
 
 def value_at(card: Scorecard, i: int, u: float) -> float:
-    """The value of indicator i at which its utility is u: the inverse of `utility` between the outermost anchors."""
+    """Return the value of indicator i at which its utility is u: the inverse of `utility` between the outer anchors."""
     row = card.rows[i]
     x = float(np.interp(1.0 - u if row["falling"] else u, (0.0, 0.25, 0.5, 0.75, 1.0), row["anchor"]))
     return math.copysign(10.0 ** abs(x) - 1.0, x) if row["logarithmic"] else x
@@ -119,7 +128,7 @@ def value_at(card: Scorecard, i: int, u: float) -> float:
 
 @kernel
 def log10_1p(x):
-    """log10(1 + x), signed for negative x, by IEEE operations alone: libm's differs in the last bit between CPUs."""
+    """Return log10(1 + x), signed for negative x, by IEEE operations alone: libm's last bit differs between CPUs."""
     y, exponent = math.frexp(1.0 + abs(x))
     if y < 0.7071067811865476:
         y, exponent = 2.0 * y, exponent - 1
@@ -133,7 +142,7 @@ def log10_1p(x):
 
 @kernel
 def utility(row, x):
-    """u in [0, 1] of the indicator of a card's row at x."""
+    """Return the utility in [0, 1] of value x of the indicator in a card's row."""
     if row.logarithmic:
         x = log10_1p(x)
     anchor = row.anchor
@@ -144,7 +153,7 @@ def utility(row, x):
 
 @kernel
 def assess(card, e, x, closing):
-    """Fill in what the indicators x.value and x.null say of enterprise e: utilities, points, score, status, grade."""
+    """Fill x with utilities, points, score, status and grade of enterprise e, from indicators x.value and x.null."""
     _score(card, e, x)
     _status(card, e, x)
     _publish(e, x, closing)
@@ -190,7 +199,7 @@ def _points_milli(row, u):
 
 @kernel
 def _status(card, e, x):
-    """Coverage is computable over applicable weight, leaving out what the enterprise's age alone forbids."""
+    """Set the status by coverage: computable over applicable weight, without what an enterprise's age alone forbids."""
     rows, null = card.rows, x.null
     applicable, computable, of_repayment, known_of_repayment, only_silence = 0, 0, 0, 0, True
     for i in range(CORE_COUNT):
@@ -222,20 +231,20 @@ def _status(card, e, x):
 
 @kernel
 def displayed(score_milli):
-    """Millipoints as the integer that people see, half to even."""
+    """Return millipoints as the integer that people see, rounded half to even."""
     whole, rest = score_milli // 1000, score_milli % 1000
     return whole + 1 if rest > 500 or (rest == 500 and whole % 2 == 1) else whole
 
 
 @kernel
 def grade_of(score_milli):
-    """0 (A, 650 and over) to 5 (F, under 450)."""
+    """Return the grade of a score in millipoints, from 0 (A, 650 and over) to 5 (F, under 450)."""
     return min(5, max(0, 5 - (score_milli - FLOOR_MILLI) // BAND_MILLI))
 
 
 @kernel
 def _publish(e, x, closing):
-    """The published grade moves five points past its band, or after three closes over it."""
+    """Move the published grade where the score is five points past its band, or has left it for three closes."""
     raw, published = grade_of(x.score_milli), e.published_grade
     if raw == published:
         e.closes_over_band = 0
@@ -253,7 +262,7 @@ def _publish(e, x, closing):
 
 @kernel
 def _rank_reasons(card, points_milli, order):
-    """Fill order (REASONS_MAX) with the indicators furthest below the peer median, worst first; -1 past the last."""
+    """Fill order (REASONS_MAX,) with the indicators furthest below the peer median, worst first; -1 after the last."""
     rows = card.rows
     for k in range(REASONS_MAX):
         order[k] = -1

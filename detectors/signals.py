@@ -12,11 +12,11 @@ _STATUS = (1 << STATUS_BITS) - 1
 
 @kernel
 def changed(gate, value, null, band, code, new_day, whole):
-    """The signals (a bit each) that must be evaluated: an input left its band, an event that they ask for, a new day.
+    """Return the signals, one bit each, to evaluate: an input left its band, an event that they read came, a day began.
 
-    They are those that read something of `gate`. `code` is that of the event at hand (features.state.seen).
-    `whole`: all must be, as at a close, when timers move.
-    Evaluating more than these says nothing more and leaves the state as it is: bands need not outlive memory.
+    These are signals that read something of `gate`. code: that of the event (features.state.seen). whole: all must be
+    evaluated, as at a close, when timers move. To evaluate more signals than these adds no output and leaves the state
+    as it is, so bands need not outlive memory.
     """
     mask = machine.moved(gate, value, null, band) | gate.reads_event[code]
     if new_day:
@@ -28,7 +28,7 @@ def changed(gate, value, null, band, code, new_day, whole):
 def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
     """Evaluate signal s (of the lender in slot `bank`) and move its episode.
 
-    Returns (transition, the episode's place or NO_EPISODE, the status with its detail).
+    Return (transition, the episode's place or NO_EPISODE, the status with its detail).
     """
     detailed = machine.status(rules, s, x.value, x.null, last_day, today)
     status = detailed & _STATUS
@@ -61,7 +61,7 @@ def _close(rules, s, e, i, x, last_day, today, status, closes_to_lower):
 
 @kernel
 def signal_of(rules, key):
-    """Return the signal of an episode's key; -1 where these rules have none such."""
+    """Return the index of the signal of an episode's key; -1 where these rules do not have it."""
     for s in range(rules.key.shape[0]):
         if rules.key[s] == key:
             return s

@@ -1,8 +1,8 @@
 """A model snapshot: everything that turns indicators into a score, content-addressed and readable.
 
-Canonical JSON (sorted keys, no blanks), never pickle; its id is the SHA-256 of those bytes. Weights are integers of
-millipoints that sum to 300,000; `score = 400,000 + sum(w_i * u_i) + cap`, and
-`logit(p) = intercept - slope * (score - 400,000) / 300,000`.
+Canonical JSON (sorted keys, no blanks), never pickle; its id is the SHA-256 of those bytes. Weights are integer
+millipoints that sum to 300,000; `score = 400,000 + sum(w_i * u_i) + cap`, and `logit(p) = intercept - slope * (score -
+400,000) / 300,000`.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ _T = TypeVar("_T")
 
 
 class SnapshotError(ValueError):
-    """The bytes are no snapshot that this engine can score with; the message says why."""
+    """This engine cannot score with the bytes of a snapshot; the message says why."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model version. All numbers are integers, so that its bytes are equal everywhere."""
+    """One version of the model. All numbers are integers, so that its bytes are equal everywhere."""
 
     format: Literal["xinliu.model/1"] = "xinliu.model/1"
     parent_id: str | None
@@ -37,7 +37,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     libraries: dict[str, str] = {}
 
     def encode(self) -> bytes:
-        """Canonical bytes."""
+        """Return the canonical bytes."""
         return msgspec.json.encode(self, order="sorted")
 
 
@@ -47,7 +47,10 @@ def content_id(body: bytes) -> str:
 
 
 def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type[ValueError]) -> _T:
-    """Return the content of artefact `name`; raise `refusal` where its hash is not `expected_id` or it is no `kind`."""
+    """Return the content of artefact `name`, decoded as `kind`.
+
+    Raise `refusal` where its hash is not `expected_id` or it is not of that kind.
+    """
     if content_id(body) != expected_id:
         raise refusal(f"{name} {expected_id}: its bytes hash to {content_id(body)}")
     try:
@@ -57,7 +60,10 @@ def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type
 
 
 def decode(body: bytes, expected_id: str) -> Snapshot:
-    """The snapshot in `body`; SnapshotError where its hash is not `expected_id`, or it could not be scored with."""
+    """Return the snapshot in `body`.
+
+    Raise SnapshotError where its hash is not `expected_id`, or it cannot be scored with.
+    """
     snapshot = read(body, expected_id, Snapshot, "model", SnapshotError)
     if sum(snapshot.weights_milli.values()) != WEIGHT_SUM_MILLI:
         raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")

@@ -20,7 +20,10 @@ GROUP_SHARE_MIN = 0.01  # of all weight, for a group whose weights have all vani
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPolicy:
-    """How the champion learns. The defaults were chosen on synthetic labels that differ from, or equal, the prior."""
+    """Parameters of the champion's learning.
+
+    The defaults were chosen on synthetic labels that agree with the prior, or differ from it.
+    """
 
     learning_rate: float = 0.05
     intercept_learning_rate: float = 0.02
@@ -46,12 +49,12 @@ def utilities_of(observation: Observation, names: Iterable[str]) -> dict[str, in
 
 
 def fractions(utilities_ppm: Mapping[str, int]) -> dict[str, float]:
-    """Utilities in [0, 1]."""
+    """Return utilities in ppm as fractions in [0, 1]."""
     return {name: value / MICRO for name, value in utilities_ppm.items()}
 
 
 def champion(parent: Snapshot, policy: TrainingPolicy) -> Any:
-    """Return the River pipeline that learns from utilities in ppm, drawn to `parent`."""
+    """Return the River pipeline that learns from utilities in ppm, pulled towards `parent`."""
     slope = parent.slope_micro / MICRO
     beta = {name: slope * weight / WEIGHT_SUM_MILLI for name, weight in sorted(parent.weights_milli.items())}
     model = MonotoneLogistic(
@@ -65,7 +68,7 @@ def champion(parent: Snapshot, policy: TrainingPolicy) -> Any:
 
 
 class Trainer:
-    """One champion and its prequential record, from a prior on."""
+    """A champion that starts from a prior, and its prequential record."""
 
     def __init__(self, prior: Snapshot, groups: Mapping[str, str], policy: TrainingPolicy | None = None) -> None:
         self._prior = prior
@@ -78,7 +81,7 @@ class Trainer:
         self.trained_until_day: int | None = None
 
     def learn(self, labels: Iterable[Label]) -> int:
-        """Predict each label, then learn it; how many were learned. Unusable ones are counted."""
+        """Predict each label, then learn it; return how many were learned. Unusable ones are counted."""
         learned = 0
         for label in labels:
             x = utilities_of(label.observation, self._names)
@@ -96,7 +99,7 @@ class Trainer:
         return learned
 
     def metrics(self) -> dict[str, float]:
-        """Prequential log loss, that of the frozen prior on the same labels, and AUC; empty without labels."""
+        """Return prequential log loss, that of the frozen prior on the same labels, and AUC; empty without labels."""
         if not self.counts["bad"] + self.counts["good"]:
             return {}
         values = {
@@ -107,7 +110,7 @@ class Trainer:
         return {name: round(float(value), 6) for name, value in values.items()}  # River gives NumPy floats
 
     def snapshot(self, parent_id: str, log_offsets: Mapping[str, int]) -> Snapshot:
-        """Return the champion as it stands, with the prior's anchors."""
+        """Return the champion as it is now, with the prior's anchors."""
         model: MonotoneLogistic = self._pipeline["MonotoneLogistic"]
         weights_milli, slope = scorecard_weights(model.weights, self._prior.weights_milli, self._groups)
         return Snapshot(
@@ -128,10 +131,10 @@ class Trainer:
 def scorecard_weights(
     betas: Mapping[str, float], prior_milli: Mapping[str, int], groups: Mapping[str, str]
 ) -> tuple[dict[str, int], float]:
-    """(w_i in millipoints that sum to 300,000, slope B): w_i = 300,000 * beta_i / sum(beta), B = sum(beta).
+    """Return the weights w_i in millipoints, which sum to 300,000, and the slope B.
 
-    A group whose betas have all vanished keeps GROUP_SHARE_MIN of the sum, spread as the prior spreads it; the slope
-    grows by as much, so that score and probability remain one model.
+    w_i = 300,000 * beta_i / sum(beta), B = sum(beta). A group whose betas have all vanished keeps GROUP_SHARE_MIN of
+    the sum, spread as the prior spreads it; the slope grows by as much, so that score and probability remain one model.
     """
     kept = {name: max(0.0, betas.get(name, 0.0)) for name in sorted(prior_milli)}
     of_model = sorted({groups[name] for name in kept})
@@ -149,7 +152,7 @@ def scorecard_weights(
 
 
 def largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int]:
-    """Integers in proportion to `shares` (which sum to about 1) that sum to `total`; ties go to the first name.
+    """Return integers in proportion to `shares` (which sum to about 1) that sum to `total`; ties go to the first name.
 
     >>> largest_remainder({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, 100)
     {'a': 34, 'b': 33, 'c': 33}

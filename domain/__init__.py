@@ -1,1 +1,1 @@
-"""The vocabulary of all rooms: frozen types, no I/O."""
+"""The vocabulary of all folders: frozen types, no I/O."""

@@ -1,9 +1,9 @@
 """Business days, ISO weeks and months as integers, in Asia/Shanghai.
 
 A day number counts days since 1970-01-01 in the business zone, a week number counts ISO weeks (Monday 00:00) and a
-month number counts months since 1970-01. China has kept UTC+8 without summer time since 1991-09-15; the summers of
-1990 and 1991 (the earliest accepted event time is 1990-01-01) ran an hour ahead, and a booking day is what a bank
-prints on it, so the fixed offset is used for all years.
+month number counts months since 1970-01. China has kept UTC+8 without summer time since 1991-09-15. The summers of 1990
+and 1991 (the earliest accepted event time is 1990-01-01) were an hour ahead; since a booking day is what a bank prints
+on it, the fixed offset is used for all years.
 """
 
 from datetime import date, timedelta
@@ -15,17 +15,17 @@ _EPOCH = date(1970, 1, 1)
 
 
 def day_of(time_ms: int) -> int:
-    """Return the business day number that holds `time_ms`."""
+    """Return the business day number of `time_ms`, milliseconds of the epoch."""
     return (time_ms + ZONE_OFFSET_MS) // DAY_MS
 
 
 def day_start_ms(day: int) -> int:
-    """Epoch milliseconds of 00:00 of business day `day`."""
+    """Return 00:00 of business day `day` in milliseconds of the epoch."""
     return day * DAY_MS - ZONE_OFFSET_MS
 
 
 def week_of_day(day: int) -> int:
-    """Return the ISO week number that holds `day`; 1970-01-01 was a Thursday."""
+    """Return the ISO week number of `day`; 1970-01-01 was a Thursday."""
     return (day + 3) // 7
 
 
@@ -45,11 +45,11 @@ def day_of_date(when: date) -> int:
 
 
 def day_of_text(text: str) -> int:
-    """Return the day number of `YYYY-MM-DD`; ValueError where it is no date."""
+    """Return the day number of `YYYY-MM-DD`. Raise ValueError where it is no date."""
     return day_of_date(date.fromisoformat(text))
 
 
 def month_of_day(day: int) -> int:
-    """Return the month number that holds `day`."""
+    """Return the month number of `day`."""
     when = date_of(day)
     return (when.year - 1970) * 12 + when.month - 1

@@ -1,4 +1,4 @@
-"""Passwords, keys and biometrics that do not belong in an event: found by the names of fields, and by PEM blocks."""
+"""Passwords, keys and biometrics that must not be in an event, found by the names of fields and by PEM blocks."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _NAME = re.compile(r'"([^"\\]{1,256}+)"\s*+:')
 class Forbidden:
     """Names of fields that hold a secret: `names` as a whole, `parts` anywhere in the name; both folded (`fold`).
 
-    `harmless`: names as they are usually written that hold none; known, they need not be looked at.
+    `harmless`: usual names, as they are written, that hold none and need not be searched.
     """
 
     names: frozenset[str]
@@ -24,12 +24,12 @@ class Forbidden:
 
     @classmethod
     def of(cls, names: Iterable[str], parts: Iterable[str], usual: Iterable[str] = ()) -> "Forbidden":
-        """From names as people write them, and from those that most records have."""
+        """Return the set made of names as people write them, and of those that most records have (`usual`)."""
         found = cls(names=frozenset(map(fold, names)), parts=tuple(map(fold, parts)))
         return replace(found, harmless=frozenset(name for name in usual if not found.names_secret(name)))
 
     def names_secret(self, name: str) -> bool:
-        """True where a field of this name would hold a secret.
+        """Return whether a field of this name would hold a secret.
 
         >>> forbidden = Forbidden.of(["pin"], ["password"])
         >>> [forbidden.names_secret(name) for name in ("PIN", "loginPassword", "pinned")]
@@ -44,10 +44,10 @@ class Forbidden:
         return self._path(value, "") if _gather(value, names) or self._name_secret(names) else None
 
     def seen_in(self, message: bytes, *, is_searched: bool = False) -> bool:
-        """True where bytes that need not be JSON look as if they held a secret: such a payload is not stored.
+        """Return whether bytes, which need not be JSON, look as if they held a secret. Such a payload is not stored.
 
-        is_searched: it is JSON, and `find` finds none in it. Without escapes its names are then all that a look at its
-        bytes would come across, and only a PEM block can be where `find` does not look: in a name.
+        is_searched: it is JSON, and `find` finds none in it. Without escapes the names in its bytes are then those that
+        `find` has seen, and only a PEM block can be where `find` does not search: in a name.
         """
         if is_searched and b"\\" not in message:
             return _PEM.encode() in message
@@ -57,7 +57,10 @@ class Forbidden:
         return _PEM in text or self._name_secret(set(_NAME.findall(text)))
 
     def _name_secret(self, names: set[str]) -> bool:
-        """Whether any of them does. They are folded at once, quotes between them: a record may have thousands."""
+        """Return whether any of the names holds a secret.
+
+        They are folded at once, with quotes between: there may be thousands.
+        """
         names = names - self.harmless
         if not names:
             return False
@@ -82,7 +85,7 @@ class Forbidden:
 
 
 def _gather(value: Any, names: set[str]) -> bool:
-    """Add the names of all fields in a parsed value; whether a text in it holds a PEM block."""
+    """Add the names of all fields in a parsed value; return whether a text in it holds a PEM block."""
     if isinstance(value, dict):
         names.update(value)
         value = value.values()
@@ -103,5 +106,5 @@ def fold(name: str) -> str:
 
 
 def _fold_quoted(text: str) -> str:
-    """Return the same of names with quotes between them, which stay."""
+    """Return names with quotes between them folded; the quotes stay."""
     return _NOT_A_LETTER_NOR_QUOTE.sub("", text).replace("_", "").casefold()

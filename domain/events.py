@@ -1,7 +1,7 @@
 """Inputs: the events of `bank.<bank_id>.events.v1`, and the records of the one log `events.v1`.
 
-All are JSON objects tagged by `type`. Times are epoch milliseconds UTC, money is integer minor units. Unknown fields
-are refused: within a schema version nothing is ignored in silence.
+All are JSON objects tagged by `type`. Times are milliseconds of the epoch (UTC), money is integer minor units (fen for
+CNY). Unknown fields are refused: within a schema version nothing is ignored silently.
 """
 
 from typing import Annotated, Literal
@@ -93,7 +93,7 @@ class Instalment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Loan(EnterpriseEvent, frozen=True, kw_only=True, tag="loan"):
-    """A fact about one loan, from its lender. `dpd` is days past due as the lender reports them."""
+    """One event about a loan, from its lender. `dpd` is days past due as the lender reports them."""
 
     loan_id: LoanIdText
     event: LoanEvent
@@ -125,7 +125,7 @@ class Loan(EnterpriseEvent, frozen=True, kw_only=True, tag="loan"):
 
 
 class Gov(EnterpriseEvent, frozen=True, kw_only=True, tag="gov"):
-    """A fact from a government source, through the gateway."""
+    """One event from a government source, through the gateway."""
 
     event: GovEvent
     source: Code
@@ -152,7 +152,7 @@ class Profile(EnterpriseEvent, frozen=True, kw_only=True, tag="profile"):
 
 
 class Authorization(EnterpriseEvent, frozen=True, kw_only=True, tag="authorization"):
-    """The enterprise's consent that `to_bank_id` may look, through the gateway: a bank cannot authorize itself.
+    """The enterprise's consent that `to_bank_id` may see its data, through the gateway: a bank cannot authorize itself.
 
     `bank_id` is the writer's own code (the gateway's), as in every event.
     """
@@ -177,7 +177,7 @@ class Outcome(EnterpriseEvent, frozen=True, kw_only=True, tag="outcome"):
 
 
 class Receipt(_Tagged, frozen=True, kw_only=True, tag="receipt"):
-    """The end of a bank's day: its counts and totals. One per bank and day, also of a day with nothing."""
+    """The end of a bank's day, with its counts and totals. One for each bank and day, also of a day without events."""
 
     bank_id: BankIdText
     day: DayText
@@ -187,7 +187,7 @@ class Receipt(_Tagged, frozen=True, kw_only=True, tag="receipt"):
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far one bank's feed is, as the tick writer decided it. Days are day numbers (domain.calendar)."""
+    """How far one bank's feed is, in a tick. Days are day numbers (domain.calendar)."""
 
     last_event_time: TimeMs | None = None
     covered_up_to: int | None = None  # last day with a receipt, without a gap before it
@@ -197,14 +197,14 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Tick(_Tagged, frozen=True, kw_only=True, tag="tick"):
-    """Event time reached, to every partition. Monotonic; a repeat is a no-op."""
+    """Event time reached, written to every partition. It never goes back; a repeat changes nothing."""
 
     up_to: TimeMs
     feeds: dict[str, Feed]
 
 
 class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
-    """An operator's (or learn's) word, copied by ingest to every partition: a barrier.
+    """A control record of an operator (or of learn), copied by ingest to every partition: a barrier.
 
     `artefact_id` with `artefact` activates a content-addressed artefact from this record on. `topic`, `partition` and
     `offset` name the unreadable batch at which a feed is paused: `feed_resume` has it fetched again, `feed_skip` has
@@ -226,7 +226,7 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
 
 
 class Derived(_Tagged, frozen=True, kw_only=True, tag="derived"):
-    """A finding of the neighbour agent in other enterprises' streams; once, by content id."""
+    """A finding from other enterprises' streams, once by content id. No role writes it yet."""
 
     event_id: EventIdText
     enterprise_id: EnterpriseIdText
@@ -244,12 +244,12 @@ LogEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Tick | Control
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The value of a record of `events.v1`: an accepted event (personal ids as tokens), and what ingest stamped.
+    """The value of a record of `events.v1`: an accepted event (personal ids as tokens), and what ingest adds to it.
 
-    fingerprint: 16 hex digits over the canonical fields that the bank sent, before any stamp; empty for a barrier.
-    origin: (topic, partition, offset) of the record that it was made of; of a tick: how far its writer had heard.
+    fingerprint: 16 hex digits over the canonical fields that the bank sent, before any addition; empty for a barrier.
+    origin: (topic, partition, offset) of the record that it was made of; for a tick, how far its writer had polled.
     amount_cny_minor: the amount at the reference rate of the business day; None: no transaction, or no rate.
-    admitted: an operator's word lets it in, however late it is.
+    admitted: an operator has admitted it, however late it is.
     """
 
     event: LogEvent

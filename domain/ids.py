@@ -1,4 +1,4 @@
-"""Identifiers: how they look, and nothing else about them."""
+"""The form of identifiers, and nothing else about them."""
 
 from typing import Annotated
 

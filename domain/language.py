@@ -1,4 +1,4 @@
-"""The two languages in which people read what the engine says."""
+"""The two languages in which people read the engine's texts."""
 
 from typing import Literal, NamedTuple
 
@@ -7,11 +7,11 @@ LANGS: tuple[Lang, ...] = ("zh", "en")
 
 
 class Words(NamedTuple):
-    """The same words in both languages."""
+    """The same text in both languages."""
 
     zh: str
     en: str
 
     def to(self, lang: Lang) -> str:
-        """Return the words in one language."""
+        """Return the text in one language."""
         return self.zh if lang == "zh" else self.en

@@ -1,7 +1,9 @@
-"""Outputs: the values of the output topics. Numbers are integers or fixed-point integers; units last in names.
+"""Outputs: the values of the output topics. Numbers are integers or fixed-point integers; names end in their unit.
 
-`offset` and `seq` are the coordinates of the log record that an output follows from: readers keep, per key, the
-highest (offset, seq), and drop repeats.
+`_milli` is thousandths, `_micro` millionths, `_ppm` millionths of a share, `_minor` minor units (fen for CNY). Times
+(`as_of`, `opened_at`, `last_event_time`) are milliseconds of the epoch, days are day numbers. `offset` and `seq` are
+the coordinates of the log record that an output follows from: readers keep, for each key, the highest (offset, seq),
+and drop repeats.
 """
 
 from typing import Literal
@@ -23,7 +25,7 @@ SEVERITIES: tuple[Severity, ...] = ("yellow", "orange", "red")
 
 
 class ReasonCode(msgspec.Struct, frozen=True, kw_only=True):
-    """One indicator that holds the score down against the peer median."""
+    """One indicator that lowers the score against the peer median."""
 
     indicator: str
     points_milli: int  # its contribution less that of the peer median, in millipoints (negative)
@@ -75,8 +77,10 @@ class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """`alert.<bank_id>.v1` and `alert.supervisor.v1`, keyed by enterprise_id; subscribers de-duplicate by
-    (alert_id, revision)."""
+    """`alert.<bank_id>.v1` and `alert.supervisor.v1`, keyed by enterprise_id.
+
+    Subscribers de-duplicate by (alert_id, revision).
+    """
 
     alert_id: str
     episode_id: str
@@ -142,7 +146,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The whole of a part of a record that is not held to its end: its size, its hash, and of headers their number."""
+    """The whole of a part of a record that is only held in part: its size and hash, and the number of headers."""
 
     size_bytes: int
     sha256: str
@@ -150,7 +154,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`dlq.v1` and `late.v1`: a record that was not applied, whole enough to be tried again.
+    """`dlq.v1` and `late.v1`: a record that was not applied, complete enough to be tried again.
 
     Key and headers (in the bytes of Kafka's record format) are held up to 64 KiB each, the payload up to 1 MiB.
     """
@@ -202,9 +206,9 @@ class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 class FeedProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress", omit_defaults=True):
     """`feed.v1`, keyed by topic: how far a worker of ingest has read one feed. Workers align by it, ticks rest on it.
 
-    It states facts that stay true, whoever says them and however late they are heard: what lies before `position` is
-    acknowledged, in `events.v1`, `dlq.v1` or `quarantine.v1`; and, unless the feed was paused, whatever comes from
-    there on was delivered when some bank had already delivered an event as late as `front_ms`.
+    It holds forever, whoever publishes it and however late it is read: everything before `position` is acknowledged, in
+    `events.v1`, `dlq.v1` or `quarantine.v1`; and, unless the feed was paused, whatever comes from there on was
+    delivered when some bank had already delivered an event as late as `front_ms`.
     """
 
     topic: str
@@ -219,7 +223,7 @@ class FeedProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
 
 
 class FeedQuestion(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="question"):
-    """`feed.v1`: a worker has started and knows nothing; each tells again how far its feeds are."""
+    """`feed.v1`: a worker has started and knows nothing; each publishes again how far its feeds are."""
 
 
 FeedMessage = FeedHealth | FeedProgress | FeedQuestion

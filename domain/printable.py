@@ -1,4 +1,4 @@
-"""Text that came from outside, made safe to look at: what a terminal obeys or a reader cannot see is written out."""
+"""Text from outside, made safe to look at: characters that a terminal obeys or a reader cannot see are escaped."""
 
 _SEEN_SPACES = " \u3000"  # the ideographic space is common in Chinese names
 

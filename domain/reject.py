@@ -1,6 +1,6 @@
 """The closed list of reasons not to apply a record, in order of precedence.
 
-A record that earns several reasons is reported under the first of them in this order.
+A record with several reasons is reported under the first of them in this order.
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """One reason a record goes to `dlq.v1` (all but LATE) or `late.v1` (LATE)."""
+    """Why a record goes to `dlq.v1` (all but LATE) or `late.v1` (LATE)."""
 
     OVERSIZED = "oversized"  # value over 64 KiB, or all headers together
     UNKNOWN_VERSION = "unknown_version"  # header `schema` absent or of a version that this engine does not know
@@ -35,7 +35,7 @@ class Reason(StrEnum):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """The value of an expected failure: why, and the field and text that show it."""
+    """An expected failure as a value: the reason, and the field and text that show it."""
 
     reason: Reason
     field: str | None = None

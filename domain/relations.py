@@ -1,4 +1,4 @@
-"""Rules between the fields of one event. They read plain fields, so that they can be judged beside a wrong type."""
+"""Rules between the fields of one event. They read plain fields, so that they can be checked beside a wrong type."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
@@ -19,7 +19,10 @@ def relations(fields: Fields) -> Iterator[Rejected]:
 
 
 def _date_only(fields: Fields) -> Iterator[Rejected]:
-    """Return the instant that stands for a day where only the day is known: else one fact had many fingerprints."""
+    """Yield a refusal where an event without a time of day is not at the instant that stands for its day.
+
+    Else one event could have many fingerprints.
+    """
     time_ms = fields.get("event_time")
     if is_integer(time_ms) and abs(time_ms) <= 2**53 and time_ms != day_start_ms(day_of(time_ms)):
         yield _out("event_time", "a date_only event stands at 00:00 of its business day")
@@ -107,5 +110,5 @@ def _day(text: Any) -> int | None:
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """True for a JSON integer: `true` is none."""
+    """Return whether a value is a JSON integer, which `true` is not."""
     return isinstance(value, int) and not isinstance(value, bool)

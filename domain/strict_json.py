@@ -1,7 +1,7 @@
 """JSON as RFC 8259 means it: one reading of a message, or a reason why there is none.
 
 Usual decoders take the last of two equal keys, and Python's reads NaN, lone surrogates and nesting until the stack
-ends. Here each of these is refused, in the order of `domain.reject.Reason`, with time linear in the message.
+overflows. Here each of these is refused, in the order of `domain.reject.Reason`, with time linear in the message.
 """
 
 import json
@@ -52,10 +52,10 @@ def strings_of(value: Any) -> Iterator[str]:
 
 
 def _usual(message: bytes) -> Any:
-    """The value of a message of which a usual decoder says the same, at a fifth of the cost; _UNUSUAL of any other.
+    """Return the value of a message where a usual decoder gives the same, at a fifth of the cost; else _UNUSUAL.
 
-    It has no escapes, nothing deep and not the digits for a number beyond float64. Each key has a colon of its own, so
-    where there are no more colons than keys, none stands twice.
+    Such a message has no escapes, no deep nesting and no digits of a number beyond float64. Each key has a colon of its
+    own, so where there are no more colons than keys, no key comes twice.
     """
     objects = message.count(b"{")
     if b"\\" in message or objects + message.count(b"[") > NESTING_MAX:
@@ -71,13 +71,13 @@ def _usual(message: bytes) -> Any:
 
 
 def _may_have_long(message: bytes) -> bool:
-    """Return whether a message has the digits for an integer beyond float64."""
+    """Return whether a message has enough digits for an integer beyond float64."""
     digits = len(message) - len(message.translate(None, b"0123456789"))
     return digits >= _FLOAT_DIGITS_MAX and _LONG in message.translate(_AS_ZEROS)
 
 
 def _keys(value: Any) -> int:
-    """Return how many keys it and all in it have."""
+    """Return the number of keys in a value, at all depths."""
     if isinstance(value, dict):
         return len(value) + sum([_keys(inner) for inner in value.values() if type(inner) in _CONTAINERS])
     return sum([_keys(inner) for inner in value if type(inner) in _CONTAINERS]) if isinstance(value, list) else 0
@@ -104,9 +104,9 @@ def _whole(message: bytes) -> Any | Rejected:
 
 
 class _Reading(threading.local):
-    """Python's decoder, and what it came across in the last text: the first repeated key, the first infinite number.
+    """Python's decoder, and what it met in the last text: the first repeated key, the first infinite number.
 
-    One a thread: to make a decoder costs as much as to read an event.
+    There is one for each thread: making a decoder costs as much as reading an event.
     """
 
     def __init__(self) -> None:
@@ -121,9 +121,9 @@ class _Reading(threading.local):
         )  # fmt: skip
 
     def value(self, text: str, has_long: bool) -> Any:
-        """Return the value of a text that is not nested deep; ValueError where it is no JSON.
+        """Return the value of a text that is not nested deep. Raise ValueError where it is no JSON.
 
-        has_long: there may be an integer beyond float64 in it. To be called for each is a third of the reading.
+        has_long: whether there may be an integer beyond float64 in it. A call for each integer is a third of the cost.
         """
         self.repeated = self.not_finite = None
         if text.startswith("\ufeff"):
@@ -156,9 +156,10 @@ _READING = _Reading()
 
 
 def _is_deep(text: str) -> bool:
-    """Whether brackets are nested more than NESTING_MAX deep; told without a look at each where they are that few.
+    """Return whether brackets are nested more than NESTING_MAX deep.
 
-    Where more are closed than were opened, no JSON parser reads further.
+    Texts with few brackets are not scanned one by one. Where more are closed than were opened, no JSON parser reads
+    further.
     """
     if text.count("[") + text.count("{") <= NESTING_MAX:
         return False

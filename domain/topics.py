@@ -1,4 +1,4 @@
-"""The names of the Kafka topics. Their settings stand in `config/topics.toml`."""
+"""The names of the Kafka topics. Their settings are in `config/topics.toml`."""
 
 EVENTS = "events.v1"
 CONTROL = "control.v1"
@@ -29,12 +29,12 @@ def bank_alerts(bank_id: str) -> str:
 
 
 def bank_told(topic: str) -> str:
-    """Return the bank whose topic of alerts this is: the inverse of `bank_alerts`."""
+    """Return the bank whose alert topic this is: the inverse of `bank_alerts`."""
     return topic[len("alert.") : -len(".v1")]
 
 
 def is_alert(topic: str) -> bool:
-    """Return whether somebody is warned in this topic: a bank, or the supervisor."""
+    """Return whether this is a topic of alerts, of a bank or of the supervisor."""
     return topic.startswith("alert.")
 
 

@@ -1,6 +1,6 @@
-"""One record of a bank, the gateway or an operator → the event, or the reason why it is refused. Pure.
+"""The check of one record of a bank, the gateway or an operator: the event, or the reason why it is refused. Pure.
 
-A record that earns several reasons is refused for the first of them in the order of `domain.reject.Reason`.
+A record with several reasons is refused for the first of them in the order of `domain.reject.Reason`.
 
 Text is stored in Unicode NFC. Free text (memo, names) keeps control and bidirectional characters, which every surface
 escapes: a transaction is not dropped for a tab in its memo. Identifiers and codes with such characters are refused.
@@ -63,7 +63,7 @@ class Source:
 
 
 def source_of(topic: str) -> Source:
-    """Return the writer of an input topic; ValueError where the topic is none.
+    """Return the writer of an input topic. Raise ValueError where the topic is none.
 
     >>> source_of("bank.C1010211000012.events.v1")
     Source(writer='bank', bank_id='C1010211000012')
@@ -79,7 +79,10 @@ def source_of(topic: str) -> Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validator:
-    """Reads the records of one source. `future_tolerance_ms`: how far a bank's clock may be ahead of the broker's."""
+    """Checks the records of one source.
+
+    `future_tolerance_ms`: how far a bank's clock may be ahead of the broker's, in ms.
+    """
 
     source: Source
     forbidden: Forbidden
@@ -88,9 +91,9 @@ class Validator:
     def accept(
         self, message: bytes | None, schema: bytes | None, broker_time_ms: int, *, is_harmless: bool = False
     ) -> Accepted | Rejected:
-        """Return the event in `message`, or why it is refused; never raises.
+        """Return the event in `message`, or why it is refused; never raise.
 
-        schema: the record's header of that name. broker_time_ms: when the broker appended the record (epoch ms).
+        schema: the record's header of that name. broker_time_ms: when the broker appended the record (ms of the epoch).
         is_harmless: it is known to hold no secret.
         """
         if message is not None and len(message) > EVENT_BYTES_MAX:
@@ -129,7 +132,7 @@ class Validator:
         return min(findings, key=_rank) if findings else event
 
     def _bounds(self, fields: Mapping[str, Any], kind: type, time_ms_max: int) -> Iterator[Rejected]:
-        """Check what no type can: real dates, the currency, times, the writer's identity, relations between fields."""
+        """Yield faults that no type shows: dates, currency, times, the writer's identity, relations between fields."""
         for name in _SHAPES[kind].days:
             yield from _day(fields, name, time_ms_max if kind is Receipt else None)
         currency = fields.get("currency", "CNY")
@@ -150,7 +153,7 @@ class Validator:
 
 
 def headers_fault(size: int) -> Rejected | None:
-    """Return why a record whose headers take `size` bytes is refused before they are read; None where they are read."""
+    """Return why a record whose headers take `size` bytes is refused unread; None where they are to be read."""
     if size <= HEADERS_BYTES_MAX:
         return None
     return Rejected(
@@ -163,10 +166,10 @@ def _rank(finding: Rejected) -> int:
 
 
 def _is_clear(message: bytes) -> bool:
-    """Return whether a message that was decoded has no escapes, nothing unseen, and all text in NFC.
+    """Return whether a message that was decoded has no escapes, nothing invisible, and all text in NFC.
 
-    Most are told at a fifth of the cost by what is left without ASCII. It may be valid UTF-8 where the message is not,
-    but such a message was not decoded.
+    Most are decided, at a fifth of the cost, by what is left without ASCII. That may be valid UTF-8 where the message
+    is not, but such a message was not decoded.
     """
     if _WORDS_ONLY.fullmatch(message.translate(None, _ASCII).decode("utf-8")):
         return True
@@ -209,7 +212,7 @@ _SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
 
 
 def _converted(fields: Mapping[str, Any], kind: type) -> tuple[Any, str | None]:
-    """Return the fields as a struct, or what msgspec first finds wrong with them."""
+    """Return the fields as a struct, and what msgspec first finds wrong with them, or None."""
     try:
         return msgspec.convert(fields, kind), None
     except msgspec.ValidationError as error:
@@ -217,9 +220,9 @@ def _converted(fields: Mapping[str, Any], kind: type) -> tuple[Any, str | None]:
 
 
 def _schema(fields: Mapping[str, Any], kind: type, wrong: str | None, is_clear: bool) -> Iterator[Rejected]:
-    """Every field against its type, so that no finding hides another: what is found wrong is left out the next time.
+    """Yield the faults of all fields against their types, none hidden by another: a faulty field is left out next time.
 
-    wrong: what is found first. is_clear: the message is known to hold nothing unseen.
+    wrong: the first fault found. is_clear: the message is known to hold nothing invisible.
     """
     shape = _SHAPES[kind]
     for name in shape.required:
@@ -259,7 +262,7 @@ _WORDS = re.compile(
 
 @lru_cache(EXPLAINED_MAX)
 def _explain(message: str) -> tuple[str, Rejected]:
-    """Return the field in which msgspec found something wrong in an object, and what."""
+    """Return the field in which msgspec found a fault in an object, and the fault."""
     text, _, path = message.removesuffix("`").rpartition(" - at `$.")
     reason, inner = Reason.AMOUNT_OUT_OF_RANGE if path.endswith("_minor") else Reason.OUT_OF_RANGE, None
     if (found := _WORDS.match(text)) is not None:

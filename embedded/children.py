@@ -98,7 +98,10 @@ class Child:
         return self
 
     def wait(self, deadline_s: float) -> int:
-        """The exit status of a process that ends by itself; ChildFailed if it does not in time (then it is killed)."""
+        """Return the exit status of a process that ends by itself.
+
+        Raise ChildFailed where it does not within `deadline_s` seconds; it is then killed.
+        """
         try:
             return self._started().wait(deadline_s)
         except subprocess.TimeoutExpired:
@@ -106,7 +109,7 @@ class Child:
             raise ChildFailed(f"{self.name} did not end within {deadline_s:g} s{self._quoted()}") from None
 
     def stop(self) -> int | None:
-        """SIGTERM, after `stop_deadline_s` SIGKILL; returns the exit status (None if it was never started)."""
+        """Send SIGTERM, and SIGKILL after `stop_deadline_s`; return the exit status (None if it was never started)."""
         if self.running:
             self.signal(signal.SIGTERM)
             self.signal(signal.SIGCONT)  # a paused process takes SIGTERM only once it goes on

@@ -59,7 +59,7 @@ def quiet(_text: str) -> None:
 
 
 def read_lock(lock: Path = LOCK) -> tuple[Jar, ...]:
-    """Return the jars that the lock names; ValueError names a line that is none."""
+    """Return the jars that the lock names. Raise ValueError, with the line, where one is no jar."""
     jars = []
     for number, line in enumerate(lock.read_text().splitlines(), 1):
         if not line or line.startswith("#"):
@@ -171,7 +171,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time fills a cache; a second waits, then finds it full."""
+    """Let one process at a time fill a cache; a second one waits, then finds it full."""
     with (folder / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -55,7 +55,7 @@ class Kafka(Server):
         return f"127.0.0.1:{self._port}"
 
     def launch(self) -> Self:
-        """Everything of a start but the wait: jars, format of a new directory, process."""
+        """Start without waiting: jars, format of a new directory, process."""
         jars = ":".join(map(str, class_path(on_progress=self._on_progress)))
         command = [str(java_binary(self._java)), *self._flags, "-cp", jars]
         self._write_properties()

@@ -36,8 +36,10 @@ class Release:
     version: str
 
     def reads(self, writer: "Release") -> bool:
-        """Whether it reads the files of `writer`: those of its own product up to its own release, where a patch changes
-        no format; and Valkey those of the Redis that it was forked from.
+        """Return whether it reads the files of `writer`.
+
+        Those are files of its own product up to its own release, where a patch changes no format; and for Valkey those
+        of the Redis that it was forked from.
 
         >>> Release("Redis", "7.0.15").reads(Release("Valkey", "9.1.2"))
         False
@@ -104,7 +106,7 @@ class RedisServer(Server):
         return release_of(self.binary)
 
     def launch(self) -> Self:
-        """Everything of a start but the wait; StateUnreadable where another release wrote what this one cannot read."""
+        """Start without waiting. Raise StateUnreadable where another release wrote files that this one cannot read."""
         self._refuse_unreadable()
         self._write_configuration()
         argv = [self.binary, self._configuration]
@@ -112,7 +114,7 @@ class RedisServer(Server):
         return self
 
     def wait_ready(self, deadline_s: float = 60.0) -> str:
-        """Wait until it answers, and write down who has the files from then on; returns its address."""
+        """Wait until it answers, and note which release has the files from then on; return its address."""
         address = super().wait_ready(deadline_s)
         self._writer.write_text(f"{self.release}\n")
         return address
@@ -202,7 +204,7 @@ def _bundled() -> Path | str:
 
 
 def named_binary(name: str) -> Path:
-    """Return the server at that path, or of that name on PATH; PartMissing where there is none."""
+    """Return the server at that path, or of that name on PATH. Raise PartMissing where there is none."""
     found = shutil.which(name)
     if found is None:
         raise PartMissing(f"{name}: no such program")
@@ -211,7 +213,7 @@ def named_binary(name: str) -> Path:
 
 
 def release_of(binary: Path) -> Release:
-    """Return the release that a program says it is; PartMissing where it says nothing that a Redis server says."""
+    """Return the release that a program reports. Raise PartMissing where it does not report that of a Redis server."""
     try:
         said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError) as failure:
@@ -223,7 +225,7 @@ def release_of(binary: Path) -> Release:
 
 
 def _release(text: str) -> Release:
-    """Return the release that the text begins with; ValueError where it does not."""
+    """Return the release that the text begins with. Raise ValueError where it does not."""
     found = re.match(r"(Redis|Valkey) (\d+\.\d+[.\d]*)\s", text)
     if found is None:
         raise ValueError(text)

@@ -27,7 +27,7 @@ class Restarts:
 
     @property
     def delay_s(self) -> float:
-        """How long the restart waits that the last end brought."""
+        """Return the seconds to wait before the restart after the last end."""
         return self._delays_s[self._ends - 1]
 
     def look(self) -> Literal["ended", "started"] | None:

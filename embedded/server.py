@@ -30,7 +30,7 @@ class Server(ABC):
 
     @abstractmethod
     def launch(self) -> Self:
-        """Everything of a start but the wait."""
+        """Start without waiting for the server to answer."""
 
     @abstractmethod
     def _answers(self) -> bool:
@@ -48,7 +48,7 @@ class Server(ABC):
         return self.launch().wait_ready()
 
     def wait_ready(self, deadline_s: float = 60.0) -> str:
-        """Wait until it answers; returns its address."""
+        """Wait until it answers; return its address."""
         self.child.wait_ready(self._answers, deadline_s)
         return self.address
 

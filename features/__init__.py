@@ -1,1 +1,1 @@
-"""One enterprise's state, and what can be read from it."""
+"""The state of one enterprise, and what can be read from it."""

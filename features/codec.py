@@ -1,14 +1,14 @@
-"""How a row's bytes stand in Redis: words that differ from a never-seen enterprise's, each in as few bytes as it takes.
+"""The coding of a row's bytes in Redis: words that differ from an initial row's, each in as few bytes as it needs.
 
-A row is 64-bit words; most are as in a row that was never touched, and most others are small integers. Words are taken
-as their difference (exclusive or) from the initial row, eight blocks of eight at a time:
+A row is 64-bit words; most are as in an initial row, and most others are small integers. Words are coded as their
+difference (exclusive or) from the initial row, eight blocks of eight at a time:
 
   which   one byte, bit b set where block b has a word that differs; then each such block:
   mask    one byte, bit i set where word i differs
   widths  four bits a set word, low half first: its bytes less one
   bytes   the set words, little-endian, without their leading zero bytes
 
-That is three times as dense as the raw row and, compiled, costs a tenth of what a general compressor takes.
+That is three times as dense as the raw row and, compiled, costs a tenth of what a general compressor does.
 """
 
 import numpy as np
@@ -21,14 +21,17 @@ BLOCK = 8
 
 
 def bytes_max(words):
-    """Return the most that `words` words, whole blocks, can take; `encode` writes over no more than that."""
+    """Return the largest number of bytes that `words` words, in whole blocks, can take.
+
+    `encode` writes to no more than these.
+    """
     blocks = words // BLOCK
     return blocks * (1 + BLOCK // 2 + 8 * BLOCK) + (blocks + BLOCK - 1) // BLOCK
 
 
 @kernel
 def encode(words, initial, out, at):
-    """Write words (n) uint64 against initial (n), n whole blocks, into out from `at`; returns where it ended."""
+    """Write words, uint64 (n,), against initial, uint64 (n,), n in whole blocks, to out[at:]; return where they end."""
     which_at, which = at, _U(0)
     for block in range(words.shape[0] // BLOCK):
         place = _U(block % BLOCK)
@@ -44,10 +47,10 @@ def encode(words, initial, out, at):
 
 @kernel(inline="always")
 def _encode_block(words, initial, first, out, at):
-    """Write one block from `at`; nothing where no word differs. Returns where it ended.
+    """Write one block to out[at:], or nothing where no word differs; return where it ends.
 
-    A word that does not differ is written in no bytes: asked of each word, that would be what no processor foresees.
-    What is written too much, zeros behind a word's bytes, what comes next is written over.
+    A word that does not differ is written in no bytes, without a branch: no processor could predict it. Zeros written
+    after a word's bytes are overwritten by what comes next.
     """
     any_bit = _U(0)
     for i in range(BLOCK):
@@ -72,13 +75,16 @@ def _encode_block(words, initial, first, out, at):
 
 @kernel(inline="always")
 def _width(word):
-    """Bytes of a word without its leading zeros: none for 0."""
+    """Return the number of bytes of a word without its leading zeros; 0 for 0."""
     return 8 - leading_zeros(word) // 8
 
 
 @kernel
 def decode(b, at, end, initial, words):
-    """Read words (n), whole blocks, back; returns where they ended, -1 where b[at:end] is not what `encode` writes."""
+    """Read words, uint64 (n,), in whole blocks, back.
+
+    Return where they end, -1 where b[at:end] was not written by `encode`.
+    """
     copy(initial, words)
     which = 0
     for first in range(0, words.shape[0], BLOCK):
@@ -98,7 +104,7 @@ def decode(b, at, end, initial, words):
 
 @kernel
 def _decode_block(b, at, end, words):
-    """Change the words of one block as it says; returns where it ended, -1 where it is not what `encode` writes."""
+    """Apply one block to `words`; return where it ends, -1 where it was not written by `encode`."""
     if at >= end:
         return -1
     mask, count = int(b[at]), 0
@@ -122,7 +128,7 @@ def _decode_block(b, at, end, words):
 
 @kernel
 def put(out, at, value, size):
-    """Write the lowest `size` bytes of an integer, little-endian; returns where they end."""
+    """Write the lowest `size` bytes of an integer, little-endian; return where they end."""
     for k in range(size):
         out[at + k] = (np.int64(value) >> (8 * k)) & 255
     return at + size

@@ -1,7 +1,7 @@
-"""The fields kept of one enterprise, each with its part of the value and its meaning.
+"""The fields of one enterprise, each with its part of the value and its meaning.
 
-Units are in the text; a day, week or month is its number (domain/calendar.py), none is NO_UNIT. A name that a structure
-of state/ owns is explained there.
+Units are in the text. A day, week or month is its number (domain/calendar.py); NO_UNIT is none. A field that a
+structure of state/ owns is explained there.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from features.state.payers import PLACES
 
 
 class Field(NamedTuple):
-    """One field of a row: little-endian dtype, shape, HOT or COLD (state/parts.py), and what it says, with its unit."""
+    """One field of a row: little-endian dtype, shape, HOT or COLD (state/parts.py), and its meaning, with its unit."""
 
     name: str
     dtype: str

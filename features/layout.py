@@ -1,9 +1,9 @@
-"""The state of a partition's enterprises: one structured row an enterprise in memory.
+"""The state of a partition's enterprises in memory: one structured row an enterprise.
 
-The kernel reads and writes rows in place. A row holds the hot fields of fields.py, then the cold ones, then what is not
-stored. Within a part, fields of eight bytes come first, then those of one and two, then those of four, so that a part
-is words of 64 bits, then words of 32 (values.py writes them as such). `LAYOUT_VERSION` is a hash of the table: a value
-of another version is refused by name.
+Kernels read and write rows in place. A row holds the hot fields of fields.py, then the cold ones, then those that are
+not stored. Within a part, fields of eight bytes come first, then those of one and two, then those of four, so that a
+part is words of 64 bits, then words of 32 (values.py writes them as such). `LAYOUT_VERSION` is a hash of the table: a
+value of another version is refused by name.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _WORD = 8
 
 
 class LayoutError(ValueError):
-    """A value in Redis is not of this layout; the message names the enterprise and both versions."""
+    """A value in Redis does not have this layout; the message names the enterprise and both versions."""
 
 
 def _placed(fields: Iterable[Field], begin: int) -> tuple[dict[str, int], Part]:
@@ -71,7 +71,7 @@ LAYOUT_VERSION = int.from_bytes(hashlib.sha256(repr([field[:4] for field in FIEL
 
 
 def allocate(capacity: int) -> Rows:
-    """`capacity` rows, each as an enterprise that was never seen."""
+    """Return `capacity` rows, dtype ROW, each the initial state of an enterprise."""
     rows = np.zeros(capacity, ROW)
     for name, value in INITIAL.items():
         rows[name] = value
@@ -79,31 +79,31 @@ def allocate(capacity: int) -> Rows:
 
 
 def grown(rows: Rows, capacity: int) -> Rows:
-    """`capacity` rows that begin with `rows`."""
+    """Return `capacity` rows that begin with a copy of `rows`."""
     larger = allocate(capacity)
     larger.view(np.uint8)[: rows.nbytes] = rows.view(np.uint8)
     return larger
 
 
 def words(rows: Rows) -> npt.NDArray[np.uint64]:
-    """Return the rows as 64-bit words, in place: (rows, words)."""
+    """Return a view of the rows as 64-bit words, uint64 (rows, words)."""
     return rows.view(np.uint8).reshape(len(rows), ROW.itemsize).view(np.uint64)
 
 
 def id_words(enterprise_id: str) -> npt.NDArray[np.uint64]:
-    """Return the id's bytes, padded with NUL, as four words."""
+    """Return the bytes of an id, padded with NUL, as four words, uint64 (4,)."""
     return np.frombuffer(enterprise_id.encode().ljust(ENTERPRISE_ID_BYTES_MAX, b"\0"), "<u8")
 
 
 def id_table(names: Sequence[bytes]) -> npt.NDArray[np.uint64]:
-    """`id_words` of many ids: (n, 4). LayoutError where one is longer than ids are."""
+    """Return `id_words` of many ids, uint64 (n, 4). Raise LayoutError where one is longer than ids may be."""
     if names and len(longest := max(names, key=len)) > ENTERPRISE_ID_BYTES_MAX:
         raise LayoutError(f"the id {longest!r} is longer than {ENTERPRISE_ID_BYTES_MAX} bytes")
     return np.array(names, f"S{ENTERPRISE_ID_BYTES_MAX}").view("<u8").reshape(len(names), ENTERPRISE_ID_BYTES_MAX // 8)
 
 
 def id_texts(words: npt.NDArray[np.uint64]) -> list[str]:
-    """Return the ids of enterprises (n, 4), as a table of their own has them."""
+    """Return the ids of id words, uint64 (n, 4) and contiguous."""
     return [name.decode() for name in words.view(f"S{ENTERPRISE_ID_BYTES_MAX}").ravel().tolist()]
 
 

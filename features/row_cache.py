@@ -1,8 +1,8 @@
 """The enterprises of a partition that are in memory: a bounded cache of what Redis holds, and nothing else.
 
-Every enterprise has a number (features/table.py); some have a row of the state. Rows are given when a record or a tick
-needs the enterprise, and taken back, the least recently touched first, from enterprises whose value Redis holds as it
-is. Nothing that the engine says or stores depends on who is resident.
+Every enterprise has a number (features/table.py); some have a row of the state. An enterprise gets a row when a record
+or a tick needs it. Rows are evicted, the least recently touched first, from enterprises whose value Redis holds as it
+is. No output and no stored value depends on which enterprises are resident.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class RowCache:
     """The enterprises of one partition, at most `resident_max` of them in memory."""
 
     def __init__(self, names: Sequence[bytes], resident_max: int) -> None:
-        """`names`: the enterprises that have a value in Redis."""
+        """Start with the enterprises `names`, those that have a value in Redis."""
         keys = layout.id_table(names)
         self.directory = table.with_room(table.empty(_FIRST_ROWS), len(keys))
         table.enter(self.directory, keys, table.ABSENT)
@@ -45,13 +45,14 @@ class RowCache:
 
     @property
     def known(self) -> int:
-        """How many enterprises there are, in memory or not."""
+        """Number of enterprises, in memory or not."""
         return int(self.directory.used[0])
 
     def begin_run(self, keys: npt.NDArray[np.uint64], first: int) -> tuple[Numbers, Numbers]:
-        """The enterprises of the longest run of keys[first:] that may be in memory together, one number a record.
+        """Begin the longest run of keys[first:] whose enterprises may be in memory together.
 
-        Returns them, and those of them that lack a row, each once. keys: (records, 4).
+        keys: uint64 (records, 4). Return the number of each record's enterprise, and those that lack a row, each once.
+        Numbers are int32.
         """
         self._run += 1
         self.directory = table.with_room(self.directory, len(keys))
@@ -60,22 +61,22 @@ class RowCache:
         return numbers[first:end], lacking[:lacks]
 
     def begin_sweep(self) -> None:
-        """From here on no row is kept for the run before."""
+        """Keep no row for the previous run from here on."""
         self._run += 1
 
     def rows_of(self, numbers: Numbers) -> Numbers:
-        """Return the rows of some enterprises, all resident, in the state."""
+        """Return the rows of enterprises; ABSENT or NEW for those that are not resident."""
         rows: Numbers = self.directory.entries["row"][numbers]
         return rows
 
     def rows_to_evict(self, count: int) -> int:
-        """Return how many rows must be taken back before `count` more may be given."""
+        """Return how many rows must be evicted before `count` more can be given."""
         return max(0, len(self) + count - self.resident_max)
 
     def evict(self, count: int) -> bool:
-        """Take back at least `count` rows that Redis holds as they are; False where there are not so many.
+        """Evict at least `count` rows that Redis holds as they are; return False where there are fewer.
 
-        Those that the current run touches stay.
+        Rows that the current run touches stay.
         """
         rows = np.flatnonzero((self._number_of != _NOBODY) & (self._handed == 0))
         touched = self.directory.entries["touched"][self._number_of[rows]]
@@ -87,14 +88,14 @@ class RowCache:
         return True
 
     def add(self, numbers: Numbers) -> None:
-        """Give rows to enterprises that have no value yet."""
+        """Give initial rows to enterprises that have no value yet."""
         rows = self._give(numbers)
         self.state["id"][rows] = self.directory.entries["id"][numbers]
 
     def restore(self, numbers: Numbers, names: Sequence[str], held: Sequence[Value]) -> None:
-        """Give rows to enterprises that are absent, and their values back.
+        """Give rows to absent enterprises, and restore their values.
 
-        LayoutError for a value of another layout, or of another enterprise.
+        Raise LayoutError where a value has another layout or is another enterprise's.
         """
         rows = self._give(numbers).astype(np.int64)
         self.make_room_to_remember(*values.seen_counts(held))
@@ -106,7 +107,10 @@ class RowCache:
             raise layout.LayoutError(f"value of {names[first]}: it is that of {whose}")
 
     def numbers_of(self, names: Sequence[str]) -> Numbers:
-        """The numbers of some enterprises. LayoutError where one has no value in Redis and no record came of it."""
+        """Return the numbers of enterprises by id.
+
+        Raise LayoutError where one has neither a value in Redis nor a record.
+        """
         numbers = np.empty(len(names), np.int32)
         table.numbers_of(self.directory, layout.id_table([name.encode() for name in names]), numbers)
         if (numbers < 0).any():
@@ -114,34 +118,34 @@ class RowCache:
         return numbers
 
     def names_of(self, numbers: Numbers) -> list[str]:
-        """Return the ids of some enterprises."""
+        """Return the ids of enterprises."""
         return layout.id_texts(self.directory.entries["id"][numbers])
 
     def handed(self, rows: Numbers) -> None:
-        """These were changed, perhaps."""
+        """Note that these rows may be changed from here on."""
         self._handed[rows] = 1
 
     def rows(self) -> npt.NDArray[np.int64]:
-        """Return the rows of all that are resident."""
+        """Return the rows of all residents."""
         return np.flatnonzero(self._number_of != _NOBODY)
 
     def numbers_at(self, rows: npt.NDArray[np.int64]) -> Numbers:
-        """Return the numbers of the enterprises in some rows."""
+        """Return the numbers of the enterprises in these rows."""
         return self._number_of[rows]
 
     def dirty_rows(self) -> npt.NDArray[np.int64]:
-        """Return the rows of those whose value in Redis is behind; all that was taken must be written."""
+        """Return the rows whose value in Redis is behind. Everything that was taken must be written before."""
         rows = np.flatnonzero(self._handed)
         is_dirty = self.state["dirty"][rows] != 0
         self._handed[rows[~is_dirty]] = 0
         return rows[is_dirty]
 
     def values(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
-        """(enterprise id, value) of some rows."""
+        """Return (enterprise id, value) of each row."""
         return self._packed(rows, values.ALL)
 
     def take(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
-        """(enterprise id, the parts that Redis lacks) of some rows, which count as clean from here on.
+        """Return for each row (enterprise id, the parts that Redis lacks); the rows count as clean from here on.
 
         They stay in memory until they are `written`, and longer where they change meanwhile.
         """
@@ -150,7 +154,7 @@ class RowCache:
         return packed
 
     def written(self, rows: npt.NDArray[np.int64]) -> None:
-        """Redis holds these as they were taken."""
+        """Note that Redis holds these rows as they were taken."""
         self._handed[rows[self.state["dirty"][rows] == 0]] = 0
 
     def _packed(self, rows: npt.NDArray[np.int64], parts: int | npt.NDArray[np.uint8]) -> list[tuple[str, Value]]:
@@ -158,13 +162,13 @@ class RowCache:
         return list(zip(layout.id_texts(self.state["id"][rows]), packed, strict=True))
 
     def make_room_to_remember(self, ids: int, numbers: int) -> None:
-        """Before the loop could run out of places for the ids and the numbers of records."""
+        """Grow the arena where so many more event ids and numbers might not fit."""
         if not dedup.has_room(self.arena, ids, numbers):
             self.arena = dedup.rebuilt(self.arena, self.state, self.rows(), ids, numbers)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are allocated."""
+        """Bytes allocated."""
         arrays = (self.state, *self.directory, self._number_of, self._free, self._handed)
         return sum(array.nbytes for array in arrays) + dedup.nbytes(self.arena)
 

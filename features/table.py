@@ -1,7 +1,7 @@
 """From enterprise id to number: every enterprise of a partition, whether its value is in memory or not.
 
 Open addressing over entries that hold the ids, compared in full. Numbers are given in the order of first sight and
-never freed; beside the id stands where the value is, and what a tick needs to know to pass the enterprise by.
+never freed. An entry also holds the row of the value, and what a tick needs to know to pass over the enterprise.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ ENTRY = np.dtype(
 
 
 class Directory(NamedTuple):
-    """All enterprises: entries, ENTRY (capacity); places, int32 (a power of two); used, int64 (1)."""
+    """All enterprises: entries ENTRY (capacity,); places int32 (a power of two,); used int64 (1,)."""
 
     entries: npt.NDArray[np.void]
     places: npt.NDArray[np.int32]
@@ -50,7 +50,7 @@ def empty(capacity: int) -> Directory:
 
 
 def with_room(directory: Directory, more: int) -> Directory:
-    """Return the same, or a larger one with the same numbers: at least `more` new enterprises find a place."""
+    """Return the directory, or a larger one with the same numbers, in which `more` new enterprises have room."""
     used = int(directory.used[0])
     if used + more <= len(directory.entries):
         return directory
@@ -73,7 +73,7 @@ def _mix(w0, w1, w2, w3):
 
 @kernel
 def _place_of(directory, key):
-    """Return the place of the number of `key` (4 words), or the free place for it."""
+    """Return the place of the number of `key`, uint64 (4,), or the free place for it."""
     mask = np.uint64(directory.places.shape[0] - 1)
     place = _mix(key[0], key[1], key[2], key[3]) & mask
     while True:
@@ -102,32 +102,33 @@ def _find_or_add(directory, key, row):
 
 @kernel
 def reindex(directory):
-    """Fill the places of a directory that has entries only."""
+    """Fill the places of a directory that has only entries."""
     for number in range(directory.used[0]):
         directory.places[_place_of(directory, directory.entries[number].id)] = number
 
 
 @kernel
 def enter(directory, keys, row):
-    """Give a number to each of keys (n, 4) that has none, with `row`; there is room for all."""
+    """Give a number to each of keys, uint64 (n, 4), that has none, with `row`. There must be room for all."""
     for i in range(keys.shape[0]):
         _find_or_add(directory, keys[i], row)
 
 
 @kernel
 def numbers_of(directory, keys, out):
-    """Fill out[i] with the number of keys[i], -1 where it has none."""
+    """Fill out[i], int32, with the number of keys[i], uint64 (4,); -1 where it has none."""
     for i in range(keys.shape[0]):
         out[i] = directory.places[_place_of(directory, keys[i])]
 
 
 @kernel
 def begin_run(directory, keys, first, run, distinct_max, numbers, lacking):
-    """The longest run of records from `first` on whose enterprises may be in memory together: numbers[i] for each.
+    """Find the longest run of keys[first:] whose enterprises may be in memory together.
 
-    At most `distinct_max` enterprises, of which at most len(lacking) have no row; those are written to `lacking`, in
-    the order of first sight. Each is marked as touched by `run`, a number above all before. Returns (where it ends, how
-    many lack a row). There is room for all keys.
+    Fill numbers[i] for each record. They are at most `distinct_max` enterprises, of which at most len(lacking) have no
+    row; those are written to `lacking` in the order of first sight. Each is marked as touched by `run`, which is above
+    all runs before. Return (where the run ends, how many lack a row). keys: uint64 (records, 4); numbers, lacking:
+    int32. There must be room for all keys.
     """
     distinct = lacks = 0
     for i in range(first, keys.shape[0]):

@@ -1,9 +1,9 @@
-"""An enterprise's value in Redis: its hot part, and its cold one where that ever changed.
+"""The value of an enterprise in Redis: its hot part, and its cold one where that ever changed.
 
 A part is a header (magic of the part, layout version, cold day, numbers of event ids and of blocks of numbers), the
 part's words by codec.py, 32-bit ones widened, and what it holds of the records that were seen (state/dedup.py). Its
-bytes are a function of the row, and change only when its bit of `dirty` is set; so they are a function of the log, and
-not of when they were written.
+bytes are a function of the row, and change only when its bit of `dirty` is set. So they are a function of the log, and
+do not depend on when they were written.
 """
 
 import struct
@@ -37,14 +37,17 @@ ALL = HOT | COLD
 
 
 class Value(NamedTuple):
-    """The bytes of one enterprise's parts; cold None: it never changed, or (to be written) it is as Redis has it."""
+    """The bytes of one enterprise's parts.
+
+    cold is None where it never changed or, in a flush, where Redis has it already.
+    """
 
     hot: bytes
     cold: bytes | None
 
     @property
     def size(self) -> int:
-        """Bytes of both parts."""
+        """Bytes of both parts together."""
         return len(self.hot) + len(self.cold or b"")
 
     def over(self, older: "Value | None") -> "Value":
@@ -53,9 +56,9 @@ class Value(NamedTuple):
 
 
 class _Coded(NamedTuple):
-    """A part for the kernels: its bounds in words, its words as in a row that was never touched, and its header.
+    """A part for the kernels: its bounds in words, its words in an initial row, and its header.
 
-    `bytes_max` is the most that it takes without what was seen.
+    `bytes_max`: the most bytes that it takes without the records that were seen.
     """
 
     part: int
@@ -71,9 +74,9 @@ class _Coded(NamedTuple):
 def pack(
     state: Rows, arena: dedup.Arena, slots: npt.NDArray[np.int64], parts: int | npt.NDArray[np.uint8] = ALL
 ) -> list[Value]:
-    """The values of `slots` (n,): of each the hot part, and the cold one where `parts` has its bit and it ever changed.
+    """Return the values of `slots`, int64 (n,): each its hot part, and its cold part where wanted and ever changed.
 
-    `parts` is one mask, or (n,) masks like `dirty`.
+    `parts` says what is wanted, as one mask of HOT and COLD, or as uint8 (n,) masks like `dirty`.
     """
     masks = np.array(np.broadcast_to(np.asarray(parts, np.uint8), slots.shape))  # contiguous: one signature
     out, ends = np.empty(_BUFFER_BYTES, np.uint8), np.empty((len(slots), 2), np.int64)
@@ -98,9 +101,11 @@ def restore(
     names: Sequence[str],
     values: Sequence[Value],
 ) -> None:
-    """Put values into free rows. LayoutError names the enterprise.
+    """Restore values into free rows, whose enterprises are `names`.
 
-    The arena has room for `seen_counts(values)`; None: what they have seen is left out, for readers.
+    The arena must have room for `seen_counts(values)`; with None, for readers, the records that were seen are left out.
+
+    Raise LayoutError, with the enterprise's name, where a value has another layout or is damaged.
     """
     _decode(state, arena, slots, names, [value.hot for value in values], _HOT)
     cold = [i for i, value in enumerate(values) if value.cold is not None]
@@ -111,21 +116,24 @@ def restore(
 
 
 def rows_of(names: Sequence[str], values: Sequence[Value]) -> Rows:
-    """Rows of some values without what they have seen, for readers. LayoutError names the enterprise."""
+    """Return rows of some values without the records that they have seen, for readers.
+
+    Raise LayoutError as `restore` does.
+    """
     rows = allocate(len(names))
     restore(rows, None, np.arange(len(names)), names, values)
     return rows
 
 
 def unpack(names: Sequence[str], hot: Sequence[bytes]) -> Rows:
-    """Rows with the hot fields of some values, for readers. LayoutError names the enterprise."""
+    """Return rows with the hot fields of some values, for readers. Raise LayoutError as `restore` does."""
     rows = allocate(len(names))
     _decode(rows, None, np.arange(len(names)), names, hot, _HOT)
     return rows
 
 
 def seen_counts(values: Sequence[Value]) -> tuple[int, int]:
-    """Return how many event ids and blocks of numbers some values hold; what cannot be true is refused at `restore`."""
+    """Return the numbers of event ids and of blocks in some values. What cannot be true is refused by `restore`."""
     ids = blocks = 0
     for part in (part for value in values for part in value if part is not None and len(part) >= _HEADER.size):
         _, _, _, some_ids, some_blocks = _HEADER.unpack_from(part)
@@ -172,7 +180,10 @@ def _coded(part: int, bounds: Part) -> _Coded:
 
 @kernel
 def _widen(row, coded):
-    """Fill the scratch with a part's words, each half of the narrow ones as a word of its own; zeros fill it up."""
+    """Fill the scratch with a part's words, each half of its narrow words widened to a word.
+
+    Zeros fill the last block.
+    """
     count = coded.narrow - coded.begin
     copy(row[coded.begin : coded.narrow], coded.scratch[:count])
     for i in range(coded.narrow, coded.end):
@@ -183,7 +194,7 @@ def _widen(row, coded):
 
 @allocating_kernel(nogil=True)
 def _pack(state, rows, arena, slots, masks, hot, cold, first, out, ends):
-    """Write slots[first:] while `out` has room; returns (where it stopped, bytes that the next one may take).
+    """Write slots[first:] while `out` has room; return (where it stopped, bytes that the next one may take).
 
     ends[i]: where its hot part ends, and its cold one; equal where that is not written.
     """
@@ -217,9 +228,9 @@ def _write_part(e, row, arena, coded, out, at):
 
 @kernel(nogil=True)
 def _unpack(state, rows, arena, slots, b, ends, coded):
-    """Read one part of each value into its row, and what it has seen into the arena unless that is None.
+    """Read one part of each value into its row, and the records that it has seen into the arena unless that is None.
 
-    Returns the first that cannot be read, -1 where all can.
+    Return the first index that cannot be read, -1 where all can.
     """
     begin, size = np.int64(0), coded.header.shape[0]
     for i in range(slots.shape[0]):
@@ -250,8 +261,7 @@ def _is_ours(b, begin, coded):
 
 @kernel
 def _narrow(row, coded):
-    """The inverse of `_widen`. Words whose upper half is set are no narrow ones: that half, and what fills the last
-    block up, is dropped."""
+    """Do the inverse of `_widen`. Upper halves that no narrow word has, and what fills the last block, are dropped."""
     count = coded.narrow - coded.begin
     copy(coded.scratch[:count], row[coded.begin : coded.narrow])
     for i in range(coded.narrow, coded.end):

@@ -1,1 +1,1 @@
-"""How the engine's code is compiled, and what compiled code reads bytes with."""
+"""How the engine's code is compiled, and how compiled code reads bytes."""

@@ -1,10 +1,10 @@
-"""The folders of compiled code: one a module and hash of everything that its kernels can inline.
+"""The folders of compiled code: one for each module and hash of everything that its kernels can inline.
 
-numba decides whether a cached function is fresh by that function's own file only. After an upgrade that changes a
-function which it calls in another file, the cached loop silently gives the old answers. Therefore a folder's name holds
-the SHA-256 of the module's sources and tables and of all that it imports (kernels/sources.py), beside the versions of
-Python, numba, llvmlite and NumPy. Two checkouts of the same sources share a folder, two engines share those of the
-modules that did not change, and what lies in a folder never goes stale.
+numba decides whether a cached function is fresh by that function's own file alone. After an upgrade that changes a
+function which it calls in another file, the cached loop silently gives the old results. Therefore a folder's name holds
+the SHA-256 of the module's sources and tables and of everything that it imports (kernels/sources.py), and the versions
+of Python, numba, llvmlite and NumPy. Two checkouts of the same sources share a folder, two engines share those of the
+modules that did not change, and the content of a folder is never stale.
 """
 
 import functools
@@ -35,7 +35,7 @@ def cache_root() -> Path:
 
 @functools.cache
 def folder_of(module: Path) -> Path:
-    """Return the folder of a module's compiled code, made where there is none.
+    """Return the folder of a module's compiled code, created where it is missing.
 
     module: the absolute path of its .py file. Raise SettingsError where the folder cannot be written to.
     """
@@ -53,7 +53,7 @@ def kernels_folder() -> Path:
 
 
 def compiled_since(time_s: float) -> int:
-    """Return how many functions have been compiled since a time (seconds of the epoch)."""
+    """Return the number of functions compiled since a time (seconds of the epoch)."""
     return sum(path.stat().st_mtime >= time_s for path in kernels_folder().glob("*/*.nbi"))
 
 
@@ -68,7 +68,7 @@ def _toolchain() -> str:
 
 @functools.cache
 def _writable(folder: Path) -> Path:
-    """Make `folder`, private to this user: what lies in it is executed."""
+    """Create `folder`, private to this user since its content is executed; return it."""
     advice = "set XINLIU_CACHE to a folder that this user can write to"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,7 +83,7 @@ def _writable(folder: Path) -> Path:
 
 
 def _prune(kernels: Path, keep: Path) -> None:
-    """Remove a module's older folders beyond the newest few. One that is used meanwhile is merely compiled again."""
+    """Remove a module's older folders beyond the newest few. One that is in use meanwhile is only compiled again."""
     unused_since = time.time() - _UNUSED_S_MIN
     of_module = kernels.glob(f"{keep.name.split('-')[0]}-*")
     others = sorted(((_used_at(path), path) for path in of_module if path != keep), reverse=True)

@@ -1,12 +1,12 @@
-"""One process at a time compiles a kernel; the others wait for it and load what it made.
+"""One process at a time compiles a kernel; the others wait for it and load the result.
 
-numba's cache alone lets two processes that meet compile the same function, and worse: each names its file by an index
-that it has read before the other wrote, so that one's machine code could stand under a name by which the other's index
-means another signature. With a lock a function, processes that come from different ends of the call graph share the
+numba's cache alone lets two processes compile the same function at the same time. Worse, each names its file by an
+index that it has read before the other wrote, so that one's machine code could get a name by which the other's index
+means another signature. With one lock a function, processes that come from different ends of the call graph share the
 work and never do a piece of it twice.
 
-A process holds the locks of the functions that it is in, and waits for that of one that they call: no circle, as no
-kernel calls itself. The lock ends with its process.
+A process holds the locks of the functions that it is compiling, and waits for that of one that they call. There is no
+cycle, since no kernel calls itself. A lock ends with its process.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ _held: Counter[Path] = Counter()  # by this process: the kernel's lock would kee
 
 
 def compiled_once(dispatcher: Any) -> Any:
-    """Return the same dispatcher, which now compiles under the lock of its function."""
+    """Return the same dispatcher, changed to compile under the lock of its function."""
     compile_or_load, files = dispatcher.compile, dispatcher._cache._cache_file  # numba has no other hook
     path = Path(files._cache_path, f"{files._index_name}.lock")
 
@@ -36,7 +36,7 @@ def compiled_once(dispatcher: Any) -> Any:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is made where there is none; this process may enter it again."""
+    """Hold the lock of a file, which is created where it is missing. The same process may enter it again."""
     with ExitStack() as lock:
         if not _held[path]:
             path.parent.mkdir(parents=True, exist_ok=True)

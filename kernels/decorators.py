@@ -1,8 +1,8 @@
 """How the engine's code is compiled: cached, each function by one process alone, and without counting references.
 
 Kernels allocate nothing: they work on arrays and records that their callers hold, so that there is nothing to count.
-numba would count at every call that passes an array, alone or in a tuple, in atomic operations that were four tenths
-of an evaluation. Code that does allocate does not compile under it: numba says "NRT required but not enabled".
+numba would count at every call that passes an array, alone or in a tuple, in atomic operations that took four tenths of
+an evaluation. Code that allocates does not compile under it: numba says "NRT required but not enabled".
 
 The decorators here are the only ones (tests/kernels/test_sources.py): numba's own cache would keep machine code that
 has gone stale (kernels/cache.py).
@@ -23,7 +23,7 @@ _lines: dict[tuple[str, str], int] = {}  # (file, qualified name) → line: of a
 
 
 class _Locator(_CacheLocator):
-    """Says numba where a function's machine code lies; the folder's name says how fresh it is."""
+    """Tells numba where a function's machine code is. The folder's name says that it is fresh."""
 
     def __init__(self, module: Path) -> None:
         self._folder = folder_of(module)
@@ -72,6 +72,6 @@ allocating_kernel = _decorator()  # for the few that do, and for those that call
 
 @kernel
 def copy(source: Any, target: Any) -> None:
-    """Copy source to target (n): an assignment of slices would allocate, in case they overlap."""
+    """Copy source (n,) to target (n,). An assignment of slices would allocate, in case they overlap."""
     for i in range(target.shape[0]):
         target[i] = source[i]

@@ -1,4 +1,7 @@
-"""JSON as bytes, read by compiled code: texts that are known beforehand, where a string ends, whole numbers."""
+"""JSON as bytes, read by compiled code: known texts, the end of a string, integers.
+
+In all kernels `b` is uint8 (bytes); p and end are indexes into it; texts and size are the two arrays of `table`.
+"""
 
 from collections.abc import Iterable
 
@@ -15,7 +18,7 @@ Table = tuple[np.ndarray, np.ndarray]
 
 
 def table(*texts: bytes) -> Table:
-    """Texts as words of eight bytes, one a row, and their lengths."""
+    """Return texts as words of eight bytes, uint64 (texts, words), and their lengths, int64 (texts,)."""
     rows = np.zeros((len(texts), -(-max(map(len, texts)) // 8)), np.uint64)
     for row, text in zip(rows, texts, strict=True):
         row[:] = np.frombuffer(text.ljust(row.nbytes, b"\0"), np.uint64)
@@ -23,13 +26,13 @@ def table(*texts: bytes) -> Table:
 
 
 def quoted(texts: Iterable[str]) -> Table:
-    """Return the table of JSON strings, from behind the first quote on."""
+    """Return the table of JSON strings, without their first quote."""
     return table(*(f'{text}"'.encode() for text in texts))
 
 
 @kernel(forceinline=True)
 def is_at(b, p, end, texts, size, row):
-    """Return whether row `row` of a table of texts stands at b[p:], before `end`."""
+    """Return whether row `row` of a table of texts is at b[p:end]."""
     if p + size[row] > end:
         return False
     for k in range(texts.shape[1]):
@@ -40,7 +43,7 @@ def is_at(b, p, end, texts, size, row):
 
 @kernel(forceinline=True)
 def find(b, p, end, texts, size, first):
-    """Return the row of a table of texts from `first` on that stands at b[p:]; -1 where none does."""
+    """Return the first row, from `first` on, of a table of texts that is at b[p:end]; -1 where none is."""
     word = words.read_word(b, p, end - p)
     for row in range(first, texts.shape[0]):
         if words.first_bytes(word, size[row]) == texts[row, 0] and is_at(b, p, end, texts, size, row):
@@ -50,14 +53,17 @@ def find(b, p, end, texts, size, first):
 
 @kernel(forceinline=True)
 def find_near(b, p, end, texts, size, likely):
-    """Return the same of the whole table, where it most often is row `likely` or one behind it."""
+    """Return the row of a table of texts that is at b[p:end]; -1 where none is.
+
+    Most often it is `likely` or soon after it.
+    """
     row = find(b, p, end, texts, size, likely)
     return row if row >= 0 else find(b, p, end, texts, size, 0)
 
 
 @kernel(forceinline=True)
 def string_end(b, p, end):
-    """Return the place of the quote that ends the string; -1 where an escape or the end comes first."""
+    """Return the position of the quote that ends the string; -1 where an escape or the end comes first."""
     while p + 8 <= end:
         word = words.load_word(b, p)
         found = words.bytes_equal(word, _QUOTE) | words.bytes_equal(word, _BACKSLASH)
@@ -76,7 +82,10 @@ def string_end(b, p, end):
 
 @kernel(forceinline=True)
 def integer(b, p, end):
-    """Return a decimal integer of at most 18 digits; NO_INTEGER for anything else, which no bound lets through."""
+    """Return the decimal integer b[p:end] of at most 18 digits as int64.
+
+    Else NO_INTEGER, which is outside all bounds.
+    """
     negative = b[_U(p)] == _MINUS
     p += 1 if negative else 0
     value = np.int64(0)

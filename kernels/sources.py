@@ -1,9 +1,9 @@
 """The sources that a module's code rests on: its imports, direct and indirect, and the tables that they read.
 
-Both hashes of the engine are hashes of such a set: the one that names a kernel's machine code (kernels/cache.py)
-and `engine_version` (streams/score/version.py). Nothing keeps a list of rooms: the set follows from the import
-statements, wherever in a module they stand, and from the names of data files in it. It is larger than what is called
-in truth, never smaller.
+Both hashes of the engine are hashes of such a set: the one that names a kernel's machine code (kernels/cache.py) and
+`engine_version` (streams/score/version.py). No list of folders is kept: the set follows from the import statements,
+wherever in a module they are, and from the names of data files in it. It may be larger than what is really called, but
+never smaller.
 
 Comments and docstrings do not count: no compiler sees the former, and nothing that decides an output reads the latter
 (tests/kernels/test_sources.py). Line breaks between tokens do count; to tell them apart takes a parser whose output
@@ -55,7 +55,7 @@ def digest(module: Path, root: Path = ROOT) -> str:
 
 
 def closure(module: Path, root: Path = ROOT) -> frozenset[Path]:
-    """Return a module's file, those of all project modules that it imports, directly or not, and their data files."""
+    """Return the file of a module, of all project modules that it imports, directly or not, and their data files."""
     found: set[Path] = set()
     waiting = [module]
     while waiting:
@@ -124,7 +124,7 @@ def _walk(path: Path, root: Path) -> Iterator[Path]:
 
 
 def _modules(root: Path, name: str) -> Iterator[Path]:
-    """Yield the files of the packages and the module that a dotted name leads through; it may end in an attribute."""
+    """Yield the files of the packages and the module that a dotted name leads through. It may end in an attribute."""
     folder = root
     for part in name.split("."):
         if (module := folder / f"{part}.py").is_file():

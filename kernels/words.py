@@ -1,7 +1,7 @@
-"""Eight bytes at once, as a little-endian word: what Python has no operation for and numba so does not compile.
+"""Eight bytes at once, as a little-endian word: operations that Python lacks, and numba therefore does not compile.
 
-A place is not checked against the array's end: whoever asks has. numba would compile `b[i]` of a signed place with a
-question whether it counts from the end, at each byte.
+In all of them `b` is contiguous uint8 (bytes), a word is uint64, and a place is an index that the caller has checked.
+For a signed index numba would compile `b[i]` with a check, at each byte, whether it counts from the end.
 """
 
 import sys
@@ -29,7 +29,7 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any
 
 @intrinsic
 def load_word(_context: Any, b: Any, place: Any) -> Any:
-    """b[place:place + 8] of contiguous bytes b as uint64."""
+    """Return b[place:place + 8] as a word."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=1)
@@ -39,7 +39,7 @@ def load_word(_context: Any, b: Any, place: Any) -> Any:
 
 @intrinsic
 def store_word(_context: Any, b: Any, place: Any, word: Any) -> Any:
-    """Write a word (uint64) to b[place:place + 8] of contiguous bytes b."""
+    """Write a word to b[place:place + 8]."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, at, value = arguments
@@ -51,25 +51,28 @@ def store_word(_context: Any, b: Any, place: Any, word: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(_context: Any, word: Any) -> Any:
-    """Return how many of the lowest bits of a word (uint64) are 0: 64 for 0."""
+    """Return the number of lowest bits of a word that are 0; 64 for 0."""
     return types.int64(types.uint64), lambda _context, builder, _signature, args: builder.cttz(args[0], _NO)
 
 
 @intrinsic
 def leading_zeros(_context: Any, word: Any) -> Any:
-    """Return how many of the highest bits of a word (uint64) are 0: 64 for 0."""
+    """Return the number of highest bits of a word that are 0; 64 for 0."""
     return types.int64(types.uint64), lambda _context, builder, _signature, args: builder.ctlz(args[0], _NO)
 
 
 @kernel
 def first_bytes(word: Any, size: Any) -> Any:
-    """Return the first `size` bytes of a word, at least one, and zeros behind them."""
+    """Return the first `size` bytes of a word, 1 to 8, followed by zeros."""
     return word if size >= 8 else word & ((_U(1) << _U(8 * size)) - _U(1))
 
 
 @kernel
 def read_word(b: Any, place: Any, size: Any) -> Any:
-    """The word of b[place:place + size], zeros behind it; of size at most 0 it is 0, of more than 8 the first eight."""
+    """Return b[place:place + size] as a word, followed by zeros.
+
+    It is 0 for a size of 0 or less, and the first eight bytes for a size of 8 or more.
+    """
     if size >= 8:
         return load_word(b, place)
     if size <= 0:
@@ -84,7 +87,7 @@ def read_word(b: Any, place: Any, size: Any) -> Any:
 
 @kernel(forceinline=True)
 def copy_bytes(b: Any, p: Any, end: Any, out: Any, at: Any) -> Any:
-    """b[p:end] to out[at:]; the place behind it."""
+    """Copy b[p:end] to out[at:]; return the position after it."""
     while p + 8 <= end:
         store_word(out, at, load_word(b, p))
         p, at = p + 8, at + 8
@@ -96,18 +99,21 @@ def copy_bytes(b: Any, p: Any, end: Any, out: Any, at: Any) -> Any:
 
 @kernel
 def bytes_equal(word: Any, byte: Any) -> Any:
-    """Return the high bit of each byte of a word that equals `byte`, surely so up to the first that does."""
+    """Return a word with the high bit of each byte set that equals `byte`; exact up to the first such byte."""
     x = word ^ (_U(byte) * _ONES)
     return (x - _ONES) & ~x & _HIGHS
 
 
 @kernel
 def bytes_below(word: Any, byte: Any) -> Any:
-    """The high bit of each byte of a word that is less than `byte` (at most 128), surely so up to the first that is."""
+    """Return a word with the high bit of each byte set that is less than `byte` (at most 128).
+
+    Exact up to the first such byte.
+    """
     return (word - (_U(byte) * _ONES)) & ~word & _HIGHS
 
 
 @kernel
 def bytes_high(word: Any) -> Any:
-    """Return the high bit of each byte of a word that is 128 or more."""
+    """Return a word with the high bit of each byte set that is 128 or more."""
     return word & _HIGHS

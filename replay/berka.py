@@ -107,14 +107,14 @@ class Accounts:
 
     @property
     def identity(self) -> str:
-        """The sizes of the files stand for what is in them. SourceError where there are none."""
+        """Return the identity, made of the sizes of the files. Raise SourceError where there are none."""
         return identity_of(self.name, 1, self.directory, NAMES)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """First the outcomes, then day by day the transactions, consents and loans, each day closed by its receipt.
+        """Yield the outcomes, then day by day the transactions, consents and loans, each day closed by its receipt.
 
-        `control.v1` is read before the banks, so an outcome stands at its enterprise's first day: its `matured_on` says
-        from when on it may be learned. SourceError names file, row or line, and column.
+        `control.v1` is read before the banks, so an outcome is at its enterprise's first day: its `matured_on` says
+        from when on it may be learned. Raise SourceError, with file, row or line, and column, where one is wrong.
         """
         self._rows = Counter()
         loans = self._loans()

@@ -141,7 +141,7 @@ def read_distinct(kafka: KafkaSettings, topic: str, kind: type[Kind]) -> set[Kin
 
 
 def count_snapshots(kafka: KafkaSettings) -> tuple[int, int]:
-    """(distinct snapshots that learn has published, labels behind the one that has most)."""
+    """Return (distinct snapshots that learn has published, labels behind the one that has most)."""
     decode = msgspec.json.Decoder(_SnapshotLabels).decode
     labels = {
         read.key: decode(read.value).trained_labels_count

@@ -57,11 +57,14 @@ class Invoices:
 
     @property
     def identity(self) -> str:
-        """The sizes of the files stand for what is in them. SourceError where there are none."""
+        """Return the identity, made of the sizes of the files. Raise SourceError where there are none."""
         return identity_of(self.name, 1, self.directory, NAMES)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """Yield all invoices day by day, each day closed by its receipt. SourceError names file and column."""
+        """Yield all invoices day by day, each day closed by its receipt.
+
+        Raise SourceError, with file and column, where wrong.
+        """
         self._rows = Counter()
         topic = topics.bank_events(BANK.bank_id)
         # Both files are sorted before they are merged: within a day purchases come first, then row by row.

@@ -35,7 +35,10 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def episodes(alerts: Iterable[tuple[str | None, Alert]]) -> list[Episode]:
-    """The episodes of alerts, given with the bank that received each (None: the supervisor), in a stable order."""
+    """Return the episodes of alerts in a stable order.
+
+    Each alert comes with its receiving bank, None for the supervisor.
+    """
     by_id: dict[str, dict[int, Alert]] = defaultdict(dict)
     banks: dict[str, set[str]] = defaultdict(set)
     for bank_id, alert in alerts:
@@ -55,7 +58,7 @@ def in_order(found: Iterable[Episode]) -> list[Episode]:
 
 
 def write(path: Path, found: Sequence[Episode]) -> None:
-    """One JSON object a line."""
+    """Write the episodes, one JSON object a line."""
     write_whole(path, b"".join(msgspec.json.encode(each) + b"\n" for each in found))
 
 

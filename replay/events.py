@@ -76,7 +76,7 @@ class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Events:
-    """The `Source` of the files of a folder. SourceError where a file is wrong, by its line."""
+    """The `Source` of the files of a folder. Raise SourceError, with the line, where a file is wrong."""
 
     name = "events"
 
@@ -98,7 +98,10 @@ class Events:
         return f"{self.name} 1 {terms} {' '.join(f'{path.name}:{path.stat().st_size}' for path in self._files)}"
 
     def deliveries(self) -> Iterator[Delivery]:
-        """All events, behind the consents of their time. SourceError names the file and line that is wrong."""
+        """Yield all events, after the consents of their time.
+
+        Raise SourceError, with file and line, where one is wrong.
+        """
         self._rows = Counter()
         files = (self._of_file(path) for path in self._files)
         merged = heapq.merge(iter(self._consents()), *files, key=attrgetter("at_ms"))
@@ -136,7 +139,7 @@ class Events:
             yield Delivery(at_ms, _topic_of(event), event)
 
     def _read(self, where: str, line: bytes) -> Sendable:
-        """The event in a line, checked as ingest does."""
+        """Return the event in a line, checked as ingest does."""
         topic = self._topic(where, line)
         event = _validator(topic).accept(line, SCHEMA.encode(), _TIME_MS_MAX)
         if isinstance(event, Rejected):

@@ -32,7 +32,7 @@ class Evicted:
         self._base.execute("COMMIT")
 
     def fetch(self, names: Sequence[str]) -> list[Value]:
-        """The values of some enterprises, each of which was written. KeyError where one was not."""
+        """Return the values of enterprises, each of which was written. Raise KeyError where one was not."""
         found: dict[str, Value] = {}
         for first in range(0, len(names), NAMES_AT_ONCE):
             some = names[first : first + NAMES_AT_ONCE]

@@ -66,20 +66,22 @@ def replay(
     keep: Kept | None = None,
     say: Say = lambda _text: None,
 ) -> Report:
-    """Replay all of a log; SourceError, EngineVersionChanged where the log demands another engine.
+    """Replay all of a log.
 
-    `consumer` makes what takes the outputs of a partition, in the process that replays it, so it must be picklable
+    `consumer` makes the receiver of a partition's outputs, in the process that replays it, so it must be picklable
     where there are several `processes` (None: one a core, where there is enough for it). It gets the outputs of
     `topics` (None: of all); others are counted, and not made. `month_ends_only`: of `indicator.v1` it gets only those
-    of a month's last day. `in_columns`: it is a ColumnConsumer, and gets scores, indicators and
-    alerts as columns.
+    of a month's last day.
+    `in_columns`: it is a ColumnConsumer, and gets scores, indicators and alerts as columns.
 
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
-    `learn`: the learner is in the loop (replay/learner.py). `keep`: what each finished partition came to is kept there,
-    and a partition that is found there is not replayed; not with a learner.
+    `learn`: the learner is in the loop (replay/learner.py). `keep`: a folder for the results of finished partitions; a
+    partition that is found there is not replayed; not with a learner.
 
-    What a backfill holds back goes to `backfill.alert.v1`, as the supervisor would have got it; what is still open at
-    its end is raised again then, as stock.
+    Alerts that a backfill holds back go to `backfill.alert.v1`, as the supervisor would have got them; episodes still
+    open at its end are raised again then, as stock.
+
+    Raise SourceError where the log cannot be read, and EngineVersionChanged where it demands another engine.
     """
     began_s = time.monotonic()
     options = Options(
@@ -127,7 +129,7 @@ class _Progress:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -143,7 +145,7 @@ class _Worker:
         self._artefacts, self._writer = Artefacts(log), options.writer()
 
     def replay(self, number: int) -> Replayed:
-        """All of one partition."""
+        """Replay all of one partition."""
         told_s, moved = time.monotonic(), 0
         run = PartitionRun(self._log, number, self._consumer(number), self._options, self._artefacts, self._writer)
         for part in run.parts():

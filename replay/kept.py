@@ -12,9 +12,9 @@ DONE = "done"
 
 
 class Kept:
-    """A folder that one replay works in; StateError where it is another's, StateDirectoryBusy while one runs.
+    """A folder that one replay works in. Raise StateError where it is another's, StateDirectoryBusy while one runs.
 
-    It is private to its user: what lies in it is unpickled.
+    It is private to its user, since its files are unpickled.
     """
 
     def __init__(self, folder: Path, identity: str, *, fresh: bool = False) -> None:

@@ -148,7 +148,7 @@ class _Worker:
             self._open.append(_Partition(run, hearing))
 
     def advance(self, month: int) -> list[Heard]:
-        """Go on with each up to the first tick that completes `month` or a later one, or to its end."""
+        """Advance each partition to the first tick that completes `month` or a later one, or to its end."""
         found = []
         for partition in self._open:
             moved, heard = partition.advance(month)
@@ -163,7 +163,7 @@ class _Worker:
             partition.run.memory.activate(name)
 
     def finish(self) -> list[Replayed]:
-        """The rest of each."""
+        """Replay the rest of each partition."""
         found = []
         for partition in self._open:
             self._tell(partition.end())
@@ -181,7 +181,7 @@ class _Partition:
         self._heard = Heard(run.number)
 
     def advance(self, month: int) -> tuple[int, Heard]:
-        """(records applied, what was heard since the last call), up to the tick that completes a month."""
+        """Return (records applied, outputs since the last call), up to the tick that completes a month."""
         moved = 0
         while not self._heard.is_over and not self._closes.has(month):
             moved += self._go_on()
@@ -209,7 +209,7 @@ class _Partition:
         return len(part)
 
     def _cut_at_closes(self) -> Iterator[tuple[Chunk, Tick | None]]:
-        """The records, cut behind each tick that completes a month; what the learner wants to know of them is noted."""
+        """Yield the records, cut after each tick that completes a month; what the learner needs of them is noted."""
         for part in self.run.parts():
             first = 0
             for i in _others(part):
@@ -231,14 +231,14 @@ class _Hearing:
         self._observations: list[bytes] = []
 
     def write(self, topic: str, records: Records) -> None:
-        """As Consumer."""
+        """Take in outputs, as a Consumer does."""
         if topic == topics.OBSERVATION:
             self._observations += [value or b"" for _, value in records]
         if self._wanted is None or topic in self._wanted:
             self._inner.write(topic, records)
 
     def take(self, columns: Columns) -> None:
-        """As ColumnConsumer."""
+        """Take in columns, as a ColumnConsumer does."""
         cast(ColumnConsumer, self._inner).take(columns)
 
     def take_alerts(self, columns: AlertColumns) -> None:
@@ -246,7 +246,7 @@ class _Hearing:
         cast(ColumnConsumer, self._inner).take_alerts(columns)
 
     def finish(self) -> Any:
-        """As Consumer."""
+        """Return the result, as a Consumer does."""
         return self._inner.finish()
 
     def take_observations(self) -> list[bytes]:

@@ -101,7 +101,7 @@ class Borrowing:
         return self._schedule[number][0]
 
     def _instalments(self, bullet: bool) -> list[tuple[int, int]]:
-        """(due day, principal) of each month of the term; the last line takes what division left."""
+        """Return (due day, principal) of each month of the term; the last line takes the rest of the division."""
         part = 0 if bullet else self._principal // self._term
         days = [next_business_day(months_later(self._granted, month)) for month in range(1, self._term + 1)]
         return [*((day, part) for day in days[:-1]), (days[-1], self._principal - part * (self._term - 1))]

@@ -44,14 +44,14 @@ class _OutputLine(msgspec.Struct, frozen=True):
 
 
 def line(topic: str, key: bytes | None, value: bytes) -> bytes:
-    """One output as a line."""
+    """Return one output as a line."""
     return (
         _encode(_OutputLine(topic, key.decode(errors="backslashreplace") if key else None, msgspec.Raw(value))) + b"\n"
     )
 
 
 def offset_of(topic: str, value: bytes) -> int:
-    """The offset of the record of the log that an output follows from. ValueError where it says none."""
+    """Return the offset of the record of the log that an output follows from. Raise ValueError where it has none."""
     if topic in _LETTERS:
         return letter(value).offset
     found = _TAIL.search(value)
@@ -61,7 +61,10 @@ def offset_of(topic: str, value: bytes) -> int:
 
 
 def lines_of(topic: str, records: Records) -> bytes:
-    """The lines of outputs of one topic and partition, that follow from consecutive records of the log: in order."""
+    """Return the lines of outputs of one topic and partition, in order.
+
+    The outputs follow from consecutive records of the log.
+    """
     if topic in _LETTERS:
         return _lines_of_letters(topic, records)
     blob, n = np.frombuffer(records.blob, np.uint8), len(records)
@@ -88,7 +91,10 @@ def _lines_of_letters(topic: str, records: Records) -> bytes:
 
 @kernel(nogil=True)
 def _read(blob: Any, sizes: Any, ends: Any, offsets: Any, keys: Any) -> Any:
-    """The offsets that outputs follow from, and their keys (n, 32); where it stopped, n unless one has none."""
+    """Fill the offsets that outputs follow from, and their keys (n, 32).
+
+    Return where it stopped, n unless one has none.
+    """
     for i in range(sizes.shape[0]):
         begin, end = ends[i, 0], ends[i, 1] - 1
         if not 0 < sizes[i, 0] <= ENTERPRISE_ID_BYTES_MAX or sizes[i, 1] < 1:

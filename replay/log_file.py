@@ -91,9 +91,10 @@ class Batches(NamedTuple):
 
 
 class LogFile:
-    """A recording that was opened and is whole; SourceError where it is none, was cut short, or has an odd batch.
+    """A recording that was opened and is complete; other processes may use it.
 
-    The bytes of a batch are summed up when they are read. It may be handed to other processes.
+    Raise SourceError where it is no recording, was cut short, or has an invalid batch. The checksum of a batch is
+    checked when it is read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,7 +122,7 @@ class LogFile:
         return {number: int(batches.records[batches.place == number].sum()) for number in range(self.head.partitions)}
 
     def first_offset(self, partition: int) -> int | None:
-        """The offset of its first record; None where there is none."""
+        """Return the offset of a partition's first record; None where there is none."""
         base = self._batches.of(partition).base
         return int(base[0]) if len(base) else None
 
@@ -132,9 +133,9 @@ class LogFile:
     def chunks(
         self, partition: int, records_at_once: int = RECORDS_AT_ONCE, *, as_recorded: bool = True
     ) -> Iterator[Chunk]:
-        """The records of a partition, many at a time; with offsets from 0 on unless they come `as_recorded`.
+        """Yield the records of a partition, many at a time; with offsets from 0 on unless `as_recorded`.
 
-        SourceError names the batch that cannot be read.
+        Raise SourceError, with the batch, where one cannot be read.
         """
         offset = 0
         for some in _together(self._batches.of(partition), records_at_once):
@@ -148,7 +149,7 @@ class LogFile:
                 offset = next_offset
 
     def controls(self, partition: int) -> Iterator[tuple[int, Control]]:
-        """The control records of a partition with their offsets; they have no key. What is none is passed over."""
+        """Yield the control records of a partition with their offsets; they have no key."""
         for chunk in self.chunks(partition):
             for i in np.flatnonzero(chunk.key_start < 0).tolist():
                 with suppress(msgspec.DecodeError, UnicodeDecodeError):
@@ -156,7 +157,7 @@ class LogFile:
                         yield int(chunk.offset[i]), event
 
     def records(self) -> Iterator[Record]:
-        """All records, artefacts first, then as they stand in the file; SourceError as `chunks`."""
+        """Yield all records, artefacts first, then in the order of the file. Raise SourceError as `chunks` does."""
         yield from self._artefact_records()
         batches = self._batches
         for i in np.flatnonzero(batches.place >= 0).tolist():
@@ -196,7 +197,7 @@ class LogFile:
 
 
 def encode_head(banks: Iterable[Bank], partitions: int, version: str | None = None) -> bytes:
-    """The first line of a file; the engine version is this one's where none is given."""
+    """Return the first line of a file. The engine version is this one's where none is given."""
     head = Head(engine_version=version or engine_version(), partitions=partitions, banks=tuple(banks))
     return msgspec.json.encode(head) + b"\n"
 
@@ -216,7 +217,10 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _survey(path: Path) -> tuple[Head, Batches, str]:
-    """The head, where all batches are, and an identity that stands for all bytes (it holds the batches' checksums)."""
+    """Return the head, the positions of all batches, and an identity.
+
+    The identity depends on all bytes of the file, by the batches' checksums.
+    """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         head, at = _read_head(path, file.readline(HEAD_BYTES_MAX))
@@ -249,7 +253,7 @@ def _survey(path: Path) -> tuple[Head, Batches, str]:
 
 
 def _look_at_batch(path: Path, told: bytes, at: int, end: int) -> tuple[tuple[int, ...], bytes]:
-    """The row of `Batches` of the frame at `at`, and its head; the file's last batch ends at `end`."""
+    """Return the row of `Batches` of the frame at `at`, and its head. The file's last batch ends at `end`."""
     if len(told) < PLACE.size + _BATCH_HEAD_BYTES or at + len(told) > end:
         raise SourceError(f"{path}, byte {at}: no whole batch before the end")
     (place,) = PLACE.unpack_from(told)
@@ -275,7 +279,7 @@ def _place_text(place: int) -> str:
 
 
 def _together(batches: Batches, records_at_once: int) -> Iterator[Batches]:
-    """The batches of one place, some at a time, to be parsed as one chunk."""
+    """Yield the batches of one place, some at a time, to be parsed as one chunk."""
     first, records, size = 0, 0, 0
     for i in range(len(batches.at)):
         records, size = records + int(batches.records[i]), size + int(batches.size[i])

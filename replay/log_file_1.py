@@ -53,13 +53,16 @@ _decode = msgspec.json.Decoder(Head | Record | End).decode
 
 
 def identity(path: Path) -> str:
-    """The same for the same bytes."""
+    """Return an identity that is equal for equal bytes."""
     with path.open("rb") as file:
         return f"log {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def converted(path: Path) -> Path:
-    """A temporary file of the format of today that holds the same. SourceError names the line that is wrong."""
+    """Return a temporary file of today's format with the same content.
+
+    Raise SourceError, with the line, where one is wrong.
+    """
     handle, name = tempfile.mkstemp(prefix="xinliu-log-")
     os.close(handle)
     try:

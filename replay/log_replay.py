@@ -76,11 +76,13 @@ def replay_in_process(
     processes: int | None = None,
     fresh: bool = False,
 ) -> tuple[Replayed, list[Episode]]:
-    """All of the log in processes of ours, and the episodes of its alerts, where they are asked for.
+    """Replay all of the log in processes of its own; return the result, and the episodes of its alerts where asked for.
 
-    `outputs`: the file to write them to. Beside it a folder keeps those of finished partitions until all are: a call
-    that was broken off goes on after them, unless it is to be `fresh`. `digest`: make all outputs, and sum them up.
-    SourceError; EngineVersionChanged where the log demands another; StateError, StateDirectoryBusy of the folder.
+    `outputs`: the file to write outputs to. A folder beside it keeps those of finished partitions until all are: a call
+    that was aborted goes on after them, unless it is to be `fresh`. `digest`: make all outputs, and hash them.
+
+    Raise SourceError where the log cannot be read, EngineVersionChanged where it demands another engine, and StateError
+    or StateDirectoryBusy for the folder.
     """
     began_s = time.monotonic()
     with ExitStack() as exits:
@@ -141,9 +143,10 @@ class Servers(Protocol):
 
 
 def replay_into(log: LogFile, servers: Servers, outputs: Outputs, say: Say) -> Replayed:
-    """Return all of the log into the empty `events.v1` of the servers; waits until score has done it.
+    """Write all of the log into the empty `events.v1` of the servers, and wait until score has applied it.
 
-    SourceError where the topics are not fresh, ReplayFailed where nothing moves on, and what `servers.check` raises.
+    Raise SourceError where the topics are not empty, ReplayFailed where nothing moves on, and what `servers.check`
+    raises.
     """
     began_s, settings, kafka = time.monotonic(), servers.settings, servers.settings.kafka
     _demand_fresh(log, settings)

@@ -66,9 +66,9 @@ class LogWriter:
         time_ms: int = 0,
         offset: int | None = None,
     ) -> None:
-        """More records, in their order; BY_KEY: each goes where Kafka's partitioner puts its key.
+        """Append records in their order; BY_KEY: each goes where Kafka's partitioner puts its key.
 
-        `offset`: of the first, in the one partition of all of them; the others follow without a gap.
+        `offset`: of the first one, where all go to one partition; the others follow without a gap.
         """
         if offset is not None and offset != self._offset_behind(partition):
             self._close(partition)
@@ -84,14 +84,14 @@ class LogWriter:
             opened.add(cells, piece, self._group)
 
     def append_to_all(self, records: Records, *, headers: Headers = HEADERS, time_ms: int = 0) -> None:
-        """The same records to every partition: barriers."""
+        """Append the same records, barriers, to every partition."""
         for partition in range(len(self._next)):
             self.append(records, partition, headers=headers, time_ms=time_ms)
 
     def artefact(
         self, topic: str, key: bytes | None, body: bytes | None, offset: int, *, headers: Headers = ()
     ) -> None:
-        """A model or rules that control records may name; `offset`: where it stands in its topic."""
+        """Write a model or rules that control records may name. `offset`: its offset in its topic."""
         opened, one = batch.open_batches(1), Batch(0)
         outputs = Outputs(topic, Records.of([(key, body)]), 0, headers, self._group, 0)
         for cells, piece in batch.write([outputs], opened, 0):
@@ -126,7 +126,10 @@ class LogWriter:
 
 
 def record_log(settings: Settings, path: Path) -> int:
-    """Write what `events.v1` and the topics of artefacts hold now; how many records. ReadingFailed, KafkaException."""
+    """Write the present content of `events.v1` and of the topics of artefacts; return the number of records.
+
+    Raise ReadingFailed or KafkaException where they cannot be read.
+    """
     kafka = settings.kafka
     with LogWriter(path, banks=settings.banks, partitions=kafka.log_partitions) as writer:
         for read in read_topics(kafka, ARTEFACTS.values()):

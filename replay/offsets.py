@@ -38,7 +38,10 @@ class Progress:
 
 
 class Offsets:
-    """Asks the broker; one instance for one thread. KafkaException where no answer comes within `answer_s` seconds."""
+    """Asks the broker for offsets; one instance for each thread.
+
+    Raise KafkaException where no answer comes within `answer_s` seconds.
+    """
 
     def __init__(self, kafka: KafkaSettings, answer_s: float = ANSWER_S) -> None:
         self._kafka = kafka

@@ -39,12 +39,12 @@ def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
 
 
 def told(topic: str) -> str | None:
-    """The bank that alerts of a topic go to; None: the supervisor."""
+    """Return the bank that alerts of a topic go to; None for the supervisor."""
     return None if topic == topics.ALERT_SUPERVISOR else topics.bank_told(topic)
 
 
 def digest_of(sums: Iterable[tuple[int, str, str]]) -> str:
-    """One SHA-256 for those of the lines of each (partition, topic)."""
+    """Return one SHA-256 of the hashes of the lines of each (partition, topic)."""
     return hashlib.sha256("".join(f"{n} {topic} {one}\n" for n, topic, one in sorted(sums)).encode()).hexdigest()
 
 
@@ -87,7 +87,7 @@ class Outputs:
             yield told(topic), _alert(value)
 
     def lines(self) -> Iterator[bytes]:
-        """Each message as a line of JSON."""
+        """Yield each message as a line of JSON."""
         yield from (line for _, _, line in self._lines())
 
     def digest(self) -> str:
@@ -98,7 +98,7 @@ class Outputs:
         return digest_of((*place, one.hexdigest()) for place, one in sums.items())
 
     def write(self, path: Path) -> None:
-        """The lines as a file of its owner alone."""
+        """Write the lines to a file that only its owner may read."""
         with whole(path, mode=0o600) as file:
             for some in _together(self.lines()):
                 file.write(_packed(some) if path.suffix == PACKED else some)
@@ -161,14 +161,14 @@ class PartitionOutputs:
         self._alerts: list[tuple[str | None, Alert]] = []
 
     def write(self, topic: str, records: Records) -> None:
-        """As Consumer."""
+        """Take in outputs, as a Consumer does."""
         if self._wanted.digest or self._wanted.folder:
             self._take(topic, lines_of(topic, records))
         if self._wanted.episodes and topics.is_alert(topic):
             self._alerts += [(told(topic), _alert(value or b"")) for _, value in records]
 
     def finish(self) -> OfPartition:
-        """As Consumer; the file of the partition is whole by then."""
+        """Return the result, as a Consumer does; the partition's file is complete by then."""
         if (folder := self._wanted.folder) is not None:
             with whole(part(folder, self._number), mode=0o600) as into:
                 for _, file in sorted(self._files.items()):
@@ -187,12 +187,12 @@ class PartitionOutputs:
 
 
 def part(folder: Path, number: int) -> Path:
-    """The file of a partition's lines."""
+    """Return the path of the file of a partition's lines."""
     return folder / f"{number}.lines"
 
 
 def join(folder: Path, numbers: Iterable[int], path: Path) -> None:
-    """The lines of all partitions as one file of its owner alone."""
+    """Join the lines of all partitions into one file that only its owner may read."""
     with whole(path, mode=0o600) as into:
         for number in sorted(numbers):
             with part(folder, number).open("rb") as file:
@@ -200,7 +200,7 @@ def join(folder: Path, numbers: Iterable[int], path: Path) -> None:
 
 
 def _packed(lines: bytes) -> bytes:
-    """A frame of LZ4; frames may stand behind each other."""
+    """Return lines as a frame of LZ4; frames may be concatenated."""
     return bytes(cramjam.lz4.compress(lines, level=1))
 
 

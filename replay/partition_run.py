@@ -62,7 +62,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a log is replayed. `topics`: whose outputs consumers get; None: all; `in_columns`: they take columns."""
+    """Options of a replay. `topics`: whose outputs consumers get, None for all; `in_columns`: they take columns."""
 
     topics: frozenset[str] | None = None
     month_ends_only: bool = False
@@ -84,15 +84,15 @@ class Artefacts:
         self._path, self._bodies = log.path, log.artefacts()
 
     def add(self, name: str, body: bytes) -> None:
-        """One more."""
+        """Add an artefact."""
         self._bodies[name] = body
 
     def snapshot(self, name: str) -> Snapshot:
-        """A model. SourceError where the recording does not hold it, SnapshotError where it is none."""
+        """Return a model. Raise SourceError where the recording lacks it, and SnapshotError where it is none."""
         return decode_snapshot(self._body(name), name)
 
     def rules(self, name: str) -> RuleSet:
-        """Rules. SourceError, RuleError."""
+        """Return rules. Raise SourceError where the recording lacks them, and RuleError where they cannot be used."""
         return decode_rules(self._body(name), name)
 
     def _body(self, name: str) -> bytes:

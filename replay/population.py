@@ -45,7 +45,7 @@ VISITS_A_MONTH_MILLI: dict[Rhythm, int] = {"weekly": 4_345, "fortnightly": 2_173
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """How often an enterprise of an activity trades: ranges, both ends included, and the rhythm of its parties."""
+    """Trading habits of enterprises of one activity: ranges, both ends included, and the rhythm of its parties."""
 
     payers: tuple[int, int]
     payees: tuple[int, int]

@@ -110,7 +110,7 @@ class Processes:
 
 
 def _serve(connection: Connection, make: Callable[[Callable[[Any], None]], Any]) -> None:
-    """The life of a process."""
+    """Run a process until its connection closes."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -40,16 +40,19 @@ def consumer(kafka: KafkaSettings) -> Consumer:
 
 
 def assign(reading: Consumer, places: Iterable[TopicPartition]) -> None:
-    """Read on from there, at once. KafkaException where the broker does not answer.
+    """Read on from these places at once. Raise KafkaException where the broker does not answer.
 
-    A partition whose broker the client has yet to find out would wait half a second for its first fetch.
+    A partition whose broker the client does not know yet would wait half a second for its first fetch.
     """
     reading.list_topics(timeout=ANSWER_S)
     reading.assign(list(places))
 
 
 def read_topics(kafka: KafkaSettings, topics: Iterable[str]) -> Iterator[Read]:
-    """Every record of `topics` that exist, in order within a partition. ReadingFailed where the broker falls silent."""
+    """Yield every record of `topics` that exist, in order within a partition.
+
+    Raise ReadingFailed where the broker is silent.
+    """
     offsets = Offsets(kafka)
     places = offsets.partitions(topics)
     begins, ends = offsets.ends(places, OffsetSpec.earliest()), offsets.ends(places)

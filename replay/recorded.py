@@ -19,7 +19,7 @@ ColumnKind = Literal["text", "date", "decimal", "integer"]
 
 
 def identity_of(name: str, version: int, directory: Path, files: Sequence[str]) -> str:
-    """The identity of a data set: the sizes of its files stand for what is in them. SourceError where one is missing.
+    """Return the identity of a data set, made of the sizes of its files. Raise SourceError where one is missing.
 
     `version` counts the changes of what the adapter makes of the same files.
     """

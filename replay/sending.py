@@ -130,7 +130,7 @@ class Sending(threading.Thread):
         return Outbox(self._kafka.bootstrap, aiokafka_settings(self._kafka), linger_ms=linger_ms)
 
     def _await_live(self, outbox: Outbox) -> Outbox:
-        """At the end of the history, wait; the outbox to go on with."""
+        """Wait at the end of the history; return the outbox to go on with."""
         if self.history_sent:
             return outbox
         outbox.drain(120.0)
@@ -153,7 +153,7 @@ class Sending(threading.Thread):
 
 
 def _places(offsets: Offsets, topic: str) -> list[Place]:
-    """Return the partitions of a topic. SettingsError where there is none: an outbox would wait for it."""
+    """Return the partitions of a topic. Raise SettingsError where there is none: an outbox would wait for it."""
     places = offsets.partitions([topic])
     if not places:
         raise SettingsError(f"the broker has no topic {topic}: run `xinliu topics create`")

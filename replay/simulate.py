@@ -67,7 +67,7 @@ class Simulation:
             yield delivery
 
     def rows(self) -> Mapping[str, int]:
-        """Nothing is read: all is made."""
+        """Return no rows: nothing is read, everything is made."""
         return {"read": 0, "made": self._made}
 
     def outcomes(self) -> Mapping[str, Label]:
@@ -157,7 +157,7 @@ def _bank_feed(population: Population, number: int, calendar: tuple[Workday, ...
 
 
 class _Flaws:
-    """How a bank's deliveries go wrong: late, twice, with another body, far too late, in no currency."""
+    """Faults of a bank's deliveries: late, twice, with another body, far too late, in no currency."""
 
     __slots__ = ("_draw", "_edges", "serial")
 

@@ -46,15 +46,17 @@ class Made:
 
     @property
     def deliveries(self) -> int:
-        """How many there were."""
+        """Number of deliveries."""
         return self.forwarded + self.receipts + self.refused.total()
 
 
 def write_log(source: Source, path: Path, *, partitions: int = PARTITIONS, say: Say = lambda _text: None) -> Made:
-    """Write the log of all deliveries of a source, the same bytes for the same ones. SourceError as the source has it.
+    """Write the log of all deliveries of a source, the same bytes for the same ones.
 
     Where all of it is history, a backfill is open while it comes in. Personal identifiers become tokens under a key
-    that follows from the source's identity: tokens of other logs and of a platform are others.
+    that follows from the source's identity, so that they differ from tokens of other logs and of a platform.
+
+    Raise SourceError as the source does.
     """
     made = Made()
     with LogWriter(path, banks=source.banks, partitions=partitions) as writer:
@@ -73,7 +75,7 @@ def write_log(source: Source, path: Path, *, partitions: int = PARTITIONS, say: 
 
 
 def refusal_text(why: Rejected) -> str:
-    """The reason, the field where there is one, and what shows it."""
+    """Return the reason, the field where there is one, and the text that shows it."""
     return " ".join(part for part in (why.reason.value, why.field, why.detail) if part)
 
 
@@ -90,7 +92,7 @@ class _Ingest:
         self._waiting: list[KeyAndValue] = []
 
     def take(self, delivery: Delivery) -> None:
-        """The next delivery."""
+        """Take in the next delivery."""
         topic, at_ms = delivery.topic, delivery.at_ms
         offset, self._offsets[topic] = self._offsets[topic], self._offsets[topic] + 1
         if self._feeds.up_to is None or day_of(at_ms) > day_of(self._feeds.up_to):
@@ -114,7 +116,7 @@ class _Ingest:
                 self._append()
 
     def control(self, action: str) -> None:
-        """A word of the operator."""
+        """Append an operator's control record."""
         said = next_control(ControlHistory(controls=tuple(self._said)), action, by=BY, reason=REASON)  # type: ignore[arg-type]
         self._said.append(said)
         self._to_all(LogRecord(event=said, origin=(topics.CONTROL, 0, len(self._said) - 1)))

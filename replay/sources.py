@@ -44,7 +44,10 @@ class Source(Protocol):
         """The same for the same events: a state folder belongs to one."""
 
     def deliveries(self) -> Iterator[Delivery]:
-        """Return all events by `at_ms`; each call starts anew. SourceError where they cannot be read."""
+        """Return all events by `at_ms`; each call starts from the beginning.
+
+        Raise SourceError where they cannot be read.
+        """
 
     def rows(self) -> Mapping[str, int]:
         """Return counts of the last `deliveries`: `read`, `made` (of no row, such as receipts), and

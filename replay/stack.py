@@ -90,7 +90,7 @@ class Stack:
         self._exits.close()
 
     def await_kernels(self) -> None:
-        """Wait until the kernels are compiled. ChildFailed where they do not compile."""
+        """Wait until the kernels are compiled. Raise ChildFailed where they do not compile."""
         if self._compiling is None:
             return
         began_s, said_s = time.monotonic(), 0.0
@@ -154,7 +154,7 @@ class Stack:
             time.sleep(min(CHECK_EVERY_S, left_s))
 
     def await_recoveries(self) -> None:
-        """Wait until what is said of each restarted worker has been said. ChildFailed as `check` has it."""
+        """Wait until the recovery of each restarted worker is reported. Raise ChildFailed as `check` does."""
         while any(recovery.is_alive() for recovery in self._recoveries.values()):
             self.rest(CHECK_EVERY_S)
         self.check()

@@ -65,7 +65,7 @@ def write_whole(path: Path, body: bytes, *, mode: int = 0o644) -> None:
 
 @contextmanager
 def whole(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """A file to write into; it stands under its name once the block has ended well."""
+    """Yield a file to write into; it gets its name once the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

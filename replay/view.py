@@ -58,7 +58,7 @@ class Seen:
     _revisions: set[tuple[str, int]] = field(default_factory=set)
 
     def score(self, record: ScoreSeen) -> None:
-        """The record with the highest (offset, seq) of an enterprise holds."""
+        """Take in a score record: of an enterprise, the one with the highest (offset, seq) counts."""
         self.score_count += 1
         before = self.scores.get(record.enterprise_id)
         if before is not None and (before.offset, before.seq) >= (record.offset, record.seq):

@@ -26,7 +26,10 @@ class ArtefactCorrupt(Exception):
 
 
 def publish(outbox: Outbox, topic: str, body: bytes, *, timeout_s: float = 30.0) -> str:
-    """Write the artefact and wait until it is acknowledged; its id. DeliveryFailed."""
+    """Write the artefact, wait until it is acknowledged, and return its id.
+
+    Raise DeliveryFailed where it is not acknowledged in `timeout_s` seconds.
+    """
     content_id = hashlib.sha256(body).hexdigest()
     outbox.send(topic, body, key=content_id.encode())
     outbox.drain(timeout_s)
@@ -36,10 +39,10 @@ def publish(outbox: Outbox, topic: str, body: bytes, *, timeout_s: float = 30.0)
 def fetch(
     bootstrap: str, topic: str, content_id: str, timeout_s: float, client: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the bytes of artefact `content_id`, verified.
+    """Return the bytes of artefact `content_id`, verified. The topic is read once, to its present end.
 
-    Reads the topic once to its present end. ArtefactMissing where none of its records has the id, or the broker did
-    not answer in `timeout_s`; ArtefactCorrupt where one has and its bytes are others.
+    Raise ArtefactMissing where no record has the id or the broker did not answer in `timeout_s` seconds, and
+    ArtefactCorrupt where the bytes of the record do not hash to it.
     """
     if (known := _cache.get(content_id)) is not None:
         return known
@@ -61,9 +64,9 @@ def fetch(
 def records(
     bootstrap: str, topic: str, timeout_s: float, client: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[bytes | None, bytes]]:
-    """(key, value) of every record of a topic of one partition, from its start to its present end.
+    """Yield (key, value) of every record of a topic with one partition, from its start to its present end.
 
-    ArtefactMissing where the end cannot be reached in `timeout_s`.
+    Raise ArtefactMissing where the end cannot be reached in `timeout_s` seconds.
     """
     began_s = time.monotonic()
     with closing(assigned_consumer(bootstrap, client)) as consumer:

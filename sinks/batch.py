@@ -1,7 +1,8 @@
-"""Record batches on their way out: written by compiled code, packed with LZ4 at its fastest level.
+"""Record batches to be sent: written by compiled code, compressed with LZ4 at its fastest level.
 
-aiokafka's own builder sums each batch up unpacked and packs at level 9: of our JSON that is five times the work for a
-tenth of the bytes. What it wants of a builder is `Batch`'s methods. The format: streams/transport/compiled.py.
+aiokafka's own builder checksums each batch before compression and compresses at level 9: for our JSON that is five
+times the work for a tenth of the bytes. `Batch` has the methods that aiokafka calls on a builder. The format:
+streams/transport/compiled.py.
 """
 
 import struct
@@ -33,7 +34,7 @@ PLACE, TIME, HEADERS_BEGIN, HEADERS_END, OF_STRETCH = range(5)  # of a group of 
 
 
 class AckGroup:
-    """Outputs that follow each other: so many were sent, says who sends them, and so many landed, says the sender.
+    """Consecutive outputs that are acknowledged together: the caller counts those sent, the sender those acknowledged.
 
     Each counts in a thread of its own.
     """
@@ -51,27 +52,27 @@ class AckGroup:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Records:
-    """Keys and values of records: their bytes behind each other, and int64 (records, 2) of sizes, -1 for none."""
+    """Keys and values of records: their concatenated bytes, and their sizes int64 (records, 2), -1 for null."""
 
     blob: bytes
     sizes: npt.NDArray[np.int64]
 
     @staticmethod
     def of(records: Sequence[KeyAndValue]) -> "Records":
-        """Records that are there one by one."""
+        """Return the records of a sequence of (key, value)."""
         parts = [*chain.from_iterable(records)]
         sizes = np.array([-1 if part is None else len(part) for part in parts], np.int64)
         return Records(b"".join(filter(None, parts)), sizes.reshape(-1, 2))
 
     @staticmethod
     def joined(some: Sequence["Records"]) -> "Records":
-        """Records behind each other."""
+        """Return the records of several in their order."""
         if len(some) == 1:
             return some[0]
         return Records(b"".join([one.blob for one in some]), np.concatenate([one.sizes for one in some]))
 
     def part(self, begin: int, end: int) -> "Records":
-        """Return those from `begin` on before `end`."""
+        """Return the records [begin, end)."""
         if begin == 0 and end == len(self.sizes):
             return self
         first, last = (int(np.maximum(self.sizes[:i], 0).sum()) for i in (begin, end))
@@ -89,7 +90,7 @@ class Records:
 
 @dataclass(slots=True, frozen=True)
 class Outputs:
-    """Records of one topic in their order. `partition`: BY_KEY or theirs; `time_ms`: when they were sent."""
+    """Records of one topic in their order. `partition`: theirs, or BY_KEY; `time_ms`: when they were sent."""
 
     topic: str
     records: Records
@@ -101,7 +102,7 @@ class Outputs:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Records of one partition. `of`: how many of which ack_group; `payload`: bytes of keys and values."""
+    """Records of one partition. `of`: AckGroups and how many records of each; `payload`: bytes of keys and values."""
 
     first_ms: int
     last_ms: int = 0
@@ -113,7 +114,7 @@ class Batch:
     _built: bytes | None = None
 
     def add(self, cells: Sequence[int], piece: bytes, ack_group: AckGroup) -> None:
-        """More records, as `write` gave them."""
+        """Append records, a piece as `write` returned it."""
         self._pieces.append(piece)
         self.of.append((ack_group, cells[RECORDS]))
         self.count += cells[RECORDS]
@@ -121,19 +122,19 @@ class Batch:
         self.last_ms = max(self.last_ms, cells[MS_LAST])
 
     def placed(self, base_offset: int) -> bytes:
-        """The batch as a log holds it, with its first record at `base_offset`, which no checksum covers."""
+        """Return the batch as a log holds it, its first record at `base_offset`, which the checksum does not cover."""
         return base_offset.to_bytes(8, "big") + self._build()[8:]
 
     def record_count(self) -> int:
-        """As aiokafka's builder."""
+        """Return the number of records, as aiokafka's builder does."""
         return self.count
 
     def closed(self) -> bool:
-        """As aiokafka's builder; it is handed over when nothing more is added."""
+        """Return True, as aiokafka's builder does once nothing more is added."""
         return True
 
     def close(self) -> None:
-        """As aiokafka's builder."""
+        """Do nothing: it is handed over when nothing more is added."""
 
     def _set_producer_state(self, producer_id: int, epoch: int, sequence: int) -> None:
         self._producer = (producer_id, epoch, sequence)
@@ -161,15 +162,15 @@ class Batch:
 
 
 def open_batches(partitions: int) -> npt.NDArray[np.int64]:
-    """(partitions, 3), of batches that hold nothing."""
+    """Return the state of batches that hold nothing, int64 (partitions, 3)."""
     return np.zeros((partitions, 3), np.int64)
 
 
 def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int) -> list[tuple[list[int], bytes]]:
-    """The records of some outputs of one topic as pieces of batches: (its cells, its bytes), in order of a partition.
+    """Return the records of outputs of one topic as pieces of batches, (cells, bytes) each, a partition's in order.
 
-    `opened` is of the batches that may be added to, and is moved on. What has neither partition nor key goes to
-    `anywhere`. The cell ACK_GROUP is an index into `some`.
+    `opened`, int64 (partitions, 3), is the state of the batches that may be added to, and is updated. Records with
+    neither partition nor key go to partition `anywhere`. The cell ACK_GROUP is an index into `some`.
     """
     blob = np.frombuffer(b"".join([outputs.records.blob for outputs in some]), np.uint8)
     sizes = np.concatenate([outputs.records.sizes for outputs in some])
@@ -193,13 +194,13 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
 
 
 def warm() -> None:
-    """Compile, or load from the cache."""
+    """Compile the kernels, or load them from the cache."""
     write([Outputs("", Records.of([(b"key", None)]), BY_KEY, (), AckGroup(), 0)], open_batches(1), 0)
     Batch(0)._packed(b"")
 
 
 def _runs(stretches: Sequence[AckGroup]) -> list[int]:
-    """Return, for each, the beginning of the run of equal ones that it is in."""
+    """Return, for each, the index where the run of equal ones that it is in begins."""
     found: list[int] = []
     for i, ack_group in enumerate(stretches):
         found.append(found[-1] if i and ack_group is stretches[i - 1] else i)
@@ -207,7 +208,7 @@ def _runs(stretches: Sequence[AckGroup]) -> list[int]:
 
 
 def encode_headers(headers: Headers) -> bytes:
-    """Headers as the record format writes them."""
+    """Return headers in the bytes of the record format."""
     encoded = bytearray(write_varint(len(headers)))
     for name, value in headers:
         name_bytes = name.encode()
@@ -229,7 +230,7 @@ def write_varint(number: int) -> bytes:
 
 @kernel(inline="always")
 def _put(out, at, number):  # type: ignore[no-untyped-def]
-    """Write a zigzag varint; the place after it."""
+    """Write a zigzag varint to out[at:]; return the position after it."""
     left = np.uint64(number << 1 ^ number >> 63)
     while left > np.uint64(127):
         out[at] = left & np.uint64(127) | np.uint64(128)
@@ -252,10 +253,10 @@ def _size(number):  # type: ignore[no-untyped-def]
 def _write(  # type: ignore[no-untyped-def]
     blob, sizes, group_of, groups, headers, anywhere, opened, plan, lines, out, pieces
 ):
-    """Write all records, those of a partition behind each other; how many pieces there are.
+    """Write all records, those of a partition together; return the number of pieces.
 
-    `plan` is per record (partition, bytes after its length, offset in the batch, its batch's first time), `lines` per
-    partition (where its next record goes, its last piece).
+    `plan` has for each record (partition, bytes after its length, offset in the batch, first time of its batch),
+    `lines` for each partition (where its next record goes, its last piece).
     """
     place, length, delta, first_ms = plan[0], plan[1], plan[2], plan[3]
     next_at, last_piece = lines[0], lines[1]

@@ -1,4 +1,4 @@
-"""How clients reach the broker, from the settings: those of librdkafka, and aiokafka's."""
+"""The settings of clients that reach the broker: those of librdkafka, and aiokafka's."""
 
 import ssl
 from pathlib import Path
@@ -9,7 +9,10 @@ from config.settings import KafkaSettings
 
 
 def client_settings(kafka: KafkaSettings) -> dict[str, str]:
-    """Return the settings of a librdkafka client for security; SettingsError where the password file cannot be read."""
+    """Return the security settings of a librdkafka client.
+
+    Raise SettingsError where the password file cannot be read.
+    """
     found: dict[str, str] = {"security.protocol": kafka.security_protocol}
     if kafka.ca_file is not None:
         found["ssl.ca.location"] = kafka.ca_file
@@ -23,7 +26,7 @@ def client_settings(kafka: KafkaSettings) -> dict[str, str]:
 
 
 def aiokafka_settings(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return the same for a client of aiokafka."""
+    """Return the same for a client of aiokafka. Raise SettingsError where a file cannot be read."""
     if kafka.security_protocol == "PLAINTEXT":
         return {}
     found: dict[str, Any] = {"security_protocol": kafka.security_protocol}

@@ -20,17 +20,18 @@ logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what goes wro
 
 
 class DeliveryFailed(Exception):
-    """An output could not be delivered. The producer is at its end, and with it the memory that it came from."""
+    """An output could not be delivered. The producer has ended, and the memory that made the output must be dropped."""
 
 
 class Outbox:
     """An idempotent producer (acks=all, murmur2) that counts what is acknowledged.
 
-    What is sent waits `linger_ms` for more, or until `flush_now`: a request is most of what a few records cost.
+    Outputs wait `linger_ms` for more, or until `flush_now`: a request is most of the cost of a few records.
 
     After a failed delivery nothing that was sent later to the same partition may land: a reader that keeps the highest
-    would never take the lost one when it comes again. So no output expires by itself (that would leave a gap), and the
-    first failure, or `silence_s_max` without an acknowledgement, ends it with all that it has in flight.
+    offset would never take the lost output when it comes again. So no output expires by itself (that would leave a
+    gap), and the first failure, or `silence_s_max` seconds without an acknowledgement, ends the producer with all that
+    it has in flight.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Outbox:
         silence_s_max: float = 120.0,
         topic_s_max: float = 30.0,
     ) -> None:
-        """`client`: settings of aiokafka, as of `sinks.client`."""
+        """Start a producer; `client` holds settings of aiokafka, as `sinks.client` makes them."""
         self._sender = Sender(bootstrap, client or {}, linger_ms / 1_000, topic_s_max)
         self._silence_s_max = silence_s_max
         self._heard_at_s = 0.0
@@ -57,7 +58,7 @@ class Outbox:
 
     @property
     def acknowledged_count(self) -> int:
-        """How many outputs are in the topics."""
+        """Number of outputs that are acknowledged."""
         return self._sender.landed
 
     def send(
@@ -69,11 +70,11 @@ class Outbox:
         headers: Headers = (),
         partition: int = BY_KEY,
     ) -> None:
-        """Queue one record; blocks while too much is in flight. DeliveryFailed once any earlier one has failed."""
+        """Queue one record; block while too much is in flight. Raise DeliveryFailed once any earlier one has failed."""
         self.send_batch(topic, Records.of([(key, value)]), headers=headers, partition=partition)
 
     def send_batch(self, topic: str, records: Records, *, headers: Headers = (), partition: int = BY_KEY) -> None:
-        """Queue records of one topic, in their order, as `send` does one by one."""
+        """Queue records of one topic in their order, as `send` does one by one. Raise DeliveryFailed as `send` does."""
         self._wait_for_room()
         ack_group, count = self._stretch, len(records)
         ack_group.sent += count
@@ -83,7 +84,7 @@ class Outbox:
         self._sender.wake()
 
     def poll(self) -> None:
-        """DeliveryFailed where one of the outputs has failed, or nothing was acknowledged for too long."""
+        """Raise DeliveryFailed where an output has failed, or nothing was acknowledged for too long."""
         self._hear()
 
     def flush_now(self) -> None:
@@ -91,20 +92,23 @@ class Outbox:
         self._sender.flush_now()
 
     def mark(self) -> int:
-        """Return a number for all that was sent so far, to ask `is_acknowledged` for."""
+        """Return the present position, for `is_acknowledged`."""
         self._settle()
         self._marked.append(self._stretch)
         self._stretch = AckGroup()
         return self._landed_count + len(self._marked)
 
     def is_acknowledged(self, mark: int) -> bool:
-        """Whether all that was sent before a mark is acknowledged, whatever came after it; DeliveryFailed as `poll`."""
+        """Return whether everything sent before a mark is acknowledged. Raise DeliveryFailed as `poll` does."""
         self._hear()
         self._settle()
         return self._landed_count >= mark
 
     def drain(self, timeout_s: float = 30.0) -> None:
-        """Wait until every output is acknowledged; DeliveryFailed where that does not come in time."""
+        """Wait until every output is acknowledged.
+
+        Raise DeliveryFailed where that takes longer than `timeout_s` seconds.
+        """
         self._sender.flush_now()
         self._wait(lambda: self._sender.landed == self.sent_count, timeout_s)
         self._raise_failure()
@@ -113,7 +117,7 @@ class Outbox:
             self._raise_failure()
 
     def close(self) -> None:
-        """End it: what is not acknowledged by now is dropped, or lands without anybody hearing of it."""
+        """End the producer. What is not acknowledged by now is dropped, or is written without anybody being told."""
         self._sender.end("closed")
 
     def _wait_for_room(self) -> None:
@@ -156,7 +160,7 @@ class Outbox:
 
 
 def _end(sender: Sender) -> None:
-    """At the end of an outbox that nobody has any more, or of the process."""
+    """Run when an outbox is garbage or the process ends."""
     sender.end("closed")
     if threading.current_thread() is not sender:
         sender.join(_END_S_MAX)
@@ -164,7 +168,7 @@ def _end(sender: Sender) -> None:
 
 @dataclass(slots=True)
 class _Lane:
-    """The stretches with outputs of a lane that may not be acknowledged, with the lowest mark in each, ascending."""
+    """The groups of a lane whose outputs may be unacknowledged, each with its lowest mark, ascending."""
 
     open: deque[tuple[int, AckGroup]] = field(default_factory=deque)
     last_mark: int = 0
@@ -176,11 +180,11 @@ class _Lane:
 
 
 class MarkedOutbox(Outbox):
-    """An outbox that knows which inputs its unacknowledged outputs belong to: per lane, the lowest open mark.
+    """An outbox that knows the inputs of its unacknowledged outputs: for each lane, the lowest open mark.
 
-    A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset, and marks of a
-    lane are sent in ascending order. What is above the lowest open mark must not be committed. It is known by stretches
-    of outputs: the first mark of a ack_group is open until all of the ack_group is acknowledged.
+    A lane is any hashable value, usually the input's topic and partition; a mark is the input's offset. Marks of a lane
+    are sent in ascending order. Inputs from the lowest open mark on must not be committed. It is tracked by groups of
+    outputs: the first mark of an AckGroup is open until all of the group is acknowledged.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -197,7 +201,7 @@ class MarkedOutbox(Outbox):
         key: bytes | None = None,
         headers: Headers = (),
     ) -> None:
-        """As `send`, for the input `mark` of `lane`."""
+        """Send one record as `send` does, for the input `mark` of `lane`."""
         self.send_run(topic, Records.of([(key, value)]), lane=lane, marks=(mark, mark), headers=headers)
 
     def send_run(
@@ -209,7 +213,10 @@ class MarkedOutbox(Outbox):
         marks: tuple[int, int],
         headers: Headers = (),
     ) -> None:
-        """As `send_batch`, for inputs of `lane` from the first to the last mark."""
+        """Send records as `send_batch` does, for inputs of `lane` from the first to the last mark.
+
+        Raise ValueError where marks of a lane do not ascend.
+        """
         found = self._lanes.setdefault(lane, _Lane())
         if found.lowest_open() is not None and found.last_mark > marks[0]:
             raise ValueError(f"marks of lane {lane} must ascend: {marks[0]} after {found.last_mark}")

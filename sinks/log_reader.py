@@ -1,4 +1,4 @@
-"""Reads topics beside the flow of events: partitions are assigned, no group is joined, nothing is committed."""
+"""Readers of topics beside the flow of events: partitions are assigned, no group is joined, nothing is committed."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +24,9 @@ class ReadTimeout(TimeoutError):
 
 
 def assigned_consumer(bootstrap: str, client: Mapping[str, Any] | None = None) -> Consumer:
-    """Return a consumer of committed records that expects `assign`; it says where a partition ends.
+    """Return a consumer of committed records, to be given partitions by `assign`; it reports where a partition ends.
 
-    client: settings of librdkafka, as of `sinks.client.client_settings`; they win.
+    client: settings of librdkafka, as `sinks.client.client_settings` makes them; they override the defaults.
     """
     return Consumer(
         {
@@ -48,8 +48,8 @@ def assigned_consumer(bootstrap: str, client: Mapping[str, Any] | None = None) -
 def member_consumer(bootstrap: str, group: str, client: Mapping[str, Any] | None = None) -> Consumer:
     """Return a consumer to ask for the committed offsets of a group, which it never joins.
 
-    AdminClient.list_consumer_group_offsets would be meant for this, but librdkafka 2.16 ends the process
-    (rd_kafka_cgrp_op on a client without a group) when the group's coordinator answers with an error.
+    AdminClient.list_consumer_group_offsets is meant for this, but librdkafka 2.16 aborts the process (rd_kafka_cgrp_op
+    on a client without a group) when the group's coordinator answers with an error.
     """
     return Consumer(
         {
@@ -63,7 +63,10 @@ def member_consumer(bootstrap: str, group: str, client: Mapping[str, Any] | None
 
 
 def poll(consumer: Consumer, records_max: int = AT_ONCE, wait_s: float = 0.0) -> list[Message]:
-    """Return the records that have come, at most `records_max`. Raise KafkaException for an error that stays."""
+    """Return the records that have come, at most `records_max`.
+
+    Raise KafkaException for an error that is not transient.
+    """
     return [message for message in _messages(consumer, records_max, wait_s) if message.error() is None]
 
 
@@ -125,7 +128,7 @@ def read_topic(
 
 
 def _messages(consumer: Consumer, records_max: int, wait_s: float) -> list[Message]:
-    """Return records and ends of partitions, without errors that pass by themselves."""
+    """Return records and ends of partitions, without transient errors."""
     found: list[Message] = []
     for message in consumer.consume(records_max, wait_s):
         error = message.error()

@@ -1,11 +1,10 @@
 """A worker's telemetry as Prometheus metrics, over HTTP on the loopback unless a setting says otherwise.
 
-/metrics   the metrics
-/ready     200 where the worker does its work now, else 503 with why not
-/live      200: the process answers
+/metrics   the metrics /ready     200 where the worker does its work now, else 503 with the reason /live      200: the
+process answers
 
-Readings become metrics only while they are read: a partition that has moved to another worker takes its series with
-it. Labels are few: topics and partitions, closed lists of outcomes and reasons, banks; never an enterprise or event.
+Readings become metrics only while they are read: a partition that has moved to another worker takes its series with it.
+Labels are few: topics and partitions, closed lists of outcomes and reasons, banks; never an enterprise or event.
 """
 
 import threading
@@ -201,11 +200,11 @@ class Metrics(Collector):
                 assert_never(event)
 
     def read(self, readings: Iterable[Reading]) -> None:
-        """Replace what stood before."""
+        """Replace the previous readings."""
         self._readings = (time.time(), tuple(readings))
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the newest readings; samples of equal labels are added up."""
+        """Yield the newest readings; samples with equal labels are added up."""
         read_at_s, readings = self._readings
         values: dict[tuple[str, tuple[str, ...]], float] = {}
         for name, labels, value in (sample for reading in readings for sample in samples(reading)):
@@ -223,7 +222,7 @@ class Metrics(Collector):
                 yield family
 
     def readiness(self) -> Readiness:
-        """Ready as the newest readings say, and not where they are old."""
+        """Return the readiness of the newest readings; not ready where these are old."""
         read_at_s, readings = self._readings
         said = [reading for reading in readings if isinstance(reading, Readiness)]
         if not read_at_s or not said:
@@ -234,7 +233,7 @@ class Metrics(Collector):
 
 
 def names() -> frozenset[str]:
-    """Return every metric of ours as Prometheus names it, the series of histograms included: what rules may ask for."""
+    """Return the names of all metrics in Prometheus, the series of histograms included, for alerting rules."""
     registered = {metric.name: metric.type for metric in Metrics("any").registry.collect()}
     found = {f"{name}_total" if kind is CounterMetricFamily else name for name, (kind, *_) in _FAMILIES.items()}
     for name, kind in registered.items():
@@ -253,11 +252,11 @@ class _QuietHandler(WSGIRequestHandler):
     timeout = 10.0  # of a client that says nothing
 
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are not logged."""
+        """Log nothing: scrapes are frequent."""
 
 
 class MetricsServer:
-    """Serves a role's metrics in a thread until `close`. OSError where the address is taken."""
+    """Serves a role's metrics in a thread until `close`. Raise OSError where the address is in use."""
 
     def __init__(self, metrics: Metrics, settings: MetricsSettings) -> None:
         self._metrics, self._scrape = metrics, make_wsgi_app(metrics.registry)

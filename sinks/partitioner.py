@@ -1,6 +1,7 @@
 """Kafka's default partitioner: murmur2 of a key's bytes with the sign bit off, modulo the partitions.
 
-Every producer that writes by key uses it (sinks/sending.py), so who knows an id knows its partition without asking.
+Every producer that writes by key uses it (sinks/sending.py), so that an id's partition is known without asking. Source:
+Kafka's BuiltInPartitioner and Utils.murmur2.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ _M, _MASK, _SEED = _U(0x5BD1E995), _U(0xFFFFFFFF), _U(0x9747B28C)
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> npt.NDArray[np.int64]:
-    """Return the partition of each key (n).
+    """Return the partition of each key, int64 (n,).
 
     >>> partitions_of([b"21", b"foobar", b"91450100MA5EXAMPLE"], 64).tolist()
     [44, 62, 19]
@@ -27,7 +28,7 @@ def partitions_of(keys: Sequence[bytes], partitions: int) -> npt.NDArray[np.int6
 
 @kernel
 def partition_of(b, start, end, partitions):  # type: ignore[no-untyped-def]
-    """Return the partition of the key b[start:end]."""
+    """Return the partition of the key b[start:end], uint8."""
     h, p = _SEED ^ _U(end - start), start
     while p + 4 <= end:
         word = _U(b[p]) | _U(b[p + 1]) << _U(8) | _U(b[p + 2]) << _U(16) | _U(b[p + 3]) << _U(24)

@@ -1,13 +1,13 @@
 """The online feature store: one partition's values in Redis, behind a fence.
 
-Keys are those of `KEYS`, hash-tagged by partition, so that a Redis Cluster keeps a partition on one master: all that
-is done to a partition goes to that server, by the same commands as to a Redis that stands alone.
+Keys are those of `KEYS`, hash-tagged by partition, so that a Redis Cluster keeps a partition on one master: all
+commands about a partition go to that server, and are the same as for a single Redis.
 
 The fence names one content: (epoch, number) is never given twice. The epoch is the offset of an ownership record in
 Kafka, so it survives a Redis that lost its tail. Every transaction watches the fence and moves the number above all
-that this store ever tried, and every read brings the fence with it. So where two think that they own a partition, or
-Redis went back to an older copy, the next step of whoever is wrong fails with Fenced. After any failure only a new
-claim helps: what a transaction did whose reply was lost is unknown.
+that this store ever tried, and every read returns the fence with the values. So where two workers think that they own a
+partition, or Redis was restored from an older copy, the next step of the wrong one fails with Fenced. After any failure
+only a new claim helps: a transaction whose reply was lost may have been applied or not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,31 +31,31 @@ _LOAD_VALUES_MAX = 1_000
 
 
 class Fenced(Exception):
-    """The partition's fence is not ours: another worker owns it, or Redis is not the one that we wrote to."""
+    """The partition's fence is not this worker's: another owns it, or Redis is not the one that was written to."""
 
 
 class Outbid(Fenced):
-    """The partition is held under a higher epoch than ours."""
+    """The partition is held under a higher epoch than this worker's."""
 
 
 class StoreUnavailable(Exception):
-    """Redis refuses or does not answer: the partition pauses, nothing is committed."""
+    """Redis refuses or does not answer: the partition pauses, and nothing is committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The right to write: the epoch of the owner, and the number of its last transaction."""
+    """The right to write: the owner's epoch, and the number of its last transaction."""
 
     epoch: int
     number: int
 
     def encode(self) -> bytes:
-        """As it stands in Redis."""
+        """Return the fence as Redis holds it."""
         return f"{self.epoch} {self.number}".encode()
 
 
 class Stored(NamedTuple):
-    """One partition in Redis at one moment: its fence, its state (JSON), some values by enterprise id."""
+    """One partition in Redis at one moment: fence, state (JSON), and values by enterprise id, None where absent."""
 
     fence: Fence | None
     state: bytes | None
@@ -63,9 +63,10 @@ class Stored(NamedTuple):
 
 
 def connect(url: str, timeout_s: float) -> Any:
-    """Return a client that raises rather than waits for ever; it never retries, since a transaction must know its fate.
+    """Return a client that raises after `timeout_s` seconds, and never retries: a transaction must know its outcome.
 
-    `redis+cluster://` and `rediss+cluster://` name any server of a Redis Cluster, which must answer.
+    `redis+cluster://` and `rediss+cluster://` name any server of a Redis Cluster. Raise redis' errors where it does not
+    answer.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -80,7 +81,7 @@ def connect(url: str, timeout_s: float) -> Any:
 
 
 def servers(client: Any) -> list[Any]:
-    """Return a client for each server that holds state: the one, or the masters of a cluster."""
+    """Return a client for each server that holds state: the only one, or the masters of a cluster."""
     if not isinstance(client, redis.RedisCluster):
         return [client]
     return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
@@ -97,9 +98,10 @@ class PartitionStore:
         self._number_tried = 0
 
     def claim(self, epoch: int) -> bytes | None:
-        """Take the partition over a smaller epoch or our own; returns the partition's state, None where it has none.
+        """Take the partition over from a smaller epoch or the same.
 
-        Outbid where the epoch in Redis is higher. It may be called again, under the same epoch or a later one.
+        Return the partition's state, None where it has none. It may be called again, under the same epoch or a later
+        one. Raise Outbid where the epoch in Redis is higher, and StoreUnavailable where Redis does not answer.
         """
 
         def claimable(held: Fence | None) -> None:
@@ -120,7 +122,10 @@ class PartitionStore:
         return list(listed)
 
     def fetch(self, names: Sequence[str]) -> list[Value]:
-        """`read` for enterprises that are listed: StoreUnavailable where one of them has no value."""
+        """Return the values of enterprises that are listed.
+
+        Raise StoreUnavailable where one has none, and the errors of `read`.
+        """
         values = self.read(names)
         for name, value in zip(names, values, strict=True):
             if value is None:
@@ -128,7 +133,11 @@ class PartitionStore:
         return [value for value in values if value is not None]
 
     def read(self, names: Sequence[str]) -> list[Value | None]:
-        """The values of some enterprises (None: it has none); Fenced where the fence read with them is not ours."""
+        """Return the values of enterprises, None for one that has none.
+
+        Raise Fenced where the fence read with them is not this worker's, and StoreUnavailable where Redis does not
+        answer.
+        """
         with _reported():
             fence, *parts = self._client.mget([f"{self._base}:e", *_keys(self._base, names)])
         self._require(_fence(fence))
@@ -137,7 +146,8 @@ class PartitionStore:
     def write(self, values: Sequence[tuple[str, Value]], state: bytes | None = None) -> None:
         """Write values, and the partition's state where given, in one transaction that moves the flush number.
 
-        The cold part of a value without one stays as it is in Redis.
+        A value without a cold part leaves that of Redis as it is. Raise Fenced where the fence is not this worker's,
+        and StoreUnavailable where Redis does not answer.
         """
 
         def queue(pipe: Any) -> None:
@@ -156,17 +166,17 @@ class PartitionStore:
 
     @property
     def _client(self) -> Any:
-        """For the server that holds this partition."""
+        """A client for the server that holds this partition."""
         return _server(self._all, self._base)
 
     def check(self) -> None:
-        """Look whether the fence is still ours; an idle owner does so once a flush interval."""
+        """Raise Fenced where the fence is no longer this worker's. An idle owner calls it once a flush interval."""
         self.read(())
 
     def _transact(
         self, epoch: int, permit: Callable[[Fence | None], None], queue: Callable[[Any], object]
     ) -> list[Any]:
-        """Watch, let `permit` raise over what is held, then all that `queue` adds under the next number, or nothing.
+        """Watch the fence, let `permit` raise over it, then apply what `queue` adds under the next number, or nothing.
 
         The connection is the pipeline's own: where it breaks, redis-py raises and never replays a watched transaction
         on another one. The fence counts as lost until the outcome is known.
@@ -200,7 +210,7 @@ class PartitionStore:
 
 
 def outcome_totals(client: Any, prefix: str, partitions: int) -> dict[str, int]:
-    """Records of enterprises by outcome, summed over all values: applied, duplicate, conflict, late."""
+    """Return the number of records by outcome (applied, duplicate, conflict, late), summed over all values."""
     totals = dict.fromkeys(("applied", "duplicate", "conflict", "late"), 0)
     for partition in range(partitions):
         for _, rows in stored_rows(client, prefix, partition):
@@ -219,7 +229,10 @@ def stored_rows(client: Any, prefix: str, partition: int) -> Iterator[tuple[list
 
 
 def stored_values(client: Any, prefix: str, partition: int) -> Iterator[tuple[str, Value | None]]:
-    """All listed enterprises of a partition with their values, None where one is missing. No fence guards a reader."""
+    """Yield all listed enterprises of a partition with their values, None where one is missing.
+
+    Readers have no fence.
+    """
     base = _base(prefix, partition)
     for some in _batches(stored_names(client, prefix, partition)):
         yield from zip(some, _values(client.mget(_keys(base, some))), strict=True)
@@ -231,9 +244,9 @@ def stored_names(client: Any, prefix: str, partition: int) -> list[str]:
 
 
 def read_stored(client: Any, prefix: str, wanted: Mapping[int, Sequence[str]]) -> dict[int, Stored]:
-    """Values of enterprises by partition, for readers: of each partition as of one moment.
+    """Return values of enterprises by partition, for readers, each partition as of one moment.
 
-    One round trip, in a cluster one to each server. redis' errors.
+    It takes one round trip, in a cluster one to each server. Raise redis' errors.
     """
     with _as_redis_errors(), client.pipeline(transaction=False) as pipe:
         for partition, names in wanted.items():
@@ -256,10 +269,10 @@ def _base(prefix: str, partition: int) -> str:
 
 
 def _server(client: Any, key: str) -> Any:
-    """Return a client for the one server that holds a key, by what a cluster was known to be when last looked at.
+    """Return a client for the one server that holds a key, by the cluster's layout when it was last asked.
 
-    The cluster's own client would follow a key that has moved, and try again where a connection broke: a reader may do
-    so, an owner must not within a transaction.
+    The cluster's own client would follow a key that has moved, and retry where a connection broke. A reader may do so,
+    but an owner must not within a transaction.
     """
     if not isinstance(client, redis.RedisCluster):
         return client
@@ -268,7 +281,7 @@ def _server(client: Any, key: str) -> Any:
 
 
 def _look_around(client: Any) -> None:
-    """Ask a cluster anew which server holds what: after any failure a partition is claimed, and it may have moved."""
+    """Ask a cluster again which server holds what. After any failure a partition is claimed, and it may have moved."""
     if isinstance(client, redis.RedisCluster):
         with _as_redis_errors():
             client.nodes_manager.initialize()
@@ -297,7 +310,7 @@ def _fence(value: bytes | None) -> Fence | None:
 
 
 class _reported:
-    """Redis errors as StoreUnavailable, with their cause."""
+    """Turns Redis errors into StoreUnavailable, with their cause."""
 
     def __enter__(self) -> None:
         return None
@@ -308,7 +321,7 @@ class _reported:
 
 
 class _as_redis_errors:
-    """A cluster's errors, which are none of redis.RedisError, as its ConnectionError."""
+    """Turns a cluster's errors, which are no redis.RedisError, into ConnectionError."""
 
     def __enter__(self) -> None:
         return None

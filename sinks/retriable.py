@@ -1,4 +1,4 @@
-"""Transient errors of Kafka: a topic just created has its leader a moment later, a group its coordinator."""
+"""Transient errors of Kafka: a new topic has its leader a moment later, a group its coordinator."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,10 @@ def is_transient(error: BaseException) -> bool:
 
 
 def until_answered(ask: Callable[[], T], answer_s: float = ANSWER_S) -> T:
-    """Return what `ask` returns, called again while its error is transient, else raise it after `answer_s` seconds."""
+    """Return what `ask` returns, calling it again while its error is transient.
+
+    Raise the error after `answer_s` seconds.
+    """
     give_up_s = time.monotonic() + answer_s
     while True:
         try:
@@ -46,9 +49,10 @@ def until_answered(ask: Callable[[], T], answer_s: float = ANSWER_S) -> T:
 
 
 def bounds(consumer: Consumer, topic: str, partition: int, answer_s: float = BOUNDS_S) -> tuple[int, int]:
-    """The first offset that a partition holds and its end. KafkaException where no answer comes in `answer_s` seconds.
+    """Return the first offset that a partition holds, and its end.
 
-    It may take `answer_s` twice: the question that comes last is asked to its end.
+    Raise KafkaException where no answer comes in `answer_s` seconds. It may take twice as long, since the last question
+    is waited for.
     """
     place = TopicPartition(topic, partition)
     low, end = until_answered(lambda: consumer.get_watermark_offsets(place, answer_s / 2), answer_s)

@@ -1,7 +1,7 @@
-"""The thread that sends: outputs → batches of their partitions → one request a broker, of all its partitions.
+"""The thread that sends: outputs become batches of their partitions, and one request to each broker for all of them.
 
-librdkafka sends each partition's batch in a request of its own: with 64 partitions and live rates the broker does
-little else. aiokafka puts all of them into one; its loop runs here, so that sending does not wait for computing.
+librdkafka sends each partition's batch in a request of its own: with 64 partitions at live rates the broker does little
+else. aiokafka puts all of them into one. Its loop runs in this thread, so that sending does not wait for computing.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _LEAVE_S_MAX = 0.5
 
 @dataclass(slots=True, eq=False)
 class _PartitionQueue:
-    """The batches of one partition that wait; one is under way at most, so they land in their order.
+    """The waiting batches of one partition. At most one is in flight, so that they land in their order.
 
-    opened: of the last of them (sinks.batch.open_batches).
+    opened: state of the last of them (sinks.batch.open_batches).
     """
 
     topic: str
@@ -44,14 +44,17 @@ class _PartitionQueue:
 
 
 class Sender(threading.Thread):
-    """Sends what is put, `linger_s` after the first of it came, as one idempotent producer (acks=all).
+    """Sends what is put, `linger_s` seconds after the first of it came, as one idempotent producer (acks=all).
 
-    landed, bytes_acknowledged: what is acknowledged. failure: why it has ended, "" while it goes on. After the first
-    delivery that failed no other is begun. `changed` is notified of all three.
+    landed, bytes_acknowledged: counts of what is acknowledged. failure: why it has ended, "" while it runs. After the
+    first failed delivery no other is begun. `changed` is notified of all three.
     """
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any], linger_s: float, topic_s_max: float) -> None:
-        """`client`: settings of aiokafka. A topic that is not there after `topic_s_max` seconds is a failure."""
+        """Prepare a producer; `client` holds settings of aiokafka.
+
+        A topic that is missing after `topic_s_max` seconds is a failure.
+        """
         super().__init__(name="outbox", daemon=True)
         self.landed = self.bytes_acknowledged = 0
         self.failure = ""
@@ -75,7 +78,7 @@ class Sender(threading.Thread):
         self._serving: asyncio.Task[None] | None = None
 
     def put(self, outputs: Outputs) -> None:
-        """Take them over; they go out with what is there when `wake` was called."""
+        """Take outputs over; they go out with what is there when `wake` is called."""
         self._came.append(outputs)
 
     def wake(self) -> None:
@@ -91,14 +94,14 @@ class Sender(threading.Thread):
             self._call(self._go_now)
 
     def end(self, why: str) -> None:
-        """Begin no other delivery; what is under way may land. Returns at once."""
+        """Begin no other delivery; what is in flight may land. Return at once."""
         with self.changed:
             self.failure = self.failure or why
             self.changed.notify_all()
         self._call(self._cancel)
 
     def run(self) -> None:
-        """The thread's life."""
+        """Connect, send until the end, and leave."""
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner, suppress(asyncio.CancelledError):
             runner.run(self._guarded())
 
@@ -139,7 +142,10 @@ class Sender(threading.Thread):
             await _leave(producer)
 
     async def _connected(self) -> AIOKafkaProducer:
-        """Return a producer, as soon as a broker answers; who waits for acknowledgements gives up, not this."""
+        """Return a producer, as soon as a broker answers.
+
+        It is tried forever: who waits for acknowledgements gives up.
+        """
         while True:
             producer = AIOKafkaProducer(**self._settings)
             try:
@@ -160,7 +166,7 @@ class Sender(threading.Thread):
         self._flush_requested.clear()
 
     async def _line_up(self, producer: AIOKafkaProducer) -> None:
-        """Put what came into batches."""
+        """Put new outputs into batches."""
         came: dict[str, list[Outputs]] = {}
         while self._came:
             outputs = self._came.popleft()
@@ -224,7 +230,7 @@ class Sender(threading.Thread):
 
 
 def _chunked(some: Sequence[Outputs]) -> Iterator[list[Outputs]]:
-    """Some at a time, so that the bytes that they are written to are not all there at once."""
+    """Yield some outputs at a time, which bounds the memory of the bytes that they are written to."""
     chunk, size = list[Outputs](), 0
     for outputs in some:
         chunk.append(outputs)
@@ -237,7 +243,7 @@ def _chunked(some: Sequence[Outputs]) -> Iterator[list[Outputs]]:
 
 
 async def _leave(producer: AIOKafkaProducer) -> None:
-    """Close its connections; what it was handed over may land in that time, or not."""
+    """Close the producer's connections within a time; what it was given may land meanwhile, or not."""
     with suppress(KafkaError, TimeoutError):
         async with asyncio.timeout(_LEAVE_S_MAX):
             await producer.stop()

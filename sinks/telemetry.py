@@ -37,7 +37,7 @@ class Flushed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockStored:
-    """ClickHouse acknowledged one block; `seconds` with all tries."""
+    """ClickHouse acknowledged one block; `seconds` includes all attempts."""
 
     table: str
     rows: int
@@ -46,7 +46,7 @@ class BlockStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryLost:
-    """Score dropped a partition's memory and will load it again; `why` is the name of the failure."""
+    """Score dropped a partition's memory and will load it again; `why` is the name of the error."""
 
     partition: int
     why: str
@@ -57,9 +57,9 @@ Event = BatchApplied | Flushed | BlockStored | MemoryLost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumed:
-    """One partition that the worker reads: records handed to the role since the start, and how far it is.
+    """One partition that the worker reads: records handed to the role since the start, and its position.
 
-    `position` is the next offset to hand over, `end` the end of the log as the last fetch said it (None: not yet).
+    `position`: next offset to hand over. `end`: end of the log as of the last fetch, None before the first.
     """
 
     topic: str
@@ -71,7 +71,7 @@ class Consumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """The outcomes of the records of one partition since the start; `reason` of a dead letter, else empty."""
+    """Outcomes of the records of one partition since the start. `reason`: of a dead letter, else empty."""
 
     topic: str
     partition: int
@@ -99,7 +99,7 @@ class EventTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedState:
-    """One bank's feed as the newest tick says it, told by the writer of the ticks alone. Days are day numbers."""
+    """One bank's feed in the newest tick, reported only by the writer of the ticks. Days are day numbers."""
 
     bank_id: str
     last_event_ms: int | None
@@ -136,7 +136,7 @@ class TicksWritten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSize:
-    """Score's memory of one partition: enterprises in memory, and the bytes that are allocated for them."""
+    """Score's memory of one partition: enterprises in memory, and bytes allocated for them."""
 
     partition: int
     resident: int
@@ -156,7 +156,7 @@ class InForce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Records that score has written since the start, by kind; those of alerts also by severity and state."""
+    """Records that score has written since the start, by kind; alerts also by severity and state."""
 
     kind: Literal["score", "indicator", "observation", "alert"]
     severity: str = ""
@@ -173,7 +173,7 @@ class Unacknowledged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Archive: rows that wait for ClickHouse, and tries that it did not acknowledge since the start."""
+    """Archive: rows that wait for ClickHouse, and attempts that it did not acknowledge since the start."""
 
     rows: int
     retries: int
@@ -181,7 +181,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """Learn: labels that have matured, and snapshots by what became of them, since the start of the log."""
+    """Learn: matured labels, and snapshots published or held, since the start of the log."""
 
     labels_good: int
     labels_bad: int
@@ -191,7 +191,7 @@ class Learning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """Whether the worker does its work now; `why_not` in a sentence."""
+    """Whether the worker does its work now; `why_not` is a sentence."""
 
     ready: bool
     why_not: str = ""
@@ -208,20 +208,20 @@ class Telemetry(Protocol):
     """A receiver of events and readings."""
 
     def emit(self, event: Event) -> None:
-        """Something has happened."""
+        """Take in an event."""
 
     def read(self, readings: Iterable[Reading]) -> None:
-        """How things stand now; it replaces what stood before."""
+        """Take in the current readings, which replace the previous ones."""
 
 
 class Silent:
-    """Nobody listens."""
+    """Telemetry that drops everything."""
 
     def emit(self, event: Event) -> None:
-        """Nothing."""
+        """Drop the event."""
 
     def read(self, readings: Iterable[Reading]) -> None:
-        """Nothing."""
+        """Drop the readings."""
 
 
 def discard_event(_event: Event) -> None:

@@ -1,4 +1,4 @@
-"""`control.v1` as operators use it: what has been said so far, and one more word, unless it has been said already."""
+"""`control.v1` as operators use it: what has been decided so far, and how one more control record is added."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _decode = msgspec.json.Decoder(Control | Outcome).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlHistory:
-    """Every control record of the topic, in order; what cannot be read (ingest dead-letters it) is not among them."""
+    """All control records of the topic, in order, without those that cannot be read (ingest dead-letters them)."""
 
     controls: tuple[Control, ...]
 
     @property
     def backfill(self) -> Control | None:
-        """The word that opened the backfill that is open now."""
+        """The control record that opened the present backfill; None where none is open."""
         last: Control | None = None
         for control in self.controls:
             if control.action == "backfill_open":
@@ -41,32 +41,38 @@ class ControlHistory:
         return last
 
     def in_force(self) -> dict[str, Control]:
-        """By kind of artefact, the word that activated the one in force."""
+        """Return, for each kind of artefact, the control record that activated the one in force."""
         return {one.artefact: one for one in self.controls if one.action == "activate" and one.artefact is not None}
 
     def admitted(self) -> dict[str, Control]:
-        """By coordinates of a late record, the word that admitted it."""
+        """Return, by coordinates of a late record, the control record that admitted it."""
         return {one.artefact_id or "": one for one in self.controls if one.action == "admit"}
 
     def skipped(self) -> dict[tuple[str, int, int], Control]:
-        """Return, by topic, partition and offset of an unreadable batch, the word that has its feed skip it."""
+        """Return, by topic, partition and offset of an unreadable batch, the control record that skips it."""
         words = [one for one in self.controls if one.action == "feed_skip"]
         return {(one.topic or "", one.partition or 0, one.offset or 0): one for one in reversed(words)}
 
 
 def coordinates(partition: int, offset: int) -> str:
-    """Return a record of `events.v1`, as a word that admits it names it."""
+    """Return the place of a record of `events.v1` as control records name it."""
     return f"{topics.EVENTS}:{partition}:{offset}"
 
 
 def read(settings: Settings) -> ControlHistory:
-    """Return the whole topic up to its present end. ArtefactMissing where the broker or the topic does not answer."""
+    """Return the history up to the topic's present end.
+
+    Raise ArtefactMissing where the broker or the topic does not answer.
+    """
     kafka = settings.kafka
     return ControlHistory(controls=tuple(controls(kafka.bootstrap, READ_S_MAX, client_settings(kafka))))
 
 
 def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None) -> Iterator[Control]:
-    """Yield the control records up to the topic's present end, in order. ArtefactMissing as `read`."""
+    """Yield the control records up to the topic's present end, in order.
+
+    Raise ArtefactMissing where the broker or the topic does not answer within `timeout_s` seconds.
+    """
     for _, body in records(bootstrap, topics.CONTROL, timeout_s, client):
         try:
             said = _decode(body)
@@ -77,7 +83,7 @@ def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None)
 
 
 def write(settings: Settings, control: Control) -> None:
-    """Append a word and wait until it is acknowledged. DeliveryFailed."""
+    """Append a control record and wait until it is acknowledged. Raise DeliveryFailed where that fails."""
     outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
     outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
     outbox.drain()
@@ -94,9 +100,9 @@ def next_control(
     batch: QuarantinedBatch | None = None,
     next_offset: int | None = None,
 ) -> Control:
-    """Return the next control record; its id names what it says and how much had been said before it.
+    """Return the next control record. Its id is made of its content and of the number of records before it.
 
-    batch, next_offset: of a feed, the batch that it is paused at, and where it goes on.
+    batch, next_offset: for a feed, the batch at which it is paused, and the offset where it goes on.
     """
     place = () if batch is None else (batch.topic, batch.partition, batch.offset)
     text = "\0".join((action, artefact or "", artefact_id or "", by, reason, str(len(said.controls)), *map(str, place)))

@@ -27,16 +27,19 @@ class Retried:
 
 
 def read(settings: Settings, topic: str = topics.DEAD_LETTERS) -> Iterator[DeadLetter]:
-    """Yield the dead letters in the topic now, in order. Raise KafkaException, or ReadTimeout where no more come."""
+    """Yield the dead letters that are in the topic now, in order.
+
+    Raise KafkaException where it cannot be read, and ReadTimeout where no more come.
+    """
     for message in read_topic(settings.kafka.bootstrap, topic, client_settings(settings.kafka)):
         yield _DECODER.decode(message.value())
 
 
 def retry(settings: Settings, letters: Iterable[DeadLetter]) -> Retried:
-    """Send payloads, with their keys and headers, to the topics they came from. DeliveryFailed where that fails.
+    """Send payloads, with their keys and headers, to the topics they came from. Raise DeliveryFailed where that fails.
 
-    Refused are those that are not held whole (secrets, a payload over 1 MiB, key or headers over 64 KiB), and those of
-    a topic that is no input: `events.v1` has one writer.
+    Refused are dead letters that do not hold the whole record (secrets, a payload over 1 MiB, key or headers over 64
+    KiB), and those of a topic that is no input: `events.v1` has one writer.
     """
     outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
     sent, refused = 0, []

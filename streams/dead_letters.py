@@ -1,4 +1,4 @@
-"""Records that are not applied, as values of `dlq.v1` and `late.v1`: whole enough to be tried again."""
+"""Records that are not applied, as values of `dlq.v1` and `late.v1`, complete enough to be tried again."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ KEY_BYTES_MAX = 64 * 1024
 
 
 def unreadable(error: ValueError) -> Rejected:
-    """Return why a decoder refused a record."""
+    """Return the refusal for a record that its decoder refused with `error`."""
     wrong_type = isinstance(error, msgspec.ValidationError) or not isinstance(
         error, msgspec.DecodeError | UnicodeDecodeError
     )
@@ -34,7 +34,10 @@ def unreadable(error: ValueError) -> Rejected:
 def to_dead_letters(
     chunk: Chunk, which: Sequence[int], rejected: Sequence[Rejected], *, is_searched: bool = False
 ) -> list[DeadLetter]:
-    """Return the dead letters of some records of a chunk of ours. is_searched: as `Forbidden.seen_in` has it."""
+    """Return the dead letters of the records `which` of a chunk of our own topics.
+
+    is_searched: as `domain.credentials.Forbidden.seen_in` has it.
+    """
     tp, forbidden, rows = TP(chunk.topic, chunk.partition), _forbidden(), chunk.rows(which)
     kept = [(row.value or b"")[:PAYLOAD_BYTES_MAX] for row in rows]
     found = [forbidden.seen_in(payload, is_searched=is_searched) for payload in kept]
@@ -42,10 +45,11 @@ def to_dead_letters(
 
 
 def to_dead_letter(tp: TP, row: Row, rejected: Rejected, holds_secret: bool) -> DeadLetter:
-    """Return the dead letter of one record; key, headers and payload are cut where they are too long, and say so.
+    """Return the dead letter of one record.
 
-    holds_secret: what is kept of the payload does, or looks as if it did; then, as where it is refused for that, its
-    hash alone stands for it.
+    Key, headers and payload are cut where they are too long, and marked as cut. holds_secret: whether what is kept of
+    the payload holds a secret, or looks as if it did. Then, and where the record is refused for that, its hash alone is
+    kept.
     """
     whole, key = row.value or b"", row.key
     is_kept = not holds_secret and rejected.reason is not Reason.CREDENTIALS
@@ -78,7 +82,7 @@ def is_whole(letter: DeadLetter) -> bool:
 
 @cached_if_short
 def _headers_as_text(raw: bytes) -> tuple[tuple[str, str], ...]:
-    """Return the headers within HEADERS_BYTES_MAX. Values that are not UTF-8 have U+FFFD where they are not."""
+    """Return the headers within HEADERS_BYTES_MAX, with U+FFFD for bytes that are not UTF-8."""
     kept = first_headers(raw, HEADERS_BYTES_MAX)
     return tuple((name, (value or b"").decode("utf-8", "replace")) for name, value in kept)
 
@@ -100,5 +104,8 @@ def dead_letter(outbox: MarkedOutbox, chunk: Chunk, i: int, rejected: Rejected) 
 
 @cache
 def _forbidden() -> Forbidden:
-    """As listed, but for `fingerprint`: our own records have a field of this name, a hash of what the bank sent."""
+    """Return the forbidden names, but for `fingerprint`.
+
+    Our own records have a field of this name, a hash of the event.
+    """
     return replace(forbidden(), parts=tuple(part for part in forbidden().parts if part != "fingerprint"))

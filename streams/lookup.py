@@ -80,7 +80,10 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A value is there, and is of another layout version or damaged; `why` names the enterprise and what is wrong."""
+    """Redis holds a value that is of another layout version or damaged.
+
+    `why` names the enterprise and what is wrong.
+    """
 
     enterprise_id: str
     partition: int
@@ -108,7 +111,7 @@ class Lookup:
 
     @classmethod
     def connected(cls, settings: Settings) -> Self:
-        """By the settings of the workers. redis' errors."""
+        """Connect with the workers' settings. Raise redis' errors where it does not answer."""
         return cls(
             connect(settings.redis.url, settings.redis.timeout_s),
             settings.redis.key_prefix,
@@ -126,7 +129,8 @@ class Lookup:
     def read(self, ids: Sequence[str]) -> list[Answer]:
         """Return an answer for each id, in their order; one round trip for each thousand.
 
-        redis' errors; ArtefactMissing or SnapshotError where the model in force cannot be had.
+        Raise redis' errors where it does not answer, ArtefactMissing or SnapshotError where the model in force cannot
+        be read.
         """
         answers: list[Answer] = []
         for first in range(0, len(ids), IDS_A_ROUND_TRIP_MAX):
@@ -136,7 +140,7 @@ class Lookup:
         return answers
 
     def explain(self, enterprise_id: str) -> tuple[int, Explanation] | Unknown | Unreadable:
-        """Everything of one enterprise, with its partition. Errors as `read`."""
+        """Return an enterprise's partition and everything about its score. Raise the errors of `read`."""
         ((partition, stored),) = self._stored([enterprise_id]).items()
         value = stored.values[enterprise_id]
         if value is None:
@@ -200,7 +204,10 @@ class Lookup:
 
 
 def _decoded(there: Mapping[str, Value]) -> tuple[list[str], Rows, dict[str, str]]:
-    """(ids, their rows, why others cannot be read): one bad value hides no other."""
+    """Return the ids of the values that can be read, their rows, and by id why the others cannot.
+
+    One bad value hides no other.
+    """
     refused: dict[str, str] = {}
     try:
         return list(there), values.rows_of(list(there), list(there.values())), refused
@@ -215,7 +222,7 @@ def _decoded(there: Mapping[str, Value]) -> tuple[list[str], Rows, dict[str, str
 
 
 def _saved(stored: Stored) -> PartitionState:
-    """Return the partition's state; the first one where values were flushed before it was ever saved."""
+    """Return the partition's state; the initial one where values were flushed before it was first saved."""
     return msgspec.json.decode(stored.state, type=PartitionState) if stored.state else PartitionState(low_offset=0)
 
 

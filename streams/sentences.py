@@ -1,7 +1,7 @@
-"""Sentences of alerts for whoever reads them outside score: pages and commands, in either language.
+"""Sentences of alerts for readers outside score, pages and commands, in either language.
 
-An alert is said under the rules that raised it. Those that are not packaged with this engine are fetched once from
-`artefact.v1`; while they cannot be had, sentences name no lines, and the log says so.
+An alert is worded under the rules that raised it. Rules that are not packaged with this engine are fetched once from
+`artefact.v1`; while they cannot be fetched, sentences name no thresholds, and the log says so.
 """
 
 import logging
@@ -28,7 +28,7 @@ Signals = Mapping[str, Signal]
 
 
 class Sentences:
-    """Says alerts; keeps the rules that it has met. Any thread may ask."""
+    """Words alerts, and caches the rules that they rest on. Any thread may call it."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         rules = packaged()
@@ -37,11 +37,11 @@ class Sentences:
         self._missing_since_s: dict[str, float] = {}
 
     def of(self, alert: Revision, lang: Lang) -> Sentence:
-        """Return what people read of one revision."""
+        """Return the sentence of one revision."""
         return sentence(alert, self._signals_of(alert.rules_id).get(alert.signal), lang)
 
     def _signals_of(self, rules_id: str) -> Signals:
-        """Return the signals of some rules by id; none where the rules cannot be had now."""
+        """Return the signals of the rules with this id; none where the rules cannot be fetched now."""
         if (known := self._signals.get(rules_id)) is not None:
             return known
         if time.monotonic() - self._missing_since_s.get(rules_id, -AGAIN_S) < AGAIN_S:

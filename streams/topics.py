@@ -1,4 +1,4 @@
-"""The topics as `config/topics.toml` has them: made, compared with the broker's, checked by every worker at start."""
+"""The topics of `config/topics.toml`: created, compared with the broker's, checked by every worker at start."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic as it is to be. `settings` are the broker's names."""
+    """One topic as it should be. `settings` have the broker's names."""
 
     name: str
     partitions: int
@@ -54,7 +54,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Something of a topic that is not as it is to be."""
+    """One property of a topic that is not as it should be."""
 
     topic: str
     what: str
@@ -78,9 +78,11 @@ def wanted_topics(settings: Settings) -> list[Topic]:
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Make the topics that are not there; their names. Those that are there stay as they are. KafkaException.
+    """Create the topics that are missing; return their names once the broker lists them.
 
-    On return the broker lists them all.
+    Existing ones stay as they are.
+
+    Raise KafkaException where the broker refuses or does not answer.
     """
     new = [
         NewTopic(topic.name, topic.partitions, settings.kafka.replication_factor, config=topic.settings)
@@ -100,7 +102,10 @@ def create_topics(settings: Settings) -> list[str]:
 
 
 def differences(settings: Settings, names: Iterable[str] | None = None) -> list[Difference]:
-    """Return the differences between the broker's topics and the wanted ones, or those named. Raise KafkaException."""
+    """Return the differences between the broker's topics and the wanted ones, all or those named.
+
+    Raise KafkaException where the broker does not answer.
+    """
     chosen = None if names is None else set(names)
     topics = [topic for topic in wanted_topics(settings) if chosen is None or topic.name in chosen]
     admin = _admin(settings)
@@ -120,7 +125,7 @@ def differences(settings: Settings, names: Iterable[str] | None = None) -> list[
 
 
 def check_topics(settings: Settings, needed: Sequence[str]) -> None:
-    """TopicsWrong where a needed topic is missing or differs in what a worker rests on (FATAL)."""
+    """Raise TopicsWrong where a needed topic is missing, or differs in a property that a worker rests on (FATAL)."""
     unknown = set(needed) - {topic.name for topic in wanted_topics(settings)}
     if unknown:
         raise TopicsWrong(f"no such topics in these settings: {', '.join(sorted(unknown))}")
@@ -130,7 +135,7 @@ def check_topics(settings: Settings, needed: Sequence[str]) -> None:
 
 
 def _wait_until_listed(admin: AdminClient, names: set[str]) -> None:
-    """The controller answers when it has made a topic; the broker that lists them knows of it a moment later."""
+    """Wait until the broker lists the topics: the controller answers a moment before the broker knows of them."""
     give_up = time.monotonic() + TIMEOUT_S
     while missing := names - _listed(admin):
         if time.monotonic() > give_up:

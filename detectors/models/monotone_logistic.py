@@ -84,7 +84,10 @@ class MonotoneLogistic(base.Classifier):
         self.bias = intercept
 
     def learn_one(self, x: Mapping[Any, float], y: base.typing.ClfTarget) -> None:
-        """One step on the utilities `x` and the label (True: bad)."""
+        """Take one step on the utilities `x` and the label `y` (True: bad).
+
+        Raise ValueError where one is not finite.
+        """
         gradient = self._probability(x) - float(bool(y))
         for name in x:
             self.weights.setdefault(name, 0.0)
@@ -99,7 +102,7 @@ class MonotoneLogistic(base.Classifier):
         self.bias -= self.intercept_lr * (gradient + self.pull * (self.bias - self.intercept))
 
     def predict_proba_one(self, x: Mapping[Any, float]) -> dict[base.typing.ClfTarget, float]:
-        """Return the probabilities of good (False) and bad (True)."""
+        """Return the probabilities of good (False) and bad (True). Raise ValueError where a utility is not finite."""
         bad = self._probability(x)
         return {False: 1.0 - bad, True: bad}
 

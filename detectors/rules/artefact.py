@@ -1,7 +1,8 @@
 """The rules artefact: everything that decides which signals hold and what goes out, content-addressed and readable.
 
 Canonical JSON (sorted keys, no blanks); its id is the SHA-256 of those bytes. The signals packaged with the engine are
-in force until a `control` record activates another. A row that reads what this engine does not compute yet waits.
+in force until a control record activates another artefact. A signal that reads a number which this engine does not
+compute yet is not evaluated (`Waiting`).
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ ROWS_MAX = 256
 
 
 class Emission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The emission of score records: on a move of `step_milli`, or at closes alone; at a close for any change."""
+    """The rule for score records: on a move of `step_milli`, or only at closes; at a close for any change."""
 
     mode: Literal["move", "close"] = "move"
     step_milli: Annotated[int, msgspec.Meta(ge=1, le=300_000)] = 3_000
@@ -34,7 +35,7 @@ class RulesArtefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signals: Annotated[tuple[SignalRow, ...], msgspec.Meta(max_length=ROWS_MAX)]
 
     def encode(self) -> bytes:
-        """Canonical bytes."""
+        """Return the canonical bytes."""
         return msgspec.json.encode(self, order="sorted")
 
 
@@ -48,7 +49,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
-    """Rules as they are in force: signal s of the programs is `standing[s]`."""
+    """Rules in force. Signal s of the programs is `standing[s]`."""
 
     id: str
     emission: Emission
@@ -65,19 +66,25 @@ def packaged() -> RulesArtefact:
 
 @cache
 def packaged_rules() -> RuleSet:
-    """Return the rules until a `control` record activates others."""
+    """Return the rules that are in force until a control record activates others."""
     artefact = packaged()
     return compiled(artefact, content_id(artefact.encode()), row_word="signals.csv line", first=2)
 
 
 def decode(body: bytes, expected_id: str) -> RuleSet:
-    """Return the rules in `body`, compiled; RuleError where its hash is not `expected_id`, or they cannot be used."""
+    """Return the rules in `body`, compiled.
+
+    Raise RuleError where its hash is not `expected_id`, or they cannot be used.
+    """
     artefact = read(body, expected_id, RulesArtefact, "rules", RuleError)
     return compiled(artefact, expected_id, row_word=f"rules {expected_id}: signal", first=1)
 
 
 def compiled(artefact: RulesArtefact, rules_id: str, *, row_word: str, first: int) -> RuleSet:
-    """Return the rule set of an artefact; a mistake is a RuleError that names the row by `row_word` and its number."""
+    """Return the rule set of an artefact.
+
+    Raise RuleError where there is a mistake; it names the row by `row_word` and its number, counted from `first`.
+    """
     parsed = [parse_row(row, f"{row_word} {number}") for number, row in enumerate(artefact.signals, first)]
     if len({signal.row.id for signal in parsed}) < len(parsed):
         raise RuleError(f"{row_word}s: an id stands twice")

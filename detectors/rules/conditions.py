@@ -23,11 +23,11 @@ LEVELS = ("condition_yellow", "condition_orange", "condition_red")
 
 
 class RuleError(ValueError):
-    """Rules that cannot be used; the message names line, signal, column and character."""
+    """Rules cannot be used; the message names line, signal, column and character."""
 
 
 class Signal(NamedTuple):
-    """One row and its columns as trees."""
+    """A row, and its columns as trees."""
 
     row: SignalRow
     levels: tuple[Expression | None, ...]
@@ -39,15 +39,15 @@ class Signal(NamedTuple):
 
     @property
     def is_lender(self) -> bool:
-        """Whether it is evaluated once for each lending bank."""
+        """Whether the signal is evaluated once for each lending bank."""
         return self.row.scope == "lender"
 
     def needs(self) -> list[int]:
-        """Return the inputs without which its status is not computable."""
+        """Return the inputs, by slot, without which its status is not computable."""
         return _slots(filter(None, (*self.levels, self.not_computable)))
 
     def status_trees(self) -> Iterable[Expression]:
-        """Return all but the hysteresis."""
+        """Return all trees but the hysteresis."""
         return (x for x in (*self.suppressions, self.min_history, *self.levels, self.not_computable) if x is not None)
 
 
@@ -66,7 +66,10 @@ def waits_for(signal: Signal) -> tuple[str, ...]:
 
 
 def parse_row(row: SignalRow, place: str) -> Signal:
-    """A row's columns as trees, every name known and used as what it is. RuleError; `place` says which row it is."""
+    """Return a row's columns as trees, every name known and used as what it is.
+
+    Raise RuleError where that fails; `place` says which row it is.
+    """
     here = f"{place}, {row.id}"
 
     def tree(column: str, text: str) -> Expression:

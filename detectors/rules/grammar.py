@@ -1,7 +1,7 @@
 """The language of conditions (docs/signals.md): comparisons, flags, `isnull`, `seen`, `held`, `and or not`, brackets.
 
-payer_top1_share_90d_ratio > 0.50 or payer_top5_share_90d_ratio > 0.80
-held(judicial_freeze_active_flag == 0, d=30) and not seen(gov.judicial_freeze, d=30)
+payer_top1_share_90d_ratio > 0.50 or payer_top5_share_90d_ratio > 0.80 held(judicial_freeze_active_flag == 0, d=30) and
+not seen(gov.judicial_freeze, d=30)
 """
 
 import math
@@ -36,7 +36,7 @@ WHOLE: /[0-9]{1,3}(?![0-9.])/
 
 
 class ExpressionError(ValueError):
-    """A condition that is not of this language; `character` counts from 1."""
+    """A text is not a condition of this language; `character` counts from 1."""
 
     def __init__(self, why: str, character: int) -> None:
         super().__init__(why)
@@ -45,7 +45,7 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name as it stands in a condition, and where."""
+    """A name in a condition, and its position."""
 
     text: str
     character: int
@@ -76,7 +76,7 @@ class IsNull:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Such an event on one of the last `days` days, today included."""
+    """Whether such an event came on one of the last `days` days, today included."""
 
     event: Name
     days: int
@@ -85,7 +85,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`inner` was true at each of the last `closes` day closes."""
+    """Whether `inner` was true at each of the last `closes` day closes."""
 
     inner: "Expression"
     closes: int
@@ -116,7 +116,7 @@ Expression = Comparison | Flag | IsNull | Seen | Held | Not | All | AnyOf
 
 
 def parse(text: str) -> Expression:
-    """Return the condition in `text`. ExpressionError."""
+    """Return the condition in `text`. Raise ExpressionError where it is none."""
     try:
         return _Builder().transform(_PARSER.parse(text))
     except lark.exceptions.VisitError as error:
@@ -140,7 +140,7 @@ def atoms(node: Expression) -> Iterator[Comparison | Flag | IsNull | Seen]:
 
 
 def text_of(node: Expression) -> str:
-    """Return a condition as it would be written."""
+    """Return a condition as text that `parse` reads."""
     match node:
         case Comparison(name, operator, number):
             return f"{name.text} {operator} {number:g}"

@@ -1,7 +1,7 @@
 """The stack machine that runs the programs, and the bands that say which of them need to run.
 
-Inputs of one evaluation: value float64 (INPUT_COUNT), null uint8 (INPUT_COUNT) with the codes of features.indicators,
-last_day uint16 (seen.PLACES) day numbers, 0 never; `today` the business day of t. Logic is Kleene's.
+Inputs of one evaluation: value float64 (INPUT_COUNT,), null uint8 (INPUT_COUNT,) with the codes of features.indicators,
+last_day uint16 (seen.PLACES,) day numbers, 0 never; `today` the business day of t. Logic is Kleene's three-valued one.
 """
 
 import numpy as np
@@ -40,7 +40,10 @@ _NO_SIGNAL = np.uint64(0)
 
 @kernel
 def run(rules, pc, value, null, last_day, today, held):
-    """Run the program at pc: a status program gives a status, any other its truth. held: closes in a row so far."""
+    """Run the program at pc; return a status for a status program, else a truth value.
+
+    held: closes in a row at which the condition of held() was true so far.
+    """
     ops, args, nums = rules.op, rules.arg, rules.num
     top, rest = UNKNOWN, 0  # the stack below `top` lies in `rest`, two bits a value
     unknown = False
@@ -82,7 +85,7 @@ def run(rules, pc, value, null, last_day, today, held):
 
 @kernel
 def status(rules, s, value, null, last_day, today):
-    """Return the status of signal s; NOT_APPLICABLE where it is not computable, since there is nothing to measure."""
+    """Return the status of signal s; NOT_APPLICABLE where it is not computable because there is nothing to measure."""
     result = run(rules, rules.status_at[s], value, null, last_day, today, np.int64(0))
     if result != NOT_COMPUTABLE:
         return result
@@ -98,7 +101,10 @@ def status(rules, s, value, null, last_day, today):
 
 @kernel
 def moved(gate, value, null, band):
-    """The signals (a bit each) with an input that left its band; updates band (UNKNOWN_BAND where it must be found)."""
+    """Return the signals, one bit each, with an input that left its band; update the bands.
+
+    band: uint8 (inputs,); UNKNOWN_BAND where it must be found.
+    """
     slots, firsts, lower, upper, reads = gate.slot, gate.first, gate.lower, gate.upper, gate.reads
     mask = _NO_SIGNAL
     for i in range(slots.shape[0]):

@@ -1,8 +1,8 @@
 """Signal rows to arrays: postfix programs, the thresholds of every input, and which signals read what.
 
 A signal's status program follows the order of docs/signals.md: suppressed? below its history? a level true, from red
-down? not computable? else clear. Beside it stand its levels, its hysteresis, what its timer watches and its suppression
-term by term, each as a program of its own.
+down? not computable? else clear. Its levels, its hysteresis, the condition of its timer and each term of its
+suppression are programs of their own.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +55,7 @@ class Gate(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Compiled rules. Shapes: code (steps,), what belongs to a signal (signals,)."""
+    """Compiled rules. Shapes: code (steps,), fields of a signal (signals,)."""
 
     op: npt.NDArray[np.uint8]
     arg: npt.NDArray[np.int32]
@@ -76,7 +76,10 @@ class Rules(NamedTuple):
 
 
 def compile_signals(signals: Sequence[Signal]) -> Rules:
-    """Return the programs of signals that wait for nothing. RuleError."""
+    """Return the programs of signals whose names are all computed.
+
+    Raise RuleError where there are too many of them, or one is too large.
+    """
     keys = [signal_key(signal.row) for signal in signals]
     if len(signals) > SIGNALS_MAX or len(set(keys)) < len(keys):
         raise RuleError(f"{len(signals)} signals: at most {SIGNALS_MAX}, and each once")
@@ -127,7 +130,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
 
 
 def signal_key(row: SignalRow) -> int:
-    """Return the 64-bit name of a signal in the state; of another scope it is another signal."""
+    """Return the 64-bit key of a signal in the state. Under another scope it is another signal."""
     raw = np.frombuffer(f"{row.scope}:{row.id}".encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
 
@@ -169,7 +172,10 @@ def _code(node: Expression) -> Code:
 
 
 def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, str], bool]) -> Gate:
-    """Return the inputs (and events) of the status programs that `takes` takes, with their bands and readers."""
+    """Return the inputs (and events) of the status programs that `takes` selects, with their bands and readers.
+
+    Raise RuleError where there are more of them than a row has room for.
+    """
     thresholds: dict[int, set[float]] = {}
     reads: dict[int, int] = {}
     reads_event = np.zeros(len(seen.EVENTS) + 1, np.uint64)

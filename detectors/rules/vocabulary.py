@@ -1,7 +1,7 @@
-"""The names that rules may use: indicators, context, events; which of them this engine computes, and where they stand.
+"""The names that rules may use: indicators, context, events; which of them this engine computes, and where they are.
 
-The inputs of one evaluation lie in one array: the indicators in the kernel's order, then the context. A name that the
-catalogue knows and this engine does not compute yet makes its signal wait; a name that nobody knows is a mistake.
+The inputs of one evaluation are in one array: the indicators in the kernel's order, then the context. A signal that
+reads a name of the catalogue which this engine does not compute yet is not evaluated; an unknown name is a mistake.
 """
 
 from config.catalogue import indicators

@@ -1,8 +1,8 @@
-"""One revision of an alert as a sentence: what happened, against which line, since when, and what to do by when.
+"""One revision of an alert as a sentence: what happened, against which threshold, since when, and what to do by when.
 
-Everything is read off the alert and off the rules that raised it; where those are not at hand, lines are left out. The
-sentence follows the state of the episode: it calls a condition true where the alert says so, and says of an episode
-that is kept open by its hysteresis that its condition no longer holds.
+Everything is read from the alert and from the rules that raised it; where those are not at hand, thresholds are left
+out. The sentence follows the state of the episode: it states a condition as true where the alert does, and says of an
+episode that is kept open by its hysteresis that its condition no longer holds.
 """
 
 from collections.abc import Iterator
@@ -42,9 +42,10 @@ class Sentence(NamedTuple):
 
 
 def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, now: str = "") -> Sentence:
-    """Return the sentence of a revision; `signal` is its row of the rules that raised it, None where they are lost.
+    """Return the sentence of a revision.
 
-    `now` is a key of `phrases.PHASES` for what is no revision; else the revision says it itself.
+    `signal`: its row of the rules that raised it, None where these are not at hand. `now`: a key of `phrases.PHASES`,
+    for an episode that is no revision; by default the revision's own phase.
     """
     if _is_notice(alert):
         return _notice(alert, lang)
@@ -69,14 +70,14 @@ def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, now: str =
 
 
 def signal_name(signal_id: str, signal: "Signal | None", lang: Lang) -> str:
-    """Return what a signal is called: by the catalogue, by its own row, or by its id."""
+    """Return the name of a signal: from the catalogue, else from its own row, else its id."""
     if signal_id in signal_names() and (signal is None or signal.row.name_zh == signal_names()[signal_id].zh):
         return signal_names()[signal_id].to(lang)
     return signal_id if signal is None or lang == "en" else signal.row.name_zh
 
 
 def reason_words(reason: str, lang: Lang) -> str:
-    """Return why an alert is stale, over or closed, in words: the reason's own, or the condition that suspends it."""
+    """Return why an alert is stale, over or closed, in words: the reason's own, or the condition that suppresses it."""
     if not reason:
         return ""
     if reason in phrases.REASONS:
@@ -88,9 +89,9 @@ def reason_words(reason: str, lang: Lang) -> str:
 
 
 def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expression | None]:
-    """Return how the condition of an open episode stands by its evidence, and what that leaves open.
+    """Return how the condition of an open episode stands by its evidence, and the part that is left undecided.
 
-    `level_held`: a lower level alone is true; `held`: none is; `doubtful`: none is, unless what is left open is true.
+    `level_held`: only a lower level is true; `held`: none is; `doubtful`: none is, unless the undecided part is true.
     """
     if signal is None:
         return "unknown", None
@@ -108,12 +109,12 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
 
 
 def _values(alert: Revision) -> dict[str, int]:
-    """Return the numbers of the evidence that are known and may be seen, in millionths."""
+    """Return the numbers of the evidence that are known and may be shown, in millionths."""
     return {each.name: each.value_micro for each in alert.evidence if each.value_micro is not None}
 
 
 def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
-    """Since when, and why it is not judged or over; nothing of one that has just opened."""
+    """Yield since when it is open, and why it is not evaluated or over; nothing for an episode that has just opened."""
     if now == "new":
         return
     why = reason_words(alert.reason, lang)
@@ -130,7 +131,7 @@ def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
 
 
 def _facts(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
-    """Yield facts of a true condition without numbers, then the evidence, each number with the line it has crossed."""
+    """Yield facts of a true condition without numbers, then the evidence, each number with the threshold it crossed."""
     may_be_true = now in _ASSERTED or now in _WAITING
     level = signal.levels[SEVERITIES.index(alert.severity)] if signal is not None and may_be_true else None
     values = _values(alert)

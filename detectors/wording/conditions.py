@@ -1,7 +1,7 @@
 """Conditions of rules against the evidence of an alert, and in words.
 
-An alert carries the numbers that it rests on, not everything that its rule asked. So a condition is evaluated as far as
-the evidence goes: it is true, or false, or what is left of it is another condition.
+An alert carries the numbers that it rests on, not everything that its rule read. So a condition is evaluated as far as
+the evidence goes: it is true, or false, or a part of it is left, which is another condition.
 """
 
 import operator
@@ -32,7 +32,7 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def reduce(node: Expression, values: Mapping[str, int]) -> bool | Expression:
-    """Return what a condition is by `values` (in millionths): its truth, or the condition that is left of it.
+    """Return the truth of a condition by `values` (in millionths), or the condition that is left of it.
 
     A value within rounding of a threshold decides nothing, unless its kind is whole.
     """
@@ -131,5 +131,5 @@ def _bound(number: str, sign: str, line: float, lang: Lang) -> str:
 
 
 def _inside(text: str) -> str:
-    """Return a name as it stands inside a sentence: small, unless it begins with an abbreviation."""
+    """Return a name as it stands inside a sentence: in lower case, unless it begins with an abbreviation."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

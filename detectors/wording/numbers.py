@@ -1,7 +1,7 @@
-"""Numbers as people say them: one formatter for each kind of `config/wording.csv` and language.
+"""Numbers as people write them: one formatter for each kind of `config/wording.csv` and language.
 
 Only shares and changes are per cent, changes with their direction; a multiple is written as one. A value at the cap of
-its formula is said as a cap.
+its formula is marked as capped.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,12 +23,12 @@ _BAND_EN = {band.zh: band.en for band in (*(band for _, band in _BANDS), _BAND_A
 
 
 def name(number: str, lang: Lang) -> str:
-    """Return what an indicator, a number of the context, a flag or an event is called; its id where it is unknown."""
+    """Return the name of an indicator, a number of the context, a flag or an event; its id where it is unknown."""
     return wordings()[number].name.to(lang) if number in wordings() else number
 
 
 def value_text(number: str, value: float | None, lang: Lang, *, beside: Collection[float] = ()) -> str:
-    """Return a value in its unit, with more decimals where it would else not stand on its side of those `beside` it."""
+    """Return a value in its unit, with as many decimals as it takes to tell it from the thresholds in `beside`."""
     if value is None:
         return NOT_COMPUTABLE.to(lang)
     if number not in wordings():
@@ -41,31 +41,31 @@ def value_text(number: str, value: float | None, lang: Lang, *, beside: Collecti
 
 
 def line_text(number: str, line: float, lang: Lang) -> str:
-    """Return a threshold in the unit of its number, with the decimals that it has and no more."""
+    """Return a threshold in the unit of its number, with the decimals that it has."""
     says = wordings()[number]
     decimals = next((d for d in range(_DECIMALS_MORE) if _shown(says, line, d) == line), _DECIMALS_MORE)
     return _said(says, line, decimals, lang)
 
 
 def band_zh(number: str, value: float | None) -> str | None:
-    """Return the band of an amount, for a bank that must not learn it; None for what is no amount, or null."""
+    """Return the band of an amount, for a bank that may not see it; None for null and for what is no amount."""
     if value is None or wordings()[number].kind != "cny":
         return None
     return next((band for limit, band in _BANDS if abs(value) < limit), _BAND_ABOVE).zh
 
 
 def band_text(band: str, lang: Lang) -> str:
-    """Return a band, which alerts carry in Chinese, in the words of a language."""
+    """Return a band, which alerts carry in Chinese, in a language."""
     return band if lang == "zh" else _BAND_EN.get(band, band)
 
 
 def fact_text(number: str, value: str, lang: Lang) -> str:
-    """Return a number's name and what is said of its value."""
+    """Return a number's name and its value as text."""
     return f"{name(number, 'zh')}{value}" if lang == "zh" else f"{name(number, 'en')}: {value}"
 
 
 def reason_text(indicator: str, value: float | None, baseline: float, lang: Lang, *, why: str = "") -> str:
-    """Return one reason code of a score; `why` says, in words, why there is no value."""
+    """Return one reason code of a score as text. `why`: why there is no value, in words."""
     said = value_text(indicator, value, lang)
     if why:
         said = f"{said}（{why}）" if lang == "zh" else f"{said} ({why})"
@@ -77,7 +77,7 @@ Formatter = Callable[[str, float, str], str]  # of the number as digits, the val
 
 
 class _Kind(NamedTuple):
-    """How numbers of one kind are written. `percent`: they are said in hundredths."""
+    """The form of numbers of one kind. `percent`: as hundredths."""
 
     decimals: int
     zh: Formatter
@@ -178,7 +178,7 @@ def _side(value: float, line: float) -> int:
 
 
 def _shown(says: Wording, value: float, decimals: int) -> float:
-    """Return what is read off the text of a value, in the unit of the indicator."""
+    """Return the number that people read from the text of a value, in the unit of the indicator."""
     if KINDS[says.kind].percent:
         return round(round(value * 100, decimals) / 100, decimals + 2)
     return round(value, decimals)

@@ -1,4 +1,4 @@
-"""The input of an alert's sentence: one revision and its episode."""
+"""The input of an alert's sentence: one revision of an episode."""
 
 import hashlib
 from collections.abc import Sequence
@@ -49,9 +49,9 @@ class Revision(Protocol):
 
 
 def phase(alert: Revision) -> str:
-    """Return what a revision says of its episode, a key of `PHASES`.
+    """Return the phase of the episode that a revision reports, a key of `PHASES`.
 
-    An episode's first revision is its raising; a later `raised` one resumes it, and one of an opening list lists it.
+    The first revision of an episode raises it; a later `raised` one resumes it, and one of an opening list lists it.
     """
     match alert.state:
         case "raised":

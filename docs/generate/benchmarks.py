@@ -153,7 +153,7 @@ def history() -> str:
 
 @cache
 def runs() -> dict[str, list[Run]]:
-    """Return the runs of each benchmark, oldest first. ValueError names a line that has no place here."""
+    """Return the runs of each benchmark, oldest first. Raise ValueError, with the line, where one has no place here."""
     found: dict[str, list[Run]] = {name: [] for name in _TITLES}
     for number, line in enumerate(HISTORY.read_text(encoding="utf-8").splitlines(), 1):
         run = json.loads(line)

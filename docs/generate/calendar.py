@@ -19,7 +19,7 @@ _SATURDAY = 5
 
 
 def statutory_holidays(year: int) -> set[date]:
-    """Return the days off of a year by the law alone. ValueError where the lunar calendar cannot be told."""
+    """Return the days off of a year by the law alone. Raise ValueError where the lunar calendar cannot be computed."""
     spring, dragon_boat, mid_autumn = (first_of_month(year, month) for month in (1, 5, 8))
     return {
         *(date(year, month, day) for month, day in _FIXED),

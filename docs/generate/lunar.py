@@ -123,7 +123,7 @@ def _sun_longitude(julian: float) -> float:
 
 
 def _day_at(julian: float, sure_days: float) -> date:
-    """Return the day at UTC+8 that holds an instant. ValueError where midnight is nearer than `sure_days`."""
+    """Return the day at UTC+8 that holds an instant. Raise ValueError where midnight is nearer than `sure_days`."""
     local = julian - _UNIX + _UTC8_DAYS
     day = math.floor(local)
     if not sure_days < local - day < 1 - sure_days:

@@ -9,7 +9,7 @@ _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table. ValueError where a row has another number of cells than the head."""
+    """Return a Markdown table. Raise ValueError where a row has another number of cells than the head."""
     lines = [_line(head), "|" + "---|" * len(head)]
     for row in rows:
         if len(row) != len(head):

@@ -74,7 +74,7 @@ class Topic(NamedTuple):
 
 @cache
 def topics() -> tuple[Topic, ...]:
-    """Return all topics, in the order of `config/topics.toml`. KeyError where the two tables differ in one."""
+    """Return all topics, in the order of `config/topics.toml`. Raise KeyError where the two tables differ in one."""
     settings = {row["name"]: row for row in _toml(_ROOT / "config/topics.toml")["topics"]}
     known = _toml(_HERE / "topics.toml")
     if odd := sorted(settings.keys() ^ known.keys()):

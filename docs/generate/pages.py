@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import benchmarks, calendar, indicators, schemas, scoring, signals, sizing, topics
+from docs.generate import benchmarks, calendar, indicators, schemas, scoring, signals, simulator, sizing, topics
 
 ROOT = Path(__file__).resolve().parents[2]
 _PAGES: Mapping[str, Callable[[], str]] = {
@@ -15,6 +15,7 @@ _PAGES: Mapping[str, Callable[[], str]] = {
     "docs/indicators.md": indicators.page,
     "docs/scoring.md": scoring.page,
     "docs/signals.md": signals.page,
+    "docs/simulator.md": simulator.page,
     "docs/sizing.md": sizing.page,
     "docs/topics.md": topics.english,
     "docs/topics.zh-CN.md": topics.chinese,

@@ -19,7 +19,7 @@ NEWEST = "SELECT coalesce(max(revision), -1) FROM alert WHERE alert_id = ?"
 
 
 def main(bootstrap: str, bank_id: str, database: str) -> None:
-    """Print and store every new revision, for ever. KafkaException or sqlite3.Error end it; start it again."""
+    """Print and store every new revision, forever. KafkaException or sqlite3.Error end it; then start it again."""
     stored = sqlite3.connect(database)
     stored.execute(TABLE)
     consumer = Consumer(

@@ -1,4 +1,4 @@
-"""The indicators of the catalogue that stand by now, read from the state.
+"""The indicators of the catalogue that are implemented, read from the state.
 
 `CORE` names those that score, in the order in which the kernel keeps them; `EXTENDED` those that only explain and
 trigger signals. Formulas, windows and reasons for null: `config/indicators.csv`.

@@ -1,4 +1,8 @@
-"""Transaction activity: how often, on how many days, and by what ways out."""
+"""Transaction activity: how often, on how many days, and through which channels money leaves.
+
+`value` is float64 and `null` uint8 (INDICATOR_COUNT or more,), `sums` int64 (SUMS_MAX,) as windows.py fills it.
+Formulas stand in the notation of docs/indicators.md.
+"""
 
 import numpy as np
 
@@ -34,7 +38,7 @@ _TXNS_MIN, _UNNAMED_MOST = 20.0, 0.5
 
 @kernel
 def read(e, t_ms, sums, value, null):
-    """Fill in what events move."""
+    """Fill the indicators that events move."""
     _since(e, t_ms, e.last_op_in_ms, _SINCE_OP_CREDIT, value, null)
     _since(e, t_ms, e.last_txn_ms, _SINCE_ANY_TXN, value, null)
     null[_OP_CREDITS_30D], value[_OP_CREDITS_30D] = sums[_NULL_30D], sums[_N_OP_IN_30D]
@@ -65,7 +69,7 @@ def _since(e, t_ms, last_ms, slot, value, null):
 
 @kernel
 def _compare_60d(day, t_day, sums, value, null):
-    """[N(op_in,[s(60d),t))/L(60d)] / [N(op_in,[s(120d),s(60d)))/days] - 1."""
+    """Fill [N(op_in,[s(60d),t))/L(60d)] / [N(op_in,[s(120d),s(60d)))/days] - 1."""
     week_60d, week_120d = buckets.week_of(t_day - 60), buckets.week_of(t_day - 120)
     newer, prior = sums[N_OP_IN_60D], sums[N_OP_IN_120D] - sums[N_OP_IN_60D]
     if prior < _PRIOR_CREDITS_MIN:
@@ -77,13 +81,16 @@ def _compare_60d(day, t_day, sums, value, null):
 
 @kernel
 def _is_unnamed(e, day):
-    """Whether unnamed_counterparty_share_hl90_ratio > 0.5; under twenty decayed transactions it is null, and not so."""
+    """Return whether unnamed_counterparty_share_hl90_ratio > 0.5.
+
+    False under twenty decayed transactions, where it is null.
+    """
     return e.flow_unnamed > _UNNAMED_MOST * e.flow_all and e.flow_count >= _TXNS_MIN * decay.weight(day)
 
 
 @kernel
 def close(e, sums, value, null):
-    """Business days with a transaction / business days; what came on another day counts for the next business day."""
+    """Fill business days with a transaction / business days; other days count for the next business day."""
     null[ACTIVE_30D] = sums[_NULL_30D]
     if sums[_NULL_30D] != VALUE:
         return
@@ -102,9 +109,9 @@ def close(e, sums, value, null):
 
 @kernel
 def counts_provisional_days(e):
-    """Return whether the score of enterprise e rests on business days of a year whose holidays are not published.
+    """Return whether the score of enterprise e counts business days of a year whose holidays are not published yet.
 
     It does from the first close of such a year on. Where active days are null by then, their last utility scores, which
-    may have counted such days: only an enterprise that was always too young for a value is left out.
+    may have counted such days; only an enterprise that was always too young for a value is left out.
     """
     return e.closed_day > DECIDED_UNTIL and e.close_null[_KEPT_ACTIVE_30D] != SHORT_HISTORY

@@ -1,7 +1,7 @@
 """All indicators of one enterprise at its time t, each a value and a null code (nulls.py).
 
-`read` fills in what events move, and copies what only closes move from where `close` kept it: they stand as they stood,
-in memory and after a restart alike.
+`read` fills what events move, and copies what only closes move from where `close` kept it. So the latter are as of the
+last close, in memory and after a restart alike.
 """
 
 import numpy as np
@@ -31,9 +31,10 @@ _NULL_26W = NULL_OF[180]
 
 @kernel
 def read(e, t_ms, history_days, value, null, sums):
-    """Fill value and null (INDICATOR_COUNT and more) of enterprise e at its time t; sums (SUMS_MAX) is for the way.
+    """Fill value and null of enterprise e at its time t; return (balance now in CNY, whether it is known).
 
-    Returns (bal_now in CNY, whether it is known), which the view of one lender needs.
+    value: float64, null: uint8, both (INDICATOR_COUNT or more,); sums: int64 (SUMS_MAX,), scratch; t_ms: ms;
+    history_days: int64. The balance is needed for the view of one lender.
     """
     for i in range(INDICATOR_COUNT):
         value[i], null[i] = 0.0, VALUE
@@ -52,7 +53,10 @@ def read(e, t_ms, history_days, value, null, sums):
 
 @kernel
 def close(e, t_ms, history_days, value, null, sums):
-    """Day e.closed_day has just closed: compute what moves then into value and null, and keep it in the row."""
+    """Fill value and null with what the close of day e.closed_day moves, and keep it in the row.
+
+    Arguments as of `read`.
+    """
     for k in range(_CLOSE_COUNT):
         slot = _CLOSE_SLOT[k]
         is_latched = slot == growth.YOY_2M

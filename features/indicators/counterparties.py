@@ -1,6 +1,6 @@
-"""Counterparties: how much hangs on few payers, how long they have been there, and whether they still pay.
+"""Counterparties: how much income depends on few payers, how long they have paid, and whether they still do.
 
-Shares are of the named inflow, which all places of the list add up to (state/payers.py): nothing is left beside them.
+Shares are of the named inflow, which the weights of the list add up to (state/payers.py).
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ _S_PER_DAY = 86_400.0
 
 @kernel
 def read(e, t_ms, history_days, value, null):
-    """Fill in all of them."""
+    """Fill all indicators of this group."""
     _concentration(e, buckets.day_of(t_ms - 1), value, null)
     _silence(e, t_ms, value, null)
     _tenure(e, t_ms, history_days, value, null)
@@ -32,10 +32,10 @@ def read(e, t_ms, history_days, value, null):
 
 @kernel
 def _concentration(e, day, value, null):
-    """sum p_i^2, max p_i and the sum of the five largest, p_i = w_i / W.
+    """Fill sum p_i^2 (Herfindahl-Hirschman index), max p_i and the sum of the five largest, p_i = w_i / W.
 
-    Null under half of the inflow named, or under ten decayed credits; null too where nothing is left of it: reversals
-    may take out more than came in.
+    They are null where less than half of the inflow is named, or under ten decayed credits, and where reversals have
+    taken out as much as came in.
     """
     few = e.payer_credits < _CREDITS_MIN * decay.weight(day)
     if few or e.payer_named < _NAMED_MIN * e.payer_all or e.payer_named <= 0.0:
@@ -59,8 +59,11 @@ def _concentration(e, day, value, null):
 
 @kernel
 def _silence(e, t_ms, value, null):
-    """max over the three payers of the largest slow weight, each with a tenth of it and three payments, of
-    (t - last_seen) less the payer's mean interval, floored at 0."""
+    """Fill the longest silence of a heavy payer, in days, at least 0.
+
+    That is the maximum, over the three payers with the largest slow weight, of (t - last_seen) less the payer's mean
+    interval; each must have a tenth of the weight and three payments.
+    """
     longest, floor, after = -1.0, e.payer_named_slow * _SHARE_MIN, -1
     for _ in range(_TOP):
         place = _next_heaviest(e, after)
@@ -81,7 +84,10 @@ def _silence(e, t_ms, value, null):
 
 @kernel
 def _next_heaviest(e, after):
-    """The place of the largest slow weight that comes after that of `after` (-1: of all), ties by place; -1: none."""
+    """Return the place of the next slow weight after that of `after` (-1: the largest), ties by place.
+
+    -1 where none is.
+    """
     best = -1
     for i in range(PLACES):
         if e.payer[i] == 0:
@@ -96,7 +102,7 @@ def _next_heaviest(e, after):
 
 @kernel
 def _tenure(e, t_ms, history_days, value, null):
-    """sum w_i * min(t-first_seen_i, 730d) / sum w_i."""
+    """Fill sum w_i * min(t-first_seen_i, 730d) / sum w_i."""
     payers, weights, days = 0, 0.0, 0.0
     for i in range(PLACES):
         if e.payer[i] == 0:

@@ -1,4 +1,4 @@
-"""Facts of a day: whether it is a business day of China's calendar, or of the Spring Festival window [F-15d, F+20d).
+"""Facts of a day: whether it is a business day of China's calendar, or in the Spring Festival window [F-15d, F+20d).
 
 After DECIDED_UNTIL business days are provisional (docs/adr/0015-a-provisional-calendar.md).
 """
@@ -18,7 +18,7 @@ def _is_worked(day: int) -> bool:
 
 
 def _table(first: int) -> npt.NDArray[np.uint8]:
-    """Both facts of each day from `first` to the end of the tables."""
+    """Return both facts of each day from `first` to the end of the tables, uint8."""
     last = max(*workdays(), max(spring_festivals()) + FESTIVAL_AFTER_DAYS)
     table = np.array([_BUSINESS * _is_worked(day) for day in range(first, last + 1)], np.uint8)
     for festival in spring_festivals():
@@ -33,7 +33,7 @@ DECIDED_UNTIL = np.int64(workdays_decided_until())
 
 @kernel
 def is_business_day(day):
-    """Return whether a day is worked; outside of the tables its weekday says so."""
+    """Return whether a day is a business day; outside of the tables its weekday decides."""
     i = day - _FIRST
     if 0 <= i < _FACTS.shape[0]:
         return _FACTS[i] & _BUSINESS != 0
@@ -42,6 +42,6 @@ def is_business_day(day):
 
 @kernel
 def in_festival_window(day):
-    """Return whether a day lies in the Spring Festival window of its year."""
+    """Return whether a day is in the Spring Festival window of its year."""
     i = day - _FIRST
     return 0 <= i < _FACTS.shape[0] and _FACTS[i] & _FESTIVAL != 0

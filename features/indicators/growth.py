@@ -1,4 +1,8 @@
-"""Growth of income: operating inflow against its own past. Without peer tables no season is taken out: SI = 1."""
+"""Growth of income: operating inflow against its own past. Without peer tables seasons are not removed: SI = 1.
+
+`value` is float64 and `null` uint8 (INDICATOR_COUNT or more,), `sums` int64 (SUMS_MAX,) as windows.py fills it.
+Formulas stand in the notation of docs/indicators.md.
+"""
 
 import numpy as np
 
@@ -37,7 +41,7 @@ _FALLING_MOST, _MONTHS_OF_FALLING = 11, 12
 
 @kernel
 def read(t_ms, sums, value, null):
-    """[S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
+    """Fill [S(op_in,[t-30d,t))/30] / [S(op_in,[s(120d),t-30d))/days] - 1."""
     null[_30D] = sums[_NULL_120D]
     if sums[_NULL_120D] != VALUE:
         return
@@ -51,7 +55,7 @@ def read(t_ms, sums, value, null):
 
 @kernel
 def close(e, null_26w, sums, value, null):
-    """Fill in what weeks and months say."""
+    """Fill the indicators of complete weeks and months."""
     null[_13W], null[_6M], null[_FALLING] = null_26w, sums[_NULL_12M], sums[_NULL_4M]
     if null_26w == VALUE:
         _grow(total(sums, NEWEST_13W), total(sums, PRIOR_13W), _13W, value, null)
@@ -64,10 +68,11 @@ def close(e, null_26w, sums, value, null):
 
 @kernel
 def _compare_years(e, sums, value, null):
-    """At the close of a month's last day: two months against the same two of a year before, which then stand.
+    """Compare two months with the same two a year before, at the close of a month's last day.
 
-    Those of January and March are skipped, so that January and February are compared as a pair. Where fourteen months
-    were not covered, what stood before stays; where nothing did, the reason is that of now.
+    The result stands for a month. January and March are skipped, so that January and February are compared as a pair.
+    Where fourteen months were not covered, the earlier result stays; where there was none, the reason is the present
+    one.
     """
     day = np.int64(e.closed_day)
     ended = buckets.month_of(day)

@@ -1,6 +1,6 @@
-"""Repayment capacity: what is there, what goes out, what falls due, and what is overdue.
+"""Repayment capacity: balances, debt service, instalments due, and overdue days.
 
-Balances are of all accounts. `bank` is the slot of the lender whose loans alone are meant, or EVERY_BANK.
+Balances are of all accounts. `bank` is the slot of the one lender whose loans count, or EVERY_BANK.
 """
 
 from features.indicators import SLOT
@@ -41,7 +41,10 @@ _BALANCE_DAYS, _BALANCE_DAYS_MIN, _NOW_DAYS = 30, 24, 3
 
 @kernel
 def read(e, t_ms, history_days, sums, value, null):
-    """Fill in what events move, but for what loans say; returns (bal_now in CNY, whether it is known)."""
+    """Fill the indicators that events move, without those of loans.
+
+    Return (balance now in CNY, whether it is known).
+    """
     _serve(sums, value, null)
     value[FREEZE], null[FREEZE] = e.frozen, VALUE if e.gov_ms >= 0 else NOT_REPORTED  # where one fact came, all would
     day = buckets.day_of(t_ms - 1)
@@ -71,7 +74,7 @@ def read(e, t_ms, history_days, sums, value, null):
 
 @kernel
 def _serve(sums, value, null):
-    """(S(lsv) - principal of bullet loans repaid or renewed in time) / S(op_in) over [s(90d),t)."""
+    """Fill (S(lsv) - principal of bullet loans repaid or renewed in time) / S(op_in) over [s(90d),t)."""
     null[_SERVICE_90D] = sums[_NULL_90D]
     if sums[_NULL_90D] != VALUE:
         return
@@ -83,7 +86,10 @@ def _serve(sums, value, null):
 
 @kernel
 def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
-    """Fill in what loans say: days past due, the next instalment, lenders. `now`: bal_now, where `is_known`."""
+    """Fill the indicators of loans: days past due, next instalment, lenders.
+
+    `now`: balance in CNY, where `is_known`.
+    """
     _arrears(e, bank, stalled, value, null)
     value[_LENDERS], null[_LENDERS] = loans.lender_count(e, bank), VALUE
     if e.loan_overflow > 0:
@@ -119,7 +125,10 @@ def _arrears(e, bank, stalled, value, null):
 
 @kernel
 def close(sums, value, null):
-    """sum (S(op_in) - S(OPOUT)) / (sum S(lsv) less what was refinanced) of twelve months; no debt service: nothing."""
+    """Fill sum (S(op_in) - S(OPOUT)) / (sum S(lsv) less what was refinanced) of twelve months.
+
+    Null without debt service.
+    """
     null[_DSCR] = sums[_NULL_12M]
     if sums[_NULL_12M] != VALUE:
         return

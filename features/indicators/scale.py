@@ -1,4 +1,4 @@
-"""Scale of funds: how much flows, how much lies there, and from where it comes."""
+"""Scale of funds: how much flows, how much is held, and where it comes from."""
 
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, VALUE
@@ -26,7 +26,7 @@ _NULL_30D, _NULL_90D, _NULL_12M = NULL_OF[30], NULL_OF[90], NULL_OF_MONTHS[12]
 
 @kernel
 def read(sums, value, null):
-    """S(op_in,[t-30d,t)); (S(fin_in)+S(cash_in)+S(oth_in)) / S(IN) over [s(90d),t)."""
+    """Fill S(op_in,[t-30d,t)), and (S(fin_in)+S(cash_in)+S(oth_in)) / S(IN) over [s(90d),t)."""
     null[_OP_INFLOW_30D], value[_OP_INFLOW_30D] = sums[_NULL_30D], sums[_OP_IN_30D] / FEN
     null[_NON_OP_SHARE_90D] = sums[_NULL_90D]
     if sums[_NULL_90D] != VALUE:
@@ -39,7 +39,7 @@ def read(sums, value, null):
 
 @kernel
 def close(e, sums, value, null):
-    """Fill in what twelve complete months say."""
+    """Fill the indicators of twelve complete months."""
     null[_OP_INFLOW_12M] = null[_MARGIN_12M] = null[_ROUTED_12M] = sums[_NULL_12M]
     if sums[_NULL_12M] != VALUE:
         return

@@ -23,13 +23,13 @@ _NO = np.bool_(False)
 
 @kernel
 def read(sums, value, null):
-    """N(ret_d,[t-30d,t))."""
+    """Fill N(ret_d,[t-30d,t))."""
     null[_RETURNED_30D], value[_RETURNED_30D] = sums[_NULL_30D], sums[_RET_30D]
 
 
 @kernel
 def close(e, history_days, outflow_fen, sums, value, null):
-    """Fill in what weeks, months and the last thirty days say."""
+    """Fill the indicators of weeks, months and the last thirty days."""
     _weekly(e, sums, value, null)
     null[_CV_12M] = sums[_NULL_12M]
     if sums[_NULL_12M] == VALUE:
@@ -43,9 +43,10 @@ def close(e, history_days, outflow_fen, sums, value, null):
 
 @kernel
 def _weekly(e, sums, value, null):
-    """sd(S(op_in,wk(k)), n-1) / mean over thirteen weeks, and against the thirteen before.
+    """Fill sd(S(op_in,wk(k)), n-1) / mean over thirteen weeks, and its ratio to the thirteen before.
 
-    The weeks of the Spring Festival are left out. One pass by Welford: no difference of large squares.
+    The weeks of the Spring Festival are left out. One pass by Welford (Technometrics 1962) avoids differences of large
+    squares.
     """
     newer, why_newer = 0.0, VALUE
     for half in range(2):
@@ -87,14 +88,14 @@ def _why_no_cv(e, half, weeks, festive, mean):
 
 @kernel
 def _is_festive(e, k):
-    """Return whether a day of wk(k) is of the Spring Festival window."""
+    """Return whether a day of wk(k) is in the Spring Festival window."""
     monday = buckets.monday_of(buckets.week_of(np.int64(e.closed_day) + 1) - k)
     return in_festival_window(monday) or in_festival_window(monday + 6)
 
 
 @kernel
 def _is_usable(e, k):
-    """Return whether all days of wk(k) were covered, and no amount of it lacks its rate."""
+    """Return whether all days of wk(k) were covered, and no amount in it lacks a rate."""
     week = buckets.week_of(np.int64(e.closed_day) + 1) - k
     monday = buckets.monday_of(week)
     back = np.int64(e.closed_day) - monday
@@ -105,7 +106,10 @@ def _is_usable(e, k):
 
 @kernel
 def _monthly(running, sums):
-    """(mean, sd) of twelve months in fen, each of January and February taken as the mean of both."""
+    """Return (mean, standard deviation) of twelve months in fen.
+
+    January and February each count as the mean of both.
+    """
     pooled = 0.0
     for k in range(1, 13):
         if (running - k) % 12 < 2:
@@ -121,7 +125,7 @@ def _monthly(running, sums):
 
 @kernel
 def _low_balance(e, history_days, outflow_fen, value, null):
-    """Days with bal_eod < 3 * S(OUT,30d)/30 / days with known bal_eod."""
+    """Fill days with bal_eod < 3 * S(OUT,30d)/30 / days with known bal_eod."""
     last = np.int64(e.closed_day)
     limit_fen = _LOW_DAYS_OF_OUTFLOW * outflow_fen / 30.0
     known, low = 0, 0

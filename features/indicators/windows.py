@@ -1,10 +1,10 @@
 """The windows that indicators read: their sums, from tables, and why one of them cannot be read.
 
-t is exclusive. `day` is the last day that a window ends with, day(t - 1 ms). One of W > 35 days begins on the Monday of
-the week that holds t - W; wk(k) and mo(k) are complete weeks and months before that of t (docs/indicators.md).
+t is exclusive. `day` is the last day of a window, day(t - 1 ms). A window of W > 35 days begins on the Monday of the
+week that holds t - W; wk(k) and mo(k) are complete weeks and months before that of t (docs/indicators.md).
 
-Sums come out of few loops over columns into one array, so that a call to the buckets, which LLVM inlines, stands a few
-times in the machine code and not once an indicator. What indicators do is arithmetic on that array.
+Sums come from few loops over columns into one array, so that a call to the buckets, which LLVM inlines, is in the
+machine code a few times and not once an indicator. Indicators are arithmetic on that array.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ FIRST_MONTH = FEN_MONTHS["op_in", 1, 1]  # mo(k) of op_in stands k - 1 behind
 
 
 def _months(first: int, last: int) -> tuple[int, int]:
-    """Return the place of op_in of mo(first)..mo(last)."""
+    """Return the places of op_in of mo(first)..mo(last), (first, after the last)."""
     return int(FIRST_MONTH) + first - 1, int(FIRST_MONTH) + last
 
 
@@ -100,9 +100,9 @@ _S_OP_IN, _N_UNRATED, N_ANY = _AMOUNTS["op_in"], _COUNTS["unrated"], (_COUNTS["I
 
 @kernel
 def read(e, t_ms, history_days, sums):
-    """Fill sums (SUMS_MAX) with what events move, and with the null codes of the windows.
+    """Fill sums, int64 (SUMS_MAX,), with what events move, in fen and counts, and with the windows' null codes.
 
-    Of a window, an event moves its own day alone. What the days before hold is added up once a day, and kept in the row
+    An event moves only its own day of a window. The sum of the days before is computed once a day, and kept in the row
     until one of them changes (state/buckets.py).
     """
     day, t_day = buckets.day_of(t_ms - 1), buckets.day_of(t_ms)
@@ -129,7 +129,7 @@ def read(e, t_ms, history_days, sums):
 
 @kernel
 def _add_up_past(e, t_day, first, sums):
-    """Fill sums (PAST_SUMS) with what the days before t_day hold; windows of 30 days begin with the day `first`."""
+    """Fill sums[:PAST_SUMS] with the days before t_day; windows of 30 days begin with the day `first`."""
     last = t_day - 1
     week_60d, week_90d, week_120d = (
         buckets.week_of(t_day - 60), buckets.week_of(t_day - 90), buckets.week_of(t_day - 120)
@@ -144,7 +144,7 @@ def _add_up_past(e, t_day, first, sums):
 
 @kernel
 def _add_day(e, day, sums):
-    """Add what one day holds, which all windows have."""
+    """Add one day to the sums of all windows."""
     buckets.add_day(e, e.day_amount, day, _C_FEN_30D, sums, _AT_30D)
     buckets.add_day(e, e.day_count, day, _C_N_30D, sums, _AT_N_30D)
     buckets.add_day(e, e.day_amount, day, _C_FEN_90D, sums, _AT_90D)
@@ -155,10 +155,10 @@ def _add_day(e, day, sums):
 
 @kernel
 def _null(e, history_days, days, window, age_days_min, first_day, day):
-    """Return the code of a window that cannot be read (too young, not covered), else VALUE.
+    """Return the null code of a window that cannot be read (too young, not covered), else VALUE.
 
-    Covered are at least nine tenths of its closed days; no amount in it lacks its rate; and its daily buckets are still
-    there, which they are not where an event has come five days past a day that closes late.
+    A window is covered where at least nine tenths of its closed days are, no amount in it lacks a rate, and its daily
+    buckets still exist. They do not where an event came five days after a day that closes late.
     """
     enough = (9 * days + 9) // 10
     if history_days < max(enough, age_days_min):
@@ -170,7 +170,7 @@ def _null(e, history_days, days, window, age_days_min, first_day, day):
 
 @kernel
 def lack_rates(e, first_day, last_day):
-    """Whether a day of those, of which the first is a Monday or no older than the day ring, has an unrated amount."""
+    """Return whether any of these days has an unrated amount. The first is a Monday, or no older than the day ring."""
     if e.unrated_day < first_day:
         return False
     if last_day - first_day < buckets.DAYS:
@@ -180,7 +180,7 @@ def lack_rates(e, first_day, last_day):
 
 @kernel
 def total(sums, places):
-    """Return the sum of the values from places[0] to before places[1]."""
+    """Return the sum of sums[places[0] : places[1]]."""
     fen = 0
     for i in range(places[0], places[1]):
         fen += sums[i]
@@ -189,7 +189,7 @@ def total(sums, places):
 
 @kernel
 def read_closed(e, sums):
-    """At a close: fill sums with what complete weeks and months hold, and with the null codes of the months."""
+    """Fill sums at a close with the sums of complete weeks and months, and with the null codes of the months."""
     running = buckets.week_of(np.int64(e.closed_day) + 1)
     for k in range(1, WEEKS + 1):
         sums[k - 1] = buckets.week_amount(e, running - k, buckets.monday_of(running - k) + 6, _S_OP_IN)
@@ -203,7 +203,7 @@ def read_closed(e, sums):
 
 @kernel
 def _months_null(e, running, months):
-    """Return the code of mo(1)..mo(months) that cannot be read (too young, one not covered), else VALUE."""
+    """Return the null code of mo(1)..mo(months) that cannot be read (too young, one not covered), else VALUE."""
     begin = buckets.first_day_of(running - months)
     if not coverage.months_are_covered(e, 1, months):
         end = buckets.first_day_of(running - months + 1)

@@ -1,6 +1,6 @@
 """Booked balances: the newest of each account, and what all accounts together held at the end of each of 35 days.
 
-Within an account the newest balance by event time holds (of equal times the one that came last); an older one that
+Within an account the newest balance by event time counts (of equal times the one that came last); an older one that
 comes late changes nothing. Across accounts order does not matter: a balance of day d moves the total of d and of every
 later day. So the law is: the total of day d is the sum, over the accounts, of the newest accepted balance up to d.
 
@@ -33,7 +33,10 @@ _NONE = -1
 
 @kernel
 def add(e, account, bank, day, event_ms, fen):
-    """Take the balance after one transaction; MISSING where it came without. `bank` is the bank's slot or negative."""
+    """Take in the balance (fen) after one transaction, MISSING where it came without.
+
+    `bank`: the bank's slot, or negative.
+    """
     if fen == MISSING:
         if bank >= 0:
             e.balance_blind_day[bank] = max(e.balance_blind_day[bank], day)
@@ -50,13 +53,13 @@ def add(e, account, bank, day, event_ms, fen):
 
 @kernel
 def close(e):
-    """Day `e.closed_day` has just closed: note whether its balance is known."""
+    """Note whether the balance of day `e.closed_day`, which has just closed, is known."""
     e.balance_known = (e.balance_known << _ONE) | np.uint64(is_known_now(e, e.closed_day))
 
 
 @kernel
 def is_known_now(e, day):
-    """Whether banks with seven tenths of the flow let their balances be known on an open day, or one that closes."""
+    """Return whether balances of banks with seven tenths of the flow are known, for open days and one that closes."""
     if e.balance_day == NO_UNIT or day < e.balance_first_day:
         return False
     known, total = 0.0, 0.0
@@ -69,7 +72,10 @@ def is_known_now(e, day):
 
 @kernel
 def is_known(e, day, now):
-    """Whether the total of `day` is known; `now` is is_known_now of the newest day, which holds for all open days."""
+    """Return whether the total of `day` is known.
+
+    `now`: is_known_now of the newest day, which counts for all open days.
+    """
     if day <= max(e.account_overflow_day, e.balance_day - DAYS):
         return False
     back = e.closed_day - day
@@ -78,13 +84,13 @@ def is_known(e, day, now):
 
 @kernel
 def end_of_day(e, day):
-    """Return the total at the end of a day that is_known."""
+    """Return the total in fen at the end of a day for which `is_known` holds."""
     return e.balance_eod[min(day, e.balance_day) % DAYS]
 
 
 @kernel
 def sum_and_days(e, first, last, now):
-    """(sum of the known totals in fen, number of them) over the days first..last, at most 35, both included."""
+    """Return (sum of the known totals in fen, their number) over the days first..last, at most 35, both included."""
     total, days = np.int64(0), 0
     for day in range(first, last + 1):
         if is_known(e, day, now):
@@ -95,7 +101,7 @@ def sum_and_days(e, first, last, now):
 
 @kernel
 def forget_bank(e, bank):
-    """A bank slot changes hands."""
+    """Reset the fields of a bank slot that another bank takes."""
     e.balance_last_day[bank] = e.balance_blind_day[bank] = NO_UNIT
 
 

@@ -1,19 +1,20 @@
 """Calendar buckets: exact sums over 35 days, 27 ISO weeks and 14 months.
 
-Each is a ring: unit u of a ring of n stands at u mod n, and the ring holds the n units up to the newest that it took,
-the newest itself included; what is older is gone, and what is newer reads as zero, so that silence needs no rolling.
+Each is a ring: unit u of a ring of n is at u mod n, and the ring holds the n units up to the newest that it took, the
+newest included. Older units are gone, and newer ones read as zero, so that silence needs no rolling.
 
 An event of an open day enters the day ring alone. The close of a day folds it into its week and month; an event that
-comes after it enters all three at once. A day that leaves the ring before it is closed is folded then. So weeks and
-months hold the *closed part*, days up to `closed_part(e)`, and a sum over them adds the open days from the day ring.
+comes after the close enters all three at once. A day that leaves the ring before it is closed is folded then. So weeks
+and months hold the *closed part*, days up to `closed_part(e)`, and a sum over them adds the open days from the day
+ring.
 
-The law: whatever order events come in and whatever closes lie between, a sum over units that its rings hold equals
-that of a naive fold over the raw events. Columns are those of classes.py; positions run along the last axis, so that a
+The law: whatever order events come in and whatever closes lie between, a sum over units that its rings hold equals that
+of a naive fold over the raw events. Columns are those of classes.py; positions run along the last axis, so that a
 window of one column is read from adjacent memory.
 
 Fields of one enterprise: day_newest, week_newest, month_newest int32; day_amount int64 fen (19, 35), day_count int32
-(7, 35), and so for week (27) and month (14). A bucket stops at 2^54 fen (more than the yearly product of the country),
-so that no window over seven columns leaves int64.
+(7, 35), and so for week (27) and month (14). A bucket saturates at 2^54 fen (more than the yearly product of the
+country), so that no window over seven columns overflows int64.
 """
 
 import numpy as np
@@ -32,19 +33,19 @@ PLUS, MINUS = np.int64(1), np.int64(-1)
 
 @kernel
 def day_of(time_ms):
-    """Business day number of a time (domain.calendar)."""
+    """Return the business day number of a time in ms (domain.calendar)."""
     return (time_ms + ZONE_OFFSET_MS) // DAY_MS
 
 
 @kernel
 def start_ms(day):
-    """00:00 of a business day, ms: where `day_of` begins to give it."""
+    """Return 00:00 of a business day in ms, the first time for which `day_of` returns it."""
     return day * DAY_MS - ZONE_OFFSET_MS
 
 
 @kernel
 def week_of(day):
-    """ISO week number of a day number (domain.calendar)."""
+    """Return the ISO week number of a day number (domain.calendar)."""
     return (day + 3) // 7
 
 
@@ -56,7 +57,11 @@ def monday_of(week):
 
 @kernel
 def month_of(day):
-    """Month number of a day number, by the civil calendar (days of era, March-based years)."""
+    """Return the month number of a day number, by the civil calendar.
+
+    Source: Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days: eras of 400 years that begin in
+    March.
+    """
     z = day + 719_468
     era = z // 146_097
     doe = z - era * 146_097
@@ -86,9 +91,9 @@ def closed_part(e):
 
 @kernel
 def add(e, day, category, overlays, fen, n):
-    """Add n transactions of a class, `fen` together, to `day`; both are negative where one is taken out.
+    """Add n transactions of a class, `fen` in total, to `day`; both negative to take one out.
 
-    `overlays` is the mask of OVERLAYS_OF. Days beyond the reach of a ring change nothing in it.
+    `overlays` is the mask of OVERLAYS_OF. Days out of a ring's reach change nothing in it.
     """
     _changes(e, day)
     _reach(e, day)
@@ -105,7 +110,7 @@ def add(e, day, category, overlays, fen, n):
 
 @kernel
 def add_amount(e, day, column, fen):
-    """Add `fen` to one column of amounts of `day`, and no transaction."""
+    """Add `fen` to one amount column of `day`, and no transaction."""
     _changes(e, day)
     _reach(e, day)
     if day > e.day_newest - DAYS:
@@ -121,7 +126,7 @@ def add_amount(e, day, column, fen):
 
 @kernel
 def close_next_day(e):
-    """Let the day after `closed_day` be closed, and fold it."""
+    """Close the day after `closed_day`, and fold it."""
     day = e.closed_day + 1
     if closed_part(e) < day <= e.day_newest:
         _fold(e, day)
@@ -130,7 +135,7 @@ def close_next_day(e):
 
 @kernel
 def close_days_to(e, day):
-    """Let `day` be the last closed one, where no bucket is to be folded; ids of open days may become closed ones."""
+    """Set `closed_day` to `day`, where there is no bucket to fold; ids of open days may become ids of closed ones."""
     held = day_of(e.newest_ms) > e.closed_day
     e.closed_day = day
     if held:
@@ -145,21 +150,21 @@ def holds_days_from(e, first):
 
 @kernel
 def day_amount(e, first, last, columns):
-    """Fen over the days first..last, both included, and a range of columns (AMOUNT_COLUMNS)."""
+    """Return the sum in fen over the days first..last, both included, and a range of columns (AMOUNT_COLUMNS)."""
     return _ring_sum(e.day_newest, DAYS, e.day_amount, first, last, columns)
 
 
 @kernel
 def day_count(e, first, last, columns):
-    """Transactions over the days first..last, both included, and a range of columns (COUNT_COLUMNS)."""
+    """Return the number of transactions over the days first..last, both included, and a range of COUNT_COLUMNS."""
     return _ring_sum(e.day_newest, DAYS, e.day_count, first, last, columns)
 
 
 @kernel
 def week_amount(e, first_week, last_day, columns):
-    """Fen from the Monday of `first_week` to `last_day`, both included.
+    """Return the sum in fen from the Monday of `first_week` to `last_day`, both included.
 
-    Exact where `last_day` is not before the closed part, or the day ring holds the day after it.
+    It is exact where `last_day` is not before the closed part, or the day ring holds the day after it.
     """
     last_week = week_of(last_day)
     closed = _ring_sum(e.week_newest, WEEKS, e.week_amount, first_week, last_week, columns)
@@ -168,7 +173,7 @@ def week_amount(e, first_week, last_day, columns):
 
 @kernel
 def week_count(e, first_week, last_day, columns):
-    """Transactions from the Monday of `first_week` to `last_day`, both included; as `week_amount`."""
+    """Return the number of transactions from the Monday of `first_week` to `last_day`, exact as `week_amount` is."""
     last_week = week_of(last_day)
     closed = _ring_sum(e.week_newest, WEEKS, e.week_count, first_week, last_week, columns)
     return closed + _open_days(e, e.day_count, monday_of(first_week), last_day, monday_of(last_week + 1) - 1, columns)
@@ -176,7 +181,10 @@ def week_count(e, first_week, last_day, columns):
 
 @kernel
 def day_sums(e, values, first, last, columns, sums, at):
-    """Fill sums[at:] with each of `columns` (n,) of day_amount or day_count over the days first..last."""
+    """Fill sums[at:] with the sum of each of `columns` (n,) over the days first..last.
+
+    Values: day_amount or day_count.
+    """
     for i in range(columns.shape[0]):
         sums[at + i] = 0
     _add_ring_sums(e.day_newest, DAYS, values, first, last, columns, PLUS, sums, at)
@@ -184,7 +192,10 @@ def day_sums(e, values, first, last, columns, sums, at):
 
 @kernel
 def week_sums(e, weeks, days, first_week, last_day, columns, sums, at):
-    """Fill sums[at:] as `week_amount` (weeks and days are its rings) or `week_count` would, of each of `columns`."""
+    """Fill sums[at:] with what `week_amount` or `week_count` returns for each of `columns`.
+
+    Weeks, days: the two rings.
+    """
     last_week, closed = week_of(last_day), closed_part(e)
     for i in range(columns.shape[0]):
         sums[at + i] = 0
@@ -197,26 +208,26 @@ def week_sums(e, weeks, days, first_week, last_day, columns, sums, at):
 
 @kernel
 def add_day(e, values, day, columns, sums, at):
-    """Add each of `columns` (n,) of day_amount or day_count of one day to sums[at:]."""
+    """Add one day of each of `columns` (n,) of day_amount or day_count (`values`) to sums[at:]."""
     _add_ring_sums(e.day_newest, DAYS, values, day, day, columns, PLUS, sums, at)
 
 
 @kernel
 def past_key(t_day, day):
-    """Return the key of sums over the days before t_day, of windows that end with `day`: that day, or the last."""
+    """Return the key of kept sums over the days before t_day; it tells whether windows end with t_day or before it."""
     return 2 * t_day + (t_day == day)
 
 
 @kernel
 def _changes(e, day):
-    """`day` is about to change: sums over the days before another one may hold it, and are kept no longer."""
+    """Drop kept sums that include `day`, which is about to change."""
     if e.past_key != past_key(day, day):
         e.past_key = NO_PAST
 
 
 @kernel
 def month_amount(e, first_month, last_month, columns):
-    """Fen over the whole months first_month..last_month, both included."""
+    """Return the sum in fen over the whole months first_month..last_month, both included."""
     last_day = first_day_of(last_month + 1) - 1
     closed = _ring_sum(e.month_newest, MONTHS, e.month_amount, first_month, last_month, columns)
     return closed + _open_days(e, e.day_amount, first_day_of(first_month), last_day, last_day, columns)
@@ -224,7 +235,7 @@ def month_amount(e, first_month, last_month, columns):
 
 @kernel
 def month_count(e, first_month, last_month, columns):
-    """Transactions over the whole months first_month..last_month, both included."""
+    """Return the number of transactions over the whole months first_month..last_month, both included."""
     last_day = first_day_of(last_month + 1) - 1
     closed = _ring_sum(e.month_newest, MONTHS, e.month_count, first_month, last_month, columns)
     return closed + _open_days(e, e.day_count, first_day_of(first_month), last_day, last_day, columns)
@@ -232,7 +243,7 @@ def month_count(e, first_month, last_month, columns):
 
 @kernel
 def _open_days(e, values, first, last, end, columns):
-    """Return what the closed units up to day `end` lack of the days first..last, less what they hold past `last`."""
+    """Return what the closed units up to day `end` lack of the days first..last, less what they hold after `last`."""
     closed = closed_part(e)
     lacking = _ring_sum(e.day_newest, DAYS, values, max(first, closed + 1), last, columns)
     return lacking - _ring_sum(e.day_newest, DAYS, values, last + 1, min(end, closed), columns)
@@ -253,7 +264,7 @@ def _ring_sum(newest, positions, values, first, last, columns):
 
 @kernel
 def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, at):
-    """Add sign times the sum of each column to sums[at:]; where in the ring the units stand is found once."""
+    """Add sign times the sum of each column to sums[at:]; the units' positions in the ring are computed once."""
     first, last = max(first, newest - positions + 1), min(last, newest)
     if first > last:
         return
@@ -265,7 +276,7 @@ def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, 
 
 @kernel
 def _column_sum(values, column, begin, end, positions):
-    """Return the sum of a column from position `begin` on, before `end`, which may lie past the ring's own end."""
+    """Return the sum of a column over positions [begin, end), where `end` may pass the ring's own end."""
     total = np.int64(0)
     for position in range(begin, min(end, positions)):
         total += values[column, position]
@@ -276,7 +287,7 @@ def _column_sum(values, column, begin, end, positions):
 
 @kernel
 def _reach(e, day):
-    """Let the day ring reach `day`; open days that leave it are folded."""
+    """Extend the day ring to `day`; open days that leave it are folded."""
     if day <= e.day_newest:
         return
     for leaving in range(closed_part(e) + 1, min(e.day_newest, day - DAYS) + 1):
@@ -286,9 +297,9 @@ def _reach(e, day):
 
 @kernel
 def _reach_closed(e, day):
-    """Let the closed part, which is about to change, reach `day`; returns its week and month.
+    """Extend the closed part, which is about to change, to `day`; return its week and month.
 
-    A full bucket may hold less than what is folded into it: no sum over it is kept.
+    A full bucket may hold less than what is folded into it, so no sum over it is kept.
     """
     touch_cold(e)
     e.past_key = NO_PAST
@@ -314,7 +325,7 @@ def _fold(e, day):
 
 @kernel
 def _rolled(newest, unit, positions, amount, count):
-    """Make a ring reach `unit`, the positions that it takes over empty; returns its newest unit."""
+    """Extend a ring to `unit`, clearing the positions that it takes over; return its newest unit."""
     for taken in range(max(newest, unit - positions) + 1, unit + 1):
         amount[:, taken % positions] = 0
         count[:, taken % positions] = 0

@@ -1,12 +1,12 @@
-"""The class of a transaction (first match wins, docs/indicators.md), and what one of each class adds to the buckets.
+"""The class of a transaction (first match wins, docs/indicators.md), and what each class adds to the buckets.
 
-A class is one of twelve exclusive ones, or a return (counted at its own time, beside its original, which leaves its
-class), or unrated: an amount in a currency without a rate is counted only, and a window that holds one is not covered.
+There are twelve exclusive classes. A return is counted at its own time, beside its original, which leaves its class.
+Unrated is an amount in a currency without a rate: it is only counted, and a window that holds one is not covered.
 Reversals are no class: they undo one.
 
-`CLASS_OF` and `OVERLAYS_OF` are indexed [direction, purpose, kind], 0 of purpose and kind standing for null. Amounts
-and counts have columns of their own. `AMOUNT_COLUMNS` and `COUNT_COLUMNS` give for each name of the catalogue, sums
-like IN included, the range of columns that it adds up: (first, after the last).
+`CLASS_OF` and `OVERLAYS_OF` are indexed [direction, purpose, kind]; purpose and kind 0 are null. Amounts and counts
+have columns of their own. `AMOUNT_COLUMNS` and `COUNT_COLUMNS` give, for each name of the catalogue and for sums like
+IN, the range of columns that it adds up: (first, after the last).
 """
 
 import typing
@@ -44,7 +44,10 @@ KIND_INDEX = {name: i for i, name in enumerate(KINDS)}
 
 
 def class_of(direction: int, purpose: str | None, kind: str | None) -> np.integer:
-    """The class of a booked transaction. Lender lists, related parties and matched own pairs are not known yet."""
+    """Return the class of a booked transaction.
+
+    Lender lists, related parties and matched own pairs are not known yet.
+    """
     unsaid = purpose in (None, "other")
     credit = direction == CREDIT
     if purpose in ("own_transfer", "margin", "wealth") or kind == "internal":
@@ -69,7 +72,10 @@ def class_of(direction: int, purpose: str | None, kind: str | None) -> np.intege
 
 
 def overlays_of(direction: int, purpose: str | None, kind: str | None) -> int:
-    """The overlays that a transaction counts in. Own transfers are outside IN and OUT, and so outside their parts."""
+    """Return the mask of overlays that a transaction counts in.
+
+    Own transfers are outside IN and OUT, and of their parts.
+    """
     category = class_of(direction, purpose, kind)
     if category in (OWN_IN, OWN_OUT):
         return 0

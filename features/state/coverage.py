@@ -22,7 +22,7 @@ _ONE = np.uint64(1)
 
 @kernel
 def close(e, bit):
-    """Day `e.closed_day` has just closed, covered (1) or not (0)."""
+    """Note whether day `e.closed_day`, which has just closed, was covered (1) or not (0)."""
     for i in range(len(WINDOWS)):
         e.covered_days[i] += bit - is_covered(e.covered, WINDOWS[i] - 1)
     for word in range(_WORDS - 1, 0, -1):
@@ -37,13 +37,13 @@ def close(e, bit):
 
 @kernel
 def is_covered(covered, back):
-    """1 where the day `back` days before the last closed one was covered (back < 192), else 0."""
+    """Return 1 where the day `back` days before the last closed one was covered (back < 192), else 0."""
     return np.int64((covered[back // 64] >> np.uint64(back % 64)) & _ONE)
 
 
 @kernel
 def between(covered, first_back, last_back):
-    """How many days were covered from `first_back` to `last_back` days before the last closed one, both included."""
+    """Return how many days were covered, from `first_back` to `last_back` days before the last closed one inclusive."""
     total = np.int64(0)
     for back in range(first_back, last_back + 1):
         total += is_covered(covered, back)

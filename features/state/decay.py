@@ -1,9 +1,9 @@
-"""Exponentially decayed sums by forward decay.
+"""Exponentially decayed sums by forward decay (Cormode et al., Forward Decay, ICDE 2009).
 
-Instead of letting old values shrink, a value of day d enters as value * 2^((d - landmark) / half_life): shares and
-quotients of such sums equal those of decayed ones (Cormode et al., Forward Decay, ICDE 2009). The landmark is
-2020-01-01 for all, so that sums do not hang on which event came first; 2^1023 lasts 250 years at a half-life of 90
-days. Only multiplication and ldexp are used on tabulated powers, so that every CPU gives the same bits.
+Instead of letting old values shrink, a value of day d enters as value * 2^((d - landmark) / half_life). Shares and
+quotients of such sums equal those of decayed sums. The landmark is 2020-01-01 for all, so that sums do not depend on
+which event came first; 2^1023 lasts 250 years at a half-life of 90 days. Only multiplication and ldexp are used, on
+tabulated powers, so that every CPU gives the same bits.
 """
 
 import math
@@ -27,7 +27,7 @@ _POWERS, _SLOW_POWERS = _powers(HALF_LIFE_DAYS), _powers(SLOW_HALF_LIFE_DAYS)
 
 @kernel
 def weight(day):
-    """Return the weight of a unit of business day `day` in a sum, relative to one of the landmark."""
+    """Return the weight of a unit on business day `day` against one on the landmark, at a half-life of 90 days."""
     return growth(day - LANDMARK_DAY)
 
 
@@ -40,5 +40,5 @@ def slow_weight(day):
 
 @kernel
 def growth(days):
-    """2^(days / 90) for a whole number of days, also negative."""
+    """Return 2^(days / 90) for a whole number of days, which may be negative."""
     return math.ldexp(_POWERS[days % HALF_LIFE_DAYS], days // HALF_LIFE_DAYS)

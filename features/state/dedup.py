@@ -1,14 +1,14 @@
 """De-duplication: what an enterprise applied within the allowed lateness, and what came again with another body.
 
-A record is known by its event id, or, where the bank numbers the records of an account, by the account and that number,
-sixteen of which share one entry: five bytes a record instead of thirty. What is kept of a record is a check of 32 bits:
-of the body for an id, of id and body for a number. An id is forgotten when its day is out of reach; a number when the
-newest day of its sixteen is. A record that came with a number is not looked for by its id.
+A record is known by its event id or, where the bank numbers the records of an account, by the account and that number.
+Sixteen numbers share one entry: five bytes a record instead of thirty. A record is kept as a check of 32 bits: of the
+body for an id, of id and body for a number. An id is forgotten when its day is out of reach, a number when the newest
+day of its sixteen is. A record that came with a number is not looked up by its id.
 
 An arena is the memory of a partition: a pool of entries for ids, and one for blocks of numbers. In a pool each
 enterprise has a chain of its entries (newest first, for writing and forgetting), and all share one open-addressing
-index over (slot, key). Entries leave with their enterprise, or when the arena is rebuilt; which of them an enterprise's
-value holds is decided by days and by what a block holds, never by when that happened:
+index over (slot, key). Entries leave with their enterprise, or when the arena is rebuilt. Which of them an enterprise's
+value holds depends on days and on what a block holds, never on when that happened:
 
   hot   ids of open days; blocks of open days, and those that still lack a number
   cold  ids, and blocks that are full, of the last closed days, as of the day on which the cold part last changed
@@ -41,7 +41,10 @@ _U, _LOW = np.uint64, np.uint64(0xFFFFFFFF)
 
 
 class Pool(NamedTuple):
-    """Entries of one kind (capacity); place int32, the index (a power of two); free int64 (2): the first, how many."""
+    """Entries of one kind (capacity,).
+
+    Place int32, the index (a power of two,); free int64 (2,): the first, how many.
+    """
 
     entry: npt.NDArray[np.void]
     place: npt.NDArray[np.int32]
@@ -56,24 +59,25 @@ class Arena(NamedTuple):
 
 
 def empty(ids: int, blocks: int = 0) -> Arena:
-    """Return an arena for so many ids, and so many blocks of numbers."""
+    """Return an arena with room for `ids` event ids and `blocks` blocks of numbers."""
     return Arena(_pool(ids, _ID), _pool(blocks, _NUMBERS))
 
 
 def has_room(arena: Arena, ids: int, numbers: int) -> bool:
-    """Return whether it takes so many more ids, and so many more numbers, whatever blocks these are of."""
+    """Return whether `ids` more ids and `numbers` more numbers fit, whatever blocks these belong to."""
     return bool(arena.ids.free[1] >= ids and arena.blocks.free[1] >= numbers)
 
 
 def nbytes(arena: Arena) -> int:
-    """Bytes that are allocated."""
+    """Return the bytes allocated."""
     return sum(array.nbytes for pool in arena for array in pool)
 
 
 def rebuilt(arena: Arena, state: Any, slots: Any, ids: int, numbers: int) -> Arena:
-    """An arena with what the enterprises in `slots` (n,) still need, and as much room again, at least for the others.
+    """Return an arena with what the enterprises in `slots`, int64 (n,), still need, and as much room again.
 
-    Its size follows what is needed, so rebuilding costs a constant an entry.
+    It has room for `ids` and `numbers` more at least. Its size follows what is needed, so that rebuilding costs a
+    constant for each entry.
     """
     needed_ids, needed_blocks = _needed(arena, state, slots)
     new = empty(2 * (needed_ids + ids), 2 * (needed_blocks + numbers))
@@ -91,7 +95,7 @@ def _pool(capacity: int, dtype: np.dtype[np.void]) -> Pool:
 
 @kernel
 def first_kept(e):
-    """Return the first day of which an enterprise still needs to know something at its time t."""
+    """Return the first day of which an enterprise must still know something at its time t."""
     return max(day_of(e.newest_ms + 1), e.closed_day + 1) - KEEP_DAYS
 
 
@@ -103,7 +107,10 @@ def _first_cold(e):
 
 @kernel
 def remember(arena, e, slot, id_hash, fingerprint, day):
-    """Take a record by its id: NEW and remembered, DUPLICATE, or CONFLICT (the id with another body)."""
+    """Take in a record by its id: return NEW and remember it, or DUPLICATE, or CONFLICT (the id with another body).
+
+    id_hash, fingerprint: uint64; day: day number.
+    """
     ids, check = arena.ids, _folded(fingerprint)
     place = _place(ids, slot, id_hash)
     i = ids.place[place]
@@ -120,7 +127,7 @@ def remember(arena, e, slot, id_hash, fingerprint, day):
 
 @kernel
 def remember_number(arena, e, slot, account, number, id_hash, fingerprint, day):
-    """Take a record by the number (from 0 on) that its account's bank gave it, as `remember` does by its id."""
+    """Take in a record by the number (from 0 on) that its account's bank gave it; return as `remember`."""
     blocks = arena.blocks
     key = _mixed(account ^ _mixed(_U(number // BLOCK)))
     check = max(_folded(_mixed(id_hash) ^ fingerprint), np.uint32(1))
@@ -147,7 +154,7 @@ def remember_number(arena, e, slot, account, number, id_hash, fingerprint, day):
 
 @kernel
 def forget(arena, state, slots):
-    """Take out all that the enterprises in `slots` (n,) remember, so that others may have the slots."""
+    """Remove everything that the enterprises in `slots`, int64 (n,), remember, so that others may have the slots."""
     for slot in slots:
         e = state[slot]
         _forget(arena.ids, slot, e.id_head)
@@ -158,13 +165,13 @@ def forget(arena, state, slots):
 
 @kernel
 def bytes_max(e):
-    """Return the most that both parts of an enterprise's value take for what it remembers."""
+    """Return the most bytes that both parts of an enterprise's value take for what it remembers."""
     return e.id_count * _ID_BYTES + e.block_count * (_BLOCK_BYTES + BLOCK * _CHECK_BYTES)
 
 
 @allocating_kernel
 def write(arena, e, part, out, at):
-    """Write what a part of the value holds; returns (ids, blocks, where it ends).
+    """Write what a part of the value holds to out[at:]; return (ids, blocks, where it ends).
 
     Ids, then blocks, each ascending by key and column by column: keys, checks and days of ids; keys, days and masks of
     blocks, then the checks that the masks name. Days count from the part's first one.
@@ -198,9 +205,10 @@ def write(arena, e, part, out, at):
 
 @kernel
 def read(arena, e, slot, part, b, at, end, ids, blocks):
-    """Take back what `write` wrote, for an enterprise that remembers none of it; returns where it ends, -1: past `end`.
+    """Read back what `write` wrote, for an enterprise that remembers none of it.
 
-    `arena` has room for so many ids and blocks, or is None where only the end is asked for. The row has its hot fields.
+    Return where it ends, -1 if past `end`. `arena` has room for so many ids and blocks, or is None where only the end
+    is asked for. The row has its hot fields.
     """
     if ids < 0 or blocks < 0 or at + ids * _ID_BYTES + blocks * _BLOCK_BYTES > end:
         return -1
@@ -274,7 +282,7 @@ def _begin(block, day):
 
 @kernel
 def _home(pool, slot, key):
-    """Return the place in the index where the search for (slot, key) begins."""
+    """Return the place of the index where the search for (slot, key) begins."""
     mixed = (key ^ (_U(slot) * _U(0x9E3779B97F4A7C15))) * _U(0xD6E8FEB86659FD93)
     return (mixed >> _U(20)) & _U(pool.place.shape[0] - 1)
 
@@ -293,7 +301,7 @@ def _place(pool, slot, key):
 
 @kernel
 def _enter(pool, slot, place, key, head):
-    """Take a free entry for (slot, key), before `head` in its chain; the entry."""
+    """Take a free entry for (slot, key), before `head` in its chain; return it."""
     i = np.int32(pool.free[0])
     entry = pool.entry[i]
     pool.free[0] = entry.next
@@ -317,7 +325,7 @@ def _forget(pool, slot, i):
 
 @kernel
 def _vacate(pool, hole):
-    """Free a place of the index, and move up what stands behind it only because that was taken."""
+    """Free a place of the index, and move up the entries after it that are there only because it was taken."""
     mask = _U(pool.place.shape[0] - 1)
     place = (hole + _U(1)) & mask
     while pool.place[place] != _NONE:
@@ -365,7 +373,7 @@ def _blocks_of(pool, e, part):
 
 @kernel
 def _needed(arena, state, slots):
-    """Return how many ids and blocks are in the reach of their enterprises."""
+    """Return the numbers of ids and blocks within reach of their enterprises."""
     ids = blocks = 0
     for slot in slots:
         e = state[slot]
@@ -392,7 +400,7 @@ def _move(old, new, state, slots):
 
 @kernel
 def _moved(old, new, slot, i, first):
-    """Copy a chain's entries from day `first` on; (the head of the new chain, its entries)."""
+    """Copy a chain's entries from day `first` on; return (the head of the new chain, the number of its entries)."""
     head, count = np.int32(_NONE), 0
     while i != _NONE:
         entry = old.entry[i]

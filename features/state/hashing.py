@@ -1,4 +1,4 @@
-"""A 64-bit hash of ids that is equal in every process and on every machine: SipHash-2-4 (Aumasson, Bernstein 2012).
+"""A 64-bit hash of ids, equal in every process and on every machine: SipHash-2-4 (Aumasson, Bernstein 2012).
 
 Ids come from outside, and a sender that could make two of them collide could have one of its own records taken for a
 repeat; SipHash is built against that. The key is public here, so this is a checksum against accidents, not a secret.
@@ -35,7 +35,7 @@ def _round(v0, v1, v2, v3):
 
 @kernel
 def siphash(b, start, end, key):
-    """Return the hash of the bytes b[start:end] under the integer `key` (a space of its own for each kind of id)."""
+    """Return the hash, uint64, of the bytes b[start:end] under the integer `key` (one for each kind of id)."""
     v0 = _U(key) ^ _U(0x736F6D6570736575)
     v1 = _KEY_1 ^ _U(0x646F72616E646F6D)
     v2 = _U(key) ^ _U(0x6C7967656E657261)

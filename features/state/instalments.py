@@ -1,15 +1,15 @@
 """Due instalments: the unpaid ones of all loans of one enterprise, at most 48.
 
-A schedule comes with the grant (and anew with an extension or restructuring); each `repaid` pays its loan's earliest
-line; `instalment_due` says what one line really is; a lender that reports no days past due says that all lines before
-that day are paid. Lines without an amount say nothing and are not kept.
+A schedule comes with the grant (and again with an extension or restructuring); each `repaid` pays its loan's earliest
+line; `instalment_due` replaces the line of its day; a lender that reports no days past due has been paid all lines
+before that day. Lines without an amount are not kept.
 
-Where there is no room the lines furthest ahead are left out, and their loan is marked as cut: once a cut loan has no
+Where there is no room, the lines furthest ahead are left out and their loan is marked as cut: once a cut loan has no
 line left, what is due next is not known. The law: without a cut, the lines are those of the schedules less those that
 are paid; the earliest lines are exact also with one.
 
-Fields of one enterprise: due_count int32, how many lines there are; due_day int32 (48); due_fen int64 (48); due_loan
-int8 (48), the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
+Fields of one enterprise: due_count int32, number of lines; due_day int32 (48); due_fen int64 (48); due_loan int8 (48),
+the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ EVERY_BANK = np.int64(-1)  # for a bank slot: whichever
 
 @kernel
 def put_schedule(e, loan, lines, first, count):
-    """Replace a loan's lines by lines[first : first + count] (fields due_day, due_fen)."""
+    """Replace a loan's lines by lines[first : first + count], dtype LINE."""
     touch_cold(e)
     forget(e, loan)
     e.loan_scheduled[loan] = WHOLE
@@ -36,7 +36,7 @@ def put_schedule(e, loan, lines, first, count):
 
 @kernel
 def put_line(e, loan, day, fen):
-    """One line of a loan is `fen` on `day`, whatever the schedule says."""
+    """Set a loan's line of `day` to `fen`, whatever the schedule has."""
     touch_cold(e)
     for i in range(e.due_count):
         if e.due_loan[i] == loan and e.due_day[i] == day:
@@ -49,7 +49,7 @@ def put_line(e, loan, day, fen):
 
 @kernel
 def pay(e, loan):
-    """The loan's earliest line is paid."""
+    """Remove the loan's earliest line, which is paid."""
     touch_cold(e)
     earliest = -1
     for i in range(e.due_count):
@@ -61,7 +61,7 @@ def pay(e, loan):
 
 @kernel
 def settle_before(e, loan, day):
-    """The loan's lines before `day` are paid."""
+    """Remove the loan's lines before `day`, which are paid."""
     touch_cold(e)
     for i in range(e.due_count - 1, -1, -1):
         if e.due_loan[i] == loan and e.due_day[i] < day:
@@ -70,7 +70,7 @@ def settle_before(e, loan, day):
 
 @kernel
 def forget(e, loan):
-    """The loan is closed, or its slot another loan's."""
+    """Remove all lines of a loan that is closed, or whose slot another loan takes."""
     touch_cold(e)
     e.loan_scheduled[loan] = UNSCHEDULED
     for i in range(e.due_count - 1, -1, -1):
@@ -80,7 +80,10 @@ def forget(e, loan):
 
 @kernel
 def next_due(e, day, bank):
-    """(the next day, from `day` on, on which something is due to a bank or to any, the sum of it); NOTHING_DUE."""
+    """Return (next due day from `day` on, sum due on it in fen) to a bank or to any.
+
+    NOTHING_DUE as the day where none is.
+    """
     next_day, fen = np.int64(NOTHING_DUE), np.int64(0)
     for i in range(e.due_count):
         this = np.int64(e.due_day[i])
@@ -95,7 +98,7 @@ def next_due(e, day, bank):
 
 @kernel
 def due_between(e, first, last):
-    """Return the sum of what is due from `first` to `last`, both included."""
+    """Return the sum in fen due from `first` to `last`, both included."""
     fen = 0
     for i in range(e.due_count):
         if first <= e.due_day[i] <= last:
@@ -105,7 +108,7 @@ def due_between(e, first, last):
 
 @kernel
 def is_cut_short(e, bank):
-    """Return whether an open loan of a bank, or of any, has more lines than are known, and none of these is left."""
+    """Return whether an open loan of a bank, or of any, has more lines than are kept, and none of these is left."""
     for loan in range(e.loan_scheduled.shape[0]):
         if is_open(e, loan, bank) and e.loan_scheduled[loan] == CUT and not _has_line(e, loan):
             return True
@@ -114,7 +117,7 @@ def is_cut_short(e, bank):
 
 @kernel
 def is_any_scheduled(e, bank):
-    """Return whether the lender of an open loan (a bank, or any) has said anything about when it is due."""
+    """Return whether the lender of an open loan (a bank, or any) has reported when it is due."""
     for loan in range(e.loan_scheduled.shape[0]):
         if is_open(e, loan, bank) and e.loan_scheduled[loan] != UNSCHEDULED:
             return True
@@ -123,7 +126,7 @@ def is_any_scheduled(e, bank):
 
 @kernel
 def is_open(e, loan, bank):
-    """Return whether a loan is open, and of the bank in slot `bank` (EVERY_BANK: of any)."""
+    """Return whether a loan is open and of the bank in slot `bank` (EVERY_BANK: of any)."""
     return e.loan_open[loan] != 0 and (bank == EVERY_BANK or e.loan_bank[loan] == bank)
 
 
@@ -155,7 +158,7 @@ def _put(e, loan, day, fen):
 
 @kernel
 def _remove(e, i):
-    """The last line takes the place of line i, and its own place is as before it was used."""
+    """Remove line i: the last line takes its place, and the last place is as before it was used."""
     e.due_count -= 1
     last = e.due_count
     e.due_day[i], e.due_fen[i], e.due_loan[i] = e.due_day[last], e.due_fen[last], e.due_loan[last]

@@ -8,9 +8,9 @@ from kernels.decorators import kernel
 
 @kernel
 def apply_loan(e, r, day, lines):
-    """Take one fact about a loan; returns whether it was granted, and nothing newer of it is known.
+    """Apply one loan event; return whether the loan was granted and nothing newer of it is known.
 
-    A newer fact wins; an older one that comes late changes nothing, but for what was paid and lent, and for a schedule
+    A newer event wins. An older one that comes late changes nothing, but for what was paid and lent, and for a schedule
     where none is known.
     """
     lender = loans.bank_slot(e, r.bank)
@@ -39,7 +39,7 @@ def apply_loan(e, r, day, lines):
 
 @kernel
 def _take_newest(e, r, day, slot, known):
-    """The state of the loan is as the record says."""
+    """Set the state of the loan to what the record says."""
     repaid = e.loan_outstanding[slot] - r.outstanding
     ends = r.event == LOAN_CLOSED or r.event == LOAN_REPAID
     if known and ends and r.at_once and repaid > 0 and loans.dpd(e, slot) <= 0 and r.dpd <= 0:

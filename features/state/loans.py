@@ -4,11 +4,11 @@ A bank takes a slot with its first event; one with neither flow nor an open loan
 open loan (or ninth bank with flow or a loan) is counted as overflow: what rests on loans is then null, never a guess.
 
 Arrays of one enterprise: bank int64 (8) as a bank code, 0 free; bank_flow float64 (8); authorization_from/to int64 ms
-(8, 2), two stretches of consent a bank; authorization_ms int64 (8) time of the newest word on it; loan uint64 (8, 4)
-the loan id's bytes, loan_bank int8 (8) slot of its lender, loan_open uint8 (8), loan_ms int64 (8) time of the newest
-fact, loan_outstanding int64 fen (8), loan_limit int64 fen (8), loan_revolving uint8 (8), loan_dpd int32 (8) or -1
-where the lender reports none, loan_dpd_day int32 (8) of that report, loan_dpd_more int32 (8) the days since it that the
-lender has covered: days past due run on with its receipts, and never without.
+(8, 2), two periods of consent a bank; authorization_ms int64 (8) time of its newest event; loan uint64 (8, 4) the bytes
+of the loan id, loan_bank int8 (8) slot of its lender, loan_open uint8 (8), loan_ms int64 (8) time of the newest event,
+loan_outstanding int64 fen (8), loan_limit int64 fen (8), loan_revolving uint8 (8), loan_dpd int32 (8) days past due, -1
+where the lender reports none, loan_dpd_day int32 (8) day of that report, loan_dpd_more int32 (8) the days since it that
+the lender's receipts have covered: days past due run on with receipts, and never without.
 """
 
 import numpy as np
@@ -23,7 +23,10 @@ NO_SLOT = -1
 
 @kernel
 def bank_slot(e, code):
-    """The slot of a bank, taken now if it is new; NO_SLOT where all are taken by banks with flow or an open loan."""
+    """Return the slot of a bank, taking one if it is new.
+
+    NO_SLOT where all belong to banks with flow or an open loan.
+    """
     spare, idle = NO_SLOT, NO_SLOT
     for i in range(BANK_SLOTS):
         if e.bank[i] == code:
@@ -72,7 +75,7 @@ def _is_warned_of(e, slot):
 
 @kernel
 def lends(e, slot):
-    """Return whether a loan of the bank in this slot is open."""
+    """Return whether the bank in this slot has an open loan."""
     for k in range(LOAN_SLOTS):
         if e.loan_open[k] and e.loan_bank[k] == slot:
             return True
@@ -81,7 +84,10 @@ def lends(e, slot):
 
 @kernel
 def authorize(e, slot, event_ms, valid_from, valid_to, revoked):
-    """Take a word on consent: a newer one wins, an older one that comes late changes nothing."""
+    """Take in an authorization event.
+
+    A newer one wins, an older one that comes late changes nothing. Times are in ms.
+    """
     if event_ms < e.authorization_ms[slot]:
         return
     e.authorization_ms[slot] = event_ms
@@ -116,7 +122,10 @@ def is_same(a, b):
 
 @kernel
 def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
-    """The slot of a lender's loan; else a free one, else the first that is closed; NO_SLOT where all are open."""
+    """Return the slot of a lender's loan.
+
+    Else a free one, else the first that is closed; NO_SLOT where all are open.
+    """
     spare = NO_SLOT
     for i in range(LOAN_SLOTS):
         free = loan[i, 0] == 0
@@ -129,7 +138,7 @@ def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
 
 @kernel
 def begin(e, slot, loan_id, lender):
-    """The loan in a slot is another one from now on."""
+    """Give a slot to another loan."""
     copy(loan_id, e.loan[slot])
     e.loan_bank[slot], e.loan_ms[slot] = lender, -1
     e.loan_dpd[slot], e.loan_dpd_more[slot] = -1, 0
@@ -139,13 +148,16 @@ def begin(e, slot, loan_id, lender):
 
 @kernel
 def report_dpd(e, slot, days, day):
-    """The lender reports days past due, as of `day`."""
+    """Take in the days past due that the lender reports as of `day`."""
     e.loan_dpd[slot], e.loan_dpd_day[slot], e.loan_dpd_more[slot] = days, day, 0
 
 
 @kernel
 def run_on(e, slot, covered_day):
-    """The lender's receipts reach `covered_day`: what was past due then still is, and a day more each day."""
+    """Advance days past due to `covered_day`, which the lender's receipts reach.
+
+    What was past due still is, by one day more each day.
+    """
     e.loan_dpd_more[slot] = max(0, covered_day - e.loan_dpd_day[slot]) if e.loan_dpd[slot] > 0 else 0
 
 
@@ -157,7 +169,7 @@ def dpd(e, slot):
 
 @kernel
 def open_count(e, bank):
-    """Open loans of a bank, or of all."""
+    """Return the number of open loans of a bank, or of all."""
     loans = 0
     for i in range(LOAN_SLOTS):
         loans += instalments.is_open(e, i, bank)
@@ -166,7 +178,7 @@ def open_count(e, bank):
 
 @kernel
 def newest_fact_ms(e):
-    """Return the time of the newest fact of any loan; -1 where there is none."""
+    """Return the time in ms of the newest event of any loan; -1 where there is none."""
     newest = np.int64(-1)
     for i in range(LOAN_SLOTS):
         newest = max(newest, e.loan_ms[i])
@@ -185,7 +197,7 @@ def dpd_max(e, bank):
 
 @kernel
 def outstanding(e):
-    """Fen outstanding over the open loans."""
+    """Return the fen outstanding over the open loans."""
     fen = 0
     for i in range(LOAN_SLOTS):
         if e.loan_open[i]:
@@ -195,7 +207,7 @@ def outstanding(e):
 
 @kernel
 def revolving(e):
-    """(fen outstanding, limit) over the open revolving loans with a limit."""
+    """Return (fen outstanding, limit in fen) over the open revolving loans with a limit."""
     owed, limit = 0, 0
     for i in range(LOAN_SLOTS):
         if e.loan_open[i] and e.loan_revolving[i] and e.loan_limit[i] > 0:
@@ -206,7 +218,7 @@ def revolving(e):
 
 @kernel
 def lender_count(e, bank):
-    """Banks (of one, or of all) with an open loan of which something is outstanding or may still be drawn."""
+    """Return the number of banks (of one, or of all) with an open loan that is outstanding or may still be drawn."""
     lending, lenders = 0, 0
     for i in range(LOAN_SLOTS):
         if instalments.is_open(e, i, bank) and max(e.loan_outstanding[i], e.loan_limit[i]) > 0:

@@ -1,7 +1,7 @@
-"""The parts of an enterprise's value, as bits of its `dirty`: whoever changes a field of a part sets its bit.
+"""The parts of an enterprise's value, as bits of its `dirty`: code that changes a field of a part sets its bit.
 
 HOT is what any event may change. COLD is what only the close of a day changes, or an event of a day that is closed
-already: an enterprise that trades all day is written without it.
+already. So an enterprise that trades all day is written without its cold part.
 """
 
 from kernels.decorators import kernel
@@ -11,9 +11,9 @@ HOT, COLD = 1, 2
 
 @kernel
 def touch_cold(e):
-    """Say that the cold part of an enterprise changes.
+    """Mark the cold part of an enterprise as changed.
 
-    What it holds of event ids is told by the day that was closed then, so that its bytes do not hang on when they are
+    Which event ids it holds follows from the day that was closed then, so that its bytes do not depend on when they are
     written.
     """
     e.dirty |= COLD

@@ -1,7 +1,7 @@
 """The scores of the last 30 day closes, against which a fall is measured.
 
-Array of one enterprise: past_score int16 (30), displayed points * 8 + published grade at the close of day d, at
-d mod 30; -1 where there was none. At the close of a day its place still holds the one 30 days before.
+Array of one enterprise: past_score int16 (30), displayed points * 8 + published grade at the close of day d, at d mod
+30; -1 where there was none. At the close of a day its place still holds the one 30 days before.
 """
 
 import numpy as np
@@ -15,13 +15,16 @@ _GRADES = 8  # more than there are
 
 @kernel
 def note(e, day, points):
-    """Day `day` closes with so many displayed points and the grade that is published then."""
+    """Note the displayed points, and the published grade, at the close of `day`."""
     e.past_score[day % DAYS] = points * _GRADES + e.published_grade
 
 
 @kernel
 def thirty_days_before(e, today):
-    """(points, grade) at the close of today - 30; NONE, NONE where that day has not closed, or was before the first."""
+    """Return (points, grade) at the close of today - 30.
+
+    (NONE, NONE) where that day is not closed or before the first.
+    """
     past = np.int64(e.past_score[today % DAYS])
     if today - DAYS > e.closed_day or past == NONE:
         return NONE, NONE

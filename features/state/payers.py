@@ -1,11 +1,11 @@
 """The sixteen heaviest payers by decayed operating inflow, by Space-Saving (Metwally et al., ICDT 2005).
 
-Exact up to sixteen payers. Beyond, the lightest gives way and the newcomer inherits its weight, so that the laws are: a
-weight is never under the payer's own and over it by at most the lightest one; all weights add up to the named inflow;
-and the sorted weights majorize the true ones (the k heaviest places hold at least as much as the k heaviest
-payers), so that concentration read from the list is never understated. Slow weight, count, first and last time of a
-newcomer begin with it, so they are never overstated. Order-dependent where a payer was ever replaced; otherwise equal
-in any order but for rounding. A payment that is taken out again leaves first and last time as they are.
+Up to sixteen payers it is exact. Beyond, the lightest gives way and the newcomer inherits its weight. The laws are: a
+weight is never below the payer's own, and above it by at most the lightest one; all weights add up to the named inflow;
+the sorted weights majorize the true ones (the k heaviest places hold at least as much as the k heaviest payers), so
+that concentration read from the list is never understated. Slow weight, count, first and last time of a newcomer begin
+with it, so they are never overstated. Order-dependent where a payer was ever replaced; otherwise equal in any order but
+for rounding. A payment that is taken out again leaves first and last time as they are.
 
 Fields of one enterprise: payer uint64 (16), 0 a free place; payer_weight float64 (16) fen at a half-life of 90 days and
 payer_slow float64 (16) at 180, both forward-decayed; payer_count int32 (16); payer_first and payer_last uint32 (16) in
@@ -22,7 +22,7 @@ _MS = 1_000
 
 @kernel
 def add(e, who, day, event_ms, fen):
-    """Add an operating credit of `fen` from payer `who`; 0 where he is not named."""
+    """Add an operating credit of `fen` from payer `who`, uint64; 0 where the payer is not named."""
     now = decay.weight(day)
     e.payer_all += fen * now
     e.payer_credits += now
@@ -46,7 +46,7 @@ def add(e, who, day, event_ms, fen):
 
 @kernel
 def take(e, who, day, fen):
-    """Take a credit of `fen` on `day` out again, from the list as far as it still holds the payer."""
+    """Take a credit of `fen` on `day` out again, from the list as far as that still holds the payer."""
     now, slow = decay.weight(day), fen * decay.slow_weight(day)
     e.payer_all = max(0.0, e.payer_all - fen * now)
     e.payer_credits = max(0.0, e.payer_credits - now)

@@ -1,4 +1,4 @@
-"""The row that the kernel reads of one record: its dtype, and the codes of its cells."""
+"""The row of one record as the kernel reads it: its dtype, and the codes of its cells."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""The last business day of each kind of event: what `seen(event, d=N)` of a rule asks.
+"""The last business day of each kind of event, which the term `seen(event, d=N)` of a rule reads.
 
-Array of one enterprise: seen_day uint16 (38) day numbers, 0 where never (day numbers of a uint16 last until 2149);
+Array of one enterprise: seen_day uint16 (38) day numbers, 0 where never (day numbers fit into a uint16 until 2149);
 first one place an event, then one an adverse government event. loan_seen_day uint16 (8, 15): the loan events of the
 bank in each slot alone.
 """
@@ -35,7 +35,10 @@ def is_of_loan(code):
 
 @kernel
 def note(e, code, adverse, bank_slot, day):
-    """Take one event of `code` on `day`; `bank_slot` is its lender's, -1 where it is no loan's or has no slot."""
+    """Take in an event of `code` on `day`.
+
+    `bank_slot`: its lender's; -1 where it is no loan's, or the lender has none.
+    """
     place = code - 1
     day = min(max(day, 0), _DAY_MAX)
     e.seen_day[place] = max(e.seen_day[place], day)

@@ -1,4 +1,8 @@
-"""The transitions of an enterprise's state by a record, and the closing of its days: compiled leaves of the loop."""
+"""The transitions of an enterprise's state by a record, and the closing of its days: compiled leaves of the loop.
+
+`e` is a row of features.layout.ROW, changed in place; `r` one of record_columns.RECORD; `feeds` a
+streams.score.due.Feeds.
+"""
 
 import numpy as np
 
@@ -35,21 +39,21 @@ def time_of(e):
 
 @kernel
 def closing_time(e):
-    """The enterprise's t at the close of its last closed day: 00:00 of the day after, whenever the close happens."""
+    """Return the enterprise's t at the close of its last closed day: 00:00 of the day after, whenever it is closed."""
     return (e.closed_day + 1) * DAY_MS - ZONE_OFFSET_MS
 
 
 @kernel
 def history_days(e):
-    """Closed days since the first transaction."""
+    """Return the number of closed days since the first transaction."""
     return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
 
 
 @kernel
 def apply_change(e, r, day, lines):
-    """Take one new record into the state; returns whether a loan was granted (an observation is due).
+    """Apply one new record to the state; return whether a loan was granted, so that an observation is due.
 
-    `lines` (LINE) holds the schedules that records name.
+    `lines`, dtype LINE, holds the schedules that records name.
     """
     if e.closed_day == NO_UNIT:
         e.closed_day = day - 1
@@ -108,7 +112,7 @@ def _apply_txn(e, r, day):
 
 @kernel
 def _apply_external(e, r, day, category, fen, sign):
-    """Add a transaction with others to decayed flows and to last times, or take it out of the flows again."""
+    """Add a transaction with another party to decayed flows and to last times, or take it out of the flows again."""
     if sign > 0:
         e.last_txn_ms = max(e.last_txn_ms, r.event_ms)
         if r.category == OP_IN:
@@ -133,7 +137,7 @@ def _apply_external(e, r, day, category, fen, sign):
 
 @kernel
 def day_is_due(e, up_to_day, feeds):
-    """Return whether the next day may close: time is past it, and every bank with a tenth of the flow has closed it."""
+    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it."""
     day = e.closed_day + 1
     if e.first_day == NO_UNIT or day >= up_to_day:
         return False
@@ -146,14 +150,14 @@ def day_is_due(e, up_to_day, feeds):
 
 @kernel
 def skip_days_before_history(e, up_to_day):
-    """Days pass without a close where there was no transaction yet: there is nothing to read."""
+    """Pass days without a close where there was no transaction yet: there is nothing to read."""
     if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
         buckets.close_days_to(e, up_to_day - 1)
 
 
 @kernel
 def close_next_day(e, feeds):
-    """Close the next day; it is covered where every main bank's receipts reach it."""
+    """Close the next day. It is covered where every main bank's receipts reach it."""
     buckets.close_next_day(e)
     covered = 1
     for b in range(loans.BANK_SLOTS):
@@ -193,7 +197,7 @@ def is_loan_stalled(e, feeds):
 
 @kernel
 def _flow(e):
-    """IN + OUT of all banks."""
+    """Return IN + OUT of all banks, decayed."""
     total = 0.0
     for b in range(loans.BANK_SLOTS):
         total += e.bank_flow[b]
@@ -208,7 +212,7 @@ def is_main(e, b):
 
 @kernel
 def _banks_stalled(e, feeds):
-    """Return the banks, a bit each, whose feed is stalled, however little of the flow is theirs."""
+    """Return the banks, one bit each, whose feed is stalled, however small their share of the flow."""
     bits = 0
     for b in range(loans.BANK_SLOTS):
         f = _feed(e.bank[b], feeds)
@@ -218,7 +222,7 @@ def _banks_stalled(e, feeds):
 
 @kernel
 def observes_month_end(e):
-    """Return whether the day just closed ends a month with a loan open, of which nothing later is known yet."""
+    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known."""
     if not ends_month(e.closed_day):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
@@ -226,19 +230,22 @@ def observes_month_end(e):
 
 @kernel
 def ends_month(day):
-    """Return whether the next day is of another month."""
+    """Return whether the next day is in another month."""
     return buckets.month_of(day) != buckets.month_of(day + 1)
 
 
 @kernel
 def _main_feed(e, b, feeds):
-    """The feed of bank slot b; -1 where it is free, has under a tenth of the flow, or the tick does not speak of it."""
+    """Return the index of the feed of bank slot b.
+
+    -1 where it is free, has under a tenth of the flow, or is not in the tick.
+    """
     return _feed(e.bank[b], feeds) if is_main(e, b) else -1
 
 
 @kernel
 def _feed(bank, feeds):
-    """Return the place of a bank's feed; -1 where the tick does not speak of it."""
+    """Return the index of a bank's feed; -1 where it is not in the tick."""
     banks = feeds.bank
     low, high = 0, banks.shape[0]
     while low < high:

@@ -120,7 +120,7 @@ def _down(f: Any, p: Any) -> Any:
     if f.scenario == CUSTOMER_LOSS:
         return 1.0 - 0.35 * f.depth * p  # beside the customers that are gone
     if f.scenario == SLOW_DECAY or f.scenario == WINDOW_DRESSING:
-        return 1.0 - f.depth * p * (1.4 - 0.4 * p)
+        return 1.0 - f.depth * p * (2.0 - p)
     if f.scenario == FRAUD:
         return 1.0
     return 1.0 - f.depth * p

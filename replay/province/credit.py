@@ -4,12 +4,11 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.province import chance
-from replay.province.chance import Floats, Integers
+from replay.province.chance import Integers
 from replay.province.firms import Opened, Traits
 from replay.province.layout import (
     BULLET,
     DEBT_SPIRAL,
-    FAILS,
     LOAN,
     NEVER,
     NOBODY,
@@ -24,7 +23,7 @@ from replay.province.population import Population
 
 LOANS_A_CHAIN = 9  # room: each loan may be followed by another
 ROUND_MINOR = 1_000_000  # principals are whole multiples of 10,000 yuan
-SHOWN_LEVERAGE = -0.35  # of a standard deviation of soundness, in the logarithm of a loan
+SHOWN_LEVERAGE = -0.7  # of a standard deviation of soundness, in the logarithm of a loan
 FIRST_GRANTS_DAYS = 330  # within which the first loans are granted
 MORE_AT = (0.1, 0.6)  # of the way from onset to failure, when one in trouble finds a new lender
 MORE_SHARE = 0.6  # of debt spirals and expansions that do
@@ -73,11 +72,11 @@ def plan_loans(population: Population, firms: Firms, traits: Traits, opened: Ope
         (np.flatnonzero(fresh), opened.new_lender, np.maximum(way, population.first_day)),
     ]
     planned = sum(len(who) for who, *_ in parts)
-    loans = zeros(LOAN, planned * LOANS_A_CHAIN + 1, renews=NOBODY, guarantor=NOBODY, default_day=NEVER, next=NEVER)
+    loans = zeros(LOAN, planned * LOANS_A_CHAIN + 1, renews=NOBODY, guarantor=NOBODY, default_day=NEVER)
     at = 0
     for part, (who, account, day) in enumerate(parts):
         some = loans[at : at + len(who)]
-        some["firm"], some["account"], some["granted"], some["next"] = who, account[who], day[who], day[who]
+        some["firm"], some["account"], some["granted"] = who, account[who], day[who]
         some["state"], some["number"] = PLANNED, part
         _terms(population, firms, traits, some, part)
         at += len(who)
@@ -113,21 +112,11 @@ def _guarantors(population: Population, firms: Firms, who: Integers, key: np.uin
     found = np.full((len(who), 2), NOBODY, np.int64)
     if n < 2:
         return found
-    guaranteed = chance.uniform(key, 8 * who + 5) < population.guaranteed
+    u = chance.uniform(key, 8 * who + 5)
+    guaranteed = u < population.guaranteed
     near = (who + chance.between(key, 8 * who + 7, 1, min(40, n - 1))) % n
     first = np.where(firms["related"][who, 0] >= 0, firms["related"][who, 0], near)
     found[:, 0] = np.where(guaranteed, first, NOBODY)
-    two = guaranteed & (chance.uniform(key, 8 * who + 5) < population.guaranteed / 3) & (near != first)
+    two = (u < population.guaranteed / 3) & (near != first)
     found[:, 1] = np.where(two, near, NOBODY)
-    return found
-
-
-def weights(rows: tuple[object, ...], field: str) -> Floats:
-    """A column of a table of parameters."""
-    return np.array([getattr(row, field) for row in rows], np.float64)
-
-
-def fails(firms: Firms) -> npt.NDArray[np.bool_]:
-    """Return the enterprises whose scenario ends in failure."""
-    found: npt.NDArray[np.bool_] = firms["ending"] == FAILS
     return found

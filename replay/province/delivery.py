@@ -17,7 +17,7 @@ from domain.calendar import DAY_MS, day_start_ms
 from domain.events import Authorization, Gov, Loan, Profile
 from replay.province import chance
 from replay.province.facts import FIRST, REGISTER_MS, FactWriter
-from replay.province.layout import CLOSED, DEFAULT, FACT, GONE, IS_CREDIT, MOVE, Facts, Moves
+from replay.province.layout import CLOSE, DEFAULT, FACT, IS_CREDIT, MOVE, WRITTEN_OFF, Facts, Moves
 from replay.province.population import Population
 from replay.province.simulation import DayRows, Simulation
 
@@ -89,11 +89,10 @@ class Delivering:
     def _opening(self, start: int) -> Step:
         """Yield the reports on running loans, then master records and consents, so that the oldest come first."""
         at_ms = day_start_ms(start) + REGISTER_MS
-        loans = self.simulation.state.loans
         facts = np.concatenate([*self.loan_facts, np.zeros(0, FACT)])
-        facts = facts[
-            (facts["time_ms"] < day_start_ms(start)) & ~np.isin(loans["state"], (CLOSED, GONE))[facts["loan"]]
-        ]
+        facts = facts[facts["time_ms"] < day_start_ms(start)]  # the first day is simulated already
+        ended = facts["loan"][np.isin(facts["event"], (CLOSE, WRITTEN_OFF))]
+        facts = facts[~np.isin(facts["loan"], ended)]
         facts = facts[np.argsort(facts["time_ms"], kind="stable")]
         others: list[Other] = [self.facts.loan(fact) for fact in facts]
         origins = [self.facts.bank_of(fact) for fact in facts]
@@ -109,6 +108,7 @@ class Delivering:
         origins += [GATEWAY] * (len(others) - len(origins))
         rows = np.zeros(len(others), ROW)
         rows["other"], rows["bank"], rows["arrival_ms"] = np.arange(len(others)), origins, at_ms
+        rows["time_ms"] = [one.event_time for one in others]
         return self._step(at_ms, rows, others, [])
 
     def _push(self, event: Other) -> None:
@@ -119,10 +119,11 @@ class Delivering:
         """Receipts of the day before, then files and what feeds bring that stood still."""
         start_ms = day_start_ms(day)
         receipts = self._receipts.pop(day, [])
-        live = [one for one in receipts if not self._by_file[one[0]] and one[1] == day - 1]
+        by_file = self._by_file | (self._outages.back(day - 1) > 0)  # a feed that is back brings all as a file does
+        live = [one for one in receipts if not by_file[one[0]]]
         if live:
             yield self._step(start_ms + RECEIPT_MS, np.zeros(0, ROW), [], live)
-        held = [one for one in receipts if self._by_file[one[0]] or one[1] != day - 1]
+        held = [one for one in receipts if by_file[one[0]]]
         files = self._files.pop(day, [])
         if held or files:
             others: list[Other] = []

@@ -1,6 +1,5 @@
 """Loans, master records, consents and court orders as events: few enough to be made one by one."""
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache
 
@@ -19,9 +18,10 @@ from domain.events import (
     Profile,
     RepaymentMethod,
 )
+from replay.population import GATEWAY_ID, REGIONS, consent_hash
 from replay.province import chance
 from replay.province.calendar import text
-from replay.province.firms import EXPIRED, MISSING, REGIONS, REVOKED
+from replay.province.firms import EXPIRED, MISSING, REVOKED
 from replay.province.layout import (
     BULLET,
     CLASSIFIED,
@@ -38,7 +38,7 @@ from replay.province.layout import (
 )
 from replay.province.lending import DEFAULT_DPD, SPECIAL_MENTION_DPD
 from replay.province.parties import enterprise_id
-from replay.province.population import GATEWAY_ID, Population
+from replay.province.population import Population
 from replay.province.state import State
 
 METHODS: dict[int, RepaymentMethod] = {BULLET: "interest_first", INSTALMENT: "instalment", REVOLVING: "interest_first"}
@@ -125,7 +125,7 @@ class FactWriter:
             valid_from=at_ms,
             valid_to=at_ms + (EXPIRED_DAYS if consent == EXPIRED else CONSENT_DAYS) * DAY_MS,
             authorization_id=authorization_id,
-            consent_hash=hashlib.sha256(authorization_id.encode()).hexdigest(),
+            consent_hash=consent_hash(authorization_id),
             confirmed_by_enterprise_at=at_ms - 3_600_000,
         )
         yield granted

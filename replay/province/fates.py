@@ -30,7 +30,7 @@ from replay.province.population import Population
 DAYS_A_MONTH, DAYS_A_YEAR = 365.25 / 12, 365.25
 RECOVERY_MONTHS = (1.5, 8.0)
 ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 68)  # with the days before the next due date fewer than default takes
-RECOVERED_DEPTH = 0.6  # what is lost by one that gets over it, against one that fails
+RECOVERED = 0.6  # what trouble takes from one that gets over it, against one that fails
 RISK_ROOT = 0.6  # how far risk moves the chance of trouble that passes
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
 CONTAGION_FROM = 0.3
@@ -95,7 +95,7 @@ def _shape(population: Population, firms: Firms, draws: _Draws, who: Integers, n
 
 
 def _fail(population: Population, firms: Firms, draws: _Draws) -> None:
-    who = np.flatnonzero(draws.happens("fails", population.default_rate * firms["risk"]))
+    who = np.flatnonzero(draws.happens("fails", _levelled(population.default_rate, firms["risk"], draws.years)))
     firms["ending"][who] = FAILS
     firms["turn"][who] = draws.day("failure")[who]
     _take_scenario(population, firms, draws, who, np.array([row.fails for row in population.scenarios], float), "fails")
@@ -113,10 +113,25 @@ def _recover(population: Population, firms: Firms, draws: _Draws) -> None:
 
 
 def _get_over(firms: Firms, draws: _Draws, who: Integers) -> None:
-    firms["depth"][who] *= RECOVERED_DEPTH
+    for name in ("depth", "squeeze", "strain"):
+        firms[name][who] *= RECOVERED
     firms["over"][who] = (
         firms["turn"][who] + (draws.ranged("over", *RECOVERY_MONTHS) * DAYS_A_MONTH).astype(np.int64)[who]
     )
+
+
+def _levelled(a_year: float, risk: Floats, years: float) -> Floats:
+    """Return rates a year in proportion to `risk` at which as many fail in `years` as if all had the rate `a_year`.
+
+    Without it fewer would: whose risk is high can fail but once.
+    """
+    wanted = 1.0 - chance.exponential(-a_year * years)
+    low, high = 0.0, 16.0
+    for _ in range(40):
+        factor = 0.5 * (low + high)
+        many = np.mean(1.0 - chance.exponential(-np.minimum(factor * a_year * risk * years, 15.0))) > wanted
+        low, high = (low, factor) if many else (factor, high)
+    return low * a_year * risk
 
 
 def _log(x: Floats) -> Floats:
@@ -148,7 +163,7 @@ def _spread(population: Population, firms: Firms, trade: Trade) -> None:
             firms["ending"][supplier] = FAILS
         else:
             firms["ending"][supplier] = RECOVERS
-            firms["depth"][supplier] *= RECOVERED_DEPTH
+            firms["depth"][supplier] *= RECOVERED
             firms["over"][supplier] = since + lasts + int(RECOVERY_MONTHS[1] * u[3] * DAYS_A_MONTH)
 
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from replay.population import REGIONS
 from replay.province import chance
 from replay.province.chance import Floats, Integers
 from replay.province.layout import ACCOUNT, FIRM, NEVER, NOBODY, Accounts, Firms, zeros
 from replay.province.population import Population
 
-REGIONS = ("450100", "450200", "450300", "450500", "450900")
 FEN = 100
 VALID, MISSING, EXPIRED, REVOKED = range(4)  # consents
 PUBLIC_SHARE = (0.35, 0.85)  # of sales, of those that sell to the public
@@ -21,7 +21,7 @@ UTILITY = (0.006, 0.03)
 TAX = {"micro": (0.004, 0.025), "small": (0.012, 0.045), "medium": (0.018, 0.055)}
 QUARTERLY_RENT = 0.35
 NO_RENT = 0.25  # own premises
-SHOWN_MARGIN, SHOWN_BUFFER, SHOWN_NOISE = 0.6, 0.6, -0.25  # a standard deviation of soundness, in each of them
+SHOWN_MARGIN, SHOWN_BUFFER, SHOWN_NOISE = 0.85, 0.85, -0.3  # a standard deviation of soundness, in each of them
 OUTFLOW_DAYS = 30.0
 FESTIVAL_BONUS = 0.7  # share that pays one
 
@@ -39,7 +39,7 @@ def found(population: Population) -> tuple[Firms, Traits]:
     firms = zeros(FIRM, n)
     for name in ("onset", "turn", "over", "arrears_from", "arrears_until", "moves_on"):
         firms[name] = NEVER
-    for name in ("moves_to", "dollars", "related", "owner", "private", "stop_month"):
+    for name in ("moves_to", "dollars", "related", "stop_month"):
         firms[name] = NOBODY
     draws = _Draws(population, n)
     firms["industry"] = draws.weighted("industry", [row.weight for row in population.industries])
@@ -65,8 +65,8 @@ class _Draws:
     def __init__(self, population: Population, n: int) -> None:
         self._seed, self._places = population.seed, np.arange(n)
 
-    def uniform(self, name: str, *, at: npt.ArrayLike | None = None) -> Floats:
-        return chance.uniform(chance.key(self._seed, "firm", name), self._places if at is None else at)
+    def uniform(self, name: str) -> Floats:
+        return chance.uniform(chance.key(self._seed, "firm", name), self._places)
 
     def normal(self, name: str) -> Floats:
         return chance.normal(chance.key(self._seed, "firm", name), self._places)
@@ -115,7 +115,7 @@ def _costs(population: Population, firms: Firms, draws: _Draws, soundness: Float
     margin = mean + spread * (SHOWN_MARGIN * soundness + np.sqrt(1 - SHOWN_MARGIN**2) * draws.normal("margin"))
     usual = np.array([row.purchases for row in industries])[industry]
     purchases = np.clip(1.0 - margin - payroll * 1.2 - tax - rent - utility - 0.03, 0.4 * usual, 0.97)
-    firms["margin"], firms["payroll"], firms["tax"], firms["rent"] = margin, payroll, tax, rent * firms["base"]
+    firms["payroll"], firms["tax"], firms["rent"] = payroll, tax, rent * firms["base"]
     firms["utility"], firms["purchases"] = utility, purchases
 
 
@@ -178,7 +178,7 @@ def open_accounts(population: Population, firms: Firms, more: Integers, needs_le
     owner = np.repeat(np.arange(n), counts)
     slot = np.arange(len(owner)) - first[owner]
     accounts["firm"], accounts["slot"] = owner, slot
-    accounts["bank"] = _banks(population, draws, owner, slot)
+    accounts["bank"] = _banks(population, owner, slot)
     where = [np.where(parts[:, k] > 0, first + before[:, k], NOBODY) for k in range(parts.shape[1])]
     settlement, second, dollars, new_lender, new_bank = where
     accounts["bank"][dollars[dollars >= 0]] = accounts["bank"][settlement[dollars >= 0]]
@@ -192,7 +192,7 @@ def open_accounts(population: Population, firms: Firms, more: Integers, needs_le
     return Opened(accounts, second, lender, new_lender)
 
 
-def _banks(population: Population, draws: _Draws, owner: Integers, slot: Integers) -> Integers:
+def _banks(population: Population, owner: Integers, slot: Integers) -> Integers:
     """Large banks have more customers than small ones; an enterprise's banks differ where there are enough of them."""
     count = population.banks
     rank = chance.weighted(

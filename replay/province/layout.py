@@ -26,7 +26,7 @@ FIRM = np.dtype(
         ("base", "<f8"),  # sales of a usual month
         ("growth", "<f8"),  # of a day
         ("noise", "<f8"),  # of a month's sales
-        ("margin", "<f8"), ("purchases", "<f8"), ("payroll", "<f8"), ("rent", "<f8"), ("utility", "<f8"),
+        ("purchases", "<f8"), ("payroll", "<f8"), ("rent", "<f8"), ("utility", "<f8"),
         ("tax", "<f8"),
         ("payroll_day", "|i1"), ("rent_day", "|i1"), ("utility_day", "|i1"), ("rent_every", "|i1"),
         ("tax_every", "|i1"),
@@ -37,7 +37,7 @@ FIRM = np.dtype(
         ("link_first", "<i4"), ("link_count", "<i4"),
         ("account", "<i4"),  # settlement
         ("account_first", "<i4"), ("account_count", "<i4"), ("dollars", "<i4"),
-        ("related", "<i4", (2,)), ("owner", "<i4"), ("private", "<i4"),  # parties
+        ("related", "<i4", (2,)),  # parties
         ("risk", "<f8"),
         # what becomes of it
         ("scenario", "|i1"), ("ending", "|i1"), ("onset", "<i4"),
@@ -90,8 +90,9 @@ LOAN = np.dtype(
         ("firm", "<i4"), ("account", "<i4"), ("kind", "|i1"), ("state", "|i1"),
         ("number", "<i2"),  # of the firm's loans
         ("principal", "<i8"), ("limit", "<i8"), ("outstanding", "<i8"), ("rate", "<f8"),  # rate: a year
-        ("granted", "<i4"), ("term", "|i1"), ("paid", "|i1"), ("lines", "|i1"),
-        ("next", "<i4"),  # the next day on which something is to be done
+        ("granted", "<i4"),  # of a planned one: the day on which it may be
+        ("term", "|i1"),  # months, one line a month
+        ("paid", "|i1"),  # lines
         ("renews", "<i4"), ("again", "|i1"),  # again: what follows it (0 nothing, 1 renewal, 2 a new one)
         ("guarantor", "<i4", (2,)), ("calls", "|i1"),
         ("default_day", "<i4"), ("late_until", "<i4"),  # late_until: a due date that is forgotten is paid then
@@ -142,7 +143,7 @@ IS_CREDIT = np.array([direction == "C" for direction, *_ in KINDS])
 IS_CREDIT.setflags(write=False)
 
 BOOKED, RETURNED, REVERSED = range(3)
-MOVE = np.dtype(  # one posting; its number in the account and the balance follow when its month is put in order
+MOVE = np.dtype(  # one posting; its number in the account and the balance follow when its day is put in order
     [
         ("time_ms", "<i8"), ("account", "<i4"), ("kind", "|i1"), ("status", "|i1"), ("flaw", "|i1"), ("party", "<i4"),
         ("amount", "<i8"), ("balance", "<i8"), ("seq", "<i4"), ("ref_seq", "<i4"), ("ref_ms", "<i8"),
@@ -161,12 +162,12 @@ FACT = np.dtype(  # one fact of a loan, as its lender reports it
         ("due", "<i8"), ("dpd", "<i4"), ("serial", "<i4"),
     ]
 )  # fmt: skip
-UNDO = np.dtype(  # what will be undone: its original, whose number and time are filled in with its month
+UNDO = np.dtype(  # what will be undone: its original, whose number and time are filled in with its day
     [("day", "<i4"), ("account", "<i4"), ("kind", "|i1"), ("status", "|i1"), ("party", "<i4"), ("amount", "<i8"),
      ("move", "<i8"), ("seq", "<i4"), ("time_ms", "<i8")]
 )  # fmt: skip
-COUNTS = ("moves", "facts", "loans", "undos", "serial")
-MOVES, FACTS, LOANS, UNDOS, SERIAL = range(len(COUNTS))
+COUNTS = ("moves", "facts", "loans", "undos")
+MOVES, FACTS, LOANS, UNDOS = range(len(COUNTS))
 # Days of the calendar, one row each.
 DAY = np.dtype(
     [

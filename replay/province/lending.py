@@ -54,7 +54,17 @@ from replay.province.posting import (
     post,
     transfer,
 )
-from replay.province.state import BANKS, FIRST_DAY, FORGOTTEN, LENT_AGAIN, OWNER_HELPS, PERSONS, RENEWED_SHARE
+from replay.province.state import (
+    BANKS,
+    FIRST_DAY,
+    FORGOTTEN,
+    LATE_AT_FIRST,
+    LATE_AT_LAST,
+    LENT_AGAIN,
+    OWNER_HELPS,
+    PERSONS,
+    RENEWED_SHARE,
+)
 
 REPORT_MS, GRANT_MS = 7 * HOUR_MS, 9 * HOUR_MS
 DAYS_A_MONTH, MONTHS_A_YEAR = 30.4375, 12.0
@@ -63,7 +73,7 @@ SPECIAL_MENTION_DPD, DEFAULT_DPD = 31, 91
 CALLED_DAYS, WRITTEN_OFF_DAYS = 45, 270
 SAVING_DAYS = 60  # before a loan falls due at one stroke the owner draws nothing
 STOCK_SHARE = 0.85  # of a loan that goes to suppliers
-SLIP, SLIP_MORE = 0.02, 0.22  # chance that one in trouble is late by days, and how it rises
+FORGOTTEN_DAYS, LATE_DAYS = 6.0, 24.0  # the most that one is late by oversight, and in trouble, where it still pays
 REFUSED_FROM = 0.5  # of the way into trouble: lenders do not lend again then
 DRAW_FROM, REPAY_FROM = 0.25, 1.0  # of the cash that is wanted: a limit is drawn below it and repaid above it
 
@@ -82,7 +92,7 @@ def _fact(w: Any, k: Any, event: Any, time_ms: Any, dpd: Any) -> Any:
     loan = w.loans[k]
     one = w.facts[w.counts[FACTS]]
     w.counts[FACTS] += 1
-    line = min(loan.paid, loan.lines - 1)
+    line = min(loan.paid, loan.term - 1)
     one.time_ms, one.loan, one.event, one.outstanding = time_ms, k, event, loan.outstanding
     one.due_day, one.due, one.dpd, one.serial = loan.due_day[line], _due(loan), dpd, loan.paid
 
@@ -95,10 +105,10 @@ def _due(loan: Any) -> Any:
 
 @kernel
 def _principal(loan: Any) -> Any:
-    if loan.paid >= loan.lines:
+    if loan.paid >= loan.term:
         return np.int64(0)
     if loan.kind == REVOLVING:
-        return loan.outstanding if loan.paid == loan.lines - 1 else np.int64(0)
+        return loan.outstanding if loan.paid == loan.term - 1 else np.int64(0)
     return loan.due_principal[loan.paid]
 
 
@@ -110,7 +120,7 @@ def _interest(loan: Any) -> Any:
 @kernel
 def dpd_of(loan: Any, day: Any) -> Any:
     """Days past due of the first unpaid line; 0 before it."""
-    if loan.paid >= loan.lines:
+    if loan.paid >= loan.term:
         return 0
     return max(0, day - loan.due_day[loan.paid])
 
@@ -122,7 +132,7 @@ def morning(w: Any, k: Any, today: Any) -> Any:
     day, at_ms = today.day, today.start_ms + REPORT_MS
     f = w.firms[loan.firm]
     if loan.state == PLANNED:
-        if loan.next <= day and today.business:
+        if loan.granted <= day and today.business:
             _grant(w, k, today)
         return
     if loan.state == DEFAULTED:
@@ -130,9 +140,9 @@ def morning(w: Any, k: Any, today: Any) -> Any:
         return
     if loan.state != OPEN:
         return
-    if loan.kind == BULLET and loan.due_day[loan.lines - 1] - SAVING_DAYS <= day <= loan.due_day[loan.lines - 1]:
-        f.dues_day = max(f.dues_day, loan.due_day[loan.lines - 1])
-    for i in range(loan.paid, loan.lines):
+    if loan.kind == BULLET and loan.due_day[loan.term - 1] - SAVING_DAYS <= day <= loan.due_day[loan.term - 1]:
+        f.dues_day = max(f.dues_day, loan.due_day[loan.term - 1])
+    for i in range(loan.paid, loan.term):
         if loan.due_day[i] == day:
             _fact(w, k, INSTALMENT_DUE, at_ms, dpd_of(loan, day))
             w.facts[w.counts[FACTS] - 1].due_day = day
@@ -157,15 +167,14 @@ def _grant(w: Any, k: Any, today: Any) -> Any:
     f = w.firms[number]
     refused = is_in_trouble(f, day) and progress(f, day) > REFUSED_FROM and loan.renews == NOBODY and loan.number >= 3
     if pays_no_lender(f, day) or (f.ending == FAILS and day >= f.turn) or (refused and draw(f) < 0.7):
-        loan.state, loan.next = GONE, NEVER
+        loan.state = GONE
         return
-    loan.state, loan.granted, loan.paid, loan.lines, loan.late_until = OPEN, day, 0, loan.term, 0
-    part = loan.principal // loan.lines
-    for i in range(loan.lines):
+    loan.state, loan.granted, loan.paid, loan.late_until = OPEN, day, 0, 0
+    part = loan.principal // loan.term
+    for i in range(loan.term):
         loan.due_day[i] = next_business(w, day + np.int64((i + 1) * DAYS_A_MONTH))
         loan.due_principal[i] = part if loan.kind == INSTALMENT else 0
-    loan.due_principal[loan.lines - 1] = loan.principal - (part * (loan.lines - 1) if loan.kind == INSTALMENT else 0)
-    loan.next = loan.due_day[0]
+    loan.due_principal[loan.term - 1] = loan.principal - (part * (loan.term - 1) if loan.kind == INSTALMENT else 0)
     at_ms = today.start_ms + GRANT_MS
     if loan.renews != NOBODY:
         loan.outstanding = loan.principal
@@ -222,7 +231,8 @@ def _use(w: Any, number: Any, f: Any, today: Any, drawn: Any) -> Any:
 def _after_default(w: Any, k: Any, today: Any) -> Any:
     loan, at_ms = w.loans[k], today.start_ms + REPORT_MS
     since = today.day - loan.default_day
-    if since == CALLED_DAYS and loan.calls and loan.guarantor[0] >= 0 and today.business:
+    called = today.day == next_business(w, loan.default_day + CALLED_DAYS)
+    if called and loan.calls and loan.guarantor[0] >= 0:
         g = w.firms[loan.guarantor[0]]
         if w.accounts[g.account].balance > loan.outstanding and not pays_no_lender(g, today.day):
             bank = w.places[BANKS] + w.accounts[loan.account].bank
@@ -230,7 +240,7 @@ def _after_default(w: Any, k: Any, today: Any) -> Any:
             loan.outstanding = 0
             _fact(w, k, COMPENSATED, at_ms, 0)
             _fact(w, k, CLOSE, at_ms + 60_000, 0)
-            loan.state, loan.next = CLOSED, NEVER
+            loan.state = CLOSED
     elif since == WRITTEN_OFF_DAYS:
         _fact(w, k, WRITTEN_OFF, at_ms, since + DEFAULT_DPD)
         loan.state = GONE
@@ -245,23 +255,24 @@ def evening(w: Any, k: Any, today: Any) -> Any:
     number = np.int64(loan.firm)
     f = w.firms[number]
     collected = 0
-    while loan.state == OPEN and loan.paid < loan.lines and loan.due_day[loan.paid] <= day:
+    while loan.state == OPEN and loan.paid < loan.term and loan.due_day[loan.paid] <= day:
         if loan.due_day[loan.paid] == day and loan.late_until <= day and collected == 0:
             _slip(w, f, loan, day)
         if loan.late_until > day or pays_no_lender(f, day) or not _find_money(w, number, f, k, today):
             return
         _collect(w, k, today, collected)
         collected += 1
-    if loan.state == OPEN and loan.kind == REVOLVING and collected == 0 and loan.paid < loan.lines:
+    if loan.state == OPEN and loan.kind == REVOLVING and collected == 0 and loan.paid < loan.term:
         _use_limit(w, number, f, k, today)
 
 
 @kernel
 def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
     """Now and then a due date is missed by some days: by oversight, or because money is short."""
-    chance, most = w.numbers[FORGOTTEN], 6.0
+    chance, most = w.numbers[FORGOTTEN], FORGOTTEN_DAYS
     if is_in_trouble(f, day):
-        chance, most = chance + SLIP + SLIP_MORE * progress(f, day), 14.0
+        first, last = w.numbers[LATE_AT_FIRST], w.numbers[LATE_AT_LAST]
+        chance, most = chance + first + (last - first) * progress(f, day), LATE_DAYS
     if draw(f) < chance:
         loan.late_until = day + 1 + np.int64(most * draw(f))
 
@@ -270,7 +281,7 @@ def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
 def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
     """Bring what is due to the account at the lender; where it is not there, the owner or somebody else is asked."""
     loan = w.loans[k]
-    due = _due(loan)
+    due = _interest(loan) if _renews(w, loan) else _due(loan)
     lacks = due - cash(w, f)
     if lacks > 0:
         helps = w.numbers[OWNER_HELPS]
@@ -293,7 +304,7 @@ def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
             else:
                 post(w, companion, at_ms - 2_000, TO_COMPANY, number, fen)
         post(w, f.account, at_ms, kind, party, fen)
-        if loan.paid == loan.lines - 1 and loan.again == 2:
+        if loan.paid == loan.term - 1 and loan.again == 2:
             f.bridge += fen
             f.bridge_day = today.day + (0 if kind == FROM_COMPANY else 1 - today.day % 2)
         else:
@@ -303,25 +314,29 @@ def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
 
 
 @kernel
+def _renews(w: Any, loan: Any) -> Any:
+    """Whether the first unpaid line is the last one and its principal goes over into another loan."""
+    return loan.paid == loan.term - 1 and loan.again == 1 and w.counts[LOANS] < w.loans.shape[0]
+
+
+@kernel
 def _collect(w: Any, k: Any, today: Any, so_far: Any) -> Any:
     """Debit the first unpaid line, and report what is left."""
     loan = w.loans[k]
     bank = w.places[BANKS] + w.accounts[loan.account].bank
     at_ms = today.start_ms + COLLECTION_MS + 60_000 * so_far + 3_000 * (k % 15)
     principal, interest = _principal(loan), _interest(loan)
-    renews = loan.paid == loan.lines - 1 and loan.again == 1 and w.counts[LOANS] < w.loans.shape[0]
     post(w, loan.account, at_ms, INTEREST, bank, interest)
-    if principal > 0 and not renews:
+    if principal > 0 and not _renews(w, loan):
         post(w, loan.account, at_ms + 1_000, REPAY, bank, principal)
     loan.outstanding -= principal
     loan.paid += 1
-    if loan.paid < loan.lines:
+    if loan.paid < loan.term:
         _fact(w, k, REPAID, at_ms + 2_000, dpd_of(loan, today.day))
-        loan.next = loan.due_day[loan.paid]
         return
     _fact(w, k, REPAID, at_ms + 2_000, 0)
     _fact(w, k, CLOSE, at_ms + 3_000, 0)
-    loan.state, loan.next = CLOSED, NEVER
+    loan.state = CLOSED
     if loan.again > 0:
         _follow(w, k, today.day)
 
@@ -339,13 +354,13 @@ def _follow(w: Any, k: Any, day: Any) -> Any:
     new.number = loan.number + 3
     new.principal, new.limit = loan.principal, loan.limit
     new.guarantor[0], new.guarantor[1], new.calls = loan.guarantor[0], loan.guarantor[1], loan.calls
-    new.state, new.outstanding, new.paid, new.lines = PLANNED, 0, 0, 0
+    new.state, new.outstanding, new.paid = PLANNED, 0, 0
     new.renews = k if loan.again == 1 else NOBODY
     new.default_day, new.late_until = NEVER, 0
     u = draw(f)
     goes_on = w.numbers[LENT_AGAIN]
     new.again = 1 if loan.kind == BULLET and u < goes_on * w.numbers[RENEWED_SHARE] else (2 if u < goes_on else 0)
-    new.next = day + 1 if loan.again == 1 else day + 2 + np.int64(14 * draw(f) * draw(f))
+    new.granted = day + 1 if loan.again == 1 else day + 2 + np.int64(14 * draw(f) * draw(f))
     if loan.again != 1 and draw(f) < 0.3:  # a little more or less than before
         factor = 0.7 + 0.7 * draw(f)
         tens = max(1.0, np.floor(loan.principal * factor / 1_000_000))
@@ -357,7 +372,7 @@ def _follow(w: Any, k: Any, day: Any) -> Any:
 def _use_limit(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
     """Draw on a limit when cash is low, repay when there is plenty."""
     loan = w.loans[k]
-    if draw(f) > 0.2 or pays_no_lender(f, today.day) or loan.paid >= loan.lines - 1:
+    if draw(f) > 0.2 or pays_no_lender(f, today.day) or loan.paid >= loan.term - 1:
         return
     held = cash(w, f)
     at_ms = today.start_ms + COLLECTION_MS - 1_200_000 + 3_000 * (k % 15)

@@ -156,9 +156,7 @@ def _share_before(links: Links) -> Floats:
     return found
 
 
-def name_parties(
-    population: Population, firms: Firms, links: Links, inside: npt.NDArray[np.bool_], parties: Parties
-) -> None:
+def name_parties(population: Population, links: Links, inside: npt.NDArray[np.bool_], parties: Parties) -> None:
     """Set `party` of what is not inside: a person, somebody whom others know too, or somebody of its own."""
     places = np.arange(len(links))
     seed = population.seed

@@ -10,6 +10,7 @@ from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Control, LogRecord
 from replay.log_writer import LogWriter
+from replay.province.ahead import Ahead
 from replay.province.calendar import text
 from replay.province.delivery import GATEWAY, NOT_OTHER, Delivering, Step
 from replay.province.population import Population
@@ -23,6 +24,7 @@ from streams.ingest.tokens import Tokens
 from streams.worker.role import TP
 
 PARTITIONS = 8
+STEPS_AHEAD = 6  # two days: files, receipts and a day of the live banks
 BY, REASON = "simulator", "the history of a simulated province"
 Say = Callable[[str], None]
 
@@ -37,18 +39,27 @@ class Written:
 
 
 def write_log(
-    population: Population, path: Path, *, partitions: int = PARTITIONS, say: Say = lambda _text: None
+    population: Population,
+    path: Path,
+    *,
+    partitions: int = PARTITIONS,
+    steps_ahead: int = STEPS_AHEAD,
+    say: Say = lambda _text: None,
 ) -> Written:
-    """The log of a population in a file, and its truth beside it; nothing half-written stays behind."""
+    """Write the log of a population, and its truth beside it; nothing half-written stays behind.
+
+    `steps_ahead`: how many deliveries are made before they are written, which changes no byte.
+    """
     simulation = Simulation(population)
     delivering = Delivering(simulation)
     say(f"{population.enterprises:,} enterprises, {len(simulation.state.links):,} links, {len(delivering.banks)} banks")
     tokens = Tokens(platform_key(population))
     with LogWriter(path, banks=delivering.banks, partitions=partitions) as out:
         writing = _Writing(delivering, Writer(simulation, tokens), tokens, out)
-        for step in delivering.steps():
-            writing.take(step)
-            writing.tell(say)
+        with Ahead(delivering.steps(), steps_ahead) as steps:
+            for step in steps:
+                writing.take(step)
+                writing.tell(say)
         writing.close()
         beside = write_truth(truth_of(delivering), path)  # before the log stands there: no log is without its truth
     return Written(
@@ -85,10 +96,10 @@ class _Writing:
             rows["other"][which] = np.arange(len(which))  # now as they stand in `others`
             self._out.append(self._writer.as_logged(rows, others))
             self.transactions += int((rows["other"] < 0).sum())
-            newest = {bank: int(rows["time_ms"][rows["bank"] == bank].max()) for bank in set(rows["bank"].tolist())}
-            for bank, time_ms in newest.items():
-                if bank != GATEWAY:
-                    self._feeds.event(self._delivering.banks[bank].bank_id, time_ms)
+            newest = np.zeros(len(self._topics) + 1, np.int64)  # by bank, the gateway last
+            np.maximum.at(newest, rows["bank"], rows["time_ms"])
+            for bank in np.flatnonzero(newest[:-1]).tolist():
+                self._feeds.event(self._delivering.banks[bank].bank_id, int(newest[bank]))
         for bank, day in step.receipts:
             self._feeds.receipt(self._delivering.banks[bank].bank_id, day)
         if step.receipts:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from replay.population import REGIONS
 from replay.province import chance
-from replay.province.firms import REGIONS
 from replay.province.layout import Firms
 from replay.province.population import Population
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from config.settings import Bank
 from domain.calendar import date_of, day_of_date
 from replay.province.parameters import Of, ParameterError, check
-from replay.province.sources import ATRADIUS_2024, CBIRC_2022, COFACE_2025, JPMC_2016, MYBANK, PBOC_2024, TAX_LAW
+from replay.province.sources import ATRADIUS_2024, CBIRC_2022, JPMC_2016, MYBANK, PBOC_2024
 from replay.province.tables import (
     INDUSTRIES,
     LOAN_KINDS,
@@ -21,8 +21,8 @@ from replay.province.tables import (
     Scenario,
     Size,
 )
+from replay.workdays import months_later
 
-GATEWAY_ID = "Z9000000000000"  # the gateway's own code: no bank's
 BANK_CODES = 9_999
 UNTIL_MIN, UNTIL_MAX = date(2019, 1, 1), date(2030, 1, 1)  # the calendar of holidays that is known (replay.workdays)
 
@@ -55,11 +55,11 @@ class Population:
     weekly_partner: Annotated[float, Of(0, 1, "chance that a partner is dealt with each week; rises with size")] = 0.12
     fortnightly_partner: Annotated[float, Of(0, 1, "chance of each fortnight")] = 0.28
     payment_noise: Annotated[float, Of(0, 2, "standard deviation of the logarithm of one payment")] = 0.38
-    skipped_payment: Annotated[float, Of(0, 1, "chance that a customer skips a payment", "", ATRADIUS_2024)] = 0.06
+    skipped_payment: Annotated[float, Of(0, 1, "chance that a customer skips a payment", "", ATRADIUS_2024)] = 0.10
     caught_up: Annotated[
-        float, Of(0, 1, "chance that a skipped payment comes with the next one", "", ATRADIUS_2024)
-    ] = 0.8
-    delay_days: Annotated[float, Of(0, 60, "mean delay of a payment against its rhythm", "days", COFACE_2025)] = 4.0
+        float, Of(0, 1, "chance that a skipped payment comes with the next one; 3% are never paid", "", ATRADIUS_2024)
+    ] = 0.7
+    delay_days: Annotated[float, Of(0, 60, "mean delay of a payment against its rhythm", "days")] = 4.0
     bad_month: Annotated[float, Of(0, 1, "chance that a sound enterprise's month is bad")] = 0.025
     bad_month_level: Annotated[tuple[float, float], Of(0, 1, "sales of a bad month against a usual one, range")] = (
         0.25,
@@ -73,8 +73,8 @@ class Population:
     buffer_spread: Annotated[float, Of(0, 2, "standard deviation of its logarithm", "", JPMC_2016)] = 1.1
     margin: Annotated[
         tuple[float, float], Of(-0.5, 0.8, "margin before debt service, of sales: mean and standard deviation")
-    ] = (0.09, 0.05)
-    quarterly_tax: Annotated[float, Of(0, 1, "share of micro enterprises that file each quarter", "", TAX_LAW)] = 0.7
+    ] = (0.10, 0.08)
+    quarterly_tax: Annotated[float, Of(0, 1, "share of micro enterprises that file each quarter")] = 0.7
     owner_helps: Annotated[
         float, Of(0, 1, "chance that a sound owner puts money in within the days in which it runs short")
     ] = 0.9
@@ -92,24 +92,28 @@ class Population:
     dead_feed: Annotated[float, Of(0, 1, "chance a year that a bank stops reporting an account")] = 0.012
 
     # Lending and failure
-    default_rate: Annotated[float, Of(0, 0.5, "borrowers that default, a year", "", f"{CBIRC_2022}; {MYBANK}")] = 0.03
-    recoveries: Annotated[float, Of(0, 20, "enterprises that get into trouble and out again, for one that fails")] = 1.3
+    default_rate: Annotated[float, Of(0, 0.5, "borrowers that default, a year", "", f"{CBIRC_2022}; {MYBANK}")] = 0.035
+    recoveries: Annotated[float, Of(0, 20, "enterprises that get into trouble and out again, for one that fails")] = 1.0
     risk_spread: Annotated[
         float, Of(0, 3, "how far the risk of failure differs: standard deviation of its logarithm")
-    ] = 0.7
-    risk_shown: Annotated[float, Of(0, 1, "how much of that margin, buffer, leverage and steadiness show")] = 0.8
+    ] = 1.6
+    risk_shown: Annotated[float, Of(0, 1, "how much of that margin, buffer, leverage and steadiness show")] = 0.9
     late_cure: Annotated[float, Of(0, 1, "share of recoveries that fall into arrears before")] = 0.22
     contagion: Annotated[
         float, Of(0, 1, "chance that a supplier falls with a customer, times its share of sales over 30%")
     ] = 0.35
     forgotten: Annotated[float, Of(0, 1, "chance that a due date is missed by a few days for no reason")] = 0.004
+    late_in_trouble: Annotated[
+        tuple[float, float],
+        Of(0, 1, "chance that one in trouble pays a due date days late: at its onset and at its end"),
+    ] = (0.04, 0.35)
     second_loan: Annotated[
         float, Of(0, 1, "chance that a borrower has a second loan, at another bank where it has one")
     ] = 0.3
     loan_spread: Annotated[float, Of(0, 2, "standard deviation of the logarithm of a loan's size", "", PBOC_2024)] = (
         0.55
     )
-    interest: Annotated[tuple[float, float], Of(0, 0.36, "interest of a year, range", "", PBOC_2024)] = (0.037, 0.075)
+    interest: Annotated[tuple[float, float], Of(0, 0.36, "interest of a year, range", "", PBOC_2024)] = (0.032, 0.06)
     renewed: Annotated[float, Of(0, 1, "chance that a bullet loan is renewed without repayment")] = 0.35
     lent_again: Annotated[float, Of(0, 1, "chance that a loan is followed by another")] = 0.85
     guaranteed: Annotated[float, Of(0, 1, "share of loans that other enterprises guarantee")] = 0.3
@@ -198,8 +202,7 @@ class Population:
         return hashlib.sha256(repr(dataclasses.replace(self, seed=0)).encode()).hexdigest()[:16]
 
     def _month_day(self, months: int) -> int:
-        month = self.until.year * 12 + self.until.month - 1 + months
-        return day_of_date(date(month // 12, month % 12 + 1, 1))
+        return months_later(day_of_date(self.until), months)
 
     def bank(self, number: int) -> Bank:
         """Bank `number` of 0 … banks - 1."""

@@ -22,6 +22,7 @@ from replay.province.layout import (
     SALE,
     SALE_GOVERNMENT,
     UNDO,
+    UNDOS,
     Facts,
     Links,
     Moves,
@@ -40,7 +41,7 @@ UNDOS_MAX = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """The events of a day: `moves` by account and time, numbered; `facts` as they came."""
+    """The events of a day: `moves` by account and time, numbered, of days in the log; `facts` as they came."""
 
     day: int
     moves: Moves
@@ -63,7 +64,6 @@ class Simulation:
         sorted_links = _sorted(population, built, trade)
         loans = credit.plan_loans(population, built, traits, opened)
         _silence(built, opened.accounts)
-        built["owner"] = self.parties.persons + parties.PERSONS_A_FIRM * np.arange(len(built))
         counts = np.zeros(len(COUNTS), np.int64)
         counts[LOANS] = np.count_nonzero(loans["term"])
         moves = len(built) * MOVES_A_FIRM + len(sorted_links) * MOVES_A_LINK + len(loans) * MOVES_A_LOAN
@@ -84,16 +84,26 @@ class Simulation:
         )
 
     def days(self) -> Iterator[DayRows]:
-        """Each day from the first that is simulated to the last; the rows are the reader's until the next one."""
-        w = self.state
+        """Yield each day from the first that is simulated to the last; the facts are the reader's until the next one.
+
+        The moves of days outside the log are not made up: nobody sees them, and they are as many again.
+        """
+        w, population = self.state, self.population
         balances: Integers = w.accounts["balance"].copy()
         seqs = np.zeros(len(w.accounts), np.int32)
         for i, day in enumerate(w.calendar["day"].tolist()):
+            if day == population.start_day:
+                balances[:] = w.accounts["balance"]
+                w.counts[UNDOS] = 0  # their originals have no number
             live_day(w, i)
             moves = w.moves[: w.counts[MOVES]]
-            order = _order(moves, int(w.calendar["start_ms"][i]))
-            number_moves(w, order, balances, seqs)
-            yield DayRows(day, moves[order], w.facts[: w.counts[FACTS]])
+            if population.start_day <= day < population.end_day:
+                order = _order(moves, int(w.calendar["start_ms"][i]))
+                number_moves(w, order, balances, seqs)
+                moves = moves[order]
+            else:
+                moves = moves[:0]
+            yield DayRows(day, moves, w.facts[: w.counts[FACTS]])
 
 
 def _order(moves: Moves, start_ms: int) -> npt.NDArray[np.int64]:
@@ -105,7 +115,7 @@ def _order(moves: Moves, start_ms: int) -> npt.NDArray[np.int64]:
 def _place_links(population: Population, built: np.ndarray, trade: Trade, places: Parties, second: Integers) -> None:
     """Give links their parties and the accounts that they are paid to."""
     found, inside = trade.links, trade.inside
-    links.name_parties(population, built, found, inside, places)
+    links.name_parties(population, found, inside, places)
     found["other_account"] = np.where(inside, built["account"][np.where(inside, found["party"], 0)], NOBODY)
     at = np.arange(len(found))
     customers = np.isin(found["kind"], (SALE, SALE_GOVERNMENT)) & (found["account"] == -1)

@@ -1,14 +1,12 @@
-"""A simulated province as a `Source`: what banks and the gateway would send, in the order of delivery."""
+"""What the banks of a simulated province and the gateway would send, in the order of delivery."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from config.settings import Bank
 from domain import topics
-from domain.calendar import date_of, day_start_ms
+from domain.calendar import date_of
 from domain.events import Receipt, Txn, TxnStatus
-from replay.judging import Label
 from replay.province import parties
 from replay.province.delivery import FOREIGN, GATEWAY, NOT_OTHER, Delivering, Step
 from replay.province.layout import BOOKED, KINDS, NOBODY, RETURNED, REVERSED
@@ -28,46 +26,12 @@ from replay.sources import Delivery
 STATUSES: dict[int, TxnStatus] = {BOOKED: "booked", RETURNED: "returned", REVERSED: "reversed"}
 
 
-class ProvinceSource:
-    """The `Source` of a `Population`."""
-
-    is_history = False
-
-    def __init__(self, population: Population, name: str = "simulation") -> None:
-        self.name, self.population = name, population
-        self.banks: tuple[Bank, ...] = tuple(population.bank(number) for number in range(population.banks))
-        self._made = 0
-
-    @property
-    def identity(self) -> str:
-        """The population; what a version of the simulator makes of it is not the same as another's."""
-        return f"province {VERSION} {self.population.parameters} {self.population.seed}"
-
-    @property
-    def start_ms(self) -> int:
-        """The beginning of the first day."""
-        return day_start_ms(self.population.start_day)
-
-    def deliveries(self) -> Iterator[Delivery]:
-        """All events of all banks and the gateway."""
-        self._made = 0
-        simulation = Simulation(self.population)
-        reading = _Reading(simulation)
-        for step in Delivering(simulation).steps():
-            for delivery in reading.deliveries(step):
-                self._made += 1
-                yield delivery
-
-    def rows(self) -> Mapping[str, int]:
-        """Nothing is read: all is made."""
-        return {"read": 0, "made": self._made}
-
-    def outcomes(self) -> Mapping[str, Label]:
-        """None: what becomes of the loans is in their events, and most still run."""
-        return {}
-
-
-VERSION = 1  # to be raised with every change of what a seed gives
+def deliveries(population: Population) -> Iterator[Delivery]:
+    """Yield all events of all banks and the gateway by `at_ms`: what a log of the population holds, as it was sent."""
+    simulation = Simulation(population)
+    reading = _Reading(simulation)
+    for step in Delivering(simulation).steps():
+        yield from reading.deliveries(step)
 
 
 class _Reading:

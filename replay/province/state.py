@@ -16,8 +16,8 @@ NUMBERS = (
 )  # fmt: skip
 (
     PAYMENT_NOISE, SKIPPED, CAUGHT_UP, DELAY_DAYS, BAD_MONTH, MEMORY, OWNER_HELPS, FORGOTTEN, RETURNED_SHARE,
-    REVERSED_SHARE, LENT_AGAIN, RENEWED_SHARE, BAD_LOW, BAD_HIGH,
-) = range(len(NUMBERS) + 2)  # fmt: skip
+    REVERSED_SHARE, LENT_AGAIN, RENEWED_SHARE, BAD_LOW, BAD_HIGH, LATE_AT_FIRST, LATE_AT_LAST,
+) = range(len(NUMBERS) + 4)  # fmt: skip
 PLACES = ("outsiders", "outsider_count", "persons", "landlords", "lenders", "banks", "platforms", "public")
 OUTSIDERS, OUTSIDER_COUNT, PERSONS, LANDLORDS, LENDERS, BANKS, PLATFORMS, PUBLIC, LENDER_COUNT, FIRST_DAY = range(10)
 
@@ -42,7 +42,7 @@ class State(NamedTuple):
 def numbers_of(population: Population) -> Floats:
     """The numbers, in the order of their indices."""
     found = [float(getattr(population, name)) for name in NUMBERS]
-    return np.array([*found, *population.bad_month_level])
+    return np.array([*found, *population.bad_month_level, *population.late_in_trouble])
 
 
 def places_of(population: Population, parties: Parties) -> npt.NDArray[np.int64]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from replay.province.parameters import Of, ParameterError, check
-from replay.province.sources import FESTIVAL_LAW, NBS_CENSUS, NBS_SIZES, NORDEN_WEBER, PBOC_2024
+from replay.province.sources import NBS_CENSUS, NBS_SIZES, NORDEN_WEBER, PBOC_2024
 
 MONTHS = 12
 
@@ -16,7 +16,7 @@ class Industry:
     name: str
     weight: Annotated[float, Of(0, 1000, "how many are in it, relative to the others", "", NBS_CENSUS)]
     season: Annotated[tuple[float, ...], Of(0, 5, "sales of each calendar month against the mean month")]
-    festival: Annotated[float, Of(0, 3, "sales at the lunar New Year against a usual day", "", FESTIVAL_LAW)]
+    festival: Annotated[float, Of(0, 3, "sales at the lunar New Year against a usual day")]
     purchases: Annotated[float, Of(0, 1, "purchases, of sales")]
     payroll: Annotated[float, Of(0, 1, "wages, of sales")]
     public: Annotated[float, Of(0, 1, "share of its enterprises that sell to the public through payment platforms")]
@@ -152,13 +152,13 @@ def _scenario(name: str, fails: float, recovers: float, *ranges: tuple[float, ..
 
 SCENARIOS = (
     _scenario("sound", 0, 0, (0.0, 0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)),
-    _scenario("customer_loss", 18, 24, (3.0, 9.0, 20.0), (0.25, 0.70), (0.05, 0.25), (0.0, 0.02)),
-    _scenario("slow_decay", 24, 28, (6.0, 13.0, 26.0), (0.25, 0.80), (0.05, 0.25), (0.0, 0.03)),
+    _scenario("customer_loss", 18, 24, (4.0, 12.0, 24.0), (0.40, 0.85), (0.10, 0.35), (0.0, 0.02)),
+    _scenario("slow_decay", 24, 28, (6.0, 15.0, 30.0), (0.40, 0.90), (0.10, 0.35), (0.0, 0.03)),
     _scenario("sudden_stop", 7, 6, (0.5, 2.0, 5.0), (0.70, 1.0), (0.0, 0.0), (0.0, 0.0)),
-    _scenario("siphoning", 11, 5, (3.0, 8.0, 16.0), (0.0, 0.30), (0.0, 0.10), (0.06, 0.30)),
-    _scenario("debt_spiral", 15, 12, (5.0, 11.0, 22.0), (0.05, 0.35), (0.05, 0.20), (0.03, 0.14)),
-    _scenario("over_expansion", 10, 12, (6.0, 12.0, 22.0), (0.10, 0.50), (0.10, 0.30), (0.03, 0.14)),
-    _scenario("window_dressing", 8, 4, (5.0, 11.0, 20.0), (0.20, 0.65), (0.05, 0.25), (0.0, 0.03)),
+    _scenario("siphoning", 11, 5, (3.0, 11.0, 22.0), (0.0, 0.35), (0.05, 0.25), (0.15, 0.45)),
+    _scenario("debt_spiral", 15, 12, (5.0, 12.0, 24.0), (0.10, 0.50), (0.10, 0.30), (0.03, 0.14)),
+    _scenario("over_expansion", 10, 12, (6.0, 13.0, 24.0), (0.25, 0.65), (0.15, 0.40), (0.03, 0.14)),
+    _scenario("window_dressing", 8, 4, (5.0, 12.0, 24.0), (0.35, 0.80), (0.10, 0.35), (0.0, 0.03)),
     _scenario("fraud", 7, 0, (0.0, 0.5, 2.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)),
     _scenario("seasonal_stop", 0, 0, (2.0, 3.0, 4.0), (0.85, 1.0), (0.0, 0.0), (0.0, 0.0)),
     _scenario("project_gap", 0, 0, (2.0, 3.0, 5.0), (0.60, 0.95), (0.0, 0.0), (0.0, 0.0)),

@@ -58,7 +58,7 @@ def suffer(w: Any, number: Any, f: Any, today: Any) -> Any:
             _take_away(w, number, f, today, 0.7)
     else:
         if f.scenario == WINDOW_DRESSING:
-            _dress(w, number, f, today)
+            _dress(w, f, today)
         _pay(w, f, today, f.strain * (0.3 + 1.4 * p), BUY, _somebody(w, f))
 
 
@@ -112,9 +112,11 @@ def _spiral(w: Any, number: Any, f: Any, today: Any, p: Any) -> Any:
             receive(w, f, today.start_ms, PRIVATE_LENDER, w.places[PERSONS] + 2 * number + 1, fen)
         f.hidden_debt += 1.12 * fen
     elif f.hidden_debt > 0.0 and u > 0.88:
-        party = w.places[LENDERS] + np.int64(draw(f) * w.places[LENDER_COUNT])
+        kind, party = SHADOW_REPAY, w.places[LENDERS] + np.int64(draw(f) * w.places[LENDER_COUNT])
         amount = np.int64(f.hidden_debt * (0.02 + 0.05 * draw(f)))
-        f.hidden_debt -= pay(w, f, today.start_ms, SHADOW_REPAY if draw(f) < 0.6 else PRIVATE_REPAY, party, amount)
+        if draw(f) >= 0.6:
+            kind, party = PRIVATE_REPAY, w.places[PERSONS] + 2 * number + 1
+        f.hidden_debt -= pay(w, f, today.start_ms, kind, party, amount)
     _pay(w, f, today, f.strain * p, TO_COMPANY, _somebody(w, f))
 
 
@@ -126,7 +128,7 @@ def _expand(w: Any, f: Any, today: Any, p: Any) -> Any:
 
 
 @kernel
-def _dress(w: Any, number: Any, f: Any, today: Any) -> Any:
+def _dress(w: Any, f: Any, today: Any) -> Any:
     """Money that passes for sales comes at a month's end and goes back after it."""
     party = _companion(w, f)
     if today.left_in_month <= 2 and draw(f) < 0.6:

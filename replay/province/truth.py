@@ -18,7 +18,6 @@ from replay.province.layout import (
     FAILS,
     NEVER,
     OVERDUE,
-    SEASONAL_STOP,
     SOUND,
 )
 from replay.province.parties import enterprise_id
@@ -138,7 +137,4 @@ def _also(state: Any, n: int, known: int) -> list[str]:
     for number, day in zip(lost["firm"].tolist(), lost["until"].tolist(), strict=True):
         if state.firms["scenario"][number] != CUSTOMER_LOSS:
             found[number].append(f"lost_customer {_text(day, known)}")
-    stops = np.flatnonzero((state.firms["stop_month"] > 0) & (state.firms["scenario"] != SEASONAL_STOP))
-    for number in stops.tolist():
-        found[number].append("seasonal_stop")
     return ["; ".join(each) for each in found]

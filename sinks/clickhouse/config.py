@@ -17,7 +17,7 @@ _FORMS = "clickhouse://user@host:9000/database, clickhouses:// (TLS) or chdb:///
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The address of the archive. `folder` is of the embedded engine alone, host to password of a server alone."""
+    """The address of the archive. `folder`: only for the embedded engine; host to password: only for a server."""
 
     kind: Literal["native", "chdb"]
     database: str = DATABASE_DEFAULT
@@ -29,14 +29,17 @@ class Target:
     password: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        """Return the address as operators know it, without a secret."""
+        """Return the address as operators write it, without a secret."""
         if self.kind == "chdb":
             return f"chdb://{self.folder}"
         return f"clickhouse{'s' if self.secure else ''}://{self.user}@{self.host}:{self.port}/{self.database}"
 
 
 def target_of(settings: ClickHouseSettings) -> Target:
-    """Return the target that the settings name. SettingsError names the setting and what would be right."""
+    """Return the target that the settings name.
+
+    Raise SettingsError, with the setting and what would be right, where they name none.
+    """
     try:
         parts = urlsplit(settings.url)
         port = parts.port

@@ -1,7 +1,7 @@
-"""One protocol, two ways to ClickHouse: its native wire to a server, or the same engine in this process.
+"""One protocol, two ways to ClickHouse: its native protocol to a server, or the same engine in this process.
 
 Both run the same statements on the same columns. For the embedded engine the columns are encoded by the driver's own
-block writer, so that a value arrives by either way as the same bytes, and no value ever stands in a statement's text.
+block writer, so that a value arrives by either way as the same bytes, and no value is ever part of a statement's text.
 """
 
 import fcntl
@@ -57,11 +57,11 @@ _BROKEN_LINK = (
 
 
 class Unavailable(Exception):
-    """ClickHouse did not answer, or cannot at the moment; whether a statement was applied is not known."""
+    """ClickHouse did not answer, or cannot at the moment. It is not known whether a statement was applied."""
 
 
 class Refused(Exception):
-    """ClickHouse said no, and would say so again."""
+    """ClickHouse refused, and would refuse again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Insert:
     """Columns of one table, to be stored as one block.
 
     `columns[c][r]` is row r of column c; `names` and `types` (ClickHouse's) go with the columns. `token` names the
-    block: a server that has stored a block of that name takes it for done.
+    block: a server that has stored a block of that name does not store it again.
     """
 
     table: str
@@ -79,7 +79,10 @@ class Insert:
     token: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings of the statement. A backfill's block may span more than 100 months."""
+        """Return the settings of the statement. A backfill's block may span more than 100 months.
+
+        Raise ValueError where the token has characters that a name may not have.
+        """
         if self.token is None:
             return {}
         if not _TOKEN.fullmatch(self.token):
@@ -92,28 +95,37 @@ class Connection(Protocol):
 
     @property
     def database(self) -> str:
-        """The database that `{database}` in a statement stands for."""
+        """Name of the database that `{database}` in a statement stands for."""
 
     def execute(self, statement: str) -> None:
-        """Run a statement without an answer. Unavailable or Refused."""
+        """Run a statement without a result. Raise Unavailable or Refused."""
 
     def insert(self, insert: Insert) -> None:
-        """Store a block; returns when it is acknowledged. Unavailable (it may be stored all the same) or Refused."""
+        """Store a block; return when it is acknowledged.
+
+        Raise Unavailable, where it may be stored all the same, or Refused.
+        """
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Return the answer of a query; `{name:Type}` in it is bound to `parameters[name]` by the server."""
+        """Return the rows of a query; `{name:Type}` in it is bound to `parameters[name]` by the server.
+
+        Raise Unavailable or Refused.
+        """
 
     def close(self) -> None:
-        """Let go of the server or the folder."""
+        """Close the connection, and release the folder."""
 
 
 def connect(target: Target, *, answer_s_max: float = ANSWER_S_MAX) -> Connection:
-    """A connection to `target`. Nothing is sent before the first statement; the embedded engine starts at once."""
+    """Return a connection to `target`. Nothing is sent before the first statement; the embedded engine starts at once.
+
+    Raise Refused where another process has the embedded engine's folder.
+    """
     return NativeConnection(target, answer_s_max) if target.kind == "native" else ChdbConnection(target)
 
 
 class NativeConnection:
-    """ClickHouse's own protocol over TCP; connects at the first statement, and anew after an error."""
+    """ClickHouse's native protocol over TCP. It connects at the first statement, and again after an error."""
 
     def __init__(self, target: Target, answer_s_max: float) -> None:
         self._target = target
@@ -171,9 +183,9 @@ class NativeConnection:
 
 
 class ChdbConnection:
-    """The engine in this process over a folder that belongs to this process alone.
+    """The engine in this process, over a folder that only this process may use.
 
-    A process may hold several connections to a folder, one a thread: they share the engine, and the lock with it.
+    A process may hold several connections to a folder, one a thread: they share the engine and its lock.
     """
 
     def __init__(self, target: Target) -> None:
@@ -241,7 +253,7 @@ class _Folders:
         self._held: dict[Path, tuple[IO[str], int]] = {}
 
     def take(self, folder: Path, url: str) -> None:
-        """One connection more. Refused names the process that has the folder."""
+        """Count one more connection. Raise Refused, with the other process, where the folder is taken."""
         with self._guard:
             if folder in self._held:
                 handle, count = self._held[folder]
@@ -250,7 +262,7 @@ class _Folders:
                 self._held[folder] = (_hold(folder, url), 1)
 
     def leave(self, folder: Path) -> None:
-        """One connection less; the last one lets go of the folder."""
+        """Count one connection less; the last one releases the folder."""
         with self._guard:
             handle, count = self._held.pop(folder)
             if count > 1:
@@ -263,7 +275,7 @@ _FOLDERS = _Folders()
 
 
 def _hold(folder: Path, url: str) -> IO[str]:
-    """Take the folder until the handle closes; Refused names who has it."""
+    """Lock the folder until the handle is closed. Raise Refused, with the process that has it, where it is locked."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = (folder / "xinliu.lock").open("a+")
     try:
@@ -283,8 +295,10 @@ def _hold(folder: Path, url: str) -> IO[str]:
 
 
 def _parameter(value: Any) -> Any:
-    """A value as the engine parses it for `{name:Type}`: text escaped, lists of text as a literal. The wire's driver
-    does the same by itself."""
+    """Return a value as the engine parses it for `{name:Type}`: text escaped, lists of text as a literal.
+
+    The native protocol's driver does the same by itself.
+    """
     if isinstance(value, str):
         return _escaped(value)
     if isinstance(value, (list, tuple)):

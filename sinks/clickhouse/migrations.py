@@ -1,4 +1,4 @@
-"""The numbered `.sql` files beside this module, each run once; `schema_version` remembers which."""
+"""The numbered `.sql` files beside this module, each run once; the table `schema_version` records which."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ ENGINE = ReplacingMergeTree ORDER BY version
 
 
 def scripts() -> list[tuple[int, str, str]]:
-    """(version, file name, text) of every migration, ascending."""
+    """Return (version, file name, text) of every migration, ascending."""
     return sorted(
         (int(match[1]), entry.name, entry.read_text(encoding="utf-8"))
         for entry in files("sinks.clickhouse").iterdir()
@@ -23,9 +23,12 @@ def scripts() -> list[tuple[int, str, str]]:
 
 
 def migrate(connection: Connection) -> list[str]:
-    """Run what the database has not run yet; the names of those. Statements can be repeated, so a broken-off run can.
+    """Run the migrations that the database lacks; return their names.
 
-    Refused where a file that was run has changed since, or the database is newer than this engine.
+    Statements are repeatable, and so is an aborted run.
+
+    Raise Refused where a file that was run has changed since, or the database is newer than this engine, and
+    Unavailable where ClickHouse does not answer.
     """
     connection.execute(f"CREATE DATABASE IF NOT EXISTS {connection.database}")
     connection.execute(_VERSIONS.replace("{database}", connection.database))
@@ -52,6 +55,6 @@ def migrate(connection: Connection) -> list[str]:
 
 
 def statements(text: str) -> list[str]:
-    """Return the statements of a file: comments end with their line, a semicolon at a line's end ends a statement."""
+    """Return the statements of a file: a comment ends with its line, a semicolon at a line's end ends a statement."""
     bare = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     return [part.strip() for part in re.split(r";\s*(?:\n|$)", bare) if part.strip()]

@@ -14,7 +14,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 def encode_block(names: Sequence[str], types: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
-    """Return one block of `columns` (columns[c][r]); the given lists are left as they are."""
+    """Return one block of `columns` (columns[c][r]) as bytes; the lists are not changed."""
     wire = _Memory(b"")
     block = ColumnOrientedBlock(
         columns_with_types=list(zip(names, types, strict=True)),

@@ -1,4 +1,4 @@
-"""How a record becomes a row: a column is a name, a ClickHouse type and where its value stands in the record.
+"""How a record becomes a row: a column is a name, a ClickHouse type and where its value is in the record.
 
 Records are decoded messages and the coordinates at which archive read each.
 """
@@ -21,10 +21,10 @@ Column = tuple[str, str, Source, Read]  # name, type, what is read, how: a whole
 
 
 class Records:
-    """Decoded records of one class and one partition, on their way into tables, and where each was read.
+    """Decoded records of one class and one partition, on their way into tables, with their coordinates.
 
-    values: as decoded. facts: what each is about, the event of a log record, else the value itself. times_ms: when the
-    topic took it. A column that several tables have is read once.
+    values: as decoded. facts: what each is about, the event of a log record, else the value itself. times_ms: the
+    topic's timestamps. A column that several tables have is read once.
     """
 
     def __init__(self, topic: str, partition: int) -> None:
@@ -39,14 +39,14 @@ class Records:
         return len(self.values)
 
     def add(self, value: Any, fact: Any, offset: int, time_ms: int) -> None:
-        """One more, before any column is read."""
+        """Add one record, before any column is read."""
         self.values.append(value)
         self.facts.append(fact)
         self.offsets.append(offset)
         self.times_ms.append(time_ms)
 
     def column(self, column: Column) -> list[Any]:
-        """Return the values of a column, one a record."""
+        """Return the values of a column, one for each record."""
         found = self._read.get(column)
         if found is None:
             _, _, source, read = column
@@ -61,8 +61,8 @@ class Records:
 class Table:
     """One table of the archive.
 
-    `newest_only`: of the rows of a block with one sorting key (the first column), only that of the highest version
-    (the last column) is stored: the others would be dropped by ClickHouse later.
+    `newest_only`: of the rows of a block with one sorting key (the first column), only the one with the highest version
+    (the last column) is stored: ClickHouse would drop the others later.
     """
 
     name: str
@@ -70,25 +70,25 @@ class Table:
     newest_only: bool = False
 
     def rows(self, records: Records) -> list[list[Any]]:
-        """Return the records as columns: `[c][r]` is column c of record r. The lists are the caller's own."""
+        """Return the records as columns: `[c][r]` is column c of record r. The caller owns the lists."""
         return [list(records.column(column)) for column in self.columns]
 
     def insert(self, columns: Sequence[Sequence[Any]], token: str) -> Insert:
-        """Return the block of `columns`, as `rows` gave them."""
+        """Return the insert of `columns`, as `rows` returned them."""
         names, types = [column[0] for column in self.columns], [column[1] for column in self.columns]
         kept = _newest(columns) if self.newest_only else columns
         return Insert(table=self.name, names=names, types=types, columns=kept, token=token)
 
 
 def fields(source: Source, kinds: dict[str, str]) -> tuple[Column, ...]:
-    """Columns named as the fields of the value, or of its event."""
+    """Return columns named as the fields of the value, or of its event."""
     return tuple((name, kind, source, operator.attrgetter(name)) for name, kind in kinds.items())
 
 
 def each(source: Source, list_name: str, columns: dict[str, tuple[str, str]]) -> tuple[Column, ...]:
-    """Columns by name, as (type, field), of a field of every item of a list; they go through it together, once.
+    """Return columns by name, as (type, field), of a field of every item of a list, which is walked once for all.
 
-    A value is a tuple: through lists the garbage collector would go again and again.
+    A value is a tuple: the garbage collector would walk lists again and again.
     """
     items, read = operator.attrgetter(list_name), operator.attrgetter(*(field for _, field in columns.values()))
     nothing = ((),) * len(columns)

@@ -1,4 +1,4 @@
-"""A block that goes until it is acknowledged: tried again with growing pauses, never dropped, never changed."""
+"""A block that is sent until it is acknowledged: retried with growing pauses, never dropped, never changed."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -43,10 +43,10 @@ def block_name(ranges: Mapping[Place, OffsetRange]) -> str:
 
 
 class Sender:
-    """Sends blocks over one connection, after `prepare_tables` has seen that the tables are there.
+    """Sends blocks over one connection.
 
-    `pause(seconds)` waits between tries and returns True where the worker is ending: `send` then raises the last
-    Unavailable, and nothing of the block may be committed. Refused is never retried.
+    `prepare` comes first: it runs `prepare_tables`, which makes sure of the tables. `pause(seconds)` waits between
+    attempts and returns True where the worker is stopping.
     """
 
     def __init__(
@@ -67,12 +67,16 @@ class Sender:
         self.retry_count = 0
 
     def prepare(self) -> None:
-        """Make or bring up to date the tables, without retry. Unavailable or Refused."""
+        """Create or migrate the tables, without retry. Raise Unavailable or Refused."""
         self._prepare_tables(self._connection)
         self._prepared = True
 
     def send(self, block: Block) -> None:
-        """Return when the block is stored."""
+        """Return when the block is stored.
+
+        Raise the last Unavailable where the worker is stopping: nothing of the block may be committed then. Raise
+        Refused, which is never retried.
+        """
         pause_s = min(BACKOFF_S_MIN, self._backoff_s_max)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The tables of the archive: which records of which topic make a row of which, and what stands in it.
+"""The tables of the archive: which records of which topic make a row of which table, and the columns of each.
 
 A row can come again (a restart repeats): rows of one sorting key are one logical row, that of the highest `version`.
 """
@@ -30,7 +30,7 @@ def _partition(records: Records) -> list[int]:
 
 
 def _by_log(score: Score) -> int:
-    """(offset, seq) as one number: a record gives an enterprise far fewer than 2^16 outputs."""
+    """Return (offset, seq) as one number: a record gives an enterprise far fewer than 2^16 outputs."""
     return score.offset << SEQ_BITS | min(score.seq, 2**SEQ_BITS - 1)
 
 
@@ -48,13 +48,13 @@ def _listed(field: str) -> Read:
 
 
 def _names(indicators: Indicators) -> tuple[str, ...]:
-    """Return those with a value and those without, in one order for every row."""
+    """Return the indicators with a value and those without, in one order for every row."""
     return _sorted((*indicators.values_micro, *indicators.null_reasons))
 
 
 @functools.lru_cache(maxsize=1_024)
 def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Most rows have the same names as others: they share one tuple."""
+    """Return the names sorted. Most rows have the same names as others, and so share one tuple."""
     return tuple(sorted(names))
 
 
@@ -63,7 +63,7 @@ def _values_micro(indicators: Indicators) -> tuple[int | None, ...]:
 
 
 def _null_reasons(indicators: Indicators) -> tuple[str, ...]:
-    """Beside each value: why it is null, or nothing."""
+    """Return, for each name, why the value is null, or empty."""
     return tuple([indicators.null_reasons.get(name, "") for name in _names(indicators)])
 
 
@@ -353,9 +353,10 @@ ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOL
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stored:
-    """The tables of a topic. Topics that share one of these share blocks: all banks' alerts are one block a second.
+    """The tables of a topic.
 
-    kind: what the records are decoded to. tables: by class, where a record goes; of another class it makes no row.
+    Topics that share one of these share blocks: the alerts of all banks are one block a second. kind: type that records
+    are decoded to. tables: by class, where a record goes; a record of another class makes no row.
     """
 
     kind: Any
@@ -377,5 +378,5 @@ _OF_TOPIC: Mapping[str, Stored] = {
 
 
 def stored_of(banks: Iterable[Bank]) -> Mapping[str, Stored]:
-    """By topic that archive reads, what is stored of it."""
+    """Return, by topic that archive reads, what is stored of it."""
     return {**_OF_TOPIC, **{topics.bank_alerts(bank.bank_id): _ALERT_CONTEXT for bank in banks}}

@@ -1,9 +1,9 @@
 """archive: what happened and what was concluded, from Kafka to ClickHouse, at least once and one logical row each.
 
-A topic feeds one table or several, and topics that feed the same ones gather together: each bank's alerts are a topic
-of its own. Records gather until there are enough of them or the oldest has waited long enough, then go as one block a
-table that is named by its offset ranges; only acknowledged blocks move the low offset. While ClickHouse is away one
-block is being tried, more gather, and then `paused` names every partition until that has gone.
+A topic feeds one table or several. Topics that feed the same tables are gathered together: each bank has an alert topic
+of its own. Records are gathered until there are enough of them or the oldest has waited long enough, and then stored as
+one block a table, which is named by its offset ranges. Only acknowledged blocks move the low offset. While ClickHouse
+does not answer, one block is retried, more records gather up to a bound, and then `paused` names every partition.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
 
 @dataclass(slots=True, kw_only=True)
 class _Gathering:
-    """Records of topics that feed the same tables, on their way into the next blocks: one a table."""
+    """Records of topics that feed the same tables, for the next blocks, one a table."""
 
     since_s: float = 0.0  # monotonic time of the oldest
     columns: dict[Table, list[list[object]]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class _Gathering:
         return sum(len(columns[0]) for columns in self.columns.values())
 
     def add(self, tables: Sequence[Table], records: Records) -> None:
-        """Rows of records of one partition, in their order."""
+        """Add the rows of records of one partition, in their order."""
         if not self.columns:
             self.since_s = time.monotonic()
         for table in tables:
@@ -74,7 +74,10 @@ class _Gathering:
 
 
 class Archive(Role):
-    """The role. `summary()` counts, rows stored by table; by topic, records that make no row and dead letters."""
+    """The archive role.
+
+    `summary()` counts rows stored by table and, by topic, records that make no row and dead letters.
+    """
 
     name = "archive"
 
@@ -106,7 +109,10 @@ class Archive(Role):
         self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
 
     async def start(self, context: RoleContext) -> None:
-        """Open the connection and see to the tables. ClickHouse may be away; what it refuses for good stops us."""
+        """Open the connection and migrate the tables.
+
+        ClickHouse may be down; an error that it will repeat stops the worker.
+        """
         self._context = context
         if self._connection is None:
             self._connection = await asyncio.to_thread(connect, target_of(self._settings))
@@ -122,12 +128,12 @@ class Archive(Role):
             log.warning("archive: %s; going on, tables are made with the first block", error)
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Start where the group has committed: that is what ClickHouse has acknowledged."""
+        """Start at the committed offsets, up to which ClickHouse has acknowledged everything."""
         self._forget(set(self._next) | tps)
         return {}
 
     async def revoked(self, tps: set[TP]) -> None:
-        """Store what there is time for; the rest comes again to the next owner."""
+        """Store what there is time for; the next owner reads the rest again."""
         deadline = time.monotonic() + LEAVE_S_MAX
         self._cut_due(now_s=None)
         self._collect()
@@ -144,7 +150,7 @@ class Archive(Role):
         self._next |= lows  # asked for once more
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
-        """Gather the chunk's records; cut a block where one is full."""
+        """Gather the chunk's records, and close a block where one is full."""
         stored = self._stored[tp.topic]
         for part in chunk.pieces(self._settings.batch_rows_max):
             if self._gathering[stored].row_count + len(part) > self._settings.batch_rows_max:
@@ -159,11 +165,11 @@ class Archive(Role):
 
     @property
     def paused(self) -> frozenset[TP]:
-        """Everything, while as much waits for ClickHouse as may wait in memory."""
+        """All partitions while as many records wait for ClickHouse as memory may hold, else none."""
         return frozenset(self._next) if self._row_count() > 2 * self._settings.batch_rows_max else frozenset()
 
     def low_offset(self, tp: TP) -> int | None:
-        """Return the first record whose row or dead letter is not acknowledged, else the next one to read."""
+        """Return the offset of the first record whose row or dead letter is not acknowledged, else the next to read."""
         if tp not in self._next:
             return None
         open_ranges = [*(block.ranges for block in list(self._blocks)), self._gathering[self._stored[tp.topic]].ranges]
@@ -172,13 +178,13 @@ class Archive(Role):
         return min([*firsts, self._next[tp], *([] if dead is None else [dead])])
 
     async def tick(self) -> None:
-        """Learn what was acknowledged, send what has waited long enough."""
+        """Process acknowledgements, and send what has waited long enough."""
         self._outbox.poll()
         self._cut_due(now_s=time.monotonic())
         self._collect()
 
     async def stop(self) -> None:
-        """End the tries and close the connection."""
+        """Stop retrying and close the connection."""
         self._ending.set()
         if self._sending is not None:
             await asyncio.wait({self._sending})
@@ -188,11 +194,11 @@ class Archive(Role):
         log.info("archive summary %s", msgspec.json.encode(self.summary(), order="sorted").decode())
 
     def summary(self) -> dict[str, int]:
-        """Counts so far: `<table>.rows`, `<topic>.<what>`, and `retries` that ClickHouse did not acknowledge."""
+        """Return counts so far: `<table>.rows`, `<topic>.<what>`, and `retries` of unacknowledged blocks."""
         return {**self._counts, "retries": self._sender.retry_count if self._sender else 0}
 
     def readings(self) -> Iterator[Reading]:
-        """Return counts, waiting rows and readiness."""
+        """Yield counts, waiting rows and readiness."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         yield Waiting(rows=self._row_count(), retries=self._sender.retry_count if self._sender else 0)
@@ -224,9 +230,9 @@ class Archive(Role):
                 self._counts[f"{tp.topic}.no_row"] += len(records)
 
     def _cut_due(self, now_s: float | None) -> None:
-        """Cut the blocks that are due at `now_s` (None: whatever has a record).
+        """Close the blocks that are due at `now_s` (None: all that hold a record).
 
-        Time cuts nothing while a block waits: a ClickHouse that comes back shall find few large blocks.
+        Time closes no block while another waits, so that ClickHouse finds few large blocks when it comes back.
         """
         if now_s is not None and self._blocks:
             return
@@ -244,7 +250,7 @@ class Archive(Role):
             self._blocks.append(Block(insert=table.insert(columns, name), ranges=gathering.ranges))
 
     def _send_all(self, sender: Sender) -> None:
-        """In a thread, one at a time: the oldest block until it is acknowledged, then the next."""
+        """Send blocks in a thread, one at a time, each until it is acknowledged."""
         while self._blocks:
             block = self._blocks[0]
             began_s = time.perf_counter()
@@ -256,7 +262,7 @@ class Archive(Role):
             self._blocks.popleft()
 
     def _collect(self) -> None:
-        """Take note of a finished task (its failure is ours), and send on."""
+        """Take in the result of a finished task, raise its error, and send on."""
         if self._sending is not None and self._sending.done():
             finished, self._sending = self._sending, None
             finished.result()
@@ -264,9 +270,10 @@ class Archive(Role):
             self._sending = asyncio.create_task(asyncio.to_thread(self._send_all, self._sender))
 
     def _forget(self, tps: set[TP]) -> None:
-        """No longer answer for the partitions.
+        """Stop answering for the partitions.
 
-        Their rows go where nothing else is gathered beside them, or stay: the next owner reads them again, to one row.
+        Their rows are dropped where nothing of others is gathered beside them, else kept: the next owner stores the
+        same rows.
         """
         for tp in tps:
             self._next.pop(tp, None)
@@ -281,7 +288,7 @@ class Archive(Role):
 
 
 def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[int, int, Any]]:
-    """(offset, time in ms, the decoded record or Rejected with the reason) of each record."""
+    """Yield (offset, time in ms, the decoded record or Rejected with the reason) of each record."""
     # As lists, and the bytes by a view: single elements of an array are slow to get at.
     starts, ends, buffer = chunk.value_start.tolist(), chunk.value_end.tolist(), chunk.buffer.data
     places = zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), starts, ends, strict=True)
@@ -299,7 +306,7 @@ def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[in
 
 
 def _foreign(chunk: Chunk) -> Mapping[int, Rejected]:
-    """Return the records of the log without the header of its schema, by their place in the chunk."""
+    """Return, by index in the chunk, the records of the log that lack the header of its schema."""
     found, buffer = {}, chunk.buffer.data
     for i, (start, end) in enumerate(zip(chunk.header_start.tolist(), chunk.header_end.tolist(), strict=True)):
         if buffer[start:end] != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):

@@ -4,12 +4,12 @@ Nothing waits in here. A feed that is too far ahead is paused: the ingest role k
 fetches no more of its partition. The oldest feed is never paused, so one always goes on.
 
 The invariant: a record is at most the bound behind any tick and any other record of the log, measured from the newest
-event time that any bank had delivered when this record was. It rests on the watermarks of feeds, which never become
-wrong (ADR 7). A feed's watermark is at a time where every record of it that is not yet in the log was delivered after
-some bank had delivered an event of that time. What a feed has read advances its own watermark; where it has nothing
-unread, an answer of the broker does (end_offset_probe.py). No record is sent, and no tick is written, further ahead of
-the lowest watermark than the bound. So neither a worker that is gone, nor one that wakes, nor progress that is polled
-late can break the invariant, and no clock has a part in it.
+event time that any bank had delivered when this record was delivered. It rests on the watermarks of feeds, which are
+never taken back (ADR 7). When a feed's watermark is at a time, each of its records that is not yet in the log was
+delivered after some bank had delivered an event of that time. Reading a feed advances its watermark; where the feed has
+nothing unread, an answer of the broker does (end_offset_probe.py). No record is sent, and no tick is written, further
+ahead of the lowest watermark than the bound. So the invariant holds whether a worker dies, wakes or polls late, and no
+clock has a part in it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from domain.outputs import FeedProgress
 from streams.ingest.end_offset_probe import NOTHING_MS, EndOffsetProbe
 from streams.worker.role import TP
 
-STEPS_A_BOUND = 8  # of event time: what is known of feeds is that fresh
+STEPS_A_BOUND = 8  # the bound over this is the step: what is known of feeds is at most so old
 
 
 @dataclass(slots=True)
 class _Feed:
-    """The knowledge of a feed. The first six are of this worker's reading, and forgotten when it is assigned feeds."""
+    """State of a feed. The first six fields are about this worker's own reading, and reset by `begin`."""
 
     own: bool = False
     position: int = 0  # next offset to apply
@@ -35,15 +35,15 @@ class _Feed:
     held: bool = False
     running: bool = False
     paused: bool = False  # at a batch that cannot be read
-    word: FeedProgress | None = None  # the last of its owner
-    acknowledged: int = 0  # everything before it is, as the words say
-    watermark_ms: int = NOTHING_MS  # the most that words and earlier answers vouch for
-    end: int | None = None  # of its log, as the last answer said
+    word: FeedProgress | None = None  # the last progress of its owner
+    acknowledged: int = 0  # everything before this offset is, as its owners have published
+    watermark_ms: int = NOTHING_MS  # the highest that progress and earlier answers have given
+    end: int | None = None  # end offset in the last answer
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a feed is read: the next offset, whether there is more, the event time; as far as it is known."""
+    """Position of a feed: the next offset, whether more is unread, and the event time in ms (None: not known)."""
 
     position: int
     unread: bool
@@ -51,10 +51,11 @@ class Standing:
 
 
 class Alignment:
-    """Fronts of the feeds that this worker reads, the words on those of others, and where all of them end.
+    """Positions and watermarks of the feeds that this worker reads, of those that others read, and the ends of all.
 
-    `progress(tp)` is the next offset to come of an own feed and the end of its log as the last fetch said, None while
-    that is not known; such a feed counts as unread. An end that a fetch said may be old: it vouches for nothing.
+    `ahead_ms_max` is the bound, in ms of event time. `progress(tp)` returns the next offset of an own feed and the end
+    of its log as the last fetch reported it, None while that is not known; such a feed counts as unread. An end that a
+    fetch reported may be old, so no watermark rests on it.
     """
 
     def __init__(self, ahead_ms_max: int, progress: Callable[[TP], tuple[int, int | None]]) -> None:
@@ -63,13 +64,13 @@ class Alignment:
         self._feeds: dict[TP, _Feed] = {}
         self._survey = EndOffsetProbe()
         self.is_closed = False  # while it is, every feed is held, and no tick is due
-        # What each feed vouched for when last looked at, a heap: it only grows, so the first that is up to date is the
-        # least. The sums over all feeds are asked for with each day of each feed.
+        # A heap of each watermark when last looked at. Watermarks only rise, so the first entry that is up to date
+        # is the lowest. The minimum is asked for with each day of each feed.
         self._lowest: list[tuple[int, TP]] = []
         self._old: TP | None = None  # a feed that was the last one found to be unread before a time
 
     def begin(self, tps: Iterable[TP], others: Iterable[TP] = ()) -> None:
-        """These feeds, from wherever they are; `others` are read by other workers."""
+        """Start reading the feeds `tps`, from wherever they are; `others` are read by other workers."""
         own = set(tps)
         for tp in (*own, *others):
             feed = self._feeds.setdefault(tp, _Feed())
@@ -79,7 +80,9 @@ class Alignment:
         heapq.heapify(self._lowest)
 
     def update(self, word: FeedProgress) -> None:
-        """A worker's word on a feed: its facts are true for good, how the feed stands its last owner knows."""
+        """Take in progress that a worker has published. What it says of the past holds forever; the present state of a
+        feed is what its last owner says.
+        """
         tp = TP(word.topic, word.partition)
         feed = self._feeds.get(tp)
         if feed is None:
@@ -94,9 +97,10 @@ class Alignment:
             feed.word = word
 
     def to_ask(self) -> tuple[set[TP], int | None]:
-        """Return the feeds whose ends the broker should be asked for now, all or none, and the newest event time known.
+        """Return the feeds to ask the broker's end offsets of, all or none, and the newest event time known.
 
-        The time is to be handed back with the answer. One asks where a feed with nothing unread is behind.
+        The time (ms) is to be handed back to `answered`. The question is due where a feed with nothing unread is
+        behind.
         """
         newest_ms = self.newest_ms()
         if self._survey.is_blank:
@@ -107,37 +111,40 @@ class Alignment:
         return set(self._feeds) if behind else set(), newest_ms
 
     def answered(self, ends: Mapping[TP, int], asked_ms: int | None) -> None:
-        """The logs of all feeds ended at `ends` after `asked_ms` had become the newest event time known."""
+        """Take in the end offsets of all feeds, asked after `asked_ms` had become the newest event time known."""
         for tp, feed in self._feeds.items():
             feed.watermark_ms = self._watermark_ms(tp, feed)
             feed.end = ends.get(tp)
         self._survey.answered(ends, asked_ms)
 
     def run(self, tp: TP, position: int) -> int | None:
-        """Records of `tp` from `position` on are about to be applied: up to which event time they may be, None: any."""
+        """Begin to apply records of `tp` from `position` on.
+
+        Return the event time (ms) up to which they may be, None for any.
+        """
         feed = self._feeds[tp]
         feed.position, feed.held, feed.running = position, False, True
         return self._limit_ms(tp)
 
     def reach(self, tp: TP, offset: int, time_ms: int) -> None:
-        """The event of `tp` at this offset and time is about to be applied."""
+        """Note that the event of `tp` at this offset and event time is about to be applied."""
         feed = self._feeds[tp]
         self._survey.read(tp, offset, time_ms)
         feed.time_ms = max(time_ms, feed.time_ms)
 
     def reach_all(self, tp: TP, offsets: Sequence[int], times_ms: Sequence[int]) -> None:
-        """As `reach`, of several events in their order, at least one."""
+        """Do the same as `reach` for several events in their order, at least one."""
         feed = self._feeds[tp]
         self._survey.read_all(tp, offsets, times_ms)
         feed.time_ms = max(*times_ms, feed.time_ms)
 
     def done(self, tp: TP, position: int, *, more: bool = False) -> None:
-        """Everything before `position` is applied; `more`: what was kept is to be applied next."""
+        """Note that everything before `position` is applied. `more`: records that were held are to be applied next."""
         feed = self._feeds[tp]
         feed.position, feed.running = position, more
 
     def hold(self, tp: TP, position: int, time_ms: int) -> None:
-        """The record at `position`, of this time, is further ahead than it may be."""
+        """Hold a feed: its record at `position`, of this event time, is further ahead than it may be."""
         self.done(tp, position)
         self.reach(tp, position, time_ms)
         self._feeds[tp].held = True
@@ -148,7 +155,10 @@ class Alignment:
         self._feeds[tp].held, self._feeds[tp].paused = False, True
 
     def resume(self, tp: TP, position: int) -> None:
-        """Let a paused feed go on at `position`. What it vouched for while it was silent stays, as in `hear`."""
+        """Let a paused feed go on at `position`.
+
+        The watermark that it had while it was silent stays, as in `update`.
+        """
         feed = self._feeds[tp]
         feed.watermark_ms, feed.paused, feed.position = self._watermark_ms(tp, feed), False, position
 
@@ -162,12 +172,15 @@ class Alignment:
         return tp if limit_ms is None or time_ms <= limit_ms else None
 
     def unread_ms(self) -> int | None:
-        """Return the event time of the oldest feed with something unread, whoever reads it; None where all is read."""
+        """Return the event time of the oldest feed with something unread, whoever reads it.
+
+        None where everything is read.
+        """
         unread = (_front_ms(feed) for tp, feed in self._feeds.items() if self._is_unread(tp, feed))
         return min(unread, default=None)
 
     def is_unread_before(self, time_ms: int) -> bool:
-        """Return whether a feed that has something unread stands before `time_ms`, whoever reads it."""
+        """Return whether any feed, whoever reads it, has something unread and stands before `time_ms`."""
         old = self._old
         if old is not None and self._is_old(old, time_ms):
             return True
@@ -175,7 +188,7 @@ class Alignment:
         return self._old is not None
 
     def tick_ms_max(self) -> int | None:
-        """Return the event time that no tick may be past; None where there is no feed."""
+        """Return the event time that no tick may be later than; None where there is no feed."""
         return self._limit_ms(None)
 
     def newest_ms(self) -> int | None:
@@ -202,11 +215,11 @@ class Alignment:
         return fetched_end is None or max(position, feed.position) < max(end, fetched_end)
 
     def _position(self, tp: TP, feed: _Feed) -> int:
-        """Everything of an own feed before it is applied."""
+        """Return the offset before which everything of an own feed is applied."""
         return feed.position if feed.held or feed.running else max(self._progress(tp)[0], feed.position)
 
     def _limit_ms(self, but: TP | None) -> int | None:
-        """The event time up to which nothing is further ahead than the bound, of what any feed but one vouches for."""
+        """Return the lowest watermark plus the bound, over all feeds but `but`."""
         if self.is_closed:
             return NOTHING_MS
         limit_ms = self._least_ms(but)
@@ -235,7 +248,7 @@ class Alignment:
         return _front_ms(feed) < time_ms and self._is_unread(tp, feed)
 
     def _watermark_ms(self, tp: TP, feed: _Feed) -> int:
-        """Return the most that a feed vouches for: by what is read of it, and by what the broker says."""
+        """Return a feed's watermark: the later of what is read of it and what the broker's answer covers."""
         found_ms = feed.time_ms if feed.time_ms > feed.watermark_ms else feed.watermark_ms
         if self._survey.time_ms <= found_ms or not self._is_past_end(tp, feed):
             return found_ms

@@ -1,9 +1,8 @@
 """Conclusions from the broker's last answer about the end offsets of all feeds. Pure.
 
-A feed that ended at `end` when the question was answered brings nothing at or past `end` but what was delivered after
-the question was asked. Delivered before it was asked is what was known then, and whatever lies before the ends that the
-answer before this one gave: its event times count as they come to be read. So a backlog takes two questions, however
-far it goes.
+Where a feed ended at `end` in an answer, its records from `end` on were delivered after the question was asked. Event
+times that had been delivered before the question are those known then, and those of all records before the ends of the
+previous answer, which count once they are read. So a backlog takes two questions, however long it is.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ NOTHING_MS = -(2**62)  # before any event
 
 
 class EndOffsetProbe:
-    """The last answer, and the event times that it covers. `time_ms`: the newest of them."""
+    """The last answer.
+
+    `time_ms` is the newest event time known to have been delivered before its question was asked.
+    """
 
     def __init__(self) -> None:
         self.time_ms = NOTHING_MS
@@ -26,24 +28,27 @@ class EndOffsetProbe:
 
     @property
     def is_blank(self) -> bool:
-        """Nothing is answered yet."""
+        """Whether no answer has come yet."""
         return not self._ends
 
     def answered(self, ends: Mapping[TP, int], asked_ms: int | None) -> None:
-        """The feeds ended at `ends` after `asked_ms` had become the newest event time known, and the last answer had
-        come."""
+        """Take in an answer: the feeds ended at `ends`.
+
+        The question was asked after `asked_ms` had become the newest event time known, and after the last answer had
+        come.
+        """
         self.time_ms = max(self._next_ms, NOTHING_MS if asked_ms is None else asked_ms)
         self._ends_before, self._ends, self._next_ms = self._ends, ends, NOTHING_MS
 
     def read_all(self, tp: TP, offsets: Sequence[int], times_ms: Sequence[int]) -> None:
-        """As `read`, of several records in their order, at least one."""
+        """Do the same as `read` for several records in their order, at least one."""
         if offsets[0] >= self._ends.get(tp, 0):
             return  # as most are: they came after the last answer
         for offset, time_ms in zip(offsets, times_ms, strict=True):
             self.read(tp, offset, time_ms)
 
     def read(self, tp: TP, offset: int, time_ms: int) -> None:
-        """The record at `offset` of a feed, or one before it, is of this time."""
+        """Note that the record at `offset` of a feed, or one before it, has this event time."""
         if offset < self._ends.get(tp, 0):
             self._next_ms = max(self._next_ms, time_ms)
             if offset < self._ends_before.get(tp, 0):

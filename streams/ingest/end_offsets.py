@@ -1,4 +1,4 @@
-"""End offsets of the feeds, asked of the broker beside the flow: a fetch may have been answered long ago."""
+"""End offsets of the feeds, asked of the broker beside the flow: those that a fetch brings may be old."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AskEnds = Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]]
 
 
 class EndOffsetRequest:
-    """At most one question is under way; a broker that does not answer is asked again."""
+    """A question to the broker, at most one at a time. A broker that does not answer is asked again."""
 
     def __init__(self, ask: AskEnds) -> None:
         self._ask = ask
@@ -30,7 +30,10 @@ class EndOffsetRequest:
             self._asked_ms = asked_ms
 
     def answer(self) -> tuple[Mapping[TP, int], int | None] | None:
-        """The ends and `asked_ms`, once, where an answer has come; aiokafka's error where asking again is of no use."""
+        """Return the end offsets and `asked_ms`, once for each answer; None where no new one has come.
+
+        Raise aiokafka's error where asking again is of no use.
+        """
         if self._task is None or not self._task.done():
             return None
         task, self._task = self._task, None
@@ -38,7 +41,7 @@ class EndOffsetRequest:
         return (ends, self._asked_ms) if ends else None
 
     def drop(self) -> None:
-        """The answer is not wanted any more."""
+        """Drop the question that is under way, if any."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -27,7 +27,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FeedProgressReader:
-    """Hears `feed.v1` from its end on: each worker tells all its feeds anew when it gets them, and when it is asked."""
+    """Reads `feed.v1` from its end on.
+
+    That is enough, since workers publish all their feeds again when they get them and when they are asked.
+    """
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any]) -> None:
         self._consumer = assigned_consumer(bootstrap, client)
@@ -35,19 +38,25 @@ class FeedProgressReader:
         self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
 
     def poll(self) -> list[FeedMessage]:
-        """Return what has come since, up to `offset`, at once. Raise KafkaException where the topic cannot be read."""
+        """Return the messages since the last call, up to `offset`, without waiting.
+
+        Raise KafkaException where the topic cannot be read.
+        """
         messages = poll(self._consumer, READ_AT_ONCE)
         if messages:
             self.offset = messages[-1].offset() + 1
         return [_decode(message.value()) for message in messages]
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close the connection to the broker."""
         self._consumer.close()
 
 
 def progress_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tuple[list[FeedProgress], int]:
-    """Return all progress from `offset` until now, or from the first that is still there, and the topic's end."""
+    """Return all progress from `offset`, or the first offset that is still there, until now, and the topic's end.
+
+    Raise KafkaException or ReadTimeout where the topic cannot be read.
+    """
     with closing(assigned_consumer(bootstrap, client)) as consumer:
         low, end = bounds(consumer, topics.FEED, 0)
         span = max(low, offset), end
@@ -58,21 +67,21 @@ def progress_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tu
 
 @dataclass(slots=True)
 class _FeedState:
-    """One feed: at most one word waits for what it tells of, or for its own acknowledgement."""
+    """One feed: at most one message waits, for what it covers to be acknowledged or for its own acknowledgement."""
 
     waiting: FeedProgress | None = None
     sent: FeedProgress | None = None
     published: FeedProgress | None = None
     told_s: float = 0.0
     receipt_days: set[int] = field(default_factory=set)  # not yet published
-    asked: bool = False  # since the last word
+    asked: bool = False  # since the last message
 
 
 class FeedProgressPublisher:
-    """Tells how far feeds are read, each word only when all that it tells of is acknowledged.
+    """Publishes how far feeds are read, each message only when everything that it covers is acknowledged.
 
-    A word goes out at once where others may wait for it: a feed has come to its end or has something new, it has a
-    receipt, or event time has gone on by `step_ms`; else after `PUBLISH_S`.
+    A message goes out at once where others may wait for it: a feed has come to its end or has something new, it has a
+    receipt, or its event time has advanced by `step_ms`; else after PUBLISH_S seconds.
     """
 
     def __init__(self, outbox: MarkedOutbox, step_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,7 +89,7 @@ class FeedProgressPublisher:
         self._feeds: dict[TP, _FeedState] = {}
 
     def ask(self) -> None:
-        """Ask all workers, this one too, to tell their feeds anew."""
+        """Ask all workers, this one too, to publish their feeds again."""
         self._outbox.send(topics.FEED, _encode(FeedQuestion()))
 
     def republish(self) -> None:
@@ -93,17 +102,20 @@ class FeedProgressPublisher:
         self._feeds = {tp: _FeedState() for tp in tps}
 
     def receipt(self, tp: TP, day: int) -> None:
-        """A receipt to tell with the next word."""
+        """Add the day of a receipt, a day number, to the next message."""
         self._feeds[tp].receipt_days.add(day)
 
     def published_offset(self, tp: TP) -> int | None:
-        """Everything of the feed before this offset is acknowledged, and so is the word that says so."""
+        """Return the offset of a feed before which everything, and the message that says so, is acknowledged.
+
+        None at first.
+        """
         feed = self._feeds[tp]
         self._serve(tp, feed)
         return None if feed.published is None else feed.published.position
 
     def publish(self, tp: TP, word: FeedProgress) -> None:
-        """Publish how far a feed is read, once that is acknowledged, and only what is new. Call it often."""
+        """Publish how far a feed is read, where that is new and once it is acknowledged. Call it often."""
         feed = self._feeds[tp]
         self._serve(tp, feed)
         if feed.waiting is None and feed.sent is None and self._is_new(word, feed):
@@ -113,7 +125,7 @@ class FeedProgressPublisher:
             self._serve(tp, feed)
 
     def health(self, health: FeedHealth) -> None:
-        """A bank's feed as the writer of the ticks sees it, for operators."""
+        """Publish the state of a bank's feed as the writer of the ticks sees it, for operators."""
         self._outbox.send(topics.FEED, _encode(health), key=health.bank_id.encode())
 
     def _serve(self, tp: TP, feed: _FeedState) -> None:

@@ -11,8 +11,8 @@ from domain.events import Feed, Tick
 
 HOUR_MS = 3_600_000
 SILENT_DAYS_MAX = 2  # whole days of event time without event and receipt, and of a daily file those of its deadline
-DAYS_APART_MAX = 7  # of days that nobody has spoken of, the last so many have ticks of their own
-AHEAD_MAX = 64  # days with a receipt after a gap that are remembered
+DAYS_APART_MAX = 7  # of silent days, so many of the last have ticks of their own
+AHEAD_MAX = 64  # receipt days after a gap that are kept
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class _Bank:
     ahead: set[int] = field(default_factory=set)  # receipts after a gap
 
     def reached_ms(self) -> int | None:
-        """Event time up to which the bank has spoken: its newest event, or the end of its last receipt's day."""
+        """Return the event time that the bank has reached: of its newest event, or the end of its last receipt."""
         days = [day for day in (self.covered_up_to, *self.ahead) if day is not None]
         times = [day_start_ms(day + 1) for day in days]
         if self.last_event_time is not None:
@@ -34,12 +34,11 @@ class _Bank:
 
 
 class Feeds:
-    """Folds events and receipts into feeds and makes ticks of them.
+    """Folds events and receipts into feeds, and makes ticks of them.
 
-    `up_to` rises with each tick, by a millisecond where only coverage has moved, so that a reader takes one with an
-    `up_to` that it has seen for a repeat. A tick says all that the feeds know: the last one is enough to start again
-    from. Events and receipts may come again,
-    in any order: the newest event time and the set of days count.
+    `up_to` rises with each tick, by a millisecond where only coverage has advanced: a reader takes a tick whose `up_to`
+    it has seen for a repeat. A tick holds everything that the feeds know, so the last one is enough to start again
+    from. Events and receipts may come again, in any order: the newest event time and the set of days count.
     """
 
     def __init__(self, banks: Iterable[Bank], grace_ms: int = 0) -> None:
@@ -51,7 +50,7 @@ class Feeds:
         self._lacking: set[str] = set()  # those that cover no more; none: to be found again
 
     def restore(self, tick: Tick | None) -> None:
-        """Start again from the last tick of the log; None where there is none yet."""
+        """Start again from the last tick of the log; None where there is none."""
         self._banks = {
             bank_id: _Bank(deadline_ms=bank.deadline_ms, silent_days_max=bank.silent_days_max)
             for bank_id, bank in self._banks.items()
@@ -68,19 +67,20 @@ class Feeds:
             bank.ahead = set(feed.receipts_ahead)
 
     def knows(self, bank_id: str) -> bool:
-        """Return whether it is one of our banks."""
+        """Return whether this is one of the configured banks."""
         return bank_id in self._banks
 
     def event(self, bank_id: str, time_ms: int) -> None:
-        """An event of a bank."""
+        """Take in the event time of a bank's event."""
         bank = self._banks[bank_id]
         if bank.last_event_time is None or time_ms > bank.last_event_time:
             bank.last_event_time = time_ms
 
     def receipt(self, bank_id: str, day: int) -> bool:
-        """The end of a bank's day. Coverage goes on from the first receipt day by day; what lies behind a gap waits.
+        """Take in a receipt, which ends a bank's day.
 
-        True where it was the last one that a day still lacked: every bank that is not stalled now covers one more.
+        Return whether a day is now complete for every bank that is not stalled. Coverage advances from the first
+        receipt day by day; receipts after a gap wait.
         """
         bank = self._banks[bank_id]
         if not self._lacking:
@@ -110,15 +110,18 @@ class Feeds:
         self._lacking = {name for name, day in days.items() if day == self._covered}
 
     def reached_ms(self) -> int | None:
-        """The newest event time of all feeds, less the grace; a stalled feed is far behind it and never the newest."""
+        """Return the newest event time of all feeds, less the grace; None where no bank has reported.
+
+        A stalled feed is far behind it, so it never is the newest.
+        """
         times = [time for bank in self._banks.values() if (time := bank.reached_ms()) is not None]
         return max(times) - self.grace_ms if times else None
 
     def ticks(self, time_ms: int | None, limit_ms: int | None = None) -> list[Tick]:
-        """The ticks up to event time `time_ms`: one, and one more for each midnight but the last that lies before it.
+        """Return the ticks up to event time `time_ms`: one, and one for each midnight but the last before it.
 
-        So each day closes on a tick of its own. Days of silence beyond a week are passed at once. None is past
-        `limit_ms`: coverage that has moved while event time stands there is published later.
+        So each day closes on a tick of its own. Silence beyond a week is passed in one step. No tick is later than
+        `limit_ms`: coverage that has advanced while event time stands there is published later.
         """
         days: list[int] = []
         if time_ms is not None and self.up_to is not None:
@@ -128,7 +131,10 @@ class Feeds:
         return [tick for tick in (*found, self.tick(time_ms, limit_ms)) if tick is not None]
 
     def tick(self, time_ms: int | None, limit_ms: int | None = None) -> Tick | None:
-        """Return the tick at event time `time_ms`; None where it would say nothing new, or only past `limit_ms`."""
+        """Return the tick at event time `time_ms`.
+
+        None where it would hold nothing new, or would be later than `limit_ms`.
+        """
         if time_ms is not None and (self.up_to is None or time_ms > self.up_to):
             self.up_to = time_ms
         if self.up_to is None:

@@ -1,4 +1,4 @@
-"""One record of a bank, the gateway or an operator → its record of `events.v1`, or a dead letter."""
+"""One record of a bank, the gateway or an operator becomes its record of `events.v1`, or a dead letter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Refusal(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A record that goes to `dlq.v1`: its offset, why, and the value there."""
+    """A record that goes to `dlq.v1`: its offset, the reason, and the value to write there."""
 
     offset: int
     reason: Reason
@@ -51,7 +51,7 @@ class Refused(NamedTuple):
 
 
 class Later(NamedTuple):
-    """An event that has to wait: its event time, and the one record of the log that it becomes."""
+    """An event that has to wait: its event time (ms), and the record of the log that it becomes."""
 
     time_ms: int
     record: Records
@@ -63,9 +63,10 @@ Next = Later | Receipt | Control
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The fate of the records of a chunk up to record `until`: forwarded or refused, in the order of offsets.
+    """The results for the records of a chunk before record `until`, in the order of offsets.
 
-    offsets, times_ms: of the events that are forwarded.
+    offsets, times_ms, records: those that are forwarded.
+    refused: those that become dead letters.
     """
 
     until: int
@@ -79,8 +80,8 @@ class Run:
 class Rest:
     """A chunk from record `first` on.
 
-    known: what becomes of some of them, and of some before them; others: by offset, ascending, those of them that are
-    no events of enterprises.
+    known: what some of the records become, and some before them. others: those that are no events of enterprises, by
+    offset, ascending.
     """
 
     chunk: Chunk
@@ -101,28 +102,28 @@ class Rest:
 
 
 class Forwarder:
-    """Sends what becomes of records, under the lane and mark of each, and counts it.
+    """Sends what records become, under the lane and mark of each, and counts it.
 
-    counts: (topic, partition, outcome) → records. compiled: whether plain transactions are read by compiled code; what
-    becomes of them is the same.
+    counts: records by (topic, partition, outcome). compiled: whether transactions may take the compiled fast path; what
+    they become is the same.
     """
 
     def __init__(self, tokens: Tokens, *, compiled: bool = True) -> None:
         self.counts: Counter[tuple[str, int, Outcome]] = Counter()
         self.forbidden = forbidden()
         self._tokens = tokens
-        self._faults: dict[bytes, Refusal] = {}  # what they came to
+        self._faults: dict[bytes, Refusal] = {}  # by error signature
         self._reader = FastPathReader(tokens) if compiled else None
 
     def warm(self) -> None:
-        """Compile what reads plain transactions, or load it from the cache: before records come."""
+        """Compile the fast path, or load it from the cache. Call it before records come."""
         if self._reader is not None:
             warm()
 
     def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Next | None]:
-        """Return the fate of the next records, and the first that needs more or is after `last_ms`, else None.
+        """Return what the next records become, up to the first that needs more or is later than `last_ms`.
 
-        Nothing is sent. Each record is judged once, however often it is asked for.
+        And that one, or None. Nothing is sent. Each record is judged once, however often it is asked for.
         """
         if rest.known is None or rest.known.until <= rest.first:
             rest.known, rest.others = self._run(validator, rest.chunk, rest.first, min(until, len(rest.offsets)))
@@ -144,14 +145,14 @@ class Forwarder:
     def _run(
         self, validator: Validator, chunk: Chunk, first: int, until: int
     ) -> tuple[Run, dict[int, Receipt | Control]]:
-        """Return the fate of the records from `first` to before `until`, and the offsets of those that need more."""
+        """Return what the records in [first, until) become, and those of them that need more, by offset."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
         times_ms, records, odd, looks = self._plain(validator, chunk, first, until)
         events: dict[int, KeyAndValue] = {}
         refused: list[Refused] = []
         others: dict[int, Receipt | Control] = {}
         rows = chunk.rows([first + i for i in odd])
-        # All are judged before any letter is written: code that has just run runs faster.
+        # All are judged before any dead letter is written: code that has just run runs faster.
         judged = [self._judged(validator, row, look) for row, look in zip(rows, looks, strict=True)]
         for i, row, found in zip(odd, rows, judged, strict=True):
             if isinstance(found, Refusal):
@@ -183,7 +184,7 @@ class Forwarder:
         if not isinstance(found, Rejected):
             return found
         refusal = self._refusal(row, found, look.is_harmless)
-        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # whose detail names the place
+        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # whose detail names the position
             if len(self._faults) >= FAULTS_MAX:
                 self._faults.clear()
             self._faults[look.fault] = refusal
@@ -194,7 +195,7 @@ class Forwarder:
         return Refusal(rejected, not is_harmless and self.forbidden.seen_in(kept, is_searched=is_searched))
 
     def forwarded(self, tp: TP, offset: int, event: EnterpriseEvent) -> KeyAndValue:
-        """Key and value of an event's record of the log, without personal identifiers."""
+        """Return key and value of the record of the log that an event becomes, without personal identifiers."""
         record = LogRecord(
             event=self._tokens.pseudonymous(event),
             fingerprint=fingerprint(event),
@@ -205,18 +206,21 @@ class Forwarder:
         return event.enterprise_id.encode(), encode(record)
 
     def send(self, out: MarkedOutbox, tp: TP, records: Records, marks: tuple[int, int]) -> None:
-        """Append records to the log, of the inputs from one offset to another, and count them."""
+        """Append records to the log and count them.
+
+        `marks`: the first and the last input offset that they come from.
+        """
         out.send_run(topics.EVENTS, records, lane=tp, marks=marks, headers=HEADERS)
         self.count(tp, "forwarded", len(records))
 
     def append(self, out: MarkedOutbox, tp: TP, offset: int, record: LogRecord) -> None:
-        """Append a record of an enterprise to the log; it follows from the input at `offset`."""
+        """Append one record of an enterprise to the log. It follows from the input at `offset`."""
         assert isinstance(record.event, EnterpriseEvent)
         key = record.event.enterprise_id.encode()
         out.send_marked(topics.EVENTS, encode(record), key=key, headers=HEADERS, lane=tp, mark=offset)
 
     def refused(self, chunk: Chunk, i: int, rejected: Rejected) -> Refused:
-        """Record i of a chunk as it goes to `dlq.v1`."""
+        """Return record i of a chunk as a dead letter, not yet sent."""
         (row,) = chunk.rows([i])
         return self._refused(TP(chunk.topic, chunk.partition), row, self._refusal(row, rejected, False))
 
@@ -224,7 +228,7 @@ class Forwarder:
         return Refused(row.offset, refusal.rejected.reason, encode(to_dead_letter(tp, row, *refusal)))
 
     def dead_letter(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
-        """Send records to `dlq.v1`; they belong to the input at offset `mark`, or are behind it."""
+        """Send dead letters to `dlq.v1`. `mark`: the input offset that is committed only after them."""
         key = tp.topic.encode()
         letters = Records.of([(key, one.letter) for one in refused])
         out.send_run(topics.DEAD_LETTERS, letters, lane=tp, marks=(mark, mark))
@@ -232,7 +236,7 @@ class Forwarder:
             self.count(tp, reason.value, records)
 
     def count(self, tp: TP, outcome: Outcome | Reason, records: int = 1) -> None:
-        """More records of this outcome."""
+        """Add records to the count of an outcome."""
         self.counts[tp.topic, tp.partition, outcome] += records
 
 

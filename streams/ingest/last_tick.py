@@ -22,7 +22,7 @@ _DECODER = msgspec.json.Decoder(LogRecord)
 
 @dataclass(frozen=True, slots=True)
 class WrittenTick:
-    """A tick of the log, and the place in `feed.v1` up to which its writer had heard."""
+    """A tick of the log, and the offset of `feed.v1` up to which its writer had polled."""
 
     tick: Tick
     polled_offset: int
@@ -33,8 +33,9 @@ def last_tick(
 ) -> WrittenTick | None:
     """Return the tick with the highest `up_to` in any partition; None where the log holds none.
 
-    A tick is in all partitions or in none; all are asked, as any of them may have lost its oldest records. Raises
-    KafkaException or TimeoutError where the log cannot be read.
+    A tick is in all partitions or in none. All are asked, since any of them may have lost its oldest records.
+
+    Raise KafkaException or TimeoutError where the log cannot be read.
     """
     until_s = time.monotonic() + timeout_s
     with closing(assigned_consumer(bootstrap, client)) as consumer:

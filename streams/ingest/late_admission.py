@@ -1,4 +1,4 @@
-"""A late record that an operator's word admits, read back from where it stands in `events.v1`."""
+"""A late record that an operator admits, read back from its place in `events.v1`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _DECODER = msgspec.json.Decoder(LogRecord)
 
 
 def admitted(bootstrap: str, client: Mapping[str, Any], where: str) -> LogRecord | Rejected:
-    """The record at `where` (streams.control_log.coordinates), admitted; Rejected where no enterprise's event is there.
+    """Return the record at `where` (as streams.control_log.coordinates writes it), marked as admitted.
 
-    KafkaException or TimeoutError where the log cannot be read.
+    Return Rejected where there is no event of an enterprise. Raise KafkaException or TimeoutError where the log cannot
+    be read.
     """
     topic, _, place = where.partition(":")
     partition, _, offset = place.partition(":")

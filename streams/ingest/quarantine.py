@@ -1,8 +1,7 @@
 """Feeds at batches that cannot be read: each batch is kept once in `quarantine.v1`, then its feed is paused or goes on.
 
-A paused feed goes on by an operator's control record, which whoever reads the feed finds in `control.v1`: a worker of
-ingest listens to that topic itself once it has met such a batch, from its start, as only one worker is given it. A
-restart fetches the batch again by itself.
+A paused feed goes on when an operator's control record says so. Only one worker is assigned `control.v1`, so each
+worker that has met such a batch reads that topic by itself, from its start. After a restart the batch is fetched again.
 """
 
 from __future__ import annotations
@@ -39,7 +38,10 @@ Place = tuple[str, int, int]  # topic, partition, offset
 
 
 def quarantined(settings: Settings) -> Iterator[QuarantinedBatch]:
-    """Yield what `quarantine.v1` holds now, each batch once. ArtefactMissing where it cannot be read."""
+    """Yield the content of `quarantine.v1` as of now, each batch once.
+
+    Raise ArtefactMissing where it cannot be read.
+    """
     seen: set[Place] = set()
     kafka = settings.kafka
     for _, value in records(kafka.bootstrap, topics.QUARANTINE, READ_S_MAX, client_settings(kafka)):
@@ -50,17 +52,20 @@ def quarantined(settings: Settings) -> Iterator[QuarantinedBatch]:
 
 
 class Decisions:
-    """The decisions of operators on unreadable batches, polled from the start of `control.v1` on."""
+    """Decisions of operators on unreadable batches, polled from the start of `control.v1` on."""
 
     def __init__(self, settings: Settings) -> None:
-        """Ask the broker for the topic; KafkaException where it does not answer."""
+        """Connect to the broker. Raise KafkaException where it does not answer."""
         self._consumer = assigned_consumer(settings.kafka.bootstrap, client_settings(settings.kafka))
         begin, _ = bounds(self._consumer, topics.CONTROL, 0)
         self._consumer.assign([TopicPartition(topics.CONTROL, 0, begin)])
         self.skips: dict[Place, int] = {}  # where each feed goes on; of several words the first counts
 
     def poll(self) -> set[Place]:
-        """Take in what has come since, and return the places that are to be fetched again; returns at once."""
+        """Take in the decisions since the last call, without waiting.
+
+        Return the places that are to be fetched again.
+        """
         resumed: set[Place] = set()
         for message in poll(self._consumer):
             try:
@@ -77,13 +82,13 @@ class Decisions:
         return resumed
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close the connection to the broker."""
         self._consumer.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Paused:
-    """A feed at a batch that cannot be read; `batch` until it is kept."""
+    """A feed at a batch that cannot be read. `batch` is None once it is kept in the topic."""
 
     offset: int
     next_offset: int | None
@@ -91,9 +96,9 @@ class _Paused:
 
 
 class Quarantine:
-    """The feeds of this worker that are at batches that cannot be read. `settle` is to be called often.
+    """The feeds of this worker that are at batches that cannot be read. Call `settle` often.
 
-    counts: (topic, partition, reason) → batches sent to `quarantine.v1`.
+    counts: batches sent to `quarantine.v1`, by (topic, partition, reason).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -107,27 +112,30 @@ class Quarantine:
 
     @property
     def paused(self) -> frozenset[TP]:
-        """The feeds."""
+        """Feeds that are paused."""
         return frozenset(self._paused)
 
     def begin(self) -> None:
-        """Forget the feeds, and what the topic holds: other workers may have written to it meanwhile."""
+        """Forget the feeds and the content of the topic: other workers may have written to it meanwhile."""
         self._paused, self._kept, self._is_old = {}, None, self._reading is not None
 
     async def close(self) -> None:
-        """Leave the broker."""
+        """Close the connection to the broker."""
         if self._reading is not None:
             await asyncio.wait([self._reading])
         if self._decisions is not None:
             await asyncio.to_thread(self._decisions.close)
 
     def pause(self, tp: TP, batch: UnreadableBatch) -> None:
-        """Let a feed stand at a batch."""
+        """Pause a feed at a batch."""
         log.error("feed %s[%d] is paused: %s", tp.topic, tp.partition, batch)
         self._paused[tp] = _Paused(batch.offset, batch.next_offset, batch)
 
     def settle(self, outbox: MarkedOutbox) -> dict[TP, int]:
-        """Keep the batches that are new, and return where feeds go on, which are paused no more; returns at once."""
+        """Keep new batches in the topic; return the feeds that are no longer paused, each with its next offset.
+
+        Waits for nothing.
+        """
         if not self._paused or not self._has_read():
             return {}
         assert self._decisions is not None  # it comes with what was read
@@ -148,7 +156,10 @@ class Quarantine:
         return goes_on
 
     def _has_read(self) -> bool:
-        """Whether it is known what the topic holds, which is read beside all else; where that fails, it is tried on."""
+        """Return whether the content of the topic is known.
+
+        It is read in the background, and again where that fails.
+        """
         if self._kept is None and self._reading is None:
             self._reading = asyncio.create_task(asyncio.to_thread(self._read))
         if self._reading is not None and self._reading.done():
@@ -166,7 +177,10 @@ class Quarantine:
         return {(batch.topic, batch.partition, batch.offset) for batch in quarantined(self._settings)}
 
     def _keep(self, outbox: MarkedOutbox, tp: TP, batch: UnreadableBatch) -> None:
-        """Send it to the topic, behind what its feed has sent before: nothing is committed past it while it is open."""
+        """Send the batch to the topic, after its feed's earlier outputs.
+
+        Nothing is committed past it until it is acknowledged.
+        """
         assert self._kept is not None
         place = (*tp, batch.offset)
         if place in self._kept:

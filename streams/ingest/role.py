@@ -6,8 +6,8 @@ other: while `dlq.v1` takes none, nothing is committed past the record, and the 
 
 Several workers share the banks' topics. Each publishes the progress of its feeds in `feed.v1` and pauses those that are
 too far ahead (alignment.py). The owner of `control.v1` writes the ticks of all feeds: it knows its own records as it
-sends them, and of others' those that `feed.v1` says are in the log (ticks.py). Control records that were there when the
-partition was assigned are in the log before any record of a bank that it reads.
+sends them, and others' records once `feed.v1` says that they are in the log (ticks.py). Control records that were there
+when the partition was assigned are in the log before any record of a bank that this worker reads.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "rec
 
 @dataclass(slots=True)
 class _Input:
-    """One partition that is read."""
+    """One partition that is read. Times are event times in ms."""
 
     tp: TP
     validator: Validator
@@ -70,7 +70,7 @@ class _Input:
 
 
 class Ingest(Role):
-    """The role; see the module."""
+    """The ingest role; see the module."""
 
     name = "ingest"
 
@@ -95,13 +95,13 @@ class Ingest(Role):
 
     @property
     def counts(self) -> Counter[tuple[str, int, Outcome]]:
-        """(topic, partition, outcome) → records."""
+        """Records by (topic, partition, outcome)."""
         return self._forwarder.counts
 
     async def start(self, context: RoleContext) -> None:
-        """Check the topics and connect; SettingsError names a topic that is missing or not as it must be.
+        """Check the topics and connect. The kernels are compiled, or loaded, before that.
 
-        The kernels are compiled before it, or loaded.
+        Raise SettingsError where a topic is missing or not as `config/topics.toml` has it.
         """
         self._context = context
         await asyncio.to_thread(self._forwarder.warm)
@@ -114,7 +114,10 @@ class Ingest(Role):
         self._publisher.ask()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Take over the ticks where `control.v1` is ours; offsets are the group's committed ones."""
+        """Return the offsets to start from, the group's committed ones.
+
+        Take over the ticks where `control.v1` is assigned.
+        """
         await self._leave_ticks()
         if CONTROL in tps:
             self._ticks = await Ticks.taken_over(self._settings, self._out, self._publisher, self._alignment)
@@ -133,7 +136,7 @@ class Ingest(Role):
         return {}
 
     async def revoked(self, tps: set[TP]) -> None:
-        """Wait until all is acknowledged, and say so."""
+        """Wait until everything is acknowledged, and publish that."""
         self._question.drop()
         await asyncio.to_thread(self._out.drain, DRAIN_S)
         self._publisher.republish()
@@ -156,7 +159,7 @@ class Ingest(Role):
             await self._release()
 
     async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
-        """Quarantine a batch of a feed; raise a batch of `control.v1`."""
+        """Quarantine a batch of a feed. Raise the UnreadableBatch where it is of `control.v1`."""
         one = self._inputs[tp]
         if not one.aligned:
             raise batch
@@ -178,7 +181,7 @@ class Ingest(Role):
         return self._paused
 
     def low_offset(self, tp: TP) -> int | None:
-        """Return the offset before which all is acknowledged, for a feed its progress in `feed.v1` too."""
+        """Return the offset before which all is acknowledged; for a feed, its progress in `feed.v1` too."""
         one = self._inputs.get(tp)
         if one is None or one.position is None:
             return None
@@ -188,7 +191,7 @@ class Ingest(Role):
         return one.position if lowest is None else min(lowest, one.position)
 
     async def tick(self) -> None:
-        """Serve acknowledgements, let held feeds go on, and make a tick where one is due."""
+        """Process acknowledgements, let held feeds go on, and write a tick where one is due."""
         self._out.poll()
         if not self._is_assigned:
             return
@@ -202,7 +205,7 @@ class Ingest(Role):
             self._ticked_s = now_s
 
     async def stop(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way, then close."""
         self._question.drop()
         await self._leave_ticks()
         if self._outbox is not None:
@@ -212,7 +215,7 @@ class Ingest(Role):
             await self._quarantine.close()
 
     def readings(self) -> Iterator[Reading]:
-        """Return counts, lags and what is unacknowledged."""
+        """Yield counts, lags, and the number of unacknowledged outputs."""
         for (topic, partition, what), records in self.counts.items():
             outcome = _OUTCOMES.get(what, "dead_lettered")
             reason = what if outcome == "dead_lettered" else ""
@@ -252,7 +255,10 @@ class Ingest(Role):
         return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer != "operator")
 
     async def _exchange_progress(self) -> None:
-        """Hear how far the others' feeds are, and where all end, and tell of ours."""
+        """Poll the progress of the others' feeds and the end offsets of all.
+
+        Publish the progress of this worker's feeds.
+        """
         heard = self._progress_reader.poll()
         words = [word for word in heard if isinstance(word, FeedProgress)]
         for word in words:
@@ -287,7 +293,7 @@ class Ingest(Role):
             self._publisher.publish(tp, word)
 
     async def _release(self) -> None:
-        """Let held feeds go on, oldest first, as far as they may and as long as others may wait."""
+        """Let held feeds go on, the oldest first, as far as they may, and no longer than other tasks can wait."""
         if self._alignment.is_closed:
             position, end = self._context.position(CONTROL)
             self._alignment.is_closed = end is None or position < end
@@ -303,7 +309,7 @@ class Ingest(Role):
         self._update_paused()
 
     def _settle(self) -> None:
-        """Pause feeds at batches that cannot be read, and let those go on of which that is decided."""
+        """Pause feeds at batches that cannot be read, and let those go on for which that is decided."""
         for tp, one in self._inputs.items():
             if one.unreadable is not None and not one.held:
                 batch, one.unreadable = one.unreadable, None
@@ -321,7 +327,10 @@ class Ingest(Role):
         self._paused = held | self._quarantine.paused
 
     async def _run(self, one: _Input, rest: Rest) -> bool:
-        """Apply what is left of a chunk; False where its rest is now held, in front of whatever was held before."""
+        """Apply the rest of a chunk.
+
+        Return False where records of it are now held, before any that were held already.
+        """
         limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
         while rest:
             found = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
@@ -338,9 +347,9 @@ class Ingest(Role):
         return True
 
     def _forward(self, one: _Input, rest: Rest, last_ms: int) -> Next | None:
-        """Forward or dead-letter records in order, events up to `last_ms`; return the first that needs more than that.
+        """Forward or dead-letter records in order, events up to `last_ms`; return the first that needs more, else None.
 
-        None where there is none, or other tasks are to have their turn before. Nothing waits in here.
+        It also returns None where other tasks of the loop are to have their turn. Nothing waits in here.
         """
         until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
         run, after = self._forwarder.run(one.validator, rest, until, last_ms)
@@ -358,7 +367,10 @@ class Ingest(Role):
         return after
 
     async def _apply_one(self, one: _Input, rest: Rest, found: Next, limit_ms: int | None) -> bool:
-        """Apply the next record, which is not a usual one; False where it has to wait for other feeds."""
+        """Apply the next record, which needs more than forwarding.
+
+        Return False where it has to wait for other feeds.
+        """
         i, offset = rest.first, rest.offsets[rest.first]
         outcome: Next | Rejected = found
         if isinstance(found, Control) and found.action == "admit":
@@ -399,13 +411,13 @@ class Ingest(Role):
         self._forwarder.count(tp, "forwarded")
 
     def _note(self, one: _Input, bank_id: str, time_ms: int) -> None:
-        """An event of a bank goes to the log."""
+        """Note the event time of a bank's event that goes to the log."""
         one.newest_ms = max(time_ms, one.newest_ms or time_ms)
         if self._ticks:
             self._ticks.event(bank_id, time_ms)
 
     async def _admit(self, tp: TP, offset: int, word: Control) -> Control | Rejected:
-        """Append the late record that a word admits to the log once more; Rejected where there is none."""
+        """Append the late record that a control record admits to the log again. Return Rejected where there is none."""
         kafka = self._settings.kafka
         record = await asyncio.to_thread(admitted, kafka.bootstrap, client_settings(kafka), word.artefact_id or "")
         if isinstance(record, Rejected):
@@ -414,7 +426,7 @@ class Ingest(Role):
         return word
 
     def _reach(self, one: _Input, offset: int, time_ms: int) -> bool:
-        """Move an input's front; True where that is a new business day of it."""
+        """Advance an input to an event; return whether that is on a new business day."""
         self._alignment.reach(one.tp, offset, time_ms)
         if time_ms < one.day_end_ms:
             return False
@@ -423,5 +435,5 @@ class Ingest(Role):
 
 
 def _end_ms(receipt: Receipt) -> int:
-    """Return where a receipt stands in event time: at the end of its day."""
+    """Return the event time of a receipt, in ms: the end of its day."""
     return day_start_ms(day_of_text(receipt.day) + 1)

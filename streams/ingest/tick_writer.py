@@ -1,8 +1,7 @@
 """The one writer of barriers (ticks and controls): a transaction over all partitions of the log, fenced by the broker.
 
-The transactional id names the role, not the worker: opening the writer puts an end to whoever wrote before, also to one
-that has been paused and does not know of it. A barrier is in every partition or, for readers of what is committed, in
-none.
+The transactional id names the role, not the worker: opening the writer fences whoever wrote before, also a worker that
+was suspended and does not know of it. For readers of committed records, a barrier is in every partition or in none.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ TRANSACTION_MS_MAX = 10_000  # what a killed writer has left open holds up reade
 
 
 class NotTheWriter(Exception):
-    """Another worker has taken over the writing of ticks; this one must not go on."""
+    """Another worker has taken over the writing of ticks; this one must stop."""
 
 
 class TickWriter:
-    """Writes barriers behind all that `outbox` was given before.
+    """Writes barriers after everything that `outbox` was given before.
 
-    Readers of what is committed wait while a transaction is open. aiokafka puts all partitions of a broker into one
-    request; librdkafka sends each by itself, few at a time, and the transaction is open seven times as long.
+    Readers of committed records wait while a transaction is open. aiokafka puts all partitions of a broker into one
+    request; librdkafka sends each by itself, few at a time, and the transaction stays open seven times as long.
     """
 
     def __init__(self, outbox: Outbox, bootstrap: str, client: Mapping[str, Any], name: str, partitions: int) -> None:
-        """`client`: settings of aiokafka, as of `sinks.client`."""
+        """Prepare a writer; `client` holds settings of aiokafka, as `sinks.client` makes them."""
         self._outbox, self._partitions = outbox, partitions
         self._settings: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
@@ -48,17 +47,17 @@ class TickWriter:
         self._ended: Exception | None = None  # by what
 
     async def open(self) -> None:
-        """Take over: end what the writer before has left open, and fence it off."""
+        """Fence the previous writer and abort the transaction that it has left open."""
         self._producer = AIOKafkaProducer(**self._settings)
         with _told():
             async with asyncio.timeout(TIMEOUT_S):
                 await self._producer.start()
 
     async def write(self, values: Sequence[bytes], headers: Headers) -> None:
-        """Write records to every partition, in this order, at once or not at all; returns when that is acknowledged.
+        """Write records to every partition, in this order, all or none; return when that is acknowledged.
 
-        NotTheWriter where another worker has opened the writer since, DeliveryFailed where it could not be written:
-        neither is to be tried again by this worker.
+        Raise NotTheWriter where another worker has opened the writer since, and DeliveryFailed where it could not be
+        written. This worker must not try either again.
         """
         if self._ended is not None:
             raise self._ended
@@ -81,7 +80,7 @@ class TickWriter:
         await producer.commit_transaction()
 
     async def close(self) -> None:
-        """Leave the broker; nothing is being written."""
+        """Close the connection to the broker; nothing is being written."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             with suppress(KafkaError, TimeoutError):  # why it has ended is known by now, or does not matter any more

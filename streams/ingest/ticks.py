@@ -1,8 +1,8 @@
 """Ticks of the worker that writes them: feeds folded from its own records and others' progress, days closed in time.
 
 A tick is written after everything that it covers is acknowledged: its worker's records before it (tick_writer.py), the
-others' before their progress was published. It names the offset in `feed.v1` up to which its writer had polled: the
-next writer goes on from the last tick and the progress after that offset.
+others' before their progress was published. It names the offset of `feed.v1` up to which its writer had polled, so that
+the next writer goes on from the last tick and the progress after that offset.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 class Ticks:
     """Folds feeds and writes ticks.
 
-    Event time reached is that of the oldest feed with something unread, else of the newest, less the grace; and never
-    past what `alignment` allows.
+    The event time reached is that of the oldest feed with something unread, else of the newest feed, less the grace;
+    and never later than `alignment` allows.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Ticks:
         return ticks
 
     async def close(self) -> None:
-        """Leave the broker; another may take over."""
+        """Close the writer, so that another worker may take over."""
         await self._writer.close()
 
     def update(self, words: Iterable[FeedProgress], polled_offset: int) -> None:
@@ -91,18 +91,21 @@ class Ticks:
             self._feeds.receipt(bank_id, day)
 
     def event(self, bank_id: str, time_ms: int) -> None:
-        """An event that this worker has sent."""
+        """Take in the event time (ms) of an event that this worker has sent."""
         self._feeds.event(bank_id, time_ms)
 
     async def receipt(self, bank_id: str, day: int) -> None:
-        """A receipt that this worker has read; a day may end with it now that event time has passed long ago."""
+        """Take in a receipt that this worker has read.
+
+        `day` may end with it, where event time has passed its end long ago.
+        """
         if self._feeds.receipt(bank_id, day):
             await self.advance()
         else:
             await self.close_days()
 
     async def close_days(self) -> None:
-        """A tick where event time has passed the end of a business day, so that each day closes on its own tick."""
+        """Write a tick where event time has passed the end of a business day, so that each day has its own."""
         up_to, grace_ms = self._feeds.up_to, self._feeds.grace_ms
         if up_to is not None and self._alignment.is_unread_before(day_start_ms(day_of(up_to) + 1) + grace_ms):
             return  # asked after each day of each feed: this answers without going through them all
@@ -111,19 +114,19 @@ class Ticks:
             await self.advance()
 
     async def advance(self) -> None:
-        """Tell all partitions what is new; nothing where nothing is."""
+        """Write a tick to all partitions, where it says anything new."""
         origin = topics.FEED, 0, self._heard_offset
         ticks = self._feeds.ticks(self._reached_ms(), self._alignment.tick_ms_max())
         await self.write(LogRecord(event=tick, origin=origin) for tick in ticks)
 
     async def write(self, records: Iterable[LogRecord]) -> None:
-        """Barriers, to every partition."""
+        """Write barriers to every partition."""
         values = [encode(record) for record in records]
         if values:
             await self._writer.write(values, HEADERS)
 
     def readings(self) -> Iterator[Reading]:
-        """Yield the feeds as the newest tick says them."""
+        """Yield the state of each feed in the newest tick."""
         last = self._feeds.last
         if last is None:
             return
@@ -138,7 +141,7 @@ class Ticks:
             )
 
     def publish_health(self) -> None:
-        """Publish changes of the feeds' health; log a warning where a feed falls silent."""
+        """Publish changes of the feeds' state; log a warning where a feed falls silent."""
         last = self._feeds.last
         for bank_id, feed in () if last is None else last.feeds.items():
             front = self._alignment.front(TP(topics.bank_events(bank_id), 0))

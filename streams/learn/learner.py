@@ -1,7 +1,7 @@
-"""The learner: from observations and what became of them to the models that follow, month after month. Pure.
+"""The learner: observations and their outcomes become models, month after month. Pure.
 
-All of it follows from what the log said before each month's closing ticks, in whatever order that was read. The role
-(learn.py) feeds it from Kafka, a replay in process from the log's file.
+Everything follows from what the log held before each month's closing ticks, in whatever order that was read. The role
+(role.py) feeds it from Kafka, a replay in process from a recorded log.
 """
 
 from __future__ import annotations
@@ -34,40 +34,43 @@ class Learned(NamedTuple):
 
 @dataclass(slots=True)
 class MonthCloses:
-    """One partition of `events.v1`: offsets of the ticks that completed months, as (month, offset), ascending."""
+    """One partition of `events.v1`: offsets of the ticks that completed months, as (month, offset), ascending.
+
+    Months are numbers counted from January 1970.
+    """
 
     closes: list[tuple[int, int]] = field(default_factory=list)
 
     def tick(self, up_to_ms: int, offset: int) -> None:
-        """The next tick. The month that `up_to_ms` lies in is not complete; they count from 1970."""
+        """Take in the next tick. The month that `up_to_ms` lies in is not complete."""
         self.add(month_of_day(day_of(up_to_ms)) - 1, offset)
 
     def add(self, month: int, offset: int) -> None:
-        """A month was complete at `offset`; nothing where it was before."""
+        """Note that a month was complete at `offset`, unless it was before."""
         if not self.has(month):
             self.closes.append((month, offset))
 
     def has(self, month: int) -> bool:
-        """Whether a month is complete."""
+        """Return whether a month is complete."""
         return bool(self.closes) and self.closes[-1][0] >= month
 
     def is_closed_by(self, up_to_ms: int) -> bool:
-        """Whether a tick would complete another month."""
+        """Return whether a tick would complete another month."""
         return not self.has(month_of_day(day_of(up_to_ms)) - 1)
 
     def close_of(self, month: int) -> int | None:
-        """The offset of the first tick at which `month` was complete."""
+        """Return the offset of the first tick at which `month` was complete; None where it is not."""
         return next((offset for closed, offset in self.closes if closed >= month), None)
 
     def forget(self, month: int) -> None:
-        """It was learned."""
+        """Drop a month that is learned."""
         self.closes = [close for close in self.closes if close[0] > month] or self.closes[-1:]
 
 
 class Learner:
-    """The champion, its prequential record, and what waits to mature.
+    """The champion model, its prequential record, and the observations that wait to mature.
 
-    counts: months learned, snapshots made, and held because a weight has moved too far.
+    counts: months learned, snapshots made, and snapshots held because a weight has moved too far.
     """
 
     def __init__(
@@ -78,7 +81,10 @@ class Learner:
         prior: Snapshot | None = None,
         groups: Mapping[str, str] | None = None,
     ) -> None:
-        """`partitions` of the log; `prior` and `groups` (indicator to group) are the catalogue's where not given."""
+        """Start from the prior.
+
+        `partitions`: of the log; `prior`, `groups` (indicator to group): the catalogue's by default.
+        """
         self._settings = settings
         self._parent = prior_snapshot() if prior is None else prior
         self.model_id = content_id(self._parent.encode())
@@ -90,7 +96,10 @@ class Learner:
         self._month: int | None = None  # the last one learned
 
     def event(self, event: LogEvent, partition: int, offset: int) -> None:
-        """Take note of a record of the log: a fact on a loan, an outcome, a tick. ValueError where a day is none."""
+        """Take in a record of the log: a loan event, an outcome, a tick.
+
+        Raise ValueError where it names an impossible day.
+        """
         match event:
             case Loan():
                 self.ledger.loan(event, offset)
@@ -103,7 +112,7 @@ class Learner:
 
     @property
     def due_month(self) -> int | None:
-        """The next month to learn, where every partition has passed it."""
+        """Next month to learn, where every partition has passed it; None otherwise."""
         closes = [state.closes for state in self.partitions.values()]
         if not all(closes):
             return None
@@ -111,7 +120,7 @@ class Learner:
         return month if month <= min(each[-1][0] for each in closes) else None
 
     def learn(self, month: int) -> Learned | None:
-        """Learn what matured up to the month's end; the model that follows, where enough labels have."""
+        """Learn what matured up to the month's end; return the model that follows, None where labels are too few."""
         closes = {p: state.close_of(month) for p, state in self.partitions.items()}
         before = {p: offset for p, offset in closes.items() if offset is not None}
         self.trainer.learn(self.ledger.matured(before, last_day(month)))
@@ -126,7 +135,7 @@ class Learner:
         return self._accepted(self.trainer.snapshot(self.model_id, offsets), month, labels)
 
     def summary(self) -> dict[str, int | float | str]:
-        """Counts since the start of the log; prequential metrics where something has matured."""
+        """Return counts since the start of the log; prequential metrics where something has matured."""
         ledger, trainer = self.ledger, self.trainer
         return {
             "observations": ledger.seen_count,
@@ -145,7 +154,7 @@ class Learner:
         }
 
     def _accepted(self, snapshot: Snapshot, month: int, labels: int) -> Learned | None:
-        """The next model, unless a weight has moved beyond the limit, which a human should see first."""
+        """Return the next model; None where a weight has moved beyond the limit: a person should look at it first."""
         name, move_milli = largest_move_milli(snapshot, self._parent)
         limit = self._settings.weight_move_points_max
         if move_milli > limit * 1_000:
@@ -163,7 +172,7 @@ class Learner:
 
 
 def last_day(month: int) -> int:
-    """The last day number of a month number."""
+    """Return the last day number of a month number."""
     day = month * 30
     while month_of_day(day) <= month:
         day += 1

@@ -1,4 +1,4 @@
-"""A snapshot out into the world: its bytes to `model.v1`, then the word to use it to `control.v1`."""
+"""Publication of a snapshot: its bytes to `model.v1`, then the control record that activates it to `control.v1`."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Published:
 
 
 def published(bootstrap: str, timeout_s: float = 30.0, client: Mapping[str, Any] | None = None) -> Published:
-    """Read both topics to their present ends. ArtefactMissing where that does not succeed."""
+    """Read both topics to their present ends. Raise ArtefactMissing where that fails."""
     found = Published()
     for key, body in records(bootstrap, topics.MODEL, timeout_s, client):
         name = (key or b"").decode(errors="replace")
@@ -46,10 +46,12 @@ def published(bootstrap: str, timeout_s: float = 30.0, client: Mapping[str, Any]
 
 
 async def publish_snapshot(outbox: Outbox, snapshot: Snapshot, reason: str, out: Published) -> bool:
-    """Publish and activate; what is out already is not sent again. True where something was sent.
+    """Publish and activate a snapshot; return whether anything was sent. What is published already is not sent again.
 
-    The snapshot's bytes are acknowledged before the word to use them goes out. Where a rebuilt history differs from
-    what was published (another library or setting), the older snapshots of it stay unpublished.
+    The snapshot's bytes are acknowledged before the control record goes out. Where a rebuilt history differs from what
+    was published (by another library or setting), its older snapshots stay unpublished.
+
+    Raise DeliveryFailed where a record is not acknowledged.
     """
     body = snapshot.encode()
     name = content_id(body)

@@ -1,9 +1,9 @@
-"""learn: observations meet what became of them, the champion learns, and its snapshots go out through the log.
+"""learn: observations are paired with their outcomes, the champion learns, and its snapshots go out through the log.
 
-All of it follows from `observation.v1` and `events.v1` alone, and not from how their readings interleave. A month is
-learned when every partition of the log has passed its end and score has applied all of that (its committed offsets say
-so), from the records that stood in the log before the month's closing ticks. Nothing is committed: a start reads both
-topics anew, and a snapshot that is already on `model.v1` is not published again.
+Everything follows from `observation.v1` and `events.v1` alone, in whatever order the two are read. A month is learned
+when every partition of the log has passed its end and score has applied all of that (its committed offsets say so),
+from the records before the month's closing ticks. Nothing is committed: a start reads both topics from their beginning,
+and a snapshot that is already on `model.v1` is not published again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SUMMARY_S = 300.0
 
 
 class Learn(Role):
-    """The role. `summary()` says what was observed, matured, learned and published, and what it waits for."""
+    """The learn role. `summary()` has what was observed, matured, learned and published, and what it waits for."""
 
     name = "learn"
     topics = (topics.EVENTS, topics.OBSERVATION)
@@ -53,7 +53,10 @@ class Learn(Role):
         progress: Callable[[], Awaitable[Progress]] | None = None,
         poll_s: float = POLL_S,
     ) -> None:
-        """`prior` and `groups` (indicator to group) are the catalogue's where not given, `progress` asks the broker."""
+        """Prepare the role.
+
+        `prior`, `groups` (indicator to group): the catalogue's by default; `progress`: asks the broker.
+        """
         self._settings = settings
         self._learner = Learner(settings.learn, range(settings.kafka.log_partitions), prior=prior, groups=groups)
         self._partitions = self._learner.partitions
@@ -71,7 +74,7 @@ class Learn(Role):
         self._observations: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
 
     async def start(self, context: RoleContext) -> None:
-        """Read which snapshots are out already."""
+        """Read which snapshots are published already. Raise ArtefactMissing where the topics cannot be read."""
         kafka = self._settings.kafka
         client = client_settings(kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
@@ -82,16 +85,19 @@ class Learn(Role):
         self._said_at_s = time.monotonic()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Go on where memory ends. What it has nothing of starts at the log's start, as nothing was ever committed."""
+        """Return where memory ends.
+
+        What it does not hold starts at the log's start, since nothing is ever committed.
+        """
         self._owned = set(tps)
         return {tp: self._next[tp] for tp in tps if tp in self._next}
 
     async def revoked(self, tps: set[TP]) -> None:
-        """Memory is kept: it is what the log says, whoever reads it next."""
+        """Keep the memory: it follows from the log, whoever reads it next."""
         self._owned -= tps
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
-        """Take note of observations, facts, outcomes and ticks. What cannot be read is dead-lettered and counted."""
+        """Take in observations, loan events, outcomes and ticks. What cannot be read is dead-lettered and counted."""
         read = self._event if tp.topic == topics.EVENTS else self._observation
         self._outcomes[tp, "applied", ""] += len(chunk)
         for i, offset in enumerate(chunk.offset.tolist()):
@@ -105,7 +111,7 @@ class Learn(Role):
         self._next[tp] = chunk.next_offset
 
     def low_offset(self, tp: TP) -> int | None:
-        """Nothing is committed."""
+        """Return None: nothing is committed."""
         return None
 
     async def tick(self) -> None:
@@ -116,12 +122,12 @@ class Learn(Role):
             self._say()
 
     async def stop(self) -> None:
-        """Say how it went."""
+        """Log the summary and close."""
         await asyncio.to_thread(self._outbox.drain)
         self._say()
 
     def summary(self) -> dict[str, int | float | str | None]:
-        """Counts since the start of the log; prequential metrics where something has matured."""
+        """Return counts since the start of the log; prequential metrics where something has matured."""
         found: dict[str, int | float | str | None] = {**self._learner.summary()}
         found["snapshots_published"] = self._counts["published"]
         found["unreadable"] = self._counts["unreadable"]
@@ -129,7 +135,7 @@ class Learn(Role):
         return found
 
     def readings(self) -> Iterator[Reading]:
-        """Return counts of labels, snapshots and what learning waits for."""
+        """Yield counts of labels and snapshots, and what learning waits for."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         counts = self._learner.trainer.counts
@@ -165,7 +171,10 @@ class Learn(Role):
         await self._learn_month(month)
 
     def _due_month(self) -> int | None:
-        """Return the next month that every partition has passed; None: none, or not all partitions are ours."""
+        """Return the next month that every partition has passed.
+
+        None where there is none, or partitions are others'.
+        """
         needed = {TP(topic, p) for topic in self.topics for p in self._partitions}
         if missing := len(needed - self._owned):
             self._waits_for = f"{missing} of {len(needed)} partitions: learn needs all of them, in one worker"
@@ -177,7 +186,7 @@ class Learn(Role):
         return self._learner.due_month
 
     async def _look(self, month: int) -> None:
-        """See how far score has come; the last month that all its partitions have applied is ready."""
+        """Ask how far score has come; the last month that all its partitions have applied is ready."""
         assert self._progress is not None, "start comes first"
         progress = await self._progress()
         ready = month - 1

@@ -1,4 +1,4 @@
-"""How far score has come, as the broker knows it."""
+"""How far score has come, by its committed offsets."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _NO_COORDINATOR = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far score has applied `events.v1`, and where `observation.v1` ended after that was seen; by partition."""
+    """By partition, how far score has applied `events.v1`, and where `observation.v1` ended after that was asked."""
 
     score_offsets: Mapping[int, int]
     observation_ends: Mapping[int, int]
@@ -30,7 +30,7 @@ class ScoreProgress:
     """Asks for score's committed offsets, then for the ends of `observation.v1`.
 
     In this order: score commits an offset only when all outputs of the records before it are acknowledged, so the ends
-    hold every observation that those records gave.
+    include every observation of those records.
     """
 
     def __init__(
@@ -48,7 +48,10 @@ class ScoreProgress:
         self._timeout_s = timeout_s
 
     async def __call__(self) -> Progress:
-        """KafkaException where the broker does not answer; nothing is known while the group has no coordinator."""
+        """Return the progress, empty while the group has no coordinator.
+
+        Raise KafkaException where the broker does not answer.
+        """
         return await asyncio.to_thread(self._ask)
 
     def _ask(self) -> Progress:

@@ -1,7 +1,8 @@
-"""The signals of one evaluation and their readers: compiled leaves of the loop.
+"""The signals of one evaluation and who is told of them: compiled leaves of the loop.
 
-Signals of the platform are evaluated once, those of a lender once for each bank that lends, over its view. What a bank
-may not see of another bank's loans it hears of as a notice, if at all (rows.py says which signals tell).
+Signals of the platform are evaluated once; those of a lender once for each bank that lends, over its view. Of another
+bank's loans, a bank gets at most a notice (alerts.py says for which signals). In all kernels `e` is a row of
+features.layout.ROW, `engine` a partition.Engine and `book` an outbook.Book; their rows and arrays are changed in place.
 """
 
 import numpy as np
@@ -23,7 +24,10 @@ _ONE = np.int64(1)
 
 @kernel
 def follow_signals(e, engine, book, code, closing):
-    """Evaluate every signal that can have changed; `code` is that of the event at hand."""
+    """Evaluate every signal that can have changed.
+
+    `code`: the event's code in features.state.seen; `closing`: a day closes.
+    """
     x, lens, rules = book.draft[0], book.lens[0], engine.rules
     today = buckets.day_of(x.as_of_ms - 1)
     new_day = today != e.evaluated_day
@@ -79,7 +83,10 @@ def _forget(e, i):
 
 @kernel
 def _who_knows(e, rules, s, term, bank, book, today):
-    """Return the banks that see a suppression's reason: all but those for whom it is another lender's fact."""
+    """Mark in the draft the banks that may see a suppression's reason.
+
+    Those are all but the banks for whom it is another lender's fact.
+    """
     x, lens = book.draft[0], book.lens[0]
     if bank != episodes.EVERY_BANK:
         x.knows[:] = 1  # it goes to that bank alone, and lens.last_day is in use
@@ -92,7 +99,7 @@ def _who_knows(e, rules, s, term, bank, book, today):
 
 @kernel
 def _tell_elsewhere(e, i, x, counts):
-    """Count a notice for each bank that first hears, or last heard, of such an episode of another bank."""
+    """Number a notice for each bank to which this is the first or the last such episode of another bank."""
     x.elsewhere[:] = 0
     if e.episode_bank[i] == episodes.EVERY_BANK or not counts:
         return
@@ -104,7 +111,7 @@ def _tell_elsewhere(e, i, x, counts):
 
 @kernel
 def _others(e, i, b):
-    """Open episodes of the signal of episode i about other banks than b."""
+    """Return the number of open episodes of the same signal about banks other than b."""
     count = 0
     for j in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[j])
@@ -114,7 +121,7 @@ def _others(e, i, b):
 
 @kernel
 def follow_lenders(e, engine, book):
-    """Give each bank that may look from now on its opening list, and each that may no longer the end of its alerts."""
+    """List the open episodes to each bank that may see them from now on; close them for each that no longer may."""
     x = book.draft[0]
     if e.lenders == 0 and e.eligible == 0:
         return
@@ -134,7 +141,7 @@ def follow_lenders(e, engine, book):
 
 @kernel
 def _list(e, b, rules, book, transition):
-    """State every open episode that the bank in slot b sees to it alone, and those of others as one notice a signal."""
+    """Write every open episode to the bank in slot b alone, and those about other banks as one notice a signal."""
     x, lens = book.draft[0], book.lens[0]
     x.to_bank, x.stock = b, transition == episodes.LISTED
     for i in range(np.int64(e.episodes_open)):
@@ -166,7 +173,7 @@ def _is_first_elsewhere(e, i, b):
 
 @kernel
 def restate(e, engine, book, t_ms, history_days):
-    """At the end of a backfill: raise every open episode once, as a line of the opening lists."""
+    """Write every open episode once, as an entry of the opening lists, at the end of a backfill."""
     x, lens = book.draft[0], book.lens[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.history_days, x.published_grade, x.coverage_ppm = history_days, e.published_grade, 0
@@ -195,7 +202,10 @@ def restate(e, engine, book, t_ms, history_days):
 
 @kernel
 def change_rules(e, before, after, book, t_ms):
-    """Other rules are in force: what they do not have ends, everything else is evaluated whole when next it is."""
+    """End the episodes of signals that the new rules do not have.
+
+    Everything else is evaluated anew at the next evaluation.
+    """
     x = book.draft[0]
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.null[:], x.elsewhere[:] = nulls.NOT_REPORTED, 0

@@ -1,7 +1,7 @@
 """From a row of the output book to the revisions of one alert, each as its reader may see it.
 
-The supervisor sees everything. A bank sees it while a loan of its own is open and it has consent: amounts that other
-banks contribute to as bands, events of its own alone, of other banks' loans nothing but the notice that there is one.
+The supervisor sees everything. A bank sees an alert while it has an open loan and consent: amounts to which other banks
+contribute as bands, events of its own alone, and of other banks' loans only the notice that there is an episode.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them co
 
 
 class Addressed(NamedTuple):
-    """The topic that a revision goes to, and what makes it."""
+    """A revision: the topic that it goes to, and a function that makes it."""
 
     topic: str
     make: Callable[[], Alert]
@@ -49,7 +49,7 @@ class Addressed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The input of a revision, beside its row."""
+    """Facts of a revision beside its row."""
 
     enterprise_id: str
     model_id: str
@@ -70,7 +70,7 @@ class _Lender:
 
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
-    """Yield the revisions that row `b` makes, each with its sentence in Chinese."""
+    """Yield the revisions of row `b` (outbook.ROW), one a reader, each with its sentence in Chinese."""
     signal = sources.rules.standing[b["signal"]]
     for topic, make in _revisions(b, sources, signal):
         yield Addressed(topic, partial(_with_sentence, make, signal))
@@ -83,7 +83,7 @@ def _with_sentence(make: Callable[[], Alert], signal: Signal) -> Alert:
 
 
 def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
-    """Yield the revisions that row `b` makes, their texts still empty."""
+    """Yield the revisions of row `b`, without their sentences."""
     lenders, about, to = _lenders(b), int(b["episode_bank"]), int(b["to_bank"])
     if sources.backfill:
         if to == TO_ALL:
@@ -124,7 +124,10 @@ def _to_bank(b: Any, sources: Sources, signal: Signal, bank_id: str, lender: _Le
 
 
 def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lender]) -> Iterator[Addressed]:
-    """To each bank that is due one: another bank has such an episode, or none has any more. No bank, amount or date."""
+    """Yield a notice to each bank that is due one: another bank has such an episode, or none has any more.
+
+    It names no bank, amount or date.
+    """
     for slot in np.flatnonzero(b["elsewhere"]).tolist():
         bank_id, closes = bank_text(int(b["bank"][slot])), b["transition"] == episodes.CLOSED
         lender = lenders.get(bank_id)
@@ -160,7 +163,10 @@ def _alert(
     banded: bool = False,
     reason: str | None = None,
 ) -> Alert:
-    """The alert of a row for the reader of `view`; `banded`: amounts as bands. A closing one says why and no more."""
+    """Return the alert of row `b` as the reader of `view` may see it. `banded`: amounts as bands.
+
+    An alert that closes has its reason, and no evidence.
+    """
     row, transition = signal.row, int(b["transition"])
     severity: Severity = SEVERITIES[b["level"] - 1]
     values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
@@ -211,18 +217,18 @@ def _alert(
 
 
 def provisional(b: Any) -> ProvisionalCalendar:
-    """Return whether the score of row `b` rests on business days of a year whose holidays are not published."""
+    """Return whether the score of row `b` counts business days of a year whose holidays are not published yet."""
     return True if b["provisional_calendar"] else msgspec.UNSET
 
 
 def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Return those of `names` that are inputs of an evaluation, as row `b` has them; None where null."""
+    """Return the inputs `names` of an evaluation as row `b` has them; None where null."""
     slots = [(name, SLOT_OF[name]) for name in names if name in SLOT_OF]
     return {name: float(b["value"][i]) if b["null"][i] == VALUE else None for name, i in slots}
 
 
 def _reason(b: Any, signal: Signal, view: int) -> str:
-    """Return why an episode is stale or over, where a reader may know; empty otherwise."""
+    """Return why an episode is stale or over, where this reader may know it; empty otherwise."""
     transition, why = int(b["transition"]), int(b["why"])
     if transition == episodes.NO_LONGER_APPLIES:
         return "not_applicable"
@@ -248,7 +254,7 @@ def _episode(b: Any, enterprise_id: str, row: SignalRow) -> str:
 
 
 def _case(b: Any, enterprise_id: str, view: int, bank_id: str) -> tuple[str | None, Severity | None]:
-    """(id, severity) of the case that the reader of `view` sees; None, None where he sees none open."""
+    """Return id and severity of the open case that the reader of `view` sees; (None, None) where there is none."""
     level = int(b["case_level"][view])
     if not level:
         return None, None

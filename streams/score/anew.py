@@ -1,6 +1,6 @@
-"""Stored values, evaluated once more at each enterprise's own time by the code that score evaluates with.
+"""Evaluation of stored values, at each enterprise's own time, by the code that score itself uses.
 
-Nobody who looks at an enterprise computes anything of his own: what is shown is what score would say now.
+No reader of an enterprise has a computation of its own: it shows what score would say now.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from streams.score.partition import Engine
 
 
 class Reading(NamedTuple):
-    """An indicator's value, or why it has none: `null`, of NULL_NAMES, empty where there is a value."""
+    """An indicator's value, or in `null` why it has none (one of NULL_NAMES; empty where there is a value)."""
 
     id: str
     value: float | None
@@ -30,7 +30,10 @@ class Reading(NamedTuple):
 
 
 def evaluate_anew(rows: Rows, engine: Engine) -> npt.NDArray[np.void]:
-    """The evaluations of rows (n), as drafts (n) of outbook.ROW. It moves the rows: they must be the caller's own."""
+    """Return the evaluations of rows (n), dtype outbook.ROW (n).
+
+    It changes the rows, so they must be the caller's copy.
+    """
     drafts = np.zeros(len(rows), outbook.ROW)
     engine = engine._replace(card=engine.card.own())
     _evaluate(rows, engine, outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX), drafts)
@@ -38,7 +41,7 @@ def evaluate_anew(rows: Rows, engine: Engine) -> npt.NDArray[np.void]:
 
 
 def readings(draft: np.void) -> Iterator[Reading]:
-    """Yield the indicators of one evaluation."""
+    """Yield the indicators of one evaluation, a row of outbook.ROW."""
     for name, value, null in zip(INPUTS, draft["value"].tolist(), draft["null"].tolist(), strict=True):
         if name in indicators():  # others are of the context: the score itself, the history
             yield Reading(name, None if null else value, NULL_NAMES[null])

@@ -15,7 +15,7 @@ from features.indicators.nulls import VALUE
 class Columns(NamedTuple):
     """Outputs of `score.v1` or `indicator.v1` as columns, in the order of the log. Shapes: (n,), of values (n, k).
 
-    values: of a day's indicators those of `features.indicators.INDICATORS`, NaN where null; of scores k = 0.
+    values: for a day's indicators those of `features.indicators.INDICATORS`, NaN where null; for scores k = 0.
     """
 
     topic: str
@@ -66,7 +66,7 @@ class TakesColumns(Protocol):
 def columns_of(
     topic: str, rows: Any, at: npt.NDArray[np.intp], state_id: Any, model_id: str, probability_ppm: tuple[int, ...]
 ) -> Columns:
-    """Return the rows at these places as columns."""
+    """Return the rows at these indexes as columns."""
     milli = rows["score_milli"][at]
     shown = np.rint(milli / 1_000).astype(np.int64) - 400  # half to even, as `displayed`
     values = np.empty((len(at), 0))
@@ -89,7 +89,7 @@ def columns_of(
 def alert_columns(
     topic: str, rows: Any, at: npt.NDArray[np.intp], state_id: Any, rules: RuleSet, rules_id: str
 ) -> AlertColumns:
-    """Return the alerts at these places as columns. An episode concerns all lenders, or the one that it is about."""
+    """Return the alerts at these indexes as columns. An episode concerns all lenders, or the one that it is about."""
     bank, about = rows["bank"][at], rows["episode_bank"][at].astype(np.intp)
     of_one = about != EVERY_BANK
     about_bank = np.where(of_one, np.take_along_axis(bank, np.maximum(about, 0)[:, None], axis=1)[:, 0], 0)
@@ -117,6 +117,6 @@ def alert_columns(
 
 
 def _ids(rows: Any, at: npt.NDArray[np.intp], state_id: Any) -> npt.NDArray[np.bytes_]:
-    """Return the enterprises of the rows at these places, as bytes of 32."""
+    """Return the enterprises of the rows at these indexes, as bytes of 32."""
     found: npt.NDArray[np.bytes_] = np.ascontiguousarray(state_id[rows["slot"][at]]).view("S32").ravel()
     return found

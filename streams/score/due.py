@@ -1,11 +1,11 @@
-"""The enterprises that a tick can change: all others are passed over, and those in Redis alone stay there.
+"""The enterprises that a tick can change: all others are passed over, and those that are only in Redis stay there.
 
 A tick does two things to an enterprise: it closes days that have ended and that its main banks have closed, and it
-marks whether the feed of a main bank, or of a lender, is stalled. Looking twice at an enterprise that did not change,
-for a tick that says the same, does nothing the second time. So a tick that brings nothing new looks only at those with
-a record since the last one; any other also at those for whom it brings something, as their entries in the directory
-tell: they note, each time that a tick has looked, how far the enterprise is closed and for whom it waits. An entry
-that notes nothing is looked at. That is a saving and no rule: `affected` may name too many, never too few.
+marks whether the feed of a main bank, or of a lender, is stalled. Applying the same tick to an unchanged enterprise a
+second time does nothing. So a tick that brings nothing new is applied only to enterprises with a record since the last
+one. Any other tick is applied also to those that it can change by their entries in the directory: each time that a tick
+was applied, the entry notes how far the enterprise is closed and for which banks it waits. An entry that notes nothing
+counts as changed. This saves work and decides nothing: `affected` may name too many enterprises, never too few.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _STALLED, _LOAN_STALLED, _WITHOUT_HISTORY = 1, 2, 4
 
 
 class Feeds(NamedTuple):
-    """The feeds of the newest tick, ascending by bank. Shapes: (banks,)."""
+    """The feeds of the newest tick, ascending by bank. Shapes: (banks,). Days are day numbers."""
 
     bank: npt.NDArray[np.int64]
     covered_up_to: npt.NDArray[np.int64]  # day numbers; -2^31 where none
@@ -39,19 +39,22 @@ class Feeds(NamedTuple):
 
 
 class Banks(NamedTuple):
-    """Banks by their position in it. Shapes: code (_BANKS_MAX,), used (1,)."""
+    """Banks by their position in `code`. Shapes: code (_BANKS_MAX,), used (1,)."""
 
     code: npt.NDArray[np.int64]
     used: npt.NDArray[np.int64]
 
 
 class Lookout:
-    """A partition's index of the enterprises that the next tick must look at."""
+    """Index of the enterprises of a partition that the next tick must be applied to."""
 
     def __init__(
         self, residents: RowCache, up_to: int, feeds: Mapping[str, Feed], unlooked: Sequence[str] | None
     ) -> None:
-        """As of the last tick, which said `up_to` (-1: there was none) and `feeds`; `unlooked`: as `names` gave it."""
+        """Start after the last tick, of `up_to` ms (-1: there was none) and `feeds`.
+
+        `unlooked` is what `names` returned then.
+        """
         self._residents = residents
         self._banks = Banks(np.zeros(_BANKS_MAX, np.int64), np.zeros(1, np.int64))
         self._looks = np.zeros(len(residents.directory.entries), np.uint8)
@@ -62,18 +65,24 @@ class Lookout:
             self._looks[residents.numbers_of(unlooked)] = 1
 
     def changed(self, numbers: Numbers) -> None:
-        """Records of these came."""
+        """Note that records of these enterprises came."""
         if len(self._looks) < len(self._residents.directory.entries):
             self._looks = np.pad(self._looks, (0, len(self._residents.directory.entries) - len(self._looks)))
         self._looks[numbers] = 1
 
     def names(self) -> list[str] | None:
-        """Return those with a record since the last tick, sorted; None where they are too many to name."""
+        """Return the enterprises with a record since the last tick, sorted.
+
+        None where there are more than _NAMES_MAX.
+        """
         numbers: Numbers = np.flatnonzero(self._looks[: self._residents.known]).astype(np.int32)
         return sorted(self._residents.names_of(numbers)) if len(numbers) <= _NAMES_MAX else None
 
     def affected(self, up_to_day: int, feeds: Feeds) -> Numbers:
-        """Return the enterprises that a tick may change. To be called for each tick, which then looks at them all."""
+        """Return the enterprises that a tick may change.
+
+        Call it for each tick, and apply the tick to all that it returns.
+        """
         known, word = self._residents.known, _word(up_to_day, feeds)
         numbers: Numbers = np.flatnonzero(self._looks[:known]).astype(np.int32)
         if word != self._word:
@@ -85,11 +94,11 @@ class Lookout:
         return numbers
 
     def note(self, numbers: Numbers) -> None:
-        """A tick has looked at these, all of them resident."""
+        """Note that a tick was applied to these enterprises, all of them resident."""
         note(self._residents.directory, numbers, self._residents.state, self._banks)
 
     def _feed_of(self, feeds: Feeds) -> npt.NDArray[np.int32]:
-        """By position in `_banks`, where in `feeds` the bank is, or -1."""
+        """Return, by position in `_banks`, the bank's index in `feeds`, or -1."""
         codes = self._banks.code[: self._banks.used[0]]
         if not len(feeds.bank):
             return np.full(len(codes), -1, np.int32)
@@ -113,7 +122,7 @@ def _day(day: int | None) -> int:
 
 
 def _word(up_to_day: int, feeds: Feeds) -> tuple[int, bytes, bytes, bytes]:
-    """Return all that a tick says of which days close and who is stalled."""
+    """Return what a tick says of which days close and which feeds are stalled, for comparison with another tick."""
     return up_to_day, feeds.bank.tobytes(), feeds.closed_up_to.tobytes(), feeds.stalled.tobytes()
 
 
@@ -149,7 +158,7 @@ def _is_affected(entry, feed_of, up_to_day, feeds):
 
 @kernel
 def note(directory, numbers, state, banks):
-    """A tick has looked at these, all resident: write into their entries what the next one needs to know."""
+    """Write into the entries of these enterprises, all resident, what `affected` needs at the next tick."""
     for i in range(numbers.shape[0]):
         entry = directory.entries[numbers[i]]
         e = state[entry.row]
@@ -163,7 +172,7 @@ def note(directory, numbers, state, banks):
 
 @kernel
 def _note_banks(entry, e, banks):
-    """False where there are too many to note."""
+    """Note the banks of an enterprise in its entry; return False where there are too many."""
     entry.watched_count = entry.main = entry.lends = 0
     for b in range(BANK_SLOTS):
         main, lender = is_main(e, b), e.bank[b] != 0 and lends(e, b)
@@ -181,7 +190,10 @@ def _note_banks(entry, e, banks):
 
 @kernel
 def _position_of(banks, code):
-    """Return the place of a bank, added if it is new; -1 where there are too many. They are a few hundred at most."""
+    """Return the position of a bank in `banks`, which is added if it is new; -1 where there is no room.
+
+    They are a few hundred.
+    """
     used = banks.used[0]
     for position in range(used):
         if banks.code[position] == code:

@@ -1,7 +1,7 @@
 """The explanation of one enterprise's stored value, for people: the score in its parts, indicators, episodes, loans.
 
-The value is evaluated once more, at the enterprise's own time, by the code that score evaluates with; nothing is moved
-by it but a copy. So the parts are those of the score that is stored, unless the model has changed since.
+The value is evaluated once more, at the enterprise's own time, by the code that score itself uses, on a copy. So the
+parts are those of the stored score, unless the model has changed since.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ from streams.score.records import bank_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indicator:
-    """One indicator: its value, or why it has none; what it brings to the score, where it scores."""
+    """One indicator: its value, or why it has none; its points, where it scores."""
 
     id: str
     value: float | None
@@ -56,7 +56,7 @@ class Indicator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """An indicator that holds the score down against the peer median."""
+    """An indicator that lowers the score against the peer median."""
 
     indicator: str
     value: float | None
@@ -67,7 +67,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counterfactual:
-    """The smallest change of one indicator, on its own scale, that restores `grade`, all else as it is."""
+    """The smallest change of one indicator, on its own scale, that restores `grade`, all else being equal."""
 
     grade: str
     indicator: str
@@ -103,7 +103,10 @@ class Loan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Everything. `score_milli` = 400,000 + the sum of `groups_milli` + `cap_milli`; `stored_milli` is Redis's."""
+    """Everything.
+
+    `score_milli` = 400,000 + the sum of `groups_milli` + `cap_milli`; `stored_milli` is the score in Redis.
+    """
 
     enterprise_id: str
     applied_offset: int
@@ -132,7 +135,10 @@ class Explanation:
 
 
 def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: Snapshot, rules: RuleSet) -> Explanation:
-    """Explain a value under the partition's state, its model and rules. LayoutError where it is of another layout."""
+    """Explain a stored value under its partition's state, model and rules.
+
+    Raise LayoutError where the value is of another layout version or damaged.
+    """
     rows = values.rows_of([enterprise_id], [value])
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
     card = scorecard(snapshot)
@@ -172,10 +178,10 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
 
 
 def _counterfactual(card: Scorecard, x: np.void, points: list[int]) -> Counterfactual | None:
-    """Return the change that restores the published grade where the score is under it, else that to the next better.
+    """Return the change that restores the published grade where the score is below it, else reaches the next better.
 
-    The score is linear in the utilities, so the points that are lacking are those of one indicator, and the smallest
-    change of it is that of the largest weight that has room for them.
+    The score is linear in the utilities. So one indicator must bring all of the missing points, and the smallest change
+    is that of the indicator with the largest weight that can.
     """
     raw = int(grade_of(int(x["score_milli"])))
     published = int(x["published_grade"])
@@ -295,7 +301,7 @@ def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> l
 
 
 def _evidence(x: np.void, signal: Signal) -> list[Evidence]:
-    """Return the evidence of a signal in an evaluation of the platform's; one lender's loans are not in it."""
+    """Return the evidence of a platform signal in an evaluation; single lenders' loans are not in it."""
     values = values_of(x, signal.row.evidence)
     return [
         Evidence(name=name, value_micro=None if value is None else int(micro(value)))

@@ -1,7 +1,8 @@
 """The schedule of flushes: changed values go to Redis once all outputs that rest on them are acknowledged.
 
-A flush has two steps. A snapshot takes what a partition must write, and a mark of the outbox is set. Once the outbox
-has acknowledged everything up to the mark, the snapshot is written. docs/adr/0006-commit-protocol.md argues the order.
+A flush has two steps. A snapshot takes what a partition must write, and the position of the outbox is marked. Once the
+outbox has acknowledged everything up to the mark, the snapshot is written. docs/adr/0006-commit-protocol.md has the
+reasons for this order.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ _SPACING = 0.9  # share of an interval's part for each partition that lies betwe
 
 
 class _Flush(NamedTuple):
-    """A snapshot that waits for the acknowledgements up to `mark`, and the seconds that taking it took."""
+    """A snapshot that waits for the acknowledgements up to `mark`. `taking_s`: seconds that taking it took."""
 
     snapshot: FlushSnapshot
     mark: int
@@ -35,8 +36,8 @@ class FlushScheduler:
     """Flushes the partitions that a worker owns, one at a time, while others are applied.
 
     owned: the worker's partitions; the caller adds and removes them, and calls `forget` for what it removes.
-    outbox, context: return the current ones. on_flushed: called when a partition is written whole. on_lost: called with
-    the error when Redis refuses or does not answer: the partition's memory is gone.
+    outbox, context: functions that return the current ones. on_flushed: called when a partition is written completely.
+    on_lost: called with the error when Redis refuses or does not answer; the partition's memory is then dropped.
 
     Methods raise DeliveryFailed where outputs are lost.
     """
@@ -61,15 +62,15 @@ class FlushScheduler:
         self._quiet: frozenset[TP] = frozenset()  # as of the last `refresh`
 
     def refresh(self) -> None:
-        """Look which partitions have nothing left to apply: these are flushed at once."""
+        """Find the partitions that have nothing left to apply; these are flushed at once."""
         self._quiet = frozenset(tp for tp, one in self._owned.items() if one.is_ahead and self._is_quiet(tp, one))
 
     async def advance(self) -> None:
-        """For a slice of time: write the oldest snapshot that is acknowledged, take one of the next partition due.
+        """Write the oldest snapshot that is acknowledged, and take one of the next partition due, for a slice of time.
 
-        Several may be pending: so the time that acknowledgements take is not paid for each partition in turn. Only the
-        records of the partition being written wait for Redis. Where all partitions are quiet, one flush follows the
-        other.
+        Several snapshots may be pending, so that the wait for acknowledgements is not paid for each partition in turn.
+        Only the records of the partition being written wait for Redis. Where all partitions are quiet, flushes follow
+        one another.
         """
         until_s = self._clock() + self._settings.slice_ms / 1_000
         while await self._write_acknowledged() or await self._take_due() or await self._wait_if_all_quiet():
@@ -77,19 +78,25 @@ class FlushScheduler:
                 break
 
     async def settle(self, tp: TP | None = None) -> None:
-        """Wait for the write in progress, of partition `tp` alone where one is given; raise what ended it."""
+        """Wait for the write in progress (only if it is of `tp`, where that is given).
+
+        Raise the error that ended it.
+        """
         if self._writing is not None and tp in (None, self._writing[0]):
             await asyncio.shield(self._writing[1])
             self._writing = None
 
     async def flush_values(self, tp: TP) -> None:
-        """Write the values that Redis lacks, in mid-batch and so without a low offset; outputs must be acknowledged."""
+        """Write the values that Redis lacks, within a batch and so without a low offset.
+
+        All outputs must be acknowledged.
+        """
         if tp in self._pending:
             await self._write(tp)
         await self._timed(self._owned[tp].flush_values(self._settings.flush_slice_values_max))
 
     async def flush_all(self, tps: Collection[TP]) -> None:
-        """Outputs acknowledged -> values in slices -> partition state -> low offset, of each of these partitions."""
+        """Flush these partitions: wait for their outputs, write values in slices, partition state, low offset."""
         await self.settle()
         running = sorted(tp for tp in tps if self._owned[tp].memory is not None)
         if not running:
@@ -117,14 +124,14 @@ class FlushScheduler:
         self._pending.clear()
 
     async def close(self) -> None:
-        """Wait for the write in progress, whatever comes of it."""
+        """Wait for the write in progress, whether it succeeds or not."""
         if self._writing is not None:
             await asyncio.wait({self._writing[1]})
 
     async def _write_acknowledged(self) -> bool:
-        """Begin to write the oldest snapshot; False where it is not acknowledged yet, or Redis still works.
+        """Begin to write the oldest snapshot; return False where it is not acknowledged yet, or a write is in progress.
 
-        Raise DeliveryFailed after too long.
+        Raise DeliveryFailed after _ACKNOWLEDGED_S_MAX seconds.
         """
         if self._writing is not None:
             if not self._writing[1].done():
@@ -142,10 +149,10 @@ class FlushScheduler:
         return False
 
     async def _take_due(self) -> bool:
-        """Take a snapshot of the next partition due; False where none is, or enough of them are pending.
+        """Take a snapshot of the next partition due; return False where none is, or enough of them are pending.
 
-        A partition is due after an interval, but partitions due together are spaced out: records would wait for all of
-        them. A quiet one is due as soon as it is ahead of Redis.
+        A partition is due after an interval. Partitions that are due together are spaced out, or records would wait for
+        all of them. A quiet one is due as soon as it has changes that Redis lacks.
         """
         now_s, interval_s = self._clock(), self._settings.flush_interval_ms / 1_000
         due_s = now_s - interval_s if now_s >= self._next_due_s else -math.inf
@@ -172,14 +179,14 @@ class FlushScheduler:
         return end is not None and position >= end and self._clock() - one.applied_at_s >= _QUIET_S
 
     async def _wait_if_all_quiet(self) -> bool:
-        """Wait for the write in progress where no partition's records would wait too; False where they might."""
+        """Wait for the write in progress where that delays no partition's records; return False where it might."""
         if self._writing is None or any(one.is_ahead and tp not in self._quiet for tp, one in self._owned.items()):
             return False
         await self.settle()
         return True
 
     async def _finish(self, tp: TP) -> None:
-        """Write a partition's snapshot, whose outputs are acknowledged; tell where its memory is lost."""
+        """Write a partition's snapshot, whose outputs are acknowledged; call `on_lost` where that fails."""
         try:
             await self._write(tp)
         except (Fenced, StoreUnavailable) as why:
@@ -195,7 +202,7 @@ class FlushScheduler:
             self._on_flushed(tp)
 
     async def _timed(self, writing: Awaitable[tuple[int, int]], before_s: float = 0.0) -> None:
-        """Write, and emit how many values and bytes that was and the seconds it took, `before_s` included."""
+        """Await a write, and emit its values, bytes and seconds, `before_s` included."""
         began_s = time.perf_counter()
         values, size = await writing
         self._context().emit(Flushed(values=values, bytes=size, seconds=before_s + time.perf_counter() - began_s))

@@ -1,7 +1,7 @@
 """`indicator.v1` written as JSON by compiled code, straight from the output book.
 
-An enterprise has one such record a day. Its bytes equal what `msgspec.json.encode` makes of domain.outputs.Indicators;
-a test holds the two together.
+An enterprise has one such record a day. Its bytes are those of `msgspec.json.encode` on domain.outputs.Indicators; a
+test holds that.
 """
 
 import numpy as np
@@ -27,7 +27,10 @@ BYTES_MAX = 1_024 + int((_NAMES.size + 1).sum()) + INDICATOR_COUNT * max(20, int
 
 @kernel
 def write_indicators(out, p, x, id_words, terms):
-    """Return the indicators of row x (BYTES_MAX at most), of the day that ended at its time; returns where it ended."""
+    """Write the indicators of row x, of the day that ended at its time, to out[p:]; return where they end.
+
+    They take BYTES_MAX bytes at most. id_words: uint64 (4,), as features.layout.id_words; terms: outputs_json.Terms.
+    """
     p = id_text(out, text(out, p, _KEYS, _ENTERPRISE), id_words)
     p = put_integer(out, text(out, p, _KEYS, _DAY), day_of(x.as_of_ms - 1))
     p = put_integer(out, text(out, p, _KEYS, _AS_OF), x.as_of_ms)

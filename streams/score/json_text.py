@@ -1,6 +1,7 @@
-"""JSON by compiled code: its leaves. Each writes from place p of `out` on, and returns where it ended.
+"""JSON written by compiled code: its leaves.
 
-Places are unsigned where they index: of signed ones, compiled code asks at each byte whether they count from the end.
+Each writes to out[p:], out being uint8 (bytes), and returns where it ends. Positions are unsigned where they index: of
+signed ones, compiled code asks at each byte whether they count from the end.
 """
 
 from typing import NamedTuple
@@ -17,14 +18,14 @@ MICRO_MAX = 9_000_000_000_000_000_000  # where a value times 10^6 would leave in
 
 
 class Phrases(NamedTuple):
-    """Byte strings of one kind: uint8 (n, longest) and their sizes (n,)."""
+    """Byte strings of one kind: text uint8 (n, longest), size int64 (n,)."""
 
     text: npt.NDArray[np.uint8]
     size: npt.NDArray[np.int64]
 
 
 def phrases(words: tuple[str, ...]) -> Phrases:
-    """Return the words in their order."""
+    """Return the words as UTF-8, in their order."""
     encoded = [np.frombuffer(word.encode(), np.uint8) for word in words]
     rows = np.zeros((len(encoded), max(len(word) for word in encoded)), np.uint8)
     for row, word in zip(rows, encoded, strict=True):
@@ -34,7 +35,7 @@ def phrases(words: tuple[str, ...]) -> Phrases:
 
 @kernel
 def micro(x):
-    """Return a value times 10^6, half to even, held within int64."""
+    """Return a value times 10^6 as int64, rounded half to even, within ±MICRO_MAX."""
     scaled = np.rint(x * MICRO)
     if scaled >= MICRO_MAX:
         return np.int64(MICRO_MAX)
@@ -45,7 +46,7 @@ def micro(x):
 
 @kernel
 def text(out, p, words, k):
-    """Phrase k of `words`."""
+    """Write phrase k of `words`."""
     first = np.uint64(p)
     for i in range(np.uint64(words.size[k])):
         out[first + i] = words.text[k, i]
@@ -54,14 +55,14 @@ def text(out, p, words, k):
 
 @kernel
 def raw(out, p, written):
-    """Return the bytes of a text that is JSON already."""
+    """Write bytes, uint8 (n,), that are JSON already."""
     copy(written, out[p : p + written.shape[0]])
     return p + written.shape[0]
 
 
 @kernel
 def id_text(out, p, words):
-    """Return the id's bytes up to its padding; the alphabet of ids needs no escape."""
+    """Write an id, uint64 (4,), up to its padding. The alphabet of ids needs no escape."""
     for i in range(ENTERPRISE_ID_BYTES_MAX):
         byte = np.uint8((words[i // 8] >> np.uint64(8 * (i % 8))) & np.uint64(255))
         if byte == 0:
@@ -73,7 +74,7 @@ def id_text(out, p, words):
 
 @kernel
 def put_integer(out, p, number):
-    """Return an integer in decimal digits."""
+    """Write an int64 in decimal digits."""
     value = np.int64(number)
     if value < 0:
         out[p] = 45

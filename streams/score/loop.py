@@ -3,7 +3,11 @@
 For each record: skip what the state already holds -> refuse what is late -> de-duplicate -> update state -> evaluate.
 For each tick: close the due days of every enterprise -> evaluate. To evaluate is to read the indicators, score them,
 see which signals hold, move their episodes, and write down what changed. Each step is a call into the room that owns
-it; what stands here is their order. `e` is the row of one enterprise, `r` one record, `x` the evaluation at hand.
+it; this module has their order.
+
+Arguments of all kernels: `e` the row of one enterprise, `r` one record, `x` the evaluation under way; state
+features.layout.ROW (rows,); slots int64 (n,), rows of `state`; engine partition.Engine; book outbook.Book. Rows are
+changed in place. Offsets are those of `events.v1`, times event times in ms.
 """
 
 import numpy as np
@@ -36,7 +40,12 @@ NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba woul
 
 @kernel(nogil=True)
 def apply_records(state, arena, slots, records, order, lines, first, engine, book):
-    """Apply records[order[first:]] to state[slots[i]]; returns where it stopped because the book was nearly full."""
+    """Apply records[order[first:]]; return the index in `order` where it stopped because the book was nearly full.
+
+    records: features.state.record_columns.RECORD (n,); slots int64 (n,): record i is of state[slots[i]]; order int64
+    (n,); lines: LINE (lines,), schedules of loans; arena: features.state.dedup.Arena. A late record is refused here:
+    older than LATENESS_MS_MAX against its enterprise's time, and not admitted by an operator.
+    """
     for k in range(first, order.shape[0]):
         if outbook.is_nearly_full(book):
             return k
@@ -79,9 +88,10 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
 
 @kernel(nogil=True)
 def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, book):
-    """Close what the tick at `offset` makes due in slots[first:]; returns where it stopped, the book nearly full.
+    """Close the days of state[slots[first:]] that the tick at `offset` makes due; return the index where it stopped.
 
-    Each day's indicators go out as they stand then; in a backfill those of a month's last day alone.
+    It stops where the book is nearly full. feeds: due.Feeds of the tick; up_to_day: its day number. Each day's
+    indicators are written as of that close; in a backfill only those of a month's last day.
     """
     for k in range(first, slots.shape[0]):
         e = state[slots[k]]
@@ -112,7 +122,10 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
 
 @kernel(nogil=True)
 def restate_open(state, slots, first, offset, engine, book):
-    """At the end of a backfill, raise every episode that is still open once, as stock; returns as close_days does."""
+    """Write every open episode once, as an entry of the opening lists, at the end of a backfill.
+
+    Return as `close_days`.
+    """
     for k in range(first, slots.shape[0]):
         if outbook.is_nearly_full(book):
             return k
@@ -128,7 +141,10 @@ def restate_open(state, slots, first, offset, engine, book):
 
 @kernel(nogil=True)
 def change_rules(state, slots, first, offset, before, after, book):
-    """Other rules come into force: end the episodes of signals that they do not have; returns as close_days does."""
+    """End the episodes of signals that `before` has and `after` has not; return as `close_days`.
+
+    before, after: detectors.rules.program.Rules.
+    """
     for k in range(first, slots.shape[0]):
         if outbook.is_nearly_full(book):
             return k
@@ -150,9 +166,10 @@ def _close_indicators(e, book):
 
 @kernel
 def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
-    """Indicators -> score -> signals -> episodes -> outputs, at the enterprise's own time t.
+    """Read the indicators at the enterprise's own time, score them, follow signals and episodes; write what is due.
 
-    `code` is that of the event at hand; `lends`: it may change who lends or may look.
+    closing: at a day's close. observed: write an observation. code: the event's, of features.state.seen. lends: the
+    event may change who lends or may look.
     """
     x = book.draft[0]
     x.as_of_ms = t_ms

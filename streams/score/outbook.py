@@ -1,7 +1,7 @@
 """The output book: what the loop wrote down, row by row, for Python to send.
 
-A row holds everything its message needs as of that very moment, so that messages do not hang on where a batch ended.
-The evaluation at hand is the book's draft; writing copies it into the next row.
+A row holds everything that its message needs as of that moment, so that messages do not depend on where a batch ended.
+The evaluation under way is the book's draft; `write` copies it into the next row.
 """
 
 from typing import NamedTuple
@@ -80,10 +80,11 @@ ROW = np.dtype(
 
 
 class Book(NamedTuple):
-    """Rows of ROW; `draft` holds one, `lens` one lender's view of it, `used` one number.
+    """Rows, dtype ROW (n,); the other arrays have shape (1,), but for `tally` (OUTCOMES,).
 
-    `scratch` holds what the indicators of the draft are made of (features/indicators/windows.py); `tally` holds the
-    records by outcome since it was last emptied.
+    draft: the row being made. lens: one lender's view of it (detectors.lender.LENS). scratch: what its indicators are
+    made of (features/indicators/windows.py). used: number of rows written. tally: records by outcome since it was last
+    emptied.
     """
 
     rows: npt.NDArray[np.void]
@@ -95,7 +96,7 @@ class Book(NamedTuple):
 
 
 def empty(rows: int) -> Book:
-    """Return a book of `rows` free rows, more than an evaluation may fill: else no record would ever find room."""
+    """Return a book of `rows` free rows, at least OUTPUTS_PER_EVALUATION_MAX: else no record would ever have room."""
     assert rows >= OUTPUTS_PER_EVALUATION_MAX
     return Book(
         rows=np.zeros(rows, ROW),
@@ -115,7 +116,7 @@ def is_nearly_full(book):
 
 @kernel
 def begin(book, slot, record, offset):
-    """Begin with what follows from one record of the log, for one enterprise: `seq` counts within that."""
+    """Begin the outputs of one record of the log, or of a close, for one enterprise; `seq` counts them from 0."""
     x = book.draft[0]
     x.slot, x.record, x.offset, x.seq, x.stock = slot, record, offset, 0, 0
     x.to_bank, x.why = TO_ALL, 0
@@ -124,7 +125,7 @@ def begin(book, slot, record, offset):
 
 @kernel
 def go_on(book, seq):
-    """Go on counting at `seq`, where a sweep was interrupted."""
+    """Continue at `seq`, where a sweep was interrupted."""
     book.draft[0].seq = seq
 
 
@@ -146,7 +147,7 @@ def write(book, kind):
 
 @kernel
 def describe(x, e, s, i, transition):
-    """The revision of episode i, which is of signal s, and the lenders and loans as they stand now."""
+    """Fill the draft with the revision of episode i, of signal s, and with the lenders and loans as of now."""
     is_listed_stale = transition == episodes.LISTED and e.episode_stale[i] == 1
     x.signal, x.transition = s, episodes.STALE if is_listed_stale else transition
     x.level, x.revision, x.episode_bank = e.episode_level[i], e.episode_revision[i], e.episode_bank[i]
@@ -165,9 +166,9 @@ def describe(x, e, s, i, transition):
 
 @kernel
 def shape_of(x):
-    """Return status, grades, the order of reasons and whether the calendar is provisional, in one number.
+    """Return status, grades, the order of reasons and whether the calendar is provisional, packed into a uint64.
 
-    A change of any of them is worth a score record.
+    A change of any of them is due a score record.
     """
     shape = np.uint64(x.status) * np.uint64(64) + np.uint64(grade_of(x.score_milli)) * np.uint64(8)
     shape += np.uint64(x.published_grade)
@@ -178,7 +179,7 @@ def shape_of(x):
 
 @kernel
 def score_is_due(e, x, emit_moves, step_milli, closing):
-    """Return a score record goes out at a close for any change; else when it moved by a step, or its shape changed."""
+    """Return whether a score record is due: at a close for any change, else for a move by a step or another shape."""
     if e.emitted_milli < 0:
         return True
     if not closing and not emit_moves:

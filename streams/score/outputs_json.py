@@ -18,7 +18,7 @@ BYTES_MAX = ENTERPRISE_ID_BYTES_MAX + max(score_json.BYTES_MAX, indicator_json.B
 
 
 class Terms(NamedTuple):
-    """The common part of all rows of one time: artefacts in force, and numbers that come from the model."""
+    """The common part of all rows of one time: the artefacts in force, and numbers of the model."""
 
     after_coverage: npt.NDArray[np.uint8]
     after_reasons: npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ class Terms(NamedTuple):
 
 
 def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, rules_id: str, version: str) -> Terms:
-    """Return the terms of a model, rules and engine version."""
+    """Return the terms of a model, rules and engine version. probability_ppm: by displayed score, from 400 on."""
     prior = "true" if snapshot.prior else "false"
     ids = f'],"model_id":"{model_id}","rules_id":"{rules_id}","engine_version":"{version}","as_of":'
     catalogue = f',"catalogue_id":"{catalogue_id()}","engine_version":"{version}"'
@@ -45,9 +45,10 @@ def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, r
 
 @kernel(nogil=True)
 def write(rows, order, state_id, terms, out, sizes):
-    """Write rows[order], of one kind, into `out` (BYTES_MAX a row), keys and values behind each other; bytes written.
+    """Write rows[order], all of one kind, into `out`, each its key and then its value; return the number of bytes.
 
-    sizes: (n, 2) of each key and value.
+    rows: ROW; order: int64 (n,); state_id: uint64 (rows, 4), ids by slot; out: uint8, BYTES_MAX for each row; sizes:
+    int64 (n, 2), filled with the sizes of key and value.
     """
     p = np.int64(0)
     for i in range(order.shape[0]):

@@ -4,8 +4,8 @@
                                                               ^-------------------------------------'
 
 Loading brings the names of the enterprises; their values are fetched when a record or a tick needs them, under the same
-fence. Memory that may be wrong is dropped, never mended: whatever failed, the partition is claimed again, under a flush
-number above all that were tried, loaded from Redis, and goes on at the low offset that came with the claim.
+fence. Memory that may be wrong is dropped, never repaired. After any failure the partition is claimed again, under a
+flush number above all that were tried, loaded from Redis, and goes on at the low offset that came with the claim.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class FlushSnapshot(NamedTuple):
 
 
 class OwnedPartition:
-    """A partition that the group has given to this worker."""
+    """A partition that the group has assigned to this worker."""
 
     def __init__(
         self,
@@ -51,7 +51,10 @@ class OwnedPartition:
         step: Step,
         writer: Writer | None = None,
     ) -> None:
-        """`writer`: one that the partitions of this worker share."""
+        """Prepare partition `number`.
+
+        `writer` is one that the partitions of this worker share, None for one of its own.
+        """
         self.number = number
         self.epoch: int | None = None
         self.memory: Partition | None = None
@@ -67,17 +70,22 @@ class OwnedPartition:
         self._attempts = 0
 
     def own(self, epoch: int, *, is_first: bool) -> None:
-        """Go on under the epoch of a new ownership record; `is_first` where the partition never had one before."""
+        """Go on under the epoch of a new ownership record. `is_first`: the partition never had an owner before."""
         self.epoch, self._is_first = epoch, is_first
 
     def bound(self, resident_max: int) -> None:
-        """From now on, at most so many of its enterprises are in memory."""
+        """Keep at most `resident_max` of its enterprises in memory from now on."""
         self._resident_max = resident_max
         if self.memory is not None:
             self.memory.residents.resident_max = resident_max
 
     def load(self) -> bool:
-        """Claim, then load; False where Redis has lost what earlier owners wrote, so that the log is read from 0."""
+        """Claim the partition, then load it.
+
+        Return False where Redis has lost what earlier owners wrote, so the log is read anew.
+
+        Raise Fenced where another owner has claimed it since, and StoreUnavailable where Redis does not answer.
+        """
         assert self.epoch is not None
         self._step("claim", self.number)
         stored = self._store.claim(self.epoch)
@@ -97,36 +105,43 @@ class OwnedPartition:
         return state is not None or self._is_first
 
     def _fetch(self, names: Sequence[str]) -> Sequence[Value]:
-        """Values of enterprises that the list names; where it raises, what asked for them comes again."""
+        """Return the stored values of enterprises that the list names.
+
+        Where it raises, the batch that needed them comes again.
+        """
         self._step("fetch", self.number)
         return self._store.fetch(names)
 
     @property
     def low_offset(self) -> int | None:
-        """All before it is in Redis and in the topics; None without memory."""
+        """Offset before which everything is in Redis and in the topics; None without memory."""
         return None if self.memory is None else self._low_offset
 
     @property
     def is_ahead(self) -> bool:
-        """Whether memory has applied what Redis does not hold."""
+        """Whether memory has applied records that Redis does not hold."""
         return self.memory is not None and self.memory.low_offset != self._low_offset
 
     @property
     def position(self) -> int | None:
-        """The next offset to apply; None where that is the log's first one, whichever it is."""
+        """Next offset to apply; None where that is the first offset of the log, whichever it is."""
         if self.memory is None or (self._is_first and self.memory.low_offset == 0):
             return None
         return self.memory.low_offset
 
     async def flush(self, slice_values_max: int) -> tuple[int, int]:
-        """Take and write at once; (values, bytes). Every output must be acknowledged."""
+        """Take and write at once; return (values, bytes).
+
+        Every output must be acknowledged. Raise the errors of `write`.
+        """
         return await self.write(await self.take(slice_values_max))
 
     async def take(self, slice_values_max: int) -> FlushSnapshot:
-        """Return the content of a flush as of now: values that Redis lacks, and the state with its low offset.
+        """Return what a flush would write now: values that Redis lacks, and the state with its low offset.
 
-        No record may be half applied. More may be applied before it is written, once all outputs up to now are
-        acknowledged: until then those enterprises stay in memory. Others get their turn between slices.
+        No record may be half applied. More records may be applied before the snapshot is written, which takes all
+        outputs up to now to be acknowledged; until then these enterprises stay in memory. Other tasks get their turn
+        between slices.
         """
         memory = self.memory
         assert memory is not None
@@ -138,10 +153,12 @@ class OwnedPartition:
         return snapshot
 
     async def write(self, snapshot: FlushSnapshot) -> tuple[int, int]:
-        """Values in slices, then the partition's state with the low offset; (values, bytes). Fenced, StoreUnavailable.
+        """Write values in slices, then the partition's state with the low offset; return (values, bytes).
 
-        Every output that was sent before the snapshot must be acknowledged. Others get their turn while Redis works:
-        where the memory is dropped meanwhile, no more is written.
+        Every output that was sent before the snapshot must be acknowledged. Other tasks get their turn while Redis
+        works; where the memory is dropped meanwhile, nothing more is written.
+
+        Raise Fenced where another owner has claimed the partition, and StoreUnavailable where Redis does not answer.
         """
         assert snapshot.memory is self.memory
         count = size = 0
@@ -163,7 +180,10 @@ class OwnedPartition:
         return count, size
 
     async def flush_values(self, slice_values_max: int) -> tuple[int, int]:
-        """Values alone, (values, bytes): in mid-batch, which is no low offset. Every output must be acknowledged."""
+        """Write values alone, within a batch and so without a low offset; return (values, bytes).
+
+        Every output must be acknowledged. Raise the errors of `write`.
+        """
         memory = self.memory
         assert memory is not None
         count = size = 0
@@ -175,7 +195,7 @@ class OwnedPartition:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Drop memory where the block fails: what a snapshot took counts as clean, and Redis does not hold it."""
+        """Drop memory where the block fails: values that a snapshot took count as clean, yet Redis lacks them."""
         try:
             yield
         except BaseException:
@@ -189,7 +209,10 @@ class OwnedPartition:
         return sum(value.size for _, value in values)
 
     def drop(self, now_s: float, *, wait_s_min: float = 0.0) -> float:
-        """Forget the memory; returns in how many seconds to load again, more each time that no flush came between."""
+        """Drop the memory; return the seconds until it may be loaded again.
+
+        They grow with each drop that no flush came before.
+        """
         self.memory = None
         wait_s = max(wait_s_min, min(_RETRY_FIRST_S * 2**self._attempts, _RETRY_MAX_S))
         self._attempts = min(self._attempts + 1, 10)

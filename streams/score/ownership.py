@@ -17,9 +17,10 @@ class OwnershipUnknown(Exception):
 
 
 def take(bootstrap: str, client: Mapping[str, Any], partitions: Iterable[int], owner: str) -> dict[int, int]:
-    """Write an ownership record for each partition; returns their epochs.
+    """Write an ownership record for each partition; return by partition its offset, which is the epoch.
 
-    Not idempotent, which would take half a second more: a record written twice is an epoch that nobody uses.
+    It is not idempotent, which would take half a second more: a record written twice is an epoch that nobody uses.
+    Raise OwnershipUnknown where it is not acknowledged in time.
     """
     epochs: dict[int, int] = {}
     failures: list[KafkaError] = []
@@ -47,7 +48,10 @@ def take(bootstrap: str, client: Mapping[str, Any], partitions: Iterable[int], o
 
 
 def owned_before(bootstrap: str, client: Mapping[str, Any]) -> set[int]:
-    """Partitions that ever had an owner: where Redis knows nothing of one of these, it has lost what it knew."""
+    """Return the partitions that ever had an owner. Where Redis knows nothing of one of these, it has lost data.
+
+    Raise OwnershipUnknown where the topic cannot be read in time.
+    """
     try:
         messages = read_topic(bootstrap, topics.OWNER, client, timeout_s=_READ_S_MAX)
         return {int(message.key()) for message in messages}

@@ -1,6 +1,6 @@
 """One partition of the log, in memory: pure, so that live, replay and test call the same step.
 
-`apply` takes a chunk of `events.v1` and gives the records that follow from it; nothing else influences them.
+`apply` takes a chunk of `events.v1` and yields the records that follow from it; nothing else influences them.
 """
 
 import logging
@@ -45,7 +45,7 @@ _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
 
 
 class Engine(NamedTuple):
-    """The artefacts that the loop evaluates with."""
+    """The artefacts in force as the loop evaluates with them."""
 
     card: Scorecard
     rules: Rules
@@ -56,7 +56,7 @@ class Engine(NamedTuple):
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The state of a partition beside its enterprises, as of `low_offset`: all before it is applied and out."""
+    """The state of a partition beside its enterprises, as of `low_offset`: everything before it is applied and sent."""
 
     low_offset: int
     up_to: int = -1
@@ -77,14 +77,14 @@ Fetch = Callable[[Sequence[str]], Sequence[Value]]
 
 
 class Tally(NamedTuple):
-    """Counts since they were last taken: records by (outcome, reason), and what was written by `rows.Writer`'s keys."""
+    """Counts since they were last taken: records by (outcome, reason), and outputs by the keys of `rows.Writer`."""
 
     outcomes: Counter[tuple[Outcome, str]]
     written: Counter[tuple[str, str, str]]
 
 
 class EngineVersionChanged(Exception):
-    """The log says that another engine version goes on from here: this worker must not."""
+    """The log goes on under another engine version, so this worker must not."""
 
 
 def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
@@ -100,13 +100,13 @@ def _no_rules(rules_id: str) -> RuleSet:
 
 
 class Partition:
-    """The enterprises of one partition, and what is in force in it.
+    """The enterprises of one partition, and the artefacts in force in it.
 
-    `snapshot_of` brings a model by its content id, when a control record activates it, and `rules_of` rules; `fetch`
-    the values of some of `names`, the enterprises that have one. At most `resident_max` enterprises are in memory:
-    `apply` says by `wants_room` that it cannot go on before some of them are flushed or let go. `writer` may be that
-    of other partitions too, whose tallies are taken before this one is applied. Controls that it `passes_over` are
-    counted, and change nothing.
+    snapshot_of, rules_of: return a model or rules by content id, when a control record activates it. fetch: returns the
+    stored values of some of `names`, the enterprises that have one. resident_max: most enterprises in memory; where
+    `wants_room` is true, `apply` cannot go on before some of them are flushed or evicted. writer: may be shared with
+    other partitions, whose tallies are taken before this one is applied. passes_over: returns whether to count a
+    control record and ignore it.
     """
 
     def __init__(
@@ -138,17 +138,17 @@ class Partition:
 
     @property
     def state(self) -> layout.Rows:
-        """The rows of those in memory."""
+        """Rows of the enterprises in memory, dtype features.layout.ROW."""
         return self.residents.state
 
     @property
     def low_offset(self) -> int:
-        """All before it is applied."""
+        """Offset before which everything is applied."""
         return self._now.low_offset
 
     @property
     def up_to(self) -> int:
-        """The event time that the newest tick said, -1 before the first."""
+        """Event time of the newest tick, in ms; -1 before the first."""
         return self._now.up_to
 
     @property
@@ -158,13 +158,16 @@ class Partition:
 
     @property
     def saved(self) -> PartitionState:
-        """The partition's state after all that was applied; only between two calls of `apply` is it one."""
+        """State of the partition, complete only between two calls of `apply`."""
         return msgspec.structs.replace(self._now, unlooked=self._lookout.names())
 
     def apply(self, chunk: Chunk) -> Iterator[list[Outgoing]]:
-        """Apply a chunk; yields what follows, of each enterprise in the order of (offset, seq), some ms at a time.
+        """Apply a chunk; yield its outputs some ms of work at a time, an enterprise's in the order of (offset, seq).
 
-        Where `wants_room` is true after a slice, `make_room` must have returned True before the next one is asked for.
+        Where `wants_room` is true after a slice, `make_room` must have returned True before the next slice is asked
+        for.
+
+        Raise EngineVersionChanged where a control record says so, and what `fetch` raises.
         """
         for step in decode(chunk):
             if isinstance(step, Barrier):
@@ -176,7 +179,10 @@ class Partition:
         self._now = msgspec.structs.replace(self._now, low_offset=chunk.next_offset)
 
     def activate(self, model_id: str) -> None:
-        """From the next record on another model is in force, as if a control record said so here. SnapshotError."""
+        """Bring a model into force from the next record on, as if a control record said so here.
+
+        Raise SnapshotError where it cannot be scored with.
+        """
         self._activate(model_id)
         self._now = msgspec.structs.replace(
             self._now, model_id=self.model_id, model_changed_day=self._engine.model_changed_day
@@ -188,22 +194,22 @@ class Partition:
         return self._wanted > 0 and self.residents.rows_to_evict(self._wanted) > 0
 
     def make_room(self) -> bool:
-        """Let go of enterprises that Redis holds as they are; False where others must be flushed first.
+        """Evict enterprises that Redis holds as they are; return False where others must be flushed first.
 
-        What has been said so far may be flushed then: no enterprise is half closed where room is wanted.
+        Everything applied so far may be flushed then: no enterprise is half closed where room is wanted.
         """
         return self.residents.evict(self.residents.rows_to_evict(self._wanted))
 
     def dirty_rows(self) -> npt.NDArray[np.int64]:
-        """Enterprises whose value in Redis is behind."""
+        """Return the rows whose value in Redis is behind, int64 (n,)."""
         return self.residents.dirty_rows()
 
     def values(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
-        """(enterprise id, value) of some rows."""
+        """Return (enterprise id, value) of each row."""
         return self.residents.values(rows)
 
     def take(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, Value]]:
-        """(enterprise id, the parts that Redis lacks) of some rows, for a flush; `written` says that Redis has them.
+        """Return for each row (enterprise id, the parts that Redis lacks), for a flush; `written` confirms it.
 
         None of them is half closed: a restart would close the rest again.
         """
@@ -211,7 +217,7 @@ class Partition:
         return self.residents.take(rows)
 
     def written(self, rows: npt.NDArray[np.int64]) -> None:
-        """Redis holds these as they were taken."""
+        """Note that Redis holds these rows as they were taken."""
         self.residents.written(rows)
 
     def take_tally(self) -> Tally:
@@ -250,7 +256,7 @@ class Partition:
                 yield self._written(chunk, records["row"])
 
     def _bring(self, numbers: Numbers) -> Iterator[list[Outgoing]]:
-        """Bring enterprises into memory, once there is room; nothing is said by that."""
+        """Bring enterprises into memory, once there is room; this makes no output."""
         if not len(numbers):
             return
         self._wanted = len(numbers)
@@ -320,7 +326,7 @@ class Partition:
             )
 
     def _change_rules(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Outgoing]]:
-        """Bring other rules into force; refused by name where they cannot be used: then those before stay."""
+        """Bring other rules into force. Rules that cannot be used are logged by name, and those before stay."""
         before = self.rules
         try:
             after = self._rules(control.artefact_id or "")
@@ -346,7 +352,7 @@ class Partition:
         return packaged if rules_id in ("", packaged.id) else self._rules_of(rules_id)
 
     def _sweep(self, chunk: Chunk, numbers: Numbers, sweep: Callable[[Numbers, int], int]) -> Iterator[list[Outgoing]]:
-        """Sweep over some enterprises, in slices: those in memory first, which must not leave it before their turn."""
+        """Sweep over enterprises in slices: those in memory first, so that none is evicted before its turn."""
         residents = self.residents
         residents.begin_sweep()
         absent = residents.rows_of(numbers) == ABSENT
@@ -395,7 +401,10 @@ class Partition:
 
 
 def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine:
-    """The engine of a model and rules; of whichever, its arrays have the same types, so that nothing is compiled."""
+    """Return the engine of a model and rules.
+
+    Its arrays have the same types for all of them, so nothing is compiled anew.
+    """
     return Engine(
         card=card,
         rules=rules.programs,

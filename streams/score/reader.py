@@ -1,8 +1,8 @@
 """The compiled reader: transactions in ingest's canonical JSON, straight from the fetched bytes into RECORD rows.
 
 It takes a record only where every byte is as `msgspec.json.encode(LogRecord)` writes it, and leaves all others (loans,
-escapes in an id, anything odd) to the reference in records.py. Both give the same row for whatever both take; a test
-holds them to that.
+escapes in an id, anything unusual) to the reference in records.py. Both give the same row for whatever both take; a
+test holds that.
 """
 
 import numpy as np
@@ -49,7 +49,11 @@ _ORIGIN_END = ord("]")
 
 @kernel(nogil=True)
 def read(b, value_start, value_end, header_start, header_end, records, taken):
-    """Fill records[i] and set taken[i] for each value that is a canonical transaction."""
+    """Fill records[i] and set taken[i] to TAKEN for each value that is a canonical transaction, to LEFT for the others.
+
+    b: uint8 (bytes), the chunk's buffer; the four bounds: int64 (n,), as in Chunk; records: RECORD (n,); taken: uint8
+    (n,).
+    """
     for i in range(value_start.shape[0]):
         taken[i] = LEFT
         has_headers = header_end[i] - header_start[i] == _HEADERS_SIZE[0] and is_at(
@@ -61,7 +65,10 @@ def read(b, value_start, value_end, header_start, header_end, records, taken):
 
 @kernel
 def _read_txn(b, p, end, r):
-    """Return one value, key by key in the order of the struct's fields; LEFT as soon as something is not canonical."""
+    """Read one value, key by key in the order of the struct's fields.
+
+    Return LEFT as soon as something is not canonical.
+    """
     if not is_at(b, p, end, _BEGIN, _BEGIN_SIZE, 0):
         return LEFT
     r.kind, r.event, r.fen, r.dpd, r.status = TXN, NEITHER, -1, -1, BOOKED
@@ -151,7 +158,7 @@ def _read_txn(b, p, end, r):
 
 @kernel
 def _literal_end(b, p, end):
-    """Return the end of a number, a literal or ingest's flat list; -1 for an object or an unended value."""
+    """Return the end of a number, a literal or ingest's flat list; -1 for an object or a value without end."""
     if b[_U(p)] == _LIST:
         while p < end and b[_U(p)] != _ORIGIN_END:
             p += 1
@@ -167,7 +174,7 @@ def _literal_end(b, p, end):
 
 @kernel
 def _bank(b, start, end):
-    """Return the bank code as a number; -1 where it is none."""
+    """Return the bank code as a number (records.bank_number); -1 where it is none."""
     if end - start != 14 or not 65 <= b[_U(start)] <= 90:
         return np.int64(-1)
     number = np.int64(b[_U(start)] - 64)
@@ -180,7 +187,7 @@ def _bank(b, start, end):
 
 @kernel
 def _words(b, start, end, key):
-    """The bytes of an id as little-endian words."""
+    """Fill `key`, uint64 (4,), with the bytes of an id as little-endian words."""
     for k in range(key.shape[0]):
         key[k] = words.read_word(b, start + 8 * k, end - start - 8 * k)
 

@@ -1,6 +1,6 @@
-"""From the bytes of `events.v1` to the rows that the kernel reads.
+"""From the bytes of `events.v1` to the rows that the kernels read.
 
-Transactions are read by compiled code (reader.py); everything else, and whatever that leaves, the reference way:
+Transactions are read by compiled code (reader.py). Everything else, and what that leaves, is read by the reference:
 msgspec decodes the record, Python fills the row.
 """
 
@@ -66,7 +66,10 @@ _DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "balance": MISSING, "number"
 
 
 class Run(NamedTuple):
-    """Records between two barriers, and the lines of the schedules that they name."""
+    """Records between two barriers, and the lines of the schedules that they name.
+
+    Dtypes RECORD (n,) and LINE (lines,).
+    """
 
     records: Records
     lines: Lines
@@ -74,7 +77,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """A tick or control record: what comes before it in the log is applied first."""
+    """A tick or control record: everything before it in the log is applied first."""
 
     offset: int
     event: Tick | Control
@@ -82,30 +85,33 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that is no event: it goes to the dead letters at its place in the log."""
+    """A record that is no event. It becomes a dead letter, at its place in the log."""
 
     row: int  # in the chunk
     why: Rejected
 
 
 def bank_number(bank_id: str) -> int:
-    """Return a bank code as an integer: its letter, then its 13 digits. Not 0."""
+    """Return a bank code as an integer, its letter and then its 13 digits; never 0."""
     return (ord(bank_id[0]) - 64) * 10**13 + int(bank_id[1:])
 
 
 def bank_text(number: int) -> str:
-    """Return the inverse of `bank_number`."""
+    """Return the bank code that `bank_number` made the integer of."""
     return chr(number // 10**13 + 64) + f"{number % 10**13:013d}"
 
 
 def hash64(text: str, key: int | np.int64) -> int:
-    """Return the 64-bit hash of an id under a key, never 0, as the compiled reader computes it."""
+    """Return the SipHash of an id under a key, 64 bits, never 0, as the compiled reader computes it."""
     raw = np.frombuffer(text.encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), np.uint64(key))) or 1
 
 
 def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Run | Barrier | Unreadable]:
-    """Read a chunk of `events.v1`: runs of records, barriers and unreadable records, in the order of the log."""
+    """Yield a chunk of `events.v1` as runs of records, barriers and unreadable records, in the order of the log.
+
+    compiled: whether transactions may be read by compiled code; the result is the same.
+    """
     records, taken = np.zeros(len(chunk), RECORD), np.zeros(len(chunk), np.uint8)
     records["offset"], records["row"] = chunk.offset, np.arange(len(chunk))
     if compiled:
@@ -126,7 +132,7 @@ def decode(chunk: Chunk, *, compiled: bool = True) -> Iterator[Run | Barrier | U
 
 
 def sender_of(chunk: Chunk, row: int) -> tuple[str, str] | None:
-    """(bank_id, event_id) of the event in a row, for evidence; None for one that no bank or gateway sent."""
+    """Return (bank_id, event_id) of the event in a row, for evidence; None for one that no bank or gateway sent."""
     event = msgspec.json.decode(chunk.value(row) or b"", type=LogRecord).event
     return None if isinstance(event, Tick | Control | Derived) else (event.bank_id, event.event_id)
 
@@ -142,7 +148,10 @@ def _read(chunk: Chunk, row: int) -> LogRecord | Rejected:
 
 
 def _step(chunk: Chunk, row: int, cells: np.void, lines: list[tuple[int, int]]) -> Barrier | Unreadable | None:
-    """Read a row the reference way; None where it is filled in. The lines of its schedule are appended."""
+    """Read one row with the reference; return None where the row is filled.
+
+    Lines of its schedule are appended to `lines`.
+    """
     record = _read(chunk, row)
     if isinstance(record, Rejected):
         return Unreadable(row, record)
@@ -235,7 +244,7 @@ def _loan_columns(loan: Loan) -> dict[str, Any]:
 
 
 def _balance(txn: Txn, amount_cny_minor: int | None) -> int:
-    """Return the balance in fen, at the rate that the amount was taken at; MISSING where there is none."""
+    """Return the balance in fen, at the rate of the amount; MISSING where there is none."""
     if txn.balance_minor is None or amount_cny_minor is None:
         return MISSING
     if txn.currency == "CNY":

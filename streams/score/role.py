@@ -1,9 +1,9 @@
-"""The score role: partitions in memory, their values in Redis, their messages in Kafka, in an order that survives.
+"""The score role: partitions in memory, their values in Redis, their messages in Kafka, in an order safe from crashes.
 
-A flush takes a partition's changed values and its state as they are, waits until every message up to then is
-acknowledged, and writes them: the values slice by slice, last the state with its low offset. So what Redis holds never
-lacks an output, and a restart goes on at the low offset, skipping for each enterprise what its value already holds.
-Records are applied while a flush waits. docs/adr/0006-commit-protocol.md argues each step.
+A flush takes a partition's changed values and its state as of now, waits until every message up to now is acknowledged,
+and writes them: the values slice by slice, last the state with its low offset. So Redis never holds a state whose
+outputs are missing, and a restart goes on at the low offset, skipping for each enterprise what its value already holds.
+Records are applied while a flush waits. docs/adr/0006-commit-protocol.md has the reasons for each step.
 
 A failure costs memory, not the process: the partition pauses, is claimed and loaded again when that is possible, and
 the worker reads it again from the low offset.
@@ -100,7 +100,7 @@ class Score(Role):
         self._written: Counter[tuple[str, str, str]] = Counter()
 
     async def start(self, context: RoleContext) -> None:
-        """Connect, and compile the loop on nothing, before the group waits for us."""
+        """Connect, and compile all kernels before the worker joins its group."""
         self._context = context
         redis = self._settings.redis
         self._redis = connect(redis.url, redis.timeout_s)
@@ -108,7 +108,10 @@ class Score(Role):
         compile_kernels()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Own, claim and load each new partition; one that cannot be loaded now is paused and comes later."""
+        """Own, claim and load each new partition; return where each goes on.
+
+        One that cannot be loaded now is paused until it can.
+        """
         await self._flushes.settle()
         self._forget(set(self._held) - tps)
         prefix = self._settings.redis.key_prefix
@@ -121,7 +124,7 @@ class Score(Role):
         return {tp: offset for tp, held in self._held.items() if (offset := held.position) is not None}
 
     async def revoked(self, tps: set[TP]) -> None:
-        """Flush what is still ours, and forget."""
+        """Flush the partitions that are still owned, and drop them."""
         mine = tps & set(self._held)
         try:
             await self._flushes.flush_all(mine)
@@ -130,7 +133,7 @@ class Score(Role):
         self._forget(mine)
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
-        """Apply a chunk in batches and send what follows. Without memory it is let go: it comes again by a rewind."""
+        """Apply a chunk in batches and send the outputs. Without memory it is dropped: it comes again by a rewind."""
         for part in chunk.pieces(self._settings.score.batch_records_max):
             await self._flushes.settle(tp)
             memory = self._held[tp].memory
@@ -160,7 +163,7 @@ class Score(Role):
         self._outbox.flush_now()
 
     def low_offset(self, tp: TP) -> int | None:
-        """Return the offset that a restart would go on from: the low offset in Redis. None while that is not known."""
+        """Return the low offset in Redis, from which a restart would go on; None while it is not known."""
         held = self._held.get(tp)
         return None if held is None else held.low_offset
 
@@ -175,7 +178,7 @@ class Score(Role):
         return rewinds
 
     def readings(self) -> Iterator[Reading]:
-        """Return counts, state sizes and readiness."""
+        """Yield counts, sizes of state, and readiness."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         for (kind, severity, state), records in self._written.items():
@@ -189,7 +192,7 @@ class Score(Role):
             yield Readiness(ready=False, why_not=f"partitions {sorted(lacking)} wait for Redis or Kafka, see the log")
 
     async def tick(self) -> None:
-        """Load again what can be, flush what it is time for."""
+        """Load partitions that can be loaded again, and flush those that are due."""
         try:
             self._outbox.poll()
         except DeliveryFailed as why:
@@ -199,13 +202,16 @@ class Score(Role):
         await self._advance_flushes()
 
     async def stop(self) -> None:
-        """Close the connections; what was not flushed comes again."""
+        """Close the connections. What was not flushed is read again after the next start."""
         await self._flushes.close()
         self._redis.close()
         self._outbox.close()
 
     async def _apply_part(self, tp: TP, memory: Partition, part: Chunk) -> None:
-        """Send each slice of records; make room in memory where it wants some, and let others have their turn."""
+        """Apply records and send each slice of outputs.
+
+        Make room in memory where it is wanted; let other tasks have their turn.
+        """
         turn_s, headers = self._clock(), self._delay(part)
         for outgoing in memory.apply(part):
             self._send(tp, outgoing, headers)
@@ -220,7 +226,7 @@ class Score(Role):
         return (self._clock() - turn_s) * 1_000 >= self._settings.score.slice_ms
 
     def _delay(self, part: Chunk) -> Headers:
-        """Return the headers of alerts whose records have waited in the log: those of a backlog are no news."""
+        """Return headers for alerts whose records have waited in the log, so that a backlog is not taken for news."""
         appended_ms = int(part.timestamp_ms[0]) if len(part) else 0
         waited_s = time.time() - appended_ms / 1_000
         if not appended_ms or waited_s < self._settings.score.delayed_s:
@@ -237,7 +243,10 @@ class Score(Role):
             self._outbox.flush_now()
 
     async def _make_room(self, tp: TP, memory: Partition) -> None:
-        """Evict; values that Redis does not hold are flushed before, but no partition state in mid-batch."""
+        """Evict enterprises.
+
+        Values that Redis does not hold are flushed before, without partition state within a batch.
+        """
         self._step("evict", tp.partition)
         if not memory.make_room():
             self._step("drain", tp.partition)
@@ -248,12 +257,12 @@ class Score(Role):
                 raise RuntimeError(f"{tp}: no room in memory though all is flushed")
 
     def _share_residents(self) -> None:
-        """The bound of the process, divided over its partitions: ids are spread evenly over them."""
+        """Divide the process's bound on residents over its partitions: ids are spread evenly over them."""
         for held in self._held.values():
             held.bound(max(1, self._settings.score.enterprises_resident_max // len(self._held)))
 
     async def _load_due(self) -> None:
-        """Own, claim and load what has no memory and has waited long enough."""
+        """Own, claim and load the partitions that have no memory and have waited long enough."""
         due = {tp: held for tp, held in self._held.items() if held.memory is None and self._clock() >= held.retry_at_s}
         if due:
             await self._flushes.settle()  # it may be of one of them, before it was dropped
@@ -287,7 +296,10 @@ class Score(Role):
             held.own(epochs[held.number], is_first=held.number not in before)
 
     def _drop(self, tp: TP, why: Exception) -> None:
-        """Forget a partition's memory; outbid, we need a new record, unless the group takes the partition before."""
+        """Drop a partition's memory.
+
+        Where another owner has fenced it, a new ownership record is needed, unless it is revoked.
+        """
         held, outbid = self._held[tp], isinstance(why, Outbid)
         self._flushes.forget(tp)
         if outbid:
@@ -297,7 +309,7 @@ class Score(Role):
         log.warning("%s is not ready, nothing of it is committed; next attempt in %.1f s: %s", tp, wait_s, why)
 
     def _lose_outputs(self, why: DeliveryFailed) -> None:
-        """An output is lost: nothing that was computed after it may land, so all memory goes, and the producer."""
+        """Drop all memory and the producer: an output is lost, so nothing that was computed after it may be written."""
         self._delivery_failures += 1
         if self._delivery_failures > _DELIVERY_FAILURES_MAX:
             raise why
@@ -328,18 +340,18 @@ class Score(Role):
             self._lose_outputs(why)
 
     def _flushed(self, tp: TP) -> None:
-        """Forgive lost outputs once every partition has been flushed since."""
+        """Reset the count of lost outputs once every partition has been flushed since."""
         self._since_failure.discard(tp)
         if not self._since_failure:
             self._delivery_failures = 0
 
     def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
-        """Count what a batch came to before it failed, and the rest of the chunk, which is not applied."""
+        """Count the outcomes of a batch before it failed, and the rest of the chunk, which is not applied."""
         counted = self._tally(tp, memory)
         self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset)) - counted
 
     def _tally(self, tp: TP, memory: Partition) -> int:
-        """Take over what a partition has counted; how many records that were."""
+        """Add a partition's counts to the role's; return the number of records."""
         outcomes, written = memory.take_tally()
         for (outcome, reason), records in outcomes.items():
             self._outcomes[tp, outcome, reason] += records
@@ -354,7 +366,10 @@ class Score(Role):
 
 
 def fetched_snapshot(bootstrap: str, client: Mapping[str, str], model_id: str) -> Snapshot:
-    """A model from `model.v1`. SnapshotError where it cannot be scored with, ArtefactMissing where it is not there."""
+    """Return a model from `model.v1`.
+
+    Raise SnapshotError where it cannot be scored with, and ArtefactMissing where it is not there.
+    """
     try:
         body = fetch(bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, client)
     except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
@@ -363,7 +378,10 @@ def fetched_snapshot(bootstrap: str, client: Mapping[str, str], model_id: str) -
 
 
 def fetched_rules(bootstrap: str, client: Mapping[str, str], rules_id: str) -> RuleSet:
-    """Rules from `artefact.v1`. RuleError where they cannot be used, ArtefactMissing where they are not there."""
+    """Return rules from `artefact.v1`.
+
+    Raise RuleError where they cannot be used, and ArtefactMissing where they are not there.
+    """
     try:
         body = fetch(bootstrap, topics.ARTEFACT, rules_id, _FETCH_S_MAX, client)
     except ArtefactCorrupt as error:

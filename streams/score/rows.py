@@ -1,4 +1,4 @@
-"""From rows of the output book to records: what, to which topic, under which key."""
+"""From rows of the output book to records: which record, to which topic, under which key."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -48,7 +48,7 @@ class Outgoing(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
-    """The artefacts under which rows are written."""
+    """The artefacts in force as rows are written."""
 
     model_id: str
     probability_ppm: tuple[int, ...]
@@ -59,16 +59,16 @@ class InForce:
 
 
 class Writer:
-    """Turns its book's rows into records. It owns the bytes that compiled code writes into.
+    """Turns its book's rows into records. It owns the buffers that compiled code writes into.
 
-    Between two calls of `Partition.apply` its book is empty, and what it has counted is taken: partitions that are
-    applied one after the other share one, whose memory is then near.
+    Between two calls of `Partition.apply` its book is empty and its counts are taken. So partitions that are applied
+    one after the other share one, whose memory then stays in the cache.
     """
 
     def __init__(self, topics: Collection[str] | None = None, *, month_ends_only: bool = False) -> None:
-        """`topics`: only records of these are made, and all others counted; None: all are made.
+        """Prepare a writer. topics: make only records of these, and count all others; None: make all.
 
-        `month_ends_only`: of a day's indicators, only those of a month's last day are made.
+        month_ends_only: of a day's indicators, make only those of a month's last day.
         """
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
@@ -83,7 +83,7 @@ class Writer:
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
     def outgoing(self, state_id: Any, in_force: InForce, chunk: Chunk, row_of: Any) -> list[Outgoing]:
-        """Return the records of all rows; the book is empty after it.
+        """Return the records of all rows, and empty the book.
 
         `row_of` maps a record's index to its row in the chunk.
         """
@@ -144,7 +144,10 @@ class Writer:
             taker.take_alerts(alert_columns(topic, rows, to_all, state_id, in_force.rules, in_force.rules_id))
 
     def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-        """Since the last call: outputs by topic, made or not; the supervisor's alerts by (severity, state)."""
+        """Return the counts since the last call: outputs by topic, made or not.
+
+        The supervisor's alerts by (severity, state).
+        """
         taken = self._outputs, self._supervised
         self._outputs, self._supervised = Counter(), Counter()
         return taken
@@ -160,7 +163,7 @@ class Writer:
         return self._topics is None or topic in self._topics
 
     def _wanted(self, rows: Rows, kinds: npt.NDArray[np.uint8], kind: int, topic: str) -> npt.NDArray[np.intp]:
-        """Return the places of the rows of a kind to make records of, in the order of the log."""
+        """Return the indexes of the rows of a kind to make records of, in the order of the log."""
         if not self._makes(topic):
             return np.empty(0, np.intp)
         of_kind = _in_order(rows, kinds == kind)
@@ -183,20 +186,20 @@ class Writer:
 
 
 def _by_level_and_transition(rows: Rows, at: npt.NDArray[np.intp]) -> Iterator[tuple[tuple[int, int], int]]:
-    """Yield how many of the rows at these places have each (level, transition)."""
+    """Yield how many of the rows at these indexes have each (level, transition)."""
     pairs = rows["level"][at].astype(np.int64) * len(TRANSITIONS) + rows["transition"][at]
     for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
         yield divmod(int(pair), len(TRANSITIONS)), int(count)
 
 
 def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return the places of the chosen rows, in the order of the log: records were applied enterprise by enterprise."""
+    """Return the indexes of the chosen rows in the order of the log: records were applied enterprise by enterprise."""
     at = np.flatnonzero(chosen)
     return at[np.argsort(rows["offset"][at], kind="stable")]
 
 
 def _end_months(as_of_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether each is the end of a month's last day."""
+    """Return for each time whether it is the end of a month's last day."""
     return np.array([*map(_ends_month, as_of_ms.tolist())], np.bool_)
 
 
@@ -208,7 +211,7 @@ def _ends_month(as_of_ms: int) -> bool:
 def _others(
     b: Any, enterprise_id: str, in_force: InForce, chunk: Chunk, row: int | None
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """(topic, what makes the output) of what a row comes to; `row` is where in the chunk its record stands."""
+    """Yield (topic, function that makes the output) for a row; `row` is the index of its record in the chunk."""
     b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
     if b["kind"] == outbook.OBSERVATION:
         yield topics.OBSERVATION, partial(_observation, b, enterprise_id, in_force)

@@ -1,7 +1,7 @@
 """`score.v1` written as JSON by compiled code, straight from the output book.
 
-Score records are most of what the engine writes. Their bytes equal what `msgspec.json.encode` makes of a
-domain.outputs.Score; a test holds the two together.
+Score records are most of what the engine writes. Their bytes are those of `msgspec.json.encode` on
+domain.outputs.Score; a test holds that.
 """
 
 import numpy as np
@@ -38,7 +38,10 @@ BYTES_MAX = 1_024 + 200 * REASONS_MAX + 40 * _GROUP_COUNT
 
 @kernel
 def write_score(out, p, x, id_words, terms):
-    """Return the score record of row x (BYTES_MAX at most); returns where it ended."""
+    """Write the score record of row x to out[p:], BYTES_MAX bytes at most; return where it ends.
+
+    id_words: uint64 (4,), as features.layout.id_words; terms: outputs_json.Terms.
+    """
     shown = displayed(x.score_milli)
     p = text(out, p, _KEYS, _ENTERPRISE)
     p = id_text(out, p, id_words)

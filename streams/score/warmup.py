@@ -1,4 +1,4 @@
-"""Compiles the kernels of the score role, or reads them from numba's cache, before anything waits for them."""
+"""Compilation of the score role's kernels, or their loading from the cache, before anything waits for them."""
 
 import os
 import subprocess
@@ -41,9 +41,9 @@ _ALL_COMPILED = "all"  # a marker in the folder of this module, whose name holds
 
 
 def compile_kernels() -> None:
-    """Take transactions through a day's close, a backfill and other rules, to bytes and back: every kernel runs once.
+    """Run every kernel once: transactions, a day's close, a backfill, other rules, to bytes and back.
 
-    Where they are not cached, a second process compiles meanwhile what is needed here last.
+    Where they are not cached, a second process meanwhile compiles those that this one needs last.
     """
     marker = folder_of(Path(__file__)) / _ALL_COMPILED
     if marker.exists() or os.cpu_count() == 1:
@@ -55,7 +55,7 @@ def compile_kernels() -> None:
 
 
 def compile_from_the_end() -> None:
-    """Run the kernels that `compile_kernels` comes to late, beginning with the last ones."""
+    """Run the kernels that `compile_kernels` reaches late, the last ones first."""
     numbers, rows = np.zeros(1, np.int32), np.zeros(1, np.int64)
     partition, copy = (Partition(0, _no_model, names=[b"warmup"]) for _ in range(2))
     partition.residents.add(numbers)
@@ -104,7 +104,7 @@ def _chunk(*events: Txn | Tick | Control) -> Chunk:
 
 @contextmanager
 def _second_process() -> Iterator[None]:
-    """It imports what this process has imported, whatever folder it is in; what it has not done is done here."""
+    """Run `compile_from_the_end` in a process of its own meanwhile. What it has not done is compiled here."""
     source = str(Path(__file__).resolve().parents[2])
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__], env={**os.environ, "PYTHONPATH": source}, stdin=subprocess.DEVNULL

@@ -1,9 +1,9 @@
 """The one place that reaches inside aiokafka 0.14: `use_raw_records` replaces a name, the rest reads its fields.
 
-aiokafka parses what it fetches and throws the bytes away; its record classes are compiled and closed to subclasses. So
-`aiokafka.consumer.fetcher.MemoryRecords`, by which the fetcher wraps the bytes of each partition, is replaced with a
-class that keeps them and otherwise behaves as the original for every other consumer in the process.
-tests/streams/transport/test_aiokafka_seam.py fails by name when a new version changed what this rests on.
+aiokafka parses the bytes that it fetches and drops them; its record classes are compiled and cannot be subclassed. So
+`aiokafka.consumer.fetcher.MemoryRecords`, in which the fetcher wraps the bytes of each partition, is replaced with a
+class that keeps them. For every other consumer in the process it behaves as the original does.
+tests/streams/transport/test_aiokafka_seam.py fails by name when a new version changes what this rests on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LENGTH, _AFTER_LENGTH = 8, 12  # where a batch says its length, and from where 
 
 
 class Unreadable:
-    """The item in place of a chunk where the next batch cannot be read. It has no records; the position stays."""
+    """Stands for a chunk where the next batch cannot be read. It has no records, and its position does not move."""
 
     def __init__(self, batch: UnreadableBatch, position: int, generation: int) -> None:
         self.batch = batch.with_traceback(None)  # whose frames would hold the fetch, and it in a circle
@@ -45,11 +45,11 @@ class Unreadable:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds."""
+        """Size of the batch as fetched, in bytes."""
         return len(self.batch.raw)
 
     def pieces(self, _records_max: int) -> Iterator[Unreadable]:
-        """As of a chunk."""
+        """Yield itself, as a chunk yields its pieces."""
         yield self
 
 
@@ -61,8 +61,8 @@ Take = Callable[[TopicPartition, memoryview, int, list[tuple[int, int]]], Fetche
 class RawRecords:
     """aiokafka's MemoryRecords, which also keeps the bytes that it was made from.
 
-    It parses nothing before it is asked to: an exception inside the fetch routine would end that in silence. Where not
-    even one batch is whole, aiokafka would step over the record (its issue 1173); here the reader is told.
+    It parses nothing until it is asked to: an exception inside the fetch routine would end that routine silently. Where
+    not even one batch is whole, aiokafka would skip the record (its issue 1173); here `next_batch` raises.
     """
 
     __slots__ = ("_inner", "parts", "raw")
@@ -73,12 +73,18 @@ class RawRecords:
         self._inner: Any = None
 
     def size_in_bytes(self) -> int:
+        """Return the number of bytes fetched."""
         return len(self.raw)
 
     def has_next(self) -> bool:
+        """Return whether a batch is left."""
         return bool(self.raw) if self._inner is None else bool(self._inner.has_next())
 
     def next_batch(self) -> Any:
+        """Return the next batch as aiokafka parses it.
+
+        Raise RecordTooLargeError where the bytes do not hold one whole batch.
+        """
         if self._inner is None:
             self._inner = MemoryRecords(self.raw)
             if not self._inner.has_next():
@@ -87,16 +93,17 @@ class RawRecords:
 
 
 def use_raw_records() -> None:
-    """Let the fetcher keep the bytes. Safe to call again."""
+    """Make aiokafka's fetcher keep the bytes that it fetches. Calling it again changes nothing."""
     fetcher_module.MemoryRecords = RawRecords
 
 
 class Pace:
-    """The pace of fetches from a broker: `gap_s` after the last one, and up to `gap_s_max` the more records come.
+    """Pace of the fetches from a broker: `gap_s` seconds between two, and up to `gap_s_max` the more records come.
 
-    A fetch costs much by itself. Where records come one by one the gap makes it bring some of them, and where tens of
-    thousands come a second, RECORD_S for each of a second's makes it bring thousands, at a fraction of the cost. Their
-    rate is counted over RATE_S: what piled up behind a short stall is no higher rate, and would be put off once more.
+    A fetch has a fixed cost. At low rates the gap lets some records gather. At tens of thousands of records a second
+    the gap is RECORD_S for each record of a second, so that a fetch brings thousands at a fraction of the cost. The
+    rate is measured over RATE_S: records that pile up behind a short stall are no higher rate, and must not be delayed
+    again.
     """
 
     def __init__(self, gap_s: float, gap_s_max: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,11 +113,11 @@ class Pace:
         self._since_s, self._taken = clock(), 0
 
     def took(self, records: int) -> None:
-        """So many more were taken."""
+        """Count `records` more records as taken."""
         self._taken += records
 
     def wait_s(self, node_id: int) -> float:
-        """Seconds from now until that broker may be asked."""
+        """Return the seconds from now until this broker may be asked; negative where it may be asked already."""
         now_s = self._clock()
         if (counted_s := now_s - self._since_s) >= RATE_S:
             self._rate_gap_s = self._taken / counted_s * RECORD_S
@@ -119,17 +126,16 @@ class Pace:
         return self._asked_s.get(node_id, -math.inf) + gap_s - now_s
 
     def asked(self, node_id: int) -> None:
-        """It is asked now."""
+        """Note that this broker is asked now."""
         self._asked_s[node_id] = self._clock()
 
 
 def use_pace(fetcher: Any, pace: Pace) -> None:
-    """Let a broker be asked for all partitions together, once what came is taken and at its pace.
+    """Ask a broker for all partitions together, once everything fetched is taken, and at the given pace.
 
-    By itself the fetcher asks as soon as it may: where records come one by one, that is a fetch for each, which costs
-    broker and worker about a millisecond. And of partitions whose records lie there for a tenth of a second it asks no
-    more, but of the others: what then comes of the first waits until something comes of those, or the broker's wait is
-    over.
+    By itself the fetcher asks as soon as it may. At low rates that is a fetch a record, which costs broker and worker
+    about a millisecond. It also leaves out partitions whose records have waited for a tenth of a second, and asks for
+    the others alone: new records of the first then wait until the others have some, or the broker's own wait is over.
     """
     send = fetcher._proc_fetch_request
 
@@ -148,10 +154,12 @@ def use_pace(fetcher: Any, pace: Pace) -> None:
 async def fetched_chunks(
     fetcher: Any, partitions: set[Any], timeout_s: float, may_take: Callable[[], bool], take: Take
 ) -> dict[TopicPartition, Fetched]:
-    """Return the fetched chunks of `partitions`, one each, once there is something or the time is over.
+    """Return one chunk for each of `partitions` that has records as soon as one has, none after `timeout_s` seconds.
 
-    As `Fetcher.fetched_records`, but it takes all that a fetch brought at once, unless that is a backlog: of one, the
-    first records are applied while the others are parsed, PART_BYTES at a time. Positions move with what is taken.
+    Like `Fetcher.fetched_records`, but it takes everything that a fetch brought. A backlog is the exception: it is
+    parsed PART_BYTES at a time, so that its first records are applied meanwhile. Positions move with what is taken.
+
+    Raise KafkaError where the fetch routine has ended, and OffsetOutsideLog where a position is not in the log.
     """
     until = time.monotonic() + timeout_s
     while True:
@@ -205,7 +213,10 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
 
 
 def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Fetched | None, bool]:
-    """The next part of a result as a chunk, and whether that was the last; what cannot be read is fetched anew."""
+    """Return the next part of a result as a chunk, and whether that was the last.
+
+    What cannot be read is fetched again.
+    """
     if not fetched.has_more() or not fetched.check_assignment(tp):
         return None, True  # paused, revoked or sought elsewhere since the fetch
     records = fetched._partition_records
@@ -224,7 +235,10 @@ def _take_part(tp: TopicPartition, fetched: Any, take: Take) -> tuple[Fetched | 
 
 
 def parts_of(raw: bytes) -> Iterator[memoryview]:
-    """The whole batches in it, PART_BYTES at most or one batch at a time; all of it where not even one is whole."""
+    """Yield the whole batches in `raw`, as many as fit into PART_BYTES at a time, or one where it alone is larger.
+
+    Where not even the first batch is whole, yield all of `raw`.
+    """
     view, begin, end = memoryview(raw), 0, 0
     while end + _AFTER_LENGTH <= len(raw):
         after = end + _AFTER_LENGTH + int.from_bytes(view[end + _LENGTH : end + _AFTER_LENGTH])
@@ -257,7 +271,7 @@ async def committed_offsets(consumer: Any, partitions: set[Any]) -> Mapping[Topi
 
 
 def log_end(consumer: Any, tp: Any) -> int | None:
-    """Return the end of what is committed in a partition's log, as its last fetch said; None before the first."""
+    """Return the last stable offset of a partition as its last fetch reported it; None before the first fetch."""
     subscription = consumer._subscription.subscription
     assignment = None if subscription is None else subscription.assignment
     state = None if assignment is None else assignment.state_value(TopicPartition(tp.topic, tp.partition))
@@ -268,5 +282,5 @@ def log_end(consumer: Any, tp: Any) -> int | None:
 
 
 def group_generation(consumer: Any) -> int:
-    """Return the generation of the group that this member is in."""
+    """Return the generation of the consumer group that this member has joined."""
     return int(consumer._coordinator.generation)

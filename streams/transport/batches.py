@@ -1,8 +1,8 @@
 """The compiled parser: fetched record batches (format 2) to a chunk.
 
-One pass over the batch headers checks lengths and format, then sums are checked; batches of aborted transactions and
-markers are dropped and compressed ones unpacked; one pass over the records writes where each key, value and header
-begins and ends. Each pass takes the batches before the first that an earlier one could not read.
+The first pass, over the batch headers, checks lengths and format; then checksums are checked, batches of aborted
+transactions and control batches dropped, and compressed batches unpacked. The last pass, over the records, writes where
+each key, value and header begins and ends. Each pass stops before the first batch that an earlier pass could not read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Rows = NDArray[np.int64]
 
 
 class Fault(NamedTuple):
-    """The reason why the batches from `row` on are left out."""
+    """Reason why the batches from row `row` on are left out."""
 
     row: int
     reason: Reason
@@ -64,13 +64,14 @@ def parse(
     generation: int = OUTSIDE_A_GROUP,
     unpacked_bytes_max: int = UNPACKED_BYTES_MAX,
 ) -> Chunk:
-    """Return the records at `start_offset` and after it of the whole batches in `raw`, as one fetch brought them.
+    """Return the records from `start_offset` on of the whole batches in `raw`, the bytes that one fetch brought.
 
-    `aborted` is the fetch response's list of (producer id, first offset). A cut batch at the end is left for the next
-    fetch. The chunk ends (`is_cut`) before the first batch that cannot be read, or with which the records, unpacked
-    and with their places, would take more than `unpacked_bytes_max` bytes.
+    `aborted` is the fetch response's list of (producer id, first offset). A batch that is cut off at the end is left
+    for the next fetch. The chunk ends (`is_cut`) before the first batch that cannot be read, and before the batch with
+    which the unpacked records and their positions would take more than `unpacked_bytes_max` bytes. The format is
+    Kafka's message format 2 (KIP-98), see compiled.py.
 
-    Raises UnreadableBatch where that is the first batch, and BatchTooLarge where not even the first is whole.
+    Raise UnreadableBatch where the first batch cannot be read, and BatchTooLarge where not even the first is whole.
     """
     next_offset, fault, buffer, arrays = _read(raw, start_offset, aborted, unpacked_bytes_max)
     if next_offset is None:
@@ -92,9 +93,9 @@ def parse(
 def _read(
     raw: bytes | memoryview, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
 ) -> tuple[int | None, Fault | None, NDArray[np.uint8], dict[str, NDArray[Any]]]:
-    """Return the offset after the last batch read, the fault of the next one, and the records' bytes and places.
+    """Return the offset after the last batch read, the fault of the next one, and the records' bytes and positions.
 
-    What follows is None where no batch is read.
+    The offset is None where no batch is read.
     """
     buffer = np.frombuffer(raw, dtype=np.uint8)
     batches, fault = _whole_batches(buffer, start_offset)
@@ -116,7 +117,7 @@ def _read(
 
 
 def warm() -> None:
-    """Compile, or load from the cache, before the worker joins its group."""
+    """Compile the kernels, or load them from the cache, before the worker joins its group."""
     empty = np.frombuffer(bytes(HEADER), dtype=np.uint8)
     _whole_batches(empty, 0)
     compiled.index(empty, np.empty((0, COLUMNS), np.int64), 0, *_columns(0).values())
@@ -131,12 +132,12 @@ def _fault(row: int, status: int) -> Fault | None:
 
 
 def _of_all(wanted: Rows, fault: Fault | None) -> Fault | None:
-    """Return the fault of a row among the wanted ones, as one of all batches."""
+    """Return a fault that names a row among the wanted batches as one that names a row among all."""
     return fault and fault._replace(row=int(wanted[fault.row]))
 
 
 def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batches, Fault | None]:
-    """Return a row for each whole batch up to the first whose header or sum is wrong, and what that is."""
+    """Return one row for each whole batch up to the first whose header or checksum is wrong, and that fault."""
     batches = np.empty((compiled.count_batches(buffer), COLUMNS), np.int64)
     n, status = compiled.read_headers(buffer, first_wanted, batches)
     fault = _fault(n - 1, status)
@@ -151,7 +152,7 @@ def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batche
 
 
 def _within(batches: Batches, bytes_max: int) -> tuple[Batches, Fault | None]:
-    """The batches, none of them compressed, that take no more than so many bytes with the places of their records."""
+    """Return the batches, none of them compressed, that with their records' positions fit into `bytes_max` bytes."""
     sizes = batches[:, END] - batches[:, RECORDS] + RECORD_BYTES * batches[:, COUNT]
     row = int(np.searchsorted(np.cumsum(sizes), bytes_max, side="right"))
     return batches[:row], Fault(row, Reason.DECOMPRESSED_TOO_LARGE) if row < len(batches) else None
@@ -204,9 +205,10 @@ def _is_abort_marker(raw: bytes | memoryview, control: Batches, bytes_max: int) 
 def _unpacked(
     raw: bytes | memoryview, batches: Batches, bytes_max: int
 ) -> tuple[NDArray[np.uint8], Batches, Fault | None]:
-    """One buffer of the records of the batches, unpacked where they were compressed, and the batches' places in it.
+    """Return one buffer with the records of all batches, unpacked, and the batches with their places in it.
 
-    Up to the first that cannot be unpacked, or with which all would take more than `bytes_max`, places included.
+    It ends before the first batch that cannot be unpacked, or with which all would take more than `bytes_max` bytes,
+    positions included.
     """
     view, left, size, fault = memoryview(raw), bytes_max, 0, None
     places: list[tuple[int, int]] = []
@@ -232,7 +234,10 @@ def _unpacked(
 
 
 def _append(out: memoryview, size: int, codec: int, packed: memoryview, left: int) -> tuple[memoryview, int]:
-    """Unpack to out[size:], of at most `left` bytes; the buffer, which may have grown, and where what is in it ends."""
+    """Unpack to out[size:], at most `left` bytes.
+
+    Return the buffer, which may have grown, and the end of its content.
+    """
     while True:
         end = min(len(out), size + left)
         try:

@@ -26,7 +26,7 @@ HEADERS_CACHED_BYTES_MAX = 4_096  # of each
 
 
 class Row(NamedTuple):
-    """One record as a reader in Python wants it. `headers`: in the bytes of the record format."""
+    """One record for readers in Python. `headers` are the bytes of the record format."""
 
     offset: int
     timestamp_ms: int
@@ -73,7 +73,7 @@ class Chunk:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that its records take, with their places."""
+        """Bytes that its records and their positions take in memory."""
         return self.buffer.nbytes + RECORD_BYTES * len(self)
 
     def key(self, i: int) -> bytes | None:
@@ -89,7 +89,7 @@ class Chunk:
         return read_headers(self.buffer[int(self.header_start[i]) : int(self.header_end[i])].tobytes())
 
     def rows(self, which: Sequence[int]) -> list[Row]:
-        """Some of the records."""
+        """Return the records at the indexes `which`, in that order."""
         spans = self.key_start, self.key_end, self.value_start, self.value_end, self.header_start, self.header_end
         offsets, times_ms, *columns = (column[which].tolist() for column in (self.offset, self.timestamp_ms, *spans))
         keys, values = (list(map(self._bytes, *columns[i : i + 2])) for i in (0, 2))
@@ -97,7 +97,7 @@ class Chunk:
         return list(map(Row, offsets, times_ms, keys, values, headers))
 
     def part(self, first: int, last: int) -> Chunk:
-        """Records first to last (half-open) over the same buffer; its offsets join those of its neighbours."""
+        """Return the records [first, last) over the same buffer; its offsets join those of its neighbours."""
         arrays = {name: getattr(self, name)[first:last] for name in ARRAYS}
         starts = (self.start_offset, *self.offset[first : first + 1].tolist(), self.next_offset)
         return dataclasses.replace(
@@ -143,7 +143,7 @@ RECORD_BYTES = sum(1 if name == "timestamp_type" else 8 for name in ARRAYS)  # o
 
 
 class ChunkBuilder:
-    """Builds one chunk from plain records, one `add` each, in the order of offsets."""
+    """Builds one chunk from records given one at a time, in the order of offsets."""
 
     def __init__(self, topic: str, partition: int, start_offset: int, *, generation: int = OUTSIDE_A_GROUP) -> None:
         self._identity = {
@@ -182,15 +182,15 @@ class ChunkBuilder:
         self._rows.extend((offset, timestamp_ms, timestamp_type, *places))
 
     def mark(self) -> tuple[int, int]:
-        """Return a mark for `back_to`."""
+        """Return the present state, for `back_to`."""
         return len(self._bytes), len(self._rows)
 
     def back_to(self, mark: tuple[int, int]) -> None:
-        """Drop what was added after it."""
+        """Drop the records that were added after `mark`."""
         del self._bytes[mark[0] :], self._rows[mark[1] :]
 
     def build(self, next_offset: int, *, is_cut: bool = False) -> Chunk:
-        """Return the chunk of everything added; nothing can be added after it."""
+        """Return the chunk of all records added. Nothing can be added after that."""
         table = np.frombuffer(self._rows, dtype=np.int64).reshape(-1, len(ARRAYS))
         arrays = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(ARRAYS)}
         arrays["timestamp_type"] = arrays["timestamp_type"].astype(np.uint8)
@@ -226,7 +226,7 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
 
 
 def cached_if_short(of_headers: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Cache a function of headers in the bytes of the record format; of long ones nothing is kept."""
+    """Cache a function of headers in the record format, for headers of up to HEADERS_CACHED_BYTES_MAX bytes."""
     cached = functools.lru_cache(HEADERS_CACHED_MAX)(of_headers)
 
     @functools.wraps(of_headers)
@@ -238,15 +238,15 @@ def cached_if_short(of_headers: Callable[[bytes], T]) -> Callable[[bytes], T]:
 
 @cached_if_short
 def read_headers(raw: bytes) -> Headers:
-    """Return the headers in the bytes of the record format.
+    """Decode headers from the bytes of the record format.
 
-    Bytes of a name that are not UTF-8 come as U+FFFD, so that no producer can stop a reader.
+    Bytes of a name that are not UTF-8 become U+FFFD, so that no producer can stop a reader.
     """
     return first_headers(raw, len(raw))
 
 
 def first_headers(raw: bytes, bytes_max: int) -> Headers:
-    """Return as many headers, from the first on, as end within `bytes_max` bytes of the record format."""
+    """Decode as many headers, from the first on, as end within `bytes_max` bytes of the record format."""
     count, at = read_varint(raw, 0)
     headers: list[tuple[str, bytes | None]] = []
     while len(headers) < count:

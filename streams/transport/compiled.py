@@ -1,9 +1,11 @@
 """The compiled passes over fetched record batches (format 2). Reads are checked against the ends of record and batch.
 
-Record batch (big-endian): base offset 8, length 4, leader epoch 4, magic 1, CRC 4, attributes 2, last offset delta 4,
-base timestamp 8, max timestamp 8, producer id 8, producer epoch 2, base sequence 4, count 4, records. Record (varints
-are zigzag): length, attributes 1 byte, timestamp delta, offset delta, key length and key, value length and value,
-header count, headers.
+Record batch (big-endian, sizes in bytes): base offset 8, length 4, leader epoch 4, magic 1, CRC 4, attributes 2, last
+offset delta 4, base timestamp 8, max timestamp 8, producer id 8, producer epoch 2, base sequence 4, count 4, records.
+Record (varints are zigzag): length, attributes 1 byte, timestamp delta, offset delta, key length and key, value length
+and value, header count, headers. Source: Kafka's documentation, "Message Format", and KIP-98.
+
+In all kernels `b` is uint8 (bytes), and positions are indexes into it. `Batches` is int64 (batches, COLUMNS).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.decorators import kernel
-from streams.transport.errors import Reason
+from streams.transport.errors import OFFSET_MAX, Reason
 
 Batches = NDArray[np.int64]
 """A row a batch, the columns below."""
@@ -69,9 +71,9 @@ def _int(b, p, size):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def _varint(b, p, end):  # type: ignore[no-untyped-def]
-    """(position after it, the zigzag varint of 32 bits at p); position -1 where it runs over `end` or 5 bytes.
+    """Return the position after the zigzag varint of 32 bits at p, and its value; position -1 where it runs over `end`.
 
-    As Kafka's own reader does, bits beyond the 32nd are dropped.
+    It has 5 bytes at most. Bits beyond the 32nd are dropped, as Kafka's own reader drops them.
     """
     value, shift = np.uint64(0), np.uint64(0)
     while p < end and shift < np.uint64(35):
@@ -87,7 +89,7 @@ def _varint(b, p, end):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def _varlong(b, p, end):  # type: ignore[no-untyped-def]
-    """As `_varint`, of 64 bits in 10 bytes."""
+    """Return the same as `_varint` for a varint of 64 bits, which has 10 bytes at most."""
     value, shift = np.uint64(0), np.uint64(0)
     while p < end and shift < np.uint64(64):
         byte = np.uint64(b[p])
@@ -99,9 +101,15 @@ def _varlong(b, p, end):  # type: ignore[no-untyped-def]
     return -1, np.int64(0)
 
 
+@kernel(inline="always")
+def _wrapping_sum(one, other):  # type: ignore[no-untyped-def]
+    """Return the sum as Java's long has it: of signed numbers the compiler takes it that none overflows."""
+    return np.int64(np.uint64(one) + np.uint64(other))
+
+
 @kernel(nogil=True)
 def count_batches(b):  # type: ignore[no-untyped-def]
-    """Return how many rows `read_headers` may write."""
+    """Return the number of rows that `read_headers` may write."""
     n, p = 0, 0
     while len(b) - p >= OVERHEAD:
         length = _int(b, p + 8, 4)
@@ -114,9 +122,11 @@ def count_batches(b):  # type: ignore[no-untyped-def]
 
 @kernel(nogil=True)
 def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
-    """Write a row for each whole batch; (rows, status), and with a status the last row is the batch that has it.
+    """Write a row of `out`, int64 (count_batches(b), COLUMNS), for each whole batch; return (rows, status).
 
-    SUM: the CRC-32C that the bytes from SUMMED to END should have, which is for the caller to check.
+    With a status other than FINE, the last row is the batch at fault. A batch whose last offset is before
+    `first_wanted` is one. Column SUM is the CRC-32C that the bytes from SUMMED to END should have; the caller checks
+    it.
     """
     n, p, next_base = 0, 0, np.int64(0)
     while len(b) - p >= OVERHEAD:
@@ -142,7 +152,8 @@ def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
         out[n, PRODUCER] = _int(b, p + 43, 8)
         out[n, COUNT] = count = _int(b, p + 57, 4)
         out[n, RECORDS] = p + HEADER
-        if last_delta < 0 or base < next_base or base + last_delta + 1 <= first_wanted:
+        # Compared without a sum that could overflow: the compiler takes it that none does.
+        if last_delta < 0 or base < next_base or base > OFFSET_MAX - 1 - last_delta or base + last_delta < first_wanted:
             return n + 1, BAD_OFFSETS
         if count < 0 or (attributes & CODEC == 0 and count * RECORD_MIN > end - p - HEADER):
             return n + 1, BAD_COUNT
@@ -154,7 +165,7 @@ def read_headers(b, first_wanted, out):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def _skip_headers(b, p, end):  # type: ignore[no-untyped-def]
-    """(position after the headers at p, status)."""
+    """Return the position after the headers at p, and a status."""
     p, count = _varint(b, p, end)
     if p < 0:
         return p, BAD_VARINT
@@ -190,9 +201,11 @@ def index(  # type: ignore[no-untyped-def]
     header_start,
     header_end,
 ):
-    """Write the places of all records from `first_wanted` on; (records, status, row of the batch that has it).
+    """Write offset, times and positions of the records at `first_wanted` or after it into the arrays of a chunk.
 
-    With a status, the records are those of the batches before that row.
+    The arrays have the dtypes of `Chunk`, with room for the sum of column COUNT. Return the number of records, a
+    status, and the row of the batch at fault. With a status other than FINE, the records are those of the batches
+    before that row.
     """
     m = 0
     for i in range(len(batches)):
@@ -237,7 +250,7 @@ def index(  # type: ignore[no-untyped-def]
                 return whole, BAD_RECORD_SIZE, i
             if base + delta >= first_wanted:
                 offset[m] = base + delta
-                timestamp[m] = time if appended else time + time_delta
+                timestamp[m] = time if appended else _wrapping_sum(time, time_delta)
                 timestamp_type[m] = 1 if appended else 0
                 key_start[m], key_end[m] = (k, k + key_size) if key_size >= 0 else (-1, -1)
                 value_start[m], value_end[m] = (v, v + value_size) if value_size >= 0 else (-1, -1)

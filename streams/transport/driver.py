@@ -1,8 +1,8 @@
 """Faust's aiokafka transport, delivering chunks: one message a fetch, its value the chunks of all its partitions.
 
-What differs from Faust's own driver: reads are committed only; a missing or outdated offset is an error, never a reset;
-where to start and what may be committed come from the app's `listener`; Faust's arithmetic over single acknowledged
-offsets is not used (it sticks at the first gap when only a batch's last offset is acknowledged).
+It differs from Faust's own driver in this: it reads committed records only; a missing or outdated offset is an error,
+never a reset; the app's `listener` says where to start and what may be committed; Faust's arithmetic over single
+acknowledged offsets is not used (it sticks at the first gap when only a batch's last offset is acknowledged).
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ Portion = list[tuple[TP, Chunk | Unreadable]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportOptions:
-    """The options of this transport, beside Faust's own settings."""
+    """Options of this transport, beside Faust's own settings.
+
+    Raise ValueError, with the name, where one is out of bounds.
+    """
 
     parser: Literal["compiled", "reference"] = "compiled"
     fetch_bytes: int = 16 << 20
@@ -70,22 +73,22 @@ class TransportOptions:
 
 
 class Listener(Protocol):
-    """The app as the consumer sees it. All of it is called in the app's event loop."""
+    """The app, as the consumer calls it. All of it is called in the app's event loop."""
 
     async def assigned(self, tps: set[TP], generation: int) -> None:
-        """The group gave these partitions, and these only. Returns when `positions` is known."""
+        """Take over these partitions, and no others; return once `positions` is known."""
 
     async def revoked(self, tps: set[TP]) -> None:
-        """The partitions are about to be taken away; offsets may still be committed."""
+        """Finish with these partitions, which are about to be taken away; offsets may still be committed."""
 
     def positions(self) -> tuple[int, Mapping[TP, int]]:
         """Return the generation last assigned, and the next offset to deliver of each of its partitions."""
 
     def low_offset(self, tp: TP) -> int | None:
-        """Return all that may be committed: the lowest offset not yet applied, or nothing."""
+        """Return the offset that may be committed, the lowest one not yet applied; None where nothing may."""
 
     def failed(self, error: BaseException) -> None:
-        """Reading has failed; the worker must stop."""
+        """Stop the worker: reading has failed."""
 
 
 class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
@@ -152,7 +155,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return {TP(*tp): chunk for tp, chunk in chunks.items()}
 
     async def on_thread_stop(self) -> None:
-        """Stop aiokafka's consumer, also where the broker is away."""
+        """Stop aiokafka's consumer, also where the broker does not answer."""
         try:
             await super().on_thread_stop()
         except asyncio.CancelledError:
@@ -166,7 +169,10 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return bool(self.consumer.flow_active) and self._sought == self.app.consumer_generation_id
 
     async def seek_once(self, generation: int, positions: Mapping[TP, int]) -> None:
-        """Go to the positions of a new generation; later calls for the same one do nothing, as chunks are under way."""
+        """Seek to the positions of a new generation.
+
+        Later calls for the same one do nothing, since chunks are under way.
+        """
         await self.call_thread(self._seek_once, generation, positions)
 
     async def _seek_once(self, generation: int, positions: Mapping[TP, int]) -> None:
@@ -178,7 +184,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         self._sought, self._unreadable = generation, frozenset()
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
-        """Go to these positions within the same generation; what was fetched before is thrown away."""
+        """Seek to these positions within the same generation; what was fetched before is dropped."""
         await self.call_thread(self._rewind, positions)
 
     async def _rewind(self, positions: Mapping[TP, int]) -> None:
@@ -188,7 +194,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         self._unreadable -= positions.keys()
 
     async def subscribe(self, topics: Iterable[str]) -> None:
-        """Join the group for these topics; MissingTopic where the broker does not have one."""
+        """Join the group for these topics. Raise MissingTopic where the broker shows one of them not."""
         wanted = set(topics)
         for attempt in range(TOPIC_ATTEMPTS):
             missing = wanted - await self.call_thread(self._ensure_consumer().topics)
@@ -216,7 +222,10 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             return Unreadable(batch, position, self._sought)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """False where it may be tried again: the next commit carries the same or higher offsets."""
+        """Commit offsets; return False where it failed and may be tried again.
+
+        The next commit has the same or higher offsets.
+        """
         consumer = self._ensure_consumer()
         wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         try:
@@ -236,7 +245,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return True
 
     async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
-        """Return the first offset of each log, and the end of what is committed in it."""
+        """Return each partition's first offset, and its last stable offset."""
         return await self.call_thread(self._log_bounds, tps)
 
     async def _log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
@@ -245,7 +254,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return {TP(*tp): offset for tp, offset in begin.items()}, await self._log_ends(tps)
 
     async def log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Return the end of what is committed in each log, as it is after this call."""
+        """Return each partition's last stable offset, as of after this call."""
         return await self.call_thread(self._log_ends, tps)
 
     async def _log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -259,7 +268,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         return {TP(*tp): offset for tp, offset in found.items()}
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust only logs here; the worker watches progress and exits."""
+        """Do nothing: Faust would only log here; the worker itself watches progress and exits."""
 
 
 class Consumer(faust_driver.Consumer):
@@ -281,17 +290,17 @@ class Consumer(faust_driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop the flow and clear the buffers, let the listener finish, commit what it has applied."""
+        """Stop the flow and clear the buffers, let the listener finish, commit the offsets that it has applied."""
         await super().on_partitions_revoked(revoked)
         await self.listener.revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Let the listener claim and load before the flow resumes."""
+        """Let the listener take over and load before the flow resumes."""
         await self.listener.assigned(assigned, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """To the listener's positions; Faust calls it before it lets the flow resume."""
+        """Seek to the listener's positions. Faust calls it before the flow resumes."""
         await self._thread.seek_once(*self.listener.positions())
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -313,7 +322,10 @@ class Consumer(faust_driver.Consumer):
             raise
 
     async def _deliver(self, portion: Portion) -> None:
-        """Faust's way of a message costs what applying a hundred records does: so chunks do not go it one by one."""
+        """Put a portion into the stream as one message.
+
+        Each message costs Faust what applying a hundred records does.
+        """
         tp, chunk = portion[0]
         # Faust drops, without a word, messages that are not of the current generation.
         message = ConsumerMessage(
@@ -334,13 +346,13 @@ class Consumer(faust_driver.Consumer):
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Nothing: the wait for room in the stream's buffer holds fetching back, without Faust's pause of a second."""
+        """Do nothing: a full stream buffer holds fetching back by itself, without Faust's pause of a second."""
 
     def on_buffer_drop(self, tp: TP) -> None:
-        """Nothing, see `on_buffer_full`."""
+        """Do nothing, as `on_buffer_full`."""
 
     def ack(self, message: Message) -> bool:
-        """Acknowledging a chunk decides nothing: what may be committed is the listener's lowest unapplied offset."""
+        """Decide nothing: the offset that may be committed is the listener's lowest unapplied one."""
         message.acked = True
         self._unacked_messages.discard(message)
         return True
@@ -352,7 +364,7 @@ class Consumer(faust_driver.Consumer):
         return [tp for tp in self.assignment() if topics is None or tp in topics or tp.topic in topics]
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
-        """Faust takes offsets for committed also where that failed; here they are tried again."""
+        """Commit offsets. Faust counts them as committed also where that failed; here they are tried again."""
         assignment = self.assignment()
         wanted = {tp: offset for tp, offset in offsets.items() if tp in assignment}
         done = bool(wanted) and await self._commit(wanted)
@@ -365,25 +377,25 @@ class Consumer(faust_driver.Consumer):
         return await self._thread.committed(tps)
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
-        """Go to these positions within the same generation; chunks that are under way still come."""
+        """Seek to these positions within the same generation; chunks that are under way still come."""
         await self._thread.rewind(positions)
 
     async def log_bounds(self, tps: set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
-        """Return the first offset of each log, and the end of what is committed in it."""
+        """Return each partition's first offset, and its last stable offset."""
         return await self._thread.log_bounds(tps)
 
     async def log_ends(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Return the end of what is committed in each log, as it is after this call."""
+        """Return each partition's last stable offset, as of after this call."""
         return await self._thread.log_ends(tps)
 
     def log_end(self, tp: TP) -> int | None:
-        """Return the end of what is committed in a partition's log, as its last fetch said; None before the first."""
+        """Return the last stable offset of a partition as its last fetch reported it; None before the first fetch."""
         found = self._thread._consumer
         return None if found is None else aiokafka_seam.log_end(found, tp)
 
 
 def _portions(chunks: Mapping[TP, Chunk | Unreadable], records_max: int) -> Iterator[Portion]:
-    """Chunks in their order, as many at a time as have no more records together."""
+    """Yield the chunks in their order, in groups of at most `records_max` records."""
     portion: Portion = []
     records = 0
     for tp, chunk in chunks.items():

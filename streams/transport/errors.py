@@ -1,4 +1,4 @@
-"""Refusals of the transport, by topic, partition and offset."""
+"""Errors of the transport, each with topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 import google_crc32c
 
 _AFTER_LENGTH = 12  # bytes before those that a batch's length counts
-_OFFSET_MAX = 2**63 - 1
+OFFSET_MAX = 2**63 - 1  # which no record has: the position behind it would be none
 
 
 class Reason(StrEnum):
-    """The reason why a batch cannot be read. Values stand in records and metrics: their meaning never changes."""
+    """Why a batch cannot be read. The values stand in records and metrics, so their meaning never changes."""
 
     BATCH_LENGTH = "batch_length"
     MESSAGE_FORMAT = "message_format"
@@ -56,7 +56,7 @@ DETAILS = {
 
 
 class BatchError(Exception):
-    """Fetched bytes that cannot be read. Nothing of them was delivered, and the position stays before them."""
+    """Fetched bytes cannot be read. Nothing of them was delivered, and the position stays before them."""
 
     def __init__(self, topic: str, partition: int, offset: int, detail: str) -> None:
         self.topic, self.partition, self.offset, self.detail = topic, partition, offset, detail
@@ -67,7 +67,7 @@ class UnreadableBatch(BatchError):
     """The batch that holds the offset asked for, or the next one after it, cannot be read.
 
     `offset` is the first offset that is wanted and cannot be read; `next_offset` the first one after the batch, by its
-    header, or None where that cannot be trusted. `raw` is the batch as fetched (all that follows, where its length
+    header, or None where that cannot be trusted. `raw` is the batch as fetched (everything from it on, where its length
     cannot be trusted), `crc` the CRC-32C of `raw`.
     """
 
@@ -106,11 +106,11 @@ class BatchTooLarge(BatchError):
 def unreadable(
     raw: bytes | memoryview, topic: str, partition: int, start_offset: int, reason: Reason, detail: str
 ) -> UnreadableBatch:
-    """Return the error for the batch that `raw` begins with, the first that holds `start_offset` or one after it."""
+    """Return the error for the batch at the start of `raw`, the first that holds `start_offset` or a later offset."""
     base, length = struct.unpack_from(">qi", raw)
     is_length_known = reason != Reason.BATCH_LENGTH
     next_offset = _next_offset(raw, base) if is_length_known else None
-    if next_offset is None or not start_offset < next_offset <= _OFFSET_MAX:
+    if next_offset is None or not start_offset < next_offset <= OFFSET_MAX:
         base, next_offset = start_offset, None
     batch = bytes(raw[: _AFTER_LENGTH + length] if is_length_known else raw)
     return UnreadableBatch(
@@ -126,7 +126,10 @@ def unreadable(
 
 
 def _next_offset(raw: bytes | memoryview, base: int) -> int | None:
-    """Return the first offset after the batch. A message of the formats 0 and 1 names its last offset."""
+    """Return the first offset after the batch, None where its header does not say.
+
+    Formats 0 and 1 name their last offset.
+    """
     magic = raw[16]
     if magic > 2:
         return None
@@ -147,7 +150,7 @@ class MissingTopic(Exception):
 
 
 class OffsetOutsideLog(Exception):
-    """The offset to start or go on from is not in the log: never reset in silence."""
+    """The offset to start or go on from is not in the log. It is never reset silently."""
 
     def __init__(self, topic: str, partition: int, stored_offset: int, log_start: int, log_end: int) -> None:
         self.topic, self.partition, self.stored_offset = topic, partition, stored_offset

@@ -1,4 +1,4 @@
-"""The reference parser: the record format read byte by byte, batch after batch; slower by far.
+"""The reference parser: it reads the record format byte by byte, batch after batch, and is slower by far.
 
 It shares with the compiled parser the table of codecs, the bounds and the errors, and no line that reads the format.
 """
@@ -15,12 +15,11 @@ import numpy as np
 from config.limits import UNPACKED_BYTES_MAX
 from streams.transport.chunk import OUTSIDE_A_GROUP, RECORD_BYTES, Chunk, ChunkBuilder
 from streams.transport.compiled import HEADER_MIN, RECORD_MIN
-from streams.transport.errors import BatchTooLarge, Reason, unreadable
+from streams.transport.errors import OFFSET_MAX, BatchTooLarge, Reason, unreadable
 from streams.transport.unpacking import Refusal, unpack
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _AFTER_LENGTH, _AFTER_SUM = 12, 21
-_OFFSET_MAX = 2**63 - 1
 _ABORT = 0
 
 
@@ -78,7 +77,7 @@ def parse(
     generation: int = OUTSIDE_A_GROUP,
     unpacked_bytes_max: int = UNPACKED_BYTES_MAX,
 ) -> Chunk:
-    """As `streams.transport.batches.parse`, which it is the reference of."""
+    """Return the same as `streams.transport.batches.parse`, its compiled counterpart, and raise the same errors."""
     raw = bytes(raw)
     builder = ChunkBuilder(topic, partition, start_offset, generation=generation)
     next_offset, refusal = _read(raw, builder, start_offset, aborted, unpacked_bytes_max)
@@ -92,7 +91,10 @@ def parse(
 def _read(
     raw: bytes, builder: ChunkBuilder, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
 ) -> tuple[int | None, tuple[Reason, str] | None]:
-    """Add the records; what follows the last batch that is read, and why the one after it is not."""
+    """Add the records.
+
+    Return the offset after the last batch read, None where none is, and why the next one is not read.
+    """
     at, left, next_offset, transactions = 0, bytes_max, None, _Transactions(aborted)
     while (end := _end_of_batch(raw, at)) <= len(raw):
         before = builder.mark()
@@ -115,7 +117,7 @@ def _read(
 
 
 def _end_of_batch(raw: bytes, at: int) -> int:
-    """Return the end of the batch by its length; beyond `raw` also where there is no length."""
+    """Return the end of the batch by its length field; a position beyond `raw` where that field itself is cut off."""
     if len(raw) - at < _AFTER_LENGTH:
         return len(raw) + 1
     (length,) = struct.unpack_from(">i", raw, at + 8)
@@ -133,7 +135,7 @@ def _read_header(raw: bytes, at: int, end: int, base_min: int, start_offset: int
     batch = _Batch(*_HEADER.unpack_from(raw, at))
     if google_crc32c.value(raw[at + _AFTER_SUM : end]) != batch.sum:
         raise Refusal(Reason.CHECKSUM)
-    if batch.last_delta < 0 or batch.base < base_min or not start_offset < batch.next_offset <= _OFFSET_MAX:
+    if batch.last_delta < 0 or batch.base < base_min or not start_offset < batch.next_offset <= OFFSET_MAX:
         raise Refusal(Reason.BATCH_OFFSETS)
     if batch.record_count < 0 or (
         not batch.attributes & 7 and batch.record_count * RECORD_MIN > end - at - _HEADER.size
@@ -143,7 +145,10 @@ def _read_header(raw: bytes, at: int, end: int, base_min: int, start_offset: int
 
 
 def _unpacked(batch: _Batch, payload: bytes, bytes_max: int) -> memoryview:
-    """The records' bytes; Refusal where they would take more than `bytes_max`, with the places of the records."""
+    """Return the unpacked records.
+
+    Raise Refusal where they and their positions would take more than `bytes_max` bytes.
+    """
     out = np.empty(bytes_max, np.uint8).data  # what is not written takes no memory
     size = unpack(batch.codec, memoryview(payload), out)
     if batch.record_count * RECORD_MIN > size:
@@ -198,7 +203,10 @@ def _nullable(unpacked: memoryview, at: int, end: int, reason: Reason) -> tuple[
 
 
 def _varint(unpacked: memoryview, at: int, end: int, bits: int = 32) -> tuple[int, int]:
-    """The zigzag varint at `at`, and the position after it. Bits beyond the last are dropped, as Kafka drops them."""
+    """Return the zigzag varint at `at` and the position after it.
+
+    Bits beyond the last are dropped, as Kafka drops them.
+    """
     number = 0
     for shift in range(0, bits + 3, 7):
         if at >= end:
@@ -213,12 +221,12 @@ def _varint(unpacked: memoryview, at: int, end: int, bits: int = 32) -> tuple[in
 
 
 def _int64(number: int) -> int:
-    """As Java's long, which begins anew where it overflows."""
+    """Return the number as Java's long would hold it, which wraps around on overflow."""
     return (number + 2**63) % 2**64 - 2**63
 
 
 class _Transactions:
-    """The producers with an open transaction that was aborted later."""
+    """Producers that have an open transaction which was aborted later."""
 
     def __init__(self, aborted: Sequence[tuple[int, int]]) -> None:
         self._to_come = sorted((first_offset, producer) for producer, first_offset in aborted)
@@ -229,7 +237,7 @@ class _Transactions:
         return batch.is_transactional and batch.producer in self._open
 
     def end(self, batch: _Batch, records: Iterator[_Record]) -> None:
-        """The batch is a marker: of its producer's transaction, where it has a record still."""
+        """Take in a control batch, which ends its producer's transaction, if compaction has left its record."""
         self._go_on(batch)
         first = next(records, None)
         for _ in records:

@@ -1,4 +1,4 @@
-"""Decompression of record batches into a buffer of a given size: what does not fit is never made.
+"""Decompression of record batches into a buffer of fixed size.
 
 Each codec writes straight into the buffer, so that memory is bounded by its size, whatever a batch claims to hold.
 """
@@ -19,7 +19,7 @@ _Decompress = Callable[[memoryview, memoryview], int]
 
 
 class Refusal(Exception):
-    """The content of a batch cannot be had."""
+    """The records of a batch cannot be read, for `reason`."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         self.reason, self.detail = reason, detail
@@ -27,9 +27,9 @@ class Refusal(Exception):
 
 
 def unpack(codec: int, packed: memoryview, out: memoryview) -> int:
-    """Decompress `packed` to the beginning of `out` and return the number of bytes.
+    """Decompress `packed` to the beginning of `out` and return the number of bytes written.
 
-    Raises Refusal (CODEC, COMPRESSION, DECOMPRESSED_TOO_LARGE); what is in `out` then has no meaning.
+    Raise Refusal with CODEC, COMPRESSION or DECOMPRESSED_TOO_LARGE; the content of `out` then has no meaning.
     """
     decompress = _DECOMPRESS.get(codec)
     if decompress is None:
@@ -50,7 +50,7 @@ def _copy(packed: memoryview, out: memoryview) -> int:
 
 
 def _snappy(packed: memoryview, out: memoryview) -> int:
-    """Read one block, or blocks in the framing of snappy-java: a header, then a size and a block each."""
+    """Decompress one block, or blocks in the framing of snappy-java: a header, then each block after its size."""
     if packed[: len(_FRAMED)] != _FRAMED:
         return _snappy_block(packed, out)
     at = size = 0

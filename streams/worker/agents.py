@@ -1,4 +1,4 @@
-"""The Faust side of a worker: an app without web server, tables or topics of its own, one agent applying chunks."""
+"""The Faust side of a worker: an app without web server, tables or topics of its own, and its one agent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Apply = Callable[[Sequence[tuple[TP, Chunk | Unreadable]]], Awaitable[None]]
 
 
 class ChunkTopic(faust.Topic):
-    """A topic whose messages are chunks already: nothing to decode."""
+    """A topic whose messages are chunks already, so that nothing is decoded."""
 
     def _compile_decode(self) -> None:
         self.decode = types.MethodType(_pass_through, self)
@@ -29,17 +29,17 @@ async def _pass_through(self: ChunkTopic, message: Message, *, propagate: bool =
 
 
 class ConsumerOnly(BootStrategy):
-    """No web server (it would listen on every address, without authentication) and no producer of Faust's own."""
+    """Starts no web server, which would listen on every address without authentication, nor Faust's producer."""
 
     enable_web = False
     enable_kafka_producer = False
 
 
 class NoTables(TableManager):
-    """Faust resumes the flow after a rebalance by way of its tables. Without any, start need not wait."""
+    """A table manager without tables. Faust resumes the flow after a rebalance through it."""
 
     async def on_start(self) -> None:
-        """As Faust's, without its pause of a second in which tables could register."""
+        """Start as Faust's does, without its pause of a second in which tables could register."""
         await self._update_channels()
         await self.recovery.start()
 
@@ -66,11 +66,11 @@ class ChunkApp(faust.App):
         )
 
     def _create_directories(self) -> None:
-        """None: there are no tables to keep."""
+        """Create none: there are no tables to keep."""
 
 
 def add_agent(app: ChunkApp, name: str, topics: tuple[str, ...], apply: Apply) -> None:
-    """One agent over all topics of a role: chunks of a partition come in order, and one at a time."""
+    """Add one agent over all topics of a role. Chunks of a partition come in order, one at a time."""
 
     async def apply_chunks(stream: faust.StreamT[Sequence[tuple[TP, Chunk | Unreadable]]]) -> None:
         async for event in stream.events():

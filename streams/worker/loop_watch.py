@@ -1,4 +1,4 @@
-"""An alarm where the event loop is blocked. Heartbeats live in a thread of their own, so the group does not notice."""
+"""An alarm where the event loop is blocked. Heartbeats have a thread of their own, so the group would not notice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class LoopWatch(threading.Thread):
-    """Looks from outside whether a loop still takes turns; says where it is stuck, and when it goes on.
+    """Watches from outside whether a loop still takes turns; logs where it is stuck, and when it goes on.
 
     Start the thread from the loop's own thread, and run `beat` as a task of the loop.
     """
@@ -26,13 +26,13 @@ class LoopWatch(threading.Thread):
         self._ended = threading.Event()
 
     async def beat(self) -> None:
-        """For ever: note that the loop has taken a turn."""
+        """Note forever that the loop takes its turns."""
         while True:
             self._beat_s = time.monotonic()
             await asyncio.sleep(self._alarm_s / 8)
 
     def run(self) -> None:
-        """Watch until `end`; one alarm a blockage, and again each time that it has become twice as long."""
+        """Watch until `end`; log once for each blockage, and again each time that it has become twice as long."""
         since_s, next_s = self._beat_s, self._alarm_s
         while not self._ended.wait(self._alarm_s / 8):
             blocked_s = time.monotonic() - self._beat_s

@@ -1,4 +1,4 @@
-"""Process settings after all imports: Python's collector runs seldom, memory stays as it is."""
+"""Settings of the process after all imports: Python's collector runs seldom, and malloc keeps its memory."""
 
 import ctypes
 import gc
@@ -12,7 +12,7 @@ _KEPT_BYTES_MAX = 2**31 - 1
 
 
 def settle() -> None:
-    """Once, before the worker runs."""
+    """Apply the settings, once, before the worker runs."""
     gc.freeze()
     # At the usual 700 the collector runs every few records, through thousands that a batch keeps until it is sent.
     gc.set_threshold(GC_ALLOCATIONS)

@@ -24,12 +24,12 @@ async def _no_end_offsets(_tps: Iterable[TP]) -> Mapping[TP, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleContext:
-    """Everything that a worker lends to its role.
+    """Everything that a worker gives its role.
 
     emit: records an event for metrics.
     position: returns the next offset to deliver of a partition, and its end offset as of the last fetch, None before
     the first.
-    end_offsets: asks the broker for the end offsets of partitions as they are after the call; raises aiokafka's errors.
+    end_offsets: asks the broker for the end offsets of partitions as of after the call; raises aiokafka's errors.
     generation: returns the generation of the consumer group, -1 before the first.
     """
 
@@ -61,13 +61,13 @@ class Role(ABC):
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
         """Claim exactly these partitions, load their state, and return the offsets to go on from.
 
-        A partition left out goes on from the group's committed offset, or where there is none from the log's start.
-        Heartbeats pause meanwhile: it must return well within the session timeout.
+        A partition that is left out goes on from the group's committed offset, or where there is none from the log's
+        start. Heartbeats pause meanwhile: it must return well within the session timeout.
         """
 
     @abstractmethod
     async def revoked(self, tps: set[TP]) -> None:
-        """Flush what may be flushed and forget the partitions. `low_offset` may still be asked once after this."""
+        """Flush what may be flushed and forget the partitions. `low_offset` may still be called once after this."""
 
     @abstractmethod
     async def apply(self, tp: TP, chunk: Chunk) -> None:
@@ -103,9 +103,9 @@ class Role(ABC):
         return {}
 
     async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
-        """Take note of a batch that cannot be read, or raise it, which stops the worker.
+        """Take in a batch that cannot be read, or raise it, which stops the worker.
 
-        It comes in its place behind the chunks before it. The partition brings nothing more until the role rewinds it.
+        It comes in its place after the chunks before it. The partition brings nothing more until the role rewinds it.
         """
         raise batch
 

@@ -1,4 +1,4 @@
-"""The roles by name: which topics each reads, and how each is built from the settings."""
+"""The roles by name: the topics that each reads, and how each is built from the settings."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ FETCH_GAPS_MS: Mapping[str, tuple[int, int]] = {
 
 
 def build(name: str, settings: Settings) -> Role:
-    """Return the role `name`. SettingsError where a setting that it needs is missing."""
+    """Return the role `name`. Raise SettingsError where a setting that it needs is missing."""
     return ROLES[name](settings)
 
 
 def topics_of(settings: Settings) -> Mapping[str, tuple[str, ...]]:
-    """By role, the topics that it reads."""
+    """Return, by role, the topics that it reads."""
     from sinks.clickhouse.tables import stored_of
 
     banks = tuple(topics.bank_events(bank.bank_id) for bank in settings.banks)

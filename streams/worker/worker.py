@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """How a worker runs. Times are in seconds."""
+    """Options of a worker. Times are in seconds."""
 
     tick_interval_s: float = 0.05
     commit_interval_s: float = 0.25
@@ -76,10 +76,10 @@ class StalledError(Exception):
 def run_worker(
     role: Role, *, broker: str, app_id: str, options: WorkerOptions | None = None, telemetry: Telemetry | None = None
 ) -> int:
-    """Run `role` in this process as a member of group `app_id` until SIGTERM or SIGINT; the exit code.
+    """Run `role` in this process as a member of group `app_id` until SIGTERM or SIGINT; return the exit code.
 
-    0 after a clean stop (flushed, committed, left the group), 1 where something failed, with the cause on stderr. A
-    process that cannot stop in `stop_s` ends itself with 1.
+    That is 0 after a clean stop (flushed, committed, left the group), and 1 where something failed, with the cause on
+    stderr. A process that cannot stop within `stop_s` exits with 1.
     """
     options = options or WorkerOptions()
     return asyncio.run(Worker(role, broker=broker, app_id=app_id, options=options, telemetry=telemetry).run())
@@ -88,7 +88,7 @@ def run_worker(
 async def drive(role: Role, source: Iterable[tuple[TP, Chunk]], *, tps: Iterable[TP] | None = None) -> None:
     """Run `role` over chunks without a broker, as the worker would: for tests and replays.
 
-    `tps` are the partitions to assign; without them the source is read into memory to know them.
+    `tps` are the partitions to assign; without them the source is read into memory to find them.
     """
     if tps is None:
         source = list(source)
@@ -107,7 +107,7 @@ async def drive(role: Role, source: Iterable[tuple[TP, Chunk]], *, tps: Iterable
 
 
 class Worker:
-    """The listener of the transport: serialises the role's methods, keeps positions, stops at the first failure."""
+    """The transport's listener: calls the role's methods one at a time, keeps positions, stops at the first failure."""
 
     def __init__(
         self, role: Role, *, broker: str, app_id: str, options: WorkerOptions, telemetry: Telemetry | None = None
@@ -133,7 +133,10 @@ class Worker:
     # What the transport calls
 
     async def assigned(self, tps: set[TP], generation: int) -> None:
-        """Claim and load; a partition starts where the role says, else as committed, else at the log's start."""
+        """Let the role claim and load.
+
+        A partition starts where the role says, else as committed, else at the log's start.
+        """
         async with self._lock:
             if self._stopping:
                 return
@@ -144,7 +147,7 @@ class Worker:
             self._progress_at = time.monotonic()
 
     async def revoked(self, tps: set[TP]) -> None:
-        """Flush and commit."""
+        """Let the role flush, and commit."""
         async with self._lock:
             held = tps & set(self._positions)
             if held and not self._stopping:
@@ -155,13 +158,13 @@ class Worker:
         return self._generation, dict(self._positions)
 
     def low_offset(self, tp: TP) -> int | None:
-        """Return the role's lowest unapplied offset, moved over markers and aborted transactions that follow it."""
+        """Return the role's lowest unapplied offset, advanced over markers and aborted transactions that follow it."""
         if self._error is not None or tp not in self._positions:
             return None
         return self._over_empty(tp, self.role.low_offset(tp))
 
     def failed(self, error: BaseException) -> None:
-        """Remember the first failure and stop."""
+        """Remember the first failure, and stop."""
         if self._error is None and not self._stopping:
             self._error = error
         self._stopping = True
@@ -174,7 +177,7 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> int:
-        """Until a signal or a failure; the exit code."""
+        """Run until a signal or a failure; return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop_soon)
@@ -225,7 +228,7 @@ class Worker:
         await asyncio.gather(*watched, return_exceptions=True)
 
     async def _until_woken(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run a step, but drop it when a signal comes first."""
+        """Run a step, and cancel it when a signal comes first."""
         running, woken = asyncio.create_task(step), asyncio.create_task(self._wake.wait())
         await asyncio.wait({running, woken}, return_when=asyncio.FIRST_COMPLETED)
         for task in (running, woken):
@@ -310,7 +313,10 @@ class Worker:
         self._positions = await self._within_log(tps, starts)
 
     async def _within_log(self, tps: set[TP], starts: Mapping[TP, int]) -> dict[TP, int]:
-        """Return the offsets to go on from, the log's first where none is given. Raise OffsetOutsideLog."""
+        """Return the offsets to go on from, the log's first where none is given.
+
+        Raise OffsetOutsideLog where one is not in the log.
+        """
         until = time.monotonic() + self.options.log_end_wait_s
         begin, end = await self._consumer.log_bounds(tps)
         while any(starts.get(tp, 0) > end[tp] for tp in tps) and time.monotonic() < until:
@@ -323,7 +329,10 @@ class Worker:
         return found
 
     async def _release(self, tps: set[TP]) -> None:
-        """Let the role flush and forget, and commit what it then says, or said before if it has forgotten that too."""
+        """Let the role flush and forget.
+
+        Commit the low offset that it reports after that, or before where it reports none.
+        """
         before = {tp: self.role.low_offset(tp) for tp in tps}
         await self.role.revoked(set(tps))
         lows: dict[TP, int] = {}
@@ -358,7 +367,7 @@ class Worker:
             self._paused = wanted
 
     async def _rewind(self) -> None:
-        """Seek; what comes of these partitions before that is done is let go."""
+        """Seek. Chunks of these partitions that come before that is done are dropped."""
         rewinds = self._rewinds
         try:
             positions = await self._within_log(set(rewinds), rewinds)
@@ -402,7 +411,7 @@ class Worker:
                     self._tell()
 
     def _tell(self) -> None:
-        """How things stand, between two calls of the role's methods: the counts of one moment add up."""
+        """Emit the role's readings, between two calls of its methods, so that the counts of one moment add up."""
         if (now := time.monotonic()) - self._told_at < self.options.reading_interval_s:
             return
         self._told_at = now
@@ -432,10 +441,10 @@ class Worker:
         raise self._app.crash_reason or RuntimeError("the Faust app has stopped by itself")
 
     async def _watch_progress(self) -> None:
-        """A consumer that stops in silence is a known fault of the libraries: say so and exit, to be started again.
+        """Raise StalledError where there is something to read and nothing comes: a known fault of the libraries.
 
-        What counts is how long it has been behind without moving, not how long nothing came: a quiet log is no fault,
-        and its first new record is there a moment before it is delivered.
+        What counts is how long the worker has been behind without moving, not how long nothing came: a quiet log is no
+        fault, and its first new record is there a moment before it is delivered.
         """
         look_s = min(5.0, self.options.stall_s / 4)
         behind_since_s, moved_at_s = math.inf, self._progress_at

@@ -1,1 +1,1 @@
-"""Plain transactions of banks, read by compiled code: what they come to in `events.v1`, at a fourth of the cost."""
+"""The fast path: transactions of banks, read by compiled code at a fourth of the cost. The result is the same."""

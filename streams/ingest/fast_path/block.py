@@ -26,10 +26,10 @@ _TXN = Txn(
 
 
 class Plain(NamedTuple):
-    """A block after the fast path.
+    """A block of n records after the fast path.
 
-    times_ms: event time of each record, SLOW_PATH for those in `others`. records: of the log, of the former. looks:
-    triage of the latter.
+    times_ms: event time of each, n in all, SLOW_PATH for those in `others`. records: what the former become in the log.
+    others: indexes of the latter, ascending. looks: triage of each of `others`.
     """
 
     times_ms: list[int]
@@ -39,7 +39,7 @@ class Plain(NamedTuple):
 
 
 class FastPathReader:
-    """Takes transactions of banks over the fast path, and triages the others."""
+    """Takes transactions of banks over the fast path, and triages the other records."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -54,7 +54,7 @@ class FastPathReader:
         self._text, self._out = np.empty(0, np.uint8), np.empty(0, np.uint8)
 
     def read(self, chunk: Chunk, first: int, until: int, bank_id: str, future_tolerance_ms: int) -> Plain:
-        """Return the block of a bank's records in [first, until), at least one."""
+        """Return the block of a bank's records [first, until), at least one."""
         count, origin = until - first, self._origin(chunk.topic, chunk.partition)
         self._make_room(count, len(chunk.buffer), count * (reader.ROOM + len(origin)))  # values do not overlap
         text, out, columns, token_slots = self._text, self._out, self._columns, self._token_slots
@@ -89,14 +89,17 @@ class FastPathReader:
             self._out = np.empty(message_bytes + more_bytes, np.uint8)
 
     def _bank(self, bank_id: str) -> np.ndarray:
-        """Return the bytes that name the bank in its transactions; impossible ones where no transaction can name it."""
+        """Return the bytes by which transactions name the bank, uint8.
+
+        Impossible ones where no transaction can name it.
+        """
         if bank_id not in self._banks:
             text = bank_id.encode() if re.fullmatch(BANK_ID_PATTERN, bank_id) else b"\0"
             self._banks[bank_id] = np.frombuffer(text, np.uint8)
         return self._banks[bank_id]
 
     def _origin(self, topic: str, partition: int) -> np.ndarray:
-        """Return the bytes between the fingerprint and the offset."""
+        """Return the bytes between the fingerprint and the offset in a record of the log, uint8."""
         if (topic, partition) not in self._origins:
             text = b'","origin":' + msgspec.json.encode((topic, partition))[:-1] + b","
             self._origins[topic, partition] = np.frombuffer(text, np.uint8)
@@ -104,12 +107,12 @@ class FastPathReader:
 
 
 def all_slow_path(count: int, looks: list[Triage]) -> Plain:
-    """So many records, none of which is plain."""
+    """Return a block of `count` records that all take the slow path."""
     return Plain([reader.SLOW_PATH] * count, Records.of([]), range(count), looks)
 
 
 def warm() -> None:
-    """Compile, or load from the cache, before the worker joins its group."""
+    """Compile the kernels, or load them from the cache, before the worker joins its group."""
     message = msgspec.json.encode(_TXN)
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
     plain = FastPathReader(Tokens(b""))

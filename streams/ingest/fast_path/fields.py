@@ -1,7 +1,10 @@
-"""The places of a transaction's fields in the bytes of a record, and the plainness of their values.
+"""The fields of a transaction in the bytes of a record: where they are, and whether their values are plain.
 
-A value is plain where nothing of it can be wrong: it is within the bounds of its type (the tables below are made of the
-types), and its text is printing ASCII and Chinese words, which are in NFC and hold nothing unseen.
+A value is plain where nothing can be wrong with it: it is within the bounds of its type (the tables below are made from
+the types), and its text is printing ASCII and Chinese characters, which are in NFC and hide nothing.
+
+In all kernels `b` is uint8 (bytes) and positions are indexes into it; `fields` is int64 (2, fields of Txn), begin and
+end of each value, or ABSENT or UNSAID as its begin.
 """
 
 from collections.abc import Iterator
@@ -26,7 +29,7 @@ _NEVER, TEXT, NUMBER, _CHOICE, _FALSE = range(5)
 
 
 class _Rule(NamedTuple):
-    """The values of a field: a number from least to most, a text of so many characters, a choice, or false."""
+    """The values that a field may have: a number from least to most, a text of some characters, a choice, or false."""
 
     kind: int
     least: int = 0
@@ -46,7 +49,10 @@ _OWN_RULES = {
 
 
 def _rules() -> Iterator[_Rule]:
-    """Yield the rule of each field of a transaction, in their order. Raise TypeError for an unknown type."""
+    """Yield the rule of each field of a transaction, in their order.
+
+    Raise TypeError where a field has an unknown type.
+    """
     info = msgspec.inspect.type_info(Txn)
     assert isinstance(info, msgspec.inspect.StructType)
     for field in info.fields:
@@ -97,7 +103,7 @@ _ID = np.array([chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") f
 
 @kernel(forceinline=True)
 def is_ours(b, header_start, header_end):
-    """Return whether a record's headers say our schema, and nothing else."""
+    """Return whether a record's headers are our schema header and nothing else."""
     return header_end - header_start == _HEADERS_SIZE[0] and is_at(
         b, header_start, header_end, _HEADERS, _HEADERS_SIZE, 0
     )
@@ -105,7 +111,7 @@ def is_ours(b, header_start, header_end):
 
 @kernel(forceinline=True)
 def is_plain(b, p, end, bank, time_ms_max, fields):
-    """Return whether b[p:end] is a plain transaction, and where the values of its fields are (ABSENT, UNSAID)."""
+    """Return whether b[p:end] is a plain transaction; fill `fields` with the places of its values."""
     for i in range(fields.shape[1]):
         fields[0, i] = ABSENT
     is_txn, row, mark = False, -1, OPEN
@@ -149,7 +155,7 @@ def is_plain(b, p, end, bank, time_ms_max, fields):
 
 @kernel(forceinline=True)
 def is_right(b, field, bank, time_ms_max, fields):
-    """Return whether a field's value, which is plain, is right for this record, too."""
+    """Return whether a field's plain value is valid for this record: its bank, its time, the form of its id."""
     start, stop = fields[0, field], fields[1, field]
     if field == BANK_ID:
         return _is_same(b, start, bank)
@@ -160,7 +166,7 @@ def is_right(b, field, bank, time_ms_max, fields):
 
 @kernel(forceinline=True)
 def skip(b, p, end):
-    """Return the first place from p on without white space."""
+    """Return the first position from p on that is not white space."""
     while p < end and b[_U(p)] <= BLANK and (b[_U(p)] == BLANK or 9 <= b[_U(p)] <= 10 or b[_U(p)] == 13):
         p += 1
     return p
@@ -174,7 +180,10 @@ def key_at(b, p, end, next_row):
 
 @kernel(forceinline=True)
 def value_end(b, p, end, field, fields):
-    """Note where a field's value is, without quotes; the place behind it, -1 where it is not plain or stands twice."""
+    """Note where a field's value is, without quotes.
+
+    Return the position after it; -1 where it is not plain or comes twice.
+    """
     kind = KIND_OF[field]
     if fields[0, field] != ABSENT or p >= end:
         return -1
@@ -211,7 +220,7 @@ def value_end(b, p, end, field, fields):
 
 @kernel(forceinline=True)
 def number_end(b, p, end):
-    """Return the end of a whole number that is written as it should be; -1 where it is not."""
+    """Return the end of an integer in JSON's notation at p; -1 where it is not one."""
     negative = b[_U(p)] == DASH
     first = p + 1 if negative else p
     p = first
@@ -224,9 +233,9 @@ def number_end(b, p, end):
 
 @kernel(forceinline=True)
 def text_end(b, p, end):
-    """Return the place of the quote that ends a text, and its characters; -1 where not all are plain.
+    """Return the position of the quote that ends a text, and the number of characters; -1 where not all are plain.
 
-    Two dashes are not: somewhere among the five that begin a PEM block, two are found, in a word or one by one.
+    Two dashes in a row are not: a PEM block begins with five, of which two are found whether read by word or by byte.
     """
     characters = 0
     while p < end:
@@ -251,7 +260,7 @@ def text_end(b, p, end):
 
 @kernel(forceinline=True)
 def _not_plain(word):
-    """The high bit of the first byte of a word that is not plain ASCII, a quote, or a dash that needs a closer look."""
+    """Return the high bit of the first byte of a word that is not plain ASCII, a quote, or a dash to look at closer."""
     dashes = words.bytes_equal(word, DASH)
     return (
         words.bytes_high(word)
@@ -266,9 +275,9 @@ def _not_plain(word):
 
 @kernel(forceinline=True)
 def _is_word(first, second, third):
-    """Whether three bytes are a Chinese character or punctuation mark, or full-width ASCII: what domain.validate names.
+    """Return whether three bytes are a Chinese character or punctuation mark, or full-width ASCII.
 
-    U+3001, U+3002, U+4E00 to U+9FFF, U+FF01 to U+FF5E.
+    domain.validate has the same: U+3001, U+3002, U+4E00 to U+9FFF, U+FF01 to U+FF5E.
     """
     if not (0x80 <= second <= 0xBF and 0x80 <= third <= 0xBF):
         return False
@@ -296,15 +305,16 @@ def _is_id(b, start, end):
 
 @kernel(forceinline=True)
 def is_personal(b, end, fields):
+    """Return whether the event says that its counterparty is a person."""
     start = fields[0, OTHER_KIND]
     return start >= 0 and is_at(b, start, end, _PERSONAL, _PERSONAL_SIZE, 0)
 
 
 @kernel(forceinline=True)
 def _may_be_resident(b, start, end):
-    """Return whether an id could be a resident's: 18 characters, all but the last digits, of this century or the last.
+    """Return whether an id may be a resident's: 18 characters, all but the last digits, of this century or the last.
 
-    What is one, `streams.ingest.tokens` says; this may only say yes too often.
+    `streams.ingest.tokens` decides; this may only say yes too often.
     """
     if end - start != 18:
         return False

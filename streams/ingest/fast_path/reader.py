@@ -105,7 +105,7 @@ def read(
 
 @kernel(nogil=True)
 def fill(out, columns, fingerprints, token_slots, tokens):
-    """Write fingerprints and tokens, which stand one behind the other, where `read` has left room for them."""
+    """Write fingerprints and tokens, concatenated uint8, into the places that `read` has left for them."""
     for i in range(fingerprints.shape[0] // FINGERPRINT_DIGITS):
         first = i * FINGERPRINT_DIGITS
         words.copy_bytes(fingerprints, first, first + FINGERPRINT_DIGITS, out, columns[FINGERPRINT_AT, i])
@@ -115,7 +115,10 @@ def fill(out, columns, fingerprints, token_slots, tokens):
 
 @kernel(forceinline=True)
 def _write_message(b, p, end, fields, text, at):
-    """Return the transaction b[p:end] as msgspec writes it; `fields` are then there. Returns the place behind it."""
+    """Write the transaction b[p:end] as msgspec would; `fields` then points into `text`.
+
+    Return the position after it.
+    """
     if _is_as_written(p, end, fields):
         for field in range(fields.shape[1]):
             if fields[0, field] >= 0:
@@ -138,7 +141,7 @@ def _write_message(b, p, end, fields, text, at):
 
 @kernel(forceinline=True)
 def _is_as_written(p, end, fields):
-    """Whether between the fields' values, in their order, there is room for what msgspec writes there and no more."""
+    """Return whether the gaps between the fields' values are exactly those that msgspec writes."""
     p += _BEGIN.shape[0]
     for field in range(fields.shape[1]):
         if fields[0, field] >= 0:
@@ -150,7 +153,7 @@ def _is_as_written(p, end, fields):
 
 @kernel(forceinline=True)
 def _write_event(b, p, end, fields, out, at, token_slots, hole):
-    """Write the event of a record, with slots for tokens, without a counterparty's name; return (at, hole)."""
+    """Write the event of a record, with slots for tokens, without a counterparty's name; return (at, next slot)."""
     at = words.copy_bytes(_OPENING, 0, _OPENING.shape[0], out, at)
     p, at, hole = _write_token(b, p, fields, ACCOUNT, AN_ACCOUNT, out, at, token_slots, hole)
     if fields[0, OTHER_ID] >= 0 and is_personal(b, end, fields):
@@ -170,7 +173,7 @@ def _write_event(b, p, end, fields, out, at, token_slots, hole):
 
 @kernel(forceinline=True)
 def _write_token(b, p, fields, field, kind, out, at, token_slots, hole):
-    """Write the bytes before a field's text and a slot for its token; return the places behind and the next slot."""
+    """Write the bytes before a field's text and a slot for its token; return (at, next slot)."""
     start, stop = fields[0, field], fields[1, field]
     at = words.copy_bytes(b, p, start, out, at)
     token_slots[KIND, hole], token_slots[TOKEN_AT, hole] = kind, at
@@ -180,7 +183,10 @@ def _write_token(b, p, fields, field, kind, out, at, token_slots, hole):
 
 @kernel(forceinline=True)
 def _write_stamps(b, fields, offset, origin, out, at):
-    """Return the rest of the log's record: a hole for the fingerprint, the origin, and what it is in CNY."""
+    """Write the rest of the log's record: a place for the fingerprint, the origin, and the amount in CNY.
+
+    Return the end.
+    """
     at = words.copy_bytes(_FINGERPRINT_KEY, 0, _FINGERPRINT_KEY.shape[0], out, at) + FINGERPRINT_DIGITS
     at = words.copy_bytes(origin, 0, origin.shape[0], out, at)
     at = _write_digits(offset, out, at)
@@ -195,7 +201,7 @@ def _write_stamps(b, fields, offset, origin, out, at):
 
 @kernel(forceinline=True)
 def _write_digits(number, out, at):
-    """Return a number that is not negative."""
+    """Write a number that is not negative; return the position after it."""
     digits, rest = 1, number // 10
     while rest:
         digits, rest = digits + 1, rest // 10

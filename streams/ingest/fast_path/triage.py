@@ -65,7 +65,10 @@ _ANY_TEXT, _ANY_INTEGER, _ANY_FRACTION, _BELOW, _BEYOND = (ord(c) for c in "$#~<
 
 
 class Triage(NamedTuple):
-    """The triage of a slow-path record. `fault`: its error signature, None where it has none."""
+    """Triage of a slow-path record.
+
+    is_harmless: it holds no secret. fault: its error signature, None where it has none.
+    """
 
     is_harmless: bool
     fault: bytes | None
@@ -74,7 +77,7 @@ class Triage(NamedTuple):
 def look(
     chunk: Chunk, which: Sequence[int], bank: npt.NDArray[np.uint8], tolerance_ms: int, fields: npt.NDArray[np.int64]
 ) -> list[Triage]:
-    """Look at some records of a bank. fields: as `reader.read` has it."""
+    """Return the triage of the records `which` of a bank. fields: int64 (2, fields of Txn), scratch."""
     harmless, ends = np.empty(len(which), np.bool_), np.empty(len(which), np.int64)
     out = np.empty(len(which) * FAULT_BYTES_MAX, np.uint8)
     _look(
@@ -135,7 +138,10 @@ def _marks(word):
 
 @kernel(forceinline=True)
 def _is_name(b, p, end):
-    """Return whether what a quote before p ends may be a name: all that is no printing ASCII may be white space."""
+    """Return whether the string that the quote before p ends may be a name.
+
+    It is one where a colon comes next, after white space or bytes that may be some (all but printing ASCII).
+    """
     while p < end and (b[_U(p)] <= BLANK or b[_U(p)] >= 0x7F):
         p += 1
     return p < end and b[_U(p)] == COLON
@@ -143,7 +149,10 @@ def _is_name(b, p, end):
 
 @kernel
 def _write_fault(b, p, end, bank, time_ms_max, fields, out, at):
-    """Each name in b[p:end], and behind a colon its value where it is not plain; the place after it, or _NONE."""
+    """Write each name in b[p:end], and after a colon its value where that is not plain.
+
+    Return the position, or _NONE.
+    """
     room = at + FAULT_BYTES_MAX
     for i in range(fields.shape[1]):
         fields[0, i] = ABSENT
@@ -176,7 +185,7 @@ def _write_fault(b, p, end, bank, time_ms_max, fields, out, at):
 
 @kernel(forceinline=True)
 def _scalar_end(b, p, end):
-    """The place behind a string without escapes, or a run of what numbers and words are made of; _NONE for others."""
+    """Return the position after a string without escapes, or a run of characters of numbers and words; else _NONE."""
     if p < end and b[_U(p)] == QUOTE:
         return string_end(b, p + 1, end) + 1 or _NONE
     start = p
@@ -187,7 +196,7 @@ def _scalar_end(b, p, end):
 
 @kernel(forceinline=True)
 def _write_value(b, p, stop, end, field, out, at):
-    """Return a colon, and the value b[p:stop] or the mark that stands for it; the place after it."""
+    """Write a colon, and the value b[p:stop] or the mark that stands for it; return the position after it."""
     mark = _mark(b, p, stop, end, field)
     out[_U(at)] = COLON
     if mark == _ITSELF:
@@ -198,7 +207,10 @@ def _write_value(b, p, stop, end, field, out, at):
 
 @kernel(forceinline=True)
 def _mark(b, p, stop, end, field):
-    """Return the mark for a field's value; one less than 0 is unknown, or the type, whose value the reason names."""
+    """Return the mark for a field's value.
+
+    A field below 0 is an unknown one, or the type, whose value the reason names.
+    """
     if field == _TYPE:
         return _ITSELF
     kind = KIND_OF[field] if field >= 0 else NUMBER

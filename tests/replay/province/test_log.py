@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from config.credentials import forbidden
-from domain.calendar import day_of, day_of_text, day_start_ms
+from domain.calendar import date_of, day_of, day_of_text, day_start_ms
 from domain.events import SCHEMA, Control, Loan, LogRecord, Receipt, Tick, Txn
 from domain.reject import Reason, Rejected
 from domain.validate import Validator, source_of
@@ -26,7 +26,7 @@ from replay.province.layout import NEVER
 from replay.province.log import write_log
 from replay.province.population import Population
 from replay.province.simulation import Simulation
-from replay.province.source import ProvinceSource
+from replay.province.source import deliveries
 from replay.province.writing import Writer, platform_key
 from streams.ingest.forwarding import Forwarder
 from streams.ingest.tokens import Tokens
@@ -66,7 +66,7 @@ def test_every_event_that_is_sent_is_one_that_its_writer_may_send() -> None:
     validators = {}
     refused: Counter[Reason] = Counter()
     count = 0
-    for delivery in ProvinceSource(FLAWED).deliveries():
+    for delivery in deliveries(FLAWED):
         if delivery.topic not in validators:
             validators[delivery.topic] = Validator(
                 source=source_of(delivery.topic), forbidden=forbidden(), future_tolerance_ms=0
@@ -90,7 +90,7 @@ def test_the_compiled_writer_gives_the_bytes_of_the_events() -> None:
     sent: list[bytes] = []
     for step in Delivering(simulation).steps():
         sent += writer.as_sent(step.rows[step.rows["other"] == NOT_OTHER])
-    made = [encode(one.event) for one in ProvinceSource(FLAWED).deliveries() if isinstance(one.event, Txn)]
+    made = [encode(one.event) for one in deliveries(FLAWED) if isinstance(one.event, Txn)]
     assert sent == made
 
 
@@ -98,7 +98,7 @@ def test_the_log_is_what_ingest_makes_of_what_was_sent(flawed: Path) -> None:
     forwarder = Forwarder(Tokens(platform_key(FLAWED)), compiled=False)
     expected: dict[bytes, list[bytes]] = defaultdict(list)
     offsets: Counter[str] = Counter()
-    for delivery in ProvinceSource(FLAWED).deliveries():
+    for delivery in deliveries(FLAWED):
         event, offset = delivery.event, offsets[delivery.topic]
         offsets[delivery.topic] += 1
         if isinstance(event, Receipt) or (isinstance(event, Txn) and event.currency == "XXX"):
@@ -137,6 +137,41 @@ def test_the_compiled_reader_of_score_takes_every_transaction_in_yuan_that_has_a
                 left += 1
             taken += int((took == reader.TAKEN).sum())
     assert taken > 5 * left > 0
+
+
+def test_a_receipt_comes_after_all_that_its_day_holds_also_where_a_feed_stood_still() -> None:
+    population = replace(SMALL, outage=20.0, duplicate=0.0, conflict=0.0, late=0.0, stale=0.0, foreign=0.0)
+    came: Counter[tuple[str, str]] = Counter()
+    back = 0
+    for delivery in deliveries(population):
+        event = delivery.event
+        if isinstance(event, Txn):
+            came[event.bank_id, date_of(day_of(event.event_time)).isoformat()] += 1
+        elif isinstance(event, Receipt):
+            assert came[event.bank_id, event.day] == event.count
+            back += day_of(delivery.at_ms) > day_of_text(event.day) + 1
+    assert back > 20, "feeds have stood still"
+
+
+def test_the_log_opens_with_the_loans_that_run_and_with_the_times_of_their_reports(
+    tmp_path: Path,
+) -> None:
+    population = Population(seed=8, enterprises=400, months=1, before_months=14, after_months=0, banks=6)
+    path = tmp_path / "short.log"
+    write_log(population, path, partitions=1)
+    loans: dict[str, str] = {}
+    ticks: list[Tick] = []
+    closed = 0
+    for _, record, _ in records(path):
+        event = record.event
+        if isinstance(event, Loan):
+            first = loans.setdefault(event.loan_id, event.event)
+            assert first in ("granted", "renewed"), event
+            closed += event.event == "closed" and day_of(event.event_time) == population.start_day
+        elif isinstance(event, Tick):
+            ticks.append(event)
+    assert closed, "a loan ends on the first day"
+    assert all(feed.last_event_time != 0 for tick in ticks for feed in tick.feeds.values())
 
 
 def test_ticks_come_to_all_partitions_and_days_close_as_receipts_say(flawed: Path) -> None:
@@ -225,7 +260,7 @@ def test_the_same_population_gives_the_same_bytes_and_a_partition_more_only_plac
     flawed: Path, tmp_path: Path
 ) -> None:
     again = tmp_path / "again.log"
-    write_log(FLAWED, again, partitions=3)
+    write_log(FLAWED, again, partitions=3, steps_ahead=1)
     for suffix in ("", ".truth.csv", ".truth.parquet"):
         assert again.with_name(again.name + suffix).read_bytes() == flawed.with_name(flawed.name + suffix).read_bytes()
     other = tmp_path / "other.log"

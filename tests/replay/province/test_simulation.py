@@ -1,6 +1,7 @@
 """Laws of a simulated province: its money adds up, its loans are served or overdue as their schedules say."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -12,9 +13,12 @@ from replay.province.layout import (
     CLASSIFIED,
     CLOSE,
     CLOSED,
+    COMPENSATED,
     DEFAULT,
     DEFAULTED,
     DRAWN,
+    FROM_COMPANY,
+    FROM_PERSON,
     GONE,
     GRANTED,
     INSTALMENT_DUE,
@@ -22,13 +26,16 @@ from replay.province.layout import (
     NOBODY,
     OVERDUE,
     PLANNED,
+    PRIVATE_LENDER,
     RENEWED,
     REPAID,
     REVOLVING,
 )
-from replay.province.lending import DEFAULT_DPD, REPORTED_DPD
+from replay.province.lending import CALLED_DAYS, DEFAULT_DPD, REPORTED_DPD
 from replay.province.population import Population
+from replay.province.posting import EVENING_MONEY_MS
 from replay.province.simulation import Simulation
+from replay.province.tables import LOAN_KINDS
 
 POPULATIONS = st.builds(
     Population,
@@ -61,6 +68,10 @@ def test_balances_add_up_and_never_fall_below_zero(population: Population) -> No
     seq, time_ms = np.zeros((2, len(accounts)), np.int64)
     parties = simulation.parties.total
     for today in simulation.days():
+        if not population.start_day <= today.day < population.end_day:
+            assert len(today.moves) == 0
+            balance = accounts["balance"].copy() if today.day < population.start_day else balance
+            continue
         assert ((today.moves["party"] == NOBODY) | (today.moves["party"] < parties)).all()
         assert (today.moves["party"] >= NOBODY).all()
         for move in today.moves:
@@ -110,11 +121,11 @@ def test_loans_amortise_and_are_overdue_as_their_schedules_say(population: Popul
     loans = simulation.state.loans
     for k, life in facts.items():
         loan = loans[k]
-        lines = loan["due_day"][: loan["lines"]].tolist()
+        lines = loan["due_day"][: loan["term"]].tolist()
         assert life[0]["event"] in (GRANTED, RENEWED)
         assert lines == sorted(lines)
         assert loan["granted"] < lines[0]
-        assert loan["due_principal"][: loan["lines"]].sum() == loan["principal"]
+        assert loan["due_principal"][: loan["term"]].sum() == loan["principal"]
         paid, owed, defaulted = 0, 0 if loan["kind"] == REVOLVING else int(loan["principal"]), False
         for fact in life:
             event, day, left = int(fact["event"]), int(day_of(fact["time_ms"])), int(fact["outstanding"])
@@ -143,6 +154,57 @@ def test_loans_amortise_and_are_overdue_as_their_schedules_say(population: Popul
                 owed = left
         assert (loan["state"] in (DEFAULTED, GONE, CLOSED)) or not defaulted
         assert loan["state"] != PLANNED
+
+
+def test_a_guarantor_pays_on_the_first_business_day_after_the_term() -> None:
+    population = Population(
+        seed=6,
+        enterprises=600,
+        months=18,
+        before_months=6,
+        after_months=0,
+        default_rate=0.4,
+        guaranteed=1.0,
+        called=1.0,
+    )
+    simulation = Simulation(population)
+    calendar = simulation.state.calendar
+    business = dict(zip(calendar["day"].tolist(), calendar["business"].tolist(), strict=True))
+    defaulted: dict[int, int] = {}
+    waited = Counter[bool]()
+    for today in simulation.days():
+        for fact in today.facts:
+            k = int(fact["loan"])
+            if fact["event"] == DEFAULT:
+                defaulted[k] = today.day
+            elif fact["event"] == COMPENSATED:
+                term = defaulted[k] + CALLED_DAYS
+                assert business[today.day]
+                assert not any(business[day] for day in range(term, today.day))
+                waited[today.day > term] += 1
+    assert waited[False]
+    assert waited[True], "terms end on weekends too"
+
+
+def test_who_renews_a_loan_needs_its_interest_alone() -> None:
+    kinds = tuple(replace(kind, weight=float(kind.name == "bullet")) for kind in LOAN_KINDS)
+    population = Population(
+        seed=4, enterprises=300, months=12, before_months=12, after_months=0, default_rate=0.0, recoveries=0.0,
+        renewed=1.0, lent_again=1.0, second_loan=0.0, loan_kinds=kinds, owner_helps=1.0,
+    )  # fmt: skip
+    simulation = Simulation(population)
+    w = simulation.state
+    renewed = 0
+    for today in simulation.days():
+        i = today.day - population.first_day
+        evening = today.moves[today.moves["time_ms"] == w.calendar["start_ms"][i] + EVENING_MONEY_MS]
+        brought = evening[np.isin(evening["kind"], (FROM_PERSON, FROM_COMPANY, PRIVATE_LENDER))]
+        lent = np.zeros(population.enterprises)
+        np.maximum.at(lent, w.loans["firm"], w.loans["principal"] * (w.loans["state"] != PLANNED))
+        who = w.accounts["firm"][brought["account"]]
+        assert (brought["amount"] < 0.02 * lent[who] + 0.03 * w.firms["base"][who] + 200_000).all()
+        renewed += int((today.facts["event"] == RENEWED).sum())
+    assert renewed > 50
 
 
 def test_the_same_seed_gives_the_same_and_another_one_something_else() -> None:

@@ -45,7 +45,10 @@ GROWN_BYTES_MAX = 2 * UNPACKED_BYTES_MAX + (64 << 20)  # the reference parser ma
 CAPS = (UNPACKED_BYTES_MAX, UNPACKED_BYTES_MAX, UNPACKED_BYTES_MAX, 1 << 20, 1 << 14, 2_000, 300)
 BOMB_EVERY = 20_000
 TINY = 1_600_000  # records without content that are within the bound
-INTERESTING = (0, 1, 2, 7, 63, 64, 127, 128, 255, 2**15, 2**16, 2**24, 2**31, 2**32, 2**40, 2**62, 2**63)
+INTERESTING = (
+    0, 1, 2, 7, 63, 64, 127, 128, 255, 2**15, 2**16, 2**24, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63 - 2, 2**63 - 1,
+    2**63,
+)  # fmt: skip
 FIELDS = {  # of a batch's header: where, and how it is packed
     "base": (0, ">q"), "length": (8, ">i"), "epoch": (12, ">i"), "magic": (16, ">b"), "crc": (17, ">I"),
     "attributes": (21, ">h"), "last_delta": (23, ">i"), "base_time": (27, ">q"), "max_time": (35, ">q"),
@@ -162,6 +165,15 @@ def packed_bytes(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetch
     parts[i] = _with_payload(parts[i], _edited(rng, parts[i][61:], other[61:]))
 
 
+def bytes_behind(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetch]) -> None:
+    """More bytes behind the last: any, a whole compressed stream, or one that is cut off."""
+    del fetches
+    i = rng.randrange(len(parts))
+    stream = rng.choice(list(COMPRESS.values()))(rng.choice((b"", Row(delta=0).encoded(), bytes(70_000))))
+    more = rng.choice((stream, stream[: rng.randrange(len(stream) + 1)], rng.randbytes(rng.randrange(1, 40)), bytes(3)))
+    parts[i] = _with_payload(parts[i], parts[i][61:] + more)
+
+
 def record_bytes(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetch]) -> None:
     """Other bytes under the compression."""
     i = rng.randrange(len(parts))
@@ -202,8 +214,8 @@ def whole_batches(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetc
 
 
 DAMAGES = (
-    bytes_anywhere, header_field, header_field, packed_bytes, record_bytes, record_bytes, varints, varints, varints,
-    whole_batches,
+    bytes_anywhere, header_field, header_field, packed_bytes, bytes_behind, record_bytes, record_bytes, varints, varints,
+    varints, whole_batches,
 )  # fmt: skip
 
 

@@ -101,6 +101,11 @@ def with_right_crcs(raw: bytes) -> bytes:
     return bytes(fixed)
 
 
+def with_payload(batch: bytes, payload: bytes) -> bytes:
+    """The batch with other bytes behind its header, and length and checksum made right."""
+    return with_right_crcs(batch[:8] + (49 + len(payload)).to_bytes(4, "big") + batch[12:61] + payload)
+
+
 def random_log(rng: random.Random, batches_max: int = 4) -> tuple[bytes, int, list[tuple[int, int]]]:
     """(fetched bytes, offset asked for, aborted transactions): every kind of batch, gaps, nulls, a cut tail."""
     base, raw, aborted = rng.randrange(1 << rng.randrange(1, 40)), b"", []

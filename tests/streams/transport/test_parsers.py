@@ -22,8 +22,12 @@ from streams.transport import (
 from tests.streams.transport.record_batches import (
     ABORT,
     COMMIT,
+    COMPRESS,
     CONTROL,
+    GZIP,
     LOG_APPEND_TIME,
+    LZ4,
+    SNAPPY,
     TRANSACTIONAL,
     ZSTD,
     Batch,
@@ -33,6 +37,7 @@ from tests.streams.transport.record_batches import (
     marker,
     random_log,
     rows_of,
+    with_payload,
 )
 
 Parse = Callable[..., Chunk]
@@ -245,6 +250,57 @@ BROKEN = {
 def test_broken_records_are_refused_by_name(parse: Parse, batch: Batch, reason: Reason) -> None:
     error = assert_cut_before(parse, Batch(**{**vars(batch), "base": 42}).encoded(), 42, reason)
     assert error.next_offset == 42 + batch.next_offset
+
+
+@both
+@pytest.mark.parametrize(
+    ("base", "last_delta"), [(2**63 - 1, 0), (2**63 - 2, 1), (2**63 - 2**31, 2**31 - 1), (2**63 - 1, 2**31 - 1)]
+)
+def test_offsets_past_the_end_of_their_range_are_refused(parse: Parse, base: int, last_delta: int) -> None:
+    """A position of 2^63 is none: the compiled parser took the first, whose last offset is still one."""
+    bad = Batch(base=base, rows=[Row(delta=last_delta)]).encoded()
+    error = assert_cut_before(parse, bad, 7, Reason.BATCH_OFFSETS)
+    assert error.next_offset is None
+
+
+@both
+def test_the_last_offset_that_has_a_position_behind_it_is_read(parse: Parse) -> None:
+    chunk = parse(Batch(base=2**63 - 3, rows=rows_of(2)).encoded(), **AT, start_offset=0)
+    assert (offsets(chunk), chunk.next_offset) == ([2**63 - 3, 2**63 - 2], 2**63 - 1)
+
+
+@both
+def test_times_begin_anew_where_they_overflow_as_javas_do(parse: Parse) -> None:
+    rows = [Row(delta=0, time_delta=5), Row(delta=1, time_delta=-1)]
+    assert parse(Batch(base_time=2**63 - 1, rows=rows).encoded(), **AT, start_offset=0).timestamp_ms.tolist() == [
+        -(2**63) + 4,
+        2**63 - 2,
+    ]
+
+
+@both
+@pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
+def test_bytes_behind_a_whole_compressed_stream_are_refused(parse: Parse, codec: int) -> None:
+    """Whether they fit into what the stream unpacks to or not, which each parser guesses in its own way."""
+    rows = [Row(delta=i, value=bytes(20_000)) for i in range(3)]
+    for more in (b"\0", bytes(3), bytes(4), bytes(20), b"\xff" * 40, COMPRESS[codec](b"\0")[:5]):
+        bad = Batch(base=42, rows=rows, compression=codec, extra=more).encoded()
+        assert_cut_before(parse, bad, 42, Reason.COMPRESSION)
+        for bytes_max in (60_000, 60_300, 1 << 20):
+            assert refused(parse, bad, 42, unpacked_bytes_max=bytes_max).reason == (
+                Reason.COMPRESSION if bytes_max > 60_000 else Reason.DECOMPRESSED_TOO_LARGE
+            )
+
+
+@both
+@pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
+def test_streams_behind_each_other_are_read_as_one(parse: Parse, codec: int) -> None:
+    pack, payload = COMPRESS[codec], b"".join(row.encoded() for row in rows_of(3))
+    for packed in (pack(payload[:20]) + pack(payload[20:]), pack(payload) + pack(b"")):
+        raw = with_payload(Batch(rows=rows_of(3), compression=codec).encoded(), packed)
+        assert offsets(parse(raw, **AT, start_offset=0)) == [0, 1, 2]
+    more = Batch(base=42, rows=rows_of(3), compression=codec, extra=pack(b"\0")).encoded()
+    assert_cut_before(parse, more, 42, Reason.TRAILING_BYTES)
 
 
 @both
