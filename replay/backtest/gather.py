@@ -47,12 +47,20 @@ class Gathered:
     concerned: dict[str, Ints]  # revision, bank: the banks that a revision concerns
 
 
+class _Numbers(dict[bytes, int]):
+    """Ids by number, in the order in which they came."""
+
+    def __missing__(self, one: bytes) -> int:
+        self[one] = found = len(self)
+        return found
+
+
 class Gatherer:
     """A consumer of the replay (replay/partition_run.py): takes outputs in the order of the log of each enterprise."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self._enterprises, self._banks, self._signals = Names(), Names(), Names()
+        self._enterprises, self._banks, self._signals = _Numbers(), Names(), Names()
         self._models, self._rules = Names(), Names()
         self._scores: list[Ints] = []  # pieces, (rows, SCORES)
         self._waiting, self._compacted = 0, 0  # rows
@@ -112,7 +120,7 @@ class Gatherer:
         concerned = np.concatenate([np.empty((0, 2), np.int64), *self._concerned])
         return Gathered(
             partition=self.partition,
-            enterprises=self._enterprises.texts,
+            enterprises=tuple(one.decode() for one in self._enterprises),
             banks=self._banks.texts,
             signals=self._signals.texts,
             models=self._models.texts,
@@ -133,8 +141,7 @@ class Gatherer:
         return rows
 
     def _numbers(self, enterprise_id: npt.NDArray[np.bytes_]) -> Ints:
-        ids, which = np.unique(enterprise_id, return_inverse=True)
-        return np.array([self._enterprises[name.decode()] for name in ids.tolist()], np.int64)[which]
+        return np.fromiter(map(self._enterprises.__getitem__, enterprise_id.tolist()), np.int64, len(enterprise_id))
 
 
 def _numbered(columns: list[Ints]) -> Ints:
