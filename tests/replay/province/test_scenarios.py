@@ -55,7 +55,7 @@ class Seen:
     start_month: int
 
     def sum(self, who: np.ndarray, kinds: tuple[int, ...], first: np.ndarray, count: int) -> np.ndarray:
-        """Return the sums of each enterprise, over `count` months from its own first month on, against its usual month's sales."""
+        """Return sums over `count` months from each one's own first month on, against its usual month's sales."""
         months = first[:, None] + np.arange(count)
         taken = self.by_kind[who[:, None], :, months].sum(axis=1)[:, list(kinds)].sum(axis=1)
         return taken / count / (self.firms["base"][who] / 100)
