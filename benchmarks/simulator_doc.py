@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,11 @@ MONTHS_BEFORE = 18
 BUFFER_QUARTILES = (14.0, 27.0, 61.0)  # JPMorgan Chase Institute (2016): two weeks, 27 days, two months
 TRANSACTIONS_A_MONTH = 470e6 / 597_000 / 9  # the same: all transactions of nine months over all businesses
 LOAN_YUAN = 0.54e6  # PBoC, Q1 2024
-# Quantiles of the variation of monthly sales invoices in 2018 and 2019, of enterprises in business throughout.
-CUMCM_VARIATION = (0.38, 0.53, 0.90, 1.14, 1.41)
+# Quantiles of real credits: sales invoices of 68 sound enterprises that are in business throughout 2018 and 2019 (CUMCM
+# 2020, problem C), and the last year before their loans of 352 accounts, most of them of households (PKDD'99, Berka).
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+VARIATION = {"CUMCM 2020 C, invoices": (0.38, 0.53, 0.90, 1.14, 1.41), "PKDD'99 Berka": (0.17, 0.17, 0.23, 0.81, 1.13)}
+AGAINST_SIX = {"CUMCM 2020 C, invoices": (0.0, 0.43, 0.92, 1.54, 2.68), "PKDD'99 Berka": (0.18, 0.84, 0.92, 1.27, 1.8)}
 Floats = npt.NDArray[np.float64]
 
 
@@ -87,6 +90,7 @@ def plots(found: Distributions, population: Population) -> dict[str, Chart]:
         "loans": _loans(found),
         "before-default": _before_default(found),
         "noise": _noise(found),
+        "months": _months(found),
         "seasons": _seasons(found, population),
     }
 
@@ -117,7 +121,7 @@ def _activity(found: Distributions) -> Chart:
 
 
 def _loans(found: Distributions) -> Chart:
-    chart = _share_below("Loans", "principal, yuan", (1e4, 1e8))
+    chart = _share_below("Loans", "principal, yuan", (1e4, 5e7))
     chart.line(_ranked(found.principal), 0, "simulated")
     chart.upright(float(found.principal.mean()), 0, "simulated mean", dashed=True)
     chart.upright(LOAN_YUAN, 1, "mean of a borrower, PBoC (2024)")
@@ -147,15 +151,27 @@ def _before_default(found: Distributions) -> Chart:
 
 
 def _noise(found: Distributions) -> Chart:
-    """How much the monthly sales of an enterprise vary, beside the invoices of CUMCM's enterprises."""
-    chart = Chart(
-        title="Noise of sound enterprises", x_label="standard deviation of monthly sales over their mean, 24 months",
-        y_label="share below", x=(0.0, 2.0), y=(0.0, 1.0),
-    )  # fmt: skip
+    """Return how much the monthly sales of an enterprise vary, beside real ones."""
     sales = found.sales[found.is_sound]
-    chart.line(_ranked(sales.std(axis=1) / np.maximum(sales.mean(axis=1), 1.0)), 0, "simulated, payments")
-    label = "68 sound enterprises of CUMCM 2020 C, invoices"
-    chart.dots(zip(CUMCM_VARIATION, (0.1, 0.25, 0.5, 0.75, 0.9), strict=True), 1, label)
+    simulated = sales.std(axis=1) / np.maximum(sales.mean(axis=1), 1.0)
+    return _beside("Noise of sound enterprises", "standard deviation of monthly sales over mean", simulated, VARIATION)
+
+
+def _months(found: Distributions) -> Chart:
+    """Return months of sales against the mean of the six before, beside real ones."""
+    sales = found.sales[found.is_sound]
+    before = np.stack([sales[:, i - 6 : i].mean(axis=1) for i in range(6, sales.shape[1])], axis=1)
+    ratio = (sales[:, 6:] / np.maximum(before, 1.0))[before > 0.0]
+    return _beside(
+        "Months of sound enterprises", "sales of a month against the mean of the six before", ratio, AGAINST_SIX
+    )
+
+
+def _beside(title: str, x_label: str, simulated: Floats, real: Mapping[str, Sequence[float]]) -> Chart:
+    chart = Chart(title=title, x_label=x_label, y_label="share below", x=(0.0, 3.0), y=(0.0, 1.0))
+    chart.line(_ranked(simulated), 0, "simulated, payments")
+    for colour, (label, values) in enumerate(real.items(), 1):
+        chart.dots(zip(values, QUANTILES, strict=True), colour, label)
     return chart
 
 

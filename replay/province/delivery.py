@@ -87,7 +87,7 @@ class Delivering:
             yield from self._morning(end)
 
     def _opening(self, start: int) -> Step:
-        """Yield the reports on running loans, then master records and consents, so that the oldest come first."""
+        """Return the reports on running loans, then master records and consents, so that the oldest come first."""
         at_ms = day_start_ms(start) + REGISTER_MS
         facts = np.concatenate([*self.loan_facts, np.zeros(0, FACT)])
         facts = facts[facts["time_ms"] < day_start_ms(start)]  # the first day is simulated already
@@ -138,7 +138,7 @@ class Delivering:
             yield self._step(start_ms + FILE_MS + RECEIPT_MS, rows, others, held)
 
     def _through_the_day(self, today: DayRows) -> Step:
-        """Yield the records of live banks and the gateway today, and the late ones; lay the rest by."""
+        """Return the records of live banks and the gateway today, and the late ones; lay the rest by."""
         day, start_ms = today.day, day_start_ms(today.day)
         moves = self._reported(today.moves, day)
         self._close_books(moves, day)
@@ -169,7 +169,7 @@ class Delivering:
         return self._step(start_ms + DAY_MS - 1, rows, others, [])
 
     def _due_today(self, day: int) -> list[Rows]:
-        """Yield the records laid by for today, but for feeds that stand still."""
+        """Return the records laid by for today, but for feeds that stand still."""
         back, found = self._outages.back(day), []
         for rows in self._postponed.pop(day, []):
             until = back[rows["bank"]]

@@ -199,7 +199,7 @@ def _first_of_month(first_day: int, month: int) -> int:
 
 
 def _arrears(population: Population, firms: Firms, draws: _Draws) -> None:
-    """Return the days without a payment to lenders: from the failure on, or for some days before the turn."""
+    """Set the days without a payment to lenders: from the failure on, or for some days before the turn."""
     fails = firms["ending"] == FAILS
     firms["arrears_from"][fails] = firms["turn"][fails]
     late = (firms["ending"] == RECOVERS) & (draws.uniform("late") < population.late_cure)

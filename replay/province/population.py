@@ -68,9 +68,10 @@ class Population:
     shock_memory: Annotated[float, Of(0, 0.99, "autocorrelation of monthly shocks")] = 0.55
     growth: Annotated[tuple[float, float], Of(-0.9, 2, "growth of a year: mean and standard deviation")] = (0.03, 0.13)
     buffer_days: Annotated[
-        float, Of(1, 365, "outflow days that the cash of the median enterprise covers", "days", JPMC_2016)
-    ] = 27.0
-    buffer_spread: Annotated[float, Of(0, 2, "standard deviation of its logarithm", "", JPMC_2016)] = 1.1
+        float,
+        Of(1, 365, "outflow days that the median enterprise wants its cash to cover; it holds less", "days", JPMC_2016),
+    ] = 38.0
+    buffer_spread: Annotated[float, Of(0, 2, "standard deviation of its logarithm", "", JPMC_2016)] = 1.0
     margin: Annotated[
         tuple[float, float], Of(-0.5, 0.8, "margin before debt service, of sales: mean and standard deviation")
     ] = (0.10, 0.08)

@@ -1,4 +1,4 @@
-"""What the banks of a simulated province and the gateway would send, in the order of delivery."""
+"""The events that the banks of a simulated province and the gateway would send, in the order of delivery."""
 
 from collections.abc import Iterator
 

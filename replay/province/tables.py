@@ -87,11 +87,11 @@ class Size:
 
 SIZES = (
     Size(name="micro", weight=62, sales_yuan=(40_000.0, 250_000.0), customers=(4, 10), suppliers=(2, 5),
-         more_banks=0.22, borrows=0.52, loan_months=2.6, monthly_noise=0.22),
+         more_banks=0.22, borrows=0.52, loan_months=1.8, monthly_noise=0.22),
     Size(name="small", weight=31, sales_yuan=(250_000.0, 1_700_000.0), customers=(6, 15), suppliers=(4, 8),
-         more_banks=0.42, borrows=0.72, loan_months=2.2, monthly_noise=0.17),
+         more_banks=0.42, borrows=0.72, loan_months=1.6, monthly_noise=0.17),
     Size(name="medium", weight=7, sales_yuan=(1_700_000.0, 12_000_000.0), customers=(10, 24), suppliers=(7, 16),
-         more_banks=0.60, borrows=0.85, loan_months=2.0, monthly_noise=0.13),
+         more_banks=0.60, borrows=0.85, loan_months=1.4, monthly_noise=0.13),
 )  # fmt: skip
 
 

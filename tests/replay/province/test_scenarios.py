@@ -55,7 +55,7 @@ class Seen:
     start_month: int
 
     def sum(self, who: np.ndarray, kinds: tuple[int, ...], first: np.ndarray, count: int) -> np.ndarray:
-        """Of each enterprise, over `count` months from its own first month on, against its usual month's sales."""
+        """Return sums over `count` months from each one's own first month on, against its usual month's sales."""
         months = first[:, None] + np.arange(count)
         taken = self.by_kind[who[:, None], :, months].sum(axis=1)[:, list(kinds)].sum(axis=1)
         return taken / count / (self.firms["base"][who] / 100)
@@ -203,3 +203,12 @@ def test_defaults_come_at_the_rate_that_was_asked_for() -> None:
             defaulted.update(simulation.state.loans["firm"][loans].tolist())
     borrowers = int((simulation.state.firms["borrows"] > 0).sum())
     assert 0.02 <= len(defaulted) / borrowers <= 0.04
+
+
+def test_as_many_fail_as_was_asked_for_however_far_their_risks_differ() -> None:
+    shares = []
+    for spread in (0.0, 1.0, 2.5):
+        population = Population(seed=9, enterprises=8_000, months=12, risk_spread=spread, contagion=0.0)
+        shares.append(float(np.mean(Simulation(population).state.firms["ending"] == FAILS)))
+    years = (population.last_day - population.first_day) / 365.25
+    assert shares == pytest.approx([1.0 - np.exp(-population.default_rate * years)] * 3, rel=0.08)
