@@ -122,8 +122,8 @@ def _log_of(population: Population, timer: "_Timer") -> tuple[Path, Path]:
     log = worlds / f"{name}-{simulator_digest()[:8]}.log"
     truth = log.with_name(f"{log.name}.truth.csv")
     if not (log.exists() and truth.exists()):
-        for old in worlds.glob(f"{name}-*.log*"):
-            old.unlink()  # of another simulator
+        for old in worlds.glob(f"*{name}-*.log*"):
+            old.unlink()  # of another simulator, or half of one that was killed
         timer.step("simulation")
         write_log(population, log, say=timer.say)
     return log, truth

@@ -89,9 +89,11 @@ class Gatherer:
     def take_alerts(self, columns: AlertColumns) -> None:
         """Take revisions. What a backfill holds back counts as raised."""
         n = len(columns.offset)
+        raised, signal = np.unique(columns.signal, return_inverse=True)
+        names = [columns.signals[place] for place in raised.tolist()]
         cells = {
             "enterprise": self._numbers(columns.enterprise_id),
-            "signal": np.array([self._signals[name] for name in columns.signals], np.int64)[columns.signal],
+            "signal": np.array([self._signals[name] for name in names], np.int64)[signal],
             "opened_ms": columns.opened_ms,
             "opened_offset": columns.opened_offset,
             "about_bank": columns.about_bank,

@@ -23,9 +23,12 @@ def test_a_world_is_kept_until_the_simulator_changes(tmp_path: Path, monkeypatch
     assert truth.exists()
     assert warning._log_of(population, timer)[0].stat().st_mtime_ns == made
     monkeypatch.setattr(warning, "simulator_digest", lambda: "0" * 64)
+    half = log.with_name(f".{log.name}.abc")
+    half.write_bytes(b"killed")
     other, _ = warning._log_of(population, timer)
     assert other != log
     assert not log.exists(), "gigabytes that nobody asks for"
+    assert not half.exists()
     assert sorted(path.name.replace(other.name, "") for path in other.parent.iterdir()) == [
         "", ".truth.csv", ".truth.parquet",
     ]  # fmt: skip

@@ -186,6 +186,12 @@ def test_what_is_planted_in_the_middle_moves_nothing_before_it(story: Story, log
     assert (other.bad_day != clean.bad_day).any(), "and the facts are known after it"
 
 
+def test_the_signals_of_a_world_are_those_that_raised(log: Path) -> None:
+    world = world_of(log)
+    assert len(world.signals) > 3
+    assert sorted(set(world.revisions.signal.tolist())) == list(range(len(world.signals)))
+
+
 def test_a_row_is_told_when_the_log_has_reached_it(log: Path) -> None:
     world = world_of(log)
     assert (world.months.told >= world.months.day).all()
