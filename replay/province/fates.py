@@ -35,6 +35,7 @@ RISK_ROOT = 0.6  # how far risk moves the chance of trouble that passes
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
 CONTAGION_FROM = 0.3
 CONTAGION_FAILS = 0.4
+CERTAIN = 20.0  # so many expected are taken for certain; `exponential` is exact up to there
 
 
 def draw_fates(population: Population, firms: Firms, trade: Trade) -> Trade:
@@ -68,7 +69,7 @@ class _Draws:
 
     def happens(self, name: str, a_year: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether something of this rate a year happens in the whole time, at most once."""
-        found: npt.NDArray[np.bool_] = self.uniform(name) < 1.0 - chance.exponential(-np.asarray(a_year) * self.years)
+        found: npt.NDArray[np.bool_] = self.uniform(name) < _share(np.asarray(a_year) * self.years)
         return found
 
 
@@ -120,16 +121,22 @@ def _get_over(firms: Firms, draws: _Draws, who: Integers) -> None:
     )
 
 
+def _share(expected: npt.ArrayLike) -> Floats:
+    """Return the chance of at least one where so many are expected."""
+    found: Floats = 1.0 - chance.exponential(-np.minimum(expected, CERTAIN))
+    return found
+
+
 def _levelled(a_year: float, risk: Floats, years: float) -> Floats:
     """Return rates a year in proportion to `risk` at which as many fail in `years` as if all had the rate `a_year`.
 
     Without it fewer would: whose risk is high can fail but once.
     """
-    wanted = 1.0 - chance.exponential(-a_year * years)
-    low, high = 0.0, 16.0
-    for _ in range(40):
+    wanted = _share(a_year * years)
+    low, high = 0.0, 2.0**20
+    for _ in range(64):
         factor = 0.5 * (low + high)
-        many = np.mean(1.0 - chance.exponential(-np.minimum(factor * a_year * risk * years, 15.0))) > wanted
+        many = np.mean(_share(factor * a_year * risk * years)) > wanted
         low, high = (low, factor) if many else (factor, high)
     return low * a_year * risk
 
