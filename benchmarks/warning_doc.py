@@ -22,8 +22,12 @@ _NO_BASELINE = "This is the baseline: nothing stands beside it yet."
 
 
 def write() -> None:
-    """Write the document."""
-    DOC.write_text(text(*map(_read, ("warning", "warning_baseline", "warning_data"))), encoding="utf-8")
+    """Write the document; nothing where no province has been judged yet."""
+    newest, baseline, data = map(_read, ("warning", "warning_baseline", "warning_data"))
+    if newest is None and baseline is None:
+        print(f"{DOC} is written once provinces have been judged", file=sys.stderr)
+    else:
+        DOC.write_text(text(newest, baseline, data), encoding="utf-8")
 
 
 def text(newest: dict[str, Any] | None, baseline: dict[str, Any] | None, data: dict[str, Any] | None) -> str:

@@ -72,7 +72,7 @@ def replay(
     where there are several `processes` (None: one a core, where there is enough for it). It gets the outputs of
     `topics` (None: of all); others are counted, and not made. `month_ends_only`: of `indicator.v1` it gets only those
     of a month's last day.
-    `in_columns`: it is a ColumnConsumer, and gets scores and indicators as columns.
+    `in_columns`: it is a ColumnConsumer, and gets scores, indicators and alerts as columns.
 
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
     `learn`: the learner is in the loop (replay/learner.py). `keep`: a folder for the results of finished partitions; a

@@ -27,7 +27,7 @@ from replay.partition_run import Artefacts, ColumnConsumer, Consumer, Options, P
 from replay.processes import Processes
 from sinks.batch import Records
 from streams.learn.learner import Learner, MonthCloses
-from streams.score.rows import Columns
+from streams.score.columns import AlertColumns, Columns
 from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
 from streams.worker.process import settle
@@ -240,6 +240,10 @@ class _Hearing:
     def take(self, columns: Columns) -> None:
         """Take in columns, as a ColumnConsumer does."""
         cast(ColumnConsumer, self._inner).take(columns)
+
+    def take_alerts(self, columns: AlertColumns) -> None:
+        """As ColumnConsumer."""
+        cast(ColumnConsumer, self._inner).take_alerts(columns)
 
     def finish(self) -> Any:
         """Return the result, as a Consumer does."""

@@ -17,8 +17,9 @@ from replay.evicted import Evicted
 from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
+from streams.score.columns import TakesColumns
 from streams.score.partition import Partition
-from streams.score.rows import Columns, Writer
+from streams.score.rows import Writer
 from streams.transport.chunk import Chunk
 
 
@@ -35,11 +36,11 @@ class Consumer(Protocol):
         """Return what is to be known of the partition, after the last of them. It must be picklable."""
 
 
-class ColumnConsumer(Consumer, Protocol):
-    """A consumer that takes scores and indicators as columns: no JSON is made of them, and none is to be read."""
+class ColumnConsumer(Consumer, TakesColumns, Protocol):
+    """A consumer that takes scores, indicators and the supervisor's alerts as columns: no JSON is made of them.
 
-    def take(self, columns: Columns) -> None:
-        """Take some outputs of `score.v1` or `indicator.v1`. Those of an enterprise are in the order of the log."""
+    Alerts to banks are then neither made nor counted.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ class PartitionRun:
         """Apply the next records, and hand on what follows."""
         made = defaultdict[str, list[Records]](list)
         if self._options.in_columns:
-            self._writer.in_columns = cast(ColumnConsumer, self._consumer).take
+            self._writer.in_columns = cast(ColumnConsumer, self._consumer)
         with self._busy():
             for outgoing in self.memory.apply(part):
                 for topic, records in outgoing:

@@ -8,38 +8,26 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detectors.episodes import TRANSITIONS
 from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, month_of_day
-from domain.outputs import SEVERITIES
-from replay.backtest.columns import SEQ_BITS, Columns, Names
+from replay.backtest.columns import SEQ_BITS, Names
 from replay.backtest.statistics import Flags, Ints
-from streams.score.rows import Columns as Outputs
+from streams.score.columns import AlertColumns
+from streams.score.columns import Columns as Outputs
+from streams.score.records import bank_text
 
 TOPICS = frozenset({topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL})
 OVER = frozenset({"ended", "cleared", "retracted", "closed"})
-LEVEL: dict[str, int] = {severity: level for level, severity in enumerate(SEVERITIES, 1)}
+IS_OVER = np.array([state in OVER for state in TRANSITIONS])
 COMPACTED_AT = 1_000_000  # rows of scores that wait, at least
 SCORES = ("enterprise", "order", "as_of", "milli", "ppm", "model")
 MONTHS = ("enterprise", "order", "as_of", "day")
-
-
-class _Alert(msgspec.Struct):
-    episode_id: str
-    signal: str
-    severity: str
-    state: str
-    as_of: int
-    banks: list[str]
-    rules_id: str
-    offset: int
-    seq: int
-
-
-_alert = msgspec.json.Decoder(_Alert).decode
+EPISODE = ("enterprise", "signal", "opened_ms", "opened_offset", "about_bank")  # what an episode is known by
+REVISIONS = (*EPISODE, "order", "as_of", "level", "rules")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,8 +43,16 @@ class Gathered:
     scores: dict[str, Ints]  # of SCORES: the last of each week, and before a month's end
     months: dict[str, Ints]  # of MONTHS: a month's last day as it closed
     values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
-    revisions: dict[str, Ints]  # enterprise, order, as_of, episode, signal, level (0: over), rules
+    revisions: dict[str, Ints]  # of REVISIONS, and episode: a number; level 0: over
     concerned: dict[str, Ints]  # revision, bank: the banks that a revision concerns
+
+
+class _Numbers(dict[bytes, int]):
+    """Ids by number, in the order in which they came."""
+
+    def __missing__(self, one: bytes) -> int:
+        self[one] = found = len(self)
+        return found
 
 
 class Gatherer:
@@ -64,19 +60,19 @@ class Gatherer:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self._enterprises, self._banks, self._signals = Names(), Names(), Names()
-        self._models, self._rules, self._episodes = Names(), Names(), Names()
+        self._enterprises, self._banks, self._signals = _Numbers(), Names(), Names()
+        self._models, self._rules = Names(), Names()
         self._scores: list[Ints] = []  # pieces, (rows, SCORES)
         self._waiting, self._compacted = 0, 0  # rows
         self._months: list[Ints] = []
         self._values: list[npt.NDArray[np.float32]] = []
-        self._revisions = Columns("enterprise", "order", "as_of", "episode", "signal", "level", "rules")
-        self._concerned = Columns("revision", "bank")
+        self._revisions: list[Ints] = []
+        self._concerned: list[Ints] = []
+        self._revised = 0  # rows
 
     def take(self, columns: Outputs) -> None:
         """Take scores or indicators."""
-        ids, which = np.unique(columns.enterprise_id, return_inverse=True)
-        enterprise = np.array([self._enterprises[name.decode()] for name in ids.tolist()], np.int64)[which]
+        enterprise = self._numbers(columns.enterprise_id)
         order = columns.offset << SEQ_BITS | columns.seq
         if columns.topic == topics.INDICATOR:
             day = _day_before(columns.as_of_ms)
@@ -90,19 +86,41 @@ class Gatherer:
         if self._waiting > COMPACTED_AT + self._compacted:
             self._compact()
 
+    def take_alerts(self, columns: AlertColumns) -> None:
+        """Take revisions. What a backfill holds back counts as raised."""
+        n = len(columns.offset)
+        cells = {
+            "enterprise": self._numbers(columns.enterprise_id),
+            "signal": np.array([self._signals[name] for name in columns.signals], np.int64)[columns.signal],
+            "opened_ms": columns.opened_ms,
+            "opened_offset": columns.opened_offset,
+            "about_bank": columns.about_bank,
+            "order": columns.offset << SEQ_BITS | columns.seq,
+            "as_of": columns.as_of_ms,
+            "level": np.where(IS_OVER[columns.transition], 0, columns.level),
+            "rules": np.full(n, self._rules[columns.rules_id], np.int64),
+        }
+        self._revisions.append(np.stack([cells[name] for name in REVISIONS], axis=1).astype(np.int64))
+        codes, which = np.unique(columns.concerned_bank, return_inverse=True)
+        bank = np.array([self._banks[bank_text(code)] for code in codes.tolist()], np.int64)[which]
+        self._concerned.append(np.stack((columns.concerned_row + self._revised, bank), axis=1))
+        self._revised += n
+
     def write(self, topic: str, records: Any) -> None:
-        """Take alerts: pairs of key and value. What a backfill holds back counts as raised."""
-        if topic in (topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL):
-            for key, value in records:
-                self._revision(key.decode(), value)
+        """Nothing is to come: all that is wanted comes as columns."""
+        raise AssertionError(f"{len(records)} records of {topic}")
 
     def finish(self) -> Gathered:
         """Return what was gathered."""
         scores = self._compact()
         months = np.concatenate([np.empty((0, len(MONTHS)), np.int64), *self._months])
+        table = np.concatenate([np.empty((0, len(REVISIONS)), np.int64), *self._revisions])
+        revisions = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(REVISIONS)}
+        revisions["episode"] = _numbered([revisions[name] for name in EPISODE])
+        concerned = np.concatenate([np.empty((0, 2), np.int64), *self._concerned])
         return Gathered(
             partition=self.partition,
-            enterprises=self._enterprises.texts,
+            enterprises=tuple(one.decode() for one in self._enterprises),
             banks=self._banks.texts,
             signals=self._signals.texts,
             models=self._models.texts,
@@ -110,8 +128,8 @@ class Gatherer:
             scores={name: np.ascontiguousarray(scores[:, i]) for i, name in enumerate(SCORES)},
             months={name: np.ascontiguousarray(months[:, i]) for i, name in enumerate(MONTHS)},
             values=np.concatenate(self._values) if self._values else np.empty((0, 0), np.float32),
-            revisions=self._revisions.arrays(),
-            concerned=self._concerned.arrays(),
+            revisions=revisions,
+            concerned={"revision": concerned[:, 0], "bank": concerned[:, 1]},
         )
 
     def _compact(self) -> Ints:
@@ -122,14 +140,20 @@ class Gatherer:
         self._scores, self._waiting, self._compacted = [rows], len(rows), len(rows)
         return rows
 
-    def _revision(self, enterprise_id: str, value: bytes) -> None:
-        one, row = _alert(value), len(self._revisions)
-        order = one.offset << SEQ_BITS | one.seq
-        level = 0 if one.state in OVER else LEVEL[one.severity]
-        signal, episode, rules = self._signals[one.signal], self._episodes[one.episode_id], self._rules[one.rules_id]
-        self._revisions.add(self._enterprises[enterprise_id], order, one.as_of, episode, signal, level, rules)
-        for bank in one.banks:
-            self._concerned.add(row, self._banks[bank])
+    def _numbers(self, enterprise_id: npt.NDArray[np.bytes_]) -> Ints:
+        return np.fromiter(map(self._enterprises.__getitem__, enterprise_id.tolist()), np.int64, len(enterprise_id))
+
+
+def _numbered(columns: list[Ints]) -> Ints:
+    """Return a number for each row (rows,): that of all rows with the same cells."""
+    order = np.lexsort(columns)
+    new = np.zeros(len(order), np.int64)
+    for column in columns:
+        cells = column[order]
+        new[1:] |= cells[1:] != cells[:-1]
+    found = np.empty_like(new)
+    found[order] = np.cumsum(new)
+    return found
 
 
 def _kept(enterprise: Ints, as_of: Ints) -> Flags:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ from replay.backtest.statistics import Floats
 from replay.backtest.truth import Truth
 from replay.backtest.world import Trait, World, trait
 from replay.backtest.worth import Judge, judge, urgent
+from replay.in_process import cores
 
 WARNED_DAYS = 60  # what groups and signals are told by
 PARTS = ("ceilings", "ranks", "timelines")  # that a call may leave out; ranks: the ceilings too
@@ -119,35 +121,33 @@ def _cases(one: Judge) -> list[Worth]:
 
 
 def _signals(one: Judge) -> list[SignalWorth]:
-    revisions = one.world.revisions
     everything = urgent(one.everything)
-    all_named = one.named(everything.owner, everything.day)
     all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
-    all_warned, could = one.warned(all_named, WARNED_DAYS)
-    found = []
-    for number_, name in enumerate(one.world.signals):
-        of_signal = revisions.signal == number_
-        alone, without = urgent(one.steps(of_signal)), urgent(one.steps(~of_signal))
+    all_warned, could = one.warned(one.named(everything.owner, everything.day), WARNED_DAYS)
+    revisions = one.world.revisions
+
+    def work(signal: int) -> SignalWorth:
+        of_signal, name = revisions.signal == signal, one.world.signals[signal]
         worths, counts, named = [], [], []
-        for steps in (alone, without):
+        for steps in (urgent(one.steps(of_signal)), urgent(one.steps(~of_signal))):  # alone, and without it
             counts.append(sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n))
             named.append(one.named(steps.owner, steps.day))
             worths.append(one.worth(name, named[-1], count=counts[-1]))
         lost = statistics.ratio(all_warned - one.warned(named[1], WARNED_DAYS)[0], could, one.weights)
-        orange_red, yellow = (_alerts(one, number_, level) for level in (ORANGE, ORANGE - 1))
-        found.append(
-            SignalWorth(
-                signal=name,
-                alerts_orange_red=one.rate(orange_red),
-                alerts_yellow=one.rate(yellow),
-                enterprises=len(np.unique(revisions.enterprise[of_signal])),
-                alone=worths[0],
-                without=worths[1],
-                fewer_cases=one.rate(all_count - counts[1]),
-                lost_warnings=figure(lost),
-            )
+        orange_red, yellow = (_alerts(one, signal, level) for level in (ORANGE, ORANGE - 1))
+        return SignalWorth(
+            signal=name,
+            alerts_orange_red=one.rate(orange_red),
+            alerts_yellow=one.rate(yellow),
+            enterprises=len(np.unique(revisions.enterprise[of_signal])),
+            alone=worths[0],
+            without=worths[1],
+            fewer_cases=one.rate(all_count - counts[1]),
+            lost_warnings=figure(lost),
         )
-    return found
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(work, range(len(one.world.signals))))
 
 
 def _alerts(one: Judge, signal: int, level: int) -> Floats:

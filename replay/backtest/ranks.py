@@ -81,12 +81,17 @@ def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
     return level
 
 
-def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> Iterator[Worth]:
-    """Yield what each rank is worth at each budget; of those that have learned, the one whose label is BUDGET_DAYS."""
-    for rank in (one for one in ranks if one.label_days in (None, BUDGET_DAYS)):
-        for budget in BUDGETS:
-            taken = worst_each_month(panel.month, panel.enterprise, panel.day, -rank.risk, budget)
-            yield judge.worth(rank.name, judge.named(panel.enterprise[taken], panel.day[taken]), budget)
+def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> list[Worth]:
+    """Return what each rank is worth at each budget; of those that have learned, the one whose label is BUDGET_DAYS."""
+
+    def work(one: tuple[Rank, int]) -> Worth:
+        rank, budget = one
+        taken = worst_each_month(panel.month, panel.enterprise, panel.day, -rank.risk, budget)
+        return judge.worth(rank.name, judge.named(panel.enterprise[taken], panel.day[taken]), budget)
+
+    wanted = [one for one in ranks if one.label_days in (None, BUDGET_DAYS)]
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(work, itertools.product(wanted, BUDGETS)))
 
 
 def separation_of(

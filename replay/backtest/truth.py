@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from domain.calendar import EVENT_TIME_MS_MIN, date_of, day_of, day_of_date
+from replay.backtest.spans import spans
 from replay.backtest.statistics import Flags, Ints
-from replay.backtest.world import NEVER, UNKNOWN, World, spans
+from replay.backtest.world import NEVER, UNKNOWN, World
 from replay.sources import SourceError
 
 DATES = ("onset", "overdue_30", "default", "recovery")

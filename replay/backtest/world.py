@@ -12,6 +12,7 @@ from replay.backtest.cases import last_at, levels_before
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
 from replay.backtest.gather import Gathered
+from replay.backtest.spans import Spans, shared, spans
 from replay.backtest.statistics import Flags, Ints
 
 NEVER = 2**31 - 1
@@ -27,53 +28,6 @@ class Trait:
 
     names: tuple[str, ...]
     of: Ints
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spans:
-    """Half-open stretches of days [begin, end) of owners, in the order of (owner, begin), no two of one owner touching.
-
-    An owner is an enterprise, or a pair of enterprise and bank.
-    """
-
-    owner: Ints
-    begin: Ints
-    end: Ints
-
-    def holds(self, who: Ints, when: Ints) -> Flags:
-        """Return whether each day `when` lies in a stretch of `who`."""
-        place = last_at(self.owner, self.begin, who, when)
-        return (place >= 0) & (self.end[np.maximum(place, 0)] > when) if len(self.owner) else place >= 0
-
-    def end_of(self, who: Ints, when: Ints) -> Ints:
-        """Return the end of the stretch of `who` that each day `when` lies in; `holds` is true of all of them."""
-        return self.end[last_at(self.owner, self.begin, who, when)]
-
-    def days(self, owners: int, begin: Ints | int, end: Ints | int) -> Ints:
-        """Return by owner (owners,) how many of the days [begin, end) lie in a stretch; bounds may differ by owner."""
-        first = np.broadcast_to(np.asarray(begin), (owners,))[self.owner]
-        last = np.broadcast_to(np.asarray(end), (owners,))[self.owner]
-        lengths = np.maximum(0, np.minimum(self.end, last) - np.maximum(self.begin, first))
-        return np.bincount(self.owner, lengths, owners).astype(np.int64)
-
-
-def spans(owner: Ints, begin: Ints, end: Ints) -> Spans:
-    """Return the union of stretches by owner; empty ones are left out."""
-    kept = end > begin
-    owner, begin, end = owner[kept], begin[kept], end[kept]
-    order = np.lexsort((begin, owner))
-    owner, begin, end = owner[order], begin[order], end[order]
-    if not len(owner):
-        return Spans(owner=owner, begin=begin, end=end)
-    low = int(begin.min())
-    width = int(end.max()) - low + 1
-    # One axis for all owners, each at a distance of its own: the farthest end so far is then a running maximum.
-    reach = np.maximum.accumulate(owner * width + (end - low))
-    starts = np.ones(len(owner), np.bool_)
-    starts[1:] = owner[1:] * width + (begin[1:] - low) > reach[:-1]
-    places = np.flatnonzero(starts)
-    ends = reach[np.append(places[1:] - 1, len(owner) - 1)] - owner[places] * width + low
-    return Spans(owner=owner[places], begin=begin[places], end=ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,20 +322,6 @@ def _consented(consents: dict[str, Ints], banks: int) -> Spans:
             earlier = of_pair[of_pair <= place]
             end[earlier] = np.minimum(end[earlier], consents["told"][place])
     return spans(pair[~revoked], np.maximum(begin, consents["told"])[~revoked], end[~revoked])
-
-
-def shared(one: Spans, other: Spans) -> Spans:
-    """Return the spans in which both hold, by owner."""
-    edges = np.unique(np.concatenate((one.begin, one.end, other.begin, other.end)))
-    if not len(edges) or not len(one.owner):
-        return Spans(owner=one.owner[:0], begin=one.begin[:0], end=one.end[:0])
-    first = np.searchsorted(edges, one.begin)
-    count = np.searchsorted(edges, one.end) - first
-    owner = np.repeat(one.owner, count)
-    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    begin, end = edges[place], edges[place + 1]
-    held = other.holds(owner, begin)
-    return spans(owner[held], begin[held], end[held])
 
 
 def _traits(profiles: dict[str, Ints], accounts: dict[str, Ints], n: int) -> dict[str, Trait]:

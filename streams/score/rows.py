@@ -18,12 +18,12 @@ from domain import topics
 from domain.calendar import day_of, month_of_day
 from domain.outputs import SEVERITIES, DeadLetter, Observation
 from domain.reject import Reason, Rejected
-from features.indicators import CORE, INDICATOR_COUNT
-from features.indicators.nulls import VALUE
+from features.indicators import CORE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letters import to_dead_letters
 from streams.score import alerts, outbook, outputs_json
+from streams.score.columns import TakesColumns, alert_columns, columns_of
 from streams.score.json_text import micro
 from streams.score.records import sender_of
 from streams.transport import Chunk
@@ -44,23 +44,6 @@ class Outgoing(NamedTuple):
 
     topic: str
     records: Records
-
-
-class Columns(NamedTuple):
-    """Outputs of `score.v1` or `indicator.v1` as columns, in the order of the log. Shapes: (n,), of values (n, k).
-
-    values: for a day's indicators those of `features.indicators.INDICATORS`, NaN where null; for scores k = 0.
-    """
-
-    topic: str
-    enterprise_id: npt.NDArray[np.bytes_]  # S32
-    as_of_ms: npt.NDArray[np.int64]
-    offset: npt.NDArray[np.int64]
-    seq: npt.NDArray[np.int32]
-    score_milli: npt.NDArray[np.int32]
-    p_overdue30_90d_ppm: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    model_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +74,11 @@ class Writer:
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
         self._outputs: Counter[str] = Counter()
         self._supervised: Counter[tuple[str, str]] = Counter()
-        self.in_columns: Callable[[Columns], None] | None = None
-        """Takes scores and indicators, of which then no records are made."""
+        self.in_columns: TakesColumns | None = None
+        """Takes scores, indicators, and alerts as the supervisor gets them: of these then no records are made.
+
+        Alerts to banks are then neither made nor counted.
+        """
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
 
@@ -107,7 +93,9 @@ class Writer:
         for kind, topic in _TOPIC_OF.items():
             of_kind = self._wanted(rows, kinds, kind, topic)
             if len(of_kind) and self.in_columns is not None:
-                self.in_columns(_columns(topic, rows[of_kind], state_id, in_force))
+                self.in_columns.take(
+                    columns_of(topic, rows, of_kind, state_id, in_force.model_id, in_force.probability_ppm)
+                )
             elif len(of_kind):
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
@@ -120,8 +108,16 @@ class Writer:
                     chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True
                 )
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
+        one_by_one = kinds == outbook.ALERT
+        if self.in_columns is not None:
+            self._alerts_in_columns(self.in_columns, rows, one_by_one, state_id, in_force)
+            one_by_one = np.zeros(len(rows), np.bool_)
+        if self._makes(topics.OBSERVATION):
+            one_by_one = one_by_one | (kinds == outbook.OBSERVATION)
+        else:
+            self._outputs[topics.OBSERVATION] += int((kinds == outbook.OBSERVATION).sum())
         others = defaultdict[str, list[KeyAndValue]](list)
-        for b in rows[_in_order(rows, (kinds == outbook.ALERT) | (kinds == outbook.OBSERVATION))]:
+        for b in rows[_in_order(rows, one_by_one)]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             enterprise_id = id_text(state_id[b["slot"]])
             for topic, make in _others(b, enterprise_id, in_force, chunk, row):
@@ -132,6 +128,20 @@ class Writer:
                     others[topic].append((enterprise_id.encode(), _encode(make())))
         self.book.used[0] = 0
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
+
+    def _alerts_in_columns(
+        self, taker: TakesColumns, rows: Rows, is_alert: npt.NDArray[np.bool_], state_id: Any, in_force: InForce
+    ) -> None:
+        topic = topics.ALERT_BACKFILL if in_force.backfill else topics.ALERT_SUPERVISOR
+        to_all = _in_order(rows, is_alert & (rows["to_bank"] == outbook.TO_ALL))
+        if not len(to_all):
+            return
+        self._outputs[topic] += len(to_all)
+        if not in_force.backfill:
+            for (level, transition), count in _by_level_and_transition(rows, to_all):
+                self._supervised[SEVERITIES[level - 1], TRANSITIONS[transition]] += count
+        if self._makes(topic):
+            taker.take_alerts(alert_columns(topic, rows, to_all, state_id, in_force.rules, in_force.rules_id))
 
     def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
         """Return the counts since the last call: outputs by topic, made or not.
@@ -167,12 +177,19 @@ class Writer:
         self.written["observation", "", ""] += counts[outbook.OBSERVATION]
         self.written["indicator", "", ""] += counts[outbook.INDICATORS]
         if counts[outbook.ALERT] and not backfill:
-            for b in rows[kinds == outbook.ALERT]:
-                self.written["alert", SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
+            for (level, transition), count in _by_level_and_transition(rows, np.flatnonzero(kinds == outbook.ALERT)):
+                self.written["alert", SEVERITIES[level - 1], TRANSITIONS[transition]] += count
         for kind, topic in _TOPIC_OF.items():
             self._outputs[topic] += counts[kind]
         for kind, (topic, _) in _LETTER_OF.items():
             self._outputs[topic] += counts[kind]
+
+
+def _by_level_and_transition(rows: Rows, at: npt.NDArray[np.intp]) -> Iterator[tuple[tuple[int, int], int]]:
+    """Yield how many of the rows at these indexes have each (level, transition)."""
+    pairs = rows["level"][at].astype(np.int64) * len(TRANSITIONS) + rows["transition"][at]
+    for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
+        yield divmod(int(pair), len(TRANSITIONS)), int(count)
 
 
 def _in_order(rows: Rows, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
@@ -189,25 +206,6 @@ def _end_months(as_of_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 @lru_cache(1_000)
 def _ends_month(as_of_ms: int) -> bool:
     return month_of_day(day_of(as_of_ms)) != month_of_day(day_of(as_of_ms - 1))
-
-
-def _columns(topic: str, rows: Rows, state_id: Any, in_force: InForce) -> Columns:
-    """Return some rows, which are a copy, as columns."""
-    shown = np.rint(rows["score_milli"] / 1_000).astype(np.int64) - 400  # half to even, as `displayed`
-    values = np.empty((len(rows), 0))
-    if topic == topics.INDICATOR:
-        values = np.where(rows["null"][:, :INDICATOR_COUNT] == VALUE, rows["value"][:, :INDICATOR_COUNT], np.nan)
-    return Columns(
-        topic=topic,
-        enterprise_id=np.ascontiguousarray(state_id[rows["slot"]]).view("S32").ravel(),
-        as_of_ms=rows["as_of_ms"].copy(),
-        offset=rows["offset"].copy(),
-        seq=rows["seq"].copy(),
-        score_milli=rows["score_milli"].copy(),
-        p_overdue30_90d_ppm=np.array(in_force.probability_ppm, np.int64)[shown],
-        values=values,
-        model_id=in_force.model_id,
-    )
 
 
 def _others(

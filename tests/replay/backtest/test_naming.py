@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.backtest.naming import NONE, Namings, is_right, leads, namings, worst_each_month
+from replay.backtest.panel import Window
 
 NAMED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60)), max_size=30)
 
@@ -63,3 +64,13 @@ def test_a_budget_for_all_takes_all_and_one_of_nothing_nobody() -> None:
     assert not worst_each_month(month, owner, month * 30, rank, 0, 0).any()
     # Who was taken is not taken again while the case is open.
     assert worst_each_month(month, owner, month * 30, rank, 1000, 31).sum() == 5
+
+
+def test_a_warning_counts_only_where_it_could_have_stood() -> None:
+    bad_day = np.array([300, 100])
+    dated = Window(first=50, last=400, known_until=400)
+    assert dated.could_warn(bad_day, 60).tolist() == [True, False]
+    assert dated.could_warn(bad_day, 180).tolist() == [True, False]
+    labelled = Window(first=50, last=400, known_until=9_999, seen_days=180)
+    assert labelled.could_warn(bad_day, 90).tolist() == [True, False]
+    assert labelled.could_warn(bad_day, 180).tolist() == [False, False], "the last 180 days of each are judged"

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.backtest.world import shared, spans
+from replay.backtest.spans import shared, spans
 
 STRETCHES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(-2, 8)), max_size=15)
 
