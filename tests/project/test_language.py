@@ -9,6 +9,8 @@ from tests.project.tree import ROOT, tracked
 
 CLAUSE = re.compile(r"(What|Where|Of|Who|Whose|Whom|Which|When|Why|Whatever)\b")
 BANNED = re.compile(r"^\| ~~`(?P<word>\w+)`~~ \|", re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+HISTORY = ("docs/glossary.md", "CHANGELOG.md", "benchmarks/HISTORY.md")
 
 
 def _docstrings(path: Path) -> Iterator[tuple[int, str]]:
@@ -43,6 +45,19 @@ def test_names_that_the_glossary_bans_are_gone() -> None:
         for name in _defined(node)
     }
     assert sorted((path, name) for path, name in names if name.lstrip("_") in banned) == []
+
+
+def test_documents_use_no_name_that_the_glossary_bans() -> None:
+    banned = {match["word"] for match in BANNED.finditer((ROOT / "docs/glossary.md").read_text())}
+    named = [
+        f"{name}: {word}"
+        for name in tracked()
+        if name.endswith(".md") and name not in HISTORY
+        for code in CODE.findall((ROOT / name).read_text())
+        for word in re.findall(r"\w+", code)
+        if word.lstrip("_") in banned
+    ]
+    assert named == []
 
 
 def _defined(node: ast.AST) -> Iterator[str]:
