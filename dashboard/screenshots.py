@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dashboard.browser import Browser, BrowserFailed
@@ -96,6 +96,9 @@ def _within(name: str, picture: bytes, bytes_max: int) -> bytes:
     return picture
 
 
+_TAKE: Mapping[str, Callable[..., Iterator[tuple[str, bytes]]]] = {"pages": pages, "desk": desk, "report": report}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of the command."""
     parser = argparse.ArgumentParser(
@@ -104,13 +107,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="where the pictures go")
-    parser.add_argument("of", choices=(takes := {"pages": pages, "desk": desk, "report": report}), help="what is taken")
+    parser.add_argument("of", choices=_TAKE, help="what is taken")
     parser.add_argument("what", nargs="+", help="address; settings file and bank; report file")
     args = parser.parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
     try:
         with Browser(width=SIZE[0], height=SIZE[1]) as browser:
-            for name, picture in takes[args.of](browser, *args.what):
+            for name, picture in _TAKE[args.of](browser, *args.what):
                 (args.folder / name).write_bytes(picture)
                 print(f"{args.folder / name}  {len(picture):,} bytes")
     except (BrowserFailed, ValueError, subprocess.SubprocessError) as error:

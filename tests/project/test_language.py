@@ -1,6 +1,7 @@
 """Docstrings open with a verb or a noun phrase; words that the glossary bans are gone."""
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from tests.project.tree import ROOT, tracked
 
 CLAUSE = re.compile(r"(What|Where|Of|Who|Whose|Whom|Which|When|Why|Whatever)\b")
 BANNED = re.compile(r"^\| ~~`(?P<word>\w+)`~~ \|", re.MULTILINE)
+PATH_OF_AN_EVENT = ("config", "detectors", "domain", "features", "kernels", "sinks", "streams")
+NO_VERB = re.compile(r"(A|All|An|As|It|Returns|So|The|They|Whether)\b|\(")
 CODE = re.compile(r"`([^`\n]+)`")
 HISTORY = ("docs/glossary.md", "CHANGELOG.md", "benchmarks/HISTORY.md")
 
@@ -33,6 +36,33 @@ def test_no_docstring_opens_with_a_clause() -> None:
         if CLAUSE.match(text)
     ]
     assert found == []
+
+
+def test_functions_on_the_path_of_an_event_open_with_a_verb_and_name_errors_in_sentences() -> None:
+    """`Raise X where …`, not a trailing `X.` or `X where …`: see CONTRIBUTING.md."""
+    errors = {"KafkaException", *(name for name in vars(builtins) if name.endswith(("Error", "Exception")))}
+    functions: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef, str]] = []
+    for path in _modules():
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(tuple(f"{folder}/" for folder in PATH_OF_AN_EVENT)):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & errors:
+                errors.add(node.name)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+                functions.append((name, node, text))
+    assert len(functions) > 500
+    fragment = re.compile(rf"(^|[.;:]\s+)({'|'.join(sorted(errors))})(\.|;| or | where | names )")
+    found = [
+        f"{name}:{node.lineno}: {text.splitlines()[0]}"
+        for name, node, text in functions
+        if fragment.search(text) or (NO_VERB.match(text) and not _is_property(node))
+    ]
+    assert found == []
+
+
+def _is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
 def test_names_that_the_glossary_bans_are_gone() -> None:
