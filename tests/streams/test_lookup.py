@@ -17,9 +17,9 @@ from features.layout import LAYOUT_VERSION
 from sinks.partitioner import partitions_of
 from sinks.redis_store import PartitionStore, connect, servers
 from streams.lookup import Features, Lookup, Null, Unknown, Unreadable
-from streams.score.anew import evaluate_anew, readings
 from streams.score.owned_partition import OwnedPartition
 from streams.score.partition import engine_of
+from streams.score.reevaluation import readings, reevaluate
 from streams.transport.chunk import chunk_of
 from tests.redis_cluster import RedisCluster
 from tests.streams.score.kit import log_of, messages_of, record, txn
@@ -89,9 +89,7 @@ def in_memory(world):
         memory = held.memory
         rows = memory.state[memory.residents.rows()]
         names = [name for name, _ in memory.values(memory.residents.rows())]
-        found |= {
-            name: (p, row, x) for name, row, x in zip(names, rows, evaluate_anew(rows.copy(), engine), strict=True)
-        }
+        found |= {name: (p, row, x) for name, row, x in zip(names, rows, reevaluate(rows.copy(), engine), strict=True)}
     return found
 
 

@@ -13,7 +13,7 @@ from domain.calendar import date_of, day_of_date, day_start_ms
 from domain.events import Authorization, Control
 from domain.outputs import Alert, Indicators, Observation, Score
 from features.indicators.days import DECIDED_UNTIL, in_festival_window, is_business_day
-from streams.score import anew
+from streams.score import reevaluation
 from streams.score.partition import Partition
 from tests.schemas import validator
 from tests.streams.score.kit import BANK, FIRST_DAY, applied, authorization, loan, no_model, record, tick, txn
@@ -186,5 +186,5 @@ def test_who_looks_an_enterprise_up_is_told() -> None:
     for last, provisional in ((LAST, False), (LAST + 1, True)):
         partition, _ = run(trade("E1", range(FIRST, last + 1)))
         rows = partition.residents.rows()
-        (draft,) = anew.evaluate_anew(partition.state[rows].copy(), partition._engine)
+        (draft,) = reevaluation.reevaluate(partition.state[rows].copy(), partition._engine)
         assert bool(draft["provisional_calendar"]) is provisional
