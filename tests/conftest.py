@@ -17,11 +17,11 @@ import redis as redis_client
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import Kafka, RedisServer
-from embedded import eventually as poll_until
 from embedded.redis import Kind
 from kernels.cache import cache_root
 from sinks.clickhouse import Connection, Target, connect, migrate
-from tests import brokers, clickhouse_server
+from tests import brokers, clickhouse_server, patience
+from tests.faults import Fault
 
 SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
 os.environ["XINLIU_SEED"] = str(SEED)  # pytest-xdist's processes inherit the seed that the report's header names
@@ -46,12 +46,14 @@ _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
 # What a test tells the summary travels in its report, as xdist's processes share nothing else: names of its properties.
 _INJECTED, _NOT_SHOWN = "fault", "not shown"
 _running: pytest.Item  # the test that runs
+_fault = Fault(lambda told: _running.user_properties.append((_INJECTED, told)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember which test runs, for what a session's fixture says of it."""
     global _running
     _running = item
+    _fault.count = 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,17 +91,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def fault() -> Callable[..., None]:
-    """`fault(injected=3, observed="…")`: how often a `test_fault_NN_*` injected its fault, and what came of it.
-
-    Several calls of one test (a property's examples) add up. It fails where the fault was never injected.
-    """
-
-    def report(*, injected: int, observed: object) -> None:
-        assert injected >= 1, "the fault was never injected"
-        _running.user_properties.append((_INJECTED, (injected, str(observed))))
-
-    return report
+def fault() -> Fault:
+    """What counts the faults of the test that runs."""
+    return _fault
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +147,7 @@ def module_seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
     """`eventually(condition, deadline_s=10.0, what="…")` polls; TimeoutError when the deadline passes."""
-    return poll_until
+    return patience.eventually
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-from confluent_kafka import Consumer, TopicPartition
 
 from cli.main import main
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
@@ -25,6 +24,7 @@ from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker.role import TP
 from streams.worker.worker import drive
+from tests import reading
 from tests.cli.kit import settings_file
 from tests.streams.score.kit import BANK, OTHER_BANK, log_of
 
@@ -102,11 +102,7 @@ def write_log(settings: Settings) -> dict[int, list[Any]]:
 
 def commit(settings: Settings, role: str, offsets: dict[tuple[str, int], int]) -> None:
     """As the role's group would."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka.bootstrap, "group.id": f"{settings.kafka.group_prefix}{role}"}
-    )
-    consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False)
-    consumer.close()
+    reading.commit(settings.kafka.bootstrap, f"{settings.kafka.group_prefix}{role}", offsets)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded import eventually
 from replay.log_file import LogFile
 from tests.cli.kit import xinliu
+from tests.patience import eventually, patience_s
 from tests.replay.backtest.kit import usual_story
 
 SHORT = ("--warm-up", "60", "--resamples", "20", "--processes", "1", "--without", "ceilings")
@@ -28,7 +28,9 @@ def truth(log: Path) -> Path:
 
 def call(*words: str | Path, lang: str = "C.UTF-8") -> tuple[int, str, str]:
     argv, environ = xinliu("backtest", *words)
-    done = subprocess.run(argv, env={**environ, "LC_ALL": lang}, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        argv, env={**environ, "LC_ALL": lang}, capture_output=True, text=True, timeout=patience_s(280)
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -91,7 +93,7 @@ def test_an_interrupted_call_ends_with_130_and_leaves_nothing(tmp_path: Path) ->
                 os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the children too
                 break
         rest = process.stderr.read()
-        assert process.wait(timeout=60) == 130, rest
+        assert process.wait(timeout=patience_s(60)) == 130, rest
     assert "interrupted" in rest
     assert "Traceback" not in rest
     assert set(tmp_path.iterdir()) == {*before, tmp_path / "tmp"}

@@ -21,9 +21,10 @@ from embedded.restarts import DELAYS_S
 from replay.offsets import Offsets
 from replay.simulate import province
 from sinks.clickhouse import Target, connect
+from tests.patience import patience_s
 
 pytest.importorskip("chdb")
-pytestmark = pytest.mark.timeout(900)  # the first start compiles the kernels
+
 SMALL = ("--enterprises", "40", "--banks", "6", "--exit")
 QUICK, SLOW = ("--speed", "20000x"), ("--speed", "300x")  # a day in 4 s, in 5 min
 DONE = re.compile(r"history is in: ([\d,]+) events in ([\d.]+) s")
@@ -63,7 +64,7 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
     finally:
         if first.poll() is None:
             first.terminate()
-            first.wait(60)
+            first.wait(patience_s(60))
     assert first.returncode == 0, said.read_text()[-5_000:]
     events = int(DONE.findall(said.read_text())[0][0].replace(",", ""))
     assert events > 12_000
@@ -81,7 +82,7 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
     assert all(stock or as_of_ms >= live_from_ms for stock, as_of_ms in raised), "an alert of what is long past"
     assert 0.8 * events < txns <= events + 2_000
     second = start(state, *QUICK)
-    assert second.wait(600) == 0, said.read_text()[-5_000:]
+    assert second.wait(patience_s(600)) == 0, said.read_text()[-5_000:]
     again = int(DONE.findall(said.read_text())[1][0].replace(",", ""))
     assert again == 0, "history was sent anew"
 
@@ -111,11 +112,11 @@ def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_bu
         for n in range(1 + len(DELAYS_S)):
             eventually(lambda n=n: demo.poll() is not None or len(pids_of("ingest", said)) > n, 60, f"start {n}")
             os.kill(pids_of("ingest", said)[n], signal.SIGKILL)
-        assert demo.wait(60) == 1
+        assert demo.wait(patience_s(60)) == 1
     finally:
         if demo.poll() is None:
             demo.terminate()
-            demo.wait(60)
+            demo.wait(patience_s(60))
     last = said.read_text()
     complaint = last[last.index("xinliu demo: ") :]
     assert complaint.startswith("xinliu demo: worker ingest ended (signal 9, Killed), 4 ends without a run of 60 s ")
@@ -133,11 +134,11 @@ def test_a_server_that_ends_takes_the_demo_with_it_and_is_named(
         eventually(lambda: demo.poll() is not None or "workers started: score" in said.read_text(), 600, "workers")
         (pid,) = [pid for pid in children_of(demo.pid) if (Path(f"/proc/{pid}/exe").resolve().name == program)]
         os.kill(pid, signal.SIGKILL)
-        assert demo.wait(60) == 1
+        assert demo.wait(patience_s(60)) == 1
     finally:
         if demo.poll() is None:
             demo.terminate()
-            demo.wait(60)
+            demo.wait(patience_s(60))
     complaint = next(line for line in said.read_text().splitlines() if line.startswith("xinliu demo: "))
     assert complaint.startswith(f"xinliu demo: {server} ended (signal 9, Killed), and without it nothing goes on; ")
     assert "Traceback" not in said.read_text()

@@ -12,6 +12,7 @@ from replay.reading import read_topics
 from replay.stack import Stack
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
+from tests.patience import patience_s
 from tests.replay.recordings import lines_of, record, write
 
 
@@ -22,7 +23,7 @@ def call(*words: str | Path, lang: str = "C.UTF-8") -> tuple[int, str]:
         env={**environ, "LC_ALL": lang},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=patience_s(280),
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -14,6 +14,7 @@ from replay.episodes import read
 from replay.population import Population, enterprise
 from replay.state import MARKER
 from sinks.clickhouse import Target, connect
+from tests.patience import patience_s
 
 EXPECTED = Path(__file__).parents[1] / "replay" / "sample_alerts.jsonl"
 XINLIU = [sys.executable, "-P", "-m", "cli.main"]
@@ -36,7 +37,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in running:
         if process.poll() is None:
             process.terminate()
-            process.wait(60)
+            process.wait(patience_s(60))
 
 
 def processes_of(state: Path) -> list[str]:
@@ -68,7 +69,7 @@ def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Star
     process = start(
         "replay", "sample", "--state", state, "--summary", summary, "--expected", found, "--check", EXPECTED
     )
-    code = process.wait(280)
+    code = process.wait(patience_s(280))
     said = (tmp_path / "out-0.log").read_text()
     assert code == 0, said[-6_000:]
     books = json.loads(summary.read_bytes())
@@ -105,14 +106,14 @@ def test_an_interruption_leaves_no_process_and_a_second_start_goes_on(
     eventually(lambda: first.poll() is not None or running(), 120, "all workers run")
     assert first.poll() is None, (tmp_path / "out-0.log").read_text()
     first.send_signal(signal.SIGINT)
-    assert first.wait(90) == 130
+    assert first.wait(patience_s(90)) == 130
     assert processes_of(state) == []
     assert not [path for path in state.iterdir() if path.name.startswith(".")], "a half-written file"
     second = start("replay", "sample", "--state", state, "--speed", "60x")
     eventually(lambda: second.poll() is not None or running(), 120, "all workers run again")
     assert "going on" in (tmp_path / "out-1.log").read_text()
     second.terminate()
-    assert second.wait(90) == 130
+    assert second.wait(patience_s(90)) == 130
     assert processes_of(state) == []
     assert (state / MARKER).exists()
 
@@ -143,7 +144,7 @@ def test_a_worker_that_dies_stops_the_replay_with_its_last_words(
     eventually(archive_runs, 120, "archive runs")
     assert pid is not None, (tmp_path / "out-0.log").read_text()
     os.kill(pid, signal.SIGKILL)
-    assert process.wait(90) == 1
+    assert process.wait(patience_s(90)) == 1
     assert "worker archive ended (signal 9, Killed); " in (tmp_path / "out-0.log").read_text()
     assert processes_of(state) == []
 
@@ -164,5 +165,5 @@ def test_a_wrong_call_is_answered_by_name(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert start(*words).wait(60) == 2
+    assert start(*words).wait(patience_s(60)) == 2
     assert said in (tmp_path / "out-0.log").read_text()

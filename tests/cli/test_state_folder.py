@@ -8,12 +8,13 @@ import pytest
 from replay.simulate import sample
 from replay.state import open_state
 from tests.cli.kit import xinliu
+from tests.patience import patience_s
 
 
 def call(*words: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
     argv, own = xinliu(*words)
     env = {**own, "LC_ALL": "C.UTF-8", **environ}
-    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=patience_s(120))
 
 
 def test_what_a_newer_server_wrote_is_refused_in_a_sentence_that_says_what_to_do(tmp_path: Path) -> None:

@@ -50,7 +50,6 @@ def test_each_pair_of_values_and_steps_stands_in_a_run():
     assert missing_pairs(rows, {**LEVELS, "step": STEPS}) == {("resident_max", ALL, "step", "evict")}
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("values", "steps"), RUNS, ids=str)
 def test_workers_killed_at_every_step_change_no_byte(made, engine_kafka, redis_url, tmp_path, seed, values, steps):
     levels = dict(zip(LEVELS, values, strict=True))

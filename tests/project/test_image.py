@@ -20,6 +20,7 @@ import pytest
 from embedded.ports import free_port
 from streams.score.version import engine_version
 from streams.worker.roles import ROLES
+from tests.patience import patience_s
 from tests.project.image import Stage, copy, entrypoint, let_in, stages
 from tests.project.tree import ROOT, packages, rooms, shipped, tracked
 
@@ -143,7 +144,7 @@ def test_its_dashboard_serves_the_pages(image: Image, eventually: Callable[..., 
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{asset}", timeout=20) as answer:
                 assert answer.read()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, out.read_text()
+        assert process.wait(patience_s(30)) == 0, out.read_text()
     finally:
         process.kill()
         process.wait()
