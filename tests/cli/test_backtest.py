@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,9 +70,11 @@ def test_it_speaks_chinese(log: Path) -> None:
         (["x.log", "--resamples", "0"], "'0' is no whole number above zero", "'0' 不是大于零的整数"),
     ],
 )
-def test_a_wrong_call_is_answered_by_name_in_either_language(words: list[str], said: str, zh: str) -> None:
+def test_a_wrong_call_is_answered_by_name_in_either_language(
+    answered: Callable[..., Any], words: list[str], said: str, zh: str
+) -> None:
     for lang, expected in (("C.UTF-8", said), ("zh_CN.UTF-8", zh)):
-        code, _, text = call(*words, lang=lang)
+        code, _, text = answered("backtest", *words, lang=lang)
         assert code == 2, text
         assert expected in text
 

@@ -9,13 +9,16 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from detectors.prior import prior_snapshot
+from detectors.rules.artefact import packaged_rules
+from detectors.scorecard import scorecard
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, Tick, Txn
 from features.layout import id_words
 from features.values import Value
 from sinks.batch import Records
 from streams.score import outbook, outputs_json
-from streams.score.partition import Partition
+from streams.score.partition import Engine, Partition, engine_of
 from streams.score.rows import Outgoing
 from streams.transport.chunk import chunk_of
 from tests import transactions
@@ -179,6 +182,11 @@ def partition_on(stored: dict[str, Value], state=None, snapshot_of=None, **more)
 
 def no_model(model_id: str):
     raise LookupError(model_id)
+
+
+def prior_engine(partition: Partition) -> Engine:
+    """Return the engine of a partition that has had the model and the rules of the package alone."""
+    return engine_of(scorecard(prior_snapshot()), packaged_rules(), partition.saved.model_changed_day)
 
 
 def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:
