@@ -96,7 +96,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def fault() -> Fault:
-    """What counts the faults of the test that runs."""
+    """The counter of the test that runs."""
     return _fault
 
 
@@ -112,7 +112,7 @@ def not_shown() -> Callable[[str, str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What this run did not show; one line a fault test that ran; and the files that took long."""
+    """Print what this run did not show, a line for each fault test that ran, and the files that took long."""
     not_shown, faults, took_s = set(), {}, Counter[str]()
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         took_s[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0.0)

@@ -1,4 +1,4 @@
-"""What Linux says of processes."""
+"""Processes, as Linux shows them."""
 
 from pathlib import Path
 
