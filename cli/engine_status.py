@@ -116,7 +116,10 @@ def redis_status(client: Any) -> RedisStatus:
     found = [
         RedisStatus(used=one["used_memory"], most=one["maxmemory"], policy=one["maxmemory_policy"]) for one in found
     ]
-    return max(found, key=lambda one: (one.policy != "noeviction", one.used / one.most if one.most else 0.0))
+    fullest: RedisStatus = max(
+        found, key=lambda one: (one.policy != "noeviction", one.used / one.most if one.most else 0.0)
+    )
+    return fullest
 
 
 def _partition_count(offsets: Offsets) -> int:
