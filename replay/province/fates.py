@@ -29,7 +29,7 @@ from replay.province.population import Population
 
 DAYS_A_MONTH, DAYS_A_YEAR = 365.25 / 12, 365.25
 RECOVERY_MONTHS = (1.5, 8.0)
-ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 68)  # with the days before the next due date fewer than default takes
+ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 60)  # with the days before the next due date fewer than default takes
 RECOVERED = 0.6  # what trouble takes from one that gets over it, against one that fails
 RISK_ROOT = 0.6  # how far risk moves the chance of trouble that passes
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
@@ -96,16 +96,18 @@ def _shape(population: Population, firms: Firms, draws: _Draws, who: Integers, n
 
 
 def _fail(population: Population, firms: Firms, draws: _Draws) -> None:
-    who = np.flatnonzero(draws.happens("fails", _levelled(population.default_rate, firms["risk"], draws.years)))
+    share = float(_share(population.default_rate * draws.years))
+    who = np.flatnonzero(draws.uniform("fails") < _levelled(share, firms["risk"]))
     firms["ending"][who] = FAILS
     firms["turn"][who] = draws.day("failure")[who]
     _take_scenario(population, firms, draws, who, np.array([row.fails for row in population.scenarios], float), "fails")
 
 
 def _recover(population: Population, firms: Firms, draws: _Draws) -> None:
-    risk = chance.exponential(RISK_ROOT * _log(firms["risk"]))
-    rate = population.default_rate * population.recoveries * risk / risk.mean()
-    who = np.flatnonzero(draws.happens("recovers", rate) & (firms["ending"] == 0))
+    others = np.flatnonzero(firms["ending"] == 0)
+    share = population.recoveries * (len(firms) - len(others)) / max(len(others), 1)
+    risk = chance.exponential(RISK_ROOT * _log(firms["risk"][others]))
+    who = others[draws.uniform("recovers")[others] < _levelled(share, risk)]
     firms["ending"][who] = RECOVERS
     firms["turn"][who] = draws.day("turn")[who]
     weights = np.array([row.recovers for row in population.scenarios], float)
@@ -127,18 +129,16 @@ def _share(expected: npt.ArrayLike) -> Floats:
     return found
 
 
-def _levelled(a_year: float, risk: Floats, years: float) -> Floats:
-    """Return rates a year in proportion to `risk` at which as many fail in `years` as if all had the rate `a_year`.
+def _levelled(share: float, risk: Floats) -> Floats:
+    """Return chances (n,) that rise with `risk` as those of events at rates in proportion to it, with this mean.
 
-    Without it fewer would: whose risk is high can fail but once.
+    Rates alone would give fewer: what happens at most once happens to no one twice, however high his risk.
     """
-    wanted = _share(a_year * years)
     low, high = 0.0, 2.0**20
     for _ in range(64):
         factor = 0.5 * (low + high)
-        many = np.mean(_share(factor * a_year * risk * years)) > wanted
-        low, high = (low, factor) if many else (factor, high)
-    return low * a_year * risk
+        low, high = (low, factor) if _share(factor * risk).sum() > share * len(risk) else (factor, high)
+    return _share(low * risk)
 
 
 def _log(x: Floats) -> Floats:
