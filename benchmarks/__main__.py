@@ -4,8 +4,8 @@ import importlib
 import sys
 
 BENCHMARKS = (
-    "throughput", "state", "latency", "recovery", "determinism", "rules", "replay", "sizes", "simulator", "warning",
-    "two_commands",
+    "throughput", "state", "latency", "recovery", "determinism", "rules", "compiled_parts", "replay", "sizes",
+    "simulator", "warning", "two_commands",
 )  # fmt: skip
 
 

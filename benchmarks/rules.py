@@ -36,7 +36,7 @@ def run(argv: list[str]) -> int:
         for name, times in spent.items():
             times.append(_ns_per_event(name, history, dense))
     of = {name: statistics.median(times) for name, times in spent.items()}
-    standing = packaged_rules().standing
+    standing = packaged_rules().evaluated
     figures = {
         "signals": len(standing),
         "of_lenders": sum(signal.is_lender for signal in standing),

@@ -63,11 +63,11 @@ def _show(file: Path | None) -> int:
     from detectors.rules.artefact import packaged_rules  # with it comes numba, which other verbs do without
 
     rules = packaged_rules() if file is None else _read(file, "move", 3_000)[1]
-    for signal in rules.standing:
+    for signal in rules.evaluated:
         print(f"{signal.row.id:32} {signal.row.scope:8} {signal.row.name_zh}")
     for waiting in rules.waiting:
         print(f"{waiting.id:32} {say('等待', 'waits for')} {waiting.reason}")
-    counts = len(rules.standing), len(rules.waiting)
+    counts = len(rules.evaluated), len(rules.waiting)
     print(f"{rules.id}: {say('%d 个参与评估，%d 个等待', '%d are evaluated, %d wait') % counts}")
     return 0
 

@@ -28,7 +28,7 @@ from domain.calendar import date_of, day_of, day_start_ms
 from domain.printable import printable
 
 if TYPE_CHECKING:
-    from cli.standing import RoleStanding, Standing  # with numba: too heavy for `xinliu --help`
+    from cli.engine_status import EngineStatus, RoleStatus  # with numba: too heavy for `xinliu --help`
 
 ZH = """一屏说明引擎是否正常，为什么不正常，该做什么。
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     import redis
     from confluent_kafka import KafkaException
 
-    from cli.standing import take_standing
+    from cli.engine_status import take_status
     from sinks.artefacts import ArtefactMissing
     from sinks.redis_store import connect
 
@@ -82,34 +82,34 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         with connect(settings.redis.url, settings.redis.timeout_s) as client:
             client.ping()
             where = settings.kafka.bootstrap
-            standing = take_standing(settings, client, look_s=args.look_s)
+            engine = take_status(settings, client, look_s=args.look_s)
     except redis.RedisError as error:
         return _unreachable(args, "redis", f"Redis {where}: {error}")
     except (KafkaException, ArtefactMissing, TimeoutError) as error:
         return _unreachable(args, "kafka", f"Kafka {where}: {error}")
-    problems = list(judge(standing, settings))
+    problems = list(judge(engine, settings))
     wrong = [one for one in problems if one.weight == "wrong"]
     if args.json:
-        print(printable(msgspec.json.encode(_document(standing, problems)).decode()))
+        print(printable(msgspec.json.encode(_document(engine, problems)).decode()))
     else:
-        for line in _screen(standing, problems, settings):
+        for line in _screen(engine, problems, settings):
             print(printable(line))
     return 1 if wrong else 0
 
 
-def judge(standing: Standing, settings: Settings) -> Iterator[Problem]:
+def judge(engine: EngineStatus, settings: Settings) -> Iterator[Problem]:
     """Yield everything that is wrong or worth a note, the worst first."""
-    yield from _topics(standing)
-    yield from _redis(standing)
-    yield from _log(standing)
-    yield from _workers(standing)
-    yield from _paused(standing)
-    yield from _feeds(standing, settings)
-    yield from _tables(standing)
+    yield from _topics(engine)
+    yield from _redis(engine)
+    yield from _log(engine)
+    yield from _workers(engine)
+    yield from _paused(engine)
+    yield from _feeds(engine, settings)
+    yield from _tables(engine)
 
 
-def _topics(standing: Standing) -> Iterator[Problem]:
-    for one in standing.wrong_topics[:_NAMED_MAX]:
+def _topics(engine: EngineStatus) -> Iterator[Problem]:
+    for one in engine.wrong_topics[:_NAMED_MAX]:
         if one.what == "exists":
             what = (f"缺少主题 {one.topic}", f"topic {one.topic} is missing")
             do = ("运行 xinliu topics create", "run xinliu topics create")
@@ -122,8 +122,8 @@ def _topics(standing: Standing) -> Iterator[Problem]:
         yield Problem(id="topic", what=what, do=do)
 
 
-def _redis(standing: Standing) -> Iterator[Problem]:
-    redis = standing.redis
+def _redis(engine: EngineStatus) -> Iterator[Problem]:
+    redis = engine.redis
     if redis.policy != "noeviction":
         yield Problem(
             id="redis_policy",
@@ -144,8 +144,8 @@ def _redis(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _log(standing: Standing) -> Iterator[Problem]:
-    for number, one in standing.partitions.items():
+def _log(engine: EngineStatus) -> Iterator[Problem]:
+    for number, one in engine.partitions.items():
         if one.state is None:
             continue
         low = one.state.low_offset
@@ -175,8 +175,8 @@ def _log(standing: Standing) -> Iterator[Problem]:
             )
 
 
-def _workers(standing: Standing) -> Iterator[Problem]:
-    for role, one in standing.roles.items():
+def _workers(engine: EngineStatus) -> Iterator[Problem]:
+    for role, one in engine.roles.items():
         if not one.workers:
             lag = f"，{one.lag:,} 条待处理" if one.lag else ""
             yield Problem(
@@ -187,12 +187,12 @@ def _workers(standing: Standing) -> Iterator[Problem]:
                 ),
                 do=(f"启动它：xinliu worker {role}", f"start it: xinliu worker {role}"),
             )
-        elif one.lag and not one.moved and not (role == "ingest" and standing.paused):  # what waits is a paused feed's
+        elif one.lag and not one.moved and not (role == "ingest" and engine.paused):  # what waits is a paused feed's
             yield Problem(
                 id=f"stands_{role}",
                 what=(
-                    f"{role} 有 {one.lag:,} 条待处理，{standing.looked_s:.0f} 秒没有前进",
-                    f"{role} has {one.lag:,} records to do and did none in {standing.looked_s:.0f} s",
+                    f"{role} 有 {one.lag:,} 条待处理，{engine.looked_s:.0f} 秒没有前进",
+                    f"{role} has {one.lag:,} records to do and did none in {engine.looked_s:.0f} s",
                 ),
                 do=(
                     f"看 {role} 的日志最后几行，和它的 /ready",
@@ -201,8 +201,8 @@ def _workers(standing: Standing) -> Iterator[Problem]:
             )
 
 
-def _paused(standing: Standing) -> Iterator[Problem]:
-    for (topic, _), batch in standing.paused.items():
+def _paused(engine: EngineStatus) -> Iterator[Problem]:
+    for (topic, _), batch in engine.paused.items():
         feed = topics.bank_of(topic) or topic
         yield Problem(
             id="feed_paused",
@@ -215,7 +215,7 @@ def _paused(standing: Standing) -> Iterator[Problem]:
                 f"see what it is: xinliu feed list; then xinliu feed resume {feed} or xinliu feed skip {feed}",
             ),
         )
-    if passed := standing.quarantined - len(standing.paused):
+    if passed := engine.quarantined - len(engine.paused):
         yield Problem(
             id="quarantined",
             what=(
@@ -227,17 +227,17 @@ def _paused(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _feeds(standing: Standing, settings: Settings) -> Iterator[Problem]:
-    up_to_ms, names = standing.up_to_ms, {bank.bank_id: bank.name_zh for bank in settings.banks}
+def _feeds(engine: EngineStatus, settings: Settings) -> Iterator[Problem]:
+    up_to_ms, names = engine.up_to_ms, {bank.bank_id: bank.name_zh for bank in settings.banks}
     if up_to_ms is None:
-        if any(one.end for one in standing.partitions.values()):
+        if any(one.end for one in engine.partitions.values()):
             yield Problem(
                 id="no_tick",
                 what=("日志里没有时钟记录，企业不会日终", "the log holds no tick: no day closes"),
                 do=("看 ingest 的日志：哪个进程拿着 control.v1", "see ingest's log: which worker has control.v1"),
             )
         return
-    for bank_id, feed in standing.feeds.items():
+    for bank_id, feed in engine.feeds.items():
         name = f"{names.get(bank_id, '')} {bank_id}".strip()
         if feed.stalled:
             last = "—" if feed.last_event_time is None else time_text(feed.last_event_time)
@@ -259,11 +259,11 @@ def _feeds(standing: Standing, settings: Settings) -> Iterator[Problem]:
             )
 
 
-def _tables(standing: Standing) -> Iterator[Problem]:
-    for table, left in dates.ending(dict(standing.calendar_days_left)).items():
+def _tables(engine: EngineStatus) -> Iterator[Problem]:
+    for table, left in dates.ending(dict(engine.calendar_days_left)).items():
         weight: Literal["wrong", "note"] = "wrong" if left < 0 else "note"
         yield Problem(id="calendar", what=dates.what(table, left), do=dates.todo(table), weight=weight)
-    if (opened := standing.backfill) is not None:
+    if (opened := engine.backfill) is not None:
         yield Problem(
             id="backfill",
             what=(
@@ -273,23 +273,23 @@ def _tables(standing: Standing) -> Iterator[Problem]:
             do=("历史读完后：xinliu backfill close", "when the history is read: xinliu backfill close"),
             weight="note",
         )
-    if standing.dead_letters:
+    if engine.dead_letters:
         yield Problem(
             id="dead_letters",
-            what=(f"dlq.v1 里有 {standing.dead_letters:,} 条死信", f"dlq.v1 holds {standing.dead_letters:,} letters"),
+            what=(f"dlq.v1 里有 {engine.dead_letters:,} 条死信", f"dlq.v1 holds {engine.dead_letters:,} letters"),
             do=("看是什么：xinliu dlq list", "see which: xinliu dlq list"),
             weight="note",
         )
-    if standing.late:
+    if engine.late:
         yield Problem(
             id="late",
-            what=(f"late.v1 里有 {standing.late:,} 条过迟的记录", f"late.v1 holds {standing.late:,} late records"),
+            what=(f"late.v1 里有 {engine.late:,} 条过迟的记录", f"late.v1 holds {engine.late:,} late records"),
             do=("看是什么：xinliu late list", "see which: xinliu late list"),
             weight="note",
         )
 
 
-def _screen(standing: Standing, problems: list[Problem], settings: Settings) -> Iterator[str]:
+def _screen(engine: EngineStatus, problems: list[Problem], settings: Settings) -> Iterator[str]:
     wrong = [one for one in problems if one.weight == "wrong"]
     notes = [one for one in problems if one.weight == "note"]
     if wrong:
@@ -302,31 +302,31 @@ def _screen(standing: Standing, problems: list[Problem], settings: Settings) -> 
             yield f"  {mark} {one.what[which]}"
             yield f"      → {one.do[which]}"
     yield ""
-    for role, found in standing.roles.items():
-        yield "  " + _role_line(role, found, standing.looked_s)
-    running = [one for one in standing.partitions.values() if one.state is not None]
+    for role, found in engine.roles.items():
+        yield "  " + _role_line(role, found, engine.looked_s)
+    running = [one for one in engine.partitions.values() if one.state is not None]
     behind = sum(one.end - one.state.low_offset for one in running if one.state is not None)
     yield say(
-        f"  Redis     {len(running)}/{len(standing.partitions)} 个分区有状态，离日志末尾 {behind:,} 条，"
-        f"内存 {standing.redis.used / 2**20:,.0f} MiB",
-        f"  Redis     {len(running)} of {len(standing.partitions)} partitions have state, {behind:,} records behind "
-        f"the log, {standing.redis.used / 2**20:,.0f} MiB",
+        f"  Redis     {len(running)}/{len(engine.partitions)} 个分区有状态，离日志末尾 {behind:,} 条，"
+        f"内存 {engine.redis.used / 2**20:,.0f} MiB",
+        f"  Redis     {len(running)} of {len(engine.partitions)} partitions have state, {behind:,} records behind "
+        f"the log, {engine.redis.used / 2**20:,.0f} MiB",
     )
-    if standing.up_to_ms is not None:
-        covered = [feed.covered_up_to for feed in standing.feeds.values() if feed.covered_up_to is not None]
+    if engine.up_to_ms is not None:
+        covered = [feed.covered_up_to for feed in engine.feeds.values() if feed.covered_up_to is not None]
         day = date_of(min(covered)).isoformat() if covered else "—"
         yield say(
-            f"  事件时间  {time_text(standing.up_to_ms)}，{len(standing.feeds)} 家银行，回执最慢的到 {day}",
-            f"  event time {time_text(standing.up_to_ms)}, {len(standing.feeds)} banks, receipts of all reach to {day}",
+            f"  事件时间  {time_text(engine.up_to_ms)}，{len(engine.feeds)} 家银行，回执最慢的到 {day}",
+            f"  event time {time_text(engine.up_to_ms)}, {len(engine.feeds)} banks, receipts of all reach to {day}",
         )
-    for kind, control in standing.in_force.items():
+    for kind, control in engine.in_force.items():
         yield say(
             f"  在用 {kind}  {(control.artefact_id or '')[:12]}（{control.by}：{control.reason}）",
             f"  {kind} in force: {(control.artefact_id or '')[:12]} ({control.by}: {control.reason})",
         )
 
 
-def _role_line(role: str, one: RoleStanding, looked_s: float) -> str:
+def _role_line(role: str, one: RoleStatus, looked_s: float) -> str:
     workers = say(f"{one.workers} 个进程", f"{one.workers} worker{'' if one.workers == 1 else 's'}")
     if one.lag is None:
         return f"{role:<9} {workers}"
@@ -337,13 +337,13 @@ def _role_line(role: str, one: RoleStanding, looked_s: float) -> str:
     return f"{role:<9} {workers}  {rest}"
 
 
-def _document(standing: Standing, problems: list[Problem]) -> dict[str, Any]:
+def _document(engine: EngineStatus, problems: list[Problem]) -> dict[str, Any]:
     return {
         "healthy": not any(one.weight == "wrong" for one in problems),
         "problems": [
             {"id": one.id, "weight": one.weight, "what": say(*one.what), "do": say(*one.do)} for one in problems
         ],
-        "roles": {role: msgspec.to_builtins(one) for role, one in standing.roles.items()},
+        "roles": {role: msgspec.to_builtins(one) for role, one in engine.roles.items()},
         "partitions": {
             str(number): {
                 "begin": one.begin,
@@ -353,22 +353,22 @@ def _document(standing: Standing, problems: list[Problem]) -> dict[str, Any]:
                 "backfill": one.state is not None and one.state.backfill,
                 "model_id": None if one.state is None else one.state.model_id,
             }
-            for number, one in standing.partitions.items()
+            for number, one in engine.partitions.items()
         },
-        "redis": msgspec.to_builtins(standing.redis),
-        "up_to": standing.up_to_ms,
+        "redis": msgspec.to_builtins(engine.redis),
+        "up_to": engine.up_to_ms,
         "feeds": {
             bank_id: {
                 "last_event_time": feed.last_event_time,
                 "covered_until": None if feed.covered_up_to is None else day_start_ms(feed.covered_up_to + 1),
                 "stalled": feed.stalled,
             }
-            for bank_id, feed in standing.feeds.items()
+            for bank_id, feed in engine.feeds.items()
         },
-        "dead_letters": standing.dead_letters,
-        "late": standing.late,
-        "quarantined": standing.quarantined,
-        "paused": [topic for topic, _ in standing.paused],
+        "dead_letters": engine.dead_letters,
+        "late": engine.late,
+        "quarantined": engine.quarantined,
+        "paused": [topic for topic, _ in engine.paused],
     }
 
 

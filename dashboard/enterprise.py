@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from dashboard.parts import whole_parts
-from dashboard.said import alert_said, reason_said
+from dashboard.sentences import alert_texts, reason_texts
 from domain.calendar import day_of, day_start_ms
 from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from domain.printable import printable
@@ -91,7 +91,7 @@ def _score_now(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any] | Non
 
 def _reason(indicator: str, points_milli: int, value_micro: int | None, baseline_micro: int) -> dict[str, Any]:
     value, baseline = None if value_micro is None else value_micro / MICRO, baseline_micro / MICRO
-    said = reason_said(indicator, value, baseline)
+    said = reason_texts(indicator, value, baseline)
     return {"indicator": indicator, "value": value, "baseline": baseline, "points_milli": points_milli, "said": said}
 
 
@@ -186,7 +186,7 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
         "score_before": alert.score_before,
         "bank_count": len(alert.banks),
         "backfill": backfill,
-        "said": alert_said(sentences, alert),
+        "said": alert_texts(sentences, alert),
     }
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 RATE_OVER_S = 5.0
-AGAIN_S = 3.0
+RETRY_S = 3.0
 ANSWER_S = 5.0  # until a broker is said to be away, and for so long may the dashboard's end take then
 LAGGING = ("ingest", "score", "archive")  # learn commits nothing
 
@@ -64,7 +64,7 @@ class Flow(threading.Thread):
             except KafkaException as error:
                 log.warning("dashboard: the broker does not answer: %s", error)
                 self._deliver({"at_ms": int(time.time() * 1000), "reachable": False})
-                self._ending.wait(AGAIN_S)
+                self._ending.wait(RETRY_S)
         self._latency.close()
 
     def end(self) -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from config.settings import KafkaSettings
 from dashboard.live import ALERTS_KEPT
-from dashboard.said import alert_said
+from dashboard.sentences import alert_texts
 from domain import topics
 from domain.outputs import Alert
 from replay.offsets import Offsets
@@ -20,7 +20,7 @@ from streams.sentences import Sentences
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
-AGAIN_S = 2.0
+RETRY_S = 2.0
 ANSWER_S = 5.0  # as flow's
 AT_ONCE = 500
 BANKS_SHOWN = 8
@@ -43,7 +43,7 @@ def shown(alert: Alert, sentences: Sentences) -> dict[str, Any]:
         "score_before": alert.score_before,
         "banks": alert.banks[:BANKS_SHOWN],
         "bank_count": len(alert.banks),
-        "said": alert_said(sentences, alert),
+        "said": alert_texts(sentences, alert),
     }
 
 
@@ -64,7 +64,7 @@ class NewestAlerts(threading.Thread):
                 self._follow()
             except KafkaException as error:
                 log.warning("dashboard: %s cannot be read: %s", topics.ALERT_SUPERVISOR, error)
-                self._ending.wait(AGAIN_S)
+                self._ending.wait(RETRY_S)
 
     def end(self) -> None:
         """Stop and wait."""
@@ -76,7 +76,7 @@ class NewestAlerts(threading.Thread):
         offsets = Offsets(self._kafka, ANSWER_S)
         places = offsets.partitions([topics.ALERT_SUPERVISOR])
         if not places:
-            self._ending.wait(AGAIN_S)
+            self._ending.wait(RETRY_S)
             return
         ends = offsets.ends(places)
         reading = consumer(self._kafka)

@@ -1,56 +1,122 @@
-"""Pictures of the running pages: `python -m dashboard.screenshots http://127.0.0.1:8710/ docs/images`.
+"""Take the pictures of the READMEs from running parts.
 
-The first page in Chinese and light, and one enterprise with an alert in English and dark. A picture over 300 kB is
-refused: it would be carried by every clone. A font with Chinese glyphs must be installed.
+    python -m dashboard.screenshots docs/images pages http://127.0.0.1:8710/
+    python -m dashboard.screenshots docs/images desk site.toml 示例银行1
+    python -m dashboard.screenshots docs/images report report.html
+
+pages: the first page in Chinese and light, and one enterprise with an alert in English and dark, of running pages.
+desk: what `xinliu tail` prints of a bank's first alerts, in Chinese. report: the page of `xinliu backtest --html`.
+A picture over its bound is refused, since every clone carries it. A font with Chinese glyphs must be installed.
 """
 
 import argparse
+import html
+import os
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dashboard.browser import Browser, BrowserFailed
 
-BYTES_MAX = 300_000
+PAGE_BYTES_MAX, PICTURE_BYTES_MAX = 300_000, 150_000
 SETTLE_S = 3.0  # charts are drawn and names have come
-SIZE = (1280, 900)
+SIZE, WIDTH = (1280, 900), 1100
+TAIL_S_MAX = 120.0
+ALERTS = 5
 ENTERPRISE = "document.querySelector('#alert-rows a, #fall-rows a')?.pathname ?? ''"
 READY = {
     "": "document.querySelectorAll('#alert-rows tr').length > 0",
     "enterprise": "document.querySelectorAll('#part-rows tr').length > 0",
 }
 PICTURES = (("overview.png", "", "lang=zh&theme=light"), ("enterprise.png", "enterprise", "lang=en&theme=dark"))
+TERMINAL = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; background: #11161c; }}
+pre {{ margin: 0; padding: 18px 22px; white-space: pre-wrap; color: #d8dee6;
+       font: 15px/1.65 "DejaVu Sans Mono", "Noto Sans Mono CJK SC", "Noto Sans CJK SC", monospace; }}
+b {{ color: #7fd1a0; font-weight: normal; }}
+</style><pre><b>$ {command}</b>
+{lines}</pre>"""
 
 
-def take(address: str, folder: Path) -> list[Path]:
-    """The pictures, as files. BrowserFailed where a page does not show what it should, ValueError for a large one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    with Browser(width=SIZE[0], height=SIZE[1]) as browser:
-        browser.goto(f"{address}?lang=zh")
-        path = browser.wait_for(ENTERPRISE, deadline_s=60)
-        for name, page, query in PICTURES:
-            browser.goto(f"{address.rstrip('/')}{path if page else '/'}?{query}")
-            browser.wait_for(READY[page], deadline_s=60)
-            time.sleep(SETTLE_S)
-            picture = browser.picture()
-            if len(picture) > BYTES_MAX:
-                raise ValueError(f"{name} has {len(picture)} bytes, {BYTES_MAX} at most")
-            (folder / name).write_bytes(picture)
-            written.append(folder / name)
-    return written
+def pages(browser: Browser, address: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (file name, PNG) of the pages at `address`. Raise BrowserFailed where one does not show what it should."""
+    browser.resize(*SIZE)
+    browser.goto(f"{address}?lang=zh")
+    path = browser.wait_for(ENTERPRISE, deadline_s=60)
+    for name, page, query in PICTURES:
+        browser.goto(f"{address.rstrip('/')}{path if page else '/'}?{query}")
+        browser.wait_for(READY[page], deadline_s=60)
+        time.sleep(SETTLE_S)
+        yield name, _within(name, browser.picture(), PAGE_BYTES_MAX)
 
 
-def main() -> int:
-    """Return the command."""
-    parser = argparse.ArgumentParser(prog="python -m dashboard.screenshots", description=__doc__)
-    parser.add_argument("address", help="of the pages, as the demo prints it")
+def desk(browser: Browser, config: str, bank: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the picture of a bank's alerts as its risk desk reads them in a terminal.
+
+    Raise subprocess.SubprocessError where the command fails, or the bank has fewer than ALERTS alerts.
+    """
+    shown = ("tail", "--bank", bank, "--from-start", "--count", str(ALERTS))
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "--config", config, *shown],
+        env={**os.environ, "LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TAIL_S_MAX,
+        check=True,
+    )
+    page = TERMINAL.format(command=html.escape(" ".join(("xinliu", *shown))), lines=html.escape(done.stdout))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "terminal.html")
+        file.write_text(page, encoding="utf-8")
+        yield "desk.png", _whole(browser, "desk.png", file)
+
+
+def report(browser: Browser, file: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the picture of the first screen of a backtest's report."""
+    browser.resize(*SIZE)
+    browser.goto(Path(file).resolve().as_uri())
+    time.sleep(SETTLE_S)
+    yield "backtest.png", _within("backtest.png", browser.picture(), PICTURE_BYTES_MAX)
+
+
+def _whole(browser: Browser, name: str, file: Path) -> bytes:
+    """Return the picture of all of a small page. Raise ValueError where it has too many bytes."""
+    browser.resize(WIDTH, 100)
+    browser.goto(file.as_uri())
+    browser.resize(WIDTH, browser.evaluate("document.documentElement.scrollHeight"))
+    return _within(name, browser.picture(), PICTURE_BYTES_MAX)
+
+
+def _within(name: str, picture: bytes, bytes_max: int) -> bytes:
+    if len(picture) > bytes_max:
+        raise ValueError(f"{name} has {len(picture)} bytes, {bytes_max} at most")
+    return picture
+
+
+_TAKE: Mapping[str, Callable[..., Iterator[tuple[str, bytes]]]] = {"pages": pages, "desk": desk, "report": report}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboard.screenshots",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, help="where the pictures go")
-    args = parser.parse_args()
+    parser.add_argument("of", choices=_TAKE, help="what is taken")
+    parser.add_argument("what", nargs="+", help="address; settings file and bank; report file")
+    args = parser.parse_args(argv)
+    args.folder.mkdir(parents=True, exist_ok=True)
     try:
-        for path in take(args.address, args.folder):
-            print(f"{path}  {path.stat().st_size:,} bytes")
-    except (BrowserFailed, ValueError) as error:
+        with Browser(width=SIZE[0], height=SIZE[1]) as browser:
+            for name, picture in _TAKE[args.of](browser, *args.what):
+                (args.folder / name).write_bytes(picture)
+                print(f"{args.folder / name}  {len(picture):,} bytes")
+    except (BrowserFailed, ValueError, subprocess.SubprocessError) as error:
         print(f"screenshots: {error}", file=sys.stderr)
         return 1
     return 0

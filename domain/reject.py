@@ -9,7 +9,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """Why a record goes to `dlq.v1` (all but LATE) or `late.v1` (LATE)."""
+    """The reasons why a record goes to `dlq.v1` (all but LATE) or `late.v1` (LATE)."""
 
     OVERSIZED = "oversized"  # value over 64 KiB, or all headers together
     UNKNOWN_VERSION = "unknown_version"  # header `schema` absent or of a version that this engine does not know

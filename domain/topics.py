@@ -28,7 +28,7 @@ def bank_alerts(bank_id: str) -> str:
     return f"alert.{bank_id}.v1"
 
 
-def bank_told(topic: str) -> str:
+def alerted_bank(topic: str) -> str:
     """Return the bank whose alert topic this is: the inverse of `bank_alerts`."""
     return topic[len("alert.") : -len(".v1")]
 

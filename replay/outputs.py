@@ -40,7 +40,7 @@ def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
 
 def told(topic: str) -> str | None:
     """Return the bank that alerts of a topic go to; None for the supervisor."""
-    return None if topic == topics.ALERT_SUPERVISOR else topics.bank_told(topic)
+    return None if topic == topics.ALERT_SUPERVISOR else topics.alerted_bank(topic)
 
 
 def digest_of(sums: Iterable[tuple[int, str, str]]) -> str:

@@ -30,7 +30,7 @@ _AFTER_LENGTH, _AFTER_CRC, _MAGIC = 12, 21, 2
 _RECORD_OVERHEAD_MAX = 5 + 1 + 10 + 5 + 5 + 5  # length, attributes, time, offset, sizes of key and value
 COUNT, BYTES, FIRST_MS = range(3)  # of the batch of a partition that may be added to
 PARTITION, BEGIN, END, ACK_GROUP, RECORDS, PAYLOAD, IS_NEW, MS_FIRST, MS_LAST = range(9)  # of a piece of a batch
-PLACE, TIME, HEADERS_BEGIN, HEADERS_END, OF_STRETCH = range(5)  # of a group of records
+PLACE, TIME, HEADERS_BEGIN, HEADERS_END, OF_GROUP = range(5)  # of a group of records
 
 
 class AckGroup:
@@ -181,7 +181,7 @@ def write(some: Sequence[Outputs], opened: npt.NDArray[np.int64], anywhere: int)
     groups[:, TIME] = [outputs.time_ms for outputs in some]
     groups[:, HEADERS_END] = ends
     groups[:, HEADERS_BEGIN] = ends - [len(one) for one in headers]
-    groups[:, OF_STRETCH] = _runs([outputs.ack_group for outputs in some])
+    groups[:, OF_GROUP] = _runs([outputs.ack_group for outputs in some])
     counts = np.array([len(outputs.records) for outputs in some], np.int64)
     longest = max(map(len, headers))
     out = np.empty(len(blob) + len(sizes) * (_RECORD_OVERHEAD_MAX + longest), np.uint8)
@@ -199,11 +199,11 @@ def warm() -> None:
     Batch(0)._packed(b"")
 
 
-def _runs(stretches: Sequence[AckGroup]) -> list[int]:
+def _runs(groups: Sequence[AckGroup]) -> list[int]:
     """Return, for each, the index where the run of equal ones that it is in begins."""
     found: list[int] = []
-    for i, ack_group in enumerate(stretches):
-        found.append(found[-1] if i and ack_group is stretches[i - 1] else i)
+    for i, ack_group in enumerate(groups):
+        found.append(found[-1] if i and ack_group is groups[i - 1] else i)
     return found
 
 
@@ -292,9 +292,9 @@ def _write(  # type: ignore[no-untyped-def]
         key_size, value_size, group = sizes[i, 0], sizes[i, 1], groups[group_of[i]]
         p = place[i]
         piece = last_piece[p]
-        if piece < 0 or delta[i] == 0 or pieces[piece, ACK_GROUP] != group[OF_STRETCH]:
+        if piece < 0 or delta[i] == 0 or pieces[piece, ACK_GROUP] != group[OF_GROUP]:
             piece = last_piece[p] = found
-            pieces[piece, PARTITION], pieces[piece, BEGIN], pieces[piece, ACK_GROUP] = p, next_at[p], group[OF_STRETCH]
+            pieces[piece, PARTITION], pieces[piece, BEGIN], pieces[piece, ACK_GROUP] = p, next_at[p], group[OF_GROUP]
             pieces[piece, RECORDS], pieces[piece, PAYLOAD], pieces[piece, IS_NEW] = 0, 0, delta[i] == 0
             pieces[piece, MS_FIRST], pieces[piece, MS_LAST] = first_ms[i], group[TIME]
             found += 1

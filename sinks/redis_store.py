@@ -109,7 +109,7 @@ class PartitionStore:
                 raise Outbid(f"partition {self._partition} is owned under epoch {held.epoch}, ours is {epoch}")
 
         with _reported():
-            _look_around(self._all)
+            _refresh_cluster(self._all)
         replies = self._transact(epoch, claimable, lambda pipe: pipe.get(f"{self._base}:p"))
         state: bytes | None = replies[-1]
         return state
@@ -280,7 +280,7 @@ def _server(client: Any, key: str) -> Any:
         return client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
 
 
-def _look_around(client: Any) -> None:
+def _refresh_cluster(client: Any) -> None:
     """Ask a cluster again which server holds what. After any failure a partition is claimed, and it may have moved."""
     if isinstance(client, redis.RedisCluster):
         with _as_redis_errors():

@@ -136,7 +136,7 @@ class Sender(threading.Thread):
                 self._woken.clear()
                 await self._linger()
                 self._is_woken = self._is_flush_requested = False  # before looking: what comes from here on wakes anew
-                await self._line_up(producer)
+                await self._fill_batches(producer)
                 await self._hand_over(producer)
         finally:
             await _leave(producer)
@@ -165,7 +165,7 @@ class Sender(threading.Thread):
                     await self._flush_requested.wait()
         self._flush_requested.clear()
 
-    async def _line_up(self, producer: AIOKafkaProducer) -> None:
+    async def _fill_batches(self, producer: AIOKafkaProducer) -> None:
         """Put new outputs into batches."""
         came: dict[str, list[Outputs]] = {}
         while self._came:

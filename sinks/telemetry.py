@@ -214,7 +214,7 @@ class Telemetry(Protocol):
         """Take in the current readings, which replace the previous ones."""
 
 
-class Silent:
+class NoTelemetry:
     """Telemetry that drops everything."""
 
     def emit(self, event: Event) -> None:

@@ -32,9 +32,9 @@ from features.values import Value
 from sinks.client import client_settings
 from sinks.partitioner import partitions_of
 from sinks.redis_store import Fence, Stored, connect, read_stored
-from streams.score.anew import evaluate_anew, readings
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of
+from streams.score.reevaluation import readings, reevaluate
 from streams.score.role import fetched_rules, fetched_snapshot
 
 IDS_A_ROUND_TRIP_MAX = 1_000
@@ -178,7 +178,7 @@ class Lookup:
     def _features(self, partition: int, stored: Stored, names: Sequence[str], rows: Rows) -> Iterator[Features]:
         fence, saved = stored.fence or Fence(-1, 0), _saved(stored)  # -1: no owner's
         engine = self._engine(saved.model_id, saved.rules_id, saved.model_changed_day)
-        for name, row, x in zip(names, rows, evaluate_anew(rows, engine), strict=True):
+        for name, row, x in zip(names, rows, reevaluate(rows, engine), strict=True):
             score_milli = int(x["score_milli"])
             yield Features(
                 enterprise_id=name,

@@ -23,7 +23,7 @@ from sinks.client import client_settings
 log = logging.getLogger(__name__)
 
 FETCH_S_MAX = 5.0
-AGAIN_S = 300.0  # rules that could not be had are asked for again after so long
+RETRY_S = 300.0  # rules that could not be had are asked for again after so long
 Signals = Mapping[str, Signal]
 
 
@@ -44,7 +44,7 @@ class Sentences:
         """Return the signals of the rules with this id; none where the rules cannot be fetched now."""
         if (known := self._signals.get(rules_id)) is not None:
             return known
-        if time.monotonic() - self._missing_since_s.get(rules_id, -AGAIN_S) < AGAIN_S:
+        if time.monotonic() - self._missing_since_s.get(rules_id, -RETRY_S) < RETRY_S:
             return {}
         try:
             body = fetch(self._kafka.bootstrap, topics.ARTEFACT, rules_id, FETCH_S_MAX, client_settings(self._kafka))

@@ -19,7 +19,7 @@ from sinks.client import client_settings
 
 DAY_MS = 86_400_000
 TIMEOUT_S = 30.0
-LOOK_AGAIN_S = 0.05
+POLL_S = 0.05
 # A worker refuses to start where one of these differs; the others are reported by `xinliu topics check`.
 FATAL = ("exists", "partitions", "message.timestamp.type", "cleanup.policy")
 
@@ -141,7 +141,7 @@ def _wait_until_listed(admin: AdminClient, names: set[str]) -> None:
         if time.monotonic() > give_up:
             why = f"made, but not listed: {', '.join(sorted(missing))}"
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why))
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(POLL_S)
 
 
 def _listed(admin: AdminClient) -> set[str]:

@@ -7,7 +7,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from embedded import eventually
+from tests.patience import eventually
 
 ANSWER_S = 20.0
 GROUPS_END_S_MAX = 60.0

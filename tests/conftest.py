@@ -6,6 +6,7 @@ import os
 import random
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,11 @@ import redis as redis_client
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import Kafka, RedisServer
-from embedded import eventually as poll_until
 from embedded.redis import Kind
 from kernels.cache import cache_root
 from sinks.clickhouse import Connection, Target, connect, migrate
-from tests import brokers, clickhouse_server
+from tests import brokers, clickhouse_server, patience
+from tests.faults import Fault
 
 SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
 os.environ["XINLIU_SEED"] = str(SEED)  # pytest-xdist's processes inherit the seed that the report's header names
@@ -37,21 +38,26 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "determinism/test_processes.py", "cli/test_replay_sample.py", "streams/ingest/test_workers.py",
-    "streams/worker/test_worker.py", "streams/ingest/test_role.py", "streams/score/test_protocol_processes.py",
-    "streams/score/test_faults_of_load.py", "cli/test_demo.py", "determinism/test_in_memory.py",
+    "cli/test_replay_sample.py", "determinism/test_processes.py", "cli/test_demo.py", "determinism/test_in_memory.py",
+    "streams/worker/test_worker.py", "streams/ingest/test_unreadable_feeds.py", "dashboard/test_pages.py",
+    "streams/ingest/test_workers.py", "streams/score/test_protocol_processes.py", "streams/ingest/test_role.py",
+    "streams/score/test_faults_of_load.py", "streams/worker/test_metrics_processes.py",
+    "streams/score/test_protocol.py", "cli/test_replay_in_process.py", "cli/test_replay_log.py", "cli/test_backtest.py",
 )  # fmt: skip
+_SLOW_FILE_S = 10.0  # what the summary shows
 _ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}
 _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
 # What a test tells the summary travels in its report, as xdist's processes share nothing else: names of its properties.
 _INJECTED, _NOT_SHOWN = "fault", "not shown"
 _running: pytest.Item  # the test that runs
+_fault = Fault(lambda told: _running.user_properties.append((_INJECTED, told)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember which test runs, for what a session's fixture says of it."""
     global _running
     _running = item
+    _fault.count = 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,17 +95,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def fault() -> Callable[..., None]:
-    """`fault(injected=3, observed="…")`: how often a `test_fault_NN_*` injected its fault, and what came of it.
-
-    Several calls of one test (a property's examples) add up. It fails where the fault was never injected.
-    """
-
-    def report(*, injected: int, observed: object) -> None:
-        assert injected >= 1, "the fault was never injected"
-        _running.user_properties.append((_INJECTED, (injected, str(observed))))
-
-    return report
+def fault() -> Fault:
+    """The counter of the test that runs."""
+    return _fault
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +112,10 @@ def not_shown() -> Callable[[str, str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Number, test, injected, observed: one line a fault test that ran; then what this run did not show."""
-    not_shown, faults = set(), {}
+    """Print what this run did not show, a line for each fault test that ran, and the files that took long."""
+    not_shown, faults, took_s = set(), {}, Counter[str]()
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        took_s[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0.0)
         told = getattr(report, "user_properties", ())
         not_shown |= {text for name, text in told if name == _NOT_SHOWN}
         if injections := [injection for name, injection in told if name == _INJECTED]:  # the same in later phases
@@ -131,6 +130,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for test, injected, observed in sorted(faults.values()):
         numbers = _FAULT.match(test)[1].rstrip("_")  # type: ignore[index]
         terminalreporter.line(f"{numbers}  {test}  {injected}  {observed}")
+    if slow := [(file, seconds) for file, seconds in took_s.most_common() if seconds >= _SLOW_FILE_S]:
+        terminalreporter.section("files: seconds")
+    for file, seconds in slow:
+        terminalreporter.line(f"{seconds:6.0f}  {file}")
 
 
 def pytest_report_header() -> list[str]:
@@ -153,7 +156,7 @@ def module_seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
     """`eventually(condition, deadline_s=10.0, what="…")` polls; TimeoutError when the deadline passes."""
-    return poll_until
+    return patience.eventually
 
 
 @pytest.fixture(scope="session")

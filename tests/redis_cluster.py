@@ -5,9 +5,10 @@ from typing import Any, Self
 
 import redis
 
-from embedded import RedisServer, eventually
+from embedded import RedisServer
 from embedded.ports import free_port
 from embedded.redis import Kind
+from tests.patience import eventually
 
 MASTERS, SLOTS = 3, 16_384
 

@@ -36,9 +36,12 @@ def transactions(world: World, most: int) -> Transactions:
     return feed.transactions(world, most, plain)
 
 
-def records(found: Transactions, wanted: int, *, mixed: bool) -> Iterator[tuple[Sent, str]]:
-    """So many records, each with how it must end. A repeat comes right behind its original."""
-    faults, extra = _faults(round(BAD_SHARE * wanted)), _Extra(found)
+def records(found: Transactions, wanted: int, *, mixed: bool, in_runs: bool = True) -> Iterator[tuple[Sent, str]]:
+    """So many records, each with how it must end. A repeat comes right behind its original.
+
+    in_runs: as the module says; otherwise no two bad records of a bank that follow each other are alike.
+    """
+    faults, extra = _faults(round(BAD_SHARE * wanted) if in_runs else 1), _Extra(found)
     sent = bads = 0
     for i, record in enumerate(feed.feed(found)):
         if sent >= wanted:

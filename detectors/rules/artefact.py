@@ -49,12 +49,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
-    """Rules in force. Signal s of the programs is `standing[s]`."""
+    """Rules in force. Signal s of the programs is `evaluated[s]`."""
 
     id: str
     emission: Emission
     closes_to_lower: int
-    standing: tuple[Signal, ...]
+    evaluated: tuple[Signal, ...]
     waiting: tuple[Waiting, ...]
     programs: Rules
 
@@ -88,16 +88,16 @@ def compiled(artefact: RulesArtefact, rules_id: str, *, row_word: str, first: in
     parsed = [parse_row(row, f"{row_word} {number}") for number, row in enumerate(artefact.signals, first)]
     if len({signal.row.id for signal in parsed}) < len(parsed):
         raise RuleError(f"{row_word}s: an id stands twice")
-    standing = tuple(signal for signal in parsed if signal.row.enabled and not waits_for(signal))
+    evaluated = tuple(signal for signal in parsed if signal.row.enabled and not waits_for(signal))
     return RuleSet(
         id=rules_id,
         emission=artefact.emission,
         closes_to_lower=artefact.closes_to_lower,
-        standing=standing,
+        evaluated=evaluated,
         waiting=tuple(
             Waiting(id=signal.row.id, reason=", ".join(waits_for(signal)) if signal.row.enabled else "disabled")
             for signal in parsed
-            if signal not in standing
+            if signal not in evaluated
         ),
-        programs=compile_signals(standing),
+        programs=compile_signals(evaluated),
     )

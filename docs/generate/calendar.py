@@ -32,7 +32,7 @@ def statutory_holidays(year: int) -> set[date]:
 
 def workdays() -> str:
     """Return `workdays.csv`: its published rows, and provisional ones of the years after them up to LAST_YEAR."""
-    published = sorted(row for row in _rows("workdays.csv") if row[1] != "provisional")
+    published = sorted(row for row in published_rows("workdays.csv") if row[1] != "provisional")
     last = date.fromisoformat(published[-1][0]).year
     provisional = (
         (day.isoformat(), "provisional")
@@ -45,12 +45,12 @@ def workdays() -> str:
 
 def spring_festival() -> str:
     """Return `spring_festival.csv`: its rows, and those of the years after them up to LAST_YEAR."""
-    known = _rows("spring_festival.csv")
+    known = published_rows("spring_festival.csv")
     years = range(int(known[-1][0]) + 1, LAST_YEAR + 1)
     return _csv(("year", "first_day"), [*known, *((str(year), first_of_month(year, 1).isoformat()) for year in years)])
 
 
-def _rows(name: str) -> list[tuple[str, ...]]:
+def published_rows(name: str) -> list[tuple[str, ...]]:
     return [tuple(row) for row in csv.reader((_CONFIG / name).read_text(encoding="utf-8").splitlines()[1:])]
 
 

@@ -1,4 +1,4 @@
-"""`docs/sizing.md`: what a province takes, reckoned from the newest runs of the benchmarks."""
+"""`docs/sizing.md`: what a province takes, calculated from the newest runs of the benchmarks."""
 
 import json
 from typing import Any
@@ -50,6 +50,8 @@ def page() -> str:
             "rss_gb": f"{state['engine_rss_bytes'] / _GB:.1f}",
             "rss_beside_gb": f"{_beside_rows(state) / _GB:.1f}",
             "resident": f"{state['resident_max_of_a_worker']:,}",
+            "row_kb": f"{ROW.itemsize / 1e3:.0f}",
+            "resident_default_gb": f"{Settings().score.enterprises_resident_max * ROW.itemsize / _GB:.1f}",
             "restart_s": f"{newest('recovery')['restart_s']:g}",
             "takeover_s": f"{newest('recovery')['takeover_s']:g}",
             "kafka": _kafka(txns_a_day, sizes),

@@ -158,7 +158,7 @@ def _silent(measured: Measured) -> list[tuple[str, list[str]]]:
         name for name, column in zip(world.indicators, measured.panel.values.T, strict=True) if np.isnan(column).all()
     }
     found = []
-    for signal in packaged_rules().standing if set(world.rules) <= {packaged_rules().id} else ():
+    for signal in packaged_rules().evaluated if set(world.rules) <= {packaged_rules().id} else ():
         lacks = sorted(never & {INPUTS[slot] for slot in signal.needs()})
         if lacks:
             found.append((signal.row.id, lacks))

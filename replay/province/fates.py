@@ -29,12 +29,13 @@ from replay.province.population import Population
 
 DAYS_A_MONTH, DAYS_A_YEAR = 365.25 / 12, 365.25
 RECOVERY_MONTHS = (1.5, 8.0)
-ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 68)  # with the days before the next due date fewer than default takes
+ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 60)  # with the days before the next due date fewer than default takes
 RECOVERED = 0.6  # what trouble takes from one that gets over it, against one that fails
 RISK_ROOT = 0.6  # how far risk moves the chance of trouble that passes
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
 CONTAGION_FROM = 0.3
 CONTAGION_FAILS = 0.4
+CERTAIN = 20.0  # so many expected are taken for certain; `exponential` is exact up to there
 
 
 def draw_fates(population: Population, firms: Firms, trade: Trade) -> Trade:
@@ -68,7 +69,7 @@ class _Draws:
 
     def happens(self, name: str, a_year: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether something of this rate a year happens in the whole time, at most once."""
-        found: npt.NDArray[np.bool_] = self.uniform(name) < 1.0 - chance.exponential(-np.asarray(a_year) * self.years)
+        found: npt.NDArray[np.bool_] = self.uniform(name) < _share(np.asarray(a_year) * self.years)
         return found
 
 
@@ -95,16 +96,18 @@ def _shape(population: Population, firms: Firms, draws: _Draws, who: Integers, n
 
 
 def _fail(population: Population, firms: Firms, draws: _Draws) -> None:
-    who = np.flatnonzero(draws.happens("fails", _levelled(population.default_rate, firms["risk"], draws.years)))
+    share = float(_share(population.default_rate * draws.years))
+    who = np.flatnonzero(draws.uniform("fails") < _levelled(share, firms["risk"]))
     firms["ending"][who] = FAILS
     firms["turn"][who] = draws.day("failure")[who]
     _take_scenario(population, firms, draws, who, np.array([row.fails for row in population.scenarios], float), "fails")
 
 
 def _recover(population: Population, firms: Firms, draws: _Draws) -> None:
-    risk = chance.exponential(RISK_ROOT * _log(firms["risk"]))
-    rate = population.default_rate * population.recoveries * risk / risk.mean()
-    who = np.flatnonzero(draws.happens("recovers", rate) & (firms["ending"] == 0))
+    others = np.flatnonzero(firms["ending"] == 0)
+    share = population.recoveries * (len(firms) - len(others)) / max(len(others), 1)
+    risk = chance.exponential(RISK_ROOT * _log(firms["risk"][others]))
+    who = others[draws.uniform("recovers")[others] < _levelled(share, risk)]
     firms["ending"][who] = RECOVERS
     firms["turn"][who] = draws.day("turn")[who]
     weights = np.array([row.recovers for row in population.scenarios], float)
@@ -120,18 +123,22 @@ def _get_over(firms: Firms, draws: _Draws, who: Integers) -> None:
     )
 
 
-def _levelled(a_year: float, risk: Floats, years: float) -> Floats:
-    """Return rates a year in proportion to `risk` at which as many fail in `years` as if all had the rate `a_year`.
+def _share(expected: npt.ArrayLike) -> Floats:
+    """Return the chance of at least one where so many are expected."""
+    found: Floats = 1.0 - chance.exponential(-np.minimum(expected, CERTAIN))
+    return found
 
-    Without it fewer would: whose risk is high can fail but once.
+
+def _levelled(share: float, risk: Floats) -> Floats:
+    """Return chances (n,) that rise with `risk` as those of events at rates in proportion to it, with this mean.
+
+    Rates alone would give fewer: what happens at most once happens to no one twice, however high his risk.
     """
-    wanted = 1.0 - chance.exponential(-a_year * years)
-    low, high = 0.0, 16.0
-    for _ in range(40):
+    low, high = 0.0, 2.0**20
+    for _ in range(64):
         factor = 0.5 * (low + high)
-        many = np.mean(1.0 - chance.exponential(-np.minimum(factor * a_year * risk * years, 15.0))) > wanted
-        low, high = (low, factor) if many else (factor, high)
-    return low * a_year * risk
+        low, high = (low, factor) if _share(factor * risk).sum() > share * len(risk) else (factor, high)
+    return _share(low * risk)
 
 
 def _log(x: Floats) -> Floats:

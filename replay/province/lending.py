@@ -34,6 +34,7 @@ from replay.province.layout import (
     OVERDUE,
     PLANNED,
     PRIVATE_LENDER,
+    RECOVERS,
     RENEWED,
     REPAID,
     REPAY,
@@ -269,6 +270,8 @@ def evening(w: Any, k: Any, today: Any) -> Any:
 @kernel
 def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
     """Now and then a due date is missed by some days: by oversight, or because money is short."""
+    if f.ending == RECOVERS and day < f.arrears_from <= day + LATE_DAYS:
+        return  # with its arrears, which follow at once, it would be in default
     chance, most = w.numbers[FORGOTTEN], FORGOTTEN_DAYS
     if is_in_trouble(f, day):
         first, last = w.numbers[LATE_AT_FIRST], w.numbers[LATE_AT_LAST]

@@ -35,7 +35,7 @@ def _by_log(score: Score) -> int:
 
 
 def _bank_told(records: Records) -> list[str]:
-    return [topics.bank_told(records.topic)] * len(records)
+    return [topics.alerted_bank(records.topic)] * len(records)
 
 
 def _group(name: str) -> Read:

@@ -44,7 +44,7 @@ _SCHEMA_HEADERS = encode_headers([("schema", SCHEMA.encode())])
 
 
 @dataclass(slots=True, kw_only=True)
-class _Gathering:
+class _PendingRecords:
     """Records of topics that feed the same tables, for the next blocks, one a table."""
 
     since_s: float = 0.0  # monotonic time of the oldest
@@ -100,7 +100,7 @@ class Archive(Role):
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
             topic: msgspec.json.Decoder(stored.kind) for topic, stored in self._stored.items()
         }
-        self._gathering = {stored: _Gathering() for stored in self._stored.values()}
+        self._pending = {stored: _PendingRecords() for stored in self._stored.values()}
         self._blocks: deque[Block] = deque()  # the first is being sent
         self._sending: asyncio.Task[None] | None = None
         self._next: dict[TP, int] = {}
@@ -153,7 +153,7 @@ class Archive(Role):
         """Gather the chunk's records, and close a block where one is full."""
         stored = self._stored[tp.topic]
         for part in chunk.pieces(self._settings.batch_rows_max):
-            if self._gathering[stored].row_count + len(part) > self._settings.batch_rows_max:
+            if self._pending[stored].row_count + len(part) > self._settings.batch_rows_max:
                 self._cut(stored)
                 self._collect()
             self._gather(tp, part)
@@ -172,7 +172,7 @@ class Archive(Role):
         """Return the offset of the first record whose row or dead letter is not acknowledged, else the next to read."""
         if tp not in self._next:
             return None
-        open_ranges = [*(block.ranges for block in list(self._blocks)), self._gathering[self._stored[tp.topic]].ranges]
+        open_ranges = [*(block.ranges for block in list(self._blocks)), self._pending[self._stored[tp.topic]].ranges]
         firsts = [ranges[tp][0] for ranges in open_ranges if tp in ranges]
         dead = self._outbox.lowest_open(tp)
         return min([*firsts, self._next[tp], *([] if dead is None else [dead])])
@@ -224,7 +224,7 @@ class Archive(Role):
         for kind, records in found.items():
             tables = stored.tables.get(kind, ())
             if tables:
-                self._gathering[stored].add(tables, records)
+                self._pending[stored].add(tables, records)
             self._outcomes[tp, "applied" if tables else "no_row", ""] += len(records)
             if not tables:
                 self._counts[f"{tp.topic}.no_row"] += len(records)
@@ -236,18 +236,18 @@ class Archive(Role):
         """
         if now_s is not None and self._blocks:
             return
-        for stored, gathering in self._gathering.items():
-            if gathering.columns and (now_s is None or now_s - gathering.since_s >= self._flush_interval_s):
+        for stored, pending in self._pending.items():
+            if pending.columns and (now_s is None or now_s - pending.since_s >= self._flush_interval_s):
                 self._cut(stored)
 
     def _cut(self, stored: Stored) -> None:
-        gathering = self._gathering[stored]
-        if not gathering.columns:
+        pending = self._pending[stored]
+        if not pending.columns:
             return
-        self._gathering[stored] = _Gathering()
-        name = block_name(gathering.ranges)
-        for table, columns in gathering.columns.items():
-            self._blocks.append(Block(insert=table.insert(columns, name), ranges=gathering.ranges))
+        self._pending[stored] = _PendingRecords()
+        name = block_name(pending.ranges)
+        for table, columns in pending.columns.items():
+            self._blocks.append(Block(insert=table.insert(columns, name), ranges=pending.ranges))
 
     def _send_all(self, sender: Sender) -> None:
         """Send blocks in a thread, one at a time, each until it is acknowledged."""
@@ -278,13 +278,13 @@ class Archive(Role):
         for tp in tps:
             self._next.pop(tp, None)
             stored = self._stored[tp.topic]
-            self._gathering[stored].ranges.pop(tp, None)
-            if not self._gathering[stored].ranges:
-                self._gathering[stored] = _Gathering()
+            self._pending[stored].ranges.pop(tp, None)
+            if not self._pending[stored].ranges:
+                self._pending[stored] = _PendingRecords()
 
     def _row_count(self) -> int:
-        gathered = sum(gathering.row_count for gathering in self._gathering.values())
-        return gathered + sum(block.row_count for block in list(self._blocks))
+        pending_rows = sum(pending.row_count for pending in self._pending.values())
+        return pending_rows + sum(block.row_count for block in list(self._blocks))
 
 
 def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[int, int, Any]]:

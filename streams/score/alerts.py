@@ -71,7 +71,7 @@ class _Lender:
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
     """Yield the revisions of row `b` (outbook.ROW), one a reader, each with its sentence in Chinese."""
-    signal = sources.rules.standing[b["signal"]]
+    signal = sources.rules.evaluated[b["signal"]]
     for topic, make in _revisions(b, sources, signal):
         yield Addressed(topic, partial(_with_sentence, make, signal))
 

@@ -111,7 +111,7 @@ def alert_columns(
         about_bank=about_bank,
         concerned_row=concerned_row,
         concerned_bank=np.concatenate((every[:, 1], about_bank[of_one])),
-        signals=tuple(signal.row.id for signal in rules.standing),
+        signals=tuple(signal.row.id for signal in rules.evaluated),
         rules_id=rules_id,
     )
 

@@ -45,7 +45,7 @@ class Banks(NamedTuple):
     used: npt.NDArray[np.int64]
 
 
-class Lookout:
+class TickIndex:
     """Index of the enterprises of a partition that the next tick must be applied to."""
 
     def __init__(

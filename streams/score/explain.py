@@ -37,10 +37,10 @@ from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text
 from features.values import Value
 from streams.score.alerts import values_of
-from streams.score.anew import evaluate_anew, readings
 from streams.score.json_text import micro
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
+from streams.score.reevaluation import readings, reevaluate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
     rows = values.rows_of([enterprise_id], [value])
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
     card = scorecard(snapshot)
-    x = evaluate_anew(rows, engine_of(card, rules, saved.model_changed_day))[0]
+    x = reevaluate(rows, engine_of(card, rules, saved.model_changed_day))[0]
     points, weights = x["points_milli"].tolist(), card.weight_milli.tolist()
     groups = dict.fromkeys(GROUPS, 0)
     for name, milli in zip(CORE, points, strict=True):
@@ -268,7 +268,7 @@ class _Open:
 
 
 def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> list[Episode]:
-    of_key = dict(zip(rules.programs.key.tolist(), rules.standing, strict=True))
+    of_key = dict(zip(rules.programs.key.tolist(), rules.evaluated, strict=True))
     found = []
     for i in range(int(row["episodes_open"])):
         signal, bank = of_key.get(int(row["episode_key"][i])), int(row["episode_bank"][i])

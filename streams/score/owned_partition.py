@@ -146,7 +146,7 @@ class OwnedPartition:
         memory = self.memory
         assert memory is not None
         snapshot = FlushSnapshot(memory, [], memory.saved)
-        with self._whole():
+        with self._dropping_on_failure():
             for rows in _slices(memory.dirty_rows(), slice_values_max):
                 snapshot.slices.append((rows, memory.take(rows)))
                 await asyncio.sleep(0)
@@ -162,7 +162,7 @@ class OwnedPartition:
         """
         assert snapshot.memory is self.memory
         count = size = 0
-        with self._whole():
+        with self._dropping_on_failure():
             for rows, values in snapshot.slices:
                 if self.memory is not snapshot.memory:
                     return count, size
@@ -187,14 +187,14 @@ class OwnedPartition:
         memory = self.memory
         assert memory is not None
         count = size = 0
-        with self._whole():
+        with self._dropping_on_failure():
             for rows in _slices(memory.dirty_rows(), slice_values_max):
                 size += await self._write_slice(memory, rows, memory.take(rows))
                 count += len(rows)
         return count, size
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def _dropping_on_failure(self) -> Iterator[None]:
         """Drop memory where the block fails: values that a snapshot took count as clean, yet Redis lacks them."""
         try:
             yield

@@ -29,7 +29,7 @@ from features.values import Value
 from sinks.telemetry import Outcome
 from streams.dead_letters import to_dead_letters
 from streams.score import outputs_json
-from streams.score.due import Lookout, feeds_of
+from streams.score.due import TickIndex, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
 from streams.score.rows import InForce, Outgoing, Writer
@@ -127,7 +127,7 @@ class Partition:
         self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
         self._passes_over = passes_over
         self.residents = RowCache(names, resident_max)
-        self._lookout = Lookout(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
+        self._tick_index = TickIndex(self.residents, self._now.up_to, self._now.feeds, self._now.unlooked)
         self._wanted = 0
         self._writer = writer or Writer()
         self._book = self._writer.book
@@ -159,7 +159,7 @@ class Partition:
     @property
     def saved(self) -> PartitionState:
         """State of the partition, complete only between two calls of `apply`."""
-        return msgspec.structs.replace(self._now, unlooked=self._lookout.names())
+        return msgspec.structs.replace(self._now, unlooked=self._tick_index.names())
 
     def apply(self, chunk: Chunk) -> Iterator[list[Outgoing]]:
         """Apply a chunk; yield its outputs some ms of work at a time, an enterprise's in the order of (offset, seq).
@@ -234,7 +234,7 @@ class Partition:
         (letter,) = to_dead_letters(chunk, [unreadable.row], [unreadable.why])
         self._barriers["dead_lettered", unreadable.why.reason.value] += 1
         self._now = msgspec.structs.replace(self._now, dead_letters_count=self._now.dead_letters_count + 1)
-        return self._writer.buried(letter)
+        return self._writer.dead_letter(letter)
 
     def _apply_records(self, run: Run, chunk: Chunk) -> Iterator[list[Outgoing]]:
         residents, end = self.residents, 0
@@ -242,7 +242,7 @@ class Partition:
             numbers, lacking = residents.begin_run(run.records["key"], end)
             records, end = run.records[end : end + len(numbers)], end + len(numbers)
             yield from self._bring(lacking)
-            self._lookout.changed(numbers)
+            self._tick_index.changed(numbers)
             numbered = int(np.count_nonzero(records["number"] != dedup.NO_NUMBER))
             residents.make_room_to_remember(len(records) - numbered, numbered)
             rows, first = residents.rows_of(numbers), 0
@@ -291,7 +291,7 @@ class Partition:
             feeds, day, backfill = feeds_of(event.feeds), day_of(event.up_to), self._now.backfill
             yield from self._sweep(
                 chunk,
-                self._lookout.affected(day, feeds),
+                self._tick_index.affected(day, feeds),
                 lambda rows, first: close_days(
                     self.state, rows, first, barrier.offset, day, feeds, backfill, self._engine, self._book
                 ),
@@ -369,7 +369,7 @@ class Partition:
         while first < len(rows):
             first = sweep(rows, first)
             yield self._written(chunk, ())
-        self._lookout.note(numbers)
+        self._tick_index.note(numbers)
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)

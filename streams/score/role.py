@@ -144,11 +144,11 @@ class Score(Role):
             try:
                 await self._apply_part(tp, memory, part)
             except DeliveryFailed as why:
-                self._let_go(tp, memory, chunk, part)
+                self._count_unapplied(tp, memory, chunk, part)
                 self._lose_outputs(why)
                 return
             except (Fenced, StoreUnavailable) as why:
-                self._let_go(tp, memory, chunk, part)
+                self._count_unapplied(tp, memory, chunk, part)
                 self._drop(tp, why)
                 return
             self._tally(tp, memory)
@@ -345,7 +345,7 @@ class Score(Role):
         if not self._since_failure:
             self._delivery_failures = 0
 
-    def _let_go(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
+    def _count_unapplied(self, tp: TP, memory: Partition, chunk: Chunk, part: Chunk) -> None:
         """Count the outcomes of a batch before it failed, and the rest of the chunk, which is not applied."""
         counted = self._tally(tp, memory)
         self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset)) - counted

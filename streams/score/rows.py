@@ -152,7 +152,7 @@ class Writer:
         self._outputs, self._supervised = Counter(), Counter()
         return taken
 
-    def buried(self, letter: DeadLetter) -> list[Outgoing]:
+    def dead_letter(self, letter: DeadLetter) -> list[Outgoing]:
         """Return the output for a record that is no event."""
         self._outputs[topics.DEAD_LETTERS] += 1
         if not self._makes(topics.DEAD_LETTERS):

@@ -12,7 +12,10 @@ OFFSET_MAX = 2**63 - 1  # which no record has: the position behind it would be n
 
 
 class Reason(StrEnum):
-    """Why a batch cannot be read. The values stand in records and metrics, so their meaning never changes."""
+    """The reasons why a batch cannot be read.
+
+    The values stand in records and metrics, so their meaning never changes.
+    """
 
     BATCH_LENGTH = "batch_length"
     MESSAGE_FORMAT = "message_format"

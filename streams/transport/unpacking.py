@@ -57,6 +57,8 @@ def _snappy(packed: memoryview, out: memoryview) -> int:
     while at < len(packed):
         if packed[at : at + len(_FRAMED)] == _FRAMED:  # may come again, as streams may be joined
             at += _FRAME_HEADER
+            if at > len(packed):
+                raise Refusal(Reason.COMPRESSION, "snappy: the header of a stream is cut off")
             continue
         if len(packed) - at < _BLOCK_SIZE.size:
             raise Refusal(Reason.COMPRESSION, "snappy: the size of a block is cut off")

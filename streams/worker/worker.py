@@ -22,7 +22,7 @@ from faust.types import TP
 from faust.types.transports import ConsumerT
 
 from sinks import batch
-from sinks.telemetry import BatchApplied, Consumed, Readiness, Reading, Silent, Telemetry
+from sinks.telemetry import BatchApplied, Consumed, NoTelemetry, Readiness, Reading, Telemetry
 from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, Unreadable, batches
 from streams.worker.agents import ChunkApp, add_agent
 from streams.worker.loop_watch import LoopWatch
@@ -113,7 +113,7 @@ class Worker:
         self, role: Role, *, broker: str, app_id: str, options: WorkerOptions, telemetry: Telemetry | None = None
     ) -> None:
         self.role, self.options, self.app_id = role, options, app_id
-        self._telemetry = telemetry or Silent()
+        self._telemetry = telemetry or NoTelemetry()
         self._consumed: Counter[TP] = Counter()  # records handed to the role since the start
         self._told_at = 0.0
         self.broker = broker
@@ -408,9 +408,9 @@ class Worker:
                 if not self._stopping:
                     await self._guarded(self.role.tick())
                     await self._guarded(self._apply_pauses_and_rewinds())
-                    self._tell()
+                    self._emit_readings()
 
-    def _tell(self) -> None:
+    def _emit_readings(self) -> None:
         """Emit the role's readings, between two calls of its methods, so that the counts of one moment add up."""
         if (now := time.monotonic()) - self._told_at < self.options.reading_interval_s:
             return

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-from confluent_kafka import Consumer, TopicPartition
 
 from cli.main import main
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
@@ -25,6 +24,7 @@ from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker.role import TP
 from streams.worker.worker import drive
+from tests import reading
 from tests.cli.kit import settings_file
 from tests.streams.score.kit import BANK, OTHER_BANK, log_of
 
@@ -102,27 +102,41 @@ def write_log(settings: Settings) -> dict[int, list[Any]]:
 
 def commit(settings: Settings, role: str, offsets: dict[tuple[str, int], int]) -> None:
     """As the role's group would."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka.bootstrap, "group.id": f"{settings.kafka.group_prefix}{role}"}
-    )
-    consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False)
-    consumer.close()
+    reading.commit(settings.kafka.bootstrap, f"{settings.kafka.group_prefix}{role}", offsets)
 
 
 @pytest.fixture
-def called(
-    engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """`called("status", "--json")` → (exit code, stdout, stderr), in English; `lang="zh_CN.UTF-8"` for another."""
+def answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int | str | None, str, str]]:
+    """`answered("status", "--json")` calls the command in this process: (exit code, stdout, stderr).
 
-    def call(*words: str, lang: str = "C.UTF-8", config: Path | None = None) -> tuple[int, str, str]:
+    It speaks English, or `lang="zh_CN.UTF-8"`; more names are variables of its environment.
+    """
+
+    def call(*words: str | Path, lang: str = "C.UTF-8", **environ: str) -> tuple[int | str | None, str, str]:
         for name in ("LC_ALL", "LC_MESSAGES"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("LANG", lang)
+        for name, value in {"LANG": lang, **environ}.items():
+            monkeypatch.setenv(name, value)
         capsys.readouterr()
-        code = main(["--config", str(config or engine.file), *words])
+        code: int | str | None
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as ended:  # argparse has refused it
+            code = ended.code
         said = capsys.readouterr()
         return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def called(engine: Engine, answered: Callable[..., Any]) -> Callable[..., Any]:
+    """The same on the engine's settings, or on those of `config=`."""
+
+    def call(*words: str, config: Path | None = None, **more: str) -> Any:
+        return answered("--config", config or engine.file, *words, **more)
 
     return call
 

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from embedded import eventually
 from replay.log_file import LogFile
 from tests.cli.kit import xinliu
+from tests.patience import eventually, patience_s
 from tests.replay.backtest.kit import usual_story
 
 SHORT = ("--warm-up", "60", "--resamples", "20", "--processes", "1", "--without", "ceilings")
@@ -28,7 +30,9 @@ def truth(log: Path) -> Path:
 
 def call(*words: str | Path, lang: str = "C.UTF-8") -> tuple[int, str, str]:
     argv, environ = xinliu("backtest", *words)
-    done = subprocess.run(argv, env={**environ, "LC_ALL": lang}, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        argv, env={**environ, "LC_ALL": lang}, capture_output=True, text=True, timeout=patience_s(280)
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -66,9 +70,11 @@ def test_it_speaks_chinese(log: Path) -> None:
         (["x.log", "--resamples", "0"], "'0' is no whole number above zero", "'0' 不是大于零的整数"),
     ],
 )
-def test_a_wrong_call_is_answered_by_name_in_either_language(words: list[str], said: str, zh: str) -> None:
+def test_a_wrong_call_is_answered_by_name_in_either_language(
+    answered: Callable[..., Any], words: list[str], said: str, zh: str
+) -> None:
     for lang, expected in (("C.UTF-8", said), ("zh_CN.UTF-8", zh)):
-        code, _, text = call(*words, lang=lang)
+        code, _, text = answered("backtest", *words, lang=lang)
         assert code == 2, text
         assert expected in text
 
@@ -91,7 +97,7 @@ def test_an_interrupted_call_ends_with_130_and_leaves_nothing(tmp_path: Path) ->
                 os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the children too
                 break
         rest = process.stderr.read()
-        assert process.wait(timeout=60) == 130, rest
+        assert process.wait(timeout=patience_s(60)) == 130, rest
     assert "interrupted" in rest
     assert "Traceback" not in rest
     assert set(tmp_path.iterdir()) == {*before, tmp_path / "tmp"}

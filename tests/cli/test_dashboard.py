@@ -13,6 +13,7 @@ import pytest
 
 from cli.main import main
 from embedded.ports import free_port
+from tests.patience import patience_s
 
 
 def test_a_chdb_folder_is_refused_and_the_way_is_said(
@@ -60,7 +61,7 @@ def test_it_serves_while_kafka_and_clickhouse_are_away_and_ends_on_sigterm(
             urllib.request.urlopen(f"{address}api/status", timeout=60)
         assert refused.value.code == 503
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(patience_s(60)) == 0
     finally:
         if process.poll() is None:
             process.kill()

@@ -16,6 +16,7 @@ from domain.events import Control
 from sinks.kafka import Outbox
 from streams import control_log
 from tests.cli.conftest import Engine
+from tests.faults import Fault
 from tests.streams.score.kit import BANK, OTHER_BANK
 
 SIGNED = ("--by", "张三", "--reason", "季度复核")
@@ -162,17 +163,15 @@ def test_what_score_would_refuse_is_not_published(engine: Engine, called: Callab
     assert "ab" * 32 not in listed
 
 
-def test_fault_15_who_and_why_reach_no_terminal_raw(
-    engine: Engine, called: Callable[..., Any], fault: Callable[..., None]
-) -> None:
+def test_fault_15_who_and_why_reach_no_terminal_raw(engine: Engine, called: Callable[..., Any], fault: Fault) -> None:
     hostile = "张\x1b[2J\x9b\u202e"
-    assert called("backfill", "open", "--by", hostile, "--reason", hostile)[0] == 0
+    assert fault.inject(called, "backfill", "open", "--by", hostile, "--reason", hostile)[0] == 0
     for words in (("backfill", "open", *SIGNED), ("backfill", "list"), ("status", "--look-s", "0")):
         _, out, err = called(*words)
         assert not set("\x1b\x9b\u202e") & set(out + err), words
         assert "张\\u001b[2J\\u009b\\u202e" in out
     assert called("backfill", "close", *SIGNED)[0] == 0
-    fault(injected=1, observed="three verbs show it escaped")
+    fault(observed="three verbs show it escaped")
 
 
 def test_a_kafka_that_does_not_answer_is_exit_code_1(

@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from embedded.restarts import DELAYS_S
 from replay.offsets import Offsets
 from replay.simulate import province
 from sinks.clickhouse import Target, connect
+from tests.patience import patience_s
 
 pytest.importorskip("chdb")
-pytestmark = pytest.mark.timeout(900)  # the first start compiles the kernels
+
 SMALL = ("--enterprises", "40", "--banks", "6", "--exit")
 QUICK, SLOW = ("--speed", "20000x"), ("--speed", "300x")  # a day in 4 s, in 5 min
 DONE = re.compile(r"history is in: ([\d,]+) events in ([\d.]+) s")
@@ -48,8 +50,7 @@ def asked(address: str) -> Any:
 def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, eventually: Callable[..., None]) -> None:
     state, said = tmp_path / "state", tmp_path / "state.log"
     _, live_from_ms = province(enterprise_count=40, bank_count=6)
-    first = start(state, *QUICK)
-    try:
+    with ended_in_the_end(first := start(state, *QUICK)):
         eventually(
             lambda: first.poll() is not None or "the pages: http://127.0.0.1:" in said.read_text(), 600, "a page"
         )
@@ -60,10 +61,6 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
             if (status := asked(address[1])) is not None:
                 seen.append(status)
             time.sleep(0.3)
-    finally:
-        if first.poll() is None:
-            first.terminate()
-            first.wait(60)
     assert first.returncode == 0, said.read_text()[-5_000:]
     events = int(DONE.findall(said.read_text())[0][0].replace(",", ""))
     assert events > 12_000
@@ -80,10 +77,12 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
     assert any(stock for stock, _ in raised), "no opening list"
     assert all(stock or as_of_ms >= live_from_ms for stock, as_of_ms in raised), "an alert of what is long past"
     assert 0.8 * events < txns <= events + 2_000
-    second = start(state, *QUICK)
-    assert second.wait(600) == 0, said.read_text()[-5_000:]
-    again = int(DONE.findall(said.read_text())[1][0].replace(",", ""))
-    assert again == 0, "history was sent anew"
+    second = start(state, *SLOW)
+    with ended_in_the_end(second):
+        eventually(lambda: second.poll() is not None or len(DONE.findall(said.read_text())) == 2, 600, "its end again")
+        again = int(DONE.findall(said.read_text())[1][0].replace(",", ""))
+        assert again == 0, "history was sent anew"
+        assert_ends_with_its_server(second, said, "Kafka", "java")
 
 
 def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_but_one_that_cannot_live_ends_the_demo(
@@ -95,7 +94,7 @@ def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_bu
     def seen(pattern: str) -> Callable[[], bool]:
         return lambda: demo.poll() is not None or re.search(pattern, said.read_text()) is not None
 
-    try:
+    with ended_in_the_end(demo):
         eventually(seen("history is in"), 600, "the history")
         score_pid = pids_of("score", said)[-1]
         offsets = Offsets(load(state / "xinliu.toml", {}).kafka)
@@ -111,11 +110,7 @@ def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_bu
         for n in range(1 + len(DELAYS_S)):
             eventually(lambda n=n: demo.poll() is not None or len(pids_of("ingest", said)) > n, 60, f"start {n}")
             os.kill(pids_of("ingest", said)[n], signal.SIGKILL)
-        assert demo.wait(60) == 1
-    finally:
-        if demo.poll() is None:
-            demo.terminate()
-            demo.wait(60)
+        assert demo.wait(patience_s(60)) == 1
     last = said.read_text()
     complaint = last[last.index("xinliu demo: ") :]
     assert complaint.startswith("xinliu demo: worker ingest ended (signal 9, Killed), 4 ends without a run of 60 s ")
@@ -123,21 +118,29 @@ def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_bu
     assert "Traceback" not in last
 
 
-@pytest.mark.parametrize(("server", "program"), [("Kafka", "java"), ("Redis", "valkey-server")])
-def test_a_server_that_ends_takes_the_demo_with_it_and_is_named(
-    server: str, program: str, tmp_path: Path, eventually: Callable[..., None]
-) -> None:
+def test_a_redis_that_ends_takes_the_demo_with_it_and_is_named(tmp_path: Path, eventually: Callable[..., None]) -> None:
     state, said = tmp_path / "state", tmp_path / "state.log"
-    demo = start(state, *SLOW)
-    try:
+    with ended_in_the_end(demo := start(state, *SLOW)):
         eventually(lambda: demo.poll() is not None or "workers started: score" in said.read_text(), 600, "workers")
-        (pid,) = [pid for pid in children_of(demo.pid) if (Path(f"/proc/{pid}/exe").resolve().name == program)]
-        os.kill(pid, signal.SIGKILL)
-        assert demo.wait(60) == 1
+        assert_ends_with_its_server(demo, said, "Redis", "valkey-server")
+
+
+@contextmanager
+def ended_in_the_end(demo: "subprocess.Popen[str]") -> Iterator[None]:
+    """Stop a demo that still runs."""
+    try:
+        yield
     finally:
         if demo.poll() is None:
             demo.terminate()
-            demo.wait(60)
+            demo.wait(patience_s(60))
+
+
+def assert_ends_with_its_server(demo: "subprocess.Popen[str]", said: Path, server: str, program: str) -> None:
+    """Kill a server of a demo: that ends, and its one complaint names it."""
+    (pid,) = [pid for pid in children_of(demo.pid) if (Path(f"/proc/{pid}/exe").resolve().name == program)]
+    os.kill(pid, signal.SIGKILL)
+    assert demo.wait(patience_s(60)) == 1
     complaint = next(line for line in said.read_text().splitlines() if line.startswith("xinliu demo: "))
     assert complaint.startswith(f"xinliu demo: {server} ended (signal 9, Killed), and without it nothing goes on; ")
     assert "Traceback" not in said.read_text()

@@ -16,7 +16,8 @@ from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
 from streams.topics import create_topics
 from streams.transport.chunk import Row
 from streams.worker.role import TP
-from tests.streams.ingest.kit import BANKS, HEADERS, read, settings_for
+from tests.reading import read
+from tests.streams.ingest.kit import BANKS, HEADERS, settings_for
 
 BANK = topics.bank_events(BANKS[0])
 HOSTILE = "币种\x1b[2J\x9b\u202e\n\x7f"
@@ -77,21 +78,21 @@ def test_dead_letters_are_listed_shown_and_sent_again(settings, capsys):
     # Without a word of the operator nothing is sent; with it, what is held whole and came from an input.
     code, _, err = run(settings, capsys, "retry", "--reason", "unknown_currency")
     assert (code, "2 dead letters would be sent" in err) == (1, True)
-    assert read(settings.kafka.bootstrap, BANK)[0] == []
+    assert read(settings.kafka.bootstrap, BANK) == []
     code, out, _ = run(settings, capsys, "retry", "--yes", "--json")
     answer = json.loads(out)
     assert (code, answer["sent"]) == (0, 2)
     assert [row["letter"].split()[:2] for row in answer["refused"]] == [
         [f"{BANK}[0]@7", "credentials"], [f"{BANK}[0]@9", "oversized"], ["events.v1[0]@1", "conflict"],
     ]  # fmt: skip
-    again = read(settings.kafka.bootstrap, BANK)[0]
-    assert [message.value() for message in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}']
-    assert [message.key() for message in again] == [b"\xffkey"] * 2
-    assert [message.headers() for message in again] == [HEADERS] * 2
-    assert read(settings.kafka.bootstrap, topics.EVENTS)[0] == []
+    again = read(settings.kafka.bootstrap, BANK)
+    assert [record.value for record in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}']
+    assert [record.key for record in again] == [b"\xffkey"] * 2
+    assert [record.headers for record in again] == [HEADERS] * 2
+    assert read(settings.kafka.bootstrap, topics.EVENTS) == []
     code, out, _ = run(settings, capsys, "retry", "--topic", BANK, "--offset", "5", "--yes")
     assert (code, out.splitlines()[-1]) == (0, "1 sent, 0 refused")
-    assert len(read(settings.kafka.bootstrap, BANK)[0]) == 3
+    assert len(read(settings.kafka.bootstrap, BANK)) == 3
 
 
 def test_fault_15_nothing_of_a_dead_letter_reaches_the_terminal_raw(settings, capsys, fault):

@@ -17,27 +17,26 @@ from domain.outputs import GROUPS, Alert, Score
 from features.indicators.nulls import NULL_NAMES
 from tests.cli.conftest import BANKS, PARTITIONS, Engine
 from tests.cli.kit import settings_file
-from tests.streams.ingest.kit import read
+from tests.reading import read
 from tests.streams.score.kit import BANK
 
 
 def newest_scores(engine: Engine) -> dict[str, Score]:
     """By enterprise, the score record with the highest coordinates."""
     found: dict[str, Score] = {}
-    for messages in read(engine.settings.kafka.bootstrap, topics.SCORE, PARTITIONS).values():
-        for message in messages:
-            score = msgspec.json.decode(message.value(), type=Score)
-            before = found.get(score.enterprise_id)
-            if before is None or (score.offset, score.seq) > (before.offset, before.seq):
-                found[score.enterprise_id] = score
+    for record in read(engine.settings.kafka.bootstrap, topics.SCORE):
+        score = msgspec.json.decode(record.value or b"", type=Score)
+        before = found.get(score.enterprise_id)
+        if before is None or (score.offset, score.seq) > (before.offset, before.seq):
+            found[score.enterprise_id] = score
     return found
 
 
 def open_alerts(engine: Engine) -> dict[str, Alert]:
     """By episode, the newest revision for the supervisor, of those that have not ended."""
     newest: dict[str, Alert] = {}
-    for message in read(engine.settings.kafka.bootstrap, topics.ALERT_SUPERVISOR)[0]:
-        alert = msgspec.json.decode(message.value(), type=Alert)
+    for record in read(engine.settings.kafka.bootstrap, topics.ALERT_SUPERVISOR):
+        alert = msgspec.json.decode(record.value or b"", type=Alert)
         if alert.alert_id not in newest or alert.revision > newest[alert.alert_id].revision:
             newest[alert.alert_id] = alert
     return {name: one for name, one in newest.items() if one.state not in ("cleared", "ended", "retracted", "closed")}

@@ -18,7 +18,7 @@ from domain import topics
 from domain.events import Control, LogRecord
 from domain.outputs import DeadLetter, QuarantinedBatch
 from domain.reject import Reason
-from embedded import Kafka, eventually
+from embedded import Kafka
 from sinks.kafka import Outbox
 from sinks.redis_store import partition_state
 from streams import control_log
@@ -27,7 +27,7 @@ from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker.role import TP
 from streams.worker.worker import drive
-from tests.streams import groups
+from tests import reading
 from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, log_of
 
 PARTITIONS = 2
@@ -111,7 +111,7 @@ def _letter(offset):
 
 
 def _commit(settings, offset):
-    eventually(lambda: groups.commit(settings.kafka.bootstrap, "xinliu-ingest", INPUT, offset), what="a coordinator")
+    reading.commit(settings.kafka.bootstrap, "xinliu-ingest", {(INPUT, 0): offset})
 
 
 def check(settings, capsys, *words):

@@ -10,10 +10,10 @@ from pathlib import Path
 import cramjam
 import pytest
 
-from embedded import eventually
 from replay.outputs import PACKED
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
+from tests.patience import eventually, patience_s
 from tests.replay.recordings import record
 
 PARTITIONS = 4
@@ -36,7 +36,9 @@ def whole(recording):
 
 def call(*words, lang="C.UTF-8"):
     argv, environ = xinliu("replay", *words, "--in-process")
-    done = subprocess.run(argv, env={**environ, "LC_ALL": lang}, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        argv, env={**environ, "LC_ALL": lang}, capture_output=True, text=True, timeout=patience_s(280)
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -104,7 +106,7 @@ def test_a_killed_process_is_told_and_what_is_done_is_kept(recording, whole, tmp
     with running(*words, "--processes", "2") as process:
         eventually(lambda: list(tmp_path.glob("*.parts/*.done")), 200.0, "a partition is done")
         os.kill(children_of(process.pid)[0], signal.SIGKILL)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=patience_s(60))
     assert process.returncode == 1, said
     assert "of the replay ended with status -9" in said
     code, said = call(*words, "--processes", "1")
@@ -125,7 +127,7 @@ def test_interrupted_it_ends_with_130_and_leaves_nothing_half_written(recording,
                 "a partition is written",
             )
             process.send_signal(how)
-            said, _ = process.communicate(timeout=60)
+            said, _ = process.communicate(timeout=patience_s(60))
         assert process.returncode == 130, said
         assert not outputs.exists()
         names = {path.name for path in parts.iterdir()} - {"lock", "xinliu-state.json"}

@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +14,14 @@ from replay.reading import read_topics
 from replay.stack import Stack
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
+from tests.patience import patience_s
 from tests.replay.recordings import lines_of, record, write
 
 
-def call(*words: str | Path, lang: str = "C.UTF-8") -> tuple[int, str]:
+def call(*words: str | Path) -> tuple[int, str]:
     argv, environ = xinliu(*words)
-    done = subprocess.run(
-        argv,
-        env={**environ, "LC_ALL": lang},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    environ |= {"LC_ALL": "C.UTF-8"}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=patience_s(280))
     return done.returncode, done.stdout + done.stderr
 
 
@@ -135,8 +133,10 @@ def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine,
         (["log", "--data", "nowhere"], "nowhere: No such file", "nowhere: No such file"),
     ],
 )
-def test_a_wrong_call_is_answered_by_name_in_either_language(words: list[str], said: str, zh: str) -> None:
+def test_a_wrong_call_is_answered_by_name_in_either_language(
+    answered: Callable[..., Any], words: list[str], said: str, zh: str
+) -> None:
     for lang, expected in (("C.UTF-8", said), ("zh_CN.UTF-8", zh)):
-        code, text = call("replay", *words, lang=lang)
+        code, _, text = answered("replay", *words, lang=lang)
         assert code == 2, text
         assert expected in text

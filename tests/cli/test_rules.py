@@ -41,7 +41,7 @@ def test_a_table_makes_an_artefact_that_score_takes(tmp_path, capsys):
     file.write_text(CSV, encoding="utf-8")
     assert main(["rules", "make", str(file), "--output", str(made)]) == 0
     assert capsys.readouterr().out.strip() == packaged_rules().id
-    assert decode(made.read_bytes(), packaged_rules().id).standing == packaged_rules().standing
+    assert decode(made.read_bytes(), packaged_rules().id).evaluated == packaged_rules().evaluated
     assert main(["rules", "make", str(file), "--output", str(made), "--emit", "close", "--step", "5"]) == 0
     found = decode(made.read_bytes(), capsys.readouterr().out.strip())
     assert (found.emission.mode, found.emission.step_milli) == ("close", 5_000)

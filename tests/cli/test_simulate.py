@@ -17,7 +17,8 @@ from replay.population import Population
 from replay.simulate import Simulation
 from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
-from tests.streams.ingest.kit import read
+from tests.patience import patience_s
+from tests.reading import read
 
 SIZE = ("--banks", "2", "--enterprises", "6", "--months", "1", "--until", "2025-03-01")
 POPULATION = Population(
@@ -36,7 +37,7 @@ def site(empty_kafka: str, tmp_path: Path) -> Path:
 
 def held(site: Path) -> dict[str, list[bytes]]:
     bootstrap = load(site, {}).kafka.bootstrap
-    return {topic: [m.value() for m in read(bootstrap, topic)[0]] for topic in wanted()}
+    return {topic: [record.value for record in read(bootstrap, topic)] for topic in wanted()}
 
 
 def wanted(population: Population = POPULATION) -> dict[str, list[bytes]]:
@@ -65,7 +66,7 @@ def test_an_interrupted_call_is_gone_on_with(site: Path, tmp_path: Path, eventua
     try:
         eventually(lambda: sum(map(len, held(site).values())) >= 30 or process.poll() is not None, 60, "the first ones")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, (tmp_path / "out").read_text()
+        assert process.wait(patience_s(60)) == 130, (tmp_path / "out").read_text()
     finally:
         process.kill()
         process.wait()

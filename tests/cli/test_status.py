@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from cli import dates
-from cli.standing import PartitionStanding, RedisStanding, RoleStanding, Standing, redis_standing
+from cli.engine_status import EngineStatus, PartitionStatus, RedisStatus, RoleStatus, redis_status
 from cli.status import judge
 from config.settings import KafkaSettings, RedisSettings, Settings
 from domain import topics
@@ -32,11 +32,11 @@ from tests.streams.score.kit import BANK, OTHER_BANK
 
 DAY = 19_900
 ROLES = ("ingest", "score", "learn", "archive")
-HEALTHY = Standing(
+HEALTHY = EngineStatus(
     wrong_topics=(),
-    roles={role: RoleStanding(workers=1, lag=None if role == "learn" else 0, moved=0) for role in ROLES},
-    partitions={0: PartitionStanding(begin=0, end=9, state=PartitionState(low_offset=9))},
-    redis=RedisStanding(used=1, most=0, policy="noeviction"),
+    roles={role: RoleStatus(workers=1, lag=None if role == "learn" else 0, moved=0) for role in ROLES},
+    partitions={0: PartitionStatus(begin=0, end=9, state=PartitionState(low_offset=9))},
+    redis=RedisStatus(used=1, most=0, policy="noeviction"),
     up_to_ms=day_start_ms(DAY + 1),
     feeds={BANK: Feed(last_event_time=day_start_ms(DAY), covered_up_to=DAY, closed_up_to=DAY)},
     dead_letters=0,
@@ -56,12 +56,12 @@ PAUSED = {(BATCH.topic, 0): BATCH}
 WORD = Control(control_id="c", action="backfill_open", by="zhang", reason="history")
 
 
-def role(name: str, **fields: Any) -> dict[str, RoleStanding]:
-    return {**HEALTHY.roles, name: RoleStanding(**{"workers": 1, "lag": 0, "moved": 0, **fields})}
+def role(name: str, **fields: Any) -> dict[str, RoleStatus]:
+    return {**HEALTHY.roles, name: RoleStatus(**{"workers": 1, "lag": 0, "moved": 0, **fields})}
 
 
-def partition(begin: int, end: int, low: int) -> dict[int, PartitionStanding]:
-    return {0: PartitionStanding(begin=begin, end=end, state=PartitionState(low_offset=low))}
+def partition(begin: int, end: int, low: int) -> dict[int, PartitionStatus]:
+    return {0: PartitionStatus(begin=begin, end=end, state=PartitionState(low_offset=low))}
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def partition(begin: int, end: int, low: int) -> dict[int, PartitionStanding]:
     [
         ({}, []),
         ({"wrong_topics": (Difference(topic="t", what="exists", found="no", wanted="yes"),)}, [("topic", "wrong")]),
-        ({"redis": RedisStanding(used=1, most=0, policy="allkeys-lru")}, [("redis_policy", "wrong")]),
-        ({"redis": RedisStanding(used=95, most=100, policy="noeviction")}, [("redis_full", "wrong")]),
+        ({"redis": RedisStatus(used=1, most=0, policy="allkeys-lru")}, [("redis_policy", "wrong")]),
+        ({"redis": RedisStatus(used=95, most=100, policy="noeviction")}, [("redis_full", "wrong")]),
         ({"partitions": partition(5, 9, 4)}, [("retention", "wrong")]),
         ({"partitions": partition(5, 9, 5)}, []),
         ({"partitions": partition(0, 9, 10)}, [("log_lost", "wrong")]),
@@ -204,9 +204,9 @@ def test_of_a_cluster_the_fullest_master_is_judged(tmp_path: Path, redis_kind: K
     with RedisCluster(tmp_path, redis_kind) as cluster:
         cluster.client(1).config_set("maxmemory", "100mb")
         with connect(cluster.url, 2.0) as client:
-            full = redis_standing(client)
+            full = redis_status(client)
             cluster.client(2).config_set("maxmemory-policy", "allkeys-lru")
-            drops = redis_standing(client)
+            drops = redis_status(client)
     assert (full.most, full.policy) == (100 * 2**20, "noeviction")
     assert 0 < full.used < full.most
     assert (drops.most, drops.policy) == (0, "allkeys-lru")

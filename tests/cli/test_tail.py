@@ -23,7 +23,9 @@ from sinks.artefacts import publish as publish_artefact
 from sinks.kafka import Outbox
 from tests.cli.conftest import BANKS, Engine
 from tests.cli.kit import xinliu
-from tests.streams.ingest.kit import read
+from tests.faults import Fault
+from tests.patience import patience_s
+from tests.reading import read
 from tests.streams.score.kit import BANK, OTHER_BANK
 
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
@@ -110,12 +112,12 @@ def test_the_supervisor_sees_all_and_scores_as_they_move(engine: Engine, called:
 
 
 def test_fault_15_nothing_of_an_alert_reaches_the_terminal_raw(
-    engine: Engine, called: Callable[..., Any], fault: Callable[..., None]
+    engine: Engine, called: Callable[..., Any], fault: Fault
 ) -> None:
     hostile = alert(9, title_zh=HOSTILE, signal=HOSTILE, enterprise_id=HOSTILE, evidence=[
         Evidence(name=HOSTILE, value_micro=1), Evidence(name="op_inflow_30d_cny", value_micro=None, band=HOSTILE),
     ])  # fmt: skip
-    publish(engine, topics.bank_alerts(OTHER_BANK), hostile)
+    fault.inject(publish, engine, topics.bank_alerts(OTHER_BANK), hostile)
     for words in ((), ("--json",)):
         code, out, _ = called("tail", "--bank", OTHER_BANK, "--from-start", "--count", "4", *words)
         last = out.splitlines()[-1]
@@ -123,7 +125,7 @@ def test_fault_15_nothing_of_an_alert_reaches_the_terminal_raw(
         assert UNSEEN.search(last) is None
         assert "\\u001b[2J" in last
     assert json.loads(last)["title_zh"] == HOSTILE, "a program reads what was there"
-    fault(injected=2, observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each text escaped")
+    fault(observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each text escaped")
 
 
 def test_an_alert_is_said_under_the_rules_that_raised_it(
@@ -149,8 +151,8 @@ def _count(engine: Engine, topic: str) -> int:
     """How many alerts a topic holds, each revision once."""
     found = {
         (one.alert_id, one.revision)
-        for message in read(engine.settings.kafka.bootstrap, topic)[0]
-        for one in [msgspec.json.decode(message.value(), type=Alert)]
+        for record in read(engine.settings.kafka.bootstrap, topic)
+        for one in [msgspec.json.decode(record.value or b"", type=Alert)]
     }
     return len(found)
 
@@ -170,7 +172,7 @@ def test_it_follows_until_it_is_told_to_end(engine: Engine, tmp_path: Path, even
         eventually(one_more_is_shown, 60, "three alerts")
         assert " T1: " not in (tmp_path / "out").read_text(), "from the end on"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(patience_s(20)) == 0
     finally:
         process.kill()
         process.wait()

@@ -16,7 +16,7 @@ def is_off(day: date) -> bool:
     return not catalogue.workdays().get(day_of_date(day), day.weekday() < 5)
 
 
-@pytest.mark.parametrize("row", calendar._rows("spring_festival.csv"), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", calendar.published_rows("spring_festival.csv"), ids=lambda row: row[0])
 def test_a_lunar_year_begins_on_the_published_day(row: tuple[str, str]) -> None:
     year, published = int(row[0]), date.fromisoformat(row[1])
     if year in (SOLSTICE_AT_MIDNIGHT, SOLSTICE_AT_MIDNIGHT + 1):
@@ -70,8 +70,8 @@ def test_the_tables_reach_to_2050_and_are_decided_until_the_last_published_year(
 
 
 def test_a_year_that_is_published_takes_the_place_of_its_provisional_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = calendar._rows("workdays.csv")
-    monkeypatch.setattr(calendar, "_rows", lambda _: [*rows, ("2027-02-20", "worked"), ("2027-01-01", "off")])
+    rows = calendar.published_rows("workdays.csv")
+    monkeypatch.setattr(calendar, "published_rows", lambda _: [*rows, ("2027-02-20", "worked"), ("2027-01-01", "off")])
     kinds = dict(line.split(",") for line in calendar.workdays().splitlines())
     assert {day: kind for day, kind in kinds.items() if day.startswith("2027")} == {
         "2027-01-01": "off",

@@ -8,6 +8,7 @@ import pytest
 
 from config.errors import SettingsError
 from config.settings import Settings, load
+from tests.patience import patience_s
 
 GOOD = """
 [kafka]
@@ -52,21 +53,21 @@ def test_the_environment_wins_over_the_file_and_defaults_fill_the_rest(tmp_path)
 @pytest.mark.parametrize(("text", "environ", "said"), WRONG)
 def test_fault_31_a_wrong_setting_is_refused_by_name(tmp_path, text, environ, said, fault):
     with pytest.raises(SettingsError, match=said) as refused:
-        load(written(tmp_path, text), environ)
-    fault(injected=1, observed=f"refused: {str(refused.value).replace(str(tmp_path), '')[:60]!a}")
+        fault.inject(load, written(tmp_path, text), environ)
+    fault(observed=f"refused: {str(refused.value).replace(str(tmp_path), '')[:60]!a}")
 
 
 def test_fault_31_a_worker_refuses_to_start_and_exits_with_2(tmp_path, fault):
     path = written(tmp_path, "[kafka]\nbotstrap = 'x'")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("XINLIU_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"],
-        capture_output=True, text=True, timeout=60, check=False, env=clean,
+    done = fault.inject(
+        subprocess.run, [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"],
+        capture_output=True, text=True, timeout=patience_s(60), check=False, env=clean,
     )  # fmt: skip
     assert done.returncode == 2
     assert "botstrap" in done.stderr
     assert "Traceback" not in done.stderr
-    fault(injected=1, observed=f"exit code {done.returncode}, the key named")
+    fault(observed=f"exit code {done.returncode}, the key named")
 
 
 def test_a_missing_settings_file_is_named(tmp_path):

@@ -11,6 +11,7 @@ from config.settings import Bank
 from domain import topics
 from domain.calendar import DAY_MS, date_of, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Loan, Profile, Receipt, Txn
+from tests.transactions import txn
 
 BANKS = (
     Bank(bank_id="Z9000000000001", name_zh="临江<b>银行</b>", name_en="Linjiang & Sons"),
@@ -30,13 +31,14 @@ Sent = tuple[str, Any]  # topic and event
 
 
 def sale(day: int, number: int, amount_minor: int, enterprise_id: str = ENTERPRISE, **changes: Any) -> Txn:
-    whole = Txn(
-        event_id=f"{enterprise_id[-6:]}-{number}", bank_id=BANKS[0].bank_id, enterprise_id=enterprise_id,
-        event_time=day_start_ms(day) + 10 * 3_600_000, account=f"acc-{enterprise_id[-6:]}", direction="C",
-        amount_minor=amount_minor, currency="CNY", balance_minor=10_000_000 + number * 1_000,
-        counterparty_id=f"payer-{number % 7}", counterparty_kind="corporate", purpose="sales", memo=HOSTILE_MEMO,
-    )  # fmt: skip
-    return msgspec.structs.replace(whole, **changes)
+    own = {
+        "event_id": f"{enterprise_id[-6:]}-{number}", "bank_id": BANKS[0].bank_id, "enterprise_id": enterprise_id,
+        "event_time": day_start_ms(day) + 10 * 3_600_000, "account": f"acc-{enterprise_id[-6:]}",
+        "amount_minor": amount_minor, "balance_minor": 10_000_000 + number * 1_000,
+        "counterparty_id": f"payer-{number % 7}", "counterparty_kind": "corporate", "purpose": "sales",
+        "memo": HOSTILE_MEMO,
+    }  # fmt: skip
+    return txn(**own | changes)
 
 
 def history() -> Iterator[Sent]:

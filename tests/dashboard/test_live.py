@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from dashboard.archive_view import ArchiveView
 from dashboard.live import ALERTS_KEPT, QUEUE_MAX, Client, Hub, TooManyClients
 from dashboard.web import application
 from streams.sentences import Sentences
+from tests.faults import Fault
 
 
 def alert(number: int, **changes: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_places_are_bounded_and_come_back() -> None:
     asyncio.run(story())
 
 
-def test_fault_32_a_slow_page_costs_its_queue_alone_and_gets_a_gap_marker(fault: Callable[..., None]) -> None:
+def test_fault_32_a_slow_page_costs_its_queue_alone_and_gets_a_gap_marker(fault: Fault) -> None:
     """A page that does not read, beside one that does: the hub goes on, the slow one is told what it missed."""
     count = 20_000
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from config.settings import KafkaSettings
 from dashboard.browser import Browser
@@ -18,13 +17,12 @@ from domain import topics
 from domain.events import Receipt
 from domain.outputs import Alert
 from replay.offsets import Offsets
-from replay.reading import consumer, read_topics
 from replay.stack import Stack
 from streams.worker.roles import topics_of
 from tests.dashboard.kit import BANKS, ENTERPRISE, HOSTILE_MEMO, HOSTILE_NAME, QUIET, history, reversal, send
+from tests.reading import read
 
 pytest.importorskip("chdb")
-pytestmark = pytest.mark.timeout(900)  # the first start compiles the kernels
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +46,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def alerts(kafka: KafkaSettings) -> list[Alert]:
     return [
-        msgspec.json.decode(read.value or b"", type=Alert) for read in read_topics(kafka, [topics.ALERT_SUPERVISOR])
+        msgspec.json.decode(read.value or b"", type=Alert) for read in read(kafka.bootstrap, topics.ALERT_SUPERVISOR)
     ]
 
 
@@ -104,15 +102,10 @@ def test_a_transaction_sent_to_a_bank_topic_shows_as_an_alert_with_its_sentence(
 
 def written_alerts(kafka: KafkaSettings) -> list[tuple[int, Alert]]:
     """Alerts with the time at which their records were produced."""
-    reading = consumer(kafka)
-    reading.assign([TopicPartition(topics.ALERT_SUPERVISOR, 0, OFFSET_BEGINNING)])
-    found = [
-        (message.timestamp()[1], msgspec.json.decode(message.value(), type=Alert))
-        for message in reading.consume(1_000, timeout=3.0)
-        if message.error() is None
+    return [
+        (record.timestamp_ms, msgspec.json.decode(record.value or b"", type=Alert))
+        for record in read(kafka.bootstrap, topics.ALERT_SUPERVISOR)
     ]
-    reading.close()
-    return found
 
 
 @pytest.mark.parametrize("page", ["", f"enterprise/{ENTERPRISE}", f"enterprise/{QUIET}"])

@@ -11,7 +11,7 @@ from dashboard import enterprise, overview
 from detectors.rules.artefact import packaged
 from detectors.snapshot import content_id
 from domain.calendar import DAY_MS, day_of, day_start_ms
-from domain.events import LogRecord, Profile, Txn
+from domain.events import LogRecord, Profile
 from domain.outputs import GROUPS, Alert, Evidence, FeedHealth, ReasonCode, Score
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
@@ -19,6 +19,7 @@ from sinks.clickhouse.tables import ALERT, ALERT_BACKFILL, DEAD_LETTER, ENTERPRI
 from streams.sentences import Sentences
 from tests.sinks.kit import read
 from tests.sinks.test_tables import LETTER
+from tests.transactions import logged, txn
 
 NOW_MS = int(time.time() * 1000)
 T = day_start_ms(20_600) + 15 * 3_600_000
@@ -62,14 +63,11 @@ def alert(alert_id: str, revision: int, severity: str, state: str, **changes: An
     return msgspec.structs.replace(whole, severity=severity, state=state, **changes)
 
 
-def txn(
-    number: int, day: int, balance_minor: int | None, *, account: str = "x", hour: int = 9, **changes: Any
-) -> LogRecord:
-    event = Txn(
-        event_id=f"e{number}", bank_id="Z9000000000001", enterprise_id=ONE, account=account, direction="C",
-        event_time=day_start_ms(day) + hour * 3_600_000, amount_minor=7, currency="CNY", balance_minor=balance_minor,
-    )  # fmt: skip
-    return LogRecord(event=msgspec.structs.replace(event, **changes), fingerprint="0" * 16)
+def balance(number: int, day: int, minor: int | None, *, account: str = "x", hour: int = 9) -> LogRecord:
+    time_ms = day_start_ms(day) + hour * 3_600_000
+    return logged(
+        txn(event_id=f"e{number}", enterprise_id=ONE, account=account, event_time=time_ms, balance_minor=minor)
+    )
 
 
 def profile(enterprise_id: str, name: str | None) -> LogRecord:
@@ -187,12 +185,12 @@ def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connect
     store(
         archive,
         TXN,
-        txn(1, day - 200, 500),
-        txn(2, day - 3, 100, hour=9),
-        txn(3, day - 3, 300, hour=18),
-        txn(4, day - 2, 50, account="y"),
-        txn(5, day - 1, None),
-        txn(6, day + 2, 999),
+        balance(1, day - 200, 500),
+        balance(2, day - 3, 100, hour=9),
+        balance(3, day - 3, 300, hour=18),
+        balance(4, day - 2, 50, account="y"),
+        balance(5, day - 1, None),
+        balance(6, day + 2, 999),
     )
     found = enterprise.enterprise(archive, ONE, SENTENCES)
     assert found is not None

@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,7 @@ from detectors.labels import Label
 from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Snapshot, SnapshotError, content_id, decode
 from detectors.training import Trainer, largest_move_milli, largest_remainder, scorecard_weights
 from domain.outputs import Observation
+from tests.faults import Fault
 
 GROUPS = {"a": "x", "b": "x", "c": "y", "d": "y"}
 PRIOR = Snapshot(
@@ -86,7 +86,7 @@ def test_equal_labels_give_equal_bytes_and_another_order_other_ones(seed: int) -
     assert b" " not in bodies[0]
 
 
-def test_fault_29_a_flipped_bit_is_refused_by_name(seed: int, fault: Callable[..., None]) -> None:
+def test_fault_29_a_flipped_bit_is_refused_by_name(seed: int, fault: Fault) -> None:
     body = PRIOR.encode()
     name = content_id(body)
     bit = random.Random(seed).randrange(len(body) * 8)

@@ -18,6 +18,7 @@ from detectors.snapshot import Snapshot, content_id, decode
 from domain.calendar import DAY_MS, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Control, Feed, Loan, LogRecord, Tick, Txn
 from sinks.partitioner import partitions_of
+from tests import transactions
 
 PROMPT, TARDY, STALLING, GATEWAY = "C1010211000012", "C1010511003703", "C1010411000013", "Z2004944000010"
 BANKS = (PROMPT, TARDY, STALLING)
@@ -161,7 +162,7 @@ class _Maker:
     def _txn(self, e: int, day: int, *, credit: bool) -> Txn:
         rnd = self._rnd
         bank = e % 11 % 3 if rnd.random() < 0.85 else (e + 1) % 3
-        return Txn(
+        return transactions.txn(
             event_id=self._new_id(), bank_id=BANKS[bank], enterprise_id=f"E{e}", seq=self._number(e, BANKS[bank]),
             event_time=day_start_ms(FIRST_DAY + day) + rnd.randrange(8 * 3_600_000, 23 * 3_600_000), account="a",
             direction="C" if credit else "D", amount_minor=self._fen(e, day), currency="CNY",
@@ -205,13 +206,8 @@ class _Maker:
 
     def _to_one(self, event: Txn | Loan | Authorization, *, admitted: bool = False) -> None:
         body = msgspec.json.encode(event)
-        record = LogRecord(
-            event=event,
-            fingerprint=hashlib.blake2b(body, digest_size=8).hexdigest(),
-            origin=("t", 0, 0),
-            amount_cny_minor=event.amount_minor if isinstance(event, Txn) else None,
-            admitted=admitted,
-        )
+        fingerprint = hashlib.blake2b(body, digest_size=8).hexdigest()
+        record = transactions.logged(event, fingerprint=fingerprint, origin=("t", 0, 0), admitted=admitted)
         key = event.enterprise_id.encode()
         value = msgspec.json.encode(record)
         if self._rnd.random() < 0.02:  # not as ingest writes it: left by the compiled reader, read the reference way

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from domain import topics
-from embedded import Child, eventually
+from embedded import Child
 from replay.reading import read_topics
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
@@ -24,6 +24,7 @@ from streams.topics import create_topics
 from tests import brokers
 from tests.determinism.log import BANKS, Log, other_snapshot
 from tests.determinism.runs import Run
+from tests.patience import eventually
 
 OUTPUTS = (
     topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,

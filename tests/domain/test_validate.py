@@ -117,11 +117,11 @@ def test_fault_06_times_are_bounded_to_the_millisecond(fault):
 def test_fault_15_text_is_stored_in_nfc_however_it_came(fault):
     decomposed, composed = "e\u0301", "\u00e9"
     for text in (decomposed, composed):
-        assert judge(changed(memo=text)).memo == composed
+        assert fault.inject(judge, changed(memo=text)).memo == composed
         assert judge(json.dumps(TXN | {"memo": text}).encode()).memo == composed
     # U+0344 becomes two characters: the bound holds for what is stored.
-    assert judge(changed(memo="\u0344" * 200)).reason is Reason.OUT_OF_RANGE
-    fault(injected=2, observed="decomposed text stored composed; 200 characters that become 400 refused")
+    assert fault.inject(judge, changed(memo="\u0344" * 200)).reason is Reason.OUT_OF_RANGE
+    fault(observed="decomposed text stored composed; 200 characters that become 400 refused")
 
 
 def test_sources_by_topic():
@@ -189,16 +189,16 @@ def test_fault_16_the_event_does_not_depend_on_order_blanks_escapes_or_nulls(fau
     before, colon, comma, after = blanks
     row = {name: TXN[name] for name in order} | dict.fromkeys(nulls)
     text = json.dumps(row, ensure_ascii=ascii_only, separators=(f",{comma}", f"{colon}:"))
-    assert judge(f"{before}{text}{after}".encode()) == judge(changed())
-    fault(injected=1, observed="an equal event for each other text of it")
+    assert fault.inject(judge, f"{before}{text}{after}".encode()) == judge(changed())
+    fault(observed="an equal event for each other text of it")
 
 
 @given(name=st.sampled_from(sorted(TXN)), value=st.sampled_from([1, "x", None, ":", '":', {}]), blank=st.booleans())
 def test_fault_16_a_repeated_key_is_refused_wherever_it_stands(fault, name, value, blank):
     text = json.dumps(TXN, ensure_ascii=False)
     repeated = f'{{"{name}"{" " if blank else ""}:{json.dumps(value)},{text[1:]}'
-    assert judge(repeated.encode()).reason is Reason.DUPLICATE_KEY
-    fault(injected=1, observed="each refused as duplicate_key")
+    assert fault.inject(judge, repeated.encode()).reason is Reason.DUPLICATE_KEY
+    fault(observed="each refused as duplicate_key")
 
 
 @given(memo=st.text(st.sampled_from("货款、。（Ａe\u0301\u00e9\u4e00\u9fff\u3000\u3099か\u202e\x7f {:\\"), max_size=6))

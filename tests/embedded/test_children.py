@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedded import Child, ChildFailed
+from tests.processes import is_gone
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -28,14 +29,6 @@ time.sleep(0.3)
 print(child.pid if child.running else "dead", flush=True)
 time.sleep(600)
 """
-
-
-def is_gone(pid: int) -> bool:
-    """Whether the process has ended, reaped or not."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import ChildFailed, Kafka, server
 from embedded.kafka import java_binary
+from tests.reading import read
 
 
 def write(address: str, topic: str, *values: bytes) -> None:
@@ -21,14 +22,8 @@ def write(address: str, topic: str, *values: bytes) -> None:
     assert refusals == [None] * len(values)
 
 
-def read(address: str, topic: str, count: int) -> list[bytes]:
-    settings = {"bootstrap.servers": address, "group.id": "read", "auto.offset.reset": "earliest"}
-    consumer = Consumer({**settings, "enable.auto.commit": False})
-    try:
-        consumer.subscribe([topic])
-        return [bytes(record.value()) for record in consumer.consume(count, timeout=30.0)]
-    finally:
-        consumer.close()
+def values(address: str, topic: str) -> list[bytes | None]:
+    return [record.value for record in read(address, topic)]
 
 
 def test_the_broker_makes_no_topic_by_itself(kafka: str, topic_name: Callable[..., str]) -> None:
@@ -45,7 +40,7 @@ def test_the_broker_makes_no_topic_by_itself(kafka: str, topic_name: Callable[..
 def test_records_are_read_as_written(kafka: str, make_topic: Callable[..., str]) -> None:
     topic = make_topic(partitions=1)
     write(kafka, topic, b"one", b"two")
-    assert read(kafka, topic, 2) == [b"one", b"two"]
+    assert values(kafka, topic) == [b"one", b"two"]
 
 
 def test_records_survive_a_stop_and_a_kill_at_the_same_address(kafka_factory: Callable[..., Kafka]) -> None:
@@ -63,7 +58,7 @@ def test_records_survive_a_stop_and_a_kill_at_the_same_address(kafka_factory: Ca
         AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=0.5)
     assert broker.restart() == address
     assert broker.child.pid != first
-    assert read(address, "kept", 2) == [b"before the stop", b"before the kill"]
+    assert values(address, "kept") == [b"before the stop", b"before the kill"]
 
 
 def test_a_taken_port_moves_a_start_and_fails_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import Parts, StateDirectoryBusy
 from embedded.parts import hold
+from tests.patience import patience_s
+from tests.processes import is_gone
 
 HOLDER = """
 import sys, time
@@ -21,14 +23,6 @@ with Parts(Path(sys.argv[1]), heap="256m") as parts:
     print(parts.kafka.address, parts.redis.url, parts.kafka.child.pid, parts.redis.child.pid, flush=True)
     time.sleep(600)
 """
-
-
-def is_gone(pid: int) -> bool:
-    """Whether the process has ended, reaped or not."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
@@ -52,7 +46,7 @@ def test_an_ended_owner_leaves_no_process_and_the_next_start_continues(
             with pytest.raises(StateDirectoryBusy, match=f"{tmp_path} is in use by process {owner.pid}"):
                 hold(tmp_path)
             owner.send_signal(end)
-            owner.wait(30)
+            owner.wait(patience_s(30))
         for pid in map(int, pids):
             eventually(lambda pid=pid: is_gone(pid), 5.0, f"the end of process {pid}")
     with Parts(tmp_path, heap="256m") as parts:

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from config import settings as settings_module
 from streams.worker.roles import ROLES
+from tests.patience import patience_s
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -166,7 +167,7 @@ def test_the_redis_of_this_file_wants_its_password_and_never_evicts(
         assert "Secret1" not in Path(f"/proc/{server.pid}/cmdline").read_bytes().decode()
     finally:
         server.terminate()
-        assert server.wait(timeout=10) == 0, "SIGTERM reaches Redis, not a shell before it"
+        assert server.wait(timeout=patience_s(10)) == 0, "SIGTERM reaches Redis, not a shell before it"
 
 
 def test_prometheus_and_grafana_find_what_the_compose_file_gives_them() -> None:

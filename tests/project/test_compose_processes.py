@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.patience import patience_s
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[
@@ -20,7 +21,6 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml
 ROLES = sorted(name for name, service in SERVICES.items() if service.get("command", [""])[0] == "worker")
 
 
-@pytest.mark.timeout(240)
 def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
     tmp_path: Path, empty_kafka: str, redis_url: str, eventually: Callable[..., None]
 ) -> None:
@@ -44,7 +44,7 @@ def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
         for process, _ in workers.values():
             process.send_signal(signal.SIGTERM)
         for name, (process, _) in workers.items():
-            assert process.wait(timeout=40) == 0, _log(tmp_path, name)
+            assert process.wait(timeout=patience_s(40)) == 0, _log(tmp_path, name)
 
 
 def test_the_pages_are_healthy_and_stop_clean(
@@ -68,7 +68,7 @@ def test_the_pages_are_healthy_and_stop_clean(
 
         eventually(healthy, deadline_s=60.0, what="the pages healthy")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0, _log(tmp_path, "dashboard")  # Docker waits so long
+        assert process.wait(timeout=patience_s(10)) == 0, _log(tmp_path, "dashboard")  # Docker waits so long
 
 
 def _environ(service: dict[str, Any], folder: Path, kafka: str, redis_url: str) -> dict[str, str]:

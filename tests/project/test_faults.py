@@ -1,5 +1,6 @@
 """docs/faults.md says which tests hold each fault; here: what it says is so."""
 
+import ast
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -34,6 +35,19 @@ def test_a_fault_is_open_exactly_where_no_test_carries_its_number() -> None:
     tested = set(files_by_fault())
     assert {number for number, cell in rows().items() if cell == "open"} == set(FAULTS) - tested
     assert tested <= set(FAULTS)
+
+
+def test_no_count_of_injected_faults_is_written_down() -> None:
+    """They are counted: by `fault.inject`, or by what injects them."""
+    written = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        for each in call.keywords
+        if each.arg == "injected" and isinstance(each.value, ast.Constant)
+    ]
+    assert written == []
 
 
 def test_each_file_that_a_row_names_has_a_test_of_that_fault() -> None:

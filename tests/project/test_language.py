@@ -1,6 +1,7 @@
 """Docstrings open with a verb or a noun phrase; words that the glossary bans are gone."""
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ from tests.project.tree import ROOT, tracked
 
 CLAUSE = re.compile(r"(What|Where|Of|Who|Whose|Whom|Which|When|Why|Whatever)\b")
 BANNED = re.compile(r"^\| ~~`(?P<word>\w+)`~~ \|", re.MULTILINE)
+PATH_OF_AN_EVENT = ("config", "detectors", "domain", "features", "kernels", "sinks", "streams")
+NO_VERB = re.compile(r"(A|All|An|As|It|Returns|So|The|They|Whether)\b|\(")
+CODE = re.compile(r"`([^`\n]+)`")
+HISTORY = ("docs/glossary.md", "CHANGELOG.md", "benchmarks/HISTORY.md")
 
 
 def _docstrings(path: Path) -> Iterator[tuple[int, str]]:
@@ -33,6 +38,33 @@ def test_no_docstring_opens_with_a_clause() -> None:
     assert found == []
 
 
+def test_functions_on_the_path_of_an_event_open_with_a_verb_and_name_errors_in_sentences() -> None:
+    """`Raise X where …`, not a trailing `X.` or `X where …`: see CONTRIBUTING.md."""
+    errors = {"KafkaException", *(name for name in vars(builtins) if name.endswith(("Error", "Exception")))}
+    functions: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef, str]] = []
+    for path in _modules():
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(tuple(f"{folder}/" for folder in PATH_OF_AN_EVENT)):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & errors:
+                errors.add(node.name)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+                functions.append((name, node, text))
+    assert len(functions) > 500
+    fragment = re.compile(rf"(^|[.;:]\s+)({'|'.join(sorted(errors))})(\.|;| or | where | names )")
+    found = [
+        f"{name}:{node.lineno}: {text.splitlines()[0]}"
+        for name, node, text in functions
+        if fragment.search(text) or (NO_VERB.match(text) and not _is_property(node))
+    ]
+    assert found == []
+
+
+def _is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
 def test_names_that_the_glossary_bans_are_gone() -> None:
     banned = {match["word"] for match in BANNED.finditer((ROOT / "docs/glossary.md").read_text())}
     assert len(banned) > 15
@@ -43,6 +75,19 @@ def test_names_that_the_glossary_bans_are_gone() -> None:
         for name in _defined(node)
     }
     assert sorted((path, name) for path, name in names if name.lstrip("_") in banned) == []
+
+
+def test_documents_use_no_name_that_the_glossary_bans() -> None:
+    banned = {match["word"] for match in BANNED.finditer((ROOT / "docs/glossary.md").read_text())}
+    named = [
+        f"{name}: {word}"
+        for name in tracked()
+        if name.endswith(".md") and name not in HISTORY
+        for code in CODE.findall((ROOT / name).read_text())
+        for word in re.findall(r"\w+", code)
+        if word.lstrip("_") in banned
+    ]
+    assert named == []
 
 
 def _defined(node: ast.AST) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sinks.metrics import names
+from tests.patience import patience_s
 
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "config/ops"
@@ -37,7 +38,9 @@ def promtool() -> str:
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, timeout=patience_s(120)
+    )
 
 
 def test_promtool_finds_configuration_and_rules_right(promtool: str) -> None:

@@ -13,6 +13,7 @@ from replay.events import Events
 from replay.log_file import LogFile
 from replay.source_log import write_log
 from replay.sources import SourceError
+from tests.transactions import txn_row
 
 A, B = "C1010211000012", "C1010511003703"
 DAY = day_start_ms(day_of_date(datetime.date(2025, 3, 3)))
@@ -35,10 +36,8 @@ valid_to = 2027-01-01
 
 
 def txn(n, at_ms=DAY, **fields):
-    return {
-        "type": "txn", "event_id": f"t{n}", "bank_id": A, "enterprise_id": "E1", "event_time": at_ms, "account": "a",
-        "direction": "C", "amount_minor": 100 + n, "currency": "CNY", **fields,
-    }  # fmt: skip
+    own = {"event_id": f"t{n}", "bank_id": A, "enterprise_id": "E1", "event_time": at_ms, "amount_minor": 100 + n}
+    return txn_row(**own | fields)
 
 
 LOAN = {

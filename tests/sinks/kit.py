@@ -1,7 +1,10 @@
-"""Records as archive reads them, for tests of tables."""
+"""Records as archive reads them, for tests of tables; and what happens to transactions of Redis."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import pytest
+from redis.client import Pipeline
 
 from domain.events import LogRecord
 from sinks.clickhouse.rows import Records
@@ -18,3 +21,14 @@ def read(topic: str, records: Iterable[tuple[int, Any]], *, time_ms: int) -> Rec
     for offset, value in records:
         found.add(value, value.event if isinstance(value, LogRecord) else value, offset, time_ms)
     return found
+
+
+def before_transactions(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Call `happens` right before each transaction: what it watches is read, what it writes is queued."""
+    execute = Pipeline.execute
+
+    def execute_later(pipe: Pipeline) -> list[Any]:
+        happens()
+        return execute(pipe)
+
+    monkeypatch.setattr(Pipeline, "execute", execute_later)

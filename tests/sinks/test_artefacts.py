@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
-from sinks import artefacts
 from sinks.artefacts import ArtefactCorrupt, ArtefactMissing, fetch, publish
 from sinks.kafka import Outbox
+from tests.faults import Fault
 
 
 @pytest.fixture
@@ -23,7 +23,6 @@ def test_what_is_published_is_fetched_by_its_id_also_among_others(kafka: str, to
     bodies = [uuid.uuid4().bytes * (i + 1) for i in range(20)] + [bytes(3 << 20)]
     names = [publish(outbox, topic, body) for body in bodies]
     assert names == [hashlib.sha256(body).hexdigest() for body in bodies]
-    artefacts._cache.clear()
     for name, body in zip(names, bodies, strict=True):
         assert fetch(kafka, topic, name, 20) == body
     assert fetch("127.0.0.1:1", topic, names[0], 0.1) == bodies[0], (
@@ -32,7 +31,7 @@ def test_what_is_published_is_fetched_by_its_id_also_among_others(kafka: str, to
 
 
 def test_fault_29_a_flipped_bit_is_refused_by_topic_and_id_and_a_good_copy_still_serves(
-    kafka: str, topic: str, seed: int, fault: Callable[..., None]
+    kafka: str, topic: str, seed: int, fault: Fault
 ) -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from config.errors import SettingsError
 from config.settings import ClickHouseSettings
-from domain.events import LogRecord, Txn
+from domain.events import LogRecord
 from domain.outputs import GROUPS, Alert, Evidence, ReasonCode, Score
 from sinks.clickhouse import (
     Block,
@@ -35,7 +35,10 @@ from sinks.clickhouse.migrations import scripts, statements
 from sinks.clickhouse.native_block import decode_blocks, encode_block
 from sinks.clickhouse.sending import block_name
 from sinks.clickhouse.tables import ALERT, ALL, SCORE, TXN
+from tests.faults import Fault
+from tests.patience import patience_s
 from tests.sinks.kit import read_at
+from tests.transactions import logged, txn
 
 BANK, ENTERPRISE = "C1010511000099", "91440300MA5EXAMPLE"
 NOW_MS = int(time.time() * 1000)
@@ -55,20 +58,9 @@ def chdb(chdb_folder: Path) -> Iterator[Connection]:
     connection.close()
 
 
-def txn(event_id: str = "e1", **changes: object) -> LogRecord:
-    event = Txn(
-        event_id=event_id,
-        bank_id=BANK,
-        enterprise_id=ENTERPRISE,
-        event_time=1_700_000_000_123,
-        account="acc-1",
-        direction="C",
-        amount_minor=10**15,
-        currency="CNY",
-        balance_minor=-1,
-        memo="'); DROP TABLE txn; -- 货款\0\u202e",
-    )
-    return LogRecord(event=msgspec.structs.replace(event, **changes), fingerprint="f" * 16, amount_cny_minor=10**15)
+def hostile_txn(event_id: str, amount_minor: int = 10**15) -> LogRecord:
+    memo = "'); DROP TABLE txn; -- 货款\0\u202e"
+    return logged(txn(event_id=event_id, amount_minor=amount_minor, balance_minor=-1, memo=memo))
 
 
 def score_record(offset: int = 5) -> Score:
@@ -141,7 +133,7 @@ def test_native_blocks_are_exact_and_leave_their_input_alone(texts: list[str], s
 
 
 def test_a_transaction_is_stored_as_it_was_sent(chdb: Connection) -> None:
-    records = read_at("events.v1", 77, txn("whole", ref_event_time=None), time_ms=NOW_MS)
+    records = read_at("events.v1", 77, hostile_txn("whole"), time_ms=NOW_MS)
     chdb.insert(TXN.insert(TXN.rows(records), block_name({("events.v1", 3): (77, 77)})))
     names = [name for name, *_ in TXN.columns if name not in ("event_time", "ref_event_time")]
     (row,) = chdb.rows(
@@ -187,7 +179,7 @@ def test_scores_and_alerts_keep_their_lists_and_nulls(chdb: Connection) -> None:
 
 
 def test_repeats_are_one_logical_row_and_the_first_body_of_an_event_id_wins(chdb: Connection) -> None:
-    first, other = txn("twice", amount_minor=1), txn("twice", amount_minor=2)
+    first, other = hostile_txn("twice", 1), hostile_txn("twice", 2)
     once, both = (read_at("events.v1", 10, *each, time_ms=NOW_MS) for each in ((first,), (first, other)))
     chdb.insert(TXN.insert(TXN.rows(once), block_name({("events.v1", 3): (10, 10)})))
     chdb.insert(TXN.insert(TXN.rows(both), block_name({("events.v1", 3): (10, 11)})))
@@ -261,7 +253,9 @@ def test_a_folder_belongs_to_one_process(chdb: Connection, chdb_folder: Path) ->
         f"try:\n    connect(Target(kind='chdb', folder=Path({str(chdb_folder)!r})))\n"
         "except Refused as error:\n    print(error)\n"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=patience_s(60), check=True
+    )
     assert f"open in process {os.getpid()}" in said.stdout
     assert "[clickhouse] url" in said.stdout
 
@@ -299,7 +293,7 @@ class Flaky:
         return getattr(self._inner, name)
 
 
-def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fault: Callable[..., None]) -> None:
+def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fault: Fault) -> None:
     """The answer of a stored block is lost twice, and once the block itself: it is sent until it is acknowledged."""
     flaky = Flaky(chdb, ["after", "before", "after"])
     pauses: list[float] = []

@@ -18,6 +18,8 @@ from sinks.clickhouse import Block, Connection, Refused, Sender, Unavailable, co
 from sinks.clickhouse.connection import Insert
 from sinks.clickhouse.tables import SCORE, TXN
 from tests.clickhouse_server import ClickHouseServer
+from tests.faults import Fault
+from tests.patience import patience_s
 from tests.sinks.wire_proxy import Proxy
 
 NAMES = ("id", "amount_minor", "balance", "tags", "at", "version")
@@ -97,7 +99,7 @@ def test_the_wire_stores_and_reads_back(native_table: tuple[Connection, str]) ->
 
 
 def test_fault_27_an_answer_lost_after_the_block_was_stored_is_one_logical_row(
-    native_table: tuple[Connection, str], clickhouse_url: str, fault: Callable[..., None]
+    native_table: tuple[Connection, str], clickhouse_url: str, fault: Fault
 ) -> None:
     """A proxy swallows the server's answers, then cuts: the block was stored, and is stored again on the retry."""
     connection, table = native_table
@@ -106,7 +108,7 @@ def test_fault_27_an_answer_lost_after_the_block_was_stored_is_one_logical_row(
         through = opened(f"clickhouse://{target.user}@127.0.0.1:{proxy.port}/{target.database}", answer_s_max=1.0)
         assert through.rows("SELECT 1") == [(1,)]
         # The block's beginning is_transient, and what the server says to its end does not.
-        proxy.swallow_after_bytes = 400_000
+        fault.inject(setattr, proxy, "swallow_after_bytes", 400_000)
         ids = [f"id-{i:07d}" for i in range(50_000)]
         with pytest.raises(Unavailable):
             through.insert(wire_insert(table, ids))
@@ -117,11 +119,11 @@ def test_fault_27_an_answer_lost_after_the_block_was_stored_is_one_logical_row(
     assert counts(connection, table) == (50_000, 100_000), "the first block had not been stored"
     ((nulls,),) = connection.rows(f"SELECT sum(balance IS NULL) FROM {connection.database}.{table}")
     assert nulls == 2, "the null was lost on the retry"
-    fault(injected=1, observed="100,000 rows stored, 50,000 logical by FINAL")
+    fault(observed="100,000 rows stored, 50,000 logical by FINAL")
 
 
 def test_fault_27_a_server_killed_while_blocks_are_sent_loses_none_and_doubles_none(
-    own_server: ClickHouseServer, fault: Callable[..., None]
+    own_server: ClickHouseServer, fault: Fault
 ) -> None:
     connection = opened(own_server.address)
     table = make_table(connection)
@@ -149,27 +151,27 @@ def test_fault_27_a_server_killed_while_blocks_are_sent_loses_none_and_doubles_n
     sending.start()
     for _ in range(3):
         for _ in range(10):
-            assert sent.acquire(timeout=60), errors
-        own_server.kill()
+            assert sent.acquire(timeout=patience_s(60)), errors
+        fault.inject(own_server.kill)
         failed.clear()
-        assert failed.wait(timeout=30), "the kill was not noticed"
+        assert failed.wait(timeout=patience_s(30)), "the kill was not noticed"
         own_server.restart()
-    sending.join(timeout=120)
+    sending.join(timeout=patience_s(120))
     assert not sending.is_alive()
     assert not errors, errors
     logical, stored = counts(connection, table)
     assert logical == 120_000
     connection.close()
-    fault(injected=3, observed=f"{sender.retry_count} retries, {stored:,} rows stored, {logical:,} logical")
+    fault(observed=f"{sender.retry_count} retries, {stored:,} rows stored, {logical:,} logical")
 
 
 def test_fault_27_a_server_that_hangs_is_given_up_and_takes_the_block_once_when_it_goes_on(
-    own_server: ClickHouseServer, fault: Callable[..., None]
+    own_server: ClickHouseServer, fault: Fault
 ) -> None:
     connection = opened(own_server.address, answer_s_max=1.0)
     table = make_table(connection)
     insert = wire_insert(table, ["a", "b"])
-    own_server.child.signal(SIGSTOP)
+    fault.inject(own_server.child.signal, SIGSTOP)
     with pytest.raises(Unavailable, match=r"\[clickhouse\] url"):
         connection.insert(insert)
     own_server.child.signal(SIGCONT)
@@ -177,7 +179,7 @@ def test_fault_27_a_server_that_hangs_is_given_up_and_takes_the_block_once_when_
     logical, stored = counts(connection, table)
     assert logical == 2
     connection.close()
-    fault(injected=1, observed=f"Unavailable after 1 s; {stored} rows stored, {logical} logical")
+    fault(observed=f"Unavailable after 1 s; {stored} rows stored, {logical} logical")
 
 
 def test_a_server_restarted_between_two_blocks_is_reached_again_by_the_same_connection(

@@ -5,12 +5,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
-from embedded import eventually
 from embedded.ports import free_port
 from sinks.batch import BYTES_MAX, Records
 from sinks.kafka import DeliveryFailed, MarkedOutbox, Outbox
+from tests.patience import eventually
+from tests.reading import ends, read
 
 LARGE = os.urandom(5_000)  # compressed too
 
@@ -27,9 +27,7 @@ def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
     assert outbox.lowest_open("a") is None
     assert outbox.lowest_open("b") is None
     assert outbox.sent_count == outbox.acknowledged_count == 4
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
-    assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1] == 4
-    consumer.close()
+    assert ends(kafka, topic) == {0: 4}
 
 
 def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_after(make_topic, kafka):
@@ -61,11 +59,7 @@ def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(
     assert outbox.lowest_open("a") is None
     outbox.send_marked(topic, b"last", key=b"k", lane="a", mark=10_001)
     outbox.drain(10)
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    landed = [message.value() for message in consumer.consume(outbox.sent_count, timeout=10)]
-    consumer.close()
-    assert landed == [*(b"%d" % mark for mark in range(700)), b"last"]
+    assert [record.value for record in read(kafka, topic)] == [*(b"%d" % mark for mark in range(700)), b"last"]
 
 
 def test_what_waits_behind_a_batch_goes_as_soon_as_that_has_landed(make_topic, kafka):
@@ -90,12 +84,9 @@ def test_a_run_holds_each_lane_from_its_first_mark_until_all_that_went_with_it_i
     outbox.send_marked(topic, b"6", key=b"k", lane="a", mark=3)  # given back, and read again from an offset before
     assert outbox.lowest_open("a") == 3
     outbox.drain()
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    landed = consumer.consume(outbox.sent_count, timeout=10)
-    consumer.close()
-    assert [message.value() for message in landed] == [b"1", b"2", b"3", b"4", b"5", b"6"]
-    assert [message.headers() for message in landed][3:5] == [None, [("h", b"v")]]
+    landed = read(kafka, topic)
+    assert [record.value for record in landed] == [b"1", b"2", b"3", b"4", b"5", b"6"]
+    assert [record.headers for record in landed][3:5] == [(), [("h", b"v")]]
 
 
 def test_marks_of_a_lane_ascend(make_topic, kafka):
@@ -141,13 +132,9 @@ def test_nothing_lands_that_was_sent_after_a_failed_delivery(make_topic, kafka):
         send_many()
     with pytest.raises(DeliveryFailed):
         outbox.poll()
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "outbox-test"})
-    end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    landed = [message.value() for message in consumer.consume(end, timeout=10)]
-    consumer.close()
-    assert landed == [b"%d" % n for n in range(end)]
-    assert 0 < end <= 100
+    landed = [record.value for record in read(kafka, topic)]
+    assert landed == [b"%d" % n for n in range(len(landed))]
+    assert 0 < len(landed) <= 100
 
 
 def test_a_batch_of_one_partition_has_landed_with_its_last_record_and_never_where_one_was_refused(make_topic, kafka):

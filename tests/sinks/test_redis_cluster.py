@@ -21,6 +21,7 @@ from sinks.redis_store import (
 from streams.score.owned_partition import OwnedPartition
 from streams.transport.chunk import chunk_of
 from tests.redis_cluster import MASTERS, RedisCluster
+from tests.sinks.kit import before_transactions
 from tests.streams.score.kit import log_of, no_model, state_of
 
 PARTITIONS = 16
@@ -76,13 +77,7 @@ def test_a_second_owner_fences_the_first_on_every_master(client):
 def test_a_fence_that_moves_within_a_transaction_leaves_nothing_written(client, monkeypatch):
     store = PartitionStore(client, "x", 3)
     store.claim(1)
-    execute = store._execute
-
-    def moved_meanwhile(pipe):
-        client.set("x:{3}:e", b"1 99")
-        return execute(pipe)
-
-    monkeypatch.setattr(store, "_execute", moved_meanwhile)
+    before_transactions(monkeypatch, lambda: client.set("x:{3}:e", b"1 99"))
     with pytest.raises(Fenced, match="moved during a transaction"):
         store.write([("E1", Value(b"value", None))])
     assert client.get("x:{3}:h:E1") is None

@@ -5,6 +5,7 @@ import redis
 
 from features.values import Value
 from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect, stored_values
+from tests.sinks.kit import before_transactions
 
 
 def test_a_second_owner_fences_the_first(redis_url):
@@ -28,13 +29,7 @@ def test_a_flush_number_that_moved_under_a_transaction_fences_it(redis_url, monk
     store = PartitionStore(client, "x", 0)
     store.claim(1)
     fence = client.get("x:{0}:e")
-    execute = store._execute
-
-    def moved_meanwhile(pipe):
-        client.set("x:{0}:e", b"1 99")
-        return execute(pipe)
-
-    monkeypatch.setattr(store, "_execute", moved_meanwhile)
+    before_transactions(monkeypatch, lambda: client.set("x:{0}:e", b"1 99"))
     with pytest.raises(Fenced, match="moved during a transaction"):
         store.write([("E1", Value(b"value", None))])
     assert client.get("x:{0}:h:E1") is None
@@ -55,15 +50,13 @@ def test_a_connection_that_broke_after_watch_writes_nothing(redis_url, monkeypat
     client, own = redis.Redis.from_url(redis_url), connect(redis_url, 2.0)
     store = PartitionStore(own, "x", 0)
     store.claim(1)
-    execute, killed = store._execute, []
+    killed, mine = [], own.client_id()  # the pool has this one connection
 
-    def cut_off(pipe):
+    def cut_off():
         killed.append(client.client_kill_filter(_id=str(mine)))
         client.set("x:{0}:e", b"2 1")  # the next owner, seen by nobody's watch
-        return execute(pipe)
 
-    mine = own.client_id()  # the pool has this one connection
-    monkeypatch.setattr(store, "_execute", cut_off)
+    before_transactions(monkeypatch, cut_off)
     with pytest.raises((Fenced, StoreUnavailable)):
         store.write([("E1", Value(b"value", None))])
     assert killed == [1]
@@ -76,12 +69,14 @@ def test_after_a_failure_only_a_new_claim_helps(redis_url, monkeypatch):
     store = PartitionStore(client, "x", 0)
     store.claim(1)
 
+    execute = redis.client.Pipeline.execute
+
     def reply_lost(pipe):
-        pipe.execute()
+        execute(pipe)
         raise redis.ConnectionError("reply lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_execute", reply_lost)
+        patch.setattr(redis.client.Pipeline, "execute", reply_lost)
         with pytest.raises(StoreUnavailable):
             store.write([("E1", Value(b"one", None))])
     for refused in (lambda: store.write([("E1", Value(b"two", None))]), store.check, store.names):
@@ -103,12 +98,12 @@ def test_fault_44_a_read_from_an_older_redis_is_refused(redis_url, fault):
     older = {key: client.dump(key) for key in client.keys("x:*")}
     store.write([("E1", Value(b"new", None))], b"{}")
     assert store.read(["E1", "E2"]) == [Value(b"new", None), None]
-    client.flushall()
+    fault.inject(client.flushall)
     for key, value in older.items():
         client.restore(key, 0, value)
     with pytest.raises(Fenced, match="partition 0"):
         store.read(["E1"])
-    fault(injected=1, observed="the stale value was refused, with the fence that came in the same read")
+    fault(observed="the stale value was refused, with the fence that came in the same read")
 
 
 def test_a_listed_enterprise_without_a_value_is_named(redis_url):

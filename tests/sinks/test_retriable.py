@@ -2,11 +2,13 @@
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from sinks.log_reader import assigned_consumer
 from sinks.retriable import TRANSIENT, bounds, until_answered
 
 MADE_AFTER_S = 0.7
@@ -15,9 +17,8 @@ MADE_AFTER_S = 0.7
 @pytest.fixture
 def consumer(kafka):
     """One that joins no group and makes no topic by asking for it."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test-passing", "allow.auto.create.topics": False})
-    yield consumer
-    consumer.close()
+    with closing(assigned_consumer(kafka, {"allow.auto.create.topics": False})) as consumer:
+        yield consumer
 
 
 def test_bounds_waits_for_a_topic_that_is_still_being_made(kafka, consumer, topic_name):

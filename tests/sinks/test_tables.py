@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Bank
 from domain import topics
-from domain.events import Instalment, Loan, LogRecord, Profile, Txn
+from domain.events import Instalment, Loan, Profile
 from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
@@ -26,21 +26,13 @@ from sinks.clickhouse.tables import (
     stored_of,
 )
 from tests.sinks.kit import read_at
+from tests.transactions import logged, txn
 
 BANK, OTHER, ENTERPRISE_ID = "Z9000000000001", "Z9000000000002", "91440300MA5EXAMPLE"
 TO_BANK = topics.bank_alerts(BANK)
 NOW_MS = int(time.time() * 1000)
 MONTH_MS = 31 * 86_400_000
 COMMON = {"event_id": "e1", "bank_id": BANK, "enterprise_id": ENTERPRISE_ID, "event_time": 1_700_000_000_123}
-
-
-def logged(event: Any) -> LogRecord:
-    return LogRecord(event=event, fingerprint="f" * 16)
-
-
-def txn(**changes: Any) -> LogRecord:
-    event = Txn(**COMMON, account="a", direction="C", amount_minor=7, currency="CNY")
-    return logged(msgspec.structs.replace(event, **changes))
 
 
 def score(offset: int = 5, seq: int = 0, value: int = 512, enterprise_id: str = ENTERPRISE_ID) -> Score:
@@ -86,7 +78,7 @@ INDICATORS = Indicators(
     null_reasons={"b": "history"}, catalogue_id="c", engine_version="v", offset=9, seq=2,
 )  # fmt: skip
 EXAMPLES: dict[str, Any] = {
-    "txn": txn(balance_minor=-1, memo="'); DROP TABLE txn; --\0"),
+    "txn": logged(txn(balance_minor=-1, memo="'); DROP TABLE txn; --\0")),
     "loan": logged(LOAN_EVENT),
     "enterprise": logged(PROFILE),
     "score": score(),
@@ -172,9 +164,9 @@ def test_a_dead_letter_that_comes_twice_counts_once(archive: Connection) -> None
 
 
 def test_transactions_are_kept_for_25_months_after_they_came_however_old_they_are(archive: Connection) -> None:
-    store(archive, TXN, txn(event_id="gone"), first=0, time_ms=NOW_MS - 26 * MONTH_MS)
-    store(archive, TXN, txn(event_id="kept"), first=1, time_ms=NOW_MS - 24 * MONTH_MS)
-    store(archive, TXN, txn(event_id="of 1993", event_time=725_846_400_000), first=2)
+    store(archive, TXN, logged(txn(event_id="gone")), first=0, time_ms=NOW_MS - 26 * MONTH_MS)
+    store(archive, TXN, logged(txn(event_id="kept")), first=1, time_ms=NOW_MS - 24 * MONTH_MS)
+    store(archive, TXN, logged(txn(event_id="of 1993", event_time=725_846_400_000)), first=2)
     archive.execute("OPTIMIZE TABLE xinliu.txn FINAL")
     assert archive.rows("SELECT event_id FROM xinliu.txn FINAL ORDER BY event_id") == [("kept",), ("of 1993",)]
 

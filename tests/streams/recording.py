@@ -8,6 +8,7 @@ import asyncio
 import json
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from streams.transport import Chunk, TransportOptions
 from streams.worker.role import TP, Role, RoleContext
 from streams.worker.worker import Worker, WorkerOptions, run_worker
+from tests.patience import patience_s
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
@@ -188,10 +190,12 @@ def run_here(
     async def main() -> int:
         worker = Worker(role, broker=broker, app_id=group, options=options or quick_options())
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(deadline_s):
-            while not (running.done() or done()):
-                await asyncio.sleep(0.02)
-            worker.stop_soon()
+        began_s = time.monotonic()
+        while not (running.done() or done()):
+            assert time.monotonic() - began_s < patience_s(deadline_s), "the run came to no end"
+            await asyncio.sleep(0.02)
+        worker.stop_soon()
+        async with asyncio.timeout(patience_s(deadline_s)):
             return await running
 
     return asyncio.run(main())

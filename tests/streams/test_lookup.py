@@ -10,19 +10,17 @@ from confluent_kafka import Producer
 
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import packaged_rules
-from detectors.scorecard import scorecard
 from domain import topics
 from domain.outputs import Score
 from features.layout import LAYOUT_VERSION
 from sinks.partitioner import partitions_of
 from sinks.redis_store import PartitionStore, connect, servers
 from streams.lookup import Features, Lookup, Null, Unknown, Unreadable
-from streams.score.anew import evaluate_anew, readings
 from streams.score.owned_partition import OwnedPartition
-from streams.score.partition import engine_of
+from streams.score.reevaluation import readings, reevaluate
 from streams.transport.chunk import chunk_of
 from tests.redis_cluster import RedisCluster
-from tests.streams.score.kit import log_of, messages_of, record, txn
+from tests.streams.score.kit import log_of, messages_of, prior_engine, record, txn
 
 PARTITIONS, EPOCH = 8, 41
 MANY = [f"91450100{n:010d}" for n in range(1_000)]
@@ -83,15 +81,13 @@ def _none(content_id):
 
 def in_memory(world):
     """By enterprise: (its partition, its row, its evaluation), computed from the partitions' own memory."""
-    engine = engine_of(scorecard(prior_snapshot()), packaged_rules(), world.held[0].memory.saved.model_changed_day)
+    engine = prior_engine(world.held[0].memory)
     found = {}
     for p, held in world.held.items():
         memory = held.memory
         rows = memory.state[memory.residents.rows()]
         names = [name for name, _ in memory.values(memory.residents.rows())]
-        found |= {
-            name: (p, row, x) for name, row, x in zip(names, rows, evaluate_anew(rows.copy(), engine), strict=True)
-        }
+        found |= {name: (p, row, x) for name, row, x in zip(names, rows, reevaluate(rows.copy(), engine), strict=True)}
     return found
 
 

@@ -12,6 +12,7 @@ from config.errors import SettingsError
 from config.settings import Bank
 from domain import topics
 from streams.topics import TopicsWrong, check_topics, create_topics, differences, wanted_topics
+from tests.patience import patience_s
 from tests.streams.ingest.kit import BANKS, committed, set_config, settings_for, worker
 
 
@@ -79,7 +80,7 @@ def test_fault_37_topics_are_made_once_compared_and_refused(empty_kafka, tmp_pat
 def refused(settings, folder, words):
     log = folder / f"log-{abs(hash(words))}"
     with worker(settings, log) as process:
-        assert process.wait(40) != 0
+        assert process.wait(patience_s(40)) != 0
     assert words in log.read_text()
 
 

@@ -13,6 +13,7 @@ from river import checks, compose, optim
 
 from detectors.models.monotone_logistic import MonotoneLogistic
 from detectors.training import fractions
+from tests.faults import Fault
 
 # River's checks import scikit-learn's data sets for multi-output models before they look at the model.
 if "sklearn" not in sys.modules:
@@ -56,9 +57,7 @@ def test_a_better_utility_never_raises_the_probability_of_bad(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_fault_12_a_number_that_is_not_finite_never_reaches_the_weights(
-    value: float, fault: Callable[..., None]
-) -> None:
+def test_fault_12_a_number_that_is_not_finite_never_reaches_the_weights(value: float, fault: Fault) -> None:
     model = MonotoneLogistic(0.0, {"a": 1.0})
     calls = (lambda: model.learn_one({"a": value}, True), lambda: model.predict_proba_one({"a": value}))
     for call in calls:

@@ -60,7 +60,7 @@ def test_and_binds_closer_than_or_and_not_closest():
 
 def test_every_row_of_the_catalogue_is_a_rule_and_stands_or_says_what_it_waits_for():
     rules = packaged_rules()
-    assert len(rules.standing) + len(rules.waiting) == len(signals()) == 50
+    assert len(rules.evaluated) + len(rules.waiting) == len(signals()) == 50
     assert all(each.reason for each in rules.waiting)
     for each in rules.waiting:
         names = {name.removesuffix(" of one lender") for name in each.reason.split(", ")}
@@ -81,7 +81,7 @@ def test_a_rules_artefact_comes_back_as_it_was_and_a_changed_one_is_refused():
     body = packaged().encode()
     rules = decode(body, content_id(body))
     assert rules.id == packaged_rules().id
-    assert [s.row for s in rules.standing] == [s.row for s in packaged_rules().standing]
+    assert [s.row for s in rules.evaluated] == [s.row for s in packaged_rules().evaluated]
     with pytest.raises(RuleError, match="hash to"):
         decode(body + b" ", content_id(body))
     bad = body.replace(b'"xinliu.rules/1"', b'"xinliu.rules/9"')

@@ -205,10 +205,13 @@ def test_defaults_come_at_the_rate_that_was_asked_for() -> None:
     assert 0.02 <= len(defaulted) / borrowers <= 0.04
 
 
-def test_as_many_fail_as_was_asked_for_however_far_their_risks_differ() -> None:
-    shares = []
-    for spread in (0.0, 1.0, 2.5):
-        population = Population(seed=9, enterprises=8_000, months=12, risk_spread=spread, contagion=0.0)
-        shares.append(float(np.mean(Simulation(population).state.firms["ending"] == FAILS)))
-    years = (population.last_day - population.first_day) / 365.25
-    assert shares == pytest.approx([1.0 - np.exp(-population.default_rate * years)] * 3, rel=0.08)
+def test_as_many_fail_and_recover_as_was_asked_for_however_far_their_risks_differ() -> None:
+    for spread, rate in ((0.0, 0.035), (1.0, 0.035), (2.5, 0.035), (3.0, 0.3)):
+        population = Population(
+            seed=9, enterprises=8_000, months=12, risk_spread=spread, default_rate=rate, contagion=0.0
+        )
+        years = (population.last_day - population.first_day) / 365.25
+        ending = Simulation(population).state.firms["ending"]
+        failed, recovered = np.mean(ending == FAILS), np.mean(ending == RECOVERS)
+        assert failed == pytest.approx(1.0 - np.exp(-rate * years), rel=0.08), (spread, rate)
+        assert recovered == pytest.approx(min(1.0 - failed, population.recoveries * failed), rel=0.1), (spread, rate)

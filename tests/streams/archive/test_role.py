@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.settings import Bank, ClickHouseSettings, KafkaSettings, Settings
 from domain import topics
 from domain.calendar import DAY_MS
-from domain.events import SCHEMA, Loan, LogRecord, Profile, Tick, Txn
+from domain.events import SCHEMA, Loan, LogRecord, Profile, Tick
 from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, Indicators, Score
 from sinks.clickhouse import Connection, Refused, Unavailable
 from sinks.clickhouse.tables import ALL
@@ -26,6 +26,10 @@ from streams.transport import chunk_of
 from streams.worker.role import DETACHED, TP
 from streams.worker.roles import topics_of
 from streams.worker.worker import drive
+from tests.faults import Fault
+from tests.patience import patience_s
+from tests.reading import committed, read
+from tests.transactions import logged, txn
 
 BANK, OTHER_BANK, ENTERPRISE = "C1010511000099", "C1010511000100", "91440300MA5EXAMPLE"
 HEADERS = [("schema", SCHEMA.encode())]
@@ -36,13 +40,12 @@ TP_TOLD, TP_OTHER_TOLD = TP(topics.bank_alerts(BANK), 0), TP(topics.bank_alerts(
 pytest.importorskip("chdb")
 
 
-def txn(number: int, **changes: Any) -> bytes:
-    event = Txn(
-        event_id=f"e{number:05d}", bank_id=BANK, enterprise_id=ENTERPRISE,
-        event_time=1_700_000_000_000 + number * DAY_MS // 9,
-        account="a", direction="D", amount_minor=number + 1, currency="CNY",
+def payment(number: int, amount_minor: int | None = None) -> bytes:
+    event = txn(
+        event_id=f"e{number:05d}", bank_id=BANK, enterprise_id=ENTERPRISE, direction="D",
+        event_time=1_700_000_000_000 + number * DAY_MS // 9, amount_minor=amount_minor or number + 1,
     )  # fmt: skip
-    return msgspec.json.encode(LogRecord(event=msgspec.structs.replace(event, **changes), fingerprint="0" * 16))
+    return msgspec.json.encode(logged(event))
 
 
 def tick() -> bytes:
@@ -100,7 +103,7 @@ def loan(number: int) -> bytes:
         event_id=f"l{number}", bank_id=BANK, enterprise_id=ENTERPRISE, event_time=1_700_000_000_000 + number,
         loan_id="L", event="overdue", principal_minor=1, outstanding_minor=1, granted_on="2023-01-01", dpd=number,
     )  # fmt: skip
-    return msgspec.json.encode(LogRecord(event=event, fingerprint="0" * 16))
+    return msgspec.json.encode(logged(event))
 
 
 def profile(number: int) -> bytes:
@@ -108,7 +111,7 @@ def profile(number: int) -> bytes:
         event_id=f"p{number}", bank_id=BANK, enterprise_id=f"E{number}", event_time=1_700_000_000_000, industry="C",
         region="450100", size_class="micro",
     )  # fmt: skip
-    return msgspec.json.encode(LogRecord(event=event, fingerprint="0" * 16))
+    return msgspec.json.encode(logged(event))
 
 
 def health(number: int) -> bytes:
@@ -208,9 +211,9 @@ async def until(role: Archive, condition: Callable[[], bool]) -> None:
 def test_every_record_is_a_row_or_counted(settings: Settings, watched: Watched) -> None:
     role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
     source = [
-        events(0, *(txn(i) for i in range(25)), tick()),
+        events(0, *(payment(i) for i in range(25)), tick()),
         (TP_ALERTS, chunk_of(topics.ALERT_SUPERVISOR, 0, 0, [(b"k", alert(r), [], NOW_MS) for r in (1, 2, 1)])),
-        events(26, *(txn(i) for i in range(25, 40))),
+        events(26, *(payment(i) for i in range(25, 40))),
     ]
     asyncio.run(drive(role, source))
     assert stored(watched) == list(range(1, 41))
@@ -271,10 +274,10 @@ def test_only_an_acknowledged_insert_moves_the_low_offset(settings: Settings, wa
         await role.assigned({TP_EVENTS})
         assert role.low_offset(TP_EVENTS) is None
         watched.away = True
-        await role.apply(*events(100, *(txn(i) for i in range(5))))
+        await role.apply(*events(100, *(payment(i) for i in range(5))))
         await until(role, lambda: watched.failed_count >= 3)
         assert role.low_offset(TP_EVENTS) == 100
-        await role.apply(*events(105, *(txn(i) for i in range(5, 8))))
+        await role.apply(*events(105, *(payment(i) for i in range(5, 8))))
         assert role.low_offset(TP_EVENTS) == 100
         watched.away = False
         await until(role, lambda: role.low_offset(TP_EVENTS) == 108)
@@ -287,7 +290,7 @@ def test_only_an_acknowledged_insert_moves_the_low_offset(settings: Settings, wa
 
 
 def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
-    settings: Settings, watched: Watched, fault: Callable[..., None]
+    settings: Settings, watched: Watched, fault: Fault
 ) -> None:
     async def story() -> None:
         role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0.0)
@@ -296,7 +299,7 @@ def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
         await role.assigned({TP_EVENTS})
         sent = 0
         while not role.paused:
-            await role.apply(*events(sent, *(txn(i) for i in range(sent, sent + 7))))
+            await role.apply(*events(sent, *(payment(i) for i in range(sent, sent + 7))))
             await role.tick()
             sent += 7
             assert sent < 100, "takes without bound"
@@ -365,7 +368,7 @@ def test_a_stop_while_clickhouse_is_away_ends_soon_and_commits_nothing(
         await role.start(DETACHED)
         await role.assigned({TP_EVENTS})
         watched.away = True
-        await role.apply(*events(7, txn(0)))
+        await role.apply(*events(7, payment(0)))
         began = time.monotonic()
         await role.revoked({TP_EVENTS})
         await role.stop()
@@ -380,7 +383,7 @@ def test_restarts_with_other_batches_give_one_logical_row_each(settings: Setting
     """The second worker starts at the committed offset and cuts other blocks: only FINAL makes one row of two."""
     watched.execute("SYSTEM STOP MERGES xinliu.txn")
     for first, width in ((0, 4), (0, 7), (9, 10)):
-        values = [txn(i) for i in range(first, 30)]
+        values = [payment(i) for i in range(first, 30)]
         source = [events(first + i, *values[i : i + width]) for i in range(0, len(values), width)]
         asyncio.run(drive(Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched), source))
     assert raw_count(watched) > 30, "nothing was repeated"
@@ -388,7 +391,7 @@ def test_restarts_with_other_batches_give_one_logical_row_each(settings: Setting
 
 
 def test_the_first_body_of_an_event_id_is_the_row(settings: Settings, watched: Watched) -> None:
-    source = [events(0, txn(0)), events(1, txn(0, amount_minor=777))]
+    source = [events(0, payment(0)), events(1, payment(0, amount_minor=777))]
     asyncio.run(
         drive(Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched, flush_interval_s=0), source)
     )
@@ -402,8 +405,8 @@ def test_the_first_body_of_an_event_id_is_the_row(settings: Settings, watched: W
         (b"[]", HEADERS, "wrong_type"),
         (b'{"event": {"type": "txn"', HEADERS, "not_json"),
         (b"\xff", HEADERS, "not_json"),
-        (txn(3), [("schema", b"xinliu.event/9")], "unknown_version"),
-        (txn(3), [], "unknown_version"),
+        (payment(3), [("schema", b"xinliu.event/9")], "unknown_version"),
+        (payment(3), [], "unknown_version"),
     ],
 )
 def test_what_cannot_be_read_is_dead_lettered_and_the_rest_goes_on(
@@ -411,7 +414,7 @@ def test_what_cannot_be_read_is_dead_lettered_and_the_rest_goes_on(
 ) -> None:
     offset = 1_000 + hash((value, str(headers))) % 10**9
     role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
-    source = [events(offset, value, headers=headers), events(offset + 1, txn(0))]
+    source = [events(offset, value, headers=headers), events(offset + 1, payment(0))]
     asyncio.run(drive(role, source))
     assert stored(watched) == [1]
     assert role.summary()[f"events.v1.dead_lettered.{reason}"] == 1
@@ -422,14 +425,8 @@ def test_what_cannot_be_read_is_dead_lettered_and_the_rest_goes_on(
 
 
 def dead_letters(bootstrap: str, topic: str) -> list[DeadLetter]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    found = []
-    while (message := consumer.poll(10)) is not None and message.error() is None:
-        if message.value() is not None:
-            found.append(msgspec.json.decode(message.value(), type=DeadLetter))
-    consumer.close()
-    return found
+    values = [record.value for record in read(bootstrap, topic)]
+    return [msgspec.json.decode(value, type=DeadLetter) for value in values if value is not None]
 
 
 def test_what_clickhouse_refuses_stops_the_role(settings: Settings, watched: Watched) -> None:
@@ -441,7 +438,7 @@ def test_what_clickhouse_refuses_stops_the_role(settings: Settings, watched: Wat
         watched.rows("SELECT 1")
         await role_start  # migrations ran: the version table says so
         await role.assigned({TP_EVENTS})
-        await role.apply(*events(0, txn(0)))
+        await role.apply(*events(0, payment(0)))
         with pytest.raises(Refused, match="txn"):
             await until(role, lambda: False)
         assert role.low_offset(TP_EVENTS) == 0
@@ -486,12 +483,12 @@ sys.exit(run_worker(role, broker=bootstrap, app_id="archive-" + os.path.basename
 
 
 def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
-    settings: Settings, watched: Watched, tmp_path: Path, kafka: str, fault: Callable[..., None]
+    settings: Settings, watched: Watched, tmp_path: Path, kafka: str, fault: Fault
 ) -> None:
     have_topics(kafka, *topics_of(settings)["archive"])
     producer = Producer({"bootstrap.servers": kafka})
     for i in range(500):
-        producer.produce(topics.EVENTS, txn(i), key=b"k", headers=HEADERS)
+        producer.produce(topics.EVENTS, payment(i), key=b"k", headers=HEADERS)
     for i in range(9):
         for bank in (BANK, OTHER_BANK):
             producer.produce(topics.bank_alerts(bank), alert(i), key=b"k")
@@ -505,18 +502,16 @@ def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
         )
         if kill_after == "0":
             break
-        assert worker.wait(60) == -9, worker.stderr.read() if worker.stderr else ""
+        assert worker.wait(patience_s(60)) == -9, worker.stderr.read() if worker.stderr else ""
         kills += "stored, now killed" in (worker.stdout.read() if worker.stdout else "")
     assert kills == 2, "no worker was killed between insert and commit"
     # SIGTERM flushes and commits; the log says when all has been read.
     assert worker.stderr is not None
     said_at_stop = stop_when_all_is_stored(worker, 500 + 2 * 9)
     assert worker.returncode == 0, said_at_stop
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": f"archive-{folder.name}"})
-    asked = [TopicPartition(topic, 0) for topic in (topics.EVENTS, TP_TOLD.topic, TP_OTHER_TOLD.topic)]
-    committed = [where.offset for where in consumer.committed(asked, timeout=10)]
-    consumer.close()
-    assert committed == [500, 9, 9]
+    asked = (topics.EVENTS, TP_TOLD.topic, TP_OTHER_TOLD.topic)
+    at = [committed(kafka, f"archive-{folder.name}", topic) for topic in asked]
+    assert at == [{0: 500}, {0: 9}, {0: 9}]
     program = (
         "from pathlib import Path\nfrom sinks.clickhouse import Target, connect\nimport sys\n"
         "c = connect(Target(kind='chdb', folder=Path(sys.argv[1])))\n"
@@ -527,7 +522,7 @@ def test_fault_22_killed_between_insert_and_commit_gives_one_logical_row_each(
         [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
     ).stdout
     assert said.splitlines() == [f"(500, {sum(range(1, 501))})", str([(BANK, 9), (OTHER_BANK, 9)])]
-    fault(injected=kills, observed=f"committed {committed[0]}, 500 logical rows")
+    fault(injected=kills, observed=f"committed {at[0][0]}, 500 logical rows")
 
 
 def stop_when_all_is_stored(worker: "subprocess.Popen[str]", rows: int) -> str:
@@ -537,5 +532,5 @@ def stop_when_all_is_stored(worker: "subprocess.Popen[str]", rows: int) -> str:
         if line.startswith("stored ") and int(line.split()[1]) >= rows:
             break
     worker.terminate()
-    _, said = worker.communicate(timeout=40)
+    _, said = worker.communicate(timeout=patience_s(40))
     return said

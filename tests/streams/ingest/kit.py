@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from config.settings import Bank, IngestSettings, KafkaSettings, Settings
@@ -19,9 +19,9 @@ from domain import topics
 from domain.calendar import day_of_text, day_start_ms
 from domain.events import SCHEMA, LogRecord
 from domain.outputs import DeadLetter
-from replay.reading import assign
-from sinks.retriable import bounds
-from tests.streams import groups
+from tests import reading
+from tests.patience import patience_s
+from tests.transactions import txn_row
 
 BANKS = ("Z9000000000001", "Z9000000000002", "Z9000000000003")
 HEADERS = [("schema", SCHEMA.encode())]
@@ -37,18 +37,7 @@ def at(day: int, minute: int = 0) -> int:
 
 def txn(event_id: str, time_ms: int, **fields: Any) -> dict[str, Any]:
     """A good transaction of the first bank, or one changed in `fields`; None takes a field away."""
-    row = {
-        "type": "txn",
-        "event_id": event_id,
-        "bank_id": BANKS[0],
-        "enterprise_id": "91310000MA1FL0XX1A",
-        "event_time": time_ms,
-        "account": "6222 0200 1234 5678",
-        "direction": "C",
-        "amount_minor": 123_456,
-        "currency": "CNY",
-    } | fields
-    return {name: value for name, value in row.items() if value is not None}
+    return txn_row(**{"event_id": event_id, "event_time": time_ms} | fields)
 
 
 def receipt(day: int, bank_id: str = BANKS[0]) -> dict[str, Any]:
@@ -61,13 +50,14 @@ def as_bytes(row: Any) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode()
 
 
-def settings_for(bootstrap: str, folder: Path, **ingest: Any) -> Settings:
+def settings_for(bootstrap: str, folder: Path, banks: Sequence[str] = BANKS, **ingest: Any) -> Settings:
+    """The group is that of `worker`."""
     key = folder / "token.key"
     key.write_bytes(b"0123456789abcdef0123456789abcdef")
     return Settings(
-        kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=PARTITIONS),
+        kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=PARTITIONS, group_prefix="test-"),
         ingest=IngestSettings(token_key_file=str(key), **({"tick_interval_ms": 50} | ingest)),
-        banks=tuple(Bank(bank_id=bank_id, name_zh="示例", deadline_hours=12) for bank_id in BANKS),
+        banks=tuple(Bank(bank_id=bank_id, name_zh="示例", deadline_hours=12) for bank_id in banks),
     )
 
 
@@ -123,56 +113,32 @@ def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(30)
+                process.wait(patience_s(30))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
         print(log.read_text(errors="replace")[-4000:])
 
 
-def read(bootstrap: str, topic: str, partitions: int = 1) -> dict[int, list[Any]]:
-    """All messages of a topic now, by partition."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False,
-                         "enable.partition.eof": True, "auto.offset.reset": "earliest",
-                         "fetch.wait.max.ms": 5})  # fmt: skip
-    found: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
-    left = set(found)
-    assign(consumer, [TopicPartition(topic, partition, 0) for partition in found])
-    until = time.monotonic() + 20
-    while left and time.monotonic() < until:
-        for message in consumer.consume(1000, 0.05):
-            if message.error() is None:
-                found[message.partition()].append(message)
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                left.discard(message.partition())
-    consumer.close()
-    assert not left, f"{topic}: no end of {left}"
-    return found
-
-
 def log_count(bootstrap: str) -> int:
     """Records in the log, ticks included."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-read", "enable.auto.commit": False})
-    try:
-        return sum(bounds(consumer, topics.EVENTS, partition)[1] for partition in range(PARTITIONS))
-    finally:
-        consumer.close()
+    return sum(reading.ends(bootstrap, topics.EVENTS).values())
 
 
 def log_records(bootstrap: str) -> dict[int, list[LogRecord]]:
     decoder = msgspec.json.Decoder(LogRecord)
-    found = read(bootstrap, topics.EVENTS, PARTITIONS)
-    return {p: [decoder.decode(message.value()) for message in messages] for p, messages in found.items()}
+    found = reading.read_partitions(bootstrap, topics.EVENTS)
+    return {p: [decoder.decode(record.value or b"") for record in records] for p, records in found.items()}
 
 
 def dead_letters(bootstrap: str) -> list[DeadLetter]:
     decoder = msgspec.json.Decoder(DeadLetter)
-    return [decoder.decode(message.value()) for message in read(bootstrap, topics.DEAD_LETTERS)[0]]
+    return [decoder.decode(record.value or b"") for record in reading.read(bootstrap, topics.DEAD_LETTERS)]
 
 
 def committed(bootstrap: str, topic: str) -> int:
     """The ingest group's committed offset of a topic's partition 0; -1001 where there is none."""
-    return groups.committed(bootstrap, "test-ingest", topic, 1).get(0, OFFSET_INVALID)
+    return reading.committed(bootstrap, "test-ingest", topic).get(0, OFFSET_INVALID)
 
 
 def set_config(broker: str, topic: str, name: str, value: str) -> None:

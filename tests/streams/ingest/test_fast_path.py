@@ -26,6 +26,7 @@ from streams.ingest.forwarding import Forwarder, Later, Rest
 from streams.ingest.tokens import Tokens
 from streams.transport.chunk import chunk_of
 from tests.corpus.cases import bad, good
+from tests.transactions import txn_row
 
 BANK = "Z9000000000001"
 TOPIC = topics.bank_events(BANK)
@@ -36,16 +37,7 @@ TOKENS = Tokens(b"k" * 32)
 PERSON, COMPANY = "11010519491231002X", "91310000MA1FL0XX1A"
 ANY_MS = 2**62
 
-OF_A_TXN = {
-    "event_id": "E-1",
-    "bank_id": BANK,
-    "enterprise_id": COMPANY,
-    "event_time": NOW_MS - 1,
-    "account": "622202001234",
-    "direction": "C",
-    "amount_minor": 123_456,
-    "currency": "CNY",
-}
+OF_A_TXN = txn_row(type=None, event_id="E-1", event_time=NOW_MS - 1, account="622202001234")
 FULL = OF_A_TXN | {
     "seq": 17,
     "balance_minor": -5,

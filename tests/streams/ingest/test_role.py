@@ -16,25 +16,23 @@ from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
 from replay.ledger import take_stock
 from streams.control_log import coordinates
-from streams.topics import create_topics
 from tests.corpus.cases import Case, bad, good
+from tests.patience import patience_s
+from tests.reading import read
 from tests.streams.ingest.kit import (
     BANKS,
     DAY,
     HEADERS,
-    PARTITIONS,
     as_bytes,
     at,
     committed,
     dead_letters,
     log_count,
     log_records,
-    read,
     receipt,
     send,
     send_all,
     set_config,
-    settings_for,
     txn,
     worker,
 )
@@ -44,12 +42,12 @@ def bank_topic(number: int) -> str:
     return topics.bank_events(BANKS[number])
 
 
-def test_fault_42_days_close_on_their_own_ticks_behind_their_records(empty_kafka, tmp_path, eventually, fault):
+def test_fault_42_days_close_on_their_own_ticks_behind_their_records(
+    settings, empty_kafka, tmp_path, eventually, fault
+):
     """Three banks, twenty days, one topic written after the other (fault 42): each day has its own tick, on which all
     banks are covered, the same in every partition, and no record comes behind a tick that is past it."""
-    broker = empty_kafka
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
+    broker, found = empty_kafka, settings()
     days = 20
     for number, bank_id in enumerate(BANKS):
         rows = []
@@ -61,7 +59,7 @@ def test_fault_42_days_close_on_their_own_ticks_behind_their_records(empty_kafka
                     rows.append(receipt(day - 1, bank_id))
         rows.append(receipt(days - 1, bank_id))
         send(broker, bank_topic(number), map(as_bytes, rows))
-    with worker(settings, tmp_path / "log"):
+    with worker(found, tmp_path / "log"):
         eventually(
             lambda: committed(broker, bank_topic(2)) == days * 49 and committed(broker, bank_topic(0)) == days * 49,
             deadline_s=60, what="all committed",
@@ -99,11 +97,9 @@ def covered_by_all(tick):
     return min(-1 if feed.covered_up_to is None else feed.covered_up_to for feed in tick.feeds.values())
 
 
-def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(empty_kafka, tmp_path, eventually, seed, fault):
+def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(settings, empty_kafka, tmp_path, eventually, seed, fault):
     """The whole corpus among good records: consumed = forwarded + dead-lettered by reason, good ones in order."""
-    broker = empty_kafka
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
+    broker, found = empty_kafka, settings()
     largest = Case(
         name="as large as the broker takes", fault=9, writer="bank", schema=None, payload=b"x" * VALUE_BYTES_MAX,
         reason="oversized", field=None, secret=False,
@@ -124,7 +120,7 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(empty_kafka, tmp_path,
             outgoing.append((bank_topic(0), as_bytes(txn(f"good-{n}", at(0, n))), HEADERS))
             sent[bank_topic(0)].append(None)
     send_all(broker, outgoing)
-    with worker(settings, tmp_path / "log"):
+    with worker(found, tmp_path / "log"):
         eventually(
             lambda: all(committed(broker, topic) == len(rows) for topic, rows in sent.items()),
             deadline_s=60,
@@ -172,19 +168,16 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(empty_kafka, tmp_path,
     )
 
 
-def test_a_word_admits_a_late_record_again_under_its_own_origin(empty_kafka, tmp_path, eventually):
+def test_a_word_admits_a_late_record_again_under_its_own_origin(settings, empty_kafka, tmp_path, eventually):
     """The record stands in the log a second time, marked as admitted; a word of what is not there is a dead letter."""
-    broker = empty_kafka
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
-    with worker(settings, tmp_path / "log"):
+    broker, found = empty_kafka, settings()
+    with worker(found, tmp_path / "log"):
         send(broker, bank_topic(0), [as_bytes(txn("first", at(0))), as_bytes(txn("second", at(9)))])
         eventually(lambda: committed(broker, bank_topic(0)) == 2, deadline_s=60, what="both in the log")
         (place,) = [
-            (message.partition(), message.offset())
-            for messages in read(broker, topics.EVENTS, PARTITIONS).values()
-            for message in messages
-            if b'"event_id":"first"' in message.value()
+            (record.partition, record.offset)
+            for record in read(broker, topics.EVENTS)
+            if b'"event_id":"first"' in (record.value or b"")
         ]
         words = [admit(coordinates(*place)), admit(coordinates(place[0], 999_999)), admit("events.v1:x:1"), admit("")]
         send(broker, topics.CONTROL, map(msgspec.json.encode, words))
@@ -201,18 +194,16 @@ def test_a_word_admits_a_late_record_again_under_its_own_origin(empty_kafka, tmp
 
 
 def test_what_operators_said_before_a_worker_came_stands_before_the_records_that_it_reads(
-    kafka_factory, tmp_path, eventually
+    settings, empty_kafka, tmp_path, eventually
 ):
     """However much lies in the banks' topics, and whatever is fetched first: a backfill is opened before its events."""
-    broker = kafka_factory().address
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
+    broker, found = empty_kafka, settings()
     for number, bank_id in enumerate(BANKS):
         rows = [txn(f"{number}-{n}", at(n // 100, n % 100), bank_id=bank_id) for n in range(700)]
         send(broker, bank_topic(number), [*map(as_bytes, rows), as_bytes(receipt(6, bank_id))])
     word = Control(control_id="C-1", action="backfill_open", by="op", reason="history")
     send(broker, topics.CONTROL, [msgspec.json.encode(word)])
-    with worker(settings, tmp_path / "log"):
+    with worker(found, tmp_path / "log"):
         for number in range(len(BANKS)):
             eventually(lambda number=number: committed(broker, bank_topic(number)) == 701, 60, "all is in the log")
     records = log_records(broker)
@@ -238,12 +229,10 @@ def of_partition(records, enterprise_id):
     return found
 
 
-def test_fault_22_sigkill_loses_no_record_receipt_or_tick(empty_kafka, tmp_path, eventually, seed, fault):
+def test_fault_22_sigkill_loses_no_record_receipt_or_tick(settings, empty_kafka, tmp_path, eventually, seed, fault):
     """Killed again and again while it reads: every record is in the log, in its first order once repeats are removed,
     and the feeds go on where the last tick left them."""
-    broker = empty_kafka
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
+    broker, found = empty_kafka, settings()
     rng = random.Random(seed)
     rounds, per_day, kills = 4, 300, 0
     log = tmp_path / "log"
@@ -251,7 +240,7 @@ def test_fault_22_sigkill_loses_no_record_receipt_or_tick(empty_kafka, tmp_path,
         rows = [txn(f"{day}-{n}", at(day, n), enterprise_id=f"ENT{n % 5}") for n in range(per_day)]
         send(broker, bank_topic(0), map(as_bytes, [*rows, receipt(day)]))
         at_least = log_count(broker) + rng.randrange(per_day)
-        with worker(settings, log) as process:
+        with worker(found, log) as process:
             if day < rounds - 1:
                 eventually(partial(log_reaches, broker, at_least), deadline_s=40, what="some forwarded")
                 process.send_signal(signal.SIGKILL)
@@ -276,25 +265,24 @@ def test_fault_22_sigkill_loses_no_record_receipt_or_tick(empty_kafka, tmp_path,
         assert [tick.up_to for tick in ticks] == sorted(tick.up_to for tick in ticks)
         assert at(rounds) <= ticks[-1].up_to < at(rounds) + 10
         assert ticks[-1].feeds[BANKS[0]].covered_up_to == DAY + rounds - 1
-    named = msgspec.structs.replace(settings.kafka, group_prefix="test-")  # as ingest_kit's workers are
-    ledger = take_stock(msgspec.structs.replace(settings, kafka=named), None)
+    ledger = take_stock(found, None)
     assert sum(count.consumed for count in ledger.inputs) == rounds * (per_day + 1)
     assert ledger.balanced, [check for check in ledger.checks if not check.holds]
     repeats = forwarded(broker) - rounds * per_day
     fault(injected=kills, observed=f"{rounds * per_day} records in order, {repeats} repeats (seed {seed})")
 
 
-def test_fault_06_a_bank_whose_clock_is_a_year_ahead_moves_no_watermark(empty_kafka, tmp_path, eventually, fault):
+def test_fault_06_a_bank_whose_clock_is_a_year_ahead_moves_no_watermark(
+    settings, empty_kafka, tmp_path, eventually, fault
+):
     """Its transactions and receipts of next year are dead-lettered, and event time stays where the others are."""
-    broker = empty_kafka
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
+    broker, found = empty_kafka, settings()
     year_days = day_of(time.time_ns() // 1_000_000) - DAY + 365
     skewed = [row for n in range(20) for row in (txn(f"skewed-{n}", at(year_days, n)), receipt(year_days + n))]
     right = [txn(f"right-{n}", at(0, n), bank_id=BANKS[1]) for n in range(40)]
     send(broker, bank_topic(0), map(as_bytes, skewed))
     send(broker, bank_topic(1), map(as_bytes, [*right, receipt(0, BANKS[1])]))
-    with worker(settings, tmp_path / "log"):
+    with worker(found, tmp_path / "log"):
         eventually(
             lambda: [committed(broker, bank_topic(n)) for n in (0, 1)] == [len(skewed), len(right) + 1],
             deadline_s=60,
@@ -330,26 +318,24 @@ def is_committed(broker, offset):
     return committed(broker, bank_topic(0)) == offset
 
 
-def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(empty_kafka, tmp_path, eventually, fault):
+def test_fault_36_a_dead_letter_topic_that_refuses_stops_the_worker(settings, empty_kafka, tmp_path, eventually, fault):
     """`dlq.v1` takes nothing: the worker stops, nothing is committed past the record, and after repair all is there."""
-    broker = empty_kafka
-    settings = settings_for(broker, tmp_path)
-    create_topics(settings)
+    broker, found = empty_kafka, settings()
     set_config(broker, topics.DEAD_LETTERS, "max.message.bytes", "300")
     before = [as_bytes(txn(f"a{n}", at(0, n))) for n in range(20)]
     after = [as_bytes(txn(f"b{n}", at(0, 30 + n))) for n in range(20)]
     send(broker, bank_topic(0), [*before, b"{broken", *after])
     log, stops = tmp_path / "log", 0
     for _ in range(2):  # and a restart does not step over it
-        with worker(settings, log) as process:
-            assert process.wait(40) == 1
+        with worker(found, log) as process:
+            assert process.wait(patience_s(40)) == 1
         assert "DeliveryFailed" in log.read_text()
         assert "MessageSizeTooLarge" in log.read_text()
         assert committed(broker, bank_topic(0)) <= 20
         assert dead_letters(broker) == []
         stops += 1
     set_config(broker, topics.DEAD_LETTERS, "max.message.bytes", "8388608")
-    with worker(settings, log):
+    with worker(found, log):
         eventually(lambda: committed(broker, bank_topic(0)) == 41, deadline_s=40, what="all committed")
     assert [(letter.reason, letter.offset) for letter in dead_letters(broker)] == [("not_json", 20)]
     unique = dict.fromkeys(of_partition(log_records(broker), "91310000MA1FL0XX1A"))

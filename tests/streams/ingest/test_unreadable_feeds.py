@@ -4,7 +4,7 @@ import os
 import signal
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,29 +12,26 @@ import pytest
 from confluent_kafka import Producer
 
 from cli.main import main
-from config.settings import KafkaSettings, Settings
+from config.settings import Settings
 from domain import topics
 from domain.events import Control, Tick
 from domain.outputs import QuarantinedBatch
 from replay.ledger import take_stock
 from sinks.batch import write_varint
 from streams.control_log import read as read_controls
-from streams.topics import create_topics
 from tests.cli.kit import settings_file
+from tests.reading import read
 from tests.streams.ingest.kit import (
     BANKS,
     DAY,
     HEADERS,
-    PARTITIONS,
     as_bytes,
     at,
     committed,
     dead_letters,
     log_records,
-    read,
     receipt,
     send,
-    settings_for,
     txn,
     worker,
 )
@@ -69,21 +66,7 @@ def last_tick(bootstrap: str) -> Tick | None:
 
 def quarantine(bootstrap: str) -> list[QuarantinedBatch]:
     decode = msgspec.json.Decoder(QuarantinedBatch).decode
-    return [decode(message.value()) for message in read(bootstrap, topics.QUARANTINE)[0]]
-
-
-@pytest.fixture
-def settings(empty_kafka: str, tmp_path: Path) -> Callable[..., Settings]:
-    """`settings(unreadable="skip")` with topics made; the group is that of the kit's worker."""
-
-    def made(**ingest: object) -> Settings:
-        found = settings_for(empty_kafka, tmp_path, **ingest)
-        kafka = KafkaSettings(bootstrap=empty_kafka, log_partitions=PARTITIONS, group_prefix="test-")
-        found = msgspec.structs.replace(found, kafka=kafka)
-        create_topics(found)
-        return found
-
-    return made
+    return [decode(record.value or b"") for record in read(bootstrap, topics.QUARANTINE)]
 
 
 def closes(bootstrap: str, bank: int, day: int) -> bool:
@@ -117,7 +100,7 @@ def test_fault_47_a_batch_that_cannot_be_read_pauses_its_feed_alone(
     """The bank's other days come when an operator skips the batch; kills before and after leave one record of it."""
     broker, found = empty_kafka, settings()
     send(broker, BAD, rows_of(0, 0))
-    bad = produce(broker, BAD, NOT_RISING.encoded()).base_offset
+    bad = fault.inject(produce, broker, BAD, NOT_RISING.encoded()).base_offset
     send(broker, BAD, rows_of(0, 1))
     for number in (1, 2):
         send(broker, topics.bank_events(BANKS[number]), [row for day in range(6) for row in rows_of(number, day)])
@@ -128,7 +111,7 @@ def test_fault_47_a_batch_that_cannot_be_read_pauses_its_feed_alone(
             eventually(lambda: closes(broker, 0, 4), deadline_s=60, what="and of this one, as of a silent bank")
             eventually(lambda: committed(broker, BAD) == bad, deadline_s=60, what="committed up to the batch")
             assert process.poll() is None
-            process.send_signal(signal.SIGKILL)
+            fault.inject(process.send_signal, signal.SIGKILL)
     tick = last_tick(broker)
     assert tick is not None
     assert tick.feeds[BANKS[0]].stalled
@@ -169,7 +152,7 @@ def test_fault_47_a_batch_that_cannot_be_read_pauses_its_feed_alone(
         ("feed_resume", bad, None), ("feed_skip", bad, bad + 3)
     ]  # fmt: skip
     balances(found, BAD, 3)
-    fault(injected=1, observed="1 feed paused, 2 others closed their days; skipped, it went on")
+    fault(observed="1 feed paused, 2 others closed their days; skipped, it went on")
 
 
 def test_fault_47_a_skip_is_honoured_by_whoever_reads_the_feed_next(
@@ -177,7 +160,7 @@ def test_fault_47_a_skip_is_honoured_by_whoever_reads_the_feed_next(
 ):
     """It is said while no worker runs."""
     broker, found = empty_kafka, settings()
-    bad = produce(broker, BAD, NOT_RISING.encoded()).base_offset
+    bad = fault.inject(produce, broker, BAD, NOT_RISING.encoded()).base_offset
     send(broker, BAD, rows_of(0, 0))
     with worker(found, tmp_path / "log"):
         eventually(lambda: len(quarantine(broker)) == 1, deadline_s=60, what="quarantined")
@@ -188,7 +171,7 @@ def test_fault_47_a_skip_is_honoured_by_whoever_reads_the_feed_next(
     assert event_ids(broker, 0) == {"0-0", "0-1", "0-2"}
     assert len(quarantine(broker)) == 1
     balances(found, BAD, 3)
-    fault(injected=1, observed="skipped by the next worker")
+    fault(observed="skipped by the next worker")
 
 
 def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
@@ -197,7 +180,7 @@ def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
     """Two workers, one of which writes the ticks: both know of the pause, days close, and one record tells of it."""
     broker, found = empty_kafka, settings()
     send(broker, BAD, rows_of(0, 0))
-    bad = produce(broker, BAD, NOT_RISING.encoded()).base_offset
+    bad = fault.inject(produce, broker, BAD, NOT_RISING.encoded()).base_offset
     send(broker, BAD, rows_of(0, 1))
     logs = [tmp_path / "log-0", tmp_path / "log-1"]
     with worker(found, logs[0]) as first, worker(found, logs[1]) as second:
@@ -210,7 +193,7 @@ def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
         owner = max((0, 1), key=lambda n: paused_at(logs[n]))
         left = logs[1 - owner]
         before = left.read_text().count("is paused")
-        (first, second)[owner].send_signal(signal.SIGKILL)
+        fault.inject((first, second)[owner].send_signal, signal.SIGKILL)
         eventually(lambda: left.read_text().count("is paused") > before, deadline_s=60, what="the other pauses it")
         for number in (1, 2):
             send(broker, topics.bank_events(BANKS[number]), rows_of(number, 6))
@@ -221,7 +204,7 @@ def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
     assert event_ids(broker, 0) == {f"{day}-{n}" for day in (0, 1) for n in range(3)}
     assert len(quarantine(broker)) == 1
     balances(found, BAD, 3)
-    fault(injected=1, observed="its feed was paused by the other worker, and went on there")
+    fault(observed="its feed was paused by the other worker, and went on there")
 
 
 def test_a_batch_that_can_be_read_after_a_change_of_settings_is_applied(settings, empty_kafka, tmp_path, eventually):

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from config.settings import Bank
 from domain import topics
 from domain.calendar import DAY_MS, day_of, day_of_text, day_start_ms
 from domain.events import Feed, Tick
@@ -20,7 +19,7 @@ from domain.outputs import FeedHealth, FeedMessage
 from sinks.kafka import Outbox
 from streams.ingest.last_tick import last_tick
 from streams.ingest.tick_writer import NotTheWriter, TickWriter
-from streams.topics import create_topics
+from tests.reading import read, read_partitions
 from tests.streams.ingest.kit import (
     DAY,
     HEADERS,
@@ -29,10 +28,8 @@ from tests.streams.ingest.kit import (
     at,
     committed,
     log_records,
-    read,
     receipt,
     send,
-    settings_for,
     txn,
     worker,
 )
@@ -43,12 +40,6 @@ BOUND_MS = 3 * DAY_MS
 
 def bank_ids(count):
     return [f"Z90000000000{number:02d}" for number in range(1, count + 1)]
-
-
-def settings_of(broker, folder, banks, **ingest):
-    one = settings_for(broker, folder, **ingest)
-    rows = tuple(Bank(bank_id=bank_id, name_zh="示例", deadline_hours=12) for bank_id in banks)
-    return msgspec.structs.replace(one, banks=rows)
 
 
 def rows_of(bank_id, days, per_day):
@@ -122,20 +113,20 @@ def txn_ids(rows):
 
 @pytest.mark.parametrize(("workers", "banks"), [(2, 6), pytest.param(3, 12, marks=pytest.mark.soak)])
 def test_fault_42_one_topic_written_last_and_one_a_hundred_times_larger(
-    workers, banks, empty_kafka, tmp_path, eventually, fault
+    workers, banks, settings, empty_kafka, tmp_path, eventually, fault
 ):
     """Backlogs that differ a hundredfold, the largest written last, over workers that join one after the other: no
     record is late, ticks rise, each day has its own, and all workers commit."""
     broker = empty_kafka
     names, days = bank_ids(banks), 30
-    settings = settings_of(broker, tmp_path, names)
-    create_topics(settings)
-    backlog = {bank: rows_of(bank, days, 300 if bank == names[0] else 3) for bank in names}
+    found = settings(banks=names)
+    backlog = {bank: rows_of(bank, days, 3) for bank in names[1:]}
+    backlog[names[0]] = fault.inject(rows_of, names[0], days, 300)
     for bank in reversed(names):
         send_rows(broker, bank, backlog[bank])
     with contextlib.ExitStack() as stack:
         for number in range(workers):
-            stack.enter_context(worker(settings, tmp_path / f"log{number}"))
+            stack.enter_context(worker(found, tmp_path / f"log{number}"))
         sent = {bank: len(rows) for bank, rows in backlog.items()}
         eventually(all_committed(broker, sent), deadline_s=90, what="all committed")
         eventually(lambda: is_told(broker, names, days), deadline_s=20, what="the last tick")
@@ -148,7 +139,6 @@ def test_fault_42_one_topic_written_last_and_one_a_hundred_times_larger(
     ticks = seen.check_days(names, days)
     behind_h = seen.behind_ms_max / 3_600_000
     fault(
-        injected=1,
         observed=f"{workers} workers, {len(seen.ids)} records, {ticks} ticks, late 0, at most {behind_h:.1f} h behind",
     )
 
@@ -199,11 +189,11 @@ def newest_when_delivered(broker, banks):
     """Event id -> the newest event time that any bank had delivered when the broker appended that event."""
     rows = []
     for bank in banks:
-        for message in read(broker, topics.bank_events(bank))[0]:
-            row = msgspec.json.decode(message.value())
+        for record in read(broker, topics.bank_events(bank)):
+            row = msgspec.json.decode(record.value or b"")
             is_txn = row["type"] == "txn"
             time_ms = row["event_time"] if is_txn else day_start_ms(day_of_text(row["day"]) + 1)
-            rows.append((message.timestamp()[1], time_ms, row["event_id"] if is_txn else None))
+            rows.append((record.timestamp_ms, time_ms, row["event_id"] if is_txn else None))
     found, newest_ms = {}, 0
     for _, together in itertools.groupby(sorted(rows, key=itemgetter(0)), itemgetter(0)):  # within one millisecond
         appended = list(together)
@@ -212,20 +202,19 @@ def newest_when_delivered(broker, banks):
     return found
 
 
-def test_fault_22_23_the_writer_of_ticks_killed_and_paused(empty_kafka, tmp_path, eventually, fault):
+def test_fault_22_23_the_writer_of_ticks_killed_and_paused(settings, empty_kafka, tmp_path, eventually, fault):
     """While banks deliver, the worker that writes the ticks is killed, the next one paused past its session and woken:
     it is refused, nothing is lost or late, no record is further behind a tick than the bound beyond what its bank was
     behind the others when it delivered it, and ticks are whole in every partition and never go back."""
     broker = empty_kafka
     names = bank_ids(6)
-    settings = settings_of(broker, tmp_path, names)
-    create_topics(settings)
+    found = settings(banks=names)
     banks = Banks(broker, names)
     with contextlib.ExitStack() as stack:
         running = {}
 
         def start(name):
-            running[name] = stack.enter_context(worker(settings, tmp_path / name))
+            running[name] = stack.enter_context(worker(found, tmp_path / name))
 
         def writer():
             told = {name: takeovers(tmp_path / name) for name in running if running[name].poll() is None}
@@ -243,11 +232,11 @@ def test_fault_22_23_the_writer_of_ticks_killed_and_paused(empty_kafka, tmp_path
         stack.callback(banks.stop)
         banks.start()
         killed = another_writer()
-        running[killed].send_signal(signal.SIGKILL)
+        fault.inject(running[killed].send_signal, signal.SIGKILL)
         running[killed].wait()
         start("c")
         paused = another_writer(killed)
-        running[paused].send_signal(signal.SIGSTOP)
+        fault.inject(running[paused].send_signal, signal.SIGSTOP)
         another_writer(killed, paused)
         running[paused].send_signal(signal.SIGCONT)
         days = banks.days + 10
@@ -261,7 +250,6 @@ def test_fault_22_23_the_writer_of_ticks_killed_and_paused(empty_kafka, tmp_path
     seen.check_days(names, banks.days)
     woken = "refused a tick and stopped" if refused else "joined the group anew before it had a tick to write"
     fault(
-        injected=2,
         observed=f"{banks.days} days, {len(seen.ids)} records, {seen.repeats} repeats, late 0, at most "
         f"{seen.behind_ms_max / DAY_MS:.2f} days behind a tick; woken, the writer {woken}",
     )
@@ -285,31 +273,31 @@ def test_fault_23_a_zombie_s_tick_is_refused_by_the_broker(kafka, make_topic, mo
         await zombie.write([b"first", b"second"], ())
         await owner.open()
         with pytest.raises(NotTheWriter, match="another worker writes the ticks"):
-            await zombie.write([b"late"], ())
+            await fault.inject(zombie.write, [b"late"], ())
         await owner.write([b"third"], ())
         with pytest.raises(NotTheWriter):
-            await zombie.write([b"later still"], ())
+            await fault.inject(zombie.write, [b"later still"], ())
         await zombie.close()
         await owner.close()
 
     asyncio.run(write())
-    values = {p: [one.value() for one in found] for p, found in read(kafka, topic, PARTITIONS).items()}
+    values = {p: [one.value for one in found] for p, found in read_partitions(kafka, topic).items()}
     assert values == {p: [b"first", b"second", b"third"] for p in range(PARTITIONS)}
-    fault(injected=2, observed="refused both times; every partition holds the owner's ticks alone")
+    fault(observed="refused both times; every partition holds the owner's ticks alone")
 
 
-def test_fault_07_idle_bank_is_told_apart_and_holds_nobody(empty_kafka, tmp_path, eventually, fault):
+def test_fault_07_idle_bank_is_told_apart_and_holds_nobody(settings, empty_kafka, tmp_path, eventually, fault):
     """One of four banks falls silent, over two workers: time goes on with the others, the silent feed is called stalled
     and its days are closed by its deadline; when it comes back it is a feed like the others."""
     broker = empty_kafka
     names, days = bank_ids(4), 10
-    settings = settings_of(broker, tmp_path, names)
-    create_topics(settings)
+    found = settings(banks=names)
     silent = names[-1]
-    backlog = {bank: rows_of(bank, 3 if bank == silent else days, 6) for bank in names}
+    backlog = {bank: rows_of(bank, days, 6) for bank in names if bank != silent}
+    backlog[silent] = fault.inject(rows_of, silent, 3, 6)
     for bank in names:
         send_rows(broker, bank, backlog[bank])
-    with worker(settings, tmp_path / "log0"), worker(settings, tmp_path / "log1"):
+    with worker(found, tmp_path / "log0"), worker(found, tmp_path / "log1"):
         eventually(lambda: last_feed(broker, silent).stalled, deadline_s=60, what="stalled")
         eventually(lambda: is_told(broker, names[:-1], days), deadline_s=20, what="the last tick")
         feed = last_feed(broker, silent)
@@ -326,7 +314,7 @@ def test_fault_07_idle_bank_is_told_apart_and_holds_nobody(empty_kafka, tmp_path
     assert True in said
     warned = [line for n in (0, 1) for line in (tmp_path / f"log{n}").read_text().splitlines() if "stalled" in line]
     assert any(silent in line and "WARNING" in line for line in warned)
-    fault(injected=1, observed=f"{days} days went on, health told {len(said)} times, alarm: {warned[0][24:]}")
+    fault(observed=f"{days} days went on, health told {len(said)} times, alarm: {warned[0][24:]}")
 
 
 def last_feed(broker, bank_id):
@@ -337,5 +325,5 @@ def last_feed(broker, bank_id):
 def told_stalled(broker, bank_id):
     """Return the health of a bank's feed in `feed.v1`, in order."""
     decode = msgspec.json.Decoder(FeedMessage).decode
-    words = [decode(message.value()) for message in read(broker, topics.FEED)[0]]
+    words = [decode(record.value or b"") for record in read(broker, topics.FEED)]
     return [word.stalled for word in words if isinstance(word, FeedHealth) and word.bank_id == bank_id]

@@ -160,23 +160,25 @@ def nobody_asks_when_it_starts(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("leave_out", "known"),
+    ("leave_out", "known", "said"),
     [
-        (what_a_feed_has_nothing_beyond_vouches_for_all_that_is_known, 0),
-        (an_answer_covers_what_lies_before_the_ends_that_it_gives, 102),
-        (own_feeds_that_a_fetch_found_read_hold_nobody, 85),
-        (words_go_out_before_what_they_tell_of, 2),
-        (nobody_asks_when_it_starts, 8),
+        (what_a_feed_has_nothing_beyond_vouches_for_all_that_is_known, 0, "days behind"),
+        (an_answer_covers_what_lies_before_the_ends_that_it_gives, 102, "days behind"),
+        (own_feeds_that_a_fetch_found_read_hold_nobody, 85, "days behind"),
+        (words_go_out_before_what_they_tell_of, 2, "days behind"),
+        (nobody_asks_when_it_starts, 8, "it comes to no end"),
     ],
     ids=lambda one: getattr(one, "__name__", ""),
 )
-def test_a_protocol_with_a_step_left_out_gives_a_counterexample(leave_out, known, make_world, monkeypatch):
+def test_a_protocol_with_a_step_left_out_gives_a_counterexample(leave_out, known, said, make_world, monkeypatch):
     """`known`: a world that did so when this was written; a change of the code may ask for another."""
     leave_out(monkeypatch)
     for n in (known, *range(200)):
         try:
             walk(make_world(n))
         except AssertionError as error:
+            if said not in str(error):
+                raise
             print(f"{leave_out.__name__}: world {n}: {error}")
             return
     pytest.fail("no counterexample in 200 worlds: the worlds show nothing, or the step is not needed")

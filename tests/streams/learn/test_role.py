@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.settings import KafkaSettings, LearnSettings, Settings
@@ -19,12 +19,12 @@ from domain import topics
 from domain.calendar import day_of, day_of_date, day_start_ms, month_of_day
 from domain.events import SCHEMA, Control, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
-from replay.reading import assign
 from sinks.artefacts import fetch
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport import chunk_of
 from streams.worker.role import DETACHED, TP
+from tests.reading import commit, ends, read
 
 PARTITIONS = 2
 BANK = "C1010511000099"
@@ -280,25 +280,14 @@ def test_an_operators_outcome_is_a_label(broker: str) -> None:
     assert summary["log_loss"] != base["log_loss"]
 
 
-def records(broker: str, topic: str) -> list[tuple[bytes | None, bytes, Any]]:
-    fetching = {"enable.partition.eof": True, "fetch.wait.max.ms": 5}
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t", **fetching})
-    assign(consumer, [TopicPartition(topic, 0, 0)])
-    found = []
-    while (message := consumer.poll(10)) is not None and message.error() is None:
-        found.append((message.key(), message.value(), message.headers()))
-    consumer.close()
-    return found
-
-
 def test_snapshots_go_out_once_with_the_word_to_use_them(broker: str, seed: int) -> None:
     """Over a restart too: what is on model.v1 is rebuilt to the same id and not sent again."""
     print(f"seed {seed}")
     log = made_log(seed)
-    before = {key for key, _, _ in records(broker, topics.MODEL)}
+    before = {record.key for record in read(broker, topics.MODEL)}
     first = run(role_over(broker, log, publish=True), log, one_after_the_other(log))
     assert first["snapshots_published"] == first["snapshots"] >= 3
-    made = [(key, body) for key, body, _ in records(broker, topics.MODEL) if key not in before]
+    made = [(record.key, record.value or b"") for record in read(broker, topics.MODEL) if record.key not in before]
     assert len(made) == first["snapshots"]
     snapshots = [decode(body, (key or b"").decode()) for key, body in made]
     chain = [content_id(PRIOR.encode()), *(content_id(body) for _, body in made)]
@@ -307,17 +296,17 @@ def test_snapshots_go_out_once_with_the_word_to_use_them(broker: str, seed: int)
     assert all(body == msgspec.json.encode(msgspec.json.decode(body), order="sorted") for _, body in made)
     assert fetch(broker, topics.MODEL, chain[-1], 10) == made[-1][1]
     controls = [
-        (msgspec.json.decode(body, type=Control), headers)
-        for _, body, headers in records(broker, topics.CONTROL)
-        if msgspec.json.decode(body, type=Control).artefact_id in chain
+        (control, record.headers)
+        for record in read(broker, topics.CONTROL)
+        if (control := msgspec.json.decode(record.value or b"", type=Control)).artefact_id in chain
     ]
     assert [(c.action, c.artefact, c.by) for c, _ in controls] == [("activate", "model", "learn")] * len(made)
     assert [c.artefact_id for c, _ in controls] == chain[1:]
     assert all(headers == [("schema", SCHEMA.encode())] for _, headers in controls)
-    count = len(records(broker, topics.MODEL)), len(records(broker, topics.CONTROL))
+    count = ends(broker, topics.MODEL), ends(broker, topics.CONTROL)
     again = run(role_over(broker, log, publish=True), log, shuffled(log, seed))
     assert (again["model_id"], again["snapshots_published"]) == (first["model_id"], 0)
-    assert (len(records(broker, topics.MODEL)), len(records(broker, topics.CONTROL))) == count
+    assert (ends(broker, topics.MODEL), ends(broker, topics.CONTROL)) == count
 
 
 def test_scores_progress_is_read_from_the_broker(
@@ -335,9 +324,7 @@ def test_scores_progress_is_read_from_the_broker(
         producer.produce(observations, b"x", partition=1)
         producer.produce(events, b"x", partition=0)
     producer.flush(20)
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
-    consumer.commit(offsets=[TopicPartition(events, 0, 2)], asynchronous=False)
-    consumer.close()
+    commit(kafka, group, {(events, 0): 2})
     began = time.monotonic()
     assert asyncio.run(ScoreProgress(kafka, group, 2)()) == Progress(
         score_offsets={0: 2}, observation_ends={0: 0, 1: 3}

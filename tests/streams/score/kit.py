@@ -9,15 +9,19 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from detectors.prior import prior_snapshot
+from detectors.rules.artefact import packaged_rules
+from detectors.scorecard import scorecard
 from domain.calendar import day_of_date, day_start_ms
-from domain.events import SCHEMA, Authorization, Feed, Loan, LogRecord, Tick, Txn
+from domain.events import SCHEMA, Authorization, Feed, Loan, Tick, Txn
 from features.layout import id_words
 from features.values import Value
 from sinks.batch import Records
 from streams.score import outbook, outputs_json
-from streams.score.partition import Partition
+from streams.score.partition import Engine, Partition, engine_of
 from streams.score.rows import Outgoing
 from streams.transport.chunk import chunk_of
+from tests import transactions
 
 BANK, OTHER_BANK, GATEWAY = "C1010211000012", "C1010511003703", "Z2004944000010"
 FIRST_DAY = day_of_date(date(2024, 1, 1))
@@ -38,11 +42,8 @@ class _Placed(msgspec.Struct):
 
 
 def txn(event_id: str, enterprise: str, day: int, ms: int = 0, fen: int = 100_000, **fields) -> Txn:
-    fields = {
-        "direction": "C", "purpose": "sales", "counterparty_id": "p1", "bank_id": BANK, "account": "a",
-        "currency": "CNY",
-    } | fields  # fmt: skip
-    return Txn(
+    fields = {"purpose": "sales", "counterparty_id": "p1", "bank_id": BANK, "account": "a"} | fields
+    return transactions.txn(
         event_id=event_id, enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY + day) + ms, amount_minor=fen,
         **fields,
     )  # fmt: skip
@@ -74,8 +75,7 @@ def tick(day: int, *, closed: int | None = None, stalled: bool = False) -> Tick:
 def record(event, body: str | None = None, *, admitted: bool = False):
     """One record of events.v1: (key, value, headers, timestamp)."""
     fingerprint = "" if isinstance(event, Tick) else body or f"{abs(hash64(event)):016x}"
-    cny = getattr(event, "amount_minor", None)
-    value = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny, admitted=admitted)
+    value = transactions.logged(event, fingerprint=fingerprint, origin=("t", 0, 0), admitted=admitted)
     return None, msgspec.json.encode(value), HEADERS, 0
 
 
@@ -182,6 +182,11 @@ def partition_on(stored: dict[str, Value], state=None, snapshot_of=None, **more)
 
 def no_model(model_id: str):
     raise LookupError(model_id)
+
+
+def prior_engine(partition: Partition) -> Engine:
+    """Return the engine of a partition that has had the model and the rules of the package alone."""
+    return engine_of(scorecard(prior_snapshot()), packaged_rules(), partition.saved.model_changed_day)
 
 
 def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:

@@ -5,16 +5,15 @@ import os
 import sys
 
 import msgspec
-from confluent_kafka import OFFSET_INVALID, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Producer
 
 from domain import topics
 from embedded import Child
 from replay.ledger import take_stock
 from sinks.redis_store import outcome_totals, partition_state, stored_values
-from sinks.retriable import bounds
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
-from tests.streams import groups
+from tests import reading
 from tests.streams.score.kit import BANK, HEADERS, no_model, said, state_of
 
 PARTITIONS = 2
@@ -34,26 +33,6 @@ def write_log(settings, records, first=0):
             producer.poll(0)
     assert producer.flush(30) == 0
     return by_partition
-
-
-def read(settings, topic):
-    """All records of a topic as (partition, key, value)."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka.bootstrap, "group.id": "test", "enable.auto.commit": False}
-    )
-    rows = []
-    try:
-        for p in consumer.list_topics(topic).topics[topic].partitions:
-            low, high = bounds(consumer, topic, p)
-            consumer.assign([TopicPartition(topic, p, low)])
-            while low < high:
-                message = consumer.poll(10)
-                assert message is not None, f"{topic}: read to {low} of {high}"
-                low = message.offset() + 1
-                rows.append((p, message.key(), message.value()))
-    finally:
-        consumer.close()
-    return rows
 
 
 def worker(settings, tmp_path, name="one"):
@@ -89,17 +68,17 @@ def clean_run(by_partition):
     return messages, values
 
 
-def without_repeats(rows):
+def without_repeats(records):
     """Per key, in the order of first arrival: what a subscriber holds that drops what it has seen."""
     said = collections.defaultdict(dict)
-    for _, key, value in rows:
-        said[key].setdefault(value)
+    for record in records:
+        said[record.key].setdefault(record.value)
     return {key: list(values) for key, values in said.items()}
 
 
 def committed(settings):
     """Return the group's committed offsets, by partition."""
-    found = groups.committed(settings.kafka.bootstrap, "xinliu-score", topics.EVENTS, PARTITIONS)
+    found = reading.committed(settings.kafka.bootstrap, "xinliu-score", topics.EVENTS, PARTITIONS)
     return [found.get(p, OFFSET_INVALID) for p in range(PARTITIONS)]
 
 
@@ -110,7 +89,7 @@ def judge(settings, client, by_partition, outputs=OUTPUTS):
     """
     clean, values = clean_run(by_partition)
     for topic in outputs:
-        got = without_repeats(read(settings, topic))
+        got = without_repeats(reading.read(settings.kafka.bootstrap, topic))
         assert got == {key: value for (t, key), value in clean.items() if t == topic}, topic
         assert got, topic
     assert {name: value for p in by_partition for name, value in stored_values(client, "x", p)} == values

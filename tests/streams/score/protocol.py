@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
 
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from detectors.prior import prior_snapshot
@@ -21,6 +20,7 @@ from domain import topics
 from domain.events import Control, LogRecord
 from features.values import unpack
 from sinks.kafka import DeliveryFailed
+from sinks.log_reader import assigned_consumer, read
 from sinks.redis_store import connect, stored_values
 from sinks.retriable import bounds
 from streams.score.partition import Partition
@@ -304,7 +304,7 @@ class World:
         )
         self.redis = connect(redis_url, 5.0)
         self.base = f"{self.name.lower()}:{{0}}"
-        self._reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "fetch.wait.max.ms": 5})
+        self._reader = assigned_consumer(bootstrap)
         self._read_from = {topic: self._end(topic) for topic in OUTPUTS}
         self._landed = []
         self.one, self.two = Worker(self, "one"), Worker(self, "two")
@@ -330,12 +330,7 @@ class World:
         """Every output record so far, as (topic, key, value), in the order of its topic."""
         for topic, at in self._read_from.items():
             end = self._end(topic)
-            if at < end:
-                self._reader.assign([TopicPartition(topic, 0, at)])
-            while at < end:
-                message = self._reader.poll(10)
-                assert message is not None, f"{topic}: read to {at} of {end}"
-                at = message.offset() + 1
+            for message in read(self._reader, {(topic, 0): (at, end)}):
                 if message.key() is None or message.key().decode().startswith(self.name):
                     self._landed.append((topic, message.key(), message.value()))
             self._read_from[topic] = end
@@ -376,11 +371,12 @@ class World:
         self.judge_redis()
         self.judge_outputs(complete=True)
         low, values = self.stored()
-        assert low == len(self.rows)
-        assert values == self.clean.values[-1]
+        assert low == len(self.rows), f"low offset {low} of {len(self.rows)} at the end"
+        assert values == self.clean.values[-1], "the values are not the clean run's"
         state = msgspec.json.decode(self.redis.get(f"{self.base}:p"))
         for field in ("ticks_count", "controls_count", "dead_letters_count", "model_id", "up_to"):
-            assert state.get(field, self.clean.state[field]) == self.clean.state[field], field
+            clean = self.clean.state[field]
+            assert state.get(field, clean) == clean, f"the state has another {field} than the clean run's"
 
     async def settle(self, worker):
         """No more faults: the worker has the partition to itself and reads to the end."""

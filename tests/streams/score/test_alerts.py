@@ -344,7 +344,7 @@ def test_a_switch_compiles_nothing():
         control("activate", content_id(empty.encode())), *days(9, 12),
     ]  # fmt: skip
     partition, _ = run(events, (rules, empty))
-    assert partition.rules.standing == ()
+    assert partition.rules.evaluated == ()
     after = {f.__name__: len(f.signatures) for f in (loop.apply_records, loop.close_days, loop.change_rules)}
     assert {name: max(1, count) for name, count in before.items()} == after
 

@@ -20,12 +20,23 @@ from domain.outputs import Indicators, Observation
 from features.indicators import CORE, INDICATOR_COUNT, INDICATORS
 from features.indicators.nulls import NULL_NAMES, VALUE
 from features.state.buckets import NO_UNIT
-from streams.score import anew, outbook, outputs_json
+from streams.score import outbook, outputs_json, reevaluation
 from streams.score.indicator_json import BYTES_MAX
 from streams.score.json_text import micro
 from streams.score.partition import Partition
 from streams.score.version import engine_version
-from tests.streams.score.kit import FIRST_DAY, applied, loan, log_of, no_model, record, tick, txn, written_rows
+from tests.streams.score.kit import (
+    FIRST_DAY,
+    applied,
+    loan,
+    log_of,
+    no_model,
+    prior_engine,
+    record,
+    tick,
+    txn,
+    written_rows,
+)
 
 SNAPSHOT = prior_snapshot()
 ACTIVE = "active_days_30d_ratio"
@@ -132,10 +143,10 @@ def test_they_are_what_an_evaluation_right_after_the_close_reads():
     last = {each.enterprise_id: each for each in of(messages)}
     rows_ = partition.residents.rows()
     assert (partition.state["closed_day"][rows_] == FIRST_DAY + 99).all()
-    drafts = anew.evaluate_anew(partition.state[rows_].copy(), partition._engine)
+    drafts = reevaluation.reevaluate(partition.state[rows_].copy(), prior_engine(partition))
     for row, draft in zip(partition.state[rows_], drafts, strict=True):
         said = last[row["id"].tobytes().rstrip(b"\0").decode()]
-        readings = [each for each in anew.readings(draft) if each.id in INDICATORS]
+        readings = [each for each in reevaluation.readings(draft) if each.id in INDICATORS]
         assert said.values_micro == {each.id: int(micro(each.value)) for each in readings if not each.null}
         assert said.null_reasons == {each.id: each.null for each in readings if each.null}
     assert len(last) == 4

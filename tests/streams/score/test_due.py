@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.calendar import day_start_ms
 from domain.events import Feed, Tick
 from streams.score import due
-from streams.score.due import Lookout
+from streams.score.due import TickIndex
 from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import (
     BANK,
@@ -75,7 +75,7 @@ def outcome(records, cuts=(), resident_max=2**31 - 1):
 @given(events(), st.sets(st.integers(0, 39), max_size=12), st.sampled_from((1, 2, 2**31 - 1)))
 def test_ticks_that_pass_enterprises_by_miss_none(records, cuts, resident_max):
     with mock.patch.object(
-        Lookout, "affected", lambda self, _day, _feeds: np.arange(self._residents.known, dtype="i4")
+        TickIndex, "affected", lambda self, _day, _feeds: np.arange(self._residents.known, dtype="i4")
     ):
         looked_at_all = outcome(records)
     assert outcome(records, cuts, resident_max) == looked_at_all
@@ -86,7 +86,7 @@ def test_a_restart_forgets_nobody_whom_the_next_tick_must_look_at():
     clean, restarted = (outcome([record(event) for event in events], cuts) for cuts in ((), (3,)))
     assert restarted == clean
     assert sum(len(values) for _, values in clean[0].items()) > 4
-    with mock.patch.object(Lookout, "names", return_value=[]):
+    with mock.patch.object(TickIndex, "names", return_value=[]):
         assert outcome([record(event) for event in events], (3,)) != clean
 
 
@@ -104,7 +104,7 @@ def test_more_enterprises_than_are_named_are_all_looked_at_after_a_restart():
 
 def test_a_tick_passes_by_whom_it_cannot_change():
     partition, looked = partition_on({}), []
-    real = Lookout.affected
+    real = TickIndex.affected
 
     def spy(self, *word):
         numbers = real(self, *word)
@@ -122,7 +122,7 @@ def test_a_tick_passes_by_whom_it_cannot_change():
         with_feed(tick(1, closed=0), BANK, closed_up_to=FIRST_DAY),
         with_feed(tick(1, closed=0), BANK, closed_up_to=FIRST_DAY, stalled=True),
     ]
-    with mock.patch.object(due.Lookout, "affected", spy):
+    with mock.patch.object(due.TickIndex, "affected", spy):
         for at, event in enumerate(steps):
             list(said(partition, chunk_of("events.v1", 0, at, [record(event)])))
     assert looked == [["E1", "E2"], [], ["E2"], ["E1"], ["E2"], ["E1"]]

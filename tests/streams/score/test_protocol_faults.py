@@ -124,7 +124,7 @@ def test_fault_26_redis_slow(make_world, redis_url, fault):
         await world.one.apply(8)
         await world.one.flush()
         before = world.stored()
-        proxy.delay_s = 1.5 * world.settings.redis.timeout_s
+        fault.inject(setattr, proxy, "delay_s", 1.5 * world.settings.redis.timeout_s)
         await world.one.apply(8)
         await world.one.flush()
         assert not world.one.runs
@@ -135,7 +135,7 @@ def test_fault_26_redis_slow(make_world, redis_url, fault):
 
     run(make_world(via=proxy.url, timeout_s=0.2), scenario)
     proxy.close()
-    fault(injected=1, observed="paused without a commit, then on in the same process")
+    fault(observed="paused without a commit, then on in the same process")
 
 
 def test_fault_26_redis_full(score_outbox, redis_factory, fault):
@@ -149,7 +149,7 @@ def test_fault_26_redis_full(score_outbox, redis_factory, fault):
         await world.one.apply(8)
         await world.one.flush()
         before = world.stored()
-        world.redis.config_set("maxmemory", "1mb")
+        fault.inject(world.redis.config_set, "maxmemory", "1mb")
         await world.one.apply(8)
         await world.one.flush()
         await world.one.flush()
@@ -159,7 +159,7 @@ def test_fault_26_redis_full(score_outbox, redis_factory, fault):
         await world.settle(world.one)
 
     run(world, scenario)
-    fault(injected=1, observed="paused without a loss, then on in the same process")
+    fault(observed="paused without a loss, then on in the same process")
 
 
 def test_fault_36_a_topic_that_goes_on_refusing_ends_the_process(world, fault):

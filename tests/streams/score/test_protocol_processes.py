@@ -63,25 +63,25 @@ def test_fault_21_23_workers_join_pause_and_leave_in_mid_log(stack, launch, even
     log.write(parts[0])
     a = launch(stack, "a")
     eventually(lambda: sum(low_offsets(client)) > 100 or not a.running, 90, "a's first flush")
-    b = launch(stack, "b")
+    b = fault.inject(launch, stack, "b")
     log.write(parts[1])
     eventually(lambda: " runs: " in b.log_tail(400) or not b.running, 60, "b's first partition")
     all_is_low("the second part, by both", a, b)
-    a.signal(signal.SIGSTOP)
+    fault.inject(a.signal, signal.SIGSTOP)
     log.write(parts[2])
     all_is_low("the third part, by b alone", b)
-    a.signal(signal.SIGCONT)
+    fault.inject(a.signal, signal.SIGCONT)
     log.write(parts[3])
     eventually(lambda: a.log_tail(400).count(" runs: ") >= 4 or not a.running, 60, "a's return")
     all_is_low("the fourth part", a, b)
-    b.stop()
+    fault.inject(b.stop)
     log.write(parts[4])
     all_is_low("the last part, by a alone", a)
     a.stop()
     assert (a.returncode, b.returncode) == (0, 0), (a.log_tail(), b.log_tail())
     totals = judge(stack, client, log.rows)
     claims = a.log_tail(400).count(" runs: ") + b.log_tail(400).count(" runs: ")
-    fault(injected=4, observed=f"join, pause past the session, return, leave: {claims} claims; {totals}")
+    fault(observed=f"join, pause past the session, return, leave: {claims} claims; {totals}")
 
 
 def test_fault_43_redis_restarted_from_an_older_file_under_a_running_worker_which_is_then_killed(
@@ -108,12 +108,12 @@ def test_fault_43_redis_restarted_from_an_older_file_under_a_running_worker_whic
     eventually(lambda: stored() == log.ends or not a.running, 90, "the second half")
     server.kill()
     shutil.rmtree(files)
-    shutil.copytree(older, files)
+    fault.inject(shutil.copytree, older, files)
     server.start()
     assert a.running, a.log_tail()
     back = stored()
     eventually(lambda: "the fence is" in a.log_tail(400) or stored() != back, 30, "the worker to notice")
-    a.kill()
+    fault.inject(a.kill)
     b = launch(settings, "a")
     eventually(lambda: stored() == log.ends or not b.running, 90, "the log's end again")
     b.stop()
@@ -121,7 +121,7 @@ def test_fault_43_redis_restarted_from_an_older_file_under_a_running_worker_whic
     with connect(server.url, 5.0) as client:
         totals = judge(settings, client, log.rows)
     assert sum(back) < sum(log.ends)
-    fault(injected=2, observed=f"back from {sum(log.ends)} to {sum(half)}, then killed; {totals}")
+    fault(observed=f"back from {sum(log.ends)} to {sum(half)}, then killed; {totals}")
 
 
 def test_fault_38_20_an_empty_redis_and_a_log_that_does_not_reach_back_stop_the_worker(
@@ -135,9 +135,9 @@ def test_fault_38_20_an_empty_redis_and_a_log_that_does_not_reach_back_stop_the_
     admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
     for future in admin.delete_records([TopicPartition(topics.EVENTS, p, 10) for p in range(PARTITIONS)]).values():
         future.result(timeout=20)
-    client.flushall()
+    fault.inject(client.flushall)
     eventually(lambda: not a.running, 40, "the worker's end")
     assert a.returncode == 1
     assert "stored offset 0 is outside the log, which starts at 10" in a.log_tail(400)
     assert "has had an owner" in a.log_tail(400) or "is not ready" in a.log_tail(400)
-    fault(injected=1, observed="stopped, naming the offset and the log's start; nothing was reset")
+    fault(observed="stopped, naming the offset and the log's start; nothing was reset")

@@ -13,10 +13,21 @@ from domain.calendar import date_of, day_of_date, day_start_ms
 from domain.events import Authorization, Control
 from domain.outputs import Alert, Indicators, Observation, Score
 from features.indicators.days import DECIDED_UNTIL, in_festival_window, is_business_day
-from streams.score import anew
+from streams.score import reevaluation
 from streams.score.partition import Partition
 from tests.schemas import validator
-from tests.streams.score.kit import BANK, FIRST_DAY, applied, authorization, loan, no_model, record, tick, txn
+from tests.streams.score.kit import (
+    BANK,
+    FIRST_DAY,
+    applied,
+    authorization,
+    loan,
+    no_model,
+    prior_engine,
+    record,
+    tick,
+    txn,
+)
 
 ACTIVE = "active_days_30d_ratio"
 LAST = day_of_date(date(2026, 12, 31)) - FIRST_DAY  # the last day of the published years, as the kit counts
@@ -186,5 +197,5 @@ def test_who_looks_an_enterprise_up_is_told() -> None:
     for last, provisional in ((LAST, False), (LAST + 1, True)):
         partition, _ = run(trade("E1", range(FIRST, last + 1)))
         rows = partition.residents.rows()
-        (draft,) = anew.evaluate_anew(partition.state[rows].copy(), partition._engine)
+        (draft,) = reevaluation.reevaluate(partition.state[rows].copy(), prior_engine(partition))
         assert bool(draft["provisional_calendar"]) is provisional

@@ -100,7 +100,7 @@ def told() -> Told:
 
 
 def test_no_sentence_of_the_sample_contradicts_its_state(told: Told) -> None:
-    signals = {signal.row.id: signal for signal in packaged_rules().standing}
+    signals = {signal.row.id: signal for signal in packaged_rules().evaluated}
     sentences = Sentences(KafkaSettings())
     standings: collections.Counter[str] = collections.Counter()
     notices = 0

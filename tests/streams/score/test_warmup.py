@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from streams.score.warmup import compile_from_the_end
+from tests.patience import patience_s
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
@@ -22,6 +23,7 @@ from detectors.rules.artefact import RulesArtefact, decode
 from detectors.snapshot import content_id
 from domain.events import Control
 from streams.score.partition import Partition
+from tests.patience import patience_s
 from tests.determinism import log
 from tests.determinism.runs import Shape, run
 from tests.streams.score import kit
@@ -43,7 +45,7 @@ print([f"{kernel.py_func.__module__}.{kernel.py_func.__name__}{new}"
 
 def test_nothing_is_compiled_after_it():
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True, timeout=280
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True, timeout=patience_s(280)
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
 

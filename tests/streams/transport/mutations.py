@@ -214,8 +214,8 @@ def whole_batches(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetc
 
 
 DAMAGES = (
-    bytes_anywhere, header_field, header_field, packed_bytes, bytes_behind, record_bytes, record_bytes, varints, varints,
-    varints, whole_batches,
+    bytes_anywhere, header_field, header_field, packed_bytes, bytes_behind, record_bytes, record_bytes, varints,
+    varints, varints, whole_batches,
 )  # fmt: skip
 
 

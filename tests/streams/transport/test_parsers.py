@@ -293,6 +293,14 @@ def test_bytes_behind_a_whole_compressed_stream_are_refused(parse: Parse, codec:
 
 
 @both
+@pytest.mark.parametrize("left", range(1, 16))
+def test_a_cut_header_of_a_further_snappy_stream_is_refused(parse: Parse, left: int) -> None:
+    """One of eight bytes or more was taken for a whole one."""
+    bad = Batch(base=42, rows=rows_of(2), compression=SNAPPY, extra=COMPRESS[SNAPPY](b"")[:left]).encoded()
+    assert_cut_before(parse, bad, 42, Reason.COMPRESSION)
+
+
+@both
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
 def test_streams_behind_each_other_are_read_as_one(parse: Parse, codec: int) -> None:
     pack, payload = COMPRESS[codec], b"".join(row.encoded() for row in rows_of(3))

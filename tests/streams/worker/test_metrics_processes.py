@@ -102,7 +102,6 @@ def write_bank_records(bootstrap: str) -> None:
     )
 
 
-@pytest.mark.timeout(600)
 def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_record(
     workers: Callable[..., Worker], eventually: Callable[..., None]
 ) -> None:
@@ -160,7 +159,6 @@ def test_consumed_is_applied_and_duplicate_and_late_and_dead_lettered_to_the_rec
     assert {name for name in shown if not name.endswith("_created")} <= names()
 
 
-@pytest.mark.timeout(600)
 def test_a_partition_without_redis_makes_the_worker_unready_and_says_why(
     empty_kafka: str,
     redis_factory: Callable[..., Any],

@@ -18,13 +18,15 @@ from typing import Any
 import aiokafka
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import Kafka
 from streams.transport import aiokafka_seam, chunk_of, driver
 from streams.worker.role import TP
 from streams.worker.worker import WorkerOptions, drive
-from tests.streams import groups
+from tests.faults import Fault
+from tests.patience import patience_s
+from tests.reading import committed, ends
 from tests.streams.recording import Recording, how_many, lows, quick_options, recorded, run_here
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +56,7 @@ class Process:
     def end(self, number: signal.Signals = signal.SIGTERM, within_s: float = 30.0) -> int:
         """Send the signal; the exit code."""
         self.child.send_signal(number)
-        return self.child.wait(within_s)
+        return self.child.wait(patience_s(within_s))
 
 
 @pytest.fixture
@@ -82,19 +84,28 @@ def fill(broker: str, topic: str, values: list[bytes]) -> None:
     assert producer.flush(30) == 0
 
 
+@pytest.fixture
+def stopped_by_fault(kafka: str, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`stopped_by_fault(role)` runs a role until a fault stops its worker; what that said on stderr."""
+
+    def run(role: Recording, **given: Any) -> str:
+        assert run_here(role, kafka, role.topics[0], lambda: False, **given) == 1
+        return capfd.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def one_record(kafka: str, make_topic: Callable[..., str]) -> str:
+    """A topic with one record."""
+    topic = make_topic("one")
+    fill(kafka, topic, [b"a"])
+    return topic
+
+
 @functools.cache
 def admin_of(broker: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": broker})
-
-
-def committed(broker: str, group: str, topic: str, partitions: int = PARTITIONS) -> dict[int, int]:
-    return groups.committed(broker, group, topic, partitions)
-
-
-def log_ends(broker: str, topic: str, partitions: int = PARTITIONS) -> dict[int, int]:
-    admin = admin_of(broker)
-    asked = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}
-    return {tp.partition: future.result(timeout=20).offset for tp, future in admin.list_offsets(asked).items()}
 
 
 class Feed(threading.Thread):
@@ -205,7 +216,7 @@ def test_joins_leaves_sigkill_and_sigstop_neither_lose_nor_repeat(
     assert third.lines("refused")  # the zombie did try to write
     assert watch.too_high == []
     assert watch.seen > 20
-    assert committed(kafka, topic, topic) == log_ends(kafka, topic) == lows(path)
+    assert committed(kafka, topic, topic, PARTITIONS) == ends(kafka, topic) == lows(path)
 
 
 def test_fault_19_broker_restart_resumes_without_gap(
@@ -213,7 +224,7 @@ def test_fault_19_broker_restart_resumes_without_gap(
     workers: Callable[..., Process],
     tmp_path: Path,
     eventually: Callable[..., None],
-    fault: Callable[..., None],
+    fault: Fault,
 ) -> None:
     broker, topic, path = kafka_factory(), "restart", tmp_path / "base"
     admin = AdminClient({"bootstrap.servers": broker.address})
@@ -224,18 +235,16 @@ def test_fault_19_broker_restart_resumes_without_gap(
     worker = workers("worker", broker=broker.address, group=topic, topics=[topic], path=str(path), options=options)
     eventually(lambda: path.exists() and how_many(path) > 300, 40, "records")
 
-    broker.kill()
-    refused = 0
+    fault.inject(broker.kill)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(tuple(broker.address.split(":")), timeout=1)  # type: ignore[arg-type]
-    refused += 1
     time.sleep(2)  # the length of the outage
     broker.start()
     before = how_many(path)
     eventually(lambda: how_many(path) > before + 300, 60, "records after the restart")
     sent = feed.stop()
     eventually(lambda: how_many(path) >= sent, 60, "all records")
-    broker.kill()
+    fault.inject(broker.kill)
     assert worker.end() == 0, worker.errors()[-3000:]  # it stops also while the broker is away
 
     found = recorded(path)
@@ -244,7 +253,7 @@ def test_fault_19_broker_restart_resumes_without_gap(
     for partition in range(PARTITIONS):
         offsets = [o for p, o in found if p == partition]
         assert sorted(offsets) == list(range(len(offsets)))
-    fault(injected=refused + 1, observed=f"{len(found)} records of {sent}, each once")
+    fault(observed=f"{len(found)} records of {sent}, each once")
 
 
 @pytest.mark.parametrize("fenced", [True, False], ids=["offset_of_the_role", "offset_of_the_group"])
@@ -252,9 +261,9 @@ def test_fault_20_retention_passed_the_stored_offset(
     kafka: str,
     make_topic: Callable[..., str],
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    stopped_by_fault: Callable[..., str],
     fenced: bool,
-    fault: Callable[..., None],
+    fault: Fault,
 ) -> None:
     topic, path = make_topic("retention"), tmp_path / "base"
     fill(kafka, topic, [b"%d" % i for i in range(100)])
@@ -267,12 +276,11 @@ def test_fault_20_retention_passed_the_stored_offset(
     assert starts == 150
 
     again = Recording(path, (topic,), fenced=fenced)
-    assert run_here(again, kafka, topic, lambda: again.applied > 0) == 1
-    error = capfd.readouterr().err
+    error = stopped_by_fault(again)
     assert f"{topic}[0]: stored offset 100 is outside the log, which starts at 150 and ends at 200" in error
     assert "retention has passed it" in error
     assert again.applied == 0
-    assert committed(kafka, topic, topic, 1) == {0: 100}
+    assert committed(kafka, topic, topic) == {0: 100}
     fault(injected=starts - 100, observed=f"records gone past offset 100: stopped, {again.applied} applied")
 
 
@@ -280,9 +288,9 @@ def test_fault_20_retention_passes_the_position_of_a_running_worker(
     kafka: str,
     make_topic: Callable[..., str],
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    stopped_by_fault: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
-    fault: Callable[..., None],
+    fault: Fault,
 ) -> None:
     topic = make_topic("retention")
     fill(kafka, topic, [b"%d" % i for i in range(100)])
@@ -298,30 +306,22 @@ def test_fault_20_retention_passes_the_position_of_a_running_worker(
         seek(self, partition, offset)
 
     monkeypatch.setattr(aiokafka.AIOKafkaConsumer, "seek", seek_and_lose)
-    assert run_here(role, kafka, topic, lambda: role.applied > 0) == 1
-    assert (
-        f"{topic}[0]: stored offset 0 is outside the log, which starts at 70 and ends at 100" in capfd.readouterr().err
-    )
+    error = stopped_by_fault(role)
+    assert f"{topic}[0]: stored offset 0 is outside the log, which starts at 70 and ends at 100" in error
     assert role.applied == 0
     fault(injected=len(starts), observed=f"the log starts at {starts[0]}: stopped, {role.applied} applied")
 
 
 def test_an_offset_beyond_the_end_of_the_log_stops_the_worker(
-    kafka: str, make_topic: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    one_record: str, tmp_path: Path, stopped_by_fault: Callable[..., str]
 ) -> None:
-    topic = make_topic("shorter")
-    fill(kafka, topic, [b"a", b"b"])
-
     class Ahead(Recording):
         async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
             await super().assigned(tps)
             return dict.fromkeys(tps, 77)
 
-    role = Ahead(tmp_path / "base", (topic,))
-    assert run_here(role, kafka, topic, lambda: role.applied > 0) == 1
-    assert "stored offset 77 is outside the log, which starts at 0 and ends at 2: the log ends before it" in (
-        capfd.readouterr().err
-    )
+    error = stopped_by_fault(Ahead(tmp_path / "base", (one_record,)))
+    assert "stored offset 77 is outside the log, which starts at 0 and ends at 1: the log ends before it" in error
 
 
 def test_fault_24_sigterm_in_mid_batch_loses_nothing(
@@ -330,7 +330,7 @@ def test_fault_24_sigterm_in_mid_batch_loses_nothing(
     workers: Callable[..., Process],
     tmp_path: Path,
     eventually: Callable[..., None],
-    fault: Callable[..., None],
+    fault: Fault,
 ) -> None:
     topic, path, n = make_topic("sigterm", partitions=PARTITIONS), tmp_path / "base", 3000
     fill(kafka, topic, [b"%d" % i for i in range(n)])
@@ -356,22 +356,21 @@ def test_fault_24_sigterm_in_mid_batch_loses_nothing(
     last = Recording(path, (topic,), fenced=False)
     assert run_here(last, kafka, topic, lambda: how_many(path) >= n) == 0
     assert {times for _, times in recorded(path).values()} == {1}  # each stop committed all that was applied
-    assert committed(kafka, topic, topic) == log_ends(kafka, topic)
+    assert committed(kafka, topic, topic, PARTITIONS) == ends(kafka, topic)
     fault(injected=len(times), observed=f"exits after {[round(t, 1) for t in times]} s, {n} records once")
 
 
 def test_a_failing_record_stops_the_worker_and_comes_again(
-    kafka: str, make_topic: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    kafka: str, make_topic: Callable[..., str], tmp_path: Path, stopped_by_fault: Callable[..., str]
 ) -> None:
     topic, path = make_topic("poison"), tmp_path / "base"
     fill(kafka, topic, [b"%d" % i for i in range(60)] + [b"bad"] + [b"%d" % i for i in range(60)])
     options = quick_options({"chunk_records_max": 10})
     for _ in range(2):
-        role = Recording(path, (topic,), fenced=False, poison="bad")
-        assert run_here(role, kafka, topic, lambda: False, options=options) == 1
-        assert "recording: stopped by ValueError: poison at offset 60" in capfd.readouterr().err
+        error = stopped_by_fault(Recording(path, (topic,), fenced=False, poison="bad"), options=options)
+        assert "recording: stopped by ValueError: poison at offset 60" in error
         assert max(offset for _, offset in recorded(path)) < 60 if recorded(path) else True
-        assert committed(kafka, topic, topic, 1).get(0, 0) <= 60
+        assert committed(kafka, topic, topic).get(0, 0) <= 60
     cured = Recording(path, (topic,), fenced=False)
     assert run_here(cured, kafka, topic, lambda: how_many(path) >= 121, options=options) == 0
     assert sorted(offset for _, offset in recorded(path)) == list(range(121))
@@ -380,30 +379,23 @@ def test_a_failing_record_stops_the_worker_and_comes_again(
 
 @pytest.mark.parametrize("step", ["start", "assigned", "tick", "revoked", "stop"])
 def test_a_failure_in_any_step_of_the_role_is_exit_code_1(
-    kafka: str, make_topic: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str], step: str
+    one_record: str, tmp_path: Path, kafka: str, capfd: pytest.CaptureFixture[str], step: str
 ) -> None:
-    topic = make_topic("steps")
-    fill(kafka, topic, [b"a"])
-    role = Recording(tmp_path / "base", (topic,))
+    role = Recording(tmp_path / "base", (one_record,))
 
     async def fail(*_: object) -> None:
         raise RuntimeError(f"no {step} today")
 
     setattr(role, step, fail)
-    assert run_here(role, kafka, topic, lambda: role.applied > 0) == 1
+    assert run_here(role, kafka, one_record, lambda: role.applied > 0) == 1
     assert f"recording: stopped by RuntimeError: no {step} today" in capfd.readouterr().err
 
 
 def test_a_worker_listens_on_nothing_and_leaves_no_files(
-    kafka: str,
-    make_topic: Callable[..., str],
-    workers: Callable[..., Process],
-    tmp_path: Path,
-    eventually: Callable[..., None],
+    kafka: str, one_record: str, workers: Callable[..., Process], tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    topic, path = make_topic("quiet"), tmp_path / "base"
-    fill(kafka, topic, [b"a"])
-    before = log_ends(kafka, topic, 1)
+    topic, path = one_record, tmp_path / "base"
+    before = ends(kafka, topic)
     worker = workers("worker", broker=kafka, group=topic, topics=[topic], path=str(path))
     eventually(lambda: path.exists() and recorded(path), 40, "a record")
     assert listening(worker.child.pid) == []
@@ -411,7 +403,7 @@ def test_a_worker_listens_on_nothing_and_leaves_no_files(
     assert list((worker.folder / "cwd").rglob("*")) == []
     names = admin_of(kafka).list_topics(timeout=20).topics
     assert [name for name in names if topic in name] == [topic]  # no leader, changelog or reply topics
-    assert log_ends(kafka, topic, 1) == before
+    assert ends(kafka, topic) == before
 
 
 def listening(pid: int) -> list[str]:
@@ -450,42 +442,29 @@ def test_a_static_member_comes_back_before_its_session_ends(
 
 
 def test_a_consumer_that_stops_in_silence_is_noticed(
-    kafka: str,
-    make_topic: Callable[..., str],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    one_record: str, tmp_path: Path, stopped_by_fault: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic = make_topic("stall")
-    fill(kafka, topic, [b"a"])
-
     async def nothing(*_: object) -> dict[Any, Any]:
         await asyncio.sleep(0.2)
         return {}
 
     monkeypatch.setattr(aiokafka_seam, "fetched_chunks", nothing)
-    role = Recording(tmp_path / "base", (topic,))
-    assert run_here(role, kafka, topic, lambda: False, options=quick_options(stall_s=2.0)) == 1
-    error = capfd.readouterr().err
+    error = stopped_by_fault(Recording(tmp_path / "base", (one_record,)), options=quick_options(stall_s=2.0))
     assert "stopped by StalledError: nothing has come for" in error
-    assert f"TP(topic='{topic}', partition=0): 1" in error
+    assert f"TP(topic='{one_record}', partition=0): 1" in error
 
 
-def test_an_idle_worker_is_no_stalled_one(kafka: str, make_topic: Callable[..., str], tmp_path: Path) -> None:
-    topic, path = make_topic("idle"), tmp_path / "base"
-    fill(kafka, topic, [b"a"])
-    role = Recording(path, (topic,))
+def test_an_idle_worker_is_no_stalled_one(kafka: str, one_record: str, tmp_path: Path) -> None:
+    role = Recording(tmp_path / "base", (one_record,))
     until = time.monotonic() + 3
-    assert run_here(role, kafka, topic, lambda: time.monotonic() > until, options=quick_options(stall_s=1.0)) == 0
+    assert run_here(role, kafka, one_record, lambda: time.monotonic() > until, options=quick_options(stall_s=1.0)) == 0
     assert role.applied == 1
 
 
 def test_the_first_record_after_a_long_quiet_is_no_stall(
-    kafka: str, make_topic: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka: str, one_record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The watch sees it in the log a moment before it is delivered."""
-    topic, path = make_topic("quiet"), tmp_path / "base"
-    fill(kafka, topic, [b"a"])
     bounds, asked = driver.Consumer.log_bounds, []
 
     async def just_appended(consumer: Any, tps: set[TP]) -> Any:
@@ -494,20 +473,14 @@ def test_the_first_record_after_a_long_quiet_is_no_stall(
         return begin, {tp: offset + (len(asked) == 8) for tp, offset in end.items()}
 
     monkeypatch.setattr(driver.Consumer, "log_bounds", just_appended)
-    role = Recording(path, (topic,))
+    role = Recording(tmp_path / "base", (one_record,))
     options = quick_options({"fetch_wait_ms_max": 20}, stall_s=1.0)  # the question waits behind a fetch
-    assert run_here(role, kafka, topic, lambda: len(asked) > 12, options=options) == 0
+    assert run_here(role, kafka, one_record, lambda: len(asked) > 12, options=options) == 0
 
 
 def test_an_ended_fetch_routine_stops_the_worker(
-    kafka: str,
-    make_topic: Callable[..., str],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    one_record: str, tmp_path: Path, stopped_by_fault: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic = make_topic("routine")
-    fill(kafka, topic, [b"a"])
     original = aiokafka_seam.fetched_chunks
 
     async def end_it(fetcher: Any, *arguments: Any) -> Any:
@@ -515,23 +488,18 @@ def test_an_ended_fetch_routine_stops_the_worker(
         return await original(fetcher, *arguments)
 
     monkeypatch.setattr(aiokafka_seam, "fetched_chunks", end_it)
-    role = Recording(tmp_path / "base", (topic,))
-    assert run_here(role, kafka, topic, lambda: False) == 1
-    assert "the fetch routine has ended" in capfd.readouterr().err
+    assert "the fetch routine has ended" in stopped_by_fault(Recording(tmp_path / "base", (one_record,)))
 
 
 def test_a_missing_topic_is_named(
-    kafka: str,
     topic_name: Callable[..., str],
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    stopped_by_fault: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(driver, "TOPIC_ATTEMPTS", 2)
     topic = topic_name("missing")
-    role = Recording(tmp_path / "base", (topic,))
-    assert run_here(role, kafka, topic, lambda: False) == 1
-    assert f"the broker shows no topic {topic}" in capfd.readouterr().err
+    assert f"the broker shows no topic {topic}" in stopped_by_fault(Recording(tmp_path / "base", (topic,)))
 
 
 @pytest.mark.parametrize(

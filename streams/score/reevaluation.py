@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     null: str
 
 
-def evaluate_anew(rows: Rows, engine: Engine) -> npt.NDArray[np.void]:
+def reevaluate(rows: Rows, engine: Engine) -> npt.NDArray[np.void]:
     """Return the evaluations of rows (n), dtype outbook.ROW (n).
 
     It changes the rows, so they must be the caller's copy.

@@ -1,4 +1,4 @@
-"""How the whole engine stands, asked of the servers alone: Kafka's topics, groups and log, Redis's partitions."""
+"""The state of the whole engine, asked of the servers alone: Kafka's topics, groups and log, Redis's partitions."""
 
 import time
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _COMMITS_NOTHING = frozenset({"learn"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoleStanding:
+class RoleStatus:
     """One role: workers in its group; records it has not committed, and how many it committed between two looks.
 
     Lag and progress are None where the role commits nothing.
@@ -40,7 +40,7 @@ class RoleStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionStanding:
+class PartitionStatus:
     """One partition of `events.v1`: what the log still holds, [begin, end), and what Redis holds (None: nothing)."""
 
     begin: int
@@ -49,7 +49,7 @@ class PartitionStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisStanding:
+class RedisStatus:
     """The fullest server's memory in bytes (`most` 0: no bound), and its policy when that is full."""
 
     used: int
@@ -58,13 +58,13 @@ class RedisStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class EngineStatus:
     """Everything that was asked. `looked_s` lies between the two looks at what is committed."""
 
     wrong_topics: tuple[Difference, ...]
-    roles: Mapping[str, RoleStanding]
-    partitions: Mapping[int, PartitionStanding]
-    redis: RedisStanding
+    roles: Mapping[str, RoleStatus]
+    partitions: Mapping[int, PartitionStatus]
+    redis: RedisStatus
     up_to_ms: int | None
     feeds: Mapping[str, Feed]
     dead_letters: int
@@ -77,7 +77,7 @@ class Standing:
     looked_s: float
 
 
-def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
+def take_status(settings: Settings, redis: Any, *, look_s: float) -> EngineStatus:
     """Ask everybody. KafkaException, ArtefactMissing, TimeoutError or redis' errors where one does not answer.
 
     `look_s` seconds lie between two looks at the committed offsets, where there is anything to commit.
@@ -92,11 +92,11 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
         kafka = settings.kafka
         tick = last_tick(kafka.bootstrap, client_settings(kafka), _partition_count(offsets))
     roles, looked_s = _roles(settings, offsets, look_s)
-    return Standing(
+    return EngineStatus(
         wrong_topics=wrong,
         roles=roles,
         partitions=_partitions(settings, offsets, redis),
-        redis=redis_standing(redis),
+        redis=redis_status(redis),
         up_to_ms=None if tick is None else tick.tick.up_to,
         feeds={} if tick is None else tick.tick.feeds,
         dead_letters=_held(offsets, topics.DEAD_LETTERS),
@@ -110,13 +110,16 @@ def take_standing(settings: Settings, redis: Any, *, look_s: float) -> Standing:
     )
 
 
-def redis_standing(client: Any) -> RedisStanding:
+def redis_status(client: Any) -> RedisStatus:
     """Return one of a cluster's masters that drops keys counts as fullest."""
     found = [server.info("memory") for server in servers(client)]
-    standings = [
-        RedisStanding(used=one["used_memory"], most=one["maxmemory"], policy=one["maxmemory_policy"]) for one in found
+    found = [
+        RedisStatus(used=one["used_memory"], most=one["maxmemory"], policy=one["maxmemory_policy"]) for one in found
     ]
-    return max(standings, key=lambda one: (one.policy != "noeviction", one.used / one.most if one.most else 0.0))
+    fullest: RedisStatus = max(
+        found, key=lambda one: (one.policy != "noeviction", one.used / one.most if one.most else 0.0)
+    )
+    return fullest
 
 
 def _partition_count(offsets: Offsets) -> int:
@@ -129,7 +132,7 @@ def _held(offsets: Offsets, topic: str) -> int:
     return sum(end[place] - begin[place] for place in places)
 
 
-def _roles(settings: Settings, offsets: Offsets, look_s: float) -> tuple[dict[str, RoleStanding], float]:
+def _roles(settings: Settings, offsets: Offsets, look_s: float) -> tuple[dict[str, RoleStatus], float]:
     """Return each role, and how long was looked: not at all where nothing waits to be committed."""
     workers = _workers(settings)
     committing = {role: names for role, names in topics_of(settings).items() if role not in _COMMITS_NOTHING}
@@ -142,7 +145,7 @@ def _roles(settings: Settings, offsets: Offsets, look_s: float) -> tuple[dict[st
     after = _committed(offsets, committing) if waits else before
     looked_s = time.monotonic() - began_s if waits else 0.0
     return {
-        role: RoleStanding(
+        role: RoleStatus(
             workers=workers[role],
             lag=lag.get(role),
             moved=sum(after[role].values()) - sum(before[role].values()) if role in committing else None,
@@ -164,12 +167,12 @@ def _workers(settings: Settings) -> dict[str, int]:
     return {groups[name]: len(future.result().members) for name, future in answers.items()}
 
 
-def _partitions(settings: Settings, offsets: Offsets, redis: Any) -> dict[int, PartitionStanding]:
+def _partitions(settings: Settings, offsets: Offsets, redis: Any) -> dict[int, PartitionStatus]:
     places = offsets.partitions([topics.EVENTS])
     begin, end = offsets.ends(places, OffsetSpec.earliest()), offsets.ends(places)
     found = {}
     for place in sorted(places):
         stored = partition_state(redis, settings.redis.key_prefix, place[1])
         state = None if stored is None else msgspec.json.decode(stored, type=PartitionState)
-        found[place[1]] = PartitionStanding(begin=begin[place], end=end[place], state=state)
+        found[place[1]] = PartitionStatus(begin=begin[place], end=end[place], state=state)
     return found

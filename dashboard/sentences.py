@@ -7,13 +7,13 @@ from domain.printable import printable
 from streams.sentences import Sentences
 
 
-def alert_said(sentences: Sentences, alert: Revision) -> dict[str, dict[str, str]]:
+def alert_texts(sentences: Sentences, alert: Revision) -> dict[str, dict[str, str]]:
     """Return by language the title, text, action, name and state of one revision."""
     return {
         lang: {part: printable(text) for part, text in sentences.of(alert, lang)._asdict().items()} for lang in LANGS
     }
 
 
-def reason_said(indicator: str, value: float | None, baseline: float) -> dict[str, str]:
+def reason_texts(indicator: str, value: float | None, baseline: float) -> dict[str, str]:
     """Return one reason code of a score by language."""
     return {lang: printable(reason_text(indicator, value, baseline, lang)) for lang in LANGS}
