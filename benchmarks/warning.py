@@ -218,7 +218,7 @@ def _figures(report: Report) -> dict[str, Any]:
 def _quiet(report: Report) -> list[str]:
     """The signals in force that had all they need and raised nothing."""
     spoke = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
-    return sorted({signal.row.id for signal in packaged_rules().standing} - spoke)
+    return sorted({signal.row.id for signal in packaged_rules().evaluated} - spoke)
 
 
 def _first(rows: Any, wanted: Callable[[Any], bool], field: str | None = None) -> Any:

@@ -61,7 +61,7 @@ def _read(name: str) -> dict[str, Any] | None:
 
 
 def _before(newest: dict[str, Any], baseline: dict[str, Any]) -> str:
-    """What lands on desks and what it is worth, before and now, in the worlds that are the same in both."""
+    """Return the load on desks and its worth, before and now, in the worlds that are the same in both."""
     pairs = [
         (old, new)
         for new in newest["worlds"]

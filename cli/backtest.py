@@ -70,6 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         **path,
     )
     parser.add_argument(
+        "--rules",
+        help=say(
+            "换上由此表（列同 config/signals.csv）生成的规则来评判，如调规则时",
+            "judge with the rules that this table makes (columns of config/signals.csv), as when rules are tuned",
+        ),
+        **path,
+    )
+    parser.add_argument(
         "--until", help=say("评判的最后一天（缺省：日志的最后一天）", "the last judged day (default: the log's)"), **day
     )
     parser.add_argument(
@@ -151,6 +159,7 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
             truth=args.truth,
             labels=labels,
             tuned_on=args.tuned_on,
+            rules=None if args.rules is None else _rules(args.rules),
             until=None if args.until is None else day_of_date(args.until),
             known_until=None if args.known_until is None else day_of_date(args.known_until),
             warm_up_days=args.warm_up,
@@ -166,6 +175,17 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
     if args.html:
         write_whole(args.html, html(report, assets.load()[f"vendor/{assets.ECHARTS}"].body))
     return 0 if report.provenance.is_result else 1
+
+
+def _rules(path: Path) -> bytes:
+    """Return the artefact that a table makes."""
+    from cli.rules import read_table
+
+    try:
+        artefact, _ = read_table(path, "move", 3_000)  # what is emitted of scores decides no figure
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--rules: {error}") from error
+    return artefact.encode()
 
 
 def _opened(args: argparse.Namespace, folder: Path, progress: Saying) -> tuple[Any, Any]:

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
 def _show(file: Path | None) -> int:
     from detectors.rules.artefact import packaged_rules  # with it comes numba, which other verbs do without
 
-    rules = packaged_rules() if file is None else _read(file, "move", 3_000)[1]
+    rules = packaged_rules() if file is None else read_table(file, "move", 3_000)[1]
     for signal in rules.evaluated:
         print(f"{signal.row.id:32} {signal.row.scope:8} {signal.row.name_zh}")
     for waiting in rules.waiting:
@@ -73,13 +73,13 @@ def _show(file: Path | None) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    artefact, rules = _read(args.file, args.emit, round(args.step * 1_000))
+    artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000))
     args.output.write_bytes(artefact.encode())
     print(rules.id)
     return 0
 
 
-def _read(path: Path, mode: str, step_milli: int) -> "tuple[RulesArtefact, RuleSet]":
+def read_table(path: Path, mode: str, step_milli: int) -> "tuple[RulesArtefact, RuleSet]":
     """Return the artefact that a file makes, and the same compiled. A ValueError names the place of a mistake."""
     from config.catalogue import signal_rows
     from detectors.rules.artefact import Emission, RulesArtefact, compiled

@@ -62,6 +62,7 @@ def replay(
     month_ends_only: bool = False,
     in_columns: bool = False,
     as_recorded: bool = False,
+    rules: bytes | None = None,
     learn: LearnSettings | None = None,
     keep: Kept | None = None,
     say: Say = lambda _text: None,
@@ -75,6 +76,7 @@ def replay(
     `in_columns`: it is a ColumnConsumer, and gets scores, indicators and alerts as columns.
 
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
+    `rules`: an artefact of rules that is in force from the start in place of the packaged one.
     `learn`: the learner is in the loop (replay/learner.py). `keep`: a folder for the results of finished partitions; a
     partition that is found there is not replayed; not with a learner.
 
@@ -89,6 +91,7 @@ def replay(
         month_ends_only=month_ends_only,
         in_columns=in_columns,
         as_recorded=as_recorded,
+        rules=rules,
     )
     demand_what_it_names(log)
     counts = {number: count for number, count in log.record_counts().items() if count}

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from config.settings import ScoreSettings
 from detectors.rules.artefact import RuleSet
 from detectors.rules.artefact import decode as decode_rules
-from detectors.snapshot import Snapshot
+from detectors.snapshot import Snapshot, content_id
 from detectors.snapshot import decode as decode_snapshot
 from domain.events import Control
 from replay.evicted import Evicted
@@ -18,7 +18,7 @@ from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
 from streams.score.columns import TakesColumns
-from streams.score.partition import Partition
+from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Writer
 from streams.transport.chunk import Chunk
 
@@ -68,6 +68,7 @@ class Options:
     month_ends_only: bool = False
     in_columns: bool = False
     as_recorded: bool = False
+    rules: bytes | None = None  # the artefact in force until the log activates another; None: the packaged one
     records_at_once: int = RECORDS_AT_ONCE  # of a chunk of the log, and so of a piece
     score: ScoreSettings = field(default_factory=ScoreSettings)
 
@@ -125,9 +126,14 @@ class PartitionRun:
         self._records, self._busy_s = 0, 0.0
         self._outcomes, self._outputs, self._alerts = Counter[str](), Counter[str](), Counter[str]()
         self._evicted = Evicted()
+        state = None
+        if options.rules is not None:
+            artefacts.add(content_id(options.rules), options.rules)
+            state = PartitionState(low_offset=0, rules_id=content_id(options.rules))
         self.memory = Partition(
             number,
             artefacts.snapshot,
+            state,
             fetch=self._evicted.fetch,
             resident_max=resident_max or options.score.enterprises_resident_max,
             rules_of=artefacts.rules,

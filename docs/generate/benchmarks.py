@@ -67,6 +67,7 @@ _FIGURES = {
         "kernel_ns_per_event": "an event with them, ns",
         "signals_ns_per_event": "signals, ns an event",
     },
+    "compiled_parts": {"rounds": "rounds, in each of which all variants of a part run"},
     "replay": {
         "counted_per_s_a_core": "outputs counted, events/s a core",
         "written_per_s_a_core": "outputs written (LZ4), events/s a core",
@@ -131,7 +132,7 @@ _TITLES = {
     "throughput": "Throughput", "latency": "Latency, and bad input", "state": "State of a million enterprises",
     "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
     "determinism_processes": "Determinism, by processes", "rules": "What signals cost",
-    "replay": "A log in process", "sizes": "Sizes on the disk",
+    "compiled_parts": "What compiled code costs", "replay": "A log in process", "sizes": "Sizes on the disk",
     "simulator": "A province into a file", "warning": "Does it warn?", "warning_data": "Does it warn? Data sets",
     "two_commands": "The two commands",
 }  # fmt: skip

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from detectors.rules.artefact import packaged_rules
+from detectors.rules.artefact import decode, packaged_rules
 from detectors.rules.vocabulary import INPUTS
+from detectors.snapshot import content_id
 from domain.calendar import date_of
 from replay import in_process
 from replay.backtest import ceilings, provenance, timelines, truth
@@ -36,6 +37,7 @@ class Options:
     truth: Path | None = None
     labels: Labels | None = None  # in place of a truth
     tuned_on: Path | None = None
+    rules: bytes | None = None  # an artefact in place of the packaged one
     until: int | None = None
     known_until: int | None = None
     warm_up_days: int = WARM_UP_DAYS
@@ -67,6 +69,7 @@ def backtest(log: LogFile, options: Options, say: Say) -> Report:
         topics=TOPICS,
         month_ends_only=True,
         in_columns=True,
+        rules=options.rules,
         say=say,
     )
     world = assemble(ready.facts, list(found.results.values()), ready.last_day)
@@ -145,20 +148,21 @@ def _report(
         counts=counts,
         misses=shown["misses"],
         false_alarms=shown["false_alarms"],
-        silent=_silent(measured),
+        silent=_silent(measured, options),
         notes=_notes(log),
         **measured.figures,
     )
 
 
-def _silent(measured: Measured) -> list[tuple[str, list[str]]]:
+def _silent(measured: Measured, options: Options) -> list[tuple[str, list[str]]]:
     """The signals in force that read an indicator which was never computable at a month end of a borrower at risk."""
     world = measured.judge.world
     never = {
         name for name, column in zip(world.indicators, measured.panel.values.T, strict=True) if np.isnan(column).all()
     }
     found = []
-    for signal in packaged_rules().evaluated if set(world.rules) <= {packaged_rules().id} else ():
+    given = packaged_rules() if options.rules is None else decode(options.rules, content_id(options.rules))
+    for signal in given.evaluated if set(world.rules) <= {given.id} else ():
         lacks = sorted(never & {INPUTS[slot] for slot in signal.needs()})
         if lacks:
             found.append((signal.row.id, lacks))

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from detectors.rules.artefact import packaged
+from detectors.snapshot import content_id
 from domain.calendar import day_of_text
 from replay import in_process
 from replay.backtest import run
@@ -218,6 +220,21 @@ def test_an_operators_outcome_takes_the_place_of_what_its_loan_told(story: Story
     before = world_of(tmp_path / "outcomes.log", FIRST_DAY + said - 1)
     assert (before.bad_day[:5] - FIRST_DAY).tolist()[0] == story.fates[0].over_30_on
     assert (before.bad_day[1:5] == NEVER).all(), "said later, known later"
+
+
+def test_rules_of_another_table_are_judged_in_place_of_the_packaged_ones(
+    log: Path, truth: Path, report: Report
+) -> None:
+    packaged_artefact = packaged()
+    assert figures(judged(log, truth=truth, rules=packaged_artefact.encode())) == figures(report)
+    fewer = [row for row in packaged_artefact.signals if row.id != "EWS01_inflow_collapse"]
+    body = msgspec.structs.replace(packaged_artefact, signals=tuple(fewer)).encode()
+    other = judged(log, truth=truth, rules=body)
+    assert other.provenance.rules == [content_id(body)]
+    assert not other.provenance.is_result
+    assert "--tuned-on" in other.provenance.why_en
+    before, after = ({one.signal for one in each.signals} for each in (report, other))
+    assert before - after == {"EWS01_inflow_collapse"}
 
 
 def test_what_a_backfill_held_back_counts_as_raised(story: Story, truth: Path, tmp_path: Path, report: Report) -> None:
