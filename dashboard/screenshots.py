@@ -1,11 +1,12 @@
 """Take the pictures of the READMEs from running parts.
 
     python -m dashboard.screenshots docs/images pages http://127.0.0.1:8710/
-    python -m dashboard.screenshots docs/images desk site.toml 示例银行1
+    python -m dashboard.screenshots docs/images desk site.toml 示例银行1 31
     python -m dashboard.screenshots docs/images report report.html
 
 pages: the first page in Chinese and light, and one enterprise with an alert in English and dark, of running pages.
-desk: what `xinliu tail` prints of a bank's first alerts, in Chinese. report: the page of `xinliu backtest --html`.
+desk: the last few of a bank's first 31 alerts as `xinliu tail` prints them, in Chinese, from a running broker.
+report: the page of `xinliu backtest --html`.
 A picture over its bound is refused, since every clone carries it. A font with Chinese glyphs must be installed.
 """
 
@@ -25,7 +26,7 @@ PAGE_BYTES_MAX, PICTURE_BYTES_MAX = 300_000, 150_000
 SETTLE_S = 3.0  # charts are drawn and names have come
 SIZE, WIDTH = (1280, 900), 1100
 TAIL_S_MAX = 120.0
-ALERTS = 5
+ALERTS = 4
 ENTERPRISE = "document.querySelector('#alert-rows a, #fall-rows a')?.pathname ?? ''"
 READY = {
     "": "document.querySelectorAll('#alert-rows tr').length > 0",
@@ -53,12 +54,12 @@ def pages(browser: Browser, address: str) -> Iterator[tuple[str, bytes]]:
         yield name, _within(name, browser.picture(), PAGE_BYTES_MAX)
 
 
-def desk(browser: Browser, config: str, bank: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the picture of a bank's alerts as its risk desk reads them in a terminal.
+def desk(browser: Browser, config: str, bank: str, count: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the picture of ALERTS alerts of a bank as its risk desk reads them in a terminal.
 
-    Raise subprocess.SubprocessError where the command fails, or the bank has fewer than ALERTS alerts.
+    Raise subprocess.SubprocessError where the command fails, or the bank has fewer than `count` alerts.
     """
-    shown = ("tail", "--bank", bank, "--from-start", "--count", str(ALERTS))
+    shown = ("tail", "--bank", bank, "--from-start", "--count", count)
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "--config", config, *shown],
         env={**os.environ, "LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1"},
@@ -67,7 +68,9 @@ def desk(browser: Browser, config: str, bank: str) -> Iterator[tuple[str, bytes]
         timeout=TAIL_S_MAX,
         check=True,
     )
-    page = TERMINAL.format(command=html.escape(" ".join(("xinliu", *shown))), lines=html.escape(done.stdout))
+    command = " ".join(("xinliu", *shown, "| tail -n", str(ALERTS)))
+    lines = "\n\n".join(done.stdout.splitlines()[-ALERTS:])
+    page = TERMINAL.format(command=html.escape(command), lines=html.escape(lines))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "terminal.html")
         file.write_text(page, encoding="utf-8")
@@ -108,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("of", choices=_TAKE, help="what is taken")
-    parser.add_argument("what", nargs="+", help="address; settings file and bank; report file")
+    parser.add_argument("what", nargs="+", help="address; settings file, bank and number of alerts; report file")
     args = parser.parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
     try:
