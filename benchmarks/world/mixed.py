@@ -36,12 +36,12 @@ def transactions(world: World, most: int) -> Transactions:
     return feed.transactions(world, most, plain)
 
 
-def records(found: Transactions, wanted: int, *, mixed: bool, in_runs: bool = True) -> Iterator[tuple[Sent, str]]:
+def records(found: Transactions, wanted: int, *, mixed: bool, run: int | None = None) -> Iterator[tuple[Sent, str]]:
     """So many records, each with how it must end. A repeat comes right behind its original.
 
-    in_runs: as the module says; otherwise no two bad records of a bank that follow each other are alike.
+    run: how often a bank sends a case in a row; None: as the module says.
     """
-    faults, extra = _faults(round(BAD_SHARE * wanted) if in_runs else 1), _Extra(found)
+    faults, extra = _faults(round(BAD_SHARE * wanted), run), _Extra(found)
     sent = bads = 0
     for i, record in enumerate(feed.feed(found)):
         if sent >= wanted:
@@ -82,12 +82,12 @@ class _Extra:
         return Sent(topics.bank_events(bank), enterprise_id(int(profiles["number"][0])).encode(), value)
 
 
-def _faults(wanted: int) -> Iterator[Case]:
+def _faults(wanted: int, run: int | None) -> Iterator[Case]:
     """Yield the cases of the corpus, as the module says; bank follows bank."""
     cases = [case for case in bad() if case.fault in FAULTS and case.writer == "bank"]
     large = cycle(case for case in cases if len(case.payload or b"") > LARGE_BYTES)
     small = [case for case in cases if len(case.payload or b"") <= LARGE_BYTES]
-    run, apart = max(1, wanted // (BANKS * len(small))), -(len(small) // -BANKS)
+    run, apart = run or max(1, wanted // (BANKS * len(small))), -(len(small) // -BANKS)
     for number in count():
         turn, bank = divmod(number, BANKS)
         yield next(large) if number % LARGE_EVERY == 0 else small[(apart * bank + turn // run) % len(small)]

@@ -20,14 +20,11 @@ from sinks.kafka import MarkedOutbox
 from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
 from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path, warm
 from streams.ingest.fast_path.reader import SLOW_PATH
-from streams.ingest.fast_path.triage import Triage
 from streams.ingest.tokens import Tokens, fingerprint
 from streams.transport import Chunk
 from streams.transport.chunk import Row, cached_if_short, read_headers
 from streams.worker.role import TP
 
-FAULTS_MAX = 10_000
-UNTRIAGED = Triage(False, None)
 HEADERS = (("schema", SCHEMA.encode()),)
 _SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :])  # came past the search for secrets
 encode = msgspec.json.Encoder().encode
@@ -112,7 +109,6 @@ class Forwarder:
         self.counts: Counter[tuple[str, int, Outcome]] = Counter()
         self.forbidden = forbidden()
         self._tokens = tokens
-        self._faults: dict[bytes, Refusal] = {}  # by error signature
         self._reader = FastPathReader(tokens) if compiled else None
 
     def warm(self) -> None:
@@ -147,13 +143,13 @@ class Forwarder:
     ) -> tuple[Run, dict[int, Receipt | Control]]:
         """Return what the records in [first, until) become, and those of them that need more, by offset."""
         tp, offsets = TP(chunk.topic, chunk.partition), chunk.offset[first:until].tolist()
-        times_ms, records, odd, looks = self._plain(validator, chunk, first, until)
+        times_ms, records, odd, harmless = self._plain(validator, chunk, first, until)
         events: dict[int, KeyAndValue] = {}
         refused: list[Refused] = []
         others: dict[int, Receipt | Control] = {}
         rows = chunk.rows([first + i for i in odd])
         # All are judged before any dead letter is written: code that has just run runs faster.
-        judged = [self._judged(validator, row, look) for row, look in zip(rows, looks, strict=True)]
+        judged = [self._judged(validator, *one) for one in zip(rows, harmless, strict=True)]
         for i, row, found in zip(odd, rows, judged, strict=True):
             if isinstance(found, Refusal):
                 refused.append(self._refused(tp, row, found))
@@ -173,22 +169,13 @@ class Forwarder:
         bank_id = validator.source.bank_id
         if self._reader is not None and bank_id is not None:
             return self._reader.read(chunk, first, until, bank_id, validator.future_tolerance_ms)
-        return all_slow_path(until - first, [UNTRIAGED] * (until - first))
+        return all_slow_path(until - first, [False] * (until - first))
 
-    def _judged(self, validator: Validator, row: Row, look: Triage) -> Accepted | Refusal:
-        if look.fault is not None and (known := self._faults.get(look.fault)) is not None:
-            return known
+    def _judged(self, validator: Validator, row: Row, is_harmless: bool) -> Accepted | Refusal:
         found = headers_fault(len(row.headers)) or validator.accept(
-            row.value, _schema(row.headers), row.timestamp_ms, is_harmless=look.is_harmless
+            row.value, _schema(row.headers), row.timestamp_ms, is_harmless=is_harmless
         )
-        if not isinstance(found, Rejected):
-            return found
-        refusal = self._refusal(row, found, look.is_harmless)
-        if look.fault is not None and found.reason is not Reason.NOT_JSON:  # whose detail names the position
-            if len(self._faults) >= FAULTS_MAX:
-                self._faults.clear()
-            self._faults[look.fault] = refusal
-        return refusal
+        return self._refusal(row, found, is_harmless) if isinstance(found, Rejected) else found
 
     def _refusal(self, row: Row, rejected: Rejected, is_harmless: bool) -> Refusal:
         is_searched, kept = rejected.reason in _SEARCHED, (row.value or b"")[:PAYLOAD_BYTES_MAX]

@@ -14,7 +14,7 @@ from domain.events import SCHEMA, Txn
 from domain.ids import BANK_ID_PATTERN
 from sinks.batch import Records
 from streams.ingest.fast_path import reader
-from streams.ingest.fast_path.triage import Triage, look
+from streams.ingest.fast_path.secret_scan import harmless
 from streams.ingest.tokens import KINDS, Tokens, fingerprints
 from streams.transport.chunk import Chunk, chunk_of
 
@@ -29,17 +29,17 @@ class Plain(NamedTuple):
     """A block of n records after the fast path.
 
     times_ms: event time of each, n in all, SLOW_PATH for those in `others`. records: what the former become in the log.
-    others: indexes of the latter, ascending. looks: triage of each of `others`.
+    others: indexes of the latter, ascending. harmless: of each of `others`, whether it holds no secret for certain.
     """
 
     times_ms: list[int]
     records: Records
     others: Sequence[int]
-    looks: list[Triage]
+    harmless: list[bool]
 
 
 class FastPathReader:
-    """Takes transactions of banks over the fast path, and triages the other records."""
+    """Takes transactions of banks over the fast path, and scans the other records for secrets."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -64,7 +64,7 @@ class FastPathReader:
             text, out, columns, token_slots, self._fields,
         )  # fmt: skip
         if not plain:
-            return all_slow_path(count, self._look(chunk, range(first, until), bank_id, future_tolerance_ms))
+            return all_slow_path(count, harmless(chunk, range(first, until)))
         raw = text[:end_of_text].tobytes()
         kinds, text_starts, text_ends = token_slots[reader.OF_TOKENS, :found].tolist()
         tokens = self._tokens.tokens(zip(kinds, _cut(raw, text_starts, text_ends), strict=True))
@@ -73,11 +73,7 @@ class FastPathReader:
         records = Records(out[:written].tobytes(), columns[reader.OF_SIZES, :plain].T.copy())
         times_ms: list[int] = columns[reader.EVENT_MS, :count].tolist()
         others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.SLOW_PATH]
-        looks = self._look(chunk, [first + i for i in others], bank_id, future_tolerance_ms) if others else []
-        return Plain(times_ms, records, others, looks)
-
-    def _look(self, chunk: Chunk, which: Sequence[int], bank_id: str, future_tolerance_ms: int) -> list[Triage]:
-        return look(chunk, which, self._bank(bank_id), future_tolerance_ms, self._fields)
+        return Plain(times_ms, records, others, harmless(chunk, [first + i for i in others]) if others else [])
 
     def _make_room(self, records: int, message_bytes: int, more_bytes: int) -> None:
         if records > self._columns.shape[1]:
@@ -106,9 +102,9 @@ class FastPathReader:
         return self._origins[topic, partition]
 
 
-def all_slow_path(count: int, looks: list[Triage]) -> Plain:
+def all_slow_path(count: int, harmless: list[bool]) -> Plain:
     """Return a block of `count` records that all take the slow path."""
-    return Plain([reader.SLOW_PATH] * count, Records.of([]), range(count), looks)
+    return Plain([reader.SLOW_PATH] * count, Records.of([]), range(count), harmless)
 
 
 def warm() -> None:
@@ -117,7 +113,7 @@ def warm() -> None:
     chunk = chunk_of("", 0, 0, [(None, message, [("schema", SCHEMA.encode())], _TXN.event_time)])
     plain = FastPathReader(Tokens(b""))
     assert plain.read(chunk, 0, 1, _TXN.bank_id, 0).times_ms == [_TXN.event_time]
-    assert plain.read(chunk, 0, 1, "", 0).looks == [Triage(True, None)]
+    assert plain.read(chunk, 0, 1, "", 0).harmless == [True]
 
 
 def _cut(raw: bytes, starts: list[int], ends: list[int]) -> list[bytes]:

@@ -127,7 +127,7 @@ def chunk_of_damaged(rng: random.Random, of: Sequence[bytes]) -> list[tuple[byte
         how = rng.random()
         if how < 0.05:
             value = rng.choice(of)
-        elif how < 0.1 and records:  # a fault that is known
+        elif how < 0.1 and records:
             value = rng.choice(records)[0]
         else:
             value = damaged(rng, of)
