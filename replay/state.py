@@ -81,7 +81,7 @@ def whole(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
 def _read(marker: Path) -> Marker:
     try:
         return msgspec.json.decode(marker.read_bytes(), type=Marker)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StateError(f"{marker}: {error}") from error
 
 

@@ -43,6 +43,12 @@ def test_the_state_of_another_source_is_refused_by_name(tmp_path: Path) -> None:
         open_state(tmp_path, "sample 2")
 
 
+def test_a_marker_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_bytes(b'{"source":"\xff","key":"\xff"}')
+    with pytest.raises(StateError, match=f"{MARKER}: "):
+        open_state(tmp_path, "sample 1")
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     write_whole(path, b"old")
