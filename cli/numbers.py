@@ -7,10 +7,10 @@ from cli.words import say
 
 
 def count_of(text: str) -> int:
-    """Return a whole number from 1 on."""
+    """Return a whole number from 1 on, of digits alone."""
     try:
-        number = int(text)
-    except ValueError:
+        number = int(text) if text.isdecimal() else 0
+    except ValueError:  # more digits than int() takes
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(say(f"{text!r} 不是大于零的整数", f"{text!r} is no whole number above zero"))

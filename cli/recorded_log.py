@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from cli.numbers import count_of
 from cli.words import say
 from config.errors import SettingsError
 from config.settings import LearnSettings, Settings, load
@@ -37,7 +38,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--processes",
-        type=_processes,
+        type=count_of,
         metavar="N",
         help=say("与 --in-process 同用：几个进程（缺省每核一个）", "with --in-process: how many (default: one a core)"),
     )
@@ -74,12 +75,6 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
             "write all outputs as JSON lines, by partition, topic and offset; packed where FILE ends in .lz4",
         ),
     )
-
-
-def _processes(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(say(f"{text!r} 不是大于零的整数", f"{text!r} is no whole number above zero"))
-    return int(text)
 
 
 def refuse_strangers(args: argparse.Namespace) -> None:
