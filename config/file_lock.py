@@ -2,8 +2,12 @@
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import IO
+
+SAY_S = 10.0
 
 
 class LockHeld(Exception):
@@ -22,6 +26,30 @@ def hold(path: Path) -> IO[str]:
     except BlockingIOError:
         handle.close()
         raise LockHeld(path, _holder(path)) from None
+    _sign(handle)
+    return handle
+
+
+def wait(path: Path, say: Callable[[str], None]) -> IO[str]:
+    """Hold the lock of a file as `hold`, once whoever holds it lets go.
+
+    Where that takes longer than SAY_S, `say` is called once, in another thread, with the holder's process id.
+    """
+    try:
+        return hold(path)
+    except LockHeld:
+        pass
+    handle = path.open("a+")
+    timer = Timer(SAY_S, lambda: say(_holder(path)))
+    timer.daemon = True
+    timer.start()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except BaseException:
+        handle.close()
+        raise
+    finally:
+        timer.cancel()
     _sign(handle)
     return handle
 
