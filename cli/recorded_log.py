@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from cli.numbers import count_of
-from cli.words import say
+from cli.numbers import count_of, output_of
+from cli.words import reason_of, say
 from config.errors import SettingsError
 from config.settings import LearnSettings, Settings, load
 
@@ -24,7 +24,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(say("用于 log，或与 --in-process 同用", "for log, or with --in-process"))
     group.add_argument(
         "--record",
-        type=Path,
+        type=output_of,
         metavar="FILE",
         help=say(
             "把 --config 的 events.v1 记进文件；与 --in-process 同用：留下数据集所成的日志",
@@ -68,7 +68,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--outputs",
-        type=Path,
+        type=output_of,
         metavar="FILE",
         help=say(
             "把全部输出写成 JSON 行，按分区、主题和位点排；以 .lz4 结尾则压缩",
@@ -169,7 +169,7 @@ def _record(args: argparse.Namespace, progress: Any) -> int:
     try:
         count = record_log(settings, args.record)
     except (KafkaException, ReadingFailed) as error:
-        raise ReplayFailed(f"{settings.kafka.bootstrap}: {error}") from error
+        raise ReplayFailed(f"{settings.kafka.bootstrap}: {reason_of(error)}") from error
     progress(say(f"{count:,} 条记录写入 {args.record}", f"{count:,} records written to {args.record}"))
     return 0
 
