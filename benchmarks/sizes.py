@@ -1,34 +1,37 @@
 """Bytes a record in each topic and bytes a row in each table, as they lie on the disk: what retention costs.
 
 The sample of `xinliu replay sample` goes through the whole engine: Kafka as its log segments hold it (compressed
-batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is measured for 141 banks, as a
-batch of its own.
+batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is that of 141 banks, written by
+the writer of ticks to a broker of its own, with the marker that ends its transaction.
 """
 
+import asyncio
 import tempfile
 from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 
-import cramjam
-import msgspec
 from confluent_kafka.admin import OffsetSpec
 
 from benchmarks import results
 from cli.progress import Saying
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings
 from domain.calendar import day_start_ms
 from domain.events import Feed, LogRecord, Tick
-from domain.topics import FEED, SCORE, bank_events
+from domain.topics import EVENTS, FEED, SCORE, bank_events
+from embedded import Kafka
 from replay.offsets import Offsets
 from replay.run import Replay
 from replay.simulate import sample
 from replay.stack import Stack
 from sinks.clickhouse import Connection, connect, target_of
 from sinks.clickhouse import tables as archive
-from streams.topics import wanted_topics
+from sinks.kafka import Outbox
+from streams.ingest.forwarding import HEADERS, encode
+from streams.ingest.tick_writer import TickWriter
+from streams.topics import create_topics, wanted_topics
 
-BANKS = 141
+BANKS, PARTITIONS, TICKS = 141, 8, 60
 _BANK = "<bank_id>"
 _DAY = 20_454  # 2026-01-01
 
@@ -46,9 +49,10 @@ def run(argv: list[str]) -> int:
             topics, records = _topics(folder / "kafka" / "log", stack.settings)
             with closing(connect(target_of(stack.settings.clickhouse))) as connection:
                 tables = _tables(connection)
+        tick_bytes = _tick_bytes(folder / "ticks")
     figures = {f"{topic}_bytes_a_record": size for topic, size in topics.items()}
     figures["score_records_a_txn"] = round(records[SCORE] / records[bank_events(_BANK)], 3)
-    figures["tick_bytes"] = _tick_bytes()
+    figures["tick_bytes"] = tick_bytes
     figures |= {f"{table}_bytes_a_row": size for table, size in tables.items()}
     return results.report("sizes", args, figures, {})
 
@@ -67,15 +71,31 @@ def _topics(log: Path, settings: Settings) -> tuple[dict[str, float], dict[str, 
     return {kind: round(stored[kind] / count, 1) for kind, count in records.items() if count}, dict(records)
 
 
-def _tick_bytes() -> int:
-    """Return what a tick of a province takes in one partition: one record, compressed, all feeds at different times."""
-    now_ms = day_start_ms(_DAY) + 36_000_000
-    feeds = {
-        f"C{number:013}": Feed(last_event_time=now_ms - 997 * number, covered_up_to=_DAY - 1, closed_up_to=_DAY - 1)
-        for number in range(BANKS)
-    }
-    tick = LogRecord(event=Tick(up_to=now_ms, feeds=feeds), origin=(FEED, 0, 1_000_000))
-    return len(bytes(cramjam.lz4.compress(msgspec.json.encode(tick))))
+def _tick_bytes(folder: Path) -> int:
+    """Return what a tick of a province takes in one partition, all feeds at different times."""
+    with Kafka(folder, heap="256m") as kafka:
+        create_topics(Settings(kafka=KafkaSettings(bootstrap=kafka.address, log_partitions=PARTITIONS)))
+        asyncio.run(_write_ticks(kafka.address))
+    stored = sum(file.stat().st_size for file in folder.glob(f"log/{EVENTS}-*/*.log"))
+    return round(stored / (TICKS * PARTITIONS))
+
+
+async def _write_ticks(bootstrap: str) -> None:
+    """Write ticks a second apart, before each of which a third of the banks has sent something."""
+    writer = TickWriter(Outbox(bootstrap), bootstrap, {}, "benchmark.ticks", PARTITIONS)
+    await writer.open()
+    last_ms = [day_start_ms(_DAY) + 36_000_000 - 997 * number for number in range(BANKS)]
+    for second in range(TICKS):
+        now_ms = day_start_ms(_DAY) + 36_000_000 + 1_000 * second
+        last_ms[second % 3 :: 3] = [now_ms - 7 * number for number in range(BANKS // 3)]
+        feeds = {
+            f"C{number:013}": Feed(last_event_time=time_ms, covered_up_to=_DAY - 1, closed_up_to=_DAY - 1)
+            for number, time_ms in enumerate(last_ms)
+        }
+        await writer.write(
+            [encode(LogRecord(event=Tick(up_to=now_ms, feeds=feeds), origin=(FEED, 0, second)))], HEADERS
+        )
+    await writer.close()
 
 
 def _without_bank(topic: str, settings: Settings) -> str:

@@ -14,13 +14,12 @@ Exit codes: 0 the figures are a result, 1 they are none (the report says why), 2
 """
 
 import argparse
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cli.numbers import count_of
+from cli.numbers import count_of, date_of, offset_of, output_of
 from cli.progress import Saying
 from cli.words import is_chinese, say
 from config.errors import SettingsError
@@ -44,7 +43,8 @@ ZH = """用记录下来的日志评判预警：对照借款企业后来怎样了
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the log, its truth, and what to write."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
-    day: dict[str, Any] = {"type": date.fromisoformat, "metavar": "YYYY-MM-DD"}
+    output: dict[str, Any] = {"type": output_of, "metavar": "FILE"}
+    day: dict[str, Any] = {"type": date_of, "metavar": "YYYY-MM-DD"}
     parser.add_argument(
         "log",
         metavar="LOG",
@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--truth", help=say("真值文件（.parquet 或 .csv）", "the truth file (.parquet or .csv)"), **path
     )
-    parser.add_argument("--html", help=say("报告：离线可开的网页", "the report, a page that opens offline"), **path)
-    parser.add_argument("--json", help=say("报告：给程序读", "the report for programs"), **path)
+    parser.add_argument("--html", help=say("报告：离线可开的网页", "the report, a page that opens offline"), **output)
+    parser.add_argument("--json", help=say("报告：给程序读", "the report for programs"), **output)
     parser.add_argument(
         "--tuned-on",
         help=say(
@@ -93,7 +93,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=say("开头不评判的天数（缺省 212）", "days at the start that are not judged (212)"),
     )
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="N", help=say("自助抽样的种子（缺省 1）", "seed of the bootstrap (1)")
+        "--seed",
+        type=offset_of,
+        default=1,
+        metavar="N",
+        help=say("自助抽样的种子（缺省 1）", "seed of the bootstrap (1)"),
     )
     parser.add_argument(
         "--resamples",

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from cli.words import complain, say
+from cli.words import complain, reason_of, say
 from config.settings import Settings
 from domain.events import Control
 from domain.printable import printable
@@ -53,7 +53,7 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except (KafkaException, DeliveryFailed, ArtefactMissing, ArtefactCorrupt, TimeoutError, NotDecided) as error:
-        complain(verb, printable(str(error)), printable(str(error)))
+        complain(verb, *[printable(reason_of(error))] * 2)
         return 1
 
 

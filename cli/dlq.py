@@ -17,7 +17,8 @@ from collections.abc import Iterator
 import msgspec
 from confluent_kafka import KafkaException
 
-from cli.words import complain, say
+from cli.numbers import offset_of
+from cli.words import complain, reason_of, say
 from config.settings import Settings
 from domain.outputs import DeadLetter
 from domain.printable import printable
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sub = actions.add_parser(name, help=what)
         sub.add_argument("--reason", choices=[reason.value for reason in Reason])
         sub.add_argument("--topic", help=say("来源主题", "source topic"))
-        sub.add_argument("--offset", type=int, help=say("在来源主题里的位点", "offset in the source topic"))
+        sub.add_argument("--offset", type=offset_of, help=say("在来源主题里的位点", "offset in the source topic"))
         if name == "list":
             sub.add_argument(
                 "--each", action="store_true", help=say("逐条，不带原文", "every dead letter, without its payload")
@@ -55,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true")
     show = actions.add_parser("show", help=say("看一条", "show one"))
     show.add_argument("topic")
-    show.add_argument("partition", type=int)
-    show.add_argument("offset", type=int)
+    show.add_argument("partition", type=offset_of)
+    show.add_argument("offset", type=offset_of)
     show.add_argument("--json", action="store_true")
 
 
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         return actions[args.action](args, settings)
     except (KafkaException, DeliveryFailed, TimeoutError) as error:
-        complain("dlq", *[f"{settings.kafka.bootstrap}: {error}"] * 2)
+        complain("dlq", *[f"{settings.kafka.bootstrap}: {reason_of(error)}"] * 2)
         return 1
 
 

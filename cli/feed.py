@@ -25,6 +25,7 @@ import msgspec
 
 from cli.banks import bank_named
 from cli.deciding import NotDecided, add_decision_arguments, decide, guarded, signed
+from cli.numbers import offset_of
 from cli.words import say
 from config.settings import Settings
 from domain import topics
@@ -91,7 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "feed", metavar="FEED", help=say("银行（编码或名称）或主题", "a bank (code or name) or a topic")
         )
         if name == "skip":
-            sub.add_argument("--to", type=int, metavar=say("位点", "OFFSET"), help=say("从哪里继续", "where to go on"))
+            sub.add_argument(
+                "--to", type=offset_of, metavar=say("位点", "OFFSET"), help=say("从哪里继续", "where to go on")
+            )
         add_decision_arguments(sub)
 
 

@@ -64,7 +64,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         with Lookup.connected(settings) as lookup:
             found = lookup.explain(args.enterprise)
-    except (redis.RedisError, ArtefactMissing, SnapshotError) as error:
+    except redis.RedisError as error:
+        complain("inspect", *[printable(f"[redis]: {error}")] * 2)
+        return 1
+    except (ArtefactMissing, SnapshotError) as error:
         complain("inspect", *[printable(str(error))] * 2)
         return 1
     if isinstance(found, Unknown):

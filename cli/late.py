@@ -21,6 +21,7 @@ import msgspec
 
 from cli.banks import bank_named
 from cli.deciding import NotDecided, add_decision_arguments, decide, guarded, signed
+from cli.numbers import offset_of
 from cli.words import say, time_text
 from config.settings import Settings
 from domain import topics
@@ -62,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--each", action="store_true", help=say("逐条", "every one"))
     listing.add_argument("--json", action="store_true")
     admit = actions.add_parser("admit", help=say("补入一条", "admit one"))
-    admit.add_argument("partition", type=int)
-    admit.add_argument("offset", type=int)
+    admit.add_argument("partition", type=offset_of)
+    admit.add_argument("offset", type=offset_of)
     add_decision_arguments(admit)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cli.words import complain, say
+from cli.words import complain, reason_of, say
 from config.settings import Settings
 
 ZH = """对账：从头数一遍日志，与 Redis 和已提交的位点所说的比较。
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         with connect(settings.redis.url, settings.redis.timeout_s) as client:
             ledger = take_stock(settings, client)
     except (KafkaException, ReadingFailed) as error:
-        complain("ledger", *[f"{settings.kafka.bootstrap}: {error}"] * 2)
+        complain("ledger", *[f"{settings.kafka.bootstrap}: {reason_of(error)}"] * 2)
         return 1
     except (redis.RedisError, LayoutError) as error:
         complain("ledger", *[f"redis: {error}"] * 2)

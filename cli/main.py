@@ -10,8 +10,6 @@ from typing import NoReturn
 
 from cli.words import say
 from config.errors import SettingsError
-from config.settings import Settings
-from config.settings import load as load_settings
 
 # Each module `cli.<verb>` has a docstring and `ZH`, the same in Chinese, whose first line is the help,
 # `add_arguments(parser)` and `run(args, settings) -> int`.
@@ -25,12 +23,14 @@ INTERRUPTED = 130
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     try:
+        from config.settings import Settings, load  # in here: a Ctrl-C while it is being imported is one line too
+
         _never_fail_to_print()
         # Rooms with kernels look for their cache when they are imported: a verb's import may refuse a setting too.
         args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
         # A verb that starts its own servers, or reports on the settings, does without those of this environment.
         needed = getattr(args, "settings_needed", True)
-        settings = load_settings(Path(args.config) if args.config else None) if needed else Settings()
+        settings = load(Path(args.config) if args.config else None) if needed else Settings()
         return int(args.run(args, settings))
     except SettingsError as error:
         print(f"xinliu: {error}", file=sys.stderr)

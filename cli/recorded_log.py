@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from cli.words import say
+from cli.numbers import count_of, output_of
+from cli.words import reason_of, say
 from config.errors import SettingsError
 from config.settings import LearnSettings, Settings, load
 
@@ -23,7 +24,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(say("用于 log，或与 --in-process 同用", "for log, or with --in-process"))
     group.add_argument(
         "--record",
-        type=Path,
+        type=output_of,
         metavar="FILE",
         help=say(
             "把 --config 的 events.v1 记进文件；与 --in-process 同用：留下数据集所成的日志",
@@ -37,7 +38,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--processes",
-        type=_processes,
+        type=count_of,
         metavar="N",
         help=say("与 --in-process 同用：几个进程（缺省每核一个）", "with --in-process: how many (default: one a core)"),
     )
@@ -67,19 +68,13 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--outputs",
-        type=Path,
+        type=output_of,
         metavar="FILE",
         help=say(
             "把全部输出写成 JSON 行，按分区、主题和位点排；以 .lz4 结尾则压缩",
             "write all outputs as JSON lines, by partition, topic and offset; packed where FILE ends in .lz4",
         ),
     )
-
-
-def _processes(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(say(f"{text!r} 不是大于零的整数", f"{text!r} is no whole number above zero"))
-    return int(text)
 
 
 def refuse_strangers(args: argparse.Namespace) -> None:
@@ -174,7 +169,7 @@ def _record(args: argparse.Namespace, progress: Any) -> int:
     try:
         count = record_log(settings, args.record)
     except (KafkaException, ReadingFailed) as error:
-        raise ReplayFailed(f"{settings.kafka.bootstrap}: {error}") from error
+        raise ReplayFailed(f"{settings.kafka.bootstrap}: {reason_of(error)}") from error
     progress(say(f"{count:,} 条记录写入 {args.record}", f"{count:,} records written to {args.record}"))
     return 0
 

@@ -37,8 +37,9 @@ from typing import Any, NoReturn
 import msgspec
 
 from cli import recorded_log
+from cli.numbers import output_of
 from cli.progress import Saying
-from cli.words import complain
+from cli.words import complain, reason_of
 from cli.words import say as said
 from config.errors import SettingsError
 from config.settings import Settings
@@ -90,13 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--summary",
-        type=Path,
+        type=output_of,
         metavar="FILE",
         help=said("摘要也写进文件：.md，或给程序读的 .json", "write the summary too: .md, or .json for programs"),
     )
     parser.add_argument(
         "--expected",
-        type=Path,
+        type=output_of,
         metavar="FILE",
         help=said("写下发出过的各段预警", "write the episodes that were raised"),
     )
@@ -225,6 +226,8 @@ def source_of(args: argparse.Namespace) -> Any:
     from replay.sources import SourceError
 
     if args.name == "sample":
+        if args.data is not None:
+            raise SettingsError(said("sample 不需要 --data", "sample takes no --data"))
         return sample()
     files, source = {
         "cumcm2020c": (cumcm2020c.NAMES, cumcm2020c.Invoices),
@@ -324,7 +327,7 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
         complain(verb, *[str(error)] * 2)
         return 1
     except (KafkaException, DeliveryFailed) as error:
-        complain(verb, *[f"Kafka: {error}"] * 2)
+        complain(verb, *[f"Kafka: {reason_of(error)}"] * 2)
         return 1
     except redis.RedisError as error:
         complain(verb, *[f"Redis: {error}"] * 2)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cli.numbers import output_of, points_of
 from cli.words import say
 from config.settings import Settings
 
@@ -45,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("file", type=Path, nargs="?")
     make = actions.add_parser("make", help=say("由表格生成规则", "make rules of a table"))
     make.add_argument("file", type=Path)
-    make.add_argument("--output", type=Path, required=True)
+    make.add_argument("--output", type=output_of, required=True)
     make.add_argument("--emit", choices=("move", "close"), default="move")
-    make.add_argument("--step", type=float, default=3.0, metavar="POINTS")
+    make.add_argument("--step", type=points_of, default=3.0, metavar="POINTS")
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
@@ -73,8 +74,10 @@ def _show(file: Path | None) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
+    from replay.state import write_whole
+
     artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000))
-    args.output.write_bytes(artefact.encode())
+    write_whole(args.output, artefact.encode())
     print(rules.id)
     return 0
 

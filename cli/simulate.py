@@ -25,8 +25,9 @@ from typing import Any
 import msgspec
 
 from cli import simulated_log
+from cli.numbers import date_of
 from cli.replay import guarded, speed_of
-from cli.words import complain, say, time_text
+from cli.words import complain, reason_of, say, time_text
 from config.errors import SettingsError
 from config.settings import Settings
 from domain.calendar import day_of_date
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", help=say("种子", "seed"), **number)
     parser.add_argument(
         "--until",
-        type=date.fromisoformat,
+        type=date_of,
         metavar="YYYY-MM-DD",
         help=say("最后一天的次日（缺省 2025-07-01）", "the day after the last (2025-07-01)"),
     )
@@ -113,7 +114,7 @@ def _send(args: argparse.Namespace, settings: Settings) -> int:
         complain("simulate", "被打断，再调用会接着送", "interrupted; a next call goes on")
         return 130
     if isinstance(sending.failure, KafkaException | ForeignRecords):
-        complain("simulate", *[f"{settings.kafka.bootstrap}: {sending.failure}"] * 2)
+        complain("simulate", *[f"{settings.kafka.bootstrap}: {reason_of(sending.failure)}"] * 2)
         return 1
     if sending.failure is not None:
         raise sending.failure

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cli.numbers import output_of
 from cli.progress import Saying
 from cli.words import say
 from config.errors import SettingsError
@@ -18,7 +19,7 @@ def add_out_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the file alone."""
     group = parser.add_argument_group(say("写进文件", "into a file"))
     group.add_argument(
-        "--out", type=Path, metavar="FILE", help=say("把一个省写成日志文件", "write a province as a recorded log")
+        "--out", type=output_of, metavar="FILE", help=say("把一个省写成日志文件", "write a province as a recorded log")
     )
     group.add_argument(
         "--population", type=Path, metavar="FILE", help=say("其他参数（TOML）", "other parameters (TOML)")

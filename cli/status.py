@@ -21,7 +21,7 @@ import msgspec
 
 from cli import dates
 from cli.numbers import seconds_of
-from cli.words import complain, say, span_text, time_text
+from cli.words import complain, reason_of, say, span_text, time_text
 from config.settings import Settings
 from domain import topics
 from domain.calendar import date_of, day_of, day_start_ms
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except redis.RedisError as error:
         return _unreachable(args, "redis", f"Redis {where}: {error}")
     except (KafkaException, ArtefactMissing, TimeoutError) as error:
-        return _unreachable(args, "kafka", f"Kafka {where}: {error}")
+        return _unreachable(args, "kafka", f"Kafka {where}: {reason_of(error)}")
     problems = list(judge(engine, settings))
     wrong = [one for one in problems if one.weight == "wrong"]
     if args.json:

@@ -34,6 +34,14 @@ def complain(verb: str, zh: str, en: str) -> None:
     print(f"xinliu {verb}: {say(zh, en)}", file=sys.stderr)
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what an error says; one of librdkafka's without the names and numbers of its fields."""
+    from confluent_kafka import KafkaError
+
+    cause = error.args[0] if error.args else None
+    return str(cause.str()) if isinstance(cause, KafkaError) else str(error)
+
+
 def time_text(time_ms: int) -> str:
     """Return a moment in the business zone, to the second.
 

@@ -166,7 +166,7 @@ def problems(path: Path | None = None, environ: Mapping[str, str] | None = None)
             try:
                 msgspec.convert({name: part}, Settings)
             except msgspec.ValidationError as error:
-                found.append(_explain(error))
+                found.append(f"{path}: {_explain(error)}")
     for name, text in (os.environ if environ is None else environ).items():
         try:
             _apply_environment({}, {name: text})

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from dashboard.parts import whole_parts
-from dashboard.sentences import alert_texts, reason_texts
+from dashboard.sentences import alert_shown, reason_texts
 from domain.calendar import day_of, day_start_ms
 from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from domain.printable import printable
@@ -173,21 +173,7 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
     alert = Revised._make((*front, evidence, banks, rules_id, provisional, ()))
     if not alert.case_severity:  # archived before there were cases
         alert = alert._replace(case_severity=alert.severity)
-    return {
-        "id": alert.alert_id,
-        "revision": alert.revision,
-        "signal": alert.signal,
-        "severity": alert.severity,
-        "state": alert.state,
-        "stock": alert.stock,
-        "opened_ms": alert.opened_at,
-        "as_of_ms": alert.as_of,
-        "score": alert.score,
-        "score_before": alert.score_before,
-        "bank_count": len(alert.banks),
-        "backfill": backfill,
-        "said": alert_texts(sentences, alert),
-    }
+    return alert_shown(sentences, alert, backfill=backfill)
 
 
 def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

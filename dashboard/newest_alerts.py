@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from config.settings import KafkaSettings
 from dashboard.live import ALERTS_KEPT
-from dashboard.sentences import alert_texts
+from dashboard.sentences import alert_shown
 from domain import topics
 from domain.outputs import Alert
 from replay.offsets import Offsets
@@ -29,22 +29,7 @@ _decode = msgspec.json.Decoder(Alert).decode
 
 def shown(alert: Alert, sentences: Sentences) -> dict[str, Any]:
     """Return an alert as the page gets it."""
-    return {
-        "id": alert.alert_id,
-        "revision": alert.revision,
-        "enterprise_id": alert.enterprise_id,
-        "signal": alert.signal,
-        "severity": alert.severity,
-        "state": alert.state,
-        "stock": alert.stock,
-        "opened_ms": alert.opened_at,
-        "as_of_ms": alert.as_of,
-        "score": alert.score,
-        "score_before": alert.score_before,
-        "banks": alert.banks[:BANKS_SHOWN],
-        "bank_count": len(alert.banks),
-        "said": alert_texts(sentences, alert),
-    }
+    return alert_shown(sentences, alert, enterprise_id=alert.enterprise_id, banks=alert.banks[:BANKS_SHOWN])
 
 
 class NewestAlerts(threading.Thread):

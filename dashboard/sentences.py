@@ -1,10 +1,31 @@
 """Sentences as the pages get them: in both languages, text from outside with its unseen characters written out."""
 
+from typing import Any
+
 from detectors.wording.numbers import reason_text
 from detectors.wording.revision import Revision
 from domain.language import LANGS
 from domain.printable import printable
 from streams.sentences import Sentences
+
+
+def alert_shown(sentences: Sentences, alert: Revision, **more: Any) -> dict[str, Any]:
+    """Return one revision as the pages get it, with the fields that one of them has `more`."""
+    return {
+        "id": alert.alert_id,
+        "revision": alert.revision,
+        "signal": alert.signal,
+        "severity": alert.severity,
+        "state": alert.state,
+        "stock": alert.stock,
+        "opened_ms": alert.opened_at,
+        "as_of_ms": alert.as_of,
+        "score": alert.score,
+        "score_before": alert.score_before,
+        "bank_count": len(alert.banks),
+        "said": alert_texts(sentences, alert),
+        **more,
+    }
 
 
 def alert_texts(sentences: Sentences, alert: Revision) -> dict[str, dict[str, str]]:

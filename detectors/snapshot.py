@@ -55,7 +55,7 @@ def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type
         raise refusal(f"{name} {expected_id}: its bytes hash to {content_id(body)}")
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refusal(f"{name} {expected_id}: {error}") from error
 
 

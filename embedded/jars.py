@@ -3,18 +3,17 @@
 `python -m embedded lock` resolves COORDINATES anew and writes kafka.lock; `… fetch` fills the cache.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config import file_lock
 from embedded.children import PartMissing
 from kernels.cache import cache_root
 
@@ -83,7 +82,11 @@ def class_path(*, lock: Path = LOCK, cache: Path | None = None, on_progress: Pro
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     folder = (cache or cache_root()) / "kafka" / digest
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder):
+
+    def say(holder: str) -> None:
+        on_progress(f"waiting for process {holder}, which fetches Apache Kafka")
+
+    with file_lock.wait(folder / ".lock", say):  # one process at a time fills a cache; the next finds it full
         _refuse_foreign(folder, jars, lock)
         missing = [jar for jar in jars if not _is_whole(folder / jar.file, jar)]
         if missing:
@@ -167,11 +170,3 @@ def _is_whole(path: Path, jar: Jar) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as jar:
         return hashlib.file_digest(jar, "sha256").hexdigest()
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time fill a cache; a second one waits, then finds it full."""
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -1,11 +1,10 @@
 """Kafka and Redis side by side under one state directory, which belongs to one process at a time."""
 
-import fcntl
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Self
 
+from config import file_lock
 from embedded.jars import Progress, quiet
 from embedded.kafka import Kafka
 from embedded.redis import RedisServer
@@ -57,15 +56,8 @@ class Parts:
 def hold(directory: Path) -> IO[str]:
     """Take a state directory until the handle is closed or we die; StateDirectoryBusy names directory and holder."""
     directory.mkdir(parents=True, exist_ok=True)
-    handle = (directory / "lock").open("a+")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
-        handle.close()
-        raise StateDirectoryBusy(f"{directory} is in use by process {holder}: stop that or take another") from None
-    handle.truncate(0)
-    handle.write(f"{os.getpid()}\n")
-    handle.flush()
-    return handle
+        return file_lock.hold(directory / "lock")
+    except file_lock.LockHeld as held:
+        text = f"{directory} is in use by process {held.holder}: stop that or take another"
+        raise StateDirectoryBusy(text) from None

@@ -6,10 +6,11 @@ means another signature. With one lock a function, processes that come from diff
 work and never do a piece of it twice.
 
 A process holds the locks of the functions that it is compiling, and waits for that of one that they call. There is no
-cycle, since no kernel calls itself. A lock ends with its process.
+cycle, since no kernel calls itself. A lock ends with its process; while that is stopped (SIGSTOP), the others wait, and
+log for which process.
 """
 
-import fcntl
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from numba.core.compiler_lock import global_compiler_lock
+
+from config import file_lock
+
+log = logging.getLogger(__name__)
 
 _held: Counter[Path] = Counter()  # by this process: the kernel's lock would keep us out a second time
 
@@ -40,9 +45,15 @@ def _alone(path: Path) -> Iterator[None]:
     with ExitStack() as lock:
         if not _held[path]:
             path.parent.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(lock.enter_context(path.open("ab")), fcntl.LOCK_EX)
+            lock.enter_context(file_lock.wait(path, lambda holder: _say(path, holder)))
         _held[path] += 1
         try:
             yield
         finally:
             _held[path] -= 1
+
+
+def _say(path: Path, holder: str) -> None:
+    """Log for whom this process waits; a large kernel takes a minute."""
+    text = "waiting for process %s to compile %s: if it is stopped, let it go on (kill -CONT %s) or end it"
+    log.warning(text, holder, path.name.split("-")[0], holder)

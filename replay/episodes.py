@@ -68,7 +68,7 @@ def read(path: Path) -> list[Episode]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             found.append(msgspec.json.decode(line, type=Episode))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     return found
 

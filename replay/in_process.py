@@ -19,13 +19,11 @@ from domain import topics
 from replay.kept import Kept
 from replay.learner import Learned, replay_with_learner
 from replay.log_file import LogFile
-from replay.partition_run import Artefacts, Consumer, Options, PartitionRun, Replayed
+from replay.partition_run import Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from replay.sources import SourceError
 from streams.score.partition import EngineVersionChanged
 from streams.score.version import engine_version
-from streams.score.warmup import compile_kernels
-from streams.worker.process import settle
 from streams.worker.role import TP
 
 OUTCOMES = ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable")
@@ -136,16 +134,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class _Worker:
-    """Replays partitions, one after the other, in its process."""
-
-    def __init__(
-        self, log: LogFile, consumer: Callable[[int], Consumer], options: Options, tell: Callable[[int], None]
-    ) -> None:
-        compile_kernels()
-        settle()
-        self._log, self._consumer, self._options, self._tell = log, consumer, options, tell
-        self._artefacts, self._writer = Artefacts(log), options.writer()
+class _Worker(Worker):
+    """Replays partitions, one after the other."""
 
     def replay(self, number: int) -> Replayed:
         """Replay all of one partition."""

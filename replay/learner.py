@@ -23,14 +23,12 @@ from domain import topics
 from domain.events import Control, Loan, LogEvent, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from replay.log_file import LogFile
-from replay.partition_run import Artefacts, ColumnConsumer, Consumer, Options, PartitionRun, Replayed
+from replay.partition_run import ColumnConsumer, Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from sinks.batch import Records
 from streams.learn.learner import Learner, MonthCloses
 from streams.score.columns import AlertColumns, Columns
-from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
-from streams.worker.process import settle
 
 BY = "learn"
 RECORDS_AT_ONCE = 8_000  # of each partition, all of which are in memory
@@ -118,20 +116,14 @@ def _take(learner: Learner, heard: Heard) -> None:
         learner.partitions[heard.partition].add(*heard.closed)
 
 
-class _Worker:
-    """Partitions that go on together, in their process."""
+class _Worker(Worker):
+    """Partitions that go on together."""
 
-    def __init__(
-        self, log: LogFile, consumer: Callable[[int], Consumer], options: Options, tell: Callable[[int], None]
-    ) -> None:
-        compile_kernels()
-        settle()
-        self._log, self._consumer, self._options, self._tell = log, consumer, options, tell
-        self._artefacts, self._writer = Artefacts(log), options.writer(topics.OBSERVATION)
-        self._open: list[_Partition] = []
+    needs = (topics.OBSERVATION,)
 
     def open(self, numbers: Sequence[int]) -> None:
         """Take these."""
+        self._open = list[_Partition]()
         resident_max = max(1, self._options.score.enterprises_resident_max // max(1, len(numbers)))
         for number in numbers:
             hearing = _Hearing(self._consumer(number), self._options.topics)

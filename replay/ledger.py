@@ -28,6 +28,7 @@ from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
 from sinks.redis_store import partition_state, stored_rows
 from sinks.retriable import ANSWER_S
+from streams.control_log import control_of
 from streams.score.partition import PartitionState
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict")
@@ -228,13 +229,9 @@ def read_spans(kafka: KafkaSettings) -> dict[Place, list[tuple[int, int]]]:
         batch = decode_batch(read.value or b"")
         if batch.next_offset is not None:
             found[batch.topic, batch.partition].add((batch.offset, batch.next_offset))
-    decode = msgspec.json.Decoder(Control | Outcome).decode
     for read in read_topics(kafka, [topics.CONTROL]):
-        try:
-            said = decode(read.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # it is dead-lettered
-        if isinstance(said, Control) and said.action == "feed_skip" and said.topic is not None:
+        said = control_of(read.value)
+        if said is not None and said.action == "feed_skip" and said.topic is not None:
             found[said.topic, said.partition or 0].add((said.offset or 0, said.next_offset or 0))
     return {place: sorted(spans) for place, spans in found.items()}
 

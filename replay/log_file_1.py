@@ -120,7 +120,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Head | Record | End]]:
         with gzip.open(path, "rb") as file:
             for number, text in enumerate(file, 1):
                 yield number, _decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}, line {number}: {error}") from error
     except (OSError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
         why = getattr(error, "strerror", None) or str(error)

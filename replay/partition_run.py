@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from config.settings import ScoreSettings
 from detectors.rules.artefact import RuleSet
@@ -20,7 +20,9 @@ from sinks.batch import Records
 from streams.score.columns import TakesColumns
 from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Writer
+from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
+from streams.worker.process import settle
 
 
 class Consumer(Protocol):
@@ -100,6 +102,21 @@ class Artefacts:
         if name not in self._bodies:
             raise SourceError(f"{self._path} activates {name}, which the recording does not hold")
         return self._bodies[name]
+
+
+class Worker:
+    """A process that replays partitions. `needs`: topics whose outputs it reads itself, wanted or not."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, log: LogFile, consumer: Callable[[int], Consumer], options: Options, tell: Callable[[int], None]
+    ) -> None:
+        """`tell` is called with counts of records that were applied."""
+        compile_kernels()
+        settle()
+        self._log, self._consumer, self._options, self._tell = log, consumer, options, tell
+        self._artefacts, self._writer = Artefacts(log), options.writer(*self.needs)
 
 
 class PartitionRun:

@@ -40,6 +40,8 @@ def open_state(directory: Path, source: str, *, fresh: bool = False) -> bool:
     a state of another source.
     """
     directory = directory.absolute()
+    if directory.exists() and not directory.is_dir():
+        raise StateError(f"{directory} is no folder: name another")
     marker = directory / MARKER
     if not marker.exists():
         if directory.exists() and any(directory.iterdir()):
@@ -66,22 +68,27 @@ def write_whole(path: Path, body: bytes, *, mode: int = 0o644) -> None:
 @contextmanager
 def whole(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """Yield a file to write into; it gets its name once the block has ended without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:  # which names a file that nobody asked for
+        raise OSError(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
         os.chmod(name, mode)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, name):  # a full disk does not say of which file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 def _read(marker: Path) -> Marker:
     try:
         return msgspec.json.decode(marker.read_bytes(), type=Marker)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StateError(f"{marker}: {error}") from error
 
 

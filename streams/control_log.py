@@ -74,12 +74,17 @@ def controls(bootstrap: str, timeout_s: float, client: Mapping[str, Any] | None)
     Raise ArtefactMissing where the broker or the topic does not answer within `timeout_s` seconds.
     """
     for _, body in records(bootstrap, topics.CONTROL, timeout_s, client):
-        try:
-            said = _decode(body)
-        except msgspec.DecodeError:
-            continue  # what ingest dead-letters
-        if isinstance(said, Control):
-            yield said
+        if (control := control_of(body)) is not None:
+            yield control
+
+
+def control_of(value: bytes | None) -> Control | None:
+    """Return the control record in a value of `control.v1`; None for an outcome, or what ingest dead-letters."""
+    try:
+        said = _decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return said if isinstance(said, Control) else None
 
 
 def write(settings: Settings, control: Control) -> None:

@@ -4,8 +4,6 @@ Both run the same statements on the same columns. For the embedded engine the co
 block writer, so that a value arrives by either way as the same bytes, and no value is ever part of a statement's text.
 """
 
-import fcntl
-import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from clickhouse_driver import errors as driver_errors
 from clickhouse_driver.columns.exceptions import ColumnException
 from clickhouse_driver.util.escape import escape_chars_map
 
+from config import file_lock
 from sinks.clickhouse.config import Target
 from sinks.clickhouse.native_block import decode_blocks, encode_block
 
@@ -277,21 +276,13 @@ _FOLDERS = _Folders()
 def _hold(folder: Path, url: str) -> IO[str]:
     """Lock the folder until the handle is closed. Raise Refused, with the process that has it, where it is locked."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = (folder / "xinliu.lock").open("a+")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
-        handle.close()
+        return file_lock.hold(folder / "xinliu.lock")
+    except file_lock.LockHeld as held:
         raise Refused(
-            f"[clickhouse] url = {url} is open in process {holder}, and a chdb folder belongs to one process: stop "
-            "that one, or name a server (clickhouse://user@host:9000/database)"
+            f"[clickhouse] url = {url} is open in process {held.holder}, and a chdb folder belongs to one process: "
+            "stop that one, or name a server (clickhouse://user@host:9000/database)"
         ) from None
-    handle.truncate(0)
-    handle.write(f"{os.getpid()}\n")
-    handle.flush()
-    return handle
 
 
 def _parameter(value: Any) -> Any:

@@ -31,7 +31,7 @@ def admitted(bootstrap: str, client: Mapping[str, Any], where: str) -> LogRecord
     value = _value_at(bootstrap, client, int(partition), int(offset))
     try:
         record = None if value is None else _DECODER.decode(value)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         record = None
     if record is None or not isinstance(record.event, EnterpriseEvent):
         return _rejected(f"{where} holds no event of an enterprise, or not any more")

@@ -18,13 +18,13 @@ from confluent_kafka import KafkaException, TopicPartition
 from config.credentials import forbidden
 from config.settings import Settings
 from domain import topics
-from domain.events import Control, Outcome
 from domain.outputs import QuarantinedBatch
 from sinks.artefacts import ArtefactMissing, records
 from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
 from sinks.log_reader import assigned_consumer, poll
 from sinks.retriable import bounds
+from streams.control_log import control_of
 from streams.transport import UnreadableBatch
 from streams.worker.role import TP
 
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 READ_S_MAX = 60.0
 _ACTIONS = frozenset({"feed_resume", "feed_skip"})
-_decode_control = msgspec.json.Decoder(Control | Outcome).decode
 _decode_batch = msgspec.json.Decoder(QuarantinedBatch).decode
 Place = tuple[str, int, int]  # topic, partition, offset
 
@@ -68,11 +67,8 @@ class Decisions:
         """
         resumed: set[Place] = set()
         for message in poll(self._consumer):
-            try:
-                said = _decode_control(message.value() or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue  # ingest dead-letters it
-            if not isinstance(said, Control) or said.action not in _ACTIONS or said.topic is None:
+            said = control_of(message.value())
+            if said is None or said.action not in _ACTIONS or said.topic is None:
                 continue
             place = said.topic, said.partition or 0, said.offset or 0
             if said.action == "feed_resume":

@@ -78,7 +78,6 @@ class Ingest(Role):
         self._aligned = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
         self.topics = (*self._aligned, topics.CONTROL)
         self._context = DETACHED
-        self._paused: frozenset[TP] = frozenset()
         self._settings, self._clock = settings, clock
         tokens = Tokens(load_key(settings.ingest.token_key_file))
         self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
@@ -129,7 +128,7 @@ class Ingest(Role):
         self._alignment.is_closed = CONTROL in tps
         self._publisher.begin(own)
         self._quarantine.begin()
-        self._paused, self._rewinds = frozenset(), {}
+        self._rewinds = {}
         self._is_assigned = True
         if tps:
             log.info("this worker reads %s", ", ".join(sorted(tp.topic for tp in tps)))
@@ -155,7 +154,7 @@ class Ingest(Role):
             await self._run(one, Rest(chunk))
         if self._clock() - self._exchanged_s >= EXCHANGE_S:
             await self._exchange_progress()
-        if one.held or self._paused:
+        if self.paused:
             await self._release()
 
     async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
@@ -177,8 +176,9 @@ class Ingest(Role):
 
     @property
     def paused(self) -> frozenset[TP]:
-        """Feeds that are too far ahead of the others."""
-        return self._paused
+        """Feeds that are too far ahead of the others, or at a batch that cannot be read."""
+        waiting = (tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
+        return self._quarantine.paused.union(waiting)
 
     def low_offset(self, tp: TP) -> int | None:
         """Return the offset before which all is acknowledged; for a feed, its progress in `feed.v1` too."""
@@ -226,9 +226,10 @@ class Ingest(Role):
             yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
         for (topic, partition, reason), batches in self._quarantine.counts.items():
             yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
+        unreadable = self._quarantine.paused
         for tp, one in self._inputs.items():
             if one.aligned:
-                yield FeedPaused(topic=tp.topic, partition=tp.partition, paused=tp in self._quarantine.paused)
+                yield FeedPaused(topic=tp.topic, partition=tp.partition, paused=tp in unreadable)
         if self._ticks is not None:
             yield from self._ticks.readings()
         if self._outbox is not None:
@@ -306,7 +307,6 @@ class Ingest(Role):
                 await self._exchange_progress()
             if now_s >= until_s:
                 break
-        self._update_paused()
 
     def _settle(self) -> None:
         """Pause feeds at batches that cannot be read, and let those go on for which that is decided."""
@@ -320,11 +320,6 @@ class Ingest(Role):
             self._inputs[tp].position = offset
             self._alignment.resume(tp, offset)
             self._rewinds[tp] = offset
-        self._update_paused()
-
-    def _update_paused(self) -> None:
-        held = frozenset(tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
-        self._paused = held | self._quarantine.paused
 
     async def _run(self, one: _Input, rest: Rest) -> bool:
         """Apply the rest of a chunk.

@@ -70,7 +70,8 @@ class MonthCloses:
 class Learner:
     """The champion model, its prequential record, and the observations that wait to mature.
 
-    counts: months learned, snapshots made, and snapshots held because a weight has moved too far.
+    counts: months learned, snapshots made, snapshots held because a weight has moved too far, and records that could
+    not be read, which the caller counts.
     """
 
     def __init__(

@@ -104,10 +104,11 @@ class Learn(Role):
             try:
                 read(chunk.value(i) or b"", tp.partition, offset)
             except ValueError as error:  # msgspec's errors too; a month that is no month
-                self._counts["unreadable"] += 1
+                rejected = unreadable(error)
+                self._learner.counts["unreadable"] += 1
                 self._outcomes[tp, "applied", ""] -= 1
-                self._outcomes[tp, "dead_lettered", unreadable(error).reason.value] += 1
-                dead_letter(self._outbox, chunk, i, unreadable(error))
+                self._outcomes[tp, "dead_lettered", rejected.reason.value] += 1
+                dead_letter(self._outbox, chunk, i, rejected)
         self._next[tp] = chunk.next_offset
 
     def low_offset(self, tp: TP) -> int | None:
@@ -130,7 +131,6 @@ class Learn(Role):
         """Return counts since the start of the log; prequential metrics where something has matured."""
         found: dict[str, int | float | str | None] = {**self._learner.summary()}
         found["snapshots_published"] = self._counts["published"]
-        found["unreadable"] = self._counts["unreadable"]
         found["waits_for"] = self._waits_for
         return found
 

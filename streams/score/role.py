@@ -88,7 +88,7 @@ class Score(Role):
         self._flushes = FlushScheduler(
             self._held,
             settings.score,
-            lambda: self._clock(),
+            clock,
             step,
             outbox=lambda: self._outbox,
             context=lambda: self._context,

@@ -184,11 +184,9 @@ async def fetched_chunks(
 
 async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[TopicPartition, Fetched]:
     chunks: dict[TopicPartition, Fetched] = {}
+    records = size = 0
     for tp in list(fetcher._records):
-        if (
-            sum(map(len, chunks.values())) >= ENOUGH_RECORDS
-            or sum(one.nbytes for one in chunks.values()) >= ENOUGH_BYTES
-        ):
+        if records >= ENOUGH_RECORDS or size >= ENOUGH_BYTES:
             break
         fetched = fetcher._records[tp]
         if tp not in partitions:
@@ -205,6 +203,7 @@ async def _take_all(fetcher: Any, partitions: set[Any], take: Take) -> dict[Topi
                 fetcher._notify(fetcher._wait_consume_future)
             if chunk is not None:
                 chunks[tp] = chunk
+                records, size = records + len(chunk), size + chunk.nbytes
         elif not chunks:  # an error; what was taken before it goes first
             del fetcher._records[tp]
             fetcher._notify(fetcher._wait_consume_future)
@@ -279,8 +278,3 @@ def log_end(consumer: Any, tp: Any) -> int | None:
         return None
     end = state.highwater if state.lso is None else state.lso
     return None if end is None else int(end)
-
-
-def group_generation(consumer: Any) -> int:
-    """Return the generation of the consumer group that this member has joined."""
-    return int(consumer._coordinator.generation)

@@ -32,6 +32,16 @@ def test_every_wrong_key_is_named_at_once(
     assert len(said.strip().splitlines()) == 6
 
 
+def test_a_table_that_is_none_is_named_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "xinliu.toml"
+    file.write_text("nonsense = 1\n")
+    for words in (["config", "check"], ["topics", "check"]):
+        assert main(["--config", str(file), *words]) == 2
+        said = capsys.readouterr().err
+        assert str(file) in said
+        assert "nonsense" in said
+
+
 def test_a_relation_is_checked_once_each_key_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "xinliu.toml"
     file.write_text("[score]\nflush_interval_ms = 9000\n[kafka]\nsession_timeout_s = 6.0\n")

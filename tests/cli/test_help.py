@@ -1,6 +1,8 @@
 """The command's help: in the locale's language, with an example and its exit codes."""
 
 import re
+import subprocess
+import sys
 from argparse import ArgumentParser
 from importlib import import_module
 from pathlib import Path
@@ -106,9 +108,24 @@ def _whole_help(parser: ArgumentParser) -> str:
         (["status", "--look-s", "-1"], "'-1' is no number of seconds", "'-1' 不是秒数"),
         (["status", "--look-s", "nan"], "'nan' is no number of seconds", "'nan' 不是秒数"),
         (["replay", "sample", "--speed", "0x"], "'0x' is neither max nor", "'0x' 既不是 max"),
+        (
+            ["rules", "make", "x", "--output", "y", "--step", "nan"],
+            "'nan' is no number above zero",
+            "'nan' 不是大于零的数",
+        ),
+        (["simulate", "--until", "2025-13-01"], "'2025-13-01' is no date", "'2025-13-01' 不是日期"),
+        (["feed", "skip", "x", "--to", "-1"], "'-1' is no whole number from 0", "'-1' 不是 0 到"),
+        (["late", "admit", "0", str(2**63)], "is no whole number from 0", "不是 0 到"),
+        (["dlq", "show", "x", "0", "x"], "'x' is no whole number from 0", "'x' 不是 0 到"),
+        (["backtest", "x", "--seed", "-1"], "'-1' is no whole number from 0", "'-1' 不是 0 到"),
+        (["replay", "sample", "--summary", "/"], "--summary: '/': is a folder", "--summary: '/': 是文件夹"),
+        (["replay", "sample", "--expected", "/dev/null"], "'/dev/null': is no regular file", "不是普通文件"),
+        (["replay", "log", "--outputs", "/dev/null/x"], "/dev/null is no folder", "/dev/null 不是文件夹"),
+        (["backtest", "x", "--html", "/"], "--html: '/': is a folder", "--html: '/': 是文件夹"),
+        (["simulate", "--out", "/"], "--out: '/': is a folder", "--out: '/': 是文件夹"),
     ],
 )
-def test_a_number_that_means_nothing_is_refused_in_the_locales_language(
+def test_what_means_nothing_is_refused_in_the_locales_language(
     words: list[str],
     english: str,
     chinese: str,
@@ -123,6 +140,13 @@ def test_a_number_that_means_nothing_is_refused_in_the_locales_language(
             main(words)
         assert ended.value.code == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_sample_takes_no_data(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    for more in ([], ["--in-process"]):
+        assert main(["replay", "sample", "--data", "x", *more]) == 2
+        assert capsys.readouterr().err == "xinliu: sample takes no --data\n"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -146,6 +170,14 @@ def test_an_interruption_is_one_line_and_130(
     monkeypatch.setenv("LC_ALL", "C")
     assert main(["layout"]) == 130
     assert capsys.readouterr().err == "xinliu: interrupted\n"
+
+
+def test_what_takes_long_to_import_is_imported_where_an_interruption_is_one_line() -> None:
+    code = (
+        "import sys, cli.main; print([name for name in ('msgspec', 'numpy', 'numba', 'faust') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from config.settings import KafkaSettings
-from dashboard import enterprise, overview
+from dashboard import enterprise, newest_alerts, overview
 from detectors.rules.artefact import packaged
 from detectors.snapshot import content_id
 from domain.calendar import DAY_MS, day_of, day_start_ms
@@ -229,6 +229,22 @@ def test_what_an_alert_brings_from_outside_has_its_unseen_characters_written_out
     for said in found["alerts"][0]["said"].values():
         assert "s\\u0000t" in said["title"]
         assert "A\\u202eb" in said["text"]
+
+
+def test_an_alert_is_shown_alike_as_it_comes_and_from_the_archive(archive: Connection) -> None:
+    raised = alert("a", 1, "red", "raised", rules_id=RULES)
+    store(archive, SCORE_NOW, score(512))
+    store(archive, ALERT, raised)
+    found = enterprise.enterprise(archive, ONE, SENTENCES)
+    assert found is not None
+    (archived,), live = found["alerts"], newest_alerts.shown(raised, SENTENCES)
+    assert live.keys() - archived.keys() == {"enterprise_id", "banks"}
+    assert archived.keys() - live.keys() == {"backfill"}
+    assert {name: live[name] for name in live.keys() & archived.keys()} == {
+        "id": "a", "revision": 1, "signal": "EWS01_inflow_collapse", "severity": "red", "state": "raised",
+        "stock": False, "opened_ms": T, "as_of_ms": T + 1, "score": 450, "score_before": 470, "bank_count": 2,
+        "said": archived["said"],
+    }  # fmt: skip
 
 
 def test_the_last_word_on_a_loan_may_leave_a_field_empty(archive: Connection) -> None:

@@ -131,6 +131,9 @@ def test_a_snapshot_is_refused_where_one_bit_is_not_its_own():
     wrong = body.replace(of_dpd, of_dpd + b"0")
     with pytest.raises(SnapshotError, match="weights sum to"):
         decode(wrong, content_id(wrong))
+    no_text = body.replace(b'"dpd_max_days":', b'"\xff\xfe":')
+    with pytest.raises(SnapshotError, match=f"model {content_id(no_text)}: 'utf-8' codec"):
+        decode(no_text, content_id(no_text))
 
 
 def test_the_catalogue_the_anchors_and_the_code_agree_on_what_scores():

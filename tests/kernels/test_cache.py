@@ -3,11 +3,13 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,57 @@ def test_processes_that_compile_at_once_compile_each_signature_once(tmp_path: Pa
     done = _python(AT_ONCE, XINLIU_CACHE=str(tmp_path / "cache"), PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 3  # root, and leaf of an integer and of a float
+
+
+STOPS = """
+import os, signal, toy
+compile_leaf = toy.leaf._compiler.compile
+
+def stop_then_compile(*arguments):
+    toy.leaf._compiler.compile = compile_leaf
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return compile_leaf(*arguments)
+
+toy.leaf._compiler.compile = stop_then_compile
+print(toy.root(3))
+"""
+WAITS = """
+import toy
+from config import file_lock
+file_lock.SAY_S = 0.5
+print(toy.root(3))
+"""
+
+
+def test_who_waits_for_a_stopped_process_to_compile_says_so(tmp_path: Path, eventually: Callable[..., None]) -> None:
+    (tmp_path / "toy.py").write_text(TOY)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environ = {**os.environ, "XINLIU_CACHE": str(tmp_path / "cache"), "PYTHONPATH": path}
+    with ExitStack() as exits:
+
+        def start(code: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=environ,
+            )
+            exits.enter_context(process)
+            exits.callback(process.kill)
+            return process
+
+        stopped = start(STOPS)
+        eventually(lambda: "State:\tT" in Path(f"/proc/{stopped.pid}/status").read_text(), 60.0, "the stop")
+        waiting = start(WAITS)
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        assert said.startswith(f"waiting for process {stopped.pid} to compile toy.root: "), said
+        assert waiting.poll() is None, "it goes on waiting"
+        stopped.send_signal(signal.SIGCONT)
+        for process in (stopped, waiting):
+            assert process.communicate(timeout=60)[0] == "6.5\n"
 
 
 def _python(code: str, **environ: str) -> subprocess.CompletedProcess[str]:

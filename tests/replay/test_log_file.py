@@ -185,6 +185,10 @@ def test_a_recording_of_format_1_is_read_as_one_of_today(tmp_path, recording, lo
         (lambda lines: swap(lines, 6, b"{}\n"), r"line 7: .*line"),
         (lambda lines: swap(lines, 3, lines[3].replace(b'"offset":', b'"offset":"x","a":')), r"line 4: .*\$\.offset"),
         (lambda lines: swap(lines, 5, b'{"line":"record","partition":2,"offset":1}\n'), "line 6: partition 2 of 2"),
+        (
+            lambda lines: swap(lines, 3, lines[3].replace(b'"offset"', b'"topic":"\xff","offset"')),
+            "line 4: 'utf-8' codec",
+        ),
         (lambda lines: swap(lines, 5, lines[3]), "line 6: offset 1 stands behind it"),
         (lambda lines: lines[1:], "line 1: no head of a recorded log"),
         (lambda lines: swap(lines, 0, lines[0].replace(b"xinliu.log/1", b"xinliu.log/9")), r"line 1: .*\$\.format"),

@@ -1,5 +1,6 @@
 """The state folder: ours by its marker, begun anew only then, and never left half written."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,41 @@ def test_the_state_of_another_source_is_refused_by_name(tmp_path: Path) -> None:
     open_state(tmp_path, "sample 1")
     with pytest.raises(StateError, match=r"another replay or version \(sample 1\): use --fresh"):
         open_state(tmp_path, "sample 2")
+
+
+def test_a_marker_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_bytes(b'{"source":"\xff","key":"\xff"}')
+    with pytest.raises(StateError, match=f"{MARKER}: "):
+        open_state(tmp_path, "sample 1")
+
+
+def test_a_file_is_no_state_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match="file is no folder: name another"):
+        open_state(tmp_path / "file", "sample 1")
+
+
+def test_a_file_that_cannot_be_begun_is_named_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "x", Path("/proc/xinliu")):
+        with pytest.raises(OSError, match=r": '.*'$") as raised:
+            write_whole(path, b"")
+        assert raised.value.filename == str(path)
+
+
+def test_a_disk_that_is_full_is_said_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "outputs"
+    path.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))  # Python ignores the signal, and the write fails
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*outputs'") as raised:
+            write_whole(path, bytes(2_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from confluent_kafka import Producer
 
 from domain import topics
 from domain.calendar import DAY_MS, day_of, day_of_text, day_start_ms
-from domain.events import Feed, Tick
+from domain.events import Feed, LogRecord, Tick
 from domain.outputs import FeedHealth, FeedMessage
 from sinks.kafka import Outbox
+from streams.ingest.forwarding import encode
 from streams.ingest.last_tick import last_tick
 from streams.ingest.tick_writer import NotTheWriter, TickWriter
 from tests.reading import read, read_partitions
@@ -327,3 +328,24 @@ def told_stalled(broker, bank_id):
     decode = msgspec.json.Decoder(FeedMessage).decode
     words = [decode(record.value or b"") for record in read(broker, topics.FEED)]
     return [word.stalled for word in words if isinstance(word, FeedHealth) and word.bank_id == bank_id]
+
+
+def test_a_tick_of_many_banks_lies_compressed_in_the_log(kafka_server, make_topic, monkeypatch):
+    """It names each bank in each partition once a second: as text, more than all that banks send."""
+    topic = make_topic("ticks", partitions=PARTITIONS)
+    monkeypatch.setattr(topics, "EVENTS", topic)
+    feeds = {f"C{n:013}": Feed(last_event_time=1_767_232_800_000 - 997 * n, covered_up_to=20_453) for n in range(141)}
+    tick = encode(LogRecord(event=Tick(up_to=1_767_232_800_000, feeds=feeds), origin=(topics.FEED, 0, 1)))
+
+    async def write() -> None:
+        writer = TickWriter(Outbox(kafka_server.address), kafka_server.address, {}, topic, PARTITIONS)
+        await writer.open()
+        await writer.write([tick], HEADERS)
+        await writer.close()
+
+    asyncio.run(write())
+    values = {p: [one.value() for one in found] for p, found in read(kafka_server.address, topic, PARTITIONS).items()}
+    assert values == {p: [tick] for p in range(PARTITIONS)}
+    stored = [file.stat().st_size for file in kafka_server.directory.glob(f"log/{topic}-*/*.log")]
+    assert len(stored) == PARTITIONS
+    assert max(stored) < len(tick) / 8

@@ -20,6 +20,7 @@ from domain.calendar import day_of, day_of_date, day_start_ms, month_of_day
 from domain.events import SCHEMA, Control, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from sinks.artefacts import fetch
+from sinks.telemetry import Outcomes
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport import chunk_of
@@ -126,10 +127,10 @@ class Scored:
 
 @pytest.fixture(scope="module")
 def broker(kafka: str) -> str:
-    """With the two topics that learn writes."""
+    """With the topics that learn writes."""
     admin = AdminClient({"bootstrap.servers": kafka})
     there = admin.list_topics(timeout=30).topics
-    wanted = [name for name in (topics.MODEL, topics.CONTROL) if name not in there]
+    wanted = [name for name in (topics.MODEL, topics.CONTROL, topics.DEAD_LETTERS) if name not in there]
     for made in admin.create_topics([NewTopic(name, 1, 1) for name in wanted]).values():
         made.result(timeout=30)
     return kafka
@@ -232,6 +233,16 @@ def test_without_observations_it_says_that_there_were_none(broker: str) -> None:
     assert (summary["observations"], summary["labels"], summary["snapshots"]) == (0, 0, 0)
     assert summary["months_learned"] == 6, "December, which the first tick closes, to May"
     assert "log_loss" not in summary
+
+
+def test_what_cannot_be_read_is_counted_once_by_its_reason(broker: str) -> None:
+    log = made_log(1, months=1)
+    role = role_over(broker, {tp: [*values] for tp, values in log.items()})
+    log[TP(topics.EVENTS, 0)].append(b"\xff")
+    log[TP(topics.OBSERVATION, 1)].append(b"{}")
+    assert run(role, log, one_after_the_other(log))["unreadable"] == 2
+    letters = {(one.topic, one.reason): one.records for one in role.readings() if isinstance(one, Outcomes)}
+    assert letters[topics.EVENTS, "not_json"] == letters[topics.OBSERVATION, "wrong_type"] == 1
 
 
 def test_with_part_of_the_partitions_it_does_not_learn_and_says_so(broker: str) -> None:

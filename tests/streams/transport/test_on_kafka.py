@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import aiokafka.consumer.fetcher
@@ -296,3 +298,47 @@ def test_batches_that_unpack_to_much_come_one_after_the_other(
     }
     assert max(chunk.nbytes for chunks in role.chunks.values() for chunk in chunks) <= 10 * mib
     assert max(together) <= 6 * mib + 10 * mib
+
+
+ASKED: Counter[int] = Counter()  # by chunk
+
+
+class Counted(Chunk):
+    """A chunk that counts how often it is asked for its length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        ASKED[id(self)] += 1
+        return len(self.offset)
+
+
+def test_what_a_fetch_costs_grows_with_its_chunks_and_not_with_their_square(
+    kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 64 partitions together, no chunk is added up again for each that comes after it."""
+    topic = make_topic("wide", partitions=64)
+    producer = Producer({"bootstrap.servers": kafka})
+    for p in range(64):
+        producer.produce(topic, b"v", partition=p)
+    assert producer.flush(30) == 0
+    together, asked = list[int](), list[int]()
+    take_all = aiokafka_seam._take_all
+
+    async def taken(fetcher: Any, partitions: set[Any], take: aiokafka_seam.Take) -> Any:
+        def counted(*arguments: Any) -> Counted:
+            chunk = take(*arguments)
+            assert isinstance(chunk, Chunk)
+            return Counted(**{field.name: getattr(chunk, field.name) for field in fields(chunk)})
+
+        ASKED.clear()
+        chunks = await take_all(fetcher, partitions, counted)
+        together.append(len(chunks))
+        asked.extend(ASKED.values())
+        return chunks
+
+    monkeypatch.setattr(aiokafka_seam, "_take_all", taken)
+    role = Collecting(topic)
+    assert run_here(role, kafka, topic, lambda: role.records >= 64) == 0
+    assert max(together) >= 16
+    assert max(asked) <= 2

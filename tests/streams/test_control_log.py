@@ -1,0 +1,84 @@
+"""What stands in `control.v1` and is no control record, which anybody who may write there can put there."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from config.settings import KafkaSettings, Settings
+from domain import topics
+from domain.events import Control
+from domain.outputs import QuarantinedBatch
+from domain.reject import Rejected
+from replay.ledger import read_spans
+from sinks.kafka import Outbox
+from streams import control_log
+from streams.ingest.late_admission import admitted
+from streams.ingest.quarantine import Decisions
+from streams.learn.publishing import published
+from streams.topics import create_topics
+
+NO_TEXT = b'"\xff\xfe"'
+SKIP = Control(
+    control_id="c", action="feed_skip", topic="bank.A.events.v1", partition=0, offset=3, next_offset=5, by="zhang",
+    reason="a day again",
+)  # fmt: skip
+
+
+def without_text(body: bytes, field: str) -> bytes:
+    """Return a record with bytes that are no UTF-8 in a field of it."""
+    value = msgspec.json.encode(msgspec.json.decode(body)[field])
+    changed = body.replace(b'"%s":%s' % (field.encode(), value), b'"%s":%s' % (field.encode(), NO_TEXT))
+    assert changed != body
+    return changed
+
+
+@pytest.mark.parametrize("field", ["type", "by", "reason", "topic", "control_id"])
+def test_bytes_that_are_no_text_make_no_control_record(field: str) -> None:
+    body = msgspec.json.encode(SKIP)
+    assert control_log.control_of(body) == SKIP
+    assert control_log.control_of(without_text(body, field)) is None
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"\xff", b'{"type":"control"}', b'{"type":"txn"}'])
+def test_what_is_no_control_record_is_none(value: bytes | None) -> None:
+    assert control_log.control_of(value) is None
+
+
+@pytest.fixture
+def settings(empty_kafka: str) -> Settings:
+    """A broker whose control.v1 and events.v1 hold bytes that are no text, and then a control record."""
+    settings = Settings(kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=1))
+    create_topics(settings)
+    outbox = Outbox(empty_kafka)
+    for body in (without_text(msgspec.json.encode(SKIP), "by"), msgspec.json.encode(SKIP)):
+        outbox.send(topics.CONTROL, body, headers=control_log.HEADERS)
+    outbox.send(topics.EVENTS, b'{"event":{"type":%s}}' % NO_TEXT, partition=0)
+    outbox.drain()
+    return settings
+
+
+def test_whoever_reads_the_topic_passes_over_bytes_that_are_no_text(
+    settings: Settings, eventually: Callable[..., None]
+) -> None:
+    """learn, the verbs, ingest at a paused feed and the ledger each read the record behind them."""
+    kafka = settings.kafka
+    assert control_log.read(settings).controls == (SKIP,)
+    assert published(kafka.bootstrap).activated_ids == set()
+    batch = QuarantinedBatch(
+        topic=SKIP.topic or "", partition=0, offset=3, next_offset=None, reason="checksum", detail="", batch_bytes=1,
+        batch_crc32c=0, batch=b"x",
+    )  # fmt: skip
+    outbox = Outbox(kafka.bootstrap)
+    outbox.send(topics.QUARANTINE, msgspec.json.encode(batch))
+    outbox.drain()
+    assert read_spans(kafka) == {(SKIP.topic, 0): [(3, 5)]}
+    decisions = Decisions(settings)
+    eventually(lambda: (decisions.poll(), decisions.skips)[1] == {(SKIP.topic, 0, 3): 5}, what="the skip")
+    decisions.close()
+
+
+def test_bytes_that_are_no_text_cannot_be_admitted(settings: Settings) -> None:
+    found = admitted(settings.kafka.bootstrap, {}, control_log.coordinates(0, 0))
+    assert isinstance(found, Rejected)
+    assert "holds no event of an enterprise" in (found.detail or "")
