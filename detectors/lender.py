@@ -10,7 +10,7 @@ from detectors.rules import vocabulary as v
 from detectors.rules.grammar import SEEN_DAYS_MAX
 from features.indicators import repayment
 from features.indicators.nulls import VALUE
-from features.state import seen
+from features.state import held, seen
 from features.state.loans import BANK_SLOTS, LOAN_SLOTS
 from kernels.decorators import copy, kernel
 
@@ -62,6 +62,7 @@ def follow_less(e, today):
     for b in range(BANK_SLOTS):
         if is_followed(e, b) and not _may_hold(e, b, today):
             e.lenders &= ~(1 << b)
+            held.forget_bank(e, b)
 
 
 @kernel

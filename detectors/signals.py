@@ -4,10 +4,15 @@ import numpy as np
 
 from detectors import episodes
 from detectors.rules import machine
-from detectors.rules.program import RED, STATUS_BITS, TRUE, YELLOW
+from detectors.rules.conditions import LEVELS
+from detectors.rules.grammar import HELD_CLOSES_MAX
+from detectors.rules.program import CLOSES_BITS, CLOSES_MASK, FALSE, NOT_APPLICABLE, RED, STATUS_BITS, TRUE, YELLOW
+from features.state import held
 from kernels.decorators import kernel
 
 _STATUS = (1 << STATUS_BITS) - 1
+_LEVELS = len(LEVELS)
+_HELD_ALL = (1 << (CLOSES_BITS * _LEVELS)) - 1
 
 
 @kernel
@@ -30,7 +35,8 @@ def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
 
     Return (transition, the episode's place or NO_EPISODE, the status with its detail).
     """
-    detailed = machine.status(rules, s, x.value, x.null, last_day, today)
+    closes = _held(rules, s, e, bank, x, last_day, today, closing) if rules.has_held[s] else np.int64(0)
+    detailed = machine.status(rules, s, x.value, x.null, last_day, today, closes)
     status = detailed & _STATUS
     i = episodes.find(e, rules.key[s], bank)
     if i == episodes.NO_EPISODE:
@@ -46,6 +52,34 @@ def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
     if moved != episodes.NOTHING:
         episodes.revise(e, i)
     return moved, i, detailed
+
+
+@kernel
+def _held(rules, s, e, bank, x, last_day, today, closing):
+    """Return the closes that each level of signal s has held, packed; at a close, with this one.
+
+    At a close at which the signal is suppressed or not computable they stay. Where they find no place, the levels do
+    not wait.
+    """
+    key, closes = rules.key[s], np.int64(held.closes(e, rules.key[s], bank))
+    if not closing:
+        return closes
+    status = machine.status(rules, s, x.value, x.null, last_day, today, np.int64(_HELD_ALL)) & _STATUS
+    if status == NOT_APPLICABLE:
+        held.keep(e, key, bank, 0)
+        return np.int64(0)
+    if status > RED:
+        return closes
+    for level in range(_LEVELS):
+        if rules.level_held[s, level]:
+            true = machine.run(rules, rules.level_at[s, level], x.value, x.null, last_day, today, np.int64(0))
+            now = machine.closes(closes, level)
+            if true == TRUE:
+                now = min(now + 1, HELD_CLOSES_MAX)
+            elif true == FALSE:
+                now = 0
+            closes = (closes & ~(CLOSES_MASK << (level * CLOSES_BITS))) | (now << (level * CLOSES_BITS))
+    return closes if held.keep(e, key, bank, closes) else np.int64(_HELD_ALL)
 
 
 @kernel

@@ -10,7 +10,7 @@ from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import AT_CLOSE, CORE_COUNT
 from features.indicators.nulls import SHORT_HISTORY
 from features.indicators.windows import PAST_SUMS
-from features.state import coverage, past_scores, seen
+from features.state import coverage, held, past_scores, seen
 from features.state.balances import ACCOUNTS
 from features.state.balances import DAYS as BALANCE_DAYS
 from features.state.buckets import DAYS, MONTHS, NO_PAST, NO_UNIT, WEEKS
@@ -177,6 +177,10 @@ FIELDS: tuple[Field, ...] = (
     Field("episode_revision", "<i4", (EPISODES_MAX,), HOT, "number of the newest revision"),
     Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes in a row at which its level was false"),
     Field("episode_held_closes", "<u2", (EPISODES_MAX,), HOT, "closes in a row at which its hysteresis held"),
+    # signals whose levels wait (state/held.py)
+    Field("held_key", "<u8", (held.PLACES,), HOT, "hash of a signal of which a level has held; 0: free"),
+    Field("held_bank", "|i1", (held.PLACES,), HOT, "slot of the lender that it is about; -1: every bank"),
+    Field("held_closes", "<u4", (held.PLACES,), HOT, "closes in a row that its levels have held, ten bits each"),
 )
 INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "day_newest": NO_UNIT, "week_newest": NO_UNIT,

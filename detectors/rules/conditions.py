@@ -16,6 +16,7 @@ from detectors.rules.grammar import (
     atoms,
     parse,
     timers,
+    without_timers,
 )
 from features.state import seen
 
@@ -30,12 +31,17 @@ class Signal(NamedTuple):
     """A row, and its columns as trees."""
 
     row: SignalRow
-    levels: tuple[Expression | None, ...]
+    levels: tuple[Expression | None, ...]  # each with at most one held(): the level waits for it
     hysteresis: Expression
     watched: Expression  # by the timer in hysteresis
     min_history: Expression
     not_computable: Expression | None
     suppressions: tuple[Expression, ...]
+
+    @property
+    def bare_levels(self) -> tuple[Expression | None, ...]:
+        """Return the levels' conditions without their held()."""
+        return tuple(level and without_timers(level) for level in self.levels)
 
     @property
     def is_lender(self) -> bool:
@@ -77,8 +83,12 @@ def parse_row(row: SignalRow, place: str) -> Signal:
             node = parse(text)
             for atom in atoms(node):
                 _check(atom)
-            if timers(node) and column != "hysteresis":
-                raise ExpressionError("held() stands in hysteresis alone", 1)
+            held = len(timers(node))
+            if held and column not in (*LEVELS, "hysteresis"):
+                raise ExpressionError("held() stands in levels and hysteresis alone", 1)
+            if held > 1 or (held == 0 and column == "hysteresis"):
+                most = "must have one" if column == "hysteresis" else "may have one"
+                raise ExpressionError(f"{held} held(), it {most}", 1)
         except ExpressionError as error:
             raise RuleError(f"{here}, {column}, character {error.character}: {error}") from error
         return node
@@ -87,15 +97,12 @@ def parse_row(row: SignalRow, place: str) -> Signal:
         raise RuleError(f"{here}: no condition for any level")
     levels = [tree(column, text) if text else None for column, text in zip(LEVELS, row.levels, strict=True)]
     hysteresis = tree("hysteresis", row.hysteresis)
-    held = timers(hysteresis)
-    if len(held) != 1:
-        raise RuleError(f"{here}, hysteresis, character 1: {len(held)} held(), it must have one")
     suppression = tree("suppress_when", row.suppress_when) if row.suppress_when else AnyOf(())
     return Signal(
         row=row,
         levels=tuple(levels),
         hysteresis=hysteresis,
-        watched=held[0].inner,
+        watched=timers(hysteresis)[0].inner,
         min_history=tree("min_history", row.min_history),
         not_computable=tree("not_computable_when", row.not_computable_when) if row.not_computable_when else None,
         suppressions=suppression.parts if isinstance(suppression, AnyOf) else (suppression,),

@@ -85,7 +85,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Whether `inner` was true at each of the last `closes` day closes."""
+    """Whether `inner` is true, and was so at each of the last `closes` day closes."""
 
     inner: "Expression"
     closes: int
@@ -169,6 +169,19 @@ def timers(node: Expression) -> list[Held]:
             return [each for part in parts for each in timers(part)]
         case _:
             return []
+
+
+def without_timers(node: Expression) -> Expression:
+    """Return a condition with each `held` replaced by what it watches."""
+    match node:
+        case Held(inner):
+            return without_timers(inner)
+        case Not(inner):
+            return Not(without_timers(inner))
+        case All(parts) | AnyOf(parts):
+            return type(node)(tuple(map(without_timers, parts)))
+        case _:
+            return node
 
 
 class _Builder(lark.Transformer[lark.Token, Expression]):

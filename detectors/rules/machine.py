@@ -9,6 +9,8 @@ import numpy as np
 from detectors.rules.program import (
     AND,
     CLEAR,
+    CLOSES_BITS,
+    CLOSES_MASK,
     EQUAL,
     EXIT_IF_TRUE,
     EXIT_UNLESS_TRUE,
@@ -39,10 +41,16 @@ _NO_SIGNAL = np.uint64(0)
 
 
 @kernel
+def closes(held, place):
+    """Return the closes at one place of the packed ones."""
+    return (held >> (place * CLOSES_BITS)) & CLOSES_MASK
+
+
+@kernel
 def run(rules, pc, value, null, last_day, today, held):
     """Run the program at pc; return a status for a status program, else a truth value.
 
-    held: closes in a row at which the condition of held() was true so far.
+    held: int64, the packed closes in a row at which what a held() watches was true.
     """
     ops, args, nums = rules.op, rules.arg, rules.num
     top, rest = UNKNOWN, 0  # the stack below `top` lies in `rest`, two bits a value
@@ -50,7 +58,7 @@ def run(rules, pc, value, null, last_day, today, held):
     while True:
         op, arg, num = ops[pc], args[pc], nums[pc]
         pc += 1
-        if op <= HELD:
+        if op <= SEEN:
             rest = rest << 2 | top
             if op <= GREATER_EQUAL:
                 x = value[arg]
@@ -58,16 +66,17 @@ def run(rules, pc, value, null, last_day, today, held):
                 top = UNKNOWN if null[arg] != nulls.VALUE else TRUE if op & outcome else FALSE
             elif op == IS_NULL:
                 top = TRUE if null[arg] != nulls.VALUE else FALSE
-            elif op == SEEN:
-                top = TRUE if last_day[arg] > 0 and today - np.int64(last_day[arg]) < num else FALSE
             else:
-                top = TRUE if held >= num else FALSE
+                top = TRUE if last_day[arg] > 0 and today - np.int64(last_day[arg]) < num else FALSE
         elif op == AND:
             top, rest = min(top, rest & 3), rest >> 2
         elif op == OR:
             top, rest = max(top, rest & 3), rest >> 2
         elif op == NOT:
             top = 2 - top
+        elif op == HELD:
+            if top == TRUE and closes(held, arg) < num:
+                top = FALSE
         elif op == EXIT_IF_TRUE:
             if top == TRUE:
                 return np.int64(arg)
@@ -84,9 +93,9 @@ def run(rules, pc, value, null, last_day, today, held):
 
 
 @kernel
-def status(rules, s, value, null, last_day, today):
+def status(rules, s, value, null, last_day, today, held):
     """Return the status of signal s; NOT_APPLICABLE where it is not computable because there is nothing to measure."""
-    result = run(rules, rules.status_at[s], value, null, last_day, today, np.int64(0))
+    result = run(rules, rules.status_at[s], value, null, last_day, today, held)
     if result != NOT_COMPUTABLE:
         return result
     absent = False

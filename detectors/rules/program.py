@@ -15,15 +15,33 @@ import numpy.typing as npt
 from config.catalogue import SignalRow
 from detectors.rules import vocabulary
 from detectors.rules.conditions import LEVELS, RuleError, Signal
-from detectors.rules.grammar import All, AnyOf, Comparison, Expression, Flag, Held, IsNull, Not, Seen, atoms
+from detectors.rules.grammar import (
+    HELD_CLOSES_MAX,
+    All,
+    AnyOf,
+    Comparison,
+    Expression,
+    Flag,
+    Held,
+    IsNull,
+    Not,
+    Seen,
+    atoms,
+    timers,
+)
 from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
 from features.state import seen
 from features.state.hashing import siphash
 
 FALSE, UNKNOWN, TRUE = range(3)  # Kleene: and = min, or = max, not = 2 - x
 LESS, EQUAL, LESS_EQUAL, GREATER, NOT_EQUAL, GREATER_EQUAL = range(1, 7)  # sets of outcomes: less 1, equal 2, greater 4
-IS_NULL, SEEN, HELD, NOT, AND, OR, EXIT_IF_TRUE, EXIT_UNLESS_TRUE, RETURN, RETURN_CLEAR = range(7, 17)
+IS_NULL, SEEN, NOT, HELD, AND, OR, EXIT_IF_TRUE, EXIT_UNLESS_TRUE, RETURN, RETURN_CLEAR = range(7, 17)
 CLEAR, YELLOW, ORANGE, RED, NOT_COMPUTABLE, TOO_YOUNG, SUPPRESSED, NOT_APPLICABLE = range(8)
+CLOSES_BITS = (
+    10  # closes that a level, by its place from yellow, or a hysteresis (place 0) has held: packed into an int
+)
+CLOSES_MASK = (1 << CLOSES_BITS) - 1
+assert HELD_CLOSES_MAX <= CLOSES_MASK
 STATUS_BITS = 4  # what a status program returns: the status, above it the number of the suppression that was true
 UNKNOWN_BAND, FIRST_BAND, NOT_COMPUTABLE_BAND, NOT_APPLICABLE_BAND = 0, 1, 254, 255
 SIGNALS_MAX, DEPTH_MAX, THRESHOLDS_MAX = 64, 31, 100
@@ -62,7 +80,9 @@ class Rules(NamedTuple):
     num: npt.NDArray[np.float64]
     key: npt.NDArray[np.uint64]  # hash of the signal's id: what an episode remembers
     status_at: npt.NDArray[np.int32]
-    level_at: npt.NDArray[np.int32]  # (signals, 3), NO_PROGRAM where the row has no such level
+    level_at: npt.NDArray[np.int32]  # (signals, 3), without its held(); NO_PROGRAM where the row has no such level
+    level_held: npt.NDArray[np.bool_]  # (signals, 3): the level has a held()
+    has_held: npt.NDArray[np.bool_]  # (signals,): one of its levels does
     clear_at: npt.NDArray[np.int32]
     watch_at: npt.NDArray[np.int32]
     need: npt.NDArray[np.int32]  # slots that levels and not_computable_when read, one signal after the other
@@ -86,7 +106,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
     code: Code = []
 
     def at(program: Code, signal: Signal) -> int:
-        if max(accumulate(1 if op <= HELD else -(op in (AND, OR)) for op, _, _ in program)) > DEPTH_MAX:
+        if max(accumulate(1 if op <= SEEN else -(op in (AND, OR)) for op, _, _ in program)) > DEPTH_MAX:
             raise RuleError(f"{signal.row.id}: more than {DEPTH_MAX} operands deep")
         code.extend(program)
         return len(code) - len(program)
@@ -94,9 +114,10 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
     needs = [signal.needs() for signal in signals]
     status_at = [at(_status(signal), signal) for signal in signals]
     level_at = [
-        [NO_PROGRAM if level is None else at(_returning(level), signal) for level in signal.levels]
+        [NO_PROGRAM if level is None else at(_returning(level), signal) for level in signal.bare_levels]
         for signal in signals
     ]
+    level_held = [[level is not None and bool(timers(level)) for level in signal.levels] for signal in signals]
     clear_at = [at(_returning(signal.hysteresis), signal) for signal in signals]
     watch_at = [at(_returning(signal.watched), signal) for signal in signals]
     term_at = [at(_returning(term), signal) for signal in signals for term in signal.suppressions]
@@ -107,6 +128,8 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         key=np.array(keys, np.uint64),
         status_at=_int32(status_at),
         level_at=_int32(level_at).reshape(-1, len(LEVELS)),
+        level_held=np.array(level_held, np.bool_).reshape(-1, len(LEVELS)),
+        has_held=np.array([any(some) for some in level_held], np.bool_),
         clear_at=_int32(clear_at),
         watch_at=_int32(watch_at),
         need=_int32(chain.from_iterable(needs)),
@@ -142,7 +165,7 @@ def _status(signal: Signal) -> Code:
     code += [*_code(signal.min_history), (EXIT_UNLESS_TRUE, TOO_YOUNG, 0.0)]
     for level in (RED, ORANGE, YELLOW):
         if (condition := signal.levels[level - 1]) is not None:
-            code += [*_code(condition), (EXIT_IF_TRUE, level, 0.0)]
+            code += [*_code(condition, level - 1), (EXIT_IF_TRUE, level, 0.0)]
     if signal.not_computable is not None:
         code += [*_code(signal.not_computable), (EXIT_IF_TRUE, NOT_COMPUTABLE, 0.0)]
     return [*code, (RETURN_CLEAR, 0, 0.0)]
@@ -152,7 +175,8 @@ def _returning(node: Expression) -> Code:
     return [*_code(node), (RETURN, 0, 0.0)]
 
 
-def _code(node: Expression) -> Code:
+def _code(node: Expression, place: int = 0) -> Code:
+    """Return the steps of a condition; `place` is that of its held() among the packed closes."""
     match node:
         case Comparison(name, operator, number):
             return [(_OPERATORS[operator], vocabulary.SLOT_OF[name.text], number)]
@@ -162,13 +186,16 @@ def _code(node: Expression) -> Code:
             return [(IS_NULL, vocabulary.SLOT_OF[name.text], 0.0)]
         case Seen(event, days, adverse):
             return [(SEEN, seen.place_of(event.text, adverse=adverse), float(days))]
-        case Held(_, closes):
-            return [(HELD, 0, float(closes))]
+        case Held(inner, closes):
+            return [*_code(inner), (HELD, place, float(closes))]
         case Not(inner):
-            return [*_code(inner), (NOT, 0, 0.0)]
+            return [*_code(inner, place), (NOT, 0, 0.0)]
         case All(parts) | AnyOf(parts):
             join = AND if isinstance(node, All) else OR
-            return [*_code(parts[0]), *(step for part in parts[1:] for step in (*_code(part), (join, 0, 0.0)))]
+            return [
+                *_code(parts[0], place),
+                *(step for part in parts[1:] for step in (*_code(part, place), (join, 0, 0.0))),
+            ]
 
 
 def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, str], bool]) -> Gate:

@@ -96,13 +96,14 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
     if signal is None:
         return "unknown", None
     values, level = _values(alert), SEVERITIES.index(alert.severity)
-    truths = [False if tree is None else reduce(tree, values) for tree in signal.levels]  # graver ones would be raised
+    levels = signal.bare_levels
+    truths = [False if tree is None else reduce(tree, values) for tree in levels]  # graver ones would be raised
     if True in truths[: level + 1]:
         return ("level_held" if truths[level] is False else "true"), None
     left = [truth for truth in truths[level::-1] if not isinstance(truth, bool)]
     if not left:
         return "held", None
-    if any(truth in signal.levels for truth in left):
+    if any(truth in levels for truth in left):
         return "unknown", None  # nothing is known of a level
     parts = dict.fromkeys(chain.from_iterable(x.parts if isinstance(x, AnyOf) else (x,) for x in left))
     return "doubtful", next(iter(parts)) if len(parts) == 1 else AnyOf(tuple(parts))
@@ -133,7 +134,7 @@ def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
 def _facts(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
     """Yield facts of a true condition without numbers, then the evidence, each number with the threshold it crossed."""
     may_be_true = now in _ASSERTED or now in _WAITING
-    level = signal.levels[SEVERITIES.index(alert.severity)] if signal is not None and may_be_true else None
+    level = signal.bare_levels[SEVERITIES.index(alert.severity)] if signal is not None and may_be_true else None
     values = _values(alert)
     crossed = lines(level, values)
     beside = {} if signal is None else thresholds((*signal.levels, signal.hysteresis))

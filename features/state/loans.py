@@ -13,7 +13,7 @@ the lender's receipts have covered: days past due run on with receipts, and neve
 
 import numpy as np
 
-from features.state import balances, instalments
+from features.state import balances, held, instalments
 from kernels.decorators import copy, kernel
 
 BANK_SLOTS = 8
@@ -44,6 +44,7 @@ def bank_slot(e, code):
         e.authorization_ms[spare] = -1
         e.loan_seen_day[spare, :] = 0
         balances.forget_bank(e, spare)
+        held.forget_bank(e, spare)
         e.elsewhere_revision[spare] = 0
         e.lenders &= ~(1 << spare)
         e.banks_stalled &= ~(1 << spare)

@@ -13,7 +13,7 @@ from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
 from detectors.rules.vocabulary import COVERAGE
 from features.indicators import core, nulls
 from features.indicators.activity import counts_provisional_days
-from features.state import buckets, loans, seen
+from features.state import buckets, held, loans, seen
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
 from streams.score import outbook
@@ -210,6 +210,7 @@ def change_rules(e, before, after, book, t_ms):
     x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
     x.null[:], x.elsewhere[:] = nulls.NOT_REPORTED, 0
     x.provisional_calendar = counts_provisional_days(e)
+    held.forget_all_but(e, after.key, after.has_held)
     i = 0
     while i < np.int64(e.episodes_open):
         if signals.signal_of(after, e.episode_key[i]) >= 0:

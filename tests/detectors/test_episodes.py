@@ -18,7 +18,7 @@ from detectors.rules.program import (
 from detectors.rules.vocabulary import CONTEXT, INPUT_COUNT, SLOT_OF, STALLED
 from features import fields, layout
 from features.indicators import nulls
-from features.state import seen
+from features.state import held, seen
 from streams.score import outbook
 from tests.detectors.rules.test_machine import row
 
@@ -39,15 +39,34 @@ RULES = compile_signals(
 )
 
 
-def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK):
+WAITING = compile_signals(
+    [
+        parse_row(
+            row(
+                levels=(
+                    "held(op_credit_30d_count >= 1, d=5)",
+                    "held(op_credit_30d_count >= 2, d=3)",
+                    "op_credit_30d_count >= 3",
+                ),
+                hysteresis="held(op_credit_30d_count <= 0, d=2)",
+                min_history="ctx.history_days >= 0",
+                suppress_when="feed.stalled",
+            ),
+            "line 2",
+        )
+    ]
+)
+
+
+def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK, rules=RULES):
     """One evaluation whose status is `status`; (transition, revision)."""
     x = np.zeros(1, outbook.ROW)[0]
     x["value"][COUNT] = status if status <= RED else 0
     x["value"][STALLED] = status == SUPPRESSED
     x["null"][COUNT] = {NC: nulls.BASE_TOO_SMALL, END: nulls.NOT_APPLICABLE}.get(status, nulls.VALUE)
     x["as_of_ms"], x["offset"] = t, t
-    moved, i, got = signals.follow(RULES, 0, e, bank, x, e["seen_day"], 20_000, closing, 7)
-    assert got & 15 == status
+    moved, i, got = signals.follow(rules, 0, e, bank, x, e["seen_day"], 20_000, closing, 7)
+    assert got & 15 == status or rules is WAITING
     revision = int(e["episode_revision"][i]) if moved else 0
     if episodes.is_over(moved):
         episodes.forget(e, i)
@@ -121,6 +140,59 @@ def test_a_signal_that_finds_no_place_is_counted_and_raised_when_one_is_free():
     assert int(e["episode_overflow"]) == 1
     episodes.forget(e, 0)
     assert follow(e, R, True) == ("raised", 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([(Y, True)] * 5, [""] * 4 + ["raised"]),
+        ([(Y, False)] * 9 + [(Y, True)] * 5, [""] * 13 + ["raised"]),  # events do not count
+        ([(Y, True)] * 4 + [(CLEAR, True)] + [(Y, True)] * 5, [""] * 9 + ["raised"]),
+        ([(Y, True)] * 4 + [(CLEAR, False)] + [(Y, True)], [""] * 5 + ["raised"]),  # only closes break it
+        ([(O, True)] * 5, [""] * 2 + ["raised"] + [""] * 2),  # orange waits for three closes, and yellow with it
+        ([(Y, True)] * 4 + [(O, True)] * 3, [""] * 4 + ["raised", "", "upgraded"]),
+        ([(R, False)], ["raised"]),  # red does not wait
+        ([(Y, True)] * 4 + [(SUP, True)] * 3 + [(Y, True)], [""] * 7 + ["raised"]),  # the timer stood still
+        ([(Y, True)] * 4 + [(NC, True)] * 3 + [(Y, True)], [""] * 7 + ["raised"]),
+        ([(Y, True)] * 4 + [(END, True)] + [(Y, True)] * 5, [""] * 9 + ["raised"]),
+        (
+            [(Y, True)] * 5 + [(CLEAR, True)] * 2 + [(Y, True)] * 5,
+            [""] * 4 + ["raised", "", "cleared"] + [""] * 4 + ["raised"],
+        ),
+        ([(Y, True)] * 5 + [(CLEAR, True), (Y, True)], [""] * 4 + ["raised", "", ""]),  # it is open still
+    ],
+)
+def test_a_level_that_waits_is_raised_when_it_has_held(steps, expected):
+    e = layout.allocate(1)[0]
+    assert [follow(e, status, closing, t, rules=WAITING)[0] for t, (status, closing) in enumerate(steps)] == expected
+
+
+def test_levels_wait_for_each_lender_alone_and_leave_no_trace():
+    e, fresh = layout.allocate(2)
+    for t in range(4):
+        for bank in (0, 1):
+            assert follow(e, Y, True, t, bank, WAITING) == ("", 0)
+    held.forget_bank(e, 1)
+    assert follow(e, Y, True, 5, 0, WAITING) == ("raised", 1)
+    assert follow(e, Y, True, 5, 1, WAITING) == ("", 0)
+    for bank in (0, 1):
+        follow(e, END, True, 6, bank, WAITING)
+    assert e.tobytes() == fresh.tobytes()
+
+
+def test_other_rules_forget_what_does_not_wait_any_more():
+    e, fresh = layout.allocate(2)
+    follow(e, Y, True, rules=WAITING)
+    held.forget_all_but(e, WAITING.key, WAITING.has_held)
+    assert e["held_closes"].any()
+    held.forget_all_but(e, RULES.key, RULES.has_held)
+    assert e.tobytes() == fresh.tobytes()
+
+
+def test_a_level_that_finds_no_place_to_wait_is_raised_at_once():
+    e = layout.allocate(1)[0]
+    e["held_key"] = 1
+    assert follow(e, Y, True, rules=WAITING) == ("raised", 1)
 
 
 def test_context_names_stand_behind_the_indicators():

@@ -24,7 +24,11 @@ from tests.detectors.rules.test_machine import row
         ({"levels": ("", "seen(gov.nothing, d=3)", "")}, r"character 6: no event is called gov.nothing"),
         ({"levels": ("", "seen(loan.drawn, d=3, adverse=1)", "")}, r"only government events can be adverse"),
         ({"levels": ("", "seen(loan.drawn, d=361)", "")}, r"character 20: 361 is not within 1 to 360"),
-        ({"levels": ("", "held(op_credit_30d_count > 1, d=3)", "")}, r"held\(\) stands in hysteresis alone"),
+        ({"suppress_when": "held(op_credit_30d_count > 1, d=3)"}, r"held\(\) stands in levels and hysteresis alone"),
+        (
+            {"levels": ("", "held(op_credit_30d_count > 1, d=3) or held(op_credit_30d_count > 9, d=1)", "")},
+            r"condition_orange, character 1: 2 held\(\), it may have one",
+        ),
         ({"hysteresis": "op_credit_30d_count < 1"}, r"hysteresis, character 1: 0 held\(\), it must have one"),
         (
             {"hysteresis": "held(op_credit_30d_count < 1, d=2) and held(op_credit_30d_count < 1, d=3)"},

@@ -29,6 +29,7 @@ from features.state import seen
 
 TODAY = 20_000
 VECTORS = 4_000
+HELD_ALL = np.int64((1 << 30) - 1)  # every level has held long enough
 
 
 def row(**fields) -> SignalRow:
@@ -102,7 +103,8 @@ def naive(text: str, known: dict, days: dict, held: int = 0):
                 day = days[ast.unparse(node.args[0]), bool(adverse)]
                 return day > 0 and TODAY - day < d
             case ast.Call(func=ast.Name(id="held")):
-                return held >= node.keywords[0].value.value
+                inner = value(node.args[0])
+                return inner and held >= node.keywords[0].value.value
             case _:
                 flag = known[ast.unparse(node)]
                 return None if flag is None else bool(flag)
@@ -115,7 +117,7 @@ def naive_status(each: SignalRow, known, days, nulls):
         return SUPPRESSED
     if not naive(each.min_history, known, days):
         return TOO_YOUNG
-    levels = [naive(text, known, days) if text else False for text in each.levels]
+    levels = [naive(text, known, days, HELD_ALL) if text else False for text in each.levels]
     if True in levels:
         return max(level for level, true in enumerate(levels, 1) if true)
     unknown = bool(each.not_computable_when) and naive(each.not_computable_when, known, days) is not False
@@ -180,7 +182,7 @@ def test_every_signal_of_the_catalogue_gives_the_status_of_a_naive_interpreter(c
     for r in range(VECTORS):
         env = as_env(value[r], null[r], last_day[r])
         for s, each in enumerate(catalogue):
-            got = machine.status(rules, s, value[r], null[r], last_day[r], TODAY) & ((1 << STATUS_BITS) - 1)
+            got = machine.status(rules, s, value[r], null[r], last_day[r], TODAY, HELD_ALL) & ((1 << STATUS_BITS) - 1)
             expected = naive_status(each, *env)
             assert got == expected, (module_seed, r, each.id)
             met.add(got)
@@ -202,7 +204,7 @@ def test_hysteresis_timers_and_single_levels_agree_too(catalogue, rules, module_
                 at = rules.level_at[s, level]
                 assert (at < 0) == (not text)
                 if text:
-                    assert machine.run(rules, at, *args, 0) == truth[naive(text, known, days)]
+                    assert machine.run(rules, at, *args, 0) == truth[naive(text, known, days, HELD_ALL)]
 
 
 def test_a_signal_whose_inputs_stay_in_their_bands_keeps_its_status(rules, module_seed):
@@ -222,7 +224,7 @@ def test_a_signal_whose_inputs_stay_in_their_bands_keeps_its_status(rules, modul
             for s in range(count):
                 if not machine.has(every, s):
                     continue
-                now = machine.status(rules, s, x, why, last_day[0], TODAY)
+                now = machine.status(rules, s, x, why, last_day[0], TODAY, HELD_ALL)
                 if machine.has(mask, s):
                     status[s] = now
                     evaluated += 1
@@ -239,7 +241,7 @@ def test_a_suppression_says_which_of_its_terms_was_true():
     rules = compile_signals([parse_row(each, "line 2")])
     value, null = np.zeros(vocabulary.INPUT_COUNT), np.zeros(vocabulary.INPUT_COUNT, np.uint8)
     value[vocabulary.SPRING_FESTIVAL] = 1
-    got = machine.status(rules, 0, value, null, np.zeros(seen.PLACES, np.uint16), TODAY)
+    got = machine.status(rules, 0, value, null, np.zeros(seen.PLACES, np.uint16), TODAY, HELD_ALL)
     assert (got & 15, got >> STATUS_BITS) == (SUPPRESSED, 1)
 
 
@@ -248,6 +250,6 @@ def test_an_unknown_suppression_does_not_suppress():
     rules = compile_signals([parse_row(each, "line 2")])
     value, null = np.full(vocabulary.INPUT_COUNT, 100.0), np.zeros(vocabulary.INPUT_COUNT, np.uint8)
     last_day = np.zeros(seen.PLACES, np.uint16)
-    assert machine.status(rules, 0, value, null, last_day, TODAY) & 15 == SUPPRESSED
+    assert machine.status(rules, 0, value, null, last_day, TODAY, HELD_ALL) & 15 == SUPPRESSED
     null[vocabulary.OFFSEASON] = null_codes.NOT_REPORTED
-    assert machine.status(rules, 0, value, null, last_day, TODAY) == RED
+    assert machine.status(rules, 0, value, null, last_day, TODAY, HELD_ALL) == RED
