@@ -141,6 +141,7 @@ FIELDS: tuple[Field, ...] = (
     # score, as of the newest evaluation, and as last emitted
     Field("close_value", "<f8", (len(AT_CLOSE),), HOT, "value of each indicator that closes alone move; 0: null"),
     Field("close_null", "|u1", (len(AT_CLOSE),), HOT, "and why it has none (features/indicators/nulls.py)"),
+    Field("low_month_fen", "<i8", (), HOT, "second lowest operating inflow of twelve months, fen; -1: not known"),
     Field("utility_ppm", "<i4", (CORE_COUNT,), HOT, "last computable utility of each core indicator, at most 350,000"),
     Field("score_milli", "<i4", (), HOT, "score in millipoints, as of the newest evaluation"),
     Field("emitted_milli", "<i4", (), HOT, "score as last emitted, millipoints; -1: never"),
@@ -190,7 +191,7 @@ INITIAL = {
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
-    "cold_day": NO_UNIT, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
+    "cold_day": NO_UNIT, "low_month_fen": -1, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
     "past_key": NO_PAST,
 }  # fmt: skip
 VOLATILE = (

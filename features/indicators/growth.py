@@ -33,10 +33,12 @@ _6M, YOY_2M = SLOT["op_inflow_6m_vs_prior6m_ratio"], SLOT["op_inflow_yoy_2m_rati
 _FALLING, _N_UNRATED = SLOT["op_inflow_falling_months_count"], COUNT_COLUMNS["unrated"]
 _OP_IN_30D = FEN_30D["op_in"]
 _NULL_120D, _NULL_26W = NULL_OF[120], NULL_OF[180]
-_NULL_4M, _NULL_12M, _NULL_14M = (NULL_OF_MONTHS[months] for months in (4, 12, 14))
+_NULL_4M, _NULL_9M, _NULL_12M, _NULL_14M = (NULL_OF_MONTHS[months] for months in (4, 9, 12, 14))
 _PRIOR_CNY_PER_DAY_MIN = 100.0
 _JANUARY, _FEBRUARY, _MARCH = 0, 1, 2  # a month number mod 12
 _FALLING_MOST, _MONTHS_OF_FALLING = 11, 12
+_LOW_MONTHS = 12
+NO_LOW_MONTH = -1
 
 
 @kernel
@@ -64,6 +66,24 @@ def close(e, null_26w, sums, value, null):
     if sums[_NULL_4M] == VALUE:
         value[_FALLING] = _falling_months(e, sums)
     _compare_years(e, sums, value, null)
+    e.low_month_fen = _low_month(e, sums)
+
+
+@kernel
+def _low_month(e, sums):
+    """Return the second lowest S(op_in,mo(k)) of the last twelve months, in fen; NO_LOW_MONTH before nine are covered.
+
+    A tenth of all months are no higher: what lies below is low for this enterprise at any season of the year.
+    """
+    if sums[_NULL_9M] != VALUE:
+        return NO_LOW_MONTH
+    lowest = second = np.int64(np.iinfo(np.int64).max)
+    for k in range(1, _LOW_MONTHS + 1):
+        if coverage.months_are_covered(e, 1, k):
+            fen = sums[FIRST_MONTH + k - 1]
+            second = min(second, max(lowest, fen))
+            lowest = min(lowest, fen)
+    return second
 
 
 @kernel

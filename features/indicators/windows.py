@@ -37,7 +37,7 @@ WEEKS = 26
 _FEN_MONTHS = (
     *(("op_in", k, k) for k in range(1, 15)), ("OPOUT", 1, 12), ("lsv", 1, 12), ("refinanced", 1, 12),
 )  # fmt: skip
-_MONTHS_NULLS = (4, 12, 14)
+_MONTHS_NULLS = (4, 9, 12, 14)
 
 
 def _places(first: int, *tables: tuple[object, ...]) -> list[dict[object, np.int64]]:
