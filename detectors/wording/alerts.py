@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from config.wordings import checks, signal_names
-from detectors.rules.grammar import AnyOf, Expression, ExpressionError, Seen, atoms, parse
+from detectors.rules.grammar import AnyOf, Expression, ExpressionError, Seen, atoms, parse, timers
 from detectors.wording import phrases
 from detectors.wording.conditions import condition_text, lines, reduce, thresholds
 from detectors.wording.numbers import band_text, fact_text, line_text, value_text
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MICRO = 1_000_000
 MOVED_MIN = 3  # points: a score that moved by less is said as it is
 _ASSERTED = frozenset({"new", "graver", "eased"})  # the condition of the level is true
+_RISEN = frozenset({"new", "graver"})
 _WAITING = frozenset({"resumed", "listed", "open"})  # the episode is open, whatever its condition is by now
 _ON_HOLD = frozenset({"stale", "listed_stale"})
 _SAID_ELSEWHERE = frozenset({"score.points"})  # evidence that is the alert's own score
@@ -133,14 +134,16 @@ def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
 
 def _facts(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
     """Yield facts of a true condition without numbers, then the evidence, each number with the threshold it crossed."""
-    may_be_true = now in _ASSERTED or now in _WAITING
-    level = signal.bare_levels[SEVERITIES.index(alert.severity)] if signal is not None and may_be_true else None
+    may_be_true, number = now in _ASSERTED or now in _WAITING, SEVERITIES.index(alert.severity)
+    level = signal.bare_levels[number] if signal is not None and may_be_true else None
     values = _values(alert)
     crossed = lines(level, values)
     beside = {} if signal is None else thresholds((*signal.levels, signal.hysteresis))
     left = True if level is None or now not in _ASSERTED else reduce(level, values)
     if not isinstance(left, bool) and values.keys().isdisjoint(_names(left)):
         yield condition_text(left, lang)
+    if signal is not None and now in _RISEN and (whole := signal.levels[number]):
+        yield from (phrases.SUSTAINED.to(lang).format(held.closes) for held in timers(whole))
     for each in alert.evidence:
         if each.band is not None:
             yield fact_text(each.name, band_text(each.band, lang), lang)

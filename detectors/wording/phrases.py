@@ -61,6 +61,7 @@ STANDINGS: Mapping[str, Words] = {
 }
 FOR_REFERENCE = Words("下列数字仅供参考", "the figures are for reference only")
 AT_CLOSE = Words("停推时{}预警未解除，风险未消除", "the {} alert was open then: the risk is not gone")
+SUSTAINED = Words("条件已连续{}个日终成立", "its condition has held at {} day closes in a row")
 LINE = Words("（{}{}）", " ({}: {})")
 SCORE, SCORE_MOVED = Words("评分{}", "score {}"), Words("评分{}→{}", "score {} → {}")
 CAPPED = Words("（{}封顶）", " (capped: {})")

@@ -24,43 +24,71 @@ Numbers = Mapping[str, float | None]
 # Of each signal the numbers with which its levels are true, and those with which none is although it has not cleared.
 TRUE: Mapping[str, Mapping[Severity, Numbers]] = {
     "EWS01_inflow_collapse": {
-        "yellow": {"op_inflow_30d_cny": 1_121_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.33},
-        "orange": {"op_inflow_30d_cny": 715_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.57},
-        "red": {"op_inflow_30d_cny": 334_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.8},
+        "yellow": {
+            "op_inflow_30d_cny": 715_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.57,
+            "op_inflow_13w_vs_prior13w_ratio": -0.21, "ctx.inflow_vs_low_month_ratio": -0.33,
+        },
+        "orange": {
+            "op_inflow_30d_cny": 334_000.0, "op_inflow_30d_vs_prior90d_ratio": -0.4,
+            "op_inflow_13w_vs_prior13w_ratio": -0.62, "ctx.inflow_vs_low_month_ratio": -0.68,
+        },
     },
-    "EWS02_yoy_same_season_drop": {"orange": {"op_inflow_yoy_2m_ratio": -0.905}},
-    "EWS03_three_falling_months": {"yellow": {"op_inflow_falling_months_count": 3.0}},
+    "EWS02_yoy_same_season_drop": {
+        "yellow": {"op_inflow_yoy_2m_ratio": -0.905, "op_inflow_13w_vs_prior13w_ratio": -0.44}
+    },
+    "EWS03_three_falling_months": {
+        "yellow": {
+            "op_inflow_falling_months_count": 3.0, "op_inflow_13w_vs_prior13w_ratio": -0.27,
+            "op_inflow_6m_vs_prior6m_ratio": -0.18,
+        },
+        "orange": {
+            "op_inflow_falling_months_count": 2.0, "op_inflow_13w_vs_prior13w_ratio": -0.41,
+            "op_inflow_6m_vs_prior6m_ratio": -0.66,
+        },
+    },
     "EWS04_no_operating_credit": {
-        "yellow": {"days_since_op_credit_days": 15.0},
-        "orange": {"days_since_op_credit_days": 31.5},
-        "red": {"days_since_op_credit_days": 60.25},
+        "yellow": {"days_since_op_credit_days": 15.0, "ctx.inflow_vs_low_month_ratio": -0.52},
+        "orange": {"days_since_op_credit_days": 45.25, "ctx.inflow_vs_low_month_ratio": -1.0},
     },
-    "EWS05_sales_not_routed": {"orange": {"sales_routed_12m_ratio": 0.449, "op_inflow_12m_cny": 123_456_789.0}},
+    "EWS05_sales_not_routed": {"yellow": {"sales_routed_12m_ratio": 0.449, "op_inflow_12m_cny": 123_456_789.0}},
     "EWS06_credit_count_fall": {
-        "yellow": {"op_credit_count_60d_vs_prior60d_ratio": -0.501, "op_credit_30d_count": 9.0}
+        "yellow": {
+            "op_credit_count_60d_vs_prior60d_ratio": -0.501, "op_credit_30d_count": 9.0,
+            "ctx.inflow_vs_low_month_ratio": -0.12,
+        }
     },
-    "EWS10_short_runway": {"orange": {"runway_30d_days": 14.96}, "red": {"runway_30d_days": 5.9}},
+    "EWS10_short_runway": {
+        "yellow": {"runway_30d_days": 5.9, "score.points": 544.0},
+        "orange": {"runway_30d_days": 2.96, "score.points": 487.0},
+    },
     "EWS11_instalment_not_covered": {
-        "yellow": {"next_instalment_days": 6.5, "bal_to_next_instalment_ratio": 0.9996, "dpd_max_days": 0.0},
-        "orange": {"next_instalment_days": 1.9, "bal_to_next_instalment_ratio": 0.63, "dpd_max_days": 0.0},
+        "yellow": {
+            "next_instalment_days": 1.9, "bal_to_next_instalment_ratio": 0.4996, "runway_30d_days": 6.2,
+            "dpd_max_days": 0.0,
+        }
     },
     "EWS15_inflow_cv_jump": {
         "yellow": {"weekly_inflow_cv_13w_ratio": 0.645, "weekly_inflow_cv_13w_vs_prior13w_ratio": 1.922}
     },
     "EWS20_payer_concentration": {
         "yellow": {
-            "payer_top1_share_90d_ratio": 0.62,
-            "payer_top5_share_90d_ratio": 0.77,
-            "payer_hhi_90d_ratio": 0.4123,
+            "payer_top1_share_90d_ratio": 0.72, "payer_top5_share_90d_ratio": 0.87, "payer_hhi_90d_ratio": 0.5123,
         }
     },
-    "EWS21_top_payer_lost": {"orange": {"top3_payer_silence_max_days": 109.4, "payer_top1_share_90d_ratio": 0.207}},
-    "EWS24_non_operating_inflow": {"orange": {"non_op_inflow_share_90d_ratio": 0.71}},
-    "EWS26_corp_to_personal": {"orange": {"corp_to_personal_share_30d_ratio": 0.31}},
+    "EWS21_top_payer_lost": {
+        "yellow": {
+            "top3_payer_silence_max_days": 109.4, "ctx.inflow_vs_low_month_ratio": -0.44,
+            "payer_top1_share_90d_ratio": 0.207,
+        }
+    },
+    "EWS24_non_operating_inflow": {"yellow": {"non_op_inflow_share_90d_ratio": 0.71}},
+    "EWS26_corp_to_personal": {
+        "yellow": {"corp_to_personal_share_30d_ratio": 0.41, "op_inflow_13w_vs_prior13w_ratio": -0.3}
+    },
     "EWS28_returned_debits": {"orange": {"returned_debits_30d_count": 2.0}},
     "EWS34_debt_service_burden": {
         "yellow": {"debt_service_to_op_inflow_90d_ratio": 0.62, "dscr_12m_ratio": None},
-        "red": {"debt_service_to_op_inflow_90d_ratio": 0.938, "dscr_12m_ratio": -1.523},
+        "orange": {"debt_service_to_op_inflow_90d_ratio": 0.938, "dscr_12m_ratio": -1.523},
     },
     "EWS35_arrears": {
         "yellow": {"dpd_max_days": 0.0, "bal_to_next_instalment_ratio": 2.5},  # by interest overdue
@@ -71,35 +99,45 @@ TRUE: Mapping[str, Mapping[Severity, Numbers]] = {
         "yellow": {"cash_withdrawal_share_30d_ratio": 0.24, "corp_to_personal_share_30d_ratio": 0.05}
     },
     "EWS45_judicial_freeze": {"red": {"judicial_freeze_active_flag": 1.0}},
-    "EWS47_score_drop": {
-        "yellow": {"score.points": 487.0, "score.delta_30d": -11.0},  # by a fall of the grade
-        "orange": {"score.points": 487.0, "score.delta_30d": -63.0},
-    },
+    "EWS47_score_drop": {"yellow": {"score.points": 487.0, "score.delta_30d": -31.0}},
     "EWS48_adverse_gov_event": {
         "yellow": {"judicial_freeze_active_flag": 0.0},
         "orange": {"judicial_freeze_active_flag": 0.0},
         "red": {"judicial_freeze_active_flag": 1.0},
     },
     "EWS50_guarantee_called": {"red": {"dpd_max_days": 0.0}},
-}
+}  # fmt: skip
 FALSE: Mapping[str, Numbers] = {
-    "EWS01_inflow_collapse": {"op_inflow_30d_cny": 2_000_000.0, "op_inflow_30d_vs_prior90d_ratio": 0.572},
-    "EWS02_yoy_same_season_drop": {"op_inflow_yoy_2m_ratio": 0.0},
-    "EWS03_three_falling_months": {"op_inflow_falling_months_count": 2.0},
-    "EWS04_no_operating_credit": {"days_since_op_credit_days": 0.5},
+    "EWS01_inflow_collapse": {
+        "op_inflow_30d_cny": 2_000_000.0, "op_inflow_30d_vs_prior90d_ratio": 0.572,
+        "op_inflow_13w_vs_prior13w_ratio": -0.1, "ctx.inflow_vs_low_month_ratio": 0.11,
+    },
+    "EWS02_yoy_same_season_drop": {"op_inflow_yoy_2m_ratio": 0.0, "op_inflow_13w_vs_prior13w_ratio": 0.02},
+    "EWS03_three_falling_months": {
+        "op_inflow_falling_months_count": 2.0, "op_inflow_13w_vs_prior13w_ratio": 0.07,
+        "op_inflow_6m_vs_prior6m_ratio": -0.45,
+    },
+    "EWS04_no_operating_credit": {"days_since_op_credit_days": 0.5, "ctx.inflow_vs_low_month_ratio": -0.7},
     "EWS05_sales_not_routed": {"sales_routed_12m_ratio": 0.55, "op_inflow_12m_cny": 9_876_543.0},
-    "EWS06_credit_count_fall": {"op_credit_count_60d_vs_prior60d_ratio": 0.04, "op_credit_30d_count": 41.0},
-    "EWS10_short_runway": {"runway_30d_days": 365.0},
+    "EWS06_credit_count_fall": {
+        "op_credit_count_60d_vs_prior60d_ratio": 0.04, "op_credit_30d_count": 41.0,
+        "ctx.inflow_vs_low_month_ratio": 0.4,
+    },
+    "EWS10_short_runway": {"runway_30d_days": 365.0, "score.points": 530.0},
     "EWS11_instalment_not_covered": {
-        "next_instalment_days": 5.0, "bal_to_next_instalment_ratio": 1.1, "dpd_max_days": 0.0,
+        "next_instalment_days": 5.0, "bal_to_next_instalment_ratio": 1.1, "runway_30d_days": 19.0, "dpd_max_days": 0.0,
     },
     "EWS15_inflow_cv_jump": {"weekly_inflow_cv_13w_ratio": 0.554, "weekly_inflow_cv_13w_vs_prior13w_ratio": 0.491},
     "EWS20_payer_concentration": {
         "payer_top1_share_90d_ratio": 0.184, "payer_top5_share_90d_ratio": 0.775, "payer_hhi_90d_ratio": 0.147,
     },
-    "EWS21_top_payer_lost": {"top3_payer_silence_max_days": 3.0, "payer_top1_share_90d_ratio": 0.3},
+    "EWS21_top_payer_lost": {
+        "top3_payer_silence_max_days": 3.0, "ctx.inflow_vs_low_month_ratio": 0.2, "payer_top1_share_90d_ratio": 0.3,
+    },
     "EWS24_non_operating_inflow": {"non_op_inflow_share_90d_ratio": 0.46},
-    "EWS26_corp_to_personal": {"corp_to_personal_share_30d_ratio": 0.29999},
+    "EWS26_corp_to_personal": {
+        "corp_to_personal_share_30d_ratio": 0.39999, "op_inflow_13w_vs_prior13w_ratio": -0.3,
+    },
     "EWS28_returned_debits": {"returned_debits_30d_count": 1.0},
     "EWS34_debt_service_burden": {"debt_service_to_op_inflow_90d_ratio": 0.258, "dscr_12m_ratio": 1.2},
     "EWS35_arrears": {"dpd_max_days": 0.0, "bal_to_next_instalment_ratio": 3.0},

@@ -10,7 +10,7 @@ from detectors.rules.conditions import Signal
 from detectors.wording.alerts import Sentence
 from domain.language import Lang
 from domain.outputs import SEVERITIES, Alert
-from tests.detectors.rules.test_machine import TODAY, naive
+from tests.detectors.rules.test_machine import HELD_ALL, TODAY, naive
 
 # The words of each standing of an open episode; a sentence has those of one standing, or none.
 STANDINGS: Mapping[str, Mapping[Lang, str]] = {
@@ -41,7 +41,7 @@ def truths(signal: Signal, alert: Alert) -> list[bool | None]:
                 if each.value_micro is not None:
                     is_whole = wordings()[each.name].kind in _WHOLE
                     known[each.name] = each.value_micro / 1e6 + (0 if is_whole else shift)
-            answers.add(naive(text, known, defaultdict(lambda: day)))  # noqa: B023
+            answers.add(naive(text, known, defaultdict(lambda: day), HELD_ALL))  # noqa: B023
         found.append(answers.pop() if len(answers) == 1 else None)
     return found
 

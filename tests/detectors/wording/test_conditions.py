@@ -12,7 +12,7 @@ from detectors.rules.conditions import Signal, parse_row
 from detectors.rules.grammar import Comparison, Expression, atoms, parse
 from detectors.wording.conditions import condition_text, lines, reduce, thresholds
 from domain.language import LANGS
-from tests.detectors.rules.test_machine import TODAY, naive
+from tests.detectors.rules.test_machine import HELD_ALL, TODAY, naive
 
 ALL = {row.id: parse_row(row, "signals.csv") for row in signals()}
 HAN = "[\u4e00-\u9fff]"
@@ -42,11 +42,11 @@ def test_what_is_decided_is_what_pythons_own_parser_says(name: str, seed: int) -
             del values[missing]
         known = dict.fromkeys({atom.name.text for tree in signal.levels if tree for atom in compared(tree)})
         known |= {each: micro / 1e6 for each, micro in values.items()}
-        for text, tree in zip(signal.row.levels, signal.levels, strict=True):
+        for text, tree in zip(signal.row.levels, signal.bare_levels, strict=True):
             if tree is None:
                 continue
             truth = reduce(tree, values)
-            answers = [naive(text, known, dict.fromkeys(_events(text), day)) for day in (0, TODAY)]
+            answers = [naive(text, known, dict.fromkeys(_events(text), day), HELD_ALL) for day in (0, TODAY)]
             if isinstance(truth, bool):
                 decided += 1
                 assert answers == [truth, truth], (text, values)
@@ -67,9 +67,9 @@ def _line(node: Expression, name: str) -> float:
 
 
 def test_a_line_is_given_of_what_has_crossed_it_alone() -> None:
-    tree = ALL["EWS20_payer_concentration"].levels[0]
-    assert lines(tree, {"payer_top1_share_90d_ratio": 620_000, "payer_top5_share_90d_ratio": 770_000}) == {
-        "payer_top1_share_90d_ratio": 0.5
+    tree = ALL["EWS20_payer_concentration"].bare_levels[0]
+    assert lines(tree, {"payer_top1_share_90d_ratio": 720_000, "payer_top5_share_90d_ratio": 870_000}) == {
+        "payer_top1_share_90d_ratio": 0.7
     }
     assert lines(ALL["EWS45_judicial_freeze"].levels[2], {"judicial_freeze_active_flag": 1_000_000}) == {}, "a flag"
     assert lines(None, {}) == {}
