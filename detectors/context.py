@@ -1,7 +1,5 @@
 """The context of an evaluation: what rules may read beside the indicators (docs/signals.md), from state and engine."""
 
-import math
-
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
 from features.indicators import INDICATOR_COUNT, SLOT, growth
@@ -13,10 +11,7 @@ from features.state.buckets import day_of
 from kernels.decorators import kernel
 
 _FIRST = INDICATOR_COUNT
-_INFLOW, _CHANGE = SLOT["op_inflow_30d_cny"], SLOT["op_inflow_30d_vs_prior90d_ratio"]
-_CV, _CV_CHANGE = SLOT["weekly_inflow_cv_13w_ratio"], SLOT["weekly_inflow_cv_13w_vs_prior13w_ratio"]
-_CV_MIN = 0.05
-_CV_OF_CHANGE = math.sqrt(7 / 30 + 7 / 90)  # of a mean of 30 days less one of 90, in CVs of a week
+_INFLOW = SLOT["op_inflow_30d_cny"]
 
 
 @kernel
@@ -33,7 +28,7 @@ def read(e, engine, x):
     x.value[v.GOV_CONNECTED] = e.gov_ms >= 0  # where one government fact came, others would come too
     x.value[v.SPRING_FESTIVAL] = in_festival_window(today)
     x.value[v.LOAN_STALLED] = e.loan_stalled
-    _inflow_against_own_past(e, x)
+    _against_low_month(e, x)
     x.null[v.OFFSEASON] = x.null[v.BUYS_FROM_PERSONS] = x.null[v.CASH_INTENSIVE] = NOT_REPORTED  # no peer tables yet
     points = displayed(x.score_milli)
     x.value[v.POINTS] = points
@@ -48,12 +43,8 @@ def read(e, engine, x):
 
 
 @kernel
-def _inflow_against_own_past(e, x):
-    """Fill in how unusual the inflow of 30 days is for this enterprise: by its months, and by its weeks.
-
-    S(op_in,30d) / the second lowest month of twelve - 1; and the change against the prior 90 days over what weeks of
-    the enterprise's own variation, that of the thirteen weeks before the newest thirteen, make of it.
-    """
+def _against_low_month(e, x):
+    """Fill in S(op_in,30d) / the second lowest month of twelve - 1: how unusual it is for this enterprise itself."""
     x.null[v.VS_LOW_MONTH] = x.null[_INFLOW]
     if e.low_month_fen == growth.NO_LOW_MONTH:
         x.null[v.VS_LOW_MONTH] = SHORT_HISTORY
@@ -61,9 +52,3 @@ def _inflow_against_own_past(e, x):
         x.null[v.VS_LOW_MONTH] = BASE_TOO_SMALL
     elif x.null[_INFLOW] == VALUE:
         x.value[v.VS_LOW_MONTH] = x.value[_INFLOW] / (e.low_month_fen / FEN) - 1.0
-    for slot in (_CHANGE, _CV, _CV_CHANGE):
-        if x.null[slot] != VALUE:
-            x.null[v.INFLOW_Z_SCORE] = x.null[slot]
-            return
-    before = x.value[_CV] / max(1.0 + x.value[_CV_CHANGE], 1e-9)
-    x.value[v.INFLOW_Z_SCORE] = x.value[_CHANGE] / (max(before, _CV_MIN) * _CV_OF_CHANGE)

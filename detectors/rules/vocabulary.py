@@ -11,7 +11,6 @@ CONTEXT = (
     "ctx.history_days",
     "ctx.covered_months",
     "ctx.inflow_vs_low_month_ratio",
-    "ctx.inflow_change_z_score",
     "feed.stalled",
     "feed.loan_stalled",
     "feed.gov_connected",
@@ -38,9 +37,8 @@ FLAGS = frozenset(name for name in CONTEXT if name.startswith(("feed.", "calenda
 }
 SLOT_OF = {name: slot for slot, name in enumerate(INPUTS)}
 (
-    HISTORY_DAYS, COVERED_MONTHS, VS_LOW_MONTH, INFLOW_Z_SCORE, STALLED, LOAN_STALLED, GOV_CONNECTED, SPRING_FESTIVAL,
-    OFFSEASON, BUYS_FROM_PERSONS,
-    CASH_INTENSIVE, POINTS, DELTA_30D, GRADE_FALL_30D, COVERAGE, MODEL_CHANGED_30D,
+    HISTORY_DAYS, COVERED_MONTHS, VS_LOW_MONTH, STALLED, LOAN_STALLED, GOV_CONNECTED, SPRING_FESTIVAL, OFFSEASON,
+    BUYS_FROM_PERSONS, CASH_INTENSIVE, POINTS, DELTA_30D, GRADE_FALL_30D, COVERAGE, MODEL_CHANGED_30D,
 ) = (SLOT_OF[name] for name in CONTEXT)  # fmt: skip
 
 # What speaks of one lender's loans alone in a signal of scope lender, and of which of it this engine can do so.

@@ -15,8 +15,6 @@ _CONTEXT = {
     "ctx.history_days": "days from the first transaction to the last closed day",
     "ctx.inflow_vs_low_month_ratio": "`op_inflow_30d_cny` / (second lowest operating inflow of the last 12 "
     "complete months) - 1; null before 9 of them were covered, and where that month is below 1,000 CNY",
-    "ctx.inflow_change_z_score": "`op_inflow_30d_vs_prior90d_ratio` / (v sqrt(7/30 + 7/90)), v the weekly coefficient "
-    "of variation of the 13 weeks before the newest 13, at least 0.05: the change in standard deviations of its own weeks",
     "ctx.covered_months": "complete months of which nine tenths of the days were covered",
     "feed.stalled": "a bank with a tenth of the flow is silent for over two whole days (a daily file: longer)",
     "feed.loan_stalled": "a bank with an open loan is",

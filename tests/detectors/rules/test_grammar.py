@@ -74,7 +74,7 @@ def test_every_row_of_the_catalogue_is_a_rule_and_stands_or_says_what_it_waits_f
 def test_the_vocabulary_is_that_of_the_catalogue():
     contexts = {
         "ctx.history_days", "ctx.covered_months", "ctx.inflow_vs_low_month_ratio",
-        "ctx.inflow_change_z_score", "ctx.balance_months", "feed.stalled", "feed.loan_stalled",
+        "ctx.balance_months", "feed.stalled", "feed.loan_stalled",
         "feed.gov_connected", "loan.five_class_worst", "loan.five_class_fall_90d", "guarantor.red_count",
         "calendar.spring_festival_window", "peer.offseason", "peer.buys_from_persons", "peer.cash_intensive",
         "score.points", "score.delta_30d", "score.grade_fall_30d", "score.coverage", "score.model_changed_30d",

@@ -1,7 +1,6 @@
 """Every indicator against the catalogue's formula over the raw events: a naive fold, with dates from the calendar."""
 
 import bisect
-import math
 import random
 import statistics
 from collections import Counter, defaultdict
@@ -69,7 +68,7 @@ REASONS_OF = {
     "payer_top5_share_90d_ratio": {SMALL}, "weekly_inflow_cv_13w_vs_prior13w_ratio": {*_RATIO, FESTIVE},
     "next_instalment_days": {NOTHING, NOT_REPORTED}, "active_lenders_count": {NOT_REPORTED},
     "judicial_freeze_active_flag": {NOT_REPORTED},
-    "ctx.inflow_vs_low_month_ratio": {HISTORY, SMALL}, "ctx.inflow_change_z_score": {*_RATIO, FESTIVE},
+    "ctx.inflow_vs_low_month_ratio": {HISTORY, SMALL},
 }  # fmt: skip
 CONTEXT = tuple(name for name in REASONS_OF if name.startswith("ctx."))
 
@@ -327,12 +326,6 @@ def inflow_vs_low_month_ratio(z, t, day, t_day):
         covered = months
     low = floor(sorted(z.months(("op_in",), k, k, t_day) for k in range(1, covered + 1))[1])
     return op_inflow_30d_cny(z, t, day, t_day) / low - 1
-
-
-def inflow_change_z_score(z, t, day, t_day):
-    change = op_inflow_30d_vs_prior90d_ratio(z, t, day, t_day)
-    before = cv_of_weeks(z, 1, t_day) / (1 + weekly_inflow_cv_13w_vs_prior13w_ratio(z, t, day, t_day))
-    return change / max(before, 0.05) / math.sqrt(7 / 30 + 7 / 90)
 
 
 def op_inflow_yoy_2m_ratio(z, t, day, t_day):
