@@ -22,10 +22,10 @@ def test_show_lists_what_stands_and_what_waits(capsys):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("ctx.history_days >= 120", "ctx.history_days >> 120", "line 2, EWS01_inflow_collapse, min_history, character"),
-        ("held(op_inflow", "held(op_inflw", "line 2, EWS01_inflow_collapse, hysteresis, character 6"),
+        ("ctx.history_days >= 182", "ctx.history_days >> 182", "line 2, EWS01_inflow_collapse, min_history, character"),
+        ("held(op_inflow", "held(op_inflw", "line 2, EWS01_inflow_collapse, condition_yellow, character 6"),
         (",proposed,platform,yes", ",proposed,planet,yes", "line 2, EWS01_inflow_collapse"),
-        ("inflow,op_inflow_30d_vs", "inflow,,,op_inflow_30d_vs", "line 2: more or fewer fields"),
+        ("collapse,inflow,", "collapse,inflow,,,", "line 2: more or fewer fields"),
         ("scope,enabled", "scoop,enabled", "line 1: no column scope"),
     ],
 )

@@ -38,10 +38,10 @@ PACKAGED = content_id(packaged().encode())
 def alert(number: int, **fields: Any) -> Alert:
     """Alert `number` is about enterprise T`number`."""
     given: dict[str, Any] = {
-        "alert_id": f"a{number}", "episode_id": f"a{number}", "case_id": "c", "case_severity": "red", "revision": 1,
-        "enterprise_id": f"T{number}", "signal": "EWS01_inflow_collapse", "severity": "red", "state": "raised",
+        "alert_id": f"a{number}", "episode_id": f"a{number}", "case_id": "c", "case_severity": "orange", "revision": 1,
+        "enterprise_id": f"T{number}", "signal": "EWS01_inflow_collapse", "severity": "orange", "state": "raised",
         "stock": False, "opened_at": 0, "as_of": 1_700_000_000_000, "score": 450, "score_before": 500,
-        "evidence": [Evidence(name="op_inflow_30d_vs_prior90d_ratio", value_micro=-750_000)], "event_ids": [],
+        "evidence": [Evidence(name="op_inflow_13w_vs_prior13w_ratio", value_micro=-750_000)], "event_ids": [],
         "loans": [], "banks": [OTHER_BANK], "title_zh": "…", "text_zh": "…", "suggested_action_zh": "…",
         "model_id": "m", "rules_id": PACKAGED, "offset": number, "seq": 0,
     }  # fmt: skip
@@ -67,15 +67,16 @@ def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, calle
     assert len(set(texts)) == 1, "the same bank"
     lines = texts[0].splitlines()
     assert lines[0].startswith(
-        "2023-11-15 06:13 [Red] Operating inflow collapse (raised) T1: Operating inflow, 30 days against prior 90 "
-        "days: down 75.0% (red line: down 70%); score 500 → 450. Contact the enterprise within one working day"
+        "2023-11-15 06:13 [Orange] Operating inflow collapse (raised) T1: Its condition has held at 21 day closes in a "
+        "row; Operating inflow, 13 weeks against prior 13 weeks: down 75.0% (orange line: down 40%); score 500 → 450. "
+        "Contact the enterprise within five working days"
     )
     assert [re.findall(r"\((.*?)\) T", line)[0] for line in lines] == ["raised", "upgraded", "opening list"]
     _, out, _ = called("tail", "--bank", OTHER_BANK, "--from-start", "--count", "3", lang="zh_CN.UTF-8")
     lines = out.splitlines()
     assert lines[0].startswith(
-        "2023-11-15 06:13 【红色】经营流入骤降（新增） T1："
-        "近30日经营流入较前90日降75.0%（红线降70%）；评分500→450。一个工作日内"
+        "2023-11-15 06:13 【橙色】经营流入骤降（新增） T1：条件已连续21个日终成立；"
+        "近13周经营流入较前13周降75.0%（橙线降40%）；评分500→450。五个工作日内"
     )
     assert [line.split(" ")[2][-4:] for line in lines] == ["（新增）", "（升级）", "（存量）"]
     code, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", "1", "--json")
@@ -133,7 +134,7 @@ def test_an_alert_is_said_under_the_rules_that_raised_it(
 ) -> None:
     """A bank's own lines are those of its rules; where these cannot be had, no line is made up."""
     own = [
-        msgspec.structs.replace(row, levels=("", "", row.levels[2].replace("-0.70", "-0.72"))) for row in signals()[:1]
+        msgspec.structs.replace(row, levels=("", row.levels[1].replace("-0.40", "-0.42"), "")) for row in signals()[:1]
     ]
     rules = msgspec.structs.replace(packaged(), signals=tuple(own))
     rules_id = publish_artefact(Outbox(engine.settings.kafka.bootstrap), topics.ARTEFACT, rules.encode())
@@ -141,10 +142,10 @@ def test_an_alert_is_said_under_the_rules_that_raised_it(
     publish(engine, bank, alert(31, rules_id=rules_id), alert(32, rules_id="0" * 64), alert(33))
     _, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", str(_count(engine, bank)))
     own_rules, lost, packaged_rules = (next(x for x in out.splitlines() if f" T{n}: " in x) for n in (31, 32, 33))
-    assert "(red line: down 72%)" in own_rules
+    assert "(orange line: down 42%)" in own_rules
     assert "down 75.0%; score" in lost
     assert "artefact.v1 has no artefact 0000" in caplog.text
-    assert "(red line: down 70%)" in packaged_rules
+    assert "(orange line: down 40%)" in packaged_rules
 
 
 def _count(engine: Engine, topic: str) -> int:

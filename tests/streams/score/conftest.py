@@ -7,8 +7,9 @@ from domain import topics
 from embedded import Kafka
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
+from streams.score import partition
 from streams.topics import create_topics
-from tests.streams.score.kit import BANK, OTHER_BANK
+from tests.streams.score.kit import BANK, OTHER_BANK, immediate_rules
 from tests.streams.score.processes import PARTITIONS
 from tests.streams.score.protocol import World, another_model
 
@@ -25,6 +26,14 @@ def score_outbox(tmp_path_factory):
         outbox = Outbox(kafka.address)
         publish(outbox, topics.MODEL, another_model().encode())
         yield kafka.address, outbox
+
+
+@pytest.fixture(scope="module")
+def immediate():
+    """Partitions of this process follow the immediate rules of the kit in place of the packaged ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "packaged_rules", immediate_rules)
+        yield
 
 
 @pytest.fixture(params=[1, 500_000], ids=["one_resident", "all_resident"])

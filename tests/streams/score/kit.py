@@ -4,14 +4,18 @@ import collections
 import random
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
+from config.catalogue import signal_rows
 from detectors.prior import prior_snapshot
-from detectors.rules.artefact import packaged_rules
+from detectors.rules.artefact import RulesArtefact, RuleSet, compiled, packaged_rules
 from detectors.scorecard import scorecard
+from detectors.snapshot import content_id
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, Tick, Txn
 from features.layout import id_words
@@ -26,6 +30,7 @@ from tests import transactions
 BANK, OTHER_BANK, GATEWAY = "C1010211000012", "C1010511003703", "Z2004944000010"
 FIRST_DAY = day_of_date(date(2024, 1, 1))
 HEADERS = [("schema", SCHEMA.encode())]
+IMMEDIATE = Path(__file__).with_name("immediate_signals.csv")
 
 
 class Message(NamedTuple):
@@ -182,6 +187,22 @@ def partition_on(stored: dict[str, Value], state=None, snapshot_of=None, **more)
 
 def no_model(model_id: str):
     raise LookupError(model_id)
+
+
+@cache
+def immediate_rules() -> RuleSet:
+    """Return rules whose levels are raised at once, mostly by one number each: those of tests of the mechanics.
+
+    The packaged ones are chosen by what they catch (docs/warning.md) and may change for that alone.
+    """
+    artefact = immediate_artefact()
+    return compiled(artefact, content_id(artefact.encode()), row_word="immediate_signals.csv line", first=2)
+
+
+@cache
+def immediate_artefact() -> RulesArtefact:
+    """Return them as an artefact."""
+    return RulesArtefact(signals=signal_rows(IMMEDIATE.read_text(encoding="utf-8")))
 
 
 def prior_engine(partition: Partition) -> Engine:

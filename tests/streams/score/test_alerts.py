@@ -6,8 +6,7 @@ import random
 import msgspec
 import pytest
 
-from config.catalogue import signals
-from detectors.rules.artefact import RulesArtefact, packaged, packaged_rules
+from detectors.rules.artefact import RulesArtefact
 from detectors.rules.artefact import decode as decode_rules
 from detectors.snapshot import content_id
 from domain import topics
@@ -26,6 +25,8 @@ from tests.streams.score.kit import (
     authorization,
     by_topic,
     flush,
+    immediate_artefact,
+    immediate_rules,
     loan,
     no_model,
     partition_on,
@@ -34,6 +35,8 @@ from tests.streams.score.kit import (
     tick,
     txn,
 )
+
+pytestmark = pytest.mark.usefixtures("immediate")
 
 ARREARS, COLLAPSE, SILENT, PENALTY = (
     "EWS35_arrears", "EWS01_inflow_collapse", "EWS04_no_operating_credit", "EWS48_adverse_gov_event",
@@ -257,7 +260,7 @@ def test_a_stale_alert_says_why_and_one_that_goes_on_says_so():
 
 
 def row(signal_id, **fields):
-    base = next(each for each in signals() if each.id == PENALTY)
+    base = next(each for each in immediate_artefact().signals if each.id == PENALTY)
     return msgspec.structs.replace(
         base, id=signal_id, levels=("", "", "op_credit_30d_count > 3"), hysteresis="held(op_credit_30d_count < 1, d=2)",
         min_history="ctx.history_days >= 30", not_computable_when="", evidence=("op_credit_30d_count",), **fields,
@@ -277,8 +280,12 @@ def test_a_suppression_by_a_lenders_fact_hides_its_reason_from_other_banks():
 
 
 def test_rules_are_switched_in_the_log_and_what_they_do_not_have_ends():
-    kept = tuple(msgspec.structs.replace(each, levels=("", "days_since_op_credit_days >= 90", ""))
-                 if each.id == SILENT else each for each in signals() if each.id != PENALTY)  # fmt: skip
+    later = {SILENT: ("", "days_since_op_credit_days >= 90", "")}
+    kept = tuple(
+        msgspec.structs.replace(each, levels=later.get(each.id, each.levels))
+        for each in immediate_artefact().signals
+        if each.id != PENALTY
+    )
     rules = RulesArtefact(signals=kept)
     rules_id = content_id(rules.encode())
     events = [
@@ -294,13 +301,13 @@ def test_rules_are_switched_in_the_log_and_what_they_do_not_have_ends():
     silent = supervised(messages, SILENT)
     assert [a.state for a in silent] == ["raised", "upgraded"]  # the episode goes on under the new condition
     scores = [msgspec.json.decode(m.value, type=Score) for m in messages if m.topic == topics.SCORE]
-    assert {s.rules_id for s in scores} == {packaged_rules().id, rules_id}
+    assert {s.rules_id for s in scores} == {immediate_rules().id, rules_id}
 
 
 @pytest.mark.parametrize("kept_back", [1, 8, 12])
 def test_a_restart_goes_on_under_the_rules_of_the_log_wherever_it_was_killed(kept_back):
     """Values of some enterprises may hold the switch already, or its sweep, while the partition's state does not."""
-    rules = RulesArtefact(signals=tuple(each for each in signals() if each.id != PENALTY))
+    rules = RulesArtefact(signals=tuple(each for each in immediate_artefact().signals if each.id != PENALTY))
     body = rules.encode()
     events = []
     for e in ("E1", "E2", "E3"):
@@ -328,7 +335,7 @@ def test_a_restart_goes_on_under_the_rules_of_the_log_wherever_it_was_killed(kep
 def test_rules_that_do_not_compile_are_refused_by_name_and_those_before_stay(caplog):
     bad = RulesArtefact(signals=(row("T1", suppress_when="no_such_thing"),))
     partition, _ = run([control("activate", content_id(bad.encode())), *days(0, 3)], (bad,))
-    assert partition.saved.rules_id == packaged_rules().id
+    assert partition.saved.rules_id == immediate_rules().id
     assert partition.saved.controls_count == 1
     assert "signal 1, T1, suppress_when, character 1" in caplog.text
     assert "no_such_thing" in caplog.text
@@ -353,7 +360,7 @@ def test_a_switch_compiles_nothing():
 def test_emission_is_part_of_the_rules(mode):
     from detectors.rules.artefact import Emission
 
-    rules = msgspec.structs.replace(packaged(), emission=Emission(mode=mode, step_milli=1))
+    rules = msgspec.structs.replace(immediate_artefact(), emission=Emission(mode=mode, step_milli=1))
     _, messages = run([control("activate", content_id(rules.encode())), *days(0, 60)], (rules,))
     per_day = collections.Counter(m.mark for m in messages if m.topic == topics.SCORE)
     events_of_records = [mark for mark in per_day if (mark - 1) % 2 == 0]
@@ -406,13 +413,13 @@ def many(count):
         msgspec.structs.replace(row(f"T{i}"), levels=(f"op_credit_30d_count > {i % 12}", "", ""), hysteresis=quiet)
         for i in range(count)
     ]
-    return RulesArtefact(signals=(*rows, *signals()))
+    return RulesArtefact(signals=(*rows, *immediate_artefact().signals))
 
 
 @pytest.mark.parametrize("crowded", [False, True])
 def test_what_memory_holds_changes_no_word_and_no_byte(crowded, seed):
     """An enterprise that leaves memory loses its bands: all its signals are evaluated when it is back."""
-    rules = many(40) if crowded else packaged()
+    rules = many(40) if crowded else immediate_artefact()
     rnd = random.Random(seed)
     trade = []
     for day in range(150):

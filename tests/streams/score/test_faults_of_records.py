@@ -35,6 +35,8 @@ from tests.streams.score.kit import (
     txn,
 )
 
+pytestmark = pytest.mark.usefixtures("immediate")
+
 OUTCOMES = ("applied_count", "duplicate_count", "conflict_count", "late_count")
 OFFSETS = {"applied_offset", "episode_opened_offset", "case_key"}
 OF_THE_LOG = {"offset", "seq", "alert_id", "episode_id", "case_id", "observation_id"}  # these differ with offsets

@@ -41,6 +41,8 @@ from tests.streams.score.kit import (
     txn,
 )
 
+pytestmark = pytest.mark.usefixtures("immediate")
+
 
 def run(records, size=1_000):
     partition = Partition(0, no_model)
@@ -57,7 +59,7 @@ def records(module_seed):
 
 
 @pytest.fixture(scope="module")
-def clean(records):
+def clean(records, immediate):
     return run(records)
 
 

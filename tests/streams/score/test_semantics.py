@@ -28,6 +28,8 @@ from tests.streams.score.kit import (
     txn,
 )
 
+pytestmark = pytest.mark.usefixtures("immediate")
+
 THIRD_BANK, FOURTH_BANK = "A1000000000003", "A1000000000004"
 
 
