@@ -1,7 +1,6 @@
 """From a bank's topic to the reader of the alert's: how long it takes, at two rates; and what bad input costs.
 
-Only alerts count: of borrowers whose instalment is overdue and of enterprises whose sales are taken back, hidden among
-ordinary transactions.
+Only alerts count: of borrowers whose instalment is overdue, hidden among ordinary transactions.
 """
 
 import tempfile

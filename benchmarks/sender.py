@@ -168,7 +168,8 @@ class Banks:
 
     def _records(self, total: int) -> Iterator[tuple[float, Sent, list[str]]]:
         """As `batches_of` wants them: so many at the plan's rate, and bad news behind some of those that count."""
-        plan, steady = self._plan, self._found.profiles[self._found.profiles["onset_day"] == 2**30]
+        plan, profiles = self._plan, self._found.profiles
+        steady = profiles[(profiles["onset_day"] == 2**30) & (profiles["borrows"] > 0)]
         before = int(plan.per_s * plan.warm_up_s)
         bad_every = (total - before) // plan.alerts if plan.alerts else total + 1
         for i, record in enumerate(islice(feed.feed(self._found), total)):

@@ -100,25 +100,16 @@ def first_words(event_ms: int, partitions: int) -> list[Sent]:
 
 
 def bad_news(profile: np.void, event_ms: int) -> tuple[str, Sent]:
-    """(event id, record) of one that raises an alert about an enterprise at once.
-
-    Of a borrower, that an instalment is overdue; of another, that the bank takes back sales worth most of a month.
-    """
+    """(event id, record) of one that raises an alert about a borrower at once: an instalment is eight days overdue."""
     number, bank = int(profile["number"]), int(profile["bank"][0])
     event_id = f"bad-news-{number}"
-    if profile["borrows"]:
-        return event_id, _sent(
-            Loan(
-                event_id=event_id, bank_id=bank_id(bank), enterprise_id=enterprise_id(number), event_time=event_ms,
-                loan_id=f"L{number:09d}", event="overdue", principal_minor=int(profile["level_fen"]) * 60,
-                outstanding_minor=int(profile["level_fen"]) * 30, dpd=8, granted_on="2025-08-01",
-            )
-        )  # fmt: skip
-    sale = _sale(event_id, number, bank, event_ms, int(profile["level_fen"]) * 22)
-    undone = msgspec.structs.replace(
-        sale, status="reversed", ref_event_id=f"sale-{number}", ref_event_time=event_ms - 86_400_000
-    )
-    return event_id, _sent(undone)
+    return event_id, _sent(
+        Loan(
+            event_id=event_id, bank_id=bank_id(bank), enterprise_id=enterprise_id(number), event_time=event_ms,
+            loan_id=f"L{number:09d}", event="overdue", principal_minor=int(profile["level_fen"]) * 60,
+            outstanding_minor=int(profile["level_fen"]) * 30, dpd=8, granted_on="2025-08-01",
+        )
+    )  # fmt: skip
 
 
 def _sale(event_id: str, number: int, bank: int, event_ms: int, fen: int) -> Txn:

@@ -1,4 +1,4 @@
-"""An enterprise whose inflow stands just above the first threshold, until one reversal takes it far below."""
+"""A borrower whose sales have fallen, until its lender reports it overdue; and an enterprise that is quiet."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -72,12 +72,12 @@ def history() -> Iterator[Sent]:
             yield topic, Receipt(bank_id=bank.bank_id, day=on, count=count, debit_minor=0, credit_minor=credit)
 
 
-def reversal() -> Sent:
-    """The bank takes the big sale back: from -27% to -52%, within the day that is open."""
-    big = sale(BIG_DAY, BIG_DAY - FIRST_DAY, BIG)
-    return topics.bank_events(BANKS[0].bank_id), msgspec.structs.replace(
-        big, event_id="undo", event_time=day_start_ms(LAST_DAY) + 11 * 3_600_000, status="reversed",
-        ref_event_id=big.event_id, ref_event_time=big.event_time, balance_minor=2_500_000,
+def overdue() -> Sent:
+    """The lender reports the loan eight days past due, within the day that is open: an orange alert at once."""
+    return topics.bank_events(BANKS[0].bank_id), Loan(
+        event_id="overdue", bank_id=BANKS[0].bank_id, enterprise_id=ENTERPRISE,
+        event_time=day_start_ms(LAST_DAY) + 11 * 3_600_000, loan_id="L1", event="overdue", principal_minor=30_000_000,
+        outstanding_minor=30_000_000, dpd=8, granted_on=date_of(FIRST_DAY).isoformat(),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from domain.outputs import Alert
 from replay.offsets import Offsets
 from replay.stack import Stack
 from streams.worker.roles import topics_of
-from tests.dashboard.kit import BANKS, ENTERPRISE, HOSTILE_MEMO, HOSTILE_NAME, QUIET, history, reversal, send
+from tests.dashboard.kit import BANKS, ENTERPRISE, HOSTILE_MEMO, HOSTILE_NAME, QUIET, history, overdue, send
 from tests.reading import read
 
 pytest.importorskip("chdb")
@@ -65,31 +65,28 @@ def complaints(browser: Browser) -> list[str]:
     return found
 
 
-def test_a_transaction_sent_to_a_bank_topic_shows_as_an_alert_with_its_sentence(
-    engine: Stack, browser: Browser
-) -> None:
+def test_an_event_sent_to_a_bank_topic_shows_as_an_alert_with_its_sentence(engine: Stack, browser: Browser) -> None:
     kafka = engine.settings.kafka
     assert engine.dashboard is not None
-    assert [alert for alert in alerts(kafka) if alert.signal == "EWS01_inflow_collapse"] == [], "alerted too early"
+    assert [alert for alert in alerts(kafka) if alert.signal == "EWS35_arrears"] == [], "alerted too early"
     browser.goto(f"{engine.dashboard}?lang=zh&theme=light")
     browser.wait_for("document.querySelector('.link').dataset.state === 'live'")
     browser.evaluate(
         "new MutationObserver(() => { window.seenAt ??= document.querySelector('[data-alert]') && Date.now(); })"
         ".observe(document.getElementById('alert-rows'), {childList: true})"
     )
-    send(kafka.bootstrap, [reversal()])
+    send(kafka.bootstrap, [overdue()])
     row = f"[...document.querySelectorAll('tr[data-alert]')].find(r => r.textContent.includes('{ENTERPRISE}'))"
     browser.wait_for(f"!!({row})", deadline_s=60)
-    raised = next(alert for alert in alerts(kafka) if alert.signal == "EWS01_inflow_collapse")
+    raised = next(alert for alert in alerts(kafka) if alert.signal == "EWS35_arrears")
     assert raised.severity == "orange"
     said = browser.evaluate(f"({row}).querySelector('.sentence').textContent")
     assert said == raised.text_zh
-    assert "近30日" in said
+    assert "最大逾期天数8天（橙线7天）" in said
     assert browser.evaluate(f"({row}).querySelector('.pill').textContent") == "橙"
     browser.evaluate("document.getElementById('language').click()")
     english = browser.evaluate(f"({row}).textContent")
-    assert "Operating inflow, 30 days against prior 90 days: down 5" in english
-    assert "(orange line: down 50%)" in english
+    assert "Maximum days past due: 8 days (orange line: 7 days)" in english
     assert "Contact the enterprise within" in browser.evaluate(f"({row}).querySelector('.sentence').title")
     browser.evaluate("document.getElementById('language').click()")
     assert browser.evaluate("document.getElementById('no-alerts').hidden")
