@@ -139,7 +139,13 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
     }
     enterprises = _Table([part.enterprises for part in outputs], scored)
     banks = _Table([*(part.banks for part in facts), *(part.banks for part in outputs)])
-    signals = _Table(part.signals for part in outputs)
+    raised = {
+        part.signals[i]
+        for part in outputs
+        for columns in (told[part.partition]["revisions"],)
+        for i in np.unique(columns["signal"][columns["told"] <= last]).tolist()
+    }
+    signals = _Table([part.signals for part in outputs], raised)
     n = len(enterprises.texts)
 
     def of_facts(name: str, *own: str) -> dict[str, Ints]:

@@ -30,6 +30,7 @@ from tests.replay.backtest.kit import (
     outcome,
     usual_story,
 )
+from tests.streams.score.kit import immediate_artefact
 
 WARM_UP, CUT = 150, 300
 QUICK = Options(warm_up_days=WARM_UP, resamples=40, processes=1, without=frozenset({"ceilings"}))
@@ -362,7 +363,8 @@ def test_a_simulated_log_that_does_not_say_its_seed_gives_no_result(story: Story
     assert "no borrower went over 30 days past due" in found.why_en
 
 
-def test_the_worst_misses_and_false_alarms_have_their_course(story: Story, report: Report) -> None:
+def test_the_worst_misses_and_false_alarms_have_their_course(story: Story, log: Path, truth: Path) -> None:
+    report = judged(log, truth=truth, rules=immediate_artefact().encode())  # rules that raise false alarms here
     assert name_of(35) in [line.enterprise_id for line in report.misses], "nothing was to be seen of it"
     assert {name_of(11), name_of(23)} & {line.enterprise_id for line in report.false_alarms}
     for line in report.misses:
