@@ -1,6 +1,6 @@
 """Does it warn? The packaged rules and the score on three seeds of the simulated province and on a changed one.
 
-Each world is simulated once, into the user's cache folder (some 2 GB each at full size), and replayed and judged
+Each world is simulated once, into the user's cache folder (some 4 GB each at full size), and replayed and judged
 as `xinliu backtest` does. None of them is among those that the rules were chosen on (config/tuned_on.toml). The worlds
 are made anew when the simulator changes. At full size docs/warning.md is written anew; `--enterprises 1000` shows in
 some minutes that it runs. `--data DIR` judges the data sets instead, each in the folder of its name in DIR.
