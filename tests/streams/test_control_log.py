@@ -1,4 +1,4 @@
-"""What stands in `control.v1` and is no control record, which anybody who may write there can put there."""
+"""Records in `control.v1` that are no control records: anybody who may write there can put them there."""
 
 from collections.abc import Callable
 
