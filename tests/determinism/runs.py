@@ -17,6 +17,7 @@ from streams.score import rows as score_rows
 from streams.score.partition import Partition, PartitionState
 from streams.transport.chunk import Chunk, chunk_of
 from tests.determinism.log import Log, snapshot_of
+from tests.streams.score.kit import immediate_rules
 
 UNBOUNDED = 2**31 - 1
 STEPS = ("load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
@@ -91,11 +92,15 @@ class Run:
 
 
 def run(log: Log, shape: Shape = PLAIN, *, kill_seed: int | None = None) -> Run:
-    """Process the log; with a seed, memory of each partition is lost at a random place before each of STEPS."""
+    """Process the log; with a seed, memory of each partition is lost at a random place before each of STEPS.
+
+    By the immediate rules, under which alerts are many and go through every state.
+    """
     ended = Run()
-    for number, rows in enumerate(log.partitions):
-        chunk = chunk_of(topics.EVENTS, number, 0, rows)
-        _Worker(chunk, shape, random.Random(f"{kill_seed} {number}"), ended, kills=kill_seed is not None).run()
+    with mock.patch.object(partitions, "packaged_rules", immediate_rules):
+        for number, rows in enumerate(log.partitions):
+            chunk = chunk_of(topics.EVENTS, number, 0, rows)
+            _Worker(chunk, shape, random.Random(f"{kill_seed} {number}"), ended, kills=kill_seed is not None).run()
     return ended
 
 
