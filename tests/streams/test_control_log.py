@@ -1,4 +1,4 @@
-"""What stands in `control.v1` and is no control record, which anybody who may write there can put there."""
+"""Records of `control.v1` that are no control records, which anybody who may write there can put there."""
 
 from collections.abc import Callable
 
