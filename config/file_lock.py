@@ -19,9 +19,9 @@ class LockHeld(Exception):
 
 
 def hold(path: Path) -> IO[str]:
-    """Hold the lock of a file, which is made where there is none, until the handle is closed or we die.
+    """Hold the lock of a file, created where it is missing, until the handle is closed or the process ends.
 
-    Raise LockHeld where another process holds it.
+    Raise LockHeld, with the holder's process id, where another process has it.
     """
     handle = path.open("a+")
     try:

@@ -1,4 +1,4 @@
-"""Records in `control.v1` that are no control records: anybody who may write there can put them there."""
+"""Records of `control.v1` that are no control records, which anybody who may write there can put there."""
 
 from collections.abc import Callable
 

@@ -316,7 +316,7 @@ class Counted(Chunk):
 def test_what_a_fetch_costs_grows_with_its_chunks_and_not_with_their_square(
     kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fetch of 64 partitions adds up no chunk again for each that comes after it."""
+    """A fetch of 64 partitions sums no chunk again for each chunk that follows it."""
     topic = make_topic("wide", partitions=64)
     producer = Producer({"bootstrap.servers": kafka})
     for p in range(64):
