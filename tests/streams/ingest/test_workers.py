@@ -344,7 +344,7 @@ def test_a_tick_of_many_banks_lies_compressed_in_the_log(kafka_server, make_topi
         await writer.close()
 
     asyncio.run(write())
-    values = {p: [one.value() for one in found] for p, found in read(kafka_server.address, topic, PARTITIONS).items()}
+    values = {p: [one.value for one in found] for p, found in read_partitions(kafka_server.address, topic).items()}
     assert values == {p: [tick] for p in range(PARTITIONS)}
     stored = [file.stat().st_size for file in kafka_server.directory.glob(f"log/{topic}-*/*.log")]
     assert len(stored) == PARTITIONS
