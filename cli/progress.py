@@ -47,6 +47,7 @@ ZH = (
     (r"AUC and KS of (\S+)", r"计算 \1 的 AUC 与 KS"),
     (r"signal (\S+) alone and left out", r"信号 \1：单独与去掉"),
     (r"timelines of the worst misses and false alarms", "最差的漏报与误报"),
+    (r"waiting for process (\d+), which fetches Apache Kafka", r"等进程 \1 下载 Apache Kafka"),
     (r"(\S+) records of (\S+)", r"\2：\1 条记录"),
 )  # fmt: skip
 

@@ -65,7 +65,7 @@ def test_it_speaks_chinese(log: Path) -> None:
         (["berka", "--data", "nowhere"], "No such file or directory; --data must name", "--data must name"),
         (["x.log", "--data", "."], "--data goes with cumcm2020c and berka, not with x.log", "--data 只用于"),
         (["berka", "--data", ".", "--truth", "x"], "--truth does not go with berka", "--truth 与 berka 不能同用"),
-        (["x.log", "--until", "soon"], "invalid fromisoformat value: 'soon'", "'soon'"),
+        (["x.log", "--until", "soon"], "'soon' is no date, as 2025-07-01", "'soon'"),
         (["nowhere.log", "--rules", "nowhere.csv"], "nowhere.log: No such file", "nowhere.log: No such file"),
         (["x.log", "--without", "ranks,x"], "no part is called x: ceilings, ranks, timelines are", "没有 x 这部分"),
         (["x.log", "--resamples", "0"], "'0' is no whole number above zero", "'0' 不是大于零的整数"),

@@ -35,13 +35,19 @@ HOSTILE = "货款\x1b[2J\x9b\u202e\n"
 PACKAGED = content_id(packaged().encode())
 
 
+FALLEN = [
+    Evidence(name="op_inflow_13w_vs_prior13w_ratio", value_micro=-750_000),
+    Evidence(name="ctx.inflow_vs_low_month_ratio", value_micro=-500_000),
+]
+
+
 def alert(number: int, **fields: Any) -> Alert:
     """Alert `number` is about enterprise T`number`."""
     given: dict[str, Any] = {
         "alert_id": f"a{number}", "episode_id": f"a{number}", "case_id": "c", "case_severity": "orange", "revision": 1,
         "enterprise_id": f"T{number}", "signal": "EWS01_inflow_collapse", "severity": "orange", "state": "raised",
         "stock": False, "opened_at": 0, "as_of": 1_700_000_000_000, "score": 450, "score_before": 500,
-        "evidence": [Evidence(name="op_inflow_13w_vs_prior13w_ratio", value_micro=-750_000)], "event_ids": [],
+        "evidence": FALLEN, "event_ids": [],
         "loans": [], "banks": [OTHER_BANK], "title_zh": "…", "text_zh": "…", "suggested_action_zh": "…",
         "model_id": "m", "rules_id": PACKAGED, "offset": number, "seq": 0,
     }  # fmt: skip
@@ -68,7 +74,8 @@ def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, calle
     lines = texts[0].splitlines()
     assert lines[0].startswith(
         "2023-11-15 06:13 [Orange] Operating inflow collapse (raised) T1: Its condition has held at 21 day closes in a "
-        "row; Operating inflow, 13 weeks against prior 13 weeks: down 75.0% (orange line: down 40%); score 500 → 450. "
+        "row; Operating inflow, 13 weeks against prior 13 weeks: down 75.0% (orange line: down 40%); 30-day "
+        "inflow against the second lowest month of twelve: down 50.0% (orange line: down 10%); score 500 → 450. "
         "Contact the enterprise within five working days"
     )
     assert [re.findall(r"\((.*?)\) T", line)[0] for line in lines] == ["raised", "upgraded", "opening list"]
@@ -76,7 +83,7 @@ def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, calle
     lines = out.splitlines()
     assert lines[0].startswith(
         "2023-11-15 06:13 【橙色】经营流入骤降（新增） T1：条件已连续21个日终成立；"
-        "近13周经营流入较前13周降75.0%（橙线降40%）；评分500→450。五个工作日内"
+        "近13周经营流入较前13周降75.0%（橙线降40%）；近30日经营流入较近12个月次低月降50.0%（橙线降10%）；评分500→450。五个工作日内"
     )
     assert [line.split(" ")[2][-4:] for line in lines] == ["（新增）", "（升级）", "（存量）"]
     code, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", "1", "--json")
@@ -143,7 +150,7 @@ def test_an_alert_is_said_under_the_rules_that_raised_it(
     _, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", str(_count(engine, bank)))
     own_rules, lost, packaged_rules = (next(x for x in out.splitlines() if f" T{n}: " in x) for n in (31, 32, 33))
     assert "(orange line: down 42%)" in own_rules
-    assert "down 75.0%; score" in lost
+    assert "down 50.0%; score" in lost
     assert "artefact.v1 has no artefact 0000" in caplog.text
     assert "(orange line: down 40%)" in packaged_rules
 

@@ -51,13 +51,20 @@ def score(points: int, *, at_ms: int = T, offset: int = 1, enterprise_id: str = 
     return msgspec.structs.replace(whole, **changes)
 
 
+RECOVERED = [
+    Evidence(name="op_inflow_30d_vs_prior90d_ratio", value_micro=572_000),
+    Evidence(name="op_inflow_13w_vs_prior13w_ratio", value_micro=100_000),
+    Evidence(name="ctx.inflow_vs_low_month_ratio", value_micro=300_000),
+]
+
+
 def alert(alert_id: str, revision: int, severity: str, state: str, **changes: Any) -> Alert:
     whole = Alert(
         alert_id=alert_id, episode_id="p", case_id="", case_severity="red", revision=revision, enterprise_id=ONE,
         signal="EWS01_inflow_collapse",
         severity="red", state="raised", stock=False, opened_at=T, as_of=T + revision, score=450, score_before=470,
-        evidence=[Evidence(name="op_inflow_30d_vs_prior90d_ratio", value_micro=572_000)], event_ids=[], loans=[],
-        banks=["b1", "b2"], title_zh="…", text_zh="…", suggested_action_zh="…", model_id="m", rules_id=RULES,
+        evidence=RECOVERED, event_ids=[], loans=[], banks=["b1", "b2"],
+        title_zh="…", text_zh="…", suggested_action_zh="…", model_id="m", rules_id=RULES,
         offset=revision, seq=1,
     )  # fmt: skip
     return msgspec.structs.replace(whole, severity=severity, state=state, **changes)
