@@ -62,7 +62,7 @@ def test_every_record_is_accounted_for_and_every_output_counted(plain, log):
         for (topic, _), values in of_partition.items():
             found[topic] += len(values)
     assert dict(found) == plain.outputs
-    assert plain.outputs[topics.ALERT_BACKFILL] > 0
+    assert plain.outputs[topics.ALERT_SUPERVISOR] > 0
 
 
 def test_processes_say_the_same_bytes(recording, plain):
