@@ -322,7 +322,7 @@ def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings
     """The next worker reads again what was emitted while ClickHouse was away, since nothing of it was committed."""
     count = 9
     emitted: dict[str, tuple[Callable[[int], bytes], ...]] = {
-        topics.EVENTS: (txn, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),
+        topics.EVENTS: (payment, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),
         topics.ALERT_SUPERVISOR: (alert,), topics.ALERT_BACKFILL: (alert,), topics.DEAD_LETTERS: (letter,),
         topics.LATE: (late,), topics.FEED: (health,), TP_TOLD.topic: (alert,), TP_OTHER_TOLD.topic: (alert,),
     }  # fmt: skip
