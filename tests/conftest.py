@@ -23,6 +23,7 @@ from kernels.cache import cache_root
 from sinks.clickhouse import Connection, Target, connect, migrate
 from tests import brokers, clickhouse_server, patience
 from tests.faults import Fault
+from tests.processes import take_sigint
 
 SEED = int(os.environ.get("XINLIU_SEED") or random.SystemRandom().randrange(2**32))
 os.environ["XINLIU_SEED"] = str(SEED)  # pytest-xdist's processes inherit the seed that the report's header names
@@ -51,6 +52,11 @@ _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
 _INJECTED, _NOT_SHOWN = "fault", "not shown"
 _running: pytest.Item  # the test that runs
 _fault = Fault(lambda told: _running.user_properties.append((_INJECTED, told)))
+
+
+def pytest_configure() -> None:
+    """Make SIGINT reach what tests start, wherever the run was started."""
+    take_sigint()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

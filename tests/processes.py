@@ -1,5 +1,6 @@
 """Processes, as Linux shows them."""
 
+import signal
 from pathlib import Path
 
 
@@ -9,3 +10,9 @@ def is_gone(pid: int) -> bool:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def take_sigint() -> None:
+    """Take SIGINT again where it is ignored: a shell starts what runs in the background so, and children inherit it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

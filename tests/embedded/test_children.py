@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedded import Child, ChildFailed
-from tests.processes import is_gone
+from tests.processes import is_gone, take_sigint
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -79,6 +79,17 @@ def test_a_paused_child_stops_by_sigterm(tmp_path: Path, eventually: Callable[..
 def test_ctrl_c_at_our_terminal_does_not_reach_a_child(tmp_path: Path) -> None:
     with Child("apart", ["sleep", "600"], log=tmp_path / "log").launch() as child:
         assert os.getsid(child.pid) == child.pid != os.getsid(0)
+
+
+def test_sigint_reaches_a_child_also_where_a_shell_has_it_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        take_sigint()
+        with Child("told", ["sleep", "600"], log=tmp_path / "log").launch() as child:
+            child.signal(signal.SIGINT)
+            assert child.wait(deadline_s=10.0) == -signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_child_takes_environment_and_folder(tmp_path: Path) -> None:
