@@ -21,7 +21,7 @@ PARTITIONS = 4
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    log = logs.make(21, enterprises=400, partitions=PARTITIONS)
+    log = logs.make(21, enterprises=200, partitions=PARTITIONS)
     return record(tmp_path_factory.mktemp("log") / "events.log", log)
 
 

@@ -1,14 +1,18 @@
 """`xinliu replay log`: a recorded events.v1 gives the same bytes into a fresh topic, in process, and as it was said."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from domain import topics
+from embedded import ChildFailed
 from replay.log_file import LogFile
 from replay.reading import read_topics
 from replay.stack import Stack
@@ -69,7 +73,7 @@ def test_a_fresh_topic_and_this_process_say_the_same_bytes(tmp_path: Path) -> No
     assert scores[0] == scores[1]
 
 
-def test_servers_of_ones_own_take_a_log_once(tmp_path: Path) -> None:
+def test_servers_of_ones_own_take_a_log_once_and_one_that_ends_is_named(tmp_path: Path) -> None:
     log = logs.make(12, enterprises=20, partitions=2)
     recording = write(tmp_path / "log.gz", lines_of(log))  # of format 1
     here, there = (tmp_path / f"{name}.jsonl" for name in ("here", "there"))
@@ -88,6 +92,11 @@ def test_servers_of_ones_own_take_a_log_once(tmp_path: Path) -> None:
         code, said = call(*replay[:-1], other)
         assert code == 2
         assert "events.v1 has 2 partitions, the recording 3" in said
+        stack.stop_workers()
+        with redis.Redis.from_url(stack.settings.redis.url) as client:
+            os.kill(client.info("server")["process_id"], signal.SIGKILL)
+        with pytest.raises(ChildFailed, match=r"Redis ended \(signal 9, Killed\), and without it nothing goes on; "):
+            stack.rest(patience_s(10))
 
 
 def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine, called, tmp_path) -> None:

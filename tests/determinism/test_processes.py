@@ -12,8 +12,8 @@ from tests.determinism.processes import STEPS, ProcessShape, plans_of
 from tests.determinism.runs import run
 from tests.determinism.test_in_memory import require_equal, require_kills, say_and_require
 
-ENTERPRISES, RECORDS_MIN, DAYS_MIN, PARTITIONS = 600, 60_000, 40, 4
-SOME, ALL = 540, 500_000
+ENTERPRISES, RECORDS_MIN, DAYS_MIN, PARTITIONS = 300, 30_000, 40, 4
+SOME, ALL = 270, 500_000
 LEVELS = {"batch": (1, 7, 4_000), "resident_max": (SOME, ALL), "slice_ms": (1, 1_000), "workers": (1, 2)}
 EARLY, LATE = ("own", "load", "apply", "drain", "evict"), ("claim", "fetch", "send", "slice", "state", "evict")
 # (batch, enterprises in memory of all workers, ms of a slice, workers), and the steps before which they die: each pair

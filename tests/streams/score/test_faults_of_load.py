@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from benchmarks import configuration
 from benchmarks.drains import write_timed_log
@@ -27,7 +28,7 @@ from streams.transport.chunk import chunk_of
 from tests.streams.score.kit import BANK, FIRST_DAY, applied, authorization, loan, no_model, record, tick, txn
 from tests.streams.score.processes import PARTITIONS, judge, low_offsets, worker, write_log
 
-HOT, OTHERS, DAYS, A_DAY = "E0", 400, 4, 6_000
+HOT, OTHERS, DAYS, A_DAY = "E0", 400, 4, 3_000
 DELAYED_S = 5  # more than a record takes from the topic to the alert on a busy machine
 CPU_RATIO_MAX = 2.0  # of a record, hot or not; a scan over what the enterprise has seen would make it hundreds
 
@@ -150,11 +151,14 @@ def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, even
     fault(injected=len(history), observed=f"{sum(map(len, late.values()))} alerts of a backlog say so, a new one not")
 
 
-def test_fault_34_a_backlog_of_a_million(empty_kafka, redis_url, tmp_path, eventually, seed, fault):
-    """Six weeks of 4,500 enterprises: each record has one outcome, and no alert of them passes for news."""
+@pytest.mark.parametrize(
+    ("enterprises", "records_min"), [(900, 200_000), pytest.param(4_500, 1_000_000, marks=pytest.mark.soak)]
+)
+def test_fault_34_a_long_backlog(enterprises, records_min, empty_kafka, redis_url, tmp_path, eventually, seed, fault):
+    """Six weeks: each record has one outcome, and no alert of them passes for news."""
     # Ten days at twenty transactions a day after a month of few.
     world = World(
-        seed=seed, enterprises=4_500, partitions=PARTITIONS, warm_days=1, dense_days_before=-32, timed_days=43
+        seed=seed, enterprises=enterprises, partitions=PARTITIONS, warm_days=1, dense_days_before=-32, timed_days=43
     )
     settings = Settings(
         kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=PARTITIONS),
@@ -164,7 +168,7 @@ def test_fault_34_a_backlog_of_a_million(empty_kafka, redis_url, tmp_path, event
     )
     create_topics(settings)
     log = write_timed_log(world, empty_kafka)
-    assert log.transactions > 1_000_000
+    assert log.transactions > records_min
     began_s = time.monotonic()
     with worker(settings, tmp_path).launch() as child, connect(redis_url, 5.0) as client:
         eventually(lambda: low_offsets(client) == log.ends or not child.running, 300, "the backlog")
@@ -174,7 +178,7 @@ def test_fault_34_a_backlog_of_a_million(empty_kafka, redis_url, tmp_path, event
         ledger = take_stock(settings, client)
     assert ledger.balanced, [check for check in ledger.checks if not check.holds]
     waited_s = [int(dict(read.headers)[DELAYED]) for read in read_topics(settings.kafka, [topics.ALERT_SUPERVISOR])]
-    assert len(waited_s) > 100
+    assert len(waited_s) > 20
     assert min(waited_s) >= DELAYED_S
     fault(
         injected=log.transactions,
