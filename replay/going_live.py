@@ -83,7 +83,7 @@ class GoingLive:
 
     def end(self) -> None:
         """Stop sending."""
-        self.sending.end()
+        self.sending.close()
 
     def _half_sent(self) -> bool:
         if self.sending.history_sent or self.sending.finished:

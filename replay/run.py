@@ -75,7 +75,7 @@ class Replay:
 
     def end(self) -> None:
         """Stop sending, where it still goes on."""
-        self._sending.end()
+        self._sending.close()
 
     def wait(self, on_look: Callable[[Look], None]) -> None:
         """Send, and wait until nothing is left to do; `on_look` is called about twice a second."""

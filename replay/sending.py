@@ -20,6 +20,7 @@ from sinks.kafka import Outbox
 HEADERS = (("schema", SCHEMA.encode()),)
 SLEEP_S_MAX = 0.2
 FIRST_S_MAX = 20.0
+DRAIN_S_MAX = 120.0
 BACKLOG_LINGER_MS, PACED_LINGER_MS = 2_000, 20  # a backlog over many topics waits for batches of more than a record
 _encode = msgspec.json.Encoder().encode
 
@@ -51,7 +52,8 @@ class Sending(threading.Thread):
         super().__init__(name="sending", daemon=True)
         self._source, self._kafka, self._speed = source, kafka, speed
         self._live_from_ms, self._only_own = live_from_ms, only_own
-        self._live, self._ending = threading.Event(), threading.Event()
+        self._live, self._ending, self._closing = threading.Event(), threading.Event(), threading.Event()
+        self._outbox: Outbox | None = None
         self.history_sent = False  # and acknowledged; only where there is a `live_from_ms`
         self.sent: Counter[str] = Counter()  # by topic, in this run
         self.skipped: Counter[str] = Counter()  # by topic, sent by an earlier run
@@ -70,23 +72,31 @@ class Sending(threading.Thread):
         try:
             self._send_all()
         except Exception as error:  # noqa: BLE001  handed to the thread that asks
-            self.failure = error
+            if not self._closing.is_set():
+                self.failure = error
 
     def go_live(self) -> None:
         """Send on after the history."""
         self._live.set()
 
     def end(self) -> None:
-        """Stop early and wait."""
+        """Stop early, and wait until all that was sent is acknowledged."""
         self._ending.set()
         self._live.set()
         if self.is_alive():
             self.join()
 
+    def close(self) -> None:
+        """Stop at once, also where the broker has ended: what is not acknowledged comes in the next run."""
+        self._closing.set()
+        if self._outbox is not None:
+            self._outbox.close()
+        self.end()
+
     def _send_all(self) -> None:
         offsets = Offsets(self._kafka)
         is_backlog = self._speed is None or self._live_from_ms is not None
-        outbox = self._outbox(BACKLOG_LINGER_MS if is_backlog else PACED_LINGER_MS)
+        outbox = self._open(BACKLOG_LINGER_MS if is_backlog else PACED_LINGER_MS)
         present: dict[str, int] = {}
         said: frozenset[bytes | None] | None = None
         start: tuple[int, float] | None = None
@@ -115,7 +125,8 @@ class Sending(threading.Thread):
                 start = start or (delivery.at_ms, time.monotonic())
                 self._wait_until(start, delivery.at_ms, self._speed, outbox)
             self._send(outbox, delivery)
-        outbox.drain(120.0)
+        if not self._closing.is_set():
+            outbox.drain(DRAIN_S_MAX)
         self.finished = not self._ending.is_set()
 
     def _tell(self, outbox: Outbox, delivery: Delivery, said: frozenset[bytes | None]) -> None:
@@ -126,17 +137,18 @@ class Sending(threading.Thread):
         else:
             self._send(outbox, delivery)
 
-    def _outbox(self, linger_ms: int) -> Outbox:
-        return Outbox(self._kafka.bootstrap, aiokafka_settings(self._kafka), linger_ms=linger_ms)
+    def _open(self, linger_ms: int) -> Outbox:
+        self._outbox = Outbox(self._kafka.bootstrap, aiokafka_settings(self._kafka), linger_ms=linger_ms)
+        return self._outbox
 
     def _await_live(self, outbox: Outbox) -> Outbox:
         """Wait at the end of the history; return the outbox to go on with."""
         if self.history_sent:
             return outbox
-        outbox.drain(120.0)
+        outbox.drain(DRAIN_S_MAX)
         self.history_sent = True
         self._live.wait()
-        return self._outbox(PACED_LINGER_MS)
+        return self._open(PACED_LINGER_MS)
 
     def _send(self, outbox: Outbox, delivery: Delivery) -> None:
         event = delivery.event

@@ -22,7 +22,13 @@ class RedisCluster:
             RedisServer(
                 directory / f"master{n}",
                 kind=kind,
-                more={"cluster-enabled": "yes", "cluster-port": str(port), "cluster-node-timeout": "2000"},
+                more={
+                    "cluster-enabled": "yes",
+                    "cluster-port": str(port),
+                    "cluster-node-timeout": "2000",
+                    # With `everysec` a master that is killed may lose what it acknowledged up to two seconds before.
+                    "appendfsync": "always",
+                },
             )
             for n, port in enumerate(self.bus_ports)
         ]
