@@ -61,22 +61,22 @@ CARD_ROW = np.dtype(
 )
 
 
-SAID = np.dtype([("x", "<f8"), ("u", "<f8"), ("milli", "<i8"), ("ppm", "<i8")])
+CARD_CACHE = np.dtype([("x", "<f8"), ("u", "<f8"), ("milli", "<i8"), ("ppm", "<i8")])
 
 
 class Scorecard(NamedTuple):
-    """A snapshot for the kernel: rows CARD_ROW (CORE_COUNT,), and a cache, said SAID (CORE_COUNT,).
+    """A snapshot for the kernel: rows CARD_ROW (CORE_COUNT,), and a cache, CARD_CACHE (CORE_COUNT,).
 
     The cache holds the last value of each indicator and its result, since most are as at the enterprise's record
     before. So one thread at a time may use a card.
     """
 
     rows: npt.NDArray[np.void]
-    said: npt.NDArray[np.void]
+    cache: npt.NDArray[np.void]
 
     def own(self) -> "Scorecard":
         """Return the same card for a thread of its own."""
-        return self._replace(said=self.said.copy())
+        return self._replace(cache=self.cache.copy())
 
     @property
     def weight_milli(self) -> npt.NDArray[np.int64]:
@@ -101,9 +101,9 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
         row["weight_milli"], row["group"] = snapshot.weights_milli[name], GROUPS.index(says.group)
         row["anchor"], row["inverse"] = anchor, 1.0 / np.diff(anchor)
         row["logarithmic"], row["falling"] = says.unit == "cny", says.higher_is_riskier
-    said = np.zeros(CORE_COUNT, SAID)
-    said["x"] = np.nan  # equal to no value
-    return Scorecard(rows, said)
+    cache = np.zeros(CORE_COUNT, CARD_CACHE)
+    cache["x"] = np.nan  # equal to no value
+    return Scorecard(rows, cache)
 
 
 def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
@@ -168,10 +168,10 @@ def _score(card, e, x):
     total = np.int64(FLOOR_MILLI)
     for i in range(CORE_COUNT):
         if null[i] == VALUE:
-            said = card.said[i]
-            if said.x != value[i]:
-                _ask(rows[i], value[i], said)
-            u[i], last_ppm[i], points[i] = said.u, said.ppm, said.milli
+            cache = card.cache[i]
+            if cache.x != value[i]:
+                _evaluate(rows[i], value[i], cache)
+            u[i], last_ppm[i], points[i] = cache.u, cache.ppm, cache.milli
         else:
             u[i] = _NEUTRAL if null[i] == NOT_APPLICABLE else last_ppm[i] / _PPM
             points[i] = _points_milli(rows[i], u[i])
@@ -186,10 +186,10 @@ def _score(card, e, x):
 
 
 @kernel
-def _ask(row, x, said):
-    said.x, said.u = x, utility(row, x)
-    said.ppm = min(UTILITY_PPM_MOST, np.int64(said.u * _PPM))
-    said.milli = _points_milli(row, said.u)
+def _evaluate(row, x, cache):
+    cache.x, cache.u = x, utility(row, x)
+    cache.ppm = min(UTILITY_PPM_MOST, np.int64(cache.u * _PPM))
+    cache.milli = _points_milli(row, cache.u)
 
 
 @kernel

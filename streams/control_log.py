@@ -50,8 +50,8 @@ class ControlHistory:
 
     def skipped(self) -> dict[tuple[str, int, int], Control]:
         """Return, by topic, partition and offset of an unreadable batch, the control record that skips it."""
-        words = [one for one in self.controls if one.action == "feed_skip"]
-        return {(one.topic or "", one.partition or 0, one.offset or 0): one for one in reversed(words)}
+        skips = [one for one in self.controls if one.action == "feed_skip"]
+        return {(one.topic or "", one.partition or 0, one.offset or 0): one for one in reversed(skips)}
 
 
 def coordinates(partition: int, offset: int) -> str:

@@ -35,7 +35,7 @@ class _Feed:
     held: bool = False
     running: bool = False
     paused: bool = False  # at a batch that cannot be read
-    word: FeedProgress | None = None  # the last progress of its owner
+    reported: FeedProgress | None = None  # the last progress of its owner
     acknowledged: int = 0  # everything before this offset is, as its owners have published
     watermark_ms: int = NOTHING_MS  # the highest that progress and earlier answers have given
     end: int | None = None  # end offset in the last answer
@@ -62,7 +62,7 @@ class Alignment:
         self.step_ms = ahead_ms_max // STEPS_A_BOUND
         self._ahead_ms_max, self._progress = ahead_ms_max, progress
         self._feeds: dict[TP, _Feed] = {}
-        self._survey = EndOffsetProbe()
+        self._probe = EndOffsetProbe()
         self.is_closed = False  # while it is, every feed is held, and no tick is due
         # A heap of each watermark when last looked at. Watermarks only rise, so the first entry that is up to date
         # is the lowest. The minimum is asked for with each day of each feed.
@@ -79,22 +79,22 @@ class Alignment:
         self._lowest = [(NOTHING_MS, tp) for tp in self._feeds]
         heapq.heapify(self._lowest)
 
-    def update(self, word: FeedProgress) -> None:
+    def update(self, progress: FeedProgress) -> None:
         """Take in progress that a worker has published. What it says of the past holds forever; the present state of a
         feed is what its last owner says.
         """
-        tp = TP(word.topic, word.partition)
+        tp = TP(progress.topic, progress.partition)
         feed = self._feeds.get(tp)
         if feed is None:
             return  # of a bank that is none of ours any more
-        feed.acknowledged = max(word.position, feed.acknowledged)
-        if word.front_ms is not None:
-            feed.watermark_ms = max(word.front_ms, feed.watermark_ms)
-            self._survey.read(tp, word.position if word.unread else word.position - 1, word.front_ms)
-        if feed.word is None or word.generation >= feed.word.generation:
+        feed.acknowledged = max(progress.position, feed.acknowledged)
+        if progress.front_ms is not None:
+            feed.watermark_ms = max(progress.front_ms, feed.watermark_ms)
+            self._probe.read(tp, progress.position if progress.unread else progress.position - 1, progress.front_ms)
+        if feed.reported is None or progress.generation >= feed.reported.generation:
             if _is_paused(feed):
                 feed.watermark_ms = self._watermark_ms(tp, feed)  # it stays: `_lowest` needs what only grows
-            feed.word = word
+            feed.reported = progress
 
     def to_ask(self) -> tuple[set[TP], int | None]:
         """Return the feeds to ask the broker's end offsets of, all or none, and the newest event time known.
@@ -103,7 +103,7 @@ class Alignment:
         behind.
         """
         newest_ms = self.newest_ms()
-        if self._survey.is_blank:
+        if self._probe.is_blank:
             return set(self._feeds), newest_ms
         old_ms = NOTHING_MS if newest_ms is None else newest_ms - self.step_ms
         feeds = self._feeds.items()
@@ -115,7 +115,7 @@ class Alignment:
         for tp, feed in self._feeds.items():
             feed.watermark_ms = self._watermark_ms(tp, feed)
             feed.end = ends.get(tp)
-        self._survey.answered(ends, asked_ms)
+        self._probe.answered(ends, asked_ms)
 
     def run(self, tp: TP, position: int) -> int | None:
         """Begin to apply records of `tp` from `position` on.
@@ -129,13 +129,13 @@ class Alignment:
     def reach(self, tp: TP, offset: int, time_ms: int) -> None:
         """Note that the event of `tp` at this offset and event time is about to be applied."""
         feed = self._feeds[tp]
-        self._survey.read(tp, offset, time_ms)
+        self._probe.read(tp, offset, time_ms)
         feed.time_ms = max(time_ms, feed.time_ms)
 
     def reach_all(self, tp: TP, offsets: Sequence[int], times_ms: Sequence[int]) -> None:
         """Do the same as `reach` for several events in their order, at least one."""
         feed = self._feeds[tp]
-        self._survey.read_all(tp, offsets, times_ms)
+        self._probe.read_all(tp, offsets, times_ms)
         feed.time_ms = max(*times_ms, feed.time_ms)
 
     def done(self, tp: TP, position: int, *, more: bool = False) -> None:
@@ -199,7 +199,7 @@ class Alignment:
     def front(self, tp: TP) -> Standing:
         """Return how far a feed is read, whoever reads it."""
         feed = self._feeds[tp]
-        position = self._position(tp, feed) if feed.own else 0 if feed.word is None else feed.word.position
+        position = self._position(tp, feed) if feed.own else 0 if feed.reported is None else feed.reported.position
         time_ms = _front_ms(feed)
         return Standing(position, self._is_unread(tp, feed), None if time_ms == NOTHING_MS else time_ms)
 
@@ -208,7 +208,7 @@ class Alignment:
             return False
         end = feed.end or 0
         if not feed.own:
-            return feed.word is None or feed.word.unread or feed.word.position < end
+            return feed.reported is None or feed.reported.unread or feed.reported.position < end
         if feed.held or feed.running:
             return True
         position, fetched_end = self._progress(tp)
@@ -250,9 +250,9 @@ class Alignment:
     def _watermark_ms(self, tp: TP, feed: _Feed) -> int:
         """Return a feed's watermark: the later of what is read of it and what the broker's answer covers."""
         found_ms = feed.time_ms if feed.time_ms > feed.watermark_ms else feed.watermark_ms
-        if self._survey.time_ms <= found_ms or not self._is_past_end(tp, feed):
+        if self._probe.time_ms <= found_ms or not self._is_past_end(tp, feed):
             return found_ms
-        return self._survey.time_ms
+        return self._probe.time_ms
 
     def _is_past_end(self, tp: TP, feed: _Feed) -> bool:
         """Return whether everything that the last answer found in a feed is applied here, or acknowledged elsewhere.
@@ -269,11 +269,11 @@ class Alignment:
 
 
 def _is_paused(feed: _Feed) -> bool:
-    return feed.paused if feed.own else feed.word is not None and feed.word.paused
+    return feed.paused if feed.own else feed.reported is not None and feed.reported.paused
 
 
 def _told_ms(feed: _Feed) -> int:
-    return NOTHING_MS if feed.word is None or feed.word.front_ms is None else feed.word.front_ms
+    return NOTHING_MS if feed.reported is None or feed.reported.front_ms is None else feed.reported.front_ms
 
 
 def _front_ms(feed: _Feed) -> int:

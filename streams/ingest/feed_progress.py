@@ -61,8 +61,8 @@ def progress_since(bootstrap: str, client: Mapping[str, Any], offset: int) -> tu
         low, end = bounds(consumer, topics.FEED, 0)
         span = max(low, offset), end
         messages = read(consumer, {(topics.FEED, 0): span}, timeout_s=_READ_S_MAX)
-        words = [_decode(message.value()) for message in messages]
-    return [word for word in words if isinstance(word, FeedProgress)], end
+        reports = [_decode(message.value()) for message in messages]
+    return [progress for progress in reports if isinstance(progress, FeedProgress)], end
 
 
 @dataclass(slots=True)
@@ -114,12 +114,12 @@ class FeedProgressPublisher:
         self._serve(tp, feed)
         return None if feed.published is None else feed.published.position
 
-    def publish(self, tp: TP, word: FeedProgress) -> None:
+    def publish(self, tp: TP, progress: FeedProgress) -> None:
         """Publish how far a feed is read, where that is new and once it is acknowledged. Call it often."""
         feed = self._feeds[tp]
         self._serve(tp, feed)
-        if feed.waiting is None and feed.sent is None and self._is_new(word, feed):
-            feed.waiting = msgspec.structs.replace(word, receipt_days=tuple(sorted(feed.receipt_days)))
+        if feed.waiting is None and feed.sent is None and self._is_new(progress, feed):
+            feed.waiting = msgspec.structs.replace(progress, receipt_days=tuple(sorted(feed.receipt_days)))
             feed.receipt_days.clear()
             feed.asked, feed.told_s = False, self._clock()
             self._serve(tp, feed)
@@ -139,14 +139,14 @@ class FeedProgressPublisher:
                 key = f"{tp.topic}".encode()
                 self._outbox.send_marked(topics.FEED, _encode(feed.sent), key=key, lane=lane, mark=feed.sent.position)
 
-    def _is_new(self, word: FeedProgress, feed: _FeedState) -> bool:
+    def _is_new(self, progress: FeedProgress, feed: _FeedState) -> bool:
         published = feed.published
         if published is None or feed.receipt_days or feed.asked:
             return True
-        if word == msgspec.structs.replace(published, receipt_days=()):
+        if progress == msgspec.structs.replace(published, receipt_days=()):
             return False
-        went_on_ms = _gain_ms(word.front_ms, published.front_ms)
-        changed = (word.unread, word.paused) != (published.unread, published.paused)
+        went_on_ms = _gain_ms(progress.front_ms, published.front_ms)
+        changed = (progress.unread, progress.paused) != (published.unread, published.paused)
         return changed or went_on_ms >= self._step_ms or self._clock() - feed.told_s >= PUBLISH_S
 
 

@@ -58,7 +58,7 @@ class Decisions:
         self._consumer = assigned_consumer(settings.kafka.bootstrap, client_settings(settings.kafka))
         begin, _ = bounds(self._consumer, topics.CONTROL, 0)
         self._consumer.assign([TopicPartition(topics.CONTROL, 0, begin)])
-        self.skips: dict[Place, int] = {}  # where each feed goes on; of several words the first counts
+        self.skips: dict[Place, int] = {}  # where each feed goes on; of several controls the first counts
 
     def poll(self) -> set[Place]:
         """Take in the decisions since the last call, without waiting.

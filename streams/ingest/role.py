@@ -139,7 +139,7 @@ class Ingest(Role):
         self._question.drop()
         await asyncio.to_thread(self._out.drain, DRAIN_S)
         self._publisher.republish()
-        for _ in range(2):  # a word that waited, then the last
+        for _ in range(2):  # progress that waited, then the last
             self._publish_progress()
             await asyncio.to_thread(self._out.drain, DRAIN_S)
         await self._leave_ticks()
@@ -260,18 +260,18 @@ class Ingest(Role):
 
         Publish the progress of this worker's feeds.
         """
-        heard = self._progress_reader.poll()
-        words = [word for word in heard if isinstance(word, FeedProgress)]
-        for word in words:
-            self._alignment.update(word)
-        if any(isinstance(word, FeedQuestion) for word in heard):
+        polled = self._progress_reader.poll()
+        reports = [one for one in polled if isinstance(one, FeedProgress)]
+        for progress in reports:
+            self._alignment.update(progress)
+        if any(isinstance(one, FeedQuestion) for one in polled):
             self._publisher.republish()
         if (answer := self._question.answer()) is not None:
             self._alignment.answered(*answer)
         self._question.ask(*self._alignment.to_ask())
         self._publish_progress()
         if self._ticks:
-            self._ticks.update(words, self._progress_reader.offset)
+            self._ticks.update(reports, self._progress_reader.offset)
             await self._ticks.close_days()
         self._exchanged_s = self._clock()
 
@@ -281,7 +281,7 @@ class Ingest(Role):
             if not one.aligned:
                 continue
             front = self._alignment.front(tp)
-            word = FeedProgress(
+            progress = FeedProgress(
                 topic=tp.topic,
                 partition=tp.partition,
                 generation=self._context.generation(),
@@ -291,7 +291,7 @@ class Ingest(Role):
                 last_event_time=one.newest_ms,
                 paused=tp in paused,
             )
-            self._publisher.publish(tp, word)
+            self._publisher.publish(tp, progress)
 
     async def _release(self) -> None:
         """Let held feeds go on, the oldest first, as far as they may, and no longer than other tasks can wait."""
@@ -411,14 +411,14 @@ class Ingest(Role):
         if self._ticks:
             self._ticks.event(bank_id, time_ms)
 
-    async def _admit(self, tp: TP, offset: int, word: Control) -> Control | Rejected:
+    async def _admit(self, tp: TP, offset: int, control: Control) -> Control | Rejected:
         """Append the late record that a control record admits to the log again. Return Rejected where there is none."""
         kafka = self._settings.kafka
-        record = await asyncio.to_thread(admitted, kafka.bootstrap, client_settings(kafka), word.artefact_id or "")
+        record = await asyncio.to_thread(admitted, kafka.bootstrap, client_settings(kafka), control.artefact_id or "")
         if isinstance(record, Rejected):
             return record
         self._forwarder.append(self._out, tp, offset, record)
-        return word
+        return control
 
     def _reach(self, one: _Input, offset: int, time_ms: int) -> bool:
         """Advance an input to an event; return whether that is on a new business day."""

@@ -40,34 +40,39 @@ class Ticks:
     """
 
     def __init__(
-        self, feeds: Feeds, writer: TickWriter, teller: FeedProgressPublisher, alignment: Alignment, polled_offset: int
+        self,
+        feeds: Feeds,
+        writer: TickWriter,
+        publisher: FeedProgressPublisher,
+        alignment: Alignment,
+        polled_offset: int,
     ) -> None:
-        self._feeds, self._writer, self._publisher, self._alignment = feeds, writer, teller, alignment
+        self._feeds, self._writer, self._publisher, self._alignment = feeds, writer, publisher, alignment
         self._heard_offset = polled_offset
         self._health: dict[str, FeedHealth] = {}
 
     @classmethod
     async def taken_over(
-        cls, settings: Settings, outbox: Outbox, teller: FeedProgressPublisher, alignment: Alignment
+        cls, settings: Settings, outbox: Outbox, publisher: FeedProgressPublisher, alignment: Alignment
     ) -> Ticks:
         """Fence the previous writer, and go on from its last tick and the progress published since."""
         kafka = settings.kafka
         name, client = f"{kafka.group_prefix}ticks", aiokafka_settings(kafka)
         writer = TickWriter(outbox, kafka.bootstrap, client, name, kafka.log_partitions)
         await writer.open()  # first: whatever the other still writes after this is refused
-        return await asyncio.to_thread(cls._gone_on, settings, writer, teller, alignment)
+        return await asyncio.to_thread(cls._gone_on, settings, writer, publisher, alignment)
 
     @classmethod
     def _gone_on(
-        cls, settings: Settings, writer: TickWriter, teller: FeedProgressPublisher, alignment: Alignment
+        cls, settings: Settings, writer: TickWriter, publisher: FeedProgressPublisher, alignment: Alignment
     ) -> Ticks:
         kafka, client = settings.kafka, client_settings(settings.kafka)
         feeds = Feeds(settings.banks, settings.ingest.grace_ms)
         found = last_tick(kafka.bootstrap, client, kafka.log_partitions)
         feeds.restore(None if found is None else found.tick)
-        words, polled_offset = progress_since(kafka.bootstrap, client, 0 if found is None else found.polled_offset)
-        ticks = cls(feeds, writer, teller, alignment, polled_offset)
-        ticks.update(words, polled_offset)
+        reports, polled_offset = progress_since(kafka.bootstrap, client, 0 if found is None else found.polled_offset)
+        ticks = cls(feeds, writer, publisher, alignment, polled_offset)
+        ticks.update(reports, polled_offset)
         log.info("this worker writes the ticks, on from event time %s", feeds.up_to)
         return ticks
 
@@ -75,19 +80,19 @@ class Ticks:
         """Close the writer, so that another worker may take over."""
         await self._writer.close()
 
-    def update(self, words: Iterable[FeedProgress], polled_offset: int) -> None:
+    def update(self, reports: Iterable[FeedProgress], polled_offset: int) -> None:
         """Take in the progress of feeds up to an offset of `feed.v1`. It may come again, and late."""
-        for word in words:
-            self._fold(word)
+        for progress in reports:
+            self._fold(progress)
         self._heard_offset = max(self._heard_offset, polled_offset)
 
-    def _fold(self, word: FeedProgress) -> None:
-        bank_id = source_of(word.topic).bank_id
+    def _fold(self, progress: FeedProgress) -> None:
+        bank_id = source_of(progress.topic).bank_id
         if bank_id is None or not self._feeds.knows(bank_id):
             return
-        if word.last_event_time is not None:
-            self._feeds.event(bank_id, word.last_event_time)
-        for day in word.receipt_days:
+        if progress.last_event_time is not None:
+            self._feeds.event(bank_id, progress.last_event_time)
+        for day in progress.receipt_days:
             self._feeds.receipt(bank_id, day)
 
     def event(self, bank_id: str, time_ms: int) -> None:

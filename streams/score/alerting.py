@@ -66,10 +66,10 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
         if moved == episodes.RAISED:
             cases.opened(e, bank, x.as_of_ms, x.offset)
         x.why = detailed
-        _tell_elsewhere(e, i, x, moved == episodes.RAISED or episodes.is_over(moved))
+        _number_notices(e, i, x, moved == episodes.RAISED or episodes.is_over(moved))
         outbook.describe(x, e, s, i, moved)
         if moved == episodes.STALE and detailed & _STATUS == SUPPRESSED:
-            _who_knows(e, rules, s, detailed >> STATUS_BITS, bank, book, today)
+            _mark_entitled(e, rules, s, detailed >> STATUS_BITS, bank, book, today)
         outbook.write(book, outbook.ALERT)
         if episodes.is_over(moved):
             _forget(e, i)
@@ -82,23 +82,23 @@ def _forget(e, i):
 
 
 @kernel
-def _who_knows(e, rules, s, term, bank, book, today):
+def _mark_entitled(e, rules, s, term, bank, book, today):
     """Mark in the draft the banks that may see a suppression's reason.
 
     Those are all but the banks for whom it is another lender's fact.
     """
     x, lens = book.draft[0], book.lens[0]
     if bank != episodes.EVERY_BANK:
-        x.knows[:] = 1  # it goes to that bank alone, and lens.last_day is in use
+        x.entitled[:] = 1  # it goes to that bank alone, and lens.last_day is in use
         return
     at = rules.term_at[rules.term_first[s] + term]
     for b in range(BANK_SLOTS):
         lender.last_days(e, b, lens)
-        x.knows[b] = machine.run(rules, at, x.value, x.null, lens.last_day[:], today, np.int64(0)) == TRUE
+        x.entitled[b] = machine.run(rules, at, x.value, x.null, lens.last_day[:], today, np.int64(0)) == TRUE
 
 
 @kernel
-def _tell_elsewhere(e, i, x, counts):
+def _number_notices(e, i, x, counts):
     """Number a notice for each bank to which this is the first or the last such episode of another bank."""
     x.elsewhere[:] = 0
     if e.episode_bank[i] == episodes.EVERY_BANK or not counts:
@@ -217,7 +217,7 @@ def change_rules(e, before, after, book, t_ms):
             i += 1
             continue
         episodes.revise(e, i)
-        _tell_elsewhere(e, i, x, True)
+        _number_notices(e, i, x, True)
         outbook.describe(x, e, signals.signal_of(before, e.episode_key[i]), i, episodes.NOT_IN_RULES)
         outbook.write(book, outbook.ALERT)
         _forget(e, i)

@@ -238,7 +238,7 @@ def _reason(b: Any, signal: Signal, view: int) -> str:
         return ""
     status = why & (1 << STATUS_BITS) - 1
     if status == SUPPRESSED:
-        knows = view == cases.SUPERVISOR or b["knows"][view]
+        knows = view == cases.SUPERVISOR or b["entitled"][view]
         return text_of(signal.suppressions[why >> STATUS_BITS]) if knows else "suppressed"
     if status == TOO_YOUNG:
         return "history"

@@ -61,7 +61,7 @@ ROW = np.dtype(
         ("why", "<i4"),  # the status with its detail
         ("episode_bank", "|i1"),  # the bank slot that the episode is about, or EVERY_BANK
         ("to_bank", "|i1"),  # the one bank slot that it goes to, or TO_ALL
-        ("knows", "|u1", (BANK_SLOTS,)),  # may see the reason of a suppression
+        ("entitled", "|u1", (BANK_SLOTS,)),  # may see the reason of a suppression
         ("elsewhere", "<u2", (BANK_SLOTS,)),  # the number of the notice that another bank has such an episode; 0: none
         ("case_key", "<u8", (cases.VIEWS,)),
         ("case_level", "|u1", (cases.VIEWS,)),

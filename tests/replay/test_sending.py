@@ -10,6 +10,7 @@ from config.errors import SettingsError
 from config.settings import KafkaSettings
 from domain import topics
 from domain.events import Control, LogRecord, Outcome, Receipt, Txn
+from embedded import Kafka
 from replay.judging import Label
 from replay.ledger import count_log
 from replay.offsets import Offsets
@@ -20,6 +21,7 @@ from replay.simulate import Simulation
 from replay.sources import Delivery
 from sinks.kafka import Outbox
 from tests import brokers
+from tests.patience import eventually, patience_s
 
 SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
 
@@ -100,6 +102,23 @@ def test_a_pace_is_kept_and_an_end_comes_at_once(kafka: str, topic_name: Callabl
     assert time.monotonic() - began < 10
     assert not sending.finished
     assert 0 < sum(sending.sent.values()) < len(list(source.deliveries()))
+
+
+def test_a_close_does_not_wait_for_a_broker_that_has_ended(
+    kafka_factory: Callable[..., Kafka], topic_name: Callable[..., str]
+) -> None:
+    source, broker = Renamed(topic_name("closed")), kafka_factory()
+    made(broker.address, source)
+    sending = Sending(source, KafkaSettings(bootstrap=broker.address), speed=3_600.0)
+    sending.start()
+    eventually(lambda: sum(sending.sent.values()) > 3, 20, "events")
+    broker.kill()
+    sent = sum(sending.sent.values())
+    eventually(lambda: sum(sending.sent.values()) > sent, 60, "an event that nobody acknowledges")
+    began_s = time.monotonic()
+    sending.close()
+    assert time.monotonic() - began_s < patience_s(10)
+    assert (sending.is_alive(), sending.finished, sending.failure) == (False, False, None)
 
 
 def test_a_topic_that_is_missing_fails_the_sending(kafka: str, topic_name: Callable[..., str]) -> None:

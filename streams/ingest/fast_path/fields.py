@@ -4,7 +4,7 @@ A value is plain where nothing can be wrong with it: it is within the bounds of 
 the types), and its text is printing ASCII and Chinese characters, which are in NFC and hide nothing.
 
 In all kernels `b` is uint8 (bytes) and positions are indexes into it; `fields` is int64 (2, fields of Txn), begin and
-end of each value, or ABSENT or UNSAID as its begin.
+end of each value, or ABSENT or UNWRITTEN as its begin.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from sinks.batch import encode_headers
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 
-ABSENT, UNSAID = -1, -2  # where a field would be: it has none, or one that is not written
+ABSENT, UNWRITTEN = -1, -2  # where a field would be: it has none, or one that is not written
 _NEVER, TEXT, NUMBER, _CHOICE, _FALSE = range(5)
 
 
@@ -188,10 +188,10 @@ def value_end(b, p, end, field, fields):
     if fields[0, field] != ABSENT or p >= end:
         return -1
     if _NULLABLE[field] and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_NULL):
-        fields[0, field] = UNSAID
+        fields[0, field] = UNWRITTEN
         return p + _WORDS_SIZE[_IS_NULL]
     if kind == _FALSE and is_at(b, p, end, _WORDS, _WORDS_SIZE, _IS_FALSE):
-        fields[0, field] = UNSAID
+        fields[0, field] = UNWRITTEN
         return p + _WORDS_SIZE[_IS_FALSE]
     if kind == NUMBER:
         stop = number_end(b, p, end)
@@ -214,7 +214,7 @@ def value_end(b, p, end, field, fields):
             return -1
     else:
         return -1
-    fields[0, field], fields[1, field] = (UNSAID if field == _STATUS else p), stop
+    fields[0, field], fields[1, field] = (UNWRITTEN if field == _STATUS else p), stop
     return stop + 1
 
 
