@@ -24,9 +24,9 @@ from detectors.rules.artefact import packaged_rules
 from kernels.cache import cache_root
 from kernels.sources import ROOT, closure, essence
 from replay.backtest import datasets
+from replay.backtest.markdown import is_plain
 from replay.backtest.report import Report
 from replay.backtest.run import Options, backtest
-from replay.backtest.text import is_plain
 from replay.in_process import cores
 from replay.log_file import LogFile
 from replay.province.log import write_log
@@ -44,8 +44,8 @@ BOUNDS = {
     "results": results.Bound(least=len(SEEDS) + 1),
 }
 STEPS = {
-    "reading the log for facts": "facts", "replaying the log": "replay", "what lands on desks": "cases",
-    "what models learn from the same month ends": "ceilings", "what ranks are worth": "ranks",
+    "reading the log for facts": "facts", "replaying the log": "replay", "measuring the load on desks": "cases",
+    "training the ceilings": "ceilings", "evaluating the ranks": "ranks",
     "timelines of the worst misses and false alarms": "timelines",
 }  # fmt: skip
 

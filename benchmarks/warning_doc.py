@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from replay.backtest.words import POLICIES
+from replay.backtest.translations import POLICIES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOC = ROOT / "benchmarks/results", ROOT / "docs/warning.md"

@@ -151,9 +151,9 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
     from tempfile import TemporaryDirectory
 
     from dashboard import assets
+    from replay.backtest.markdown import markdown
     from replay.backtest.page import html
     from replay.backtest.run import Options, backtest
-    from replay.backtest.text import markdown
     from replay.state import write_whole
 
     with ExitStack() as exits:

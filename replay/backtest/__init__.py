@@ -1,1 +1,1 @@
-"""Judges warnings against what became of the borrowers: reading, statistics and report each in modules of their own."""
+"""Judgement of warnings by the later outcomes of the borrowers: reading, statistics and report."""

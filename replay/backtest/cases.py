@@ -1,7 +1,8 @@
-"""From revisions of alerts to what a desk sees: an enterprise's open alerts are one case, as high as the highest.
+"""From revisions of alerts to a desk's cases: an enterprise's open alerts are one case, as high as the highest.
 
-Arrays in, arrays out. A case is *opened* when the first alert of an enterprise without one is raised, and *made graver*
-when its level rises. Both are steps; a fall of the level, and an alert that joins at no higher level, are none.
+Arrays in, arrays out; all are int64. A case is *opened* by the first alert of an enterprise without a case, and *made
+graver* by a rise of its level. Both are steps. A fall of the level is no step, nor is an alert that joins at the same
+or a lower level.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,7 @@ class Steps(NamedTuple):
     """Cases opened or made graver, in the order of (owner, time). All arrays have shape (steps,)."""
 
     owner: Ints
-    day: Ints  # on which it was told
+    day: Ints  # on which the revision was in the log
     before: Ints  # the level, NO_CASE where it was opened
     after: Ints
 
@@ -28,10 +29,11 @@ class Steps(NamedTuple):
 
 
 def steps(owner: Ints, moment: Ints, day: Ints, episode: Ints, level: Ints) -> Steps:
-    """Return the steps that revisions make; each array has shape (revisions,), in the order in which they were told.
+    """Return the steps that revisions make; each array has shape (revisions,), in the order of the log.
 
-    owner: whose case (an enterprise, or an enterprise at one bank). moment: the place in the owner's log; revisions of
-    one moment are told at once. episode: unique over all owners. level: after the revision, NO_CASE where it is over.
+    owner: an enterprise, or an enterprise at one bank. moment: the offset of the record that caused the revision;
+    revisions with the same moment count as one. episode: unique over all owners. level: after the revision, NO_CASE at
+    the end of the episode.
 
     >>> steps(*(np.array(x) for x in ([7, 7, 7], [1, 1, 2], [5, 5, 6], [0, 1, 0], [1, 2, 3])))
     Steps(owner=array([7, 7]), day=array([5, 6]), before=array([0, 2]), after=array([2, 3]))
@@ -42,7 +44,7 @@ def steps(owner: Ints, moment: Ints, day: Ints, episode: Ints, level: Ints) -> S
 
 
 def steps_of(owner: Ints, moment: Ints, day: Ints, before: Ints, level: Ints) -> Steps:
-    """Return the steps of revisions in the order of (owner, time), each with its episode's level before it."""
+    """Return the steps of revisions in the order of (owner, time); before: the level of the episode before each."""
     highest = _highest(owner, before, level)
     is_last = np.ones(len(owner), np.bool_)  # of its moment
     is_last[:-1] = (owner[1:] != owner[:-1]) | (moment[1:] != moment[:-1])
@@ -54,7 +56,7 @@ def steps_of(owner: Ints, moment: Ints, day: Ints, before: Ints, level: Ints) ->
 
 
 def levels_at(owner: Ints, day: Ints, episode: Ints, level: Ints, who: Ints, when: Ints) -> Ints:
-    """Return the level of the case of each `who` at the end of day `when`; the first four as in `steps`."""
+    """Return the level of the case of each `who` at the end of day `when`, both (n,); the others as in `steps`."""
     order = np.argsort(owner, kind="stable")
     owner, day, episode, level = (column[order] for column in (owner, day, episode, level))
     highest = _highest(owner, levels_before(episode, level), level)
@@ -63,7 +65,7 @@ def levels_at(owner: Ints, day: Ints, episode: Ints, level: Ints, who: Ints, whe
 
 
 def last_at(owner: Ints, day: Ints, who: Ints, when: Ints) -> Ints:
-    """Return the place of the last row of each `who` with a day of at most `when`; -1 where there is none.
+    """Return the index of the last row of each `who` with a day of at most `when`, both (n,); -1 where there is none.
 
     `owner`, `day` (rows,) ascend by (owner, day).
     """

@@ -1,9 +1,9 @@
-"""Ceilings on the same indicators: models that learn from the month ends of the world that is judged.
+"""Ceilings on the same indicators: models trained on the month ends of the judged world itself.
 
-LightGBM as it is, and boosted stumps that may use each indicator only in the direction that the catalogue gives it.
-They are ceilings, not rivals: they see the outcomes of other enterprises of the same time. What they predict of an
-enterprise was learned from others alone (folds by enterprise), and from month ends that have lived through their
-horizon. One thread a model, so that the same data give the same figures.
+LightGBM without constraints, and boosted stumps that may use each indicator only in the direction of the catalogue.
+They are ceilings, not rivals: they see the outcomes of other enterprises of the same time. The prediction for an
+enterprise comes from a model of the other enterprises alone (folds by enterprise), trained on month ends whose horizon
+has passed. Each model has one thread, so that the same data give the same figures.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from replay.backtest.names import directions as known_directions
+from replay.backtest.catalogue import directions as known_directions
 from replay.backtest.panel import BUDGET_DAYS, Panel
 from replay.backtest.ranks import Rank
 from replay.backtest.statistics import Flags, Floats, Ints
@@ -20,8 +20,8 @@ from replay.backtest.world import World
 from replay.sources import SourceError
 
 FOLDS = 5
-LEARNED_ROWS_MAX = 80_000  # with all bad ones among them: more teach hardly more, and take minutes
-BAD_MIN = 20  # month ends that go bad, in what a model learns from
+LEARNED_ROWS_MAX = 80_000  # with all bad ones among them: more rows gain hardly anything and take minutes
+BAD_MIN = 20  # month ends that go bad, among the rows of a training set
 _ALWAYS: dict[str, Any] = {
     "objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 7,
     "bagging_fraction": 0.8, "bagging_freq": 1, "max_bin": 63, "feature_fraction": 0.8,
@@ -33,18 +33,18 @@ MODELS: dict[str, tuple[dict[str, Any], int]] = {  # parameters, rounds
 
 
 def require() -> None:
-    """SourceError where LightGBM is not installed."""
+    """Raise SourceError where LightGBM is not installed."""
     try:
         import lightgbm  # noqa: F401
     except (ImportError, OSError) as error:
-        said = f"the ceilings need the extra 'evaluate' (LightGBM): {error}; or leave them out by --without ceilings"
-        raise SourceError(said) from error
+        message = f"the ceilings need the extra 'evaluate' (LightGBM): {error}; or leave them out by --without ceilings"
+        raise SourceError(message) from error
 
 
-def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], say: Callable[[str], None]) -> list[Rank]:
-    """Return the ranks of each model, for budgets and for each horizon of AUC.
+def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], on_progress: Callable[[str], None]) -> list[Rank]:
+    """Return the rank of each model for budgets and for each horizon (days) of AUC.
 
-    Those with too few bad month ends to learn from are left out.
+    Models with too few bad month ends to train on are left out.
     """
     directions = [known_directions().get(name, 0) for name in world.indicators]
     fold = folds(panel.enterprise, len(world.ids))
@@ -60,7 +60,7 @@ def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], say: Callabl
             model,
             directions if model == "stumps" else None,
         )
-        say(f"{model} has learned {horizon} days")
+        on_progress(f"{model} is trained on outcomes within {horizon} days")
         name = model if horizon == BUDGET_DAYS else f"{model}_{horizon}"
         return None if risk is None else Rank(name=name, risk=risk, label_days=horizon)
 
@@ -71,16 +71,17 @@ def ceilings(panel: Panel, world: World, horizons: tuple[int, ...], say: Callabl
 
 def folds(enterprise: Ints, enterprises: int) -> Ints:
     """Return the fold of each row (rows,): all rows of an enterprise are in one."""
-    of = np.random.default_rng(11).permutation(enterprises) % FOLDS
-    return np.asarray(of[enterprise], np.int64)
+    fold_of = np.random.default_rng(11).permutation(enterprises) % FOLDS
+    return np.asarray(fold_of[enterprise], np.int64)
 
 
 def out_of_fold(
     values: Any, bad: Flags, matured: Flags, fold: Ints, model: str, directions: list[int] | None
 ) -> Floats | None:
-    """Return the risk of each row (rows,) as a model says that has learned from matured rows of the other folds.
+    """Return the risk of each row (rows,), float64, by a model trained on the matured rows of the other folds.
 
-    None where one of them would learn from too few bad rows.
+    values: (rows, indicators). directions: of each indicator, 1, -1 or 0; None: no constraint. Return None where a fold
+    leaves fewer than BAD_MIN bad rows to train on.
     """
     import lightgbm
 
@@ -93,7 +94,7 @@ def out_of_fold(
             return None
         if not predict.any():
             continue
-        rows = _some(np.flatnonzero(learn), bad)
+        rows = _training_rows(np.flatnonzero(learn), bad)
         weight = np.where(bad[rows], 1.0, (learn & ~bad).sum() / max(1, (~bad[rows]).sum()))
         data = lightgbm.Dataset(values[rows], bad[rows].astype(np.float32), weight=weight, free_raw_data=True)
         booster = lightgbm.train(parameters, data, rounds)
@@ -101,8 +102,8 @@ def out_of_fold(
     return risk
 
 
-def _some(rows: Ints, bad: Flags) -> Ints:
-    """All bad rows, and as many good ones as may be learned from, drawn by a seed."""
+def _training_rows(rows: Ints, bad: Flags) -> Ints:
+    """Return the indices of all bad rows, and of good ones drawn by a seed, up to LEARNED_ROWS_MAX."""
     good = rows[~bad[rows]]
     room = max(1, LEARNED_ROWS_MAX - (len(rows) - len(good)))
     if len(good) <= room:

@@ -1,4 +1,4 @@
-"""Rows that grow one by one, and are arrays in the end."""
+"""Builders of columns: rows are appended one by one, and become NumPy arrays at the end."""
 
 from array import array
 
@@ -10,7 +10,7 @@ SEQ_BITS = 20  # an output's place in its partition as one number: its record's 
 
 
 class Names:
-    """Texts by number, in the order in which they came."""
+    """Dictionary encoding of texts: each new text gets the next index."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -20,7 +20,7 @@ class Names:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Return them by number."""
+        """Return the texts in the order of their indices."""
         return tuple(self._numbers)
 
 
@@ -45,5 +45,5 @@ class Columns:
 
 
 def int64(cells: "array[int]") -> Ints:
-    """Return the cells of an array of type q without a copy."""
+    """Return an array of type q as int64 (n,), without a copy."""
     return np.frombuffer(cells, np.int64) if cells else np.empty(0, np.int64)

@@ -1,7 +1,7 @@
 """The data sets that have an adapter, as a log and labels without dates: `xinliu backtest berka --data DIR`.
 
-cumcm2020c  123 enterprises known by their invoices, 27 of them defaulted; judged by the last 180 days of each
-berka       682 accounts up to their loans, judged by the 180 days before the grant, where the loan's status is known
+cumcm2020c  123 enterprises with their invoices, 27 of them defaulted; judged on the last 180 days of each.
+berka       682 accounts up to the grant of their loans; judged on the last 180 days before it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,24 +18,24 @@ from replay.sources import Delivery, Source, SourceError
 
 NAMES = ("cumcm2020c", "berka")
 CUMCM_LABELS = "a1_labels.csv"
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """By enterprise id whether it is bad, and the day number on which what is known of it ends."""
+    """By enterprise id: whether it is bad, and the last day number of its data."""
 
     name: str
     bad: Mapping[str, bool]
     ends: Mapping[str, int]
 
 
-def make(name: str, directory: Path, path: Path, say: Say) -> Labels:
-    """Write the log of a data set to `path`, and return its labels. SourceError names file, line and column."""
+def make(name: str, directory: Path, path: Path, on_progress: Progress) -> Labels:
+    """Write the log of a data set to `path`, and return its labels. Raise SourceError with file, line and column."""
     labels = None if name == "berka" else _cumcm_labels(directory)
     source = _Noting(berka.Accounts(directory) if name == "berka" else cumcm2020c.Invoices(directory))
-    made = write_log(cast(Source, source), path, say=say)
-    say(f"{made.records:,} records of {name}")
+    made = write_log(cast(Source, source), path, say=on_progress)
+    on_progress(f"{made.records:,} records of {name}")
     if labels is None:
         outcomes = source.outcomes()
         labels = {one: outcomes[loan] == "bad" for one, (loan, _) in source.granted.items() if loan in outcomes}
@@ -46,7 +46,7 @@ def make(name: str, directory: Path, path: Path, say: Say) -> Labels:
 
 
 class _Noting:
-    """A source that remembers each enterprise's last transaction, and when its loan was granted."""
+    """A source that records each enterprise's last transaction and the grant of its loan."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -57,7 +57,7 @@ class _Noting:
         return getattr(self._source, name)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """Those of the source."""
+        """Yield the deliveries of the source."""
         for delivery in self._source.deliveries():
             event = delivery.event
             if isinstance(event, Txn):

@@ -1,7 +1,7 @@
-"""The facts that a log holds of enterprises beside transactions, read without score: who lends, what went wrong.
+"""Facts of a log beside transactions (loans, consents, outcomes, profiles), read without scoring.
 
-Every row carries the day on which it was told: the event time that the log had reached, as its newest tick says, where
-that is later than the row's own time. A fact that is dated back is known late.
+Every row carries the day on which it became known: the event time that the log had reached by its newest tick, where
+that is later than the row's own time. A fact with a date in the past becomes known late.
 """
 
 from collections.abc import Callable
@@ -37,18 +37,18 @@ _record = msgspec.json.Decoder(LogRecord).decode
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """Everything of one partition; enterprises and banks by number in its own tables, columns as int64 (rows,)."""
+    """The facts of one partition; enterprises and banks are indices into its own tables, columns are int64 (rows,)."""
 
     partition: int
     enterprises: tuple[str, ...] = ()
     banks: tuple[str, ...] = ()
     ticks: dict[str, Ints] = field(default_factory=dict)
-    """offset, and the time up_to (ms) that the log had reached with it, which never falls."""
+    """offset; up_to: the event time (ms) that the log has reached, never falling."""
     loans: dict[str, Ints] = field(default_factory=dict)
     bad: dict[str, Ints] = field(default_factory=dict)
-    """Days on which an enterprise was over 30 days past due or worse, as events of a loan say; is_default: over 90."""
+    """Days on which a loan event puts an enterprise over 30 days past due or worse; is_default: over 90."""
     outcomes: dict[str, Ints] = field(default_factory=dict)
-    """What operators say of a loan (-1: of none by name): whether it is bad, and the day on which that matured."""
+    """Outcomes by operators: loan (-1: not named), whether it is bad, and the matured day."""
     consents: dict[str, Ints] = field(default_factory=dict)
     profiles: dict[str, Ints] = field(default_factory=dict)
     accounts: dict[str, Ints] = field(default_factory=dict)
@@ -56,46 +56,46 @@ class Facts:
 
     @property
     def first_day(self) -> int:
-        """Return the day that the first tick is in or ends; NO_DAY without one."""
+        """Return the day number of the first tick (one at midnight belongs to the day before); NO_DAY without one."""
         return day_of(int(self.ticks["up_to"][0]) - 1) if len(self.ticks["up_to"]) else NO_DAY
 
     @property
     def last_day(self) -> int:
-        """Return the last day that the log has reached the end of, or is in; NO_DAY without a tick."""
+        """Return the day number of the last tick (one at midnight belongs to the day before); NO_DAY without one."""
         return day_of(int(self.ticks["up_to"][-1]) - 1) if len(self.ticks["up_to"]) else NO_DAY
 
 
-def survey(log: LogFile, processes: int, say: Callable[[str], None]) -> list[Facts]:
-    """Return the facts of each partition. SourceError where no day ever closes."""
+def read_facts(log: LogFile, processes: int, on_progress: Callable[[str], None]) -> list[Facts]:
+    """Return the facts of each partition. Raise SourceError where the log has no tick, so that no day closes."""
     counts = log.record_counts()
     wanted = sorted((number for number, count in counts.items() if count), key=counts.__getitem__, reverse=True)
     found = []
-    with Processes(partial(_Surveyor, log), min(processes, max(1, len(wanted)))) as pool:
+    with Processes(partial(_Reader, log), min(processes, max(1, len(wanted)))) as pool:
         for place, partition in enumerate(wanted):
             pool.call(place % pool.count, "read", partition)
         for answer in pool.answers():
             found.append(answer.value)
-            say(f"{len(found)} of {len(wanted)} partitions read for facts")
+            on_progress(f"{len(found)} of {len(wanted)} partitions read for facts")
     found.sort(key=lambda facts: facts.partition)
     if all(facts.last_day == NO_DAY for facts in found):
         raise SourceError(f"{log.path}: no tick is in it, so that no day ever closes")
     return found
 
 
-class _Surveyor:
-    def __init__(self, log: LogFile, _tell: Callable[[int], None]) -> None:
+class _Reader:
+    def __init__(self, log: LogFile, _on_progress: Callable[[int], None]) -> None:
         self._log = log
 
     def read(self, partition: int) -> Facts:
-        """Read one partition."""
-        reading = Reading(partition)
+        """Return the facts of one partition."""
+        reader_ = FactReader(partition)
         for chunk in self._log.chunks(partition, as_recorded=False):
-            reading.take(chunk)
-        return reading.finish()
+            reader_.take(chunk)
+        return reader_.finish()
 
 
-class Reading:
-    """Takes a partition's records in the order of its log."""
+class FactReader:
+    """Reads a partition's records in the order of its log."""
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
@@ -111,7 +111,7 @@ class Reading:
         self._seen: set[tuple[str, str, str]] = set()
 
     def take(self, chunk: Chunk) -> None:
-        """Take the next records."""
+        """Read the next records."""
         rows, taken = np.zeros(len(chunk), RECORD), np.zeros(len(chunk), np.uint8)
         spans = chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end
         reader.read(chunk.buffer, *spans, rows, taken)
@@ -121,7 +121,7 @@ class Reading:
             self._other(int(chunk.offset[i]), chunk.value(i))
 
     def finish(self) -> Facts:
-        """Return what was read."""
+        """Return the facts read so far."""
         ticks = self._ticks.arrays()
         ticks["up_to"] = np.maximum.accumulate(ticks["up_to"])
         return Facts(
@@ -138,10 +138,10 @@ class Reading:
         )
 
     def _transactions(self, rows: Any, offsets: Ints) -> None:
-        """Note which enterprise has an account where."""
+        """Record at which banks each enterprise has an account."""
         keys = np.ascontiguousarray(rows["key"])
         mixed = (keys * np.array([3, 5, 7, 11], np.uint64)).sum(axis=1, dtype=np.uint64) * np.uint64(31)
-        # Rows that differ in a pair of enterprise and bank but not in this sum would hide one: as good as never.
+        # Two pairs with the same sum would hide one: 64 bits make that negligible.
         first = np.unique(mixed + rows["bank"].astype(np.uint64), return_index=True)[1]
         for key, bank, offset in zip(keys[first], rows["bank"][first].tolist(), offsets[first].tolist(), strict=True):
             pair = key.tobytes(), bank
@@ -155,7 +155,7 @@ class Reading:
         try:
             event = _record(value or b"").event
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return  # score buries it, and the replay counts that
+            return  # score sends it to the dead letters, and the replay counts it
         match event:
             case Tick():
                 self._ticks.add(offset, event.up_to)
@@ -201,14 +201,14 @@ class Reading:
             self._bad.add(enterprise, order, at_ms, judged, since, True)
 
     def _judged_loan(self, enterprise_id: str, loan_id: str) -> int:
-        """The number of a loan as outcomes name it: whichever bank tells of it (as detectors/labels.py has it)."""
+        """Return the index of a loan as outcomes name it, without the bank (see detectors/labels.py)."""
         return self._judged_loans[f"{enterprise_id}|{loan_id}"]
 
 
 def dated(columns: Columns | dict[str, Ints], ticks: dict[str, Ints]) -> dict[str, Ints]:
-    """Return the columns, with the day on which each row was told (`told`) in place of its own time (`as_of`, ms).
+    """Return the columns with `known_day`, the day on which each row became known, in place of `as_of` (ms).
 
-    A tick at midnight tells of the day that it ends; what comes after it in the log is told on the next day.
+    A tick at midnight belongs to the day that it ends; records behind it in the log become known on the next day.
     """
     arrays = columns.arrays() if isinstance(columns, Columns) else dict(columns)
     offset = arrays["order"] >> SEQ_BITS
@@ -217,5 +217,5 @@ def dated(columns: Columns | dict[str, Ints], ticks: dict[str, Ints]) -> dict[st
     if len(ticks["up_to"]):
         follows_from_it = ticks["offset"][place] == offset
         reached = np.where(place >= 0, ticks["up_to"][place] - follows_from_it, -1)
-    arrays["told"] = (np.maximum(arrays.pop("as_of") - 1, reached) + ZONE_OFFSET_MS) // DAY_MS
+    arrays["known_day"] = (np.maximum(arrays.pop("as_of") - 1, reached) + ZONE_OFFSET_MS) // DAY_MS
     return arrays

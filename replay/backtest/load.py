@@ -15,7 +15,7 @@ LEVELS = (("orange_red", ORANGE), ("yellow", YELLOW))
 
 
 def load_of(judge: Judge, panel: Panel) -> list[Load]:
-    """Return the load of orange and red cases, and of yellow ones, apart."""
+    """Return the load of orange and red cases, and that of yellow ones."""
     world, window = judge.world, judge.window
     found = judge.everything
     found = found.only((found.day >= window.first) & (found.day <= window.last))
@@ -54,7 +54,7 @@ def _is_of(after: Ints, level: int) -> Flags:
 
 
 def _steps_by_bank(judge: Judge) -> Steps:
-    """The steps of the cases that each bank sees: alerts of the platform, and those about its own loans."""
+    """Return the steps of the cases of each bank: from alerts of the platform and from those about its own loans."""
     revisions, banks = judge.world.revisions, len(judge.world.banks)
     row = revisions.pair_revision
     owner = revisions.enterprise[row] * banks + revisions.pair_bank
@@ -66,7 +66,7 @@ def _steps_by_bank(judge: Judge) -> Steps:
 
 
 def _bank_week(judge: Judge, found: Steps) -> BankWeek:
-    """Whole weeks of the window alone: a part of one would pull the mean down."""
+    """Return the cases of a bank in a week. Only whole weeks of the window count: others would lower the mean."""
     world, window = judge.world, judge.window
     first, last = week_of_day(window.first + 6), week_of_day(window.last + 1)
     banks = np.unique(world.lends.owner % max(1, len(world.banks)))
@@ -88,7 +88,7 @@ def _bank_week(judge: Judge, found: Steps) -> BankWeek:
 
 
 def _standing(judge: Judge, panel: Panel) -> Ints:
-    """The level of each row's case at the end of the day on which the month's close was told."""
+    """Return the level of each row's case (rows,) at the end of the day on which the month's close became known."""
     revisions = judge.world.revisions
     if not len(revisions):
         return np.full(len(panel), NO_CASE, np.int64)
@@ -97,14 +97,14 @@ def _standing(judge: Judge, panel: Panel) -> Ints:
 
 
 def _by_month(judge: Judge, days: Ints) -> list[tuple[str, float | None]]:
-    """Cases of 1,000 borrowers in each calendar month of the window."""
+    """Return (month, cases of 1,000 borrowers) for each calendar month of the window."""
     world, window = judge.world, judge.window
     days_after = range(window.first + 1, window.last + 1)
     edges = [window.first, *(day for day in days_after if month_of_day(day) != month_of_day(day - 1))]
     found = []
     for first, last in zip(edges, [*edges[1:], window.last + 1], strict=True):
         if last - first < DAYS_SHOWN_MIN:
-            continue  # of a few days, a rate says nothing
+            continue  # a rate over a few days is noise
         months = float(world.borrows.days(judge.n, first, last).sum()) / DAYS_A_MONTH
         cases = int(((days >= first) & (days < last)).sum())
         value = number(1000 * cases / months) if months else None

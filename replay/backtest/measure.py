@@ -1,4 +1,4 @@
-"""From a world and its truth to the report: what is measured, in which order."""
+"""From a world and its truth to the figures of the report, in the order in which they are computed."""
 
 import zlib
 from collections.abc import Callable, Mapping
@@ -39,15 +39,15 @@ from replay.backtest.world import Trait, World, trait
 from replay.backtest.worth import Judge, judge, urgent
 from replay.in_process import cores
 
-WARNED_DAYS = 60  # what groups and signals are told by
-PARTS = ("ceilings", "ranks", "timelines")  # that a call may leave out; ranks: the ceilings too
-Say = Callable[[str], None]
-Ceilings = Callable[[Panel, World, tuple[int, ...], Say], list[Rank]]
+WARNED_DAYS = 60  # lead at which groups and signals are compared
+PARTS = ("ceilings", "ranks", "timelines")  # that may be left out; without ranks no ceilings either
+Progress = Callable[[str], None]
+Ceilings = Callable[[Panel, World, tuple[int, ...], Progress], list[Rank]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """How a backtest is called, as far as its figures depend on it."""
+class MeasureOptions:
+    """The options of a backtest that its figures depend on."""
 
     warm_up_days: int
     seed: int
@@ -57,7 +57,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The figures, and what timelines are made of."""
+    """The figures, and the data that timelines need."""
 
     parameters: Parameters
     counts: Counts
@@ -66,18 +66,18 @@ class Measured:
     figures: dict[str, Any]
 
 
-def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings, say: Say) -> Measured:
-    """Return the figures. `ceilings` makes the ranks of models that learn from the same month ends."""
-    window = window_of(world, truth, call.warm_up_days)
+def measure(world: World, truth: Truth, options: MeasureOptions, ceilings: Ceilings, on_progress: Progress) -> Measured:
+    """Return the figures. `ceilings` returns the ranks of models trained on the same month ends."""
+    window = window_of(world, truth, options.warm_up_days)
     stands = standing(world, truth, window)
-    weights = statistics.poisson_weights(call.resamples, len(world.ids), call.seed)
+    weights = statistics.poisson_weights(options.resamples, len(world.ids), options.seed)
     one, panel = judge(world, window, stands, weights), panel_of(world, window, stands)
     traits: dict[str, Trait] = {"scenario": trait(truth.scenario), **world.traits}
     if len(traits["scenario"].names) < 2:
         del traits["scenario"]
     horizons = (SHORT_DAYS, LONG_DAYS) if truth.is_dated else (LONG_DAYS,)
-    say(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
-    say("what lands on desks")
+    on_progress(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
+    on_progress("measuring the load on desks")
     figures: dict[str, Any] = {
         "load": load_of(one, panel),
         "cases": _cases(one),
@@ -87,18 +87,20 @@ def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings, say: Say
         "separation": [],
         "calibration": [],
     }
-    if "ranks" not in call.without:
+    if "ranks" not in options.without:
         lot = _lots(world)[panel.enterprise]
         ranks = usual_ranks(one, panel, lot)
-        if "ceilings" not in call.without:
-            say("what models learn from the same month ends")
-            ranks += ceilings(panel, world, horizons, say)
-        say("what ranks are worth")
-        figures["budgets"] = [*budgets_of(one, panel, ranks), *_signal_budgets(one, panel, lot, say)]
-        figures["separation"] = list(separation_of(one, panel, ranks, traits, horizons, say, is_dated=truth.is_dated))
+        if "ceilings" not in options.without:
+            on_progress("training the ceilings")
+            ranks += ceilings(panel, world, horizons, on_progress)
+        on_progress("evaluating the ranks")
+        figures["budgets"] = [*budgets_of(one, panel, ranks), *_signal_budgets(one, panel, lot, on_progress)]
+        figures["separation"] = list(
+            separation_of(one, panel, ranks, traits, horizons, on_progress, is_dated=truth.is_dated)
+        )
         figures["calibration"] = list(calibration_of(one, panel, horizons))
     return Measured(
-        parameters=_parameters(world, truth, window, call),
+        parameters=_parameters(world, truth, window, options),
         counts=_counts(one, panel, truth),
         judge=one,
         panel=panel,
@@ -107,7 +109,7 @@ def measure(world: World, truth: Truth, call: Call, ceilings: Ceilings, say: Say
 
 
 def _lots(world: World) -> Floats:
-    """A number in [0, 1) by enterprise: the same in every world, and as good as random."""
+    """Return a number in [0, 1) for each enterprise, float64: CRC-32 of its id, the same in every world."""
     return np.array([zlib.crc32(name.encode()) / 2**32 for name in world.ids])
 
 
@@ -151,7 +153,7 @@ def _signals(one: Judge) -> list[SignalWorth]:
 
 
 def _alerts(one: Judge, signal: int, level: int) -> Floats:
-    """Alerts of a signal that were raised to `level` (ORANGE: or above) of borrowers at risk, by enterprise."""
+    """Return by enterprise the alerts of a signal raised to `level` (ORANGE: or above) while it was at risk."""
     revisions = one.world.revisions
     after, before = revisions.level, revisions.before
     raised = (after >= ORANGE) & (before < ORANGE) if level == ORANGE else (after == level) & (before == 0)
@@ -160,10 +162,10 @@ def _alerts(one: Judge, signal: int, level: int) -> Floats:
     return sums(owner[one.at_risk(owner, day)], one.n)
 
 
-def _signal_budgets(one: Judge, panel: Panel, lot: Floats, say: Say) -> list[Worth]:
+def _signal_budgets(one: Judge, panel: Panel, lot: Floats, on_progress: Progress) -> list[Worth]:
     found = list[Worth]()
     for number_, name in enumerate(one.world.signals):
-        say(f"signal {name} alone and left out")
+        on_progress(f"signal {name} alone and left out")
         of_signal = one.world.revisions.signal == number_
         alone = signal_rank(one, panel, lot, f"alone {name}", of_signal)
         without = case_rank(one, panel, lot, f"without {name}", wanted=~of_signal)
@@ -199,19 +201,19 @@ def _groups(one: Judge, traits: Mapping[str, Trait]) -> list[GroupWorth]:
     return found
 
 
-def _parameters(world: World, truth: Truth, window: Window, call: Call) -> Parameters:
+def _parameters(world: World, truth: Truth, window: Window, options: MeasureOptions) -> Parameters:
     return Parameters(
         log_first=date_of(world.first_day).isoformat(),
         log_last=date_of(world.last_day).isoformat(),
         judged_first=date_of(window.first).isoformat(),
         judged_last=date_of(window.last).isoformat(),
         outcomes_known_until=date_of(window.known_until if truth.is_dated else world.last_day).isoformat(),
-        warm_up_days=call.warm_up_days,
+        warm_up_days=options.warm_up_days,
         lookback_days=LOOKBACK_DAYS,
         repeat_days=REPEAT_DAYS,
-        seed=call.seed,
-        resamples=call.resamples,
-        without=sorted(call.without),
+        seed=options.seed,
+        resamples=options.resamples,
+        without=sorted(options.without),
         truth="labels" if not truth.is_dated else "file" if truth.source else "log",
     )
 

@@ -1,8 +1,8 @@
-"""The worth of naming borrowers: arrays in, arrays out.
+"""Naming of borrowers and its quality: arrays in, arrays out.
 
-A policy names enterprises on days: a rule's cases as they are raised, or so many of the worst ranked each month. A
-naming warns of a default where it stands 1 to LOOKBACK_DAYS days before it; an older one is no warning of it. A
-naming is right within a horizon where its enterprise goes bad in it.
+A policy names enterprises on days: by the cases that rules raise, or by the worst ranks of each month. A naming warns
+of a default 1 to LOOKBACK_DAYS days later, not of one after that. It is right within a horizon if its enterprise goes
+bad within it.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ def namings(owner: Ints, day: Ints) -> Namings:
 
 
 def leads(named: Namings, who: Ints, bad_day: Ints, lookback: int = LOOKBACK_DAYS) -> Floats:
-    """Return by default (defaults,) how many days the first naming within `lookback` stands before it; NONE: no naming.
+    """Return by default (defaults,) the days from the first naming within `lookback` to it, float64; NONE: no naming.
 
     >>> leads(Namings(np.array([0, 0]), np.array([10, 90])), np.array([0, 1]), np.array([100, 100]), 60).tolist()
     [10.0, -inf]
@@ -59,10 +59,10 @@ def is_right(named: Namings, bad_day: Ints, horizon: int) -> Flags:
 def worst_each_month(
     month: Ints, owner: Ints, day: Ints, rank: Floats, budget_permille: float, repeat_days: int = REPEAT_DAYS
 ) -> Flags:
-    """Return which rows (rows,) a desk takes that has time for `budget_permille` new cases of 1,000 borrowers a month.
+    """Return the rows, bool (rows,), that a desk takes with `budget_permille` new cases of 1,000 borrowers a month.
 
-    Rows are the borrowers of each month; the lowest `rank` is taken first, one that is NaN never, and none that was
-    taken within `repeat_days`. What rounding leaves of one month's budget goes to the next.
+    Rows are the borrowers of each month. The lowest `rank` is taken first. NaN is never taken, nor an enterprise that
+    was taken within `repeat_days`. The rounding error of one month's budget is carried to the next.
     """
     taken = np.zeros(len(month), np.bool_)
     order = np.lexsort((rank, month))

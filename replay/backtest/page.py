@@ -4,21 +4,21 @@ from importlib.resources import files
 
 import msgspec
 
-from replay.backtest.names import names
+from replay.backtest.catalogue import names
 from replay.backtest.report import Report
-from replay.backtest.words import POLICIES, WORDS
+from replay.backtest.translations import POLICIES, TRANSLATIONS
 
 # The page loads nothing and sends nothing: what is not in the file does not exist.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
 
 def html(report: Report, echarts: bytes) -> bytes:
-    """Return the page; `echarts` is the library's script. The same report gives the same bytes."""
+    """Return the page as UTF-8; `echarts` is the library's script. The same report gives the same bytes."""
     used = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
     used |= {moved.indicator for line in (*report.misses, *report.false_alarms) for moved in line.moved}
     data = {
         "report": report,
-        "words": WORDS,
+        "words": TRANSLATIONS,
         "policies": {name: (each["zh"], each["en"]) for name, each in POLICIES.items()},
         "names": {name: names().get(name, (name, name)) for name in sorted(used)},
     }

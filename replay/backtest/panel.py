@@ -1,6 +1,7 @@
-"""The judged population: the borrowers at risk at month ends, and the spans and counts around them.
+"""The judged population: borrowers at risk at month ends, and the observed time and counts around them.
 
-Who is bad at the start does not count; who has not lived through a horizon is censored for it, and counted as such.
+Enterprises that are bad at the start are left out. A month end whose horizon has not passed is censored, and counted as
+such.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,17 @@ from replay.backtest.world import NEVER, World
 DAYS_A_MONTH = 30.4375
 SHORT_DAYS, LONG_DAYS = 95, 365  # horizons of ranks: that of the score, and a year
 PRECISION_DAYS = (183, 365)
-BUDGET_DAYS = PRECISION_DAYS[0]  # the label of what learns to rank for a budget
+BUDGET_DAYS = PRECISION_DAYS[0]  # horizon of the labels of models that rank for a budget
 LEAD_DAYS = (30, 60, 90, 180)
 BUDGETS = (6, 12, 24, 50)  # new cases of 1,000 borrowers a month
-WARM_UP_DAYS = 212  # windows of half a year fill on day 182, and what they then raise at once is no month like others
+WARM_UP_DAYS = 212  # windows of half a year fill on day 182, and raise many alerts at once then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The days that are judged, `first` to `last`, both included; outcomes are known to the end of `known_until`.
+    """The judged days, `first` to `last`, both included; outcomes are known to the end of `known_until`.
 
-    `seen_days`: how many days of each enterprise are judged, where outcomes are not dated.
+    `seen_days`: the number of judged days of each enterprise, where outcomes have no dates.
     """
 
     first: int
@@ -36,13 +37,13 @@ class Window:
     seen_days: int | None = None
 
     def could_warn(self, bad_day: Ints, ahead: int) -> Flags:
-        """Return of which bad days a warning could have stood so many days ahead within what is judged."""
+        """Return which bad days (n,), bool, leave room for a warning `ahead` days before, within the judged days."""
         return (bad_day - ahead >= self.first) & (self.seen_days is None or ahead < self.seen_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How each enterprise stands in the judgement; all arrays (enterprises,)."""
+    """The judged enterprises and their bad days; all arrays (enterprises,)."""
 
     bad_day: Ints  # NEVER: not known to go bad
     default_day: Ints
@@ -53,35 +54,35 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Borrowers at risk as month ends were told, in the order of (enterprise, day); arrays (rows,)."""
+    """Borrowers at risk at month ends, in the order of (enterprise, day); arrays (rows,)."""
 
     row: Ints  # in world.months
     enterprise: Ints
     month: Ints  # month number of the closed day
-    day: Ints  # on which the close was told
+    day: Ints  # on which the close became known
     days_to_bad: Floats  # inf: never, as far as is known
     score_milli: Floats  # NaN: none
     p: Floats  # probability; NaN: none
     values: npt.NDArray[np.float32]
-    left: Ints  # days until its stretch of borrowing ends, as far as is known
+    left: Ints  # days until the end of its span of borrowing, as far as is known
     known_until: int
 
     def __len__(self) -> int:
         return len(self.row)
 
     def matured(self, horizon: int) -> Flags:
-        """Return which rows have lived through a horizon."""
+        """Return the rows (rows,), bool, whose horizon (days) has passed."""
         return self.day + horizon <= self.known_until
 
     def bad(self, horizon: int) -> Flags:
-        """Return which rows go bad within a horizon."""
+        """Return the rows (rows,), bool, that go bad within a horizon (days)."""
         return self.days_to_bad <= horizon
 
 
 def window_of(world: World, truth: Truth, warm_up_days: int) -> Window:
-    """Return the window of a world; ValueError where the warm-up leaves nothing of it.
+    """Return the window of a world. Raise ValueError where the log is no longer than the warm-up.
 
-    Enterprises with a label and no date have a window each, within this one, and their history before it.
+    Enterprises with a label and no date each have a window of their own within it, and their history before that.
     """
     if not truth.is_dated:
         begins, ends = int(world.borrows.begin.min()), int(world.borrows.end.max())
@@ -94,7 +95,7 @@ def window_of(world: World, truth: Truth, warm_up_days: int) -> Window:
 
 
 def standing(world: World, truth: Truth, window: Window) -> Standing:
-    """Return how each enterprise stands."""
+    """Return the judged enterprises and their bad days."""
     bad_at_start = truth.bad < window.first
     judged = truth.known & ~bad_at_start & (world.known_from <= window.last)
     return Standing(
@@ -107,13 +108,13 @@ def standing(world: World, truth: Truth, window: Window) -> Standing:
 
 
 def panel_of(world: World, window: Window, stands: Standing) -> Panel:
-    """Return the rows of borrowers at risk: a loan is open when the close is told, and they are not bad yet."""
+    """Return the rows of borrowers at risk: with an open loan when the close became known, and not bad yet."""
     months = world.months
-    inside = (months.told >= window.first) & (months.told <= window.last)
-    inside &= stands.judged[months.enterprise] & (months.told < stands.bad_day[months.enterprise])
-    inside[inside] = world.borrows.holds(months.enterprise[inside], months.told[inside])
+    inside = (months.known_day >= window.first) & (months.known_day <= window.last)
+    inside &= stands.judged[months.enterprise] & (months.known_day < stands.bad_day[months.enterprise])
+    inside[inside] = world.borrows.holds(months.enterprise[inside], months.known_day[inside])
     row = np.flatnonzero(inside)
-    enterprise, day = months.enterprise[row], months.told[row]
+    enterprise, day = months.enterprise[row], months.known_day[row]
     bad_day = stands.bad_day[enterprise]
     score, p = months.score_milli[row].astype(np.float64), months.p_ppm[row] / 1e6
     return Panel(
@@ -146,12 +147,12 @@ def exposure_months(world: World, window: Window, until: Ints | int | None = Non
 
 
 def known_months(world: World, window: Window) -> Floats:
-    """Return by enterprise (enterprises,) the months of the window since it is known, borrower or not."""
+    """Return by enterprise (enterprises,) the months of the window since its first score, borrower or not."""
     days = window.last + 1 - np.maximum(world.known_from, window.first)
     return np.maximum(days, 0) / DAYS_A_MONTH
 
 
 def sums(owner: Ints, n: int, of: Sequence[float] | Flags | Floats | None = None) -> Floats:
-    """Return by owner (n,) how many rows it has, or the sum of `of`."""
+    """Return by owner (n,), float64, the number of its rows, or the sum of `of`."""
     weights = None if of is None else np.asarray(of, np.float64)
     return np.bincount(owner, weights, n).astype(np.float64)

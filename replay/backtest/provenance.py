@@ -1,4 +1,4 @@
-"""Tune and judge apart: which worlds the rules were chosen on, and whether figures may be called a result."""
+"""Separation of tuning and judging: whether figures may be called a result, by the worlds of tuning."""
 
 import tomllib
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ class _Worlds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def packaged() -> list[Origin]:
-    """Return what the packaged rules and anchors were chosen on."""
+    """Return the worlds on which the packaged rules and anchors were chosen."""
     text = files("config").joinpath(PACKAGED).read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), _Worlds).world
 
 
 def read(path: Path) -> list[Origin]:
-    """Return the worlds of a file like config/tuned_on.toml. SourceError where it is none."""
+    """Return the worlds of a file like config/tuned_on.toml. Raise SourceError where it cannot be read as one."""
     try:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Worlds).world
     except OSError as error:
@@ -34,10 +34,10 @@ def read(path: Path) -> list[Origin]:
 
 
 def verdict(judged: Origin | None, tuned: Sequence[Origin], *, rules_known: bool, bad: int) -> tuple[bool, str, str]:
-    """Return whether figures may be called a result, and why in Chinese and English.
+    """Return whether figures may be called a result, and the reason in Chinese and English.
 
-    `judged`: None where a simulated world does not say which it is. `rules_known`: it is known what the rules in force
-    were chosen on. `bad`: defaults in the window.
+    judged: None where a simulated world does not state its seed. rules_known: whether the worlds are known on which the
+    rules in force were chosen. bad: defaults in the window.
     """
     if judged is None:
         return (

@@ -1,4 +1,4 @@
-"""Ranks of borrowers at month ends, and what each is worth at a desk's budget, as AUC and KS, and as a probability."""
+"""Ranks of borrowers at month ends: their value at a desk's budget, as AUC and KS, and as a probability."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -26,9 +26,10 @@ SCORE_EDGES = (400, 450, 500, 550, 600, 650, 700)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
-    """A way of ordering borrowers: `risk` (rows of the panel,), the highest worst; NaN: not ranked.
+    """An order of borrowers: `risk` (rows of the panel,), the highest is the worst; NaN: not ranked.
 
-    `separates`: it orders all rows, so that its AUC says something. `label_days`: of what it has learned, if it has.
+    separates: it orders all rows, so that its AUC has a meaning. label_days: the horizon of its training labels; None:
+    it is not trained.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Rank:
 
 
 def usual_ranks(judge: Judge, panel: Panel, lot: Floats) -> list[Rank]:
-    """Return the ranks that every backtest has; `lot` (rows,) in [0, 1) decides between equals."""
+    """Return the ranks of every backtest; `lot` (rows,) in [0, 1) breaks ties."""
     return [
         case_rank(judge, panel, lot, "cases"),
         case_rank(judge, panel, lot, "cases_orange_red", least=ORANGE),
@@ -53,8 +54,8 @@ def case_rank(
 ) -> Rank:
     """Return the rank of the cases of each month: the gravest first, then the lowest score, then by lot.
 
-    Only cases that were opened or made graver in the month that was closed, to `least` at least, are ranked. `wanted`:
-    the revisions that count.
+    Only cases that were opened or made graver in the closed month, to `least` or above, are ranked. wanted: the
+    revisions that count, bool (revisions,).
     """
     level = _gravest(judge, panel, wanted)
     score = np.where(np.isnan(panel.score_milli), SCORE_MILLI_MAX, panel.score_milli)
@@ -69,7 +70,7 @@ def signal_rank(judge: Judge, panel: Panel, lot: Floats, name: str, wanted: Flag
 
 
 def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
-    """The highest level that a case of each row reached in the month before its close was told; NO_CASE for no step."""
+    """Return the highest level of a step of each row (rows,) in the month before its close; NO_CASE: no step."""
     steps, level = judge.everything if wanted is None else judge.steps(wanted), np.full(len(panel), NO_CASE, np.int64)
     if not len(panel):
         return level
@@ -82,7 +83,7 @@ def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
 
 
 def budgets_of(judge: Judge, panel: Panel, ranks: list[Rank]) -> list[Worth]:
-    """Return what each rank is worth at each budget; of those that have learned, the one whose label is BUDGET_DAYS."""
+    """Return the worth of each rank at each budget; of trained ranks only those whose label is BUDGET_DAYS."""
 
     def work(one: tuple[Rank, int]) -> Worth:
         rank, budget = one
@@ -100,17 +101,17 @@ def separation_of(
     ranks: list[Rank],
     traits: Mapping[str, Trait],
     horizons: tuple[int, ...],
-    say: Callable[[str], None],
+    on_progress: Callable[[str], None],
     *,
     is_dated: bool = True,
 ) -> Iterator[Separation]:
-    """Yield AUC and KS of each rank, of all month ends, by month and by group, for each horizon.
+    """Yield AUC and KS of each rank, of all month ends, by month and by group, for each horizon (days).
 
-    Where outcomes are not dated, by the month before what is known ends in place of the calendar's.
+    Where outcomes have no dates, months count back from the end of the data instead of the calendar.
     """
     with ThreadPoolExecutor(cores()) as pool:
         for rank in (one for one in ranks if one.separates and one.label_days in (None, *horizons)):
-            say(f"AUC and KS of {rank.name}")
+            on_progress(f"AUC and KS of {rank.name}")
             for horizon in (days for days in horizons if rank.label_days in (None, days)):
                 usable, bad = panel.matured(horizon) & ~np.isnan(rank.risk), panel.bad(horizon)
                 groups = _groups(panel, traits, usable, bad, is_dated)
@@ -149,7 +150,7 @@ def _groups(
 
 
 def calibration_of(judge: Judge, panel: Panel, horizons: tuple[int, ...]) -> Iterator[Calibration]:
-    """Yield how often month ends of a probability, and of a band of scores, went bad."""
+    """Yield the observed bad rate of month ends by band of probability and of score."""
     scored = ~np.isnan(panel.p)
     for by, group, rows in [("all", "", scored)] + [
         ("month", month_text(month), scored & (panel.month == month)) for month in np.unique(panel.month).tolist()

@@ -1,7 +1,7 @@
-"""The report of a backtest, as it is written to JSON. Numbers are rounded to six significant digits.
+"""The report of a backtest as JSON. Numbers have six significant digits.
 
-A figure that is null with n = 0 is not defined. A quartile of leads that is null with n > 0 falls among those who were
-not warned at all.
+A figure is null with n = 0 where it is not defined. A quartile of leads is null with n > 0 where it falls among
+defaults without a warning.
 """
 
 import math
@@ -12,7 +12,7 @@ from replay.backtest.statistics import Estimate
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A number, its 95% interval by bootstrap over enterprises, and how many observations it rests on."""
+    """A number, its 95% interval by bootstrap over enterprises, and the number of observations behind it."""
 
     value: float | None
     low: float | None
@@ -21,7 +21,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """A world that was tuned or judged on. `seed` and `parameters` are empty where it was not simulated."""
+    """A world of tuning or judging. `seed` and `parameters` are empty where it was not simulated."""
 
     name: str
     seed: str
@@ -29,7 +29,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """The worlds of tuning and judging. `is_result` false: no figure here may be called a result; `why`."""
+    """The worlds of tuning and judging. is_result false: no figure is a result, for the reason `why`."""
 
     is_result: bool
     why_zh: str
@@ -43,7 +43,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """How it was judged. Days are YYYY-MM-DD; spans in days."""
+    """The parameters of the judgement. Days are YYYY-MM-DD; lengths are in days."""
 
     log_first: str
     log_last: str
@@ -79,7 +79,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BankWeek(msgspec.Struct, frozen=True, kw_only=True):
-    """How many cases a bank's desk gets in a week, over all banks with a borrower of theirs who consents."""
+    """Cases of a bank's desk in a week, over all banks with a consenting borrower."""
 
     banks: int
     weeks: int
@@ -94,7 +94,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     level: str
     cases: int  # of borrowers
-    cases_of_others: int  # of enterprises without an open loan: no desk hears of them
+    cases_of_others: int  # of enterprises without an open loan: no desk receives them
     cases_after_bad: int  # of borrowers who are over 30 days past due already
     per_1000_borrowers: Figure  # a month
     per_1000_enterprises: Figure
@@ -104,7 +104,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """Days from the first warning to the first arrears over 30 days; those without any are kept as less than all."""
+    """Days from the first warning to the first arrears over 30 days; no warning counts as less than all."""
 
     lower_quartile: Figure
     median: Figure
@@ -113,7 +113,7 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worth(msgspec.Struct, frozen=True, kw_only=True):
-    """The worth of a way of naming borrowers. `budget` 0: as it names, else new cases of 1,000 borrowers a month."""
+    """The worth of a policy. budget 0: all that it names; otherwise new cases of 1,000 borrowers a month."""
 
     policy: str
     budget: int
@@ -126,7 +126,7 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
-    """One signal: alerts, its cases if it were alone, and what the cases would be without it."""
+    """One signal: its alerts, its cases alone, and the cases without it."""
 
     signal: str
     alerts_orange_red: Figure  # raised, per 1,000 borrowers a month
@@ -151,7 +151,7 @@ class Separation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
-    """Month ends with a value in [low, high): how many went bad, and how many should have."""
+    """Month ends with a value in [low, high): the expected and the observed bad rate."""
 
     low: float
     high: float
@@ -160,7 +160,7 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """`of`: probability, or score in bands of 50 points. ratio: bad ones expected for one observed."""
+    """`of`: probability, or score in bands of 50 points. ratio: expected bad month ends over observed ones."""
 
     of: str
     horizon_days: int
@@ -183,14 +183,14 @@ class GroupWorth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal's stretch in a timeline: (day, level) as it was told; level 0 ends it."""
+    """One episode of a signal in a timeline: (day, level) of each change; level 0 ends it."""
 
     signal: str
     levels: list[tuple[str, int]]
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """An indicator that moved most against what is usual among borrowers. `by`: in their interquartile ranges."""
+    """An indicator with one of the largest changes among borrowers. `by`: the change in interquartile ranges."""
 
     indicator: str
     by: float
@@ -199,7 +199,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """One enterprise: what the engine saw, what it said, and what happened."""
+    """One enterprise: its scores, its alerts, and its loan events."""
 
     enterprise_id: str
     scenario: str
@@ -217,7 +217,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """All parts of a report."""
 
     format: str = "xinliu.backtest/1"
     provenance: Provenance
@@ -226,7 +226,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     load: list[Load]
     cases: list[Worth]
     signals: list[SignalWorth]
-    silent: list[tuple[str, list[str]]]  # signals in force that never could be computed, and what they lack
+    silent: list[
+        tuple[str, list[str]]
+    ]  # signals in force that were never computable, and the indicators without values
     budgets: list[Worth]
     groups: list[GroupWorth]
     separation: list[Separation]
@@ -237,7 +239,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def figure(estimate: Estimate, scale: float = 1.0) -> Figure:
-    """Return an estimate as it is reported, times `scale`."""
+    """Return an estimate, times `scale`, as a figure of the report."""
     value, low, high = (number(each * scale) for each in estimate[:3])
     return Figure(value=value, low=low, high=high, n=estimate.n)
 

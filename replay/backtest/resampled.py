@@ -1,4 +1,4 @@
-"""Kernels that take a statistic anew under each resample's weights. What they count is whole, so no order matters."""
+"""Kernels of bootstrap statistics, under the weights of each resample. Counts are integers, so sums are exact."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from kernels.decorators import kernel
 
 @kernel(nogil=True)
 def sums(weights: Any, used: Any, values: Any, found: Any) -> None:
-    """Write the weighted sum of `values` (n,) of the enterprises `used` (n,) by each row of `weights` to `found`."""
+    """Write the sum of `values` (n,) of enterprises `used` (n,) under each row of `weights` to `found` (resamples,)."""
     for resample in range(weights.shape[0]):
         total = 0.0
         for place in range(used.shape[0]):
@@ -17,10 +17,12 @@ def sums(weights: Any, used: Any, values: Any, found: Any) -> None:
 
 @kernel(nogil=True)
 def curves(weights: Any, owner: Any, is_bad: Any, ends: Any, goods_of: Any, bads_of: Any, found: Any) -> None:
-    """Write AUC and KS by each row of `weights` (resamples, enterprises) to `found` (resamples, 2); NaN: not defined.
+    """Write AUC and KS under each row of `weights` (resamples, enterprises) to `found` (resamples, 2), or NaN.
 
-    Observations (n,) by ascending risk: whose they are, whether they went bad, whether the next one has another risk.
-    goods_of, bads_of (enterprises,): how many of each an enterprise has.
+    Observations (n,) are sorted by ascending risk. owner: the enterprise of each. is_bad: whether it went bad. ends:
+    whether the next one has another risk. goods_of, bads_of (enterprises,): the number of good and bad observations of
+    each enterprise. AUC is the area under the ROC curve by the trapezoidal rule (Mann and Whitney), KS the statistic of
+    Kolmogorov and Smirnov.
     """
     for resample in range(weights.shape[0]):
         goods, bads = 0, 0

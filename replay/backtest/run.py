@@ -1,4 +1,4 @@
-"""One backtest from a recorded log to its report: what is wrong is found before the long part begins."""
+"""One backtest, from a recorded log to its report. Options and files are checked before the replay begins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from detectors.snapshot import content_id
 from domain.calendar import date_of
 from replay import in_process
 from replay.backtest import ceilings, provenance, timelines, truth
+from replay.backtest.collector import TOPICS, Collector
 from replay.backtest.datasets import Labels
-from replay.backtest.facts import Facts, survey
-from replay.backtest.gather import TOPICS, Gatherer
-from replay.backtest.measure import Call, Measured, measure
+from replay.backtest.facts import Facts, read_facts
+from replay.backtest.measure import Measured, MeasureOptions, measure
 from replay.backtest.panel import WARM_UP_DAYS
 from replay.backtest.report import Origin, Provenance, Report, Timeline
 from replay.backtest.truth import Truth, TruthFile
@@ -27,7 +27,7 @@ from streams.score.partition import EngineVersionChanged
 from streams.score.version import engine_version
 
 SIMULATED_BANKS = "Z9"  # how codes of simulated banks begin
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
-    """The facts known before the replay."""
+class _Prepared:
+    """The data known before the replay."""
 
     facts: list[Facts]
     truth: TruthFile | None
@@ -58,45 +58,45 @@ class _Ready:
     known_until: int
 
 
-def backtest(log: LogFile, options: Options, say: Say) -> Report:
-    """Return the report. SourceError names what is wrong with the log, the truth or an option."""
-    ready = _prepare(log, options, say)
-    say("replaying the log")
+def backtest(log: LogFile, options: Options, on_progress: Progress) -> Report:
+    """Return the report. Raise SourceError where the log, the truth or an option is wrong, with its name."""
+    prepared = _prepare(log, options, on_progress)
+    on_progress("replaying the log")
     found = in_process.replay(
         log,
-        consumer=Gatherer,
+        consumer=Collector,
         processes=options.processes,
         topics=TOPICS,
         month_ends_only=True,
         in_columns=True,
         rules=options.rules,
-        say=say,
+        say=on_progress,
     )
-    world = assemble(ready.facts, list(found.results.values()), ready.last_day)
-    say(f"{len(world.ids):,} enterprises, {len(world.revisions):,} revisions of alerts")
-    told, world = _truth(options, ready, world)
-    call = Call(
+    world = assemble(prepared.facts, list(found.results.values()), prepared.last_day)
+    on_progress(f"{len(world.ids):,} enterprises, {len(world.revisions):,} revisions of alerts")
+    known_truth, world = _truth(options, prepared, world)
+    measure_options = MeasureOptions(
         warm_up_days=options.warm_up_days, seed=options.seed, resamples=options.resamples, without=options.without
     )
-    measured = measure(world, told, call, ceilings.ceilings, say)
+    measured = measure(world, known_truth, measure_options, ceilings.ceilings, on_progress)
     shown: dict[str, list[Timeline]] = {"misses": [], "false_alarms": []}
     if "timelines" not in options.without:
-        say("timelines of the worst misses and false alarms")
-        shown = timelines.timelines(measured, told)
-    return _report(log, options, ready, found.records, measured, shown)
+        on_progress("timelines of the worst misses and false alarms")
+        shown = timelines.timelines(measured, known_truth)
+    return _report(log, options, prepared, found.records, measured, shown)
 
 
-def _prepare(log: LogFile, options: Options, say: Say) -> _Ready:
+def _prepare(log: LogFile, options: Options, on_progress: Progress) -> _Prepared:
     if not options.without & {"ceilings", "ranks"}:
         ceilings.require()
     tuned_on = provenance.packaged() if options.tuned_on is None else provenance.read(options.tuned_on)
-    told = None if options.truth is None else truth.read_truth(options.truth)
+    truth_file = None if options.truth is None else truth.read_truth(options.truth)
     try:
         in_process.demand_what_it_names(log)
     except EngineVersionChanged as error:
         raise SourceError(str(error)) from error
-    say("reading the log for facts")
-    facts = survey(log, options.processes or in_process.cores(), say)
+    on_progress("reading the log for facts")
+    facts = read_facts(log, options.processes or in_process.cores(), on_progress)
     ends, begins = max(part.last_day for part in facts), min(part.first_day for part in facts)
     last = ends if options.until is None else options.until
     if not begins <= last <= ends:
@@ -104,41 +104,46 @@ def _prepare(log: LogFile, options: Options, say: Say) -> _Ready:
     if begins + options.warm_up_days > last:
         spans = f"{date_of(begins)} to {date_of(last)}"
         raise SourceError(f"--warm-up {options.warm_up_days}: nothing is left of {spans}")
-    known_until = options.known_until or (None if told is None else told.known_until) or last
+    known_until = options.known_until or (None if truth_file is None else truth_file.known_until) or last
     if options.until is not None and options.known_until is None:
         known_until = last  # as it stood then
-    if options.known_until is not None and told is None:
+    if options.known_until is not None and truth_file is None:
         raise SourceError("--known-until goes with --truth: of its own loans a log knows what it holds, and no more")
     if known_until < last:
         raise SourceError(f"--known-until {date_of(known_until)}: lies before the last judged day, {date_of(last)}")
-    if told is not None:
-        truth.check_ids(told.fates, [name for part in facts for name in part.enterprises])
-    return _Ready(facts=facts, truth=told, tuned_on=tuned_on, last_day=last, known_until=known_until)
+    if truth_file is not None:
+        truth.check_ids(truth_file.rows, [name for part in facts for name in part.enterprises])
+    return _Prepared(facts=facts, truth=truth_file, tuned_on=tuned_on, last_day=last, known_until=known_until)
 
 
-def _truth(options: Options, ready: _Ready, world: World) -> tuple[Truth, World]:
+def _truth(options: Options, prepared: _Prepared, world: World) -> tuple[Truth, World]:
     if options.labels is not None:
         return truth.from_labels(options.labels.bad, options.labels.ends, world)
-    if ready.truth is None:
+    if prepared.truth is None:
         return truth.from_log(world), world
-    return truth.from_file(ready.truth.fates, world, str(options.truth), ready.known_until), world
+    return truth.from_file(prepared.truth.rows, world, str(options.truth), prepared.known_until), world
 
 
 def _report(
-    log: LogFile, options: Options, ready: _Ready, records: int, measured: Measured, shown: dict[str, list[Timeline]]
+    log: LogFile,
+    options: Options,
+    prepared: _Prepared,
+    records: int,
+    measured: Measured,
+    shown: dict[str, list[Timeline]],
 ) -> Report:
     counts = msgspec.structs.replace(measured.counts, records=records)
     world = measured.judge.world
     rules_known = options.tuned_on is not None or set(world.rules) <= {packaged_rules().id}
-    judged = _judged_on(log, options, ready)
-    is_result, why_zh, why_en = provenance.verdict(judged, ready.tuned_on, rules_known=rules_known, bad=counts.bad)
+    judged = _judged_on(log, options, prepared)
+    is_result, why_zh, why_en = provenance.verdict(judged, prepared.tuned_on, rules_known=rules_known, bad=counts.bad)
     return Report(
         provenance=Provenance(
             is_result=is_result,
             why_zh=why_zh,
             why_en=why_en,
             judged_on=judged or Origin(name=log.identity, seed="", parameters=""),
-            tuned_on=ready.tuned_on,
+            tuned_on=prepared.tuned_on,
             engine_version=engine_version(),
             recorded_by=log.head.engine_version,
             rules=list(world.rules),
@@ -155,7 +160,7 @@ def _report(
 
 
 def _silent(measured: Measured, options: Options) -> list[tuple[str, list[str]]]:
-    """The signals in force that read an indicator which was never computable at a month end of a borrower at risk."""
+    """Return the signals in force that read indicators without a value at any month end, and these indicators."""
     world = measured.judge.world
     never = {
         name for name, column in zip(world.indicators, measured.panel.values.T, strict=True) if np.isnan(column).all()
@@ -182,12 +187,12 @@ def _notes(log: LogFile) -> list[tuple[str, str]]:
     ]
 
 
-def _judged_on(log: LogFile, options: Options, ready: _Ready) -> Origin | None:
-    """The world that is judged; None where it is simulated and does not say its seed."""
+def _judged_on(log: LogFile, options: Options, prepared: _Prepared) -> Origin | None:
+    """Return the judged world; None where it is simulated and does not state its seed."""
     if options.labels is not None:
         return Origin(name=options.labels.name, seed="", parameters="")
-    if ready.truth is not None and ready.truth.seed:
-        return Origin(name="simulated province", seed=ready.truth.seed, parameters=ready.truth.parameters)
+    if prepared.truth is not None and prepared.truth.seed:
+        return Origin(name="simulated province", seed=prepared.truth.seed, parameters=prepared.truth.parameters)
     if all(bank.bank_id.startswith(SIMULATED_BANKS) for bank in log.banks):
         return None
     return Origin(name=log.identity, seed="", parameters="")

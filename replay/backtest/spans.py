@@ -1,4 +1,4 @@
-"""Stretches of days of enterprises, as arrays."""
+"""Spans of days of enterprises, as arrays."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from replay.backtest.statistics import Flags, Ints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spans:
-    """Half-open stretches of days [begin, end) of owners, in the order of (owner, begin), no two of one owner touching.
+    """Half-open spans of days [begin, end) of owners, in the order of (owner, begin); spans of one owner do not touch.
 
     An owner is an enterprise, or a pair of enterprise and bank.
     """
@@ -20,16 +20,16 @@ class Spans:
     end: Ints
 
     def holds(self, who: Ints, when: Ints) -> Flags:
-        """Return whether each day `when` lies in a stretch of `who`."""
+        """Return whether each day `when` lies in a span of `who`, bool (n,)."""
         place = last_at(self.owner, self.begin, who, when)
         return (place >= 0) & (self.end[np.maximum(place, 0)] > when) if len(self.owner) else place >= 0
 
     def end_of(self, who: Ints, when: Ints) -> Ints:
-        """Return the end of the stretch of `who` that each day `when` lies in; `holds` is true of all of them."""
+        """Return the end of the span of `who` with each day `when`, int64 (n,); `holds` must be true of all."""
         return self.end[last_at(self.owner, self.begin, who, when)]
 
     def days(self, owners: int, begin: Ints | int, end: Ints | int) -> Ints:
-        """Return by owner (owners,) how many of the days [begin, end) lie in a stretch; bounds may differ by owner."""
+        """Return by owner (owners,) the number of days of [begin, end) in its spans; bounds may differ by owner."""
         first = np.broadcast_to(np.asarray(begin), (owners,))[self.owner]
         last = np.broadcast_to(np.asarray(end), (owners,))[self.owner]
         lengths = np.maximum(0, np.minimum(self.end, last) - np.maximum(self.begin, first))
@@ -37,7 +37,7 @@ class Spans:
 
 
 def spans(owner: Ints, begin: Ints, end: Ints) -> Spans:
-    """Return the union of stretches by owner; empty ones are left out."""
+    """Return the union of spans by owner; empty ones are left out."""
     kept = end > begin
     owner, begin, end = owner[kept], begin[kept], end[kept]
     order = np.lexsort((begin, owner))
@@ -56,7 +56,7 @@ def spans(owner: Ints, begin: Ints, end: Ints) -> Spans:
 
 
 def shared(one: Spans, other: Spans) -> Spans:
-    """Return the spans in which both hold, by owner."""
+    """Return the intersection of two sets of spans, by owner."""
     edges = np.unique(np.concatenate((one.begin, one.end, other.begin, other.end)))
     if not len(edges) or not len(one.owner):
         return Spans(owner=one.owner[:0], begin=one.begin[:0], end=one.end[:0])

@@ -1,8 +1,8 @@
-"""Statistics with intervals: arrays in, arrays out, whatever they are of.
+"""Statistics with bootstrap intervals: arrays in, arrays out.
 
-Observations belong to enterprises, and those of one enterprise are alike, so that the unit of resampling is the
-enterprise: a resample gives each a weight (Poisson with mean 1, which approximates drawing n of n with replacement),
-and a statistic is taken anew under these weights. An interval holds the middle 95% of the resampled statistics.
+Observations of one enterprise are correlated, so enterprises are resampled, not observations. A resample gives each
+enterprise a weight, Poisson with mean 1, which approximates drawing n of n with replacement; the statistic is computed
+again under these weights. An interval is the middle 95% of the resampled statistics.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _AT_ONCE = 4_000_000  # weights gathered at a time: they stay in some megabytes
 
 
 class Estimate(NamedTuple):
-    """A statistic, its interval and the number of observations behind it. NaN: not defined."""
+    """A statistic, its interval and the number of observations. NaN: not defined."""
 
     value: float
     low: float
@@ -37,7 +37,7 @@ UNDEFINED = float("nan")
 
 
 def poisson_weights(resamples: int, enterprises: int, seed: int) -> Weights:
-    """Return weights of shape (resamples, enterprises), the same for the same arguments."""
+    """Return weights, uint8 (resamples, enterprises); they follow from the arguments alone."""
     return np.random.default_rng(seed).poisson(1.0, (resamples, enterprises)).astype(np.uint8)
 
 
@@ -51,14 +51,14 @@ def interval(resampled: Floats) -> tuple[float, float]:
 
 
 class Sum(NamedTuple):
-    """A sum over enterprises, and the same of each resample (resamples,)."""
+    """A sum over enterprises, and the same sum of each resample, float64 (resamples,)."""
 
     value: float
     drawn: Floats
 
 
 def total(values: npt.ArrayLike, weights: Weights) -> Sum:
-    """Return the sum of values by enterprise (n,)."""
+    """Return the sum of values by enterprise (n,), and of each resample."""
     given = np.asarray(values, np.float64)
     used, drawn = np.flatnonzero(given), np.empty(len(weights))
     resampled.sums(weights, used, given[used], drawn)
@@ -68,9 +68,9 @@ def total(values: npt.ArrayLike, weights: Weights) -> Sum:
 def ratio(
     numerator: npt.ArrayLike, denominator: npt.ArrayLike | Sum, weights: Weights, n: int | None = None
 ) -> Estimate:
-    """Return sum(numerator) / sum(denominator), both given by enterprise (n,), or the denominator as its sum.
+    """Return sum(numerator) / sum(denominator), both by enterprise (n,), or the denominator as its sum.
 
-    `n`: how many observations the denominator counts, where its sum does not say so.
+    n: the number of observations, where it is not the sum of the denominator.
 
     >>> ratio([1, 0], [2, 2], np.ones((4, 2), np.uint8))
     Estimate(value=0.25, low=0.25, high=0.25, n=4)
@@ -114,10 +114,10 @@ def quantile(values: npt.ArrayLike, owner: npt.ArrayLike, share: float, weights:
 
 
 class Separation(NamedTuple):
-    """How well a risk tells bad from good.
+    """The separation of bad from good by a risk.
 
-    auc: how often a bad observation has the higher risk of a bad and a good one (the same: half).
-    ks: the largest distance between the shares of bad and of good ones up to one risk (Kolmogorov and Smirnov).
+    auc: the probability that a bad observation has a higher risk than a good one (ties count half). ks: the largest
+    distance between the cumulative shares of bad and good ones (Kolmogorov and Smirnov).
     """
 
     auc: Estimate
@@ -126,7 +126,9 @@ class Separation(NamedTuple):
 
 
 def separation(risk: npt.ArrayLike, bad: npt.ArrayLike, owner: npt.ArrayLike, weights: Weights) -> Separation:
-    """Return AUC and KS of observations (n,): their risk, whether they went bad, and whose they are.
+    """Return AUC and KS of observations (n,): their risk, whether they went bad, and their enterprise.
+
+    Raise ValueError where a risk is NaN.
 
     >>> found = separation([1, 2, 3, 4], [0, 0, 1, 1], [0, 1, 2, 3], np.ones((1, 4), np.uint8))
     >>> found.auc.value, found.ks.value
@@ -152,7 +154,7 @@ def separation(risk: npt.ArrayLike, bad: npt.ArrayLike, owner: npt.ArrayLike, we
 
 
 def _parts(weights: Weights, columns: Ints) -> Iterator[Weights]:
-    """Yield weights[:, columns] in pieces of some rows: all of them at once would be gigabytes."""
+    """Yield weights[:, columns] in blocks of rows: the whole would take gigabytes."""
     rows = max(1, _AT_ONCE // max(1, len(columns)))
     for first in range(0, len(weights), rows):
         yield weights[first : first + rows, columns]

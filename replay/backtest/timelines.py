@@ -1,12 +1,12 @@
-"""The worst misses and the worst false alarms, each as a timeline: what the engine saw, said, and what happened."""
+"""Timelines of the worst misses and the worst false alarms: indicators, scores, alerts and loan events of each."""
 
 import numpy as np
 import numpy.typing as npt
 
 from domain.calendar import date_of, week_of_day, week_start_day
+from replay.backtest.catalogue import directions
 from replay.backtest.facts import LOAN_EVENTS
 from replay.backtest.measure import Measured
-from replay.backtest.names import directions
 from replay.backtest.naming import NONE, leads
 from replay.backtest.panel import sums
 from replay.backtest.report import Episode, Moved, Timeline, number
@@ -19,13 +19,13 @@ SHOWN = 8  # of each kind
 BEFORE_DAYS, AFTER_DAYS = 400, 60
 MOVED_SHOWN = 6
 COMPARED_MONTHS = 6
-LATE_LEAD_DAYS = 30  # a warning so short before is as good as none
-# What a reader of a timeline asks of a loan; payments in order and reminders would bury it.
-TOLD_EVENTS = frozenset(LOAN_EVENTS) - {"repaid", "instalment_due", "drawn"}
+LATE_LEAD_DAYS = 30  # a warning with less lead counts as a miss
+# Payments in order and reminders are left out: they would hide the events that matter.
+SHOWN_EVENTS = frozenset(LOAN_EVENTS) - {"repaid", "instalment_due", "drawn"}
 
 
 def timelines(measured: Measured, truth: Truth) -> dict[str, list[Timeline]]:
-    """Return both kinds by the name that the report has for them."""
+    """Return both kinds of timelines, under the report's field names."""
     spread = _spread(measured.panel.values)
     return {
         "misses": [_timeline(measured, truth, spread, *one) for one in misses(measured)],
@@ -34,7 +34,7 @@ def timelines(measured: Measured, truth: Truth) -> dict[str, list[Timeline]]:
 
 
 def misses(measured: Measured) -> list[tuple[int, float]]:
-    """Return who of the defaults was warned of latest or not at all, and how early; of equals the best scored first."""
+    """Return (enterprise, lead) of defaults with a late warning or none, the latest first, then the best scored."""
     judge, panel = measured.judge, measured.panel
     who = np.flatnonzero(judge.standing.goes_bad)
     steps = urgent(judge.everything)
@@ -46,7 +46,7 @@ def misses(measured: Measured) -> list[tuple[int, float]]:
 
 
 def false_alarms(measured: Measured) -> list[int]:
-    """Return the borrowers that never go bad, as far as is known, with the most cases of orange or red."""
+    """Return the borrowers without a known default that have the most cases of orange or red."""
     judge = measured.judge
     steps = urgent(judge.everything)
     counted = sums(steps.owner[judge.at_risk(steps.owner, steps.day)], judge.n)
@@ -62,7 +62,7 @@ def _timeline(measured: Measured, truth: Truth, spread: Floats, who: int, lead: 
     first = max(world.first_day, min(bad_day, world.last_day) - BEFORE_DAYS)
     steps = urgent(judge.steps(world.revisions.enterprise == who))
     scores = world.scores
-    # Of a week that has not ended, another score would be the last one.
+    # A week that has not ended may get another last score.
     whole = min(end, week_start_day(week_of_day(world.last_day + 1)) - 1)
     rows = np.flatnonzero((scores.enterprise == who) & (scores.day >= first) & (scores.day <= whole))
     return Timeline(
@@ -86,7 +86,7 @@ def _timeline(measured: Measured, truth: Truth, spread: Floats, who: int, lead: 
 
 
 def _moved(measured: Measured, spread: Floats, who: int, first: int, last: int) -> list[Moved]:
-    """The indicators that moved most from half a year before the last month end to it, against what is usual."""
+    """Return the indicators that changed most in the half year to the last month end, in interquartile ranges."""
     world = measured.judge.world
     rows = np.flatnonzero((world.months.enterprise == who) & (world.months.day >= first) & (world.months.day <= last))
     if len(rows) < 2:
@@ -116,7 +116,7 @@ def _moved(measured: Measured, spread: Floats, who: int, first: int, last: int) 
 
 
 def _spread(values: npt.NDArray[np.float32]) -> Floats:
-    """The interquartile range of each indicator over all rows of the panel."""
+    """Return the interquartile range of each indicator (indicators,) over all rows of the panel."""
     if not len(values):
         return np.zeros(values.shape[1])
     known = ~np.isnan(values).all(axis=0)
@@ -127,7 +127,7 @@ def _spread(values: npt.NDArray[np.float32]) -> Floats:
 
 
 def _episodes(judge: Judge, who: int, first: int, last: int) -> list[Episode]:
-    """The episodes with a part in these days, in the order in which they were raised."""
+    """Return the episodes with a part in these days, in the order in which they were raised."""
     revisions = judge.world.revisions
     rows = np.flatnonzero((revisions.enterprise == who) & (revisions.day <= last))
     found = []
@@ -137,8 +137,8 @@ def _episodes(judge: Judge, who: int, first: int, last: int) -> list[Episode]:
         if levels[-1] == 0 and days[-1] < first:
             continue
         changed = np.flatnonzero(np.diff(levels, prepend=-1))
-        told = [(_text(max(first, int(days[i]))), int(levels[i])) for i in changed.tolist()]
-        found.append(Episode(signal=judge.world.signals[revisions.signal[of[0]]], levels=told))
+        revisions_shown = [(_text(max(first, int(days[i]))), int(levels[i])) for i in changed.tolist()]
+        found.append(Episode(signal=judge.world.signals[revisions.signal[of[0]]], levels=revisions_shown))
     return found
 
 
@@ -153,7 +153,7 @@ def _events(judge: Judge, who: int, first: int, last: int) -> list[tuple[str, st
     found = []
     for row in rows.tolist():
         event, dpd = LOAN_EVENTS[loans.event[row]], int(loans.dpd[row])
-        if event in TOLD_EVENTS:
+        if event in SHOWN_EVENTS:
             found.append((_text(int(loans.day[row])), f"{event} {dpd}" if event == "overdue" and dpd >= 0 else event))
     return found
 

@@ -1,9 +1,9 @@
-"""The fate of the enterprises: from a truth file beside the log, or from the log's own loan events and outcomes.
+"""The truth about each enterprise: from a truth file beside the log, or from the log's own loan events and outcomes.
 
 A truth file is CSV or Parquet with a row an enterprise: enterprise_id, scenario, and as dates or nothing onset,
-overdue_30 (the first day more than 30 days past due), default, recovery. Three more columns say the same in each row,
-where they are there: known_until, the last day that the truth knows; seed and parameters of a simulated world. Other
-columns are not looked at. An error names file, line (of CSV) or row (of Parquet, from 1) and column.
+overdue_30 (the first day more than 30 days past due), default, recovery. Three optional columns have one value in all
+rows: known_until, the last day that the truth covers; seed and parameters of a simulated world. Other columns are
+ignored. An error names file, line (of CSV) or row (of Parquet, from 1) and column.
 """
 
 import csv
@@ -24,7 +24,7 @@ from replay.sources import SourceError
 
 DATES = ("onset", "overdue_30", "default", "recovery")
 COLUMNS = ("enterprise_id", "scenario", *DATES)
-OF_ALL = ("known_until", "seed", "parameters")
+SHARED_COLUMNS = ("known_until", "seed", "parameters")
 DAY_MIN, DAY_MAX = day_of(EVENT_TIME_MS_MIN), day_of_date(date(2200, 1, 1))
 SHOWN = 5  # ids in a message
 SEEN_DAYS = 180  # before its end, of an enterprise with a label and no date
@@ -32,8 +32,8 @@ LABELS_HOLD_DAYS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
-    """One enterprise's; day numbers, None: never, or not within what the truth knows."""
+class TruthRow:
+    """One enterprise; day numbers, None: never, or after the days that the truth covers."""
 
     where: str  # file and line
     scenario: str
@@ -45,10 +45,10 @@ class Fate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """By enterprise of a world (enterprises,): days, NEVER where there is none.
+    """By enterprise of a world (enterprises,): day numbers, NEVER where there is none.
 
-    bad: the first day over 30 days past due (or worse): what a warning should come before. Nothing is known of those
-    that are not `known`.
+    bad: the first day over 30 days past due or worse, which a warning should precede. known: false where the truth has
+    no row of the enterprise.
     """
 
     source: str
@@ -59,23 +59,23 @@ class Truth:
     scenario: tuple[str, ...]
     known_until: int
     is_dated: bool = True
-    """False: it is known who is bad and not since when; the day of `bad` is the last on which anything was seen."""
+    """False: labels without dates; `bad` is then the last day with data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthFile:
-    """The rows by enterprise id, and what all of them say; seed empty: not of a simulated world."""
+    """The rows by enterprise id, and the values common to all; an empty seed: the world is not simulated."""
 
-    fates: dict[str, Fate]
+    rows: dict[str, TruthRow]
     known_until: int | None
     seed: str
     parameters: str
 
 
 def read_truth(path: Path) -> TruthFile:
-    """Return a truth file. SourceError names what is wrong with it, and where."""
-    found: dict[str, Fate] = {}
-    of_all: dict[str, Any] = {}
+    """Return a truth file. Raise SourceError with file, line or row, and column where it is wrong."""
+    found: dict[str, TruthRow] = {}
+    shared: dict[str, Any] = {}
     is_parquet = path.suffix.lower() == ".parquet"
     for where, row in _parquet_rows(path) if is_parquet else _csv_rows(path):
         enterprise_id = row["enterprise_id"]
@@ -83,56 +83,56 @@ def read_truth(path: Path) -> TruthFile:
             raise SourceError(f"{where}, column enterprise_id: missing")
         if enterprise_id in found:
             raise SourceError(f"{where}: {enterprise_id} has a row already ({found[enterprise_id].where})")
-        found[enterprise_id] = _fate(where, row)
-        for name in OF_ALL:
-            said = row.get(name)
-            if of_all.setdefault(name, said) != said:
-                raise SourceError(f"{where}, column {name}: {said}, and {of_all[name]} in the rows before")
+        found[enterprise_id] = _row(where, row)
+        for name in SHARED_COLUMNS:
+            cell = row.get(name)
+            if shared.setdefault(name, cell) != cell:
+                raise SourceError(f"{where}, column {name}: {cell}, and {shared[name]} in the rows before")
     if not found:
         raise SourceError(f"{path}: no enterprise is in it")
-    if all(fate.overdue_30 is None for fate in found.values()):
+    if all(row.overdue_30 is None for row in found.values()):
         raise SourceError(f"{path}, column overdue_30: no enterprise ever is, so there is nothing to warn of")
-    known_until = _day(of_all["known_until"], f"{path}, column known_until")
-    for fate in found.values():
+    known_until = _day(shared["known_until"], f"{path}, column known_until")
+    for row in found.values():
         for name in DATES:
-            day = getattr(fate, name)
+            day = getattr(row, name)
             if known_until is not None and day is not None and day > known_until:
-                said = f"{date_of(day)} lies after known_until, {date_of(known_until)}"
-                raise SourceError(f"{fate.where}, column {name}: {said}")
-    seed, parameters = (str(of_all[name] if of_all[name] is not None else "") for name in ("seed", "parameters"))
-    return TruthFile(fates=found, known_until=known_until, seed=seed, parameters=parameters)
+                message = f"{date_of(day)} lies after known_until, {date_of(known_until)}"
+                raise SourceError(f"{row.where}, column {name}: {message}")
+    seed, parameters = (str(shared[name] if shared[name] is not None else "") for name in ("seed", "parameters"))
+    return TruthFile(rows=found, known_until=known_until, seed=seed, parameters=parameters)
 
 
-def check_ids(fates: Mapping[str, Fate], ids: Sequence[str]) -> None:
-    """SourceError where the truth speaks of enterprises that the log does not have."""
-    strangers = sorted(fates.keys() - set(ids))
+def check_ids(rows: Mapping[str, TruthRow], ids: Sequence[str]) -> None:
+    """Raise SourceError where the truth has enterprises that the log does not have."""
+    strangers = sorted(rows.keys() - set(ids))
     if strangers:
-        named = ", ".join(f"{name} ({fates[name].where})" for name in strangers[:SHOWN])
+        named = ", ".join(f"{name} ({rows[name].where})" for name in strangers[:SHOWN])
         more = f" and {len(strangers) - SHOWN:,} more" if len(strangers) > SHOWN else ""
         raise SourceError(f"the log has no enterprise {named}{more}: this truth is of another log")
 
 
-def from_file(fates: Mapping[str, Fate], world: World, source: str, known_until: int) -> Truth:
-    """Return the truth of a file; what it says of days after `known_until` is not known yet."""
-    rows = [fates.get(name) for name in world.ids]
+def from_file(rows: Mapping[str, TruthRow], world: World, source: str, known_until: int) -> Truth:
+    """Return the truth of a file. Days after `known_until` are not known yet."""
+    world_rows = [rows.get(name) for name in world.ids]
 
     def days(name: str) -> Ints:
-        said = (None if row is None else getattr(row, name) for row in rows)
-        return np.array([NEVER if day is None or day > known_until else day for day in said], np.int64)
+        cells = (None if row is None else getattr(row, name) for row in world_rows)
+        return np.array([NEVER if day is None or day > known_until else day for day in cells], np.int64)
 
     return Truth(
         source=source,
-        known=np.array([row is not None for row in rows], np.bool_),
+        known=np.array([row is not None for row in world_rows], np.bool_),
         bad=days("overdue_30"),
         default=days("default"),
         onset=days("onset"),
-        scenario=tuple(UNKNOWN if row is None else row.scenario for row in rows),
+        scenario=tuple(UNKNOWN if row is None else row.scenario for row in world_rows),
         known_until=known_until,
     )
 
 
 def from_log(world: World) -> Truth:
-    """Return the truth that the log's own loan events and outcomes tell."""
+    """Return the truth by the log's own loan events and outcomes."""
     n, last = len(world.ids), world.last_day
     bad = np.where(world.bad_day <= last, world.bad_day, NEVER)
     default = np.where(world.default_day <= last, world.default_day, NEVER)
@@ -148,9 +148,9 @@ def from_log(world: World) -> Truth:
 
 
 def from_labels(bad: Mapping[str, bool], ends: Mapping[str, int], world: World) -> tuple[Truth, World]:
-    """Return the truth of labels without dates, and the world in which each labelled enterprise is judged.
+    """Return the truth of labels without dates, and the world with the judged days of each labelled enterprise.
 
-    Each is judged, as if it borrowed, in its last SEEN_DAYS; the labels are known for good.
+    Each is judged, as if it borrowed, in its last SEEN_DAYS. All labels count as known.
     """
     who = np.array([i for i, name in enumerate(world.ids) if name in bad], np.int64)
     end = np.array([ends[world.ids[i]] for i in who.tolist()], np.int64)
@@ -169,7 +169,7 @@ def from_labels(bad: Mapping[str, bool], ends: Mapping[str, int], world: World) 
     return truth, replace(world, borrows=seen)
 
 
-def _fate(where: str, row: Mapping[str, Any]) -> Fate:
+def _row(where: str, row: Mapping[str, Any]) -> TruthRow:
     days = {name: _day(row[name], f"{where}, column {name}") for name in DATES}
     if days["default"] is not None and days["overdue_30"] is None:
         raise SourceError(f"{where}, column overdue_30: missing, with a default on {date_of(days['default'])}")
@@ -178,16 +178,16 @@ def _fate(where: str, row: Mapping[str, Any]) -> Fate:
         if first is not None and second is not None and first > second:
             raise SourceError(f"{where}: {earlier} {date_of(first)} lies after {later} {date_of(second)}")
     if days["recovery"] is not None and order and days["recovery"] < (order[0][1] or 0):
-        said = f"recovery {date_of(days['recovery'])} lies before {order[0][0]} {date_of(order[0][1] or 0)}"
-        raise SourceError(f"{where}: {said}")
+        message = f"recovery {date_of(days['recovery'])} lies before {order[0][0]} {date_of(order[0][1] or 0)}"
+        raise SourceError(f"{where}: {message}")
     scenario = row["scenario"]
     if scenario is not None and not isinstance(scenario, str):
         raise SourceError(f"{where}, column scenario: {scenario!r} is no text")
-    return Fate(where=where, scenario=scenario or UNKNOWN, **days)
+    return TruthRow(where=where, scenario=scenario or UNKNOWN, **days)
 
 
 def _day(cell: Any, where: str) -> int | None:
-    """A date or its text as a day number; None where there is none."""
+    """Return a date or its text as a day number; None where there is none."""
     if cell is None or cell == "":
         return None
     try:
@@ -227,7 +227,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         with parquet.ParquetFile(path) as file:
             _demand_columns(path, file.schema_arrow.names)
             number = 0
-            names = [name for name in (*COLUMNS, *OF_ALL) if name in file.schema_arrow.names]
+            names = [name for name in (*COLUMNS, *SHARED_COLUMNS) if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=names):
                 for row in batch.to_pylist():
                     number += 1

@@ -1,4 +1,4 @@
-"""Everything that is judged, as arrays: enterprises by number in the order of their ids, days as day numbers."""
+"""The judged world as arrays: enterprises are indices in the order of their ids, days are day numbers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ import numpy.typing as npt
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.indicators import INDICATORS
 from replay.backtest.cases import last_at, levels_before
+from replay.backtest.collector import Collected
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
-from replay.backtest.gather import Gathered
 from replay.backtest.spans import Spans, shared, spans
 from replay.backtest.statistics import Flags, Ints
 
@@ -24,7 +24,7 @@ _OUTPUTS = ("scores", "months", "revisions")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trait:
-    """A property of each enterprise: `of` (enterprises,) is a place in `names`; UNKNOWN is a name too."""
+    """A property of each enterprise: `of` (enterprises,) is an index into `names`; UNKNOWN is one of them."""
 
     names: tuple[str, ...]
     of: Ints
@@ -32,17 +32,17 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revisions:
-    """The revisions of alerts, in the order of (enterprise, log). Those of the supervisor, who sees all."""
+    """The revisions of the supervisor's alerts, which are all alerts, in the order of (enterprise, log)."""
 
     enterprise: Ints
-    moment: Ints  # offset of the record that it follows from
+    moment: Ints  # offset of the record that caused it
     day: Ints
     episode: Ints
     signal: Ints
-    level: Ints  # 0: the episode is over
-    before: Ints  # the episode's level before it, 0 where it is the first
+    level: Ints  # 0: the episode has ended
+    before: Ints  # the episode's level before it, 0 for the first
     pair_revision: Ints
-    """Rows (revision, bank) of the banks that a revision concerns: `pair_revision` a place in these arrays."""
+    """Pairs of a revision (index into these arrays) and a bank that it concerns."""
     pair_bank: Ints
 
     def __len__(self) -> int:
@@ -51,11 +51,11 @@ class Revisions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Months:
-    """An enterprise as a month's last day closed, in the order of (enterprise, day)."""
+    """Enterprises at the close of each month's last day, in the order of (enterprise, day)."""
 
     enterprise: Ints
     day: Ints  # the month's last
-    told: Ints  # when it was known
+    known_day: Ints  # on which the close was in the log
     score_milli: Ints  # -1: none yet
     p_ppm: Ints
     values: npt.NDArray[np.float32]  # (rows, indicators), NaN where null
@@ -66,7 +66,7 @@ class Months:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The last score of each day on which one was told, in the order of (enterprise, day)."""
+    """The last score of each day with a score, in the order of (enterprise, day)."""
 
     enterprise: Ints
     day: Ints
@@ -80,12 +80,12 @@ class LoanFacts:
     enterprise: Ints
     day: Ints
     event: Ints  # place in facts.LOAN_EVENTS
-    dpd: Ints  # -1: none said
+    dpd: Ints  # -1: null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A log as it was told up to the end of `last_day`."""
+    """A log as it was known at the end of `last_day`."""
 
     ids: tuple[str, ...]
     banks: tuple[str, ...]
@@ -108,42 +108,42 @@ class World:
 
 
 class _Table:
-    """Numbers of the whole for names that each partition numbers by itself; -1 for a name that is not wanted."""
+    """Indices of the whole for names that each partition numbers by itself; -1 for a name that is not wanted."""
 
     def __init__(self, lists: Iterable[tuple[str, ...]], wanted: set[str] | None = None) -> None:
         self.texts = tuple(sorted({text for texts in lists for text in texts if wanted is None or text in wanted}))
         self._number = {text: i for i, text in enumerate(self.texts)}
 
     def of(self, texts: tuple[str, ...]) -> Ints:
-        """Return the numbers of a partition's names, by its own numbers."""
+        """Return the indices of a partition's names, int64 (names,), by the partition's own indices."""
         return np.array([self._number.get(text, -1) for text in texts], np.int64)
 
 
-def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int | None = None) -> World:
-    """Put partitions together. What was told after the end of `last_day` (None: of the log) is left out.
+def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int | None = None) -> World:
+    """Return the world of all partitions, without what became known after `last_day` (None: the log's last day).
 
     An enterprise is one that has a score by then.
     """
     ends = max(part.last_day for part in facts)
     last = ends if last_day is None else min(last_day, ends)
     ticks = {part.partition: part.ticks for part in facts}
-    told = {
+    dated_outputs = {
         part.partition: {name: dated(getattr(part, name), ticks[part.partition]) for name in _OUTPUTS}
         for part in outputs
     }
     scored = {
         part.enterprises[i]
         for part in outputs
-        for columns in (told[part.partition]["scores"],)
-        for i in np.unique(columns["enterprise"][columns["told"] <= last]).tolist()
+        for columns in (dated_outputs[part.partition]["scores"],)
+        for i in np.unique(columns["enterprise"][columns["known_day"] <= last]).tolist()
     }
     enterprises = _Table([part.enterprises for part in outputs], scored)
     banks = _Table([*(part.banks for part in facts), *(part.banks for part in outputs)])
     raised = {
         part.signals[i]
         for part in outputs
-        for columns in (told[part.partition]["revisions"],)
-        for i in np.unique(columns["signal"][columns["told"] <= last]).tolist()
+        for columns in (dated_outputs[part.partition]["revisions"],)
+        for i in np.unique(columns["signal"][columns["known_day"] <= last]).tolist()
     }
     signals = _Table([part.signals for part in outputs], raised)
     n = len(enterprises.texts)
@@ -162,7 +162,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
         return _joined(
             [
                 (
-                    told[part.partition][name],
+                    dated_outputs[part.partition][name],
                     {"enterprise": enterprises.of(part.enterprises), "signal": signals.of(part.signals)},
                 )
                 for part in outputs
@@ -171,22 +171,22 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
             own,
         )
 
-    _number_rows([told[part.partition]["revisions"] for part in outputs])
-    _number_rows([told[part.partition]["months"] for part in outputs])
+    _number_rows([dated_outputs[part.partition]["revisions"] for part in outputs])
+    _number_rows([dated_outputs[part.partition]["months"] for part in outputs])
     scores, revisions, loans = of_outputs("scores"), of_outputs("revisions", "episode"), of_facts("loans", "loan")
     pair_revision, pair_bank = _concerned(outputs, revisions, banks)
     known_from = np.full(n, NEVER, np.int64)
-    np.minimum.at(known_from, scores["enterprise"], scores["told"])
+    np.minimum.at(known_from, scores["enterprise"], scores["known_day"])
     borrows, lends = _lending(loans, of_facts("consents"), len(banks.texts), last)
-    is_last = _is_last(scores["enterprise"], scores["told"])
+    is_last = _is_last(scores["enterprise"], scores["known_day"])
     bad_day, default_day = _bad_days(of_facts("bad"), of_facts("outcomes"), last, n)
     return World(
         ids=enterprises.texts,
         banks=banks.texts,
         signals=signals.texts,
         indicators=INDICATORS,
-        models=_in_force(outputs, told, "scores", "model", "models", last),
-        rules=_in_force(outputs, told, "revisions", "rules", "rules", last),
+        models=_in_force(outputs, dated_outputs, "scores", "model", "models", last),
+        rules=_in_force(outputs, dated_outputs, "revisions", "rules", "rules", last),
         first_day=min(part.first_day for part in facts if part.first_day != NO_DAY),
         last_day=last,
         known_from=known_from,
@@ -194,16 +194,16 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
         lends=lends,
         months=_months(outputs, of_outputs("months"), scores),
         revisions=Revisions(
-            enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["told"],
+            enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["known_day"],
             episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
             before=levels_before(revisions["episode"], revisions["level"]),
             pair_revision=pair_revision, pair_bank=pair_bank,
         ),
         scores=Scores(
-            enterprise=scores["enterprise"][is_last], day=scores["told"][is_last], milli=scores["milli"][is_last]
+            enterprise=scores["enterprise"][is_last], day=scores["known_day"][is_last], milli=scores["milli"][is_last]
         ),
         loans=LoanFacts(
-            enterprise=loans["enterprise"], day=loans["told"], event=loans["event"], dpd=loans["dpd"]
+            enterprise=loans["enterprise"], day=loans["known_day"], event=loans["event"], dpd=loans["dpd"]
         ),
         bad_day=bad_day,
         default_day=default_day,
@@ -212,7 +212,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Gathered], last_day: int 
 
 
 def trait(texts: Sequence[str]) -> Trait:
-    """Return a trait from one text an enterprise."""
+    """Return a trait from one text for each enterprise."""
     names, of = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
     return Trait(names=tuple(names.tolist()), of=of.astype(np.int64))
 
@@ -220,17 +220,17 @@ def trait(texts: Sequence[str]) -> Trait:
 def _joined(
     parts: Sequence[tuple[dict[str, Ints], dict[str, Ints]]], last: int, own: tuple[str, ...] = ()
 ) -> dict[str, Ints]:
-    """Columns of all partitions, told up to `last`, by (enterprise, order).
+    """Return columns of all partitions, known up to `last`, in the order of (enterprise, order).
 
-    Each part is its columns, and by column the numbers of the whole for its own. The numbers of `own` columns are a
-    partition's alone, and are made distinct.
+    Each part is its columns, and by column name the indices of the whole for the part's own. Numbers in `own` columns
+    belong to a partition alone, and are made distinct.
     """
     columns: dict[str, list[Ints]] = {}
     shift = dict.fromkeys(own, 0)
     for found, numbers in parts:
-        told = found["told"] <= last
+        is_known = found["known_day"] <= last
         for column, cells in found.items():
-            cells = cells[told]
+            cells = cells[is_known]
             if column in numbers:
                 cells = numbers[column][cells]
             elif column in own:
@@ -245,15 +245,15 @@ def _joined(
 
 
 def _number_rows(parts: Sequence[dict[str, Ints]]) -> None:
-    """Give the rows of all parts a number each, in the column `place`."""
+    """Number the rows of all parts, in the column `place`."""
     first = 0
     for part in parts:
-        part["place"] = np.arange(first, first + len(part["told"]), dtype=np.int64)
-        first += len(part["told"])
+        part["place"] = np.arange(first, first + len(part["known_day"]), dtype=np.int64)
+        first += len(part["known_day"])
 
 
-def _concerned(outputs: Sequence[Gathered], revisions: dict[str, Ints], banks: _Table) -> tuple[Ints, Ints]:
-    """(revision, bank) of the banks that each of `revisions` concerns."""
+def _concerned(outputs: Sequence[Collected], revisions: dict[str, Ints], banks: _Table) -> tuple[Ints, Ints]:
+    """Return (revision, bank), int64 (pairs,) each: the banks that each of `revisions` concerns."""
     sizes = np.cumsum([0, *(len(part.revisions["order"]) for part in outputs)])
     where = np.full(int(sizes[-1]), -1, np.int64)
     where[revisions["place"]] = np.arange(len(revisions["place"]))
@@ -262,35 +262,35 @@ def _concerned(outputs: Sequence[Gathered], revisions: dict[str, Ints], banks: _
         for first, part in zip(sizes.tolist(), outputs, strict=False)
     ]
     revision, bank = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
-    told = revision >= 0
-    return revision[told], bank[told]
+    is_kept = revision >= 0
+    return revision[is_kept], bank[is_kept]
 
 
 def _in_force(
-    outputs: Sequence[Gathered],
-    told: dict[int, dict[str, dict[str, Ints]]],
+    outputs: Sequence[Collected],
+    dated_outputs: dict[int, dict[str, dict[str, Ints]]],
     rows: str,
     column: str,
     names: str,
     last: int,
 ) -> tuple[str, ...]:
-    """The names of the artefacts that outputs up to `last` rest on."""
+    """Return the names of the artefacts behind outputs up to `last`."""
     found = set[str]()
     for part in outputs:
-        columns = told[part.partition][rows]
-        used = np.unique(columns[column][columns["told"] <= last]).tolist()
+        columns = dated_outputs[part.partition][rows]
+        used = np.unique(columns[column][columns["known_day"] <= last]).tolist()
         found.update(getattr(part, names)[i] for i in used)
     return tuple(sorted(found))
 
 
-def _months(outputs: Sequence[Gathered], found: dict[str, Ints], scores: dict[str, Ints]) -> Months:
+def _months(outputs: Sequence[Collected], found: dict[str, Ints], scores: dict[str, Ints]) -> Months:
     values = np.concatenate([np.empty((0, len(INDICATORS)), np.float32), *(p.values for p in outputs if len(p.values))])
     # The score at a close: the newest one before it in the log, as (offset, seq) has it.
     place = last_at(scores["enterprise"], *_dense(scores["order"], found["enterprise"], found["order"]))
     has_score, place = place >= 0, np.maximum(place, 0)
     none = np.full(len(place), -1, np.int64)
     return Months(
-        enterprise=found["enterprise"], day=found["day"], told=found["told"],
+        enterprise=found["enterprise"], day=found["day"], known_day=found["known_day"],
         score_milli=np.where(has_score, scores["milli"][place], none) if len(scores["milli"]) else none,
         p_ppm=np.where(has_score, scores["ppm"][place], none) if len(scores["milli"]) else none,
         values=values[found["place"]],
@@ -298,19 +298,19 @@ def _months(outputs: Sequence[Gathered], found: dict[str, Ints], scores: dict[st
 
 
 def _dense(orders: Ints, who: Ints, when: Ints) -> tuple[Ints, Ints, Ints]:
-    """Orders as ranks: offsets are too large to be multiplied with enterprises."""
+    """Return orders as ranks: offsets are too large to be multiplied with enterprises."""
     ranks = np.unique(np.concatenate((orders, when)), return_inverse=True)[1].astype(np.int64)
     return ranks[: len(orders)], who, ranks[len(orders) :]
 
 
 def _lending(loans: dict[str, Ints], consents: dict[str, Ints], banks: int, last: int) -> tuple[Spans, Spans]:
-    """Stretches with an open loan by enterprise, and with an open loan and consent by enterprise and bank."""
+    """Return the spans with an open loan by enterprise, and with an open loan and consent by enterprise and bank."""
     order = np.lexsort((loans["order"], loans["loan"]))
-    loan, told, is_open = loans["loan"][order], loans["told"][order], loans["is_open"][order] > 0
+    loan, known_day, is_open = loans["loan"][order], loans["known_day"][order], loans["is_open"][order] > 0
     until = np.full(len(loan), last + 1, np.int64)
     same = loan[1:] == loan[:-1]
-    until[:-1][same] = told[1:][same]
-    begin, end = told[is_open], until[is_open]
+    until[:-1][same] = known_day[1:][same]
+    begin, end = known_day[is_open], until[is_open]
     borrows = spans(loans["enterprise"][order][is_open], begin, end)
     pair = loans["enterprise"] * banks + loans["bank"]
     lent = spans(pair[order][is_open], begin, end)
@@ -318,7 +318,7 @@ def _lending(loans: dict[str, Ints], consents: dict[str, Ints], banks: int, last
 
 
 def _consented(consents: dict[str, Ints], banks: int) -> Spans:
-    """Stretches of consent by pair; taken back, it ends with the day on which that was told."""
+    """Return the spans of consent by pair; a revoked consent ends on the day the revocation became known."""
     pair = consents["enterprise"] * banks + consents["bank"]
     begin, end = (_day(consents[name]) for name in ("begin", "end"))
     revoked = consents["revoked"] > 0
@@ -326,12 +326,12 @@ def _consented(consents: dict[str, Ints], banks: int) -> Spans:
         of_pair = np.flatnonzero(pair == one)
         for place in of_pair[revoked[of_pair]].tolist():
             earlier = of_pair[of_pair <= place]
-            end[earlier] = np.minimum(end[earlier], consents["told"][place])
-    return spans(pair[~revoked], np.maximum(begin, consents["told"])[~revoked], end[~revoked])
+            end[earlier] = np.minimum(end[earlier], consents["known_day"][place])
+    return spans(pair[~revoked], np.maximum(begin, consents["known_day"])[~revoked], end[~revoked])
 
 
 def _traits(profiles: dict[str, Ints], accounts: dict[str, Ints], n: int) -> dict[str, Trait]:
-    """Industry and size as the newest master record has them, and at how many banks there were transactions."""
+    """Return industry and size by the newest master record, and the number of banks with transactions."""
     found = {"banks": Trait(names=BANK_COUNTS, of=np.minimum(np.bincount(accounts["enterprise"], minlength=n), 4))}
     for name, column, names in (("industry", "section", SECTIONS), ("size", "size", SIZES)):
         of = np.full(n, len(names), np.int64)
@@ -341,9 +341,9 @@ def _traits(profiles: dict[str, Ints], accounts: dict[str, Ints], n: int) -> dic
 
 
 def _bad_days(bad: dict[str, Ints], outcomes: dict[str, Ints], last: int, n: int) -> tuple[Ints, Ints]:
-    """By enterprise its first day over 30 days past due or worse, and that of its default.
+    """Return by enterprise its first day over 30 days past due or worse, and that of its default.
 
-    The newest outcome of a loan takes the place of what its events say; a bad one stands at the day it matured on.
+    The newest outcome of a loan replaces the loan's events; a bad one counts on its matured day.
     """
     owner, loan, is_bad = outcomes["enterprise"], outcomes["loan"], outcomes["is_bad"] > 0
     matured = outcomes["day"] <= last

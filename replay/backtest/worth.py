@@ -1,4 +1,4 @@
-"""The worth of namings, with intervals: shares of defaults warned, leads, precision, and the load on desks."""
+"""The worth of namings, with intervals: share of defaults warned of, leads, precision, and the load on desks."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from replay.backtest.world import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """A world, how its enterprises stand, and the weights of the bootstrap."""
+    """A world, its judged enterprises, and the weights of the bootstrap."""
 
     world: World
     window: Window
@@ -27,27 +27,27 @@ class Judge:
 
     @property
     def n(self) -> int:
-        """Return how many enterprises there are."""
+        """Return the number of enterprises."""
         return len(self.world.ids)
 
     def at_risk(self, owner: Ints, day: Ints) -> Flags:
-        """Return whether each owner is a borrower who is judged and not bad yet on each day, within the window."""
+        """Return whether each owner is a judged borrower, not bad yet, on each day of the window, bool (n,)."""
         inside = (day >= self.window.first) & (day <= self.window.last) & self.standing.judged[owner]
         inside &= day < self.standing.bad_day[owner]
         inside[inside] = self.world.borrows.holds(owner[inside], day[inside])
         return inside
 
     def steps(self, wanted: Flags) -> Steps:
-        """Return the steps of enterprises' cases if there were only the `wanted` revisions: those of whole episodes."""
+        """Return the steps of the cases by the `wanted` revisions alone: all or none of an episode's."""
         return _steps(self.world, wanted)
 
     def named(self, owner: Ints, day: Ints) -> Namings:
-        """Return those namings that count: of borrowers at risk."""
+        """Return the namings of borrowers at risk; the others do not count."""
         counted = self.at_risk(owner, day)
         return namings(owner[counted], day[counted])
 
     def warned(self, named: Namings, ahead: int) -> tuple[Floats, Floats]:
-        """Return by enterprise whether its default was warned of so many days ahead, and whether it could have been."""
+        """Return by enterprise the defaults warned of `ahead` days before, and those with room for such a warning."""
         who = np.flatnonzero(self.standing.goes_bad)
         bad_day = self.standing.bad_day[who]
         could = self.window.could_warn(bad_day, ahead)
@@ -56,16 +56,16 @@ class Judge:
         return sums(who, self.n, found), sums(who, self.n)
 
     def right(self, named: Namings, horizon: int) -> tuple[Floats, Floats, int]:
-        """Return by enterprise how many namings were right and how many there are, and how many are censored."""
+        """Return by enterprise the right namings and those whose horizon (days) has passed, and the censored count."""
         matured = named.day + horizon <= self.window.known_until
         right = is_right(named, self.standing.bad_day, horizon)
         owner = named.owner[matured]
         return sums(owner, self.n, right[matured]), sums(owner, self.n), int((~matured).sum())
 
     def worth(self, policy: str, named: Namings, budget: int = 0, count: Floats | None = None) -> Worth:
-        """Return what namings are worth; `count` (enterprises,): how many steps they stand for, where several a day."""
+        """Return the worth of namings. count (enterprises,): the steps behind them, where there are several a day."""
         counted = sums(named.owner, self.n) if count is None else count
-        # Only those that could have been warned of at the longest lead: the others would pull the quartiles down.
+        # Only defaults with room for the longest lead: the others would lower the quartiles.
         longest = LEAD_DAYS[-1] if self.window.seen_days is None else self.window.seen_days - 1
         who = np.flatnonzero(self.standing.goes_bad & self.window.could_warn(self.standing.bad_day, longest))
         found = leads(named, who, self.standing.bad_day[who])
@@ -95,7 +95,7 @@ class Judge:
         )
 
     def rate(self, counted: Floats) -> Figure:
-        """Return a count by enterprise per 1,000 borrowers at risk and month; n: of what was counted."""
+        """Return a count by enterprise per 1,000 borrowers at risk and month; n: the sum of the count."""
         n = round(float(counted.sum()))
         return figure(statistics.ratio(counted, self.exposed, self.weights, n), 1000)
 

@@ -31,8 +31,8 @@ OTHER_ID = content_id(OTHER)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fate:
-    """The fate of an enterprise; days count from FIRST."""
+class Life:
+    """The course of an enterprise; days count from FIRST."""
 
     falls_on: int | None = None  # sales all but stop
     returns_on: int | None = None  # and come back
@@ -43,10 +43,10 @@ class Fate:
 
 @dataclass(kw_only=True)
 class Story:
-    """A log in the making: one life an enterprise, `days` days, and what is planted on a day's evening."""
+    """A log in the making: one course an enterprise, `days` days, and what is planted on a day's evening."""
 
     days: int
-    fates: list[Fate]
+    lives: list[Life]
     backfill_days: int = 0
     planted: dict[int, list[Loan | Outcome | Control]] = field(default_factory=dict)
     seed: int = 5
@@ -63,11 +63,11 @@ class Story:
             if self.backfill_days:
                 _to_all(out, control("backfill_open"))
             for day in range(self.days):
-                events = [event for number, fate in enumerate(self.fates) for event in _life(number, fate, day, rnd)]
+                events = [event for number, life in enumerate(self.lives) for event in _life(number, life, day, rnd)]
                 planted = self.planted.get(day, [])
                 facts = [event for event in planted if isinstance(event, Loan | Outcome)]
-                for word in (event for event in planted if isinstance(event, Control)):
-                    _to_all(out, word)
+                for record in (event for event in planted if isinstance(event, Control)):
+                    _to_all(out, record)
                 _to_one(out, [*sorted(events, key=lambda event: event.event_time), *facts])
                 ended = FIRST_DAY + day
                 feeds = {bank: Feed(covered_up_to=ended, closed_up_to=ended) for bank in BANKS}
@@ -79,15 +79,15 @@ class Story:
     def truth(self, path: Path, **columns: str) -> Path:
         """Write what became of all as CSV; more columns say the same in each row."""
         names = ["enterprise_id", "scenario", "onset", "overdue_30", "default", "recovery", *columns]
-        rows = [[name_of(i), *_told(fate), *columns.values()] for i, fate in enumerate(self.fates)]
+        rows = [[name_of(i), *_truth_cells(life), *columns.values()] for i, life in enumerate(self.lives)]
         path.write_text("\n".join(",".join(row) for row in [names, *rows]) + "\n", encoding="utf-8")
         return path
 
 
-def _told(fate: Fate) -> list[str]:
+def _truth_cells(life: Life) -> list[str]:
     """Scenario, onset, overdue_30, default, recovery."""
-    scenario = "sound" if fate.falls_on is None else "falls"
-    return [scenario, *map(day_text, (fate.falls_on, fate.over_30_on, fate.default_on)), ""]
+    scenario = "sound" if life.falls_on is None else "falls"
+    return [scenario, *map(day_text, (life.falls_on, life.over_30_on, life.default_on)), ""]
 
 
 def usual_story(days: int = 420, count: int = 40, **more: object) -> Story:
@@ -95,18 +95,18 @@ def usual_story(days: int = 420, count: int = 40, **more: object) -> Story:
 
     Number 35 goes bad without a fall, and two fall and come back.
     """
-    fates = []
+    lives = []
     for number in range(count):
         falls_on = 150 + number * 3
         over = falls_on + 70 + number % 3 * 20
         default_on = over + 60 if number % 2 == 0 else None
         if number in (11, 23):
-            fates.append(Fate(falls_on=falls_on, returns_on=falls_on + 60))
+            lives.append(Life(falls_on=falls_on, returns_on=falls_on + 60))
         elif number % 5:
-            fates.append(Fate())
+            lives.append(Life())
         else:
-            fates.append(Fate(falls_on=None if number == 35 else falls_on, over_30_on=over, default_on=default_on))
-    return Story(days=days, fates=fates, **more)  # type: ignore[arg-type]
+            lives.append(Life(falls_on=None if number == 35 else falls_on, over_30_on=over, default_on=default_on))
+    return Story(days=days, lives=lives, **more)  # type: ignore[arg-type]
 
 
 def name_of(number: int) -> str:
@@ -136,18 +136,18 @@ def outcome(number: int, day: int, label: Any, matured: int, *, observation: str
 
 
 def control(action: str, **fields: str) -> Control:
-    told = hashlib.sha256(f"{action}{fields}".encode()).hexdigest()[:12]
-    return Control(control_id=told, action=action, by="op", reason="test", **fields)  # type: ignore[arg-type]
+    control_id = hashlib.sha256(f"{action}{fields}".encode()).hexdigest()[:12]
+    return Control(control_id=control_id, action=action, by="op", reason="test", **fields)  # type: ignore[arg-type]
 
 
-def _life(number: int, fate: Fate, day: int, rnd: random.Random) -> list[Txn | Loan | Authorization | Profile]:
+def _life(number: int, life: Life, day: int, rnd: random.Random) -> list[Txn | Loan | Authorization | Profile]:
     """The events of one enterprise on one day."""
     events: list[Txn | Loan | Authorization | Profile] = []
-    if day < fate.comes_on:
+    if day < life.comes_on:
         return events
-    if day == fate.comes_on:
+    if day == life.comes_on:
         events += [_profile(number, day), _consent(number, day), loan(number, day, "granted", hour=9)]
-    fallen = fate.falls_on is not None and fate.falls_on <= day < (fate.returns_on or day + 1)
+    fallen = life.falls_on is not None and life.falls_on <= day < (life.returns_on or day + 1)
     size = 100 + number * 7
     for payer in range(6):
         if (day + payer + number) % 7 == 0 and not (fallen and rnd.random() < 0.85):
@@ -156,14 +156,14 @@ def _life(number: int, fate: Fate, day: int, rnd: random.Random) -> list[Txn | L
             )
     if (day + number) % 3 == 0:
         events.append(_txn(number, day, "b", "D", size * rnd.randrange(12_000, 15_000), "purchase", f"q{number}"))
-    if fate.over_30_on is not None:
-        dpd = day - fate.over_30_on + 31
-        ends = fate.default_on is None and day > fate.over_30_on + 20
+    if life.over_30_on is not None:
+        dpd = day - life.over_30_on + 31
+        ends = life.default_on is None and day > life.over_30_on + 20
         if dpd in (1, 8, 31, 46, 61, 76, 91) and not ends:
             events.append(loan(number, day, "overdue", dpd))
-        if fate.default_on is None and day == fate.over_30_on + 21:
+        if life.default_on is None and day == life.over_30_on + 21:
             events.append(loan(number, day, "repaid", 0))
-        if day == fate.default_on:
+        if day == life.default_on:
             events.append(loan(number, day, "default", 91, hour=8))
     return events
 

@@ -12,8 +12,8 @@ from detectors.snapshot import content_id
 from domain.calendar import day_of_text
 from replay import in_process
 from replay.backtest import run
-from replay.backtest.facts import survey
-from replay.backtest.gather import TOPICS, Gatherer
+from replay.backtest.collector import TOPICS, Collector
+from replay.backtest.facts import read_facts
 from replay.backtest.report import Report
 from replay.backtest.run import Options, backtest
 from replay.backtest.world import NEVER, World, assemble
@@ -42,9 +42,9 @@ def judged(log: Path, **options: object) -> Report:
 
 def world_of(log: Path, last_day: int | None = None) -> World:
     opened = LogFile(log)
-    facts = survey(opened, 1, lambda _text: None)
+    facts = read_facts(opened, 1, lambda _text: None)
     found = in_process.replay(
-        opened, consumer=Gatherer, processes=1, topics=TOPICS, month_ends_only=True, in_columns=True
+        opened, consumer=Collector, processes=1, topics=TOPICS, month_ends_only=True, in_columns=True
     )
     return assemble(facts, list(found.results.values()), last_day)
 
@@ -83,20 +83,20 @@ def report(log: Path, truth: Path) -> Report:
 
 def test_who_is_counted(story: Story, report: Report) -> None:
     counts, spans = report.counts, report.parameters
-    bad = [fate for fate in story.fates if fate.over_30_on is not None]
-    in_window = [fate for fate in bad if WARM_UP <= fate.over_30_on < story.days]
+    bad = [life for life in story.lives if life.over_30_on is not None]
+    in_window = [life for life in bad if WARM_UP <= life.over_30_on < story.days]
     assert (spans.judged_first, spans.judged_last) == (day_text(WARM_UP), day_text(story.days - 1))
-    assert counts.enterprises == counts.borrowers == len(story.fates)
+    assert counts.enterprises == counts.borrowers == len(story.lives)
     assert counts.bad == len(in_window) == 8
-    assert counts.defaulted == sum(fate.default_on is not None for fate in in_window)
+    assert counts.defaulted == sum(life.default_on is not None for life in in_window)
     assert counts.bad_at_start == counts.without_truth == 0
     # Every borrower is at risk on each day of the window until the day on which it goes bad.
-    days = sum(min(fate.over_30_on or story.days, story.days) - WARM_UP for fate in story.fates)
+    days = sum(min(life.over_30_on or story.days, story.days) - WARM_UP for life in story.lives)
     assert counts.borrower_months == pytest.approx(days / 30.4375, rel=1e-4)
     assert counts.censored_long == counts.month_rows
     assert report.load[0].cases > 0
     for worth in (*report.cases, *report.budgets):
-        assert worth.warned["60"].n == sum(fate.over_30_on - 60 >= WARM_UP for fate in in_window)
+        assert worth.warned["60"].n == sum(life.over_30_on - 60 >= WARM_UP for life in in_window)
 
 
 def test_the_logs_own_loan_events_tell_the_same_as_the_truth(log: Path, report: Report) -> None:
@@ -141,7 +141,9 @@ def test_future_knowledge_in_the_log_moves_no_figure(story: Story, log: Path, tr
             ]
         },
     ).write(tmp_path / "planted.log")
-    assert {one.told for one in map(_When, survey(LogFile(planted), 1, lambda _text: None)) if one.told} == {CUT}
+    assert {
+        one.known_on for one in map(_When, read_facts(LogFile(planted), 1, lambda _text: None)) if one.known_on
+    } == {CUT}
     for options in ({"truth": truth}, {}):
         clean, other = (judged(one, until=until, **options) for one in (log, planted))
         assert figures(other) == figures(clean)
@@ -152,11 +154,11 @@ def test_future_knowledge_in_the_log_moves_no_figure(story: Story, log: Path, tr
 
 
 class _When:
-    """The day, from FIRST on, on which planted facts were told."""
+    """The day, from FIRST on, on which planted facts became known."""
 
     def __init__(self, facts) -> None:
-        rows = facts.bad["told"][facts.bad["day"] < FIRST_DAY + CUT - 80] - FIRST_DAY
-        self.told = int(rows.max()) if len(rows) and rows.max() >= CUT - 1 else None
+        rows = facts.bad["known_day"][facts.bad["day"] < FIRST_DAY + CUT - 80] - FIRST_DAY
+        self.known_on = int(rows.max()) if len(rows) and rows.max() >= CUT - 1 else None
 
 
 def test_what_is_planted_in_the_middle_moves_nothing_before_it(story: Story, log: Path, tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_what_is_planted_in_the_middle_moves_nothing_before_it(story: Story, log
     clean, other = world_of(log), world_of(planted)
     for name in ("months", "revisions", "scores"):
         one, same = getattr(clean, name), getattr(other, name)
-        when = "told" if name == "months" else "day"
+        when = "known_day" if name == "months" else "day"
         before, also = (getattr(each, when) < FIRST_DAY + day for each in (one, same))
         # The last score of a week is the one before the plant or after it: compare whole weeks.
         if name == "scores":
@@ -197,7 +199,7 @@ def test_the_signals_of_a_world_are_those_that_raised(log: Path) -> None:
 
 def test_a_row_is_told_when_the_log_has_reached_it(log: Path) -> None:
     world = world_of(log)
-    assert (world.months.told >= world.months.day).all()
+    assert (world.months.known_day >= world.months.day).all()
     bad = np.flatnonzero(world.bad_day < NEVER)
     assert [world.ids[who] for who in bad] == [name_of(number) for number in range(0, 40, 5)]
 
@@ -216,10 +218,10 @@ def test_an_operators_outcome_takes_the_place_of_what_its_loan_told(story: Story
     }
     world = world_of(dataclasses.replace(story, planted=planted).write(tmp_path / "outcomes.log"))
     days = [day - FIRST_DAY if day < NEVER else None for day in world.bad_day[:6].tolist()]
-    assert days == [None, 360, None, None, 365, story.fates[5].over_30_on]
+    assert days == [None, 360, None, None, 365, story.lives[5].over_30_on]
     assert world.default_day[0] == world.default_day[1] == NEVER
     before = world_of(tmp_path / "outcomes.log", FIRST_DAY + said - 1)
-    assert (before.bad_day[:5] - FIRST_DAY).tolist()[0] == story.fates[0].over_30_on
+    assert (before.bad_day[:5] - FIRST_DAY).tolist()[0] == story.lives[0].over_30_on
     assert (before.bad_day[1:5] == NEVER).all(), "said later, known later"
 
 
@@ -241,7 +243,9 @@ def test_rules_of_another_table_are_judged_in_place_of_the_packaged_ones(
 def test_what_a_backfill_held_back_counts_as_raised(story: Story, truth: Path, tmp_path: Path, report: Report) -> None:
     held = dataclasses.replace(story, backfill_days=330).write(tmp_path / "backfill.log")
     found = judged(held, truth=truth)
-    assert figures(found) == figures(report), "alerts that nobody was told of are judged as if they had been"
+    assert figures(found) == figures(report), (
+        "alerts that a backfill held back are judged as if they had been delivered"
+    )
 
 
 def test_who_is_bad_at_the_start_or_unknown_does_not_count(
@@ -255,7 +259,7 @@ def test_who_is_bad_at_the_start_or_unknown_does_not_count(
     assert found.without_truth == gone
     assert found.borrowers == 40 - gone
     later = judged(log, truth=story.truth(tmp_path / "later.csv"), warm_up_days=280).counts
-    assert later.bad_at_start == sum(fate.over_30_on is not None and fate.over_30_on < 280 for fate in story.fates) > 0
+    assert later.bad_at_start == sum(life.over_30_on is not None and life.over_30_on < 280 for life in story.lives) > 0
     assert later.bad + later.bad_at_start == 8
 
 
@@ -368,9 +372,9 @@ def test_the_worst_misses_and_false_alarms_have_their_course(story: Story, log: 
     assert name_of(35) in [line.enterprise_id for line in report.misses], "nothing was to be seen of it"
     assert {name_of(11), name_of(23)} & {line.enterprise_id for line in report.false_alarms}
     for line in report.misses:
-        fate = story.fates[int(line.enterprise_id[1:])]
-        assert line.bad_on == day_text(fate.over_30_on)
-        assert line.default_on == (day_text(fate.default_on) or None)
+        life = story.lives[int(line.enterprise_id[1:])]
+        assert line.bad_on == day_text(life.over_30_on)
+        assert line.default_on == (day_text(life.default_on) or None)
         assert line.lead_days is None or line.lead_days < 30
         assert ("overdue 31") in [event for _, event in line.events]
         assert line.scores

@@ -12,10 +12,10 @@ import pytest
 
 from dashboard import assets
 from dashboard.browser import Browser, BrowserFailed, find
+from replay.backtest.markdown import markdown
 from replay.backtest.page import html
 from replay.backtest.report import Figure, Report
-from replay.backtest.text import markdown
-from replay.backtest.words import POLICIES, WORDS
+from replay.backtest.translations import POLICIES, TRANSLATIONS
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--"
 ONE, NONE = Figure(value=0.5, low=0.25, high=0.75, n=40), Figure(value=None, low=None, high=None, n=0)
@@ -109,8 +109,8 @@ def test_every_word_of_the_page_is_there_in_both_languages() -> None:
     for listed in re.findall(r"\[([^\]]*)\]\.map\(t\)", script):
         used |= set(re.findall(r'"(\w+)"', listed)) - {"AUC", "KS"}
     assert len(used) > 40
-    assert used <= set(WORDS), used - set(WORDS)
-    for name, (zh, en) in WORDS.items():
+    assert used <= set(TRANSLATIONS), used - set(TRANSLATIONS)
+    for name, (zh, en) in TRANSLATIONS.items():
         assert re.search(r"[\u4e00-\u9fff]", zh), name
         assert not re.search(r"[\u4e00-\u9fff]", en), name
     assert all(set(names) == {"zh", "en"} for names in POLICIES.values())
@@ -126,9 +126,9 @@ def test_parts_that_were_left_out_have_no_heading_without_a_table(lang: str) -> 
     )  # fmt: skip
     text = markdown(part, lang)
     assert "ranks, timelines" in text
-    assert WORDS["budgets"][lang == "en"] not in text
-    assert WORDS["separation"][lang == "en"] not in text
-    assert WORDS["bad_labels"][lang == "en"] in text
+    assert TRANSLATIONS["budgets"][lang == "en"] not in text
+    assert TRANSLATIONS["separation"][lang == "en"] not in text
+    assert TRANSLATIONS["bad_labels"][lang == "en"] in text
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
@@ -168,7 +168,7 @@ def test_it_opens_offline_and_draws_everything_in_both_languages(browser: Browse
         assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off"
         browser.evaluate("document.getElementById('language').click()")
         browser.wait_for("document.querySelectorAll('canvas').length")
-    assert sorted(titles) == sorted(WORDS["title"])
+    assert sorted(titles) == sorted(TRANSLATIONS["title"])
     asked = [body["request"]["url"] for method, body in browser.events if method == "Network.requestWillBeSent"]
     assert {url.split("#")[0] for url in asked} == {path.as_uri()}
     loud = [method for method, _ in browser.events if method in ("Runtime.exceptionThrown", "Log.entryAdded")]

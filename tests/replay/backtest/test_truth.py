@@ -23,7 +23,7 @@ def csv_of(folder: Path, *rows: str, head: str = HEAD) -> Path:
 
 def test_a_truth_says_days_or_nothing(tmp_path: Path) -> None:
     found = read_truth(csv_of(tmp_path, GOOD, "E2,sound,,,,"))
-    one, other = found.fates["E1"], found.fates["E2"]
+    one, other = found.rows["E1"], found.rows["E2"]
     assert (one.scenario, one.onset, one.overdue_30) == (
         "slow_decay",
         day_of_text("2025-01-10"),
@@ -51,12 +51,12 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "truth.parquet")
     found = read_truth(tmp_path / "truth.parquet")
     same = read_truth(csv_of(tmp_path, GOOD, "E2,sound,,,,"))
-    for name, fate in found.fates.items():
-        assert (fate.onset, fate.overdue_30, fate.default, fate.recovery) == (
-            same.fates[name].onset, same.fates[name].overdue_30, same.fates[name].default, same.fates[name].recovery,
+    for name, row in found.rows.items():
+        assert (row.onset, row.overdue_30, row.default, row.recovery) == (
+            same.rows[name].onset, same.rows[name].overdue_30, same.rows[name].default, same.rows[name].recovery,
         )  # fmt: skip
     assert (found.known_until, found.seed) == (day_of_text("2026-01-01"), "7")
-    assert found.fates["E2"].where == f"{tmp_path / 'truth.parquet'}, row 2"
+    assert found.rows["E2"].where == f"{tmp_path / 'truth.parquet'}, row 2"
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_enterprises_that_the_log_does_not_have_are_named(tmp_path: Path) -> None:
-    fates = read_truth(csv_of(tmp_path, GOOD, *(f"X{i},sound,,,," for i in range(7)))).fates
-    check_ids(fates, [*fates, "more"])
+    rows = read_truth(csv_of(tmp_path, GOOD, *(f"X{i},sound,,,," for i in range(7)))).rows
+    check_ids(rows, [*rows, "more"])
     with pytest.raises(
         SourceError, match=r"has no enterprise X0 \(.*line 3\), X1 .* and 2 more: this truth is of another"
     ):
-        check_ids(fates, ["E1"])
+        check_ids(rows, ["E1"])

@@ -1,4 +1,4 @@
-"""Names of indicators and signals in both languages, and their riskier side, from the catalogue."""
+"""Indicators and signals of the catalogue: names in both languages, and the riskier direction of an indicator."""
 
 import csv
 from functools import cache

@@ -1,10 +1,10 @@
-"""The report as tables of text, for the terminal and for documentation. In the order of a desk's questions."""
+"""The report as Markdown tables, for the terminal and for documentation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
 from replay.backtest.report import BankWeek, Figure, Report, Worth
-from replay.backtest.words import POLICIES, word
+from replay.backtest.translations import POLICIES, translated
 
 WARNED = ("30", "60", "90", "180")
 
@@ -16,66 +16,70 @@ def markdown(report: Report, lang: str) -> str:
 
 def _lines(report: Report, lang: str) -> Iterator[str]:
     one = report.provenance
-    yield f"# {word('title', lang)}"
+    yield f"# {translated('title', lang)}"
     yield ""
     yield f"**{one.why_zh if lang == 'zh' else one.why_en}**"
     yield ""
-    yield from _table((word("what", lang), ""), list(_setting(report, lang)))
+    yield from _table((translated("what", lang), ""), list(_setting(report, lang)))
     yield from _load(report, lang)
-    yield f"## {word('cases_raised', lang)}"
+    yield f"## {translated('cases_raised', lang)}"
     yield ""
     yield from _worths(report.cases, lang)
     plain = [each for each in report.budgets if is_plain(each.policy)]
     if plain:
-        yield f"## {word('budgets', lang)}"
+        yield f"## {translated('budgets', lang)}"
         yield ""
     for budget in BUDGETS if plain else ():
-        yield f"{budget} {word('cases_a_month', lang)}"
+        yield f"{budget} {translated('cases_a_month', lang)}"
         yield ""
         yield from _worths([each for each in plain if each.budget == budget], lang)
     yield from _signals(report, lang)
     if report.separation:
         yield from _separation(report, lang)
     if report.silent:
-        yield f"## {word('silent', lang)}"
+        yield f"## {translated('silent', lang)}"
         yield ""
         yield from _table(
-            (word("signal", lang), word("silent_needs", lang)), [(s, ", ".join(n)) for s, n in report.silent]
+            (translated("signal", lang), translated("silent_needs", lang)),
+            [(s, ", ".join(n)) for s, n in report.silent],
         )
     yield from (zh if lang == "zh" else en for zh, en in report.notes)
 
 
 def _setting(report: Report, lang: str) -> Iterator[tuple[str, str]]:
     one, counts, spans = report.provenance, report.counts, report.parameters
-    warm_up = f"{word('warm_up', lang)} {spans.warm_up_days}"
-    defaulted = f"{word('defaulted', lang)} {counts.defaulted:,}"
+    warm_up = f"{translated('warm_up', lang)} {spans.warm_up_days}"
+    defaulted = f"{translated('defaulted', lang)} {counts.defaulted:,}"
     short, long = f"{SHORT_DAYS}: {counts.censored_short:,}", f"{LONG_DAYS}: {counts.censored_long:,}"
-    yield word("judged_on", lang), _origin(one.judged_on)
-    yield word("tuned_on", lang), "; ".join(map(_origin, one.tuned_on)) or "–"
-    yield word("engine", lang), one.engine_version
-    yield word("judged_days", lang), f"{spans.judged_first} – {spans.judged_last} ({warm_up})"
-    yield word("known_until", lang), f"{spans.outcomes_known_until} ({word(f'truth_{spans.truth}', lang)})"
-    yield word("enterprises", lang), f"{counts.enterprises:,}"
-    yield word("borrowers", lang), f"{counts.borrowers:,} ({counts.borrower_months:,.0f} {word('months', lang)})"
+    yield translated("judged_on", lang), _origin(one.judged_on)
+    yield translated("tuned_on", lang), "; ".join(map(_origin, one.tuned_on)) or "–"
+    yield translated("engine", lang), one.engine_version
+    yield translated("judged_days", lang), f"{spans.judged_first} – {spans.judged_last} ({warm_up})"
+    yield translated("known_until", lang), f"{spans.outcomes_known_until} ({translated(f'truth_{spans.truth}', lang)})"
+    yield translated("enterprises", lang), f"{counts.enterprises:,}"
+    yield (
+        translated("borrowers", lang),
+        f"{counts.borrowers:,} ({counts.borrower_months:,.0f} {translated('months', lang)})",
+    )
     if spans.truth == "labels":
-        yield word("bad_labels", lang), f"{counts.bad:,}"
+        yield translated("bad_labels", lang), f"{counts.bad:,}"
     else:
-        a_year = f"{_percent(counts.bad_rate_year)} {word('a_year', lang)}"
-        yield word("bad", lang), f"{counts.bad:,} ({defaulted}; {a_year})"
-    yield word("bad_at_start", lang), f"{counts.bad_at_start:,}"
-    yield word("censored", lang), f"{short}; {long} / {counts.month_rows:,}"
-    yield word("bootstrap", lang), f"{spans.resamples} ({word('seed', lang)} {spans.seed})"
+        a_year = f"{_percent(counts.bad_rate_year)} {translated('a_year', lang)}"
+        yield translated("bad", lang), f"{counts.bad:,} ({defaulted}; {a_year})"
+    yield translated("bad_at_start", lang), f"{counts.bad_at_start:,}"
+    yield translated("censored", lang), f"{short}; {long} / {counts.month_rows:,}"
+    yield translated("bootstrap", lang), f"{spans.resamples} ({translated('seed', lang)} {spans.seed})"
     if spans.without:
-        yield word("left_out", lang), ", ".join(spans.without)
+        yield translated("left_out", lang), ", ".join(spans.without)
 
 
 def _load(report: Report, lang: str) -> Iterator[str]:
-    yield f"## {word('load', lang)}"
+    yield f"## {translated('load', lang)}"
     yield ""
     names = ("level", "per_1000_borrowers", "per_1000_enterprises", "bank_week", "standing")
     rows = [
         (
-            word(load.level, lang),
+            translated(load.level, lang),
             _number(load.per_1000_borrowers),
             _number(load.per_1000_enterprises),
             _week(load.bank_week),
@@ -83,13 +87,13 @@ def _load(report: Report, lang: str) -> Iterator[str]:
         )
         for load in report.load
     ]
-    yield from _table([word(name, lang) for name in names], rows)
+    yield from _table([translated(name, lang) for name in names], rows)
 
 
 def _worths(worths: Iterable[Worth], lang: str) -> Iterator[str]:
-    heads = [word("policy", lang), word("named", lang), word("per_1000_borrowers", lang)]
-    heads += [f"{word('warned', lang)} ≥ {ahead}" for ahead in WARNED]
-    heads += [word("lead", lang), f"{word('precision', lang)} 183", f"{word('precision', lang)} 365"]
+    heads = [translated("policy", lang), translated("named", lang), translated("per_1000_borrowers", lang)]
+    heads += [f"{translated('warned', lang)} ≥ {ahead}" for ahead in WARNED]
+    heads += [translated("lead", lang), f"{translated('precision', lang)} 183", f"{translated('precision', lang)} 365"]
     rows = []
     for each in worths:
         lead = each.lead
@@ -108,19 +112,19 @@ def _worths(worths: Iterable[Worth], lang: str) -> Iterator[str]:
 
 
 def _signals(report: Report, lang: str) -> Iterator[str]:
-    yield f"## {word('signals', lang)}"
+    yield f"## {translated('signals', lang)}"
     yield ""
     heads = [
-        word("signal", lang),
-        word("alerts_orange_red", lang),
-        word("alerts_yellow", lang),
-        word("alone_cases", lang),
+        translated("signal", lang),
+        translated("alerts_orange_red", lang),
+        translated("alerts_yellow", lang),
+        translated("alone_cases", lang),
     ]
     heads += [
-        f"{word('warned', lang)} ≥ 60",
-        f"{word('precision', lang)} 183",
-        word("fewer_cases", lang),
-        word("lost", lang),
+        f"{translated('warned', lang)} ≥ 60",
+        f"{translated('precision', lang)} 183",
+        translated("fewer_cases", lang),
+        translated("lost", lang),
     ]
     rows = [
         (
@@ -139,14 +143,21 @@ def _signals(report: Report, lang: str) -> Iterator[str]:
 
 
 def _separation(report: Report, lang: str) -> Iterator[str]:
-    yield f"## {word('separation', lang)}"
+    yield f"## {translated('separation', lang)}"
     yield ""
-    heads = [word("rank", lang), word("horizon", lang), word("by", lang), word("bad_rows", lang), "AUC", "KS"]
+    heads = [
+        translated("rank", lang),
+        translated("horizon", lang),
+        translated("by", lang),
+        translated("bad_rows", lang),
+        "AUC",
+        "KS",
+    ]
     rows = [
         (
             POLICIES.get(each.rank, {}).get(lang, each.rank),
             str(each.horizon_days),
-            f"{word(each.by, lang)} {each.group}".strip(),
+            f"{translated(each.by, lang)} {each.group}".strip(),
             f"{each.bad:,}",
             _number(each.auc, 3),
             _number(each.ks, 3),
@@ -163,7 +174,7 @@ def _week(one: BankWeek) -> str:
 
 
 def is_plain(policy: str) -> bool:
-    """Return whether a policy is not about one signal."""
+    """Return whether a policy is about all signals, and not about one of them."""
     return " " not in policy
 
 

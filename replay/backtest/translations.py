@@ -1,6 +1,6 @@
-"""The words of a report, in Chinese and English; the page has them as data, the tables of text by `word`."""
+"""Texts of a report in Chinese and English: data for the page, and for the Markdown tables by `translated`."""
 
-WORDS: dict[str, tuple[str, str]] = {
+TRANSLATIONS: dict[str, tuple[str, str]] = {
     "title": ("预警回测", "Backtest of warnings"),
     "what": ("评判", "judged"),
     "judged_on": ("评判于", "judged on"),
@@ -179,7 +179,7 @@ POLICIES: dict[str, dict[str, str]] = {
 }
 
 
-def word(name: str, lang: str) -> str:
-    """Return a word in `lang`, zh or en."""
-    zh, en = WORDS[name]
+def translated(name: str, lang: str) -> str:
+    """Return a text in `lang`, zh or en."""
+    zh, en = TRANSLATIONS[name]
     return zh if lang == "zh" else en

@@ -1,7 +1,7 @@
-"""Gathers the outputs of one partition that a backtest rests on, as columns, while the log is replayed.
+"""Collector of the outputs that a backtest needs, as columns, partition by partition while the log is replayed.
 
-Of `indicator.v1` it wants the month ends alone. Of scores, which come each day, it keeps the last of each week, and
-each that was the newest one at a month's close.
+Of `indicator.v1` it keeps the month ends. Of the daily scores it keeps the last of each week, and each that was the
+newest one at a month's close.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ REVISIONS = (*EPISODE, "order", "as_of", "level", "rules")
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathered:
-    """Everything of one partition; enterprises, banks, signals and models by number in its own tables."""
+class Collected:
+    """The outputs of one partition; enterprises, banks, signals, models and rules are indices into its own tables."""
 
     partition: int
     enterprises: tuple[str, ...]
@@ -40,23 +40,23 @@ class Gathered:
     signals: tuple[str, ...]
     models: tuple[str, ...]
     rules: tuple[str, ...]
-    scores: dict[str, Ints]  # of SCORES: the last of each week, and before a month's end
+    scores: dict[str, Ints]  # of SCORES: the last of each week, and the newest at each month's close
     months: dict[str, Ints]  # of MONTHS: a month's last day as it closed
     values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
-    revisions: dict[str, Ints]  # of REVISIONS, and episode: a number; level 0: over
+    revisions: dict[str, Ints]  # of REVISIONS, and episode, a number; level 0: the episode has ended
     concerned: dict[str, Ints]  # revision, bank: the banks that a revision concerns
 
 
 class _Numbers(dict[bytes, int]):
-    """Ids by number, in the order in which they came."""
+    """Dictionary encoding of ids: each new id gets the next index."""
 
     def __missing__(self, one: bytes) -> int:
         self[one] = found = len(self)
         return found
 
 
-class Gatherer:
-    """A consumer of the replay (replay/partition_run.py): takes outputs in the order of the log of each enterprise."""
+class Collector:
+    """A consumer of the replay (replay/partition_run.py): outputs come in the order of each enterprise's log."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
@@ -71,7 +71,7 @@ class Gatherer:
         self._revised = 0  # rows
 
     def take(self, columns: Outputs) -> None:
-        """Take scores or indicators."""
+        """Append scores or indicators."""
         enterprise = self._numbers(columns.enterprise_id)
         order = columns.offset << SEQ_BITS | columns.seq
         if columns.topic == topics.INDICATOR:
@@ -87,7 +87,7 @@ class Gatherer:
             self._compact()
 
     def take_alerts(self, columns: AlertColumns) -> None:
-        """Take revisions. What a backfill holds back counts as raised."""
+        """Append revisions of alerts. Those that a backfill holds back count like all others."""
         n = len(columns.offset)
         raised, signal = np.unique(columns.signal, return_inverse=True)
         names = [columns.signals[place] for place in raised.tolist()]
@@ -109,18 +109,18 @@ class Gatherer:
         self._revised += n
 
     def write(self, topic: str, records: Any) -> None:
-        """Nothing is to come: all that is wanted comes as columns."""
+        """Raise AssertionError: every wanted topic comes as columns."""
         raise AssertionError(f"{len(records)} records of {topic}")
 
-    def finish(self) -> Gathered:
-        """Return what was gathered."""
+    def finish(self) -> Collected:
+        """Return the collected columns."""
         scores = self._compact()
         months = np.concatenate([np.empty((0, len(MONTHS)), np.int64), *self._months])
         table = np.concatenate([np.empty((0, len(REVISIONS)), np.int64), *self._revisions])
         revisions = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(REVISIONS)}
         revisions["episode"] = _numbered([revisions[name] for name in EPISODE])
         concerned = np.concatenate([np.empty((0, 2), np.int64), *self._concerned])
-        return Gathered(
+        return Collected(
             partition=self.partition,
             enterprises=tuple(one.decode() for one in self._enterprises),
             banks=self._banks.texts,
@@ -135,7 +135,7 @@ class Gatherer:
         )
 
     def _compact(self) -> Ints:
-        """Leave out the scores that were neither the last of their week nor the newest one at a month's close."""
+        """Drop scores that were neither the last of their week nor the newest at a month's close; return the rest."""
         rows = np.concatenate([np.empty((0, len(SCORES)), np.int64), *self._scores])
         rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
         rows = rows[_kept(rows[:, 0], rows[:, 2])]
@@ -147,7 +147,7 @@ class Gatherer:
 
 
 def _numbered(columns: list[Ints]) -> Ints:
-    """Return a number for each row (rows,): that of all rows with the same cells."""
+    """Return a number for each row (rows,), int64: equal rows have equal numbers."""
     order = np.lexsort(columns)
     new = np.zeros(len(order), np.int64)
     for column in columns:
@@ -159,7 +159,7 @@ def _numbered(columns: list[Ints]) -> Ints:
 
 
 def _kept(enterprise: Ints, as_of: Ints) -> Flags:
-    """Return which scores are kept, of rows in the order of (enterprise, log)."""
+    """Return which scores are kept, bool (rows,), of rows in the order of (enterprise, log)."""
     day = _day_before(as_of)
     days, which = np.unique(day, return_inverse=True)
     month = np.array([month_of_day(one) for one in days.tolist()], np.int64)[which]
@@ -173,7 +173,7 @@ def _kept(enterprise: Ints, as_of: Ints) -> Flags:
 
 
 def _day_before(as_of: Ints) -> Ints:
-    """The day that a time ends or is in."""
+    """Return the day numbers of the instants just before these times (ms): midnight belongs to the day that it ends."""
     return (as_of - 1 + ZONE_OFFSET_MS) // DAY_MS
 
 
