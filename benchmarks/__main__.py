@@ -10,7 +10,7 @@ BENCHMARKS = (
 
 
 def main(argv: list[str]) -> int:
-    """Run what was asked for; the worst exit code."""
+    """Run the named benchmark, or all; return the highest exit code."""
     name, *options = argv or [""]
     if name and name.replace("-", "_") not in BENCHMARKS:
         print(f"usage: make bench [B=NAME] [ARGS=OPTIONS], NAME one of {', '.join(BENCHMARKS)}", file=sys.stderr)

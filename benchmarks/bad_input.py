@@ -1,7 +1,7 @@
-"""A million records of banks, a tenth of them bad (benchmarks/world/mixed.py): does each end as it must, at what rate?
+"""A million records of banks, a tenth of them bad (benchmarks/world/mixed.py): outcome of each, and rate.
 
-Both are drained through the same workers, one after the other and more than once: the machine's speed differs from run
-to run by a tenth and more.
+Clean and mixed records are drained through the same workers, in turns, several times: the machine's speed differs from
+run to run by a tenth and more.
 """
 
 import time
@@ -19,7 +19,7 @@ from benchmarks.live import Engine
 from benchmarks.world import mixed
 from benchmarks.world.feed import Sent
 from benchmarks.world.log import World
-from benchmarks.world.survey import OUTCOMES, survey
+from benchmarks.world.state_sums import OUTCOMES, state_sums
 from benchmarks.world.warm import warm_sums
 from domain import topics
 from domain.events import LogRecord
@@ -28,36 +28,36 @@ from replay.offsets import Offsets
 from replay.reading import read_topics
 
 RECORDS, RUNS = 1_000_000, 5
-_say = Console(stderr=True).print
+_print = Console(stderr=True).print
 Place = tuple[str, int]  # topic and offset: banks' topics have one partition
 Kind = Literal["clean", "mixed"]
 
 
 @dataclass(slots=True)
 class Expected:
-    """The expected fate of each record, by its place."""
+    """The expected outcome of each record, by its topic and offset."""
 
     refused: dict[Place, str] = field(default_factory=dict)  # reason at ingest
-    letters: dict[Place, str] = field(default_factory=dict)  # reason at score: conflict or late
+    dead_letters: dict[Place, str] = field(default_factory=dict)  # reason at score: conflict or late
     outcomes: Counter[str] = field(default_factory=Counter)  # at score
     records: int = 0
     _at: Counter[str] = field(default_factory=Counter)
 
-    def note(self, record: Sent, ends_as: str) -> None:
-        """The next record, in the order of sending."""
+    def add(self, record: Sent, outcome: str) -> None:
+        """Append the next record, in the order of sending."""
         place = (record.topic, self._at[record.topic])
         self._at[record.topic] += 1
         self.records += 1
-        if ends_as in OUTCOMES:
-            self.outcomes[ends_as] += 1
-            if ends_as in ("conflict", "late"):
-                self.letters[place] = ends_as
+        if outcome in OUTCOMES:
+            self.outcomes[outcome] += 1
+            if outcome in ("conflict", "late"):
+                self.dead_letters[place] = outcome
         else:
-            self.refused[place] = ends_as
+            self.refused[place] = outcome
 
 
 def measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
-    """Rates of clean and of mixed records, and how many records of the mix did not end as they must."""
+    """Return the rates of clean and of mixed records, and the number of unexpected outcomes."""
     folder.mkdir(parents=True)
     wanted = round(RECORDS * scale)
     rates: dict[Kind, list[float]] = {"clean": [], "mixed": []}
@@ -77,18 +77,18 @@ def measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
         "bad_input_to_clean_rate": round(mixed_per_s / clean_per_s, 3),
         "bad_input_unexpected": unexpected,
         "bad_input_unexpected_first": first[:10],
-        **{f"bad_input_{name}": figure for name, figure in found.items()},  # of the last mix, as of each
+        **{f"bad_input_{name}": figure for name, figure in found.items()},  # of the last mixed run, the same in each
     }
 
 
 def _backlog(world: World, folder: Path, wanted: int, kind: Kind) -> tuple[float, dict[str, Any]]:
-    """Records a second of a drained backlog, and what became of them."""
+    """Return the records a second of a drained backlog, and the outcomes of its records."""
     with live.engine(world, folder) as running:
-        writer, expected = drains.LogWriter(running.kafka.address), Expected()
+        writer, expected = drains.BulkProducer(running.kafka.address), Expected()
         found = mixed.transactions(world, wanted)
-        for record, ends_as in mixed.records(found, wanted, mixed=kind == "mixed"):
+        for record, outcome in mixed.records(found, wanted, mixed=kind == "mixed"):
             writer.write(record.topic, record.value, record.key, headers=record.headers)
-            expected.note(record, ends_as)
+            expected.add(record, outcome)
         writer.flush()
         offsets = Offsets(running.settings.kafka)
         banks = {(topics.bank_events(bank.bank_id), 0) for bank in running.settings.banks}
@@ -99,29 +99,29 @@ def _backlog(world: World, folder: Path, wanted: int, kind: Kind) -> tuple[float
             log = offsets.ends(offsets.partitions([topics.EVENTS]))
             drains.wait_committed(offsets, "score", log, workers)
             wall_s = time.perf_counter() - began_s
-        _say(f"a backlog of {kind} records: {expected.records / wall_s:,.0f} a second")
+        _print(f"a backlog of {kind} records: {expected.records / wall_s:,.0f} a second")
         return expected.records / wall_s, _compared(world, running, expected)
 
 
 def _compared(world: World, running: Engine, expected: Expected) -> dict[str, Any]:
-    """Return every letter against what was expected where it stands; the other outcomes by their sums."""
+    """Compare each dead letter with the expected one at its place, and the other outcomes by their counts."""
     refused: dict[Place, str] = {}
     at_score: dict[tuple[int, int], str] = {}  # by partition and offset of the log
     decoder = msgspec.json.Decoder(DeadLetter)
     for read in read_topics(running.settings.kafka, (topics.DEAD_LETTERS, topics.LATE)):
-        letter = decoder.decode(read.value or b"")
-        if letter.topic == topics.EVENTS:
-            at_score[letter.partition, letter.offset] = letter.reason
+        dead_letter = decoder.decode(read.value or b"")
+        if dead_letter.topic == topics.EVENTS:
+            at_score[dead_letter.partition, dead_letter.offset] = dead_letter.reason
         else:
-            refused[letter.topic, letter.offset] = letter.reason
-    letters: dict[Place, str] = {}
+            refused[dead_letter.topic, dead_letter.offset] = dead_letter.reason
+    dead_letters: dict[Place, str] = {}
     for read in read_topics(running.settings.kafka, (topics.EVENTS,)):
         if (reason := at_score.get((read.partition, read.offset))) is not None:
             origin = msgspec.json.decode(read.value or b"", type=LogRecord).origin
             assert origin is not None
-            letters[origin[0], origin[2]] = reason
-    wrong = _differing(expected.refused, refused) | _differing(expected.letters, letters)
-    sums = survey(running.settings)
+            dead_letters[origin[0], origin[2]] = reason
+    wrong = _differing(expected.refused, refused) | _differing(expected.dead_letters, dead_letters)
+    sums = state_sums(running.settings)
     return {
         "refused": dict(Counter(expected.refused.values())),
         "outcomes": dict(expected.outcomes),

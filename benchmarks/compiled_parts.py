@@ -1,9 +1,10 @@
-"""The cost of what is compiled, or made by hand, beside what a library or plain Python takes for the same bytes.
+"""The cost of compiled and hand-made code beside a library or plain Python on the same bytes.
 
     make bench B=compiled-parts
 
-One process, in memory, CPU time of the thread. All variants of a part run in turns, as the machine's speed changes
-from minute to minute; median, least and most of the rounds. What follows: docs/adr/0024-what-compiled-code-buys.md.
+One process, in memory, CPU time of the thread. All variants of a part run in turns, as the machine's speed changes from
+minute to minute. A figure is the median, least and most of the rounds. The conclusions:
+docs/adr/0024-what-compiled-code-buys.md.
 """
 
 import hmac
@@ -27,7 +28,7 @@ from benchmarks import machine, results
 from benchmarks.world import mixed
 from benchmarks.world.feed import Sent
 from benchmarks.world.log import HEADERS, World
-from benchmarks.world.survey import OUTCOMES
+from benchmarks.world.state_sums import OUTCOMES
 from domain.validate import Validator, source_of
 from features.indicators import CORE_COUNT, INDICATOR_COUNT
 from features.indicators.nulls import VALUE
@@ -51,7 +52,7 @@ IN_A_ROW = 37  # times that a bank sends a bad record's case, as in a million of
 PARTITIONS, LIVE_BATCH = 64, 8  # records of a partition that 50 ms bring at 10,000 a second
 ANY_MS, TOLERANCE_MS = 2**62, 300_000
 _KEY = b"k" * 32
-_say = Console(stderr=True).print
+_print = Console(stderr=True).print
 Variant = Callable[[], object]
 
 
@@ -86,17 +87,17 @@ def _in_turns(name: str, count: int, variants: dict[str, Variant]) -> dict[str, 
             began_ns = time.thread_time_ns()
             step()
             spent[variant].append((time.thread_time_ns() - began_ns) / count / 1_000)
-    return _told(name, spent)
+    return _table_of(name, spent)
 
 
-def _told(name: str, spent: dict[str, list[float]]) -> dict[str, list[float]]:
+def _table_of(name: str, spent: dict[str, list[float]]) -> dict[str, list[float]]:
     table = Table("variant", "µs a record", "least", "most", title=f"{name} ({machine.describe()})")
     found = {
         variant: [round(one, 3) for one in (statistics.median(us), min(us), max(us))] for variant, us in spent.items()
     }
     for variant, us in found.items():
         table.add_row(variant, *map(str, us))
-    _say(table)
+    _print(table)
     return found
 
 
@@ -104,7 +105,7 @@ def _told(name: str, spent: dict[str, list[float]]) -> dict[str, list[float]]:
 
 
 def _fetches(sent: Sequence[Sent]) -> dict[str, tuple[int, dict[str, Variant]]]:
-    """Return parts: a fetch of full batches, as a backlog has them, and one of small ones, as live."""
+    """Return the fetch parts: full batches as in a backlog, and small ones as live."""
     found: dict[str, tuple[int, dict[str, Variant]]] = {}
     for name, of_batch in (("fetch_backlog", len(sent)), ("fetch_live", LIVE_BATCH)):
         some = sent[: len(sent) if of_batch == len(sent) else len(sent) // 10]
@@ -123,7 +124,7 @@ def _fetches(sent: Sequence[Sent]) -> dict[str, tuple[int, dict[str, Variant]]]:
 
 
 def _batches(sent: Sequence[Sent], of_batch: int) -> bytes:
-    """Return batches of one partition as the engine writes them."""
+    """Return the bytes of one partition's batches as the engine writes them."""
     raw, offset = [], 0
     for first in range(0, len(sent), of_batch):
         records = Records.of([(one.key, one.value) for one in sent[first : first + of_batch]])
@@ -137,7 +138,7 @@ def _batches(sent: Sequence[Sent], of_batch: int) -> bytes:
 
 
 def _by_aiokafka(raw: bytes) -> list[Any]:
-    """Return its records, as its consumer makes them, before they are wrapped once more."""
+    """Return the records as aiokafka's consumer makes them, before it wraps them once more."""
     records, found = MemoryRecords(raw), []
     while (batch := records.next_batch()) is not None:
         assert batch.validate_crc()
@@ -157,7 +158,7 @@ def _into_chunk(raw: bytes) -> Chunk:
 
 
 def _writers(sent: Sequence[Sent]) -> dict[str, tuple[int, dict[str, Variant]]]:
-    """Return the part: outputs of all partitions into batches for the broker."""
+    """Return the writer part: outputs of all partitions into batches for the broker."""
     pairs = [(one.key or b"", one.value) for one in sent[:20_000]]
     outputs = Outputs("t", Records.of(pairs), BY_KEY, HEADERS, AckGroup(), 1_700_000_000_000)
     of_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
@@ -190,7 +191,7 @@ def _writers(sent: Sequence[Sent]) -> dict[str, tuple[int, dict[str, Variant]]]:
 
 
 def _rows(count: int) -> dict[str, tuple[int, dict[str, Variant]]]:
-    """Return parts: scores, and days' indicators, of the output book as JSON."""
+    """Return the JSON parts: scores, and daily indicators, of the output book."""
     found: dict[str, tuple[int, dict[str, Variant]]] = {}
     for name, kind, module in (
         ("json_scores", outbook.SCORE, test_score_json),
@@ -224,7 +225,7 @@ def _json_variants(kind: int, module: Any, cells: Sequence[dict[str, Any]]) -> d
 
 
 def _cells(rng: random.Random) -> dict[str, Any]:
-    """Return a row of the book whose indicators are computable for six of seven."""
+    """Return a row of the output book with six of seven indicators computable."""
     nulls = [VALUE if rng.random() < 0.86 else 1 + VALUE for _ in range(INDICATOR_COUNT)]
     return {
         "score_milli": rng.randrange(400_000, 700_000), "coverage_ppm": rng.randrange(10**6), "published_grade": 2,
@@ -239,7 +240,7 @@ def _cells(rng: random.Random) -> dict[str, Any]:
 
 
 def _hmacs(count: int) -> dict[str, tuple[int, dict[str, Variant]]]:
-    """Return parts: HMAC-SHA256 of an account number, and tokens of accounts that are new, or were met before."""
+    """Return the token parts: HMAC-SHA256 of an account number, and tokens of new and of known accounts."""
     messages = [b"account\0%019d" % i for i in range(count)]
     keyed = hmac.new(_KEY, digestmod="sha256")
 
@@ -268,7 +269,7 @@ def _hmacs(count: int) -> dict[str, tuple[int, dict[str, Variant]]]:
 
 
 def _ingest(world: World, count: int) -> dict[str, dict[str, list[float]]]:
-    """Return µs a clean record, and µs a bad one of a mix whose other records are clean."""
+    """Return µs of a clean record, and µs of a bad record in a mix with clean ones."""
     tokens = Tokens(_KEY)
     compiled, by_reference = Forwarder(tokens), Forwarder(tokens, compiled=False)
     clean, _ = _chunks(world, count, mixed=False)
@@ -287,17 +288,17 @@ def _ingest(world: World, count: int) -> dict[str, dict[str, list[float]]]:
                     us_of_clean, us_of_mix = _us_of(compiled, clean), _us_of(compiled, chunks)
                 if round_:
                     spent[scan].append((us_of_mix - us_of_clean * (count - bad) / count) / bad)
-        found[name] = _told(name, spent)
+        found[name] = _table_of(name, spent)
     return found
 
 
 def _chunks(world: World, count: int, **which: Any) -> tuple[list[Chunk], int]:
-    """Return so many records of all banks as chunks of a bank, as ingest takes them at once; and how many are bad."""
+    """Return `count` records of all banks in chunks of one bank, as ingest takes them, and the number of bad ones."""
     of_topic: dict[str, list[Sent]] = {}
     transactions, bad = mixed.transactions(world, count), 0
-    for record, ends_as in itertools.islice(mixed.records(transactions, count, **which), count):
+    for record, outcome in itertools.islice(mixed.records(transactions, count, **which), count):
         of_topic.setdefault(record.topic, []).append(record)
-        bad += ends_as not in OUTCOMES
+        bad += outcome not in OUTCOMES
     now_ms = int(transactions.events["event_ms"].max())
     return [
         chunk_of(
@@ -312,7 +313,7 @@ def _chunks(world: World, count: int, **which: Any) -> tuple[list[Chunk], int]:
 
 
 def _forward(forwarder: Forwarder, chunks: Sequence[Chunk]) -> None:
-    """Find what becomes of all records, as the role does before it sends."""
+    """Forward all records up to the point where the role would send them."""
     for chunk in chunks:
         validator = Validator(
             source=source_of(chunk.topic), forbidden=forwarder.forbidden, future_tolerance_ms=TOLERANCE_MS

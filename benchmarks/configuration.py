@@ -16,7 +16,7 @@ def banks() -> tuple[Bank, ...]:
 
 
 def write(settings: Settings, path: Path) -> None:
-    """Every setting that is not None."""
+    """Write every setting that is not None as TOML."""
     lines = []
     for name, table in msgspec.to_builtins(settings).items():
         if isinstance(table, dict):

@@ -1,8 +1,9 @@
-"""One log of over 200,000 records, every combination of what must not change an output, and kills: equal bytes?
+"""Determinism of one log of over 200,000 records under all combinations of batches, memory bounds, workers and kills.
 
 In memory: batches, sizes of the output book, enterprises in memory, slices of a sweep. By worker processes: batches,
-enterprises in memory, ms of a slice, workers; each dies by SIGKILL before every step of the commit protocol.
-`make soak` runs it; the numbers go to `benchmarks/results/determinism.json`, each part's with its commit and seed.
+enterprises in memory, ms of a slice, workers; each dies by SIGKILL before every step of the commit protocol. All
+outputs must be the same bytes. `make soak` runs it; the numbers go to `benchmarks/results/determinism.json`, each
+part's with its commit and seed.
 """
 
 import itertools
@@ -41,7 +42,7 @@ _held: dict[str, Any] = {}  # of a process of the pool
 
 
 def run(argv: list[str]) -> int:
-    """Print one line a run; 1 where one of them differs from the run without kills. `argv`: only these PARTS."""
+    """Print one line a run; return 1 where one differs from the run without kills. argv: names of PARTS, or all."""
     if set(argv) - set(PARTS):
         raise SystemExit(f"parts are {', '.join(PARTS)}, not {argv}")
     return max(_run(name) for name in argv or PARTS)
@@ -75,7 +76,7 @@ def _run(name: str) -> int:
 
 
 def _figures(name: str, document: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what is remembered of a whole run."""
+    """Return the figures that HISTORY keeps of a whole run."""
     unequal = sum(not row["equal"] for row in rows)
     return {
         "benchmark": f"determinism_{name}",
@@ -92,7 +93,7 @@ def _figures(name: str, document: dict[str, Any], rows: list[dict[str, Any]]) ->
 
 
 def _write(name: str, document: dict[str, Any], rows: list[dict[str, Any]], *, complete: bool) -> None:
-    """After each run, so that the numbers of an interrupted soak are not lost; `complete` says whether it was."""
+    """Write the results after each run, so that an interrupted soak keeps its numbers; `complete`: all runs are in."""
     parts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     parts[name] = {**document, "complete": complete, "runs": rows}
     RESULTS.parent.mkdir(exist_ok=True)
@@ -100,7 +101,7 @@ def _write(name: str, document: dict[str, Any], rows: list[dict[str, Any]], *, c
 
 
 def _in_memory(log: logs.Log, clean: Run, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows as the runs end, one run on each core."""
+    """Yield a row at the end of each run, with one run on each core."""
     runs = enumerate(itertools.product(BATCHES, BOOKS, RESIDENT, SWEEPS), start=seed)
     held = {"log": log, "clean": clean}
     # Forked: log and clean run are inherited, not pickled.

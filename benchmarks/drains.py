@@ -1,4 +1,4 @@
-"""Drains the log of a world through score workers, from the opening of their gate to the last committed offset."""
+"""Drains a world's log through score workers, from the opening of their gate to the last committed offset."""
 
 import os
 import sys
@@ -41,11 +41,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
-    """One drain: seconds of the clock, and what it left."""
+    """One drain: its duration, CPU time, outputs and memory."""
 
     wall_s: float
     shares: list[int]  # partitions of each worker
-    cpu_s: dict[str, dict[str, float]]  # of each process's threads
+    cpu_s: dict[str, dict[str, float]]  # by process and thread
     outputs: dict[str, int]  # records by topic
     stages: list[dict[str, Any]]  # of each worker, where they were asked for
     rss_peak_bytes: dict[str, int]  # of each worker
@@ -55,7 +55,7 @@ class Drained:
 
 
 def settings_of(bootstrap: str, redis_url: str, partitions: int, group_prefix: str) -> Settings:
-    """Settings of the measured workers."""
+    """Return the settings of the measured workers."""
     return Settings(
         kafka=KafkaSettings(
             bootstrap=bootstrap, log_partitions=partitions, session_timeout_s=SESSION_TIMEOUT_S,
@@ -68,14 +68,14 @@ def settings_of(bootstrap: str, redis_url: str, partitions: int, group_prefix: s
 
 
 def make_topic(bootstrap: str, name: str, partitions: int, **settings: str) -> None:
-    """A topic that the engine does not know, for a yardstick."""
+    """Create a topic that the engine does not know, for a yardstick."""
     admin = AdminClient({"bootstrap.servers": bootstrap})  # held: its futures end with it
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
         future.result()
 
 
-class LogWriter:
-    """Writes records in bulk, and counts them."""
+class BulkProducer:
+    """Writes records in bulk."""
 
     def __init__(self, bootstrap: str) -> None:
         self._producer = Producer(
@@ -103,14 +103,14 @@ class LogWriter:
                 self._producer.poll(0.1)
 
     def flush(self) -> None:
-        """Wait until all is written; RuntimeError where that takes too long."""
+        """Wait until all records are written. Raise RuntimeError after 120 s."""
         if self._producer.flush(120):
             raise RuntimeError("the log could not be written")
 
 
 def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = (), *, ticks: bool = True) -> Log:
-    """The timed part into `events.v1`, behind the record that the warm state holds already and then `opening`."""
-    writer, log = LogWriter(bootstrap), Log()
+    """Write the timed part to `events.v1`, behind the record that the warm state already holds, and `opening`."""
+    writer, log = BulkProducer(bootstrap), Log()
     for partition in range(world.partitions):
         first = [warm.opening_record(world), *opening]
         for value in first:
@@ -134,8 +134,8 @@ def write_timed_log(world: World, bootstrap: str, opening: Sequence[bytes] = (),
 
 
 def append(bootstrap: str, log: Log, value: bytes) -> None:
-    """One more record in each partition."""
-    writer = LogWriter(bootstrap)
+    """Append one record to each partition."""
+    writer = BulkProducer(bootstrap)
     for partition in range(len(log.ends)):
         writer.write(topics.EVENTS, value, partition=partition)
         log.ends[partition] += 1
@@ -145,7 +145,7 @@ def append(bootstrap: str, log: Log, value: bytes) -> None:
 def drain(
     settings: Settings, redis: RedisServer, kafka: Kafka, log: Log, folder: Path, *flags: str, workers: int = 2
 ) -> Drained:
-    """Drain `events.v1` to its ends. Redis holds the warm state; `folder` is new and takes the workers' files."""
+    """Drain `events.v1` to its ends. Redis holds the warm state; `folder` is new, for the workers' files."""
     folder.mkdir(parents=True)
     configuration.write(settings, folder / "worker.toml")
     offsets = Offsets(settings.kafka)
@@ -195,7 +195,7 @@ def redis_client(settings: Settings) -> Any:
 
 
 def output_counts(settings: Settings, offsets: Offsets) -> dict[str, int]:
-    """Records by output topic; those of the banks' alert topics together."""
+    """Return the records by output topic; the banks' alert topics count as one."""
     shared = (
         topics.SCORE, topics.INDICATOR, topics.ALERT_SUPERVISOR, topics.OBSERVATION, topics.LATE, topics.DEAD_LETTERS,
     )  # fmt: skip
@@ -226,26 +226,26 @@ def worker(role: str, folder: Path, name: str, *flags: str) -> Child:
 
 
 def wait_ready(children: Sequence[Child], folder: Path) -> list[int]:
-    """Wait until all of them are at the gate; how many partitions each holds."""
-    told = [folder / f"{child.name}.ready" for child in children]
+    """Wait until all workers are at the gate; return the number of partitions of each."""
+    ready_files = [folder / f"{child.name}.ready" for child in children]
 
     def all_ready() -> bool:
         check(children)
-        return all(path.exists() and path.stat().st_size for path in told)
+        return all(path.exists() and path.stat().st_size for path in ready_files)
 
     eventually(all_ready, READY_S_MAX, "the workers have their partitions")
-    return [int(path.read_text()) for path in told]
+    return [int(path.read_text()) for path in ready_files]
 
 
 def check(children: Sequence[Child]) -> None:
-    """RuntimeError where one has ended."""
+    """Raise RuntimeError where one of the processes has ended."""
     for child in children:
         if not child.running:
             raise RuntimeError(f"{child.name} has ended; its log ends:\n{child.log_tail()}")
 
 
 def wait_committed(offsets: Offsets, role: str, wanted: Mapping[Place, int], children: Sequence[Child]) -> None:
-    """Wait until the role's group has committed these offsets, or more; TimeoutError after DRAIN_S_MAX."""
+    """Wait until the role's group has committed these offsets, or more. Raise TimeoutError after DRAIN_S_MAX."""
     until = time.monotonic() + DRAIN_S_MAX
     while behind := _behind(offsets.committed(role, wanted), wanted):
         check(children)
@@ -255,5 +255,5 @@ def wait_committed(offsets: Offsets, role: str, wanted: Mapping[Place, int], chi
 
 
 def _behind(committed: Mapping[Place, int], wanted: Mapping[Place, int]) -> dict[Place, tuple[int, int]]:
-    """(committed, wanted) where less is committed."""
+    """Return (committed, wanted) of the places with less committed than wanted."""
     return {place: (committed.get(place, 0), end) for place, end in wanted.items() if committed.get(place, 0) < end}

@@ -1,8 +1,8 @@
-"""How hard simulated provinces are: what models that learn from the engine's indicators make of them.
+"""Difficulty of simulated provinces: AUC of models trained on the engine's indicators.
 
 `python -m benchmarks.hardness --seeds 2 3 --enterprises 5000` simulates each and judges it as `xinliu backtest` does;
-the figures go to benchmarks/results/hardness.json, from which `make docs` writes the table of docs/simulator.md.
-`make bench B=warning` holds the same figure to its bounds at full size. Needs the extra `evaluate`.
+the figures go to benchmarks/results/hardness.json, from which `make docs` writes the table of docs/simulator.md. `make
+bench B=warning` holds the same figure to its bounds at full size. Needs the extra `evaluate`.
 """
 
 import argparse
@@ -48,9 +48,9 @@ def measured(population: Population) -> dict[str, Any]:
     """Return the figures of a world."""
     with tempfile.TemporaryDirectory(prefix="xinliu-hardness-") as folder:
         path = Path(folder) / "province.log"
-        write_log(population, path, say=_say)
+        write_log(population, path, say=_log)
         truth = path.with_name(f"{path.name}.truth.parquet")
-        report = backtest(LogFile(path), Options(truth=truth, resamples=RESAMPLES), _say)
+        report = backtest(LogFile(path), Options(truth=truth, resamples=RESAMPLES), _log)
     return {
         "seed": population.seed,
         "enterprises": population.enterprises,
@@ -78,7 +78,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
     return {"value": figure.value, "low": figure.low, "high": figure.high}
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,6 +1,6 @@
-"""From a bank's topic to the reader of the alert's: how long it takes, at two rates; and what bad input costs.
+"""Latency from a bank's topic to the subscriber of an alert, at two rates; and the rate with bad input.
 
-Only alerts count: of borrowers whose instalment is overdue, hidden among ordinary transactions.
+Only alerts count: those of borrowers with an overdue instalment, among ordinary transactions.
 """
 
 import tempfile
@@ -24,11 +24,11 @@ BOUNDS = {
     "bad_input_unexpected": Bound(most=0),
     "bad_input_to_clean_rate": Bound(least=0.8),
 }
-_say = Console(stderr=True).print
+_print = Console(stderr=True).print
 
 
 def run(argv: list[str]) -> int:
-    """Measure; 1 where a bound is missed or the tree is dirty. `--scale` shortens time and rates."""
+    """Measure; return 1 where a bound is missed or the tree is dirty. `--scale` shortens time and lowers rates."""
     args = results.arguments(__doc__, argv)
     parts.pin()
     world = world_of(args.scale)
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
 
 def _at(world: World, folder: Path, rate: int, scale: float) -> dict[str, Any]:
     seconds = max(5.0, SECONDS * scale)
-    told, _ = live.paced(
+    result, _ = live.paced(
         world,
         folder,
         per_s=rate,
@@ -51,10 +51,10 @@ def _at(world: World, folder: Path, rate: int, scale: float) -> dict[str, Any]:
         warm_up_s=max(2.0, WARM_UP_S * scale),
         alerts=round(ALERTS * seconds / SECONDS),
     )
-    found = sorted(told.latency_ms)
-    _say(f"{rate:,} a second: {len(found)} alerts of {told.alerts_asked}, {percentile(found, 99)} ms in 99%")
+    found = sorted(result.latency_ms)
+    _print(f"{rate:,} a second: {len(found)} alerts of {result.alerts_asked}, {percentile(found, 99)} ms in 99%")
     return {
-        f"sent_per_s_at_{rate}_per_s": round(told.sent / told.wall_s),
+        f"sent_per_s_at_{rate}_per_s": round(result.sent / result.wall_s),
         f"alerts_at_{rate}_per_s": len(found),
         f"p50_ms_at_{rate}_per_s": percentile(found, 50),
         f"p99_ms_at_{rate}_per_s": percentile(found, 99),
@@ -63,7 +63,7 @@ def _at(world: World, folder: Path, rate: int, scale: float) -> dict[str, Any]:
 
 
 def percentile(ascending: list[float], percent: float) -> float | None:
-    """By nearest rank; None of nothing."""
+    """Return the percentile by nearest rank, rounded to a tenth; None where there is no value."""
     if not ascending:
         return None
     rank = max(1, -(-len(ascending) * percent // 100))

@@ -1,4 +1,4 @@
-"""The engine from banks' topics on: Kafka, Redis with a warm state, one ingest and one score worker, and the banks."""
+"""The engine behind banks' topics: Kafka, Redis with a warm state, one ingest and one score worker, and the banks."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks import configuration, drains, parts
 from benchmarks.results import ROOT
-from benchmarks.sender import ANSWER_S_MAX, Plan, Told
+from benchmarks.sender import ANSWER_S_MAX, Plan, SenderResult
 from benchmarks.stages import threads_s
 from benchmarks.world import warm
 from benchmarks.world.log import HEADERS, World
@@ -28,12 +28,12 @@ from sinks.kafka import Outbox
 from streams.topics import create_topics
 
 ROLES = ("ingest", "score")
-EXERCISE_S = 30.0  # of the broker, before anything is timed; without it, its compiler has one core for a minute
+EXERCISE_S = 30.0  # of the broker, before anything is timed: otherwise its JIT compiler takes one core for a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Servers that run, with topics and warm state; workers are launched by `launched`."""
+    """Running servers with topics and warm state; workers are launched by `launched`."""
 
     settings: Settings
     kafka: Kafka
@@ -43,7 +43,7 @@ class Engine:
 
 @contextmanager
 def engine(world: World, folder: Path) -> Iterator[Engine]:
-    """Everything but the workers, in a new folder. The log begins with the tick that closed the last warm day."""
+    """Yield everything but the workers, in a new folder. The log begins with the tick that closed the last warm day."""
     folder.mkdir(parents=True)
     (folder / "token.key").write_text(secrets.token_hex(32))
     with parts.kafka(folder / "kafka") as kafka, warm.warm_redis(world, folder / "redis") as redis:
@@ -53,7 +53,7 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
         )
         create_topics(settings)
         asyncio.run(_exercise(kafka, world.partitions))
-        writer = drains.LogWriter(kafka.address)
+        writer = drains.BulkProducer(kafka.address)
         for partition in range(world.partitions):
             writer.write(topics.EVENTS, warm.opening_record(world), partition=partition)
         writer.flush()
@@ -62,7 +62,7 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
 
 
 async def _exercise(kafka: Kafka, partitions: int) -> None:
-    """Write, read and commit as banks and workers do: a broker that runs for days has compiled what it does."""
+    """Write, read and commit like banks and workers, so that the broker's JIT compiler is warm."""
     ours, theirs, address = "benchmark.exercise.ours", "benchmark.exercise.theirs", kafka.address
     drains.make_topic(address, ours, partitions)
     drains.make_topic(address, theirs, BANKS, **{"message.timestamp.type": "LogAppendTime"})
@@ -99,13 +99,13 @@ async def _exercise(kafka: Kafka, partitions: int) -> None:
 
 
 def cpu_s(child: Child) -> float:
-    """Return the CPU seconds that a process has used."""
+    """Return the CPU seconds used by a process so far."""
     return sum(threads_s(child.pid).values())
 
 
 @contextmanager
 def launched(running: Engine) -> Iterator[list[Child]]:
-    """A gated worker a role; they have their partitions when the block begins."""
+    """Yield a gated worker of each role, after their assignment."""
     workers = [drains.worker(role, running.folder, role) for role in ROLES]
     try:
         for worker in workers:
@@ -125,8 +125,8 @@ def paced(
     seconds: float,
     warm_up_s: float = 0.0,
     alerts: int = 0,
-) -> tuple[Told, dict[str, float]]:
-    """Send at a rate for some seconds; what the banks tell, and the CPU seconds of each process until they do."""
+) -> tuple[SenderResult, dict[str, float]]:
+    """Send at a rate for some seconds; return the sender's result, and the CPU seconds of each process until then."""
     with engine(world, folder) as running:
         plan = Plan(
             bootstrap=running.kafka.address,
@@ -144,17 +144,19 @@ def paced(
             processes = {child.name: child for child in (running.kafka.child, running.redis.child, *workers, sender)}
             before = {name: cpu_s(child) for name, child in processes.items()}
             (folder / "go").touch()
-            told = folder / "sender.json"
+            result_file = folder / "sender.json"
 
             def done() -> bool:
                 drains.check(workers)
                 used.update({name: cpu_s(child) - before[name] for name, child in processes.items() if child.running})
-                return told.exists() or not sender.running
+                return result_file.exists() or not sender.running
 
             used: dict[str, float] = {}
             eventually(
-                done, (warm_up_s + seconds) * 3 + 2 * ANSWER_S_MAX, "the banks have sent all and had their answers"
+                done,
+                (warm_up_s + seconds) * 3 + 2 * ANSWER_S_MAX,
+                "the banks have sent all records and all alerts were read",
             )
             if sender.wait(30.0):
                 raise RuntimeError(f"the sender has failed:\n{sender.log_tail()}")
-            return msgspec.json.decode(told.read_bytes(), type=Told), used
+            return msgspec.json.decode(result_file.read_bytes(), type=SenderResult), used

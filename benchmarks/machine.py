@@ -1,4 +1,4 @@
-"""The machine and the versions behind a figure, which is worth nothing without them."""
+"""The machine and the versions behind a figure."""
 
 import os
 import platform
@@ -16,7 +16,10 @@ _JARS = Path(__file__).resolve().parent.parent / "embedded" / "kafka.lock"
 
 
 def describe() -> str:
-    """`2 cores, Intel Xeon …, 8 GiB, Linux 6.1`; and the Redis server, where it is not the one of production."""
+    """Return cores, CPU model, memory and kernel, and the Redis server where it is not that of production.
+
+    Like `2 cores, Intel Xeon …, 8 GiB, Linux 6.1`.
+    """
     cores = len(os.sched_getaffinity(0))
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
     memory_kib = re.search(r"^MemTotal:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.M)
@@ -41,12 +44,12 @@ def versions() -> dict[str, str]:
 
 
 def commit(root: Path) -> str:
-    """Short hash of what stands in `root`, with `+` where files differ from it."""
+    """Return the short hash of HEAD in `root`, with `+` where files differ from it."""
     return _git(root, "rev-parse", "--short", "HEAD") + ("+" if is_dirty(root) else "")
 
 
 def is_dirty(root: Path) -> bool:
-    """Return whether files differ from what is committed; the results themselves do not count."""
+    """Return whether files differ from the commit; the results themselves do not count."""
     return bool(_git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/*.md"))
 
 

@@ -14,7 +14,7 @@ JVM = (
     "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
 )  # fmt: skip
 HEAP = "1g"
-# What the embedded broker shortens for tests and demo, back at Kafka's defaults.
+# Kafka's defaults, in place of the embedded broker's shorter times for tests and demo.
 PROPERTIES = {
     "group.initial.rebalance.delay.ms": "3000",
     "group.min.session.timeout.ms": "6000",
@@ -39,7 +39,7 @@ def kafka(directory: Path, on_progress: Progress = quiet) -> Kafka:
 
 
 def redis_binary() -> Path:
-    """redis-server from PATH, which is what production runs; where there is none, the bundled server."""
+    """Return redis-server from PATH, as in production; where there is none, the bundled Valkey."""
     try:
         return server_binary("redis-server")
     except PartMissing:
@@ -47,5 +47,5 @@ def redis_binary() -> Path:
 
 
 def redis(directory: Path) -> RedisServer:
-    """That server; appendonly with a sync each second."""
+    """Return that server, appendonly with a sync each second."""
     return RedisServer(directory, binary=redis_binary())

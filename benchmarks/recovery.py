@@ -1,7 +1,7 @@
-"""How long nobody is scored after a kill -9: the same worker again, and a second worker that takes over.
+"""Time without scores after a `kill -9`: of the same worker started again, and of a second worker that takes over.
 
-100,000 enterprises in Redis, over 8 partitions. The clock runs from the kill; it stops at the first new record of
-`score.v1` (restart), and at the first new one of a partition that the killed worker held (takeover).
+100,000 enterprises in Redis, over 8 partitions. The clock runs from the kill to the first new record of `score.v1`
+(restart), or to the first new one of a partition of the killed worker (takeover).
 """
 
 import os
@@ -35,14 +35,14 @@ ENTERPRISES, PARTITIONS, RUNS = 100_000, 8, 3
 BANK = "C1010211000012"
 SESSION_TIMEOUT_S = 6.0
 BOUNDS = {"restart_s": Bound(most=3.0), "takeover_s": Bound(most=SESSION_TIMEOUT_S + 3.0)}
-_MOVED = 800  # enterprises that fall 95 days overdue after each kill, others each time: the cap moves their scores
+_MOVED = 800  # enterprises that are 95 days overdue after each kill, others each time: the cap changes their scores
 _HEADERS = [("schema", SCHEMA.encode())]
 _DAY = day_of_date(date(2026, 3, 2))
-_say = Console(stderr=True).print
+_print = Console(stderr=True).print
 
 
 def run(argv: list[str]) -> int:
-    """Measure; 1 where a bound is missed or the tree is dirty."""
+    """Measure; return 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     enterprises = max(2 * RUNS * _MOVED, round(ENTERPRISES * args.scale))
     with (
@@ -55,7 +55,7 @@ def run(argv: list[str]) -> int:
 
 def _measure(settings: Settings, folder: Path, enterprises: int) -> dict[str, Any]:
     create_topics(settings)
-    _say(f"writing {enterprises:,} enterprises to the log")
+    _print(f"writing {enterprises:,} enterprises to the log")
     produced = _produce(settings, _first_log(enterprises))
     worker = _worker(settings, folder, "one")
     worker.launch()
@@ -68,7 +68,7 @@ def _measure(settings: Settings, folder: Path, enterprises: int) -> dict[str, An
         for number in range(RUNS):
             worker, seconds, produced = once(settings, folder, worker, produced, nth * RUNS + number)
             runs[what].append(round(seconds, 2))
-            _say(f"{what} {number}: first score after {seconds:.2f} s")
+            _print(f"{what} {number}: first score after {seconds:.2f} s")
     worker.stop()
     return {
         "enterprises": enterprises,
@@ -89,7 +89,7 @@ def _settings(bootstrap: str, redis_url: str) -> Settings:
 
 
 def _records(numbers: range, event_of: Callable[[int, str], Txn | Loan]) -> Iterator[tuple[int, bytes]]:
-    """(partition, one event) of each enterprise. It lies where its key belongs, as what is said of it will."""
+    """Yield (partition, one event) of each enterprise; the partition is that of its key."""
     ids = [f"91450100{number:010d}" for number in numbers]
     placed = partitions_of([each.encode() for each in ids], PARTITIONS).tolist()
     for number, enterprise_id, partition in zip(numbers, ids, placed, strict=True):
@@ -125,7 +125,7 @@ def _first_log(enterprises: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _produce(settings: Settings, records: Iterator[tuple[int, bytes]]) -> list[int]:
-    """Write records; the ends of the partitions after it."""
+    """Write records; return the end offsets of the partitions."""
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
     for partition, value in records:
         while True:
@@ -161,7 +161,7 @@ def _worker(settings: Settings, folder: Path, instance: str) -> Child:
 
 
 def _owners(settings: Settings) -> list[str]:
-    """By partition, who has claimed it: its fence in Redis names the record in owner.v1 that names the worker."""
+    """Return the owner of each partition: its fence in Redis is an offset in owner.v1, which names the worker."""
     with connect(settings.redis.url, 10.0) as client:
         stored = read_stored(client, settings.redis.key_prefix, dict.fromkeys(range(PARTITIONS), ()))
     names = {read.offset: (read.value or b"").decode() for read in read_topics(settings.kafka, [topics.OWNER])}
@@ -181,12 +181,12 @@ def _drained(settings: Settings, ends: list[int], worker: Child) -> None:
 
 
 def _more(kill: int) -> Iterator[tuple[int, bytes]]:
-    """Return an event of some enterprises of each partition that moves their scores."""
+    """Yield (partition, event) of some enterprises of each partition; the events change their scores."""
     return _records(range(kill * _MOVED, (kill + 1) * _MOVED), _overdue)
 
 
 def _first_score(settings: Settings, before: list[int], killed_at: float) -> float:
-    """Seconds from the kill to the first record of score.v1 past `before`."""
+    """Return the seconds from the kill to the first record of score.v1 past `before`."""
     eventually(lambda: _ends(settings, topics.SCORE) != before, 120, "a score")
     return time.monotonic() - killed_at
 
@@ -221,8 +221,12 @@ def _takeover(
     worker.kill()
     killed_at = time.monotonic()
     _produce(settings, _more(kill))
-    # The second worker goes on with its own half at once: what counts is the half that the killed one held.
-    eventually(lambda: _differ(_ends(settings, topics.SCORE), before, orphaned), 120, "a score of what it held")
+    # The second worker goes on with its own half at once: only the killed worker's half counts.
+    eventually(
+        lambda: _differ(_ends(settings, topics.SCORE), before, orphaned),
+        120,
+        "a score of an enterprise of the killed worker",
+    )
     seconds = time.monotonic() - killed_at
     ends = _ends(settings, topics.EVENTS)
     _drained(settings, ends, second)

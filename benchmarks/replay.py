@@ -1,8 +1,8 @@
-"""How many events a second a recorded log replays at in process, a process a core, without Kafka and Redis.
+"""Replay speed of a recorded log in process, in events a second, without Kafka and Redis.
 
-The log: enterprises of a province's density, two years of them, a tick a day, as one file of packed record batches.
-Replayed with its outputs counted, and with all of them written, packed and plain. The clock of a partition is that of
-the process that replays it: what it takes to start one is told apart.
+The log has enterprises of a province's density over two years with a tick a day, as one file of packed record batches.
+It is replayed with its outputs counted, and with all of them written, packed and plain. Rates a core are by the time
+that processes spend replaying; their start counts only from start to end.
 """
 
 import tempfile
@@ -37,7 +37,7 @@ BOUNDS = {
 
 
 def run(argv: list[str]) -> int:
-    """Measure everything; 1 where a bound is missed or the tree is dirty."""
+    """Measure everything; return 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     world = World(
         seed=SEED, enterprises=round(ENTERPRISES * args.scale), partitions=PARTITIONS, warm_days=DAYS,
@@ -45,8 +45,8 @@ def run(argv: list[str]) -> int:
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="xinliu-replay-") as name:
         figures = _measure(world, Path(name))
-    told = {"seed": world.seed, "enterprises": world.enterprises, "partitions": PARTITIONS, "days": DAYS}
-    return results.report("replay", args, figures, BOUNDS, world=told)
+    world_fields = {"seed": world.seed, "enterprises": world.enterprises, "partitions": PARTITIONS, "days": DAYS}
+    return results.report("replay", args, figures, BOUNDS, world=world_fields)
 
 
 def write_world(world: World, path: Path) -> None:
@@ -69,9 +69,9 @@ def _measure(world: World, folder: Path) -> dict[str, Any]:
     figures["outputs_bytes_packed"] = (folder / "0.jsonl.lz4").stat().st_size
     plain = _replayed(log, outputs=folder / "outputs.jsonl")
     figures["outputs_bytes"] = (folder / "outputs.jsonl").stat().st_size
-    told = {_told(one) for one in (*packed, plain)}
-    if len(told) > 1 or {one.outputs == packed[0].outputs for one in counted} != {True}:
-        raise RuntimeError(f"replays of one log say different things: {told}")
+    digests = {_digest_of(one) for one in (*packed, plain)}
+    if len(digests) > 1 or {one.outputs == packed[0].outputs for one in counted} != {True}:
+        raise RuntimeError(f"replays of one log differ: {digests}")
     for name, runs in (("counted", counted), ("written", packed), ("written_plain", [plain])):
         figures |= _rates(name, runs)
     return figures | _of_log(plain)
@@ -84,12 +84,12 @@ def _replayed(log: LogFile, *, digest: bool = True, outputs: Path | None = None)
     return found
 
 
-def _told(found: Replayed) -> str:
+def _digest_of(found: Replayed) -> str:
     return f"{found.digest} {found.outputs} {found.outcomes}"
 
 
 def _rates(name: str, runs: list[Replayed]) -> dict[str, Any]:
-    """Return events a second of a core while it replays, and of all of them from start to end."""
+    """Return events a second of a core while it replays, and of all cores from start to end."""
     rates = [one.records / (one.busy_s or 1.0) for one in runs]
     return {
         f"{name}_per_s_a_core": round(median(rates)),

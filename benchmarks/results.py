@@ -26,14 +26,14 @@ class Bound:
     most: float | None = None
 
     def holds(self, figure: float | None) -> bool:
-        """Return a figure that is missing keeps to nothing."""
+        """Return whether a figure keeps the bound; a missing figure does not."""
         if figure is None:
             return False
         return (self.least is None or figure >= self.least) and (self.most is None or figure <= self.most)
 
 
 def arguments(description: str | None, argv: list[str]) -> argparse.Namespace:
-    """Return the options that every benchmark has: `--scale`, `--result`."""
+    """Return the options of every benchmark: `--scale`, `--result`."""
     parser = argparse.ArgumentParser(prog="make bench", description=description)
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the size: to see that it runs (default: 1)")
     parser.add_argument("--result", type=Path, help="where to write (default at full size: benchmarks/results)")
@@ -47,10 +47,10 @@ def report(
     bounds: Mapping[str, Bound],
     **more: Any,
 ) -> int:
-    """Write the document; 1 where a bound is missed or the tree differs from its commit.
+    """Write the document; return 1 where a bound is missed or the tree differs from its commit.
 
-    A run at another scale than 1 is written to `--result` only: it is no measurement. A measurement of a committed
-    tree is remembered, too.
+    A run at another scale than 1 is no measurement, and is written to `--result` only. A measurement of a committed
+    tree is also appended to HISTORY.
     """
     missed = [key for key, bound in bounds.items() if not bound.holds(figures.get(key))]
     document = {
@@ -63,7 +63,7 @@ def report(
         "versions": machine.versions(),
         "scale": args.scale,
         **more,
-        "bounds": {key: _told(bound) for key, bound in bounds.items()},
+        "bounds": {key: _text(bound) for key, bound in bounds.items()},
         "missed": missed,
         **figures,
     }
@@ -78,12 +78,12 @@ def report(
     if document["dirty"]:
         print("the tree differs from its commit: these figures are of no version", file=sys.stderr)
     for key in missed:
-        print(f"missed: {key} = {figures.get(key)}, should be {_told(bounds[key])}", file=sys.stderr)
+        print(f"missed: {key} = {figures.get(key)}, should be {_text(bounds[key])}", file=sys.stderr)
     return 1 if missed or document["dirty"] else 0
 
 
 def remember(document: Mapping[str, Any]) -> None:
-    """Append what a run says of itself, and its plain figures, to HISTORY: the tables of README.md are made of it."""
+    """Append a run's identity and its scalar figures to HISTORY, from which the tables of README.md are made."""
     named = {key: document[key] for key in _OF_A_RUN}
     figures = {
         key: value
@@ -95,6 +95,6 @@ def remember(document: Mapping[str, Any]) -> None:
     print("`make docs` brings it into benchmarks/README.md", file=sys.stderr)
 
 
-def _told(bound: Bound) -> str:
+def _text(bound: Bound) -> str:
     parts = [f"{sign} {edge:g}" for sign, edge in ((">=", bound.least), ("<=", bound.most)) if edge is not None]
     return " and ".join(parts)

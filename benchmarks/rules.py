@@ -1,7 +1,7 @@
-"""The cost of signals for an event: the kernel's time with the packaged rules less that with rules without a signal.
+"""Cost of signals: kernel time of an event with the packaged rules, less that with rules without signals.
 
-One process, in memory; nothing is decoded, sent or flushed in the time that counts. Enterprises with two lenders and
-a history of 130 days, then days of dense trade in which some collapse, fall silent and are overdue.
+One process, in memory; decoding, sending and flushing are not in the measured time. Enterprises have two lenders and a
+history of 130 days, then days of dense trade in which some collapse, fall silent or go overdue.
 """
 
 import random
@@ -28,7 +28,7 @@ NO_RULES = RulesArtefact(signals=()).encode()
 
 
 def run(argv: list[str]) -> int:
-    """Measure and write the result; 1 where signals cost more than they may."""
+    """Measure and write the result; return 1 where signals cost more than their bound."""
     args = results.arguments(__doc__, argv)
     history, dense = (list(part) for part in _log(random.Random(SEED), args.scale))
     spent: dict[str, list[float]] = {"packaged": [], "none": []}
@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
 
 
 def _ns_per_event(rules: str, history: list[Any], dense: list[Any]) -> float:
-    """Kernel time an event of the dense days, on this thread's CPU."""
+    """Return the CPU time of the kernel for an event of the dense days, in nanoseconds, on this thread."""
     partition = Partition(0, no_model, rules_of=lambda rules_id: decode(NO_RULES, rules_id))
     ns = 0
 

@@ -1,11 +1,11 @@
-"""The banks of a live run, in a process of their own: sends at a steady rate, and looks when the engine has answered.
+"""The banks of a live run, in a process of their own: they send at a steady rate, and measure the alerts' latency.
 
-`python -m benchmarks.sender FOLDER`: FOLDER/sender-plan.json says what (`Plan`); FOLDER/sender.ready is there when the
-records are made, FOLDER/go opens the gate, FOLDER/sender.json tells what came of it (`Told`).
+`python -m benchmarks.sender FOLDER` reads the workload (`Plan`) from FOLDER/sender-plan.json, writes
+FOLDER/sender.ready when the records are made, waits for FOLDER/go, and writes the result (`SenderResult`) to
+FOLDER/sender.json.
 
-Every bank is a connection of its own and waits for more records before it sends a batch, as 24 producers would. Which
-records are in a batch follows from the plan, so batches are made before the gate opens: the banks share two cores with
-what is measured.
+Every bank has a connection of its own and a linger like 24 producers would. Batches follow from the plan alone, so they
+are made before the gate opens: the banks share two cores with the measured engine.
 """
 
 import asyncio
@@ -32,16 +32,16 @@ from benchmarks.world.log import World
 from domain import topics
 from domain.outputs import Alert
 
-LINGER_S = 0.1  # of each bank, as in bulk: of batches of one or two records, the broker would do little else
+LINGER_S = 0.1  # of each bank, as for bulk producers: batches of one or two records would saturate the broker
 _BATCH_BYTES_MAX = 1_000_000
 _ALL_REPLICAS, _ACKNOWLEDGED_MS_MAX = -1, 30_000
 ANSWER_S_MAX = 120.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The workload. `alerts`: how many enterprises get bad news, evenly over the time.
+    """The workload. `alerts`: the number of enterprises with an alert, evenly over the time.
 
-    `warm_up_s`: as much again is sent before, at the same rate and without bad news, and does not count.
+    `warm_up_s`: the same rate before the measured time, without alerts; it does not count.
     """
 
     bootstrap: str
@@ -52,8 +52,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alerts: int = 0
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome. `latency_ms`: from the broker's time of bad news to the reading of its alert."""
+class SenderResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result. `latency_ms`: from the broker's append time of bad news to the reading of its alert."""
 
     sent: int
     wall_s: float
@@ -62,13 +62,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: list[float]
 
 
-class Listener(threading.Thread):
-    """Notes when an alert of each awaited event is first read."""
+class AlertReader(threading.Thread):
+    """Records the time at which an alert of each awaited event is first read."""
 
     def __init__(self, bootstrap: str) -> None:
         super().__init__(name="alerts", daemon=True)
         self.awaited: set[str] = set()
-        self.appended_ms: dict[str, int] = {}  # by the broker's clock, which is ours
+        self.appended_ms: dict[str, int] = {}  # by the broker's clock, which is this host's
         self._read_ms: dict[str, float] = {}
         self._consumer = at_end(bootstrap, [(topics.ALERT_SUPERVISOR, 0)])
         self._ended = threading.Event()
@@ -86,14 +86,14 @@ class Listener(threading.Thread):
         self._consumer.close()
 
     def stop(self) -> list[float]:
-        """Return the latencies, in milliseconds."""
+        """Stop reading; return the latencies in milliseconds."""
         self._ended.set()
         self.join()
         return [read_ms - self.appended_ms[event_id] for event_id, read_ms in self._read_ms.items()]
 
 
 def at_end(bootstrap: str, places: list[tuple[str, int]]) -> Consumer:
-    """Return a consumer of what comes from now on; it has its positions when this returns."""
+    """Return a consumer that starts at the current ends of these partitions."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "sender", "enable.auto.commit": False})
     ends = [
         TopicPartition(
@@ -114,7 +114,7 @@ def _builder() -> DefaultRecordBatchBuilder:
 
 @dataclass(slots=True)
 class Batch:
-    """Consecutive records of a bank, which are sent `due_s` after the beginning. bad_news: event ids among them."""
+    """Consecutive records of a bank, sent `due_s` after the beginning. bad_news: event ids among them."""
 
     due_s: float
     builder: DefaultRecordBatchBuilder = field(default_factory=_builder)
@@ -126,7 +126,7 @@ Batches = dict[str, list[Batch]]  # by topic
 
 
 def batches_of(records: Iterable[tuple[float, Sent, list[str]]]) -> Batches:
-    """Return each bank's batches of (made at, record, event id of bad news): a batch waits from its first one on."""
+    """Return each bank's batches of (time, record, event ids of bad news): a batch lingers from its first record on."""
     found: Batches = defaultdict(list)
     for at_s, record, bad_news in records:
         of_bank = found[record.topic]
@@ -141,7 +141,7 @@ def batches_of(records: Iterable[tuple[float, Sent, list[str]]]) -> Batches:
 
 
 class Banks:
-    """Sends a plan."""
+    """Sends the records of a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -149,39 +149,39 @@ class Banks:
         self._found = feed.transactions(plan.world, records + 1)
         if len(self._found.events) < records:
             raise ValueError(f"the world has {len(self._found.events)} transactions, {records} are to be sent")
-        self._listener = Listener(plan.bootstrap)
+        self._alerts = AlertReader(plan.bootstrap)
         self._batches = batches_of(self._records(records))
 
-    def run(self) -> Told:
-        """Return all of it, and wait for the answers."""
+    def run(self) -> SenderResult:
+        """Send all records and wait for the answers; return the result."""
         plan = self._plan
-        self._listener.start()
+        self._alerts.start()
         wall_s = asyncio.run(self._send(self._batches)) - plan.warm_up_s
         end_lag_s = self._end_lag_s()
-        return Told(
+        return SenderResult(
             sent=int(plan.per_s * plan.seconds),
             wall_s=wall_s,
             end_lag_s=end_lag_s,
             alerts_asked=plan.alerts,
-            latency_ms=self._listener.stop(),
+            latency_ms=self._alerts.stop(),
         )
 
     def _records(self, total: int) -> Iterator[tuple[float, Sent, list[str]]]:
-        """As `batches_of` wants them: so many at the plan's rate, and bad news behind some of those that count."""
+        """Yield (time, record, event ids) at the plan's rate, with bad news at even distances after the warm-up."""
         plan, profiles = self._plan, self._found.profiles
         steady = profiles[(profiles["onset_day"] == 2**30) & (profiles["borrows"] > 0)]
         before = int(plan.per_s * plan.warm_up_s)
         bad_every = (total - before) // plan.alerts if plan.alerts else total + 1
         for i, record in enumerate(islice(feed.feed(self._found), total)):
             yield i / plan.per_s, record, []
-            told, rest = divmod(i + 1 - before, bad_every)
-            if rest == 0 and 0 < told <= plan.alerts:
-                event_id, record = feed.bad_news(steady[told - 1], int(self._found.events["arrival_ms"][i]))
-                self._listener.awaited.add(event_id)
+            number, rest = divmod(i + 1 - before, bad_every)
+            if rest == 0 and 0 < number <= plan.alerts:
+                event_id, record = feed.bad_news(steady[number - 1], int(self._found.events["arrival_ms"][i]))
+                self._alerts.awaited.add(event_id)
                 yield i / plan.per_s, record, [event_id]
 
     async def _send(self, batches: Batches) -> float:
-        """Each when it is due, or as soon as the broker has taken the bank's last; the seconds without the linger."""
+        """Send each batch when it is due and the last one is acknowledged; return the seconds without the linger."""
         began_s = time.perf_counter()
         async with asyncio.TaskGroup() as banks:
             for topic, of_bank in batches.items():
@@ -199,17 +199,17 @@ class Banks:
             if error:
                 raise for_code(error)(topic)
             assert appended_ms > 0  # the broker's time: the topic's records have no other
-            self._listener.appended_ms.update(dict.fromkeys(batch.bad_news, appended_ms))
+            self._alerts.appended_ms.update(dict.fromkeys(batch.bad_news, appended_ms))
         connection.close()
 
     def _end_lag_s(self) -> float:
-        """Seconds until every partition has scored a transaction that is sent behind all others of its bank."""
+        """Return the seconds until every partition has scored a transaction sent behind all others."""
         world = self._plan.world
         answers = at_end(self._plan.bootstrap, [(topics.SCORE, p) for p in range(world.partitions)])
-        words = feed.first_words(int(self._found.events["arrival_ms"][-1]), world.partitions)
-        waited = {record.key for record in words}
+        probes = feed.probe_records(int(self._found.events["arrival_ms"][-1]), world.partitions)
+        waited = {record.key for record in probes}
         began_s = time.perf_counter()
-        asyncio.run(self._send(batches_of((0.0, record, []) for record in words)))
+        asyncio.run(self._send(batches_of((0.0, record, []) for record in probes)))
         while waited and time.perf_counter() - began_s < ANSWER_S_MAX:
             for message in answers.consume(1_000, 0.01):
                 waited.discard(message.key())
@@ -218,7 +218,7 @@ class Banks:
 
 
 def main(folder: Path) -> None:
-    """Make the records, wait at the gate, send."""
+    """Make the records, wait at the gate, and send."""
     parts.pin()
     banks = Banks(msgspec.json.decode((folder / "sender-plan.json").read_bytes(), type=Plan))
     (folder / "sender.ready").write_text("0")

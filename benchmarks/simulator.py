@@ -1,4 +1,4 @@
-"""How fast a province is simulated into a file: `xinliu simulate --out`, its own process from start to end."""
+"""Speed of `xinliu simulate --out`: a province into a file, in a process of its own from start to end."""
 
 import resource
 import subprocess
@@ -22,7 +22,7 @@ BOUNDS = {
 
 
 def run(argv: list[str]) -> int:
-    """Measure and write the result; 1 where a bound is missed."""
+    """Measure and write the result; return 1 where a bound is missed."""
     args = results.arguments(__doc__, argv)
     enterprises = max(100, int(ENTERPRISES * args.scale))
     with tempfile.TemporaryDirectory(prefix="xinliu-bench-") as temporary:
@@ -34,9 +34,9 @@ def run(argv: list[str]) -> int:
 
 
 def _simulate(path: Path, enterprises: int, months: int) -> Mapping[str, Any]:
-    words = ["--enterprises", str(enterprises), "--months", str(months), "--seed", str(SEED)]
+    options = ["--enterprises", str(enterprises), "--months", str(months), "--seed", str(SEED)]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
-    argv = [sys.executable, "-m", "cli.main", "simulate", "--out", str(path), *words]
+    argv = [sys.executable, "-m", "cli.main", "simulate", "--out", str(path), *options]
     subprocess.run(argv, check=True, stderr=subprocess.DEVNULL)
     seconds, after = perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     records = sum(LogFile(path).record_counts().values())

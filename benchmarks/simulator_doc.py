@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Distributions:
-    """The values behind the charts. Shapes: enterprises, or enterprises by months (monthly sales, all postings)."""
+    """The values behind the charts. Shapes: enterprises, or enterprises by months (sales)."""
 
     buffer_days: Floats
     transactions: Floats
@@ -43,8 +43,8 @@ class Distributions:
     is_sound: npt.NDArray[np.bool_]
 
 
-def survey(population: Population) -> Distributions:
-    """Go through a province."""
+def distributions(population: Population) -> Distributions:
+    """Return the distributions of a simulated province."""
     simulation = Simulation(population)
     w, n = simulation.state, population.enterprises
     start, end = population.start_day, population.end_day
@@ -96,7 +96,7 @@ def plots(found: Distributions, population: Population) -> dict[str, Chart]:
 
 
 def _ranked(values: Floats) -> list[tuple[float, float]]:
-    """Shares of enterprises below a value, at a hundred points."""
+    """Return (value, share of enterprises below it) at a hundred points."""
     shares = np.linspace(0.005, 0.995, 100)
     return list(zip(np.quantile(values, shares).tolist(), shares.tolist(), strict=True))
 
@@ -129,7 +129,7 @@ def _loans(found: Distributions) -> Chart:
 
 
 def _before_default(found: Distributions) -> Chart:
-    """Sales of the months before a default against the mean of the months before those, and of the others."""
+    """Return the chart of sales before a default against the usual ones, beside those of other enterprises."""
     chart = Chart(
         title="Sales before a default", x_label="months before the default", y_label="sales against the usual",
         x=(-float(MONTHS_BEFORE), 0.0), y=(0.0, 2.0),
@@ -151,14 +151,14 @@ def _before_default(found: Distributions) -> Chart:
 
 
 def _noise(found: Distributions) -> Chart:
-    """Return how much the monthly sales of an enterprise vary, beside real ones."""
+    """Return the chart of the variation of an enterprise's monthly sales, beside real ones."""
     sales = found.sales[found.is_sound]
     simulated = sales.std(axis=1) / np.maximum(sales.mean(axis=1), 1.0)
     return _beside("Noise of sound enterprises", "standard deviation of monthly sales over mean", simulated, VARIATION)
 
 
 def _months(found: Distributions) -> Chart:
-    """Return months of sales against the mean of the six before, beside real ones."""
+    """Return the chart of monthly sales against the mean of the six months before, beside real ones."""
     sales = found.sales[found.is_sound]
     before = np.stack([sales[:, i - 6 : i].mean(axis=1) for i in range(6, sales.shape[1])], axis=1)
     ratio = (sales[:, 6:] / np.maximum(before, 1.0))[before > 0.0]
@@ -191,7 +191,7 @@ def main(argv: Sequence[str]) -> int:
     """Draw the charts."""
     argparse.ArgumentParser(prog="python -m benchmarks.simulator_doc", description=__doc__).parse_args(argv)
     population = Population(seed=SEED, enterprises=ENTERPRISES)
-    for name, chart in plots(survey(population), population).items():
+    for name, chart in plots(distributions(population), population).items():
         (IMAGES / f"simulator-{name}.svg").write_text(chart.text(), encoding="utf-8")
     return 0
 

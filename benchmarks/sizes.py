@@ -1,8 +1,8 @@
-"""Bytes a record in each topic and bytes a row in each table, as they lie on the disk: what retention costs.
+"""Bytes of a record in each topic and of a row in each table on disk: the cost of retention.
 
-The sample of `xinliu replay sample` goes through the whole engine: Kafka as its log segments hold it (compressed
-batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is that of 141 banks, written by
-the writer of ticks to a broker of its own, with the marker that ends its transaction.
+The sample of `xinliu replay sample` goes through the whole engine. Kafka's bytes are those of its log segments
+(compressed batches, one replica), ClickHouse's those of its merged parts (in process). A tick is that of 141 banks,
+written by the tick writer to a broker of its own, with the marker that ends its transaction.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def run(argv: list[str]) -> int:
 
 
 def _topics(log: Path, settings: Settings) -> tuple[dict[str, float], dict[str, int]]:
-    """Return by topic the bytes of its segments a record, and its records; the topics of all banks are one."""
+    """Return by topic its bytes on disk a record, and its records; all banks' topics count as one."""
     names = [topic.name for topic in wanted_topics(settings)]
     offsets = Offsets(settings.kafka)
     places = offsets.partitions(names)
@@ -72,7 +72,7 @@ def _topics(log: Path, settings: Settings) -> tuple[dict[str, float], dict[str, 
 
 
 def _tick_bytes(folder: Path) -> int:
-    """Return what a tick of a province takes in one partition, all feeds at different times."""
+    """Return the bytes of a province's tick in one partition, with all feeds at different times."""
     with Kafka(folder, heap="256m") as kafka:
         create_topics(Settings(kafka=KafkaSettings(bootstrap=kafka.address, log_partitions=PARTITIONS)))
         asyncio.run(_write_ticks(kafka.address))
@@ -81,7 +81,7 @@ def _tick_bytes(folder: Path) -> int:
 
 
 async def _write_ticks(bootstrap: str) -> None:
-    """Write ticks a second apart, before each of which a third of the banks has sent something."""
+    """Write ticks a second apart; before each, a third of the banks has sent a record."""
     writer = TickWriter(Outbox(bootstrap), bootstrap, {}, "benchmark.ticks", PARTITIONS)
     await writer.open()
     last_ms = [day_start_ms(_DAY) + 36_000_000 - 997 * number for number in range(BANKS)]

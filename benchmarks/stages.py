@@ -1,8 +1,8 @@
-"""The CPU time of a worker by thread and stage.
+"""CPU time of a worker by thread and stage.
 
 Only for a run of its own (`--stages`): the clock is read around every stage, which costs about a microsecond each time.
-A stage's time is its own: what a stage calls and is a stage itself is taken off. What a thread does outside of all
-stages stands under the thread's name.
+The time of a stage excludes the stages that it calls. Time of a thread outside of all stages counts under the thread's
+name.
 """
 
 import functools
@@ -19,7 +19,7 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class _Clock(threading.local):
-    """One thread's open stages, and its CPU time when it last changed them."""
+    """The open stages of one thread, and its CPU time at the last change."""
 
     def __init__(self) -> None:
         self.open: list[str] = []
@@ -36,25 +36,25 @@ class Stages:
         self._threads_before: dict[str, float] = {}
 
     def restart(self) -> None:
-        """Count from here on; called outside of all stages."""
+        """Reset all counts; to be called outside of all stages."""
         self.seconds.clear()
         self.calls.clear()
         self._clock.since = time.thread_time()
         self._threads_before = _python_threads_s()
 
     def enter(self, stage: str) -> None:
-        """From here on this thread's time is this stage's."""
+        """Charge this thread's time to `stage` from here on."""
         self._charge()
         self.calls[stage] += 1
         self._clock.open.append(stage)
 
     def leave(self) -> None:
-        """Back to the stage before."""
+        """Charge this thread's time to the enclosing stage again."""
         self._charge()
         self._clock.open.pop()
 
     def wrapped(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """`call`, its time counted."""
+        """Return `call` as a function whose time is charged to `stage`."""
 
         @functools.wraps(call)
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -67,7 +67,7 @@ class Stages:
         return counted
 
     def wrapped_iterator(self, stage: str, call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """Return a generator function, the time between its values counted."""
+        """Return a generator function whose time between values is charged to `stage`."""
 
         @functools.wraps(call)
         def counted(*args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -85,7 +85,7 @@ class Stages:
         return counted
 
     def write(self, path: Path) -> None:
-        """As JSON: seconds and calls by stage, and CPU seconds of every thread that still runs, by its name."""
+        """Write seconds and calls by stage, and CPU seconds of every running thread by its name, as JSON."""
         self._charge()
         before = self._threads_before
         threads = {name: seconds - before.get(name, 0.0) for name, seconds in _python_threads_s().items()}
@@ -100,26 +100,26 @@ class Stages:
 
 
 def threads_s(pid: int | str = "self", names: Mapping[int, str] | None = None) -> dict[str, float]:
-    """CPU seconds of a process's threads, by name; `names` are better ones, by the thread's number."""
+    """Return CPU seconds of a process's threads by name; `names` replaces names, by thread id."""
     found: dict[str, float] = defaultdict(float)
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             name = (names or {}).get(int(task.name)) or (task / "comm").read_text().strip()
             fields = (task / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # ended meanwhile, before the file was opened or after
+            continue  # the thread ended meanwhile
         found[name] += (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
     return dict(found)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the content that `Stages.write` wrote."""
+    """Return the document written by `Stages.write`."""
     document: dict[str, Any] = json.loads(path.read_text())
     return document
 
 
 def instrument(stages: Stages) -> None:
-    """Put the clock around the score role's stages, in this process."""
+    """Wrap the score role's stages of this process."""
     from features import row_cache
     from sinks import kafka, redis_store
     from streams.score import partition, rows

@@ -1,4 +1,4 @@
-"""The memory of a million enterprises: bytes in Redis with and without event ids, in the engine, and of a flush.
+"""Memory of a million enterprises: bytes in Redis with and without event ids, in the engine, and of a flush.
 
 Twenty thousand distinct enterprises of a province's activity (README.md) go through the real loop for fourteen months;
 their values are copied under new ids, each in the partition of its own key, until there are a million.
@@ -21,7 +21,7 @@ from benchmarks.results import Bound
 from benchmarks.world import population, warm
 from benchmarks.world.log import World, partitions_of, tick_after
 from benchmarks.world.population import Mix, enterprise_id
-from benchmarks.world.survey import restored
+from benchmarks.world.state_sums import restored
 from config.settings import Settings
 from domain.events import LogRecord
 from features.layout import ROW, id_table, id_text
@@ -34,17 +34,17 @@ from streams.topics import create_topics
 ENTERPRISES, DISTINCT, PARTITIONS, SEED = 1_000_000, 20_000, 64, 920_000
 PROVINCE = Mix(dense_rate=24.0, dense_rate_sigma=1.5, early_rate_max=3.0, dormant_share=0.15)
 SLICE_VALUES = 2_000
-WORKERS, ROWS_BYTES = 2, 6.2e9  # of the engine's 10 GB, what the rows of all workers may take
+WORKERS, ROWS_BYTES = 2, 6.2e9  # the share of the engine's 10 GB for the rows of all workers
 BOUNDS = {
     "engine_rss_bytes": Bound(most=10e9),
     "redis_bytes_an_enterprise_without_ids": Bound(most=4_096),
     "redis_bytes_an_enterprise_with_ids": Bound(most=8_192),
 }
-_say = Console(stderr=True).print
+_print = Console(stderr=True).print
 
 
 def run(argv: list[str]) -> int:
-    """Measure; 1 where a bound is missed or the tree is dirty."""
+    """Measure; return 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     parts.pin()
     world = World(
@@ -79,7 +79,7 @@ def _measure(world: World, folder: Path, copies: int) -> dict[str, Any]:
 
 
 def _bounded(settings: Settings) -> Settings:
-    """With as many enterprises in each worker's memory as leave room for all else; others come when they are due."""
+    """Return settings whose row cache leaves room for all else in memory."""
     most = int(ROWS_BYTES / WORKERS / ROW.itemsize)
     score = msgspec.structs.replace(settings.score, enterprises_resident_max=most)
     return msgspec.structs.replace(settings, score=score)
@@ -90,7 +90,7 @@ def _closing_tick(world: World) -> bytes:
 
 
 def _values(settings: Settings) -> Iterator[tuple[int, str, Value]]:
-    """(partition, id, value) of all that Redis holds."""
+    """Yield (partition, id, value) of all enterprises in Redis."""
     with connect(settings.redis.url, 60.0) as client:
         for partition in range(settings.kafka.log_partitions):
             for name, value in stored_values(client, settings.redis.key_prefix, partition):
@@ -100,7 +100,7 @@ def _values(settings: Settings) -> Iterator[tuple[int, str, Value]]:
 
 
 def _sizes(settings: Settings, world: World) -> dict[str, Any]:
-    """Bytes of the values' parts, and the hot part's mean over events: what a flush writes for an event on its own."""
+    """Return the sizes of the values' parts, and the hot part's mean over events: the bytes of a flush of one."""
     rate_of = dict(zip(*_rates(world), strict=True))
     names, hot, cold = [], [], []
     for _, name, value in _values(settings):
@@ -123,7 +123,7 @@ def _sizes(settings: Settings, world: World) -> dict[str, Any]:
 
 
 def _rates(world: World) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """(ids, transactions a day by now) of the distinct enterprises."""
+    """Return the ids of the distinct enterprises, and their transactions a day at the end of the log, float64 (n,)."""
     numbers, last_day = np.arange(world.enterprises), world.warm_days + world.timed_days
     profiles = population.profiles(world.seed, numbers, last_day, world.mix)
     rates = np.where(profiles["silent_from"] < last_day, 0.0, profiles["dense_rate"].astype(np.float64))
@@ -147,14 +147,14 @@ def _without_ids(settings: Settings, world: World, folder: Path) -> dict[str, An
 
 
 def forget_ids(memory: Partition) -> None:
-    """Take all event ids out of a partition's memory."""
+    """Remove all event ids from a partition's memory."""
     memory.residents.arena = dedup.empty(16)
     memory.state["id_head"] = memory.state["block_head"] = -1
     memory.state["id_count"] = memory.state["block_count"] = 0
 
 
 def _copy(settings: Settings, world: World, copies: int) -> None:
-    """Write each enterprise again under further ids, which its value holds, into the partition of each key."""
+    """Write each enterprise again under further ids, into the partition of each id."""
     n = world.enterprises
     place = partitions_of(range(n * copies), world.partitions)
     memories = [restored(settings, number) for number in range(world.partitions)]
@@ -177,7 +177,7 @@ def _copy(settings: Settings, world: World, copies: int) -> None:
                         some.clear()
         for number, some in waiting.items():
             stores[number].write(some)
-    _say(f"{n * copies:,} enterprises in Redis")
+    _print(f"{n * copies:,} enterprises in Redis")
 
 
 def _engine(day: Drained, closing: Drained, log: Log, many: int) -> dict[str, Any]:

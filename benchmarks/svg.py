@@ -1,4 +1,4 @@
-"""Small line charts as SVG text: the same values give the same bytes, without a library of plots."""
+"""Small line charts as SVG text, without a plotting library: the same values give the same bytes."""
 
 import math
 from collections.abc import Iterable, Sequence

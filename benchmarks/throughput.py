@@ -1,7 +1,7 @@
-"""How many transactions a second go through `score`, and what yardsticks make of the same records.
+"""Transactions a second through `score`, beside yardsticks on the same records.
 
-Draining a backlog of three days with warm state; the same with score records at closes only; live from banks' topics
-through ingest. Kafka, Redis and workers share two cores.
+Three loads: a backlog of three days with warm state; the same with score records at closes only; live from banks'
+topics through ingest. Kafka, Redis and workers share two cores.
 """
 
 import json
@@ -21,7 +21,7 @@ from benchmarks.drains import Drained, Log
 from benchmarks.results import Bound
 from benchmarks.world import warm
 from benchmarks.world.log import World
-from benchmarks.world.survey import survey
+from benchmarks.world.state_sums import state_sums
 from benchmarks.yardsticks.bare_loop import ALERTS
 from detectors.rules.artefact import Emission, packaged
 from domain import topics
@@ -47,19 +47,19 @@ BOUNDS = {
     "duplicates": Bound(least=1),
     "value_bytes_least": Bound(least=380),
 }
-# A score record for each tenth of a point: thirty times as fine as the default, so that writing them is a real load.
+# A score record for each tenth of a point: thirty times as fine as the default, so that output is a load.
 FINE, LEAN = Emission(mode="move", step_milli=100), Emission(mode="close")
-_say = Console(stderr=True).print
+_print = Console(stderr=True).print
 
 
 def run(argv: list[str]) -> int:
-    """Measure everything; 1 where a bound is missed or the tree is dirty."""
+    """Measure everything; return 1 where a bound is missed or the tree is dirty."""
     args = results.arguments(__doc__, argv)
     parts.pin()
     world = world_of(args.scale)
     with tempfile.TemporaryDirectory(prefix="xinliu-throughput-") as name:
         figures = _measure(world, Path(name), args.scale)
-    return results.report("throughput", args, figures, BOUNDS, world=_told(world))
+    return results.report("throughput", args, figures, BOUNDS, world=_world_fields(world))
 
 
 def world_of(scale: float) -> World:
@@ -71,11 +71,11 @@ def _measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
     warm.warm_sums(world)  # built before anything is timed
     with parts.kafka(folder / "kafka") as kafka:
         create_topics(drains.settings_of(kafka.address, "", world.partitions, "x-"))
-        _say("writing the timed log")
+        _print("writing the timed log")
         log = drains.write_timed_log(world, kafka.address)
         figures = _log_figures(log) | _yardsticks(world, kafka, log, folder, scale)
         fine, lean = (_publish_rules(kafka, emission) for emission in (FINE, LEAN))
-        # The broker's compiler learns in the first drain what a drain asks for: it has a figure of its own.
+        # The broker's JIT compiler warms up in the first drain, which has a figure of its own.
         (first, _), *drained = [_drain(world, kafka, log, folder / f"drain{i}", fine) for i in range(1 + RUNS)]
         figures["drain_per_s_first_of_its_broker"] = round(log.transactions / first.wall_s)
         figures |= _drain_figures(world, log, [one for one, _ in drained], drained[0][1])
@@ -88,30 +88,31 @@ def _measure(world: World, folder: Path, scale: float) -> dict[str, Any]:
 
 
 def _live(world: World, folder: Path, scale: float, transactions: int) -> dict[str, Any]:
-    """The highest rate that is held: the floor, then a quarter more or less until it turns, or has no more to send."""
+    """Return the highest rate that holds, found by steps of a quarter from the floor on."""
     seconds = max(5.0, LIVE_SECONDS * scale)
     tried: dict[int, bool] = {}
     tries: list[dict[str, Any]] = []
     rate = LIVE_FLOOR_PER_S
     while rate not in tried and LIVE_LEAST_PER_S <= rate <= 0.99 * transactions / seconds:
-        told, cpu_s = live.paced(world, folder / f"live{rate}", per_s=rate, seconds=seconds)
-        tried[rate] = told.sent / told.wall_s >= 0.99 * rate and told.end_lag_s < LIVE_LAG_S_MAX
-        cpu_us = {name: round(seconds / told.sent * 1e6, 2) for name, seconds in cpu_s.items()}
+        result, cpu_s = live.paced(world, folder / f"live{rate}", per_s=rate, seconds=seconds)
+        tried[rate] = result.sent / result.wall_s >= 0.99 * rate and result.end_lag_s < LIVE_LAG_S_MAX
+        cpu_us = {name: round(seconds / result.sent * 1e6, 2) for name, seconds in cpu_s.items()}
         tries.append(
             {
                 "per_s": rate,
-                "sent_per_s": round(told.sent / told.wall_s),
-                "end_lag_s": round(told.end_lag_s, 3),
+                "sent_per_s": round(result.sent / result.wall_s),
+                "end_lag_s": round(result.end_lag_s, 3),
                 "cpu_us_per_txn": cpu_us,
             }
         )
-        _say(f"live at {rate:,} a second: sent {told.sent / told.wall_s:,.0f}, lag at the end {told.end_lag_s:.2f} s")
+        sent_per_s = result.sent / result.wall_s
+        _print(f"live at {rate:,} a second: sent {sent_per_s:,.0f}, lag at the end {result.end_lag_s:.2f} s")
         rate = round(rate * LIVE_STEP if tried[rate] else rate / LIVE_STEP)
     held = [rate for rate, is_held in tried.items() if is_held]
     return {"live_per_s": max(held, default=0), "live_seconds": seconds, "live_tries": tries}
 
 
-def _told(world: World) -> dict[str, Any]:
+def _world_fields(world: World) -> dict[str, Any]:
     names = ("seed", "enterprises", "partitions", "warm_days", "dense_days_before", "timed_days")
     return {name: getattr(world, name) for name in names}
 
@@ -125,7 +126,7 @@ def _log_figures(log: Log) -> dict[str, Any]:
 
 
 def _publish_rules(kafka: Kafka, emission: Emission) -> str:
-    """Return the packaged signals, with another emission; the rules' id."""
+    """Publish the packaged signals with another emission; return the rules' id."""
     outbox = Outbox(kafka.address)
     rules_id = publish(outbox, topics.ARTEFACT, msgspec.structs.replace(packaged(), emission=emission).encode())
     outbox.close()
@@ -135,13 +136,13 @@ def _publish_rules(kafka: Kafka, emission: Emission) -> str:
 def _drain(
     world: World, kafka: Kafka, log: Log, folder: Path, rules_id: str, *flags: str
 ) -> tuple[Drained, dict[str, int]]:
-    """Return one drain from the warm state on, and the survey of what it left."""
+    """Return one drain from the warm state on, and the sums over the state after it."""
     with warm.warm_redis(world, folder / "redis") as redis:
         settings = drains.settings_of(kafka.address, redis.url, world.partitions, f"{folder.name}-")
-        warm.put_rules_in_force(settings, rules_id)
+        warm.activate_rules(settings, rules_id)
         drained = drains.drain(settings, redis, kafka, log, folder / "workers", *flags)
-        _say(f"{folder.name}: {log.transactions / drained.wall_s:,.0f} transactions a second")
-        return drained, survey(settings)
+        _print(f"{folder.name}: {log.transactions / drained.wall_s:,.0f} transactions a second")
+        return drained, state_sums(settings)
 
 
 def _drain_figures(world: World, log: Log, runs: list[Drained], left: dict[str, int]) -> dict[str, Any]:
@@ -180,29 +181,29 @@ def _rates(name: str, log: Log, runs: list[Drained]) -> dict[str, Any]:
 
 
 def _middle(runs: list[Drained]) -> Drained:
-    """Return the one whose rate is the median of an odd number of runs."""
+    """Return the run with the median rate of an odd number of runs."""
     return sorted(runs, key=lambda one: one.wall_s)[len(runs) // 2]
 
 
 def _cpu_us(drained: Drained, log: Log) -> dict[str, float]:
-    """CPU of a transaction by process."""
+    """Return the CPU time of a transaction by process, in microseconds."""
     return {name: round(sum(of.values()) / log.transactions * 1e6, 2) for name, of in drained.cpu_s.items()}
 
 
 def _stages(drained: Drained, log: Log) -> dict[str, Any]:
-    """CPU of a transaction by stage, over all workers, in a run whose clock is read around every stage."""
+    """Return the CPU time of a transaction by stage, in microseconds, over all workers of a run with `--stages`."""
     total: dict[str, dict[str, float]] = {"stages_s": {}, "threads_s": {}}
     for worker in drained.stages:
         for kind, sums in total.items():
             for name, seconds in worker[kind].items():
                 sums[name] = sums.get(name, 0.0) + seconds
-    told = {
+    by_kind = {
         kind.removesuffix("_s") + "_us_per_txn": {
             name: round(seconds / log.transactions * 1e6, 3) for name, seconds in sorted(sums.items())
         }
         for kind, sums in total.items()
     }
-    return told | {"per_s": round(log.transactions / drained.wall_s)}
+    return by_kind | {"per_s": round(log.transactions / drained.wall_s)}
 
 
 def _yardsticks(world: World, kafka: Kafka, log: Log, folder: Path, scale: float) -> dict[str, Any]:
@@ -226,18 +227,18 @@ def _yardstick(name: str, bootstrap: str, topic: str, group: str, transactions: 
     done = subprocess.run(
         argv, cwd=results.ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=True, timeout=YARDSTICK_S_MAX
     )
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    told["per_s"] = told["transactions"] / told["wall_s"]
-    _say(f"{name}: {told['per_s']:,.0f} transactions a second")
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result["per_s"] = result["transactions"] / result["wall_s"]
+    _print(f"{name}: {result['per_s']:,.0f} transactions a second")
+    return result
 
 
 def _copy_first(kafka: Kafka, partitions: int, records: int) -> None:
-    """The first transactions of the log, into a topic of their own."""
+    """Copy the first transactions of the log to the yardstick's topic."""
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
     drains.make_topic(kafka.address, STOCK_TOPIC, 4)
-    writer = drains.LogWriter(kafka.address)
+    writer = drains.BulkProducer(kafka.address)
     consumer = Consumer({"bootstrap.servers": kafka.address, "group.id": "copy", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topics.EVENTS, p, OFFSET_BEGINNING) for p in range(partitions)])
     copied = 0

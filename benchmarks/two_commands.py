@@ -1,4 +1,4 @@
-"""`make demo` and `make test` in a fresh clone with new caches: what somebody waits who has just found the project."""
+"""Duration of `make demo` and `make test` in a fresh clone with empty caches, as for a new user."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ BOUNDS = {"test_s": Bound(most=900)}
 
 
 def run(argv: list[str]) -> int:
-    """Measure and write the result; the first command that fails ends it with its exit code."""
+    """Measure and write the result; return the exit code of the first command that fails."""
     args = results.arguments(__doc__, argv)
     if args.scale != 1.0:
         raise SystemExit(f"--scale {args.scale:g}: the two commands have one size")
@@ -40,12 +40,12 @@ def run(argv: list[str]) -> int:
 
 
 def _interpreter() -> Path:
-    """Return the Python that this environment was made with, so that the clone does not find another."""
+    """Return the Python of this environment, so that the clone does not take another."""
     return Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """This environment without anything that is there from before: no cache of pip, jars or kernels, no state."""
+    """Return this environment with new folders for all caches (pip, jars, kernels) and state."""
     ours = ("XINLIU_", "NUMBA_", "MAKE", "MFLAGS")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     new = {"PIP_CACHE_DIR": "pip", "XDG_CACHE_HOME": "cache", "XDG_STATE_HOME": "state", "XDG_DATA_HOME": "data"}

@@ -1,9 +1,10 @@
-"""Does it warn? The packaged rules and the score on three seeds of the simulated province and on a changed one.
+"""Quality of warnings: the packaged rules and the score on three seeds of the simulated province and on a changed one.
 
-Each world is simulated once, into the user's cache folder (some 4 GB each at full size), and replayed and judged
-as `xinliu backtest` does. None of them is among those that the rules were chosen on (config/tuned_on.toml). The worlds
-are made anew when the simulator changes. At full size docs/warning.md is written anew; `--enterprises 1000` shows in
-some minutes that it runs. `--data DIR` judges the data sets instead, each in the folder of its name in DIR.
+Each world is simulated once, into the user's cache folder (some 4 GB each at full size), and replayed and judged as
+`xinliu backtest` does. None of them is among the worlds on which the rules were chosen (config/tuned_on.toml). The
+worlds are simulated again when the simulator changes. At full size docs/warning.md is written anew; `--enterprises
+1000` takes some minutes and shows that it runs. `--data DIR` judges the data sets instead, each in the folder of its
+name in DIR.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from replay.province.population import Population
 ENTERPRISES, MONTHS = 20_000, 24
 SEEDS = (11, 12, 13)
 CHANGED, CHANGED_SEED = Path(__file__).with_name("changed_world.toml"), 14
-RANK = "lightgbm_365"  # how hard a world is: what published scores of small enterprises reach (docs/simulator.md)
+RANK = "lightgbm_365"  # its AUC should be that of published scores of small enterprises (docs/simulator.md)
 BOUNDS = {
     "judging_s": results.Bound(most=20 * 60),
     "ceiling_auc_least": results.Bound(least=0.80),
@@ -51,7 +52,7 @@ STEPS = {
 
 
 def run(argv: list[str]) -> int:
-    """Judge, and write the result; 1 where it takes too long, or a world is easier or harder than real books."""
+    """Judge, and write the result; return 1 where it takes too long, or a world's AUC is out of bounds."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--enterprises", type=int, default=ENTERPRISES)
     parser.add_argument("--data", type=Path)
@@ -74,12 +75,12 @@ def _provinces(enterprises: int, args: argparse.Namespace) -> int:
         timer = _Timer(name)
         log, truth = _log_of(population, timer)
         worlds.append(_judged(name, log, Options(truth=truth), timer))
-    known = [one["ceiling_auc_365"] for one in worlds if one["ceiling_auc_365"] is not None]
+    aucs = [one["ceiling_auc_365"] for one in worlds if one["ceiling_auc_365"] is not None]
     figures = {
         "worlds": worlds,
         "judging_s": _judging_s(worlds),
-        "ceiling_auc_least": min(known, default=None),
-        "ceiling_auc_most": max(known, default=None),
+        "ceiling_auc_least": min(aucs, default=None),
+        "ceiling_auc_most": max(aucs, default=None),
         "results": sum(one["is_result"] for one in worlds),
         "memory_bytes": _memory_bytes(),
     }
@@ -93,7 +94,7 @@ def _data(folder: Path, args: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="xinliu-bench-") as temporary:
             log = Path(temporary) / "events.log"
             timer.step("log")
-            labels = datasets.make(name, folder / name, log, timer.say)
+            labels = datasets.make(name, folder / name, log, timer.log)
             judged.append(_judged(name, log, Options(labels=labels), timer))
     figures = {
         "worlds": judged,
@@ -117,22 +118,22 @@ def _judged(name: str, log: Path, options: Options, timer: "_Timer") -> dict[str
 
 
 def _log_of(population: Population, timer: "_Timer") -> tuple[Path, Path]:
-    """The log and the truth of a population, from the cache folder where this simulator has made them."""
+    """Return the log and the truth of a population, from the cache folder or simulated now."""
     worlds, name = cache_root() / "worlds", f"{population.parameters}-{population.seed}"
     log = worlds / f"{name}-{simulator_digest()[:8]}.log"
     truth = log.with_name(f"{log.name}.truth.csv")
     if not (log.exists() and truth.exists()):
         for old in worlds.glob(f"*{name}-*.log*"):
-            old.unlink()  # of another simulator, or half of one that was killed
+            old.unlink()  # of another version of the simulator, or incomplete after a kill
         timer.step("simulation")
-        write_log(population, log, say=timer.say)
+        write_log(population, log, say=timer.log)
     return log, truth
 
 
 def simulator_digest() -> str:
-    """Return the SHA-256 (hex) of what a simulated log follows from: the simulator, the events, the calendar.
+    """Return the SHA-256 (hex) of the sources behind a simulated log: the simulator, the events, the calendar.
 
-    The tables of rules and indicators, which it imports by way of the settings, decide nothing in it.
+    The tables of rules and indicators, imported through the settings, change nothing in it.
     """
     total = hashlib.sha256()
     for name in simulator_sources():
@@ -142,7 +143,7 @@ def simulator_digest() -> str:
 
 
 def simulator_sources() -> list[str]:
-    """Return the paths below ROOT of what a simulated log follows from."""
+    """Return the paths below ROOT of the sources behind a simulated log."""
     rooms = ("replay/province/", "replay/workdays", "domain/", "config/workdays", "config/spring")
     names = sorted(path.relative_to(ROOT).as_posix() for path in closure(ROOT / "replay/province/log.py"))
     return [name for name in names if name.startswith(rooms)]
@@ -153,26 +154,26 @@ def _judging_s(worlds: list[dict[str, Any]]) -> int:
 
 
 def _memory_bytes() -> int:
-    """The most that this process took, and for each core the most that one of its children did."""
+    """Return the peak memory of this process, or of one child times the cores, whichever is more."""
     own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(own, cores() * child) * 1024
 
 
 class _Timer:
-    """Says what goes on, and how long each step took."""
+    """Prints progress, and measures the seconds of each step."""
 
     def __init__(self, name: str) -> None:
         self.seconds: dict[str, int] = {}
         self._name, self._began_s, self._step = name, time.monotonic(), "reading"
 
     def __call__(self, text: str) -> None:
-        """Take what a backtest says; some of it begins a step."""
+        """Print a line of a backtest's progress; some lines begin a step."""
         if text in STEPS:
             self.step(STEPS[text])
-        self.say(text)
+        self.log(text)
 
-    def say(self, text: str) -> None:
-        """Say it."""
+    def log(self, text: str) -> None:
+        """Print a line."""
         print(f"{self._name} [{self._step}] {text}", file=sys.stderr, flush=True)
 
     def step(self, name: str) -> None:
@@ -181,14 +182,14 @@ class _Timer:
         self._step = name
 
     def stop(self) -> None:
-        """End the step at hand."""
+        """End the current step."""
         now_s = time.monotonic()
         self.seconds[self._step] = self.seconds.get(self._step, 0) + round(now_s - self._began_s)
         self._began_s = now_s
 
 
 def _figures(report: Report) -> dict[str, Any]:
-    """Return the figures kept of a report: everything but courses, months, and each signal at each budget."""
+    """Return the figures kept of a report: all but timelines, months, and each signal at each budget."""
     built = msgspec.to_builtins(report)
     provenance = built["provenance"]
     rank = _first(report.separation, lambda one: (one.rank, one.by, one.horizon_days) == (RANK, "all", 365))
@@ -216,9 +217,9 @@ def _figures(report: Report) -> dict[str, Any]:
 
 
 def _quiet(report: Report) -> list[str]:
-    """The signals in force that had all they need and raised nothing."""
-    spoke = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
-    return sorted({signal.row.id for signal in packaged_rules().evaluated} - spoke)
+    """Return the signals in force that were computable and raised nothing."""
+    raised = {one.signal for one in report.signals} | {signal for signal, _ in report.silent}
+    return sorted({signal.row.id for signal in packaged_rules().evaluated} - raised)
 
 
 def _first(rows: Any, wanted: Callable[[Any], bool], field: str | None = None) -> Any:

@@ -22,7 +22,7 @@ _NO_BASELINE = "This is the baseline: nothing stands beside it yet."
 
 
 def write() -> None:
-    """Write the document; nothing where no province has been judged yet."""
+    """Write the document, if provinces have been judged."""
     newest, baseline, data = map(_read, ("warning", "warning_baseline", "warning_data"))
     if newest is None and baseline is None:
         print(f"{DOC} is written once provinces have been judged", file=sys.stderr)
@@ -31,7 +31,7 @@ def write() -> None:
 
 
 def text(newest: dict[str, Any] | None, baseline: dict[str, Any] | None, data: dict[str, Any] | None) -> str:
-    """Return the document of results; without a newest run it is that of the baseline."""
+    """Return the document of results, or of the baseline without a newest run. Raise FileNotFoundError without both."""
     document = newest or baseline
     if document is None:
         raise FileNotFoundError(f"{RESULTS}: neither warning.json nor warning_baseline.json is there")
@@ -61,7 +61,7 @@ def _read(name: str) -> dict[str, Any] | None:
 
 
 def _before(newest: dict[str, Any], baseline: dict[str, Any]) -> str:
-    """Return the load on desks and its worth, before and now, in the worlds that are the same in both."""
+    """Return the load on desks and its worth, before and now, of the worlds that both runs have."""
     pairs = [
         (old, new)
         for new in newest["worlds"]
@@ -71,17 +71,17 @@ def _before(newest: dict[str, Any], baseline: dict[str, Any]) -> str:
     if not pairs:
         return "No world of this run is one of the baseline's: the simulator has changed since."
     before, now = ({"worlds": list(worlds)} for worlds in zip(*pairs, strict=True))
-    said = " ".join(
+    runs = " ".join(
         f"{when}: engine {one['engine_version']} at {one['commit']}, {one['measured'][:10]}, {one['machine']}."
         for when, one in (("Before", baseline), ("Now", newest))
     )
     tables = [((f"before → now, {head}", *_names(now)), make) for head, make in (("desks", _load), ("cases", _cases))]
     tables += [(_budget_heads(now, budget), partial(_budget, budget=budget)) for budget in BUDGETS]
-    return "\n\n".join((said, *(_table(heads, _both(make(before), make(now))) for heads, make in tables)))
+    return "\n\n".join((runs, *(_table(heads, _both(make(before), make(now))) for heads, make in tables)))
 
 
 def _both(before: list[tuple[str, ...]], now: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Rows of two tables as one; a row is known by its first cell."""
+    """Return the rows of two tables as one, joined by their first cell."""
     earlier = {name: cells for name, *cells in before}
     none = ["–"] * (len(now[0]) - 1) if now else []
     return [
@@ -91,7 +91,7 @@ def _both(before: list[tuple[str, ...]], now: list[tuple[str, ...]]) -> list[tup
 
 
 def _data(document: dict[str, Any]) -> str:
-    """The data sets, by the tables of the provinces."""
+    """Return the data sets' part, with the same tables as the provinces."""
     counted = _rows(
         document,
         ("enterprises", lambda w: f"{w['counts']['borrowers']:,}"),

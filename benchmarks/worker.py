@@ -1,7 +1,7 @@
-"""A worker as `xinliu worker ROLE` runs it, which waits at a gate between taking its partitions and its first fetch.
+"""A worker like `xinliu worker ROLE` with a gate between its assignment and its first fetch.
 
-`python -m benchmarks.worker ROLE SETTINGS FOLDER NAME`: FOLDER/NAME.ready says how many partitions it has; it goes on
-once FOLDER/go is there. With `--stages` it leaves FOLDER/NAME.stages, with `--profile` FOLDER/NAME.profile.
+`python -m benchmarks.worker ROLE SETTINGS FOLDER NAME` writes its number of partitions to FOLDER/NAME.ready, and waits
+for FOLDER/go. With `--stages` it writes FOLDER/NAME.stages, with `--profile` FOLDER/NAME.profile.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _LOOK_S = 0.01
 
 
 def gated(role: Any, folder: Path, name: str, stages: Stages | None) -> Any:
-    """`role`, whose first assignment returns when the gate is open, and which tells its stages when it is revoked."""
+    """Return `role` with a gate after its first assignment; it writes its stages when its partitions are revoked."""
     assigned, revoked = role.assigned, role.revoked
 
     async def wait_at_gate(tps: set[TP]) -> Mapping[TP, int]:
@@ -43,17 +43,17 @@ def gated(role: Any, folder: Path, name: str, stages: Stages | None) -> Any:
             stages.restart()
         return positions
 
-    async def tell_stages(tps: set[TP]) -> None:
+    async def write_stages(tps: set[TP]) -> None:
         if stages is not None:
             stages.write(folder / f"{name}.stages")  # while all threads are still there
         await revoked(tps)
 
-    role.assigned, role.revoked = wait_at_gate, tell_stages
+    role.assigned, role.revoked = wait_at_gate, write_stages
     return role
 
 
 def load_state(score: Score) -> None:
-    """Bring from Redis as many enterprises as there is room for: the clock is of records, not of a start."""
+    """Load as many enterprises from Redis as the row cache holds, so that the timed part starts with a warm cache."""
     for held in score._held.values():
         memory = held.memory
         assert memory is not None
@@ -64,7 +64,7 @@ def load_state(score: Score) -> None:
 
 
 def main() -> int:
-    """Run the worker; its exit code."""
+    """Run the worker and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("role")
     parser.add_argument("settings", type=Path)

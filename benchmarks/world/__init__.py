@@ -1,1 +1,1 @@
-"""Enterprises and their transactions, made from a seed fast enough to fill a log: what the benchmarks run on."""
+"""Enterprises and their transactions for benchmarks, made from a seed fast enough to fill a log."""

@@ -24,7 +24,7 @@ NEW_ENTERPRISE = 900_000_000  # numbers from here on are of nobody that the worl
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One record of a bank: its topic, the bytes, and the headers."""
+    """One record of a bank: its topic, key, value and headers."""
 
     topic: str
     key: bytes | None
@@ -34,13 +34,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """The transactions of the timed days, by arrival. `profiles` are all enterprises, `events` index into them."""
+    """The transactions of the timed days, by arrival; `profiles` are all enterprises, and `events` refer to them."""
 
     profiles: Profiles
     events: Events
 
     def banks(self) -> npt.NDArray[np.int64]:
-        """Return the bank of each."""
+        """Return the bank of each transaction, int64 (n,)."""
         found: npt.NDArray[np.int64] = self.profiles["bank"][self.events["enterprise"], self.events["slot"]].astype(
             np.int64
         )
@@ -48,7 +48,7 @@ class Transactions:
 
 
 def transactions(world: World, most: int, shape: Shape | None = None) -> Transactions:
-    """At most `most` of them."""
+    """Return the first `most` transactions of the timed days."""
     days = world.warm_days + world.timed_days
     profiles, events, first = [], [], 0
     for partition in range(world.partitions):
@@ -64,7 +64,7 @@ def transactions(world: World, most: int, shape: Shape | None = None) -> Transac
 
 
 def feed(found: Transactions) -> Iterator[Sent]:
-    """Yield the transactions, and behind each midnight every bank's receipt of the day before."""
+    """Yield the transactions, and after each midnight every bank's receipt of the day before."""
     written: Written = writing.bank_records(found.events, found.profiles)
     names = [topics.bank_events(bank_id(bank)) for bank in range(BANKS)]
     banks, arrivals = found.banks().tolist(), found.events["arrival_ms"].tolist()
@@ -78,7 +78,7 @@ def feed(found: Transactions) -> Iterator[Sent]:
 
 
 def receipts(day: int) -> list[Sent]:
-    """Return every bank's."""
+    """Return every bank's receipt of a day."""
     found = []
     for bank in range(BANKS):
         receipt = Receipt(bank_id=bank_id(bank), day=f"{date_of(day):%Y-%m-%d}", count=1, debit_minor=0, credit_minor=1)
@@ -86,8 +86,8 @@ def receipts(day: int) -> list[Sent]:
     return found
 
 
-def first_words(event_ms: int, partitions: int) -> list[Sent]:
-    """Return a first transaction of one new enterprise of each partition: the next score record of it must follow."""
+def probe_records(event_ms: int, partitions: int) -> list[Sent]:
+    """Return one transaction of a new enterprise for each partition; its score shows that all before it are scored."""
     wanted, found, number = set(range(partitions)), [], NEW_ENTERPRISE
     places = partitions_of(range(NEW_ENTERPRISE, NEW_ENTERPRISE + 40 * partitions), partitions).tolist()
     for number, partition in zip(range(NEW_ENTERPRISE, NEW_ENTERPRISE + 40 * partitions), places, strict=True):
@@ -100,7 +100,7 @@ def first_words(event_ms: int, partitions: int) -> list[Sent]:
 
 
 def bad_news(profile: np.void, event_ms: int) -> tuple[str, Sent]:
-    """(event id, record) of one that raises an alert about a borrower at once: an instalment is eight days overdue."""
+    """Return (event id, record) of an instalment eight days overdue, which raises an alert about a borrower at once."""
     number, bank = int(profile["number"]), int(profile["bank"][0])
     event_id = f"bad-news-{number}"
     return event_id, _sent(

@@ -1,7 +1,7 @@
-"""The history of each enterprise, day by day: rows of EVENT in the order of their arrival, made by compiled code.
+"""The history of each enterprise, day by day: rows of EVENT in the order of arrival, made by compiled code.
 
 Before the dense days an enterprise has `rate` transactions a day, in them `dense_rate`; amounts shrink as the count
-grows, so that the sums of days keep their level. Some arrive days after their day, some twice.
+grows, so that daily sums keep their level. Some records arrive days late, some twice.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ _OPENS_MS, _OPEN_MS = 8 * _HOUR_MS, 12 * _HOUR_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The days of a log, counted from `first_day`, and how records arrive. Shares are of transactions."""
+    """The days of a log, counted from `first_day`, and the arrival of records. Shares are of transactions."""
 
     first_day: int
     days: int
@@ -54,7 +54,7 @@ class Shape:
 
 
 def history(seed: int, profiles: Profiles, shape: Shape) -> Events:
-    """Return all events of these enterprises, by arrival. A record that arrives twice stands twice."""
+    """Return all events of these enterprises, by arrival. A record that arrives twice has two rows."""
     dense_days = shape.days - shape.dense_from
     most = np.ceil(profiles["rate"] * shape.dense_from) + np.ceil(profiles["dense_rate"] * dense_days) + 4
     rows = np.zeros(int(most.sum()), EVENT)

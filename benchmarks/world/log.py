@@ -1,6 +1,6 @@
 """The log of one partition, from first day to last: transactions by arrival, loans, and a tick at each midnight.
 
-It is one log cut in two: what lies before `World.timed_from_ms` makes the warm state, the rest is timed.
+It is one log in two parts: records before `World.timed_from_ms` make the warm state, the others are timed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A population and the days that its log spans. Days are counted from the log's first."""
+    """A population and the days of its log. Days are counted from the log's first."""
 
     seed: int
     enterprises: int
@@ -47,28 +47,28 @@ class World:
 
     @property
     def first_day(self) -> int:
-        """Its day number."""
+        """Return the day number of the log's first day."""
         return _LAST_DAY - self.warm_days - self.timed_days + 1
 
     @property
     def timed_from_ms(self) -> int:
-        """Return the time at which the tick that closes the last warm day has arrived."""
+        """Return the time (ms) just after the arrival of the tick that closes the last warm day."""
         return day_start_ms(self.first_day + self.warm_days) + TICK_DELAY_MS + 1
 
     @property
     def shape(self) -> Shape:
-        """The days as the histories want them."""
+        """Return the days of the histories."""
         days = self.warm_days + self.timed_days
         return Shape(first_day=self.first_day, days=days, dense_from=self.warm_days - self.dense_days_before)
 
     def members(self, partition: int) -> npt.NDArray[np.int64]:
-        """Return the numbers of the enterprises whose records go to a partition."""
+        """Return the numbers of the enterprises of a partition, int64 (n,)."""
         return np.flatnonzero(partitions_of(range(self.enterprises), self.partitions) == partition)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive records: transactions, or whatever else came at one time."""
+    """Consecutive records: transactions, or all other records of one time."""
 
     values: writing.Written | list[bytes]
     owners: npt.NDArray[np.int64]  # enterprise numbers; -1: a barrier
@@ -77,7 +77,7 @@ class Block:
         return len(self.owners)
 
     def value(self, i: int) -> bytes:
-        """Record i."""
+        """Return record i."""
         return self.values[i] if isinstance(self.values, list) else self.values.value(i)
 
 
@@ -107,7 +107,7 @@ class PartitionLog:
         yield from self._transactions(at, int(np.searchsorted(arrival, end_ms)))
 
     def chunks(self, *, timed: bool, first_offset: int = 0) -> Iterator[Chunk]:
-        """Yield the same as chunks, at offsets from `first_offset` on."""
+        """Yield the same records as chunks, at offsets from `first_offset` on."""
         offset = first_offset
         for block in self.blocks(timed=timed):
             yield as_chunk(block, self.partition, offset)
@@ -124,7 +124,7 @@ class PartitionLog:
             yield Block(written, self.profiles["number"][events["enterprise"]].astype(np.int64))
 
     def _other_records(self) -> list[tuple[int, list[tuple[int, LogRecord]]]]:
-        """(arrival, records of that time), ascending."""
+        """Return (arrival, records of that time), ascending."""
         found: dict[int, list[tuple[int, LogRecord]]] = {}
         first_day, days = self.world.first_day, self.world.warm_days + self.world.timed_days
         for day in range(first_day, first_day + days):
@@ -138,13 +138,13 @@ class PartitionLog:
 
 
 def tick_after(day: int) -> Tick:
-    """Time has passed the end of `day`, and every bank has closed it."""
+    """Return the tick at the end of `day`, with the day closed by every bank."""
     feed = Feed(last_event_time=day_start_ms(day + 1) - 1, covered_up_to=day, closed_up_to=day)
     return Tick(up_to=day_start_ms(day + 1), feeds={bank_id(bank): feed for bank in range(population.BANKS)})
 
 
 def as_chunk(block: Block, partition: int, offset: int) -> Chunk:
-    """Return a block as the transport would deliver it; keys are left out, which score reads in dead letters only."""
+    """Return a block as a chunk without keys, which score reads for dead letters only."""
     if isinstance(block.values, list):
         return chunk_of(EVENTS, partition, offset, [(None, value, HEADERS, 0) for value in block.values])
     n, header = len(block), np.frombuffer(encode_headers(HEADERS), np.uint8)
@@ -159,12 +159,12 @@ def as_chunk(block: Block, partition: int, offset: int) -> Chunk:
 
 
 def partitions_of(numbers: Sequence[int], partitions: int) -> npt.NDArray[np.int64]:
-    """Return the partition of each enterprise's key, as every producer places it (murmur2)."""
+    """Return the partition of each enterprise's key by murmur2, as producers choose it, int64 (n,)."""
     return partitioner.partitions_of([enterprise_id(number).encode() for number in numbers], partitions)
 
 
 def _borrowing(profile: np.void, first_day: int, days: int) -> Iterator[LogEvent]:
-    """Consent and a loan of its main bank early on; a borrower whose business declines falls behind."""
+    """Yield a consent and a loan of the main bank early on; borrowers whose business declines become overdue."""
     number = int(profile["number"])
     day = first_day + 10 + number % 20
     lender = bank_id(int(profile["bank"][0]))

@@ -1,12 +1,12 @@
-"""The input with a tenth of it bad: faults 8 to 16 of the corpus, repeats, conflicts and late records between.
+"""Mixed input, a tenth of it bad: faults 8 to 16 of the corpus, with repeats, conflicts and late records between.
 
-What must become of a record is known before it is sent: of the corpus by hand, of copies, conflicts and late ones by
-how they are made.
+The outcome of each record is known before it is sent: for the corpus by its case, for copies, conflicts and late ones
+by construction.
 
 Every 199th bad record is the next of the corpus' nine cases beyond 16 KiB, the others are its 111 smaller cases, so
-that in a million each of the nine comes 55 or 56 times and each of the others some 900. Were all drawn alike, the nine,
-of up to half a MiB, would be two thirds of all bytes, which no bank sends. A bank errs the same way until its encoder
-is mended: it sends each of the smaller cases in one run (of 37 in a million), and each bank begins with another.
+that in a million each of the nine comes 55 or 56 times and each of the others some 900. Drawn alike, the nine, of up to
+half a MiB, would be two thirds of all bytes, which no bank sends. A bank repeats an error until its encoder is fixed:
+it sends each of the smaller cases in one run (of 37 in a million), and each bank begins with another.
 """
 
 import re
@@ -31,15 +31,15 @@ _CORPUS_TIME = re.compile(rb"\b170960000000(\d)\b")  # its cases are at this tim
 
 
 def transactions(world: World, most: int) -> Transactions:
-    """At most `most` of the timed days, none of them late or sent twice."""
+    """Return the first `most` transactions of the timed days, none of them late or sent twice."""
     plain = replace(world.shape, late_share=0.0, too_late_share=0.0, twice_share=0.0)
     return feed.transactions(world, most, plain)
 
 
 def records(found: Transactions, wanted: int, *, mixed: bool, run: int | None = None) -> Iterator[tuple[Sent, str]]:
-    """So many records, each with how it must end. A repeat comes right behind its original.
+    """Yield `wanted` records, each with its expected outcome. A repeat follows its original.
 
-    run: how often a bank sends a case in a row; None: as the module says.
+    run: how often a bank sends a case in a row; None: as in the module's docstring.
     """
     faults, extra = _faults(round(BAD_SHARE * wanted), run), _Extra(found)
     sent = bads = 0
@@ -54,9 +54,9 @@ def records(found: Transactions, wanted: int, *, mixed: bool, run: int | None = 
             yield _fault(next(faults), bads, int(found.events["event_ms"][min(i, len(found.events) - 1)]))
             bads += 1
             sent += 1
-        for share, ends_as in ((TWICE_SHARE, "duplicate"), (CONFLICT_SHARE, "conflict"), (LATE_SHARE, "late")):
+        for share, outcome in ((TWICE_SHARE, "duplicate"), (CONFLICT_SHARE, "conflict"), (LATE_SHARE, "late")):
             if i % round(1 / share) == 0 and i < len(found.events):
-                yield extra.record(i, ends_as), ends_as
+                yield extra.record(i, outcome), outcome
                 sent += 1
 
 
@@ -66,12 +66,12 @@ class _Extra:
     def __init__(self, found: Transactions) -> None:
         self._found = found
 
-    def record(self, i: int, ends_as: str) -> Sent:
-        """Transaction i again, with another amount, or as a new one of ten days ago."""
+    def record(self, i: int, outcome: str) -> Sent:
+        """Return transaction i again, with another amount (conflict), or as a new one ten days earlier (late)."""
         event = self._found.events[i : i + 1].copy()
-        if ends_as == "conflict":
+        if outcome == "conflict":
             event["amount"] += 1
-        elif ends_as == "late":
+        elif outcome == "late":
             event["event_ms"] -= 10 * DAY_MS
             event["number"] += 50_000_000
         who = int(event["enterprise"][0])
@@ -83,7 +83,7 @@ class _Extra:
 
 
 def _faults(wanted: int, run: int | None) -> Iterator[Case]:
-    """Yield the cases of the corpus, as the module says; bank follows bank."""
+    """Yield the cases of the corpus in the order of the module's docstring; bank follows bank."""
     cases = [case for case in bad() if case.fault in FAULTS and case.writer == "bank"]
     large = cycle(case for case in cases if len(case.payload or b"") > LARGE_BYTES)
     small = [case for case in cases if len(case.payload or b"") <= LARGE_BYTES]
@@ -94,7 +94,7 @@ def _faults(wanted: int, run: int | None) -> Iterator[Case]:
 
 
 def _fault(case: Case, number: int, event_ms: int) -> tuple[Sent, str]:
-    """Return a case of the corpus, as one of our banks would send it now."""
+    """Return a case of the corpus as a record of one of the world's banks at this time, and its reason."""
     bank = bank_id(number % BANKS)
     payload = case.payload
     if payload is not None:

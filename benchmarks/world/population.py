@@ -1,7 +1,7 @@
-"""The enterprises of a benchmark: size, banks, counterparties, borrowing, and how their business goes.
+"""The enterprises of a benchmark: size, banks, counterparties, borrowing, and the course of their business.
 
-Everything about one enterprise follows from the seed and its number, so a part of a population equals that part of the
-whole. What the figures stand for is said in benchmarks/README.md.
+Each enterprise follows from the seed and its number, so a part of a population equals that part of the whole.
+benchmarks/README.md has the meaning of the figures.
 """
 
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def profiles(seed: int, numbers: npt.NDArray[np.int64], last_day: int, mix: Mix 
 
 
 def _uniform(seed: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Numbers in [0, 1), shape (_COLUMNS, enterprises), by splitmix64 of (seed, number, column)."""
+    """Return numbers in [0, 1), float64 (_COLUMNS, enterprises), by splitmix64 of (seed, number, column)."""
     with np.errstate(over="ignore"):
         x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)[None, :] * np.uint64(_COLUMNS)
         x = x + np.arange(_COLUMNS, dtype=np.uint64)[:, None]
@@ -103,5 +103,5 @@ def _uniform(seed: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float6
 
 
 def _normal(u: npt.NDArray[np.float64], v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Box and Muller."""
+    """Return standard normal numbers by the transform of Box and Muller."""
     return np.sqrt(-2.0 * np.log1p(-u)) * np.cos(2.0 * np.pi * v)

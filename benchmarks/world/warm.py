@@ -1,8 +1,8 @@
-"""The state that a log has left behind, made by the real loop and written by the real store; kept as Redis's own files.
+"""The state after a log, made by the real loop, written by the real store, and cached as Redis's own files.
 
-A cached state is named by everything that it follows from: world, engine version, layout, and the server that wrote it.
-Its offsets begin anew: the timed log's first record, at offset 0, is the last tick of the warm part, and the state
-holds it already.
+The name of a cached state is a hash of everything behind it: world, engine version, layout, and the server that wrote
+it. Its offsets begin anew: the timed log's first record, at offset 0, is the last tick of the warm part, which the
+state already holds.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks import parts
 from benchmarks.world.log import PartitionLog, World, tick_after
-from benchmarks.world.survey import of_partition
+from benchmarks.world.state_sums import partition_sums
 from config.settings import RedisSettings, Settings
 from domain.events import LogRecord
 from embedded import RedisServer, eventually
@@ -52,8 +52,8 @@ def warm_redis(world: World, directory: Path) -> RedisServer:
     return parts.redis(directory)
 
 
-def put_rules_in_force(settings: Settings, rules_id: str) -> None:
-    """Let the stored state say of every partition that these rules are in force, as after a control record."""
+def activate_rules(settings: Settings, rules_id: str) -> None:
+    """Set these rules as active in the stored state of every partition, as a control record does."""
     with connect(settings.redis.url, settings.redis.timeout_s) as client:
         for partition in range(settings.kafka.log_partitions):
             store = PartitionStore(client, settings.redis.key_prefix, partition)
@@ -62,7 +62,7 @@ def put_rules_in_force(settings: Settings, rules_id: str) -> None:
 
 
 def warm_sums(world: World) -> dict[str, int]:
-    """Return what `survey` finds in that state."""
+    """Return the result of `state_sums` on that state."""
     sums: dict[str, int] = json.loads((_built(world) / _SUMS).read_text())
     return sums
 
@@ -80,7 +80,7 @@ def _cached(world: World) -> Path:
 
 
 def _build(world: World, cached: Path) -> None:
-    """Build it in a folder beside, and move that in place when it is whole."""
+    """Build the state in a temporary folder beside `cached`, and rename it when it is complete."""
     making = cached.with_name(f"{cached.name}.making")
     shutil.rmtree(making, ignore_errors=True)
     with parts.redis(making) as server:
@@ -97,7 +97,7 @@ def _build(world: World, cached: Path) -> None:
 
 
 def _build_all(world: World, redis_url: str) -> dict[str, int]:
-    """Return a process a core: partitions know nothing of each other."""
+    """Build all partitions, one process a core; return the sums over all of them."""
     compile_kernels()  # once, for the processes that follow
     began_s = time.perf_counter()
     cores = len(os.sched_getaffinity(0))
@@ -106,14 +106,14 @@ def _build_all(world: World, redis_url: str) -> dict[str, int]:
         total: Counter[str] = Counter()
         for done, future in enumerate(as_completed(building), 1):
             total.update(future.result())
-            said = f"warm state: {done} of {world.partitions} partitions, {total['applied']:,} records applied"
-            print(f"{said}, {time.perf_counter() - began_s:.0f} s", file=sys.stderr)
+            line = f"warm state: {done} of {world.partitions} partitions, {total['applied']:,} records applied"
+            print(f"{line}, {time.perf_counter() - began_s:.0f} s", file=sys.stderr)
     return dict(total)
 
 
 def _rewrites(client: object) -> bool:
-    told = client.info("persistence")  # type: ignore[attr-defined]
-    return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+    info = client.info("persistence")  # type: ignore[attr-defined]
+    return bool(info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"])
 
 
 def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int]:
@@ -131,7 +131,7 @@ def _build_partition(world: World, number: int, redis_url: str) -> dict[str, int
     memory.state["applied_offset"][memory.residents.rows()] = 0
     memory._now = msgspec.structs.replace(memory.saved, low_offset=1)
     asyncio.run(owned.flush(_SLICE_VALUES))
-    return of_partition(memory)
+    return partition_sums(memory)
 
 
 def _nothing_published(content_id: str) -> NoReturn:

@@ -1,8 +1,8 @@
-"""Events as the bytes of records: what a bank sends, and what ingest makes of it for the log.
+"""Events as the bytes of records: as a bank sends them, and as ingest appends them to the log.
 
-The bytes of a log record are those of `msgspec.json.encode(LogRecord(...))`, field by field; a test holds them
-together. Banks differ in what they send: every second one numbers the transactions of an account (`seq`), every third
-gives the counterparty's account and bank, summary code, channel and memo.
+The bytes of a log record are those of `msgspec.json.encode(LogRecord(...))`, field by field; a test compares them.
+Banks send different fields: every second one numbers the transactions of an account (`seq`), every third gives the
+counterparty's account and bank, summary code, channel and memo.
 """
 
 from typing import NamedTuple
@@ -47,17 +47,17 @@ class Written(NamedTuple):
     end: npt.NDArray[np.int64]
 
     def value(self, i: int) -> bytes:
-        """Record i."""
+        """Return record i."""
         return self.buffer[self.start[i] : self.end[i]].tobytes()
 
 
 def log_records(events: Events, profiles: Profiles, first_origin: int = 0) -> Written:
-    """As ingest appends them to `events.v1`. `first_origin`: the offset in a bank topic that the first one names."""
+    """Return the records as ingest appends them to `events.v1`; first_origin: the first one's offset at its bank."""
     return _written(events, profiles, first_origin, True)
 
 
 def bank_records(events: Events, profiles: Profiles) -> Written:
-    """As banks send them."""
+    """Return the records as banks send them."""
     return _written(events, profiles, 0, False)
 
 
@@ -76,11 +76,11 @@ def _ids(profiles: Profiles) -> npt.NDArray[np.uint8]:
     return np.frombuffer(text, np.uint8).reshape(len(profiles), -1)
 
 
-def _table(words: list[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    rows = np.zeros((len(words), max(map(len, words))), np.uint8)
-    for row, word in zip(rows, words, strict=True):
-        row[: len(word)] = np.frombuffer(word, np.uint8)
-    return rows, np.array([len(word) for word in words], np.int64)
+def _table(texts: list[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    rows = np.zeros((len(texts), max(map(len, texts))), np.uint8)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    return rows, np.array([len(text) for text in texts], np.int64)
 
 
 _BANKS = _table([bank_id(bank).encode() for bank in range(BANKS)])

@@ -1,1 +1,1 @@
-"""Yardsticks for the engine: a much smaller job on the same records, built plainly."""
+"""Yardsticks for the engine: a much smaller job on the same records, in plain Python."""

@@ -18,7 +18,7 @@ ALERTS = "yardstick.alerts"
 
 
 def main(bootstrap: str, topic: str, group: str, transactions: int) -> None:
-    """Consume until that many transactions are done."""
+    """Consume that many transactions, and print the result."""
     state: dict[str, list[Any]] = {}
     consumer = Consumer(
         {

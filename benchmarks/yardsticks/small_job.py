@@ -16,7 +16,7 @@ Bucket = list[float]
 
 
 def apply(buckets: list[Bucket], txn: dict[str, Any]) -> int:
-    """Add one transaction to the buckets; returns the newest day."""
+    """Add one transaction to the buckets; return the newest day."""
     day = txn["event_time"] // DAY_MS
     i = len(buckets)
     while i and buckets[i - 1][0] > day:
@@ -40,7 +40,7 @@ def apply(buckets: list[Bucket], txn: dict[str, Any]) -> int:
 
 
 def features(buckets: list[Bucket], now: int) -> tuple[float, ...]:
-    """Return the six, in the order of NAMES."""
+    """Return the six features, in the order of NAMES."""
     in30 = in90 = out30 = squares = 0.0
     active = 0
     for day, inflow, outflow, _, _, _ in buckets:
@@ -73,7 +73,7 @@ def alert(txn: dict[str, Any], now: int, p: float, x: tuple[float, ...]) -> dict
 
 
 def step(state: list[Any], txn: dict[str, Any]) -> dict[str, Any] | None:
-    """Change the state in place; an alert or None."""
+    """Change the state in place; return an alert or None."""
     now = apply(state[1], txn)
     x = features(state[1], now)
     p = score(x)

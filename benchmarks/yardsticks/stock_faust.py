@@ -1,4 +1,4 @@
-"""Yardstick: a stock Faust agent, a Redis pipeline an event, River's predict_proba_one. As its manuals show them.
+"""Yardstick: a stock Faust agent, a Redis pipeline an event, River's predict_proba_one, as in their manuals.
 
 `python -m benchmarks.yardsticks.stock_faust BOOTSTRAP TOPIC GROUP TRANSACTIONS REDIS_URL` prints one line of JSON like
 bare_loop.py and ends.
@@ -21,7 +21,7 @@ from benchmarks.yardsticks.small_job import BIAS, DAY_MS, NAMES, THRESHOLD, WEIG
 
 
 def model() -> linear_model.LogisticRegression:
-    """River's model with the small job's weights."""
+    """Return River's model with the small job's weights."""
     made = linear_model.LogisticRegression(intercept_init=BIAS)
     made.predict_proba_one(dict.fromkeys(NAMES, 0.0))
     made._weights.update(dict(zip(NAMES, WEIGHTS, strict=True)))
@@ -40,7 +40,7 @@ def buckets_of(stored: dict[bytes, bytes], now: int) -> list[list[float]]:
 
 
 def main(bootstrap: str, topic: str, group: str, transactions: int, redis_url: str) -> None:
-    """Run the Faust worker until that many transactions are done."""
+    """Run the Faust worker for that many transactions, and print the result."""
     app = faust.App(
         group, broker=f"kafka://{bootstrap}", value_serializer="json", topic_disable_leader=True,
         topic_allow_declare=False, consumer_auto_offset_reset="earliest", store="memory://", web_enabled=False,
@@ -74,9 +74,9 @@ def main(bootstrap: str, topic: str, group: str, transactions: int, redis_url: s
                 await out.send(key=event["enterprise_id"], value=alert(event, day, p, x))
             seen["n"] += 1
             if seen["n"] == transactions:
-                told = {"transactions": transactions, "alerts": seen["alerts"]}
-                told |= {"wall_s": time.perf_counter() - seen["wall_s"], "cpu_s": time.process_time() - seen["cpu_s"]}
-                print(json.dumps(told), file=sys.__stdout__, flush=True)  # Faust takes stdout for its log
+                result = {"transactions": transactions, "alerts": seen["alerts"]}
+                result |= {"wall_s": time.perf_counter() - seen["wall_s"], "cpu_s": time.process_time() - seen["cpu_s"]}
+                print(json.dumps(result), file=sys.__stdout__, flush=True)  # Faust takes stdout for its log
                 await asyncio.sleep(0)
                 os._exit(0)
 

@@ -116,17 +116,17 @@ def plain_shape():
     return history.Shape(first_day=20_000, days=62, dense_from=55, twice_share=0.0)
 
 
-def test_of_mixed_records_a_tenth_is_bad_and_ends_as_is_said_of_it():
+def test_a_tenth_of_mixed_records_is_bad_and_each_has_its_expected_outcome():
     found = mixed.transactions(WORLD, 2_001)
     sent = list(mixed.records(found, 2_000, mixed=True))
-    told = Counter(ends_as for _, ends_as in sent)
+    outcomes = Counter(outcome for _, outcome in sent)
     at_score = ("applied", "duplicate", "conflict", "late")
     assert len(sent) == 2_000
-    assert 0.09 < 1 - sum(told[name] for name in at_score) / len(sent) < 0.11
-    assert all(told[name] for name in at_score)
-    for record, ends_as in sent:
+    assert 0.09 < 1 - sum(outcomes[name] for name in at_score) / len(sent) < 0.11
+    assert all(outcomes[name] for name in at_score)
+    for record, expected in sent:
         validator = Validator(source=source_of(record.topic), forbidden=forbidden(), future_tolerance_ms=300_000)
         outcome = validator.accept(record.value, dict(record.headers).get("schema"), WORLD.timed_from_ms + 10**9)
-        assert ends_as == outcome.reason if isinstance(outcome, Rejected) else ends_as in at_score
-    clean = [ends_as for _, ends_as in mixed.records(found, 2_000, mixed=False)]
+        assert expected == outcome.reason if isinstance(outcome, Rejected) else expected in at_score
+    clean = [outcome for _, outcome in mixed.records(found, 2_000, mixed=False)]
     assert clean == ["applied"] * 2_000

@@ -1,4 +1,4 @@
-"""Sums over the values in Redis: outcomes of records, closed days, indicators with a value."""
+"""Sums over the state in Redis: outcomes of records, closed days, indicators with a value."""
 
 from collections import Counter
 
@@ -16,16 +16,16 @@ from streams.score.partition import Partition
 OUTCOMES = ("applied", "duplicate", "conflict", "late")
 
 
-def survey(settings: Settings) -> dict[str, int]:
-    """Sums over all enterprises, as Redis has them."""
+def state_sums(settings: Settings) -> dict[str, int]:
+    """Return the sums over all enterprises in Redis."""
     total: Counter[str] = Counter()
     for number in range(settings.kafka.log_partitions):
-        total.update(of_partition(restored(settings, number)))
+        total.update(partition_sums(restored(settings, number)))
     return dict(total)
 
 
 def restored(settings: Settings, number: int) -> Partition:
-    """Return a partition with all of its enterprises in memory, for reading."""
+    """Return a partition with all of its enterprises in memory. Raise LookupError where a listed one has no value."""
     with connect(settings.redis.url, 60.0) as client:
         stored = dict(stored_values(client, settings.redis.key_prefix, number))
     held = {name: value for name, value in stored.items() if value is not None}
@@ -36,7 +36,7 @@ def restored(settings: Settings, number: int) -> Partition:
     return memory
 
 
-def of_partition(memory: Partition) -> dict[str, int]:
+def partition_sums(memory: Partition) -> dict[str, int]:
     """Return the sums of one partition."""
     used = len(memory.residents)  # nobody was evicted, so they stand in the first rows
     rows = memory.state[:used]
@@ -53,7 +53,7 @@ def of_partition(memory: Partition) -> dict[str, int]:
 
 @allocating_kernel
 def _non_null(state, used):
-    """Core indicators with a value, each enterprise at its own time."""
+    """Return the number of core indicators with a value, each enterprise at its own time."""
     sums = np.zeros(SUMS_MAX, np.int64)
     value, null, found = np.zeros(INDICATOR_COUNT), np.zeros(INDICATOR_COUNT, np.uint8), 0
     for s in range(used):
