@@ -1,1 +1,1 @@
-"""A simulated province that a warning can be judged in: its log, and the truth about each enterprise beside it."""
+"""The simulated province: recorded logs for the judgement of warnings, with the truth beside them."""

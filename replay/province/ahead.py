@@ -1,4 +1,4 @@
-"""Makes the next items in a thread while the last ones are worked on; kernels and packing leave the other core free."""
+"""Prefetching of an iterator in a thread, while its earlier items are worked on."""
 
 import queue
 import threading
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """The items of an iterator in order, at most `most` of them made ahead. What making them raises, reading raises.
+    """The items of an iterator in order, at most `most` of them prefetched. Its exceptions reach the reader.
 
     The thread ends with the block, also where the reader leaves it early.
     """
@@ -47,7 +47,7 @@ class Ahead(Generic[T]):
         self._put(None)
 
     def _put(self, item: T | None) -> bool:
-        """Whether the reader is still there to take it."""
+        """Put an item into the queue; return False where the reader has left."""
         while not self._left.is_set():
             try:
                 self._made.put(item, timeout=WAIT_S)

@@ -1,4 +1,4 @@
-"""Kernels of an enterprise's day: what it sells, what it receives, what it pays."""
+"""Kernels of an enterprise's day: sales, receipts and payments."""
 
 from typing import Any
 
@@ -78,8 +78,8 @@ PACE_DAYS, STAFF_DAYS = 45.0, 240.0
 STAFF_LEAST = 0.35
 RESERVE = 0.05  # of a month's sales, kept back for wages and taxes before suppliers are paid
 DOLLAR_FEN = 7.1  # fen for a cent
-FAILED_DAYS, STOPPED_DAYS = 70.0, 12.0  # in which business falls to what is left of it after failure
-EXPANSION = 0.45  # of sales at its height, which is reached at
+FAILED_DAYS, STOPPED_DAYS = 70.0, 12.0  # in which business falls to its level after failure
+EXPANSION = 0.45  # of sales at its height, reached at progress EXPANSION_AT
 EXPANSION_AT = 0.6
 WAGE_SHARE_SOCIAL = 0.22
 LOW_CASH = 0.035  # of a month's sales
@@ -88,7 +88,7 @@ OWED_MAX = 2.0
 
 @kernel
 def progress(f: Any, day: Any) -> Any:
-    """How far the course of trouble is, 0 to 1; 0 before it."""
+    """Return the progress of trouble, 0 to 1; 0 before its onset."""
     if day < f.onset:
         return 0.0
     if day >= f.turn:
@@ -98,19 +98,19 @@ def progress(f: Any, day: Any) -> Any:
 
 @kernel
 def is_in_trouble(f: Any, day: Any) -> Any:
-    """Whether a course of trouble has begun and is not over."""
+    """Return whether trouble has begun and is not over."""
     return f.ending != 0 and f.onset <= day and (f.ending == FAILS or day < f.over)
 
 
 @kernel
 def pays_no_lender(f: Any, day: Any) -> Any:
-    """Whether it is in arrears by its fate."""
+    """Return whether it is in arrears by its course."""
     return f.arrears_from <= day < f.arrears_until
 
 
 @kernel
 def _down(f: Any, p: Any) -> Any:
-    """Sales against the usual at progress p, on the way down."""
+    """Return sales against the usual at progress p, before the turn."""
     if f.scenario == SUDDEN_STOP:
         return 1.0 - f.depth * min(1.0, 8.0 * p)
     if f.scenario == OVER_EXPANSION:
@@ -118,7 +118,7 @@ def _down(f: Any, p: Any) -> Any:
             return 1.0 + EXPANSION * p / EXPANSION_AT
         return 1.0 + EXPANSION - (EXPANSION + f.depth) * (p - EXPANSION_AT) / (1.0 - EXPANSION_AT)
     if f.scenario == CUSTOMER_LOSS:
-        return 1.0 - 0.35 * f.depth * p  # beside the customers that are gone
+        return 1.0 - 0.35 * f.depth * p  # beside the lost customers
     if f.scenario == SLOW_DECAY or f.scenario == WINDOW_DRESSING:
         return 1.0 - f.depth * p * (2.0 - p)
     if f.scenario == FRAUD:
@@ -128,7 +128,7 @@ def _down(f: Any, p: Any) -> Any:
 
 @kernel
 def course(f: Any, today: Any) -> Any:
-    """Sales against the usual, by the enterprise's fate."""
+    """Return sales against the usual, by the enterprise's course."""
     day = today.day
     if f.scenario == SEASONAL_STOP:
         since = (today.month_of_year - f.stop_month) % 12
@@ -150,7 +150,7 @@ def course(f: Any, today: Any) -> Any:
 
 @kernel
 def begin_day(w: Any, f: Any, today: Any) -> Any:
-    """Set the sales of today, the season left out."""
+    """Set the sales of today, without the season."""
     if today.month_begins:
         memory = w.numbers[MEMORY]
         f.shock = memory * f.shock + f.noise * (1.0 - memory * memory) ** 0.5 * draw_normal(f)
@@ -215,7 +215,7 @@ def _customer_pays(w: Any, f: Any, link: Any, today: Any, level: Any) -> Any:
 
 @kernel
 def _plan_next(w: Any, f: Any, link: Any, day: Any, slowness: Any) -> Any:
-    """The next dealing of a link, some days after its turn."""
+    """Set the day of a link's next payment, some days after its turn."""
     while link.plan <= day:
         link.plan += link.every
     u = draw(f)
@@ -224,7 +224,7 @@ def _plan_next(w: Any, f: Any, link: Any, day: Any, slowness: Any) -> Any:
 
 @kernel
 def _falls_on(today: Any, dom: Any) -> Any:
-    """Whether what is due on a day of the month is booked today."""
+    """Return whether a due day of the month is booked today."""
     if today.wraps:
         return dom >= today.dom_first or dom <= today.dom_last
     return today.dom_first <= dom <= today.dom_last
@@ -232,7 +232,7 @@ def _falls_on(today: Any, dom: Any) -> Any:
 
 @kernel
 def pay_dues(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """Wages, taxes, rent and the like on their days, and what is owed of them."""
+    """Pay wages, taxes, rent and the like on their days, and the amounts still owed."""
     start_ms = today.start_ms
     wages = f.payroll * f.base * f.staff
     if _falls_on(today, f.payroll_day):
@@ -263,7 +263,7 @@ def pay_dues(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def _settle(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, owed: Any) -> Any:
-    """Pay what is owed; a part where it is not all there, or nothing, and again on another day."""
+    """Pay an owed amount, or a part of it where the balance is too low; return the paid amount."""
     amount = np.int64(owed)
     if amount < 1_000:
         return 0.0
@@ -277,11 +277,11 @@ def _settle(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, owed: Any) -> 
 
 @kernel
 def buy(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """Suppliers whose turn it is are paid, as far as the money reaches."""
+    """Pay the suppliers whose turn it is, as far as the balance allows."""
     p = progress(f, today.day)
     wants = f.pace
     if p > 0.0 and is_in_trouble(f, today.day) and today.day < f.turn:
-        wants *= 1.0 + f.squeeze * min(1.0, 2.0 * p)  # dearer, or not cut as fast as sales fall
+        wants *= 1.0 + f.squeeze * min(1.0, 2.0 * p)  # more expensive, or not cut as fast as sales fall
     for i in range(f.link_first, f.link_first + f.link_count):
         link = w.links[i]
         if not link.pays or link.next > today.day:
@@ -299,7 +299,7 @@ def buy(w: Any, number: Any, f: Any, today: Any) -> Any:
         if free < amount:
             if free < 0.3 * amount:
                 link.next = today.day + 2 + np.int64(6 * draw(f))
-                if today.day - link.plan > link.every:  # a turn was left out altogether
+                if today.day - link.plan > link.every:  # a whole turn was skipped
                     link.owed = min(OWED_MAX, link.owed + 0.5)
                     _plan_next(w, f, link, today.day, 1.0)
                 continue
@@ -342,7 +342,7 @@ def _spend_on_stock(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def live_on(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """Small change, the owner's drawings, his help when money runs short, and money between the own accounts."""
+    """Book cash withdrawals, the owner's drawings and loans, and transfers between the enterprise's own accounts."""
     day, start_ms = today.day, today.start_ms
     if draw(f) < f.cash_chance:
         pay(w, f, start_ms, CASH_OUT, NOBODY, _rounded(f, 0.015))
@@ -368,14 +368,14 @@ def live_on(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def _rounded(f: Any, of_base: Any) -> Any:
-    """An amount about a share of a month's sales, in whole hundreds of yuan where it is large."""
+    """Return an amount near a share of a month's sales, in whole hundreds of yuan where it is large."""
     amount = np.int64(of_base * f.base * draw_factor(f, 0.7))
     return amount - amount % 10_000 if amount > 50_000 else amount
 
 
 @kernel
 def _bring_together(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """Move balances at other banks to the settlement account, but for a little."""
+    """Move balances at other banks to the settlement account, except a small rest."""
     for a in range(f.account_first, f.account_first + f.account_count):
         one = w.accounts[a]
         if a == f.account or one.dollars or one.opened > today.day:
@@ -387,7 +387,7 @@ def _bring_together(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def _draw_out(w: Any, number: Any, f: Any, day: Any, start_ms: Any) -> Any:
-    """The owner takes what is not needed, unless a loan falls due at one stroke soon."""
+    """Pay spare cash to the owner, unless a bullet loan is due soon."""
     if f.dues_day >= day or f.stock > 0.05 * f.base:
         return
     wanted = f.target * (0.4 + 0.6 * min(1.5, f.pace))
@@ -405,7 +405,7 @@ def _draw_out(w: Any, number: Any, f: Any, day: Any, start_ms: Any) -> Any:
 
 @kernel
 def borrow_privately(w: Any, number: Any, f: Any, day: Any, start_ms: Any, amount: Any) -> Any:
-    """Money from the owner, a related enterprise or a private lender."""
+    """Receive money from the owner, a related enterprise or a private lender."""
     u = draw(f)
     lends = 0.30 if is_in_trouble(f, day) else 0.08
     fen = np.int64(amount)
@@ -449,7 +449,7 @@ def end_day(w: Any, f: Any) -> Any:
 
 @kernel
 def buys_from(w: Any, f: Any) -> Any:
-    """The place of one of its links to a supplier; NOBODY where none was found."""
+    """Return the index of one of its links to a supplier; NOBODY where none was found."""
     for _ in range(4):
         i = f.link_first + np.int64(draw(f) * f.link_count)
         if w.links[i].pays and (w.links[i].kind == BUY or w.links[i].kind == BUY_PERSON):

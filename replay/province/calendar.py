@@ -1,4 +1,4 @@
-"""The days of a simulation and what falls on each; and how much an industry sells on them."""
+"""The days of a simulation with workdays and festivals, and the seasonal sales of an industry."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from replay.province.layout import DAY, Days, zeros
 from replay.province.population import Population
 from replay.workdays import workdays
 
-# The lunar New Year: business stands still from so many days before it to so many after, and is as usual again later.
+# Days relative to the lunar New Year: business stops between the first two, and is as usual from the third on.
 STILL_FROM, STILL_UNTIL, USUAL_FROM = -4, 9, 22
 RUSH_FROM, RUSH = -26, 1.12  # customers settle before it
 
 
 def days(population: Population) -> Days:
-    """All days that are simulated."""
+    """Return all simulated days, one row each."""
     count = population.last_day - population.first_day
     found = zeros(DAY, count)
     festivals = np.array(spring_festivals())
@@ -33,7 +33,7 @@ def days(population: Population) -> Days:
 
 
 def _count_to_month_ends(found: Days) -> None:
-    """Business days left in the month, this one not counted, and since the last month's end, this one counted."""
+    """Set the business days left in the month (this one excluded) and since the last month's end (included)."""
     business = found["business"].astype(np.int64)
     month = found["month"]
     so_far = np.cumsum(business)
@@ -44,7 +44,7 @@ def _count_to_month_ends(found: Days) -> None:
 
 
 def seasons(population: Population, calendar: Days) -> Floats:
-    """Sales of each industry on each day against a usual one, the mean of a year near 1. Shape: (industries, days)."""
+    """Return sales of each industry against a usual day, float64 (industries, days); a year's mean is near 1."""
     found = np.ones((len(population.industries), len(calendar)))
     away = -calendar["to_festival"].astype(np.float64)  # days since the festival
     for row, industry in zip(found, population.industries, strict=True):
@@ -61,5 +61,5 @@ def seasons(population: Population, calendar: Days) -> Floats:
 
 
 def text(day: int) -> str:
-    """A day number as YYYY-MM-DD."""
+    """Return a day number as YYYY-MM-DD."""
     return date_of(day).isoformat()

@@ -1,8 +1,8 @@
-"""Draws by counter: each number follows from a key and its place, in whatever order they are asked for.
+"""Counter-based random numbers: each number follows from a key and its place, in any order of calls.
 
-Only +, -, *, / and table look-ups make them, which every machine rounds alike; no exp, log or distribution whose
-last bit or algorithm may differ. `uniform` and the rest give whole arrays for the set-up; the kernels draw from a
-stream that each enterprise carries.
+They use only +, -, *, / and table look-ups, which every machine rounds alike; exp, log or a library's distribution
+could differ in the last bit. `uniform` and its relatives return whole arrays for the set-up; kernels draw from a stream
+that each enterprise carries. The generator is splitmix64 (Steele, Lea and Flood 2014).
 """
 
 import hashlib
@@ -27,13 +27,13 @@ NORMAL.setflags(write=False)
 
 
 def key(seed: int, *path: object) -> np.uint64:
-    """The key of a named stream."""
+    """Return the key of a named stream."""
     text = "/".join(map(str, (seed, *path)))
     return _U(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 
 def uniform(stream: np.uint64, places: npt.ArrayLike) -> Floats:
-    """Numbers in [0, 1) at these places of a stream; float64, the shape of `places`."""
+    """Return numbers in [0, 1) at these places of a stream, float64 in the shape of `places`."""
     with np.errstate(over="ignore"):
         x = np.asarray(places, np.int64).astype(_U) * _GOLDEN + stream
         x = (x ^ (x >> _U(30))) * _M1
@@ -44,13 +44,13 @@ def uniform(stream: np.uint64, places: npt.ArrayLike) -> Floats:
 
 
 def normal(stream: np.uint64, places: npt.ArrayLike) -> Floats:
-    """Standard normal numbers."""
+    """Return standard normal numbers, float64 in the shape of `places`."""
     found: Floats = NORMAL[(uniform(stream, places) * _STEPS).astype(np.int64)]
     return found
 
 
 def exponential(x: npt.ArrayLike) -> Floats:
-    """e to the x by products alone, for |x| < 20; the relative error is below 1e-6 for |x| < 5."""
+    """Return e to the x by products alone, for |x| < 20; the relative error is below 1e-6 for |x| < 5."""
     y = np.asarray(x, np.float64) / 1024.0
     power = 1.0 + y + y * y / 2.0 + y * y * y / 6.0
     for _ in range(10):
@@ -60,19 +60,19 @@ def exponential(x: npt.ArrayLike) -> Floats:
 
 
 def log_normal(stream: np.uint64, places: npt.ArrayLike, median: npt.ArrayLike, sigma: npt.ArrayLike) -> Floats:
-    """Log-normal numbers with these medians and standard deviations of the logarithm."""
+    """Return log-normal numbers with these medians and standard deviations of the logarithm."""
     return np.asarray(median, np.float64) * exponential(np.asarray(sigma, np.float64) * normal(stream, places))
 
 
 def between(stream: np.uint64, places: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> Integers:
-    """Whole numbers of low … high, both included."""
+    """Return whole numbers of low … high, both included, int64."""
     span = np.asarray(high, np.int64) - np.asarray(low, np.int64) + 1
     found: Integers = np.asarray(low, np.int64) + (uniform(stream, places) * span).astype(np.int64)
     return found
 
 
 def weighted(stream: np.uint64, places: npt.ArrayLike, weights: npt.ArrayLike) -> Integers:
-    """Indices drawn with weights that need not sum to one."""
+    """Return indices drawn with weights that need not sum to one, int64."""
     edges = np.cumsum(np.asarray(weights, np.float64))
     found: Integers = np.searchsorted(edges, uniform(stream, places) * edges[-1], side="right")
     return np.minimum(found, len(edges) - 1)
@@ -80,7 +80,7 @@ def weighted(stream: np.uint64, places: npt.ArrayLike, weights: npt.ArrayLike) -
 
 @kernel
 def draw(firm: Any) -> Any:
-    """The next number in [0, 1) of an enterprise's stream; `firm.stream` is moved on."""
+    """Return the next number in [0, 1) of an enterprise's stream, and advance `firm.stream`."""
     firm.stream += _GOLDEN
     x = firm.stream
     x = (x ^ (x >> _U(30))) * _M1
@@ -91,7 +91,7 @@ def draw(firm: Any) -> Any:
 
 @kernel
 def exp(x: Any) -> Any:
-    """As `exponential`."""
+    """Return e to the x, like `exponential`."""
     y = x / 1024.0
     power = 1.0 + y + y * y / 2.0 + y * y * y / 6.0
     for _ in range(10):
@@ -101,11 +101,11 @@ def exp(x: Any) -> Any:
 
 @kernel
 def draw_normal(firm: Any) -> Any:
-    """A standard normal number."""
+    """Return a standard normal number."""
     return NORMAL[np.int64(draw(firm) * _STEPS)]
 
 
 @kernel
 def draw_factor(firm: Any, sigma: Any) -> Any:
-    """A log-normal factor with mean 1."""
+    """Return a log-normal factor with mean 1."""
     return exp(sigma * draw_normal(firm) - 0.5 * sigma * sigma)

@@ -1,4 +1,4 @@
-"""The loans that are there or planned when the simulation begins, and who stands surety for them."""
+"""The loans at the beginning of the simulation, active or planned, and their guarantors."""
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +21,17 @@ from replay.province.layout import (
 )
 from replay.province.population import Population
 
-LOANS_A_CHAIN = 9  # room: each loan may be followed by another
+LOANS_A_CHAIN = 9  # rows: each loan may have successors
 ROUND_MINOR = 1_000_000  # principals are whole multiples of 10,000 yuan
 SHOWN_LEVERAGE = -0.7  # of a standard deviation of soundness, in the logarithm of a loan
 FIRST_GRANTS_DAYS = 330  # within which the first loans are granted
-MORE_AT = (0.1, 0.6)  # of the way from onset to failure, when one in trouble finds a new lender
-MORE_SHARE = 0.6  # of debt spirals and expansions that do
+MORE_AT = (0.1, 0.6)  # of the time from onset to failure: when a new lender is found
+MORE_SHARE = 0.6  # of debt spirals and expansions with a new lender
 RELATED_SHARE = 0.45  # of enterprises that belong to a group of two or three
 
 
 def needs_new_lender(population: Population, firms: Firms) -> npt.NDArray[np.bool_]:
-    """Return the enterprises that find a new lender on the way into trouble."""
+    """Return which enterprises borrow from a new lender on their way into trouble, bool (enterprises,)."""
     u = chance.uniform(chance.key(population.seed, "loan", "new lender"), np.arange(len(firms)))
     found: npt.NDArray[np.bool_] = (
         np.isin(firms["scenario"], (DEBT_SPIRAL, OVER_EXPANSION)) & (firms["borrows"] > 0) & (u < MORE_SHARE)
@@ -40,7 +40,7 @@ def needs_new_lender(population: Population, firms: Firms) -> npt.NDArray[np.boo
 
 
 def relate(population: Population, firms: Firms) -> None:
-    """Make groups of enterprises that stand next to each other: each knows up to two others."""
+    """Make groups of related enterprises from neighbours: each has up to two related ones."""
     n = len(firms)
     u = chance.uniform(chance.key(population.seed, "related"), np.arange(n))
     for number in range(0, n - 2, 3):
@@ -52,7 +52,7 @@ def relate(population: Population, firms: Firms) -> None:
 
 
 def plan_loans(population: Population, firms: Firms, traits: Traits, opened: Opened) -> Loans:
-    """First loans, second ones, and those that come with trouble; with room behind them for what follows."""
+    """Return first loans, second loans and those that come with trouble, with free rows for their successors."""
     places = np.arange(len(firms))
     key = chance.key(population.seed, "loan", "plans")
     u = [chance.uniform(key, 8 * places + k) for k in range(8)]
@@ -84,7 +84,7 @@ def plan_loans(population: Population, firms: Firms, traits: Traits, opened: Ope
 
 
 def _terms(population: Population, firms: Firms, traits: Traits, some: Loans, part: int) -> None:
-    """Kind, term, principal, interest, what follows, and guarantors of planned loans."""
+    """Set kind, term, principal, interest, successor and guarantors of planned loans."""
     who = some["firm"].astype(np.int64)
     key = chance.key(population.seed, "loan", "terms", part)
     kinds = population.loan_kinds
@@ -107,7 +107,7 @@ def _terms(population: Population, firms: Firms, traits: Traits, some: Loans, pa
 
 
 def _guarantors(population: Population, firms: Firms, who: Integers, key: np.uint64) -> Integers:
-    """A related enterprise first, else one near in number: neighbours stand surety for each other."""
+    """Return guarantors, int64 (loans, 2): a related enterprise first, otherwise one with a near number."""
     n = len(firms)
     found = np.full((len(who), 2), NOBODY, np.int64)
     if n < 2:

@@ -1,7 +1,7 @@
-"""How what happened reaches the platform: in which order, how late, how often; and the banks' receipts.
+"""Delivery of a simulation's events to the platform: order, delay and repeats, and the banks' receipts.
 
-A bank that is live sends as it books and its receipt after midnight; one that delivers by file sends a day the next
-morning. A feed that stands still brings all of it once it is back.
+A live bank sends as it books, and its receipt after midnight; a bank with files sends a day the next morning. A feed
+after an outage delivers all of its missed days at once.
 """
 
 import heapq
@@ -25,12 +25,12 @@ Other = Loan | Profile | Authorization | Gov
 
 RECEIPT_MS = 30 * 60_000  # after midnight
 FILE_MS = 5 * 3_600_000
-MORNING_MS = 6 * 3_600_000  # when what is late comes
+MORNING_MS = 6 * 3_600_000  # arrival of late records
 LATE_DAYS, STALE_DAYS, AGAIN_DAYS = (1, 5), 12, 3
 CONFLICT_MS = 60_000
 DUPLICATE, CONFLICT, LATE, STALE, FOREIGN = range(1, 6)  # flaws; 0: none
 FLAWS = ("duplicate", "conflict", "late", "stale", "foreign")
-GATEWAY = -1  # where a bank's number stands
+GATEWAY = -1  # in place of a bank's number
 NOT_OTHER = -1
 
 ROW = np.dtype([*MOVE.descr, ("arrival_ms", "<i8"), ("bank", "<i4"), ("origin", "<i8"), ("other", "<i4")])
@@ -39,10 +39,10 @@ Rows = npt.NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Deliveries in their order: rows of ROW, whose `other` is an index into `others` where it is no transaction.
+    """Deliveries in their order: rows of ROW; `other` is an index into `others` where a row is no transaction.
 
-    receipts: (bank, day) that follow them; at_ms: when the last of all came. totals: of each receipt, transactions,
-    debits and credits (receipts, 3).
+    receipts: (bank, day) after the rows. at_ms: arrival of the last record. totals, int64 (receipts, 3): transactions,
+    debits and credits of each receipt.
     """
 
     at_ms: int
@@ -53,7 +53,7 @@ class Step:
 
 
 class Delivering:
-    """Goes through a simulation and delivers it. `made`: transactions that happened in the log's time."""
+    """The deliveries of a simulation."""
 
     def __init__(self, simulation: Simulation) -> None:
         population = simulation.population
@@ -71,7 +71,7 @@ class Delivering:
         self.loan_facts: list[Facts] = []  # all of them, for the truth
 
     def steps(self) -> Iterator[Step]:
-        """Everything from the log's first day to what comes on the morning after its last."""
+        """Yield the steps from the log's first day to the morning after its last."""
         start, end = self.population.start_day, self.population.end_day
         for rows in self.simulation.days():
             if len(rows.facts):
@@ -116,10 +116,10 @@ class Delivering:
         heapq.heappush(self._later, (event.event_time, self._serial, event))
 
     def _morning(self, day: int) -> Iterator[Step]:
-        """Receipts of the day before, then files and what feeds bring that stood still."""
+        """Yield the receipts of the day before, then files and the backlog of feeds after an outage."""
         start_ms = day_start_ms(day)
         receipts = self._receipts.pop(day, [])
-        by_file = self._by_file | (self._outages.back(day - 1) > 0)  # a feed that is back brings all as a file does
+        by_file = self._by_file | (self._outages.back(day - 1) > 0)  # after an outage all comes as in a file
         live = [one for one in receipts if not by_file[one[0]]]
         if live:
             yield self._step(start_ms + RECEIPT_MS, np.zeros(0, ROW), [], live)
@@ -138,7 +138,7 @@ class Delivering:
             yield self._step(start_ms + FILE_MS + RECEIPT_MS, rows, others, held)
 
     def _through_the_day(self, today: DayRows) -> Step:
-        """Return the records of live banks and the gateway today, and the late ones; lay the rest by."""
+        """Return today's records of live banks and the gateway with late ones; keep the others for later."""
         day, start_ms = today.day, day_start_ms(today.day)
         moves = self._reported(today.moves, day)
         self._close_books(moves, day)
@@ -169,7 +169,7 @@ class Delivering:
         return self._step(start_ms + DAY_MS - 1, rows, others, [])
 
     def _due_today(self, day: int) -> list[Rows]:
-        """Return the records laid by for today, but for feeds that stand still."""
+        """Return the records kept for today, without those of feeds in an outage."""
         back, found = self._outages.back(day), []
         for rows in self._postponed.pop(day, []):
             until = back[rows["bank"]]
@@ -179,14 +179,14 @@ class Delivering:
         return found
 
     def _reported(self, moves: Moves, day: int) -> Moves:
-        """Return the records that banks report: of some accounts none."""
+        """Return the moves of accounts that their banks report."""
         accounts = self.simulation.state.accounts
         silent = (accounts["silent_from"] <= day) & (day < accounts["silent_until"])
         found: Moves = moves[~silent[moves["account"]]] if silent.any() else moves
         return found
 
     def _close_books(self, moves: Moves, day: int) -> None:
-        """Each bank's receipt of the day, and when it comes."""
+        """Plan each bank's receipt of the day."""
         bank = self.simulation.state.accounts["bank"][moves["account"]]
         totals = np.zeros((len(self.banks), 3), np.int64)
         credit = IS_CREDIT[moves["kind"]]
@@ -198,14 +198,17 @@ class Delivering:
             self._receipts[max(int(arrival[number]), day + 1)].append((number, day, totals[number]))
 
     def _arrival_day(self, bank: npt.NDArray[np.int64], day: int) -> npt.NDArray[np.int64]:
-        """The day on which a bank delivers what it booked on `day`; the gateway at once."""
+        """Return the day on which a bank delivers its bookings of `day`; the gateway delivers at once."""
         usual = np.append(day + self._by_file, day)
         back = np.append(self._outages.back(day), 0)
         found: npt.NDArray[np.int64] = np.maximum(usual, back)[bank]
         return found
 
     def _flawed(self, rows: Rows, day: int) -> Rows:
-        """Some come late, twice, with another body, far too late, or in no currency. Late ones are laid by."""
+        """Return the day's rows, some with flaws: repeated, conflicting, late, stale, or in an unknown currency.
+
+        Late rows are kept for their day of arrival.
+        """
         population = self.population
         place = (rows["account"].astype(np.int64) << 32) | rows["seq"]
         u = chance.uniform(chance.key(population.seed, "flaw"), place)
@@ -226,7 +229,7 @@ class Delivering:
             flaw == LATE, low + (v * (high - low + 1)).astype(np.int64), np.where(flaw == STALE, STALE_DAYS, 0)
         )
         rows["arrival_ms"] += days * DAY_MS
-        # What is late of a file comes with a later file, which is the same to the platform as by itself.
+        # A late row of a file comes by itself: to the platform that is the same as with a later file.
         every = np.concatenate([rows, again, other])
         arrives = (every["arrival_ms"] - day_start_ms(0)) // DAY_MS
         later = arrives > day
@@ -238,7 +241,7 @@ class Delivering:
         return found
 
     def _others(self, facts: Facts, day: int) -> tuple[list[Other], list[int]]:
-        """Events of the day that are no transactions, and who sends each."""
+        """Return the events of the day that are no transactions, and the sender of each."""
         found: list[Other] = []
         banks: list[int] = []
         for fact in facts:
@@ -259,7 +262,7 @@ class Delivering:
     def _step(
         self, at_ms: int, rows: Rows, others: list[Other], receipts: list[tuple[int, int, npt.NDArray[np.int64]]]
     ) -> Step:
-        """Number the rows within the topic of each sender."""
+        """Return a step with its rows numbered by the topic of each sender."""
         bank = rows["bank"].astype(np.int64)
         order = np.argsort(bank, kind="stable")
         of = bank[order]
@@ -276,7 +279,7 @@ class Delivering:
 
 @dataclass(frozen=True, slots=True)
 class _Outages:
-    """Outages of feeds: from (n,) to until (n,), and the bank of each (n,)."""
+    """Outages of feeds: bank, first day and end, all int64 (n,)."""
 
     bank: npt.NDArray[np.int64]
     since: npt.NDArray[np.int64]
@@ -284,7 +287,7 @@ class _Outages:
     banks: int
 
     def back(self, day: int) -> npt.NDArray[np.int64]:
-        """By bank, the day on which a feed that stands still on `day` is back; 0 where it runs."""
+        """Return by bank the day on which its outage of `day` ends, int64 (banks,); 0 where its feed runs."""
         found = np.zeros(self.banks, np.int64)
         now = (self.since <= day) & (day < self.until)
         np.maximum.at(found, self.bank[now], self.until[now])

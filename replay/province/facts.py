@@ -1,4 +1,4 @@
-"""Loans, master records, consents and court orders as events: few enough to be made one by one."""
+"""Loans, master records, consents and court orders as events."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -51,7 +51,7 @@ FIRST = frozenset({GRANTED, RENEWED})
 
 
 class FactWriter:
-    """Makes the events of a simulation's facts; what follows from them comes later by `later`."""
+    """Converts a simulation's facts to events."""
 
     def __init__(self, population: Population, state: State) -> None:
         self._population, self._state = population, state
@@ -60,11 +60,11 @@ class FactWriter:
         self._consents: set[tuple[int, int]] = set()
 
     def bank_of(self, fact: np.void) -> int:
-        """The number of the lender."""
+        """Return the number of the lender."""
         return int(self._state.accounts["bank"][self._state.loans["account"][fact["loan"]]])
 
     def loan(self, fact: np.void) -> Loan:
-        """The event of a fact."""
+        """Return the event of a fact."""
         k, event = int(fact["loan"]), int(fact["event"])
         row = self._state.loans[k]
         number, kind = int(row["firm"]), int(row["kind"])
@@ -106,7 +106,7 @@ class FactWriter:
         )
 
     def consents(self, fact: np.void, day: int) -> Iterator[Authorization]:
-        """Yield the consents of the enterprise to a new lender: 贷后管理 that holds, runs out or is revoked."""
+        """Yield the consents of the enterprise to a new lender, for 贷后管理: valid, expiring or revoked."""
         row = self._state.loans[fact["loan"]]
         number, bank = int(row["firm"]), self.bank_of(fact)
         consent = int(self._state.firms["consent"][number])
@@ -148,7 +148,7 @@ class FactWriter:
             yield self._gov(number, day + int(COURT_DAYS[0] + (COURT_DAYS[1] - COURT_DAYS[0]) * u[3]), "enforcement")
 
     def penalties(self) -> Iterator[Gov]:
-        """Small fines, which befall the sound as well."""
+        """Yield small fines, of sound enterprises too."""
         first, last = self._population.start_day, self._population.end_day
         places = np.arange(len(self._ids))
         key = chance.key(self._population.seed, "penalty")
@@ -169,7 +169,7 @@ class FactWriter:
         )
 
     def profiles(self, at_ms: int) -> Iterator[Profile]:
-        """The master records."""
+        """Yield the master records."""
         firms: Firms = self._state.firms
         sections = [row.name for row in self._population.industries]
         sizes = [row.name for row in self._population.sizes]

@@ -1,7 +1,7 @@
-"""The fates of the enterprises: those that fail, that recover, and that only look ill.
+"""The course of each enterprise: failure, recovery, or a false alarm.
 
-A failure is drawn as a day over the whole time, with a rate that goes with the enterprise's risk; its scenario and the
-time since its onset follow. The other scenarios go to enterprises that are not in trouble.
+A failure is drawn as a day of the whole time, at a rate in proportion to the enterprise's risk. Its scenario and the
+time since its onset follow. The other scenarios go to enterprises without trouble.
 """
 
 import numpy as np
@@ -29,17 +29,17 @@ from replay.province.population import Population
 
 DAYS_A_MONTH, DAYS_A_YEAR = 365.25 / 12, 365.25
 RECOVERY_MONTHS = (1.5, 8.0)
-ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 60)  # with the days before the next due date fewer than default takes
-RECOVERED = 0.6  # what trouble takes from one that gets over it, against one that fails
-RISK_ROOT = 0.6  # how far risk moves the chance of trouble that passes
+ARREARS_BEFORE_TURN, ARREARS_DAYS = (0, 40), (4, 60)  # with the days to the next due date fewer than a default takes
+RECOVERED = 0.6  # depth of trouble of a recovering enterprise against a failing one
+RISK_ROOT = 0.6  # exponent of risk in the rate of recoveries
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
 CONTAGION_FROM = 0.3
 CONTAGION_FAILS = 0.4
-CERTAIN = 20.0  # so many expected are taken for certain; `exponential` is exact up to there
+CERTAIN = 20.0  # the most expected events; `exponential` is exact up to there
 
 
 def draw_fates(population: Population, firms: Firms, trade: Trade) -> Trade:
-    """Set what becomes of the enterprises; the links with those that come or go by it."""
+    """Set the courses of the enterprises; return the links with those that begin or end by them."""
     draws = _Draws(population, len(firms))
     _fail(population, firms, draws)
     _recover(population, firms, draws)
@@ -68,7 +68,7 @@ class _Draws:
         return found
 
     def happens(self, name: str, a_year: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether something of this rate a year happens in the whole time, at most once."""
+        """Return whether an event of this yearly rate happens at least once in the whole time, bool (enterprises,)."""
         found: npt.NDArray[np.bool_] = self.uniform(name) < _share(np.asarray(a_year) * self.years)
         return found
 
@@ -76,7 +76,7 @@ class _Draws:
 def _take_scenario(
     population: Population, firms: Firms, draws: _Draws, who: Integers, weights: Floats, name: str
 ) -> None:
-    """Give `who` a scenario, with its depth and strain; `turn` less the time that it takes is the onset."""
+    """Set the scenarios of `who` by `weights`, with depth, strain and onset, which is `turn` less the duration."""
     scenario = np.searchsorted(np.cumsum(weights), draws.uniform(name, "scenario") * weights.sum(), side="right")
     firms["scenario"][who] = np.minimum(scenario, len(weights) - 1)[who]
     _shape(population, firms, draws, who, name)
@@ -124,15 +124,15 @@ def _get_over(firms: Firms, draws: _Draws, who: Integers) -> None:
 
 
 def _share(expected: npt.ArrayLike) -> Floats:
-    """Return the chance of at least one where so many are expected."""
+    """Return the probability of at least one event where `expected` are expected (Poisson)."""
     found: Floats = 1.0 - chance.exponential(-np.minimum(expected, CERTAIN))
     return found
 
 
 def _levelled(share: float, risk: Floats) -> Floats:
-    """Return chances (n,) that rise with `risk` as those of events at rates in proportion to it, with this mean.
+    """Return probabilities (n,) with mean `share`, of at least one event each at a rate in proportion to `risk`.
 
-    Rates alone would give fewer: what happens at most once happens to no one twice, however high his risk.
+    Plain rates in proportion would give a lower mean, since an event counts once for an enterprise.
     """
     low, high = 0.0, 2.0**20
     for _ in range(64):
@@ -142,7 +142,7 @@ def _levelled(share: float, risk: Floats) -> Floats:
 
 
 def _log(x: Floats) -> Floats:
-    """The natural logarithm by Newton's method on `exponential`, for 1e-3 < x < 1e3."""
+    """Return the natural logarithm by Newton's method on `exponential`, for 1e-3 < x < 1e3."""
     found = np.zeros_like(x)
     for _ in range(12):
         power = chance.exponential(found)
@@ -151,7 +151,7 @@ def _log(x: Floats) -> Floats:
 
 
 def _spread(population: Population, firms: Firms, trade: Trade) -> None:
-    """Some suppliers of one that fails get into trouble by it."""
+    """Bring some suppliers of a failing enterprise into trouble."""
     links = trade.links
     failing = trade.inside & (firms["ending"][links["firm"]] == FAILS) & (trade.of_sales >= CONTAGION_FROM / 2)
     key = chance.key(population.seed, "fate", "contagion")
@@ -175,7 +175,7 @@ def _spread(population: Population, firms: Firms, trade: Trade) -> None:
 
 
 def _look_ill(population: Population, firms: Firms, draws: _Draws) -> None:
-    """The three false alarms, and moves to another bank."""
+    """Set the three false-alarm scenarios, and moves to another bank."""
     sound = firms["ending"] == 0
     stops = sound & (firms["stop_month"] > 0)
     firms["stop_month"][~stops] = -1
@@ -199,14 +199,14 @@ def _take_alarm(population: Population, firms: Firms, draws: _Draws, who: Intege
 
 
 def _first_of_month(first_day: int, month: int) -> int:
-    """The first day of calendar month `month` that is not before `first_day`."""
+    """Return the first day of calendar month `month` that is not before `first_day`."""
     when = date_of(first_day)
     year = when.year + (month < when.month or (month == when.month and when.day > 1))
     return day_of_date(when.replace(year=year, month=month, day=1))
 
 
 def _arrears(population: Population, firms: Firms, draws: _Draws) -> None:
-    """Set the days without a payment to lenders: from the failure on, or for some days before the turn."""
+    """Set the days without payments to lenders: from the failure on, or for some days before the turn."""
     fails = firms["ending"] == FAILS
     firms["arrears_from"][fails] = firms["turn"][fails]
     late = (firms["ending"] == RECOVERS) & (draws.uniform("late") < population.late_cure)
@@ -219,7 +219,7 @@ def _arrears(population: Population, firms: Firms, draws: _Draws) -> None:
 
 
 def _lose_customers(population: Population, firms: Firms, trade: Trade, draws: _Draws) -> Integers:
-    """End links: of customer loss as many as its depth says, of sound ones one; those that are made up for."""
+    """End links: of customer loss by its depth, of some sound enterprises one; return those to be replaced."""
     links, of_sales = trade.links, trade.of_sales
     customers = np.isin(links["kind"], (SALE, SALE_GOVERNMENT)) & ~trade.inside
     order = np.flatnonzero(customers)
@@ -241,7 +241,7 @@ def _lose_customers(population: Population, firms: Firms, trade: Trade, draws: _
 
 
 def _find_customers(population: Population, trade: Trade, lost: Integers) -> Trade:
-    """New customers in place of these, some time later."""
+    """Return the trade with new customers some time after the lost ones."""
     key = chance.key(population.seed, "fate", "found again")
     added = trade.links[lost].copy()
     days = chance.between(key, 4 * lost, *FOUND_AGAIN_DAYS)

@@ -27,14 +27,14 @@ FESTIVAL_BONUS = 0.7  # share that pays one
 
 
 class Traits(NamedTuple):
-    """Traits of an enterprise beside its row. `soundness`: standard normal, the lenders' view of its risk."""
+    """Traits of an enterprise beside its row. soundness: standard normal, higher is safer, as lenders see it."""
 
     soundness: Floats
     more_accounts: Integers
 
 
 def found(population: Population) -> tuple[Firms, Traits]:
-    """The enterprises, without accounts, links and fate."""
+    """Return the enterprises, without accounts, links and scenarios."""
     n = population.enterprises
     firms = zeros(FIRM, n)
     for name in ("onset", "turn", "over", "arrears_from", "arrears_until", "moves_on"):
@@ -60,7 +60,7 @@ def found(population: Population) -> tuple[Firms, Traits]:
 
 
 class _Draws:
-    """One number an enterprise from a named stream each."""
+    """Draws of one number for each enterprise from a named stream."""
 
     def __init__(self, population: Population, n: int) -> None:
         self._seed, self._places = population.seed, np.arange(n)
@@ -104,7 +104,7 @@ def _size(population: Population, firms: Firms, draws: _Draws, soundness: Floats
 
 
 def _costs(population: Population, firms: Firms, draws: _Draws, soundness: Floats) -> None:
-    """Shares of sales; what they and the margin leave over or lack is made up by the purchases."""
+    """Set the shares of sales that each cost takes; purchases take what the others and the margin leave."""
     industries, industry = population.industries, firms["industry"]
     payroll = np.array([row.payroll for row in industries])[industry] * draws.ranged("payroll", 0.7, 1.3)
     tax_low, tax_high = (np.array([TAX.get(row.name, TAX["small"])[i] for row in population.sizes]) for i in (0, 1))
@@ -148,7 +148,7 @@ def _habits(population: Population, firms: Firms, draws: _Draws) -> None:
 
 
 def _more_accounts(population: Population, firms: Firms, draws: _Draws) -> Integers:
-    """Accounts at further banks: one more for each of three draws in a row that succeed."""
+    """Return the number of further banks: up to three draws, until one fails."""
     share = np.array([row.more_banks for row in population.sizes])[firms["size"]]
     goes_on, found = np.ones(len(firms), bool), np.zeros(len(firms), np.int64)
     for tried in range(3):
@@ -158,7 +158,7 @@ def _more_accounts(population: Population, firms: Firms, draws: _Draws) -> Integ
 
 
 class Opened(NamedTuple):
-    """Accounts by what they are for. Shapes: accounts (all of them); the others (enterprises,), NOBODY: none."""
+    """The accounts by purpose: all of them, and by enterprise (enterprises,) an index or NOBODY."""
 
     accounts: Accounts
     second: Integers
@@ -167,7 +167,7 @@ class Opened(NamedTuple):
 
 
 def open_accounts(population: Population, firms: Firms, more: Integers, needs_lender: npt.NDArray[np.bool_]) -> Opened:
-    """Accounts of each enterprise, one behind the other: settlement, further banks, dollars, new lender, new bank."""
+    """Return the accounts of each enterprise in turn: settlement, further banks, dollars, new lender, new bank."""
     n, draws = len(firms), _Draws(population, len(firms))
     moves = firms["moves_on"] < NEVER
     parts = np.stack([np.ones(n, np.int64), more, firms["exports"] > 0, needs_lender, moves], axis=1)
@@ -193,7 +193,7 @@ def open_accounts(population: Population, firms: Firms, more: Integers, needs_le
 
 
 def _banks(population: Population, owner: Integers, slot: Integers) -> Integers:
-    """Large banks have more customers than small ones; an enterprise's banks differ where there are enough of them."""
+    """Return the banks of accounts. Large banks have more customers; an enterprise's banks differ if possible."""
     count = population.banks
     rank = chance.weighted(
         chance.key(population.seed, "firm", "banks"), owner, 1.0 / (np.arange(count, dtype=np.float64) + 3.0)

@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 from domain.events import CounterpartyKind, Direction, LoanEvent, Purpose
 
-NEVER = 2**30  # a day that does not come
+NEVER = 2**30  # a day after all others
 NOBODY = -1
 
 (
     SOUND, CUSTOMER_LOSS, SLOW_DECAY, SUDDEN_STOP, SIPHONING, DEBT_SPIRAL, OVER_EXPANSION, WINDOW_DRESSING, FRAUD,
     SEASONAL_STOP, PROJECT_GAP, DEAD_FEED,
 ) = range(12)  # fmt: skip  # in the order of tables.SCENARIOS
-FAILS, RECOVERS = 1, 2  # how a scenario ends; 0: it is no trouble
+FAILS, RECOVERS = 1, 2  # end of a scenario; 0: no trouble
 
 FIRM = np.dtype(
     [
-        # what it is
+        # traits
         ("industry", "|i1"), ("size", "|i1"), ("region", "|i1"), ("borrows", "|u1"), ("consent", "|i1"),
         ("base", "<f8"),  # sales of a usual month
         ("growth", "<f8"),  # of a day
@@ -33,22 +33,22 @@ FIRM = np.dtype(
         ("bonus", "<f8"),  # before the lunar New Year, in months' wages
         ("cash_chance", "<f8"), ("reimburse_chance", "<f8"), ("from_persons", "<f8"),
         ("public", "<f8"), ("takings", "|i1"), ("projects", "|u1"), ("exports", "<f8"),
-        ("target", "<f8"),  # cash that it wants to hold
+        ("target", "<f8"),  # wanted cash
         ("link_first", "<i4"), ("link_count", "<i4"),
         ("account", "<i4"),  # settlement
         ("account_first", "<i4"), ("account_count", "<i4"), ("dollars", "<i4"),
         ("related", "<i4", (2,)),  # parties
         ("risk", "<f8"),
-        # what becomes of it
+        # course
         ("scenario", "|i1"), ("ending", "|i1"), ("onset", "<i4"),
-        ("turn", "<i4"),  # failure, or the worst is over
-        ("over", "<i4"),  # when all is as before, or arrears are cured
-        ("arrears_from", "<i4"), ("arrears_until", "<i4"),  # between them it pays no lender
+        ("turn", "<i4"),  # day of failure, or of the lowest point
+        ("over", "<i4"),  # end of the recovery, or of the arrears
+        ("arrears_from", "<i4"), ("arrears_until", "<i4"),  # without payments to lenders between them
         ("depth", "<f8"), ("strain", "<f8"), ("squeeze", "<f8"),
-        ("after", "<f8"),  # what is left of business after failure
+        ("after", "<f8"),  # share of business left after failure
         ("moves_on", "<i4"), ("moves_to", "<i4"),  # change of bank: day and account
         ("stop_month", "|i1"), ("stop_months", "|i1"),  # each year's stop
-        # how it is
+        # state
         ("stream", "<u8"),
         ("shock", "<f8"), ("month_level", "<f8"), ("demand", "<f8"), ("pace", "<f8"), ("staff", "<f8"),
         ("course", "<f8"),
@@ -56,8 +56,8 @@ FIRM = np.dtype(
         ("sold", "<f8"),  # since the last tax
         ("owed_wages", "<f8"), ("owed_tax", "<f8"), ("owed_rent", "<f8"),
         ("hidden_debt", "<f8"), ("propped", "<f8"), ("bridge", "<f8"), ("bridge_day", "<i4"), ("stock", "<f8"),
-        ("dues_day", "<i4"),  # until then it saves for a loan that falls due at one stroke
-        ("transfers", "<i4"),  # of the evening
+        ("dues_day", "<i4"),  # until then it saves for a bullet loan
+        ("transfers", "<i4"),  # number of this evening's
     ]
 )  # fmt: skip
 ACCOUNT = np.dtype(
@@ -65,20 +65,20 @@ ACCOUNT = np.dtype(
         ("firm", "<i4"), ("bank", "<i2"), ("slot", "|i1"), ("dollars", "|u1"),
         ("balance", "<i8"), ("pending", "<i8"),
         ("opened", "<i4"),
-        ("silent_from", "<i4"), ("silent_until", "<i4"),  # the bank does not report it
+        ("silent_from", "<i4"), ("silent_until", "<i4"),  # not reported by the bank between them
     ]
 )  # fmt: skip
-# One side of a regular dealing. `firm` pays `party` where `pays`, else it is paid by it; where both are of the province
-# the payer has the link, and the other's account is credited by it.
+# A regular payment: `firm` pays `party` where `pays`, otherwise it is paid. Where both are of the province the payer
+# has the link, which also credits the other's account.
 LINK = np.dtype(
     [
         ("firm", "<i4"), ("party", "<i4"), ("pays", "|u1"), ("kind", "|i1"), ("account", "<i4"),
         ("other_account", "<i4"),
         ("share", "<f8"),  # of the firm's sales, or of its purchases
         ("every", "<f8"),  # days
-        ("plan", "<f8"),  # day of the next dealing, as planned
-        ("next", "<i4"),  # as it will be
-        ("owed", "<f8"),  # times that are to be made up for
+        ("plan", "<f8"),  # day of the next payment, as planned
+        ("next", "<i4"),  # with its delay
+        ("owed", "<f8"),  # missed payments to be made up for
         ("from", "<i4"), ("until", "<i4"),
     ]
 )  # fmt: skip
@@ -90,17 +90,17 @@ LOAN = np.dtype(
         ("firm", "<i4"), ("account", "<i4"), ("kind", "|i1"), ("state", "|i1"),
         ("number", "<i2"),  # of the firm's loans
         ("principal", "<i8"), ("limit", "<i8"), ("outstanding", "<i8"), ("rate", "<f8"),  # rate: a year
-        ("granted", "<i4"),  # of a planned one: the day on which it may be
+        ("granted", "<i4"),  # of a planned one: the earliest day
         ("term", "|i1"),  # months, one line a month
         ("paid", "|i1"),  # lines
-        ("renews", "<i4"), ("again", "|i1"),  # again: what follows it (0 nothing, 1 renewal, 2 a new one)
+        ("renews", "<i4"), ("again", "|i1"),  # again: successor (0 none, 1 renewal, 2 a new loan)
         ("guarantor", "<i4", (2,)), ("calls", "|i1"),
-        ("default_day", "<i4"), ("late_until", "<i4"),  # late_until: a due date that is forgotten is paid then
+        ("default_day", "<i4"), ("late_until", "<i4"),  # late_until: a missed due date is paid then
         ("due_day", "<i4", (LINES_MAX,)), ("due_principal", "<i8", (LINES_MAX,)),
     ]
 )  # fmt: skip
 
-# (direction, purpose, kind of counterparty, channel): what a row of MOVE is
+# (direction, purpose, kind of counterparty, channel) of a row of MOVE
 KINDS: tuple[tuple[Direction, Purpose, CounterpartyKind | None, str], ...] = (
     ("C", "sales", "corporate", "ebank"),
     ("C", "sales", "government", "ebank"),
@@ -143,7 +143,7 @@ IS_CREDIT = np.array([direction == "C" for direction, *_ in KINDS])
 IS_CREDIT.setflags(write=False)
 
 BOOKED, RETURNED, REVERSED = range(3)
-MOVE = np.dtype(  # one posting; its number in the account and the balance follow when its day is put in order
+MOVE = np.dtype(  # one posting; seq and balance are set by number_moves
     [
         ("time_ms", "<i8"), ("account", "<i4"), ("kind", "|i1"), ("status", "|i1"), ("flaw", "|i1"), ("party", "<i4"),
         ("amount", "<i8"), ("balance", "<i8"), ("seq", "<i4"), ("ref_seq", "<i4"), ("ref_ms", "<i8"),
@@ -162,7 +162,7 @@ FACT = np.dtype(  # one fact of a loan, as its lender reports it
         ("due", "<i8"), ("dpd", "<i4"), ("serial", "<i4"),
     ]
 )  # fmt: skip
-UNDO = np.dtype(  # what will be undone: its original, whose number and time are filled in with its day
+UNDO = np.dtype(  # a planned return or reversal of an original, whose seq and time number_moves sets
     [("day", "<i4"), ("account", "<i4"), ("kind", "|i1"), ("status", "|i1"), ("party", "<i4"), ("amount", "<i8"),
      ("move", "<i8"), ("seq", "<i4"), ("time_ms", "<i8")]
 )  # fmt: skip
@@ -191,7 +191,7 @@ Days = npt.NDArray[np.void]
 
 
 def zeros(dtype: np.dtype[np.void], count: int, **values: Any) -> npt.NDArray[np.void]:
-    """Rows of nothing but these values."""
+    """Return rows of zeros, with these fields set."""
     found = np.zeros(count, dtype)
     for name, value in values.items():
         found[name] = value

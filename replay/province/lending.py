@@ -1,4 +1,4 @@
-"""Kernels of a loan's life: granted, due, collected or overdue, classified, in default, followed by another."""
+"""Kernels of a loan's life: grant, due dates, collection, arrears, classification, default, successor."""
 
 from typing import Any
 
@@ -69,19 +69,19 @@ from replay.province.state import (
 
 REPORT_MS, GRANT_MS = 7 * HOUR_MS, 9 * HOUR_MS
 DAYS_A_MONTH, MONTHS_A_YEAR = 30.4375, 12.0
-REPORTED_DPD = (1, 4, 8, 15, 22, 31, 38, 46, 61, 76, 91)  # of which the lender tells
+REPORTED_DPD = (1, 4, 8, 15, 22, 31, 38, 46, 61, 76, 91)  # days past due that lenders report
 SPECIAL_MENTION_DPD, DEFAULT_DPD = 31, 91
 CALLED_DAYS, WRITTEN_OFF_DAYS = 45, 270
-SAVING_DAYS = 60  # before a loan falls due at one stroke the owner draws nothing
+SAVING_DAYS = 60  # before a bullet loan is due the owner draws nothing
 STOCK_SHARE = 0.85  # of a loan that goes to suppliers
-FORGOTTEN_DAYS, LATE_DAYS = 6.0, 24.0  # the most that one is late by oversight, and in trouble, where it still pays
-REFUSED_FROM = 0.5  # of the way into trouble: lenders do not lend again then
-DRAW_FROM, REPAY_FROM = 0.25, 1.0  # of the cash that is wanted: a limit is drawn below it and repaid above it
+FORGOTTEN_DAYS, LATE_DAYS = 6.0, 24.0  # the longest delay by oversight, and in trouble while it still pays
+REFUSED_FROM = 0.5  # progress of trouble from which lenders do not lend again
+DRAW_FROM, REPAY_FROM = 0.25, 1.0  # of the wanted cash: a limit is drawn below and repaid above
 
 
 @kernel
 def next_business(w: Any, day: Any) -> Any:
-    """`day`, or the first business day after it."""
+    """Return `day`, or the first business day after it."""
     i = day - w.places[FIRST_DAY]
     while i < w.calendar.shape[0] and not w.calendar[i].business:
         i += 1
@@ -100,7 +100,7 @@ def _fact(w: Any, k: Any, event: Any, time_ms: Any, dpd: Any) -> Any:
 
 @kernel
 def _due(loan: Any) -> Any:
-    """Principal and interest of the first unpaid line."""
+    """Return principal and interest of the first unpaid line."""
     return _principal(loan) + _interest(loan)
 
 
@@ -120,7 +120,7 @@ def _interest(loan: Any) -> Any:
 
 @kernel
 def dpd_of(loan: Any, day: Any) -> Any:
-    """Days past due of the first unpaid line; 0 before it."""
+    """Return the days past due of the first unpaid line; 0 before its due date."""
     if loan.paid >= loan.term:
         return 0
     return max(0, day - loan.due_day[loan.paid])
@@ -207,7 +207,7 @@ def _draw(w: Any, k: Any, at_ms: Any, fen: Any) -> Any:
 
 @kernel
 def _disburse(w: Any, k: Any, at_ms: Any, fen: Any) -> Any:
-    """The money goes to the account at the lender, and on to where it is used."""
+    """Credit the loan to the account at the lender, and transfer it to the settlement account."""
     loan = w.loans[k]
     number = np.int64(loan.firm)
     f = w.firms[number]
@@ -217,7 +217,7 @@ def _disburse(w: Any, k: Any, at_ms: Any, fen: Any) -> Any:
 
 @kernel
 def _use(w: Any, number: Any, f: Any, today: Any, drawn: Any) -> Any:
-    """First the bridge over the loan before it is repaid; the rest is spent on stock."""
+    """Repay the bridge loan first; the rest is spent on stock."""
     if f.bridge > 0.0:
         kind, party = TO_PERSON, w.places[PERSONS] + 2 * number
         if f.bridge_day % 2 == 0 and f.related[0] >= 0:
@@ -249,7 +249,7 @@ def _after_default(w: Any, k: Any, today: Any) -> Any:
 
 @kernel
 def evening(w: Any, k: Any, today: Any) -> Any:
-    """Collect what is due, or draw and repay within a limit."""
+    """Collect due lines, or draw and repay within a limit."""
     loan, day = w.loans[k], today.day
     if loan.state != OPEN or not today.business or day <= loan.granted:
         return
@@ -269,9 +269,9 @@ def evening(w: Any, k: Any, today: Any) -> Any:
 
 @kernel
 def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
-    """Now and then a due date is missed by some days: by oversight, or because money is short."""
+    """Delay a due date by some days, by oversight or for lack of money."""
     if f.ending == RECOVERS and day < f.arrears_from <= day + LATE_DAYS:
-        return  # with its arrears, which follow at once, it would be in default
+        return  # its arrears follow at once, and it would be in default
     chance, most = w.numbers[FORGOTTEN], FORGOTTEN_DAYS
     if is_in_trouble(f, day):
         first, last = w.numbers[LATE_AT_FIRST], w.numbers[LATE_AT_LAST]
@@ -282,7 +282,7 @@ def _slip(w: Any, f: Any, loan: Any, day: Any) -> Any:
 
 @kernel
 def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
-    """Bring what is due to the account at the lender; where it is not there, the owner or somebody else is asked."""
+    """Bring the due amount to the account at the lender, with help where it lacks; return whether it is there."""
     loan = w.loans[k]
     due = _interest(loan) if _renews(w, loan) else _due(loan)
     lacks = due - cash(w, f)
@@ -318,13 +318,13 @@ def _find_money(w: Any, number: Any, f: Any, k: Any, today: Any) -> Any:
 
 @kernel
 def _renews(w: Any, loan: Any) -> Any:
-    """Whether the first unpaid line is the last one and its principal goes over into another loan."""
+    """Return whether the first unpaid line is the last one and its principal is renewed by another loan."""
     return loan.paid == loan.term - 1 and loan.again == 1 and w.counts[LOANS] < w.loans.shape[0]
 
 
 @kernel
 def _collect(w: Any, k: Any, today: Any, so_far: Any) -> Any:
-    """Debit the first unpaid line, and report what is left."""
+    """Debit the first unpaid line, and report the outstanding amount."""
     loan = w.loans[k]
     bank = w.places[BANKS] + w.accounts[loan.account].bank
     at_ms = today.start_ms + COLLECTION_MS + 60_000 * so_far + 3_000 * (k % 15)
@@ -346,7 +346,7 @@ def _collect(w: Any, k: Any, today: Any, so_far: Any) -> Any:
 
 @kernel
 def _follow(w: Any, k: Any, day: Any) -> Any:
-    """Plan the loan that comes after this one."""
+    """Plan the successor of this loan."""
     if w.counts[LOANS] >= w.loans.shape[0]:
         return
     loan, n = w.loans[k], w.counts[LOANS]

@@ -1,4 +1,4 @@
-"""The kernels of a day of the whole province, and of putting its postings in order."""
+"""Kernels of one day of the whole province, and of the numbering of its postings."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from replay.province.trouble import suffer
 
 @kernel(nogil=True)
 def live_day(w: Any, i: Any) -> Any:
-    """All that happens on day `i` of the calendar: rows of moves and facts, counted in `counts`."""
+    """Simulate day `i` of the calendar: rows of moves and facts, with their numbers in `counts`."""
     today = w.calendar[i]
     w.counts[MOVES] = w.counts[FACTS] = 0
     for number in range(w.firms.shape[0]):
@@ -40,9 +40,9 @@ def live_day(w: Any, i: Any) -> Any:
 
 @kernel(nogil=True)
 def number_moves(w: Any, order: Any, balances: Any, seqs: Any) -> Any:
-    """Number the day's moves, `order` being that of accounts and times, and write the balance after each.
+    """Number the day's moves in `order` (by account and time), and set the balance after each.
 
-    balances, seqs (accounts,) are of the day before, and moved on. What will be undone learns its original's number.
+    balances, seqs (accounts,) continue from the day before. Planned reversals receive the number of their original.
     """
     for j in range(w.counts[MOVES]):
         m = w.moves[order[j]]

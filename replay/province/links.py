@@ -1,6 +1,6 @@
-"""The trade links: each enterprise's suppliers and customers, some of them enterprises of the province.
+"""The trade links: suppliers and customers of each enterprise, some of them enterprises of the province.
 
-A link between two enterprises is the buyer's: what he pays is what the seller receives. The seller's other sales come
+A link between two enterprises belongs to the buyer; its payment is the seller's receipt. The seller's other sales come
 from outside.
 """
 
@@ -16,7 +16,7 @@ from replay.province.parties import PERSONS_A_FIRM, Parties
 from replay.province.population import Population
 
 SUPPLYING = "ACFGIL"  # sections that sell to other enterprises
-SUPPLY_SHARE_MAX = 0.5  # of a supplier's sales that customers of the province may take
+SUPPLY_SHARE_MAX = 0.5  # of a supplier's sales to customers of the province
 OUTSIDE_SHARE_MIN = 0.08
 CUSTOMERS_MIN = 2
 GOVERNMENT = 0.06
@@ -27,7 +27,7 @@ OF_SIZE = {"micro": 1.0, "small": 1.6, "medium": 2.6}  # frequent partners
 
 
 class Trade(NamedTuple):
-    """`of_sales` (links,): share of the seller's sales; `inside` (links,): both are in the province."""
+    """The links; `of_sales` (links,): share of the seller's sales; `inside` (links,): both are in the province."""
 
     links: Links
     of_sales: Floats
@@ -35,7 +35,7 @@ class Trade(NamedTuple):
 
 
 def trade(population: Population, firms: Firms) -> Trade:
-    """Suppliers first, then customers outside."""
+    """Return the links to suppliers, then those to customers outside."""
     bought, suppliers = _suppliers(population, firms)
     sold = np.zeros(len(firms))
     np.add.at(
@@ -50,13 +50,13 @@ def trade(population: Population, firms: Firms) -> Trade:
 
 
 def _amount(firms: Firms, bought: Links) -> Floats:
-    """A month's purchases over each link."""
+    """Return a month's purchases over each link, in fen, float64 (links,)."""
     found: Floats = bought["share"] * firms["purchases"][bought["firm"]] * firms["base"][bought["firm"]]
     return found
 
 
 def _suppliers(population: Population, firms: Firms) -> tuple[Links, npt.NDArray[np.bool_]]:
-    """The links to suppliers, and which of these are enterprises of the province."""
+    """Return the links to suppliers, and which of these are enterprises of the province, bool (links,)."""
     counts = _counts(population, firms, "suppliers")
     links = _many(population, firms, counts, "suppliers", top=(0.15, 0.45))
     links["pays"], links["kind"] = 1, BUY
@@ -71,13 +71,13 @@ def _suppliers(population: Population, firms: Firms) -> tuple[Links, npt.NDArray
 
 
 def _matched(population: Population, firms: Firms, links: Links, wishes: Integers) -> npt.NDArray[np.bool_]:
-    """Give links a supplier of the province, as far as he has anything left to sell; `party` is set in these."""
+    """Set suppliers of the province on links that want one, within their capacity; return which links have one."""
     inside = np.zeros(len(links), bool)
     sections = np.array([row.name in SUPPLYING for row in population.industries])
     sells = np.flatnonzero(sections[firms["industry"]])
     if not len(sells) or not len(wishes):
         return inside
-    # Large ones are met more often, but less than in proportion: a small one may live on one large customer.
+    # Large ones are chosen more often, but less than in proportion: a small one may depend on one large customer.
     weights = np.sqrt(firms["base"][sells])
     key = chance.key(population.seed, "links", "matched")
     tried = [sells[chance.weighted(key, 4 * wishes + k, weights)] for k in range(2)]
@@ -93,7 +93,7 @@ def _matched(population: Population, firms: Firms, links: Links, wishes: Integer
 
 
 def _customers(population: Population, firms: Firms, sold: Floats) -> Links:
-    """The links to customers outside; `sold` is the share of sales that goes to enterprises of the province."""
+    """Return the links to customers outside; sold: the share of sales to enterprises of the province."""
     at_least = np.full(len(firms), CUSTOMERS_MIN)
     counts = np.maximum(_counts(population, firms, "customers") - (sold * 12).astype(np.int64), at_least)
     counts = np.where(firms["projects"] > 0, np.maximum(counts // 3, at_least), counts)
@@ -120,7 +120,7 @@ def _counts(population: Population, firms: Firms, field: str) -> Integers:
 
 
 def _many(population: Population, firms: Firms, counts: Integers, name: str, *, top: tuple[float, float]) -> Links:
-    """So many links of each enterprise with uneven shares that sum to one, the first with a share of `top`."""
+    """Return `counts` links of each enterprise with uneven shares of sum one, the first with a share within `top`."""
     owner = np.repeat(np.arange(len(firms)), counts)
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     links = zeros(LINK, len(owner), until=NEVER, account=-1, other_account=-1)
@@ -140,7 +140,7 @@ def _many(population: Population, firms: Firms, counts: Integers, name: str, *, 
 
 
 def _rhythm(population: Population, firms: Firms, owner: Integers, name: str) -> Floats:
-    """Days between two dealings."""
+    """Return the days between two payments of each link."""
     often = np.array([OF_SIZE.get(row.name, 1.0) for row in population.sizes])[firms["size"]][owner]
     weekly = np.minimum(population.weekly_partner * often, 0.8)
     fortnightly = np.minimum(population.fortnightly_partner * np.sqrt(often), 1.0 - weekly)
@@ -149,7 +149,7 @@ def _rhythm(population: Population, firms: Firms, owner: Integers, name: str) ->
 
 
 def _share_before(links: Links) -> Floats:
-    """The sum of the shares of the same enterprise's links that stand before each."""
+    """Return the sum of shares of the same enterprise's earlier links, for each link."""
     total = np.cumsum(links["share"])
     first = np.searchsorted(links["firm"], links["firm"])
     found: Floats = total - links["share"] - (total - links["share"])[first]
@@ -157,12 +157,12 @@ def _share_before(links: Links) -> Floats:
 
 
 def name_parties(population: Population, links: Links, inside: npt.NDArray[np.bool_], parties: Parties) -> None:
-    """Set `party` of what is not inside: a person, somebody whom others know too, or somebody of its own."""
+    """Set `party` of links to the outside: a person, a shared party, or one of its own."""
     places = np.arange(len(links))
     seed = population.seed
     shared = chance.uniform(chance.key(seed, "links", "known"), places) < population.shared_outsiders
     u = chance.uniform(chance.key(seed, "links", "who"), places)
-    known = parties.outsiders + (u * u * parties.outsider_count).astype(np.int64)  # some are known to many
+    known = parties.outsiders + (u * u * parties.outsider_count).astype(np.int64)  # some are partners of many
     own = parties.own_outsiders + places
     person = parties.persons + PERSONS_A_FIRM * population.enterprises
     persons = person - 1 - places % max(1, PERSONS_A_FIRM * population.enterprises)

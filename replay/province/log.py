@@ -1,4 +1,4 @@
-"""Writes a simulated province as a recorded `events.v1`, as if ingest had made it of what the banks sent."""
+"""Writer of a simulated province as a recorded `events.v1`, with the bytes that ingest would append."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The written log."""
+    """Counts of a written log, and the names of its truth files."""
 
     records: int
     transactions: int
@@ -46,9 +46,9 @@ def write_log(
     steps_ahead: int = STEPS_AHEAD,
     say: Say = lambda _text: None,
 ) -> Written:
-    """Write the log of a population, and its truth beside it; nothing half-written stays behind.
+    """Write the log of a population, and its truth beside it; an incomplete log is removed.
 
-    `steps_ahead`: how many deliveries are made before they are written, which changes no byte.
+    steps_ahead: deliveries that are made before they are written; it changes no byte.
     """
     simulation = Simulation(population)
     delivering = Delivering(simulation)
@@ -59,9 +59,9 @@ def write_log(
         with Ahead(delivering.steps(), steps_ahead) as steps:
             for step in steps:
                 writing.take(step)
-                writing.tell(say)
+                writing.report_progress(say)
         writing.close()
-        beside = write_truth(truth_of(delivering), path)  # before the log stands there: no log is without its truth
+        beside = write_truth(truth_of(delivering), path)  # before the log is renamed: no log is without its truth
     return Written(
         records=out.record_count,
         transactions=writing.transactions,
@@ -70,7 +70,7 @@ def write_log(
 
 
 class _Writing:
-    """Appends steps, and the ticks and words of control between them."""
+    """Appends steps, and the ticks and control records between them."""
 
     def __init__(self, delivering: Delivering, writer: Writer, tokens: Tokens, out: LogWriter) -> None:
         self._delivering, self._writer, self._out = delivering, writer, out
@@ -79,21 +79,21 @@ class _Writing:
         self._topics = [topics.bank_events(bank.bank_id) for bank in delivering.banks]
         self._backfill = delivering.population.backfill_months > 0
         self._live_ms = day_start_ms(delivering.population.live_day)
-        self._words = 0
-        self._said_month = ""
+        self._controls = 0
+        self._reported_month = ""
         self.transactions = 0
         if self._backfill:
             self._control("backfill_open")
 
     def take(self, step: Step) -> None:
-        """Append the step's rows, then the tick that its receipts lead to."""
+        """Append the step's rows, then the ticks that follow from its receipts."""
         if self._backfill and step.at_ms >= self._live_ms and len(step.rows) and not step.receipts:
             self.close_backfill()
         rows = step.rows
         if len(rows):
             which = np.flatnonzero(rows["other"] != NOT_OTHER)
             others = Records.of([self._other(step, row) for row in rows[which]])
-            rows["other"][which] = np.arange(len(which))  # now as they stand in `others`
+            rows["other"][which] = np.arange(len(which))  # indices into `others`
             self._out.append(self._writer.as_logged(rows, others))
             self.transactions += int((rows["other"] < 0).sum())
             newest = np.zeros(len(self._topics) + 1, np.int64)  # by bank, the gateway last
@@ -107,23 +107,23 @@ class _Writing:
                 self._barrier(LogRecord(event=tick, origin=(topics.FEED, 0, 0)))
 
     def close_backfill(self) -> None:
-        """Alerts are delivered from here on."""
+        """Append the end of the backfill; alerts are delivered from there on."""
         if self._backfill:
             self._backfill = False
             self._control("backfill_close")
 
     def close(self) -> None:
-        """The end of the log."""
+        """End the log."""
         self.close_backfill()
 
-    def tell(self, say: Say) -> None:
-        """Progress, a line a month."""
+    def report_progress(self, say: Say) -> None:
+        """Report progress, a line a month."""
         up_to = self._feeds.up_to
         if up_to is None:
             return
         month = text((up_to - day_start_ms(0)) // 86_400_000)[:7]
-        if month != self._said_month:
-            self._said_month = month
+        if month != self._reported_month:
+            self._reported_month = month
             say(f"{month}: {self.transactions:,} transactions")
 
     def _other(self, step: Step, row: object) -> tuple[bytes, bytes]:
@@ -135,9 +135,9 @@ class _Writing:
         return key, value
 
     def _control(self, action: str) -> None:
-        control = Control(control_id=f"simulated-{self._words}", action=action, by=BY, reason=REASON)  # type: ignore[arg-type]
-        self._barrier(LogRecord(event=control, origin=(topics.CONTROL, 0, self._words)))
-        self._words += 1
+        control = Control(control_id=f"simulated-{self._controls}", action=action, by=BY, reason=REASON)  # type: ignore[arg-type]
+        self._barrier(LogRecord(event=control, origin=(topics.CONTROL, 0, self._controls)))
+        self._controls += 1
 
     def _barrier(self, record: LogRecord) -> None:
         self._out.append_to_all(Records.of([(None, encode(record))]))

@@ -1,7 +1,7 @@
-"""Parameters as annotated fields of frozen dataclasses: bounds, meaning and source of each stand beside its default.
+"""Parameters as annotated fields of frozen dataclasses: bounds, meaning and source beside each default.
 
-One table serves validation, the TOML reader and the table in docs/simulator.md. A parameter without a published
-source is marked JUDGED.
+One table serves validation, the TOML reader and the table in docs/simulator.md. A parameter without a published source
+is marked JUDGED.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class ParameterError(ValueError):
-    """A parameter cannot be; the message names it."""
+    """A parameter is not valid; the message has its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """The meaning of a parameter: bounds (both included; of a tuple, for each item), text, unit and source."""
+    """Annotation of a parameter: bounds (both included; of a tuple, for each item), meaning, unit and source."""
 
     least: float
     most: float
@@ -35,7 +35,7 @@ class Of:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A parameter as the documentation shows it."""
+    """A parameter as in the documentation."""
 
     name: str
     value: Any
@@ -43,7 +43,7 @@ class Row:
 
 
 def specifications(kind: type) -> dict[str, Of]:
-    """The annotated fields of a dataclass and what they mean."""
+    """Return the annotations of a dataclass's fields, by name."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = {}
     for field in dataclasses.fields(kind):
@@ -54,7 +54,7 @@ def specifications(kind: type) -> dict[str, Of]:
 
 
 def check(one: Any, where: str = "") -> None:
-    """ParameterError for the first field that is no number within its bounds; `where` stands before its name."""
+    """Raise ParameterError for the first field that is no number within its bounds; `where`: prefix of its name."""
     for name, of in specifications(type(one)).items():
         value = getattr(one, name)
         for item in value if isinstance(value, tuple) else (value,):
@@ -63,7 +63,7 @@ def check(one: Any, where: str = "") -> None:
 
 
 def rows(one: Any, prefix: str = "") -> Iterator[Row]:
-    """The parameters of a dataclass, those of its named parts behind them."""
+    """Yield the parameters of a dataclass, then those of its named parts."""
     for name, of in specifications(type(one)).items():
         yield Row(f"{prefix}{name}", getattr(one, name), of)
     for name, part in _parts(one):
@@ -71,9 +71,9 @@ def rows(one: Any, prefix: str = "") -> Iterator[Row]:
 
 
 def read_toml(path: Path, default: T) -> T:
-    """`default` with the keys of a TOML file in place of its own. ParameterError names file and key.
+    """Return `default` with the values of a TOML file. Raise ParameterError with file and key where one is wrong.
 
-    A part of a dataclass that is itself a tuple of named parts is a table of tables: `[scenarios.fraud]`.
+    A tuple of named parts is a table of tables: `[scenarios.fraud]`.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def read_toml(path: Path, default: T) -> T:
 
 
 def changed(default: T, document: Mapping[str, Any], where: str = "") -> T:
-    """`default` with other values; ParameterError names the key."""
+    """Return `default` with other values. Raise ParameterError with the key where one is wrong."""
     kinds = typing.get_type_hints(type(default))
     values: dict[str, Any] = {}
     for key, given in document.items():
@@ -118,7 +118,7 @@ def _changed_parts(parts: tuple[Any, ...], given: Any, where: str) -> tuple[Any,
 
 
 def _converted(kind: Any, before: Any, given: Any, where: str) -> Any:
-    """A value of a TOML file as a field's type has it: an integer stands for a float, a list for a tuple."""
+    """Return a TOML value as the field's type: an integer as a float, a list as a tuple."""
     if isinstance(before, tuple):
         if not isinstance(given, list) or len(given) != len(before):
             raise ParameterError(f"{where} = {given!r}: not a list of {len(before)}")

@@ -1,4 +1,4 @@
-"""Everybody who may stand on the other side of a transaction, as an index into one table of names."""
+"""All possible counterparties, as indices into one table of names."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ OUTSIDERS_A_FIRM = 3.0  # shared ones, an enterprise
 
 
 class Parties(NamedTuple):
-    """The first place of each kind in the table of names: enterprises stand first, by their numbers."""
+    """The first index of each kind in the table of names; enterprises come first, by their numbers."""
 
     outsiders: int
     outsider_count: int
@@ -33,7 +33,7 @@ class Parties(NamedTuple):
 
 
 def lay_out(population: Population, links: int) -> Parties:
-    """The table's order."""
+    """Return the layout of the table of names."""
     n = population.enterprises
     shared = max(50, int(n * OUTSIDERS_A_FIRM))
     starts = np.cumsum([n, shared, links, PERSONS_A_FIRM * n, n, NEW_LENDERS, population.banks, len(PLATFORM_NAMES),
@@ -42,17 +42,17 @@ def lay_out(population: Population, links: int) -> Parties:
 
 
 def enterprise_id(number: int, region: int) -> str:
-    """Shaped like a unified social credit code; the letter I, which that alphabet lacks, tells them apart."""
+    """Return an id like a unified social credit code; the letter I, not in that alphabet, marks it as simulated."""
     return f"91{REGIONS[region]}SIM{number:07d}"
 
 
 def person_id(number: int) -> str:
-    """Stands for a person; ingest makes a token of it."""
+    """Return the id of a person, which ingest replaces by a token."""
     return f"person-{number:09d}"
 
 
 def names(population: Population, firms: Firms, parties: Parties) -> list[str]:
-    """All names, as banks send them."""
+    """Return all names as banks send them."""
     found = [enterprise_id(number, region) for number, region in enumerate(firms["region"].tolist())]
     outside = parties.persons - parties.outsiders
     regions = chance.between(chance.key(population.seed, "outsiders"), np.arange(outside), 110_000, 659_999).tolist()
@@ -65,7 +65,7 @@ def names(population: Population, firms: Firms, parties: Parties) -> list[str]:
 
 
 def are_persons(parties: Parties) -> npt.NDArray[np.bool_]:
-    """Return whether each of them is a person. Shape: (total,)."""
+    """Return which parties are persons, bool (total,)."""
     found = np.zeros(parties.total, bool)
     found[parties.persons : parties.landlords] = True
     return found

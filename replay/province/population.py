@@ -1,4 +1,4 @@
-"""The parameters of a simulation: a Population holds all, and equal ones give equal bytes."""
+"""The parameters of a simulation. Equal populations give equal bytes."""
 
 import dataclasses
 import hashlib
@@ -24,12 +24,12 @@ from replay.province.tables import (
 from replay.workdays import months_later
 
 BANK_CODES = 9_999
-UNTIL_MIN, UNTIL_MAX = date(2019, 1, 1), date(2030, 1, 1)  # the calendar of holidays that is known (replay.workdays)
+UNTIL_MIN, UNTIL_MAX = date(2019, 1, 1), date(2030, 1, 1)  # the known calendar of holidays (replay.workdays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """The province and its time. A truth that is known `after_months` past the log's end leaves no outcome open."""
+    """The province and its time. `after_months` past the log's end let the truth know the outcome of all loans."""
 
     seed: Annotated[int, Of(0, 2**53, "everything follows from it and the other parameters")] = 1
     enterprises: Annotated[int, Of(1, 9_999_999, "enterprises")] = 2_000
@@ -174,39 +174,39 @@ class Population:
 
     @property
     def end_day(self) -> int:
-        """The day number after the log's last day."""
+        """Return the day number after the log's last day."""
         return day_of_date(self.until)
 
     @property
     def start_day(self) -> int:
-        """The first day of the log."""
+        """Return the day number of the log's first day."""
         return self._month_day(-self.months)
 
     @property
     def first_day(self) -> int:
-        """The first day that is simulated."""
+        """Return the first simulated day number."""
         return self._month_day(-self.months - self.before_months)
 
     @property
     def last_day(self) -> int:
-        """The day after the last one that is simulated."""
+        """Return the day number after the last simulated one."""
         return self._month_day(self.after_months)
 
     @property
     def live_day(self) -> int:
-        """The first day after the backfill."""
+        """Return the first day number after the backfill."""
         return self._month_day(self.backfill_months - self.months)
 
     @property
     def parameters(self) -> str:
-        """A hash of all of them but the seed: two populations of one are the same world drawn again."""
+        """Return a hash of all parameters but the seed: of equal hashes, only the random numbers differ."""
         return hashlib.sha256(repr(dataclasses.replace(self, seed=0)).encode()).hexdigest()[:16]
 
     def _month_day(self, months: int) -> int:
         return months_later(day_of_date(self.until), months)
 
     def bank(self, number: int) -> Bank:
-        """Bank `number` of 0 … banks - 1."""
+        """Return the bank `number`, of 0 … banks - 1."""
         by_file = int((number + 1) * self.file_banks) > int(number * self.file_banks)
         return Bank(
             bank_id=f"Z{9_000_000_000_001 + number}",

@@ -1,4 +1,4 @@
-"""Kernels that book: every fen that moves goes through `post`."""
+"""Kernels of bookings: every amount is booked by `post` or `post_pending`."""
 
 from typing import Any
 
@@ -24,11 +24,11 @@ from replay.province.layout import (
 from replay.province.state import PAYMENT_NOISE, RETURNED_SHARE, REVERSED_SHARE
 
 HOUR_MS = 3_600_000
-# Money comes in the morning and goes out after it; what enterprises of the province pay each other is at hand the next
-# day; transfers for the lenders follow, then the lenders collect. So no balance falls below zero within a day.
+# Credits come in the morning, debits after them. Payments between enterprises of the province are available the next
+# day. Transfers to the accounts at lenders follow, then lenders collect. So no balance falls below zero within a day.
 CREDITS_MS, CREDITS_SPAN_MS = 8 * HOUR_MS, 3 * HOUR_MS
 DEBITS_MS, DEBITS_SPAN_MS = 11 * HOUR_MS + 300_000, 5 * HOUR_MS + 1_800_000
-SWEEP_MS = 11 * HOUR_MS + 60_000  # what lies at other banks is brought together before anything is paid
+SWEEP_MS = 11 * HOUR_MS + 60_000  # balances at other banks are collected before any payment
 EVENING_MONEY_MS, TRANSFERS_MS, COLLECTION_MS = 16 * HOUR_MS + 3_000_000, 17 * HOUR_MS, 18 * HOUR_MS
 UNDO_MS = 7 * HOUR_MS + 1_800_000
 UNDO_DAYS = 4
@@ -36,7 +36,7 @@ UNDO_DAYS = 4
 
 @kernel
 def post(w: Any, account: Any, time_ms: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """Book an amount now: the balance moves at once."""
+    """Book an amount at once."""
     if IS_CREDIT[kind]:
         w.accounts[account].balance += amount
     else:
@@ -46,7 +46,7 @@ def post(w: Any, account: Any, time_ms: Any, kind: Any, party: Any, amount: Any)
 
 @kernel
 def post_pending(w: Any, account: Any, time_ms: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """Book a credit that is at hand from the evening on."""
+    """Book a credit whose money is available from the evening on."""
     w.accounts[account].pending += amount
     _note(w, account, time_ms, kind, BOOKED, party, amount)
 
@@ -61,19 +61,19 @@ def _note(w: Any, account: Any, time_ms: Any, kind: Any, status: Any, party: Any
 
 @kernel
 def credit_time(f: Any, start_ms: Any) -> Any:
-    """A time of the morning."""
+    """Return a time (ms) of the morning."""
     return start_ms + CREDITS_MS + np.int64(draw(f) * CREDITS_SPAN_MS)
 
 
 @kernel
 def debit_time(f: Any, start_ms: Any) -> Any:
-    """A time of the rest of the working day."""
+    """Return a time (ms) of the working day after the morning."""
     return start_ms + DEBITS_MS + np.int64(draw(f) * DEBITS_SPAN_MS)
 
 
 @kernel
 def pay(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """Pay out of the settlement account, at most what is there; what was paid. One of the province receives it."""
+    """Pay from the settlement account, up to its balance, and return the amount; a party of the province gets it."""
     fen = min(np.int64(amount), w.accounts[f.account].balance)
     if fen <= 0:
         return np.int64(0)
@@ -87,15 +87,15 @@ def pay(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, amount: Any) -> An
 
 @kernel
 def is_enterprise(w: Any, party: Any) -> Any:
-    """Whether a party is an enterprise of the province."""
+    """Return whether a party is an enterprise of the province."""
     return 0 <= party < w.firms.shape[0]
 
 
 @kernel
 def receive(w: Any, f: Any, start_ms: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """Money into the settlement account, in the morning; what came.
+    """Receive money on the settlement account in the morning; return the received amount.
 
-    From an enterprise of the province it comes during the day, out of what that has, and is at hand in the evening.
+    An enterprise of the province pays during the day, up to its balance; the money is available in the evening.
     """
     fen = np.int64(amount)
     if fen <= 0:
@@ -122,7 +122,7 @@ def transfer(w: Any, number: Any, source: Any, target: Any, time_ms: Any, amount
 
 @kernel
 def cash(w: Any, f: Any) -> Any:
-    """Fen over all yuan accounts of an enterprise."""
+    """Return the fen on all yuan accounts of an enterprise."""
     total = np.int64(0)
     for a in range(f.account_first, f.account_first + f.account_count):
         if not w.accounts[a].dollars:
@@ -132,7 +132,7 @@ def cash(w: Any, f: Any) -> Any:
 
 @kernel
 def gather(w: Any, number: Any, f: Any, target: Any, start_ms: Any, amount: Any) -> Any:
-    """Bring an account of an enterprise to `amount` out of its others in the evening, as far as they reach."""
+    """Raise the balance of an account to `amount` in the evening, as far as the other accounts allow."""
     lacks = amount - w.accounts[target].balance
     for a in range(f.account_first, f.account_first + f.account_count):
         if lacks <= 0:
@@ -146,14 +146,14 @@ def gather(w: Any, number: Any, f: Any, target: Any, start_ms: Any, amount: Any)
 
 @kernel
 def noisy(w: Any, f: Any, usual: Any) -> Any:
-    """An amount around its usual size, in whole yuan mostly."""
+    """Return an amount around its usual size, mostly in whole yuan."""
     amount = np.int64(usual * draw_factor(f, w.numbers[PAYMENT_NOISE]))
     return amount - amount % 100 if amount > 100_000 else amount
 
 
 @kernel
 def perhaps_undo(w: Any, f: Any, day: Any, account: Any, kind: Any, party: Any, amount: Any) -> Any:
-    """The booking that was just made may come back in the next days."""
+    """Plan, with a small probability, a return or reversal of the last booking in the next days."""
     share = w.numbers[RETURNED_SHARE] + w.numbers[REVERSED_SHARE]
     u = draw(f)
     if u >= share or w.counts[UNDOS] >= w.undos.shape[0]:
@@ -173,7 +173,7 @@ def perhaps_undo(w: Any, f: Any, day: Any, account: Any, kind: Any, party: Any, 
 
 @kernel
 def undo_due(w: Any, day: Any, start_ms: Any) -> Any:
-    """Undo what is due today: a payment's money comes back, a receipt's goes if it is there, else the next day."""
+    """Book the returns and reversals of today; where a balance is too low for one, it waits for the next day."""
     kept = 0
     for i in range(w.counts[UNDOS]):
         one = w.undos[i]

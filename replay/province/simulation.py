@@ -1,4 +1,4 @@
-"""A Population brought to life, day by day."""
+"""The simulation of a Population, day by day."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,15 +33,15 @@ from replay.province.parties import Parties
 from replay.province.population import Population
 from replay.province.state import State, numbers_of, places_of
 
-MOVES_A_FIRM, MOVES_A_LINK, MOVES_A_LOAN = 90, 2, 12  # the most of a day: memory that is not touched costs nothing
+MOVES_A_FIRM, MOVES_A_LINK, MOVES_A_LOAN = 90, 2, 12  # the most in a day: untouched memory costs nothing
 FACTS_A_LOAN = 12
-SECOND_BANK_SHARE = 0.35  # of customers, who pay to the account at the second bank
+SECOND_BANK_SHARE = 0.35  # of customers, who pay into the account at the second bank
 UNDOS_MAX = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """The events of a day: `moves` by account and time, numbered, of days in the log; `facts` as they came."""
+    """The events of a day: `moves` numbered by account and time, of days in the log only; `facts` in their order."""
 
     day: int
     moves: Moves
@@ -49,7 +49,7 @@ class DayRows:
 
 
 class Simulation:
-    """The province of a Population. `days` may be gone through once."""
+    """The province of a Population. `days` may be consumed once."""
 
     def __init__(self, population: Population) -> None:
         self.population = population
@@ -84,9 +84,9 @@ class Simulation:
         )
 
     def days(self) -> Iterator[DayRows]:
-        """Yield each day from the first that is simulated to the last; the facts are the reader's until the next one.
+        """Yield each simulated day; its facts are overwritten by the next one.
 
-        The moves of days outside the log are not made up: nobody sees them, and they are as many again.
+        Moves of days outside the log are not numbered and not yielded.
         """
         w, population = self.state, self.population
         balances: Integers = w.accounts["balance"].copy()
@@ -94,7 +94,7 @@ class Simulation:
         for i, day in enumerate(w.calendar["day"].tolist()):
             if day == population.start_day:
                 balances[:] = w.accounts["balance"]
-                w.counts[UNDOS] = 0  # their originals have no number
+                w.counts[UNDOS] = 0  # their originals are not numbered
             live_day(w, i)
             moves = w.moves[: w.counts[MOVES]]
             if population.start_day <= day < population.end_day:
@@ -107,13 +107,13 @@ class Simulation:
 
 
 def _order(moves: Moves, start_ms: int) -> npt.NDArray[np.int64]:
-    """By account and time, as they were booked where both are the same."""
+    """Return the order of moves by account and time, stable, int64 (moves,)."""
     key = (moves["account"].astype(np.int64) << 28) + (moves["time_ms"] - start_ms)
     return np.argsort(key, kind="stable")
 
 
 def _place_links(population: Population, built: np.ndarray, trade: Trade, places: Parties, second: Integers) -> None:
-    """Give links their parties and the accounts that they are paid to."""
+    """Set the parties of links, and the accounts that receive their payments."""
     found, inside = trade.links, trade.inside
     links.name_parties(population, found, inside, places)
     found["other_account"] = np.where(inside, built["account"][np.where(inside, found["party"], 0)], NOBODY)
@@ -125,7 +125,7 @@ def _place_links(population: Population, built: np.ndarray, trade: Trade, places
 
 
 def _sorted(population: Population, built: np.ndarray, trade: Trade) -> Links:
-    """Links by enterprise, with the day of the first dealing of each."""
+    """Return the links by enterprise, with the day of the first payment of each."""
     found = trade.links
     u = chance.uniform(chance.key(population.seed, "links", "first day"), np.arange(len(found)))
     found["plan"] = np.maximum(population.first_day, found["from"]) + u * found["every"]
@@ -138,7 +138,7 @@ def _sorted(population: Population, built: np.ndarray, trade: Trade) -> Links:
 
 
 def _silence(built: np.ndarray, accounts: np.ndarray) -> None:
-    """Mark the accounts that their bank will not report for some time."""
+    """Mark the accounts that their bank does not report for some time."""
     who = np.flatnonzero(built["scenario"] == DEAD_FEED)
     accounts["silent_from"][built["account"][who]] = built["onset"][who]
     accounts["silent_until"][built["account"][who]] = built["over"][who]

@@ -27,7 +27,7 @@ STATUSES: dict[int, TxnStatus] = {BOOKED: "booked", RETURNED: "returned", REVERS
 
 
 def deliveries(population: Population) -> Iterator[Delivery]:
-    """Yield all events of all banks and the gateway by `at_ms`: what a log of the population holds, as it was sent."""
+    """Yield all events of all banks and the gateway by `at_ms`, as sent: the contents of the population's log."""
     simulation = Simulation(population)
     reading = _Reading(simulation)
     for step in Delivering(simulation).steps():
@@ -35,7 +35,7 @@ def deliveries(population: Population) -> Iterator[Delivery]:
 
 
 class _Reading:
-    """Makes events of a simulation's rows."""
+    """Converts a simulation's rows to events."""
 
     def __init__(self, simulation: Simulation) -> None:
         population, state = simulation.population, simulation.state
@@ -51,7 +51,7 @@ class _Reading:
         ]
 
     def deliveries(self, step: Step) -> Iterator[Delivery]:
-        """Those of a step, receipts last."""
+        """Yield the deliveries of a step, receipts last."""
         for row in step.rows:
             at_ms, bank = int(row["arrival_ms"]), int(row["bank"])
             if row["other"] != NOT_OTHER:
@@ -70,7 +70,7 @@ class _Reading:
             yield Delivery(step.at_ms, self._topics[bank], receipt)
 
     def txn(self, row: np.void) -> Txn:
-        """A row as an event; field by field as the compiled writer has it."""
+        """Return a row as an event, field by field like the compiled writer."""
         account, bank, kind, status = int(row["account"]), int(row["bank"]), int(row["kind"]), int(row["status"])
         direction, purpose, party_kind, channel = KINDS[kind]
         party = int(row["party"])

@@ -1,4 +1,4 @@
-"""Published figures that parameters rest on, each with where it stands."""
+"""Published figures behind parameters, each with its source."""
 
 JPMC_2016 = (
     "JPMorgan Chase Institute (2016), Cash is King: Flows, Balances, and Buffer Days: 597,000 small businesses, "

@@ -1,4 +1,4 @@
-"""The arrays that the kernels work on, as one tuple; and the numbers that they take from a Population."""
+"""The arrays of the kernels as one tuple, and the numbers that kernels take from a Population."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,10 @@ OUTSIDERS, OUTSIDER_COUNT, PERSONS, LANDLORDS, LENDERS, BANKS, PLATFORMS, PUBLIC
 
 
 class State(NamedTuple):
-    """Shapes: numbers, places: as named above; seasons (industries, days); counts as layout.COUNTS; the rest rows."""
+    """The arrays of the kernels.
+
+    Shapes: numbers and places as named above; seasons (industries, days); counts as layout.COUNTS; the others are rows.
+    """
 
     firms: Firms
     accounts: Accounts
@@ -40,7 +43,7 @@ class State(NamedTuple):
 
 
 def numbers_of(population: Population) -> Floats:
-    """The numbers, in the order of their indices."""
+    """Return the parameters of the kernels in the order of their indices, float64."""
     found = [float(getattr(population, name)) for name in NUMBERS]
     return np.array([*found, *population.bad_month_level, *population.late_in_trouble])
 

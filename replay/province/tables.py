@@ -1,4 +1,4 @@
-"""The tables of a province: industries, sizes, kinds of loan, scenarios. Their rows are parameters like any other."""
+"""The tables of a province: industries, sizes, kinds of loan, scenarios. Their fields are parameters too."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +11,7 @@ MONTHS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Industry:
-    """A section of GB/T 4754 and how its enterprises do business."""
+    """A section of GB/T 4754 and the business of its enterprises."""
 
     name: str
     weight: Annotated[float, Of(0, 1000, "how many are in it, relative to the others", "", NBS_CENSUS)]
@@ -38,7 +38,7 @@ def _industry(name: str, weight: float, season: str, *shares: float) -> Industry
     )  # fmt: skip
 
 
-# What follows the weights and the sources of the fields; months January to December, the festival left out.
+# Weights follow the sources of the fields; months January to December, without the festival.
 INDUSTRIES = (
     _industry("A", 4, "0.70 0.65 0.85 0.95 1.00 1.05 1.05 1.05 1.20 1.25 1.15 1.10",
               0.40, 0.58, 0.12, 0.10, 0.00, 0.25, 0.03, 0.50),
@@ -63,7 +63,7 @@ INDUSTRIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """A size class: what an enterprise of it sells, how many partners and banks it has, and whether it borrows."""
+    """A size class: sales, trade partners, banks and borrowing of its enterprises."""
 
     name: str
     weight: Annotated[
@@ -97,7 +97,7 @@ SIZES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoanKind:
-    """How a loan is repaid."""
+    """A kind of repayment."""
 
     name: str
     weight: Annotated[float, Of(0, 1000, "how many loans are of it, relative to the others")]

@@ -1,4 +1,4 @@
-"""Kernels of what trouble looks like in the accounts, beside fewer sales."""
+"""Kernels of trouble as it shows in the accounts, beside lower sales."""
 
 from typing import Any
 
@@ -29,15 +29,15 @@ from replay.province.layout import (
 from replay.province.posting import SWEEP_MS, pay, receive, transfer
 from replay.province.state import LENDER_COUNT, LENDERS, OUTSIDER_COUNT, OUTSIDERS, PERSONS
 
-VISITS = 4.3  # of a month, for what happens about once a week
+VISITS = 4.3  # in a month, for payments about once a week
 WEEKLY = 0.2  # chance on a business day
-LEFT_OVER = 0.012  # of a month's sales, that one who fails leaves in an account
+LEFT_OVER = 0.012  # of a month's sales: the rest in a failed enterprise's account
 FRAUD_DAYS = 12
 
 
 @kernel
 def suffer(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """Apply the enterprise's scenario of today."""
+    """Apply the enterprise's scenario to today."""
     day = today.day
     if not is_in_trouble(f, day):
         return
@@ -64,7 +64,7 @@ def suffer(w: Any, number: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def _pay(w: Any, f: Any, today: Any, of_month: Any, kind: Any, party: Any) -> Any:
-    """About once a week, a share of a month's sales a month."""
+    """Pay about once a week, so that a month's payments sum to the share `of_month` of sales."""
     if of_month > 0.0 and draw(f) < WEEKLY:
         amount = np.int64(of_month * f.base / VISITS * draw_factor(f, 0.5))
         pay(w, f, today.start_ms, kind, party, amount - amount % 10_000)
@@ -72,7 +72,7 @@ def _pay(w: Any, f: Any, today: Any, of_month: Any, kind: Any, party: Any) -> An
 
 @kernel
 def _somebody(w: Any, f: Any) -> Any:
-    """A supplier, mostly; else somebody outside."""
+    """Return a supplier mostly, otherwise a party outside of the province."""
     i = buys_from(w, f)
     if i != NOBODY and w.links[i].other_account < 0 and draw(f) < 0.8:
         return np.int64(w.links[i].party)
@@ -81,7 +81,7 @@ def _somebody(w: Any, f: Any) -> Any:
 
 @kernel
 def _companion(w: Any, f: Any) -> Any:
-    """A related enterprise; where it has none, one outside that is always the same."""
+    """Return a related enterprise; without one, always the same party outside."""
     if f.related[0] >= 0:
         return np.int64(f.related[0])
     return w.places[OUTSIDERS] + np.int64(f.link_first) % w.places[OUTSIDER_COUNT]
@@ -100,7 +100,7 @@ def _siphon(w: Any, number: Any, f: Any, today: Any, p: Any) -> Any:
 
 @kernel
 def _spiral(w: Any, number: Any, f: Any, today: Any, p: Any) -> Any:
-    """New lenders, whose money goes to the old ones."""
+    """Borrow from new lenders, and repay the old ones with it."""
     u = draw(f)
     if u < 0.03 * (0.5 + p):
         fen = np.int64((0.10 + 0.35 * draw(f)) * f.base)
@@ -122,14 +122,14 @@ def _spiral(w: Any, number: Any, f: Any, today: Any, p: Any) -> Any:
 
 @kernel
 def _expand(w: Any, f: Any, today: Any, p: Any) -> Any:
-    """Equipment, premises and stock for sales that do not last."""
+    """Buy equipment, premises and stock for a growth that does not last."""
     if p < 0.8:
         _pay(w, f, today, f.strain, BUY, w.places[OUTSIDERS] + np.int64(draw(f) * w.places[OUTSIDER_COUNT]))
 
 
 @kernel
 def _dress(w: Any, f: Any, today: Any) -> Any:
-    """Money that passes for sales comes at a month's end and goes back after it."""
+    """Receive false sales at a month's end, and return the money after it."""
     party = _companion(w, f)
     if today.left_in_month <= 2 and draw(f) < 0.6:
         amount = np.int64((0.15 + 0.45 * draw(f)) * (1.05 - f.course) * f.base)
@@ -143,7 +143,7 @@ def _dress(w: Any, f: Any, today: Any) -> Any:
 
 @kernel
 def _take_away(w: Any, number: Any, f: Any, today: Any, part: Any) -> Any:
-    """Much of what is there goes to those who know."""
+    """Pay out much of the balance to insiders."""
     amount = np.int64(part * draw(f) * w.accounts[f.account].balance)
     kind, party = TO_PERSON, w.places[PERSONS] + 2 * number
     if draw(f) < 0.5:
@@ -153,7 +153,7 @@ def _take_away(w: Any, number: Any, f: Any, today: Any, part: Any) -> Any:
 
 @kernel
 def _empty_accounts(w: Any, number: Any, f: Any, today: Any) -> Any:
-    """Whoever pays no lender leaves them nothing to take: the money goes to whoever presses most."""
+    """Empty the accounts of an enterprise in arrears by its most pressing payments, before lenders can collect."""
     for a in range(f.account_first, f.account_first + f.account_count):
         one = w.accounts[a]
         if a != f.account and not one.dollars and one.balance > LEFT_OVER * f.base:

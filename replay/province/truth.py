@@ -1,4 +1,4 @@
-"""The truth about each enterprise: written beside the log, and never read by the engine."""
+"""The truth about each enterprise, written beside the log and never read by the engine."""
 
 import csv
 import importlib.util
@@ -33,19 +33,19 @@ DATES = ("onset", "first_arrears", "overdue_30", "default", "recovery", "known_u
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One row an enterprise, as columns in the order of COLUMNS; dates are ISO text, empty where there is none."""
+    """One row for each enterprise, as columns in the order of COLUMNS; dates are ISO texts, empty for none."""
 
     columns: dict[str, list[Any]]
 
     def write_csv(self, path: Path) -> None:
-        """As UTF-8 CSV."""
+        """Write the truth as UTF-8 CSV."""
         with whole(path, mode=0o600) as file:
             lines = csv.writer(_Text(file), lineterminator="\n")
             lines.writerow(COLUMNS)
             lines.writerows(zip(*(self.columns[name] for name in COLUMNS), strict=True))
 
     def write_parquet(self, path: Path) -> None:
-        """As Parquet, dates as dates. ImportError without the extra 'evaluate'."""
+        """Write the truth as Parquet, dates as date32. Raise ImportError without the extra 'evaluate'."""
         import pyarrow as arrow
         import pyarrow.parquet as parquet
 
@@ -59,7 +59,7 @@ class Truth:
 
 
 class _Text:
-    """Encodes what csv writes."""
+    """Encodes the text of a CSV writer."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -69,7 +69,7 @@ class _Text:
 
 
 def write_truth(truth: Truth, log: Path) -> list[Path]:
-    """Write the truth beside a log: CSV, and Parquet where the extra 'evaluate' is installed; the files."""
+    """Write the truth beside a log, as CSV, and as Parquet where pyarrow is installed; return the files."""
     found = [log.with_name(f"{log.name}.truth.csv")]
     truth.write_csv(found[0])
     if importlib.util.find_spec("pyarrow") is not None:
@@ -79,7 +79,7 @@ def write_truth(truth: Truth, log: Path) -> list[Path]:
 
 
 def truth_of(delivering: Delivering) -> Truth:
-    """The truth of a simulation that was gone through to its end."""
+    """Return the truth of a simulation after its last day."""
     population, state = delivering.population, delivering.simulation.state
     firms, n = state.firms, len(state.firms)
     facts = np.concatenate([*delivering.loan_facts, np.zeros(0, FACT)])
@@ -118,7 +118,7 @@ def _first(n: int, who: Any, day: Any, which: Any) -> Any:
 
 
 def _text(day: int, known: int) -> str:
-    """A day as text; nothing where it lies past what is known."""
+    """Return a day as text; empty where it is after the last known day."""
     return "" if day > known else date_of(day).isoformat()
 
 
@@ -129,7 +129,7 @@ def _bank_counts(accounts: Any, n: int) -> list[int]:
 
 
 def _also(state: Any, n: int, known: int) -> list[str]:
-    """Return other misfortunes: a move to another bank, a customer lost and survived; with days."""
+    """Return other misfortunes with their days: a move to another bank, a lost customer."""
     found: list[list[str]] = [[] for _ in range(n)]
     for number in np.flatnonzero(state.firms["moves_on"] <= known).tolist():
         found[number].append(f"bank_change {_text(int(state.firms['moves_on'][number]), known)}")

@@ -1,8 +1,8 @@
 """Transactions as the bytes of records: as a bank sends them, and as ingest appends them to the log.
 
 The bytes are those of `msgspec.json.encode`, field by field, and of streams.ingest.forwarding; tests compare them.
-Banks differ in what they send: every second one numbers the postings of an account, every third gives codes, one in
-twelve no balance.
+Banks send different fields: every second one numbers the postings of an account, every third gives codes, one in twelve
+gives no balance.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ from sinks.batch import Records
 from streams.ingest.tokens import Tokens, fingerprints
 from streams.score.json_text import Phrases, phrases, put_integer, text
 
-BYTES_MAX = 900  # of a record with its key; the longest parts are of fixed size
+BYTES_MAX = 900  # of a record with its key; the longest parts have a fixed size
 FINGERPRINT = 16
 RETURN_REASON = "账号户名不符"
-# What a bank sends, by its number: (modulus, remainder) of those that number postings, give codes, give no balance.
+# Banks by number, as (modulus, remainder): those that number postings, give codes, give no balance.
 SEQ_FROM, CODES_FROM, BALANCE_FROM = (2, 0), (3, 1), (12, 11)
 PARTY_BANK_CODE = "102611099996"
 
 
 class Names(NamedTuple):
-    """Texts that records are made of: of parties and accounts as banks send them and as the log has them, and banks."""
+    """Texts of records: parties and accounts as banks send them and as tokens in the log, and banks."""
 
     parties: Phrases
     party_tokens: Phrases
@@ -43,29 +43,29 @@ class Names(NamedTuple):
 
 
 class Written(NamedTuple):
-    """Bytes of records, one behind the other; sizes (n, 2) of keys and values."""
+    """Bytes of records, one after the other; sizes, int64 (n, 2), of keys and values."""
 
     buffer: npt.NDArray[np.uint8]
     sizes: npt.NDArray[np.int64]
 
 
 def platform_key(population: Population) -> bytes:
-    """The key of the platform that a simulated log was made on: nobody's secret."""
+    """Return the token key of a simulated log; it protects nothing, since no data is real."""
     return hashlib.sha256(f"simulated platform {population.seed}".encode()).digest()
 
 
 def summary_code(kind: int) -> str:
-    """The code that a bank gives a kind of posting."""
+    """Return a bank's code of a kind of posting."""
     return f"{100 + kind:04d}"
 
 
 def account_text(bank_id: str, number: int, slot: int) -> str:
-    """An account's number, as its bank has it."""
+    """Return the number of an account at its bank."""
     return f"{bank_id[-4:]}-{number:07d}-{slot:02d}"
 
 
 def names_of(simulation: Simulation, tokens: Tokens) -> Names:
-    """All texts of a simulation."""
+    """Return all texts of a simulation."""
     population, state = simulation.population, simulation.state
     raw = parties.names(population, state.firms, simulation.parties)
     persons = parties.are_persons(simulation.parties)
@@ -89,7 +89,7 @@ def names_of(simulation: Simulation, tokens: Tokens) -> Names:
 
 
 class Writer:
-    """Writes the rows of a simulation."""
+    """Writes the rows of a simulation as records."""
 
     def __init__(self, simulation: Simulation, tokens: Tokens) -> None:
         self.names = names_of(simulation, tokens)
@@ -97,11 +97,11 @@ class Writer:
         self._others = Written(np.zeros(0, np.uint8), np.zeros((0, 2), np.int64))
 
     def as_sent(self, rows: Rows) -> list[bytes]:
-        """Transactions as their banks send them."""
+        """Return transactions as the JSON values that their banks send."""
         return list(_values(self._written(rows, False, np.zeros(0, np.uint8), self._others)))
 
     def as_logged(self, rows: Rows, others: Records) -> Records:
-        """Transactions, and between them the records of `others`, as the log has them; but for those of no currency."""
+        """Return transactions with the records of `others` between them, as in the log, without unknown currencies."""
         rows = rows[rows["flaw"] != FOREIGN]
         sent = self._written(rows, False, np.zeros(0, np.uint8), self._others)
         digests = fingerprints(_values(sent))
@@ -132,7 +132,7 @@ class Writer:
 
 
 def _values(written: Written) -> Iterator[bytes]:
-    """The values of records without keys."""
+    """Yield the values of records without keys."""
     whole, end = written.buffer.tobytes(), 0
     for size in written.sizes[:, 1].tolist():
         yield whole[end : (end := end + size)]
@@ -158,7 +158,7 @@ _PARTS = phrases(
 class _Kinds(NamedTuple):
     """By kind of posting: direction with the amount's key; counterparty kind with purpose; a code; the channel.
 
-    is_personal: whether the counterparty is said to be a person, whose id is no one's business but the bank's.
+    is_personal: whether the counterparty counts as a person, whose id becomes a token.
     """
 
     direction: Phrases
@@ -190,7 +190,7 @@ def _event_id(out: Any, p: Any, parts: Any, accounts: Any, account: Any, seq: An
 
 @kernel
 def _put_event(out: Any, p: Any, r: Any, a: Any, parts: Any, names: Any, kinds: Any, stamped: Any) -> Any:
-    """The event as JSON; with tokens where it is stamped."""
+    """Write the event as JSON, with tokens where it is stamped; return the next position."""
     bank = np.int64(a.bank)
     p = _event_id(out, text(out, p, parts, _BEGIN), parts, names.accounts, r.account, r.seq)
     p = text(out, text(out, p, parts, _BANK), names.banks, bank)
