@@ -1,1 +1,1 @@
-"""Pages over the archive and over the topics as they are at this moment."""
+"""Pages over the archive and over the newest records of the topics."""

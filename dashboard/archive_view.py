@@ -1,4 +1,4 @@
-"""Questions to the archive from an event loop: one thread, one connection, answers shared for a few seconds."""
+"""Queries to the archive from an event loop: one thread, one connection, answers shared for a few seconds."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """More questions wait than may."""
+    """The queue of queries is full."""
 
 
 class ArchiveView:
-    """`connect` is called in the thread, before the first question; a failure of it is that question's."""
+    """The archive for an event loop. `connect` is called in the thread, before the first query."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
@@ -27,7 +27,7 @@ class ArchiveView:
         self._answers: dict[str, tuple[float, asyncio.Task[Any]]] = {}
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
-        """Return the answer. Busy, Unavailable or Refused."""
+        """Return the answer to one query. Raise Busy where the queue is full, Unavailable or Refused by ClickHouse."""
         if self._waiting >= WAITING_MAX:
             raise Busy(f"{WAITING_MAX} questions wait for the archive")
         self._waiting += 1
@@ -39,17 +39,17 @@ class ArchiveView:
     async def shared(self, name: str, for_s: float, question: Callable[[Connection], T]) -> T:
         """Return the answer that any caller got within `for_s` seconds under this name, else a new one.
 
-        Failures are not kept.
+        A failure is not shared with later callers.
         """
         asked_s, task = self._answers.get(name, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
         if task is None or failed or time.monotonic() - asked_s > for_s:
             task = asyncio.create_task(self.ask(question))
             self._answers[name] = (time.monotonic(), task)
-        return await asyncio.shield(task)  # a page that goes does not end it for others
+        return await asyncio.shield(task)  # a closed page does not cancel it for others
 
     def close(self) -> None:
-        """Let go of the archive."""
+        """Close the connection and end the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         if self._connection is not None:
             self._connection.close()

@@ -1,4 +1,4 @@
-"""The files that a browser may have: named here, read once at the start; nothing else is served."""
+"""The static files for browsers: listed here, read once at the start; no other file is served."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 ECHARTS = "echarts-6.1.0.common.min.js"
 ECHARTS_SHA256 = "61f13280aba3161f77fc801bf5f9c786f55f10432153a0683fc5cc0700b013d5"
-"""Of dist/echarts.common.min.js of the npm package echarts 6.1.0 (Apache-2.0; licence and notice lie beside it)."""
+"""SHA-256 of dist/echarts.common.min.js in the npm package echarts 6.1.0 (Apache-2.0; licence and notice beside it)."""
 
 PAGES = {"/": "index.html"}
 ENTERPRISE_PAGE = "enterprise.html"
@@ -30,7 +30,7 @@ class Asset:
 def load() -> Mapping[str, Asset]:
     """Return every file by its name under static/.
 
-    Raise ValueError where ECharts is not the file that is named here.
+    Raise ValueError where ECharts has another digest than ECHARTS_SHA256.
     """
     found = {name: _read(name) for name in (*PAGES.values(), ENTERPRISE_PAGE, *STATIC)}
     if (digest := found[f"vendor/{ECHARTS}"].etag) != ECHARTS_SHA256:

@@ -1,4 +1,4 @@
-"""A headless Chromium over its DevTools protocol: just what looking at our own pages needs, for tests and pictures."""
+"""A headless Chromium over its DevTools protocol, with the calls that tests and pictures of the pages need."""
 
 import asyncio
 import base64
@@ -26,11 +26,11 @@ _FLAGS = (
 
 
 class BrowserFailed(Exception):
-    """Chromium is not there, did not start, or a page did not do what was asked."""
+    """Chromium is missing, did not start, or a page failed."""
 
 
 def find() -> str:
-    """Return the path of a Chromium. Raise BrowserFailed, with the names that were tried, where there is none."""
+    """Return the path of a Chromium. Raise BrowserFailed with the tried names where there is none."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -40,7 +40,7 @@ def find() -> str:
 class Browser:
     """One page of one browser, which ends with the block. Every event of the page is kept in `events`.
 
-    Calls block; what the page says in between is read by the next call.
+    Calls block. Events of the page in between are read by the next call.
     """
 
     def __init__(self, *, width: int = 1280, height: int = 900) -> None:
@@ -76,7 +76,7 @@ class Browser:
         self._folder.cleanup()
 
     def goto(self, url: str) -> None:
-        """Load a page; return when its scripts have run. Raise BrowserFailed where it cannot be loaded."""
+        """Load a page and wait for its scripts. Raise BrowserFailed where it cannot be loaded."""
         answer = self.call("Page.navigate", url=url)
         if error := answer.get("errorText"):
             raise BrowserFailed(f"{url}: {error}")
@@ -90,11 +90,11 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, *, deadline_s: float = 20.0) -> Any:
-        """Return the first true value of the expression. BrowserFailed when the deadline passes."""
+        """Return the first true value of the expression. Raise BrowserFailed at the deadline."""
         end_s = time.monotonic() + deadline_s
         while not (value := self.evaluate(expression)):
             if time.monotonic() > end_s:
-                raise BrowserFailed(f"not true within {deadline_s:g} s: {expression}\n{self._last_words()}")
+                raise BrowserFailed(f"not true within {deadline_s:g} s: {expression}\n{self._console_output()}")
             time.sleep(POLL_S)
         return value
 
@@ -117,9 +117,9 @@ class Browser:
         """Return the result of one command of the protocol. Raise BrowserFailed where the browser refuses it."""
         return self._loop.run_until_complete(self._call(method, parameters))
 
-    def _last_words(self) -> str:
-        loud = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
-        return "\n".join(json.dumps(body)[:600] for method, body in self.events if method in loud)
+    def _console_output(self) -> str:
+        shown = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+        return "\n".join(json.dumps(body)[:600] for method, body in self.events if method in shown)
 
     async def _open(self) -> None:
         flags = [*_FLAGS, f"--window-size={self._size[0]},{self._size[1]}", f"--user-data-dir={self._folder.name}"]
@@ -141,8 +141,8 @@ class Browser:
 
     async def _address(self) -> str:
         assert self._process is not None
-        told, end_s = Path(self._folder.name) / "DevToolsActivePort", time.monotonic() + START_S_MAX
-        while not (told.exists() and len(lines := told.read_text().splitlines()) == 2):
+        port_file, end_s = Path(self._folder.name) / "DevToolsActivePort", time.monotonic() + START_S_MAX
+        while not (port_file.exists() and len(lines := port_file.read_text().splitlines()) == 2):
             if self._process.poll() is not None or time.monotonic() > end_s:
                 raise BrowserFailed(f"{find()} did not start (status {self._process.poll()})")
             await asyncio.sleep(POLL_S)

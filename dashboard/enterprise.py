@@ -1,7 +1,7 @@
-"""One enterprise as its page shows it: score and its parts, reasons, courses, alerts, loans, transactions.
+"""One enterprise for its page: score with its parts and reasons, time series, alerts, loans, transactions.
 
-Values from outside are bound by the server, never written into a statement. Money is in minor units (CNY), times in
-epoch milliseconds, days are day numbers. Unavailable or Refused where ClickHouse does not answer.
+Values from outside are bound by the server, never written into a statement. Money is in minor units (CNY), times are
+epoch milliseconds, days are day numbers. Unavailable or Refused is raised where ClickHouse fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _DAY = f"intDiv({_MS}(event_time) + 28800000, 86400000)"  # domain.calendar.day_
 
 
 class Revised(NamedTuple):
-    """One revision of an alert as the archive has it: the supervisor's, so with all amounts and nobody's loans."""
+    """One revision of an alert from the archive: the supervisor's, with all amounts and without loans."""
 
     alert_id: str
     revision: int
@@ -91,8 +91,8 @@ def _score_now(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any] | Non
 
 def _reason(indicator: str, points_milli: int, value_micro: int | None, baseline_micro: int) -> dict[str, Any]:
     value, baseline = None if value_micro is None else value_micro / MICRO, baseline_micro / MICRO
-    said = reason_texts(indicator, value, baseline)
-    return {"indicator": indicator, "value": value, "baseline": baseline, "points_milli": points_milli, "said": said}
+    texts = reason_texts(indicator, value, baseline)
+    return {"indicator": indicator, "value": value, "baseline": baseline, "points_milli": points_milli, "said": texts}
 
 
 def _profile(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _profile(db: Connection, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scores(db: Connection, asked: Mapping[str, Any], last_day: int) -> list[list[int]]:
-    """[time, score] of every emitted score in the days shown, at most one an hour, and of the one before."""
+    """Return [time, score] of emitted scores in the shown days, at most one an hour, and of the last before."""
     since_ms = day_start_ms(last_day - DAYS_SHOWN + 1)
     query = f"""SELECT {_MS}(max(as_of)), argMax(score, (log_offset, seq))
         FROM {db.database}.score WHERE enterprise_id = {{id:String}}
@@ -122,7 +122,7 @@ def _scores(db: Connection, asked: Mapping[str, Any], last_day: int) -> list[lis
 
 
 def _balances(db: Connection, asked: Mapping[str, Any], last_day: int) -> list[list[int | None]]:
-    """[day, sum over accounts of the booked balance at its end] of the days shown."""
+    """Return [day, sum over accounts of the booked balance at its end] of the shown days."""
     query = f"""SELECT {_DAY} AS day, bank_id, account, argMax(balance_minor, (event_time, log_offset))
         FROM {db.database}.txn FINAL
         WHERE enterprise_id = {{id:String}} AND balance_minor IS NOT NULL AND day <= {{last:Int64}}
@@ -135,26 +135,26 @@ def _balances(db: Connection, asked: Mapping[str, Any], last_day: int) -> list[l
 def daily_totals(
     last_of_day: Sequence[tuple[int, tuple[str, str], int]], first_day: int, last_day: int
 ) -> list[list[int | None]]:
-    """Return the total over accounts at the end of each day: an account keeps its balance until it moves again.
+    """Return the total over accounts at the end of each day; an account keeps its balance until the next one.
 
-    last_of_day: (day, account, balance) ascending by day. None before any balance is known.
+    last_of_day: (day, account, balance) ascending by day. A total is None before the first balance.
 
     >>> daily_totals([(1, ("b", "x"), 5), (3, ("b", "y"), 7), (3, ("b", "x"), 1)], 0, 3)
     [[0, None], [1, 5], [2, 5], [3, 8]]
     """
-    known: dict[tuple[str, str], int] = {}
+    balances: dict[tuple[str, str], int] = {}
     left = list(reversed(last_of_day))
     totals: list[list[int | None]] = []
     for day in range(first_day, last_day + 1):
         while left and left[-1][0] <= day:
             _, account, balance = left.pop()
-            known[account] = balance
-        totals.append([day, sum(known.values()) if known else None])
+            balances[account] = balance
+        totals.append([day, sum(balances.values()) if balances else None])
     return totals
 
 
 def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> list[dict[str, Any]]:
-    """Return every revision, newest first; those that a backfill would have raised are marked."""
+    """Return every revision, newest first; those held back by a backfill are marked."""
     columns = f"""alert_id, revision, enterprise_id, signal, severity, case_severity, state, reason, stock,
         {_MS}(opened_at) AS opened_ms, {_MS}(as_of) AS as_of_ms, score, score_before, evidence_names,
         evidence_values_micro, banks, rules_id, provisional_calendar"""
@@ -177,7 +177,7 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
 
 
 def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the last known facts of each loan."""
+    """Return the newest facts of each loan."""
     last = "(event_time, log_offset)"
     query = f"""SELECT bank_id, loan_id, argMax(event, {last}), argMax(principal_minor, {last}),
             argMax(outstanding_minor, {last}), argMax(tuple(due_on), {last}).1, argMax(tuple(dpd), {last}).1,

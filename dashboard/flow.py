@@ -1,4 +1,4 @@
-"""How fast events come, how far each role is behind, and how long a score takes: from Kafka's own numbers alone."""
+"""Rates of events, lag of each role, and latency of scores, from Kafka's own numbers alone."""
 
 import logging
 import threading
@@ -17,15 +17,15 @@ from streams.worker.roles import topics_of
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+POLL_S = 1.0
 RATE_OVER_S = 5.0
 RETRY_S = 3.0
-ANSWER_S = 5.0  # until a broker is said to be away, and for so long may the dashboard's end take then
+ANSWER_S = 5.0  # until a broker counts as away; the dashboard's end may take as long
 LAGGING = ("ingest", "score", "archive")  # learn commits nothing
 
 
 class Rates:
-    """Records a second over the last few looks.
+    """Records a second over the last few polls.
 
     >>> rates = Rates()
     >>> rates.add(10.0, {"ingest": 100}), rates.add(12.0, {"ingest": 300})
@@ -37,7 +37,7 @@ class Rates:
         self._points: deque[tuple[float, Mapping[str, int]]] = deque()
 
     def add(self, at_s: float, counts: Mapping[str, int]) -> dict[str, int]:
-        """Return the rates with this point added; empty until there are two."""
+        """Append a point, and return the rates in records a second; empty until there are two points."""
         self._points.append((at_s, dict(counts)))
         while len(self._points) > 2 and at_s - self._points[1][0] >= self._over_s:
             self._points.popleft()
@@ -48,7 +48,7 @@ class Rates:
 
 
 class Flow(threading.Thread):
-    """Looks once a second and hands the word to `deliver`; a broker that is away is said to be, and tried again."""
+    """Polls Kafka once a second, and passes the state to `deliver`; it reports and retries a broker that is away."""
 
     def __init__(self, settings: Settings, deliver: Callable[[Mapping[str, Any]], None]) -> None:
         super().__init__(name="flow", daemon=True)
@@ -57,10 +57,10 @@ class Flow(threading.Thread):
         self._ending = threading.Event()
 
     def run(self) -> None:
-        """Look until told to end."""
+        """Poll until stopped."""
         while not self._ending.is_set():
             try:
-                self._look_on()
+                self._poll()
             except KafkaException as error:
                 log.warning("dashboard: the broker does not answer: %s", error)
                 self._deliver({"at_ms": int(time.time() * 1000), "reachable": False})
@@ -68,12 +68,12 @@ class Flow(threading.Thread):
         self._latency.close()
 
     def end(self) -> None:
-        """Stop and wait."""
+        """Stop, and wait for the thread."""
         self._ending.set()
         if self.is_alive():
             self.join()
 
-    def _look_on(self) -> None:
+    def _poll(self) -> None:
         offsets, rates = Offsets(self._settings.kafka, ANSWER_S), Rates()
         roles = topics_of(self._settings)
         reads = {role: roles[role] for role in LAGGING}
@@ -86,7 +86,7 @@ class Flow(threading.Thread):
                 {place[1]: end for place, end in progress.ends.items() if place[0] == topic}
                 for topic in (topics.EVENTS, topics.SCORE)
             )
-            quantiles = self._latency.look(log_ends, score_ends, rate.get("score", 0), LOOK_S / 2)
+            quantiles = self._latency.poll(log_ends, score_ends, rate.get("score", 0), POLL_S / 2)
             self._deliver(
                 {
                     "at_ms": int(time.time() * 1000),
@@ -98,4 +98,4 @@ class Flow(threading.Thread):
                     **quantiles,
                 }
             )
-            self._ending.wait(max(0.0, LOOK_S - (time.monotonic() - began_s)))
+            self._ending.wait(max(0.0, POLL_S - (time.monotonic() - began_s)))

@@ -1,8 +1,8 @@
-"""From the log to a score, in milliseconds: a sample of records of `events.v1` whose scores are then seen.
+"""Latency from the log to a score, in milliseconds, on a sample of records of `events.v1` and their scores.
 
-Both times are Kafka's: the broker's append time of the record, and the time at which score produced the score that
-names the record's offset. So a score worker whose clock is wrong shows a wrong latency, and records that move no score
-are not in the sample.
+Both times are Kafka's: the broker's append time of the record, and the producer's time of the score that has the
+record's offset. A score worker with a wrong clock therefore shows a wrong latency. Records without a score are not in
+the sample.
 """
 
 import time
@@ -16,7 +16,7 @@ from config.settings import KafkaSettings
 from domain import topics
 from replay.reading import consumer
 
-RECORDS_PER_S_MAX = 1_000  # that are read for the sample
+RECORDS_PER_S_MAX = 1_000  # in the sample
 WATCHED_S = 10.0  # until other partitions are taken
 KEPT_S = 60.0
 PENDING_MAX = 20_000
@@ -40,24 +40,24 @@ def quantile(ascending: list[int], of_hundred: int) -> int:
 
 
 class LatencySample:
-    """Watches as many partitions as give about RECORDS_PER_S_MAX records a second, now these, now others."""
+    """A sample of about RECORDS_PER_S_MAX records a second, from a subset of the partitions that changes."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         self._reading: Consumer | None = None
         self._since_s = 0.0
         self._turn = 0
-        # By (partition, offset), in the order of arrival, until the other one is seen: the two come in either order.
+        # By (partition, offset), in the order of arrival, until the other time is read: they come in either order.
         self._appended_ms: dict[tuple[int, int], int] = {}
         self._scored_ms: dict[tuple[int, int], int] = {}
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES_MAX)  # when, milliseconds
 
-    def look(
+    def poll(
         self, log_ends: Mapping[int, int], score_ends: Mapping[int, int], records_per_s: int, for_s: float
     ) -> dict[str, int | None]:
-        """Read on for a while; p50, p99 and their number over the last minute (None where nothing was seen).
+        """Read for `for_s` seconds; return p50, p99 and count of the last minute (None without a sample).
 
-        log_ends, score_ends: by partition, the ends of `events.v1` and `score.v1`, asked for at about one time.
+        log_ends, score_ends: end offsets of `events.v1` and `score.v1` by partition, asked for at about the same time.
         """
         now_s = time.monotonic()
         if log_ends and (self._reading is None or now_s - self._since_s > WATCHED_S):
@@ -73,10 +73,10 @@ class LatencySample:
         return {"p50_ms": quantile(ascending, 50), "p99_ms": quantile(ascending, 99), "sampled": len(ascending)}
 
     def take(self, message: Message, at_s: float) -> None:
-        """Take in one record of the log, or a score."""
+        """Add one record of the log, or a score, read at `at_s` (monotonic seconds)."""
         value, (_, written_ms) = message.value(), message.timestamp()
         if message.error() is not None or value is None:
-            return  # errors of the broker are the workers' to report; a look without samples says so
+            return  # the workers report errors of the broker; the page shows an empty sample
         if message.topic() == topics.EVENTS:
             self._match((message.partition(), message.offset()), written_ms, self._appended_ms, self._scored_ms, at_s)
         else:
@@ -99,13 +99,13 @@ class LatencySample:
             del own[next(iter(own))]
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the consumer."""
         if self._reading is not None:
             self._reading.close()
             self._reading = None
 
     def _watch(self, log_ends: Mapping[int, int], score_ends: Mapping[int, int], records_per_s: int) -> None:
-        """From now on: both topics' ends of the partitions whose turn it is. The partition of a key is one in both."""
+        """Assign both topics' ends of the next partitions; a key has the same partition in both topics."""
         if self._reading is None:
             self._reading = consumer(self._kafka)
         per_partition = records_per_s / len(log_ends)

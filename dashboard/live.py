@@ -1,4 +1,4 @@
-"""Fan-out to open pages: a bounded queue each, and a marker where a page was too slow for what came.
+"""Fan-out to open pages: a bounded queue each, and a marker where messages were dropped.
 
 Everything here runs in one event loop. A page that does not read costs its queue and nothing else.
 """
@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TooManyClients(Exception):
-    """All places for open pages are taken."""
+    """The maximum of open pages is reached."""
 
 
 def frame(name: str, body: Any) -> bytes:
@@ -29,7 +29,7 @@ def frame(name: str, body: Any) -> bytes:
 
 
 class Client:
-    """The queue of one open page: alerts in order, and of the flow only the newest word."""
+    """The queue of one open page: alerts in order, and of the flow only the newest state."""
 
     def __init__(self, queue_max: int = QUEUE_MAX) -> None:
         self._alerts: deque[bytes] = deque()
@@ -42,7 +42,7 @@ class Client:
         return len(self._alerts)
 
     def offer_alert(self, sent: bytes) -> None:
-        """Queue a frame; where the queue is full the oldest goes, and is counted."""
+        """Append a frame; a full queue drops its oldest one and counts it."""
         if len(self._alerts) >= self._queue_max:
             self._alerts.popleft()
             self.missed += 1
@@ -50,12 +50,12 @@ class Client:
         self._something.set()
 
     def offer_flow(self, sent: bytes) -> None:
-        """Offer the newest state of the flow, in place of one that was not taken."""
+        """Replace the flow's frame by a newer one."""
         self._flow = sent
         self._something.set()
 
     async def take(self) -> bytes:
-        """Wait for messages and return them, after a marker where some were dropped."""
+        """Wait for frames and return them, behind a gap marker where some were dropped."""
         await self._something.wait()
         self._something.clear()
         taken = [frame("gap", {"missed": self.missed})] if self.missed else []
@@ -68,7 +68,7 @@ class Client:
 
 
 class Hub:
-    """The open pages and what a new one is told first: the newest alerts, and the flow of the last minutes."""
+    """The open pages, and the first message of a new one: the newest alerts, and the flow of the last minutes."""
 
     def __init__(self, *, clients_max: int, flow_kept: int = 900) -> None:
         self._clients: set[Client] = set()
@@ -80,11 +80,11 @@ class Hub:
 
     @property
     def client_count(self) -> int:
-        """Open pages."""
+        """Return the number of open pages."""
         return len(self._clients)
 
     def join(self) -> tuple[Client, bytes]:
-        """Return a new page, and what it is told first. TooManyClients."""
+        """Return a new page and its first message. Raise TooManyClients where the maximum is reached."""
         if len(self._clients) >= self._clients_max:
             raise TooManyClients(f"{self._clients_max} pages are open")
         client = Client()
@@ -92,11 +92,11 @@ class Hub:
         return client, frame("hello", {"alerts": list(self._alerts), "flow": list(self._flow)})
 
     def leave(self, client: Client) -> None:
-        """Remove a page that has gone."""
+        """Remove a closed page."""
         self._clients.discard(client)
 
     def alerts(self, alerts: Iterable[Mapping[str, Any]]) -> None:
-        """New revisions, in the order of the topic; repeats are dropped by (alert, revision)."""
+        """Send new revisions to all pages, in the order of the topic; repeats, by (alert, revision), are dropped."""
         for alert in alerts:
             identity = (alert["id"], alert["revision"])
             if identity in self._seen_set:
@@ -110,9 +110,9 @@ class Hub:
             for client in self._clients:
                 client.offer_alert(sent)
 
-    def flow(self, word: Mapping[str, Any]) -> None:
+    def flow(self, state: Mapping[str, Any]) -> None:
         """Send the newest state of the flow to all pages."""
-        self._flow.append(word)
-        sent = frame("flow", word)
+        self._flow.append(state)
+        sent = frame("flow", state)
         for client in self._clients:
             client.offer_flow(sent)

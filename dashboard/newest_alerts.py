@@ -1,4 +1,4 @@
-"""Follows `alert.supervisor.v1` as any subscriber would, from its newest records on."""
+"""A subscriber of `alert.supervisor.v1`, from its newest records on."""
 
 import logging
 import threading
@@ -33,7 +33,7 @@ def shown(alert: Alert, sentences: Sentences) -> dict[str, Any]:
 
 
 class NewestAlerts(threading.Thread):
-    """Hands every record on to `deliver`, in batches, until told to end; a broker that is away is tried again."""
+    """Passes every alert to `deliver`, in batches, until it is stopped; it retries while the broker is away."""
 
     def __init__(
         self, kafka: KafkaSettings, sentences: Sentences, deliver: Callable[[Sequence[dict[str, Any]]], None]
@@ -43,7 +43,7 @@ class NewestAlerts(threading.Thread):
         self._ending = threading.Event()
 
     def run(self) -> None:
-        """Follow the topic."""
+        """Consume the topic."""
         while not self._ending.is_set():
             try:
                 self._follow()
@@ -52,7 +52,7 @@ class NewestAlerts(threading.Thread):
                 self._ending.wait(RETRY_S)
 
     def end(self) -> None:
-        """Stop and wait."""
+        """Stop, and wait for the thread."""
         self._ending.set()
         if self.is_alive():
             self.join()
@@ -76,7 +76,7 @@ class NewestAlerts(threading.Thread):
 
 
 def _read(message: Message) -> Alert | None:
-    """Return the alert; None for an error of the library's or a record that cannot be read, both of them logged."""
+    """Return the alert; None for an error of the client or a record that cannot be decoded, both of them logged."""
     if (error := message.error()) is not None:
         log.warning("dashboard: %s: %s", topics.ALERT_SUPERVISOR, error)
         return None

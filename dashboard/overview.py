@@ -1,7 +1,7 @@
-"""Queries of the first page: grades, open alerts, banks, falls, records that were not applied.
+"""Queries of the first page: grades, open alerts, banks, falls of scores, records that were not applied.
 
 Values from outside are bound by the server, never written into a statement. Times are epoch milliseconds, days are day
-numbers. Unavailable or Refused where ClickHouse does not answer.
+numbers. Unavailable or Refused is raised where ClickHouse fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ _MS = "toUnixTimestamp64Milli"
 
 
 def grades(db: Connection) -> dict[str, int]:
-    """Enterprises by the grade that is shown; those whose score is withheld under `withheld`."""
+    """Return the number of enterprises by shown grade; `withheld`: those without a published score."""
     query = f"""SELECT if(status = 'withheld', 'withheld', published_grade) AS shown, count()
         FROM {db.database}.score_now FINAL GROUP BY shown"""
     return {str(grade): int(count) for grade, count in db.rows(query)}
 
 
 def open_alerts(db: Connection) -> dict[str, int]:
-    """Open alerts by severity."""
+    """Return the number of open alerts by severity."""
     query = f"""SELECT last_severity, count() FROM
         (SELECT argMax(severity, revision) AS last_severity, argMax(state, revision) AS last_state
          FROM {db.database}.alert GROUP BY alert_id)
@@ -36,7 +36,7 @@ def open_alerts(db: Connection) -> dict[str, int]:
 
 
 def feeds(db: Connection) -> dict[str, dict[str, Any]]:
-    """By bank, how far its feed is."""
+    """Return the progress of each bank's feed."""
     query = f"""SELECT bank_id, {_MS}(last_event_time), covered_up_to, closed_up_to, stalled, {_MS}(as_of)
         FROM {db.database}.feed FINAL"""
     names = ("last_event_ms", "covered_up_to", "closed_up_to", "stalled", "as_of_ms")
@@ -44,7 +44,7 @@ def feeds(db: Connection) -> dict[str, dict[str, Any]]:
 
 
 def dead_letters(db: Connection) -> list[dict[str, Any]]:
-    """Records that were not applied, by topic and reason, most first."""
+    """Return the number of records that were not applied, by topic and reason, most first."""
     query = f"""SELECT topic, reason, count() AS n FROM {db.database}.dead_letter FINAL
         GROUP BY topic, reason ORDER BY n DESC, topic, reason LIMIT 50"""
     return [{"topic": topic, "reason": reason, "count": count} for topic, reason, count in db.rows(query)]
@@ -59,15 +59,15 @@ def falls(db: Connection) -> list[dict[str, Any]]:
         WHERE as_of >= reached - toIntervalDay({FALLS_OVER_DAYS}) AND status != 'withheld'
         GROUP BY enterprise_id HAVING last < first ORDER BY last - first, enterprise_id LIMIT {FALLS_SHOWN}"""
     found = db.rows(query)
-    known = names(db, [row[0] for row in found])
+    found_names = names(db, [row[0] for row in found])
     return [
-        {"enterprise_id": one, "name": known.get(one), "score_before": first, "score": last, "grade": grade}
+        {"enterprise_id": one, "name": found_names.get(one), "score_before": first, "score": last, "grade": grade}
         for one, first, last, grade in found
     ]
 
 
 def names(db: Connection, enterprise_ids: Sequence[str]) -> dict[str, str]:
-    """Masked names of enterprises, for those of which a master record is known."""
+    """Return the masked names of enterprises with a master record."""
     if not enterprise_ids:
         return {}
     query = f"""SELECT enterprise_id, name_masked FROM {db.database}.enterprise FINAL
@@ -76,7 +76,7 @@ def names(db: Connection, enterprise_ids: Sequence[str]) -> dict[str, str]:
 
 
 def search(db: Connection, text: str) -> list[dict[str, Any]]:
-    """Enterprises whose id begins with, or whose masked name holds, `text`."""
+    """Return the enterprises whose id starts with `text`, or whose masked name contains it."""
     query = f"""SELECT s.enterprise_id, e.name_masked, s.score, s.published_grade, s.status
         FROM {db.database}.score_now AS s FINAL LEFT JOIN {db.database}.enterprise AS e FINAL USING enterprise_id
         WHERE startsWith(s.enterprise_id, {{text:String}}) OR position(e.name_masked, {{text:String}}) > 0
@@ -96,10 +96,10 @@ def search(db: Connection, text: str) -> list[dict[str, Any]]:
 def banks_now(
     banks: Sequence[Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]
 ) -> tuple[int | None, list[dict[str, Any]]]:
-    """Return (event time reached in ms, each bank with how complete it is).
+    """Return (event time reached in ms, banks with their completeness).
 
-    banks: id, names, mode, deadline_hours. `state`: complete (covered up to the last whole day), waiting (the day may
-    still come in time), late, stalled, or silent (it has never sent anything); `behind_days` counts whole days.
+    banks: id, names, mode, deadline_hours. state: complete (covered up to the last whole day), waiting (the day may
+    still come in time), late, stalled, or silent (no record yet). behind_days: whole days.
     """
     reached_ms = max((int(feed["as_of_ms"]) for feed in found.values()), default=None)
     rows = []

@@ -1,4 +1,4 @@
-"""The parts of a score as whole points that add up: 400 + six groups + cap = the score that is shown."""
+"""The parts of a score as whole points that add up: 400 + six groups + cap = the score shown."""
 
 from collections.abc import Mapping
 

@@ -43,7 +43,7 @@ b {{ color: #7fd1a0; font-weight: normal; }}
 
 
 def pages(browser: Browser, address: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (file name, PNG) of the pages at `address`. Raise BrowserFailed where one does not show what it should."""
+    """Yield (file name, PNG) of the pages at `address`. Raise BrowserFailed where a page lacks its contents."""
     browser.resize(*SIZE)
     browser.goto(f"{address}?lang=zh")
     path = browser.wait_for(ENTERPRISE, deadline_s=60)
@@ -55,7 +55,7 @@ def pages(browser: Browser, address: str) -> Iterator[tuple[str, bytes]]:
 
 
 def desk(browser: Browser, config: str, bank: str, count: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the picture of ALERTS alerts of a bank as its risk desk reads them in a terminal.
+    """Yield the picture of ALERTS alerts of a bank in a terminal, as for its risk desk.
 
     Raise subprocess.SubprocessError where the command fails, or the bank has fewer than `count` alerts.
     """
@@ -86,7 +86,7 @@ def report(browser: Browser, file: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _whole(browser: Browser, name: str, file: Path) -> bytes:
-    """Return the picture of all of a small page. Raise ValueError where it has too many bytes."""
+    """Return the picture of a whole small page. Raise ValueError where it has too many bytes."""
     browser.resize(WIDTH, 100)
     browser.goto(file.as_uri())
     browser.resize(WIDTH, browser.evaluate("document.documentElement.scrollHeight"))
@@ -103,7 +103,7 @@ _TAKE: Mapping[str, Callable[..., Iterator[tuple[str, bytes]]]] = {"pages": page
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code of the command."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m dashboard.screenshots",
         description=__doc__,

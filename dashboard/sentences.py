@@ -1,4 +1,4 @@
-"""Sentences as the pages get them: in both languages, text from outside with its unseen characters written out."""
+"""Sentences for the pages: in both languages, with invisible characters of foreign text escaped."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from streams.sentences import Sentences
 
 
 def alert_shown(sentences: Sentences, alert: Revision, **more: Any) -> dict[str, Any]:
-    """Return one revision as the pages get it, with the fields that one of them has `more`."""
+    """Return one revision for the pages, with the fields of `more`."""
     return {
         "id": alert.alert_id,
         "revision": alert.revision,
@@ -29,12 +29,12 @@ def alert_shown(sentences: Sentences, alert: Revision, **more: Any) -> dict[str,
 
 
 def alert_texts(sentences: Sentences, alert: Revision) -> dict[str, dict[str, str]]:
-    """Return by language the title, text, action, name and state of one revision."""
+    """Return title, text, action, name and state of one revision, by language."""
     return {
         lang: {part: printable(text) for part, text in sentences.of(alert, lang)._asdict().items()} for lang in LANGS
     }
 
 
 def reason_texts(indicator: str, value: float | None, baseline: float) -> dict[str, str]:
-    """Return one reason code of a score by language."""
+    """Return the sentence of one reason code of a score, by language."""
     return {lang: printable(reason_text(indicator, value, baseline, lang)) for lang in LANGS}

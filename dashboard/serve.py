@@ -1,4 +1,4 @@
-"""The dashboard as a whole: followers of Kafka, the view of the archive, the web server, in one event loop."""
+"""The dashboard: consumers of Kafka, the view of the archive, and the web server, in one event loop."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ LEAVE_S_MAX = 2.0
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[str]:
-    """Serve within the block; yield the address. Raise SettingsError where it cannot listen there."""
+    """Serve within the block; yield the address. Raise SettingsError where it cannot listen on it."""
     loop = asyncio.get_running_loop()
     hub = Hub(clients_max=settings.dashboard.clients_max)
     target = target_of(settings.clickhouse)
@@ -39,8 +39,8 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     sentences = Sentences(settings.kafka)
     app = application(hub, archive, sentences, banks)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_S_MAX)
-    alerts = NewestAlerts(settings.kafka, sentences, lambda found: _hand_over(loop, partial(hub.alerts, found)))
-    flow = Flow(settings, lambda word: _hand_over(loop, partial(hub.flow, word)))
+    alerts = NewestAlerts(settings.kafka, sentences, lambda found: _call_in_loop(loop, partial(hub.alerts, found)))
+    flow = Flow(settings, lambda state: _call_in_loop(loop, partial(hub.flow, state)))
     await runner.setup()
     try:
         await _listen(runner, settings.dashboard)
@@ -62,7 +62,7 @@ async def serve(settings: Settings, ending: asyncio.Event, on_address: Callable[
 
 
 class DashboardThread:
-    """The dashboard beside a role, in a thread and event loop of its own: chdb's folder belongs to one process."""
+    """The dashboard beside a role, in a thread and event loop of its own: only one process may open chdb's folder."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -74,7 +74,7 @@ class DashboardThread:
         self.address = ""
 
     def __enter__(self) -> Self:
-        """Return when it listens; what hindered it is raised here."""
+        """Wait until it listens. Raise the error of the start, or TimeoutError after START_S_MAX."""
         self._thread.start()
         if not self._started.wait(START_S_MAX):
             raise TimeoutError(f"the dashboard did not start in {START_S_MAX:g} s")
@@ -111,7 +111,7 @@ async def _listen(runner: web.AppRunner, where: DashboardSettings) -> None:
         raise SettingsError(f"[dashboard] host = {where.host}, port = {where.port}: {error.strerror}") from error
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """From a follower's thread; a word that comes while the loop ends has no listener any more."""
+def _call_in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call in the event loop from a consumer's thread; a loop that has ended has no pages to serve."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(call)

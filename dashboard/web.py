@@ -1,7 +1,7 @@
-"""The HTTP side: a few named routes, every other one refused; nothing is changed by any of them.
+"""The HTTP server: a few named routes, all of them read-only; every other one is refused.
 
 There is no sign-in yet, so it listens on the loopback only, and answers to the loopback's names only: a foreign page
-that points its own name at 127.0.0.1 gets nothing.
+whose own name points at 127.0.0.1 gets nothing.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-STATUS_S, FALLS_S = 3.0, 20.0  # how long an answer of the archive serves all pages
+STATUS_S, FALLS_S = 3.0, 20.0  # for how long all pages share an answer of the archive
 HEARTBEAT_S = 15.0
-STUCK_S = 30.0  # a page that takes nothing for so long has lost its place
+STUCK_S = 30.0  # a page that reads nothing for so long is disconnected
 SEND_BUFFER_BYTES = 64 * 1024
 TEXT_CHARS_MAX = 64
 HUB, ARCHIVE, SENTENCES, BANKS, FILES = (
@@ -54,7 +54,7 @@ _ENTERPRISE_ID = re.compile(ENTERPRISE_ID_PATTERN)
 def application(
     hub: Hub, archive: ArchiveView, sentences: Sentences, banks: Sequence[dict[str, Any]]
 ) -> web.Application:
-    """Return the application. Raise ValueError where a file of the package is not what it should be."""
+    """Return the application. Raise ValueError where a file of the package has a wrong digest."""
     app = web.Application(middlewares=[_guard])
     app[HUB], app[ARCHIVE], app[SENTENCES] = hub, archive, sentences
     app[BANKS], app[FILES] = list(banks), dict(assets.load())
@@ -72,7 +72,7 @@ def application(
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Deny by default: foreign names, unknown routes, other methods; security headers on every answer."""
+    """Refuse unknown hosts, routes and methods; set security headers on every answer."""
     try:
         host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
         if host not in HOSTS:
@@ -91,7 +91,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _refusal(what: str, error: Exception) -> web.Response:
-    """503 with a word that the page understands; what exactly is wrong stands in the log, not on the page."""
+    """Return status 503 with an error code for the page; the details are in the log only."""
     return web.json_response({"error": what, "kind": type(error).__name__}, status=503)
 
 
@@ -159,7 +159,7 @@ async def _enterprise(request: web.Request) -> web.StreamResponse:
 
 
 async def _stream(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: hello, then alert, flow and gap as they come."""
+    """Send server-sent events: hello, then alert, flow and gap as they come."""
     hub = request.app[HUB]
     try:
         client, hello = hub.join()
@@ -171,7 +171,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         transport = request.transport
         if transport is not None and (handle := transport.get_extra_info("socket")) is not None:
-            # What waits for a slow page shall wait in its queue, where it is bounded and counted.
+            # Messages for a slow page wait in its queue, where they are bounded and counted.
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         sent = hello
         while True:

@@ -66,7 +66,7 @@ def test_a_latency_is_from_the_append_to_the_first_score_whichever_is_seen_first
         scored(6, 1_100), logged(6, 1_050), logged(7, 1_000, partition=1), scored(7, 1_500, partition=0),
     ):  # fmt: skip
         sample.take(message, now_s)
-    assert sample.look({}, {}, 0, 0.0) == {"p50_ms": 40, "p99_ms": 50, "sampled": 2}
+    assert sample.poll({}, {}, 0, 0.0) == {"p50_ms": 40, "p99_ms": 50, "sampled": 2}
 
 
 def test_what_waits_for_its_other_half_is_bounded_and_old_samples_go() -> None:
@@ -75,7 +75,7 @@ def test_what_waits_for_its_other_half_is_bounded_and_old_samples_go() -> None:
         sample.take(logged(offset, 0), 0.0)
     assert len(sample._appended_ms) == PENDING_MAX
     sample.take(scored(PENDING_MAX, 7), time.monotonic() - 61.0)
-    assert sample.look({}, {}, 0, 0.0) == {"p50_ms": None, "p99_ms": None, "sampled": 0}
+    assert sample.poll({}, {}, 0, 0.0) == {"p50_ms": None, "p99_ms": None, "sampled": 0}
 
 
 def test_quantiles_are_nearest_ranks() -> None:
@@ -92,7 +92,7 @@ def test_a_real_broker_gives_the_times(empty_kafka: str, eventually: Callable[..
         future.result(timeout=30)
     sample = LatencySample(KafkaSettings(bootstrap=broker, log_partitions=2))
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 0})
-    sample.look({0: 0, 1: 0}, {0: 0, 1: 0}, 10, 0.1)  # begins at the ends
+    sample.poll({0: 0, 1: 0}, {0: 0, 1: 0}, 10, 0.1)  # begins at the ends
     for offset in range(20):
         producer.produce(topics.EVENTS, b"{}", partition=offset % 2)
     producer.flush(30)
@@ -104,7 +104,7 @@ def test_a_real_broker_gives_the_times(empty_kafka: str, eventually: Callable[..
     seen: dict[str, Any] = {}
 
     def all_matched() -> bool:
-        seen.update(sample.look({0: 10, 1: 10}, {0: 10, 1: 10}, 10, 0.2))
+        seen.update(sample.poll({0: 10, 1: 10}, {0: 10, 1: 10}, 10, 0.2))
         return bool(seen["sampled"] == 20)
 
     eventually(all_matched, 30, "20 samples")

@@ -70,7 +70,7 @@ def test_a_new_page_is_told_the_newest_alerts_and_the_flow() -> None:
     ((name, body),) = asyncio.run(story())
     assert name == "hello"
     assert [each["id"] for each in body["alerts"]] == [f"a{number}" for number in range(5, ALERTS_KEPT + 5)]
-    assert [word["at_ms"] for word in body["flow"]] == [2, 3, 4]
+    assert [state["at_ms"] for state in body["flow"]] == [2, 3, 4]
 
 
 def test_places_are_bounded_and_come_back() -> None:
