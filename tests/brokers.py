@@ -39,7 +39,7 @@ def empty(bootstrap: str) -> None:
 
 
 def _groups_left(admin: AdminClient) -> list[str]:
-    """Those that could not be deleted yet."""
+    """Return the consumer groups that could not be deleted yet."""
     groups = [one.group_id for one in admin.list_consumer_groups().result(ANSWER_S).valid]
     answers = admin.delete_consumer_groups(groups) if groups else {}
     return [group for group, future in answers.items() if _is_in_use(future.exception(ANSWER_S))]

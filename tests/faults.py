@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Fault:
-    """How often a `test_fault_NN_*` injected its fault, and what came of it.
+    """The injections of a `test_fault_NN_*`, and their observed results.
 
-    `fault.inject(broker.kill)` injects and counts; `fault(observed="…")` reports. What counts by itself is reported
-    with `injected=proxy.cuts`. Several reports of one test (a property's examples) add up.
+    `fault.inject(broker.kill)` injects and counts; `fault(observed="…")` reports. A component that counts by itself is
+    reported with `injected=proxy.cuts`. Several reports of one test (a property's examples) add up.
     """
 
     def __init__(self, tell: Callable[[tuple[int, str]], None]) -> None:

@@ -15,7 +15,7 @@ _UNSHARE = ("unshare", "--mount") if _IS_ROOT else ("unshare", "--user", "--map-
 
 
 def is_possible(folder: Path) -> bool:
-    """Whether this machine lets us mount one."""
+    """Return whether this machine permits the mount of a small disk."""
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         return False
     words = [*_UNSHARE, "mount", "-t", "tmpfs", "tmpfs", str(folder)]
@@ -68,7 +68,7 @@ class SmallDisk:
 
 
 def _written(file: int, size: int) -> int:
-    """How many of `size` bytes found room."""
+    """Return how many of `size` bytes were written."""
     try:
         return os.write(file, b"\0" * size)
     except OSError as error:

@@ -133,7 +133,7 @@ def answered(
 
 @pytest.fixture
 def called(engine: Engine, answered: Callable[..., Any]) -> Callable[..., Any]:
-    """The same on the engine's settings, or on those of `config=`."""
+    """Return `answered` with the engine's settings, or those of `config=`."""
 
     def call(*words: str, config: Path | None = None, **more: str) -> Any:
         return answered("--config", config or engine.file, *words, **more)

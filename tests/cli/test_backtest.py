@@ -51,7 +51,7 @@ def test_it_prints_and_writes_the_same_bytes_each_time(log: Path, truth: Path, t
     assert "**a result" in written[0][0]
 
 
-def test_it_speaks_chinese(log: Path) -> None:
+def test_report_and_progress_are_in_chinese(log: Path) -> None:
     code, out, said = call(log, *SHORT, lang="zh_CN.UTF-8")
     assert code == 0, said
     assert "# 预警回测" in out

@@ -16,7 +16,7 @@ from embedded.ports import free_port
 from tests.patience import patience_s
 
 
-def test_a_chdb_folder_is_refused_and_the_way_is_said(
+def test_a_chdb_folder_is_refused_with_the_alternative(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XINLIU_CLICKHOUSE_URL", f"chdb://{tmp_path}")

@@ -83,7 +83,7 @@ def test_a_person_reads_it_in_either_language(engine: Engine, called: Callable[.
     assert (code, "floor" in english, "together" in english, BANK in english) == (0, True, True, True)
 
 
-def test_numbers_and_open_episodes_are_said_in_the_readers_language(engine: Engine, called: Callable[..., Any]) -> None:
+def test_numbers_and_open_episodes_are_in_the_readers_language(engine: Engine, called: Callable[..., Any]) -> None:
     names = {one.enterprise_id for one in open_alerts(engine).values()}
     held = 0
     for name in sorted(names):
@@ -104,7 +104,7 @@ def test_numbers_and_open_episodes_are_said_in_the_readers_language(engine: Engi
     print(f"{held} episodes held by their hysteresis")
 
 
-def test_every_reason_why_a_number_is_missing_has_words() -> None:
+def test_every_null_reason_has_a_text() -> None:
     assert set(NULL_NAMES) - {""} <= set(REASONS)
     assert set(STATUS) == set(STATUS_NAMES)
 

@@ -47,7 +47,7 @@ def scored(tmp_path_factory, redis_server):
 
 @pytest.fixture
 def settings(scored):
-    """The same, with everything in Redis and every commit as it was before the test."""
+    """Return the settings of `scored`; Redis and all commits are restored after the test."""
     with redis.Redis.from_url(scored.redis.url) as client:
         before = {key: client.dump(key) for key in client.scan_iter()}
         yield scored
@@ -256,7 +256,7 @@ def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_add
     assert min(row["difference"] for row in wrong) < -50
 
 
-def test_each_check_of_a_ledger_has_its_words_in_chinese():
+def test_each_check_of_a_ledger_has_a_chinese_text():
     """Every comparison of `replay.ledger` has Chinese words for a Chinese reader."""
     source = (Path(__file__).resolve().parents[2] / "replay" / "ledger.py").read_text(encoding="utf-8")
     said = re.findall(r'what=\s*f?"([^"]+)"', source)

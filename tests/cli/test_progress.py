@@ -27,7 +27,7 @@ def test_each_report_has_its_chinese() -> None:
 @pytest.mark.parametrize(
     ("lang", "said"), [("zh_CN.UTF-8", "Kafka 已应答：127.0.0.1:9"), ("C", "Kafka answers at 127.")]
 )
-def test_a_report_is_said_in_the_locales_language(
+def test_progress_is_reported_in_the_locales_language(
     lang: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LC_ALL", lang)

@@ -100,7 +100,7 @@ def test_killed_after_a_partition_it_goes_on_with_the_next(recording, whole, tmp
     assert list(tmp_path.iterdir()) == [outputs]
 
 
-def test_a_killed_process_is_told_and_what_is_done_is_kept(recording, whole, tmp_path):
+def test_a_killed_process_is_reported_and_finished_partitions_are_kept(recording, whole, tmp_path):
     outputs = tmp_path / "outputs.jsonl"
     words = ("log", "--data", recording, "--outputs", outputs)
     with running(*words, "--processes", "2") as process:

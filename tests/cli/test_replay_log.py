@@ -99,7 +99,7 @@ def test_servers_of_ones_own_take_a_log_once_and_one_that_ends_is_named(tmp_path
             stack.rest(patience_s(10))
 
 
-def test_what_was_recorded_is_what_the_log_holds_and_gives_what_was_said(engine, called, tmp_path) -> None:
+def test_a_recording_equals_the_log_and_gives_the_same_outputs(engine, called, tmp_path) -> None:
     recording, outputs = tmp_path / "log.gz", tmp_path / "outputs.jsonl"
     code, _, said = called("replay", "log", "--record", str(recording))
     assert code == 0, said

@@ -56,7 +56,7 @@ def processes_of(state: Path) -> list[str]:
 
 
 def revisions_missing(state: Path, *tables: str) -> int:
-    """How many revisions below an alert's newest stand in none of the archive's tables."""
+    """Return the number of revisions, below an alert's newest, that are in none of the archive's tables."""
     rows = " UNION ALL ".join(f"SELECT alert_id, revision FROM xinliu.{table}" for table in tables)
     counted = f"SELECT max(revision) - uniqExact(revision) AS missing FROM ({rows}) GROUP BY alert_id"
     db = connect(Target(kind="chdb", folder=state / "clickhouse"))

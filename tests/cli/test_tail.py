@@ -136,7 +136,7 @@ def test_fault_15_nothing_of_an_alert_reaches_the_terminal_raw(
     fault(observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each text escaped")
 
 
-def test_an_alert_is_said_under_the_rules_that_raised_it(
+def test_an_alert_is_worded_by_the_rules_that_raised_it(
     engine: Engine, called: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A bank's own lines are those of its rules; where these cannot be had, no line is made up."""
@@ -156,7 +156,7 @@ def test_an_alert_is_said_under_the_rules_that_raised_it(
 
 
 def _count(engine: Engine, topic: str) -> int:
-    """How many alerts a topic holds, each revision once."""
+    """Return the number of alerts in a topic, each revision once."""
     found = {
         (one.alert_id, one.revision)
         for record in read(engine.settings.kafka.bootstrap, topic)
@@ -165,7 +165,7 @@ def _count(engine: Engine, topic: str) -> int:
     return len(found)
 
 
-def test_it_follows_until_it_is_told_to_end(engine: Engine, tmp_path: Path, eventually: Callable[..., None]) -> None:
+def test_it_follows_until_a_signal_ends_it(engine: Engine, tmp_path: Path, eventually: Callable[..., None]) -> None:
     argv, environment = xinliu("--config", engine.file, "tail", "--bank", OTHER_BANK)
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(argv, env=environment, stdout=out, stderr=out)

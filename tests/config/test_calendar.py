@@ -43,7 +43,7 @@ def test_a_computed_holiday_was_off_in_every_published_year(year: int) -> None:
         (2034, 1, date(2034, 2, 19)),
     ],
 )
-def test_leap_months_are_told(year: int, month: int, first: date) -> None:
+def test_leap_months_are_recognised(year: int, month: int, first: date) -> None:
     assert first_of_month(year, month) == first
 
 

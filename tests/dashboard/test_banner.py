@@ -66,7 +66,7 @@ def address() -> Iterator[str]:
 @pytest.mark.parametrize("page", ["/", "/enterprise/91450100TEST00001X"])
 @pytest.mark.parametrize("lang", ["zh", "en"])
 @pytest.mark.parametrize("width", [1440, 1024])
-def test_that_the_archive_is_away_is_said_in_full(
+def test_the_banner_names_an_archive_that_is_away(
     address: str, browser: Browser, width: int, lang: str, page: str
 ) -> None:
     browser.resize(width, 900)

@@ -59,7 +59,7 @@ def test_a_full_queue_drops_its_oldest_and_says_how_many_first() -> None:
     assert [body for _, body in found[1:]] == list(range(10, QUEUE_MAX + 10))
 
 
-def test_a_new_page_is_told_the_newest_alerts_and_the_flow() -> None:
+def test_a_new_page_receives_the_newest_alerts_and_the_flow() -> None:
     async def story() -> list[tuple[str, Any]]:
         hub = Hub(clients_max=2, flow_kept=3)
         hub.alerts(alert(number) for number in range(ALERTS_KEPT + 5))

@@ -175,7 +175,7 @@ def test_how_complete_a_bank_is(
     assert other["state"] == "silent"
 
 
-def test_an_enterprise_is_told_whole_and_an_unknown_one_is_none(archive: Connection) -> None:
+def test_an_enterprise_is_returned_with_all_parts_and_an_unknown_one_is_none(archive: Connection) -> None:
     assert enterprise.enterprise(archive, ONE, SENTENCES) is None
     store(
         archive,
@@ -254,7 +254,7 @@ def test_an_alert_is_shown_alike_as_it_comes_and_from_the_archive(archive: Conne
     }  # fmt: skip
 
 
-def test_the_last_word_on_a_loan_may_leave_a_field_empty(archive: Connection) -> None:
+def test_the_newest_event_of_a_loan_may_leave_a_field_empty(archive: Connection) -> None:
     from sinks.clickhouse.tables import LOAN
     from tests.sinks.test_tables import LOAN_EVENT
 

@@ -98,7 +98,7 @@ def test_pages_come_with_a_policy_that_lets_no_inline_script_run(path: str) -> N
     assert body
 
 
-def test_an_archive_that_is_away_is_said_without_saying_where_it_is() -> None:
+def test_an_archive_that_is_away_is_reported_without_its_address() -> None:
     status, headers, body = ask("/api/status")
     assert status == 503
     assert msgspec.json.decode(body) == {"error": "archive", "kind": "Unavailable"}

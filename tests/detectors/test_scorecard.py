@@ -188,5 +188,5 @@ def test_half_of_the_repayment_capacity_must_be_known():
 
 
 @given(st.integers(0, len(CORE) - 1), st.floats(0, 1))
-def test_a_utility_is_reached_at_the_value_that_is_said(i, u):
+def test_a_utility_is_reached_at_the_stated_value(i, u):
     assert float(scorecard.utility(CARD.rows[i], scorecard.value_at(CARD, i, u))) == pytest.approx(u, abs=1e-9)

@@ -54,7 +54,7 @@ class ProcessShape:
 
 @dataclass(slots=True)
 class ProcessRun(Run):
-    """How it ended, read back from Kafka and Redis."""
+    """The result of a run by processes, read back from Kafka and Redis."""
 
     records: Counter[str] = field(default_factory=Counter)  # by worker, as its flushes moved the low offset
 

@@ -67,7 +67,7 @@ class Outputs:
 
 @dataclass(slots=True)
 class Run:
-    """How a run ended."""
+    """The result of a run."""
 
     said: Outputs = field(default_factory=Outputs)
     values: dict[str, Value] = field(default_factory=dict)

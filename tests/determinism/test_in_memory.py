@@ -1,4 +1,4 @@
-"""The same log gives the same bytes, whatever batches, slices of sweeps, residency and kills: in memory, all of it."""
+"""Determinism in memory: one log gives the same bytes for all batches, slices of sweeps, row caches and kills."""
 
 import pytest
 

@@ -76,7 +76,7 @@ def read(state, unit, first, last, amounts, counts, out):
 
 @allocating_kernel
 def read_at_once(state, unit, first, last, amounts, counts, out):
-    """The same of single columns, all of them in one pass."""
+    """Read the same sums of single columns, all of them in one pass."""
     e = state[0]
     if unit == 0:
         buckets.day_sums(e, e.day_amount, first, last, amounts, out, np.int64(0))

@@ -161,7 +161,7 @@ def test_records_are_remembered_as_dicts_do(script):
         world.flush()
 
 
-def test_a_body_is_told_by_all_bits_of_its_fingerprint_and_a_number_by_id_and_body():
+def test_a_body_is_identified_by_all_bits_of_its_fingerprint_and_a_number_by_id_and_body():
     world = World()
     world.id(0, 0, 7, 1)
     for bit in range(1, 64):
@@ -174,7 +174,7 @@ def test_a_body_is_told_by_all_bits_of_its_fingerprint_and_a_number_by_id_and_bo
 
 
 @pytest.mark.parametrize(("numbered", "most"), [(True, 6.0), (False, 33.0)])
-def test_an_entry_takes_as_many_bytes_as_is_said(numbered, most):
+def test_an_entry_takes_the_stated_bytes(numbered, most):
     """In memory, of an arena that is full: entries and index."""
     records = 16 * 1_024
     arena = dedup.empty(0, records // dedup.BLOCK) if numbered else dedup.empty(records, 0)

@@ -42,7 +42,7 @@ def test_a_bank_with_neither_flow_nor_loan_gives_its_slot_to_one_that_has():
     assert loans.bank_slot(row, 78) == loans.NO_SLOT
 
 
-def test_consent_merges_waits_for_its_time_and_ends_with_the_newest_word():
+def test_consent_merges_waits_for_its_time_and_ends_with_the_newest_event():
     row = layout.allocate(1)[0]
     loans.authorize(row, 0, 1, 10, 20, False)
     loans.authorize(row, 0, 2, 15, 30, False)  # they meet

@@ -37,9 +37,9 @@ def stages(dockerfile: Path) -> list[Stage]:
 
 
 def let_in(ignore_file: Path, files: Iterable[str]) -> list[str]:
-    """Those of `files` (paths below the root of the context) that the ignore file leaves in the context.
+    """Return the files (paths below the root of the context) that the ignore file leaves in the context.
 
-    As Docker does it: of the patterns that match a file or a folder above it, the last decides.
+    The rule is Docker's: of the patterns that match a file or a folder above it, the last decides.
     """
     patterns = [line.strip() for line in ignore_file.read_text(encoding="utf-8").splitlines()]
     rules = [

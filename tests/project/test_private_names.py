@@ -41,7 +41,7 @@ def private_names(tree: ast.AST) -> set[str]:
     return {name for name in found if is_private(name)} - own_names(tree)
 
 
-def test_whoever_uses_private_names_says_why() -> None:
+def test_tests_that_use_private_names_state_the_reason() -> None:
     using = {
         path.relative_to(TESTS).as_posix()
         for path in TESTS.rglob("*.py")

@@ -165,7 +165,7 @@ def _references(node: Any) -> list[str]:
     return [found for value in node for found in _references(value)] if isinstance(node, list) else []
 
 
-def test_both_pages_tell_the_same_topics_and_fields() -> None:
+def test_both_pages_have_the_same_topics_and_fields() -> None:
     pages = [(ROOT / f"docs/topics{suffix}.md").read_text(encoding="utf-8") for suffix in ("", ".zh-CN")]
     rows = [[line.split("|")[1] for line in page.splitlines() if line.startswith("| `")] for page in pages]
     headings = [[line for line in page.splitlines() if line.startswith("### ")] for page in pages]

@@ -119,7 +119,7 @@ def test_rows_become_transactions_in_the_order_of_their_balances(folder: Path) -
     assert all(txn.date_only and txn.currency == "CNY" for _, txn in booked)
 
 
-def test_loans_are_granted_with_their_schedule_and_what_became_of_them_is_told_when_it_was_known(folder: Path) -> None:
+def test_loans_are_granted_with_their_schedule_and_outcomes_come_when_they_became_known(folder: Path) -> None:
     source = Accounts(folder)
     deliveries = list(source.deliveries())
     loans = [(on(each), each.event) for each in deliveries if isinstance(each.event, Loan)]

@@ -36,7 +36,7 @@ RISING = [
 ]
 
 
-def test_an_episode_keeps_its_days_its_highest_severity_and_who_heard_of_it() -> None:
+def test_an_episode_keeps_its_days_its_highest_severity_and_its_recipients() -> None:
     assert episodes(RISING) == [
         Episode(
             enterprise_id="E1",
@@ -78,7 +78,7 @@ def test_what_is_written_reads_the_same_and_a_bad_line_is_named(tmp_path: Path) 
         ({"banks": ()}, "banks (), expected ('Z9000000000001',)"),
     ],
 )
-def test_every_difference_is_said(change: dict[str, Any], said: str) -> None:
+def test_every_difference_is_reported(change: dict[str, Any], said: str) -> None:
     expected = episodes(RISING)
     found = [msgspec.structs.replace(expected[0], **change)]
     assert differences(expected, expected) == []

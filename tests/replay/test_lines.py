@@ -27,7 +27,7 @@ def test_it_is_what_the_plain_writer_says_in_the_order_of_offset_and_key(outputs
     assert [offset_of(topics.SCORE, value) for _, _, value in rows] == [offset for offset, _, _ in rows]
 
 
-def test_letters_come_in_the_order_of_their_records_and_may_have_no_key():
+def test_dead_letters_come_in_the_order_of_their_records_and_may_have_no_key():
     letters = [
         (key, msgspec.json.encode({"topic": "events.v1", "partition": 1, "offset": offset, "reason": "late"}))
         for key, offset in ((b"E1", 9), (None, 12), (b"E2", 3))

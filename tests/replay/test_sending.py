@@ -136,7 +136,7 @@ def test_ends_and_commits_of_what_is_not_there_are_nothing(kafka: str, topic_nam
     assert progress.settled
 
 
-def test_the_history_goes_at_once_and_the_rest_waits_for_the_word_and_its_pace(
+def test_the_history_is_sent_at_once_and_the_rest_waits_for_the_control_record_and_its_pace(
     kafka: str, eventually: Callable[..., None]
 ) -> None:
     source = Renamed("live")
@@ -191,7 +191,7 @@ class Knowing(Renamed):
         yield from super().deliveries()
 
 
-def test_outcomes_are_told_once_among_the_words_of_others(empty_kafka: str) -> None:
+def test_outcomes_are_written_once_among_the_controls_of_others(empty_kafka: str) -> None:
     source = Knowing("told", most=20)
     made(empty_kafka, source)
     outbox = Outbox(empty_kafka, {})

@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_begun_is_named_and_not_the_one_beside_it(tmp_path
         assert raised.value.filename == str(path)
 
 
-def test_a_disk_that_is_full_is_said_with_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "outputs"
     path.write_bytes(b"old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

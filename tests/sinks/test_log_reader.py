@@ -63,7 +63,7 @@ def test_it_begins_at_the_first_offset_that_is_left(kafka: str, make_topic: Call
     assert list(read_topic(kafka, topic, begin=10)) == []
 
 
-def test_records_that_never_come_are_told_with_how_far_it_read(kafka: str, make_topic: Callable[..., str]) -> None:
+def test_missing_records_are_reported_with_the_offset_reached(kafka: str, make_topic: Callable[..., str]) -> None:
     topic = make_topic("silent")
     _fill(kafka, topic, 2)
     with (

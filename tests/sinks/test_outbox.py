@@ -161,7 +161,7 @@ def test_silence_ends_the_outbox():
         outbox.poll()
 
 
-def test_who_waits_for_an_outbox_hears_at_once_that_it_was_closed():
+def test_a_waiting_caller_of_an_outbox_is_woken_by_its_close():
     outbox = Outbox(f"127.0.0.1:{free_port()}")
     outbox.send("dlq.v1", b"x")
     with ThreadPoolExecutor(1) as thread:

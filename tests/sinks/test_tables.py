@@ -121,7 +121,7 @@ def test_every_record_of_a_read_topic_has_a_table() -> None:
     assert stored[TO_BANK] is stored[topics.bank_alerts(OTHER)], "each bank's alerts would be blocks of their own"
 
 
-def test_two_banks_are_told_the_same_revision_each_in_its_words(archive: Connection) -> None:
+def test_two_banks_get_the_same_revision_each_in_its_own_message(archive: Connection) -> None:
     store(archive, ALERT_TOLD, alert(text_zh="一"), alert(revision=2), topic=TO_BANK)
     store(archive, ALERT_TOLD, alert(text_zh="二"), topic=topics.bank_alerts(OTHER))
     store(archive, ALERT_TOLD, alert(text_zh="二"), topic=topics.bank_alerts(OTHER), first=9)  # a restart repeats

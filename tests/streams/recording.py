@@ -149,7 +149,7 @@ def recorded(path: Path) -> dict[tuple[int, int], tuple[bytes, int]]:
 
 
 def how_many(path: Path) -> int:
-    """How many records there are."""
+    """Return the number of records."""
     with closing(_opened(path)) as base:
         return int(base.execute("SELECT count(*) FROM record").fetchone()[0])
 

@@ -58,7 +58,7 @@ def settings(empty_kafka: str) -> Settings:
     return settings
 
 
-def test_whoever_reads_the_topic_passes_over_bytes_that_are_no_text(
+def test_every_reader_of_the_topic_skips_bytes_that_are_no_text(
     settings: Settings, eventually: Callable[..., None]
 ) -> None:
     """learn, the verbs, ingest at a paused feed and the ledger each read the record behind them."""

@@ -22,7 +22,7 @@ def test_a_record_of_the_log_is_held_whole_and_one_with_a_secret_is_not() -> Non
     assert payload_of(refused) is None
 
 
-def test_what_a_letter_holds_is_bounded_and_says_what_was_cut() -> None:
+def test_a_dead_letter_is_bounded_and_states_the_cut_bytes() -> None:
     """Dead letters of bytes that JSON makes six times as long, or of headers alone, are far below the limit."""
     control, many = "\x01", 100_000
     records = [

@@ -180,7 +180,7 @@ def test_a_thousand_of_one_partition_are_one_command(world):
     assert [one for one in commands(world.client) if one] == [{"mget": 1}]
 
 
-def test_unknown_foreign_and_damaged_are_told_apart_and_hide_nobody(world):
+def test_unknown_foreign_and_damaged_are_distinguished_and_hide_nobody(world):
     lookup = world.lookup()
     p = lookup.read(["E3"])[0].partition
     alike = [name for name in MANY if lookup.read([name])[0].partition == p][:3]

@@ -82,7 +82,7 @@ def test_a_value_within_rounding_of_a_line_decides_nothing_unless_it_is_whole() 
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-def test_every_condition_of_the_catalogue_has_words_in_both_languages(name: str) -> None:
+def test_every_condition_of_the_catalogue_has_a_text_in_both_languages(name: str) -> None:
     signal = ALL[name]
     for tree in (*signal.levels, signal.hysteresis, *signal.suppressions, signal.min_history, signal.not_computable):
         if tree is None:

@@ -44,7 +44,7 @@ def test_everything_that_has_a_name_has_a_row() -> None:
     assert set(checks()) == set(signal_names())
 
 
-def test_a_number_at_the_cap_of_its_formula_is_said_as_a_cap() -> None:
+def test_a_number_at_the_cap_of_its_formula_is_worded_as_a_cap() -> None:
     capped = {name: says.most for name, says in wordings().items() if says.most is not None}
     assert capped == {
         "runway_30d_days": 365, "payer_tenure_wavg_days": 730, "payee_tenure_wavg_days": 730,
@@ -59,7 +59,7 @@ def test_every_count_of_the_catalogue_stands_here() -> None:
 
 
 @pytest.mark.parametrize(("word", "name"), [(word, name) for word, names in COUNTED.items() for name in sorted(names)])
-def test_a_count_is_said_in_its_measure_word(word: str, name: str) -> None:
+def test_a_count_has_its_measure_word(word: str, name: str) -> None:
     assert value_text(name, 3.0, "zh") == f"3{word}"
     assert value_text(name, 3.0, "en") == "3"
 
@@ -129,7 +129,7 @@ def test_numbers_in_words(name: str, value: float | None, zh: str, en: str) -> N
     assert (value_text(name, value, "zh"), value_text(name, value, "en")) == (zh, en)
 
 
-def test_a_value_beside_a_line_gets_the_decimals_that_tell_them_apart() -> None:
+def test_a_value_near_a_line_gets_enough_decimals_to_differ() -> None:
     assert value_text("runway_30d_days", 14.96, "zh") == "15天"
     assert value_text("runway_30d_days", 14.96, "zh", beside=[15.0]) == "14.96天"
     assert value_text("op_inflow_30d_vs_prior90d_ratio", -0.49996, "en", beside=[-0.3, -0.5]) == "down 49.996%"

@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "examples.jsonl"
 STATES = ("raised", "upgraded", "downgraded", "stale", "cleared", "closed", "ended")
 
 
-def test_the_examples_are_said_as_the_golden_file_has_them() -> None:
+def test_the_examples_have_the_sentences_of_the_golden_file() -> None:
     golden, said = GOLDEN.read_text(encoding="utf-8").splitlines(), list(examples.said())
     for wanted, found in zip(golden, said, strict=True):
         assert json.loads(found) == json.loads(wanted)
@@ -106,7 +106,7 @@ def test_no_sentence_contradicts_its_own_state(drawn: tuple[str, Alert]) -> None
 
 @settings(max_examples=500)
 @given(revisions())
-def test_what_is_said_beside_a_line_is_on_its_side_of_it(drawn: tuple[str, Alert]) -> None:
+def test_a_rounded_value_stays_on_its_side_of_the_line(drawn: tuple[str, Alert]) -> None:
     name, alert = drawn
     signal = examples.evaluated()[name]
     said = sentence(alert, signal, "zh")

@@ -99,7 +99,7 @@ def test_who_is_counted(story: Story, report: Report) -> None:
         assert worth.warned["60"].n == sum(life.over_30_on - 60 >= WARM_UP for life in in_window)
 
 
-def test_the_logs_own_loan_events_tell_the_same_as_the_truth(log: Path, report: Report) -> None:
+def test_the_logs_own_loan_events_give_the_same_truth(log: Path, report: Report) -> None:
     own = judged(log)
     assert own.parameters.truth == "log"
     same = msgspec.structs.replace(
@@ -197,14 +197,14 @@ def test_the_signals_of_a_world_are_those_that_raised(log: Path) -> None:
     assert sorted(set(world.revisions.signal.tolist())) == list(range(len(world.signals)))
 
 
-def test_a_row_is_told_when_the_log_has_reached_it(log: Path) -> None:
+def test_a_row_is_known_when_the_log_has_reached_it(log: Path) -> None:
     world = world_of(log)
     assert (world.months.known_day >= world.months.day).all()
     bad = np.flatnonzero(world.bad_day < NEVER)
     assert [world.ids[who] for who in bad] == [name_of(number) for number in range(0, 40, 5)]
 
 
-def test_an_operators_outcome_takes_the_place_of_what_its_loan_told(story: Story, tmp_path: Path) -> None:
+def test_an_operators_outcome_replaces_the_events_of_its_loan(story: Story, tmp_path: Path) -> None:
     said = 380
     planted = {
         said: [

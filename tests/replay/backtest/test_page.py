@@ -101,7 +101,7 @@ def test_the_same_report_gives_the_same_page_and_holds_all_of_it() -> None:
     assert not re.search(rb"(src|href)\s*=|https?://|@import|url\(", own), "nothing is loaded from anywhere"
 
 
-def test_every_word_of_the_page_is_there_in_both_languages() -> None:
+def test_every_text_of_the_page_is_in_both_languages() -> None:
     script = files("replay.backtest").joinpath("page.js").read_text(encoding="utf-8")
     used = set(re.findall(r'\bt\("(\w+)"\)', script))
     for title, about in re.findall(r'section\("(\w+)"(?:, "(\w+)")?', script):

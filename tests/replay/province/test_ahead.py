@@ -28,7 +28,7 @@ def read(items: Iterator[int], most: int, into: list[int], until: int) -> None:
                 raise KeyboardInterrupt
 
 
-def test_what_fails_is_told_to_the_reader_after_what_was_made_before() -> None:
+def test_an_exception_reaches_the_reader_after_the_items_before_it() -> None:
     def failing() -> Iterator[int]:
         yield 1
         raise OSError("no space")

@@ -227,7 +227,7 @@ def told(tp: TP, first_offset: int, *values: bytes | None) -> Any:
     return tp, chunk_of(tp.topic, tp.partition, first_offset, [(b"k", value, [], NOW_MS) for value in values])
 
 
-def test_what_each_bank_is_told_is_stored_with_the_bank_and_in_one_block(settings: Settings, watched: Watched) -> None:
+def test_each_banks_alerts_are_stored_with_the_bank_and_in_one_block(settings: Settings, watched: Watched) -> None:
     """A block each of as many banks as there are would be more than ClickHouse merges."""
     role = Archive(settings, MarkedOutbox(settings.kafka.bootstrap), connection=watched)
     source = [told(TP_TOLD, 5, alert(1), alert(2)), told(TP_OTHER_TOLD, 0, alert(2)), told(TP_ALERTS, 0, alert(1))]

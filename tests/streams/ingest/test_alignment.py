@@ -274,7 +274,7 @@ class Worker(Reader):
 
 
 @given(feeds=FEEDS, workers=st.integers(2, 3), dies=st.booleans(), seed=st.integers(0, 2**32 - 1))
-def test_workers_that_hear_of_each_other_read_all_within_the_bound(feeds, workers, dies, seed):
+def test_workers_with_each_others_progress_read_all_within_the_bound(feeds, workers, dies, seed):
     """Progress that comes late or twice: no record is applied further ahead than the bound of the oldest unread one of
     any feed, also of a worker that is gone for a while; and all is read in the end."""
     rng = random.Random(seed)
@@ -363,7 +363,7 @@ def test_a_paused_feed_counts_as_one_with_nothing_unread():
     assert alignment.tick_ms_max() == 90_000_000 + 2 * BOUND_MS, "what it vouched for stays"
 
 
-def test_another_worker_s_paused_feed_is_known_by_its_word():
+def test_another_worker_s_paused_feed_is_known_by_its_progress_message():
     alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
     alignment.begin([A], [B])
     alignment.answered({A: 10, B: 50}, 90_000_000)

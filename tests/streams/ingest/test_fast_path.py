@@ -346,7 +346,7 @@ def test_however_it_is_written_it_becomes_the_same(text):
     blank=st.sampled_from(["", " ", "\n  ", "\t"]),
     said=st.sampled_from([{}, {"memo": None}, {"date_only": False, "status": "booked", "return_reason": None}]),
 )
-def test_neither_order_nor_blanks_nor_what_need_not_be_said_make_a_difference(row, order, blank, said):
+def test_order_blanks_and_default_fields_make_no_difference(row, order, blank, said):
     fields = {"type": "txn"} | {name: value for name, value in said.items() if name not in row} | row
     names = sorted(fields, key=lambda name: order.random())
     parts = [f'"{name}"{blank}:{blank}{json.dumps(fields[name], ensure_ascii=False)}' for name in names]

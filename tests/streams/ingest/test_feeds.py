@@ -32,7 +32,7 @@ def test_coverage_goes_on_from_the_first_receipt_without_a_gap():
     assert seen == [(5, ()), (6, ()), (6, (8,)), (6, (8, 9)), (6, (8, 9)), (9, ()), (9, ()), (9, (11,))]
 
 
-def test_the_last_missing_receipt_of_a_day_is_told_apart():
+def test_the_last_missing_receipt_of_a_day_is_recognised():
     one = feeds()
     assert [one.receipt(A, DAY), one.receipt(B, DAY), one.receipt(B, DAY + 1), one.receipt(B, DAY + 1)] == [
         False, True, False, False,
@@ -113,7 +113,7 @@ def test_each_midnight_passed_has_a_tick_of_its_own():
     assert [day_of(tick.up_to) - DAY for tick in one.ticks(at(400, 1))] == [*range(393, 400), 400]
 
 
-def test_what_is_told_again_or_in_another_order_changes_nothing():
+def test_repeated_or_reordered_messages_change_nothing():
     one = feeds()
     for bank_id in (A, B):
         one.receipt(bank_id, DAY)

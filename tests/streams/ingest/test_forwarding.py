@@ -66,7 +66,7 @@ def test_each_record_is_judged_once_however_often_its_feed_is_held(monkeypatch, 
 @pytest.mark.parametrize(
     "headers", [[("h", b"x" * (12 << 20)), *HEADERS], [("", None)] * 100_000, [("a" * 70_000, b"")]]
 )
-def test_headers_over_their_bound_are_not_read_and_the_letter_is_cut(headers):
+def test_headers_over_their_bound_are_not_read_and_the_dead_letter_is_cut(headers):
     chunk = chunk_of(TOPIC, 0, 7, [(b"k" * (3 << 20), as_bytes(txn("a", at(0))), headers, at(1))])
     run, after = Forwarder(TOKENS).run(validator(), Rest(chunk), 1, ANY_MS)
     (refused,) = run.refused

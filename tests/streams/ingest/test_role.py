@@ -168,7 +168,7 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(settings, empty_kafka,
     )
 
 
-def test_a_word_admits_a_late_record_again_under_its_own_origin(settings, empty_kafka, tmp_path, eventually):
+def test_a_control_record_admits_a_late_record_under_its_own_origin(settings, empty_kafka, tmp_path, eventually):
     """The record stands in the log a second time, marked as admitted; a word of what is not there is a dead letter."""
     broker, found = empty_kafka, settings()
     with worker(found, tmp_path / "log"):
@@ -193,10 +193,10 @@ def test_a_word_admits_a_late_record_again_under_its_own_origin(settings, empty_
         assert [row.event.control_id for row in rows if isinstance(row.event, Control)] == [words[0].control_id]
 
 
-def test_what_operators_said_before_a_worker_came_stands_before_the_records_that_it_reads(
+def test_control_records_before_a_workers_start_precede_the_records_that_it_reads(
     settings, empty_kafka, tmp_path, eventually
 ):
-    """However much lies in the banks' topics, and whatever is fetched first: a backfill is opened before its events."""
+    """A backfill is opened before its events, whatever is in the banks' topics and in any order of fetches."""
     broker, found = empty_kafka, settings()
     for number, bank_id in enumerate(BANKS):
         rows = [txn(f"{number}-{n}", at(n // 100, n % 100), bank_id=bank_id) for n in range(700)]

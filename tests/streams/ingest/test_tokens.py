@@ -30,7 +30,7 @@ def test_a_token_is_the_keyed_hash_of_kind_and_identifier(key, text):
     assert digits == hmac.digest(key, b"account\0" + text.encode(), "sha256").hex()[:32]
 
 
-def test_accounts_are_the_same_token_whoever_names_them():
+def test_an_account_has_the_same_token_as_own_and_as_counterpartys_account():
     one = TOKENS.pseudonymous(txn(account="6222 0200 1234"))
     other = TOKENS.pseudonymous(txn(counterparty_account="622202001234"))
     assert one.account == other.counterparty_account

@@ -70,7 +70,7 @@ def quarantine(bootstrap: str) -> list[QuarantinedBatch]:
 
 
 def closes(bootstrap: str, bank: int, day: int) -> bool:
-    """Whether the last tick says that test day `day` is closed for a bank."""
+    """Return whether the last tick closes test day `day` of a bank."""
     tick = last_tick(bootstrap)
     closed = None if tick is None else tick.feeds[BANKS[bank]].closed_up_to
     return closed is not None and closed >= DAY + day
@@ -155,7 +155,7 @@ def test_fault_47_a_batch_that_cannot_be_read_pauses_its_feed_alone(
     fault(observed="1 feed paused, 2 others closed their days; skipped, it went on")
 
 
-def test_fault_47_a_skip_is_honoured_by_whoever_reads_the_feed_next(
+def test_fault_47_a_skip_is_honoured_by_the_next_reader_of_the_feed(
     settings, empty_kafka, tmp_path, eventually, capsys, fault
 ):
     """It is said while no worker runs."""

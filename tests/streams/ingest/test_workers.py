@@ -263,7 +263,7 @@ def takeovers(log):
 
 
 def test_fault_23_a_zombie_s_tick_is_refused_by_the_broker(kafka, make_topic, monkeypatch, fault):
-    """Whoever opens the writer ends the one before: what that still writes is in no partition."""
+    """A new tick writer fences the one before; later writes of that one are in no partition."""
     topic = make_topic("ticks", partitions=PARTITIONS)
     monkeypatch.setattr(topics, "EVENTS", topic)
     outbox = Outbox(kafka)
@@ -287,7 +287,7 @@ def test_fault_23_a_zombie_s_tick_is_refused_by_the_broker(kafka, make_topic, mo
     fault(observed="refused both times; every partition holds the owner's ticks alone")
 
 
-def test_fault_07_idle_bank_is_told_apart_and_holds_nobody(settings, empty_kafka, tmp_path, eventually, fault):
+def test_fault_07_an_idle_bank_is_recognised_and_holds_nobody_back(settings, empty_kafka, tmp_path, eventually, fault):
     """One of four banks falls silent, over two workers: time goes on with the others, the silent feed is called stalled
     and its days are closed by its deadline; when it comes back it is a feed like the others."""
     broker = empty_kafka

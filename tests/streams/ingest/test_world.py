@@ -51,7 +51,7 @@ def make_world(tmp_path, monkeypatch):
 
 
 def behind_ms(world):
-    """How far a record lies behind what came before it, beyond what its bank itself was behind: the most of all."""
+    """Return the largest delay of a record behind the newest one before it, beyond its bank's own delay, in ms."""
     delivered = [record for log in world.banks.delivered.values() for record in log]
     newest_ms = {record.event_id: record.newest_ms for record in delivered if record.event_id is not None}
     seen, reached_ms, most_ms = set(), NOTHING_MS, NOTHING_MS

@@ -291,7 +291,7 @@ def test_an_operators_outcome_is_a_label(broker: str) -> None:
     assert summary["log_loss"] != base["log_loss"]
 
 
-def test_snapshots_go_out_once_with_the_word_to_use_them(broker: str, seed: int) -> None:
+def test_snapshots_are_published_once_with_their_activation(broker: str, seed: int) -> None:
     """Over a restart too: what is on model.v1 is rebuilt to the same id and not sent again."""
     print(f"seed {seed}")
     log = made_log(seed)

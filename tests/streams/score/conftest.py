@@ -51,7 +51,7 @@ def make_lazy_world(score_outbox, redis_url):
 
 @pytest.fixture
 def make_world(make_lazy_world, resident_max):
-    """The same, with one enterprise in memory and with all."""
+    """Return `make_lazy_world` with one enterprise in memory, and with all."""
     return lambda **more: make_lazy_world(resident_max=resident_max, **more)
 
 

@@ -104,7 +104,7 @@ def overdue(day, dpd, *, bank_id=BANK, loan_id="L1", event="overdue"):
     return loan(f"{event}{day}{bank_id}", "E1", day, event, dpd=dpd, bank_id=bank_id, loan_id=loan_id)
 
 
-def test_an_instalment_that_a_payment_uncovers_is_told_at_once_to_its_lender_alone():
+def test_an_instalment_uncovered_by_a_payment_is_sent_at_once_to_its_lender_alone():
     """A transaction moves what one lender's loans say: they are measured against the balance, of three days."""
     soon, later = (Instalment(due_on=f"{date_of(FIRST_DAY + day)}", due_minor=4 * 10**7) for day in (25, 60))
 
@@ -136,7 +136,7 @@ def test_an_instalment_that_a_payment_uncovers_is_told_at_once_to_its_lender_alo
         assert [m.value for m in (*said, *applied(restarted, rows, 1, stop))] == [m.value for m in whole]
 
 
-def test_arrears_are_told_to_their_lender_and_to_others_only_that_there_are_some():
+def test_arrears_go_to_their_lender_in_full_and_to_others_without_details():
     events = [*two_lenders(), *days(0, 40), overdue(40, 12), *days(40, 45)]
     _, messages = run(events)
     (own,) = by_bank(messages, BANK, ARREARS)
@@ -201,7 +201,7 @@ def test_a_new_lender_gets_one_opening_list():
     assert [e.name for e in new[0].evidence] == [e.name for e in old[0].evidence]
 
 
-def test_the_end_of_the_last_loan_closes_what_its_bank_was_told_and_goes_to_no_one_else():
+def test_the_end_of_the_last_loan_closes_its_banks_alerts_and_goes_to_no_one_else():
     closed = loan("x1", "E1", 105, "closed", loan_id="L1", outstanding_minor=0)
     events = [*two_lenders(), *silent_then_lent(), closed, tick(105), tick(106)]
     _, messages = run(events)
@@ -397,7 +397,7 @@ def test_every_alert_has_its_chinese_text_and_an_action_of_its_family():
         assert not any("a" <= letter <= "z" for letter in alert.text_zh + alert.title_zh + alert.suggested_action_zh)
 
 
-def test_what_a_bank_hears_does_not_hang_on_batches():
+def test_a_banks_alerts_do_not_depend_on_batches():
     events = [
         *two_lenders(), *days(0, 40), overdue(40, 12), overdue(41, 45, bank_id=OTHER_BANK, loan_id="L2"), *days(41, 70),
         *(tick(day) for day in range(70, 105)), loan("x1", "E1", 105, "closed", loan_id="L1", outstanding_minor=0),
@@ -417,7 +417,7 @@ def many(count):
 
 
 @pytest.mark.parametrize("crowded", [False, True])
-def test_what_memory_holds_changes_no_word_and_no_byte(crowded, seed):
+def test_residency_changes_no_alert_and_no_byte(crowded, seed):
     """An enterprise that leaves memory loses its bands: all its signals are evaluated when it is back."""
     rules = many(40) if crowded else immediate_artefact()
     rnd = random.Random(seed)

@@ -167,7 +167,7 @@ def test_several_days_closed_by_one_tick_are_a_record_each():
     assert [each.seq for each in found] == sorted({each.seq for each in found})
 
 
-def test_in_a_backfill_only_a_months_last_day_is_said():
+def test_in_a_backfill_only_a_months_last_day_is_published():
     def control(action):
         return Control(control_id=action, action=action, by="op", reason="test")
 

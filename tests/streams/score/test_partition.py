@@ -207,7 +207,7 @@ def test_another_banks_transactions_are_not_named_to_a_lender():
     [{"purpose": "贷前审批"}, {"valid_to": 1}, {"valid_from": 2**51}, {"revoked": True}],
     ids=["another purpose", "expired", "not yet valid", "revoked"],
 )
-def test_without_a_valid_authorization_a_lender_hears_nothing(fields):
+def test_without_a_valid_authorization_a_lender_gets_no_alert(fields):
     events = [loan("l", "E1", 0), authorization("a", "E1", **fields)]
     for day in range(180):
         events += [txn(f"t{day}", "E1", day, 5, 10**6 if day < 150 else 1_000), tick(day)]

@@ -193,7 +193,7 @@ def test_alerts_at_the_end_of_a_backfill_are_judged_anew() -> None:
     assert not is_provisional(listed["E2"])
 
 
-def test_who_looks_an_enterprise_up_is_told() -> None:
+def test_a_lookup_of_an_enterprise_shows_the_provisional_calendar() -> None:
     for last, provisional in ((LAST, False), (LAST + 1, True)):
         partition, _ = run(trade("E1", range(FIRST, last + 1)))
         rows = partition.residents.rows()

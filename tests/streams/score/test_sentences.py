@@ -115,7 +115,7 @@ def test_no_sentence_of_the_sample_contradicts_its_state(told: Told) -> None:
     assert all(standings[name] > 0 for name in ("true", "held")), standings
 
 
-def test_pages_and_banks_read_the_same_words(told: Told) -> None:
+def test_pages_and_banks_get_the_same_texts(told: Told) -> None:
     sentences = Sentences(KafkaSettings())
     for _, alert in told:
         said = sentences.of(alert, "zh")

@@ -1,4 +1,4 @@
-"""How chunks are put into messages."""
+"""Packing of chunks into messages."""
 
 import itertools
 

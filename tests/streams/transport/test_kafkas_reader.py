@@ -84,7 +84,7 @@ SAME: dict[str, bytes] = {
     "control": marker(0, 7, ABORT).encoded(),
     **{f"joined_streams_{codec}": joined(codec) for codec in (GZIP, SNAPPY, ZSTD)},
 }
-"""What both read, and read the same."""
+"""Read by all readers, with the same result."""
 
 READ_BY_KAFKA: dict[str, tuple[bytes, Reason]] = {
     **{f"magic_{magic}": (old(magic), Reason.MESSAGE_FORMAT) for magic in (0, 1)},
@@ -103,7 +103,7 @@ READ_BY_KAFKA: dict[str, tuple[bytes, Reason]] = {
     "behind_zstd_the_beginning_of_a_frame": (behind(ZSTD, COMPRESS[ZSTD](RECORDS)[:6]), Reason.COMPRESSION),
     "behind_lz4_a_frame_with_a_record": (behind(LZ4, COMPRESS[LZ4](Row(delta=3).encoded())), Reason.TRAILING_BYTES),
 }
-"""What Kafka's reader reads and both of ours refuse."""
+"""Read by Kafka's reader, and refused by both of ours."""
 
 REFUSED: dict[str, tuple[bytes, Reason]] = {
     **{
@@ -120,11 +120,11 @@ REFUSED: dict[str, tuple[bytes, Reason]] = {
         for codec in (GZIP, SNAPPY, LZ4, ZSTD)
     },
 }
-"""What all refuse."""
+"""Refused by all readers."""
 
 ONLY_HERE = {"joined_streams_3": joined(LZ4)}
-"""What Kafka's reader refuses, as it ends at the first LZ4 frame, and ours read, as the frame format has it. A broker
-reads what a producer sends with the same reader: none is in a log."""
+"""Refused by Kafka's reader, which ends at the first LZ4 frame, and read by ours by the frame format. A broker checks
+produced batches with the same reader, so a log has none."""
 
 DAMAGED_MAX = 1_500
 
@@ -154,7 +154,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory, module_seed: int, not_shown
 
 
 def is_skipped(raw: bytes) -> bool:
-    """Whether it has a batch of markers, which the program leaves out, or of LZ4, whose streams may be joined."""
+    """Return whether it has a batch of markers, which the program skips, or of LZ4, whose streams may be joined."""
     at = 0
     while at + 61 <= len(raw):
         length, (attributes,) = int.from_bytes(raw[at + 8 : at + 12], "big"), struct.unpack_from(">h", raw, at + 21)

@@ -281,7 +281,7 @@ def test_times_begin_anew_where_they_overflow_as_javas_do(parse: Parse) -> None:
 @both
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
 def test_bytes_behind_a_whole_compressed_stream_are_refused(parse: Parse, codec: int) -> None:
-    """Whether they fit into what the stream unpacks to or not, which each parser guesses in its own way."""
+    """They are refused within and beyond the estimated size of the unpacked stream, which differs by parser."""
     rows = [Row(delta=i, value=bytes(20_000)) for i in range(3)]
     for more in (b"\0", bytes(3), bytes(4), bytes(20), b"\xff" * 40, COMPRESS[codec](b"\0")[:5]):
         bad = Batch(base=42, rows=rows, compression=codec, extra=more).encoded()
