@@ -108,10 +108,10 @@ def _data(document: dict[str, Any]) -> str:
     for world in document["worlds"]:
         if world["silent"]:
             lacks = "; ".join(f"{signal} (`{'`, `'.join(needs)}`)" for signal, needs in world["silent"])
-            parts.append(f"Signals that cannot speak on {world['name']}, by what was never computable: {lacks}.")
+            parts.append(f"Signals never computable on {world['name']}, with the indicators that they lack: {lacks}.")
         if world["quiet"]:
             parts.append(
-                f"Signals that had all they need on {world['name']}, and raised nothing: {', '.join(world['quiet'])}."
+                f"Signals computable on {world['name']} without any alert: {', '.join(world['quiet'])}."
             )
     return "\n\n".join(parts)
 
@@ -133,7 +133,7 @@ def _measured(document: dict[str, Any]) -> str:
     return (
         f"Measured {document['measured'][:10]} at {document['commit']} on {document['machine']}: engine "
         f"{document['engine_version']}, {document['judging_s'] // 60} min {document['judging_s'] % 60} s for all of it "
-        "once the logs were made."
+        "with the logs at hand."
     )
 
 

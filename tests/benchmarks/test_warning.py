@@ -87,7 +87,7 @@ def test_the_page_sets_the_newest_run_beside_the_baseline() -> None:
     assert "the simulator has changed since" in other
     alone = warning_doc.text(None, document(180.0), document(3.0))
     assert "This is the baseline" in alone
-    assert "Signals that cannot speak on seed 11, by what was never computable: EWS10_short_runway" in alone
+    assert "Signals never computable on seed 11, with the indicators that they lack: EWS10_short_runway" in alone
     with pytest.raises(FileNotFoundError, match=r"neither warning\.json nor"):
         warning_doc.text(None, None, None)
 
