@@ -110,9 +110,7 @@ def _data(document: dict[str, Any]) -> str:
             lacks = "; ".join(f"{signal} (`{'`, `'.join(needs)}`)" for signal, needs in world["silent"])
             parts.append(f"Signals never computable on {world['name']}, with the indicators that they lack: {lacks}.")
         if world["quiet"]:
-            parts.append(
-                f"Signals computable on {world['name']} without any alert: {', '.join(world['quiet'])}."
-            )
+            parts.append(f"Signals computable on {world['name']} without any alert: {', '.join(world['quiet'])}.")
     return "\n\n".join(parts)
 
 

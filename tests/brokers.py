@@ -15,7 +15,7 @@ LISTED_S_MAX = 30.0
 
 
 def make_topics(admin: AdminClient, *topics: NewTopic) -> None:
-    """Make them. The controller answers a moment before the broker that clients ask knows of them."""
+    """Create the topics, and wait until every broker has them: the controller answers a moment earlier."""
     for future in admin.create_topics(list(topics)).values():
         future.result(ANSWER_S)
     names = {topic.topic for topic in topics}
@@ -23,7 +23,7 @@ def make_topics(admin: AdminClient, *topics: NewTopic) -> None:
 
 
 def empty(bootstrap: str) -> None:
-    """Delete every topic and group, also one whose members were killed: nobody waits for the end of their sessions."""
+    """Delete every topic and group, also groups of killed members, without a wait for their session timeouts."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
 
     def are_gone() -> bool:

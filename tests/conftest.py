@@ -55,19 +55,19 @@ _fault = Fault(lambda told: _running.user_properties.append((_INJECTED, told)))
 
 
 def pytest_configure() -> None:
-    """Make SIGINT reach what tests start, wherever the run was started."""
+    """Restore SIGINT for child processes, also where the run is in the background."""
     take_sigint()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember which test runs, for what a session's fixture says of it."""
+    """Record the running test, for messages of session fixtures."""
     global _running
     _running = item
     _fault.count = 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files in their order. A fault test that does not say what it injected is no fault test."""
+    """Sort the files. Raise an error for a fault test that does not count its injections."""
     if gone := [name for name in _LONG if not (_TESTS / name).exists()]:
         raise pytest.UsageError(f"tests/conftest.py puts first what is not there: {', '.join(gone)}")
     items.sort(key=_turn)
@@ -88,7 +88,7 @@ def _turn(item: pytest.Item) -> tuple[int, int]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Compile before the first test, under no test's time limit, what a worker would compile in the middle of one."""
+    """Compile the workers' kernels before the first test, outside of any test's time limit."""
     rooms = {item.path.relative_to(_TESTS).parts[0] for item in session.items}
     if rooms & _ROOMS_OF_THE_ENGINE and not session.config.option.collectonly:
         from streams.score.warmup import compile_kernels
@@ -108,7 +108,7 @@ def fault() -> Fault:
 
 @pytest.fixture(scope="session")
 def not_shown() -> Callable[[str, str], None]:
-    """`not_shown(what, why)` skips, and the run's summary says that it did not show `what`."""
+    """Return a function `not_shown(what, why)` that skips the test and adds a line to the run's summary."""
 
     def skip(what: str, why: str) -> None:
         _running.user_properties.append((_NOT_SHOWN, f"{what}: {why}"))
@@ -118,7 +118,7 @@ def not_shown() -> Callable[[str, str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what this run did not show, a line for each fault test that ran, and the files that took long."""
+    """Print the skipped proofs of this run, a line for each fault test, and the slow files."""
     not_shown, faults, took_s = set(), {}, Counter[str]()
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         took_s[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0.0)
@@ -155,13 +155,13 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="module")
 def module_seed(request: pytest.FixtureRequest) -> int:
-    """A seed of this module's own, for what its tests share."""
+    """Return a seed for the shared data of a module's tests."""
     return random.Random(f"{SEED}:{request.node.nodeid}").randrange(2**32)
 
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
-    """`eventually(condition, deadline_s=10.0, what="…")` polls; TimeoutError when the deadline passes."""
+    """Return `eventually(condition, deadline_s=10.0, what="…")`, which polls; TimeoutError at the deadline."""
     return patience.eventually
 
 
@@ -297,7 +297,7 @@ def make_topic(kafka: str, topic_name: Callable[..., str]) -> Callable[..., str]
 
 @pytest.fixture(scope="module")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """ClickHouse in this process, of which there can be one: each module lets go of its own."""
+    """Yield the one ClickHouse that this process may have; each module closes its own."""
     connection = connect(Target(kind="chdb", folder=tmp_path_factory.mktemp("clickhouse")))
     yield connection
     connection.close()
@@ -313,7 +313,7 @@ def archive(clickhouse: Connection) -> Connection:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One process at a time: what it leaves in the cache, a second one finds there."""
+    """Hold a lock between processes: the second one finds the cache of the first."""
     with (cache_root() / "tests.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -19,12 +19,12 @@ class Fault:
         self.count = 0
 
     def inject(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Count, then return what `do` returns."""
+        """Count one injection, and return the result of `do`."""
         self.count += 1
         return do(*args, **kwargs)
 
     def __call__(self, *, observed: object, injected: int = 0) -> None:
-        """Report what was injected since the last report. AssertionError where nothing was."""
+        """Report the injections since the last report. Raise AssertionError where there was none."""
         injected, self.count = injected + self.count, 0
         assert injected >= 1, "the fault was never injected"
         self._tell((injected, str(observed)))

@@ -1,4 +1,4 @@
-"""Common parts of runs of many mutated inputs: processes with a bound on memory, that report what they saw."""
+"""Runs of many mutated inputs: processes with a bound on memory, which report their outcomes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _ADDRESS_BYTES = 2 << 30  # beyond what a process has when the run begins: what 
 
 
 def watched(count: int, check: Callable[[int], Sequence[str]], *, grown_bytes_max: int) -> dict[str, Any]:
-    """Call `check(n)` for each n below `count`; how often each answer came, in what time, and how memory grew."""
+    """Call `check(n)` for each n below `count`; return the count of each answer, the time, and the growth of memory."""
     address_bytes = _status_bytes("VmSize") + _ADDRESS_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (address_bytes, address_bytes))
     seen: Counter[str] = Counter()
@@ -36,7 +36,7 @@ def grown_bytes(step: Callable[[], object]) -> int:
 
 
 def in_processes(module: str, seed: int, count: int, *more: str, timeout_s: float) -> dict[str, Any]:
-    """Run `python -m module` with seeds of their own, one a core; what they saw together."""
+    """Run `python -m module` with different seeds, one process a core; return their joint outcomes."""
     workers = os.cpu_count() or 1
     processes = [
         subprocess.Popen(

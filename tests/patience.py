@@ -1,4 +1,4 @@
-"""Deadlines of tests. They end what hangs; a machine that is busy with other things is slow, and nothing is wrong."""
+"""Deadlines of tests. They end a hanging test, and are longer on a busy machine."""
 
 import os
 import time
@@ -13,7 +13,7 @@ def patience_s(deadline_s: float) -> float:
 
 
 def eventually(condition: Callable[[], object], deadline_s: float = 10.0, what: str = "the condition") -> None:
-    """Poll `condition` until it is true; TimeoutError naming `what` after `patience_s(deadline_s)` seconds."""
+    """Poll `condition` until it is true. Raise TimeoutError with `what` after `patience_s(deadline_s)` seconds."""
     began_s = time.monotonic()
     while not condition():
         if (waited_s := time.monotonic() - began_s) > patience_s(deadline_s):

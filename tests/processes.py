@@ -13,6 +13,6 @@ def is_gone(pid: int) -> bool:
 
 
 def take_sigint() -> None:
-    """Take SIGINT again where it is ignored: a shell starts what runs in the background so, and children inherit it."""
+    """Restore the handler of SIGINT where it is ignored: a shell starts background jobs so, and children inherit it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

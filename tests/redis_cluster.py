@@ -35,7 +35,7 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """Any of them tells of the others; it is the first here."""
+        """Return the address of one node, from which clients find the others."""
         return self.servers[0].url.replace("redis://", "redis+cluster://")
 
     def client(self, n: int) -> Any:
@@ -61,7 +61,7 @@ class RedisCluster:
             server.stop()
 
     def wait_whole(self) -> None:
-        """Until each of them knows that all are there; a master that came back is not trusted at once."""
+        """Wait until every node sees all others; a returned master is not trusted at once."""
         clients = [self.client(n) for n in range(MASTERS)]
         eventually(lambda: all(_is_whole(client) for client in clients), 20, "a cluster of three")
 

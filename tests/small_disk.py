@@ -1,4 +1,4 @@
-"""A disk small enough to fill: a tmpfs in a mount namespace of its own, in which servers may be started."""
+"""A disk small enough to fill: a tmpfs in a mount namespace of its own, for servers started in it."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ def is_possible(folder: Path) -> bool:
 
 
 class SmallDisk:
-    """So many MiB at the folder `at`, for the programs that `wrapped` makes; what they write outlives them."""
+    """A disk of some MiB at the folder `at`, for the programs of `wrapped`; its files outlive them."""
 
     def __init__(self, at: Path, megabytes: int, log: Path) -> None:
         at.mkdir(parents=True, exist_ok=True)

@@ -24,12 +24,12 @@ def txn(**fields: Any) -> Txn:
 
 
 def logged(event: Any, **stamps: Any) -> LogRecord:
-    """Return an event as it stands in the log. `stamps` are those of ingest; an amount counts as one in yuan."""
+    """Return an event as in the log. `stamps` are those of ingest; amounts are in yuan."""
     cny = event.amount_minor if isinstance(event, Txn) else None
     return LogRecord(event=event, **{"fingerprint": "0" * 16, "amount_cny_minor": cny} | stamps)
 
 
 def txn_row(**fields: Any) -> dict[str, Any]:
-    """Return one as a bank sends it. Fields may hold anything, also what is refused; None takes one away."""
+    """Return a transaction as a bank sends it. Fields may be invalid; None removes one."""
     row = msgspec.to_builtins(_GOOD) | fields
     return {name: value for name, value in row.items() if value is not None}

@@ -133,8 +133,8 @@ _TITLES = {
     "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
     "determinism_processes": "Determinism, by processes", "rules": "Cost of signals",
     "compiled_parts": "Cost of compiled code", "replay": "A log in process", "sizes": "Sizes on the disk",
-    "simulator": "A province into a file", "warning": "Quality of warnings", "warning_data": "Quality of warnings, data sets",
-    "two_commands": "The two commands",
+    "simulator": "A province into a file", "warning": "Quality of warnings",
+    "warning_data": "Quality of warnings, data sets", "two_commands": "The two commands",
 }  # fmt: skip
 
 Run = dict[str, Any]

@@ -1,4 +1,4 @@
-"""The results of a run are remembered, and the tables of the benchmarks' pages are made of them."""
+"""The history of runs, and the tables of the benchmarks' pages made from it."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The world of the benchmarks: its records are what ingest and banks write, and it is the same whoever makes it."""
+"""The world of the benchmarks: its records are those of banks and ingest, and its parts equal the whole."""
 
 from collections import Counter
 

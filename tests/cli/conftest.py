@@ -46,7 +46,7 @@ class Engine:
 
 @pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory, redis_factory_of_package: Callable[..., Any]) -> Iterator[Engine]:
-    """Do not change what it holds: its topics take more records, its state stays."""
+    """Return the shared engine. Tests may add records to its topics; its state must stay."""
     folder = tmp_path_factory.mktemp("engine")
     with Kafka(folder / "kafka", heap="256m") as broker:
         settings = Settings(
@@ -109,9 +109,9 @@ def commit(settings: Settings, role: str, offsets: dict[tuple[str, int], int]) -
 def answered(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int | str | None, str, str]]:
-    """`answered("status", "--json")` calls the command in this process: (exit code, stdout, stderr).
+    """Return a caller of the command in this process: `answered("status", "--json")` is (exit code, stdout, stderr).
 
-    It speaks English, or `lang="zh_CN.UTF-8"`; more names are variables of its environment.
+    The language is English, or that of `lang="zh_CN.UTF-8"`; other keywords are environment variables.
     """
 
     def call(*words: str | Path, lang: str = "C.UTF-8", **environ: str) -> tuple[int | str | None, str, str]:

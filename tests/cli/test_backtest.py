@@ -1,4 +1,4 @@
-"""`xinliu backtest`: what it writes, what it refuses by name, and what an interrupted call leaves."""
+"""`xinliu backtest`: its files, its refusals by name, and its remains after an interruption."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`xinliu dashboard`: what it refuses by name, and that it serves and ends as it should."""
+"""`xinliu dashboard`: refusals by name, start and end."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`xinliu backfill`, `late`, `artefact`: words to control.v1, signed, said once, about what has been checked."""
+"""`xinliu backfill`, `late`, `artefact`: control records, signed, written once, after a check of their subject."""
 
 import hashlib
 import json

@@ -143,7 +143,7 @@ def ended_in_the_end(demo: "subprocess.Popen[str]") -> Iterator[None]:
 
 
 def pids_of(role: str, said: Path) -> list[int]:
-    """Process ids of a role's worker, in the order in which the demo told them."""
+    """Return the process ids of a role's worker, in the order of the demo's output."""
     return [int(pid) for pid in re.findall(rf"{role} (?:is started again )?\(process (\d+)\)", said.read_text())]
 
 

@@ -1,4 +1,4 @@
-"""`xinliu inspect`: what is shown adds up, is what score said, and says why a number is missing."""
+"""`xinliu inspect`: its numbers add up, equal score's output, and have a reason where one is missing."""
 
 import json
 import re

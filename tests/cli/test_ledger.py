@@ -36,7 +36,7 @@ INPUT = topics.bank_events(BANK)
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory, redis_server):
-    """A broker whose bank topic was ingested and whose log was scored up to its end."""
+    """Return the settings of a broker whose bank topic was ingested and whose log was scored up to its end."""
     with (
         Kafka(tmp_path_factory.mktemp("ledger"), heap="256m") as broker,
         redis.Redis.from_url(redis_server.url) as all_,
@@ -241,7 +241,7 @@ def test_servers_that_do_not_answer_are_named(settings, capsys, redis_factory):
 
 
 def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_adds_up(settings, capsys):
-    """The last of this file: what is deleted does not come back."""
+    """The last test of this file: deleted records do not return."""
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     (deleted,) = admin.delete_records([TopicPartition(topics.EVENTS, 0, 100)]).values()
     deleted.result(20)
@@ -257,7 +257,7 @@ def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_add
 
 
 def test_each_check_of_a_ledger_has_a_chinese_text():
-    """Every comparison of `replay.ledger` has Chinese words for a Chinese reader."""
+    """Every comparison of `replay.ledger` has a Chinese text."""
     source = (Path(__file__).resolve().parents[2] / "replay" / "ledger.py").read_text(encoding="utf-8")
     said = re.findall(r'what=\s*f?"([^"]+)"', source)
     assert len(said) >= 6

@@ -27,7 +27,7 @@ def recording(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(recording):
-    """The outputs of a call that nobody breaks off."""
+    """Return the outputs of an uninterrupted call."""
     path = recording.with_name("whole.jsonl")
     code, said = call("log", "--data", recording, "--outputs", path)
     assert code == 0, said

@@ -1,4 +1,4 @@
-"""`xinliu replay log`: a recorded events.v1 gives the same bytes into a fresh topic, in process, and as it was said."""
+"""`xinliu replay log`: a recorded events.v1 gives the same bytes into a fresh topic, in process, and as recorded."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def call(*words: str | Path) -> tuple[int, str]:
 
 
 def without_offsets(path: Path) -> list[tuple[str, str, dict]]:
-    """Outputs but for what stands for the place of their record in the log."""
+    """Return outputs without their record's place in the log."""
     found = []
     for line in path.read_text().splitlines():
         one = json.loads(line)

@@ -25,7 +25,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """`start("replay", "sample", …)` runs xinliu; what still runs at the end of the test is ended."""
+    """Return a function that runs xinliu, as in `start("replay", "sample", …)`; the test's end stops the process."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("XINLIU_") or "CACHE" in key}
     running: list[subprocess.Popen[str]] = []
 

@@ -1,4 +1,4 @@
-"""The verb `rules`: what stands, mistakes by their place, and an artefact that score would take."""
+"""The verb `rules`: the rules in force, mistakes with their place, and an artefact that score accepts."""
 
 from importlib.resources import files
 

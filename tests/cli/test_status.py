@@ -1,4 +1,4 @@
-"""`xinliu status`: what it judges, and what it finds out from real Kafka and Redis."""
+"""`xinliu status`: its judgement, and its findings on a real Kafka and Redis."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Settings are parsed once; whatever is wrong is named, and nothing starts."""
+"""Settings are parsed once; an error has the setting's name, and nothing starts."""
 
 import os
 import subprocess

@@ -1,1 +1,1 @@
-"""Hand-written input, one case a line: what is accepted, and what is refused for which reason."""
+"""Hand-written input, one case a line: accepted records, and refused ones with their reason."""

@@ -13,7 +13,7 @@ NO_REASON = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One record and what is to become of it. `reason` is empty for one that is accepted."""
+    """One record and its expected outcome. `reason` is empty for an accepted one."""
 
     name: str
     fault: int

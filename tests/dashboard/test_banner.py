@@ -1,4 +1,4 @@
-"""The head of the page says that the archive is away in full, in both languages, at the widths of a desk's screens."""
+"""The page's banner about an unavailable archive, in both languages, at the widths of desks' screens."""
 
 import asyncio
 import threading
@@ -36,7 +36,7 @@ def away() -> Any:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """The pages of a server whose archive is away."""
+    """Yield the address of pages whose archive is unavailable."""
     loop, listening = asyncio.new_event_loop(), threading.Event()
     archive = ArchiveView(away)
     runner = web.AppRunner(

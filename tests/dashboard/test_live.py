@@ -1,4 +1,4 @@
-"""Open pages: bounded queues, a marker where something was left out, and what a new page is told."""
+"""Open pages: bounded queues, a marker for dropped messages, and the first message of a new page."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ def test_places_are_bounded_and_come_back() -> None:
 
 
 def test_fault_32_a_slow_page_costs_its_queue_alone_and_gets_a_gap_marker(fault: Fault) -> None:
-    """A page that does not read, beside one that does: the hub goes on, the slow one is told what it missed."""
+    """One page does not read, another does: the hub goes on, and the slow page gets its number of missed alerts."""
     count = 20_000
 
     async def story() -> tuple[list[tuple[str, Any]], list[tuple[str, Any]], int]:

@@ -32,7 +32,7 @@ def away() -> Any:
 
 
 def ask(path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-    """The answer of an application whose archive is away: status, headers, body."""
+    """Return status, headers and body of an answer of an application whose archive is unavailable."""
 
     async def story() -> tuple[int, dict[str, str], bytes]:
         archive = ArchiveView(away)

@@ -59,7 +59,7 @@ WAITING = compile_signals(
 
 
 def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK, rules=RULES):
-    """One evaluation whose status is `status`; (transition, revision)."""
+    """Return (transition, revision) after one evaluation with this status."""
     x = np.zeros(1, outbook.ROW)[0]
     x["value"][COUNT] = status if status <= RED else 0
     x["value"][STALLED] = status == SUPPRESSED

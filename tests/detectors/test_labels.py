@@ -1,4 +1,4 @@
-"""Labels: what is bad, when it is known, and that the order of reading does not matter."""
+"""Labels: the definition of bad, the day on which it is known, and independence of the order of reading."""
 
 import random
 

@@ -25,7 +25,7 @@ PRIOR = Snapshot(
 
 
 def labels(n: int, seed: int) -> list[Label]:
-    """Observations whose outcome hangs on `a` alone."""
+    """Return observations whose outcome depends on `a` alone."""
     rng = random.Random(seed)
     made = []
     for i in range(n):

@@ -63,7 +63,7 @@ def snapshot_of(model_id: str) -> Snapshot:
 
 
 def make(seed: int, *, enterprises: int, partitions: int, old_every: int = 5, records_a_day: float = 3.6) -> Log:
-    """The log of a seed; at 2,000 enterprises it holds over 200,000 records. Each `old_every`th has a history."""
+    """Return the log of a seed; 2,000 enterprises have over 200,000 records. One of `old_every` has a history."""
     return _Maker(seed, enterprises, partitions, old_every, records_a_day).make()
 
 
@@ -80,7 +80,7 @@ class _Maker:
         self._numbered: Counter[tuple[str, str]] = Counter()  # by enterprise and bank
 
     def make(self) -> Log:
-        """Day by day: what the banks sent, then the ticks of the days that have ended."""
+        """Return the log: day by day the banks' records, then the ticks of the ended days."""
         rnd = self._rnd
         old = range(0, self._enterprises, self._old_every)
         for e in range(self._enterprises):

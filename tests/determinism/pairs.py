@@ -6,7 +6,7 @@ from typing import Any
 
 
 def missing_pairs(rows: Iterable[Mapping[str, Any]], levels: Mapping[str, Sequence[Any]]) -> set[tuple[Any, ...]]:
-    """Pairs of values of two parameters that stand in no row together, as (name, value, name, value).
+    """Return the pairs of values of two parameters that no row contains, as (name, value, name, value).
 
     A row may name several values of a parameter, as a set.
     """

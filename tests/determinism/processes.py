@@ -1,4 +1,4 @@
-"""A log through score workers on real Kafka and Redis: one or two of them, which kill themselves at steps of a plan."""
+"""A log through one or two score workers on real Kafka and Redis, which kill themselves at steps of a plan."""
 
 import json
 import random
@@ -100,8 +100,8 @@ def run(
 ) -> ProcessRun:
     """Run the log through workers; the broker is emptied first.
 
-    When each of them has partitions, the log is written in as many parts as there are deaths planned and some more. The
-    next part waits for a death, or until all that is written has been processed.
+    The log is written in parts, a few more than the planned deaths. Each part waits for a death, or until all earlier
+    records are processed.
     """
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     brokers.empty(settings.kafka.bootstrap)
@@ -177,7 +177,7 @@ def _all_have_partitions(admin: AdminClient, settings: Settings, workers: int) -
 
 
 class _Watch:
-    """Follows the low offsets, and credits what they moved by to the epoch that moved them."""
+    """Attributes the progress of low offsets to the epochs that made it."""
 
     def __init__(self, settings: Settings, client: Any, ended: ProcessRun) -> None:
         self._prefix, self._client, self._ended = settings.redis.key_prefix, client, ended
@@ -197,7 +197,7 @@ class _Watch:
         return sum(self.low)
 
     def name_owners(self, settings: Settings) -> None:
-        """Epochs are offsets of owner.v1, whose records name the worker."""
+        """Count records by worker: an epoch is an offset of owner.v1, whose record names the worker."""
         for read in read_topics(settings.kafka, [topics.OWNER]):
             if moved := self._moved[read.offset]:
                 self._ended.records[(read.value or b"").decode()] += moved

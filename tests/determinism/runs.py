@@ -1,4 +1,4 @@
-"""A log through the engine in memory, with kills: what a subscriber and a reader of Redis would hold at the end."""
+"""A log through the engine in memory, with kills: the final state of a subscriber and of Redis."""
 
 import hashlib
 import random
@@ -109,7 +109,7 @@ class _Killed(Exception):
 
 
 class _Worker:
-    """One partition and its flushes, as the role takes its steps; `stored` and `state` are what Redis holds."""
+    """One partition and its flushes, in the steps of the role; `stored` and `state` are the contents of Redis."""
 
     def __init__(self, chunk: Chunk, shape: Shape, rnd: random.Random, ended: Run, *, kills: bool) -> None:
         self._chunk, self._shape, self._rnd, self._ended = chunk, shape, rnd, ended
@@ -158,7 +158,7 @@ class _Worker:
                 raise _Killed
 
     def _live(self) -> None:
-        """From what Redis holds to the end."""
+        """Process from the state in Redis to the end of the log."""
         self._step("load")
         with (
             mock.patch.object(score_rows, "_BOOK_ROWS", self._shape.book_rows),

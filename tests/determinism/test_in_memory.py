@@ -28,7 +28,7 @@ STATES = ("raised", "upgraded", "downgraded", "stale", "cleared")
 
 
 def say_and_require(log, clean: Run) -> None:
-    """Print what the log held and what came of it; fail where any of it is 0."""
+    """Print the log's contents and the outcomes; fail where one of them is 0."""
     happened = {name: log.put_in[name] for name in HAPPENED}
     counted = clean.outcomes()
     alerts = {state: clean.said.alerts[state] for state in STATES}

@@ -27,7 +27,7 @@ RUNS = (
 
 @pytest.fixture(scope="module")
 def made(module_seed):
-    """The log, and what the run in memory says of it."""
+    """Return the log, and the result of its run in memory."""
     log = logs.make(module_seed, enterprises=ENTERPRISES, partitions=PARTITIONS)
     assert log.put_in["of enterprises"] >= RECORDS_MIN
     assert logs.SPARSE_DAYS + logs.DENSE_DAYS >= DAYS_MIN

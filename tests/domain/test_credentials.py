@@ -1,4 +1,4 @@
-"""Secrets are looked for in all names of a record at once: that finds what one by one would."""
+"""The search for secrets in all names of a record at once equals the search one by one."""
 
 import json
 

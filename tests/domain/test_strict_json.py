@@ -1,4 +1,4 @@
-"""A usual decoder reads a message where it says what the strict one says, and the strict one reads all others."""
+"""The usual decoder agrees with the strict one on its messages, and the strict one reads all others."""
 
 import json
 

@@ -75,7 +75,7 @@ def test_a_full_server_refuses_writes_and_evicts_nothing(kind: Kind, redis_facto
 
 
 def test_the_bundled_server_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bundled server comes first: a redis-server found on PATH later would not read what it wrote."""
+    """A redis-server found on PATH later could not read the bundled server's files."""
     host = tmp_path / "redis-server"
     host.write_text("#!/bin/sh\necho 'Redis server v=7.0.15 sha=00000000:0'\n")
     host.chmod(0o755)
@@ -89,7 +89,7 @@ def test_the_bundled_server_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_state_that_the_server_cannot_read_is_refused_in_a_sentence(
     tmp_path: Path, redis_factory: Callable[..., RedisServer]
 ) -> None:
-    """Debian's redis-server says of a file of Valkey 9 that it is damaged, and how to cut it."""
+    """Debian's redis-server reports a file of Valkey 9 as damaged, and advises to cut it."""
     _there("redis-server")
     bundled = redis_factory(kind="valkey")
     with redis.Redis.from_url(bundled.url) as client:

@@ -36,7 +36,7 @@ def proxy() -> Iterator[CommitHeldBack]:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory, proxy: CommitHeldBack) -> Iterator[str]:
-    """A broker of this module's own, whose clients all come through the proxy."""
+    """Yield a broker of this module whose clients all connect through the proxy."""
     advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"}
     directory = tmp_path_factory.mktemp("kafka")
     one = Kafka(directory, heap="256m", properties=advertised).launch()

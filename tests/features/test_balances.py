@@ -1,6 +1,6 @@
-"""The law of the balances: a day's total is the sum, over the accounts, of the newest accepted balance up to it.
+"""The law of the balances: a day's total is the sum, over accounts, of the newest accepted balance up to that day.
 
-The naive side keeps every balance that a state may accept (none older than what its account has), and adds up by day.
+The reference keeps every balance that a state may accept (none older than its account's), and adds up by day.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""The law of the buckets: equal to a naive fold over raw events, whatever their order and whatever closes lie between.
+"""The law of the buckets: equal to a plain fold over raw events in any order, with any closes between.
 
-The naive side keeps every event in a list and adds up with Python's integers. It knows of rings one thing only: how far
-back each may be asked.
+The reference keeps every event in a list and adds up with Python's integers. Of rings it uses one fact: the oldest day
+that each can answer for.
 """
 
 from collections import defaultdict
@@ -114,7 +114,7 @@ class Buckets:
 
 
 class Naive:
-    """Every event, as (day, name of a sum, what it adds)."""
+    """Every event, as (day, name of a sum, amount)."""
 
     def __init__(self):
         self.rows = []
@@ -332,7 +332,7 @@ def test_class_and_overlays_of_a_transaction(direction, purpose, kind, expected,
 
 
 def test_every_class_counts_where_the_catalogue_says():
-    """N(IN), N(OUT) and N(OPOUT) count what S adds up; own transfers are in none of them."""
+    """N(IN), N(OUT) and N(OPOUT) count the events that S sums; own transfers are in none of them."""
     for category, name in enumerate(CLASSES):
         one = Buckets()
         one.take((ADD, FIRST_DAY, category, 0, 0, 1))

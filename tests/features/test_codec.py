@@ -1,4 +1,4 @@
-"""The codec of values gives back what it took, in no more bytes than it says, and refuses what it did not write."""
+"""The codec of values: round trips, the stated maximum of bytes, and refusal of foreign input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""De-duplication equals dicts, for ids and for numbers, whatever rebuilds, restarts and evictions lie between."""
+"""De-duplication equals dicts, for ids and for numbers, over rebuilds, restarts and evictions."""
 
 from collections import defaultdict
 
@@ -65,7 +65,7 @@ class Naive:
 
 
 class World:
-    """Both sides, and what Redis would hold."""
+    """Both sides, and the contents of Redis."""
 
     def __init__(self):
         self.naive, self.today, self.stored = [Naive() for _ in range(SLOTS)], FIRST_DAY, {}

@@ -1,5 +1,7 @@
-"""The law of the instalments: the lines are those of the schedules less those that are paid, the earliest exact always;
-and what loans say of principal that is repaid at one stroke, against a fold over their days."""
+"""The law of the instalments: the lines are those of the schedules less the paid ones, the earliest always exact.
+
+The indicators on bullet principal equal a fold over the days of loans.
+"""
 
 from collections import defaultdict
 

@@ -93,7 +93,7 @@ class Store:
     st.integers(1, 20),
 )
 def test_who_was_evicted_comes_back_as_it_was_and_the_bound_holds(batches, resident_max):
-    """Others come while a flush waits with what it has taken."""
+    """Other rows are loaded while a flush waits with its snapshot."""
     store, counts = Store(resident_max), {}
     for batch in batches:
         if isinstance(batch, str):

@@ -1,4 +1,4 @@
-"""Values in Redis: what was packed comes back, parts are written when they changed, and anything else is refused."""
+"""Values in Redis: round trips, writes of changed parts only, and refusal of foreign input."""
 
 import numpy as np
 import pytest

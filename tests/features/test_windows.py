@@ -1,6 +1,6 @@
-"""The sums of past days that a row keeps are those of adding up anew, whatever comes between two readings.
+"""The kept sums of past days equal new sums, for any records between two readings.
 
-`tests/streams/score/test_indicators.py` holds what is read to the raw events; here the kept sums alone are in doubt.
+`tests/streams/score/test_indicators.py` compares readings with raw events; this file tests the kept sums alone.
 """
 
 from datetime import date

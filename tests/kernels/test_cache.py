@@ -234,7 +234,7 @@ def test_a_folder_that_others_may_write_to_is_refused(cache: Path) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache of its own; what these tests make of it is forgotten after them."""
+    """Return a cache for one test; its compiled code is removed afterwards."""
     cached = kernel_cache.folder_of, kernel_cache._writable
     monkeypatch.setenv("XINLIU_CACHE", str(tmp_path))
     for function in cached:

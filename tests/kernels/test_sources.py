@@ -90,7 +90,7 @@ def test_a_change_in_a_room_changes_all_that_import_it_and_nothing_else(
 
 
 def test_the_callee_in_sinks_that_was_forgotten_changes_the_batch_kernels(engine: Path) -> None:
-    """The kernel in `batch.py` calls `partitioner.py`, of which it ran old machine code before."""
+    """The kernel in `batch.py` calls `partitioner.py`, and once ran its old machine code."""
     assert engine / "sinks/partitioner.py" in sources.closure(engine / "sinks/batch.py", engine)
 
 

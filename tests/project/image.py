@@ -1,4 +1,4 @@
-"""The image's Dockerfile as far as it can be followed without Docker: what it copies, what it runs, what it starts."""
+"""The image's Dockerfile without Docker: its copies, its commands, its start."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One `FROM` and what follows it, up to the next: instructions in upper case with the rest of their lines."""
+    """One `FROM` with its instructions, up to the next: names in upper case with the rest of their lines."""
 
     name: str
     instructions: tuple[tuple[str, str], ...]
@@ -22,7 +22,7 @@ class Stage:
 
 
 def stages(dockerfile: Path) -> list[Stage]:
-    """The stages in their order; ValueError for a line that is before all of them."""
+    """Return the stages in their order. Raise ValueError for an instruction before all of them."""
     text = re.sub(r"^\s*#.*\n", "", dockerfile.read_text(encoding="utf-8"), flags=re.M)
     found: list[tuple[str, list[tuple[str, str]]]] = []
     for line in filter(None, map(str.strip, text.replace("\\\n", " ").splitlines())):
@@ -58,7 +58,7 @@ def let_in(ignore_file: Path, files: Iterable[str]) -> list[str]:
 
 
 def copy(line: str, context: Path, working_directory: Path) -> None:
-    """One `COPY` from the context. ValueError where it names what is not there, as Docker refuses it."""
+    """Copy one `COPY` from the context. Raise ValueError where a source is missing, like Docker."""
     *sources, target = shlex.split(line)
     if any(word.startswith("--") for word in sources):
         raise ValueError(f"COPY {line}: options are not followed here")

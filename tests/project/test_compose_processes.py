@@ -50,7 +50,7 @@ def test_topics_are_made_and_each_worker_is_healthy_and_stops_clean(
 def test_the_pages_are_healthy_and_stop_clean(
     tmp_path: Path, empty_kafka: str, eventually: Callable[..., None]
 ) -> None:
-    """Its Kafka is real. Of ClickHouse there is none, as while it restarts: the pages answer, and say so."""
+    """Kafka is real. ClickHouse is missing, as during a restart: the pages answer, and report it."""
     service, nobody = SERVICES["dashboard"], _free_port()
     here = {
         "XINLIU_CONFIG": str(ROOT / "config/ops/xinliu.toml"),

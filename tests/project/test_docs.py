@@ -1,4 +1,4 @@
-"""Names in the documents exist, and both READMEs say the same."""
+"""Names in the documents exist, and both READMEs have the same contents."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""docs/faults.md says which tests hold each fault; here: what it says is so."""
+"""docs/faults.md names the tests of each fault; this file checks its statements."""
 
 import ast
 import re
@@ -38,7 +38,7 @@ def test_a_fault_is_open_exactly_where_no_test_carries_its_number() -> None:
 
 
 def test_no_count_of_injected_faults_is_written_down() -> None:
-    """They are counted: by `fault.inject`, or by what injects them."""
+    """Injections are counted by `fault.inject` or by the injecting component."""
     written = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
         for path in (ROOT / "tests").rglob("test_*.py")

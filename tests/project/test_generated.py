@@ -1,4 +1,4 @@
-"""Generated documents are what `make docs` writes."""
+"""Generated documents equal the output of `make docs`."""
 
 import pytest
 

@@ -172,7 +172,7 @@ def test_a_file_that_the_ignore_file_keeps_out_cannot_be_copied(tmp_path: Path) 
 
 
 def _run(line: str, work: Path, prefix: Path, environ: dict[str, str]) -> None:
-    """One `RUN`, in the image's folders; what a lock would fetch is linked from here instead."""
+    """Run one `RUN` in the image's folders; packages that a lock would fetch are linked from this environment."""
     if (lock := re.search(r"pip install .*--require-hashes -r (\S+)$", line)) is not None:
         _link_locked(work / lock[1], next((prefix / "lib").glob("python*/site-packages")))
         return

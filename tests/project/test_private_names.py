@@ -1,4 +1,4 @@
-"""Tests that use private names of other modules stand in tests/README.md, each with its reason."""
+"""Tests that use private names of other modules are listed in tests/README.md, each with its reason."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The page of the simulated province says how hard it was measured to be."""
+"""The page of the simulated province has its measured difficulty."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The documents for subscribers hold what the engine writes: fields, JSON Schemas, AsyncAPI."""
+"""The documents for subscribers equal the engine's messages: fields, JSON Schemas, AsyncAPI."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Alerts folded to episodes, and what counts as a difference."""
+"""Alerts folded to episodes, and the differences that count."""
 
 from pathlib import Path
 from typing import Any

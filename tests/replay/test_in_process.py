@@ -1,4 +1,4 @@
-"""A recorded log through score in process: what may not change an output does not, what is wrong is named."""
+"""A recorded log through score in process: outputs do not depend on its options, and errors have a name."""
 
 import hashlib
 from collections import defaultdict

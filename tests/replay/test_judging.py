@@ -1,4 +1,4 @@
-"""The scores at the grants against what became of the loans."""
+"""The scores at the grants against the outcomes of the loans."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -25,7 +25,7 @@ def log():
 
 
 def written(path, log, *words, by_offset=None):
-    """The log with gaps; `words`: artefacts, `by_offset`: control records by (partition, offset)."""
+    """Return the log with gaps; `words`: artefacts, `by_offset`: control records by (partition, offset)."""
     with LogWriter(path, banks=[], partitions=len(log.partitions)) as writer:
         writer.artefact(topics.MODEL, logs.other_id().encode(), logs.other_snapshot().encode(), 0)
         for n, (name, body) in enumerate(words, 1):

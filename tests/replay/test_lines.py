@@ -1,4 +1,4 @@
-"""Outputs as lines of JSON: the compiled writer says what the plain one says, in the order of the log."""
+"""Outputs as lines of JSON: the compiled writer equals the plain one, in the order of the log."""
 
 import msgspec
 import pytest

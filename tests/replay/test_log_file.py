@@ -1,4 +1,4 @@
-"""A recording is read whole or refused by file, byte and line; partition by partition it gives what was written."""
+"""A recording is read whole, or refused with file, byte and line; each partition returns its written records."""
 
 import pickle
 import struct

@@ -1,4 +1,4 @@
-"""Records as archive reads them, for tests of tables; and what happens to transactions of Redis."""
+"""Records as archive reads them, for tests of tables; and hooks before transactions of Redis."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,7 +24,7 @@ def read(topic: str, records: Iterable[tuple[int, Any]], *, time_ms: int) -> Rec
 
 
 def before_transactions(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    """Call `happens` right before each transaction: what it watches is read, what it writes is queued."""
+    """Call `happens` right before each transaction, with its watched keys read and its writes queued."""
     execute = Pipeline.execute
 
     def execute_later(pipe: Pipeline) -> list[Any]:

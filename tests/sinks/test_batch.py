@@ -1,4 +1,4 @@
-"""Written batches are read back, by aiokafka's reader and by ours, as what was written."""
+"""Written batches are read back unchanged, by aiokafka's reader and by ours."""
 
 from collections import defaultdict
 

@@ -273,7 +273,7 @@ def test_long_block_names_stay_names() -> None:
 
 
 class Flaky:
-    """Fails as told before or after it has stored the block."""
+    """A connection that fails on request, before or after it has stored the block."""
 
     database = "xinliu"
 

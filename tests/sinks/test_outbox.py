@@ -1,4 +1,4 @@
-"""The outbox knows which inputs its unacknowledged outputs belong to, and ends where one of them fails."""
+"""The outbox: which inputs its unacknowledged outputs belong to, and its end after a failure."""
 
 import os
 import time

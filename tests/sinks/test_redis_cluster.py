@@ -1,4 +1,4 @@
-"""The commit protocol on a Redis Cluster of three masters: the same fence, whichever of them holds a partition."""
+"""The commit protocol on a Redis Cluster of three masters: the same fence on each of them."""
 
 import asyncio
 

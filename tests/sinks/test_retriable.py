@@ -1,4 +1,4 @@
-"""A topic that has just been made: what its broker answers until it has a leader is asked again, nothing else is."""
+"""A new topic without a leader yet: its broker's answers are retried, and no other errors are."""
 
 import threading
 import time

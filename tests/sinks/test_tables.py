@@ -1,4 +1,4 @@
-"""The archive's tables: every field arrives, repeats and older words change nothing, 25 months are kept."""
+"""The archive's tables: every field arrives, repeats and older revisions change nothing, 25 months are kept."""
 
 import time
 from typing import Any

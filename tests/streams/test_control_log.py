@@ -47,7 +47,7 @@ def test_what_is_no_control_record_is_none(value: bytes | None) -> None:
 
 @pytest.fixture
 def settings(empty_kafka: str) -> Settings:
-    """A broker whose control.v1 and events.v1 hold bytes that are no text, and then a control record."""
+    """Return the settings of a broker whose control.v1 and events.v1 hold binary values, then a control record."""
     settings = Settings(kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=1))
     create_topics(settings)
     outbox = Outbox(empty_kafka)

@@ -1,4 +1,4 @@
-"""Dead letters of our own topics hold their payload, so that it can be looked at, sent again, or admitted."""
+"""Dead letters of our own topics keep their payload, for reading, sending again, or admission."""
 
 import hashlib
 

@@ -29,7 +29,7 @@ RICH = [f"E{n}" for n in range(12)]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Partitions in memory, what they said, and a client of the Redis that they were flushed to."""
+    """Partitions in memory, their outputs, and a client of the Redis with their flushed values."""
 
     client: object
     held: dict[int, OwnedPartition]
@@ -92,7 +92,7 @@ def in_memory(world):
 
 
 def commands(client):
-    """By server, how often it was asked to do what, as it counts itself; connecting is left out."""
+    """Return by server the count of each command, by the server's own statistics, without those of connecting."""
     found = []
     for server in servers(client):
         counts = {name.removeprefix("cmdstat_"): said["calls"] for name, said in server.info("commandstats").items()}
@@ -124,7 +124,7 @@ def test_a_thousand_enterprises_are_what_the_partitions_hold_in_memory(world):
 
 
 def test_a_score_that_was_sent_is_the_score_that_is_read(world):
-    """Enterprises whose newest score record is as of the same moment: nothing was written between."""
+    """Enterprises whose newest score record is of the current moment: nothing was written in between."""
     newest = {}
     for message in world.said:
         if message.topic == topics.SCORE:

@@ -1,4 +1,4 @@
-"""Topics on a real broker: made once, compared value by value, and a worker that refuses what is wrong."""
+"""Topics on a real broker: created once, compared value by value, and a worker that refuses wrong ones."""
 
 import re
 from argparse import Namespace

@@ -1,4 +1,4 @@
-"""River's own checks over our estimator, and what makes it a scorecard."""
+"""River's own checks on our estimator, and the properties of a scorecard."""
 
 import math
 import sys

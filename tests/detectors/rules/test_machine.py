@@ -208,7 +208,7 @@ def test_hysteresis_timers_and_single_levels_agree_too(catalogue, rules, module_
 
 
 def test_a_signal_whose_inputs_stay_in_their_bands_keeps_its_status(rules, module_seed):
-    """Bands may leave out only evaluations that change nothing; and they must leave out most of them."""
+    """Bands skip only evaluations that change nothing, and most of those."""
     rng = np.random.default_rng(module_seed + 2)
     count = len(rules.key)
     value, null, last_day = vectors(rules, rng, 2_000)

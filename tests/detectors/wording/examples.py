@@ -1,6 +1,7 @@
-"""An example of every evaluated signal in every state, and what is said of it: the golden file `examples.jsonl`.
+"""Examples of every evaluated signal in every state with their sentences: the golden file `examples.jsonl`.
 
-After a meant change of words: `python -m tests.detectors.wording.examples > tests/detectors/wording/examples.jsonl`.
+After an intended change of sentences: `python -m tests.detectors.wording.examples >
+tests/detectors/wording/examples.jsonl`.
 """
 
 import json
@@ -171,7 +172,7 @@ def revision(signal_id: str, severity: Severity, numbers: Numbers, **fields: obj
 
 
 def cases() -> Iterator[tuple[str, Alert]]:
-    """(what it is, the revision) of every evaluated signal in every state."""
+    """Yield (name, revision) of every evaluated signal in every state."""
     for name in evaluated():
         levels, none = TRUE[name], FALSE[name]
         mild, grave = next(iter(levels)), next(reversed(levels))

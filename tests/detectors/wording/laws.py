@@ -1,4 +1,4 @@
-"""Laws of every sentence, read off its words alone and off the rule's text by Python's own parser."""
+"""Laws of every sentence, read from its text alone and from the rule's text by Python's own parser."""
 
 import itertools
 import re
@@ -47,12 +47,12 @@ def truths(signal: Signal, alert: Alert) -> list[bool | None]:
 
 
 def says_of_its_condition(said: Sentence, lang: Lang) -> set[str]:
-    """The standings whose words are in the text."""
+    """Return the standings whose texts are in the sentence."""
     return {name for name, words in STANDINGS.items() if words[lang] in said.text}
 
 
 def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
-    """Assert what holds of every sentence; return the standing that it names, empty where it names none."""
+    """Assert the laws of every sentence; return the standing that it names, empty where it names none."""
     what = f"{said.title} {said.text} {alert.evidence}"
     named = says_of_its_condition(said, lang)
     assert len(named) <= 1, what
@@ -79,7 +79,7 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
 
 
 def check_numbers(alert: Alert, said: Sentence, lang: Lang) -> None:
-    """Assert of each number of the evidence that its words have the unit of its kind, and a change its direction."""
+    """Assert that each number of the evidence has the unit of its kind, and a change its direction."""
     for each in alert.evidence:
         words = said_of(each.name, said, lang)
         if words is None or each.value_micro is None:

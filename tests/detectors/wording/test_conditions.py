@@ -1,4 +1,4 @@
-"""Conditions against evidence: what is decided is what the rules themselves decide, and nothing is left untold."""
+"""Conditions against evidence: decisions equal those of the rules, and every condition has a text."""
 
 import random
 import re

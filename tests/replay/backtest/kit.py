@@ -1,4 +1,4 @@
-"""Small recorded logs, made event by event: two banks, a few dozen borrowers, some of whom go bad on known days."""
+"""Small recorded logs, made event by event: two banks and a few dozen borrowers, some of whom go bad on known days."""
 
 import hashlib
 import random
@@ -43,7 +43,7 @@ class Life:
 
 @dataclass(kw_only=True)
 class Story:
-    """A log in the making: one course an enterprise, `days` days, and what is planted on a day's evening."""
+    """A log in the making: one course for each enterprise, `days` days, and planted records on a day's evening."""
 
     days: int
     lives: list[Life]
@@ -54,7 +54,7 @@ class Story:
     def write(
         self, path: Path, *, banks: Iterable[str] = BANKS, holds_model: bool = True, version: str | None = None
     ) -> Path:
-        """Write all of it to a file."""
+        """Write the log to a file."""
         named = [Bank(bank_id=bank_id, name_zh=bank_id) for bank_id in banks]
         rnd = random.Random(self.seed)
         with LogWriter(path, banks=named, partitions=PARTITIONS, version=version) as out:
@@ -77,7 +77,7 @@ class Story:
         return path
 
     def truth(self, path: Path, **columns: str) -> Path:
-        """Write what became of all as CSV; more columns say the same in each row."""
+        """Write the truth as CSV; further columns have one value in all rows."""
         names = ["enterprise_id", "scenario", "onset", "overdue_30", "default", "recovery", *columns]
         rows = [[name_of(i), *_truth_cells(life), *columns.values()] for i, life in enumerate(self.lives)]
         path.write_text("\n".join(",".join(row) for row in [names, *rows]) + "\n", encoding="utf-8")
@@ -127,7 +127,7 @@ def loan(number: int, day: int, event: str, dpd: int | None = None, *, hour: int
 
 
 def outcome(number: int, day: int, label: Any, matured: int, *, observation: str | None = None) -> Outcome:
-    """An operator's outcome, of the one loan of an enterprise or of an observation, said on `day`."""
+    """Return an operator's outcome on `day`, of the one loan of an enterprise or of an observation."""
     return Outcome(
         event_id=f"outcome-{day}", bank_id=BANKS[0], enterprise_id=name_of(number),
         event_time=day_start_ms(FIRST_DAY + day) + 1, label=label, matured_on=day_text(matured),

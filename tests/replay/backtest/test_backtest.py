@@ -1,4 +1,4 @@
-"""A whole backtest on small logs: what it counts, that it knows nothing of the future, and that it repeats itself."""
+"""A whole backtest on small logs: its counts, no knowledge of the future, and the same figures again."""
 
 import dataclasses
 from pathlib import Path
@@ -119,7 +119,7 @@ def test_the_same_call_gives_the_same_bytes(log: Path, truth: Path, report: Repo
 def test_a_day_is_judged_as_it_would_have_been_on_that_day(
     story: Story, log: Path, truth: Path, tmp_path: Path
 ) -> None:
-    """All of the log up to a day gives what the log gave that ended then."""
+    """A log up to a day gives the same figures as a log that ends on that day."""
     until = FIRST_DAY + CUT - 1
     whole = judged(log, truth=truth, until=until)
     short = dataclasses.replace(story, days=CUT).write(tmp_path / "short.log")

@@ -1,4 +1,4 @@
-"""The page of a report: one file that opens offline, in both languages, whatever stands in the data."""
+"""The page of a report: one file that opens offline, in both languages, for any data."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The log of a simulated province: what banks send is valid, and the log holds it as ingest would have appended it."""
+"""The log of a simulated province: banks' records are valid, and the log has the records that ingest would append."""
 
 import csv
 import signal

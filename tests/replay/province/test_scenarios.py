@@ -93,7 +93,7 @@ def seen() -> Seen:
 
 
 def of(seen: Seen, scenario: int, ending: int | None = None, *, before: int = 4, after: int = 4) -> np.ndarray:
-    """Enterprises of a scenario whose onset and turn have so many months of the log on both sides."""
+    """Return the enterprises of a scenario with so many months of the log before their onset and after their turn."""
     firms = seen.firms
     which = firms["scenario"] == scenario
     if ending is not None:
@@ -105,7 +105,7 @@ def of(seen: Seen, scenario: int, ending: int | None = None, *, before: int = 4,
 
 
 def change(seen: Seen, who: np.ndarray, kinds: tuple[int, ...], *, at: str = "turn", months: int = 3) -> float:
-    """Median of what is booked in the last months before `at`, against the months before the onset."""
+    """Return the median of bookings in the last months before `at`, against the months before the onset."""
     later = seen.month(seen.firms[at][who]) - (months if at == "turn" else 0)
     earlier = np.minimum(seen.month(seen.firms["onset"][who]), later) - months
     usual = seen.sum(who, kinds, earlier, months)

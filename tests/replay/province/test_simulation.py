@@ -1,4 +1,4 @@
-"""Laws of a simulated province: its money adds up, its loans are served or overdue as their schedules say."""
+"""Laws of a simulated province: its money adds up, and its loans are served or overdue by their schedules."""
 
 from collections import Counter, defaultdict
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""archive over a real broker and chdb: nothing lost, one logical row each, whatever fails in between."""
+"""The archive role on a real broker and chdb: after any failure nothing is lost or stored twice."""
 
 import asyncio
 import subprocess
@@ -128,7 +128,7 @@ def events(first_offset: int, *values: bytes | None, headers: Any = HEADERS) -> 
 
 
 class Watched:
-    """A connection that fails as told, and says how often."""
+    """A connection that fails on request, and counts its failures."""
 
     database = "xinliu"
 
@@ -319,7 +319,7 @@ def test_fault_27_clickhouse_away_then_back_loses_nothing_and_bounds_memory(
 
 
 def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings: Settings, watched: Watched) -> None:
-    """The next worker reads again what was emitted while ClickHouse was away, since nothing of it was committed."""
+    """The next worker reads all records again, since nothing was committed while ClickHouse was away."""
     count = 9
     emitted: dict[str, tuple[Callable[[int], bytes], ...]] = {
         topics.EVENTS: (payment, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),

@@ -1,4 +1,4 @@
-"""Produce requests made by hand: a client of the broker that sends what bytes it is given as a record batch."""
+"""Produce requests made by hand: a client that sends any bytes as a record batch."""
 
 import socket
 import struct
@@ -27,9 +27,9 @@ class Produced:
 def produce(
     bootstrap: str, topic: str, batch: bytes, *, version: int = 7, transactional_id: str | None = None
 ) -> Produced:
-    """Send one batch to partition 0 of a topic whose leader is the broker itself, and wait for its answer.
+    """Send one batch to partition 0 of a topic with the broker as its leader, and wait for its answer.
 
-    A topic that has just been made has its leader a moment later.
+    A new topic has its leader a moment later.
     """
     give_up_s = time.monotonic() + TIMEOUT_MS / 1000
     while True:

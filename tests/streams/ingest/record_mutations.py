@@ -1,4 +1,4 @@
-"""Damaged records by the million: what ingest makes of each with its compiled readers, and with the reference alone.
+"""Damaged records by the million, through ingest's compiled readers and through the reference.
 
     python -m tests.streams.ingest.record_mutations SEED COUNT
 
@@ -55,7 +55,7 @@ def originals() -> list[bytes]:
 
 
 def damaged(rng: random.Random, of: Sequence[bytes]) -> bytes:
-    """One of them, damaged in one place or several."""
+    """Return a record damaged in one place or several."""
     value = rng.choice(of)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         value = rng.choice(DAMAGES)(rng, value, of)
@@ -138,7 +138,7 @@ def chunk_of_damaged(rng: random.Random, of: Sequence[bytes]) -> list[tuple[byte
 
 
 def check(records: Sequence[tuple[bytes | None, Any, int]], last_ms: int) -> list[str]:
-    """Both make the same of each record; what that is."""
+    """Assert that both readers have the same outcome for each record, and return the outcomes."""
     found: dict[bool, list[Any]] = {}
     for compiled in (True, False):
         begin_s = time.thread_time()
@@ -151,7 +151,7 @@ def check(records: Sequence[tuple[bytes | None, Any, int]], last_ms: int) -> lis
 
 
 def main(seed: int, count: int) -> None:
-    """Check so many, and print what was seen as JSON."""
+    """Check `count` records, and print the outcomes as JSON."""
     rng, of = random.Random(seed), originals()
     warm()
     check(chunk_of_damaged(rng, of), ANY_MS)

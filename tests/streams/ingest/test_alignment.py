@@ -97,7 +97,7 @@ class Reader:
         return True
 
     def agrees(self):
-        """The result without going through all feeds is that of all of them."""
+        """Assert that the incremental result equals that over all feeds."""
         alignment, feeds = self.alignment, self.alignment._feeds
         for but in (None, *feeds):
             vouched = [alignment._watermark_ms(tp, feed) for tp, feed in feeds.items() if tp != but]
@@ -159,7 +159,7 @@ def alignment_of_a_and_b(b_position=7, ends=(10, 7)):
 
 
 def test_a_feed_with_nothing_unread_vouches_by_an_answer_of_the_broker():
-    """For the newest time that was known before the question, and no fetch does: what it said may be long ago."""
+    """It vouches for the newest time known before the question; a fetch does not, since its answer may be old."""
     alignment = alignment_of_a_and_b()
     assert alignment.to_ask() == ({A, B}, None), "nothing is known"
     assert alignment.run(A, 0) == NOTHING_MS
@@ -252,7 +252,7 @@ def test_a_feed_whose_end_is_not_known_holds_all():
 
 
 class Worker(Reader):
-    """One of several workers: it tells of its feeds and hears of the others', both late and some words twice."""
+    """One of several workers: it publishes its progress and polls that of others, late and sometimes twice."""
 
     def words(self):
         for tp, done in self.applied.items():
@@ -342,7 +342,7 @@ def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_sa
 
 
 def test_a_paused_feed_counts_as_one_with_nothing_unread():
-    """Neither other feeds nor ticks wait for it; when it goes on, ticks wait for what is unread of it."""
+    """Neither other feeds nor ticks wait for it; after its resumption ticks wait for its unread records."""
     alignment = alignment_of_a_and_b(ends=(10, 99))
     alignment.run(B, 5)
     alignment.reach(B, 6, 200)

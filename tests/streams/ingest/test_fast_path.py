@@ -1,4 +1,4 @@
-"""Compiled reading of plain transactions: what becomes of any record is what the reference alone makes of it."""
+"""The fast path of transactions: every record has the same outcome as by the reference alone."""
 
 import itertools
 import json

@@ -134,7 +134,7 @@ def test_ticks_trail_the_newest_event_by_the_grace():
 
 
 def test_a_daily_file_is_stalled_only_after_its_deadline():
-    """Delivered up to 48 hours after the day: what a live bank is stalled by is the rule for it."""
+    """A delivery up to 48 hours after the day is on time; a live bank would be stalled."""
     banks = (
         Bank(bank_id=A, name_zh="甲", deadline_hours=48),
         Bank(bank_id=B, name_zh="乙", mode="daily_file", deadline_hours=48),

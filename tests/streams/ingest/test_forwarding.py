@@ -28,7 +28,7 @@ def validator():
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_each_record_is_judged_once_however_often_its_feed_is_held(monkeypatch, compiled):
-    """A receipt, a loan and transactions, the feed held at each of them twice: the first judging stands."""
+    """A receipt, a loan and transactions, with the feed held at each of them twice: the first judgement holds."""
     judged = Counter()
     accept = Validator.accept
 

@@ -1,4 +1,4 @@
-"""Damaged records: ingest's compiled readers make of each what the reference makes of it."""
+"""Damaged records: ingest's compiled readers have the outcomes of the reference."""
 
 import random
 

@@ -169,7 +169,7 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(settings, empty_kafka,
 
 
 def test_a_control_record_admits_a_late_record_under_its_own_origin(settings, empty_kafka, tmp_path, eventually):
-    """The record stands in the log a second time, marked as admitted; a word of what is not there is a dead letter."""
+    """The record is in the log again, marked as admitted; a control record about an unknown one is a dead letter."""
     broker, found = empty_kafka, settings()
     with worker(found, tmp_path / "log"):
         send(broker, bank_topic(0), [as_bytes(txn("first", at(0))), as_bytes(txn("second", at(9)))])

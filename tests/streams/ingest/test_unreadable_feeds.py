@@ -158,7 +158,7 @@ def test_fault_47_a_batch_that_cannot_be_read_pauses_its_feed_alone(
 def test_fault_47_a_skip_is_honoured_by_the_next_reader_of_the_feed(
     settings, empty_kafka, tmp_path, eventually, capsys, fault
 ):
-    """It is said while no worker runs."""
+    """The skip is written while no worker runs."""
     broker, found = empty_kafka, settings()
     bad = fault.inject(produce, broker, BAD, NOT_RISING.encoded()).base_offset
     send(broker, BAD, rows_of(0, 0))
@@ -177,7 +177,7 @@ def test_fault_47_a_skip_is_honoured_by_the_next_reader_of_the_feed(
 def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
     settings, empty_kafka, tmp_path, eventually, capsys, fault
 ):
-    """Two workers, one of which writes the ticks: both know of the pause, days close, and one record tells of it."""
+    """Two workers, one of which writes the ticks: both know the pause, days close, and one record reports it."""
     broker, found = empty_kafka, settings()
     send(broker, BAD, rows_of(0, 0))
     bad = fault.inject(produce, broker, BAD, NOT_RISING.encoded()).base_offset
@@ -208,7 +208,7 @@ def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
 
 
 def test_a_batch_that_can_be_read_after_a_change_of_settings_is_applied(settings, empty_kafka, tmp_path, eventually):
-    """A restart fetches it again; what was quarantined counts as read then."""
+    """A restart fetches it again; its quarantined records then count as read."""
     broker, found = empty_kafka, settings()
     tight = msgspec.structs.replace(found, kafka=msgspec.structs.replace(found.kafka, unpacked_bytes_max=16 << 20))
     rows = [Row(delta=0, value=bytes(20 << 20)), Row(delta=1, value=as_bytes(txn("in it", at(0))), headers=HEADERS)]

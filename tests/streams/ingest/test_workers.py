@@ -150,14 +150,14 @@ def is_told(broker, banks, days):
 
 
 def owners(folder, workers):
-    """Topic -> number of the worker that was given it last, as their logs say."""
+    """Return the last assigned worker of each topic, from their logs."""
     logs = [(folder / f"log{number}").read_text(errors="replace").splitlines() for number in range(workers)]
     given = sorted((line, number) for number, lines in enumerate(logs) for line in lines if " reads " in line)
     return {topic: number for line, number in given for topic in line.partition(" reads ")[2].split(", ")}
 
 
 class Banks(threading.Thread):
-    """Banks that deliver day after day of event time, one of them ten times as much, until told to stop."""
+    """Banks that deliver day after day of event time until stopped, one of them ten times as much."""
 
     def __init__(self, broker, names):
         super().__init__(daemon=True)
@@ -257,7 +257,7 @@ def test_fault_22_23_the_writer_of_ticks_killed_and_paused(settings, empty_kafka
 
 
 def takeovers(log):
-    """Return when a worker last took over the ticks, as its log says; empty where it never did."""
+    """Return the time of a worker's last takeover of the ticks, from its log; empty where there was none."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return max((line[:23] for line in lines if "writes the ticks" in line), default="")
 

@@ -110,7 +110,7 @@ def shuffled(log: Log, seed: int) -> list[tuple[TP, int]]:
 
 
 class Scored:
-    """Score's progress: all of the log, or as far as told."""
+    """Score's progress: the whole log, or up to a given offset."""
 
     def __init__(self, log: Log, share: float = 1.0) -> None:
         self.log, self.share = log, share
@@ -292,7 +292,7 @@ def test_an_operators_outcome_is_a_label(broker: str) -> None:
 
 
 def test_snapshots_are_published_once_with_their_activation(broker: str, seed: int) -> None:
-    """Over a restart too: what is on model.v1 is rebuilt to the same id and not sent again."""
+    """After a restart, too: the snapshot on model.v1 is rebuilt with the same id and not sent again."""
     print(f"seed {seed}")
     log = made_log(seed)
     before = {record.key for record in read(broker, topics.MODEL)}

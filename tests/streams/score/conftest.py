@@ -57,13 +57,13 @@ def make_world(make_lazy_world, resident_max):
 
 @pytest.fixture
 def lazy_world(make_lazy_world):
-    """A world whose workers have one enterprise in memory: they read the other when they need it."""
+    """Return a world whose workers have one enterprise in memory; they load the other on demand."""
     return make_lazy_world()
 
 
 @pytest.fixture
 def world(make_world):
-    """A world whose workers reach Redis directly."""
+    """Return a world whose workers reach Redis directly."""
     return make_world()
 
 

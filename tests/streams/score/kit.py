@@ -1,4 +1,4 @@
-"""A small log of our own, made from a seed, and what a partition makes of it."""
+"""A small log made from a seed, and its run through a partition."""
 
 import collections
 import random
@@ -142,7 +142,7 @@ def applied(partition: Partition, records: list, size: int, first: int = 0) -> I
 
 
 def said(partition: Partition, chunk, stored: dict[str, Value] | None = None) -> Iterator:
-    """The messages of a chunk. Where memory has a bound, `stored` is the Redis: it gets what must be flushed."""
+    """Yield the messages of a chunk. Where memory is full, dirty rows are flushed to `stored` in place of Redis."""
     for outgoing in partition.apply(chunk):
         yield from messages_of(outgoing)
         if partition.wants_room and not partition.make_room():
@@ -211,7 +211,7 @@ def prior_engine(partition: Partition) -> Engine:
 
 
 def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:
-    """Every enterprise's value: of those in memory as it is there, of the others as it is stored."""
+    """Return every enterprise's value: from memory, or as stored."""
     return {**(stored or {}), **dict(partition.values(partition.residents.rows()))}
 
 

@@ -1,4 +1,4 @@
-"""Score workers as processes on a real broker: their log, what they said, and what a run without a fault says."""
+"""Score workers as processes on a real broker: their log, their outputs, and those of a run without faults."""
 
 import collections
 import os
@@ -69,7 +69,7 @@ def clean_run(by_partition):
 
 
 def without_repeats(records):
-    """Per key, in the order of first arrival: what a subscriber holds that drops what it has seen."""
+    """Return by key the values in the order of first arrival, as a subscriber keeps them that drops repeats."""
     said = collections.defaultdict(dict)
     for record in records:
         said[record.key].setdefault(record.value)
@@ -83,9 +83,9 @@ def committed(settings):
 
 
 def judge(settings, client, by_partition, outputs=OUTPUTS):
-    """Outputs after removing repeats, values and ledger are those of a run without a fault; returns the totals.
+    """Assert that outputs without repeats, values and ledger are those of a run without faults; return the totals.
 
-    Something must have been said to each topic of `outputs`.
+    Each topic of `outputs` must have records.
     """
     clean, values = clean_run(by_partition)
     for topic in outputs:

@@ -1,8 +1,7 @@
 """The commit protocol one step at a time: score roles in this process, on a real broker and a real Redis.
 
-A `World` has one partition of the log, some workers and their faults; a `Worker` runs a role as the worker does,
-but its tests say when. Its outputs wait in a `Network` until they are told to land. A clean run, the fold in memory,
-says what must come of it all.
+A `World` has one partition of the log, some workers and their faults. A `Worker` runs a role as the worker does, in
+steps that its test chooses. Its outputs wait in a `Network` until they land.
 """
 
 import asyncio
@@ -100,7 +99,7 @@ class Clean:
 
 
 class Network:
-    """In an outbox's place: records wait here until they are told to land, by the one real outbox of the tests."""
+    """A replacement of the outbox: records wait until they land by request, through the tests' one real outbox."""
 
     gapless = True
 
@@ -145,7 +144,7 @@ class Network:
         self.land(len(self.waiting))
 
     def flush_now(self):
-        """Nothing to flush: the test decides what lands."""
+        """Do nothing: the test decides when records land."""
 
     def mark(self):
         return self.sent_count
@@ -159,7 +158,7 @@ class Network:
 
 
 class Worker:
-    """One process with a score role; `before` says what happens right before one of its steps."""
+    """One process with a score role; `before` is called right before its steps."""
 
     def __init__(self, world, name):
         self.world, self.name = world, name
@@ -179,7 +178,7 @@ class Worker:
         await self.role.start(DETACHED)
 
     async def join(self):
-        """The group gives us the partition, and a heartbeat or a late word tells the others."""
+        """Assign the partition, and let a heartbeat or a late message inform the others."""
         if self.role is None:
             await self.start()
         self.assigned = True
@@ -205,7 +204,7 @@ class Worker:
         return True
 
     async def flush(self):
-        """A flush interval passes; what is due is taken, all that is on its way lands, and it is written."""
+        """Let a flush interval pass: due rows are taken, all outputs in flight land, and the rows are written."""
         await self.look()
         if self.role is not None and not self.role._outbox.failed:
             self.land(len(self.role._outbox.waiting))
@@ -252,7 +251,7 @@ class Worker:
         self._due[step] = [nth, happens]
 
     def undisturbed(self):
-        """Skip whatever was to happen before a step."""
+        """Remove the planned disturbance before a step."""
         self._due.clear()
 
     def _step(self, step, _partition):
@@ -279,7 +278,7 @@ for i, key in ipairs(KEYS) do redis.call('RESTORE', key, 0, ARGV[i + 1]) end
 
 
 class World:
-    """A partition's log, its Redis, its topics; `judge` says whether all is as in a clean run."""
+    """A partition's log, its Redis, its topics; `judge` compares all with a clean run."""
 
     def __init__(self, bootstrap, redis_url, outbox, *, via=None, timeout_s=2.0, resident_max=1):
         """`via`: another URL by which the workers reach Redis. `resident_max`: with 1, each evicts the other."""
@@ -350,7 +349,7 @@ class World:
             assert not due or holds >= due[-1], f"low offset {low}, but {name} is at {holds}"
 
     def judge_outputs(self, *, complete=False):
-        """P2 and P3: what landed is the clean run's, in each key without a gap; nothing below the low offset misses."""
+        """Assert P2 and P3: landed outputs are the clean run's, without gaps by key, and complete below low_offset."""
         low, _ = self.stored()
         have = defaultdict(int)
         for topic, key, value in self.landed():

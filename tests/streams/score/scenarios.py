@@ -1,4 +1,4 @@
-"""Traces of the protocol's model as steps of a world: test_protocol.py plays each, and says which line it is about."""
+"""Traces of the protocol's model as steps of a world: test_protocol.py plays each, and names its line."""
 
 from tests.streams.score.protocol import aside, crash
 

@@ -1,4 +1,4 @@
-"""A disk that is full: what Redis cannot keep is not committed, and a broker that cannot write loses nothing."""
+"""A full disk: a value that Redis cannot keep is not committed, and a broker that cannot write loses nothing."""
 
 import contextlib
 import logging
@@ -31,7 +31,7 @@ def make_small_disk(tmp_path, not_shown):
 
 @pytest.fixture
 def small_disk_redis(make_small_disk, tmp_path, redis_kind):
-    """(a Redis whose files are on a disk of 2 MiB, that disk)."""
+    """Return a Redis whose files are on a disk of 2 MiB, and that disk."""
     at = tmp_path / "redis" / "disk"
     disk = make_small_disk(at, 2)
     program = disk.wrapped(server_binary(redis_kind), tmp_path / "redis-on-small-disk")

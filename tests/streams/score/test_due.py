@@ -1,4 +1,4 @@
-"""A tick that looks only at those that it can change does what one does that looks at all."""
+"""A tick that visits only the rows it can change equals one that visits all."""
 
 from unittest import mock
 
@@ -32,7 +32,7 @@ ENTERPRISES = ("E1", "E2", "E3")
 
 @st.composite
 def events(draw):
-    """Trade at three banks of very different size, and ticks that say much, little, or nothing new."""
+    """Return trade at three banks of very different size, with ticks that change much, little, or nothing."""
     made, day = [], 0
     closed = dict.fromkeys(BANKS, -1)
     stalled = dict.fromkeys(BANKS, False)

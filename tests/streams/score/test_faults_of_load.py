@@ -155,7 +155,7 @@ def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, even
     ("enterprises", "records_min"), [(900, 200_000), pytest.param(4_500, 1_000_000, marks=pytest.mark.soak)]
 )
 def test_fault_34_a_long_backlog(enterprises, records_min, empty_kafka, redis_url, tmp_path, eventually, seed, fault):
-    """Six weeks: each record has one outcome, and no alert of them passes for news."""
+    """Six weeks: each record has one outcome, and every alert is marked as delayed."""
     # Ten days at twenty transactions a day after a month of few.
     world = World(
         seed=seed, enterprises=enterprises, partitions=PARTITIONS, warm_days=1, dense_days_before=-32, timed_days=43

@@ -180,7 +180,7 @@ BODIES = {
 
 @pytest.mark.parametrize("what", BODIES)
 def test_fault_02_the_same_id_with_another_body_is_a_conflict(what, fault):
-    """The first body stands, the second is a dead letter with its place in the log, and is counted."""
+    """The first body holds; the second is a dead letter with its place in the log, and is counted."""
     first, changes = BODIES[what]
     second = fault.inject(msgspec.structs.replace, first, **changes)
     before = [event for day in range(20) for event in (txn(f"t{day}", "E1", day), tick(day))]
@@ -258,7 +258,7 @@ def test_fault_04_disorder_within_the_lateness(seed, fault):
 
 
 def sums_of_buckets():
-    """Indicators whose whole state is calendar buckets, as the catalogue says."""
+    """Return the indicators whose whole state is calendar buckets, by the catalogue."""
     with files("config").joinpath("indicators.csv").open(encoding="utf-8") as table:
         return {row["id"] for row in csv.DictReader(table) if row["state"] == "a"}
 

@@ -78,7 +78,7 @@ class Null(Exception):
 
 
 class Naive:
-    """All that was said of one enterprise."""
+    """All events of one enterprise."""
 
     def __init__(self):
         self.fen, self.count, self.payments = defaultdict(int), Counter(), []  # by (class, day); (day, ms, payer, fen)
@@ -496,7 +496,7 @@ def expected(z, t, names):
 
 
 class Story:
-    """The events of one enterprise, each with what it does to the naive state."""
+    """The events of one enterprise, each with its effect on the naive state."""
 
     def __init__(self, seed):
         self.rnd, self.z = random.Random(seed), Naive()
@@ -589,7 +589,7 @@ class Story:
         return Gov(event_id=event, bank_id=GATEWAY, enterprise_id="E1", event_time=time_ms, event=event, source="court")
 
     def _borrow(self, day):
-        """A loan by schedule, by its next line alone, or nine of them."""
+        """Borrow by schedule, by the next line alone, or by nine of them."""
         z = self.z
         z.is_open, z.dpd = True, None if "no dpd" in self.traits else 0
         if "nine loans" in self.traits:
@@ -610,7 +610,7 @@ class Story:
 
 
 def rated(event):
-    """A record; what is in dollars comes without a rate."""
+    """Return a record; one in dollars has no rate."""
     row = record(event)
     if getattr(event, "currency", "CNY") == "CNY":
         return row

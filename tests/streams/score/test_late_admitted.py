@@ -34,7 +34,7 @@ def inflow_of_day(e, day):
 
 @pytest.mark.parametrize("seq", [None, 5])
 def test_a_late_record_counts_on_its_day_once_it_is_admitted(seq):
-    """Alone it goes to late.v1; with the word, its day, week and month hold it, as if it had been in time."""
+    """Without admission it goes to late.v1; with it, its day, week and month count it as if it had been in time."""
     refused, said = run([*days_of_trade(), record(late(seq))])
     assert [m.topic for m in said if m.topic in (topics.LATE, topics.DEAD_LETTERS)] == [topics.LATE]
     admitted, said = run([*days_of_trade(), record(late(seq)), record(late(seq), admitted=True)])

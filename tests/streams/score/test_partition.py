@@ -1,4 +1,4 @@
-"""A partition of the log in memory: the same records give the same bytes, whatever the batches and restarts."""
+"""A partition of the log in memory: the same records give the same bytes, for all batches and restarts."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""The commit protocol's scenarios on a Redis Cluster: whichever master holds the partition, the same comes of them."""
+"""The commit protocol's scenarios on a Redis Cluster: the same results on every master."""
 
 import msgspec
 import pytest

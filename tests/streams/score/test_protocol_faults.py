@@ -21,7 +21,7 @@ STEPS = [
 
 
 def ends_at(step, nth):
-    """A scenario in which the process ends at this step."""
+    """Return a scenario in which the process ends at this step."""
 
     async def scenario(world):
         world.one.before(step, crash, nth)

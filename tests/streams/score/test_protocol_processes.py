@@ -1,4 +1,4 @@
-"""The commit protocol with real processes: rebalances, a paused worker, a Redis whose files are swapped under it."""
+"""The commit protocol with real processes: rebalances, a paused worker, a Redis with exchanged files."""
 
 import collections
 import shutil

@@ -1,4 +1,4 @@
-"""Results that rest on business days of a year whose holidays are not published say so; all else keeps its bytes."""
+"""Results by business days of a year with unpublished holidays are marked as provisional; others keep their bytes."""
 
 import json
 from datetime import date

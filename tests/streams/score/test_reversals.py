@@ -1,4 +1,4 @@
-"""Returns and reversals: what they take out, what they count, and a bank's mistake that must not stop the partition."""
+"""Returns and reversals: amounts taken out, counts, and a bank's error that must not stop the partition."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The score role as a process, on real Kafka and Redis: what a kill interrupts, a restart completes, to the byte."""
+"""The score role as a process on real Kafka and Redis: a restart completes a killed run to the same bytes."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The compiled writer gives the bytes that msgspec gives for the same score, whatever is in the row."""
+"""The compiled writer gives msgspec's bytes for the same score, for any row."""
 
 import msgspec
 import numpy as np

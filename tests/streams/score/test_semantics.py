@@ -1,4 +1,4 @@
-"""Scenarios of what an enterprise's score and alerts must not do."""
+"""Scenarios that must not mislead an enterprise's score and alerts."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""The alerts of the simulated sample: what each is said to be, in both languages, against its own state and rule."""
+"""The alerts of the simulated sample: their texts in both languages against their own state and rule."""
 
 import collections
 from collections.abc import Iterator

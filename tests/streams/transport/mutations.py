@@ -99,9 +99,9 @@ def corpus(seed: int, more: Sequence[Fetch] = ()) -> list[Fetch]:
 
 
 def bombs(mebibytes: int, codecs: Sequence[int] = (GZIP, SNAPPY, LZ4, ZSTD)) -> list[Fetch]:
-    """A batch whose record unpacks to so much, alone and behind a good one, by each codec.
+    """Return batches whose record unpacks to `size` bytes, alone and behind a good one, by each codec.
 
-    It is made of joined streams, which every codec takes, so that making it costs no memory.
+    They consist of joined streams, which every codec accepts, so making them takes no memory.
     """
     good, found = Batch(rows=rows_of(3)).encoded(), []
     size = mebibytes << 20
@@ -116,7 +116,7 @@ def bombs(mebibytes: int, codecs: Sequence[int] = (GZIP, SNAPPY, LZ4, ZSTD)) -> 
 
 
 def tiny_records(count: int) -> Fetch:
-    """A batch of records without content: their places take ten times what they do."""
+    """Return a batch of empty records: their columns take ten times their bytes."""
     payload = bytearray()
     for delta in range(count):
         payload += Row(delta=delta, key=None, value=None).encoded()
@@ -159,7 +159,7 @@ def header_field(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetch
 
 
 def packed_bytes(rng: random.Random, parts: list[bytes], fetches: Sequence[Fetch]) -> None:
-    """Other bytes behind the header, of a length that the header says."""
+    """Replace the bytes behind the header, and set the header's length."""
     i = rng.randrange(len(parts))
     other = rng.choice(rng.choice(fetches).batches)
     parts[i] = _with_payload(parts[i], _edited(rng, parts[i][61:], other[61:]))
@@ -249,7 +249,7 @@ def _odd_varint(rng: random.Random) -> bytes:
 
 
 def _records(payload: bytes) -> list[list[tuple[bool, bytes]]]:
-    """The tokens of each record, as long as they are well-formed: (whether it is a varint, its bytes)."""
+    """Return the tokens of each record while they are well-formed: (whether it is a varint, its bytes)."""
     at, records = 0, []
     try:
         while at < len(payload):
@@ -353,7 +353,7 @@ def check(case: Case, cpu_s_max: float = CPU_S_MAX, reference_cpu_s_max: float =
 
 
 def main(seed: int, count: int, more: Sequence[Fetch]) -> None:
-    """Check so many, and print what was seen as JSON."""
+    """Check `count` fetches, and print the outcomes as JSON."""
     rng, fetches, large, small = random.Random(seed), corpus(seed, more), [*bombs(300), tiny_records(TINY)], bombs(2)
     batches.warm()
     for bomb in small:  # what the libraries take once

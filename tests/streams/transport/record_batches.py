@@ -1,4 +1,4 @@
-"""Record batches built byte by byte from the format's description, every field of them free; and random ones."""
+"""Record batches built byte by byte from the format's description, with every field free; and random ones."""
 
 import random
 import struct

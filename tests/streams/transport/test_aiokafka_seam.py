@@ -1,4 +1,4 @@
-"""Fails by name when a new version of aiokafka or Faust changed what the transport rests on: read the change first."""
+"""Checks of aiokafka's and Faust's internals under the transport: read the change before you update them."""
 
 import hashlib
 import inspect

@@ -1,6 +1,6 @@
-"""Kafka's own reader as the judge: no batch that it refuses is read here, and what both read is the same.
+"""Kafka's own reader as the judge: ours reads no batch that it refuses, and gives the same result where both read.
 
-The table is that of docs/adr/0021; where it says that we refuse what Kafka reads, this shows it.
+The table of docs/adr/0021 has the batches that we refuse and Kafka reads; this file shows them.
 """
 
 import dataclasses

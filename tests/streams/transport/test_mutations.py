@@ -148,7 +148,7 @@ def test_a_bomb_is_refused_within_the_memory_of_its_bound(codec: int, mebibytes:
 
 
 def test_a_batch_of_tiny_records_is_read_within_the_memory_of_its_bound() -> None:
-    """Their places take ten times what they do themselves."""
+    """Their columns take ten times their bytes."""
     tiny, read = tiny_records(TINY), []
     grown = grown_bytes(lambda: read.append(batches.parse(tiny.raw, **AT, start_offset=3)))
     assert grown < UNPACKED_BYTES_MAX + 16 * MIB

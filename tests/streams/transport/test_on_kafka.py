@@ -272,7 +272,7 @@ def test_fetches_keep_their_gap(
 def test_batches_that_unpack_to_much_come_one_after_the_other(
     kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch, parser: str
 ) -> None:
-    """A fetch of them would take 120 MB; no chunk takes more than the bound, nor do chunks that come together."""
+    """All of one fetch would take 120 MB; no chunk takes more than the bound, nor do concurrent chunks."""
     mib = 1 << 20
     topic = make_topic("unpacked", partitions=3)
     producer = Producer({"bootstrap.servers": kafka, "compression.type": "zstd", "message.max.bytes": 8 * mib})

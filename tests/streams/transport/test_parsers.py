@@ -1,4 +1,4 @@
-"""Both parsers over every kind of batch: what is delivered, skipped and refused by name, and that they agree."""
+"""Both parsers on every kind of batch: delivered, skipped, or refused by name, and always the same."""
 
 import random
 import time
@@ -257,7 +257,7 @@ def test_broken_records_are_refused_by_name(parse: Parse, batch: Batch, reason: 
     ("base", "last_delta"), [(2**63 - 1, 0), (2**63 - 2, 1), (2**63 - 2**31, 2**31 - 1), (2**63 - 1, 2**31 - 1)]
 )
 def test_offsets_past_the_end_of_their_range_are_refused(parse: Parse, base: int, last_delta: int) -> None:
-    """A position of 2^63 is none: the compiled parser took the first, whose last offset is still one."""
+    """2^63 is no position: the compiled parser once accepted the first such batch, whose last offset is still valid."""
     bad = Batch(base=base, rows=[Row(delta=last_delta)]).encoded()
     error = assert_cut_before(parse, bad, 7, Reason.BATCH_OFFSETS)
     assert error.next_offset is None
@@ -338,7 +338,7 @@ def test_a_hundred_thousand_headers_come_through(parse: Parse, compression: int)
 
 
 def test_millions_of_headers_take_the_compiled_parser_no_second() -> None:
-    """Nothing is made of them before somebody reads them, which ingest does of 64 KiB at most."""
+    """Headers are parsed on demand only; ingest reads 64 KiB of them at most."""
     count = 8_000_000
     payload = one(NULL + NULL + write_varint(count) + (EMPTY + NULL) * count).payload
     raw = Batch(count=1, payload=payload, compression=ZSTD).encoded()

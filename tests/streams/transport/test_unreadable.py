@@ -18,7 +18,7 @@ BAD = Batch(rows=[Row(delta=0), Row(delta=0)], last_delta=1).encoded()
 
 
 class GoingOn(Collecting):
-    """Skips what cannot be read, once it was asked for twice."""
+    """Skips an unreadable batch after the second request."""
 
     def __init__(self, *topics: str) -> None:
         super().__init__(*topics)
@@ -80,7 +80,7 @@ def test_a_role_that_does_not_say_what_to_do_is_stopped(
 
 @pytest.mark.parametrize("parse", [batches.parse, reference.parse])
 def test_what_comes_in_place_of_a_chunk_holds_nothing_of_the_fetch(parse: Callable[..., Chunk]) -> None:
-    """A worker collects no garbage: what the error's frames hold, it would hold for good."""
+    """A worker runs no garbage collection, so an error whose frames hold the fetch would keep it for good."""
 
     class Fetched(bytearray):
         """Something that can be weakly referenced."""

@@ -1,4 +1,4 @@
-"""A role that blocks its event loop: the group must not take its partitions away, and somebody must say so."""
+"""A role that blocks its event loop: the group keeps its partitions, and the block is reported."""
 
 import logging
 import time

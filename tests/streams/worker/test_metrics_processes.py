@@ -1,4 +1,4 @@
-"""The metrics of real workers on real Kafka and Redis: what they say of records adds up, also over a restart."""
+"""The metrics of real workers on real Kafka and Redis: their counts of records add up, over restarts too."""
 
 import itertools
 import signal

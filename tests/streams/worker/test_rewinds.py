@@ -1,4 +1,4 @@
-"""A role that loses its memory of a partition reads it again from where it says: nothing is missing or out of order."""
+"""A role that loses a partition's memory reads it again from its rewind offset: complete and in order."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -86,7 +86,7 @@ def fill(broker: str, topic: str, values: list[bytes]) -> None:
 
 @pytest.fixture
 def stopped_by_fault(kafka: str, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`stopped_by_fault(role)` runs a role until a fault stops its worker; what that said on stderr."""
+    """Return a function that runs a role until a fault stops its worker, and returns the worker's stderr."""
 
     def run(role: Recording, **given: Any) -> str:
         assert run_here(role, kafka, role.topics[0], lambda: False, **given) == 1
@@ -109,7 +109,7 @@ def admin_of(broker: str) -> AdminClient:
 
 
 class Feed(threading.Thread):
-    """Produces small records until told to stop."""
+    """Produces small records until stopped."""
 
     def __init__(self, broker: str, topic: str) -> None:
         super().__init__(daemon=True)
@@ -133,7 +133,7 @@ class Feed(threading.Thread):
 
 
 class CommitWatch(threading.Thread):
-    """Again and again: what is committed must already be recorded."""
+    """Checks repeatedly that every committed offset is already recorded."""
 
     def __init__(self, broker: str, group: str, topic: str, path: Path) -> None:
         super().__init__(daemon=True)

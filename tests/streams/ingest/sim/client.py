@@ -107,8 +107,7 @@ class SimKafka:
 
 
 class Sender:
-    """In the place of sinks.sending.Sender: keeps the order of each topic; what is in flight lands when the scheduler
-    says so, or who sent it waits."""
+    """A replacement of sinks.sending.Sender: topics keep their order, and the scheduler lands records in flight."""
 
     failure = ""
 
@@ -132,7 +131,7 @@ class Sender:
     flush_now = wake
 
     def land(self, topic: str, count: int) -> None:
-        """The first `count` of what is in flight to a topic are in it, and acknowledged."""
+        """Append the first `count` records in flight to their topic, and acknowledge them."""
         flying = self.flying[topic]
         for _ in range(min(count, len(flying))):
             value, key, ack_group = flying.popleft()
@@ -154,7 +153,7 @@ class Sender:
 
 
 class _Waiting:
-    """A condition whose waiting makes everything land."""
+    """A condition whose wait lands all records in flight."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender

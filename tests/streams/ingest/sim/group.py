@@ -1,4 +1,4 @@
-"""One consumer group: who is a member, who must give back what, and whose commits count."""
+"""One consumer group: members, revoked partitions, and valid commits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Member = Any  # whatever has a `generation`
 
 
 class Group:
-    """Eager rebalances: all members give back, then all are given anew; who is paused meanwhile is expelled.
+    """Eager rebalances: all members revoke, then all are assigned; a paused member is expelled.
 
-    Members hear of it one by one, whenever the scheduler lets them; until then they go on.
+    Members learn of it one by one, by the scheduler's choice; until then they continue.
     """
 
     def __init__(self, rng: random.Random, tps: Iterable[TP]) -> None:
@@ -38,7 +38,7 @@ class Group:
         self._rebalance()
 
     def replace(self, one: Member, new: Member, tps: Iterable[TP]) -> None:
-        """A static member is back within its session: it gets what it had, and nobody else hears of it."""
+        """Replace a static member within its session: the new one gets its partitions, and nobody rebalances."""
         self.members[self.members.index(one)] = new
         self.to_assign[new] = set(tps)
 

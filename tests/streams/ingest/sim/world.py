@@ -233,7 +233,7 @@ class World:
         return found
 
     def _faults(self) -> Choices:
-        """Faults and their ends; and what the banks deliver."""
+        """Start and end faults, and deliver the banks' records."""
         found = self._ends_of_faults(0.05)
         found += [(1.0, lambda tp=tp: self.banks.deliver(tp)) for tp in self.banks.ready()]
         for one in self._processes:
@@ -257,7 +257,7 @@ class World:
         return found
 
     def _kill(self, one: Process) -> None:
-        """It ends where it stands; some of what it sent still lands."""
+        """Kill the process; some of its records in flight still land."""
         one.alive = False
         for sender, topic in one.flying():
             sender.land(topic, self._rng.randint(0, len(sender.flying[topic])))
@@ -296,7 +296,7 @@ class World:
             one.begin({})
 
     def _notice(self, one: Process) -> None:
-        """An expelled process hears of it, and joins anew."""
+        """Let an expelled process learn of it, and join again."""
         self._give_back(one)
         if one.alive:
             self.group.join(one)
