@@ -62,7 +62,7 @@ def _run(name: str) -> int:
         "records": sum(len(part) for part in log.partitions),
         "put_in": dict(log.put_in),
         "outcomes": dict(clean.outcomes()),
-        "alerts": dict(clean.said.alerts),
+        "alerts": dict(clean.outputs.alerts),
         "digest": clean.digest(),
     }
     rows: list[dict[str, Any]] = []
@@ -143,8 +143,8 @@ def _row(got: Run, clean: Run, began_s: float, **shape: Any) -> dict[str, Any]:
     row = {
         **shape,
         "kills": dict(got.kills),
-        "messages_repeated": got.said.repeats,
-        "equal": got.digest() == clean.digest() and got.said.sequences() == clean.said.sequences(),
+        "messages_repeated": got.outputs.repeats,
+        "equal": got.digest() == clean.digest() and got.outputs.sequences() == clean.outputs.sequences(),
         "wall_s": round(time.perf_counter() - began_s, 1),
     }
     print(row, flush=True)

@@ -51,7 +51,7 @@ _FAULT = re.compile(r"test_fault_((?:\d\d_)+)")
 # What a test tells the summary travels in its report, as xdist's processes share nothing else: names of its properties.
 _INJECTED, _NOT_SHOWN = "fault", "not shown"
 _running: pytest.Item  # the test that runs
-_fault = Fault(lambda told: _running.user_properties.append((_INJECTED, told)))
+_fault = Fault(lambda report: _running.user_properties.append((_INJECTED, report)))
 
 
 def pytest_configure() -> None:
@@ -122,9 +122,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     not_shown, faults, took_s = set(), {}, Counter[str]()
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         took_s[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0.0)
-        told = getattr(report, "user_properties", ())
-        not_shown |= {text for name, text in told if name == _NOT_SHOWN}
-        if injections := [injection for name, injection in told if name == _INJECTED]:  # the same in later phases
+        properties = getattr(report, "user_properties", ())
+        not_shown |= {text for name, text in properties if name == _NOT_SHOWN}
+        if injections := [injection for name, injection in properties if name == _INJECTED]:  # the same in later phases
             test = report.nodeid.split("::")[-1]
             faults[report.nodeid] = test, sum(injected for injected, _ in injections), injections[-1][1]
     if not_shown:

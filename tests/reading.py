@@ -47,8 +47,8 @@ def committed(bootstrap: str, group: str, topic: str, partitions: int = 1) -> di
 
 def commit(bootstrap: str, group: str, offsets: Mapping[Place, int]) -> None:
     """Commit in a group's name, again while its coordinator is starting."""
-    told = [TopicPartition(*place, offset) for place, offset in offsets.items()]
-    until_answered(lambda: _member(bootstrap, group).commit(offsets=told, asynchronous=False))
+    positions = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+    until_answered(lambda: _member(bootstrap, group).commit(offsets=positions, asynchronous=False))
 
 
 @functools.cache

@@ -149,5 +149,5 @@ def pids_of(role: str, said: Path) -> list[int]:
 
 def children_of(pid: int) -> list[int]:
     """Its child processes, by any of its threads."""
-    told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for child in " ".join(told).split()]
+    children = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in " ".join(children).split()]

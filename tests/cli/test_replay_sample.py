@@ -87,10 +87,12 @@ def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Star
         one.enterprise_id: one.consent if one.borrows else "no loan"
         for one in (enterprise(population, number) for number in range(population.enterprise_count))
     }
-    told = {(consents[each.enterprise_id], bool(each.banks)) for each in read(found)}
-    assert ("valid", True) in told, "no lender with an authorization heard of anything"
-    assert told >= {("missing", False), ("revoked", False)}, "no lender without an authorization had reason to hear"
-    assert not told & {("missing", True), ("revoked", True), ("no loan", True)}
+    pairs = {(consents[each.enterprise_id], bool(each.banks)) for each in read(found)}
+    assert ("valid", True) in pairs, "no lender with an authorization got an alert"
+    assert pairs >= {("missing", False), ("revoked", False)}, (
+        "no lender without an authorization would have got an alert"
+    )
+    assert not pairs & {("missing", True), ("revoked", True), ("no loan", True)}
     assert processes_of(state) == []
 
 

@@ -18,22 +18,22 @@ class Heard:
     """A message as the library gives it."""
 
     def __init__(self, topic: str, partition: int, offset: int, time_ms: int, value: bytes) -> None:
-        self._told = (topic, partition, offset, time_ms, value)
+        self._fields = (topic, partition, offset, time_ms, value)
 
     def topic(self) -> str:
-        return self._told[0]
+        return self._fields[0]
 
     def partition(self) -> int:
-        return self._told[1]
+        return self._fields[1]
 
     def offset(self) -> int:
-        return self._told[2]
+        return self._fields[2]
 
     def timestamp(self) -> tuple[int, int]:
-        return 1, self._told[3]
+        return 1, self._fields[3]
 
     def value(self) -> bytes:
-        return self._told[4]
+        return self._fields[4]
 
     def error(self) -> None:
         return None

@@ -138,7 +138,7 @@ def run(
     ended.kills = _deaths(folder, plans)
     watch.name_owners(settings)
     for read in read_topics(settings.kafka, OUTPUTS):
-        ended.said.hear(read.topic, read.key, read.value or b"")
+        ended.outputs.receive(read.topic, read.key, read.value or b"")
     prefix = settings.redis.key_prefix
     for number in range(len(lengths)):
         stored = partition_state(client, prefix, number)

@@ -49,27 +49,29 @@ class Outputs:
     alerts: Counter[str] = field(default_factory=Counter)  # revisions by state, of the supervisor's topics
     repeats: int = 0
 
-    def hear(self, topic: str, key: bytes | None, value: bytes) -> None:
+    def receive(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Take one message."""
-        heard = self.by_key[topic, key]
+        digests = self.by_key[topic, key]
         digest = hashlib.blake2b(value, digest_size=12).digest()
-        if digest in heard:
+        if digest in digests:
             self.repeats += 1
             return
-        heard[digest] = None
+        digests[digest] = None
         if topic in (topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL):
             self.alerts[msgspec.json.decode(value, type=Alert).state] += 1
 
     def sequences(self) -> dict[tuple[str, bytes | None], list[bytes]]:
         """The common part of two runs. Without a key outputs come from several partitions, in no order."""
-        return {place: list(heard) if place[1] is not None else sorted(heard) for place, heard in self.by_key.items()}
+        return {
+            place: list(digests) if place[1] is not None else sorted(digests) for place, digests in self.by_key.items()
+        }
 
 
 @dataclass(slots=True)
 class Run:
     """The result of a run."""
 
-    said: Outputs = field(default_factory=Outputs)
+    outputs: Outputs = field(default_factory=Outputs)
     values: dict[str, Value] = field(default_factory=dict)
     states: list[PartitionState] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)  # by step
@@ -191,7 +193,7 @@ class _Worker:
             for topic, records in outgoing:
                 for key, value in records:
                     self._step("send")
-                    self._ended.said.hear(topic, key, value)
+                    self._ended.outputs.receive(topic, key, value)
             if partition.wants_room:
                 self._step("evict")
                 if not partition.make_room():

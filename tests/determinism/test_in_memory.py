@@ -31,7 +31,7 @@ def say_and_require(log, clean: Run) -> None:
     """Print the log's contents and the outcomes; fail where one of them is 0."""
     happened = {name: log.put_in[name] for name in HAPPENED}
     counted = clean.outcomes()
-    alerts = {state: clean.said.alerts[state] for state in STATES}
+    alerts = {state: clean.outputs.alerts[state] for state in STATES}
     print(
         f"records {[len(rows) for rows in log.partitions]}, put in {happened}, counted {dict(counted)}, alerts {alerts}"
     )
@@ -49,7 +49,7 @@ def say_and_require(log, clean: Run) -> None:
 
 def require_equal(got: Run, clean: Run) -> None:
     """Equal state, and equal sequences per topic and key; the failure names the first that differ."""
-    ours, theirs = got.said.sequences(), clean.said.sequences()
+    ours, theirs = got.outputs.sequences(), clean.outputs.sequences()
     other = sorted((place for place in ours.keys() | theirs.keys() if ours.get(place) != theirs.get(place)), key=repr)
     assert not other, f"{len(other)} sequences differ: {other[:5]}"
     names = sorted(name for name in got.values.keys() | clean.values if got.values.get(name) != clean.values.get(name))
@@ -59,7 +59,7 @@ def require_equal(got: Run, clean: Run) -> None:
 
 def require_kills(got: Run, steps: tuple[str, ...]) -> None:
     """Print how often memory was lost before each step; fail where that is 0 for one of `steps`."""
-    print(f"kills {dict(got.kills)}, messages repeated {got.said.repeats}, digest {got.digest()[:16]}")
+    print(f"kills {dict(got.kills)}, messages repeated {got.outputs.repeats}, digest {got.digest()[:16]}")
     for step in steps:
         assert got.kills[step] > 0, step
 
@@ -83,7 +83,7 @@ def test_batches_sweep_slices_residency_and_kills_change_no_byte(small, shape, s
     log, clean = small
     got = run(log, shape, kill_seed=seed)
     require_kills(got, tuple(step for step in STEPS if step != "evict" or shape.resident_max == TINY))
-    assert got.said.repeats > 0
+    assert got.outputs.repeats > 0
     require_equal(got, clean)
 
 
@@ -95,8 +95,8 @@ def test_the_comparison_sees_a_single_byte(small, name):
         enterprise, value = next(iter(got.values.items()))
         got.values[enterprise] = Value(value.hot, value.cold[:-1] + bytes([value.cold[-1] ^ 1]))
     else:
-        place, heard = next((p, heard) for p, heard in got.said.by_key.items() if p[0].startswith(name))
-        *first, last = heard
-        got.said.by_key[place] = dict.fromkeys([*first, last[:-1] + bytes([last[-1] ^ 1])])
+        place, digests = next((p, digests) for p, digests in got.outputs.by_key.items() if p[0].startswith(name))
+        *first, last = digests
+        got.outputs.by_key[place] = dict.fromkeys([*first, last[:-1] + bytes([last[-1] ^ 1])])
     with pytest.raises(AssertionError, match="differ"):
         require_equal(got, clean)

@@ -25,7 +25,7 @@ from tests.determinism import log as logs
 from tests.replay.recordings import record
 
 
-class Gathered:
+class Collected:
     """A consumer that returns, by topic and key, what came."""
 
     def __init__(self, number):
@@ -51,7 +51,7 @@ def recording(tmp_path_factory, log):
 
 @pytest.fixture(scope="module")
 def plain(recording):
-    return replay(recording, consumer=Gathered, processes=1)
+    return replay(recording, consumer=Collected, processes=1)
 
 
 def test_every_record_is_accounted_for_and_every_output_counted(plain, log):
@@ -66,7 +66,7 @@ def test_every_record_is_accounted_for_and_every_output_counted(plain, log):
 
 
 def test_processes_say_the_same_bytes(recording, plain):
-    spread = replay(recording, consumer=Gathered, processes=2)
+    spread = replay(recording, consumer=Collected, processes=2)
     assert spread.results == plain.results
     assert (spread.outcomes, spread.outputs, spread.records) == (plain.outcomes, plain.outputs, plain.records)
 
@@ -79,7 +79,7 @@ def test_enterprises_that_wait_outside_memory_say_the_same_bytes(recording, plai
     monkeypatch.setattr(in_process, "PartitionRun", Bound)
     evicted = []
     monkeypatch.setattr(Evicted, "write", watched(Evicted.write, evicted))
-    assert replay(recording, consumer=Gathered, processes=1).results == plain.results
+    assert replay(recording, consumer=Collected, processes=1).results == plain.results
     assert len(evicted) > 100
 
 
@@ -93,7 +93,7 @@ def watched(function, calls):
 
 def test_consumers_get_the_topics_that_are_wanted(recording, plain):
     wanted = {topics.ALERT_SUPERVISOR, topics.OBSERVATION}
-    found = replay(recording, consumer=Gathered, processes=1, topics=wanted)
+    found = replay(recording, consumer=Collected, processes=1, topics=wanted)
     assert found.results == {
         number: {place: values for place, values in result.items() if place[0] in wanted}
         for number, result in plain.results.items()
@@ -111,7 +111,7 @@ def never(_number):
     raise AssertionError("it was to be refused before anything is replayed")
 
 
-class InColumns(Gathered):
+class InColumns(Collected):
     """Checks columns against the records of the plain run."""
 
     def take(self, columns):
@@ -134,7 +134,7 @@ class InColumns(Gathered):
             self.found[columns.topic, enterprise_id].append(row)
 
 
-class Read(Gathered):
+class Read(Collected):
     """A consumer that keeps the values themselves."""
 
     def write(self, topic, records):
@@ -158,23 +158,23 @@ def test_columns_say_what_the_records_say(recording):
             assert len(found) == len(values)
             for value, row in zip(values, found, strict=True):
                 if topic == topics.SCORE:
-                    told = msgspec.json.decode(value, type=Score)
-                    ppm, model = told.p_overdue30_90d_ppm, told.model_id
-                    assert row == (told.as_of, told.offset, told.seq, told.score_milli, ppm, [], model)
+                    message = msgspec.json.decode(value, type=Score)
+                    ppm, model = message.p_overdue30_90d_ppm, message.model_id
+                    assert row == (message.as_of, message.offset, message.seq, message.score_milli, ppm, [], model)
                 elif topic == topics.INDICATOR:
-                    told, months = msgspec.json.decode(value, type=Indicators), months + 1
-                    assert row[:3] == (told.as_of, told.offset, told.seq)
+                    message, months = msgspec.json.decode(value, type=Indicators), months + 1
+                    assert row[:3] == (message.as_of, message.offset, message.seq)
                     micros = [None if x != x else round(x * 1e6) for x in row[5]]
                     assert dict(zip(INDICATORS, micros, strict=True)) == {
-                        name: told.values_micro.get(name) for name in INDICATORS
+                        name: message.values_micro.get(name) for name in INDICATORS
                     }
                 else:
-                    told, alerts = msgspec.json.decode(value, type=Alert), alerts + 1
+                    message, alerts = msgspec.json.decode(value, type=Alert), alerts + 1
                     assert row[:8] == (
-                        told.as_of, told.offset, told.seq, told.signal, told.severity, told.state, told.banks,
-                        told.rules_id,
+                        message.as_of, message.offset, message.seq, message.signal, message.severity, message.state,
+                        message.banks, message.rules_id,
                     )  # fmt: skip
-                    assert episodes.setdefault((key, told.signal, row[8]), told.episode_id) == told.episode_id
+                    assert episodes.setdefault((key, message.signal, row[8]), message.episode_id) == message.episode_id
     assert len(set(episodes.values())) == len(episodes) < alerts
     assert 0 < months < records.outputs[topics.INDICATOR] / 10
 
@@ -198,7 +198,7 @@ def test_a_recording_of_another_engine_says_so_and_one_that_began_late_too(tmp_p
     notes = in_process.notes_of(opened)
     assert any("recorded by engine 0123456789abcdef" in note for note in notes)
     assert sum("begins at offset 7:" in note for note in notes) == 1
-    assert replay(opened, consumer=Gathered).records == 100
+    assert replay(opened, consumer=Collected).records == 100
 
 
 def test_a_consumer_that_fails_fails_where_it_was_called(recording):
@@ -207,7 +207,7 @@ def test_a_consumer_that_fails_fails_where_it_was_called(recording):
     assert "in finish" in "".join(failed.value.__notes__)
 
 
-class Failing(Gathered):
+class Failing(Collected):
     def __init__(self, divisor, number):
         super().__init__(number)
         self._divisor = divisor

@@ -13,7 +13,7 @@ from replay.log_file import LogFile
 from replay.log_writer import LogWriter
 from sinks.batch import Records
 from tests.determinism import log as logs
-from tests.replay.test_in_process import Gathered
+from tests.replay.test_in_process import Collected
 
 SETTINGS = LearnSettings(labels_per_snapshot_min=1, weight_move_points_max=300)
 STEP = 3  # offsets between the log's records, so that a word fits between two
@@ -24,17 +24,17 @@ def log():
     return logs.make(8, enterprises=60, partitions=3)
 
 
-def written(path, log, *words, by_offset=None):
-    """Return the log with gaps; `words`: artefacts, `by_offset`: control records by (partition, offset)."""
+def written(path, log, *artefacts, by_offset=None):
+    """Return the log with gaps; `artefacts`: artefacts, `by_offset`: control records by (partition, offset)."""
     with LogWriter(path, banks=[], partitions=len(log.partitions)) as writer:
         writer.artefact(topics.MODEL, logs.other_id().encode(), logs.other_snapshot().encode(), 0)
-        for n, (name, body) in enumerate(words, 1):
+        for n, (name, body) in enumerate(artefacts, 1):
             writer.artefact(topics.MODEL, name.encode(), body, n)
         for number, rows in enumerate(log.partitions):
             for i, (key, value, headers, _) in enumerate(rows):
                 writer.append(Records.of([(key, value)]), number, headers=headers, offset=STEP * i)
-                for k, said in enumerate((by_offset or {}).get((number, STEP * i), ())):
-                    writer.append(Records.of([(None, said)]), number, headers=headers, offset=STEP * i + 1 + k)
+                for k, value in enumerate((by_offset or {}).get((number, STEP * i), ())):
+                    writer.append(Records.of([(None, value)]), number, headers=headers, offset=STEP * i + 1 + k)
     return LogFile(path)
 
 
@@ -46,7 +46,7 @@ def activates(name, by="learn"):
 @pytest.fixture(scope="module")
 def learned(log, tmp_path_factory):
     opened = written(tmp_path_factory.mktemp("log") / "events.log", log)
-    return replay(opened, consumer=Gathered, processes=1, as_recorded=True, learn=SETTINGS)
+    return replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=SETTINGS)
 
 
 def closes_of(log, model, learned):
@@ -62,8 +62,8 @@ def test_it_says_what_a_log_says_that_activates_its_models_behind_those_ticks(lo
     for model in models:
         for place in closes_of(log, model, learned):
             by_offset.setdefault(place, []).append(activates(model, by="op"))
-    told = written(tmp_path / "told.log", log, *models.items(), by_offset=by_offset)
-    plain = replay(told, consumer=Gathered, processes=1, as_recorded=True)
+    recorded = written(tmp_path / "recorded.log", log, *models.items(), by_offset=by_offset)
+    plain = replay(recorded, consumer=Collected, processes=1, as_recorded=True)
     assert plain.results == learned.results
     assert plain.outputs == learned.outputs
     assert plain.records == learned.records + 3 * len(models)
@@ -71,7 +71,7 @@ def test_it_says_what_a_log_says_that_activates_its_models_behind_those_ticks(lo
 
 def test_any_number_of_processes_says_the_same(log, learned, tmp_path):
     opened = written(tmp_path / "events.log", log)
-    spread = replay(opened, consumer=Gathered, processes=2, as_recorded=True, learn=SETTINGS)
+    spread = replay(opened, consumer=Collected, processes=2, as_recorded=True, learn=SETTINGS)
     assert spread == dataclasses.replace(learned, wall_s=spread.wall_s, busy_s=spread.busy_s)
 
 
@@ -79,7 +79,7 @@ def test_models_that_learn_activated_then_are_passed_over_and_others_are_not(log
     # logs.make activates a model by "op" itself; one more by learn changes nothing but a count
     by_offset = {(number, STEP * 40): [activates(logs.other_id())] for number in range(3)}
     opened = written(tmp_path / "events.log", log, by_offset=by_offset)
-    found = replay(opened, consumer=Gathered, processes=1, as_recorded=True, learn=SETTINGS)
+    found = replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=SETTINGS)
     assert found.results == learned.results
     assert found.outcomes == {**learned.outcomes, "control": learned.outcomes["control"] + 3}
 
@@ -87,7 +87,7 @@ def test_models_that_learn_activated_then_are_passed_over_and_others_are_not(log
 def test_observations_are_the_learners_even_where_nobody_else_wants_them(log, learned, tmp_path):
     opened = written(tmp_path / "events.log", log)
     wanted = frozenset({topics.ALERT_SUPERVISOR})
-    found = replay(opened, consumer=Gathered, processes=1, as_recorded=True, learn=SETTINGS, topics=wanted)
+    found = replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=SETTINGS, topics=wanted)
     assert found.learned == learned.learned
     assert {topic for result in found.results.values() for topic, _ in result} == wanted
     assert found.outputs == learned.outputs
@@ -96,8 +96,8 @@ def test_observations_are_the_learners_even_where_nobody_else_wants_them(log, le
 def test_without_enough_labels_it_says_what_it_says_without_a_learner(log, tmp_path):
     opened = written(tmp_path / "events.log", log)
     idle = LearnSettings(labels_per_snapshot_min=10**6)
-    found = replay(opened, consumer=Gathered, processes=1, learn=idle)
+    found = replay(opened, consumer=Collected, processes=1, learn=idle)
     assert found.learned.models == {}
     assert found.learned.summary["months_learned"] > 3
     assert found.learned.summary["labels"] > 0
-    assert found.results == replay(opened, consumer=Gathered, processes=1).results
+    assert found.results == replay(opened, consumer=Collected, processes=1).results

@@ -24,11 +24,11 @@ def by_hand(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, 
     for owner, own, level, gap in rows:
         day += gap
         days.setdefault(owner, []).append((day, own, level))
-    for owner, told in sorted(days.items()):
+    for owner, revisions in sorted(days.items()):
         open_: dict[int, int] = {}
         highest = 0
-        for moment in sorted({when for when, *_ in told}):
-            open_ |= {own: level for when, own, level in told if when == moment}
+        for moment in sorted({when for when, *_ in revisions}):
+            open_ |= {own: level for when, own, level in revisions if when == moment}
             before, highest = highest, max(open_.values())
             if highest > before:
                 found.append((owner, moment, before, highest))

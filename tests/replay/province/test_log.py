@@ -227,11 +227,11 @@ def test_the_truth_says_what_the_loans_say_and_more(flawed: Path) -> None:
     start, end, later = FLAWED.start_day, FLAWED.end_day, 0
     assert len(rows) == FLAWED.enterprises
     for name, said in (("first_arrears", arrears), ("overdue_30", overdue_30), ("default", default)):
-        told = {who: day_of_text(row[name]) for who, row in rows.items() if row[name]}
-        for who, day in told.items():
+        days = {who: day_of_text(row[name]) for who, row in rows.items() if row[name]}
+        for who, day in days.items():
             if start <= day < end - 1:
                 assert said.get(who, NEVER) == day, (name, who)
-        later += sum(day >= end for day in told.values())
+        later += sum(day >= end for day in days.values())
     assert later, "the truth knows more than the log"
     assert set(lenders) <= {who for who, row in rows.items() if row["borrows"] == "True"}
     for row in rows.values():
