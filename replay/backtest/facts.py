@@ -88,10 +88,10 @@ class _Reader:
 
     def read(self, partition: int) -> Facts:
         """Return the facts of one partition."""
-        reader_ = FactReader(partition)
+        fact_reader = FactReader(partition)
         for chunk in self._log.chunks(partition, as_recorded=False):
-            reader_.take(chunk)
-        return reader_.finish()
+            fact_reader.take(chunk)
+        return fact_reader.finish()
 
 
 class FactReader:
