@@ -79,7 +79,7 @@ class LoanFacts:
 
     enterprise: Ints
     day: Ints
-    event: Ints  # place in facts.LOAN_EVENTS
+    event: Ints  # index into facts.LOAN_EVENTS
     dpd: Ints  # -1: null
 
 
@@ -91,8 +91,8 @@ class World:
     banks: tuple[str, ...]
     signals: tuple[str, ...]
     indicators: tuple[str, ...]
-    models: tuple[str, ...]  # that scored
-    rules: tuple[str, ...]  # that raised
+    models: tuple[str, ...]  # of scores
+    rules: tuple[str, ...]  # of alerts
     first_day: int
     last_day: int
     known_from: Ints  # (enterprises,) the first day with a score, NEVER without one
