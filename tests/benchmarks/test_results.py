@@ -52,7 +52,7 @@ def test_a_part_of_a_run_and_a_run_of_no_version_are_not(folder: Path, monkeypat
     assert not (folder / "history.jsonl").exists()
 
 
-def test_what_is_remembered_makes_a_row_with_its_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_in_the_history_makes_a_row_with_its_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report()
     monkeypatch.setattr(pages, "HISTORY", folder / "history.jsonl")
     (run,) = pages.runs.__wrapped__()["recovery"]

@@ -140,7 +140,9 @@ def test_rules_are_checked_and_published_beside_models(
     assert [row["id"] for row in listed] == [hashlib.sha256(body).hexdigest()]
 
 
-def test_what_score_would_refuse_is_not_published(engine: Engine, called: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_artefact_that_score_would_refuse_is_not_published(
+    engine: Engine, called: Callable[..., Any], tmp_path: Path
+) -> None:
     prior = prior_snapshot()
     weights = dict(prior.weights_milli)
     weights["no_such_indicator"] = weights.pop(next(iter(weights)))
@@ -163,7 +165,9 @@ def test_what_score_would_refuse_is_not_published(engine: Engine, called: Callab
     assert "ab" * 32 not in listed
 
 
-def test_fault_15_who_and_why_reach_no_terminal_raw(engine: Engine, called: Callable[..., Any], fault: Fault) -> None:
+def test_fault_15_operators_names_and_reasons_reach_no_terminal_raw(
+    engine: Engine, called: Callable[..., Any], fault: Fault
+) -> None:
     hostile = "张\x1b[2J\x9b\u202e"
     assert fault.inject(called, "backfill", "open", "--by", hostile, "--reason", hostile)[0] == 0
     for words in (("backfill", "open", *SIGNED), ("backfill", "list"), ("status", "--look-s", "0")):

@@ -125,7 +125,7 @@ def _whole_help(parser: ArgumentParser) -> str:
         (["simulate", "--out", "/"], "--out: '/': is a folder", "--out: '/': 是文件夹"),
     ],
 )
-def test_what_means_nothing_is_refused_in_the_locales_language(
+def test_meaningless_values_are_refused_in_the_locales_language(
     words: list[str],
     english: str,
     chinese: str,
@@ -172,7 +172,7 @@ def test_an_interruption_is_one_line_and_130(
     assert capsys.readouterr().err == "xinliu: interrupted\n"
 
 
-def test_what_takes_long_to_import_is_imported_where_an_interruption_is_one_line() -> None:
+def test_slow_imports_happen_where_an_interruption_is_one_line() -> None:
     code = (
         "import sys, cli.main; print([name for name in ('msgspec', 'numpy', 'numba', 'faust') if name in sys.modules])"
     )

@@ -124,7 +124,7 @@ def check(settings, capsys, *words):
     return code, document, [row for row in document["checks"] if not row["holds"]]
 
 
-def test_what_was_put_in_is_found_in_either_form(settings, capsys):
+def test_injected_differences_are_found_in_either_form(settings, capsys):
     code, document, wrong = check(settings, capsys)
     assert (code, wrong, document["notes"]) == (0, [], [])
     (bank,) = [row for row in document["inputs"] if row["topic"] == INPUT]
@@ -197,7 +197,7 @@ def test_a_record_that_ingest_committed_and_dropped_is_named_with_its_topic(sett
     assert [(row["where"], row["difference"]) for row in wrong] == [(f"{INPUT}[0]", -1)]
 
 
-def test_what_was_quarantined_and_skipped_has_its_column_and_what_was_read_after_all_has_not(settings, capsys):
+def test_quarantined_and_skipped_records_have_a_column_and_those_read_later_have_not(settings, capsys):
     """Two batches are in quarantine.v1: nothing of one is in the log; the other's records are. A third is skipped by a
     word, as its header does not say where it ends."""
     _, document, _ = check(settings, capsys)
@@ -240,7 +240,7 @@ def test_servers_that_do_not_answer_are_named(settings, capsys, redis_factory):
     assert "redis" in capsys.readouterr().err
 
 
-def test_where_retention_has_cut_the_log_the_check_says_from_where_and_still_adds_up(settings, capsys):
+def test_after_retention_the_check_names_its_first_offset_and_still_adds_up(settings, capsys):
     """The last test of this file: deleted records do not return."""
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     (deleted,) = admin.delete_records([TopicPartition(topics.EVENTS, 0, 100)]).values()

@@ -26,7 +26,7 @@ from cli.numbers import COUNT_MAX, OFFSET_MAX, count_of, date_of, offset_of, out
         (date_of, "2024-02-29", date(2024, 2, 29)),
     ],
 )
-def test_what_means_something_is_taken(kind: Callable[[str], Any], text: str, value: object) -> None:
+def test_meaningful_numbers_are_accepted(kind: Callable[[str], Any], text: str, value: object) -> None:
     assert kind(text) == value
 
 
@@ -59,7 +59,9 @@ def test_a_file_to_be_written_may_be_new_or_old_also_in_a_folder_to_be_made(tmp_
     assert not (tmp_path / "folder").exists(), "nothing is made before there is something to write"
 
 
-def test_what_can_be_no_file_is_refused_before_minutes_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_output_path_is_refused_before_minutes_of_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")

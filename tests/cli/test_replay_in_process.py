@@ -136,7 +136,7 @@ def test_interrupted_it_ends_with_130_and_leaves_nothing_half_written(recording,
         assert not [name for name in names if name.startswith(".")]
 
 
-def test_what_another_call_has_begun_is_not_taken_for_its_own(recording, tmp_path):
+def test_the_unfinished_files_of_another_call_are_not_reused(recording, tmp_path):
     outputs = tmp_path / "outputs.jsonl"
     parts = tmp_path / "outputs.jsonl.parts"
     parts.mkdir()

@@ -10,9 +10,7 @@ from replay.simulate import sample
 from replay.state import open_state
 
 
-def test_what_a_newer_server_wrote_is_refused_in_a_sentence_that_says_what_to_do(
-    answered: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_newer_servers_state_is_refused_with_a_remedy(answered: Callable[..., Any], tmp_path: Path) -> None:
     state = tmp_path / "state"
     open_state(state, sample().identity)
     (state / "redis").mkdir()

@@ -49,7 +49,9 @@ def test_a_lock_has_one_holder_and_says_who_it_is(tmp_path: Path) -> None:
     file_lock.hold(path).close()
 
 
-def test_who_waits_says_for_whom_and_goes_on_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiting_process_names_the_holder_of_the_lock_and_goes_on_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_lock, "SAY_S", 0.3)
     path, said, taken = tmp_path / "lock", Queue[str](), Queue[str]()
 

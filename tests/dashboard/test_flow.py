@@ -69,7 +69,7 @@ def test_a_latency_is_from_the_append_to_the_first_score_whichever_is_seen_first
     assert sample.poll({}, {}, 0, 0.0) == {"p50_ms": 40, "p99_ms": 50, "sampled": 2}
 
 
-def test_what_waits_for_its_other_half_is_bounded_and_old_samples_go() -> None:
+def test_unmatched_records_are_bounded_and_old_samples_expire() -> None:
     sample = LatencySample(KafkaSettings(bootstrap="127.0.0.1:1"))
     for offset in range(PENDING_MAX + 100):
         sample.take(logged(offset, 0), 0.0)

@@ -31,7 +31,7 @@ def events(raw: bytes) -> list[tuple[str, Any]]:
     return found
 
 
-def test_what_is_taken_is_what_was_offered_in_order() -> None:
+def test_frames_are_taken_in_the_order_of_their_offers() -> None:
     async def story() -> list[tuple[str, Any]]:
         hub = Hub(clients_max=2)
         client, _ = hub.join()

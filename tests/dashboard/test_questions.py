@@ -160,7 +160,7 @@ def test_dead_letters_are_counted_by_topic_and_reason(archive: Connection) -> No
         (None, False, 13, "late", None),
     ],
 )
-def test_how_complete_a_bank_is(
+def test_the_completeness_of_a_bank(
     archive: Connection, covered: int | None, stalled: bool, hour: int, state: str, behind: int | None
 ) -> None:
     reached_ms = day_start_ms(20_600) + hour * 3_600_000
@@ -227,7 +227,7 @@ def test_an_enterprise_is_returned_with_all_parts_and_an_unknown_one_is_none(arc
     assert len(found["txns"]) == 6
 
 
-def test_what_an_alert_brings_from_outside_has_its_unseen_characters_written_out(archive: Connection) -> None:
+def test_foreign_text_of_an_alert_has_its_invisible_characters_escaped(archive: Connection) -> None:
     store(archive, SCORE_NOW, score(512))
     hostile = [Evidence(name="A\u202eb", value_micro=1)]
     store(archive, ALERT, alert("a", 1, "red", "raised", signal="s\u0000t", evidence=hostile, rules_id=RULES))

@@ -80,7 +80,7 @@ def test_good_and_bad_alike_mature_at_the_horizons_end() -> None:
         assert label_of(observation(DAY), known, [], before_offset=9, end_day=DAY + HORIZON_DAYS) is not None
 
 
-def test_what_stands_behind_the_closing_tick_is_not_looked_at() -> None:
+def test_records_behind_the_closing_tick_are_not_read() -> None:
     facts = [BadFact(since=DAY + 1, until=DAY + 1, offset=7)]
     label = label_of(observation(DAY), facts, [], before_offset=7, end_day=DAY + 200)
     assert label is not None

@@ -51,7 +51,7 @@ def test_points_and_cap_add_up_to_the_score_within_its_bounds(value, null):
 
 
 @given(values, values, nulls, st.sets(st.integers(0, len(CORE) - 1)))
-def test_what_a_card_was_asked_before_changes_nothing(value, before, null, same):
+def test_earlier_calls_of_a_card_change_nothing(value, before, null, same):
     before = [value[i] if i in same else x for i, x in enumerate(before)]
     asked, fresh = CARD.own(), scorecard.scorecard(prior_snapshot())
     assess(before, card=asked)
@@ -168,7 +168,7 @@ def status_with(**null):
     return scorecard.STATUS_NAMES[x["status"]], scorecard.STATUS_REASONS[x["status_reason"]], int(x["coverage_ppm"])
 
 
-def test_what_age_alone_forbids_takes_nothing_off_the_coverage():
+def test_indicators_not_computable_for_age_alone_do_not_lower_the_coverage():
     known = dict.fromkeys(CORE[:12], VALUE)
     assert status_with(**known, others=NOT_APPLICABLE)[2] == 1_000_000
     assert status_with(**known, others=SHORT_HISTORY)[2] == 1_000_000

@@ -49,7 +49,7 @@ DOCUMENTS = st.builds(
 @example(message=b'{"memo":"x\\u0022password\\u0022:1"}')
 @example(message=b'["password", ":"]')
 @example(message=b'{"-----BEGIN":1}')
-def test_where_no_field_holds_a_secret_none_is_seen_that_a_look_at_all_bytes_does_not_see(message):
+def test_fields_show_no_secret_that_the_whole_bytes_do_not_show(message):
     document = parse(message)
     if not isinstance(document, Rejected) and forbidden().find(document) is None:
         assert forbidden().seen_in(message, is_searched=True) == forbidden().seen_in(message)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from domain.printable import printable
 
 
-def test_what_people_write_stays_as_it_is():
+def test_usual_text_stays_unchanged():
     for text in ("", "江西某某有限公司", "全角　空格", "[red]x[/red]", "é | \\u0041 = +1"):
         assert printable(text) == text
 
 
-def test_what_a_terminal_obeys_is_written_out():
+def test_control_characters_of_a_terminal_are_escaped():
     assert printable("\x1b[2J\u202e\x00\x9b\n\U000e0041") == r"\u001b[2J\u202e\u0000\u009b\u000a\udb40\udc41"
 
 

@@ -143,11 +143,11 @@ def test_the_bundled_server_goes_on_with_the_state_of_a_hosts_redis_and_has_it_t
         ("Valkey 8.1.0", "Valkey 9.1.2", True),
     ],
 )
-def test_which_release_reads_which(writer: str, reader: str, reads: bool) -> None:
+def test_releases_read_files_of_the_same_or_an_older_format(writer: str, reader: str, reads: bool) -> None:
     assert Release(*reader.split()).reads(Release(*writer.split())) is reads
 
 
-def test_what_is_no_server_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_no_server_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(PartMissing, match="no-such-server: no such program"):
         named_binary("no-such-server")
     with pytest.raises(PartMissing, match="/true is no server of Redis or Valkey, it says"):

@@ -267,7 +267,7 @@ def test_a_silent_enterprise_reads_as_zero_without_rolling():
     assert one.sums("days", later - 29, later) == {}
 
 
-def test_what_no_ring_reaches_is_ignored():
+def test_an_event_older_than_every_ring_is_ignored():
     one = Buckets()
     one.take((ADD, FIRST_DAY, OP_IN, 0, 500, 1), (CLOSE,))
     before = one.state.copy()

@@ -105,7 +105,7 @@ def run(rows):
 
 @settings(max_examples=200)
 @given(steps(6, (PUT, LINE, PAY, SETTLE, FORGET)), st.integers(0, 400))
-def test_what_is_due_equals_the_schedules_less_what_is_paid(rows, day):
+def test_due_lines_equal_the_schedules_less_the_paid_ones(rows, day):
     state, naive = run(rows)  # at most eight loans of six lines, and a few more: there is room for all
     if int(state["due_count"][0]) == instalments.LINES:
         return
@@ -156,7 +156,7 @@ def of_day(state, day, first, end):
 
 
 @given(st.lists(st.tuples(st.sampled_from((REPAY, LEND)), st.integers(0, 2), st.integers(1, 10**12)), max_size=20))
-def test_what_is_repaid_within_three_days_of_a_loan_is_refinanced_in_order_of_time(steps_ahead):
+def test_a_repayment_within_three_days_of_a_loan_is_refinanced_in_order_of_time(steps_ahead):
     state, facts, day = layout.allocate(1), [], FIRST_DAY
     for what, ahead, fen in steps_ahead:
         day += ahead

@@ -92,7 +92,7 @@ def test_slow_weight_count_and_times_are_never_overstated(steps):
 
 
 @given(payments)
-def test_what_is_taken_out_again_leaves_no_weight(steps):
+def test_a_removed_payment_leaves_no_weight(steps):
     row = listed([*steps, *((*step, -1) for step in steps)])
     whole = sum(weights(steps).values())
     for field in ("payer_named", "payer_all"):

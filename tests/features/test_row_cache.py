@@ -92,7 +92,7 @@ class Store:
     ),
     st.integers(1, 20),
 )
-def test_who_was_evicted_comes_back_as_it_was_and_the_bound_holds(batches, resident_max):
+def test_an_evicted_row_comes_back_unchanged_and_the_bound_holds(batches, resident_max):
     """Other rows are loaded while a flush waits with its snapshot."""
     store, counts = Store(resident_max), {}
     for batch in batches:
@@ -128,7 +128,7 @@ def test_the_least_recently_touched_leave_first_and_the_clean_before_the_dirty()
     assert store.stored == flushed_before
 
 
-def test_what_a_flush_has_taken_stays_until_it_is_written():
+def test_rows_in_a_flush_snapshot_stay_until_they_are_written():
     store = Store(2)
     store.use(["A", "B"])
     store.take()

@@ -174,7 +174,9 @@ print(toy.root(3))
 """
 
 
-def test_who_waits_for_a_stopped_process_to_compile_says_so(tmp_path: Path, eventually: Callable[..., None]) -> None:
+def test_a_wait_for_a_stopped_process_that_compiles_is_reported(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
     (tmp_path / "toy.py").write_text(TOY)
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     environ = {**os.environ, "XINLIU_CACHE": str(tmp_path / "cache"), "PYTHONPATH": path}
@@ -261,7 +263,7 @@ def test_pruning_keeps_a_modules_newest_folders_and_whatever_is_in_use(cache: Pa
     assert len(list(kernels.glob("other-*"))) == 12
 
 
-def test_what_is_compiled_is_counted_from_a_time_on(cache: Path) -> None:
+def test_compilations_are_counted_from_a_time_on(cache: Path) -> None:
     folder = kernel_cache.folder_of(ROOT / "streams/score/loop.py")
     for name, at_s in (("old", 1000.0), ("new", 2000.0)):
         (folder / f"{name}.nbi").touch()

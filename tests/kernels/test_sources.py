@@ -107,7 +107,7 @@ def test_a_change_in_a_table_changes_the_loop_and_the_engine(engine: Path, befor
     assert after[Path("streams/score/loop.py")] != before[Path("streams/score/loop.py")]
 
 
-def test_what_decides_no_output_changes_nothing(engine: Path, before: dict[Path, str]) -> None:
+def test_sources_without_influence_on_outputs_change_nothing(engine: Path, before: dict[Path, str]) -> None:
     elsewhere = "cli/main.py", "config/settings.py", "dashboard/web.py", "replay/books.py", "streams/score/role.py"
     with _planted(engine, _with_code, *elsewhere):
         after = _digests(engine)

@@ -108,7 +108,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("name", "message"), MESSAGES, ids=[name for name, _ in MESSAGES])
-def test_what_the_engine_writes_is_of_its_schema(name: str, message: bytes) -> None:
+def test_the_engines_messages_match_their_schemas(name: str, message: bytes) -> None:
     validator(name).validate(json.loads(message))
 
 

@@ -267,7 +267,7 @@ def data_sets(draw: st.DrawFn) -> tuple[list[Row], list[str]]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data_sets())
-def test_whatever_the_files_hold_the_books_balance_and_ingest_takes_all(
+def test_the_books_balance_and_ingest_accepts_all_records_of_any_files(
     tmp_path: Path, data_set: tuple[list[Row], list[str]]
 ) -> None:
     rows, loans = data_set

@@ -59,7 +59,7 @@ def test_an_open_episode_has_no_end() -> None:
     assert (found.end_state, found.ended_on, found.banks) == (None, None, ())
 
 
-def test_what_is_written_reads_the_same_and_a_bad_line_is_named(tmp_path: Path) -> None:
+def test_written_episodes_are_read_unchanged_and_a_bad_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "expected.jsonl"
     write(path, episodes(RISING))
     assert read(path) == episodes(RISING)

@@ -129,7 +129,7 @@ def test_receipts_of_the_files_close_days_where_they_are_given(folder):
         ),
     ],
 )
-def test_what_is_wrong_is_named_by_its_line(folder, name, text, said):
+def test_errors_are_named_by_their_line(folder, name, text, said):
     lines(folder / name, txn(1)).open("a").write(text + "\n")
     with pytest.raises(SourceError, match=said):
         Events(folder).check()
@@ -146,7 +146,7 @@ def test_what_is_wrong_is_named_by_its_line(folder, name, text, said):
         (TERMS.replace("2027-01-01", "2025-03-04"), r"consents\[0\].valid_to 2025-03-04 is not after valid_from"),
     ],
 )
-def test_what_is_wrong_with_the_banks_is_named_by_its_key(folder, text, said):
+def test_errors_of_the_banks_are_named_by_their_key(folder, text, said):
     (folder / "banks.toml").write_text(text, encoding="utf-8")
     lines(folder / "a.jsonl", txn(1))
     with pytest.raises(SourceError, match=said):

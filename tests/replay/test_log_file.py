@@ -104,7 +104,7 @@ def test_a_log_without_a_record_is_whole(tmp_path):
     assert opened.banks[0].name_zh == "示例银行"
 
 
-def test_what_is_not_written_to_its_end_does_not_stand_under_its_name(tmp_path, log):
+def test_an_incomplete_log_is_not_left_under_its_name(tmp_path, log):
     def interrupted():
         with LogWriter(tmp_path / "log", banks=[], partitions=1) as writer:
             writer.append(Records.of([(b"E1", b"{}")]))
@@ -135,7 +135,7 @@ def test_a_file_that_was_cut_is_refused_at_once(recording, kept):
         (lambda at: (0, b"{}"), "line 1: no head of a recorded log"),
     ],
 )
-def test_what_is_no_batch_is_refused_by_its_byte_before_anything_is_read(recording, change, said):
+def test_bytes_that_are_no_batch_are_refused_by_position_before_any_read(recording, change, said):
     batches = LogFile(recording)._batches.of(0)
     body = bytearray(recording.read_bytes())
     at, other = change(int(batches.at[1]) - 4)
@@ -195,7 +195,7 @@ def test_a_recording_of_format_1_is_read_as_one_of_today(tmp_path, recording, lo
         (lambda lines: [], "line 1: no head of a recorded log"),
     ],
 )
-def test_what_is_not_whole_in_format_1_is_refused_by_its_line(tmp_path, lines, change, said):
+def test_an_incomplete_log_of_format_1_is_refused_by_its_line(tmp_path, lines, change, said):
     path = write(tmp_path / "log.gz", change(lines))
     with pytest.raises(SourceError, match=said):
         LogFile(path)

@@ -18,7 +18,7 @@ def topic(make_topic: Callable[..., str]) -> str:
     return make_topic("model", **{"max.message.bytes": "8388608"})
 
 
-def test_what_is_published_is_fetched_by_its_id_also_among_others(kafka: str, topic: str) -> None:
+def test_a_published_artefact_is_fetched_by_its_id_also_among_others(kafka: str, topic: str) -> None:
     outbox = Outbox(kafka)
     bodies = [uuid.uuid4().bytes * (i + 1) for i in range(20)] + [bytes(3 << 20)]
     names = [publish(outbox, topic, body) for body in bodies]
@@ -52,7 +52,7 @@ def test_fault_29_a_flipped_bit_is_refused_by_topic_and_id_and_a_good_copy_still
     fault(injected=bits, observed=f"refused by topic and id; {len(body)} bytes of the good copy")
 
 
-def test_what_is_not_there_is_missing_by_topic_and_id(kafka: str, topic: str, topic_name: Callable[..., str]) -> None:
+def test_a_missing_artefact_is_named_by_topic_and_id(kafka: str, topic: str, topic_name: Callable[..., str]) -> None:
     with pytest.raises(ArtefactMissing, match="0" * 64):
         fetch(kafka, topic, "0" * 64, 20)
     absent = topic_name("absent")

@@ -64,7 +64,7 @@ def expected(calls):
 
 
 @given(OUTPUTS, OUTPUTS)
-def test_what_is_written_is_read_in_its_order_with_its_keys_headers_times_and_stretches(first, second):
+def test_written_records_are_read_in_order_with_keys_headers_times_and_ack_groups(first, second):
     stretches = [AckGroup(), AckGroup(), AckGroup()]
     calls = [
         [

@@ -311,7 +311,7 @@ def test_fault_27_timed_out_but_applied_is_one_logical_row(chdb: Connection, fau
     fault(injected=sender.retry_count, observed=f"{sender.retry_count} retries, 1 logical row")
 
 
-def test_what_clickhouse_refuses_is_not_tried_again(chdb: Connection) -> None:
+def test_an_insert_refused_by_clickhouse_is_not_retried(chdb: Connection) -> None:
     sender = Sender(Flaky(chdb, ["refused"]), backoff_s_max=1, pause=lambda _s: False)  # type: ignore[arg-type]
     insert = ALERT.insert(ALERT.rows(read_at("alert.supervisor.v1", 1, alert_record(), time_ms=NOW_MS)), "x")
     with pytest.raises(Refused):

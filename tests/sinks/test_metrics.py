@@ -126,7 +126,7 @@ def test_a_partition_that_has_moved_away_takes_its_series_with_it(metrics: Metri
     assert "xinliu_ready" in kept
 
 
-def test_what_is_shown_is_what_rules_may_ask_for(metrics: Metrics) -> None:
+def test_the_exposed_metrics_are_those_that_rules_may_query(metrics: Metrics) -> None:
     ours = {name for name, _ in shown(metrics) if name.startswith("xinliu_")}
     created = {name for name in ours if name.endswith("_created")}
     assert ours - created <= names()

@@ -15,7 +15,7 @@ from tests.reading import ends, read
 LARGE = os.urandom(5_000)  # compressed too
 
 
-def test_what_is_not_acknowledged_holds_its_lane(make_topic, kafka):
+def test_an_unacknowledged_batch_holds_its_lane(make_topic, kafka):
     topic = make_topic("outbox")
     outbox = MarkedOutbox(kafka, linger_ms=200)
     for mark in (3, 3, 7):
@@ -47,7 +47,7 @@ def test_a_mark_has_landed_when_all_before_it_is_acknowledged_whatever_came_afte
     assert outbox.is_acknowledged(second)
 
 
-def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(make_topic, kafka):
+def test_records_linger_until_a_flush_and_land_in_their_order(make_topic, kafka):
     topic = make_topic("outbox")
     outbox = MarkedOutbox(kafka, linger_ms=60_000)
     for mark in range(700):
@@ -62,7 +62,7 @@ def test_what_is_sent_waits_for_more_until_it_is_hurried_and_lands_in_its_order(
     assert [record.value for record in read(kafka, topic)] == [*(b"%d" % mark for mark in range(700)), b"last"]
 
 
-def test_what_waits_behind_a_batch_goes_as_soon_as_that_has_landed(make_topic, kafka):
+def test_records_behind_a_batch_are_sent_as_soon_as_it_has_landed(make_topic, kafka):
     outbox = Outbox(kafka, linger_ms=60_000)
     outbox.send_batch(make_topic("outbox"), Records.of([(b"k", os.urandom(BYTES_MAX)) for _ in range(5)]), partition=0)
     outbox.flush_now()

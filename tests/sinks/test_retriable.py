@@ -39,7 +39,7 @@ def test_bounds_of_a_topic_that_never_comes_is_an_error_with_its_code(consumer, 
 
 
 @pytest.mark.parametrize("code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])
-def test_what_passes_is_asked_again(code):
+def test_a_transient_error_is_retried(code):
     answers = iter([KafkaException(KafkaError(code)), KafkaException(KafkaError(code)), 42])
 
     def ask():
@@ -51,7 +51,7 @@ def test_what_passes_is_asked_again(code):
     assert until_answered(ask) == 42
 
 
-def test_what_does_not_pass_is_raised_at_once():
+def test_a_permanent_error_is_raised_at_once():
     asked = []
 
     def ask():

@@ -41,7 +41,7 @@ def test_bytes_that_are_no_text_make_no_control_record(field: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"\xff", b'{"type":"control"}', b'{"type":"txn"}'])
-def test_what_is_no_control_record_is_none(value: bytes | None) -> None:
+def test_a_record_of_another_type_is_no_control_record(value: bytes | None) -> None:
     assert control_log.control_of(value) is None
 
 

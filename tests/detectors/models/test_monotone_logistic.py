@@ -67,7 +67,7 @@ def test_fault_12_a_number_that_is_not_finite_never_reaches_the_weights(value: f
     fault(injected=len(calls), observed=f"{value} refused by each, weights {model.weights}")
 
 
-def test_what_is_no_longer_seen_goes_back_to_the_prior() -> None:
+def test_weights_of_unseen_features_return_to_the_prior() -> None:
     model = MonotoneLogistic(0.0, {"a": 1.0, "b": 1.0}, optim.SGD(0.1), pull=0.1)
     for _ in range(200):
         model.learn_one({"a": 1.0, "b": 1.0}, True)

@@ -33,7 +33,7 @@ def compared(node: Expression) -> Iterator[Comparison]:
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-def test_what_is_decided_is_what_pythons_own_parser_says(name: str, seed: int) -> None:
+def test_decisions_equal_those_of_pythons_own_parser(name: str, seed: int) -> None:
     signal, rnd = ALL[name], random.Random(seed)
     decided = 0
     for _ in range(300):

@@ -81,7 +81,7 @@ def report(log: Path, truth: Path) -> Report:
     return judged(log, truth=truth)
 
 
-def test_who_is_counted(story: Story, report: Report) -> None:
+def test_the_counted_enterprises(story: Story, report: Report) -> None:
     counts, spans = report.counts, report.parameters
     bad = [life for life in story.lives if life.over_30_on is not None]
     in_window = [life for life in bad if WARM_UP <= life.over_30_on < story.days]
@@ -161,7 +161,7 @@ class _When:
         self.known_on = int(rows.max()) if len(rows) and rows.max() >= CUT - 1 else None
 
 
-def test_what_is_planted_in_the_middle_moves_nothing_before_it(story: Story, log: Path, tmp_path: Path) -> None:
+def test_records_planted_in_the_middle_change_nothing_before_them(story: Story, log: Path, tmp_path: Path) -> None:
     day = 200
     facts = [loan(number, day - 30, "overdue", 95, tag="planted") for number in range(1, 40, 3)]
     model = control("activate", artefact="model", artefact_id=OTHER_ID)
@@ -240,7 +240,9 @@ def test_rules_of_another_table_are_judged_in_place_of_the_packaged_ones(
     assert before - after == {"EWS01_inflow_collapse"}
 
 
-def test_what_a_backfill_held_back_counts_as_raised(story: Story, truth: Path, tmp_path: Path, report: Report) -> None:
+def test_alerts_held_back_by_a_backfill_count_as_raised(
+    story: Story, truth: Path, tmp_path: Path, report: Report
+) -> None:
     held = dataclasses.replace(story, backfill_days=330).write(tmp_path / "backfill.log")
     found = judged(held, truth=truth)
     assert figures(found) == figures(report), (
@@ -248,7 +250,7 @@ def test_what_a_backfill_held_back_counts_as_raised(story: Story, truth: Path, t
     )
 
 
-def test_who_is_bad_at_the_start_or_unknown_does_not_count(
+def test_enterprises_bad_at_the_start_or_unknown_do_not_count(
     story: Story, log: Path, tmp_path: Path, report: Report
 ) -> None:
     lines = story.truth(tmp_path / "all.csv").read_text().splitlines()

@@ -31,7 +31,7 @@ def test_a_union_holds_the_same_days_in_stretches_that_do_not_touch(rows) -> Non
 
 
 @given(STRETCHES, STRETCHES)
-def test_what_two_unions_share(one, other) -> None:
+def test_the_intersection_of_two_unions(one, other) -> None:
     found, wanted = shared(of(one), of(other)), days_of(one) & days_of(other)
     who, when = (grid.ravel() for grid in np.meshgrid(np.arange(4), np.arange(-1, 32)))
     held = found.holds(who, when)

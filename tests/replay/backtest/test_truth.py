@@ -76,7 +76,7 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
         ([], "no enterprise is in it"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, rows: list[str], said: str) -> None:
+def test_errors_of_a_truth_file_are_named(tmp_path: Path, rows: list[str], said: str) -> None:
     path = csv_of(tmp_path, *rows)
     with pytest.raises(SourceError) as refused:
         read_truth(path)
@@ -84,7 +84,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, rows: list[str], said: str) -> N
     assert str(path) in str(refused.value)
 
 
-def test_what_all_rows_should_say_is_one_thing(tmp_path: Path) -> None:
+def test_shared_columns_have_one_value_in_all_rows(tmp_path: Path) -> None:
     head = f"{HEAD},known_until,seed"
     path = csv_of(tmp_path, f"{GOOD},2026-01-01,1", "E2,sound,,,,,2026-01-01,2", head=head)
     with pytest.raises(SourceError, match="line 3, column seed: 2, and 1 in the rows before"):

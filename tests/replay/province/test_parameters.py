@@ -45,7 +45,7 @@ def toml(tmp_path: Path, text: str) -> Path:
         ("default_rate = ", "Invalid value"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_by_file_and_key(tmp_path: Path, given: str, said: str) -> None:
+def test_invalid_parameters_are_refused_by_file_and_key(tmp_path: Path, given: str, said: str) -> None:
     path = toml(tmp_path, given)
     with pytest.raises(ParameterError, match=said) as caught:
         read_toml(path, Population())

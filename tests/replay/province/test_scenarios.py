@@ -158,7 +158,7 @@ def test_window_dressing_sells_at_the_month_s_end(seen: Seen) -> None:
     )
 
 
-def test_who_fails_has_less_and_less_and_defaults_where_it_owes(seen: Seen) -> None:
+def test_a_failing_enterprise_loses_business_and_defaults_if_it_borrows(seen: Seen) -> None:
     who = np.flatnonzero((seen.firms["ending"] == FAILS) & (seen.firms["borrows"] > 0))
     who = who[(seen.firms["turn"][who] > POPULATION.start_day) & (seen.firms["turn"][who] < POPULATION.end_day)]
     assert np.mean(seen.default_day[who] < NEVER) > 0.7  # the others have no loan open then

@@ -91,7 +91,7 @@ def test_balances_add_up_and_never_fall_below_zero(population: Population) -> No
 
 @FEW
 @given(population=POPULATIONS)
-def test_what_one_enterprise_pays_another_receives(population: Population) -> None:
+def test_a_payment_between_enterprises_is_received(population: Population) -> None:
     simulation = Simulation(population)
     firm = simulation.state.accounts["firm"]
     for today in simulation.days():
@@ -186,7 +186,7 @@ def test_a_guarantor_pays_on_the_first_business_day_after_the_term() -> None:
     assert waited[True], "terms end on weekends too"
 
 
-def test_who_renews_a_loan_needs_its_interest_alone() -> None:
+def test_a_renewal_of_a_loan_takes_its_interest_alone() -> None:
     kinds = tuple(replace(kind, weight=float(kind.name == "bullet")) for kind in LOAN_KINDS)
     population = Population(
         seed=4, enterprises=300, months=12, before_months=12, after_months=0, default_rate=0.0, recoveries=0.0,

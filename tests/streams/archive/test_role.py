@@ -409,7 +409,7 @@ def test_the_first_body_of_an_event_id_is_the_row(settings: Settings, watched: W
         (payment(3), [], "unknown_version"),
     ],
 )
-def test_what_cannot_be_read_is_dead_lettered_and_the_rest_goes_on(
+def test_unreadable_records_are_dead_lettered_and_the_rest_goes_on(
     settings: Settings, watched: Watched, dead_letter_topic: str, value: bytes | None, headers: Any, reason: str
 ) -> None:
     offset = 1_000 + hash((value, str(headers))) % 10**9
@@ -429,7 +429,7 @@ def dead_letters(bootstrap: str, topic: str) -> list[DeadLetter]:
     return [msgspec.json.decode(value, type=DeadLetter) for value in values if value is not None]
 
 
-def test_what_clickhouse_refuses_stops_the_role(settings: Settings, watched: Watched) -> None:
+def test_an_insert_refused_by_clickhouse_stops_the_role(settings: Settings, watched: Watched) -> None:
     watched._inner.execute("DROP TABLE xinliu.txn")
 
     async def story() -> None:

@@ -317,7 +317,7 @@ def test_workers_with_each_others_progress_read_all_within_the_bound(feeds, work
             assert max(applied) <= min(unread) + BOUND_MS
 
 
-def test_what_was_vouched_for_stays_true_and_how_a_feed_stands_its_last_owner_says():
+def test_watermarks_stay_valid_and_a_feeds_state_is_that_of_its_last_owner():
     """Others get as far as the bound of a worker that is gone, and no further; its successor begins further back."""
     alignment = Alignment(BOUND_MS, lambda _tp: (0, 10))
     alignment.begin([A], [B])

@@ -322,7 +322,7 @@ WRITTEN_OTHERWISE = [
 
 
 @pytest.mark.parametrize("text", SLOW_PATH)
-def test_what_may_be_wrong_is_left_to_the_reference(text):
+def test_doubtful_records_are_left_to_the_reference(text):
     message = canonical(**FULL)
     other = message.replace(b'"seq":17', text)
     assert other != message

@@ -24,7 +24,7 @@ def scanned(*messages):
 @example(message=b'"type"pin":')
 @example(message=b'{"memo":"-----BEGIN KEY"}')
 @example(message=b'{"-----BEGIN":1}')
-def test_what_is_harmless_holds_no_secret(message):
+def test_harmless_records_hold_no_secret(message):
     if scanned(message) == [True]:
         assert not forbidden().seen_in(message)
         document = parse(message)

@@ -281,7 +281,9 @@ def transactions(bootstrap: str, topic: str, values: Sequence[bytes]) -> int:
     return 2 * (len(values) + 1)
 
 
-def test_fault_47_whatever_a_broker_takes_ends_no_worker(settings, empty_kafka, tmp_path, eventually, seed, fault):
+def test_fault_47_no_batch_that_a_broker_accepts_ends_a_worker(
+    settings, empty_kafka, tmp_path, eventually, seed, fault
+):
     """Each batch between good records of the same bank: those are in the log, in `skip` all of them, and so are other
     banks'; what cannot be read is quarantined once, what can is dead-lettered; the ledger balances."""
     broker, found = empty_kafka, settings(unreadable="skip")

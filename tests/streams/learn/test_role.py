@@ -235,7 +235,7 @@ def test_without_observations_it_says_that_there_were_none(broker: str) -> None:
     assert "log_loss" not in summary
 
 
-def test_what_cannot_be_read_is_counted_once_by_its_reason(broker: str) -> None:
+def test_unreadable_records_are_counted_once_by_their_reason(broker: str) -> None:
     log = made_log(1, months=1)
     role = role_over(broker, {tp: [*values] for tp, values in log.items()})
     log[TP(topics.EVENTS, 0)].append(b"\xff")

@@ -181,6 +181,6 @@ def test_in_a_backfill_only_a_months_last_day_is_published():
     assert whole[0].state["closed_day"].max() > NO_UNIT
 
 
-def test_what_was_written_is_counted():
+def test_written_rows_are_counted():
     partition, messages = run([txn("t", "E1", 0), tick(6)])
     assert partition.take_tally().written["indicator", "", ""] == len(of(messages)) == 7

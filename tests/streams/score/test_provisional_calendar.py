@@ -164,7 +164,7 @@ def test_all_that_goes_out_is_of_the_published_schemas(whole_year_end: list) -> 
     assert {topic for topic, _, _ in whole_year_end} == set(KINDS)
 
 
-def test_where_nothing_ever_counted_business_days_nothing_is_provisional() -> None:
+def test_without_business_days_nothing_is_provisional() -> None:
     _, messages = run(trade("E1", range(LAST - 10, LAST + 12)))
     assert any(value.as_of > day_start_ms(FIRST_DAY + LAST + 2) for _, _, value in messages)
     assert not any(is_provisional(value) for _, _, value in messages), "30 days are not there yet"

@@ -161,7 +161,7 @@ def test_quiet_partitions_that_are_flushed_at_once_hold_up_no_busy_one(empty_kaf
     assert lows[-1] >= 15 - 7, f"flushed in six seconds, or the seventh: {lows}"
 
 
-def test_where_nobody_has_records_one_flush_follows_the_other(empty_kafka, redis_url):
+def test_without_records_flushes_follow_each_other(empty_kafka, redis_url):
     """A worker that has caught up is in Redis after one tick, not after one for each partition."""
     flushes = Flushes(empty_kafka, redis_url)
     flushes.position = lambda _tp: (0, 0)

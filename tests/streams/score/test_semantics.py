@@ -219,7 +219,7 @@ def test_a_close_does_not_see_what_came_after_its_day():
     assert first["value"][SLOT["days_since_op_credit_days"]] >= 0
 
 
-def test_what_was_reversed_leaves_no_payer_and_no_flow():
+def test_a_reversed_payment_leaves_no_payer_and_no_flow():
     huge = txn("h", "E1", 20, 5, 10**14, counterparty_id="p9")
     undone = msgspec.structs.replace(
         huge, event_id="u", event_time=huge.event_time + 1, status="reversed", ref_event_id="h",

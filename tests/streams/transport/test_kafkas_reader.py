@@ -185,7 +185,7 @@ def refused_for(raw: bytes) -> list[Reason | str]:
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_what_is_odd_and_readable_is_read_as_kafka_reads_it(judged: Judged, name: str) -> None:
+def test_unusual_readable_batches_are_read_as_by_kafka(judged: Judged, name: str) -> None:
     verdict, *records = judged.verdicts[SAME[name]]
     assert verdict == "read"
     for parse in (batches.parse, reference.parse):
@@ -193,13 +193,13 @@ def test_what_is_odd_and_readable_is_read_as_kafka_reads_it(judged: Judged, name
 
 
 @pytest.mark.parametrize("name", READ_BY_KAFKA)
-def test_what_kafka_reads_and_nobody_can_explain_is_refused(judged: Judged, name: str) -> None:
+def test_batches_that_kafka_reads_without_a_rule_are_refused(judged: Judged, name: str) -> None:
     raw, reason = READ_BY_KAFKA[name]
     assert (judged.verdicts[raw][0], refused_for(raw)) == ("read", [reason, reason])
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_kafka_refuses_is_refused(judged: Judged, name: str) -> None:
+def test_batches_that_kafka_refuses_are_refused(judged: Judged, name: str) -> None:
     raw, reason = REFUSED[name]
     assert (judged.verdicts[raw][0], refused_for(raw)) == ("refused", [reason, reason])
 

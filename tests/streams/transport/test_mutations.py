@@ -181,7 +181,7 @@ def test_places_of_records_count_as_memory(parse: Callable[..., Chunk]) -> None:
 
 
 @both
-def test_what_needs_no_unpacking_is_not_counted(parse: Callable[..., Chunk]) -> None:
+def test_uncompressed_bytes_are_not_counted(parse: Callable[..., Chunk]) -> None:
     """Aborted transactions are not unpacked, and markers are dropped."""
     large = Batch(rows=[Row(delta=0, value=bytes(MIB))], compression=ZSTD, flags=TRANSACTIONAL, producer=4)
     raw = large.encoded() + marker(1, 4, b"\0\0\0\0").encoded() + Batch(base=2, rows=rows_of(2)).encoded()

@@ -222,7 +222,7 @@ def test_a_partition_held_back_holds_up_no_other(kafka: str, make_topic: Callabl
     assert [row[3] for row in role.rows()] == [b"%d" % i for _ in range(2) for i in range(50)]
 
 
-def test_what_comes_does_not_wait_for_partitions_that_are_quiet(
+def test_records_do_not_wait_for_quiet_partitions(
     kafka: str, make_topic: Callable[..., str], produce: Callable[..., None]
 ) -> None:
     topic, quiet = make_topic("busy"), make_topic("quiet")
@@ -313,7 +313,7 @@ class Counted(Chunk):
         return len(self.offset)
 
 
-def test_what_a_fetch_costs_grows_with_its_chunks_and_not_with_their_square(
+def test_the_cost_of_a_fetch_is_linear_in_its_chunks(
     kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fetch of 64 partitions sums no chunk again for each chunk that follows it."""

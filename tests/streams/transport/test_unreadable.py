@@ -79,7 +79,7 @@ def test_a_role_that_does_not_say_what_to_do_is_stopped(
 
 
 @pytest.mark.parametrize("parse", [batches.parse, reference.parse])
-def test_what_comes_in_place_of_a_chunk_holds_nothing_of_the_fetch(parse: Callable[..., Chunk]) -> None:
+def test_an_error_in_place_of_a_chunk_holds_nothing_of_the_fetch(parse: Callable[..., Chunk]) -> None:
     """A worker runs no garbage collection, so an error whose frames hold the fetch would keep it for good."""
 
     class Fetched(bytearray):

@@ -72,7 +72,7 @@ class Forgetful(Role):
         pass
 
 
-def test_what_is_rewound_comes_again_in_order(kafka: str, make_topic: Callable[..., str], seed: int) -> None:
+def test_rewound_records_come_again_in_order(kafka: str, make_topic: Callable[..., str], seed: int) -> None:
     topic = make_topic("rewinds", partitions=PARTITIONS)
     # Idempotent: to a topic just made, what a broker refuses at first would else come behind what was sent later.
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5, "enable.idempotence": True})
