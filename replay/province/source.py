@@ -27,7 +27,7 @@ STATUSES: dict[int, TxnStatus] = {BOOKED: "booked", RETURNED: "returned", REVERS
 
 
 def deliveries(population: Population) -> Iterator[Delivery]:
-    """Yield all events of all banks and the gateway by `at_ms`, as sent: the contents of the population's log."""
+    """Yield all events of all banks and the gateway by `at_ms`: what a log of the population holds, as it was sent."""
     simulation = Simulation(population)
     reading = _Reading(simulation)
     for step in Delivering(simulation).steps():

@@ -119,7 +119,7 @@ def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_bu
 def test_a_broker_that_ends_takes_the_demo_with_it_and_is_named(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    """Redis has the same test in tests/cli/test_replay_log.py."""
+    """The same of Redis: tests/cli/test_replay_log.py."""
     state, said = tmp_path / "state", tmp_path / "state.log"
     with ended_in_the_end(demo := start(state, *SLOW)):
         eventually(lambda: demo.poll() is not None or "workers started: score" in said.read_text(), 600, "workers")
@@ -143,11 +143,11 @@ def ended_in_the_end(demo: "subprocess.Popen[str]") -> Iterator[None]:
 
 
 def pids_of(role: str, said: Path) -> list[int]:
-    """Return the process ids of a role's worker, in the order of the demo's output."""
+    """Process ids of a role's worker, in the order in which the demo told them."""
     return [int(pid) for pid in re.findall(rf"{role} (?:is started again )?\(process (\d+)\)", said.read_text())]
 
 
 def children_of(pid: int) -> list[int]:
     """Its child processes, by any of its threads."""
-    children = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for child in " ".join(children).split()]
+    told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in " ".join(told).split()]

@@ -25,7 +25,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Return a function that runs xinliu, as in `start("replay", "sample", …)`; the test's end stops the process."""
+    """`start("replay", "sample", …)` runs xinliu; what still runs at the end of the test is ended."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("XINLIU_") or "CACHE" in key}
     running: list[subprocess.Popen[str]] = []
 
@@ -87,12 +87,10 @@ def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Star
         one.enterprise_id: one.consent if one.borrows else "no loan"
         for one in (enterprise(population, number) for number in range(population.enterprise_count))
     }
-    pairs = {(consents[each.enterprise_id], bool(each.banks)) for each in read(found)}
-    assert ("valid", True) in pairs, "no lender with an authorization got an alert"
-    assert pairs >= {("missing", False), ("revoked", False)}, (
-        "no lender without an authorization would have got an alert"
-    )
-    assert not pairs & {("missing", True), ("revoked", True), ("no loan", True)}
+    told = {(consents[each.enterprise_id], bool(each.banks)) for each in read(found)}
+    assert ("valid", True) in told, "no lender with an authorization heard of anything"
+    assert told >= {("missing", False), ("revoked", False)}, "no lender without an authorization had reason to hear"
+    assert not told & {("missing", True), ("revoked", True), ("no loan", True)}
     assert processes_of(state) == []
 
 

@@ -1,4 +1,4 @@
-"""The alerts of the simulated sample: their texts in both languages against their own state and rule."""
+"""The alerts of the simulated sample: what each is said to be, in both languages, against its own state and rule."""
 
 import collections
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ PHASE_OF = {
     episodes.RESUMED: "resumed", episodes.LISTED: "listed", episodes.CLOSED: "closed", episodes.CLEARED: "cleared",
     episodes.NO_LONGER_APPLIES: "not_applicable", episodes.NOT_IN_RULES: "not_in_rules",
 }  # fmt: skip
-SampleAlerts = list[tuple[str, Alert]]
+Told = list[tuple[str, Alert]]
 
 
 def log_of_the_sample() -> Iterator[tuple]:
@@ -67,8 +67,8 @@ def log_of_the_sample() -> Iterator[tuple]:
 
 
 @pytest.fixture(scope="module")
-def sample_alerts() -> SampleAlerts:
-    """Return (topic, alert) of the whole log, after a check of each sentence against its episode."""
+def told() -> Told:
+    """(topic, alert) of the whole log. On the way, what an alert is said to be is held to what the episode did."""
     transitions: collections.Counter[str] = collections.Counter()
 
     def checked(b, sources, signal):
@@ -99,25 +99,25 @@ def sample_alerts() -> SampleAlerts:
     return found
 
 
-def test_no_sentence_of_the_sample_contradicts_its_state(sample_alerts: SampleAlerts) -> None:
+def test_no_sentence_of_the_sample_contradicts_its_state(told: Told) -> None:
     signals = {signal.row.id: signal for signal in packaged_rules().evaluated}
     sentences = Sentences(KafkaSettings())
     standings: collections.Counter[str] = collections.Counter()
     notices = 0
-    for _, alert in sample_alerts:
+    for _, alert in told:
         for lang in LANGS:
-            texts = sentences.of(alert, lang)
-            if texts.name == phrases.ELSEWHERE.get(alert.signal, ("", ""))[lang == "en"]:
+            said = sentences.of(alert, lang)
+            if said.name == phrases.ELSEWHERE.get(alert.signal, ("", ""))[lang == "en"]:
                 notices += 1
                 continue
-            standings[laws.check(signals[alert.signal], alert, texts, lang)] += 1
-    print(len(sample_alerts), dict(standings), notices)
+            standings[laws.check(signals[alert.signal], alert, said, lang)] += 1
+    print(len(told), dict(standings), notices)
     assert all(standings[name] > 0 for name in ("true", "held")), standings
 
 
-def test_pages_and_banks_get_the_same_texts(sample_alerts: SampleAlerts) -> None:
+def test_pages_and_banks_read_the_same_words(told: Told) -> None:
     sentences = Sentences(KafkaSettings())
-    for _, alert in sample_alerts:
-        texts = sentences.of(alert, "zh")
-        assert (texts.title, texts.text, texts.action) == (alert.title_zh, alert.text_zh, alert.suggested_action_zh)
-    assert {topic for topic, _ in sample_alerts} > {topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL}
+    for _, alert in told:
+        said = sentences.of(alert, "zh")
+        assert (said.title, said.text, said.action) == (alert.title_zh, alert.text_zh, alert.suggested_action_zh)
+    assert {topic for topic, _ in told} > {topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL}
