@@ -1,8 +1,8 @@
 """Bytes of a record in each topic and of a row in each table on disk: the cost of retention.
 
-The sample of `xinliu replay sample` goes through the whole engine. Kafka's bytes are those of its log segments
-(compressed batches, one replica), ClickHouse's those of its merged parts (in process). A tick is that of 141 banks,
-written by the tick writer to a broker of its own, with the marker that ends its transaction.
+The sample of `xinliu replay sample` goes through the whole engine: Kafka as its log segments hold it (compressed
+batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is that of 141 banks, written by
+the writer of ticks to a broker of its own, with the marker that ends its transaction.
 """
 
 import asyncio

@@ -119,7 +119,7 @@ def test_a_killed_worker_is_started_again_scores_come_and_the_ledger_balances_bu
 def test_a_broker_that_ends_takes_the_demo_with_it_and_is_named(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    """The same of Redis: tests/cli/test_replay_log.py."""
+    """Redis has the same test in tests/cli/test_replay_log.py."""
     state, said = tmp_path / "state", tmp_path / "state.log"
     with ended_in_the_end(demo := start(state, *SLOW)):
         eventually(lambda: demo.poll() is not None or "workers started: score" in said.read_text(), 600, "workers")
