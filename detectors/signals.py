@@ -6,7 +6,17 @@ from detectors import episodes
 from detectors.rules import machine
 from detectors.rules.conditions import LEVELS
 from detectors.rules.grammar import HELD_CLOSES_MAX
-from detectors.rules.program import CLOSES_BITS, CLOSES_MASK, FALSE, NOT_APPLICABLE, RED, STATUS_BITS, TRUE, YELLOW
+from detectors.rules.program import (
+    CLEAR,
+    CLOSES_BITS,
+    CLOSES_MASK,
+    FALSE,
+    NOT_APPLICABLE,
+    RED,
+    STATUS_BITS,
+    TRUE,
+    YELLOW,
+)
 from features.state import held
 from kernels.decorators import kernel
 
@@ -33,10 +43,11 @@ def changed(gate, value, null, band, code, new_day, whole):
 def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
     """Evaluate signal s (of the lender in slot `bank`) and move its episode.
 
-    Return (transition, the episode's place or NO_EPISODE, the status with its detail).
+    Return (transition, the episode's place or NO_EPISODE, the status with its detail). At a close at which a signal
+    is suppressed or not computable, the closes that its levels have held stay. Where they find no place, the levels do
+    not wait.
     """
-    closes = _held(rules, s, e, bank, x, last_day, today, closing) if rules.has_held[s] else np.int64(0)
-    detailed = machine.status(rules, s, x.value, x.null, last_day, today, closes)
+    detailed = _status_of(rules, s, e, bank, x, last_day, today, closing)
     status = detailed & _STATUS
     i = episodes.find(e, rules.key[s], bank)
     if i == episodes.NO_EPISODE:
@@ -55,21 +66,29 @@ def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
 
 
 @kernel
-def _held(rules, s, e, bank, x, last_day, today, closing):
-    """Return the closes that each level of signal s has held, packed; at a close, with this one.
+def _status_of(rules, s, e, bank, x, last_day, today, closing):
+    """Return the status of signal s with its detail; at a close, count first how long its levels have held."""
+    if not rules.has_held[s]:
+        return machine.status(rules, s, x.value, x.null, last_day, today, np.int64(0))
+    key = rules.key[s]
+    closes = np.int64(held.closes(e, key, bank))
+    if closing:
+        # As if every level had held long enough. No held() stands under a not: what is clear so is clear anyway.
+        detailed = machine.status(rules, s, x.value, x.null, last_day, today, np.int64(_HELD_ALL))
+        status = detailed & _STATUS
+        if status > RED or status < YELLOW:
+            if closes != 0 and status in (CLEAR, NOT_APPLICABLE):
+                held.keep(e, key, bank, 0)
+            return detailed
+        closes = _counted(rules, s, closes, x, last_day, today)
+        if not held.keep(e, key, bank, closes):
+            return detailed
+    return machine.status(rules, s, x.value, x.null, last_day, today, closes)
 
-    At a close at which the signal is suppressed or not computable they stay. Where they find no place, the levels do
-    not wait.
-    """
-    key, closes = rules.key[s], np.int64(held.closes(e, rules.key[s], bank))
-    if not closing:
-        return closes
-    status = machine.status(rules, s, x.value, x.null, last_day, today, np.int64(_HELD_ALL)) & _STATUS
-    if status == NOT_APPLICABLE:
-        held.keep(e, key, bank, 0)
-        return np.int64(0)
-    if status > RED:
-        return closes
+
+@kernel
+def _counted(rules, s, closes, x, last_day, today):
+    """Return the closes that each level of signal s has held, packed, with this one."""
     for level in range(_LEVELS):
         if rules.level_held[s, level]:
             true = machine.run(rules, rules.level_at[s, level], x.value, x.null, last_day, today, np.int64(0))
@@ -79,7 +98,7 @@ def _held(rules, s, e, bank, x, last_day, today, closing):
             elif true == FALSE:
                 now = 0
             closes = (closes & ~(CLOSES_MASK << (level * CLOSES_BITS))) | (now << (level * CLOSES_BITS))
-    return closes if held.keep(e, key, bank, closes) else np.int64(_HELD_ALL)
+    return closes
 
 
 @kernel

@@ -14,6 +14,7 @@ from detectors.rules.grammar import (
     IsNull,
     Seen,
     atoms,
+    negates_timer,
     parse,
     timers,
     without_timers,
@@ -89,6 +90,8 @@ def parse_row(row: SignalRow, place: str) -> Signal:
             if held > 1 or (held == 0 and column == "hysteresis"):
                 most = "must have one" if column == "hysteresis" else "may have one"
                 raise ExpressionError(f"{held} held(), it {most}", 1)
+            if negates_timer(node):
+                raise ExpressionError("held() stands under a not", 1)
         except ExpressionError as error:
             raise RuleError(f"{here}, {column}, character {error.character}: {error}") from error
         return node

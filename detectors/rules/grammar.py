@@ -171,6 +171,19 @@ def timers(node: Expression) -> list[Held]:
             return []
 
 
+def negates_timer(node: Expression) -> bool:
+    """Return whether a `held` stands under a `not`."""
+    match node:
+        case Held(inner):
+            return negates_timer(inner)
+        case Not(inner):
+            return bool(timers(inner))
+        case All(parts) | AnyOf(parts):
+            return any(map(negates_timer, parts))
+        case _:
+            return False
+
+
 def without_timers(node: Expression) -> Expression:
     """Return a condition with each `held` replaced by what it watches."""
     match node:

@@ -29,6 +29,10 @@ from tests.detectors.rules.test_machine import row
             {"levels": ("", "held(op_credit_30d_count > 1, d=3) or held(op_credit_30d_count > 9, d=1)", "")},
             r"condition_orange, character 1: 2 held\(\), it may have one",
         ),
+        (
+            {"levels": ("", "not (op_credit_30d_count > 9 or held(op_credit_30d_count > 1, d=3))", "")},
+            r"condition_orange, character 1: held\(\) stands under a not",
+        ),
         ({"hysteresis": "op_credit_30d_count < 1"}, r"hysteresis, character 1: 0 held\(\), it must have one"),
         (
             {"hysteresis": "held(op_credit_30d_count < 1, d=2) and held(op_credit_30d_count < 1, d=3)"},
