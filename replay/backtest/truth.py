@@ -93,12 +93,12 @@ def read_truth(path: Path) -> TruthFile:
     if all(row.overdue_30 is None for row in found.values()):
         raise SourceError(f"{path}, column overdue_30: no enterprise ever is, so there is nothing to warn of")
     known_until = _day(shared["known_until"], f"{path}, column known_until")
-    for row in found.values():
+    for fact in found.values():
         for name in DATES:
-            day = getattr(row, name)
+            day = getattr(fact, name)
             if known_until is not None and day is not None and day > known_until:
                 message = f"{date_of(day)} lies after known_until, {date_of(known_until)}"
-                raise SourceError(f"{row.where}, column {name}: {message}")
+                raise SourceError(f"{fact.where}, column {name}: {message}")
     seed, parameters = (str(shared[name] if shared[name] is not None else "") for name in ("seed", "parameters"))
     return TruthFile(rows=found, known_until=known_until, seed=seed, parameters=parameters)
 
