@@ -1,6 +1,6 @@
 """Bytes of a record in each topic and of a row in each table on disk: the cost of retention.
 
-The sample of `xinliu replay sample` goes through the whole engine: Kafka as its log segments hold it (compressed
+A small province goes through the whole engine: Kafka as its log segments hold it (compressed
 batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is that of 141 banks, written by
 the writer of ticks to a broker of its own, with the marker that ends its transaction.
 """
@@ -21,8 +21,9 @@ from domain.events import Feed, LogRecord, Tick
 from domain.topics import EVENTS, FEED, SCORE, bank_events
 from embedded import Kafka
 from replay.offsets import Offsets
+from replay.province.population import Population
+from replay.province.source import Province
 from replay.run import Replay
-from replay.simulate import sample
 from replay.stack import Stack
 from sinks.clickhouse import Connection, connect, target_of
 from sinks.clickhouse import tables as archive
@@ -31,6 +32,7 @@ from streams.ingest.forwarding import HEADERS, encode
 from streams.ingest.tick_writer import TickWriter
 from streams.topics import create_topics, wanted_topics
 
+POPULATION = Population(enterprises=200, banks=3, months=15)
 BANKS, PARTITIONS, TICKS = 141, 8, 60
 _BANK = "<bank_id>"
 _DAY = 20_454  # 2026-01-01
@@ -40,8 +42,8 @@ def run(argv: list[str]) -> int:
     """Measure and write the result."""
     args = results.arguments(__doc__, argv)
     if args.scale != 1.0:
-        raise SystemExit(f"--scale {args.scale:g}: the sample has one size")
-    source, say = sample(), Saying()
+        raise SystemExit(f"--scale {args.scale:g}: the province has one size")
+    source, say = Province(POPULATION), Saying()
     with tempfile.TemporaryDirectory(prefix="xinliu-sizes-") as name:
         folder = Path(name)
         with Stack(folder, source.banks, on_progress=say) as stack:

@@ -144,7 +144,7 @@ def simulator_digest() -> str:
 
 def simulator_sources() -> list[str]:
     """Return the paths below ROOT of what a simulated log follows from."""
-    rooms = ("replay/province/", "replay/workdays", "domain/", "config/workdays", "config/spring")
+    rooms = ("replay/province/", "replay/workdays", "replay/gateway", "domain/", "config/workdays", "config/spring")
     names = sorted(path.relative_to(ROOT).as_posix() for path in closure(ROOT / "replay/province/log.py"))
     return [name for name in names if name.startswith(rooms)]
 

@@ -1,7 +1,7 @@
 """A province goes live here: Kafka, Redis, ClickHouse and the engine, 15 months of history, then day after day.
 
-141 banks (half of them deliver a file the next morning) and 2,000 enterprises (a setting) are simulated: most of them
-have less than one transaction a day, a few have dozens. The banks deliver the history at once and the engine takes it
+141 banks (half of them deliver a file the next morning) and 2,000 enterprises (a setting) are simulated, with the same
+parameters as the worlds on which warnings are judged (docs/simulator.md). The banks deliver the history at once and the engine takes it
 in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list.
 After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
 
@@ -30,9 +30,9 @@ from config.settings import IngestSettings, Settings
 
 ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接入 15 个月历史，再一天天过。
 
-模拟 141 家银行（一半次日早晨送文件）和 2000 家企业（可设）：多数企业平均每天不到一笔往来，少数每天几十笔。各银行一次
-送来历史，引擎作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在启动时
-打印。Ctrl-C 全部结束。
+模拟 141 家银行（一半次日早晨送文件）和 2000 家企业（可设），参数与评判预警所用的世界相同（docs/simulator.md）。各银行
+一次送来历史，引擎作为补录接入，陈年旧事不惊动任何银行；仍未解除的随后作为存量清单发出。此后每半分钟过一天。网页地址在
+启动时打印。Ctrl-C 全部结束。
 
 工作进程若结束（不妨用印出的进程号 kill -9），会重新启动，并报告几秒后又有评分、账是否平。
 
@@ -87,20 +87,21 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     from replay.going_live import GoingLive
-    from replay.simulate import province
+    from replay.province.parameters import ParameterError
+    from replay.province.source import demo
 
     try:
-        source, live_from_ms = province(args.enterprises, args.banks)
-    except ValueError as error:
-        raise SettingsError(f"--enterprises {args.enterprises}, --banks {args.banks}: {error}") from error
+        source = demo(args.enterprises, args.banks)
+    except ParameterError as error:
+        raise SettingsError(f"--{error}") from error  # which begins with the parameter's name: that of the option
     say = Saying()
     for table, left in dates.ending(dates.days_left()).items():
         say(words(*dates.what(table, left)) + words("：", ": ") + words(*dates.todo(table)))
     with started(args, source, say, dashboard=True, align_ms_max=IngestSettings().align_ms_max, restarts=True) as stack:
         say(words(f"网页：{stack.dashboard}", f"the pages: {stack.dashboard}"))
-        going = GoingLive(source, stack, live_from_ms=live_from_ms, speed=args.speed or 1e9)
+        going = GoingLive(source, stack, live_from_ms=source.live_from_ms, speed=args.speed or 1e9)
         try:
-            done = _backfill(going, live_from_ms, source, say)
+            done = _backfill(going, source, say)
             say(
                 words(
                     f"历史已接入：{done.events:,} 条，{done.seconds:.1f} 秒",
@@ -135,13 +136,12 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
+def _backfill(going: Any, source: Any, say: Any) -> Any:
     """Return the history, with a bar where there is a terminal and lines where there is none."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     if not sys.stdout.isatty():
         return going.backfill(say.look)
-    start_ms = source.start_ms
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -152,7 +152,7 @@ def _backfill(going: Any, live_from_ms: int, source: Any, say: Any) -> Any:
         task = bar.add_task("补录历史 history", total=1.0)
 
         def draw(look: Any) -> None:
-            bar.update(task, completed=_fraction(look, start_ms, live_from_ms), description=_said(look))
+            bar.update(task, completed=_fraction(look, source.start_ms, source.live_from_ms), description=_said(look))
 
         return going.backfill(draw)
 

@@ -1,6 +1,6 @@
 """Replay recorded or simulated events through the whole engine, and print what became of every one.
 
-sample      the simulator's 3 banks, 200 enterprises, 15 months: `xinliu replay sample`
+sample      a simulated province of 4 banks and 60 enterprises, 12 months: `xinliu replay sample`
 cumcm2020c  invoices of 123 real enterprises: `xinliu replay cumcm2020c --data DIR`
 berka       682 real bank accounts up to their loans, and what became of the loans: `xinliu replay berka --data DIR`
 events      files of your own, in xinliu.event/1 (docs/events.md): `xinliu replay events --data DIR`
@@ -46,7 +46,7 @@ from config.settings import Settings
 
 ZH = """把记录的或模拟的事件重放过整个引擎，并印出每一条的下落。
 
-sample      模拟的 3 家银行、200 户企业、15 个月：xinliu replay sample
+sample      模拟的 4 家银行、60 户企业、12 个月：xinliu replay sample
 cumcm2020c  123 户真实企业的发票：xinliu replay cumcm2020c --data 文件夹
 berka       682 个真实银行账户放款前的流水，以及贷款的结局：xinliu replay berka --data 文件夹
 events      自己的文件，格式 xinliu.event/1（docs/events.md）：xinliu replay events --data 文件夹
@@ -222,7 +222,7 @@ def expected_episodes(path: Path) -> Any:
 def source_of(args: argparse.Namespace) -> Any:
     """Return the source that the call names. Raise SourceError where it cannot be read."""
     from replay import berka, cumcm2020c, events
-    from replay.simulate import sample
+    from replay.province.source import sample
     from replay.sources import SourceError
 
     if args.name == "sample":

@@ -29,8 +29,8 @@ from config.settings import Bank
 from domain import topics
 from domain.calendar import date_of, day_of_date, day_of_text, day_start_ms
 from domain.events import Authorization, CounterpartyKind, Direction, Instalment, Loan, LoanEvent, Outcome, Purpose, Txn
+from replay.gateway import GATEWAY_ID, consent_hash
 from replay.judging import Label
-from replay.population import GATEWAY_ID, consent_hash
 from replay.recorded import ColumnKind, closed_by_receipts, identity_of, minor_units, read_columns, read_lines
 from replay.sources import Delivery, SourceError
 from replay.workdays import months_later

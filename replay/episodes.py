@@ -1,9 +1,9 @@
 """Alerts folded to episodes: what a replay is expected to raise, at a level that does not hang on a log's interleaving.
 
 Replaying bank topics anew makes a new log: banks' records interleave differently and revisions may carry other numbers.
-But a replay at full speed into servers of its own lets no feed past midnight before the others (replay/stack.py), and
-each enterprise of the sample has one bank: which episodes there are, when, how high and who hears of them stays. Only
-signals on the score itself are left out: at full speed learn switches its models at other records in each run.
+But a replay at full speed into servers of its own lets no feed past midnight before the others (replay/stack.py): which
+episodes there are, when, how high and who hears of them stays. Only signals on the score itself are left out: at full
+speed learn switches its models at other records in each run.
 """
 
 from collections import defaultdict

@@ -39,8 +39,8 @@ from domain.events import (
 from domain.ids import BankIdText, EnterpriseIdText
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
+from replay.gateway import GATEWAY_ID
 from replay.judging import Label
-from replay.population import GATEWAY_ID
 from replay.recorded import closed_by_receipts
 from replay.sources import Delivery, Sendable, SourceError
 

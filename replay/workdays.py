@@ -31,13 +31,6 @@ def is_business_day(day: int) -> bool:
     return when.weekday() < 5 and (when.month, when.day) not in _FIXED_HOLIDAYS and day not in _FESTIVAL
 
 
-def next_business_day(day: int) -> int:
-    """`day`, or the first business day after it."""
-    while not is_business_day(day):
-        day += 1
-    return day
-
-
 def months_later(day: int, months: int) -> int:
     """Return the same day of the month so many months on; the 28th stands for those after it."""
     start = date_of(day)

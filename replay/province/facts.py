@@ -18,7 +18,7 @@ from domain.events import (
     Profile,
     RepaymentMethod,
 )
-from replay.population import GATEWAY_ID, REGIONS, consent_hash
+from replay.gateway import GATEWAY_ID, consent_hash
 from replay.province import chance
 from replay.province.calendar import text
 from replay.province.firms import EXPIRED, MISSING, REVOKED
@@ -37,7 +37,7 @@ from replay.province.layout import (
     Firms,
 )
 from replay.province.lending import DEFAULT_DPD, SPECIAL_MENTION_DPD
-from replay.province.parties import enterprise_id
+from replay.province.parties import REGIONS, enterprise_id
 from replay.province.population import Population
 from replay.province.state import State
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.population import REGIONS
 from replay.province import chance
 from replay.province.chance import Floats, Integers
 from replay.province.layout import ACCOUNT, FIRM, NEVER, NOBODY, Accounts, Firms, zeros
+from replay.province.parties import REGIONS
 from replay.province.population import Population
 
 FEN = 100

@@ -59,7 +59,7 @@ def check(one: Any, where: str = "") -> None:
         value = getattr(one, name)
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, bool) or not isinstance(item, int | float) or not of.least <= item <= of.most:
-                raise ParameterError(f"{where}{name} = {value!r}: not {of.least:g} to {of.most:g}")
+                raise ParameterError(f"{where}{name} = {value!r}: not {of.least:.10g} to {of.most:.10g}")
 
 
 def rows(one: Any, prefix: str = "") -> Iterator[Row]:

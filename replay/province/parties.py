@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.population import REGIONS
 from replay.province import chance
 from replay.province.layout import Firms
 from replay.province.population import Population
 
+REGIONS = ("450100", "450200", "450300", "450500", "450900")
 PLATFORM_NAMES = ("91330000PAYPLATF01", "91440300PAYPLATF02")
 PUBLIC_NAMES = ("TREASURY450000", "SOCIALSEC450000", "POWERGRID450000", "WATERWORKS450000")
 NEW_LENDERS = 40  # small-loan companies, leasing, online lenders

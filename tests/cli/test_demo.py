@@ -20,7 +20,7 @@ from config.settings import load
 from domain import topics
 from embedded.restarts import DELAYS_S
 from replay.offsets import Offsets
-from replay.simulate import province
+from replay.province.source import demo
 from sinks.clickhouse import Target, connect
 from tests.patience import patience_s
 
@@ -49,7 +49,7 @@ def asked(address: str) -> Any:
 
 def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, eventually: Callable[..., None]) -> None:
     state, said = tmp_path / "state", tmp_path / "state.log"
-    _, live_from_ms = province(enterprise_count=40, bank_count=6)
+    live_from_ms = demo(40, 6).live_from_ms
     with ended_in_the_end(first := start(state, *QUICK)):
         eventually(
             lambda: first.poll() is not None or "the pages: http://127.0.0.1:" in said.read_text(), 600, "a page"
@@ -151,3 +151,19 @@ def children_of(pid: int) -> list[int]:
     """Its child processes, by any of its threads."""
     told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     return [int(child) for child in " ".join(told).split()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--enterprises", "0"), "--enterprises = 0: not 1 to 9999999"),
+        (("--banks", "10000"), "--banks = 10000: not 1 to 9999"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused_before_any_work(
+    answered: Callable[..., Any], tmp_path: Path, words: tuple[str, str], said: str
+) -> None:
+    code, _, err = answered("demo", "--state", tmp_path / "state", *words)
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "state").exists()

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from domain.calendar import date_of, day_of
+from domain.events import Authorization, Loan
 from replay.episodes import read
-from replay.population import Population, enterprise
+from replay.province.source import sample
 from replay.state import MARKER
 from sinks.clickhouse import Target, connect
 from tests.patience import patience_s
@@ -55,6 +57,31 @@ def processes_of(state: Path) -> list[str]:
     return found
 
 
+def consents_of_the_sample() -> Callable[[str, str], str]:
+    """Whether any lender may be told of an enterprise on a day: "runs", "over", "missing", or there is "no loan"."""
+    lent: set[str] = set()
+    spans: dict[tuple[str, str], tuple[str, str]] = {}
+    for delivery in sample().deliveries():
+        event = delivery.event
+        if isinstance(event, Loan):
+            lent.add(event.enterprise_id)
+        elif isinstance(event, Authorization):
+            ends = day_of(event.event_time if event.revoked else event.valid_to)
+            spans[event.enterprise_id, event.to_bank_id] = (
+                date_of(day_of(event.valid_from)).isoformat(), date_of(ends).isoformat(),
+            )  # fmt: skip
+
+    def on(enterprise_id: str, day: str) -> str:
+        mine = [span for (one, _), span in spans.items() if one == enterprise_id]
+        if any(begins <= day < ends for begins, ends in mine):
+            return "runs"
+        if not mine:
+            return "missing" if enterprise_id in lent else "no loan"
+        return "over" if all(ends < day for _, ends in mine) else "not yet"
+
+    return on
+
+
 def revisions_missing(state: Path, *tables: str) -> int:
     """Return the number of revisions, below an alert's newest, that are in none of the archive's tables."""
     rows = " UNION ALL ".join(f"SELECT alert_id, revision FROM xinliu.{table}" for table in tables)
@@ -82,15 +109,12 @@ def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Star
     assert books["labels_learned"] > 0
     assert all(books["outcomes"][name] > 0 for name in ("applied", "duplicate", "late", "conflict"))
     assert any(book["dead_lettered"].get("unknown_currency") for book in books["topics"])
-    population = Population()
-    consents = {
-        one.enterprise_id: one.consent if one.borrows else "no loan"
-        for one in (enterprise(population, number) for number in range(population.enterprise_count))
-    }
-    told = {(consents[each.enterprise_id], bool(each.banks)) for each in read(found)}
-    assert ("valid", True) in told, "no lender with an authorization heard of anything"
-    assert told >= {("missing", False), ("revoked", False)}, "no lender without an authorization had reason to hear"
-    assert not told & {("missing", True), ("revoked", True), ("no loan", True)}
+    assert books["judgement"]["auc"] is not None, "nothing is said of what became of the loans"
+    consent_on = consents_of_the_sample()
+    told = {(consent_on(each.enterprise_id, each.opened_on), bool(each.banks)) for each in read(found)}
+    assert ("runs", True) in told, "no lender with an authorization heard of anything"
+    assert told >= {("missing", False), ("over", False)}, "no lender without an authorization had reason to hear"
+    assert not told & {("missing", True), ("over", True), ("no loan", True)}
     assert processes_of(state) == []
 
 

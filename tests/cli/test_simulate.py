@@ -5,6 +5,7 @@ import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -12,24 +13,21 @@ import pytest
 
 from cli.main import main
 from config.settings import KafkaSettings, Settings, load
-from domain.calendar import day_of_text
-from replay.population import Population
-from replay.simulate import Simulation
+from replay.province.population import Population
+from replay.province.source import Province
 from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
 from tests.patience import patience_s
 from tests.reading import read
 
 SIZE = ("--banks", "2", "--enterprises", "6", "--months", "1", "--until", "2025-03-01")
-POPULATION = Population(
-    seed=20_250_701, bank_count=2, enterprise_count=6, month_count=1, end_day=day_of_text("2025-03-01")
-)
+POPULATION = Population(banks=2, enterprises=6, months=1, until=date(2025, 3, 1))
 
 
 @pytest.fixture
 def site(empty_kafka: str, tmp_path: Path) -> Path:
     """A broker with the topics of two simulated banks; the settings file."""
-    banks = Simulation(POPULATION).banks
+    banks = Province(POPULATION).banks
     settings = Settings(kafka=KafkaSettings(bootstrap=empty_kafka, log_partitions=1), banks=banks)
     create_topics(settings)
     return settings_file(tmp_path, settings)
@@ -42,7 +40,7 @@ def held(site: Path) -> dict[str, list[bytes]]:
 
 def wanted(population: Population = POPULATION) -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
-    for one in Simulation(population).deliveries():
+    for one in Province(population).deliveries():
         found.setdefault(one.topic, []).append(msgspec.json.encode(one.event))
     return found
 
@@ -84,7 +82,8 @@ def test_banks_that_are_not_set_are_named_and_their_entries_printed(
     said = capsys.readouterr().err
     assert "Z9000000000003" in said
     assert "Z9000000000002" not in said
-    assert main(["simulate", "--banks-toml", "--banks", "4"]) == 0
+    (tmp_path / "four.toml").write_text("banks = 4\n")
+    assert main(["simulate", "--banks-toml", "--population", str(tmp_path / "four.toml")]) == 0
     entries = capsys.readouterr().out
     assert Counter(bank["bank_id"] for bank in tomllib.loads(entries)["banks"]) == Counter(
         f"Z900000000000{n}" for n in range(1, 5)
@@ -93,7 +92,7 @@ def test_banks_that_are_not_set_are_named_and_their_entries_printed(
     assert len(load(tmp_path / "banks.toml", {}).banks) == 4
 
 
-@pytest.mark.parametrize("words", [("--banks", "0"), ("--months", "121"), ("--enterprises", "0")])
+@pytest.mark.parametrize("words", [("--banks", "0"), ("--months", "85"), ("--enterprises", "0")])
 def test_numbers_out_of_bounds_are_exit_code_2(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", *words]) == 2
     assert "not 1 to" in capsys.readouterr().err

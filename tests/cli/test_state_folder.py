@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from replay.simulate import sample
+from replay.province.source import sample
 from replay.state import open_state
 
 

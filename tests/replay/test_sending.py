@@ -14,20 +14,20 @@ from embedded import Kafka
 from replay.judging import Label
 from replay.ledger import count_log
 from replay.offsets import Offsets
-from replay.population import Population
+from replay.province.population import Population
+from replay.province.source import Province
 from replay.reading import Read, read_topics
 from replay.sending import HEADERS, Sending
-from replay.simulate import Simulation
 from replay.sources import Delivery
 from sinks.kafka import Outbox
 from tests import brokers
 from tests.patience import eventually, patience_s
 
-SMALL = Population(bank_count=1, enterprise_count=3, month_count=1)
+SMALL = Population(seed=8, banks=1, enterprises=3, months=1, before_months=6, after_months=0)
 
 
 class Renamed:
-    """A simulation that sends to topics of this test's own."""
+    """A province that sends to topics of this test's own."""
 
     name, banks, identity, is_history = "renamed", (), "renamed", False
 
@@ -35,7 +35,7 @@ class Renamed:
         self.suffix, self.most = suffix, most
 
     def deliveries(self) -> Iterator[Delivery]:
-        for number, each in enumerate(Simulation(SMALL).deliveries()):
+        for number, each in enumerate(Province(SMALL).deliveries()):
             if self.most is not None and number >= self.most:
                 return
             yield Delivery(each.at_ms, f"{each.topic}.{self.suffix}", each.event)
@@ -180,7 +180,7 @@ OUTCOMES = [
 
 
 class Knowing(Renamed):
-    """Outcomes first, then the deliveries of a simulation; `known` of the outcomes."""
+    """Outcomes first, then the deliveries of a province; `known` of the outcomes."""
 
     def __init__(self, suffix: str, most: int | None = None, known: int = len(OUTCOMES)) -> None:
         super().__init__(suffix, most)

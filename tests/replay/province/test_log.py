@@ -26,7 +26,7 @@ from replay.province.layout import NEVER
 from replay.province.log import write_log
 from replay.province.population import Population
 from replay.province.simulation import Simulation
-from replay.province.source import deliveries
+from replay.province.source import Province
 from replay.province.writing import Writer, platform_key
 from streams.ingest.forwarding import Forwarder
 from streams.ingest.tokens import Tokens
@@ -66,7 +66,7 @@ def test_every_event_that_is_sent_is_one_that_its_writer_may_send() -> None:
     validators = {}
     refused: Counter[Reason] = Counter()
     count = 0
-    for delivery in deliveries(FLAWED):
+    for delivery in Province(FLAWED).deliveries():
         if delivery.topic not in validators:
             validators[delivery.topic] = Validator(
                 source=source_of(delivery.topic), forbidden=forbidden(), future_tolerance_ms=0
@@ -90,7 +90,7 @@ def test_the_compiled_writer_gives_the_bytes_of_the_events() -> None:
     sent: list[bytes] = []
     for step in Delivering(simulation).steps():
         sent += writer.as_sent(step.rows[step.rows["other"] == NOT_OTHER])
-    made = [encode(one.event) for one in deliveries(FLAWED) if isinstance(one.event, Txn)]
+    made = [encode(one.event) for one in Province(FLAWED).deliveries() if isinstance(one.event, Txn)]
     assert sent == made
 
 
@@ -98,7 +98,7 @@ def test_the_log_is_what_ingest_makes_of_what_was_sent(flawed: Path) -> None:
     forwarder = Forwarder(Tokens(platform_key(FLAWED)), compiled=False)
     expected: dict[bytes, list[bytes]] = defaultdict(list)
     offsets: Counter[str] = Counter()
-    for delivery in deliveries(FLAWED):
+    for delivery in Province(FLAWED).deliveries():
         event, offset = delivery.event, offsets[delivery.topic]
         offsets[delivery.topic] += 1
         if isinstance(event, Receipt) or (isinstance(event, Txn) and event.currency == "XXX"):
@@ -143,7 +143,7 @@ def test_a_receipt_comes_after_all_that_its_day_holds_also_where_a_feed_stood_st
     population = replace(SMALL, outage=20.0, duplicate=0.0, conflict=0.0, late=0.0, stale=0.0, foreign=0.0)
     came: Counter[tuple[str, str]] = Counter()
     back = 0
-    for delivery in deliveries(population):
+    for delivery in Province(population).deliveries():
         event = delivery.event
         if isinstance(event, Txn):
             came[event.bank_id, date_of(day_of(event.event_time)).isoformat()] += 1
@@ -294,7 +294,8 @@ def test_a_wrong_call_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureF
         (["--out", out, "--banks", "10001"], "banks = 10001: not 1 to 9999"),
         (["--out", out, "--partitions", "0"], "--partitions 0"),
         (["--out", out, "--speed", "60x"], "--speed does not go with --out"),
-        (["--population", "x.toml"], "--population goes with --out"),
+        (["--partitions", "4"], "--partitions goes with --out"),
+        (["--population", str(tmp_path / "absent.toml")], "absent.toml: No such file"),
         (["--out", out, "--population", str(tmp_path / "absent.toml")], "absent.toml: No such file"),
     ):
         assert main(["simulate", *words]) == 2

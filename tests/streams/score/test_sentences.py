@@ -1,4 +1,4 @@
-"""The alerts of the simulated sample: what each is said to be, in both languages, against its own state and rule."""
+"""The alerts of a simulated province: what each is said to be, in both languages, against its own state and rule."""
 
 import collections
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from domain.calendar import day_of
 from domain.events import Control, Feed, LogRecord, Receipt, Tick
 from domain.language import LANGS
 from domain.outputs import Alert
-from replay.population import Population
-from replay.simulate import Simulation
+from replay.province.population import Population
+from replay.province.source import Province
 from streams.score import alerts
 from streams.score.partition import Partition
 from streams.sentences import Sentences
@@ -27,7 +27,8 @@ from tests.detectors.wording import laws
 from tests.streams.score.kit import HEADERS, applied, no_model, record
 from tests.streams.score.kit import day_start_ms as start_of
 
-ENTERPRISES, LIVE_DAYS = 80, 150
+POPULATION = Population(seed=9, enterprises=150, banks=3, file_banks=0.0, months=15, default_rate=0.3, outage=0.0)
+LIVE_DAYS = 150
 STALL = range(36, 40)  # days before the end on which one bank delivers nothing
 PHASE_OF = {
     episodes.RAISED: "new", episodes.UPGRADED: "graver", episodes.DOWNGRADED: "eased", episodes.STALE: "stale",
@@ -37,10 +38,10 @@ PHASE_OF = {
 Told = list[tuple[str, Alert]]
 
 
-def log_of_the_sample() -> Iterator[tuple]:
+def log_of_the_province() -> Iterator[tuple]:
     """Its events in the order of delivery, a tick a day; all but the last months are a backfill."""
-    sim = Simulation(Population(enterprise_count=ENTERPRISES))
-    end = sim.population.end_day
+    province = Province(POPULATION)
+    end = province.population.end_day
 
     def control(action: str) -> tuple:
         body = Control(control_id=action, action=action, by="op", reason="test")
@@ -48,15 +49,15 @@ def log_of_the_sample() -> Iterator[tuple]:
 
     def tick(day: int) -> tuple:
         feeds = {}
-        for i, bank in enumerate(sim.banks):
+        for i, bank in enumerate(province.banks):
             is_silent = i == 0 and end - day in STALL
             up_to = end - STALL.stop if is_silent else day
             feeds[bank.bank_id] = Feed(covered_up_to=up_to, closed_up_to=up_to, stalled=is_silent)
         return record(Tick(up_to=start_of(day + 1) + 1, feeds=feeds))
 
     yield control("backfill_open")
-    day = sim.population.start_day
-    for delivery in sim.deliveries():
+    day = province.population.start_day
+    for delivery in province.deliveries():
         while day < day_of(delivery.at_ms):
             yield tick(day)
             day += 1
@@ -81,7 +82,7 @@ def told() -> Told:
                 transitions[wanted] += 1
                 if not b["stock"]:  # an opening list does not read the cap anew
                     dpd = next((e.value_micro or 0 for e in alert.evidence if e.name == "dpd_max_days"), 0) / 1e6
-                    is_capped = dpd > 30 and b["cap_milli"] < 0  # one bank lends, so its days are the score's
+                    is_capped = dpd > 30 and b["cap_milli"] < 0  # of all lenders, as the score has them
                     assert ("逾期封顶" in sentence(alert, signal, "zh").text) == is_capped
                     transitions["capped"] += is_capped
             yield topic, make
@@ -91,7 +92,7 @@ def told() -> Told:
     with mock.patch.object(alerts, "_revisions", checked):
         found = [
             (message.topic, msgspec.json.decode(message.value, type=Alert))
-            for message in applied(partition, list(log_of_the_sample()), 5_000)
+            for message in applied(partition, list(log_of_the_province()), 5_000)
             if "alert" in message.topic
         ]
     print(dict(transitions))
@@ -99,7 +100,7 @@ def told() -> Told:
     return found
 
 
-def test_no_sentence_of_the_sample_contradicts_its_state(told: Told) -> None:
+def test_no_sentence_contradicts_its_state(told: Told) -> None:
     signals = {signal.row.id: signal for signal in packaged_rules().evaluated}
     sentences = Sentences(KafkaSettings())
     standings: collections.Counter[str] = collections.Counter()
