@@ -1,9 +1,10 @@
 """A province goes live here: Kafka, Redis, ClickHouse and the engine, 15 months of history, then day after day.
 
 141 banks (half of them deliver a file the next morning) and 2,000 enterprises (a setting) are simulated, with the same
-parameters as the worlds on which warnings are judged (docs/simulator.md). The banks deliver the history at once and the engine takes it
-in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an opening list.
-After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all of it.
+parameters as the worlds on which warnings are judged (docs/simulator.md). The banks deliver the history at once and the
+engine takes it in as a backfill, so that no bank is alerted of what is long past; what is still open then comes as an
+opening list. After it a day passes every half minute. The address of the pages is printed at the start. Ctrl-C ends all
+of it.
 
 A worker that ends (try `kill -9` with the process id that is printed) is started again; it is said after how many
 seconds scores came again, and that the ledger balances.
