@@ -1,8 +1,8 @@
 """Bytes of a record in each topic and of a row in each table on disk: the cost of retention.
 
-A small province goes through the whole engine: Kafka as its log segments hold it (compressed
-batches, one replica), ClickHouse as its parts hold it once merged (in process). A tick is that of 141 banks, written by
-the writer of ticks to a broker of its own, with the marker that ends its transaction.
+A small province goes through the whole engine: Kafka as its log segments hold it (compressed batches, one replica),
+ClickHouse as its parts hold it once merged (in process). A tick is that of 141 banks, written by the writer of ticks to
+a broker of its own, with the marker that ends its transaction.
 """
 
 import asyncio

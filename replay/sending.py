@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 
 import msgspec
 from confluent_kafka import TopicPartition
@@ -14,6 +14,7 @@ from domain.events import SCHEMA, Receipt
 from replay.offsets import Offsets, Place
 from replay.reading import assign, consumer, read_topics
 from replay.sources import Delivery, Source
+from sinks.batch import KeyAndValue, Records
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 
@@ -22,6 +23,7 @@ SLEEP_S_MAX = 0.2
 FIRST_S_MAX = 20.0
 DRAIN_S_MAX = 120.0
 BACKLOG_LINGER_MS, PACED_LINGER_MS = 2_000, 20  # a backlog over many topics waits for batches of more than a record
+GATHERED_MAX = 4_096  # deliveries of a backlog that are handed over together: one by one that costs more than all else
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,6 +56,8 @@ class Sending(threading.Thread):
         self._live_from_ms, self._only_own = live_from_ms, only_own
         self._live, self._ending, self._closing = threading.Event(), threading.Event(), threading.Event()
         self._outbox: Outbox | None = None
+        self._gathered: dict[str, list[KeyAndValue]] = defaultdict(list)  # by topic
+        self._gathered_count = 0
         self.history_sent = False  # and acknowledged; only where there is a `live_from_ms`
         self.sent: Counter[str] = Counter()  # by topic, in this run
         self.skipped: Counter[str] = Counter()  # by topic, sent by an earlier run
@@ -118,15 +122,17 @@ class Sending(threading.Thread):
                 continue
             if self._live_from_ms is not None:
                 if delivery.at_ms < self._live_from_ms:
-                    self._send(outbox, delivery)
+                    self._gather(outbox, delivery)
                     continue
                 outbox = self._await_live(outbox)
             if self._speed is not None:
                 start = start or (delivery.at_ms, time.monotonic())
                 self._wait_until(start, delivery.at_ms, self._speed, outbox)
-            self._send(outbox, delivery)
+            self._gather(outbox, delivery)
+            if self._speed is not None:
+                self._hand_over(outbox)
         if not self._closing.is_set():
-            outbox.drain(DRAIN_S_MAX)
+            self._drain(outbox)
         self.finished = not self._ending.is_set()
 
     def _tell(self, outbox: Outbox, delivery: Delivery, said: frozenset[bytes | None]) -> None:
@@ -135,7 +141,8 @@ class Sending(threading.Thread):
         if _encode(delivery.event) in said:
             self.skipped[delivery.topic] += 1
         else:
-            self._send(outbox, delivery)
+            self._gather(outbox, delivery)
+            self._hand_over(outbox)
 
     def _open(self, linger_ms: int) -> Outbox:
         self._outbox = Outbox(self._kafka.bootstrap, aiokafka_settings(self._kafka), linger_ms=linger_ms)
@@ -145,17 +152,30 @@ class Sending(threading.Thread):
         """Wait at the end of the history; return the outbox to go on with."""
         if self.history_sent:
             return outbox
-        outbox.drain(DRAIN_S_MAX)
+        self._drain(outbox)
         self.history_sent = True
         self._live.wait()
         return self._open(PACED_LINGER_MS)
 
-    def _send(self, outbox: Outbox, delivery: Delivery) -> None:
+    def _gather(self, outbox: Outbox, delivery: Delivery) -> None:
         event = delivery.event
         key = None if isinstance(event, Receipt) else event.enterprise_id.encode()
-        outbox.send(delivery.topic, _encode(event), key=key, headers=HEADERS)
+        self._gathered[delivery.topic].append((key, _encode(event)))
+        self._gathered_count += 1
         self.sent[delivery.topic] += 1
         self.at_ms = delivery.at_ms
+        if self._gathered_count >= GATHERED_MAX:
+            self._hand_over(outbox)
+
+    def _hand_over(self, outbox: Outbox) -> None:
+        for topic, records in self._gathered.items():
+            outbox.send_batch(topic, Records.of(records), headers=HEADERS)
+        self._gathered.clear()
+        self._gathered_count = 0
+
+    def _drain(self, outbox: Outbox) -> None:
+        self._hand_over(outbox)
+        outbox.drain(DRAIN_S_MAX)
 
     def _wait_until(self, start: tuple[int, float], at_ms: int, speed: float, outbox: Outbox) -> None:
         due_s = start[1] + (at_ms - start[0]) / 1000 / speed
