@@ -58,7 +58,7 @@ def processes_of(state: Path) -> list[str]:
 
 
 def consents_of_the_sample() -> Callable[[str, str], str]:
-    """Whether any lender may be told of an enterprise on a day: "runs", "over", "missing", or there is "no loan"."""
+    """Return a function of enterprise and day: its consents run, are over or missing, or there is no loan."""
     lent: set[str] = set()
     spans: dict[tuple[str, str], tuple[str, str]] = {}
     for delivery in sample().deliveries():
