@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
+import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.errors import SettingsError
@@ -67,7 +68,10 @@ def read_all(bootstrap: str, names: list[str]) -> dict[str, list[Read]]:
     return found
 
 
-def test_everything_arrives_once_in_order_also_over_an_interruption(kafka: str, topic_name: Callable[..., str]) -> None:
+def test_everything_arrives_once_in_order_also_over_an_interruption(
+    kafka: str, topic_name: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("replay.sending.GATHERED_MAX", 7)  # so that many are handed over, and some are left at the end
     suffix = topic_name("sending")
     source = Renamed(suffix)
     names = made(kafka, source)
