@@ -1,6 +1,5 @@
 """A province as a source: what its banks and the gateway would send, in the order of delivery."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import date
 
@@ -67,18 +66,14 @@ class Province:
         """Yield all events by `at_ms`: those of the population's log, as banks and the gateway sent them."""
         simulation = Simulation(self.population)
         reading, self._delivering, self._made = _Reading(simulation), Delivering(simulation), 0
-        early: deque[Delivery] = deque()  # the first consents: the log opens with them, but their hour is still to come
+        reached_ms = 0
         for step in self._delivering.steps():
             for delivery in reading.deliveries(step):
-                while early and early[0].at_ms <= delivery.at_ms:
-                    self._made += 1
-                    yield early.popleft()
-                event = delivery.event
-                if isinstance(event, Authorization) and event.event_time > delivery.at_ms:
-                    early.append(Delivery(event.event_time, delivery.topic, event))
-                    continue
                 self._made += 1
-                yield delivery
+                event = delivery.event
+                if isinstance(event, Authorization):  # the log opens with consents whose hour is still to come
+                    reached_ms = max(reached_ms, event.event_time)
+                yield delivery if delivery.at_ms >= reached_ms else Delivery(reached_ms, delivery.topic, event)
 
     def rows(self) -> Mapping[str, int]:
         """Return no rows: nothing is read, everything is made."""
