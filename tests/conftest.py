@@ -39,7 +39,7 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "cli/test_replay_sample.py", "determinism/test_processes.py", "cli/test_demo.py", "determinism/test_in_memory.py",
+    "cli/test_demo.py", "determinism/test_processes.py", "determinism/test_in_memory.py", "cli/test_replay_sample.py",
     "streams/worker/test_worker.py", "streams/ingest/test_unreadable_feeds.py", "dashboard/test_pages.py",
     "streams/ingest/test_workers.py", "streams/score/test_protocol_processes.py", "streams/ingest/test_role.py",
     "streams/score/test_faults_of_load.py", "streams/worker/test_metrics_processes.py",
