@@ -38,8 +38,8 @@ class Sending(threading.Thread):
     has sent is skipped by count. In `control.v1` others write too: there a delivery is known by its bytes, and it waits
     for nothing, since that topic is read before all others. `speed` is event time against wall time, None: as fast as
     may be. With `live_from_ms` what is delivered before it goes as fast as may be; then the sender waits for `go_live`,
-    and `speed` counts. What goes as fast as may be is handed to the outbox by the thousand. `only_own` looks whether the first record of each topic is the source's: ForeignRecords where it
-    is not.
+    and `speed` counts. What goes as fast as may be is handed to the outbox by the thousand. `only_own` looks whether
+    the first record of each topic is the source's: ForeignRecords where it is not.
     """
 
     def __init__(
