@@ -157,12 +157,13 @@ class Forwarder:
                 times_ms[i], events[i] = found.event_time, self.forwarded(tp, row.offset, found)
             else:
                 others[row.offset] = found
-        if refused or others or events:
-            kept = [i for i, time_ms in enumerate(times_ms) if time_ms != SLOW_PATH]
-            offsets, times_ms = [offsets[i] for i in kept], [times_ms[i] for i in kept]
         if events:
             plain = iter(records)
+            kept = (i for i, time_ms in enumerate(times_ms) if time_ms != SLOW_PATH)
             records = Records.of([events[i] if i in events else next(plain) for i in kept])
+        for i in reversed(odd):  # few: taking them out costs less than to look at all
+            if i not in events:
+                del offsets[i], times_ms[i]
         return Run(until, offsets, times_ms, records, refused), others
 
     def _plain(self, validator: Validator, chunk: Chunk, first: int, until: int) -> Plain:

@@ -72,7 +72,7 @@ class FastPathReader:
         reader.fill(out, columns, np.frombuffer(hashes, np.uint8), token_slots, np.frombuffer(tokens, np.uint8))
         records = Records(out[:written].tobytes(), columns[reader.OF_SIZES, :plain].T.copy())
         times_ms: list[int] = columns[reader.EVENT_MS, :count].tolist()
-        others = [] if plain == count else [i for i, time_ms in enumerate(times_ms) if time_ms == reader.SLOW_PATH]
+        others = np.flatnonzero(columns[reader.EVENT_MS, :count] == reader.SLOW_PATH).tolist() if plain < count else []
         return Plain(times_ms, records, others, harmless(chunk, [first + i for i in others]) if others else [])
 
     def _make_room(self, records: int, message_bytes: int, more_bytes: int) -> None:
