@@ -169,6 +169,8 @@ def test_fault_34_a_long_backlog(enterprises, records_min, empty_kafka, redis_ur
     create_topics(settings)
     log = write_timed_log(world, empty_kafka)
     assert log.transactions > records_min
+    written_s = time.monotonic()
+    eventually(lambda: time.monotonic() - written_s > DELAYED_S + 1, DELAYED_S + 5, "the log is that old")
     began_s = time.monotonic()
     with worker(settings, tmp_path).launch() as child, connect(redis_url, 5.0) as client:
         eventually(lambda: low_offsets(client) == log.ends or not child.running, 300, "the backlog")
