@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks import results, warning_doc
 from detectors.rules.artefact import packaged_rules
-from kernels.cache import cache_root
+from kernels.folders import cache_root
 from kernels.sources import ROOT, closure, essence
 from replay.backtest import datasets
 from replay.backtest.markdown import is_plain

@@ -15,7 +15,7 @@ from typing import Any
 
 from config import file_lock
 from embedded.children import PartMissing
-from kernels.cache import cache_root
+from kernels.folders import cache_root
 
 KAFKA, LOG4J = "4.1.1", "2.25.3"
 # kafka-clients is named too: beside the logging bridge jgo otherwise takes an old one: NoSuchMethodError at the start.

@@ -9,28 +9,19 @@ modules that did not change, and the content of a folder is never stale.
 
 import functools
 import hashlib
-import os
 import shutil
 import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-import platformdirs
-
-from config.errors import SettingsError
 from kernels import sources
+from kernels.folders import private_folder
 
 _COMPILERS = ("numba", "llvmlite", "numpy")
 _FOLDERS_KEPT = 8  # a module
 _UNUSED_S_MIN = 3600.0  # a folder used within this time is never removed: its process may still be compiling
 _MARKER = "used"
-
-
-def cache_root() -> Path:
-    """Return the folder of everything that can be made again: XINLIU_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("XINLIU_CACHE") or platformdirs.user_cache_dir("xinliu", appauthor=False)).absolute()
 
 
 @functools.cache
@@ -49,7 +40,7 @@ def folder_of(module: Path) -> Path:
 
 def kernels_folder() -> Path:
     """Return the folder of all compiled code. Raise SettingsError where it cannot be written to, or others can."""
-    return _writable(cache_root() / "kernels")
+    return private_folder("kernels")
 
 
 def compiled_since(time_s: float) -> int:
@@ -64,22 +55,6 @@ def _toolchain() -> str:
     python = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
     toolchain = hashlib.sha256(f"{python} {compilers}".encode()).hexdigest()[:8]
     return f"py{sys.version_info.major}.{sys.version_info.minor}-{toolchain}"
-
-
-@functools.cache
-def _writable(folder: Path) -> Path:
-    """Create `folder`, private to this user since its content is executed; return it."""
-    advice = "set XINLIU_CACHE to a folder that this user can write to"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        status = folder.stat()
-    except OSError as error:
-        raise SettingsError(f"compiled kernels cannot be cached in {folder} ({error.strerror}): {advice}") from error
-    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o002:
-        raise SettingsError(f"compiled kernels in {folder} could be another user's (owner {status.st_uid}): {advice}")
-    return folder
 
 
 def _prune(kernels: Path, keep: Path) -> None:

@@ -10,14 +10,12 @@ Comments and docstrings do not count: no compiler sees the former, and nothing t
 changes with the Python version.
 """
 
-import ast
 import functools
 import hashlib
-import io
-import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+
+from kernels.outline import Outline, outline
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = frozenset(
@@ -35,8 +33,6 @@ PACKAGES = frozenset(
         "cli",
     }
 )
-_DATA_FILE = re.compile(r"[\w-]+\.(?!py$)\w+")
-_AROUND_A_STATEMENT = frozenset({tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT})
 
 
 @functools.cache
@@ -66,31 +62,9 @@ def closure(module: Path, root: Path = ROOT) -> frozenset[Path]:
     return frozenset(found)
 
 
-@functools.cache
 def essence(path: Path) -> bytes:
     """Return a module's source without comments, docstrings, blank lines and white space at the ends of lines."""
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines(keepends=True)
-    for (row, column), (end_row, end_column) in reversed(list(_remarks(text))):
-        head, tail = lines[row - 1][:column], lines[end_row - 1][end_column:]
-        lines[row - 1 : end_row] = [head + tail, *[""] * (end_row - row)]
-    return "\n".join(stripped for line in lines if (stripped := line.rstrip())).encode()
-
-
-def _remarks(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Yield begin and end, each (row from 1, column from 0), of each comment and of each string that is a statement."""
-    before, text_token, depth = tokenize.NEWLINE, None, 0
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start, token.end
-        if text_token is not None and token.type in (tokenize.NEWLINE, tokenize.COMMENT):
-            yield text_token.start, text_token.end
-        is_statement = token.type == tokenize.STRING and before in _AROUND_A_STATEMENT
-        # A line that goes on within brackets begins after NL as well.
-        text_token = token if is_statement and not token.line[: token.start[1]].strip() and depth == 0 else None
-        if token.type == tokenize.OP:
-            depth += (token.string in "([{") - (token.string in ")]}")
-        before = token.type
+    return _outline(path).essence.encode()
 
 
 @functools.cache
@@ -100,27 +74,22 @@ def _references(path: Path, root: Path) -> tuple[Path, ...]:
 
 
 def _walk(path: Path, root: Path) -> Iterator[Path]:
-    own_root = root if path.is_relative_to(root) else _root_of(path)
+    own_root, found = root if path.is_relative_to(root) else _root_of(path), _outline(path)
     own_top = path.relative_to(own_root).with_suffix("").parts[0]
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        match node:
-            case ast.Import():
-                names = [alias.name for alias in node.names]
-            case ast.ImportFrom(module=str(module), level=0):
-                names = [f"{module}.{alias.name}" for alias in node.names]
-            case ast.ImportFrom(level=level) if level:
-                raise SyntaxError(f"{path}, line {node.lineno}: a relative import; this project names modules in full")
-            case ast.Constant(value=str(name)) if _DATA_FILE.fullmatch(name) and (path.parent / name).is_file():
-                yield path.parent / name
-                continue
-            case _:
-                continue
-        for name in names:
-            top = name.split(".")[0]
-            if top in PACKAGES:
-                yield from _modules(root, name)
-            elif top == own_top:
-                yield from _modules(own_root, name)
+    for name in found.imports:
+        top = name.split(".")[0]
+        if top in PACKAGES:
+            yield from _modules(root, name)
+        elif top == own_top:
+            yield from _modules(own_root, name)
+    for name in found.files:
+        if (file := path.parent / name).is_file():
+            yield file
+
+
+@functools.cache
+def _outline(path: Path) -> Outline:
+    return outline(path, ".".join(path.relative_to(_root_of(path)).with_suffix("").parts))
 
 
 def _modules(root: Path, name: str) -> Iterator[Path]:

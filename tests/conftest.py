@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import Kafka, RedisServer
 from embedded.redis import Kind
-from kernels.cache import cache_root
+from kernels.folders import cache_root
 from sinks.clickhouse import Connection, Target, connect, migrate
 from tests import brokers, clickhouse_server, patience
 from tests.faults import Fault

@@ -28,7 +28,7 @@ from domain.events import LogRecord
 from embedded import RedisServer, eventually
 from embedded.redis import release_of
 from features.layout import LAYOUT_VERSION
-from kernels.cache import cache_root
+from kernels.folders import cache_root
 from sinks.redis_store import PartitionStore, connect
 from streams.score.owned_partition import OwnedPartition
 from streams.score.partition import PartitionState

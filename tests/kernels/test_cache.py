@@ -16,6 +16,7 @@ import pytest
 
 import kernels.cache as kernel_cache
 from config.errors import SettingsError
+from kernels import folders
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = """
@@ -223,13 +224,13 @@ def test_an_unwritable_folder_is_refused_by_name(tmp_path: Path) -> None:
     blocked.write_text("not a folder")  # refused to root too, unlike a folder without w
     done = _python("import features.values", XINLIU_CACHE=str(blocked))
     assert done.returncode != 0
-    assert f"compiled kernels cannot be cached in {blocked}" in done.stderr
+    assert f"nothing can be kept in the cache folder {blocked}" in done.stderr
     assert "set XINLIU_CACHE to a folder" in done.stderr
 
 
 def test_a_folder_that_others_may_write_to_is_refused(cache: Path) -> None:
     kernel_cache.kernels_folder().chmod(0o777)
-    kernel_cache._writable.cache_clear()
+    folders._private.cache_clear()
     with pytest.raises(SettingsError, match="could be another user's"):
         kernel_cache.kernels_folder()
 
@@ -237,7 +238,7 @@ def test_a_folder_that_others_may_write_to_is_refused(cache: Path) -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a cache for one test; its compiled code is removed afterwards."""
-    cached = kernel_cache.folder_of, kernel_cache._writable
+    cached = kernel_cache.folder_of, folders._private
     monkeypatch.setenv("XINLIU_CACHE", str(tmp_path))
     for function in cached:
         function.cache_clear()

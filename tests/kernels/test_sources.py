@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels import sources
+from kernels import outline, sources
 from kernels.sources import PACKAGES, ROOT
 from streams.score.version import engine_version
 
@@ -41,7 +41,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _digests(root: Path) -> dict[Path, str]:
-    for cached in (sources.digest, sources.essence, sources._references):
+    for cached in (sources.digest, sources._outline, sources._references):
         cached.cache_clear()
     return {module: sources.digest(root / module, root) for module in (*KERNELS, STEP)}
 
@@ -149,7 +149,7 @@ def test_every_file_that_the_step_loads_is_in_its_closure() -> None:
 def test_comments_and_docstrings_are_no_part_of_the_essence(tmp_path: Path, one: str, other: str, same: bool) -> None:
     for name, text in (("one.py", one), ("other.py", other)):
         (tmp_path / name).write_text(text)
-    sources.essence.cache_clear()
+    sources._outline.cache_clear()
     assert (sources.essence(tmp_path / "one.py") == sources.essence(tmp_path / "other.py")) is same
 
 
@@ -177,7 +177,7 @@ def test_no_docstring_is_read_by_what_decides() -> None:
     readers = [
         path for path in sources.closure(ROOT / STEP) if path.suffix == ".py" and b"__doc__" in path.read_bytes()
     ]
-    assert readers == [ROOT / "kernels/sources.py"] or readers == []
+    assert readers == [ROOT / "kernels/outline.py"] or readers == []
 
 
 def test_packages_are_those_of_the_project() -> None:
@@ -204,3 +204,20 @@ def test_a_relative_import_is_refused(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("from . import other\n")
     with pytest.raises(SyntaxError, match=r"module.py, line 1: a relative import"):
         sources.closure(tmp_path / "module.py")
+
+
+def test_a_kept_outline_is_used_only_for_the_same_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINLIU_CACHE", str(tmp_path / "cache"))
+    module, kept = tmp_path / "module.py", tmp_path / "cache/outlines/module"
+    module.write_text("import one\nTABLE = 'table.csv'\n")
+    first = outline.outline(module, "module")
+    assert (first.imports, first.files) == (("one",), ("table.csv",))
+    with monkeypatch.context() as patch:
+        patch.setattr(outline, "_outline", lambda *_: pytest.fail("parsed again"))
+        assert outline.outline(module, "module") == first
+    module.write_text("import two\n")
+    assert outline.outline(module, "module").imports == ("two",)
+    for broken in (b"", kept.read_bytes()[:-1], b"\x80"):
+        kept.write_bytes(broken)
+        assert outline.outline(module, "module").imports == ("two",)
+    assert list(kept.parent.iterdir()) == [kept]
