@@ -22,21 +22,49 @@ from kernels.decorators import kernel
 
 _STATUS = (1 << STATUS_BITS) - 1
 _LEVELS = len(LEVELS)
+_ONE, _NO_SIGNAL = np.uint64(1), np.uint64(0)
 _HELD_ALL = (1 << (CLOSES_BITS * _LEVELS)) - 1
 
 
 @kernel
 def changed(gate, value, null, band, code, new_day, whole):
-    """Return the signals, one bit each, to evaluate: an input left its band, an event that they read came, a day began.
+    """Return the signals, one bit each, whose status may have changed.
 
-    These are signals that read something of `gate`. code: that of the event (features.state.seen). whole: all must be
-    evaluated, as at a close, when timers move. To evaluate more signals than these adds no output and leaves the state
-    as it is, so bands need not outlive memory.
+    An input left its band, an event that they read came, or a day began. These are signals that read something of
+    `gate`. code: that of the event (features.state.seen). whole: return all of them. To evaluate more signals than
+    these adds no output and leaves the state as it is, so bands need not outlive memory.
     """
     mask = machine.moved(gate, value, null, band) | gate.reads_event[code]
     if new_day:
         mask |= gate.reads_day
     return gate.every if whole else mask
+
+
+@kernel
+def with_timed(rules, e, bank, mask, closing):
+    """Return the signals in `mask`, and at a close those too whose timers it may move although nothing has changed.
+
+    These have an open episode, or levels that have held some closes, or were evaluated since the last close: their
+    levels may have become true. They are of the lender in slot `bank`; EVERY_BANK: of the platform.
+    """
+    if not closing:
+        e.moved[bank] |= mask
+        return mask
+    mask |= e.moved[bank]
+    e.moved[bank] = 0
+    for i in range(np.int64(e.episodes_open)):
+        if e.episode_bank[i] == bank:
+            mask |= _bit_of(rules, e.episode_key[i])
+    for i in range(held.PLACES):
+        if e.held_key[i] != 0 and e.held_bank[i] == bank:
+            mask |= _bit_of(rules, e.held_key[i])
+    return mask
+
+
+@kernel
+def _bit_of(rules, key):
+    s = signal_of(rules, key)
+    return _ONE << np.uint64(s) if s >= 0 else _NO_SIGNAL
 
 
 @kernel

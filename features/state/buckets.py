@@ -277,10 +277,11 @@ def _add_ring_sums(newest, positions, values, first, last, columns, sign, sums, 
 @kernel
 def _column_sum(values, column, begin, end, positions):
     """Return the sum of a column over positions [begin, end), where `end` may pass the ring's own end."""
+    # Unsigned: of a signed index numba asks whether it counts from the end, and LLVM then gathers cell by cell.
     total = np.int64(0)
-    for position in range(begin, min(end, positions)):
+    for position in range(np.uint64(begin), np.uint64(min(end, positions))):
         total += values[column, position]
-    for position in range(end - positions):
+    for position in range(np.uint64(max(0, end - positions))):
         total += values[column, position]
     return total
 

@@ -26,29 +26,31 @@ _ONE = np.int64(1)
 def follow_signals(e, engine, book, code, closing):
     """Evaluate every signal that can have changed.
 
-    `code`: the event's code in features.state.seen; `closing`: a day closes.
+    `code`: the event's code in features.state.seen; `closing`: a day closes, which moves timers.
     """
     x, lens, rules = book.draft[0], book.lens[0], engine.rules
     today = buckets.day_of(x.as_of_ms - 1)
     new_day = today != e.evaluated_day
     e.evaluated_day = today
-    whole = closing or e.episode_lacking == 1
+    whole = e.episode_lacking == 1
     e.episode_lacking = 0
     mask = signals.changed(rules.platform, x.value, x.null, e.band[:], code, new_day, whole)
+    mask = signals.with_timed(rules, e, np.int64(episodes.EVERY_BANK), mask, closing)
     if mask:
         _follow(e, mask, episodes.EVERY_BANK, engine, book, e.seen_day[:], today, closing)
     if e.lenders == 0:
         return
     shared = signals.changed(rules.lender_shared, x.value, x.null, e.shared_band[:], code, new_day, whole)
     # What a lender's loans say moves with facts on loans and with days, and against the balance with every record.
-    if shared or whole or new_day or rules.lender_reads_balance or seen.is_of_loan(code):
+    if shared or whole or new_day or closing or rules.lender_reads_balance or seen.is_of_loan(code):
         for b in range(BANK_SLOTS):
             if lender.is_followed(e, b):
                 lender.enter(e, b, x, lens)
-                own = signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
-                if shared | own:
+                own = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
+                own = signals.with_timed(rules, e, b, own, closing)
+                if own:
                     lender.last_days(e, b, lens)
-                    _follow(e, shared | own, b, engine, book, lens.last_day[:], today, closing)
+                    _follow(e, own, b, engine, book, lens.last_day[:], today, closing)
                 lender.leave(x, lens)
     if closing:
         lender.follow_less(e, today)
