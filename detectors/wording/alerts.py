@@ -5,14 +5,14 @@ out. The sentence follows the state of the episode: it states a condition as tru
 episode that is kept open by its hysteresis that its condition no longer holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from config.wordings import checks, signal_names
-from detectors.rules.grammar import AnyOf, Expression, ExpressionError, Seen, atoms, parse, timers
-from detectors.wording import phrases
-from detectors.wording.conditions import condition_text, lines, reduce, thresholds
+from detectors.rules.grammar import AnyOf, Expression, ExpressionError, parse, timers, without_timers
+from detectors.wording import facts, phrases
+from detectors.wording.conditions import condition_text, numbers_in, reduce, thresholds
 from detectors.wording.numbers import band_text, fact_text, line_text, value_text
 from detectors.wording.revision import Revision, elsewhere_id, phase
 from domain.calendar import date_of, day_of
@@ -29,7 +29,8 @@ _RISEN = frozenset({"new", "graver"})
 _WAITING = frozenset({"resumed", "listed", "open"})  # the episode is open, whatever its condition is by now
 _ON_HOLD = frozenset({"stale", "listed_stale"})
 _SAID_ELSEWHERE = frozenset({"score.points"})  # evidence that is the alert's own score
-Standing = Literal["true", "level_held", "held", "doubtful", "unknown"]
+Standing = Literal["true", "level_held", "level_doubtful", "held", "doubtful", "unseen", "unknown"]
+_EXPLAINED = frozenset({"level_held", "level_doubtful", "held", "doubtful"})  # the condition of the level is not true
 
 
 class Sentence(NamedTuple):
@@ -63,9 +64,13 @@ def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, now: str =
             *(condition_text(x, lang) if x else "" for x in conditions),
         )
         said.append(phrases.STANDINGS[standing].to(lang).format(*words))
-    said += _facts(alert, now, signal, lang)
+    crossed = facts.crossed(signal, alert.severity, _values(alert)) if signal and now in _ASSERTED | _WAITING else {}
+    if now in _ASSERTED | _WAITING | _ON_HOLD | {"cleared"}:
+        said += _conditions(alert, now, signal, lang)
+        numbers = list(_numbers(alert, _left_out(alert, now, standing, signal), signal, crossed, lang))
+        said += [phrases.FOR_REFERENCE.to(lang), *numbers] if numbers and now in _ON_HOLD else numbers
     if now not in ("closed", "not_in_rules"):
-        said += [_score(alert, lang), *_own_loans(alert, lang)]
+        said += [_score(alert, crossed, lang), *_own_loans(alert, lang)]
     name, action = signal_name(alert.signal, signal, lang), _action(alert, now, standing, lang)
     return _sentence(alert, name, state, said, action, lang)
 
@@ -92,22 +97,26 @@ def reason_words(reason: str, lang: Lang) -> str:
 def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expression | None]:
     """Return how the condition of an open episode stands by its evidence, and the part that is left undecided.
 
-    `level_held`: only a lower level is true; `held`: none is; `doubtful`: none is, unless the undecided part is true.
+    `level_held`: only a lower level is true; `held`: none is; `level_doubtful`, `doubtful`: so it is unless the
+    undecided part is true; `unseen`: the evidence tells nothing of its level.
     """
     if signal is None:
         return "unknown", None
-    values, level = _values(alert), SEVERITIES.index(alert.severity)
+    values, number = _values(alert), SEVERITIES.index(alert.severity)
     levels = signal.bare_levels
     truths = [False if tree is None else reduce(tree, values) for tree in levels]  # graver ones would be raised
-    if True in truths[: level + 1]:
-        return ("level_held" if truths[level] is False else "true"), None
-    left = [truth for truth in truths[level::-1] if not isinstance(truth, bool)]
+    level, is_open = truths[number], True in truths[: number + 1]
+    if isinstance(level, bool) and (level or is_open):
+        return ("true" if level else "level_held"), None
+    left = [truth for truth in ([level] if is_open else truths[number::-1]) if not isinstance(truth, bool)]
     if not left:
         return "held", None
-    if any(truth in levels for truth in left):
-        return "unknown", None  # nothing is known of a level
+    if level == levels[number] and values.keys().isdisjoint(numbers_in((level,))):
+        return "unseen", level
     parts = dict.fromkeys(chain.from_iterable(x.parts if isinstance(x, AnyOf) else (x,) for x in left))
-    return "doubtful", next(iter(parts)) if len(parts) == 1 else AnyOf(tuple(parts))
+    if any(part in levels for part in parts) or not values.keys().isdisjoint(numbers_in(parts)):
+        return ("true" if is_open else "unknown"), None  # a level is not seen, or a number is rounded to its threshold
+    return ("level_doubtful" if is_open else "doubtful"), next(iter(parts)) if len(parts) == 1 else AnyOf(tuple(parts))
 
 
 def _values(alert: Revision) -> dict[str, int]:
@@ -126,48 +135,76 @@ def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
         yield phrases.STANDS[now].to(lang)
     if why and now in phrases.BECAUSE:
         yield phrases.BECAUSE[now].to(lang).format(why)
-    if now in _ON_HOLD and _values(alert):
-        yield phrases.FOR_REFERENCE.to(lang)
     if now == "closed":
-        yield phrases.AT_CLOSE.to(lang).format(phrases.SEVERITIES[alert.severity].to(lang))
+        remains = "" if alert.reason == "loan_closed" else phrases.RISK_REMAINS.to(lang)
+        yield phrases.AT_CLOSE.to(lang).format(phrases.SEVERITIES[alert.severity].to(lang)) + remains
 
 
-def _facts(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
-    """Yield facts of a true condition without numbers, then the evidence, each number with the threshold it crossed."""
-    may_be_true, number = now in _ASSERTED or now in _WAITING, SEVERITIES.index(alert.severity)
-    level = signal.bare_levels[number] if signal is not None and may_be_true else None
-    values = _values(alert)
-    crossed = lines(level, values)
+def _conditions(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
+    """Yield what is true without a number of the evidence that tells it, and how long a new condition has been true."""
+    if signal is None or now not in _ASSERTED | {"cleared"}:
+        return
+    level = signal.levels[SEVERITIES.index(alert.severity)]
+    condition = facts.clearing(signal) if now == "cleared" else level and without_timers(level)
+    if condition is not None:
+        for part in facts.without_numbers(condition, _values(alert)):
+            yield condition_text(part, lang)
+    if level is not None and now in _RISEN:
+        yield from (phrases.SUSTAINED.to(lang).format(held.closes) for held in timers(level))
+
+
+def _left_out(alert: Revision, now: str, standing: Standing, signal: "Signal | None") -> set[str]:
+    """Return the numbers of the evidence that would contradict what the sentence says of its condition."""
+    if signal is None:
+        return set()
+    values, level = _values(alert), signal.bare_levels[SEVERITIES.index(alert.severity)]
+    if now == "cleared":
+        speaking = facts.that_clear(signal, values)
+    elif standing in _EXPLAINED or level is None:
+        speaking = facts.that_explain(signal, alert.severity, values)
+    else:
+        speaking = facts.that_assert(signal, values)
+        if reduce(level, values) is False:  # on hold: the numbers of its level, for reference
+            speaking |= numbers_in((level,))
+    return facts.left_out(signal, values, speaking)
+
+
+def _numbers(
+    alert: Revision,
+    left_out: set[str],
+    signal: "Signal | None",
+    crossed: Mapping[str, tuple[Severity, float]],
+    lang: Lang,
+) -> Iterator[str]:
+    """Yield the evidence, each number with the threshold that it crossed."""
     beside = {} if signal is None else thresholds((*signal.levels, signal.hysteresis))
-    left = True if level is None or now not in _ASSERTED else reduce(level, values)
-    if not isinstance(left, bool) and values.keys().isdisjoint(_names(left)):
-        yield condition_text(left, lang)
-    if signal is not None and now in _RISEN and (whole := signal.levels[number]):
-        yield from (phrases.SUSTAINED.to(lang).format(held.closes) for held in timers(whole))
     for each in alert.evidence:
+        if each.name in left_out or each.name in _SAID_ELSEWHERE:
+            continue
         if each.band is not None:
             yield fact_text(each.name, band_text(each.band, lang), lang)
-        elif each.value_micro is not None and each.name not in _SAID_ELSEWHERE:
+        elif each.value_micro is not None:
             value = value_text(each.name, each.value_micro / MICRO, lang, beside=beside.get(each.name, ()))
-            yield fact_text(each.name, value, lang) + _line(each.name, crossed.get(each.name), alert.severity, lang)
+            means = (
+                phrases.NEGATIVE[each.name].to(lang) if each.value_micro < 0 and each.name in phrases.NEGATIVE else ""
+            )
+            yield fact_text(each.name, value, lang) + _line(each.name, crossed, lang) + means
 
 
-def _names(node: Expression) -> set[str]:
-    return {atom.name.text for atom in atoms(node) if not isinstance(atom, Seen)}
-
-
-def _line(name: str, line: float | None, severity: Severity, lang: Lang) -> str:
-    if line is None:
+def _line(name: str, crossed: Mapping[str, tuple[Severity, float]], lang: Lang) -> str:
+    if name not in crossed:
         return ""
+    severity, line = crossed[name]
     return phrases.LINE.to(lang).format(phrases.LINES[severity].to(lang), line_text(name, line, lang))
 
 
-def _score(alert: Revision, lang: Lang) -> str:
+def _score(alert: Revision, crossed: Mapping[str, tuple[Severity, float]], lang: Lang) -> str:
     before = alert.score_before
     if before is None or abs(before - alert.score) < MOVED_MIN:
         said = phrases.SCORE.to(lang).format(alert.score)
     else:
         said = phrases.SCORE_MOVED.to(lang).format(before, alert.score)
+    said += _line("score.points", crossed, lang)
     values = _values(alert)
     for what, number, above, score in phrases.CAPS:
         if alert.score == score and values.get(number, 0) > above * MICRO:
@@ -195,7 +232,9 @@ def _action(alert: Revision, now: str, standing: Standing, lang: Lang) -> str:
         return phrases.HELD_ACTION.to(lang)
     if now not in _ASSERTED and now not in _WAITING:
         return phrases.OVER_ACTION.to(lang)
-    return _graver_case(alert, lang) + phrases.ACTIONS[_case_severity(alert)].to(lang).format(check)
+    case = _case_severity(alert)
+    own = phrases.OWN_ACTIONS.get((alert.signal, case), phrases.ACTIONS[case])
+    return _graver_case(alert, lang) + own.to(lang).format(check)
 
 
 def _case_severity(alert: Revision) -> Severity:

@@ -5,7 +5,7 @@ the evidence goes: it is true, or false, or a part of it is left, which is anoth
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from config.wordings import wordings
@@ -16,7 +16,9 @@ from domain.language import Lang, Words
 _WHOLE = frozenset(
     {"count", "months", "points", "points_change", "grades", "flag"}
 )  # kinds that evidence holds exactly
+_WHOLE_DAYS = frozenset({"dpd_max_days"})  # of a kind that is not whole: counted, not measured
 _MICRO = 1_000_000
+Atom = Comparison | Flag | IsNull | Seen
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
@@ -34,12 +36,12 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 def reduce(node: Expression, values: Mapping[str, int]) -> bool | Expression:
     """Return the truth of a condition by `values` (in millionths), or the condition that is left of it.
 
-    A value within rounding of a threshold decides nothing, unless its kind is whole.
+    A value within rounding of a threshold decides nothing, unless it is a whole number.
     """
     match node:
         case Comparison(left, sign, number):
             value, line = values.get(left.text), number * _MICRO
-            if value is None or (value == round(line) and wordings()[left.text].kind not in _WHOLE):
+            if value is None or (value == round(line) and not _is_whole(left.text)):
                 return node
             return _COMPARE[sign](value, line)
         case Not(inner):
@@ -58,15 +60,35 @@ def reduce(node: Expression, values: Mapping[str, int]) -> bool | Expression:
             return node
 
 
-def lines(node: Expression | None, values: Mapping[str, int]) -> dict[str, float]:
-    """Return the thresholds that `values` (in millionths) have crossed, or may have, by name."""
+def carrying(node: Expression, values: Mapping[str, int], *, truth: bool = True) -> Iterator[Atom]:
+    """Yield the atoms by which a condition has that truth, or may have it; none where `values` decide otherwise."""
+    if reduce(node, values) is (not truth):
+        return
     match node:
-        case Comparison(left, _, number) if reduce(node, values) is not False:
-            return {} if wordings()[left.text].kind == "flag" else {left.text: number}
+        case Held(inner):
+            yield from carrying(inner, values, truth=truth)
+        case Not(inner):
+            yield from carrying(inner, values, truth=not truth)
         case All(parts) | AnyOf(parts):
-            return {text: number for part in parts for text, number in lines(part, values).items()}
+            for part in parts:
+                yield from carrying(part, values, truth=truth)
         case _:
-            return {}
+            yield node
+
+
+def lines(node: Expression | None, values: Mapping[str, int]) -> dict[str, float]:
+    """Return the thresholds by which a condition is true, or may be, by name."""
+    return {
+        atom.name.text: atom.number
+        for atom in (() if node is None else carrying(node, values))
+        if isinstance(atom, Comparison) and wordings()[atom.name.text].kind != "flag"
+    }
+
+
+def numbers_in(nodes: Iterable[Atom | Expression | None]) -> set[str]:
+    """Return the names that conditions read, without events."""
+    read = chain.from_iterable(atoms(node) for node in nodes if node is not None)
+    return {atom.name.text for atom in read if not isinstance(atom, Seen)}
 
 
 def thresholds(nodes: Iterable[Expression | None]) -> dict[str, set[float]]:
@@ -93,6 +115,8 @@ def condition_text(node: Expression, lang: Lang) -> str:
             return _event(node, lang)
         case Not(Seen() as seen):
             return _event(seen, lang, negated=True)
+        case Not(Flag() as flag) if zh and condition_text(flag, lang).startswith("已"):
+            return condition_text(flag, lang).replace("已", "未", 1)
         case Not(inner):
             return f"并非{condition_text(inner, lang)}" if zh else f"it is not so that {condition_text(inner, lang)}"
         case Held(inner, closes):
@@ -101,6 +125,10 @@ def condition_text(node: Expression, lang: Lang) -> str:
         case All(parts) | AnyOf(parts):
             join = ("且" if isinstance(node, All) else "或") if zh else (" and " if isinstance(node, All) else " or ")
             return join.join(_part(part, lang) for part in parts)
+
+
+def _is_whole(number: str) -> bool:
+    return number in _WHOLE_DAYS or wordings()[number].kind in _WHOLE
 
 
 def _part(node: Expression, lang: Lang) -> str:

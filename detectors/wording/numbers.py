@@ -110,6 +110,8 @@ def _whole(formatter: Formatter) -> Formatter:
 
 
 def _money_zh(_digits: str, value: float, _measure: str) -> str:
+    if abs(value) < 1e4:
+        return f"{value:z.0f}元"
     return f"{value / 1e8:z.2f}亿元" if abs(value) >= 1e8 else f"{value / 1e4:z.1f}万元"
 
 

@@ -53,16 +53,28 @@ STANDINGS: Mapping[str, Words] = {
         "触发条件已不成立，尚未满足解除条件（{1}）",
         "the condition that raised it no longer holds, but not yet the one that clears it ({1})",
     ),
+    "level_doubtful": Words(
+        "除非{2}，否则{0}条件已不成立，尚未降级", "unless {2}, its {0} condition no longer holds, not downgraded yet"
+    ),
     "doubtful": Words(
-        "除{2}外触发条件已不成立，尚未解除",
+        "除非{2}，否则触发条件已不成立，尚未解除",
         "unless {2}, the condition that raised it no longer holds, but it is not cleared",
     ),
+    "unseen": Words("{0}条件为{2}，尚未解除", "its {0} condition is {2}, not cleared yet"),
     "unknown": Words("尚未解除", "not cleared yet"),
 }
 FOR_REFERENCE = Words("下列数字仅供参考", "the figures are for reference only")
-AT_CLOSE = Words("停推时{}预警未解除，风险未消除", "the {} alert was open then: the risk is not gone")
+AT_CLOSE = Words("停推时{}预警未解除", "the {} alert was open then")
+RISK_REMAINS = Words("，风险未消除", ": the risk is not gone")  # where the bank still has its loan
 SUSTAINED = Words("条件已连续{}个日终成立", "its condition has held at {} day closes in a row")
 LINE = Words("（{}{}）", " ({}: {})")
+NEGATIVE: Mapping[str, Words] = {  # what a number below zero means
+    "dscr_12m_ratio": Words(
+        "，近12个月经营净流出，无力覆盖", ", a net operating outflow, which covers no debt service"
+    ),
+    "bal_to_next_instalment_ratio": Words("，账户余额为负", ", the balance is negative"),
+    "runway_30d_days": Words("，账户余额为负", ", the balance is negative"),
+}
 SCORE, SCORE_MOVED = Words("评分{}", "score {}"), Words("评分{}→{}", "score {} → {}")
 CAPPED = Words("（{}封顶）", " (capped: {})")
 OWN_LOANS = Words("本行贷款余额{}", "own loans outstanding {}")
@@ -84,6 +96,10 @@ ACTIONS: Mapping[Severity, Words] = {
         "Contact the enterprise within one working day and visit it within three: {}; stop new drawings, and assess "
         "mitigation and classification.",
     ),
+}
+# Of signals whose deadline is an earlier one, by the case's level.
+OWN_ACTIONS: Mapping[tuple[str, Severity], Words] = {
+    ("EWS11_instalment_not_covered", "yellow"): Words("列入关注名单，{}。", "Put on the watch list; {}."),
 }
 GRAVER_CASE = Words("该户最高预警为{}，时限从严：", "The customer's highest alert is {}, and its deadline applies. ")
 HELD_ACTION = Words(

@@ -148,6 +148,23 @@ FALSE: Mapping[str, Numbers] = {
     "EWS48_adverse_gov_event": {"judicial_freeze_active_flag": 0.0},
     "EWS50_guarantee_called": {"dpd_max_days": 0.0},
 }  # fmt: skip
+# And those with which it has cleared, where they differ from them.
+CLEARED: Mapping[str, Numbers] = {
+    "EWS03_three_falling_months": {
+        "op_inflow_falling_months_count": 0.0, "op_inflow_13w_vs_prior13w_ratio": -0.31,
+        "op_inflow_6m_vs_prior6m_ratio": -0.12,
+    },
+    "EWS05_sales_not_routed": {"sales_routed_12m_ratio": 0.62, "op_inflow_12m_cny": 9_876_543.0},
+    "EWS11_instalment_not_covered": {
+        "next_instalment_days": 28.5, "bal_to_next_instalment_ratio": 0.3, "runway_30d_days": 9.0, "dpd_max_days": 0.0,
+    },
+    "EWS24_non_operating_inflow": {"non_op_inflow_share_90d_ratio": 0.41},
+    "EWS26_corp_to_personal": {
+        "corp_to_personal_share_30d_ratio": 0.11, "op_inflow_13w_vs_prior13w_ratio": -0.3,
+    },
+    "EWS28_returned_debits": {"returned_debits_30d_count": 0.0},
+    "EWS40_cash_withdrawal": {"cash_withdrawal_share_30d_ratio": 0.08, "corp_to_personal_share_30d_ratio": 0.05},
+}  # fmt: skip
 
 
 @cache
@@ -185,7 +202,10 @@ def cases() -> Iterator[tuple[str, Alert]]:
         yield "opening list", revision(name, grave, levels[grave], stock=True, revision=2, score_before=486)
         yield "held by hysteresis", revision(name, grave, none, stock=True, revision=2, score=512)
         yield "stale", revision(name, grave, levels[grave], state="stale", reason="feed.stalled", revision=2)
-        yield "cleared", revision(name, grave, none, state="cleared", revision=5, score=530, score_before=529)
+        yield (
+            "cleared",
+            revision(name, grave, CLEARED.get(name, none), state="cleared", revision=5, score=530, score_before=529),
+        )
         yield (
             "delivery ends",
             revision(name, grave, {}, state="closed", reason="authorization", revision=6),
@@ -197,6 +217,30 @@ def _once() -> Iterator[tuple[str, Alert]]:
     """States and readers that say the same of every signal."""
     collapse, arrears = "EWS01_inflow_collapse", "EWS35_arrears"
     numbers = TRUE[collapse]["orange"]
+    steep = numbers | {"op_inflow_30d_vs_prior90d_ratio": -0.57}
+    yield "a lower level is true too", revision(collapse, "orange", steep)
+    yield "held at its level", revision(arrears, "red", {"dpd_max_days": 8.0}, stock=True, revision=3)
+    yield "opening list", revision(arrears, "yellow", {"dpd_max_days": 1.0}, stock=True, revision=2)
+    yield "by its other term", revision("EWS45_judicial_freeze", "red", {"judicial_freeze_active_flag": 0.0})
+    yield "by its other term", revision(
+        "EWS20_payer_concentration", "yellow",
+        {"payer_top1_share_90d_ratio": 0.31, "payer_top5_share_90d_ratio": 0.97, "payer_hhi_90d_ratio": 0.21},
+    )  # fmt: skip
+    yield "overdue beside it", revision("EWS50_guarantee_called", "red", {"dpd_max_days": 45.0})
+    overdrawn = TRUE["EWS11_instalment_not_covered"]["yellow"] | {"bal_to_next_instalment_ratio": -0.15}
+    yield "overdrawn", revision("EWS11_instalment_not_covered", "yellow", overdrawn)
+    yield "overdrawn", revision("EWS10_short_runway", "orange", {"runway_30d_days": -3.2, "score.points": 487.0})
+    yield "in a graver case", revision("EWS11_instalment_not_covered", "yellow", overdrawn, case_severity="red")
+    yield "stale", revision(
+        "EWS11_instalment_not_covered", "yellow", overdrawn | {"dpd_max_days": 2.0}, state="stale",
+        reason="dpd_max_days > 0", revision=2,
+    )  # fmt: skip
+    recovered = {"op_inflow_falling_months_count": 0.0, "op_inflow_13w_vs_prior13w_ratio": 0.04,
+                 "op_inflow_6m_vs_prior6m_ratio": -0.45}  # fmt: skip
+    yield (
+        "stale",
+        revision("EWS03_three_falling_months", "orange", recovered, state="stale", reason="feed.stalled", revision=2),
+    )
     yield "resumed", revision(collapse, "orange", numbers, revision=3)
     yield "held by hysteresis", revision(collapse, "orange", FALSE[collapse], revision=4)
     yield "delivery ends", revision(collapse, "orange", {}, state="closed", reason="loan_closed", revision=6)

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
+from config.catalogue import indicators
 from config.wordings import wordings
 from detectors.rules.conditions import Signal
 from detectors.wording.alerts import Sentence
@@ -16,14 +17,26 @@ from tests.detectors.rules.test_machine import HELD_ALL, TODAY, naive
 STANDINGS: Mapping[str, Mapping[Lang, str]] = {
     "true": {"zh": "触发条件仍成立", "en": "its condition still holds"},
     "held": {"zh": "触发条件已不成立，尚未满足解除条件", "en": "no longer holds, but not yet the one that clears it"},
-    "level_held": {"zh": "色条件已不成立，尚未降级", "en": "condition no longer holds, not downgraded yet"},
-    "doubtful": {"zh": "外触发条件已不成立，尚未解除", "en": "unless "},
+    "level_held": {
+        "zh": "；.色条件已不成立，尚未降级",
+        "en": r"; its \w+ condition no longer holds, not downgraded yet",
+    },
+    "level_doubtful": {"zh": "否则.色条件已不成立，尚未降级", "en": r"unless [^;]*, its \w+ condition no longer holds"},
+    "doubtful": {
+        "zh": "否则触发条件已不成立，尚未解除",
+        "en": "unless [^;]*, the condition that raised it no longer holds",
+    },
+    "unseen": {"zh": "；.色条件为[^；]*，尚未解除", "en": r"; its \w+ condition is [^;]*, not cleared yet"},
     "unknown": {"zh": "；尚未解除；", "en": "; not cleared yet; "},
 }
+EXPLAINED = ("level_held", "level_doubtful", "held", "doubtful")  # its level is not true, so what is false may be said
 ASSERTS = re.compile(r"（(?:新增|升级|降级)）|\((?:raised|upgraded|downgraded)\)")
 WAITS = re.compile(r"（(?:存量|恢复判断)(?:，待解除)?）|\((?:opening list|resumed)(?:, not yet cleared)?\)")
 _ROUNDED = 5e-7
 _WHOLE = {"count", "months", "points", "points_change", "grades", "flag"}
+_WHOLE_DAYS = {"dpd_max_days"}
+_COMPARED = re.compile(r"([a-z][a-z0-9_.]+) ((?:[<>]=?|[=!]=) -?[0-9.]+)")
+_SAID_AS_SCORE = "score.points"
 _KINDS_OF_SHARES = {"share", "change", "fall", "gap"}
 
 
@@ -32,23 +45,25 @@ def truths(signal: Signal, alert: Alert) -> list[bool | None]:
 
     That is any event that the level asks for, and which side of a line a rounded value was on.
     """
-    found = []
-    for text in signal.row.levels:
-        answers = {False} if not text else set()
-        for day, shift in itertools.product((0, TODAY), (-_ROUNDED, _ROUNDED) if text else ()):
-            known: dict[str, float | None] = defaultdict(lambda: None)
-            for each in alert.evidence:
-                if each.value_micro is not None:
-                    is_whole = wordings()[each.name].kind in _WHOLE
-                    known[each.name] = each.value_micro / 1e6 + (0 if is_whole else shift)
-            answers.add(naive(text, known, defaultdict(lambda: day), HELD_ALL))  # noqa: B023
-        found.append(answers.pop() if len(answers) == 1 else None)
-    return found
+    return [truth(text, alert) if text else False for text in signal.row.levels]
+
+
+def truth(text: str, alert: Alert) -> bool | None:
+    """Return whether the evidence makes a condition true: None where the alert does not carry enough."""
+    answers = set()
+    for day, shift in itertools.product((0, TODAY) if "seen(" in text else (0,), (-_ROUNDED, _ROUNDED)):
+        known: dict[str, float | None] = defaultdict(lambda: None)
+        for each in alert.evidence:
+            if each.value_micro is not None:
+                is_whole = wordings()[each.name].kind in _WHOLE or each.name in _WHOLE_DAYS
+                known[each.name] = each.value_micro / 1e6 + (0 if is_whole else shift)
+        answers.add(naive(text, known, defaultdict(lambda: day), HELD_ALL))  # noqa: B023
+    return answers.pop() if len(answers) == 1 else None
 
 
 def says_of_its_condition(said: Sentence, lang: Lang) -> set[str]:
     """Return the standings whose texts are in the sentence."""
-    return {name for name, words in STANDINGS.items() if words[lang] in said.text}
+    return {name for name, words in STANDINGS.items() if re.search(words[lang], said.text)}
 
 
 def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
@@ -69,13 +84,59 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
         if standing == "true":
             assert True in up_to, what
         assert (standing == "level_held") == (by_level[level] is False and True in up_to), what
+        assert standing != "level_doubtful" or (by_level[level] is None and True in up_to), what
+        assert standing != "unseen" or by_level[level] is None, what
         if standing in ("doubtful", "unknown"):
             assert True not in up_to, what
             assert None in up_to, what
     else:
         assert not standing, what
+    check_facts(signal, alert, said, lang, by_level, asserts=standing not in EXPLAINED)
     check_numbers(alert, said, lang)
     return standing
+
+
+def check_facts(
+    signal: Signal, alert: Alert, said: Sentence, lang: Lang, by_level: list[bool | None], *, asserts: bool
+) -> None:
+    """Assert that the sentence states no number that speaks against it, and each one that makes its level true.
+
+    `asserts`: it does not say that the condition of its level is no longer true.
+    """
+    row, what = signal.row, f"{said.title} {said.text} {alert.evidence}"
+    level = SEVERITIES.index(alert.severity)
+    stated = {each.name for each in alert.evidence if said_of(each.name, said, lang) is not None} - {_SAID_AS_SCORE}
+    if alert.state in ("closed", "ended"):
+        assert not stated, what
+        return
+
+    def speaks(name: str, text: str, *, wanted: bool = True) -> bool | None:
+        """Return whether a comparison of the condition may have that truth; None where none reads the number."""
+        found = [truth(f"{number} {than}", alert) for number, than in _COMPARED.findall(text) if number == name]
+        return any(each is not (not wanted) for each in found) if found else None
+
+    for name in stated:
+        of_levels = [speaks(name, text) and true is not False for text, true in zip(row.levels, by_level, strict=True)]
+        clears, suppresses = speaks(name, row.hysteresis), speaks(name, row.suppress_when)
+        if alert.state == "cleared":
+            is_right = clears or {*of_levels, clears, suppresses} == {None}
+        elif asserts and by_level[level] is not False:
+            keeps_open = speaks(name, row.hysteresis, wanted=False)
+            beside = {*of_levels} == {None} and (keeps_open or {keeps_open, suppresses} == {None})
+            is_right = any(of_levels) or suppresses or beside
+        elif alert.state == "stale":  # for reference: the numbers of its level
+            explains = of_levels[level] is not None or not row.levels[level]
+            is_right = any(of_levels) or suppresses or explains or {*of_levels, suppresses} == {None}
+        else:
+            explains = {*of_levels[: level + 1], clears} != {None}
+            is_right = any(of_levels) or suppresses or explains or {*of_levels, suppresses} == {None}
+        assert is_right, (name, what)
+        if {*of_levels, clears, suppresses} == {None} and indicators()[name].higher_is_riskier:
+            assert next(each.value_micro for each in alert.evidence if each.name == name) != 0, (name, what)
+    text = row.levels[level]
+    if alert.state != "cleared" and by_level[level] is not False and not (" and " in text and " or " in text):
+        known = {each.name for each in alert.evidence if each.value_micro is not None} - {_SAID_AS_SCORE}
+        assert {name for name in known if speaks(name, text)} <= stated, what
 
 
 def check_numbers(alert: Alert, said: Sentence, lang: Lang) -> None:

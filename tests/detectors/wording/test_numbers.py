@@ -112,6 +112,8 @@ def test_a_change_says_its_direction_and_no_sign(name: str, value: float) -> Non
         ("growth_vs_peer_13w_ratio", -0.123, "低12.3个百分点", "12.3 percentage points lower"),
         ("op_inflow_peer_pctl_12m_ratio", 0.35, "第35百分位", "percentile 35"),
         ("op_inflow_30d_cny", 715_000.0, "71.5万元", "CNY 715,000"),
+        ("op_inflow_30d_cny", 450.4, "450元", "CNY 450"),
+        ("op_inflow_30d_cny", 0.0, "0元", "CNY 0"),
         ("op_inflow_12m_cny", 123_456_789.0, "1.23亿元", "CNY 123,456,789"),
         ("net_op_flow_30d_cny", -12_345.0, "-1.2万元", "-CNY 12,345"),
         ("op_inflow_90d_cny_per_day", 23_456.0, "日均2.3万元", "CNY 23,456 a day"),

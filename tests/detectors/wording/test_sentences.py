@@ -42,6 +42,23 @@ def test_every_evaluated_signal_stands_in_every_state_among_the_examples() -> No
     assert said == set(phrases.PHASES) - {"open", "ended", "retracted"}, "the last two are said by no engine yet"
 
 
+def test_a_sentence_leaves_out_what_only_another_level_or_no_condition_reads() -> None:
+    decline = {
+        "op_inflow_falling_months_count": 0.0, "op_inflow_13w_vs_prior13w_ratio": -0.41,
+        "op_inflow_6m_vs_prior6m_ratio": -0.66,
+    }  # fmt: skip
+    penalty = {"judicial_freeze_active_flag": 0.0}
+    for name, severity, numbers, zh, en in (
+        ("EWS03_three_falling_months", "orange", decline, "连续下滑月数", "falling months"),
+        ("EWS48_adverse_gov_event", "yellow", penalty, "司法冻结", "freeze"),
+        ("EWS50_guarantee_called", "red", {"dpd_max_days": 0.0}, "逾期", "past due"),
+    ):
+        alert, signal = examples.revision(name, severity, numbers), examples.evaluated()[name]
+        assert {each.name for each in alert.evidence} == set(numbers), "the record has it"
+        assert zh not in sentence(alert, signal, "zh").text
+        assert en not in sentence(alert, signal, "en").text.lower()
+
+
 def test_every_example_keeps_the_laws_and_its_language() -> None:
     standings = set()
     for what, alert in examples.cases():
@@ -78,7 +95,7 @@ def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
             lambda cut: st.sampled_from([cut - 1e-6, cut, cut + 1e-6, cut - 0.0004, cut + 0.0004, -cut])
         )
         value = draw(st.one_of(st.none(), near, near, anywhere))
-        is_whole = wordings()[number].kind in ("count", "points", "points_change", "flag")
+        is_whole = wordings()[number].kind in ("count", "points", "points_change", "flag") or number == "dpd_max_days"
         numbers[number] = round(value) if is_whole and value is not None else value
     state = draw(st.sampled_from(STATES))
     alert = examples.revision(
