@@ -44,7 +44,8 @@ def _run(log: logs.Log, *, forgets: bool):
 
 @pytest.mark.parametrize("rules", [immediate_rules, waiting_rules])
 def test_signals_that_nothing_has_moved_change_nothing(rules, monkeypatch, seed):
-    monkeypatch.setattr(partitions, "packaged_rules", lambda in_force=rules(): in_force)
+    in_force = rules()
+    monkeypatch.setattr(partitions, "packaged_rules", lambda: in_force)
     log = logs.make(seed, enterprises=250, partitions=1)
     few, few_values = _run(log, forgets=False)
     all_of_them, all_values = _run(log, forgets=True)
