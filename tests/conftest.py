@@ -90,9 +90,10 @@ def _turn(item: pytest.Item) -> tuple[int, int]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Compile the workers' kernels before the first test, outside of any test's time limit."""
+    """Compile the workers' kernels and keep the broker's classes before the first test, outside of its time limit."""
     rooms = {item.path.relative_to(_TESTS).parts[0] for item in session.items}
     if rooms & _ROOMS_OF_THE_ENGINE and not session.config.option.collectonly:
+        from embedded import class_cache
         from streams.score.warmup import compile_kernels
         from streams.transport import batches
 
@@ -100,6 +101,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         with _alone():
             compile_kernels()
             batches.warm()
+            class_cache.make(on_progress=_say)
 
 
 @pytest.fixture(scope="session")
