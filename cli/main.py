@@ -5,6 +5,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
         _never_fail_to_print()
         # Rooms with kernels look for their cache when they are imported: a verb's import may refuse a setting too.
-        args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+        words = sys.argv[1:] if argv is None else argv
+        args = _parser(_verbs_needed(words)).parse_args(words)
         # A verb that starts its own servers, or reports on the settings, does without those of this environment.
         needed = getattr(args, "settings_needed", True)
         settings = load(Path(args.config) if args.config else None) if needed else Settings()
@@ -51,7 +53,16 @@ def _never_fail_to_print() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _verbs_needed(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the verb of a call, so that no other's module is imported; all where it is not plain which it is."""
+    match words:
+        case ("--config", _, verb, *_) | (verb, *_) if verb in VERBS:
+            return (verb,)
+        case _:
+            return VERBS
+
+
+def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xinliu",
         description=say(
@@ -72,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help=say("版本，连同引擎版本", "the version, and that of the engine")
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in VERBS:
+    for verb in names:
         module = importlib.import_module(f"cli.{verb}")
         text = say(module.ZH, module.__doc__ or "").strip()
         sub = verbs.add_parser(

@@ -11,6 +11,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from embedded import class_cache
 from embedded.children import Child, ChildFailed, PartMissing
 from embedded.jars import Progress, class_path, quiet
 from embedded.ports import port_answers
@@ -46,6 +47,7 @@ class Kafka(Server):
         self._properties = self.directory / "server.properties"
         self._log = self.directory / "kafka.log"
         self._java = java
+        self._jvm = tuple(jvm)
         self._flags = (f"-Xmx{heap}", *jvm, _LOGGING)
         self._overlaid = dict(properties or {})
 
@@ -56,21 +58,28 @@ class Kafka(Server):
 
     def launch(self) -> Self:
         """Start without waiting: jars, format of a new directory, process."""
-        jars = ":".join(map(str, class_path(on_progress=self._on_progress)))
-        command = [str(java_binary(self._java)), *self._flags, "-cp", jars]
-        self._write_properties()
-        if not (self.directory / "log" / "meta.properties").exists():
-            self._format(command)
+        self.format(command := self.command())
         self._child = Child(self.name, [*command, "kafka.Kafka", self._properties], log=self._log).launch()
         return self
 
-    def _format(self, command: list[str]) -> None:
+    def format(self, command: Sequence[str | Path]) -> None:
+        """Write the settings, and format a new directory."""
+        self._write_properties()
+        if (self.directory / "log" / "meta.properties").exists():
+            return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # --ignore-formatted: an earlier format may have been broken off
         words = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}"]
-        with Child("Kafka's format", [*command, *words, "-c", self._properties], log=self._log).launch() as formatting:
+        argv = [*command, *words, "-c", self._properties]
+        with Child("Kafka's format", argv, log=self._log).launch() as formatting:
             if formatting.wait(deadline_s=60.0):
                 raise ChildFailed(f"{self.directory} was not formatted; {self._log} ends:\n{formatting.log_tail()}")
+
+    def command(self) -> list[str | Path]:
+        """Return the words that run a class of its jars, without the class."""
+        jars = ":".join(map(str, class_path(on_progress=self._on_progress)))
+        kept = class_cache.flags(self._jvm) if self._java is None else ()
+        return [java_binary(self._java), *self._flags, *kept, "-cp", jars]
 
     def _write_properties(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from features.values import Value
 Numbers = npt.NDArray[np.int32]
 LACKING_MAX = 1_000
 """Enterprises that are brought into memory at once: a few milliseconds of one read."""
-_FIRST_ROWS = 1_024
+_FIRST_ROWS = 128  # of 19 KB: more would be memory to fill at each start, and for each partition
 _NOBODY = -1
 _RESERVE = 8  # room is made for an eighth of the bound at once, so that looking for it stays cheap
 

@@ -32,9 +32,11 @@ def folder_of(module: Path) -> Path:
     """
     kernels = kernels_folder()
     folder = kernels / f"{module.stem}-{sources.digest(module)[:16]}-{_toolchain()}"
+    is_new = not folder.exists()
     folder.mkdir(exist_ok=True, mode=0o700)
     (folder / _MARKER).touch()
-    _prune(kernels, keep=folder)
+    if is_new:
+        _prune(kernels, keep=folder)
     return folder
 
 

@@ -15,22 +15,37 @@ from typing import Any, Self
 
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.np import linalg
 
 from kernels.cache import folder_of
 from kernels.compile_lock import compiled_once
 
+
+def _no_blas() -> None:
+    raise ImportError("kernels have no BLAS")
+
+
+# Before the first kernel numba would import SciPy, a tenth of a worker's start, only to see whether there is a BLAS; no
+# kernel multiplies matrices.
+linalg.ensure_blas = _no_blas
+
 _lines: dict[tuple[str, str], int] = {}  # (file, qualified name) → line: of all kernels of this process
+
+
+@functools.cache
+def _folder(file: str) -> Path:
+    return folder_of(Path(file).resolve())
 
 
 class _Locator(_CacheLocator):
     """Tells numba where a function's machine code is. The folder's name says that it is fresh."""
 
-    def __init__(self, module: Path) -> None:
-        self._folder = folder_of(module)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     @classmethod
     def from_function(cls, _function: Any, file: str) -> Self:
-        return cls(Path(file).resolve())
+        return cls(_folder(file))
 
     def get_cache_path(self) -> str:
         return str(self._folder)

@@ -42,11 +42,9 @@ def digest(module: Path, root: Path = ROOT) -> str:
     module, root: absolute paths of a .py file and of the folder that holds the project's packages. The digest does not
     depend on the machine, on the folder, or on the Python version, only on names and contents of the files.
     """
-    total, own_root = hashlib.sha256(), _root_of(module)
-    for path in sorted(closure(module, root), key=lambda path: _name(path, root, own_root)):
-        content = essence(path) if path.suffix == ".py" else path.read_bytes()
-        total.update(f"{_name(path, root, own_root)}\0{len(content)}\0".encode())
-        total.update(content)
+    total = hashlib.sha256()
+    for _, part in sorted(_part(path, root) for path in closure(module, root)):
+        total.update(part)
     return total.hexdigest()
 
 
@@ -68,13 +66,21 @@ def essence(path: Path) -> bytes:
 
 
 @functools.cache
+def _part(path: Path, root: Path) -> tuple[str, bytes]:
+    """Return a file's name beneath its root, and the bytes that it adds to each digest."""
+    name = path.relative_to(_own_root(path, root)).as_posix()
+    content = essence(path) if path.suffix == ".py" else path.read_bytes()
+    return name, f"{name}\0{len(content)}\0".encode() + content
+
+
+@functools.cache
 def _references(path: Path, root: Path) -> tuple[Path, ...]:
     """Return the files that a module imports or names."""
-    return tuple(_walk(path, root))
+    return tuple(dict.fromkeys(_walk(path, root)))
 
 
 def _walk(path: Path, root: Path) -> Iterator[Path]:
-    own_root, found = root if path.is_relative_to(root) else _root_of(path), _outline(path)
+    own_root, found = _own_root(path, root), _outline(path)
     own_top = path.relative_to(own_root).with_suffix("").parts[0]
     for name in found.imports:
         top = name.split(".")[0]
@@ -106,13 +112,13 @@ def _modules(root: Path, name: str) -> Iterator[Path]:
             yield package
 
 
+def _own_root(path: Path, root: Path) -> Path:
+    return root if path.is_relative_to(root) else _root_of(path)
+
+
 def _root_of(module: Path) -> Path:
     """Return the folder that holds the outermost package of a module, or the module itself."""
     folder = module.parent
     while (folder / "__init__.py").is_file():
         folder = folder.parent
     return folder
-
-
-def _name(path: Path, *roots: Path) -> str:
-    return next(path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root))

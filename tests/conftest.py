@@ -39,11 +39,13 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "cli/test_demo.py", "determinism/test_processes.py", "determinism/test_in_memory.py", "cli/test_replay_sample.py",
-    "streams/worker/test_worker.py", "streams/ingest/test_unreadable_feeds.py", "dashboard/test_pages.py",
-    "streams/ingest/test_workers.py", "streams/score/test_protocol_processes.py", "streams/ingest/test_role.py",
-    "streams/score/test_faults_of_load.py", "streams/worker/test_metrics_processes.py",
-    "streams/score/test_protocol.py", "cli/test_replay_in_process.py", "cli/test_replay_log.py", "cli/test_backtest.py",
+    "cli/test_demo.py", "determinism/test_processes.py", "streams/worker/test_worker.py",
+    "streams/ingest/test_unreadable_feeds.py", "cli/test_replay_sample.py", "cli/test_replay_in_process.py",
+    "cli/test_replay_log.py", "streams/score/test_protocol_processes.py", "streams/ingest/test_role.py",
+    "streams/ingest/test_workers.py", "dashboard/test_pages.py", "streams/score/test_faults_of_load.py",
+    "determinism/test_in_memory.py", "replay/backtest/test_backtest.py", "streams/score/test_protocol_faults.py",
+    "streams/score/test_protocol_cluster.py", "kernels/test_sources.py", "embedded/test_kafka.py",
+    "streams/score/test_protocol.py", "streams/worker/test_metrics_processes.py", "cli/test_backtest.py",
 )  # fmt: skip
 _SLOW_FILE_S = 10.0  # what the summary shows
 _ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}
@@ -88,9 +90,10 @@ def _turn(item: pytest.Item) -> tuple[int, int]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Compile the workers' kernels before the first test, outside of any test's time limit."""
+    """Compile the workers' kernels and keep the broker's classes before the first test, outside of its time limit."""
     rooms = {item.path.relative_to(_TESTS).parts[0] for item in session.items}
     if rooms & _ROOMS_OF_THE_ENGINE and not session.config.option.collectonly:
+        from embedded import class_cache
         from streams.score.warmup import compile_kernels
         from streams.transport import batches
 
@@ -98,6 +101,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         with _alone():
             compile_kernels()
             batches.warm()
+            class_cache.make(on_progress=_say)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from embedded.children import POLL_S
 
+_REST, _REST_S_MAX = 4.0, 0.25  # after a question, in times of what it took
+
 
 def patience_s(deadline_s: float) -> float:
     """Return a deadline as a machine without other work would have it, times the processes that wait for a core now."""
@@ -13,9 +15,14 @@ def patience_s(deadline_s: float) -> float:
 
 
 def eventually(condition: Callable[[], object], deadline_s: float = 10.0, what: str = "the condition") -> None:
-    """Poll `condition` until it is true. Raise TimeoutError with `what` after `patience_s(deadline_s)` seconds."""
-    began_s = time.monotonic()
+    """Poll `condition` until it is true. Raise TimeoutError with `what` after `patience_s(deadline_s)` seconds.
+
+    One that takes long to find out, as from a whole topic, is asked less often: it takes the time of what it waits for.
+    """
+    began_s = asked_s = time.monotonic()
     while not condition():
-        if (waited_s := time.monotonic() - began_s) > patience_s(deadline_s):
-            raise TimeoutError(f"{what} did not come true within {waited_s:.0f} s")
-        time.sleep(POLL_S)
+        now_s = time.monotonic()
+        if now_s - began_s > patience_s(deadline_s):
+            raise TimeoutError(f"{what} did not come true within {now_s - began_s:.0f} s")
+        time.sleep(min(max(POLL_S, _REST * (now_s - asked_s)), _REST_S_MAX))
+        asked_s = time.monotonic()

@@ -13,14 +13,12 @@ FESTIVAL_BEFORE_DAYS, FESTIVAL_AFTER_DAYS = 15, 20
 _BUSINESS, _FESTIVAL = 1, 2
 
 
-def _is_worked(day: int) -> bool:
-    return workdays().get(day, (day + 3) % 7 < 5)
-
-
 def _table(first: int) -> npt.NDArray[np.uint8]:
     """Return both facts of each day from `first` to the end of the tables, uint8."""
     last = max(*workdays(), max(spring_festivals()) + FESTIVAL_AFTER_DAYS)
-    table = np.array([_BUSINESS * _is_worked(day) for day in range(first, last + 1)], np.uint8)
+    table = np.where((np.arange(first, last + 1) + 3) % 7 < 5, np.uint8(_BUSINESS), np.uint8(0))
+    for day, is_worked in workdays().items():
+        table[day - first] = _BUSINESS * is_worked
     for festival in spring_festivals():
         table[max(0, festival - FESTIVAL_BEFORE_DAYS - first) : festival + FESTIVAL_AFTER_DAYS - first] |= _FESTIVAL
     return table

@@ -19,7 +19,8 @@ getcontext().prec = 40
 
 
 def _powers(half_life: int) -> np.ndarray:
-    return np.array([float(Decimal(2) ** (Decimal(k) / half_life)) for k in range(half_life)])
+    root = Decimal(2) ** (1 / Decimal(half_life))
+    return np.array([float(root**k) for k in range(half_life)])
 
 
 _POWERS, _SLOW_POWERS = _powers(HALF_LIFE_DAYS), _powers(SLOW_HALF_LIFE_DAYS)

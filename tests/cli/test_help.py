@@ -42,6 +42,17 @@ def test_each_verb_says_what_it_does_with_an_example_and_its_exit_codes(
     assert codes[0] == codes[1], "both say the same codes"
 
 
+@pytest.mark.parametrize("before", [[], ["--config", "nowhere"]])
+def test_a_call_imports_its_own_verb_alone(before: list[str]) -> None:
+    said = f"import sys; from cli.main import main; main({[*before, 'rules', 'none']!r})"
+    at_exit = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules))); "
+    done = subprocess.run([sys.executable, "-c", at_exit + said], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    modules = set(done.stdout.split())
+    assert "cli.rules" in modules
+    assert not modules & {"numba", *(f"cli.{verb}" for verb in VERBS if verb != "rules")}
+
+
 def test_each_file_of_a_verb_is_a_verb_of_the_command() -> None:
     modules = {path.stem for path in (ROOT / "cli").glob("*.py") if "def add_arguments(" in path.read_text()}
     assert modules == set(VERBS)

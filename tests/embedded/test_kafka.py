@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from embedded import ChildFailed, Kafka, server
-from embedded.kafka import java_binary
+from embedded import ChildFailed, Kafka, class_cache, server
+from embedded.kafka import QUICK_JVM, java_binary
 from tests.reading import read
 
 
@@ -78,6 +78,15 @@ def test_a_taken_port_moves_a_start_and_fails_a_restart(tmp_path: Path, monkeypa
 def test_a_broker_that_cannot_start_quotes_its_log(tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"kafka\.log ends:\n(?s:.*)Invalid maximum heap size"):
         Kafka(tmp_path, heap="nonsense").start()
+
+
+def test_a_broker_takes_its_classes_from_the_cache_and_without_one_that_fits_from_its_jars(tmp_path: Path) -> None:
+    class_cache.make()
+    with Kafka(tmp_path / "kept", heap="256m") as broker:
+        assert ".aot" in Path(f"/proc/{broker.child.pid}/maps").read_text()
+    (broken := tmp_path / "broken.aot").write_bytes(b"no cache")
+    with Kafka(tmp_path / "broken", heap="256m", jvm=(*QUICK_JVM, f"-XX:AOTCache={broken}")) as broker:
+        assert ".aot" not in Path(f"/proc/{broker.child.pid}/maps").read_text()
 
 
 def test_a_java_that_is_too_old_or_absent_is_refused_by_its_path(tmp_path: Path) -> None:

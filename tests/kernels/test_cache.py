@@ -272,6 +272,12 @@ def test_compilations_are_counted_from_a_time_on(cache: Path) -> None:
     assert kernel_cache.compiled_since(1500.0) == 1
 
 
+def test_the_first_kernel_imports_no_linear_algebra() -> None:
+    """By itself numba imports it, a tenth of a worker's start: `kernels.decorators` replaces a name of numba's."""
+    done = _python("import features.values, sys; print('scipy.linalg' in sys.modules)")
+    assert done.stdout == "False\n", done.stdout + done.stderr
+
+
 def test_two_kernels_of_one_name_in_a_module_are_refused(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(TOY + "\n\n@kernel\ndef leaf(x):\n    return x\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])

@@ -41,7 +41,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _digests(root: Path) -> dict[Path, str]:
-    for cached in (sources.digest, sources._outline, sources._references):
+    for cached in (sources.digest, sources._part, sources._outline, sources._references):
         cached.cache_clear()
     return {module: sources.digest(root / module, root) for module in (*KERNELS, STEP)}
 
