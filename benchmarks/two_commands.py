@@ -15,7 +15,7 @@ COMMANDS = {
     "demo_again_s": ["make", "demo", "ARGS=--exit --fresh"],
     "test_s": ["make", "test"],
 }
-BOUNDS = {"test_s": Bound(most=900)}
+BOUNDS = {"test_s": Bound(most=720)}
 
 
 def run(argv: list[str]) -> int:
