@@ -94,12 +94,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     rooms = {item.path.relative_to(_TESTS).parts[0] for item in session.items}
     if rooms & _ROOMS_OF_THE_ENGINE and not session.config.option.collectonly:
         from embedded import class_cache
+        from streams.ingest.fast_path import block
         from streams.score.warmup import compile_kernels
         from streams.transport import batches
 
         _say("compiling the kernels, a minute or two unless this machine has them")
         with _alone():
             compile_kernels()
+            block.warm()
             batches.warm()
             class_cache.make(on_progress=_say)
 
