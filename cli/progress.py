@@ -48,6 +48,8 @@ ZH = (
     (r"signal (\S+) alone and left out", r"信号 \1：单独与去掉"),
     (r"timelines of the worst misses and false alarms", "最差的漏报与误报"),
     (r"waiting for process (\d+), which fetches Apache Kafka", r"等进程 \1 下载 Apache Kafka"),
+    (r"waiting for process (\d+), which keeps the classes of Apache Kafka", r"等进程 \1 缓存 Apache Kafka 的类"),
+    (r"keeping the classes of Apache Kafka, so that it starts sooner", "缓存 Apache Kafka 的类，以后启动更快"),
     (r"(\S+) records of (\S+)", r"\2：\1 条记录"),
 )  # fmt: skip
 

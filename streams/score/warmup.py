@@ -17,6 +17,7 @@ from detectors.scorecard import FLOOR_MILLI, displayed, probabilities_ppm, score
 from detectors.snapshot import Snapshot, content_id
 from domain.events import SCHEMA, Control, Feed, LogRecord, Tick, Txn
 from domain.topics import EVENTS
+from features import table
 from kernels.cache import folder_of
 from streams.score import alerting, loop, outbook, outputs_json
 from streams.score.json_text import micro
@@ -93,6 +94,7 @@ def _run_all() -> None:
     copy.take(rows := copy.dirty_rows())
     copy.written(rows)
     copy.residents.evict(1)
+    _ = table.with_room(copy.residents.directory, len(copy.residents.directory.entries))
     _ = displayed(FLOOR_MILLI), micro(0.0), is_over(RAISED)  # alerts ask them, by Python's numbers
 
 

@@ -215,9 +215,8 @@ def _unpacked(
     packed_bytes = int((batches[:, END] - batches[:, RECORDS]).sum())
     out = np.empty(min(UNPACKED_TO_PACKED * packed_bytes, bytes_max), np.uint8).data
     for attributes, count, begin, end in batches[:, [ATTRIBUTES, COUNT, RECORDS, END]].tolist():
-        codec = attributes & CODEC if count else 0
         try:
-            out, unpacked_end = _append(out, size, codec, view[begin:end], left)
+            out, unpacked_end = _append(out, size, attributes & CODEC, view[begin:end], left)
             left -= unpacked_end - size + RECORD_BYTES * count
             if count * RECORD_MIN > unpacked_end - size:
                 raise Refusal(Reason.RECORD_COUNT)

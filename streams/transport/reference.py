@@ -44,7 +44,7 @@ class _Batch(NamedTuple):
 
     @property
     def codec(self) -> int:
-        return self.attributes & 7 if self.record_count else 0
+        return self.attributes & 7
 
     @property
     def is_appended(self) -> bool:

@@ -71,6 +71,7 @@ SAME: dict[str, bytes] = {
     "batch_attributes_negative": Batch(rows=ROWS, flags=-0x8000).encoded(),
     "last_offset_behind_the_records": Batch(rows=ROWS, last_delta=10).encoded(),
     "no_records": Batch(last_delta=3).encoded(),
+    **{f"no_records_in_{codec}": Batch(compression=codec).encoded() for codec in (GZIP, SNAPPY, LZ4, ZSTD)},
     "a_cut_batch_at_the_end": Batch(rows=ROWS).encoded() + Batch(base=3, rows=ROWS).encoded()[:-1],
     "time_overflows": Batch(base_time=2**63 - 1, rows=[Row(delta=0, time_delta=5)]).encoded(),
     "append_time": Batch(rows=ROWS, flags=LOG_APPEND_TIME).encoded(),
@@ -95,7 +96,7 @@ READ_BY_KAFKA: dict[str, tuple[bytes, Reason]] = {
     "offset_of_2_to_the_63_less_1": (Batch(base=2**63 - 1, rows=rows_of(1)).encoded(), Reason.BATCH_OFFSETS),
     "base_offset_negative": (Batch(base=-1, rows=rows_of(1)).encoded(), Reason.BATCH_OFFSETS),
     "bytes_in_an_empty_batch": (BROKEN["bytes_in_an_empty_batch"][0].encoded(), Reason.TRAILING_BYTES),
-    "an_empty_batch_compressed": (Batch(compression=GZIP).encoded(), Reason.TRAILING_BYTES),
+    "no_bytes_in_zstd": (with_payload(Batch(compression=ZSTD).encoded(), b""), Reason.COMPRESSION),
     "control_record_without_type": (marker(0, 7, b"\0").encoded(), Reason.CONTROL_RECORD),
     "behind_gzip": (behind(GZIP, b"\xff" * 40), Reason.COMPRESSION),
     "behind_lz4": (behind(LZ4, b"\xff" * 40), Reason.COMPRESSION),
@@ -115,6 +116,13 @@ REFUSED: dict[str, tuple[bytes, Reason]] = {
     "magic_3": (Batch(rows=ROWS, magic=3).encoded(), Reason.MESSAGE_FORMAT),
     "behind_snappy": (behind(SNAPPY, b"\xff" * 40), Reason.COMPRESSION),
     "behind_zstd": (behind(ZSTD, b"\xff" * 40), Reason.COMPRESSION),
+    **{
+        f"no_bytes_in_{codec}": (with_payload(Batch(compression=codec).encoded(), b""), Reason.COMPRESSION)
+        for codec in (GZIP, SNAPPY, LZ4)
+    },
+    **{
+        f"no_records_in_{codec}": (with_payload(Batch(flags=codec).encoded(), b""), Reason.CODEC) for codec in (5, 6, 7)
+    },
     **{
         f"cut_off_{codec}": (compressed(codec, COMPRESS[codec](RECORDS)[:-1]), Reason.COMPRESSION)
         for codec in (GZIP, SNAPPY, LZ4, ZSTD)
