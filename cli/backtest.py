@@ -150,11 +150,11 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
+    from config.whole_file import write_whole
     from dashboard import assets
     from replay.backtest.markdown import markdown
     from replay.backtest.page import html
     from replay.backtest.run import Options, backtest
-    from replay.state import write_whole
 
     with ExitStack() as exits:
         folder = Path(exits.enter_context(TemporaryDirectory(prefix="xinliu-backtest-")))

@@ -227,7 +227,7 @@ def _servers(args: argparse.Namespace, log: Any, progress: Any, exits: ExitStack
 def _report(args: argparse.Namespace, found: Any, episodes: Any) -> int:
     """Print and write what was asked for; 1 where a record is not accounted for, or the alerts are others."""
     from cli.replay import judged_episodes
-    from replay.state import write_whole
+    from config.whole_file import write_whole
     from replay.summary import log_markdown
 
     text = log_markdown(found)

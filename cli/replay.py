@@ -175,7 +175,7 @@ def replay(args: argparse.Namespace, source: Any, progress: Any, on_look: Any) -
 
 def report(args: argparse.Namespace, outcome: Any) -> int:
     """Print and write the summary and the episodes; 1 where the books do not balance or the alerts are others."""
-    from replay.state import write_whole
+    from config.whole_file import write_whole
     from replay.summary import markdown
 
     text = markdown(outcome.books)

@@ -74,7 +74,7 @@ def _show(file: Path | None) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from replay.state import write_whole
+    from config.whole_file import write_whole
 
     artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000))
     write_whole(args.output, artefact.encode())

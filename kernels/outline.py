@@ -8,9 +8,7 @@ import ast
 import functools
 import hashlib
 import io
-import os
 import re
-import tempfile
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from config.whole_file import write_whole
 from kernels.folders import private_folder
 
 _DATA_FILE = re.compile(r"[\w-]+\.(?!py$)\w+")
@@ -52,7 +51,7 @@ def outline(module: Path, name: str) -> Outline:
     found = _found(kept)
     if found is None or found.made_from != made_from:
         found = _outline(module, source.decode(), made_from)
-        _keep(kept, msgspec.msgpack.encode(found))
+        write_whole(kept, msgspec.msgpack.encode(found))  # other processes read it meanwhile
     return found
 
 
@@ -70,13 +69,6 @@ def _found(kept: Path) -> Outline | None:
         return _decode(kept.read_bytes())
     except (FileNotFoundError, msgspec.DecodeError):
         return None  # of no version yet, or of one that kept something else
-
-
-def _keep(kept: Path, content: bytes) -> None:
-    """Write a file in one step: other processes read it meanwhile."""
-    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, kept)
 
 
 def _outline(module: Path, source: str, made_from: str) -> Outline:

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from config.catalogue import signals
+from config.whole_file import write_whole
 from domain.calendar import date_of, day_of
 from domain.ids import DayText
 from domain.outputs import SEVERITIES, Alert, AlertState, Severity
-from replay.state import write_whole
 
 OF_THE_SCORE = frozenset(row.id for row in signals() if any("score." in level for level in row.levels))
 ENDINGS: frozenset[AlertState] = frozenset({"ended", "cleared", "retracted", "closed"})

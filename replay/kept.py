@@ -5,8 +5,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from config.whole_file import write_whole
 from embedded.parts import hold
-from replay.state import open_state, write_whole
+from replay.state import open_state
 
 DONE = "done"
 

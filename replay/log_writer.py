@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from config.settings import Bank, Settings
+from config.whole_file import whole
 from domain import topics
 from domain.events import SCHEMA
 from replay.log_file import ARTEFACTS, END, ENDING, PLACE, encode_head
 from replay.reading import Read, read_topics
-from replay.state import whole
 from sinks import batch
 from sinks.batch import BY_KEY, COUNT, IS_NEW, MS_FIRST, PARTITION, AckGroup, Batch, Headers, Outputs, Records
 

@@ -17,11 +17,11 @@ import cramjam
 import msgspec
 
 from config.settings import Bank
+from config.whole_file import whole
 from domain import topics
 from domain.outputs import Alert
 from replay.episodes import Episode, episodes
 from replay.lines import letter, line, lines_of, offset_of
-from replay.state import whole
 from sinks.batch import Records
 from sinks.partitioner import partitions_of
 

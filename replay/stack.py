@@ -14,6 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from config.settings import PREFIX, Bank, DashboardSettings, Settings, load
+from config.whole_file import write_whole
 from embedded import Child, ChildFailed, Parts
 from embedded.jars import Progress, quiet
 from embedded.ports import free_port, port_is_free
@@ -21,7 +22,6 @@ from embedded.restarts import LOG_LINES, Restarts
 from kernels.cache import compiled_since
 from replay.offsets import Offsets
 from replay.recovery import Recovery
-from replay.state import write_whole
 from streams.topics import wanted_topics
 from streams.worker.roles import ROLES
 

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from config.wordings import checks, signal_names
-from detectors.rules.grammar import AnyOf, Expression, ExpressionError, parse, timers, without_timers
+from detectors.rules.grammar import AnyOf, Expression, ExpressionError, parse, timers
 from detectors.wording import facts, phrases
 from detectors.wording.conditions import condition_text, numbers_in, reduce, thresholds
 from detectors.wording.numbers import band_text, fact_text, line_text, value_text
@@ -144,8 +144,10 @@ def _conditions(alert: Revision, now: str, signal: "Signal | None", lang: Lang) 
     """Yield what is true without a number of the evidence that tells it, and how long a new condition has been true."""
     if signal is None or now not in _ASSERTED | {"cleared"}:
         return
-    level = signal.levels[SEVERITIES.index(alert.severity)]
-    condition = facts.clearing(signal) if now == "cleared" else level and without_timers(level)
+    number = SEVERITIES.index(alert.severity)
+    level, condition = signal.levels[number], signal.bare_levels[number]
+    if now == "cleared":
+        condition = facts.clearing(signal)
     if condition is not None:
         for part in facts.without_numbers(condition, _values(alert)):
             yield condition_text(part, lang)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from config.whole_file import whole
 from domain.calendar import date_of, day_of
 from replay.province.delivery import Delivering
 from replay.province.layout import (
@@ -21,7 +22,6 @@ from replay.province.layout import (
     SOUND,
 )
 from replay.province.parties import enterprise_id
-from replay.state import whole
 
 OVERDUE_DPD = 31  # more than 30 days past due
 COLUMNS = (

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.state import MARKER, StateError, default_directory, open_state, write_whole
+from config.whole_file import write_whole
+from replay.state import MARKER, StateError, default_directory, open_state
 
 
 def test_a_new_folder_is_marked_and_a_second_start_goes_on(tmp_path: Path) -> None:
