@@ -45,13 +45,14 @@ def with_timed(rules, e, bank, mask, closing):
     """Return the signals in `mask`, and at a close those too whose timers it may move although nothing has changed.
 
     These have an open episode, or levels that have held some closes, or were evaluated since the last close: their
-    levels may have become true. They are of the lender in slot `bank`; EVERY_BANK: of the platform.
+    levels may have become true. So an event's mask is remembered until then. They are of the lender in slot `bank`;
+    EVERY_BANK: of the platform.
     """
     if not closing:
-        e.moved[bank] |= mask
+        e.evaluated[bank] |= mask
         return mask
-    mask |= e.moved[bank]
-    e.moved[bank] = 0
+    mask |= e.evaluated[bank]
+    e.evaluated[bank] = 0
     for i in range(np.int64(e.episodes_open)):
         if e.episode_bank[i] == bank:
             mask |= _bit_of(rules, e.episode_key[i])

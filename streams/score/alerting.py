@@ -46,11 +46,11 @@ def follow_signals(e, engine, book, code, closing):
         for b in range(BANK_SLOTS):
             if lender.is_followed(e, b):
                 lender.enter(e, b, x, lens)
-                own = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
-                own = signals.with_timed(rules, e, b, own, closing)
-                if own:
+                mask = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
+                mask = signals.with_timed(rules, e, b, mask, closing)
+                if mask:
                     lender.last_days(e, b, lens)
-                    _follow(e, own, b, engine, book, lens.last_day[:], today, closing)
+                    _follow(e, mask, b, engine, book, lens.last_day[:], today, closing)
                 lender.leave(x, lens)
     if closing:
         lender.follow_less(e, today)
