@@ -176,7 +176,6 @@ def _record(args: argparse.Namespace, progress: Any) -> int:
 
 def _in_process(args: argparse.Namespace, log: Any, progress: Any) -> Any:
     from replay.log_replay import replay_in_process
-    from replay.processes import ProcessEnded
     from replay.run import ReplayFailed
     from streams.score.partition import EngineVersionChanged
 
@@ -192,7 +191,7 @@ def _in_process(args: argparse.Namespace, log: Any, progress: Any) -> Any:
             processes=args.processes,
             fresh=args.fresh,
         )
-    except (EngineVersionChanged, ProcessEnded) as error:
+    except EngineVersionChanged as error:
         raise ReplayFailed(str(error)) from error
 
 

@@ -310,6 +310,7 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
     from confluent_kafka import KafkaException
 
     from embedded import ChildFailed, JarRefused, PartMissing, StateDirectoryBusy, StateUnreadable
+    from replay.processes import ProcessEnded
     from replay.reading import ReadingFailed
     from replay.run import ReplayFailed
     from replay.sources import SourceError
@@ -323,7 +324,7 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
     except (SourceError, StateError, StateDirectoryBusy, StateUnreadable) as error:
         complain(verb, *[str(error)] * 2)
         return 2
-    except (ChildFailed, JarRefused, PartMissing, ReplayFailed, ReadingFailed) as error:
+    except (ChildFailed, JarRefused, PartMissing, ProcessEnded, ReplayFailed, ReadingFailed) as error:
         complain(verb, *[str(error)] * 2)
         return 1
     except (KafkaException, DeliveryFailed) as error:

@@ -13,6 +13,7 @@ import pytest
 from replay.log_file import LogFile
 from tests.cli.kit import xinliu
 from tests.patience import eventually, patience_s
+from tests.processes import replays_of
 from tests.replay.backtest.kit import usual_story
 
 SHORT = ("--warm-up", "60", "--resamples", "20", "--processes", "1", "--without", "ceilings")
@@ -104,6 +105,25 @@ def test_an_interrupted_call_ends_with_130_and_leaves_nothing(tmp_path: Path) ->
     assert set(tmp_path.iterdir()) == {*before, tmp_path / "tmp"}
     assert not list((tmp_path / "tmp").iterdir()), "no half-made log or page"
     eventually(lambda: not _is_there(process.pid), 20.0, "no process of the call is left")
+
+
+def test_a_killed_process_is_reported_in_one_line_and_nothing_is_left(tmp_path: Path) -> None:
+    log = usual_story(days=400, count=60).write(tmp_path / "events.log")
+    argv, environ = xinliu("backtest", log, "--processes", "2", "--json", tmp_path / "r.json")
+    with subprocess.Popen(
+        argv, env=environ | {"LC_ALL": "C.UTF-8"}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "replaying the log" in line:
+                eventually(lambda: replays_of(process.pid), 20.0, "a process of the replay")
+                os.kill(replays_of(process.pid)[-1], signal.SIGKILL)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=patience_s(60)) == 1, rest
+    assert "of the replay ended with status -9" in rest
+    assert "Traceback" not in rest
+    assert not (tmp_path / "r.json").exists()
 
 
 def _is_there(group: int) -> bool:

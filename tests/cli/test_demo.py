@@ -23,6 +23,7 @@ from replay.offsets import Offsets
 from replay.province.source import demo
 from sinks.clickhouse import Target, connect
 from tests.patience import patience_s
+from tests.processes import children_of
 
 pytest.importorskip("chdb")
 
@@ -145,12 +146,6 @@ def ended_in_the_end(demo: "subprocess.Popen[str]") -> Iterator[None]:
 def pids_of(role: str, said: Path) -> list[int]:
     """Process ids of a role's worker, in the order in which the demo told them."""
     return [int(pid) for pid in re.findall(rf"{role} (?:is started again )?\(process (\d+)\)", said.read_text())]
-
-
-def children_of(pid: int) -> list[int]:
-    """Its child processes, by any of its threads."""
-    told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for child in " ".join(told).split()]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from replay.outputs import PACKED
 from tests.cli.kit import xinliu
 from tests.determinism import log as logs
 from tests.patience import eventually, patience_s
+from tests.processes import replays_of
 from tests.replay.recordings import record
 
 PARTITIONS = 4
@@ -55,20 +56,6 @@ def running(*words):
         process.communicate()
 
 
-def children_of(pid):
-    """Replaying processes that it has started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            replays = b"spawn_main" in (path / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if parent == pid and replays:
-            found.append(int(path.name))
-    return found
-
-
 def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -83,7 +70,7 @@ def test_killed_after_a_partition_it_goes_on_with_the_next(recording, whole, tmp
     words = ("log", "--data", recording, "--outputs", outputs)
     with running(*words, "--processes", "2") as process:
         eventually(lambda: list(parts.glob("*.done")), 200.0, "a partition is done")
-        children = children_of(process.pid)
+        children = replays_of(process.pid)
         assert len(children) == 2
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -105,7 +92,7 @@ def test_a_killed_process_is_reported_and_finished_partitions_are_kept(recording
     words = ("log", "--data", recording, "--outputs", outputs)
     with running(*words, "--processes", "2") as process:
         eventually(lambda: list(tmp_path.glob("*.parts/*.done")), 200.0, "a partition is done")
-        os.kill(children_of(process.pid)[0], signal.SIGKILL)
+        os.kill(replays_of(process.pid)[0], signal.SIGKILL)
         said, _ = process.communicate(timeout=patience_s(60))
     assert process.returncode == 1, said
     assert "of the replay ended with status -9" in said
