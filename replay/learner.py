@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 
 from config.settings import LearnSettings
-from detectors.labels import bad_fact
 from detectors.snapshot import content_id
 from domain import topics
 from domain.events import Control, Loan, LogEvent, LogRecord, Outcome, Tick
@@ -48,10 +47,9 @@ class Learned:
 
 @dataclass(slots=True)
 class Heard:
-    """The outputs and ticks of a partition since it was last asked. `closed`: the last month, and at which offset."""
+    """The outputs of a partition since it was last asked, and those of its events that the learner needs."""
 
     partition: int
-    closed: tuple[int, int] | None = None
     is_over: bool = False
     events: list[tuple[LogEvent, int]] = field(default_factory=list)
     observations: list[bytes] = field(default_factory=list)
@@ -112,8 +110,6 @@ def _take(learner: Learner, heard: Heard) -> None:
             learner.counts["unreadable"] += 1
     for value in heard.observations:
         learner.ledger.observe(_observation(value), heard.partition)
-    if heard.closed is not None:
-        learner.partitions[heard.partition].add(*heard.closed)
 
 
 class _Worker(Worker):
@@ -179,7 +175,6 @@ class _Partition:
             moved += self._go_on()
         heard, self._heard = self._heard, Heard(self.run.number, is_over=self._heard.is_over)
         heard.observations = self._hearing.take_observations()
-        heard.closed = self._closes.closes[-1] if self._closes.closes else None
         return moved, heard
 
     def end(self) -> int:
@@ -197,7 +192,7 @@ class _Partition:
         part, closes = found
         self.run.apply(part)
         if closes is not None:
-            self._closes.tick(closes.up_to, int(part.offset[-1]))
+            self._closes.tick(closes, int(part.offset[-1]))
         return len(part)
 
     def _cut_at_closes(self) -> Iterator[tuple[Chunk, Tick | None]]:
@@ -206,11 +201,17 @@ class _Partition:
             first = 0
             for i in _others(part):
                 event, offset = _event(part, i), int(part.offset[i])
-                if isinstance(event, Outcome) or (isinstance(event, Loan) and bad_fact(event, offset) is not None):
+                if isinstance(event, Tick):
+                    if not self._closes.is_told_by(event):
+                        continue
                     self._heard.events.append((event, offset))
-                if isinstance(event, Tick) and self._closes.is_closed_by(event.up_to):
-                    yield part.part(first, i + 1), event
-                    first = i + 1
+                    if self._closes.is_closed_by(event):
+                        yield part.part(first, i + 1), event
+                        first = i + 1
+                    else:
+                        self._closes.tick(event, offset)
+                elif isinstance(event, Loan | Outcome):
+                    self._heard.events.append((event, offset))
             if first < len(part):
                 yield part.part(first, len(part)), None
 

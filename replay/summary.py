@@ -133,7 +133,9 @@ def _results(books: Books) -> Iterator[str]:
             ("model switches", _n(books.model_switches)),
         ],
     )
-    yield f"Learn had {_n(books.observations)} observations."
+    already, unknown = (int(books.learn.get(kind) or 0) for kind in ("already_bad", "indeterminate"))
+    untaught = f" Not learned: {_n(already)} already bad, {_n(unknown)} indeterminate." if already + unknown else ""
+    yield f"Learn had {_n(books.observations)} observations.{untaught}"
     if books.learn.get("waits_for"):
         yield f"At the end learn waited for: {printable(str(books.learn['waits_for']))}."
     yield ""

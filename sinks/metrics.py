@@ -99,7 +99,7 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_unacknowledged_outputs": (GaugeMetricFamily, "Outputs that Kafka has not acknowledged", ()),
     "xinliu_waiting_rows": (GaugeMetricFamily, "Rows that wait for ClickHouse", ()),
     "xinliu_block_retries": (CounterMetricFamily, "Tries of a block that ClickHouse did not acknowledge", ()),
-    "xinliu_labels": (CounterMetricFamily, "Labels that have matured", ("label",)),
+    "xinliu_labels": (CounterMetricFamily, "Observations that have matured, by kind of label", ("label",)),
     "xinliu_snapshots": (CounterMetricFamily, "Model snapshots, published or held for a human", ("fate",)),
     "xinliu_ready": (GaugeMetricFamily, "1 where the worker does its work now", ()),
     "xinliu_read_at_seconds": (GaugeMetricFamily, "When these readings were taken", ()),
@@ -302,7 +302,7 @@ def _feed(feed: FeedState) -> Iterator[Sample]:
 
 
 def _learning(reading: Learning) -> Iterator[Sample]:
-    yield "xinliu_labels", ("good",), reading.labels_good
-    yield "xinliu_labels", ("bad",), reading.labels_bad
+    for label, observations in reading.labels.items():
+        yield "xinliu_labels", (label,), observations
     yield "xinliu_snapshots", ("published",), reading.snapshots_published
     yield "xinliu_snapshots", ("held",), reading.snapshots_held

@@ -4,7 +4,7 @@ A role emits events (how long something took) and is asked for readings once a s
 that the readings of one moment fit together. sinks/metrics.py is the only place that knows Prometheus.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -181,10 +181,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """Learn: matured labels, and snapshots published or held, since the start of the log."""
+    """Learn: matured observations by kind of label, and snapshots published or held, since the start of the log."""
 
-    labels_good: int
-    labels_bad: int
+    labels: Mapping[str, int]
     snapshots_published: int
     snapshots_held: int
 

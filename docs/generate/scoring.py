@@ -3,7 +3,8 @@
 from cli.inspect import GROUPS, STATUS
 from config.catalogue import indicators
 from detectors import scorecard
-from detectors.labels import DPD_GOOD_MAX, HORIZON_DAYS
+from detectors.labels import HORIZON_DAYS, SIGHT_DAYS_MAX
+from detectors.loan_history import CURES, DPD_GOOD_MAX
 from detectors.prior import GROUP_POINTS, prior_snapshot
 from detectors.rules.artefact import packaged
 from detectors.snapshot import WEIGHT_SUM_MILLI
@@ -39,6 +40,8 @@ def page() -> str:
             "closes": str(scorecard.CLOSES_OVER_BAND),
             "dpd_good_max": str(DPD_GOOD_MAX),
             "horizon": str(HORIZON_DAYS),
+            "sight": str(SIGHT_DAYS_MAX),
+            "cure": str(CURES[True].days),
             "reasons": str(scorecard.REASONS_MAX),
             "calendar_adr": calendar_adr(),
             "step": f"{packaged().emission.step_milli / _MILLI:g}",

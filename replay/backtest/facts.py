@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from detectors.labels import bad_fact
+from detectors.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, bad_since, ends
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of, day_of_text
 from domain.events import Authorization, Loan, LoanEvent, LogRecord, Outcome, Profile, Tick
 from features.layout import id_texts
@@ -29,7 +29,6 @@ from streams.transport.chunk import Chunk
 SECTIONS = tuple("ABCDEFGHIJKLMNOPQRST")  # GB/T 4754
 SIZES = ("large", "medium", "small", "micro")
 LOAN_EVENTS: tuple[str, ...] = get_args(LoanEvent)
-DPD_DEFAULT_MIN = 91
 NO_DAY = -(2**31)
 POST_LOAN = "贷后管理"
 _record = msgspec.json.Decoder(LogRecord).decode
@@ -187,18 +186,13 @@ class FactReader:
 
     def _loan(self, loan: Loan, enterprise: int, order: int) -> None:
         at_ms, day, dpd = loan.event_time, day_of(loan.event_time), -1 if loan.dpd is None else loan.dpd
-        drawable = loan.revolving and (loan.limit_minor or 0) > 0
-        ends = loan.event == "closed" or (loan.event == "repaid" and loan.outstanding_minor == 0 and not drawable)
         bank, number = self._banks[loan.bank_id], self._loan_ids[f"{enterprise}|{loan.bank_id}|{loan.loan_id}"]
-        self._loans.add(enterprise, order, at_ms, bank, number, LOAN_EVENTS.index(loan.event), dpd, not ends)
-        fact = bad_fact(loan, 0)
-        if fact is None:
-            return
-        judged = self._judged_loan(loan.enterprise_id, loan.loan_id)
-        self._bad.add(enterprise, order, at_ms, judged, fact.since, False)
-        if loan.event != "overdue" or dpd >= DPD_DEFAULT_MIN:
-            since = day - (dpd - DPD_DEFAULT_MIN) if loan.event == "overdue" else day
-            self._bad.add(enterprise, order, at_ms, judged, since, True)
+        self._loans.add(enterprise, order, at_ms, bank, number, LOAN_EVENTS.index(loan.event), dpd, not ends(loan))
+        for is_default, dpd_max in enumerate((DPD_GOOD_MAX, DPD_DEFAULT_MIN - 1)):
+            since = bad_since(day, loan.event, loan.dpd, dpd_max)
+            if since is not None:
+                judged = self._judged_loan(loan.enterprise_id, loan.loan_id)
+                self._bad.add(enterprise, order, at_ms, judged, since, is_default)
 
     def _judged_loan(self, enterprise_id: str, loan_id: str) -> int:
         """Return the index of a loan as outcomes name it, without the bank (see detectors/labels.py)."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from config.catalogue import indicators
 from config.settings import LearnSettings
-from detectors.labels import Ledger
+from detectors.labels import KINDS, Close, Ledger
 from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
 from detectors.training import Trainer, largest_move_milli
@@ -34,37 +34,53 @@ class Learned(NamedTuple):
 
 @dataclass(slots=True)
 class MonthCloses:
-    """One partition of `events.v1`: offsets of the ticks that completed months, as (month, offset), ascending.
+    """One partition of `events.v1`: the ticks that completed months, as (month, close), ascending.
 
-    Months are numbers counted from January 1970.
+    Months are numbers counted from January 1970. A bank covers days from where it was first seen to cover any.
     """
 
-    closes: list[tuple[int, int]] = field(default_factory=list)
+    closes: list[tuple[int, Close]] = field(default_factory=list)
+    _covered_from: dict[str, int] = field(default_factory=dict)
 
-    def tick(self, up_to_ms: int, offset: int) -> None:
-        """Take in the next tick. The month that `up_to_ms` lies in is not complete."""
-        self.add(month_of_day(day_of(up_to_ms)) - 1, offset)
-
-    def add(self, month: int, offset: int) -> None:
-        """Note that a month was complete at `offset`, unless it was before."""
+    def tick(self, tick: Tick, offset: int) -> None:
+        """Take in the next tick. The month that its `up_to` lies in is not complete."""
+        self._covered_from = self._first_covered(tick)
+        month = _complete_month(tick)
         if not self.has(month):
-            self.closes.append((month, offset))
+            covered = {
+                bank_id: (first, last)
+                for bank_id, first in self._covered_from.items()
+                if (last := tick.feeds[bank_id].covered_up_to) is not None
+            }
+            self.closes.append((month, Close(offset=offset, covered=covered)))
 
     def has(self, month: int) -> bool:
         """Return whether a month is complete."""
         return bool(self.closes) and self.closes[-1][0] >= month
 
-    def is_closed_by(self, up_to_ms: int) -> bool:
+    def is_closed_by(self, tick: Tick) -> bool:
         """Return whether a tick would complete another month."""
-        return not self.has(month_of_day(day_of(up_to_ms)) - 1)
+        return not self.has(_complete_month(tick))
 
-    def close_of(self, month: int) -> int | None:
-        """Return the offset of the first tick at which `month` was complete; None where it is not."""
-        return next((offset for closed, offset in self.closes if closed >= month), None)
+    def is_told_by(self, tick: Tick) -> bool:
+        """Return whether a tick would say anything new: another month is complete, or another bank covers days."""
+        return self.is_closed_by(tick) or self._first_covered(tick) != self._covered_from
+
+    def close_of(self, month: int) -> Close | None:
+        """Return the first tick at which `month` was complete; None where it is not."""
+        return next((close for closed, close in self.closes if closed >= month), None)
 
     def forget(self, month: int) -> None:
         """Drop a month that is learned."""
         self.closes = [close for close in self.closes if close[0] > month] or self.closes[-1:]
+
+    def _first_covered(self, tick: Tick) -> dict[str, int]:
+        """Return by bank the first day that it is known to cover. A bank that ticks leave out begins anew."""
+        return {
+            bank_id: self._covered_from.get(bank_id, feed.covered_up_to)
+            for bank_id, feed in tick.feeds.items()
+            if feed.covered_up_to is not None
+        }
 
 
 class Learner:
@@ -107,7 +123,7 @@ class Learner:
             case Outcome():
                 self.ledger.outcome(event, offset)
             case Tick():
-                self.partitions[partition].tick(event.up_to, offset)
+                self.partitions[partition].tick(event, offset)
             case _:
                 pass  # says nothing about an outcome
 
@@ -122,29 +138,37 @@ class Learner:
 
     def learn(self, month: int) -> Learned | None:
         """Learn what matured up to the month's end; return the model that follows, None where labels are too few."""
-        closes = {p: state.close_of(month) for p, state in self.partitions.items()}
-        before = {p: offset for p, offset in closes.items() if offset is not None}
-        self.trainer.learn(self.ledger.matured(before, last_day(month)))
+        found = {p: state.close_of(month) for p, state in self.partitions.items()}
+        closes = {p: close for p, close in found.items() if close is not None}
+        self.trainer.learn(self.ledger.matured(closes, last_day(month)))
         self._month = month
         self.counts["months"] += 1
         for state in self.partitions.values():
             state.forget(month)
-        labels = self.trainer.counts["good"] + self.trainer.counts["bad"]
+        labels = self.labels["good"] + self.labels["bad"]
         if labels - self._labels_at_parent < self._settings.labels_per_snapshot_min:
             return None
-        offsets = {f"{topics.EVENTS}:{p}": offset for p, offset in before.items()}
+        offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
         return self._accepted(self.trainer.snapshot(self.model_id, offsets), month, labels)
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Count the observations whose time has come, by kind of label; good and bad ones are learned."""
+        counts = self.trainer.counts + self.ledger.unlabelled
+        return {kind: counts[kind] for kind in KINDS}
 
     def summary(self) -> dict[str, int | float | str]:
         """Return counts since the start of the log; prequential metrics where something has matured."""
-        ledger, trainer = self.ledger, self.trainer
+        ledger, trainer, labels = self.ledger, self.trainer, self.labels
         return {
             "observations": ledger.seen_count,
             "observations_held": ledger.held_count,
             "observations_repeated": ledger.repeated_count,
             "outcomes_too_late": ledger.verdict_too_late_count,
-            "labels": trainer.counts["good"] + trainer.counts["bad"],
-            "labels_bad": trainer.counts["bad"],
+            "labels": labels["good"] + labels["bad"],
+            "labels_bad": labels["bad"],
+            "already_bad": labels["already_bad"],
+            "indeterminate": labels["indeterminate"],
             "unusable": trainer.counts["unusable"],
             "months_learned": self.counts["months"],
             "snapshots": self.counts["snapshots"],
@@ -170,6 +194,11 @@ class Learner:
         reason = f"{labels - self._labels_at_parent} labels matured up to {date_of(last_day(month))}"
         self._parent, self.model_id, self._labels_at_parent = snapshot, content_id(snapshot.encode()), labels
         return Learned(snapshot, reason)
+
+
+def _complete_month(tick: Tick) -> int:
+    """Return the last month that is complete by a tick."""
+    return month_of_day(day_of(tick.up_to)) - 1
 
 
 def last_day(month: int) -> int:

@@ -138,10 +138,8 @@ class Learn(Role):
         """Yield counts of labels and snapshots, and what learning waits for."""
         for (tp, outcome, reason), records in self._outcomes.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
-        counts = self._learner.trainer.counts
         yield Learning(
-            labels_good=counts["good"],
-            labels_bad=counts["bad"],
+            labels=self._learner.labels,
             snapshots_published=self._counts["published"],
             snapshots_held=self._learner.counts["held"],
         )
@@ -195,13 +193,14 @@ class Learn(Role):
         if ready < month:
             late = next(p for p in self._partitions if not self._applied(progress, p, month))
             at, due = progress.score_offsets.get(late), self._partitions[late].close_of(month)
-            self._waits_for = f"score: {topics.EVENTS}[{late}] is applied up to {at}, month {month} ends at {due}"
+            ends = None if due is None else due.offset
+            self._waits_for = f"score: {topics.EVENTS}[{late}] is applied up to {at}, month {month} ends at {ends}"
             return
         self._ready_month, self._targets = ready, progress.observation_ends
 
     def _applied(self, progress: Progress, partition: int, month: int) -> bool:
         close = self._partitions[partition].close_of(month)
-        return close is not None and progress.score_offsets.get(partition, -1) > close
+        return close is not None and progress.score_offsets.get(partition, -1) > close.offset
 
     async def _learn_month(self, month: int) -> None:
         learned = self._learner.learn(month)

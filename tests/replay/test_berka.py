@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
-from detectors.labels import Ledger
+from detectors.labels import Close, Ledger
 from domain import topics
 from domain.calendar import date_of, day_of, day_of_text, day_start_ms
 from domain.events import SCHEMA, Authorization, EnterpriseEvent, Feed, Loan, LogRecord, Outcome, Receipt, Tick, Txn
@@ -341,9 +341,9 @@ def test_learn_takes_a_known_outcome_on_its_day_and_none_of_a_loan_without_a_sta
             ledger.loan(each.event, offset)
     for number, enterprise_id in ((51, "berka-11"), (52, "berka-22")):
         ledger.observe(observed(f"loan-{number}", enterprise_id), 0)
-    before = day_of_text("1995-02-01")
-    assert ledger.matured({0: 10_000}, before) == []
-    taken = ledger.matured({0: 10_000}, before + 3_000)
+    before, closes = day_of_text("1995-02-01"), {0: Close(offset=10_000, covered={})}
+    assert ledger.matured(closes, before) == []
+    taken = ledger.matured(closes, before + 3_000)
     assert [(label.observation.loan_id, label.bad, label.matured_on) for label in taken] == [
         ("loan-51", True, before + 1)
     ]

@@ -7,11 +7,14 @@ import pytest
 
 from config.settings import LearnSettings
 from domain import topics
-from domain.events import Control, LogRecord
+from domain.calendar import DAY_MS
+from domain.events import Control, Loan, LogRecord, Tick
+from domain.outputs import Observation
 from replay.in_process import replay
 from replay.log_file import LogFile
 from replay.log_writer import LogWriter
 from sinks.batch import Records
+from streams.learn.learner import Learner
 from tests.determinism import log as logs
 from tests.replay.test_in_process import Collected
 
@@ -91,6 +94,67 @@ def test_observations_are_the_learners_even_where_nobody_else_wants_them(log, le
     assert found.learned == learned.learned
     assert {topic for result in found.results.values() for topic, _ in result} == wanted
     assert found.outputs == learned.outputs
+
+
+class Observed:
+    """A consumer that returns the observations."""
+
+    def __init__(self, number):
+        self.number, self.found = number, []
+
+    def write(self, topic, records):
+        if topic == topics.OBSERVATION:
+            self.found += [msgspec.json.decode(value, type=Observation) for _, value in records]
+
+    def finish(self):
+        return self.found
+
+
+def defaults(log):
+    """Return records by (partition, offset): loans in default 10 and 40 days after their grant, one of each day."""
+    found = {}
+    for number, rows in enumerate(log.partitions):
+        events = [(STEP * i, event) for i, row in enumerate(rows) if (event := event_of(row)) is not None]
+        loans = [event for _, event in events if isinstance(event, Loan) and event.event == "granted"]
+        for loan, days in zip(loans, (10, 40), strict=False):
+            at_ms = loan.event_time + days * DAY_MS
+            place = next(offset for offset, event in events if isinstance(event, Tick) and event.up_to >= at_ms)
+            bad = msgspec.structs.replace(loan, event="default", event_id=f"default-{days}", event_time=at_ms)
+            record = LogRecord(event=bad, fingerprint=f"{days:016}", origin=("t", 0, 0))
+            found.setdefault((number, place), []).append(msgspec.json.encode(record))
+    return found
+
+
+def event_of(row):
+    try:
+        return msgspec.json.decode(row[1], type=LogRecord).event
+    except msgspec.DecodeError:
+        return None
+
+
+def test_its_labels_and_models_are_those_of_a_learner_that_reads_every_record(log, tmp_path):
+    """As the role does: all loans and ticks, a topic after the other, and only then month by month."""
+    by_offset = defaults(log)
+    opened = written(tmp_path / "events.log", log, by_offset=by_offset)
+    found = replay(opened, consumer=Observed, processes=1, as_recorded=True, learn=SETTINGS)
+    learner, models = Learner(SETTINGS, range(3)), []
+    for number, observations in found.results.items():
+        for one in observations:
+            learner.ledger.observe(one, number)
+        for i, row in enumerate(log.partitions[number]):
+            records = [(STEP * i, row)]
+            records += [
+                (STEP * i + 1 + k, (None, more)) for k, more in enumerate(by_offset.get((number, STEP * i), ()))
+            ]
+            for offset, one in records:
+                if (event := event_of(one)) is not None:
+                    learner.event(event, number, offset)
+    while (month := learner.due_month) is not None:
+        if (made := learner.learn(month)) is not None:
+            models.append(made.snapshot.encode())
+    assert models == list(found.learned.models.values())
+    assert learner.summary() == found.learned.summary
+    assert min(learner.labels.values()) > 0, learner.labels
 
 
 def test_without_enough_labels_it_says_what_it_says_without_a_learner(log, tmp_path):

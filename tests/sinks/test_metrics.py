@@ -60,7 +60,7 @@ READINGS: tuple[Reading, ...] = (
     Written(kind="alert", severity="red", state="raised", records=3),
     Unacknowledged(outputs=5),
     Waiting(rows=6, retries=2),
-    Learning(labels_good=40, labels_bad=2, snapshots_published=1, snapshots_held=0),
+    Learning(labels={"good": 40, "bad": 2}, snapshots_published=1, snapshots_held=0),
     Readiness(ready=True),
 )
 EVENTS: tuple[Event, ...] = (

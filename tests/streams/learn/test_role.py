@@ -16,11 +16,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.snapshot import MICRO, Snapshot, content_id, decode
 from domain import topics
-from domain.calendar import day_of, day_of_date, day_start_ms, month_of_day
-from domain.events import SCHEMA, Control, Loan, LogRecord, Outcome, Tick
+from domain.calendar import day_of_date, day_start_ms, month_of_day
+from domain.events import SCHEMA, Control, Feed, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from sinks.artefacts import fetch
-from sinks.telemetry import Outcomes
+from sinks.telemetry import Learning, Outcomes
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport import chunk_of
@@ -28,7 +28,7 @@ from streams.worker.role import DETACHED, TP
 from tests.reading import commit, ends, read
 
 PARTITIONS = 2
-BANK = "C1010511000099"
+BANK, FAILING = "C1010511000099", "C1010511000088"
 GROUPS = {"a": "x", "b": "x", "c": "y"}
 PRIOR = Snapshot(
     parent_id=None,
@@ -42,18 +42,26 @@ Log = dict[TP, list[bytes]]
 
 
 def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
-    """Daily ticks to both partitions; an observation of each enterprise at each month's close; bad loans by `a`."""
+    """Daily ticks to both partitions; an observation of each enterprise at each month's close; bad loans by `a`.
+
+    Arrears are paid after some days. Every tenth enterprise borrows from a bank whose receipts fail for three months.
+    """
     rng = random.Random(seed)
     log: Log = {TP(topic, p): [] for topic in (topics.EVENTS, topics.OBSERVATION) for p in range(PARTITIONS)}
     coming: list[tuple[int, int, Loan]] = []
     first = day_of_date(date(2024, 1, 1))
+    for e in range(enterprises):
+        granted = lent(first, f"E{e}", "granted", f"g{e}", bank=FAILING if e % 10 == 0 else BANK)
+        log[TP(topics.EVENTS, e % PARTITIONS)].append(msgspec.json.encode(LogRecord(event=granted)))
     for day in range(first, first + months * 31):
         for due, p, loan in sorted((c for c in coming if c[0] == day), key=lambda c: c[2].event_id):
             log[TP(topics.EVENTS, p)].append(msgspec.json.encode(LogRecord(event=loan)))
             assert due == day
+        failing = first + 90 if day - first in range(90, 180) else day
+        feeds = {BANK: Feed(covered_up_to=day), FAILING: Feed(covered_up_to=failing)}
         for p in range(PARTITIONS):
             log[TP(topics.EVENTS, p)].append(
-                msgspec.json.encode(LogRecord(event=Tick(up_to=day_start_ms(day + 1), feeds={})))
+                msgspec.json.encode(LogRecord(event=Tick(up_to=day_start_ms(day + 1), feeds=feeds)))
             )
         if month_of_day(day) == month_of_day(day + 1):
             continue
@@ -63,8 +71,9 @@ def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
             made = observation(day, f"E{e}", u, offset=len(log[TP(topics.EVENTS, p)]) - 1)
             log[TP(topics.OBSERVATION, p)].append(msgspec.json.encode(made))
             if rng.random() < 1 / (1 + math.exp(-(1 - 6 * u["a"] / MICRO))):
-                fact = overdue(day + rng.randrange(1, 90), f"E{e}", event_id=f"l{day}-{e}")
-                coming.append((day_of(fact.event_time), p, fact))
+                bad, bank = day + rng.randrange(1, 90), FAILING if e % 10 == 0 else BANK
+                for on, event, dpd in ((bad, "overdue", 31), (bad + rng.randrange(1, 20), "repaid", 0)):
+                    coming.append((on, p, lent(on, f"E{e}", event, f"{event}{day}-{e}", dpd, bank=bank)))
     return log
 
 
@@ -76,10 +85,10 @@ def observation(day: int, enterprise: str, utilities: dict[str, int], offset: in
     )  # fmt: skip
 
 
-def overdue(day: int, enterprise: str, event_id: str) -> Loan:
+def lent(day: int, enterprise: str, event: str, event_id: str, dpd: int | None = None, *, bank: str = BANK) -> Loan:
     return Loan(
-        event_id=event_id, bank_id=BANK, enterprise_id=enterprise, event_time=day_start_ms(day) + 1, loan_id="L",
-        event="overdue", principal_minor=1, outstanding_minor=1, granted_on="2023-01-01", dpd=31,
+        event_id=event_id, bank_id=bank, enterprise_id=enterprise, event_time=day_start_ms(day) + 1, loan_id="L",
+        event=event, principal_minor=1, outstanding_minor=1, granted_on="2023-01-01", dpd=dpd,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -173,6 +182,7 @@ def test_the_same_log_gives_the_same_snapshot_however_its_topics_are_read(broker
     assert summaries[0]["snapshots"] >= 3
     assert summaries[0]["labels"] >= 300
     assert 0 < summaries[0]["labels_bad"] < summaries[0]["labels"]
+    assert min(summaries[0]["already_bad"], summaries[0]["indeterminate"]) > 0
     assert summaries[0]["model_id"] != content_id(PRIOR.encode())
     assert run(role_over(broker, other := made_log(seed + 1)), other, shuffled(other, seed))["model_id"] not in [
         summary["model_id"] for summary in summaries
@@ -227,6 +237,20 @@ def test_repeated_observations_and_facts_change_nothing(broker: str, seed: int) 
     assert summary == expected
 
 
+def test_labels_are_counted_by_kind(broker: str, seed: int) -> None:
+    log = made_log(seed)
+    role = role_over(broker, log)
+    summary = run(role, log, one_after_the_other(log))
+    (reading,) = (one for one in role.readings() if isinstance(one, Learning))
+    assert reading.labels == {
+        "good": summary["labels"] - summary["labels_bad"],
+        "bad": summary["labels_bad"],
+        "already_bad": summary["already_bad"],
+        "indeterminate": summary["indeterminate"],
+    }
+    assert sum(reading.labels.values()) == summary["observations"] - summary["observations_held"]
+
+
 def test_without_observations_it_says_that_there_were_none(broker: str) -> None:
     log = made_log(1, months=5, enterprises=0)
     summary = run(role_over(broker, log), log, one_after_the_other(log))
@@ -271,7 +295,7 @@ def test_a_snapshot_that_moves_a_weight_too_far_is_held_and_counted(broker: str,
 def test_an_operators_outcome_is_a_label(broker: str) -> None:
     log = made_log(5, months=6, enterprises=4)
     base = run(role_over(broker, log), log, one_after_the_other(log))
-    first = msgspec.json.decode(log[TP(topics.OBSERVATION, 0)][0], type=Observation)
+    first = msgspec.json.decode(log[TP(topics.OBSERVATION, 0)][1], type=Observation)  # its lender's receipts come
     verdict = Outcome(
         event_id="o", bank_id=BANK, enterprise_id=first.enterprise_id, event_time=day_start_ms(first.day + 40),
         observation_id=first.observation_id, label="bad", matured_on="2024-03-01",

@@ -1,0 +1,67 @@
+"""Closes of months: at which tick, and which days each bank covers by it."""
+
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.labels import Close
+from domain.calendar import day_of_date, day_start_ms, month_of_day
+from domain.events import Feed, Tick
+from streams.learn.learner import MonthCloses
+
+FIRST = day_of_date(date(2024, 1, 20))
+JANUARY = month_of_day(FIRST)
+
+
+def tick(day: int, covered: dict[str, int | None]) -> Tick:
+    """A tick at the end of a day."""
+    return Tick(
+        up_to=day_start_ms(FIRST + day + 1),
+        feeds={bank: Feed(covered_up_to=None if to is None else FIRST + to) for bank, to in covered.items()},
+    )
+
+
+def test_a_bank_covers_from_where_it_was_first_seen_to() -> None:
+    closes = MonthCloses()
+    closes.tick(tick(0, {"A": 0, "B": None}), 10)
+    closes.tick(tick(5, {"A": 4, "B": 3}), 20)
+    closes.tick(tick(11, {"A": 11, "B": 9, "C": None}), 30)
+    assert closes.close_of(JANUARY) == Close(offset=30, covered={"A": (FIRST, FIRST + 11), "B": (FIRST + 3, FIRST + 9)})
+    assert closes.close_of(JANUARY + 1) is None
+
+
+def test_a_bank_that_ticks_left_out_begins_anew() -> None:
+    closes = MonthCloses()
+    for offset, (day, covered) in enumerate([(0, {"A": 0, "B": 0}), (5, {"B": 5}), (8, {"A": 8, "B": 8})]):
+        closes.tick(tick(day, covered), offset)
+    closes.tick(tick(12, {"A": 11, "B": 12}), 3)
+    found = closes.close_of(JANUARY)
+    assert found is not None
+    assert found.covered == {"A": (FIRST + 8, FIRST + 11), "B": (FIRST, FIRST + 12)}
+    assert found.covers("A", FIRST + 8, FIRST + 11)
+    assert not found.covers("A", FIRST + 7, FIRST + 11)
+    assert not found.covers("B", FIRST, FIRST + 13)
+    assert not found.covers("Z", FIRST, FIRST)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 9),
+            st.dictionaries(st.sampled_from("AB"), st.one_of(st.none(), st.integers(0, 3))),
+        ),
+        max_size=30,
+    )
+)
+def test_ticks_that_tell_nothing_may_be_left_out(steps: list[tuple[int, dict[str, int | None]]]) -> None:
+    """As a replay does, which hands on those that tell something alone."""
+    every, told = MonthCloses(), MonthCloses()
+    day = 0
+    for offset, (days, behind) in enumerate(steps):
+        day += days
+        one = tick(day, {bank: None if gap is None else day - gap for bank, gap in behind.items()})
+        every.tick(one, offset)
+        if told.is_told_by(one):
+            told.tick(one, offset)
+        assert every == told
