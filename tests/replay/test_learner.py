@@ -19,6 +19,7 @@ from tests.determinism import log as logs
 from tests.replay.test_in_process import Collected
 
 SETTINGS = LearnSettings(labels_per_snapshot_min=1, weight_move_points_max=300)
+NEWS = ((10, "default", None), (40, "default", None), (50, "overdue", 5))  # days after the grant, event, days past due
 STEP = 3  # offsets between the log's records, so that a word fits between two
 
 
@@ -110,16 +111,16 @@ class Observed:
         return self.found
 
 
-def defaults(log):
-    """Return records by (partition, offset): loans in default 10 and 40 days after their grant, one of each day."""
+def bad_news(log):
+    """Return records by (partition, offset): in each, two loans come into default, and one into arrears."""
     found = {}
     for number, rows in enumerate(log.partitions):
         events = [(STEP * i, event) for i, row in enumerate(rows) if (event := event_of(row)) is not None]
         loans = [event for _, event in events if isinstance(event, Loan) and event.event == "granted"]
-        for loan, days in zip(loans, (10, 40), strict=False):
+        for loan, (days, event, dpd) in zip(loans, NEWS, strict=False):
             at_ms = loan.event_time + days * DAY_MS
-            place = next(offset for offset, event in events if isinstance(event, Tick) and event.up_to >= at_ms)
-            bad = msgspec.structs.replace(loan, event="default", event_id=f"default-{days}", event_time=at_ms)
+            place = next(offset for offset, each in events if isinstance(each, Tick) and each.up_to >= at_ms)
+            bad = msgspec.structs.replace(loan, event=event, event_id=f"bad-{days}", event_time=at_ms, dpd=dpd)
             record = LogRecord(event=bad, fingerprint=f"{days:016}", origin=("t", 0, 0))
             found.setdefault((number, place), []).append(msgspec.json.encode(record))
     return found
@@ -134,7 +135,7 @@ def event_of(row):
 
 def test_its_labels_and_models_are_those_of_a_learner_that_reads_every_record(log, tmp_path):
     """As the role does: all loans and ticks, a topic after the other, and only then month by month."""
-    by_offset = defaults(log)
+    by_offset = bad_news(log)
     opened = written(tmp_path / "events.log", log, by_offset=by_offset)
     found = replay(opened, consumer=Observed, processes=1, as_recorded=True, learn=SETTINGS)
     learner, models = Learner(SETTINGS, range(3)), []
