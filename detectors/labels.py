@@ -84,7 +84,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """Why an observation whose time has come is neither learned nor judged."""
+    """The reason for which an observation whose time has come is neither learned nor judged."""
 
     kind: Literal["already_bad", "indeterminate"]
 

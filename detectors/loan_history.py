@@ -53,7 +53,7 @@ class Spell(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a loan event says, in the order of event time and offset."""
+    """The content of a loan event. Reports are ordered by event time, then by offset."""
 
     event_ms: int
     offset: int
