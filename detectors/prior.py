@@ -8,7 +8,7 @@ import math
 from functools import cache
 
 from config.catalogue import anchors, expert_points, indicators
-from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Snapshot, content_id
+from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Snapshot, content_id, of_format_1
 from features.indicators import CORE
 
 GROUP_POINTS = {
@@ -27,7 +27,7 @@ def prior_snapshot() -> Snapshot:
     weights = {name: milli for group in GROUP_POINTS for name, milli in _weights_milli(group).items()}
     assert sum(weights.values()) == WEIGHT_SUM_MILLI
     slope = 300 / 30 * math.log(2)
-    return Snapshot(
+    return of_format_1(
         parent_id=None,
         prior=True,
         weights_milli={name: weights[name] for name in CORE},

@@ -7,38 +7,118 @@ millipoints that sum to 300,000; `score = 400,000 + sum(w_i * u_i) + cap`, and `
 
 import hashlib
 import itertools
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from config.catalogue import indicators
+from features.indicators import nulls
+from features.indicators.nulls import NULL_NAMES
+
 WEIGHT_SUM_MILLI = 300_000
 MICRO = 1_000_000
-_T = TypeVar("_T")
+V1: Literal["xinliu.model/1"] = "xinliu.model/1"
+V2: Literal["xinliu.model/2"] = "xinliu.model/2"
+ANCHORS_MAX = 16
+SCORE = "score"  # names the score among references
+UNKNOWN_LEVEL_MOST_MICRO = 350_000  # of what is not computable: to hide an input never pays
+NOT_APPLICABLE = NULL_NAMES[nulls.NOT_APPLICABLE]
+NULL_LEVELS_MICRO = {
+    name: MICRO // 2 if name == NOT_APPLICABLE else UNKNOWN_LEVEL_MOST_MICRO for name in NULL_NAMES[1:]
+}
+Weight = Annotated[int, msgspec.Meta(ge=0, le=WEIGHT_SUM_MILLI)]
+Level = Annotated[int, msgspec.Meta(ge=0, le=MICRO)]
 
 
 class SnapshotError(ValueError):
     """This engine cannot score with the bytes of a snapshot; the message says why."""
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One version of the model. All numbers are integers, so that its bytes are equal everywhere."""
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From a score to a probability: `logit(p) = intercept - slope * (score - 400,000) / 300,000`."""
 
-    format: Literal["xinliu.model/1"] = "xinliu.model/1"
+    intercept_micro: int
+    slope_micro: Annotated[int, msgspec.Meta(gt=0)]
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One indicator (or the score) in the population that a model was trained on: fixed bins for PSI.
+
+    edges_micro: inner edges, ascending. shares_ppm: of the values below the first edge, between two, at or above the
+    last; one more than edges, without nulls. null_ppm: share of nulls.
+    """
+
+    edges_micro: tuple[int, ...]
+    shares_ppm: tuple[int, ...]
+    null_ppm: int
+
+
+class _Snapshot1(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`xinliu.model/1`: five anchors whose utilities are fixed quarters; every null counts as in NULL_LEVELS_MICRO."""
+
+    format: Literal["xinliu.model/1"] = V1
     parent_id: str | None
-    prior: bool  # no label has moved the weights
-    weights_milli: dict[str, Annotated[int, msgspec.Meta(ge=0, le=WEIGHT_SUM_MILLI)]]  # by indicator id
+    prior: bool
+    weights_milli: dict[str, Weight]
     intercept_micro: int
     slope_micro: Annotated[int, msgspec.Meta(gt=0)]
     anchors_micro: dict[str, tuple[int, int, int, int, int]]  # p5, p25, p50, p75, p95 of each indicator, times 10^6
     trained_labels_count: int = 0
     trained_bad_count: int = 0
+    trained_until_day: int | None = None
+    log_offsets: dict[str, int] = {}
+    libraries: dict[str, str] = {}
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of the model. All numbers are integers, so that its bytes are equal everywhere.
+
+    The utility of a value is linear between its anchors' levels, and constant beyond the outer ones. Levels follow the
+    catalogue's direction: they never fall towards the better side. An indicator without a value counts as the level of
+    its kind of null.
+    """
+
+    format: Literal["xinliu.model/1", "xinliu.model/2"] = V2
+    parent_id: str | None
+    prior: bool  # no label has moved the weights
+    weights_milli: dict[str, Weight]  # by indicator id
+    intercept_micro: int
+    slope_micro: Annotated[int, msgspec.Meta(gt=0)]
+    anchors_micro: dict[str, tuple[int, ...]]  # ascending, times 10^6
+    levels_micro: dict[str, tuple[Level, ...]]  # utility at each anchor, times 10^6
+    null_levels_micro: dict[str, dict[str, Level]]  # by indicator id and name of the null, times 10^6
+    medians_micro: dict[str, int]  # of the population, times 10^6: what reasons compare with
+    default_12m: Calibration | None = None  # of pd_12m; None until enough outcomes have matured
+    population: str = "borrowers"  # those it was trained on; the score of any other is an extrapolation
+    trained_labels_count: int = 0
+    trained_bad_count: int = 0
+    trained_from_day: int | None = None  # day number of the oldest observation
     trained_until_day: int | None = None  # day number of the newest matured label
     log_offsets: dict[str, int] = {}  # "topic:partition" -> next offset, what it was trained on
     libraries: dict[str, str] = {}
+    policy: dict[str, float] = {}  # the settings that it was trained under
+    reference: dict[str, Reference] = {}  # by indicator id, and SCORE
 
     def encode(self) -> bytes:
-        """Return the canonical bytes."""
-        return msgspec.json.encode(self, order="sorted")
+        """Return the canonical bytes, in the format that the snapshot names."""
+        whole: Snapshot | _Snapshot1 = self
+        if self.format == V1:
+            kept = {name: getattr(self, name) for name in _Snapshot1.__struct_fields__}
+            whole = _Snapshot1(**kept)
+        return msgspec.json.encode(whole, order="sorted")
+
+    def scores_as(self, other: "Snapshot") -> bool:
+        """Return whether both give every enterprise the same score: they differ in probabilities or records alone."""
+        return all(getattr(self, name) == getattr(other, name) for name in _SCORING)
+
+
+_SCORING = ("weights_milli", "anchors_micro", "levels_micro", "null_levels_micro")  # medians move no score
+
+
+def quarters(falling: bool) -> tuple[int, ...]:
+    """Return the levels of five anchors under format 1. falling: higher is riskier."""
+    levels = (0, MICRO // 4, MICRO // 2, MICRO * 3 // 4, MICRO)
+    return levels[::-1] if falling else levels
 
 
 def content_id(body: bytes) -> str:
@@ -46,7 +126,7 @@ def content_id(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type[ValueError]) -> _T:
+def read(body: bytes, expected_id: str, kind: Any, name: str, refusal: type[ValueError]) -> Any:
     """Return the content of artefact `name`, decoded as `kind`.
 
     Raise `refusal` where its hash is not `expected_id` or it is not of that kind.
@@ -60,15 +140,63 @@ def read(body: bytes, expected_id: str, kind: type[_T], name: str, refusal: type
 
 
 def decode(body: bytes, expected_id: str) -> Snapshot:
-    """Return the snapshot in `body`.
+    """Return the snapshot in `body`, of either format.
 
     Raise SnapshotError where its hash is not `expected_id`, or it cannot be scored with.
     """
-    snapshot = read(body, expected_id, Snapshot, "model", SnapshotError)
+    found = read(body, expected_id, Snapshot | _Snapshot1, "model", SnapshotError)
+    snapshot = _upgraded(found) if isinstance(found, _Snapshot1) else found
     if sum(snapshot.weights_milli.values()) != WEIGHT_SUM_MILLI:
         raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")
     for name in snapshot.weights_milli:
-        anchors = snapshot.anchors_micro.get(name)
-        if anchors is None or not all(low < high for low, high in itertools.pairwise(anchors)):
-            raise SnapshotError(f"model {expected_id}: anchors of {name} are missing or do not ascend")
+        if reason := _unusable(snapshot, name):
+            raise SnapshotError(f"model {expected_id}: {reason}")
     return snapshot
+
+
+def _unusable(snapshot: Snapshot, name: str) -> str | None:
+    """Return why an indicator cannot be scored with; None where it can."""
+    anchors, levels = snapshot.anchors_micro.get(name, ()), snapshot.levels_micro.get(name, ())
+    if not 2 <= len(anchors) <= ANCHORS_MAX or not all(low < high for low, high in itertools.pairwise(anchors)):
+        return f"anchors of {name} are missing or do not ascend"
+    if len(levels) != len(anchors) or {levels[0], levels[-1]} != {0, MICRO}:
+        return f"levels of {name} are not one an anchor, from 0 to {MICRO:,}"
+    if list(levels) not in (sorted(levels), sorted(levels, reverse=True)):
+        return f"levels of {name} rise and fall"
+    if name not in snapshot.medians_micro:
+        return f"the median of {name} is missing"
+    nulls = snapshot.null_levels_micro.get(name, {})
+    if set(nulls) != set(NULL_LEVELS_MICRO):
+        return f"levels of {name} without a value are not those of {', '.join(NULL_LEVELS_MICRO)}"
+    high = [null for null, level in nulls.items() if null != NOT_APPLICABLE and level > UNKNOWN_LEVEL_MOST_MICRO]
+    return f"the level of {name} for {high[0]} pays: it is over {UNKNOWN_LEVEL_MOST_MICRO:,}" if high else None
+
+
+def _upgraded(old: _Snapshot1) -> Snapshot:
+    """Return a snapshot of format 1 with the levels that it implies. It keeps its format, and so its bytes."""
+    rows, names = indicators(), old.weights_milli
+    falling = {name: name in rows and rows[name].higher_is_riskier for name in names}
+    return Snapshot(
+        **{name: getattr(old, name) for name in _Snapshot1.__struct_fields__},
+        levels_micro={name: quarters(falling[name]) for name in names},
+        null_levels_micro=dict.fromkeys(names, NULL_LEVELS_MICRO),
+        medians_micro={name: anchors[2] for name, anchors in old.anchors_micro.items()},
+    )
+
+
+def of_format_1(
+    *,
+    parent_id: str | None,
+    prior: bool,
+    weights_milli: dict[str, int],
+    intercept_micro: int,
+    slope_micro: int,
+    anchors_micro: dict[str, tuple[int, int, int, int, int]],
+) -> Snapshot:
+    """Return a snapshot of format 1."""
+    return _upgraded(
+        _Snapshot1(
+            parent_id=parent_id, prior=prior, weights_milli=weights_milli, intercept_micro=intercept_micro,
+            slope_micro=slope_micro, anchors_micro=anchors_micro,
+        )
+    )  # fmt: skip

@@ -22,7 +22,7 @@ class MonotoneLogistic(base.Classifier):
         beta_i <- max(0, step_i(-g * u_i + pull * (beta_i - beta0_i)))
 
     `step` is the optimizer's. Projecting after each step keeps a better utility from ever raising p, so that the model
-    reads as a scorecard (`detectors.training.snapshot_of`). The pull is the gradient of pull/2 * ||theta - theta0||^2:
+    reads as a scorecard (`detectors.learning.training`). The pull is the gradient of pull/2 * ||theta - theta0||^2:
     it makes up for few bad labels, and a utility that is no longer seen goes back to its expert weight.
 
     Parameters

@@ -3,8 +3,8 @@
 from cli.inspect import GROUPS, STATUS
 from config.catalogue import indicators
 from detectors import scorecard
-from detectors.labels import HORIZON_DAYS, SIGHT_DAYS_MAX
-from detectors.loan_history import CURES, DPD_GOOD_MAX
+from detectors.learning.labels import HORIZON_DAYS, SIGHT_DAYS_MAX
+from detectors.learning.loan_history import CURES, DPD_GOOD_MAX
 from detectors.prior import GROUP_POINTS, prior_snapshot
 from detectors.rules.artefact import packaged
 from detectors.snapshot import WEIGHT_SUM_MILLI

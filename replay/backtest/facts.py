@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from detectors.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, bad_since, ends
+from detectors.learning.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, bad_since, ends
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of, day_of_text
 from domain.events import Authorization, Loan, LoanEvent, LogRecord, Outcome, Profile, Tick
 from features.layout import id_texts
@@ -195,7 +195,7 @@ class FactReader:
                 self._bad.add(enterprise, order, at_ms, judged, since, is_default)
 
     def _judged_loan(self, enterprise_id: str, loan_id: str) -> int:
-        """Return the index of a loan as outcomes name it, without the bank (see detectors/labels.py)."""
+        """Return the index of a loan as outcomes name it, without the bank (see detectors/learning/labels.py)."""
         return self._judged_loans[f"{enterprise_id}|{loan_id}"]
 
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from config.catalogue import indicators
 from config.settings import LearnSettings
-from detectors.labels import KINDS, Close, Ledger
+from detectors.learning.labels import KINDS, Close, Ledger
+from detectors.learning.training import Trainer, largest_move_milli
 from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
-from detectors.training import Trainer, largest_move_milli
 from domain import topics
 from domain.calendar import date_of, day_of, month_of_day
 from domain.events import Loan, LogEvent, Outcome, Tick

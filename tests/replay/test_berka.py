@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
-from detectors.labels import Close, Ledger
+from detectors.learning.labels import Close, Ledger
 from domain import topics
 from domain.calendar import date_of, day_of, day_of_text, day_start_ms
 from domain.events import SCHEMA, Authorization, EnterpriseEvent, Feed, Loan, LogRecord, Outcome, Receipt, Tick, Txn

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import checks, compose, optim
 
+from detectors.learning.training import fractions
 from detectors.models.monotone_logistic import MonotoneLogistic
-from detectors.training import fractions
 from tests.faults import Fault
 
 # River's checks import scikit-learn's data sets for multi-output models before they look at the model.

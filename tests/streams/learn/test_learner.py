@@ -5,7 +5,7 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.labels import Close
+from detectors.learning.labels import Close
 from domain.calendar import day_of_date, day_start_ms, month_of_day
 from domain.events import Feed, Tick
 from streams.learn.learner import MonthCloses

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.settings import KafkaSettings, LearnSettings, Settings
-from detectors.snapshot import MICRO, Snapshot, content_id, decode
+from detectors.snapshot import MICRO, content_id, decode, of_format_1
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms, month_of_day
 from domain.events import SCHEMA, Control, Feed, Loan, LogRecord, Outcome, Tick
@@ -30,7 +30,7 @@ from tests.reading import commit, ends, read
 PARTITIONS = 2
 BANK, FAILING = "C1010511000099", "C1010511000088"
 GROUPS = {"a": "x", "b": "x", "c": "y"}
-PRIOR = Snapshot(
+PRIOR = of_format_1(
     parent_id=None,
     prior=True,
     weights_milli=dict.fromkeys(GROUPS, 100_000),

@@ -3,7 +3,7 @@
 An observation of day d is bad where a loan of its enterprise becomes bad in (d, d + horizon]: more than so many days
 past due, in default, advanced for or written off. It is good where that has not happened and was in sight: the receipts
 of each bank with an open loan cover the horizon, or that loan was repaid and closed, and no arrears would have passed
-the limit unreported. One whose enterprise is bad on day d already, and not cured (detectors/loan_history.py), is
+the limit unreported. One whose enterprise is bad on day d already, and not cured (loan_history.py), is
 `already_bad`; one whose horizon nobody saw is `indeterminate`. Both are counted, and neither learned nor judged.
 
 Bad and good mature alike, at the end of the horizon: if bad outcomes were learned as they happen, the newest quarter
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from detectors.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, LoanHistory, Standing
+from detectors.learning.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, LoanHistory, Standing
 from domain.calendar import day_of_text, month_of_day
 from domain.events import Loan, Outcome
 from domain.outputs import Observation

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.labels import Label
-from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Snapshot, SnapshotError, content_id, decode
-from detectors.training import Trainer, largest_move_milli, largest_remainder, scorecard_weights
+from detectors.learning.labels import Label
+from detectors.learning.training import Trainer, largest_move_milli, largest_remainder, scorecard_weights
+from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, SnapshotError, content_id, decode, of_format_1
 from domain.outputs import Observation
 from tests.faults import Fault
 
 GROUPS = {"a": "x", "b": "x", "c": "y", "d": "y"}
-PRIOR = Snapshot(
+PRIOR = of_format_1(
     parent_id=None,
     prior=True,
     weights_milli=dict.fromkeys(GROUPS, 75_000),

@@ -5,7 +5,16 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.loan_history import CURES, DPD_DEFAULT_MIN, NEVER, LoanHistory, Report, bad_since, ends, standing
+from detectors.learning.loan_history import (
+    CURES,
+    DPD_DEFAULT_MIN,
+    NEVER,
+    LoanHistory,
+    Report,
+    bad_since,
+    ends,
+    standing,
+)
 from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import Loan
 

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.labels import DEFAULT_12M, HORIZON_DAYS, SIGHT_DAYS_MAX, Close, Label, Ledger, Unlabelled, label_of
-from detectors.loan_history import LoanHistory
+from detectors.learning.labels import (
+    DEFAULT_12M,
+    HORIZON_DAYS,
+    SIGHT_DAYS_MAX,
+    Close,
+    Label,
+    Ledger,
+    Unlabelled,
+    label_of,
+)
+from detectors.learning.loan_history import LoanHistory
 from domain.calendar import date_of, day_start_ms, month_of_day
 from domain.events import Loan, Outcome
 from domain.outputs import Observation

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import river
 from river import compose, metrics, optim
 
-from detectors.labels import Label
+from detectors.learning.labels import Label
 from detectors.models.monotone_logistic import MonotoneLogistic
 from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Snapshot
 from domain.outputs import Observation
@@ -113,13 +114,13 @@ class Trainer:
         """Return the champion as it is now, with the prior's anchors."""
         model: MonotoneLogistic = self._pipeline["MonotoneLogistic"]
         weights_milli, slope = scorecard_weights(model.weights, self._prior.weights_milli, self._groups)
-        return Snapshot(
+        return msgspec.structs.replace(
+            self._prior,
             parent_id=parent_id,
             prior=False,
             weights_milli=weights_milli,
             intercept_micro=round(model.bias * MICRO),
             slope_micro=round(slope * MICRO),
-            anchors_micro=self._prior.anchors_micro,
             trained_labels_count=self.counts["bad"] + self.counts["good"],
             trained_bad_count=self.counts["bad"],
             trained_until_day=self.trained_until_day,

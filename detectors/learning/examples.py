@@ -1,0 +1,68 @@
+"""Examples: observations with a label, as columns. What a model learns from, and is measured on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.learning.labels import Label
+from detectors.snapshot import MICRO
+from domain.outputs import Observation
+from features.indicators import INDICATOR_COUNT, INDICATORS
+from features.indicators.nulls import NOT_APPLICABLE, NOT_REPORTED, VALUE
+
+UNKNOWN = -1
+EXAMPLE = np.dtype(
+    [
+        ("enterprise", "<i8"),  # a number of the enterprise, the same in all its examples
+        ("day", "<i4"),  # of the observation
+        ("matured_on", "<i4"),
+        ("bad", "?"),  # more than 30 days past due, or worse, within 90 days
+        ("default_12m", "i1"),  # in default within 12 months: 1, 0 or UNKNOWN
+        ("score_milli", "<i4"),  # under the model that was in force
+        ("p_ppm", "<i4"),  # p_overdue30_90d under the model that was in force
+        ("value", "<f8", (INDICATOR_COUNT,)),  # by indicator, in the order of INDICATORS; NaN where null
+        ("null", "u1", (INDICATOR_COUNT,)),  # its code (features/indicators/nulls.py)
+    ]
+)
+Examples = npt.NDArray[np.void]
+_NEUTRAL_PPM = MICRO // 2
+
+
+def examples_of(labels: Sequence[Label], enterprises: dict[str, int]) -> Examples:
+    """Return labelled observations as EXAMPLE, (labels,), in their order.
+
+    enterprises: numbers by enterprise id; those that it does not know are added.
+    """
+    rows = np.zeros(len(labels), EXAMPLE)
+    for row, label in zip(rows, labels, strict=True):
+        seen = label.observation
+        row["enterprise"] = enterprises.setdefault(seen.enterprise_id, len(enterprises))
+        row["day"], row["matured_on"], row["bad"] = seen.day, label.matured_on, label.bad
+        row["default_12m"] = UNKNOWN
+        row["score_milli"], row["p_ppm"] = seen.score_milli, seen.p_overdue30_90d_ppm
+        row["value"], row["null"] = values_of(seen)
+    return rows
+
+
+def values_of(seen: Observation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+    """Return (values, null codes) of an observation by indicator, float64 and uint8 (INDICATOR_COUNT,).
+
+    Records of before the reasons were kept tell by the neutral utility what was not applicable.
+    """
+    values, codes = np.full(INDICATOR_COUNT, np.nan), np.full(INDICATOR_COUNT, NOT_REPORTED, np.uint8)
+    for i, name in enumerate(INDICATORS):
+        value = seen.values_micro.get(name)
+        if value is not None:
+            values[i], codes[i] = value / MICRO, VALUE
+        elif seen.utilities_ppm.get(name) == _NEUTRAL_PPM:
+            codes[i] = NOT_APPLICABLE
+    return values, codes
+
+
+def take(examples: Examples, names: Sequence[str], column: str) -> npt.NDArray[Any]:
+    """Return `value` or `null` of some indicators, (examples, names)."""
+    places = [INDICATORS.index(name) for name in names]
+    found: npt.NDArray[Any] = examples[column][:, places]
+    return found
