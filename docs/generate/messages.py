@@ -11,7 +11,7 @@ import msgspec
 
 from config.catalogue import SignalRow
 from detectors.rules.artefact import Emission, RulesArtefact
-from detectors.snapshot import Snapshot
+from detectors.snapshot import Calibration, Reference, Snapshot
 from domain import events, outputs
 
 _HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
         outputs.LoanOfAlert, outputs.DeadLetter, outputs.Cut, outputs.QuarantinedBatch,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
-        Snapshot, RulesArtefact, Emission, SignalRow,
+        Snapshot, Calibration, Reference, RulesArtefact, Emission, SignalRow,
     )
 }  # fmt: skip
 # What a value of each topic is, where it is not the first struct of its row alone.
