@@ -33,7 +33,7 @@ def prior_snapshot() -> Snapshot:
         weights_milli={name: weights[name] for name in CORE},
         intercept_micro=round((slope / 2 - math.log(20)) * MICRO),
         slope_micro=round(slope * MICRO),
-        anchors_micro={name: tuple(round(a * MICRO) for a in anchors()[name]) for name in CORE},  # type: ignore[misc]
+        anchors_micro={name: tuple(round(a * MICRO) for a in anchors()[name]) for name in CORE},
     )
 
 

@@ -53,21 +53,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     null_ppm: int
 
 
-class _Snapshot1(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`xinliu.model/1`: five anchors whose utilities are fixed quarters; every null counts as in NULL_LEVELS_MICRO."""
-
-    format: Literal["xinliu.model/1"] = V1
-    parent_id: str | None
-    prior: bool
-    weights_milli: dict[str, Weight]
-    intercept_micro: int
-    slope_micro: Annotated[int, msgspec.Meta(gt=0)]
-    anchors_micro: dict[str, tuple[int, int, int, int, int]]  # p5, p25, p50, p75, p95 of each indicator, times 10^6
-    trained_labels_count: int = 0
-    trained_bad_count: int = 0
-    trained_until_day: int | None = None
-    log_offsets: dict[str, int] = {}
-    libraries: dict[str, str] = {}
+_FIELDS_1 = (
+    "format", "parent_id", "prior", "weights_milli", "intercept_micro", "slope_micro", "anchors_micro",
+    "trained_labels_count", "trained_bad_count", "trained_until_day", "log_offsets", "libraries",
+)  # fmt: skip
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,7 +64,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     The utility of a value is linear between its anchors' levels, and constant beyond the outer ones. Levels follow the
     catalogue's direction: they never fall towards the better side. An indicator without a value counts as the level of
-    its kind of null.
+    its kind of null. Format 1 has five anchors, whose levels are fixed quarters, and NULL_LEVELS_MICRO: decoded, or
+    made by `of_format_1`, it has them too, and is encoded without.
     """
 
     format: Literal["xinliu.model/1", "xinliu.model/2"] = V2
@@ -85,9 +75,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     intercept_micro: int
     slope_micro: Annotated[int, msgspec.Meta(gt=0)]
     anchors_micro: dict[str, tuple[int, ...]]  # ascending, times 10^6
-    levels_micro: dict[str, tuple[Level, ...]]  # utility at each anchor, times 10^6
-    null_levels_micro: dict[str, dict[str, Level]]  # by indicator id and name of the null, times 10^6
-    medians_micro: dict[str, int]  # of the population, times 10^6: what reasons compare with
+    levels_micro: dict[str, tuple[Level, ...]] = {}  # utility at each anchor, times 10^6
+    null_levels_micro: dict[str, dict[str, Level]] = {}  # by indicator id and name of the null, times 10^6
+    medians_micro: dict[str, int] = {}  # of the population, times 10^6: what reasons compare with
     default_12m: Calibration | None = None  # of pd_12m; None until enough outcomes have matured
     population: str = "borrowers"  # those it was trained on; the score of any other is an extrapolation
     trained_labels_count: int = 0
@@ -101,11 +91,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def encode(self) -> bytes:
         """Return the canonical bytes, in the format that the snapshot names."""
-        whole: Snapshot | _Snapshot1 = self
-        if self.format == V1:
-            kept = {name: getattr(self, name) for name in _Snapshot1.__struct_fields__}
-            whole = _Snapshot1(**kept)
-        return msgspec.json.encode(whole, order="sorted")
+        fields = _FIELDS_1 if self.format == V1 else self.__struct_fields__
+        return msgspec.json.encode({name: getattr(self, name) for name in fields}, order="sorted")
 
     def scores_as(self, other: "Snapshot") -> bool:
         """Return whether both give every enterprise the same score: they differ in probabilities or records alone."""
@@ -144,8 +131,11 @@ def decode(body: bytes, expected_id: str) -> Snapshot:
 
     Raise SnapshotError where its hash is not `expected_id`, or it cannot be scored with.
     """
-    found = read(body, expected_id, Snapshot | _Snapshot1, "model", SnapshotError)
-    snapshot = _upgraded(found) if isinstance(found, _Snapshot1) else found
+    snapshot: Snapshot = read(body, expected_id, Snapshot, "model", SnapshotError)
+    if snapshot.format == V1:
+        if odd := sorted(set(msgspec.json.decode(body)) - set(_FIELDS_1)):
+            raise SnapshotError(f"model {expected_id}: format {V1} has no {', '.join(odd)}")
+        snapshot = _with_levels(snapshot)
     if sum(snapshot.weights_milli.values()) != WEIGHT_SUM_MILLI:
         raise SnapshotError(f"model {expected_id}: weights sum to {sum(snapshot.weights_milli.values())} millipoints")
     for name in snapshot.weights_milli:
@@ -159,6 +149,8 @@ def _unusable(snapshot: Snapshot, name: str) -> str | None:
     anchors, levels = snapshot.anchors_micro.get(name, ()), snapshot.levels_micro.get(name, ())
     if not 2 <= len(anchors) <= ANCHORS_MAX or not all(low < high for low, high in itertools.pairwise(anchors)):
         return f"anchors of {name} are missing or do not ascend"
+    if snapshot.format == V1 and len(anchors) != 5:
+        return f"{name} has {len(anchors)} anchors, format {V1} has five"
     if len(levels) != len(anchors) or {levels[0], levels[-1]} != {0, MICRO}:
         return f"levels of {name} are not one an anchor, from 0 to {MICRO:,}"
     if list(levels) not in (sorted(levels), sorted(levels, reverse=True)):
@@ -172,18 +164,6 @@ def _unusable(snapshot: Snapshot, name: str) -> str | None:
     return f"the level of {name} for {high[0]} pays: it is over {UNKNOWN_LEVEL_MOST_MICRO:,}" if high else None
 
 
-def _upgraded(old: _Snapshot1) -> Snapshot:
-    """Return a snapshot of format 1 with the levels that it implies. It keeps its format, and so its bytes."""
-    rows, names = indicators(), old.weights_milli
-    falling = {name: name in rows and rows[name].higher_is_riskier for name in names}
-    return Snapshot(
-        **{name: getattr(old, name) for name in _Snapshot1.__struct_fields__},
-        levels_micro={name: quarters(falling[name]) for name in names},
-        null_levels_micro=dict.fromkeys(names, NULL_LEVELS_MICRO),
-        medians_micro={name: anchors[2] for name, anchors in old.anchors_micro.items()},
-    )
-
-
 def of_format_1(
     *,
     parent_id: str | None,
@@ -191,12 +171,29 @@ def of_format_1(
     weights_milli: dict[str, int],
     intercept_micro: int,
     slope_micro: int,
-    anchors_micro: dict[str, tuple[int, int, int, int, int]],
+    anchors_micro: dict[str, tuple[int, ...]],
 ) -> Snapshot:
     """Return a snapshot of format 1."""
-    return _upgraded(
-        _Snapshot1(
-            parent_id=parent_id, prior=prior, weights_milli=weights_milli, intercept_micro=intercept_micro,
-            slope_micro=slope_micro, anchors_micro=anchors_micro,
+    return _with_levels(
+        Snapshot(
+            format=V1,
+            parent_id=parent_id,
+            prior=prior,
+            weights_milli=weights_milli,
+            intercept_micro=intercept_micro,
+            slope_micro=slope_micro,
+            anchors_micro=anchors_micro,
         )
-    )  # fmt: skip
+    )
+
+
+def _with_levels(old: Snapshot) -> Snapshot:
+    """Return a snapshot of format 1 with the levels that it implies."""
+    rows, names = indicators(), old.weights_milli
+    falling = {name: name in rows and rows[name].higher_is_riskier for name in names}
+    return msgspec.structs.replace(
+        old,
+        levels_micro={name: quarters(falling[name]) for name in names},
+        null_levels_micro=dict.fromkeys(names, NULL_LEVELS_MICRO),
+        medians_micro={name: anchors[len(anchors) // 2] for name, anchors in old.anchors_micro.items()},
+    )

@@ -32,7 +32,14 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
     compacted = {name for name, topic in by_name.items() if topic.settings["cleanup.policy"] == "compact"}
     assert compacted == {topics.OWNER, topics.ARTEFACT}
     eight_mib = {name for name, topic in by_name.items() if topic.settings["max.message.bytes"] == "8388608"}
-    assert eight_mib == {topics.DEAD_LETTERS, topics.QUARANTINE, topics.LATE, topics.MODEL, topics.ARTEFACT}
+    assert eight_mib == {
+        topics.DEAD_LETTERS,
+        topics.QUARANTINE,
+        topics.LATE,
+        topics.MODEL,
+        topics.MODEL_REPORT,
+        topics.ARTEFACT,
+    }
     assert by_name[topics.bank_alerts(BANKS[0])].readers == (f"bank {BANKS[0]}", "archive")
 
 
