@@ -36,7 +36,7 @@ def enterprises(draw):
 def test_the_change_brings_exactly_the_grade_that_was_published_or_the_next_better(values, published):
     x = assess(values, published)
     raw, shown = int(scorecard.grade_of(x["score_milli"])), int(x["published_grade"])
-    change = _counterfactual(CARD, x, x["points_milli"].tolist())
+    change = _counterfactual(CARD, prior_snapshot(), x)
     wanted = shown if shown < raw else raw - 1
     if change is None:
         lacking = 650_000 - 50_000 * wanted - int(x["score_milli"])
@@ -58,4 +58,4 @@ def test_a_cap_is_lifted_by_no_other_indicator():
     values[SLOT["dpd_max_days"]] = 40
     x = assess(values)
     assert x["cap_milli"] < 0
-    assert _counterfactual(CARD, x, x["points_milli"].tolist()) is None
+    assert _counterfactual(CARD, prior_snapshot(), x) is None
