@@ -99,7 +99,7 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
     too close together for floating point.
     """
     if odd := sorted(set(snapshot.weights_milli) - set(CORE)):
-        raise SnapshotError(f"the model scores {', '.join(odd)}, which this engine does not compute")
+        raise SnapshotError(f"it scores {', '.join(odd)}, which this engine does not compute")
     rows = np.zeros(CORE_COUNT, CARD_ROW)
     for row, name in zip(rows, CORE, strict=True):
         is_named = name in snapshot.weights_milli

@@ -77,7 +77,7 @@ Fetch = Callable[[Sequence[str]], Sequence[Value]]
 
 
 class Tally(NamedTuple):
-    """Counts since they were last taken: records by (outcome, reason), and outputs and days as `rows.Writer` has them."""
+    """Counts since they were last taken: records by (outcome, reason), outputs and days as `rows.Writer` has them."""
 
     outcomes: Counter[tuple[Outcome, str]]
     written: Counter[tuple[str, str, str]]
@@ -134,6 +134,7 @@ class Partition:
         self._book = self._writer.book
         self.rules = self._row_rules = self._rules(self._now.rules_id)
         self.model_id = ""
+        self._snapshot: Snapshot  # in force
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
         self._activate(self._now.model_id)
 
@@ -374,7 +375,10 @@ class Partition:
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
-        card = scorecard(snapshot)  # a model that does not fit is refused here
+        try:
+            card = scorecard(snapshot)
+        except SnapshotError as refusal:
+            raise SnapshotError(f"model {model_id}: {refusal}") from refusal
         moves_scores = bool(self.model_id) and not snapshot.scores_as(self._snapshot)
         changed_day = day_of(self._now.up_to) if moves_scores else self._now.model_changed_day
         self.model_id = model_id or prior_id()

@@ -1,5 +1,6 @@
 """Snapshots of format 2 for tests: any that decode accepts."""
 
+import itertools
 import random
 
 import msgspec
@@ -39,7 +40,7 @@ def shared_out(parts: list[int]) -> list[int]:
     for part in parts:
         sofar += part
         ends.append(WEIGHT_SUM_MILLI * sofar // whole)
-    return [high - low for low, high in zip(ends[:-1], ends[1:], strict=True)]
+    return [high - low for low, high in itertools.pairwise(ends)]
 
 
 def made(seed: int, names: tuple[str, ...] = CORE) -> Snapshot:

@@ -360,7 +360,7 @@ def test_what_the_engine_does_not_compute_is_refused_by_name():
         fields[field] = {**of, "dscr_24m_ratio": of[RISING]}
     snapshot = msgspec.structs.replace(wide(), weights_milli=weights, **fields)
     read = decode(snapshot.encode(), content_id(snapshot.encode()))
-    with pytest.raises(SnapshotError, match="the model scores dscr_24m_ratio, which this engine does not compute"):
+    with pytest.raises(SnapshotError, match="it scores dscr_24m_ratio, which this engine does not compute"):
         scorecard.scorecard(read)
 
 

@@ -77,7 +77,7 @@ def test_a_switch_alone_is_the_line_of_the_model(pair):
 
 def test_a_days_record_gives_its_vector():
     null_reasons = {CORE[0]: "feed_stalled", CORE[1]: "a reason of another engine", CORE[3]: ""}
-    values = {name: 2 * MICRO for name in CORE[4:]}
+    values = dict.fromkeys(CORE[4:], 2 * MICRO)
     vector = vector_of_day(values, null_reasons, 499_000)
     names = [NULL_NAMES[code] for code in vector.null]
     assert names[:5] == ["feed_stalled", "not_reported", "not_reported", "not_reported", ""]

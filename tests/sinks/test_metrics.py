@@ -141,7 +141,7 @@ def test_the_exposed_metrics_are_those_that_rules_may_query(metrics: Metrics) ->
 def test_labels_are_few_and_never_name_an_enterprise_or_event() -> None:
     allowed = {
         "topic", "partition", "outcome", "reason", "bank_id", "model_id", "rules_id", "engine_version", "severity",
-        "state", "label", "fate", "table",
+        "state", "label", "fate", "table", "model_changed",
     }  # fmt: skip
     used = {label for _, _, labels in metrics_module._FAMILIES.values() for label in labels}
     assert used == allowed
