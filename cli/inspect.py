@@ -4,6 +4,7 @@ It reads the value in Redis, at most one flush old, and evaluates a copy of it u
 first call after an upgrade compiles for a while. It may run beside workers and changes nothing.
 
 Example: xinliu inspect 91440300MA5EXAMPLE
+         xinliu inspect 91440300MA5EXAMPLE --since 2026-03-31   what has moved since that day's close (from ClickHouse)
          xinliu inspect 91440300MA5EXAMPLE --json
 
 Exit codes: 0 shown; 1 no such enterprise, a value of another version, or a server does not answer; 2 wrong call or
@@ -18,11 +19,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cli import numbers
 from cli.words import complain, language, say, time_text
 from config.settings import Settings
+from domain.calendar import date_of, day_of_date
 from domain.printable import printable
 
 if TYPE_CHECKING:
+    from streams.earlier_score import EarlierScore
     from streams.score.explain import Explanation, Indicator  # with numba: too heavy for `xinliu --help`
 
 ZH = """看一户企业，如评分所见：评分由哪几块加成，为什么，指标，未解除的预警，贷款。
@@ -31,6 +35,7 @@ ZH = """看一户企业，如评分所见：评分由哪几块加成，为什么
 可以在运行中使用，不改动任何东西。
 
 例：xinliu inspect 91440300MA5EXAMPLE
+    xinliu inspect 91440300MA5EXAMPLE --since 2026-03-31   那日日终以来评分因何变动（取自 ClickHouse）
     xinliu inspect 91440300MA5EXAMPLE --json
 
 退出码：0 已显示；1 没有这户企业、状态是别的版本的，或服务器没有应答；2 用法或设置有误。
@@ -44,12 +49,22 @@ GROUPS = {
 STATUS = {
     "published": ("已发布", "published"), "provisional": ("暂定", "provisional"), "withheld": ("不发布", "withheld"),
 }  # fmt: skip
+MOVED = {
+    "model": ("更换模型", "the model was switched"), "cap": ("封顶", "cap"),
+    "rest": ("当时记录的尾差", "rounding of that day's record"),
+}  # fmt: skip
 SEVERITY = {"yellow": ("黄色", "yellow"), "orange": ("橙色", "orange"), "red": ("红色", "red")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the enterprise."""
+    """Add the enterprise, and a day."""
     parser.add_argument("enterprise", help=say("统一社会信用代码或其代号", "its unified social credit code, or token"))
+    parser.add_argument(
+        "--since",
+        type=numbers.date_of,
+        metavar="YYYY-MM-DD",
+        help=say("并说明该日日终以来评分因何变动", "say also what moved the score since that day closed"),
+    )
     parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
 
 
@@ -59,11 +74,19 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     from detectors.snapshot import SnapshotError
     from sinks.artefacts import ArtefactMissing
+    from sinks.clickhouse import Refused, Unavailable
     from streams.lookup import Lookup, Unknown, Unreadable
 
     try:
+        before = None if args.since is None else _earlier(settings, args.enterprise, day_of_date(args.since))
         with Lookup.connected(settings) as lookup:
-            found = lookup.explain(args.enterprise)
+            found = lookup.explain(args.enterprise, before)
+    except (Refused, Unavailable) as error:
+        complain("inspect", *[printable(f"[clickhouse]: {error}")] * 2)
+        return 1
+    except NotArchived as error:
+        complain("inspect", *[printable(str(error))] * 2)
+        return 1
     except redis.RedisError as error:
         complain("inspect", *[printable(f"[redis]: {error}")] * 2)
         return 1
@@ -87,6 +110,28 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+class NotArchived(Exception):
+    """The archive has no score so early; the message says so."""
+
+
+def _earlier(settings: Settings, enterprise_id: str, day: int) -> EarlierScore:
+    from sinks.clickhouse import connect, target_of
+    from streams.earlier_score import earlier_score
+
+    db = connect(target_of(settings.clickhouse))
+    try:
+        found = earlier_score(db, enterprise_id, day)
+    finally:
+        db.close()
+    if found is None:
+        on = date_of(day)
+        raise NotArchived(
+            say(f"ClickHouse 里没有企业 {enterprise_id} 在 {on} 或之前的评分和指标",
+                f"ClickHouse has no score and indicators of enterprise {enterprise_id} on {on} or before")
+        )  # fmt: skip
+    return found
+
+
 def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]:
     yield say(f"企业 {one.enterprise_id}", f"enterprise {one.enterprise_id}")
     yield say(
@@ -99,6 +144,7 @@ def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]
     yield ""
     yield from _reasons(one)
     yield from _counterfactual(one)
+    yield from _moved(one)
     yield say("指标", "indicators")
     for indicator in sorted(one.indicators, key=lambda each: each.points_milli is None):
         yield f"  {_indicator(indicator)}"
@@ -125,6 +171,14 @@ def _score(one: Explanation) -> Iterator[str]:
         f"未来90天逾期30天以上概率 {probability}　数据覆盖率 {coverage}",
         f"probability of 30 days overdue within 90 days {probability}  coverage {coverage}",
     )
+    if one.pd_12m_ppm is not None:
+        default = f"{one.pd_12m_ppm / 10_000:.2f}%"
+        yield say(f"12 个月违约概率 {default}", f"probability of default within 12 months {default}")
+    if one.extrapolated:
+        yield say(
+            "没有未结清贷款：模型以借款企业为样本，这一评分是外推",
+            "no open loan: the model is one of borrowers, so that this score is an extrapolation",
+        )
     if one.provisional_calendar:
         yield say(
             "节假日安排尚未公布：评分中的工作日按法定节假日暂定",
@@ -170,6 +224,21 @@ def _counterfactual(one: Explanation) -> Iterator[str]:
         f"回到 {change.grade} 级的最小单项变动：{what}由{now}变为{needed}（{points}分）",
         f"the smallest single change that brings grade {change.grade}: {what} from {now} to {needed} ({points} points)",
     )
+    yield ""
+
+
+def _moved(one: Explanation) -> Iterator[str]:
+    from detectors.wording.numbers import name
+
+    moved = one.moved
+    if moved is None:
+        return
+    others = {what: say(*words) for what, words in MOVED.items()}
+    yield say(f"{date_of(moved.day)} 日终以来的变动", f"what moved it since {date_of(moved.day)} closed")
+    yield f"  {moved.before_milli / 1_000:>9.3f}  {say('当时', 'then')}"
+    for line in moved.lines:
+        yield f"  {line.points_milli / 1_000:>+9.3f}  {others.get(line.what) or name(line.what, language())}"
+    yield f"  {one.score_milli / 1_000:>9.3f}  {say('现在', 'now')}"
     yield ""
 
 

@@ -57,7 +57,7 @@ def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict
     return {
         "enterprise_id": enterprise_id,
         "profile": _profile(db, asked),
-        "score": now,
+        "score": {**now, "extrapolated": not _has_open_loan(db, asked)},
         "days": [day - DAYS_SHOWN + 1, day],
         "scores": _scores(db, asked, day),
         "balances": _balances(db, asked, day),
@@ -189,6 +189,17 @@ def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
         "granted_on", "at_ms",
     )  # fmt: skip
     return [dict(zip(fields, row, strict=True)) for row in db.rows(query, asked)]
+
+
+def _has_open_loan(db: Connection, asked: Mapping[str, Any]) -> bool:
+    """Return whether a loan is open, as features/state/loan_events.py has it: models learn from such borrowers."""
+    last = "(event_time, log_offset)"
+    query = f"""SELECT count() FROM (
+            SELECT argMax(event, {last}) AS event, argMax(outstanding_minor, {last}) AS outstanding,
+                argMax(revolving AND ifNull(limit_minor, 0) > 0, {last}) AS drawable
+            FROM {db.database}.loan FINAL WHERE enterprise_id = {{id:String}} GROUP BY bank_id, loan_id
+        ) WHERE event != 'closed' AND NOT (event = 'repaid' AND outstanding = 0 AND NOT drawable)"""
+    return bool(db.rows(query, asked)[0][0])
 
 
 def _txns(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

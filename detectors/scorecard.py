@@ -1,25 +1,27 @@
 """The monotone scorecard: indicators to utilities in [0, 1], to integer millipoints that add up, to 400-700.
 
-`score = 400,000 + sum(round_half_even(w_i * u_i)) + cap` millipoints. A utility is piecewise linear on five anchors, so
-that a better indicator never lowers the score. Nulls are resolved only here: not applicable is neutral (0.5), not
-computable is min(0.35, its last computable utility, rounded down to a millionth), so that hiding an input never pays
-(docs/scoring.md).
+`score = 400,000 + sum(round_half_even(w_i * u_i)) + cap` millipoints. A utility is linear between the levels at its
+anchors, which never fall towards the better side, so that a better indicator never lowers the score. Nulls are resolved
+only here: not applicable counts as its level, anything else as min(level of its kind, its last computable utility,
+rounded down to a millionth), so that hiding an input never pays (docs/scoring.md).
 """
 
 import math
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import indicators
-from detectors.snapshot import MICRO, Snapshot, SnapshotError
+from detectors.prior import prior_snapshot
+from detectors.snapshot import ANCHORS_MAX, MICRO, Calibration, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.fields import UTILITY_PPM_MOST
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.activity import counts_provisional_days
-from features.indicators.nulls import NOT_APPLICABLE, SHORT_HISTORY, VALUE
+from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, SHORT_HISTORY, VALUE
 from features.indicators.repayment import DPD_MAX
 from kernels.decorators import kernel
 
@@ -37,26 +39,30 @@ STATUS_REASONS = (
     "only_silence",
 )
 REASONS_MAX = 5
+# Known of an enterprise that does nothing at all.
 SILENCE = ("days_since_op_credit_days", "days_since_any_txn_days", "top3_payer_silence_max_days")
 _REPAYMENT = GROUPS.index("repayment_capacity")
-_NEUTRAL, _PPM = 0.5, 1_000_000.0
+_PPM = 1_000_000.0
 BAND_MILLI, GRADE_MARGIN_MILLI, CLOSES_OVER_BAND = 50_000, 5_000, 3
 
 
 _ARTANH = np.array([1.0 / k for k in range(21, 0, -2)])  # artanh z = z * (1 + z^2/3 + z^4/5 + ...)
 _ARTANH.setflags(write=False)
-_IS_SILENCE = np.array([name in SILENCE for name in CORE])  # known of an enterprise that does nothing at all
-_IS_SILENCE.setflags(write=False)
 
 
 CARD_ROW = np.dtype(
     [
         ("weight_milli", "<i8"),
-        ("anchor", "<f8", (5,)),  # in log10(1 + x) where `logarithmic`
-        ("inverse", "<f8", (4,)),  # of the distance of two anchors
+        ("median_milli", "<i8"),  # points at the population's median, rounded down: what reasons compare with
+        ("median_micro", "<i8"),  # that median
         ("group", "<i8"),  # index into GROUPS
         ("logarithmic", "<i8"),
         ("falling", "<i8"),  # higher is riskier
+        ("silence", "<i8"),  # does not tell that an enterprise is more than silent
+        ("null_ppm", "<i8", (len(NULL_NAMES),)),  # level of each kind of null, by its code
+        ("anchor", "<f8", (ANCHORS_MAX,)),  # in log10(1 + x) where `logarithmic`; infinite after the last
+        ("level", "<f8", (ANCHORS_MAX + 1,)),  # rising: one less the utility where `falling`; after the last as there
+        ("slope", "<f8", (ANCHORS_MAX,)),  # up to the next anchor; 0 from the last one on
     ]
 )
 
@@ -86,44 +92,80 @@ class Scorecard(NamedTuple):
 
 
 def scorecard(snapshot: Snapshot) -> Scorecard:
-    """Return the card of a snapshot.
+    """Return the card of a snapshot. An indicator that it does not name weighs nothing, on the prior's anchors.
 
-    Raise SnapshotError where the snapshot scores other indicators than this engine computes.
+    So an engine that has learned to compute more gives the scores of before under a model of before. Raise
+    SnapshotError where the snapshot scores an indicator that this engine does not compute, or where its anchors are
+    too close together for floating point.
     """
-    if odd := sorted(set(snapshot.weights_milli) ^ set(CORE)):
-        raise SnapshotError(f"the model and this engine differ in the indicators {', '.join(odd)}")
+    if odd := sorted(set(snapshot.weights_milli) - set(CORE)):
+        raise SnapshotError(f"it scores {', '.join(odd)}, which this engine does not compute")
     rows = np.zeros(CORE_COUNT, CARD_ROW)
     for row, name in zip(rows, CORE, strict=True):
-        says = indicators()[name]
-        anchor = np.array(snapshot.anchors_micro[name], np.float64) / MICRO
-        if says.unit == "cny":
-            anchor = np.array([log10_1p(x) for x in anchor])
-        row["weight_milli"], row["group"] = snapshot.weights_milli[name], GROUPS.index(says.group)
-        row["anchor"], row["inverse"] = anchor, 1.0 / np.diff(anchor)
-        row["logarithmic"], row["falling"] = says.unit == "cny", says.higher_is_riskier
+        is_named = name in snapshot.weights_milli
+        _fill(row, name, snapshot if is_named else prior_snapshot())
+        row["weight_milli"] = snapshot.weights_milli.get(name, 0)
+        row["silence"] = name in SILENCE or not is_named
+        row["median_milli"] = math.floor(row["weight_milli"] * utility(row, row["median_micro"] / MICRO))
     cache = np.zeros(CORE_COUNT, CARD_CACHE)
     cache["x"] = np.nan  # equal to no value
     return Scorecard(rows, cache)
 
 
-def probabilities_ppm(snapshot: Snapshot) -> tuple[int, ...]:
-    """Return p_overdue30_90d in ppm for the displayed scores 400..700.
+def _fill(row: np.void, name: str, says: Snapshot) -> None:
+    """Fill the row of an indicator, but for its weight. Raise SnapshotError where two anchors are one as floats."""
+    of_catalogue = indicators()[name]
+    row["group"], row["falling"] = GROUPS.index(of_catalogue.group), of_catalogue.higher_is_riskier
+    row["logarithmic"], row["median_micro"] = of_catalogue.unit == "cny", says.medians_micro[name]
+    row["null_ppm"] = [0, *(says.null_levels_micro[name][null] for null in NULL_NAMES[1:])]
+    anchor = np.array(says.anchors_micro[name], np.float64) / MICRO
+    if row["logarithmic"]:
+        anchor = np.array([log10_1p(x) for x in anchor])
+    if (np.diff(anchor) <= 0).any():
+        raise SnapshotError(f"anchors of {name} are too close together")
+    levels = np.array(says.levels_micro[name])
+    level = (MICRO - levels if row["falling"] else levels) / MICRO
+    count = len(anchor)
+    row["anchor"], row["level"] = np.inf, level[-1]
+    row["anchor"][:count], row["level"][:count] = anchor, level
+    # Scaled like this, quarters give the bits that format 1 has always given: a power of two is exact.
+    row["slope"][: count - 1] = 1.0 / np.diff(anchor) * np.diff(level)
+
+
+def probabilities_ppm(calibration: Snapshot | Calibration) -> tuple[int, ...]:
+    """Return the probability in ppm for the displayed scores 400..700: of a snapshot, p_overdue30_90d.
 
     It is computed in decimal arithmetic, so that it is equal on every machine.
     """
+    return _probabilities_ppm(calibration.intercept_micro, calibration.slope_micro)
+
+
+@lru_cache(64)
+def _probabilities_ppm(intercept_micro: int, slope_micro: int) -> tuple[int, ...]:
     with localcontext() as context:
         context.prec = 30
-        intercept, slope = Decimal(snapshot.intercept_micro) / MICRO, Decimal(snapshot.slope_micro) / MICRO
+        intercept, slope = Decimal(intercept_micro) / MICRO, Decimal(slope_micro) / MICRO
         return tuple(
             int((MICRO / (1 + (slope * points / 300 - intercept).exp())).to_integral_value()) for points in range(301)
         )
 
 
-def value_at(card: Scorecard, i: int, u: float) -> float:
-    """Return the value of indicator i at which its utility is u: the inverse of `utility` between the outer anchors."""
+def value_at(card: Scorecard, i: int, x: float, best: float, points_milli: int) -> float:
+    """Return the value nearest to x at which indicator i earns at least so many points, to a millionth.
+
+    x: a value that earns less. best: one that earns them, on the better side. Where the utility is flat, that is the
+    near end of the flat piece.
+    """
     row = card.rows[i]
-    x = float(np.interp(1.0 - u if row["falling"] else u, (0.0, 0.25, 0.5, 0.75, 1.0), row["anchor"]))
-    return math.copysign(10.0 ** abs(x) - 1.0, x) if row["logarithmic"] else x
+    while abs(best - x) > 0.5 / MICRO:
+        middle = x + (best - x) / 2
+        if middle in (x, best):
+            break
+        if row["weight_milli"] * utility(row, middle) >= points_milli:
+            best = middle
+        else:
+            x = middle
+    return best
 
 
 @kernel
@@ -145,9 +187,10 @@ def utility(row, x):
     """Return the utility in [0, 1] of value x of the indicator in a card's row."""
     if row.logarithmic:
         x = log10_1p(x)
-    anchor = row.anchor
-    k = np.int64(x >= anchor[1]) + np.int64(x >= anchor[2]) + np.int64(x >= anchor[3])
-    u = (k + min(1.0, max(0.0, (x - anchor[k]) * row.inverse[k]))) * 0.25
+    anchor, k = row.anchor, 0
+    for j in range(1, ANCHORS_MAX):
+        k += x >= anchor[j]
+    u = min(row.level[k + 1], row.level[k] + max(0.0, (x - anchor[k]) * row.slope[k]))
     return 1.0 - u if row.falling else u
 
 
@@ -173,27 +216,39 @@ def _score(card, e, x):
                 _evaluate(rows[i], value[i], cache)
             u[i], last_ppm[i], points[i] = cache.u, cache.ppm, cache.milli
         else:
-            u[i] = _NEUTRAL if null[i] == NOT_APPLICABLE else last_ppm[i] / _PPM
-            points[i] = _points_milli(rows[i], u[i])
+            u[i] = utility_of_null(rows[i], null[i], np.int64(last_ppm[i]))
+            points[i] = points_milli_of(rows[i], u[i])
         total += points[i]
     if x.null[DPD_MAX] == VALUE:
         e.dpd_latched = x.value[DPD_MAX]
     elif x.null[DPD_MAX] == NOT_APPLICABLE:
         e.dpd_latched = 0
-    most = 449_000 if e.dpd_latched > 90 else 499_000 if e.dpd_latched > 30 or e.frozen else CEILING_MILLI
-    x.cap_milli = min(0, most - total)
+    x.cap_milli = min(0, most_milli(e.dpd_latched, e.frozen) - total)
     x.score_milli = total + x.cap_milli
+
+
+@kernel
+def utility_of_null(row, code, last_ppm):
+    """Return the utility of an indicator without a value. last_ppm: its last computable one, in ppm."""
+    ppm = row.null_ppm[code]
+    return (ppm if code == NOT_APPLICABLE else min(ppm, last_ppm)) / _PPM
+
+
+@kernel
+def most_milli(dpd, frozen):
+    """Return the highest score that days past due and a judicial freeze leave."""
+    return 449_000 if dpd > 90 else 499_000 if dpd > 30 or frozen else CEILING_MILLI
 
 
 @kernel
 def _evaluate(row, x, cache):
     cache.x, cache.u = x, utility(row, x)
     cache.ppm = min(UTILITY_PPM_MOST, np.int64(cache.u * _PPM))
-    cache.milli = _points_milli(row, cache.u)
+    cache.milli = points_milli_of(row, cache.u)
 
 
 @kernel
-def _points_milli(row, u):
+def points_milli_of(row, u):
     return np.int64(np.rint(row.weight_milli * u))  # half to even
 
 
@@ -210,7 +265,7 @@ def _status(card, e, x):
         of_repayment += weight * is_repayment
         if null[i] == VALUE:
             computable += weight
-            only_silence &= _IS_SILENCE[i]
+            only_silence &= rows[i].silence != 0
             known_of_repayment += weight * is_repayment
     x.coverage_ppm = computable * 1_000_000 // applicable if applicable else 0
     if x.coverage_ppm < 300_000:
@@ -262,17 +317,17 @@ def _publish(e, x, closing):
 
 @kernel
 def _rank_reasons(card, points_milli, order):
-    """Fill order (REASONS_MAX,) with the indicators furthest below the peer median, worst first; -1 after the last."""
+    """Fill order (REASONS_MAX,) with the indicators furthest below the median, worst first; -1 after the last."""
     rows = card.rows
     for k in range(REASONS_MAX):
         order[k] = -1
     worst = np.int64(0)  # the last place's shortfall, once all are taken
     for i in range(CORE_COUNT):
-        below = points_milli[i] - rows[i].weight_milli // 2
+        below = points_milli[i] - rows[i].median_milli
         if below >= worst:
             continue
         k = REASONS_MAX
-        while k > 0 and (order[k - 1] < 0 or below < points_milli[order[k - 1]] - rows[order[k - 1]].weight_milli // 2):
+        while k > 0 and (order[k - 1] < 0 or below < points_milli[order[k - 1]] - rows[order[k - 1]].median_milli):
             k -= 1
             if k + 1 < REASONS_MAX:
                 order[k + 1] = order[k]
@@ -280,4 +335,4 @@ def _rank_reasons(card, points_milli, order):
             order[k] = i
         if order[REASONS_MAX - 1] >= 0:
             last = order[REASONS_MAX - 1]
-            worst = points_milli[last] - rows[last].weight_milli // 2
+            worst = points_milli[last] - rows[last].median_milli

@@ -20,6 +20,7 @@ MICRO = 1_000_000
 V1: Literal["xinliu.model/1"] = "xinliu.model/1"
 V2: Literal["xinliu.model/2"] = "xinliu.model/2"
 ANCHORS_MAX = 16
+BORROWERS = "borrowers"  # a population: enterprises with an open loan
 SCORE = "score"  # names the score among references
 UNKNOWN_LEVEL_MOST_MICRO = 350_000  # of what is not computable: to hide an input never pays
 NOT_APPLICABLE = NULL_NAMES[nulls.NOT_APPLICABLE]
@@ -28,6 +29,9 @@ NULL_LEVELS_MICRO = {
 }
 Weight = Annotated[int, msgspec.Meta(ge=0, le=WEIGHT_SUM_MILLI)]
 Level = Annotated[int, msgspec.Meta(ge=0, le=MICRO)]
+Value = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]  # of an indicator, times 10^6
+Intercept = Annotated[int, msgspec.Meta(ge=-1_000 * MICRO, le=1_000 * MICRO)]
+Slope = Annotated[int, msgspec.Meta(gt=0, le=1_000 * MICRO)]
 
 
 class SnapshotError(ValueError):
@@ -37,8 +41,8 @@ class SnapshotError(ValueError):
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From a score to a probability: `logit(p) = intercept - slope * (score - 400,000) / 300,000`."""
 
-    intercept_micro: int
-    slope_micro: Annotated[int, msgspec.Meta(gt=0)]
+    intercept_micro: Intercept
+    slope_micro: Slope
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,14 +76,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     parent_id: str | None
     prior: bool  # no label has moved the weights
     weights_milli: dict[str, Weight]  # by indicator id
-    intercept_micro: int
-    slope_micro: Annotated[int, msgspec.Meta(gt=0)]
-    anchors_micro: dict[str, tuple[int, ...]]  # ascending, times 10^6
+    intercept_micro: Intercept
+    slope_micro: Slope
+    anchors_micro: dict[str, tuple[Value, ...]]  # ascending, times 10^6
     levels_micro: dict[str, tuple[Level, ...]] = {}  # utility at each anchor, times 10^6
     null_levels_micro: dict[str, dict[str, Level]] = {}  # by indicator id and name of the null, times 10^6
-    medians_micro: dict[str, int] = {}  # of the population, times 10^6: what reasons compare with
+    medians_micro: dict[str, Value] = {}  # of the population, times 10^6: what reasons compare with
     default_12m: Calibration | None = None  # of pd_12m; None until enough outcomes have matured
-    population: str = "borrowers"  # those it was trained on; the score of any other is an extrapolation
+    population: str = BORROWERS  # those it was trained on; the score of any other is an extrapolation
     trained_labels_count: int = 0
     trained_bad_count: int = 0
     trained_from_day: int | None = None  # day number of the oldest observation
@@ -141,25 +145,35 @@ def decode(body: bytes, expected_id: str) -> Snapshot:
     for name in snapshot.weights_milli:
         if reason := _unusable(snapshot, name):
             raise SnapshotError(f"model {expected_id}: {reason}")
+    for name, reference in snapshot.reference.items():
+        if len(reference.shares_ppm) != len(reference.edges_micro) + 1:
+            raise SnapshotError(f"model {expected_id}: the shares of reference {name} are not one more than its edges")
     return snapshot
 
 
 def _unusable(snapshot: Snapshot, name: str) -> str | None:
     """Return why an indicator cannot be scored with; None where it can."""
     anchors, levels = snapshot.anchors_micro.get(name, ()), snapshot.levels_micro.get(name, ())
-    if not 2 <= len(anchors) <= ANCHORS_MAX or not all(low < high for low, high in itertools.pairwise(anchors)):
-        return f"anchors of {name} are missing or do not ascend"
+    if not 2 <= len(anchors) <= ANCHORS_MAX:
+        return f"{name} has {len(anchors)} anchors, not 2 to {ANCHORS_MAX}"
+    if not all(low < high for low, high in itertools.pairwise(anchors)):
+        return f"anchors of {name} do not ascend"
     if snapshot.format == V1 and len(anchors) != 5:
         return f"{name} has {len(anchors)} anchors, format {V1} has five"
     if len(levels) != len(anchors) or {levels[0], levels[-1]} != {0, MICRO}:
         return f"levels of {name} are not one an anchor, from 0 to {MICRO:,}"
-    if list(levels) not in (sorted(levels), sorted(levels, reverse=True)):
+    falls = levels[0] == MICRO
+    if list(levels) != sorted(levels, reverse=falls):
         return f"levels of {name} rise and fall"
+    if name in indicators() and falls != indicators()[name].higher_is_riskier:
+        return f"levels of {name} {'fall' if falls else 'rise'}, against the direction of the catalogue"
     if name not in snapshot.medians_micro:
         return f"the median of {name} is missing"
     nulls = snapshot.null_levels_micro.get(name, {})
-    if set(nulls) != set(NULL_LEVELS_MICRO):
-        return f"levels of {name} without a value are not those of {', '.join(NULL_LEVELS_MICRO)}"
+    if unknown := sorted(set(nulls) - set(NULL_LEVELS_MICRO)):
+        return f"{name} has a level for {unknown[0]}, which is no kind of null"
+    if lacking := [null for null in NULL_LEVELS_MICRO if null not in nulls]:
+        return f"{name} has no level for {lacking[0]}"
     high = [null for null, level in nulls.items() if null != NOT_APPLICABLE and level > UNKNOWN_LEVEL_MOST_MICRO]
     return f"the level of {name} for {high[0]} pays: it is over {UNKNOWN_LEVEL_MOST_MICRO:,}" if high else None
 

@@ -137,8 +137,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
     score_milli: int
     p_overdue30_90d_ppm: int
-    utilities_ppm: dict[str, int]  # u of each core indicator, nulls resolved as the score resolves them
-    values_micro: dict[str, int | None]
+    utilities_ppm: dict[str, int]  # u of each core indicator under the model in force, nulls resolved as it does
+    values_micro: dict[str, int | None]  # of every indicator; None: null
+    nulls: dict[str, str] = {}  # of those, why; empty in records of before the reasons were kept
     model_id: str
     offset: int
     seq: int

@@ -25,6 +25,7 @@ from sinks.telemetry import (
     BatchApplied,
     BlockStored,
     Consumed,
+    DaysClosed,
     Event,
     EventTime,
     FeedPaused,
@@ -95,6 +96,11 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_scores": (CounterMetricFamily, "Score records written", ()),
     "xinliu_indicators": (CounterMetricFamily, "Records of a day's indicators written", ()),
     "xinliu_observations": (CounterMetricFamily, "Observations written", ()),
+    "xinliu_days_closed": (
+        CounterMetricFamily,
+        "Enterprises' days closed; model_changed: in how many EWS47_score_drop was suppressed since the model changed",
+        ("model_changed",),
+    ),
     "xinliu_alerts": (CounterMetricFamily, "Revisions of alerts, each once", ("severity", "state")),
     "xinliu_unacknowledged_outputs": (GaugeMetricFamily, "Outputs that Kafka has not acknowledged", ()),
     "xinliu_waiting_rows": (GaugeMetricFamily, "Rows that wait for ClickHouse", ()),
@@ -141,6 +147,9 @@ def samples(reading: Reading) -> Iterator[Sample]:
             yield "xinliu_alerts", (severity, state), records
         case Written(kind=kind, records=records):
             yield f"xinliu_{kind}s", (), records
+        case DaysClosed(days=days, model_changed=model_changed):
+            yield "xinliu_days_closed", ("no",), days - model_changed
+            yield "xinliu_days_closed", ("yes",), model_changed
         case Unacknowledged(outputs=outputs):
             yield "xinliu_unacknowledged_outputs", (), outputs
         case Waiting(rows=rows, retries=retries):

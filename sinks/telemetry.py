@@ -165,6 +165,17 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DaysClosed:
+    """Enterprises' days that score has closed since the start; in a backfill a month's last days.
+
+    model_changed: those within 30 days of a model that moves scores, when EWS47_score_drop is suppressed.
+    """
+
+    days: int
+    model_changed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unacknowledged:
     """Outputs that Kafka has not acknowledged yet."""
 
@@ -198,7 +209,7 @@ class Readiness:
 
 Reading = (
     Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | EventTime | FeedState | TicksWritten | StateSize
-    | InForce | Written | Unacknowledged | Waiting | Learning | Readiness
+    | InForce | Written | DaysClosed | Unacknowledged | Waiting | Learning | Readiness
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

@@ -32,6 +32,7 @@ from features.values import Value
 from sinks.client import client_settings
 from sinks.partitioner import partitions_of
 from sinks.redis_store import Fence, Stored, connect, read_stored
+from streams.earlier_score import EarlierScore
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of
 from streams.score.reevaluation import readings, reevaluate
@@ -139,16 +140,22 @@ class Lookup:
             answers += [found[name] for name in some]
         return answers
 
-    def explain(self, enterprise_id: str) -> tuple[int, Explanation] | Unknown | Unreadable:
-        """Return an enterprise's partition and everything about its score. Raise the errors of `read`."""
+    def explain(
+        self, enterprise_id: str, before: EarlierScore | None = None
+    ) -> tuple[int, Explanation] | Unknown | Unreadable:
+        """Return an enterprise's partition and everything about its score, also how it has moved since `before`.
+
+        Raise the errors of `read`.
+        """
         ((partition, stored),) = self._stored([enterprise_id]).items()
         value = stored.values[enterprise_id]
         if value is None:
             return Unknown(enterprise_id=enterprise_id, partition=partition)
         saved = _saved(stored)
         snapshot, rules = self._snapshot_of(saved.model_id), self._rules_of(saved.rules_id)
+        earlier = None if before is None else (before, self._snapshot_of(before.model_id))
         try:
-            return partition, explain(enterprise_id, value, saved, snapshot, rules)
+            return partition, explain(enterprise_id, value, saved, snapshot, rules, earlier)
         except LayoutError as error:
             return Unreadable(enterprise_id=enterprise_id, partition=partition, why=str(error))
 

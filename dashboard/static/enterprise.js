@@ -24,8 +24,9 @@ function drawVerdict() {
   $("grade").replaceChildren(gradeMark(score.published_grade));
   $("as-of").textContent = when(score.as_of_ms, "seconds");
   const lines = [["status", `${t(score.status)}${score.status_reason ? ` (${score.status_reason})` : ""}`], ["probability", percent(score.p_overdue30_90d_ppm)], ["coverage", percent(score.coverage_ppm, 0)], ["model", score.model_id.slice(0, 12)]];
+  if (score.pd_12m_ppm !== null) lines.splice(2, 0, ["pd_12m", percent(score.pd_12m_ppm)]);
   $("verdict").replaceChildren(...lines.flatMap(([key, text]) => [el("dt", { text: t(key) }), el("dd", { text })]));
-  for (const note of ["prior", "provisional_calendar"]) {
+  for (const note of ["prior", "extrapolated", "provisional_calendar"]) {
     if (score[note]) $("verdict").append(el("dd", { class: "note", text: t(note) }));
   }
   const parts = [["base", FLOOR], ...GROUPS.map((group) => [group, score.parts[group]]), ["cap", score.parts.cap]];

@@ -10,7 +10,7 @@ from detectors.learning.labels import Label
 from detectors.snapshot import MICRO
 from domain.outputs import Observation
 from features.indicators import INDICATOR_COUNT, INDICATORS
-from features.indicators.nulls import NOT_APPLICABLE, NOT_REPORTED, VALUE
+from features.indicators.nulls import NOT_APPLICABLE, NOT_REPORTED, NULL_NAMES, VALUE
 
 UNKNOWN = -1
 EXAMPLE = np.dtype(
@@ -28,6 +28,7 @@ EXAMPLE = np.dtype(
 )
 Examples = npt.NDArray[np.void]
 _NEUTRAL_PPM = MICRO // 2
+_CODE_OF = {name: code for code, name in enumerate(NULL_NAMES)}
 
 
 def examples_of(labels: Sequence[Label], enterprises: dict[str, int]) -> Examples:
@@ -49,14 +50,17 @@ def examples_of(labels: Sequence[Label], enterprises: dict[str, int]) -> Example
 def values_of(seen: Observation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
     """Return (values, null codes) of an observation by indicator, float64 and uint8 (INDICATOR_COUNT,).
 
-    Records of before the reasons were kept tell by the neutral utility what was not applicable.
+    Records of before the reasons were kept hold core indicators alone, and tell by the neutral utility what was not
+    applicable. A reason that this engine does not know counts as not reported.
     """
     values, codes = np.full(INDICATOR_COUNT, np.nan), np.full(INDICATOR_COUNT, NOT_REPORTED, np.uint8)
     for i, name in enumerate(INDICATORS):
         value = seen.values_micro.get(name)
         if value is not None:
             values[i], codes[i] = value / MICRO, VALUE
-        elif seen.utilities_ppm.get(name) == _NEUTRAL_PPM:
+        elif name in seen.nulls:
+            codes[i] = _CODE_OF.get(seen.nulls[name], NOT_REPORTED)
+        elif not seen.nulls and seen.utilities_ppm.get(name) == _NEUTRAL_PPM:
             codes[i] = NOT_APPLICABLE
     return values, codes
 

@@ -7,7 +7,7 @@ from detectors.learning.labels import HORIZON_DAYS, SIGHT_DAYS_MAX
 from detectors.learning.loan_history import CURES, DPD_GOOD_MAX
 from detectors.prior import GROUP_POINTS, prior_snapshot
 from detectors.rules.artefact import packaged
-from detectors.snapshot import WEIGHT_SUM_MILLI
+from detectors.snapshot import ANCHORS_MAX, WEIGHT_SUM_MILLI
 from docs.generate.indicators import calendar_adr, rows
 from docs.generate.markdown import code, fill, table
 from features.indicators import CORE
@@ -32,6 +32,7 @@ def page() -> str:
             "floor": str(scorecard.FLOOR_MILLI // _MILLI),
             "ceiling": str(scorecard.CEILING_MILLI // _MILLI),
             "weights": str(WEIGHT_SUM_MILLI // _MILLI),
+            "anchors_max": str(ANCHORS_MAX),
             "groups": _groups(),
             "anchors": _anchors(),
             "status": _status(),

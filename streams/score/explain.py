@@ -14,6 +14,7 @@ from config.catalogue import indicators
 from detectors.rules.artefact import RuleSet
 from detectors.rules.conditions import Signal
 from detectors.rules.vocabulary import INPUTS, needs_overlay
+from detectors.score_change import Line, Vector, change
 from detectors.scorecard import (
     BAND_MILLI,
     FLOOR_MILLI,
@@ -23,24 +24,28 @@ from detectors.scorecard import (
     Scorecard,
     displayed,
     grade_of,
+    most_milli,
     probabilities_ppm,
     scorecard,
     value_at,
 )
-from detectors.snapshot import Snapshot
+from detectors.snapshot import BORROWERS, MICRO, Snapshot
 from detectors.wording.alerts import sentence, signal_name
 from domain.language import LANGS
 from domain.outputs import GROUPS, SEVERITIES, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from features import values
-from features.indicators import CORE
+from features.indicators import CORE, CORE_COUNT
 from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text
 from features.values import Value
+from streams.earlier_score import EarlierScore
 from streams.score.alerts import values_of
 from streams.score.json_text import micro
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
 from streams.score.reevaluation import readings, reevaluate
+
+REST = "rest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ class Indicator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """An indicator that lowers the score against the peer median."""
+    """An indicator that lowers the score against the median."""
 
     indicator: str
     value: float | None
@@ -102,6 +107,20 @@ class Loan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How the score has moved since a day closed: `before_milli` + `lines` = the score now.
+
+    Lines are of indicators, and of MODEL, CAP and REST: what the record of that day does not hold (its values are
+    rounded to a millionth, and of nulls it has no last utility).
+    """
+
+    day: int
+    model_id: str
+    before_milli: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Everything.
 
@@ -124,8 +143,11 @@ class Explanation:
     published_grade: str
     provisional_calendar: bool  # the score counts business days of a year whose holidays are not published
     p_overdue30_90d_ppm: int
+    pd_12m_ppm: int | None
+    extrapolated: bool  # no loan is open, and the model has learned from borrowers alone
     reasons: list[Reason]
     counterfactual: Counterfactual | None  # None: no indicator alone would do, or a cap holds the score down
+    moved: Moved | None  # where it was asked for
     indicators: list[Indicator]
     episodes: list[Episode]
     loans: list[Loan]
@@ -134,8 +156,15 @@ class Explanation:
     rules_id: str
 
 
-def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: Snapshot, rules: RuleSet) -> Explanation:
-    """Explain a stored value under its partition's state, model and rules.
+def explain(
+    enterprise_id: str,
+    value: Value,
+    saved: PartitionState,
+    snapshot: Snapshot,
+    rules: RuleSet,
+    before: tuple[EarlierScore, Snapshot] | None = None,
+) -> Explanation:
+    """Explain a stored value under its partition's state, model and rules. before: an earlier score, and its model.
 
     Raise LayoutError where the value is of another layout version or damaged.
     """
@@ -143,7 +172,7 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
     card = scorecard(snapshot)
     x = reevaluate(rows, engine_of(card, rules, saved.model_changed_day))[0]
-    points, weights = x["points_milli"].tolist(), card.weight_milli.tolist()
+    points = x["points_milli"].tolist()
     groups = dict.fromkeys(GROUPS, 0)
     for name, milli in zip(CORE, points, strict=True):
         groups[indicators()[name].group] += milli
@@ -166,9 +195,12 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
         published_grade=GRADES[x["published_grade"]],
         provisional_calendar=bool(x["provisional_calendar"]),
         p_overdue30_90d_ppm=probabilities_ppm(snapshot)[score - 400],
-        reasons=_reasons(x, snapshot, weights),
-        counterfactual=_counterfactual(card, x, points),
-        indicators=_indicators(x, points, weights),
+        pd_12m_ppm=_pd_12m_ppm(snapshot, score),
+        extrapolated=snapshot.population == BORROWERS and not row["loan_open"].any(),
+        reasons=_reasons(card, x),
+        counterfactual=_counterfactual(card, snapshot, x),
+        moved=None if before is None else _moved(*before, vector_now(rows[0], x), snapshot),
+        indicators=_indicators(x, points, card.weight_milli.tolist()),
         episodes=_episodes(enterprise_id, row, x, rules),
         loans=_loans(row),
         counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late")},
@@ -177,7 +209,32 @@ def explain(enterprise_id: str, value: Value, saved: PartitionState, snapshot: S
     )
 
 
-def _counterfactual(card: Scorecard, x: np.void, points: list[int]) -> Counterfactual | None:
+def vector_now(row: np.void, x: np.void) -> Vector:
+    """Return what the scorecard has read. row: features.layout.ROW after the evaluation x, outbook.ROW."""
+    return Vector(
+        value=x["value"][:CORE_COUNT],
+        null=x["null"][:CORE_COUNT],
+        last_ppm=row["utility_ppm"],
+        most_milli=int(most_milli(row["dpd_latched"], row["frozen"])),
+    )
+
+
+def _moved(then: EarlierScore, old: Snapshot, now: Vector, new: Snapshot) -> Moved:
+    found = change(then.vector, old, now, new)
+    rest = found.before_milli - then.score_milli
+    return Moved(
+        day=then.day,
+        model_id=then.model_id,
+        before_milli=then.score_milli,
+        lines=found.lines + ((Line(what=REST, points_milli=rest),) if rest else ()),
+    )
+
+
+def _pd_12m_ppm(snapshot: Snapshot, score: int) -> int | None:
+    return None if snapshot.default_12m is None else probabilities_ppm(snapshot.default_12m)[score - 400]
+
+
+def _counterfactual(card: Scorecard, snapshot: Snapshot, x: np.void) -> Counterfactual | None:
     """Return the change that restores the published grade where the score is below it, else reaches the next better.
 
     The score is linear in the utilities. So one indicator must bring all of the missing points, and the smallest change
@@ -189,19 +246,18 @@ def _counterfactual(card: Scorecard, x: np.void, points: list[int]) -> Counterfa
     if wanted < 0 or x["cap_milli"] < 0:
         return None
     lacking = FLOOR_MILLI + (len(GRADES) - 1 - wanted) * BAND_MILLI - int(x["score_milli"])
-    able = [
-        i
-        for i, weight in enumerate(card.weight_milli.tolist())
-        if x["null"][i] == VALUE and points[i] + lacking <= weight
-    ]
+    points, weights = x["points_milli"].tolist(), card.weight_milli.tolist()
+    able = [i for i in range(CORE_COUNT) if x["null"][i] == VALUE and points[i] + lacking <= weights[i]]
     if not able:
         return None
-    i = max(able, key=lambda i: card.weight_milli[i])
+    i = max(able, key=lambda i: weights[i])
+    anchors, value = snapshot.anchors_micro[CORE[i]], float(x["value"][i])
+    best = anchors[0 if card.rows[i]["falling"] else -1] / MICRO
     return Counterfactual(
         grade=GRADES[wanted],
         indicator=CORE[i],
-        value=float(x["value"][i]),
-        value_needed=value_at(card, i, (points[i] + lacking) / int(card.weight_milli[i])),
+        value=value,
+        value_needed=value_at(card, i, value, best, points[i] + lacking),
         points_milli=lacking,
     )
 
@@ -227,15 +283,15 @@ def _indicators(x: np.void, points: list[int], weights: list[int]) -> list[Indic
     return found
 
 
-def _reasons(x: np.void, snapshot: Snapshot, weights: list[int]) -> list[Reason]:
+def _reasons(card: Scorecard, x: np.void) -> list[Reason]:
     found = []
     for i in x["reasons"].tolist():
         if i >= 0:
-            name = CORE[i]
-            below = int(x["points_milli"][i]) - weights[i] // 2
-            baseline = snapshot.anchors_micro[name][2] / 1_000_000
+            name, row = CORE[i], card.rows[i]
+            below = int(x["points_milli"][i]) - int(row["median_milli"])
             slot = INPUTS.index(name)
             value, null = _value(x, slot), NULL_NAMES[x["null"][slot]]
+            baseline = int(row["median_micro"]) / MICRO
             found.append(Reason(indicator=name, value=value, null=null, baseline=baseline, points_milli=below))
     return found
 

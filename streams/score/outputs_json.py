@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import catalogue_id
+from detectors.scorecard import Scorecard, probabilities_ppm
 from detectors.snapshot import Snapshot
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
-from features.indicators import CORE
 from kernels.decorators import kernel
 from streams.score import indicator_json, score_json
 from streams.score.json_text import id_text
@@ -24,12 +24,14 @@ class Terms(NamedTuple):
     after_reasons: npt.NDArray[np.uint8]
     after_null_reasons: npt.NDArray[np.uint8]
     probability_ppm: npt.NDArray[np.int64]  # by displayed score less 400
-    median_milli: npt.NDArray[np.int64]  # points at the peer median, by indicator
+    pd_12m_ppm: npt.NDArray[np.int64]  # the same; empty where the model does not say it
+    median_milli: npt.NDArray[np.int64]  # points at the median, by indicator
     baseline_micro: npt.NDArray[np.int64]
 
 
-def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, rules_id: str, version: str) -> Terms:
-    """Return the terms of a model, rules and engine version. probability_ppm: by displayed score, from 400 on."""
+def terms(snapshot: Snapshot, card: Scorecard, model_id: str, rules_id: str, version: str) -> Terms:
+    """Return the terms of a model, its card, rules and engine version."""
+    pd_12m_ppm = () if snapshot.default_12m is None else probabilities_ppm(snapshot.default_12m)
     prior = "true" if snapshot.prior else "false"
     ids = f'],"model_id":"{model_id}","rules_id":"{rules_id}","engine_version":"{version}","as_of":'
     catalogue = f',"catalogue_id":"{catalogue_id()}","engine_version":"{version}"'
@@ -37,9 +39,10 @@ def terms(snapshot: Snapshot, probability_ppm: tuple[int, ...], model_id: str, r
         after_coverage=np.frombuffer(f',"prior":{prior},"reason_codes":['.encode(), np.uint8),
         after_reasons=np.frombuffer(ids.encode(), np.uint8),
         after_null_reasons=np.frombuffer(catalogue.encode(), np.uint8),
-        probability_ppm=np.array(probability_ppm, np.int64),
-        median_milli=np.array([snapshot.weights_milli[name] // 2 for name in CORE], np.int64),
-        baseline_micro=np.array([snapshot.anchors_micro[name][2] for name in CORE], np.int64),
+        probability_ppm=np.array(probabilities_ppm(snapshot), np.int64),
+        pd_12m_ppm=np.array(pd_12m_ppm, np.int64),
+        median_milli=card.rows["median_milli"].copy(),
+        baseline_micro=card.rows["median_micro"].copy(),
     )
 
 

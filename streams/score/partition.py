@@ -52,7 +52,7 @@ class Engine(NamedTuple):
     closes_to_lower: int
     emit_moves: bool
     emit_step_milli: int
-    model_changed_day: int  # NEVER where the log has activated no other model than the first
+    model_changed_day: int  # the last on which a model came into force that moves scores; NEVER: none has
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +65,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The enterprises with a record since the last tick; None: too many to name, so the next tick looks at all."""
     model_id: str = ""  # empty: the prior
     rules_id: str = ""  # empty: those packaged with the engine
-    model_changed_day: int = NEVER  # the newest one on which another model came into force
+    model_changed_day: int = NEVER  # the newest one on which a model came into force that moves scores
     backfill: bool = False
     ticks_count: int = 0
     controls_count: int = 0
@@ -77,10 +77,11 @@ Fetch = Callable[[Sequence[str]], Sequence[Value]]
 
 
 class Tally(NamedTuple):
-    """Counts since they were last taken: records by (outcome, reason), and outputs by the keys of `rows.Writer`."""
+    """Counts since they were last taken: records by (outcome, reason), outputs and days as `rows.Writer` has them."""
 
     outcomes: Counter[tuple[Outcome, str]]
     written: Counter[tuple[str, str, str]]
+    days_closed: Counter[bool]  # by whether a model that moves scores has come into force within 30 days
 
 
 class EngineVersionChanged(Exception):
@@ -133,6 +134,7 @@ class Partition:
         self._book = self._writer.book
         self.rules = self._row_rules = self._rules(self._now.rules_id)
         self.model_id = ""
+        self._snapshot: Snapshot  # in force
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
         self._activate(self._now.model_id)
 
@@ -222,11 +224,11 @@ class Partition:
 
     def take_tally(self) -> Tally:
         """Return the outcomes of the records since the last call."""
-        taken = Tally(self._barriers, self._writer.written)
+        taken = Tally(self._barriers, self._writer.written, self._writer.days_closed)
         for outcome, records in zip(_OUTCOMES, self._book.tally.tolist(), strict=True):
             if records:
                 taken.outcomes[outcome] += records
-        self._barriers, self._writer.written = Counter(), Counter()
+        self._barriers, self._writer.written, self._writer.days_closed = Counter(), Counter(), Counter()
         self._book.tally[:] = 0
         return taken
 
@@ -373,18 +375,20 @@ class Partition:
 
     def _activate(self, model_id: str) -> None:
         snapshot = prior_snapshot() if model_id in ("", prior_id()) else self._snapshot_of(model_id)
-        card = scorecard(snapshot)  # a model that does not fit is refused here
-        self.model_id, before = model_id or prior_id(), self.model_id
-        changed_day = day_of(self._now.up_to) if before not in ("", self.model_id) else self._now.model_changed_day
+        try:
+            card = scorecard(snapshot)
+        except SnapshotError as refusal:
+            raise SnapshotError(f"model {model_id}: {refusal}") from refusal
+        moves_scores = bool(self.model_id) and not snapshot.scores_as(self._snapshot)
+        changed_day = day_of(self._now.up_to) if moves_scores else self._now.model_changed_day
+        self.model_id = model_id or prior_id()
         self._snapshot, self._probability_ppm = snapshot, probabilities_ppm(snapshot)
         self._arm(card, changed_day)
 
     def _arm(self, card: Scorecard, model_changed_day: int) -> None:
         """Evaluate with this card and the rules in force from now on."""
         self._engine = engine_of(card, self.rules, model_changed_day)
-        self._terms = outputs_json.terms(
-            self._snapshot, self._probability_ppm, self.model_id, self.rules.id, engine_version()
-        )
+        self._terms = outputs_json.terms(self._snapshot, card, self.model_id, self.rules.id, engine_version())
 
     def _written(self, chunk: Chunk, row_of: Any) -> list[Outgoing]:
         if not self._book.used[0]:

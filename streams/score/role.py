@@ -30,6 +30,7 @@ from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
 from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
 from sinks.telemetry import (
+    DaysClosed,
     EventTime,
     InForce,
     MemoryLost,
@@ -98,6 +99,7 @@ class Score(Role):
         self._since_failure: set[TP] = set()  # what has not been flushed since outputs were last lost
         self._outcomes: Counter[tuple[TP, Outcome, str]] = Counter()
         self._written: Counter[tuple[str, str, str]] = Counter()
+        self._days_closed: Counter[bool] = Counter()
 
     async def start(self, context: RoleContext) -> None:
         """Connect, and compile all kernels before the worker joins its group."""
@@ -183,6 +185,7 @@ class Score(Role):
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome=outcome, reason=reason, records=records)
         for (kind, severity, state), records in self._written.items():
             yield Written(kind=kind, severity=severity, state=state, records=records)  # type: ignore[arg-type]
+        yield DaysClosed(days=self._days_closed.total(), model_changed=self._days_closed[True])
         lacking = [tp.partition for tp, held in self._held.items() if held.memory is None]
         for tp, held in self._held.items():
             if (memory := held.memory) is not None:
@@ -352,10 +355,11 @@ class Score(Role):
 
     def _tally(self, tp: TP, memory: Partition) -> int:
         """Add a partition's counts to the role's; return the number of records."""
-        outcomes, written = memory.take_tally()
+        outcomes, written, days_closed = memory.take_tally()
         for (outcome, reason), records in outcomes.items():
             self._outcomes[tp, outcome, reason] += records
         self._written += written
+        self._days_closed += days_closed
         return outcomes.total()
 
     def _snapshot(self, model_id: str) -> Snapshot:

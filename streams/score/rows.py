@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from detectors.episodes import TRANSITIONS
 from detectors.rules.artefact import RuleSet
+from detectors.rules.vocabulary import MODEL_CHANGED_30D
 from detectors.scorecard import displayed
 from domain import topics
 from domain.calendar import day_of, month_of_day
 from domain.outputs import SEVERITIES, DeadLetter, Observation
 from domain.reject import Reason, Rejected
-from features.indicators import CORE
+from features.indicators import CORE, INDICATORS
+from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letters import to_dead_letters
@@ -72,6 +74,7 @@ class Writer:
         """
         self.book = book = outbook.empty(_BOOK_ROWS)
         self.written: Counter[tuple[str, str, str]] = Counter()  # (kind, severity, state) of alerts sent, else ""
+        self.days_closed: Counter[bool] = Counter()  # by whether the model had changed within 30 days
         self._outputs: Counter[str] = Counter()
         self._supervised: Counter[tuple[str, str]] = Counter()
         self.in_columns: TakesColumns | None = None
@@ -176,6 +179,9 @@ class Writer:
         self.written["score", "", ""] += counts[outbook.SCORE]
         self.written["observation", "", ""] += counts[outbook.OBSERVATION]
         self.written["indicator", "", ""] += counts[outbook.INDICATORS]
+        if days := counts[outbook.INDICATORS]:
+            changed = int(rows["value"][kinds == outbook.INDICATORS, MODEL_CHANGED_30D].sum())
+            self.days_closed += Counter({False: days - changed, True: changed})
         if counts[outbook.ALERT] and not backfill:
             for (level, transition), count in _by_level_and_transition(rows, np.flatnonzero(kinds == outbook.ALERT)):
                 self.written["alert", SEVERITIES[level - 1], TRANSITIONS[transition]] += count
@@ -243,7 +249,10 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         score_milli=milli,
         p_overdue30_90d_ppm=in_force.probability_ppm[displayed(milli) - 400],
         utilities_ppm={name: int(micro(b["u"][i])) for i, name in enumerate(CORE)},
-        values_micro={name: None if x is None else int(micro(x)) for name, x in alerts.values_of(b, CORE).items()},
+        values_micro={
+            name: None if x is None else int(micro(x)) for name, x in alerts.values_of(b, INDICATORS).items()
+        },
+        nulls={name: NULL_NAMES[b["null"][i]] for i, name in enumerate(INDICATORS) if b["null"][i] != VALUE},
         model_id=in_force.model_id,
         offset=offset,
         seq=seq,

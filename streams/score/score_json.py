@@ -17,17 +17,17 @@ from streams.score.json_text import id_text, micro, phrases, put_integer, raw, t
 _KEYS = phrases(
     (
         '{"enterprise_id":"', '","score":', ',"score_milli":', ',"p_overdue30_90d_ppm":',
-        ',"pd_12m_ppm":null,"status":"', '","status_reason":"', '","grade":"', '","published_grade":"',
+        ',"pd_12m_ppm":', ',"status":"', '","status_reason":"', '","grade":"', '","published_grade":"',
         '","groups_milli":{', '},"cap_milli":', ',"coverage_ppm":', '{"indicator":"', '","points_milli":',
         ',"value_micro":', ',"baseline_micro":', "}", ',"offset":', ',"seq":', ",", "null",
         ',"provisional_calendar":true',
     )
 )  # fmt: skip
 (
-    _ENTERPRISE, _POINTS_SHOWN, _SCORE_MILLI, _PROBABILITY, _STATUS, _STATUS_REASON, _GRADE, _PUBLISHED, _GROUPS_BEGIN,
-    _CAP, _COVERAGE, _INDICATOR, _POINTS, _VALUE, _BASELINE, _END, _OFFSET, _SEQ, _COMMA, _NULL,
+    _ENTERPRISE, _POINTS_SHOWN, _SCORE_MILLI, _PROBABILITY, _PD_12M, _STATUS, _STATUS_REASON, _GRADE, _PUBLISHED,
+    _GROUPS_BEGIN, _CAP, _COVERAGE, _INDICATOR, _POINTS, _VALUE, _BASELINE, _END, _OFFSET, _SEQ, _COMMA, _NULL,
     _PROVISIONAL,
-) = np.arange(21)  # fmt: skip  # of literals, numba would compile `text` once each
+) = np.arange(22)  # fmt: skip  # of literals, numba would compile `text` once each
 _STATUS_TEXT, _STATUS_REASON_TEXT, _GRADE_TEXT = phrases(STATUS_NAMES), phrases(STATUS_REASONS), phrases(GRADES)
 _GROUP_TEXT = phrases(tuple(f'"{group}":' for group in GROUPS))
 _INDICATOR_TEXT = phrases(CORE)
@@ -48,6 +48,8 @@ def write_score(out, p, x, id_words, terms):
     p = put_integer(out, text(out, p, _KEYS, _POINTS_SHOWN), shown)
     p = put_integer(out, text(out, p, _KEYS, _SCORE_MILLI), x.score_milli)
     p = put_integer(out, text(out, p, _KEYS, _PROBABILITY), terms.probability_ppm[shown - 400])
+    p, pd = text(out, p, _KEYS, _PD_12M), terms.pd_12m_ppm
+    p = put_integer(out, p, pd[shown - 400]) if pd.shape[0] else text(out, p, _KEYS, _NULL)
     p = text(out, text(out, p, _KEYS, _STATUS), _STATUS_TEXT, x.status)
     p = text(out, text(out, p, _KEYS, _STATUS_REASON), _STATUS_REASON_TEXT, x.status_reason)
     p = text(out, text(out, p, _KEYS, _GRADE), _GRADE_TEXT, grade_of(x.score_milli))

@@ -13,7 +13,7 @@ import numpy as np
 from detectors.episodes import RAISED, is_over
 from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact, RuleSet, decode, packaged_rules
-from detectors.scorecard import FLOOR_MILLI, displayed, probabilities_ppm, scorecard
+from detectors.scorecard import FLOOR_MILLI, displayed, scorecard
 from detectors.snapshot import Snapshot, content_id
 from domain.events import SCHEMA, Control, Feed, LogRecord, Tick, Txn
 from domain.topics import EVENTS
@@ -62,11 +62,11 @@ def compile_from_the_end() -> None:
     partition.residents.add(numbers)
     ((name, value),) = partition.values(rows)
     copy.residents.restore(numbers, [name], [value])
-    snapshot, book = prior_snapshot(), outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX)
-    terms = outputs_json.terms(snapshot, probabilities_ppm(snapshot), "", "", "")
+    card, book = scorecard(prior_snapshot()), outbook.empty(outbook.OUTPUTS_PER_EVALUATION_MAX)
+    terms = outputs_json.terms(prior_snapshot(), card, "", "", "")
     nothing = np.empty(1, np.uint8), np.empty((0, 2), np.int64)
     outputs_json.write(book.rows, rows[:0], partition.state["id"], terms, *nothing)
-    e, engine = partition.state[0], engine_of(scorecard(snapshot), packaged_rules(), NEVER)
+    e, engine = partition.state[0], engine_of(card, packaged_rules(), NEVER)
     loop._close_indicators(e, book)
     alerting.follow_signals(e, engine, book, np.int64(0), loop.NO)
     alerting.follow_lenders(e, engine, book)

@@ -267,6 +267,33 @@ def test_the_newest_event_of_a_loan_may_leave_a_field_empty(archive: Connection)
     store(archive, LOAN, *(LogRecord(event=each, fingerprint="0" * 16) for each in (later, first)))
     found = enterprise.enterprise(archive, ONE, SENTENCES)
     assert found is not None
+    assert not found["score"]["extrapolated"]
     (loan,) = found["loans"]
     assert (loan["event"], loan["dpd"], loan["five_class"], loan["due_on"]) == ("overdue", 31, "正常", None)
     assert loan["outstanding_minor"] == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "extrapolated"),
+    [
+        ({"event": "granted"}, False),
+        ({"event": "closed"}, True),
+        ({"event": "repaid", "outstanding_minor": 0}, True),
+        ({"event": "repaid", "outstanding_minor": 1}, False),
+        ({"event": "repaid", "outstanding_minor": 0, "revolving": True, "limit_minor": 9}, False),
+        (None, True),
+    ],
+)
+def test_a_score_without_an_open_loan_is_marked_as_an_extrapolation(
+    archive: Connection, fields: dict[str, Any] | None, extrapolated: bool
+) -> None:
+    from sinks.clickhouse.tables import LOAN
+    from tests.sinks.test_tables import LOAN_EVENT
+
+    store(archive, SCORE_NOW, score(512))
+    if fields is not None:
+        of_one = msgspec.structs.replace(LOAN_EVENT, enterprise_id=ONE, **fields)
+        store(archive, LOAN, LogRecord(event=of_one, fingerprint="0" * 16))
+    found = enterprise.enterprise(archive, ONE, SENTENCES)
+    assert found is not None
+    assert found["score"]["extrapolated"] is extrapolated

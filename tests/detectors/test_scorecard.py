@@ -185,8 +185,3 @@ def test_of_an_enterprise_of_which_only_silence_is_known_no_score_is_published()
 def test_half_of_the_repayment_capacity_must_be_known():
     unknown = {name: BASE_TOO_SMALL for name in CORE if indicators()[name].group == "repayment_capacity"}
     assert status_with(**unknown)[:2] == ("provisional", "repayment_coverage")
-
-
-@given(st.integers(0, len(CORE) - 1), st.floats(0, 1))
-def test_a_utility_is_reached_at_the_stated_value(i, u):
-    assert float(scorecard.utility(CARD.rows[i], scorecard.value_at(CARD, i, u))) == pytest.approx(u, abs=1e-9)

@@ -18,6 +18,7 @@ from sinks.telemetry import (
     BatchApplied,
     BlockStored,
     Consumed,
+    DaysClosed,
     Event,
     EventTime,
     FeedPaused,
@@ -58,6 +59,7 @@ READINGS: tuple[Reading, ...] = (
     Written(kind="indicator", records=7),
     Written(kind="observation", records=2),
     Written(kind="alert", severity="red", state="raised", records=3),
+    DaysClosed(days=50, model_changed=20),
     Unacknowledged(outputs=5),
     Waiting(rows=6, retries=2),
     Learning(labels={"good": 40, "bad": 2}, snapshots_published=1, snapshots_held=0),
@@ -111,6 +113,8 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     assert value(metrics, "xinliu_in_force_partitions", model_id="m", rules_id="r", engine_version="v") == 2
     assert value(metrics, "xinliu_alerts_total", severity="red", state="raised") == 3
     assert value(metrics, "xinliu_indicators_total") == 7
+    assert value(metrics, "xinliu_days_closed_total", model_changed="yes") == 20
+    assert value(metrics, "xinliu_days_closed_total", model_changed="no") == 30
     assert value(metrics, "xinliu_feed_covered_up_to_seconds", bank_id="Z9000000000001") * 1000 == day_start_ms(19_676)
     assert value(metrics, "xinliu_flush_bytes_sum") == 50_000
     assert value(metrics, "xinliu_memory_lost_total", why="Fenced") == 1
@@ -137,7 +141,7 @@ def test_the_exposed_metrics_are_those_that_rules_may_query(metrics: Metrics) ->
 def test_labels_are_few_and_never_name_an_enterprise_or_event() -> None:
     allowed = {
         "topic", "partition", "outcome", "reason", "bank_id", "model_id", "rules_id", "engine_version", "severity",
-        "state", "label", "fate", "table",
+        "state", "label", "fate", "table", "model_changed",
     }  # fmt: skip
     used = {label for _, _, labels in metrics_module._FAMILIES.values() for label in labels}
     assert used == allowed

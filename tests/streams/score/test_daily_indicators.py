@@ -40,9 +40,7 @@ from tests.streams.score.kit import (
 
 SNAPSHOT = prior_snapshot()
 ACTIVE = "active_days_30d_ratio"
-TERMS = outputs_json.terms(
-    SNAPSHOT, scorecard.probabilities_ppm(SNAPSHOT), prior_id(), packaged_rules().id, engine_version()
-)
+TERMS = outputs_json.terms(SNAPSHOT, scorecard.scorecard(SNAPSHOT), prior_id(), packaged_rules().id, engine_version())
 rows = st.fixed_dictionaries(
     {
         "value": st.lists(st.floats(-1e16, 1e16), min_size=INDICATOR_COUNT, max_size=INDICATOR_COUNT),
@@ -125,7 +123,9 @@ def test_each_closed_day_of_each_enterprise_is_one_record_with_every_indicator(m
     assert observed
     for each in observed:
         daily = by_place[each.enterprise_id, each.as_of]
-        assert {name: daily.values_micro.get(name) for name in CORE} == each.values_micro
+        assert {name: daily.values_micro.get(name) for name in INDICATORS} == each.values_micro
+        assert daily.null_reasons == each.nulls
+        assert set(each.utilities_ppm) == set(CORE)
         assert (daily.offset, daily.as_of) == (each.offset, each.as_of)
 
 

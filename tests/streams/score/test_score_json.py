@@ -23,7 +23,8 @@ from tests.streams.score.kit import written_rows
 SNAPSHOT = prior_snapshot()
 PROBABILITY_PPM = scorecard.probabilities_ppm(SNAPSHOT)
 RULES_ID = packaged_rules().id
-TERMS = outputs_json.terms(SNAPSHOT, PROBABILITY_PPM, prior_id(), RULES_ID, engine_version())
+CARD = scorecard.scorecard(SNAPSHOT)
+TERMS = outputs_json.terms(SNAPSHOT, CARD, prior_id(), RULES_ID, engine_version())
 rows = st.fixed_dictionaries(
     {
         "score_milli": st.integers(400_000, 700_000),
