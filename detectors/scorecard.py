@@ -18,7 +18,6 @@ from config.catalogue import indicators
 from detectors.prior import prior_snapshot
 from detectors.snapshot import ANCHORS_MAX, MICRO, Calibration, Snapshot, SnapshotError
 from domain.outputs import GROUPS
-from features.fields import UTILITY_PPM_MOST
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.activity import counts_provisional_days
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, SHORT_HISTORY, VALUE
@@ -106,6 +105,7 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
         _fill(row, name, snapshot if is_named else prior_snapshot())
         row["weight_milli"] = snapshot.weights_milli.get(name, 0)
         row["silence"] = name in SILENCE or not is_named
+        _check_nulls(row, name, snapshot)
         row["median_milli"] = math.floor(row["weight_milli"] * utility(row, row["median_micro"] / MICRO))
     cache = np.zeros(CORE_COUNT, CARD_CACHE)
     cache["x"] = np.nan  # equal to no value
@@ -130,6 +130,21 @@ def _fill(row: np.void, name: str, says: Snapshot) -> None:
     row["anchor"][:count], row["level"][:count] = anchor, level
     # Scaled like this, quarters give the bits that format 1 has always given: a power of two is exact.
     row["slope"][: count - 1] = 1.0 / np.diff(anchor) * np.diff(level)
+
+
+def _check_nulls(row: np.void, name: str, says: Snapshot) -> None:
+    """Raise SnapshotError where it would pay to hide an indicator, by what a snapshot of format 2 says of its nulls."""
+    at_micro = says.unknown_at_micro.get(name)
+    if at_micro is None:
+        return
+    most = utility(row, at_micro / MICRO)
+    if most > utility(row, row["median_micro"] / MICRO):
+        raise SnapshotError(
+            f"{name} counts as {at_micro / MICRO:g} where it is not computable: that is over its median"
+        )
+    for null, ppm in says.null_levels_micro[name].items():
+        if null != NULL_NAMES[NOT_APPLICABLE] and ppm / MICRO > most:
+            raise SnapshotError(f"the level of {name} for {null} pays: it is over that of {at_micro / MICRO:g}")
 
 
 def probabilities_ppm(calibration: Snapshot | Calibration) -> tuple[int, ...]:
@@ -243,7 +258,7 @@ def most_milli(dpd, frozen):
 @kernel
 def _evaluate(row, x, cache):
     cache.x, cache.u = x, utility(row, x)
-    cache.ppm = min(UTILITY_PPM_MOST, np.int64(cache.u * _PPM))
+    cache.ppm = np.int64(cache.u * _PPM)
     cache.milli = points_milli_of(row, cache.u)
 
 

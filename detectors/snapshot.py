@@ -22,11 +22,9 @@ V2: Literal["xinliu.model/2"] = "xinliu.model/2"
 ANCHORS_MAX = 16
 BORROWERS = "borrowers"  # a population: enterprises with an open loan
 SCORE = "score"  # names the score among references
-UNKNOWN_LEVEL_MOST_MICRO = 350_000  # of what is not computable: to hide an input never pays
+UNKNOWN_LEVEL_MICRO = 350_000  # of what is not computable, in format 1
 NOT_APPLICABLE = NULL_NAMES[nulls.NOT_APPLICABLE]
-NULL_LEVELS_MICRO = {
-    name: MICRO // 2 if name == NOT_APPLICABLE else UNKNOWN_LEVEL_MOST_MICRO for name in NULL_NAMES[1:]
-}
+NULL_LEVELS_MICRO = {name: MICRO // 2 if name == NOT_APPLICABLE else UNKNOWN_LEVEL_MICRO for name in NULL_NAMES[1:]}
 Weight = Annotated[int, msgspec.Meta(ge=0, le=WEIGHT_SUM_MILLI)]
 Level = Annotated[int, msgspec.Meta(ge=0, le=MICRO)]
 Value = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]  # of an indicator, times 10^6
@@ -81,6 +79,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     anchors_micro: dict[str, tuple[Value, ...]]  # ascending, times 10^6
     levels_micro: dict[str, tuple[Level, ...]] = {}  # utility at each anchor, times 10^6
     null_levels_micro: dict[str, dict[str, Level]] = {}  # by indicator id and name of the null, times 10^6
+    unknown_at_micro: dict[str, Value] = {}  # the value, times 10^6, that what is not computable counts as at the best
     medians_micro: dict[str, Value] = {}  # of the population, times 10^6: what reasons compare with
     default_12m: Calibration | None = None  # of pd_12m; None until enough outcomes have matured
     population: str = BORROWERS  # those it was trained on; the score of any other is an extrapolation
@@ -174,8 +173,8 @@ def _unusable(snapshot: Snapshot, name: str) -> str | None:
         return f"{name} has a level for {unknown[0]}, which is no kind of null"
     if lacking := [null for null in NULL_LEVELS_MICRO if null not in nulls]:
         return f"{name} has no level for {lacking[0]}"
-    high = [null for null, level in nulls.items() if null != NOT_APPLICABLE and level > UNKNOWN_LEVEL_MOST_MICRO]
-    return f"the level of {name} for {high[0]} pays: it is over {UNKNOWN_LEVEL_MOST_MICRO:,}" if high else None
+    is_missing = snapshot.format == V2 and name not in snapshot.unknown_at_micro
+    return f"{name} lacks the value that bounds what a null may count" if is_missing else None
 
 
 def of_format_1(

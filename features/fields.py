@@ -31,7 +31,7 @@ class Field(NamedTuple):
     meaning: str
 
 
-UTILITY_PPM_MOST = 350_000  # what a utility that is not computable counts at the most
+UTILITY_PPM_MOST = 1_000_000  # as if it had been computable and best: then the level of the null is what counts
 EPISODES_MAX = 32  # open at a time, of all signals and lenders
 INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that signals of the platform read; of lenders, shared and of each alone
 FIELDS: tuple[Field, ...] = (
@@ -142,7 +142,13 @@ FIELDS: tuple[Field, ...] = (
     Field("close_value", "<f8", (len(AT_CLOSE),), HOT, "value of each indicator that closes alone move; 0: null"),
     Field("close_null", "|u1", (len(AT_CLOSE),), HOT, "and why it has none (features/indicators/nulls.py)"),
     Field("low_month_fen", "<i8", (), HOT, "second lowest operating inflow of twelve months, fen; -1: not known"),
-    Field("utility_ppm", "<i4", (CORE_COUNT,), HOT, "last computable utility of each core indicator, at most 350,000"),
+    Field(
+        "utility_ppm",
+        "<i4",
+        (CORE_COUNT,),
+        HOT,
+        "last computable utility of each core indicator; 1,000,000: none so far",
+    ),
     Field("score_milli", "<i4", (), HOT, "score in millipoints, as of the newest evaluation"),
     Field("emitted_milli", "<i4", (), HOT, "score as last emitted, millipoints; -1: never"),
     Field("emitted_shape", "<u8", (), HOT, "status, grades and order of reasons as last emitted, packed"),

@@ -1,6 +1,7 @@
 """Snapshots of format 2 for tests: any that decode accepts."""
 
 import itertools
+import math
 import random
 
 import msgspec
@@ -8,12 +9,12 @@ from hypothesis import strategies as st
 
 from config.catalogue import anchors, indicators
 from detectors.prior import prior_snapshot
+from detectors.scorecard import scorecard, utility
 from detectors.snapshot import (
     ANCHORS_MAX,
     MICRO,
     NOT_APPLICABLE,
     NULL_LEVELS_MICRO,
-    UNKNOWN_LEVEL_MOST_MICRO,
     V2,
     WEIGHT_SUM_MILLI,
     Calibration,
@@ -55,15 +56,12 @@ def made(seed: int, names: tuple[str, ...] = CORE) -> Snapshot:
         anchors_micro[name] = tuple(sorted(rnd.sample(places, count)))
         inner = rnd.choices((0, 1, 250_000, 333_333, 500_000, MICRO), k=count - 2)
         levels_micro[name] = of_catalogue(name, sorted([0, *inner, MICRO]))
-        nulls_micro[name] = {
-            null: rnd.randint(0, MICRO if null == NOT_APPLICABLE else UNKNOWN_LEVEL_MOST_MICRO)
-            for null in NULL_LEVELS_MICRO
-        }
+        nulls_micro[name] = dict.fromkeys(NULL_LEVELS_MICRO, 0)
         medians_micro[name] = rnd.randint(low - 1_000, high + 1_000)
     parts = [1, *rnd.choices((0, 0, 1, 5), k=len(names) - 1)]
     rnd.shuffle(parts)
     default = Calibration(intercept_micro=rnd.randint(-(10**7), 10**7), slope_micro=rnd.randint(1, 3 * 10**7))
-    return msgspec.structs.replace(
+    hidden = msgspec.structs.replace(
         prior_snapshot(),
         format=V2,
         prior=False,
@@ -72,8 +70,15 @@ def made(seed: int, names: tuple[str, ...] = CORE) -> Snapshot:
         levels_micro=levels_micro,
         null_levels_micro=nulls_micro,
         medians_micro=medians_micro,
+        unknown_at_micro=medians_micro,
         default_12m=rnd.choice((None, default)),
     )
+    card = scorecard(hidden)
+    for name in names:
+        at_best = math.floor(MICRO * utility(card.rows[CORE.index(name)], medians_micro[name] / MICRO))
+        for null in NULL_LEVELS_MICRO:
+            nulls_micro[name][null] = rnd.randint(0, MICRO if null == NOT_APPLICABLE else at_best)
+    return hidden
 
 
 seeds = st.integers(0, 2**32 - 1)  # a draw for each anchor would take hypothesis seconds
@@ -112,4 +117,6 @@ def wide() -> Snapshot:
             for name, (low, high) in places.items()
         },
         levels_micro={name: of_catalogue(name, bent) for name in CORE},
+        null_levels_micro=dict.fromkeys(CORE, dict.fromkeys(NULL_LEVELS_MICRO, 0)),
+        unknown_at_micro=prior_snapshot().medians_micro,
     )

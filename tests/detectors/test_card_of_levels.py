@@ -17,7 +17,6 @@ from detectors.snapshot import (
     MICRO,
     NOT_APPLICABLE,
     NULL_LEVELS_MICRO,
-    UNKNOWN_LEVEL_MOST_MICRO,
     V1,
     V2,
     Calibration,
@@ -206,7 +205,7 @@ def test_format_1_is_read_with_the_levels_that_it_implies():
     read = decode(body, prior_id())
     assert read.format == V1
     assert b"levels_micro" not in body
-    same = msgspec.structs.replace(read, format=V2)
+    same = msgspec.structs.replace(read, format=V2, unknown_at_micro=read.medians_micro)
     of_2 = decode(same.encode(), content_id(same.encode()))
     assert of_2.scores_as(read)
     assert scorecard.scorecard(of_2).rows.tobytes() == scorecard.scorecard(read).rows.tobytes()
@@ -225,7 +224,7 @@ def without(field, name):
     return msgspec.structs.replace(wide(), **{field: kept})
 
 
-_NULLS = dict(NULL_LEVELS_MICRO)
+_NULLS = dict.fromkeys(NULL_LEVELS_MICRO, 0)
 _QUARTERS = (0, 250_000, 500_000, 750_000, MICRO)
 _FIVE = (0, 1, 2, 3, 4)
 REFUSED: dict[str, tuple[Snapshot, str]] = {
@@ -255,10 +254,7 @@ REFUSED: dict[str, tuple[Snapshot, str]] = {
         changed(RISING, anchors_micro=_FIVE, levels_micro=(0, 1, 2, MICRO, MICRO + 1)),
         "Expected `int` <= 1000000",
     ),
-    "a null that pays": (
-        changed(RISING, null_levels_micro=_NULLS | {"history": UNKNOWN_LEVEL_MOST_MICRO + 1}),
-        f"the level of {RISING} for history pays: it is over 350,000",
-    ),
+    "no bound of nulls": (without("unknown_at_micro", RISING), f"{RISING} lacks the value that bounds"),
     "an unknown null": (
         changed(RISING, null_levels_micro=_NULLS | {"lost": 0}),
         f"{RISING} has a level for lost, which is no kind of null",
@@ -314,6 +310,16 @@ def test_a_flipped_bit_is_refused_wherever_it_is(place):
     body[place] ^= 4
     with pytest.raises(SnapshotError, match="hash to"):
         decode(bytes(body), content_id(wide().encode()))
+
+
+def test_a_null_that_pays_is_refused_by_name():
+    median = wide().medians_micro[RISING]
+    pays = changed(RISING, null_levels_micro=_NULLS | {"history": MICRO}, unknown_at_micro=median)
+    with pytest.raises(SnapshotError, match=f"the level of {RISING} for history pays"):
+        scorecard.scorecard(pays)
+    generous = changed(RISING, unknown_at_micro=median + MICRO)
+    with pytest.raises(SnapshotError, match=f"{RISING} counts as .* that is over its median"):
+        scorecard.scorecard(generous)
 
 
 def test_anchors_that_are_one_as_floats_are_refused_by_name():
