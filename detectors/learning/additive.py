@@ -44,12 +44,12 @@ class Shape(NamedTuple):
     """Where the parameters of each indicator stand in theta, and its anchors on the scale on which it is linear.
 
     On that scale higher is better: log10(1 + x) of amounts, negated where a higher value is riskier. theta is the
-    parameters of all indicators, one after the other, and the intercept: of each indicator `count` increments, of which
+    parameters of all indicators, one after the other, and the intercept: of each indicator `size` increments, of which
     the first is 0 at the worst anchor, then KINDS levels of nulls.
     """
 
     anchor: Floats  # (indicators, most), ascending; padded
-    count: npt.NDArray[np.int64]  # anchors of each indicator
+    size: npt.NDArray[np.int64]  # anchors of each indicator
     first: npt.NDArray[np.int64]  # its first parameter
     bad: Floats  # the value, on the scale, at whose level what is not computable may count at the best
     logarithmic: npt.NDArray[np.bool_]
@@ -58,7 +58,7 @@ class Shape(NamedTuple):
     @property
     def parameters(self) -> int:
         """Length of theta."""
-        return int(self.first[-1] + self.count[-1] + KINDS + 1)
+        return int(self.first[-1] + self.size[-1] + KINDS + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,12 @@ def fit(
     return theta
 
 
+def log_loss(logit: Floats, bad: npt.NDArray[np.bool_], weight: Floats) -> float:
+    """Return the weighted sum of the log loss of labels, given the logit of the probability of bad."""
+    nothing = np.zeros(0)
+    return float(_objective(logit, bad, weight, nothing, nothing, nothing))
+
+
 def _scaled(x: float, logarithmic: Any, falling: Any) -> float:
     value = float(log10_1p(x)) if logarithmic else x
     return -value if falling else value
@@ -175,7 +181,7 @@ def _on_scale(x, logarithmic, falling):
 def _place(shape, values, nulls, column, share):
     for n in range(values.shape[0]):
         for i in range(values.shape[1]):
-            first, last = shape.first[i], shape.count[i] - 1
+            first, last = shape.first[i], shape.size[i] - 1
             if nulls[n, i] != _VALUE:
                 column[n, i] = first + last + nulls[n, i]
                 share[n, i] = -1.0
@@ -198,7 +204,7 @@ def _between(anchor, last, x):
 def _cumulate(shape, theta, level):
     level[-1] = theta[-1]
     for i in range(shape.first.shape[0]):
-        first, count, total = shape.first[i], shape.count[i], 0.0
+        first, count, total = shape.first[i], shape.size[i], 0.0
         for j in range(first, first + count):
             total += theta[j]
             level[j] = total
@@ -230,7 +236,7 @@ def _objective(logit, bad, weight, theta, prior, penalty):
 def _bound_nulls(shape, level, high):
     """Fill in the most of each null: of what is not computable the level of the bad value, else the best one."""
     for i in range(shape.first.shape[0]):
-        first, last = shape.first[i], shape.count[i] - 1
+        first, last = shape.first[i], shape.size[i] - 1
         k, t = _between(shape.anchor[i], last, shape.bad[i])
         most = level[first + k] + t * (level[first + k + 1] - level[first + k])
         for code in range(1, KINDS + 1):
@@ -276,13 +282,13 @@ def _of_increments(shape, gram, slope):
         for k in range(row):
             gram[k, row] = gram[row, k]
     for i in range(shape.first.shape[0]):
-        first, last = shape.first[i], shape.first[i] + shape.count[i] - 1
+        first, last = shape.first[i], shape.first[i] + shape.size[i] - 1
         for j in range(last - 1, first - 1, -1):
             slope[j] += slope[j + 1]
             for k in range(size):
                 gram[k, j] += gram[k, j + 1]
     for i in range(shape.first.shape[0]):
-        first, last = shape.first[i], shape.first[i] + shape.count[i] - 1
+        first, last = shape.first[i], shape.first[i] + shape.size[i] - 1
         for j in range(last - 1, first - 1, -1):
             for k in range(size):
                 gram[j, k] += gram[j + 1, k]

@@ -23,7 +23,7 @@ def exp(x):
     total = 0.0
     for term in _INVERSE_FACTORIALS:
         total = total * r + term
-    return math.ldexp(total, np.int32(k))
+    return math.ldexp(total, np.int32(k))  # type: ignore[arg-type]
 
 
 @kernel
