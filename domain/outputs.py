@@ -308,3 +308,6 @@ class MonthReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     psi_micro: dict[str, int]  # of the newest month's observations, by indicator id, and of the score
     concept_drift: bool
     drift: tuple[str, ...]  # what is called drift, in words; empty: nothing
+
+
+ModelMessage = MonthReport  # and what else learn says of its models

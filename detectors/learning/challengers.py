@@ -29,7 +29,7 @@ from features.indicators import INDICATOR_COUNT, INDICATORS
 SEED = 23
 BADS_MIN = 20  # learned, before any challenger speaks: fewer calibrate nothing
 SLICE_S = 0.05
-_HAT_GRACE_PERIOD = 200
+_HAT_GRACE_PERIOD = 500
 Slices = Generator[None, None, None]
 
 
@@ -143,7 +143,7 @@ def arf() -> Any:
 
 def hat() -> Any:
     """Return a Hoeffding adaptive tree."""
-    return tree.HoeffdingAdaptiveTreeClassifier(grace_period=_HAT_GRACE_PERIOD, seed=SEED)
+    return tree.HoeffdingAdaptiveTreeClassifier(grace_period=_HAT_GRACE_PERIOD, leaf_prediction="mc", seed=SEED)
 
 
 def ftrl() -> Any:

@@ -1,6 +1,6 @@
 """The report on the models, out of the months that `model.report.v1` holds and the snapshots of `model.v1`. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -8,6 +8,7 @@ from detectors.prior import prior_id
 from detectors.snapshot import Snapshot
 from domain.calendar import date_of
 from domain.outputs import Figure, MonthReport
+from replay.model_report.words import WORDS
 
 
 class MonthLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,26 @@ def build(months: Iterable[MonthReport], snapshots: Mapping[str, Snapshot] | Non
         months=tuple(map(_line, ordered)),
         models=tuple(_models(ordered, snapshots or {})),
     )
+
+
+def summary(report: Report, *, chinese: bool) -> Iterator[str]:
+    """Yield the newest month as lines of a terminal: a model a line, over the last twelve months."""
+    newest, at = report.newest, 0 if chinese else 1
+    if newest is None:
+        yield WORDS["nothing"][at]
+        return
+    labels = ", ".join(f"{WORDS.get(kind, (kind, kind))[at]} {count:,}" for kind, count in newest.labels.items())
+    yield f"{month_text(newest.month)}  {WORDS['labels'][at]}: {labels}"
+    yield f"{'':<12} {'AUC':>7} {'KS':>7} {'log loss':>9} {'Brier':>8} {'n':>10} {'bad':>8}"
+    for one in newest.models:
+        if one.window == "12m":
+            figures = [
+                "–" if each.value_micro is None else f"{each.value_micro / 1_000_000:.4f}"
+                for each in (one.auc, one.ks, one.log_loss, one.brier)
+            ]
+            auc, ks, loss, brier = figures
+            yield f"{one.model:<12} {auc:>7} {ks:>7} {loss:>9} {brier:>8} {one.n:>10,} {one.bad:>8,}"
+    yield WORDS["drift_called"][at] + "; ".join(newest.drift) if newest.drift else WORDS["drift_none"][at]
 
 
 def month_text(month: int) -> str:
