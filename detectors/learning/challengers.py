@@ -29,7 +29,7 @@ from features.indicators import INDICATOR_COUNT, INDICATORS
 SEED = 23
 BADS_MIN = 20  # learned, before any challenger speaks: fewer calibrate nothing
 SLICE_S = 0.05
-_HAT_GRACE_PERIOD = 500
+_HAT_GRACE_PERIOD = 200
 Slices = Generator[None, None, None]
 
 
