@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import ROOT
-from benchmarks.svg import Chart
 from domain.calendar import month_of_day
 from replay.province.layout import DEFAULT, FACT, IS_CREDIT, NEVER, OPEN, OWN_IN, OWN_OUT, SALE, SALE_PLATFORM, SOUND
 from replay.province.population import Population
 from replay.province.simulation import Simulation
+from replay.svg import Chart
 
 IMAGES = ROOT / "docs/images"
 ENTERPRISES, SEED = 4_000, 20_260_101

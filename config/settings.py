@@ -90,6 +90,7 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
     publish: bool = True
     labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50
     weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a snapshot that moves more is held
+    psi_max: Annotated[float, msgspec.Meta(gt=0)] = 0.25  # of an indicator or the score; more is called drift
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):

@@ -228,3 +228,87 @@ class FeedQuestion(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
 
 
 FeedMessage = FeedHealth | FeedProgress | FeedQuestion
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A statistic with its 95% interval (bootstrap over enterprises). None: not defined on what there is."""
+
+    value_micro: int | None
+    low_micro: int | None = None
+    high_micro: int | None = None
+
+
+class ProbabilityBin(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the examples to which a model gave a probability in [from_ppm, to_ppm)."""
+
+    from_ppm: int
+    to_ppm: int
+    n: int
+    bad: int
+    expected: Figure  # mean probability
+    observed: Figure  # share of bad ones
+
+
+class ModelMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """How one model predicted matured labels before it learned them."""
+
+    model: str  # champion, prior, as_scored, or the name of a challenger
+    window: Literal["12m", "all"]  # months of learning: the last twelve, or all that are retained
+    n: int
+    bad: int
+    silent: int  # examples for which the model had no probability yet; they are not among n
+    auc: Figure
+    ks: Figure
+    gini: Figure
+    log_loss: Figure
+    brier: Figure
+    roc_ppm: tuple[tuple[int, int], ...]  # share of the good, share of the bad at or above a risk; ascending
+    bins: tuple[ProbabilityBin, ...]  # those that hold any
+
+
+class ModelDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """The champion's statistic less another model's, on the newest labels that both predicted."""
+
+    model: str
+    n: int
+    bad: int
+    auc: Figure
+    log_loss: Figure
+
+
+class GradeOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Expected against observed: the examples of the last twelve months that had a grade when they were scored."""
+
+    grade: Grade
+    n: int
+    bad: int
+    expected: Figure
+    observed: Figure
+
+
+class ScoreOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The examples of the last twelve months with a score in [from_points, to_points), by outcome."""
+
+    from_points: int
+    to_points: int
+    good: int
+    bad: int
+
+
+class MonthReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="month"):
+    """`model.report.v1`: what a month's labels said of the models, each asked before it learned them."""
+
+    month: int  # counted from January 1970
+    model_id: str  # of the champion that was tested
+    labels: dict[str, int]  # observations of the month whose time had come, by kind of label
+    weights_milli: dict[str, int]  # of that champion
+    models: tuple[ModelMetrics, ...]
+    differences: tuple[ModelDifference, ...]
+    grades: tuple[GradeOutcome, ...]
+    scores: tuple[ScoreOutcome, ...]
+    psi_micro: dict[str, int]  # of the newest month's observations, by indicator id, and of the score
+    concept_drift: bool
+    drift: tuple[str, ...]  # what is called drift, in words; empty: nothing
+
+
+ModelMessage = MonthReport  # and what else learn says of its models

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from config.catalogue import calendar_ends
 from config.settings import MetricsSettings
 from domain.calendar import day_start_ms
+from domain.outputs import MonthReport
 from sinks.telemetry import (
     BatchApplied,
     BlockStored,
@@ -35,6 +36,7 @@ from sinks.telemetry import (
     InForce,
     Learning,
     MemoryLost,
+    ModelsTested,
     Outcomes,
     Quarantined,
     Readiness,
@@ -50,6 +52,8 @@ SILENT_S_MAX = 30.0  # without a reading for so long the worker is not ready: it
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _BYTES = tuple(4.0**n for n in range(5, 15))  # 1 KiB to 256 MiB
+
+MODEL_FIGURES = {"auc": "AUC", "ks": "KS", "gini": "Gini", "log_loss": "Log loss", "brier": "Brier score"}
 
 # What readings become: name, type, help, labels. Counters get Prometheus's suffix _total.
 _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
@@ -107,6 +111,21 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_block_retries": (CounterMetricFamily, "Tries of a block that ClickHouse did not acknowledge", ()),
     "xinliu_labels": (CounterMetricFamily, "Observations that have matured, by kind of label", ("label",)),
     "xinliu_snapshots": (CounterMetricFamily, "Model snapshots, published or held for a human", ("fate",)),
+    "xinliu_model_examples": (
+        GaugeMetricFamily,
+        "Matured examples that a model had predicted before it learned them",
+        ("model", "window"),
+    ),
+    **{
+        f"xinliu_model_{name}": (GaugeMetricFamily, f"{text} of what a model predicted", ("model", "window"))
+        for name, text in MODEL_FIGURES.items()
+    },
+    "xinliu_psi": (
+        GaugeMetricFamily,
+        "Population stability index of the newest month's observations, by indicator, and of the score",
+        ("indicator",),
+    ),
+    "xinliu_concept_drift": (GaugeMetricFamily, "1 where the champion's log loss has risen in the newest month", ()),
     "xinliu_ready": (GaugeMetricFamily, "1 where the worker does its work now", ()),
     "xinliu_read_at_seconds": (GaugeMetricFamily, "When these readings were taken", ()),
     "xinliu_calendar_end_seconds": (GaugeMetricFamily, "End of what a table of dates covers", ("table",)),
@@ -157,6 +176,8 @@ def samples(reading: Reading) -> Iterator[Sample]:
             yield "xinliu_block_retries", (), retries
         case Learning():
             yield from _learning(reading)
+        case ModelsTested(report=report):
+            yield from _models(report)
         case Readiness(ready=ready):
             yield "xinliu_ready", (), ready
         case _:
@@ -315,3 +336,16 @@ def _learning(reading: Learning) -> Iterator[Sample]:
         yield "xinliu_labels", (label,), observations
     yield "xinliu_snapshots", ("published",), reading.snapshots_published
     yield "xinliu_snapshots", ("held",), reading.snapshots_held
+
+
+def _models(report: MonthReport) -> Iterator[Sample]:
+    for one in report.models:
+        labels = (one.model, one.window)
+        yield "xinliu_model_examples", labels, one.n
+        for name in MODEL_FIGURES:
+            value_micro = getattr(one, name).value_micro
+            if value_micro is not None:
+                yield f"xinliu_model_{name}", labels, value_micro / 1_000_000
+    for indicator, psi_micro in report.psi_micro.items():
+        yield "xinliu_psi", (indicator,), psi_micro / 1_000_000
+    yield "xinliu_concept_drift", (), report.concept_drift

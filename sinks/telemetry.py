@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from domain.outputs import MonthReport
+
 Outcome = Literal[
     "applied", "duplicate", "late", "dead_lettered",  # of every record, whoever reads it
     "receipt", "tick", "control",  # what is no enterprise's: folded into a tick, or a barrier
@@ -200,6 +202,13 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsTested:
+    """Learn: what the newest month said of the models."""
+
+    report: MonthReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
     """Whether the worker does its work now; `why_not` is a sentence."""
 
@@ -209,7 +218,11 @@ class Readiness:
 
 Reading = (
     Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | EventTime | FeedState | TicksWritten | StateSize
+<<<<<<< HEAD
     | InForce | Written | DaysClosed | Unacknowledged | Waiting | Learning | Readiness
+=======
+    | InForce | Written | Unacknowledged | Waiting | Learning | ModelsTested | Readiness
+>>>>>>> w/shadow
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

@@ -24,6 +24,8 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
         outputs.LoanOfAlert, outputs.DeadLetter, outputs.Cut, outputs.QuarantinedBatch,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
+        outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,
+        outputs.GradeOutcome, outputs.ScoreOutcome,
         Snapshot, Calibration, Reference, RulesArtefact, Emission, SignalRow,
     )
 }  # fmt: skip

@@ -20,8 +20,8 @@ _UNITS = {
     "base64": ("base64", "bytes as text", "以文本表示的字节"),
 }
 _PLAIN_UNITS = {
-    "points": "分", "days": "天", "fen": "分（人民币）", "closes": "次日终", "bytes": "字节", "ISO 4217": "ISO 4217",
-    "GB/T 4754": "GB/T 4754", "adcode": "行政区划代码", "": "",
+    "points": "分", "days": "天", "fen": "分（人民币）", "closes": "次日终", "months": "月", "bytes": "字节",
+    "ISO 4217": "ISO 4217", "GB/T 4754": "GB/T 4754", "adcode": "行政区划代码", "": "",
 }  # fmt: skip
 _STATES: dict[str, tuple[str, str]] = {
     "raised": (

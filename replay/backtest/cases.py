@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from replay.backtest.statistics import Flags, Ints
+from detectors.learning.statistics import Flags, Ints
 
 NO_CASE, YELLOW, ORANGE, RED = range(4)
 LEVELS = (YELLOW, ORANGE, RED)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from detectors.learning.statistics import Flags, Floats, Ints
 from replay.backtest.catalogue import directions as known_directions
 from replay.backtest.panel import BUDGET_DAYS, Panel
 from replay.backtest.ranks import Rank
-from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import World
 from replay.sources import SourceError
 

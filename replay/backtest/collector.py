@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.episodes import TRANSITIONS
+from detectors.learning.statistics import Flags, Ints
 from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, month_of_day
 from replay.backtest.columns import SEQ_BITS, Names
-from replay.backtest.statistics import Flags, Ints
 from streams.score.columns import AlertColumns
 from streams.score.columns import Columns as Outputs
 from streams.score.records import bank_text

@@ -4,7 +4,7 @@ from array import array
 
 import numpy as np
 
-from replay.backtest.statistics import Ints
+from detectors.learning.statistics import Ints
 
 SEQ_BITS = 20  # an output's place in its partition as one number: its record's offset, then its own
 

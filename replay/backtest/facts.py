@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 
 from detectors.learning.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, bad_since, ends
+from detectors.learning.statistics import Ints
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, day_of, day_of_text
 from domain.events import Authorization, Loan, LoanEvent, LogRecord, Outcome, Profile, Tick
 from features.layout import id_texts
 from features.state.record_columns import RECORD
 from replay.backtest.columns import SEQ_BITS, Columns, Names
-from replay.backtest.statistics import Ints
 from replay.log_file import LogFile
 from replay.processes import Processes
 from replay.sources import SourceError

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from detectors.learning import statistics
+from detectors.learning.statistics import Flags, Ints
 from domain.calendar import month_of_day, week_of_day
-from replay.backtest import statistics
 from replay.backtest.cases import NO_CASE, ORANGE, YELLOW, Steps, levels_at, steps
 from replay.backtest.panel import DAYS_A_MONTH, Panel, exposure_months, known_months, month_text, sums
 from replay.backtest.report import BankWeek, Load, figure, number
-from replay.backtest.statistics import Flags, Ints
 from replay.backtest.worth import Judge
 
 DAYS_SHOWN_MIN = 14  # of a month at an end of the window

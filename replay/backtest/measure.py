@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from detectors.learning import statistics
+from detectors.learning.statistics import Floats
 from domain.calendar import date_of
-from replay.backtest import statistics
 from replay.backtest.cases import ORANGE
 from replay.backtest.load import load_of
 from replay.backtest.naming import LOOKBACK_DAYS, REPEAT_DAYS
@@ -33,7 +34,6 @@ from replay.backtest.ranks import (
     usual_ranks,
 )
 from replay.backtest.report import Counts, GroupWorth, Parameters, SignalWorth, Worth, figure, number
-from replay.backtest.statistics import Floats
 from replay.backtest.truth import Truth
 from replay.backtest.world import Trait, World, trait
 from replay.backtest.worth import Judge, judge, urgent

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.learning.statistics import Flags, Floats, Ints
 from replay.backtest.cases import last_at
-from replay.backtest.statistics import Flags, Floats, Ints
 
 LOOKBACK_DAYS = 365
 REPEAT_DAYS = 180  # a case stays with its officer: so long the same enterprise is not taken again

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detectors.learning.statistics import Flags, Floats, Ints
 from domain.calendar import date_of, month_of_day
-from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.truth import SEEN_DAYS, Truth
 from replay.backtest.world import NEVER, World
 

@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from replay.backtest import statistics
+from detectors.learning import statistics
+from detectors.learning.statistics import Flags, Floats, Ints
 from replay.backtest.cases import NO_CASE, ORANGE, YELLOW
 from replay.backtest.naming import worst_each_month
 from replay.backtest.panel import BUDGET_DAYS, BUDGETS, Panel, month_text, sums
 from replay.backtest.report import Calibration, CalibrationBin, Separation, Worth, figure, number
-from replay.backtest.statistics import Flags, Floats, Ints
 from replay.backtest.world import Trait
 from replay.backtest.worth import Judge
 from replay.in_process import cores

@@ -8,7 +8,7 @@ import math
 
 import msgspec
 
-from replay.backtest.statistics import Estimate
+from detectors.learning.statistics import Estimate
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detectors.learning.statistics import Flags, Ints
 from replay.backtest.cases import last_at
-from replay.backtest.statistics import Flags, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from detectors.learning.statistics import Floats, Ints
 from domain.calendar import date_of, week_of_day, week_start_day
 from replay.backtest.catalogue import directions
 from replay.backtest.facts import LOAN_EVENTS
@@ -10,7 +11,6 @@ from replay.backtest.measure import Measured
 from replay.backtest.naming import NONE, leads
 from replay.backtest.panel import sums
 from replay.backtest.report import Episode, Moved, Timeline, number
-from replay.backtest.statistics import Floats, Ints
 from replay.backtest.truth import Truth
 from replay.backtest.world import NEVER
 from replay.backtest.worth import Judge, urgent

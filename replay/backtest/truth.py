@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from detectors.learning.statistics import Flags, Ints
 from domain.calendar import EVENT_TIME_MS_MIN, date_of, day_of, day_of_date
 from replay.backtest.spans import spans
-from replay.backtest.statistics import Flags, Ints
 from replay.backtest.world import NEVER, UNKNOWN, World
 from replay.sources import SourceError
 

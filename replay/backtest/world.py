@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from detectors.learning.statistics import Flags, Ints
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.indicators import INDICATORS
 from replay.backtest.cases import last_at, levels_before
@@ -13,7 +14,6 @@ from replay.backtest.collector import Collected
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
 from replay.backtest.spans import Spans, shared, spans
-from replay.backtest.statistics import Flags, Ints
 
 NEVER = 2**31 - 1
 UNKNOWN = ""

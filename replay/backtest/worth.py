@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from replay.backtest import statistics
+from detectors.learning import statistics
+from detectors.learning.statistics import Flags, Floats, Ints, Weights
 from replay.backtest.cases import ORANGE, Steps, steps_of
 from replay.backtest.naming import NONE, Namings, is_right, leads, namings
 from replay.backtest.panel import LEAD_DAYS, PRECISION_DAYS, Standing, Window, exposure_months, sums
 from replay.backtest.report import Figure, Lead, Worth, figure
-from replay.backtest.statistics import Flags, Floats, Ints, Weights
 from replay.backtest.world import World
 
 

@@ -14,7 +14,17 @@ import msgspec
 from config.settings import Bank
 from domain import topics
 from domain.events import Loan, LogRecord, Profile, Txn
-from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, FeedMessage, Indicators, Score
+from domain.outputs import (
+    GROUPS,
+    Alert,
+    DeadLetter,
+    FeedHealth,
+    FeedMessage,
+    Indicators,
+    ModelMessage,
+    MonthReport,
+    Score,
+)
 from sinks.clickhouse.rows import TIME, WORD, WORD_OR_NULL, Column, Read, Records, Table, each, fields
 
 VERSION_OF_FIRST = 2**63
@@ -76,6 +86,16 @@ def _provisional_names(indicators: Indicators) -> tuple[str, ...]:
     return () if names is msgspec.UNSET else tuple(names)
 
 
+def _by_name(field: str, names: str, values: str) -> tuple[Column, ...]:
+    """Return two columns of a field with integers by name: the names, sorted, and their values."""
+    read = operator.attrgetter(field)
+    return (
+        (names, f"Array({WORD})", "value", lambda value: tuple(sorted(read(value)))),
+        (values, "Array(Int64)", "value", lambda value: tuple(number for _, number in sorted(read(value).items()))),
+    )
+
+
+_FIGURES = "Array(Nullable(Int64))"
 _PROVISIONAL: Column = ("provisional_calendar", "UInt8", "value", _is_provisional)
 _OF_EVENT = {"enterprise_id": "String", "bank_id": WORD, "event_id": "String", "event_time": TIME}
 _READ_AT: tuple[Column, ...] = (
@@ -348,7 +368,41 @@ FEED = Table(
     ),
 )
 
-ALL = (TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, INDICATOR, DEAD_LETTER, FEED)
+MODEL_MONTH = Table(
+    name="model_month",
+    columns=(
+        *fields("value", {"month": "Int32", "model_id": WORD, "concept_drift": "UInt8"}),
+        ("drift", "Array(String)", "value", _listed("drift")),
+        *_by_name("labels", "label_kinds", "label_counts"),
+        *_by_name("weights_milli", "weight_names", "weights_milli"),
+        *_by_name("psi_micro", "psi_names", "psi_micro"),
+        *each(
+            "value",
+            "models",
+            {
+                "models": (f"Array({WORD})", "model"),
+                "windows": (f"Array({WORD})", "window"),
+                "examples": ("Array(Int64)", "n"),
+                "bad": ("Array(Int64)", "bad"),
+                "silent": ("Array(Int64)", "silent"),
+                "auc_micro": (_FIGURES, "auc.value_micro"),
+                "auc_low_micro": (_FIGURES, "auc.low_micro"),
+                "auc_high_micro": (_FIGURES, "auc.high_micro"),
+                "ks_micro": (_FIGURES, "ks.value_micro"),
+                "gini_micro": (_FIGURES, "gini.value_micro"),
+                "log_loss_micro": (_FIGURES, "log_loss.value_micro"),
+                "brier_micro": (_FIGURES, "brier.value_micro"),
+            },
+        ),
+        ("log_time", TIME, "records", operator.attrgetter("times_ms")),
+        _LAST_WINS,
+    ),
+)
+
+ALL = (
+    TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, INDICATOR, DEAD_LETTER, FEED,
+    MODEL_MONTH,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -373,6 +427,7 @@ _OF_TOPIC: Mapping[str, Stored] = {
     topics.INDICATOR: Stored(kind=Indicators, tables={Indicators: (INDICATOR,)}),
     topics.DEAD_LETTERS: _LETTERS,
     topics.LATE: _LETTERS,
+    topics.MODEL_REPORT: Stored(kind=ModelMessage, tables={MonthReport: (MODEL_MONTH,)}),
     topics.FEED: Stored(kind=FeedMessage, tables={FeedHealth: (FEED,)}),
 }
 

@@ -28,6 +28,7 @@ from sinks.telemetry import (
     InForce,
     Learning,
     MemoryLost,
+    ModelsTested,
     Outcomes,
     Quarantined,
     Readiness,
@@ -38,6 +39,7 @@ from sinks.telemetry import (
     Waiting,
     Written,
 )
+from tests.model_months import months
 
 READINGS: tuple[Reading, ...] = (
     Consumed(topic="events.v1", partition=3, records=100, position=150, end=170),
@@ -63,6 +65,7 @@ READINGS: tuple[Reading, ...] = (
     Unacknowledged(outputs=5),
     Waiting(rows=6, retries=2),
     Learning(labels={"good": 40, "bad": 2}, snapshots_published=1, snapshots_held=0),
+    ModelsTested(report=months(3)[-1]),
     Readiness(ready=True),
 )
 EVENTS: tuple[Event, ...] = (
@@ -118,6 +121,12 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     assert value(metrics, "xinliu_feed_covered_up_to_seconds", bank_id="Z9000000000001") * 1000 == day_start_ms(19_676)
     assert value(metrics, "xinliu_flush_bytes_sum") == 50_000
     assert value(metrics, "xinliu_memory_lost_total", why="Fenced") == 1
+    (report,) = [reading.report for reading in READINGS if isinstance(reading, ModelsTested)]
+    tested = {(one.model, one.window): one for one in report.models}
+    assert value(metrics, "xinliu_model_auc", model="amf", window="12m") == tested["amf", "12m"].auc.value_micro / 10**6
+    assert value(metrics, "xinliu_model_examples", model="hat", window="all") == 0
+    assert ("xinliu_model_auc", frozenset({("model", "hat"), ("window", "all")})) not in shown(metrics), "silent"
+    assert value(metrics, "xinliu_psi", indicator="score") == report.psi_micro["score"] / 10**6
     # The end of a log that no fetch has told yet is not known: no lag is not lag 0.
     assert ("xinliu_lag_records", frozenset({("topic", "events.v1"), ("partition", "4")})) not in shown(metrics)
 
@@ -141,7 +150,7 @@ def test_the_exposed_metrics_are_those_that_rules_may_query(metrics: Metrics) ->
 def test_labels_are_few_and_never_name_an_enterprise_or_event() -> None:
     allowed = {
         "topic", "partition", "outcome", "reason", "bank_id", "model_id", "rules_id", "engine_version", "severity",
-        "state", "label", "fate", "table", "model_changed",
+        "state", "label", "fate", "table", "model_changed", "model", "window", "indicator",
     }  # fmt: skip
     used = {label for _, _, labels in metrics_module._FAMILIES.values() for label in labels}
     assert used == allowed

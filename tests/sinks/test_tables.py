@@ -25,6 +25,7 @@ from sinks.clickhouse.tables import (
     TXN,
     stored_of,
 )
+from tests.model_months import months
 from tests.sinks.kit import read_at
 from tests.transactions import logged, txn
 
@@ -89,6 +90,7 @@ EXAMPLES: dict[str, Any] = {
     "indicator": INDICATORS,
     "dead_letter": LETTER,
     "feed": HEALTH,
+    "model_month": months(2)[-1],
 }
 
 

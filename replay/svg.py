@@ -7,7 +7,7 @@ from html import escape
 
 WIDTH, HEIGHT = 520, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 28, 40
-COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed")
+COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2", "#be185d", "#65a30d", "#6b7280", "#111827")
 _FONT = 'font-family="sans-serif" font-size="11"'
 Points = Iterable[tuple[float, float]]
 
@@ -22,6 +22,8 @@ class Chart:
     x: tuple[float, float]
     y: tuple[float, float]
     is_log: bool = False  # of x
+    is_log_y: bool = False
+    legend_below: bool = False  # at the lower right: the lines go along the upper left
     _marks: list[str] = field(default_factory=list)
     _legend: list[tuple[str, str]] = field(default_factory=list)
 
@@ -30,19 +32,19 @@ class Chart:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(self._place, points))
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         self._marks.append(
-            f'<polyline points="{path}" fill="none" stroke="{COLOURS[colour]}" stroke-width="1.6"{dash}/>'
+            f'<polyline points="{path}" fill="none" stroke="{_colour(colour)}" stroke-width="1.6"{dash}/>'
         )
         self._name(colour, label)
 
     def band(self, low: Sequence[tuple[float, float]], high: Sequence[tuple[float, float]], colour: int) -> None:
         """Add an area between two lines."""
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(self._place, [*low, *reversed(high)]))
-        self._marks.append(f'<polygon points="{path}" fill="{COLOURS[colour]}" fill-opacity="0.15"/>')
+        self._marks.append(f'<polygon points="{path}" fill="{_colour(colour)}" fill-opacity="0.15"/>')
 
     def dots(self, points: Points, colour: int, label: str = "") -> None:
         """Add points."""
         for x, y in map(self._place, points):
-            self._marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{COLOURS[colour]}"/>')
+            self._marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{_colour(colour)}"/>')
         self._name(colour, label)
 
     def upright(self, x: float, colour: int, label: str = "", dashed: bool = False) -> None:
@@ -69,21 +71,17 @@ class Chart:
 
     def _name(self, colour: int, label: str) -> None:
         if label:
-            self._legend.append((COLOURS[colour], label))
+            self._legend.append((_colour(colour), label))
 
     def _names(self) -> Iterable[str]:
         for i, (colour, label) in enumerate(self._legend):
-            y = TOP + 6 + 14 * i
-            yield f'<rect x="{LEFT + 10}" y="{y - 4}" width="14" height="4" fill="{colour}"/>'
-            yield f'<text x="{LEFT + 29}" y="{y + 2}" font-size="10">{escape(label)}</text>'
+            y = HEIGHT - BOTTOM - 6 - 14 * (len(self._legend) - i) if self.legend_below else TOP + 6 + 14 * i
+            x = WIDTH - RIGHT - 170 if self.legend_below else LEFT + 10
+            yield f'<rect x="{x}" y="{y - 4}" width="14" height="4" fill="{colour}"/>'
+            yield f'<text x="{x + 19}" y="{y + 2}" font-size="10">{escape(label)}</text>'
 
     def _place(self, point: tuple[float, float]) -> tuple[float, float]:
-        low, high = self.x
-        x = point[0]
-        if self.is_log:
-            low, high, x = math.log10(low), math.log10(high), math.log10(max(x, self.x[0]))
-        across = min(1.0, max(0.0, (x - low) / (high - low)))
-        up = min(1.0, max(0.0, (point[1] - self.y[0]) / (self.y[1] - self.y[0])))
+        across, up = _share(point[0], *self.x, self.is_log), _share(point[1], *self.y, self.is_log_y)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     def _ticks(self) -> Iterable[str]:
@@ -92,10 +90,21 @@ class Chart:
             x, _ = self._place((value, self.y[0]))
             yield f'<path d="M{x:.1f} {TOP}V{bottom + 4}" stroke="#e5e7eb"/>'
             yield f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle" font-size="10">{value:,.10g}</text>'
-        for value in _steps(*self.y):
+        for value in _powers(*self.y) if self.is_log_y else _steps(*self.y):
             _, y = self._place((self.x[0], value))
             yield f'<path d="M{LEFT - 4} {y:.1f}H{WIDTH - RIGHT}" stroke="#e5e7eb"/>'
             yield f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end" font-size="10">{value:,.10g}</text>'
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _share(value: float, low: float, high: float, is_log: bool) -> float:
+    """Return the share of the way from `low` to `high` at which a value lies, in [0, 1]."""
+    if is_log:
+        value, low, high = math.log10(max(value, low)), math.log10(low), math.log10(high)
+    return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 def _powers(low: float, high: float) -> list[float]:

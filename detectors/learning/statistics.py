@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.backtest import resampled
+from detectors.learning import resampled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -134,23 +134,31 @@ def separation(risk: npt.ArrayLike, bad: npt.ArrayLike, owner: npt.ArrayLike, we
     >>> found.auc.value, found.ks.value
     (1.0, 1.0)
     """
+    n, drawn = len(np.asarray(risk)), separations(risk, bad, owner, weights)
+    auc, ks = (Estimate(float(drawn[0, i]), *interval(drawn[1:, i]), n) for i in (0, 1))
+    return Separation(auc, ks, int(np.asarray(bad, np.bool_).sum()))
+
+
+def separations(risk: npt.ArrayLike, bad: npt.ArrayLike, owner: npt.ArrayLike, weights: Weights) -> Floats:
+    """Return AUC and KS, float64 (1 + resamples, 2): first of the observations, then of each resample.
+
+    The same weights make the resamples of two risks the same, so that their difference has an interval too. NaN where
+    one class is missing. Raise ValueError where a risk is NaN.
+    """
     risks, bads, owners = np.asarray(risk, np.float64), np.asarray(bad, np.bool_), np.asarray(owner, np.int64)
     if np.isnan(risks).any():
         raise ValueError("a risk is NaN: leave such observations out, and count them")
-    n, bad_count = len(risks), int(bads.sum())
-    nothing = Estimate(UNDEFINED, UNDEFINED, UNDEFINED, n)
-    if not bad_count or bad_count == n:
-        return Separation(nothing, nothing, bad_count)
+    n, drawn = len(risks), np.full((len(weights) + 1, 2), UNDEFINED)
+    if bads.all() or not bads.any():
+        return drawn
     order = np.argsort(risks, kind="stable")
     ends = np.ones(n, np.bool_)
     ends[:-1] = np.diff(risks[order]) != 0
     enterprises = weights.shape[1]
     goods_of, bads_of = (np.bincount(owners[of], minlength=enterprises) for of in (~bads, bads))
-    drawn = np.empty((len(weights) + 1, 2))
     for taken, found in ((np.ones((1, enterprises), np.uint8), drawn[:1]), (weights, drawn[1:])):
         resampled.curves(taken, owners[order].astype(np.int32), bads[order], ends, goods_of, bads_of, found)
-    auc, ks = (Estimate(float(drawn[0, i]), *interval(drawn[1:, i]), n) for i in (0, 1))
-    return Separation(auc, ks, bad_count)
+    return drawn
 
 
 def _parts(weights: Weights, columns: Ints) -> Iterator[Weights]:

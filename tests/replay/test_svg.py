@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart
+from replay.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
-from replay.backtest import statistics
-from replay.backtest.statistics import poisson_weights, quantile, ratio, separation
+from detectors.learning import statistics
+from detectors.learning.statistics import poisson_weights, quantile, ratio, separation
 
 ONES = np.ones((1, 400), np.uint8)
 

@@ -1,0 +1,89 @@
+"""The action `xinliu model report`: what learn has said of its models, as a page that opens offline and as JSON."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from cli.deciding import NotDecided, guarded
+from cli.words import is_chinese, say
+from config.settings import Settings
+from config.whole_file import write_whole
+from detectors.snapshot import Snapshot, SnapshotError, decode
+from domain import topics
+from domain.outputs import ModelMessage, MonthReport
+from domain.printable import printable
+
+PAGE, NUMBERS = "model.html", "model.json"
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where the report goes."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=say(f"写到此文件夹：{PAGE} 与 {NUMBERS}", f"a folder for {PAGE} and {NUMBERS}"),
+    )
+    parser.add_argument("--json", action="store_true", help=say("把 JSON 写到标准输出", "JSON to standard output"))
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Write the report, or print its newest month."""
+    return guarded("model", lambda: _report(args, settings))
+
+
+def _report(args: argparse.Namespace, settings: Settings) -> int:
+    from replay.model_report.page import html
+    from replay.model_report.report import build, summary
+
+    report = build(_months(settings), _snapshots(settings))
+    body = msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+    if args.out is not None:
+        try:
+            write_whole(args.out / PAGE, html(report, chinese=is_chinese()))
+            write_whole(args.out / NUMBERS, body)
+        except OSError as error:
+            raise NotDecided(f"{error.filename}: {error.strerror}") from error
+    if args.json:
+        sys.stdout.write(body.decode())
+    else:
+        for line in summary(report, chinese=is_chinese()):
+            print(printable(line))
+    return 0
+
+
+def _months(settings: Settings) -> list[MonthReport]:
+    """Return what `model.report.v1` says of months. What this engine cannot read is told and passed over."""
+    found = []
+    decoder: msgspec.json.Decoder[ModelMessage] = msgspec.json.Decoder(ModelMessage)
+    for _, body in _records(settings, topics.MODEL_REPORT):
+        try:
+            said = decoder.decode(body)
+        except msgspec.DecodeError as error:
+            print(f"xinliu model: {topics.MODEL_REPORT}: {printable(str(error))}", file=sys.stderr)
+            continue
+        if isinstance(said, MonthReport):
+            found.append(said)
+    return found
+
+
+def _snapshots(settings: Settings) -> dict[str, Snapshot]:
+    """Return the models of `model.v1` by id. One that this engine cannot score with has no line of its own."""
+    found = {}
+    for key, body in _records(settings, topics.MODEL):
+        name = (key or b"").decode(errors="replace")
+        try:
+            found[name] = decode(body, name)
+        except SnapshotError as error:
+            print(f"xinliu model: {printable(str(error))}", file=sys.stderr)
+    return found
+
+
+def _records(settings: Settings, topic: str) -> list[tuple[bytes | None, bytes]]:
+    from sinks.artefacts import records
+    from sinks.client import client_settings
+    from streams.control_log import READ_S_MAX
+
+    return list(records(settings.kafka.bootstrap, topic, READ_S_MAX, client_settings(settings.kafka)))
