@@ -218,11 +218,7 @@ class Readiness:
 
 Reading = (
     Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | EventTime | FeedState | TicksWritten | StateSize
-<<<<<<< HEAD
-    | InForce | Written | DaysClosed | Unacknowledged | Waiting | Learning | Readiness
-=======
-    | InForce | Written | Unacknowledged | Waiting | Learning | ModelsTested | Readiness
->>>>>>> w/shadow
+    | InForce | Written | DaysClosed | Unacknowledged | Waiting | Learning | ModelsTested | Readiness
 )  # fmt: skip
 Emit = Callable[[Event], None]
 
