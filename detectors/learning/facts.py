@@ -2,7 +2,6 @@
 
 import hashlib
 import struct
-from typing import Literal
 
 import msgspec
 
@@ -12,7 +11,6 @@ from domain.calendar import day_of
 from domain.events import Loan, Outcome
 
 IDS_KEPT_DAYS = 400  # of the enterprise's event time: an older repeat of the same content changes nothing either
-UNPLACED: Literal[-1] = -1
 _SEEN = struct.Struct("<i8s")  # day of an event, hash of its id
 
 
@@ -31,8 +29,7 @@ class Placed(msgspec.Struct, array_like=True):
 class Facts:
     """One enterprise.
 
-    number: the same in all its examples, a hash of its id. segment: the part of the checkpoint that holds it as it is,
-    UNPLACED where none does.
+    number: the same in all its examples, a hash of its id. segment: of the checkpoint, that holds it; -1: none does.
     """
 
     __slots__ = ("loans", "name", "newest_day", "number", "outcomes", "partition", "seen", "segment")
@@ -43,7 +40,7 @@ class Facts:
         self.outcomes: list[Placed] = []
         self.seen = bytearray()
         self.newest_day = -(2**31)
-        self.segment = UNPLACED
+        self.segment = -1
 
     def loan(self, loan: Loan, offset: int) -> bool:
         """Take in a loan event; return whether it is the first body of its id, else it is dropped."""
@@ -101,7 +98,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     partition: int
     newest_day: int
     seen: bytes
-    loans: tuple[tuple[str, str, bytes], ...]
+    loans: tuple[tuple[str, str, bytes, int, bool], ...]
     outcomes: tuple[Placed, ...]
 
     @classmethod
@@ -112,7 +109,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
             partition=facts.partition,
             newest_day=facts.newest_day,
             seen=bytes(facts.seen),
-            loans=tuple((each.bank_id, each.loan_id, bytes(each.packed)) for each in facts.loans),
+            loans=tuple(each.stored for each in facts.loans),
             outcomes=tuple(facts.outcomes),
         )
 
@@ -120,7 +117,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
         """Return the facts."""
         found = Facts(self.name, self.partition)
         found.newest_day, found.seen = self.newest_day, bytearray(self.seen)
-        found.loans = [LoanHistory(*each) for each in self.loans]
+        found.loans = [LoanHistory.restored(*each) for each in self.loans]
         found.outcomes = list(self.outcomes)
         return found
 

@@ -227,13 +227,12 @@ class Ledger:
             self._forget_facts(closes, end_day - FORGOTTEN_DAYS)
 
     def _forget_facts(self, closes: Mapping[int, Close], day: int) -> None:
-        """Forget loans that were over before a day, and enterprises of which nothing is left.
+        """Forget loans that were over before a day, and the ids of an enterprise that has been silent since.
 
         Of a loan only the reports before the close are looked at and dropped, so that it does not matter how far ahead
         the log has been read.
         """
-        of_rows = {int(number) for block in self.table.blocks for number in np.unique(block.rows["example"]["enterprise"])}
-        for number, facts in list(self.facts.items()):
+        for number, facts in self.facts.items():
             before = closes[facts.partition].offset
             for loan in facts.loans:
                 found = loan.standing(before_offset=before)
@@ -241,10 +240,10 @@ class Ledger:
                 if found is not None and found.ended < day and all(spell.end < day for spell in spells):
                     loan.forget(before)
                     self.changed.add(number)
-            if number in self.changed:
+            if not all(map(len, facts.loans)):
                 facts.loans = [loan for loan in facts.loans if len(loan)]
-            if not facts.loans and not facts.outcomes and facts.newest_day < day and number not in of_rows:
-                del self.facts[number]
+            if facts.seen and facts.newest_day < day:
+                facts.seen.clear()
                 self.changed.add(number)
 
 

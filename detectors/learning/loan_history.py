@@ -104,14 +104,24 @@ class LoanHistory:
 
     __slots__ = ("_is_plain", "_last_offset", "_thinned_at", "bank_id", "loan_id", "packed")
 
-    def __init__(self, bank_id: str, loan_id: str = "", packed: bytes = b"") -> None:
-        """Begin, or go on with the reports that `packed` of another history had.
-
-        Raise ValueError where it holds an event without a name.
-        """
+    def __init__(self, bank_id: str, loan_id: str = "") -> None:
         self.bank_id, self.loan_id = bank_id, loan_id
         self.packed = bytearray()
-        self._keep(list(_unpacked(packed)))
+        self._keep([])
+
+    @classmethod
+    def restored(cls, bank_id: str, loan_id: str, packed: bytes, last_offset: int, is_plain: bool) -> "LoanHistory":
+        """Return the history whose `stored` this is."""
+        found = cls.__new__(cls)
+        found.bank_id, found.loan_id, found.packed = bank_id, loan_id, bytearray(packed)
+        found._last_offset, found._is_plain = last_offset, is_plain
+        found._thinned_at = len(found) + REPORTS_THINNED_AT
+        return found
+
+    @property
+    def stored(self) -> tuple[str, str, bytes, int, bool]:
+        """The history in a checkpoint. The last two follow from the others, and cost most of the time to restore it."""
+        return self.bank_id, self.loan_id, bytes(self.packed), self._last_offset, self._is_plain
 
     def __len__(self) -> int:
         return len(self.packed) // _PACKED.size

@@ -20,7 +20,7 @@ Indexes = npt.NDArray[np.intp]
 HELD, LABELLED, DROPPED = range(3)
 NEVER_DUE = np.int32(2**31 - 1)
 ID_BYTES = 16
-_BLOCK_BYTES = 4 << 20
+BLOCK_ROWS = 8_192
 _INT32_MAX = 2**31 - 1
 
 ROW = np.dtype(
@@ -37,13 +37,12 @@ ROW = np.dtype(
 )
 _OF_EXAMPLE, _OF_ROW = ("matured_on", "bad", "default_12m"), ("state", "due", "turn")
 MARKS = np.dtype([(name, EXAMPLE[name]) for name in _OF_EXAMPLE] + [(name, ROW[name]) for name in _OF_ROW])
-BLOCK_ROWS = 1 << (_BLOCK_BYTES // ROW.itemsize).bit_length() - 1
 
 
 class Block:
     """Rows that came one after the other, at most BLOCK_ROWS.
 
-    stored, marks_differ: how many of the rows, and whether any of their marks, a checkpoint still has to write.
+    stored, marks_differ: how many of the rows a checkpoint has, and whether it has other marks of any.
     """
 
     __slots__ = ("_rows", "count", "marks_differ", "number", "stored")

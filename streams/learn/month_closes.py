@@ -17,16 +17,16 @@ class MonthCloses:
     """
 
     closes: list[tuple[int, Close]] = field(default_factory=list)
-    _covered_from: dict[str, int] = field(default_factory=dict)
+    covered_from: dict[str, int] = field(default_factory=dict)
 
     def tick(self, tick: Tick, offset: int) -> None:
         """Take in the next tick. The month that its `up_to` lies in is not complete."""
-        self._covered_from = self._first_covered(tick)
+        self.covered_from = self._first_covered(tick)
         month = _complete_month(tick)
         if not self.has(month):
             covered = {
                 bank_id: (first, last)
-                for bank_id, first in self._covered_from.items()
+                for bank_id, first in self.covered_from.items()
                 if (last := tick.feeds[bank_id].covered_up_to) is not None
             }
             self.closes.append((month, Close(offset=offset, covered=covered)))
@@ -41,7 +41,7 @@ class MonthCloses:
 
     def is_told_by(self, tick: Tick) -> bool:
         """Return whether a tick would say anything new: another month is complete, or another bank covers days."""
-        return self.is_closed_by(tick) or self._first_covered(tick) != self._covered_from
+        return self.is_closed_by(tick) or self._first_covered(tick) != self.covered_from
 
     def close_of(self, month: int) -> Close | None:
         """Return the first tick at which `month` was complete; None where it is not."""
@@ -54,7 +54,7 @@ class MonthCloses:
     def _first_covered(self, tick: Tick) -> dict[str, int]:
         """Return by bank the first day that it is known to cover. A bank that ticks leave out begins anew."""
         return {
-            bank_id: self._covered_from.get(bank_id, feed.covered_up_to)
+            bank_id: self.covered_from.get(bank_id, feed.covered_up_to)
             for bank_id, feed in tick.feeds.items()
             if feed.covered_up_to is not None
         }
