@@ -11,7 +11,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,14 +18,14 @@ import numpy as np
 from config.settings import LearnSettings
 from detectors.learning.examples import EXAMPLE
 from detectors.learning.facts import Facts, Stored
-from detectors.learning.labels import Kind
+from detectors.learning.labels import Close, Kind
 from detectors.learning.ledger import Ledger
 from detectors.learning.loan_history import EVENTS
 from detectors.learning.observations import HELD, LABELLED, MARKS, ROW, Block, Observations, Rows
 from detectors.snapshot import Snapshot, content_id, decode
 from features.indicators import INDICATORS
 from features.indicators.nulls import NOT_REPORTED
-from sinks.checkpoint_topic import Head, Segment, digest
+from sinks.checkpoint_topic import Head, digest
 from streams.learn.learner import Learned, Learner
 from streams.learn.month_closes import MonthCloses
 
@@ -273,7 +272,7 @@ def restored(
     )
 
 
-_Closes = dict[int, tuple[list[tuple[int, Any]], dict[str, int]]]
+_Closes = dict[int, tuple[list[tuple[int, Close]], dict[str, int]]]
 _ARRAY = struct.Struct(">BI")  # a list of MessagePack with four bytes of length
 _ARRAY_CODE = 0xDD
 _stored = msgspec.msgpack.Encoder()
@@ -341,6 +340,3 @@ def _block(number: int, pieces: Mapping[int, Rows], marks: Rows | None) -> Block
     if marks is not None:
         block.marks = marks
     return block
-
-
-__all__ = ["CheckpointRefused", "Draft", "Memory", "Segment", "State", "restored"]
