@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from sinks.metrics import Metrics, MetricsServer
     from streams.transport import TransportOptions
     from streams.worker.process import settle
-    from streams.worker.roles import FETCH_GAPS_MS, build
+    from streams.worker.roles import FETCH_GAPS_MS, ONE_WORKER, build
     from streams.worker.worker import WorkerOptions, run_worker
 
     kafka = settings.kafka
@@ -79,6 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             parser=kafka.parser,
             fetch_gap_ms=FETCH_GAPS_MS[args.role],
             unpacked_bytes_max=kafka.unpacked_bytes_max,
+            one_member=args.role in ONE_WORKER,
             client=aiokafka_settings(kafka),
         ),
     )

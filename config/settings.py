@@ -91,6 +91,10 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
     labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50
     weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a snapshot that moves more is held
     psi_max: Annotated[float, msgspec.Meta(gt=0)] = 0.25  # of an indicator or the score; more is called drift
+    observations_held_max: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 2_000_000  # 0.4 GB each million
+    months_retained: Annotated[int, msgspec.Meta(ge=12, le=1_200)] = 60  # of labelled observations, and up to 11 more
+    checkpoint_s: Annotated[float, msgspec.Meta(ge=0.1, le=3_600)] = 30.0  # at most what a restart reads again
+    begin_in_mid_log: bool = False  # without a checkpoint, where the log's first records are gone
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ FEED = "feed.v1"
 OWNER = "owner.v1"
 ARTEFACT = "artefact.v1"
 MODEL = "model.v1"
+LEARN = "learn.v1"
 MODEL_REPORT = "model.report.v1"
 AUDIT = "audit.v1"
 

@@ -14,7 +14,6 @@ from itertools import chain
 from typing import Any, cast
 
 import msgspec
-import numpy as np
 
 from config.settings import LearnSettings
 from detectors.snapshot import content_id
@@ -25,14 +24,15 @@ from replay.log_file import LogFile
 from replay.partition_run import ColumnConsumer, Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from sinks.batch import Records
-from streams.learn.learner import Learner, MonthCloses
+from streams.learn.learner import Learner
+from streams.learn.month_closes import MonthCloses
+from streams.learn.passing import telling
 from streams.score.columns import AlertColumns, Columns
 from streams.transport.chunk import Chunk
 
 BY = "learn"
 RECORDS_AT_ONCE = 8_000  # of each partition, all of which are in memory
 FIRST = -(2**31)  # before all months
-_TXN = np.frombuffer(b'{"event":{"type":"txn",', np.uint8)  # as ingest begins the records that say nothing here
 _record = msgspec.json.Decoder(LogRecord).decode
 _observation = msgspec.json.Decoder(Observation).decode
 
@@ -109,7 +109,10 @@ def _take(learner: Learner, heard: Heard) -> None:
         except ValueError:  # an outcome of a day that is none: the role dead-letters it
             learner.counts["unreadable"] += 1
     for value in heard.observations:
-        learner.ledger.observe(_observation(value), heard.partition)
+        try:
+            learner.ledger.observe(_observation(value), heard.partition)
+        except ValueError:  # one that no model may see: the role dead-letters it
+            learner.counts["unreadable"] += 1
 
 
 class _Worker(Worker):
@@ -199,7 +202,7 @@ class _Partition:
         """Yield the records, cut after each tick that completes a month; what the learner needs of them is noted."""
         for part in self.run.parts():
             first = 0
-            for i in _others(part):
+            for i in telling(part):
                 event, offset = _event(part, i), int(part.offset[i])
                 if isinstance(event, Tick):
                     if not self._closes.is_told_by(event):
@@ -250,16 +253,6 @@ class _Hearing:
 
 def _is_of_learn(control: Control) -> bool:
     return control.action == "activate" and control.artefact == "model" and control.by == BY
-
-
-def _others(part: Chunk) -> list[int]:
-    """Return the places of the records that may concern the learner: all but canonical transactions."""
-    size = len(_TXN)
-    is_long = part.value_end - part.value_start >= size
-    found = np.ones(len(part), np.bool_)
-    places = part.value_start[is_long, None] + np.arange(size)
-    found[is_long] = (part.buffer[places] != _TXN).any(axis=1)
-    return np.flatnonzero(found).tolist()
 
 
 def _event(part: Chunk, i: int) -> LogEvent | None:

@@ -110,6 +110,8 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_waiting_rows": (GaugeMetricFamily, "Rows that wait for ClickHouse", ()),
     "xinliu_block_retries": (CounterMetricFamily, "Tries of a block that ClickHouse did not acknowledge", ()),
     "xinliu_labels": (CounterMetricFamily, "Observations that have matured, by kind of label", ("label",)),
+    "xinliu_observations_held": (GaugeMetricFamily, "Observations that have not matured", ()),
+    "xinliu_learn_stands_by": (GaugeMetricFamily, "1 where another worker learns, and this one stands by", ()),
     "xinliu_snapshots": (CounterMetricFamily, "Model snapshots, published or held for a human", ("fate",)),
     "xinliu_model_examples": (
         GaugeMetricFamily,
@@ -334,6 +336,8 @@ def _feed(feed: FeedState) -> Iterator[Sample]:
 def _learning(reading: Learning) -> Iterator[Sample]:
     for label, observations in reading.labels.items():
         yield "xinliu_labels", (label,), observations
+    yield "xinliu_observations_held", (), reading.waiting
+    yield "xinliu_learn_stands_by", (), reading.stands_by
     yield "xinliu_snapshots", ("published",), reading.snapshots_published
     yield "xinliu_snapshots", ("held",), reading.snapshots_held
 

@@ -194,9 +194,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """Learn: matured observations by kind of label, and snapshots published or held, since the start of the log."""
+    """Learn: matured observations by kind of label, and snapshots published or held, since the start of the log.
+
+    waiting: observations that have not matured. stands_by: another worker learns.
+    """
 
     labels: Mapping[str, int]
+    waiting: int
+    stands_by: bool
     snapshots_published: int
     snapshots_held: int
 

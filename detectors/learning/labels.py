@@ -11,15 +11,13 @@ would hold nothing else. For the same reason both wait until the horizon is in s
 operator's outcome, where there is one, replaces both.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from detectors.learning.loan_history import DPD_DEFAULT_MIN, DPD_GOOD_MAX, LoanHistory, Standing
 from domain.calendar import day_of_text, month_of_day
-from domain.events import Loan, Outcome
+from domain.events import Outcome
 from domain.outputs import Observation
 
 Kind = Literal["good", "bad", "already_bad", "indeterminate"]
@@ -94,6 +92,13 @@ def verdict(outcome: Outcome, offset: int) -> Verdict:
     return Verdict(bad=outcome.label == "bad", matured_on=day_of_text(outcome.matured_on), offset=offset)
 
 
+class Decided(NamedTuple):
+    """The decision on an observation whose time has come. matured_on: as of a Label."""
+
+    kind: Kind
+    matured_on: int
+
+
 def label_of(
     observation: Observation,
     histories: Iterable[LoanHistory],
@@ -103,7 +108,25 @@ def label_of(
     end_day: int,
     definition: Definition = OVERDUE_90D,
 ) -> Label | Unlabelled | None:
-    """Return the label of an observation, by the log before `close` and the days up to `end_day`.
+    """Return the label of an observation as `decide` has it; None where it has not matured."""
+    found = decide(observation.day, histories, verdicts, close=close, end_day=end_day, definition=definition)
+    if found is None:
+        return None
+    if found.kind in ("already_bad", "indeterminate"):
+        return Unlabelled(found.kind)
+    return Label(observation=observation, bad=found.kind == "bad", matured_on=found.matured_on)
+
+
+def decide(
+    day: int,
+    histories: Iterable[LoanHistory],
+    verdicts: Sequence[Verdict],
+    *,
+    close: Close,
+    end_day: int,
+    definition: Definition = OVERDUE_90D,
+) -> Decided | None:
+    """Return the decision on an observation of `day`, by the log before `close` and the days up to `end_day`.
 
     histories: the enterprise's loans. verdicts: those on this observation or its loan; the latest one in the log
     counts. Return None where it has not matured. Records of its partition at or after the closing tick are ignored, so
@@ -111,7 +134,7 @@ def label_of(
     """
     known = [v for v in verdicts if v.offset < close.offset]
     last = max(known, key=lambda v: v.offset, default=None)
-    day, horizon_end = observation.day, observation.day + definition.horizon_days
+    horizon_end = day + definition.horizon_days
     matured_on = horizon_end if last is None else max(last.matured_on, day)
     if matured_on > end_day:
         return None
@@ -127,15 +150,15 @@ def label_of(
         return None
     spells = [spell for _, loan in loans for spell in loan.bad]
     if any(spell.holds(day) for spell in spells):
-        return Unlabelled("already_bad")
+        return Decided("already_bad", matured_on)
     if last is not None:
-        return Label(observation=observation, bad=last.bad, matured_on=matured_on)
+        return Decided("bad" if last.bad else "good", matured_on)
     if any(day < spell.begin <= horizon_end for spell in spells):
-        return Label(observation=observation, bad=True, matured_on=matured_on)
+        return Decided("bad", matured_on)
     doubts = (spell for _, loan in loans for spell in loan.doubtful)
     if not is_seen or any(spell.begin <= horizon_end and spell.end > day for spell in doubts):
-        return Unlabelled("indeterminate")
-    return Label(observation=observation, bad=False, matured_on=matured_on)
+        return Decided("indeterminate", matured_on)
+    return Decided("good", matured_on)
 
 
 def _is_in_sight(loans: Iterable[tuple[str, Standing]], day: int, horizon_end: int, close: Close) -> bool:
@@ -145,99 +168,3 @@ def _is_in_sight(loans: Iterable[tuple[str, Standing]], day: int, horizon_end: i
         (loan.ended <= horizon_end and loan.is_repaid) or close.covers(bank_id, day + 1, horizon_end)
         for bank_id, loan in there
     )
-
-
-class Ledger:
-    """Everything from the log that labels follow from.
-
-    Repeats change nothing, nor does the order in which topics are read.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[str, tuple[int, Observation]] = {}  # id -> partition, observation
-        self._done: set[str] = set()
-        self._histories: dict[str, dict[tuple[str, str], LoanHistory]] = {}  # enterprise -> (bank, loan) -> history
-        self._verdicts: dict[str, list[Verdict]] = {}  # by observation id, or "loan:enterprise:loan"
-        self._first: set[bytes] = set()  # score refuses a second body of an id: the first one holds
-        self.unlabelled: Counter[Kind] = Counter()
-        """Observations whose time came without a label, by why not."""
-        self.repeated_count = 0
-        self.verdict_too_late_count = 0
-
-    @property
-    def held_count(self) -> int:
-        """Observations that have not matured."""
-        return len(self._held)
-
-    @property
-    def seen_count(self) -> int:
-        """Distinct observations."""
-        return len(self._held) + len(self._done)
-
-    def observe(self, observation: Observation, partition: int) -> None:
-        """Add an observation. `partition`: its enterprise's, the same in both topics."""
-        known = observation.observation_id
-        if known in self._held or known in self._done:
-            self.repeated_count += 1
-        else:
-            self._held[known] = (partition, observation)
-
-    def loan(self, loan: Loan, offset: int) -> None:
-        """Take in a loan event."""
-        if self._is_first(loan):
-            of_enterprise = self._histories.setdefault(loan.enterprise_id, {})
-            history = of_enterprise.setdefault((loan.bank_id, loan.loan_id), LoanHistory(loan.bank_id))
-            history.add(loan, offset)
-
-    def outcome(self, outcome: Outcome, offset: int) -> None:
-        """Take in an operator's outcome. Raise ValueError where its `matured_on` is no date."""
-        taken = verdict(outcome, offset)
-        if not self._is_first(outcome):
-            return
-        if outcome.observation_id is not None:
-            self.verdict_too_late_count += outcome.observation_id in self._done
-            self._verdicts.setdefault(outcome.observation_id, []).append(taken)
-        if outcome.loan_id is not None:
-            self._verdicts.setdefault(_loan_key(outcome.enterprise_id, outcome.loan_id), []).append(taken)
-
-    def matured(self, closes: Mapping[int, Close], end_day: int) -> list[Label]:
-        """Return the labels matured up to `end_day`, as of the `closes` by partition, in learning order.
-
-        An observation that score made from a later record is left for the next call. What comes out without a label is
-        counted in `unlabelled`.
-        """
-        labels, done = list[Label](), list[str]()
-        for partition, observation in self._held.values():
-            close = closes[partition]
-            if observation.offset > close.offset:
-                continue
-            histories = self._histories.get(observation.enterprise_id, {}).values()
-            verdicts = self._verdicts.get(observation.observation_id, [])
-            if observation.loan_id is not None:
-                key = _loan_key(observation.enterprise_id, observation.loan_id)
-                verdicts = verdicts + self._verdicts.get(key, [])
-            found = label_of(observation, histories, verdicts, close=close, end_day=end_day)
-            if found is None:
-                continue
-            done.append(observation.observation_id)
-            if isinstance(found, Label):
-                labels.append(found)
-            else:
-                self.unlabelled[found.kind] += 1
-        for name in done:
-            del self._held[name]
-        self._done.update(done)
-        return sorted(labels, key=lambda label: label.order)
-
-    def _is_first(self, event: Loan | Outcome) -> bool:
-        """Return whether this is the first body of its id. Of each loan event 16 bytes are kept, not its names."""
-        name = "\0".join((event.bank_id, event.enterprise_id, event.event_id)).encode()
-        digest = hashlib.blake2b(name, digest_size=16).digest()
-        if digest in self._first:
-            return False
-        self._first.add(digest)
-        return True
-
-
-def _loan_key(enterprise_id: str, loan_id: str) -> str:
-    return f"loan:{enterprise_id}:{loan_id}"

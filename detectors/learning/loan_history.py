@@ -4,10 +4,10 @@ A loan is bad from the day on which it was more than so many days past due, in d
 stays so without any further word until a report of its lender cures it (CURES). Days are day numbers.
 """
 
-from bisect import insort
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from domain.calendar import DAY_MS, day_of
 from domain.events import Loan, LoanEvent
@@ -18,6 +18,8 @@ NEVER = 2**31
 DEFAULTS: frozenset[LoanEvent] = frozenset({"default", "advance", "written_off"})
 LATENESS_MS = 7 * DAY_MS  # of an accepted event (ADR 7)
 REPORTS_THINNED_AT = 16
+EVENTS: tuple[LoanEvent, ...] = get_args(LoanEvent)
+"""The events by the code under which they are kept: new ones are appended."""
 _PAYMENTS: frozenset[LoanEvent] = frozenset({"drawn", "instalment_due", "overdue", "repaid"})
 _LAST_PAYMENTS: frozenset[LoanEvent] = frozenset({"repaid", "closed"})
 
@@ -95,30 +97,94 @@ def ends(loan: Loan) -> bool:
 
 
 class LoanHistory:
-    """The reports on one loan. What only repeats the report before it is dropped once nothing can come in between."""
+    """The reports on one loan. What only repeats the report before it is dropped once nothing can come in between.
 
-    __slots__ = ("_reports", "_thinned_at", "bank_id")
+    packed: the reports as bytes, _PACKED each, in their order: a tenth of what objects take.
+    """
 
-    def __init__(self, bank_id: str) -> None:
-        self.bank_id = bank_id
-        self._reports: list[Report] = []
-        self._thinned_at = REPORTS_THINNED_AT
+    __slots__ = ("_is_plain", "_last_offset", "_thinned_at", "bank_id", "loan_id", "packed")
+
+    def __init__(self, bank_id: str, loan_id: str = "") -> None:
+        self.bank_id, self.loan_id = bank_id, loan_id
+        self.packed = bytearray()
+        self._keep([])
+
+    @classmethod
+    def restored(cls, bank_id: str, loan_id: str, packed: bytes, last_offset: int, is_plain: bool) -> "LoanHistory":
+        """Return the history whose `stored` this is."""
+        found = cls.__new__(cls)
+        found.bank_id, found.loan_id, found.packed = bank_id, loan_id, bytearray(packed)
+        found._last_offset, found._is_plain = last_offset, is_plain
+        found._thinned_at = len(found) + REPORTS_THINNED_AT
+        return found
+
+    @property
+    def stored(self) -> tuple[str, str, bytes, int, bool]:
+        """The history in a checkpoint. The last two follow from the others, and cost most of the time to restore it."""
+        return self.bank_id, self.loan_id, bytes(self.packed), self._last_offset, self._is_plain
 
     def __len__(self) -> int:
-        return len(self._reports)
+        return len(self.packed) // _PACKED.size
 
     def add(self, loan: Loan, offset: int) -> None:
         """Take in an event of this loan."""
         at_ms, is_repaid = loan.event_time, loan.outstanding_minor == 0
-        insort(self._reports, Report(at_ms, offset, day_of(at_ms), loan.event, loan.dpd, ends(loan), is_repaid))
-        if len(self._reports) >= self._thinned_at:
-            self._reports = _thinned(self._reports)
-            self._thinned_at = len(self._reports) + REPORTS_THINNED_AT
+        new = Report(at_ms, offset, day_of(at_ms), loan.event, loan.dpd, ends(loan), is_repaid)
+        size = len(self.packed)
+        if size and _ORDER.unpack_from(self.packed, size - _PACKED.size) > (at_ms, offset):
+            self._keep(sorted([*_unpacked(self.packed), new]))
+        else:
+            self.packed += _packed(new)
+            self._last_offset = max(self._last_offset, offset)
+            self._is_plain = self._is_plain and _says_nothing_bad(new)
+        if len(self) >= self._thinned_at:
+            self._keep(_thinned(list(_unpacked(self.packed))))
 
     def standing(self, *, before_offset: int, dpd_max: int = DPD_GOOD_MAX) -> Standing | None:
         """Return the standing by the reports before an offset; None where there are none."""
-        known = [report for report in self._reports if report.offset < before_offset]
+        if self._is_plain and self._last_offset < before_offset and self.packed:
+            return self._plain_standing()
+        known = [report for report in _unpacked(self.packed) if report.offset < before_offset]
         return standing(known, dpd_max) if known else None
+
+    def forget(self, before_offset: int) -> None:
+        """Drop the reports before an offset."""
+        self._keep([report for report in _unpacked(self.packed) if report.offset >= before_offset])
+
+    def _plain_standing(self) -> Standing:
+        """Return what `standing` does where no report speaks of arrears: most loans, at a tenth of the time."""
+        last = next(_unpacked(self.packed[-_PACKED.size :]))
+        if last.ends:
+            return standing(list(_unpacked(self.packed)))
+        opened = day_of(_ORDER.unpack_from(self.packed)[0])
+        return Standing(opened=opened, ended=NEVER, is_repaid=False, bad=(), doubtful=())
+
+    def _keep(self, reports: Sequence[Report]) -> None:
+        self.packed[:] = b"".join(map(_packed, reports))
+        self._last_offset = max((report.offset for report in reports), default=-1)
+        self._is_plain = all(map(_says_nothing_bad, reports))
+        self._thinned_at = len(reports) + REPORTS_THINNED_AT
+
+
+_PACKED = struct.Struct("<qqBiB")  # event_ms, offset, event, dpd or -1, ends + 2 * is_repaid
+_ORDER = struct.Struct("<qq")
+
+
+def _packed(report: Report) -> bytes:
+    dpd = -1 if report.dpd is None else report.dpd
+    flags = report.ends + 2 * report.is_repaid
+    return _PACKED.pack(report.event_ms, report.offset, EVENTS.index(report.event), dpd, flags)
+
+
+def _unpacked(packed: bytes | bytearray) -> Iterator[Report]:
+    for at_ms, offset, event, dpd, flags in _PACKED.iter_unpack(packed):
+        yield Report(
+            at_ms, offset, day_of(at_ms), EVENTS[event], None if dpd < 0 else dpd, bool(flags & 1), bool(flags & 2)
+        )
+
+
+def _says_nothing_bad(report: Report) -> bool:
+    return not report.dpd and report.event != "overdue" and report.event not in DEFAULTS
 
 
 def standing(reports: Sequence[Report], dpd_max: int = DPD_GOOD_MAX) -> Standing:

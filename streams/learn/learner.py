@@ -8,86 +8,41 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable
 
-from config.catalogue import indicators
+import msgspec
+import numpy as np
+
 from config.settings import LearnSettings
-from detectors.learning.labels import KINDS, Close, Ledger
-from detectors.learning.training import Trainer, largest_move_milli
+from detectors.learning.examples import Examples
+from detectors.learning.labels import Close
+from detectors.learning.ledger import Ledger
+from detectors.learning.training import largest_move_milli
 from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
 from domain import topics
-from domain.calendar import date_of, day_of, month_of_day
+from domain.calendar import date_of
 from domain.events import Loan, LogEvent, Outcome, Tick
+from streams.learn.champion import Champion
+from streams.learn.month_closes import MonthCloses, last_day
 
 log = logging.getLogger("streams.learn.role")
+_P_MIN = 1e-6
 
 
-class Learned(NamedTuple):
+class Learned(msgspec.Struct, frozen=True):
     """A model that may come into force, and why it was made."""
 
     snapshot: Snapshot
     reason: str
 
 
-@dataclass(slots=True)
-class MonthCloses:
-    """One partition of `events.v1`: the ticks that completed months, as (month, close), ascending.
-
-    Months are numbers counted from January 1970. A bank covers days from where it was first seen to cover any.
-    """
-
-    closes: list[tuple[int, Close]] = field(default_factory=list)
-    _covered_from: dict[str, int] = field(default_factory=dict)
-
-    def tick(self, tick: Tick, offset: int) -> None:
-        """Take in the next tick. The month that its `up_to` lies in is not complete."""
-        self._covered_from = self._first_covered(tick)
-        month = _complete_month(tick)
-        if not self.has(month):
-            covered = {
-                bank_id: (first, last)
-                for bank_id, first in self._covered_from.items()
-                if (last := tick.feeds[bank_id].covered_up_to) is not None
-            }
-            self.closes.append((month, Close(offset=offset, covered=covered)))
-
-    def has(self, month: int) -> bool:
-        """Return whether a month is complete."""
-        return bool(self.closes) and self.closes[-1][0] >= month
-
-    def is_closed_by(self, tick: Tick) -> bool:
-        """Return whether a tick would complete another month."""
-        return not self.has(_complete_month(tick))
-
-    def is_told_by(self, tick: Tick) -> bool:
-        """Return whether a tick would say anything new: another month is complete, or another bank covers days."""
-        return self.is_closed_by(tick) or self._first_covered(tick) != self._covered_from
-
-    def close_of(self, month: int) -> Close | None:
-        """Return the first tick at which `month` was complete; None where it is not."""
-        return next((close for closed, close in self.closes if closed >= month), None)
-
-    def forget(self, month: int) -> None:
-        """Drop a month that is learned."""
-        self.closes = [close for close in self.closes if close[0] > month] or self.closes[-1:]
-
-    def _first_covered(self, tick: Tick) -> dict[str, int]:
-        """Return by bank the first day that it is known to cover. A bank that ticks leave out begins anew."""
-        return {
-            bank_id: self._covered_from.get(bank_id, feed.covered_up_to)
-            for bank_id, feed in tick.feeds.items()
-            if feed.covered_up_to is not None
-        }
-
-
 class Learner:
     """The champion model, its prequential record, and the observations that wait to mature.
 
     counts: months learned, snapshots made, snapshots held because a weight has moved too far, and records that could
-    not be read, which the caller counts.
+    not be read, which the caller counts. model_id: of the newest model, the parent of the next one. extras: what other
+    parts of the room keep between months, by name; a checkpoint holds it as it is.
     """
 
     def __init__(
@@ -96,32 +51,32 @@ class Learner:
         partitions: Iterable[int],
         *,
         prior: Snapshot | None = None,
-        groups: Mapping[str, str] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        """Start from the prior.
-
-        `partitions`: of the log; `prior`, `groups` (indicator to group): the catalogue's by default.
-        """
+        """Start from the prior. `partitions`: of the log; `prior`: the catalogue's by default."""
         self._settings = settings
-        self._parent = prior_snapshot() if prior is None else prior
-        self.model_id = content_id(self._parent.encode())
-        self.trainer = Trainer(self._parent, _catalogue_groups() if groups is None else groups)
-        self.ledger = Ledger()
+        self.prior = self.parent = prior_snapshot() if prior is None else prior
+        self.model_id = content_id(self.parent.encode())
+        self.trainer = Champion(self.prior)
+        self.ledger = Ledger(settings.months_retained) if ledger is None else ledger
         self.partitions = {p: MonthCloses() for p in partitions}
         self.counts: Counter[str] = Counter()
-        self._labels_at_parent = 0
-        self._month: int | None = None  # the last one learned
+        self.losses: Counter[str] = Counter()  # prequential, summed by model
+        self.labels_at_parent = 0
+        self.month: int | None = None  # the last one learned
+        self.is_fitted = True  # whether the trainer has seen what is retained as of that month
+        self.extras: dict[str, bytes] = {}
 
     def event(self, event: LogEvent, partition: int, offset: int) -> None:
         """Take in a record of the log: a loan event, an outcome, a tick.
 
-        Raise ValueError where it names an impossible day.
+        Raise ValueError where it names an impossible day, or an observation by what is no id.
         """
         match event:
             case Loan():
-                self.ledger.loan(event, offset)
+                self.ledger.loan(event, offset, partition)
             case Outcome():
-                self.ledger.outcome(event, offset)
+                self.ledger.outcome(event, offset, partition)
             case Tick():
                 self.partitions[partition].tick(event, offset)
             case _:
@@ -133,54 +88,75 @@ class Learner:
         closes = [state.closes for state in self.partitions.values()]
         if not all(closes):
             return None
-        month = min(each[0][0] for each in closes) if self._month is None else self._month + 1
+        month = min(each[0][0] for each in closes) if self.month is None else self.month + 1
         return month if month <= min(each[-1][0] for each in closes) else None
 
     def learn(self, month: int) -> Learned | None:
         """Learn what matured up to the month's end; return the model that follows, None where labels are too few."""
+        if not self.is_fitted:  # after a restart: the champion is a function of prior and retained examples
+            self.trainer.fit(self.ledger.retained)
         found = {p: state.close_of(month) for p, state in self.partitions.items()}
         closes = {p: close for p, close in found.items() if close is not None}
-        self.trainer.learn(self.ledger.matured(closes, last_day(month)))
-        self._month = month
+        matured = self.ledger.matured(closes, last_day(month))
+        self._judge(matured)
+        self.trainer.fit(self.ledger.retained)
+        self.is_fitted = True
+        self.month = month
         self.counts["months"] += 1
         for state in self.partitions.values():
             state.forget(month)
         labels = self.labels["good"] + self.labels["bad"]
-        if labels - self._labels_at_parent < self._settings.labels_per_snapshot_min:
+        if labels - self.labels_at_parent < self._settings.labels_per_snapshot_min:
             return None
+        return self._accepted(self._candidate(closes), month, labels)
+
+    def _judge(self, matured: Examples) -> None:
+        """Let every model predict what has matured, before any learns it."""
+        # Prequential record and challengers: they predict here, and the challengers learn after that.
+        for name, predicted in (
+            ("champion", self.trainer.predict(matured)),
+            ("prior", self.trainer.prior_predict(matured)),
+        ):
+            p = np.clip(np.where(matured["bad"], predicted, 1.0 - predicted), _P_MIN, 1.0)
+            for loss in (-np.log(p)).tolist():
+                self.losses[name] += loss
+
+    def _candidate(self, closes: dict[int, Close]) -> Snapshot:
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
-        return self._accepted(self.trainer.snapshot(self.model_id, offsets), month, labels)
+        return self.trainer.snapshot(self.model_id, offsets)
 
     @property
     def labels(self) -> dict[str, int]:
         """Count the observations whose time has come, by kind of label; good and bad ones are learned."""
-        counts = self.trainer.counts + self.ledger.unlabelled
-        return {kind: counts[kind] for kind in KINDS}
+        return {kind: self.ledger.labels[kind] for kind in self.ledger.labels}
 
     def summary(self) -> dict[str, int | float | str]:
-        """Return counts since the start of the log; prequential metrics where something has matured."""
-        ledger, trainer, labels = self.ledger, self.trainer, self.labels
+        """Return counts since the start of the log; prequential log loss where something has matured."""
+        ledger, labels = self.ledger, self.labels
+        learned = labels["good"] + labels["bad"]
+        losses = {"log_loss": self.losses["champion"], "log_loss_of_prior": self.losses["prior"]} if learned else {}
         return {
             "observations": ledger.seen_count,
             "observations_held": ledger.held_count,
             "observations_repeated": ledger.repeated_count,
-            "outcomes_too_late": ledger.verdict_too_late_count,
-            "labels": labels["good"] + labels["bad"],
+            "outcomes_too_late": ledger.outcomes_late_count,
+            "outcomes_unknown": ledger.outcomes_unknown_count,
+            "labels": learned,
             "labels_bad": labels["bad"],
             "already_bad": labels["already_bad"],
             "indeterminate": labels["indeterminate"],
-            "unusable": trainer.counts["unusable"],
             "months_learned": self.counts["months"],
             "snapshots": self.counts["snapshots"],
             "snapshots_held": self.counts["held"],
             "unreadable": self.counts["unreadable"],
             "model_id": self.model_id,
-            **trainer.metrics(),
+            **{name: round(loss / learned, 6) for name, loss in losses.items()},
         }
 
     def _accepted(self, snapshot: Snapshot, month: int, labels: int) -> Learned | None:
         """Return the next model; None where a weight has moved beyond the limit: a person should look at it first."""
-        name, move_milli = largest_move_milli(snapshot, self._parent)
+        # Guard: says of a candidate whether it is proposed or held, and why.
+        name, move_milli = largest_move_milli(snapshot, self.parent)
         limit = self._settings.weight_move_points_max
         if move_milli > limit * 1_000:
             self.counts["held"] += 1
@@ -191,23 +167,6 @@ class Learner:
             )
             return None
         self.counts["snapshots"] += 1
-        reason = f"{labels - self._labels_at_parent} labels matured up to {date_of(last_day(month))}"
-        self._parent, self.model_id, self._labels_at_parent = snapshot, content_id(snapshot.encode()), labels
+        reason = f"{labels - self.labels_at_parent} labels matured up to {date_of(last_day(month))}"
+        self.parent, self.model_id, self.labels_at_parent = snapshot, content_id(snapshot.encode()), labels
         return Learned(snapshot, reason)
-
-
-def _complete_month(tick: Tick) -> int:
-    """Return the last month that is complete by a tick."""
-    return month_of_day(day_of(tick.up_to)) - 1
-
-
-def last_day(month: int) -> int:
-    """Return the last day number of a month number."""
-    day = month * 30
-    while month_of_day(day) <= month:
-        day += 1
-    return day - 1
-
-
-def _catalogue_groups() -> dict[str, str]:
-    return {name: row.group for name, row in indicators().items()}

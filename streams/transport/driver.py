@@ -27,6 +27,7 @@ from streams.transport import aiokafka_seam, batches, reference
 from streams.transport.aiokafka_seam import Unreadable
 from streams.transport.chunk import Chunk
 from streams.transport.errors import MissingTopic, UnreadableBatch
+from streams.transport.one_member import OneMemberAssignor
 
 PARSERS: Mapping[str, Callable[..., Chunk]] = {"compiled": batches.parse, "reference": reference.parse}
 OFFSET_REQUEST_MS = 10_000
@@ -57,6 +58,8 @@ class TransportOptions:
     """What a partition's records may take, unpacked and with their places: the parsers' bound on memory."""
     chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several messages."""
+    one_member: bool = False
+    """One member of the group has all partitions, and the others stand by."""
     client: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of aiokafka.AIOKafkaConsumer: security_protocol, ssl_context, sasl_mechanism, …"""
 
@@ -102,7 +105,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf, options = self.app.conf, self.consumer.options
-        self._assignor = RoundRobinPartitionAssignor
+        self._assignor = OneMemberAssignor if options.one_member else RoundRobinPartitionAssignor
         aiokafka_seam.use_raw_records()
         return aiokafka.AIOKafkaConsumer(
             **{

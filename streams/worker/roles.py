@@ -58,6 +58,10 @@ FETCH_GAPS_MS: Mapping[str, tuple[int, int]] = {
 }  # fmt: skip
 
 
+# Those of which one worker does all the work, and further ones stand by: learn learns in one order.
+ONE_WORKER = frozenset({"learn"})
+
+
 def build(name: str, settings: Settings) -> Role:
     """Return the role `name`. Raise SettingsError where a setting that it needs is missing."""
     return ROLES[name](settings)

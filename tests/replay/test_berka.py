@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.credentials import forbidden
-from detectors.learning.labels import Close, Ledger
+from detectors.learning.labels import Close
+from detectors.learning.ledger import Ledger
 from domain import topics
 from domain.calendar import date_of, day_of, day_of_text, day_start_ms
 from domain.events import SCHEMA, Authorization, EnterpriseEvent, Feed, Loan, LogRecord, Outcome, Receipt, Tick, Txn
@@ -336,24 +337,22 @@ def test_learn_takes_a_known_outcome_on_its_day_and_none_of_a_loan_without_a_sta
     ledger = Ledger()
     for offset, each in enumerate(list(Accounts(folder).deliveries())):
         if isinstance(each.event, Outcome):
-            ledger.outcome(each.event, offset)
+            ledger.outcome(each.event, offset, 0)
         elif isinstance(each.event, Loan):
-            ledger.loan(each.event, offset)
+            ledger.loan(each.event, offset, 0)
     for number, enterprise_id in ((51, "berka-11"), (52, "berka-22")):
-        ledger.observe(observed(f"loan-{number}", enterprise_id), 0)
+        ledger.observe(observed(number, enterprise_id), 0)
     before, closes = day_of_text("1995-02-01"), {0: Close(offset=10_000, covered={})}
-    assert ledger.matured(closes, before) == []
+    assert not len(ledger.matured(closes, before))
     taken = ledger.matured(closes, before + 3_000)
-    assert [(label.observation.loan_id, label.bad, label.matured_on) for label in taken] == [
-        ("loan-51", True, before + 1)
-    ]
+    assert taken[["score_milli", "bad", "matured_on"]].tolist() == [(51, True, before + 1)]
 
 
-def observed(loan_id: str, enterprise_id: str) -> Observation:
+def observed(number: int, enterprise_id: str) -> Observation:
     day = day_of_text("1994-02-02")
     return Observation(
-        observation_id=loan_id, enterprise_id=enterprise_id, kind="grant", loan_id=loan_id, day=day,
-        as_of=day_start_ms(day) + 1, score_milli=500_000, p_overdue30_90d_ppm=1, utilities_ppm={}, values_micro={},
+        observation_id=f"{number:032x}", enterprise_id=enterprise_id, kind="grant", loan_id=f"loan-{number}", day=day,
+        as_of=day_start_ms(day) + 1, score_milli=number, p_overdue30_90d_ppm=1, utilities_ppm={}, values_micro={},
         model_id="m", offset=0, seq=0,
     )  # fmt: skip
 

@@ -1,11 +1,6 @@
 """Labels: the kinds of label, the day on which each is known, and independence of the order of reading."""
 
-import random
-from collections import Counter
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from detectors.learning.labels import (
     DEFAULT_12M,
@@ -13,7 +8,6 @@ from detectors.learning.labels import (
     SIGHT_DAYS_MAX,
     Close,
     Label,
-    Ledger,
     Unlabelled,
     label_of,
 )
@@ -21,7 +15,7 @@ from detectors.learning.loan_history import LoanHistory
 from domain.calendar import date_of, day_start_ms, month_of_day
 from domain.events import Loan, Outcome
 from domain.outputs import Observation
-from streams.learn.learner import last_day
+from streams.learn.month_closes import last_day
 
 BANK = "C1010511000099"
 DAY = 19_000
@@ -29,13 +23,18 @@ GRANTED = DAY - 400
 
 
 def observation(
-    day: int, enterprise: str = "E1", number: str = "o1", offset: int = 0, loan: str | None = None
+    day: int, enterprise: str = "E1", number: str = "o1", offset: int = 0, loan: str | None = None, milli: int = 500_000
 ) -> Observation:
     return Observation(
-        observation_id=number, enterprise_id=enterprise, kind="grant" if loan else "month", loan_id=loan, day=day,
-        as_of=day_start_ms(day), score_milli=500_000, p_overdue30_90d_ppm=50_000, utilities_ppm={"a": 500_000},
+        observation_id=id_of(number), enterprise_id=enterprise, kind="grant" if loan else "month", loan_id=loan, day=day,
+        as_of=day_start_ms(day), score_milli=milli, p_overdue30_90d_ppm=50_000, utilities_ppm={"a": 500_000},
         values_micro={}, model_id="m", offset=offset, seq=0,
     )  # fmt: skip
+
+
+def id_of(name: str) -> str:
+    """Return an observation's id, ordered as the names are."""
+    return name.encode().hex().ljust(32, "0")
 
 
 def loan(
@@ -55,9 +54,9 @@ def loan(
     )  # fmt: skip
 
 
-def outcome(label: str, matured_on: int, offset_name: str = "x", **names: str) -> Outcome:
+def outcome(label: str, matured_on: int, offset_name: str = "x", *, enterprise: str = "E1", **names: str) -> Outcome:
     return Outcome(
-        event_id=f"out-{offset_name}", bank_id=BANK, enterprise_id="E1", event_time=day_start_ms(matured_on),
+        event_id=f"out-{offset_name}", bank_id=BANK, enterprise_id=enterprise, event_time=day_start_ms(matured_on),
         label=label,  # type: ignore[arg-type]
         matured_on=date_of(matured_on).isoformat(), **names,
     )  # fmt: skip
@@ -224,110 +223,3 @@ def test_records_behind_the_closing_tick_are_not_read() -> None:
     cured = loan(DAY - 40, "overdue", 35), loan(DAY - 9, "repaid", 0)
     assert kind(*cured, at=close(3)) == "good"
     assert kind(*cured, at=close(2)) == "already_bad"
-
-
-def test_an_operators_outcome_takes_the_place_of_loan_facts() -> None:
-    ledger = Ledger()
-    ledger.observe(observation(DAY, number="a", loan="L1"), 0)
-    ledger.observe(observation(DAY, number="b"), 0)
-    ledger.loan(loan(GRANTED, "granted"), 0)
-    ledger.loan(loan(DAY + 10, "default"), 1)
-    ledger.outcome(outcome("good", DAY + 20, "1", loan_id="L1"), 2)
-    (first,) = ledger.matured({0: close(10)}, DAY + 30)
-    assert (first.observation.observation_id, first.bad, first.matured_on) == ("a", False, DAY + 20)
-    (second,) = ledger.matured({0: close(10)}, DAY + 90)
-    assert (second.observation.observation_id, second.bad) == ("b", True)
-    ledger.outcome(outcome("good", DAY + 95, "2", observation_id="b"), 11)
-    assert ledger.verdict_too_late_count == 1
-
-
-def test_an_outcome_needs_no_loan_events_and_makes_no_label_of_one_who_was_bad() -> None:
-    ledger = Ledger()
-    ledger.observe(observation(DAY, number="a"), 0)
-    ledger.observe(observation(DAY, "E2", "b"), 0)
-    ledger.loan(loan(DAY - 10, "default", enterprise="E2"), 1)
-    for name in "ab":
-        ledger.outcome(outcome("good", DAY + 20, name, observation_id=name), 2)
-    (label,) = ledger.matured({0: close(10)}, DAY + 30)
-    assert label.observation.observation_id == "a"
-    assert ledger.unlabelled == {"already_bad": 1}
-
-
-def test_a_second_body_of_an_event_id_does_not_count() -> None:
-    ledger = Ledger()
-    ledger.observe(observation(DAY), 0)
-    ledger.loan(loan(DAY - 30, "repaid", 0, event_id="l"), 0)
-    ledger.loan(loan(DAY - 20, "default", event_id="l"), 1)
-    ledger.outcome(outcome("good", DAY + 5, "1", observation_id="o1"), 1)
-    ledger.outcome(outcome("bad", DAY + 5, "1", observation_id="o1"), 2)
-    (label,) = ledger.matured({0: close(10)}, DAY + 90)
-    assert not label.bad
-
-
-REPORTS = st.lists(
-    st.tuples(
-        st.integers(0, 400),
-        st.sampled_from(["overdue", "overdue", "repaid", "repaid", "instalment_due", "default", "closed", "extended"]),
-        st.sampled_from([None, 0, 0, 0, 3, 20, 31, 60, 95]),
-        st.integers(0, 1),  # outstanding
-        st.integers(0, 2),  # enterprise
-    ),
-    max_size=40,
-)  # fmt: skip
-MONTHS = range(1, 18)
-PLACES = 1_000  # of a day, in offsets
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 2)), max_size=12),
-    REPORTS,
-    st.lists(st.integers(0, 60), min_size=len(MONTHS), max_size=len(MONTHS)),
-    st.randoms(use_true_random=False),
-)
-def test_labels_come_once_in_the_declared_order_whatever_was_read_first(
-    observed: list[tuple[int, int]],
-    reports: list[tuple[int, str, int | None, int, int]],
-    days_behind: list[int],
-    rng: random.Random,
-) -> None:
-    """Naive: each observation by itself, at each close over a log that ends there, without repeats.
-
-    The ledger has read all of the log before the first close, some of it twice, the two topics in any order.
-    `days_behind`: how far receipts are behind at each close.
-    """
-    made = [observation(DAY + day, f"E{e}", f"o{i}", offset=day * PLACES) for i, (day, e) in enumerate(observed)]
-    loans = [
-        (loan(DAY + on, event, dpd, f"l{i}", f"E{e}", outstanding=outstanding), on * PLACES + i)
-        for i, (on, event, dpd, outstanding, e) in enumerate(sorted(reports, key=lambda report: report[0]))
-    ]
-    closes = [
-        (DAY + 30 * month, close(30 * month * PLACES + PLACES - 1, DAY + 30 * month - days, first=DAY - 1))
-        for month, days in zip(MONTHS, days_behind, strict=True)
-    ]
-    expected = list[tuple[int, tuple[int, str, str], bool]]()
-    unlabelled = Counter[str]()
-    for one in made:
-        for end_day, at in closes:
-            history = LoanHistory(BANK)
-            for each, offset in loans:
-                if each.enterprise_id == one.enterprise_id and offset < at.offset:
-                    history.add(each, offset)
-            found = None if one.offset > at.offset else label_of(one, [history], [], close=at, end_day=end_day)
-            if isinstance(found, Label):
-                expected.append((end_day, found.order, found.bad))
-            elif found is not None:
-                unlabelled[found.kind] += 1
-            if found is not None:
-                break
-    ledger = Ledger()
-    again = [(each, offset + 10**6) for each, offset in loans if rng.random() < 0.3]  # the same file once more
-    observing = [(ledger.observe, (one, 0)) for one in made * 2]
-    lending = [(ledger.loan, pair) for pair in loans + again]
-    rng.shuffle(observing)
-    while observing or lending:
-        call, given_to = (observing if not lending or (observing and rng.random() < 0.5) else lending).pop(0)
-        call(*given_to)  # type: ignore[arg-type]
-    labels = [(end_day, label.order, label.bad) for end_day, at in closes for label in ledger.matured({0: at}, end_day)]
-    assert labels == sorted(expected)
-    assert ledger.unlabelled == unlabelled
-    assert (ledger.held_count, ledger.repeated_count, ledger.seen_count) == (0, len(made), len(made))

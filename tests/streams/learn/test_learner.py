@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from detectors.learning.labels import Close
 from domain.calendar import day_of_date, day_start_ms, month_of_day
 from domain.events import Feed, Tick
-from streams.learn.learner import MonthCloses
+from streams.learn.month_closes import MonthCloses
 
 FIRST = day_of_date(date(2024, 1, 20))
 JANUARY = month_of_day(FIRST)

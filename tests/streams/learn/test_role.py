@@ -1,7 +1,10 @@
 """learn over synthetic logs: the same log gives the same snapshots, however its topics are read."""
 
 import asyncio
+import hashlib
+import itertools
 import math
+import os
 import random
 import time
 from collections.abc import Iterable
@@ -20,29 +23,32 @@ from domain.calendar import day_of_date, day_start_ms, month_of_day
 from domain.events import SCHEMA, Control, Feed, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Observation
 from sinks.artefacts import fetch
+from sinks.checkpoint_topic import CheckpointTopic
 from sinks.telemetry import Learning, Outcomes
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport import chunk_of
 from streams.worker.role import DETACHED, TP
+from tests.brokers import make_topics
 from tests.reading import commit, ends, read
 
 PARTITIONS = 2
 BANK, FAILING = "C1010511000099", "C1010511000088"
-GROUPS = {"a": "x", "b": "x", "c": "y"}
+NAMES = ("active_days_30d_ratio", "op_inflow_30d_vs_prior90d_ratio", "sales_routed_12m_ratio")
+DRIVEN_BY = NAMES[0]  # what outcomes follow from
 PRIOR = of_format_1(
     parent_id=None,
     prior=True,
-    weights_milli=dict.fromkeys(GROUPS, 100_000),
+    weights_milli=dict.fromkeys(NAMES, 100_000),
     intercept_micro=470_000,
     slope_micro=6_931_472,
-    anchors_micro=dict.fromkeys(GROUPS, (0, 1, 2, 3, 4)),
+    anchors_micro=dict.fromkeys(NAMES, (0, MICRO // 4, MICRO // 2, MICRO * 3 // 4, MICRO)),
 )
 Log = dict[TP, list[bytes]]
 
 
 def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
-    """Daily ticks to both partitions; an observation of each enterprise at each month's close; bad loans by `a`.
+    """Daily ticks to both partitions; an observation of each enterprise at each month's close; bad loans by DRIVEN_BY.
 
     Arrears are paid after some days. Every tenth enterprise borrows from a bank whose receipts fail for three months.
     """
@@ -67,10 +73,10 @@ def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
             continue
         for e in range(enterprises):
             p = e % PARTITIONS
-            u = {name: rng.randrange(MICRO + 1) for name in GROUPS}
+            u = {name: rng.randrange(MICRO + 1) for name in NAMES}
             made = observation(day, f"E{e}", u, offset=len(log[TP(topics.EVENTS, p)]) - 1)
             log[TP(topics.OBSERVATION, p)].append(msgspec.json.encode(made))
-            if rng.random() < 1 / (1 + math.exp(-(1 - 6 * u["a"] / MICRO))):
+            if rng.random() < 1 / (1 + math.exp(-(1 - 6 * u[DRIVEN_BY] / MICRO))):
                 bad, bank = day + rng.randrange(1, 90), FAILING if e % 10 == 0 else BANK
                 for on, event, dpd in ((bad, "overdue", 31), (bad + rng.randrange(1, 20), "repaid", 0)):
                     coming.append((on, p, lent(on, f"E{e}", event, f"{event}{day}-{e}", dpd, bank=bank)))
@@ -79,8 +85,8 @@ def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
 
 def observation(day: int, enterprise: str, utilities: dict[str, int], offset: int) -> Observation:
     return Observation(
-        observation_id=f"{enterprise}-{day}", enterprise_id=enterprise, kind="month", loan_id=None, day=day, as_of=0,
-        score_milli=0, p_overdue30_90d_ppm=0, utilities_ppm=utilities, values_micro={}, model_id="m",
+        observation_id=hashlib.sha256(f"{enterprise}-{day}".encode()).hexdigest()[:32], enterprise_id=enterprise, kind="month", loan_id=None, day=day, as_of=0,
+        score_milli=0, p_overdue30_90d_ppm=0, utilities_ppm=utilities, values_micro=dict(utilities), model_id="m",
         offset=offset, seq=0,
     )  # fmt: skip
 
@@ -161,16 +167,37 @@ def run(role: Learn, log: Log, pieces: Iterable[tuple[TP, int]]) -> dict[str, An
         for tp, chunk in read_in(log, pieces):
             await role.apply(tp, chunk)
             await role.tick()
-        for _ in range(60):
-            await role.tick()
+        await at_rest(role)
         await role.stop()
         return role.summary()
 
     return asyncio.run(story())
 
 
-def role_over(broker: str, log: Log, progress: Any = None, **learn: Any) -> Learn:
-    return Learn(settings(broker, **learn), prior=PRIOR, groups=GROUPS, progress=progress or Scored(log), poll_s=0.0)
+async def at_rest(role: Learn, ticks: int = 5) -> None:
+    """Tick until the role has nothing more to do."""
+    rest = 0
+    while rest < ticks:
+        await role.tick()
+        await asyncio.sleep(0.002)
+        rest = 0 if role.is_busy else rest + 1
+
+
+_places = itertools.count()
+
+
+def store(broker: str, name: str = "") -> CheckpointTopic:
+    """A checkpoint of its own, or the one of this name."""
+    topic = name or f"learn.{os.getpid()}.{next(_places)}"
+    admin = AdminClient({"bootstrap.servers": broker})
+    if topic not in admin.list_topics(timeout=30).topics:
+        make_topics(admin, NewTopic(topic, 1, 1, config={"cleanup.policy": "compact", "max.message.bytes": "8388608"}))
+    return CheckpointTopic(broker, topic, writer=topic, holder=f"test:{next(_places)}")
+
+
+def role_over(broker: str, log: Log, progress: Any = None, *, kept: CheckpointTopic | None = None, **learn: Any) -> Learn:
+    made = kept or store(broker)
+    return Learn(settings(broker, **learn), prior=PRIOR, progress=progress or Scored(log), store=made, poll_s=0.0)
 
 
 def test_the_same_log_gives_the_same_snapshot_however_its_topics_are_read(broker: str, seed: int) -> None:
@@ -203,21 +230,20 @@ def test_it_waits_for_score_and_then_gives_what_it_would_have_given(broker: str,
         for tp in log:
             if tp.topic == topics.EVENTS:
                 await role.apply(*next(iter(read_in(log, [(tp, 10**9)]))))
-        await role.tick()
+        await at_rest(role)
         assert role.summary()["months_learned"] == 0
         assert "score: events.v1" in str(role.summary()["waits_for"])
         at = {tp: 0 for tp in log if tp.topic == topics.OBSERVATION}
         for share in (0.35, 0.7, 1.0):
             scored.share = share
-            await role.tick()
+            await at_rest(role)
             assert topics.OBSERVATION in str(role.summary()["waits_for"])
             for p, end in (await scored()).observation_ends.items():
                 tp = TP(topics.OBSERVATION, p)
                 values = [(b"k", value, [], 0) for value in log[tp][at[tp] : end]]
                 await role.apply(tp, chunk_of(tp.topic, p, at[tp], values))
                 at[tp] = end
-            for _ in range(20):
-                await role.tick()
+            await at_rest(role)
         await role.stop()
 
     asyncio.run(story())
