@@ -92,8 +92,8 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
     switch_days_min: Annotated[int, msgspec.Meta(ge=0, le=3_660)] = 90  # of auto, between models that move scores
     labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50  # new ones, for another candidate
     # What holds a candidate: it is published, and no learn activates it.
-    labels_min: Annotated[int, msgspec.Meta(ge=1)] = 100  # fewer in all
-    bads_min: Annotated[int, msgspec.Meta(ge=1)] = 10  # fewer of them bad
+    labels_min: Annotated[int, msgspec.Meta(ge=0)] = 100  # fewer in all
+    bads_min: Annotated[int, msgspec.Meta(ge=0)] = 10  # fewer of them bad
     weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a weight moved more
     grades_changed_share_max: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25  # more of the newest observations
 

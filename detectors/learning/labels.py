@@ -229,6 +229,13 @@ class Ledger:
         self._done.update(done)
         return sorted(labels, key=lambda label: label.order)
 
+    def observed_on(self, day: int, closes: Mapping[int, Close]) -> list[Observation]:
+        """Return the observations of a day, in the order of enterprises, as of the `closes` by partition."""
+        found = [
+            seen for partition, seen in self._held.values() if seen.day == day and seen.offset <= closes[partition].offset
+        ]
+        return sorted(found, key=lambda seen: (seen.enterprise_id, seen.observation_id))
+
     def _is_first(self, event: Loan | Outcome) -> bool:
         """Return whether this is the first body of its id. Of each loan event 16 bytes are kept, not its names."""
         name = "\0".join((event.bank_id, event.enterprise_id, event.event_id)).encode()

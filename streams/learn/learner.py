@@ -6,7 +6,6 @@ Everything follows from what the log held before each month's closing ticks, in 
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,22 +13,35 @@ from typing import NamedTuple
 
 from config.catalogue import indicators
 from config.settings import LearnSettings
+from detectors.learning.examples import Examples, unlabelled
 from detectors.learning.labels import KINDS, Close, Ledger
-from detectors.learning.training import Trainer, largest_move_milli
+from detectors.learning.training import Trainer
 from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
 from domain import topics
 from domain.calendar import date_of, day_of, month_of_day
 from domain.events import Loan, LogEvent, Outcome, Tick
 
-log = logging.getLogger("streams.learn.role")
-
 
 class Learned(NamedTuple):
-    """A model that may come into force, and why it was made."""
+    """A model that may come into force, and what the guard judges it by."""
 
     snapshot: Snapshot
-    reason: str
+    month: int  # the last one that it learned
+    new_labels_count: int  # since the one before it
+    newest: Examples  # observed at the month's close, without labels
+    drift: tuple[str, ...] = ()  # what is called drift, in words
+    loss_change_low_micro: int | None = None  # as `guard.judge` takes it
+
+    @property
+    def day(self) -> int:
+        """Day number of the month's last day."""
+        return last_day(self.month)
+
+    @property
+    def reason(self) -> str:
+        """Why it was made."""
+        return f"{self.new_labels_count} labels matured up to {date_of(self.day)}"
 
 
 @dataclass(slots=True)
@@ -86,8 +98,8 @@ class MonthCloses:
 class Learner:
     """The champion model, its prequential record, and the observations that wait to mature.
 
-    counts: months learned, snapshots made, snapshots held because a weight has moved too far, and records that could
-    not be read, which the caller counts.
+    counts: months learned and snapshots made; snapshots that the guard holds and records that could not be read, which
+    the caller counts. model_id: the newest snapshot, whose parent is the one before it, in force or not.
     """
 
     def __init__(
@@ -103,9 +115,9 @@ class Learner:
         `partitions`: of the log; `prior`, `groups` (indicator to group): the catalogue's by default.
         """
         self._settings = settings
-        self._parent = prior_snapshot() if prior is None else prior
-        self.model_id = content_id(self._parent.encode())
-        self.trainer = Trainer(self._parent, _catalogue_groups() if groups is None else groups)
+        self.prior = prior_snapshot() if prior is None else prior
+        self.model_id = content_id(self.prior.encode())
+        self.trainer = Trainer(self.prior, _catalogue_groups() if groups is None else groups)
         self.ledger = Ledger()
         self.partitions = {p: MonthCloses() for p in partitions}
         self.counts: Counter[str] = Counter()
@@ -137,7 +149,7 @@ class Learner:
         return month if month <= min(each[-1][0] for each in closes) else None
 
     def learn(self, month: int) -> Learned | None:
-        """Learn what matured up to the month's end; return the model that follows, None where labels are too few."""
+        """Learn what matured up to the month's end; return the model that follows, None where new labels are too few."""
         found = {p: state.close_of(month) for p, state in self.partitions.items()}
         closes = {p: close for p, close in found.items() if close is not None}
         self.trainer.learn(self.ledger.matured(closes, last_day(month)))
@@ -149,7 +161,11 @@ class Learner:
         if labels - self._labels_at_parent < self._settings.labels_per_snapshot_min:
             return None
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
-        return self._accepted(self.trainer.snapshot(self.model_id, offsets), month, labels)
+        snapshot = self.trainer.snapshot(self.model_id, offsets)
+        new_labels = labels - self._labels_at_parent
+        self.model_id, self._labels_at_parent = content_id(snapshot.encode()), labels
+        self.counts["snapshots"] += 1
+        return Learned(snapshot, month, new_labels, unlabelled(self.ledger.observed_on(last_day(month), closes)))
 
     @property
     def labels(self) -> dict[str, int]:
@@ -177,23 +193,6 @@ class Learner:
             "model_id": self.model_id,
             **trainer.metrics(),
         }
-
-    def _accepted(self, snapshot: Snapshot, month: int, labels: int) -> Learned | None:
-        """Return the next model; None where a weight has moved beyond the limit: a person should look at it first."""
-        name, move_milli = largest_move_milli(snapshot, self._parent)
-        limit = self._settings.weight_move_points_max
-        if move_milli > limit * 1_000:
-            self.counts["held"] += 1
-            log.warning(
-                "learn: snapshot after %s held: the weight of %s moved %.3f points from %s, over [learn] "
-                "weight_move_points_max = %g",
-                *(date_of(last_day(month)), name, move_milli / 1_000, self.model_id[:12], limit),
-            )
-            return None
-        self.counts["snapshots"] += 1
-        reason = f"{labels - self._labels_at_parent} labels matured up to {date_of(last_day(month))}"
-        self._parent, self.model_id, self._labels_at_parent = snapshot, content_id(snapshot.encode()), labels
-        return Learned(snapshot, reason)
 
 
 def _complete_month(tick: Tick) -> int:

@@ -1,9 +1,9 @@
-"""learn: observations are paired with their outcomes, the champion learns, and its snapshots go out through the log.
+"""learn: observations are paired with their outcomes, the champion learns, and its candidates are published.
 
 Everything follows from `observation.v1` and `events.v1` alone, in whatever order the two are read. A month is learned
 when every partition of the log has passed its end and score has applied all of that (its committed offsets say so),
 from the records before the month's closing ticks. Nothing is committed: a start reads both topics from their beginning,
-and a snapshot that is already on `model.v1` is not published again.
+and a candidate that is already published is not published again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sinks.telemetry import Learning, Outcomes, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import dead_letter, unreadable
 from streams.learn.learner import Learner
-from streams.learn.publishing import publish_snapshot, published
+from streams.learn.publishing import Publisher
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport.chunk import Chunk
 from streams.worker.role import TP, Role, RoleContext
@@ -74,14 +74,15 @@ class Learn(Role):
         self._observations: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
 
     async def start(self, context: RoleContext) -> None:
-        """Read which snapshots are published already. Raise ArtefactMissing where the topics cannot be read."""
+        """Read which candidates are published already. Raise ArtefactMissing where the topics cannot be read."""
         kafka = self._settings.kafka
         client = client_settings(kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
         if self._progress is None:
             group = f"{kafka.group_prefix}score"
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, client)
-        self._out = await asyncio.to_thread(published, kafka.bootstrap, client=client)
+        self._publisher = Publisher(self._settings, self._outbox)
+        await self._publisher.start()
         self._said_at_s = time.monotonic()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -206,9 +207,10 @@ class Learn(Role):
         learned = self._learner.learn(month)
         if learned is None or not self._settings.learn.publish:
             return
-        if await publish_snapshot(self._outbox, learned.snapshot, learned.reason, self._out):
+        made = await self._publisher.publish(learned)
+        if made is not None:
             self._counts["published"] += 1
-            log.info("learn: published model %s: %s", self._learner.model_id, learned.reason)
+            self._learner.counts["held"] += made.status == "held"
 
     def _say(self) -> None:
         self._said_at_s = time.monotonic()
