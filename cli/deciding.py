@@ -96,7 +96,9 @@ def one_of(ids: Iterable[str], text: str, where: str) -> str:
 
 
 def _told(word: Control | str) -> int:
-    said = say("已写入 control.v1：", "written to control.v1: ") + word.control_id if isinstance(word, Control) else word
+    said = (
+        say("已写入 control.v1：", "written to control.v1: ") + word.control_id if isinstance(word, Control) else word
+    )
     print(printable(said))
     return 0
 

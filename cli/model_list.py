@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def add_actions(actions: Any) -> None:
     """Add `list`."""
-    listing = actions.add_parser("list", help=say("候选与模型，各处于什么状态", "candidates and models, and their standing"))
+    listing = actions.add_parser(
+        "list", help=say("候选与模型，各处于什么状态", "candidates and models, and their standing")
+    )
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(act=_list)
 
@@ -86,7 +88,7 @@ def _learns(history: ModelHistory, settings: Settings) -> str:
         by, why = said.control.by, said.control.reason
         return say(
             f"自动启用已停：{by} 退回了较早的模型（{why}）；xinliu model resume 恢复",
-            f"learn activates none by itself: {by} went back to an earlier model ({why}); xinliu model resume ends that",
+            f"learn activates none by itself since {by} went back to an earlier model ({why}): xinliu model resume",
         )
     days = settings.learn.switch_days_min
     return say(
@@ -103,7 +105,7 @@ def _suppressed(history: ModelHistory) -> str | None:
         return None
     share = history.suppressed_days(history.newest.day) / YEAR_DAYS
     return say(
-        f"截至 {month_text(history.newest.candidate.month)} 的一年里，EWS47_score_drop 因模型切换被抑制的天数占 {share:.0%}",
+        f"截至 {month_text(history.newest.candidate.month)} 的一年，EWS47_score_drop 因切换被抑制的天数占 {share:.0%}",
         f"EWS47_score_drop was suppressed by switches on {share:.0%} of the days of the year up to "
         f"{month_text(history.newest.candidate.month)}",
     )

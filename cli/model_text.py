@@ -55,7 +55,7 @@ class Row:
 
 
 def rows_of(history: ModelHistory) -> list[Row]:
-    """Return all models and candidates: the packaged one first, the others in the order in which they were published."""
+    """Return all models and candidates, the packaged one first, the others in the order in which they came."""
     from detectors.prior import prior_id
     from detectors.snapshot import SnapshotError
 

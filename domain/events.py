@@ -214,7 +214,13 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
 
     control_id: EventIdText
     action: Literal[
-        "backfill_open", "backfill_close", "activate", "engine_version", "admit", "feed_resume", "feed_skip",
+        "backfill_open",
+        "backfill_close",
+        "activate",
+        "engine_version",
+        "admit",
+        "feed_resume",
+        "feed_skip",
         "model_resume",
     ]
     artefact: Literal["model", "rules", "catalogue", "calendar", "peer", "lists", "fx"] | None = None

@@ -103,7 +103,11 @@ def replay_with_learner(
                 is_over |= heard.is_over
             while (due := learner.due_month) is not None:
                 month = due + 1
-                if (learned := learner.learn(due)) is not None and settings.publish and switching.takes(learned, learner):
+                if (
+                    (learned := learner.learn(due)) is not None
+                    and settings.publish
+                    and switching.takes(learned, learner)
+                ):
                     body = learned.snapshot.encode()
                     models[content_id(body)] = body
                     ask("activate", content_id(body), body)

@@ -55,5 +55,7 @@ class Deciding:
             self._producer.commit_transaction(self._timeout_s)
         except KafkaException as error:
             if error.args[0].code() in _FENCED:
-                raise Contended(f"{topics.CONTROL}: somebody else decides at this moment: nothing was written") from error
+                raise Contended(
+                    f"{topics.CONTROL}: somebody else decides at this moment: nothing was written"
+                ) from error
             raise

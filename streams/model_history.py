@@ -6,6 +6,7 @@ what was decided on `control.v1`. Learn and the operators' commands read it alik
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -24,13 +25,16 @@ from sinks.artefacts import messages
 from sinks.client import client_settings
 from streams.control_log import READ_S_MAX, control_of
 
+log = logging.getLogger(__name__)
+
 LEARN = "learn"  # signs what learn decides by itself
 YEAR_DAYS = 365
 SUPPRESSED_DAYS = 30  # of EWS47_score_drop, after a switch
 
 
 class _Typed(msgspec.Struct, frozen=True):
-    type: str = ""
+    type: str
+    month: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class ModelHistory:
     damaged: frozenset[str] = frozenset()  # ids whose record holds other bytes
     candidates: Mapping[str, Made] = field(default_factory=dict)
     said: tuple[Said, ...] = ()
+    months: Mapping[int, bytes] = field(default_factory=dict)  # by month, learn's record of its metrics
 
     @property
     def in_force_id(self) -> str:
@@ -193,16 +198,13 @@ def read_history(kafka: KafkaSettings, timeout_s: float = READ_S_MAX) -> ModelHi
     """Return the history up to the topics' present ends. Raise ArtefactMissing where one does not answer."""
     client = client_settings(kafka)
     models, damaged = _models(kafka, timeout_s, client)
-    return ModelHistory(
-        models=models,
-        damaged=damaged,
-        candidates=_candidates(kafka, timeout_s, client),
-        said=read_said(kafka, timeout_s, client),
-    )
+    candidates, months = _reports(kafka, timeout_s, client)
+    said = read_said(kafka, timeout_s, client)
+    return ModelHistory(models=models, damaged=damaged, candidates=candidates, months=months, said=said)
 
 
 def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]) -> tuple[Said, ...]:
-    """Return the control records about models up to the topic's present end. Raise ArtefactMissing as `read_history`."""
+    """Return the control records about models up to the topic's end. Raise ArtefactMissing as `read_history`."""
     found = []
     for message in messages(kafka.bootstrap, topics.CONTROL, timeout_s, client):
         control = control_of(message.value())
@@ -226,21 +228,20 @@ def _models(
     return found, frozenset(damaged - set(found))
 
 
-def _candidates(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]) -> dict[str, Made]:
-    """Return the candidates by id; of several records on one the first counts."""
-    found = dict[str, Made]()
+def _reports(
+    kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]
+) -> tuple[dict[str, Made], dict[int, bytes]]:
+    """Return candidates by id, and the records of months; of several on one the first counts."""
+    candidates, months = dict[str, Made](), dict[int, bytes]()
     for message in messages(kafka.bootstrap, topics.MODEL_REPORT, timeout_s, client):
-        made = candidate_of(message.value())
-        if made is not None and made.model_id not in found:
-            found[made.model_id] = Made(candidate=made, at_ms=message.timestamp()[1])
-    return found
-
-
-def candidate_of(value: bytes | None) -> Candidate | None:
-    """Return the candidate in a value of `model.report.v1`; None for a record of another type, or an unreadable one."""
-    try:
-        if msgspec.json.decode(value or b"", type=_Typed).type != Candidate.__struct_config__.tag:
-            return None
-        return msgspec.json.decode(value or b"", type=Candidate)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        body = message.value() or b""
+        try:
+            kind = msgspec.json.decode(body, type=_Typed)
+            if kind.type == "candidate":
+                made = msgspec.json.decode(body, type=Candidate)
+                candidates.setdefault(made.model_id, Made(candidate=made, at_ms=message.timestamp()[1]))
+            elif kind.type == "month":
+                months.setdefault(kind.month, body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("%s offset %s cannot be read: %s", topics.MODEL_REPORT, message.offset(), error)
+    return candidates, months

@@ -46,8 +46,8 @@ def judge(
     """Return what the guard says of `candidate`, which would come after `in_force`.
 
     newest: the observations of the newest month, EXAMPLE (n,); labels are not looked at. drift: what is called drift,
-    in words. loss_change_low_micro: lower end of the interval in which the log loss of learn's own predictions lies over
-    that of the models that were in force, on the same labels; None: not known.
+    in words. loss_change_low_micro: lower end of the interval of learn's own log loss less that of the models that were
+    in force, on the same labels; None: not known.
     """
     reasons = [HeldReason(code="drift", subject=one) for one in drift]
     if candidate.trained_labels_count < settings.labels_min:
@@ -79,9 +79,7 @@ def judge(
     )
 
 
-def is_due(
-    candidate_day: int, last_switch_day: int | None, settings: LearnSettings, *, moves_scores: bool
-) -> bool:
+def is_due(candidate_day: int, last_switch_day: int | None, settings: LearnSettings, *, moves_scores: bool) -> bool:
     """Return whether learn may activate a model of its own that nothing holds, by the time since the last switch.
 
     Days are day numbers; None: no switch so far. One that moves no score may come at any time: EWS47_score_drop is

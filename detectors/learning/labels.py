@@ -232,7 +232,9 @@ class Ledger:
     def observed_on(self, day: int, closes: Mapping[int, Close]) -> list[Observation]:
         """Return the observations of a day, in the order of enterprises, as of the `closes` by partition."""
         found = [
-            seen for partition, seen in self._held.values() if seen.day == day and seen.offset <= closes[partition].offset
+            seen
+            for partition, seen in self._held.values()
+            if seen.day == day and seen.offset <= closes[partition].offset
         ]
         return sorted(found, key=lambda seen: (seen.enterprise_id, seen.observation_id))
 

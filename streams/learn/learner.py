@@ -149,7 +149,7 @@ class Learner:
         return month if month <= min(each[-1][0] for each in closes) else None
 
     def learn(self, month: int) -> Learned | None:
-        """Learn what matured up to the month's end; return the model that follows, None where new labels are too few."""
+        """Learn what matured up to the month's end; return the model that follows, None for too few new labels."""
         found = {p: state.close_of(month) for p, state in self.partitions.items()}
         closes = {p: close for p, close in found.items() if close is not None}
         self.trainer.learn(self.ledger.matured(closes, last_day(month)))

@@ -102,7 +102,9 @@ class Publisher:
         self._outbox.send(topics.MODEL_REPORT, msgspec.json.encode(made), key=made.model_id.encode())
         await asyncio.to_thread(self._outbox.drain)
         told = "; ".join(f"{one.code} {one.subject}".strip() for one in made.reasons)
-        log.info("learn: candidate %s of month %d is %s%s", made.model_id, made.month, made.status, told and f": {told}")
+        log.info(
+            "learn: candidate %s of month %d is %s%s", made.model_id, made.month, made.status, told and f": {told}"
+        )
         # Just behind all that was decided before it; the broker's time of it comes with the next start.
         added = Made(candidate=made, at_ms=1 + max((one.at_ms for one in self._history.said), default=0))
         self._history = replace(self._history, candidates={**self._history.candidates, made.model_id: added})

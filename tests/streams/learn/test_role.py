@@ -139,7 +139,9 @@ def broker(kafka: str) -> str:
     """With the topics that learn writes."""
     admin = AdminClient({"bootstrap.servers": kafka})
     there = admin.list_topics(timeout=30).topics
-    wanted = [name for name in (topics.MODEL, topics.MODEL_REPORT, topics.CONTROL, topics.DEAD_LETTERS) if name not in there]
+    wanted = [
+        name for name in (topics.MODEL, topics.MODEL_REPORT, topics.CONTROL, topics.DEAD_LETTERS) if name not in there
+    ]
     for made in admin.create_topics([NewTopic(name, 1, 1) for name in wanted]).values():
         made.result(timeout=30)
     return kafka
