@@ -231,7 +231,7 @@ def _models(
 def _reports(
     kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]
 ) -> tuple[dict[str, Made], dict[int, bytes]]:
-    """Return candidates by id, and the records of months; of several on one the first counts."""
+    """Return candidates by id, of several records the first, and the records of months, of several the newest."""
     candidates, months = dict[str, Made](), dict[int, bytes]()
     for message in messages(kafka.bootstrap, topics.MODEL_REPORT, timeout_s, client):
         body = message.value() or b""
@@ -241,7 +241,7 @@ def _reports(
                 made = msgspec.json.decode(body, type=Candidate)
                 candidates.setdefault(made.model_id, Made(candidate=made, at_ms=message.timestamp()[1]))
             elif kind.type == "month":
-                months.setdefault(kind.month, body)
+                months[kind.month] = body
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("%s offset %s cannot be read: %s", topics.MODEL_REPORT, message.offset(), error)
     return candidates, months

@@ -23,7 +23,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
         outputs.LoanOfAlert, outputs.DeadLetter, outputs.Cut, outputs.QuarantinedBatch,
-        outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
+        outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion, outputs.Candidate, outputs.HeldReason,
         Snapshot, Calibration, Reference, RulesArtefact, Emission, SignalRow,
     )
 }  # fmt: skip
