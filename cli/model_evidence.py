@@ -92,13 +92,13 @@ def evidence(history: ModelHistory, name: str) -> Iterator[str]:
     month = None if made is None else month_of(history, made.candidate.month)
     yield from _measured(month)
     if made is not None:
-        one = made.candidate
-        if one.in_force_id == history.in_force_id and one.regraded_count is not None:
+        its = made.candidate
+        if its.in_force_id == history.in_force_id and its.regraded_count is not None:
             yield say(
-                f"  最近一个月末观测的 {one.observed_count:,} 户中，{one.regraded_count:,} 户等级变化",
-                f"  of {one.observed_count:,} enterprises observed last, {one.regraded_count:,} change their grade",
+                f"  最近一个月末观测的 {its.observed_count:,} 户中，{its.regraded_count:,} 户等级变化",
+                f"  of {its.observed_count:,} enterprises observed last, {its.regraded_count:,} change their grade",
             )
-        for reason in one.reasons:
+        for reason in its.reasons:
             yield f"  {say('暂缓：', 'held: ')}{reason_text(reason)}"
     moves = sorted(
         ((abs(milli - now.weights_milli.get(key, 0)), key, milli) for key, milli in candidate.weights_milli.items()),

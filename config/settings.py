@@ -89,7 +89,7 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
 
     publish: bool = True
     activation: Literal["accepted", "auto"] = "accepted"  # by an operator's word, or by learn where nothing holds it
-    switch_days_min: Annotated[int, msgspec.Meta(ge=0, le=3_660)] = 90  # of auto, between models that move scores
+    switch_days_min: Annotated[int, msgspec.Meta(ge=0, le=3_660)] = 89  # of auto; scores moved: three closes
     labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50  # new ones, for another candidate
     # What holds a candidate: it is published, and no learn activates it.
     labels_min: Annotated[int, msgspec.Meta(ge=0)] = 100  # fewer in all

@@ -139,7 +139,7 @@ def test_arrears_and_a_freeze_cap_the_score_as_the_kernel_caps_it() -> None:
 
 @pytest.mark.parametrize(
     ("day", "last", "moves_scores", "due"),
-    [(100, None, True, True), (100, 11, True, False), (101, 11, True, True), (12, 11, False, True)],
+    [(100, None, True, True), (99, 11, True, False), (100, 11, True, True), (12, 11, False, True)],
 )
 def test_learn_switches_no_more_often_than_it_may(day: int, last: int | None, moves_scores: bool, due: bool) -> None:
     assert is_due(day, last, SETTINGS, moves_scores=moves_scores) is due
