@@ -40,7 +40,8 @@ ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接
 
 工作进程若结束（不妨用印出的进程号 kill -9），会重新启动，并报告几秒后又有评分、账是否平。
 
-这里没有人来验收，学习得到的模型只要没有被暂缓就自动启用（[learn] activation = "auto"）；别处由操作人员启用（xinliu model）。
+这里没有人来验收，学习得到的模型没有被暂缓就自动启用（[learn] activation = "auto"）；别处由操作人员启用
+（xinliu model）。
 
 除本软件包外什么都不需要：首次启动时取 Kafka 的 jar、编译内核。再次启动接着上次的状态；--fresh 重新开始。
 
