@@ -9,6 +9,7 @@ from cli.deciding import REASON_CHARS_MAX, NotDecided, add_decision_arguments, d
 from cli.model_text import PRIOR, named, reason_text, short, standing_of, standing_text, switch_text, usable
 from cli.words import say
 from config.settings import Settings
+from domain import topics
 from domain.events import Control
 from domain.printable import printable
 from streams import control_log
@@ -72,7 +73,7 @@ def _promote(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _rollback(args: argparse.Namespace, settings: Settings) -> int:
-    return _decided(settings, lambda history, said: _going_back(args, history, said))
+    return _decided(settings, lambda history, said: _going_back(args, settings, history, said))
 
 
 def _resume(args: argparse.Namespace, settings: Settings) -> int:
@@ -116,7 +117,13 @@ def _acceptance(args: argparse.Namespace, history: ModelHistory, said: control_l
     return _activation(said, name, by, _with_despite(reason, sorted(acknowledged)))
 
 
-def _going_back(args: argparse.Namespace, history: ModelHistory, said: control_log.ControlHistory) -> Control:
+def _going_back(
+    args: argparse.Namespace, settings: Settings, history: ModelHistory, said: control_log.ControlHistory
+) -> Control:
+    from sinks.artefacts import publish
+    from sinks.client import aiokafka_settings
+    from sinks.kafka import Outbox
+
     if history.before_id is None:
         raise NotDecided(
             say("没有更早的模型可退：在用的是程序自带的", "there is none before: the packaged model is in force")
@@ -132,8 +139,10 @@ def _going_back(args: argparse.Namespace, history: ModelHistory, said: control_l
                 "back to it: xinliu model accept brings it into force",
             )
         )
-    usable(history, name)
+    snapshot = usable(history, name)
     by, reason = signed(args)
+    if name not in history.models:  # the packaged one: another engine's differs, and this log goes on naming it
+        publish(Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka)), topics.MODEL, snapshot.encode())
     return _activation(said, name, by, reason)
 
 

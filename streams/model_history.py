@@ -70,7 +70,7 @@ class Switch:
     before_id: str
     model_id: str
     day: int | None
-    goes_back: bool  # to one that had been in force before
+    goes_back: bool  # to one that had been in force before, or to an untrained one
     moves_scores: bool
 
 
@@ -153,17 +153,18 @@ class ModelHistory:
     def _activate(self, found: _Standing, said: Said, model_id: str) -> None:
         before_id = found.chain[-1]
         try:
-            moves_scores = not self.snapshot(model_id).scores_as(self.snapshot(before_id))
+            snapshot = self.snapshot(model_id)
+            moves_scores = not snapshot.scores_as(self.snapshot(before_id))
         except SnapshotError:
             return  # score refuses it too, and the one before stays
         if model_id == before_id:
             return
-        if goes_back := model_id in found.chain:
-            del found.chain[found.chain.index(model_id) + 1 :]
+        is_packaged = snapshot.prior and snapshot.parent_id is None and len(found.chain) > 1  # with an earlier engine
+        if goes_back := model_id in found.chain or is_packaged:
+            found.chain = found.chain[: found.chain.index(model_id)] if model_id in found.chain else []
             if said.control.by != LEARN:
                 found.paused_by = said
-        else:
-            found.chain.append(model_id)
+        found.chain.append(model_id)
         found.switches.append(
             Switch(
                 said=said,

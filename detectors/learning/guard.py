@@ -16,8 +16,8 @@ from detectors.learning.training import largest_move_milli
 from detectors.scorecard import CEILING_MILLI, FLOOR_MILLI, Scorecard, grade_of, scorecard, utility
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import HeldReason
-from features.indicators import CORE, CORE_COUNT
-from features.indicators.nulls import NULL_NAMES, VALUE
+from features.indicators import CORE_COUNT
+from features.indicators.nulls import VALUE
 from features.indicators.repayment import DPD_MAX, FREEZE
 from kernels.decorators import kernel
 
@@ -93,38 +93,30 @@ def regraded_count(one: Snapshot, other: Snapshot, observed: Examples) -> int:
 
     Raise SnapshotError where this engine cannot score with one of the two.
     """
-    grades = [[grade_of(milli) for milli in scores_milli(model, observed).tolist()] for model in (one, other)]
+    cards = [scorecard(model) for model in (one, other)]
+    grades = [[grade_of(milli) for milli in scores_milli(card, observed).tolist()] for card in cards]
     return sum(a != b for a, b in zip(*grades, strict=True))
 
 
-def scores_milli(snapshot: Snapshot, observed: Examples) -> Scores:
-    """Return the scores in millipoints of observations, EXAMPLE (n,), under a model: int64 (n,).
+def scores_milli(card: Scorecard, observed: Examples) -> Scores:
+    """Return the scores in millipoints of observations, EXAMPLE (n,): int64 (n,).
 
     As the kernel scores, but by what an observation holds alone: a null counts as the level of its kind, not as less
-    where the last value was worse. Raise SnapshotError where this engine cannot score with the model.
+    where the last value was worse.
     """
     found = np.zeros(len(observed), np.int64)
-    _score(scorecard(snapshot), _null_levels(snapshot), observed["value"], observed["null"], found)
-    return found
-
-
-def _null_levels(snapshot: Snapshot) -> npt.NDArray[np.float64]:
-    """Return the levels by core indicator and code of the null, float64 (CORE_COUNT, len(NULL_NAMES))."""
-    found = np.zeros((CORE_COUNT, len(NULL_NAMES)))
-    for i, name in enumerate(CORE):
-        levels = snapshot.null_levels_micro.get(name, {})
-        found[i, 1:] = [levels.get(null, 0) / MICRO for null in NULL_NAMES[1:]]
+    _score(card, observed["value"], observed["null"], found)
     return found
 
 
 @kernel
-def _score(card: Scorecard, null_levels: Any, values: Any, nulls: Any, found: Any) -> None:
+def _score(card: Scorecard, values: Any, nulls: Any, found: Any) -> None:
     rows = card.rows
     for n in range(found.shape[0]):
         total = np.int64(FLOOR_MILLI)
         for i in range(CORE_COUNT):
             code = nulls[n, i]
-            u = utility(rows[i], values[n, i]) if code == VALUE else null_levels[i, code]
+            u = utility(rows[i], values[n, i]) if code == VALUE else rows[i].null_ppm[code] / MICRO
             total += np.int64(np.rint(rows[i].weight_milli * u))
         dpd = values[n, DPD_MAX] if nulls[n, DPD_MAX] == VALUE else 0.0
         is_frozen = nulls[n, FREEZE] == VALUE and values[n, FREEZE] > 0

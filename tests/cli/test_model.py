@@ -193,7 +193,9 @@ def test_an_operator_who_names_an_earlier_model_jumps_there(proposed: Settings, 
     for one in (ONE, TWO):
         model("accept", id_of(one)[:8], *SIGNED)
     assert model("rollback", "prior", *SIGNED)[0] == 0
-    assert read_history(proposed.kafka).in_force_id == prior_id()
+    history = read_history(proposed.kafka)
+    assert history.in_force_id == prior_id()
+    assert history.models[prior_id()] == PRIOR.encode(), "a later engine, with another packaged model, finds it"
 
 
 def test_artefact_activate_of_an_earlier_model_is_a_rollback_too(

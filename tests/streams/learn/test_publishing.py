@@ -159,6 +159,16 @@ def test_a_rollback_holds_until_resume(fresh: Settings) -> None:
     assert second not in [one.artefact_id for one in said(fresh)[2:]], "nobody brings back what was gone back from"
 
 
+def test_going_back_to_the_packaged_model_of_an_earlier_engine_holds_too(fresh: Settings) -> None:
+    run(fresh, learned(1))
+    packaged = msgspec.structs.replace(snapshot(0), parent_id=None, prior=True, intercept_micro=1)
+    publish(Outbox(fresh.kafka.bootstrap), topics.MODEL, packaged.encode())
+    says(fresh, "activate", id_of(packaged))
+    run(fresh, learned(4))
+    history = read_history(fresh.kafka)
+    assert (history.in_force_id, history.paused_by is not None) == (id_of(packaged), True)
+
+
 def test_a_rollback_while_learn_works_is_seen_at_the_next_candidate(fresh: Settings) -> None:
     run(fresh, learned(1), lambda: says(fresh, "activate", prior_id()), learned(4))
     history = read_history(fresh.kafka)
