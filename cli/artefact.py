@@ -4,6 +4,8 @@ list      what lies in the topics, and what is in force since when
 publish   put a file there: it is checked first and changes nothing yet
 activate  score goes on under it from the control record on, in every partition at the same place of its log
 
+`xinliu model` says more of models, and what learn proposes.
+
 Example: xinliu artefact publish model champion.json
          xinliu artefact activate model 3f2a… --by zhang --reason "quarterly review"
 
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from cli.deciding import NotDecided, add_decision_arguments, decide, guarded, signed
+from cli.deciding import NotDecided, add_decision_arguments, decide, decide_on_models, guarded, one_of, signed
 from cli.words import say
 from config.settings import Settings
 from domain import topics
@@ -34,12 +36,13 @@ list      主题里有哪些，在用的是哪个、谁启用的
 publish   发布一个文件：先检查内容，还不生效
 activate  从这条控制记录起启用，各分区在各自日志的同一处切换
 
+模型的详情与学习提出的候选，见 xinliu model。
+
 例：xinliu artefact publish model champion.json
     xinliu artefact activate model 3f2a… --by 张三 --reason "季度复核通过"
 
 退出码：0 已办，或本来就是如此；1 找不到、内容有误、Kafka 没有应答，或没有写明谁、为什么；2 用法或设置有误。
 """
-ID_CHARS_MIN = 6
 FILE_BYTES_MAX = 8 * 1024 * 1024
 
 
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     actions: dict[str, Callable[[], int]] = {
         "list": lambda: _list(settings, as_json=args.json),
         "publish": lambda: _publish(settings, args.kind, args.file),
-        "activate": lambda: decide(settings, _word(args, settings)),
+        "activate": lambda: _activate(args, settings),
     }
     return guarded("artefact", actions[args.action])
 
@@ -114,17 +117,14 @@ def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
     return 0
 
 
+def _activate(args: argparse.Namespace, settings: Settings) -> int:
+    if args.kind == "model":
+        return decide_on_models(settings, lambda: _word(args, settings))
+    return decide(settings, _word(args, settings))
+
+
 def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
-    names = {name for name, _ in _published(settings, args.kind) if name.startswith(args.id)}
-    if len(args.id) < ID_CHARS_MIN or len(names) != 1:
-        raise NotDecided(
-            say(
-                f"{KINDS[args.kind].topic} 里 {args.id} 开头的有 {len(names)} 个，要正好一个（至少 {ID_CHARS_MIN} 位）",
-                f"{len(names)} ids in {KINDS[args.kind].topic} begin with {args.id}: exactly one is needed, "
-                f"by {ID_CHARS_MIN} digits or more",
-            )
-        )
-    (name,) = names
+    name = one_of((name for name, _ in _published(settings, args.kind)), args.id, KINDS[args.kind].topic)
     said = control_log.read(settings)
     used = said.in_force().get(args.kind)
     if used is not None and used.artefact_id == name:

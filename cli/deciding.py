@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cli.words import complain, reason_of, say
 from config.settings import Settings
@@ -11,6 +11,7 @@ from domain.printable import printable
 from streams import control_log
 
 BY_CHARS_MAX, REASON_CHARS_MAX = 32, 256
+ID_CHARS_MIN = 6
 
 
 class NotDecided(Exception):
@@ -49,21 +50,56 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
 
     from sinks.artefacts import ArtefactCorrupt, ArtefactMissing
     from sinks.kafka import DeliveryFailed
+    from streams.model_decisions import Contended
 
+    refusals = (KafkaException, DeliveryFailed, ArtefactMissing, ArtefactCorrupt, Contended, TimeoutError, NotDecided)
     try:
         return work()
-    except (KafkaException, DeliveryFailed, ArtefactMissing, ArtefactCorrupt, TimeoutError, NotDecided) as error:
+    except refusals as error:
         complain(verb, *[printable(reason_of(error))] * 2)
         return 1
 
 
 def decide(settings: Settings, word: Control | str) -> int:
     """Write the word, or say why none is needed."""
-    if isinstance(word, str):
-        print(printable(word))
-        return 0
-    control_log.write(settings, word)
-    print(printable(say(f"已写入 control.v1：{word.control_id}", f"written to control.v1: {word.control_id}")))
+    if isinstance(word, Control):
+        control_log.write(settings, word)
+    return _told(word)
+
+
+def decide_on_models(settings: Settings, word_of: Callable[[], Control | str]) -> int:
+    """Write the word that `word_of` makes of what it reads, with nobody else's in between; or say why none is needed.
+
+    Raise Contended where somebody else decides on models at this moment: nothing is written then.
+    """
+    from streams.model_decisions import Deciding
+
+    deciding = Deciding(settings.kafka)
+    word = word_of()
+    if isinstance(word, Control):
+        deciding.write(word)
+    return _told(word)
+
+
+def one_of(ids: Iterable[str], text: str, where: str) -> str:
+    """Return the id that begins with `text`. Raise NotDecided where it is none, several, or `text` is too short."""
+    found = sorted({name for name in ids if name.startswith(text)})
+    if len(text) < ID_CHARS_MIN or len(found) != 1:
+        raise NotDecided(
+            say(
+                f"{where} 里 {text} 开头的有 {len(found)} 个，要正好一个（至少 {ID_CHARS_MIN} 位）",
+                f"{len(found)} ids in {where} begin with {text}: exactly one is needed, "
+                f"by {ID_CHARS_MIN} digits or more",
+            )
+        )
+    return found[0]
+
+
+def _told(word: Control | str) -> int:
+    said = (
+        say("已写入 control.v1：", "written to control.v1: ") + word.control_id if isinstance(word, Control) else word
+    )
+    print(printable(said))
     return 0
 
 

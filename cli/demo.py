@@ -9,6 +9,9 @@ of it.
 A worker that ends (try `kill -9` with the process id that is printed) is started again; it is said after how many
 seconds scores came again, and that the ledger balances.
 
+Models that learn makes come into force by themselves unless the guard holds them ([learn] activation = "auto"), since
+nobody is here to accept them; elsewhere an operator does (xinliu model).
+
 Nothing but this package is needed: at the first start Kafka's jars are fetched and the kernels are compiled.
 A second start goes on from the state of the first; `--fresh` begins anew.
 
@@ -36,6 +39,9 @@ ZH = """一个省在本机上线：Kafka、Redis、ClickHouse 和引擎，先接
 启动时打印。Ctrl-C 全部结束。
 
 工作进程若结束（不妨用印出的进程号 kill -9），会重新启动，并报告几秒后又有评分、账是否平。
+
+这里没有人来验收，学习得到的模型没有被暂缓就自动启用（[learn] activation = "auto"）；别处由操作人员启用
+（xinliu model）。
 
 除本软件包外什么都不需要：首次启动时取 Kafka 的 jar、编译内核。再次启动接着上次的状态；--fresh 重新开始。
 

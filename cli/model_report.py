@@ -3,10 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from cli.deciding import NotDecided, guarded
+from cli.deciding import NotDecided
 from cli.words import is_chinese, say
 from config.settings import Settings
 from config.whole_file import write_whole
@@ -18,8 +19,10 @@ from domain.printable import printable
 PAGE, NUMBERS = "model.html", "model.json"
 
 
-def add_report_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where the report goes."""
+def add_actions(actions: Any) -> None:
+    """Add `report`."""
+    parser = actions.add_parser("report", help=say("模型报告", "the report on the models"))
+    parser.set_defaults(act=_report)
     parser.add_argument(
         "--out",
         type=Path,
@@ -27,11 +30,6 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help=say(f"写到此文件夹：{PAGE} 与 {NUMBERS}", f"a folder for {PAGE} and {NUMBERS}"),
     )
     parser.add_argument("--json", action="store_true", help=say("把 JSON 写到标准输出", "JSON to standard output"))
-
-
-def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Write the report, or print its newest month."""
-    return guarded("model", lambda: _report(args, settings))
 
 
 def _report(args: argparse.Namespace, settings: Settings) -> int:

@@ -88,13 +88,21 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
     """The learn role."""
 
     publish: bool = True
-    labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50
-    weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a snapshot that moves more is held
-    psi_max: Annotated[float, msgspec.Meta(gt=0)] = 0.25  # of an indicator or the score; more is called drift
+    activation: Literal["accepted", "auto"] = "accepted"  # by an operator's word, or by learn where nothing holds it
+    switch_days_min: Annotated[int, msgspec.Meta(ge=0, le=3_660)] = 89  # of auto; scores moved: three closes
+    labels_per_snapshot_min: Annotated[int, msgspec.Meta(ge=1)] = 50  # new ones, for another candidate
+    half_life_months: Annotated[float, msgspec.Meta(ge=0, le=1_200)] = 0  # by then a label weighs half; 0: never
+    challengers: tuple[Literal["amf", "arf", "ftrl", "hat", "stumps"], ...] = ("amf", "arf", "ftrl", "hat", "stumps")
     observations_held_max: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 2_000_000  # 0.4 GB each million
     months_retained: Annotated[int, msgspec.Meta(ge=12, le=1_200)] = 60  # of labelled observations, and up to 11 more
     checkpoint_s: Annotated[float, msgspec.Meta(ge=0.1, le=3_600)] = 30.0  # at most what a restart reads again
     begin_in_mid_log: bool = False  # without a checkpoint, where the log's first records are gone
+    # What holds a candidate: it is published, and no learn activates it.
+    labels_min: Annotated[int, msgspec.Meta(ge=0)] = 100  # fewer in all
+    bads_min: Annotated[int, msgspec.Meta(ge=0)] = 10  # fewer of them bad
+    weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a weight moved more
+    grades_changed_share_max: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25  # more of the newest observations
+    psi_max: Annotated[float, msgspec.Meta(gt=0)] = 0.25  # of an indicator or the score; more is called drift
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):

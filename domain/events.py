@@ -208,12 +208,20 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
 
     `artefact_id` with `artefact` activates a content-addressed artefact from this record on. `topic`, `partition` and
     `offset` name the unreadable batch at which a feed is paused: `feed_resume` has it fetched again, `feed_skip` has
-    the feed go on at `next_offset`.
+    the feed go on at `next_offset`. `model_resume` lets learn activate models again after an operator went back to an
+    earlier one.
     """
 
     control_id: EventIdText
     action: Literal[
-        "backfill_open", "backfill_close", "activate", "engine_version", "admit", "feed_resume", "feed_skip"
+        "backfill_open",
+        "backfill_close",
+        "activate",
+        "engine_version",
+        "admit",
+        "feed_resume",
+        "feed_skip",
+        "model_resume",
     ]
     artefact: Literal["model", "rules", "catalogue", "calendar", "peer", "lists", "fx"] | None = None
     artefact_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None

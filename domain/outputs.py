@@ -311,4 +311,40 @@ class MonthReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     drift: tuple[str, ...]  # what is called drift, in words; empty: nothing
 
 
-ModelMessage = MonthReport  # and what else learn says of its models
+HeldCode = Literal[
+    "drift", "weight_moved", "grades_changed", "few_labels", "few_bads", "log_loss_worse", "not_scorable"
+]
+
+
+class HeldReason(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason for which a person should look at a candidate first. Its sentence is the reader's to make."""
+
+    code: HeldCode
+    subject: str = ""  # the indicator whose weight moved, what drifted, or why it cannot be scored with
+    value_micro: int | None = None
+    limit_micro: int | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="candidate"):
+    """`model.report.v1`, keyed by model_id: a model that learn has made, and what it was compared with.
+
+    Its bytes are on `model.v1` already. Whether it came into force is said by `control.v1` alone.
+    """
+
+    model_id: str
+    parent_id: str
+    month: int  # the last one that it learned, counted from January 1970: the metrics are those of its report
+    as_of: int  # end of that month
+    status: Literal["proposed", "held"]
+    reasons: tuple[HeldReason, ...]  # why it is held
+    in_force_id: str  # the model that it was compared with
+    moves_scores: bool  # False: it gives every enterprise the score that in_force_id gives, with other probabilities
+    labels_count: int
+    bad_count: int
+    new_labels_count: int  # since the candidate before it
+    observed_count: int  # enterprises observed at the month's close
+    regraded_count: int | None  # those of them whose grade differs; None where one of the two cannot be scored with
+    by: str  # who made it
+
+
+ModelMessage = MonthReport | Candidate

@@ -4,10 +4,12 @@ So what score says is a function of the log and of the learner's settings alone,
 there the model is in force from where ingest happened to write the word. To that end all partitions of a process are
 held in memory and go on month by month: each up to the first tick that completes the month at hand. There they wait for
 each other; the learner learns the month from what all of them said and read so far, as the role does, and where
-a model follows, all take it before their next record. Models that `learn` has activated in the log are passed over.
+a model follows, all take it before their next record. It is as if `[learn] activation` were auto: what the guard holds
+does not come into force, nor does a second model within `switch_days_min`; nobody is there to accept one. Models that
+learn has made are passed over where the log activates them, by whosever word; others are not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -16,7 +18,8 @@ from typing import Any, cast
 import msgspec
 
 from config.settings import LearnSettings
-from detectors.snapshot import content_id
+from detectors.learning.guard import is_due, judge
+from detectors.snapshot import Snapshot, content_id
 from domain import topics
 from domain.events import Control, Loan, LogEvent, LogRecord, Outcome, Tick
 from domain.outputs import Observation
@@ -24,22 +27,27 @@ from replay.log_file import LogFile
 from replay.partition_run import ColumnConsumer, Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from sinks.batch import Records
+from streams.learn.learner import Learned as Made
 from streams.learn.learner import Learner
 from streams.learn.month_closes import MonthCloses
 from streams.learn.passing import telling
+from streams.model_history import LEARN
 from streams.score.columns import AlertColumns, Columns
 from streams.transport.chunk import Chunk
 
-BY = "learn"
 RECORDS_AT_ONCE = 8_000  # of each partition, all of which are in memory
 FIRST = -(2**31)  # before all months
 _record = msgspec.json.Decoder(LogRecord).decode
 _observation = msgspec.json.Decoder(Observation).decode
 
 
+class _Trained(msgspec.Struct, frozen=True):
+    log_offsets: dict[str, int] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """The learner's report at the end, and its models by id, in their order."""
+    """The learner's report at the end, and its models that came into force, by id in their order."""
 
     summary: dict[str, int | float | str]
     models: dict[str, bytes]
@@ -65,7 +73,9 @@ def replay_with_learner(
     moved: Callable[[int], None],
 ) -> tuple[dict[int, Replayed], Learned]:
     """Replay some partitions of a log; `moved` is told of records that were applied."""
-    learner, models = Learner(settings, numbers), dict[str, bytes]()
+    # Challengers move no score, and would take most of the time.
+    learner, models = Learner(msgspec.structs.replace(settings, challengers=()), numbers), dict[str, bytes]()
+    switching = _Switching(learner.prior, settings)
     options = replace(options, records_at_once=RECORDS_AT_ONCE)
     with Processes(partial(_Worker, log, consumer, options), min(processes, len(numbers))) as pool:
         everyone = range(pool.count)
@@ -94,12 +104,40 @@ def replay_with_learner(
                 is_over |= heard.is_over
             while (due := learner.due_month) is not None:
                 month = due + 1
-                if (learned := learner.learn(due)) is not None and settings.publish:
+                learned = learner.learn(due).learned
+                if learned is not None and settings.publish and switching.takes(learned, learner):
                     body = learned.snapshot.encode()
                     models[content_id(body)] = body
                     ask("activate", content_id(body), body)
         found = {one.partition: one for one in chain.from_iterable(ask("finish"))}
     return found, Learned(summary=learner.summary(), models=models)
+
+
+class _Switching:
+    """Decides on each model as learn does by itself."""
+
+    def __init__(self, prior: Snapshot, settings: LearnSettings) -> None:
+        self._in_force, self._settings = prior, settings
+        self._last_switch_day: int | None = None
+
+    def takes(self, learned: Made, learner: Learner) -> bool:
+        """Return whether a model comes into force. What is held is counted."""
+        found = judge(
+            learned.snapshot,
+            self._in_force,
+            self._settings,
+            newest=learner.newest(learned.month),
+            drift=learned.drift,
+            loss_change_low_micro=learned.loss_change_low_micro,
+        )
+        if found.reasons:
+            learner.counts["held"] += 1
+            return False
+        if not is_due(learned.day, self._last_switch_day, self._settings, moves_scores=found.moves_scores):
+            return False
+        self._in_force = learned.snapshot
+        self._last_switch_day = learned.day if found.moves_scores else self._last_switch_day
+        return True
 
 
 def _take(learner: Learner, heard: Heard) -> None:
@@ -122,7 +160,7 @@ class _Worker(Worker):
 
     def open(self, numbers: Sequence[int]) -> None:
         """Take these."""
-        self._open = list[_Partition]()
+        self._open, artefacts = list[_Partition](), self._log.artefacts()
         resident_max = max(1, self._options.score.enterprises_resident_max // max(1, len(numbers)))
         for number in numbers:
             hearing = _Hearing(self._consumer(number), self._options.topics)
@@ -134,7 +172,7 @@ class _Worker(Worker):
                 self._artefacts,
                 self._writer,
                 resident_max=resident_max,
-                passes_over=_is_of_learn,
+                passes_over=partial(_is_of_learn, artefacts),
             )
             self._open.append(_Partition(run, hearing))
 
@@ -251,8 +289,15 @@ class _Hearing:
         return taken
 
 
-def _is_of_learn(control: Control) -> bool:
-    return control.action == "activate" and control.artefact == "model" and control.by == BY
+def _is_of_learn(artefacts: Mapping[str, bytes], control: Control) -> bool:
+    """Return whether a record activates a model that learn has made, or did so by learn's own word."""
+    if control.action != "activate" or control.artefact != "model":
+        return False
+    body = artefacts.get(control.artefact_id or "", b"{}")
+    try:
+        return control.by == LEARN or bool(msgspec.json.decode(body, type=_Trained).log_offsets)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False  # score refuses it by name
 
 
 def _event(part: Chunk, i: int) -> LogEvent | None:

@@ -255,6 +255,7 @@ class Stack:
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
             "ingest": {"token_key_file": str(key_file), "align_ms_max": self._align_ms_max},
+            "learn": {"activation": "auto"},  # nobody is here to accept a candidate
             **({} if self._dashboard_port is None else {"dashboard": {"port": self._dashboard_port}}),
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],
         }

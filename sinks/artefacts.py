@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message
 
 from sinks.kafka import Outbox
 from sinks.log_reader import ReadTimeout, assigned_consumer, read
@@ -64,7 +64,16 @@ def fetch(
 def records(
     bootstrap: str, topic: str, timeout_s: float, client: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[bytes | None, bytes]]:
-    """Yield (key, value) of every record of a topic with one partition, from its start to its present end.
+    """Yield (key, value) of every record with a value of a topic with one partition, as `messages` does."""
+    for message in messages(bootstrap, topic, timeout_s, client):
+        if (value := message.value()) is not None:
+            yield message.key(), value
+
+
+def messages(
+    bootstrap: str, topic: str, timeout_s: float, client: Mapping[str, Any] | None = None
+) -> Iterator[Message]:
+    """Yield every record of a topic with one partition, from its start to its present end.
 
     Raise ArtefactMissing where the end cannot be reached in `timeout_s` seconds.
     """
@@ -80,9 +89,7 @@ def records(
         try:
             span = bounds(consumer, topic, PARTITION, timeout_s)
             left_s = timeout_s - (time.monotonic() - began_s)
-            for message in read(consumer, {(topic, PARTITION): span}, timeout_s=left_s):
-                if message.value() is not None:
-                    yield message.key(), message.value()
+            yield from read(consumer, {(topic, PARTITION): span}, timeout_s=left_s)
         except ReadTimeout as failure:
             raise ArtefactMissing(
                 f"{bootstrap}: {topic} not read to its end in {timeout_s:g} s: {failure}"

@@ -233,7 +233,9 @@ class CheckpointTopic:
         except KafkaException as error:
             why = error.args[0]
             if why.code() in _FENCED or why.fatal():
-                raise CheckpointFenced(f"{self._topic}: another worker writes the checkpoint now: {why.str()}") from error
+                raise CheckpointFenced(
+                    f"{self._topic}: another worker writes the checkpoint now: {why.str()}"
+                ) from error
             raise CheckpointUnavailable(f"{self._topic}: {why.str()}") from error
         except ReadTimeout as error:
             raise CheckpointUnavailable(str(error)) from error

@@ -96,7 +96,7 @@ def write(settings: Settings, control: Control) -> None:
 
 def next_control(
     said: ControlHistory,
-    action: Literal["backfill_open", "backfill_close", "activate", "admit", "feed_resume", "feed_skip"],
+    action: Literal["backfill_open", "backfill_close", "activate", "admit", "feed_resume", "feed_skip", "model_resume"],
     *,
     by: str,
     reason: str,

@@ -47,6 +47,15 @@ def examples_of(labels: Sequence[Label], enterprises: dict[str, int]) -> Example
     return rows
 
 
+def unlabelled(observations: Sequence[Observation]) -> Examples:
+    """Return observations that have no label yet as EXAMPLE, (observations,): their values alone."""
+    rows = np.zeros(len(observations), EXAMPLE)
+    for row, seen in zip(rows, observations, strict=True):
+        row["day"], row["default_12m"] = seen.day, UNKNOWN
+        row["value"], row["null"] = values_of(seen)
+    return rows
+
+
 def values_of(seen: Observation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
     """Return (values, null codes) of an observation by indicator, float64 and uint8 (INDICATOR_COUNT,).
 

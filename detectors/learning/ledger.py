@@ -13,7 +13,17 @@ import numpy as np
 from detectors.learning import observations
 from detectors.learning.examples import EXAMPLE, Examples
 from detectors.learning.facts import Facts, Placed, loan_key
-from detectors.learning.labels import DEFAULT_12M, HORIZON_DAYS, KINDS, OVERDUE_90D, Close, Decided, Definition, Kind, decide
+from detectors.learning.labels import (
+    DEFAULT_12M,
+    HORIZON_DAYS,
+    KINDS,
+    OVERDUE_90D,
+    Close,
+    Decided,
+    Definition,
+    Kind,
+    decide,
+)
 from detectors.learning.observations import DROPPED, HELD, LABELLED, NEVER_DUE, Block, Indexes, Observations
 from domain.calendar import day_of_date, month_of_day
 from domain.events import Loan, Outcome
@@ -119,6 +129,23 @@ class Ledger:
         self._drop_old(closes, end_day)
         return examples
 
+    def observed_on(self, day: int, closes: Mapping[int, Close] | None = None) -> Examples:
+        """Return the observations of a day that have no label yet, EXAMPLE (n,), by their ids.
+
+        closes: by partition, as of which; None: all that are held.
+        """
+        found, names = [np.empty(0, EXAMPLE)], [np.empty(0, "V16")]
+        for block in self.table.blocks:
+            rows = block.rows
+            places = np.flatnonzero((rows["state"] == HELD) & (rows["example"]["day"] == day))
+            if closes is not None:
+                ends = np.array([closes[p].offset for p in rows["partition"][places].tolist()], np.int64)
+                places = places[rows["offset"][places] <= ends]
+            found.append(rows["example"][places])
+            names.append(rows["id"][places])
+        order = sorted(range(sum(map(len, names))), key=[name.tobytes() for name in np.concatenate(names)].__getitem__)
+        return np.concatenate(found)[order]
+
     def _facts_of(self, enterprise_id: str, partition: int) -> Facts:
         new = Facts(enterprise_id, partition)
         facts = self.facts.setdefault(new.number, new)
@@ -128,7 +155,9 @@ class Ledger:
             raise ValueError(f"the enterprises {facts.name} and {enterprise_id} have the same number, {facts.number}")
         return facts
 
-    def _label(self, block: Block, closes: Mapping[int, Close], end_day: int) -> list[tuple[int, str, bytes, Block, int]]:
+    def _label(
+        self, block: Block, closes: Mapping[int, Close], end_day: int
+    ) -> list[tuple[int, str, bytes, Block, int]]:
         """Give a label to the rows that have matured; return (matured_on, enterprise, id, block, place) of good and bad."""
         rows, found = block.rows, []
         places = _due(block, HELD, closes, end_day)

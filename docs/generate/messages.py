@@ -26,6 +26,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,
         outputs.GradeOutcome, outputs.ScoreOutcome,
+        outputs.Candidate, outputs.HeldReason,
         Snapshot, Calibration, Reference, RulesArtefact, Emission, SignalRow,
     )
 }  # fmt: skip

@@ -26,7 +26,7 @@ from detectors.snapshot import Snapshot, content_id, decode
 from features.indicators import INDICATORS
 from features.indicators.nulls import NOT_REPORTED
 from sinks.checkpoint_topic import Head, digest
-from streams.learn.learner import Learned, Learner
+from streams.learn.learner import Learner, Month
 from streams.learn.month_closes import MonthCloses
 
 PIECE_BYTES = 4 << 20
@@ -54,7 +54,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     counts: dict[str, int]
     labels: dict[Kind, int]
-    losses: dict[str, float]
     seen: int
     repeated: int
     outcomes_late: int
@@ -88,11 +87,11 @@ class Draft:
 
 @dataclass(slots=True)
 class Memory:
-    """A learner, its places in the log, the models that are still to be published, and how the checkpoint holds them."""
+    """A learner, its places in the log, the months that are still to be published, and how the checkpoint holds them."""
 
     learner: Learner
     positions: dict[str, int] = field(default_factory=dict)
-    pending: list[Learned] = field(default_factory=list)
+    pending: list[Month] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)  # of the segments, by name
     facts_live: Counter[int] = field(default_factory=Counter)  # by segment of facts: enterprises that it holds …
     facts_written: dict[int, int] = field(default_factory=dict)  # … and held when it was written
@@ -189,7 +188,6 @@ class Memory:
             model_id=learner.model_id,
             counts=dict(learner.counts),
             labels=dict(ledger.labels),
-            losses=dict(learner.losses),
             seen=ledger.seen_count,
             repeated=ledger.repeated_count,
             outcomes_late=ledger.outcomes_late_count,
@@ -252,8 +250,7 @@ def restored(
     learner = Learner(settings, partitions, prior=prior, ledger=ledger)
     learner.parent = decode(small["parent"], content_id(small["parent"]))
     learner.model_id, learner.month, learner.labels_at_parent = state.model_id, state.month, state.labels_at_parent
-    learner.counts, learner.losses = Counter(state.counts), Counter(state.losses)  # type: ignore[arg-type]
-    learner.is_fitted = False
+    learner.counts = Counter(state.counts)
     learner.partitions = {
         p: MonthCloses(closes, covered_from)
         for p, (closes, covered_from) in msgspec.msgpack.decode(small["closes"], type=_Closes).items()
@@ -261,11 +258,12 @@ def restored(
     for name in sorted(name for name in small if name not in _SMALL):
         learner.extras.setdefault(name.split("-")[1], b"")
         learner.extras[name.split("-")[1]] += small[name]
+    learner.restored()
     live = Counter(each.segment for each in facts.values())
     return Memory(
         learner=learner,
         positions=dict(state.positions),
-        pending=msgspec.json.decode(small["pending"], type=list[Learned]),
+        pending=msgspec.json.decode(small["pending"], type=list[Month]),
         digests={name: segment.digest for name, segment in head.segments.items()},
         facts_live=live,
         facts_written={number: _count(body) for number, body in packs.items()},

@@ -6,43 +6,67 @@ Everything follows from what the log held before each month's closing ticks, in 
 
 from __future__ import annotations
 
-import logging
+import io
 from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 import numpy as np
 
+from config.catalogue import indicators
 from config.settings import LearnSettings
+from detectors.learning.challengers import Challengers
+from detectors.learning.drift import drift_of
 from detectors.learning.examples import Examples
 from detectors.learning.labels import Close
 from detectors.learning.ledger import Ledger
-from detectors.learning.training import largest_move_milli
+from detectors.learning.prequential import AS_SCORED, CHAMPION, PRIOR, Prequential
+from detectors.learning.reports import month_report
+from detectors.learning.training import Policy, Trainer
 from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
 from domain import topics
 from domain.calendar import date_of
 from domain.events import Loan, LogEvent, Outcome, Tick
-from streams.learn.champion import Champion
+from domain.outputs import MonthReport
 from streams.learn.month_closes import MonthCloses, last_day
 
-log = logging.getLogger("streams.learn.role")
-_P_MIN = 1e-6
+_RECORD = "prequential"  # names the prequential record among the extras
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """A model that may come into force, and why it was made."""
+    """A model that may come into force, and what the guard judges it by."""
 
     snapshot: Snapshot
-    reason: str
+    month: int  # the last one that it learned
+    new_labels_count: int  # since the one before it
+    drift: tuple[str, ...] = ()  # what is called drift, in words
+    loss_change_low_micro: int | None = None  # as `guard.judge` takes it
+
+    @property
+    def day(self) -> int:
+        """Day number of the month's last day."""
+        return last_day(self.month)
+
+    @property
+    def reason(self) -> str:
+        """Why it was made."""
+        return f"{self.new_labels_count} labels matured up to {date_of(self.day)}"
+
+
+class Month(msgspec.Struct, frozen=True):
+    """What a month of learning gave: its report, None while nothing has matured, and the model, None for few labels."""
+
+    report: MonthReport | None
+    learned: Learned | None
 
 
 class Learner:
     """The champion model, its prequential record, and the observations that wait to mature.
 
-    counts: months learned, snapshots made, snapshots held because a weight has moved too far, and records that could
-    not be read, which the caller counts. model_id: of the newest model, the parent of the next one. extras: what other
-    parts of the room keep between months, by name; a checkpoint holds it as it is.
+    counts: months learned and snapshots made; snapshots that the guard holds and records that could not be read, which
+    the caller counts. model_id: the newest snapshot, whose parent is the one before it, in force or not. extras: what
+    outlasts a restart, by name; a checkpoint holds it as it is.
     """
 
     def __init__(
@@ -57,15 +81,18 @@ class Learner:
         self._settings = settings
         self.prior = self.parent = prior_snapshot() if prior is None else prior
         self.model_id = content_id(self.parent.encode())
-        self.trainer = Champion(self.prior)
         self.ledger = Ledger(settings.months_retained) if ledger is None else ledger
         self.partitions = {p: MonthCloses() for p in partitions}
         self.counts: Counter[str] = Counter()
-        self.losses: Counter[str] = Counter()  # prequential, summed by model
         self.labels_at_parent = 0
         self.month: int | None = None  # the last one learned
-        self.is_fitted = True  # whether the trainer has seen what is retained as of that month
         self.extras: dict[str, bytes] = {}
+        policy = Policy(half_life_days=round(settings.half_life_months * 30.4375))
+        groups = {name: row.group for name, row in indicators().items()}
+        self._trainer = Trainer(self.prior, groups, policy)
+        self._challengers = Challengers(settings.challengers)
+        self._learned_by_challengers = 0
+        self._record = Prequential()
 
     def event(self, event: LogEvent, partition: int, offset: int) -> None:
         """Take in a record of the log: a loan event, an outcome, a tick.
@@ -82,6 +109,12 @@ class Learner:
             case _:
                 pass  # says nothing about an outcome
 
+    def restored(self) -> None:
+        """Take up again what a checkpoint held: the parent as champion, and the record among the extras."""
+        self._trainer.champion = self.parent
+        if body := self.extras.get(_RECORD):
+            self._record = Prequential.from_columns(np.load(io.BytesIO(body), allow_pickle=False))
+
     @property
     def due_month(self) -> int | None:
         """Next month to learn, where every partition has passed it; None otherwise."""
@@ -91,39 +124,86 @@ class Learner:
         month = min(each[0][0] for each in closes) if self.month is None else self.month + 1
         return month if month <= min(each[-1][0] for each in closes) else None
 
-    def learn(self, month: int) -> Learned | None:
-        """Learn what matured up to the month's end; return the model that follows, None where labels are too few."""
-        if not self.is_fitted:  # after a restart: the champion is a function of prior and retained examples
-            self.trainer.fit(self.ledger.retained)
+    def learn(self, month: int) -> Month:
+        """Test all models on what matured up to the month's end, then let them learn it."""
         found = {p: state.close_of(month) for p, state in self.partitions.items()}
         closes = {p: close for p, close in found.items() if close is not None}
+        before, labels_before = self.ledger.retained, dict(self.labels)
         matured = self.ledger.matured(closes, last_day(month))
-        self._judge(matured)
-        self.trainer.fit(self.ledger.retained)
-        self.is_fitted = True
+        retained = self.ledger.retained
+        self._test(month, matured, before)
+        report = None
+        if len(self._record):
+            newly = {kind: count - labels_before[kind] for kind, count in self.labels.items()}
+            report = self._reported(month, matured, self.newest(month, closes), newly)
+        self._let_challengers_learn(before, matured, retained)
         self.month = month
         self.counts["months"] += 1
         for state in self.partitions.values():
             state.forget(month)
         labels = self.labels["good"] + self.labels["bad"]
         if labels - self.labels_at_parent < self._settings.labels_per_snapshot_min:
-            return None
-        return self._accepted(self._candidate(closes), month, labels)
-
-    def _judge(self, matured: Examples) -> None:
-        """Let every model predict what has matured, before any learns it."""
-        # Prequential record and challengers: they predict here, and the challengers learn after that.
-        for name, predicted in (
-            ("champion", self.trainer.predict(matured)),
-            ("prior", self.trainer.prior_predict(matured)),
-        ):
-            p = np.clip(np.where(matured["bad"], predicted, 1.0 - predicted), _P_MIN, 1.0)
-            for loss in (-np.log(p)).tolist():
-                self.losses[name] += loss
-
-    def _candidate(self, closes: dict[int, Close]) -> Snapshot:
+            return Month(report, None)
+        self._trainer.fit(retained)
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
-        return self.trainer.snapshot(self.model_id, offsets)
+        snapshot = self._trainer.snapshot(self.model_id, offsets)
+        learned = Learned(
+            snapshot,
+            month,
+            labels - self.labels_at_parent,
+            () if report is None else report.drift,
+            None if report is None else _loss_change_low_micro(report),
+        )
+        self.parent, self.model_id = snapshot, content_id(snapshot.encode())
+        self.labels_at_parent = labels
+        self.counts["snapshots"] += 1
+        return Month(report, learned)
+
+    def newest(self, month: int, closes: dict[int, Close] | None = None) -> Examples:
+        """Return the observations of a month's last day, EXAMPLE (n,), whose labels nobody knows yet.
+
+        closes: by partition, as of which; None: all that are held.
+        """
+        return self.ledger.observed_on(last_day(month), closes)
+
+    def _test(self, month: int, matured: Examples, before: Examples) -> None:
+        """Let every model predict what has matured, before any learns it."""
+        if not len(matured):
+            return
+        self._rebuild_where_cut(before)
+        predictions = {
+            CHAMPION: self._trainer.predict(matured),
+            PRIOR: self._trainer.prior_predict(matured),
+            **self._challengers.month(matured),
+        }
+        self._record.month(month, matured, predictions)
+        self._record.cut(month - self._settings.months_retained)
+        body = io.BytesIO()
+        np.save(body, self._record.to_columns(), allow_pickle=False)
+        self.extras[_RECORD] = body.getvalue()
+
+    def _reported(self, month: int, matured: Examples, newest: Examples, labels: dict[str, int]) -> MonthReport:
+        champion = self._trainer.champion
+        return month_report(
+            self._record,
+            month=month,
+            model_id=self.model_id,
+            weights_milli=champion.weights_milli,
+            labels=labels,
+            drift=drift_of(newest, champion.reference, self._record.losses(CHAMPION), len(matured)),
+            psi_max=self._settings.psi_max,
+        )
+
+    def _rebuild_where_cut(self, retained: Examples) -> None:
+        """Build the challengers again after a restart, and where the oldest examples were dropped since they learned."""
+        if self._learned_by_challengers != len(retained):
+            self._challengers.rebuild(retained)
+            self._learned_by_challengers = len(retained)
+
+    def _let_challengers_learn(self, before: Examples, matured: Examples, retained: Examples) -> None:
+        if len(before) + len(matured) == len(retained):
+            self._challengers.learn(matured)
+            self._learned_by_challengers += len(matured)
 
     @property
     def labels(self) -> dict[str, int]:
@@ -133,15 +213,15 @@ class Learner:
     def summary(self) -> dict[str, int | float | str]:
         """Return counts since the start of the log; prequential log loss where something has matured."""
         ledger, labels = self.ledger, self.labels
-        learned = labels["good"] + labels["bad"]
-        losses = {"log_loss": self.losses["champion"], "log_loss_of_prior": self.losses["prior"]} if learned else {}
+        names = {"log_loss": CHAMPION, "log_loss_of_prior": PRIOR}
+        losses = {name: self._record.losses(model) for name, model in names.items() if model in self._record.models}
         return {
             "observations": ledger.seen_count,
             "observations_held": ledger.held_count,
             "observations_repeated": ledger.repeated_count,
             "outcomes_too_late": ledger.outcomes_late_count,
             "outcomes_unknown": ledger.outcomes_unknown_count,
-            "labels": learned,
+            "labels": labels["good"] + labels["bad"],
             "labels_bad": labels["bad"],
             "already_bad": labels["already_bad"],
             "indeterminate": labels["indeterminate"],
@@ -150,23 +230,11 @@ class Learner:
             "snapshots_held": self.counts["held"],
             "unreadable": self.counts["unreadable"],
             "model_id": self.model_id,
-            **{name: round(loss / learned, 6) for name, loss in losses.items()},
+            **{name: round(float(loss.mean()), 6) for name, loss in losses.items()},
         }
 
-    def _accepted(self, snapshot: Snapshot, month: int, labels: int) -> Learned | None:
-        """Return the next model; None where a weight has moved beyond the limit: a person should look at it first."""
-        # Guard: says of a candidate whether it is proposed or held, and why.
-        name, move_milli = largest_move_milli(snapshot, self.parent)
-        limit = self._settings.weight_move_points_max
-        if move_milli > limit * 1_000:
-            self.counts["held"] += 1
-            log.warning(
-                "learn: snapshot after %s held: the weight of %s moved %.3f points from %s, over [learn] "
-                "weight_move_points_max = %g",
-                *(date_of(last_day(month)), name, move_milli / 1_000, self.model_id[:12], limit),
-            )
-            return None
-        self.counts["snapshots"] += 1
-        reason = f"{labels - self.labels_at_parent} labels matured up to {date_of(last_day(month))}"
-        self.parent, self.model_id, self.labels_at_parent = snapshot, content_id(snapshot.encode()), labels
-        return Learned(snapshot, reason)
+
+def _loss_change_low_micro(report: MonthReport) -> int | None:
+    """Return the lower end of the champion's log loss less that of the models that were in force."""
+    found = [one.log_loss.low_micro for one in report.differences if one.model == AS_SCORED]
+    return found[0] if found else None

@@ -11,9 +11,7 @@ from streams.learn.score_progress import Progress
 class Months:
     """Says which month is next, and what it waits for."""
 
-    def __init__(
-        self, progress: Callable[[], Awaitable[Progress]], partitions: Sequence[int], poll_s: float
-    ) -> None:
+    def __init__(self, progress: Callable[[], Awaitable[Progress]], partitions: Sequence[int], poll_s: float) -> None:
         """Prepare. `progress`: asks how far score has come; `poll_s`: no sooner than so long after the last time."""
         self._progress, self._partitions, self._poll_s = progress, partitions, poll_s
         self._ready: int | None = None  # score has applied all up to its end …

@@ -1,79 +1,168 @@
-"""Publication of a snapshot: its bytes to `model.v1`, then the control record that activates it to `control.v1`."""
+"""Publication of a candidate: its bytes to `model.v1`, then learn's word on it to `model.report.v1`, and where learn
+may activate it, the control record to `control.v1`.
+
+In this order, each acknowledged before the next, and each left out where it is there already: a start after a crash
+between any two goes on where it ended. What is in force, and whether an operator has gone back to an earlier model, is
+read from `control.v1` anew at each candidate.
+"""
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 import msgspec
 
-from detectors.snapshot import Snapshot, SnapshotError, content_id, decode
+from config.settings import Settings
+from detectors.learning.examples import Examples
+from detectors.learning.guard import is_due, judge
+from detectors.prior import prior_id
+from detectors.snapshot import content_id
 from domain import topics
+from domain.calendar import day_start_ms
 from domain.events import Control
-from sinks.artefacts import publish, records
+from domain.outputs import Candidate, MonthReport
+from sinks.artefacts import publish
+from sinks.client import client_settings
 from sinks.kafka import Outbox
-from streams.control_log import HEADERS, controls
+from streams.control_log import READ_S_MAX
+from streams.learn.learner import Learned
+from streams.model_decisions import Contended, Deciding
+from streams.model_history import LEARN, Made, ModelHistory, read_history, read_said
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(slots=True, kw_only=True)
-class Published:
-    """The snapshots on `model.v1` and `control.v1` when learn started, and those that it has added since."""
-
-    model_ids: set[str] = field(default_factory=set)
-    activated_ids: set[str] = field(default_factory=set)
-    until_day: int = -1  # the newest label that any of the models was trained on
+_TRIES = 5  # to decide while operators decide
 
 
-def published(bootstrap: str, timeout_s: float = 30.0, client: Mapping[str, Any] | None = None) -> Published:
-    """Read both topics to their present ends. Raise ArtefactMissing where that fails."""
-    found = Published()
-    for key, body in records(bootstrap, topics.MODEL, timeout_s, client):
-        name = (key or b"").decode(errors="replace")
-        try:
-            snapshot = decode(body, name)
-        except SnapshotError as error:
-            log.warning("learn: passing over a record of %s: %s", topics.MODEL, error)
-            continue
-        found.model_ids.add(name)
-        found.until_day = max(found.until_day, -1 if snapshot.trained_until_day is None else snapshot.trained_until_day)
-    for control in controls(bootstrap, timeout_s, client):
-        if control.action == "activate" and control.artefact == "model" and control.artefact_id is not None:
-            found.activated_ids.add(control.artefact_id)
-    return found
+class Publisher:
+    """Publishes candidates, each once."""
 
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self._kafka, self._learn, self._outbox = settings.kafka, settings.learn, outbox
+        self._history = ModelHistory()
 
-async def publish_snapshot(outbox: Outbox, snapshot: Snapshot, reason: str, out: Published) -> bool:
-    """Publish and activate a snapshot; return whether anything was sent. What is published already is not sent again.
+    async def start(self) -> None:
+        """Read what is published and decided already. Raise ArtefactMissing where a topic does not answer."""
+        self._history = await asyncio.to_thread(read_history, self._kafka)
 
-    The snapshot's bytes are acknowledged before the control record goes out. Where a rebuilt history differs from what
-    was published (by another library or setting), its older snapshots stay unpublished.
+    async def report(self, said: MonthReport) -> None:
+        """Publish what a month said. Raise DeliveryFailed where the record is not acknowledged."""
+        self._outbox.send(topics.MODEL_REPORT, msgspec.json.encode(said))
+        await asyncio.to_thread(self._outbox.drain)
 
-    Raise DeliveryFailed where a record is not acknowledged.
-    """
-    body = snapshot.encode()
-    name = content_id(body)
-    until_day = -1 if snapshot.trained_until_day is None else snapshot.trained_until_day
-    if name not in out.model_ids:
-        if until_day <= out.until_day:
-            log.warning("learn: model %s is not published: one trained up to day %d is out", name, out.until_day)
+    async def publish(self, learned: Learned, newest: Examples) -> Candidate | None:
+        """Publish a candidate, and activate it where learn may; return learn's word on it.
+
+        newest: the observations of the month's last day, EXAMPLE (n,).
+
+        Return None where another candidate of that month or a later one is out: a history that another library or
+        setting has rebuilt otherwise publishes nothing of what is past. Raise DeliveryFailed where a record is not
+        acknowledged, and ArtefactMissing, SnapshotError or KafkaException where what was decided cannot be read.
+        """
+        body = learned.snapshot.encode()
+        name, last = content_id(body), self._history.newest
+        if name not in self._history.candidates and last is not None and learned.month <= last.candidate.month:
+            log.warning(
+                "learn: model %s of month %d is not published: %s of month %d is out",
+                *(name, learned.month, last.candidate.model_id, last.candidate.month),
+            )
+            return None
+        await asyncio.to_thread(self._read_said)
+        if name not in self._history.models:
+            await asyncio.to_thread(publish, self._outbox, topics.MODEL, body)
+            self._history = replace(self._history, models={**self._history.models, name: body})
+        if name not in self._history.candidates:
+            await self._report(self._judged(learned, newest, name))
+        made = self._history.candidates[name].candidate
+        if made is self._newest_candidate():
+            await asyncio.to_thread(self._activate, learned, made)
+        return made
+
+    def _judged(self, learned: Learned, newest: Examples, name: str) -> Candidate:
+        """Return the guard's word on a candidate, against the model in force now."""
+        history, snapshot = self._history, learned.snapshot
+        found = judge(
+            snapshot,
+            history.snapshot(history.in_force_id),
+            self._learn,
+            newest=newest,
+            drift=learned.drift,
+            loss_change_low_micro=learned.loss_change_low_micro,
+        )
+        return Candidate(
+            model_id=name,
+            parent_id=snapshot.parent_id or "",
+            month=learned.month,
+            as_of=day_start_ms(learned.day + 1),
+            status="held" if found.reasons else "proposed",
+            reasons=found.reasons,
+            in_force_id=history.in_force_id,
+            moves_scores=found.moves_scores,
+            labels_count=snapshot.trained_labels_count,
+            bad_count=snapshot.trained_bad_count,
+            new_labels_count=learned.new_labels_count,
+            observed_count=found.observed_count,
+            regraded_count=found.regraded_count,
+            by=LEARN,
+        )
+
+    async def _report(self, made: Candidate) -> None:
+        self._outbox.send(topics.MODEL_REPORT, msgspec.json.encode(made), key=made.model_id.encode())
+        await asyncio.to_thread(self._outbox.drain)
+        told = "; ".join(f"{one.code} {one.subject}".strip() for one in made.reasons)
+        log.info(
+            "learn: candidate %s of month %d is %s%s", made.model_id, made.month, made.status, told and f": {told}"
+        )
+        # Just behind all that was decided before it; the broker's time of it comes with the next start.
+        added = Made(candidate=made, at_ms=1 + max((one.at_ms for one in self._history.said), default=0))
+        self._history = replace(self._history, candidates={**self._history.candidates, made.model_id: added})
+
+    def _activate(self, learned: Learned, made: Candidate) -> None:
+        """Activate a candidate where learn may: by its settings, the guard, what operators said, and the time since."""
+        for _ in range(_TRIES):
+            if not self._may_activate(learned, made):
+                return
+            deciding = Deciding(self._kafka)
+            self._read_said()
+            if not self._may_activate(learned, made):
+                return
+            control = Control(
+                control_id=f"learn-{made.model_id[:40]}",
+                action="activate",
+                artefact="model",
+                artefact_id=made.model_id,
+                by=LEARN,
+                reason=learned.reason,
+            )
+            try:
+                deciding.write(control)
+            except Contended:
+                continue  # what the other one has decided is read
+            self._read_said()
+            log.info("learn: model %s comes into force: %s", made.model_id, learned.reason)
+            return
+        raise Contended(f"{topics.CONTROL}: others have begun to decide {_TRIES} times while learn did")
+
+    def _may_activate(self, learned: Learned, made: Candidate) -> bool:
+        history = self._history
+        decided = {one.control.artefact_id for one in history.said if one.control.action == "activate"}
+        if self._learn.activation != "auto" or made.status != "proposed" or made.model_id in decided:
             return False
-        await asyncio.to_thread(publish, outbox, topics.MODEL, body)
-    elif name in out.activated_ids or until_day < out.until_day:
-        return False
-    control = Control(
-        control_id=f"learn-{name[:40]}",
-        action="activate",
-        artefact="model",
-        artefact_id=name,
-        by="learn",
-        reason=reason,
-    )
-    outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
-    await asyncio.to_thread(outbox.drain)
-    out.model_ids.add(name)
-    out.activated_ids.add(name)
-    out.until_day = max(out.until_day, until_day)
-    return True
+        if history.paused_by is not None:
+            said = history.paused_by.control
+            log.info("learn: %s went back to an earlier model (%s): waits for model resume", said.by, said.reason)
+            return False
+        moves_scores = not learned.snapshot.scores_as(history.snapshot(history.in_force_id))
+        return is_due(learned.day, history.last_switch_day, self._learn, moves_scores=moves_scores)
+
+    def _newest_candidate(self) -> Candidate | None:
+        newest = self._history.newest
+        return None if newest is None else newest.candidate
+
+    def _read_said(self) -> None:
+        said = read_said(self._kafka, READ_S_MAX, client_settings(self._kafka))
+        activated = {one.control.artefact_id or prior_id() for one in said if one.control.action == "activate"}
+        if activated - {prior_id(), *self._history.models, *self._history.damaged}:  # an operator has published one
+            self._history = read_history(self._kafka)
+        else:
+            self._history = self._history.with_said(said)

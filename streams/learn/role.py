@@ -1,12 +1,12 @@
-"""learn: observations are paired with their outcomes, the champion learns, and its snapshots go out through the log.
+"""learn: observations are paired with their outcomes, the champion learns, and its candidates are published.
 
 Everything follows from `observation.v1` and `events.v1` alone, in whatever order the two are read. A month is learned
 when every partition of the log has passed its end and score has applied all of that (its committed offsets say so),
 from the records before the month's closing ticks.
 
 One worker learns: it has all partitions, and the others stand by. What it holds and how far it has read is one
-checkpoint in `learn.v1` (ADR 27), written by who has claimed it. A start goes on from there. A model is published only
-when the checkpoint has the month that it follows from; one that is in the checkpoint as still to be published is
+checkpoint in `learn.v1` (ADR 27), written by who has claimed it. A start goes on from there. A candidate is published
+only when the checkpoint has the month that it follows from; one that is in the checkpoint as still to be published is
 published again, which changes nothing where it was. Memory that may be wrong is dropped and loaded again.
 
 Loading and learning run in a thread, while the partitions are paused; chunks that still come wait.
@@ -32,14 +32,14 @@ from domain.outputs import Observation
 from sinks.checkpoint_topic import CheckpointFenced, CheckpointTopic, CheckpointUnavailable, Head
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
-from sinks.telemetry import Learning, Outcomes, Reading, Readiness
+from sinks.telemetry import Learning, Outcomes, Readiness, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import dead_letter, unreadable
 from streams.learn.checkpoint import Memory, restored
 from streams.learn.learner import Learner
 from streams.learn.months import Months
 from streams.learn.passing import telling
-from streams.learn.publishing import publish_snapshot, published
+from streams.learn.publishing import Publisher
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.learn.threads import in_thread
 from streams.transport.chunk import Chunk
@@ -105,19 +105,21 @@ class Learn(Role):
         self._context = DETACHED
         self._said_at_s = -1e9
         self._waits_for = ""
+        self._tested: ModelsTested | None = None
         self._counts: Counter[str] = Counter()
         self._outcomes: Counter[tuple[TP, RecordOutcome, str]] = Counter()
         self._events: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
         self._observations: msgspec.json.Decoder[Observation] = msgspec.json.Decoder(Observation)
 
     async def start(self, context: RoleContext) -> None:
-        """Read which snapshots are published already. Raise ArtefactMissing where the topics cannot be read."""
+        """Prepare. What is published and decided is read with the checkpoint."""
         self._context = context
         kafka = self._settings.kafka
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka))
         if self._progress is None:
             group = f"{kafka.group_prefix}score"
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, self._client)
+        self._publisher = Publisher(self._settings, self._outbox)
         self._months = self._new_months()
         self._said_at_s = time.monotonic()
         self._waits_for = STANDS_BY
@@ -233,6 +235,8 @@ class Learn(Role):
             snapshots_held=0 if learner is None else learner.counts["held"],
             stands_by=not self._owned,
         )
+        if self._tested is not None:
+            yield self._tested
         if self._full:
             yield Readiness(ready=False, why_not=self._waits_for)
 
@@ -276,15 +280,13 @@ class Learn(Role):
     async def _load(self, head: Head | None) -> None:
         """Load what a checkpoint holds, and publish what it says is still to be published."""
         began_s = time.monotonic()
-        kafka, settings = self._settings.kafka, self._settings.learn
-        self._out = await in_thread(lambda: published(kafka.bootstrap, client=self._client))
+        settings = self._settings.learn
+        await self._publisher.start()
         if head is None:
             memory = Memory(learner=Learner(settings, self._numbers, prior=self._prior))
         else:
             store, prior = self._store, self._prior
-            memory = await in_thread(
-                lambda: restored(settings, self._numbers, head, store.read(head), prior=prior)
-            )
+            memory = await in_thread(lambda: restored(settings, self._numbers, head, store.read(head), prior=prior))
         self._at = (0, "") if head is None else (head.number, head.holder)
         self._checkpoint_at_s, self._checkpoint_seen = time.monotonic(), memory.learner.ledger.seen_count
         if head is not None:
@@ -352,7 +354,9 @@ class Learn(Role):
 
     def _place_of(self, tp: TP) -> int:
         """Return the place of a partition of which nothing has been taken in."""
-        return next((chunk.start_offset for other, chunk in self._waiting if other == tp), self._context.position(tp)[0])
+        return next(
+            (chunk.start_offset for other, chunk in self._waiting if other == tp), self._context.position(tp)[0]
+        )
 
     # Records
 
@@ -431,24 +435,30 @@ class Learn(Role):
         return True
 
     async def _learn_month(self, memory: Memory, month: int) -> None:
-        learned = await in_thread(lambda: memory.learner.learn(month))
-        if learned is not None and self._settings.learn.publish:
-            memory.pending.append(learned)
+        found = await in_thread(lambda: memory.learner.learn(month))
+        if self._settings.learn.publish:
+            memory.pending.append(found)
         if self._full and memory.learner.ledger.held_count < self._settings.learn.observations_held_max:
             self._full, self._waits_for = False, ""
         await self._checkpoint(memory)
         await self._publish(memory)
 
     async def _publish(self, memory: Memory) -> None:
-        """Publish the models that the checkpoint has as to be published."""
+        """Publish what the checkpoint has as to be published."""
         if memory.pending:
             await in_thread(self._store.verify)
         while memory.pending:
             self._step("publish")
-            learned = memory.pending[0]
-            if await publish_snapshot(self._outbox, learned.snapshot, learned.reason, self._out):
-                self._counts["published"] += 1
-                log.info("learn: published model %s: %s", memory.learner.model_id, learned.reason)
+            month = memory.pending[0]
+            if month.report is not None:
+                await self._publisher.report(month.report)
+                self._tested = ModelsTested(report=month.report)
+            if month.learned is not None:
+                newest = memory.learner.newest(month.learned.month)
+                made = await self._publisher.publish(month.learned, newest)
+                if made is not None:
+                    self._counts["published"] += 1
+                    memory.learner.counts["held"] += made.status == "held"
             self._step("published")
             del memory.pending[0]
             self._is_ahead = True

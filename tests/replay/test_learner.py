@@ -18,7 +18,10 @@ from streams.learn.learner import Learner
 from tests.determinism import log as logs
 from tests.replay.test_in_process import Collected
 
-SETTINGS = LearnSettings(labels_per_snapshot_min=1, weight_move_points_max=300)
+SETTINGS = LearnSettings(
+    labels_per_snapshot_min=1, weight_move_points_max=300, grades_changed_share_max=1, labels_min=0, bads_min=0,
+    switch_days_min=0,
+)  # fmt: skip
 NEWS = ((10, "default", None), (40, "default", None), (50, "overdue", 5))  # days after the grant, event, days past due
 STEP = 3  # offsets between the log's records, so that a word fits between two
 
@@ -86,6 +89,27 @@ def test_models_that_learn_activated_then_are_passed_over_and_others_are_not(log
     found = replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=SETTINGS)
     assert found.results == learned.results
     assert found.outcomes == {**learned.outcomes, "control": learned.outcomes["control"] + 3}
+
+
+def test_its_models_are_passed_over_where_an_operator_activated_them_too(log, learned, tmp_path):
+    name, body = next(iter(learned.learned.models.items()))
+    by_offset = {(number, STEP * 40): [activates(name, by="op")] for number in range(3)}
+    opened = written(tmp_path / "events.log", log, (name, body), by_offset=by_offset)
+    found = replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=SETTINGS)
+    assert found.results == learned.results
+
+
+@pytest.mark.parametrize(
+    ("setting", "held", "models"),
+    [({"bads_min": 1}, True, 0), ({"switch_days_min": 3_660}, False, 1), ({"weight_move_points_max": 1e-3}, True, 0)],
+)
+def test_what_the_guard_holds_or_comes_too_soon_does_not_come_into_force(log, learned, tmp_path, setting, held, models):
+    opened = written(tmp_path / "events.log", log)
+    tight = msgspec.structs.replace(SETTINGS, **setting)
+    found = replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=tight)
+    assert (found.learned.summary["snapshots_held"] > 0) is held
+    assert list(found.learned.models) == list(learned.learned.models)[:models]
+    assert found.learned.summary["snapshots"] == learned.learned.summary["snapshots"] >= 2
 
 
 def test_observations_are_the_learners_even_where_nobody_else_wants_them(log, learned, tmp_path):

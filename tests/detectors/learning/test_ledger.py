@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.learning.examples import UNKNOWN
-from detectors.learning.labels import DEFAULT_12M, HORIZON_DAYS, Label, label_of
+from detectors.learning.labels import DEFAULT_12M, Label, label_of
 from detectors.learning.ledger import Ledger
 from detectors.learning.loan_history import LoanHistory
 from domain.calendar import month_of_day
@@ -169,7 +169,9 @@ def test_labels_come_once_in_the_declared_order_whatever_was_read_first(
     The ledger has read all of the log before the first close, some of it twice, the two topics in any order.
     `days_behind`: how far receipts are behind at each close.
     """
-    made = [observation(DAY + day, f"E{e}", f"o{i:02}", offset=day * PLACES, milli=i) for i, (day, e) in enumerate(observed)]
+    made = [
+        observation(DAY + day, f"E{e}", f"o{i:02}", offset=day * PLACES, milli=i) for i, (day, e) in enumerate(observed)
+    ]
     loans = [
         (loan(DAY + on, event, dpd, f"l{i}", f"E{e}", outstanding=outstanding), on * PLACES + i)
         for i, (on, event, dpd, outstanding, e) in enumerate(sorted(reports, key=lambda report: report[0]))
@@ -211,7 +213,9 @@ def test_labels_come_once_in_the_declared_order_whatever_was_read_first(
     assert +ledger.labels == unlabelled + Counter("bad" if bad else "good" for _, _, bad in labels)
     assert (ledger.held_count, ledger.repeated_count, ledger.seen_count) == (0, len(made), len(made))
     of_12m = {made[row["score_milli"]].observation_id: int(row["default_12m"]) for row in ledger.retained}
-    assert of_12m == {each.observation_id: _of_12m(each, loans, closes) for each in made if each.observation_id in of_12m}
+    assert of_12m == {
+        each.observation_id: _of_12m(each, loans, closes) for each in made if each.observation_id in of_12m
+    }
     assert len(of_12m) == len(labels)
 
 

@@ -22,9 +22,9 @@ from sinks.checkpoint_topic import CheckpointTopic
 from streams.learn.checkpoint import State
 from streams.learn.learner import Learner
 from streams.topics import create_topics
+from streams.worker.role import TP
 from tests.reading import commit, read
 from tests.streams.learn.test_role import PARTITIONS, Log, made_log
-from streams.worker.role import TP
 
 SESSION_S = 6.0
 LEARN = LearnSettings(labels_per_snapshot_min=100, weight_move_points_max=300.0)
@@ -186,7 +186,9 @@ def test_fault_23_a_worker_that_was_paused_and_comes_back_writes_no_more(
     assert (a.returncode, b.returncode) == (0, 0), (a.log_tail(), b.log_tail())
     judge(empty_kafka, models)
     assert written == (len(read(empty_kafka, topics.MODEL)), len(read(empty_kafka, topics.CONTROL)))
-    fault(observed=f"paused before {step}, taken over, came back: {'fenced' if 'dropped' in a.log_tail(400) else 'idle'}")
+    fault(
+        observed=f"paused before {step}, taken over, came back: {'fenced' if 'dropped' in a.log_tail(400) else 'idle'}"
+    )
 
 
 def test_fault_20_a_log_that_does_not_reach_the_checkpoint_stops_it_by_name(

@@ -20,8 +20,8 @@ from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.snapshot import MICRO, content_id, decode, of_format_1
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms, month_of_day
-from domain.events import SCHEMA, Control, Feed, Loan, LogRecord, Outcome, Tick
-from domain.outputs import Observation
+from domain.events import Feed, Loan, LogRecord, Outcome, Tick
+from domain.outputs import Candidate, Observation
 from sinks.artefacts import fetch
 from sinks.checkpoint_topic import CheckpointTopic
 from sinks.telemetry import Learning, Outcomes
@@ -145,7 +145,9 @@ def broker(kafka: str) -> str:
     """With the topics that learn writes."""
     admin = AdminClient({"bootstrap.servers": kafka})
     there = admin.list_topics(timeout=30).topics
-    wanted = [name for name in (topics.MODEL, topics.CONTROL, topics.DEAD_LETTERS) if name not in there]
+    wanted = [
+        name for name in (topics.MODEL, topics.MODEL_REPORT, topics.CONTROL, topics.DEAD_LETTERS) if name not in there
+    ]
     for made in admin.create_topics([NewTopic(name, 1, 1) for name in wanted]).values():
         made.result(timeout=30)
     return kafka
@@ -195,7 +197,9 @@ def store(broker: str, name: str = "") -> CheckpointTopic:
     return CheckpointTopic(broker, topic, writer=topic, holder=f"test:{next(_places)}")
 
 
-def role_over(broker: str, log: Log, progress: Any = None, *, kept: CheckpointTopic | None = None, **learn: Any) -> Learn:
+def role_over(
+    broker: str, log: Log, progress: Any = None, *, kept: CheckpointTopic | None = None, **learn: Any
+) -> Learn:
     made = kept or store(broker)
     return Learn(settings(broker, **learn), prior=PRIOR, progress=progress or Scored(log), store=made, poll_s=0.0)
 
@@ -309,15 +313,6 @@ def test_with_part_of_the_partitions_it_does_not_learn_and_says_so(broker: str) 
     assert "1 of 4 partitions" in str(role.summary()["waits_for"])
 
 
-def test_a_snapshot_that_moves_a_weight_too_far_is_held_and_counted(broker: str, caplog: Any) -> None:
-    log = made_log(3)
-    summary = run(role_over(broker, log, weight_move_points_max=0.001), log, one_after_the_other(log))
-    assert summary["snapshots"] == 0
-    assert summary["snapshots_held"] > 0
-    assert summary["model_id"] == content_id(PRIOR.encode())
-    assert "weight_move_points_max" in caplog.text
-
-
 def test_an_operators_outcome_is_a_label(broker: str) -> None:
     log = made_log(5, months=6, enterprises=4)
     base = run(role_over(broker, log), log, one_after_the_other(log))
@@ -341,8 +336,8 @@ def test_an_operators_outcome_is_a_label(broker: str) -> None:
     assert summary["log_loss"] != base["log_loss"]
 
 
-def test_snapshots_are_published_once_with_their_activation(broker: str, seed: int) -> None:
-    """After a restart, too: the snapshot on model.v1 is rebuilt with the same id and not sent again."""
+def test_candidates_are_published_once_in_their_order(broker: str, seed: int) -> None:
+    """After a restart, too: a candidate on model.v1 is rebuilt with the same id and not sent again."""
     print(f"seed {seed}")
     log = made_log(seed)
     before = {record.key for record in read(broker, topics.MODEL)}
@@ -356,18 +351,16 @@ def test_snapshots_are_published_once_with_their_activation(broker: str, seed: i
     assert chain[-1] == first["model_id"]
     assert all(body == msgspec.json.encode(msgspec.json.decode(body), order="sorted") for _, body in made)
     assert fetch(broker, topics.MODEL, chain[-1], 10) == made[-1][1]
-    controls = [
-        (control, record.headers)
-        for record in read(broker, topics.CONTROL)
-        if (control := msgspec.json.decode(record.value or b"", type=Control)).artefact_id in chain
-    ]
-    assert [(c.action, c.artefact, c.by) for c, _ in controls] == [("activate", "model", "learn")] * len(made)
-    assert [c.artefact_id for c, _ in controls] == chain[1:]
-    assert all(headers == [("schema", SCHEMA.encode())] for _, headers in controls)
-    count = ends(broker, topics.MODEL), ends(broker, topics.CONTROL)
+    said = [msgspec.json.decode(r.value or b"", type=Candidate) for r in read(broker, topics.MODEL_REPORT)]
+    of_these = [one for one in said if one.model_id in chain]
+    assert [one.model_id for one in of_these] == chain[1:]
+    assert [one.month for one in of_these] == sorted({one.month for one in of_these})
+    assert sum(one.new_labels_count for one in of_these) == of_these[-1].labels_count
+    assert not read(broker, topics.CONTROL), "by an operator's word alone"
+    count = ends(broker, topics.MODEL), ends(broker, topics.MODEL_REPORT)
     again = run(role_over(broker, log, publish=True), log, shuffled(log, seed))
-    assert (again["model_id"], again["snapshots_published"]) == (first["model_id"], 0)
-    assert (ends(broker, topics.MODEL), ends(broker, topics.CONTROL)) == count
+    assert (again["model_id"], again["snapshots_published"]) == (first["model_id"], first["snapshots"])
+    assert (ends(broker, topics.MODEL), ends(broker, topics.MODEL_REPORT)) == count
 
 
 def test_scores_progress_is_read_from_the_broker(

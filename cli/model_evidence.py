@@ -1,0 +1,137 @@
+"""What speaks for a candidate and against it: what was measured before each label, and what it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cli.model_text import reason_text, short
+from cli.words import say
+
+if TYPE_CHECKING:
+    from streams.model_history import ModelHistory
+
+AS_SCORED = "as_scored"  # the model that was in force when an example was observed
+_OWN = ("champion", "prior", AS_SCORED)  # of a month's record, no challengers
+_MICRO = 1_000_000
+_MOVES_SHOWN = 5
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A statistic with its 95% interval."""
+
+    value_micro: int | None = None
+    low_micro: int | None = None
+    high_micro: int | None = None
+
+    def text(self, digits: int = 3) -> str:
+        """Return it as `0.812 [0.780, 0.840]`, or a dash."""
+        values = (self.value_micro, self.low_micro, self.high_micro)
+        if None in values:
+            return "–"
+        value, low, high = (f"{(one or 0) / _MICRO:.{digits}f}" for one in values)
+        return f"{value} [{low}, {high}]"
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """One model over a window of months."""
+
+    model: str
+    window: str
+    n: int
+    bad: int
+    auc: Figure
+    ks: Figure
+    log_loss: Figure
+    brier: Figure
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """The champion's statistic less another model's, on the same labels."""
+
+    model: str
+    n: int
+    bad: int
+    auc: Figure
+    log_loss: Figure
+
+
+class Month(msgspec.Struct, frozen=True):
+    """What is shown of a month's record (domain/outputs.py)."""
+
+    month: int
+    models: tuple[Metrics, ...]
+    differences: tuple[Difference, ...]
+
+
+def month_of(history: ModelHistory, month: int) -> Month | None:
+    """Return the record of a month's metrics; None where there is none."""
+    body = history.months.get(month)
+    return None if body is None else msgspec.json.decode(body, type=Month)
+
+
+def challengers(history: ModelHistory) -> set[str]:
+    """Return the names of the challengers that learn has measured."""
+    found = (month_of(history, month) for month in history.months)
+    return {one.model for month in found if month is not None for one in month.models} - set(_OWN)
+
+
+def evidence(history: ModelHistory, name: str) -> Iterator[str]:
+    """Yield the evidence for a model against the one in force, a line each."""
+    candidate, now = history.snapshot(name), history.snapshot(history.in_force_id)
+    yield say(
+        f"候选 {short(name)} 对在用 {short(history.in_force_id)}",
+        f"candidate {short(name)} against {short(history.in_force_id)}, which is in force",
+    )
+    for told, one in ((say("候选", "candidate"), candidate), (say("在用", "in force"), now)):
+        labels, bad = f"{one.trained_labels_count:,}", f"{one.trained_bad_count:,}"
+        yield say(f"  {told}：学自 {labels} 个标签，坏样本 {bad}", f"  {told}: learned from {labels} labels, {bad} bad")
+    made = history.candidates.get(name)
+    month = None if made is None else month_of(history, made.candidate.month)
+    yield from _measured(month)
+    if made is not None:
+        its = made.candidate
+        if its.in_force_id == history.in_force_id and its.regraded_count is not None:
+            yield say(
+                f"  最近一个月末观测的 {its.observed_count:,} 户中，{its.regraded_count:,} 户等级变化",
+                f"  of {its.observed_count:,} enterprises observed last, {its.regraded_count:,} change their grade",
+            )
+        for reason in its.reasons:
+            yield f"  {say('暂缓：', 'held: ')}{reason_text(reason)}"
+    moves = sorted(
+        ((abs(milli - now.weights_milli.get(key, 0)), key, milli) for key, milli in candidate.weights_milli.items()),
+        reverse=True,
+    )
+    for move, key, milli in moves[:_MOVES_SHOWN]:
+        if move:
+            before = now.weights_milli.get(key, 0) / 1_000
+            yield say(
+                f"  权重 {key}：{before:.1f} → {milli / 1_000:.1f}",
+                f"  weight of {key}: {before:.1f} to {milli / 1_000:.1f}",
+            )
+
+
+def _measured(month: Month | None) -> Iterator[str]:
+    found = None if month is None else next((one for one in month.differences if one.model == AS_SCORED), None)
+    if found is None:
+        yield say("  没有当月的逐月预测记录，无从比较", "  no month of predictions is on record: nothing to compare by")
+        return
+    n, bad = f"{found.n:,}", f"{found.bad:,}"
+    yield say(
+        f"  先预测后学习，{n} 个标签（坏样本 {bad}）上，学习的模型减当时在用的模型：",
+        f"  predicted before each was learned, on {n} labels ({bad} bad), learn's model less those that were in force:",
+    )
+    yield say(f"    AUC {found.auc.text()}，对数损失 {found.log_loss.text(4)}（95% 区间）",
+              f"    AUC {found.auc.text()}, log loss {found.log_loss.text(4)} (95% intervals)")  # fmt: skip
+    low, high = found.log_loss.low_micro, found.log_loss.high_micro
+    if low is not None and high is not None:
+        verdict = (
+            ("更好", "better") if high < 0 else ("更差", "worse") if low > 0 else ("分不出高下", "no telling apart")
+        )
+        yield say(f"    结论：{verdict[0]}", f"    so: {verdict[1]}")
+    for one in month.models if month is not None else ():
+        if one.window == "12m" and one.model not in _OWN:
+            yield say(f"    影子挑战者 {one.model}：AUC {one.auc.text()}，对数损失 {one.log_loss.text(4)}",
+                      f"    in shadow, {one.model}: AUC {one.auc.text()}, log loss {one.log_loss.text(4)}")  # fmt: skip

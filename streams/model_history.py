@@ -1,0 +1,248 @@
+"""What became of each model: made, proposed or held, in force from when and by whose word, gone back from.
+
+It follows from three topics alone: the bytes on `model.v1`, what learn says of its candidates on `model.report.v1`, and
+what was decided on `control.v1`. Learn and the operators' commands read it alike (ADR 30).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import msgspec
+
+from config.settings import KafkaSettings
+from detectors.prior import prior_id, prior_snapshot
+from detectors.snapshot import Snapshot, SnapshotError, content_id, decode
+from domain import topics
+from domain.calendar import day_of
+from domain.events import Control
+from domain.outputs import Candidate
+from sinks.artefacts import messages
+from sinks.client import client_settings
+from streams.control_log import READ_S_MAX, control_of
+
+log = logging.getLogger(__name__)
+
+LEARN = "learn"  # signs what learn decides by itself
+YEAR_DAYS = 365
+SUPPRESSED_DAYS = 30  # of EWS47_score_drop, after a switch
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    type: str
+    month: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A control record about models, with its offset on `control.v1` and the time at which the broker took it."""
+
+    control: Control
+    offset: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A candidate, and the time at which the broker took learn's word on it."""
+
+    candidate: Candidate
+    at_ms: int
+
+    @property
+    def day(self) -> int:
+        """Day number of the last day that it learned."""
+        return day_of(self.candidate.as_of - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A model that came into force in place of another.
+
+    day: day number in the time of events, as far as the candidates tell; None: before any candidate.
+    """
+
+    said: Said
+    before_id: str
+    model_id: str
+    day: int | None
+    goes_back: bool  # to one that had been in force before, or to an untrained one
+    moves_scores: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHistory:
+    """Models by id, candidates by id in the order of their making, and the control records about models."""
+
+    models: Mapping[str, bytes] = field(default_factory=dict)
+    damaged: frozenset[str] = frozenset()  # ids whose record holds other bytes
+    candidates: Mapping[str, Made] = field(default_factory=dict)
+    said: tuple[Said, ...] = ()
+    months: Mapping[int, bytes] = field(default_factory=dict)  # by month, learn's record of its metrics
+
+    @property
+    def in_force_id(self) -> str:
+        """The model in force: the packaged one until another is activated."""
+        return self._standing.chain[-1]
+
+    @property
+    def before_id(self) -> str | None:
+        """The model to go back to; None where there was none before."""
+        return self._standing.chain[-2] if len(self._standing.chain) > 1 else None
+
+    @property
+    def earlier_ids(self) -> tuple[str, ...]:
+        """Models that were in force before this one, and not gone back from; the packaged one first."""
+        return tuple(self._standing.chain[:-1])
+
+    @property
+    def paused_by(self) -> Said | None:
+        """The record by which somebody went back to an earlier model, until `model_resume`; None: learn may go on."""
+        return self._standing.paused_by
+
+    @property
+    def switches(self) -> tuple[Switch, ...]:
+        """Every change of the model in force, in order."""
+        return tuple(self._standing.switches)
+
+    @property
+    def last_switch_day(self) -> int | None:
+        """Day number of the last switch that moved scores; None where none is known."""
+        return max((one.day for one in self.switches if one.moves_scores and one.day is not None), default=None)
+
+    def suppressed_days(self, last_day: int) -> int:
+        """Return on how many days of the year up to `last_day` EWS47_score_drop was suppressed by switches."""
+        days = set[int]()
+        for one in self.switches:
+            if one.moves_scores and one.day is not None:
+                days.update(range(one.day, one.day + SUPPRESSED_DAYS))
+        return sum(last_day - YEAR_DAYS < day <= last_day for day in days)
+
+    @property
+    def newest(self) -> Made | None:
+        """The candidate of the latest month."""
+        return max(self.candidates.values(), key=lambda made: made.candidate.month, default=None)
+
+    def snapshot(self, model_id: str) -> Snapshot:
+        """Return a model. Raise SnapshotError where its bytes are missing, are others', or are no model."""
+        if model_id == prior_id():
+            return prior_snapshot()
+        if model_id not in self.models:
+            what = "its record holds other bytes" if model_id in self.damaged else "it is not there"
+            raise SnapshotError(f"{topics.MODEL}: model {model_id}: {what}")
+        return _decoded(self.models[model_id], model_id)
+
+    def with_said(self, said: Iterable[Said]) -> ModelHistory:
+        """Return the same with the control records read anew."""
+        return replace(self, said=tuple(said))
+
+    @cached_property
+    def _standing(self) -> _Standing:
+        found = _Standing(chain=[prior_id()])
+        for one in self.said:
+            if one.control.action == "model_resume":
+                found.paused_by = None
+            else:
+                self._activate(found, one, one.control.artefact_id or prior_id())
+        return found
+
+    def _activate(self, found: _Standing, said: Said, model_id: str) -> None:
+        before_id = found.chain[-1]
+        try:
+            snapshot = self.snapshot(model_id)
+            moves_scores = not snapshot.scores_as(self.snapshot(before_id))
+        except SnapshotError:
+            return  # score refuses it too, and the one before stays
+        if model_id == before_id:
+            return
+        is_packaged = snapshot.prior and snapshot.parent_id is None and len(found.chain) > 1  # with an earlier engine
+        if goes_back := model_id in found.chain or is_packaged:
+            found.chain = found.chain[: found.chain.index(model_id)] if model_id in found.chain else []
+            if said.control.by != LEARN:
+                found.paused_by = said
+        found.chain.append(model_id)
+        found.switches.append(
+            Switch(
+                said=said,
+                before_id=before_id,
+                model_id=model_id,
+                day=self._day_of(said),
+                goes_back=goes_back,
+                moves_scores=moves_scores,
+            )
+        )
+
+    def _day_of(self, said: Said) -> int | None:
+        """Return how far events were when it was said: by the candidates that there were then."""
+        if said.control.by == LEARN and (own := self.candidates.get(said.control.artefact_id or "")) is not None:
+            return own.day
+        return max((made.day for made in self.candidates.values() if made.at_ms <= said.at_ms), default=None)
+
+
+@lru_cache(maxsize=256)
+def _decoded(body: bytes, model_id: str) -> Snapshot:
+    return decode(body, model_id)
+
+
+@dataclass(kw_only=True)
+class _Standing:
+    chain: list[str]  # each came into force in place of the one before it
+    paused_by: Said | None = None
+    switches: list[Switch] = field(default_factory=list)
+
+
+def read_history(kafka: KafkaSettings, timeout_s: float = READ_S_MAX) -> ModelHistory:
+    """Return the history up to the topics' present ends. Raise ArtefactMissing where one does not answer."""
+    client = client_settings(kafka)
+    models, damaged = _models(kafka, timeout_s, client)
+    candidates, months = _reports(kafka, timeout_s, client)
+    said = read_said(kafka, timeout_s, client)
+    return ModelHistory(models=models, damaged=damaged, candidates=candidates, months=months, said=said)
+
+
+def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]) -> tuple[Said, ...]:
+    """Return the control records about models up to the topic's end. Raise ArtefactMissing as `read_history`."""
+    found = []
+    for message in messages(kafka.bootstrap, topics.CONTROL, timeout_s, client):
+        control = control_of(message.value())
+        if control is not None and (
+            control.action == "model_resume" or (control.action == "activate" and control.artefact == "model")
+        ):
+            found.append(Said(control=control, offset=message.offset() or 0, at_ms=message.timestamp()[1]))
+    return tuple(found)
+
+
+def _models(
+    kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]
+) -> tuple[dict[str, bytes], frozenset[str]]:
+    found, damaged = dict[str, bytes](), set[str]()
+    for message in messages(kafka.bootstrap, topics.MODEL, timeout_s, client):
+        name, body = (message.key() or b"").decode(errors="replace"), message.value() or b""
+        if content_id(body) == name:
+            found[name] = body
+        else:
+            damaged.add(name)
+    return found, frozenset(damaged - set(found))
+
+
+def _reports(
+    kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]
+) -> tuple[dict[str, Made], dict[int, bytes]]:
+    """Return candidates by id, of several records the first, and the records of months, of several the newest."""
+    candidates, months = dict[str, Made](), dict[int, bytes]()
+    for message in messages(kafka.bootstrap, topics.MODEL_REPORT, timeout_s, client):
+        body = message.value() or b""
+        try:
+            kind = msgspec.json.decode(body, type=_Typed)
+            if kind.type == "candidate":
+                made = msgspec.json.decode(body, type=Candidate)
+                candidates.setdefault(made.model_id, Made(candidate=made, at_ms=message.timestamp()[1]))
+            elif kind.type == "month":
+                months[kind.month] = body
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("%s offset %s cannot be read: %s", topics.MODEL_REPORT, message.offset(), error)
+    return candidates, months

@@ -1,0 +1,244 @@
+"""Publication of candidates on a real broker: each once, in force by nobody's word but an operator's, or by auto."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from config.settings import KafkaSettings, LearnSettings, Settings
+from detectors.prior import prior_id
+from domain import topics
+from domain.events import SCHEMA, Control
+from domain.outputs import Candidate
+from sinks.artefacts import publish
+from sinks.kafka import Outbox
+from streams.learn.publishing import Publisher
+from streams.model_decisions import Contended, Deciding
+from streams.model_history import ModelHistory, read_history
+from tests.reading import read
+from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, snapshot
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
+STEPS = (
+    "before the bytes", "after the bytes", "after the report", "with the decision open", "after the control record",
+)  # fmt: skip
+
+
+@pytest.fixture
+def fresh(kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a learn that activates by itself, with empty topics."""
+    for name in NAMES:
+        monkeypatch.setattr(topics, name, make_topic(name.lower(), **{"message.timestamp.type": "LogAppendTime"}))
+    return Settings(kafka=KafkaSettings(bootstrap=kafka), learn=LearnSettings(activation="auto", switch_days_min=60))
+
+
+def with_learn(settings: Settings, **learn: Any) -> Settings:
+    return msgspec.structs.replace(settings, learn=msgspec.structs.replace(settings.learn, **learn))
+
+
+def run(settings: Settings, *made: Any) -> list[Candidate | None]:
+    """A worker's life: it starts, publishes these, and ends. What is callable is called in between."""
+
+    async def story() -> list[Candidate | None]:
+        publisher = Publisher(settings, Outbox(settings.kafka.bootstrap))
+        await publisher.start()
+        found = []
+        for one in made:
+            if callable(one):
+                one()
+            else:
+                found.append(await publisher.publish(one))
+        return found
+
+    return asyncio.run(story())
+
+
+def said(settings: Settings) -> list[Control]:
+    return [one.control for one in read_history(settings.kafka).said]
+
+
+def says(settings: Settings, action: Any, artefact_id: str | None = None, by: str = "zhang") -> None:
+    name = f"{action}-{len(said(settings))}"
+    word = Control(control_id=name, action=action, artefact="model", artefact_id=artefact_id, by=by, reason="why")
+    Deciding(settings.kafka).write(word)
+
+
+def test_a_candidate_is_published_once_and_activated_after_its_bytes(fresh: Settings) -> None:
+    (first,) = run(fresh, learned(1))
+    assert first is not None
+    assert (first.model_id, first.status, first.reasons) == (id_of(snapshot(1)), "proposed", ())
+    assert (first.in_force_id, first.moves_scores, first.month) == (prior_id(), True, FIRST_MONTH + 1)
+    (word,) = said(fresh)
+    assert (word.action, word.artefact, word.artefact_id, word.by) == ("activate", "model", first.model_id, "learn")
+    assert word.reason == "50 labels matured up to 2024-11-30"
+    (record,) = read(fresh.kafka.bootstrap, topics.CONTROL)
+    assert record.headers == [("schema", SCHEMA.encode())]
+    before = contents(fresh)
+    assert run(fresh, learned(1)) == [first], "after a restart"
+    assert contents(fresh) == before
+
+
+def contents(settings: Settings) -> list[list[tuple[bytes | None, bytes | None]]]:
+    bootstrap = settings.kafka.bootstrap
+    return [[(one.key, one.value) for one in read(bootstrap, getattr(topics, name))] for name in NAMES]
+
+
+def test_by_default_an_operator_accepts(fresh: Settings) -> None:
+    run(with_learn(fresh, activation="accepted"), learned(1), learned(2))
+    assert said(fresh) == []
+    assert len(read_history(fresh.kafka).candidates) == 2
+    run(fresh, learned(1), learned(2))
+    assert [one.artefact_id for one in said(fresh)] == [id_of(snapshot(2))], "told to, it takes the newest alone"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_between_any_two_steps_ends_in_the_same_state(fresh: Settings, step: str) -> None:
+    names = msgspec.json.encode({name: getattr(topics, name) for name in NAMES}).decode()
+    words = [sys.executable, "-m", "tests.streams.learn.dying", msgspec.json.encode(fresh).decode(), names, step]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    counts = [len(records) for records in contents(fresh)]
+    assert counts == {STEPS[0]: [0, 0, 0], STEPS[1]: [0, 1, 0], STEPS[4]: [1, 1, 1]}.get(step, [0, 1, 1])
+    (made,) = run(fresh, learned(1))
+    assert made is not None
+    name = id_of(snapshot(1)).encode()
+    controls, models, reports = contents(fresh)
+    assert models == [(name, snapshot(1).encode())]
+    assert reports == [(name, msgspec.json.encode(made))]
+    assert [msgspec.json.decode(value or b"", type=Control).artefact_id for _, value in controls] == [name.decode()]
+
+
+def test_switches_keep_their_distance_but_for_probabilities_alone(fresh: Settings) -> None:
+    """Months 1 and 3 are 61 days apart or more; the fourth differs from the third in its intercept."""
+    alone = msgspec.structs.replace(snapshot(3), intercept_micro=7, parent_id=id_of(snapshot(3)))
+    found = run(fresh, learned(1), learned(2), learned(3), learned(4, alone), learned(5))
+    assert [one is not None and one.status for one in found] == ["proposed"] * 5
+    assert [one is not None and one.moves_scores for one in found] == [True, True, True, False, True]
+    ids = [id_of(one) for one in (snapshot(1), snapshot(3), alone)]
+    assert [one.artefact_id for one in said(fresh)[:3]] == ids
+    history = read_history(fresh.kafka)
+    assert [one.moves_scores for one in history.switches] == [True, True, False, *[True] * (len(history.switches) - 3)]
+    assert history.suppressed_days(learned(4).day) == 59, "30 days, and up to February's end"
+    last = [one.day for one in history.switches if one.moves_scores]
+    assert all(b is not None and a is not None and b - a >= 60 for a, b in pairwise(last))
+
+
+def test_what_is_held_is_published_with_its_reasons_and_never_activated(fresh: Settings) -> None:
+    few = snapshot(1, labels=99, bad=9)
+    (held,) = run(fresh, learned(1, few, drift=("psi of score is 0.31",)))
+    assert held is not None
+    assert [one.code for one in held.reasons] == ["drift", "few_labels", "few_bads"]
+    assert held.status == "held"
+    assert said(fresh) == []
+    assert run(with_learn(fresh, labels_min=1, bads_min=1), learned(1, few)) == [held], "what was said stays said"
+    assert said(fresh) == []
+
+
+def test_a_rollback_holds_until_resume(fresh: Settings) -> None:
+    run(fresh, learned(1), learned(4))
+    first, second, later = (id_of(snapshot(n)) for n in (1, 4, 7))
+    says(fresh, "activate", first)
+    run(fresh, learned(7))
+    history = read_history(fresh.kafka)
+    assert history.in_force_id == first
+    assert history.paused_by is not None
+    assert (history.before_id, history.earlier_ids) == (prior_id(), (prior_id(),))
+    assert later in history.candidates
+    says(fresh, "model_resume")
+    assert read_history(fresh.kafka).paused_by is None
+    run(fresh, learned(7), learned(10))
+    assert read_history(fresh.kafka).in_force_id == id_of(snapshot(10))
+    assert second not in [one.artefact_id for one in said(fresh)[2:]], "nobody brings back what was gone back from"
+
+
+def test_going_back_to_the_packaged_model_of_an_earlier_engine_holds_too(fresh: Settings) -> None:
+    run(fresh, learned(1))
+    packaged = msgspec.structs.replace(snapshot(0), parent_id=None, prior=True, intercept_micro=1)
+    publish(Outbox(fresh.kafka.bootstrap), topics.MODEL, packaged.encode())
+    says(fresh, "activate", id_of(packaged))
+    run(fresh, learned(4))
+    history = read_history(fresh.kafka)
+    assert (history.in_force_id, history.paused_by is not None) == (id_of(packaged), True)
+
+
+def test_a_rollback_while_learn_works_is_seen_at_the_next_candidate(fresh: Settings) -> None:
+    run(fresh, learned(1), lambda: says(fresh, "activate", prior_id()), learned(4))
+    history = read_history(fresh.kafka)
+    assert (history.in_force_id, len(history.candidates)) == (prior_id(), 2)
+
+
+def test_who_is_overtaken_writes_nothing(fresh: Settings) -> None:
+    run(with_learn(fresh, activation="accepted"), learned(1))
+    early, word = Deciding(fresh.kafka), Control(control_id="x", action="model_resume", by="li", reason="r")
+    says(fresh, "activate", id_of(snapshot(1)))
+    with pytest.raises(Contended, match="nothing was written"):
+        early.write(word)
+    assert [one.by for one in said(fresh)] == ["zhang"]
+
+
+def test_learn_overtaken_by_an_operator_reads_what_was_decided(
+    fresh: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator goes back between learn's look and its word: the rollback stands."""
+    run(fresh, learned(1))
+    wrote = Deciding.write
+
+    def overtaken(self: Deciding, control: Control) -> None:
+        monkeypatch.setattr(Deciding, "write", wrote)
+        says(fresh, "activate", prior_id())
+        wrote(self, control)
+
+    monkeypatch.setattr(Deciding, "write", overtaken)
+    run(fresh, learned(4))
+    history = read_history(fresh.kafka)
+    assert history.in_force_id == prior_id()
+    assert [one.by for one in said(fresh)] == ["learn", "zhang"]
+
+
+def test_a_history_rebuilt_otherwise_publishes_nothing_of_what_is_past(fresh: Settings, caplog: Any) -> None:
+    run(fresh, learned(1), learned(2))
+    before = contents(fresh)
+    other = msgspec.structs.replace(snapshot(2), libraries={"river": "other"})
+    assert run(fresh, learned(2, other)) == [None]
+    assert "is not published" in caplog.text
+    assert contents(fresh) == before
+
+
+def test_an_operators_model_is_what_the_next_candidate_is_compared_with(fresh: Settings) -> None:
+    own = msgspec.structs.replace(snapshot(9), log_offsets={})
+
+    def operator() -> None:
+        publish(Outbox(fresh.kafka.bootstrap), topics.MODEL, own.encode())
+        says(fresh, "activate", id_of(own))
+
+    found = run(with_learn(fresh, activation="accepted"), learned(1), operator, learned(2))
+    assert [one is not None and one.in_force_id for one in found] == [prior_id(), id_of(own)]
+
+
+def test_damaged_and_unreadable_records_are_passed_over(fresh: Settings) -> None:
+    outbox = Outbox(fresh.kafka.bootstrap)
+    outbox.send(topics.MODEL, snapshot(1).encode(), key=id_of(snapshot(2)).encode())
+    for body in (b"\xff", b"{}", b'{"type":"candidate","month":1}', b'{"type":"later","month":1}'):
+        outbox.send(topics.MODEL_REPORT, body)
+    outbox.drain()
+    says(fresh, "activate", id_of(snapshot(2)))
+    history = read_history(fresh.kafka)
+    assert (history.candidates, history.months, history.in_force_id) == ({}, {}, prior_id())
+    assert history.damaged == {id_of(snapshot(2))}
+    run(fresh, learned(1))
+    assert read_history(fresh.kafka).in_force_id == id_of(snapshot(1))
+
+
+def test_without_any_record_the_packaged_model_is_in_force() -> None:
+    history = ModelHistory()
+    assert (history.in_force_id, history.before_id, history.paused_by, history.last_switch_day, history.newest) == (
+        *(prior_id(), None, None, None, None),
+    )
