@@ -32,7 +32,7 @@ from domain.outputs import Observation
 from sinks.checkpoint_topic import CheckpointFenced, CheckpointTopic, CheckpointUnavailable, Head
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
-from sinks.telemetry import Learning, Outcomes, Readiness, Reading
+from sinks.telemetry import Learning, ModelsTested, Outcomes, Readiness, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import dead_letter, unreadable
 from streams.learn.checkpoint import Memory, restored
