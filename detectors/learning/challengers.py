@@ -27,7 +27,7 @@ from detectors.models.monotone_stumps import BINS_MAX, MonotoneStumps
 from features.indicators import INDICATOR_COUNT, INDICATORS
 
 SEED = 23
-BADS_MIN = 20  # learned, before any challenger speaks: fewer calibrate nothing
+BADS_MIN = 10  # learned, before any challenger speaks: fewer calibrate nothing
 SLICE_S = 0.05
 _HAT_GRACE_PERIOD = 200
 Slices = Generator[None, None, None]
@@ -138,7 +138,7 @@ def amf() -> Any:
 
 def arf() -> Any:
     """Return an adaptive random forest."""
-    return forest.ARFClassifier(n_models=10, seed=SEED)
+    return forest.ARFClassifier(n_models=10, grace_period=100, leaf_prediction="mc", seed=SEED)
 
 
 def hat() -> Any:

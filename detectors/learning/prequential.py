@@ -5,6 +5,7 @@ since the months of one enterprise overlap. AUC is exact, with ties counted half
 example has no probability of it (NaN), and is measured on the others.
 """
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -89,6 +90,17 @@ class Prequential:
         made = cls(resamples=resamples)
         made._rows = rows.copy()
         return made
+
+    def to_bytes(self) -> bytes:
+        """Return the columns in NumPy's format of a file (.npy)."""
+        file = io.BytesIO()
+        np.save(file, self._rows, allow_pickle=False)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, body: bytes, *, resamples: int = RESAMPLES) -> "Prequential":
+        """Return the record that `to_bytes` gave. Raise ValueError where `body` is something else."""
+        return cls.from_columns(np.load(io.BytesIO(body), allow_pickle=False), resamples=resamples)
 
     def losses(self, model: str) -> Floats:
         """Return the log loss of each example that the model has predicted, float64, in learning order."""

@@ -40,7 +40,7 @@ class MonotoneStumps:
         self,
         directions: Sequence[int],
         *,
-        rounds: int = 300,
+        rounds: int = 200,
         learning_rate: float = 0.1,
         l2: float = 5.0,
         hessian_min: float = 2.0,
