@@ -152,7 +152,11 @@ class Prequential:
         return self._rows[self._rows["month"] > self._rows["month"][-1] - WINDOW_MONTHS]
 
     def _of(self, model: str, rows: npt.NDArray[np.void]) -> Floats:
-        return rows["p_ppm"] / MICRO if model == AS_SCORED else np.ascontiguousarray(rows["p"][model])
+        """Return what a model said of rows; NaN of one that never said anything."""
+        if model == AS_SCORED:
+            found: Floats = rows["p_ppm"] / MICRO
+            return found
+        return np.ascontiguousarray(rows["p"][model]) if model in self.models else np.full(len(rows), np.nan)
 
     def _resample(self, rows: npt.NDArray[np.void]) -> tuple[Ints, Weights]:
         """Return the enterprise of each row, numbered from 0, and the weights of the resamples."""
