@@ -10,13 +10,14 @@ from detectors.learning.prequential import Prequential
 from detectors.learning.reports import month_report
 from detectors.prior import prior_id, prior_snapshot
 from domain.outputs import MonthReport
-from features.indicators import CORE, INDICATOR_COUNT
+from features.indicators import CORE, INDICATOR_COUNT, INDICATORS
 
 FIRST_MONTH = 640
+SAFER, RISKIER = INDICATORS.index("op_inflow_30d_cny"), INDICATORS.index("non_op_inflow_share_90d_ratio")
 
 
 def examples(n: int, seed: int, *, effect: float = 1.0, base: float = -2.5, moved: float = 0.0) -> Examples:
-    """Examples, EXAMPLE (n,): risk rises with the first indicator where `effect` > 0 and falls with the second one.
+    """Examples, EXAMPLE (n,): risk falls with SAFER and rises with RISKIER, as the catalogue has them.
 
     A tenth of the values are nulls. moved: by how much all values are higher.
     """
@@ -25,7 +26,7 @@ def examples(n: int, seed: int, *, effect: float = 1.0, base: float = -2.5, move
     made["enterprise"], made["day"] = rng.integers(0, max(1, n // 3), n), rng.integers(19_000, 19_360, n)
     made["matured_on"] = made["day"] + 90
     made["value"] = rng.normal(size=(n, INDICATOR_COUNT)) + moved
-    logit = base + effect * (made["value"][:, 0] - made["value"][:, 1])
+    logit = base + effect * (made["value"][:, RISKIER] - made["value"][:, SAFER])
     made["bad"] = rng.random(n) < 1 / (1 + np.exp(-logit))
     made["null"] = np.where(rng.random((n, INDICATOR_COUNT)) < 0.1, 2, 0)
     made["value"][made["null"] > 0] = np.nan

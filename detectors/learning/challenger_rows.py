@@ -16,7 +16,7 @@ from detectors.learning.statistics import Flags, Floats
 from features.indicators import INDICATOR_COUNT
 from features.indicators.nulls import VALUE
 
-EDGES_AT = tuple(500 * 6**i for i in range(12))
+EDGES_AT = tuple(50 * 3**i for i in range(20))
 QUANTILES = 32
 GOODS_PER_BAD = 20
 NULL_RANK = -0.25  # beside the ranks of values, [0, 1]: a tree can tell it from any of them

@@ -27,8 +27,9 @@ from detectors.models.monotone_stumps import BINS_MAX, MonotoneStumps
 from features.indicators import INDICATOR_COUNT, INDICATORS
 
 SEED = 23
-BADS_MIN = 20  # learned, before any challenger speaks: fewer calibrate nothing
+BADS_MIN = 10  # learned, before any challenger speaks: fewer calibrate nothing
 SLICE_S = 0.05
+BLOCK = 4_096  # examples that are turned into rows at a time
 _HAT_GRACE_PERIOD = 200
 Slices = Generator[None, None, None]
 
@@ -138,7 +139,7 @@ def amf() -> Any:
 
 def arf() -> Any:
     """Return an adaptive random forest."""
-    return forest.ARFClassifier(n_models=10, seed=SEED)
+    return forest.ARFClassifier(n_models=10, grace_period=100, leaf_prediction="mc", seed=SEED)
 
 
 def hat() -> Any:
@@ -192,11 +193,13 @@ class Challengers:
         """
         if self._edges is None:
             return {name: np.full(len(examples), np.nan) for name in self._names}
-        rows = self._edges.rows(examples)
-        found = {}
-        for name, model in self._models.items():
-            found[name] = yield from _sliced(model.predict(rows), seconds)
-        return found
+        said: dict[str, list[Floats]] = {name: [np.empty(0)] for name in self._names}
+        for first in range(0, len(examples), BLOCK):
+            rows = self._edges.rows(examples[first : first + BLOCK])
+            for name, model in self._models.items():
+                p = yield from _sliced(model.predict(rows), seconds)
+                said[name].append(p)
+        return {name: np.concatenate(parts) for name, parts in said.items()}
 
     def learn(self, examples: Examples) -> None:
         """Learn examples, EXAMPLE (n,), in their order, at once."""
@@ -230,9 +233,11 @@ class Challengers:
 
     def _learn(self, kept: Kept, seconds: float) -> Slices:
         assert self._edges is not None
-        rows = self._edges.rows(kept.examples)
-        for model in self._models.values():
-            yield from _sliced(model.learn(rows, kept.examples["bad"], kept.weight), seconds)
+        for first in range(0, len(kept.examples), BLOCK):
+            examples, weight = (column[first : first + BLOCK] for column in kept)
+            rows = self._edges.rows(examples)
+            for model in self._models.values():
+                yield from _sliced(model.learn(rows, examples["bad"], weight), seconds)
 
     def rebuild(self, retained: Examples) -> None:
         """Forget everything and learn what is retained, EXAMPLE (n,), at once."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from detectors.learning.statistics import Floats
 
-NEWEST_MAX = 50_000  # predictions that the calibration rests on: a model is not judged by what it said when young
+NEWEST_MAX = 4_000  # predictions that the calibration rests on: a model is not judged by what it said when young
 EDGE = 1e-4  # a raw probability of 0 or 1 counts as one this far from it
 RIDGE = 1.0  # draws the slope to 1, as one example of information would
 ROUNDS = 100
@@ -49,13 +49,13 @@ class Platt:
             slope, curve = weight * (p - bad), weight * p * (1.0 - p)
             g_a, g_b = slope.sum(), (slope * x).sum() + RIDGE * (b - 1.0)
             h_aa, h_ab, h_bb = curve.sum(), (curve * x).sum(), (curve * x * x).sum() + RIDGE
-            determinant = h_aa * h_bb - h_ab * h_ab
-            step_a, step_b = (h_bb * g_a - h_ab * g_b) / determinant, (h_aa * g_b - h_ab * g_a) / determinant
-            part = min(1.0, STEP_MAX / max(abs(step_a), abs(step_b), 1e-300))  # far from the optimum Newton overshoots
-            a, b = (
-                a - part * step_a,
-                max(0.0, b - part * step_b),
-            )  # at b = 0: an order that is wrong is not turned around
+            if b <= 0.0 < g_b:  # the model orders wrongly: it is not turned around
+                step_a, step_b = g_a / h_aa, 0.0
+            else:
+                determinant = h_aa * h_bb - h_ab * h_ab
+                step_a, step_b = (h_bb * g_a - h_ab * g_b) / determinant, (h_aa * g_b - h_ab * g_a) / determinant
+            part = min(1.0, STEP_MAX / max(abs(step_a), abs(step_b), 1e-300))  # far away Newton overshoots
+            a, b = a - part * step_a, max(0.0, b - part * step_b)
             if abs(step_a) + abs(step_b) < 1e-9:
                 break
         return float(a), float(b)

@@ -5,6 +5,7 @@ since the months of one enterprise overlap. AUC is exact, with ties counted half
 example has no probability of it (NaN), and is measured on the others.
 """
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -90,6 +91,17 @@ class Prequential:
         made._rows = rows.copy()
         return made
 
+    def to_bytes(self) -> bytes:
+        """Return the columns in NumPy's format of a file (.npy)."""
+        file = io.BytesIO()
+        np.save(file, self._rows, allow_pickle=False)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, body: bytes, *, resamples: int = RESAMPLES) -> "Prequential":
+        """Return the record that `to_bytes` gave. Raise ValueError where `body` is something else."""
+        return cls.from_columns(np.load(io.BytesIO(body), allow_pickle=False), resamples=resamples)
+
     def losses(self, model: str) -> Floats:
         """Return the log loss of each example that the model has predicted, float64, in learning order."""
         p = self._of(model, self._rows)
@@ -140,7 +152,11 @@ class Prequential:
         return self._rows[self._rows["month"] > self._rows["month"][-1] - WINDOW_MONTHS]
 
     def _of(self, model: str, rows: npt.NDArray[np.void]) -> Floats:
-        return rows["p_ppm"] / MICRO if model == AS_SCORED else np.ascontiguousarray(rows["p"][model])
+        """Return what a model said of rows; NaN of one that never said anything."""
+        if model == AS_SCORED:
+            found: Floats = rows["p_ppm"] / MICRO
+            return found
+        return np.ascontiguousarray(rows["p"][model]) if model in self.models else np.full(len(rows), np.nan)
 
     def _resample(self, rows: npt.NDArray[np.void]) -> tuple[Ints, Weights]:
         """Return the enterprise of each row, numbered from 0, and the weights of the resamples."""

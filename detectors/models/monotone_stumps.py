@@ -9,6 +9,7 @@ import numpy.typing as npt
 from kernels.decorators import kernel
 
 BINS_MAX = 64
+ROWS_AT_ONCE = 50_000
 NULL_BIN = 0  # of a value that is not there; bins of values ascend from 1
 _NOTHING = -1
 
@@ -40,7 +41,7 @@ class MonotoneStumps:
         self,
         directions: Sequence[int],
         *,
-        rounds: int = 300,
+        rounds: int = 200,
         learning_rate: float = 0.1,
         l2: float = 5.0,
         hessian_min: float = 2.0,
@@ -58,7 +59,7 @@ class MonotoneStumps:
     def fit_in_rounds(
         self, bins: npt.NDArray[np.uint8], bad: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]
     ) -> Iterator[None]:
-        """Fit anew, and yield after each round. Until the last one the old table stands.
+        """Fit anew, and yield every some 10 ms. Until the last one the old table stands.
 
         Raise ValueError where one class is missing, or a bin is over BINS_MAX - 1.
         """
@@ -72,13 +73,16 @@ class MonotoneStumps:
         sums = np.empty((len(table), BINS_MAX, 2))
         split, steps = np.empty(3, np.int64), np.empty(2)
         for _ in range(self._rounds):
-            _add_up(bins, bad, weight, logit, sums)
+            sums[:] = 0.0
+            for first in range(0, len(bad), ROWS_AT_ONCE):
+                part = slice(first, first + ROWS_AT_ONCE)
+                _add_up(bins[part], bad[part], weight[part], logit[part], sums)
+                yield
             _best_split(sums, self._directions, self._l2, self._hessian_min, split, steps)
             if split[0] == _NOTHING:
                 break
             steps *= self._learning_rate
             _step(bins, split, steps, logit, table)
-            yield
         self.intercept, self.table = intercept, table
 
     def logits(self, bins: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -91,8 +95,7 @@ class MonotoneStumps:
 
 @kernel(nogil=True)
 def _add_up(bins: Any, bad: Any, weight: Any, logit: Any, sums: Any) -> None:
-    """Write gradient and hessian of the log loss by indicator and bin to `sums` (indicators, BINS_MAX, 2)."""
-    sums[:] = 0.0
+    """Add gradient and hessian of the log loss by indicator and bin to `sums` (indicators, BINS_MAX, 2)."""
     for row in range(bins.shape[0]):
         p = 1.0 / (1.0 + np.exp(-logit[row]))
         gradient = weight[row] * (p - (1.0 if bad[row] else 0.0))

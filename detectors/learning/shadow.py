@@ -1,0 +1,90 @@
+"""The models in shadow, month after month: each is asked, all are measured, and then they learn."""
+
+from collections.abc import Generator, Mapping
+
+import numpy.typing as npt
+
+from detectors.learning.challengers import SLICE_S, Challengers
+from detectors.learning.drift import drift_of
+from detectors.learning.examples import Examples
+from detectors.learning.prequential import CHAMPION, Prequential
+from detectors.learning.reports import month_report
+from detectors.snapshot import Snapshot
+from domain.outputs import MonthReport
+
+
+class Shadow:
+    """Challengers, and the prequential record of all models."""
+
+    def __init__(self, *, psi_max: float, record: Prequential | None = None) -> None:
+        """Begin with a record; the challengers of one that is not empty have to be rebuilt."""
+        self.record = Prequential() if record is None else record
+        self.challengers = Challengers()
+        self._psi_max = psi_max
+
+    def month(
+        self,
+        month: int,
+        matured: Examples,
+        said: Mapping[str, npt.ArrayLike],
+        *,
+        observed: Examples,
+        champion: Snapshot,
+        model_id: str,
+        labels: Mapping[str, int],
+    ) -> MonthReport:
+        """Return what a month says, and learn it, at once; as `month_in_slices`."""
+        slices = self.month_in_slices(
+            month, matured, said, observed=observed, champion=champion, model_id=model_id, labels=labels
+        )
+        while True:
+            try:
+                next(slices)
+            except StopIteration as end:
+                report: MonthReport = end.value
+                return report
+
+    def month_in_slices(
+        self,
+        month: int,
+        matured: Examples,
+        said: Mapping[str, npt.ArrayLike],
+        *,
+        observed: Examples,
+        champion: Snapshot,
+        model_id: str,
+        labels: Mapping[str, int],
+        seconds: float = SLICE_S,
+    ) -> Generator[None, None, MonthReport]:
+        """Ask the challengers about `matured`, EXAMPLE (n,), return what the month says of all models, and learn it.
+
+        said: by name, what champion and prior say of `matured`. observed: the newest month's observations, EXAMPLE,
+        outcomes or not. champion, model_id: the model that was tested. labels: the month's, by kind. Yields whenever
+        `seconds` of work on the challengers are done; the report itself is one piece, most of it in kernels that leave
+        other threads alone.
+        """
+        predictions = yield from self.challengers.month_in_slices(matured, seconds)
+        self.record.month(month, matured, {**said, **predictions})
+        drift = drift_of(observed, champion.reference, self.record.losses(CHAMPION), len(matured))
+        report = month_report(
+            self.record,
+            month=month,
+            model_id=model_id,
+            weights_milli=champion.weights_milli,
+            labels=labels,
+            drift=drift,
+            psi_max=self._psi_max,
+        )
+        yield
+        yield from self.challengers.learn_in_slices(matured, seconds)
+        return report
+
+    def rebuild_in_slices(
+        self, retained: Examples, first_month: int, seconds: float = SLICE_S
+    ) -> Generator[None, None, None]:
+        """Have the challengers learn what is retained, EXAMPLE (n,): after a start, and when the oldest were dropped.
+
+        first_month: the first one that is retained; the record forgets those before it.
+        """
+        self.record.cut(first_month)
+        yield from self.challengers.rebuild_in_slices(retained, seconds)
