@@ -7,14 +7,16 @@ import pytest
 
 from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
-from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Calibration, Snapshot, content_id, decode
+from detectors.rules.artefact import packaged_rules
+from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Calibration, Snapshot, SnapshotError, content_id, decode
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, LogRecord
 from domain.outputs import Observation, Score
 from features.indicators import CORE, INDICATORS
 from features.indicators.nulls import NULL_NAMES
-from streams.score.partition import NEVER, Partition
+from streams.score.explain import explain
+from streams.score.partition import NEVER, Partition, PartitionState
 from tests.detectors.snapshots import wide
 from tests.faults import Fault
 from tests.streams.score.kit import HEADERS, applied, log_of
@@ -184,3 +186,27 @@ def renamed(snapshot: Snapshot, name: str, to: str) -> Snapshot:
             for field in fields
         },
     )
+
+
+def test_an_explanation_has_both_probabilities_and_marks_who_is_no_borrower(module_seed: int) -> None:
+    default = Calibration(intercept_micro=-MICRO, slope_micro=9 * MICRO)
+    model = msgspec.structs.replace(wide(), default_12m=default)
+    partition = Run(module_seed, model.encode()).partition
+    marked = set()
+    for name, value in partition.values(partition.residents.rows()):
+        found = explain(name, value, partition.saved, model, packaged_rules())
+        assert found.pd_12m_ppm == scorecard.probabilities_ppm(default)[found.score - 400]
+        assert found.p_overdue30_90d_ppm == scorecard.probabilities_ppm(model)[found.score - 400]
+        assert found.extrapolated == (not any(loan.open for loan in found.loans))
+        marked.add(found.extrapolated)
+        of_all = msgspec.structs.replace(model, population="everybody", default_12m=None)
+        other = explain(name, value, partition.saved, of_all, packaged_rules())
+        assert (other.extrapolated, other.pd_12m_ppm) == (False, None)
+    assert marked == {False, True}
+
+
+def test_a_start_under_a_model_that_this_engine_does_not_compute_stops_by_name() -> None:
+    body = renamed(wide(), CORE[-1], "dscr_24m_ratio").encode()
+    name = content_id(body)
+    with pytest.raises(SnapshotError, match=f"model {name}: it scores dscr_24m_ratio, which this engine does not"):
+        Partition(0, lambda model_id: decode(body, model_id), PartitionState(low_offset=5, model_id=name))
