@@ -239,7 +239,9 @@ def _prior_theta(
     return theta, penalty
 
 
-def _as_snapshot(prior: Snapshot, groups: Mapping[str, str], population: Population, fit: Fit, correction: Line) -> Snapshot:
+def _as_snapshot(
+    prior: Snapshot, groups: Mapping[str, str], population: Population, fit: Fit, correction: Line
+) -> Snapshot:
     """Return a fit as a scorecard, its probability corrected."""
     names, shape, level = population.names, fit.shape, additive.levels(fit.shape, fit.theta)
     betas, anchors, levels, nulls = {}, {}, {}, {}
