@@ -236,7 +236,7 @@ def _moved(one: Explanation) -> Iterator[str]:
     others = {what: say(*words) for what, words in MOVED.items()}
     yield say(f"{date_of(moved.day)} 日终以来的变动", f"what moved it since {date_of(moved.day)} closed")
     yield f"  {moved.before_milli / 1_000:>9.3f}  {say('当时', 'then')}"
-    for line in moved.lines:
+    for line in moved.deltas:
         yield f"  {line.points_milli / 1_000:>+9.3f}  {others.get(line.what) or name(line.what, language())}"
     yield f"  {one.score_milli / 1_000:>9.3f}  {say('现在', 'now')}"
     yield ""

@@ -1,4 +1,4 @@
-"""Why a score has moved between two moments: lines that add up to the millipoint, also where the model was switched.
+"""A change of score in lines that add up to the millipoint, also where the model was switched.
 
 Both moments are scored under the newer model; what moved is the sum of the indicators' lines and the cap's. The line
 `model` is what the older moment has under the newer model, less what it had under its own.
@@ -14,6 +14,7 @@ from detectors.scorecard import (
     CEILING_MILLI,
     FLOOR_MILLI,
     Scorecard,
+    most_milli,
     points_milli_of,
     scorecard,
     utility,
@@ -42,8 +43,8 @@ class Vector:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A part of a change: of an indicator, or MODEL, or CAP."""
+class Delta:
+    """One line of a change: of an indicator, or MODEL, or CAP."""
 
     what: str
     points_milli: int
@@ -51,11 +52,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A score before and after, and the lines between, those that are 0 left out: before + lines = after."""
+    """A score before and after, and the lines between, those that are 0 left out: before + deltas = after."""
 
     before_milli: int
     after_milli: int
-    lines: tuple[Line, ...]
+    deltas: tuple[Delta, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,13 @@ def change(before: Vector, old: Snapshot, after: Vector, new: Snapshot) -> Chang
     new_card = scorecard(new)
     under_old, under_new, now = _parts(before, scorecard(old)), _parts(before, new_card), _parts(after, new_card)
     moves = dict(zip(CORE, np.subtract(now.points_milli, under_new.points_milli).tolist(), strict=True))
-    lines = [Line(what=name, points_milli=moves[name]) for name in sorted(CORE, key=lambda name: -abs(moves[name]))]
-    lines.append(Line(what=MODEL, points_milli=under_new.score_milli - under_old.score_milli))
-    lines.append(Line(what=CAP, points_milli=now.cap_milli - under_new.cap_milli))
+    deltas = [Delta(what=name, points_milli=moves[name]) for name in sorted(CORE, key=lambda name: -abs(moves[name]))]
+    deltas.append(Delta(what=MODEL, points_milli=under_new.score_milli - under_old.score_milli))
+    deltas.append(Delta(what=CAP, points_milli=now.cap_milli - under_new.cap_milli))
     return Change(
         before_milli=under_old.score_milli,
         after_milli=now.score_milli,
-        lines=tuple(line for line in lines if line.points_milli),
+        deltas=tuple(line for line in deltas if line.points_milli),
     )
 
 
@@ -95,16 +96,19 @@ def _parts(vector: Vector, card: Scorecard) -> _Parts:
     return _Parts(points, min(0, vector.most_milli - FLOOR_MILLI - sum(points)))
 
 
-def vector_of_day(values_micro: Mapping[str, int], null_reasons: Mapping[str, str], most_milli: int) -> Vector:
+def vector_of_day(values_micro: Mapping[str, int], null_reasons: Mapping[str, str], capped_at: int) -> Vector:
     """Return the vector of a day's indicators, as `indicator.v1` has them.
 
     That record has values to a millionth, and no last utilities: of an indicator without a value the level of its kind
-    is taken. Both can move a score of it away from the one of that day.
+    is taken. Both can move a score of it away from the one of that day. capped_at: the score that a cap left, also one
+    by days past due that are not computable now; CEILING_MILLI without a cap.
     """
     value = np.array([values_micro.get(name, 0) / MICRO for name in CORE])
     codes = [VALUE if name in values_micro else _code(null_reasons.get(name, "")) for name in CORE]
     last = np.full(CORE_COUNT, UTILITY_PPM_MOST, np.int32)
-    return Vector(value=value, null=np.array(codes, np.uint8), last_ppm=last, most_milli=most_milli)
+    dpd, frozen = (values_micro.get(name, 0) // MICRO for name in ("dpd_max_days", "judicial_freeze_active_flag"))
+    most = min(capped_at, int(most_milli(dpd, frozen)))
+    return Vector(value=value, null=np.array(codes, np.uint8), last_ppm=last, most_milli=most)
 
 
 def _code(reason: str) -> int:

@@ -37,6 +37,6 @@ def _scores(db: Connection, enterprise_id: str, day: int) -> Iterator[EarlierSco
     for closed, names, values, reasons, offset, seq in db.rows(days, asked):
         values_micro = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         for score_milli, cap_milli, model_id in db.rows(scores, {**asked, "offset": offset, "seq": seq}):
-            most = int(score_milli) if cap_milli < 0 else CEILING_MILLI
-            vector = vector_of_day(values_micro, dict(zip(names, reasons, strict=True)), most)
+            capped_at = int(score_milli) if cap_milli < 0 else CEILING_MILLI
+            vector = vector_of_day(values_micro, dict(zip(names, reasons, strict=True)), capped_at)
             yield EarlierScore(day=int(closed), score_milli=int(score_milli), model_id=model_id, vector=vector)

@@ -14,7 +14,7 @@ from config.catalogue import indicators
 from detectors.rules.artefact import RuleSet
 from detectors.rules.conditions import Signal
 from detectors.rules.vocabulary import INPUTS, needs_overlay
-from detectors.score_change import Line, Vector, change
+from detectors.score_change import Delta, Vector, change
 from detectors.scorecard import (
     BAND_MILLI,
     FLOOR_MILLI,
@@ -108,7 +108,7 @@ class Loan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """How the score has moved since a day closed: `before_milli` + `lines` = the score now.
+    """How the score has moved since a day closed: `before_milli` + `deltas` = the score now.
 
     Lines are of indicators, and of MODEL, CAP and REST: what the record of that day does not hold (its values are
     rounded to a millionth, and of nulls it has no last utility).
@@ -117,7 +117,7 @@ class Moved:
     day: int
     model_id: str
     before_milli: int
-    lines: tuple[Line, ...]
+    deltas: tuple[Delta, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +226,7 @@ def _moved(then: EarlierScore, old: Snapshot, now: Vector, new: Snapshot) -> Mov
         day=then.day,
         model_id=then.model_id,
         before_milli=then.score_milli,
-        lines=found.lines + ((Line(what=REST, points_milli=rest),) if rest else ()),
+        deltas=found.deltas + ((Delta(what=REST, points_milli=rest),) if rest else ()),
     )
 
 

@@ -2,22 +2,32 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from cli.inspect import STATUS
-from config.settings import RedisSettings
+from config.settings import ClickHouseSettings, RedisSettings
 from detectors.scorecard import STATUS_NAMES
+from detectors.snapshot import content_id
 from detectors.wording.phrases import REASONS
 from domain import topics
-from domain.outputs import GROUPS, Alert, Score
+from domain.calendar import date_of
+from domain.outputs import GROUPS, Alert, Indicators, Score
+from features.indicators import CORE
 from features.indicators.nulls import NULL_NAMES
+from sinks.clickhouse import connect, migrate, target_of
+from sinks.clickhouse.tables import INDICATOR, SCORE
+from sinks.kafka import Outbox
 from tests.cli.conftest import BANKS, PARTITIONS, Engine
 from tests.cli.kit import settings_file
+from tests.detectors.snapshots import wide
 from tests.reading import read
+from tests.sinks.kit import read as records
 from tests.streams.score.kit import BANK
 
 
@@ -60,6 +70,85 @@ def test_the_parts_add_up_to_the_score_that_is_stored_and_was_sent(engine: Engin
             assert [one["points_milli"] for one in seen["reasons"]] == [one.points_milli for one in record.reason_codes]
         for indicator in seen["indicators"]:
             assert (indicator["value"] is None) == bool(indicator["null"]), indicator
+
+
+def archived(engine: Engine, folder: Path, *, model_id: str | None = None) -> Path:
+    """Store the engine's scores and indicators in an archive; return settings that name it.
+
+    model_id: the model that the stored scores then name.
+    """
+    settings = msgspec.structs.replace(engine.settings, clickhouse=ClickHouseSettings(url=f"chdb://{folder / 'chdb'}"))
+    db = connect(target_of(settings.clickhouse))
+    migrate(db)
+    for table, topic, kind in ((SCORE, topics.SCORE, Score), (INDICATOR, topics.INDICATOR, Indicators)):
+        rows: list[tuple[int, Any]] = []
+        for record in read(engine.settings.kafka.bootstrap, topic):
+            value = msgspec.json.decode(record.value or b"", type=kind)
+            if model_id is not None and isinstance(value, Score):
+                value = msgspec.structs.replace(value, model_id=model_id)
+            rows.append((record.offset, value))
+        now_ms = int(time.time() * 1_000)
+        db.insert(table.insert(table.rows(records(topic, rows, time_ms=now_ms)), f"t:{table.name}"))
+    db.close()
+    return settings_file(folder, settings)
+
+
+@pytest.mark.parametrize("is_switched", [False, True])
+def test_what_moved_a_score_since_a_day_adds_up_also_over_a_switch(
+    engine: Engine, called: Callable[..., Any], tmp_path: Path, is_switched: bool
+) -> None:
+    if is_switched:  # as if the scores of then had been another model's
+        body = wide().encode()
+        outbox = Outbox(engine.settings.kafka.bootstrap)
+        outbox.send(topics.MODEL, body, key=content_id(body).encode())
+        outbox.drain()
+    config = archived(engine, tmp_path, model_id=content_id(wide().encode()) if is_switched else None)
+    closes = [
+        msgspec.json.decode(each.value or b"", type=Indicators)
+        for each in read(engine.settings.kafka.bootstrap, topics.INDICATOR)
+    ]
+    moved_at_all = 0
+    for name in newest_scores(engine):
+        days = sorted(each.day for each in closes if each.enterprise_id == name)
+        day = days[len(days) // 2]
+        code, out, err = called("inspect", name, "--since", str(date_of(day)), "--json", config=config)
+        assert code == 0, err
+        seen = json.loads(out)
+        moved = seen["moved"]
+        assert moved["day"] == day
+        lines = {line["what"]: line["points_milli"] for line in moved["deltas"]}
+        assert moved["before_milli"] + sum(lines.values()) == seen["score_milli"]
+        assert set(lines) <= {*CORE, "model", "cap", "rest"}
+        if is_switched:
+            assert lines["model"]
+        else:
+            assert "model" not in lines
+            assert abs(lines.get("rest", 0)) <= len(CORE), "no null of that day had a last utility under 0.35"
+        moved_at_all += bool(set(lines) & set(CORE))
+        page = called("inspect", name, "--since", str(date_of(day)), config=config)[1]
+        column = page[page.index("what moved it since") :].split("\n\n")[0]
+        parts = [float(n) for n in re.findall(r"^  +([+-]?\d+\.\d{3})  ", column, re.M)]
+        assert abs(sum(parts[:-1]) - parts[-1]) < 1e-6, column
+    assert moved_at_all
+
+
+def test_a_day_before_all_scores_and_a_wrong_day_are_named(
+    engine: Engine, called: Callable[..., Any], tmp_path: Path
+) -> None:
+    code, out, err = called("inspect", "E1", "--since", "1999-12-31", config=archived(engine, tmp_path))
+    assert (code, out) == (1, "")
+    assert "E1 on 1999-12-31 or before" in err
+    assert called("inspect", "E1", "--since", "31.12.1999")[0] == 2
+
+
+def test_a_clickhouse_that_does_not_answer_is_exit_code_1(
+    engine: Engine, called: Callable[..., Any], tmp_path: Path
+) -> None:
+    away = msgspec.structs.replace(
+        engine.settings, clickhouse=ClickHouseSettings(url="clickhouse://default@127.0.0.1:1/xinliu")
+    )
+    code, _, err = called("inspect", "E1", "--since", "2024-05-31", config=settings_file(tmp_path, away))
+    assert (code, "[clickhouse]" in err) == (1, True)
 
 
 def test_open_episodes_are_those_of_the_alerts_that_have_not_ended(engine: Engine, called: Callable[..., Any]) -> None:

@@ -146,7 +146,7 @@ def test_the_value_needed_is_the_nearest_that_earns_so_many_points(given_, data)
     one_less = needed + 1e-6 if falls else needed - 1e-6
     assert scorecard.utility(card.rows[i], one_less) * weight < wanted
     for anchor in anchors:  # nothing smaller by an anchor does
-        if needed < anchor / MICRO <= value[i] if falls else value[i] <= anchor / MICRO < needed:
+        if one_less < anchor / MICRO <= value[i] if falls else value[i] <= anchor / MICRO < one_less:
             assert scorecard.utility(card.rows[i], anchor / MICRO) * weight < wanted
 
 
@@ -361,7 +361,7 @@ def test_an_indicator_that_a_snapshot_does_not_name_moves_no_score_and_no_status
 def test_what_the_engine_does_not_compute_is_refused_by_name():
     weights = {**wide().weights_milli, RISING: 0, "dscr_24m_ratio": wide().weights_milli[RISING]}
     fields = {}
-    for field in ("anchors_micro", "levels_micro", "null_levels_micro", "medians_micro"):
+    for field in ("anchors_micro", "levels_micro", "null_levels_micro", "medians_micro", "unknown_at_micro"):
         of = getattr(wide(), field)
         fields[field] = {**of, "dscr_24m_ratio": of[RISING]}
     snapshot = msgspec.structs.replace(wide(), weights_milli=weights, **fields)

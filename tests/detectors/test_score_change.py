@@ -47,11 +47,11 @@ def scored(vector, snapshot):
 def test_before_and_lines_are_after_and_both_are_the_scores_of_the_engine(pair):
     old, new, before, after = pair
     found = change(before, old, after, new)
-    assert found.before_milli + sum(line.points_milli for line in found.lines) == found.after_milli
+    assert found.before_milli + sum(line.points_milli for line in found.deltas) == found.after_milli
     assert found.before_milli == int(scored(before, old)["score_milli"])
     assert found.after_milli == int(scored(after, new)["score_milli"])
-    by_line = {line.what: line.points_milli for line in found.lines}
-    assert len(by_line) == len(found.lines)
+    by_line = {line.what: line.points_milli for line in found.deltas}
+    assert len(by_line) == len(found.deltas)
     assert 0 not in by_line.values()
     moved = scored(after, new)["points_milli"] - scored(before, new)["points_milli"]
     assert [by_line.get(name, 0) for name in CORE] == moved.tolist()
@@ -65,14 +65,14 @@ def test_before_and_lines_are_after_and_both_are_the_scores_of_the_engine(pair):
 def test_under_one_model_there_is_no_line_of_the_model(pair):
     _, model, before, after = pair
     recalibrated = msgspec.structs.replace(model, intercept_micro=model.intercept_micro + 1)
-    assert MODEL not in {line.what for line in change(before, recalibrated, after, model).lines}
+    assert MODEL not in {line.what for line in change(before, recalibrated, after, model).deltas}
 
 
 @settings(deadline=None)
 @given(pairs)
 def test_a_switch_alone_is_the_line_of_the_model(pair):
     old, new, before, _ = pair
-    assert {line.what for line in change(before, old, before, new).lines} <= {MODEL}
+    assert {line.what for line in change(before, old, before, new).deltas} <= {MODEL}
 
 
 def test_a_days_record_gives_its_vector():
@@ -83,4 +83,13 @@ def test_a_days_record_gives_its_vector():
     assert names[:5] == ["feed_stalled", "not_reported", "not_reported", "not_reported", ""]
     assert vector.value[4:].tolist() == [2.0] * (CORE_COUNT - 4)
     assert vector.most_milli == 499_000
-    assert change(vector, prior_snapshot(), vector, prior_snapshot()).lines == ()
+    assert change(vector, prior_snapshot(), vector, prior_snapshot()).deltas == ()
+
+
+def test_a_days_arrears_freeze_or_earlier_cap_hold_its_score_down():
+    def most(capped_at=CEILING_MILLI, **values):
+        return vector_of_day({name: value * MICRO for name, value in values.items()}, {}, capped_at).most_milli
+
+    assert most() == most(dpd_max_days=30, judicial_freeze_active_flag=0) == CEILING_MILLI
+    assert most(dpd_max_days=31) == most(judicial_freeze_active_flag=1) == most(capped_at=499_000) == 499_000
+    assert most(dpd_max_days=91) == most(dpd_max_days=31, capped_at=449_000) == 449_000

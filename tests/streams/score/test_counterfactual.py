@@ -83,5 +83,5 @@ def test_with_learned_levels_the_change_restores_the_grade_and_none_smaller_by_a
     low, high = sorted((values[i], change.value_needed))
     needed, weight = int(x["points_milli"][i]) + change.points_milli, int(card.weight_milli[i])
     for anchor in snapshot.anchors_micro[change.indicator]:
-        if low < anchor / MICRO < high:
+        if low + 1e-6 < anchor / MICRO < high - 1e-6:  # the value is found to a millionth
             assert weight * scorecard.utility(card.rows[i], anchor / MICRO) < needed

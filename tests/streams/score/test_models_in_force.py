@@ -7,20 +7,23 @@ import pytest
 
 from detectors import scorecard
 from detectors.prior import prior_id, prior_snapshot
-from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Calibration, Snapshot, content_id, decode
+from detectors.rules.artefact import packaged_rules
+from detectors.snapshot import MICRO, V2, WEIGHT_SUM_MILLI, Calibration, Snapshot, SnapshotError, content_id, decode
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, LogRecord
 from domain.outputs import Observation, Score
 from features.indicators import CORE, INDICATORS
 from features.indicators.nulls import NULL_NAMES
-from streams.score.partition import NEVER, Partition
+from streams.score.explain import explain
+from streams.score.partition import NEVER, Partition, PartitionState
 from tests.detectors.snapshots import wide
 from tests.faults import Fault
-from tests.streams.score.kit import HEADERS, applied, log_of
+from tests.streams.score.kit import HEADERS, applied, loan, log_of, no_model, record, txn
 from tests.streams.score.test_semantics import of
 
 SWITCH_AT = 0.8  # of the log
+_BY_INDICATOR = ("anchors_micro", "levels_micro", "null_levels_micro", "medians_micro", "unknown_at_micro")
 
 
 class Run:
@@ -81,7 +84,8 @@ def test_a_model_of_other_probabilities_moves_no_score_and_is_no_change_of_model
 
 def wide_as_prior() -> Snapshot:
     """The prior in format 2."""
-    return msgspec.structs.replace(prior_snapshot(), format="xinliu.model/2")
+    prior = prior_snapshot()
+    return msgspec.structs.replace(prior, format=V2, unknown_at_micro=prior.medians_micro)
 
 
 def test_a_model_that_moves_scores_is_a_change_of_model_and_its_days_are_counted(module_seed, untouched):
@@ -121,10 +125,7 @@ def test_a_model_that_names_fewer_indicators_scores_them_alone(module_seed):
     fewer = msgspec.structs.replace(
         wide(),
         weights_milli=weights,
-        **{
-            field: {name: getattr(wide(), field)[name] for name in named}
-            for field in ("anchors_micro", "levels_micro", "null_levels_micro", "medians_micro")
-        },
+        **{field: {name: getattr(wide(), field)[name] for name in named} for field in _BY_INDICATOR},
     )
     run = Run(module_seed, fewer.encode())
     assert run.partition.model_id == content_id(fewer.encode())
@@ -176,11 +177,38 @@ def test_fault_29_a_model_that_cannot_be_scored_with_is_refused_by_name_and_the_
 
 
 def renamed(snapshot: Snapshot, name: str, to: str) -> Snapshot:
-    fields = ("weights_milli", "anchors_micro", "levels_micro", "null_levels_micro", "medians_micro")
     return msgspec.structs.replace(
         snapshot,
         **{
             field: {to if each == name else each: value for each, value in getattr(snapshot, field).items()}
-            for field in fields
+            for field in ("weights_milli", *_BY_INDICATOR)
         },
     )
+
+
+def test_an_explanation_has_both_probabilities_and_marks_who_is_no_borrower(module_seed: int) -> None:
+    default = Calibration(intercept_micro=-MICRO, slope_micro=9 * MICRO)
+    model = msgspec.structs.replace(wide(), default_12m=default)
+    partition = Run(module_seed, model.encode()).partition
+    for name, value in partition.values(partition.residents.rows()):
+        found = explain(name, value, partition.saved, model, packaged_rules())
+        assert found.pd_12m_ppm == scorecard.probabilities_ppm(default)[found.score - 400]
+        assert found.p_overdue30_90d_ppm == scorecard.probabilities_ppm(model)[found.score - 400]
+        assert found.extrapolated == (not any(loan.open for loan in found.loans))
+        of_all = msgspec.structs.replace(model, population="everybody", default_12m=None)
+        other = explain(name, value, partition.saved, of_all, packaged_rules())
+        assert (other.extrapolated, other.pd_12m_ppm) == (False, None)
+    strangers = Partition(0, no_model)
+    list(applied(strangers, [record(txn("t1", "E1", 0)), record(loan("l", "E2", 0)), record(txn("t2", "E2", 1))], 10))
+    marks = {
+        name: explain(name, value, strangers.saved, prior_snapshot(), packaged_rules()).extrapolated
+        for name, value in strangers.values(strangers.residents.rows())
+    }
+    assert marks == {"E1": True, "E2": False}
+
+
+def test_a_start_under_a_model_that_this_engine_does_not_compute_stops_by_name() -> None:
+    body = renamed(wide(), CORE[-1], "dscr_24m_ratio").encode()
+    name = content_id(body)
+    with pytest.raises(SnapshotError, match=f"model {name}: it scores dscr_24m_ratio, which this engine does not"):
+        Partition(0, lambda model_id: decode(body, model_id), PartitionState(low_offset=5, model_id=name))
