@@ -8,6 +8,7 @@ accept    bring a candidate into force; one that is held needs its reasons repea
 promote   the same, after the evidence: the candidate against the model in force, with intervals
 rollback  go back to the model before, or to an earlier one; learn activates none by itself until resume
 resume    let learn activate models again ([learn] activation = "auto")
+queue     what learn holds: the observations that wait, its bounds, and how far it has read
 report    how champion, prior and challengers had predicted the labels that matured: metrics, curves, PSI, weights
 
 An id may be shortened to six digits or more; `prior` is the packaged model. Operators and learn decide one at a time:
@@ -36,6 +37,7 @@ accept    启用一个候选；暂缓的要逐项写明原因：--despite drift,
 promote   先列证据（候选与在用模型对比，带区间），再同 accept
 rollback  退回上一个或更早的模型；此后学习不再自动启用，直到 resume
 resume    让学习恢复自动启用（[learn] activation = "auto"）
+queue     学习保存的内容：等待到期的观测、上限、读到何处
 report    冠军、先验与挑战者对到期标签预测得如何：指标、曲线、PSI、权重
 
 编号可以只写前六位以上；prior 指程序自带的模型。操作人员与学习一次只有一方作决定：被别人抢先的会收到说明，什么也不写。
@@ -47,7 +49,7 @@ report    冠军、先验与挑战者对到期标签预测得如何：指标、�
 退出码：0 已办；1 找不到、被拒绝、被别人抢先，或 Kafka 没有应答；2 用法或设置有误。
 """
 # Each module has `add_actions(actions)`, which adds parsers with `act=` a function of (args, settings).
-MODULES = ("cli.model_list", "cli.model_show", "cli.model_card", "cli.model_decide", "cli.model_report")
+MODULES = ("cli.model_list", "cli.model_show", "cli.model_card", "cli.model_decide", "cli.model_queue", "cli.model_report")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

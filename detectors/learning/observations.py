@@ -47,13 +47,11 @@ class Block:
 
     __slots__ = ("_rows", "count", "marks_differ", "number", "stored")
 
-    def __init__(self, number: int, rows: Rows | None = None) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.count = self.stored = 0 if rows is None else len(rows)
+        self.count = self.stored = 0
         self.marks_differ = False
         self._rows = np.zeros(BLOCK_ROWS, ROW)
-        if rows is not None:
-            self._rows[: len(rows)] = rows
 
     @property
     def rows(self) -> Rows:
@@ -63,6 +61,11 @@ class Block:
     @property
     def is_full(self) -> bool:
         return self.count == BLOCK_ROWS
+
+    def restore(self, first: int, rows: Rows) -> None:
+        """Take in rows from a checkpoint, to stand from place `first` on; a block's may come in any order."""
+        self._rows[first : first + len(rows)] = rows
+        self.count = self.stored = max(self.count, first + len(rows))
 
     def add(self) -> Any:
         """Return the next row, to be filled."""

@@ -32,7 +32,7 @@ from streams.learn.month_closes import MonthCloses
 PIECE_BYTES = 4 << 20
 _PIECES_MAX = 16  # of a block, before it is written as a whole
 _FACTS_MAX = 48  # segments of facts, before the smallest are joined
-_SMALL = ("parent", "closes", "pending")
+_IN_PIECES = ("pending-", "extra-")
 
 
 class CheckpointRefused(Exception):
@@ -111,12 +111,11 @@ class Memory:
         for number, block in kept.items():
             self._take_block(f"{number}", block, puts, drops)
         self._take_facts(puts, drops)
-        for name, body in self._small():
+        small = dict(self._small())
+        for name, body in small.items():
             if self.digests.get(name) != digest(body):
                 puts[name] = body
-        drops |= {
-            name for name in self.digests if name.startswith("extra-") and name not in dict(self._extras())
-        }  # fmt: skip
+        drops |= {name for name in self.digests if name.startswith(_IN_PIECES) and name not in small}
         drops -= puts.keys()
         self.digests = {name: known for name, known in self.digests.items() if name not in drops}
         self.digests |= {name: digest(body) for name, body in puts.items()}
@@ -167,13 +166,9 @@ class Memory:
         yield "parent", learner.parent.encode()
         closes = {p: (state.closes, state.covered_from) for p, state in learner.partitions.items()}
         yield "closes", msgspec.msgpack.encode(closes)
-        yield "pending", msgspec.json.encode(self.pending)
-        yield from self._extras()
-
-    def _extras(self) -> Iterator[tuple[str, bytes]]:
-        for name, body in self.learner.extras.items():
-            for first in range(0, max(len(body), 1), PIECE_BYTES):
-                yield f"extra-{name}-{first // PIECE_BYTES:05}", body[first : first + PIECE_BYTES]
+        yield from _pieces("pending", msgspec.msgpack.encode(self.pending))
+        for name, body in learner.extras.items():
+            yield from _pieces(f"extra-{name}", body)
 
     def _state(self, settings: LearnSettings, waits_for: str) -> State:
         learner, ledger = self.learner, self.learner.ledger
@@ -224,21 +219,25 @@ def restored(
         raise CheckpointRefused("the checkpoint counts loan events otherwise than this engine")
     if gone := set(state.indicators) - set(INDICATORS):
         raise CheckpointRefused(f"the checkpoint has indicators that this engine has not: {', '.join(sorted(gone))}")
-    blocks: dict[int, dict[int, Rows]] = {}
+    blocks: dict[int, Block] = {}
     marks: dict[int, Rows] = {}
     packs: dict[int, bytes] = {}
     small: dict[str, bytes] = {}
     for name, body in segments:
         kind, *numbers = name.split("-")
         if kind == "rows":
-            blocks.setdefault(int(numbers[0]), {})[int(numbers[1])] = _rows(body, state.indicators)
+            number, first = map(int, numbers)
+            block = blocks.setdefault(number, Block(number))
+            block.restore(first, _rows(body, state.indicators))
         elif kind == "marks":
             marks[int(numbers[0])] = np.frombuffer(body, MARKS)
         elif kind == "facts":
             packs[int(numbers[0])] = body
         else:
             small[name] = body
-    table = Observations([_block(number, pieces, marks.get(number)) for number, pieces in sorted(blocks.items())])
+    for number, of_block in marks.items():
+        blocks[number].marks = of_block
+    table = Observations([block for _, block in sorted(blocks.items())])
     if state.indicators != INDICATORS:
         for block in table.blocks:
             block.stored = 0  # the next checkpoint has them all in this engine's columns
@@ -255,15 +254,17 @@ def restored(
         p: MonthCloses(closes, covered_from)
         for p, (closes, covered_from) in msgspec.msgpack.decode(small["closes"], type=_Closes).items()
     }
-    for name in sorted(name for name in small if name not in _SMALL):
-        learner.extras.setdefault(name.split("-")[1], b"")
-        learner.extras[name.split("-")[1]] += small[name]
+    whole: dict[str, list[bytes]] = {}
+    for name in sorted(name for name in small if name.startswith(_IN_PIECES)):
+        whole.setdefault(name.rpartition("-")[0], []).append(small[name])
+    pending = b"".join(whole.pop("pending"))
+    learner.extras = {name.removeprefix("extra-"): b"".join(pieces) for name, pieces in whole.items()}
     learner.restored()
     live = Counter(each.segment for each in facts.values())
     return Memory(
         learner=learner,
         positions=dict(state.positions),
-        pending=msgspec.json.decode(small["pending"], type=list[Month]),
+        pending=msgspec.msgpack.decode(pending, type=list[Month]),
         digests={name: segment.digest for name, segment in head.segments.items()},
         facts_live=live,
         facts_written={number: _count(body) for number, body in packs.items()},
@@ -275,6 +276,11 @@ _ARRAY = struct.Struct(">BI")  # a list of MessagePack with four bytes of length
 _ARRAY_CODE = 0xDD
 _stored = msgspec.msgpack.Encoder()
 _all_stored = msgspec.msgpack.Decoder(list[Stored])
+
+
+def _pieces(name: str, body: bytes) -> Iterator[tuple[str, bytes]]:
+    for first in range(0, max(len(body), 1), PIECE_BYTES):
+        yield f"{name}-{first // PIECE_BYTES:05}", body[first : first + PIECE_BYTES]
 
 
 def _packs(facts: Iterable[Facts]) -> Iterator[tuple[list[Facts], bytes]]:
@@ -331,10 +337,3 @@ def _rows(body: bytes, indicators: tuple[str, ...]) -> Rows:
         for column in ("value", "null"):
             rows["example"][column][:, INDICATORS.index(name)] = before["example"][column][:, i]
     return rows
-
-
-def _block(number: int, pieces: Mapping[int, Rows], marks: Rows | None) -> Block:
-    block = Block(number, np.concatenate([rows for _, rows in sorted(pieces.items())]))
-    if marks is not None:
-        block.marks = marks
-    return block

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import time
@@ -48,6 +49,7 @@ from streams.worker.role import DETACHED, TP, Role, RoleContext
 log = logging.getLogger(__name__)
 
 STANDS_BY = "the partitions: another worker learns, this one stands by"
+STANDS_BY_S = 2.0  # without partitions: a rebalance takes less
 POLL_S = 1.0  # between looks at how far score has come
 SUMMARY_S = 300.0
 CLAIM_AGAIN_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
@@ -103,7 +105,7 @@ class Learn(Role):
         self._checkpoint_seen = 0
         self._is_ahead = False  # of the checkpoint
         self._context = DETACHED
-        self._said_at_s = -1e9
+        self._said_at_s = self._without_since_s = -1e9
         self._waits_for = ""
         self._tested: ModelsTested | None = None
         self._counts: Counter[str] = Counter()
@@ -121,7 +123,7 @@ class Learn(Role):
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, self._client)
         self._publisher = Publisher(self._settings, self._outbox)
         self._months = self._new_months()
-        self._said_at_s = time.monotonic()
+        self._said_at_s = self._without_since_s = time.monotonic()
         self._waits_for = STANDS_BY
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -153,8 +155,7 @@ class Learn(Role):
         self._owned -= tps
         self._waiting.clear()
         if not self._owned:
-            self._waits_for = STANDS_BY
-            log.info("learn: %s", STANDS_BY)
+            self._without_since_s, self._waits_for = time.monotonic(), STANDS_BY
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Take in observations, loan events, outcomes and ticks; while memory is being loaded or learns, keep the chunk."""
@@ -195,7 +196,10 @@ class Learn(Role):
             if not self._task.done():
                 return
             await self._settle()
-        if self._owned < self._needed:
+        if not self._owned and time.monotonic() - self._without_since_s > STANDS_BY_S:
+            self._without_since_s = math.inf
+            log.info("learn: waits for %s", STANDS_BY)
+        if not self._owned >= self._needed:
             return
         if self._memory is None:
             if time.monotonic() >= self._retry_at_s:
