@@ -54,7 +54,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         print(printable(f"xinliu model queue: {error}"), file=sys.stderr)
         return 1
     if found is None:
-        text = say("还没有检查点：learn 没有运行过，或尚未写出", "there is no checkpoint: learn has not run, or written one")
+        text = say(
+            "还没有检查点：learn 没有运行过，或尚未写出", "there is no checkpoint: learn has not run, or written one"
+        )
         print(f"xinliu model queue: {text}", file=sys.stderr)
         return 1
     if args.json:

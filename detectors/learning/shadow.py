@@ -1,10 +1,10 @@
 """The models in shadow, month after month: each is asked, all are measured, and then they learn."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 import numpy.typing as npt
 
-from detectors.learning.challengers import SLICE_S, Challengers
+from detectors.learning.challengers import CHALLENGERS, SLICE_S, Challengers
 from detectors.learning.drift import drift_of
 from detectors.learning.examples import Examples
 from detectors.learning.prequential import CHAMPION, Prequential
@@ -16,10 +16,12 @@ from domain.outputs import MonthReport
 class Shadow:
     """Challengers, and the prequential record of all models."""
 
-    def __init__(self, *, psi_max: float, record: Prequential | None = None) -> None:
+    def __init__(
+        self, *, psi_max: float, record: Prequential | None = None, challengers: Iterable[str] = tuple(CHALLENGERS)
+    ) -> None:
         """Begin with a record; the challengers of one that is not empty have to be rebuilt."""
         self.record = Prequential() if record is None else record
-        self.challengers = Challengers()
+        self.challengers = Challengers(challengers)
         self._psi_max = psi_max
 
     def month(

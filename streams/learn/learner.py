@@ -6,22 +6,18 @@ Everything follows from what the log held before each month's closing ticks, in 
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
-import numpy as np
 
 from config.catalogue import indicators
 from config.settings import LearnSettings
-from detectors.learning.challengers import Challengers
-from detectors.learning.drift import drift_of
 from detectors.learning.examples import Examples
 from detectors.learning.labels import Close
 from detectors.learning.ledger import Ledger
 from detectors.learning.prequential import AS_SCORED, CHAMPION, PRIOR, Prequential
-from detectors.learning.reports import month_report
+from detectors.learning.shadow import Shadow
 from detectors.learning.training import Policy, Trainer
 from detectors.prior import prior_snapshot
 from detectors.snapshot import Snapshot, content_id
@@ -90,9 +86,8 @@ class Learner:
         policy = Policy(half_life_days=round(settings.half_life_months * 30.4375))
         groups = {name: row.group for name, row in indicators().items()}
         self._trainer = Trainer(self.prior, groups, policy)
-        self._challengers = Challengers(settings.challengers)
-        self._learned_by_challengers = 0
-        self._record = Prequential()
+        self._shadow = self._new_shadow()
+        self._in_shadow = 0  # examples that the challengers have learned
 
     def event(self, event: LogEvent, partition: int, offset: int) -> None:
         """Take in a record of the log: a loan event, an outcome, a tick.
@@ -113,7 +108,7 @@ class Learner:
         """Take up again what a checkpoint held: the parent as champion, and the record among the extras."""
         self._trainer.champion = self.parent
         if body := self.extras.get(_RECORD):
-            self._record = Prequential.from_columns(np.load(io.BytesIO(body), allow_pickle=False))
+            self._shadow = self._new_shadow(Prequential.from_bytes(body))
 
     @property
     def due_month(self) -> int | None:
@@ -130,13 +125,11 @@ class Learner:
         closes = {p: close for p, close in found.items() if close is not None}
         before, labels_before = self.ledger.retained, dict(self.labels)
         matured = self.ledger.matured(closes, last_day(month))
+        newly = {kind: count - labels_before[kind] for kind, count in self.labels.items()}
+        report = self._reported(month, before, matured, self.newest(month, closes), newly)
         retained = self.ledger.retained
-        self._test(month, matured, before)
-        report = None
-        if len(self._record):
-            newly = {kind: count - labels_before[kind] for kind, count in self.labels.items()}
-            report = self._reported(month, matured, self.newest(month, closes), newly)
-        self._let_challengers_learn(before, matured, retained)
+        if self._in_shadow != len(retained):  # the oldest were dropped
+            self._rebuild(retained, month - self._settings.months_retained)
         self.month = month
         self.counts["months"] += 1
         for state in self.partitions.values():
@@ -166,44 +159,30 @@ class Learner:
         """
         return self.ledger.observed_on(last_day(month), closes)
 
-    def _test(self, month: int, matured: Examples, before: Examples) -> None:
-        """Let every model predict what has matured, before any learns it."""
-        if not len(matured):
-            return
-        self._rebuild_where_cut(before)
-        predictions = {
-            CHAMPION: self._trainer.predict(matured),
-            PRIOR: self._trainer.prior_predict(matured),
-            **self._challengers.month(matured),
-        }
-        self._record.month(month, matured, predictions)
-        self._record.cut(month - self._settings.months_retained)
-        body = io.BytesIO()
-        np.save(body, self._record.to_columns(), allow_pickle=False)
-        self.extras[_RECORD] = body.getvalue()
-
-    def _reported(self, month: int, matured: Examples, newest: Examples, labels: dict[str, int]) -> MonthReport:
+    def _reported(
+        self, month: int, before: Examples, matured: Examples, newest: Examples, labels: dict[str, int]
+    ) -> MonthReport | None:
+        """Let every model predict what has matured before any learns it; return what that says of them."""
+        if self._in_shadow != len(before):  # a restart
+            self._rebuild(before, -(2**31))
+        if not len(before) + len(matured):
+            return None
+        said = {CHAMPION: self._trainer.predict(matured), PRIOR: self._trainer.prior_predict(matured)}
         champion = self._trainer.champion
-        return month_report(
-            self._record,
-            month=month,
-            model_id=self.model_id,
-            weights_milli=champion.weights_milli,
-            labels=labels,
-            drift=drift_of(newest, champion.reference, self._record.losses(CHAMPION), len(matured)),
-            psi_max=self._settings.psi_max,
+        report = self._shadow.month(
+            month, matured, said, observed=newest, champion=champion, model_id=self.model_id, labels=labels
         )
+        self._in_shadow += len(matured)
+        self.extras[_RECORD] = self._shadow.record.to_bytes()
+        return report
 
-    def _rebuild_where_cut(self, retained: Examples) -> None:
-        """Build the challengers again after a restart, and where the oldest examples were dropped since they learned."""
-        if self._learned_by_challengers != len(retained):
-            self._challengers.rebuild(retained)
-            self._learned_by_challengers = len(retained)
+    def _rebuild(self, retained: Examples, first_month: int) -> None:
+        for _ in self._shadow.rebuild_in_slices(retained, first_month):
+            pass
+        self._in_shadow = len(retained)
 
-    def _let_challengers_learn(self, before: Examples, matured: Examples, retained: Examples) -> None:
-        if len(before) + len(matured) == len(retained):
-            self._challengers.learn(matured)
-            self._learned_by_challengers += len(matured)
+    def _new_shadow(self, record: Prequential | None = None) -> Shadow:
+        return Shadow(psi_max=self._settings.psi_max, record=record, challengers=self._settings.challengers)
 
     @property
     def labels(self) -> dict[str, int]:
@@ -214,7 +193,11 @@ class Learner:
         """Return counts since the start of the log; prequential log loss where something has matured."""
         ledger, labels = self.ledger, self.labels
         names = {"log_loss": CHAMPION, "log_loss_of_prior": PRIOR}
-        losses = {name: self._record.losses(model) for name, model in names.items() if model in self._record.models}
+        losses = {
+            name: self._shadow.record.losses(model)
+            for name, model in names.items()
+            if model in self._shadow.record.models
+        }
         return {
             "observations": ledger.seen_count,
             "observations_held": ledger.held_count,
