@@ -13,6 +13,7 @@ from domain.outputs import MonthReport
 from features.indicators import CORE, INDICATOR_COUNT, INDICATORS
 
 FIRST_MONTH = 640
+FREEZE = INDICATORS.index("judicial_freeze_active_flag")
 SAFER, RISKIER = INDICATORS.index("op_inflow_30d_cny"), INDICATORS.index("non_op_inflow_share_90d_ratio")
 
 
@@ -28,6 +29,7 @@ def examples(n: int, seed: int, *, effect: float = 1.0, base: float = -2.5, move
     made["value"] = rng.normal(size=(n, INDICATOR_COUNT)) + moved
     logit = base + effect * (made["value"][:, RISKIER] - made["value"][:, SAFER])
     made["bad"] = rng.random(n) < 1 / (1 + np.exp(-logit))
+    made["value"][:, FREEZE] = 0.0  # a freeze in force would cap the score
     made["null"] = np.where(rng.random((n, INDICATOR_COUNT)) < 0.1, 2, 0)
     made["value"][made["null"] > 0] = np.nan
     made["score_milli"] = np.clip(560_000 - 30_000 * logit, 400_000, 700_000)

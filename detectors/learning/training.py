@@ -182,8 +182,8 @@ def thinned(examples: Examples, most: int) -> tuple[Ints, Floats]:
     if len(examples) <= most:
         return everyone, np.ones(len(examples))
     was_bad = np.isin(examples["enterprise"], np.unique(examples["enterprise"][examples["bad"]]))
-    others = int((~was_bad).sum())
-    k = -(-others // max(1, most - int(was_bad.sum())))
+    bads = int(was_bad.sum())
+    k = -(-(len(examples) - bads) // max(most - bads, bads, 1))  # of the others as many as of the bad, at least
     rows = np.flatnonzero(was_bad | (_mixed(examples["enterprise"]) % k == 0))
     return rows, np.where(was_bad[rows], 1.0, float(k))
 
