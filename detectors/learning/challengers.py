@@ -89,7 +89,7 @@ class StumpsChallenger:
     """Monotone boosted stumps, fitted anew to all learned rows when the next prediction is due."""
 
     def __init__(self) -> None:
-        self._model = MonotoneStumps([_direction(name) for name in INDICATORS])
+        self._model = MonotoneStumps([direction(name) for name in INDICATORS])
         self._blocks: list[tuple[npt.NDArray[np.uint8], Flags, Floats]] = []
         self._is_fitted = False
 
@@ -271,7 +271,7 @@ def _whole(slices: Generator[None, None, Any]) -> Any:
             return end.value
 
 
-def _direction(name: str) -> Literal[-1, 0, 1]:
+def direction(name: str) -> Literal[-1, 0, 1]:
     """Return 1 where a higher value of an indicator is riskier, -1 where a lower one is."""
     known = indicators().get(name)
     return 0 if known is None else 1 if known.higher_is_riskier else -1
