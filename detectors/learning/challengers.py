@@ -234,7 +234,7 @@ class Challengers:
     def _learn(self, kept: Kept, seconds: float) -> Slices:
         assert self._edges is not None
         for first in range(0, len(kept.examples), BLOCK):
-            examples, weight = (column[first : first + BLOCK] for column in kept)
+            examples, weight = kept.examples[first : first + BLOCK], kept.weight[first : first + BLOCK]
             rows = self._edges.rows(examples)
             for model in self._models.values():
                 yield from _sliced(model.learn(rows, examples["bad"], weight), seconds)
