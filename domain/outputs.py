@@ -239,7 +239,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProbabilityBin(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the examples to which a model gave a probability in [from_ppm, to_ppm)."""
+    """The outcomes of the examples to which a model gave a probability in [from_ppm, to_ppm)."""
 
     from_ppm: int
     to_ppm: int

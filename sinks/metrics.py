@@ -127,6 +127,7 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
         "Population stability index of the newest month's observations, by indicator, and of the score",
         ("indicator",),
     ),
+    "xinliu_drift_reasons": (GaugeMetricFamily, "What the newest month calls drift, in number", ()),
     "xinliu_concept_drift": (GaugeMetricFamily, "1 where the champion's log loss has risen in the newest month", ()),
     "xinliu_ready": (GaugeMetricFamily, "1 where the worker does its work now", ()),
     "xinliu_read_at_seconds": (GaugeMetricFamily, "When these readings were taken", ()),
@@ -352,4 +353,5 @@ def _models(report: MonthReport) -> Iterator[Sample]:
                 yield f"xinliu_model_{name}", labels, value_micro / 1_000_000
     for indicator, psi_micro in report.psi_micro.items():
         yield "xinliu_psi", (indicator,), psi_micro / 1_000_000
+    yield "xinliu_drift_reasons", (), len(report.drift)
     yield "xinliu_concept_drift", (), report.concept_drift

@@ -1,4 +1,4 @@
-"""What challengers see of an example: the rank of each value and its bin, and which of the good ones they learn.
+"""Examples as challengers see them: the rank of each value and its bin, and which of the good ones they learn.
 
 Ranks and bins rest on quantiles of the examples so far. They are taken when there are EDGES_AT examples, and stay for
 as long as a model learns, so that a tree's splits keep their meaning; when they are taken anew, the models begin anew.

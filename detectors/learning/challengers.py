@@ -89,7 +89,7 @@ class StumpsChallenger:
     """Monotone boosted stumps, fitted anew to all learned rows when the next prediction is due."""
 
     def __init__(self) -> None:
-        self._model = MonotoneStumps([_direction(name) for name in INDICATORS])
+        self._model = MonotoneStumps([direction(name) for name in INDICATORS])
         self._blocks: list[tuple[npt.NDArray[np.uint8], Flags, Floats]] = []
         self._is_fitted = False
 
@@ -234,7 +234,7 @@ class Challengers:
     def _learn(self, kept: Kept, seconds: float) -> Slices:
         assert self._edges is not None
         for first in range(0, len(kept.examples), BLOCK):
-            examples, weight = (column[first : first + BLOCK] for column in kept)
+            examples, weight = kept.examples[first : first + BLOCK], kept.weight[first : first + BLOCK]
             rows = self._edges.rows(examples)
             for model in self._models.values():
                 yield from _sliced(model.learn(rows, examples["bad"], weight), seconds)
@@ -271,7 +271,7 @@ def _whole(slices: Generator[None, None, Any]) -> Any:
             return end.value
 
 
-def _direction(name: str) -> Literal[-1, 0, 1]:
+def direction(name: str) -> Literal[-1, 0, 1]:
     """Return 1 where a higher value of an indicator is riskier, -1 where a lower one is."""
     known = indicators().get(name)
     return 0 if known is None else 1 if known.higher_is_riskier else -1

@@ -29,7 +29,7 @@ _NAMED_MAX = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What the newest month says.
+    """The newest month against the population of training and the months before.
 
     psi_micro: by indicator, and of the score, of `examples` observations. concept: the champion's loss has risen.
     """

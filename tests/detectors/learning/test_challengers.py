@@ -154,7 +154,7 @@ def test_a_riskier_value_never_lowers_the_probability(name: str) -> None:
     about = np.repeat(TEST[:40], 60).copy()
     steps = np.tile(np.linspace(-4, 4, 60), 40)
     for i, indicator in enumerate(INDICATORS):
-        direction = challengers_module._direction(indicator)
+        direction = challengers_module.direction(indicator)
         seen = about.copy()
         seen["value"][:, i], seen["null"][:, i] = steps, 0
         moves = np.diff(taught.month(seen)[name].reshape(40, 60), axis=1)
@@ -239,7 +239,7 @@ def test_stumps_find_what_boosting_finds_and_refuse_one_class() -> None:
 
     train, test = examples(6_000, 11), examples(6_000, 12)
     edges = Edges(train)
-    directions = [challengers_module._direction(name) for name in INDICATORS]
+    directions = [challengers_module.direction(name) for name in INDICATORS]
     model = MonotoneStumps(directions)
     model.fit(edges.rows(train).bins, train["bad"], np.ones(len(train)))
     data = lightgbm.Dataset(edges.rows(train).bins.astype(float), train["bad"].astype(float))

@@ -27,6 +27,7 @@ from streams.worker.role import DETACHED, TP
 from streams.worker.roles import topics_of
 from streams.worker.worker import drive
 from tests.faults import Fault
+from tests.model_months import months
 from tests.patience import patience_s
 from tests.reading import committed, read
 from tests.transactions import logged, txn
@@ -38,6 +39,7 @@ TP_EVENTS, TP_ALERTS = TP(topics.EVENTS, 0), TP(topics.ALERT_SUPERVISOR, 0)
 TP_TOLD, TP_OTHER_TOLD = TP(topics.bank_alerts(BANK), 0), TP(topics.bank_alerts(OTHER_BANK), 0)
 
 pytest.importorskip("chdb")
+(MONTH,) = months(1)
 
 
 def payment(number: int, amount_minor: int | None = None) -> bytes:
@@ -112,6 +114,10 @@ def profile(number: int) -> bytes:
         region="450100", size_class="micro",
     )  # fmt: skip
     return msgspec.json.encode(logged(event))
+
+
+def month_report(number: int) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(MONTH, month=number))
 
 
 def health(number: int) -> bytes:
@@ -324,7 +330,8 @@ def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings
     emitted: dict[str, tuple[Callable[[int], bytes], ...]] = {
         topics.EVENTS: (payment, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),
         topics.ALERT_SUPERVISOR: (alert,), topics.ALERT_BACKFILL: (alert,), topics.DEAD_LETTERS: (letter,),
-        topics.LATE: (late,), topics.FEED: (health,), TP_TOLD.topic: (alert,), TP_OTHER_TOLD.topic: (alert,),
+        topics.LATE: (late,), topics.FEED: (health,), topics.MODEL_REPORT: (month_report,),
+        TP_TOLD.topic: (alert,), TP_OTHER_TOLD.topic: (alert,),
     }  # fmt: skip
     assert emitted.keys() == set(Archive(settings, MarkedOutbox(settings.kafka.bootstrap)).topics)
     sources = [
