@@ -47,7 +47,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=say(
             "与 --in-process 同用：学习在环内，没有暂缓的模型紧接着关月的时钟记录生效",
-            "with --in-process: the learner is in the loop; what nothing holds takes effect after the tick of its month",
+            "with --in-process: the learner is in the loop; what nothing holds takes effect after its month's tick",
         ),
     )
     group.add_argument(
