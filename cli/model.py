@@ -49,7 +49,14 @@ report    冠军、先验与挑战者对到期标签预测得如何：指标、�
 退出码：0 已办；1 找不到、被拒绝、被别人抢先，或 Kafka 没有应答；2 用法或设置有误。
 """
 # Each module has `add_actions(actions)`, which adds parsers with `act=` a function of (args, settings).
-MODULES = ("cli.model_list", "cli.model_show", "cli.model_card", "cli.model_decide", "cli.model_queue", "cli.model_report")
+MODULES = (
+    "cli.model_list",
+    "cli.model_show",
+    "cli.model_card",
+    "cli.model_decide",
+    "cli.model_queue",
+    "cli.model_report",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
