@@ -115,7 +115,7 @@ def read_queue(settings: Settings) -> dict[str, Any] | None:
 
 def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     written = datetime.fromtimestamp(found["written_at_ms"] / 1_000, UTC).astimezone()
-    labels = found["labels"]
+    labels, memory_mb, stored_mb = found["labels"], found["bytes"] / MB, found["segments_bytes"] / MB
     kinds = {
         "good": say("正常", "good"),
         "bad": say("不良", "bad"),
@@ -142,9 +142,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             say("大小", "size"),
             say(
-                f"内存 {found['bytes'] / MB:,.0f} MB，检查点 {found['segments_bytes'] / MB:,.0f} MB，{found['segments']} 段",
-                f"{found['bytes'] / MB:,.0f} MB of memory, {found['segments_bytes'] / MB:,.0f} MB in {found['segments']} "
-                "segments",
+                f"内存 {memory_mb:,.0f} MB，检查点 {stored_mb:,.0f} MB，{found['segments']} 段",
+                f"{memory_mb:,.0f} MB of memory, {stored_mb:,.0f} MB in {found['segments']} segments",
             ),
         ),
         (say("已学到的月份", "month learned"), found["month_learned"] or say("无", "none")),

@@ -260,13 +260,12 @@ def _commit(producer: Producer) -> None:
 
 def _spans(offsets: list[int]) -> Iterator[tuple[int, int]]:
     """Yield (first, last) of runs of offsets with small gaps."""
-    first = last = None
-    for offset in offsets:
-        if first is None:
-            first = offset
-        elif offset - last > _GAP_MAX:
+    if not offsets:
+        return
+    first = last = offsets[0]
+    for offset in offsets[1:]:
+        if offset - last > _GAP_MAX:
             yield first, last
             first = offset
         last = offset
-    if first is not None:
-        yield first, last
+    yield first, last

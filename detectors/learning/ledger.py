@@ -158,7 +158,7 @@ class Ledger:
     def _label(
         self, block: Block, closes: Mapping[int, Close], end_day: int
     ) -> list[tuple[int, str, bytes, Block, int]]:
-        """Give a label to the rows that have matured; return (matured_on, enterprise, id, block, place) of good and bad."""
+        """Label the rows that have matured; return (matured_on, enterprise, id, block, place) of good and bad ones."""
         rows, found = block.rows, []
         places = _due(block, HELD, closes, end_day)
         decided = self._decided(block, places, closes, end_day, OVERDUE_90D)
@@ -206,7 +206,7 @@ class Ledger:
         return found
 
     def _place_outcomes(self, closes: Mapping[int, Close]) -> None:
-        """Look up what new outcomes are about: their observations may mature at once. Count those that come to nothing."""
+        """Look up what new outcomes are about: that may mature at once. Count those that come to nothing."""
         new: dict[tuple[bytes, int], list[Placed]] = {}
         for number in sorted(self._unplaced):
             facts = self.facts[number]
@@ -237,7 +237,7 @@ class Ledger:
                 self.outcomes_late_count += len(outcomes)
 
     def _drop_old(self, closes: Mapping[int, Close], end_day: int) -> None:
-        """Drop labelled rows beyond the months retained, whole years at once, and each December what is over long since."""
+        """Drop labelled rows beyond the months retained, whole years at once; each December facts long past."""
         month = month_of_day(end_day)
         first_year = (month + 1 - self._months_retained) // 12
         first_day = day_of_date(date(1970 + first_year, 1, 1)) if first_year > 0 else 0

@@ -107,7 +107,7 @@ class LoanHistory:
     def __init__(self, bank_id: str, loan_id: str = "") -> None:
         self.bank_id, self.loan_id = bank_id, loan_id
         self.packed = bytearray()
-        self._keep([])
+        self._last_offset, self._is_plain, self._thinned_at = -1, True, REPORTS_THINNED_AT
 
     @classmethod
     def restored(cls, bank_id: str, loan_id: str, packed: bytes, last_offset: int, is_plain: bool) -> "LoanHistory":

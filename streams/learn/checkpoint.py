@@ -87,7 +87,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Memory:
-    """A learner, its places in the log, the months that are still to be published, and how the checkpoint holds them."""
+    """A learner, its places in the log, the months still to be published, and how the checkpoint holds them."""
 
     learner: Learner
     positions: dict[str, int] = field(default_factory=dict)
@@ -112,9 +112,7 @@ class Memory:
             self._take_block(f"{number}", block, puts, drops)
         self._take_facts(puts, drops)
         small = dict(self._small())
-        for name, body in small.items():
-            if self.digests.get(name) != digest(body):
-                puts[name] = body
+        puts |= {name: body for name, body in small.items() if self.digests.get(name) != digest(body)}
         drops |= {name for name in self.digests if name.startswith(_IN_PIECES) and name not in small}
         drops -= puts.keys()
         self.digests = {name: known for name, known in self.digests.items() if name not in drops}
@@ -153,7 +151,7 @@ class Memory:
         ledger.changed.clear()
 
     def _poor_segments(self) -> set[int]:
-        """Return the segments of facts to be written anew: half empty ones, and the smallest where there are too many."""
+        """Return the segments of facts to write anew: half empty ones, and the smallest where there are too many."""
         live, written = self.facts_live, self.facts_written
         poor = {each for each, count in written.items() if 2 * live[each] < count}
         if len(written) - len(poor) > _FACTS_MAX:

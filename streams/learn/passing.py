@@ -1,6 +1,7 @@
 """Records that say the learner nothing: told by their first bytes, and passed over undecoded."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.transport.chunk import Chunk
 
@@ -11,16 +12,17 @@ _SILENT = tuple(np.frombuffer(b"%s%s" % (_BEGIN, name.encode() + b'",'), np.uint
 
 
 def telling(chunk: Chunk) -> list[int]:
-    """Return the places of the records that may say something: loan events, outcomes, ticks, and what is not canonical."""
+    """Return the places of the records that may say something: loan events, outcomes, ticks, what is not canonical."""
     left = np.arange(len(chunk))
     for begin in _SILENT:
         if not len(left):
             break
         left = left[~_begins(chunk, left, begin)]
-    return left.tolist()
+    found: list[int] = left.tolist()
+    return found
 
 
-def _begins(chunk: Chunk, places: np.ndarray, begin: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _begins(chunk: Chunk, places: NDArray[np.int64], begin: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return by place whether a record's value begins with these bytes. The last ones differ most, and go first."""
     start, found = chunk.value_start[places], np.zeros(len(places), np.bool_)
     may = np.flatnonzero(chunk.value_end[places] - start >= len(begin))

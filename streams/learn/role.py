@@ -158,7 +158,7 @@ class Learn(Role):
             self._without_since_s, self._waits_for = time.monotonic(), STANDS_BY
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
-        """Take in observations, loan events, outcomes and ticks; while memory is being loaded or learns, keep the chunk."""
+        """Take in observations, loan events, outcomes and ticks; keep the chunk while memory is loaded or learns."""
         if not self._owned >= self._needed:
             return  # it comes again to the worker that has all partitions
         if self._memory is None and self._task is None:
@@ -321,7 +321,7 @@ class Learn(Role):
         self._task = asyncio.create_task(what)
 
     async def _settle(self) -> None:
-        """Wait for what is under way. Raise its errors, but for those of the checkpoint, after which memory is dropped."""
+        """Wait for what is under way. Raise its errors, but for the checkpoint's, after which memory is dropped."""
         task = self._task
         if task is None:
             return
@@ -449,10 +449,9 @@ class Learn(Role):
 
     async def _publish(self, memory: Memory) -> None:
         """Publish what the checkpoint has as to be published."""
-        if memory.pending:
-            await in_thread(self._store.verify)
         while memory.pending:
             self._step("publish")
+            await in_thread(self._store.verify)  # else one that was paused here would publish what is past
             month = memory.pending[0]
             if month.report is not None:
                 await self._publisher.report(month.report)

@@ -26,7 +26,8 @@ def observation(
     day: int, enterprise: str = "E1", number: str = "o1", offset: int = 0, loan: str | None = None, milli: int = 500_000
 ) -> Observation:
     return Observation(
-        observation_id=id_of(number), enterprise_id=enterprise, kind="grant" if loan else "month", loan_id=loan, day=day,
+        observation_id=id_of(number), enterprise_id=enterprise, kind="grant" if loan else "month", loan_id=loan,
+        day=day,
         as_of=day_start_ms(day), score_milli=milli, p_overdue30_90d_ppm=50_000, utilities_ppm={"a": 500_000},
         values_micro={}, model_id="m", offset=offset, seq=0,
     )  # fmt: skip

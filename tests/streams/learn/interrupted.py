@@ -1,4 +1,4 @@
-"""A learn worker that gets a signal before a step: `python -m tests.streams.learn.interrupted CONFIG STEP NTH SIGNAL`."""
+"""A learn worker that gets a signal before a step: `python -m … CONFIG STEP NTH SIGNAL`."""
 
 import os
 import signal

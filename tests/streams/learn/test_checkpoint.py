@@ -19,7 +19,7 @@ from streams.learn.checkpoint import CheckpointRefused, Memory, State, restored
 from streams.learn.learner import Learner
 from tests.streams.learn.test_role import PARTITIONS, PRIOR, Log, made_log
 
-SETTINGS = LearnSettings(labels_per_snapshot_min=100, weight_move_points_max=300.0, months_retained=12)
+SETTINGS = LearnSettings(labels_per_snapshot_min=100, months_retained=12, challengers=("ftrl",))
 
 
 class Kept:
@@ -69,8 +69,9 @@ def go_on(memory: Memory, step: tuple[str, int, int, bytes]) -> list[bytes]:
 def learn_due(memory: Memory) -> list[bytes]:
     found = []
     while (month := memory.learner.due_month) is not None:
-        if (learned := memory.learner.learn(month)) is not None:
-            found.append(learned.snapshot.encode())
+        made = memory.learner.learn(month)
+        found.append(msgspec.json.encode(made))
+        memory.pending.append(made)
     return found
 
 
@@ -84,6 +85,7 @@ def content(memory: Memory) -> Mapping[str, Any]:
         "retained": ledger.retained.tobytes(),
         "closes": learner.partitions,
         "extras": learner.extras,
+        "pending": memory.pending,
         "positions": memory.positions,
     }
 

@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.snapshot import content_id
 from domain import topics
-from domain.events import Control
-from domain.outputs import Observation
+from domain.events import LogRecord
+from domain.outputs import Candidate, MonthReport, Observation
 from embedded import Child
 from sinks.checkpoint_topic import CheckpointTopic
 from streams.learn.checkpoint import State
@@ -27,7 +27,7 @@ from tests.reading import commit, read
 from tests.streams.learn.test_role import PARTITIONS, Log, made_log
 
 SESSION_S = 6.0
-LEARN = LearnSettings(labels_per_snapshot_min=100, weight_move_points_max=300.0)
+LEARN = LearnSettings(labels_per_snapshot_min=100, challengers=())
 
 
 def settings(broker: str) -> Settings:
@@ -46,15 +46,13 @@ def expected_models(log: Log) -> list[str]:
                 learner.ledger.observe(observations(value), partition)
     models = []
     while (month := learner.due_month) is not None:
-        if (learned := learner.learn(month)) is not None:
+        if (learned := learner.learn(month).learned) is not None:
             models.append(content_id(learned.snapshot.encode()))
     assert len(models) >= 3
     return models
 
 
 def decoders() -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:
-    from domain.events import LogRecord
-
     return msgspec.json.Decoder(LogRecord).decode, msgspec.json.Decoder(Observation).decode
 
 
@@ -77,7 +75,7 @@ def launch(empty_kafka: str, tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
     def start(name: str, step: str = "never", nth: int = 1, number: str = "SIGKILL", **learn: Any) -> Child:
         path = tmp_path / f"{name}.toml"
-        learn = {"labels_per_snapshot_min": 100, "weight_move_points_max": 300.0, "checkpoint_s": 1.0, **learn}
+        learn = {"labels_per_snapshot_min": 100, "challengers": [], "checkpoint_s": 1.0, **learn}
         path.write_text(
             f'[kafka]\nbootstrap = "{empty_kafka}"\nlog_partitions = {PARTITIONS}\nsession_timeout_s = {SESSION_S}\n'
             f'instance_id = "{name}"\n[learn]\n' + "".join(f"{k} = {str(v).lower()}\n" for k, v in learn.items())
@@ -100,18 +98,24 @@ def state_of(broker: str) -> State | None:
     return None if head is None else msgspec.json.decode(head.state, type=State)
 
 
+def candidates(broker: str) -> list[str]:
+    """The models of which learn has said something, in the order in which it did."""
+    said = [
+        msgspec.json.decode(r.value or b"", type=Candidate | MonthReport) for r in read(broker, topics.MODEL_REPORT)
+    ]
+    return [one.model_id for one in said if isinstance(one, Candidate)]
+
+
 def is_done(broker: str, models: list[str]) -> bool:
-    controls = [msgspec.json.decode(r.value or b"", type=Control).artefact_id for r in read(broker, topics.CONTROL)]
-    return bool(controls) and controls[-1] == models[-1]
+    return candidates(broker)[-1:] == models[-1:]
 
 
 def judge(broker: str, models: list[str]) -> None:
-    """Published and activated are the models of a quiet run, in their order, whatever came twice."""
+    """Published and proposed are the models of a quiet run, in their order, whatever came twice."""
     made = [(record.key or b"").decode() for record in read(broker, topics.MODEL)]
-    controls = [msgspec.json.decode(r.value or b"", type=Control).artefact_id for r in read(broker, topics.CONTROL)]
     assert list(dict.fromkeys(made)) == models
-    assert list(dict.fromkeys(controls)) == models
-    assert [models.index(str(one)) for one in controls] == sorted(models.index(str(one)) for one in controls)
+    assert list(dict.fromkeys(candidates(broker))) == models
+    assert [models.index(one) for one in candidates(broker)] == sorted(map(models.index, candidates(broker)))
 
 
 STEPS = ("take", "segments", "commit", "committed", "publish", "published")
@@ -180,12 +184,12 @@ def test_fault_23_a_worker_that_was_paused_and_comes_back_writes_no_more(
     eventually(lambda: is_done(empty_kafka, models) or not b.running, 90, f"the last model, by b: {b.log_tail()}")
     fault.inject(a.signal, signal.SIGCONT)
     eventually(lambda: "memory is dropped" in a.log_tail(400) or "stands by" in a.log_tail(400), 30, "a's return")
-    written = len(read(empty_kafka, topics.MODEL)), len(read(empty_kafka, topics.CONTROL))
+    written = len(read(empty_kafka, topics.MODEL)), len(read(empty_kafka, topics.MODEL_REPORT))
     a.stop()
     b.stop()
     assert (a.returncode, b.returncode) == (0, 0), (a.log_tail(), b.log_tail())
     judge(empty_kafka, models)
-    assert written == (len(read(empty_kafka, topics.MODEL)), len(read(empty_kafka, topics.CONTROL)))
+    assert written == (len(read(empty_kafka, topics.MODEL)), len(read(empty_kafka, topics.MODEL_REPORT)))
     fault(
         observed=f"paused before {step}, taken over, came back: {'fenced' if 'dropped' in a.log_tail(400) else 'idle'}"
     )

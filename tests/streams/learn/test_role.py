@@ -85,7 +85,8 @@ def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
 
 def observation(day: int, enterprise: str, utilities: dict[str, int], offset: int) -> Observation:
     return Observation(
-        observation_id=hashlib.sha256(f"{enterprise}-{day}".encode()).hexdigest()[:32], enterprise_id=enterprise, kind="month", loan_id=None, day=day, as_of=0,
+        observation_id=hashlib.sha256(f"{enterprise}-{day}".encode()).hexdigest()[:32], enterprise_id=enterprise,
+        kind="month", loan_id=None, day=day, as_of=0,
         score_milli=0, p_overdue30_90d_ppm=0, utilities_ppm=utilities, values_micro=dict(utilities), model_id="m",
         offset=offset, seq=0,
     )  # fmt: skip
