@@ -15,7 +15,6 @@ for a good one.
 """
 
 import heapq
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ class Accounts:
         return identity_of(self.name, 1, self.directory, NAMES)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """Yield the outcomes, then day by day the transactions, consents and loans, each day closed by its receipt.
+        """Yield day by day outcomes, transactions, consents and loans, each day closed by its receipt.
 
         `control.v1` is read before the banks, so an outcome is at its enterprise's first day: its `matured_on` says
         from when on it may be learned. Raise SourceError, with file, row or line, and column, where one is wrong.
@@ -124,18 +123,14 @@ class Accounts:
         reports = sorted((report for one in loans for report in _reports(one)), key=attrgetter("event_time"))
         consents = sorted((_consent(one) for one in loans), key=attrgetter("event_time"))
         first = {name: rows[0].event_time for name, rows in accounts.items()}
-        begin_ms = min((each.event_time for events in (txns, consents) for each in events[:1]), default=0)
         topic = topics.bank_events(BANK.bank_id)
         # Within a day the rows come first, then the loans: each is granted on what was known then.
         booked: Iterator[Txn | Loan] = heapq.merge(txns, reports, key=attrgetter("event_time"))
         feed = closed_by_receipts([BANK], (Delivery(event.event_time, topic, event) for event in booked))
         gateway = (Delivery(consent.event_time, topics.GATEWAY, consent) for consent in consents)
-        outcomes = (
-            Delivery(begin_ms, topics.CONTROL, _outcome(one, min(first.get(one.enterprise_id, at_ms), at_ms)))
-            for one in loans
-            for at_ms in (_consent_ms(one),)
-        )
-        for delivery in itertools.chain(outcomes, heapq.merge(gateway, feed, key=attrgetter("at_ms"))):
+        outcomes = sorted((_outcome(one, first) for one in loans), key=attrgetter("event_time"))
+        control = (Delivery(outcome.event_time, topics.CONTROL, outcome) for outcome in outcomes)
+        for delivery in heapq.merge(control, gateway, feed, key=attrgetter("at_ms")):
             event = delivery.event
             self._rows["made"] += not (isinstance(event, Txn) or (isinstance(event, Loan) and event.event == "granted"))
             yield delivery
@@ -339,7 +334,10 @@ def _consent_ms(one: Lent) -> int:
     return day_start_ms(one.granted - 1)
 
 
-def _outcome(one: Lent, at_ms: int) -> Outcome:
+def _outcome(one: Lent, first_ms: Mapping[str, int]) -> Outcome:
+    """Return what became of a loan; `first_ms`: of the first transaction by enterprise id."""
+    at_ms = _consent_ms(one)
+    at_ms = min(first_ms.get(one.enterprise_id, at_ms), at_ms)
     return Outcome(
         event_id=f"{one.loan_id}-outcome",
         bank_id=BANK.bank_id,
