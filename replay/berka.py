@@ -80,6 +80,7 @@ class Lent:
     principal_minor: int
     payment_minor: int
     status: str  # A, B, C, D, or empty
+    line: int  # of the file
 
     @property
     def end(self) -> int:
@@ -116,7 +117,8 @@ class Accounts:
         from when on it may be learned. Raise SourceError, with file, row or line, and column, where one is wrong.
         """
         self._rows = Counter()
-        loans = self._loans()
+        loans = self.loans()
+        self._rows["read"] += len(loans)
         accounts = self._transactions()
         self._outcomes = {one.loan_id: LABELS[one.status] for one in loans if one.status}
         txns = sorted((txn for rows in accounts.values() for txn in rows), key=attrgetter("event_time"))
@@ -143,11 +145,10 @@ class Accounts:
         """Return those of the loans with a status."""
         return self._outcomes
 
-    def _loans(self) -> list[Lent]:
-        """SourceError by line; also where an account has two."""
+    def loans(self) -> list[Lent]:
+        """Return the loans in the order of their file. Raise SourceError by line; also where an account has two."""
         loans: dict[str, tuple[int, Lent]] = {}
         for line, row in read_lines(self.directory / LOANS, LOAN_COLUMNS, NAMES):
-            self._rows["read"] += 1
             one = _lent(line, row)
             if one.enterprise_id in loans:
                 first = loans[one.enterprise_id][0]
@@ -269,6 +270,7 @@ def _lent(line: int, row: Mapping[str, str]) -> Lent:
         principal_minor=amounts["amount"],
         payment_minor=amounts["payments"],
         status=row["status"],
+        line=line,
     )
     if one.status and not one.granted < one.known <= LAST_DAY:
         raise SourceError(f"{where('status')}: {one.status} was not known by {date_of(LAST_DAY)}, the last day")

@@ -87,7 +87,9 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             reader = csv.reader(file, strict=True)
             head = [name.strip() for name in next(reader, [])]
             if missing := [name for name in COLUMNS if name not in head]:
-                raise SourceError(f"{path}, line 1: no column {', '.join(missing)} (it has {', '.join(head) or 'none'})")
+                raise SourceError(
+                    f"{path}, line 1: no column {', '.join(missing)} (it has {', '.join(head) or 'none'})"
+                )
             places = [head.index(name) for name in COLUMNS]
             for row in reader:
                 if row:

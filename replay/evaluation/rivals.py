@@ -1,16 +1,18 @@
-"""Models that learn from the same examples offline: what there is in them, beside what the champion makes of it."""
+"""Models that learn from the same examples: the challengers of the learn role, and what is usual offline."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
+from detectors.learning.challenger_rows import Edges
+from detectors.learning.challengers import CHALLENGERS, whole
 from detectors.learning.examples import Examples
 from detectors.learning.statistics import Floats
 from features.indicators import INDICATORS
 from replay.backtest.catalogue import directions
 from replay.backtest.ceilings import fitted
 
-Model = Callable[[Examples, Examples], Floats]  # (learned, predicted) -> probability of bad of each, (predicted,)
 _STRENGTH = 0.3  # C of the regression: 36 indicators and their nulls on a few dozen bad ones need much shrinkage
 
 
@@ -38,7 +40,25 @@ def stumps(train: Examples, test: Examples) -> Floats:
     return _boosted(train, test, "stumps", [directions().get(name, 0) for name in INDICATORS])
 
 
-RIVALS: Mapping[str, Model] = {"logistic": logistic, "lightgbm": lightgbm, "stumps_offline": stumps}
+def challenger(name: str, train: Examples, test: Examples) -> Floats:
+    """Return the probabilities of one of the learn role's challengers; NaN where it is silent.
+
+    Its bins are those of `train`: the role takes them from 500 examples on, which a small data set has not.
+    """
+    edges, model = Edges(train), CHALLENGERS[name].make()
+    for _ in model.learn(edges.rows(train), train["bad"], np.ones(len(train))):
+        pass
+    found: Floats = whole(model.predict(edges.rows(test)))
+    return found
+
+
+OFFLINE = ("logistic", "lightgbm", "stumps_offline")
+RIVALS: Mapping[str, Callable[[Examples, Examples], Floats]] = {
+    **{name: partial(challenger, name) for name in CHALLENGERS},
+    "logistic": logistic,
+    "lightgbm": lightgbm,
+    "stumps_offline": stumps,
+}
 
 
 def _boosted(train: Examples, test: Examples, model: str, signs: list[int] | None) -> Floats:
