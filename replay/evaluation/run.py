@@ -63,7 +63,7 @@ def replayed(
 ) -> tuple[Vectors, int]:
     """Replay a log in process; return the vectors asked for, and the number of records.
 
-    compared: hash the outputs too. learn: the learner is in the loop, and its models come into force.
+    compared: hash the outputs too. learn: the learner is in the loop, and each of its models comes into force.
 
     Raise SourceError where the log cannot be replayed.
     """
@@ -74,6 +74,7 @@ def replayed(
             topics=COMPARED if compared else COMPARED[1:],
             as_recorded=as_recorded,
             learn=learn,
+            accepts_all=learn is not None,
             processes=processes,
             say=say,
         )
