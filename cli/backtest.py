@@ -23,7 +23,7 @@ from cli.numbers import count_of, date_of, offset_of, output_of
 from cli.progress import Saying
 from cli.words import is_chinese, say
 from config.errors import SettingsError
-from config.settings import Settings
+from config.settings import LearnSettings, Settings
 from domain.calendar import day_of_date
 
 ZH = """用记录下来的日志评判预警：对照借款企业后来怎样了。
@@ -120,6 +120,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
+        "--learn",
+        nargs="?",
+        const="guarded",
+        choices=("guarded", "accepted"),
+        help=say(
+            "学习在环内：月末的概率来自当时生效的模型，标签先到先学。guarded（缺省）：被扣下的候选不生效；"
+            "accepted：每个候选都生效",
+            "the learner is in the loop: probabilities at month ends are those of the model in force by then. guarded "
+            "(default): a candidate that is held does not come into force; accepted: each one does",
+        ),
+    )
+    parser.add_argument(
         "--processes",
         type=count_of,
         metavar="N",
@@ -170,6 +182,8 @@ def _run(args: argparse.Namespace, progress: Saying) -> int:
             seed=args.seed,
             resamples=args.resamples,
             without=args.without,
+            learn=None if args.learn is None else LearnSettings(),
+            accepts_all=args.learn == "accepted",
             processes=args.processes,
         )
         report = backtest(log, options, progress)

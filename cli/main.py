@@ -16,7 +16,7 @@ from config.errors import SettingsError
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
     "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger",
-    "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest",
+    "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest", "evaluate",
 )  # fmt: skip
 INTERRUPTED = 130
 

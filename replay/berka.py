@@ -15,7 +15,6 @@ for a good one.
 """
 
 import heapq
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,6 +80,7 @@ class Lent:
     principal_minor: int
     payment_minor: int
     status: str  # A, B, C, D, or empty
+    line: int  # of the file
 
     @property
     def end(self) -> int:
@@ -111,31 +111,28 @@ class Accounts:
         return identity_of(self.name, 1, self.directory, NAMES)
 
     def deliveries(self) -> Iterator[Delivery]:
-        """Yield the outcomes, then day by day the transactions, consents and loans, each day closed by its receipt.
+        """Yield day by day outcomes, transactions, consents and loans, each day closed by its receipt.
 
         `control.v1` is read before the banks, so an outcome is at its enterprise's first day: its `matured_on` says
         from when on it may be learned. Raise SourceError, with file, row or line, and column, where one is wrong.
         """
         self._rows = Counter()
-        loans = self._loans()
+        loans = self.loans()
+        self._rows["read"] += len(loans)
         accounts = self._transactions()
         self._outcomes = {one.loan_id: LABELS[one.status] for one in loans if one.status}
         txns = sorted((txn for rows in accounts.values() for txn in rows), key=attrgetter("event_time"))
         reports = sorted((report for one in loans for report in _reports(one)), key=attrgetter("event_time"))
         consents = sorted((_consent(one) for one in loans), key=attrgetter("event_time"))
         first = {name: rows[0].event_time for name, rows in accounts.items()}
-        begin_ms = min((each.event_time for events in (txns, consents) for each in events[:1]), default=0)
         topic = topics.bank_events(BANK.bank_id)
         # Within a day the rows come first, then the loans: each is granted on what was known then.
         booked: Iterator[Txn | Loan] = heapq.merge(txns, reports, key=attrgetter("event_time"))
         feed = closed_by_receipts([BANK], (Delivery(event.event_time, topic, event) for event in booked))
         gateway = (Delivery(consent.event_time, topics.GATEWAY, consent) for consent in consents)
-        outcomes = (
-            Delivery(begin_ms, topics.CONTROL, _outcome(one, min(first.get(one.enterprise_id, at_ms), at_ms)))
-            for one in loans
-            for at_ms in (_consent_ms(one),)
-        )
-        for delivery in itertools.chain(outcomes, heapq.merge(gateway, feed, key=attrgetter("at_ms"))):
+        outcomes = sorted((_outcome(one, first) for one in loans), key=attrgetter("event_time"))
+        control = (Delivery(outcome.event_time, topics.CONTROL, outcome) for outcome in outcomes)
+        for delivery in heapq.merge(control, gateway, feed, key=attrgetter("at_ms")):
             event = delivery.event
             self._rows["made"] += not (isinstance(event, Txn) or (isinstance(event, Loan) and event.event == "granted"))
             yield delivery
@@ -148,11 +145,10 @@ class Accounts:
         """Return those of the loans with a status."""
         return self._outcomes
 
-    def _loans(self) -> list[Lent]:
-        """SourceError by line; also where an account has two."""
+    def loans(self) -> list[Lent]:
+        """Return the loans in the order of their file. Raise SourceError by line; also where an account has two."""
         loans: dict[str, tuple[int, Lent]] = {}
         for line, row in read_lines(self.directory / LOANS, LOAN_COLUMNS, NAMES):
-            self._rows["read"] += 1
             one = _lent(line, row)
             if one.enterprise_id in loans:
                 first = loans[one.enterprise_id][0]
@@ -274,6 +270,7 @@ def _lent(line: int, row: Mapping[str, str]) -> Lent:
         principal_minor=amounts["amount"],
         payment_minor=amounts["payments"],
         status=row["status"],
+        line=line,
     )
     if one.status and not one.granted < one.known <= LAST_DAY:
         raise SourceError(f"{where('status')}: {one.status} was not known by {date_of(LAST_DAY)}, the last day")
@@ -339,7 +336,10 @@ def _consent_ms(one: Lent) -> int:
     return day_start_ms(one.granted - 1)
 
 
-def _outcome(one: Lent, at_ms: int) -> Outcome:
+def _outcome(one: Lent, first_ms: Mapping[str, int]) -> Outcome:
+    """Return what became of a loan; `first_ms`: of the first transaction by enterprise id."""
+    at_ms = _consent_ms(one)
+    at_ms = min(first_ms.get(one.enterprise_id, at_ms), at_ms)
     return Outcome(
         event_id=f"{one.loan_id}-outcome",
         bank_id=BANK.bank_id,

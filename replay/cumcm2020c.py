@@ -17,7 +17,7 @@ from domain import topics
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import Direction, Purpose, Receipt, Txn
 from replay.judging import Label
-from replay.recorded import ColumnKind, closed_by_receipts, identity_of, minor_units, read_columns
+from replay.recorded import ColumnKind, closed_by_receipts, identity_of, minor_units, read_columns, read_lines
 from replay.sources import Delivery, SourceError
 
 BANK = Bank(bank_id="C2020000000001", name_zh="CUMCM 2020 C", name_en="CUMCM 2020 C")
@@ -42,6 +42,7 @@ FILES = (
     InvoiceFile(name="a1_out_invoice.parquet", letter="out", direction="C", purpose="sales"),
 )
 NAMES = tuple(file.name for file in FILES)
+LABELS = "a1_labels.csv"
 
 
 class Invoices:
@@ -117,3 +118,16 @@ def _txn(
 
 def _event_time(txn: Txn) -> int:
     return txn.event_time
+
+
+def defaults(directory: Path) -> dict[str, bool]:
+    """Return by enterprise whether it defaulted; nothing says when. Raise SourceError by line and column."""
+    found: dict[str, bool] = {}
+    for line, row in read_lines(directory / LABELS, ("ent_id", "default"), (*NAMES, LABELS)):
+        where = f"{LABELS}, line {line}, column"
+        if row["default"] not in ("0", "1"):
+            raise SourceError(f"{where} default: {row['default']!r} is neither 0 nor 1")
+        if row["ent_id"] in found:
+            raise SourceError(f"{where} ent_id: {row['ent_id']} has a row already")
+        found[row["ent_id"]] = row["default"] == "1"
+    return found

@@ -62,6 +62,7 @@ def replay(
     as_recorded: bool = False,
     rules: bytes | None = None,
     learn: LearnSettings | None = None,
+    accepts_all: bool = False,
     keep: Kept | None = None,
     say: Say = lambda _text: None,
 ) -> Report:
@@ -75,7 +76,8 @@ def replay(
 
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
     `rules`: an artefact of rules that is in force from the start in place of the packaged one.
-    `learn`: the learner is in the loop (replay/learner.py). `keep`: a folder for the results of finished partitions; a
+    `learn`: the learner is in the loop (replay/learner.py); `accepts_all`: each of its candidates comes into force, held
+    or not. `keep`: a folder for the results of finished partitions; a
     partition that is found there is not replayed; not with a learner.
 
     Alerts that a backfill holds back go to `backfill.alert.v1`, as the supervisor would have got them; episodes still
@@ -98,7 +100,7 @@ def replay(
     of_use = processes or min(cores(), 1 + sum(map(counts.__getitem__, wanted)) // RECORDS_A_PROCESS)
     progress, learned = _Progress(counts, found, say), None
     if learn is not None:
-        found, learned = replay_with_learner(log, wanted, consumer, options, learn, of_use, progress)
+        found, learned = replay_with_learner(log, wanted, consumer, options, learn, of_use, progress, accepts_all)
     else:
         with Processes(partial(_Worker, log, consumer, options), min(of_use, len(wanted))) as pool:
             for process in range(min(pool.count, len(wanted))):

@@ -71,11 +71,15 @@ def replay_with_learner(
     settings: LearnSettings,
     processes: int,
     moved: Callable[[int], None],
+    accepts_all: bool = False,
 ) -> tuple[dict[int, Replayed], Learned]:
-    """Replay some partitions of a log; `moved` is told of records that were applied."""
+    """Replay some partitions of a log; `moved` is told of records that were applied.
+
+    accepts_all: each candidate comes into force, held or not, as if somebody accepted it at once.
+    """
     # Challengers move no score, and would take most of the time.
     learner, models = Learner(msgspec.structs.replace(settings, challengers=()), numbers), dict[str, bytes]()
-    switching = _Switching(learner.prior, settings)
+    switching = _Switching(learner.prior, settings, accepts_all)
     options = replace(options, records_at_once=RECORDS_AT_ONCE)
     with Processes(partial(_Worker, log, consumer, options), min(processes, len(numbers))) as pool:
         everyone = range(pool.count)
@@ -116,8 +120,8 @@ def replay_with_learner(
 class _Switching:
     """Decides on each model as learn does by itself."""
 
-    def __init__(self, prior: Snapshot, settings: LearnSettings) -> None:
-        self._in_force, self._settings = prior, settings
+    def __init__(self, prior: Snapshot, settings: LearnSettings, accepts_all: bool) -> None:
+        self._in_force, self._settings, self._accepts_all = prior, settings, accepts_all
         self._last_switch_day: int | None = None
 
     def takes(self, learned: Made, learner: Learner) -> bool:
@@ -130,8 +134,11 @@ class _Switching:
             drift=learned.drift,
             loss_change_low_micro=learned.loss_change_low_micro,
         )
+        learner.counts["held"] += bool(found.reasons)
+        if self._accepts_all:
+            self._in_force = learned.snapshot
+            return True
         if found.reasons:
-            learner.counts["held"] += 1
             return False
         if not is_due(learned.day, self._last_switch_day, self._settings, moves_scores=found.moves_scores):
             return False

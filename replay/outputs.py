@@ -92,10 +92,14 @@ class Outputs:
 
     def digest(self) -> str:
         """That of the lines."""
+        return digest_of((*place, one) for place, one in self.sums().items())
+
+    def sums(self) -> dict[tuple[int, str], str]:
+        """Return the SHA-256 of the lines of each (partition, topic)."""
         sums: dict[tuple[int, str], hashlib._Hash] = {}
         for partition, topic, text in self._lines():
             sums.setdefault((partition, topic), hashlib.sha256()).update(text)
-        return digest_of((*place, one.hexdigest()) for place, one in sums.items())
+        return {place: one.hexdigest() for place, one in sums.items()}
 
     def write(self, path: Path) -> None:
         """Write the lines to a file that only its owner may read."""

@@ -184,7 +184,7 @@ class Challengers:
 
     def month(self, examples: Examples) -> dict[str, Floats]:
         """Return what each challenger says of examples, EXAMPLE (n,), at once."""
-        return _whole(self.month_in_slices(examples))
+        return whole(self.month_in_slices(examples))
 
     def month_in_slices(self, examples: Examples, seconds: float = SLICE_S) -> Generator[None, None, dict[str, Floats]]:
         """Return by name the probability of bad of each example, float64 (n,), NaN where a model is silent.
@@ -203,7 +203,7 @@ class Challengers:
 
     def learn(self, examples: Examples) -> None:
         """Learn examples, EXAMPLE (n,), in their order, at once."""
-        _whole(self.learn_in_slices(examples))
+        whole(self.learn_in_slices(examples))
 
     def learn_in_slices(self, examples: Examples, seconds: float = SLICE_S) -> Slices:
         """Learn examples in their order; yields whenever `seconds` of work are done.
@@ -241,7 +241,7 @@ class Challengers:
 
     def rebuild(self, retained: Examples) -> None:
         """Forget everything and learn what is retained, EXAMPLE (n,), at once."""
-        _whole(self.rebuild_in_slices(retained))
+        whole(self.rebuild_in_slices(retained))
 
     def rebuild_in_slices(self, retained: Examples, seconds: float = SLICE_S) -> Slices:
         """Forget everything and learn what is retained: after a start, and when the oldest examples were dropped."""
@@ -262,7 +262,7 @@ def _sliced(steps: Iterator[None], seconds: float) -> Generator[None, None, Any]
             began_s = time.monotonic()
 
 
-def _whole(slices: Generator[None, None, Any]) -> Any:
+def whole(slices: Generator[None, None, Any]) -> Any:
     """Return what a generator returns."""
     while True:
         try:

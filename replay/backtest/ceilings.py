@@ -83,10 +83,6 @@ def out_of_fold(
     values: (rows, indicators). directions: of each indicator, 1, -1 or 0; None: no constraint. Return None where a fold
     leaves fewer than BAD_MIN bad rows to train on.
     """
-    import lightgbm
-
-    parameters, rounds = MODELS[model]
-    parameters = _ALWAYS | parameters | ({} if directions is None else {"monotone_constraints": directions})
     risk = np.full(len(fold), np.nan)
     for one in range(FOLDS):
         learn, predict = matured & (fold != one), fold == one
@@ -96,10 +92,22 @@ def out_of_fold(
             continue
         rows = _training_rows(np.flatnonzero(learn), bad)
         weight = np.where(bad[rows], 1.0, (learn & ~bad).sum() / max(1, (~bad[rows]).sum()))
-        data = lightgbm.Dataset(values[rows], bad[rows].astype(np.float32), weight=weight, free_raw_data=True)
-        booster = lightgbm.train(parameters, data, rounds)
+        booster = fitted(model, values[rows], bad[rows], weight, directions)
         risk[predict] = booster.predict(values[predict], num_threads=1)
     return risk
+
+
+def fitted(
+    model: str, values: Any, bad: Flags, weight: Floats, directions: list[int] | None, leaf_min: int | None = None
+) -> Any:
+    """Return the booster of MODELS fitted to rows (n,). leaf_min: rows in a leaf at least; None: as MODELS says."""
+    import lightgbm
+
+    parameters, rounds = MODELS[model]
+    parameters = _ALWAYS | parameters | ({} if directions is None else {"monotone_constraints": directions})
+    parameters |= {} if leaf_min is None else {"min_data_in_leaf": leaf_min}
+    data = lightgbm.Dataset(values, bad.astype(np.float32), weight=weight, free_raw_data=True)
+    return lightgbm.train(parameters, data, rounds)
 
 
 def _training_rows(rows: Ints, bad: Flags) -> Ints:

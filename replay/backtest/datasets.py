@@ -12,12 +12,10 @@ from typing import Any, cast
 from domain.calendar import day_of
 from domain.events import Loan, Txn
 from replay import berka, cumcm2020c
-from replay.recorded import read_lines
 from replay.source_log import write_log
-from replay.sources import Delivery, Source, SourceError
+from replay.sources import Delivery, Source
 
 NAMES = ("cumcm2020c", "berka")
-CUMCM_LABELS = "a1_labels.csv"
 Progress = Callable[[str], None]
 
 
@@ -32,8 +30,8 @@ class Labels:
 
 def make(name: str, directory: Path, path: Path, on_progress: Progress) -> Labels:
     """Write the log of a data set to `path`, and return its labels. Raise SourceError with file, line and column."""
-    labels = None if name == "berka" else _cumcm_labels(directory)
-    source = _Noting(berka.Accounts(directory) if name == "berka" else cumcm2020c.Invoices(directory))
+    labels = None if name == "berka" else cumcm2020c.defaults(directory)
+    source = Noting(berka.Accounts(directory) if name == "berka" else cumcm2020c.Invoices(directory))
     made = write_log(cast(Source, source), path, say=on_progress)
     on_progress(f"{made.records:,} records of {name}")
     if labels is None:
@@ -45,7 +43,7 @@ def make(name: str, directory: Path, path: Path, on_progress: Progress) -> Label
     return Labels(name=name, bad=labels, ends=ends)
 
 
-class _Noting:
+class Noting:
     """A source that records each enterprise's last transaction and the grant of its loan."""
 
     def __init__(self, source: Source) -> None:
@@ -66,15 +64,3 @@ class _Noting:
             elif isinstance(event, Loan) and event.event == "granted":
                 self.granted[event.enterprise_id] = event.loan_id, day_of(event.event_time)
             yield delivery
-
-
-def _cumcm_labels(directory: Path) -> dict[str, bool]:
-    found: dict[str, bool] = {}
-    for line, row in read_lines(directory / CUMCM_LABELS, ("ent_id", "default"), (*cumcm2020c.NAMES, CUMCM_LABELS)):
-        where = f"{CUMCM_LABELS}, line {line}, column"
-        if row["default"] not in ("0", "1"):
-            raise SourceError(f"{where} default: {row['default']!r} is neither 0 nor 1")
-        if row["ent_id"] in found:
-            raise SourceError(f"{where} ent_id: {row['ent_id']} has a row already")
-        found[row["ent_id"]] = row["default"] == "1"
-    return found

@@ -236,6 +236,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     misses: list[Timeline]
     false_alarms: list[Timeline]
     notes: list[tuple[str, str]]  # Chinese, English
+    learned: dict[str, int | float | str] | None = None  # what the learner says of itself, where it was in the loop
 
 
 def figure(estimate: Estimate, scale: float = 1.0) -> Figure:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from config.settings import LearnSettings
 from detectors.rules.artefact import decode, packaged_rules
 from detectors.rules.vocabulary import INPUTS
 from detectors.snapshot import content_id
@@ -44,6 +45,8 @@ class Options:
     seed: int = 1
     resamples: int = 500
     without: frozenset[str] = frozenset()  # of measure.PARTS
+    learn: LearnSettings | None = None  # the learner is in the loop
+    accepts_all: bool = False  # of its candidates, those that the guard holds too
     processes: int | None = None
 
 
@@ -70,6 +73,8 @@ def backtest(log: LogFile, options: Options, on_progress: Progress) -> Report:
         month_ends_only=True,
         in_columns=True,
         rules=options.rules,
+        learn=options.learn,
+        accepts_all=options.accepts_all,
         say=on_progress,
     )
     world = assemble(prepared.facts, list(found.results.values()), prepared.last_day)
@@ -83,7 +88,8 @@ def backtest(log: LogFile, options: Options, on_progress: Progress) -> Report:
     if "timelines" not in options.without:
         on_progress("timelines of the worst misses and false alarms")
         shown = timelines.timelines(measured, known_truth)
-    return _report(log, options, prepared, found.records, measured, shown)
+    report = _report(log, options, prepared, found.records, measured, shown)
+    return report if found.learned is None else msgspec.structs.replace(report, learned=found.learned.summary)
 
 
 def _prepare(log: LogFile, options: Options, on_progress: Progress) -> _Prepared:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from domain.outputs import Figure, ModelMetrics, MonthReport
+from domain.outputs import Figure, ModelMetrics, MonthReport, ScoreOutcome
 from replay.model_report.report import MonthLine
 from replay.svg import Chart
 
@@ -13,8 +13,13 @@ Text = Callable[[str], str]
 
 
 def of_month(newest: MonthReport, t: Text) -> Iterator[str]:
-    """Yield the curves of the newest month's window as SVG: ROC, KS, reliability, score by outcome."""
-    recent = [one for one in newest.models if one.window == "12m" and one.roc_ppm]
+    """Yield the curves of the newest month's window as SVG."""
+    yield from curves([one for one in newest.models if one.window == "12m"], newest.scores, t)
+
+
+def curves(models: Iterable[ModelMetrics], scores: Sequence[ScoreOutcome], t: Text) -> Iterator[str]:
+    """Yield curves as SVG: ROC, KS of the first model, reliability, score by outcome."""
+    recent = [one for one in models if one.roc_ppm]
     if not recent:
         yield f"<p>{t('too_few')}</p>"
         return
@@ -22,7 +27,7 @@ def of_month(newest: MonthReport, t: Text) -> Iterator[str]:
     yield _roc(recent, t)
     yield _ks(recent[0], t)
     yield _reliability(recent, t)
-    yield _scores(newest, t)
+    yield _scores(scores, t)
     yield "</div>"
 
 
@@ -79,9 +84,9 @@ def _reliability(recent: Iterable[ModelMetrics], t: Text) -> str:
     return chart.text()
 
 
-def _scores(newest: MonthReport, t: Text) -> str:
-    good, bad = (max(1, sum(getattr(one, kind) for one in newest.scores)) for kind in ("good", "bad"))
-    shares = [(one.from_points, one.good / good, one.bad / bad) for one in newest.scores]
+def _scores(scores: Sequence[ScoreOutcome], t: Text) -> str:
+    good, bad = (max(1, sum(getattr(one, kind) for one in scores)) for kind in ("good", "bad"))
+    shares = [(one.from_points, one.good / good, one.bad / bad) for one in scores]
     top = max((max(each[1:]) for each in shares), default=0.0) or 1.0
     chart = Chart(title=t("score_by_outcome"), x_label=t("score"), y_label=t("share"), x=(400.0, 700.0), y=(0.0, top))
     for colour, (at, name) in enumerate(((1, "good"), (2, "bad"))):

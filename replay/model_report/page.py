@@ -35,7 +35,19 @@ Cells = Sequence[str]
 
 def html(report: Report, *, chinese: bool) -> bytes:
     """Return the page as UTF-8. The same report gives the same bytes."""
-    return _Page(chinese).whole(report).encode()
+    return _Page(chinese).whole(report)
+
+
+def document(title: str, sections: Iterable[str], *, chinese: bool) -> bytes:
+    """Return a page as UTF-8, whose sections are HTML."""
+    style = files("replay.backtest").joinpath("page.css").read_text(encoding="utf-8")
+    return _PAGE.format(
+        language="zh-CN" if chinese else "en",
+        policy=POLICY,
+        title=escape(title),
+        style=style + _STYLE,
+        main="\n".join(sections),
+    ).encode()
 
 
 def _fraction(micro: int) -> str:
@@ -57,18 +69,11 @@ class _Page:
         known = None if self._at else indicators().get(key)
         return key if known is None else known.name_zh
 
-    def whole(self, report: Report) -> str:
-        style = files("replay.backtest").joinpath("page.css").read_text(encoding="utf-8")
+    def whole(self, report: Report) -> bytes:
         newest = report.newest
         sections = [f"<section>{escape(self.t('nothing'))}</section>"] if newest is None else self._sections(report)
-        title = escape(self.t("title")) + ("" if newest is None else f" {month_text(newest.month)}")
-        return _PAGE.format(
-            language=("zh-CN", "en")[self._at],
-            policy=POLICY,
-            title=title,
-            style=style + _STYLE,
-            main="\n".join(sections),
-        )
+        title = self.t("title") + ("" if newest is None else f" {month_text(newest.month)}")
+        return document(title, sections, chinese=self._at == 0)
 
     def _sections(self, report: Report) -> list[str]:
         newest = report.newest
@@ -93,7 +98,7 @@ class _Page:
 
     def _metrics(self, newest: MonthReport) -> str:
         heads = ["model", "window", "n", "bad", "silent", "AUC", "KS", "Gini", "log_loss", "Brier"]
-        return self._section("metrics", [_table(map(self.t, heads), map(self._line, newest.models))], "about_metrics")
+        return self._section("metrics", [table(map(self.t, heads), map(self._line, newest.models))], "about_metrics")
 
     def _line(self, one: ModelMetrics) -> Cells:
         figures = (one.auc, one.ks, one.gini, one.log_loss, one.brier)
@@ -106,14 +111,14 @@ class _Page:
             for one in newest.differences
         )
         heads = map(self.t, ("model", "n", "bad", "AUC", "log_loss"))
-        return self._section("differences", [_table(heads, rows)], "about_differences")
+        return self._section("differences", [table(heads, rows)], "about_differences")
 
     def _grades(self, newest: MonthReport) -> str:
         rows = (
             (one.grade, f"{one.n:,}", f"{one.bad:,}", _figure(one.expected, _percent), _figure(one.observed, _percent))
             for one in newest.grades
         )
-        return self._section("grades", [_table(map(self.t, ("grade", "n", "bad", "expected", "observed")), rows)])
+        return self._section("grades", [table(map(self.t, ("grade", "n", "bad", "expected", "observed")), rows)])
 
     def _indicators(self, newest: MonthReport) -> str:
         names = sorted({*newest.psi_micro, *newest.weights_milli}, key=lambda one: -newest.psi_micro.get(one, -1))
@@ -127,7 +132,7 @@ class _Page:
                     "–" if weight is None else f"{weight / MILLI:.1f}",
                 )
             )
-        return self._section("psi", [_table(map(self.t, ("indicator", "PSI", "weight")), rows)])
+        return self._section("psi", [table(map(self.t, ("indicator", "PSI", "weight")), rows)])
 
     def _versions(self, report: Report) -> str:
         rows = (
@@ -140,14 +145,14 @@ class _Page:
             for one in report.models
         )
         heads = map(self.t, ("model", "tested_in", "labels", "bad", "trained_until"))
-        return self._section("versions", [_table(heads, rows)])
+        return self._section("versions", [table(heads, rows)])
 
     def _section(self, title: str, parts: Iterable[str], about: str = "") -> str:
         said = f'<p class="say">{escape(self.t(about))}</p>' if about else ""
         return f"<section><h2>{escape(self.t(title))}</h2>{said}{''.join(parts)}</section>"
 
 
-def _table(heads: Iterable[str], rows: Iterable[Cells]) -> str:
+def table(heads: Iterable[str], rows: Iterable[Cells]) -> str:
     """Return a table; cells are HTML."""
     top = "".join(f"<th{' class=n' if i else ''}>{escape(head)}</th>" for i, head in enumerate(heads))
     body = "".join(

@@ -12,6 +12,7 @@ from replay.workdays import workdays
 # Days relative to the lunar New Year: business stops between the first two, and is as usual from the third on.
 STILL_FROM, STILL_UNTIL, USUAL_FROM = -4, 9, 22
 RUSH_FROM, RUSH = -26, 1.12  # customers settle before it
+DRIFT_OF_SALES, DRIFT_DAYS = 0.2, 182  # what a drift takes off, and in how many days
 
 
 def days(population: Population) -> Days:
@@ -57,6 +58,9 @@ def seasons(population: Population, calendar: Days) -> Floats:
         rising = (away > STILL_UNTIL) & (away < USUAL_FROM)
         level = np.where(rising, still + (1.0 - still) * (away - STILL_UNTIL) / (USUAL_FROM - STILL_UNTIL), level)
         row *= level
+    if population.drift:
+        since = (calendar["day"] - population.drift_day) / DRIFT_DAYS
+        found *= 1.0 - DRIFT_OF_SALES * population.drift * np.clip(since, 0.0, 1.0)
     return found
 
 

@@ -35,6 +35,7 @@ RISK_ROOT = 0.6  # exponent of risk in the rate of recoveries
 FOUND_AGAIN_DAYS, FOUND_AGAIN_SHARE = (20, 150), (0.4, 1.1)
 CONTAGION_FROM = 0.3
 CONTAGION_FAILS = 0.4
+DRIFT_HIDES = 0.3  # of the depth of a failure, once all has drifted
 CERTAIN = 20.0  # the most expected events; `exponential` is exact up to there
 
 
@@ -96,11 +97,36 @@ def _shape(population: Population, firms: Firms, draws: _Draws, who: Integers, n
 
 
 def _fail(population: Population, firms: Firms, draws: _Draws) -> None:
-    share = float(_share(population.default_rate * draws.years))
+    drifted_years = (draws.last - population.drift_day) / DAYS_A_YEAR
+    share = float(_share(population.default_rate * (draws.years + population.drift * drifted_years)))
     who = np.flatnonzero(draws.uniform("fails") < _levelled(share, firms["risk"]))
     firms["ending"][who] = FAILS
-    firms["turn"][who] = draws.day("failure")[who]
-    _take_scenario(population, firms, draws, who, np.array([row.fails for row in population.scenarios], float), "fails")
+    firms["turn"][who] = _failure_days(population, draws)[who]
+    weights = np.array([row.fails for row in population.scenarios], float)
+    has_drifted = firms["turn"][who] >= population.drift_day
+    _take_scenario(population, firms, draws, who[~has_drifted], weights, "fails")
+    _take_scenario(population, firms, draws, who[has_drifted], _drifted(weights, population.drift), "fails")
+    firms["depth"][who[has_drifted]] *= 1.0 - DRIFT_HIDES * population.drift
+
+
+def _failure_days(population: Population, draws: _Draws) -> Integers:
+    """Return a day for each enterprise: of the drifted world, each day is by `drift` more likely."""
+    if not population.drift:
+        return draws.day("failure")
+    before = population.drift_day - draws.first
+    after = (draws.last - population.drift_day) * (1.0 + population.drift)
+    at = draws.uniform("failure") * (before + after)
+    late = before + (at - before) / (1.0 + population.drift)
+    found: Integers = draws.first + np.where(at < before, at, late).astype(np.int64)
+    return found
+
+
+def _drifted(weights: Floats, drift: float) -> Floats:
+    """Return the weights of scenarios (k,) with frequent ones swapped for rare ones, of those that there are."""
+    found, there = weights.copy(), np.flatnonzero(weights)
+    order = there[np.argsort(weights[there], kind="stable")]
+    found[order] += drift * (weights[order[::-1]] - weights[order])
+    return found
 
 
 def _recover(population: Population, firms: Firms, draws: _Draws) -> None:

@@ -24,6 +24,7 @@ from replay.province.tables import (
 from replay.workdays import months_later
 
 BANK_CODES = 9_999
+DRIFT_AFTER_MONTHS = 12
 UNTIL_MIN, UNTIL_MAX = date(2019, 1, 1), date(2030, 1, 1)  # the known calendar of holidays (replay.workdays)
 
 
@@ -123,6 +124,16 @@ class Population:
     expired_consent: Annotated[float, Of(0, 1, "share whose consent runs out")] = 0.04
     revoked_consent: Annotated[float, Of(0, 1, "share who take it back")] = 0.02
 
+    drift: Annotated[
+        float,
+        Of(
+            0,
+            1,
+            "how far the world after the log's first 12 months differs: 1 doubles the rate of failures, swaps frequent "
+            "scenarios for rare ones, lets failures show 30% less, and takes a fifth off all sales over half a year",
+        ),
+    ] = 0.0
+
     # What banks deliver
     outage: Annotated[float, Of(0, 50, "times a year that a bank's feed stands still")] = 0.2
     outage_days: Annotated[tuple[int, int], Of(1, 60, "for how long, range", "days")] = (1, 9)
@@ -146,6 +157,8 @@ class Population:
         first, last = date_of(self.first_day), date_of(self.last_day)
         if first < UNTIL_MIN.replace(year=UNTIL_MIN.year - 1) or last > UNTIL_MAX:
             raise ParameterError(f"before_months, months, after_months: {first} to {last} leaves the known calendar")
+        if self.drift and self.months <= DRIFT_AFTER_MONTHS:
+            raise ParameterError(f"drift = {self.drift}: months = {self.months} have no second year")
         if self.backfill_months > self.months:
             raise ParameterError(f"backfill_months = {self.backfill_months}: more than months = {self.months}")
         for name in ("top_customer", "bad_month_level", "interest", "daily_takings", "outage_days"):
@@ -198,9 +211,15 @@ class Population:
         return self._month_day(self.backfill_months - self.months)
 
     @property
+    def drift_day(self) -> int:
+        """Return the first day number of the world that has drifted."""
+        return self._month_day(DRIFT_AFTER_MONTHS - self.months)
+
+    @property
     def parameters(self) -> str:
         """Return a hash of all parameters but the seed: of equal hashes, only the random numbers differ."""
-        return hashlib.sha256(repr(dataclasses.replace(self, seed=0)).encode()).hexdigest()[:16]
+        text = repr(dataclasses.replace(self, seed=0)).replace(", drift=0.0", "")  # a world without it is one of before
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _month_day(self, months: int) -> int:
         return months_later(day_of_date(self.until), months)

@@ -23,6 +23,7 @@ from domain.outputs import Observation
 from domain.validate import Validator, source_of
 from replay.berka import LOAN_COLUMNS, ROWS, Accounts
 from replay.sending import HEADERS
+from replay.source_log import write_log
 from replay.sources import Delivery, SourceError
 from streams.score.partition import Partition
 from streams.transport.chunk import Chunk, chunk_of
@@ -331,6 +332,11 @@ def test_score_takes_all_of_it_nothing_late_and_observes_each_loan_at_its_grant_
     ]
     assert {each["enterprise_id"] for each in said[topics.SCORE]} == {"berka-11", "berka-22"}
     assert any(each["signal"] == "EWS35_arrears" for each in said[topics.ALERT_SUPERVISOR]), "a default is heard of"
+
+
+def test_the_log_that_is_made_in_process_refuses_nothing(folder: Path, tmp_path: Path) -> None:
+    made = write_log(Accounts(folder), tmp_path / "events.log")
+    assert not made.refused, made.shown
 
 
 def test_learn_takes_a_known_outcome_on_its_day_and_none_of_a_loan_without_a_status(folder: Path) -> None:
