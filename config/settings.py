@@ -103,6 +103,8 @@ class LearnSettings(_Table, frozen=True, kw_only=True):
     weight_move_points_max: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0  # a weight moved more
     grades_changed_share_max: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25  # more of the newest observations
     psi_max: Annotated[float, msgspec.Meta(gt=0)] = 0.25  # of an indicator or the score; more is called drift
+    # Probabilities go out anew, with the scores as they are, where more or fewer are bad than expected by this share.
+    calibration_off_share_max: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.1
 
 
 class MetricsSettings(_Table, frozen=True, kw_only=True):

@@ -76,8 +76,8 @@ def replay(
 
     `as_recorded`: records keep the offsets that they had, else each partition counts from 0, as a fresh topic does.
     `rules`: an artefact of rules that is in force from the start in place of the packaged one.
-    `learn`: the learner is in the loop (replay/learner.py); `accepts_all`: each of its candidates comes into force, held
-    or not. `keep`: a folder for the results of finished partitions; a
+    `learn`: the learner is in the loop (replay/learner.py); `accepts_all`: each of its candidates comes into force,
+    held or not. `keep`: a folder for the results of finished partitions; a
     partition that is found there is not replayed; not with a learner.
 
     Alerts that a backfill holds back go to `backfill.alert.v1`, as the supervisor would have got them; episodes still

@@ -3,25 +3,20 @@
 A candidate that is held is published like any other. It comes into force by a person's word alone (ADR 30).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from config.settings import LearnSettings
 from detectors.learning.examples import Examples
-from detectors.learning.training import largest_move_milli
-from detectors.scorecard import CEILING_MILLI, FLOOR_MILLI, Scorecard, grade_of, scorecard, utility
+from detectors.learning.rescoring import scores_milli
+from detectors.learning.training import largest_move_milli, predicted
+from detectors.scorecard import grade_of
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import HeldReason
-from features.indicators import CORE_COUNT
-from features.indicators.nulls import VALUE
-from features.indicators.repayment import DPD_MAX, FREEZE
-from kernels.decorators import kernel
 
-Scores = npt.NDArray[np.int64]
+CALIBRATION_ERRORS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,40 +83,28 @@ def is_due(candidate_day: int, last_switch_day: int | None, settings: LearnSetti
     return not moves_scores or last_switch_day is None or candidate_day - last_switch_day >= settings.switch_days_min
 
 
+def is_off(in_force: Snapshot, newest: Examples, settings: LearnSettings) -> bool:
+    """Return whether labels speak against the probabilities of a model that was not trained on them.
+
+    newest: labelled, EXAMPLE (n,). It is off where more or fewer were bad than it expects, by CALIBRATION_ERRORS
+    standard errors and by the setting's share of what it expects.
+    """
+    bads = int(newest["bad"].sum())
+    if len(newest) < settings.labels_min or bads < settings.bads_min:
+        return False
+    p = predicted(in_force, newest)
+    expected, variance = math.fsum(p.tolist()), math.fsum((p * (1.0 - p)).tolist())
+    off = abs(bads - expected)
+    return off > CALIBRATION_ERRORS * math.sqrt(variance) and off > settings.calibration_off_share_max * expected
+
+
 def regraded_count(one: Snapshot, other: Snapshot, observed: Examples) -> int:
     """Return how many of these observations, EXAMPLE (n,), have another grade under `other`.
 
     Raise SnapshotError where this engine cannot score with one of the two.
     """
-    cards = [scorecard(model) for model in (one, other)]
-    grades = [[grade_of(milli) for milli in scores_milli(card, observed).tolist()] for card in cards]
+    grades = [[grade_of(milli) for milli in scores_milli(model, observed).tolist()] for model in (one, other)]
     return sum(a != b for a, b in zip(*grades, strict=True))
-
-
-def scores_milli(card: Scorecard, observed: Examples) -> Scores:
-    """Return the scores in millipoints of observations, EXAMPLE (n,): int64 (n,).
-
-    As the kernel scores, but by what an observation holds alone: a null counts as the level of its kind, not as less
-    where the last value was worse.
-    """
-    found = np.zeros(len(observed), np.int64)
-    _score(card, observed["value"], observed["null"], found)
-    return found
-
-
-@kernel
-def _score(card: Scorecard, values: Any, nulls: Any, found: Any) -> None:
-    rows = card.rows
-    for n in range(found.shape[0]):
-        total = np.int64(FLOOR_MILLI)
-        for i in range(CORE_COUNT):
-            code = nulls[n, i]
-            u = utility(rows[i], values[n, i]) if code == VALUE else rows[i].null_ppm[code] / MICRO
-            total += np.int64(np.rint(rows[i].weight_milli * u))
-        dpd = values[n, DPD_MAX] if nulls[n, DPD_MAX] == VALUE else 0.0
-        is_frozen = nulls[n, FREEZE] == VALUE and values[n, FREEZE] > 0
-        most = 449_000 if dpd > 90 else 499_000 if dpd > 30 or is_frozen else CEILING_MILLI
-        found[n] = min(total, most)
 
 
 def _below(code: Any, count: int, least: int) -> HeldReason:

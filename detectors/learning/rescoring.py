@@ -6,12 +6,11 @@ import numpy.typing as npt
 from detectors.learning.examples import Examples
 from detectors.scorecard import FLOOR_MILLI, most_milli, points_milli_of, scorecard, utility, utility_of_null
 from detectors.snapshot import MICRO, Snapshot
-from features.indicators import CORE_COUNT, INDICATORS
+from features.indicators import CORE_COUNT
 from features.indicators.nulls import VALUE
-from features.indicators.repayment import DPD_MAX
+from features.indicators.repayment import DPD_MAX, FREEZE
 from kernels.decorators import kernel
 
-_FREEZE = INDICATORS.index("judicial_freeze_active_flag")
 _NO_LAST_PPM = np.int64(MICRO)
 
 
@@ -35,5 +34,5 @@ def _score(rows, values, nulls, found):
             u = utility(rows[i], values[n, i]) if code == VALUE else utility_of_null(rows[i], code, _NO_LAST_PPM)
             total += points_milli_of(rows[i], u)
         dpd = values[n, DPD_MAX] if nulls[n, DPD_MAX] == VALUE else 0.0
-        is_frozen = nulls[n, _FREEZE] == VALUE and values[n, _FREEZE] > 0.0
+        is_frozen = nulls[n, FREEZE] == VALUE and values[n, FREEZE] > 0.0
         found[n] = min(total, most_milli(dpd, is_frozen))

@@ -136,7 +136,14 @@ def recalibrated(snapshot: Snapshot, newest: Examples, policy: Policy) -> Snapsh
     weight = forgetting(newest["matured_on"], policy.half_life_days)
     x = places(scores_milli(snapshot, newest))
     line = calibrated(line_of(snapshot), x, newest["bad"], weight).of_snapshot
-    moved = msgspec.structs.replace(snapshot, intercept_micro=line.intercept_micro, slope_micro=line.slope_micro)
+    moved = msgspec.structs.replace(
+        snapshot,
+        intercept_micro=line.intercept_micro,
+        slope_micro=line.slope_micro,
+        trained_labels_count=snapshot.trained_labels_count + len(newest),
+        trained_bad_count=snapshot.trained_bad_count + int(newest["bad"].sum()),
+        trained_until_day=int(newest["matured_on"].max()),
+    )
     return _with_default_12m(moved, newest, weight, policy)
 
 

@@ -38,6 +38,7 @@ class Learned(msgspec.Struct, frozen=True):
     new_labels_count: int  # since the one before it
     drift: tuple[str, ...] = ()  # what is called drift, in words
     loss_change_low_micro: int | None = None  # as `guard.judge` takes it
+    calibrates: bool = False  # it is the model in force with other probabilities
 
     @property
     def day(self) -> int:

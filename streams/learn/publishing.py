@@ -14,7 +14,8 @@ import msgspec
 
 from config.settings import Settings
 from detectors.learning.examples import Examples
-from detectors.learning.guard import is_due, judge
+from detectors.learning.guard import is_due, is_off, judge
+from detectors.learning.training import Policy, recalibrated
 from detectors.prior import prior_id
 from detectors.snapshot import content_id
 from domain import topics
@@ -27,7 +28,7 @@ from sinks.kafka import Outbox
 from streams.control_log import READ_S_MAX
 from streams.learn.learner import Learned
 from streams.model_decisions import Contended, Deciding
-from streams.model_history import LEARN, Made, ModelHistory, read_history, read_said
+from streams.model_history import LEARN, YEAR_DAYS, Made, ModelHistory, read_history, read_said
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Publisher:
         """
         body = learned.snapshot.encode()
         name, last = content_id(body), self._history.newest
-        if name not in self._history.candidates and last is not None and learned.month <= last.candidate.month:
+        is_past = last is not None and (learned.month, learned.calibrates) <= (last.candidate.month, False)
+        if last is not None and is_past and name not in self._history.candidates:
             log.warning(
                 "learn: model %s of month %d is not published: %s of month %d is out",
                 *(name, learned.month, last.candidate.model_id, last.candidate.month),
@@ -77,6 +79,26 @@ class Publisher:
         if made is self._newest_candidate():
             await asyncio.to_thread(self._activate, learned, made)
         return made
+
+    async def recalibrate(self, learned: Learned, matured: Examples) -> Candidate | None:
+        """Publish the model in force with probabilities anew, where labels speak against its own; as `publish`.
+
+        learned: the month's candidate. matured: labelled observations, EXAMPLE (n,); those are looked at that matured
+        within a year and that the model in force was not trained on. Return None where they agree with it.
+        """
+        in_force = self._history.snapshot(self._history.in_force_id)
+        since = max(learned.day - YEAR_DAYS, -1 if in_force.trained_until_day is None else in_force.trained_until_day)
+        newest = matured[(matured["matured_on"] > since) & (matured["matured_on"] <= learned.day)]
+        if not await asyncio.to_thread(is_off, in_force, newest, self._learn):
+            return None
+        moved = await asyncio.to_thread(recalibrated, in_force, newest, Policy())
+        snapshot = msgspec.structs.replace(
+            moved, parent_id=self._history.in_force_id, log_offsets=learned.snapshot.log_offsets
+        )
+        return await self.publish(
+            msgspec.structs.replace(learned, snapshot=snapshot, new_labels_count=len(newest), calibrates=True),
+            newest[:0],
+        )
 
     def _judged(self, learned: Learned, newest: Examples, name: str) -> Candidate:
         """Return the guard's word on a candidate, against the model in force now."""

@@ -462,6 +462,7 @@ class Learn(Role):
                 if made is not None:
                     self._counts["published"] += 1
                     memory.learner.counts["held"] += made.status == "held"
+                    await self._publisher.recalibrate(month.learned, memory.learner.ledger.retained)
             self._step("published")
             del memory.pending[0]
             self._is_ahead = True

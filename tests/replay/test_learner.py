@@ -175,7 +175,7 @@ def test_its_labels_and_models_are_those_of_a_learner_that_reads_every_record(lo
                 if (event := event_of(one)) is not None:
                     learner.event(event, number, offset)
     while (month := learner.due_month) is not None:
-        if (made := learner.learn(month)) is not None:
+        if (made := learner.learn(month).learned) is not None:
             models.append(made.snapshot.encode())
     assert models == list(found.learned.models.values())
     assert learner.summary() == found.learned.summary

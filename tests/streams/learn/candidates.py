@@ -43,7 +43,6 @@ def learned(n: int, made: Snapshot | None = None, *, drift: tuple[str, ...] = ()
         snapshot=snapshot(n) if made is None else made,
         month=FIRST_MONTH + n,
         new_labels_count=50,
-        newest=observed(40, seed=n),
         drift=drift,
     )
 

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from config.settings import KafkaSettings, LearnSettings, Settings
+from detectors.learning.guard import is_off
+from detectors.learning.training import predicted
 from detectors.prior import prior_id
 from domain import topics
 from domain.events import SCHEMA, Control
@@ -23,7 +25,7 @@ from streams.learn.publishing import Publisher
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
 from tests.reading import read
-from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, snapshot
+from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, observed, snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
@@ -55,7 +57,7 @@ def run(settings: Settings, *made: Any) -> list[Candidate | None]:
             if callable(one):
                 one()
             else:
-                found.append(await publisher.publish(one))
+                found.append(await publisher.publish(one, observed(40, seed=one.month)))
         return found
 
     return asyncio.run(story())
@@ -242,3 +244,40 @@ def test_without_any_record_the_packaged_model_is_in_force() -> None:
     assert (history.in_force_id, history.before_id, history.paused_by, history.last_switch_day, history.newest) == (
         *(prior_id(), None, None, None, None),
     )
+
+
+def test_probabilities_that_labels_speak_against_go_out_alone(fresh: Settings) -> None:
+    """A world in which nearly nobody fails, under a prior that expects some: scores stay, and it is no switch."""
+    sound = observed(900, seed=7)
+    sound["matured_on"], sound["bad"][:12] = learned(1).day, True
+    made: list[Candidate | None] = []
+
+    async def story(*months: int) -> None:
+        publisher = Publisher(fresh, Outbox(fresh.kafka.bootstrap))
+        await publisher.start()
+        for month in months:
+            held = msgspec.structs.replace(learned(month), drift=("PSI over 0.25: x 0.3",))
+            await publisher.publish(held, observed(40, seed=month))
+            made.append(await publisher.recalibrate(learned(month), sound))
+
+    asyncio.run(story(1))
+    (first,) = made
+    assert first is not None
+    assert (first.status, first.moves_scores, first.regraded_count, first.bad_count) == ("proposed", False, 0, 12)
+    history = read_history(fresh.kafka)
+    assert history.in_force_id == first.model_id
+    assert history.last_switch_day is None, "no score has moved"
+    anew = history.snapshot(first.model_id)
+    assert anew.scores_as(history.snapshot(prior_id()))
+    assert sum(predicted(anew, sound)) == pytest.approx(12, rel=0.2)
+    before = contents(fresh)
+    asyncio.run(story(1))
+    assert contents(fresh) == before, "a restart: the labels are what it was made from"
+    asyncio.run(story(2))
+    assert made[-1] is None, "they agree with it"
+
+
+def test_few_labels_recalibrate_nothing(fresh: Settings) -> None:
+    few = observed(99, seed=7)
+    few["matured_on"], few["bad"][:] = learned(1).day, True
+    assert not is_off(read_history(fresh.kafka).snapshot(prior_id()), few, fresh.learn)
