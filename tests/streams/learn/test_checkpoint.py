@@ -70,7 +70,7 @@ def learn_due(memory: Memory) -> list[bytes]:
     found = []
     while (month := memory.learner.due_month) is not None:
         made = memory.learner.learn(month)
-        found.append(msgspec.json.encode(made))
+        found.append(msgspec.json.encode(made, order="sorted"))
         memory.pending.append(made)
     return found
 

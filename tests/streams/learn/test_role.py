@@ -7,7 +7,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -24,7 +24,7 @@ from domain.events import Feed, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Candidate, Observation
 from sinks.artefacts import fetch
 from sinks.checkpoint_topic import CheckpointTopic
-from sinks.telemetry import Learning, Outcomes
+from sinks.telemetry import Learning, Outcomes, Readiness
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
 from streams.transport import chunk_of
@@ -362,6 +362,87 @@ def test_candidates_are_published_once_in_their_order(broker: str, seed: int) ->
     again = run(role_over(broker, log, publish=True), log, shuffled(log, seed))
     assert (again["model_id"], again["snapshots_published"]) == (first["model_id"], first["snapshots"])
     assert (ends(broker, topics.MODEL), ends(broker, topics.MODEL_REPORT)) == count
+
+
+def test_a_full_queue_reads_no_further_observations_says_so_and_loses_none(broker: str, seed: int) -> None:
+    log = made_log(seed, months=8)
+    expected = run(role_over(broker, log), log, one_after_the_other(log))
+    kept = store(broker)
+    role = role_over(broker, log, kept=kept, observations_held_max=50)
+
+    async def story() -> Mapping[TP, int]:
+        await role.start(DETACHED)
+        await role.assigned(set(log))
+        for tp, chunk in read_in(log, one_after_the_other(log)):
+            await role.apply(tp, chunk)
+        await at_rest(role)
+        assert role.paused == {TP(topics.OBSERVATION, p) for p in range(PARTITIONS)}
+        found = role.rewinds()
+        (said,) = (one for one in role.readings() if isinstance(one, Readiness))
+        assert not said.ready
+        assert "[learn] observations_held_max = 50" in said.why_not
+        await role.revoked(set(log))
+        await role.stop()
+        return found
+
+    rewinds = asyncio.run(story())
+    assert role.summary()["observations_held"] == 50
+    assert set(rewinds) <= {TP(topics.OBSERVATION, p) for p in range(PARTITIONS)}
+    role = role_over(broker, log, kept=kept)  # with the usual bound
+
+    async def again() -> None:
+        await role.start(DETACHED)
+        places = await role.assigned(set(log))
+        assert rewinds.items() <= places.items()
+        for tp, values in log.items():
+            rest = [(b"k", value, [], 0) for value in values[places[tp] :]]
+            if rest:
+                await role.apply(tp, chunk_of(tp.topic, tp.partition, places[tp], rest))
+        await at_rest(role)
+        await role.stop()
+
+    asyncio.run(again())
+    assert role.summary() == {**expected, "snapshots_published": role.summary()["snapshots_published"]}
+
+
+def test_a_tick_that_one_partition_lacks_is_named(broker: str) -> None:
+    log = made_log(1, months=3, enterprises=4)
+    log[TP(topics.EVENTS, 1)] = log[TP(topics.EVENTS, 1)][:10]
+    summary = run(role_over(broker, log), log, one_after_the_other(log))
+    assert summary["waits_for"] == "a tick past a month's end in events.v1[1], where the others have one"
+
+
+def test_a_restart_goes_on_where_the_checkpoint_ends(broker: str, seed: int) -> None:
+    log = made_log(seed)
+    expected = run(role_over(broker, log), log, one_after_the_other(log))
+    kept = store(broker)
+    half = {tp: values[: len(values) // 2] for tp, values in log.items()}
+    role = role_over(broker, half, kept=kept)
+
+    async def first() -> None:
+        await role.start(DETACHED)
+        await role.assigned(set(half))
+        for tp, chunk in read_in(half, one_after_the_other(half)):
+            await role.apply(tp, chunk)
+        await at_rest(role)
+        await role.revoked(set(half))
+        await role.stop()
+
+    asyncio.run(first())
+    role = role_over(broker, log, kept=kept)
+
+    async def second() -> None:
+        await role.start(DETACHED)
+        places = await role.assigned(set(log))
+        assert places == {tp: len(values) for tp, values in half.items()}
+        for tp, values in log.items():
+            rest = [(b"k", value, [], 0) for value in values[places[tp] :]]
+            await role.apply(tp, chunk_of(tp.topic, tp.partition, places[tp], rest))
+        await at_rest(role)
+        await role.stop()
+
+    asyncio.run(second())
+    assert role.summary() == expected
 
 
 def test_scores_progress_is_read_from_the_broker(
