@@ -49,6 +49,7 @@ _ARTANH = np.array([1.0 / k for k in range(21, 0, -2)])  # artanh z = z * (1 + z
 _ARTANH.setflags(write=False)
 
 
+assert ANCHORS_MAX % 4 == 0  # `utility` searches in fours
 CARD_ROW = np.dtype(
     [
         ("weight_milli", "<i8"),
@@ -203,8 +204,11 @@ def utility(row, x):
     if row.logarithmic:
         x = log10_1p(x)
     anchor, k = row.anchor, 0
-    for j in range(1, ANCHORS_MAX):
-        k += x >= anchor[j]
+    for j in range(4, ANCHORS_MAX, 4):  # every fourth, then the three after it: without a branch to mispredict
+        k += 4 * (x >= anchor[j])
+    first = k
+    for j in range(1, 4):
+        k += x >= anchor[first + j]
     u = min(row.level[k + 1], row.level[k] + max(0.0, (x - anchor[k]) * row.slope[k]))
     return 1.0 - u if row.falling else u
 
