@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Literal
 
 WIDTH, HEIGHT = 520, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 28, 40
 COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2", "#be185d", "#65a30d", "#6b7280", "#111827")
+_LEGEND_WIDTH = 215
 _FONT = 'font-family="sans-serif" font-size="11"'
 Points = Iterable[tuple[float, float]]
 
@@ -23,7 +25,7 @@ class Chart:
     y: tuple[float, float]
     is_log: bool = False  # of x
     is_log_y: bool = False
-    legend_below: bool = False  # at the lower right: the lines go along the upper left
+    legend: Literal["upper left", "lower right", "beside"] = "upper left"  # beside: right of narrower axes
     _marks: list[str] = field(default_factory=list)
     _legend: list[tuple[str, str]] = field(default_factory=list)
 
@@ -53,7 +55,8 @@ class Chart:
 
     def text(self) -> str:
         """Return the SVG."""
-        middle, right, bottom = (LEFT + WIDTH - RIGHT) / 2, WIDTH - RIGHT, HEIGHT - BOTTOM
+        right, bottom = self._right, HEIGHT - BOTTOM
+        middle = (LEFT + right) / 2
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" {_FONT}>',
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
@@ -69,20 +72,25 @@ class Chart:
         ]
         return "\n".join(parts) + "\n"
 
+    @property
+    def _right(self) -> int:
+        """Where the axes end."""
+        return WIDTH - RIGHT - (_LEGEND_WIDTH if self.legend == "beside" else 0)
+
     def _name(self, colour: int, label: str) -> None:
         if label:
             self._legend.append((_colour(colour), label))
 
     def _names(self) -> Iterable[str]:
         for i, (colour, label) in enumerate(self._legend):
-            y = HEIGHT - BOTTOM - 6 - 14 * (len(self._legend) - i) if self.legend_below else TOP + 6 + 14 * i
-            x = WIDTH - RIGHT - 170 if self.legend_below else LEFT + 10
+            y = HEIGHT - BOTTOM - 6 - 14 * (len(self._legend) - i) if self.legend == "lower right" else TOP + 6 + 14 * i
+            x = LEFT + 10 if self.legend == "upper left" else WIDTH - RIGHT - _LEGEND_WIDTH + 10
             yield f'<rect x="{x}" y="{y - 4}" width="14" height="4" fill="{colour}"/>'
             yield f'<text x="{x + 19}" y="{y + 2}" font-size="10">{escape(label)}</text>'
 
     def _place(self, point: tuple[float, float]) -> tuple[float, float]:
         across, up = _share(point[0], *self.x, self.is_log), _share(point[1], *self.y, self.is_log_y)
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        return LEFT + across * (self._right - LEFT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     def _ticks(self) -> Iterable[str]:
         bottom = HEIGHT - BOTTOM
@@ -92,7 +100,7 @@ class Chart:
             yield f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle" font-size="10">{value:,.10g}</text>'
         for value in _powers(*self.y) if self.is_log_y else _steps(*self.y):
             _, y = self._place((self.x[0], value))
-            yield f'<path d="M{LEFT - 4} {y:.1f}H{WIDTH - RIGHT}" stroke="#e5e7eb"/>'
+            yield f'<path d="M{LEFT - 4} {y:.1f}H{self._right}" stroke="#e5e7eb"/>'
             yield f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end" font-size="10">{value:,.10g}</text>'
 
 

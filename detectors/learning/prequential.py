@@ -113,12 +113,12 @@ class Prequential:
         for window in ("12m", "all"):
             rows = self._window(window)
             owner, weights = self._resample(rows)
-            for model in (*self.models, AS_SCORED):
+            for model in self._shown():
                 yield _metrics(model, window, self._of(model, rows), rows["bad"], owner, weights)
 
     def differences(self, labels_max: int = DIFFERENCE_LABELS_MAX, champion: str = CHAMPION) -> list[ModelDifference]:
         """Return the champion's AUC and log loss less those of each other model, on the newest labels of both."""
-        others = [model for model in (*self.models, AS_SCORED) if model != champion]
+        others = [model for model in self._shown() if model != champion]
         return [self._difference(champion, other, labels_max) for other in others] if champion in self.models else []
 
     def grades(self) -> list[GradeOutcome]:
@@ -145,6 +145,11 @@ class Prequential:
             ScoreOutcome(from_points=low, to_points=low + curves.SCORE_STEP_POINTS, good=good, bad=bad)
             for low, good, bad in curves.by_score(rows["score_milli"], rows["bad"])
         ]
+
+    def _shown(self) -> list[str]:
+        """Return all models, the champion first, then those that it has to beat, then the others by name."""
+        first = {CHAMPION: 0, PRIOR: 1, AS_SCORED: 2}
+        return sorted((*self.models, AS_SCORED), key=lambda model: (first.get(model, len(first)), model))
 
     def _window(self, window: str) -> npt.NDArray[np.void]:
         if window == "all" or not len(self._rows):

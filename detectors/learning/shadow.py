@@ -9,6 +9,7 @@ from detectors.learning.drift import drift_of
 from detectors.learning.examples import Examples
 from detectors.learning.prequential import CHAMPION, Prequential
 from detectors.learning.reports import month_report
+from detectors.learning.rescoring import scores_milli
 from detectors.snapshot import Snapshot
 from domain.outputs import MonthReport
 
@@ -67,7 +68,10 @@ class Shadow:
         """
         predictions = yield from self.challengers.month_in_slices(matured, seconds)
         self.record.month(month, matured, {**said, **predictions})
-        drift = drift_of(observed, champion.reference, self.record.losses(CHAMPION), len(matured))
+        # Its reference is of the champion's own scores; what was observed has those of the model that was in force.
+        rescored = observed.copy()
+        rescored["score_milli"] = scores_milli(champion, observed)
+        drift = drift_of(rescored, champion.reference, self.record.losses(CHAMPION), len(matured))
         report = month_report(
             self.record,
             month=month,

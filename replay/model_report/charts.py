@@ -44,7 +44,9 @@ def over_time(months: Sequence[MonthLine], t: Text) -> Iterator[str]:
 
 
 def _roc(recent: Iterable[ModelMetrics], t: Text) -> str:
-    chart = Chart(title=t("roc"), x_label=t("share_good"), y_label=t("share_bad"), x=_UNIT, y=_UNIT, legend_below=True)
+    chart = Chart(
+        title=t("roc"), x_label=t("share_good"), y_label=t("share_bad"), x=_UNIT, y=_UNIT, legend="lower right"
+    )
     for colour, one in enumerate(recent):
         auc = "" if one.auc.value_micro is None else f" {one.auc.value_micro / MICRO:.3f}"
         chart.line([(x / MICRO, y / MICRO) for x, y in one.roc_ppm], colour, t(one.model) + auc)
@@ -56,7 +58,7 @@ def _ks(one: ModelMetrics, t: Text) -> str:
     """Return the shares of good and of bad against the share of all examples, riskiest first."""
     ks = "" if one.ks.value_micro is None else f" {one.ks.value_micro / MICRO:.3f}"
     title = f"{t('ks_curve') if one.model == 'champion' else 'KS ' + t(one.model)}{ks}"
-    chart = Chart(title=title, x_label=t("share_worst"), y_label=t("share"), x=_UNIT, y=_UNIT, legend_below=True)
+    chart = Chart(title=title, x_label=t("share_worst"), y_label=t("share"), x=_UNIT, y=_UNIT, legend="lower right")
     bad_share = one.bad / one.n
     across = [(x * (1 - bad_share) + y * bad_share) / MICRO for x, y in one.roc_ppm]
     for colour, (at, name) in enumerate(((1, "bad"), (0, "good"))):
@@ -71,7 +73,7 @@ def _reliability(recent: Iterable[ModelMetrics], t: Text) -> str:
     span = (0.001, 1.0)
     chart = Chart(
         title=t("reliability"), x_label=t("expected"), y_label=t("observed"), x=span, y=span,
-        is_log=True, is_log_y=True, legend_below=True,
+        is_log=True, is_log_y=True,
     )  # fmt: skip
     for colour, one in enumerate(recent):
         points = [
@@ -102,7 +104,7 @@ def _lines(
     values = [one for each in series.values() for one in each if one is not None]
     chart = Chart(
         title=title, x_label=t("months_ago"), y_label="", x=(-float(max(1, months - 1)), 0.0),
-        y=(min([low, *values]), max([high, *values])),
+        y=(min([low, *values]), max([high, *values])), legend="beside",
     )  # fmt: skip
     for colour, (name, each) in enumerate(series.items()):
         points = [(float(i - months + 1), one) for i, one in enumerate(each) if one is not None]

@@ -91,7 +91,8 @@ class _Page:
         ]
 
     def _drift(self, newest: MonthReport) -> str:
-        said = self.t("drift_called") + "; ".join(newest.drift) if newest.drift else self.t("drift_none")
+        called = self.t("drift_called") + "; ".join(newest.drift) + self.t("stop")
+        said = called if newest.drift else self.t("drift_none")
         labels = ", ".join(f"{self.t(kind)} {count:,}" for kind, count in newest.labels.items())
         tone = "verdict none" if newest.drift else "verdict"
         return f'<section class="{tone}">{escape(said)} {escape(self.t("labels"))}: {escape(labels)}</section>'

@@ -11,6 +11,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "indeterminate": ("结果不明", "indeterminate"),
     "drift_none": ("没有发现漂移。", "Nothing is called drift."),
     "drift_called": ("发现漂移：", "Drift is called: "),
+    "stop": ("。", "."),
     "metrics": ("各模型的检验", "How each model did"),
     "about_metrics": (
         "每个样本先预测、后学习。括号内为95%区间，按企业重抽样。沉默：该模型当时还给不出概率的样本，不计入。",
@@ -55,8 +56,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "tested_in": ("检验月份", "tested in"),
     "trained_until": ("训练至", "trained until"),
     "champion": ("冠军模型", "champion"),
-    "prior": ("先验（专家权重，不学习）", "prior (expert weights, frozen)"),
-    "as_scored": ("评分时生效的模型", "model in force when scored"),
+    "prior": ("先验（不学习）", "prior, frozen"),
+    "as_scored": ("评分时生效的模型", "in force when scored"),
     "too_few": ("样本不足，不画图。", "Too few outcomes for a curve."),
     "boundary": (
         "只对借款企业的观测作出检验；被拒绝的申请不是事件，没有结果，不作拒绝推断。",

@@ -29,7 +29,7 @@ def test_before_any_month_the_report_says_so_and_after_some_it_has_them(
     code, out, err = called("model", "report", "--out", tmp_path / "made" / "here")
     assert code == 0
     assert out.splitlines()[0].startswith("2023-07  matured labels: good ")
-    assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["champion", "hat", "prior", "amf", "as_scored"]
+    assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["champion", "prior", "as_scored", "amf", "hat"]
     assert topics.MODEL_REPORT in err, "what cannot be read is told"
     page, numbers = ((tmp_path / "made" / "here" / name).read_bytes() for name in (PAGE, NUMBERS))
     assert page.startswith(b"<!doctype html>")

@@ -80,7 +80,7 @@ def test_a_silent_model_is_measured_on_what_it_said_and_its_silence_is_counted()
 def test_the_difference_to_itself_is_nothing_and_to_a_worse_model_has_an_interval_beside_0() -> None:
     made, seen, said = record()
     found = {one.model: one for one in made.differences()}
-    assert list(found) == ["prior", "amf", AS_SCORED]
+    assert list(found) == ["prior", AS_SCORED, "amf"]
     assert found[AS_SCORED].auc.value_micro == found[AS_SCORED].auc.low_micro == found[AS_SCORED].auc.high_micro == 0
     assert found["prior"].auc.value_micro == pytest.approx(
         MICRO * (roc_auc_score(seen["bad"], said["champion"]) - 0.5), abs=1

@@ -8,6 +8,7 @@ from detectors.learning.challengers import CHALLENGERS
 from detectors.learning.drift import reference_of
 from detectors.learning.examples import Examples
 from detectors.learning.prequential import MICRO, Prequential
+from detectors.learning.rescoring import scores_milli
 from detectors.learning.shadow import Shadow
 from detectors.prior import prior_id, prior_snapshot
 from domain.outputs import MonthReport
@@ -73,6 +74,17 @@ def test_when_a_year_drops_out_both_record_and_challengers_forget_it() -> None:
     for _ in other.rebuild_in_slices(np.concatenate([matured(i) for i in (2, 3)]), FIRST_MONTH + 2):
         pass
     assert month(one, 4) == month(other, 4)
+
+
+def test_the_score_that_may_drift_is_the_champions_whatever_model_was_in_force() -> None:
+    population, newest = examples(2_000, 99, effect=3.0), examples(2_000, 98, effect=3.0)
+    population["score_milli"] = scores_milli(CHAMPION, population)
+    champion = msgspec.structs.replace(CHAMPION, reference=reference_of(population, CORE))
+    newest["score_milli"] = 690_000  # a model in force that finds everybody safe
+    seen = matured(0)
+    said = {"champion": np.full(EACH, 0.1)}
+    found = begun().month(FIRST_MONTH, seen, said, observed=newest, champion=champion, model_id=prior_id(), labels={})
+    assert found.psi_micro["score"] < 0.05 * MICRO
 
 
 def test_it_can_be_left_between_slices() -> None:

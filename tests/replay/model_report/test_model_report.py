@@ -109,7 +109,7 @@ def test_months_without_any_outcome_have_no_curve_and_fail_nothing() -> None:
 def test_the_summary_has_a_line_a_model_and_the_report_is_json() -> None:
     report = build(MONTHS)
     lines = list(summary(report, chinese=False))
-    assert [line.split()[0] for line in lines[2:-1]] == ["champion", "hat", "prior", "amf", "as_scored"]
+    assert [line.split()[0] for line in lines[2:-1]] == ["champion", "prior", "as_scored", "amf", "hat"]
     assert lines[-1].startswith("Drift is called: PSI over 0.25")
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
