@@ -35,7 +35,7 @@ class Recorded:
 def record(source: Source, stack: Stack, path: Path, say: Say, on_look: Callable[[Any], None]) -> Recorded:
     """Send a source through the workers of a running stack, and write the log that follows to `path`.
 
-    What learn and the archive make of it is not waited for. Raise ReplayFailed where a delivery or a record was refused,
+    What learn and the archive make of it is not waited for. Raise ReplayFailed where anything was refused or late,
     and what the replay raises.
     """
     replay = Replay(source, stack.settings, stack=stack, speed=None)
