@@ -4,7 +4,7 @@ Each world is simulated once, into the user's cache folder (some 4 GB each at fu
 `xinliu backtest` does. None of them is among the worlds on which the rules were chosen (config/tuned_on.toml). The
 worlds are simulated again when the simulator changes. At full size docs/warning.md is written anew; `--enterprises
 1000` takes some minutes and shows that it runs. `--data DIR` judges the data sets instead, each in the folder of its
-name in DIR.
+name in DIR; `--learn` judges the score that learns (warning_score.py), on one more world that drifts.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import results, warning_doc
+from benchmarks import results, warning_doc, warning_score
 from detectors.rules.artefact import packaged_rules
 from kernels.folders import cache_root
 from kernels.sources import ROOT, closure, essence
@@ -56,11 +56,18 @@ def run(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--enterprises", type=int, default=ENTERPRISES)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--learn", action="store_true")
     own, others = parser.parse_known_args(argv)
-    options = f"--enterprises N: of each world (default: {ENTERPRISES:,}); --data DIR: the data sets instead"
+    options = (
+        f"--enterprises N: of each world (default: {ENTERPRISES:,}); --data DIR: the data sets instead; "
+        "--learn: the score that learns"
+    )
     args = results.arguments(f"{__doc__}\n{options}", others)
     if own.data is not None:
         code = _data(own.data, args)
+    elif own.learn:
+        args.scale = own.enterprises / ENTERPRISES
+        return _learned(own.enterprises, args)
     else:
         args.scale = own.enterprises / ENTERPRISES
         code = _provinces(own.enterprises, args)
@@ -85,6 +92,23 @@ def _provinces(enterprises: int, args: argparse.Namespace) -> int:
         "memory_bytes": _memory_bytes(),
     }
     return results.report("warning", args, figures, BOUNDS)
+
+
+def _learned(enterprises: int, args: argparse.Namespace) -> int:
+    drifted = Population(
+        seed=warning_score.DRIFT_SEED, enterprises=enterprises, months=MONTHS, drift=warning_score.DRIFT
+    )
+    worlds = []
+    for name, population in (*_worlds(enterprises), ("drift", drifted)):
+        timer = _Timer(name)
+        log, truth = _log_of(population, timer)
+        reports = {}
+        for way in warning_score.WAYS:
+            timer.log(f"{name}: {way}")
+            reports[way] = backtest(LogFile(log), warning_score.options_of(way, truth), timer)
+        timer.stop()
+        worlds.append({"name": name, "seconds": timer.seconds, **warning_score.figures(reports)})
+    return warning_score.report(worlds, args)
 
 
 def _data(folder: Path, args: argparse.Namespace) -> int:

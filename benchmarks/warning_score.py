@@ -6,7 +6,7 @@ with the guard and once with each candidate accepted. One more world drifts in i
 """
 
 import argparse
-from collections.abc import Iterator
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from replay.backtest.run import Options
 DRIFT_SEED, DRIFT = 15, 1.0
 SHARE_LEAST = 0.9  # of what the best offline model catches, at each budget
 COMPARED_BUDGETS = BUDGETS[1:]
+LEAD = "30"  # days before: a default counts as caught when it was named so early
 OFFLINE = ("lightgbm", "stumps")
 WAYS = {
     "prior": Options(without=frozenset({"timelines"})),
@@ -32,9 +33,7 @@ BOUNDS = {"caught_against_offline_least": results.Bound(least=SHARE_LEAST)}
 
 def options_of(way: str, truth: Path) -> Options:
     """Return the options of a backtest of one of WAYS."""
-    from dataclasses import replace
-
-    return replace(WAYS[way], truth=truth)
+    return dataclasses.replace(WAYS[way], truth=truth)
 
 
 def figures(reports: dict[str, Report]) -> dict[str, Any]:
@@ -58,7 +57,7 @@ def _figures(one: Report) -> dict[str, Any]:
             if each.by == "all" and each.rank in ranks
         },
         "caught": {
-            f"{each.policy}, {each.budget}": msgspec.to_builtins(each.warned["60"])
+            f"{each.policy}, {each.budget}": msgspec.to_builtins(each.warned)
             for each in one.budgets
             if each.policy in ranks
         },
@@ -72,16 +71,15 @@ def _figures(one: Report) -> dict[str, Any]:
 
 def _against_offline(found: dict[str, Any]) -> dict[str, float]:
     """Return by budget what the accepted champion catches against the best offline model."""
-    return dict(_shares(found))
-
-
-def _shares(found: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    shares = {}
     for budget in COMPARED_BUDGETS:
-        ours = found["accepted"]["caught"].get(f"probability, {budget}")
-        best = [
-            caught["value"]
-            for name in OFFLINE
-            if (caught := found["prior"]["caught"].get(f"{name}, {budget}")) and caught["value"]
-        ]
-        if ours is not None and ours["value"] is not None and best:
-            yield str(budget), round(ours["value"] / max(best), 4)
+        ours = _caught(found["accepted"], "probability", budget)
+        best = max((_caught(found["prior"], name, budget) or 0.0 for name in OFFLINE), default=0.0)
+        if ours is not None and best:
+            shares[str(budget)] = round(ours / best, 4)
+    return shares
+
+
+def _caught(way: dict[str, Any], rank: str, budget: int) -> float | None:
+    worth = way["caught"].get(f"{rank}, {budget}")
+    return None if worth is None else worth[LEAD]["value"]

@@ -125,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="guarded",
         choices=("guarded", "accepted"),
         help=say(
-            "学习在环内：月末的概率来自当时生效的模型，标签先到先学。guarded（缺省）：被扣下的候选不生效；"
+            "学习在环内：月末的概率来自当时生效的模型，标签先到先学。guarded（缺省）：暂缓的候选不生效；"
             "accepted：每个候选都生效",
             "the learner is in the loop: probabilities at month ends are those of the model in force by then. guarded "
             "(default): a candidate that is held does not come into force; accepted: each one does",

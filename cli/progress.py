@@ -51,6 +51,10 @@ ZH = (
     (r"waiting for process (\d+), which keeps the classes of Apache Kafka", r"等进程 \1 缓存 Apache Kafka 的类"),
     (r"keeping the classes of Apache Kafka, so that it starts sooner", "缓存 Apache Kafka 的类，以后启动更快"),
     (r"(\S+) records of (\S+)", r"\2：\1 条记录"),
+    (r"(\S+): (.+) is judged", r"\1：\2 已检验"),
+    (r"(\S+) records written to (.*)", r"\1 条记录写入 \2"),
+    (r"the champion learns all loans with a status", "冠军学习全部有状态的贷款"),
+    (r"replaying the log with the learner in the loop", "学习在环内，重放日志"),
 )  # fmt: skip
 
 

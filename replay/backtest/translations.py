@@ -104,7 +104,7 @@ TRANSLATIONS: dict[str, tuple[str, str]] = {
     "probability": ("概率", "probability"),
     "learning": ("学习在环内", "the learner in the loop"),
     "candidates": ("候选模型", "candidates"),
-    "held": ("其中被扣", "held"),
+    "held": ("其中暂缓", "held"),
     "models_in_force": ("生效过的模型", "models that were in force"),
     "score": ("评分", "score"),
     "misses": ("最差的漏报", "The worst misses"),

@@ -49,14 +49,15 @@ def examples_of(loans: list[Lent], vectors: Vectors, known: Callable[[Lent], int
     return np.concatenate([np.empty(0, EXAMPLE), *rows])
 
 
-def split(loans: list[Lent], vectors: Vectors, say: Say) -> tuple[Judged, bytes]:
-    """Return the figures of the protocol `split`, and the predictions of all loans as CSV."""
+def split(loans: list[Lent], vectors: Vectors, say: Say) -> tuple[Judged, bytes | None]:
+    """Return the figures of the protocol `split`, and the predictions of all loans as CSV; None where there are too few
+    statuses to learn from."""
     examples = examples_of(loans, vectors, lambda _: SPLIT_DAY)
     known = np.array([bool(one.status) for one in loans])
     learned = examples[known]
     figures, said = judge("grant", learned, models(), ablations(grouped(learned)), say)
     if said is None:
-        raise SourceError(f"loan.csv: {figures.silent_reason}")
+        return figures, None
     say("the champion learns all loans with a status")
     later = champion(learned, examples[~known])
     return figures, predictions(loans, known, said, later)

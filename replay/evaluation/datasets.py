@@ -90,7 +90,7 @@ def _berka(
     with_status = np.array([bool(one.status) for one in loans])
     outcomes = {"read": len(loans), "with_status": int(with_status.sum()), "bad": int(seen["bad"][with_status].sum())}
     found = _evaluation(data_set, log, records, live, vectors, outcomes, [judged], known)
-    return Figures(evaluation=found, files={berka.PREDICTIONS: predictions})
+    return Figures(evaluation=found, files={} if predictions is None else {berka.PREDICTIONS: predictions})
 
 
 def _replayed(

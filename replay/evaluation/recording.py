@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
+from domain import topics
 from replay.evaluation.report import Compared
 from replay.evaluation.vectors import COMPARED
 from replay.log_writer import record_log
@@ -34,11 +35,19 @@ class Recorded:
 def record(source: Source, stack: Stack, path: Path, say: Say, on_look: Callable[[Any], None]) -> Recorded:
     """Send a source through the workers of a running stack, and write the log that follows to `path`.
 
-    Raise ReplayFailed where a record is not accounted for, and what the replay raises.
+    What learn and the archive make of it is not waited for. Raise ReplayFailed where anything was refused or late,
+    and what the replay raises.
     """
-    books = Replay(source, stack.settings, stack=stack, speed=None).run(on_look).books
-    if not books.balanced:
-        raise ReplayFailed(f"{source.name}: the books of the replay do not balance: see `xinliu replay {source.name}`")
+    replay = Replay(source, stack.settings, stack=stack, speed=None)
+    try:
+        replay.wait(on_look)
+        stack.stop_workers()
+    finally:
+        replay.end()
+    for letter in read_topics(stack.settings.kafka, [topics.DEAD_LETTERS, topics.LATE]):
+        raise ReplayFailed(
+            f"{source.name}: {letter.topic} holds {(letter.value or b'')[:300].decode(errors='replace')}"
+        )
     return read_back(stack.settings, path, say)
 
 

@@ -83,6 +83,16 @@ def test_the_hash_of_the_parameters_leaves_out_the_seed_alone() -> None:
     assert one.parameters != changed(one, {"scenarios": {"fraud": {"fails": 8.5}}}).parameters
 
 
+def test_a_world_without_drift_is_the_one_of_before() -> None:
+    assert Population().parameters == "8cc7995459ae0285"
+    assert Population(drift=0.5).parameters not in (Population().parameters, Population(drift=1.0).parameters)
+
+
+def test_a_drift_needs_a_second_year() -> None:
+    with pytest.raises(ParameterError, match=r"drift = 0\.5: months = 12 have no second year"):
+        Population(months=12, drift=0.5)
+
+
 def test_every_parameter_has_a_meaning_and_a_source_or_is_marked_as_judged() -> None:
     found = list(rows(Population()))
     assert len(found) > 150
