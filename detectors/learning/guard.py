@@ -8,20 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from config.settings import LearnSettings
 from detectors.learning.examples import Examples
+from detectors.learning.rescoring import scores_milli
 from detectors.learning.training import largest_move_milli
-from detectors.scorecard import CEILING_MILLI, FLOOR_MILLI, Scorecard, grade_of, scorecard, utility
+from detectors.scorecard import grade_of
 from detectors.snapshot import MICRO, Snapshot, SnapshotError
 from domain.outputs import HeldReason
-from features.indicators import CORE_COUNT
-from features.indicators.nulls import VALUE
-from features.indicators.repayment import DPD_MAX, FREEZE
-from kernels.decorators import kernel
-
-Scores = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +39,11 @@ def judge(
 ) -> Verdict:
     """Return what the guard says of `candidate`, which would come after `in_force`.
 
-    newest: the observations of the newest month, EXAMPLE (n,); labels are not looked at. drift: what is called drift,
-    in words. loss_change_low_micro: lower end of the interval of learn's own log loss less that of the models that were
-    in force, on the same labels; None: not known.
+    newest: the observations of the newest month, EXAMPLE (n,), of which one an enterprise is taken, without labels.
+    drift: what is called drift, in words. loss_change_low_micro: lower end of the interval of learn's own log loss less
+    that of the models that were in force, on the same labels; None: not known.
     """
+    newest = newest[np.unique(newest["enterprise"], return_index=True)[1]]
     reasons = [HeldReason(code="drift", subject=one) for one in drift]
     if candidate.trained_labels_count < settings.labels_min:
         reasons.append(_below("few_labels", candidate.trained_labels_count, settings.labels_min))
@@ -93,35 +88,8 @@ def regraded_count(one: Snapshot, other: Snapshot, observed: Examples) -> int:
 
     Raise SnapshotError where this engine cannot score with one of the two.
     """
-    cards = [scorecard(model) for model in (one, other)]
-    grades = [[grade_of(milli) for milli in scores_milli(card, observed).tolist()] for card in cards]
+    grades = [[grade_of(milli) for milli in scores_milli(model, observed).tolist()] for model in (one, other)]
     return sum(a != b for a, b in zip(*grades, strict=True))
-
-
-def scores_milli(card: Scorecard, observed: Examples) -> Scores:
-    """Return the scores in millipoints of observations, EXAMPLE (n,): int64 (n,).
-
-    As the kernel scores, but by what an observation holds alone: a null counts as the level of its kind, not as less
-    where the last value was worse.
-    """
-    found = np.zeros(len(observed), np.int64)
-    _score(card, observed["value"], observed["null"], found)
-    return found
-
-
-@kernel
-def _score(card: Scorecard, values: Any, nulls: Any, found: Any) -> None:
-    rows = card.rows
-    for n in range(found.shape[0]):
-        total = np.int64(FLOOR_MILLI)
-        for i in range(CORE_COUNT):
-            code = nulls[n, i]
-            u = utility(rows[i], values[n, i]) if code == VALUE else rows[i].null_ppm[code] / MICRO
-            total += np.int64(np.rint(rows[i].weight_milli * u))
-        dpd = values[n, DPD_MAX] if nulls[n, DPD_MAX] == VALUE else 0.0
-        is_frozen = nulls[n, FREEZE] == VALUE and values[n, FREEZE] > 0
-        most = 449_000 if dpd > 90 else 499_000 if dpd > 30 or is_frozen else CEILING_MILLI
-        found[n] = min(total, most)
 
 
 def _below(code: Any, count: int, least: int) -> HeldReason:

@@ -11,7 +11,7 @@ import pytest
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.prior import prior_id
 from domain import topics
-from domain.outputs import Observation
+from domain.outputs import Figure, ModelDifference, ModelMetrics, MonthReport, Observation
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
 from streams import control_log
@@ -24,10 +24,13 @@ from tests.streams.learn.test_publishing import NAMES, run
 
 SIGNED = ("--by", "张三", "--reason", "已验证")
 ONE, TWO, HELD = snapshot(1), snapshot(2), snapshot(3)
-FIGURE = {"value_micro": -10_000, "low_micro": -20_000, "high_micro": -1_000}
-METRICS = {
-    name: {"value_micro": 800_000, "low_micro": 1, "high_micro": 2} for name in ("auc", "ks", "log_loss", "brier")
-}
+FIGURE = Figure(value_micro=-10_000, low_micro=-20_000, high_micro=-1_000)
+STATISTICS = ("auc", "ks", "gini", "log_loss", "brier")
+
+
+def metrics(model: str) -> ModelMetrics:
+    figures = {name: Figure(value_micro=800_000, low_micro=1, high_micro=2) for name in STATISTICS}
+    return ModelMetrics(model=model, window="12m", n=480, bad=31, silent=0, roc_ppm=(), bins=(), **figures)
 
 
 @pytest.fixture
@@ -229,11 +232,11 @@ def test_of_two_who_accept_at_once_one_is_told_and_writes_nothing(
 
 
 def test_promote_shows_the_evidence_and_refuses_a_challenger(proposed: Settings, model: Callable[..., Any]) -> None:
-    month = {
-        "type": "month", "month": learned(2).month,
-        "models": [{"model": name, "window": "12m", "n": 480, "bad": 31, **METRICS} for name in ("champion", "arf")],
-        "differences": [{"model": "as_scored", "n": 480, "bad": 31, "auc": FIGURE, "log_loss": FIGURE}],
-    }  # fmt: skip
+    month = MonthReport(
+        month=learned(2).month, model_id=id_of(ONE), labels={}, weights_milli={}, grades=(), scores=(), psi_micro={},
+        concept_drift=False, drift=(), models=tuple(metrics(name) for name in ("champion", "arf")),
+        differences=(ModelDifference(model="as_scored", n=480, bad=31, auc=FIGURE, log_loss=FIGURE),),
+    )  # fmt: skip
     outbox = Outbox(proposed.kafka.bootstrap)
     outbox.send(topics.MODEL_REPORT, msgspec.json.encode(month))
     outbox.drain()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from config.settings import LearnSettings
 from detectors import scorecard
 from detectors.learning.examples import EXAMPLE, Examples
-from detectors.learning.guard import is_due, judge, regraded_count, scores_milli
+from detectors.learning.guard import is_due, judge, regraded_count
+from detectors.learning.rescoring import scores_milli
 from detectors.prior import prior_snapshot
 from detectors.snapshot import MICRO, SnapshotError
 from domain.outputs import HeldReason
@@ -21,7 +22,6 @@ from streams.score import outbook
 from tests.detectors.test_scorecard import around
 
 PRIOR = prior_snapshot()
-CARD = scorecard.scorecard(PRIOR)
 TRAINED = msgspec.structs.replace(
     PRIOR, prior=False, trained_labels_count=500, trained_bad_count=40, intercept_micro=PRIOR.intercept_micro + 1
 )
@@ -33,7 +33,7 @@ def observed(n: int, seed: int = 0) -> Examples:
     """Enterprises of all kinds: values between the outer anchors."""
     rng = np.random.default_rng(seed)
     rows = np.zeros(n, EXAMPLE)
-    rows["value"], rows["null"] = np.nan, NOT_REPORTED
+    rows["value"], rows["null"], rows["enterprise"] = np.nan, NOT_REPORTED, np.arange(n)
     for i, name in enumerate(CORE):
         anchors = np.array(PRIOR.anchors_micro[name]) / MICRO
         rows["value"][:, i] = rng.uniform(anchors[0], anchors[-1], n)
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_kernel(value: tuple[float, ...], null: tuple[in
     x["value"][0, :INDICATOR_COUNT], x["null"][0, :INDICATOR_COUNT] = row["value"][0], row["null"][0]
     e["frozen"] = frozen
     scorecard.assess(scorecard.scorecard(PRIOR), e[0], x[0], False)
-    assert scores_milli(CARD, row).tolist() == [int(x["score_milli"][0])]
+    assert scores_milli(PRIOR, row).tolist() == [int(x["score_milli"][0])]
 
 
 def test_nothing_holds_a_candidate_that_differs_little() -> None:
@@ -73,6 +73,12 @@ def test_nothing_holds_a_candidate_that_differs_little() -> None:
     assert found.observed_count == 500
     assert found.regraded_count is not None
     assert 0 <= found.regraded_count < 10
+
+
+def test_an_enterprise_with_a_grant_on_the_months_last_day_counts_once() -> None:
+    rows = observed(6)
+    rows["enterprise"] //= 2
+    assert judge(moved(100), PRIOR, SETTINGS, newest=rows).observed_count == 3  # type: ignore[arg-type]
 
 
 def test_a_candidate_that_moves_no_score_has_no_grade_changed() -> None:
@@ -106,10 +112,7 @@ def test_too_many_grades_changed_hold() -> None:
         TRAINED, levels_micro={name: tuple(reversed(levels)) for name, levels in PRIOR.levels_micro.items()}
     )
     changed = regraded_count(turned, PRIOR, rows)
-    grades = [
-        [scorecard.grade_of(int(milli)) for milli in scores_milli(scorecard.scorecard(model), rows)]
-        for model in (turned, PRIOR)
-    ]
+    grades = [[scorecard.grade_of(int(milli)) for milli in scores_milli(model, rows)] for model in (turned, PRIOR)]
     assert changed == sum(a != b for a, b in zip(*grades, strict=True))
     some = msgspec.structs.replace(SETTINGS, grades_changed_share_max=changed / 400 if changed else 1.0)
     assert judge(turned, PRIOR, some, newest=rows).reasons == ()
@@ -135,7 +138,7 @@ def test_arrears_and_a_freeze_cap_the_score_as_the_kernel_caps_it() -> None:
     rows = observed(4)
     rows["value"][:, DPD_MAX] = (0, 31, 91, 0)
     rows["value"][3, FREEZE], rows["null"][3, FREEZE] = 1, VALUE
-    caps = scores_milli(CARD, rows)
+    caps = scores_milli(PRIOR, rows)
     assert caps[1] <= 499_000
     assert caps[2] <= 449_000
     assert caps[3] <= 499_000

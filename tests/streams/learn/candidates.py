@@ -43,7 +43,6 @@ def learned(n: int, made: Snapshot | None = None, *, drift: tuple[str, ...] = ()
         snapshot=snapshot(n) if made is None else made,
         month=FIRST_MONTH + n,
         new_labels_count=50,
-        newest=observed(40, seed=n),
         drift=drift,
     )
 
@@ -51,7 +50,7 @@ def learned(n: int, made: Snapshot | None = None, *, drift: tuple[str, ...] = ()
 def observed(count: int, seed: int = 0) -> Examples:
     """Enterprises of all kinds: values between the outer anchors, none in arrears."""
     rng, rows = np.random.default_rng(seed), np.zeros(count, EXAMPLE)
-    rows["value"] = np.nan
+    rows["value"], rows["enterprise"] = np.nan, np.arange(count)
     for i, name in enumerate(CORE):
         low, *_, high = np.array(PRIOR.anchors_micro[name]) / MICRO
         rows["value"][:, i] = rng.uniform(low, high, count)

@@ -13,7 +13,7 @@ from domain import topics
 from sinks.kafka import Outbox
 from streams.learn import publishing
 from streams.model_decisions import Deciding
-from tests.streams.learn.candidates import learned
+from tests.streams.learn.candidates import learned, observed
 
 
 def die(*_: Any) -> Any:
@@ -38,7 +38,7 @@ def main(settings: bytes, names: bytes, step: str) -> None:
     async def story() -> None:
         publisher = publishing.Publisher(made, Outbox(made.kafka.bootstrap))
         await publisher.start()
-        await publisher.publish(learned(1))
+        await publisher.publish(learned(1), observed(40))
 
     asyncio.run(story())
     if step == "after the control record":

@@ -23,7 +23,7 @@ from streams.learn.publishing import Publisher
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
 from tests.reading import read
-from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, snapshot
+from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, observed, snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
@@ -55,7 +55,7 @@ def run(settings: Settings, *made: Any) -> list[Candidate | None]:
             if callable(one):
                 one()
             else:
-                found.append(await publisher.publish(one))
+                found.append(await publisher.publish(one, observed(40)))
         return found
 
     return asyncio.run(story())
