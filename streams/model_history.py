@@ -118,6 +118,11 @@ class ModelHistory:
                 days.update(range(one.day, one.day + SUPPRESSED_DAYS))
         return sum(last_day - YEAR_DAYS < day <= last_day for day in days)
 
+    def newest_of(self, kind: str) -> Made | None:
+        """Return the candidate of a kind of the latest month."""
+        of_kind = (made for made in self.candidates.values() if made.candidate.kind == kind)
+        return max(of_kind, key=lambda made: made.candidate.month, default=None)
+
     @property
     def newest(self) -> Made | None:
         """The candidate of the latest month."""

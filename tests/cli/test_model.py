@@ -19,7 +19,7 @@ from streams.model_decisions import Deciding
 from streams.model_history import read_history
 from tests.cli.kit import settings_file
 from tests.reading import read
-from tests.streams.learn.candidates import PRIOR, id_of, learned, snapshot
+from tests.streams.learn.candidates import PRIOR, anew, id_of, learned, snapshot
 from tests.streams.learn.test_publishing import NAMES, run
 
 SIGNED = ("--by", "张三", "--reason", "已验证")
@@ -168,6 +168,18 @@ def test_a_model_that_this_engine_cannot_score_with_is_refused(settings: Setting
     code, _, err = model("accept", id_of(odd)[:8], *SIGNED)
     assert (code, "no_such" in err) == (1, True), err
     assert words_of(settings) == []
+
+
+def test_probabilities_made_anew_supersede_no_candidate(proposed: Settings, model: Callable[..., Any]) -> None:
+    model("accept", id_of(ONE)[:8], *SIGNED)
+    run(proposed, anew(3, ONE), anew(4, ONE))
+    first, late = (id_of(anew(n, ONE).snapshot) for n in (3, 4))
+    assert model("accept", first[:8], *SIGNED)[0] == 0
+    standing = {row["id"]: row["standing"] for row in json.loads(model("list", "--json")[1])}
+    assert (standing[first], standing[id_of(TWO)], standing[id_of(HELD)]) == ("in_force", "proposed", "held")
+    assert model("accept", id_of(TWO)[:8], *SIGNED)[0] == 0
+    code, _, err = model("accept", late[:8], *SIGNED)
+    assert (code, "is in force no more" in err) == (1, True), err
 
 
 def test_a_rollback_goes_back_one_by_one_and_holds_until_resume(proposed: Settings, model: Callable[..., Any]) -> None:

@@ -23,7 +23,7 @@ from streams.learn.publishing import Publisher
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
 from tests.reading import read
-from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, observed, snapshot
+from tests.streams.learn.candidates import FIRST_MONTH, anew, id_of, learned, observed, snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
@@ -140,6 +140,23 @@ def test_what_is_held_is_published_with_its_reasons_and_never_activated(fresh: S
     assert said(fresh) == []
     assert run(with_learn(fresh, labels_min=1, bads_min=1), learned(1, few)) == [held], "what was said stays said"
     assert said(fresh) == []
+
+
+def test_probabilities_go_out_beside_a_model_that_has_to_wait(fresh: Settings) -> None:
+    """Of one month both are published; the second is no switch, and is itself the one that the next month's follows."""
+    one, two = anew(2, snapshot(1)), anew(2, snapshot(1))
+    found = run(fresh, learned(1), learned(2), one, anew(3, one.snapshot), two)
+    assert [made is not None and (made.kind, made.month - FIRST_MONTH) for made in found] == [
+        ("model", 1), ("model", 2), ("calibration", 2), ("calibration", 3), ("calibration", 2),
+    ]  # fmt: skip
+    assert found[2] is not None
+    assert (found[2].labels_count, found[2].bad_count, found[2].moves_scores) == (120, 12, False)
+    history = read_history(fresh.kafka)
+    assert [switch.moves_scores for switch in history.switches] == [True, False, False]
+    assert history.in_force_id == id_of(anew(3, one.snapshot).snapshot)
+    assert history.last_switch_day == learned(1).day
+    other = msgspec.structs.replace(anew(3, snapshot(1)).snapshot, intercept_micro=1)
+    assert run(fresh, msgspec.structs.replace(anew(3, snapshot(1)), snapshot=other)) == [None], "one a month"
 
 
 def test_a_rollback_holds_until_resume(fresh: Settings) -> None:
