@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.inspect import GROUPS
-from cli.model_evidence import month_of
+from cli.model_evidence import figure_text
 from cli.model_show import BANDS, by_group, chances
 from cli.model_text import (
     Row,
@@ -167,7 +167,7 @@ def _results_note() -> tuple[str, ...]:
 
 
 def _results(history: ModelHistory, row: Row) -> Iterator[tuple[str, ...]]:
-    month = None if row.candidate is None else month_of(history, row.candidate.month)
+    month = None if row.candidate is None else history.months.get(row.candidate.month)
     yield (
         say("模型", "model"),
         say("窗口", "window"),
@@ -181,7 +181,7 @@ def _results(history: ModelHistory, row: Row) -> Iterator[tuple[str, ...]]:
     for one in () if month is None else month.models:
         yield (
             *(one.model, one.window, f"{one.n:,}", f"{one.bad:,}"),
-            *(one.auc.text(), one.ks.text(), one.log_loss.text(4), one.brier.text(4)),
+            *(figure_text(one.auc), figure_text(one.ks), figure_text(one.log_loss, 4), figure_text(one.brier, 4)),
         )
     if month is None:
         yield (say("没有当月的记录", "no record of its month"), *("–",) * 7)

@@ -98,6 +98,14 @@ def _acceptance(args: argparse.Namespace, history: ModelHistory, said: control_l
         )
     usable(history, name)
     made = history.candidates.get(name)
+    if made is not None and made.candidate.kind == "calibration" and made.candidate.in_force_id != history.in_force_id:
+        of = short(made.candidate.in_force_id)
+        raise NotDecided(
+            say(
+                f"{short(name)} 只重做了 {of} 的概率，而在用的已经不是它",
+                f"{short(name)} makes the probabilities of {of} anew, and that is in force no more",
+            )
+        )
     reasons = () if made is None else made.candidate.reasons
     acknowledged = {one.strip() for one in args.despite.split(",") if one.strip()}
     if odd := sorted(acknowledged - {one.code for one in reasons}):

@@ -5,77 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from cli.model_text import reason_text, short
 from cli.words import say
 
 if TYPE_CHECKING:
+    from domain.outputs import Figure, MonthReport
     from streams.model_history import ModelHistory
 
-AS_SCORED = "as_scored"  # the model that was in force when an example was observed
-_OWN = ("champion", "prior", AS_SCORED)  # of a month's record, no challengers
+_OWN = ("champion", "prior", "as_scored")  # of a month's record, no challengers
 _MICRO = 1_000_000
 _MOVES_SHOWN = 5
 
 
-class Figure(msgspec.Struct, frozen=True):
-    """A statistic with its 95% interval."""
-
-    value_micro: int | None = None
-    low_micro: int | None = None
-    high_micro: int | None = None
-
-    def text(self, digits: int = 3) -> str:
-        """Return it as `0.812 [0.780, 0.840]`, or a dash."""
-        values = (self.value_micro, self.low_micro, self.high_micro)
-        if None in values:
-            return "–"
-        value, low, high = (f"{(one or 0) / _MICRO:.{digits}f}" for one in values)
-        return f"{value} [{low}, {high}]"
-
-
-class Metrics(msgspec.Struct, frozen=True):
-    """One model over a window of months."""
-
-    model: str
-    window: str
-    n: int
-    bad: int
-    auc: Figure
-    ks: Figure
-    log_loss: Figure
-    brier: Figure
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """The champion's statistic less another model's, on the same labels."""
-
-    model: str
-    n: int
-    bad: int
-    auc: Figure
-    log_loss: Figure
-
-
-class Month(msgspec.Struct, frozen=True):
-    """What is shown of a month's record (domain/outputs.py)."""
-
-    month: int
-    models: tuple[Metrics, ...]
-    differences: tuple[Difference, ...]
-
-
-def month_of(history: ModelHistory, month: int) -> Month | None:
-    """Return the record of a month's metrics; None where there is none."""
-    body = history.months.get(month)
-    return None if body is None else msgspec.json.decode(body, type=Month)
+def figure_text(figure: Figure, digits: int = 3) -> str:
+    """Return a statistic with its 95% interval as `0.812 [0.780, 0.840]`, or a dash."""
+    values = (figure.value_micro, figure.low_micro, figure.high_micro)
+    if None in values:
+        return "–"
+    value, low, high = (f"{(one or 0) / _MICRO:.{digits}f}" for one in values)
+    return f"{value} [{low}, {high}]"
 
 
 def challengers(history: ModelHistory) -> set[str]:
     """Return the names of the challengers that learn has measured."""
-    found = (month_of(history, month) for month in history.months)
-    return {one.model for month in found if month is not None for one in month.models} - set(_OWN)
+    return {one.model for month in history.months.values() for one in month.models} - set(_OWN)
 
 
 def evidence(history: ModelHistory, name: str) -> Iterator[str]:
@@ -89,7 +42,7 @@ def evidence(history: ModelHistory, name: str) -> Iterator[str]:
         labels, bad = f"{one.trained_labels_count:,}", f"{one.trained_bad_count:,}"
         yield say(f"  {told}：学自 {labels} 个标签，坏样本 {bad}", f"  {told}: learned from {labels} labels, {bad} bad")
     made = history.candidates.get(name)
-    month = None if made is None else month_of(history, made.candidate.month)
+    month = None if made is None else history.months.get(made.candidate.month)
     yield from _measured(month)
     if made is not None:
         its = made.candidate
@@ -113,8 +66,8 @@ def evidence(history: ModelHistory, name: str) -> Iterator[str]:
             )
 
 
-def _measured(month: Month | None) -> Iterator[str]:
-    found = None if month is None else next((one for one in month.differences if one.model == AS_SCORED), None)
+def _measured(month: MonthReport | None) -> Iterator[str]:
+    found = None if month is None else next((one for one in month.differences if one.model == "as_scored"), None)
     if found is None:
         yield say("  没有当月的逐月预测记录，无从比较", "  no month of predictions is on record: nothing to compare by")
         return
@@ -123,8 +76,8 @@ def _measured(month: Month | None) -> Iterator[str]:
         f"  先预测后学习，{n} 个标签（坏样本 {bad}）上，学习的模型减当时在用的模型：",
         f"  predicted before each was learned, on {n} labels ({bad} bad), learn's model less those that were in force:",
     )
-    yield say(f"    AUC {found.auc.text()}，对数损失 {found.log_loss.text(4)}（95% 区间）",
-              f"    AUC {found.auc.text()}, log loss {found.log_loss.text(4)} (95% intervals)")  # fmt: skip
+    auc, loss = figure_text(found.auc), figure_text(found.log_loss, 4)
+    yield say(f"    AUC {auc}，对数损失 {loss}（95% 区间）", f"    AUC {auc}, log loss {loss} (95% intervals)")
     low, high = found.log_loss.low_micro, found.log_loss.high_micro
     if low is not None and high is not None:
         verdict = (
@@ -133,5 +86,8 @@ def _measured(month: Month | None) -> Iterator[str]:
         yield say(f"    结论：{verdict[0]}", f"    so: {verdict[1]}")
     for one in month.models if month is not None else ():
         if one.window == "12m" and one.model not in _OWN:
-            yield say(f"    影子挑战者 {one.model}：AUC {one.auc.text()}，对数损失 {one.log_loss.text(4)}",
-                      f"    in shadow, {one.model}: AUC {one.auc.text()}, log loss {one.log_loss.text(4)}")  # fmt: skip
+            auc, loss = figure_text(one.auc), figure_text(one.log_loss, 4)
+            yield say(
+                f"    影子挑战者 {one.model}：AUC {auc}，对数损失 {loss}",
+                f"    in shadow, {one.model}: AUC {auc}, log loss {loss}",
+            )

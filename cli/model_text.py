@@ -90,6 +90,10 @@ def standing_of(history: ModelHistory, name: str) -> Standing:
     made, now = history.candidates.get(name), history.candidates.get(history.in_force_id)
     if made is None:
         return "published"
+    if made.candidate.kind == "calibration":
+        return made.candidate.status if made.candidate.in_force_id == history.in_force_id else "superseded"
+    while now is not None and now.candidate.kind == "calibration":
+        now = history.candidates.get(now.candidate.in_force_id)
     if now is not None and made.candidate.month <= now.candidate.month:
         return "superseded"
     return made.candidate.status

@@ -335,6 +335,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     parent_id: str
     month: int  # the last one that it learned, counted from January 1970: the metrics are those of its report
     as_of: int  # end of that month
+    kind: Literal["model", "calibration"]  # calibration: in_force_id with probabilities made anew
     status: Literal["proposed", "held"]
     reasons: tuple[HeldReason, ...]  # why it is held
     in_force_id: str  # the model that it was compared with

@@ -109,8 +109,9 @@ def replay_with_learner(
             while (due := learner.due_month) is not None:
                 month = due + 1
                 learned = learner.learn(due).learned
-                if learned is not None and settings.publish and switching.takes(learned, learner):
-                    body = learned.snapshot.encode()
+                follows = None if learned is None or not settings.publish else switching.next(learned, learner)
+                if follows is not None:
+                    body = follows.encode()
                     models[content_id(body)] = body
                     ask("activate", content_id(body), body)
         found = {one.partition: one for one in chain.from_iterable(ask("finish"))}
@@ -124,17 +125,27 @@ class _Switching:
         self._in_force, self._settings, self._accepts_all = prior, settings, accepts_all
         self._last_switch_day: int | None = None
 
-    def takes(self, learned: Made, learner: Learner) -> bool:
-        """Return whether a model comes into force. What is held is counted."""
+    def next(self, learned: Made, learner: Learner) -> Snapshot | None:
+        """Return the model that comes into force: a candidate, or the one in force with probabilities made anew.
+
+        What is held is counted.
+        """
+        if self._takes(learned, learner):
+            return learned.snapshot
+        anew = learner.calibrated(self._in_force, learned)
+        return anew.snapshot if anew is not None and self._takes(anew, learner) else None
+
+    def _takes(self, learned: Made, learner: Learner) -> bool:
         found = judge(
             learned.snapshot,
             self._in_force,
             self._settings,
             newest=learner.newest(learned.month),
+            trained_on=learned.calibrated_on,
             drift=learned.drift,
             loss_change_low_micro=learned.loss_change_low_micro,
         )
-        learner.counts["held"] += bool(found.reasons)
+        learner.counts["held"] += learned.calibrated_on is None and bool(found.reasons)
         if self._accepts_all:
             self._in_force = learned.snapshot
             return True

@@ -7,7 +7,7 @@ what was decided on `control.v1`. Learn and the operators' commands read it alik
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,21 +20,17 @@ from detectors.snapshot import Snapshot, SnapshotError, content_id, decode
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control
-from domain.outputs import Candidate
+from domain.outputs import Candidate, ModelMessage, MonthReport
 from sinks.artefacts import messages
 from sinks.client import client_settings
 from streams.control_log import READ_S_MAX, control_of
 
 log = logging.getLogger(__name__)
+_report: Callable[[bytes], ModelMessage] = msgspec.json.Decoder(ModelMessage).decode
 
 LEARN = "learn"  # signs what learn decides by itself
 YEAR_DAYS = 365
 SUPPRESSED_DAYS = 30  # of EWS47_score_drop, after a switch
-
-
-class _Typed(msgspec.Struct, frozen=True):
-    type: str
-    month: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +78,7 @@ class ModelHistory:
     damaged: frozenset[str] = frozenset()  # ids whose record holds other bytes
     candidates: Mapping[str, Made] = field(default_factory=dict)
     said: tuple[Said, ...] = ()
-    months: Mapping[int, bytes] = field(default_factory=dict)  # by month, learn's record of its metrics
+    months: Mapping[int, MonthReport] = field(default_factory=dict)  # by month, learn's record of its metrics
 
     @property
     def in_force_id(self) -> str:
@@ -121,6 +117,11 @@ class ModelHistory:
             if one.moves_scores and one.day is not None:
                 days.update(range(one.day, one.day + SUPPRESSED_DAYS))
         return sum(last_day - YEAR_DAYS < day <= last_day for day in days)
+
+    def newest_of(self, kind: str) -> Made | None:
+        """Return the candidate of a kind of the latest month."""
+        of_kind = (made for made in self.candidates.values() if made.candidate.kind == kind)
+        return max(of_kind, key=lambda made: made.candidate.month, default=None)
 
     @property
     def newest(self) -> Made | None:
@@ -235,18 +236,18 @@ def _models(
 
 def _reports(
     kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]
-) -> tuple[dict[str, Made], dict[int, bytes]]:
+) -> tuple[dict[str, Made], dict[int, MonthReport]]:
     """Return candidates by id, of several records the first, and the records of months, of several the newest."""
-    candidates, months = dict[str, Made](), dict[int, bytes]()
+    candidates, months = dict[str, Made](), dict[int, MonthReport]()
     for message in messages(kafka.bootstrap, topics.MODEL_REPORT, timeout_s, client):
         body = message.value() or b""
         try:
-            kind = msgspec.json.decode(body, type=_Typed)
-            if kind.type == "candidate":
-                made = msgspec.json.decode(body, type=Candidate)
-                candidates.setdefault(made.model_id, Made(candidate=made, at_ms=message.timestamp()[1]))
-            elif kind.type == "month":
-                months[kind.month] = body
+            said = _report(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("%s offset %s cannot be read: %s", topics.MODEL_REPORT, message.offset(), error)
+            continue
+        if isinstance(said, Candidate):
+            candidates.setdefault(said.model_id, Made(candidate=said, at_ms=message.timestamp()[1]))
+        else:
+            months[said.month] = said
     return candidates, months

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from config.settings import LearnSettings
 from detectors.learning.examples import Examples
 from detectors.learning.rescoring import scores_milli
@@ -35,20 +37,24 @@ def judge(
     settings: LearnSettings,
     *,
     newest: Examples,
+    trained_on: tuple[int, int] | None = None,
     drift: Sequence[str] = (),
     loss_change_low_micro: int | None = None,
 ) -> Verdict:
     """Return what the guard says of `candidate`, which would come after `in_force`.
 
-    newest: the observations of the newest month, EXAMPLE (n,); labels are not looked at. drift: what is called drift,
-    in words. loss_change_low_micro: lower end of the interval of learn's own log loss less that of the models that were
-    in force, on the same labels; None: not known.
+    newest: the observations of the newest month, EXAMPLE (n,), of which one an enterprise is taken, without labels.
+    trained_on: labels and bad ones, where they are not those that the snapshot names.
+    drift: what is called drift, in words. loss_change_low_micro: lower end of the interval of learn's own log loss less
+    that of the models that were in force, on the same labels; None: not known.
     """
+    newest = newest[np.unique(newest["enterprise"], return_index=True)[1]]
     reasons = [HeldReason(code="drift", subject=one) for one in drift]
-    if candidate.trained_labels_count < settings.labels_min:
-        reasons.append(_below("few_labels", candidate.trained_labels_count, settings.labels_min))
-    if candidate.trained_bad_count < settings.bads_min:
-        reasons.append(_below("few_bads", candidate.trained_bad_count, settings.bads_min))
+    labels, bads = trained_on or (candidate.trained_labels_count, candidate.trained_bad_count)
+    if labels < settings.labels_min:
+        reasons.append(_below("few_labels", labels, settings.labels_min))
+    if bads < settings.bads_min:
+        reasons.append(_below("few_bads", bads, settings.bads_min))
     if loss_change_low_micro is not None and loss_change_low_micro > 0:
         reasons.append(HeldReason(code="log_loss_worse", value_micro=loss_change_low_micro, limit_micro=0))
     moves_scores = not candidate.scores_as(in_force)

@@ -36,6 +36,7 @@ _VALUES: Mapping[str, Any] = {
     "gateway.events.v1": events.FromGateway,
     "control.v1": events.FromOperator,
     "feed.v1": outputs.FeedMessage,
+    "model.report.v1": outputs.ModelMessage,
 }
 
 

@@ -14,13 +14,14 @@ import msgspec
 from config.catalogue import indicators
 from config.settings import LearnSettings
 from detectors.learning.examples import Examples
+from detectors.learning.guard import is_off
 from detectors.learning.labels import Close
 from detectors.learning.ledger import Ledger
 from detectors.learning.prequential import AS_SCORED, CHAMPION, PRIOR, Prequential
 from detectors.learning.shadow import Shadow
-from detectors.learning.training import Policy, Trainer
+from detectors.learning.training import Policy, Trainer, recalibrated
 from detectors.prior import prior_snapshot
-from detectors.snapshot import Snapshot, content_id
+from detectors.snapshot import V2, Snapshot, content_id
 from domain import topics
 from domain.calendar import date_of
 from domain.events import Loan, LogEvent, Outcome, Tick
@@ -38,7 +39,7 @@ class Learned(msgspec.Struct, frozen=True):
     new_labels_count: int  # since the one before it
     drift: tuple[str, ...] = ()  # what is called drift, in words
     loss_change_low_micro: int | None = None  # as `guard.judge` takes it
-    calibrates: bool = False  # it is the model in force with other probabilities
+    calibrated_on: tuple[int, int] | None = None  # labels and bad ones: probabilities alone were made anew from them
 
     @property
     def day(self) -> int:
@@ -84,7 +85,7 @@ class Learner:
         self.labels_at_parent = 0
         self.month: int | None = None  # the last one learned
         self.extras: dict[str, bytes] = {}
-        policy = Policy(half_life_days=round(settings.half_life_months * 30.4375))
+        self._policy = policy = Policy(half_life_days=round(settings.half_life_months * 30.4375))
         groups = {name: row.group for name, row in indicators().items()}
         self._trainer = Trainer(self.prior, groups, policy)
         self._shadow = self._new_shadow()
@@ -152,6 +153,27 @@ class Learner:
         self.labels_at_parent = labels
         self.counts["snapshots"] += 1
         return Month(report, learned)
+
+    def calibrated(self, in_force: Snapshot, learned: Learned) -> Learned | None:
+        """Return a model with probabilities made anew from the labels of after its training; it moves no score.
+
+        learned: the candidate of the month, which did not come into force. None where the labels are too few, or agree
+        with it. Raise SnapshotError where this engine cannot score with the model.
+        """
+        kept, until_day = self.ledger.retained, in_force.trained_until_day
+        kept = kept if until_day is None else kept[kept["matured_on"] > until_day]
+        if not is_off(in_force, kept, self._settings):
+            return None
+        made = recalibrated(in_force, kept, self._policy)
+        snapshot = msgspec.structs.replace(
+            made,
+            format=V2,
+            unknown_at_micro=made.unknown_at_micro or made.medians_micro,  # format 1 has the former fixed
+            parent_id=content_id(in_force.encode()),
+            log_offsets=learned.snapshot.log_offsets,
+        )
+        labels = len(kept), int(kept["bad"].sum())
+        return Learned(snapshot, learned.month, labels[0], learned.drift, calibrated_on=labels)
 
     def newest(self, month: int, closes: dict[int, Close] | None = None) -> Examples:
         """Return the observations of a month's last day, EXAMPLE (n,), whose labels nobody knows yet.

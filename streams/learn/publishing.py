@@ -9,15 +9,15 @@ read from `control.v1` anew at each candidate.
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
 from config.settings import Settings
 from detectors.learning.examples import Examples
-from detectors.learning.guard import is_due, is_off, judge
-from detectors.learning.training import Policy, recalibrated
+from detectors.learning.guard import is_due, judge
 from detectors.prior import prior_id
-from detectors.snapshot import content_id
+from detectors.snapshot import Snapshot, content_id
 from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Control
@@ -28,7 +28,7 @@ from sinks.kafka import Outbox
 from streams.control_log import READ_S_MAX
 from streams.learn.learner import Learned
 from streams.model_decisions import Contended, Deciding
-from streams.model_history import LEARN, YEAR_DAYS, Made, ModelHistory, read_history, read_said
+from streams.model_history import LEARN, Made, ModelHistory, read_history, read_said
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,10 @@ class Publisher:
         self._outbox.send(topics.MODEL_REPORT, msgspec.json.encode(said))
         await asyncio.to_thread(self._outbox.drain)
 
+    def in_force(self) -> Snapshot:
+        """Return the model in force, as of the last candidate."""
+        return self._history.snapshot(self._history.in_force_id)
+
     async def publish(self, learned: Learned, newest: Examples) -> Candidate | None:
         """Publish a candidate, and activate it where learn may; return learn's word on it.
 
@@ -61,12 +65,12 @@ class Publisher:
         acknowledged, and ArtefactMissing, SnapshotError or KafkaException where what was decided cannot be read.
         """
         body = learned.snapshot.encode()
-        name, last = content_id(body), self._history.newest
-        is_past = last is not None and (learned.month, learned.calibrates) <= (last.candidate.month, False)
-        if last is not None and is_past and name not in self._history.candidates:
+        name, kind = content_id(body), _kind(learned)
+        last = self._history.newest_of(kind)
+        if name not in self._history.candidates and last is not None and learned.month <= last.candidate.month:
             log.warning(
-                "learn: model %s of month %d is not published: %s of month %d is out",
-                *(name, learned.month, last.candidate.model_id, last.candidate.month),
+                "learn: %s %s of month %d is not published: %s of month %d is out",
+                *(kind, name, learned.month, last.candidate.model_id, last.candidate.month),
             )
             return None
         await asyncio.to_thread(self._read_said)
@@ -76,29 +80,10 @@ class Publisher:
         if name not in self._history.candidates:
             await self._report(self._judged(learned, newest, name))
         made = self._history.candidates[name].candidate
-        if made is self._newest_candidate():
+        newest_of = self._history.newest_of(made.kind)
+        if newest_of is not None and newest_of.candidate is made:
             await asyncio.to_thread(self._activate, learned, made)
         return made
-
-    async def recalibrate(self, learned: Learned, matured: Examples) -> Candidate | None:
-        """Publish the model in force with probabilities anew, where labels speak against its own; as `publish`.
-
-        learned: the month's candidate. matured: labelled observations, EXAMPLE (n,); those are looked at that matured
-        within a year and that the model in force was not trained on. Return None where they agree with it.
-        """
-        in_force = self._history.snapshot(self._history.in_force_id)
-        since = max(learned.day - YEAR_DAYS, -1 if in_force.trained_until_day is None else in_force.trained_until_day)
-        newest = matured[(matured["matured_on"] > since) & (matured["matured_on"] <= learned.day)]
-        if not await asyncio.to_thread(is_off, in_force, newest, self._learn):
-            return None
-        moved = await asyncio.to_thread(recalibrated, in_force, newest, Policy())
-        snapshot = msgspec.structs.replace(
-            moved, parent_id=self._history.in_force_id, log_offsets=learned.snapshot.log_offsets
-        )
-        return await self.publish(
-            msgspec.structs.replace(learned, snapshot=snapshot, new_labels_count=len(newest), calibrates=True),
-            newest[:0],
-        )
 
     def _judged(self, learned: Learned, newest: Examples, name: str) -> Candidate:
         """Return the guard's word on a candidate, against the model in force now."""
@@ -108,20 +93,23 @@ class Publisher:
             history.snapshot(history.in_force_id),
             self._learn,
             newest=newest,
+            trained_on=learned.calibrated_on,
             drift=learned.drift,
             loss_change_low_micro=learned.loss_change_low_micro,
         )
+        labels, bads = learned.calibrated_on or (snapshot.trained_labels_count, snapshot.trained_bad_count)
         return Candidate(
             model_id=name,
             parent_id=snapshot.parent_id or "",
             month=learned.month,
             as_of=day_start_ms(learned.day + 1),
+            kind=_kind(learned),
             status="held" if found.reasons else "proposed",
             reasons=found.reasons,
             in_force_id=history.in_force_id,
             moves_scores=found.moves_scores,
-            labels_count=snapshot.trained_labels_count,
-            bad_count=snapshot.trained_bad_count,
+            labels_count=labels,
+            bad_count=bads,
             new_labels_count=learned.new_labels_count,
             observed_count=found.observed_count,
             regraded_count=found.regraded_count,
@@ -177,10 +165,6 @@ class Publisher:
         moves_scores = not learned.snapshot.scores_as(history.snapshot(history.in_force_id))
         return is_due(learned.day, history.last_switch_day, self._learn, moves_scores=moves_scores)
 
-    def _newest_candidate(self) -> Candidate | None:
-        newest = self._history.newest
-        return None if newest is None else newest.candidate
-
     def _read_said(self) -> None:
         said = read_said(self._kafka, READ_S_MAX, client_settings(self._kafka))
         activated = {one.control.artefact_id or prior_id() for one in said if one.control.action == "activate"}
@@ -188,3 +172,7 @@ class Publisher:
             self._history = read_history(self._kafka)
         else:
             self._history = self._history.with_said(said)
+
+
+def _kind(learned: Learned) -> Literal["model", "calibration"]:
+    return "model" if learned.calibrated_on is None else "calibration"

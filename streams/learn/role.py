@@ -37,7 +37,7 @@ from sinks.telemetry import Learning, ModelsTested, Outcomes, Readiness, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import dead_letter, unreadable
 from streams.learn.checkpoint import Memory, restored
-from streams.learn.learner import Learner
+from streams.learn.learner import Learned, Learner
 from streams.learn.months import Months
 from streams.learn.passing import telling
 from streams.learn.publishing import Publisher
@@ -457,15 +457,24 @@ class Learn(Role):
                 await self._publisher.report(month.report)
                 self._tested = ModelsTested(report=month.report)
             if month.learned is not None:
-                newest = memory.learner.newest(month.learned.month)
-                made = await self._publisher.publish(month.learned, newest)
-                if made is not None:
-                    self._counts["published"] += 1
-                    memory.learner.counts["held"] += made.status == "held"
-                    await self._publisher.recalibrate(month.learned, memory.learner.ledger.retained)
+                await self._publish_candidate(memory.learner, month.learned)
             self._step("published")
             del memory.pending[0]
             self._is_ahead = True
+
+    async def _publish_candidate(self, learner: Learner, learned: Learned) -> None:
+        """Publish a candidate; where another model stays in force, that one too, with probabilities made anew."""
+        newest = learner.newest(learned.month)
+        made = await self._publisher.publish(learned, newest)
+        if made is not None:
+            self._counts["published"] += 1
+            learner.counts["held"] += made.status == "held"
+        in_force = self._publisher.in_force()
+        if in_force == learned.snapshot or made is None:
+            return
+        anew = await in_thread(lambda: learner.calibrated(in_force, learned))
+        if anew is not None and await self._publisher.publish(anew, newest) is not None:
+            self._counts["published"] += 1
 
     def _say(self) -> None:
         self._said_at_s = time.monotonic()

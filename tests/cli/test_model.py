@@ -11,7 +11,7 @@ import pytest
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.prior import prior_id
 from domain import topics
-from domain.outputs import Observation
+from domain.outputs import Figure, ModelDifference, ModelMetrics, MonthReport, Observation
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
 from streams import control_log
@@ -19,15 +19,18 @@ from streams.model_decisions import Deciding
 from streams.model_history import read_history
 from tests.cli.kit import settings_file
 from tests.reading import read
-from tests.streams.learn.candidates import PRIOR, id_of, learned, snapshot
+from tests.streams.learn.candidates import PRIOR, anew, id_of, learned, snapshot
 from tests.streams.learn.test_publishing import NAMES, run
 
 SIGNED = ("--by", "张三", "--reason", "已验证")
 ONE, TWO, HELD = snapshot(1), snapshot(2), snapshot(3)
-FIGURE = {"value_micro": -10_000, "low_micro": -20_000, "high_micro": -1_000}
-METRICS = {
-    name: {"value_micro": 800_000, "low_micro": 1, "high_micro": 2} for name in ("auc", "ks", "log_loss", "brier")
-}
+FIGURE = Figure(value_micro=-10_000, low_micro=-20_000, high_micro=-1_000)
+STATISTICS = ("auc", "ks", "gini", "log_loss", "brier")
+
+
+def metrics(model: str) -> ModelMetrics:
+    figures = {name: Figure(value_micro=800_000, low_micro=1, high_micro=2) for name in STATISTICS}
+    return ModelMetrics(model=model, window="12m", n=480, bad=31, silent=0, roc_ppm=(), bins=(), **figures)
 
 
 @pytest.fixture
@@ -167,6 +170,18 @@ def test_a_model_that_this_engine_cannot_score_with_is_refused(settings: Setting
     assert words_of(settings) == []
 
 
+def test_probabilities_made_anew_supersede_no_candidate(proposed: Settings, model: Callable[..., Any]) -> None:
+    model("accept", id_of(ONE)[:8], *SIGNED)
+    run(proposed, anew(3, ONE), anew(4, ONE))
+    first, late = (id_of(anew(n, ONE).snapshot) for n in (3, 4))
+    assert model("accept", first[:8], *SIGNED)[0] == 0
+    standing = {row["id"]: row["standing"] for row in json.loads(model("list", "--json")[1])}
+    assert (standing[first], standing[id_of(TWO)], standing[id_of(HELD)]) == ("in_force", "proposed", "held")
+    assert model("accept", id_of(TWO)[:8], *SIGNED)[0] == 0
+    code, _, err = model("accept", late[:8], *SIGNED)
+    assert (code, "is in force no more" in err) == (1, True), err
+
+
 def test_a_rollback_goes_back_one_by_one_and_holds_until_resume(proposed: Settings, model: Callable[..., Any]) -> None:
     for one in (ONE, TWO):
         assert model("accept", id_of(one)[:8], *SIGNED)[0] == 0
@@ -229,11 +244,11 @@ def test_of_two_who_accept_at_once_one_is_told_and_writes_nothing(
 
 
 def test_promote_shows_the_evidence_and_refuses_a_challenger(proposed: Settings, model: Callable[..., Any]) -> None:
-    month = {
-        "type": "month", "month": learned(2).month,
-        "models": [{"model": name, "window": "12m", "n": 480, "bad": 31, **METRICS} for name in ("champion", "arf")],
-        "differences": [{"model": "as_scored", "n": 480, "bad": 31, "auc": FIGURE, "log_loss": FIGURE}],
-    }  # fmt: skip
+    month = MonthReport(
+        month=learned(2).month, model_id=id_of(ONE), labels={}, weights_milli={}, grades=(), scores=(), psi_micro={},
+        concept_drift=False, drift=(), models=tuple(metrics(name) for name in ("champion", "arf")),
+        differences=(ModelDifference(model="as_scored", n=480, bad=31, auc=FIGURE, log_loss=FIGURE),),
+    )  # fmt: skip
     outbox = Outbox(proposed.kafka.bootstrap)
     outbox.send(topics.MODEL_REPORT, msgspec.json.encode(month))
     outbox.drain()

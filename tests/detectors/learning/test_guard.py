@@ -33,7 +33,7 @@ def observed(n: int, seed: int = 0) -> Examples:
     """Enterprises of all kinds: values between the outer anchors."""
     rng = np.random.default_rng(seed)
     rows = np.zeros(n, EXAMPLE)
-    rows["value"], rows["null"] = np.nan, NOT_REPORTED
+    rows["value"], rows["null"], rows["enterprise"] = np.nan, NOT_REPORTED, np.arange(n)
     for i, name in enumerate(CORE):
         anchors = np.array(PRIOR.anchors_micro[name]) / MICRO
         rows["value"][:, i] = rng.uniform(anchors[0], anchors[-1], n)
@@ -73,6 +73,12 @@ def test_nothing_holds_a_candidate_that_differs_little() -> None:
     assert found.observed_count == 500
     assert found.regraded_count is not None
     assert 0 <= found.regraded_count < 10
+
+
+def test_an_enterprise_with_a_grant_on_the_months_last_day_counts_once() -> None:
+    rows = observed(6)
+    rows["enterprise"] //= 2
+    assert judge(moved(100), PRIOR, SETTINGS, newest=rows).observed_count == 3  # type: ignore[arg-type]
 
 
 def test_a_candidate_that_moves_no_score_has_no_grade_changed() -> None:

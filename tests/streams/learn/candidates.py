@@ -47,10 +47,16 @@ def learned(n: int, made: Snapshot | None = None, *, drift: tuple[str, ...] = ()
     )
 
 
+def anew(n: int, of: Snapshot) -> Learned:
+    """The n-th month's calibration of a model."""
+    made = msgspec.structs.replace(of, intercept_micro=7 * n, parent_id=id_of(of))
+    return Learned(snapshot=made, month=FIRST_MONTH + n, new_labels_count=120, calibrated_on=(120, 12))
+
+
 def observed(count: int, seed: int = 0) -> Examples:
     """Enterprises of all kinds: values between the outer anchors, none in arrears."""
     rng, rows = np.random.default_rng(seed), np.zeros(count, EXAMPLE)
-    rows["value"] = np.nan
+    rows["value"], rows["enterprise"] = np.nan, np.arange(count)
     for i, name in enumerate(CORE):
         low, *_, high = np.array(PRIOR.anchors_micro[name]) / MICRO
         rows["value"][:, i] = rng.uniform(low, high, count)

@@ -1,14 +1,24 @@
-"""Closes of months: at which tick, and which days each bank covers by it."""
+"""Closes of months: at which tick, and which days each bank covers by it. The model in force, calibrated anew."""
 
 from datetime import date
 
+import msgspec
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.settings import LearnSettings
+from detectors.learning.examples import Examples
 from detectors.learning.labels import Close
+from detectors.learning.ledger import Ledger
+from detectors.learning.training import predicted
+from detectors.prior import prior_snapshot
+from detectors.snapshot import content_id, decode
 from domain.calendar import day_of_date, day_start_ms, month_of_day
 from domain.events import Feed, Tick
+from streams.learn.learner import Learned, Learner
 from streams.learn.month_closes import MonthCloses
+from tests.model_months import examples
 
 FIRST = day_of_date(date(2024, 1, 20))
 JANUARY = month_of_day(FIRST)
@@ -65,3 +75,36 @@ def test_ticks_that_tell_nothing_may_be_left_out(steps: list[tuple[int, dict[str
         if told.is_told_by(one):
             told.tick(one, offset)
         assert every == told
+
+
+class Kept(Ledger):
+    """A ledger that keeps what the test says."""
+
+    kept = examples(0, 0)
+
+    @property
+    def retained(self) -> Examples:
+        return self.kept
+
+
+def test_the_model_in_force_gets_probabilities_anew_from_labels_of_after_its_training() -> None:
+    ledger = Kept()
+    learner = Learner(LearnSettings(), range(1), ledger=ledger)
+    prior = prior_snapshot()
+    month = month_of_day(19_800)
+    learned = Learned(msgspec.structs.replace(prior, log_offsets={"events.v1:0": 9}), month, 50)
+    assert learner.calibrated(prior, learned) is None, "nothing was labelled"
+    ledger.kept = examples(600, 1)
+    found = learner.calibrated(prior, learned)
+    assert found is not None
+    assert found.snapshot.scores_as(prior)
+    assert found.calibrated_on == (600, int(ledger.kept["bad"].sum()))
+    assert found.snapshot.intercept_micro != prior.intercept_micro
+    assert (found.snapshot.parent_id, found.snapshot.log_offsets) == (content_id(prior.encode()), {"events.v1:0": 9})
+    decode(found.snapshot.encode(), content_id(found.snapshot.encode()))
+    agreeing = examples(600, 1)
+    agreeing["bad"] = np.random.default_rng(1).random(600) < predicted(prior, agreeing)
+    ledger.kept = agreeing
+    assert learner.calibrated(prior, learned) is None, "as many were bad as it expects"
+    later = msgspec.structs.replace(prior, trained_until_day=int(ledger.kept["matured_on"].max()))
+    assert learner.calibrated(later, learned) is None, "all of them taught it"

@@ -13,8 +13,6 @@ import msgspec
 import pytest
 
 from config.settings import KafkaSettings, LearnSettings, Settings
-from detectors.learning.guard import is_off
-from detectors.learning.training import predicted
 from detectors.prior import prior_id
 from domain import topics
 from domain.events import SCHEMA, Control
@@ -25,7 +23,7 @@ from streams.learn.publishing import Publisher
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
 from tests.reading import read
-from tests.streams.learn.candidates import FIRST_MONTH, id_of, learned, observed, snapshot
+from tests.streams.learn.candidates import FIRST_MONTH, anew, id_of, learned, observed, snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
@@ -57,7 +55,7 @@ def run(settings: Settings, *made: Any) -> list[Candidate | None]:
             if callable(one):
                 one()
             else:
-                found.append(await publisher.publish(one, observed(40, seed=one.month)))
+                found.append(await publisher.publish(one, observed(40)))
         return found
 
     return asyncio.run(story())
@@ -142,6 +140,23 @@ def test_what_is_held_is_published_with_its_reasons_and_never_activated(fresh: S
     assert said(fresh) == []
     assert run(with_learn(fresh, labels_min=1, bads_min=1), learned(1, few)) == [held], "what was said stays said"
     assert said(fresh) == []
+
+
+def test_probabilities_go_out_beside_a_model_that_has_to_wait(fresh: Settings) -> None:
+    """Of one month both are published; the second is no switch, and is itself the one that the next month's follows."""
+    one, two = anew(2, snapshot(1)), anew(2, snapshot(1))
+    found = run(fresh, learned(1), learned(2), one, anew(3, one.snapshot), two)
+    assert [made is not None and (made.kind, made.month - FIRST_MONTH) for made in found] == [
+        ("model", 1), ("model", 2), ("calibration", 2), ("calibration", 3), ("calibration", 2),
+    ]  # fmt: skip
+    assert found[2] is not None
+    assert (found[2].labels_count, found[2].bad_count, found[2].moves_scores) == (120, 12, False)
+    history = read_history(fresh.kafka)
+    assert [switch.moves_scores for switch in history.switches] == [True, False, False]
+    assert history.in_force_id == id_of(anew(3, one.snapshot).snapshot)
+    assert history.last_switch_day == learned(1).day
+    other = msgspec.structs.replace(anew(3, snapshot(1)).snapshot, intercept_micro=1)
+    assert run(fresh, msgspec.structs.replace(anew(3, snapshot(1)), snapshot=other)) == [None], "one a month"
 
 
 def test_a_rollback_holds_until_resume(fresh: Settings) -> None:
@@ -244,40 +259,3 @@ def test_without_any_record_the_packaged_model_is_in_force() -> None:
     assert (history.in_force_id, history.before_id, history.paused_by, history.last_switch_day, history.newest) == (
         *(prior_id(), None, None, None, None),
     )
-
-
-def test_probabilities_that_labels_speak_against_go_out_alone(fresh: Settings) -> None:
-    """A world in which nearly nobody fails, under a prior that expects some: scores stay, and it is no switch."""
-    sound = observed(900, seed=7)
-    sound["matured_on"], sound["bad"][:12] = learned(1).day, True
-    made: list[Candidate | None] = []
-
-    async def story(*months: int) -> None:
-        publisher = Publisher(fresh, Outbox(fresh.kafka.bootstrap))
-        await publisher.start()
-        for month in months:
-            held = msgspec.structs.replace(learned(month), drift=("PSI over 0.25: x 0.3",))
-            await publisher.publish(held, observed(40, seed=month))
-            made.append(await publisher.recalibrate(learned(month), sound))
-
-    asyncio.run(story(1))
-    (first,) = made
-    assert first is not None
-    assert (first.status, first.moves_scores, first.regraded_count, first.bad_count) == ("proposed", False, 0, 12)
-    history = read_history(fresh.kafka)
-    assert history.in_force_id == first.model_id
-    assert history.last_switch_day is None, "no score has moved"
-    anew = history.snapshot(first.model_id)
-    assert anew.scores_as(history.snapshot(prior_id()))
-    assert sum(predicted(anew, sound)) == pytest.approx(12, rel=0.2)
-    before = contents(fresh)
-    asyncio.run(story(1))
-    assert contents(fresh) == before, "a restart: the labels are what it was made from"
-    asyncio.run(story(2))
-    assert made[-1] is None, "they agree with it"
-
-
-def test_few_labels_recalibrate_nothing(fresh: Settings) -> None:
-    few = observed(99, seed=7)
-    few["matured_on"], few["bad"][:] = learned(1).day, True
-    assert not is_off(read_history(fresh.kafka).snapshot(prior_id()), few, fresh.learn)
