@@ -294,7 +294,7 @@ class Learn(Role):
             memory = await in_thread(lambda: restored(settings, self._numbers, head, store.read(head), prior=prior))
         self._at = (0, "") if head is None else (head.number, head.holder)
         self._checkpoint_at_s, self._checkpoint_seen = time.monotonic(), memory.learner.ledger.seen_count
-        gc.freeze()  # a million objects that stay: each look through them would hold up the event loop for half a second
+        gc.freeze()  # a million objects that stay: a look through them holds up the event loop for half a second
         if head is not None:
             log.info(
                 "learn: checkpoint %d by %s loaded in %.1f s: %d observations held, %d labelled kept",
