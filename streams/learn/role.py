@@ -475,8 +475,8 @@ class Learn(Role):
         if in_force == learned.snapshot or made is None:
             return
         anew = await in_thread(lambda: learner.calibrated(in_force, learned))
-        if anew is not None and await self._publisher.publish(anew, newest) is not None:
-            self._counts["published"] += 1
+        if anew is not None:
+            await self._publisher.publish(anew, newest)  # not counted among snapshots: it moves no score
 
     def _say(self) -> None:
         self._said_at_s = time.monotonic()

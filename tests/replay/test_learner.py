@@ -20,7 +20,7 @@ from tests.replay.test_in_process import Collected
 
 SETTINGS = LearnSettings(
     labels_per_snapshot_min=1, weight_move_points_max=300, grades_changed_share_max=1, labels_min=0, bads_min=0,
-    switch_days_min=0,
+    switch_days_min=0, psi_max=1e9, challengers=(),
 )  # fmt: skip
 NEWS = ((10, "default", None), (40, "default", None), (50, "overdue", 5))  # days after the grant, event, days past due
 STEP = 3  # offsets between the log's records, so that a word fits between two
