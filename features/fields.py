@@ -145,7 +145,7 @@ FIELDS: tuple[Field, ...] = (
     Field("close_value", "<f8", (len(AT_CLOSE),), HOT, "value of each indicator that closes alone move; 0: null"),
     Field("close_null", "|u1", (len(AT_CLOSE),), HOT, "and why it has none (features/indicators/nulls.py)"),
     Field("low_month_fen", "<i8", (), HOT, "second lowest operating inflow of twelve months, fen; -1: not known"),
-    Field("income_month_fen", "<i8", (), HOT, "mean inflow of a month without loans, fen; below 0: less its null code"),
+    Field("income_month_fen", "<f8", (), HOT, "mean inflow of a month without loans, fen; below 0: less its null code"),
     Field(
         "utility_ppm",
         "<i4",

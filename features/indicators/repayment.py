@@ -137,8 +137,8 @@ def read_burden(e, t_ms, value, null):
         return
     due_fen = instalments.of_a_month(e, buckets.day_of(t_ms))
     if due_fen > 0.0:
-        known = e.income_month_fen > 0
-        null[_TO_INFLOW_12M] = VALUE if known else -e.income_month_fen
+        known = e.income_month_fen > 0.0
+        null[_TO_INFLOW_12M] = VALUE if known else np.int64(-e.income_month_fen)
         value[_TO_INFLOW_12M] = due_fen / e.income_month_fen if known else 0.0
 
 
@@ -175,22 +175,28 @@ def close(e, null_90d, history_days, sums, value, null):
 def _income_of_a_month(e, null_90d, history_days):
     """Return the mean inflow of a month in fen, or the null code of what is missing, negative.
 
-    That is S(op_in) + S(cash_in) + S(oth_in), so that no loan counts as income, from the first day of mo(12), or the
-    first transaction where that is later, to the last closed day.
+    That is S(op_in) + S(cash_in) + S(oth_in), so that no loan counts as income, over the known days up to the last
+    closed one: from the first transaction, or from the first of the most complete months in a row, twelve at most, that
+    were covered.
     """
     if history_days < _INCOME_DAYS_MIN:
-        return -SHORT_HISTORY
+        return -np.float64(SHORT_HISTORY)
     if null_90d != VALUE:
-        return -null_90d
+        return -np.float64(null_90d)
     last = np.int64(e.closed_day)
     running = buckets.month_of(last + 1)
     first = running - _INCOME_MONTHS
     begin = max(buckets.first_day_of(first), np.int64(e.first_day))
     complete = running - buckets.month_of(begin - 1) - 1
-    if complete > 0 and not coverage.months_are_covered(e, 1, complete):
-        return -NOT_COVERED
+    for k in range(1, complete + 1):
+        if not coverage.months_are_covered(e, k, k):
+            first = running - k + 1
+            begin = buckets.first_day_of(first)
+            break
+    if last + 1 - begin < _INCOME_DAYS_MIN:
+        return -np.float64(NOT_COVERED)
     if e.unrated_day >= begin and buckets.month_count(e, first, running, _N_UNRATED) > 0:
-        return -NOT_COVERED
+        return -np.float64(NOT_COVERED)
     fen = buckets.month_amount_to(e, first, last, _S_OP_IN) + buckets.month_amount_to(e, first, last, _S_OTHER_IN)
-    of_a_month = np.int64(fen / (last + 1 - begin) * _DAYS_A_MONTH)
-    return of_a_month if of_a_month >= BASE_CNY_MIN * FEN else -BASE_TOO_SMALL
+    of_a_month = fen / (last + 1 - begin) * _DAYS_A_MONTH
+    return of_a_month if of_a_month >= BASE_CNY_MIN * FEN else -np.float64(BASE_TOO_SMALL)

@@ -470,9 +470,11 @@ def income_of_a_month(z, last, t_day):
         raise Null(HISTORY)
     require_90d(z, last, t_day)
     begin = max(z.first_day, z.month(12, t_day)[0])
-    for first, end in (z.month(k, t_day) for k in range(1, 13)):
+    for first, end in (z.month(k, t_day) for k in range(12, 0, -1)):
         if first >= begin and 10 * len(z.covered & set(range(first, end + 1))) < 9 * (end - first + 1):
-            raise Null(NOT_COVERED)
+            begin = end + 1
+    if t_day - begin < 90:
+        raise Null(NOT_COVERED)
     if z.unrated & set(range(begin, t_day)):
         raise Null(NOT_COVERED)
     return z.s(("op_in", "cash_in", "oth_in"), begin, last) / (t_day - begin) * 30.4375
