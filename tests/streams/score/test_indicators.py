@@ -457,9 +457,9 @@ def bal_to_next_instalment_ratio(z, t, day, t_day):
 
 
 def instalment_to_inflow_12m_ratio(z, t, day, t_day):
-    next_day, fen = next_line(z, t_day)
-    if z.overflows:
+    if z.is_open and z.overflows:
         raise Null(NOT_REPORTED)
+    next_day, fen = next_line(z, t_day)
     near = [due for when, due in z.lines.items() if t_day <= when < t_day + 28]
     month_cny = (sum(near) if near else fen / max(1, (next_day - t_day) / 31)) / 100
     return month_cny / floor(income_of_a_month(z, z.closed_day, z.closed_day + 1))
