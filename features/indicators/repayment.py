@@ -49,6 +49,7 @@ _NULL_30D, _NULL_90D, _NULL_12M = NULL_OF[30], NULL_OF[90], NULL_OF_MONTHS[12]
 _RUNWAY_MOST = 365.0
 _BALANCE_DAYS, _BALANCE_DAYS_MIN, _NOW_DAYS = 30, 24, 3
 _INCOME_MONTHS, _INCOME_DAYS_MIN, _DAYS_A_MONTH = 12, 90, 30.4375
+_INCOME_FEN_MIN = int(BASE_CNY_MIN * FEN)  # above all null codes
 _S_OP_IN, _S_OTHER_IN = AMOUNT_COLUMNS["op_in"], (AMOUNT_COLUMNS["cash_in"][0], AMOUNT_COLUMNS["oth_in"][1])
 _N_UNRATED = COUNT_COLUMNS["unrated"]
 
@@ -137,8 +138,8 @@ def read_burden(e, t_ms, value, null):
         return
     due_fen = instalments.of_a_month(e, buckets.day_of(t_ms))
     if due_fen > 0.0:
-        known = e.income_month_fen > 0.0
-        null[_TO_INFLOW_12M] = VALUE if known else np.int64(-e.income_month_fen)
+        known = e.income_month_fen >= _INCOME_FEN_MIN
+        null[_TO_INFLOW_12M] = VALUE if known else e.income_month_fen
         value[_TO_INFLOW_12M] = due_fen / e.income_month_fen if known else 0.0
 
 
@@ -173,16 +174,16 @@ def close(e, null_90d, history_days, sums, value, null):
 
 @kernel
 def _income_of_a_month(e, null_90d, history_days):
-    """Return the mean inflow of a month in fen, or the null code of what is missing, negative.
+    """Return the mean inflow of a month in whole fen, or the null code of what is missing.
 
     That is S(op_in) + S(cash_in) + S(oth_in), so that no loan counts as income, over the known days up to the last
     closed one: from the first transaction, or from the first of the most complete months in a row, twelve at most, that
     were covered.
     """
     if history_days < _INCOME_DAYS_MIN:
-        return -np.float64(SHORT_HISTORY)
+        return SHORT_HISTORY
     if null_90d != VALUE:
-        return -np.float64(null_90d)
+        return null_90d
     last = np.int64(e.closed_day)
     running = buckets.month_of(last + 1)
     first = running - _INCOME_MONTHS
@@ -194,9 +195,9 @@ def _income_of_a_month(e, null_90d, history_days):
             begin = buckets.first_day_of(first)
             break
     if last + 1 - begin < _INCOME_DAYS_MIN:
-        return -np.float64(NOT_COVERED)
+        return NOT_COVERED
     if e.unrated_day >= begin and buckets.month_count(e, first, running, _N_UNRATED) > 0:
-        return -np.float64(NOT_COVERED)
+        return NOT_COVERED
     fen = buckets.month_amount_to(e, first, last, _S_OP_IN) + buckets.month_amount_to(e, first, last, _S_OTHER_IN)
-    of_a_month = fen / (last + 1 - begin) * _DAYS_A_MONTH
-    return of_a_month if of_a_month >= BASE_CNY_MIN * FEN else -np.float64(BASE_TOO_SMALL)
+    of_a_month = np.int64(fen / (last + 1 - begin) * _DAYS_A_MONTH)
+    return of_a_month if of_a_month >= _INCOME_FEN_MIN else BASE_TOO_SMALL

@@ -16,9 +16,10 @@ ends of days: within a day the total of several banks' accounts depends on whose
 Fields of one enterprise: account uint64 (8) hash of bank and account, 0 free; account_fen int64 (8); account_ms int64
 (8); account_overflow_day int32; balance_first_day and balance_day int32, the first and the newest day of a balance;
 balance_eod int64 fen (35), day d at d mod 35; balance_known uint64, bit 0 is the last closed day; low_week int32, the
-newest folded week; low_fen int64 (12), the lowest known total of week w at w mod 12, NO_LOW where no day is known;
-low_90d_fen int64, the lowest of those that [s(90d),t) of the last close holds; per bank slot balance_last_day and
-balance_blind_day int32 (8), the newest day of a transaction with, and of one without, a balance.
+newest folded week; low_fen int64 (12), the lowest known total of week w at w mod 12; low_known uint16, bit w mod 12,
+whether it has one; low_90d_fen int64 and low_90d_known uint8, the lowest of those from s(90d) of the last close on; per
+bank slot balance_last_day and balance_blind_day int32 (8), the newest day of a transaction with, and of one without, a
+balance.
 """
 
 import numpy as np
@@ -70,7 +71,12 @@ def close(e):
     day = e.closed_day - FOLDED_DAYS
     if is_known(e, day, _NO):
         _fold(e, week_of(day), end_of_day(e, day))
-    e.low_90d_fen = _lowest(e, week_of(np.int64(e.closed_day) + 1 - _LOW_DAYS))
+    e.low_90d_known, e.low_90d_fen = 0, 0
+    first_week = week_of(np.int64(e.closed_day) + 1 - _LOW_DAYS)
+    for week in range(max(first_week, e.low_week - LOW_WEEKS + 1), e.low_week + 1):
+        place = week % LOW_WEEKS
+        if e.low_known >> place & 1 and (e.low_90d_known == 0 or e.low_fen[place] < e.low_90d_fen):
+            e.low_90d_known, e.low_90d_fen = 1, e.low_fen[place]
 
 
 @kernel
@@ -110,7 +116,7 @@ def lowest_before(e, day, now):
 
     `day`: up to 29 days before the newest one. Days that are not folded yet are among them where closes lag behind.
     """
-    lowest = np.int64(e.low_90d_fen)
+    lowest = np.int64(e.low_90d_fen if e.low_90d_known else NO_LOW)
     for open_day in range(max(e.closed_day - FOLDED_DAYS, e.balance_day - DAYS) + 1, day):
         if is_known(e, open_day, now):
             lowest = min(lowest, end_of_day(e, open_day))
@@ -139,21 +145,15 @@ def _fold(e, week, fen):
     """Lower the lowest total of a week to `fen`, where it is higher. Weeks never go back."""
     if week > e.low_week:
         for passed in range(max(e.low_week + 1, week - LOW_WEEKS + 1), week + 1):
-            e.low_fen[passed % LOW_WEEKS] = NO_LOW
+            e.low_known &= ~(1 << passed % LOW_WEEKS)
+            e.low_fen[passed % LOW_WEEKS] = 0
         e.low_week = week
         touch_cold(e)
-    if fen < e.low_fen[week % LOW_WEEKS]:
-        e.low_fen[week % LOW_WEEKS] = fen
+    place = week % LOW_WEEKS
+    if e.low_known >> place & 1 == 0 or fen < e.low_fen[place]:
+        e.low_known |= 1 << place
+        e.low_fen[place] = fen
         touch_cold(e)
-
-
-@kernel
-def _lowest(e, first_week):
-    """Return the lowest total of the folded weeks from `first_week` on; NO_LOW where none is known."""
-    lowest = np.int64(NO_LOW)
-    for week in range(max(first_week, e.low_week - LOW_WEEKS + 1), e.low_week + 1):
-        lowest = min(lowest, e.low_fen[week % LOW_WEEKS])
-    return lowest
 
 
 @kernel

@@ -477,7 +477,8 @@ def income_of_a_month(z, last, t_day):
         raise Null(NOT_COVERED)
     if z.unrated & set(range(begin, t_day)):
         raise Null(NOT_COVERED)
-    return z.s(("op_in", "cash_in", "oth_in"), begin, last) / (t_day - begin) * 30.4375
+    fen = sum(z.fen[c, d] for c in ("op_in", "cash_in", "oth_in") for d in range(begin, t_day))
+    return int(fen / (t_day - begin) * 30.4375) / 100
 
 
 def debt_service_to_op_inflow_90d_ratio(z, t, day, t_day):
