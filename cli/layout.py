@@ -105,7 +105,7 @@ def _row(field: Field) -> tuple[str, ...]:
 
     first = INITIAL.get(field.name, 0)
     shape = " × ".join(str(size) for size in field.shape)
-    first_text = "NO_UNIT" if first == NO_UNIT else f"{first:g}"
+    first_text = "NO_UNIT" if first == NO_UNIT else str(first)
     return f"`{field.name}`", np.dtype(field.dtype).name, shape, first_text, field.meaning
 
 

@@ -53,7 +53,7 @@ class SignalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @cache
 def indicators() -> dict[str, Indicator]:
-    """Return all 181 indicators by id."""
+    """Return all 183 indicators by id."""
     return {
         row["id"]: Indicator(
             id=row["id"],
@@ -123,7 +123,10 @@ def anchors() -> dict[str, tuple[float, float, float, float, float]]:
 
 @cache
 def expert_points() -> dict[str, int]:
-    """Return the catalogue's points of the indicators that score: their weights within the group, before any label."""
+    """Return the catalogue's points of the indicators that score: their weights within the group, before any label.
+
+    0 stands for no expert weight: learning alone weighs the indicator.
+    """
     return {row["id"]: int(row["points"]) for row in _rows("anchors.csv")}
 
 

@@ -1,7 +1,8 @@
 """The model before any label: `prior-0`, the catalogue's expert weights and anchors.
 
 Each group's points (docs/scoring.md) are divided over those of its indicators that are implemented, in proportion to
-their own points (`config/anchors.csv`). Odds of 20:1 at 550 points that double every 30 give the intercept and slope.
+their own points (`config/anchors.csv`). One of 0 points has no expert weight: learning alone weighs it. Odds of 20:1 at
+550 points that double every 30 give the intercept and slope.
 """
 
 import math
@@ -24,16 +25,29 @@ GROUP_POINTS = {
 @cache
 def prior_snapshot() -> Snapshot:
     """Return the snapshot that scores until a control record activates another."""
+    return _over(tuple(name for name in CORE if expert_points()[name] > 0))
+
+
+@cache
+def core_snapshot() -> Snapshot:
+    """Return the prior over all core indicators: those without points weigh nothing.
+
+    It gives an indicator that a snapshot does not name its anchors.
+    """
+    return _over(CORE)
+
+
+def _over(names: tuple[str, ...]) -> Snapshot:
     weights = {name: milli for group in GROUP_POINTS for name, milli in _weights_milli(group).items()}
     assert sum(weights.values()) == WEIGHT_SUM_MILLI
     slope = 300 / 30 * math.log(2)
     return of_format_1(
         parent_id=None,
         prior=True,
-        weights_milli={name: weights[name] for name in CORE},
+        weights_milli={name: weights[name] for name in names},
         intercept_micro=round((slope / 2 - math.log(20)) * MICRO),
         slope_micro=round(slope * MICRO),
-        anchors_micro={name: tuple(round(a * MICRO) for a in anchors()[name]) for name in CORE},
+        anchors_micro={name: tuple(round(a * MICRO) for a in anchors()[name]) for name in names},
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import indicators
-from detectors.prior import prior_snapshot
+from detectors.prior import core_snapshot
 from detectors.snapshot import ANCHORS_MAX, MICRO, Calibration, Snapshot, SnapshotError
 from domain.outputs import GROUPS
 from features.indicators import CORE, CORE_COUNT
@@ -92,7 +92,7 @@ class Scorecard(NamedTuple):
 
 
 def scorecard(snapshot: Snapshot) -> Scorecard:
-    """Return the card of a snapshot. An indicator that it does not name weighs nothing, on the prior's anchors.
+    """Return the card of a snapshot. An indicator that it does not name weighs nothing, on the catalogue's anchors.
 
     So an engine that has learned to compute more gives the scores of before under a model of before. Raise
     SnapshotError where the snapshot scores an indicator that this engine does not compute, or where its anchors are
@@ -103,7 +103,7 @@ def scorecard(snapshot: Snapshot) -> Scorecard:
     rows = np.zeros(CORE_COUNT, CARD_ROW)
     for row, name in zip(rows, CORE, strict=True):
         is_named = name in snapshot.weights_milli
-        _fill(row, name, snapshot if is_named else prior_snapshot())
+        _fill(row, name, snapshot if is_named else core_snapshot())
         row["weight_milli"] = snapshot.weights_milli.get(name, 0)
         row["silence"] = name in SILENCE or not is_named
         _check_nulls(row, name, snapshot)

@@ -11,7 +11,7 @@ from features.indicators import AT_CLOSE, CORE_COUNT
 from features.indicators.nulls import SHORT_HISTORY
 from features.indicators.windows import PAST_SUMS
 from features.state import coverage, held, past_scores, seen
-from features.state.balances import ACCOUNTS
+from features.state.balances import ACCOUNTS, LOW_WEEKS
 from features.state.balances import DAYS as BALANCE_DAYS
 from features.state.buckets import DAYS, MONTHS, NO_PAST, NO_UNIT, WEEKS
 from features.state.classes import AMOUNTS, COUNTS
@@ -100,6 +100,11 @@ FIELDS: tuple[Field, ...] = (
     Field("balance_day", "<i4", (), HOT, "newest day of a balance"),
     Field("balance_eod", "<i8", (BALANCE_DAYS,), HOT, "fen on all accounts at the end of the day (day mod 35)"),
     Field("balance_known", "<u8", (), HOT, "bit i: whether the balance of the i-th last closed day is known"),
+    Field("low_week", "<i4", (), COLD, "newest week of the lowest balances; they hold 12 with it"),
+    Field("low_known", "<u2", (), COLD, "bit week mod 12: the week has one"),
+    Field("low_fen", "<i8", (LOW_WEEKS,), COLD, "lowest known balance of the week (week mod 12), fen"),
+    Field("low_90d_known", "|u1", (), HOT, "1: as of the last close, a week of 90 days has one"),
+    Field("low_90d_fen", "<i8", (), HOT, "the lowest of them, fen"),
     Field("balance_last_day", "<i4", (BANK_SLOTS,), HOT, "newest day of a transaction of the bank with a balance"),
     Field("balance_blind_day", "<i4", (BANK_SLOTS,), HOT, "newest day of one without"),
     # lenders
@@ -142,6 +147,9 @@ FIELDS: tuple[Field, ...] = (
     Field("close_value", "<f8", (len(AT_CLOSE),), HOT, "value of each indicator that closes alone move; 0: null"),
     Field("close_null", "|u1", (len(AT_CLOSE),), HOT, "and why it has none (features/indicators/nulls.py)"),
     Field("low_month_fen", "<i8", (), HOT, "second lowest operating inflow of twelve months, fen; -1: not known"),
+    Field(
+        "income_month_fen", "<i8", (), HOT, "mean inflow of a month without loans, fen; below 100,000: its null code"
+    ),
     Field(
         "utility_ppm",
         "<i4",
@@ -195,6 +203,7 @@ INITIAL = {
     "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1, "gov_ms": -1, "profile_ms": -1, "declared_sales_fen": -1,
     "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
+    "low_week": NO_UNIT, "income_month_fen": SHORT_HISTORY,
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
     "cold_day": NO_UNIT, "low_month_fen": -1, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,

@@ -68,7 +68,7 @@ def _anchors() -> str:
             (
                 code(row["id"]),
                 says.group,
-                f"{weights[row['id']] / _MILLI:.3f}",
+                f"{weights.get(row['id'], 0) / _MILLI:.3f}",
                 "higher" if says.higher_is_riskier else "lower",
                 *(row[anchor] for anchor in ("p5", "p25", "p50", "p75", "p95")),
                 row["rationale"],

@@ -14,6 +14,7 @@ CORE = (
     "op_inflow_12m_cny",
     "net_op_margin_12m_ratio",
     "adb_30d_cny",
+    "bal_min_90d_cny",
     "sales_routed_12m_ratio",
     "non_op_inflow_share_90d_ratio",
     # stability of flow
@@ -43,6 +44,7 @@ CORE = (
     # repayment capacity
     "runway_30d_days",
     "bal_to_next_instalment_ratio",
+    "instalment_to_inflow_12m_ratio",
     "debt_service_to_op_inflow_90d_ratio",
     "dscr_12m_ratio",
     "dpd_max_days",

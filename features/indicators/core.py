@@ -26,7 +26,7 @@ from kernels.decorators import kernel
 _CLOSE_SLOT = np.array([SLOT[name] for name in AT_CLOSE], np.int64)
 _CLOSE_SLOT.setflags(write=False)
 _CLOSE_COUNT = len(AT_CLOSE)
-_NULL_26W = NULL_OF[180]
+_NULL_90D, _NULL_26W = NULL_OF[90], NULL_OF[180]
 
 
 @kernel
@@ -47,6 +47,7 @@ def read(e, t_ms, history_days, value, null, sums):
     growth.read(t_ms, sums, value, null)
     counterparties.read(e, t_ms, history_days, value, null)
     now, is_known = repayment.read(e, t_ms, history_days, sums, value, null)
+    repayment.read_burden(e, t_ms, value, null)
     repayment.read_loans(e, EVERY_BANK, t_ms, now, is_known, e.loan_stalled == 1, value, null)
     return now, is_known
 
@@ -63,12 +64,12 @@ def close(e, t_ms, history_days, value, null, sums):
         value[slot], null[slot] = (e.close_value[k], e.close_null[k]) if is_latched else (0.0, np.uint8(VALUE))
     windows.read(e, t_ms, history_days, sums)
     activity.close(e, sums, value, null)
-    null_26w, outflow_fen = sums[_NULL_26W], sums[OUT_30D]
+    null_90d, null_26w, outflow_fen = sums[_NULL_90D], sums[_NULL_26W], sums[OUT_30D]
     windows.read_closed(e, sums)
     scale.close(e, sums, value, null)
     stability.close(e, history_days, outflow_fen, sums, value, null)
     growth.close(e, null_26w, sums, value, null)
-    repayment.close(sums, value, null)
+    repayment.close(e, null_90d, history_days, sums, value, null)
     for k in range(_CLOSE_COUNT):
         slot = _CLOSE_SLOT[k]
         e.close_null[k] = null[slot]

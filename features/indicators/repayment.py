@@ -3,8 +3,18 @@
 Balances are of all accounts. `bank` is the slot of the one lender whose loans count, or EVERY_BANK.
 """
 
+import numpy as np
+
 from features.indicators import SLOT
-from features.indicators.nulls import BASE_TOO_SMALL, NOT_APPLICABLE, NOT_REPORTED, SHORT_HISTORY, STALLED, VALUE
+from features.indicators.nulls import (
+    BASE_TOO_SMALL,
+    NOT_APPLICABLE,
+    NOT_COVERED,
+    NOT_REPORTED,
+    SHORT_HISTORY,
+    STALLED,
+    VALUE,
+)
 from features.indicators.windows import (
     BASE_CNY_MIN,
     FEN,
@@ -18,7 +28,8 @@ from features.indicators.windows import (
     OPOUT_30D,
     total,
 )
-from features.state import balances, buckets, instalments, loans
+from features.state import balances, buckets, coverage, instalments, loans
+from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
 from features.state.instalments import EVERY_BANK
 from kernels.decorators import kernel
 
@@ -26,10 +37,10 @@ DPD_MAX, FREEZE = SLOT["dpd_max_days"], SLOT["judicial_freeze_active_flag"]
 _RUNWAY, _TO_NEXT, _NEXT_DAYS = (
     SLOT[name] for name in ("runway_30d_days", "bal_to_next_instalment_ratio", "next_instalment_days")
 )
-_ADB, _SERVICE_90D, _DSCR = (
-    SLOT[name] for name in ("adb_30d_cny", "debt_service_to_op_inflow_90d_ratio", "dscr_12m_ratio")
+_ADB, _LOWEST_90D, _SERVICE_90D, _DSCR = (
+    SLOT[name] for name in ("adb_30d_cny", "bal_min_90d_cny", "debt_service_to_op_inflow_90d_ratio", "dscr_12m_ratio")
 )
-_LENDERS = SLOT["active_lenders_count"]
+_LENDERS, _TO_INFLOW_12M = SLOT["active_lenders_count"], SLOT["instalment_to_inflow_12m_ratio"]
 OF_ONE_LENDER = (DPD_MAX, _TO_NEXT, _NEXT_DAYS, _LENDERS)
 _OP_IN_30D, _LSV_30D, _BULLET_30D = (FEN_30D[name] for name in ("op_in", "lsv", "bullet"))
 _OP_IN_90D, _LSV_90D, _BULLET_90D = (FEN_90D[name] for name in ("op_in", "lsv", "bullet"))
@@ -37,6 +48,10 @@ _OPOUT_12M, _LSV_12M, _REFINANCED_12M = (FEN_MONTHS[name, 1, 12] for name in ("O
 _NULL_30D, _NULL_90D, _NULL_12M = NULL_OF[30], NULL_OF[90], NULL_OF_MONTHS[12]
 _RUNWAY_MOST = 365.0
 _BALANCE_DAYS, _BALANCE_DAYS_MIN, _NOW_DAYS = 30, 24, 3
+_INCOME_MONTHS, _INCOME_DAYS_MIN, _DAYS_A_MONTH = 12, 90, 30.4375
+_INCOME_FEN_MIN = int(BASE_CNY_MIN * FEN)  # above all null codes
+_S_OP_IN, _S_OTHER_IN = AMOUNT_COLUMNS["op_in"], (AMOUNT_COLUMNS["cash_in"][0], AMOUNT_COLUMNS["oth_in"][1])
+_N_UNRATED = COUNT_COLUMNS["unrated"]
 
 
 @kernel
@@ -50,16 +65,17 @@ def read(e, t_ms, history_days, sums, value, null):
     day = buckets.day_of(t_ms - 1)
     known_now = balances.is_known_now(e, day)
     fen, days, fen_now, days_now = 0, 0, 0, 0
+    lowest = balances.lowest_before(e, day - _BALANCE_DAYS + 1, known_now)
     for d in range(day - _BALANCE_DAYS + 1, day + 1):
         if balances.is_known(e, d, known_now):
             held = balances.end_of_day(e, d)
-            fen, days = fen + held, days + 1
+            fen, days, lowest = fen + held, days + 1, min(lowest, held)
             if d > day - _NOW_DAYS:
                 fen_now, days_now = fen_now + held, days_now + 1
     if known_now and days >= _BALANCE_DAYS_MIN:
-        value[_ADB] = fen / days / FEN
+        value[_ADB], value[_LOWEST_90D] = fen / days / FEN, lowest / FEN
     else:
-        null[_ADB] = SHORT_HISTORY if history_days < _BALANCE_DAYS_MIN else NOT_REPORTED
+        null[_ADB] = null[_LOWEST_90D] = SHORT_HISTORY if history_days < _BALANCE_DAYS_MIN else NOT_REPORTED
     is_known = known_now and days_now > 0
     now = fen_now / days_now / FEN if is_known else 0.0
     burn = (sums[OPOUT_30D] + sums[_LSV_30D] - sums[_BULLET_30D] - sums[_OP_IN_30D]) / FEN / 30.0
@@ -112,6 +128,22 @@ def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
 
 
 @kernel
+def read_burden(e, t_ms, value, null):
+    """Fill a month's instalments of all open loans / mean monthly inflow without loans, the latter as of the close."""
+    null[_TO_INFLOW_12M] = NOT_APPLICABLE
+    if loans.open_count(e, EVERY_BANK) == 0:
+        return
+    if e.loan_overflow > 0 or instalments.is_cut_short(e, EVERY_BANK):
+        null[_TO_INFLOW_12M] = NOT_REPORTED
+        return
+    due_fen = instalments.of_a_month(e, buckets.day_of(t_ms))
+    if due_fen > 0.0:
+        known = e.income_month_fen >= _INCOME_FEN_MIN
+        null[_TO_INFLOW_12M] = VALUE if known else e.income_month_fen
+        value[_TO_INFLOW_12M] = due_fen / e.income_month_fen if known else 0.0
+
+
+@kernel
 def _arrears(e, bank, stalled, value, null):
     dpd = loans.dpd_max(e, bank)
     null[DPD_MAX], value[DPD_MAX] = VALUE, max(0, dpd)
@@ -124,11 +156,12 @@ def _arrears(e, bank, stalled, value, null):
 
 
 @kernel
-def close(sums, value, null):
-    """Fill sum (S(op_in) - S(OPOUT)) / (sum S(lsv) less what was refinanced) of twelve months.
+def close(e, null_90d, history_days, sums, value, null):
+    """Fill sum (S(op_in) - S(OPOUT)) / (sum S(lsv) less what was refinanced) of twelve months; keep the monthly inflow.
 
     Null without debt service.
     """
+    e.income_month_fen = _income_of_a_month(e, null_90d, history_days)
     null[_DSCR] = sums[_NULL_12M]
     if sums[_NULL_12M] != VALUE:
         return
@@ -137,3 +170,34 @@ def close(sums, value, null):
         null[_DSCR] = NOT_APPLICABLE
     else:
         value[_DSCR] = (total(sums, NEWEST_12M) - sums[_OPOUT_12M]) / served
+
+
+@kernel
+def _income_of_a_month(e, null_90d, history_days):
+    """Return the mean inflow of a month in whole fen, or the null code of what is missing.
+
+    That is S(op_in) + S(cash_in) + S(oth_in), so that no loan counts as income, over the known days up to the last
+    closed one: from the first transaction, or from the first of the most complete months in a row, twelve at most, that
+    were covered.
+    """
+    if history_days < _INCOME_DAYS_MIN:
+        return SHORT_HISTORY
+    if null_90d != VALUE:
+        return null_90d
+    last = np.int64(e.closed_day)
+    running = buckets.month_of(last + 1)
+    first = running - _INCOME_MONTHS
+    begin = max(buckets.first_day_of(first), np.int64(e.first_day))
+    complete = running - buckets.month_of(begin - 1) - 1
+    for k in range(1, complete + 1):
+        if not coverage.months_are_covered(e, k, k):
+            first = running - k + 1
+            begin = buckets.first_day_of(first)
+            break
+    if last + 1 - begin < _INCOME_DAYS_MIN:
+        return NOT_COVERED
+    if e.unrated_day >= begin and buckets.month_count(e, first, running, _N_UNRATED) > 0:
+        return NOT_COVERED
+    fen = buckets.month_amount_to(e, first, last, _S_OP_IN) + buckets.month_amount_to(e, first, last, _S_OTHER_IN)
+    of_a_month = np.int64(fen / (last + 1 - begin) * _DAYS_A_MONTH)
+    return of_a_month if of_a_month >= _INCOME_FEN_MIN else BASE_TOO_SMALL

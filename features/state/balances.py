@@ -1,4 +1,4 @@
-"""Booked balances: the newest of each account, and what all accounts together held at the end of each of 35 days.
+"""Booked balances: the newest of each account, and what all accounts together held at the end of each day.
 
 Within an account the newest balance by event time counts (of equal times the one that came last); an older one that
 comes late changes nothing. Across accounts order does not matter: a balance of day d moves the total of d and of every
@@ -9,21 +9,34 @@ silent for 90 days, whose money leaves the total; where there is none, totals ar
 of reach. A bank's balances are known while it has sent one, and within the last seven days no transaction without one.
 A day is known where banks with seven tenths of the decayed flow are, judged when it closes.
 
+Totals are kept for 35 days. A day that closed FOLDED_DAYS ago is folded into the lowest total of its week; events come
+at most seven days late, so the lowest total of 90 days is exact (but for what an operator admits even later). It is of
+ends of days: within a day the total of several banks' accounts depends on whose records came first.
+
 Fields of one enterprise: account uint64 (8) hash of bank and account, 0 free; account_fen int64 (8); account_ms int64
 (8); account_overflow_day int32; balance_first_day and balance_day int32, the first and the newest day of a balance;
-balance_eod int64 fen (35), day d at d mod 35; balance_known uint64, bit 0 is the last closed day; per bank slot
-balance_last_day and balance_blind_day int32 (8), the newest day of a transaction with, and of one without, a balance.
+balance_eod int64 fen (35), day d at d mod 35; balance_known uint64, bit 0 is the last closed day; low_week int32, the
+newest folded week; low_fen int64 (12), the lowest known total of week w at w mod 12; low_known uint16, bit w mod 12,
+whether it has one; low_90d_fen int64 and low_90d_known uint8, the lowest of those from s(90d) of the last close on; per
+bank slot balance_last_day and balance_blind_day int32 (8), the newest day of a transaction with, and of one without, a
+balance.
 """
 
 import numpy as np
 
 from domain.calendar import DAY_MS
-from features.state.buckets import NO_UNIT
+from features.state.buckets import NO_UNIT, week_of
+from features.state.parts import touch_cold
 from kernels.decorators import kernel
 
 ACCOUNTS = 8
 DAYS = 35
 MISSING = -(2**63)  # a transaction without a balance
+FOLDED_DAYS = 14  # since its close: twice the lateness that is allowed
+LOW_WEEKS = 12  # from s(90d) to the newest folded week
+NO_LOW = 2**63 - 1
+_LOW_DAYS = 90
+_NO = np.bool_(False)
 _SILENT_MS = 90 * DAY_MS
 _BLIND_DAYS = 7
 _SHARE_KNOWN_MIN = 0.7
@@ -53,8 +66,17 @@ def add(e, account, bank, day, event_ms, fen):
 
 @kernel
 def close(e):
-    """Note whether the balance of day `e.closed_day`, which has just closed, is known."""
+    """Note whether the balance of day `e.closed_day`, which has just closed, is known, and fold an older day."""
     e.balance_known = (e.balance_known << _ONE) | np.uint64(is_known_now(e, e.closed_day))
+    day = e.closed_day - FOLDED_DAYS
+    if is_known(e, day, _NO):
+        _fold(e, week_of(day), end_of_day(e, day))
+    e.low_90d_known, e.low_90d_fen = 0, 0
+    first_week = week_of(np.int64(e.closed_day) + 1 - _LOW_DAYS)
+    for week in range(max(first_week, e.low_week - LOW_WEEKS + 1), e.low_week + 1):
+        place = week % LOW_WEEKS
+        if e.low_known >> place & 1 and (e.low_90d_known == 0 or e.low_fen[place] < e.low_90d_fen):
+            e.low_90d_known, e.low_90d_fen = 1, e.low_fen[place]
 
 
 @kernel
@@ -89,6 +111,19 @@ def end_of_day(e, day):
 
 
 @kernel
+def lowest_before(e, day, now):
+    """Return the lowest known total in fen from s(90d) of the last close to the day before `day`; NO_LOW without one.
+
+    `day`: up to 29 days before the newest one. Days that are not folded yet are among them where closes lag behind.
+    """
+    lowest = np.int64(e.low_90d_fen if e.low_90d_known else NO_LOW)
+    for open_day in range(max(e.closed_day - FOLDED_DAYS, e.balance_day - DAYS) + 1, day):
+        if is_known(e, open_day, now):
+            lowest = min(lowest, end_of_day(e, open_day))
+    return lowest
+
+
+@kernel
 def sum_and_days(e, first, last, now):
     """Return (sum of the known totals in fen, their number) over the days first..last, at most 35, both included."""
     total, days = np.int64(0), 0
@@ -103,6 +138,22 @@ def sum_and_days(e, first, last, now):
 def forget_bank(e, bank):
     """Reset the fields of a bank slot that another bank takes."""
     e.balance_last_day[bank] = e.balance_blind_day[bank] = NO_UNIT
+
+
+@kernel
+def _fold(e, week, fen):
+    """Lower the lowest total of a week to `fen`, where it is higher. Weeks never go back."""
+    if week > e.low_week:
+        for passed in range(max(e.low_week + 1, week - LOW_WEEKS + 1), week + 1):
+            e.low_known &= ~(1 << passed % LOW_WEEKS)
+            e.low_fen[passed % LOW_WEEKS] = 0
+        e.low_week = week
+        touch_cold(e)
+    place = week % LOW_WEEKS
+    if e.low_known >> place & 1 == 0 or fen < e.low_fen[place]:
+        e.low_known |= 1 << place
+        e.low_fen[place] = fen
+        touch_cold(e)
 
 
 @kernel

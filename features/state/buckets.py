@@ -228,9 +228,16 @@ def _changes(e, day):
 @kernel
 def month_amount(e, first_month, last_month, columns):
     """Return the sum in fen over the whole months first_month..last_month, both included."""
-    last_day = first_day_of(last_month + 1) - 1
+    return month_amount_to(e, first_month, first_day_of(last_month + 1) - 1, columns)
+
+
+@kernel
+def month_amount_to(e, first_month, last_day, columns):
+    """Return the sum in fen from the first day of `first_month` to `last_day`, exact as `week_amount` is."""
+    last_month = month_of(last_day)
     closed = _ring_sum(e.month_newest, MONTHS, e.month_amount, first_month, last_month, columns)
-    return closed + _open_days(e, e.day_amount, first_day_of(first_month), last_day, last_day, columns)
+    end = first_day_of(last_month + 1) - 1
+    return closed + _open_days(e, e.day_amount, first_day_of(first_month), last_day, end, columns)
 
 
 @kernel

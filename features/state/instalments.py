@@ -19,6 +19,7 @@ from features.state.parts import touch_cold
 from kernels.decorators import kernel
 
 LINES = 48
+_A_MONTH_MIN, _A_MONTH_MAX = 28, 31.0  # days from one monthly instalment to the next
 UNSCHEDULED, WHOLE, CUT = range(3)
 NOTHING_DUE = NO_UNIT
 EVERY_BANK = np.int64(-1)  # for a bank slot: whichever
@@ -93,6 +94,40 @@ def next_due(e, day, bank):
             next_day, fen = this, e.due_fen[i]
         elif this == next_day:
             fen += e.due_fen[i]
+    return next_day, fen
+
+
+@kernel
+def of_a_month(e, day):
+    """Return a month's worth of instalments in fen, float64, of all open loans; 0 where none is ahead.
+
+    Of each loan: what falls due within 28 days from `day` on, or where nothing does its next instalment, over
+    as many months as it is away, at least one.
+    """
+    fen, near = 0.0, 0
+    for i in range(e.due_count):
+        loan = e.due_loan[i]
+        if e.loan_open[loan] and day <= e.due_day[i] < day + _A_MONTH_MIN:
+            fen += e.due_fen[i]
+            near |= 1 << loan
+    for loan in range(e.loan_scheduled.shape[0]):
+        if e.loan_open[loan] and e.loan_scheduled[loan] != UNSCHEDULED and near >> loan & 1 == 0:
+            next_day, next_fen = _next_of(e, loan, day)
+            fen += next_fen / max(1.0, (next_day - day) / _A_MONTH_MAX)
+    return fen
+
+
+@kernel
+def _next_of(e, loan, day):
+    """Return (the loan's next due day from `day` on, sum due on it in fen); `day` and 0 where none is."""
+    next_day, fen = day, np.int64(0)
+    for i in range(e.due_count):
+        this = np.int64(e.due_day[i])
+        if e.due_loan[i] == loan and this >= day:
+            if fen == 0 or this < next_day:
+                next_day, fen = this, e.due_fen[i]
+            elif this == next_day:
+                fen += e.due_fen[i]
     return next_day, fen
 
 

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from config.catalogue import anchors, indicators
-from detectors.prior import prior_snapshot
+from detectors.prior import core_snapshot, prior_snapshot
 from detectors.scorecard import scorecard, utility
 from detectors.snapshot import (
     ANCHORS_MAX,
@@ -94,9 +94,9 @@ def value_of(rnd: random.Random, name: str, snapshot: Snapshot) -> float:
 
 
 def vector_of(seed: int, snapshot: Snapshot) -> list[float]:
-    """Return a value of each core indicator that the snapshot names; of others by the prior's anchors."""
-    rnd, prior = random.Random(seed), prior_snapshot()
-    return [value_of(rnd, name, snapshot if name in snapshot.weights_milli else prior) for name in CORE]
+    """Return a value of each core indicator that the snapshot names; of others by the catalogue's anchors."""
+    rnd, core = random.Random(seed), core_snapshot()
+    return [value_of(rnd, name, snapshot if name in snapshot.weights_milli else core) for name in CORE]
 
 
 def nulls_of(seed: int) -> list[int]:

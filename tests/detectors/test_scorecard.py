@@ -31,6 +31,7 @@ BEST = tuple(anchors()[name][0 if indicators()[name].higher_is_riskier else 4] f
 nulls = st.tuples(*(st.sampled_from((VALUE, VALUE, NOT_APPLICABLE, BASE_TOO_SMALL)) for _ in CORE))
 
 
+UNWEIGHED = ("bal_min_90d_cny", "instalment_to_inflow_12m_ratio")  # no expert weight: learning alone weighs them
 ALL_KNOWN = (VALUE,) * len(CORE)
 
 
@@ -143,7 +144,23 @@ def test_the_catalogue_the_anchors_and_the_code_agree_on_what_scores():
     assert len(set(INDICATORS)) == len(INDICATORS)
     for name in CORE:
         assert sorted(set(anchors()[name])) == list(anchors()[name]), name
-        assert expert_points()[name] > 0, name
+        assert expert_points()[name] >= 0, name
+    assert {name for name in CORE if not expert_points()[name]} == set(UNWEIGHED)
+
+
+def test_an_indicator_without_points_is_none_of_the_priors_which_keeps_its_bytes():
+    assert list(prior_snapshot().weights_milli) == [name for name in CORE if name not in UNWEIGHED]
+    assert prior_id() == "dd8b7385342a216f1d7e0b8b3ba8685dd31b8292670f703d1759ea2a541537dc"
+
+
+@given(values, nulls, values, nulls)
+def test_an_indicator_without_points_moves_nothing_under_the_prior(value, null, others, other_nulls):
+    swapped = [others[i] if name in UNWEIGHED else value[i] for i, name in enumerate(CORE)]
+    swapped_nulls = [other_nulls[i] if name in UNWEIGHED else null[i] for i, name in enumerate(CORE)]
+    x, y = assess(value, null), assess(swapped, swapped_nulls)
+    for field in ("points_milli", "score_milli", "cap_milli", "coverage_ppm", "status", "status_reason", "reasons"):
+        assert np.array_equal(x[field], y[field]), field
+    assert not any(x["points_milli"][SLOT[name]] or SLOT[name] in x["reasons"] for name in UNWEIGHED)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +171,9 @@ def test_the_catalogue_the_anchors_and_the_code_agree_on_what_scores():
 def test_a_group_weighs_what_the_catalogue_says_and_its_indicators_in_proportion(group, points):
     weights = prior_snapshot().weights_milli
     of_group = {name: expert_points()[name] for name in CORE if indicators()[name].group == group}
-    assert sum(weights[name] for name in of_group) == points * 1_000
+    assert sum(weights.get(name, 0) for name in of_group) == points * 1_000
     for name, its in of_group.items():
-        assert weights[name] == pytest.approx(points * 1_000 * its / sum(of_group.values()), abs=1)
+        assert weights.get(name, 0) == pytest.approx(points * 1_000 * its / sum(of_group.values()), abs=1)
 
 
 def status_with(**null):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from features import layout
 from features.state import balances, coverage
 from features.state.buckets import NO_UNIT
+from features.state.parts import COLD
 from kernels.decorators import allocating_kernel
 
 FIRST_DAY, DAY_MS = 19_800, 86_400_000
@@ -37,6 +38,17 @@ def read(state, first, last, out):
         out[day - first, 0] = balances.is_known(e, day, now)
         out[day - first, 1] = balances.end_of_day(e, day)
     return balances.sum_and_days(e, first, last, now)
+
+
+@allocating_kernel
+def read_lowest(state, last):
+    e = state[0]
+    now = balances.is_known_now(e, last)
+    lowest = balances.lowest_before(e, last - 29, now)
+    for day in range(last - 29, last + 1):
+        if balances.is_known(e, day, now):
+            lowest = min(lowest, balances.end_of_day(e, day))
+    return lowest
 
 
 def enterprise(*flows):
@@ -99,6 +111,63 @@ def test_totals_equal_the_fold_whatever_the_order_across_accounts(steps):
     assert [k for k, _ in got] == [k for k, _ in expected]
     assert [fen for k, fen in got if k] == [fen for k, fen in expected if k]
     assert total == (sum(fen for k, fen in expected if k), sum(k for k, _ in expected))
+
+
+walks = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(1, 3), st.integers(-7, 3), st.integers(0, 9),
+              st.integers(-(10**15), 10**15)),
+    max_size=40,
+)  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(walks, st.integers(0, 20))
+def test_the_lowest_of_ninety_days_equals_the_fold_also_of_late_balances_and_late_closes(walk, ahead):
+    state, accepted, closed, first_day = enterprise(1.0), {}, FIRST_DAY - 1, None
+    known, done = set(), []
+    for closes, account, after, ms, fen in walk:
+        for _ in range(closes):
+            closed += 1
+            if first_day is not None and closed >= first_day:
+                known.add(closed)
+            done.append((CLOSE,))
+        day = closed + 1 + after
+        done.append((ADD, account, 0, day, ms, fen))
+        history = accepted.setdefault(account, [])
+        if not history or (day, ms) >= history[-1][0]:
+            history.append(((day, ms), fen))
+            first_day = day if first_day is None else min(first_day, day)
+    run(state, done)
+    last = closed + ahead  # closes may lag by three weeks
+    begin = (closed + 1 - 90 + 3) // 7 * 7 - 3  # the Monday
+    totals = [
+        sum(next((f for (d, _), f in reversed(h) if d <= day), 0) for h in accepted.values())
+        for day in range(begin, last + 1)
+        if day in known or (closed < day and first_day is not None and day >= first_day)
+    ]
+    assert read_lowest(state, last) == min(totals, default=balances.NO_LOW)
+
+
+def test_a_lowest_balance_leaves_with_its_week():
+    state = enterprise(1.0)
+    run(state, [(ADD, 1, 0, FIRST_DAY, 0, 100), (ADD, 1, 0, FIRST_DAY + 1, 0, 900), *[(CLOSE,)] * 97])
+    monday = (FIRST_DAY + 3) // 7 * 7 - 3
+    for closed in range(FIRST_DAY + 96, FIRST_DAY + 110):
+        assert read_lowest(state, closed) == (100 if closed + 1 - 90 < monday + 7 else 900), closed
+        run(state, [(CLOSE,)])
+
+
+def test_a_day_changes_the_cold_part_only_where_it_lowers_a_week():
+    state = enterprise(1.0)
+    run(state, [(ADD, 1, 0, FIRST_DAY, 0, 100)])
+    changed = []
+    for day in range(FIRST_DAY, FIRST_DAY + 50):
+        state["dirty"] = 0
+        run(state, [(CLOSE,)])
+        if state["dirty"][0] & COLD:
+            changed.append(day - balances.FOLDED_DAYS)
+    mondays = [day for day in range(FIRST_DAY, FIRST_DAY + 36) if (day + 3) % 7 == 0]
+    assert changed == sorted({FIRST_DAY, *mondays})
 
 
 def test_an_older_balance_that_comes_late_changes_nothing_and_of_equal_times_the_last_holds():

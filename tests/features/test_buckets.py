@@ -62,15 +62,17 @@ def read(state, unit, first, last, amounts, counts, out):
             out[i] = buckets.day_amount(e, first, last, columns)
         elif unit == 1:
             out[i] = buckets.week_amount(e, first, last, columns)
-        else:
+        elif unit == 2:
             out[i] = buckets.month_amount(e, first, last, columns)
+        else:
+            out[i] = buckets.month_amount_to(e, first, last, columns)
     for i in range(counts.shape[0]):
         columns = (counts[i, 0], counts[i, 1])
         if unit == 0:
             out[amounts.shape[0] + i] = buckets.day_count(e, first, last, columns)
         elif unit == 1:
             out[amounts.shape[0] + i] = buckets.week_count(e, first, last, columns)
-        else:
+        elif unit == 2:
             out[amounts.shape[0] + i] = buckets.month_count(e, first, last, columns)
 
 
@@ -102,9 +104,9 @@ class Buckets:
 
     def sums(self, unit, first, last):
         out = np.zeros(len(self.names), np.int64)
-        number = ("days", "weeks", "months").index(unit)
+        number = ("days", "weeks", "months", "months to a day").index(unit)
         read(self.state, number, first, last, self.amounts, self.counts, out)
-        if unit != "months":
+        if unit in ("days", "weeks"):
             amounts, counts = (table[table[:, 1] == table[:, 0] + 1, 0] for table in (self.amounts, self.counts))
             single = np.full(len(amounts) + len(counts), -1, np.int64)
             read_at_once(self.state, number, first, last, amounts, counts, single)
@@ -207,6 +209,11 @@ class World:
             for first in (week_of_day(newest) - 26, week_of_day(newest) - 13, week_of_day(last)):
                 if week_of_day(newest) - 26 <= first <= week_of_day(last):
                     assert engine.sums("weeks", first, last) == naive.sums(first * 7 - 3, last)
+            for first in (month_of_day(newest) - 12, month_of_day(last)):
+                if month_of_day(newest) - 13 <= first <= month_of_day(last):
+                    whole = naive.sums(months_from(first), last)
+                    amounts = {name: fen for name, fen in whole.items() if name in Buckets.names[: len(AMOUNT_COLUMNS)]}
+                    assert engine.sums("months to a day", first, last) == amounts
         month = month_of_day(newest)
         for first, last in ((month - 13, month), (month - 12, month - 1), (month - 1, month - 1), (month, month)):
             assert engine.sums("months", first, last) == naive.sums(months_from(first), months_from(last + 1) - 1)

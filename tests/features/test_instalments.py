@@ -6,6 +6,7 @@ The indicators on bullet principal equal a fold over the days of loans.
 from collections import defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,11 @@ def read(state, day):
     return next_day, fen, instalments.due_between(e, day, day + 29), instalments.is_cut_short(e, EVERY_BANK)
 
 
+@allocating_kernel
+def month_of_dues(state, day):
+    return instalments.of_a_month(state[0], day)
+
+
 class Naive:
     """Each loan's unpaid lines, as a list."""
 
@@ -74,6 +80,16 @@ class Naive:
                     due[when] += fen
         first = min(due, default=None)
         return (instalments.NOTHING_DUE, 0) if first is None else (first, due[first])
+
+    def of_a_month(self, day):
+        total = 0
+        for lines in self.lines.values():
+            ahead = {when: fen for when, fen in lines.items() if when >= day}
+            if near := [fen for when, fen in ahead.items() if when < day + 28]:
+                total += sum(near)
+            elif ahead:
+                total += ahead[min(ahead)] / max(1, (min(ahead) - day) / 31)
+        return total
 
     def due_between(self, first, last):
         return sum(fen for lines in self.lines.values() for when, fen in lines.items() if first <= when <= last)
@@ -113,6 +129,31 @@ def test_due_lines_equal_the_schedules_less_the_paid_ones(rows, day):
     assert (next_day, fen) == naive.next_due(FIRST_DAY + day)
     assert month_fen == naive.due_between(FIRST_DAY + day, FIRST_DAY + day + 29)
     assert int(state["due_count"][0]) == sum(len(lines) for lines in naive.lines.values())
+    assert month_of_dues(state, FIRST_DAY + day) == pytest.approx(naive.of_a_month(FIRST_DAY + day), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "of_a_month"),
+    [
+        ({0: 300, 28: 300, 59: 300}, 300),  # February's and March's instalment are 28 days apart: one of them
+        ({31: 300, 61: 300}, 300),  # the first instalment at a grant
+        ({1: 70, 8: 70, 15: 70, 22: 70, 29: 70}, 280),  # weekly
+        ({93: 600, 184: 600}, 200),  # quarterly
+        ({365: 3_650}, 310),  # at once after a year, spread over it
+        ({30: 3_650}, 3_650),  # and with a month to go
+    ],
+)  # fmt: skip
+def test_a_months_worth_of_a_schedule(schedule, of_a_month):
+    state, _ = run([(PUT, 0, 0, 0, [(FIRST_DAY + day, fen) for day, fen in schedule.items()])])
+    assert month_of_dues(state, FIRST_DAY) == pytest.approx(of_a_month)
+
+
+def test_the_months_worth_of_several_loans_adds_up_and_a_closed_one_has_none():
+    rows = [(PUT, 0, 0, 0, [(FIRST_DAY + 10, 100)]), (PUT, 1, 0, 0, [(FIRST_DAY + 62, 400)])]
+    state, _ = run(rows)
+    assert month_of_dues(state, FIRST_DAY) == 300
+    state["loan_open"][0, 0] = 0  # closed before its schedule came
+    assert month_of_dues(state, FIRST_DAY) == 200
 
 
 @settings(max_examples=100)

@@ -52,7 +52,9 @@ HISTORY, NOT_COVERED, SMALL, NOT_REPORTED, STALLED, FESTIVE, NOTHING = (
 _WINDOW, _RATIO = {HISTORY, NOT_COVERED}, {HISTORY, NOT_COVERED, SMALL}
 REASONS_OF = {
     "op_inflow_30d_cny": _WINDOW, "op_inflow_12m_cny": _WINDOW, "net_op_margin_12m_ratio": _RATIO,
-    "adb_30d_cny": {HISTORY, NOT_REPORTED}, "sales_routed_12m_ratio": {*_RATIO, NOT_REPORTED},
+    "adb_30d_cny": {HISTORY, NOT_REPORTED}, "bal_min_90d_cny": {HISTORY, NOT_REPORTED},
+    "instalment_to_inflow_12m_ratio": {*_RATIO, NOTHING, NOT_REPORTED},
+    "sales_routed_12m_ratio": {*_RATIO, NOT_REPORTED},
     "non_op_inflow_share_90d_ratio": _RATIO, "weekly_inflow_cv_13w_ratio": {*_RATIO, FESTIVE},
     "monthly_inflow_cv_12m_ratio": _RATIO, "days_since_op_credit_days": {"never_seen", STALLED},
     "low_balance_days_30d_ratio": {*_RATIO, NOT_REPORTED}, "returned_debits_30d_count": _WINDOW,
@@ -169,6 +171,11 @@ def adb_30d_cny(z, t, day, t_day):
     if len(totals) < 24 or day in z.blind:
         raise Null(HISTORY if z.closed_day - z.first_day + 1 < 24 else NOT_REPORTED)
     return statistics.fmean(totals)
+
+
+def bal_min_90d_cny(z, t, day, t_day):
+    adb_30d_cny(z, t, day, t_day)
+    return min(z.known(z.snapped(90, z.closed_day + 1), day))
 
 
 def sales_routed_12m_ratio(z, t, day, t_day):
@@ -447,6 +454,31 @@ def next_instalment_days(z, t, day, t_day):
 def bal_to_next_instalment_ratio(z, t, day, t_day):
     due = next_line(z, t_day)[1]
     return balance_now(z, day) / (due / 100)
+
+
+def instalment_to_inflow_12m_ratio(z, t, day, t_day):
+    if z.is_open and z.overflows:
+        raise Null(NOT_REPORTED)
+    next_day, fen = next_line(z, t_day)
+    near = [due for when, due in z.lines.items() if t_day <= when < t_day + 28]
+    month_cny = (sum(near) if near else fen / max(1, (next_day - t_day) / 31)) / 100
+    return month_cny / floor(income_of_a_month(z, z.closed_day, z.closed_day + 1))
+
+
+def income_of_a_month(z, last, t_day):
+    if last - z.first_day + 1 < 90:
+        raise Null(HISTORY)
+    require_90d(z, last, t_day)
+    begin = max(z.first_day, z.month(12, t_day)[0])
+    for first, end in (z.month(k, t_day) for k in range(12, 0, -1)):
+        if first >= begin and 10 * len(z.covered & set(range(first, end + 1))) < 9 * (end - first + 1):
+            begin = end + 1
+    if t_day - begin < 90:
+        raise Null(NOT_COVERED)
+    if z.unrated & set(range(begin, t_day)):
+        raise Null(NOT_COVERED)
+    fen = sum(z.fen[c, d] for c in ("op_in", "cash_in", "oth_in") for d in range(begin, t_day))
+    return int(fen / (t_day - begin) * 30.4375) / 100
 
 
 def debt_service_to_op_inflow_90d_ratio(z, t, day, t_day):
