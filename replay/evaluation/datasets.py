@@ -34,7 +34,7 @@ class DataSet:
 
     @property
     def source(self) -> Source:
-        """What is sent."""
+        """Return the source that is sent."""
         return cast(Source, self.noting)
 
 

@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class OutOfFold(NamedTuple):
-    """What a model says of each example by repeat, learned from the other folds: (repeats, n)."""
+    """Scores and probabilities of each example by repeat, learned from the other folds: (repeats, n)."""
 
     score_milli: Ints
     p: Floats

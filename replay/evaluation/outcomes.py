@@ -22,7 +22,7 @@ LABELS: Mapping[str, bool] = {"bad": True, "good": False, "1": True, "0": False}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of an enterprise or a loan. day: day number of the date."""
+    """The outcome of an enterprise or a loan. day: day number of the date."""
 
     line: int
     id: str

@@ -26,7 +26,7 @@ Sums = Mapping[tuple[int, str], str]  # SHA-256 by partition and topic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What the engine has said live. messages: distinct ones by topic."""
+    """The outputs of the engine on Kafka and Redis. messages: distinct ones by topic."""
 
     sums: Sums
     messages: dict[str, int]

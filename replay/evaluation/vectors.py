@@ -36,7 +36,7 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class Vectors:
-    """What the engine said of one partition, or of all."""
+    """The vectors of one partition, or of all."""
 
     grants: dict[str, list[Observation]] = field(default_factory=dict)  # by loan id
     closes: dict[tuple[str, int], Indicators] = field(default_factory=dict)  # by enterprise and day before which

@@ -15,7 +15,9 @@ _NUMBERED = re.compile(r"CATALOGUE\b(?! *=)")
 # Names of files that a command is told to write, by the file that names them.
 _WRITTEN = {
     "cli/layout.py": {"state-layout.md"},
+    "cli/evaluate.py": {"evaluation.md"},
     "cli/replay.py": {"out.md", ".md"},
+    "tests/cli/test_evaluate.py": {"evaluation.md"},
     "tests/replay/test_state.py": {"summary.md"},
 }
 
