@@ -34,7 +34,7 @@ SUPPRESSED_DAYS = 30  # of EWS47_score_drop, after a switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Decision:
     """A control record about models, with its offset on `control.v1` and the time at which the broker took it."""
 
     control: Control
@@ -62,7 +62,7 @@ class Switch:
     day: day number in the time of events, as far as the candidates tell; None: before any candidate.
     """
 
-    said: Said
+    said: Decision
     before_id: str
     model_id: str
     day: int | None
@@ -77,7 +77,7 @@ class ModelHistory:
     models: Mapping[str, bytes] = field(default_factory=dict)
     damaged: frozenset[str] = frozenset()  # ids whose record holds other bytes
     candidates: Mapping[str, Made] = field(default_factory=dict)
-    said: tuple[Said, ...] = ()
+    said: tuple[Decision, ...] = ()
     months: Mapping[int, MonthReport] = field(default_factory=dict)  # by month, learn's record of its metrics
 
     @property
@@ -96,7 +96,7 @@ class ModelHistory:
         return tuple(self._standing.chain[:-1])
 
     @property
-    def paused_by(self) -> Said | None:
+    def paused_by(self) -> Decision | None:
         """The record by which somebody went back to an earlier model, until `model_resume`; None: learn may go on."""
         return self._standing.paused_by
 
@@ -141,7 +141,7 @@ class ModelHistory:
             raise SnapshotError(f"{topics.MODEL}: model {model_id}: {what}")
         return _decoded(self.models[model_id], model_id)
 
-    def with_said(self, said: Iterable[Said]) -> ModelHistory:
+    def with_said(self, said: Iterable[Decision]) -> ModelHistory:
         """Return the same with the control records read anew."""
         return replace(self, said=tuple(said))
 
@@ -155,7 +155,7 @@ class ModelHistory:
                 self._activate(found, one, one.control.artefact_id or prior_id())
         return found
 
-    def _activate(self, found: _Standing, said: Said, model_id: str) -> None:
+    def _activate(self, found: _Standing, said: Decision, model_id: str) -> None:
         before_id = found.chain[-1]
         try:
             snapshot = self.snapshot(model_id)
@@ -181,7 +181,7 @@ class ModelHistory:
             )
         )
 
-    def _day_of(self, said: Said) -> int | None:
+    def _day_of(self, said: Decision) -> int | None:
         """Return how far events were when it was said: by the candidates that there were then."""
         if said.control.by == LEARN and (own := self.candidates.get(said.control.artefact_id or "")) is not None:
             return own.day
@@ -196,7 +196,7 @@ def _decoded(body: bytes, model_id: str) -> Snapshot:
 @dataclass(kw_only=True)
 class _Standing:
     chain: list[str]  # each came into force in place of the one before it
-    paused_by: Said | None = None
+    paused_by: Decision | None = None
     switches: list[Switch] = field(default_factory=list)
 
 
@@ -209,7 +209,7 @@ def read_history(kafka: KafkaSettings, timeout_s: float = READ_S_MAX) -> ModelHi
     return ModelHistory(models=models, damaged=damaged, candidates=candidates, months=months, said=said)
 
 
-def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]) -> tuple[Said, ...]:
+def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]) -> tuple[Decision, ...]:
     """Return the control records about models up to the topic's end. Raise ArtefactMissing as `read_history`."""
     found = []
     for message in messages(kafka.bootstrap, topics.CONTROL, timeout_s, client):
@@ -217,7 +217,7 @@ def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any])
         if control is not None and (
             control.action == "model_resume" or (control.action == "activate" and control.artefact == "model")
         ):
-            found.append(Said(control=control, offset=message.offset() or 0, at_ms=message.timestamp()[1]))
+            found.append(Decision(control=control, offset=message.offset() or 0, at_ms=message.timestamp()[1]))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ SLOPE_SD, INTERCEPT_SD = 0.5, 3.0  # how far labels may be expected to move them
 SLOPE_MIN = 0.1  # labels that contradict every indicator leave a nearly flat model, not one without a slope
 
 
-class Line(NamedTuple):
+class LogitLine(NamedTuple):
     """Intercept a and slope B."""
 
     intercept: float
@@ -38,14 +38,14 @@ def places(scores_milli: npt.NDArray[np.int64]) -> Floats:
     return (scores_milli - FLOOR_MILLI) / WEIGHT_SUM_MILLI
 
 
-def probabilities(line: Line, x: Floats) -> Floats:
+def probabilities(line: LogitLine, x: Floats) -> Floats:
     """Return the probability of bad at each x, float64."""
     found = np.zeros(len(x))
     _probabilities(line.intercept, line.slope, x, found)
     return found
 
 
-def calibrated(before: Line, x: Floats, bad: npt.NDArray[np.bool_], weight: Floats) -> Line:
+def calibrated(before: LogitLine, x: Floats, bad: npt.NDArray[np.bool_], weight: Floats) -> LogitLine:
     """Return the line that labels make of `before`: the most probable one under a prior about it.
 
     weight: of each label. Raise ValueError where an x or a weight is not finite.
@@ -66,7 +66,7 @@ def calibrated(before: Line, x: Floats, bad: npt.NDArray[np.bool_], weight: Floa
             break
     if not (math.isfinite(a) and math.isfinite(slope)):
         raise ValueError("a score or a weight of a label is not finite")
-    return Line(a, slope)
+    return LogitLine(a, slope)
 
 
 @kernel(nogil=True)

@@ -19,7 +19,7 @@ import river
 from detectors.learning import additive, ieee
 from detectors.learning.additive import Placed, Shape
 from detectors.learning.anchors import Population, is_logarithmic
-from detectors.learning.calibration import SLOPE_MIN, Line, calibrated, places, probabilities
+from detectors.learning.calibration import SLOPE_MIN, LogitLine, calibrated, places, probabilities
 from detectors.learning.drift import reference_of
 from detectors.learning.examples import UNKNOWN, Examples, take
 from detectors.learning.rescoring import scores_milli
@@ -100,9 +100,9 @@ def predicted(snapshot: Snapshot, examples: Examples) -> Floats:
     return probabilities(line_of(snapshot), places(scores_milli(snapshot, examples)))
 
 
-def line_of(calibration: Snapshot | Calibration) -> Line:
+def line_of(calibration: Snapshot | Calibration) -> LogitLine:
     """Return a calibration as floats."""
-    return Line(calibration.intercept_micro / MICRO, calibration.slope_micro / MICRO)
+    return LogitLine(calibration.intercept_micro / MICRO, calibration.slope_micro / MICRO)
 
 
 def champion_of(prior: Snapshot, groups: Mapping[str, str], retained: Examples, policy: Policy) -> Snapshot:
@@ -203,7 +203,7 @@ def _mixed(enterprises: Ints) -> Ints:
 
 def _selected(
     prior: Snapshot, population: Population, retained: Examples, weight: Floats, policy: Policy
-) -> tuple[Variant, Line]:
+) -> tuple[Variant, LogitLine]:
     """Return the variant with the least log loss on enterprises that were not learned from, and what corrects it there.
 
     The correction is the line (a, B) by which `a + B logit` is the logit of the probability.
@@ -224,7 +224,7 @@ def _selected(
 
     strength = min(STRENGTHS, key=lambda each: loss(Variant(ANCHOR_COUNTS[0], each)))
     best = min((Variant(count, strength) for count in ANCHOR_COUNTS), key=loss)
-    return best, calibrated(Line(0.0, 1.0), -tried[best][1], examples["bad"], weight)
+    return best, calibrated(LogitLine(0.0, 1.0), -tried[best][1], examples["bad"], weight)
 
 
 def _prior_theta(
@@ -247,7 +247,7 @@ def _prior_theta(
 
 
 def _as_snapshot(
-    prior: Snapshot, groups: Mapping[str, str], population: Population, fit: Fit, correction: Line
+    prior: Snapshot, groups: Mapping[str, str], population: Population, fit: Fit, correction: LogitLine
 ) -> Snapshot:
     """Return a fit as a scorecard, its probability corrected."""
     names, shape, level = population.names, fit.shape, additive.levels(fit.shape, fit.theta)
@@ -267,7 +267,7 @@ def _as_snapshot(
         }
     weights_milli, slope = scorecard_weights(betas, {name: prior.weights_milli.get(name, 0) for name in names}, groups)
     intercept = correction.intercept + correction.slope * float(fit.theta[-1])
-    calibration = Line(intercept, max(SLOPE_MIN, correction.slope * slope)).of_snapshot
+    calibration = LogitLine(intercept, max(SLOPE_MIN, correction.slope * slope)).of_snapshot
     return Snapshot(
         format=V2,
         parent_id=None,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config.catalogue import indicators
 from detectors.learning import training
 from detectors.learning.anchors import QUANTILES, Population
-from detectors.learning.calibration import Line, calibrated, places, probabilities
+from detectors.learning.calibration import LogitLine, calibrated, places, probabilities
 from detectors.learning.examples import Examples
 from detectors.learning.rescoring import scores_milli
 from detectors.learning.training import Policy, Trainer, largest_move_milli, largest_remainder, scorecard_weights
@@ -170,7 +170,7 @@ def test_calibration_recovers_a_line(seed: int, intercept: float, slope: float) 
     rng = np.random.default_rng(seed)
     x = rng.random(4_000)
     p = 1 / (1 + np.exp(-(intercept - slope * x)))
-    found = calibrated(Line(-2.0, 7.0), x, rng.random(4_000) < p, np.ones(4_000))
+    found = calibrated(LogitLine(-2.0, 7.0), x, rng.random(4_000) < p, np.ones(4_000))
     assert math.isfinite(found.intercept)
     assert found.slope > 0
     assert probabilities(found, x).sum() == pytest.approx(p.sum(), abs=6 * math.sqrt(p.sum()) + 6)
@@ -178,7 +178,7 @@ def test_calibration_recovers_a_line(seed: int, intercept: float, slope: float) 
 
 def test_a_score_that_is_not_finite_calibrates_nothing() -> None:
     with pytest.raises(ValueError, match="not finite"):
-        calibrated(Line(-2.0, 7.0), np.array([0.5, np.nan]), np.array([True, False]), np.ones(2))
+        calibrated(LogitLine(-2.0, 7.0), np.array([0.5, np.nan]), np.array([True, False]), np.ones(2))
 
 
 def test_anchors_are_the_populations_and_a_common_value_is_one_of_them() -> None:
