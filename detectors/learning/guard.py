@@ -21,6 +21,9 @@ from domain.outputs import HeldReason
 CALIBRATION_ERRORS = 2.0
 
 
+LOSS_ROUNDED_MICRO = 1_000  # what was in force said its probability by whole points: up to 0.01 in the logit
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the guard says of a candidate. It is held where there are reasons."""
@@ -55,8 +58,9 @@ def judge(
         reasons.append(_below("few_labels", labels, settings.labels_min))
     if bads < settings.bads_min:
         reasons.append(_below("few_bads", bads, settings.bads_min))
-    if loss_change_low_micro is not None and loss_change_low_micro > 0:
-        reasons.append(HeldReason(code="log_loss_worse", value_micro=loss_change_low_micro, limit_micro=0))
+    if loss_change_low_micro is not None and loss_change_low_micro > LOSS_ROUNDED_MICRO:
+        limit = LOSS_ROUNDED_MICRO
+        reasons.append(HeldReason(code="log_loss_worse", value_micro=loss_change_low_micro, limit_micro=limit))
     moves_scores = not candidate.scores_as(in_force)
     regraded: int | None = 0
     if moves_scores:

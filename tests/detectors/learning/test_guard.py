@@ -88,14 +88,14 @@ def test_a_candidate_that_moves_no_score_has_no_grade_changed() -> None:
 
 def test_each_reason_has_its_name_number_and_limit() -> None:
     few = msgspec.structs.replace(TRAINED, trained_labels_count=99, trained_bad_count=9)
-    found = judge(few, PRIOR, SETTINGS, newest=observed(10), drift=["psi of x is 0.4"], loss_change_low_micro=1)
+    found = judge(few, PRIOR, SETTINGS, newest=observed(10), drift=["psi of x is 0.4"], loss_change_low_micro=1_001)
     assert found.reasons == (
         HeldReason(code="drift", subject="psi of x is 0.4"),
         HeldReason(code="few_labels", value_micro=99 * MICRO, limit_micro=100 * MICRO),
         HeldReason(code="few_bads", value_micro=9 * MICRO, limit_micro=10 * MICRO),
-        HeldReason(code="log_loss_worse", value_micro=1, limit_micro=0),
+        HeldReason(code="log_loss_worse", value_micro=1_001, limit_micro=1_000),
     )
-    assert judge(TRAINED, PRIOR, SETTINGS, newest=observed(10), loss_change_low_micro=0).reasons == ()
+    assert judge(TRAINED, PRIOR, SETTINGS, newest=observed(10), loss_change_low_micro=1_000).reasons == ()
 
 
 def test_a_weight_over_its_limit_holds() -> None:
