@@ -1,4 +1,4 @@
-"""What speaks for a candidate and against it: what was measured before each label, and what it would change."""
+"""Evidence for a candidate and against it: figures measured before each label, and the changes that it would bring."""
 
 from __future__ import annotations
 

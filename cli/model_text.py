@@ -1,4 +1,4 @@
-"""What the verb `model` says of models in both languages: names, standings, reasons, days."""
+"""Words of the verb `model` for models in both languages: names, standings, reasons, days."""
 
 from __future__ import annotations
 

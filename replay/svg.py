@@ -74,7 +74,7 @@ class Chart:
 
     @property
     def _right(self) -> int:
-        """Where the axes end."""
+        """The ends of the axes."""
         return WIDTH - RIGHT - (_LEGEND_WIDTH if self.legend == "beside" else 0)
 
     def _name(self, colour: int, label: str) -> None:

@@ -1,4 +1,4 @@
-"""What became of each model: made, proposed or held, in force from when and by whose word, gone back from.
+"""The fate of each model: made, proposed or held, in force from when and by whose word, gone back from.
 
 It follows from three topics alone: the bytes on `model.v1`, what learn says of its candidates on `model.report.v1`, and
 what was decided on `control.v1`. Learn and the operators' commands read it alike (ADR 30).

@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Shape(NamedTuple):
-    """Where the parameters of each indicator stand in theta, and its anchors on the scale on which it is linear.
+    """Places of each indicator's parameters in theta, and its anchors on the scale on which it is linear.
 
     On that scale higher is better: log10(1 + x) of amounts, negated where a higher value is riskier. theta is the
     parameters of all indicators, one after the other, and the intercept: of each indicator `size` increments, of which

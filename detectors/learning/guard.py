@@ -26,7 +26,7 @@ LOSS_ROUNDED_MICRO = 1_000  # what was in force said its probability by whole po
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the guard says of a candidate. It is held where there are reasons."""
+    """The guard's word on a candidate. It is held where there are reasons."""
 
     reasons: tuple[HeldReason, ...]
     moves_scores: bool  # False: it differs from the model in force in probabilities alone

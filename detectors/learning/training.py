@@ -56,7 +56,7 @@ STRENGTHS = (1.0, 0.3, 3.0, 10.0)
 
 
 class Variant(NamedTuple):
-    """What is open: anchors of an indicator, and the inverse variance of its whole range about the prior."""
+    """The open choices: anchors of an indicator, and the inverse variance of its whole range about the prior."""
 
     anchors: int
     strength: float

@@ -73,7 +73,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a checkpoint writes."""
+    """The writes of a checkpoint."""
 
     puts: dict[str, bytes]
     drops: frozenset[str]

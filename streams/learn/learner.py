@@ -48,12 +48,12 @@ class Learned(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Why it was made."""
+        """Return why it was made."""
         return f"{self.new_labels_count} labels matured up to {date_of(self.day)}"
 
 
 class Month(msgspec.Struct, frozen=True):
-    """What a month of learning gave: its report, None while nothing has matured, and the model, None for few labels."""
+    """The outcome of a month: its report, None while nothing has matured, and the model, None for few labels."""
 
     report: MonthReport | None
     learned: Learned | None
@@ -140,6 +140,8 @@ class Learner:
         if labels - self.labels_at_parent < self._settings.labels_per_snapshot_min:
             return Month(report, None)
         self._trainer.fit(retained)
+        if self._trainer.champion is self.prior:  # too few are bad, or good
+            return Month(report, None)
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
         snapshot = self._trainer.snapshot(self.model_id, offsets)
         learned = Learned(

@@ -101,7 +101,7 @@ def _environment() -> dict[str, str]:
 
 
 def test_nulls_have_levels_of_their_own_and_none_of_them_pays() -> None:
-    """Who hides an indicator has its worst values: the level follows, and never rises over that of the bad value."""
+    """The level of a null follows those who hide an indicator, and never rises over that of the bad value."""
     seen = examples(6_000, 5, effect=0.0, base=-1.0)
     hides = np.random.default_rng(5).random(len(seen)) < 0.3
     seen["null"][:, SAFER] = np.where(hides, 5, 0)

@@ -143,7 +143,7 @@ def test_what_is_held_is_published_with_its_reasons_and_never_activated(fresh: S
 
 
 def test_probabilities_go_out_beside_a_model_that_has_to_wait(fresh: Settings) -> None:
-    """Of one month both are published; the second is no switch, and is itself the one that the next month's follows."""
+    """Both of one month are published; the second is no switch, and is itself the one that the next month's follows."""
     one, two = anew(2, snapshot(1)), anew(2, snapshot(1))
     found = run(fresh, learned(1), learned(2), one, anew(3, one.snapshot), two)
     assert [made is not None and (made.kind, made.month - FIRST_MONTH) for made in found] == [

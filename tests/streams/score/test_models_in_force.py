@@ -88,9 +88,12 @@ def wide_as_prior() -> Snapshot:
     return msgspec.structs.replace(prior, format=V2, unknown_at_micro=prior.medians_micro)
 
 
-def test_a_model_that_moves_scores_is_a_change_of_model_and_its_days_are_counted(module_seed, untouched):
+def test_fault_30_a_model_switched_in_mid_stream_names_itself_in_each_output(module_seed, untouched, fault):
     new = wide()
     run = Run(module_seed, new.encode())
+    names = [(each.offset >= run.after, each.model_id) for each in of(run.messages, topics.SCORE, Score)]
+    assert set(names) == {(False, prior_id()), (True, content_id(new.encode()))}
+    fault(injected=1, observed=f"switched by a control record at offset {run.at} of {len(names)} scores' log")
     changed_day = run.partition.saved.model_changed_day
     first = next(run.scores())
     assert changed_day == day_of(first.as_of) or abs(changed_day - day_of(first.as_of)) <= 7
