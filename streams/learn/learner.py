@@ -141,6 +141,7 @@ class Learner:
             return Month(report, None)
         self._trainer.fit(retained)
         if self._trainer.champion is self.prior:  # too few are bad, or good
+            self._trainer.champion = self.parent
             return Month(report, None)
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
         snapshot = self._trainer.snapshot(self.model_id, offsets)
