@@ -106,11 +106,11 @@ def nulls_of(seed: int) -> list[int]:
 
 
 def wide() -> Snapshot:
-    """Return the prior with as many anchors as there may be, evenly spaced, with levels that bend."""
+    """Return the prior over all core indicators, with as many evenly spaced anchors as there may be and bent levels."""
     bent = [round(MICRO * (i / (ANCHORS_MAX - 1)) ** 2) for i in range(ANCHORS_MAX)]
     places = {name: span_micro(name) for name in CORE}
     return msgspec.structs.replace(
-        prior_snapshot(),
+        core_snapshot(),
         format=V2,
         anchors_micro={
             name: tuple(low + (high - low) * i // (ANCHORS_MAX - 1) for i in range(ANCHORS_MAX))
@@ -118,5 +118,5 @@ def wide() -> Snapshot:
         },
         levels_micro={name: of_catalogue(name, bent) for name in CORE},
         null_levels_micro=dict.fromkeys(CORE, dict.fromkeys(NULL_LEVELS_MICRO, 0)),
-        unknown_at_micro=prior_snapshot().medians_micro,
+        unknown_at_micro=core_snapshot().medians_micro,
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config.catalogue import indicators
 from detectors import scorecard
-from detectors.prior import prior_id, prior_snapshot
+from detectors.prior import core_snapshot, prior_id
 from detectors.rules.artefact import packaged_rules
 from detectors.snapshot import MICRO
 from domain.outputs import GROUPS, ReasonCode, Score
@@ -20,7 +20,7 @@ from streams.score.score_json import BYTES_MAX
 from streams.score.version import engine_version
 from tests.streams.score.kit import written_rows
 
-SNAPSHOT = prior_snapshot()
+SNAPSHOT = core_snapshot()
 PROBABILITY_PPM = scorecard.probabilities_ppm(SNAPSHOT)
 RULES_ID = packaged_rules().id
 CARD = scorecard.scorecard(SNAPSHOT)
