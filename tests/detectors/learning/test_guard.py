@@ -11,7 +11,7 @@ from detectors import scorecard
 from detectors.learning.examples import EXAMPLE, Examples
 from detectors.learning.guard import is_due, judge, regraded_count
 from detectors.learning.rescoring import scores_milli
-from detectors.prior import prior_snapshot
+from detectors.prior import core_snapshot, prior_snapshot
 from detectors.snapshot import MICRO, SnapshotError
 from domain.outputs import HeldReason
 from features import layout
@@ -35,7 +35,7 @@ def observed(n: int, seed: int = 0) -> Examples:
     rows = np.zeros(n, EXAMPLE)
     rows["value"], rows["null"], rows["enterprise"] = np.nan, NOT_REPORTED, np.arange(n)
     for i, name in enumerate(CORE):
-        anchors = np.array(PRIOR.anchors_micro[name]) / MICRO
+        anchors = np.array(core_snapshot().anchors_micro[name]) / MICRO
         rows["value"][:, i] = rng.uniform(anchors[0], anchors[-1], n)
         rows["null"][:, i] = VALUE
     rows["value"][:, DPD_MAX] = 0

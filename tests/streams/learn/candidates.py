@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from detectors.learning.examples import EXAMPLE, Examples
-from detectors.prior import prior_id, prior_snapshot
+from detectors.prior import core_snapshot, prior_id, prior_snapshot
 from detectors.snapshot import MICRO, Snapshot, content_id
 from domain.calendar import month_of_day
 from features.indicators import CORE, CORE_COUNT
@@ -58,7 +58,7 @@ def observed(count: int, seed: int = 0) -> Examples:
     rng, rows = np.random.default_rng(seed), np.zeros(count, EXAMPLE)
     rows["value"], rows["enterprise"] = np.nan, np.arange(count)
     for i, name in enumerate(CORE):
-        low, *_, high = np.array(PRIOR.anchors_micro[name]) / MICRO
+        low, *_, high = np.array(core_snapshot().anchors_micro[name]) / MICRO
         rows["value"][:, i] = rng.uniform(low, high, count)
     rows["value"][:, DPD_MAX] = 0
     rows["null"][:, :CORE_COUNT], rows["null"][:, CORE_COUNT:] = VALUE, 5
