@@ -140,9 +140,6 @@ class Learner:
         if labels - self.labels_at_parent < self._settings.labels_per_snapshot_min:
             return Month(report, None)
         self._trainer.fit(retained)
-        if self._trainer.champion is self.prior:  # too few are bad, or good
-            self._trainer.champion = self.parent
-            return Month(report, None)
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
         snapshot = self._trainer.snapshot(self.model_id, offsets)
         learned = Learned(
