@@ -316,25 +316,30 @@ def test_with_part_of_the_partitions_it_does_not_learn_and_says_so(broker: str) 
 
 def test_an_operators_outcome_is_a_label(broker: str) -> None:
     log = made_log(5, months=6, enterprises=4)
-    base = run(role_over(broker, log), log, one_after_the_other(log))
     first = msgspec.json.decode(log[TP(topics.OBSERVATION, 0)][1], type=Observation)  # its lender's receipts come
-    verdict = Outcome(
-        event_id="o", bank_id=BANK, enterprise_id=first.enterprise_id, event_time=day_start_ms(first.day + 40),
-        observation_id=first.observation_id, label="bad", matured_on="2024-03-01",
-    )  # fmt: skip
-    at = 45  # after the observation, before its horizon's end; later records move by one
-    events = log[TP(topics.EVENTS, 0)]
-    events.insert(at, msgspec.json.encode(LogRecord(event=verdict)))
-    for i, value in enumerate(log[TP(topics.OBSERVATION, 0)]):
-        moved = msgspec.json.decode(value, type=Observation)
-        if moved.offset >= at:
-            log[TP(topics.OBSERVATION, 0)][i] = msgspec.json.encode(
-                msgspec.structs.replace(moved, offset=moved.offset + 1)
-            )
-    summary = run(role_over(broker, log), log, one_after_the_other(log))
-    assert summary["labels"] == base["labels"]
-    assert summary["labels_bad"] - base["labels_bad"] in (0, 1)
-    assert summary["log_loss"] != base["log_loss"]
+    base, good, bad = (summary_with(broker, log, first, label) for label in (None, "good", "bad"))
+    assert good["labels"] == bad["labels"] == base["labels"]
+    assert bad["labels_bad"] == good["labels_bad"] + 1
+    assert base["labels_bad"] in (good["labels_bad"], bad["labels_bad"])
+    assert good["log_loss"] != bad["log_loss"]
+
+
+def summary_with(broker: str, log: Log, about: Observation, label: Any) -> dict[str, Any]:
+    """The summary where an operator's outcome on an observation is in the log; None: without one."""
+    log = {tp: list(values) for tp, values in log.items()}
+    if label is not None:
+        verdict = Outcome(
+            event_id="o", bank_id=BANK, enterprise_id=about.enterprise_id, event_time=day_start_ms(about.day + 40),
+            observation_id=about.observation_id, label=label, matured_on="2024-03-01",
+        )  # fmt: skip
+        at = 45  # after the observation, before its horizon's end; later records move by one
+        log[TP(topics.EVENTS, 0)].insert(at, msgspec.json.encode(LogRecord(event=verdict)))
+        for i, value in enumerate(log[TP(topics.OBSERVATION, 0)]):
+            moved = msgspec.json.decode(value, type=Observation)
+            if moved.offset >= at:
+                later = msgspec.structs.replace(moved, offset=moved.offset + 1)
+                log[TP(topics.OBSERVATION, 0)][i] = msgspec.json.encode(later)
+    return run(role_over(broker, log), log, one_after_the_other(log))
 
 
 def test_candidates_are_published_once_in_their_order(broker: str, seed: int) -> None:
