@@ -168,7 +168,11 @@ def _passing(folder: Path, scale: float) -> dict[str, Any]:
 
 def _worker(settings: Settings, folder: Path, scale: float) -> dict[str, Any]:
     """Return what a restart from a checkpoint costs, and then a month of learning."""
-    sizes = {"held": round(HELD * scale), "maturing": round(MATURING * scale), "enterprises": round(ENTERPRISES * scale)}
+    sizes = {
+        "held": round(HELD * scale),
+        "maturing": round(MATURING * scale),
+        "enterprises": round(ENTERPRISES * scale),
+    }
     _print(f"writing a checkpoint of {sizes['held']:,} observations")
     checkpoint = _write_checkpoint(settings, sizes)
     path, loaded, learned = folder / "learn.toml", folder / "loaded.json", folder / "learned.json"
