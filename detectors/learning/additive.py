@@ -12,10 +12,11 @@ to anchor, the levels of nulls, and a:
     minimise  sum_n w_n log(1 + exp(-s_n logit_n)) + 1/2 sum_j penalty_j (theta_j - prior_j)^2
     under     s_n = 1 for bad, else -1;  increments >= 0;  0 <= level of a null <= its most
 
-by Newton's method: each step is a quadratic programme with bounds, solved by coordinate descent, again until the most of
-each null is that of the levels found (else one step a move of the bounds would be needed), and halved until the
-objective falls. The prior fades as labels come, since it does not grow with them. Sums run in one order and exp and log
-are our own (ieee.py), so that the result is equal on any CPU, with any number of threads.
+by Newton's method: each step is a quadratic programme with bounds, solved by coordinate descent, and halved until the
+objective falls. The most of a null follows from the levels: a programme is solved again until it is that of the levels
+that it gives, or each step would move it once. The prior fades as labels come, since it does not grow with them. Sums
+run in one order and exp and log are our own (ieee.py), so that the result is equal on any CPU, with any number of
+threads.
 
 References: Friedman, J., Hastie, T., & Tibshirani, R. (2010). Regularization paths for generalized linear models via
 coordinate descent (the step). MacKay, D. (1992). The evidence framework applied to classification networks (a MAP under

@@ -144,9 +144,9 @@ _FIGURES = {
         "month_rebalances": "rebalances in the month",
         "month_memory_bytes": "the month, memory at the most, bytes",
         "batch_ms": "batch of records in score, ms",
-        "switch_ms": "switch of model, with its bytes from Kafka, ms",
-        "switch_in_memory_ms": "switch of model, its bytes at hand, ms",
+        "switch_ms": "switch of model of a partition, ms",
         "switch_to_batch": "switch of model over a batch",
+        "first_switch_ms": "first switch of a worker, which fetches the model, ms",
     },
     "two_commands": {
         "first_demo_s": "first `make demo`, s",
