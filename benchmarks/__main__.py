@@ -5,7 +5,7 @@ import sys
 
 BENCHMARKS = (
     "throughput", "state", "latency", "recovery", "determinism", "rules", "compiled_parts", "replay", "sizes",
-    "simulator", "warning", "two_commands",
+    "simulator", "warning", "learning", "two_commands",
 )  # fmt: skip
 
 

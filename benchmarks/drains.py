@@ -165,7 +165,7 @@ def drain(
         wait_committed(offsets, "score", ends, children)
         wall_s = time.perf_counter() - began_s
         cpu_after = _cpu_s(processes)
-        rss_peak_bytes = {child.name: _rss_peak_bytes(child.pid) for child in children}
+        rss_peak_bytes = {child.name: rss_peak_bytes(child.pid) for child in children}
         received_bytes = _received_bytes(settings) - received_before
     finally:
         for child in children:
@@ -210,7 +210,7 @@ def _received_bytes(settings: Settings) -> int:
         return int(client.info("stats")["total_net_input_bytes"])
 
 
-def _rss_peak_bytes(pid: int) -> int:
+def rss_peak_bytes(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("VmHWM:"))
 

@@ -13,8 +13,10 @@ to anchor, the levels of nulls, and a:
     under     s_n = 1 for bad, else -1;  increments >= 0;  0 <= level of a null <= its most
 
 by Newton's method: each step is a quadratic programme with bounds, solved by coordinate descent, and halved until the
-objective falls. The prior fades as labels come, since it does not grow with them. Sums run in one order and exp and log
-are our own (ieee.py), so that the result is equal on any CPU, with any number of threads.
+objective falls. The most of a null follows from the levels: a programme is solved again until it is that of the levels
+that it gives, or each step would move it once. The prior fades as labels come, since it does not grow with them. Sums
+run in one order and exp and log are our own (ieee.py), so that the result is equal on any CPU, with any number of
+threads.
 
 References: Friedman, J., Hastie, T., & Tibshirani, R. (2010). Regularization paths for generalized linear models via
 coordinate descent (the step). MacKay, D. (1992). The evidence framework applied to classification networks (a MAP under
@@ -36,6 +38,7 @@ KINDS = len(NULL_NAMES) - 1
 STEPS_MAX, HALVINGS_MAX, SWEEPS_MAX = 40, 20, 500
 TOLERANCE = 1e-3  # the largest change of any parameter in the last step
 SWEEP_TOLERANCE = 1e-7
+SETTLES_MAX, SETTLE_TOLERANCE = 8, 1e-4
 _VALUE, _NOT_APPLICABLE = np.uint8(VALUE), np.uint8(NOT_APPLICABLE)
 Floats = npt.NDArray[np.float64]
 
@@ -138,10 +141,24 @@ def fit(
         _logits(placed.column, placed.share, level, logit)
         return float(_objective(logit, bad, weight, at, prior, penalty))
 
-    for _ in range(STEPS_MAX):
-        _cumulate(shape, theta, level)
+    def bounded(at: Floats) -> Floats:
+        """Take the most of each null from the levels of `at`, and return `at` within all bounds."""
+        _cumulate(shape, at, level)
         _bound_nulls(shape, level, high)
-        theta = np.minimum(high, np.maximum(low, theta))
+        return np.minimum(high, np.maximum(low, at))
+
+    def settled(aim: Floats) -> Floats:
+        """Return the aim of the same programme once the most of each null is that of the aim's own levels."""
+        for _ in range(SETTLES_MAX):
+            before = aim
+            aim = bounded(aim)
+            _solve(gram, target, aim, low, high, slope)
+            if np.abs(aim - before).max() < SETTLE_TOLERANCE:
+                break
+        return aim
+
+    for _ in range(STEPS_MAX):
+        theta = bounded(theta)
         least = objective(theta)
         gram[:], slope[:] = 0.0, 0.0
         _accumulate(placed.column, placed.share, bad, weight, logit, gram, slope)
@@ -149,8 +166,8 @@ def fit(
         _programme(gram, slope, theta, prior, penalty, target)
         aim = theta.copy()
         _solve(gram, target, aim, low, high, slope)
-        at, step = aim, aim - theta
-        for halving in range(1, HALVINGS_MAX + 1):
+        at, step = settled(aim), aim - theta
+        for halving in range(HALVINGS_MAX):
             if objective(at) <= least:
                 break
             at = theta + step * 0.5**halving

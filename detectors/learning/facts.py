@@ -37,7 +37,7 @@ class Facts:
     def __init__(self, name: str, partition: int) -> None:
         self.name, self.number, self.partition = name, number_of(name), partition
         self.loans: list[LoanHistory] = []
-        self.outcomes: list[Placed] = []
+        self.outcomes: tuple[Placed, ...] = ()
         self.seen = bytearray()
         self.newest_day = -(2**31)
         self.segment = -1
@@ -65,7 +65,7 @@ class Facts:
             about.append(loan_key(outcome.enterprise_id, outcome.loan_id))
         if not self._is_first(outcome):
             return False
-        self.outcomes += [Placed(about=each, partition=partition, verdict=taken) for each in about]
+        self.outcomes += tuple(Placed(about=each, partition=partition, verdict=taken) for each in about)
         return True
 
     def verdicts(self, observation_id: bytes, loan: int) -> list[Verdict]:
@@ -110,7 +110,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
             newest_day=facts.newest_day,
             seen=bytes(facts.seen),
             loans=tuple(each.stored for each in facts.loans),
-            outcomes=tuple(facts.outcomes),
+            outcomes=facts.outcomes,
         )
 
     def facts(self) -> Facts:
@@ -118,7 +118,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
         found = Facts(self.name, self.partition)
         found.newest_day, found.seen = self.newest_day, bytearray(self.seen)
         found.loans = [LoanHistory.restored(*each) for each in self.loans]
-        found.outcomes = list(self.outcomes)
+        found.outcomes = self.outcomes
         return found
 
 

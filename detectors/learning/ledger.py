@@ -5,7 +5,7 @@ whose time may have come.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -24,7 +24,7 @@ from detectors.learning.labels import (
     Kind,
     decide,
 )
-from detectors.learning.observations import DROPPED, HELD, LABELLED, NEVER_DUE, Block, Indexes, Observations
+from detectors.learning.observations import DROPPED, HELD, ID_BYTES, LABELLED, NEVER_DUE, Block, Indexes, Observations
 from domain.calendar import day_of_date, month_of_day
 from domain.events import Loan, Outcome
 from domain.outputs import Observation
@@ -33,6 +33,7 @@ MONTHS_RETAINED = 60
 FORGOTTEN_DAYS = 800  # after which an ended loan says nothing of any observation that can still come
 _AT_ONCE = np.int32(-(2**31))  # an operator's word may come before the horizon's end
 _DECEMBER = 11
+_Found = tuple[int, str, bytes, Block, int]  # matured on, enterprise, id of the observation, and where its row is
 
 
 class Ledger:
@@ -115,12 +116,12 @@ class Ledger:
         older ones is filled in where its time has come, and those beyond the months retained are dropped.
         """
         self._place_outcomes(closes)
-        found: list[tuple[int, str, bytes, Block, int]] = []
+        found: list[_Found] = []
         for block in self.table.blocks:
             found += self._label(block, closes, end_day)
-        found.sort(key=lambda label: label[:3])
         examples = np.zeros(len(found), EXAMPLE)
-        for i, (_, _, _, block, place) in enumerate(found):
+        for i, at in enumerate(_in_order(found).tolist()):
+            _, _, _, block, place = found[at]
             block.rows["turn"][place] = self.turn + i
             examples[i] = block.rows["example"][place]
         self.turn += len(found)
@@ -143,8 +144,7 @@ class Ledger:
                 places = places[rows["offset"][places] <= ends]
             found.append(rows["example"][places])
             names.append(rows["id"][places])
-        order = sorted(range(sum(map(len, names))), key=[name.tobytes() for name in np.concatenate(names)].__getitem__)
-        return np.concatenate(found)[order]
+        return np.concatenate(found)[np.argsort(np.concatenate(names), kind="stable")]
 
     def _facts_of(self, enterprise_id: str, partition: int) -> Facts:
         new = Facts(enterprise_id, partition)
@@ -155,9 +155,7 @@ class Ledger:
             raise ValueError(f"the enterprises {facts.name} and {enterprise_id} have the same number, {facts.number}")
         return facts
 
-    def _label(
-        self, block: Block, closes: Mapping[int, Close], end_day: int
-    ) -> list[tuple[int, str, bytes, Block, int]]:
+    def _label(self, block: Block, closes: Mapping[int, Close], end_day: int) -> list[_Found]:
         """Label the rows that have matured; return (matured_on, enterprise, id, block, place) of good and bad ones."""
         rows, found = block.rows, []
         places = _due(block, HELD, closes, end_day)
@@ -274,6 +272,14 @@ class Ledger:
             if facts.seen and facts.newest_day < day:
                 facts.seen.clear()
                 self.changed.add(number)
+
+
+def _in_order(found: Sequence[_Found]) -> Indexes:
+    """Return the places of labels in learning order. Sorted as columns: a list of them would hold up other threads."""
+    if not found:
+        return np.empty(0, np.intp)
+    matured_on, names, ids, _, _ = zip(*found, strict=True)
+    return np.lexsort((np.frombuffer(b"".join(ids), f"V{ID_BYTES}"), np.array(names), np.array(matured_on)))
 
 
 def _due(block: Block, state: int, closes: Mapping[int, Close], end_day: int) -> Indexes:

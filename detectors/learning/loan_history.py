@@ -5,6 +5,7 @@ stays so without any further word until a report of its lender cures it (CURES).
 """
 
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
@@ -105,7 +106,7 @@ class LoanHistory:
     __slots__ = ("_is_plain", "_last_offset", "_thinned_at", "bank_id", "loan_id", "packed")
 
     def __init__(self, bank_id: str, loan_id: str = "") -> None:
-        self.bank_id, self.loan_id = bank_id, loan_id
+        self.bank_id, self.loan_id = sys.intern(bank_id), loan_id  # a few banks have all loans
         self.packed = bytearray()
         self._last_offset, self._is_plain, self._thinned_at = -1, True, REPORTS_THINNED_AT
 
@@ -113,7 +114,7 @@ class LoanHistory:
     def restored(cls, bank_id: str, loan_id: str, packed: bytes, last_offset: int, is_plain: bool) -> "LoanHistory":
         """Return the history whose `stored` this is."""
         found = cls.__new__(cls)
-        found.bank_id, found.loan_id, found.packed = bank_id, loan_id, bytearray(packed)
+        found.bank_id, found.loan_id, found.packed = sys.intern(bank_id), loan_id, bytearray(packed)
         found._last_offset, found._is_plain = last_offset, is_plain
         found._thinned_at = len(found) + REPORTS_THINNED_AT
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -239,6 +239,7 @@ def restored(
     if state.indicators != INDICATORS:
         for block in table.blocks:
             block.stored = 0  # the next checkpoint has them all in this engine's columns
+    facts_written = {number: _count(body) for number, body in packs.items()}
     facts = _unpacked(packs)
     ledger = Ledger(settings.months_retained, table, facts.values())
     ledger.labels.update(state.labels)
@@ -265,7 +266,7 @@ def restored(
         pending=msgspec.msgpack.decode(pending, type=list[Month]),
         digests={name: segment.digest for name, segment in head.segments.items()},
         facts_live=live,
-        facts_written={number: _count(body) for number, body in packs.items()},
+        facts_written=facts_written,
     )
 
 
@@ -301,16 +302,14 @@ def _count(pack: bytes) -> int:
     return count
 
 
-def _unpacked(packs: Mapping[int, bytes]) -> dict[str, Facts]:
-    """Return the facts by enterprise, each of the newest segment that has it."""
-    newest: dict[str, tuple[int, Stored]] = {}
-    for number, body in sorted(packs.items()):
-        for each in _all_stored.decode(body):
-            newest[each.name] = number, each
+def _unpacked(packs: dict[int, bytes]) -> dict[str, Facts]:
+    """Return the facts by enterprise, each of the newest segment that has it. The segments are taken out as they go."""
     found: dict[str, Facts] = {}
-    for name, (number, each) in newest.items():
-        found[name] = each.facts()
-        found[name].segment = number
+    for number in sorted(packs, reverse=True):
+        for each in _all_stored.decode(packs.pop(number)):
+            if each.name not in found:
+                found[each.name] = facts = each.facts()
+                facts.segment = number
     return found
 
 

@@ -27,6 +27,7 @@ from sinks.client import client_settings
 from sinks.kafka import Outbox
 from streams.control_log import READ_S_MAX
 from streams.learn.learner import Learned
+from streams.learn.threads import in_thread
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import LEARN, Made, ModelHistory, read_history, read_said
 
@@ -78,7 +79,7 @@ class Publisher:
             await asyncio.to_thread(publish, self._outbox, topics.MODEL, body)
             self._history = replace(self._history, models={**self._history.models, name: body})
         if name not in self._history.candidates:
-            await self._report(self._judged(learned, newest, name))
+            await self._report(await in_thread(lambda: self._judged(learned, newest, name)))
         made = self._history.candidates[name].candidate
         newest_of = self._history.newest_of(made.kind)
         if newest_of is not None and newest_of.candidate is made:

@@ -291,7 +291,11 @@ class Learn(Role):
             memory = Memory(learner=Learner(settings, self._numbers, prior=self._prior))
         else:
             store, prior = self._store, self._prior
-            memory = await in_thread(lambda: restored(settings, self._numbers, head, store.read(head), prior=prior))
+            gc.disable()  # a look through all that is being made, again and again, would hold up the event loop
+            try:
+                memory = await in_thread(lambda: restored(settings, self._numbers, head, store.read(head), prior=prior))
+            finally:
+                gc.enable()
         self._at = (0, "") if head is None else (head.number, head.holder)
         self._checkpoint_at_s, self._checkpoint_seen = time.monotonic(), memory.learner.ledger.seen_count
         gc.freeze()  # a million objects that stay: a look through them holds up the event loop for half a second
@@ -466,7 +470,7 @@ class Learn(Role):
 
     async def _publish_candidate(self, learner: Learner, learned: Learned) -> None:
         """Publish a candidate; where another model stays in force, that one too, with probabilities made anew."""
-        newest = learner.newest(learned.month)
+        newest = await in_thread(lambda: learner.newest(learned.month))
         made = await self._publisher.publish(learned, newest)
         if made is not None:
             self._counts["published"] += 1
