@@ -64,7 +64,7 @@ def _figures(one: Report) -> dict[str, Any]:
         "calibration": [
             msgspec.to_builtins(each) for each in one.calibration if each.of == "probability" and each.by == "all"
         ],
-        "learned": one.learned,
+        "learned": None if one.learned is None else msgspec.to_builtins(one.learned),
         "models": len(one.provenance.models),
     }
 

@@ -55,9 +55,9 @@ def _setting(report: Report, lang: str) -> Iterator[tuple[str, str]]:
     yield translated("tuned_on", lang), "; ".join(map(_origin, one.tuned_on)) or "–"
     yield translated("engine", lang), one.engine_version
     if (learned := report.learned) is not None:
-        counts_of = f"{translated('candidates', lang)} {learned['snapshots']}, {translated('held', lang)}"
+        counts_of = f"{translated('candidates', lang)} {learned.candidates}, {translated('held', lang)}"
         in_force = f"{translated('models_in_force', lang)} {len(one.models)}"
-        yield translated("learning", lang), f"{counts_of} {learned['snapshots_held']}, {in_force}"
+        yield translated("learning", lang), f"{counts_of} {learned.held}, {in_force}"
     yield translated("judged_days", lang), f"{spans.judged_first} – {spans.judged_last} ({warm_up})"
     yield translated("known_until", lang), f"{spans.outcomes_known_until} ({translated(f'truth_{spans.truth}', lang)})"
     yield translated("enterprises", lang), f"{counts.enterprises:,}"

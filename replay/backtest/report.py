@@ -216,6 +216,13 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     events: list[tuple[str, str]]  # day; loan event with days past due
 
 
+class LearnedCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The learner's candidates, and those of them that the guard held."""
+
+    candidates: int
+    held: int
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All parts of a report."""
 
@@ -236,7 +243,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     misses: list[Timeline]
     false_alarms: list[Timeline]
     notes: list[tuple[str, str]]  # Chinese, English
-    learned: dict[str, int | float | str] | None = None  # what the learner says of itself, where it was in the loop
+    learned: LearnedCounts | None = None  # where the learner was in the loop
 
 
 def figure(estimate: Estimate, scale: float = 1.0) -> Figure:

@@ -19,7 +19,7 @@ from replay.backtest.datasets import Labels
 from replay.backtest.facts import Facts, read_facts
 from replay.backtest.measure import Measured, MeasureOptions, measure
 from replay.backtest.panel import WARM_UP_DAYS
-from replay.backtest.report import Origin, Provenance, Report, Timeline
+from replay.backtest.report import LearnedCounts, Origin, Provenance, Report, Timeline
 from replay.backtest.truth import Truth, TruthFile
 from replay.backtest.world import World, assemble
 from replay.log_file import LogFile
@@ -89,7 +89,11 @@ def backtest(log: LogFile, options: Options, on_progress: Progress) -> Report:
         on_progress("timelines of the worst misses and false alarms")
         shown = timelines.timelines(measured, known_truth)
     report = _report(log, options, prepared, found.records, measured, shown)
-    return report if found.learned is None else msgspec.structs.replace(report, learned=found.learned.summary)
+    if found.learned is None:
+        return report
+    said = found.learned.summary
+    counts = LearnedCounts(candidates=int(said["snapshots"]), held=int(said["snapshots_held"]))
+    return msgspec.structs.replace(report, learned=counts)
 
 
 def _prepare(log: LogFile, options: Options, on_progress: Progress) -> _Prepared:

@@ -64,7 +64,7 @@ READINGS: tuple[Reading, ...] = (
     DaysClosed(days=50, model_changed=20),
     Unacknowledged(outputs=5),
     Waiting(rows=6, retries=2),
-    Learning(labels={"good": 40, "bad": 2}, snapshots_published=1, snapshots_held=0),
+    Learning(labels={"good": 40, "bad": 2}, waiting=9, snapshots_published=1, snapshots_held=0, stands_by=False),
     ModelsTested(report=months(3)[-1]),
     Readiness(ready=True),
 )

@@ -15,7 +15,7 @@ from sinks.kafka import Outbox
 from streams import control_log
 from streams.ingest.late_admission import admitted
 from streams.ingest.quarantine import Decisions
-from streams.learn.publishing import published
+from streams.model_history import read_history
 from streams.topics import create_topics
 
 NO_TEXT = b'"\xff\xfe"'
@@ -64,7 +64,7 @@ def test_every_reader_of_the_topic_skips_bytes_that_are_no_text(
     """learn, the verbs, ingest at a paused feed and the ledger each read the record behind them."""
     kafka = settings.kafka
     assert control_log.read(settings).controls == (SKIP,)
-    assert published(kafka.bootstrap).activated_ids == set()
+    assert read_history(kafka).said == ()
     batch = QuarantinedBatch(
         topic=SKIP.topic or "", partition=0, offset=3, next_offset=None, reason="checksum", detail="", batch_bytes=1,
         batch_crc32c=0, batch=b"x",

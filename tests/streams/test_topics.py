@@ -38,6 +38,7 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
         topics.LATE,
         topics.MODEL,
         topics.MODEL_REPORT,
+        topics.LEARN,
         topics.ARTEFACT,
     }
     assert by_name[topics.bank_alerts(BANKS[0])].readers == (f"bank {BANKS[0]}", "archive")

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import checks, compose, optim
 
-from detectors.learning.training import fractions
 from detectors.models.monotone_logistic import MonotoneLogistic
 from tests.faults import Fault
 
@@ -78,8 +77,12 @@ def test_weights_of_unseen_features_return_to_the_prior() -> None:
     assert abs(model.weights["b"] - 1.0) < 1e-3 < abs(moved - 1.0)
 
 
+def _fractions(ppm: dict[str, int]) -> dict[str, float]:
+    return {name: value / 1_000_000 for name, value in ppm.items()}
+
+
 def test_it_stands_in_a_river_pipeline() -> None:
-    pipeline = compose.FuncTransformer(fractions) | MonotoneLogistic(0.0, {"a": 2.0})
+    pipeline = compose.FuncTransformer(_fractions) | MonotoneLogistic(0.0, {"a": 2.0})
     before = pipeline.predict_proba_one({"a": 500_000})[True]
     assert math.isclose(before, 1 / (1 + math.e))
     pipeline.learn_one({"a": 500_000}, True)

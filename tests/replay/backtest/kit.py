@@ -24,9 +24,7 @@ GATEWAY = "Z0000000000001"
 FIRST = date(2024, 1, 1)
 FIRST_DAY = day_of_date(FIRST)
 PARTITIONS = 2
-OTHER = msgspec.json.encode(
-    msgspec.structs.replace(prior_snapshot(), parent_id=prior_id(), prior=False, intercept_micro=-500_000)
-)
+OTHER = msgspec.structs.replace(prior_snapshot(), parent_id=prior_id(), prior=False, intercept_micro=-500_000).encode()
 OTHER_ID = content_id(OTHER)
 
 

@@ -90,10 +90,10 @@ def wide_as_prior() -> Snapshot:
 
 def test_fault_30_a_model_switched_in_mid_stream_names_itself_in_each_output(module_seed, untouched, fault):
     new = wide()
-    run = Run(module_seed, new.encode())
+    run = fault.inject(Run, module_seed, new.encode())
     names = [(each.offset >= run.after, each.model_id) for each in of(run.messages, topics.SCORE, Score)]
     assert set(names) == {(False, prior_id()), (True, content_id(new.encode()))}
-    fault(injected=1, observed=f"switched by a control record at offset {run.at} of {len(names)} scores' log")
+    fault(observed=f"switched by a control record at offset {run.at} of {len(names)} scores' log")
     changed_day = run.partition.saved.model_changed_day
     first = next(run.scores())
     assert changed_day == day_of(first.as_of) or abs(changed_day - day_of(first.as_of)) <= 7

@@ -308,8 +308,8 @@ def test_fault_39_another_engine_version_in_the_log_stops_this_one(fault):
     control = Control(control_id="v", action="engine_version", artefact_id="f" * 16, by="op", reason="upgrade")
     value = msgspec.json.encode(LogRecord(event=control))
     with pytest.raises(EngineVersionChanged, match="ffffffffffffffff"):
-        run([(None, value, HEADERS, 0)])
-    fault(injected=1, observed="stopped at the control record, naming the version that goes on")
+        fault.inject(run, [(None, value, HEADERS, 0)])
+    fault(observed="stopped at the control record, naming the version that goes on")
 
 
 @pytest.mark.parametrize("bank_id", [BANK, OTHER_BANK, GATEWAY, "A0000000000000", "Z9999999999999"])
