@@ -106,13 +106,18 @@ def line_of(calibration: Snapshot | Calibration) -> LogitLine:
 
 
 def champion_of(prior: Snapshot, groups: Mapping[str, str], retained: Examples, policy: Policy) -> Snapshot:
-    """Return the model of a prior and of examples; the prior where there are too few.
+    """Return the model of a prior and of examples; the prior where too few are bad, or good.
 
     The result is equal on any machine.
     """
     bads = int(retained["bad"].sum())
-    if min(bads, len(retained) - bads) < policy.bads_min:
+    if not len(retained):
         return prior
+    if min(bads, len(retained) - bads) < policy.bads_min:
+        until_day = int(retained["matured_on"].max())
+        return msgspec.structs.replace(
+            prior, trained_labels_count=len(retained), trained_bad_count=bads, trained_until_day=until_day
+        )
     population = Population(retained, CORE)
     weight = forgetting(retained["matured_on"], policy.half_life_days)
     variant, correction = _selected(prior, population, retained, weight, policy)

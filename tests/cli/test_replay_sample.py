@@ -106,7 +106,7 @@ def test_the_sample_raises_the_expected_alerts_and_its_books_balance(start: Star
     assert revisions_missing(state, "alert") > 0, "no revision went to one bank alone"
     assert revisions_missing(state, "alert", "alert_told") == 0, "the archive has gaps"
     assert books["model_switches"] == 0, "sixty borrowers have too few defaults for a model"
-    assert books["labels_learned"] > 0
+    assert books["snapshots"] > 0, "learn has made no candidate"
     assert all(books["outcomes"][name] > 0 for name in ("applied", "duplicate", "late", "conflict"))
     assert any(book["dead_lettered"].get("unknown_currency") for book in books["topics"])
     assert books["judgement"]["auc"] is not None, "nothing is said of what became of the loans"

@@ -54,7 +54,10 @@ def test_the_champion_beats_the_frozen_prior_on_others_and_finds_what_matters(se
 def test_too_few_labels_leave_the_prior() -> None:
     seen = examples(200, 3)
     seen["bad"][:] = False
-    assert trained(seen).champion == PRIOR
+    few = trained(seen).champion
+    assert few.prior
+    assert few.scores_as(PRIOR)
+    assert (few.trained_labels_count, few.trained_bad_count) == (200, 0)
     assert trained(seen[:0]).champion == PRIOR
 
 
