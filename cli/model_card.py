@@ -22,7 +22,7 @@ from cli.model_text import (
     month_text,
     named,
     reason_text,
-    rows_of,
+    row_of,
     standing_text,
     usable,
 )
@@ -71,7 +71,7 @@ def _card(args: argparse.Namespace, settings: Settings) -> int:
     history = read_history(settings.kafka)
     name = named(history, args.id)
     snapshot = usable(history, name)
-    row = next(one for one in rows_of(history) if one.model_id == name)
+    row = row_of(history, name)
     title = say(f"模型卡 {name}", f"Model card {name}")
     sections = list(card_of(history, row, snapshot))
     out: Path | None = args.out

@@ -15,7 +15,7 @@ from cli.model_text import (
     month_text,
     named,
     reason_text,
-    rows_of,
+    row_of,
     standing_text,
     switch_text,
     usable,
@@ -57,7 +57,7 @@ def _show(args: argparse.Namespace, settings: Settings) -> int:
     history = read_history(settings.kafka)
     name = named(history, args.id)
     snapshot = usable(history, name)
-    row = next(one for one in rows_of(history) if one.model_id == name)
+    row = row_of(history, name)
     if args.json:
         made = {**as_json(row), "snapshot": snapshot}
         print(printable(msgspec.json.encode(made).decode()))

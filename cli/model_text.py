@@ -54,6 +54,11 @@ class Row:
     switch: Switch | None  # the last one that brought it into force
 
 
+def row_of(history: ModelHistory, name: str) -> Row:
+    """Return the row of one model. Raise StopIteration where the history has none of that id."""
+    return next(one for one in rows_of(history) if one.model_id == name)
+
+
 def rows_of(history: ModelHistory) -> list[Row]:
     """Return all models and candidates, the packaged one first, the others in the order in which they came."""
     from detectors.prior import prior_id

@@ -22,6 +22,7 @@ from features.indicators import CORE, CORE_COUNT
 from features.indicators.activity import counts_provisional_days
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, SHORT_HISTORY, VALUE
 from features.indicators.repayment import DPD_MAX
+from kernels import ieee
 from kernels.decorators import kernel
 
 FLOOR_MILLI, CEILING_MILLI = 400_000, 700_000
@@ -43,10 +44,6 @@ SILENCE = ("days_since_op_credit_days", "days_since_any_txn_days", "top3_payer_s
 _REPAYMENT = GROUPS.index("repayment_capacity")
 _PPM = 1_000_000.0
 BAND_MILLI, GRADE_MARGIN_MILLI, CLOSES_OVER_BAND = 50_000, 5_000, 3
-
-
-_ARTANH = np.array([1.0 / k for k in range(21, 0, -2)])  # artanh z = z * (1 + z^2/3 + z^4/5 + ...)
-_ARTANH.setflags(write=False)
 
 
 assert ANCHORS_MAX % 4 == 0  # `utility` searches in fours
@@ -187,14 +184,7 @@ def value_at(card: Scorecard, i: int, x: float, best: float, points_milli: int) 
 @kernel
 def log10_1p(x):
     """Return log10(1 + x), signed for negative x, by IEEE operations alone: libm's last bit differs between CPUs."""
-    y, exponent = math.frexp(1.0 + abs(x))
-    if y < 0.7071067811865476:
-        y, exponent = 2.0 * y, exponent - 1
-    z = (y - 1.0) / (y + 1.0)  # ln y = 2 artanh z, |z| < 0.172
-    square, total = z * z, 0.0
-    for k in range(_ARTANH.shape[0]):
-        total = total * square + _ARTANH[k]
-    result = (2.0 * z * total + exponent * 0.6931471805599453) / 2.302585092994046
+    result = ieee.log(1.0 + abs(x)) / 2.302585092994046
     return result if x >= 0 else -result
 
 

@@ -125,12 +125,8 @@ class ModelHistory:
 
     @property
     def newest(self) -> Made | None:
-        """The candidate of the latest month; of two, the one that moves no score, which is made after the other."""
-        return max(
-            self.candidates.values(),
-            key=lambda made: (made.candidate.month, not made.candidate.moves_scores),
-            default=None,
-        )
+        """The candidate of the latest month."""
+        return max(self.candidates.values(), key=lambda made: made.candidate.month, default=None)
 
     def snapshot(self, model_id: str) -> Snapshot:
         """Return a model. Raise SnapshotError where its bytes are missing, are others', or are no model."""

@@ -15,7 +15,7 @@ to anchor, the levels of nulls, and a:
 by Newton's method: each step is a quadratic programme with bounds, solved by coordinate descent, and halved until the
 objective falls. The most of a null follows from the levels: a programme is solved again until it is that of the levels
 that it gives, or each step would move it once. The prior fades as labels come, since it does not grow with them. Sums
-run in one order and exp and log are our own (ieee.py), so that the result is equal on any CPU, with any number of
+run in one order, and exp and log are our own (kernels/ieee.py): the result is equal on any CPU, with any number of
 threads.
 
 References: Friedman, J., Hastie, T., & Tibshirani, R. (2010). Regularization paths for generalized linear models via
@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors.learning import ieee
 from detectors.scorecard import log10_1p
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
+from kernels import ieee
 from kernels.decorators import kernel
 
 KINDS = len(NULL_NAMES) - 1
@@ -90,9 +90,9 @@ def shape_of(
     padded = np.full((len(anchors), int(count.max())), np.inf)
     on_scale = np.array(bad, np.float64)
     for i, each in enumerate(anchors):
-        scaled = [_scaled(x, logarithmic[i], falling[i]) for x in each.tolist()]
+        scaled = [_on_scale(x, logarithmic[i], falling[i]) for x in each.tolist()]
         padded[i, : count[i]] = sorted(scaled)
-        on_scale[i] = _scaled(float(bad[i]), logarithmic[i], falling[i])
+        on_scale[i] = _on_scale(float(bad[i]), logarithmic[i], falling[i])
     first = np.concatenate(([0], np.cumsum(count + KINDS)[:-1]))
     return Shape(padded, count, first, on_scale, logarithmic, falling)
 
@@ -181,11 +181,6 @@ def log_loss(logit: Floats, bad: npt.NDArray[np.bool_], weight: Floats) -> float
     """Return the weighted sum of the log loss of labels, given the logit of the probability of bad."""
     nothing = np.zeros(0)
     return float(_objective(logit, bad, weight, nothing, nothing, nothing))
-
-
-def _scaled(x: float, logarithmic: Any, falling: Any) -> float:
-    value = float(log10_1p(x)) if logarithmic else x
-    return -value if falling else value
 
 
 @kernel

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors.learning import ieee
 from detectors.scorecard import FLOOR_MILLI
 from detectors.snapshot import MICRO, WEIGHT_SUM_MILLI, Calibration
+from kernels import ieee
 from kernels.decorators import kernel
 
 Floats = npt.NDArray[np.float64]

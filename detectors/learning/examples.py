@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.learning.labels import Label
 from detectors.snapshot import MICRO
 from domain.outputs import Observation
 from features.indicators import INDICATOR_COUNT, INDICATORS
@@ -29,22 +28,6 @@ EXAMPLE = np.dtype(
 Examples = npt.NDArray[np.void]
 _NEUTRAL_PPM = MICRO // 2
 _CODE_OF = {name: code for code, name in enumerate(NULL_NAMES)}
-
-
-def examples_of(labels: Sequence[Label], enterprises: dict[str, int]) -> Examples:
-    """Return labelled observations as EXAMPLE, (labels,), in their order.
-
-    enterprises: numbers by enterprise id; those that it does not know are added.
-    """
-    rows = np.zeros(len(labels), EXAMPLE)
-    for row, label in zip(rows, labels, strict=True):
-        seen = label.observation
-        row["enterprise"] = enterprises.setdefault(seen.enterprise_id, len(enterprises))
-        row["day"], row["matured_on"], row["bad"] = seen.day, label.matured_on, label.bad
-        row["default_12m"] = UNKNOWN
-        row["score_milli"], row["p_ppm"] = seen.score_milli, seen.p_overdue30_90d_ppm
-        row["value"], row["null"] = values_of(seen)
-    return rows
 
 
 def unlabelled(observations: Sequence[Observation]) -> Examples:

@@ -66,6 +66,11 @@ class Ledger:
         self.held_count = self.table.count(HELD)
 
     @property
+    def retained_count(self) -> int:
+        """Number of labelled observations that are kept."""
+        return self.table.count(LABELLED)
+
+    @property
     def retained(self) -> Examples:
         """The labelled observations that are kept, in the order of learning, EXAMPLE (n,)."""
         return self.table.labelled()

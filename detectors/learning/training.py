@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import river
 
-from detectors.learning import additive, ieee
+from detectors.learning import additive
 from detectors.learning.additive import Placed, Shape
 from detectors.learning.anchors import Population, is_logarithmic
 from detectors.learning.calibration import SLOPE_MIN, LogitLine, calibrated, places, probabilities
@@ -27,6 +27,7 @@ from detectors.scorecard import scorecard, utility
 from detectors.snapshot import MICRO, V2, WEIGHT_SUM_MILLI, Calibration, Snapshot
 from features.indicators import CORE
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES
+from kernels import ieee
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -125,13 +125,14 @@ class Learner:
         """Test all models on what matured up to the month's end, then let them learn it."""
         found = {p: state.close_of(month) for p, state in self.partitions.items()}
         closes = {p: close for p, close in found.items() if close is not None}
-        before, labels_before = self.ledger.retained, dict(self.labels)
+        labels_before = self.labels
+        if self._in_shadow != self.ledger.retained_count:  # a restart
+            self._rebuild(-(2**31))
         matured = self.ledger.matured(closes, last_day(month))
         newly = {kind: count - labels_before[kind] for kind, count in self.labels.items()}
-        report = self._reported(month, before, matured, self.newest(month, closes), newly)
-        retained = self.ledger.retained
-        if self._in_shadow != len(retained):  # the oldest were dropped
-            self._rebuild(retained, month - self._settings.months_retained)
+        report = self._reported(month, matured, self.newest(month, closes), newly)
+        if self._in_shadow != self.ledger.retained_count:  # the oldest were dropped
+            self._rebuild(month - self._settings.months_retained)
         self.month = month
         self.counts["months"] += 1
         for state in self.partitions.values():
@@ -139,7 +140,7 @@ class Learner:
         labels = self.labels["good"] + self.labels["bad"]
         if labels - self.labels_at_parent < self._settings.labels_per_snapshot_min:
             return Month(report, None)
-        self._trainer.fit(retained)
+        self._trainer.fit(self.ledger.retained)
         offsets = {f"{topics.EVENTS}:{p}": close.offset for p, close in closes.items()}
         snapshot = self._trainer.snapshot(self.model_id, offsets)
         learned = Learned(
@@ -182,13 +183,9 @@ class Learner:
         """
         return self.ledger.observed_on(last_day(month), closes)
 
-    def _reported(
-        self, month: int, before: Examples, matured: Examples, newest: Examples, labels: dict[str, int]
-    ) -> MonthReport | None:
+    def _reported(self, month: int, matured: Examples, newest: Examples, labels: dict[str, int]) -> MonthReport | None:
         """Let every model predict what has matured before any learns it; return what that says of them."""
-        if self._in_shadow != len(before):  # a restart
-            self._rebuild(before, -(2**31))
-        if not len(before) + len(matured):
+        if not self._in_shadow + len(matured):
             return None
         said = {CHAMPION: self._trainer.predict(matured), PRIOR: self._trainer.prior_predict(matured)}
         champion = self._trainer.champion
@@ -199,7 +196,8 @@ class Learner:
         self.extras[_RECORD] = self._shadow.record.to_bytes()
         return report
 
-    def _rebuild(self, retained: Examples, first_month: int) -> None:
+    def _rebuild(self, first_month: int) -> None:
+        retained = self.ledger.retained
         for _ in self._shadow.rebuild_in_slices(retained, first_month):
             pass
         self._in_shadow = len(retained)
