@@ -10,7 +10,7 @@ from config.wordings import wordings
 from detectors.rules.conditions import Signal
 from detectors.wording.alerts import Sentence
 from domain.language import Lang
-from domain.outputs import SEVERITIES, Alert
+from domain.outputs import SEVERITIES, Alert, Evidence
 from tests.detectors.rules.test_machine import HELD_ALL, TODAY, naive
 
 # The words of each standing of an open episode; a sentence has those of one standing, or none.
@@ -48,16 +48,22 @@ def truths(signal: Signal, alert: Alert) -> list[bool | None]:
     return [truth(text, alert) if text else False for text in signal.row.levels]
 
 
+def _unrounded(each: Evidence) -> tuple[float, ...]:
+    """Return what a value may have been before it was rounded: each has its own rounding."""
+    value = (each.value_micro or 0) / 1e6
+    is_whole = wordings()[each.name].kind in _WHOLE or each.name in _WHOLE_DAYS
+    return (value,) if is_whole else (value - _ROUNDED, value + _ROUNDED)
+
+
 def truth(text: str, alert: Alert) -> bool | None:
     """Return whether the evidence makes a condition true: None where the alert does not carry enough."""
     answers = set()
-    for day, shift in itertools.product((0, TODAY) if "seen(" in text else (0,), (-_ROUNDED, _ROUNDED)):
-        known: dict[str, float | None] = defaultdict(lambda: None)
-        for each in alert.evidence:
-            if each.value_micro is not None:
-                is_whole = wordings()[each.name].kind in _WHOLE or each.name in _WHOLE_DAYS
-                known[each.name] = each.value_micro / 1e6 + (0 if is_whole else shift)
-        answers.add(naive(text, known, defaultdict(lambda: day), HELD_ALL))  # noqa: B023
+    told = [each for each in alert.evidence if each.value_micro is not None]
+    for day in (0, TODAY) if "seen(" in text else (0,):
+        for values in itertools.product(*(_unrounded(each) for each in told)):
+            known = defaultdict[str, float | None](lambda: None)
+            known.update(zip((each.name for each in told), values, strict=True))
+            answers.add(naive(text, known, defaultdict(lambda: day), HELD_ALL))  # noqa: B023
     return answers.pop() if len(answers) == 1 else None
 
 
