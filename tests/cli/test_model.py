@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from cli import artefact
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.prior import prior_id
 from domain import topics
@@ -38,6 +40,8 @@ def settings(kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.Mon
     """Settings of an engine with empty topics; operators accept."""
     for name in (*NAMES, "OBSERVATION"):
         monkeypatch.setattr(topics, name, make_topic(name.lower(), **{"message.timestamp.type": "LogAppendTime"}))
+    of_this_engine = replace(artefact.KINDS["model"], topic=topics.MODEL)  # the table took its names at its import
+    monkeypatch.setattr(artefact, "KINDS", {**artefact.KINDS, "model": of_this_engine})
     return Settings(kafka=KafkaSettings(bootstrap=kafka, log_partitions=1))
 
 
@@ -217,9 +221,11 @@ def test_artefact_activate_of_an_earlier_model_is_a_rollback_too(
     proposed: Settings, model: Callable[..., Any], answered: Callable[..., Any], tmp_path: Path
 ) -> None:
     for one in (ONE, TWO):
-        model("accept", id_of(one)[:8], *SIGNED)
+        code, _, err = model("accept", id_of(one)[:8], *SIGNED)
+        assert code == 0, err
     file = settings_file(tmp_path, proposed)
-    assert answered("--config", file, "artefact", "activate", "model", id_of(ONE)[:8], *SIGNED)[0] == 0
+    code, _, err = answered("--config", file, "artefact", "activate", "model", id_of(ONE)[:8], *SIGNED)
+    assert code == 0, err
     assert read_history(proposed.kafka).paused_by is not None
     automatic = msgspec.structs.replace(proposed, learn=LearnSettings(activation="auto"))
     out = answered("--config", settings_file(tmp_path, automatic), "model", "list")[1]
