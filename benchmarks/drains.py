@@ -165,7 +165,7 @@ def drain(
         wait_committed(offsets, "score", ends, children)
         wall_s = time.perf_counter() - began_s
         cpu_after = _cpu_s(processes)
-        rss_peak_bytes = {child.name: rss_peak_bytes(child.pid) for child in children}
+        peaks = {child.name: rss_peak_bytes(child.pid) for child in children}
         received_bytes = _received_bytes(settings) - received_before
     finally:
         for child in children:
@@ -182,7 +182,7 @@ def drain(
         },
         outputs={topic: count - outputs_before[topic] for topic, count in outputs.items()},
         stages=[stages.read(folder / f"{child.name}.stages") for child in children if "--stages" in flags],
-        rss_peak_bytes=rss_peak_bytes,
+        rss_peak_bytes=peaks,
         redis_keys=keys,
         redis_bytes=held,
         redis_received_bytes=received_bytes,
