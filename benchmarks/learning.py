@@ -52,6 +52,7 @@ from streams.score.role import fetched_snapshot
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker.role import TP
+from streams.worker.worker import WorkerOptions
 
 LABELS, CHALLENGER_LABELS, CHALLENGER_MONTHS = 100_000, 20_000, 10
 HELD, MATURING, ENTERPRISES, PARTITIONS = 1_000_000, 100_000, 250_000, 8
@@ -62,7 +63,7 @@ BOUNDS = {
     "passed_over_per_s": Bound(least=300_000),
     "restart_s": Bound(most=10.0),
     "month_labels": Bound(least=90_000),  # the others are bad already, or nobody saw their horizon
-    "month_stall_s": Bound(most=1.0),
+    "month_stall_s": Bound(most=WorkerOptions().heartbeat_interval_s),  # no heartbeat is skipped
     "month_rebalances": Bound(most=0),
     "switch_to_batch": Bound(most=1.0),
 }

@@ -2,19 +2,24 @@
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cli.deciding import NotDecided
-from cli.words import is_chinese, say
+from cli.words import complain, is_chinese, say
 from config.settings import Settings
 from config.whole_file import write_whole
-from detectors.snapshot import Snapshot, SnapshotError, decode
+from detectors.snapshot import SCORE, Snapshot, SnapshotError, decode
 from domain import topics
 from domain.outputs import ModelMessage, MonthReport
 from domain.printable import printable
+
+if TYPE_CHECKING:
+    from replay.model_report.report import PopulationLine
 
 PAGE, NUMBERS = "model.html", "model.json"
 
@@ -36,7 +41,8 @@ def _report(args: argparse.Namespace, settings: Settings) -> int:
     from replay.model_report.page import html
     from replay.model_report.report import build, summary
 
-    report = build(_months(settings), _snapshots(settings))
+    months, snapshots = _months(settings), _snapshots(settings)
+    report = build(months, snapshots, _populations(settings, months, snapshots))
     body = msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
     if args.out is not None:
         try:
@@ -77,6 +83,29 @@ def _snapshots(settings: Settings) -> dict[str, Snapshot]:
         except SnapshotError as error:
             print(f"xinliu model: {printable(str(error))}", file=sys.stderr)
     return found
+
+
+def _populations(
+    settings: Settings, months: Sequence[MonthReport], snapshots: Mapping[str, Snapshot]
+) -> "tuple[PopulationLine, ...] | None":
+    """Compare the newest scores in the archive with the champion's population. Why that cannot be is told."""
+    from replay.model_report.report import population_lines
+    from sinks.clickhouse import Refused, Unavailable, connect, target_of
+    from streams.newest_scores import score_counts
+
+    newest = max(months, key=lambda one: one.month, default=None)
+    champion = None if newest is None else snapshots.get(newest.model_id)
+    if champion is None or SCORE not in champion.reference:
+        return None  # the packaged model knows no population
+    reference = champion.reference[SCORE]
+    try:
+        with closing(connect(target_of(settings.clickhouse))) as db:
+            counts = score_counts(db, reference.edges_micro)
+    except (Refused, Unavailable) as error:
+        why = printable(f"[clickhouse]: {error}")
+        complain("model", f"未与其他企业的评分比较：{why}", f"scores of others are not compared: {why}")
+        return None
+    return population_lines({"borrowers": counts.borrowers, "others": counts.others}, reference)
 
 
 def _records(settings: Settings, topic: str) -> list[tuple[bytes | None, bytes]]:

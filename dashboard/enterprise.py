@@ -15,6 +15,7 @@ from domain.calendar import day_of, day_start_ms
 from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
 from domain.printable import printable
 from sinks.clickhouse import Connection
+from sinks.clickhouse.open_loans import open_loans
 from streams.sentences import Sentences
 
 MICRO = 1_000_000
@@ -192,14 +193,8 @@ def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _has_open_loan(db: Connection, asked: Mapping[str, Any]) -> bool:
-    """Return whether a loan is open, as features/state/loan_events.py has it: models learn from such borrowers."""
-    last = "(event_time, log_offset)"
-    query = f"""SELECT count() FROM (
-            SELECT argMax(event, {last}) AS event, argMax(outstanding_minor, {last}) AS outstanding,
-                argMax(revolving AND ifNull(limit_minor, 0) > 0, {last}) AS drawable
-            FROM {db.database}.loan FINAL WHERE enterprise_id = {{id:String}} GROUP BY bank_id, loan_id
-        ) WHERE event != 'closed' AND NOT (event = 'repaid' AND outstanding = 0 AND NOT drawable)"""
-    return bool(db.rows(query, asked)[0][0])
+    loans = open_loans(db.database, "enterprise_id = {id:String}")
+    return bool(db.rows(f"SELECT count() FROM ({loans})", asked)[0][0])
 
 
 def _txns(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -73,12 +73,17 @@ def psi_micro(examples: Examples, reference: Mapping[str, Reference]) -> dict[st
         if (expected := reference.get(name)) is None:
             continue
         bins = np.searchsorted(np.array(expected.edges_micro, np.int64), micro, "right")
-        counts = np.bincount(bins, minlength=len(expected.shares_ppm))
-        shares = np.append(counts, len(examples) - len(micro)) / len(examples)
-        nulls = expected.null_ppm / MICRO
-        its = [*((1.0 - nulls) * share / MICRO for share in expected.shares_ppm), nulls]
-        found[name] = round(MICRO * psi(shares, its))
+        counts = np.bincount(bins, minlength=len(expected.shares_ppm)).tolist()
+        found[name] = psi_of_counts(counts, len(examples) - len(micro), expected)
     return found
+
+
+def psi_of_counts(counts: Sequence[int], nulls: int, expected: Reference) -> int:
+    """Return the population stability index of counts by bin of `expected`, and of nulls, in millionths."""
+    all_counts = np.array([*counts, nulls])
+    null_share = expected.null_ppm / MICRO
+    its = [*((1.0 - null_share) * share / MICRO for share in expected.shares_ppm), null_share]
+    return round(MICRO * psi(all_counts / all_counts.sum(), its))
 
 
 def psi(shares: npt.ArrayLike, expected: npt.ArrayLike) -> float:

@@ -86,6 +86,7 @@ class _Page:
             self._grades(newest),
             self._section("over_time", charts.over_time(report.months, self.t)),
             self._indicators(newest),
+            *self._populations(report),
             self._versions(report),
             f'<section class="say">{escape(self.t("boundary"))}</section>',
         ]
@@ -134,6 +135,20 @@ class _Page:
                 )
             )
         return self._section("psi", [table(map(self.t, ("indicator", "PSI", "weight")), rows)])
+
+    def _populations(self, report: Report) -> list[str]:
+        if report.populations is None:
+            return []
+        rows = (
+            (
+                escape(self.t(one.population)),
+                f"{one.enterprises:,}",
+                "–" if one.psi_micro is None else f"{one.psi_micro / MICRO:.3f}",
+            )
+            for one in report.populations
+        )
+        heads = map(self.t, ("population", "enterprises", "PSI"))
+        return [self._section("populations", [table(heads, rows)], "about_populations")]
 
     def _versions(self, report: Report) -> str:
         rows = (

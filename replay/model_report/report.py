@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from detectors.learning.drift import psi_of_counts
 from detectors.prior import prior_id
-from detectors.snapshot import Snapshot
+from detectors.snapshot import Reference, Snapshot
 from domain.calendar import date_of
 from domain.outputs import Figure, MonthReport
 from replay.model_report.words import WORDS
@@ -38,15 +39,43 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     slope_micro: int | None = None
 
 
+class PopulationLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the newest scores of some enterprises are from the scores of the population that a model learned from."""
+
+    population: str  # borrowers, others
+    enterprises: int
+    psi_micro: int | None  # None where there are no enterprises
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest month whole, and all months as lines. Nothing that is not in the months is concluded."""
+    """The newest month whole, and all months as lines. Nothing that is not in the months is concluded.
+
+    populations: against the population of the newest month's champion; None where the archive was not asked.
+    """
 
     newest: MonthReport | None  # None: no month has been learned yet
     months: tuple[MonthLine, ...]
     models: tuple[ModelLine, ...]
+    populations: tuple[PopulationLine, ...] | None = None
 
 
-def build(months: Iterable[MonthReport], snapshots: Mapping[str, Snapshot] | None = None) -> Report:
+def population_lines(counts: Mapping[str, Sequence[int]], reference: Reference) -> tuple[PopulationLine, ...]:
+    """Return a line for each population. `counts`: its enterprises by bin of the score; every enterprise has one."""
+    return tuple(
+        PopulationLine(
+            population=name,
+            enterprises=sum(bins),
+            psi_micro=psi_of_counts(bins, 0, reference) if any(bins) else None,
+        )
+        for name, bins in counts.items()
+    )
+
+
+def build(
+    months: Iterable[MonthReport],
+    snapshots: Mapping[str, Snapshot] | None = None,
+    populations: tuple[PopulationLine, ...] | None = None,
+) -> Report:
     """Return the report. Of several records of a month the last one counts: a restart says a month again."""
     by_month = {one.month: one for one in months}
     ordered = [by_month[month] for month in sorted(by_month)]
@@ -54,6 +83,7 @@ def build(months: Iterable[MonthReport], snapshots: Mapping[str, Snapshot] | Non
         newest=ordered[-1] if ordered else None,
         months=tuple(map(_line, ordered)),
         models=tuple(_models(ordered, snapshots or {})),
+        populations=populations,
     )
 
 
@@ -74,6 +104,9 @@ def summary(report: Report, *, chinese: bool) -> Iterator[str]:
             ]
             auc, ks, loss, brier = figures
             yield f"{one.model:<12} {auc:>7} {ks:>7} {loss:>9} {brier:>8} {one.n:>10,} {one.bad:>8,}"
+    for line in report.populations or ():
+        psi = "–" if line.psi_micro is None else f"{line.psi_micro / 1_000_000:.3f}"
+        yield f"{WORDS['psi_scores'][at]}, {WORDS[line.population][at]} ({line.enterprises:,}): {psi}"
     yield WORDS["drift_called"][at] + "; ".join(newest.drift) if newest.drift else WORDS["drift_none"][at]
 
 

@@ -286,14 +286,14 @@ def _hold(folder: Path, url: str) -> IO[str]:
 
 
 def _parameter(value: Any) -> Any:
-    """Return a value as the engine parses it for `{name:Type}`: text escaped, lists of text as a literal.
+    """Return a value as the engine parses it for `{name:Type}`: text escaped, lists as a literal.
 
     The native protocol's driver does the same by itself.
     """
     if isinstance(value, str):
         return _escaped(value)
     if isinstance(value, (list, tuple)):
-        return "[" + ",".join(f"'{_escaped(str(item))}'" for item in value) + "]"
+        return "[" + ",".join(f"'{_escaped(item)}'" if isinstance(item, str) else str(item) for item in value) + "]"
     return value
 
 

@@ -9,11 +9,19 @@ import msgspec
 import pytest
 
 from cli.model_report import NUMBERS, PAGE
+from config.settings import ClickHouseSettings
+from detectors.snapshot import SCORE, Reference
 from domain import topics
 from replay.model_report.report import Report
+from sinks.artefacts import publish
+from sinks.clickhouse import connect, migrate, target_of
+from sinks.clickhouse.tables import SCORE_NOW
 from sinks.kafka import Outbox
 from tests.cli.conftest import Engine
-from tests.model_months import months
+from tests.cli.kit import settings_file
+from tests.dashboard.test_questions import score, store
+from tests.detectors.snapshots import wide
+from tests.model_months import FIRST_MONTH, months
 
 
 @pytest.mark.usefixtures("engine")
@@ -40,6 +48,30 @@ def test_before_any_month_the_report_says_so_and_after_some_it_has_them(
     assert (code, json.loads(out)) == (0, json.loads(numbers))
     code, out, _ = called("model", "report", lang="zh_CN.UTF-8")
     assert "到期标签" in out
+
+
+def test_scores_of_others_are_compared_where_there_is_an_archive(
+    engine: Engine, called: Callable[..., Any], tmp_path: Path
+) -> None:
+    reference = Reference(edges_micro=(500_000_000,), shares_ppm=(500_000, 500_000), null_ppm=0)
+    champion = msgspec.structs.replace(wide(), reference={SCORE: reference}).encode()
+    outbox = Outbox(engine.settings.kafka.bootstrap)
+    model_id = publish(outbox, topics.MODEL, champion)
+    later = msgspec.structs.replace(months(1)[0], month=FIRST_MONTH + 99, model_id=model_id)
+    outbox.send(topics.MODEL_REPORT, msgspec.json.encode(later))
+    outbox.drain()
+    code, out, err = called("model", "report")
+    assert (code, "PSI of scores" in out) == (0, False)
+    assert "scores of others are not compared: [clickhouse]: " in err
+    archive = msgspec.structs.replace(engine.settings, clickhouse=ClickHouseSettings(url=f"chdb://{tmp_path / 'chdb'}"))
+    db = connect(target_of(archive.clickhouse))
+    migrate(db)
+    store(db, SCORE_NOW, score(512), score(480, enterprise_id="other"))
+    db.close()
+    code, out, err = called("--config", str(settings_file(tmp_path, archive)), "model", "report")
+    assert code == 0, err
+    assert "PSI of scores, others (2): 0.000" in out
+    assert "PSI of scores, with a loan open (0): –" in out
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(called: Callable[..., Any], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The report on the models: built from months alone, a page that loads and runs nothing, in both languages."""
 
+import math
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -7,9 +8,10 @@ import msgspec
 import pytest
 
 from detectors.prior import prior_id, prior_snapshot
+from detectors.snapshot import Reference
 from domain.outputs import ModelMessage, MonthReport
 from replay.model_report.page import html
-from replay.model_report.report import Report, build, summary
+from replay.model_report.report import Report, build, population_lines, summary
 from tests.model_months import FIRST_MONTH, months
 
 MONTHS = months(5, each=600, moved=(0, 0, 0, 0, 2.0))
@@ -119,3 +121,18 @@ def test_a_month_is_a_message_of_its_topic_and_small() -> None:
         body = msgspec.json.encode(one)
         assert isinstance(msgspec.json.decode(body, type=ModelMessage), MonthReport)
         assert len(body) < 100_000
+
+
+def test_the_scores_of_others_are_compared_with_the_population_of_training() -> None:
+    reference = Reference(edges_micro=(500, 600), shares_ppm=(250_000, 500_000, 250_000), null_ppm=0)
+    alike, apart, none = population_lines(
+        {"borrowers": (25, 50, 25), "others": (0, 0, 10), "nobody": (0, 0, 0)}, reference
+    )
+    assert (alike.enterprises, alike.psi_micro) == (100, 0)
+    expected = sum((a - e) * math.log(a / e) for a, e in ((1e-4, 0.25), (1e-4, 0.5), (1.0, 0.25)))
+    assert apart.psi_micro == pytest.approx(1_000_000 * expected, abs=1)
+    assert none.psi_micro is None
+    report = build(MONTHS, populations=(alike, apart))
+    assert "PSI of scores, others (10): 7.253" in "\n".join(summary(report, chinese=False))
+    assert "外推" in html(report, chinese=True).decode()
+    assert "外推" not in html(build(MONTHS), chinese=True).decode()
