@@ -9,8 +9,7 @@ predicts what it is about to learn: on these predictions a slope and an intercep
 later examples is a probability again. Stumps are fitted anew to all that was learned, at the next prediction.
 """
 
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -28,10 +27,8 @@ from features.indicators import INDICATOR_COUNT, INDICATORS
 
 SEED = 23
 BADS_MIN = 10  # learned, before any challenger speaks: fewer calibrate nothing
-SLICE_S = 0.05
 BLOCK = 4_096  # examples that are turned into rows at a time
 _HAT_GRACE_PERIOD = 200
-Slices = Generator[None, None, None]
 
 
 class Kept(NamedTuple):
@@ -42,12 +39,12 @@ class Kept(NamedTuple):
 
 
 class Challenger(Protocol):
-    """A model in shadow. Rows come as blocks; both methods yield often, so that a caller may turn to something else."""
+    """A model in shadow. Rows come as blocks."""
 
-    def learn(self, rows: Rows, bad: Flags, weight: Floats) -> Iterator[None]:
+    def learn(self, rows: Rows, bad: Flags, weight: Floats) -> None:
         """Learn rows (n,) in their order; `weight`: how many of its like each stands for."""
 
-    def predict(self, rows: Rows) -> Generator[None, None, Floats]:
+    def predict(self, rows: Rows) -> Floats:
         """Return the probability of bad of each row, float64 (n,); NaN where the model is silent."""
 
 
@@ -60,7 +57,7 @@ class RiverChallenger:
         self._silent_until, self._learned = silent_until, 0
         self._platt = Platt()
 
-    def learn(self, rows: Rows, bad: Flags, weight: Floats) -> Iterator[None]:
+    def learn(self, rows: Rows, bad: Flags, weight: Floats) -> None:
         """Learn rows one by one; the calibration learns first what the model says of each."""
         for i, (outcome, stands_for) in enumerate(zip(bad.tolist(), weight.tolist(), strict=True)):
             x = self._view(rows, i)
@@ -68,16 +65,14 @@ class RiverChallenger:
                 self._platt.add(self._raw(x), outcome, stands_for)
             self._model.learn_one(x, outcome)
             self._learned += 1
-            yield
 
-    def predict(self, rows: Rows) -> Generator[None, None, Floats]:
+    def predict(self, rows: Rows) -> Floats:
         """Return calibrated probabilities; NaN until there are BADS_MIN bad ones to calibrate on."""
         raw = np.full(len(rows), np.nan)
         if self._platt.bads < BADS_MIN:
             return raw
         for i in range(len(rows)):
             raw[i] = self._raw(self._view(rows, i))
-            yield
         return self._platt.calibrated(raw)
 
     def _raw(self, x: dict[Any, float]) -> float:
@@ -93,20 +88,19 @@ class StumpsChallenger:
         self._blocks: list[tuple[npt.NDArray[np.uint8], Flags, Floats]] = []
         self._is_fitted = False
 
-    def learn(self, rows: Rows, bad: Flags, weight: Floats) -> Iterator[None]:
+    def learn(self, rows: Rows, bad: Flags, weight: Floats) -> None:
         """Keep the rows."""
         self._blocks.append((rows.bins, bad, weight))
         self._is_fitted = False
-        yield
 
-    def predict(self, rows: Rows) -> Generator[None, None, Floats]:
+    def predict(self, rows: Rows) -> Floats:
         """Return the probabilities, after fitting; NaN until there are BADS_MIN bad rows."""
         bad = np.concatenate([np.empty(0, np.bool_), *(its for _, its, _ in self._blocks)])
         if bad.sum() < BADS_MIN or bad.all():
             return np.full(len(rows), np.nan)
         if not self._is_fitted:
             bins, weight = (np.concatenate([block[at] for block in self._blocks]) for at in (0, 2))
-            yield from self._model.fit_in_rounds(bins, bad, weight)
+            self._model.fit(bins, bad, weight)
             self._blocks, self._is_fitted = [(bins, bad, weight)], True
         found: Floats = 1.0 / (1.0 + np.exp(-self._model.logits(rows.bins)))
         return found
@@ -183,13 +177,9 @@ class Challengers:
         self._edges = Edges(np.concatenate([one.examples for one in self._kept])) if self._kept else None
 
     def month(self, examples: Examples) -> dict[str, Floats]:
-        """Return what each challenger says of examples, EXAMPLE (n,), at once."""
-        return whole(self.month_in_slices(examples))
+        """Return by name the probability of bad of each of `examples`, EXAMPLE (n,), as float64 (n,).
 
-    def month_in_slices(self, examples: Examples, seconds: float = SLICE_S) -> Generator[None, None, dict[str, Floats]]:
-        """Return by name the probability of bad of each example, float64 (n,), NaN where a model is silent.
-
-        Yields whenever `seconds` of work are done.
+        NaN where a model is silent.
         """
         if self._edges is None:
             return {name: np.full(len(examples), np.nan) for name in self._names}
@@ -197,19 +187,11 @@ class Challengers:
         for first in range(0, len(examples), BLOCK):
             rows = self._edges.rows(examples[first : first + BLOCK])
             for name, model in self._models.items():
-                p = yield from _sliced(model.predict(rows), seconds)
-                said[name].append(p)
+                said[name].append(model.predict(rows))
         return {name: np.concatenate(parts) for name, parts in said.items()}
 
     def learn(self, examples: Examples) -> None:
-        """Learn examples, EXAMPLE (n,), in their order, at once."""
-        whole(self.learn_in_slices(examples))
-
-    def learn_in_slices(self, examples: Examples, seconds: float = SLICE_S) -> Slices:
-        """Learn examples in their order; yields whenever `seconds` of work are done.
-
-        Who leaves off in the middle has to rebuild.
-        """
+        """Learn examples, EXAMPLE (n,), in their order."""
         while len(examples):
             seen = self._goods + self._bads
             due = next(at for at in EDGES_AT if at > seen)
@@ -218,9 +200,9 @@ class Challengers:
             if seen + len(part) == due:
                 self._begin()
                 for one in self._kept:
-                    yield from self._learn(one, seconds)
+                    self._learn(one)
             elif self._edges is not None:
-                yield from self._learn(kept, seconds)
+                self._learn(kept)
 
     def _keep(self, examples: Examples) -> Kept:
         """Choose those that are learned."""
@@ -231,44 +213,18 @@ class Challengers:
         self._kept.append(Kept(examples[is_learned], 1.0 / share[is_learned]))
         return self._kept[-1]
 
-    def _learn(self, kept: Kept, seconds: float) -> Slices:
+    def _learn(self, kept: Kept) -> None:
         assert self._edges is not None
         for first in range(0, len(kept.examples), BLOCK):
             examples, weight = kept.examples[first : first + BLOCK], kept.weight[first : first + BLOCK]
             rows = self._edges.rows(examples)
             for model in self._models.values():
-                yield from _sliced(model.learn(rows, examples["bad"], weight), seconds)
+                model.learn(rows, examples["bad"], weight)
 
     def rebuild(self, retained: Examples) -> None:
-        """Forget everything and learn what is retained, EXAMPLE (n,), at once."""
-        whole(self.rebuild_in_slices(retained))
-
-    def rebuild_in_slices(self, retained: Examples, seconds: float = SLICE_S) -> Slices:
-        """Forget everything and learn what is retained: after a start, and when the oldest examples were dropped."""
+        """Forget everything and learn `retained`, EXAMPLE (n,): after a start, and when the oldest were dropped."""
         self._clear()
-        yield from self.learn_in_slices(retained, seconds)
-
-
-def _sliced(steps: Iterator[None], seconds: float) -> Generator[None, None, Any]:
-    """Take steps, and yield whenever `seconds` have passed; return what the steps return."""
-    began_s = time.monotonic()
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-        if time.monotonic() - began_s >= seconds:
-            yield
-            began_s = time.monotonic()
-
-
-def whole(slices: Generator[None, None, Any]) -> Any:
-    """Return what a generator returns."""
-    while True:
-        try:
-            next(slices)
-        except StopIteration as end:
-            return end.value
+        self.learn(retained)
 
 
 def direction(name: str) -> Literal[-1, 0, 1]:

@@ -1,10 +1,10 @@
 """The models in shadow, month after month: each is asked, all are measured, and then they learn."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy.typing as npt
 
-from detectors.learning.challengers import CHALLENGERS, SLICE_S, Challengers
+from detectors.learning.challengers import CHALLENGERS, Challengers
 from detectors.learning.drift import drift_of
 from detectors.learning.examples import Examples
 from detectors.learning.prequential import CHAMPION, Prequential
@@ -36,37 +36,12 @@ class Shadow:
         model_id: str,
         labels: Mapping[str, int],
     ) -> MonthReport:
-        """Return what a month says, and learn it, at once; as `month_in_slices`."""
-        slices = self.month_in_slices(
-            month, matured, said, observed=observed, champion=champion, model_id=model_id, labels=labels
-        )
-        while True:
-            try:
-                next(slices)
-            except StopIteration as end:
-                report: MonthReport = end.value
-                return report
-
-    def month_in_slices(
-        self,
-        month: int,
-        matured: Examples,
-        said: Mapping[str, npt.ArrayLike],
-        *,
-        observed: Examples,
-        champion: Snapshot,
-        model_id: str,
-        labels: Mapping[str, int],
-        seconds: float = SLICE_S,
-    ) -> Generator[None, None, MonthReport]:
         """Ask the challengers about `matured`, EXAMPLE (n,), return what the month says of all models, and learn it.
 
         said: by name, what champion and prior say of `matured`. observed: the newest month's observations, EXAMPLE,
-        outcomes or not. champion, model_id: the model that was tested. labels: the month's, by kind. Yields whenever
-        `seconds` of work on the challengers are done; the report itself is one piece, most of it in kernels that leave
-        other threads alone.
+        outcomes or not. champion, model_id: the model that was tested. labels: the month's, by kind.
         """
-        predictions = yield from self.challengers.month_in_slices(matured, seconds)
+        predictions = self.challengers.month(matured)
         self.record.month(month, matured, {**said, **predictions})
         # Its reference is of the champion's own scores; what was observed has those of the model that was in force.
         rescored = observed.copy()
@@ -81,16 +56,13 @@ class Shadow:
             drift=drift,
             psi_max=self._psi_max,
         )
-        yield
-        yield from self.challengers.learn_in_slices(matured, seconds)
+        self.challengers.learn(matured)
         return report
 
-    def rebuild_in_slices(
-        self, retained: Examples, first_month: int, seconds: float = SLICE_S
-    ) -> Generator[None, None, None]:
+    def rebuild(self, retained: Examples, first_month: int) -> None:
         """Have the challengers learn what is retained, EXAMPLE (n,): after a start, and when the oldest were dropped.
 
         first_month: the first one that is retained; the record forgets those before it.
         """
         self.record.cut(first_month)
-        yield from self.challengers.rebuild_in_slices(retained, seconds)
+        self.challengers.rebuild(retained)

@@ -1,6 +1,6 @@
 """Boosted stumps on binned values that can only move a probability in each indicator's own direction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import numpy.typing as npt
 from kernels.decorators import kernel
 
 BINS_MAX = 64
-ROWS_AT_ONCE = 50_000
 NULL_BIN = 0  # of a value that is not there; bins of values ascend from 1
 _NOTHING = -1
 
@@ -52,14 +51,7 @@ class MonotoneStumps:
         self.table = np.zeros((len(directions), BINS_MAX))
 
     def fit(self, bins: npt.NDArray[np.uint8], bad: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]) -> None:
-        """Fit anew to rows (n,): their bins (n, indicators), outcome and weight, as `fit_in_rounds` at once."""
-        for _ in self.fit_in_rounds(bins, bad, weight):
-            pass
-
-    def fit_in_rounds(
-        self, bins: npt.NDArray[np.uint8], bad: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]
-    ) -> Iterator[None]:
-        """Fit anew, and yield every some 10 ms. Until the last one the old table stands.
+        """Fit anew to rows (n,): their bins (n, indicators), outcome and weight.
 
         Raise ValueError where one class is missing, or a bin is over BINS_MAX - 1.
         """
@@ -74,10 +66,7 @@ class MonotoneStumps:
         split, steps = np.empty(3, np.int64), np.empty(2)
         for _ in range(self._rounds):
             sums[:] = 0.0
-            for first in range(0, len(bad), ROWS_AT_ONCE):
-                part = slice(first, first + ROWS_AT_ONCE)
-                _add_up(bins[part], bad[part], weight[part], logit[part], sums)
-                yield
+            _add_up(bins, bad, weight, logit, sums)
             _best_split(sums, self._directions, self._l2, self._hessian_min, split, steps)
             if split[0] == _NOTHING:
                 break

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from detectors.learning.challenger_rows import Edges
-from detectors.learning.challengers import CHALLENGERS, whole
+from detectors.learning.challengers import CHALLENGERS
 from detectors.learning.examples import Examples
 from detectors.learning.statistics import Floats
 from features.indicators import INDICATORS
@@ -46,10 +46,8 @@ def challenger(name: str, train: Examples, test: Examples) -> Floats:
     Its bins are those of `train`: the role takes them from 500 examples on, which a small data set has not.
     """
     edges, model = Edges(train), CHALLENGERS[name].make()
-    for _ in model.learn(edges.rows(train), train["bad"], np.ones(len(train))):
-        pass
-    found: Floats = whole(model.predict(edges.rows(test)))
-    return found
+    model.learn(edges.rows(train), train["bad"], np.ones(len(train)))
+    return model.predict(edges.rows(test))
 
 
 OFFLINE = ("logistic", "lightgbm", "stumps_offline")

@@ -198,8 +198,7 @@ class Learner:
 
     def _rebuild(self, first_month: int) -> None:
         retained = self.ledger.retained
-        for _ in self._shadow.rebuild_in_slices(retained, first_month):
-            pass
+        self._shadow.rebuild(retained, first_month)
         self._in_shadow = len(retained)
 
     def _new_shadow(self, record: Prequential | None = None) -> Shadow:

@@ -74,19 +74,19 @@ def test_each_finds_a_planted_effect_and_says_probabilities(taught: Challengers,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_how_examples_are_batched_and_where_learning_stops_and_goes_on_changes_nothing(name: str) -> None:
-    whole, parts, slices, again = (Challengers([name]) for _ in range(4))
+def test_how_examples_are_batched_and_what_is_asked_between_changes_nothing(name: str) -> None:
+    whole, parts, asked, again = (Challengers([name]) for _ in range(4))
     some = TRAIN[:700]
     whole.learn(some)
     for first, last in itertools.pairwise((0, 0, 1, 49, 50, 51, 200, 651, 700)):  # at, beside and between new edges
         parts.learn(some[first:last])
-    for _ in slices.learn_in_slices(some, 0.0):
-        slices.month(TEST[:3])
+        asked.learn(some[first:last])
+        asked.month(TEST[:3])
     again.learn(TEST[:300])
     again.rebuild(some)
     expected = said(whole)
     assert np.isfinite(expected[name]).all()
-    for other in (parts, slices, again):
+    for other in (parts, asked, again):
         assert said(other) == expected
 
 
@@ -103,15 +103,6 @@ def test_when_the_oldest_are_dropped_those_that_are_left_make_the_same_model_as_
     continued.rebuild(TRAIN[300:500])
     continued.learn(TRAIN[500:800])
     assert said(continued) == said(restarted)
-
-
-def test_learning_can_be_left_after_each_example(taught: Challengers) -> None:
-    made = Challengers()
-    pauses = sum(1 for _ in made.learn_in_slices(TRAIN[:120], 0.0))
-    assert pauses >= 4 * 120
-    pauses, slices = 0, made.month_in_slices(TEST[:50], 0.0)
-    assert sum(1 for _ in slices) >= 50
-    assert sum(1 for _ in made.learn_in_slices(TRAIN[120:130], 3_600.0)) == 0
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])

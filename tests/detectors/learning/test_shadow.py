@@ -58,8 +58,7 @@ def test_after_a_restart_the_next_month_says_the_same() -> None:
         month(one, i)
     kept = one.record.to_bytes()
     other = begun(Prequential.from_bytes(kept, resamples=20))
-    for _ in other.rebuild_in_slices(np.concatenate([matured(i) for i in range(4)]), FIRST_MONTH):
-        pass
+    other.rebuild(np.concatenate([matured(i) for i in range(4)]), FIRST_MONTH)
     assert month(one, 4) == month(other, 4)
 
 
@@ -67,12 +66,10 @@ def test_when_a_year_drops_out_both_record_and_challengers_forget_it() -> None:
     one = begun()
     for i in range(4):
         month(one, i)
-    for _ in one.rebuild_in_slices(np.concatenate([matured(i) for i in (2, 3)]), FIRST_MONTH + 2):
-        pass
+    one.rebuild(np.concatenate([matured(i) for i in (2, 3)]), FIRST_MONTH + 2)
     assert len(one.record) == 2 * EACH
     other = begun(Prequential.from_columns(one.record.to_columns(), resamples=20))
-    for _ in other.rebuild_in_slices(np.concatenate([matured(i) for i in (2, 3)]), FIRST_MONTH + 2):
-        pass
+    other.rebuild(np.concatenate([matured(i) for i in (2, 3)]), FIRST_MONTH + 2)
     assert month(one, 4) == month(other, 4)
 
 
@@ -85,21 +82,6 @@ def test_the_score_that_may_drift_is_the_champions_whatever_model_was_in_force()
     said = {"champion": np.full(EACH, 0.1)}
     found = begun().month(FIRST_MONTH, seen, said, observed=newest, champion=champion, model_id=prior_id(), labels={})
     assert found.psi_micro["score"] < 0.05 * MICRO
-
-
-def test_it_can_be_left_between_slices() -> None:
-    shadow, seen = begun(), matured(0)
-    slices = shadow.month_in_slices(
-        FIRST_MONTH,
-        seen,
-        {"champion": np.full(EACH, 0.1)},
-        observed=seen,
-        champion=CHAMPION,
-        model_id=prior_id(),
-        labels={},
-        seconds=0.0,
-    )
-    assert sum(1 for _ in slices) > EACH
 
 
 def test_without_a_reference_there_is_no_psi_and_no_drift_is_called() -> None:
