@@ -10,11 +10,11 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from cli.words import say
+from config.redaction import shown_setting
 from config.settings import Settings, load, problems
 
 ZH = """检查设置，或显示在用的设置，不显示秘密。
@@ -23,8 +23,6 @@ ZH = """检查设置，或显示在用的设置，不显示秘密。
 
 退出码：0 正确，2 有误（逐一写出每个写错的键）。
 """
-
-REDACTED = "(redacted)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,17 +57,10 @@ def _toml(settings: Settings) -> Iterator[str]:
         for table in content if isinstance(content, list | tuple) else [content]:
             yield f"[[{name}]]" if isinstance(content, list | tuple) else f"[{name}]"
             for key, value in table.items():
-                yield f"# {key}: not set" if value is None else f"{key} = {_redacted(key, value)}"
+                yield f"# {key}: not set" if value is None else f"{key} = {_as_toml(shown_setting(key, value))}"
             yield ""
 
 
-def _redacted(key: str, value: object) -> str:
-    """Return a value as TOML; a secret never. A secret's file is named: that is how an operator finds it."""
-    if isinstance(value, str) and key == "url" and "@" in value:
-        parts = urlsplit(value)
-        user, colon, _ = parts.netloc.rpartition("@")[0].partition(":")
-        if colon:
-            value = urlunsplit(parts._replace(netloc=f"{user}:{REDACTED}@{parts.netloc.rpartition('@')[2]}"))
-    elif not key.endswith("_file") and any(word in key for word in ("password", "secret", "token")):
-        value = REDACTED
+def _as_toml(value: object) -> str:
+    """Return a value as TOML: a JSON string, number or list of strings is one."""
     return json.dumps(value, ensure_ascii=False)

@@ -15,6 +15,7 @@ import signal
 import sys
 
 from config.errors import SettingsError
+from config.redaction import shown_url
 from config.settings import Settings
 
 ZH = """在本机提供页面：进来了什么，谁迟了，谁在下滑，发了哪些预警，为什么。
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     )
     if target_of(settings.clickhouse).kind == "chdb":
         raise SettingsError(
-            f"[clickhouse] url = {settings.clickhouse.url}: a chdb folder belongs to the archive's process; "
+            f"[clickhouse] url = {shown_url(settings.clickhouse.url)}: a chdb folder belongs to the archive's process; "
             "run `xinliu worker archive --dashboard`, or name a server (clickhouse://user@host:9000/database)"
         )
     asyncio.run(_serve(settings))

@@ -22,6 +22,7 @@ import msgspec
 from cli import dates
 from cli.numbers import seconds_of
 from cli.words import complain, reason_of, say, span_text, time_text
+from config.redaction import shown_url
 from config.settings import Settings
 from domain import topics
 from domain.calendar import date_of, day_of, day_start_ms
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from sinks.artefacts import ArtefactMissing
     from sinks.redis_store import connect
 
-    where = settings.redis.url.rpartition("@")[2]
+    where = shown_url(settings.redis.url)
     try:
         with connect(settings.redis.url, settings.redis.timeout_s) as client:
             client.ping()

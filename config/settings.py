@@ -18,9 +18,11 @@ import msgspec
 
 from config.errors import SettingsError
 from config.limits import UNPACKED_BYTES_MAX
+from config.redaction import shown_url, split_url
 from domain.ids import BankIdText
 
 PREFIX = "XINLIU_"
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,6 +164,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         settings = msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(f"settings{f' in {path}' if path else ''}: {_explain(error)}") from error
+    _check_addresses(settings)
     _check_relations(settings)
     return settings
 
@@ -193,6 +196,21 @@ def problems(path: Path | None = None, environ: Mapping[str, str] | None = None)
         except SettingsError as error:
             found.append(str(error))
     return found
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Refuse addresses that are none, without quoting what might be a secret in them."""
+    if "://" in settings.kafka.bootstrap or "@" in settings.kafka.bootstrap:
+        raise SettingsError(
+            "[kafka] bootstrap is host:port, or several with commas: without scheme, user and password "
+            "(those are security_protocol, sasl_username and sasl_password_file)"
+        )
+    try:
+        scheme = split_url(settings.redis.url).scheme
+    except ValueError as error:
+        raise SettingsError(f"[redis] url = {shown_url(settings.redis.url)}: {error}") from error
+    if scheme not in REDIS_SCHEMES:
+        raise SettingsError(f"[redis] url: scheme {scheme!r} is not known; one of {', '.join(REDIS_SCHEMES)}")
 
 
 def _check_relations(settings: Settings) -> None:

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from config.errors import SettingsError
+from config.redaction import shown_url, split_url
 from config.settings import ClickHouseSettings
 
 NATIVE_PORT, NATIVE_TLS_PORT = 9000, 9440
@@ -41,24 +42,24 @@ def target_of(settings: ClickHouseSettings) -> Target:
     Raise SettingsError, with the setting and what would be right, where they name none.
     """
     try:
-        parts = urlsplit(settings.url)
-        port = parts.port
+        parts = split_url(settings.url)
     except ValueError as error:
-        raise SettingsError(f"[clickhouse] url: {error}; forms: {_FORMS}") from error
+        raise SettingsError(f"[clickhouse] url = {shown_url(settings.url)}: {error}; forms: {_FORMS}") from error
     match parts.scheme:
         case "chdb":
             return _chdb(settings.url, unquote(parts.path), parts.netloc, parts.query)
         case "clickhouse" | "clickhouses":
             if parts.password is not None:
                 raise SettingsError("[clickhouse] url holds a password: name a file in [clickhouse] password_file")
-            if not parts.hostname:
-                raise SettingsError(f"[clickhouse] url = {settings.url!r} names no host; forms: {_FORMS}")
+            if not parts.hostname or parts.query:
+                wrong = "nothing may follow the database" if parts.hostname else "it names no host"
+                raise SettingsError(f"[clickhouse] url = {shown_url(settings.url)}: {wrong}; forms: {_FORMS}")
             secure = parts.scheme == "clickhouses"
             return Target(
                 kind="native",
                 database=_identifier(parts.path.removeprefix("/") or DATABASE_DEFAULT),
                 host=parts.hostname,
-                port=port or (NATIVE_TLS_PORT if secure else NATIVE_PORT),
+                port=parts.port or (NATIVE_TLS_PORT if secure else NATIVE_PORT),
                 secure=secure,
                 user=unquote(parts.username or "default"),
                 password=_password(settings.password_file),
@@ -69,13 +70,15 @@ def target_of(settings: ClickHouseSettings) -> Target:
 
 def _chdb(url: str, folder: str, netloc: str, query: str) -> Target:
     if netloc or not folder.strip("/"):
-        raise SettingsError(f"[clickhouse] url = {url!r}: three slashes and a folder, as chdb:///var/lib/xinliu")
+        raise SettingsError(
+            f"[clickhouse] url = {shown_url(url)}: three slashes and a folder, as chdb:///var/lib/xinliu"
+        )
     options = dict(parse_qsl(query))
     database = options.pop("database", DATABASE_DEFAULT)
     if options:
-        raise SettingsError(f"[clickhouse] url = {url!r}: only `database` may follow the folder")
+        raise SettingsError(f"[clickhouse] url = {shown_url(url)}: only `database` may follow the folder")
     if set(folder) & set("?&#"):
-        raise SettingsError(f"[clickhouse] url = {url!r}: the folder's name holds one of ? & #")
+        raise SettingsError(f"[clickhouse] url = {shown_url(url)}: the folder's name holds one of ? & #")
     return Target(kind="chdb", database=_identifier(database), folder=Path(folder))
 
 

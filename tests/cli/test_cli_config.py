@@ -51,7 +51,7 @@ def test_a_relation_is_checked_once_each_key_is_right(tmp_path: Path, capsys: py
     assert "session_timeout_s" in said
 
 
-def test_right_settings_are_shown_without_secrets(
+def test_right_settings_are_shown_without_secrets_and_so_is_an_address_that_does_not_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XINLIU_REDIS_URL", "redis://xinliu:hunter2@cache:6379/0")
@@ -63,3 +63,10 @@ def test_right_settings_are_shown_without_secrets(
     assert "redis://xinliu:(redacted)@cache:6379/0" in shown
     assert 'token_key_file = "/run/token"' in shown
     assert main(["--config", str(file), "config", "check"]) == 0
+    monkeypatch.setenv("XINLIU_REDIS_URL", "redis://127.0.0.1:1/0?password=hunter2")
+    assert main(["--config", str(file), "config", "show"]) == 0
+    assert "redis://127.0.0.1:1/0?password=(redacted)" in capsys.readouterr().out
+    assert main(["--config", str(file), "status", "--json"]) == 2
+    said = capsys.readouterr()
+    assert "hunter2" not in said.out + said.err
+    assert "redis://127.0.0.1:1/0" in said.err
