@@ -16,6 +16,7 @@ from embedded.children import Child, ChildFailed, PartMissing
 from embedded.jars import Progress, class_path, quiet
 from embedded.ports import port_answers
 from embedded.server import Server
+from sinks.client import QUICK_START
 
 JAVA_MAJOR_MIN = 17
 _HERE = Path(__file__).parent
@@ -99,7 +100,7 @@ class Kafka(Server):
         if not port_answers(self._port):
             return False
         try:  # a broker lists itself once its controller lets it serve
-            admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+            admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0, **QUICK_START})
             return bool(admin.list_topics(timeout=2.0).brokers)
         except KafkaException:
             return False

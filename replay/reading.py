@@ -10,7 +10,7 @@ from confluent_kafka.admin import OffsetSpec
 from config.settings import KafkaSettings
 from replay.offsets import Offsets
 from sinks.client import client_settings
-from sinks.log_reader import ReadTimeout, assigned_consumer, read
+from sinks.log_reader import FOLLOWING, ReadTimeout, assigned_consumer, read
 from sinks.retriable import ANSWER_S
 
 AT_ONCE = 5_000
@@ -35,7 +35,7 @@ class ReadingFailed(Exception):
 
 def consumer(kafka: KafkaSettings) -> Consumer:
     """Return a consumer that joins no group and commits nothing; the caller assigns and closes it."""
-    settings = {"auto.offset.reset": "earliest", "enable.partition.eof": False, **client_settings(kafka)}
+    settings = {"auto.offset.reset": "earliest", "enable.partition.eof": False, **FOLLOWING, **client_settings(kafka)}
     return assigned_consumer(kafka.bootstrap, settings)
 
 

@@ -12,6 +12,7 @@ from sinks.retriable import TRANSIENT, bounds
 AT_ONCE = 5_000  # records
 SILENCE_S_MAX = 30.0
 WAIT_S = 0.05  # for records that a poll does not find at once
+FOLLOWING = {"fetch.wait.max.ms": 50}  # of a consumer that stays at the end: how long a fetch waits for records
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -26,7 +27,8 @@ class ReadTimeout(TimeoutError):
 def assigned_consumer(bootstrap: str, client: Mapping[str, Any] | None = None) -> Consumer:
     """Return a consumer of committed records, to be given partitions by `assign`; it reports where a partition ends.
 
-    client: settings of librdkafka, as `sinks.client.client_settings` makes them; they override the defaults.
+    client: settings of librdkafka, as `sinks.client.client_settings` makes them; they override the defaults, which are
+    those of who reads to an end and goes. Who stays adds FOLLOWING.
     """
     return Consumer(
         {
@@ -37,7 +39,7 @@ def assigned_consumer(bootstrap: str, client: Mapping[str, Any] | None = None) -
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
             "fetch.message.max.bytes": 16 << 20,
-            "fetch.wait.max.ms": 50,  # that a partition ends in markers is known when a fetch finds nothing more
+            "fetch.wait.max.ms": 5,  # that a partition ends in markers is known when a fetch finds nothing more
             "queued.max.messages.kbytes": 64 << 10,
             "log_level": 2,  # what goes wrong is raised
             **(client or {}),
@@ -89,9 +91,8 @@ def read(
     consumer.assign([TopicPartition(*place, begin) for place, begin in positions.items()])
     began_s = heard_s = time.monotonic()
     while ends:
-        # The library waits for as many records as it is asked for: never ask for more than can be there.
-        wanted = sum(end - positions[place] for place, end in ends.items())
-        messages = _messages(consumer, min(AT_ONCE, max(1, wanted)), WAIT_S)
+        # The library waits for as many records as it is asked for, and behind markers fewer come than offsets say.
+        messages = _messages(consumer, 1, WAIT_S) + _messages(consumer, AT_ONCE, 0.0)
         now_s = time.monotonic()
         heard_s = now_s if messages else heard_s
         if (timeout_s is not None and now_s - began_s > timeout_s) or now_s - heard_s > silence_s_max:

@@ -7,6 +7,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from sinks.client import QUICK_START
 from tests.patience import eventually
 
 ANSWER_S = 20.0
@@ -24,7 +25,7 @@ def make_topics(admin: AdminClient, *topics: NewTopic) -> None:
 
 def empty(bootstrap: str) -> None:
     """Delete every topic and group, also groups of killed members, without a wait for their session timeouts."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK_START})
 
     def are_gone() -> bool:
         if left := _groups_left(admin):

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from config.settings import KafkaSettings
 from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
+from sinks.client import QUICK_START
 from sinks.log_reader import member_consumer
 from sinks.retriable import ANSWER_S, is_transient, until_answered
 
@@ -53,4 +54,4 @@ def commit(bootstrap: str, group: str, offsets: Mapping[Place, int]) -> None:
 
 @functools.cache
 def _member(bootstrap: str, group: str) -> Consumer:
-    return member_consumer(bootstrap, group)
+    return member_consumer(bootstrap, group, QUICK_START)

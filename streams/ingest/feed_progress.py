@@ -15,7 +15,7 @@ from confluent_kafka import TopicPartition
 from domain import topics
 from domain.outputs import FeedHealth, FeedMessage, FeedProgress, FeedQuestion
 from sinks.kafka import MarkedOutbox
-from sinks.log_reader import assigned_consumer, poll, read
+from sinks.log_reader import FOLLOWING, assigned_consumer, poll, read
 from sinks.retriable import bounds
 from streams.worker.role import TP
 
@@ -33,7 +33,7 @@ class FeedProgressReader:
     """
 
     def __init__(self, bootstrap: str, client: Mapping[str, Any]) -> None:
-        self._consumer = assigned_consumer(bootstrap, client)
+        self._consumer = assigned_consumer(bootstrap, {**FOLLOWING, **client})
         self.offset = bounds(self._consumer, topics.FEED, 0)[1]
         self._consumer.assign([TopicPartition(topics.FEED, 0, self.offset)])
 

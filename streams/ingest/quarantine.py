@@ -22,7 +22,7 @@ from domain.outputs import QuarantinedBatch
 from sinks.artefacts import ArtefactMissing, records
 from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
-from sinks.log_reader import assigned_consumer, poll
+from sinks.log_reader import FOLLOWING, assigned_consumer, poll
 from sinks.retriable import bounds
 from streams.control_log import control_of
 from streams.transport import UnreadableBatch
@@ -55,7 +55,7 @@ class Decisions:
 
     def __init__(self, settings: Settings) -> None:
         """Connect to the broker. Raise KafkaException where it does not answer."""
-        self._consumer = assigned_consumer(settings.kafka.bootstrap, client_settings(settings.kafka))
+        self._consumer = assigned_consumer(settings.kafka.bootstrap, {**FOLLOWING, **client_settings(settings.kafka)})
         begin, _ = bounds(self._consumer, topics.CONTROL, 0)
         self._consumer.assign([TopicPartition(topics.CONTROL, 0, begin)])
         self.skips: dict[Place, int] = {}  # where each feed goes on; of several controls the first counts
