@@ -11,12 +11,12 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from domain import topics
+from domain.caching import cached_if_short
 from domain.calendar import EVENT_TIME_MS_MIN, day_of_text, day_start_ms
 from domain.credentials import Forbidden
 from domain.events import (
@@ -248,7 +248,7 @@ def _schema(fields: Mapping[str, Any], kind: type, wrong: str | None, is_clear: 
         _, wrong = _converted(rest, shape.loose)
 
 
-EXPLAINED_MAX = 200  # of up to 64 KiB; who errs once mostly errs again
+EXPLAINED_MAX, EXPLAINED_CHARS_MAX = 200, 512  # who errs once mostly errs again
 _STEP = re.compile(r"[.[]")  # further into an object
 # msgspec says what is wrong in words, of which it begins with one of these, as reasons are called, or it is a bound.
 _WORDS = re.compile(
@@ -260,7 +260,7 @@ _WORDS = re.compile(
 )
 
 
-@lru_cache(EXPLAINED_MAX)
+@cached_if_short(EXPLAINED_MAX, EXPLAINED_CHARS_MAX)
 def _explain(message: str) -> tuple[str, Rejected]:
     """Return the field in which msgspec found a fault in an object, and the fault."""
     text, _, path = message.removesuffix("`").rpartition(" - at `$.")

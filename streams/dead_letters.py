@@ -14,7 +14,7 @@ from domain.events import HEADERS_BYTES_MAX
 from domain.outputs import Cut, DeadLetter
 from domain.reject import Reason, Rejected
 from sinks.kafka import MarkedOutbox
-from streams.transport.chunk import Chunk, Row, cached_if_short, first_headers, read_varint
+from streams.transport.chunk import Chunk, Row, cached_by_headers, first_headers, read_varint
 from streams.worker.role import TP
 
 # What a letter keeps of a record. As JSON, where a byte of a header takes up to six and of the others four thirds, they
@@ -80,7 +80,7 @@ def is_whole(letter: DeadLetter) -> bool:
     return letter.key_cut is None and letter.headers_cut is None and payload_of(letter) is not None
 
 
-@cached_if_short
+@cached_by_headers
 def _headers_as_text(raw: bytes) -> tuple[tuple[str, str], ...]:
     """Return the headers within HEADERS_BYTES_MAX, with U+FFFD for bytes that are not UTF-8."""
     kept = first_headers(raw, HEADERS_BYTES_MAX)

@@ -22,7 +22,7 @@ from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path,
 from streams.ingest.fast_path.reader import SLOW_PATH
 from streams.ingest.tokens import Tokens, fingerprint
 from streams.transport import Chunk
-from streams.transport.chunk import Row, cached_if_short, read_headers
+from streams.transport.chunk import Row, cached_by_headers, read_headers
 from streams.worker.role import TP
 
 HEADERS = (("schema", SCHEMA.encode()),)
@@ -228,7 +228,7 @@ class Forwarder:
         self.counts[tp.topic, tp.partition, outcome] += records
 
 
-@cached_if_short
+@cached_by_headers
 def _schema(headers: bytes) -> bytes | None:
     """Return the header named `schema`: None where it is absent, empty where it stands twice."""
     found = [value for name, value in read_headers(headers) if name == "schema"]

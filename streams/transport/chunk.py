@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.caching import cached_if_short
 from sinks.batch import encode_headers
 
-T = TypeVar("T")
 Headers = tuple[tuple[str, bytes | None], ...]
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int]
 """(key, value, headers, timestamp in ms): what `chunk_of` takes."""
 
 OUTSIDE_A_GROUP = -1
-HEADERS_CACHED_MAX = 1_000  # most records have the same ones
-HEADERS_CACHED_BYTES_MAX = 4_096  # of each
+HEADERS_CACHED_MAX = 500  # most records have the same ones
+HEADERS_CACHED_BYTES_MAX = 512  # of each; decoded, 500 of them take 8 MiB at most
 
 
 class Row(NamedTuple):
@@ -225,18 +224,10 @@ def chunk_of(topic: str, partition: int, first_offset: int, records: Iterable[Re
     return builder.build(offset)
 
 
-def cached_if_short(of_headers: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Cache a function of headers in the record format, for headers of up to HEADERS_CACHED_BYTES_MAX bytes."""
-    cached = functools.lru_cache(HEADERS_CACHED_MAX)(of_headers)
-
-    @functools.wraps(of_headers)
-    def call(raw: bytes) -> T:
-        return cached(raw) if len(raw) <= HEADERS_CACHED_BYTES_MAX else of_headers(raw)
-
-    return call
+cached_by_headers = cached_if_short(HEADERS_CACHED_MAX, HEADERS_CACHED_BYTES_MAX)
 
 
-@cached_if_short
+@cached_by_headers
 def read_headers(raw: bytes) -> Headers:
     """Decode headers from the bytes of the record format.
 

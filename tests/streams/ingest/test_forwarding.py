@@ -13,7 +13,7 @@ from domain.reject import Reason
 from domain.validate import Validator, source_of
 from sinks.batch import encode_headers
 from streams.ingest.forwarding import Forwarder, Later, Rest
-from streams.transport.chunk import HEADERS_CACHED_MAX, chunk_of, read_headers
+from streams.transport.chunk import HEADERS_CACHED_BYTES_MAX, HEADERS_CACHED_MAX, chunk_of
 from tests.streams.ingest.kit import BANKS, HEADERS, as_bytes, at, receipt, txn
 from tests.streams.ingest.test_fast_path import TOKENS
 
@@ -90,12 +90,20 @@ def test_headers_up_to_their_bound_are_read():
         assert len(run.records) == 1 - len(reasons)
 
 
-def test_a_thousand_large_headers_are_not_remembered():
+@pytest.mark.parametrize(
+    ("size", "records", "mib"), [(HEADERS_CACHED_BYTES_MAX, HEADERS_CACHED_MAX, 24), (4 << 10, 60, 4)]
+)
+def test_what_is_remembered_of_a_hostile_banks_headers_is_bounded_in_bytes(size, records, mib):
+    """Headers of two bytes each take 32 times as much once they are decoded; those of each record differ."""
+    forwarder, headers = Forwarder(TOKENS, compiled=False), [("", None)] * (size // 2 - 10)
+    assert len(encode_headers([*headers, ("1000", b"")])) in range(size - 16, size + 1)
     tracemalloc.start()
     try:
-        for i in range(HEADERS_CACHED_MAX):
-            chunk = chunk_of(TOPIC, 0, 0, [(None, b"", [("h", b"%d" % i + b"x" * (1 << 16))], 0)])
-            assert len(read_headers(chunk.rows([0])[0].headers)) == 1
-        assert tracemalloc.get_traced_memory()[0] < 8 << 20
+        for i in range(records):
+            chunk = chunk_of(TOPIC, 0, i, [(None, b"{}", [*headers, (str(i), b"")], at(1))])
+            run, _ = forwarder.run(validator(), Rest(chunk), 1, ANY_MS)
+            assert len(run.refused) == 1
+        del run, chunk
+        assert tracemalloc.get_traced_memory()[0] < mib << 20
     finally:
         tracemalloc.stop()
