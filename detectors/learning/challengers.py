@@ -7,6 +7,9 @@ when the oldest of them are dropped. Each is asked about a month before it learn
 River's models learn one example at a time, all bad ones and a share of the good ones (challenger_rows.py). Each first
 predicts what it is about to learn: on these predictions a slope and an intercept are fitted, so that what it says of
 later examples is a probability again. Stumps are fitted anew to all that was learned, at the next prediction.
+
+River is imported when a model of its is made. It brings SciPy, and pandas and scikit-learn where they are: half of the
+start of a worker that learns, and of a replay that does not.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +18,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from river import forest, linear_model, optim, tree
 
 from config.catalogue import indicators
 from detectors.learning.challenger_rows import EDGES_AT, Edges, Rows, lots, shares
@@ -128,21 +130,29 @@ _FIRST_BINS = np.arange(INDICATOR_COUNT) * BINS_MAX
 
 def amf() -> Any:
     """Return an aggregated Mondrian forest of bounded size."""
+    from river import forest
+
     return forest.AMFClassifier(n_estimators=10, max_nodes=4_000, seed=SEED)
 
 
 def arf() -> Any:
     """Return an adaptive random forest."""
+    from river import forest
+
     return forest.ARFClassifier(n_models=10, grace_period=100, leaf_prediction="mc", seed=SEED)
 
 
 def hat() -> Any:
     """Return a Hoeffding adaptive tree."""
+    from river import tree
+
     return tree.HoeffdingAdaptiveTreeClassifier(grace_period=_HAT_GRACE_PERIOD, leaf_prediction="mc", seed=SEED)
 
 
 def ftrl() -> Any:
     """Return a logistic regression with FTRL-proximal."""
+    from river import linear_model, optim
+
     return linear_model.LogisticRegression(optim.FTRLProximal(alpha=0.1, beta=1.0, l1=0.0, l2=1.0), intercept_lr=0.01)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from river.drift import ADWIN
 
 from detectors.learning.examples import Examples, take
 from detectors.learning.statistics import Floats, Ints
@@ -106,6 +105,8 @@ def loss_has_risen(losses: Floats, newest: int, *, delta: float = ADWIN_DELTA) -
 
     Bifet, A., & Gavaldà, R. (2007). Learning from time-changing data with adaptive windowing.
     """
+    from river.drift import ADWIN  # in here: challengers.py says why
+
     adwin, first = ADWIN(delta=delta), len(losses) - newest
     risen, before = False, 0.0
     for i, loss in enumerate((np.minimum(losses, LOSS_MAX) / LOSS_MAX).tolist()):

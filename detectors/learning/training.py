@@ -9,12 +9,12 @@ docs/adr/0031-a-champion-that-learns.md.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import river
 
 from detectors.learning import additive
 from detectors.learning.additive import Placed, Shape
@@ -131,7 +131,7 @@ def champion_of(prior: Snapshot, groups: Mapping[str, str], retained: Examples, 
         trained_bad_count=bads,
         trained_from_day=int(retained["day"].min()),
         trained_until_day=int(retained["matured_on"].max()),
-        libraries={"numpy": np.__version__, "river": river.__version__},
+        libraries={"numpy": np.__version__, "river": version("river")},
         policy={**{name: float(value) for name, value in asdict(policy).items()}, **variant._asdict()},
         reference=reference_of(_rescored(made, retained), CORE),
     )

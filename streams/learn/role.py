@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 import msgspec
 
 from config.settings import Settings
+from detectors.learning.challengers import Challengers
 from detectors.snapshot import Snapshot
 from domain import topics
 from domain.events import LogRecord
@@ -122,6 +123,8 @@ class Learn(Role):
         if self._progress is None:
             group = f"{kafka.group_prefix}score"
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, self._client)
+        # What they are made of takes a second to import: once in the group, its heartbeats would wait for that.
+        await in_thread(lambda: Challengers(self._settings.learn.challengers))
         self._publisher = Publisher(self._settings, self._outbox)
         self._months = self._new_months()
         self._said_at_s = self._without_since_s = time.monotonic()
