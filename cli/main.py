@@ -1,6 +1,7 @@
 """`xinliu VERB …`: finds the verb's module and runs it. Exit codes: 0 done, 1 found wrong, 2 wrong call or setting."""
 
 import argparse
+import gc
 import importlib
 import io
 import os
@@ -29,7 +30,11 @@ def main(argv: list[str] | None = None) -> int:
         _never_fail_to_print()
         # Rooms with kernels look for their cache when they are imported: a verb's import may refuse a setting too.
         words = sys.argv[1:] if argv is None else argv
-        args = _parser(_verbs_needed(words)).parse_args(words)
+        gc.disable()  # what imports leave stays: to look through it again and again is a tenth of each start
+        try:
+            args = _parser(_verbs_needed(words)).parse_args(words)
+        finally:
+            gc.enable()
         # A verb that starts its own servers, or reports on the settings, does without those of this environment.
         needed = getattr(args, "settings_needed", True)
         settings = load(Path(args.config) if args.config else None) if needed else Settings()

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         warm()
         return 0
 
-    gc.disable()  # what imports leave stays: to look through it again and again is a tenth of a second of each restart
+    gc.disable()  # until `settle`: there are more imports (cli/main.py says why)
     from sinks.metrics import Metrics, MetricsServer
     from streams.transport import TransportOptions
     from streams.worker.process import settle

@@ -98,18 +98,20 @@ def _outline(path: Path) -> Outline:
     return outline(path, ".".join(path.relative_to(_root_of(path)).with_suffix("").parts))
 
 
-def _modules(root: Path, name: str) -> Iterator[Path]:
-    """Yield the files of the packages and the module that a dotted name leads through. It may end in an attribute."""
-    folder = root
+@functools.cache
+def _modules(root: Path, name: str) -> tuple[Path, ...]:
+    """Return the files of the packages and the module that a dotted name leads through. It may end in an attribute."""
+    folder, found = root, list[Path]()
     for part in name.split("."):
         if (module := folder / f"{part}.py").is_file():
-            yield module
-            return
+            found.append(module)
+            break
         folder /= part
         if not folder.is_dir():
-            return
+            break
         if (package := folder / "__init__.py").is_file():
-            yield package
+            found.append(package)
+    return tuple(found)
 
 
 def _own_root(path: Path, root: Path) -> Path:
