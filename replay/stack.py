@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -87,6 +88,9 @@ class Stack:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        for child in self._workers.values():
+            if child.running:
+                child.signal(signal.SIGTERM)  # to all at once: without a server each takes seconds to give up
         self._exits.close()
 
     def await_kernels(self) -> None:
