@@ -1,6 +1,7 @@
 """Apache Kafka itself, one KRaft node, as a child process."""
 
 import base64
+import hashlib
 import re
 import subprocess
 import uuid
@@ -11,11 +12,13 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from config.whole_file import write_whole
 from embedded import class_cache
 from embedded.children import Child, ChildFailed, PartMissing
-from embedded.jars import Progress, class_path, quiet
+from embedded.jars import LOCK, Progress, class_path, quiet
 from embedded.ports import port_answers
 from embedded.server import Server
+from kernels.folders import private_folder
 from sinks.client import QUICK_START
 
 JAVA_MAJOR_MIN = 17
@@ -64,17 +67,27 @@ class Kafka(Server):
         return self
 
     def format(self, command: Sequence[str | Path]) -> None:
-        """Write the settings, and format a new directory."""
+        """Write the settings, and format a new directory: by Kafka's tool, or as it has done it for these jars before.
+
+        A directory is two files: the features of a new cluster, the same each time, and ids.
+        """
         self._write_properties()
-        if (self.directory / "log" / "meta.properties").exists():
+        log = self.directory / "log"
+        features, ids, kept = log / "bootstrap.checkpoint", log / "meta.properties", _kept_features()
+        if ids.exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if kept.exists():
+            write_whole(features, kept.read_bytes())
+            text = f"version=1\nnode.id=1\ncluster.id={_new_id()}\ndirectory.id={_new_id()}\n"
+            write_whole(ids, text.encode())  # the last one: with it, the directory counts as formatted
+            return
         # --ignore-formatted: an earlier format may have been broken off
-        words = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}"]
+        words = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={_new_id()}"]
         argv = [*command, *words, "-c", self._properties]
         with Child("Kafka's format", argv, log=self._log).launch() as formatting:
             if formatting.wait(deadline_s=60.0):
                 raise ChildFailed(f"{self.directory} was not formatted; {self._log} ends:\n{formatting.log_tail()}")
+        write_whole(kept, features.read_bytes())
 
     def command(self) -> list[str | Path]:
         """Return the words that run a class of its jars, without the class."""
@@ -104,6 +117,15 @@ class Kafka(Server):
             return bool(admin.list_topics(timeout=2.0).brokers)
         except KafkaException:
             return False
+
+
+def _kept_features() -> Path:
+    return private_folder("java") / f"format-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}.checkpoint"
+
+
+def _new_id() -> str:
+    """Return a new id in Kafka's form: 128 bits in 22 characters."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def java_binary(given: Path | None = None) -> Path:

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from embedded import ChildFailed, Kafka, class_cache, server
+from embedded import kafka as kafka_module
 from embedded.kafka import QUICK_JVM, java_binary
 from tests.reading import read
 
@@ -78,6 +79,28 @@ def test_a_taken_port_moves_a_start_and_fails_a_restart(tmp_path: Path, monkeypa
 def test_a_broker_that_cannot_start_quotes_its_log(tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"kafka\.log ends:\n(?s:.*)Invalid maximum heap size"):
         Kafka(tmp_path, heap="nonsense").start()
+
+
+def test_a_directory_is_formatted_as_kafkas_tool_has_done_it_before_with_ids_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_module, "_kept_features", lambda: tmp_path / "kept")
+    brokers = [Kafka(tmp_path / name, heap="256m") for name in ("one", "two")]
+    for broker in brokers:
+        broker.format(broker.command())
+    by_tool, as_before = (broker.directory / "log" for broker in brokers)
+    assert (by_tool.parent / "kafka.log").exists()
+    assert not (as_before.parent / "kafka.log").exists(), "without the tool"
+    assert {path.name for path in by_tool.iterdir()} == {path.name for path in as_before.iterdir()}
+    features = [(folder / "bootstrap.checkpoint").read_bytes() for folder in (by_tool, as_before)]
+    assert features[0] == features[1]
+    one, two = (_properties(folder / "meta.properties") for folder in (by_tool, as_before))
+    assert one.keys() == two.keys()
+    assert {name for name in one if one[name] != two[name]} == {"cluster.id", "directory.id"}
+
+
+def _properties(path: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if not line.startswith("#"))
 
 
 def test_a_broker_takes_its_classes_from_the_cache_and_without_one_that_fits_from_its_jars(tmp_path: Path) -> None:
