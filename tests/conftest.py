@@ -1,6 +1,7 @@
 """Common fixtures: one real broker and one real Redis server for the session, unique topics, seeds."""
 
 import fcntl
+import gc
 import itertools
 import os
 import random
@@ -91,6 +92,8 @@ def _turn(item: pytest.Item) -> tuple[int, int]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile the workers' kernels and keep the broker's classes before the first test, outside of its time limit."""
+    gc.collect()
+    gc.freeze()  # a million objects of what was collected: each look through them takes half a second
     rooms = {item.path.relative_to(_TESTS).parts[0] for item in session.items}
     if rooms & _ROOMS_OF_THE_ENGINE and not session.config.option.collectonly:
         from embedded import class_cache
