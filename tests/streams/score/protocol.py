@@ -6,6 +6,7 @@ steps that its test chooses. Its outputs wait in a `Network` until they land.
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,10 @@ from detectors.snapshot import content_id
 from domain import topics
 from domain.events import Control, LogRecord
 from features.values import unpack
+from replay.offsets import Offsets
 from sinks.kafka import DeliveryFailed
 from sinks.log_reader import assigned_consumer, read
 from sinks.redis_store import connect, stored_values
-from sinks.retriable import bounds
 from streams.score.partition import Partition
 from streams.score.role import Score
 from streams.transport.chunk import chunk_of
@@ -277,6 +278,11 @@ for i, key in ipairs(KEYS) do redis.call('RESTORE', key, 0, ARGV[i + 1]) end
 """
 
 
+@functools.cache
+def _offsets(kafka):
+    return Offsets(kafka)
+
+
 class World:
     """A partition's log, its Redis, its topics; `judge` compares all with a clean run."""
 
@@ -304,7 +310,7 @@ class World:
         self.redis = connect(redis_url, 5.0)
         self.base = f"{self.name.lower()}:{{0}}"
         self._reader = assigned_consumer(bootstrap)
-        self._read_from = {topic: self._end(topic) for topic in OUTPUTS}
+        self._read_from = self._ends()
         self._landed = []
         self.one, self.two = Worker(self, "one"), Worker(self, "two")
 
@@ -327,13 +333,12 @@ class World:
 
     def landed(self):
         """Every output record so far, as (topic, key, value), in the order of its topic."""
-        for topic, at in self._read_from.items():
-            end = self._end(topic)
-            for message in read(self._reader, {(topic, 0): (at, end)}):
-                if message.key() is None or message.key().decode().startswith(self.name):
-                    self._landed.append((topic, message.key(), message.value()))
-            self._read_from[topic] = end
-            self._reader.unassign()
+        ends = self._ends()
+        for message in read(self._reader, {place: (self._read_from[place], end) for place, end in ends.items()}):
+            if message.key() is None or message.key().decode().startswith(self.name):
+                self._landed.append((message.topic(), message.key(), message.value()))
+        self._read_from = ends
+        self._reader.unassign()
         return self._landed
 
     def judge_redis(self):
@@ -400,8 +405,8 @@ class World:
     def _glob(self):
         return f"{self.name.lower()}:*"
 
-    def _end(self, topic):
-        return bounds(self._reader, topic, 0)[1]
+    def _ends(self):
+        return _offsets(self.settings.kafka).ends((topic, 0) for topic in OUTPUTS)
 
 
 def run(world, scenario):
