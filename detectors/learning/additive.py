@@ -330,8 +330,8 @@ def _solve(gram, target, x, low, high, gradient):
     for _ in range(SWEEPS_MAX):
         most = 0.0
         for j in range(size):
-            if low[j] == high[j]:
-                continue
+            if (x[j] == low[j] and gradient[j] >= 0.0) or (x[j] == high[j] and gradient[j] <= 0.0):
+                continue  # it stays at its bound: most do, at most times
             new = min(high[j], max(low[j], x[j] - gradient[j] / gram[j, j]))
             change = new - x[j]
             if change == 0.0:
