@@ -40,13 +40,16 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "cli/test_demo.py", "determinism/test_processes.py", "streams/worker/test_worker.py",
-    "streams/ingest/test_unreadable_feeds.py", "cli/test_replay_sample.py", "cli/test_replay_in_process.py",
-    "cli/test_replay_log.py", "streams/score/test_protocol_processes.py", "streams/ingest/test_role.py",
-    "streams/ingest/test_workers.py", "dashboard/test_pages.py", "streams/score/test_faults_of_load.py",
-    "determinism/test_in_memory.py", "replay/backtest/test_backtest.py", "streams/score/test_protocol_faults.py",
-    "streams/score/test_protocol_cluster.py", "kernels/test_sources.py", "embedded/test_kafka.py",
-    "streams/score/test_protocol.py", "streams/worker/test_metrics_processes.py", "cli/test_backtest.py",
+    "cli/test_demo.py", "determinism/test_processes.py", "streams/learn/test_processes.py",
+    "streams/worker/test_worker.py", "streams/ingest/test_unreadable_feeds.py", "cli/test_replay_sample.py",
+    "cli/test_replay_in_process.py", "cli/test_replay_log.py", "streams/score/test_protocol_processes.py",
+    "streams/ingest/test_role.py", "streams/ingest/test_workers.py", "dashboard/test_pages.py",
+    "streams/score/test_faults_of_load.py", "determinism/test_in_memory.py", "replay/backtest/test_backtest.py",
+    "streams/score/test_protocol_faults.py", "streams/score/test_protocol_cluster.py", "kernels/test_sources.py",
+    "embedded/test_kafka.py", "streams/score/test_protocol.py", "streams/worker/test_metrics_processes.py",
+    "cli/test_backtest.py", "detectors/learning/test_training.py", "detectors/learning/test_challengers.py",
+    "streams/learn/test_role.py", "streams/learn/test_publishing.py", "cli/test_evaluate.py", "cli/test_model.py",
+    "cli/test_simulate.py",
 )  # fmt: skip
 _SLOW_FILE_S = 10.0  # what the summary shows
 _ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}
