@@ -1,10 +1,10 @@
-"""A broker emptied of topics and groups: as good as a new one, and there at once. And topics that are there."""
+"""A broker emptied of topics and groups: as good as a new one, and there at once. Topics and producers for it."""
 
 import asyncio
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.group import LeaveGroupRequest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sinks.client import QUICK_START
@@ -21,6 +21,17 @@ def make_topics(admin: AdminClient, *topics: NewTopic) -> None:
         future.result(ANSWER_S)
     names = {topic.topic for topic in topics}
     eventually(lambda: names <= admin.list_topics(timeout=ANSWER_S).topics.keys(), LISTED_S_MAX, f"{names} listed")
+
+
+def producer(bootstrap: str, **settings: int) -> Producer:
+    """Return an idempotent producer; settings have "_" for ".".
+
+    It has reached its broker: else its first record would wait half a second for the number of the producer.
+    """
+    named = {name.replace("_", "."): value for name, value in settings.items()}
+    found = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, **named})
+    found.list_topics(timeout=ANSWER_S)
+    return found
 
 
 def empty(bootstrap: str) -> None:

@@ -112,7 +112,7 @@ def run(
     client = connect(settings.redis.url, 10.0)
     children = {name: _child(settings, folder, name, shape, plan) for name, plan in plans.items()}
     watch = _Watch(settings, client, ended)
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
+    producer = brokers.producer(settings.kafka.bootstrap, linger_ms=20)
     try:
         for child in children.values():
             child.launch()

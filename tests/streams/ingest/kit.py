@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_INVALID, KafkaException, Producer
+from confluent_kafka import OFFSET_INVALID, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from config.settings import Bank, IngestSettings, KafkaSettings, Settings
@@ -19,7 +19,7 @@ from domain import topics
 from domain.calendar import day_of_text, day_start_ms
 from domain.events import SCHEMA, LogRecord
 from domain.outputs import DeadLetter
-from tests import reading
+from tests import brokers, reading
 from tests.patience import patience_s
 from tests.transactions import txn_row
 
@@ -70,8 +70,7 @@ def send_all(bootstrap: str, records: Iterable[tuple[str, bytes | None, Sequence
     """Produce (topic, value, headers) and wait until all is acknowledged."""
     failed: list[Any] = []
     # The client lets through what the broker may refuse: a test of limits is of the broker's.
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.max.bytes": 4 << 20})
-    producer.list_topics(timeout=20)  # the first record would wait half a second for the number of its producer
+    producer = brokers.producer(bootstrap, message_max_bytes=4 << 20)
     for topic, value, headers in records:
         producer.produce(
             topic, value, headers=list(headers), on_delivery=lambda error, _: failed.append(error) if error else None

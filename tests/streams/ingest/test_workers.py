@@ -10,7 +10,6 @@ from operator import itemgetter
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
 
 from domain import topics
 from domain.calendar import DAY_MS, day_of, day_of_text, day_start_ms
@@ -20,6 +19,7 @@ from sinks.kafka import Outbox
 from streams.ingest.forwarding import encode
 from streams.ingest.last_tick import last_tick
 from streams.ingest.tick_writer import NotTheWriter, TickWriter
+from tests import brokers
 from tests.reading import read, read_partitions
 from tests.streams.ingest.kit import (
     DAY,
@@ -162,7 +162,7 @@ class Banks(threading.Thread):
     def __init__(self, broker, names):
         super().__init__(daemon=True)
         self.names = names
-        self.producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True})
+        self.producer = brokers.producer(broker)
         self.days, self.ids, self.sent = 0, set(), Counter()
         self.stopped = threading.Event()
 

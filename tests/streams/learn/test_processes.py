@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from config.settings import KafkaSettings, LearnSettings, Settings
@@ -23,6 +23,7 @@ from streams.learn.checkpoint import State
 from streams.learn.learner import Learner
 from streams.topics import create_topics
 from streams.worker.role import TP
+from tests import brokers
 from tests.reading import commit, read
 from tests.streams.learn.test_role import PARTITIONS, Log, made_log
 
@@ -58,7 +59,7 @@ def decoders() -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:
 
 def write(broker: str, log: Log) -> None:
     """Write the log; score has applied all of it."""
-    producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True, "linger.ms": 5})
+    producer = brokers.producer(broker, linger_ms=5)
     for (topic, partition), values in log.items():
         for value in values:
             producer.produce(topic, value, partition=partition)

@@ -5,7 +5,7 @@ import os
 import sys
 
 import msgspec
-from confluent_kafka import OFFSET_INVALID, Producer
+from confluent_kafka import OFFSET_INVALID
 
 from domain import topics
 from embedded import Child
@@ -13,7 +13,7 @@ from replay.ledger import take_stock
 from sinks.redis_store import outcome_totals, partition_state, stored_values
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
-from tests import reading
+from tests import brokers, reading
 from tests.streams.score.kit import BANK, HEADERS, no_model, said, state_of
 
 PARTITIONS = 2
@@ -22,7 +22,7 @@ OUTPUTS = (topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPE
 
 def write_log(settings, records, first=0):
     """Each enterprise to one partition, each tick to all; returns the records by partition."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap, "enable.idempotence": True, "linger.ms": 5})
+    producer = brokers.producer(settings.kafka.bootstrap, linger_ms=5)
     by_partition = collections.defaultdict(list)
     for row in records:
         event = msgspec.json.decode(row[1])["event"]

@@ -5,10 +5,10 @@ import weakref
 from collections.abc import Callable, Mapping
 
 import pytest
-from confluent_kafka import Producer
 
 from streams.transport import Chunk, Unreadable, UnreadableBatch, batches, reference
 from streams.worker.role import TP
+from tests import brokers
 from tests.streams.ingest.raw_produce import produce
 from tests.streams.recording import quick_options, run_here
 from tests.streams.transport.record_batches import Batch, Row
@@ -43,7 +43,7 @@ class GoingOn(Collecting):
 def topics(kafka: str, make_topic: Callable[..., str]) -> tuple[str, str]:
     """Topics of seven batches: of one the first, third and last cannot be read; the other has none but good ones."""
     names = make_topic("unreadable"), make_topic("readable")
-    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
+    producer = brokers.producer(kafka)
     for n in range(7):
         if n in (2, 6):
             produce(kafka, names[0], BAD)

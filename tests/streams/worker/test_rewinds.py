@@ -3,10 +3,9 @@
 import random
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import Producer
-
 from streams.transport import Chunk
 from streams.worker.role import TP, Role, RoleContext
+from tests import brokers
 from tests.streams.recording import quick_options, run_here
 
 PARTITIONS, RECORDS = 3, 4_000
@@ -75,7 +74,7 @@ class Forgetful(Role):
 def test_rewound_records_come_again_in_order(kafka: str, make_topic: Callable[..., str], seed: int) -> None:
     topic = make_topic("rewinds", partitions=PARTITIONS)
     # Idempotent: to a topic just made, what a broker refuses at first would else come behind what was sent later.
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5, "enable.idempotence": True})
+    producer = brokers.producer(kafka, linger_ms=5)
     for i in range(RECORDS):
         producer.produce(topic, b"%d" % i, partition=i % PARTITIONS)
     assert producer.flush(30) == 0
