@@ -56,6 +56,7 @@ def application(
 ) -> web.Application:
     """Return the application. Raise ValueError where a file of the package has a wrong digest."""
     app = web.Application(middlewares=[_guard])
+    app.on_response_prepare.append(_with_headers)
     app[HUB], app[ARCHIVE], app[SENTENCES] = hub, archive, sentences
     app[BANKS], app[FILES] = list(banks), dict(assets.load())
     app.router.add_get("/", _page(assets.PAGES["/"]))
@@ -72,22 +73,24 @@ def application(
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse unknown hosts, routes and methods; set security headers on every answer."""
+    """Refuse unknown hosts, routes and methods; answer errors without their details."""
     try:
         host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
         if host not in HOSTS:
             raise web.HTTPMisdirectedRequest(text="unknown host\n")
-        response = await handler(request)
+        return await handler(request)
     except web.HTTPException as error:
-        response = web.Response(status=error.status, text=f"{error.reason}\n")
+        return web.Response(status=error.status, text=f"{error.reason}\n")
     except Busy as error:
-        response = _refusal("busy", error)
+        return _refusal("busy", error)
     except (Unavailable, Refused) as error:
         log.warning("dashboard: %s", error)
-        response = _refusal("archive", error)
-    if not response.prepared:
-        response.headers.update(HEADERS)
-    return response
+        return _refusal("archive", error)
+
+
+async def _with_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Set the security headers of an answer before it goes out, also of the server's own to an error nobody expects."""
+    response.headers.update(HEADERS)
 
 
 def _refusal(what: str, error: Exception) -> web.Response:
@@ -166,7 +169,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     except TooManyClients:
         raise web.HTTPServiceUnavailable from None
     try:
-        headers = {**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         transport = request.transport

@@ -31,18 +31,27 @@ def away() -> Any:
     raise Unavailable("away")
 
 
-def ask(path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and body of an answer of an application whose archive is unavailable."""
+def ask(
+    path: str,
+    *,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    clients_max: int = 1,
+    connect: Callable[[], Any] = away,
+) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and first line of an answer of an application whose archive is unavailable."""
 
     async def story() -> tuple[int, dict[str, str], bytes]:
-        archive = ArchiveView(away)
-        runner = web.AppRunner(application(Hub(clients_max=1), archive, Sentences(KafkaSettings()), []))
+        archive = ArchiveView(connect)
+        runner = web.AppRunner(application(Hub(clients_max=clients_max), archive, Sentences(KafkaSettings()), []))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
         try:
             async with ClientSession() as session, session.request(method, url, headers=headers) as answer:
-                return answer.status, dict(answer.headers), await answer.read()
+                is_stream = answer.content_type == "text/event-stream"
+                body = await (answer.content.readline() if is_stream else answer.read())
+                return answer.status, dict(answer.headers), body
         finally:
             await runner.cleanup()
             archive.close()
@@ -68,7 +77,45 @@ def test_unknown_routes_are_refused_with_every_header(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_nothing_can_be_changed(method: str) -> None:
-    assert ask("/api/status", method=method)[0] == 405
+    status, headers, _ = ask("/api/status", method=method)
+    assert status == 405
+    assert headers.items() >= HEADERS.items()
+
+
+@pytest.mark.parametrize("accepts", ["text/html", "application/json"])
+@pytest.mark.parametrize("path", ["/api/status", "/api/search?q=abc", "/api/enterprise/91450100TEST00001X"])
+def test_an_error_that_nobody_expects_is_answered_with_every_header_and_without_details(
+    path: str, accepts: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Any:
+        raise KeyError("a detail of ours")
+
+    status, headers, body = ask(path, headers={"Accept": accepts}, connect=broken)
+    assert status == 500
+    assert headers.items() >= HEADERS.items()
+    assert b"detail" not in body
+    assert "a detail of ours" in caplog.text, "operators find it in the log"
+
+
+def test_an_error_in_the_guard_itself_is_answered_with_every_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.web.HOSTS", None)
+    status, headers, _ = ask("/")
+    assert status == 500
+    assert headers.items() >= HEADERS.items()
+
+
+@pytest.mark.parametrize(("clients_max", "status"), [(1, 200), (0, 503)])
+def test_a_stream_has_every_header_begun_or_refused(clients_max: int, status: int) -> None:
+    found, headers, body = ask("/api/stream", clients_max=clients_max)
+    assert found == status
+    assert headers.items() >= HEADERS.items()
+    assert body
+
+
+def test_what_is_refused_before_any_route_has_every_header() -> None:
+    status, headers, _ = ask("/", headers={"Expect": "the-unexpected"})
+    assert status == 417
+    assert headers.items() >= HEADERS.items()
 
 
 @pytest.mark.parametrize(
