@@ -2,15 +2,19 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.main import main
-from replay.evaluation import folds
+from replay.evaluation import datasets, folds
+from replay.state import open_state
 from tests.cli.kit import xinliu
 from tests.patience import patience_s
 from tests.replay.backtest.kit import day_text, name_of, usual_story
+from tests.replay.evaluation.test_datasets import small_berka
 
 DAYS, COUNT, BADS = 200, 30, 12
 
@@ -83,3 +87,15 @@ def test_a_wrong_call_or_file_is_refused_by_name(
     )
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+def test_a_state_that_another_engine_has_written_is_not_gone_on_with(
+    answered: Callable[..., Any], tmp_path: Path
+) -> None:
+    data, state = tmp_path / "data", tmp_path / "state"
+    data.mkdir()
+    source = datasets.open_data_set("berka", small_berka(data)).source
+    open_state(state, f"{source.identity}, engine 0123456789abcdef")
+    code, _, err = answered("evaluate", "berka", "--data", data, "--state", state, "--out", tmp_path / "report")
+    assert code == 2
+    assert err.splitlines()[-1].endswith("engine 0123456789abcdef): use --fresh")
