@@ -55,7 +55,7 @@ class Parts:
 
 def hold(directory: Path) -> IO[str]:
     """Take a state directory until the handle is closed or we die; StateDirectoryBusy names directory and holder."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         return file_lock.hold(directory / "lock")
     except file_lock.LockHeld as held:

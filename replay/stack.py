@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from embedded.restarts import LOG_LINES, Restarts
 from kernels.cache import compiled_since
 from replay.offsets import Offsets
 from replay.recovery import Recovery
+from replay.state import token_key_file
 from streams.topics import wanted_topics
 from streams.worker.roles import ROLES
 
@@ -246,9 +246,6 @@ class Stack:
         return Child(title or name, argv, log=log, env=env, stop_deadline_s=35.0)
 
     def _write_settings(self) -> None:
-        key_file = self.directory / "token.key"
-        if not key_file.exists():
-            write_whole(key_file, secrets.token_hex(32).encode(), mode=0o600)
         document: dict[str, Any] = {
             "kafka": {
                 "bootstrap": self._parts.kafka.address,
@@ -258,13 +255,13 @@ class Stack:
             },
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
-            "ingest": {"token_key_file": str(key_file), "align_ms_max": self._align_ms_max},
+            "ingest": {"token_key_file": str(token_key_file(self.directory)), "align_ms_max": self._align_ms_max},
             "learn": {"activation": "auto"},  # nobody is here to accept a candidate
             **({} if self._dashboard_port is None else {"dashboard": {"port": self._dashboard_port}}),
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],
         }
         head = "# Written by xinliu at each start of this replay; changes are lost.\n"
-        write_whole(self.settings_file, (head + "\n".join(toml(document)) + "\n").encode())
+        write_whole(self.settings_file, (head + "\n".join(toml(document)) + "\n").encode(), mode=0o600)
 
 
 def _dashboard_port() -> int:

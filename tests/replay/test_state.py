@@ -1,12 +1,14 @@
 """The state folder: ours by its marker, begun anew only then, and never left half written."""
 
+import os
 import resource
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 
 from config.whole_file import write_whole
-from replay.state import MARKER, StateError, default_directory, open_state
+from replay.state import MARKER, StateError, default_directory, open_state, token_key_file
 
 
 def test_a_new_folder_is_marked_and_a_second_start_goes_on(tmp_path: Path) -> None:
@@ -29,6 +31,49 @@ def test_fresh_removes_what_is_ours_and_marks_it_again(tmp_path: Path) -> None:
     assert not open_state(folder, "sample 2", fresh=True)
     assert {path.name for path in folder.iterdir()} == {MARKER}
     assert (elsewhere / "kept").exists()
+
+
+@pytest.mark.parametrize("before", ["going on", "fresh", "empty"])
+def test_a_folder_that_others_could_read_becomes_its_owners_alone(tmp_path: Path, before: str) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    if before != "empty":
+        open_state(folder, "sample 1")
+    folder.chmod(0o755)
+    assert open_state(folder, "sample 1", fresh=before == "fresh") == (before == "going on")
+    assert S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_new_folder_is_its_owners_alone_whatever_the_mask(tmp_path: Path) -> None:
+    mask = os.umask(0o000)
+    try:
+        open_state(tmp_path / "new", "sample 1")
+    finally:
+        os.umask(mask)
+    assert S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_the_folder_of_somebody_else_is_refused_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    open_state(tmp_path / "state", "sample 1")
+    (tmp_path / "state").chmod(0o755)
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(StateError, match=f"belongs to user {owner}, and we are user {owner + 1}: name another folder"):
+        open_state(tmp_path / "state", "sample 1", fresh=fresh)
+    assert S_IMODE((tmp_path / "state").stat().st_mode) == 0o755
+    assert (tmp_path / "state" / MARKER).exists()
+
+
+def test_the_token_key_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    path = token_key_file(tmp_path)
+    key = path.read_bytes()
+    assert len(bytes.fromhex(key.decode())) == 32
+    path.chmod(0o644)
+    assert token_key_file(tmp_path).read_bytes() == key
+    assert S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("fresh", [False, True])
