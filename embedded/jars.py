@@ -17,13 +17,17 @@ from config import file_lock
 from embedded.children import PartMissing
 from kernels.folders import cache_root
 
-KAFKA, LOG4J = "4.1.1", "2.25.3"
+KAFKA, LOG4J, LZ4 = "4.1.1", "2.25.3", "1.10.4"
 # kafka-clients is named too: beside the logging bridge jgo otherwise takes an old one: NoSuchMethodError at the start.
 COORDINATES = (
     f"org.apache.kafka:kafka_2.13:{KAFKA}",
     f"org.apache.kafka:kafka-clients:{KAFKA}",
     f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
+    f"at.yawk.lz4:lz4-java:{LZ4}",
 )
+# Named by Kafka 4.1.1, and unmaintained: 1.8.0 reads out of bounds (CVE-2025-12183) and lets out what a buffer held
+# before (CVE-2025-66566). Its successor, above, has the same classes; Kafka names it from 4.1.2 on.
+LEFT_OUT = ("org.lz4:lz4-java",)
 LOCK = Path(__file__).with_name("kafka.lock")
 CONNECTIONS = 6
 TRIES = 3
@@ -110,6 +114,7 @@ def write_lock(lock: Path = LOCK, *, on_progress: Progress = quiet) -> int:
         used = {path.name for path in Path(built.path).rglob("*.jar")}
     if used != {jar.file for jar in jars}:
         raise RuntimeError(f"jgo fetched and linked different jars: {sorted(used ^ {jar.file for jar in jars})}")
+    jars = [jar for jar in jars if f"{jar.group}:{jar.artifact}" not in LEFT_OUT]
     head = "# Jars of the embedded Apache Kafka: coordinate, SHA-256. Written by `python -m embedded lock`.\n"
     lock.write_text(head + "".join(f"{jar.line}\n" for jar in sorted(jars, key=lambda jar: jar.line)))
     return len(jars)

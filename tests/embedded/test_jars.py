@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from embedded import JarRefused
-from embedded.jars import COORDINATES, LOCK, class_path, read_lock
+from embedded.jars import COORDINATES, LEFT_OUT, LOCK, LZ4, class_path, read_lock
 
 CONTENT = {f"part-{n}": bytes([n]) * 50_000 for n in range(4)}
 
@@ -102,6 +102,9 @@ def test_the_lock_pins_what_we_run_and_names_no_address() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{64}", jar.sha256) for jar in read_lock())
     assert len({jar.file for jar in read_lock()}) == len(read_lock())
     assert "//" not in text
+    assert {f"{jar.group}:{jar.artifact}" for jar in read_lock()}.isdisjoint(LEFT_OUT)
+    lz4 = [jar for jar in read_lock() if jar.artifact == "lz4-java"]
+    assert [(jar.group, jar.version) for jar in lz4] == [("at.yawk.lz4", LZ4)], "1.8.0 reads out of bounds"
 
 
 def test_a_line_that_is_no_jar_is_named(tmp_path: Path) -> None:

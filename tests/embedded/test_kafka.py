@@ -44,6 +44,23 @@ def test_records_are_read_as_written(kafka: str, make_topic: Callable[..., str])
     assert values(kafka, topic) == [b"one", b"two"]
 
 
+@pytest.mark.parametrize(
+    ("by_producer", "by_broker", "codec"), [("none", "lz4", 3), ("lz4", "uncompressed", 0), ("lz4", "gzip", 1)]
+)
+def test_the_broker_packs_and_unpacks_lz4(
+    kafka_server: Kafka, make_topic: Callable[..., str], by_producer: str, by_broker: str, codec: int
+) -> None:
+    topic = make_topic(partitions=1, **{"compression.type": by_broker})
+    sent = [bytes([i]) * 5_000 for i in range(20)]
+    producer = Producer({"bootstrap.servers": kafka_server.address, "compression.type": by_producer, "linger.ms": 200})
+    for value in sent:
+        producer.produce(topic, value)
+    assert producer.flush(30) == 0
+    assert values(kafka_server.address, topic) == sent
+    (segment,) = (kafka_server.directory / "log" / f"{topic}-0").glob("*.log")
+    assert segment.read_bytes()[22] & 7 == codec, "the attributes of the first batch name its codec"
+
+
 def test_records_survive_a_stop_and_a_kill_at_the_same_address(kafka_factory: Callable[..., Kafka]) -> None:
     broker = kafka_factory()
     address, first = broker.address, broker.child.pid
