@@ -13,7 +13,7 @@ UV := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench soak docs lock clean venv
+.PHONY: help demo test quick check bench soak docs lock audit clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,7 @@ check: venv ## lint, format, types, spelling, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy .ci
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 
@@ -50,6 +51,9 @@ lock: venv ## resolve the dependencies anew within pyproject.toml (ARGS=--upgrad
 	$(UV) --all-extras --output-file requirements.lock $(ARGS) pyproject.toml
 	echo 'setuptools>=80' | $(UV) --constraints requirements.lock --no-annotate \
 		--output-file requirements-worker.lock pyproject.toml -
+
+audit: venv ## compare the locks with security advisories that you bring along (ARGS="pypi.zip maven.zip")
+	@exec $(BIN)/python .ci/audit.py $(ARGS)
 
 clean: ## remove what was made in this folder: .venv, tools' caches (the user's cache and state folders stay)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -37,7 +37,7 @@ def _commands(name: str) -> list[str]:
 
 
 def test_help_lists_the_targets_that_everyone_knows() -> None:
-    assert _targets() == {"help", "demo", "test", "quick", "check", "bench", "soak", "docs", "lock", "clean"}
+    assert _targets() == {"help", "demo", "test", "quick", "check", "bench", "soak", "docs", "lock", "audit", "clean"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
