@@ -23,7 +23,7 @@ _FIRST = "0"  # as `introduced`: before every version
 
 
 class AdvisoryError(Exception):
-    """What was brought along is no collection of OSV records; the message names file, record and field."""
+    """A file or folder holds no OSV records, or a malformed one; the message names file, record and field."""
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ class Advisory(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What an advisory says of a version. `fixed`: the lowest version that is fixed, None where none is named."""
+    """The judgement of an advisory on a version. `fixed`: the lowest version that is fixed, None where none is named."""
 
     fixed: str | None = None
     is_comparable: bool = True

@@ -17,7 +17,7 @@ from dashboard.archive_view import ArchiveView
 from dashboard.flow import Flow
 from dashboard.live import Hub
 from dashboard.newest_alerts import NewestAlerts
-from dashboard.web import application
+from dashboard.web import PagesRunner, application
 from sinks.clickhouse import connect, target_of
 from streams.sentences import Sentences
 
@@ -38,7 +38,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     banks = [msgspec.to_builtins(bank) for bank in settings.banks]
     sentences = Sentences(settings.kafka)
     app = application(hub, archive, sentences, banks)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_S_MAX)
+    runner = PagesRunner(app, access_log=None, shutdown_timeout=LEAVE_S_MAX)
     alerts = NewestAlerts(settings.kafka, sentences, lambda found: _call_in_loop(loop, partial(hub.alerts, found)))
     flow = Flow(settings, lambda state: _call_in_loop(loop, partial(hub.flow, state)))
     await runner.setup()

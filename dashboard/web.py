@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
 from dashboard import assets, enterprise, overview
 from dashboard.archive_view import ArchiveView, Busy
@@ -56,7 +57,6 @@ def application(
 ) -> web.Application:
     """Return the application. Raise ValueError where a file of the package has a wrong digest."""
     app = web.Application(middlewares=[_guard])
-    app.on_response_prepare.append(_with_headers)
     app[HUB], app[ARCHIVE], app[SENTENCES] = hub, archive, sentences
     app[BANKS], app[FILES] = list(banks), dict(assets.load())
     app.router.add_get("/", _page(assets.PAGES["/"]))
@@ -88,9 +88,29 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refusal("archive", error)
 
 
-async def _with_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Set the security headers of an answer before it goes out, also of the server's own to an error nobody expects."""
-    response.headers.update(HEADERS)
+class PagesRunner(web.AppRunner):
+    """Runs the application, with the security headers on every answer that leaves.
+
+    So also on those that the server makes by itself: to an error that nobody expected, and to a request that it cannot
+    read, which no handler, middleware or signal of the application comes to see.
+    """
+
+    async def setup(self) -> None:
+        """Set up, and give each request a writer that adds the headers."""
+        await super().setup()
+        assert self.server is not None
+        make = self.server.request_factory
+
+        def request(message: Any, payload: Any, protocol: Any, _writer: Any, task: Any) -> Any:
+            return make(message, payload, protocol, _Writer(protocol, asyncio.get_running_loop()), task)
+
+        self.server.request_factory = request
+
+
+class _Writer(StreamWriter):
+    async def write_headers(self, status_line: str, headers: Any) -> None:
+        headers.update(HEADERS)
+        await super().write_headers(status_line, headers)
 
 
 def _refusal(what: str, error: Exception) -> web.Response:

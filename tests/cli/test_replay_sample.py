@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import pytest
@@ -135,6 +136,8 @@ def test_an_interruption_leaves_no_process_and_a_second_start_goes_on_until_a_wo
     assert first.wait(patience_s(90)) == 130
     assert processes_of(state) == []
     assert not [path for path in state.iterdir() if path.name.startswith(".")], "a half-written file"
+    for path, mode in ((state, 0o755), (state / "token.key", 0o644), (state / "xinliu.toml", 0o644)):
+        path.chmod(mode)
     second, said = start("replay", "sample", "--state", state, "--speed", "60x"), tmp_path / "out-1.log"
     eventually(lambda: second.poll() is not None or "workers started" in said.read_text(), 120, "all workers run again")
     assert "going on" in said.read_text()
@@ -145,6 +148,8 @@ def test_an_interruption_leaves_no_process_and_a_second_start_goes_on_until_a_wo
     assert "worker archive ended (signal 9, Killed); " in said.read_text()
     assert processes_of(state) == []
     assert (state / MARKER).exists()
+    modes = {path.name: S_IMODE(path.stat().st_mode) for path in (state, state / "token.key", state / "xinliu.toml")}
+    assert modes == {"state": 0o700, "token.key": 0o600, "xinliu.toml": 0o600}
 
 
 @pytest.mark.parametrize(

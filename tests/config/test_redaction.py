@@ -1,4 +1,4 @@
-"""What is shown of a setting: every form of address that has a place for a secret, and the settings that refuse it."""
+"""Settings as they are shown: every form of address that has a place for a secret, and the ones that are refused."""
 
 from pathlib import Path
 

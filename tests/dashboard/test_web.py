@@ -20,7 +20,7 @@ from dashboard import assets
 from dashboard.archive_view import WAITING_MAX, ArchiveView, Busy
 from dashboard.live import Hub
 from dashboard.serve import DashboardThread
-from dashboard.web import HEADERS, application
+from dashboard.web import HEADERS, PagesRunner, application
 from sinks.clickhouse import Unavailable
 from streams.sentences import Sentences
 
@@ -43,7 +43,7 @@ def ask(
 
     async def story() -> tuple[int, dict[str, str], bytes]:
         archive = ArchiveView(connect)
-        runner = web.AppRunner(application(Hub(clients_max=clients_max), archive, Sentences(KafkaSettings()), []))
+        runner = PagesRunner(application(Hub(clients_max=clients_max), archive, Sentences(KafkaSettings()), []))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
@@ -101,6 +101,13 @@ def test_an_error_in_the_guard_itself_is_answered_with_every_header(monkeypatch:
     monkeypatch.setattr("dashboard.web.HOSTS", None)
     status, headers, _ = ask("/")
     assert status == 500
+    assert headers.items() >= HEADERS.items()
+
+
+def test_a_request_that_the_server_cannot_read_is_answered_with_every_header() -> None:
+    status, headers, body = ask("/" + "<script>" * 2_000)
+    assert status == 400
+    assert b"more than" in body, "the server's own answer, which quotes the address"
     assert headers.items() >= HEADERS.items()
 
 
