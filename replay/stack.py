@@ -30,6 +30,7 @@ LOG_PARTITIONS = 4
 ALIGN_MS_MAX = 3_600_000  # no feed gets ahead of another over midnight: each day closes before the next one's records
 KEPT_ENVIRONMENT = frozenset({f"{PREFIX}CACHE", f"{PREFIX}STATE"})
 COMPILE_S_MAX, SAY_EVERY_S, CHECK_EVERY_S = 600.0, 5.0, 0.1
+SERVER_ENDS_S = 1.0  # from the end of its connections to that of the process, on a busy machine
 # All roles share this machine, and these have no hurry: what is stored or learned later is no worse, a score is.
 GIVES_WAY = dict.fromkeys(("archive", "learn", "ledger"), ("nice", "-n", "10"))
 
@@ -87,11 +88,16 @@ class Stack:
             self._exits = undo.pop_all()
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        for child in self._workers.values():
-            if child.running:
-                child.signal(signal.SIGTERM)  # to all at once: without a server each takes seconds to give up
-        self._exits.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
+        """End all. Raise ChildFailed in place of an error that a server's end has caused in one of its clients."""
+        try:
+            if isinstance(error, Exception) and not isinstance(error, ChildFailed):
+                self._await_end_of_server()
+        finally:
+            for child in self._workers.values():
+                if child.running:
+                    child.signal(signal.SIGTERM)  # to all at once: without a server each takes seconds to give up
+            self._exits.close()
 
     def await_kernels(self) -> None:
         """Wait until the kernels are compiled. Raise ChildFailed where they do not compile."""
@@ -135,12 +141,7 @@ class Stack:
 
     def check(self) -> None:
         """ChildFailed, with the last lines of its log, where a server has ended, or a worker for good."""
-        for part in (self._parts.kafka, self._parts.redis):
-            if not part.child.running:
-                raise ChildFailed(
-                    f"{part.name} ended ({part.child.cause}), and without it nothing goes on; another start goes on "
-                    f"from what is on disk; {_ending_of(part.child)}"
-                )
+        self._check_servers()
         for role, child in self._workers.items():
             if self._restarts is not None:
                 self._look_after(role, self._restarts[role])
@@ -149,6 +150,21 @@ class Stack:
         for recovery in self._recoveries.values():
             if recovery.failure is not None:
                 raise recovery.failure
+
+    def _check_servers(self) -> None:
+        for part in (self._parts.kafka, self._parts.redis):
+            if not part.child.running:
+                raise ChildFailed(
+                    f"{part.name} ended ({part.child.cause}), and without it nothing goes on; another start goes on "
+                    f"from what is on disk; {_ending_of(part.child)}"
+                )
+
+    def _await_end_of_server(self) -> None:
+        """Raise ChildFailed where a server ends within a moment: its connections are gone before it is."""
+        until_s = time.monotonic() + SERVER_ENDS_S
+        while time.monotonic() < until_s:
+            self._check_servers()
+            time.sleep(CHECK_EVERY_S)
 
     def rest(self, seconds: float) -> None:
         """Sleep, and `check` ten times a second meanwhile."""

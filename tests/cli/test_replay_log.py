@@ -97,6 +97,8 @@ def test_servers_of_ones_own_take_a_log_once_and_one_that_ends_is_named(tmp_path
             os.kill(client.info("server")["process_id"], signal.SIGKILL)
         with pytest.raises(ChildFailed, match=r"Redis ended \(signal 9, Killed\), and without it nothing goes on; "):
             stack.rest(patience_s(10))
+        with pytest.raises(ChildFailed, match=r"Redis ended \(signal 9, Killed\)"):
+            stack.__exit__(None, redis.ConnectionError("a client sees it first"), None)
 
 
 def test_a_recording_equals_the_log_and_gives_the_same_outputs(engine, called, tmp_path) -> None:
