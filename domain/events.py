@@ -254,7 +254,7 @@ LogEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Tick | Control
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The value of a record of `events.v1`: an accepted event (personal ids as tokens), and what ingest adds to it.
 
-    fingerprint: 16 hex digits over the canonical fields that the bank sent, before any addition; empty for a barrier.
+    fingerprint: 16 hex digits, a keyed hash of the canonical fields that the bank sent; empty for a barrier.
     origin: (topic, partition, offset) of the record that it was made of; for a tick, how far its writer had polled.
     amount_cny_minor: the amount at the reference rate of the business day; None: no transaction, or no rate.
     admitted: an operator has admitted it, however late it is.

@@ -1,7 +1,8 @@
-"""A 64-bit hash of ids, equal in every process and on every machine: SipHash-2-4 (Aumasson, Bernstein 2012).
+"""SipHash-2-4 (Aumasson, Bernstein 2012), a hash of 64 bits under a key of 128, equal on every machine.
 
 Ids come from outside, and a sender that could make two of them collide could have one of its own records taken for a
-repeat; SipHash is built against that. The key is public here, so this is a checksum against accidents, not a secret.
+repeat; SipHash is built against that. The key of ids is public, so there it is a checksum against accidents, not a
+secret. Under a secret key (streams/ingest/fingerprint.py) the hash tells nobody else what was hashed.
 """
 
 import numpy as np
@@ -36,10 +37,16 @@ def _round(v0, v1, v2, v3):
 @kernel
 def siphash(b, start, end, key):
     """Return the hash, uint64, of the bytes b[start:end] under the integer `key` (one for each kind of id)."""
-    v0 = _U(key) ^ _U(0x736F6D6570736575)
-    v1 = _KEY_1 ^ _U(0x646F72616E646F6D)
-    v2 = _U(key) ^ _U(0x6C7967656E657261)
-    v3 = _KEY_1 ^ _U(0x7465646279746573)
+    return keyed_siphash(b, start, end, _U(key), _KEY_1)
+
+
+@kernel
+def keyed_siphash(b, start, end, key_0, key_1):
+    """Return the hash, uint64, of the bytes b[start:end] under a key of two words, uint64."""
+    v0 = key_0 ^ _U(0x736F6D6570736575)
+    v1 = key_1 ^ _U(0x646F72616E646F6D)
+    v2 = key_0 ^ _U(0x6C7967656E657261)
+    v3 = key_1 ^ _U(0x7465646279746573)
     p = start
     while p + 8 <= end:
         m = words.load_word(b, p)

@@ -21,11 +21,11 @@ from replay.province.layout import BOOKED, KINDS, NOBODY, RETURNED
 from replay.province.population import Population
 from replay.province.simulation import Simulation
 from sinks.batch import Records
-from streams.ingest.tokens import Tokens, fingerprints
+from streams.ingest.fingerprint import put_fingerprint
+from streams.ingest.tokens import Tokens
 from streams.score.json_text import Phrases, phrases, put_integer, text
 
 BYTES_MAX = 900  # of a record with its key; the longest parts have a fixed size
-FINGERPRINT = 16
 RETURN_REASON = "账号户名不符"
 # Banks by number, as (modulus, remainder): those that number postings, give codes, give no balance.
 SEQ_FROM, CODES_FROM, BALANCE_FROM = (2, 0), (3, 1), (12, 11)
@@ -94,22 +94,21 @@ class Writer:
     def __init__(self, simulation: Simulation, tokens: Tokens) -> None:
         self.names = names_of(simulation, tokens)
         self._accounts = simulation.state.accounts
+        self._fingerprint_key = tokens.fingerprint_key
         self._others = Written(np.zeros(0, np.uint8), np.zeros((0, 2), np.int64))
 
     def as_sent(self, rows: Rows) -> list[bytes]:
         """Return transactions as the JSON values that their banks send."""
-        return list(_values(self._written(rows, False, np.zeros(0, np.uint8), self._others)))
+        return list(_values(self._written(rows, False, self._others)))
 
     def as_logged(self, rows: Rows, others: Records) -> Records:
         """Return transactions with the records of `others` between them, as in the log, without unknown currencies."""
         rows = rows[rows["flaw"] != FOREIGN]
-        sent = self._written(rows, False, np.zeros(0, np.uint8), self._others)
-        digests = fingerprints(_values(sent))
         given = Written(np.frombuffer(others.blob, np.uint8), others.sizes)
-        logged = self._written(rows, True, np.frombuffer(digests, np.uint8), given)
+        logged = self._written(rows, True, given)
         return Records(logged.buffer.tobytes(), logged.sizes)
 
-    def _written(self, rows: Rows, stamped: bool, digests: npt.NDArray[np.uint8], others: Written) -> Written:
+    def _written(self, rows: Rows, stamped: bool, others: Written) -> Written:
         n = len(rows)
         out = np.empty(n * BYTES_MAX + len(others.buffer), np.uint8)
         sizes = np.empty((n, 2), np.int64)
@@ -121,7 +120,8 @@ class Writer:
             _PARTS,
             _KINDS,
             stamped,
-            digests,
+            self._fingerprint_key,
+            np.empty(BYTES_MAX, np.uint8),
             others.buffer,
             others.sizes,
             ends,
@@ -226,9 +226,10 @@ def _put_event(out: Any, p: Any, r: Any, a: Any, parts: Any, names: Any, kinds: 
 
 @kernel(nogil=True)
 def _write(
-    rows: Any, accounts: Any, names: Any, parts: Any, kinds: Any, stamped: Any, digests: Any, others: Any,
-    other_sizes: Any, other_ends: Any, out: Any, sizes: Any,
+    rows: Any, accounts: Any, names: Any, parts: Any, kinds: Any, stamped: Any, fingerprint_key: Any, sent: Any,
+    others: Any, other_sizes: Any, other_ends: Any, out: Any, sizes: Any,
 ) -> Any:  # fmt: skip
+    """Write rows as records. sent: room for an event as its bank sends it, of which the fingerprint is made."""
     p = np.int64(0)
     for i in range(rows.shape[0]):
         r = rows[i]
@@ -249,8 +250,8 @@ def _write(
             p = text(out, p, parts, _OPEN)
         p = _put_event(out, p, r, a, parts, names, kinds, stamped)
         if stamped:
-            p = text(out, p, parts, _FINGERPRINT)
-            p = copy_bytes(digests, FINGERPRINT * i, FINGERPRINT * (i + 1), out, p)
+            end = _put_event(sent, np.int64(0), r, a, parts, names, kinds, False)
+            p = put_fingerprint(sent, np.int64(0), end, fingerprint_key, out, text(out, p, parts, _FINGERPRINT))
             p = text(out, text(out, p, parts, _ORIGIN), names.banks, np.int64(a.bank))
             p = put_integer(out, text(out, p, parts, _ORIGIN_OFFSET), r.origin)
             p = text(out, p, parts, _ORIGIN_END)

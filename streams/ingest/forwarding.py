@@ -20,7 +20,8 @@ from sinks.kafka import MarkedOutbox
 from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
 from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path, warm
 from streams.ingest.fast_path.reader import SLOW_PATH
-from streams.ingest.tokens import Tokens, fingerprint
+from streams.ingest.fingerprint import fingerprint
+from streams.ingest.tokens import Tokens
 from streams.transport import Chunk
 from streams.transport.chunk import Row, cached_by_headers, read_headers
 from streams.worker.role import TP
@@ -186,7 +187,7 @@ class Forwarder:
         """Return key and value of the record of the log that an event becomes, without personal identifiers."""
         record = LogRecord(
             event=self._tokens.pseudonymous(event),
-            fingerprint=fingerprint(event),
+            fingerprint=fingerprint(event, self._tokens.fingerprint_key),
             origin=(tp.topic, tp.partition, offset),
             # Without a reference rate the amount is not computable; it is never taken as 1:1.
             amount_cny_minor=event.amount_minor if isinstance(event, Txn) and event.currency == "CNY" else None,

@@ -4,7 +4,6 @@ One key for all banks, so that an account is the same token whoever names it. A 
 the key id is derived from the key, so that a new key (rotation) shows in the tokens.
 """
 
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -15,8 +14,9 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from config.errors import SettingsError
-from domain.events import FINGERPRINT_DIGITS, Loan, Profile, Txn
+from domain.events import Loan, Profile, Txn
 from domain.ids import KEY_ID_DIGITS, TOKEN_DIGITS
+from streams.ingest.fingerprint import fingerprint_key
 
 KEY_BYTES_MIN = 32
 _CACHED_MAX = 200_000
@@ -46,7 +46,7 @@ def load_key(path: str | None) -> bytes:
 
 
 class Tokens:
-    """Replaces personal identifiers of events.
+    """Replaces personal identifiers of events. fingerprint_key: that of their fingerprints, which follows from the key.
 
     >>> tokens = Tokens(b"k" * 32)
     >>> tokens.token("account", "6222 0200 1234") == tokens.token("account", "622202001234")
@@ -56,6 +56,7 @@ class Tokens:
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")  # a copy is there sooner than a new one
         self.key_id = self._code(b"key id")[:KEY_ID_DIGITS]
+        self.fingerprint_key = fingerprint_key(key)
         self._cached: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in KINDS}
 
     def token(self, kind: Kind, text: str) -> str:
@@ -119,25 +120,3 @@ class Tokens:
 
     def _if_person(self, text: str) -> str:
         return self.token("person", text) if _RESIDENT_ID.fullmatch(text) else text
-
-
-def fingerprint(event: Any) -> str:
-    """Return the fingerprint of an event: 16 hex digits of BLAKE2b over the canonical fields as the bank sent them.
-
-    Order, white space and explicit nulls make no difference.
-    """
-    return fingerprints((_ENCODE(event),)).decode()
-
-
-def fingerprints(canonical: Iterable[bytes]) -> bytes:
-    """Return the fingerprints of events with these canonical fields, concatenated."""
-    digests = []
-    for message in canonical:
-        hashed = _HASH.copy()
-        hashed.update(message)
-        digests.append(hashed.digest())
-    return b"".join(digests).hex().encode()
-
-
-_HASH = hashlib.blake2b(digest_size=FINGERPRINT_DIGITS // 2)  # a copy is there sooner than a new one
-_ENCODE = msgspec.json.Encoder().encode

@@ -15,7 +15,7 @@ from domain.ids import BANK_ID_PATTERN
 from sinks.batch import Records
 from streams.ingest.fast_path import reader
 from streams.ingest.fast_path.secret_scan import harmless
-from streams.ingest.tokens import KINDS, Tokens, fingerprints
+from streams.ingest.tokens import KINDS, Tokens
 from streams.transport.chunk import Chunk, chunk_of
 
 assert KINDS == ("account", "person", "name"), "as the reader numbers them"
@@ -61,15 +61,14 @@ class FastPathReader:
         plain, found, end_of_text, written = reader.read(
             chunk.buffer, chunk.value_start, chunk.value_end, chunk.header_start, chunk.header_end, chunk.timestamp_ms,
             chunk.offset, first, until, future_tolerance_ms, self._bank(bank_id), origin,
-            text, out, columns, token_slots, self._fields,
+            self._tokens.fingerprint_key, text, out, columns, token_slots, self._fields,
         )  # fmt: skip
         if not plain:
             return all_slow_path(count, harmless(chunk, range(first, until)))
         raw = text[:end_of_text].tobytes()
         kinds, text_starts, text_ends = token_slots[reader.OF_TOKENS, :found].tolist()
         tokens = self._tokens.tokens(zip(kinds, _cut(raw, text_starts, text_ends), strict=True))
-        hashes = fingerprints(_cut(raw, *columns[reader.OF_MESSAGES, :plain].tolist()))
-        reader.fill(out, columns, np.frombuffer(hashes, np.uint8), token_slots, np.frombuffer(tokens, np.uint8))
+        reader.fill(out, token_slots, np.frombuffer(tokens, np.uint8))
         records = Records(out[:written].tobytes(), columns[reader.OF_SIZES, :plain].T.copy())
         times_ms: list[int] = columns[reader.EVENT_MS, :count].tolist()
         others = np.flatnonzero(columns[reader.EVENT_MS, :count] == reader.SLOW_PATH).tolist() if plain < count else []

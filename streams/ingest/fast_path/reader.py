@@ -1,4 +1,4 @@
-"""The fast path: transactions whose bytes cannot be wrong become records of the log, but for tokens and hashes.
+"""The fast path: transactions whose bytes cannot be wrong become records of the log, but for tokens.
 
 A record takes the fast path where each value is plain (fields.py), each field is there once, the bank is the topic's
 own, and the time is within its bounds. Order, white space, nulls and explicit defaults make no difference. All others
@@ -7,7 +7,7 @@ take the slow path, `domain.validate`, which is the reference: a test holds that
 
 import numpy as np
 
-from domain.events import EVENT_BYTES_MAX, FINGERPRINT_DIGITS, Txn
+from domain.events import EVENT_BYTES_MAX, Txn
 from domain.ids import TOKEN_BYTES
 from kernels import words
 from kernels.decorators import kernel
@@ -32,13 +32,14 @@ from streams.ingest.fast_path.fields import (
     is_personal,
     is_plain,
 )
+from streams.ingest.fingerprint import put_fingerprint
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 
-# Columns of records: the event time of each; of those on the fast path, in their order, the sizes of key and value,
-# begin and end of the message as msgspec writes it, and the place of the fingerprint. Columns of token slots follow.
-EVENT_MS, KEY_SIZE, VALUE_SIZE, MESSAGE_START, MESSAGE_END, FINGERPRINT_AT = range(6)
-RECORD_COLUMNS, OF_SIZES, OF_MESSAGES = 6, slice(KEY_SIZE, VALUE_SIZE + 1), slice(MESSAGE_START, MESSAGE_END + 1)
+# Columns of records: the event time of each; of those on the fast path, in their order, the sizes of key and value.
+# Columns of token slots follow.
+EVENT_MS, KEY_SIZE, VALUE_SIZE = range(3)
+RECORD_COLUMNS, OF_SIZES = 3, slice(KEY_SIZE, VALUE_SIZE + 1)
 KIND, TEXT_START, TEXT_END, TOKEN_AT = range(4)
 TOKEN_SLOTS, OF_TOKENS = 4, slice(KIND, TEXT_END + 1)
 TOKEN_SLOTS_EACH_MAX = 3
@@ -54,7 +55,7 @@ _FRONTS = [
 ]
 _FRONT_END = np.cumsum([len(front) for front in _FRONTS])
 _FRONT_START = np.concatenate([[0], _FRONT_END[:-1]])
-_FRONT, _BEGIN, _OPENING, _FINGERPRINT_KEY, _CNY_KEY = (
+_FRONT, _BEGIN, _OPENING, _FINGERPRINT, _CNY_KEY = (
     np.frombuffer(text.encode(), np.uint8)
     for text in (
         "".join(_FRONTS), '{"type":"txn"', '{"event":', ',"fingerprint":"',
@@ -66,11 +67,12 @@ _FRONT, _BEGIN, _OPENING, _FINGERPRINT_KEY, _CNY_KEY = (
 @kernel(nogil=True)
 def read(
     b, value_start, value_end, header_start, header_end, broker_ms, offset, first, until, tolerance_ms, bank, origin,
-    text, out, columns, token_slots, fields,
+    fingerprint_key, text, out, columns, token_slots, fields,
 ):  # fmt: skip
     """Write records of the log for the transactions in [first, until) that take the fast path.
 
     bank: bytes of the topic's bank id. origin: the bytes between fingerprint and offset in a record of the log.
+    fingerprint_key: uint64 (2,).
     text: receives the messages as msgspec writes them; out: keys and values, both uint8. A record without room in them
     takes the slow path: text needs the size of each value, out that, the origin's, and ROOM. columns: int64
     (RECORD_COLUMNS, records); token_slots: int64 (TOKEN_SLOTS, slots); fields: int64 (2, fields), scratch.
@@ -94,21 +96,18 @@ def read(
             id_start, id_end = fields[0, ENTERPRISE_ID], fields[1, ENTERPRISE_ID]
             value_at = words.copy_bytes(text, id_start, id_end, out, at)
             at, hole = _write_event(text, start, end, fields, out, value_at, token_slots, hole)
-            columns[FINGERPRINT_AT, plain] = at + _FINGERPRINT_KEY.shape[0]
+            at = words.copy_bytes(_FINGERPRINT, 0, _FINGERPRINT.shape[0], out, at)
+            at = put_fingerprint(text, start, end, fingerprint_key, out, at)
             at = _write_stamps(text, fields, offset[k], origin, out, at)
             columns[KEY_SIZE, plain], columns[VALUE_SIZE, plain] = id_end - id_start, at - value_at
-            columns[MESSAGE_START, plain], columns[MESSAGE_END, plain] = start, end
             end_of_text = end
             plain += 1
     return plain, hole, end_of_text, at
 
 
 @kernel(nogil=True)
-def fill(out, columns, fingerprints, token_slots, tokens):
-    """Write fingerprints and tokens, concatenated uint8, into the places that `read` has left for them."""
-    for i in range(fingerprints.shape[0] // FINGERPRINT_DIGITS):
-        first = i * FINGERPRINT_DIGITS
-        words.copy_bytes(fingerprints, first, first + FINGERPRINT_DIGITS, out, columns[FINGERPRINT_AT, i])
+def fill(out, token_slots, tokens):
+    """Write tokens, concatenated uint8, into the places that `read` has left for them."""
     for i in range(tokens.shape[0] // TOKEN_BYTES):
         words.copy_bytes(tokens, i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES, out, token_slots[TOKEN_AT, i])
 
@@ -183,11 +182,7 @@ def _write_token(b, p, fields, field, kind, out, at, token_slots, hole):
 
 @kernel(forceinline=True)
 def _write_stamps(b, fields, offset, origin, out, at):
-    """Write the rest of the log's record: a place for the fingerprint, the origin, and the amount in CNY.
-
-    Return the end.
-    """
-    at = words.copy_bytes(_FINGERPRINT_KEY, 0, _FINGERPRINT_KEY.shape[0], out, at) + FINGERPRINT_DIGITS
+    """Write the rest of the log's record, from the origin on: that and the amount in CNY; return the end."""
     at = words.copy_bytes(origin, 0, origin.shape[0], out, at)
     at = _write_digits(offset, out, at)
     out[_U(at)] = ord("]")

@@ -1,4 +1,4 @@
-"""Tokens of personal identifiers, and the fingerprint."""
+"""Tokens of personal identifiers."""
 
 import hmac
 import json
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config.errors import SettingsError
 from domain.events import Loan, Txn
-from streams.ingest.tokens import Tokens, fingerprint, load_key
+from streams.ingest.tokens import Tokens, load_key
 from tests.corpus.cases import good
 
 TOKENS = Tokens(b"k" * 32)
@@ -71,18 +71,6 @@ def test_persons_among_guarantors_are_tokens():
     event = TOKENS.pseudonymous(msgspec.convert(loan, Loan))
     assert event.guarantors[0] == COMPANY
     assert event.guarantors[1] == event.entrusted_payee_id == TOKENS.token("person", PERSON)
-
-
-@given(st.permutations(sorted(TXN)), st.sampled_from(["", " ", "\n  "]))
-def test_the_fingerprint_does_not_depend_on_the_order_of_keys_or_blanks(order, blank):
-    text = json.dumps({name: TXN[name] for name in order}, separators=(f",{blank}", f":{blank}"))
-    assert fingerprint(msgspec.json.decode(text, type=Txn)) == fingerprint(txn())
-
-
-@given(st.sampled_from(["event_id", "account", "amount_minor", "memo", "currency"]), st.integers(1, 10**9))
-def test_another_body_has_another_fingerprint(name, number):
-    value = number if name == "amount_minor" else "USD" if name == "currency" else f"other-{number}"
-    assert (fingerprint(txn(**{name: value})) == fingerprint(txn())) is (value == TXN[name])
 
 
 def test_a_missing_or_short_key_is_refused_by_the_setting_s_name(tmp_path):

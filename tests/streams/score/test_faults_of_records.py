@@ -19,7 +19,7 @@ from domain.outputs import DeadLetter, Observation
 from features import layout
 from features.state.buckets import FEN_MAX
 from features.state.classes import AMOUNTS, COUNTS
-from streams.ingest.tokens import fingerprint
+from streams.ingest.fingerprint import fingerprint, fingerprint_key
 from streams.score.partition import Partition
 from tests.streams.score.kit import (
     BANK,
@@ -37,6 +37,7 @@ from tests.streams.score.kit import (
 
 pytestmark = pytest.mark.usefixtures("immediate")
 
+KEY = fingerprint_key(b"k" * 32)
 OUTCOMES = ("applied_count", "duplicate_count", "conflict_count", "late_count")
 OFFSETS = {"applied_offset", "episode_opened_offset", "case_key"}
 OF_THE_LOG = {"offset", "seq", "alert_id", "episode_id", "case_id", "observation_id"}  # these differ with offsets
@@ -51,7 +52,7 @@ def run(events, size=64):
 
 
 def body_of(event):
-    return None if event.__struct_config__.tag == "tick" else fingerprint(event)
+    return None if event.__struct_config__.tag == "tick" else fingerprint(event, KEY)
 
 
 def rows(partition):
@@ -196,6 +197,23 @@ def test_fault_02_the_same_id_with_another_body_is_a_conflict(what, fault):
     assert letter.reason == "conflict"
     assert said(m for m in heard_both if m.topic != topics.DEAD_LETTERS) == said(heard)
     fault(observed=f"{len(BODIES)} bodies: 1 conflict each, with its letter, and nothing else")
+
+
+@pytest.mark.parametrize("fields", [{}, {"seq": 7}])
+@pytest.mark.parametrize("other_key", [False, True])
+def test_a_resend_across_a_change_of_the_fingerprint_key_is_a_conflict_and_never_applied(fields, other_key):
+    """ADR 32."""
+    before = [*(event for day in range(20) for event in (txn(f"t{day}", "E1", day), tick(day)))]
+    event = txn("x", "E1", 20, **fields)
+    key = fingerprint_key(b"l" * 32) if other_key else KEY
+    log = [record(one, body_of(one)) for one in (*before, event)]
+    once, both = Partition(0, no_model), Partition(0, no_model)
+    heard = list(applied(once, log, 64))
+    heard_both = list(applied(both, [*log, record(event, fingerprint(event, key))], 64))
+    assert counts(both) == counts(once) | {"conflict" if other_key else "duplicate": 1}
+    assert differing(both, once, OFFSETS | {"conflict_count", "duplicate_count"}) == []
+    assert said(m for m in heard_both if m.topic != topics.DEAD_LETTERS) == said(heard)
+    assert [letter.reason for letter in letters(heard_both, topics.DEAD_LETTERS)] == ["conflict"] * other_key
 
 
 @pytest.mark.parametrize("numbered", [False, True], ids=["by id", "by seq"])
