@@ -13,11 +13,12 @@ from typing import NoReturn
 from cli.words import say
 from config.errors import SettingsError
 
-# Each module `cli.<verb>` has a docstring and `ZH`, the same in Chinese, whose first line is the help,
+# Each module `cli.<verb>`, with _ for -, has a docstring and `ZH`, the same in Chinese, whose first line is the help,
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
     "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "config", "ledger",
     "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest", "evaluate",
+    "token-key",
 )  # fmt: skip
 INTERRUPTED = 130
 
@@ -49,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of our output has gone (`xinliu … | head`): not an error, but stdout is no longer usable.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def module_of(verb: str) -> str:
+    """Return the name of a verb's module."""
+    return f"cli.{verb.replace('-', '_')}"
 
 
 def _never_fail_to_print() -> None:
@@ -89,7 +95,7 @@ def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in names:
-        module = importlib.import_module(f"cli.{verb}")
+        module = importlib.import_module(module_of(verb))
         text = say(module.ZH, module.__doc__ or "").strip()
         sub = verbs.add_parser(
             verb,

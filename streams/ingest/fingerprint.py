@@ -13,17 +13,10 @@ import numpy.typing as npt
 from domain.events import FINGERPRINT_DIGITS
 from features.state.hashing import keyed_siphash
 from kernels.decorators import kernel
-from streams.ingest.token_key import subkey
 
-_PURPOSE = b"xinliu fingerprint/1"
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _U = np.uint64
 _ENCODE = msgspec.json.Encoder().encode
-
-
-def fingerprint_key(secret: bytes) -> npt.NDArray[np.uint64]:
-    """Return the key of fingerprints, uint64 (2,): a subkey of the secret under which identifiers become tokens."""
-    return np.frombuffer(subkey(secret, _PURPOSE, 16), "<u8").astype(np.uint64)
 
 
 def fingerprint(event: Any, key: npt.NDArray[np.uint64]) -> str:

@@ -30,6 +30,7 @@ from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
 from sinks.telemetry import FeedPaused, HeldBack, Outcomes, Quarantined, Reading, Unacknowledged
 from sinks.telemetry import Outcome as RecordOutcome
+from streams.ingest import token_key
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS
 from streams.ingest.end_offsets import EndOffsetRequest
@@ -38,7 +39,7 @@ from streams.ingest.forwarding import Forwarder, Later, Next, Outcome, Rest
 from streams.ingest.late_admission import admitted
 from streams.ingest.quarantine import Quarantine
 from streams.ingest.ticks import Ticks
-from streams.ingest.tokens import Tokens, load_key
+from streams.ingest.tokens import Tokens
 from streams.topics import check_topics
 from streams.transport import Chunk, UnreadableBatch
 from streams.worker.role import DETACHED, TP, Role, RoleContext
@@ -79,8 +80,9 @@ class Ingest(Role):
         self.topics = (*self._aligned, topics.CONTROL)
         self._context = DETACHED
         self._settings, self._clock = settings, clock
-        tokens = Tokens(load_key(settings.ingest.token_key_file))
-        self._forwarder = Forwarder(tokens, compiled=settings.kafka.parser == "compiled")
+        keys = token_key.load(settings.ingest)
+        log.info("tokens begin with %s, opened by the key %s", keys.token_key_id, keys.key_id)
+        self._forwarder = Forwarder(Tokens(keys.secret), compiled=settings.kafka.parser == "compiled")
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
         self._question = EndOffsetRequest(lambda tps: self._context.end_offsets(tps))
         self._quarantine = Quarantine(settings)

@@ -1,24 +1,22 @@
 """Personal identifiers become tokens before anything is written: keyed HMAC-SHA256 under the platform's one key.
 
 One key for all banks, so that an account is the same token whoever names it. A token is `<key id>.<32 hex digits>`;
-the key id is derived from the key, so that a new key (rotation) shows in the tokens.
+the key id is derived from the key, so that another key shows in the tokens. Operators rotate what opens the key, not
+the key (token_key.py).
 """
 
 import hmac
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
 
-from config.errors import SettingsError
 from domain.events import Loan, Profile, Txn
-from domain.ids import KEY_ID_DIGITS, TOKEN_DIGITS
-from streams.ingest.fingerprint import fingerprint_key
+from domain.ids import TOKEN_DIGITS
+from streams.ingest.token_key import fingerprint_key, key_id
 
-KEY_BYTES_MIN = 32
 _CACHED_MAX = 200_000
 
 # 公民身份号码: region, birth date, serial, check. An organisation's 18 characters do not look like it.
@@ -26,23 +24,6 @@ _RESIDENT_ID = re.compile(r"[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[
 
 Kind = Literal["account", "person", "name"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-def load_key(path: str | None) -> bytes:
-    """Return the key in the file `[ingest] token_key_file`: its bytes without white space at the ends.
-
-    Raise SettingsError where it is not set, cannot be read, or is shorter than KEY_BYTES_MIN.
-    """
-    name = "[ingest] token_key_file"
-    if path is None:
-        raise SettingsError(f"{name} is not set: ingest needs the platform key for tokens of personal identifiers")
-    try:
-        key = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise SettingsError(f"{name} = {path}: {error}") from error
-    if len(key) < KEY_BYTES_MIN:
-        raise SettingsError(f"{name} = {path}: the key has {len(key)} bytes, at least {KEY_BYTES_MIN} are needed")
-    return key
 
 
 class Tokens:
@@ -55,7 +36,7 @@ class Tokens:
 
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")  # a copy is there sooner than a new one
-        self.key_id = self._code(b"key id")[:KEY_ID_DIGITS]
+        self.key_id = key_id(key)
         self.fingerprint_key = fingerprint_key(key)
         self._cached: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in KINDS}
 

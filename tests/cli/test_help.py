@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import VERBS, main
+from cli.main import VERBS, main, module_of
 from cli.words import is_chinese, span_text, time_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def test_each_verb_says_what_it_does_with_an_example_and_its_exit_codes(
     assert f"xinliu {verb}" in english or f"{verb} " in english.split("Example:")[1]
     assert re.search(r"Exit codes: 0 .*2 ", english, re.S), english
     chinese = help_of(verb, "zh_CN.UTF-8", capsys, monkeypatch)
-    assert import_module(f"cli.{verb}").ZH.splitlines()[0] in chinese
+    assert import_module(module_of(verb)).ZH.splitlines()[0] in chinese
     assert "例：" in chinese
     assert re.search(r"退出码：0 .*2 ", chinese, re.S), chinese
     codes = [set(re.findall(r"(?<![\w.-])(\d{1,3}) ", text.split(mark)[1].split("\n\n")[0]))
@@ -50,12 +50,12 @@ def test_a_call_imports_its_own_verb_alone(before: list[str]) -> None:
     assert done.returncode == 2
     modules = set(done.stdout.split())
     assert "cli.rules" in modules
-    assert not modules & {"numba", *(f"cli.{verb}" for verb in VERBS if verb != "rules")}
+    assert not modules & {"numba", *(module_of(verb) for verb in VERBS if verb != "rules")}
 
 
 def test_each_file_of_a_verb_is_a_verb_of_the_command() -> None:
-    modules = {path.stem for path in (ROOT / "cli").glob("*.py") if "def add_arguments(" in path.read_text()}
-    assert modules == set(VERBS)
+    modules = {f"cli.{path.stem}" for path in (ROOT / "cli").glob("*.py") if "def add_arguments(" in path.read_text()}
+    assert modules == set(map(module_of, VERBS))
 
 
 def test_the_list_of_verbs_is_in_the_locales_language(
@@ -98,7 +98,7 @@ def test_each_command_that_the_runbook_names_is_one(command: str) -> None:
     words = command.split()[1:]
     assert words[0] in VERBS
     parser = ArgumentParser()
-    import_module(f"cli.{words[0]}").add_arguments(parser)
+    import_module(module_of(words[0])).add_arguments(parser)
     if len(words) > 1 and re.fullmatch(r"[a-z]+", words[1]):
         assert words[1] in parser.format_usage() + parser.format_help()
     for option in (word for word in words if word.startswith("--")):
@@ -166,7 +166,7 @@ def test_each_option_is_explained_in_chinese_where_the_locale_is_chinese(
 ) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     parser = ArgumentParser(add_help=False)
-    import_module(f"cli.{verb}").add_arguments(parser)
+    import_module(module_of(verb)).add_arguments(parser)
     english = [action.help for action in parser._actions if action.help and not CHINESE.search(action.help)]
     assert english == []
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.errors import SettingsError
 from domain.events import Loan, Txn
-from streams.ingest.tokens import Tokens, load_key
+from streams.ingest.tokens import Tokens
 from tests.corpus.cases import good
 
 TOKENS = Tokens(b"k" * 32)
@@ -71,12 +70,3 @@ def test_persons_among_guarantors_are_tokens():
     event = TOKENS.pseudonymous(msgspec.convert(loan, Loan))
     assert event.guarantors[0] == COMPANY
     assert event.guarantors[1] == event.entrusted_payee_id == TOKENS.token("person", PERSON)
-
-
-def test_a_missing_or_short_key_is_refused_by_the_setting_s_name(tmp_path):
-    short = tmp_path / "short.key"
-    short.write_bytes(b" " * 40 + b"k" * 31)
-    for path, words in ((None, "not set"), (str(tmp_path / "none"), "No such file"), (str(short), "31 bytes")):
-        with pytest.raises(SettingsError, match=r"\[ingest\] token_key_file") as refused:
-            load_key(path)
-        assert words in str(refused.value)

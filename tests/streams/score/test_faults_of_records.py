@@ -19,7 +19,8 @@ from domain.outputs import DeadLetter, Observation
 from features import layout
 from features.state.buckets import FEN_MAX
 from features.state.classes import AMOUNTS, COUNTS
-from streams.ingest.fingerprint import fingerprint, fingerprint_key
+from streams.ingest.fingerprint import fingerprint
+from streams.ingest.token_key import fingerprint_key
 from streams.score.partition import Partition
 from tests.streams.score.kit import (
     BANK,
