@@ -284,9 +284,16 @@ def _loans(one: Explanation, settings: Settings) -> Iterator[str]:
             else say(f"逾期 {loan.dpd} 天", f"{loan.dpd} days past due")
         )
         closed = "" if loan.open else say("　已结清", "  closed")
+        name = say("（借据号未留）", "(id not kept)") if loan.loan_id is None else loan.loan_id
         yield (
-            f"  {_bank(settings, loan.bank_id)} {loan.loan_id}  "
+            f"  {_bank(settings, loan.bank_id)} {name}  "
             f"{say('余额', 'outstanding')} {loan.outstanding_minor / 100:,.2f}  {dpd}{closed}"
+        )
+    if one.loan_overflow_day is not None:
+        on = date_of(one.loan_overflow_day)
+        yield say(
+            f"  有贷款因位置不足未保留：{one.loan_overflow} 次，最近 {on}",
+            f"  loans that found no place: {one.loan_overflow} times, last on {on}",
         )
     yield ""
 

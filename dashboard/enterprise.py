@@ -7,12 +7,12 @@ epoch milliseconds, days are day numbers. Unavailable or Refused is raised where
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from dashboard.parts import whole_parts
 from dashboard.sentences import alert_shown, reason_texts
 from domain.calendar import day_of, day_start_ms
-from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, LoansMore, ProvisionalCalendar, Severity
 from domain.printable import printable
 from sinks.clickhouse import Connection
 from sinks.clickhouse.open_loans import open_loans
@@ -46,6 +46,7 @@ class Revised(NamedTuple):
     rules_id: str
     provisional_calendar: ProvisionalCalendar
     loans: Sequence[LoanOfAlert]
+    loans_more: LoansMore | UnsetType = UNSET
 
 
 def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict[str, Any] | None:

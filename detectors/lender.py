@@ -11,7 +11,7 @@ from detectors.rules.grammar import SEEN_DAYS_MAX
 from features.indicators import repayment
 from features.indicators.nulls import VALUE
 from features.state import held, seen
-from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from features.state.loans import BANK_SLOTS, lends
 from kernels.decorators import copy, kernel
 
 _SLOTS = np.array(sorted(v.SLOT_OF[name] for name in v.OVERLAID), np.int64)
@@ -67,9 +67,8 @@ def follow_less(e, today):
 
 @kernel
 def _may_hold(e, b, today):
-    for i in range(LOAN_SLOTS):
-        if e.loan_open[i] and e.loan_bank[i] == b:
-            return True
+    if lends(e, b):
+        return True
     for i in range(np.int64(e.episodes_open)):
         if e.episode_bank[i] == b:
             return True

@@ -76,6 +76,14 @@ class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
     dpd: int | None
 
 
+class LoansMore(msgspec.Struct, frozen=True, kw_only=True):
+    """Open loans of the bank that the alert goes to which are not listed, of a borrower with more than eight."""
+
+    count: int
+    outstanding_minor: int
+    dpd: int | None  # of the one longest past due
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """`alert.<bank_id>.v1` and `alert.supervisor.v1`, keyed by enterprise_id.
 
@@ -109,6 +117,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     seq: int
     provisional_calendar: ProvisionalCalendar = msgspec.UNSET  # of the score
+    loans_more: LoansMore | msgspec.UnsetType = msgspec.UNSET
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ from features.state.balances import DAYS as BALANCE_DAYS
 from features.state.buckets import DAYS, MONTHS, NO_PAST, NO_UNIT, WEEKS
 from features.state.classes import AMOUNTS, COUNTS
 from features.state.instalments import LINES
-from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from features.state.loan_table import LOAN_PLACES, LOAN_SLOTS
+from features.state.loans import BANK_SLOTS
 from features.state.parts import COLD, HOT
 from features.state.payers import PLACES
 
@@ -115,22 +116,28 @@ FIELDS: tuple[Field, ...] = (
     Field("authorization_to", "<i8", (BANK_SLOTS, 2), HOT, "end of two stretches of consent, ms"),
     Field("authorization_ms", "<i8", (BANK_SLOTS,), HOT, "time of the newest word on consent, ms; -1: none"),
     Field("loan", "<u8", (LOAN_SLOTS, 4), HOT, "loan ids, UTF-8, padded with NUL"),
-    Field("loan_bank", "|i1", (LOAN_SLOTS,), HOT, "slot of the lender; -1: none"),
-    Field("loan_open", "|u1", (LOAN_SLOTS,), HOT, "1: open"),
-    Field("loan_ms", "<i8", (LOAN_SLOTS,), HOT, "time of the newest fact, ms; -1: none"),
-    Field("loan_outstanding", "<i8", (LOAN_SLOTS,), HOT, "outstanding, fen"),
-    Field("loan_limit", "<i8", (LOAN_SLOTS,), HOT, "limit, fen"),
-    Field("loan_revolving", "|u1", (LOAN_SLOTS,), HOT, "1: revolving"),
-    Field("loan_dpd", "<i4", (LOAN_SLOTS,), HOT, "days past due as the lender last reported; -1: not reported"),
-    Field("loan_dpd_day", "<i4", (LOAN_SLOTS,), HOT, "the day that it was reported for"),
-    Field("loan_dpd_more", "<i4", (LOAN_SLOTS,), HOT, "days past due since, as the lender's receipts let them run on"),
-    Field("loan_scheduled", "|u1", (LOAN_SLOTS,), COLD, "what is known of the loan's schedule (state/instalments.py)"),
+    Field("loan_hash", "<u8", (LOAN_PLACES - LOAN_SLOTS,), HOT, "hashes of the ids of loans beside the slots"),
+    Field("loans_beside", "|u1", (), HOT, "places beside the slots that ever held a loan"),
+    Field("loan_bank", "|i1", (LOAN_PLACES,), HOT, "slot of the lender; -1: none"),
+    Field("loan_open", "|u1", (LOAN_PLACES,), HOT, "1: open"),
+    Field("loan_ms", "<i8", (LOAN_PLACES,), HOT, "time of the newest fact, ms; -1: none"),
+    Field("loan_outstanding", "<i8", (LOAN_PLACES,), HOT, "outstanding, fen"),
+    Field("loan_limit", "<i8", (LOAN_PLACES,), HOT, "limit, fen"),
+    Field("loan_revolving", "|u1", (LOAN_PLACES,), HOT, "1: revolving"),
+    Field("loan_dpd", "<i4", (LOAN_PLACES,), HOT, "days past due as the lender last reported; -1: not reported"),
+    Field("loan_dpd_day", "<i4", (LOAN_PLACES,), HOT, "the day that it was reported for"),
+    Field("loan_dpd_more", "<i4", (LOAN_PLACES,), HOT, "days past due since, as the lender's receipts let them run on"),
+    Field("loan_scheduled", "|u1", (LOAN_PLACES,), COLD, "what is known of the loan's schedule (state/instalments.py)"),
     Field("due_count", "<i4", (), COLD, "unpaid instalments"),
     Field("due_day", "<i4", (LINES,), COLD, "day on which one falls due"),
     Field("due_fen", "<i8", (LINES,), COLD, "what falls due, fen"),
-    Field("due_loan", "|i1", (LINES,), COLD, "slot of its loan"),
+    Field("due_loan", "|i1", (LINES,), COLD, "place of its loan"),
     Field("lent_day", "<i4", (), HOT, "newest day of a grant, draw or renewal"),
-    Field("loan_overflow", "<i4", (), HOT, "facts on loans that found no place"),
+    Field("loan_overflow", "<i4", (), HOT, "facts on open loans that found no place, and loans that lost theirs"),
+    Field("lender_overflow_day", "<i4", (), HOT, "newest day of a fact on an open loan of a bank without a slot"),
+    Field("loan_overflow_day", "<i4", (), HOT, "newest day that loan_overflow rose"),
+    Field("arrears_overflow_dpd", "<i4", (), HOT, "days past due of the loan longest past due that it counts"),
+    Field("arrears_overflow_day", "<i4", (), HOT, "the day that they were reported for"),
     Field("dpd_latched", "<i4", (), HOT, "the last known maximum, for the cap while it is not reported"),
     Field("lenders", "|u1", (), HOT, "bit b: signals are followed for the lender in bank slot b"),
     Field("eligible", "|u1", (), HOT, "bit b: that bank lent and had consent when last looked at"),
@@ -201,7 +208,8 @@ INITIAL = {
     "applied_offset": -1, "newest_ms": -1, "last_op_in_ms": -1, "day_newest": NO_UNIT, "week_newest": NO_UNIT,
     "month_newest": NO_UNIT, "loan_dpd": -1, "loan_bank": -1,
     "loan_ms": -1, "authorization_ms": -1, "frozen_ms": -1, "gov_ms": -1, "profile_ms": -1, "declared_sales_fen": -1,
-    "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "account_overflow_day": NO_UNIT,
+    "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "lender_overflow_day": NO_UNIT,
+    "loan_overflow_day": NO_UNIT, "arrears_overflow_day": NO_UNIT, "account_overflow_day": NO_UNIT,
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
     "low_week": NO_UNIT, "income_month_fen": SHORT_HISTORY,
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,

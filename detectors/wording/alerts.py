@@ -216,10 +216,14 @@ def _score(alert: Revision, crossed: Mapping[str, tuple[Severity, float]], lang:
 
 def _own_loans(alert: Revision, lang: Lang) -> Iterator[str]:
     """Yield the receiving bank's exposure and how long it is overdue; nothing for the supervisor."""
-    if alert.loans:
-        outstanding = sum(each.outstanding_minor for each in alert.loans) / 100
+    of_loans = [*alert.loans, *([alert.loans_more] if alert.loans_more else [])]
+    if of_loans:
+        outstanding = sum(each.outstanding_minor for each in of_loans) / 100
         said = phrases.OWN_LOANS.to(lang).format(value_text("outstanding_cny", outstanding, lang))
-        dpd = max(each.dpd or 0 for each in alert.loans)
+        if alert.loans_more:
+            listed = len(alert.loans)
+            said += phrases.LISTED_OF.to(lang).format(listed + alert.loans_more.count, listed)
+        dpd = max(each.dpd or 0 for each in of_loans)
         yield said + (phrases.OVERDUE.to(lang).format(value_text("dpd_max_days", dpd, lang)) if dpd else "")
 
 

@@ -78,6 +78,7 @@ NEGATIVE: Mapping[str, Words] = {  # what a number below zero means
 SCORE, SCORE_MOVED = Words("评分{}", "score {}"), Words("评分{}→{}", "score {} → {}")
 CAPPED = Words("（{}封顶）", " (capped: {})")
 OWN_LOANS = Words("本行贷款余额{}", "own loans outstanding {}")
+LISTED_OF = Words("（共{}笔，列出{}笔）", " ({} loans, of which {} are listed)")
 OVERDUE = Words("，逾期{}", ", {} past due")
 PROVISIONAL_CALENDAR = Words(
     "节假日安排尚未公布，评分中的工作日按法定节假日暂定。",

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
-from domain.outputs import AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+import msgspec
+
+from domain.outputs import AlertState, Evidence, LoanOfAlert, LoansMore, ProvisionalCalendar, Severity
 
 
 class Revision(Protocol):
@@ -40,6 +42,8 @@ class Revision(Protocol):
     def evidence(self) -> Sequence[Evidence]: ...
     @property
     def loans(self) -> Sequence[LoanOfAlert]: ...
+    @property
+    def loans_more(self) -> LoansMore | msgspec.UnsetType: ...
     @property
     def banks(self) -> Sequence[str]: ...
     @property

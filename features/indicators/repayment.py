@@ -106,14 +106,14 @@ def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
 
     `now`: balance in CNY, where `is_known`.
     """
-    _arrears(e, bank, stalled, value, null)
+    today = buckets.day_of(t_ms)
+    _arrears(e, bank, today, stalled, value, null)
     value[_LENDERS], null[_LENDERS] = loans.lender_count(e, bank), VALUE
-    if e.loan_overflow > 0:
+    if bank == EVERY_BANK and loans.misses_lender(e, today):
         null[_LENDERS] = NOT_REPORTED
     null[_NEXT_DAYS] = null[_TO_NEXT] = NOT_APPLICABLE
     if not instalments.is_any_scheduled(e, bank):
         return
-    today = buckets.day_of(t_ms)
     due_day, fen = instalments.next_due(e, today, bank)
     if due_day == instalments.NOTHING_DUE:
         if instalments.is_cut_short(e, bank):
@@ -133,10 +133,11 @@ def read_burden(e, t_ms, value, null):
     null[_TO_INFLOW_12M] = NOT_APPLICABLE
     if loans.open_count(e, EVERY_BANK) == 0:
         return
-    if e.loan_overflow > 0 or instalments.is_cut_short(e, EVERY_BANK):
+    today = buckets.day_of(t_ms)
+    if loans.misses_loan(e, today) or instalments.is_cut_short(e, EVERY_BANK):
         null[_TO_INFLOW_12M] = NOT_REPORTED
         return
-    due_fen = instalments.of_a_month(e, buckets.day_of(t_ms))
+    due_fen = instalments.of_a_month(e, today)
     if due_fen > 0.0:
         known = e.income_month_fen >= _INCOME_FEN_MIN
         null[_TO_INFLOW_12M] = VALUE if known else e.income_month_fen
@@ -144,14 +145,14 @@ def read_burden(e, t_ms, value, null):
 
 
 @kernel
-def _arrears(e, bank, stalled, value, null):
+def _arrears(e, bank, today, stalled, value, null):
     dpd = loans.dpd_max(e, bank)
     null[DPD_MAX], value[DPD_MAX] = VALUE, max(0, dpd)
     if loans.open_count(e, bank) == 0:
         null[DPD_MAX] = NOT_APPLICABLE
     elif stalled:
         null[DPD_MAX] = STALLED
-    elif dpd < 0 or (e.loan_overflow > 0 and bank == EVERY_BANK):
+    elif dpd < 0 or (bank == EVERY_BANK and loans.misses_arrears(e, today, dpd)):
         null[DPD_MAX] = NOT_REPORTED
 
 

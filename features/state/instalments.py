@@ -9,12 +9,13 @@ line left, what is due next is not known. The law: without a cut, the lines are 
 are paid; the earliest lines are exact also with one.
 
 Fields of one enterprise: due_count int32, number of lines; due_day int32 (48); due_fen int64 (48); due_loan int8 (48),
-the loan's slot; loan_scheduled uint8 (8), UNSCHEDULED, WHOLE or CUT.
+the loan's place; loan_scheduled uint8 (16), UNSCHEDULED, WHOLE or CUT.
 """
 
 import numpy as np
 
 from features.state.buckets import NO_UNIT
+from features.state.loan_table import places
 from features.state.parts import touch_cold
 from kernels.decorators import kernel
 
@@ -80,6 +81,18 @@ def forget(e, loan):
 
 
 @kernel
+def exchange(e, loan, other):
+    """Exchange the lines of the loans in two places."""
+    touch_cold(e)
+    e.loan_scheduled[loan], e.loan_scheduled[other] = e.loan_scheduled[other], e.loan_scheduled[loan]
+    for i in range(e.due_count):
+        if e.due_loan[i] == loan:
+            e.due_loan[i] = other
+        elif e.due_loan[i] == other:
+            e.due_loan[i] = loan
+
+
+@kernel
 def next_due(e, day, bank):
     """Return (next due day from `day` on, sum due on it in fen) to a bank or to any.
 
@@ -110,7 +123,7 @@ def of_a_month(e, day):
         if e.loan_open[loan] and day <= e.due_day[i] < day + _A_MONTH_MIN:
             fen += e.due_fen[i]
             near |= 1 << loan
-    for loan in range(e.loan_scheduled.shape[0]):
+    for loan in range(places(e)):
         if e.loan_open[loan] and e.loan_scheduled[loan] != UNSCHEDULED and near >> loan & 1 == 0:
             next_day, next_fen = _next_of(e, loan, day)
             fen += next_fen / max(1.0, (next_day - day) / _A_MONTH_MAX)
@@ -144,7 +157,7 @@ def due_between(e, first, last):
 @kernel
 def is_cut_short(e, bank):
     """Return whether an open loan of a bank, or of any, has more lines than are kept, and none of these is left."""
-    for loan in range(e.loan_scheduled.shape[0]):
+    for loan in range(places(e)):
         if is_open(e, loan, bank) and e.loan_scheduled[loan] == CUT and not _has_line(e, loan):
             return True
     return False
@@ -153,7 +166,7 @@ def is_cut_short(e, bank):
 @kernel
 def is_any_scheduled(e, bank):
     """Return whether the lender of an open loan (a bank, or any) has reported when it is due."""
-    for loan in range(e.loan_scheduled.shape[0]):
+    for loan in range(places(e)):
         if is_open(e, loan, bank) and e.loan_scheduled[loan] != UNSCHEDULED:
             return True
     return False

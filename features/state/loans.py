@@ -1,59 +1,86 @@
-"""Loans and lenders of one enterprise: eight bank slots, eight loans.
+"""Loans and lenders of one enterprise: eight bank slots, sixteen loans (loan_table.py, loan_places.py).
 
-A bank takes a slot with its first event; one with neither flow nor an open loan gives way to a bank that has. A ninth
-open loan (or ninth bank with flow or a loan) is counted as overflow: what rests on loans is then null, never a guess.
+A bank takes a slot with its first event, where one is free; else it takes that of a bank with less of a claim: a lender
+goes before a bank with consent, that before one with flow alone. What is not kept is counted: where a lender or a loan
+found no place within the last 90 days, what it would change is null, never a guess.
 
 Arrays of one enterprise: bank int64 (8) as a bank code, 0 free; bank_flow float64 (8); authorization_from/to int64 ms
 (8, 2), two periods of consent a bank; authorization_ms int64 (8) time of its newest event; loan uint64 (8, 4) the bytes
-of the loan id, loan_bank int8 (8) slot of its lender, loan_open uint8 (8), loan_ms int64 (8) time of the newest event,
-loan_outstanding int64 fen (8), loan_limit int64 fen (8), loan_revolving uint8 (8), loan_dpd int32 (8) days past due, -1
-where the lender reports none, loan_dpd_day int32 (8) day of that report, loan_dpd_more int32 (8) the days since it that
-the lender's receipts have covered: days past due run on with receipts, and never without.
+of the loan id; by place, loan_bank int8 (16) slot of its lender, loan_open uint8 (16), loan_ms int64 (16) time of the
+newest event, loan_outstanding int64 fen (16), loan_limit int64 fen (16), loan_revolving uint8 (16), loan_dpd int32 (16)
+days past due, -1 where the lender reports none, loan_dpd_day int32 (16) day of that report, loan_dpd_more int32 (16)
+the days since it that the lender's receipts have covered: days past due run on with receipts, and never without.
+lender_overflow_day, loan_overflow_day int32: the newest day of a fact on an open loan of a bank without a slot, and on
+any of which nothing is kept; arrears_overflow_day, arrears_overflow_dpd int32: of these the one longest past due.
 """
 
 import numpy as np
 
 from features.state import balances, held, instalments
-from kernels.decorators import copy, kernel
+from features.state.loan_table import LOAN_SLOTS, NO_SLOT, places
+from kernels.decorators import kernel
 
 BANK_SLOTS = 8
-LOAN_SLOTS = 8
-NO_SLOT = -1
+NO_CLAIM, HAS_FLOW, HAS_CONSENT, LENDS = range(4)  # a bank's claim to its slot
+_SILENT_DAYS = 90  # a loan of which nothing was heard for so long does not count as missing any more
 
 
 @kernel
-def bank_slot(e, code):
-    """Return the slot of a bank, taking one if it is new.
+def bank_slot(e, code, claim):
+    """Return the slot of a bank, giving it one if it is new.
 
-    NO_SLOT where all belong to banks with flow or an open loan.
+    `claim`: of its event. It takes a slot from one of the banks with the least claim, if that is less or none, and of
+    these from the one with the least flow. NO_SLOT where there is none.
     """
-    spare, idle = NO_SLOT, NO_SLOT
+    slot = known_bank_slot(e, code)
+    if slot == NO_SLOT:
+        slot = known_bank_slot(e, 0)
+        if slot == NO_SLOT:
+            slot = _with_least_claim(e, claim)
+        if slot != NO_SLOT:
+            _give_to_bank(e, slot, code)
+    return slot
+
+
+@kernel
+def _with_least_claim(e, claim):
+    found, least = NO_SLOT, max(claim, NO_CLAIM + 1)
     for i in range(BANK_SLOTS):
-        if e.bank[i] == code:
-            return i
-        if e.bank[i] == 0:
-            spare = i if spare == NO_SLOT else spare
-        elif e.bank_flow[i] == 0.0 and not lends(e, i) and not _is_warned_of(e, i):
-            idle = i if idle == NO_SLOT else idle
-    spare = idle if spare == NO_SLOT else spare
-    if spare != NO_SLOT:
-        e.bank[spare] = code
-        e.bank_flow[spare] = 0.0
-        e.authorization_from[spare, :] = 0
-        e.authorization_to[spare, :] = 0
-        e.authorization_ms[spare] = -1
-        e.loan_seen_day[spare, :] = 0
-        balances.forget_bank(e, spare)
-        held.forget_bank(e, spare)
-        e.elsewhere_revision[spare] = 0
-        e.lenders &= ~(1 << spare)
-        e.banks_stalled &= ~(1 << spare)
-        for k in range(LOAN_SLOTS):
-            if e.loan_bank[k] == spare:
+        own = _claim(e, i)
+        if own < least or (found != NO_SLOT and own == least and e.bank_flow[i] < e.bank_flow[found]):
+            found, least = i, own
+    return found
+
+
+@kernel
+def _claim(e, slot):
+    if lends(e, slot) or _is_warned_of(e, slot):
+        return LENDS
+    for k in range(2):
+        if e.authorization_to[slot, k] > max(e.authorization_from[slot, k], e.newest_ms):
+            return HAS_CONSENT
+    return HAS_FLOW if e.bank_flow[slot] > 0.0 else NO_CLAIM
+
+
+@kernel
+def _give_to_bank(e, slot, code):
+    e.bank[slot] = code
+    e.bank_flow[slot] = 0.0
+    e.authorization_from[slot, :] = 0
+    e.authorization_to[slot, :] = 0
+    e.authorization_ms[slot] = -1
+    e.loan_seen_day[slot, :] = 0
+    balances.forget_bank(e, slot)
+    held.forget_bank(e, slot)
+    e.elsewhere_revision[slot] = 0
+    e.lenders &= ~(1 << slot)
+    e.banks_stalled &= ~(1 << slot)
+    for k in range(places(e)):
+        if e.loan_bank[k] == slot:
+            if k < LOAN_SLOTS:
                 e.loan[k, :] = 0
-                e.loan_bank[k] = NO_SLOT
-                instalments.forget(e, k)
-    return spare
+            e.loan_bank[k] = NO_SLOT
+            instalments.forget(e, k)
 
 
 @kernel
@@ -77,7 +104,7 @@ def _is_warned_of(e, slot):
 @kernel
 def lends(e, slot):
     """Return whether the bank in this slot has an open loan."""
-    for k in range(LOAN_SLOTS):
+    for k in range(places(e)):
         if e.loan_open[k] and e.loan_bank[k] == slot:
             return True
     return False
@@ -122,32 +149,6 @@ def is_same(a, b):
 
 
 @kernel
-def loan_slot(loan, loan_bank, loan_open, loan_id, lender):
-    """Return the slot of a lender's loan.
-
-    Else a free one, else the first that is closed; NO_SLOT where all are open.
-    """
-    spare = NO_SLOT
-    for i in range(LOAN_SLOTS):
-        free = loan[i, 0] == 0
-        if not free and loan_bank[i] == lender and is_same(loan[i], loan_id):
-            return i
-        if spare == NO_SLOT and (free or not loan_open[i]):
-            spare = i
-    return spare
-
-
-@kernel
-def begin(e, slot, loan_id, lender):
-    """Give a slot to another loan."""
-    copy(loan_id, e.loan[slot])
-    e.loan_bank[slot], e.loan_ms[slot] = lender, -1
-    e.loan_dpd[slot], e.loan_dpd_more[slot] = -1, 0
-    e.loan_outstanding[slot] = 0
-    instalments.forget(e, slot)
-
-
-@kernel
 def report_dpd(e, slot, days, day):
     """Take in the days past due that the lender reports as of `day`."""
     e.loan_dpd[slot], e.loan_dpd_day[slot], e.loan_dpd_more[slot] = days, day, 0
@@ -172,7 +173,7 @@ def dpd(e, slot):
 def open_count(e, bank):
     """Return the number of open loans of a bank, or of all."""
     loans = 0
-    for i in range(LOAN_SLOTS):
+    for i in range(places(e)):
         loans += instalments.is_open(e, i, bank)
     return loans
 
@@ -181,7 +182,7 @@ def open_count(e, bank):
 def newest_fact_ms(e):
     """Return the time in ms of the newest event of any loan; -1 where there is none."""
     newest = np.int64(-1)
-    for i in range(LOAN_SLOTS):
+    for i in range(places(e)):
         newest = max(newest, e.loan_ms[i])
     return newest
 
@@ -190,17 +191,60 @@ def newest_fact_ms(e):
 def dpd_max(e, bank):
     """Return the largest days past due of an open loan of a bank, or of all; -1 where none is reported."""
     most = -1
-    for i in range(LOAN_SLOTS):
+    for i in range(places(e)):
         if instalments.is_open(e, i, bank):
             most = max(most, dpd(e, i))
     return most
 
 
 @kernel
+def at_risk(e, place):
+    """Return what is outstanding of a loan or may still be drawn, fen."""
+    return max(e.loan_outstanding[place], e.loan_limit[place])
+
+
+@kernel
+def misses_lender(e, day):
+    """Return whether a bank without a slot lent within the last 90 days: what rests on all lenders is not known."""
+    return day - e.lender_overflow_day < _SILENT_DAYS
+
+
+@kernel
+def misses_loan(e, day):
+    """Return whether an open loan found no place within the last 90 days: what rests on all loans is not known."""
+    return day - max(e.lender_overflow_day, e.loan_overflow_day) < _SILENT_DAYS
+
+
+@kernel
+def misses_arrears(e, day, known):
+    """Return whether a loan of which nothing is kept may be longer past due than the `known` days of all others."""
+    return known < e.arrears_overflow_dpd and day - e.arrears_overflow_day < _SILENT_DAYS
+
+
+@kernel
+def lose(e, day, dpd):
+    """Count a fact on an open loan, past due by `dpd` days, of which nothing is kept."""
+    e.loan_overflow += 1
+    e.loan_overflow_day = max(e.loan_overflow_day, day)
+    if dpd > 0 and (dpd >= e.arrears_overflow_dpd or day - e.arrears_overflow_day >= _SILENT_DAYS):
+        e.arrears_overflow_dpd, e.arrears_overflow_day = dpd, day
+
+
+@kernel
+def beside(e, bank):
+    """Return (number, fen outstanding, days past due as reported or -1) of a bank's open loans beside the slots."""
+    count, fen, most = 0, 0, -1
+    for i in range(LOAN_SLOTS, places(e)):
+        if e.loan_open[i] and e.loan_bank[i] == bank:
+            count, fen, most = count + 1, fen + e.loan_outstanding[i], max(most, e.loan_dpd[i])
+    return count, fen, most
+
+
+@kernel
 def outstanding(e):
     """Return the fen outstanding over the open loans."""
     fen = 0
-    for i in range(LOAN_SLOTS):
+    for i in range(places(e)):
         if e.loan_open[i]:
             fen += e.loan_outstanding[i]
     return fen
@@ -210,7 +254,7 @@ def outstanding(e):
 def revolving(e):
     """Return (fen outstanding, limit in fen) over the open revolving loans with a limit."""
     owed, limit = 0, 0
-    for i in range(LOAN_SLOTS):
+    for i in range(places(e)):
         if e.loan_open[i] and e.loan_revolving[i] and e.loan_limit[i] > 0:
             owed += e.loan_outstanding[i]
             limit += e.loan_limit[i]
@@ -221,8 +265,8 @@ def revolving(e):
 def lender_count(e, bank):
     """Return the number of banks (of one, or of all) with an open loan that is outstanding or may still be drawn."""
     lending, lenders = 0, 0
-    for i in range(LOAN_SLOTS):
-        if instalments.is_open(e, i, bank) and max(e.loan_outstanding[i], e.loan_limit[i]) > 0:
+    for i in range(places(e)):
+        if instalments.is_open(e, i, bank) and at_risk(e, i) > 0:
             lending |= 1 << e.loan_bank[i]
     while lending:
         lending &= lending - 1

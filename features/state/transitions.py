@@ -11,7 +11,8 @@ from features.state import balances, buckets, coverage, decay, loans, payers, se
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
 from features.state.instalments import EVERY_BANK
-from features.state.loan_events import apply_loan
+from features.state.loan_events import apply_loan, ends
+from features.state.loan_table import places
 from features.state.parts import touch_cold
 from features.state.record_columns import (
     AUTHORIZATION,
@@ -58,9 +59,10 @@ def apply_change(e, r, day, lines):
     if e.closed_day == NO_UNIT:
         e.closed_day = day - 1
     e.newest_ms = max(e.newest_ms, r.event_ms)
-    kind = r.kind
+    kind, lender = r.kind, loans.NO_SLOT
+    if kind == LOAN:
+        lender = loans.bank_slot(e, r.bank, loans.NO_CLAIM if ends(r) else loans.LENDS)
     if r.seen != seen.NOTHING:
-        lender = loans.bank_slot(e, r.bank) if kind == LOAN else loans.NO_SLOT
         seen.note(e, r.seen, r.adverse, lender, day)
         if lender != loans.NO_SLOT and (e.lenders >> lender) & 1 == 0:
             e.lenders |= 1 << lender
@@ -70,9 +72,10 @@ def apply_change(e, r, day, lines):
     if kind == TXN:
         _apply_txn(e, r, day)
     elif kind == LOAN:
-        return apply_loan(e, r, day, lines)
+        return apply_loan(e, r, lender, day, lines)
     elif kind == AUTHORIZATION:
-        slot = loans.bank_slot(e, r.bank)
+        lasts = r.event != REVOKED and r.valid_to > e.newest_ms
+        slot = loans.bank_slot(e, r.bank, loans.HAS_CONSENT if lasts else loans.NO_CLAIM)
         if slot == loans.NO_SLOT:
             e.bank_overflow += 1
         else:
@@ -120,7 +123,7 @@ def _apply_external(e, r, day, category, fen, sign):
     if category == UNRATED:
         return
     now = sign * decay.weight(day)
-    slot = loans.bank_slot(e, r.bank)
+    slot = loans.bank_slot(e, r.bank, loans.HAS_FLOW)
     if slot == loans.NO_SLOT:
         e.bank_overflow += 1
     else:
@@ -166,7 +169,7 @@ def close_next_day(e, feeds):
             covered = 0
     coverage.close(e, covered)
     balances.close(e)
-    for k in range(loans.LOAN_SLOTS):
+    for k in range(places(e)):
         if e.loan_open[k] and e.loan_dpd[k] > 0:
             f = _feed(e.bank[e.loan_bank[k]], feeds)
             if f >= 0:
@@ -187,7 +190,7 @@ def is_stalled(e, feeds):
 @kernel
 def is_loan_stalled(e, feeds):
     """Return whether the feed of a bank that lends to the enterprise is stalled."""
-    for k in range(loans.LOAN_SLOTS):
+    for k in range(places(e)):
         if e.loan_open[k]:
             f = _feed(e.bank[e.loan_bank[k]], feeds)
             if f >= 0 and feeds.stalled[f]:

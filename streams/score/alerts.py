@@ -27,7 +27,16 @@ from detectors.wording.alerts import sentence
 from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
 from domain import topics
-from domain.outputs import SEVERITIES, Alert, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+from domain.outputs import (
+    SEVERITIES,
+    Alert,
+    AlertState,
+    Evidence,
+    LoanOfAlert,
+    LoansMore,
+    ProvisionalCalendar,
+    Severity,
+)
 from features.indicators.activity import COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
@@ -67,6 +76,7 @@ class _Lender:
     authorized: bool
     others: int  # other banks that the enterprise's flow comes from
     loans: list[LoanOfAlert] = field(default_factory=list)
+    more: LoansMore | msgspec.UnsetType = msgspec.UNSET
 
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
@@ -120,7 +130,7 @@ def _to_bank(b: Any, sources: Sources, signal: Signal, bank_id: str, lender: _Le
     alert = _alert(b, sources, signal, [bank_id], view=lender.slot, banded=banded)
     of_this_bank = sources.sender is not None and sources.sender[0] == bank_id  # another bank's events are not shown
     event_ids = [sources.sender[1]] if sources.sender and of_this_bank else []
-    return msgspec.structs.replace(alert, loans=lender.loans, event_ids=event_ids)
+    return msgspec.structs.replace(alert, loans=lender.loans, loans_more=lender.more, event_ids=event_ids)
 
 
 def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lender]) -> Iterator[Addressed]:
@@ -149,7 +159,7 @@ def _notice(
         as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])), evidence=[],
         event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="",
         suggested_action_zh="", model_id=sources.model_id, rules_id=sources.rules_id, offset=int(b["offset"]),
-        seq=int(b["seq"]), provisional_calendar=provisional(b),
+        seq=int(b["seq"]), provisional_calendar=provisional(b), loans_more=lender.more if lender else msgspec.UNSET,
     )  # fmt: skip
 
 
@@ -266,16 +276,30 @@ def _hash(text: str) -> str:
 
 
 def _lenders(b: Any) -> dict[str, _Lender]:
+    """Return the banks with an open loan, by their code: each with its loans in slots, and the sum of the others."""
     lenders: dict[str, _Lender] = {}
     for i in np.flatnonzero(b["loan_open"]).tolist():
-        slot, dpd = int(b["loan_bank"][i]), int(b["loan_dpd"][i])
-        others = int(b["contributes"].sum()) - int(b["contributes"][slot])
-        lender = _Lender(slot=slot, authorized=bool(b["authorized"][slot]), others=others)
-        lenders.setdefault(bank_text(int(b["bank"][slot])), lender).loans.append(
+        _lender(lenders, b, int(b["loan_bank"][i])).loans.append(
             LoanOfAlert(
                 loan_id=id_text(b["loan"][i]),
                 outstanding_minor=int(b["loan_outstanding"][i]),
-                dpd=None if dpd < 0 else dpd,
+                dpd=_dpd(b["loan_dpd"][i]),
             )
         )
+    for slot in np.flatnonzero(b["more_count"]).tolist():
+        _lender(lenders, b, slot).more = LoansMore(
+            count=int(b["more_count"][slot]),
+            outstanding_minor=int(b["more_outstanding"][slot]),
+            dpd=_dpd(b["more_dpd"][slot]),
+        )
     return lenders
+
+
+def _lender(lenders: dict[str, _Lender], b: Any, slot: int) -> _Lender:
+    others = int(b["contributes"].sum()) - int(b["contributes"][slot])
+    new = _Lender(slot=slot, authorized=bool(b["authorized"][slot]), others=others)
+    return lenders.setdefault(bank_text(int(b["bank"][slot])), new)
+
+
+def _dpd(reported: Any) -> int | None:
+    return None if reported < 0 else int(reported)

@@ -94,8 +94,10 @@ def alert_columns(
     of_one = about != EVERY_BANK
     about_bank = np.where(of_one, np.take_along_axis(bank, np.maximum(about, 0)[:, None], axis=1)[:, 0], 0)
     row, loan = np.nonzero(rows["loan_open"][at] & ~of_one[:, None])
-    lender = bank[row, rows["loan_bank"][at][row, loan]]
-    every = np.unique(np.stack((row, lender), axis=1), axis=0)
+    beside_row, beside_bank = np.nonzero(rows["more_count"][at] * ~of_one[:, None])
+    lender_row = np.concatenate((row, beside_row))
+    lender = bank[lender_row, np.concatenate((rows["loan_bank"][at][row, loan], beside_bank))]
+    every = np.unique(np.stack((lender_row, lender), axis=1), axis=0)
     concerned_row = np.concatenate((every[:, 0], np.flatnonzero(of_one)))
     return AlertColumns(
         topic=topic,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from config.catalogue import indicators
 from detectors.rules.artefact import RuleSet
@@ -32,11 +32,21 @@ from detectors.scorecard import (
 from detectors.snapshot import BORROWERS, MICRO, Snapshot
 from detectors.wording.alerts import sentence, signal_name
 from domain.language import LANGS
-from domain.outputs import GROUPS, SEVERITIES, AlertState, Evidence, LoanOfAlert, ProvisionalCalendar, Severity
+from domain.outputs import (
+    GROUPS,
+    SEVERITIES,
+    AlertState,
+    Evidence,
+    LoanOfAlert,
+    LoansMore,
+    ProvisionalCalendar,
+    Severity,
+)
 from features import values
 from features.indicators import CORE, CORE_COUNT
 from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text
+from features.state.loan_table import LOAN_SLOTS
 from features.values import Value
 from streams.earlier_score import EarlierScore
 from streams.score.alerts import values_of
@@ -99,7 +109,7 @@ class Episode:
 class Loan:
     """One loan that the state holds."""
 
-    loan_id: str
+    loan_id: str | None  # None: beside the slots, where no id is kept
     bank_id: str | None
     open: bool
     outstanding_minor: int
@@ -151,6 +161,8 @@ class Explanation:
     indicators: list[Indicator]
     episodes: list[Episode]
     loans: list[Loan]
+    loan_overflow: int  # times that a lender or an open loan found no place
+    loan_overflow_day: int | None  # day number of the newest; None: never
     counts: dict[str, int]
     model_id: str
     rules_id: str
@@ -203,6 +215,8 @@ def explain(
         indicators=_indicators(x, points, card.weight_milli.tolist()),
         episodes=_episodes(enterprise_id, row, x, rules),
         loans=_loans(row),
+        loan_overflow=int(row["loan_overflow"]),
+        loan_overflow_day=int(row["loan_overflow_day"]) if row["loan_overflow"] else None,
         counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late")},
         model_id=saved.model_id,
         rules_id=rules.id,
@@ -315,6 +329,7 @@ class _Open:
     stock: bool = False
     score_before: int | None = None
     loans: Sequence[LoanOfAlert] = ()
+    loans_more: LoansMore | UnsetType = UNSET
     banks: Sequence[str] = ()
     provisional_calendar: ProvisionalCalendar = UNSET  # the explanation says it of the score itself
 
@@ -372,7 +387,7 @@ def _loans(row: np.void) -> list[Loan]:
         dpd, bank = int(row["loan_dpd"][i]), int(row["bank"][row["loan_bank"][i]])
         found.append(
             Loan(
-                loan_id=id_text(row["loan"][i]),
+                loan_id=id_text(row["loan"][i]) if i < LOAN_SLOTS else None,
                 bank_id=bank_text(bank) if bank else None,
                 open=bool(row["loan_open"][i]),
                 outstanding_minor=int(row["loan_outstanding"][i]),

@@ -17,7 +17,8 @@ from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
 from features.state import loans
-from features.state.loans import BANK_SLOTS, LOAN_SLOTS
+from features.state.loan_table import LOAN_SLOTS
+from features.state.loans import BANK_SLOTS
 from kernels.decorators import copy, kernel
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS = range(6)
@@ -75,6 +76,9 @@ ROW = np.dtype(
         ("loan_open", "|u1", (LOAN_SLOTS,)),
         ("loan_outstanding", "<i8", (LOAN_SLOTS,)),
         ("loan_dpd", "<i4", (LOAN_SLOTS,)),
+        ("more_count", "|u1", (BANK_SLOTS,)),  # open loans of the bank beside the slots
+        ("more_outstanding", "<i8", (BANK_SLOTS,)),
+        ("more_dpd", "<i4", (BANK_SLOTS,)),
     ]
 )
 
@@ -158,6 +162,7 @@ def describe(x, e, s, i, transition):
         x.bank[b] = e.bank[b]
         x.authorized[b] = loans.is_authorized(e, b, x.as_of_ms)
         x.contributes[b] = e.bank_flow[b] > 0.0
+        x.more_count[b], x.more_outstanding[b], x.more_dpd[b] = loans.beside(e, b)
     for i in range(LOAN_SLOTS):
         copy(e.loan[i], x.loan[i])
         x.loan_bank[i], x.loan_open[i] = e.loan_bank[i], e.loan_open[i]

@@ -13,33 +13,35 @@ def test_decay_halves_in_ninety_days():
     assert decay.growth(45) == pytest.approx(2**0.5)
 
 
-def take_loan(row, name, lender):
-    slot = loans.loan_slot(row["loan"], row["loan_bank"], row["loan_open"], layout.id_words(name), lender)
-    if slot != loans.NO_SLOT:
-        row["loan"][slot], row["loan_bank"][slot], row["loan_open"][slot] = layout.id_words(name), lender, 1
-    return slot
-
-
-def test_loans_keep_to_their_lender_and_a_closed_place_is_used_again():
-    row = layout.allocate(1)[0]
-    assert [loans.bank_slot(row, 11), loans.bank_slot(row, 22), loans.bank_slot(row, 11)] == [0, 1, 0]
-    assert [take_loan(row, f"L{i}", 0) for i in range(loans.LOAN_SLOTS)] == list(range(loans.LOAN_SLOTS))
-    assert take_loan(row, "L1", 0) == 1
-    assert take_loan(row, "L1", 1) == loans.NO_SLOT
-    row["loan_open"][5] = 0
-    assert take_loan(row, "L1", 1) == 5
-
-
 def test_a_bank_with_neither_flow_nor_loan_gives_its_slot_to_one_that_has():
     row = layout.allocate(1)[0]
     for code in range(1, loans.BANK_SLOTS + 1):
-        slot = loans.bank_slot(row, code)
+        slot = loans.bank_slot(row, code, loans.HAS_FLOW)
         loans.authorize(row, slot, 1, 0, 100, False)
         row["bank_flow"][slot] = 1.0 if code != 3 else 0.0
-    assert loans.bank_slot(row, 77) == 2
+    row["newest_ms"] = 200  # consent is over
+    assert loans.bank_slot(row, 77, loans.HAS_FLOW) == 2
     assert not loans.is_authorized(row, 2, 50)
     row["bank_flow"][2] = 1.0
-    assert loans.bank_slot(row, 78) == loans.NO_SLOT
+    assert loans.bank_slot(row, 78, loans.HAS_FLOW) == loans.NO_SLOT
+
+
+def test_a_lender_goes_before_consent_and_consent_before_the_smallest_flow():
+    row = layout.allocate(1)[0]
+    for code in range(1, loans.BANK_SLOTS + 1):
+        row["bank_flow"][loans.bank_slot(row, code, loans.HAS_FLOW)] = 10.0 - code
+    row["newest_ms"] = 50
+    for code in range(11, 11 + loans.BANK_SLOTS):
+        slot = loans.bank_slot(row, code, loans.HAS_CONSENT)
+        assert slot == 18 - code  # the one with the smallest flow first
+        loans.authorize(row, slot, 1, 0, 100, False)
+    assert loans.bank_slot(row, 19, loans.HAS_CONSENT) == loans.bank_slot(row, 19, loans.HAS_FLOW) == loans.NO_SLOT
+    for code in range(21, 21 + loans.BANK_SLOTS):
+        slot = loans.bank_slot(row, code, loans.LENDS)
+        assert not loans.is_authorized(row, slot, 50)
+        row["loan_bank"][slot], row["loan_open"][slot] = slot, 1
+    assert loans.bank_slot(row, 29, loans.LENDS) == loans.NO_SLOT
+    assert sorted(row["bank"].tolist()) == list(range(21, 29))
 
 
 def test_consent_merges_waits_for_its_time_and_ends_with_the_newest_event():

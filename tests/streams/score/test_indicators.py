@@ -18,7 +18,7 @@ from features.indicators import AT_CLOSE, INDICATORS
 from features.indicators.nulls import NULL_NAMES
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
-from tests.streams.score.kit import FIRST_DAY, GATEWAY, loan, no_model, record, said, tick, txn
+from tests.streams.score.kit import BANK, FIRST_DAY, GATEWAY, loan, no_model, record, said, tick, txn
 
 IN, OUT = ("op_in", "fin_in", "cash_in", "oth_in"), ("op_out", "pay", "tax", "lsv", "cash_out", "oth_out")
 OPOUT, NON_OP = ("op_out", "pay", "tax"), ("fin_in", "cash_in", "oth_in")
@@ -42,7 +42,7 @@ TRAITS = {  # of the stories after the first eight, what is unusual in each
     8: {"tiny", "gov"},
     9: {"rare", "no profile", "no service", "unnamed", "owner first", "no dpd"},
     10: {"gaps", "cut", "no service"},
-    11: {"nine loans", "few payers", "small sales", "rare"},
+    11: {"nine lenders", "few payers", "small sales", "rare"},
 }
 STORIES = 8 + len(TRAITS)
 HISTORY, NOT_COVERED, SMALL, NOT_REPORTED, STALLED, FESTIVE, NOTHING = (
@@ -89,8 +89,9 @@ class Naive:
         self.first_day = self.closed_day = self.last_op_in = self.last_txn = None
         self.declared, self.stalled, self.due, self.lines, self.is_open = None, False, [], {}, False
         self.latched = (None, HISTORY)
+        self.lenders = 1
         self.flows, self.credits = [], []  # (day, fen, whether named) of transactions with others; of op_in
-        self.frozen = self.cut = self.dpd = self.overflows = None  # frozen: None while no government fact came
+        self.frozen = self.cut = self.dpd = self.overflow_day = None  # frozen: None while no government fact came
 
     # windows
     def s(self, classes, first, last):
@@ -457,7 +458,7 @@ def bal_to_next_instalment_ratio(z, t, day, t_day):
 
 
 def instalment_to_inflow_12m_ratio(z, t, day, t_day):
-    if z.is_open and z.overflows:
+    if z.is_open and misses_a_lender(z, t_day):
         raise Null(NOT_REPORTED)
     next_day, fen = next_line(z, t_day)
     near = [due for when, due in z.lines.items() if t_day <= when < t_day + 28]
@@ -499,15 +500,20 @@ def dpd_max_days(z, t, day, t_day):
         raise Null(NOTHING)
     if z.stalled:
         raise Null(STALLED)
-    if z.dpd is None or z.overflows:
+    if z.dpd is None:
         raise Null(NOT_REPORTED)
     return z.dpd
 
 
 def active_lenders_count(z, t, day, t_day):
-    if z.overflows:
+    if misses_a_lender(z, t_day):
         raise Null(NOT_REPORTED)
-    return int(z.is_open)
+    return z.lenders if z.is_open else 0
+
+
+def misses_a_lender(z, t_day):
+    """A ninth lender finds no place: for 90 days after its last fact it counts as missing."""
+    return z.overflow_day is not None and t_day - z.overflow_day < 90
 
 
 def judicial_freeze_active_flag(z, t, day, t_day):
@@ -621,13 +627,14 @@ class Story:
         return Gov(event_id=event, bank_id=GATEWAY, enterprise_id="E1", event_time=time_ms, event=event, source="court")
 
     def _borrow(self, day):
-        """Borrow by schedule, by the next line alone, or by nine of them."""
+        """Borrow by schedule, by the next line alone, or from nine banks."""
         z = self.z
         z.is_open, z.dpd = True, None if "no dpd" in self.traits else 0
-        if "nine loans" in self.traits:
-            z.overflows = True
+        if "nine lenders" in self.traits:
+            z.lenders, z.overflow_day = 8, FIRST_DAY + day
             for number in range(9):
-                yield self._loan(day, "granted", loan_id=f"L{number}")
+                bank_id = f"C10{number + 1}0211000012" if number else BANK
+                yield self._loan(day, "granted", loan_id=f"L{number}", bank_id=bank_id)
         elif "cut" in self.traits:
             z.cut, z.lines = True, {FIRST_DAY + 40: 10**7}
             yield self._loan(day, "instalment_due", due_on=f"{date_of(FIRST_DAY + 40)}", due_minor=10**7)
