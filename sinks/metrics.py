@@ -58,6 +58,11 @@ MODEL_FIGURES = {"auc": "AUC", "ks": "KS", "gini": "Gini", "log_loss": "Log loss
 # What readings become: name, type, help, labels. Counters get Prometheus's suffix _total.
 _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_consumed_records": (CounterMetricFamily, "Records handed to the role", ("topic", "partition")),
+    "xinliu_consumed_bytes": (
+        CounterMetricFamily,
+        "Bytes of the keys, values and headers of these records",
+        ("topic", "partition"),
+    ),
     "xinliu_records": (
         CounterMetricFamily,
         "What became of records: with xinliu_held_records they add up to the consumed ones",
@@ -142,6 +147,7 @@ def samples(reading: Reading) -> Iterator[Sample]:
         case Consumed(topic=topic, partition=partition, records=records, position=position, end=end):
             where = (topic, str(partition))
             yield "xinliu_consumed_records", where, records
+            yield "xinliu_consumed_bytes", where, reading.payload_bytes
             if end is not None:
                 yield "xinliu_lag_records", where, max(0, end - position)
         case Outcomes():

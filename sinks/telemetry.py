@@ -61,12 +61,14 @@ Event = BatchApplied | Flushed | BlockStored | MemoryLost
 class Consumed:
     """One partition that the worker reads: records handed to the role since the start, and its position.
 
-    `position`: next offset to hand over. `end`: end of the log as of the last fetch, None before the first.
+    `payload_bytes`: of their keys, values and headers. `position`: next offset to hand over. `end`: end of the log as
+    of the last fetch, None before the first.
     """
 
     topic: str
     partition: int
     records: int
+    payload_bytes: int
     position: int
     end: int | None
 

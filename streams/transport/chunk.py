@@ -75,6 +75,12 @@ class Chunk:
         """Bytes that its records and their positions take in memory."""
         return self.buffer.nbytes + RECORD_BYTES * len(self)
 
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the keys, values and headers of its records."""
+        spans = (self.key_start, self.key_end), (self.value_start, self.value_end), (self.header_start, self.header_end)
+        return sum(int(ends.sum() - starts.sum()) for starts, ends in spans)
+
     def key(self, i: int) -> bytes | None:
         """Return the key of record i."""
         return self._bytes(int(self.key_start[i]), int(self.key_end[i]))

@@ -115,6 +115,7 @@ class Worker:
         self.role, self.options, self.app_id = role, options, app_id
         self._telemetry = telemetry or NoTelemetry()
         self._consumed: Counter[TP] = Counter()  # records handed to the role since the start
+        self._consumed_bytes: Counter[TP] = Counter()  # of these
         self._told_at = 0.0
         self.broker = broker
         self._lock = asyncio.Lock()
@@ -298,6 +299,7 @@ class Worker:
             began_s = time.perf_counter()
             await self.role.apply(tp, chunk)
             self._consumed[tp] += len(chunk)
+            self._consumed_bytes[tp] += chunk.payload_bytes
             seconds = time.perf_counter() - began_s
             self._telemetry.emit(BatchApplied(topic=tp.topic, records=len(chunk), seconds=seconds))
         else:
@@ -428,6 +430,7 @@ class Worker:
                     topic=tp.topic,
                     partition=tp.partition,
                     records=self._consumed[tp],
+                    payload_bytes=self._consumed_bytes[tp],
                     position=self._positions.get(tp, 0),
                     end=self._consumer.log_end(tp) if held else None,
                 )

@@ -42,8 +42,8 @@ from sinks.telemetry import (
 from tests.model_months import months
 
 READINGS: tuple[Reading, ...] = (
-    Consumed(topic="events.v1", partition=3, records=100, position=150, end=170),
-    Consumed(topic="events.v1", partition=4, records=7, position=7, end=None),
+    Consumed(topic="events.v1", partition=3, records=100, payload_bytes=9_000, position=150, end=170),
+    Consumed(topic="events.v1", partition=4, records=7, payload_bytes=0, position=7, end=None),
     Outcomes(topic="events.v1", partition=3, outcome="applied", records=90),
     Outcomes(topic="events.v1", partition=3, outcome="dead_lettered", reason="conflict", records=6),
     HeldBack(topic="events.v1", partition=3, records=4),
@@ -106,6 +106,7 @@ def test_every_type_of_telemetry_is_shown_here() -> None:
 
 def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> None:
     assert value(metrics, "xinliu_consumed_records_total", topic="events.v1", partition="3") == 100
+    assert value(metrics, "xinliu_consumed_bytes_total", topic="events.v1", partition="3") == 9_000
     assert value(metrics, "xinliu_lag_records", topic="events.v1", partition="3") == 20
     dead = {"topic": "events.v1", "partition": "3", "outcome": "dead_lettered", "reason": "conflict"}
     assert value(metrics, "xinliu_records_total", **dead) == 6

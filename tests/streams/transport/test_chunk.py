@@ -39,6 +39,13 @@ def test_pieces_join_without_gap_and_hold_every_record(n: int, most: int) -> Non
     assert rows == [(int(chunk.offset[i]), chunk.key(i), chunk.value(i), chunk.headers(i)) for i in range(n)]
 
 
+@given(n=st.integers(0, 12), first=st.integers(0, 12))
+def test_bytes_of_a_part_are_those_of_its_records_alone(n: int, first: int) -> None:
+    part = chunk_with_gaps(n).part(min(first, n), n)
+    rows = part.rows(range(len(part)))
+    assert part.payload_bytes == sum(len(row.key or b"") + len(row.value or b"") + len(row.headers) for row in rows)
+
+
 @pytest.mark.parametrize(("offset", "left", "start"), [(0, 3, 5), (10, 3, 10), (11, 2, 11), (17, 0, 17), (500, 0, 100)])
 def test_from_offset_drops_what_is_before(offset: int, left: int, start: int) -> None:
     part = chunk_with_gaps(3).from_offset(offset)
