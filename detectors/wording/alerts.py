@@ -17,7 +17,7 @@ from detectors.wording.numbers import band_text, fact_text, line_text, value_tex
 from detectors.wording.revision import Revision, elsewhere_id, phase
 from domain.calendar import date_of, day_of
 from domain.language import Lang
-from domain.outputs import SEVERITIES, Severity
+from domain.outputs import SEVERITIES, LoanOfAlert, LoansMore, Severity
 
 if TYPE_CHECKING:
     from detectors.rules.conditions import Signal  # with numba: too heavy for a command that prints sentences
@@ -216,7 +216,9 @@ def _score(alert: Revision, crossed: Mapping[str, tuple[Severity, float]], lang:
 
 def _own_loans(alert: Revision, lang: Lang) -> Iterator[str]:
     """Yield the receiving bank's exposure and how long it is overdue; nothing for the supervisor."""
-    of_loans = [*alert.loans, *([alert.loans_more] if alert.loans_more else [])]
+    of_loans: list[LoanOfAlert | LoansMore] = [*alert.loans]
+    if alert.loans_more:
+        of_loans.append(alert.loans_more)
     if of_loans:
         outstanding = sum(each.outstanding_minor for each in of_loans) / 100
         said = phrases.OWN_LOANS.to(lang).format(value_text("outstanding_cny", outstanding, lang))

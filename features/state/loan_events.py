@@ -4,6 +4,7 @@ import numpy as np
 
 from features.state import buckets, instalments, loan_places, loans, refinancing
 from features.state.instalments import UNSCHEDULED
+from features.state.loan_table import NO_SLOT
 from features.state.record_columns import LOAN_CLOSED, LOAN_DUE, LOAN_GRANTED, LOAN_LENT, LOAN_REPAID
 from kernels.decorators import kernel
 
@@ -25,13 +26,13 @@ def apply_loan(e, r, lender, day, lines):
     closed = ends(r)
     if r.event == LOAN_GRANTED or r.event == LOAN_LENT:
         refinancing.lend(e, day)
-    if lender == loans.NO_SLOT:
+    if lender == NO_SLOT:
         if not closed:
             e.lender_overflow_day = max(e.lender_overflow_day, day)
             loans.lose(e, day, np.int64(r.dpd))
         return False
     slot = loan_places.place_of(e, r.loan, lender, day, np.int64(r.dpd), max(r.outstanding, r.limit), closed)
-    if slot == loans.NO_SLOT:
+    if slot == NO_SLOT:
         return False
     known = e.loan_ms[slot] >= 0
     newest = r.event_ms >= e.loan_ms[slot]

@@ -12,7 +12,7 @@ from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
 from features.state.instalments import EVERY_BANK
 from features.state.loan_events import apply_loan, ends
-from features.state.loan_table import places
+from features.state.loan_table import NO_SLOT, places
 from features.state.parts import touch_cold
 from features.state.record_columns import (
     AUTHORIZATION,
@@ -59,12 +59,12 @@ def apply_change(e, r, day, lines):
     if e.closed_day == NO_UNIT:
         e.closed_day = day - 1
     e.newest_ms = max(e.newest_ms, r.event_ms)
-    kind, lender = r.kind, loans.NO_SLOT
+    kind, lender = r.kind, NO_SLOT
     if kind == LOAN:
         lender = loans.bank_slot(e, r.bank, loans.NO_CLAIM if ends(r) else loans.LENDS)
     if r.seen != seen.NOTHING:
         seen.note(e, r.seen, r.adverse, lender, day)
-        if lender != loans.NO_SLOT and (e.lenders >> lender) & 1 == 0:
+        if lender != NO_SLOT and (e.lenders >> lender) & 1 == 0:
             e.lenders |= 1 << lender
             # They are those of another bank, or of a time before.
             e.lender_band[lender, :] = 0
@@ -76,7 +76,7 @@ def apply_change(e, r, day, lines):
     elif kind == AUTHORIZATION:
         lasts = r.event != REVOKED and r.valid_to > e.newest_ms
         slot = loans.bank_slot(e, r.bank, loans.HAS_CONSENT if lasts else loans.NO_CLAIM)
-        if slot == loans.NO_SLOT:
+        if slot == NO_SLOT:
             e.bank_overflow += 1
         else:
             loans.authorize(e, slot, r.event_ms, r.valid_from, r.valid_to, r.event == REVOKED)
@@ -124,7 +124,7 @@ def _apply_external(e, r, day, category, fen, sign):
         return
     now = sign * decay.weight(day)
     slot = loans.bank_slot(e, r.bank, loans.HAS_FLOW)
-    if slot == loans.NO_SLOT:
+    if slot == NO_SLOT:
         e.bank_overflow += 1
     else:
         e.bank_flow[slot] = max(0.0, e.bank_flow[slot] + fen * now)

@@ -4,6 +4,7 @@ import pytest
 
 from features import layout
 from features.state import decay, loans
+from features.state.loan_table import NO_SLOT
 
 
 def test_decay_halves_in_ninety_days():
@@ -23,7 +24,7 @@ def test_a_bank_with_neither_flow_nor_loan_gives_its_slot_to_one_that_has():
     assert loans.bank_slot(row, 77, loans.HAS_FLOW) == 2
     assert not loans.is_authorized(row, 2, 50)
     row["bank_flow"][2] = 1.0
-    assert loans.bank_slot(row, 78, loans.HAS_FLOW) == loans.NO_SLOT
+    assert loans.bank_slot(row, 78, loans.HAS_FLOW) == NO_SLOT
 
 
 def test_a_lender_goes_before_consent_and_consent_before_the_smallest_flow():
@@ -35,12 +36,12 @@ def test_a_lender_goes_before_consent_and_consent_before_the_smallest_flow():
         slot = loans.bank_slot(row, code, loans.HAS_CONSENT)
         assert slot == 18 - code  # the one with the smallest flow first
         loans.authorize(row, slot, 1, 0, 100, False)
-    assert loans.bank_slot(row, 19, loans.HAS_CONSENT) == loans.bank_slot(row, 19, loans.HAS_FLOW) == loans.NO_SLOT
+    assert loans.bank_slot(row, 19, loans.HAS_CONSENT) == loans.bank_slot(row, 19, loans.HAS_FLOW) == NO_SLOT
     for code in range(21, 21 + loans.BANK_SLOTS):
         slot = loans.bank_slot(row, code, loans.LENDS)
         assert not loans.is_authorized(row, slot, 50)
         row["loan_bank"][slot], row["loan_open"][slot] = slot, 1
-    assert loans.bank_slot(row, 29, loans.LENDS) == loans.NO_SLOT
+    assert loans.bank_slot(row, 29, loans.LENDS) == NO_SLOT
     assert sorted(row["bank"].tolist()) == list(range(21, 29))
 
 
