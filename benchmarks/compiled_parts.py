@@ -41,6 +41,7 @@ from streams.ingest.forwarding import Forwarder, Rest
 from streams.ingest.role import RECORDS_AT_ONCE
 from streams.ingest.tokens import Tokens
 from streams.score import outbook, outputs_json
+from streams.seal import new_sealer
 from streams.transport import batches, reference
 from streams.transport.chunk import Chunk, ChunkBuilder, chunk_of
 from streams.worker.role import TP
@@ -271,7 +272,8 @@ def _hmacs(count: int) -> dict[str, tuple[int, dict[str, Variant]]]:
 def _ingest(world: World, count: int) -> dict[str, dict[str, list[float]]]:
     """Return µs of a clean record, and µs of a bad record in a mix with clean ones."""
     tokens = Tokens(_KEY)
-    compiled, by_reference = Forwarder(tokens), Forwarder(tokens, compiled=False)
+    sealer = new_sealer()
+    compiled, by_reference = Forwarder(tokens, sealer), Forwarder(tokens, sealer, compiled=False)
     clean, _ = _chunks(world, count, mixed=False)
     variants: dict[str, Variant] = {
         "compiled": lambda: _forward(compiled, clean),

@@ -20,11 +20,12 @@ from benchmarks.stages import threads_s
 from benchmarks.world import warm
 from benchmarks.world.log import HEADERS, World
 from benchmarks.world.population import BANKS
-from config.settings import IngestSettings, Settings
+from config.settings import IngestSettings, SealSettings, Settings
 from domain import topics
 from embedded import Child, Kafka, RedisServer, eventually
 from sinks.batch import Records
 from sinks.kafka import Outbox
+from streams.seal import key_files
 from streams.topics import create_topics
 
 ROLES = ("ingest", "score")
@@ -50,6 +51,7 @@ def engine(world: World, folder: Path) -> Iterator[Engine]:
         settings = msgspec.structs.replace(
             drains.settings_of(kafka.address, redis.url, world.partitions, "live-"),
             ingest=IngestSettings(token_key_file=str(folder / "token.key")),
+            seal=SealSettings(public_key_file=str(key_files(folder)["public_key_file"])),
         )
         create_topics(settings)
         asyncio.run(_exercise(kafka, world.partitions))

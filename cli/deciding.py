@@ -51,8 +51,10 @@ def guarded(verb: str, work: Callable[[], int]) -> int:
     from sinks.artefacts import ArtefactCorrupt, ArtefactMissing
     from sinks.kafka import DeliveryFailed
     from streams.model_decisions import Contended
+    from streams.seal import CannotOpen
 
-    refusals = (KafkaException, DeliveryFailed, ArtefactMissing, ArtefactCorrupt, Contended, TimeoutError, NotDecided)
+    of_kafka = (KafkaException, DeliveryFailed, TimeoutError)
+    refusals = (*of_kafka, ArtefactMissing, ArtefactCorrupt, Contended, CannotOpen, NotDecided)
     try:
         return work()
     except refusals as error:

@@ -6,8 +6,9 @@ a silent bank.
 list    every such batch, and whether its feed is paused at it
 resume  has the batch fetched again, as after an upgrade; what is read then is applied
 skip    has the feed go on after the batch, of which nothing is applied; --to says where, if its header does not
+open    writes a batch, as far as it is kept, into a file; it is sealed, and needs [seal] private_key_file
 
-FEED is a bank (code or name) or a topic. Who and why are asked.
+FEED is a bank (code or name) or a topic. Who and why are asked; of open, they are written to audit.v1.
 
 Example: xinliu feed list
          xinliu feed skip 示例银行一 --by zhang --reason "the bank sends the day again"
@@ -19,6 +20,7 @@ setting.
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -28,6 +30,7 @@ from cli.deciding import NotDecided, add_decision_arguments, decide, guarded, si
 from cli.numbers import offset_of
 from cli.words import say
 from config.settings import Settings
+from config.whole_file import write_whole
 from domain import topics
 from domain.events import Control
 from domain.outputs import QuarantinedBatch
@@ -41,8 +44,9 @@ ZH = """列出读不出的批次，或决定暂停的数据流怎样继续。
 list    逐个列出，并说明数据流是否停在那里
 resume  把这一批再取一次（例如升级之后），读得出就照常入账
 skip    跳过这一批继续，其中的记录一条也不入账；批头没写明到哪里为止的，用 --to 给出
+open    把保存下来的一批写入文件；它是密封的，需要 [seal] private_key_file
 
-FEED 是银行（编码或名称）或主题。要写明谁、为什么。
+FEED 是银行（编码或名称）或主题。要写明谁、为什么；open 的记入 audit.v1。
 
 例：xinliu feed list
     xinliu feed skip 示例银行一 --by 张三 --reason "银行将重发当天数据"
@@ -83,10 +87,15 @@ def read_feeds(settings: Settings) -> Feeds:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|resume|skip")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|resume|skip|open")
     listing = actions.add_parser("list", help=say("列出", "list them"))
     listing.add_argument("--json", action="store_true")
-    for name, what in (("resume", say("再取一次", "fetch the batch again")), ("skip", say("跳过", "go on after it"))):
+    deeds = (
+        ("resume", say("再取一次", "fetch the batch again")),
+        ("skip", say("跳过", "go on after it")),
+        ("open", say("写入文件", "write it into a file")),
+    )
+    for name, what in deeds:
         sub = actions.add_parser(name, help=what)
         sub.add_argument(
             "feed", metavar="FEED", help=say("银行（编码或名称）或主题", "a bank (code or name) or a topic")
@@ -95,6 +104,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument(
                 "--to", type=offset_of, metavar=say("位点", "OFFSET"), help=say("从哪里继续", "where to go on")
             )
+        if name == "open":
+            sub.add_argument("offset", type=offset_of, help=say("它的位点", "its offset"))
+            sub.add_argument("--out", type=Path, required=True, metavar=say("文件", "FILE"))
         add_decision_arguments(sub)
 
 
@@ -104,6 +116,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         "list": lambda: _list(args, read_feeds(settings)),
         "resume": lambda: decide(settings, _word(args, settings)),
         "skip": lambda: decide(settings, _word(args, settings)),
+        "open": lambda: _open(args, settings),
     }
     return guarded("feed", actions[args.action])
 
@@ -111,7 +124,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 def _list(args: argparse.Namespace, feeds: Feeds) -> int:
     paused = feeds.paused().values()
     if args.json:
-        rows = [msgspec.to_builtins(one) | {"paused": one in paused} for one in feeds.batches]
+        shown = [msgspec.structs.replace(one, sealed=None, batch=b"") for one in feeds.batches]
+        rows = [
+            msgspec.to_builtins(one) | {"paused": of in paused} for one, of in zip(shown, feeds.batches, strict=True)
+        ]
         print(printable(msgspec.json.encode(rows).decode()))
         return 0
     for one in feeds.batches:
@@ -130,9 +146,36 @@ def _list(args: argparse.Namespace, feeds: Feeds) -> int:
     return 0
 
 
+def _topic(args: argparse.Namespace, settings: Settings) -> str:
+    topic: str | None = args.feed if args.feed == topics.GATEWAY or topics.bank_of(args.feed) else None
+    return topic or topics.bank_events(bank_named(settings, args.feed).bank_id)
+
+
+def _open(args: argparse.Namespace, settings: Settings) -> int:
+    from streams.dead_letter_log import note_opening
+    from streams.ingest.quarantine import quarantined
+    from streams.seal import load_opener, place_of
+
+    topic, where = _topic(args, settings), (args.feed, args.offset)
+    found = next((one for one in quarantined(settings) if (one.topic, one.offset) == (topic, args.offset)), None)
+    if found is None:
+        raise NotDecided(say("quarantine.v1 里没有 %s@%d", "quarantine.v1 has no %s@%d") % where)
+    by, reason = signed(args)
+    batch = found.batch
+    if found.sealed is not None:
+        opener = load_opener(settings.seal.private_key_file)
+        batch = opener.open(found.sealed, place_of(found.topic, found.partition, found.offset))
+    note_opening(settings, [found], by=by, reason=reason)
+    try:
+        write_whole(args.out, batch, mode=0o600)
+    except OSError as error:
+        raise NotDecided(f"--out: {error}") from error
+    print(printable(f"{args.out}: {len(batch):,} / {found.batch_bytes:,} B"))
+    return 0
+
+
 def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
-    topic = args.feed if args.feed == topics.GATEWAY or topics.bank_of(args.feed) else None
-    topic = topic or topics.bank_events(bank_named(settings, args.feed).bank_id)
+    topic = _topic(args, settings)
     found = read_feeds(settings).paused().get((topic, 0))
     if found is None:
         raise NotDecided(say(f"{topic} 没有暂停", f"{topic} is not paused"))

@@ -26,12 +26,12 @@ from cli.words import say, time_text
 from config.settings import Settings
 from domain import topics
 from domain.calendar import date_of, day_of
-from domain.events import Control, EnterpriseEvent, LogRecord
-from domain.outputs import DeadLetter
+from domain.events import Control
+from domain.outputs import EventName
 from domain.printable import printable
 from streams import control_log
-from streams.dead_letter_log import read
-from streams.dead_letters import payload_of
+from streams.dead_letter_log import Letter, of_old, read
+from streams.dead_letters import name_of
 
 ZH = """列出来得太迟、没有自动入账的记录，或补入其中的。
 
@@ -52,7 +52,7 @@ class Late:
 
     partition: int
     offset: int
-    event: EnterpriseEvent
+    event: EventName
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,18 +81,20 @@ def late_records(settings: Settings) -> Iterator[Late]:
     """Return the records of late.v1, each once."""
     seen: set[tuple[int, int]] = set()
     for letter in read(settings, topics.LATE):
-        at = (letter.partition, letter.offset)
-        if letter.topic == topics.EVENTS and at not in seen:
+        head = letter.head
+        at = (head.partition, head.offset)
+        if head.topic == topics.EVENTS and at not in seen:
             seen.add(at)
-            yield Late(partition=letter.partition, offset=letter.offset, event=_event(letter))
+            yield Late(partition=head.partition, offset=head.offset, event=head.event or _event_of_old(letter))
 
 
-def _event(letter: DeadLetter) -> EnterpriseEvent:
-    payload = payload_of(letter)
-    event = None if payload is None else msgspec.json.decode(payload, type=LogRecord).event
-    if not isinstance(event, EnterpriseEvent):
-        raise NotDecided(f"{topics.LATE}: {topics.EVENTS}[{letter.partition}]@{letter.offset} is not held whole")
-    return event
+def _event_of_old(letter: Letter) -> EventName:
+    """Return the event in a letter of before they named it."""
+    record = of_old(letter)
+    if record is None or not record.payload:
+        where = f"{topics.EVENTS}[{letter.head.partition}]@{letter.head.offset}"
+        raise NotDecided(f"{topics.LATE}: the letter of {where} does not say which event it is")
+    return name_of(record.payload)
 
 
 def _list(args: argparse.Namespace, settings: Settings) -> int:
@@ -127,11 +129,10 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
 
 
 def _line(one: Late, word: Control | None) -> str:
-    kind = one.event.__struct_config__.tag
     done = "" if word is None else say(f"  已补入（{word.by}）", f"  admitted ({word.by})")
     return (
         f"{one.partition} {one.offset}  {time_text(one.event.event_time)}  {one.event.bank_id}  "
-        f"{one.event.enterprise_id}  {kind}  {one.event.event_id}{done}"
+        f"{one.event.enterprise_id}  {one.event.type}  {one.event.event_id}{done}"
     )
 
 
@@ -141,7 +142,7 @@ def _json(one: Late, word: Control | None) -> str:
         "offset": one.offset,
         "bank_id": one.event.bank_id,
         "enterprise_id": one.event.enterprise_id,
-        "type": one.event.__struct_config__.tag,
+        "type": one.event.type,
         "event_id": one.event.event_id,
         "event_time": one.event.event_time,
         "admitted_by": None if word is None else word.by,

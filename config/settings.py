@@ -76,6 +76,13 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
 
 
+class SealSettings(_Table, frozen=True, kw_only=True):
+    """The key pair under which ingest seals what it refuses. The private half is for operators: no worker needs it."""
+
+    public_key_file: str | None = None  # required by a worker of ingest
+    private_key_file: str | None = None  # of `xinliu dlq`; before the present key, earlier ones may stand in it
+
+
 class ScoreSettings(_Table, frozen=True, kw_only=True):
     """The score role."""
 
@@ -142,6 +149,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     redis: RedisSettings = RedisSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     ingest: IngestSettings = IngestSettings()
+    seal: SealSettings = SealSettings()
     score: ScoreSettings = ScoreSettings()
     learn: LearnSettings = LearnSettings()
     metrics: MetricsSettings = MetricsSettings()

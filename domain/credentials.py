@@ -56,6 +56,14 @@ class Forbidden:
             text = _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text)
         return _PEM in text or self._name_secret(set(_NAME.findall(text)))
 
+    def seen_in_headers(self, headers: Iterable[tuple[str, bytes | None]]) -> bool:
+        """Return whether a header's name says that it holds a secret, or its value looks as if it did."""
+        names, values = set(), []
+        for name, value in headers:
+            names.add(name)
+            values.append(value or b"")
+        return self._name_secret(names) or self.seen_in(b"\n".join(values))
+
     def _name_secret(self, names: set[str]) -> bool:
         """Return whether any of the names holds a secret.
 

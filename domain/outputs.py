@@ -163,28 +163,57 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     count: int | None = None
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`dlq.v1` and `late.v1`: a record that was not applied, complete enough to be tried again.
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the operators' private key opens, and only for the record that it belongs to."""
 
-    Key and headers (in the bytes of Kafka's record format) are held up to 64 KiB each, the payload up to 1 MiB.
+    key_id: str  # of the key pair: SHA-256 of its public half, 16 hex digits
+    box: bytes = msgspec.field(name="box_base64")  # the sender's public key (32 bytes), nonce (12), AES-256-GCM
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A record as a bank sent it: the content of `sealed` (MessagePack). Old dead letters have these fields in clear.
+
+    Key and headers (in the bytes of Kafka's record format) are held up to 64 KiB each, the payload up to 1 MiB; each of
+    them is left out where it holds a secret.
+    """
+
+    key: bytes | None = msgspec.field(name="key_base64", default=None)
+    key_cut: Cut | None = None  # where it is not held whole
+    headers: tuple[tuple[str, str], ...] = ()
+    headers_cut: Cut | None = None
+    payload_sha256: str  # of the whole payload
+    payload: bytes = msgspec.field(name="payload_base64")  # cut at 1 MiB
+
+
+class EventName(msgspec.Struct, frozen=True, kw_only=True):
+    """The event in a record of `events.v1`."""
+
+    type: str
+    bank_id: str
+    enterprise_id: str
+    event_id: str
+    event_time: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`dlq.v1` and `late.v1`: a record that was not applied.
+
+    A record of a bank, the gateway or an operator is in it, sealed, complete enough to be tried again. A record of our
+    own topics stands where its coordinates say.
     """
 
     topic: str
     partition: int
     offset: int
     reason: str
-    field: str | None
-    detail: str
-    key: bytes | None = msgspec.field(name="key_base64")
-    key_cut: Cut | None = None  # where it is longer than what is held
-    headers: tuple[tuple[str, str], ...]
-    headers_cut: Cut | None = None
-    payload_sha256: str
+    field: str | None  # "…" where it does not look like a name
+    detail: str  # quotes nothing of the record
+    event: EventName | None = None  # of `events.v1`, where it can be read
+    sealed: Sealed | None = None
     payload_bytes: int  # of the whole payload
-    payload: bytes = msgspec.field(name="payload_base64")  # cut at 1 MiB; empty where the reason is `credentials`
 
 
-class QuarantinedBatch(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantinedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`quarantine.v1`, keyed by topic: a record batch of a feed that cannot be read, once for each `offset` of a feed.
 
     After a crash it may be there twice: readers take the first.
@@ -198,7 +227,20 @@ class QuarantinedBatch(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     batch_bytes: int  # of the whole batch, as it was fetched
     batch_crc32c: int  # over the same
-    batch: bytes = msgspec.field(name="batch_base64")  # cut; empty where it looks as if it held a secret
+    sealed: Sealed | None = None  # its bytes, cut; absent where it looks as if it held a secret
+    batch: bytes = msgspec.field(name="batch_base64", default=b"")  # of before they were sealed
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
+    """`audit.v1`: a refused record or batch was opened. It is written before anything of that is shown."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason_refused: str
+    by: str
+    reason: str
+    at: int  # ms of the epoch
 
 
 class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="health"):

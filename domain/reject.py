@@ -3,9 +3,14 @@
 A record with several reasons is reported under the first of them in this order.
 """
 
+import re
 from enum import StrEnum
 
 import msgspec
+
+# A name as programs write it, alone or as a path. What does not look like one may be a value that stands in its place.
+_NAME = re.compile(r"(?!.*\d{5})[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}", re.ASCII)
+HIDDEN = "…"
 
 
 class Reason(StrEnum):
@@ -35,8 +40,39 @@ class Reason(StrEnum):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """An expected failure as a value: the reason, and the field and text that show it."""
+    """An expected failure as a value: the reason, the field, and a text of our own that quotes no value."""
 
     reason: Reason
     field: str | None = None
     detail: str = ""
+
+
+def shown_name(field: str | None) -> str | None:
+    """Return the name or path of a field where it looks like one, else HIDDEN: it may be a value in a name's place.
+
+    >>> [shown_name(one) for one in ("schedule[0].due_on", "6222020012345678901", "张三", None)]
+    ['schedule[0].due_on', '…', '…', None]
+    """
+    return field if field is None or _NAME.fullmatch(field) else HIDDEN
+
+
+def without_values(said: str) -> str:
+    """Return a decoder's message without the value that it quotes; its path is left out too, since it may hold names.
+
+    >>> without_values("Invalid enum value 'hunter2' - at `$.purpose`")
+    'Invalid enum value'
+    >>> without_values("Expected `int`, got `str` - at `$.seq`")
+    'Expected `int`, got `str`'
+    """
+    text = said.rpartition(" - at `$")[0] or said
+    for begin, plain in _QUOTING.items():
+        if text.startswith(begin):
+            return plain
+    return text[:200]
+
+
+_QUOTING = {
+    "Invalid enum value": "Invalid enum value",
+    "Invalid value": "Invalid value",
+    "Object contains unknown field": "Object contains unknown field",
+}

@@ -51,7 +51,7 @@ def _loan(fields: Fields) -> Iterator[Rejected]:
     for i, line in enumerate(schedule if isinstance(schedule, list) else ()):
         text = line.get("due_on") if isinstance(line, dict) else None
         if isinstance(text, str) and _day(text) is None:
-            yield _out(f"schedule[{i}].due_on", f"{text[:16]} is no date")
+            yield _out(f"schedule[{i}].due_on", "no date, as YYYY-MM-DD")
 
 
 def _gov(fields: Fields) -> Iterator[Rejected]:

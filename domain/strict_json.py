@@ -98,20 +98,20 @@ def _whole(message: bytes) -> Any | Rejected:
         return Rejected(reason=Reason.NOT_JSON, detail="half of a surrogate pair")
     if (repeated := _READING.repeated) is not None:
         return Rejected(reason=Reason.DUPLICATE_KEY, field=repeated[:128], detail="the key stands twice")
-    if (number := _READING.not_finite) is not None:
-        return Rejected(reason=Reason.NOT_FINITE, detail=f"{number[:40]} is no finite number")
+    if _READING.is_infinite:
+        return Rejected(reason=Reason.NOT_FINITE, detail="NaN, infinite, or beyond float64")
     return document
 
 
 class _Reading(threading.local):
-    """Python's decoder, and what it met in the last text: the first repeated key, the first infinite number.
+    """Python's decoder, and what it met in the last text: the first repeated key, and whether a number is infinite.
 
     There is one for each thread: making a decoder costs as much as reading an event.
     """
 
     def __init__(self) -> None:
         self.repeated: str | None = None
-        self.not_finite: str | None = None
+        self.is_infinite = False
         self._decoder, self._decoder_of_long = (
             json.JSONDecoder(
                 object_pairs_hook=self._pairs, parse_int=integer, parse_float=self._fraction,
@@ -125,7 +125,7 @@ class _Reading(threading.local):
 
         has_long: whether there may be an integer beyond float64 in it. A call for each integer is a third of the cost.
         """
-        self.repeated = self.not_finite = None
+        self.repeated, self.is_infinite = None, False
         if text.startswith("\ufeff"):
             return json.loads(text)  # which tells of the mark
         return (self._decoder_of_long if has_long else self._decoder).decode(text)
@@ -147,8 +147,8 @@ class _Reading(threading.local):
         number = float(digits)
         return self._constant(digits) if math.isinf(number) else number
 
-    def _constant(self, name: str) -> float:
-        self.not_finite = self.not_finite or name
+    def _constant(self, _name: str) -> float:
+        self.is_infinite = True
         return 0.0
 
 

@@ -6,7 +6,6 @@ Text is stored in Unicode NFC. Free text (memo, names) keeps control and bidirec
 escapes: a transaction is not dropped for a tab in its memo. Identifiers and codes with such characters are refused.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -33,7 +32,7 @@ from domain.events import (
 )
 from domain.ids import DayText
 from domain.money import CURRENCIES
-from domain.reject import Reason, Rejected
+from domain.reject import Reason, Rejected, without_values
 from domain.relations import is_integer, relations
 from domain.strict_json import parse
 
@@ -99,7 +98,7 @@ class Validator:
         if message is not None and len(message) > EVENT_BYTES_MAX:
             return Rejected(reason=Reason.OVERSIZED, detail=f"{len(message)} bytes, at most {EVENT_BYTES_MAX}")
         if schema not in _SCHEMAS:
-            shown = "no header" if schema is None else schema[:64].decode("utf-8", "replace")
+            shown = "no header" if schema is None else "another one"
             return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"{shown}, known: {SCHEMA}")
         if message is None:
             return Rejected(reason=Reason.NOT_JSON, detail="null value")
@@ -115,8 +114,8 @@ class Validator:
     ) -> Accepted | Rejected:
         kind = _KINDS.get(document["type"]) if isinstance(document.get("type"), str) else None
         if kind is None:
-            shown = json.dumps(document.get("type"))[:64]  # orjson refuses integers beyond 64 bits
-            return Rejected(reason=Reason.UNKNOWN_TYPE, field="type", detail=f"{shown} is no type of event")
+            shown = f"a JSON {_json_name(document['type'])}" if "type" in document else "missing"
+            return Rejected(reason=Reason.UNKNOWN_TYPE, field="type", detail=f"{shown}, known: {', '.join(_KINDS)}")
         if kind not in _KINDS_OF[self.source.writer]:
             return Rejected(
                 reason=Reason.TYPE_NOT_ALLOWED, field="type", detail=f"{document['type']} from a {self.source.writer}"
@@ -137,15 +136,15 @@ class Validator:
             yield from _day(fields, name, time_ms_max if kind is Receipt else None)
         currency = fields.get("currency", "CNY")
         if isinstance(currency, str) and currency not in CURRENCIES:
-            yield Rejected(reason=Reason.UNKNOWN_CURRENCY, field="currency", detail=currency[:16])
+            yield Rejected(reason=Reason.UNKNOWN_CURRENCY, field="currency", detail="no known code")
         for name in ("event_time", "ref_event_time"):
             time_ms = fields.get(name)
             if not is_integer(time_ms):
                 continue
             if time_ms < EVENT_TIME_MS_MIN:
-                yield Rejected(reason=Reason.TIME_TOO_EARLY, field=name, detail=f"{time_ms} is before 1990-01-01")
+                yield Rejected(reason=Reason.TIME_TOO_EARLY, field=name, detail="before 1990-01-01")
             if time_ms > time_ms_max:
-                detail = f"{time_ms} is {time_ms - time_ms_max + self.future_tolerance_ms} ms after the broker's time"
+                detail = _how_far(time_ms - time_ms_max + self.future_tolerance_ms)
                 yield Rejected(reason=Reason.TIME_IN_FUTURE, field=name, detail=detail)
         if self.source.bank_id is not None and fields.get("bank_id") != self.source.bank_id:
             yield Rejected(reason=Reason.BANK_MISMATCH, field="bank_id", detail=f"topic of {self.source.bank_id}")
@@ -159,6 +158,15 @@ def headers_fault(size: int) -> Rejected | None:
     return Rejected(
         reason=Reason.OVERSIZED, field="headers", detail=f"{size} bytes of headers, at most {HEADERS_BYTES_MAX}"
     )
+
+
+def _how_far(ahead_ms: int) -> str:
+    """Return how far a time is ahead of the broker's, so coarse that the time cannot be computed from it."""
+    span = next((name for ms, name in _SPANS if ahead_ms < ms), "over a year (milliseconds are expected)")
+    return f"ahead of the broker's time by {span}"
+
+
+_SPANS = ((3_600_000, "less than an hour"), (86_400_000, "hours"), (366 * 86_400_000, "days"))
 
 
 def _rank(finding: Rejected) -> int:
@@ -268,7 +276,8 @@ def _explain(message: str) -> tuple[str, Rejected]:
     if (found := _WORDS.match(text)) is not None:
         said = str(found.lastgroup)
         reason, inner = Reason(said), found[said]
-    finding = Rejected(reason=reason, field=(f"{path}.{inner}" if inner else path)[:128], detail=text[:200])
+    field = (f"{path}.{inner}" if inner else path)[:128]
+    finding = Rejected(reason=reason, field=field, detail=without_values(text))
     return _STEP.split(path, maxsplit=1)[0], finding
 
 
@@ -279,14 +288,14 @@ def _day(fields: Mapping[str, Any], name: str, time_ms_max: int | None) -> Itera
     try:
         start_ms = day_start_ms(day_of_text(text))
     except ValueError:
-        yield Rejected(reason=Reason.OUT_OF_RANGE, field=name, detail=f"{text[:16]} is no date")
+        yield Rejected(reason=Reason.OUT_OF_RANGE, field=name, detail="no date, as YYYY-MM-DD")
         return
     if time_ms_max is None:
         return
     if start_ms < EVENT_TIME_MS_MIN:
-        yield Rejected(reason=Reason.TIME_TOO_EARLY, field=name, detail=f"{text} is before 1990-01-01")
+        yield Rejected(reason=Reason.TIME_TOO_EARLY, field=name, detail="before 1990-01-01")
     if start_ms > time_ms_max:
-        yield Rejected(reason=Reason.TIME_IN_FUTURE, field=name, detail=f"{text} has not begun at the broker")
+        yield Rejected(reason=Reason.TIME_IN_FUTURE, field=name, detail="has not begun at the broker")
 
 
 def _holds_unseen(value: Any) -> bool:
@@ -306,5 +315,5 @@ def _in_nfc(value: Any) -> Any:
 
 
 def _json_name(value: Any) -> str:
-    names = {type(None): "null", bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
-    return names[type(value)]
+    kinds = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+    return kinds.get(type(value), "null")

@@ -24,6 +24,7 @@ from streams.control_log import ControlHistory, next_control
 from streams.ingest.feeds import Feeds
 from streams.ingest.forwarding import Forwarder, encode
 from streams.ingest.tokens import Tokens
+from streams.seal import new_sealer
 from streams.worker.role import TP
 
 AT_ONCE = 2_000
@@ -84,7 +85,8 @@ class _Ingest:
 
     def __init__(self, source: Source, writer: LogWriter, made: Made) -> None:
         self._writer, self._made = writer, made
-        self._forwarder = Forwarder(Tokens(sha256(f"xinliu replay {source.identity}".encode()).digest()))
+        tokens = Tokens(sha256(f"xinliu replay {source.identity}".encode()).digest())
+        self._forwarder = Forwarder(tokens, new_sealer())
         self._feeds = Feeds(source.banks)
         self._validators: dict[str, Validator] = {}
         self._offsets: Counter[str] = Counter()

@@ -23,6 +23,7 @@ from kernels.cache import compiled_since
 from replay.offsets import Offsets
 from replay.recovery import Recovery
 from replay.state import token_key_file
+from streams.seal import key_files
 from streams.topics import wanted_topics
 from streams.worker.roles import ROLES
 
@@ -262,6 +263,7 @@ class Stack:
         return Child(title or name, argv, log=log, env=env, stop_deadline_s=35.0)
 
     def _write_settings(self) -> None:
+        seal_files = key_files(self.directory)
         document: dict[str, Any] = {
             "kafka": {
                 "bootstrap": self._parts.kafka.address,
@@ -272,6 +274,7 @@ class Stack:
             "redis": {"url": self._parts.redis.socket_url},
             "clickhouse": {"url": f"chdb://{self.directory / 'clickhouse'}"},
             "ingest": {"token_key_file": str(token_key_file(self.directory)), "align_ms_max": self._align_ms_max},
+            "seal": {name: str(file) for name, file in seal_files.items()},
             "learn": {"activation": "auto"},  # nobody is here to accept a candidate
             **({} if self._dashboard_port is None else {"dashboard": {"port": self._dashboard_port}}),
             "banks": [msgspec.to_builtins(bank) for bank in self._banks],

@@ -11,6 +11,7 @@ from sinks.retriable import TRANSIENT, bounds
 
 AT_ONCE = 5_000  # records
 SILENCE_S_MAX = 30.0
+VALUE_S_MAX = 10.0
 WAIT_S = 0.05  # for records that a poll does not find at once
 FOLLOWING = {"fetch.wait.max.ms": 50}  # of a consumer that stays at the end: how long a fetch waits for records
 
@@ -126,6 +127,21 @@ def read_topic(
     with closing(assigned_consumer(bootstrap, client)) as consumer:
         low, end = bounds(consumer, topic, partition)
         yield from read(consumer, {(topic, partition): (max(begin, low), end)}, timeout_s=timeout_s)
+
+
+def value_at(bootstrap: str, client: Mapping[str, Any] | None, topic: str, partition: int, offset: int) -> bytes | None:
+    """Return the value at an offset, None where there is none. Raise KafkaException and ReadTimeout as `read`."""
+    with closing(assigned_consumer(bootstrap, client)) as consumer:
+        known = consumer.list_topics(topic, VALUE_S_MAX).topics[topic]
+        if partition not in known.partitions:
+            return None
+        begin, end = bounds(consumer, topic, partition)
+        if not begin <= offset < end:
+            return None
+        for message in read(consumer, {(topic, partition): (offset, offset + 1)}, timeout_s=VALUE_S_MAX):
+            value: bytes | None = message.value()
+            return value
+    return None
 
 
 def _messages(consumer: Consumer, records_max: int, wait_s: float) -> list[Message]:

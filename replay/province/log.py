@@ -21,6 +21,7 @@ from sinks.batch import Records
 from streams.ingest.feeds import Feeds
 from streams.ingest.forwarding import Forwarder, encode
 from streams.ingest.tokens import Tokens
+from streams.seal import new_sealer
 from streams.worker.role import TP
 
 PARTITIONS = 8
@@ -74,7 +75,7 @@ class _Writing:
 
     def __init__(self, delivering: Delivering, writer: Writer, tokens: Tokens, out: LogWriter) -> None:
         self._delivering, self._writer, self._out = delivering, writer, out
-        self._forwarder = Forwarder(tokens, compiled=False)
+        self._forwarder = Forwarder(tokens, new_sealer(), compiled=False)
         self._feeds = Feeds(delivering.banks)
         self._topics = [topics.bank_events(bank.bank_id) for bank in delivering.banks]
         self._backfill = delivering.population.backfill_months > 0

@@ -338,7 +338,6 @@ DEAD_LETTER = Table(
                 "offset": "Int64",
                 "reason": WORD,
                 "field": WORD_OR_NULL,
-                "payload_sha256": "String",
                 "payload_bytes": "Int64",
             },
         ),

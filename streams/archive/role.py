@@ -310,6 +310,6 @@ def _foreign(chunk: Chunk) -> Mapping[int, Rejected]:
     found, buffer = {}, chunk.buffer.data
     for i, (start, end) in enumerate(zip(chunk.header_start.tolist(), chunk.header_end.tolist(), strict=True)):
         if buffer[start:end] != _SCHEMA_HEADERS and ("schema", SCHEMA.encode()) not in chunk.headers(i):
-            detail = f"{chunk.headers(i)!r:.200}"
+            detail = f"no header, or another than {SCHEMA}"
             found[i] = Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=detail)
     return found

@@ -17,11 +17,12 @@ from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator, headers_fault
 from sinks.batch import KeyAndValue, Records
 from sinks.kafka import MarkedOutbox
-from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
+from streams.dead_letters import PAYLOAD_BYTES_MAX, to_sealed_letter
 from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path, warm
 from streams.ingest.fast_path.reader import SLOW_PATH
 from streams.ingest.fingerprint import fingerprint
 from streams.ingest.tokens import Tokens
+from streams.seal import Sealer
 from streams.transport import Chunk
 from streams.transport.chunk import Row, cached_by_headers, read_headers
 from streams.worker.role import TP
@@ -102,14 +103,14 @@ class Rest:
 class Forwarder:
     """Sends what records become, under the lane and mark of each, and counts it.
 
-    counts: records by (topic, partition, outcome). compiled: whether transactions may take the compiled fast path; what
-    they become is the same.
+    counts: records by (topic, partition, outcome). sealer: seals what is refused. compiled: whether transactions may
+    take the compiled fast path; what they become is the same.
     """
 
-    def __init__(self, tokens: Tokens, *, compiled: bool = True) -> None:
+    def __init__(self, tokens: Tokens, sealer: Sealer, *, compiled: bool = True) -> None:
         self.counts: Counter[tuple[str, int, Outcome]] = Counter()
         self.forbidden = forbidden()
-        self._tokens = tokens
+        self._tokens, self._sealer = tokens, sealer
         self._reader = FastPathReader(tokens) if compiled else None
 
     def warm(self) -> None:
@@ -214,7 +215,7 @@ class Forwarder:
         return self._refused(TP(chunk.topic, chunk.partition), row, self._refusal(row, rejected, False))
 
     def _refused(self, tp: TP, row: Row, refusal: Refusal) -> Refused:
-        return Refused(row.offset, refusal.rejected.reason, encode(to_dead_letter(tp, row, *refusal)))
+        return Refused(row.offset, refusal.rejected.reason, encode(to_sealed_letter(self._sealer, tp, row, *refusal)))
 
     def dead_letter(self, out: MarkedOutbox, tp: TP, refused: Sequence[Refused], mark: int) -> None:
         """Send dead letters to `dlq.v1`. `mark`: the input offset that is committed only after them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -11,10 +10,8 @@ import msgspec
 from domain import topics
 from domain.events import EnterpriseEvent, LogRecord
 from domain.reject import Reason, Rejected
-from sinks.log_reader import assigned_consumer, read
-from sinks.retriable import bounds
+from sinks.log_reader import value_at
 
-TIMEOUT_S = 10.0
 _DECODER = msgspec.json.Decoder(LogRecord)
 
 
@@ -27,8 +24,8 @@ def admitted(bootstrap: str, client: Mapping[str, Any], where: str) -> LogRecord
     topic, _, place = where.partition(":")
     partition, _, offset = place.partition(":")
     if topic != topics.EVENTS or not (partition.isdecimal() and offset.isdecimal()):
-        return _rejected(f"{where!r} is no record of {topics.EVENTS}")
-    value = _value_at(bootstrap, client, int(partition), int(offset))
+        return _rejected(f"names no record of {topics.EVENTS}")
+    value = value_at(bootstrap, client, topics.EVENTS, int(partition), int(offset))
     try:
         record = None if value is None else _DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -40,17 +37,3 @@ def admitted(bootstrap: str, client: Mapping[str, Any], where: str) -> LogRecord
 
 def _rejected(detail: str) -> Rejected:
     return Rejected(reason=Reason.OUT_OF_RANGE, field="artefact_id", detail=detail)
-
-
-def _value_at(bootstrap: str, client: Mapping[str, Any], partition: int, offset: int) -> bytes | None:
-    """Return the value at an offset of `events.v1`, None where there is none."""
-    with closing(assigned_consumer(bootstrap, client)) as consumer:
-        if partition not in consumer.list_topics(topics.EVENTS, TIMEOUT_S).topics[topics.EVENTS].partitions:
-            return None
-        begin, end = bounds(consumer, topics.EVENTS, partition)
-        if not begin <= offset < end:
-            return None
-        for message in read(consumer, {(topics.EVENTS, partition): (offset, offset + 1)}, timeout_s=TIMEOUT_S):
-            value: bytes | None = message.value()
-            return value
-    return None

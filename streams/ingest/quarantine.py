@@ -25,6 +25,7 @@ from sinks.kafka import MarkedOutbox
 from sinks.log_reader import FOLLOWING, assigned_consumer, poll
 from sinks.retriable import bounds
 from streams.control_log import control_of
+from streams.seal import Sealer, place_of
 from streams.transport import UnreadableBatch
 from streams.worker.role import TP
 
@@ -97,9 +98,9 @@ class Quarantine:
     counts: batches sent to `quarantine.v1`, by (topic, partition, reason).
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sealer: Sealer) -> None:
         self.counts: Counter[tuple[str, int, str]] = Counter()
-        self._settings = settings
+        self._settings, self._sealer = settings, sealer
         self._paused: dict[TP, _Paused] = {}
         self._kept: set[Place] | None = None  # what the topic holds; None: to be read
         self._reading: asyncio.Task[set[Place]] | None = None
@@ -183,12 +184,12 @@ class Quarantine:
             return
         self._kept.add(place)
         self.counts[tp.topic, tp.partition, batch.reason] += 1
-        value = msgspec.json.encode(_record_of(tp, batch, self._settings.ingest.quarantine_bytes_max))
+        value = msgspec.json.encode(_record_of(tp, batch, self._settings.ingest.quarantine_bytes_max, self._sealer))
         outbox.send_marked(topics.QUARANTINE, value, key=tp.topic.encode(), lane=tp, mark=batch.offset)
 
 
-def _record_of(tp: TP, batch: UnreadableBatch, bytes_max: int) -> QuarantinedBatch:
-    kept = batch.raw[:bytes_max]
+def _record_of(tp: TP, batch: UnreadableBatch, bytes_max: int, sealer: Sealer) -> QuarantinedBatch:
+    kept, place = batch.raw[:bytes_max], place_of(tp.topic, tp.partition, batch.offset)
     return QuarantinedBatch(
         topic=tp.topic,
         partition=tp.partition,
@@ -198,5 +199,5 @@ def _record_of(tp: TP, batch: UnreadableBatch, bytes_max: int) -> QuarantinedBat
         detail=batch.detail[:500],
         batch_bytes=len(batch.raw),
         batch_crc32c=batch.crc,
-        batch=b"" if forbidden().seen_in(kept) else kept,
+        sealed=None if forbidden().seen_in(kept) else sealer.seal(kept, place),
     )

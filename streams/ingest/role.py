@@ -40,6 +40,7 @@ from streams.ingest.late_admission import admitted
 from streams.ingest.quarantine import Quarantine
 from streams.ingest.ticks import Ticks
 from streams.ingest.tokens import Tokens
+from streams.seal import load_sealer
 from streams.topics import check_topics
 from streams.transport import Chunk, UnreadableBatch
 from streams.worker.role import DETACHED, TP, Role, RoleContext
@@ -82,10 +83,11 @@ class Ingest(Role):
         self._settings, self._clock = settings, clock
         keys = token_key.load(settings.ingest)
         log.info("tokens begin with %s, opened by the key %s", keys.token_key_id, keys.key_id)
-        self._forwarder = Forwarder(Tokens(keys.secret), compiled=settings.kafka.parser == "compiled")
+        sealer = load_sealer(settings.seal.public_key_file)
+        self._forwarder = Forwarder(Tokens(keys.secret), sealer, compiled=settings.kafka.parser == "compiled")
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
         self._question = EndOffsetRequest(lambda tps: self._context.end_offsets(tps))
-        self._quarantine = Quarantine(settings)
+        self._quarantine = Quarantine(settings, sealer)
         self._rewinds: dict[TP, int] = {}  # offsets where feeds go on, until the worker asks
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from domain.calendar import day_of, day_of_text
 from domain.events import SCHEMA, Authorization, Control, Derived, Gov, Loan, LogRecord, Outcome, Profile, Tick, Txn
-from domain.reject import Reason, Rejected
+from domain.reject import Reason, Rejected, without_values
 from features.layout import id_words
 from features.state.balances import MISSING
 from features.state.buckets import FEN_MAX
@@ -140,11 +140,11 @@ def sender_of(chunk: Chunk, row: int) -> tuple[str, str] | None:
 def _read(chunk: Chunk, row: int) -> LogRecord | Rejected:
     version = dict(chunk.headers(row)).get("schema")
     if version != SCHEMA.encode():
-        return Rejected(reason=Reason.UNKNOWN_VERSION, field="header schema", detail=repr(version))
+        return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"no header, or another than {SCHEMA}")
     try:
         return _DECODER.decode(chunk.value(row) or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Rejected(reason=Reason.NOT_JSON, detail=str(error))
+        return Rejected(reason=Reason.NOT_JSON, detail=without_values(str(error)))
 
 
 def _step(chunk: Chunk, row: int, cells: np.void, lines: list[tuple[int, int]]) -> Barrier | Unreadable | None:
@@ -160,8 +160,8 @@ def _step(chunk: Chunk, row: int, cells: np.void, lines: list[tuple[int, int]]) 
         return Barrier(int(chunk.offset[row]), event)
     try:
         filled, schedule = _columns(record, event), _schedule(event)
-    except ValueError as error:
-        return Unreadable(row, Rejected(reason=Reason.OUT_OF_RANGE, detail=f"no date: {error}"))
+    except ValueError:
+        return Unreadable(row, Rejected(reason=Reason.OUT_OF_RANGE, detail="no date, as YYYY-MM-DD"))
     filled |= {"line_first": len(lines), "line_count": len(schedule), "admitted": record.admitted}
     lines += schedule
     for name, cell in (_DEFAULT | filled).items():

@@ -106,10 +106,7 @@ class Writer:
         for kind, (topic, rejected) in _LETTER_OF.items():
             if len(of_kind := self._wanted(rows, kinds, kind, topic)):
                 keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
-                # Ingest has searched what it wrote, and this was read as it: it has our fields and no others.
-                letters = to_dead_letters(
-                    chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys), is_searched=True
-                )
+                letters = to_dead_letters(chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys))
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         one_by_one = kinds == outbook.ALERT
         if self.in_columns is not None:

@@ -1,32 +1,45 @@
 """`xinliu dlq` on a real broker."""
 
+import base64
+import hashlib
 import json
 import re
 from argparse import ArgumentParser
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from cli import dlq
+from config.errors import SettingsError
+from config.settings import SealSettings
 from domain import topics
 from domain.reject import Reason, Rejected
 from sinks.batch import encode_headers
 from sinks.kafka import Outbox
-from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letter
+from streams.dead_letters import PAYLOAD_BYTES_MAX, to_dead_letters, to_sealed_letter
+from streams.seal import key_files, load_opener, load_sealer
 from streams.topics import create_topics
-from streams.transport.chunk import Row
+from streams.transport.chunk import Row, chunk_of
 from streams.worker.role import TP
 from tests.reading import read
 from tests.streams.ingest.kit import BANKS, HEADERS, settings_for
+from tests.streams.score.kit import record, txn
 
 BANK = topics.bank_events(BANKS[0])
 HOSTILE = "币种\x1b[2J\x9b\u202e\n\x7f"
+SIGNED = ("--by", "张三", "--reason", "银行询问")
+LOGGED = record(txn("e1", "E1", 0))
+OLD = (
+    b'{"topic":"%s","partition":0,"offset":2,"reason":"unknown_enum","field":"purpose","detail":"","key_base64":null,'
+    b'"headers":[["schema","xinliu.event/1"]],"payload_sha256":"%s","payload_bytes":7,"payload_base64":"eyJhIjoxfQ=="}'
+) % (BANK.encode(), hashlib.sha256(b'{"a":1}').hexdigest().encode())
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")  # but the end of a line
 
 
 @pytest.fixture
 def settings(empty_kafka, tmp_path):
-    """A broker with five dead letters."""
+    """A broker with five dead letters, and one of before they were sealed."""
     found = settings_for(empty_kafka, tmp_path)
     create_topics(found)
     rows = [
@@ -34,13 +47,18 @@ def settings(empty_kafka, tmp_path):
         (BANK, 5, Reason.UNKNOWN_CURRENCY, b'{"currency":"YYY\x1b[2J"}'),
         (BANK, 7, Reason.CREDENTIALS, b'{"password":"hunter2"}'),
         (BANK, 9, Reason.OVERSIZED, b"x" * (PAYLOAD_BYTES_MAX + 1)),
-        (topics.EVENTS, 1, Reason.CONFLICT, b"{}"),
     ]
-    outbox = Outbox(found.kafka.bootstrap)
+    outbox, sealer = Outbox(found.kafka.bootstrap), load_sealer(found.seal.public_key_file)
+    letters = []
     for topic, offset, reason, payload in rows:
         row = Row(offset, 0, b"\xffkey", payload, encode_headers(HEADERS))
-        letter = to_dead_letter(TP(topic, 0), row, Rejected(reason=reason, field=HOSTILE, detail=HOSTILE), False)
-        outbox.send(topics.DEAD_LETTERS, msgspec.json.encode(letter))
+        rejected = Rejected(reason=reason, field=HOSTILE, detail=HOSTILE)
+        letters.append(to_sealed_letter(sealer, TP(topic, 0), row, rejected, False))
+    outbox.send(topics.EVENTS, LOGGED[1], key=LOGGED[0], partition=0)
+    conflict = chunk_of(topics.EVENTS, 0, 0, [LOGGED])
+    letters += to_dead_letters(conflict, [0], [Rejected(reason=Reason.CONFLICT, field=HOSTILE, detail=HOSTILE)])
+    for value in (*map(msgspec.json.encode, letters), OLD):
+        outbox.send(topics.DEAD_LETTERS, value)
     outbox.drain()
     return found
 
@@ -58,21 +76,27 @@ def test_dead_letters_are_listed_shown_and_sent_again(settings, capsys):
     assert code == 0
     assert {(row["topic"], row["reason"]): row["count"] for row in json.loads(out)} == {
         (BANK, "unknown_currency"): 2, (BANK, "credentials"): 1, (BANK, "oversized"): 1, ("events.v1", "conflict"): 1,
+        (BANK, "unknown_enum"): 1,
     }  # fmt: skip
     _, out, _ = run(settings, capsys, "list", "--reason", "unknown_currency", "--topic", BANK)
     assert out.split() == ["2", "unknown_currency", BANK, "2", "in", "all"]
     _, out, _ = run(settings, capsys, "list", "--each")
-    assert len(out.splitlines()) == 5
+    assert len(out.splitlines()) == 6
 
     # A terminal obeys control characters: they are shown, not sent to it.
-    code, out, _ = run(settings, capsys, "show", BANK, "0", "5")
+    code, out, _ = run(settings, capsys, "show", BANK, "0", "5", *SIGNED)
     assert code == 0
     assert "YYY\\x1b[2J" in out
     assert "\x1b" not in out
-    _, out, _ = run(settings, capsys, "show", BANK, "0", "7")
+    assert "xinliu.event/1" in out
+    _, out, _ = run(settings, capsys, "show", BANK, "0", "7", *SIGNED)
     assert "hunter2" not in out
     assert "not held" in out
-    code, _, err = run(settings, capsys, "show", BANK, "0", "8")
+    _, out, _ = run(settings, capsys, "show", BANK, "0", "2", *SIGNED)
+    assert '{"a":1}' in out
+    _, out, _ = run(settings, capsys, "show", "events.v1", "0", "0", *SIGNED)
+    assert LOGGED[1].decode() in out, "a record of our own topics is read where it stands"
+    code, _, err = run(settings, capsys, "show", BANK, "0", "8", *SIGNED)
     assert (code, "no dead letter" in err) == (1, True)
 
     # Without a word of the operator nothing is sent; with it, what is held whole and came from an input.
@@ -81,24 +105,67 @@ def test_dead_letters_are_listed_shown_and_sent_again(settings, capsys):
     assert read(settings.kafka.bootstrap, BANK) == []
     code, out, _ = run(settings, capsys, "retry", "--yes", "--json")
     answer = json.loads(out)
-    assert (code, answer["sent"]) == (0, 2)
+    assert (code, answer["sent"]) == (0, 3)
     assert [row["letter"].split()[:2] for row in answer["refused"]] == [
-        [f"{BANK}[0]@7", "credentials"], [f"{BANK}[0]@9", "oversized"], ["events.v1[0]@1", "conflict"],
+        [f"{BANK}[0]@7", "credentials"], [f"{BANK}[0]@9", "oversized"], ["events.v1[0]@0", "conflict"],
     ]  # fmt: skip
     again = read(settings.kafka.bootstrap, BANK)
-    assert [record.value for record in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}']
-    assert [record.key for record in again] == [b"\xffkey"] * 2
-    assert [record.headers for record in again] == [HEADERS] * 2
-    assert read(settings.kafka.bootstrap, topics.EVENTS) == []
+    assert [one.value for one in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}', b'{"a":1}']
+    assert [one.key for one in again] == [b"\xffkey"] * 2 + [None]
+    assert [one.headers for one in again] == [HEADERS] * 3
+    assert len(read(settings.kafka.bootstrap, topics.EVENTS)) == 1
     code, out, _ = run(settings, capsys, "retry", "--topic", BANK, "--offset", "5", "--yes")
     assert (code, out.splitlines()[-1]) == (0, "1 sent, 0 refused")
-    assert len(read(settings.kafka.bootstrap, BANK)) == 3
+    assert len(read(settings.kafka.bootstrap, BANK)) == 4
+
+
+def test_who_opens_a_letter_says_why_and_it_is_written_before_anything_is_shown(settings, capsys, tmp_path):
+    for words in ((), ("--by", "张三"), ("--reason", "x")):
+        code, out, err = run(settings, capsys, "show", BANK, "0", "3", *words)
+        assert (code, out, "is needed" in err) == (1, "", True)
+    without = msgspec.structs.replace(settings, seal=SealSettings())
+    with pytest.raises(SettingsError, match="private_key_file is not set"):
+        run(without, capsys, "show", BANK, "0", "3", *SIGNED)
+    of_others = key_files(tmp_path / "others")
+    other = msgspec.structs.replace(settings, seal=SealSettings(private_key_file=str(of_others["private_key_file"])))
+    code, out, err = run(other, capsys, "show", BANK, "0", "3", *SIGNED)
+    assert (code, out, "it is sealed for key" in err) == (1, "", True)
+    code, out, _ = run(other, capsys, "retry", "--offset", "3", "--yes")
+    assert "0 sent, 1 refused" in out
+    assert read(settings.kafka.bootstrap, topics.AUDIT) == [], "nobody has opened anything"
+    code, out, _ = run(settings, capsys, "show", BANK, "0", "3", *SIGNED, "--json")
+    shown = json.loads(out)
+    assert (code, base64.b64decode(shown["record"]["payload_base64"])) == (0, b'{"currency":"XXX"}')
+    _, out, _ = run(settings, capsys, "opened", "--json")
+    opened = json.loads(out)
+    assert (opened["topic"], opened["offset"], opened["by"], opened["reason"]) == (BANK, 3, "张三", "银行询问")
+    assert "张三: 银行询问" in run(settings, capsys, "opened")[1]
+
+
+def test_a_pair_of_keys_is_made_once_and_its_private_half_is_for_its_owner(settings, capsys, tmp_path):
+    code, out, _ = run(settings, capsys, "keys", str(tmp_path / "pair"))
+    public, private = (Path(line.split(" = ")[1].strip("'")) for line in out.splitlines())
+    assert (code, private.stat().st_mode & 0o777) == (0, 0o600)
+    before = private.read_bytes()
+    assert run(settings, capsys, "keys", str(tmp_path / "pair"))[:2] == (0, out)
+    assert private.read_bytes() == before
+    with pytest.raises(SettingsError, match="private half"):
+        load_sealer(str(private))
+    public.chmod(0o640)
+    with pytest.raises(SettingsError, match="private keys of X25519 alone"):
+        load_opener(str(public))
+    public.write_text("6222021234567890123\n")
+    with pytest.raises(SettingsError, match="public_key_file"):
+        load_sealer(str(public))
+    private.chmod(0o644)
+    with pytest.raises(SettingsError, match="open to every user"):
+        load_opener(str(private))
 
 
 def test_fault_15_nothing_of_a_dead_letter_reaches_the_terminal_raw(settings, capsys, fault):
     calls = [
-        ("list",), ("list", "--each"), ("list", "--each", "--json"), ("show", BANK, "0", "5"),
-        ("show", BANK, "0", "5", "--json"), ("retry", "--topic", "events.v1", "--yes"),
+        ("list",), ("list", "--each"), ("list", "--each", "--json"), ("show", BANK, "0", "5", *SIGNED),
+        ("show", BANK, "0", "5", *SIGNED, "--json"), ("retry", "--topic", "events.v1", "--yes"),
         ("retry", "--topic", "events.v1", "--yes", "--json"),
     ]  # fmt: skip
     for words in calls:
@@ -106,6 +173,6 @@ def test_fault_15_nothing_of_a_dead_letter_reaches_the_terminal_raw(settings, ca
         assert code == 0
         assert UNSEEN.search(out + err) is None, words
         assert words == ("list",) or "\\u001b[2J\\u009b\\u202e" in out.replace("\\\\", "\\")
-    _, out, _ = run(settings, capsys, "show", BANK, "0", "5", "--json")
+    _, out, _ = run(settings, capsys, "show", BANK, "0", "5", *SIGNED, "--json")
     assert json.loads(out)["detail"] == HOSTILE, "a program reads what was there"
     fault(injected=len(calls), observed=f"{len(UNSEEN.findall(HOSTILE))} characters of each field and detail escaped")

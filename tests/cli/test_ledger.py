@@ -105,8 +105,8 @@ def _ingested(settings, values):
 
 def _letter(offset):
     return DeadLetter(
-        topic=INPUT, partition=0, offset=offset, reason=Reason.NOT_JSON, field=None, detail="", key=None,
-        headers=[], payload_sha256="", payload_bytes=0, payload=b"",
+        topic=INPUT, partition=0, offset=offset, reason=Reason.NOT_JSON, field=None, detail="",
+        payload_bytes=0,
     )  # fmt: skip
 
 

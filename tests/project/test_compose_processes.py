@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from streams.seal import key_files
 from tests.patience import patience_s
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +75,8 @@ def test_the_pages_are_healthy_and_stop_clean(
 def _environ(service: dict[str, Any], folder: Path, kafka: str, redis_url: str) -> dict[str, str]:
     """The service's environment with the addresses and files of this machine; what needs no other value stays."""
     (folder / "token_key").write_text("0123456789abcdef" * 4)
+    public = key_files(folder)["public_key_file"].read_text().splitlines()[1]
+    (folder / "seal_public_key").write_text(public)  # as SEAL_PUBLIC_KEY has it
     here = {
         "XINLIU_CONFIG": str(ROOT / "config/ops/xinliu.toml"),
         "XINLIU_CACHE": os.environ.get("XINLIU_CACHE", ""),
@@ -81,6 +84,7 @@ def _environ(service: dict[str, Any], folder: Path, kafka: str, redis_url: str) 
         "XINLIU_REDIS_URL": redis_url,
         "XINLIU_CLICKHOUSE_URL": f"chdb://{folder / 'chdb'}",
         "XINLIU_INGEST_TOKEN_KEY_FILE": str(folder / "token_key"),
+        "XINLIU_SEAL_PUBLIC_KEY_FILE": str(folder / "seal_public_key"),
         "XINLIU_METRICS_HOST": "127.0.0.1",
     }
     given = {key: value for key, value in service["environment"].items() if key != "XINLIU_CLICKHOUSE_PASSWORD_FILE"}

@@ -19,6 +19,7 @@ import pytest
 
 from embedded.ports import free_port
 from streams.score.version import engine_version
+from streams.seal import key_files
 from streams.worker.roles import ROLES
 from tests.patience import patience_s
 from tests.project.image import Stage, copy, entrypoint, let_in, stages
@@ -124,7 +125,9 @@ def test_every_role_is_built_from_it(image: Image) -> None:
     key = image.folder / "token.key"
     key.write_text("0123456789abcdef" * 4)
     settings = image.folder / "xinliu.toml"
-    settings.write_text(f'[ingest]\ntoken_key_file = "{key}"\n' + (OPS / "xinliu.toml").read_text(encoding="utf-8"))
+    seal = key_files(image.folder)["public_key_file"]
+    keys = f'[ingest]\ntoken_key_file = "{key}"\n[seal]\npublic_key_file = "{seal}"\n'
+    settings.write_text(keys + (OPS / "xinliu.toml").read_text(encoding="utf-8"))
     built = image.run("python", "-c", ROLES_ARE_BUILT, settings).splitlines()
     assert [line.split()[0] for line in built] == list(ROLES)
 

@@ -92,11 +92,9 @@ MESSAGES = [
                 reason="not_json",
                 field=None,
                 detail="",
-                key=None,
-                headers=(("a", "b"),),
-                payload_sha256="0" * 64,
+                event=outputs.EventName(type="txn", bank_id="b", enterprise_id="e", event_id="i", event_time=1),
+                sealed=outputs.Sealed(key_id="0" * 16, box=b"abc"),
                 payload_bytes=3,
-                payload=b"abc",
             )
         ),
     ),

@@ -9,7 +9,7 @@ import pytest
 from config.settings import Bank
 from domain import topics
 from domain.events import Instalment, Loan, Profile
-from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score, Sealed
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
 from sinks.clickhouse.tables import (
@@ -67,8 +67,8 @@ PROFILE = Profile(
     **COMMON, industry="C", region="450100", size_class="micro", name_masked="示例***公司", related_party_ids=("r1",)
 )
 LETTER = DeadLetter(
-    topic="bank.x.events.v1", partition=0, offset=3, reason="not_json", field=None, detail="", key=None,
-    headers=[], payload_sha256="0" * 64, payload_bytes=9, payload=b"secret",
+    topic="bank.x.events.v1", partition=0, offset=3, reason="not_json", field=None, detail="",
+    sealed=Sealed(key_id="0" * 16, box=b"secret"), payload_bytes=9,
 )  # fmt: skip
 HEALTH = FeedHealth(
     bank_id=BANK, last_event_time=None, covered_up_to=20_000, closed_up_to=None, stalled=True,

@@ -31,6 +31,7 @@ from replay.province.writing import Writer, platform_key
 from streams.ingest.forwarding import Forwarder
 from streams.ingest.tokens import Tokens
 from streams.score import reader
+from streams.seal import new_sealer
 from streams.worker.role import TP
 
 SMALL = Population(seed=5, enterprises=60, months=5, before_months=8, after_months=2, banks=6, default_rate=0.3)
@@ -95,7 +96,7 @@ def test_the_compiled_writer_gives_the_bytes_of_the_events() -> None:
 
 
 def test_the_log_is_what_ingest_makes_of_what_was_sent(flawed: Path) -> None:
-    forwarder = Forwarder(Tokens(platform_key(FLAWED)), compiled=False)
+    forwarder = Forwarder(Tokens(platform_key(FLAWED)), new_sealer(), compiled=False)
     expected: dict[bytes, list[bytes]] = defaultdict(list)
     offsets: Counter[str] = Counter()
     for delivery in Province(FLAWED).deliveries():

@@ -80,8 +80,7 @@ def score(number: int) -> bytes:
 def letter(number: int, topic: str = "bank.x.events.v1") -> bytes:
     return msgspec.json.encode(
         DeadLetter(
-            topic=topic, partition=0, offset=number, reason="late", field=None, detail="", key=None, headers=[],
-            payload_sha256="", payload_bytes=0, payload=b"",
+            topic=topic, partition=0, offset=number, reason="late", field=None, detail="", payload_bytes=0,
         )
     )  # fmt: skip
 

@@ -14,11 +14,12 @@ import msgspec
 from confluent_kafka import OFFSET_INVALID, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from config.settings import Bank, IngestSettings, KafkaSettings, Settings
+from config.settings import Bank, IngestSettings, KafkaSettings, SealSettings, Settings
 from domain import topics
 from domain.calendar import day_of_text, day_start_ms
 from domain.events import SCHEMA, LogRecord
 from domain.outputs import DeadLetter
+from streams.seal import key_files
 from tests import brokers, reading
 from tests.patience import patience_s
 from tests.transactions import txn_row
@@ -56,6 +57,7 @@ def settings_for(bootstrap: str, folder: Path, banks: Sequence[str] = BANKS, **i
     key.write_bytes(b"0123456789abcdef0123456789abcdef")
     return Settings(
         kafka=KafkaSettings(bootstrap=bootstrap, log_partitions=PARTITIONS, group_prefix="test-"),
+        seal=SealSettings(**{name: str(file) for name, file in key_files(folder).items()}),
         ingest=IngestSettings(token_key_file=str(key), **({"tick_interval_ms": 50} | ingest)),
         banks=tuple(Bank(bank_id=bank_id, name_zh="示例", deadline_hours=12) for bank_id in banks),
     )

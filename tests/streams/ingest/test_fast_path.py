@@ -24,6 +24,7 @@ from streams.ingest.fast_path.block import FastPathReader
 from streams.ingest.fast_path.reader import ROOM, TOKEN_SLOTS_EACH_MAX
 from streams.ingest.forwarding import Forwarder, Later, Rest
 from streams.ingest.tokens import Tokens
+from streams.seal import new_sealer
 from streams.transport.chunk import chunk_of
 from tests.corpus.cases import bad, good
 from tests.transactions import txn_row
@@ -33,7 +34,7 @@ TOPIC = topics.bank_events(BANK)
 NOW_MS = 1_709_700_000_000
 TOLERANCE_MS = 300_000
 HEADERS = (("schema", SCHEMA.encode()),)
-TOKENS = Tokens(b"k" * 32)
+TOKENS, SEALER = Tokens(b"k" * 32), new_sealer()
 PERSON, COMPANY = "11010519491231002X", "91310000MA1FL0XX1A"
 ANY_MS = 2**62
 
@@ -68,7 +69,7 @@ def as_sent(*values):
 
 def becomes(records, *, compiled, topic=TOPIC, last_ms=ANY_MS, at_once=3):
     """Return the fate of each record: key, value and time where it is forwarded, else why not."""
-    forwarder, rest, found = Forwarder(TOKENS, compiled=compiled), Rest(chunk(records, topic)), []
+    forwarder, rest, found = Forwarder(TOKENS, SEALER, compiled=compiled), Rest(chunk(records, topic)), []
     while rest:
         until = min(rest.first + at_once - rest.first % at_once, len(records))
         run, after = forwarder.run(validator(topic), rest, until, last_ms)
@@ -405,7 +406,7 @@ def test_the_room_is_enough_for_the_longest_of_records():
 
 def test_runs_are_bounded_by_their_last_time_and_their_end():
     records = as_sent(*(canonical(**FULL | {"event_time": NOW_MS + ms}) for ms in (0, 5, 9, 5, 0)))
-    forwarder, whole = Forwarder(TOKENS), chunk(records)
+    forwarder, whole = Forwarder(TOKENS, SEALER), chunk(records)
     runs = [forwarder.run(validator(), Rest(whole), until, ANY_MS)[0] for until in (1, 3, 5, 9)]
     assert [len(run.records) for run in runs] == [run.until for run in runs] == [1, 3, 5, 5]
     run, after = forwarder.run(validator(), Rest(whole), 5, NOW_MS + 5)

@@ -9,20 +9,22 @@ import pytest
 from domain import topics
 from domain.events import HEADERS_BYTES_MAX, LogRecord
 from domain.outputs import DeadLetter
+from domain.outputs import Refused as RefusedRecord
 from domain.reject import Reason
 from domain.validate import Validator, source_of
 from sinks.batch import encode_headers
 from streams.ingest.forwarding import Forwarder, Later, Rest
+from streams.seal import key_files, load_opener, load_sealer
 from streams.transport.chunk import HEADERS_CACHED_BYTES_MAX, HEADERS_CACHED_MAX, chunk_of
 from tests.streams.ingest.kit import BANKS, HEADERS, as_bytes, at, receipt, txn
-from tests.streams.ingest.test_fast_path import TOKENS
+from tests.streams.ingest.test_fast_path import SEALER, TOKENS
 
 TOPIC = topics.bank_events(BANKS[0])
 ANY_MS = 2**62
 
 
 def validator():
-    forbidden = Forwarder(TOKENS, compiled=False).forbidden
+    forbidden = Forwarder(TOKENS, SEALER, compiled=False).forbidden
     return Validator(source=source_of(TOPIC), forbidden=forbidden, future_tolerance_ms=0)
 
 
@@ -44,7 +46,7 @@ def test_each_record_is_judged_once_however_often_its_feed_is_held(monkeypatch, 
     rows = [txn("a", at(0)), receipt(0), loan, txn("b", at(1), memo="\t"), receipt(1), txn("c", at(2))]
     values = [as_bytes(row) for row in rows]
     rest = Rest(chunk_of(TOPIC, 0, 7, [(None, value, HEADERS, at(400)) for value in values]))
-    forwarder, found = Forwarder(TOKENS, compiled=compiled), []
+    forwarder, found = Forwarder(TOKENS, SEALER, compiled=compiled), []
     while rest:
         for _ in range(2):
             run, after = forwarder.run(validator(), rest, len(values), min(ANY_MS, at(0)))
@@ -66,14 +68,17 @@ def test_each_record_is_judged_once_however_often_its_feed_is_held(monkeypatch, 
 @pytest.mark.parametrize(
     "headers", [[("h", b"x" * (12 << 20)), *HEADERS], [("", None)] * 100_000, [("a" * 70_000, b"")]]
 )
-def test_headers_over_their_bound_are_not_read_and_the_dead_letter_is_cut(headers):
+def test_headers_over_their_bound_are_not_read_and_the_dead_letter_is_cut(headers, tmp_path):
+    files = key_files(tmp_path)
     chunk = chunk_of(TOPIC, 0, 7, [(b"k" * (3 << 20), as_bytes(txn("a", at(0))), headers, at(1))])
-    run, after = Forwarder(TOKENS).run(validator(), Rest(chunk), 1, ANY_MS)
+    run, after = Forwarder(TOKENS, load_sealer(str(files["public_key_file"]))).run(validator(), Rest(chunk), 1, ANY_MS)
     (refused,) = run.refused
     assert (refused.offset, refused.reason, after, len(run.records)) == (7, Reason.OVERSIZED, None, 0)
     assert len(refused.letter) < 2 << 20
     letter = msgspec.json.decode(refused.letter, type=DeadLetter)
     assert letter.field == "headers"
+    box = load_opener(str(files["private_key_file"])).open(letter.sealed, f"{TOPIC}[0]@7")
+    letter = msgspec.msgpack.decode(box, type=RefusedRecord)
     assert letter.headers_cut.count == len(headers)
     assert letter.headers_cut.size_bytes > HEADERS_BYTES_MAX
     assert [name for name, _ in letter.headers] == [name for name, _ in headers[: len(letter.headers)]]
@@ -85,7 +90,7 @@ def test_headers_up_to_their_bound_are_read():
     for size, reasons in ((room, []), (room + 1, [Reason.OVERSIZED])):
         headers = [("h", b"x" * size), *HEADERS]
         chunk = chunk_of(TOPIC, 0, 7, [(None, as_bytes(txn("a", at(0))), headers, at(1))])
-        run, _ = Forwarder(TOKENS).run(validator(), Rest(chunk), 1, ANY_MS)
+        run, _ = Forwarder(TOKENS, SEALER).run(validator(), Rest(chunk), 1, ANY_MS)
         assert [refused.reason for refused in run.refused] == reasons
         assert len(run.records) == 1 - len(reasons)
 
@@ -95,7 +100,7 @@ def test_headers_up_to_their_bound_are_read():
 )
 def test_what_is_remembered_of_a_hostile_banks_headers_is_bounded_in_bytes(size, records, mib):
     """Headers of two bytes each take 32 times as much once they are decoded; those of each record differ."""
-    forwarder, headers = Forwarder(TOKENS, compiled=False), [("", None)] * (size // 2 - 10)
+    forwarder, headers = Forwarder(TOKENS, SEALER, compiled=False), [("", None)] * (size // 2 - 10)
     assert len(encode_headers([*headers, ("1000", b"")])) in range(size - 16, size + 1)
     tracemalloc.start()
     try:

@@ -119,8 +119,13 @@ def test_fault_47_a_batch_that_cannot_be_read_pauses_its_feed_alone(
     assert event_ids(broker, 0) == {"0-0", "0-1", "0-2"}
     (kept,) = quarantine(broker)
     assert (kept.topic, kept.partition, kept.offset, kept.next_offset) == (BAD, 0, bad, bad + 3)
-    assert (kept.batch_bytes, kept.reason) == (len(kept.batch), "offset_delta")
-    assert kept.batch.endswith(NOT_RISING.encoded()[61:])
+    assert (kept.batch, kept.reason) == (b"", "offset_delta"), "what a bank sent is sealed"
+    whole = tmp_path / "batch"
+    signed = ("--by", "zhang", "--reason", "the bank asks")
+    assert called(found, tmp_path, capsys, "feed", "open", BAD, str(bad), "--out", str(whole), *signed)[0] == 0
+    assert (kept.batch_bytes, whole.stat().st_mode & 0o777) == (whole.stat().st_size, 0o600)
+    assert whole.read_bytes().endswith(NOT_RISING.encoded()[61:])
+    assert f"{BAD}[0]@{bad}  offset_delta  zhang: the bank asks" in called(found, tmp_path, capsys, "dlq", "opened")[1]
     balances(found, BAD, 0)
 
     code, out = called(found, tmp_path, capsys, "feed", "list")
