@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TIME_TOO_EARLY = "time_too_early"  # before 1990-01-01
     TIME_IN_FUTURE = "time_in_future"  # over 5 minutes ahead of the broker's timestamp
     BANK_MISMATCH = "bank_mismatch"  # bank_id is not the topic's bank
+    PERSONAL_ID = "personal_id"  # an enterprise id that is a person's number, a passport or a card
     CONFLICT = "conflict"  # an event id seen with another body (found by score)
     LATE = "late"  # older than the allowed lateness (found by score)
 

@@ -30,8 +30,9 @@ from domain.events import (
     Text128,
     Text256,
 )
-from domain.ids import DayText
+from domain.ids import ENTERPRISE_ID_BYTES_MAX, DayText
 from domain.money import CURRENCIES
+from domain.personal import compact, kind_of
 from domain.reject import Reason, Rejected, without_values
 from domain.relations import is_integer, relations
 from domain.strict_json import parse
@@ -148,6 +149,12 @@ class Validator:
                 yield Rejected(reason=Reason.TIME_IN_FUTURE, field=name, detail=detail)
         if self.source.bank_id is not None and fields.get("bank_id") != self.source.bank_id:
             yield Rejected(reason=Reason.BANK_MISMATCH, field="bank_id", detail=f"topic of {self.source.bank_id}")
+        for name in ("enterprise_id", "succeeds_id"):
+            text = fields.get(name)
+            if not isinstance(text, str) or len(text) > ENTERPRISE_ID_BYTES_MAX:
+                continue
+            if (personal := kind_of(compact(text))) is not None:
+                yield Rejected(reason=Reason.PERSONAL_ID, field=name, detail=f"a {personal}, not an enterprise")
         yield from relations(fields)
 
 

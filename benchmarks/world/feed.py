@@ -116,7 +116,7 @@ def _sale(event_id: str, number: int, bank: int, event_ms: int, fen: int) -> Txn
     return Txn(
         event_id=event_id, bank_id=bank_id(bank), enterprise_id=enterprise_id(number), event_time=event_ms,
         account="6222020000000000001", direction="C", amount_minor=fen, currency="CNY", balance_minor=fen,
-        counterparty_id="914403000000000001", counterparty_kind="corporate", purpose="sales",
+        counterparty_id="91440300000000000E", counterparty_kind="corporate", purpose="sales",
     )  # fmt: skip
 
 

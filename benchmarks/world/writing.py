@@ -13,6 +13,7 @@ import numpy.typing as npt
 from benchmarks.world.history import CREDIT_KINDS, DEBIT_KINDS, Events
 from benchmarks.world.population import BANKS, Profiles, bank_id, enterprise_id
 from domain import topics
+from domain.personal import CREDIT_ALPHABET, CREDIT_WEIGHTS
 from kernels.decorators import allocating_kernel
 from streams.score.json_text import put_integer
 
@@ -35,6 +36,8 @@ KINDS = (
     ("D", "social_security", "government", "0205", "batch", "社保费"),
 )
 assert len(KINDS) == CREDIT_KINDS + DEBIT_KINDS
+_CREDIT_WEIGHTS = np.array(CREDIT_WEIGHTS, np.int64)
+_CREDIT_ALPHABET = np.frombuffer(CREDIT_ALPHABET.encode(), np.uint8)
 BYTES_MAX = 900  # of a record; the longest parts are of fixed size
 _KEY_ID = b"5f0c93ab"  # of the platform key that the tokens stand under
 
@@ -130,6 +133,16 @@ def _put_padded(b, p, x, digits):
 
 
 @allocating_kernel
+def _put_check(b, p):
+    """Write the check character of a credit code of 17 digits, which end at p."""
+    total = np.int64(0)
+    for i in range(17):
+        total += (np.int64(b[p - 17 + i]) - 48) * _CREDIT_WEIGHTS[i]
+    b[p] = _CREDIT_ALPHABET[(31 - total % 31) % 31]
+    return p + 1
+
+
+@allocating_kernel
 def _mixed(x, salt):
     x = (np.uint64(x) + np.uint64(salt)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -178,7 +191,7 @@ def _write(events, profiles, ids, parts, banks, kinds, first_origin, stamped, b,
         p = _put_account(b, _put(b, p, parts, _ACCOUNT), parts, owner * 3 + e.slot, stamped)
         p = put_integer(b, _put(b, p, kinds[0], e.kind), e.amount)
         p = put_integer(b, _put(b, p, parts, _CURRENCY), e.balance)
-        p = _put_padded(b, _put(b, p, parts, _PARTY), party % np.uint64(10**11), 11)
+        p = _put_check(b, _put_padded(b, _put(b, p, parts, _PARTY), party % np.uint64(10**10), 10))
         if not stamped:
             p = _put(b, p, parts, _PARTY_NAME)
         if bank % 3 == 0:

@@ -31,7 +31,7 @@ export const TEXTS = {
     margin: "保证金", wealth: "理财", own_transfer: "本户划转", cash: "现金", investment: "投资", refund: "退款", fee: "费用", other: "其他",
     granted: "发放", drawn: "提款", instalment_due: "到期应还", repaid: "归还", overdue: "逾期", interest_overdue: "欠息", extended: "展期",
     renewed: "无还本续贷", restructured: "重组", advance: "垫款", compensated: "担保代偿", classified: "分类", written_off: "核销", default: "违约", closed: "结清",
-    not_json: "不是 JSON", unknown_currency: "币种未知", conflict: "编号相同、内容不同", late_record: "超过迟到期限",
+    not_json: "不是 JSON", unknown_currency: "币种未知", personal_id: "企业代码为个人号码", conflict: "编号相同、内容不同", late_record: "超过迟到期限",
   },
   en: {
     skip: "Skip to content", brand: "early warning", search: "Enterprise code or name", searching: "Find an enterprise", none_found: "No enterprise matches",
@@ -64,6 +64,6 @@ export const TEXTS = {
     margin: "margin", wealth: "wealth product", own_transfer: "own transfer", cash: "cash", investment: "investment", refund: "refund", fee: "fee", other: "other",
     granted: "granted", drawn: "drawn", instalment_due: "instalment due", repaid: "repaid", overdue: "overdue", interest_overdue: "interest overdue", extended: "extended",
     renewed: "renewed", restructured: "restructured", advance: "advance", compensated: "guarantee called", classified: "classified", written_off: "written off", default: "default", closed: "closed",
-    not_json: "not JSON", unknown_currency: "unknown currency", conflict: "same id, another body", late_record: "later than allowed",
+    not_json: "not JSON", unknown_currency: "unknown currency", personal_id: "a person's number as enterprise id", conflict: "same id, another body", late_record: "later than allowed",
   },
 };

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from replay.province import chance
 from replay.province.layout import Firms
@@ -62,10 +61,3 @@ def names(population: Population, firms: Firms, parties: Parties) -> list[str]:
     found += [f"91450000LENDER{number:04d}" for number in range(NEW_LENDERS)]
     found += [population.bank(number).bank_id for number in range(population.banks)]
     return [*found, *PLATFORM_NAMES, *PUBLIC_NAMES]
-
-
-def are_persons(parties: Parties) -> npt.NDArray[np.bool_]:
-    """Return which parties are persons, bool (total,)."""
-    found = np.zeros(parties.total, bool)
-    found[parties.persons : parties.landlords] = True
-    return found

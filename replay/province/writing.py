@@ -33,7 +33,7 @@ PARTY_BANK_CODE = "102611099996"
 
 
 class Names(NamedTuple):
-    """Texts of records: parties and accounts as banks send them and as tokens in the log, and banks."""
+    """Texts of records: parties and accounts as banks send them and as they are in the log, and banks."""
 
     parties: Phrases
     party_tokens: Phrases
@@ -68,10 +68,7 @@ def names_of(simulation: Simulation, tokens: Tokens) -> Names:
     """Return all texts of a simulation."""
     population, state = simulation.population, simulation.state
     raw = parties.names(population, state.firms, simulation.parties)
-    persons = parties.are_persons(simulation.parties)
-    hidden = [
-        tokens.token("person", name) if person else name for name, person in zip(raw, persons.tolist(), strict=True)
-    ]
+    hidden = [tokens.party(name) for name in raw]  # no person has a credit code
     banks = [population.bank(number).bank_id for number in range(population.banks)]
     accounts = [
         account_text(banks[bank], number, slot)
@@ -156,16 +153,12 @@ _PARTS = phrases(
 
 
 class _Kinds(NamedTuple):
-    """By kind of posting: direction with the amount's key; counterparty kind with purpose; a code; the channel.
-
-    is_personal: whether the counterparty counts as a person, whose id becomes a token.
-    """
+    """By kind of posting: direction with the amount's key; counterparty kind with purpose; a code; the channel."""
 
     direction: Phrases
     purpose: Phrases
     code: Phrases
     channel: Phrases
-    is_personal: npt.NDArray[np.bool_]
 
 
 _KINDS = _Kinds(
@@ -178,7 +171,6 @@ _KINDS = _Kinds(
     ),
     phrases(tuple(f',"summary_code":"{summary_code(i)}"' for i in range(len(KINDS)))),
     phrases(tuple(f',"channel":"{channel}"' for *_, channel in KINDS)),
-    np.array([kind == "personal" for _, _, kind, _ in KINDS]),
 )
 
 
@@ -206,7 +198,7 @@ def _put_event(out: Any, p: Any, r: Any, a: Any, parts: Any, names: Any, kinds: 
         p = put_integer(out, text(out, p, parts, _BALANCE), r.balance)
     if r.party != NOBODY:
         p = text(out, p, parts, _PARTY)
-        p = text(out, p, names.party_tokens if stamped and kinds.is_personal[r.kind] else names.parties, r.party)
+        p = text(out, p, names.party_tokens if stamped else names.parties, r.party)
         out[p] = 34
         p += 1
         if bank % CODES_FROM[0] == CODES_FROM[1]:

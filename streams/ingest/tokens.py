@@ -1,26 +1,25 @@
 """Personal identifiers become tokens before anything is written: keyed HMAC-SHA256 under the platform's one key.
 
+Accounts and all parties but those with a credit code become tokens; numbers within free text are masked (masking.py).
 One key for all banks, so that an account is the same token whoever names it. A token is `<key id>.<32 hex digits>`;
 the key id is derived from the key, so that another key shows in the tokens. Operators rotate what opens the key, not
 the key (token_key.py).
 """
 
 import hmac
-import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
 
-from domain.events import Loan, Profile, Txn
+from domain.events import Gov, Loan, Profile, Txn
 from domain.ids import TOKEN_DIGITS
+from domain.personal import canonical, compact, is_card, is_organisation
+from streams.ingest.masking import masked
 from streams.ingest.token_key import fingerprint_key, key_id
 
 _CACHED_MAX = 200_000
-
-# 公民身份号码: region, birth date, serial, check. An organisation's 18 characters do not look like it.
-_RESIDENT_ID = re.compile(r"[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]", re.ASCII)
 
 Kind = Literal["account", "person", "name"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -41,7 +40,10 @@ class Tokens:
         self._cached: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in KINDS}
 
     def token(self, kind: Kind, text: str) -> str:
-        """Return the token of an identifier. White space makes no difference, nor do width and case in a name."""
+        """Return the token of an identifier. White space makes no difference, nor do width and case in a name.
+
+        The spelling of a person's number (`domain.personal.canonical`) and of a card makes none at all.
+        """
         encoded = text.encode()
         return (self._cached[kind].get(encoded) or self._new(kind, encoded)).decode()
 
@@ -52,7 +54,13 @@ class Tokens:
 
     def _new(self, kind: Kind, text: bytes) -> bytes:
         plain = "".join(unicodedata.normalize("NFKC", text.decode()).split())
-        message = f"{kind}\0{plain.casefold() if kind == 'name' else plain}".encode()
+        if kind == "name":
+            plain = plain.casefold()
+        elif kind == "person":
+            plain = canonical(plain) or plain
+        elif is_card(digits := compact(plain)):
+            plain = digits
+        message = f"{kind}\0{plain}".encode()
         token = f"{self.key_id}.{self._code(message)[:TOKEN_DIGITS]}".encode()
         cached = self._cached[kind]
         if len(cached) >= _CACHED_MAX:
@@ -66,38 +74,49 @@ class Tokens:
         keyed.update(message)
         return keyed.hexdigest()
 
+    def party(self, text: str) -> str:
+        """Return a party's id: a credit code as it is, else the token of it as a person's."""
+        return text if is_organisation(text) else self.token("person", text)
+
     def pseudonymous(self, event: Any) -> Any:
         """Return the event without personal identifiers.
 
         A counterparty that is known only by its name gets the name's token.
         """
-        if isinstance(event, Txn):
-            return self._txn(event)
-        if isinstance(event, Loan):
-            payee = event.entrusted_payee_id
-            return msgspec.structs.replace(
-                event,
-                guarantors=tuple(map(self._if_person, event.guarantors)),
-                entrusted_payee_id=None if payee is None else self._if_person(payee),
-            )
-        if isinstance(event, Profile) and event.related_party_ids:
-            related = tuple(map(self._if_person, event.related_party_ids))
-            return msgspec.structs.replace(event, related_party_ids=related)
-        return event
+        match event:
+            case Txn():
+                changed = self._of_txn(event)
+            case Loan():
+                payee = event.entrusted_payee_id
+                changed = {
+                    "guarantors": tuple(map(self.party, event.guarantors)),
+                    "entrusted_payee_id": None if payee is None else self.party(payee),
+                } | _masked(event, "declared_use", "customer_name", "reason")
+            case Profile():
+                related = tuple(map(self.party, event.related_party_ids))
+                changed = {"related_party_ids": related} | _masked(event, "name_masked")
+            case Gov():
+                changed = _masked(event, "item", "value")
+            case _:
+                return event
+        return msgspec.structs.replace(event, **changed)
 
-    def _txn(self, event: Txn) -> Txn:
+    def _of_txn(self, event: Txn) -> dict[str, Any]:
         other, account, name = event.counterparty_id, event.counterparty_account, event.counterparty_name
         if other is not None:
-            other = self.token("person", other) if event.counterparty_kind == "personal" else self._if_person(other)
+            other = self.token("person", other) if event.counterparty_kind == "personal" else self.party(other)
         elif account is None and name is not None and name.strip():
             other = self.token("name", name)
-        return msgspec.structs.replace(
-            event,
-            account=self.token("account", event.account),
-            counterparty_account=None if account is None else self.token("account", account),
-            counterparty_id=other,
-            counterparty_name=None,
-        )
+        accounts = [event.account] if account is None else [event.account, account]
+        return {
+            "account": self.token("account", event.account),
+            "counterparty_account": None if account is None else self.token("account", account),
+            "counterparty_id": other,
+            "counterparty_name": None,
+        } | _masked(event, "return_reason", "memo", accounts=accounts)
 
-    def _if_person(self, text: str) -> str:
-        return self.token("person", text) if _RESIDENT_ID.fullmatch(text) else text
+
+def _masked(event: Any, *names: str, accounts: Sequence[str] = ()) -> dict[str, str]:
+    """Return the fields of free text that are there, masked."""
+    texts = ((name, getattr(event, name)) for name in names)
+    return {name: masked(text, accounts) for name, text in texts if text is not None}

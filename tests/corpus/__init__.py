@@ -1,1 +1,1 @@
-"""Hand-written input, one case a line: accepted records, and refused ones with their reason."""
+"""Input, one case a line: accepted records, refused ones with their reason, spelled numbers; and texts from a seed."""

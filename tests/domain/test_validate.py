@@ -226,6 +226,7 @@ FAULTS = {
     Reason.UNKNOWN_CURRENCY: {"currency": "XXX"},
     Reason.TIME_TOO_EARLY: {"event_time": EVENT_TIME_MS_MIN - 1},
     Reason.BANK_MISMATCH: {"bank_id": "Z9000000000002"},
+    Reason.PERSONAL_ID: {"enterprise_id": "11010519491231002X"},
 }
 
 

@@ -21,6 +21,7 @@ from kernels import words
 from kernels.decorators import kernel
 from kernels.json_bytes import find, find_near, integer, is_at, quoted, table
 from sinks.batch import encode_headers
+from streams.ingest.fast_path.personal_scan import KEPT, REPLACED, may_be_personal, may_hold_number, party
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
 
@@ -81,12 +82,12 @@ _CHOICES, _CHOICES_SIZE = quoted(choice for rule in RULES for choice in rule.cho
 _CHOICES_END = np.cumsum([len(rule.choices) for rule in RULES])
 (
     BANK_ID, ENTERPRISE_ID, EVENT_TIME, ACCOUNT, AMOUNT, CURRENCY,
-    OTHER_ID, OTHER_NAME, OTHER_ACCOUNT, OTHER_KIND, _STATUS,
+    OTHER_ID, OTHER_NAME, OTHER_ACCOUNT, OTHER_KIND, _STATUS, MEMO,
 ) = (
     _FIELDS.index(name)
     for name in (
         "bank_id", "enterprise_id", "event_time", "account", "amount_minor", "currency", "counterparty_id",
-        "counterparty_name", "counterparty_account", "counterparty_kind", "status",
+        "counterparty_name", "counterparty_account", "counterparty_kind", "status", "memo",
     )
 )  # fmt: skip
 _REQUIRED = np.array([field.required for field in msgspec.structs.fields(Txn)])
@@ -111,7 +112,7 @@ def is_ours(b, header_start, header_end):
 
 @kernel(forceinline=True)
 def is_plain(b, p, end, bank, time_ms_max, fields):
-    """Return whether b[p:end] is a plain transaction; fill `fields` with the places of its values."""
+    """Return whether b[p:end] is a plain transaction, but for its counterparty's id; fill `fields` with the places."""
     for i in range(fields.shape[1]):
         fields[0, i] = ABSENT
     is_txn, row, mark = False, -1, OPEN
@@ -145,22 +146,26 @@ def is_plain(b, p, end, bank, time_ms_max, fields):
         is_right(b, EVENT_TIME, bank, time_ms_max, fields)
         and is_right(b, BANK_ID, bank, time_ms_max, fields)
         and is_right(b, ENTERPRISE_ID, bank, time_ms_max, fields)
-        and (
-            fields[0, OTHER_ID] < 0
-            or is_personal(b, end, fields)
-            or not _may_be_resident(b, fields[0, OTHER_ID], fields[1, OTHER_ID])
+        and not may_hold_number(
+            b,
+            fields[0, MEMO],
+            fields[1, MEMO],
+            fields[0, ACCOUNT],
+            fields[1, ACCOUNT],
+            fields[0, OTHER_ACCOUNT],
+            fields[1, OTHER_ACCOUNT],
         )
     )
 
 
 @kernel(forceinline=True)
 def is_right(b, field, bank, time_ms_max, fields):
-    """Return whether a field's plain value is valid for this record: its bank, its time, the form of its id."""
+    """Return whether a field's plain value is valid for this record: its bank, its time, its enterprise."""
     start, stop = fields[0, field], fields[1, field]
     if field == BANK_ID:
         return _is_same(b, start, bank)
     if field == ENTERPRISE_ID:
-        return _is_id(b, start, stop)
+        return _is_id(b, start, stop) and not may_be_personal(b, start, stop)
     return field != EVENT_TIME or EVENT_TIME_MS_MIN <= integer(b, start, stop) <= time_ms_max
 
 
@@ -304,22 +309,11 @@ def _is_id(b, start, end):
 
 
 @kernel(forceinline=True)
-def is_personal(b, end, fields):
-    """Return whether the event says that its counterparty is a person."""
-    start = fields[0, OTHER_KIND]
-    return start >= 0 and is_at(b, start, end, _PERSONAL, _PERSONAL_SIZE, 0)
-
-
-@kernel(forceinline=True)
-def _may_be_resident(b, start, end):
-    """Return whether an id may be a resident's: 18 characters, all but the last digits, of this century or the last.
-
-    `streams.ingest.tokens` decides; this may only say yes too often.
-    """
-    if end - start != 18:
-        return False
-    for i in range(start, end - 1):
-        if not ZERO <= b[_U(i)] <= ZERO + 9:
-            return False
-    century = (np.int64(b[_U(start + 6)]) - ZERO) * 10 + (np.int64(b[_U(start + 7)]) - ZERO)
-    return century == 19 or century == 20
+def other_party(b, end, fields):
+    """Return whether the counterparty's id is KEPT, REPLACED by a token, or UNSURE; KEPT where there is none."""
+    if fields[0, OTHER_ID] < 0:
+        return KEPT
+    kind = fields[0, OTHER_KIND]
+    if kind >= 0 and is_at(b, kind, end, _PERSONAL, _PERSONAL_SIZE, 0):
+        return REPLACED
+    return party(b, fields[0, OTHER_ID], fields[1, OTHER_ID])

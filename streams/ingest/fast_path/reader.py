@@ -29,9 +29,10 @@ from streams.ingest.fast_path.fields import (
     RULES,
     ZERO,
     is_ours,
-    is_personal,
     is_plain,
+    other_party,
 )
+from streams.ingest.fast_path.personal_scan import REPLACED, UNSURE
 from streams.ingest.fingerprint import put_fingerprint
 
 _U = np.uint64  # of places: for a signed one, each byte would be asked whether it counts from the end
@@ -84,24 +85,28 @@ def read(
         k = first + i
         start, end = value_start[k], value_end[k]
         columns[EVENT_MS, i] = SLOW_PATH
-        if (
+        if not (
             0 <= end - start <= EVENT_BYTES_MAX
             and end_of_text + end - start <= text.shape[0]
             and at + end - start + ROOM + origin.shape[0] <= out.shape[0]
             and is_ours(b, header_start[k], header_end[k])
             and is_plain(b, start, end, bank, broker_ms[k] + tolerance_ms, fields)
         ):
-            columns[EVENT_MS, i] = integer(b, fields[0, EVENT_TIME], fields[1, EVENT_TIME])
-            start, end = end_of_text, _write_message(b, start, end, fields, text, end_of_text)
-            id_start, id_end = fields[0, ENTERPRISE_ID], fields[1, ENTERPRISE_ID]
-            value_at = words.copy_bytes(text, id_start, id_end, out, at)
-            at, hole = _write_event(text, start, end, fields, out, value_at, token_slots, hole)
-            at = words.copy_bytes(_FINGERPRINT, 0, _FINGERPRINT.shape[0], out, at)
-            at = put_fingerprint(text, start, end, fingerprint_key, out, at)
-            at = _write_stamps(text, fields, offset[k], origin, out, at)
-            columns[KEY_SIZE, plain], columns[VALUE_SIZE, plain] = id_end - id_start, at - value_at
-            end_of_text = end
-            plain += 1
+            continue
+        other = other_party(b, end, fields)
+        if other == UNSURE:
+            continue
+        columns[EVENT_MS, i] = integer(b, fields[0, EVENT_TIME], fields[1, EVENT_TIME])
+        start, end = end_of_text, _write_message(b, start, end, fields, text, end_of_text)
+        id_start, id_end = fields[0, ENTERPRISE_ID], fields[1, ENTERPRISE_ID]
+        value_at = words.copy_bytes(text, id_start, id_end, out, at)
+        at, hole = _write_event(text, start, end, fields, other == REPLACED, out, value_at, token_slots, hole)
+        at = words.copy_bytes(_FINGERPRINT, 0, _FINGERPRINT.shape[0], out, at)
+        at = put_fingerprint(text, start, end, fingerprint_key, out, at)
+        at = _write_stamps(text, fields, offset[k], origin, out, at)
+        columns[KEY_SIZE, plain], columns[VALUE_SIZE, plain] = id_end - id_start, at - value_at
+        end_of_text = end
+        plain += 1
     return plain, hole, end_of_text, at
 
 
@@ -151,11 +156,14 @@ def _is_as_written(p, end, fields):
 
 
 @kernel(forceinline=True)
-def _write_event(b, p, end, fields, out, at, token_slots, hole):
-    """Write the event of a record, with slots for tokens, without a counterparty's name; return (at, next slot)."""
+def _write_event(b, p, end, fields, is_hidden, out, at, token_slots, hole):
+    """Write the event of a record, with slots for tokens, without a counterparty's name; return (at, next slot).
+
+    is_hidden: a token stands for the counterparty's id.
+    """
     at = words.copy_bytes(_OPENING, 0, _OPENING.shape[0], out, at)
     p, at, hole = _write_token(b, p, fields, ACCOUNT, AN_ACCOUNT, out, at, token_slots, hole)
-    if fields[0, OTHER_ID] >= 0 and is_personal(b, end, fields):
+    if is_hidden:
         p, at, hole = _write_token(b, p, fields, OTHER_ID, A_PERSON, out, at, token_slots, hole)
     start, stop = fields[0, OTHER_NAME], fields[1, OTHER_NAME]
     if start >= 0:

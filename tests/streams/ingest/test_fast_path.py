@@ -356,7 +356,9 @@ def test_order_blanks_and_default_fields_make_no_difference(row, order, blank, s
     assert both_agree(as_sent(written)) == both_agree(as_sent(canonical(**row)))
 
 
-@pytest.mark.parametrize("other_id", [None, PERSON, PERSON[:-1] + "x", COMPANY, "914403000000000001", "张三"])
+@pytest.mark.parametrize(
+    "other_id", [None, PERSON, PERSON[:-1] + "x", COMPANY, "914403000000000001", "911101085923662400", "张三"]
+)
 @pytest.mark.parametrize("kind", [None, "personal", "corporate"])
 @pytest.mark.parametrize("name", [None, "", " ", "张三 ", "Zhang San", "张\u3000三"])
 @pytest.mark.parametrize("account", [None, "6222 02", "７"])
@@ -366,8 +368,11 @@ def test_tokens_stand_where_the_reference_puts_them(other_id, kind, name, accoun
     (((_, value), _),) = both_agree(records)
     assert b"622202001234" not in value
     assert b"counterparty_name" not in value
-    is_resident = other_id in (PERSON, PERSON[:-1] + "x") and kind != "personal"
-    assert taken(records) == [not is_resident and name != "张\u3000三"]
+    kept = msgspec.json.decode(value, type=LogRecord).event.counterparty_id
+    if other_id is not None:
+        is_code = other_id in (COMPANY, "911101085923662400")
+        assert (kept == other_id) is (is_code and kind != "personal")
+    assert taken(records) == [name != "张\u3000三"]
 
 
 def test_headers_other_than_the_schema_alone_are_left_to_the_reference():

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
+from domain.personal import compact
 from replay.ledger import take_stock
 from streams.control_log import coordinates
 from streams.dead_letter_log import Contents, Letter
@@ -137,7 +138,8 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(settings, empty_kafka,
     assert {row.event.currency for row in txns} == {"CNY", "USD"}
     for row in txns:  # without a reference rate an amount is not computable, never 1:1
         assert row.amount_cny_minor == (row.event.amount_minor if row.event.currency == "CNY" else None)
-        assert "622202001234" not in str(row)
+        text = compact(str(row))
+        assert not any(number in text for number in ("622202001234", "11010519491231002", "13800138000", "62220202001"))
         assert row.origin[0] == bank_topic(0)
     ids = [row.event.event_id for rows in records.values() for row in rows if isinstance(row.event, Txn)]
     assert [one for one in of_partition(records, "91310000MA1FL0XX1A") if one.startswith("good-")] == [
@@ -218,7 +220,7 @@ def admit(where):
 
 
 VALUE_BYTES_MAX = 1_048_576 - 72  # a batch of one record without key and headers has 72 bytes beside its value
-TXNS = {"txn", "returned", "date only", "text with NUL, bidi and a formula"}
+TXNS = {"txn", "returned", "date only", "text with NUL, bidi and a formula", "numbers of persons"}
 
 
 def of_partition(records, enterprise_id):

@@ -47,9 +47,9 @@ def test_a_token_names_its_key_and_differs_by_key_and_kind():
 @pytest.mark.parametrize(
     ("kind", "given_id", "kept"),
     [("personal", "any", False), ("corporate", COMPANY, True), (None, COMPANY, True), (None, PERSON, False),
-     ("corporate", PERSON, False)],
+     ("corporate", PERSON, False), ("corporate", "any", False), (None, "C1010211000012", False)],
 )  # fmt: skip
-def test_a_counterparty_id_is_a_token_where_it_is_a_person_s(kind, given_id, kept):
+def test_a_counterparty_id_is_a_token_where_it_is_no_credit_code_of_an_enterprise(kind, given_id, kept):
     event = TOKENS.pseudonymous(txn(counterparty_id=given_id, counterparty_kind=kind))
     assert (event.counterparty_id == given_id) is kept
 
