@@ -46,7 +46,7 @@ class Revised(NamedTuple):
     rules_id: str
     provisional_calendar: ProvisionalCalendar
     loans: Sequence[LoanOfAlert]
-    loans_more: LoansMore | UnsetType = UNSET
+    loans_more: LoansMore | UnsetType
 
 
 def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict[str, Any] | None:
@@ -172,7 +172,7 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
     *front, names, values_micro, banks, rules_id, is_provisional, backfill = row
     evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values_micro, strict=True)]
     provisional: ProvisionalCalendar = True if is_provisional else UNSET
-    alert = Revised._make((*front, evidence, banks, rules_id, provisional, ()))
+    alert = Revised._make((*front, evidence, banks, rules_id, provisional, (), UNSET))
     if not alert.case_severity:  # archived before there were cases
         alert = alert._replace(case_severity=alert.severity)
     return alert_shown(sentences, alert, backfill=backfill)

@@ -1,4 +1,4 @@
-"""Who gets which place, where an enterprise has more open loans than places: shares by bank, then by importance.
+"""The rule of who gets a place where an enterprise has more open loans than places: shares by bank, then by importance.
 
 A new loan takes a slot that is free or whose loan is closed, else a place beside the slots. Where those are all taken,
 the bank with the most open loans, the new one counted, loses its least important loan: the fewest days past due, then

@@ -1,4 +1,4 @@
-"""What one bank's loans and flows leave to the other lenders of an enterprise: a place, a consent and their alerts."""
+"""The place, the consent and the alerts that one bank's loans and flows leave to the other lenders of an enterprise."""
 
 import msgspec
 import pytest
