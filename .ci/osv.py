@@ -75,7 +75,7 @@ class Advisory(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The judgement of an advisory on a version. `fixed`: the lowest version that is fixed, None where none is named."""
+    """The judgement of an advisory on a version. `fixed`: the lowest version that is, None where none is named."""
 
     fixed: str | None = None
     is_comparable: bool = True

@@ -25,7 +25,7 @@ SECRET = "hunter2"
         ("redis+cluster://u:hunter2@[::1]:7000", "redis+cluster://u:(redacted)@[::1]:7000"),
         ("redis://cache/0?password=hunter2", "redis://cache/0?password=(redacted)"),
         ("redis://cache/0?password=a%40hunter2", "redis://cache/0?password=(redacted)"),
-        ("redis://cache/0?db=1&pasword=hunter2", "redis://cache/0?db=1&(redacted)"),
+        ("redis://cache/0?db=1&passphrase=hunter2", "redis://cache/0?db=1&(redacted)"),
         ("rediss://cache?ssl_password=hunter2&ssl_ca_certs=/ca.pem", "rediss://cache?ssl_password=(redacted)&ssl_ca_certs=/ca.pem"),
         ("redis://cache/0?password=a&hunter2&hunter2=b", "redis://cache/0?password=(redacted)&(redacted)&(redacted)"),
         ("unix:///run/redis@1.sock?db=0&password=hunter2", "unix:///run/redis@1.sock?db=0&password=(redacted)"),
