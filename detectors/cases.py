@@ -13,6 +13,7 @@ from kernels.decorators import kernel
 
 SUPERVISOR = BANK_SLOTS
 VIEWS = BANK_SLOTS + 1
+NOTICED = ("EWS35_arrears",)  # signals of lenders of which a bank learns that another one has an episode
 
 
 @kernel

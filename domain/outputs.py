@@ -64,7 +64,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     value_micro: int | None
-    band: str | None = None  # in place of an amount that a bank could subtract its own flow from
+    band: str | None = None  # in place of a number out of which a bank could compute another's
     provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
@@ -87,7 +87,8 @@ class LoansMore(msgspec.Struct, frozen=True, kw_only=True):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """`alert.<bank_id>.v1` and `alert.supervisor.v1`, keyed by enterprise_id.
 
-    Subscribers de-duplicate by (alert_id, revision).
+    Subscribers de-duplicate by (alert_id, revision). A notice to a bank that another one has something has the day in
+    `opened_at` and `as_of` (its 00:00, and 1 ms), offset -1, seq 0, the score before it, and no `score_before`.
     """
 
     alert_id: str

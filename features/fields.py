@@ -108,6 +108,7 @@ FIELDS: tuple[Field, ...] = (
     Field("low_90d_fen", "<i8", (), HOT, "the lowest of them, fen"),
     Field("balance_last_day", "<i4", (BANK_SLOTS,), HOT, "newest day of a transaction of the bank with a balance"),
     Field("balance_blind_day", "<i4", (BANK_SLOTS,), HOT, "newest day of one without"),
+    Field("unplaced_day", "<i4", (), HOT, "newest day of a transaction of a bank that has no slot"),
     # lenders
     Field("bank", "<i8", (BANK_SLOTS,), HOT, "bank codes as numbers; 0: free"),
     Field("bank_flow", "<f8", (BANK_SLOTS,), HOT, "forward-decayed IN + OUT, fen"),
@@ -211,6 +212,7 @@ INITIAL = {
     "last_txn_ms": -1, "unrated_day": NO_UNIT, "lent_day": NO_UNIT, "lender_overflow_day": NO_UNIT,
     "loan_overflow_day": NO_UNIT, "arrears_overflow_day": NO_UNIT, "account_overflow_day": NO_UNIT,
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
+    "unplaced_day": NO_UNIT,
     "low_week": NO_UNIT, "income_month_fen": SHORT_HISTORY,
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,

@@ -1,7 +1,8 @@
 """Outputs as lines of JSON, in an order that does not hang on how a log was replayed.
 
 A partition after the other; in it by topic, then by the offset of the record of the log that an output follows from,
-by key, and what one record brought an enterprise as it came.
+by key, and what one record brought an enterprise as it came. After these, by key and as they came, the notices to
+banks that another bank has something: they have no offset.
 """
 
 import re
@@ -15,12 +16,15 @@ from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from kernels.decorators import kernel
 from kernels.json_bytes import integer, is_at, table
 from kernels.words import copy_bytes
-from sinks.batch import Records
+from sinks.batch import KeyAndValue, Records
 
 _LETTERS = frozenset({topics.LATE, topics.DEAD_LETTERS})
 _WORDS, _SIZES = table(b',"offset":', b',"seq":')  # what stands before the numbers that an output ends with
 _OFFSET, _SEQ = 0, 1
 _TAIL = re.compile(rb',"offset":(\d+),"seq":\d+\}\Z')
+_WITHOUT_OFFSET = b',"offset":-1,"seq":0'  # at the end of a notice (streams/score/alerts.py)
+_NOTICE_END_BYTES = len(_WITHOUT_OFFSET + b',"provisional_calendar":true}')
+AFTER_ALL = 2**63 - 1  # in place of the offset that a notice has not
 _KEY = b'","value":'
 _END = b"}\n"
 _encode = msgspec.json.Encoder().encode
@@ -51,13 +55,32 @@ def line(topic: str, key: bytes | None, value: bytes) -> bytes:
 
 
 def offset_of(topic: str, value: bytes) -> int:
-    """Return the offset of the record of the log that an output follows from. Raise ValueError where it has none."""
+    """Return the offset of the record of the log that an output follows from; AFTER_ALL for a notice.
+
+    Raise ValueError for other outputs without one.
+    """
     if topic in _LETTERS:
         return letter(value).offset
+    if _is_notice(topic, value):
+        return AFTER_ALL
     found = _TAIL.search(value)
     if found is None:
         raise ValueError(f"{topic}: an output without the offset that it follows from: {value[-80:]!r}")
     return int(found[1])
+
+
+def without_notices(topic: str, records: Records) -> tuple[Records, list[KeyAndValue]]:
+    """Return the records of a topic that have an offset, and the notices among them."""
+    if not topics.is_alert(topic) or _WITHOUT_OFFSET not in records.blob:
+        return records, []
+    others, notices = list[KeyAndValue](), list[KeyAndValue]()
+    for key, value in records:
+        (notices if _is_notice(topic, value or b"") else others).append((key, value))
+    return Records.of(others), notices
+
+
+def _is_notice(topic: str, value: bytes) -> bool:
+    return topics.is_alert(topic) and _WITHOUT_OFFSET in value[-_NOTICE_END_BYTES:]
 
 
 def lines_of(topic: str, records: Records) -> bytes:

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import sqlite3
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, Self
@@ -21,8 +21,8 @@ from config.whole_file import whole
 from domain import topics
 from domain.outputs import Alert
 from replay.episodes import Episode, episodes
-from replay.lines import letter, line, lines_of, offset_of
-from sinks.batch import Records
+from replay.lines import letter, line, lines_of, offset_of, without_notices
+from sinks.batch import KeyAndValue, Records
 from sinks.partitioner import partitions_of
 
 AT_ONCE = 5_000
@@ -163,16 +163,23 @@ class PartitionOutputs:
         self._sums: dict[str, hashlib._Hash] = {}
         self._files: dict[str, IO[bytes]] = {}
         self._alerts: list[tuple[str | None, Alert]] = []
+        self._notices = defaultdict[str, list[KeyAndValue]](list)  # by topic: they stand after all else
 
     def write(self, topic: str, records: Records) -> None:
         """Take in outputs, as a Consumer does."""
         if self._wanted.digest or self._wanted.folder:
-            self._take(topic, lines_of(topic, records))
+            placed, notices = without_notices(topic, records)
+            self._take(topic, lines_of(topic, placed))
+            if notices:
+                self._notices[topic] += notices
         if self._wanted.episodes and topics.is_alert(topic):
             self._alerts += [(told(topic), _alert(value or b"")) for _, value in records]
 
     def finish(self) -> OfPartition:
         """Return the result, as a Consumer does; the partition's file is complete by then."""
+        for topic, notices in sorted(self._notices.items()):
+            in_order = sorted(notices, key=lambda record: record[0] or b"")
+            self._take(topic, b"".join(line(topic, key, value or b"") for key, value in in_order))
         if (folder := self._wanted.folder) is not None:
             with whole(part(folder, self._number), mode=0o600) as into:
                 for _, file in sorted(self._files.items()):

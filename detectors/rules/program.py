@@ -154,7 +154,12 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
 
 def signal_key(row: SignalRow) -> int:
     """Return the 64-bit key of a signal in the state. Under another scope it is another signal."""
-    raw = np.frombuffer(f"{row.scope}:{row.id}".encode(), np.uint8)
+    return key_of(row.scope, row.id)
+
+
+def key_of(scope: str, signal_id: str) -> int:
+    """Return the key of the signal with this scope and id."""
+    raw = np.frombuffer(f"{scope}:{signal_id}".encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
 
 

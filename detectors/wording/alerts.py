@@ -184,7 +184,7 @@ def _numbers(
         if each.name in left_out or each.name in _SAID_ELSEWHERE:
             continue
         if each.band is not None:
-            yield fact_text(each.name, band_text(each.band, lang), lang)
+            yield fact_text(each.name, band_text(each.name, each.band, lang), lang)
         elif each.value_micro is not None:
             value = value_text(each.name, each.value_micro / MICRO, lang, beside=beside.get(each.name, ()))
             means = (

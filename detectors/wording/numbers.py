@@ -7,19 +7,14 @@ its formula is marked as capped.
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+from config.disclosure import bands
 from config.wordings import Wording, wordings
 from domain.language import Lang, Words
 
 NOT_COMPUTABLE = Words("不可计算", "not computable")
 _UNCHANGED = Words("持平", "unchanged")
 _DECIMALS_MORE = 5  # at most so many more, to tell a value from the line that it stands against
-_BANDS = (
-    (500_000, Words("50万元以下", "under CNY 500,000")),
-    (2_000_000, Words("50–200万元", "CNY 500,000–2,000,000")),
-    (5_000_000, Words("200–500万元", "CNY 2,000,000–5,000,000")),
-)
-_BAND_ABOVE = Words("500万元以上", "over CNY 5,000,000")
-_BAND_EN = {band.zh: band.en for band in (*(band for _, band in _BANDS), _BAND_ABOVE)}
+_WITHOUT_SIGN = frozenset({"cny", "cny_per_day"})  # kinds whose bands are of the size alone
 
 
 def name(number: str, lang: Lang) -> str:
@@ -48,15 +43,21 @@ def line_text(number: str, line: float, lang: Lang) -> str:
 
 
 def band_zh(number: str, value: float | None) -> str | None:
-    """Return the band of an amount, for a bank that may not see it; None for null and for what is no amount."""
-    if value is None or wordings()[number].kind != "cny":
+    """Return the band of a number, for a bank that may not see it; None for null and for a kind without bands."""
+    kind = wordings()[number].kind
+    if value is None or kind not in bands():
         return None
-    return next((band for limit, band in _BANDS if abs(value) < limit), _BAND_ABOVE).zh
+    size = abs(value) if kind in _WITHOUT_SIGN else value
+    band = next(band for band in bands()[kind] if band.below is None or size < band.below)
+    return band.text.zh.format(wordings()[number].measure_zh)
 
 
-def band_text(band: str, lang: Lang) -> str:
-    """Return a band, which alerts carry in Chinese, in a language."""
-    return band if lang == "zh" else _BAND_EN.get(band, band)
+def band_text(number: str, band: str, lang: Lang) -> str:
+    """Return the band of a number, which alerts carry in Chinese, in a language; as it is where it is none of ours."""
+    if lang == "zh" or number not in wordings():
+        return band
+    says = wordings()[number]
+    return next((x.text.en for x in bands().get(says.kind, ()) if x.text.zh.format(says.measure_zh) == band), band)
 
 
 def fact_text(number: str, value: str, lang: Lang) -> str:

@@ -119,7 +119,7 @@ CLOSED_ACTIONS = {
     "loan_closed": Words("本行贷款已结清，无须处理。", "The own loans are paid off: nothing to do."),
 }
 
-# What a bank hears of another bank's loan: that there is something, and no more.
+# What a bank hears of another bank's loan: that there is something, and no more. The signals: detectors/cases.py.
 ELSEWHERE_SEVERITY: Severity = "yellow"
 ELSEWHERE: Mapping[str, Words] = {"EWS35_arrears": Words("他行出现逾期", "Arrears at another bank")}
 ELSEWHERE_TEXTS: Mapping[str, Words] = {

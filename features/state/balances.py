@@ -19,7 +19,8 @@ balance_eod int64 fen (35), day d at d mod 35; balance_known uint64, bit 0 is th
 newest folded week; low_fen int64 (12), the lowest known total of week w at w mod 12; low_known uint16, bit w mod 12,
 whether it has one; low_90d_fen int64 and low_90d_known uint8, the lowest of those from s(90d) of the last close on; per
 bank slot balance_last_day and balance_blind_day int32 (8), the newest day of a transaction with, and of one without, a
-balance.
+balance; unplaced_day int32, the newest day of a transaction of a bank that has no slot (any more): its money may be in
+the totals.
 """
 
 import numpy as np
@@ -50,12 +51,14 @@ def add(e, account, bank, day, event_ms, fen):
 
     `bank`: the bank's slot, or negative.
     """
-    if fen == MISSING:
-        if bank >= 0:
-            e.balance_blind_day[bank] = max(e.balance_blind_day[bank], day)
-        return
-    if bank >= 0:
+    if bank < 0:
+        e.unplaced_day = max(e.unplaced_day, day)
+    elif fen == MISSING:
+        e.balance_blind_day[bank] = max(e.balance_blind_day[bank], day)
+    else:
         e.balance_last_day[bank] = max(e.balance_last_day[bank], day)
+    if fen == MISSING:
+        return
     place = _place(e, account, day, event_ms)
     if place == _NONE:
         e.account_overflow_day = max(e.account_overflow_day, day)
@@ -136,7 +139,8 @@ def sum_and_days(e, first, last, now):
 
 @kernel
 def forget_bank(e, bank):
-    """Reset the fields of a bank slot that another bank takes."""
+    """Reset the fields of a bank slot that another bank takes; what the bank before has sent is of no slot then."""
+    e.unplaced_day = max(e.unplaced_day, e.balance_last_day[bank], e.balance_blind_day[bank])
     e.balance_last_day[bank] = e.balance_blind_day[bank] = NO_UNIT
 
 

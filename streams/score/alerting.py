@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors import cases, context, episodes, lender, signals
 from detectors.rules import machine
-from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE
+from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE, key_of
 from detectors.rules.vocabulary import COVERAGE
 from features.indicators import core, nulls
 from features.indicators.activity import counts_provisional_days
@@ -20,6 +20,7 @@ from streams.score import outbook
 
 _STATUS = (1 << STATUS_BITS) - 1
 _ONE = np.int64(1)
+_NOTICED = np.array([key_of("lender", name) for name in cases.NOTICED], np.uint64)
 
 
 @kernel
@@ -107,6 +108,17 @@ def _number_notices(e, i, x, counts):
         return
     for b in range(BANK_SLOTS):
         if b != e.episode_bank[i] and _others(e, i, b) == 1:
+            _number_notice(e, i, b, x)
+
+
+@kernel
+def _number_notice(e, i, b, x):
+    """Number the notice of episode i to bank b, where its signal has notices.
+
+    Numbers are of notices alone: one that no notice has would tell of another signal.
+    """
+    for k in range(_NOTICED.shape[0]):
+        if _NOTICED[k] == e.episode_key[i]:
             e.elsewhere_revision[b] += 1
             x.elsewhere[b] = e.elsewhere_revision[b]
 
@@ -152,8 +164,7 @@ def _list(e, b, rules, book, transition):
         if cases.sees(b, bank):
             episodes.revise(e, i)
         elif _is_first_elsewhere(e, i, b):
-            e.elsewhere_revision[b] += 1
-            x.elsewhere[b] = e.elsewhere_revision[b]
+            _number_notice(e, i, b, x)
         else:
             continue
         if bank == b:
@@ -192,8 +203,7 @@ def restate(e, engine, book, t_ms, history_days):
         x.elsewhere[:] = 0
         for b in range(BANK_SLOTS if bank != episodes.EVERY_BANK else 0):
             if b != bank and _is_first_elsewhere(e, i, b):
-                e.elsewhere_revision[b] += 1
-                x.elsewhere[b] = e.elsewhere_revision[b]
+                _number_notice(e, i, b, x)
         if bank != episodes.EVERY_BANK:
             lender.enter(e, bank, x, lens)
         outbook.describe(x, e, signals.signal_of(engine.rules, e.episode_key[i]), i, episodes.LISTED)

@@ -1,7 +1,8 @@
 """From a row of the output book to the revisions of one alert, each as its reader may see it.
 
-The supervisor sees everything. A bank sees an alert while it has an open loan and consent: amounts to which other banks
-contribute as bands, events of its own alone, and of other banks' loans only the notice that there is an episode.
+The supervisor sees everything. A bank sees an alert while it has an open loan and consent: numbers out of which another
+bank's could be subtracted as bands (disclosure.py), events of its own alone, and of other banks' loans only the notice
+that there is an episode.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from detectors.wording.alerts import sentence
 from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
 from domain import topics
+from domain.calendar import day_of, day_start_ms
 from domain.outputs import (
     SEVERITIES,
     Alert,
@@ -40,13 +42,14 @@ from domain.outputs import (
 from features.indicators.activity import COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
+from streams.score.disclosure import contributors
 from streams.score.json_text import micro
 from streams.score.outbook import TO_ALL
 from streams.score.records import bank_text
 
 # What evidence moves with the calendar of business days: the indicator that counts them, and the score made of it.
 _BY_BUSINESS_DAYS = frozenset({COUNTS_BUSINESS_DAYS, "score.points", "score.delta_30d", "score.grade_fall_30d"})
-_OTHERS_IN_BANDS = (1, 2)  # with so many other banks in a total, one of them could subtract its way to another's
+NO_OFFSET = -1  # of a notice
 
 
 class Addressed(NamedTuple):
@@ -74,7 +77,6 @@ class _Lender:
 
     slot: int
     authorized: bool
-    others: int  # other banks that the enterprise's flow comes from
     loans: list[LoanOfAlert] = field(default_factory=list)
     more: LoansMore | msgspec.UnsetType = msgspec.UNSET
 
@@ -126,18 +128,16 @@ def _to_supervisor(b: Any, sources: Sources, signal: Signal, lenders: dict[str, 
 
 
 def _to_bank(b: Any, sources: Sources, signal: Signal, bank_id: str, lender: _Lender) -> Alert:
-    banded = lender.others in _OTHERS_IN_BANDS
-    alert = _alert(b, sources, signal, [bank_id], view=lender.slot, banded=banded)
+    known = contributors(b, lender.slot)
+    shows = partial(known.shows, of_lender=signal.is_lender)
+    alert = _alert(b, sources, signal, [bank_id], view=lender.slot, shows=shows)
     of_this_bank = sources.sender is not None and sources.sender[0] == bank_id  # another bank's events are not shown
     event_ids = [sources.sender[1]] if sources.sender and of_this_bank else []
     return msgspec.structs.replace(alert, loans=lender.loans, loans_more=lender.more, event_ids=event_ids)
 
 
 def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lender]) -> Iterator[Addressed]:
-    """Yield a notice to each bank that is due one: another bank has such an episode, or none has any more.
-
-    It names no bank, amount or date.
-    """
+    """Yield a notice to each bank that is due one: another bank has such an episode, or none has any more."""
     for slot in np.flatnonzero(b["elsewhere"]).tolist():
         bank_id, closes = bank_text(int(b["bank"][slot])), b["transition"] == episodes.CLOSED
         lender = lenders.get(bank_id)
@@ -150,17 +150,27 @@ def _notices(b: Any, sources: Sources, signal: Signal, lenders: dict[str, _Lende
 def _notice(
     b: Any, sources: Sources, signal: Signal, slot: int, bank_id: str, lender: _Lender | None, over: AlertState
 ) -> Alert:
+    """Return a notice.
+
+    It names no bank and no amount, and of the record that it follows from only the day: no time, no offset, and the
+    score as it stood before.
+    """
     name = elsewhere_id(sources.enterprise_id, signal.row.id, bank_id)
-    score, case = displayed(int(b["score_milli"])), _case(b, sources.enterprise_id, slot, bank_id)
+    case, day_ms = _case(b, sources.enterprise_id, slot, bank_id), _day_ms(int(b["as_of_ms"]))
     return Alert(
         alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or phrases.ELSEWHERE_SEVERITY,
         revision=int(b["elsewhere"][slot]), enterprise_id=sources.enterprise_id, signal=signal.row.id,
-        severity=phrases.ELSEWHERE_SEVERITY, state=over, stock=bool(b["stock"]), opened_at=int(b["as_of_ms"]),
-        as_of=int(b["as_of_ms"]), score=score, score_before=displayed(int(b["score_before_milli"])), evidence=[],
-        event_ids=[], loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="",
-        suggested_action_zh="", model_id=sources.model_id, rules_id=sources.rules_id, offset=int(b["offset"]),
-        seq=int(b["seq"]), provisional_calendar=provisional(b), loans_more=lender.more if lender else msgspec.UNSET,
+        severity=phrases.ELSEWHERE_SEVERITY, state=over, stock=bool(b["stock"]), opened_at=day_ms, as_of=day_ms,
+        score=displayed(int(b["score_before_milli"])), score_before=None, evidence=[], event_ids=[],
+        loans=lender.loans if lender else [], banks=[bank_id], title_zh="", text_zh="", suggested_action_zh="",
+        model_id=sources.model_id, rules_id=sources.rules_id, offset=NO_OFFSET, seq=0,
+        provisional_calendar=provisional(b), loans_more=lender.more if lender else msgspec.UNSET,
     )  # fmt: skip
+
+
+def _day_ms(as_of_ms: int) -> int:
+    """Return the first time as of which something of the same business day is known: times are exclusive."""
+    return day_start_ms(day_of(as_of_ms - 1)) + 1
 
 
 def _alert(
@@ -170,17 +180,18 @@ def _alert(
     banks: list[str],
     *,
     view: int = cases.SUPERVISOR,
-    banded: bool = False,
+    shows: Callable[[str], bool] = lambda _: True,
     reason: str | None = None,
 ) -> Alert:
-    """Return the alert of row `b` as the reader of `view` may see it. `banded`: amounts as bands.
+    """Return the alert of row `b` as the reader of `view` may see it.
 
+    `shows` says of a number whether this reader is shown it; of others it gets the band.
     An alert that closes has its reason, and no evidence.
     """
     row, transition = signal.row, int(b["transition"])
     severity: Severity = SEVERITIES[b["level"] - 1]
     values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
-    bands = {name: band_zh(name, x) if banded else None for name, x in values.items()}
+    hidden = {name for name in values if not shows(name)}
     reason = reason or _reason(b, signal, view)
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
     name = _episode(b, sources.enterprise_id, row)
@@ -206,8 +217,8 @@ def _alert(
         evidence=[
             Evidence(
                 name=name,
-                value_micro=None if x is None or bands[name] else int(micro(x)),
-                band=bands[name],
+                value_micro=None if x is None or name in hidden else int(micro(x)),
+                band=band_zh(name, x) if name in hidden else None,
                 provisional_calendar=provisional(b) if name in _BY_BUSINESS_DAYS else msgspec.UNSET,
             )
             for name, x in values.items()
@@ -296,8 +307,7 @@ def _lenders(b: Any) -> dict[str, _Lender]:
 
 
 def _lender(lenders: dict[str, _Lender], b: Any, slot: int) -> _Lender:
-    others = int(b["contributes"].sum()) - int(b["contributes"][slot])
-    new = _Lender(slot=slot, authorized=bool(b["authorized"][slot]), others=others)
+    new = _Lender(slot=slot, authorized=bool(b["authorized"][slot]))
     return lenders.setdefault(bank_text(int(b["bank"][slot])), new)
 
 

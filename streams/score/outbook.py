@@ -70,7 +70,11 @@ ROW = np.dtype(
         ("opened_offset", "<i8"),
         ("bank", "<i8", (BANK_SLOTS,)),
         ("authorized", "|u1", (BANK_SLOTS,)),
-        ("contributes", "|u1", (BANK_SLOTS,)),  # has flow of this enterprise
+        ("traded_day", "<i4", (BANK_SLOTS,)),  # newest day of a transaction of the bank; NO_UNIT: none
+        ("balance_day", "<i4", (BANK_SLOTS,)),  # newest day of one with a balance
+        ("unplaced_day", "<i4"),  # newest day of one of a bank without a slot
+        ("closed_day", "<i4"),
+        ("overflowed", "|u1"),  # records of banks or of loans found no place
         ("loan", "<u8", (LOAN_SLOTS, 4)),
         ("loan_bank", "|i1", (LOAN_SLOTS,)),
         ("loan_open", "|u1", (LOAN_SLOTS,)),
@@ -161,8 +165,11 @@ def describe(x, e, s, i, transition):
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]
         x.authorized[b] = loans.is_authorized(e, b, x.as_of_ms)
-        x.contributes[b] = e.bank_flow[b] > 0.0
         x.more_count[b], x.more_outstanding[b], x.more_dpd[b] = loans.beside(e, b)
+        x.traded_day[b] = max(e.balance_last_day[b], e.balance_blind_day[b])
+        x.balance_day[b] = e.balance_last_day[b]
+    x.unplaced_day, x.closed_day = e.unplaced_day, e.closed_day
+    x.overflowed = e.bank_overflow > 0 or e.loan_overflow > 0
     for i in range(LOAN_SLOTS):
         copy(e.loan[i], x.loan[i])
         x.loan_bank[i], x.loan_open[i] = e.loan_bank[i], e.loan_open[i]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import topics
-from replay.lines import line, lines_of, offset_of
+from replay.lines import AFTER_ALL, line, lines_of, offset_of, without_notices
 from sinks.batch import Records
 
 KEYS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=32).map(str.encode)
@@ -54,3 +54,15 @@ def test_dead_letters_come_in_the_order_of_their_records_and_may_have_no_key():
 def test_an_output_that_does_not_say_what_it_follows_from_is_refused(key, value):
     with pytest.raises(ValueError, match=r"score.v1: an output without"):
         lines_of(topics.SCORE, Records.of([(b"E1", value_of("x", 1, 1)), (key, value)]))
+
+
+@pytest.mark.parametrize("provisional", [{}, {"provisional_calendar": True}])
+def test_a_notice_has_no_offset_and_stands_after_all_others(provisional):
+    topic = topics.bank_alerts("C1010211000012")
+    notice = (b"E2", msgspec.json.encode({"body": "n", "offset": -1, "seq": 0} | provisional))
+    alert = (b"E1", value_of("a", 7, 1))
+    placed, notices = without_notices(topic, Records.of([notice, alert]))
+    assert (list(placed), notices) == ([alert], [notice])
+    assert offset_of(topic, notice[1]) == AFTER_ALL > offset_of(topic, alert[1])
+    with pytest.raises(ValueError, match=r"score.v1: an output without"):
+        offset_of(topics.SCORE, notice[1])

@@ -22,10 +22,13 @@ def letter(partition, offset):
     return msgspec.json.encode({"topic": topics.EVENTS, "partition": partition, "offset": offset, "reason": "not_json"})
 
 
+BANK = topics.bank_alerts("b")
 HEARD = [
     (topics.SCORE, b"b", value("1", 7)), (topics.SCORE, b"a", value("2", 5)), (topics.DEAD_LETTERS, None, letter(2, 4)),
     (topics.SCORE, b"b", value("0", 9)), (topics.SCORE, b"b", value("0", 9, 1)), (topics.SCORE, b"c", value("3", 7)),
     (topics.DEAD_LETTERS, None, letter(0, 9)), (topics.OBSERVATION, b"c", value("4", 7)),
+    (BANK, b"d", value("5", -1)), (BANK, b"a", value("6", -1)), (BANK, b"a", value("7", 8)),
+    (BANK, b"a", value("8", -1)),
 ]  # fmt: skip
 
 
@@ -36,7 +39,12 @@ def place(topic, key, body):
 
 
 def expected():
-    rows = [(place(*one), one[0], json.loads(one[2])["offset"], one[1] or b"", one) for one in HEARD]
+    """Notices, which have no offset, after all others."""
+    offsets = [json.loads(body)["offset"] for _, _, body in HEARD]
+    rows = [
+        (place(*one), one[0], (offset < 0, offset), one[1] or b"", one)
+        for one, offset in zip(HEARD, offsets, strict=True)
+    ]
     return [line(*row[-1]) for row in sorted(rows, key=lambda row: row[:4])]
 
 
@@ -44,11 +52,11 @@ def test_repeats_are_no_outputs_and_the_order_is_that_of_partition_topic_and_off
     with Outputs(PARTITIONS) as one, Outputs(PARTITIONS) as other:
         for message in [*HEARD, HEARD[0]]:
             one.hear(*message)
-        for i in (6, 5, 2, 1, 0, 3, 7, 4):
+        for i in (6, 5, 2, 9, 10, 1, 0, 3, 11, 8, 7, 4):
             other.hear(*HEARD[i])
         assert list(one.lines()) == list(other.lines()) == expected()
         assert one.digest() == other.digest()
-        assert one.counts() == {topics.DEAD_LETTERS: 2, topics.OBSERVATION: 1, topics.SCORE: 5}
+        assert one.counts() == {BANK: 4, topics.DEAD_LETTERS: 2, topics.OBSERVATION: 1, topics.SCORE: 5}
         one.write(tmp_path / "outputs.jsonl.lz4")
         assert bytes(cramjam.lz4.decompress((tmp_path / "outputs.jsonl.lz4").read_bytes())) == b"".join(expected())
         assert (tmp_path / "outputs.jsonl.lz4").stat().st_mode & 0o077 == 0

@@ -13,6 +13,7 @@ import msgspec
 from config.catalogue import signals
 from detectors.rules.conditions import Signal, parse_row, waits_for
 from detectors.wording.alerts import sentence
+from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
 from domain.calendar import day_start_ms
 from domain.language import LANGS
@@ -262,6 +263,10 @@ def _once() -> Iterator[tuple[str, Alert]]:
     loans = [LoanOfAlert(loan_id="L1", outstanding_minor=30_000_000, dpd=None),
              LoanOfAlert(loan_id="L2", outstanding_minor=5_000_050, dpd=12)]  # fmt: skip
     yield "to a bank", revision(collapse, "orange", {}, evidence=banded, loans=loans)
+    for name, by_level in TRUE.items():
+        for severity, true in by_level.items():
+            yield "in bands", revision(name, severity, {}, evidence=[in_band(*each) for each in true.items()])
+        yield "in bands", revision(name, severity, {}, evidence=[in_band(*each) for each in true.items()], stock=True)
     for score, dpd in ((499, 31), (449, 91), (449, 31)):
         yield (
             "capped" if (score, dpd) != (449, 31) else "not capped",
@@ -273,6 +278,13 @@ def _once() -> Iterator[tuple[str, Alert]]:
     yield "notice", revision(arrears, "yellow", {}, case_severity="red", **notice)
     yield "provisional", revision(collapse, "orange", numbers, provisional_calendar=True)
     yield "of rules that are lost", revision("T1", "red", {"op_credit_30d_count": 4.0, "of_another_engine": 1.5})
+
+
+def in_band(name: str, value: float | None) -> Evidence:
+    """A number as a bank gets it that may not see it; as it is where its kind has no bands."""
+    band = band_zh(name, value)
+    shown = None if value is None or band is not None else round(value * 1e6)
+    return Evidence(name=name, value_micro=shown, band=band)
 
 
 def said() -> Iterator[str]:

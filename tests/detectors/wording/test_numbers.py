@@ -157,9 +157,29 @@ def test_a_band_hides_the_amount_and_says_the_same_in_english() -> None:
                        (9e6, "over CNY 5,000,000")):  # fmt: skip
         band = band_zh("op_inflow_30d_cny", amount)
         assert band is not None
-        assert (band_text(band, "zh"), band_text(band, "en")) == (band, en)
-    assert band_zh("runway_30d_days", 3.0) is None
+        assert (band_text("op_inflow_30d_cny", band, "zh"), band_text("op_inflow_30d_cny", band, "en")) == (band, en)
     assert band_zh("op_inflow_30d_cny", None) is None
+    assert band_text("of_another_engine", "50万元以下", "en") == "50万元以下"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "zh", "en"),
+    [
+        ("runway_30d_days", -0.1, "负值", "negative"),
+        ("runway_30d_days", 7.0, "7–30天", "7–30 days"),
+        ("op_credit_30d_count", 4.0, "不足5笔", "fewer than 5"),
+        ("payers_3m_count", 100.0, "100家以上", "100 or more"),
+        ("op_inflow_30d_vs_prior90d_ratio", -0.57, "降50%–75%", "down 50%–75%"),
+        ("bal_drop_from_peak_6m_ratio", 0.95, "降75%以上", "down 75% or more"),
+        ("bal_to_next_instalment_ratio", 0.49, "不足0.5倍", "under 0.5x"),
+        ("debt_service_to_op_inflow_90d_ratio", 0.938, "75%–100%", "75%–100%"),
+        ("judicial_freeze_active_flag", 1.0, None, None),
+        ("score.points", 499.0, None, None),
+    ],
+)
+def test_every_unit_has_bands_but_what_is_public(name: str, value: float, zh: str | None, en: str | None) -> None:
+    assert band_zh(name, value) == zh
+    assert zh is None or band_text(name, zh, "en") == en
 
 
 def test_a_reason_of_a_score_says_why_there_is_no_value() -> None:

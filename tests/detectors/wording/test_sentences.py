@@ -104,7 +104,11 @@ def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
         reason={"stale": "feed.stalled", "ended": "not_applicable", "closed": "loan_closed"}.get(state, ""),
         case_severity=draw(st.sampled_from(SEVERITIES)),
     )  # fmt: skip
-    return name, alert
+    hidden = draw(st.sets(st.sampled_from(sorted(examples.FALSE[name])))) if draw(st.booleans()) else set()
+    evidence = [
+        examples.in_band(each.name, numbers[each.name]) if each.name in hidden else each for each in alert.evidence
+    ]
+    return name, msgspec.structs.replace(alert, evidence=evidence)
 
 
 @settings(max_examples=1_500)
