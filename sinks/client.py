@@ -1,10 +1,9 @@
 """The settings of clients that reach the broker: those of librdkafka, and aiokafka's."""
 
 import ssl
-from pathlib import Path
 from typing import Any
 
-from config.errors import SettingsError
+from config.secret_file import read_secret
 from config.settings import KafkaSettings
 
 # A librdkafka client opens its first connection only after half of this, else of 100 ms: its first question would wait.
@@ -23,7 +22,7 @@ def client_settings(kafka: KafkaSettings) -> dict[str, str]:
         found |= {
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": kafka.sasl_username or "",
-            "sasl.password": _secret("[kafka] sasl_password_file", kafka.sasl_password_file),
+            "sasl.password": read_secret("[kafka] sasl_password_file", kafka.sasl_password_file),
         }
     return found
 
@@ -43,12 +42,3 @@ def aiokafka_settings(kafka: KafkaSettings) -> dict[str, Any]:
             "sasl_plain_password": secret["sasl.password"],
         }
     return found
-
-
-def _secret(name: str, path: str | None) -> str:
-    if path is None:
-        raise SettingsError(f"{name} is not set")
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name} = {path}: {error}") from error

@@ -6,6 +6,7 @@ import time
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timestamp: Literal["append", "create"]
     writers: tuple[str, ...]
     readers: tuple[str, ...]
+    watchers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +67,15 @@ class Difference:
         return f"{self.topic}: {self.what} is {self.found}, should be {self.wanted}"
 
 
+@cache
+def table() -> dict[str, Any]:
+    """Return `config/topics.toml` as it stands: topics, groups, transactional_ids and quotas. It must stay as it is."""
+    return tomllib.loads(files("config").joinpath("topics.toml").read_text(encoding="utf-8"))
+
+
 def wanted_topics(settings: Settings) -> list[Topic]:
     """Return every topic of these settings, those of each bank included, by name."""
-    text = files("config").joinpath("topics.toml").read_text(encoding="utf-8")
-    rows = msgspec.convert(tomllib.loads(text)["topics"], list[_Row])
+    rows = msgspec.convert(table()["topics"], list[_Row])
     topics = [
         _topic(row, settings, bank_id)
         for row in rows
@@ -88,7 +95,7 @@ def create_topics(settings: Settings) -> list[str]:
         NewTopic(topic.name, topic.partitions, settings.kafka.replication_factor, config=topic.settings)
         for topic in wanted_topics(settings)
     ]
-    admin = _admin(settings)  # held: its futures end with it
+    admin = admin_client(settings)  # held: its futures end with it
     made = []
     for name, future in admin.create_topics(new, request_timeout=TIMEOUT_S).items():
         try:
@@ -108,7 +115,7 @@ def differences(settings: Settings, names: Iterable[str] | None = None) -> list[
     """
     chosen = None if names is None else set(names)
     topics = [topic for topic in wanted_topics(settings) if chosen is None or topic.name in chosen]
-    admin = _admin(settings)
+    admin = admin_client(settings)
     known = admin.list_topics(timeout=TIMEOUT_S).topics
     present = [topic for topic in topics if topic.name in known and known[topic.name].error is None]
     found = [
@@ -175,6 +182,7 @@ def _differences(topic: Topic, partitions: int, actual: Any) -> list[Difference]
     ]
 
 
-def _admin(settings: Settings) -> AdminClient:
+def admin_client(settings: Settings) -> AdminClient:
+    """Return a client for questions and changes. Raise SettingsError where the password file cannot be read."""
     kafka = settings.kafka  # what goes wrong is raised, and need not be logged too
     return AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 2, **client_settings(kafka)})

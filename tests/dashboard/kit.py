@@ -1,6 +1,6 @@
 """A borrower whose sales have fallen, until its lender reports it overdue; and an enterprise that is quiet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -81,9 +81,10 @@ def overdue() -> Sent:
     )  # fmt: skip
 
 
-def send(bootstrap: str, events: Sequence[Sent]) -> None:
-    """Produce in order, and wait until all is acknowledged."""
-    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 20})
+def send(bootstrap: str, events: Sequence[Sent], client: Mapping[str, str] | None = None) -> None:
+    """Produce in order, and wait until all is acknowledged. `client`: further settings of librdkafka."""
+    settings = {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 20, **(client or {})}
+    producer = Producer(settings)
     failed: list[str] = []
 
     def delivered(error: Any, _message: Any) -> None:
