@@ -61,10 +61,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from features.layout import LayoutError
     from replay.ledger import take_stock
     from replay.reading import ReadingFailed
-    from sinks.redis_store import connect
+    from sinks.redis_store import opened
 
     try:
-        with connect(settings.redis.url, settings.redis.timeout_s) as client:
+        with opened(settings.redis) as client:
             ledger = take_stock(settings, client)
     except (KafkaException, ReadingFailed) as error:
         complain("ledger", *[f"{settings.kafka.bootstrap}: {reason_of(error)}"] * 2)

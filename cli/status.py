@@ -76,11 +76,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     from cli.engine_status import take_status
     from sinks.artefacts import ArtefactMissing
-    from sinks.redis_store import connect
+    from sinks.redis_store import opened
 
     where = shown_url(settings.redis.url)
     try:
-        with connect(settings.redis.url, settings.redis.timeout_s) as client:
+        with opened(settings.redis) as client:
             client.ping()
             where = settings.kafka.bootstrap
             engine = take_status(settings, client, look_s=args.look_s)

@@ -50,6 +50,7 @@ class RedisSettings(_Table, frozen=True, kw_only=True):
     """Redis: its address and bounds."""
 
     url: str = "redis://127.0.0.1:6379/0"  # rediss:// with TLS; redis+cluster:// any server of a Redis Cluster
+    password_file: str | None = None  # of the user that the address names, or of the default one
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
     key_prefix: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "x"
 

@@ -30,8 +30,7 @@ from replay.source_log import Made
 from replay.sources import SourceError
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
-from sinks.redis_store import connect as connect_redis
-from sinks.redis_store import outcome_totals, partition_state
+from sinks.redis_store import opened, outcome_totals, partition_state
 from streams.score.partition import PartitionState
 from streams.score.version import engine_version
 from streams.topics import wanted_topics
@@ -231,7 +230,7 @@ def _await_score(kafka: KafkaSettings, records: Mapping[int, int], say: Say, che
 def _stored_outcomes(settings: Settings) -> dict[str, int]:
     """Records by what became of them, as Redis holds it."""
     prefix, partitions = settings.redis.key_prefix, settings.kafka.log_partitions
-    with connect_redis(settings.redis.url, settings.redis.timeout_s) as redis:
+    with opened(settings.redis) as redis:
         found = Counter(outcome_totals(redis, prefix, partitions))
         for number in range(partitions):
             if (stored := partition_state(redis, prefix, number)) is not None:

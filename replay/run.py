@@ -18,8 +18,7 @@ from replay.sources import Source
 from replay.stack import Stack
 from sinks.clickhouse import connect as connect_clickhouse
 from sinks.clickhouse import target_of
-from sinks.redis_store import connect as connect_redis
-from sinks.redis_store import outcome_totals
+from sinks.redis_store import opened, outcome_totals
 from streams.topics import wanted_topics
 from streams.worker.roles import topics_of
 
@@ -121,7 +120,7 @@ class Replay:
             self.stack.stop_workers()
             learn = learn_summary(self.stack.directory / "logs" / "learn.log")
         settings = self.settings
-        with connect_redis(settings.redis.url, settings.redis.timeout_s) as redis:
+        with opened(settings.redis) as redis:
             outcomes = outcome_totals(redis, settings.redis.key_prefix, settings.kafka.log_partitions)
         alerts = list(read_alerts(settings))
         books = draw_up(

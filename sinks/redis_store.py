@@ -13,9 +13,13 @@ only a new claim helps: a transaction whose reply was lost may have been applied
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import redis
 
+from config.errors import SettingsError
+from config.secret_file import read_secret
+from config.settings import RedisSettings
 from features.layout import Rows
 from features.values import Value, unpack
 
@@ -62,7 +66,17 @@ class Stored(NamedTuple):
     values: dict[str, Value | None]
 
 
-def connect(url: str, timeout_s: float) -> Any:
+def opened(settings: RedisSettings) -> Any:
+    """Return a client as `connect` does. Raise SettingsError where the password cannot be read or is given twice."""
+    if settings.password_file is None:
+        return connect(settings.url, settings.timeout_s)
+    if urlsplit(settings.url).password is not None:
+        raise SettingsError("[redis] url holds a password, and password_file names another")
+    password = read_secret("[redis] password_file", settings.password_file)
+    return connect(settings.url, settings.timeout_s, password)
+
+
+def connect(url: str, timeout_s: float, password: str | None = None) -> Any:
     """Return a client that raises after `timeout_s` seconds, and never retries: a transaction must know its outcome.
 
     `redis+cluster://` and `rediss+cluster://` name any server of a Redis Cluster. Raise redis' errors where it does not
@@ -73,6 +87,8 @@ def connect(url: str, timeout_s: float) -> Any:
         "socket_connect_timeout": timeout_s,
         "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0),
     }
+    if password is not None:
+        options["password"] = password
     scheme, of_cluster, where = url.partition(_CLUSTER)
     if not of_cluster:
         return redis.Redis.from_url(url, **options)

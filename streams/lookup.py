@@ -31,7 +31,7 @@ from features.layout import LayoutError, Rows
 from features.values import Value
 from sinks.client import client_settings
 from sinks.partitioner import partitions_of
-from sinks.redis_store import Fence, Stored, connect, read_stored
+from sinks.redis_store import Fence, Stored, opened, read_stored
 from streams.earlier_score import EarlierScore
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of
@@ -114,7 +114,7 @@ class Lookup:
     def connected(cls, settings: Settings) -> Self:
         """Connect with the workers' settings. Raise redis' errors where it does not answer."""
         return cls(
-            connect(settings.redis.url, settings.redis.timeout_s),
+            opened(settings.redis),
             settings.redis.key_prefix,
             settings.kafka.log_partitions,
             functools.partial(_snapshot, settings.kafka),

@@ -28,7 +28,7 @@ from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
-from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, connect
+from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, opened
 from sinks.telemetry import (
     DaysClosed,
     EventTime,
@@ -104,8 +104,7 @@ class Score(Role):
     async def start(self, context: RoleContext) -> None:
         """Connect, and compile all kernels before the worker joins its group."""
         self._context = context
-        redis = self._settings.redis
-        self._redis = connect(redis.url, redis.timeout_s)
+        self._redis = opened(self._settings.redis)
         self._open_outbox()
         compile_kernels()
 

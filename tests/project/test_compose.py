@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +20,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import settings as settings_module
+from config.settings import RedisSettings
+from embedded.redis import server_binary
+from features.values import Value
+from sinks.redis_store import PartitionStore, opened, partition_state, read_stored, stored_names
+from streams import acl
 from streams.worker.roles import ROLES
 from tests.patience import patience_s
 
@@ -42,22 +46,26 @@ def test_it_holds_what_the_schema_allows() -> None:
 def test_the_schema_refuses_a_public_port_and_an_unknown_key() -> None:
     schema = json.loads((ROOT / "tests/project/compose.schema.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
-    for key, wrong in (("ports", ["6379:6379"]), ("commands", ["worker"]), ("image", "redis:latest")):
+    for key, wrong in (
+        ("ports", ["6379:6379"]), ("commands", ["worker"]), ("image", "redis:latest"), ("read_only", False),
+        ("cap_drop", ["NET_RAW"]), ("network_mode", "host"), ("mem_limit", "much"),
+    ):  # fmt: skip
         broken = {**COMPOSE, "services": {**SERVICES, "redis": {**SERVICES["redis"], key: wrong}}}
         assert not validator.is_valid(broken), key
 
 
 def test_all_the_parts_are_there() -> None:
     assert set(SERVICES) >= {"kafka", "redis", "clickhouse", "prometheus", "grafana"}
-    assert sorted(OURS) == sorted([*ROLES, "topics", "dashboard"])
+    assert sorted(OURS) == sorted([*ROLES, "topics", "rights", "dashboard", "operators"])
 
 
 def test_every_name_that_is_used_is_declared() -> None:
     volumes, secrets = set(COMPOSE["volumes"]), set(COMPOSE["secrets"])
-    used_volumes, used_secrets = set(), set()
+    used_volumes, used_secrets, used_networks = set(), set(), set()
     for name, service in SERVICES.items():
         assert set(service.get("depends_on", {})) <= set(SERVICES), name
         used_secrets |= set(service.get("secrets", []))
+        used_networks |= set(service.get("networks", []))
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             if source.startswith("./"):
@@ -66,6 +74,7 @@ def test_every_name_that_is_used_is_declared() -> None:
                 used_volumes.add(source)
     assert used_volumes == volumes
     assert used_secrets == secrets
+    assert used_networks == set(COMPOSE["networks"])
     assert (ROOT / SERVICES["score"]["build"]["dockerfile"]).exists()
 
 
@@ -74,14 +83,15 @@ def test_no_secret_has_a_default_and_each_stands_in_the_example() -> None:
     required = {name for name, match in variables.items() if match["mode"] == ":?"}
     with_default = {name for name, match in variables.items() if match["mode"] == ":-"}
     required |= {secret["environment"] for secret in COMPOSE["secrets"].values()}
-    assert all(name.endswith("_PORT") or name == "REDIS_MAXMEMORY" for name in with_default), with_default
+    assert all(re.search("(_PORT|_MEMORY|^REDIS_MAXMEMORY)$", name) for name in with_default), with_default
     example = (ROOT / "config/ops/env.example").read_text(encoding="utf-8")
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.M)) == required
     assert not re.findall(r"^[A-Z_]+=.+$", example, re.M), "the example holds a value"
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|TOKEN", key) and not value.startswith("/run/secrets/"):
-                assert ":?" in value, f"{name}: {key} = {value}"
+            if re.search("PASSWORD|SECRET|TOKEN", key):
+                assert value.startswith("/run/secrets/"), f"{name}: {key} = {value}"
+                assert value.removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
@@ -92,17 +102,50 @@ def test_kafka_is_the_version_that_the_tests_run_on() -> None:
 
 def test_the_settings_of_ours_are_settings_that_exist() -> None:
     for name in OURS:
-        environ = {key: _filled(value) for key, value in SERVICES[name]["environment"].items()}
-        loaded = settings_module.load(ROOT / "config/ops/xinliu.toml", environ)
+        loaded = _settings(name)
         if SERVICES[name].get("network_mode") == "host":  # there the others are where their ports are published
             assert loaded.kafka.bootstrap in _published("kafka")
             assert urlsplit(loaded.clickhouse.url).netloc.removeprefix("xinliu@") in _published("clickhouse")
         else:
             assert loaded.kafka.bootstrap == "kafka:9092"
-            assert loaded.redis.url == "redis://xinliu:Secret1@redis:6379/0"
-            assert urlsplit(loaded.clickhouse.url).netloc == "xinliu@clickhouse:9000"
     banks = tomllib.loads((ROOT / "config/ops/xinliu.toml").read_text(encoding="utf-8"))["banks"]
     assert len(loaded.banks) == len(banks) >= 2
+
+
+# By program: its principal, its secrets, the networks that it is a member of.
+WHO: dict[str, tuple[str, set[str], set[str]]] = {
+    "topics": ("admin", {"admin"}, {"kafka"}),
+    "rights": ("admin", {"admin", "ingest", "score", "learn", "archive", "operators", "dashboard"}, {"kafka"}),
+    "ingest": ("ingest", {"ingest", "token_key"}, {"kafka", "metrics"}),
+    "score": ("score", {"score", "redis_score"}, {"kafka", "redis", "metrics"}),
+    "learn": ("learn", {"learn"}, {"kafka", "metrics"}),
+    "archive": ("archive", {"archive", "clickhouse_password"}, {"kafka", "clickhouse", "metrics"}),
+    "dashboard": ("dashboard", {"dashboard", "clickhouse_password"}, set()),
+    "operators": ("operators", {"operators", "redis_operators"}, {"kafka", "redis"}),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_is_a_principal_of_its_own_with_its_own_secrets_networks_and_compiled_code(name: str) -> None:
+    principal, secrets, networks = WHO[name]
+    service, kafka = SERVICES[name], _settings(name).kafka
+    assert (kafka.security_protocol, kafka.sasl_username) == ("SASL_SSL", principal)
+    assert kafka.sasl_password_file == f"/run/secrets/{principal}"
+    assert kafka.ca_file == "/etc/xinliu/kafka/broker.pem"
+    assert set(service["secrets"]) == secrets
+    assert set(service.get("networks", [])) == networks
+    cache = f"cache-{'admin' if name in ('topics', 'rights') else name}"
+    assert [mount for mount in service["volumes"] if not mount.endswith(":ro")] == [f"{cache}:/var/cache/xinliu"]
+
+
+def test_rights_are_applied_before_any_program_starts_and_for_each_that_compose_runs() -> None:
+    principals = {one for one, _, _ in WHO.values()} - {"admin"}
+    assert principals <= set(acl.principals(_settings("rights")))
+    assert set(SERVICES["rights"]["secrets"]) == principals | {"admin"}
+    for name in set(OURS) - {"topics", "rights", "operators"}:
+        assert SERVICES[name]["depends_on"]["rights"] == {"condition": "service_completed_successfully"}, name
+    assert not {"redis", "learn", "score"} & {name for name in SERVICES if "host" in SERVICES[name].get("networks", [])}
+    assert [name for name, network in COMPOSE["networks"].items() if network != {"internal": True}] == ["host"]
 
 
 def test_the_pages_can_be_reached_from_this_host_alone() -> None:
@@ -110,13 +153,11 @@ def test_the_pages_can_be_reached_from_this_host_alone() -> None:
     slip."""
     assert [name for name, service in SERVICES.items() if "network_mode" in service] == ["dashboard"]
     service = SERVICES["dashboard"]
-    environ = {key: _filled(value) for key, value in service["environment"].items()}
-    where = settings_module.load(ROOT / "config/ops/xinliu.toml", environ).dashboard
+    where = _settings("dashboard").dashboard
     assert where.host == "127.0.0.1"
     assert "ports" not in service
     assert f"http://{where.host}:{where.port}/" in _filled(service["healthcheck"]["test"][-1])
-    assert service["secrets"] == ["clickhouse_password"], "it shows pages: no key of tokens, no password of Redis"
-    assert not {key for key in environ if "REDIS" in key or "TOKEN" in key}
+    assert not {key for key in service["environment"] if "REDIS" in key or "TOKEN" in key}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -136,38 +177,54 @@ def test_a_role_that_the_program_does_not_know_is_refused_with_those_that_it_doe
     assert all(name in refused.stderr for name in OURS if name in ROLES)
 
 
-def test_the_redis_of_this_file_wants_its_password_and_never_evicts(
+def test_the_redis_of_this_file_lets_each_user_do_what_its_programs_do(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs redis-server")
-        pytest.skip("no redis-server here")
+    """By redis-server, or by the packaged Valkey, which reads the same configuration."""
+    server = server_binary("redis-server" if os.environ.get("CI") else "auto")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    for name in SERVICES["redis"]["secrets"]:
+        (tmp_path / name).write_text(f"Secret-of-{name}")
     shell, flag, script = SERVICES["redis"]["command"]
     script = _filled(script).replace("dir /data", f"dir {tmp_path}\nbind 127.0.0.1\nport {port}")
-    environ = {**os.environ, "REDIS_PASSWORD": "Secret1"}
-    server = subprocess.Popen([shell, flag, script], env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    script = script.replace("/run/secrets", str(tmp_path)).replace("exec redis-server", f"exec {server}")
+    running = subprocess.Popen([shell, flag, script], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        client = redis.Redis(port=port, username="xinliu", password="Secret1", socket_timeout=5, retry=AT_ONCE)
-        eventually(lambda: _answers(client), what="redis-server with the configuration of docker-compose.yml")
-        assert client.set("x:{0}:h:one", b"1")
-        assert client.info("memory")["maxmemory_policy"] == "noeviction"
-        assert client.info("persistence")["aof_enabled"] == 1
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            client.set("a key of somebody else", b"1")
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            client.flushall()
+        anybody = redis.Redis(port=port, username="probe", password="none", retry=AT_ONCE)
+        eventually(lambda: _answers(anybody), what="Redis with the configuration of docker-compose.yml")
+        mine, theirs = (
+            opened(
+                RedisSettings(url=f"redis://{name}@127.0.0.1:{port}/0", password_file=str(tmp_path / f"redis_{name}"))
+            )
+            for name in ("score", "operators")
+        )
+        assert mine.info("memory")["maxmemory_policy"] == "noeviction"
+        assert mine.info("persistence")["aof_enabled"] == 1
+        store = PartitionStore(mine, "x", 0)
+        assert store.claim(7) is None
+        store.write([("E1", Value(b"hot", None))], b"{}")
+        assert store.names() == [b"E1"]
+        assert (partition_state(theirs, "x", 0), stored_names(theirs, "x", 0)) == (b"{}", ["E1"])
+        assert read_stored(theirs, "x", {0: ["E1"]})[0].values == {"E1": Value(b"hot", None)}
+        for client, words in (
+            (theirs, ("SET", "x:{0}:p", "1")), (theirs, ("GET", "y")), (theirs, ("CONFIG", "GET", "*")),
+            (mine, ("SET", "y", "1")), (mine, ("FLUSHALL",)), (mine, ("KEYS", "*")), (mine, ("DEL", "x:{0}:p")),
+            (mine, ("EVAL", "return 1", "0")), (mine, ("ACL", "LIST")), (mine, ("SHUTDOWN",)),
+            (mine, ("PUBLISH", "a", "b")),
+            (anybody, ("GET", "x:{0}:p")), (anybody, ("INFO",)),
+        ):  # fmt: skip
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*words)
         with pytest.raises(redis.exceptions.AuthenticationError):
             redis.Redis(port=port, retry=AT_ONCE).ping()
         with pytest.raises(redis.exceptions.AuthenticationError):
-            redis.Redis(port=port, username="xinliu", password="wrong", retry=AT_ONCE).ping()
-        assert "Secret1" not in Path(f"/proc/{server.pid}/cmdline").read_bytes().decode()
+            redis.Redis(port=port, username="score", password="wrong", retry=AT_ONCE).ping()
+        assert "Secret" not in Path(f"/proc/{running.pid}/cmdline").read_bytes().decode()
     finally:
-        server.terminate()
-        assert server.wait(timeout=patience_s(10)) == 0, "SIGTERM reaches Redis, not a shell before it"
+        running.terminate()
+        assert running.wait(timeout=patience_s(10)) == 0, "SIGTERM reaches Redis, not a shell before it"
 
 
 def test_prometheus_and_grafana_find_what_the_compose_file_gives_them() -> None:
@@ -176,6 +233,7 @@ def test_prometheus_and_grafana_find_what_the_compose_file_gives_them() -> None:
     (workers,) = [job["dns_sd_configs"][0] for job in scraped if job["job_name"] == "xinliu"]
     roles = sorted(name for name in OURS if SERVICES[name]["command"][0] == "worker")
     assert sorted(workers["names"]) == roles
+    assert all("metrics" in SERVICES[name]["networks"] for name in (*roles, "prometheus", "grafana"))
     assert str(workers["port"]) == SERVICES["score"]["environment"]["XINLIU_METRICS_PORT"]
     rules = yaml.safe_load((ops / "prometheus.yml").read_text(encoding="utf-8"))["rule_files"]
     assert rules == ["prometheus/*.yml"], "beside the configuration, here as in the container"
@@ -188,6 +246,11 @@ def test_prometheus_and_grafana_find_what_the_compose_file_gives_them() -> None:
     for path in (ops / "grafana/dashboards").glob("*.json"):
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
             assert panel["datasource"]["uid"] == source["datasources"][0]["uid"], panel["title"]
+
+
+def _settings(name: str) -> settings_module.Settings:
+    environ = {key: _filled(value) for key, value in SERVICES[name]["environment"].items()}
+    return settings_module.load(ROOT / "config/ops/xinliu.toml", environ)
 
 
 def _answers(client: redis.Redis) -> bool:
