@@ -1,4 +1,4 @@
-"""Who may do what on the broker: the rights and quotas of `config/topics.toml`, and those that Kafka holds.
+"""Rights on the broker, and quotas: those of `config/topics.toml`, and those that Kafka holds.
 
 A principal has what the table names and nothing else. Its name is that of its role; of a bank, `bank.<bank_id>`.
 """

@@ -250,7 +250,7 @@ def test_the_pages_show_alerts_and_flow_under_their_rights(site: Site) -> None:
 
 
 def test_a_bank_is_refused_all_that_is_not_its_own(site: Site) -> None:
-    """What is its own is said here once more, not read from the table that is tested."""
+    """Compare with a list of what is its own, and not with the table that is tested."""
     unknown = topics.bank_events("Z9000000000099")  # which banks there are is not told either
     every = [unknown, *(topic.name for topic in wanted_topics(site.settings["admin"]))]
 
