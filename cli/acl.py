@@ -81,7 +81,7 @@ def _print(settings: Settings, *, as_json: bool) -> int:
     rules, quotas = wanted_rules(settings), wanted_quotas(settings)
     if as_json:
         rows = {
-            "rules": [rule._asdict() for rule in rules],
+            "rules": [rule.row() for rule in rules],
             "quotas": [{"principal": quota.principal, **quota.limits} for quota in quotas],
         }
         print(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -110,8 +110,8 @@ def _check(settings: Settings, *, as_json: bool) -> int:
     found = differences(settings)
     if as_json:
         rows = {
-            "missing": [one._asdict() for one in found.missing],
-            "surplus": [one._asdict() for one in found.surplus],
+            "missing": [one.row() for one in found.missing],
+            "surplus": [one.row() for one in found.surplus],
         }
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:

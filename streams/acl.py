@@ -69,6 +69,10 @@ class Rule(NamedTuple):
         at = "" if self.host == EVERY_HOST else f" from {self.host}"
         return f"User:{self.principal} {self.permission} {self.operation} {self.kind} {named}{at}"
 
+    def row(self) -> dict[str, str]:
+        """Return the rule by the names of its fields, for JSON."""
+        return self._asdict()
+
 
 class _Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     principals: tuple[str, ...]

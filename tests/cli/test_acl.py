@@ -151,7 +151,7 @@ def test_the_rights_that_are_applied_are_those_of_the_table(site: Site) -> None:
     acl.add(admin, [left, everybody])
     acl.remove(admin, [missing])
     found = json.loads(_call("admin", site, "acl", "check", "--json").stdout)
-    assert found == {"missing": [missing._asdict()], "surplus": [everybody._asdict(), left._asdict()]}
+    assert found == {"missing": [missing.row()], "surplus": [everybody.row(), left.row()]}
     kept = _call("admin", site, "acl", "apply")
     assert (kept.returncode, kept.stdout.splitlines()[-1]) == (1, "1 added, 2 too many")
     done = _call("admin", site, "acl", "apply", "--prune")
@@ -350,7 +350,7 @@ def test_the_printed_lines_are_what_kafkas_own_scripts_take(site: Site, tmp_path
     rules = acl.wanted_rules(site.settings["admin"])
     assert sum(line.count("--operation ") for line in printed) == len(rules)
     wanted = json.loads(_call("admin", site, "acl", "print", "--json").stdout)
-    assert wanted["rules"] == [rule._asdict() for rule in rules]
+    assert wanted["rules"] == [rule.row() for rule in rules]
     kafka = site.kafka("admin")
     (tmp_path / "admin.properties").write_text(
         "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
