@@ -81,8 +81,8 @@ class Kafka(Server):
     def format(self, command: Sequence[str | Path]) -> None:
         """Write the settings, and format a new directory: by Kafka's tool, or as it has done it for these jars before.
 
-        A directory is two files: the features of a new cluster, the same each time, and ids. That of a secured broker has
-        its super user as well: it is made by the tool, and nothing of it is kept.
+        A directory is two files: the features of a new cluster, the same each time, and ids. That of a secured broker
+        has its super user as well: it is made by the tool, and nothing of it is kept.
         """
         if self.secured is not None:
             self.secured.make(java_binary(self._java).with_name("keytool"), self._log)
