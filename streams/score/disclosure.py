@@ -15,7 +15,7 @@ from config.disclosure import disclosures
 from detectors.rules.vocabulary import AGAINST_BALANCE, OVERLAID, needs_overlay
 from domain.calendar import day_of
 from features.state.buckets import NO_UNIT
-from features.state.loans import NO_SLOT
+from features.state.loan_table import NO_SLOT
 
 BANKS_MIN = 4  # that contribute to a number, the reader with them, before it is shown
 _OF_OWN_LOANS = OVERLAID - {AGAINST_BALANCE}  # in a signal of a lender

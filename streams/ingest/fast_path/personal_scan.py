@@ -73,7 +73,7 @@ def _is_digit(byte):
 @kernel(forceinline=True)
 def may_be_personal(b, start, end):
     """Return whether an enterprise id, of ASCII letters, digits, - and _, may be a person's number."""
-    digits, letters = 0, 0
+    digits, letters = np.int64(0), np.int64(0)
     for i in range(start, end):
         digits += _is_digit(b[_U(i)])
         letters += np.uint8((b[_U(i)] | 0x20) - 0x61) < 26
