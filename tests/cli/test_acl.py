@@ -26,8 +26,9 @@ from config.settings import (
     KafkaSettings,
     LearnSettings,
     RedisSettings,
+    SealSettings,
     Settings,
-)  # fmt: skip
+)
 from dashboard.serve import DashboardThread
 from domain import topics
 from embedded import Kafka, RedisServer
@@ -38,6 +39,7 @@ from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 from streams import acl
 from streams.learn.publishing import Publisher
+from streams.seal import key_files
 from streams.topics import admin_client, wanted_topics
 from tests.cli import acl_probes
 from tests.cli.kit import settings_file, xinliu
@@ -83,11 +85,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, redis_kind: Kind) -> Iterator
             dashboard=DashboardSettings(port=0),
             banks=kit.BANKS,
         )
-        settings = {"admin": whole}
+        settings, keys = {"admin": whole}, {name: str(file) for name, file in key_files(folder).items()}
+        sealing = {"ingest": keys["public_key_file"]}
+        opening = {"operators": keys["private_key_file"]}
         for name in acl.principals(whole):
             (passwords / name).write_text(secrets.token_urlsafe(16))
             kafka = broker.secured.client(broker.address, name, passwords / name)
-            own = msgspec.structs.replace(whole, kafka=msgspec.structs.replace(kafka, log_partitions=2))
+            seal = SealSettings(public_key_file=sealing.get(name), private_key_file=opening.get(name))
+            own = msgspec.structs.replace(whole, kafka=msgspec.structs.replace(kafka, log_partitions=2), seal=seal)
             settings[name] = own
         files = {}
         for name, own in settings.items():
@@ -193,6 +198,8 @@ COMMANDS: tuple[tuple[str, tuple[str, ...], int, str], ...] = (  # whose, words,
     ("operators", ("feed", "list"), 0, "0 batches"),
     ("operators", ("late", "list"), 0, "in all"),
     ("operators", ("dlq", "list"), 0, "unknown_currency"),
+    ("operators", ("dlq", "show", topics.bank_events(BANKS[0]), "0", "LAST", *SIGNED), 0, "XXX"),
+    ("operators", ("dlq", "opened"), 0, "zhang"),
     ("operators", ("dlq", "retry", "--yes"), 0, "1 sent, 0 refused"),
     ("operators", ("artefact", "publish", "rules", "rules.json"), 0, ""),
     ("operators", ("artefact", "list"), 0, "rules"),
@@ -219,13 +226,14 @@ def test_every_command_works_under_its_users_rights(
 
     (tmp_path / "rules.json").write_bytes(packaged().encode())
     sender = client_settings(site.kafka(f"bank.{BANKS[0]}"))
-    wrong = msgspec.structs.replace(kit.sale(kit.LAST_DAY, 500, 1), currency="XXX")
-    kit.send(site.broker.address, [(topics.bank_events(BANKS[0]), wrong)], sender)
+    refused = msgspec.structs.replace(kit.sale(kit.LAST_DAY, 500, 1), currency="XXX")
+    kit.send(site.broker.address, [(topics.bank_events(BANKS[0]), refused)], sender)
     offsets = Offsets(site.kafka("operators"))
     eventually(lambda: _end(offsets, topics.DEAD_LETTERS), 30, "a dead letter")
-    wrong = []
+    last, wrong = str(_end(offsets, topics.bank_events(BANKS[0])) - 1), []
     for principal, words, code, said in COMMANDS:
-        found, out, err = answered("--config", site.files[principal], *words)
+        called = [last if word == "LAST" else word for word in words]
+        found, out, err = answered("--config", site.files[principal], *called)
         if (found, said in out + err) != (code, True) or (code == 0 and "authoriz" in err.lower()):
             wrong.append(f"{principal}: {words}: {found}\n{out}\n{err}")
     assert not wrong, "\n".join(wrong)

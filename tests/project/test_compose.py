@@ -116,7 +116,7 @@ def test_the_settings_of_ours_are_settings_that_exist() -> None:
 WHO: dict[str, tuple[str, set[str], set[str]]] = {
     "topics": ("admin", {"admin"}, {"kafka"}),
     "rights": ("admin", {"admin", "ingest", "score", "learn", "archive", "operators", "dashboard"}, {"kafka"}),
-    "ingest": ("ingest", {"ingest", "token_key"}, {"kafka", "metrics"}),
+    "ingest": ("ingest", {"ingest", "token_key", "seal_public_key"}, {"kafka", "metrics"}),
     "score": ("score", {"score", "redis_score"}, {"kafka", "redis", "metrics"}),
     "learn": ("learn", {"learn"}, {"kafka", "metrics"}),
     "archive": ("archive", {"archive", "clickhouse_password"}, {"kafka", "clickhouse", "metrics"}),
