@@ -16,6 +16,10 @@ from typing import IO, Annotated, Literal, Self
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.errors import SettingsError
 from config.settings import IngestSettings
@@ -24,41 +28,38 @@ from domain.ids import KEY_ID_DIGITS
 
 KEY_BYTES_MIN = 32
 SECRET_BYTES_MAX = 4_096
-_HASH_BYTES = 32
+_NONCE_BYTES, _TAG_BYTES = 12, 16
 _KEY, _FILE = "[ingest] token_key_file", "[ingest] token_secret_file"
 # How a key that only opens the secret begins, so that it is never taken for the secret itself.
 _ONLY_OPENS = b"xinliu.token-key/1:"
-_OF_STREAM, _OF_FINGERPRINT = b"xinliu token secret/1", b"xinliu fingerprint/1"
+_OF_SEAL, _OF_FINGERPRINT = b"xinliu token secret/1", b"xinliu fingerprint/1"
 
-Hex = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=2 * SECRET_BYTES_MAX)]
+Nonce = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{24}$")]
+Hex = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=2 * (SECRET_BYTES_MAX + _TAG_BYTES))]
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The secret as one key opens it: exclusive or with a stream that follows from key and salt, and a tag over all."""
+    """The secret as one key opens it: AES-256-GCM under its subkey; id and time are authenticated with it."""
 
     key_id: str
     sealed_at: str
-    salt: Hex
+    nonce: Nonce
     secret: Hex
-    tag: Hex
 
     @classmethod
     def under(cls, key: bytes, secret: bytes, sealed_at: str) -> Self:
-        """Return the secret, sealed under a key, with a salt that was never used before."""
-        salt = secrets.token_bytes(_HASH_BYTES)
-        stream, tag_key = _stream(key, salt, len(secret))
-        found = cls(key_id=key_id(key), sealed_at=sealed_at, salt=salt.hex(), secret=_xor(secret, stream).hex(), tag="")
-        return msgspec.structs.replace(found, tag=found._tag(tag_key))
+        """Return the secret, sealed under a key."""
+        nonce, beside = secrets.token_bytes(_NONCE_BYTES), _beside(key_id(key), sealed_at)
+        sealed = AESGCM(subkey(key, _OF_SEAL, 32)).encrypt(nonce, secret, beside)
+        return cls(key_id=key_id(key), sealed_at=sealed_at, nonce=nonce.hex(), secret=sealed.hex())
 
     def opened(self, key: bytes) -> bytes | None:
         """Return the secret; None where the key is not the one, or a byte of this has changed."""
-        hidden = bytes.fromhex(self.secret)
-        stream, tag_key = _stream(key, bytes.fromhex(self.salt), len(hidden))
-        return _xor(hidden, stream) if hmac.compare_digest(self.tag, self._tag(tag_key)) else None
-
-    def _tag(self, tag_key: bytes) -> str:
-        told = msgspec.json.encode((self.key_id, self.sealed_at, self.salt, self.secret))
-        return hmac.digest(tag_key, told, "sha256").hex()
+        nonce, sealed = bytes.fromhex(self.nonce), bytes.fromhex(self.secret)
+        try:
+            return AESGCM(subkey(key, _OF_SEAL, 32)).decrypt(nonce, sealed, _beside(self.key_id, self.sealed_at))
+        except InvalidTag:
+            return None
 
 
 class SecretFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,28 +173,16 @@ def fingerprint_key(secret: bytes) -> npt.NDArray[np.uint64]:
     return np.frombuffer(subkey(secret, _OF_FINGERPRINT, 16), "<u8").astype(np.uint64)
 
 
-def subkey(secret: bytes, purpose: bytes, size: int, salt: bytes = b"") -> bytes:
-    """Return a key of `size` bytes for one purpose: HKDF-SHA256 (RFC 5869).
+def subkey(secret: bytes, purpose: bytes, size: int) -> bytes:
+    """Return a key of `size` bytes for one purpose: HKDF-SHA256 without salt (RFC 5869).
 
     Whoever has it learns neither the secret nor the keys of other purposes.
     """
-    if not 0 < size <= 255 * _HASH_BYTES:
-        raise ValueError(f"a subkey has 1 to {255 * _HASH_BYTES} bytes, not {size}")
-    extracted, block, found = hmac.digest(salt, secret, "sha256"), b"", b""
-    while len(found) < size:
-        block = hmac.digest(extracted, block + purpose + bytes((len(found) // _HASH_BYTES + 1,)), "sha256")
-        found += block
-    return found[:size]
+    return HKDF(SHA256(), size, salt=None, info=purpose).derive(secret)
 
 
-def _stream(key: bytes, salt: bytes, size: int) -> tuple[bytes, bytes]:
-    """Return `size` bytes to hide a secret with, and the key of its tag."""
-    found = subkey(key, _OF_STREAM, size + _HASH_BYTES, salt)
-    return found[:size], found[size:]
-
-
-def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+def _beside(key_id: str, sealed_at: str) -> bytes:
+    return msgspec.json.encode((key_id, sealed_at))
 
 
 def _key(path: str | None) -> tuple[bytes, bool]:

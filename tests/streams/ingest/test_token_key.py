@@ -87,7 +87,7 @@ def test_all_keys_of_a_window_open_the_same_secret_and_no_other_does(first, step
 @given(st.data())
 def test_a_changed_byte_of_the_sealed_secret_is_noticed(data):
     sealed = token_key.Sealed.under(OLD, b"s" * 40, "now")
-    name = data.draw(st.sampled_from(["sealed_at", "salt", "secret", "tag", "key_id"]))
+    name = data.draw(st.sampled_from(["sealed_at", "nonce", "secret", "key_id"]))
     text = getattr(sealed, name)
     i = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.sampled_from([c for c in "0123456789abcdef" if c != text[i]]))
@@ -104,7 +104,7 @@ def test_what_is_written_shows_neither_secret_nor_key_and_is_the_owners_alone(in
         assert OLD not in path.read_bytes()
         assert OLD.hex().encode() not in path.read_bytes()
     one, other = json.loads(Path(ingest.token_secret_file).read_text())["sealed"]
-    assert one["salt"] != other["salt"]
+    assert one["nonce"] != other["nonce"]
     assert one["secret"] != other["secret"]
 
 
