@@ -1,4 +1,4 @@
-"""What a bank may be shown of numbers that rest on other banks' data, read once from the tables here.
+"""Tables of what a bank may be shown of numbers that rest on other banks' data, each read once.
 
 `disclosure.csv` has a row for each number of which something is known: what it rests on, and over how many days. A
 number without a row rests on everything that any bank ever reported. `bands.csv` has the bands of each kind of number
@@ -18,7 +18,7 @@ RestsOn = Literal["public", "flows", "balances"]
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """What a number rests on.
+    """The data that a number rests on.
 
     public: nothing of other banks that a lender may not see (docs/adr/0035-what-a-bank-may-compute.md). flows:
     transactions of `days` before the last close, and since. balances: those of all accounts, read over `days`.

@@ -1,4 +1,4 @@
-"""Which numbers of a row one bank is shown as they are; all others go to it as bands.
+"""The numbers of a row that one bank is shown as they are; all others go to it as bands.
 
 A number is shown where nobody's data can be subtracted out of it (docs/adr/0035-what-a-bank-may-compute.md): it is of
 the reader's own loans, or public, or no other bank has contributed to it; or at least four have, each proven by the
@@ -23,7 +23,7 @@ _OF_OWN_LOANS = OVERLAID - {AGAINST_BALANCE}  # in a signal of a lender
 
 @dataclass(frozen=True, slots=True)
 class Contributors:
-    """What the state says, as of a row, of the banks that its numbers rest on, as one of them reads them."""
+    """The banks that the numbers of a row rest on, as far as the state tells, for one of them that reads it."""
 
     today: int  # the earlier of the row's day and the day after the last closed one: windows end with either
     traded: int  # newest day of a transaction of another bank; NO_UNIT: none

@@ -43,7 +43,7 @@ READERS = range(len(BANKS))
 ABOUT = 0  # the bank slot that an episode of a lender is about
 TRANSITIONS = range(episodes.RAISED, episodes.CLEARED + 1)
 # Fields of a row whose change may change what a bank is told, and why. What of them is of other banks is mutated.
-TOLD = {
+MAY_SHOW = {
     "kind", "slot", "record", "signal", "transition", "to_bank", "stock",  # which message it is
     "level", "revision", "episode_bank", "why", "null",  # signals of the platform are one for all banks (ADR 8)
     "score_milli", "score_before_milli", "provisional_calendar",  # the score is told to lenders with consent
@@ -64,7 +64,7 @@ Mutation = tuple[str, Callable[[Any], None]]
 
 
 def test_every_field_of_a_row_is_told_or_mutated() -> None:
-    assert set(outbook.ROW.names or ()) == TOLD | NOT_READ | BY_SLOT | BY_VIEW | BY_LOAN | ELSEWHERE
+    assert set(outbook.ROW.names or ()) == MAY_SHOW | NOT_READ | BY_SLOT | BY_VIEW | BY_LOAN | ELSEWHERE
 
 
 def test_signals_with_notices_are_those_that_the_engine_numbers() -> None:
@@ -112,7 +112,7 @@ def number_row(signal: Any, numbers: dict[str, float | None]) -> Any:
 
 
 def heard(row: Any, signal: Any, reader: int, sender: tuple[str, str]) -> list[bytes]:
-    """What one bank is told by a row. A sentence in English is made of no more than that (ADR 17)."""
+    """Return the messages that one bank gets of a row. A sentence in English is made of no more than that (ADR 17)."""
     rules = packaged_rules()
     sources = alerts.Sources(
         enterprise_id="E1", model_id="m", rules_id=rules.id, rules=rules, backfill=False, sender=sender
@@ -173,7 +173,7 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
 
 
 def notice_mutations(base: Any) -> Iterator[Mutation]:
-    """What else a notice hides: everything of the episode and of the record but the day."""
+    """Yield changes of what a notice hides beside: everything of the episode and of the record but the day."""
 
     def put(name: str, value: Any) -> Mutation:
         def change(row: Any) -> None:

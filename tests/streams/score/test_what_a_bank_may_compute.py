@@ -68,7 +68,7 @@ def test_a_ratio_to_the_readers_own_instalment_is_not_the_balance_at_other_banks
 
 
 def test_a_bank_that_has_left_hides_nobody():
-    """Of four banks that once had flow, two have it now: less the reader's own, a total is the competitor's."""
+    """Four banks once had flow, two have it now: less the reader's own, a total is the competitor's."""
 
     def trade():
         yield from (*lender(), *lender(OTHER_BANK, "L2"))
