@@ -53,6 +53,7 @@ def contributors(b: Any, reader: int) -> Contributors:
     traded = max([unplaced, *(int(b["traded_day"][slot]) for slot in others)])
     keeps_balance = max([unplaced, *(int(b["balance_day"][slot]) for slot in others)]) != NO_UNIT
     lends = any(slot not in (NO_SLOT, reader) for slot in b["loan_bank"].tolist())
+    lends = lends or any(b["more_count"][slot] for slot in others)
     return Contributors(
         today=min(day_of(int(b["as_of_ms"]) - 1), int(b["closed_day"]) + 1),
         traded=traded,

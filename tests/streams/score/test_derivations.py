@@ -56,7 +56,10 @@ NOT_READ = {
     "history_days", "cap_milli", "coverage_ppm", "status", "status_reason", "published_grade", "balance_now_cny",
     "balance_known", "u", "points_milli", "reasons", "granted",
 }  # fmt: skip
-BY_SLOT = {"entitled", "elsewhere", "bank", "authorized", "traded_day", "balance_day"}
+BY_SLOT = {
+    "entitled", "elsewhere", "bank", "authorized", "traded_day", "balance_day", "more_count", "more_outstanding",
+    "more_dpd",
+}  # fmt: skip
 BY_VIEW = {"case_key", "case_level"}
 BY_LOAN = {"loan", "loan_outstanding", "loan_dpd", "loan_open"}
 ELSEWHERE = {"value", "loan_bank", "unplaced_day", "overflowed"}  # mutated by themselves
@@ -159,6 +162,8 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
         yield put("elsewhere", slot, 4)
         yield put("traded_day", slot, TODAY - 3)
         yield put("balance_day", slot, TODAY - 3)
+        for name, value in (("more_count", 2), ("more_outstanding", 7), ("more_dpd", 91)):
+            yield put(name, slot, value)
         for name, value in (("loan", id_words("SECRET")), ("loan_outstanding", 7), ("loan_dpd", 91), ("loan_open", 0)):
             yield put(name, slot, value)
     for view in range(cases.VIEWS):
