@@ -29,6 +29,9 @@ GROUPS = {name: row.group for name, row in indicators().items()}
 PRIOR = prior_snapshot()
 
 
+QUICK = {"folds": 2}  # where it does not matter how well the number of anchors is chosen: two thirds of the time
+
+
 def trained(seen: Examples, **policy: int) -> Trainer:
     trainer = Trainer(PRIOR, GROUPS, Policy(**policy))
     trainer.fit(seen)
@@ -111,7 +114,7 @@ def test_nulls_have_levels_of_their_own_and_none_of_them_pays() -> None:
     seen["value"][:, SAFER] = np.where(hides, np.nan, np.random.default_rng(6).normal(size=len(seen)))
     for is_worse in (True, False):
         seen["bad"] = np.random.default_rng(7).random(len(seen)) < np.where(hides == is_worse, 0.5, 0.1)
-        snapshot = trained(seen).champion
+        snapshot = trained(seen, **QUICK).champion
         name = INDICATORS[SAFER]
         row = scorecard(snapshot).rows[CORE.index(name)]
         level, most = snapshot.null_levels_micro[name]["not_reported"], _level_of_bad_value(row, snapshot, name)
@@ -130,7 +133,7 @@ def test_old_labels_fade_by_the_half_life() -> None:
     new["matured_on"] += 2_000
     seen, others = np.concatenate([old, new]), examples(2_000, 3, base=0.0)
     observed = float(others["bad"].mean())
-    kept, faded = (float(trained(seen, half_life_days=days).predict(others).mean()) for days in (0, 200))
+    kept, faded = (float(trained(seen, half_life_days=days, **QUICK).predict(others).mean()) for days in (0, 200))
     assert abs(faded - observed) < abs(kept - observed) / 2
 
 
@@ -163,9 +166,9 @@ def test_pd_12m_is_null_until_enough_have_matured() -> None:
     seen["default_12m"] = -1
     seen["default_12m"][:500] = 0
     seen["default_12m"][:29] = 1
-    assert trained(seen).champion.default_12m is None
+    assert trained(seen, **QUICK).champion.default_12m is None
     seen["default_12m"][29] = 1
-    assert trained(seen).champion.default_12m is not None
+    assert trained(seen, **QUICK).champion.default_12m is not None
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-5, 2), st.floats(0.5, 20))
