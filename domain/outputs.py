@@ -165,7 +165,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the operators' private key opens, and only for the record that it belongs to."""
+    """Content that only the operators' private key opens, and only for the record that it belongs to."""
 
     key_id: str  # of the key pair: SHA-256 of its public half, 16 hex digits
     box: bytes = msgspec.field(name="box_base64")  # the sender's public key (32 bytes), nonce (12), AES-256-GCM
