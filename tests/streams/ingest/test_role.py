@@ -15,6 +15,7 @@ from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Tick, Txn
 from domain.personal import compact
+from domain.reject import shown_name
 from replay.ledger import take_stock
 from streams.control_log import coordinates
 from streams.dead_letter_log import Contents, Letter
@@ -156,7 +157,8 @@ def test_fault_08_09_10_11_12_15_16_18_bad_input_on_kafka(settings, empty_kafka,
                 continue
             letter = by_place[topic, offset]
             whole = case.payload or b""
-            assert (letter.reason, letter.field, letter.payload_bytes) == (case.reason, case.field, len(whole))
+            named = shown_name(case.field)
+            assert (letter.reason, letter.field, letter.payload_bytes) == (case.reason, named, len(whole))
             assert contents.sent_to_us(Letter(letter, b"")).payload == (b"" if case.secret else whole)
     # Controls are in every partition, once, and nothing that a bank said about control or ticks is in the log.
     good_ones = [json.loads(case.payload) for case in sent[topics.CONTROL] if not case.reason]
