@@ -106,7 +106,7 @@ def test_when_the_oldest_are_dropped_those_that_are_left_make_the_same_model_as_
 
 
 def said_with_seventh(null: int, value: float) -> dict[str, list[float]]:
-    """What challengers say that have learned this as all values of one indicator, and are asked about it."""
+    """Return what challengers say of it that have learned this as all values of one indicator."""
     train, about = TRAIN[:400].copy(), TEST[:60].copy()
     for examples_ in (train, about):
         examples_["null"][:, 7], examples_["value"][:, 7] = null, value

@@ -6,6 +6,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from domain.calendar import EVENT_TIME_MS_MIN
 from domain.events import EVENT_BYTES_MAX, SCHEMA, LogRecord, Txn
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.money import AMOUNT_MINOR_MAX, CURRENCIES
+from domain.outputs import DeadLetter
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
 from replay.province.source import sample
@@ -24,7 +26,7 @@ from streams.ingest.fast_path.block import FastPathReader
 from streams.ingest.fast_path.reader import ROOM, TOKEN_SLOTS_EACH_MAX
 from streams.ingest.forwarding import Forwarder, Later, Rest
 from streams.ingest.tokens import Tokens
-from streams.seal import new_sealer
+from streams.seal import Opener, Sealer, place_of
 from streams.transport.chunk import chunk_of
 from tests.corpus.cases import bad, good
 from tests.transactions import txn_row
@@ -34,7 +36,8 @@ TOPIC = topics.bank_events(BANK)
 NOW_MS = 1_709_700_000_000
 TOLERANCE_MS = 300_000
 HEADERS = (("schema", SCHEMA.encode()),)
-TOKENS, SEALER = Tokens(b"k" * 32), new_sealer()
+TOKENS, PRIVATE = Tokens(b"k" * 32), X25519PrivateKey.generate()
+SEALER, OPENER = Sealer(PRIVATE.public_key()), Opener([PRIVATE])
 PERSON, COMPANY = "11010519491231002X", "91310000MA1FL0XX1A"
 ANY_MS = 2**62
 
@@ -74,7 +77,7 @@ def becomes(records, *, compiled, topic=TOPIC, last_ms=ANY_MS, at_once=3):
         until = min(rest.first + at_once - rest.first % at_once, len(records))
         run, after = forwarder.run(validator(topic), rest, until, last_ms)
         of_run = dict(zip(run.offsets, zip(run.records, run.times_ms, strict=True), strict=True))
-        of_run |= {refused.offset: refused for refused in run.refused}
+        of_run |= {refused.offset: opened(refused) for refused in run.refused}
         assert sorted(of_run) == rest.offsets[rest.first : run.until]
         found += (of_run[offset] for offset in sorted(of_run))
         rest.first = run.until
@@ -84,6 +87,13 @@ def becomes(records, *, compiled, topic=TOPIC, last_ms=ANY_MS, at_once=3):
         else:
             assert rest.first == until
     return found
+
+
+def opened(refused):
+    """Return why a record was refused, its letter, and what is sealed in it: no two seals are the same bytes."""
+    letter = msgspec.json.decode(refused.letter, type=DeadLetter)
+    content = OPENER.open(letter.sealed, place_of(letter.topic, letter.partition, letter.offset))
+    return refused._replace(letter=(msgspec.structs.replace(letter, sealed=None), content))
 
 
 def both_agree(records, **how):
