@@ -82,14 +82,14 @@ class Kafka(Server):
         """Write the settings, and format a new directory: by Kafka's tool, or as it has done it for these jars before.
 
         A directory is two files: the features of a new cluster, the same each time, and ids. That of a secured broker
-        has its super user as well: it is made by the tool, and nothing of it is kept.
+        has its super user as well, and another Java may see other disks: these are made by the tool, none is kept.
         """
         if self.secured is not None:
             self.secured.make(java_binary(self._java).with_name("keytool"), self._log)
         self._write_properties()
         log = self.directory / "log"
         features, ids = log / "bootstrap.checkpoint", log / "meta.properties"
-        kept = _kept_features() if self.secured is None else None
+        kept = _kept_features() if self.secured is None and self._java is None else None
         if ids.exists():
             return
         if kept is not None and kept.exists():

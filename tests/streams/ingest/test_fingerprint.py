@@ -17,7 +17,7 @@ from streams.ingest.tokens import Tokens
 from streams.worker.role import TP
 from tests.corpus.cases import good
 from tests.streams.ingest.guessing import UNKEYED, guessed
-from tests.streams.ingest.test_fast_path import TOKENS, as_sent, becomes, canonical
+from tests.streams.ingest.test_fast_path import SEALER, TOKENS, as_sent, becomes, canonical
 from tests.transactions import txn_row
 
 KEY = TOKENS.fingerprint_key
@@ -49,7 +49,7 @@ def _hashed(message, key):
 def test_an_event_has_the_same_fingerprint_by_every_path():
     (((_, fast), _),) = becomes(as_sent(canonical(**FEE)), compiled=True)
     event = msgspec.convert(FEE | {"type": "txn"}, Txn)
-    _, slow = Forwarder(TOKENS, compiled=False).forwarded(TP("t", 0), 0, event)
+    _, slow = Forwarder(TOKENS, SEALER, compiled=False).forwarded(TP("t", 0), 0, event)
     found = {msgspec.json.decode(value, type=LogRecord).fingerprint for value in (fast, slow)}
     assert found == {fingerprint(event, KEY)} == {_hashed(msgspec.json.encode(event), KEY)}
 

@@ -20,7 +20,7 @@ from streams.worker.role import TP
 from tests.corpus.cases import good
 from tests.corpus.payment_texts import texts
 from tests.corpus.personal_numbers import spellings
-from tests.streams.ingest.test_fast_path import FULL, TOKENS, as_sent, becomes, both_agree, canonical, taken
+from tests.streams.ingest.test_fast_path import FULL, SEALER, TOKENS, as_sent, becomes, both_agree, canonical, taken
 
 SPELLINGS, TEXTS = spellings(), list(texts())
 BEFORE, BEHIND = "货款 ", "，谢谢"
@@ -195,7 +195,7 @@ def test_free_text_of_other_events_is_masked():
         event = msgspec.structs.replace(
             msgspec.json.decode(case.payload, type=kind), **dict.fromkeys(names, "找13800138000")
         )
-        _, value = Forwarder(TOKENS).forwarded(TP("t", 0), 0, event)
+        _, value = Forwarder(TOKENS, SEALER).forwarded(TP("t", 0), 0, event)
         kept = msgspec.json.decode(value, type=LogRecord).event
         assert [getattr(kept, name) for name in names] == ["找***********"] * len(names)
 
