@@ -230,6 +230,8 @@ def test_every_command_works_under_its_users_rights(
     kit.send(site.broker.address, [(topics.bank_events(BANKS[0]), refused)], sender)
     offsets = Offsets(site.kafka("operators"))
     eventually(lambda: _end(offsets, topics.DEAD_LETTERS), 30, "a dead letter")
+    look = ("--config", site.files["operators"], "status", "--look-s", "0.5")
+    eventually(lambda: answered(*look)[0] == 0, 60, "workers that have caught up: else status says who has not")
     last, wrong = str(_end(offsets, topics.bank_events(BANKS[0])) - 1), []
     for principal, words, code, said in COMMANDS:
         called = [last if word == "LAST" else word for word in words]
