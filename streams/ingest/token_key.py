@@ -38,7 +38,7 @@ Nonce = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{24}$")]
 Hex = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=2 * (SECRET_BYTES_MAX + _TAG_BYTES))]
 
 
-class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SealedSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The secret as one key opens it: AES-256-GCM under its subkey; id and time are authenticated with it."""
 
     key_id: str
@@ -66,7 +66,7 @@ class SecretFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The file `[ingest] token_secret_file`: the secret under one key, or under two, the older first."""
 
     format: Literal["xinliu.token-secret/1"] = "xinliu.token-secret/1"
-    sealed: Annotated[tuple[Sealed, ...], msgspec.Meta(min_length=1, max_length=2)]
+    sealed: Annotated[tuple[SealedSecret, ...], msgspec.Meta(min_length=1, max_length=2)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class TokenKeys:
 
     secret: bytes = field(repr=False)
     key: bytes = field(repr=False)
-    sealed: tuple[Sealed, ...] = ()
+    sealed: tuple[SealedSecret, ...] = ()
 
     @property
     def key_id(self) -> str:
@@ -137,14 +137,14 @@ def rotate(ingest: IngestSettings, new_key_file: Path, now: str) -> TokenKeys:
     if len(before.sealed) > 1:
         raise SettingsError(f"{_FILE} = {path}: two keys open it already; end that rotation first (retire)")
     new = _ONLY_OPENS + secrets.token_hex(KEY_BYTES_MIN).encode()
-    older = before.sealed or (Sealed.under(before.key, before.secret, now),)
+    older = before.sealed or (SealedSecret.under(before.key, before.secret, now),)
     try:
         with os.fdopen(os.open(new_key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             _write_down(file, new + b"\n")
     except OSError as error:
         raise SettingsError(f"--new-key-file {new_key_file}: {error.strerror}") from error
     try:
-        _write(path, (*older, Sealed.under(new, before.secret, now)), before.secret, (before.key, new))
+        _write(path, (*older, SealedSecret.under(new, before.secret, now)), before.secret, (before.key, new))
     except BaseException:
         new_key_file.unlink()  # it opens nothing
         raise
@@ -207,7 +207,7 @@ def _read(path: str) -> SecretFile:
         raise SettingsError(f"{_FILE} = {path}: {error}") from error
 
 
-def _write(path: Path, sealed: tuple[Sealed, ...], secret: bytes, keys: Sequence[bytes]) -> None:
+def _write(path: Path, sealed: tuple[SealedSecret, ...], secret: bytes, keys: Sequence[bytes]) -> None:
     """Write the file, on the disk before it has its name. Before that each key must open what is written."""
     body = msgspec.json.format(msgspec.json.encode(SecretFile(sealed=sealed)), indent=1)
     written = msgspec.json.decode(body, type=SecretFile).sealed

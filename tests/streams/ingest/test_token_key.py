@@ -86,7 +86,7 @@ def test_all_keys_of_a_window_open_the_same_secret_and_no_other_does(first, step
 
 @given(st.data())
 def test_a_changed_byte_of_the_sealed_secret_is_noticed(data):
-    sealed = token_key.Sealed.under(OLD, b"s" * 40, "now")
+    sealed = token_key.SealedSecret.under(OLD, b"s" * 40, "now")
     name = data.draw(st.sampled_from(["sealed_at", "nonce", "secret", "key_id"]))
     text = getattr(sealed, name)
     i = data.draw(st.integers(0, len(text) - 1))
