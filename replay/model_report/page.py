@@ -7,7 +7,7 @@ from importlib.resources import files
 from config.catalogue import indicators
 from domain.outputs import Figure, ModelMetrics, MonthReport
 from replay.model_report import charts
-from replay.model_report.report import Report, month_text
+from replay.model_report.report import Report, month_text, psi_text
 from replay.model_report.words import WORDS
 
 MICRO, MILLI = 1_000_000, 1_000
@@ -126,11 +126,11 @@ class _Page:
         names = sorted({*newest.psi_micro, *newest.weights_milli}, key=lambda one: -newest.psi_micro.get(one, -1))
         rows = []
         for name in names:
-            psi, weight = newest.psi_micro.get(name), newest.weights_milli.get(name)
+            weight = newest.weights_milli.get(name)
             rows.append(
                 (
                     escape(self.t(name)),
-                    "–" if psi is None else f"{psi / MICRO:.3f}",
+                    psi_text(newest.psi_micro.get(name)),
                     "–" if weight is None else f"{weight / MILLI:.1f}",
                 )
             )
@@ -143,7 +143,7 @@ class _Page:
             (
                 escape(self.t(one.population)),
                 f"{one.enterprises:,}",
-                "–" if one.psi_micro is None else f"{one.psi_micro / MICRO:.3f}",
+                psi_text(one.psi_micro),
             )
             for one in report.populations
         )

@@ -105,9 +105,18 @@ def summary(report: Report, *, chinese: bool) -> Iterator[str]:
             auc, ks, loss, brier = figures
             yield f"{one.model:<12} {auc:>7} {ks:>7} {loss:>9} {brier:>8} {one.n:>10,} {one.bad:>8,}"
     for line in report.populations or ():
-        psi = "–" if line.psi_micro is None else f"{line.psi_micro / 1_000_000:.3f}"
+        psi = psi_text(line.psi_micro)
         yield f"{WORDS['psi_scores'][at]}, {WORDS[line.population][at]} ({line.enterprises:,}): {psi}"
     yield WORDS["drift_called"][at] + "; ".join(newest.drift) if newest.drift else WORDS["drift_none"][at]
+
+
+def psi_text(micro: int | None) -> str:
+    """Return a PSI, given in millionths, as it is read; a dash for none.
+
+    >>> psi_text(250_400)
+    '0.250'
+    """
+    return "–" if micro is None else f"{micro / 1_000_000:.3f}"
 
 
 def month_text(month: int) -> str:
