@@ -17,6 +17,7 @@ Severity = Literal["yellow", "orange", "red"]
 Grade = Literal["A", "B", "C", "D", "E", "F"]
 Status = Literal["published", "provisional", "withheld"]
 AlertState = Literal["raised", "upgraded", "downgraded", "stale", "ended", "cleared", "retracted", "closed"]
+CaseState = Literal["opened", "graver", "eased", "resolved"]  # what a revision did to its reader's case
 GROUPS = (
     "fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure",
     "repayment_capacity",
@@ -84,6 +85,17 @@ class LoansMore(msgspec.Struct, frozen=True, kw_only=True):
     dpd: int | None  # of the one longest past due
 
 
+class CaseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one open signal, or the score, adds to the claim of a case."""
+
+    name: str  # a signal, `score.points` or `score.delta_30d`
+    finding: str  # the finding that the signal belongs to (config/findings.csv); empty: it stands for itself
+    severity: Severity | None  # of the signal
+    opened_at: int | None
+    stale: bool
+    points_milli: int  # thousandths of a logit; of a finding only the line with the most has any
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """`alert.<bank_id>.v1` and `alert.supervisor.v1`, keyed by enterprise_id.
 
@@ -119,6 +131,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     provisional_calendar: ProvisionalCalendar = msgspec.UNSET  # of the score
     loans_more: LoansMore | msgspec.UnsetType = msgspec.UNSET
+    case_state: CaseState | msgspec.UnsetType = msgspec.UNSET  # absent where the case stays as it was
+    case_severity_before: Severity | None | msgspec.UnsetType = msgspec.UNSET  # beside case_state; None: no case
+    case_pd_12m_ppm: int | msgspec.UnsetType = msgspec.UNSET  # the claim: a default within twelve months
+    case_lines: list[CaseLine] | msgspec.UnsetType = msgspec.UNSET  # what the claim is made of, most points first
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         events.Txn, events.Loan, events.Instalment, events.Receipt, events.Gov, events.Profile, events.Authorization,
         events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
-        outputs.LoanOfAlert, outputs.LoansMore, outputs.DeadLetter, outputs.EventName, outputs.Sealed, outputs.Refused,
+        outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.DeadLetter, outputs.EventName, outputs.Sealed, outputs.Refused,
         outputs.Cut, outputs.Opened, outputs.QuarantinedBatch,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,
