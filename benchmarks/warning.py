@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +99,19 @@ def _learned(enterprises: int, args: argparse.Namespace) -> int:
     drifted = Population(
         seed=warning_score.DRIFT_SEED, enterprises=enterprises, months=MONTHS, drift=warning_score.DRIFT
     )
-    worlds = []
-    for name, population in (*_worlds(enterprises), ("drift", drifted)):
-        timer = _Timer(name)
-        log, truth = _log_of(population, timer)
-        reports = {}
-        for way in warning_score.WAYS:
-            timer.log(f"{name}: {way}")
-            reports[way] = backtest(LogFile(log), warning_score.options_of(way, truth), timer)
-        timer.stop()
-        worlds.append({"name": name, "seconds": timer.seconds, **warning_score.figures(reports)})
-    return warning_score.report(worlds, args)
+    named = (*_worlds(enterprises), ("drift", drifted))
+    with ProcessPoolExecutor(cores()) as pool:  # a learner is one process: worlds go side by side
+        return warning_score.report(list(pool.map(_learned_world, *zip(*named, strict=True))), args)
+
+
+def _learned_world(name: str, population: Population) -> dict[str, Any]:
+    timer, reports = _Timer(name), {}
+    log, truth = _log_of(population, timer)
+    for way in warning_score.WAYS:
+        timer.log(f"{name}: {way}")
+        reports[way] = backtest(LogFile(log), warning_score.options_of(way, truth), timer)
+    timer.stop()
+    return {"name": name, "seconds": timer.seconds, **warning_score.figures(reports)}
 
 
 def _data(folder: Path, args: argparse.Namespace) -> int:

@@ -24,9 +24,11 @@ COMPARED_BUDGETS = BUDGETS[1:]
 LEAD = "30"  # days before: a default counts as caught when it was named so early
 OFFLINE = ("lightgbm", "stumps")
 WAYS = {
-    "prior": Options(without=frozenset({"timelines"})),
-    "guarded": Options(without=frozenset({"timelines", "ceilings"}), learn=LearnSettings()),
-    "accepted": Options(without=frozenset({"timelines", "ceilings"}), learn=LearnSettings(), accepts_all=True),
+    "prior": Options(without=frozenset({"timelines"}), processes=1),
+    "guarded": Options(without=frozenset({"timelines", "ceilings"}), learn=LearnSettings(), processes=1),
+    "accepted": Options(
+        without=frozenset({"timelines", "ceilings"}), learn=LearnSettings(), accepts_all=True, processes=1
+    ),
 }
 BOUNDS = {"caught_against_offline_least": results.Bound(least=SHARE_LEAST)}
 
