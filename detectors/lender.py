@@ -6,15 +6,19 @@ event until no signal of it can hold: no open loan, no loan event of the last 36
 
 import numpy as np
 
+from detectors.rules import machine
 from detectors.rules import vocabulary as v
 from detectors.rules.grammar import SEEN_DAYS_MAX
+from detectors.rules.program import NOT_COMPUTABLE_BAND
 from features.indicators import repayment
 from features.indicators.nulls import VALUE
 from features.state import held, seen
+from features.state.instalments import NOTHING_DUE
 from features.state.loans import BANK_SLOTS, lends
 from kernels.decorators import copy, kernel
 
 _SLOTS = np.array(sorted(v.SLOT_OF[name] for name in v.OVERLAID), np.int64)
+_UNKNOWN = 0  # instalment of a row that comes back into memory
 LENS = np.dtype(
     [
         ("last_day", "<u2", (seen.PLACES,)),
@@ -26,13 +30,41 @@ LENS = np.dtype(
 
 @kernel
 def enter(e, b, x, lens):
-    """Replace x.value and x.null with the view of the bank in slot b; lens keeps what they were."""
+    """Replace x.value and x.null with the view of the bank in slot b; lens keeps what they were.
+
+    Return as repayment.read_loans.
+    """
     for i in range(_SLOTS.shape[0]):
         lens.value[i], lens.null[i] = x.value[_SLOTS[i]], x.null[_SLOTS[i]]
     stalled = (e.banks_stalled >> b) & 1 == 1
     x.null[v.LOAN_STALLED] = VALUE
     x.value[v.LOAN_STALLED] = stalled
-    repayment.read_loans(e, b, x.as_of_ms, x.balance_now_cny, x.balance_known == 1, stalled, x.value, x.null)
+    return repayment.read_loans(e, b, x.as_of_ms, x.balance_now_cny, x.balance_known == 1, stalled, x.value, x.null)
+
+
+@kernel
+def note_due(e, b, due_day, due_cny):
+    """Note the next instalment that the bank's signals were last evaluated with."""
+    e.lender_due_day[b], e.lender_due_cny[b] = due_day, due_cny
+
+
+@kernel
+def stays(rules, e, b, x):
+    """Return whether neither the time of day nor the balance moved the bank's view out of its bands.
+
+    Nothing else moves it between facts on loans and days.
+    """
+    due_day, gate, band = np.int64(e.lender_due_day[b]), rules.lender, e.lender_band[b]
+    if due_day == _UNKNOWN:
+        return False
+    if due_day == NOTHING_DUE:
+        return True
+    i, j = rules.lender_moving[0], rules.lender_moving[1]
+    if i >= 0 and not machine.in_band(gate, i, repayment.days_to(due_day, x.as_of_ms), band[i]):
+        return False
+    if j >= 0 and x.balance_known == 1:
+        return machine.in_band(gate, j, x.balance_now_cny / e.lender_due_cny[b], band[j])
+    return j < 0 or band[j] == NOT_COMPUTABLE_BAND
 
 
 @kernel

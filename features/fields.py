@@ -231,6 +231,8 @@ VOLATILE = (
     Field("band", "|u1", (INPUTS_MAX,), 0, "band of each input (detectors/rules/machine.py)"),
     Field("shared_band", "|u1", (LENDER_INPUTS_MAX,), 0, "the same of what signals of lenders read of all"),
     Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "and of what speaks of one lender's loans alone"),
+    Field("lender_due_day", "<i4", (BANK_SLOTS,), 0, "with which next instalment of each lender; 0: unknown"),
+    Field("lender_due_cny", "<f8", (BANK_SLOTS,), 0, "what is due then, CNY"),
     Field("evaluated", "<u8", (BANK_SLOTS + 1,), 0, "signals evaluated since the last close; last: the platform's"),
     Field("evaluated_day", "<i4", (), 0, "the day"),
     Field("past_key", "<i8", (), 0, "which days `past_sums` are of (state/buckets.py); -1: none"),

@@ -114,17 +114,15 @@ def moved(gate, value, null, band):
 
     band: uint8 (inputs,); UNKNOWN_BAND where it must be found.
     """
-    slots, firsts, lower, upper, reads = gate.slot, gate.first, gate.lower, gate.upper, gate.reads
+    slots, firsts, upper, reads = gate.slot, gate.first, gate.upper, gate.reads
     mask = _NO_SIGNAL
     for i in range(slots.shape[0]):
         slot, b = slots[i], band[i]
         x, why = value[slot], null[slot]
         if why == nulls.VALUE:
-            first = firsts[i]
-            k = first + b - FIRST_BAND
-            if FIRST_BAND <= b < NOT_COMPUTABLE_BAND and lower[k] < x < upper[k]:
+            if in_band(gate, i, x, b):
                 continue  # no comparison can have changed
-            now = FIRST_BAND
+            first, now = firsts[i], FIRST_BAND
             for j in range(first, firsts[i + 1] - 1):
                 at_threshold = (j - first) % 2 == 1
                 now += x > upper[j] if at_threshold else x >= upper[j]
@@ -134,6 +132,13 @@ def moved(gate, value, null, band):
             band[i] = now
             mask |= reads[i]
     return mask
+
+
+@kernel
+def in_band(gate, i, x, band):
+    """Return whether x lies within `band` of the gate's input i, and on none of its thresholds."""
+    k = gate.first[i] + band - FIRST_BAND
+    return FIRST_BAND <= band < NOT_COMPUTABLE_BAND and gate.lower[k] < x < gate.upper[k]
 
 
 @kernel

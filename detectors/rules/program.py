@@ -92,7 +92,7 @@ class Rules(NamedTuple):
     platform: Gate
     lender_shared: Gate  # what signals of lenders read that is the same for all of them
     lender: Gate  # and what speaks of one lender's loans alone
-    lender_reads_balance: bool  # of that, something moves with every transaction
+    lender_moving: npt.NDArray[np.int32]  # (2,): places in that gate of what time and the balance move; -1: not read
 
 
 def compile_signals(signals: Sequence[Signal]) -> Rules:
@@ -121,6 +121,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
     clear_at = [at(_returning(signal.hysteresis), signal) for signal in signals]
     watch_at = [at(_returning(signal.watched), signal) for signal in signals]
     term_at = [at(_returning(term), signal) for signal in signals for term in signal.suppressions]
+    lender = _gate(signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and vocabulary.needs_overlay(name))
     return Rules(
         op=np.array([op for op, _, _ in code], np.uint8),
         arg=_int32(arg for _, arg, _ in code),
@@ -140,15 +141,8 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         lender_shared=_gate(
             signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and not vocabulary.needs_overlay(name)
         ),
-        lender=_gate(
-            signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and vocabulary.needs_overlay(name)
-        ),
-        lender_reads_balance=any(
-            not isinstance(atom, Seen) and atom.name.text == vocabulary.AGAINST_BALANCE
-            for signal in signals
-            if signal.is_lender
-            for atom in chain.from_iterable(map(atoms, signal.status_trees()))
-        ),
+        lender=lender,
+        lender_moving=_int32(_place(lender, name) for name in vocabulary.MOVING),
     )
 
 
@@ -240,6 +234,11 @@ def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, s
         reads_day=np.bitwise_or.reduce(reads_event),
         every=np.uint64(every),
     )
+
+
+def _place(gate: Gate, name: str) -> int:
+    """Return the place of an input among those of a gate; -1 where no signal reads it."""
+    return next((i for i, slot in enumerate(gate.slot.tolist()) if slot == vocabulary.SLOT_OF[name]), -1)
 
 
 def _ends(sizes: Iterable[int]) -> npt.NDArray[np.int32]:

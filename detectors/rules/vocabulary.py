@@ -50,8 +50,9 @@ OVERLAID = frozenset(
     {"dpd_max_days", "active_lenders_count", "next_instalment_days", "bal_to_next_instalment_ratio",
      "feed.loan_stalled"}
 )  # fmt: skip
-# Of these, what moves with a transaction: it is measured against the balance.
+# Of these, what moves between facts on loans and days: with the time of day, and with the balance.
 AGAINST_BALANCE = "bal_to_next_instalment_ratio"
+MOVING = ("next_instalment_days", AGAINST_BALANCE)
 
 
 def needs_overlay(name: str) -> bool:

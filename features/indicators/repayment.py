@@ -104,7 +104,8 @@ def _serve(sums, value, null):
 def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
     """Fill the indicators of loans: days past due, next instalment, lenders.
 
-    `now`: balance in CNY, where `is_known`.
+    `now`: balance in CNY, where `is_known`. Return (day of the next instalment, what is due then in CNY); the day is
+    NOTHING_DUE where none is known.
     """
     today = buckets.day_of(t_ms)
     _arrears(e, bank, today, stalled, value, null)
@@ -112,19 +113,23 @@ def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
     if bank == EVERY_BANK and loans.misses_lender(e, today):
         null[_LENDERS] = NOT_REPORTED
     null[_NEXT_DAYS] = null[_TO_NEXT] = NOT_APPLICABLE
-    if not instalments.is_any_scheduled(e, bank):
-        return
-    due_day, fen = instalments.next_due(e, today, bank)
-    if due_day == instalments.NOTHING_DUE:
-        if instalments.is_cut_short(e, bank):
+    due_day, due_cny = np.int64(instalments.NOTHING_DUE), 0.0
+    if instalments.is_any_scheduled(e, bank):
+        due_day, fen = instalments.next_due(e, today, bank)
+        due_cny = fen / FEN
+        if due_day != instalments.NOTHING_DUE:
+            null[_NEXT_DAYS], value[_NEXT_DAYS] = VALUE, days_to(due_day, t_ms)
+            null[_TO_NEXT] = VALUE if is_known else NOT_REPORTED
+            value[_TO_NEXT] = now / due_cny if is_known else value[_TO_NEXT]
+        elif instalments.is_cut_short(e, bank):
             null[_NEXT_DAYS] = null[_TO_NEXT] = NOT_REPORTED
-        return
-    null[_NEXT_DAYS] = VALUE
-    value[_NEXT_DAYS] = max(0, buckets.start_ms(due_day) - t_ms) / MS_PER_DAY
-    if is_known:
-        null[_TO_NEXT], value[_TO_NEXT] = VALUE, now / (fen / FEN)
-    else:
-        null[_TO_NEXT] = NOT_REPORTED
+    return due_day, due_cny
+
+
+@kernel
+def days_to(due_day, t_ms):
+    """Return the days from t_ms to the begin of a day, 0 from then on."""
+    return max(0, buckets.start_ms(due_day) - t_ms) / MS_PER_DAY
 
 
 @kernel

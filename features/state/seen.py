@@ -28,12 +28,6 @@ def place_of(event: str, *, adverse: bool) -> int:
 
 
 @kernel
-def is_of_loan(code):
-    """Return whether a record's code is that of a loan event."""
-    return NOTHING < code <= LOAN_COUNT
-
-
-@kernel
 def note(e, code, adverse, bank_slot, day):
     """Take in an event of `code` on `day`.
 

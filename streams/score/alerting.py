@@ -13,7 +13,7 @@ from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE, key_of
 from detectors.rules.vocabulary import COVERAGE
 from features.indicators import core, nulls
 from features.indicators.activity import counts_provisional_days
-from features.state import buckets, held, loans, seen
+from features.state import buckets, held, loans
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
 from streams.score import outbook
@@ -24,10 +24,11 @@ _NOTICED = np.array([key_of("lender", name) for name in cases.NOTICED], np.uint6
 
 
 @kernel
-def follow_signals(e, engine, book, code, closing):
+def follow_signals(e, engine, book, code, closing, lends):
     """Evaluate every signal that can have changed.
 
-    `code`: the event's code in features.state.seen; `closing`: a day closes, which moves timers.
+    `code`: the event's code in features.state.seen; `closing`: a day closes, which moves timers; `lends`: the event may
+    have changed a loan, or a day closes.
     """
     x, lens, rules = book.draft[0], book.lens[0], engine.rules
     today = buckets.day_of(x.as_of_ms - 1)
@@ -42,17 +43,17 @@ def follow_signals(e, engine, book, code, closing):
     if e.lenders == 0:
         return
     shared = signals.changed(rules.lender_shared, x.value, x.null, e.shared_band[:], code, new_day, whole)
-    # What a lender's loans say moves with facts on loans and with days, and against the balance with every record.
-    if shared or whole or new_day or closing or rules.lender_reads_balance or seen.is_of_loan(code):
-        for b in range(BANK_SLOTS):
-            if lender.is_followed(e, b):
-                lender.enter(e, b, x, lens)
-                mask = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
-                mask = signals.with_timed(rules, e, b, mask, closing)
-                if mask:
-                    lender.last_days(e, b, lens)
-                    _follow(e, mask, b, engine, book, lens.last_day[:], today, closing)
-                lender.leave(x, lens)
+    # What a lender's loans say moves with facts on loans and with days. At 00:00 itself the next day's are due already.
+    all_lenders = shared or whole or new_day or lends or buckets.day_of(x.as_of_ms) != today
+    for b in range(BANK_SLOTS):
+        if lender.is_followed(e, b) and (all_lenders or not lender.stays(rules, e, b, x)):
+            lender.note_due(e, b, *lender.enter(e, b, x, lens))
+            mask = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
+            mask = signals.with_timed(rules, e, b, mask, closing)
+            if mask:
+                lender.last_days(e, b, lens)
+                _follow(e, mask, b, engine, book, lens.last_day[:], today, closing)
+            lender.leave(x, lens)
     if closing:
         lender.follow_less(e, today)
 

@@ -169,7 +169,7 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     """Read the indicators at the enterprise's own time, score them, follow signals and episodes; write what is due.
 
     closing: at a day's close. observed: write an observation. code: the event's, of features.state.seen. lends: the
-    event may change who lends or may look.
+    event may change a loan, who lends or may look.
     """
     x = book.draft[0]
     x.as_of_ms = t_ms
@@ -187,4 +187,4 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     context.read(e, engine, x)
     if lends:
         alerting.follow_lenders(e, engine, book)
-    alerting.follow_signals(e, engine, book, code, closing)
+    alerting.follow_signals(e, engine, book, code, closing, lends)

@@ -337,7 +337,7 @@ class Partition:
             return
         self.rules = after
         self._arm(self._engine.card, self._engine.model_changed_day)
-        for name in ("band", "shared_band", "lender_band"):
+        for name in ("band", "shared_band", "lender_band", "lender_due_day"):
             self.state[name] = UNKNOWN_BAND
         if set(before.programs.key.tolist()) - set(after.programs.key.tolist()):
             yield from self._sweep(

@@ -68,7 +68,7 @@ def compile_from_the_end() -> None:
     outputs_json.write(book.rows, rows[:0], partition.state["id"], terms, *nothing)
     e, engine = partition.state[0], engine_of(card, packaged_rules(), NEVER)
     loop._close_indicators(e, book)
-    alerting.follow_signals(e, engine, book, np.int64(0), loop.NO)
+    alerting.follow_signals(e, engine, book, np.int64(0), loop.NO, loop.NO)
     alerting.follow_lenders(e, engine, book)
     for _ in partition.apply(_chunk(_TICK)):
         continue

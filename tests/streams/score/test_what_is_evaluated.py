@@ -1,5 +1,7 @@
 """Signals that nothing has moved are passed over, at events and at closes: no output and no value shows it."""
 
+import random
+import re
 from collections import Counter
 
 import msgspec
@@ -9,14 +11,30 @@ from detectors.rules.artefact import RulesArtefact, RuleSet, compiled
 from detectors.rules.program import UNKNOWN_BAND
 from detectors.snapshot import content_id
 from domain import topics
+from domain.calendar import date_of
+from domain.events import Instalment
 from domain.outputs import Alert
 from streams.score import partition as partitions
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
 from tests.determinism import log as logs
-from tests.streams.score.kit import immediate_artefact, immediate_rules, state_of
+from tests.streams.score.kit import (
+    BANK,
+    FIRST_DAY,
+    OTHER_BANK,
+    authorization,
+    immediate_artefact,
+    immediate_rules,
+    loan,
+    record,
+    state_of,
+    tick,
+    txn,
+)
 
 PIECE = 25  # records
+HOUR_MS = 3_600_000
+_DAYS = re.compile(r"next_instalment_days [<>]=? \d+")
 
 
 def waiting_rules() -> RuleSet:
@@ -29,15 +47,24 @@ def waiting_rules() -> RuleSet:
     return compiled(artefact, content_id(artefact.encode()), row_word="row", first=0)
 
 
-def _run(log: logs.Log, *, forgets: bool):
+def hourly_rules() -> RuleSet:
+    """Return the immediate rules, with the days to an instalment compared in fractions: they move within a day."""
+    rows = [
+        msgspec.structs.replace(row, levels=tuple(_DAYS.sub(r"\g<0>.37", text) for text in row.levels))
+        for row in immediate_artefact().signals
+    ]
+    artefact = RulesArtefact(signals=tuple(rows))
+    return compiled(artefact, content_id(artefact.encode()), row_word="row", first=0)
+
+
+def _run(rows: list, *, forgets: bool, piece: int = PIECE):
     """Apply a log; where it forgets the bands before each piece, every signal is evaluated at the next evaluation."""
-    (rows,) = log.partitions
     partition, found = Partition(0, logs.snapshot_of), []
-    for at in range(0, len(rows), PIECE):
+    for at in range(0, len(rows), piece):
         if forgets:
-            for name in ("band", "shared_band", "lender_band"):
+            for name in ("band", "shared_band", "lender_band", "lender_due_day"):
                 partition.state[name] = UNKNOWN_BAND
-        for outgoing in partition.apply(chunk_of(topics.EVENTS, 0, at, rows[at : at + PIECE])):
+        for outgoing in partition.apply(chunk_of(topics.EVENTS, 0, at, rows[at : at + piece])):
             found += [(topic, key, value) for topic, records in outgoing for key, value in records]
     return found, state_of(partition)
 
@@ -46,12 +73,37 @@ def _run(log: logs.Log, *, forgets: bool):
 def test_signals_that_nothing_has_moved_change_nothing(rules, monkeypatch, seed):
     in_force = rules()
     monkeypatch.setattr(partitions, "packaged_rules", lambda: in_force)
-    log = logs.make(seed, enterprises=250, partitions=1)
-    few, few_values = _run(log, forgets=False)
-    all_of_them, all_values = _run(log, forgets=True)
+    (rows,) = logs.make(seed, enterprises=250, partitions=1).partitions
+    few, few_values = _run(rows, forgets=False)
+    all_of_them, all_values = _run(rows, forgets=True)
     alerts = [msgspec.json.decode(value, type=Alert) for topic, _, value in few if topic == topics.ALERT_SUPERVISOR]
     states = Counter(alert.state for alert in alerts)
     print(f"seed {seed}: {states}")
     assert all(states[state] for state in ("raised", "upgraded", "cleared")), states
     assert few == all_of_them
     assert few_values == all_values
+
+
+def test_time_and_balance_move_a_lenders_view_within_a_day(monkeypatch, seed):
+    """Two lenders, one instalment each; trade by the hour, up to the last millisecond of a day."""
+    in_force, rnd = hourly_rules(), random.Random(seed)
+    monkeypatch.setattr(partitions, "packaged_rules", lambda: in_force)
+    due = [Instalment(due_on=f"{date_of(FIRST_DAY + day)}", due_minor=4 * 10**7) for day in (33, 35)]
+    events = [
+        loan("l1", "E1", 0, loan_id="L1", schedule=(due[0],)),
+        loan("l2", "E1", 0, loan_id="L2", bank_id=OTHER_BANK, schedule=(due[1],)),
+        *(authorization(f"a{bank}", "E1", to=bank) for bank in (BANK, OTHER_BANK)),
+    ]
+    for day in range(36):
+        for hour in range(25) if day >= 28 else (5,):
+            fen = 10**6 if day < 29 or rnd.random() < 0.5 else 2 * 10**8
+            at = min(hour * HOUR_MS, 24 * HOUR_MS - 1)
+            events.append(txn(f"{day}-{hour}", "E1", day, at, 10, balance_minor=fen))
+        events.append(tick(day))
+    rows = [record(event) for event in events]
+    few, few_values = _run(rows, forgets=False, piece=1)
+    assert (few, few_values) == _run(rows, forgets=True, piece=1), "passed over what had moved"
+    alerts = [msgspec.json.decode(value, type=Alert) for topic, _, value in few if topic == topics.ALERT_SUPERVISOR]
+    hours = {alert.as_of // HOUR_MS % 24 for alert in alerts if alert.signal == "EWS11_instalment_not_covered"}
+    print(f"seed {seed}: moved in the hours {sorted(hours)} of UTC")
+    assert hours - {16}, "only at 00:00 in Beijing"
