@@ -3,9 +3,11 @@
 show  the rules packaged here, or those that FILE makes
 make  compiles FILE, a CSV with the columns of config/signals.csv, and writes the artefact to --output; a mistake is
       named by line, row, column and character. --emit close: score records at day closes alone; --step: the points
-      that a score moves before one goes out
+      that a score moves before one goes out. --points, --findings, --cases: files with the columns and keys of
+      config/case_points.csv, findings.csv and cases.toml, which make the case table. Without --points, what the
+      packaged one says of signals that FILE lacks is left out
 
-Example: xinliu rules make signals.csv --output rules.json
+Example: xinliu rules make signals.csv --points points.csv --output rules.json
          xinliu artefact publish rules rules.json
 
 Exit codes: 0 done, 1 the file is no rules, 2 wrong call or setting.
@@ -23,15 +25,22 @@ from cli.words import say
 from config.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.case_table import Source
+    from config.catalogue import SignalRow
     from detectors.rules.artefact import RulesArtefact, RuleSet
 
+CasePaths = tuple[Path | None, Path | None, Path | None]
 ZH = """查看哪些信号参与评估、其余的还缺什么，或由表格生成规则。
 
 show  程序自带的规则，或由 FILE 生成的规则
 make  编译 FILE（CSV，列与 config/signals.csv 相同），写到 --output；有误时指出行、信号、列和字符
       --emit close：只在日终输出评分；--step：评分变动几分才输出一条
+      --points、--findings、--cases：案件表，格式同 config/ 中的 case_points.csv、findings.csv 和 cases.toml；
+      不给 --points 时用程序自带的分值，FILE 中没有的信号略去
 
-例：xinliu rules make signals.csv --output rules.json
+例：xinliu rules make signals.csv --points points.csv --output rules.json
     xinliu artefact publish rules rules.json
 
 退出码：0 已办，1 文件不是可用的规则，2 用法或设置有误。
@@ -47,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = actions.add_parser("make", help=say("由表格生成规则", "make rules of a table"))
     make.add_argument("file", type=Path)
     make.add_argument("--output", type=output_of, required=True)
+    for option, table in ("--points", "case_points.csv"), ("--findings", "findings.csv"), ("--cases", "cases.toml"):
+        said = say("用此文件代替程序自带的 config/%s", "take this file instead of the packaged config/%s") % table
+        make.add_argument(option, type=Path, metavar="FILE", help=said)
     make.add_argument("--emit", choices=("move", "close"), default="move")
     make.add_argument("--step", type=points_of, default=3.0, metavar="POINTS")
 
@@ -76,14 +88,20 @@ def _show(file: Path | None) -> int:
 def _make(args: argparse.Namespace) -> int:
     from config.whole_file import write_whole
 
-    artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000))
+    case = args.points, args.findings, args.cases
+    artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000), case)
     write_whole(args.output, artefact.encode())
     print(rules.id)
     return 0
 
 
-def read_table(path: Path, mode: str, step_milli: int) -> "tuple[RulesArtefact, RuleSet]":
-    """Return the artefact that a file makes, and the same compiled. A ValueError names the place of a mistake."""
+def read_table(
+    path: Path, mode: str, step_milli: int, case: CasePaths = (None, None, None)
+) -> "tuple[RulesArtefact, RuleSet]":
+    """Return the artefact that files make, and the same compiled. A ValueError names the place of a mistake.
+
+    path: signals. case: files of points, findings and the rest of the case table; the packaged one for each None.
+    """
     from config.catalogue import signal_rows
     from detectors.rules.artefact import Emission, RulesArtefact, compiled
     from detectors.snapshot import content_id
@@ -93,5 +111,27 @@ def read_table(path: Path, mode: str, step_milli: int) -> "tuple[RulesArtefact, 
         emission = msgspec.convert({"mode": mode, "step_milli": step_milli}, Emission)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    artefact = RulesArtefact(signals=rows, emission=emission)
-    return artefact, compiled(artefact, content_id(artefact.encode()), row_word=f"{path}: line", first=2)
+    source = case_source(rows, case)
+    artefact = RulesArtefact(signals=rows, emission=emission, case=source.table)
+    return artefact, compiled(
+        artefact, content_id(artefact.encode()), row_word=f"{path}: line", first=2, case_place=source.place_of
+    )
+
+
+def case_source(rows: "Sequence[SignalRow]", paths: CasePaths) -> "Source":
+    """Return the case table of the named files; for each that is not named, of the packaged one.
+
+    What packaged files say of signals that `rows` lack is left out.
+    """
+    from config.case_table import Source, case_table_of, packaged_texts
+
+    texts = packaged_texts()
+    named = {
+        field: (str(path), path.read_text(encoding="utf-8"))
+        for field, path in zip(texts._fields, paths, strict=True)
+        if path is not None
+    }
+    source = case_table_of(texts._replace(**named))
+    if "points" in named:
+        return source
+    return Source(source.table.of_signals(frozenset(row.id for row in rows)), source.places)

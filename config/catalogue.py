@@ -14,9 +14,11 @@ import msgspec
 from domain.calendar import date_of, day_of_date, day_of_text
 
 Condition = Annotated[str, msgspec.Meta(max_length=1_000)]
+Remark = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 _NAME = re.compile(r"[a-z][a-z0-9_.]*")
+WHY = ("name_en", "false_alarm_note", "source", "owner", "rationale")  # what a row of rules/1 lacks
 _SIGNAL_TEXTS = (
-    "id", "name_zh", "family", "hysteresis", "min_history", "not_computable_when", "suppress_when", "scope",
+    "id", "name_zh", "family", "hysteresis", "min_history", "not_computable_when", "suppress_when", "scope", *WHY,
 )  # fmt: skip
 _WORKED = {"off": False, "worked": True, "provisional": False}
 _SIGNAL_COLUMNS = {*_SIGNAL_TEXTS, "condition_yellow", "condition_orange", "condition_red", "evidence", "enabled"}
@@ -49,6 +51,11 @@ class SignalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     evidence: tuple[str, ...]  # names of numbers; what is left of the column (transactions) is for people
     scope: Literal["platform", "lender"]
     enabled: bool
+    name_en: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = ""  # this and the following: empty in rules/1
+    false_alarm_note: Remark = ""
+    source: Remark = ""  # of the thresholds: a work, or `proposed`
+    owner: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = ""  # the role at a bank that answers for it
+    rationale: Remark = ""  # why it tells of credit risk
 
 
 @cache

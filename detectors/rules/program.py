@@ -45,7 +45,9 @@ assert HELD_CLOSES_MAX <= CLOSES_MASK
 STATUS_BITS = 4  # what a status program returns: the status, above it the number of the suppression that was true
 UNKNOWN_BAND, FIRST_BAND, NOT_COMPUTABLE_BAND, NOT_APPLICABLE_BAND = 0, 1, 254, 255
 SIGNALS_MAX, DEPTH_MAX, THRESHOLDS_MAX = 64, 31, 100
+CLAIM_ANCHORS = 8  # of the score, and of its move
 NO_PROGRAM = -1
+NO_FINDING = -1
 _OPERATORS = {
     "<": LESS, "<=": LESS_EQUAL, ">": GREATER, ">=": GREATER_EQUAL, "==": EQUAL, "!=": NOT_EQUAL,
 }  # fmt: skip
@@ -93,10 +95,24 @@ class Rules(NamedTuple):
     lender_shared: Gate  # what signals of lenders read that is the same for all of them
     lender: Gate  # and what speaks of one lender's loans alone
     lender_moving: npt.NDArray[np.int32]  # (2,): places in that gate of what time and the balance move; -1: not read
+    # What a case's level is made of, in thousandths of a logit (detectors/rules/claim.py). Levels: 0, or 1 to 3 for
+    # yellow, orange, red. Anchors: linear between them, constant beyond; the last one is repeated to the end.
+    case_points: npt.NDArray[np.int32]  # (signals, 4), by level; 0 at level 0
+    case_finding: npt.NDArray[np.int8]  # (signals,): number of the finding; NO_FINDING: the signal stands for itself
+    case_alone: npt.NDArray[np.uint8]  # (signals, 4): the least level of a case with the signal at this level
+    case_score_at: npt.NDArray[np.int32]  # (CLAIM_ANCHORS,), millipoints
+    case_score_logit: npt.NDArray[np.int32]
+    case_move_at: npt.NDArray[np.int32]  # (CLAIM_ANCHORS,), points within 30 days
+    case_move_logit: npt.NDArray[np.int32]
+    case_cut: npt.NDArray[np.int32]  # (4,): the least logit of each level; of level 0 the least int32
+    case_intercept: np.int32
+    case_eases: np.uint8  # closes in a row below its own cut-off, after which a case eases
+    case_cooldown: np.uint8  # days within which a signal that rises again goes on in its episode
+    case_claims: np.uint8  # 0: no claim, a case has the level of its highest signal; all of the above says nothing
 
 
 def compile_signals(signals: Sequence[Signal]) -> Rules:
-    """Return the programs of signals whose names are all computed.
+    """Return the programs of signals whose names are all computed, without a claim over them.
 
     Raise RuleError where there are too many of them, or one is too large.
     """
@@ -143,6 +159,18 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         ),
         lender=lender,
         lender_moving=_int32(_place(lender, name) for name in vocabulary.MOVING),
+        case_points=np.zeros((len(signals), len(LEVELS) + 1), np.int32),
+        case_finding=np.full(len(signals), NO_FINDING, np.int8),
+        case_alone=np.zeros((len(signals), len(LEVELS) + 1), np.uint8),
+        case_score_at=np.zeros(CLAIM_ANCHORS, np.int32),
+        case_score_logit=np.zeros(CLAIM_ANCHORS, np.int32),
+        case_move_at=np.zeros(CLAIM_ANCHORS, np.int32),
+        case_move_logit=np.zeros(CLAIM_ANCHORS, np.int32),
+        case_cut=np.zeros(len(LEVELS) + 1, np.int32),
+        case_intercept=np.int32(0),
+        case_eases=np.uint8(0),
+        case_cooldown=np.uint8(0),
+        case_claims=np.uint8(0),
     )
 
 

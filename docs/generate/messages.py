@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from config.case_table import Budget, CaseTable, Cutoffs, Deadline, Deadlines, Finding, StandsAlone
 from config.catalogue import SignalRow
 from detectors.rules.artefact import Emission, RulesArtefact
 from detectors.snapshot import Calibration, Reference, Snapshot
@@ -22,13 +23,14 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         events.Txn, events.Loan, events.Instalment, events.Receipt, events.Gov, events.Profile, events.Authorization,
         events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
-        outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.DeadLetter, outputs.EventName, outputs.Sealed,
-        outputs.Refused, outputs.Cut, outputs.Opened, outputs.QuarantinedBatch,
+        outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.DeadLetter, outputs.EventName,
+        outputs.Sealed, outputs.Refused, outputs.Cut, outputs.Opened, outputs.QuarantinedBatch,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,
         outputs.GradeOutcome, outputs.ScoreOutcome,
         outputs.Candidate, outputs.HeldReason,
         Snapshot, Calibration, Reference, RulesArtefact, Emission, SignalRow,
+        CaseTable, Cutoffs, Finding, StandsAlone, Budget, Deadlines, Deadline,
     )
 }  # fmt: skip
 # What a value of each topic is, where it is not the first struct of its row alone.

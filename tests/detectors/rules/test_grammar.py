@@ -93,7 +93,7 @@ def test_a_rules_artefact_comes_back_as_it_was_and_a_changed_one_is_refused():
     assert [s.row for s in rules.evaluated] == [s.row for s in packaged_rules().evaluated]
     with pytest.raises(RuleError, match="hash to"):
         decode(body + b" ", content_id(body))
-    bad = body.replace(b'"xinliu.rules/1"', b'"xinliu.rules/9"')
+    bad = body.replace(b'"xinliu.rules/2"', b'"xinliu.rules/9"')
     with pytest.raises(RuleError, match=r"rules/9"):
         decode(bad, content_id(bad))
 

@@ -5,6 +5,7 @@ import functools
 import operator
 import re
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -37,6 +38,7 @@ def row(**fields) -> SignalRow:
         "id": "T1", "name_zh": "测试", "family": "inflow", "levels": ("", "op_credit_30d_count > 1", ""),
         "hysteresis": "held(op_credit_30d_count <= 1, d=3)", "min_history": "ctx.history_days >= 30",
         "not_computable_when": "", "suppress_when": "", "evidence": (), "scope": "platform", "enabled": True,
+        "name_en": "Test", "false_alarm_note": "none", "source": "proposed", "owner": "nobody", "rationale": "a test",
     }  # fmt: skip
     return SignalRow(**default | fields)
 
@@ -56,18 +58,19 @@ class Renamed(ast.NodeTransformer):
 
 def runnable(each: SignalRow, renamed: Renamed) -> SignalRow:
     """The row with every waiting name replaced by a standing one."""
-    names = {n for n in re.findall(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)?", repr(each)) if vocabulary.is_known(n)}
+    texts = (*each.levels, each.hysteresis, each.min_history, each.not_computable_when, each.suppress_when)
+    found = re.findall(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)?", " ".join(texts))
+    names = {name for name in found if vocabulary.is_known(name)}
 
     def text(condition):
         for name in sorted(names, key=len, reverse=True):
             condition = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", renamed(name), condition)
         return condition
 
-    return SignalRow(
-        id=each.id, name_zh=each.name_zh, family=each.family, levels=tuple(map(text, each.levels)),
-        hysteresis=text(each.hysteresis), min_history=text(each.min_history),
-        not_computable_when=text(each.not_computable_when), suppress_when=text(each.suppress_when),
-        evidence=(), scope=each.scope, enabled=True,
+    return msgspec.structs.replace(
+        each, levels=tuple(map(text, each.levels)), hysteresis=text(each.hysteresis),
+        min_history=text(each.min_history), not_computable_when=text(each.not_computable_when),
+        suppress_when=text(each.suppress_when), evidence=(), enabled=True,
     )  # fmt: skip
 
 
