@@ -1,6 +1,9 @@
 """Show which signals are evaluated and what the others wait for, or make rules of a table.
 
-show  the rules packaged here, or those that FILE makes
+show  the rules packaged here, or those of FILE: an artefact (.json), or a table as make takes it. Every signal with
+      what it waits for, its scope, the points that it adds to a case (thousandths of a logit, at yellow, orange, red),
+      its finding, the levels at which it stands alone, who answers for it and the source of its thresholds; then the
+      case table. --json: for scripts
 make  compiles FILE, a CSV with the columns of config/signals.csv, and writes the artefact to --output; a mistake is
       named by line, row, column and character. --emit close: score records at day closes alone; --step: the points
       that a score moves before one goes out. --points, --findings, --cases: files with the columns and keys of
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cli.numbers import output_of, points_of
+from cli.rules_show import show
 from cli.words import say
 from config.settings import Settings
 
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
 CasePaths = tuple[Path | None, Path | None, Path | None]
 ZH = """查看哪些信号参与评估、其余的还缺什么，或由表格生成规则。
 
-show  程序自带的规则，或由 FILE 生成的规则
+show  程序自带的规则，或 FILE 的规则：make 写出的 .json，或 make 所读的表格。列出每个信号还缺什么、范围、
+      在黄橙红级对案件的贡献（千分之一对数几率）、所属综合发现、单独定级的级别、负责岗位和阈值依据，
+      然后是案件表。--json：供脚本使用
 make  编译 FILE（CSV，列与 config/signals.csv 相同），写到 --output；有误时指出行、信号、列和字符
       --emit close：只在日终输出评分；--step：评分变动几分才输出一条
       --points、--findings、--cases：案件表，格式同 config/ 中的 case_points.csv、findings.csv 和 cases.toml；
@@ -51,38 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action and what it needs."""
     parser.set_defaults(settings_needed=False)
     actions = parser.add_subparsers(dest="action", required=True, metavar="show|make")
-    show = actions.add_parser("show", help=say("列出信号", "list the signals"))
-    show.add_argument("file", type=Path, nargs="?")
+    listing = actions.add_parser("show", help=say("列出信号", "list the signals"))
+    listing.add_argument("file", type=Path, nargs="?")
+    listing.add_argument("--json", action="store_true", help=say("输出 JSON", "print JSON"))
     make = actions.add_parser("make", help=say("由表格生成规则", "make rules of a table"))
     make.add_argument("file", type=Path)
     make.add_argument("--output", type=output_of, required=True)
-    for option, table in ("--points", "case_points.csv"), ("--findings", "findings.csv"), ("--cases", "cases.toml"):
-        said = say("用此文件代替程序自带的 config/%s", "take this file instead of the packaged config/%s") % table
-        make.add_argument(option, type=Path, metavar="FILE", help=said)
     make.add_argument("--emit", choices=("move", "close"), default="move")
     make.add_argument("--step", type=points_of, default=3.0, metavar="POINTS")
+    for option, table in ("--points", "case_points.csv"), ("--findings", "findings.csv"), ("--cases", "cases.toml"):
+        said = say("用此文件代替程序自带的 config/%s", "take this file instead of the packaged config/%s") % table
+        for action in listing, make:
+            action.add_argument(option, type=Path, metavar="FILE", help=said)
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
     """Do it."""
     try:
-        return _show(args.file) if args.action == "show" else _make(args)
+        return show(args) if args.action == "show" else _make(args)
     except (ValueError, OSError) as error:
         print(f"xinliu rules: {error}", file=sys.stderr)
         return 1
-
-
-def _show(file: Path | None) -> int:
-    from detectors.rules.artefact import packaged_rules  # with it comes numba, which other verbs do without
-
-    rules = packaged_rules() if file is None else read_table(file, "move", 3_000)[1]
-    for signal in rules.evaluated:
-        print(f"{signal.row.id:32} {signal.row.scope:8} {signal.row.name_zh}")
-    for waiting in rules.waiting:
-        print(f"{waiting.id:32} {say('等待', 'waits for')} {waiting.reason}")
-    counts = len(rules.evaluated), len(rules.waiting)
-    print(f"{rules.id}: {say('%d 个参与评估，%d 个等待', '%d are evaluated, %d wait') % counts}")
-    return 0
 
 
 def _make(args: argparse.Namespace) -> int:
@@ -96,25 +91,29 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def read_table(
-    path: Path, mode: str, step_milli: int, case: CasePaths = (None, None, None)
+    path: Path | None, mode: str, step_milli: int, case: CasePaths = (None, None, None)
 ) -> "tuple[RulesArtefact, RuleSet]":
     """Return the artefact that files make, and the same compiled. A ValueError names the place of a mistake.
 
-    path: signals. case: files of points, findings and the rest of the case table; the packaged one for each None.
+    path: signals. case: points, findings and the rest of the case table. The packaged file for each None.
     """
-    from config.catalogue import signal_rows
+    from config.catalogue import signal_rows, signals
     from detectors.rules.artefact import Emission, RulesArtefact, compiled
     from detectors.snapshot import content_id
 
     try:
-        rows = signal_rows(path.read_text(encoding="utf-8"))
+        rows = signals() if path is None else signal_rows(path.read_text(encoding="utf-8"))
         emission = msgspec.convert({"mode": mode, "step_milli": step_milli}, Emission)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path or 'signals.csv'}: {error}") from error
     source = case_source(rows, case)
     artefact = RulesArtefact(signals=rows, emission=emission, case=source.table)
     return artefact, compiled(
-        artefact, content_id(artefact.encode()), row_word=f"{path}: line", first=2, case_place=source.place_of
+        artefact,
+        content_id(artefact.encode()),
+        row_word=f"{path or 'signals.csv'}: line",
+        first=2,
+        case_place=source.place_of,
     )
 
 

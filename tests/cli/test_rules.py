@@ -1,5 +1,7 @@
 """The verb `rules`: the rules in force, mistakes with their place, and an artefact that score accepts."""
 
+import json
+import re
 from importlib.resources import files
 
 import pytest
@@ -47,3 +49,70 @@ def test_a_table_makes_an_artefact_that_score_takes(tmp_path, capsys):
     assert (found.emission.mode, found.emission.step_milli) == ("close", 5_000)
     assert main(["rules", "make", str(file), "--output", str(made), "--step", "301"]) == 1
     assert "step_milli" in capsys.readouterr().err
+
+
+def listed(capsys, *args):
+    assert main(["rules", "show", *args, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_show_says_of_each_signal_its_state_points_and_owner_and_of_cases_their_table(capsys):
+    assert main(["rules", "show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 51
+    (arrears,) = (line for line in lines if line.startswith("EWS35_arrears "))
+    assert re.fullmatch(
+        r"EWS35_arrears +lender +\d+ +\d+ +\d+  Arrears · alone yellow/orange/red · collections officer · "
+        r"thresholds \w+ · evaluated",
+        arrears,
+    )
+    (drain,) = (line for line in lines if line.startswith("EWS12_capital_drain "))
+    assert re.search(r" \d+ +– +–  .* · Repayment sources fall short · .* · waits for net_outflow_run_days, ", drain)
+    case = "\n".join(lines[51:])
+    for said in ("level of a case", "yellow ≥", "budget of cases", "deadlines in working days", "evidence: "):
+        assert said in case
+
+
+def test_show_for_scripts_has_all_signals_and_the_table(capsys):
+    shown = listed(capsys)
+    assert shown["id"] == packaged_rules().id
+    assert shown["case"]["cutoffs_milli"]["yellow"] < shown["case"]["cutoffs_milli"]["red"]
+    by_id = {each["id"]: each for each in shown["signals"]}
+    assert len(by_id) == 50
+    assert {name for name, each in by_id.items() if each["state"] == "evaluated"} == {
+        signal.row.id for signal in packaged_rules().evaluated
+    }
+    assert by_id["EWS30_high_utilisation"]["state"] == "disabled"
+    assert by_id["EWS25_related_circular"]["waits_for"] == ["circular_paths_30d_count"]
+    assert by_id["EWS35_arrears"]["alone"] == {"yellow": "yellow", "orange": "orange", "red": "red"}
+    assert by_id["EWS01_inflow_collapse"]["finding"]["name_zh"] == "经营下滑"
+    assert all(each["owner"] and each["rationale"] and each["source"] for each in by_id.values())
+
+
+def test_show_reads_what_make_wrote_and_tables_of_ones_own(tmp_path, capsys):
+    file, points, made = tmp_path / "rules.csv", tmp_path / "points.csv", tmp_path / "rules.json"
+    file.write_text("\n".join(CSV.splitlines()[:2]), encoding="utf-8")
+    points.write_text(
+        "id,finding,yellow,orange,red,alone_yellow,alone_orange,alone_red\nEWS01_inflow_collapse,,7,8,,,red,\n"
+    )
+    findings = tmp_path / "findings.csv"
+    findings.write_text("id,name_zh,name_en\n")
+    own = ["--points", str(points), "--findings", str(findings)]
+    assert main(["rules", "make", str(file), *own, "--output", str(made)]) == 0
+    rules_id = capsys.readouterr().out.strip()
+    shown = listed(capsys, str(made))
+    assert shown == listed(capsys, str(file), *own)
+    assert shown["id"] == rules_id
+    (signal,) = shown["signals"]
+    assert (signal["points_milli"], signal["alone"], signal["finding"]) == ([7, 8, 8], {"orange": "red"}, None)
+    assert listed(capsys, str(file))["case"]["points_milli"].keys() == {"EWS01_inflow_collapse"}
+    assert main(["rules", "show", str(made), *own]) == 1
+    assert "an artefact has its own case table" in capsys.readouterr().err
+    made.write_bytes(made.read_bytes().replace(b"[7,8,8]", b"[7,8,1]"))
+    assert main(["rules", "show", str(made)]) == 1
+    assert "case.points_milli.EWS01_inflow_collapse: points at yellow, orange, red do not ascend" in (
+        capsys.readouterr().err
+    )
+    points.write_text(points.read_text().replace(",7,", ",9,"))
+    assert main(["rules", "show", str(file), *own]) == 1
+    assert f"{points} line 2, EWS01_inflow_collapse: points at yellow" in capsys.readouterr().err
