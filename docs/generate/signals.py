@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from config.case_table import CaseTable, Deadline, packaged_case_table
 from config.catalogue import signals
 from detectors.rules.artefact import packaged
 from detectors.rules.conditions import parse_row, waits_for
@@ -9,6 +10,7 @@ from detectors.rules.grammar import HELD_CLOSES_MAX, SEEN_DAYS_MAX
 from detectors.rules.vocabulary import CONTEXT, CONTEXT_TO_COME, FLAGS
 from docs.generate.indicators import Row, rows
 from docs.generate.markdown import code, fill, table
+from domain.outputs import SEVERITIES
 from features.state.seen import EVENTS
 
 _CONTEXT = {
@@ -33,7 +35,6 @@ _CONTEXT = {
     "loan.five_class_fall_90d": "classes lost within 90 days",
     "guarantor.red_count": "guarantors with an open red case",
 }
-_LEVELS = ("yellow", "orange", "red")
 
 
 def page() -> str:
@@ -52,6 +53,7 @@ def page() -> str:
             "closes_to_lower": str(packaged().closes_to_lower),
             "context": _context(),
             "events": ", ".join(map(code, EVENTS)),
+            **_case(packaged_case_table().table),
             "families": "\n\n".join(_family(family, catalogue, waiting) for family in families),
         },
     )
@@ -73,6 +75,49 @@ def _summary(catalogue: list[Row], waiting: dict[str, str]) -> str:
         ("family", "signals", "evaluated"),
         ((code(family), str(total[family]), str(evaluated[family])) for family in total),
     )
+
+
+def _case(claim: CaseTable) -> dict[str, str]:
+    """Return what the page says of the case table."""
+    cut, times, budget = claim.cutoffs_milli, claim.deadlines, claim.budget
+    return {
+        "intercept": str(claim.intercept_milli),
+        "score": ", ".join(f"{logit:+} at {at // 1_000}" for at, logit in claim.score),
+        "move": ", ".join(f"{logit:+} at {at}" for at, logit in claim.move),
+        "findings": table(
+            ("finding", "", "signals"),
+            ((each.name_en, each.name_zh, ", ".join(map(code, each.signals))) for each in claim.findings),
+        ),
+        "levels": table(
+            (
+                "case",
+                "logit from",
+                "of 1,000 borrowers a month at most",
+                "contact within (working days)",
+                "visit within",
+            ),
+            (
+                ("yellow", str(cut.yellow), str(budget.yellow_per_1000_month), *_within(times.yellow)),
+                (
+                    "orange",
+                    str(cut.orange),
+                    f"{budget.orange_red_per_1000_month} with red ones",
+                    *_within(times.orange),
+                ),
+                ("red", str(cut.red), "", *_within(times.red)),
+            ),
+        ),
+        "closes_to_ease": str(claim.closes_to_ease),
+        "cooldown_days": str(claim.cooldown_days),
+        "head_office_after": str(times.head_office_after_days),
+        "supervisor_after": str(times.supervisor_after_days),
+        "case_evidence": claim.evidence,
+    }
+
+
+def _within(times: Deadline) -> tuple[str, str]:
+    contact, visit = ("" if days is None else str(days) for days in (times.contact_days, times.visit_days))
+    return contact, visit
 
 
 def _context() -> str:
@@ -98,8 +143,11 @@ def _family(family: str, catalogue: list[Row], waiting: dict[str, str]) -> str:
 
 
 def _signal(row: Row, waits: str) -> str:
+    claim = packaged_case_table().table
+    points = zip(SEVERITIES, claim.points_milli.get(row["id"], ()), strict=False)
     facts = [
-        *((level, code(row[f"condition_{level}"])) for level in _LEVELS),
+        ("tells of risk", row["rationale"]),
+        *((level, code(row[f"condition_{level}"])) for level in SEVERITIES),
         ("clears when", code(row["hysteresis"])),
         ("needs", code(row["min_history"])),
         ("not computable when", code(row["not_computable_when"])),
@@ -108,6 +156,10 @@ def _signal(row: Row, waits: str) -> str:
         ("false alarms", row["false_alarm_note"]),
         ("source", row["source"]),
         ("scope", row["scope"]),
+        ("owner", row["owner"]),
+        ("finding", next((each.name_en for each in claim.findings if row["id"] in each.signals), "")),
+        ("points", ", ".join(f"{level} {its}" for level, its in points if row[f"condition_{level}"])),
+        ("stands alone", ", ".join(f"{rule.at}: {rule.level}" for rule in claim.alone if rule.signal == row["id"])),
         ("waits for", waits),
     ]
     return f"### {row['id']}\n\n{row['name_en']} {row['name_zh']}\n\n" + table(

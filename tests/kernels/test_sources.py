@@ -107,6 +107,16 @@ def test_a_change_in_a_table_changes_the_loop_and_the_engine(engine: Path, befor
     assert after[Path("streams/score/loop.py")] != before[Path("streams/score/loop.py")]
 
 
+@pytest.mark.parametrize("table", ["case_points.csv", "findings.csv", "cases.toml"])
+def test_a_change_in_the_case_table_changes_the_engine_and_not_the_loop(
+    engine: Path, before: dict[Path, str], table: str
+) -> None:
+    with _planted(engine, lambda text: text + "\n", f"config/{table}"):
+        after = _digests(engine)
+    changed = {module for module in before if after[module] != before[module]}
+    assert changed == {STEP, Path("streams/score/reevaluation.py")}  # and the readers' small kernel, which imports it
+
+
 def test_sources_without_influence_on_outputs_change_nothing(engine: Path, before: dict[Path, str]) -> None:
     elsewhere = "cli/main.py", "config/settings.py", "dashboard/web.py", "replay/books.py", "streams/score/role.py"
     with _planted(engine, _with_code, *elsewhere):
