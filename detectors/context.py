@@ -2,7 +2,8 @@
 
 from detectors.rules import vocabulary as v
 from detectors.scorecard import displayed
-from features.indicators import INDICATOR_COUNT, SLOT, growth
+from features.indicators import INDICATOR_COUNT, SLOT, core, growth
+from features.indicators.activity import counts_provisional_days
 from features.indicators.days import in_festival_window
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, SHORT_HISTORY, VALUE
 from features.indicators.windows import BASE_CNY_MIN, FEN
@@ -40,6 +41,20 @@ def read(e, engine, x):
     else:
         x.value[v.DELTA_30D] = points - before
         x.value[v.GRADE_FALL_30D] = max(0, x.published_grade - grade_before)
+
+
+@kernel
+def stand(e, engine, x, sums, t_ms, history_days):
+    """Fill x.value and x.null of enterprise e at t_ms with its score as it stands, and nothing scored anew.
+
+    history_days: int64; sums: int64 (SUMS_MAX,), scratch.
+    """
+    x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
+    x.history_days, x.published_grade, x.coverage_ppm = history_days, e.published_grade, 0
+    x.provisional_calendar = counts_provisional_days(e)
+    x.balance_now_cny, x.balance_known = core.read(e, t_ms, history_days, x.value, x.null, sums)
+    read(e, engine, x)
+    x.null[v.COVERAGE] = NOT_REPORTED  # it is not read anew
 
 
 @kernel

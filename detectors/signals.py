@@ -69,23 +69,29 @@ def _bit_of(rules, key):
 
 
 @kernel
-def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
+def follow(rules, s, e, bank, x, cause, last_day, today, closing, closes_to_lower):
     """Evaluate signal s (of the lender in slot `bank`) and move its episode.
 
-    Return (transition, the episode's place or NO_EPISODE, the status with its detail). At a close at which a signal
-    is suppressed or not computable, the closes that its levels have held stay. Where they find no place, the levels do
-    not wait.
+    Return (transition, the episode's place or NO_EPISODE, the status with its detail). cause: a retraction.CAUSE. At a
+    close at which a signal is suppressed or not computable, the closes that its levels have held stay. Where they find
+    no place, the levels do not wait. A retraction forgets them: what they counted was not so.
     """
-    detailed = _status_of(rules, s, e, bank, x, last_day, today, closing)
+    if closing:
+        detailed = _status_at_close(rules, s, e, bank, x, last_day, today)
+    else:
+        detailed = status_of(rules, s, e, bank, x, last_day, today)
     status = detailed & _STATUS
     i = episodes.find(e, rules.key[s], bank)
     if i == episodes.NO_EPISODE:
         if not YELLOW <= status <= RED:
             return episodes.NOTHING, i, detailed
-        i = episodes.open_one(e, rules.key[s], bank, status, x.as_of_ms, x.offset)
-        moved = episodes.NOTHING if i == episodes.NO_EPISODE else episodes.RAISED
+        since_ms = x.as_of_ms if closing else cause.event_ms
+        i, moved = episodes.rise(e, rules.key[s], bank, status, x.as_of_ms, x.offset, since_ms)
+    elif machine.has(cause.doubted[bank], s) and (status == CLEAR or status == NOT_APPLICABLE):
+        held.keep(e, rules.key[s], bank, 0)
+        moved = episodes.RETRACTED
     else:
-        moved = episodes.take(e, i, status)
+        moved = episodes.take(e, i, status, closing)
     if closing and i != episodes.NO_EPISODE and status <= RED:
         lower = _close(rules, s, e, i, x, last_day, today, status, closes_to_lower)
         moved = moved if lower == episodes.NOTHING else lower
@@ -95,23 +101,29 @@ def follow(rules, s, e, bank, x, last_day, today, closing, closes_to_lower):
 
 
 @kernel
-def _status_of(rules, s, e, bank, x, last_day, today, closing):
-    """Return the status of signal s with its detail; at a close, count first how long its levels have held."""
+def status_of(rules, s, e, bank, x, last_day, today):
+    """Return the status of signal s (of the lender in slot `bank`) between closes, with its detail."""
+    closes = np.int64(held.closes(e, rules.key[s], bank)) if rules.has_held[s] else np.int64(0)
+    return machine.status(rules, s, x.value, x.null, last_day, today, closes)
+
+
+@kernel
+def _status_at_close(rules, s, e, bank, x, last_day, today):
+    """Return the status of signal s with its detail at a close; count first how long its levels have held."""
     if not rules.has_held[s]:
-        return machine.status(rules, s, x.value, x.null, last_day, today, np.int64(0))
+        return status_of(rules, s, e, bank, x, last_day, today)
     key = rules.key[s]
     closes = np.int64(held.closes(e, key, bank))
-    if closing:
-        # As if every level had held long enough. No held() stands under a not: what is clear so is clear anyway.
-        detailed = machine.status(rules, s, x.value, x.null, last_day, today, np.int64(_HELD_ALL))
-        status = detailed & _STATUS
-        if status > RED or status < YELLOW:
-            if closes != 0 and status in (CLEAR, NOT_APPLICABLE):
-                held.keep(e, key, bank, 0)
-            return detailed
-        closes = _counted(rules, s, closes, x, last_day, today)
-        if not held.keep(e, key, bank, closes):
-            return detailed
+    # As if every level had held long enough. No held() stands under a not: what is clear so is clear anyway.
+    detailed = machine.status(rules, s, x.value, x.null, last_day, today, np.int64(_HELD_ALL))
+    status = detailed & _STATUS
+    if status > RED or status < YELLOW:
+        if closes != 0 and status in (CLEAR, NOT_APPLICABLE):
+            held.keep(e, key, bank, 0)
+        return detailed
+    closes = _counted(rules, s, closes, x, last_day, today)
+    if not held.keep(e, key, bank, closes):
+        return detailed
     return machine.status(rules, s, x.value, x.null, last_day, today, closes)
 
 

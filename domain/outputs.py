@@ -112,7 +112,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     signal: str
     severity: Severity
     state: AlertState
-    reason: str = ""  # why it is stale, ended or closed
+    reason: str = ""  # why it is stale, ended, retracted or closed; recurred: it rose again
     stock: bool
     opened_at: int
     as_of: int

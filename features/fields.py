@@ -33,7 +33,7 @@ class Field(NamedTuple):
 
 
 UTILITY_PPM_MOST = 1_000_000  # as if it had been computable and best: then the level of the null is what counts
-EPISODES_MAX = 32  # open at a time, of all signals and lenders
+EPISODES_MAX = 32  # open at a time or ended a short time ago, of all signals and lenders
 INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that signals of the platform read; of lenders, shared and of each alone
 FIELDS: tuple[Field, ...] = (
     Field("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,), HOT, "the enterprise's id, UTF-8, padded with NUL"),
@@ -186,9 +186,11 @@ FIELDS: tuple[Field, ...] = (
         HOT,
         "displayed score * 8 + grade published at the day's close (day mod 30); -1: none",
     ),
-    # open episodes (detectors/episodes.py)
+    # episodes (detectors/episodes.py)
     Field("episodes_open", "|u1", (), HOT, "open episodes: they stand first"),
+    Field("episodes_recent", "|u1", (), HOT, "then those that ended within the cooldown"),
     Field("episode_overflow", "<i4", (), HOT, "times that an episode found no place"),
+    Field("cooldown_overflow", "<i4", (), HOT, "episodes that were forgotten before their cooldown was over"),
     Field("episode_lacking", "|u1", (), HOT, "1: at the last evaluation one did; the next one is of all signals"),
     Field("case_key", "<u8", (BANK_SLOTS + 1,), HOT, "hash of the case of each bank and the supervisor; 0: none"),
     Field("episode_key", "<u8", (EPISODES_MAX,), HOT, "hash of the signal"),
@@ -197,8 +199,9 @@ FIELDS: tuple[Field, ...] = (
     Field("episode_stale", "|u1", (EPISODES_MAX,), HOT, "1: open, and its signal cannot be told"),
     Field("episode_opened_ms", "<i8", (EPISODES_MAX,), HOT, "the enterprise's time when it was raised, ms"),
     Field("episode_opened_offset", "<i8", (EPISODES_MAX,), HOT, "offset of the record that raised it"),
+    Field("episode_since_ms", "<i8", (EPISODES_MAX,), COLD, "event time of that record, or of the close, ms"),
     Field("episode_revision", "<i4", (EPISODES_MAX,), HOT, "number of the newest revision"),
-    Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes in a row at which its level was false"),
+    Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes in a row at which its level was false, or since its end"),
     Field("episode_held_closes", "<u2", (EPISODES_MAX,), HOT, "closes in a row at which its hysteresis held"),
     # signals whose levels wait (state/held.py)
     Field("held_key", "<u8", (held.PLACES,), HOT, "hash of a signal of which a level has held; 0: free"),

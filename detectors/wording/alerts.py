@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MICRO = 1_000_000
 MOVED_MIN = 3  # points: a score that moved by less is said as it is
-_ASSERTED = frozenset({"new", "graver", "eased"})  # the condition of the level is true
-_RISEN = frozenset({"new", "graver"})
+_ASSERTED = frozenset({"new", "again", "graver", "eased"})  # the condition of the level is true
+_RISEN = frozenset({"new", "again", "graver"})
 _WAITING = frozenset({"resumed", "listed", "open"})  # the episode is open, whatever its condition is by now
 _ON_HOLD = frozenset({"stale", "listed_stale"})
 _SAID_ELSEWHERE = frozenset({"score.points"})  # evidence that is the alert's own score
@@ -234,6 +234,8 @@ def _action(alert: Revision, now: str, standing: Standing, lang: Lang) -> str:
     check = checks().get(alert.signal, phrases.CHECK).to(lang)
     if now == "closed":
         return phrases.CLOSED_ACTIONS.get(alert.reason, phrases.OVER_ACTION).to(lang)
+    if now == "retracted":
+        return phrases.RETRACTED_ACTION.to(lang)
     if now in _ON_HOLD:
         return phrases.STALE_ACTION.to(lang).format(check)
     if standing == "held":

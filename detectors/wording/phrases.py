@@ -14,6 +14,7 @@ LINES: Mapping[Severity, Words] = {
 # What a revision says of its episode (revision.phase).
 PHASES: Mapping[str, Words] = {
     "new": Words("新增", "raised"),
+    "again": Words("再次触发", "raised again"),
     "graver": Words("升级", "upgraded"),
     "eased": Words("降级", "downgraded"),
     "resumed": Words("恢复判断", "resumed"),
@@ -34,6 +35,7 @@ OPENED = Words("{}首发", "first raised {}")
 STANDS: Mapping[str, Words] = {
     "listed": Words("非今日新发", "not new today"),
     "listed_stale": Words("非今日新发", "not new today"),
+    "again": Words("结束后再次触发", "raised again after it had ended"),
     "cleared": Words("解除条件已满足", "what clears it now holds"),
 }
 NOT_NEW = ("listed", "listed_stale")  # which say so only of an episode of an earlier day
@@ -43,6 +45,7 @@ BECAUSE: Mapping[str, Words] = {
     "not_applicable": Words("{}，预警终止", "ended: {}"),
     "not_in_rules": Words("{}，预警终止", "ended: {}"),
     "ended": Words("{}，预警终止", "ended: {}"),
+    "retracted": Words("{}，预警撤回", "withdrawn: {}"),
     "closed": Words("{}，停止推送", "delivery ends: {}"),
 }
 # How the condition of an open episode stands: {0} is its level, {1} what clears it, {2} what its evidence leaves open.
@@ -111,6 +114,10 @@ STALE_ACTION = Words(
     "处置时限暂停；恢复判断前可先电话联系企业：{}。",
     "Its deadline is suspended; until it is judged again, contact the enterprise by telephone: {}.",
 )
+RETRACTED_ACTION = Words(
+    "本预警已撤回，无须处理；据此采取的措施请复核。",
+    "This alert is withdrawn: nothing to do about it; review what was done because of it.",
+)
 OVER_ACTION = Words("本预警已结束，按例行贷后检查安排跟踪。", "This alert is over: follow up in the routine checks.")
 CLOSED_ACTIONS = {
     "authorization": Words(
@@ -144,6 +151,10 @@ REASONS: Mapping[str, Words] = {
     "not_computable": Words("数据不足，无法计算", "data is missing, it cannot be computed"),
     "not_in_rules": Words("现行规则已不含该信号", "the rules in force have this signal no more"),
     "suppressed": Words("符合抑制条件", "a condition that suspends it holds"),
+    "reversed": Words("所依据的交易已被冲正", "a transaction that it rests on was reversed"),
+    "returned": Words("所依据的交易已被退回", "a transaction that it rests on was returned"),
+    "late": Words("补到首发前的数据后，触发条件不成立", "with data of before it that came late, no level is true"),
+    "corrected": Words("首发前的数据已更正，触发条件不成立", "data of before it was corrected, and no level is true"),
     "loan_closed": Words("本行贷款已结清", "the own loans are paid off"),
     "authorization": Words("企业授权已失效", "the enterprise's authorization has ended"),
 }

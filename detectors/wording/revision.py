@@ -55,11 +55,14 @@ class Revision(Protocol):
 def phase(alert: Revision) -> str:
     """Return the phase of the episode that a revision reports, a key of `PHASES`.
 
-    The first revision of an episode raises it; a later `raised` one resumes it, and one of an opening list lists it.
+    The first revision of an episode raises it; a later `raised` one resumes it, says that it rose again within the
+    cooldown, or lists it in an opening list.
     """
     match alert.state:
         case "raised":
-            return "listed" if alert.stock else "new" if alert.revision == 1 else "resumed"
+            if alert.stock:
+                return "listed"
+            return "again" if alert.reason == "recurred" else "new" if alert.revision == 1 else "resumed"
         case "upgraded":
             return "graver"
         case "downgraded":

@@ -25,8 +25,9 @@ _PLAIN_UNITS = {
 }  # fmt: skip
 _STATES: dict[str, tuple[str, str]] = {
     "raised": (
-        "new, resumed after it was stale, or a line of an opening list (`stock`)",
-        "新增；暂缓后恢复；或存量清单（`stock`）",
+        "new; again within the cooldown after it had ended (`reason` recurred); resumed after it was stale; or a line of an "
+        "opening list (`stock`)",
+        "新增；结束后在冷却期内再次触发（`reason` 为 recurred）；暂缓后恢复；或存量清单（`stock`）",
     ),
     "upgraded": ("its severity has risen", "级别上升"),
     "downgraded": ("its severity has fallen; it is still open", "级别下降，仍未解除"),
@@ -40,7 +41,11 @@ _STATES: dict[str, tuple[str, str]] = {
         "终止：已不适用，或规则不再含该信号",
     ),
     "closed": ("no longer sent to this bank; the episode may go on", "停止推送给该行；持续期可能仍在"),
-    "retracted": ("reserved: it should not have been raised", "预留：本不应发出"),
+    "retracted": (
+        "over: a reversal, a return or a record of before it that came late leaves none of its levels true; `reason` says "
+        "which (corrected to a bank that did not send that record)",
+        "撤回：因冲正、退回或首发前数据的补报，各级触发条件均不成立；`reason` 说明原因（对非报送行统一为 corrected）",
+    ),
 }
 _SHAPES = {
     "string": "字符串", "integer": "整数", "number": "数", "boolean": "布尔", "null": "空", "list of": "列表：",

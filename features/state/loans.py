@@ -94,8 +94,8 @@ def known_bank_slot(e, code):
 
 @kernel
 def _is_warned_of(e, slot):
-    """Return whether an episode about the bank in this slot is open."""
-    for i in range(np.int64(e.episodes_open)):
+    """Return whether an episode about the bank in this slot is open, or ended within the cooldown."""
+    for i in range(np.int64(e.episodes_open) + np.int64(e.episodes_recent)):
         if e.episode_bank[i] == slot:
             return True
     return False

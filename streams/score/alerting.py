@@ -30,13 +30,16 @@ def follow_signals(e, engine, book, code, closing, lends):
     `code`: the event's code in features.state.seen; `closing`: a day closes, which moves timers; `lends`: the event may
     have changed a loan, or a day closes.
     """
-    x, lens, rules = book.draft[0], book.lens[0], engine.rules
+    x, lens, cause, rules = book.draft[0], book.lens[0], book.cause[0], engine.rules
     today = buckets.day_of(x.as_of_ms - 1)
+    if closing:
+        episodes.cool(e, engine.cooldown_closes)
     new_day = today != e.evaluated_day
     e.evaluated_day = today
     whole = e.episode_lacking == 1
     e.episode_lacking = 0
     mask = signals.changed(rules.platform, x.value, x.null, e.band[:], code, new_day, whole)
+    mask |= cause.doubted[episodes.EVERY_BANK]
     mask = signals.with_timed(rules, e, np.int64(episodes.EVERY_BANK), mask, closing)
     if mask:
         _follow(e, mask, episodes.EVERY_BANK, engine, book, e.seen_day[:], today, closing)
@@ -46,10 +49,10 @@ def follow_signals(e, engine, book, code, closing, lends):
     # What a lender's loans say moves with facts on loans and with days. At 00:00 itself the next day's are due already.
     all_lenders = shared or whole or new_day or lends or buckets.day_of(x.as_of_ms) != today
     for b in range(BANK_SLOTS):
-        if lender.is_followed(e, b) and (all_lenders or not lender.stays(rules, e, b, x)):
+        if lender.is_followed(e, b) and (all_lenders or cause.doubted[b] or not lender.stays(rules, e, b, x)):
             lender.note_due(e, b, *lender.enter(e, b, x, lens))
             mask = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
-            mask = signals.with_timed(rules, e, b, mask, closing)
+            mask = signals.with_timed(rules, e, b, mask | cause.doubted[b], closing)
             if mask:
                 lender.last_days(e, b, lens)
                 _follow(e, mask, b, engine, book, lens.last_day[:], today, closing)
@@ -60,28 +63,30 @@ def follow_signals(e, engine, book, code, closing, lends):
 
 @kernel
 def _follow(e, mask, bank, engine, book, last_day, today, closing):
-    x, rules = book.draft[0], engine.rules
+    x, cause, rules = book.draft[0], book.cause[0], engine.rules
     for s in range(rules.key.shape[0]):
         if not machine.has(mask, s):
             continue
-        moved, i, detailed = signals.follow(rules, s, e, bank, x, last_day, today, closing, engine.closes_to_lower)
+        moved, i, detailed = signals.follow(
+            rules, s, e, bank, x, cause, last_day, today, closing, engine.closes_to_lower
+        )
         if moved == episodes.NOTHING:
             continue
-        if moved == episodes.RAISED:
+        if episodes.is_rise(moved):
             cases.opened(e, bank, x.as_of_ms, x.offset)
-        x.why = detailed
-        _number_notices(e, i, x, moved == episodes.RAISED or episodes.is_over(moved))
+        x.why = cause.kind if moved == episodes.RETRACTED else detailed
+        _number_notices(e, i, x, episodes.is_rise(moved) or episodes.is_over(moved))
         outbook.describe(x, e, s, i, moved)
         if moved == episodes.STALE and detailed & _STATUS == SUPPRESSED:
             _mark_entitled(e, rules, s, detailed >> STATUS_BITS, bank, book, today)
         outbook.write(book, outbook.ALERT)
         if episodes.is_over(moved):
-            _forget(e, i)
+            _end(e, i, moved, engine.cooldown_closes)
 
 
 @kernel
-def _forget(e, i):
-    episodes.forget(e, i)
+def _end(e, i, transition, cooldown_closes):
+    episodes.end(e, i, transition, cooldown_closes)
     cases.ended(e)
 
 
@@ -189,14 +194,7 @@ def _is_first_elsewhere(e, i, b):
 def restate(e, engine, book, t_ms, history_days):
     """Write every open episode once, as an entry of the opening lists, at the end of a backfill."""
     x, lens = book.draft[0], book.lens[0]
-    x.as_of_ms, x.score_milli, x.score_before_milli = t_ms, e.score_milli, e.score_milli
-    x.history_days, x.published_grade, x.coverage_ppm = history_days, e.published_grade, 0
-    x.provisional_calendar = counts_provisional_days(e)
-    x.balance_now_cny, x.balance_known = core.read(
-        e, t_ms, np.int64(history_days), x.value, x.null, book.scratch[0].sums
-    )
-    context.read(e, engine, x)
-    x.null[COVERAGE] = nulls.NOT_REPORTED  # it is not read anew
+    context.stand(e, engine, x, book.scratch[0].sums, t_ms, np.int64(history_days))
     x.stock = 1
     for i in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[i])
@@ -233,4 +231,4 @@ def change_rules(e, before, after, book, t_ms):
         _number_notices(e, i, x, True)
         outbook.describe(x, e, signals.signal_of(before, e.episode_key[i]), i, episodes.NOT_IN_RULES)
         outbook.write(book, outbook.ALERT)
-        _forget(e, i)
+        _end(e, i, episodes.NOT_IN_RULES, 0)

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from config.catalogue import SignalRow
-from detectors import cases, episodes
+from detectors import cases, episodes, retraction
 from detectors.episodes import EVERY_BANK, TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.rules.conditions import Signal
@@ -130,8 +130,10 @@ def _to_supervisor(b: Any, sources: Sources, signal: Signal, lenders: dict[str, 
 def _to_bank(b: Any, sources: Sources, signal: Signal, bank_id: str, lender: _Lender) -> Alert:
     known = contributors(b, lender.slot)
     shows = partial(known.shows, of_lender=signal.is_lender)
-    alert = _alert(b, sources, signal, [bank_id], view=lender.slot, shows=shows)
     of_this_bank = sources.sender is not None and sources.sender[0] == bank_id  # another bank's events are not shown
+    is_of_others = b["transition"] == episodes.RETRACTED and not of_this_bank
+    reason = retraction.CORRECTED if is_of_others else None
+    alert = _alert(b, sources, signal, [bank_id], view=lender.slot, shows=shows, reason=reason)
     event_ids = [sources.sender[1]] if sources.sender and of_this_bank else []
     return msgspec.structs.replace(alert, loans=lender.loans, loans_more=lender.more, event_ids=event_ids)
 
@@ -249,8 +251,12 @@ def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
 
 
 def _reason(b: Any, signal: Signal, view: int) -> str:
-    """Return why an episode is stale or over, where this reader may know it; empty otherwise."""
+    """Return why an episode is stale or over, or that it rose again; empty otherwise, or where a reader may not know."""
     transition, why = int(b["transition"]), int(b["why"])
+    if transition == episodes.RECURRED:
+        return "recurred"
+    if transition == episodes.RETRACTED:
+        return retraction.REASONS[why]
     if transition == episodes.NO_LONGER_APPLIES:
         return "not_applicable"
     if transition == episodes.NOT_IN_RULES:

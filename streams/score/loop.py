@@ -12,7 +12,7 @@ changed in place. Offsets are those of `events.v1`, times event times in ms.
 
 import numpy as np
 
-from detectors import context, scorecard
+from detectors import context, retraction, scorecard
 from domain.calendar import DAY_MS
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
@@ -78,6 +78,8 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
         else:
             e.applied_count += 1
             book.tally[outbook.WAS_APPLIED] += 1
+            draft, lens, scratch, cause = book.draft[0], book.lens[0], book.scratch[0], book.cause[0]
+            retraction.consider(e, engine, draft, lens, scratch.sums, cause, r)
             granted = apply_change(e, r, day, lines)
             if granted:
                 copy(r.loan, book.draft[0].granted)
@@ -185,6 +187,6 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     if observed:
         outbook.write(book, outbook.OBSERVATION)
     context.read(e, engine, x)
-    if lends:
+    if lends or book.cause[0].kind:  # who may no longer look hears that delivery ends, and not what is retracted
         alerting.follow_lenders(e, engine, book)
     alerting.follow_signals(e, engine, book, code, closing, lends)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors import cases, episodes, lender
+from detectors import cases, episodes, lender, retraction
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
 from detectors.scorecard import REASONS_MAX, grade_of
@@ -90,7 +90,8 @@ ROW = np.dtype(
 class Book(NamedTuple):
     """Rows, dtype ROW (n,); the other arrays have shape (1,), but for `tally` (OUTCOMES,).
 
-    draft: the row being made. lens: one lender's view of it (detectors.lender.LENS). scratch: what its indicators are
+    draft: the row being made. lens: one lender's view of it (detectors.lender.LENS). cause: what it
+    follows from (detectors.retraction.CAUSE). scratch: what its indicators are
     made of (features/indicators/windows.py). used: number of rows written. tally: records by outcome since it was last
     emptied.
     """
@@ -98,6 +99,7 @@ class Book(NamedTuple):
     rows: npt.NDArray[np.void]
     draft: npt.NDArray[np.void]
     lens: npt.NDArray[np.void]
+    cause: npt.NDArray[np.void]
     scratch: npt.NDArray[np.void]
     used: npt.NDArray[np.int64]
     tally: npt.NDArray[np.int64]
@@ -110,6 +112,7 @@ def empty(rows: int) -> Book:
         rows=np.zeros(rows, ROW),
         draft=np.zeros(1, ROW),
         lens=np.zeros(1, lender.LENS),
+        cause=np.zeros(1, retraction.CAUSE),
         scratch=np.zeros(1, SCRATCH),
         used=np.zeros(1, np.int64),
         tally=np.zeros(OUTCOMES, np.int64),
@@ -129,6 +132,7 @@ def begin(book, slot, record, offset):
     x.slot, x.record, x.offset, x.seq, x.stock = slot, record, offset, 0, 0
     x.to_bank, x.why = TO_ALL, 0
     x.elsewhere[:] = 0
+    retraction.forget(book.cause[0])
 
 
 @kernel

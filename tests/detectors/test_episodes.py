@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detectors import episodes, signals
+from detectors import episodes, retraction, signals
 from detectors.rules.conditions import parse_row
 from detectors.rules.program import (
     CLEAR,
@@ -58,18 +58,25 @@ WAITING = compile_signals(
 )
 
 
-def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK, rules=RULES):
-    """Return (transition, revision) after one evaluation with this status."""
+def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK, rules=RULES, *, doubted=False, cooldown=0, cool=True):
+    """Return (transition, revision) after one evaluation with this status.
+
+    doubted: it follows from a record older than the opening, and without it a level is true.
+    """
     x = np.zeros(1, outbook.ROW)[0]
     x["value"][COUNT] = status if status <= RED else 0
     x["value"][STALLED] = status == SUPPRESSED
     x["null"][COUNT] = {NC: nulls.BASE_TOO_SMALL, END: nulls.NOT_APPLICABLE}.get(status, nulls.VALUE)
     x["as_of_ms"], x["offset"] = t, t
-    moved, i, got = signals.follow(rules, 0, e, bank, x, e["seen_day"], 20_000, closing, 7)
+    cause = np.zeros(1, retraction.CAUSE)[0]
+    cause["event_ms"], cause["doubted"][bank] = t, doubted
+    if closing and cool:
+        episodes.cool(e, cooldown)
+    moved, i, got = signals.follow(rules, 0, e, bank, x, cause, e["seen_day"], 20_000, closing, 7)
     assert got & 15 == status or rules is WAITING
     revision = int(e["episode_revision"][i]) if moved else 0
     if episodes.is_over(moved):
-        episodes.forget(e, i)
+        episodes.end(e, i, moved, cooldown)
     return episodes.TRANSITIONS[moved] if moved != episodes.NOTHING else "", revision
 
 
@@ -91,8 +98,10 @@ def follow(e, status, closing, t=0, bank=episodes.EVERY_BANK, rules=RULES):
             [(Y, False)] + [(CLEAR, True)] * 13 + [(SUP, True)] * 3 + [(CLEAR, True)],
             ["raised"] + [""] * 13 + ["stale", "", "", "cleared"],  # the timer stood still meanwhile
         ),
+        ([(Y, False), (NC, False), (Y, False), (NC, False), (Y, True)], ["raised", "stale", "", "", "raised"]),
         ([(Y, False), (END, True)], ["raised", "ended"]),
-        ([(Y, False), (NC, False), (END, False)], ["raised", "stale", "ended"]),
+        ([(Y, False), (END, False), (Y, False), (END, True)], ["raised", "", "", "ended"]),  # ends at a close alone
+        ([(Y, False), (NC, False), (END, False), (END, True)], ["raised", "stale", "", "ended"]),
         ([(NC, True), (SUP, False), (END, False), (CLEAR, True)], [""] * 4),
         ([(Y, False)] + [(CLEAR, True)] * 14 + [(O, False)], ["raised"] + [""] * 13 + ["cleared", "raised"]),
     ],
@@ -122,14 +131,21 @@ def test_an_end_leaves_no_trace_and_the_others_in_place():
     e, fresh = layout.allocate(2)
     for bank in (0, 1, 2):
         follow(e, Y + bank, False, t=bank + 1, bank=bank)
-    follow(e, END, False, t=9, bank=0)
+    follow(e, END, True, t=9, bank=0)
     assert [(int(b), int(t)) for b, t in zip(e["episode_bank"][:2], e["episode_opened_ms"][:2], strict=True)] == [
         (2, 3),
         (1, 2),
     ]
     for bank in (2, 1):
-        follow(e, END, False, bank=bank)
-    assert e.tobytes() == fresh.tobytes()
+        follow(e, END, True, bank=bank)
+    assert trace(e) == trace(fresh)
+
+
+def trace(e):
+    """The bytes of a row, but for which parts are to be written."""
+    e = e.copy()
+    e["dirty"] = 0
+    return e.tobytes()
 
 
 def test_a_signal_that_finds_no_place_is_counted_and_raised_when_one_is_free():
@@ -138,8 +154,36 @@ def test_a_signal_that_finds_no_place_is_counted_and_raised_when_one_is_free():
     e["episode_key"], e["episode_bank"] = 1, 0
     assert follow(e, R, True) == ("", 0)
     assert int(e["episode_overflow"]) == 1
-    episodes.forget(e, 0)
+    episodes.end(e, 0, episodes.CLEARED, 0)
     assert follow(e, R, True) == ("raised", 1)
+
+
+def test_a_retraction_ends_an_episode_at_once_and_forgets_what_its_levels_have_held():
+    e, fresh = layout.allocate(2)
+    for t in range(5):
+        follow(e, Y, True, t, rules=WAITING)
+    assert follow(e, SUP, False, 6, rules=WAITING, doubted=True) == ("stale", 2)  # that cannot be told
+    assert follow(e, CLEAR, False, 6, rules=WAITING, doubted=True, cooldown=14) == ("retracted", 3)
+    assert trace(e) == trace(fresh)
+    assert [follow(e, Y, True, 7 + t, rules=WAITING) for t in range(5)] == [("", 0)] * 4 + [("raised", 1)]
+    assert follow(e, R, False, 12, rules=WAITING, doubted=True) == ("upgraded", 2)
+    assert follow(e, END, False, 13, rules=WAITING, doubted=True) == ("retracted", 3)
+
+
+@pytest.mark.parametrize(("after", "expected"), [(2, ("raised", 3)), (3, ("raised", 1))])
+def test_one_that_rises_again_within_the_cooldown_goes_on(after, expected):
+    e, fresh = layout.allocate(2)
+    follow(e, Y, False, 5, cooldown=2)
+    for _ in range(14):
+        follow(e, CLEAR, True, 6, cooldown=2)
+    assert (int(e["episodes_open"]), int(e["episodes_recent"])) == (0, 1)
+    for _ in range(after):
+        follow(e, CLEAR, True, 7, cooldown=2)
+    assert follow(e, O, False, 8, cooldown=2) == expected
+    assert int(e["episode_opened_ms"][0]) == (5 if after == 2 else 8)
+    assert int(e["episode_level"][0]) == O
+    follow(e, CLEAR, False, 9, cooldown=2, doubted=True)
+    assert trace(e) == trace(fresh)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +221,7 @@ def test_levels_wait_for_each_lender_alone_and_leave_no_trace():
     assert follow(e, Y, True, 5, 1, WAITING) == ("", 0)
     for bank in (0, 1):
         follow(e, END, True, 6, bank, WAITING)
-    assert e.tobytes() == fresh.tobytes()
+    assert trace(e) == trace(fresh)
 
 
 def test_other_rules_forget_what_does_not_wait_any_more():

@@ -26,8 +26,10 @@ HEADERS = (("schema", SCHEMA.encode()),)
 FIRST_DAY = day_of_date(date(2024, 3, 4))  # far from the Spring Festival, at which the signal is suppressed
 SPARSE_DAYS, DENSE_DAYS, GAP_DAYS = 12, 28, 10
 DENSE_FROM = SPARSE_DAYS * GAP_DAYS
+SILENT = 3  # one of 17, for the last weeks
 STALL = range(DENSE_FROM + 15, DENSE_FROM + 19)
 SWITCHES = {DENSE_FROM + 5: "other", DENSE_FROM + 20: "prior"}  # right after the tick of that day
+ARREARS = {1: 5, 2: 0, 6: 9}  # by sparse day: of the same loans, cleared in between, and again within the cooldown
 BACKFILL = range(DENSE_FROM - 2, DENSE_FROM + 4)  # opened before the first day, closed after the last one's tick
 
 Row = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...], int]
@@ -90,6 +92,9 @@ class _Maker:
         for n in range(SPARSE_DAYS):
             day = n * GAP_DAYS
             self._trade(day, old, 2.0)
+            if n in ARREARS:
+                for e in range(6, self._enterprises, 21):
+                    self._to_one(self._loan(e, day, "overdue", dpd=ARREARS[n]))
             self._tick(day)
             self._tick(day + GAP_DAYS - 3)  # several days at once
             if day + GAP_DAYS > BACKFILL.start >= day:
@@ -100,6 +105,10 @@ class _Maker:
             if day == DENSE_FROM + 12:
                 for e in range(0, self._enterprises, 21):
                     self._to_one(self._loan(e, day, "overdue", dpd=rnd.randrange(1, 95)))
+            if day == DENSE_FROM + 23:  # the silence of the silent was none
+                for e in range(SILENT, self._enterprises, 17):
+                    self._to_one(self._txn(e, day - 4, credit=True))
+                    self._put_in["late"] += 1
             self._tick(day, hour=11)
             self._tick(day)
             if day == BACKFILL[-1]:
@@ -118,7 +127,7 @@ class _Maker:
         rnd = self._rnd
         today: list[Txn] = []
         for e in enterprises:
-            silent = day > DENSE_FROM + 6 and e % 17 == 3
+            silent = day > DENSE_FROM + 6 and e % 17 == SILENT
             count = 0 if silent else int(a_day) + (rnd.random() < a_day % 1)
             today += (self._txn(e, day, credit=n == 0 or rnd.random() < 0.5) for n in range(count))
         today.sort(key=lambda txn: txn.event_time)

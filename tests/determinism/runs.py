@@ -46,7 +46,7 @@ class Outputs:
     """The messages of all topics, by (topic, key), in the order of first arrival, repeats removed: their hashes."""
 
     by_key: dict[tuple[str, bytes | None], dict[bytes, None]] = field(default_factory=lambda: defaultdict(dict))
-    alerts: Counter[str] = field(default_factory=Counter)  # revisions by state, of the supervisor's topics
+    alerts: Counter[str] = field(default_factory=Counter)  # revisions by state (or recurred), for the supervisor
     repeats: int = 0
 
     def receive(self, topic: str, key: bytes | None, value: bytes) -> None:
@@ -58,7 +58,8 @@ class Outputs:
             return
         digests[digest] = None
         if topic in (topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL):
-            self.alerts[msgspec.json.decode(value, type=Alert).state] += 1
+            alert = msgspec.json.decode(value, type=Alert)
+            self.alerts["recurred" if alert.reason == "recurred" else alert.state] += 1
 
     def sequences(self) -> dict[tuple[str, bytes | None], list[bytes]]:
         """The common part of two runs. Without a key outputs come from several partitions, in no order."""

@@ -24,7 +24,7 @@ HAPPENED = (
     "duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late", "admitted", "unreadable",
     "activate", "backfill_open", "backfill_close", "not canonical",
 )  # fmt: skip
-STATES = ("raised", "upgraded", "downgraded", "stale", "cleared")
+STATES = ("raised", "recurred", "upgraded", "downgraded", "stale", "cleared", "retracted")
 
 
 def say_and_require(log, clean: Run) -> None:

@@ -200,6 +200,7 @@ def cases() -> Iterator[tuple[str, Alert]]:
             yield "graver", revision(name, grave, levels[grave], state="upgraded", revision=2)
             yield "eased", revision(name, mild, levels[mild], state="downgraded", revision=3, score=510)
             yield "held at its level", revision(name, grave, levels[mild], stock=True, revision=3)
+        yield "raised again", revision(name, grave, levels[grave], reason="recurred", revision=6)
         yield "opening list", revision(name, grave, levels[grave], stock=True, revision=2, score_before=486)
         yield "held by hysteresis", revision(name, grave, none, stock=True, revision=2, score=512)
         yield "stale", revision(name, grave, levels[grave], state="stale", reason="feed.stalled", revision=2)
@@ -247,6 +248,8 @@ def _once() -> Iterator[tuple[str, Alert]]:
     yield "delivery ends", revision(collapse, "orange", {}, state="closed", reason="loan_closed", revision=6)
     yield "not in the rules", revision(collapse, "red", {}, state="ended", reason="not_in_rules", revision=6)
     yield "not applicable", revision(collapse, "red", {}, state="ended", reason="not_applicable", revision=6)
+    for reason in ("reversed", "returned", "late", "corrected"):
+        yield "retracted", revision(collapse, "orange", numbers, state="retracted", reason=reason, revision=6)
     yield "listed while stale", revision(collapse, "red", numbers, state="stale", stock=True, revision=2)
     for reason in ("history", "not_computable", "suppressed", "(feed.stalled) and (not (feed.gov_connected))",
                    "seen(loan.drawn, d=30)", "(calendar.spring_festival_window) and (days_since_op_credit_days < 30)",

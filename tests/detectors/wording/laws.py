@@ -30,7 +30,7 @@ STANDINGS: Mapping[str, Mapping[Lang, str]] = {
     "unknown": {"zh": "；尚未解除；", "en": "; not cleared yet; "},
 }
 EXPLAINED = ("level_held", "level_doubtful", "held", "doubtful")  # its level is not true, so what is false may be said
-ASSERTS = re.compile(r"（(?:新增|升级|降级)）|\((?:raised|upgraded|downgraded)\)")
+ASSERTS = re.compile(r"（(?:新增|再次触发|升级|降级)）|\((?:raised|raised again|upgraded|downgraded)\)")
 WAITS = re.compile(r"（(?:存量|恢复判断)(?:，待解除)?）|\((?:opening list|resumed)(?:, not yet cleared)?\)")
 _ROUNDED = 5e-7
 _WHOLE = {"count", "months", "points", "points_change", "grades", "flag"}
@@ -112,7 +112,7 @@ def check_facts(
     row, what = signal.row, f"{said.title} {said.text} {alert.evidence}"
     level = SEVERITIES.index(alert.severity)
     stated = {each.name for each in alert.evidence if said_of(each.name, said, lang) is not None} - {_SAID_AS_SCORE}
-    if alert.state in ("closed", "ended"):
+    if alert.state in ("closed", "ended", "retracted"):
         assert not stated, what
         return
 
