@@ -25,8 +25,8 @@ _PLAIN_UNITS = {
 }  # fmt: skip
 _STATES: dict[str, tuple[str, str]] = {
     "raised": (
-        "new; again within the cooldown after it had ended (`reason` recurred); resumed after it was stale; or a line of an "
-        "opening list (`stock`)",
+        "new; raised again within the cooldown (`reason` recurred); resumed after it was stale; or a line of an opening "
+        "list (`stock`)",
         "新增；结束后在冷却期内再次触发（`reason` 为 recurred）；暂缓后恢复；或存量清单（`stock`）",
     ),
     "upgraded": ("its severity has risen", "级别上升"),
@@ -42,8 +42,8 @@ _STATES: dict[str, tuple[str, str]] = {
     ),
     "closed": ("no longer sent to this bank; the episode may go on", "停止推送给该行；持续期可能仍在"),
     "retracted": (
-        "over: a reversal, a return or a record of before it that came late leaves none of its levels true; `reason` says "
-        "which (corrected to a bank that did not send that record)",
+        "over: a reversal, a return or a record of before it that came late leaves none of its levels true; `reason` "
+        "says which (corrected to a bank that did not send that record)",
         "撤回：因冲正、退回或首发前数据的补报，各级触发条件均不成立；`reason` 说明原因（对非报送行统一为 corrected）",
     ),
 }

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -200,7 +200,6 @@ def cases() -> Iterator[tuple[str, Alert]]:
             yield "graver", revision(name, grave, levels[grave], state="upgraded", revision=2)
             yield "eased", revision(name, mild, levels[mild], state="downgraded", revision=3, score=510)
             yield "held at its level", revision(name, grave, levels[mild], stock=True, revision=3)
-        yield "raised again", revision(name, grave, levels[grave], reason="recurred", revision=6)
         yield "opening list", revision(name, grave, levels[grave], stock=True, revision=2, score_before=486)
         yield "held by hysteresis", revision(name, grave, none, stock=True, revision=2, score=512)
         yield "stale", revision(name, grave, levels[grave], state="stale", reason="feed.stalled", revision=2)
@@ -243,6 +242,7 @@ def _once() -> Iterator[tuple[str, Alert]]:
         "stale",
         revision("EWS03_three_falling_months", "orange", recovered, state="stale", reason="feed.stalled", revision=2),
     )
+    yield "raised again", revision(collapse, "orange", numbers, reason="recurred", revision=6)
     yield "resumed", revision(collapse, "orange", numbers, revision=3)
     yield "held by hysteresis", revision(collapse, "orange", FALSE[collapse], revision=4)
     yield "delivery ends", revision(collapse, "orange", {}, state="closed", reason="loan_closed", revision=6)

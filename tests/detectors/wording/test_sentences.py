@@ -21,6 +21,10 @@ from tests.detectors.wording import examples, laws
 GOLDEN = Path(__file__).parent / "examples.jsonl"
 STATES = ("raised", "upgraded", "downgraded", "stale", "cleared", "closed", "ended", "retracted")
 
+REASON_OF = {
+    "stale": "feed.stalled", "ended": "not_applicable", "closed": "loan_closed", "retracted": "reversed",
+}  # fmt: skip
+
 
 def test_the_examples_have_the_sentences_of_the_golden_file() -> None:
     golden, said = GOLDEN.read_text(encoding="utf-8").splitlines(), list(examples.said())
@@ -101,9 +105,7 @@ def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
     alert = examples.revision(
         name, severity, {} if state == "closed" else numbers, state=state, stock=draw(st.booleans()),
         revision=draw(st.integers(1, 3)), score=draw(st.sampled_from([449, 487, 499, 511])),
-        reason={"stale": "feed.stalled", "ended": "not_applicable", "closed": "loan_closed", "retracted": "reversed"}.get(
-            state, ""
-        ),
+        reason=REASON_OF.get(state, ""),
         case_severity=draw(st.sampled_from(SEVERITIES)),
     )  # fmt: skip
     hidden = draw(st.sets(st.sampled_from(sorted(examples.FALSE[name])))) if draw(st.booleans()) else set()

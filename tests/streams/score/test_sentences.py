@@ -31,7 +31,8 @@ POPULATION = Population(seed=9, enterprises=150, banks=3, file_banks=0.0, months
 LIVE_DAYS = 150
 STALL = range(36, 40)  # days before the end on which one bank delivers nothing
 PHASE_OF = {
-    episodes.RAISED: "new", episodes.RECURRED: "again", episodes.RETRACTED: "retracted", episodes.UPGRADED: "graver", episodes.DOWNGRADED: "eased", episodes.STALE: "stale",
+    episodes.RAISED: "new", episodes.RECURRED: "again", episodes.RETRACTED: "retracted",
+    episodes.UPGRADED: "graver", episodes.DOWNGRADED: "eased", episodes.STALE: "stale",
     episodes.RESUMED: "resumed", episodes.LISTED: "listed", episodes.CLOSED: "closed", episodes.CLEARED: "cleared",
     episodes.NO_LONGER_APPLIES: "not_applicable", episodes.NOT_IN_RULES: "not_in_rules",
 }  # fmt: skip
