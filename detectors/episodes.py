@@ -132,7 +132,7 @@ def hold(e, i, watched):
 @kernel
 def is_rise(transition):
     """Return whether the episode opened, or opened again, with this transition."""
-    return transition == RAISED or transition == RECURRED
+    return transition in (RAISED, RECURRED)
 
 
 @kernel
@@ -152,7 +152,7 @@ def end(e, i, transition, cooldown):
     e.episodes_open -= 1
     e.episodes_recent += 1
     e.episode_stale[last] = e.episode_false_closes[last] = e.episode_held_closes[last] = 0
-    if cooldown == 0 or (transition != CLEARED and transition != NO_LONGER_APPLIES):
+    if cooldown == 0 or transition not in (CLEARED, NO_LONGER_APPLIES):
         _drop(e, last)
 
 

@@ -87,7 +87,7 @@ def follow(rules, s, e, bank, x, cause, last_day, today, closing, closes_to_lowe
             return episodes.NOTHING, i, detailed
         since_ms = x.as_of_ms if closing else cause.event_ms
         i, moved = episodes.rise(e, rules.key[s], bank, status, x.as_of_ms, x.offset, since_ms)
-    elif machine.has(cause.doubted[bank], s) and (status == CLEAR or status == NOT_APPLICABLE):
+    elif machine.has(cause.doubted[bank], s) and status in (CLEAR, NOT_APPLICABLE):
         held.keep(e, rules.key[s], bank, 0)
         moved = episodes.RETRACTED
     else:

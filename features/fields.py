@@ -201,7 +201,7 @@ FIELDS: tuple[Field, ...] = (
     Field("episode_opened_offset", "<i8", (EPISODES_MAX,), HOT, "offset of the record that raised it"),
     Field("episode_since_ms", "<i8", (EPISODES_MAX,), COLD, "event time of that record, or of the close, ms"),
     Field("episode_revision", "<i4", (EPISODES_MAX,), HOT, "number of the newest revision"),
-    Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes in a row at which its level was false, or since its end"),
+    Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes that its level was false, or since its end"),
     Field("episode_held_closes", "<u2", (EPISODES_MAX,), HOT, "closes in a row at which its hysteresis held"),
     # signals whose levels wait (state/held.py)
     Field("held_key", "<u8", (held.PLACES,), HOT, "hash of a signal of which a level has held; 0: free"),

@@ -25,8 +25,8 @@ _PLAIN_UNITS = {
 }  # fmt: skip
 _STATES: dict[str, tuple[str, str]] = {
     "raised": (
-        "new; raised again within the cooldown (`reason` recurred); resumed after it was stale; or a line of an opening "
-        "list (`stock`)",
+        "new; raised again within the cooldown (`reason` recurred); resumed after it was stale; or a line of an "
+        "opening list (`stock`)",
         "新增；结束后在冷却期内再次触发（`reason` 为 recurred）；暂缓后恢复；或存量清单（`stock`）",
     ),
     "upgraded": ("its severity has risen", "级别上升"),

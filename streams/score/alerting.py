@@ -10,8 +10,7 @@ import numpy as np
 from detectors import cases, context, episodes, lender, signals
 from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE, key_of
-from detectors.rules.vocabulary import COVERAGE
-from features.indicators import core, nulls
+from features.indicators import nulls
 from features.indicators.activity import counts_provisional_days
 from features.state import buckets, held, loans
 from features.state.loans import BANK_SLOTS
@@ -33,7 +32,7 @@ def follow_signals(e, engine, book, code, closing, lends):
     x, lens, cause, rules = book.draft[0], book.lens[0], book.cause[0], engine.rules
     today = buckets.day_of(x.as_of_ms - 1)
     if closing:
-        episodes.cool(e, engine.cooldown_closes)
+        episodes.cool(e, np.int64(rules.case_cooldown))
     new_day = today != e.evaluated_day
     e.evaluated_day = today
     whole = e.episode_lacking == 1
@@ -81,12 +80,12 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
             _mark_entitled(e, rules, s, detailed >> STATUS_BITS, bank, book, today)
         outbook.write(book, outbook.ALERT)
         if episodes.is_over(moved):
-            _end(e, i, moved, engine.cooldown_closes)
+            _end(e, i, moved, np.int64(rules.case_cooldown))
 
 
 @kernel
-def _end(e, i, transition, cooldown_closes):
-    episodes.end(e, i, transition, cooldown_closes)
+def _end(e, i, transition, cooldown):
+    episodes.end(e, i, transition, cooldown)
     cases.ended(e)
 
 
@@ -231,4 +230,4 @@ def change_rules(e, before, after, book, t_ms):
         _number_notices(e, i, x, True)
         outbook.describe(x, e, signals.signal_of(before, e.episode_key[i]), i, episodes.NOT_IN_RULES)
         outbook.write(book, outbook.ALERT)
-        _end(e, i, episodes.NOT_IN_RULES, 0)
+        _end(e, i, episodes.NOT_IN_RULES, np.int64(0))

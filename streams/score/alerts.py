@@ -251,7 +251,7 @@ def values_of(b: Any, names: tuple[str, ...]) -> dict[str, float | None]:
 
 
 def _reason(b: Any, signal: Signal, view: int) -> str:
-    """Return why an episode is stale or over, or that it rose again; empty otherwise, or where a reader may not know."""
+    """Return why an episode is stale or over, or that it rose again, as this reader may know it; empty otherwise."""
     transition, why = int(b["transition"]), int(b["why"])
     if transition == episodes.RECURRED:
         return "recurred"

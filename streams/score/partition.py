@@ -50,7 +50,6 @@ class Engine(NamedTuple):
     card: Scorecard
     rules: Rules
     closes_to_lower: int
-    cooldown_closes: int
     emit_moves: bool
     emit_step_milli: int
     model_changed_day: int  # the last on which a model came into force that moves scores; NEVER: none has
@@ -414,7 +413,6 @@ def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine
         card=card,
         rules=rules.programs,
         closes_to_lower=rules.closes_to_lower,
-        cooldown_closes=14,
         emit_moves=rules.emission.mode == "move",
         emit_step_milli=rules.emission.step_milli,
         model_changed_day=model_changed_day,

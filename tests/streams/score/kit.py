@@ -1,6 +1,7 @@
 """A small log made from a seed, and its run through a partition."""
 
 import collections
+import dataclasses
 import random
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -196,7 +197,8 @@ def immediate_rules() -> RuleSet:
     The packaged ones are chosen by what they catch (docs/warning.md) and may change for that alone.
     """
     artefact = immediate_artefact()
-    return compiled(artefact, content_id(artefact.encode()), row_word="immediate_signals.csv line", first=2)
+    rules = compiled(artefact, content_id(artefact.encode()), row_word="immediate_signals.csv line", first=2)
+    return dataclasses.replace(rules, programs=rules.programs._replace(case_cooldown=np.uint8(14)))  # and no claim
 
 
 @cache

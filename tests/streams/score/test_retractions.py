@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from config.case_table import StandsAlone, packaged_case_table
 from detectors.rules.artefact import RulesArtefact
 from detectors.snapshot import content_id
 from domain.calendar import day_start_ms
@@ -18,13 +19,23 @@ from tests.streams.score.kit import (
 from tests.streams.score.test_alerts import by_bank, consent, control, row, run, supervised, two_lenders
 
 HOUR = 3_600_000
+
+
+def case_of(*alone):
+    """The packaged table's cooldown and claim; signals that alone lift a case to the level that they have."""
+    return msgspec.structs.replace(
+        packaged_case_table().table.of_signals(frozenset()),
+        alone=tuple(StandsAlone(signal=signal, at=level, level=level) for signal, level in alone),
+    )
+
+
 # T1 is red from the fourth credit of 30 days on, T2 yellow from a loan's first day past due on.
 T1 = row("T1")
 T2 = msgspec.structs.replace(
     row("T2", scope="lender"), levels=("dpd_max_days >= 1", "", ""), hysteresis="held(dpd_max_days == 0, d=2)",
     min_history="ctx.history_days >= 0",
 )  # fmt: skip
-RULES = RulesArtefact(signals=(T1, T2))
+RULES = RulesArtefact(signals=(T1, T2), case=case_of(("T1", "red"), ("T2", "yellow")))
 
 
 def quiet(first, last):
@@ -82,7 +93,7 @@ def test_a_late_record_of_before_it_retracts_an_alert_of_silence():
         T1, id="T3", levels=("days_since_op_credit_days >= 10", "", ""),
         hysteresis="held(days_since_op_credit_days < 2, d=5)", evidence=("days_since_op_credit_days",),
     )  # fmt: skip
-    rules = RulesArtefact(signals=(silence,))
+    rules = RulesArtefact(signals=(silence,), case=case_of(("T3", "yellow")))
     late = txn("late", "E1", 48, HOUR, 10**6, bank_id=OTHER_BANK)
     start = [control("activate", content_id(rules.encode())), *two_lenders(), *quiet(0, 40), *credits_of(40)]
     for events, ending in (
