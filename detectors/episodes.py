@@ -185,7 +185,7 @@ def _longest_ended(e):
     for k in range(found + 1, _taken(e)):
         longer = np.int64(e.episode_false_closes[k]) - np.int64(e.episode_false_closes[found])
         if longer > 0 or (longer == 0 and e.episode_opened_offset[k] < e.episode_opened_offset[found]):
-            found = k
+            found = np.int64(k)
     return found
 
 
