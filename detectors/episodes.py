@@ -120,6 +120,20 @@ def close(e, i, status, own, may_clear, closes_to_lower):
 
 
 @kernel
+def note_truth(e, i, status, closing):
+    """Note whether open episode i only waits for its hysteresis, as a close finds it; return whether that changed.
+
+    It does from a close at which no level is true until one is true again. What is not computable tells nothing.
+    """
+    before = e.episode_waits[i]
+    if YELLOW <= status <= RED:
+        e.episode_waits[i] = 0
+    elif closing and status == CLEAR:
+        e.episode_waits[i] = 1
+    return e.episode_waits[i] != before
+
+
+@kernel
 def hold(e, i, watched):
     """Advance the timer of held(): true at one more close, or reset; unknown stops it. Return the closes in a row."""
     if watched == TRUE:
@@ -151,7 +165,7 @@ def end(e, i, transition, cooldown):
     _swap(e, i, last)
     e.episodes_open -= 1
     e.episodes_recent += 1
-    e.episode_stale[last] = e.episode_false_closes[last] = e.episode_held_closes[last] = 0
+    e.episode_stale[last] = e.episode_waits[last] = e.episode_false_closes[last] = e.episode_held_closes[last] = 0
     if cooldown == 0 or transition not in (CLEARED, NO_LONGER_APPLIES):
         _drop(e, last)
 
@@ -209,6 +223,7 @@ def _swap(e, i, j):
     _exchange(e.episode_bank, i, j)
     _exchange(e.episode_level, i, j)
     _exchange(e.episode_stale, i, j)
+    _exchange(e.episode_waits, i, j)
     _exchange(e.episode_opened_ms, i, j)
     _exchange(e.episode_opened_offset, i, j)
     _exchange(e.episode_since_ms, i, j)

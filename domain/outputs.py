@@ -106,7 +106,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     alert_id: str
     episode_id: str
     case_id: str  # the reader's open episodes of this enterprise are one case
-    case_severity: Severity  # the highest of them
+    case_severity: Severity | None  # its level; None, and an empty case_id: its reader has no case
     revision: int
     enterprise_id: str
     signal: str

@@ -10,7 +10,7 @@ from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import AT_CLOSE, CORE_COUNT
 from features.indicators.nulls import SHORT_HISTORY
 from features.indicators.windows import PAST_SUMS
-from features.state import coverage, held, past_scores, seen
+from features.state import case_views, coverage, held, past_scores, seen
 from features.state.balances import ACCOUNTS, LOW_WEEKS
 from features.state.balances import DAYS as BALANCE_DAYS
 from features.state.buckets import DAYS, MONTHS, NO_PAST, NO_UNIT, WEEKS
@@ -193,10 +193,13 @@ FIELDS: tuple[Field, ...] = (
     Field("cooldown_overflow", "<i4", (), HOT, "episodes that were forgotten before their cooldown was over"),
     Field("episode_lacking", "|u1", (), HOT, "1: at the last evaluation one did; the next one is of all signals"),
     Field("case_key", "<u8", (BANK_SLOTS + 1,), HOT, "hash of the case of each bank and the supervisor; 0: none"),
+    Field("case_level", "|u1", (BANK_SLOTS + 1,), HOT, "its level: 1 yellow, 2 orange, 3 red; 0: no case"),
+    Field("case_below_closes", "|u1", (BANK_SLOTS + 1,), HOT, "closes in a row at which the claim was below it"),
     Field("episode_key", "<u8", (EPISODES_MAX,), HOT, "hash of the signal"),
     Field("episode_bank", "|i1", (EPISODES_MAX,), HOT, "slot of the lender that it is about; -1: every bank"),
     Field("episode_level", "|u1", (EPISODES_MAX,), HOT, "1 yellow, 2 orange, 3 red"),
     Field("episode_stale", "|u1", (EPISODES_MAX,), HOT, "1: open, and its signal cannot be told"),
+    Field("episode_waits", "|u1", (EPISODES_MAX,), HOT, "1: no level is true, it waits for its hysteresis"),
     Field("episode_opened_ms", "<i8", (EPISODES_MAX,), HOT, "the enterprise's time when it was raised, ms"),
     Field("episode_opened_offset", "<i8", (EPISODES_MAX,), HOT, "offset of the record that raised it"),
     Field("episode_since_ms", "<i8", (EPISODES_MAX,), COLD, "event time of that record, or of the close, ms"),
@@ -220,7 +223,7 @@ INITIAL = {
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
     "cold_day": NO_UNIT, "low_month_fen": -1, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
-    "past_key": NO_PAST,
+    "past_key": NO_PAST, "case_rises_at": case_views.UNKNOWN,
 }  # fmt: skip
 VOLATILE = (
     Field("id_head", "<i4", (), 0, "first of the event ids that it remembers (state/dedup.py)"),
@@ -238,6 +241,7 @@ VOLATILE = (
     Field("lender_due_cny", "<f8", (BANK_SLOTS,), 0, "what is due then, CNY"),
     Field("evaluated", "<u8", (BANK_SLOTS + 1,), 0, "signals evaluated since the last close; last: the platform's"),
     Field("evaluated_day", "<i4", (), 0, "the day"),
+    Field("case_rises_at", "<i4", (), 0, "logit from which on a case rises (state/case_views.py)"),
     Field("past_key", "<i8", (), 0, "which days `past_sums` are of (state/buckets.py); -1: none"),
     Field("past_sums", "<i8", (PAST_SUMS,), 0, "what windows hold of the days before (features/indicators/windows.py)"),
 )

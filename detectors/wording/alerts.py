@@ -248,7 +248,7 @@ def _action(alert: Revision, now: str, standing: Standing, lang: Lang) -> str:
 
 
 def _case_severity(alert: Revision) -> Severity:
-    return max(alert.severity, alert.case_severity, key=SEVERITIES.index)
+    return max(alert.severity, alert.case_severity or alert.severity, key=SEVERITIES.index)
 
 
 def _graver_case(alert: Revision, lang: Lang) -> str:

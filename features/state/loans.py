@@ -16,7 +16,7 @@ any of which nothing is kept; arrears_overflow_day, arrears_overflow_dpd int32: 
 
 import numpy as np
 
-from features.state import balances, held, instalments
+from features.state import balances, case_views, held, instalments
 from features.state.loan_table import LOAN_SLOTS, NO_SLOT, places
 from kernels.decorators import kernel
 
@@ -72,6 +72,7 @@ def _give_to_bank(e, slot, code):
     e.loan_seen_day[slot, :] = 0
     balances.forget_bank(e, slot)
     held.forget_bank(e, slot)
+    case_views.forget_bank(e, slot)
     e.elsewhere_revision[slot] = 0
     e.lenders &= ~(1 << slot)
     e.banks_stalled &= ~(1 << slot)

@@ -13,9 +13,10 @@ from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE, key_of
 from features.indicators import nulls
 from features.indicators.activity import counts_provisional_days
 from features.state import buckets, held, loans
+from features.state.case_views import UNKNOWN
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
-from streams.score import outbook
+from streams.score import case_rows, outbook
 
 _STATUS = (1 << STATUS_BITS) - 1
 _ONE = np.int64(1)
@@ -69,10 +70,11 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
         moved, i, detailed = signals.follow(
             rules, s, e, bank, x, cause, last_day, today, closing, engine.closes_to_lower
         )
+        if i != episodes.NO_EPISODE and episodes.note_truth(e, i, detailed & _STATUS, closing):
+            e.case_rises_at = UNKNOWN
         if moved == episodes.NOTHING:
             continue
-        if episodes.is_rise(moved):
-            cases.opened(e, bank, x.as_of_ms, x.offset)
+        e.case_rises_at = UNKNOWN
         x.why = cause.kind if moved == episodes.RETRACTED else detailed
         _number_notices(e, i, x, episodes.is_rise(moved) or episodes.is_over(moved))
         outbook.describe(x, e, s, i, moved)
@@ -80,13 +82,7 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
             _mark_entitled(e, rules, s, detailed >> STATUS_BITS, bank, book, today)
         outbook.write(book, outbook.ALERT)
         if episodes.is_over(moved):
-            _end(e, i, moved, np.int64(rules.case_cooldown))
-
-
-@kernel
-def _end(e, i, transition, cooldown):
-    episodes.end(e, i, transition, cooldown)
-    cases.ended(e)
+            episodes.end(e, i, moved, np.int64(rules.case_cooldown))
 
 
 @kernel
@@ -194,7 +190,7 @@ def restate(e, engine, book, t_ms, history_days):
     """Write every open episode once, as an entry of the opening lists, at the end of a backfill."""
     x, lens = book.draft[0], book.lens[0]
     context.stand(e, engine, x, book.scratch[0].sums, t_ms, np.int64(history_days))
-    x.stock = 1
+    x.stock, first = 1, book.used[0]
     for i in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[i])
         episodes.revise(e, i)
@@ -208,6 +204,7 @@ def restate(e, engine, book, t_ms, history_days):
         outbook.write(book, outbook.ALERT)
         if bank != episodes.EVERY_BANK:
             lender.leave(x, lens)
+    case_rows.fill_in(e, engine.rules, book, first)
 
 
 @kernel
@@ -221,6 +218,7 @@ def change_rules(e, before, after, book, t_ms):
     x.null[:], x.elsewhere[:] = nulls.NOT_REPORTED, 0
     x.provisional_calendar = counts_provisional_days(e)
     held.forget_all_but(e, after.key, after.has_held)
+    first = book.used[0]
     i = 0
     while i < np.int64(e.episodes_open):
         if signals.signal_of(after, e.episode_key[i]) >= 0:
@@ -230,4 +228,5 @@ def change_rules(e, before, after, book, t_ms):
         _number_notices(e, i, x, True)
         outbook.describe(x, e, signals.signal_of(before, e.episode_key[i]), i, episodes.NOT_IN_RULES)
         outbook.write(book, outbook.ALERT)
-        _end(e, i, episodes.NOT_IN_RULES, np.int64(0))
+        episodes.end(e, i, episodes.NOT_IN_RULES, np.int64(0))
+    case_rows.fill_in_ended(e, before, book, first)

@@ -42,6 +42,7 @@ from domain.outputs import (
 from features.indicators.activity import COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
 from features.layout import id_text
+from streams.score import case_of
 from streams.score.disclosure import contributors
 from streams.score.json_text import micro
 from streams.score.outbook import TO_ALL
@@ -104,9 +105,10 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
     if to == TO_ALL:
         yield Addressed(topics.ALERT_SUPERVISOR, partial(_to_supervisor, b, sources, signal, lenders))
     for bank_id, lender in sorted(lenders.items()):
-        if lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot):
+        may_hear = lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot)
+        if may_hear and case_of.is_told(b, sources.rules, lender.slot):
             yield Addressed(topics.bank_alerts(bank_id), partial(_to_bank, b, sources, signal, bank_id, lender))
-    if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):
+    if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to) and b["case_key"][to]:
         bank_id = bank_text(int(b["bank"][to]))
         why = "authorization" if bank_id in lenders else "loan_closed"
         make = partial(_alert, b, sources, signal, [bank_id], view=to, reason=why)
@@ -158,9 +160,10 @@ def _notice(
     score as it stood before.
     """
     name = elsewhere_id(sources.enterprise_id, signal.row.id, bank_id)
-    case, day_ms = _case(b, sources.enterprise_id, slot, bank_id), _day_ms(int(b["as_of_ms"]))
+    day_ms, severity = _day_ms(int(b["as_of_ms"])), case_of.severity(b, slot) or phrases.ELSEWHERE_SEVERITY
     return Alert(
-        alert_id=name, episode_id=name, case_id=case[0] or name, case_severity=case[1] or phrases.ELSEWHERE_SEVERITY,
+        alert_id=name, episode_id=name, case_id=case_of.id_of(b, sources.enterprise_id, slot, bank_id) or name,
+        case_severity=severity,
         revision=int(b["elsewhere"][slot]), enterprise_id=sources.enterprise_id, signal=signal.row.id,
         severity=phrases.ELSEWHERE_SEVERITY, state=over, stock=bool(b["stock"]), opened_at=day_ms, as_of=day_ms,
         score=displayed(int(b["score_before_milli"])), score_before=None, evidence=[], event_ids=[],
@@ -197,14 +200,11 @@ def _alert(
     reason = reason or _reason(b, signal, view)
     score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
     name = _episode(b, sources.enterprise_id, row)
-    case_id, case_severity = _case(b, sources.enterprise_id, view, banks[0] if view != cases.SUPERVISOR else "")
-    assert case_id is not None
-    assert case_severity is not None
     return Alert(
         alert_id=name,
         episode_id=name,
-        case_id=case_id,
-        case_severity=case_severity,
+        case_id=case_of.id_of(b, sources.enterprise_id, view, banks[0] if view != cases.SUPERVISOR else ""),
+        case_severity=case_of.severity(b, view),
         revision=int(b["revision"]),
         enterprise_id=sources.enterprise_id,
         signal=row.id,
@@ -236,6 +236,7 @@ def _alert(
         offset=int(b["offset"]),
         seq=int(b["seq"]),
         provisional_calendar=provisional(b),
+        **case_of.fields(b, sources.rules, view),
     )
 
 
@@ -277,18 +278,7 @@ def _reason(b: Any, signal: Signal, view: int) -> str:
 def _episode(b: Any, enterprise_id: str, row: SignalRow) -> str:
     about = int(b["episode_bank"])
     bank = "" if about == EVERY_BANK else f"|{bank_text(int(b['bank'][about]))}"
-    return _hash(f"{enterprise_id}|{row.id}|{b['opened_ms']}|{b['opened_offset']}{bank}")
-
-
-def _case(b: Any, enterprise_id: str, view: int, bank_id: str) -> tuple[str | None, Severity | None]:
-    """Return id and severity of the open case that the reader of `view` sees; (None, None) where there is none."""
-    level = int(b["case_level"][view])
-    if not level:
-        return None, None
-    return _hash(f"{enterprise_id}|case|{bank_id}|{b['case_key'][view]}"), SEVERITIES[level - 1]
-
-
-def _hash(text: str) -> str:
+    text = f"{enterprise_id}|{row.id}|{b['opened_ms']}|{b['opened_offset']}{bank}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

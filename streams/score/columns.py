@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from detectors import cases
 from detectors.episodes import EVERY_BANK
 from detectors.rules.artefact import RuleSet
 from domain import topics
@@ -32,8 +33,9 @@ class Columns(NamedTuple):
 class AlertColumns(NamedTuple):
     """Revisions that the supervisor gets (or would, in a backfill) as columns, in the order of the log.
 
-    Shapes: (n,). Row `concerned_row` of them concerns the bank of number `concerned_bank`; these two (k,). An episode
-    is known by enterprise, signal, opened_ms, opened_offset and about_bank (the number of its bank, 0: of none).
+    Shapes: (n,). Row `concerned_row` of them concerns the bank of number `concerned_bank`, whose case has the level
+    `concerned_level` after it; these three (k,). An episode is known by enterprise, signal, opened_ms, opened_offset
+    and about_bank (the number of its bank, 0: of none).
     """
 
     topic: str
@@ -44,11 +46,13 @@ class AlertColumns(NamedTuple):
     signal: npt.NDArray[np.uint8]  # place in `signals`
     level: npt.NDArray[np.uint8]  # of the episode, from 1; as it was where it is over
     transition: npt.NDArray[np.uint8]
+    case_level: npt.NDArray[np.uint8]  # of the supervisor's case after it, 0: none
     opened_ms: npt.NDArray[np.int64]
     opened_offset: npt.NDArray[np.int64]
     about_bank: npt.NDArray[np.int64]
     concerned_row: npt.NDArray[np.intp]
     concerned_bank: npt.NDArray[np.int64]
+    concerned_level: npt.NDArray[np.uint8]
     signals: tuple[str, ...]
     rules_id: str
 
@@ -96,9 +100,10 @@ def alert_columns(
     row, loan = np.nonzero(rows["loan_open"][at] & ~of_one[:, None])
     beside_row, beside_bank = np.nonzero(rows["more_count"][at] * ~of_one[:, None])
     lender_row = np.concatenate((row, beside_row))
-    lender = bank[lender_row, np.concatenate((rows["loan_bank"][at][row, loan], beside_bank))]
-    every = np.unique(np.stack((lender_row, lender), axis=1), axis=0)
-    concerned_row = np.concatenate((every[:, 0], np.flatnonzero(of_one)))
+    slot = np.concatenate((rows["loan_bank"][at][row, loan], beside_bank)).astype(np.intp)
+    every = np.unique(np.stack((lender_row, slot), axis=1), axis=0)
+    every = np.concatenate((every, np.stack((np.flatnonzero(of_one), about[of_one]), axis=1)))
+    concerned_row, slot = every[:, 0], every[:, 1]
     return AlertColumns(
         topic=topic,
         enterprise_id=_ids(rows, at, state_id),
@@ -108,11 +113,13 @@ def alert_columns(
         signal=rows["signal"][at],
         level=rows["level"][at],
         transition=rows["transition"][at],
+        case_level=rows["case_level"][at, cases.SUPERVISOR],
         opened_ms=rows["opened_ms"][at],
         opened_offset=rows["opened_offset"][at],
         about_bank=about_bank,
         concerned_row=concerned_row,
-        concerned_bank=np.concatenate((every[:, 1], about_bank[of_one])),
+        concerned_bank=bank[concerned_row, slot],
+        concerned_level=rows["case_level"][at][concerned_row, slot],
         signals=tuple(signal.row.id for signal in rules.evaluated),
         rules_id=rules_id,
     )

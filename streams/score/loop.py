@@ -2,8 +2,8 @@
 
 For each record: skip what the state already holds -> refuse what is late -> de-duplicate -> update state -> evaluate.
 For each tick: close the due days of every enterprise -> evaluate. To evaluate is to read the indicators, score them,
-see which signals hold, move their episodes, and write down what changed. Each step is a call into the room that owns
-it; this module has their order.
+see which signals hold, move their episodes and the cases, and write down what changed. Each step is a call into the
+room that owns it; this module has their order.
 
 Arguments of all kernels: `e` the row of one enterprise, `r` one record, `x` the evaluation under way; state
 features.layout.ROW (rows,); slots int64 (n,), rows of `state`; engine partition.Engine; book outbook.Book. Rows are
@@ -32,7 +32,7 @@ from features.state.transitions import (
     time_of,
 )
 from kernels.decorators import copy, kernel
-from streams.score import alerting, outbook
+from streams.score import alerting, case_rows, outbook
 
 LATENESS_MS_MAX = 7 * DAY_MS
 NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba would compile each function twice
@@ -187,6 +187,8 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     if observed:
         outbook.write(book, outbook.OBSERVATION)
     context.read(e, engine, x)
+    first = book.used[0]
     if lends or book.cause[0].kind:  # who may no longer look hears that delivery ends, and not what is retracted
         alerting.follow_lenders(e, engine, book)
     alerting.follow_signals(e, engine, book, code, closing, lends)
+    case_rows.follow(e, engine.rules, book, first, closing)

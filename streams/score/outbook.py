@@ -24,11 +24,12 @@ from kernels.decorators import copy, kernel
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS = range(6)
 A_CLOSE = -1
 TO_ALL = -1
+NO_LINES = -1
 # What became of a record: index into the tally.
 HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE = range(5)
 OUTCOMES = 5
-# Score, observation, indicators, and for each bank a revision a signal and a list.
-OUTPUTS_PER_EVALUATION_MAX = 3 + BANK_SLOTS * (SIGNALS_MAX + EPISODES_MAX)
+# Score, observation, indicators, for each bank a revision a signal and a list, and one for each case that moved.
+OUTPUTS_PER_EVALUATION_MAX = 3 + BANK_SLOTS * (SIGNALS_MAX + EPISODES_MAX) + cases.VIEWS
 ROW = np.dtype(
     [
         ("kind", "|u1"),
@@ -64,8 +65,14 @@ ROW = np.dtype(
         ("to_bank", "|i1"),  # the one bank slot that it goes to, or TO_ALL
         ("entitled", "|u1", (BANK_SLOTS,)),  # may see the reason of a suppression
         ("elsewhere", "<u2", (BANK_SLOTS,)),  # the number of the notice that another bank has such an episode; 0: none
-        ("case_key", "<u8", (cases.VIEWS,)),
-        ("case_level", "|u1", (cases.VIEWS,)),
+        ("case_key", "<u8", (cases.VIEWS,)),  # of the case before or after the evaluation; 0: neither
+        ("case_level", "|u1", (cases.VIEWS,)),  # after it
+        ("case_before", "|u1", (cases.VIEWS,)),  # and before it
+        ("case_moved", "|u1", (cases.VIEWS,)),  # what this row tells the reader that its case did (detectors/cases.py)
+        ("case_score", "<i4"),  # what the score adds to the claim
+        ("case_move", "<i4"),  # and its move
+        ("case_lines", "<i4"),  # the row of `Book.lines` that the claim is made of, or NO_LINES
+        ("case_episodes", "|u1"),  # how many of that row's places are filled
         ("opened_ms", "<i8"),
         ("opened_offset", "<i8"),
         ("bank", "<i8", (BANK_SLOTS,)),
@@ -88,15 +95,16 @@ ROW = np.dtype(
 
 
 class Book(NamedTuple):
-    """Rows, dtype ROW (n,); the other arrays have shape (1,), but for `tally` (OUTCOMES,).
+    """Rows, dtype ROW (n,), and lines, cases.LINE (n, EPISODES_MAX); the others are (1,), but for `tally` (OUTCOMES,).
 
-    draft: the row being made. lens: one lender's view of it (detectors.lender.LENS). cause: what it
-    follows from (detectors.retraction.CAUSE). scratch: what its indicators are
-    made of (features/indicators/windows.py). used: number of rows written. tally: records by outcome since it was last
-    emptied.
+    lines: the open episodes after an evaluation, at the place of its first row of an alert. draft: the row being made.
+    lens: one lender's view of it (detectors.lender.LENS). cause: what it follows from (detectors.retraction.CAUSE).
+    scratch: what its indicators are made of (features/indicators/windows.py). used: number of rows written. tally:
+    records by outcome since it was last emptied.
     """
 
     rows: npt.NDArray[np.void]
+    lines: npt.NDArray[np.void]
     draft: npt.NDArray[np.void]
     lens: npt.NDArray[np.void]
     cause: npt.NDArray[np.void]
@@ -110,6 +118,7 @@ def empty(rows: int) -> Book:
     assert rows >= OUTPUTS_PER_EVALUATION_MAX
     return Book(
         rows=np.zeros(rows, ROW),
+        lines=np.zeros((rows, EPISODES_MAX), cases.LINE),
         draft=np.zeros(1, ROW),
         lens=np.zeros(1, lender.LENS),
         cause=np.zeros(1, retraction.CAUSE),
@@ -159,12 +168,13 @@ def write(book, kind):
 
 @kernel
 def describe(x, e, s, i, transition):
-    """Fill the draft with the revision of episode i, of signal s, and with the lenders and loans as of now."""
+    """Fill the draft with the revision of episode i, of signal s, and with the lenders and loans as of now.
+
+    What it does to cases is filled in after the evaluation (case_rows.py).
+    """
     is_listed_stale = transition == episodes.LISTED and e.episode_stale[i] == 1
     x.signal, x.transition = s, episodes.STALE if is_listed_stale else transition
     x.level, x.revision, x.episode_bank = e.episode_level[i], e.episode_revision[i], e.episode_bank[i]
-    for view in range(cases.VIEWS):
-        x.case_key[view], x.case_level[view] = e.case_key[view], cases.level(e, view)
     x.opened_ms, x.opened_offset = e.episode_opened_ms[i], e.episode_opened_offset[i]
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]

@@ -24,6 +24,7 @@ from domain.reject import Reason
 from features import layout
 from features.row_cache import LACKING_MAX, Numbers, RowCache
 from features.state import dedup
+from features.state.case_views import UNKNOWN
 from features.table import ABSENT
 from features.values import Value
 from sinks.telemetry import Outcome
@@ -339,6 +340,7 @@ class Partition:
         self._arm(self._engine.card, self._engine.model_changed_day)
         for name in ("band", "shared_band", "lender_band", "lender_due_day"):
             self.state[name] = UNKNOWN_BAND
+        self.state["case_rises_at"] = UNKNOWN
         if set(before.programs.key.tolist()) - set(after.programs.key.tolist()):
             yield from self._sweep(
                 chunk,

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detectors import cases
 from detectors.episodes import TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.rules.vocabulary import MODEL_CHANGED_30D
@@ -31,7 +32,7 @@ from streams.score.records import sender_of
 from streams.transport import Chunk
 
 Rows = npt.NDArray[np.void]  # of outbook.ROW
-_FIELDS = tuple(outbook.ROW.fields or ())
+_FIELDS, _LINE = tuple(outbook.ROW.names or ()), tuple(cases.LINE.names or ())
 _BOOK_ROWS = 3_072  # some megabytes: they stay in the cache
 _encode = msgspec.json.Encoder().encode
 _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
@@ -120,7 +121,7 @@ class Writer:
         for b in rows[_in_order(rows, one_by_one)]:
             row = int(row_of[b["record"]]) if b["record"] >= 0 else None
             enterprise_id = id_text(state_id[b["slot"]])
-            for topic, make in _others(b, enterprise_id, in_force, chunk, row):
+            for topic, make in _others(b, self.book.lines, enterprise_id, in_force, chunk, row):
                 self._outputs[topic] += 1
                 if topic == topics.ALERT_SUPERVISOR:
                     self._supervised[SEVERITIES[b["level"] - 1], TRANSITIONS[b["transition"]]] += 1
@@ -212,14 +213,20 @@ def _ends_month(as_of_ms: int) -> bool:
 
 
 def _others(
-    b: Any, enterprise_id: str, in_force: InForce, chunk: Chunk, row: int | None
+    b: Any, lines: Rows, enterprise_id: str, in_force: InForce, chunk: Chunk, row: int | None
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield (topic, function that makes the output) for a row; `row` is the index of its record in the chunk."""
+    """Yield (topic, function that makes the output) for row `b`; `row` is the index of its record in the chunk.
+
+    lines: those of the book.
+    """
     b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
     if b["kind"] == outbook.OBSERVATION:
         yield topics.OBSERVATION, partial(_observation, b, enterprise_id, in_force)
     else:
         assert b["kind"] == outbook.ALERT
+        if b["case_lines"] != outbook.NO_LINES:
+            filled = lines[b["case_lines"], : b["case_episodes"]].tolist()
+            b["lines"] = [dict(zip(_LINE, line, strict=True)) for line in filled]
         sources = alerts.Sources(
             enterprise_id=enterprise_id,
             model_id=in_force.model_id,

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from config.case_table import packaged_case_table
 from config.catalogue import signal_rows
 from detectors.prior import prior_snapshot
-from detectors.rules.artefact import RulesArtefact, RuleSet, compiled, packaged_rules
+from detectors.rules.artefact import RulesArtefact, RuleSet, compiled, decode, packaged_rules
 from detectors.scorecard import scorecard
 from detectors.snapshot import content_id
 from domain.calendar import day_of_date, day_start_ms
@@ -205,6 +206,22 @@ def immediate_rules() -> RuleSet:
 def immediate_artefact() -> RulesArtefact:
     """Return them as an artefact."""
     return RulesArtefact(signals=signal_rows(IMMEDIATE.read_text(encoding="utf-8")))
+
+
+@cache
+def claiming_artefact() -> RulesArtefact:
+    """Return the immediate rules with a claim over them: the packaged one, with the same points for all signals."""
+    rows = immediate_artefact().signals
+    usual = packaged_case_table().table.of_signals(frozenset(row.id for row in rows))
+    alone = tuple(each for each in usual.alone if each.signal == "EWS35_arrears")
+    points = {row.id: (500, 1_500, 3_000) for row in rows}
+    return RulesArtefact(signals=rows, case=msgspec.structs.replace(usual, points_milli=points, alone=alone))
+
+
+def claiming_rules() -> RuleSet:
+    """Return them compiled."""
+    body = claiming_artefact().encode()
+    return decode(body, content_id(body))
 
 
 def prior_engine(partition: Partition) -> Engine:

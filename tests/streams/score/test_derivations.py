@@ -31,10 +31,10 @@ from domain.outputs import Alert
 from features.indicators.nulls import VALUE
 from features.layout import id_words
 from features.state.buckets import NO_UNIT
-from streams.score import alerts, disclosure, outbook
+from streams.score import alerts, disclosure, outbook, partition
 from streams.score.records import bank_number
 from tests.detectors.wording import examples
-from tests.streams.score.kit import BANK, FIRST_DAY, OTHER_BANK, authorization, loan, txn
+from tests.streams.score.kit import BANK, FIRST_DAY, OTHER_BANK, authorization, claiming_rules, loan, txn
 from tests.streams.score.test_alerts import run
 
 TODAY = 20_200
@@ -49,6 +49,8 @@ MAY_SHOW = {
     "score_milli", "score_before_milli", "provisional_calendar",  # the score is told to lenders with consent
     "as_of_ms", "offset", "seq", "opened_ms", "opened_offset",  # when it changed: told at once (ADR 35)
     "closed_day",  # where windows end
+    "case_score", "case_move",  # made of the score alone (ADR 39)
+    "case_lines", "case_episodes",  # where the lines lie: what of them is of other banks is mutated
 }  # fmt: skip
 OF_A_NOTICE = {"kind", "slot", "record", "signal", "transition", "to_bank", "stock", "score_before_milli",
                "provisional_calendar"}  # fmt: skip
@@ -60,7 +62,7 @@ BY_SLOT = {
     "entitled", "elsewhere", "bank", "authorized", "traded_day", "balance_day", "more_count", "more_outstanding",
     "more_dpd",
 }  # fmt: skip
-BY_VIEW = {"case_key", "case_level"}
+BY_VIEW = {"case_key", "case_level", "case_moved", "case_before"}
 BY_LOAN = {"loan", "loan_outstanding", "loan_dpd", "loan_open"}
 ELSEWHERE = {"value", "loan_bank", "unplaced_day", "overflowed"}  # mutated by themselves
 Mutation = tuple[str, Callable[[Any], None]]
@@ -105,6 +107,7 @@ def number_row(signal: Any, numbers: dict[str, float | None]) -> Any:
     row["traded_day"] = row["balance_day"] = NO_UNIT
     row["unplaced_day"], row["closed_day"] = NO_UNIT, TODAY - 1
     row["case_key"], row["case_level"] = 77 + np.arange(cases.VIEWS), 2
+    row["case_moved"], row["case_before"], row["case_score"] = cases.GRAVER, 1, 1_310
     row["loan_bank"] = -1
     for slot, bank_id in enumerate(BANKS):
         row["bank"][slot], row["authorized"][slot] = bank_number(bank_id), 1
@@ -114,7 +117,27 @@ def number_row(signal: Any, numbers: dict[str, float | None]) -> Any:
     return row
 
 
-def heard(row: Any, signal: Any, reader: int, sender: tuple[str, str]) -> list[bytes]:
+def lines_of(reader: int, others: random.Random | None) -> list[dict[str, int]]:
+    """Return the open episodes of a claim: of the platform, of the reader, and of other banks; these by chance."""
+    usual = {"opened_ms": day_start_ms(TODAY - 9), "points": 500, "group": 64, "level": 1, "least": 0, "stale": 0,
+             "waits": 0}  # fmt: skip
+    own = [
+        usual | {"signal": s, "bank": bank, "group": s} for s, bank in ((0, EVERY_BANK), (1, reader), (1, EVERY_BANK))
+    ]
+    if others is None:
+        return [*own, *(usual | {"signal": 2, "bank": slot, "group": 1} for slot in READERS if slot != reader)]
+    foreign = [
+        usual
+        | {"signal": others.randrange(9), "bank": slot, "group": others.randrange(3), "level": others.randrange(1, 4)}
+        | {"points": others.randrange(9_000), "stale": others.randrange(2), "opened_ms": others.randrange(10**12)}
+        for slot in READERS if slot != reader for _ in range(others.randrange(3))
+    ]  # fmt: skip
+    return [*foreign[:1], *own, *foreign[1:]]
+
+
+def heard(
+    row: Any, signal: Any, reader: int, sender: tuple[str, str], others: random.Random | None = None
+) -> list[bytes]:
     """Return the messages that one bank gets of a row. A sentence in English is made of no more than that (ADR 17)."""
     rules = packaged_rules()
     sources = alerts.Sources(
@@ -122,7 +145,7 @@ def heard(row: Any, signal: Any, reader: int, sender: tuple[str, str]) -> list[b
     )
     row = row.copy()
     row["signal"] = rules.evaluated.index(signal)
-    b = dict(zip(outbook.ROW.names or (), row.item(), strict=True))
+    b = dict(zip(outbook.ROW.names or (), row.item(), strict=True)) | {"lines": lines_of(reader, others)}
     topic = topics.bank_alerts(BANKS[reader])
     return [msgspec.json.encode(one.make()) for one in alerts.addressed(b, sources) if one.topic == topic]
 
@@ -170,6 +193,8 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
         if view != reader:
             yield put("case_key", view, 5)
             yield put("case_level", view, 3)
+            yield put("case_moved", view, cases.RESOLVED)
+            yield put("case_before", view, 0)
     yield put("loan_bank", others[0], others[1])
     yield put("unplaced_day", None, TODAY - 40)
     yield put("overflowed", None, 1)
@@ -225,6 +250,8 @@ def test_a_bank_is_told_nothing_that_only_others_data_decides(signal: Any) -> No
             assert bool(told) == (not is_elsewhere or signal.row.id in phrases.ELSEWHERE)
             hidden = [*mutations(signal, reader, row), *(notice_mutations(row) if is_elsewhere else ())]
             another = (BANKS[(reader + 2) % len(BANKS)], "another")
+            for chance in range(3):
+                assert heard(row, signal, reader, (other, "secret"), random.Random(chance)) == told, "of their episodes"
             if heard(mutated(row, hidden), signal, reader, another) != told:
                 told_of = [
                     name
@@ -237,6 +264,9 @@ def test_a_bank_is_told_nothing_that_only_others_data_decides(signal: Any) -> No
                 alert = msgspec.json.decode(raw, type=Alert)
                 assert other not in raw.decode()
                 assert all(loan.loan_id == f"L{reader}" for loan in alert.loans)
+                if not is_elsewhere:
+                    assert alert.case_state == "graver"
+                    assert [line.points_milli for line in alert.case_lines] == [1_310, 500, 500, 0, 0]
     assert messages
 
 
@@ -328,10 +358,31 @@ def without_what_is_told(alert: Alert) -> Alert:
     if alert.enterprise_id in OF_FOUR_BANKS:
         evidence = [each for each in evidence if each.name != TO_BALANCE]
         text = re.sub(f"{wordings()[TO_BALANCE].name.zh}[^；。]*", "", text)
+    if alert.case_lines:  # of the claim, what the score adds, and the times
+        lines = [
+            msgspec.structs.replace(line, points_milli=line.points_milli if line.severity else 0, opened_at=None)
+            for line in sorted(alert.case_lines, key=lambda line: line.name)
+        ]
+        alert = msgspec.structs.replace(alert, case_lines=lines, case_pd_12m_ppm=0)
     return msgspec.structs.replace(
         alert, score=0, score_before=None, text_zh=text, evidence=evidence, alert_id="", episode_id="", case_id="",
         as_of=0, opened_at=0,
     )  # fmt: skip
+
+
+def test_half_a_year_of_claims_tells_nothing_of_amounts_times_and_names_at_other_banks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partition, "packaged_rules", claiming_rules)
+    first = told_to(BANK, world(None))
+    again = told_to(BANK, world(random.Random(1)))
+    for one, other in zip(first, again, strict=True):
+        assert msgspec.to_builtins(without_what_is_told(one)) == msgspec.to_builtins(without_what_is_told(other))
+    states = Counter(alert.case_state for alert in first if alert.case_state)
+    print(dict(states))
+    assert states["opened"] >= ENTERPRISES
+    assert states["graver"] or states["eased"]
+    assert all(alert.case_lines for alert in first if alert.case_state)
 
 
 @pytest.mark.usefixtures("immediate")
