@@ -33,7 +33,7 @@ class Revised(NamedTuple):
     enterprise_id: str
     signal: str
     severity: Severity
-    case_severity: Severity
+    case_severity: Severity | None
     state: AlertState
     reason: str
     stock: bool
@@ -173,8 +173,8 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
     evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values_micro, strict=True)]
     provisional: ProvisionalCalendar = True if is_provisional else UNSET
     alert = Revised._make((*front, evidence, banks, rules_id, provisional, (), UNSET))
-    if not alert.case_severity:  # archived before there were cases
-        alert = alert._replace(case_severity=alert.severity)
+    if not alert.case_severity:  # it belonged to no case
+        alert = alert._replace(case_severity=None)
     return alert_shown(sentences, alert, backfill=backfill)
 
 

@@ -1,8 +1,9 @@
-"""From revisions of alerts to a desk's cases: an enterprise's open alerts are one case, as high as the highest.
+"""From revisions of alerts to the steps of a desk's cases.
 
-Arrays in, arrays out; all are int64. A case is *opened* by the first alert of an enterprise without a case, and *made
-graver* by a rise of its level. Both are steps. A fall of the level is no step, nor is an alert that joins at the same
-or a lower level.
+Arrays in, arrays out; all are int64. A case is *opened* where an enterprise without one gets a level, and *made graver*
+by a rise of it. Both are steps. A fall of the level is no step, nor is an alert that joins without a rise. What desks
+get is the level that the engine gave a case (`rises`). Some signals alone are judged as if they were all rules, and a
+case as high as the highest of its open alerts (`steps_of`).
 """
 
 from typing import NamedTuple
@@ -28,40 +29,38 @@ class Steps(NamedTuple):
         return Steps(*(column[wanted] for column in self))
 
 
-def steps(owner: Ints, moment: Ints, day: Ints, episode: Ints, level: Ints) -> Steps:
-    """Return the steps that revisions make; each array has shape (revisions,), in the order of the log.
+def steps_of(owner: Ints, moment: Ints, day: Ints, before: Ints, level: Ints) -> Steps:
+    """Return the steps of cases as high as their highest episode; each array has shape (revisions,).
 
-    owner: an enterprise, or an enterprise at one bank. moment: the offset of the record that caused the revision;
-    revisions with the same moment count as one. episode: unique over all owners. level: after the revision, NO_CASE at
-    the end of the episode.
+    Revisions are in the order of (owner, time). owner: an enterprise, or an enterprise at one bank. moment: the offset
+    of the record that caused the revision; revisions with the same moment count as one. before, level: of the episode,
+    before and after the revision, NO_CASE at its end.
 
-    >>> steps(*(np.array(x) for x in ([7, 7, 7], [1, 1, 2], [5, 5, 6], [0, 1, 0], [1, 2, 3])))
+    >>> steps_of(*(np.array(x) for x in ([7, 7, 7], [1, 1, 2], [5, 5, 6], [0, 0, 1], [1, 2, 3])))
     Steps(owner=array([7, 7]), day=array([5, 6]), before=array([0, 2]), after=array([2, 3]))
     """
-    order = np.argsort(owner, kind="stable")
-    owner, moment, day, episode, level = (column[order] for column in (owner, moment, day, episode, level))
-    return steps_of(owner, moment, day, levels_before(episode, level), level)
+    return rises(owner, moment, day, _highest(owner, before, level))
 
 
-def steps_of(owner: Ints, moment: Ints, day: Ints, before: Ints, level: Ints) -> Steps:
-    """Return the steps of revisions in the order of (owner, time); before: the level of the episode before each."""
-    highest = _highest(owner, before, level)
+def rises(owner: Ints, moment: Ints, day: Ints, level: Ints) -> Steps:
+    """Return the steps of cases by their level after each revision (rows,), in the order of (owner, time).
+
+    >>> rises(*(np.array(x) for x in ([7, 7, 7], [1, 2, 2], [5, 6, 6], [1, 3, 2])))
+    Steps(owner=array([7, 7]), day=array([5, 6]), before=array([0, 1]), after=array([1, 2]))
+    """
     is_last = np.ones(len(owner), np.bool_)  # of its moment
     is_last[:-1] = (owner[1:] != owner[:-1]) | (moment[1:] != moment[:-1])
-    owner, day, highest = owner[is_last], day[is_last], highest[is_last]
-    earlier = np.zeros_like(highest)
-    earlier[1:] = np.where(owner[1:] == owner[:-1], highest[:-1], NO_CASE)
-    rises = highest > earlier
-    return Steps(owner[rises], day[rises], earlier[rises], highest[rises])
+    owner, day, level = owner[is_last], day[is_last], level[is_last]
+    earlier = np.zeros_like(level)
+    earlier[1:] = np.where(owner[1:] == owner[:-1], level[:-1], NO_CASE)
+    rose = level > earlier
+    return Steps(owner[rose], day[rose], earlier[rose], level[rose])
 
 
-def levels_at(owner: Ints, day: Ints, episode: Ints, level: Ints, who: Ints, when: Ints) -> Ints:
-    """Return the level of the case of each `who` at the end of day `when`, both (n,); the others as in `steps`."""
-    order = np.argsort(owner, kind="stable")
-    owner, day, episode, level = (column[order] for column in (owner, day, episode, level))
-    highest = _highest(owner, levels_before(episode, level), level)
+def levels_at(owner: Ints, day: Ints, level: Ints, who: Ints, when: Ints) -> Ints:
+    """Return the level of the case of each `who` at the end of day `when`, both (n,); the others as in `rises`."""
     place = last_at(owner, day, who, when)
-    return np.where(place >= 0, highest[np.maximum(place, 0)] if len(highest) else 0, NO_CASE)
+    return np.where(place >= 0, level[np.maximum(place, 0)] if len(level) else 0, NO_CASE)
 
 
 def last_at(owner: Ints, day: Ints, who: Ints, when: Ints) -> Ints:

@@ -27,7 +27,8 @@ COMPACTED_AT = 1_000_000  # rows of scores that wait, at least
 SCORES = ("enterprise", "order", "as_of", "milli", "ppm", "model")
 MONTHS = ("enterprise", "order", "as_of", "day")
 EPISODE = ("enterprise", "signal", "opened_ms", "opened_offset", "about_bank")  # what an episode is known by
-REVISIONS = (*EPISODE, "order", "as_of", "level", "rules")
+REVISIONS = (*EPISODE, "order", "as_of", "level", "case", "rules")
+CONCERNED = ("revision", "bank", "level")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Collected:
     scores: dict[str, Ints]  # of SCORES: the last of each week, and the newest at each month's close
     months: dict[str, Ints]  # of MONTHS: a month's last day as it closed
     values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
-    revisions: dict[str, Ints]  # of REVISIONS, and episode, a number; level 0: the episode has ended
-    concerned: dict[str, Ints]  # revision, bank: the banks that a revision concerns
+    revisions: dict[str, Ints]  # of REVISIONS, and episode, a number; level 0: it has ended; case: the case's level
+    concerned: dict[str, Ints]  # of CONCERNED: the banks that a revision concerns, and the level of their cases
 
 
 class _Numbers(dict[bytes, int]):
@@ -100,12 +101,14 @@ class Collector:
             "order": columns.offset << SEQ_BITS | columns.seq,
             "as_of": columns.as_of_ms,
             "level": np.where(IS_OVER[columns.transition], 0, columns.level),
+            "case": columns.case_level,
             "rules": np.full(n, self._rules[columns.rules_id], np.int64),
         }
         self._revisions.append(np.stack([cells[name] for name in REVISIONS], axis=1).astype(np.int64))
         codes, which = np.unique(columns.concerned_bank, return_inverse=True)
         bank = np.array([self._banks[bank_text(code)] for code in codes.tolist()], np.int64)[which]
-        self._concerned.append(np.stack((columns.concerned_row + self._revised, bank), axis=1))
+        level = columns.concerned_level.astype(np.int64)
+        self._concerned.append(np.stack((columns.concerned_row + self._revised, bank, level), axis=1))
         self._revised += n
 
     def write(self, topic: str, records: Any) -> None:
@@ -119,7 +122,7 @@ class Collector:
         table = np.concatenate([np.empty((0, len(REVISIONS)), np.int64), *self._revisions])
         revisions = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(REVISIONS)}
         revisions["episode"] = _numbered([revisions[name] for name in EPISODE])
-        concerned = np.concatenate([np.empty((0, 2), np.int64), *self._concerned])
+        concerned = np.concatenate([np.empty((0, len(CONCERNED)), np.int64), *self._concerned])
         return Collected(
             partition=self.partition,
             enterprises=tuple(one.decode() for one in self._enterprises),
@@ -131,7 +134,7 @@ class Collector:
             months={name: np.ascontiguousarray(months[:, i]) for i, name in enumerate(MONTHS)},
             values=np.concatenate(self._values) if self._values else np.empty((0, 0), np.float32),
             revisions=revisions,
-            concerned={"revision": concerned[:, 0], "bank": concerned[:, 1]},
+            concerned={name: np.ascontiguousarray(concerned[:, i]) for i, name in enumerate(CONCERNED)},
         )
 
     def _compact(self) -> Ints:

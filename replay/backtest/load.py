@@ -5,7 +5,7 @@ import numpy as np
 from detectors.learning import statistics
 from detectors.learning.statistics import Flags, Ints
 from domain.calendar import month_of_day, week_of_day
-from replay.backtest.cases import NO_CASE, ORANGE, YELLOW, Steps, levels_at, steps
+from replay.backtest.cases import NO_CASE, ORANGE, YELLOW, Steps, levels_at, rises
 from replay.backtest.panel import DAYS_A_MONTH, Panel, exposure_months, known_months, month_text, sums
 from replay.backtest.report import BankWeek, Load, figure, number
 from replay.backtest.worth import Judge
@@ -60,9 +60,7 @@ def _steps_by_bank(judge: Judge) -> Steps:
     owner = revisions.enterprise[row] * banks + revisions.pair_bank
     order = np.lexsort((row, owner))
     row, owner = row[order], owner[order]
-    # An alert about no bank is an episode of each bank that sees it.
-    episode = revisions.episode[row] * banks + owner % max(1, banks)
-    return steps(owner, revisions.moment[row], revisions.day[row], episode, revisions.level[row])
+    return rises(owner, revisions.moment[row], revisions.day[row], revisions.pair_level[order])
 
 
 def _bank_week(judge: Judge, found: Steps) -> BankWeek:
@@ -92,7 +90,7 @@ def _standing(judge: Judge, panel: Panel) -> Ints:
     revisions = judge.world.revisions
     if not len(revisions):
         return np.full(len(panel), NO_CASE, np.int64)
-    columns = revisions.enterprise, revisions.day, revisions.episode, revisions.level
+    columns = revisions.enterprise, revisions.day, revisions.case
     return levels_at(*columns, panel.enterprise, panel.day)
 
 

@@ -123,7 +123,7 @@ def _cases(one: Judge) -> list[Worth]:
 
 
 def _signals(one: Judge) -> list[SignalWorth]:
-    everything = urgent(one.everything)
+    everything = urgent(one.steps(np.ones(len(one.world.revisions), np.bool_)))  # all signals, without a claim
     all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
     all_warned, could = one.warned(one.named(everything.owner, everything.day), WARNED_DAYS)
     revisions = one.world.revisions

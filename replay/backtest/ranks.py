@@ -43,6 +43,7 @@ def usual_ranks(judge: Judge, panel: Panel, lot: Floats) -> list[Rank]:
     return [
         case_rank(judge, panel, lot, "cases"),
         case_rank(judge, panel, lot, "cases_orange_red", least=ORANGE),
+        case_rank(judge, panel, lot, "highest_signal", wanted=np.ones(len(judge.world.revisions), np.bool_)),
         Rank(name="score", risk=-panel.score_milli),
         Rank(name="probability", risk=panel.p),
         Rank(name="lot", risk=lot, separates=False),

@@ -60,7 +60,7 @@ def _timeline(measured: Measured, truth: Truth, spread: Floats, who: int, lead: 
     bad_day = int(judge.standing.bad_day[who])
     end = min(world.last_day, bad_day + AFTER_DAYS)
     first = max(world.first_day, min(bad_day, world.last_day) - BEFORE_DAYS)
-    steps = urgent(judge.steps(world.revisions.enterprise == who))
+    steps = urgent(judge.everything.only(judge.everything.owner == who))
     scores = world.scores
     # A week that has not ended may get another last score.
     whole = min(end, week_start_day(week_of_day(world.last_day + 1)) - 1)

@@ -118,9 +118,9 @@ TRANSLATIONS: dict[str, tuple[str, str]] = {
     "moved_values": ("近几个月末", "last month ends"),
     "method": ("说明", "Notes"),
     "about_load": (
-        "一户企业未结的预警合为一案；新开的、级别升高的各算一件。只在补录期间产生的也算。",
-        "An enterprise's open alerts are one case; one that is opened, or whose level rises, counts. What a backfill "
-        "held back counts as raised.",
+        "一户企业一案；新开的、级别升高的各算一件。级别是发给机构的级别。只在补录期间产生的也算。",
+        "An enterprise is one case; one that is opened, or whose level rises, counts, at the level that readers get. "
+        "What a backfill held back counts as raised.",
     ),
     "about_cases": (
         "预警须在首次逾期30天以上之前1至365天内发出才算数；一直开着的旧案不算预警。未满期限的不计入命中。",
@@ -136,9 +136,9 @@ TRANSLATIONS: dict[str, tuple[str, str]] = {
         "what could have been known.",
     ),
     "about_signals": (
-        "每千户借款企业每月。单独：只有这个信号时的橙红案件；去掉：没有它时少多少案件、漏多少预警。",
-        "Of 1,000 borrowers a month. Alone: the orange and red cases if there were only this signal; without: how many "
-        "cases fewer, and how many warnings lost, if there were all others.",
+        "每千户借款企业每月，案件取最高信号的级别。单独：只有这个信号时的橙红案件；去掉：没有它时少多少案件、漏多少预警。",
+        "Of 1,000 borrowers a month, of cases as high as their highest signal. Alone: the orange and red ones if there "
+        "were only this signal; without: how many fewer, and how many warnings lost, if there were all others.",
     ),
     "about_separation": (
         "月末观测：评分与之后95天、365天内是否首次逾期30天以上。情景：该情景的坏观测对全部好观测。",
@@ -170,6 +170,7 @@ POLICIES: dict[str, dict[str, str]] = {
         ("all", "案件（含黄）", "cases (with yellow)"),
         ("cases", "案件", "cases"),
         ("cases_orange_red", "案件（橙、红）", "cases (orange, red)"),
+        ("highest_signal", "案件：只看最高信号", "cases by the highest signal alone"),
         ("score", "评分排序", "the score's rank"),
         ("probability", "概率排序", "the probability's rank"),
         ("lot", "抽签", "by lot"),

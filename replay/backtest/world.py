@@ -41,9 +41,11 @@ class Revisions:
     signal: Ints
     level: Ints  # 0: the episode has ended
     before: Ints  # the episode's level before it, 0 for the first
+    case: Ints  # the level of the supervisor's case after it, 0: none
     pair_revision: Ints
     """Pairs of a revision (index into these arrays) and a bank that it concerns."""
     pair_bank: Ints
+    pair_level: Ints  # of that bank's case after it, 0: none
 
     def __len__(self) -> int:
         return len(self.enterprise)
@@ -174,7 +176,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int
     _number_rows([dated_outputs[part.partition]["revisions"] for part in outputs])
     _number_rows([dated_outputs[part.partition]["months"] for part in outputs])
     scores, revisions, loans = of_outputs("scores"), of_outputs("revisions", "episode"), of_facts("loans", "loan")
-    pair_revision, pair_bank = _concerned(outputs, revisions, banks)
+    pair_revision, pair_bank, pair_level = _concerned(outputs, revisions, banks)
     known_from = np.full(n, NEVER, np.int64)
     np.minimum.at(known_from, scores["enterprise"], scores["known_day"])
     borrows, lends = _lending(loans, of_facts("consents"), len(banks.texts), last)
@@ -196,8 +198,8 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int
         revisions=Revisions(
             enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["known_day"],
             episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
-            before=levels_before(revisions["episode"], revisions["level"]),
-            pair_revision=pair_revision, pair_bank=pair_bank,
+            before=levels_before(revisions["episode"], revisions["level"]), case=revisions["case"],
+            pair_revision=pair_revision, pair_bank=pair_bank, pair_level=pair_level,
         ),
         scores=Scores(
             enterprise=scores["enterprise"][is_last], day=scores["known_day"][is_last], milli=scores["milli"][is_last]
@@ -252,18 +254,22 @@ def _number_rows(parts: Sequence[dict[str, Ints]]) -> None:
         first += len(part["known_day"])
 
 
-def _concerned(outputs: Sequence[Collected], revisions: dict[str, Ints], banks: _Table) -> tuple[Ints, Ints]:
-    """Return (revision, bank), int64 (pairs,) each: the banks that each of `revisions` concerns."""
+def _concerned(outputs: Sequence[Collected], revisions: dict[str, Ints], banks: _Table) -> tuple[Ints, Ints, Ints]:
+    """Return (revision, bank, level of its case), int64 (pairs,) each: the banks that each of `revisions` concerns."""
     sizes = np.cumsum([0, *(len(part.revisions["order"]) for part in outputs)])
     where = np.full(int(sizes[-1]), -1, np.int64)
     where[revisions["place"]] = np.arange(len(revisions["place"]))
     pairs = [
-        (where[part.concerned["revision"] + first], banks.of(part.banks)[part.concerned["bank"]])
+        (
+            where[part.concerned["revision"] + first],
+            banks.of(part.banks)[part.concerned["bank"]],
+            part.concerned["level"],
+        )
         for first, part in zip(sizes.tolist(), outputs, strict=False)
     ]
-    revision, bank = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
+    revision, bank, level = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
     is_kept = revision >= 0
-    return revision[is_kept], bank[is_kept]
+    return revision[is_kept], bank[is_kept], level[is_kept]
 
 
 def _in_force(

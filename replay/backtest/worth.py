@@ -6,7 +6,7 @@ import numpy as np
 
 from detectors.learning import statistics
 from detectors.learning.statistics import Flags, Floats, Ints, Weights
-from replay.backtest.cases import ORANGE, Steps, steps_of
+from replay.backtest.cases import ORANGE, Steps, rises, steps_of
 from replay.backtest.naming import NONE, Namings, is_right, leads, namings
 from replay.backtest.panel import LEAD_DAYS, PRECISION_DAYS, Standing, Window, exposure_months, sums
 from replay.backtest.report import Figure, Lead, Worth, figure
@@ -23,7 +23,7 @@ class Judge:
     weights: Weights
     exposure: Floats  # (enterprises,) borrower-months at risk
     exposed: statistics.Sum  # of them
-    everything: Steps  # of the cases that all revisions make
+    everything: Steps  # of the cases that desks get
 
     @property
     def n(self) -> int:
@@ -38,8 +38,10 @@ class Judge:
         return inside
 
     def steps(self, wanted: Flags) -> Steps:
-        """Return the steps of the cases by the `wanted` revisions alone: all or none of an episode's."""
-        return _steps(self.world, wanted)
+        """Return the steps of cases as high as the highest of the `wanted` revisions: all or none of an episode's."""
+        rows = self.world.revisions
+        columns = rows.enterprise, rows.moment, rows.day, rows.before, rows.level
+        return steps_of(*(column[wanted] for column in columns))
 
     def named(self, owner: Ints, day: Ints) -> Namings:
         """Return the namings of borrowers at risk; the others do not count."""
@@ -102,6 +104,7 @@ class Judge:
 
 def judge(world: World, window: Window, stands: Standing, weights: Weights) -> Judge:
     """Return the judge of a world."""
+    rows = world.revisions
     exposure = np.where(stands.judged, exposure_months(world, window, stands.bad_day), 0.0)
     exposed = statistics.total(exposure, weights)
     return Judge(
@@ -111,13 +114,8 @@ def judge(world: World, window: Window, stands: Standing, weights: Weights) -> J
         weights=weights,
         exposure=exposure,
         exposed=exposed,
-        everything=_steps(world, slice(None)),
+        everything=rises(rows.enterprise, rows.moment, rows.day, rows.case),
     )
-
-
-def _steps(world: World, wanted: Flags | slice) -> Steps:
-    rows = world.revisions
-    return steps_of(*(column[wanted] for column in (rows.enterprise, rows.moment, rows.day, rows.before, rows.level)))
 
 
 def urgent(found: Steps) -> Steps:

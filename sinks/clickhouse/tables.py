@@ -95,6 +95,21 @@ def _by_name(field: str, names: str, values: str) -> tuple[Column, ...]:
     )
 
 
+def _or_empty(field: str) -> Read:
+    """Return a reader of a word that is absent or null where there is none."""
+    read = operator.attrgetter(field)
+    return lambda value: read(value) or ""
+
+
+def _case_pd(alert: Alert) -> int | None:
+    return None if alert.case_pd_12m_ppm is msgspec.UNSET else alert.case_pd_12m_ppm
+
+
+def _case_lines(field: str) -> Read:
+    read = operator.attrgetter(field)
+    return lambda value: tuple(map(read, value.case_lines or ()))
+
+
 _FIGURES = "Array(Nullable(Int64))"
 _PROVISIONAL: Column = ("provisional_calendar", "UInt8", "value", _is_provisional)
 _OF_EVENT = {"enterprise_id": "String", "bank_id": WORD, "event_id": "String", "event_time": TIME}
@@ -266,7 +281,6 @@ _REVISION: tuple[Column, ...] = (
             "revision": "Int32",
             "episode_id": "String",
             "case_id": "String",
-            "case_severity": WORD,
             "signal": WORD,
             "severity": WORD,
             "state": WORD,
@@ -286,6 +300,10 @@ _REVISION: tuple[Column, ...] = (
             "seq": "Int32",
         },
     ),
+    ("case_severity", WORD, "value", _or_empty("case_severity")),
+    ("case_state", WORD, "value", _or_empty("case_state")),
+    ("case_severity_before", WORD, "value", _or_empty("case_severity_before")),
+    ("case_pd_12m_ppm", "Nullable(Int32)", "value", _case_pd),
     _PROVISIONAL,
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
     ("log_time", TIME, "records", operator.attrgetter("times_ms")),
@@ -297,6 +315,8 @@ _REVISION: tuple[Column, ...] = (
             "evidence_values_micro": ("Array(Nullable(Int64))", "value_micro"),
         },
     ),
+    ("case_names", f"Array({WORD})", "value", _case_lines("name")),
+    ("case_points_milli", "Array(Int32)", "value", _case_lines("points_milli")),
     _LAST_WINS,
 )
 ALERT = Table(name="alert", columns=_REVISION)

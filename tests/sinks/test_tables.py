@@ -9,7 +9,18 @@ import pytest
 from config.settings import Bank
 from domain import topics
 from domain.events import Instalment, Loan, Profile
-from domain.outputs import GROUPS, Alert, DeadLetter, Evidence, FeedHealth, Indicators, ReasonCode, Score, Sealed
+from domain.outputs import (
+    GROUPS,
+    Alert,
+    CaseLine,
+    DeadLetter,
+    Evidence,
+    FeedHealth,
+    Indicators,
+    ReasonCode,
+    Score,
+    Sealed,
+)
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
 from sinks.clickhouse.tables import (
@@ -191,9 +202,24 @@ def test_a_case_holds_its_alerts_and_an_alert_without_one_is_its_own(archive: Co
         alert("a2", 1, case_id="c1", case_severity="red", as_of=1_700_000_100_000),
         alert("a1", 2, case_id="c1", case_severity="red", state="cleared", as_of=1_700_000_200_000),
         alert("lone", 1, case_id=""),
+        alert("below", 1, case_id="", case_severity=None, case_pd_12m_ppm=900),  # the claim is below every level
     )
     query = "SELECT case_id, severity, open_alerts, alerts FROM xinliu.case_now ORDER BY case_id"
     assert archive.rows(query) == [("c1", "red", 1, 2), ("lone", "orange", 1, 1)]
+
+
+def test_a_case_keeps_its_move_and_what_its_claim_is_made_of(archive: Connection) -> None:
+    lines = [
+        CaseLine(name="s", finding="f", severity="red", opened_at=5, stale=False, points_milli=1_500),
+        CaseLine(name="score.points", finding="", severity=None, opened_at=None, stale=False, points_milli=-300),
+    ]
+    moved = {"case_state": "opened", "case_severity_before": None, "case_pd_12m_ppm": 250_000, "case_lines": lines}
+    store(archive, ALERT, alert("a1", 1, **moved), alert("a1", 2))
+    query = """SELECT case_state, case_severity_before, case_pd_12m_ppm, case_names, case_points_milli
+        FROM xinliu.alert ORDER BY revision"""
+    made_of = [["s", "score.points"], [1_500, -300]]
+    found = [(*row[:3], *map(list, row[3:])) for row in archive.rows(query)]
+    assert found == [("opened", "", 250_000, *made_of), ("", "", None, [], [])]
 
 
 def test_indicators_stand_beside_their_null_reasons(archive: Connection) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.backtest.cases import last_at, levels_at, steps
+from replay.backtest.cases import Steps, last_at, levels_at, levels_before, rises, steps_of
 
 # owner, episode of the owner, level after, days since the revision before; in the order of the log
 REVISIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3), st.integers(0, 2)), max_size=40)
@@ -15,6 +15,25 @@ def columns(rows: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, ...]:
     day = np.cumsum([gap for *_, gap in rows], dtype=np.int64) if rows else np.empty(0, np.int64)
     owner, own, level = (np.array([row[i] for row in rows], np.int64) for i in range(3))
     return owner, day, day, owner * 10 + own, level
+
+
+def steps(*columns: np.ndarray) -> Steps:
+    """The steps of revisions in the order of the log."""
+    order = np.argsort(columns[0], kind="stable")
+    owner, moment, day, episode, level = (column[order] for column in columns)
+    return steps_of(owner, moment, day, levels_before(episode, level), level)
+
+
+def claimed(rows: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, ...]:
+    """owner, day, level after each revision of cases that the engine gave the highest open level."""
+    owner, _, day, episode, level = columns(rows)
+    open_: dict[int, dict[int, int]] = {}
+    found = []
+    for one, which, now in zip(owner.tolist(), episode.tolist(), level.tolist(), strict=True):
+        open_.setdefault(one, {})[which] = now
+        found.append(max(open_[one].values()))
+    order = np.argsort(owner, kind="stable")
+    return owner[order], day[order], np.array(found, np.int64)[order]
 
 
 def by_hand(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
@@ -41,6 +60,13 @@ def test_steps_are_what_a_desk_writes_down(rows: list[tuple[int, int, int, int]]
     assert list(zip(*(column.tolist() for column in found), strict=True)) == by_hand(rows)
 
 
+@given(REVISIONS)
+def test_levels_that_the_engine_gave_make_the_same_steps(rows: list[tuple[int, int, int, int]]) -> None:
+    owner, day, level = claimed(rows)
+    found = rises(owner, day, day, level)
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == by_hand(rows)
+
+
 @given(REVISIONS, st.integers(0, 3), st.integers(-1, 100))
 def test_a_level_is_what_stands_in_the_list_at_the_end_of_a_day(rows, who: int, when: int) -> None:
     owner, _, day, episode, level = columns(rows)
@@ -48,7 +74,7 @@ def test_a_level_is_what_stands_in_the_list_at_the_end_of_a_day(rows, who: int, 
     for i in range(len(rows)):
         if owner[i] == who and day[i] <= when:
             open_[int(episode[i])] = int(level[i])
-    found = levels_at(owner, day, episode, level, np.array([who]), np.array([when]))
+    found = levels_at(*claimed(rows), np.array([who]), np.array([when]))
     assert found.tolist() == [max(open_.values(), default=0)]
 
 
