@@ -156,13 +156,19 @@ def follow_lenders(e, engine, book):
 
 @kernel
 def _list(e, b, rules, book, transition):
-    """Write every open episode to the bank in slot b alone, and those about other banks as one notice a signal."""
+    """Write every open episode to the bank in slot b alone, and those about other banks as one notice a signal.
+
+    Under rules with a claim a bank without a case hears of none: they are told when its case opens.
+    """
     x, lens = book.draft[0], book.lens[0]
     x.to_bank, x.stock = b, transition == episodes.LISTED
+    hears = e.case_level[b] > 0 or not rules.case_claims
     for i in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[i])
         x.elsewhere[:] = 0
         if cases.sees(b, bank):
+            if not hears:
+                continue
             episodes.revise(e, i)
         elif _is_first_elsewhere(e, i, b):
             _number_notice(e, i, b, x)

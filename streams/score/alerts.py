@@ -108,7 +108,7 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
         may_hear = lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot)
         if may_hear and case_of.is_told(b, sources.rules, lender.slot):
             yield Addressed(topics.bank_alerts(bank_id), partial(_to_bank, b, sources, signal, bank_id, lender))
-    if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to) and b["case_key"][to]:
+    if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):
         bank_id = bank_text(int(b["bank"][to]))
         why = "authorization" if bank_id in lenders else "loan_closed"
         make = partial(_alert, b, sources, signal, [bank_id], view=to, reason=why)

@@ -17,13 +17,14 @@ from streams.score.outbook import TO_ALL
 def is_told(b: Any, rules: RuleSet, slot: int) -> bool:
     """Return whether the bank in a slot is told of row `b`, which it may see.
 
-    It is told where its case moves, and while it has one of retractions and of what concerns it alone (opening lists).
-    Under rules without a claim it is told of every revision.
+    It is told where its case moves, and of what goes to it alone; while it has a case, of retractions and of what is
+    listed to all. Under rules without a claim it is told of every revision.
     """
     if not rules.programs.case_claims or b["case_moved"][slot]:
         return True
-    is_listed = b["to_bank"] != TO_ALL or bool(b["stock"])
-    return bool(b["case_key"][slot]) and (is_listed or b["transition"] == episodes.RETRACTED)
+    if b["to_bank"] != TO_ALL:
+        return True
+    return bool(b["case_key"][slot]) and (bool(b["stock"]) or b["transition"] == episodes.RETRACTED)
 
 
 def id_of(b: Any, enterprise_id: str, view: int, bank_id: str) -> str:

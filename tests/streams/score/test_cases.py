@@ -262,6 +262,30 @@ def test_a_new_lender_is_listed_what_its_case_is_made_of() -> None:
     assert not any(a.case_state for a in closed + listed)
 
 
+def test_a_bank_without_a_case_is_listed_nothing_and_no_revision_is_lost() -> None:
+    """An episode is open that moves no case: a yellow signal beside a good score."""
+    usual = claiming_artefact()
+    assert usual.case is not None
+    cut = msgspec.structs.replace(usual.case.cutoffs_milli, yellow=27_000, orange=28_000, red=29_000)
+    mild = msgspec.structs.replace(usual, case=msgspec.structs.replace(usual.case, cutoffs_milli=cut))
+    switch = control("activate", content_id(mild.encode()))
+    again = [consent(62, to=OTHER_BANK, revoked=True), tick(62), consent(63, to=OTHER_BANK), tick(63)]
+    quiet = [*two_lenders(), *days(0, 60), gov("p", 60, "penalty"), *days(61, 62)]
+    events = [switch, *quiet, *again, overdue(64, 40), tick(64)]
+    _, messages = run(events, (mild,))
+    assert PENALTY in {a.signal for a in supervised(messages)}
+    assert not any(a.case_id or a.case_severity or a.case_state for a in supervised(messages, PENALTY)[:1])
+    assert [a for a in by_bank(messages, OTHER_BANK) if a.offset != NO_OFFSET] == []
+    (opened,) = (a for a in by_bank(messages, BANK) if a.case_state)
+    assert (opened.signal, opened.case_severity) == (ARREARS, "red")
+    assert {PENALTY, ARREARS} <= {line.name for line in opened.case_lines}
+    revisions = collections.defaultdict(set)
+    for alert in (*supervised(messages), *by_bank(messages, BANK), *by_bank(messages, OTHER_BANK)):
+        if alert.offset != NO_OFFSET:
+            revisions[alert.alert_id].add(alert.revision)
+    assert all(found == set(range(1, len(found) + 1)) for found in revisions.values())
+
+
 def test_a_switch_of_rules_judges_the_cases_anew_and_compiles_nothing() -> None:
     run([*two_lenders(), *days(0, 5)])
     leaves = (loop.apply_records, loop.close_days, loop.change_rules)
