@@ -3,32 +3,39 @@
 --bank takes a code or a name and shows what that bank is sent; without it, all alerts as the supervisor gets them.
 Sentences are in the language of the locale; --json shows the record itself, with the Chinese text that it carries.
 --scores adds scores as they move, for the supervisor: score.v1 is no bank's to read.
+--subscription FILE shows what that file of a bank asks for, and says at the end how much it held back and why.
 
 Example: xinliu tail --bank 示例银行一
          xinliu tail --from-start --count 100 --json
+         xinliu tail --subscription desk.toml
 
-Exit codes: 0 ended by you or by --count, 1 Kafka does not answer, 2 wrong call or setting.
+Exit codes: 0 ended by you or by --count, 1 Kafka or the archive does not answer, 2 wrong call or setting.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cli.banks import bank_named
 from cli.numbers import count_of
-from cli.words import complain, language, say, time_text
+from cli.words import complain, language, reason_of, say, time_text
+from config.catalogue import signals
 from config.errors import SettingsError
 from config.settings import Settings
 from domain import topics
 from domain.outputs import Alert, Score
 from domain.printable import printable
+from sinks.routing import Handler, Router, Subscriptions, load
 
 if TYPE_CHECKING:
+    from sinks.clickhouse import Connection
     from streams.sentences import Sentences  # with numba: too heavy for `xinliu --help`
 
 ZH = """随到随印一家银行（或监管）的预警，一条一句。Ctrl-C 结束。
@@ -36,20 +43,26 @@ ZH = """随到随印一家银行（或监管）的预警，一条一句。Ctrl-C
 --bank 给机构编码或名称，看的就是发给这家银行的内容；不给则是监管看到的全部。
 句子按语言环境用中文或英文；--json 印记录本身及其所带的中文文本。
 --scores 同时印评分变化，只限监管：score.v1 不给任何一家银行看。
+--subscription 文件：只印这份银行订阅文件要的，结束时写明拦下多少条、为什么。
 
 例：xinliu tail --bank 示例银行一
     xinliu tail --from-start --count 100 --json
+    xinliu tail --subscription desk.toml
 
-退出码：0 由你或 --count 结束；1 Kafka 没有应答；2 用法或设置有误。
+退出码：0 由你或 --count 结束；1 Kafka 或档案库没有应答；2 用法或设置有误。
 """
 AT_ONCE = 500
 SEEN_MAX = 200_000  # (alert, revision) pairs that repeats are recognised by
+LATEST = 2**62  # offset
 Shown = Alert | Score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the reader, the start and the number."""
     parser.add_argument("--bank", metavar=say("编码或名称", "CODE-or-NAME"), help=say("哪家银行", "which bank"))
+    parser.add_argument(
+        "--subscription", type=Path, metavar="FILE", help=say("只印这份订阅文件要的", "what this file asks for alone")
+    )
     parser.add_argument("--scores", action="store_true", help=say("同时印评分变化", "scores too"))
     parser.add_argument(
         "--from-start", action="store_true", help=say("从主题保留的最早一条起", "from the oldest that the topic holds")
@@ -64,19 +77,34 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print until told to end."""
     from confluent_kafka import KafkaException
 
+    from sinks.clickhouse import Refused, Unavailable, connect, target_of
     from streams.sentences import Sentences
 
-    if args.bank is not None and args.scores:
+    asked = None
+    if args.subscription is not None:
+        asked = load(args.subscription, [row.id for row in signals()], {})
+    bank_id = _bank(args, settings, asked)
+    if bank_id is not None and args.scores:
         raise SettingsError(
             say("--scores 只限监管，不能与 --bank 同用", "--scores is the supervisor's, not for --bank")
         )
-    if args.bank is None:
+    if bank_id is None:
         names = [topics.ALERT_SUPERVISOR, *([topics.SCORE] if args.scores else [])]
     else:
-        names = [topics.bank_alerts(bank_named(settings, args.bank).bank_id)]
+        names = [topics.bank_alerts(bank_id)]
     sentences = Sentences(settings.kafka)
+    router = None if asked is None else Router(asked)
     try:
-        with closing(_shown(settings, names, from_start=args.from_start)) as coming:
+        with ExitStack() as opened:
+            coming = opened.enter_context(closing(_shown(settings, names, from_start=args.from_start)))
+            if router is not None:
+                opened.callback(_report, router)
+                db = (
+                    opened.enter_context(closing(connect(target_of(settings.clickhouse))))
+                    if router.asks_handlers
+                    else None
+                )
+                coming = opened.enter_context(closing(_routed(coming, router, db, bank_id)))
             for count, one in enumerate(coming, 1):
                 print(_json(one) if args.json else printable(sentence(one, sentences)), flush=True)
                 if count == args.count:
@@ -84,9 +112,68 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except KafkaException as error:
         complain("tail", *[f"{settings.kafka.bootstrap}: {printable(error.args[0].str())}"] * 2)
         return 1
+    except (Refused, Unavailable) as error:
+        complain("tail", *[printable(reason_of(error))] * 2)
+        return 1
     except KeyboardInterrupt:
         pass  # how one ends it
     return 0
+
+
+def _bank(args: argparse.Namespace, settings: Settings, asked: Subscriptions | None) -> str | None:
+    """Return the code of the bank whose alerts are shown; None: the supervisor's.
+
+    Raise SettingsError where the subscription file is another bank's, or asks for what only a bank's alerts have.
+    """
+    given, of_file = args.bank, None if asked is None else asked.bank
+    bank_id = None if given is None else bank_named(settings, given).bank_id
+    if asked is None:
+        return bank_id
+    if of_file is not None:
+        named = bank_named(settings, of_file).bank_id
+        if bank_id is not None and bank_id != named:
+            raise SettingsError(
+                say(f"{args.subscription} 的 bank 是 {named}，--bank 是 {bank_id}",
+                    f"{args.subscription} bank is {named}, and --bank is {bank_id}")
+            )  # fmt: skip
+        bank_id = named
+    if bank_id is None and any(one.asks_handlers for one in asked.subscription):
+        raise SettingsError(
+            say(f"{args.subscription}：branches、managers 只用于一家银行的预警，请写明 bank",
+                f"{args.subscription}: branches and managers are of one bank's alerts: say which with bank")
+        )  # fmt: skip
+    return bank_id
+
+
+def _routed(
+    coming: Iterator[Shown], router: Router, db: Connection | None, bank_id: str | None
+) -> Generator[Shown, None, None]:
+    """Yield the scores, and the alerts that are delivered. `db`: the archive, where it is asked for handlers."""
+    from sinks.clickhouse.loan_facts import handlers
+
+    for one in coming:
+        if isinstance(one, Score):
+            yield one
+            continue
+        known: list[Handler] = []
+        if db is not None and bank_id is not None:
+            up_to = LATEST if one.offset < 0 else one.offset  # a notice tells no offset
+            known = handlers(db, bank_id, one.enterprise_id, up_to, {loan.loan_id for loan in one.loans})
+        if router.decide(one, known).delivered:
+            yield one
+
+
+def _report(router: Router) -> None:
+    """Say on stderr how many alerts were shown and held back."""
+    held = router.held
+    shown = router.counts.total() - sum(held.values())
+    print(
+        say(f"订阅：印出 {shown} 条预警，拦下 {sum(held.values())} 条（未订阅 {held['not_subscribed']}，"
+            f"静默期内重复 {held['quiet']}）",
+            f"subscription: {shown} alerts shown, {sum(held.values())} held back ({held['not_subscribed']} not "
+            f"subscribed to, {held['quiet']} repeats within quiet_days)"),
+        file=sys.stderr,
+    )  # fmt: skip
 
 
 def sentence(one: Shown, sentences: Sentences) -> str:

@@ -14,18 +14,22 @@ import pytest
 from cli.banks import NAMED_MAX, bank_named
 from config.catalogue import signals
 from config.errors import SettingsError
-from config.settings import Bank, Settings
+from config.settings import Bank, ClickHouseSettings, Settings
 from detectors.rules.artefact import packaged
 from detectors.snapshot import content_id
 from domain import topics
-from domain.outputs import Alert, Evidence
+from domain.events import Loan, LogRecord
+from domain.outputs import Alert, Evidence, LoanOfAlert
 from sinks.artefacts import publish as publish_artefact
+from sinks.clickhouse import connect, migrate, target_of
+from sinks.clickhouse.tables import LOAN
 from sinks.kafka import Outbox
 from tests.cli.conftest import BANKS, Engine
-from tests.cli.kit import xinliu
+from tests.cli.kit import settings_file, xinliu
 from tests.faults import Fault
 from tests.patience import patience_s
 from tests.reading import read
+from tests.sinks.kit import read as records
 from tests.streams.score.kit import BANK, OTHER_BANK
 
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
@@ -194,3 +198,87 @@ def test_of_many_banks_that_a_name_may_mean_a_few_are_named_and_all_counted() ->
     assert said.count("示例银行") == NAMED_MAX
     assert "30" in said.split("示例银行8")[1].split("Z0000000000008")[1]
     assert bank_named(Settings(banks=banks), "示例银行1").bank_id == "Z0000000000001", "a whole name is one bank"
+
+
+ASKED = """
+bank = "邕江"
+quiet_days = 7
+
+[[subscription]]
+name = "orange"
+severity_from = "orange"
+"""
+
+
+def test_a_subscription_holds_back_what_it_does_not_ask_for_and_says_so(
+    engine: Engine, called: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "desk.toml"
+    file.write_text(ASKED + 'signals = ["EWS20"]')
+    mine = {"signal": "EWS20_payer_concentration", "case_id": "c50"}
+    publish(
+        engine, topics.bank_alerts(OTHER_BANK),
+        alert(51, **mine), alert(52, **mine | {"severity": "yellow"}), alert(53, **mine), alert(54, signal="EWS06_x"),
+        alert(52, **mine | {"severity": "yellow", "state": "cleared", "revision": 2}),
+        alert(51, **mine | {"state": "cleared", "revision": 2}),
+    )  # fmt: skip
+    code, out, err = called("tail", "--subscription", str(file), "--from-start", "--count", "2")
+    assert (code, re.findall(r"\bT5\d\b", out)) == (0, ["T51", "T51"])
+    said = re.search(r"subscription: 2 alerts shown, (\d+) held back \((\d+) not subscribed to, (\d+) repeats", err)
+    assert said is not None, err
+    assert said[3] == "1"
+    assert int(said[1]) == int(said[2]) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        (ASKED, ("--bank", BANK), f"bank is {OTHER_BANK}, and --bank is {BANK}"),
+        (ASKED.replace("邕江", "某行"), (), "has no '某行'"),
+        (ASKED.replace('bank = "邕江"', "") + 'branches = ["1"]', (), "say which with bank"),
+        (ASKED + 'signal = ["EWS01"]', (), "desk.toml: [[subscription]] 1: "),
+    ],
+)
+def test_a_subscription_that_cannot_hold_is_refused(
+    called: Callable[..., Any], tmp_path: Path, text: str, words: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "desk.toml"
+    file.write_text(text)
+    code, _, err = called("tail", "--subscription", str(file), *words)
+    assert code == 2
+    assert said in err, err
+
+
+def test_branches_are_asked_of_the_archive(engine: Engine, called: Callable[..., Any], tmp_path: Path) -> None:
+    mine = {"signal": "EWS22_counterparty_turnover", "enterprise_id": "T60", "offset": 7}
+    lent = [LoanOfAlert(loan_id=loan_id, outstanding_minor=1, dpd=None) for loan_id in ("L1", "L2")]
+    of_l1, of_l2, notice = (
+        alert(61, loans=lent[:1], **mine),
+        alert(62, loans=lent[1:], **mine),
+        alert(63, loans=lent[:1], **mine | {"offset": -1}),
+    )
+    publish(engine, topics.bank_alerts(OTHER_BANK), of_l1, notice, of_l2)
+    file = tmp_path / "desk.toml"
+    file.write_text(ASKED + 'signals = ["EWS22"]\nbranches = ["0012"]')
+    settings = msgspec.structs.replace(
+        engine.settings, clickhouse=ClickHouseSettings(url=f"chdb://{tmp_path / 'chdb'}")
+    )
+    db = connect(target_of(settings.clickhouse))
+    migrate(db)
+    facts: list[tuple[int, Any]] = []
+    for at, loan_id, branch in ((3, "L1", "0099"), (4, "L2", "0012"), (7, "L2", None), (8, "L2", "0099")):
+        fact = Loan(
+            event_id=f"e{at}", bank_id=OTHER_BANK, enterprise_id="T60", event_time=at, loan_id=loan_id,
+            event="granted", principal_minor=1, outstanding_minor=1, granted_on="2026-01-05", branch_code=branch,
+        )  # fmt: skip
+        facts.append((at, LogRecord(event=fact)))
+    db.insert(LOAN.insert(LOAN.rows(records(topics.EVENTS, facts, time_ms=1_700_000_000_000)), "t:loan"))
+    db.close()
+    words = ("tail", "--subscription", str(file), "--from-start", "--count", "1", "--json")
+    code, out, err = called(*words, config=settings_file(tmp_path, settings))
+    assert code == 0, err
+    assert json.loads(out)["alert_id"] == "a62", "by what was reported up to that place in the log"
+    away = msgspec.structs.replace(settings, clickhouse=ClickHouseSettings(url="clickhouse://u@127.0.0.1:1/xinliu"))
+    code, out, err = called(*words, config=settings_file(tmp_path, away))
+    assert (code, out) == (1, ""), "nothing is delivered, or left out, by what is not known"
+    assert "[clickhouse] url" in err
