@@ -1,6 +1,7 @@
 """Follow the alerts of a bank, or of the supervisor, as sentences as they come. Ctrl-C ends it.
 
---bank takes a code or a name and shows what that bank is sent; without it, all alerts as the supervisor gets them.
+--bank takes a code or a name and shows what that bank is sent; without it, all alerts as the supervisor gets them, and
+once each bank whose data has stopped coming, or comes again.
 Sentences are in the language of the locale; --json shows the record itself, with the Chinese text that it carries.
 --scores adds scores as they move, for the supervisor: score.v1 is no bank's to read.
 --subscription FILE shows what that file of a bank asks for, and says at the end how much it held back and why.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from config.catalogue import signals
 from config.errors import SettingsError
 from config.settings import Settings
 from domain import topics
-from domain.outputs import Alert, Score
+from domain.outputs import Alert, FeedHealth, FeedMessage, Score
 from domain.printable import printable
 from sinks.routing import Handler, Router, Subscriptions, load
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 ZH = """随到随印一家银行（或监管）的预警，一条一句。Ctrl-C 结束。
 
---bank 给机构编码或名称，看的就是发给这家银行的内容；不给则是监管看到的全部。
+--bank 给机构编码或名称，看的就是发给这家银行的内容；不给则是监管看到的全部，以及哪家银行数据中断或恢复，各印一次。
 句子按语言环境用中文或英文；--json 印记录本身及其所带的中文文本。
 --scores 同时印评分变化，只限监管：score.v1 不给任何一家银行看。
 --subscription 文件：只印这份银行订阅文件要的，结束时写明拦下多少条、为什么。
@@ -54,7 +55,8 @@ ZH = """随到随印一家银行（或监管）的预警，一条一句。Ctrl-C
 AT_ONCE = 500
 SEEN_MAX = 200_000  # (alert, revision) pairs that repeats are recognised by
 LATEST = 2**62  # offset
-Shown = Alert | Score
+Shown = Alert | Score | FeedHealth
+KINDS: Mapping[type, str] = {Alert: "alert", Score: "score", FeedHealth: "feed"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +91,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             say("--scores 只限监管，不能与 --bank 同用", "--scores is the supervisor's, not for --bank")
         )
     if bank_id is None:
-        names = [topics.ALERT_SUPERVISOR, *([topics.SCORE] if args.scores else [])]
+        names = [topics.ALERT_SUPERVISOR, topics.FEED, *([topics.SCORE] if args.scores else [])]
     else:
         names = [topics.bank_alerts(bank_id)]
-    sentences = Sentences(settings.kafka)
+    sentences, banks = Sentences(settings.kafka), {bank.bank_id: bank.name_zh for bank in settings.banks}
     router = None if asked is None else Router(asked)
     try:
         with ExitStack() as opened:
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 )
                 coming = opened.enter_context(closing(_routed(coming, router, db, bank_id)))
             for count, one in enumerate(coming, 1):
-                print(_json(one) if args.json else printable(sentence(one, sentences)), flush=True)
+                print(_json(one) if args.json else printable(sentence(one, sentences, banks)), flush=True)
                 if count == args.count:
                     break
     except KafkaException as error:
@@ -148,11 +150,11 @@ def _bank(args: argparse.Namespace, settings: Settings, asked: Subscriptions | N
 def _routed(
     coming: Iterator[Shown], router: Router, db: Connection | None, bank_id: str | None
 ) -> Generator[Shown, None, None]:
-    """Yield the scores, and the alerts that are delivered. `db`: the archive, where it is asked for handlers."""
+    """Yield the alerts that are delivered, and all that is no alert. `db`: the archive, if it is asked for handlers."""
     from sinks.clickhouse.loan_facts import handlers
 
     for one in coming:
-        if isinstance(one, Score):
+        if not isinstance(one, Alert):
             yield one
             continue
         known: list[Handler] = []
@@ -176,8 +178,8 @@ def _report(router: Router) -> None:
     )  # fmt: skip
 
 
-def sentence(one: Shown, sentences: Sentences) -> str:
-    """Return what an officer reads: when, what, about whom, why, and what to do."""
+def sentence(one: Shown, sentences: Sentences, banks: Mapping[str, str]) -> str:
+    """Return what an officer reads: when, what, about whom, why, and what to do. banks: names by code."""
     when = time_text(one.as_of)[:16]
     if isinstance(one, Score):
         note = say("（日历暂定）", " (provisional calendar)") if one.provisional_calendar is True else ""
@@ -185,6 +187,8 @@ def sentence(one: Shown, sentences: Sentences) -> str:
             f"{when} {one.enterprise_id} 评分 {one.score}，等级 {one.grade}{note}",
             f"{when} {one.enterprise_id} score {one.score}, grade {one.grade}{note}",
         )
+    if isinstance(one, FeedHealth):
+        return f"{when} {_of_feed(one, ' '.join((*filter(None, [banks.get(one.bank_id)]), one.bank_id)))}"
     said = sentences.of(one, language())
     return say(
         f"{when} {said.title} {one.enterprise_id}：{said.text}{said.action}",
@@ -192,11 +196,30 @@ def sentence(one: Shown, sentences: Sentences) -> str:
     )
 
 
+def _of_feed(feed: FeedHealth, bank: str) -> str:
+    last = "—" if feed.last_event_time is None else time_text(feed.last_event_time)[:16]
+    if feed.stalled:
+        return say(
+            f"【数据中断】{bank}：末笔 {last}。主要流水在该行的企业暂缓判断，恢复后再判。请联系该行补送",
+            f"[Feed stalled] {bank}: newest event {last}. Signals on enterprises that bank there are held until it is "
+            "back. Ask the bank to send what is missing",
+        )
+    return say(
+        f"【数据恢复】{bank}：末笔 {last}。暂缓的预警重新判断",
+        f"[Feed back] {bank}: newest event {last}. Signals that were held are judged again",
+    )
+
+
 def _shown(settings: Settings, names: list[str], *, from_start: bool) -> Generator[Shown, None, None]:
-    """Yield new lines without repeats: each revision of an alert once, only newer scores of an enterprise."""
+    """Yield new lines without repeats.
+
+    Each revision of an alert once, only newer scores of an enterprise, and a bank's feed where it stalls or is back.
+    """
     revisions: dict[tuple[str, int], None] = {}
     scores: dict[str, tuple[int, int]] = {}
+    stalled: dict[str, bool] = {}
     decode_alert, decode_score = msgspec.json.Decoder(Alert).decode, msgspec.json.Decoder(Score).decode
+    decode_feed = msgspec.json.Decoder(FeedMessage).decode
     for topic, value in _records(settings, names, from_start=from_start):
         if topic == topics.SCORE:
             score = decode_score(value)
@@ -204,6 +227,14 @@ def _shown(settings: Settings, names: list[str], *, from_start: bool) -> Generat
             if at > scores.get(score.enterprise_id, (-1, -1)):
                 scores[score.enterprise_id] = at
                 yield score
+            continue
+        if topic == topics.FEED:
+            feed = decode_feed(value)
+            if not isinstance(feed, FeedHealth) or feed.last_event_time is feed.covered_up_to is None:
+                continue  # a bank that has never sent anything is no dead feed
+            if feed.stalled != stalled.get(feed.bank_id, False):
+                stalled[feed.bank_id] = feed.stalled
+                yield feed
             continue
         alert = decode_alert(value)
         if (alert.alert_id, alert.revision) in revisions:
@@ -242,5 +273,4 @@ def _records(settings: Settings, names: list[str], *, from_start: bool) -> Itera
 
 
 def _json(one: Shown) -> str:
-    kind = "alert" if isinstance(one, Alert) else "score"
-    return printable(msgspec.json.encode({"kind": kind, **msgspec.to_builtins(one)}).decode())
+    return printable(msgspec.json.encode({"kind": KINDS[type(one)], **msgspec.to_builtins(one)}).decode())

@@ -2,7 +2,8 @@
 
 A day may also close because a deadline passed; it is not covered then, and a window that holds too many such days is
 not computable (docs/indicators.md). The law: the counts are those of a list of all closed days' bits. Days before the
-first close count as not covered.
+first close count as not covered. A day that closed uncovered is covered later where its receipts come while all of its
+records can still have been applied (transitions.close_next_day).
 
 Fields of one enterprise: covered uint64 (3), bit 0 of word 0 is the last closed day; covered_days int16 (5), how many
 of the last WINDOWS days were covered; covered_months uint32, bit 0 is the newest complete month, set where nine tenths
@@ -33,6 +34,19 @@ def close(e, bit):
         days = e.closed_day - first_day_of(month) + 1
         well = 10 * between(e.covered, 0, days - 1) >= 9 * days
         e.covered_months = (e.covered_months << np.uint32(1)) | np.uint32(well)
+
+
+@kernel
+def cover(e, back):
+    """Note that the day `back` days before the last closed one is covered after all (0 < back < 30, it was not)."""
+    e.covered[0] |= _ONE << np.uint64(back)
+    for i in range(len(WINDOWS)):
+        e.covered_days[i] += 1
+    month = month_of(e.closed_day - back)
+    if month == month_of(e.closed_day + 1) - 1:
+        first, next_first = first_day_of(month), first_day_of(month + 1)
+        days = between(e.covered, e.closed_day + 1 - next_first, e.closed_day - first)
+        e.covered_months |= np.uint32(10 * days >= 9 * (next_first - first))
 
 
 @kernel

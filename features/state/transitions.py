@@ -28,6 +28,7 @@ from features.state.record_columns import (
 )
 from kernels.decorators import kernel
 
+LATENESS_MS_MAX = 7 * DAY_MS  # of a record, against its enterprise's time; older ones are refused
 _MAIN_BANK_SHARE = 0.1
 _NONE, _ONE = np.int64(0), np.int64(1)  # as values, not literals, so that buckets.add is compiled once
 
@@ -160,14 +161,22 @@ def skip_days_before_history(e, up_to_day):
 
 @kernel
 def close_next_day(e, feeds):
-    """Close the next day. It is covered where every main bank's receipts reach it."""
+    """Close the next day. It is covered where every main bank's receipts reach it.
+
+    A day before it that closed uncovered is covered from now on, where its receipts have come since and none of its
+    records can have been refused as late: a bank that was silent for some days leaves no hole once it has sent them.
+    """
     buckets.close_next_day(e)
-    covered = 1
+    covered_up_to = np.int64(e.closed_day)
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
-        if f >= 0 and feeds.covered_up_to[f] < e.closed_day:
-            covered = 0
-    coverage.close(e, covered)
+        if f >= 0:
+            covered_up_to = min(covered_up_to, feeds.covered_up_to[f])
+    coverage.close(e, 1 if covered_up_to == e.closed_day else 0)
+    whole_from = max(np.int64(e.first_day), buckets.day_of(time_of(e) - LATENESS_MS_MAX - 1) + 1)
+    for day in range(whole_from, min(covered_up_to, e.closed_day - 1) + 1):
+        if not coverage.is_covered(e.covered, e.closed_day - day):
+            coverage.cover(e, e.closed_day - day)
     balances.close(e)
     for k in range(places(e)):
         if e.loan_open[k] and e.loan_dpd[k] > 0:

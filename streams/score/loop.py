@@ -13,12 +13,12 @@ changed in place. Offsets are those of `events.v1`, times event times in ms.
 import numpy as np
 
 from detectors import context, retraction, scorecard
-from domain.calendar import DAY_MS
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
 from features.state.parts import HOT
 from features.state.record_columns import AUTHORIZATION, LOAN
 from features.state.transitions import (
+    LATENESS_MS_MAX,
     apply_change,
     close_next_day,
     closing_time,
@@ -34,7 +34,6 @@ from features.state.transitions import (
 from kernels.decorators import copy, kernel
 from streams.score import alerting, case_rows, outbook
 
-LATENESS_MS_MAX = 7 * DAY_MS
 NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba would compile each function twice
 
 

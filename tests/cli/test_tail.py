@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,7 +273,7 @@ def test_branches_are_asked_of_the_archive(engine: Engine, called: Callable[...,
             event="granted", principal_minor=1, outstanding_minor=1, granted_on="2026-01-05", branch_code=branch,
         )  # fmt: skip
         facts.append((at, LogRecord(event=fact)))
-    db.insert(LOAN.insert(LOAN.rows(records(topics.EVENTS, facts, time_ms=1_700_000_000_000)), "t:loan"))
+    db.insert(LOAN.insert(LOAN.rows(records(topics.EVENTS, facts, time_ms=int(time.time() * 1_000))), "t:loan"))
     db.close()
     words = ("tail", "--subscription", str(file), "--from-start", "--count", "1", "--json")
     code, out, err = called(*words, config=settings_file(tmp_path, settings))

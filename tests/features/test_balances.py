@@ -230,6 +230,23 @@ def test_coverage_counts_the_last_closed_days(bits, first, more):
         assert count == sum(newest_first[:window])
 
 
+@allocating_kernel
+def cover_days(state, backs):
+    for back in backs:
+        coverage.cover(state[0], back)
+
+
+@given(st.lists(st.booleans(), min_size=8, max_size=80), st.sets(st.integers(1, 6)))
+def test_a_day_that_is_covered_later_is_covered_as_if_at_its_close(bits, backs):
+    late, at_once = enterprise(), enterprise()
+    holes = [i not in {len(bits) - 1 - back for back in backs} for i in range(len(bits))]
+    close_days(late, np.array([bit and whole for bit, whole in zip(bits, holes, strict=True)], np.int64))
+    close_days(at_once, np.array([bit or not whole for bit, whole in zip(bits, holes, strict=True)], np.int64))
+    cover_days(late, np.array(sorted(backs), np.int64))
+    for name in ("covered", "covered_days", "covered_months"):
+        assert late[name].tolist() == at_once[name].tolist(), name
+
+
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 40), max_size=12, unique=True), st.integers(400, 480), st.integers(1, 14))
 def test_a_month_is_covered_with_nine_tenths_of_its_days(holes, count, last):

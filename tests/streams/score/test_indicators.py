@@ -85,6 +85,7 @@ class Naive:
     def __init__(self):
         self.fen, self.count, self.payments = defaultdict(int), Counter(), []  # by (class, day); (day, ms, payer, fen)
         self.unrated, self.covered, self.balances = set(), set(), []  # days; (day, fen) in order
+        self.covered_up_to = FIRST_DAY - 1
         self.blind = set()  # days of a week after a transaction without a balance
         self.first_day = self.closed_day = self.last_op_in = self.last_txn = None
         self.declared, self.stalled, self.due, self.lines, self.is_open = None, False, [], {}, False
@@ -540,11 +541,10 @@ class Story:
         self.rnd, self.z = random.Random(seed), Naive()
         self.traits = TRAITS.get(seed, set())
         self.reports, self.payers = seed % 3 != 0, 2 if "few payers" in self.traits else 2 + seed % 9
-        self.out = set(
-            range(250, 256) if seed % 2 and not self.traits else ()
-        )  # days that close by their deadline alone
+        # Days of silence, which close by their deadline alone; those of the last week are covered once it is over.
+        self.out = set(range(250, 263) if seed % 2 and not self.traits else ())
         if "gaps" in self.traits:
-            self.out |= set(range(2, DAYS, 7))
+            self.out |= {day for day in range(DAYS) if 2 <= day % 20 < 12}
         self.often = {kind: n for kind, n in OFTEN.items() if kind != "lsv" or "no service" not in self.traits}
         self.dollars = 330 if seed % 4 == 1 and not self.traits else None
         self.balance, self.number = 10**9, 0
@@ -568,14 +568,13 @@ class Story:
         z.stalled = 400 <= day < 403
         z.closed_day = FIRST_DAY + day
         if day not in self.out:
-            z.covered.add(z.closed_day)
+            z.covered_up_to = z.closed_day
+        z.covered |= set(range(max(z.first_day, z.closed_day - 6), z.covered_up_to + 1))
         yield self._tick(day)
 
     def _tick(self, day):
         event = tick(day, stalled=self.z.stalled)
-        if day not in self.out:
-            return event
-        feeds = {bank: replace(feed, covered_up_to=FIRST_DAY + day - 1) for bank, feed in event.feeds.items()}
+        feeds = {bank: replace(feed, covered_up_to=self.z.covered_up_to) for bank, feed in event.feeds.items()}
         return Tick(up_to=event.up_to, feeds=feeds)
 
     def _txn(self, day, ms):

@@ -148,6 +148,29 @@ def test_days_that_closed_by_deadline_alone_are_not_covered_and_raise_nothing():
     assert partition.state["closed_day"][0] == FIRST_DAY + 171
 
 
+@pytest.mark.parametrize(("silent_days", "is_whole"), [(1, True), (5, True), (9, False)])
+def test_a_bank_that_was_silent_leaves_no_hole_once_it_has_sent_what_is_not_too_late(silent_days, is_whole):
+    """Nine days it was silent: of the first two the records are refused as late, so these days stay uncovered."""
+
+    def trade(day):
+        return txn(f"t{day}", "E1", day, 5, 10**6, purpose="sales")
+
+    events = steady(150)
+    for day in range(150, 150 + silent_days):
+        dead = tick(day, stalled=day > 151)
+        feed = msgspec.structs.replace(dead.feeds[BANK], covered_up_to=FIRST_DAY + 149)
+        events.append(msgspec.structs.replace(dead, feeds={BANK: feed}))
+    events += [trade(day) for day in range(150, 151 + silent_days)]
+    dead, _ = run(events)
+    partition, _ = run([*events, tick(150 + silent_days)])
+    assert dead.state["late_count"][0] == partition.state["late_count"][0] == (0 if is_whole else 2)
+    uninterrupted, _ = run([*steady(150), *(e for d in range(150, 151 + silent_days) for e in (trade(d), tick(d)))])
+    names = ("covered", "covered_days", "covered_months")
+    same = [(partition.state[name] == uninterrupted.state[name]).all() for name in names]
+    assert all(same) == is_whole
+    assert (dead.state["covered"] != uninterrupted.state["covered"]).any(), "before its receipts came"
+
+
 def test_an_amount_without_a_rate_makes_its_windows_not_computable_and_raises_nothing():
     def dollars(day):
         event = txn(f"u{day}", "E1", day, 5, 10**6, purpose="sales")
