@@ -27,6 +27,7 @@ import msgspec
 from cli.banks import bank_named
 from cli.numbers import count_of
 from cli.words import complain, language, reason_of, say, time_text
+from config.case_table import packaged_case_table
 from config.catalogue import signals
 from config.errors import SettingsError
 from config.settings import Settings
@@ -84,7 +85,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     asked = None
     if args.subscription is not None:
-        asked = load(args.subscription, [row.id for row in signals()], {})
+        findings = {finding.id: finding.signals for finding in packaged_case_table().table.findings}
+        asked = load(args.subscription, [row.id for row in signals()], findings)
     bank_id = _bank(args, settings, asked)
     if bank_id is not None and args.scores:
         raise SettingsError(

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from domain.events import FiveClass, GuaranteeType
+
 # Present, and true, only where the value rests on business days of a year whose holidays are not published yet
 # (docs/adr/0015-a-provisional-calendar.md). This is not the status "provisional".
 ProvisionalCalendar = Literal[True] | msgspec.UnsetType
@@ -75,6 +77,13 @@ class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
     loan_id: str
     outstanding_minor: int
     dpd: int | None
+    # Absent where the bank has not reported it. Names, numbers and officers: by loan_id (docs/adr/0044).
+    undrawn_minor: int | msgspec.UnsetType = msgspec.UNSET  # of a revolving loan with a limit
+    due_on: str | msgspec.UnsetType = msgspec.UNSET
+    next_due_on: str | msgspec.UnsetType = msgspec.UNSET
+    next_due_minor: int | msgspec.UnsetType = msgspec.UNSET
+    five_class: FiveClass | msgspec.UnsetType = msgspec.UNSET
+    guarantee_type: GuaranteeType | msgspec.UnsetType = msgspec.UNSET
 
 
 class LoansMore(msgspec.Struct, frozen=True, kw_only=True):

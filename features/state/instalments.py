@@ -125,13 +125,13 @@ def of_a_month(e, day):
             near |= 1 << loan
     for loan in range(places(e)):
         if e.loan_open[loan] and e.loan_scheduled[loan] != UNSCHEDULED and near >> loan & 1 == 0:
-            next_day, next_fen = _next_of(e, loan, day)
+            next_day, next_fen = next_of(e, loan, day)
             fen += next_fen / max(1.0, (next_day - day) / _A_MONTH_MAX)
     return fen
 
 
 @kernel
-def _next_of(e, loan, day):
+def next_of(e, loan, day):
     """Return (the loan's next due day from `day` on, sum due on it in fen); `day` and 0 where none is."""
     next_day, fen = day, np.int64(0)
     for i in range(e.due_count):

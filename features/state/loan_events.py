@@ -57,6 +57,12 @@ def _take_newest(e, r, day, slot, known, closed):
     e.loan_ms[slot] = r.event_ms
     e.loan_outstanding[slot], e.loan_limit[slot], e.loan_revolving[slot] = r.outstanding, r.limit, r.revolving
     e.loan_open[slot] = 0 if closed else 1
+    if r.matures_day != 0:
+        e.loan_due_day[slot] = r.matures_day
+    if r.five_class != 0:
+        e.loan_class[slot] = r.five_class
+    if r.guarantee != 0:
+        e.loan_guarantee[slot] = r.guarantee
     if r.dpd >= 0:
         loans.report_dpd(e, slot, r.dpd, day)
         if r.dpd == 0:

@@ -90,6 +90,7 @@ def _begin(e, place, loan_id, lender):
     e.loan_bank[place], e.loan_ms[place] = lender, -1
     e.loan_dpd[place], e.loan_dpd_more[place] = -1, 0
     e.loan_outstanding[place] = 0
+    e.loan_due_day[place] = e.loan_class[place] = e.loan_guarantee[place] = 0
     instalments.forget(e, place)
 
 
@@ -161,4 +162,7 @@ def _exchange(e, slot, place, loan_id):
     e.loan_dpd[slot], e.loan_dpd[place] = e.loan_dpd[place], e.loan_dpd[slot]
     e.loan_dpd_day[slot], e.loan_dpd_day[place] = e.loan_dpd_day[place], e.loan_dpd_day[slot]
     e.loan_dpd_more[slot], e.loan_dpd_more[place] = e.loan_dpd_more[place], e.loan_dpd_more[slot]
+    e.loan_due_day[slot], e.loan_due_day[place] = e.loan_due_day[place], e.loan_due_day[slot]
+    e.loan_class[slot], e.loan_class[place] = e.loan_class[place], e.loan_class[slot]
+    e.loan_guarantee[slot], e.loan_guarantee[place] = e.loan_guarantee[place], e.loan_guarantee[slot]
     instalments.exchange(e, slot, place)

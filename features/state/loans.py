@@ -9,7 +9,9 @@ Arrays of one enterprise: bank int64 (8) as a bank code, 0 free; bank_flow float
 of the loan id; by place, loan_bank int8 (16) slot of its lender, loan_open uint8 (16), loan_ms int64 (16) time of the
 newest event, loan_outstanding int64 fen (16), loan_limit int64 fen (16), loan_revolving uint8 (16), loan_dpd int32 (16)
 days past due, -1 where the lender reports none, loan_dpd_day int32 (16) day of that report, loan_dpd_more int32 (16)
-the days since it that the lender's receipts have covered: days past due run on with receipts, and never without.
+the days since it that the lender's receipts have covered: days past due run on with receipts, and never without;
+loan_due_day int32 (16) day of maturity, loan_class and loan_guarantee uint8 (16), of each what was last reported, 0
+where nothing was.
 lender_overflow_day, loan_overflow_day int32: the newest day of a fact on an open loan of a bank without a slot, and on
 any of which nothing is kept; arrears_overflow_day, arrears_overflow_dpd int32: of these the one longest past due.
 """
@@ -202,6 +204,14 @@ def dpd_max(e, bank):
 def at_risk(e, place):
     """Return what is outstanding of a loan or may still be drawn, fen."""
     return max(e.loan_outstanding[place], e.loan_limit[place])
+
+
+@kernel
+def undrawn(e, place):
+    """Return what may still be drawn of a revolving loan with a limit, fen; -1 of any other loan."""
+    if e.loan_revolving[place] == 0 or e.loan_limit[place] <= 0:
+        return np.int64(-1)
+    return max(np.int64(0), e.loan_limit[place] - e.loan_outstanding[place])
 
 
 @kernel

@@ -40,6 +40,9 @@ RECORD = np.dtype(
         ("at_once", "|u1"),  # the principal is due at one stroke
         ("dpd", "<i4"),  # -1: not reported
         ("due_day", "<i4"),  # of LOAN_DUE
+        ("matures_day", "<i4"),  # of a loan; 0: not reported, as of the next two
+        ("five_class", "|u1"),
+        ("guarantee", "|u1"),
         ("due_fen", "<i8"),
         ("line_first", "<i4"),  # its schedule, in the lines that go with the records
         ("line_count", "<i4"),

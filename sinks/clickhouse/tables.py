@@ -13,7 +13,7 @@ import msgspec
 
 from config.settings import Bank
 from domain import topics
-from domain.events import Loan, LogRecord, Profile, Txn
+from domain.events import Authorization, Loan, LogRecord, Profile, Txn
 from domain.outputs import (
     GROUPS,
     Alert,
@@ -200,6 +200,28 @@ LOAN = Table(
             "fact",
             "schedule",
             {"schedule_due_on": ("Array(String)", "due_on"), "schedule_due_minor": ("Array(Int64)", "due_minor")},
+        ),
+        *_READ_AT,
+        _FIRST_WINS,
+    ),
+)
+
+CONSENT = Table(
+    name="consent",
+    columns=(
+        *fields(
+            "fact",
+            {
+                **_OF_EVENT,
+                "to_bank_id": WORD,
+                "purpose": WORD,
+                "valid_from": TIME,
+                "valid_to": TIME,
+                "authorization_id": "String",
+                "consent_hash": "String",
+                "confirmed_by_enterprise_at": TIME,
+                "revoked": "UInt8",
+            },
         ),
         *_READ_AT,
         _FIRST_WINS,
@@ -419,7 +441,7 @@ MODEL_MONTH = Table(
 )
 
 ALL = (
-    TXN, LOAN, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, INDICATOR, DEAD_LETTER, FEED,
+    TXN, LOAN, CONSENT, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, INDICATOR, DEAD_LETTER, FEED,
     MODEL_MONTH,
 )  # fmt: skip
 
@@ -439,7 +461,9 @@ class Stored:
 _LETTERS = Stored(kind=DeadLetter, tables={DeadLetter: (DEAD_LETTER,)})
 _ALERT_CONTEXT = Stored(kind=Alert, tables={Alert: (ALERT_TOLD,)})
 _OF_TOPIC: Mapping[str, Stored] = {
-    topics.EVENTS: Stored(kind=LogRecord, tables={Txn: (TXN,), Loan: (LOAN,), Profile: (ENTERPRISE,)}),
+    topics.EVENTS: Stored(
+        kind=LogRecord, tables={Txn: (TXN,), Loan: (LOAN,), Authorization: (CONSENT,), Profile: (ENTERPRISE,)}
+    ),
     topics.SCORE: Stored(kind=Score, tables={Score: (SCORE, SCORE_NOW)}),
     topics.ALERT_SUPERVISOR: Stored(kind=Alert, tables={Alert: (ALERT,)}),
     topics.ALERT_BACKFILL: Stored(kind=Alert, tables={Alert: (ALERT_BACKFILL,)}),

@@ -41,10 +41,10 @@ from domain.outputs import (
 )
 from features.indicators.activity import COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NOT_APPLICABLE, NULL_NAMES, VALUE
-from features.layout import id_text
 from streams.score import case_of
 from streams.score.disclosure import contributors
 from streams.score.json_text import micro
+from streams.score.loan_lines import loan_of_alert, reported_dpd
 from streams.score.outbook import TO_ALL
 from streams.score.records import bank_text
 
@@ -198,7 +198,9 @@ def _alert(
     values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
     hidden = {name for name in values if not shows(name)}
     reason = reason or _reason(b, signal, view)
-    score, before = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
+    score, earlier = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
+    # Where it closes, consent or loan had ended before the record: how that moved the score is not told.
+    score, before = (earlier, None) if transition == episodes.CLOSED else (score, earlier)
     name = _episode(b, sources.enterprise_id, row)
     return Alert(
         alert_id=name,
@@ -286,18 +288,12 @@ def _lenders(b: Any) -> dict[str, _Lender]:
     """Return the banks with an open loan, by their code: each with its loans in slots, and the sum of the others."""
     lenders: dict[str, _Lender] = {}
     for i in np.flatnonzero(b["loan_open"]).tolist():
-        _lender(lenders, b, int(b["loan_bank"][i])).loans.append(
-            LoanOfAlert(
-                loan_id=id_text(b["loan"][i]),
-                outstanding_minor=int(b["loan_outstanding"][i]),
-                dpd=_dpd(b["loan_dpd"][i]),
-            )
-        )
+        _lender(lenders, b, int(b["loan_bank"][i])).loans.append(loan_of_alert(b, i))
     for slot in np.flatnonzero(b["more_count"]).tolist():
         _lender(lenders, b, slot).more = LoansMore(
             count=int(b["more_count"][slot]),
             outstanding_minor=int(b["more_outstanding"][slot]),
-            dpd=_dpd(b["more_dpd"][slot]),
+            dpd=reported_dpd(b["more_dpd"][slot]),
         )
     return lenders
 
@@ -305,7 +301,3 @@ def _lenders(b: Any) -> dict[str, _Lender]:
 def _lender(lenders: dict[str, _Lender], b: Any, slot: int) -> _Lender:
     new = _Lender(slot=slot, authorized=bool(b["authorized"][slot]))
     return lenders.setdefault(bank_text(int(b["bank"][slot])), new)
-
-
-def _dpd(reported: Any) -> int | None:
-    return None if reported < 0 else int(reported)

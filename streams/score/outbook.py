@@ -16,7 +16,7 @@ from detectors.scorecard import REASONS_MAX, grade_of
 from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
-from features.state import loans
+from features.state import buckets, instalments, loans
 from features.state.loan_table import LOAN_SLOTS
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import copy, kernel
@@ -87,6 +87,12 @@ ROW = np.dtype(
         ("loan_open", "|u1", (LOAN_SLOTS,)),
         ("loan_outstanding", "<i8", (LOAN_SLOTS,)),
         ("loan_dpd", "<i4", (LOAN_SLOTS,)),
+        ("loan_undrawn", "<i8", (LOAN_SLOTS,)),  # -1: no revolving limit
+        ("loan_next_day", "<i4", (LOAN_SLOTS,)),  # of the next instalment
+        ("loan_next_fen", "<i8", (LOAN_SLOTS,)),  # 0: none is known
+        ("loan_due_day", "<i4", (LOAN_SLOTS,)),
+        ("loan_class", "|u1", (LOAN_SLOTS,)),
+        ("loan_guarantee", "|u1", (LOAN_SLOTS,)),
         ("more_count", "|u1", (BANK_SLOTS,)),  # open loans of the bank beside the slots
         ("more_outstanding", "<i8", (BANK_SLOTS,)),
         ("more_dpd", "<i4", (BANK_SLOTS,)),
@@ -184,10 +190,14 @@ def describe(x, e, s, i, transition):
         x.balance_day[b] = e.balance_last_day[b]
     x.unplaced_day, x.closed_day = e.unplaced_day, e.closed_day
     x.overflowed = e.bank_overflow > 0 or e.loan_overflow > 0
+    today = buckets.day_of(x.as_of_ms - 1)
     for i in range(LOAN_SLOTS):
         copy(e.loan[i], x.loan[i])
         x.loan_bank[i], x.loan_open[i] = e.loan_bank[i], e.loan_open[i]
         x.loan_outstanding[i], x.loan_dpd[i] = e.loan_outstanding[i], e.loan_dpd[i]
+        x.loan_undrawn[i], x.loan_due_day[i] = loans.undrawn(e, i), e.loan_due_day[i]
+        x.loan_next_day[i], x.loan_next_fen[i] = instalments.next_of(e, i, today)
+        x.loan_class[i], x.loan_guarantee[i] = e.loan_class[i], e.loan_guarantee[i]
 
 
 @kernel

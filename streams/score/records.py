@@ -7,14 +7,28 @@ msgspec decodes the record, Python fills the row.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from domain.calendar import day_of, day_of_text
-from domain.events import SCHEMA, Authorization, Control, Derived, Gov, Loan, LogRecord, Outcome, Profile, Tick, Txn
+from domain.events import (
+    SCHEMA,
+    Authorization,
+    Control,
+    Derived,
+    FiveClass,
+    Gov,
+    GuaranteeType,
+    Loan,
+    LogRecord,
+    Outcome,
+    Profile,
+    Tick,
+    Txn,
+)
 from domain.reject import Reason, Rejected, without_values
 from features.layout import id_words
 from features.state.balances import MISSING
@@ -59,6 +73,10 @@ _LOAN_EVENT = {
     "granted": LOAN_GRANTED, "drawn": LOAN_LENT, "renewed": LOAN_LENT, "instalment_due": LOAN_DUE,
     "repaid": LOAN_REPAID, "closed": LOAN_CLOSED,
 }  # fmt: skip
+# The codes of what a lender says of a loan; 0: it does not say.
+FIVE_CLASSES: tuple[FiveClass | None, ...] = (None, *get_args(FiveClass))
+GUARANTEES: tuple[GuaranteeType | None, ...] = (None, *get_args(GuaranteeType))
+_MATURES = frozenset({"granted", "renewed", "extended", "restructured"})  # of others, due_on is the instalment's
 _AT_ONCE = frozenset({"bullet", "interest_first"})
 _DECODER = msgspec.json.Decoder(LogRecord)
 _EnterpriseEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Derived
@@ -240,6 +258,9 @@ def _loan_columns(loan: Loan) -> dict[str, Any]:
         "dpd": loan.dpd if loan.dpd is not None else 0 if loan.event == "granted" else -1,
         "due_day": day_of(loan.event_time) if loan.due_on is None else day_of_text(loan.due_on),
         "due_fen": due_minor,
+        "matures_day": day_of_text(loan.due_on) if loan.due_on is not None and loan.event in _MATURES else 0,
+        "five_class": FIVE_CLASSES.index(loan.five_class),
+        "guarantee": GUARANTEES.index(loan.guarantee_type),
     }
 
 

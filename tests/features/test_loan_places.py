@@ -66,9 +66,23 @@ class Log:
                 "event_ms": day_start_ms(FIRST_DAY + i), "loan": layout.id_words(f"L{name}"), "outstanding": fen,
                 "dpd": dpd, "line_first": i, "line_count": 0 if ends else 1,
             }  # fmt: skip
+            if i % 2 == 0 or (bank, name) not in {row[:2] for row in rows[:i]}:
+                cells |= self.reported(bank, name)
             for cell, value in cells.items():
                 self.records[cell][i] = value
             self.lines[i] = FIRST_DAY + due, 100 + bank
+
+    @staticmethod
+    def reported(bank, name):
+        """Return the cells that a lender does not send with each fact; one that lost its place has none."""
+        return {"matures_day": 30_000 + 10 * bank + name, "five_class": 1 + name % 5, "guarantee": 1 + bank % 4}
+
+    def check_that_reports_stand_with_their_loans(self):
+        e = self.state[0]
+        for i in np.flatnonzero(e["loan_open"][:LOAN_SLOTS]):
+            bank, name = int(e["bank"][e["loan_bank"][i]]), int(layout.id_text(e["loan"][i])[1:])
+            said = e["loan_due_day"][i], e["loan_class"][i], e["loan_guarantee"][i]
+            assert said in (tuple(self.reported(bank, name).values()), (0, 0, 0)), "another loan's"
 
     def steps(self):
         """Apply each fact; yield its bank and whether it leaves its loan open."""
@@ -78,6 +92,7 @@ class Log:
                 self.open.pop((bank, name), None)
             else:
                 self.open[bank, name] = dpd, fen, limit, FIRST_DAY + due, 100 + bank
+            self.check_that_reports_stand_with_their_loans()
             yield bank, not ends
 
     def slot(self, bank):

@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Bank
 from domain import topics
-from domain.events import Instalment, Loan, Profile
+from domain.events import Authorization, Instalment, Loan, Profile
 from domain.outputs import (
     GROUPS,
     Alert,
@@ -74,6 +74,10 @@ LOAN_EVENT = Loan(
     due_on="2027-01-05", schedule=(Instalment(due_on="2026-02-05", due_minor=1), Instalment(due_on="2026-03-05",
     due_minor=2)), guarantors=("g1", "g2"), five_class="正常", customer_name="某某公司", reason=None,
 )  # fmt: skip
+CONSENT_EVENT = Authorization(
+    **COMMON, to_bank_id=OTHER, purpose="贷前审批", valid_from=1_700_000_000_000, valid_to=1_800_000_000_001,
+    authorization_id="z1", consent_hash="0" * 64, confirmed_by_enterprise_at=1_699_999_999_999, revoked=True,
+)  # fmt: skip
 PROFILE = Profile(
     **COMMON, industry="C", region="450100", size_class="micro", name_masked="示例***公司", related_party_ids=("r1",)
 )
@@ -92,6 +96,7 @@ INDICATORS = Indicators(
 EXAMPLES: dict[str, Any] = {
     "txn": logged(txn(balance_minor=-1, memo="'); DROP TABLE txn; --\0")),
     "loan": logged(LOAN_EVENT),
+    "consent": logged(CONSENT_EVENT),
     "enterprise": logged(PROFILE),
     "score": score(),
     "score_now": score(),

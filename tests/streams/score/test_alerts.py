@@ -8,6 +8,7 @@ import pytest
 
 from detectors.rules.artefact import RulesArtefact
 from detectors.rules.artefact import decode as decode_rules
+from detectors.scorecard import displayed
 from detectors.snapshot import content_id
 from domain import topics
 from domain.calendar import date_of, day_start_ms
@@ -223,6 +224,26 @@ def test_a_revoked_consent_closes_and_a_new_one_opens_again():
     assert states[2:] == [("closed", "authorization", False), ("raised", "", True)]
     revisions = [a.revision for a in by_bank(messages, BANK, SILENT)]
     assert revisions == sorted(set(revisions))
+
+
+def test_a_consent_that_ends_within_a_day_ends_what_a_bank_is_told_at_its_millisecond():
+    """The next record is told to the bank that still has consent alone; the other one is told the score from before."""
+    ends_ms = day_start_ms(FIRST_DAY + 105) + 1_000
+    lapsing = authorization("a2", "E1", to=OTHER_BANK, valid_to=ends_ms)
+    base = [*list(two_lenders())[:3], lapsing, *silent_then_lent()]
+    frozen, (before, _) = gov("f", 105, "judicial_freeze"), run(base)
+    for time_ms, is_told in ((ends_ms - 2, True), (ends_ms - 1, False), (ends_ms, False)):
+        at = msgspec.structs.replace(frozen, event_time=time_ms)
+        _, messages = run([*base, at])
+        freeze = [a.signal for a in by_bank(messages, BANK) if a.as_of == time_ms + 1]
+        assert freeze, "it raises something"
+        new = [a for a in by_bank(messages, OTHER_BANK) if a.as_of == time_ms + 1]
+        if is_told:
+            assert [a.signal for a in new] == freeze
+            continue
+        score = displayed(int(before.state["score_milli"][0]))
+        assert {(a.state, a.reason, a.score, a.score_before) for a in new} == {("closed", "authorization", score, None)}
+        assert supervised(messages)[-1].score < score, "the freeze caps it"
 
 
 def test_open_episodes_are_one_case_a_reader_from_the_first_to_the_last():

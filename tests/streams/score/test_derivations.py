@@ -63,7 +63,11 @@ BY_SLOT = {
     "more_dpd",
 }  # fmt: skip
 BY_VIEW = {"case_key", "case_level", "case_moved", "case_before"}
-BY_LOAN = {"loan", "loan_outstanding", "loan_dpd", "loan_open"}
+OF_A_LOAN: dict[str, Any] = {  # another lender's: it may be anything
+    "loan": id_words("SECRET"), "loan_outstanding": 7, "loan_dpd": 91, "loan_open": 0, "loan_undrawn": 8,
+    "loan_next_day": TODAY + 9, "loan_next_fen": 9, "loan_due_day": TODAY + 99, "loan_class": 4, "loan_guarantee": 3,
+}  # fmt: skip
+BY_LOAN = set(OF_A_LOAN)
 ELSEWHERE = {"value", "loan_bank", "unplaced_day", "overflowed"}  # mutated by themselves
 Mutation = tuple[str, Callable[[Any], None]]
 
@@ -114,6 +118,9 @@ def number_row(signal: Any, numbers: dict[str, float | None]) -> Any:
         row["traded_day"][slot] = row["balance_day"][slot] = TODAY - slot
         row["loan"][slot], row["loan_bank"][slot], row["loan_open"][slot] = id_words(f"L{slot}"), slot, 1
         row["loan_outstanding"][slot], row["loan_dpd"][slot] = 10**8 + slot, 12
+        row["loan_undrawn"][slot], row["loan_due_day"][slot] = 10**7 + slot, TODAY + 100 + slot
+        row["loan_next_day"][slot], row["loan_next_fen"][slot] = TODAY + slot, 10**6 + slot
+        row["loan_class"][slot], row["loan_guarantee"][slot] = 1 + slot, 1 + slot
     return row
 
 
@@ -187,7 +194,7 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
         yield put("balance_day", slot, TODAY - 3)
         for name, value in (("more_count", 2), ("more_outstanding", 7), ("more_dpd", 91)):
             yield put(name, slot, value)
-        for name, value in (("loan", id_words("SECRET")), ("loan_outstanding", 7), ("loan_dpd", 91), ("loan_open", 0)):
+        for name, value in OF_A_LOAN.items():
             yield put(name, slot, value)
     for view in range(cases.VIEWS):
         if view != reader:
