@@ -173,7 +173,7 @@ class Router:
         if last is None or kind == "over":
             return False
         as_of, rank = last
-        return alert.as_of - as_of < self._quiet_ms and _RANK[alert.case_severity] <= rank
+        return alert.as_of - as_of < self._quiet_ms and _RANK[_case_severity(alert)] <= rank
 
     def _remember(self, alert: Alert) -> None:
         if kind_of(alert) == "over":
@@ -183,9 +183,14 @@ class Router:
             return
         for name in (alert.case_id, alert.alert_id):
             self._told.pop(name, None)  # so that it stands last
-            self._told[name] = (alert.as_of, _RANK[alert.case_severity])
+            self._told[name] = (alert.as_of, _RANK[_case_severity(alert)])
         while len(self._told) > REMEMBERED_MAX:
             del self._told[next(iter(self._told))]
+
+
+def _case_severity(alert: Alert) -> Severity:
+    """Return the severity of the alert's case; its own where it has none, as an opening list may say."""
+    return alert.case_severity or alert.severity
 
 
 def _meets(one: Subscription, alert: Alert, handlers: Collection[Handler]) -> bool:
@@ -195,7 +200,7 @@ def _meets(one: Subscription, alert: Alert, handlers: Collection[Handler]) -> bo
     return (
         (one.signals is None or not _signals(alert).isdisjoint(one.signals))
         and _reaches(alert.severity, one.severity_from)
-        and _reaches(alert.case_severity, one.case_severity_from)
+        and _reaches(_case_severity(alert), one.case_severity_from)
         and (one.pd_12m_from is None or pd_ppm is msgspec.UNSET or pd_ppm >= one.pd_12m_from * _PPM)
         and (one.score_to is None or alert.score <= one.score_to)
         and (one.outstanding_from_cny is None or outstanding is None or outstanding >= one.outstanding_from_cny * _FEN)
