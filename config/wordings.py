@@ -20,6 +20,8 @@ class Wording:
     kind: str  # of a number, which decides its formatter (detectors/wording/numbers.py); or event
     measure_zh: str  # the measure word of a count
     most: float | None  # the cap of the indicator's formula: this and more
+    usual_of: str  # of a change or share: the number that it sets against its usual value; empty: none
+    usual: Words  # the words for that value
 
 
 @cache
@@ -34,6 +36,8 @@ def wordings() -> dict[str, Wording]:
             kind=row["kind"],
             measure_zh=row["measure_zh"],
             most=float(row["most"]) if row["most"] else None,
+            usual_of=row["usual_of"],
+            usual=Words(row["usual_zh"], row["usual_en"]),
         )
     return found
 

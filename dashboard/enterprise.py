@@ -12,7 +12,17 @@ from msgspec import UNSET, UnsetType
 from dashboard.parts import whole_parts
 from dashboard.sentences import alert_shown, reason_texts
 from domain.calendar import day_of, day_start_ms
-from domain.outputs import GROUPS, AlertState, Evidence, LoanOfAlert, LoansMore, ProvisionalCalendar, Severity
+from domain.outputs import (
+    GROUPS,
+    AlertState,
+    CaseLine,
+    CaseState,
+    Evidence,
+    LoanOfAlert,
+    LoansMore,
+    ProvisionalCalendar,
+    Severity,
+)
 from domain.printable import printable
 from sinks.clickhouse import Connection
 from sinks.clickhouse.open_loans import open_loans
@@ -47,6 +57,10 @@ class Revised(NamedTuple):
     provisional_calendar: ProvisionalCalendar
     loans: Sequence[LoanOfAlert]
     loans_more: LoansMore | UnsetType
+    case_state: CaseState | UnsetType = UNSET
+    case_severity_before: Severity | UnsetType | None = UNSET
+    case_pd_12m_ppm: int | UnsetType = UNSET
+    case_lines: Sequence[CaseLine] | UnsetType = UNSET
 
 
 def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict[str, Any] | None:

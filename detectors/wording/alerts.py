@@ -5,36 +5,41 @@ out. The sentence follows the state of the episode: it states a condition as tru
 episode that is kept open by its hysteresis that its condition no longer holds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from config.wordings import checks, signal_names
+from config.wordings import signal_names
 from detectors.rules.grammar import AnyOf, Expression, ExpressionError, parse, timers
-from detectors.wording import facts, phrases
-from detectors.wording.conditions import condition_text, numbers_in, reduce, thresholds
-from detectors.wording.numbers import band_text, fact_text, line_text, value_text
+from detectors.wording import case, facts, phrases
+from detectors.wording.actions import action, by_when
+from detectors.wording.case import DESK, Desk
+from detectors.wording.conditions import condition_text, numbers_in, reduce
+from detectors.wording.deadlines import day_text
+from detectors.wording.numbers import value_text
+from detectors.wording.outcome import Outcome, outcome
 from detectors.wording.revision import Revision, elsewhere_id, phase
-from domain.calendar import date_of, day_of
+from detectors.wording.told import MICRO, SCORE, Crossed, facts_of, line_text_of
+from domain.calendar import day_of
 from domain.language import Lang
 from domain.outputs import SEVERITIES, LoanOfAlert, LoansMore, Severity
 
 if TYPE_CHECKING:
     from detectors.rules.conditions import Signal  # with numba: too heavy for a command that prints sentences
 
-MICRO = 1_000_000
 MOVED_MIN = 3  # points: a score that moved by less is said as it is
 _ASSERTED = frozenset({"new", "again", "graver", "eased"})  # the condition of the level is true
 _RISEN = frozenset({"new", "again", "graver"})
 _WAITING = frozenset({"resumed", "listed", "open"})  # the episode is open, whatever its condition is by now
 _ON_HOLD = frozenset({"stale", "listed_stale"})
-_SAID_ELSEWHERE = frozenset({"score.points"})  # evidence that is the alert's own score
+_LISTED = frozenset({"listed", "listed_stale"})
+_IN_TITLE = _ASSERTED | _WAITING  # the title has the level
 Standing = Literal["true", "level_held", "level_doubtful", "held", "doubtful", "unseen", "unknown"]
 _EXPLAINED = frozenset({"level_held", "level_doubtful", "held", "doubtful"})  # the condition of the level is not true
 
 
 class Sentence(NamedTuple):
-    """The sentence about one revision; `name` and `state` are parts of the title."""
+    """The sentence about one revision; `name` and `state` are of its title."""
 
     title: str
     text: str
@@ -43,36 +48,50 @@ class Sentence(NamedTuple):
     state: str
 
 
-def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, now: str = "") -> Sentence:
+def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, desk: Desk = DESK, now: str = "") -> Sentence:
     """Return the sentence of a revision.
 
-    `signal`: its row of the rules that raised it, None where these are not at hand. `now`: a key of `phrases.PHASES`,
-    for an episode that is no revision; by default the revision's own phase.
+    `signal`: its row of the rules that raised it, None where these are not at hand. `desk`: what these rules say of
+    cases. `now`: a key of `phrases.PHASES`, for an episode that is no revision; by default the revision's own phase.
     """
     if _is_notice(alert):
-        return _notice(alert, lang)
+        return _notice(alert, desk, lang)
     now = now or phase(alert)
     standing, left = _standing(alert, signal) if now in _WAITING else ("true", None)
-    state = phrases.PHASES[now].to(lang)
-    if standing == "held":
-        state = ("，" if lang == "zh" else ", ").join((state, phrases.PENDING.to(lang)))
-    said = list(_beginning(alert, now, lang))
-    if now in _WAITING:
-        conditions = (signal and signal.hysteresis, left)
-        words = (
-            phrases.SEVERITIES[alert.severity].to(lang),
-            *(condition_text(x, lang) if x else "" for x in conditions),
-        )
-        said.append(phrases.STANDINGS[standing].to(lang).format(*words))
-    crossed = facts.crossed(signal, alert.severity, _values(alert)) if signal and now in _ASSERTED | _WAITING else {}
+    may_be_known = now in _WAITING | _ON_HOLD | {"cleared"}
+    became = outcome(alert, signal, _values(alert), is_over=now == "cleared") if may_be_known else ""
+    if became == "awaited" and standing != "held":
+        became = ""
+    is_held = standing == "held" and became in ("", "awaited")
+    name, state = signal_name(alert.signal, signal, lang), phrases.PHASES[now].to(lang)
+    if is_held:
+        state = phrases.WATCH.to(lang) if now == "open" else _listed((state, phrases.WATCH.to(lang)), lang)
+    said = [*case.claim(alert, desk, lang), phrases.THIS_TIME.to(lang).format(name, state)] if alert.case_state else []
+    said += _beginning(alert, now, became, lang)
+    if became:
+        dpd = value_text("dpd_max_days", _values(alert).get("dpd_max_days", 0) / MICRO, lang)
+        clears = condition_text(signal.hysteresis, lang) if signal else phrases.NOT_AT_HAND.to(lang)
+        said.append(phrases.OUTCOMES[became].to(lang).format(dpd, clears))
+    elif now in _WAITING:
+        said.append(_standing_text(alert, standing, left, signal, lang))
+    crossed: Crossed = {}
+    if signal and now in _ASSERTED | _WAITING:
+        crossed = facts.crossed(signal, alert.severity, _values(alert), is_true=now in _ASSERTED)
     if now in _ASSERTED | _WAITING | _ON_HOLD | {"cleared"}:
-        said += _conditions(alert, now, signal, lang)
-        numbers = list(_numbers(alert, _left_out(alert, now, standing, signal), signal, crossed, lang))
-        said += [phrases.FOR_REFERENCE.to(lang), *numbers] if numbers and now in _ON_HOLD else numbers
-    if now not in ("closed", "not_in_rules"):
+        left_out = _left_out(alert, now, standing, signal)
+        told = list(facts_of(alert, left_out, signal, crossed, lang))
+        numbers = [each.text for each in told]
+        if now in _ON_HOLD:
+            said += [phrases.FOR_REFERENCE.to(lang), *numbers] if numbers else []
+        else:
+            first = [each.text for each in told if each.is_crossed or now == "cleared"]
+            said += [*first, *_conditions(alert, now, signal, crossed, lang)]
+            said += [text for text in numbers if text not in first]
+    if now not in ("closed", "not_in_rules", "retracted"):
         said += [_score(alert, crossed, lang), *_own_loans(alert, lang)]
-    name, action = signal_name(alert.signal, signal, lang), _action(alert, now, standing, lang)
-    return _sentence(alert, name, state, said, action, lang)
+    todo = action(alert, now, became, desk, lang, is_held=is_held)
+    title = _title(alert, now, became, signal, desk, name, lang, is_held=is_held)
+    return _sentence(alert, title, name, state, said, todo, lang)
 
 
 def signal_name(signal_id: str, signal: "Signal | None", lang: Lang) -> str:
@@ -124,24 +143,42 @@ def _values(alert: Revision) -> dict[str, int]:
     return {each.name: each.value_micro for each in alert.evidence if each.value_micro is not None}
 
 
-def _beginning(alert: Revision, now: str, lang: Lang) -> Iterator[str]:
+def _standing_text(
+    alert: Revision, standing: Standing, left: Expression | None, signal: "Signal | None", lang: Lang
+) -> str:
+    if standing == "held" and signal and reduce(facts.clearing(signal), _values(alert)) is True:
+        return phrases.CLEARING.to(lang).format(timers(signal.hysteresis)[0].closes)
+    conditions = (signal and signal.hysteresis, left)
+    return (
+        phrases.STANDINGS[standing]
+        .to(lang)
+        .format(
+            phrases.SEVERITIES[alert.severity].to(lang), *(condition_text(x, lang) if x else "" for x in conditions)
+        )
+    )
+
+
+def _beginning(alert: Revision, now: str, became: Outcome, lang: Lang) -> Iterator[str]:
     """Yield since when it is open, and why it is not evaluated or over; nothing for an episode that has just opened."""
     if now == "new":
         return
-    why = reason_words(alert.reason, lang)
+    why, level = reason_words(alert.reason, lang), phrases.SEVERITIES[alert.severity].to(lang)
     opened, today = day_of(alert.opened_at - 1), day_of(alert.as_of - 1)
-    yield phrases.OPENED.to(lang).format(_day(opened, today, lang))
-    if now in phrases.STANDS and (opened < today or now not in phrases.NOT_NEW):
+    since = day_text(opened, today, lang)
+    begins_with = phrases.OPENED if now in _IN_TITLE and not alert.case_state else phrases.OPENED_AT
+    yield begins_with.to(lang).format(since, level)
+    if now in phrases.STANDS and not (became and now == "cleared") and (opened < today or now not in phrases.NOT_NEW):
         yield phrases.STANDS[now].to(lang)
     if why and now in phrases.BECAUSE:
         yield phrases.BECAUSE[now].to(lang).format(why)
     if now == "closed":
+        yield phrases.STOPPED.to(lang).format(day_text(today, today, lang), why)
         remains = "" if alert.reason == "loan_closed" else phrases.RISK_REMAINS.to(lang)
-        yield phrases.AT_CLOSE.to(lang).format(phrases.SEVERITIES[alert.severity].to(lang)) + remains
+        yield phrases.AT_CLOSE.to(lang).format(level) + remains
 
 
-def _conditions(alert: Revision, now: str, signal: "Signal | None", lang: Lang) -> Iterator[str]:
-    """Yield what is true without a number of the evidence that tells it, and how long a new condition has been true."""
+def _conditions(alert: Revision, now: str, signal: "Signal | None", crossed: Crossed, lang: Lang) -> Iterator[str]:
+    """Yield what is true without a number of the evidence that tells it, and since when a new condition is true."""
     if signal is None or now not in _ASSERTED | {"cleared"}:
         return
     number = SEVERITIES.index(alert.severity)
@@ -149,10 +186,14 @@ def _conditions(alert: Revision, now: str, signal: "Signal | None", lang: Lang) 
     if now == "cleared":
         condition = facts.clearing(signal)
     if condition is not None:
-        for part in facts.without_numbers(condition, _values(alert)):
+        banded = {each.name for each in alert.evidence if each.band is not None}
+        for part in facts.without_numbers(condition, _values(alert), banded & crossed.keys()):
             yield condition_text(part, lang)
     if level is not None and now in _RISEN:
-        yield from (phrases.SUSTAINED.to(lang).format(held.closes) for held in timers(level))
+        last = day_of(alert.as_of) - 1  # the newest day that has closed
+        for held in timers(level):
+            since = day_text(last - held.closes + 1, day_of(alert.as_of - 1), lang)
+            yield phrases.SUSTAINED.to(lang).format(held.closes, since)
 
 
 def _left_out(alert: Revision, now: str, standing: Standing, signal: "Signal | None") -> set[str]:
@@ -166,47 +207,20 @@ def _left_out(alert: Revision, now: str, standing: Standing, signal: "Signal | N
         speaking = facts.that_explain(signal, alert.severity, values)
     else:
         speaking = facts.that_assert(signal, values)
+        if now in _ASSERTED:
+            speaking -= facts.of_other_levels(signal, alert.severity, values)
         if reduce(level, values) is False:  # on hold: the numbers of its level, for reference
             speaking |= numbers_in((level,))
-    return facts.left_out(signal, values, speaking)
+    return facts.left_out(signal, values, speaking, is_true=now in _ASSERTED)
 
 
-def _numbers(
-    alert: Revision,
-    left_out: set[str],
-    signal: "Signal | None",
-    crossed: Mapping[str, tuple[Severity, float]],
-    lang: Lang,
-) -> Iterator[str]:
-    """Yield the evidence, each number with the threshold that it crossed."""
-    beside = {} if signal is None else thresholds((*signal.levels, signal.hysteresis))
-    for each in alert.evidence:
-        if each.name in left_out or each.name in _SAID_ELSEWHERE:
-            continue
-        if each.band is not None:
-            yield fact_text(each.name, band_text(each.name, each.band, lang), lang)
-        elif each.value_micro is not None:
-            value = value_text(each.name, each.value_micro / MICRO, lang, beside=beside.get(each.name, ()))
-            means = (
-                phrases.NEGATIVE[each.name].to(lang) if each.value_micro < 0 and each.name in phrases.NEGATIVE else ""
-            )
-            yield fact_text(each.name, value, lang) + _line(each.name, crossed, lang) + means
-
-
-def _line(name: str, crossed: Mapping[str, tuple[Severity, float]], lang: Lang) -> str:
-    if name not in crossed:
-        return ""
-    severity, line = crossed[name]
-    return phrases.LINE.to(lang).format(phrases.LINES[severity].to(lang), line_text(name, line, lang))
-
-
-def _score(alert: Revision, crossed: Mapping[str, tuple[Severity, float]], lang: Lang) -> str:
+def _score(alert: Revision, crossed: Crossed, lang: Lang) -> str:
     before = alert.score_before
     if before is None or abs(before - alert.score) < MOVED_MIN:
         said = phrases.SCORE.to(lang).format(alert.score)
     else:
         said = phrases.SCORE_MOVED.to(lang).format(before, alert.score)
-    said += _line("score.points", crossed, lang)
+    said += line_text_of(SCORE, said, crossed, lang)
     values = _values(alert)
     for what, number, above, score in phrases.CAPS:
         if alert.score == score and values.get(number, 0) > above * MICRO:
@@ -229,33 +243,6 @@ def _own_loans(alert: Revision, lang: Lang) -> Iterator[str]:
         yield said + (phrases.OVERDUE.to(lang).format(value_text("dpd_max_days", dpd, lang)) if dpd else "")
 
 
-def _action(alert: Revision, now: str, standing: Standing, lang: Lang) -> str:
-    """Return the action to take, by the deadline of the case's level."""
-    check = checks().get(alert.signal, phrases.CHECK).to(lang)
-    if now == "closed":
-        return phrases.CLOSED_ACTIONS.get(alert.reason, phrases.OVER_ACTION).to(lang)
-    if now == "retracted":
-        return phrases.RETRACTED_ACTION.to(lang)
-    if now in _ON_HOLD:
-        return phrases.STALE_ACTION.to(lang).format(check)
-    if standing == "held":
-        return phrases.HELD_ACTION.to(lang)
-    if now not in _ASSERTED and now not in _WAITING:
-        return phrases.OVER_ACTION.to(lang)
-    case = _case_severity(alert)
-    own = phrases.OWN_ACTIONS.get((alert.signal, case), phrases.ACTIONS[case])
-    return _graver_case(alert, lang) + own.to(lang).format(check)
-
-
-def _case_severity(alert: Revision) -> Severity:
-    return max(alert.severity, alert.case_severity or alert.severity, key=SEVERITIES.index)
-
-
-def _graver_case(alert: Revision, lang: Lang) -> str:
-    case = _case_severity(alert)
-    return "" if case == alert.severity else phrases.GRAVER_CASE.to(lang).format(phrases.SEVERITIES[case].to(lang))
-
-
 def _is_notice(alert: Revision) -> bool:
     """Return whether the alert tells a bank that there is something at another bank."""
     return alert.signal in phrases.ELSEWHERE and any(
@@ -263,22 +250,74 @@ def _is_notice(alert: Revision) -> bool:
     )
 
 
-def _notice(alert: Revision, lang: Lang) -> Sentence:
+def _notice(alert: Revision, desk: Desk, lang: Lang) -> Sentence:
     """Return the sentence of a notice: no bank, amount or date."""
     what, is_open = phrases.ELSEWHERE[alert.signal].to(lang), alert.state == "raised"
-    state = phrases.PHASES["new" if is_open else alert.state].to(lang)
-    action = phrases.OVER_ACTION.to(lang)
+    now = "new" if is_open else alert.state
+    todo = phrases.NOTICE_OVER_ACTION.to(lang)
     if is_open:
-        check = phrases.ELSEWHERE_CHECK.to(lang)
-        action = _graver_case(alert, lang) + phrases.ACTIONS[_case_severity(alert)].to(lang).format(check)
-    return _sentence(alert, what, state, [phrases.ELSEWHERE_TEXTS[alert.state].to(lang)], action, lang)
+        todo = by_when(alert, phrases.ELSEWHERE_CHECK.to(lang), desk, lang)
+    tag = phrases.TAGS[now].to(lang).format(phrases.LEVEL_TAGS[alert.severity].to(lang))
+    title, state = _tagged(tag, what, lang), phrases.PHASES[now].to(lang)
+    return _sentence(alert, title, what, state, [phrases.ELSEWHERE_TEXTS[alert.state].to(lang)], todo, lang)
 
 
-def _sentence(alert: Revision, name: str, state: str, said: list[str], action: str, lang: Lang) -> Sentence:
-    level = phrases.SEVERITIES[alert.severity].to(lang)
-    title = f"【{level}】{name}（{state}）" if lang == "zh" else f"[{level.capitalize()}] {name} ({state})"
+def _title(
+    alert: Revision,
+    now: str,
+    became: Outcome,
+    signal: "Signal | None",
+    desk: Desk,
+    name: str,
+    lang: Lang,
+    *,
+    is_held: bool,
+) -> str:
+    """Return the title: of the case where it has moved, else of the signal."""
+    is_outcome = became in phrases.OUTCOME_TAGS
+    if alert.case_state and now not in _LISTED and not (is_outcome and alert.case_state == "resolved"):
+        before = alert.case_severity_before or None
+        level = alert.case_severity or alert.severity
+        tag = _tag(phrases.CASE_PHASES[alert.case_state], level, before, lang)
+        return _tagged(tag, case.title_name(alert, desk, name, lang), lang)
+    if is_outcome:
+        own = phrases.LEVEL_TAGS[alert.severity].to(lang)
+        return _tagged(phrases.OUTCOME_TAGS[became].to(lang).format(own), name, lang)
+    if is_held:
+        return _tagged(phrases.WATCH_TAGS.get(now, phrases.WATCH_TAG).to(lang), name, lang)
+    level = (alert.case_severity if alert.case_state else None) or alert.severity
+    return _tagged(_tag(now, level, _level_before(alert, now, signal), lang), name, lang)
+
+
+def _tag(now: str, level: Severity, before: Severity | None, lang: Lang) -> str:
+    tags = phrases.TAGS if before or now not in phrases.TAGS_TO else phrases.TAGS_TO
+    to = phrases.LEVEL_TAGS[level].to(lang)
+    if tags is phrases.TAGS_TO and lang == "en":
+        to = to.lower()
+    return tags[now].to(lang).format(to, phrases.LEVEL_TAGS[before].to(lang) if before else "")
+
+
+def _level_before(alert: Revision, now: str, signal: "Signal | None") -> Severity | None:
+    """Return the level that a signal had before it rose or fell, where it has one such level alone."""
+    if signal is None:
+        return None
+    number = SEVERITIES.index(alert.severity)
+    others = range(number) if now == "graver" else range(number + 1, len(SEVERITIES))
+    had = [SEVERITIES[i] for i in others if signal.levels[i] is not None]
+    return had[0] if len(had) == 1 else None
+
+
+def _tagged(tag: str, name: str, lang: Lang) -> str:
+    return f"【{tag}】{name}" if lang == "zh" else f"[{tag}] {name}"
+
+
+def _sentence(alert: Revision, title: str, name: str, state: str, said: list[str], todo: str, lang: Lang) -> Sentence:
     note = phrases.PROVISIONAL_CALENDAR.to(lang) if alert.provisional_calendar is True else ""
-    return Sentence(title=title, text=_joined(said, lang) + note, action=action, name=name, state=state)
+    return Sentence(title=title, text=_joined(said, lang) + note, action=todo, name=name, state=state)
+
+
+def _listed(words: Iterable[str], lang: Lang) -> str:
+    return ("，" if lang == "zh" else ", ").join(words)
 
 
 def _joined(said: list[str], lang: Lang) -> str:
@@ -286,12 +325,3 @@ def _joined(said: list[str], lang: Lang) -> str:
         return "；".join(said) + "。"
     text = "; ".join(said)
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _day(day: int, today: int, lang: Lang) -> str:
-    """Return a day number as a date; in Chinese without the year where that is today's."""
-    on = date_of(day)
-    if lang == "en":
-        return on.isoformat()
-    said = f"{on.month}月{on.day}日"
-    return said if on.year == date_of(today).year else f"{on.year}年{said}"

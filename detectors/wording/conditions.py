@@ -44,6 +44,8 @@ def reduce(node: Expression, values: Mapping[str, int]) -> bool | Expression:
             if value is None or (value == round(line) and not _is_whole(left.text)):
                 return node
             return _COMPARE[sign](value, line)
+        case IsNull(left) if left.text in values:
+            return False
         case Not(inner):
             truth = reduce(inner, values)
             return not truth if isinstance(truth, bool) else Not(truth)
@@ -77,11 +79,11 @@ def carrying(node: Expression, values: Mapping[str, int], *, truth: bool = True)
 
 
 def lines(node: Expression | None, values: Mapping[str, int]) -> dict[str, float]:
-    """Return the thresholds by which a condition is true, or may be, by name."""
+    """Return the thresholds by which a condition is true, or may be, by name; a number that is asked for is none."""
     return {
         atom.name.text: atom.number
         for atom in (() if node is None else carrying(node, values))
-        if isinstance(atom, Comparison) and wordings()[atom.name.text].kind != "flag"
+        if isinstance(atom, Comparison) and atom.operator not in ("==", "!=")
     }
 
 

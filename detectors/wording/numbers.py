@@ -13,6 +13,8 @@ from domain.language import Lang, Words
 
 NOT_COMPUTABLE = Words("不可计算", "not computable")
 _UNCHANGED = Words("持平", "unchanged")
+_DIRECTIONS: Mapping[Lang, tuple[str, ...]] = {"zh": ("降", "增", "升"), "en": ("down ", "up ")}
+_SHARE_MIN = 0.01  # of its usual value, below which an amount in whole fen and millionths does not tell that value
 _DECIMALS_MORE = 5  # at most so many more, to tell a value from the line that it stands against
 _WITHOUT_SIGN = frozenset({"cny", "cny_per_day"})  # kinds whose bands are of the size alone
 
@@ -40,6 +42,23 @@ def line_text(number: str, line: float, lang: Lang) -> str:
     says = wordings()[number]
     decimals = next((d for d in range(_DECIMALS_MORE) if _shown(says, line, d) == line), _DECIMALS_MORE)
     return _said(says, line, decimals, lang)
+
+
+def line_beside(number: str, line: float, value: str, lang: Lang) -> str:
+    """Return a threshold as it stands beside a value: without the direction of a change that the value has said."""
+    said = line_text(number, line, lang)
+    directions = _DIRECTIONS[lang] if number in wordings() and KINDS[wordings()[number].kind].is_change else ()
+    same = next((each for each in directions if value.startswith(each) and said.startswith(each)), "")
+    return said.removeprefix(same)
+
+
+def usual_value(number: str, value: float, amount: float) -> float | None:
+    """Return the usual value that a change, or the whole that a share, sets an amount against.
+
+    None where `value` is too small to tell: the amount is next to nothing.
+    """
+    by = 1.0 + value if KINDS[wordings()[number].kind].is_change else value
+    return amount / by if by >= _SHARE_MIN else None
 
 
 def band_zh(number: str, value: float | None) -> str | None:
@@ -78,12 +97,13 @@ Formatter = Callable[[str, float, str], str]  # of the number as digits, the val
 
 
 class _Kind(NamedTuple):
-    """The form of numbers of one kind. `percent`: as hundredths."""
+    """The form of numbers of one kind. `percent`: as hundredths. `is_change`: with the direction before the size."""
 
     decimals: int
     zh: Formatter
     en: Formatter
     percent: bool = False
+    is_change: bool = False
 
 
 def _plain(template: str) -> Formatter:
@@ -98,7 +118,7 @@ def _directed(down: str, up: str, unchanged: str) -> Formatter:
     """Return a formatter of changes: a template for a fall and one for a rise."""
 
     def said(digits: str, _value: float, _measure: str) -> str:
-        size = digits.lstrip("-")
+        size = digits.lstrip("-").removesuffix(".0")
         if not size.strip("0."):
             return unchanged
         return (down if digits.startswith("-") else up).format(size)
@@ -113,7 +133,7 @@ def _whole(formatter: Formatter) -> Formatter:
 def _money_zh(_digits: str, value: float, _measure: str) -> str:
     if abs(value) < 1e4:
         return f"{value:z.0f}元"
-    return f"{value / 1e8:z.2f}亿元" if abs(value) >= 1e8 else f"{value / 1e4:z.1f}万元"
+    return f"{value / 1e8:z.2f}亿元" if abs(value) >= 1e8 else f"{value / 1e4:z.1f}".removesuffix(".0") + "万元"
 
 
 def _money_en(digits: str, _value: float, _measure: str) -> str:
@@ -124,12 +144,20 @@ _NUMBER = _Kind(2, _plain("{}"), _plain("{}"))
 KINDS: Mapping[str, _Kind] = {
     "cny": _Kind(0, _money_zh, _money_en),
     "cny_per_day": _Kind(0, lambda *x: f"日均{_money_zh(*x)}", lambda *x: f"{_money_en(*x)} a day"),
-    "share": _Kind(1, _plain("{}%"), _plain("{}%"), percent=True),
+    "share": _Kind(1, _whole(_plain("{}%")), _whole(_plain("{}%")), percent=True),
     "change": _Kind(
-        1, _directed("降{}%", "增{}%", _UNCHANGED.zh), _directed("down {}%", "up {}%", _UNCHANGED.en), percent=True
+        1,
+        _directed("降{}%", "增{}%", _UNCHANGED.zh),
+        _directed("down {}%", "up {}%", _UNCHANGED.en),
+        percent=True,
+        is_change=True,
     ),
     "fall": _Kind(  # a change whose positive side is down
-        1, _directed("增{}%", "降{}%", _UNCHANGED.zh), _directed("up {}%", "down {}%", _UNCHANGED.en), percent=True
+        1,
+        _directed("增{}%", "降{}%", _UNCHANGED.zh),
+        _directed("up {}%", "down {}%", _UNCHANGED.en),
+        percent=True,
+        is_change=True,
     ),
     "gap": _Kind(
         1,
@@ -150,6 +178,7 @@ KINDS: Mapping[str, _Kind] = {
         0,
         _directed("降{}分", "升{}分", _UNCHANGED.zh),
         _directed("down {} points", "up {} points", _UNCHANGED.en),
+        is_change=True,
     ),
     "grades": _Kind(0, _plain("{}级"), _counted("grade", "grades")),
     "flag": _Kind(

@@ -6,7 +6,16 @@ from typing import Protocol
 
 import msgspec
 
-from domain.outputs import AlertState, Evidence, LoanOfAlert, LoansMore, ProvisionalCalendar, Severity
+from domain.outputs import (
+    AlertState,
+    CaseLine,
+    CaseState,
+    Evidence,
+    LoanOfAlert,
+    LoansMore,
+    ProvisionalCalendar,
+    Severity,
+)
 
 
 class Revision(Protocol):
@@ -50,19 +59,29 @@ class Revision(Protocol):
     def rules_id(self) -> str: ...
     @property
     def provisional_calendar(self) -> ProvisionalCalendar: ...
+    @property
+    def case_state(self) -> CaseState | msgspec.UnsetType: ...
+    @property
+    def case_severity_before(self) -> Severity | msgspec.UnsetType | None: ...
+    @property
+    def case_pd_12m_ppm(self) -> int | msgspec.UnsetType: ...
+    @property
+    def case_lines(self) -> Sequence[CaseLine] | msgspec.UnsetType: ...
 
 
 def phase(alert: Revision) -> str:
     """Return the phase of the episode that a revision reports, a key of `PHASES`.
 
-    The first revision of an episode raises it; a later `raised` one resumes it, says that it rose again within the
-    cooldown, or lists it in an opening list.
+    The first revision of an episode raises it; one of an opening list lists it. A later `raised` one says that it rose
+    again within the cooldown, resumes it, or states it as it stands, where it is its case that has moved.
     """
     match alert.state:
         case "raised":
             if alert.stock:
                 return "listed"
-            return "again" if alert.reason == "recurred" else "new" if alert.revision == 1 else "resumed"
+            if alert.reason == "recurred":
+                return "again"
+            return "new" if alert.revision == 1 else "open" if alert.case_state else "resumed"
         case "upgraded":
             return "graver"
         case "downgraded":

@@ -25,6 +25,7 @@ from detectors.rules.vocabulary import SLOT_OF
 from detectors.scorecard import displayed
 from detectors.wording import phrases
 from detectors.wording.alerts import sentence
+from detectors.wording.case import Desk, desk_of
 from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
 from domain import topics
@@ -84,14 +85,14 @@ class _Lender:
 
 def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
     """Yield the revisions of row `b` (outbook.ROW), one a reader, each with its sentence in Chinese."""
-    signal = sources.rules.evaluated[b["signal"]]
+    signal, desk = sources.rules.evaluated[b["signal"]], desk_of(sources.rules.case)
     for topic, make in _revisions(b, sources, signal):
-        yield Addressed(topic, partial(_with_sentence, make, signal))
+        yield Addressed(topic, partial(_with_sentence, make, signal, desk))
 
 
-def _with_sentence(make: Callable[[], Alert], signal: Signal) -> Alert:
+def _with_sentence(make: Callable[[], Alert], signal: Signal, desk: Desk) -> Alert:
     alert = make()
-    said = sentence(alert, signal, "zh")
+    said = sentence(alert, signal, "zh", desk=desk)
     return msgspec.structs.replace(alert, title_zh=said.title, text_zh=said.text, suggested_action_zh=said.action)
 
 

@@ -31,11 +31,14 @@ from detectors.scorecard import (
 )
 from detectors.snapshot import BORROWERS, MICRO, Snapshot
 from detectors.wording.alerts import sentence, signal_name
+from detectors.wording.case import desk_of
 from domain.language import LANGS
 from domain.outputs import (
     GROUPS,
     SEVERITIES,
     AlertState,
+    CaseLine,
+    CaseState,
     Evidence,
     LoanOfAlert,
     LoansMore,
@@ -332,6 +335,10 @@ class _Open:
     loans_more: LoansMore | UnsetType = UNSET
     banks: Sequence[str] = ()
     provisional_calendar: ProvisionalCalendar = UNSET  # the explanation says it of the score itself
+    case_state: CaseState | UnsetType = UNSET
+    case_severity_before: Severity | UnsetType | None = UNSET
+    case_pd_12m_ppm: int | UnsetType = UNSET
+    case_lines: Sequence[CaseLine] | UnsetType = UNSET
 
     @property
     def case_severity(self) -> Severity:
@@ -340,6 +347,7 @@ class _Open:
 
 def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> list[Episode]:
     of_key = dict(zip(rules.programs.key.tolist(), rules.evaluated, strict=True))
+    desk = desk_of(rules.case)
     found = []
     for i in range(int(row["episodes_open"])):
         signal, bank = of_key.get(int(row["episode_key"][i])), int(row["episode_bank"][i])
@@ -360,7 +368,7 @@ def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> l
             Episode(
                 signal=episode.signal,
                 names={lang: signal_name(episode.signal, signal, lang) for lang in LANGS},
-                sentences={lang: sentence(episode, signal, lang, now=now).text for lang in LANGS},
+                sentences={lang: sentence(episode, signal, lang, desk=desk, now=now).text for lang in LANGS},
                 severity=episode.severity,
                 stale=is_stale,
                 revision=episode.revision,

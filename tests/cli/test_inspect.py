@@ -187,8 +187,8 @@ def test_numbers_and_open_episodes_are_in_the_readers_language(engine: Engine, c
             assert episode["sentences"]["en"] in english
             assert episode["sentences"]["zh"] in chinese
             assert episode["names"]["zh"] in chinese
-            is_held = "尚未满足解除条件" in episode["sentences"]["zh"]
-            assert is_held == ("not yet the one that clears it" in episode["sentences"]["en"])
+            is_held = "触发条件已消失" in episode["sentences"]["zh"]
+            assert is_held == ("the condition that raised it is gone; " in episode["sentences"]["en"])
             held += is_held
     print(f"{held} episodes held by their hysteresis")
 

@@ -78,19 +78,20 @@ def test_a_banks_alerts_by_code_or_name_each_revision_once(engine: Engine, calle
     assert len(set(texts)) == 1, "the same bank"
     lines = texts[0].splitlines()
     assert lines[0].startswith(
-        "2023-11-15 06:13 [Orange] Operating inflow collapse (raised) T1: Its condition has held at 21 day closes in a "
-        "row; Operating inflow, 13 weeks against prior 13 weeks: down 75.0% (orange line: down 40%); 30-day "
-        "inflow against the second lowest month of twelve: down 50.0% (orange line: down 10%); score 500 → 450. "
-        "Contact the enterprise within five working days"
+        "2023-11-15 06:13 [Orange] Operating inflow collapse T1: Operating inflow, 13 weeks against prior 13 weeks: "
+        "down 75% (orange line: 40%); 30-day inflow against the second lowest month of twelve: down 50% (orange line: "
+        "10%); it has held at 21 day closes in a row, since 2023-10-25; score 500 → 450. Contact the enterprise by "
+        "2023-11-22: "
     )
-    assert [re.findall(r"\((.*?)\) T", line)[0] for line in lines] == ["raised", "upgraded", "opening list"]
+    tags = [re.findall(r"\[(.*?)\]", line)[0] for line in lines]
+    assert tags == ["Orange", "Yellow → Orange", "Orange, opening list"]
     _, out, _ = called("tail", "--bank", OTHER_BANK, "--from-start", "--count", "3", lang="zh_CN.UTF-8")
     lines = out.splitlines()
     assert lines[0].startswith(
-        "2023-11-15 06:13 【橙色】经营流入骤降（新增） T1：条件已连续21个日终成立；"
-        "近13周经营流入较前13周降75.0%（橙线降40%）；近30日经营流入较近12个月次低月降50.0%（橙线降10%）；评分500→450。五个工作日内"
+        "2023-11-15 06:13 【橙】经营流入骤降 T1：近13周经营流入较前13周降75%（橙线40%）；"
+        "近30日经营流入较近12个月次低月降50%（橙线10%）；自10月25日起已连续21个日终成立；评分500→450。11月22日前联系企业："
     )
-    assert [line.split(" ")[2][-4:] for line in lines] == ["（新增）", "（升级）", "（存量）"]
+    assert [line.split("】")[0].split("【")[1] for line in lines] == ["橙", "黄→橙", "橙·存量"]
     code, out, _ = called("tail", "--bank", BANK, "--from-start", "--count", "1", "--json")
     seen = json.loads(out)
     assert (seen["kind"], seen["banks"]) == ("alert", [BANK]), "what this bank is sent, and nothing else"

@@ -82,12 +82,12 @@ def test_an_event_sent_to_a_bank_topic_shows_as_an_alert_with_its_sentence(engin
     assert raised.severity == "orange"
     said = browser.evaluate(f"({row}).querySelector('.sentence').textContent")
     assert said == raised.text_zh
-    assert "最大逾期天数8天（橙线7天）" in said
+    assert "逾期8天（橙线7天）" in said
     assert browser.evaluate(f"({row}).querySelector('.pill').textContent") == "橙"
     browser.evaluate("document.getElementById('language').click()")
     english = browser.evaluate(f"({row}).textContent")
-    assert "Maximum days past due: 8 days (orange line: 7 days)" in english
-    assert "Contact the enterprise within" in browser.evaluate(f"({row}).querySelector('.sentence').title")
+    assert "Past due: 8 days (orange line: 7 days)" in english
+    assert "Contact the enterprise by" in browser.evaluate(f"({row}).querySelector('.sentence').title")
     browser.evaluate("document.getElementById('language').click()")
     assert browser.evaluate("document.getElementById('no-alerts').hidden")
     written_ms = next(written for written, alert in written_alerts(kafka) if alert.signal == raised.signal)

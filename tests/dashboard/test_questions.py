@@ -208,7 +208,7 @@ def test_an_enterprise_is_returned_with_all_parts_and_an_unknown_one_is_none(arc
     assert 400 + sum(found["score"]["parts"].values()) == 512
     first, other = found["score"]["reasons"]
     assert first["said"] == {
-        "zh": "近30日经营性流入额不可计算，同业中位50.0万元",
+        "zh": "近30日经营流入额不可计算，同业中位50万元",
         "en": "Operating inflow, 30 days: not computable, peer median CNY 500,000",
     }
     assert other["said"] == {
@@ -218,11 +218,11 @@ def test_an_enterprise_is_returned_with_all_parts_and_an_unknown_one_is_none(arc
         ("a", 2, 0), ("a", 1, 0), ("old", 1, 1),
     ]  # fmt: skip
     said = found["alerts"][0]["said"]
-    assert said["zh"]["title"] == "【红色】经营流入骤降（存量，待解除）"
-    assert "触发条件已不成立，尚未满足解除条件" in said["zh"]["text"]
+    assert said["zh"]["title"] == "【观察·存量】经营流入骤降"
+    assert "触发条件已消失" in said["zh"]["text"]
     assert "近30日经营流入较前90日增57.2%" in said["zh"]["text"]
-    assert said["en"]["title"] == "[Red] Operating inflow collapse (opening list, not yet cleared)"
-    assert "no longer holds, but not yet the one that clears it" in said["en"]["text"]
+    assert said["en"]["title"] == "[Watch, opening list] Operating inflow collapse"
+    assert "the condition that raised it is gone" in said["en"]["text"]
     assert "up 57.2%" in said["en"]["text"]
     assert len(found["txns"]) == 6
 

@@ -10,14 +10,16 @@ from functools import cache
 
 import msgspec
 
+from config.case_table import packaged_case_table
 from config.catalogue import signals
 from detectors.rules.conditions import Signal, parse_row, waits_for
 from detectors.wording.alerts import sentence
+from detectors.wording.case import desk_of
 from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
-from domain.calendar import day_start_ms
+from domain.calendar import DAY_MS, day_start_ms
 from domain.language import LANGS
-from domain.outputs import Alert, Evidence, LoanOfAlert, Severity
+from domain.outputs import Alert, CaseLine, Evidence, LoanOfAlert, Severity
 
 OPENED_DAY, TODAY = 20_100, 20_200  # 2025-01-12 and 2025-04-22
 BANK = "C1010211000012"
@@ -157,7 +159,7 @@ CLEARED: Mapping[str, Numbers] = {
     },
     "EWS05_sales_not_routed": {"sales_routed_12m_ratio": 0.62, "op_inflow_12m_cny": 9_876_543.0},
     "EWS11_instalment_not_covered": {
-        "next_instalment_days": 28.5, "bal_to_next_instalment_ratio": 0.3, "runway_30d_days": 9.0, "dpd_max_days": 0.0,
+        "next_instalment_days": 2.0, "bal_to_next_instalment_ratio": 1.3, "runway_30d_days": 9.0, "dpd_max_days": 0.0,
     },
     "EWS24_non_operating_inflow": {"non_op_inflow_share_90d_ratio": 0.41},
     "EWS26_corp_to_personal": {
@@ -211,7 +213,75 @@ def cases() -> Iterator[tuple[str, Alert]]:
             "delivery ends",
             revision(name, grave, {}, state="closed", reason="authorization", revision=6),
         )
+        yield "retracted", revision(name, grave, levels[grave], state="retracted", reason="reversed", revision=2)
+        yield "case opened", of_a_case(name, mild, levels[mild], case_state="opened", case_severity="yellow")
+        yield "case graver", of_a_case(name, grave, levels[grave], case_state="graver", case_severity="red", others=3)
+        yield (
+            "case eased",
+            of_a_case(
+                name, grave, CLEARED.get(name, none), state="cleared", revision=5, score=530, case_state="eased",
+                case_severity="yellow", case_severity_before="red", others=1, own=False,
+            ),
+        )  # fmt: skip
+        yield (
+            "case resolved",
+            of_a_case(
+                name, grave, CLEARED.get(name, none), state="cleared", revision=5, score=530, case_state="resolved",
+                case_severity="yellow", case_severity_before="yellow", case_pd_12m_ppm=4_000, own=False,
+            ),
+        )  # fmt: skip
+    yield from _of_instalments()
     yield from _once()
+
+
+OTHERS: tuple[tuple[str, Severity], ...] = (
+    ("EWS35_arrears", "orange"), ("EWS10_short_runway", "yellow"), ("EWS34_debt_service_burden", "orange"),
+    ("EWS48_adverse_gov_event", "yellow"), ("EWS20_payer_concentration", "yellow"),
+)  # fmt: skip
+TABLE = packaged_case_table().table
+FINDING_OF = {signal_id: finding.id for finding in TABLE.findings for signal_id in finding.signals}
+
+
+def of_a_case(
+    name: str, severity: Severity, numbers: Numbers, *, others: int = 0, own: bool = True, **fields: object
+) -> Alert:
+    """A revision that has moved its bank's case, with the lines of `others` signals and, where `own`, of its own."""
+    opened_at = {"opened_at": day_start_ms(TODAY + 1)} if fields.get("revision", 1) == 1 else {}
+    alert = revision(name, severity, numbers, case_pd_12m_ppm=82_345, case_severity_before=None, **opened_at)
+    alert = msgspec.structs.replace(alert, loans=[LoanOfAlert(loan_id="L1", outstanding_minor=30_000_000, dpd=None)])
+    lines = [(name, severity)] if own else []
+    lines += [line for line in OTHERS if line[0] != name][:others]
+    case_lines = [
+        CaseLine(name=each, finding=FINDING_OF.get(each, ""), severity=level, opened_at=alert.opened_at - i * DAY_MS,
+                 stale=i == 2, points_milli=3_000 - i)
+        for i, (each, level) in enumerate(lines)
+    ]  # fmt: skip
+    case_lines.append(
+        CaseLine(name="score.points", finding="", severity=None, opened_at=None, stale=False, points_milli=900)
+    )
+    moved = {"case_severity_before": "yellow"} if fields.get("case_state") == "graver" else {}
+    return msgspec.structs.replace(alert, case_lines=case_lines, **moved | fields)
+
+
+def _of_instalments() -> Iterator[tuple[str, Alert]]:
+    """What became of an instalment, by what is known; and of arrears."""
+    name = "EWS11_instalment_not_covered"
+    after = {"next_instalment_days": 28.5, "bal_to_next_instalment_ratio": 0.3, "runway_30d_days": 9.0,
+             "dpd_max_days": 0.0}  # fmt: skip
+    funded = after | {"next_instalment_days": 2.0, "bal_to_next_instalment_ratio": 1.3}
+    over = {"state": "cleared", "revision": 2}
+    lately = {"opened_at": day_start_ms(TODAY - 1)}
+    yield "collected", revision(name, "yellow", after, **over, **lately)
+    yield "not reported", revision(name, "yellow", after, **over)
+    yield "funded", revision(name, "yellow", funded, **over, **lately)
+    yield "past due", revision(name, "yellow", after | {"dpd_max_days": 1.0}, **over, **lately)
+    yield "date passed", revision(name, "yellow", after, stock=True, revision=2, **lately)
+    yield "due today", revision(name, "yellow", TRUE[name]["yellow"] | {"next_instalment_days": 0.0})
+    orange = {"case_severity": "orange"}
+    yield "in a graver case", revision(name, "yellow", TRUE[name]["yellow"], **orange)
+    yield "repaid", revision("EWS35_arrears", "red", {"dpd_max_days": 0.0}, stock=True, revision=4)
+    yield "repaid", of_a_case("EWS35_arrears", "red", {"dpd_max_days": 0.0}, revision=4, case_state="eased",
+                              case_severity="yellow", case_severity_before="red")  # fmt: skip
 
 
 def _once() -> Iterator[tuple[str, Alert]]:
@@ -244,12 +314,14 @@ def _once() -> Iterator[tuple[str, Alert]]:
     )
     yield "raised again", revision(collapse, "orange", numbers, reason="recurred", revision=6)
     yield "resumed", revision(collapse, "orange", numbers, revision=3)
+    for reason in ("returned", "late", "corrected"):
+        yield "retracted", revision(collapse, "orange", numbers, state="retracted", reason=reason, revision=6)
+    yield "no case", revision("EWS20_payer_concentration", "yellow", TRUE["EWS20_payer_concentration"]["yellow"],
+                              case_severity=None)  # fmt: skip
     yield "held by hysteresis", revision(collapse, "orange", FALSE[collapse], revision=4)
     yield "delivery ends", revision(collapse, "orange", {}, state="closed", reason="loan_closed", revision=6)
     yield "not in the rules", revision(collapse, "red", {}, state="ended", reason="not_in_rules", revision=6)
     yield "not applicable", revision(collapse, "red", {}, state="ended", reason="not_applicable", revision=6)
-    for reason in ("reversed", "returned", "late", "corrected"):
-        yield "retracted", revision(collapse, "orange", numbers, state="retracted", reason=reason, revision=6)
     yield "listed while stale", revision(collapse, "red", numbers, state="stale", stock=True, revision=2)
     for reason in ("history", "not_computable", "suppressed", "(feed.stalled) and (not (feed.gov_connected))",
                    "seen(loan.drawn, d=30)", "(calendar.spring_festival_window) and (days_since_op_credit_days < 30)",
@@ -280,6 +352,12 @@ def _once() -> Iterator[tuple[str, Alert]]:
         yield "notice", revision(arrears, "yellow", {}, state=state, **notice)
     yield "notice", revision(arrears, "yellow", {}, case_severity="red", **notice)
     yield "provisional", revision(collapse, "orange", numbers, provisional_calendar=True)
+    yield "by the score", of_a_case(collapse, "orange", numbers, revision=3, case_state="graver", case_severity="red",
+                                    others=4)  # fmt: skip
+    yield "by the score", of_a_case(
+        collapse, "orange", FALSE[collapse], revision=4, case_state="resolved", case_severity="yellow",
+        case_severity_before="yellow", case_pd_12m_ppm=400,
+    )  # fmt: skip
     yield "of rules that are lost", revision("T1", "red", {"op_credit_30d_count": 4.0, "of_another_engine": 1.5})
 
 
@@ -295,7 +373,7 @@ def said() -> Iterator[str]:
     for what, alert in cases():
         line: dict[str, object] = {"case": what, "signal": alert.signal}
         for lang in LANGS:
-            one = sentence(alert, evaluated().get(alert.signal), lang)
+            one = sentence(alert, evaluated().get(alert.signal), lang, desk=desk_of(TABLE))
             line[lang] = [one.title, one.text, one.action]
         yield json.dumps(line, ensure_ascii=False)
 

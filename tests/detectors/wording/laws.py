@@ -4,34 +4,48 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import date
 
 from config.catalogue import indicators
 from config.wordings import wordings
 from detectors.rules.conditions import Signal
 from detectors.wording.alerts import Sentence
+from domain.calendar import date_of, day_of
 from domain.language import Lang
 from domain.outputs import SEVERITIES, Alert, Evidence
 from tests.detectors.rules.test_machine import HELD_ALL, TODAY, naive
 
 # The words of each standing of an open episode; a sentence has those of one standing, or none.
 STANDINGS: Mapping[str, Mapping[Lang, str]] = {
-    "true": {"zh": "触发条件仍成立", "en": "its condition still holds"},
-    "held": {"zh": "触发条件已不成立，尚未满足解除条件", "en": "no longer holds, but not yet the one that clears it"},
-    "level_held": {
-        "zh": "；.色条件已不成立，尚未降级",
-        "en": r"; its \w+ condition no longer holds, not downgraded yet",
+    "true": {"zh": "；当前仍成立", "en": "; it still holds"},
+    "held": {"zh": "；触发条件已消失", "en": "; the condition that raised it is gone;"},
+    "level_held": {"zh": "；.色条件已不成立，尚未降级", "en": r"; its \w+ condition no longer holds, not down"},
+    "level_doubtful": {
+        "zh": "；如[^；]*，.色条件仍成立，否则已不成立", "en": r"unless [^;]*, its \w+ condition no longer holds",
     },
-    "level_doubtful": {"zh": "否则.色条件已不成立，尚未降级", "en": r"unless [^;]*, its \w+ condition no longer holds"},
     "doubtful": {
-        "zh": "否则触发条件已不成立，尚未解除",
-        "en": "unless [^;]*, the condition that raised it no longer holds",
+        "zh": "；如[^；]*，触发条件仍成立，否则已消失", "en": "unless [^;]*, the condition that raised it is gone",
     },
     "unseen": {"zh": "；.色条件为[^；]*，尚未解除", "en": r"; its \w+ condition is [^;]*, not cleared yet"},
     "unknown": {"zh": "；尚未解除；", "en": "; not cleared yet; "},
+    "observed": {"zh": "；现无逾期款项，观察至", "en": "; nothing is past due now; observed"},
+    "passed": {"zh": "；应还日已过，扣收结果尚未报送", "en": "; the due date has passed, and the outcome is not"},
+    "overdue": {"zh": "；应还款项未足额扣收，已转逾期", "en": "; the instalment was not collected in full and is"},
+}  # fmt: skip
+BY_OUTCOME = ("observed", "passed", "overdue")  # said in place of how the condition stands
+EXPLAINED = ("level_held", "level_doubtful", "held", "doubtful", *BY_OUTCOME)  # what is false may be said
+ASSERTS = {"新增", "再次触发", "升级", "降级", "raised", "raised again", "upgraded", "downgraded"}
+WAITS = {
+    *("存量", "恢复判断", "未解除", "存量，观察", "恢复判断，观察", "观察"),
+    *("opening list", "resumed", "open", "opening list, watch", "resumed, watch", "watch"),
 }
-EXPLAINED = ("level_held", "level_doubtful", "held", "doubtful")  # its level is not true, so what is false may be said
-ASSERTS = re.compile(r"（(?:新增|再次触发|升级|降级)）|\((?:raised|raised again|upgraded|downgraded)\)")
-WAITS = re.compile(r"（(?:存量|恢复判断)(?:，待解除)?）|\((?:opening list|resumed)(?:, not yet cleared)?\)")
+DEADLINE = {
+    "zh": r"(?:(\d{4})年)?(\d{1,2})月(\d{1,2})日(?:（[^）]*）)?(?:前|扣款前)",
+    "en": r"(?:by|debit on) (\d{4})-(\d\d)-(\d\d)",
+}
+_OF_CASE = {"zh": r"(?:^|；)本次[^；]*；", "en": r"(?:^N|; n)ow [^;]*\); "}  # before it the text is of the case
+_TAG = re.compile(r"^(?:【(.*?)】|\[(.*?)\])")
+_LEVELS = {"黄": 0, "橙": 1, "红": 2, "Yellow": 0, "Orange": 1, "Red": 2}
 _ROUNDED = 5e-7
 _WHOLE = {"count", "months", "points", "points_change", "grades", "flag"}
 _WHOLE_DAYS = {"dpd_max_days"}
@@ -80,13 +94,13 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
     standing = named.pop() if named else ""
     level, by_level = SEVERITIES.index(alert.severity), truths(signal, alert)
     up_to = by_level[: level + 1]
-    if ASSERTS.search(said.title):
+    if said.state in ASSERTS:
         assert not standing, what
         assert by_level[level] is not False, what
-    elif WAITS.search(said.title):
+    elif said.state in WAITS and standing not in BY_OUTCOME:
         assert standing, what
         assert (standing == "held") == (up_to == [False] * len(up_to)), what
-        assert (standing == "held") == ("待解除" in said.title or "not yet cleared" in said.title), what
+        assert (standing == "held") == said.state.endswith(("观察", "watch")), what
         if standing == "true":
             assert True in up_to, what
         assert (standing == "level_held") == (by_level[level] is False and True in up_to), what
@@ -96,10 +110,55 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
             assert True not in up_to, what
             assert None in up_to, what
     else:
-        assert not standing, what
+        assert not standing or standing in BY_OUTCOME, what
+    check_title(alert, said, standing)
+    check_deadlines(alert, said, lang)
     check_facts(signal, alert, said, lang, by_level, asserts=standing not in EXPLAINED)
     check_numbers(alert, said, lang)
     return standing
+
+
+def check_title(alert: Alert, said: Sentence, standing: str) -> None:
+    """Assert that the tag of the title is of what the alert says, and contradicts neither its text nor its evidence."""
+    what = f"{said.title} {said.text} {alert}"
+    found = _TAG.match(said.title)
+    assert found, what
+    tag = found[1] or found[2]
+    before, arrow, after = re.split(r"( ?→ ?)", tag) if "→" in tag else ("", "", tag)
+    is_listed = alert.stock and alert.state in ("raised", "stale")
+    moved = alert.state if is_listed else alert.case_state or alert.state
+    rises, falls = moved in ("upgraded", "graver"), moved in ("downgraded", "eased")
+    if arrow:
+        assert rises or falls, what
+        assert (_LEVELS[before] < _LEVELS[after]) == rises, what
+    assert not tag.startswith(("升", "Up")) or rises, what
+    assert not tag.startswith(("降", "Down")) or falls, what
+    past_due = next((each.value_micro or 0 for each in alert.evidence if each.name == "dpd_max_days"), 0)
+    is_over = tag in ("解除", "Cleared")
+    assert not is_over or moved in ("cleared", "resolved"), what
+    assert not is_over or standing not in ("true", "level_held"), what
+    assert (tag in ("转逾期", "Past due")) == (
+        alert.signal.startswith("EWS11") and past_due > 0 and alert.state in ("raised", "stale", "cleared")
+        and (not alert.case_state or alert.case_state == "resolved" or is_listed) and said.state not in ASSERTS
+    ), what  # fmt: skip
+    for words in ("已足额扣收", "collected in full;", "现无逾期", "nothing is past due now"):
+        assert words not in said.text or past_due <= 0, what
+    level = _LEVELS.get(after.split("·")[0].split(",")[0])
+    of_case = alert.case_state and "观察" not in tag and "watch" not in tag.lower()
+    assert level in (None, SEVERITIES.index((of_case and alert.case_severity) or alert.severity)), what
+
+
+def check_deadlines(alert: Alert, said: Sentence, lang: Lang) -> None:
+    """Assert that no deadline is before the alert, that they ascend, and that what is over or observed has none."""
+    today = date_of(day_of(alert.as_of - 1))
+    dates = [date(int(year or today.year), int(m), int(d)) for year, m, d in re.findall(DEADLINE[lang], said.action)]
+    assert all(each >= today for each in dates), (said, alert)
+    assert dates == sorted(dates), (said, alert)
+    is_over = alert.state in ("cleared", "ended", "closed", "retracted", "stale") and alert.case_state != "opened"
+    if (is_over and not alert.case_state) or said.state.endswith(("观察", "watch")) or alert.case_state == "resolved":
+        assert not dates, (said, alert)
+    for words in ("无须处理", "othing to do"):
+        assert words not in said.action or not dates, (said, alert)
 
 
 def check_facts(
@@ -142,6 +201,7 @@ def check_facts(
     text = row.levels[level]
     if alert.state != "cleared" and by_level[level] is not False and not (" and " in text and " or " in text):
         known = {each.name for each in alert.evidence if each.value_micro is not None} - {_SAID_AS_SCORE}
+        known -= set(re.findall(r"([a-z][a-z0-9_.]+) == 0", text)) - {"judicial_freeze_active_flag"}  # no news
         assert {name for name in known if speaks(name, text)} <= stated, what
 
 
@@ -165,9 +225,26 @@ def check_numbers(alert: Alert, said: Sentence, lang: Lang) -> None:
 
 def said_of(number: str, said: Sentence, lang: Lang) -> str | None:
     """Return the text about a number, up to the next fact; None where it does not name it."""
-    name = wordings()[number].name.to(lang) + ("" if lang == "zh" else ": ")
-    stop = "；" if lang == "zh" else "; "
-    for part in said.text.rstrip("。.").split(stop):
-        if part.startswith(name):
-            return part.removeprefix(name)
+    stop, comma = ("；", "，") if lang == "zh" else ("; ", ", ")
+    of_signal = re.split(_OF_CASE[lang], said.text)[-1]
+    parts = of_signal.rstrip("。.").split(stop)
+    for part in parts:
+        if part.startswith(_name(number, lang)):
+            return part.removeprefix(_name(number, lang)).split(comma)[0]
+    says = wordings()[number]
+    if not says.usual_of:
+        return None
+    amount = r"-?(?:CNY )?[\d,.]+[万亿]?元?"
+    usual = re.escape(says.usual.to(lang)).replace(r"\{\}", amount)
+    of = _name(says.usual_of, lang)
+    shapes = (f"较{usual}(.*)", f"占{usual}的(.*)") if lang == "zh" else (f"(.*) against {usual}", f"(.*) of {usual}")
+    for part in parts:
+        for segment in part.removeprefix(of).split(comma) if part.startswith(of) else ():
+            for shape in shapes:
+                if found := re.fullmatch(shape, segment):
+                    return found[1]
     return None
+
+
+def _name(number: str, lang: Lang) -> str:
+    return wordings()[number].name.to(lang) + ("" if lang == "zh" else ": ")

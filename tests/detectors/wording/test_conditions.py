@@ -119,7 +119,7 @@ def test_every_condition_of_the_catalogue_has_a_text_in_both_languages(name: str
         ),
         ("score.delta_30d > -15", "评分较30日前降幅小于15分", "score against 30 days before down less than 15 points"),
         ("adb_to_debt_ratio < 0.0005", "日均余额占负债低于0.05%", "average balance to total debt below 0.05%"),
-        ("dscr_12m_ratio < 1", "偿债覆盖倍数低于1倍", "debt service coverage ratio, 12 months below 1x"),
+        ("dscr_12m_ratio < 1", "近12个月偿债覆盖低于1倍", "debt service coverage ratio, 12 months below 1x"),
         ("judicial_freeze_active_flag == 0", "司法冻结未生效", "judicial freeze not in force"),
         (
             "seen(gov.licence_change, d=90, adverse=1)",
@@ -129,15 +129,14 @@ def test_every_condition_of_the_catalogue_has_a_text_in_both_languages(name: str
         ("not seen(loan.default, d=360)", "近360日无贷款违约", "no loan default within 360 days"),
         (
             "held(dpd_max_days == 0, d=30)",
-            "最大逾期天数为0天，连续30个日终",
-            "maximum days past due equal to 0 days, at 30 day closes in a row",
+            "逾期为0天，连续30个日终",
+            "past due equal to 0 days, at 30 day closes in a row",
         ),
-        ("isnull(dpd_max_days)", "最大逾期天数不可计算", "maximum days past due not computable"),
+        ("isnull(dpd_max_days)", "逾期不可计算", "past due not computable"),
         (
             "feed.stalled or (calendar.spring_festival_window and dpd_max_days < 30)",
-            "银行数据中断或（处于春节窗口期且最大逾期天数低于30天）",
-            "a bank's data has stopped coming or (it is around the Spring Festival and maximum days past due below 30 "
-            "days)",
+            "银行数据中断或（处于春节窗口期且逾期低于30天）",
+            "a bank's data has stopped coming or (it is around the Spring Festival and past due below 30 days)",
         ),
     ],
 )

@@ -104,11 +104,11 @@ def test_a_change_says_its_direction_and_no_sign(name: str, value: float) -> Non
         ("weekly_inflow_cv_13w_ratio", 1.234, "1.23", "1.23"),
         ("payer_hhi_90d_ratio", 0.4123, "0.41", "0.41"),
         ("debt_service_to_op_inflow_90d_ratio", 0.938, "93.8%", "93.8%"),
-        ("op_inflow_30d_vs_prior90d_ratio", -0.57, "降57.0%", "down 57.0%"),
+        ("op_inflow_30d_vs_prior90d_ratio", -0.57, "降57%", "down 57%"),
         ("op_inflow_30d_vs_prior90d_ratio", 0.572, "增57.2%", "up 57.2%"),
         ("op_inflow_30d_vs_prior90d_ratio", -0.0001, "持平", "unchanged"),
-        ("bal_drop_from_peak_6m_ratio", 0.95, "降95.0%", "down 95.0%"),
-        ("bal_drop_from_peak_6m_ratio", -0.1, "增10.0%", "up 10.0%"),
+        ("bal_drop_from_peak_6m_ratio", 0.95, "降95%", "down 95%"),
+        ("bal_drop_from_peak_6m_ratio", -0.1, "增10%", "up 10%"),
         ("growth_vs_peer_13w_ratio", -0.123, "低12.3个百分点", "12.3 percentage points lower"),
         ("op_inflow_peer_pctl_12m_ratio", 0.35, "第35百分位", "percentile 35"),
         ("op_inflow_30d_cny", 715_000.0, "71.5万元", "CNY 715,000"),
@@ -135,7 +135,7 @@ def test_a_value_near_a_line_gets_enough_decimals_to_differ() -> None:
     assert value_text("runway_30d_days", 14.96, "zh") == "15天"
     assert value_text("runway_30d_days", 14.96, "zh", beside=[15.0]) == "14.96天"
     assert value_text("op_inflow_30d_vs_prior90d_ratio", -0.49996, "en", beside=[-0.3, -0.5]) == "down 49.996%"
-    assert value_text("op_inflow_30d_vs_prior90d_ratio", -0.5, "en", beside=[-0.3, -0.5]) == "down 50.0%"
+    assert value_text("op_inflow_30d_vs_prior90d_ratio", -0.5, "en", beside=[-0.3, -0.5]) == "down 50%"
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_a_reason_of_a_score_says_why_there_is_no_value() -> None:
     zh, en = (
         reason_text("op_inflow_30d_cny", None, 5e5, lang, why=why) for lang, why in (("zh", "历史不足"), ("en", ""))
     )
-    assert zh == "近30日经营性流入额不可计算（历史不足），同业中位50.0万元"
+    assert zh == "近30日经营流入额不可计算（历史不足），同业中位50万元"
     assert en == "Operating inflow, 30 days: not computable, peer median CNY 500,000"
