@@ -145,6 +145,7 @@ FIELDS: tuple[Field, ...] = (
     Field("dpd_latched", "<i4", (), HOT, "the last known maximum, for the cap while it is not reported"),
     Field("lenders", "|u1", (), HOT, "bit b: signals are followed for the lender in bank slot b"),
     Field("eligible", "|u1", (), HOT, "bit b: that bank lent and had consent when last looked at"),
+    Field("eligible_until", "<i8", (), HOT, "the first consent of them ends, ms; -1: none of them"),
     Field("banks_stalled", "|u1", (), HOT, "bit b: at the last close, the feed of that bank was stalled"),
     Field("elsewhere_revision", "<u2", (BANK_SLOTS,), HOT, "notices of other lenders' episodes due to the bank so far"),
     Field("frozen", "|u1", (), HOT, "1: a judicial freeze in force"),
@@ -226,7 +227,7 @@ INITIAL = {
     "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
     "cold_day": NO_UNIT, "low_month_fen": -1, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
-    "past_key": NO_PAST, "case_rises_at": case_views.UNKNOWN,
+    "past_key": NO_PAST, "case_rises_at": case_views.UNKNOWN, "eligible_until": -1,
 }  # fmt: skip
 VOLATILE = (
     Field("id_head", "<i4", (), 0, "first of the event ids that it remembers (state/dedup.py)"),

@@ -146,6 +146,16 @@ def is_authorized(e, slot, t_ms):
 
 
 @kernel
+def authorized_until(e, slot, t_ms):
+    """Return when the consent ends that the bank in `slot` has at t, ms; t where it has none."""
+    until = t_ms
+    for k in range(2):
+        if e.authorization_from[slot, k] <= t_ms:
+            until = max(until, e.authorization_to[slot, k])
+    return until
+
+
+@kernel
 def is_same(a, b):
     """Return whether two ids are equal, all bytes of them."""
     return a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]

@@ -18,6 +18,7 @@ from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
 from streams.score import case_rows, outbook
 
+NEVER = -1  # of the first end of a consent: no bank may see it
 _STATUS = (1 << STATUS_BITS) - 1
 _ONE = np.int64(1)
 _NOTICED = np.array([key_of("lender", name) for name in cases.NOTICED], np.uint64)
@@ -135,17 +136,25 @@ def _others(e, i, b):
 
 
 @kernel
+def is_consent_over(e, t_ms):
+    """Return whether the consent of a bank that could see the enterprise has ended by t."""
+    return e.eligible_until != NEVER and t_ms >= e.eligible_until
+
+
+@kernel
 def follow_lenders(e, engine, book):
     """List the open episodes to each bank that may see them from now on; close them for each that no longer may."""
     x = book.draft[0]
     if e.lenders == 0 and e.eligible == 0:
         return
-    now = np.int64(0)
+    now, until = np.int64(0), np.int64(NEVER)
     for b in range(BANK_SLOTS):
-        if loans.lends(e, b) and loans.is_authorized(e, b, x.as_of_ms):
+        consent_ends = loans.authorized_until(e, b, x.as_of_ms)
+        if loans.lends(e, b) and consent_ends > x.as_of_ms:
             now |= _ONE << b
+            until = consent_ends if until == NEVER else min(until, consent_ends)
     before = np.int64(e.eligible)
-    e.eligible = now
+    e.eligible, e.eligible_until = now, until
     if now == before:
         return
     for b in range(BANK_SLOTS):

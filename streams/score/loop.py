@@ -170,7 +170,7 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     """Read the indicators at the enterprise's own time, score them, follow signals and episodes; write what is due.
 
     closing: at a day's close. observed: write an observation. code: the event's, of features.state.seen. lends: the
-    event may change a loan, who lends or may look.
+    event may change a loan, who lends or may look; a consent that has ended does so with any event.
     """
     x = book.draft[0]
     x.as_of_ms = t_ms
@@ -187,7 +187,8 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
         outbook.write(book, outbook.OBSERVATION)
     context.read(e, engine, x)
     first = book.used[0]
-    if lends or book.cause[0].kind:  # who may no longer look hears that delivery ends, and not what is retracted
+    # Who may no longer look hears that delivery ends, and not what is retracted.
+    if lends or book.cause[0].kind or alerting.is_consent_over(e, t_ms):
         alerting.follow_lenders(e, engine, book)
     alerting.follow_signals(e, engine, book, code, closing, lends)
     case_rows.follow(e, engine.rules, book, first, closing)
