@@ -38,13 +38,20 @@ def id_of(b: Any, enterprise_id: str, view: int, bank_id: str) -> str:
 
 
 def severity(b: Any, view: int) -> Severity | None:
-    """Return the level of the case that the reader of `view` has, as it was where it is resolved; None: no case."""
+    """Return the level of the case that the reader of `view` has, as it was where it is resolved; None: no case.
+
+    Where delivery ends it is that before the record, as all that is told then.
+    """
+    if b["transition"] == episodes.CLOSED:
+        return _severity(b["case_before"][view])
     return _severity(b["case_level"][view] or b["case_before"][view])
 
 
 def fields(b: Any, rules: RuleSet, view: int) -> dict[str, Any]:
     """Return the optional fields of the case: what happened to it, its probability, and what that is made of."""
     found: dict[str, Any] = {}
+    if b["transition"] == episodes.CLOSED:
+        return found
     if moved := b["case_moved"][view]:
         found["case_state"] = cases.STATES[moved]
         found["case_severity_before"] = _severity(b["case_before"][view])

@@ -244,6 +244,8 @@ def test_a_consent_that_ends_within_a_day_ends_what_a_bank_is_told_at_its_millis
         score = displayed(int(before.state["score_milli"][0]))
         assert {(a.state, a.reason, a.score, a.score_before) for a in new} == {("closed", "authorization", score, None)}
         assert supervised(messages)[-1].score < score, "the freeze caps it"
+        assert {a.case_severity for a in new} == {"orange"}, "and makes the case red, for others"
+        assert "EWS45_judicial_freeze" in freeze
 
 
 def test_open_episodes_are_one_case_a_reader_from_the_first_to_the_last():
