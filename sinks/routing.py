@@ -169,7 +169,7 @@ class Router:
         return Verdict(False, "quiet") if self._is_repeat(alert, kind) else Verdict(True, why)
 
     def _is_repeat(self, alert: Alert, kind: Kind) -> bool:
-        last = self._told.get(alert.alert_id if kind == "notice" else alert.case_id)
+        last = self._told.get(alert.alert_id if kind == "notice" or not alert.case_id else alert.case_id)
         if last is None or kind == "over":
             return False
         as_of, rank = last
@@ -181,7 +181,7 @@ class Router:
             if alert.case_state == "resolved":
                 self._told.pop(alert.case_id, None)
             return
-        for name in (alert.case_id, alert.alert_id):
+        for name in filter(None, (alert.case_id, alert.alert_id)):  # a list may be of no case
             self._told.pop(name, None)  # so that it stands last
             self._told[name] = (alert.as_of, _RANK[_case_severity(alert)])
         while len(self._told) > REMEMBERED_MAX:

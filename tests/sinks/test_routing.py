@@ -154,6 +154,14 @@ def test_a_case_is_quiet_for_a_while_unless_it_becomes_graver(tmp_path: Path) ->
     assert one.held == {"not_subscribed": 0, "quiet": 5}
 
 
+def test_alerts_without_a_case_are_no_repeats_of_each_other(tmp_path: Path) -> None:
+    one = router(tmp_path, "quiet_days = 7\n[[subscription]]\nname = 'one'")
+    listed = {"stock": True, "case_id": "", "case_severity": None}
+    assert one.decide(alert(1, **listed)).delivered
+    assert one.decide(alert(2, **listed)).delivered
+    assert one.decide(alert(1, revision=2, **listed)).why == "quiet"
+
+
 def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routing, "REMEMBERED_MAX", 4)
     one = router(tmp_path, 'kinds = ["new"]')
