@@ -154,9 +154,9 @@ def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]
     counts = one.counts
     yield say(
         f"记录：入账 {counts['applied']:,}，重复 {counts['duplicate']:,}，内容冲突 {counts['conflict']:,}，"
-        f"迟到 {counts['late']:,}",
+        f"迟到 {counts['late']:,}，拒绝的处置动作 {counts['refused']:,}",
         f"records: applied {counts['applied']:,}, duplicate {counts['duplicate']:,}, in conflict "
-        f"{counts['conflict']:,}, late {counts['late']:,}",
+        f"{counts['conflict']:,}, late {counts['late']:,}, refused actions {counts['refused']:,}",
     )
 
 

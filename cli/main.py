@@ -16,7 +16,7 @@ from config.errors import SettingsError
 # Each module `cli.<verb>`, with _ for -, has a docstring and `ZH`, the same in Chinese, whose first line is the help,
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
-    "status", "tail", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "acl", "config",
+    "status", "tail", "case", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "acl", "config",
     "ledger", "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest", "evaluate",
     "token-key",
 )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors import signals
+from detectors import case_life, signals
 from detectors.episodes import EVERY_BANK
 from detectors.rules.program import NO_FINDING, RED, SIGNALS_MAX, YELLOW
 from detectors.rules.vocabulary import DELTA_30D, POINTS
@@ -215,8 +215,10 @@ def _move(e, view, level, x):
     """Give the case of a view its level; open or resolve it where that begins or ends it."""
     before = np.int64(e.case_level[view])
     x.case_before[view], x.case_level[view], x.case_moved[view] = before, level, UNMOVED
+    is_kept = view != SUPERVISOR and case_life.is_worked_on(e, view)  # somebody has signed it: one life, one key
     if before == 0 and level > 0:
-        e.case_key[view] = _key(x.offset, x.as_of_ms)
+        if not is_kept:
+            e.case_key[view] = _key(x.offset, x.as_of_ms)
         x.case_moved[view] = OPENED
     elif level > before:
         x.case_moved[view] = GRAVER
@@ -225,7 +227,9 @@ def _move(e, view, level, x):
     x.case_key[view] = e.case_key[view]
     if level == 0 and before > 0:
         x.case_moved[view] = RESOLVED
-        e.case_key[view] = e.case_below_closes[view] = 0
+        e.case_below_closes[view] = 0
+        if not is_kept:
+            e.case_key[view] = 0
     e.case_level[view] = level
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from domain.ids import BankIdText, DayText, EnterpriseIdText, EventIdText, LoanIdText, TokenText
+from domain.ids import BankIdText, CaseIdText, DayText, EnterpriseIdText, EventIdText, LoanIdText, TokenText
 from domain.money import AmountMinor, BalanceMinor, MoneyMinor
 
 SCHEMA = "xinliu.event/1"
@@ -35,6 +35,8 @@ GovEvent = Literal[
     "tax_paid", "social_security_paid", "housing_fund_paid", "utility_paid", "judicial_freeze", "judicial_release",
     "enforcement", "penalty", "licence_change", "fact",
 ]  # fmt: skip
+CaseActionKind = Literal["sign", "begin", "submit", "approve", "return"]
+Disposition = Literal["confirmed", "false_alarm", "known", "seasonal", "data_fault", "to_verify"]
 AuthorizationPurpose = Literal["贷前审批", "贷后管理", "担保资格审查", "关联查询"]
 
 Text256 = Annotated[str, msgspec.Meta(max_length=256)]
@@ -167,6 +169,21 @@ class Authorization(EnterpriseEvent, frozen=True, kw_only=True, tag="authorizati
     revoked: bool = False
 
 
+class CaseAction(EnterpriseEvent, frozen=True, kw_only=True, tag="case_action"):
+    """What a bank's staff did with a case, from that bank or from the platform's desk. `bank_id` is the case's bank.
+
+    A submit has a disposition; one that holds until a day keeps the bank from further alerts of that case.
+    """
+
+    case_id: CaseIdText
+    action: CaseActionKind
+    actor: TokenText
+    disposition: Disposition | None = None
+    until: DayText | None = None
+    measure: Text128 | None = None
+    remark: Text256 | None = None
+
+
 class Outcome(EnterpriseEvent, frozen=True, kw_only=True, tag="outcome"):
     """A matured label from an operator, for data sets whose loan events are absent."""
 
@@ -244,11 +261,12 @@ class Derived(_Tagged, frozen=True, kw_only=True, tag="derived"):
     amount_minor: MoneyMinor | None = None
 
 
-FromBank = Txn | Loan | Receipt
+FromBank = Txn | Loan | Receipt | CaseAction
+FromDesk = CaseAction
 FromGateway = Gov | Profile | Authorization
 FromOperator = Outcome | Control
-AnyEvent = Txn | Loan | Receipt | Gov | Profile | Authorization | Outcome | Tick | Control | Derived
-LogEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Tick | Control | Derived
+AnyEvent = Txn | Loan | Receipt | Gov | Profile | Authorization | CaseAction | Outcome | Tick | Control | Derived
+LogEvent = Txn | Loan | Gov | Profile | Authorization | CaseAction | Outcome | Tick | Control | Derived
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

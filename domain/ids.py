@@ -20,4 +20,5 @@ EnterpriseIdText = Annotated[str, msgspec.Meta(pattern=ENTERPRISE_ID_PATTERN)]
 EventIdText = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 LoanIdText = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 TokenText = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+CaseIdText = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 DayText = Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]  # \d would take any script's digits

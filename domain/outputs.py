@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from domain.events import FiveClass, GuaranteeType
+from domain.events import Disposition, FiveClass, GuaranteeType
 
 # Present, and true, only where the value rests on business days of a year whose holidays are not published yet
 # (docs/adr/0015-a-provisional-calendar.md). This is not the status "provisional".
@@ -20,6 +20,12 @@ Grade = Literal["A", "B", "C", "D", "E", "F"]
 Status = Literal["published", "provisional", "withheld"]
 AlertState = Literal["raised", "upgraded", "downgraded", "stale", "ended", "cleared", "retracted", "closed"]
 CaseState = Literal["opened", "graver", "eased", "resolved"]  # what a revision did to its reader's case
+CaseStage = Literal["awaiting", "signed", "checking", "in_review", "disposed", "false_alarm", "resolved", "undelivered"]
+CaseChange = Literal[
+    "opened", "graver", "eased", "resolved", "undelivered", "reopened", "resumed", "overdue", "listed",
+    "signed", "begun", "submitted", "approved", "returned",
+]  # fmt: skip
+Escalation = Literal["desk", "head_office", "supervisor"]  # who has to see to it
 GROUPS = (
     "fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure",
     "repayment_capacity",
@@ -144,6 +150,38 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     case_severity_before: Severity | msgspec.UnsetType | None = msgspec.UNSET  # beside case_state; None: no case
     case_pd_12m_ppm: int | msgspec.UnsetType = msgspec.UNSET  # the claim: a default within twelve months
     case_lines: list[CaseLine] | msgspec.UnsetType = msgspec.UNSET  # what the claim is made of, most points first
+
+
+class CaseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`case.<bank_id>.v1` and `case.supervisor.v1`, keyed by enterprise_id: a bank's case, each time that it has moved.
+
+    Readers keep, for each case_id, the record with the highest (offset, seq). `opened_at` begins anew where a case that
+    was disposed of comes back. Days are day numbers.
+    """
+
+    case_id: str
+    bank_id: str
+    enterprise_id: str
+    state: CaseStage
+    change: CaseChange  # what has moved
+    severity: Severity | None  # of a closed case the one that was disposed of; None: none of its signals is open
+    opened_at: int
+    as_of: int
+    contact_due: int | None  # day up to which the enterprise must have been contacted
+    visit_due: int | None  # day up to which it must have been visited, and the conclusion submitted
+    due: int | None  # the day up to which the next step is due; None: closed, or without a deadline
+    escalation: Escalation
+    exposure_minor: int  # outstanding of the bank's own open loans
+    maker: str | None  # 16 hex digits, a hash of the token of who signed, began or submitted last
+    checker: str | None  # the same of who approved or returned, on that record
+    disposition: Disposition | None
+    until: int | None  # day up to which the disposition keeps further alerts from the bank
+    measure: str | None = None  # these four of the action, on its record
+    remark: str | None = None
+    event_id: str | None = None
+    acted_at: int | None = None
+    offset: int
+    seq: int
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True):

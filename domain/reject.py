@@ -37,6 +37,11 @@ class Reason(StrEnum):
     BANK_MISMATCH = "bank_mismatch"  # bank_id is not the topic's bank
     PERSONAL_ID = "personal_id"  # an enterprise id that is a person's number, a passport or a card
     CONFLICT = "conflict"  # an event id seen with another body (found by score)
+    CASE_UNKNOWN = "case_unknown"  # an action on a case that the enterprise does not have (this and the next: by score)
+    CASE_FOREIGN = "case_foreign"  # on a case of another bank
+    CASE_FINISHED = "case_finished"  # on a case that is closed
+    CASE_OUT_OF_ORDER = "case_out_of_order"  # that does not follow from the case's state
+    CASE_BY_MAKER = "case_by_maker"  # a review by who submitted it
     LATE = "late"  # older than the allowed lateness (found by score)
 
 

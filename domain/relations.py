@@ -70,6 +70,30 @@ def _outcome(fields: Fields) -> Iterator[Rejected]:
         yield from _needs(fields, "an outcome without loan_id", "observation_id")
 
 
+HOLD_DAYS_MAX = 366
+_HOLDING = {"confirmed": False, "to_verify": True}  # whether a disposition must hold until a day; the others may
+
+
+def _case_action(fields: Fields) -> Iterator[Rejected]:
+    if fields.get("action") != "submit":
+        for name in ("disposition", "until"):
+            if fields.get(name) is not None:
+                yield Rejected(reason=Reason.UNKNOWN_FIELD, field=name, detail="no field of any action but submit")
+        return
+    yield from _needs(fields, "action submit", "disposition")
+    disposition, until = fields.get("disposition"), fields.get("until")
+    must_hold = _HOLDING.get(disposition) if isinstance(disposition, str) else None
+    if must_hold:
+        yield from _needs(fields, f"disposition {disposition}", "until")
+    elif must_hold is False and until is not None:
+        yield Rejected(reason=Reason.UNKNOWN_FIELD, field="until", detail=f"no field of disposition {disposition}")
+    last, time_ms = _day(until), fields.get("event_time")
+    if last is not None and is_integer(time_ms) and abs(time_ms) <= 2**53:
+        days = last - day_of(time_ms)
+        if not 0 < days <= HOLD_DAYS_MAX:
+            yield _out("until", f"not within {HOLD_DAYS_MAX} days after event_time")
+
+
 def _control(fields: Fields) -> Iterator[Rejected]:
     if fields.get("action") == "activate":
         yield from _needs(fields, "action activate", "artefact", "artefact_id")
@@ -87,6 +111,7 @@ _RULES = {
     "loan": _loan,
     "gov": _gov,
     "authorization": _authorization,
+    "case_action": _case_action,
     "outcome": _outcome,
     "control": _control,
 }

@@ -3,10 +3,12 @@
 EVENTS = "events.v1"
 CONTROL = "control.v1"
 GATEWAY = "gateway.events.v1"
+DESK = "desk.events.v1"
 SCORE = "score.v1"
 INDICATOR = "indicator.v1"
 OBSERVATION = "observation.v1"
 ALERT_SUPERVISOR = "alert.supervisor.v1"
+CASE_SUPERVISOR = "case.supervisor.v1"
 ALERT_BACKFILL = "backfill.alert.v1"
 DEAD_LETTERS = "dlq.v1"
 QUARANTINE = "quarantine.v1"
@@ -28,6 +30,11 @@ def bank_events(bank_id: str) -> str:
 def bank_alerts(bank_id: str) -> str:
     """Return the topic that only this bank may read."""
     return f"alert.{bank_id}.v1"
+
+
+def bank_cases(bank_id: str) -> str:
+    """Return the topic of this bank's cases, which only it may read."""
+    return f"case.{bank_id}.v1"
 
 
 def alerted_bank(topic: str) -> str:

@@ -24,6 +24,7 @@ from domain.events import (
     SCHEMA,
     AnyEvent,
     FromBank,
+    FromDesk,
     FromGateway,
     FromOperator,
     Receipt,
@@ -37,14 +38,19 @@ from domain.reject import Reason, Rejected, without_values
 from domain.relations import is_integer, relations
 from domain.strict_json import parse
 
-Writer = Literal["bank", "gateway", "operator"]
-Accepted = FromBank | FromGateway | FromOperator
+Writer = Literal["bank", "gateway", "desk", "operator"]
+Accepted = FromBank | FromGateway | FromDesk | FromOperator
 
 _SCHEMAS = frozenset({SCHEMA.encode()})
 _PRECEDENCE = {reason: rank for rank, reason in enumerate(Reason)}
-_MAY_SEND: dict[Writer, Any] = {"bank": FromBank, "gateway": FromGateway, "operator": FromOperator}
+_MAY_SEND: dict[Writer, Any] = {
+    "bank": FromBank,
+    "gateway": FromGateway,
+    "desk": FromDesk,
+    "operator": FromOperator,
+}
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(AnyEvent)}
-_KINDS_OF = {writer: frozenset(get_args(union)) for writer, union in _MAY_SEND.items()}
+_KINDS_OF = {writer: frozenset(get_args(union) or (union,)) for writer, union in _MAY_SEND.items()}
 
 # C0, DEL, C1, and what changes the direction or is not seen: never part of an identifier or a code.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -56,7 +62,7 @@ _WORDS_ONLY = re.compile("[\u3001\u3002\u4e00-\u9fff\uff01-\uff5e]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The writer of a topic. `bank_id` is the bank's own code, None for the gateway and operators."""
+    """The writer of a topic. `bank_id` is the bank's own code, None for the gateway, the desk and operators."""
 
     writer: Writer
     bank_id: str | None = None
@@ -72,6 +78,8 @@ def source_of(topic: str) -> Source:
         return Source(writer="bank", bank_id=bank_id)
     if topic == topics.GATEWAY:
         return Source(writer="gateway")
+    if topic == topics.DESK:
+        return Source(writer="desk")
     if topic == topics.CONTROL:
         return Source(writer="operator")
     raise ValueError(f"{topic} is not read by ingest")

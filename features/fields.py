@@ -43,6 +43,7 @@ FIELDS: tuple[Field, ...] = (
     Field("duplicate_count", "<i8", (), HOT, "records that were repeats of one applied"),
     Field("conflict_count", "<i8", (), HOT, "records whose event id had come with another body"),
     Field("late_count", "<i8", (), HOT, "records older than the allowed lateness"),
+    Field("refused_count", "<i8", (), HOT, "actions on cases that were refused"),
     Field("cold_day", "<i4", (), HOT, "last closed day when the cold part last changed"),
     # time
     Field("newest_ms", "<i8", (), HOT, "newest event time, ms; -1: none"),
@@ -210,6 +211,17 @@ FIELDS: tuple[Field, ...] = (
     Field("episode_revision", "<i4", (EPISODES_MAX,), HOT, "number of the newest revision"),
     Field("episode_false_closes", "|u1", (EPISODES_MAX,), HOT, "closes that its level was false, or since its end"),
     Field("episode_held_closes", "<u2", (EPISODES_MAX,), HOT, "closes in a row at which its hysteresis held"),
+    # a bank's case, from its opening until it is disposed of (detectors/case_life.py)
+    Field("life_key", "<u8", (BANK_SLOTS,), HOT, "case_key of the case that it is of; 0: none"),
+    Field("life_stage", "|u1", (BANK_SLOTS,), HOT, "0 none, 1 awaiting, 2 signed, 3 checking, 4 in review, 5 closed"),
+    Field("life_disposition", "|u1", (BANK_SLOTS,), HOT, "as submitted; 0: none"),
+    Field("life_level", "|u1", (BANK_SLOTS,), HOT, "its level; of a closed one, what was disposed of"),
+    Field("life_escalation", "|u1", (BANK_SLOTS,), HOT, "0 the desk's, 1 overdue to head office, 2 to the supervisor"),
+    Field("life_maker", "<u8", (BANK_SLOTS,), HOT, "hash of who signed, began or submitted last"),
+    Field("life_opened_ms", "<i8", (BANK_SLOTS,), HOT, "the enterprise's time when it was opened, ms"),
+    Field("life_contact_day", "<i4", (BANK_SLOTS,), HOT, "day up to which contact is due; 0: none"),
+    Field("life_visit_day", "<i4", (BANK_SLOTS,), HOT, "day up to which the visit is due; 0: none"),
+    Field("life_until_day", "<i4", (BANK_SLOTS,), HOT, "day up to which a disposition holds alerts; 0: none"),
     # signals whose levels wait (state/held.py)
     Field("held_key", "<u8", (held.PLACES,), HOT, "hash of a signal of which a level has held; 0: free"),
     Field("held_bank", "|i1", (held.PLACES,), HOT, "slot of the lender that it is about; -1: every bank"),

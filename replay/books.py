@@ -305,7 +305,7 @@ def _flow_checks(books: list[TopicBook], log: LogCount, totals: Mapping[str, int
             right=book.accepted + book.receipts + sum(book.dead_lettered.values()) + book.quarantined,
         )
     yield Check(
-        what="events.v1: records = applied + duplicate + late + conflict + ticks and controls",
+        what="events.v1: records = applied + duplicate + late + conflict + refused + ticks and controls",
         left=log.records - log.unreadable,
         right=sum(totals.values()) + log.barriers,
     )

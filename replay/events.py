@@ -29,6 +29,7 @@ from domain.calendar import day_of_date, day_of_text, day_start_ms
 from domain.events import (
     SCHEMA,
     Authorization,
+    CaseAction,
     Control,
     FromBank,
     FromGateway,
@@ -147,6 +148,8 @@ class Events:
             raise SourceError(f"{where}: {named}{event.reason.value} {event.detail}".rstrip())
         if isinstance(event, Control):
             raise SourceError(f"{where}: a control record is no event of a bank, the gateway or an operator's outcome")
+        if isinstance(event, CaseAction):
+            raise SourceError(f"{where}: an action on a case: its case is of another log")
         if isinstance(event, Receipt) and self._terms.receipts == "made":
             said = f'receipts are made here; {TERMS} with receipts = "given" takes those of the files'
             raise SourceError(f"{where}: {said}")

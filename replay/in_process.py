@@ -26,7 +26,7 @@ from streams.score.partition import EngineVersionChanged
 from streams.score.version import engine_version
 from streams.worker.role import TP
 
-OUTCOMES = ("applied", "duplicate", "conflict", "late", "tick", "control", "unreadable")
+OUTCOMES = ("applied", "duplicate", "conflict", "late", "refused", "tick", "control", "unreadable")
 RECORDS_A_PROCESS = 200_000  # at least, before it is worth starting another
 SAY_S = 1.0
 Say = Callable[[str], None]

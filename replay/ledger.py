@@ -30,8 +30,9 @@ from sinks.redis_store import partition_state, stored_rows
 from sinks.retriable import ANSWER_S
 from streams.control_log import control_of
 from streams.score.partition import PartitionState
+from streams.score.rows import CASE_REASONS
 
-OUTCOMES = ("applied", "duplicate", "late", "conflict")
+OUTCOMES = ("applied", "duplicate", "late", "conflict", "refused")
 _NAMED_MAX = 5
 _HEADER = ("schema", SCHEMA.encode())
 
@@ -146,7 +147,12 @@ def take_stock(settings: Settings, redis: Any | None) -> Ledger:
     partitions = range(kafka.log_partitions if redis is not None else 0)
     stored = {p: found for p in partitions if (found := _stored(redis, settings, p)) is not None}
     offsets = Offsets(kafka)
-    names = [*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.CONTROL]
+    names = [
+        *(topics.bank_events(bank.bank_id) for bank in settings.banks),
+        topics.GATEWAY,
+        topics.DESK,
+        topics.CONTROL,
+    ]
     committed = offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S)
     ends = offsets.ends(offsets.partitions([topics.EVENTS]))
     log, letters = count_log(kafka, stored), read_letters(kafka)
@@ -353,7 +359,7 @@ def _partition_checks(p: int, count: PartitionCount, said: Stored, end: int) -> 
     )
     yield Check(
         where=where,
-        what="records of enterprises = applied + duplicate + conflict + late",
+        what="records of enterprises = applied + duplicate + conflict + late + refused",
         left=of_enterprises,
         right=outcomes,
         note=_named(differing),
@@ -370,13 +376,17 @@ def _partition_checks(p: int, count: PartitionCount, said: Stored, end: int) -> 
 
 
 def _letter_checks(p: int, said: Stored, letters: Letters) -> Iterator[Check]:
-    """Conflicts and late records lie in their topics. What was sent, and not yet counted, leaves room between two."""
+    """Conflicts, late records and refused actions lie in their topics.
+
+    What was sent, and not yet counted, leaves room between two.
+    """
     low, where = said.state.low_offset, f"{topics.EVENTS}[{p}]"
-    for outcome, reason, topic in (
-        ("conflict", Reason.CONFLICT, topics.DEAD_LETTERS),
-        ("late", Reason.LATE, topics.LATE),
+    for outcome, reasons, topic in (
+        ("conflict", (Reason.CONFLICT,), topics.DEAD_LETTERS),
+        ("late", (Reason.LATE,), topics.LATE),
+        ("refused", CASE_REASONS, topics.DEAD_LETTERS),
     ):
-        at = [offset for offset, why in letters.get((topics.EVENTS, p), {}).items() if why == reason]
+        at = [offset for offset, why in letters.get((topics.EVENTS, p), {}).items() if why in reasons]
         counted = said.total(outcome)
         least = sum(offset < low for offset in at)
         yield Check(

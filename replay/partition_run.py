@@ -13,16 +13,19 @@ from detectors.rules.artefact import decode as decode_rules
 from detectors.snapshot import Snapshot, content_id
 from detectors.snapshot import decode as decode_snapshot
 from domain.events import Control
+from domain.reject import Reason
 from replay.evicted import Evicted
 from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
 from streams.score.columns import TakesColumns
 from streams.score.partition import Partition, PartitionState
-from streams.score.rows import Writer
+from streams.score.rows import CASE_REASONS, Writer
 from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
 from streams.worker.process import settle
+
+_COUNTED_AS = {Reason.CONFLICT.value: "conflict", **{reason.value: "refused" for reason in CASE_REASONS}}
 
 
 class Consumer(Protocol):
@@ -208,7 +211,7 @@ class PartitionRun:
         self._records += records
         for (outcome, reason), count in self.memory.take_tally().outcomes.items():
             is_letter = outcome == "dead_lettered"
-            self._outcomes[("conflict" if reason == "conflict" else "unreadable") if is_letter else outcome] += count
+            self._outcomes[_COUNTED_AS.get(reason, "unreadable") if is_letter else outcome] += count
         outputs, supervised = self._writer.take_counts()
         self._outputs += outputs
         self._alerts += Counter({f"{severity} {state}": count for (severity, state), count in supervised.items()})

@@ -111,6 +111,7 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
         ("model_changed",),
     ),
     "xinliu_alerts": (CounterMetricFamily, "Revisions of alerts, each once", ("severity", "state")),
+    "xinliu_cases": (CounterMetricFamily, "Records of banks' cases, by what changed", ("severity", "change")),
     "xinliu_unacknowledged_outputs": (GaugeMetricFamily, "Outputs that Kafka has not acknowledged", ()),
     "xinliu_waiting_rows": (GaugeMetricFamily, "Rows that wait for ClickHouse", ()),
     "xinliu_block_retries": (CounterMetricFamily, "Tries of a block that ClickHouse did not acknowledge", ()),
@@ -173,6 +174,8 @@ def samples(reading: Reading) -> Iterator[Sample]:
             yield "xinliu_backfill", (str(reading.partition),), reading.backfill
         case Written(kind="alert", severity=severity, state=state, records=records):
             yield "xinliu_alerts", (severity, state), records
+        case Written(kind="case", severity=severity, state=change, records=records):
+            yield "xinliu_cases", (severity, change), records
         case Written(kind=kind, records=records):
             yield f"xinliu_{kind}s", (), records
         case DaysClosed(days=days, model_changed=model_changed):

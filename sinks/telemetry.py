@@ -160,9 +160,12 @@ class InForce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Records that score has written since the start, by kind; alerts also by severity and state."""
+    """Records that score has written since the start, by kind; alerts and cases also by severity and state.
 
-    kind: Literal["score", "indicator", "observation", "alert"]
+    state of a case: what has changed of it.
+    """
+
+    kind: Literal["score", "indicator", "observation", "alert", "case"]
     severity: str = ""
     state: str = ""
     records: int

@@ -123,7 +123,7 @@ def retry(settings: Settings, letters: Iterable[Letter]) -> Retried:
     sent, refused = 0, []
     for letter in letters:
         head = letter.head
-        if topics.bank_of(head.topic) is None and head.topic not in (topics.GATEWAY, topics.CONTROL):
+        if topics.bank_of(head.topic) is None and head.topic not in (topics.GATEWAY, topics.DESK, topics.CONTROL):
             refused.append((head, "its topic is no input of ingest"))
             continue
         try:

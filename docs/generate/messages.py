@@ -21,10 +21,11 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     struct.__name__: struct
     for struct in (
         events.Txn, events.Loan, events.Instalment, events.Receipt, events.Gov, events.Profile, events.Authorization,
-        events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
+        events.CaseAction, events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
-        outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.DeadLetter, outputs.EventName,
-        outputs.Sealed, outputs.Refused, outputs.Cut, outputs.Opened, outputs.QuarantinedBatch,
+        outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.CaseRecord,
+        outputs.DeadLetter, outputs.EventName, outputs.Sealed, outputs.Refused, outputs.Cut, outputs.Opened,
+        outputs.QuarantinedBatch,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,
         outputs.GradeOutcome, outputs.ScoreOutcome,
@@ -37,6 +38,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
 _VALUES: Mapping[str, Any] = {
     "bank.{bank_id}.events.v1": events.FromBank,
     "gateway.events.v1": events.FromGateway,
+    "desk.events.v1": events.FromDesk,
     "control.v1": events.FromOperator,
     "feed.v1": outputs.FeedMessage,
     "model.report.v1": outputs.ModelMessage,

@@ -64,3 +64,29 @@ def keyed_siphash(b, start, end, key_0, key_1):
     for _ in range(4):
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
     return v0 ^ v1 ^ v2 ^ v3
+
+
+@kernel
+def siphash_of_words(w, more_0, more_1, key_0, key_1):
+    """Return the hash, uint64, of the words w uint64 (n,) and two more, as bytes in little-endian order."""
+    v0 = key_0 ^ _U(0x736F6D6570736575)
+    v1 = key_1 ^ _U(0x646F72616E646F6D)
+    v2 = key_0 ^ _U(0x6C7967656E657261)
+    v3 = key_1 ^ _U(0x7465646279746573)
+    count = w.shape[0]
+    for i in range(count + 3):
+        m = _U(8 * (count + 2)) << _U(56)
+        if i < count:
+            m = w[i]
+        elif i == count:
+            m = more_0
+        elif i == count + 1:
+            m = more_1
+        v3 ^= m
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0 ^= m
+    v2 ^= _U(0xFF)
+    for _ in range(4):
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    return v0 ^ v1 ^ v2 ^ v3

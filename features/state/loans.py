@@ -18,7 +18,7 @@ any of which nothing is kept; arrears_overflow_day, arrears_overflow_dpd int32: 
 
 import numpy as np
 
-from features.state import balances, case_views, held, instalments
+from features.state import balances, case_views, held, instalments, lives
 from features.state.loan_table import LOAN_SLOTS, NO_SLOT, places
 from kernels.decorators import kernel
 
@@ -75,6 +75,7 @@ def _give_to_bank(e, slot, code):
     balances.forget_bank(e, slot)
     held.forget_bank(e, slot)
     case_views.forget_bank(e, slot)
+    lives.forget_bank(e, slot)
     e.elsewhere_revision[slot] = 0
     e.lenders &= ~(1 << slot)
     e.banks_stalled &= ~(1 << slot)
@@ -97,7 +98,9 @@ def known_bank_slot(e, code):
 
 @kernel
 def _is_warned_of(e, slot):
-    """Return whether an episode about the bank in this slot is open, or ended within the cooldown."""
+    """Return whether an episode about the bank in this slot is open or ended within the cooldown, or its case open."""
+    if lives.is_live(e, slot):
+        return True
     for i in range(np.int64(e.episodes_open) + np.int64(e.episodes_recent)):
         if e.episode_bank[i] == slot:
             return True

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TXN, LOAN, AUTHORIZATION, GOV, PROFILE, OTHER = range(6)
+TXN, LOAN, AUTHORIZATION, GOV, PROFILE, OTHER, CASE_ACTION = range(7)
 BOOKED, RETURNED, REVERSED = range(3)
 LOAN_FACT, LOAN_GRANTED, LOAN_LENT, LOAN_DUE, LOAN_REPAID, LOAN_CLOSED = range(6)  # LENT: drawn or renewed
 FREEZE, RELEASE, NEITHER, REVOKED = range(4)
@@ -16,7 +16,7 @@ RECORD = np.dtype(
         ("row", "<i4"),  # in the chunk
         ("key", "<u8", (4,)),
         ("kind", "|u1"),
-        ("event", "|u1"),  # LOAN_*, FREEZE …, by kind; a granted loan is observed
+        ("event", "|u1"),  # LOAN_*, FREEZE …, an action of detectors.case_life, by kind; a granted loan is observed
         ("seen", "|u1"),  # the code of its kind of event (features.state.seen)
         ("adverse", "|u1"),
         ("admitted", "|u1"),  # applied however late
@@ -39,7 +39,7 @@ RECORD = np.dtype(
         ("revolving", "|u1"),
         ("at_once", "|u1"),  # the principal is due at one stroke
         ("dpd", "<i4"),  # -1: not reported
-        ("due_day", "<i4"),  # of LOAN_DUE
+        ("due_day", "<i4"),  # of LOAN_DUE; of a case's disposition, until when it holds, 0: it does not
         ("matures_day", "<i4"),  # of a loan; 0: not reported, as of the next two
         ("five_class", "|u1"),
         ("guarantee", "|u1"),
@@ -48,5 +48,8 @@ RECORD = np.dtype(
         ("line_count", "<i4"),
         ("valid_from", "<i8"),
         ("valid_to", "<i8"),
+        ("case", "<u8"),  # its id
+        ("actor", "<u8"),  # a hash of who acted
+        ("disposition", "|u1"),  # a code of detectors.case_life; 0: none
     ]
 )

@@ -17,6 +17,7 @@ from domain.events import Authorization, Loan, LogRecord, Profile, Txn
 from domain.outputs import (
     GROUPS,
     Alert,
+    CaseRecord,
     DeadLetter,
     FeedHealth,
     FeedMessage,
@@ -345,6 +346,42 @@ ALERT = Table(name="alert", columns=_REVISION)
 ALERT_BACKFILL = Table(name="alert_backfill", columns=_REVISION)
 ALERT_TOLD = Table(name="alert_told", columns=(("bank_id", WORD, "records", _bank_told), *_REVISION))
 
+CASE_RECORD = Table(
+    name="case_record",
+    columns=(
+        *fields(
+            "value",
+            {
+                "bank_id": WORD,
+                "case_id": "String",
+                "enterprise_id": "String",
+                "state": WORD,
+                "change": WORD,
+                "severity": WORD_OR_NULL,
+                "opened_at": TIME,
+                "as_of": TIME,
+                "contact_due": "Nullable(Int32)",
+                "visit_due": "Nullable(Int32)",
+                "due": "Nullable(Int32)",
+                "escalation": WORD,
+                "exposure_minor": "Int64",
+                "maker": "Nullable(String)",
+                "checker": "Nullable(String)",
+                "disposition": WORD_OR_NULL,
+                "until": "Nullable(Int32)",
+                "measure": "Nullable(String)",
+                "remark": "Nullable(String)",
+                "event_id": "Nullable(String)",
+                "acted_at": f"Nullable({TIME})",
+                "seq": "Int32",
+            },
+        ),
+        ("log_offset", "Int64", "value", operator.attrgetter("offset")),
+        ("log_time", TIME, "records", operator.attrgetter("times_ms")),
+        _LAST_WINS,
+    ),
+)
+
 INDICATOR = Table(
     name="indicator",
     columns=(
@@ -441,8 +478,8 @@ MODEL_MONTH = Table(
 )
 
 ALL = (
-    TXN, LOAN, CONSENT, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, INDICATOR, DEAD_LETTER, FEED,
-    MODEL_MONTH,
+    TXN, LOAN, CONSENT, ENTERPRISE, SCORE, SCORE_NOW, ALERT, ALERT_BACKFILL, ALERT_TOLD, CASE_RECORD, INDICATOR,
+    DEAD_LETTER, FEED, MODEL_MONTH,
 )  # fmt: skip
 
 
@@ -466,6 +503,7 @@ _OF_TOPIC: Mapping[str, Stored] = {
     ),
     topics.SCORE: Stored(kind=Score, tables={Score: (SCORE, SCORE_NOW)}),
     topics.ALERT_SUPERVISOR: Stored(kind=Alert, tables={Alert: (ALERT,)}),
+    topics.CASE_SUPERVISOR: Stored(kind=CaseRecord, tables={CaseRecord: (CASE_RECORD,)}),
     topics.ALERT_BACKFILL: Stored(kind=Alert, tables={Alert: (ALERT_BACKFILL,)}),
     topics.INDICATOR: Stored(kind=Indicators, tables={Indicators: (INDICATOR,)}),
     topics.DEAD_LETTERS: _LETTERS,

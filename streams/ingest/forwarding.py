@@ -12,7 +12,8 @@ import msgspec
 
 from config.credentials import forbidden
 from domain import topics
-from domain.events import SCHEMA, Control, EnterpriseEvent, LogRecord, Receipt, Txn
+from domain.calendar import EVENT_TIME_MS_MIN
+from domain.events import SCHEMA, CaseAction, Control, EnterpriseEvent, LogRecord, Receipt, Txn
 from domain.reject import Reason, Rejected
 from domain.validate import Accepted, Validator, headers_fault
 from sinks.batch import KeyAndValue, Records
@@ -29,6 +30,7 @@ from streams.worker.role import TP
 
 HEADERS = (("schema", SCHEMA.encode()),)
 _SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :])  # came past the search for secrets
+NO_TIME_MS = EVENT_TIME_MS_MIN - 1  # of what has no part in the order of feeds: before any event
 encode = msgspec.json.Encoder().encode
 
 Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
@@ -156,7 +158,9 @@ class Forwarder:
             if isinstance(found, Refusal):
                 refused.append(self._refused(tp, row, found))
             elif isinstance(found, EnterpriseEvent):
-                times_ms[i], events[i] = found.event_time, self.forwarded(tp, row.offset, found)
+                # What a bank's staff does says nothing of how far its feed has come.
+                times_ms[i] = NO_TIME_MS if isinstance(found, CaseAction) else found.event_time
+                events[i] = self.forwarded(tp, row.offset, found)
             else:
                 others[row.offset] = found
         if events:

@@ -35,7 +35,7 @@ from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS
 from streams.ingest.end_offsets import EndOffsetRequest
 from streams.ingest.feed_progress import FeedProgressPublisher, FeedProgressReader
-from streams.ingest.forwarding import Forwarder, Later, Next, Outcome, Rest
+from streams.ingest.forwarding import NO_TIME_MS, Forwarder, Later, Next, Outcome, Rest
 from streams.ingest.late_admission import admitted
 from streams.ingest.quarantine import Quarantine
 from streams.ingest.ticks import Ticks
@@ -78,7 +78,7 @@ class Ingest(Role):
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._aligned = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
-        self.topics = (*self._aligned, topics.CONTROL)
+        self.topics = (*self._aligned, topics.DESK, topics.CONTROL)
         self._context = DETACHED
         self._settings, self._clock = settings, clock
         keys = token_key.load(settings.ingest)
@@ -257,7 +257,7 @@ class Ingest(Role):
             forbidden=self._forwarder.forbidden,
             future_tolerance_ms=self._settings.ingest.future_tolerance_ms,
         )
-        return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer != "operator")
+        return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer in ("bank", "gateway"))
 
     async def _exchange_progress(self) -> None:
         """Poll the progress of the others' feeds and the end offsets of all.
@@ -411,6 +411,8 @@ class Ingest(Role):
 
     def _note(self, one: _Input, bank_id: str, time_ms: int) -> None:
         """Note the event time of a bank's event that goes to the log."""
+        if time_ms == NO_TIME_MS:
+            return
         one.newest_ms = max(time_ms, one.newest_ms or time_ms)
         if self._ticks:
             self._ticks.event(bank_id, time_ms)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from domain.events import Gov, Loan, Profile, Txn
+from domain.events import CaseAction, Gov, Loan, Profile, Txn
 from domain.ids import TOKEN_DIGITS
 from domain.personal import canonical, compact, is_card, is_organisation
 from streams.ingest.masking import masked
@@ -95,6 +95,9 @@ class Tokens:
             case Profile():
                 related = tuple(map(self.party, event.related_party_ids))
                 changed = {"related_party_ids": related} | _masked(event, "name_masked")
+            case CaseAction():  # a number of staff is a person's within its bank
+                changed = {"actor": self.token("person", f"{event.bank_id}|{event.actor}")}
+                changed |= _masked(event, "measure", "remark")
             case Gov():
                 changed = _masked(event, "item", "value")
             case _:

@@ -164,6 +164,14 @@ def follow_lenders(e, engine, book):
 
 
 @kernel
+def list_open(e, b, rules, book):
+    """List the open episodes to the bank in slot b: what it had disposed of comes back."""
+    first = book.used[0]
+    _list(e, b, rules, book, episodes.LISTED)
+    case_rows.fill_in(e, rules, book, first)
+
+
+@kernel
 def _list(e, b, rules, book, transition):
     """Write every open episode to the bank in slot b alone, and those about other banks as one notice a signal.
 

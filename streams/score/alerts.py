@@ -107,7 +107,7 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
         yield Addressed(topics.ALERT_SUPERVISOR, partial(_to_supervisor, b, sources, signal, lenders))
     for bank_id, lender in sorted(lenders.items()):
         may_hear = lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot)
-        if may_hear and case_of.is_told(b, sources.rules, lender.slot):
+        if may_hear and not b["held"][lender.slot] and case_of.is_told(b, sources.rules, lender.slot):
             yield Addressed(topics.bank_alerts(bank_id), partial(_to_bank, b, sources, signal, bank_id, lender))
     if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):
         bank_id = bank_text(int(b["bank"][to]))

@@ -1,17 +1,20 @@
 """What an alert says of its reader's case, out of a row of the output book and the lines beside it."""
 
-import hashlib
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from config.case_table import CaseTable
-from detectors import cases, episodes
+from detectors import case_life, cases, episodes
 from detectors.rules.artefact import RuleSet
 from detectors.rules.program import SIGNALS_MAX
 from detectors.snapshot import MICRO
 from domain.outputs import SEVERITIES, CaseLine, Severity
+from features.layout import id_words
 from streams.score.outbook import TO_ALL
+from streams.score.records import bank_number
 
 
 def is_told(b: Any, rules: RuleSet, slot: int) -> bool:
@@ -34,7 +37,8 @@ def id_of(b: Any, enterprise_id: str, view: int, bank_id: str) -> str:
     """
     if not b["case_key"][view]:
         return ""
-    return hashlib.sha256(f"{enterprise_id}|case|{bank_id}|{b['case_key'][view]}".encode()).hexdigest()[:32]
+    words, bank = np.array(id_words(enterprise_id)), bank_number(bank_id) if bank_id else 0
+    return f"{int(case_life.id_of(words, np.int64(bank), np.uint64(b['case_key'][view]))):016x}"
 
 
 def severity(b: Any, view: int) -> Severity | None:

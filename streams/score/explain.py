@@ -220,7 +220,7 @@ def explain(
         loans=_loans(row),
         loan_overflow=int(row["loan_overflow"]),
         loan_overflow_day=int(row["loan_overflow_day"]) if row["loan_overflow"] else None,
-        counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late")},
+        counts={name: int(row[f"{name}_count"]) for name in ("applied", "duplicate", "conflict", "late", "refused")},
         model_id=saved.model_id,
         rules_id=rules.id,
     )

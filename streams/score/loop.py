@@ -12,11 +12,12 @@ changed in place. Offsets are those of `events.v1`, times event times in ms.
 
 import numpy as np
 
-from detectors import context, retraction, scorecard
+from detectors import case_life, context, retraction, scorecard
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
+from features.state.loans import BANK_SLOTS
 from features.state.parts import HOT
-from features.state.record_columns import AUTHORIZATION, LOAN
+from features.state.record_columns import AUTHORIZATION, CASE_ACTION, LOAN
 from features.state.transitions import (
     LATENESS_MS_MAX,
     apply_change,
@@ -32,7 +33,7 @@ from features.state.transitions import (
     time_of,
 )
 from kernels.decorators import copy, kernel
-from streams.score import alerting, case_rows, outbook
+from streams.score import alerting, case_lives, case_rows, outbook
 
 NO, YES = np.bool_(False), np.bool_(True)  # as values: of a literal, numba would compile each function twice
 
@@ -56,13 +57,15 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
         e.applied_offset = r.offset
         e.dirty |= HOT
         outbook.begin(book, slots[i], i, r.offset)
-        if not r.admitted and e.newest_ms >= 0 and r.event_ms < time_of(e) - LATENESS_MS_MAX:
+        is_action = r.kind == CASE_ACTION  # of a person, at no time of the enterprise's own: never late
+        if not r.admitted and not is_action and e.newest_ms >= 0 and r.event_ms < time_of(e) - LATENESS_MS_MAX:
             e.late_count += 1
             book.tally[outbook.WAS_LATE] += 1
             outbook.write(book, outbook.LATE)
             continue
         day = buckets.day_of(r.event_ms)
-        kept_from = max(day, buckets.day_of(e.newest_ms)) if r.admitted else day  # or it would be forgotten at once
+        # Or it would be forgotten at once.
+        kept_from = max(day, buckets.day_of(e.newest_ms)) if r.admitted or is_action else day
         if r.number == dedup.NO_NUMBER:
             seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, kept_from)
         else:
@@ -74,6 +77,11 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
             e.conflict_count += 1
             book.tally[outbook.WAS_CONFLICT] += 1
             outbook.write(book, outbook.CONFLICT)
+        elif is_action:
+            refusal = case_lives.act(e, r, book)
+            e.refused_count += refusal != case_life.ACCEPTED
+            e.applied_count += refusal == case_life.ACCEPTED
+            book.tally[outbook.WAS_APPLIED if refusal == case_life.ACCEPTED else outbook.WAS_REFUSED + refusal - 1] += 1
         else:
             e.applied_count += 1
             book.tally[outbook.WAS_APPLIED] += 1
@@ -135,6 +143,7 @@ def restate_open(state, slots, first, offset, engine, book):
             continue
         outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
         alerting.restate(e, engine, book, time_of(e), history_days(e))
+        case_lives.restate(e, engine, book)
         e.applied_offset = offset
         e.dirty |= HOT
     return slots.shape[0]
@@ -192,3 +201,8 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
         alerting.follow_lenders(e, engine, book)
     alerting.follow_signals(e, engine, book, code, closing, lends)
     case_rows.follow(e, engine.rules, book, first, closing)
+    if closing or book.used[0] != first:  # what moves a case is written down
+        resumed = case_lives.follow(e, engine, book, first, closing)
+        for b in range(BANK_SLOTS if resumed else 0):
+            if (resumed >> b) & 1:
+                alerting.list_open(e, b, engine.rules, book)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors import cases, episodes, lender, retraction
+from detectors import case_life, cases, episodes, lender, retraction
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
 from detectors.scorecard import REASONS_MAX, grade_of
@@ -17,19 +17,21 @@ from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
 from features.state import buckets, instalments, loans
-from features.state.loan_table import LOAN_SLOTS
+from features.state.loan_table import LOAN_SLOTS, places
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import copy, kernel
 
-SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS = range(6)
+SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS, CASE, REFUSED = range(8)
+KINDS = REFUSED + case_life.REFUSALS  # REFUSED is followed by one kind for each further reason
 A_CLOSE = -1
 TO_ALL = -1
 NO_LINES = -1
 # What became of a record: index into the tally.
-HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE = range(5)
-OUTCOMES = 5
-# Score, observation, indicators, for each bank a revision a signal and a list, and one for each case that moved.
-OUTPUTS_PER_EVALUATION_MAX = 3 + BANK_SLOTS * (SIGNALS_MAX + EPISODES_MAX) + cases.VIEWS
+HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE, WAS_REFUSED = range(6)
+OUTCOMES = WAS_REFUSED + case_life.REFUSALS  # in the order of their reasons
+# Score, observation, indicators; for each bank a revision a signal, two lists and what became of its case; and a
+# revision for each case that moved.
+OUTPUTS_PER_EVALUATION_MAX = 3 + BANK_SLOTS * (SIGNALS_MAX + 2 * EPISODES_MAX + 3) + cases.VIEWS
 ROW = np.dtype(
     [
         ("kind", "|u1"),
@@ -96,6 +98,23 @@ ROW = np.dtype(
         ("more_count", "|u1", (BANK_SLOTS,)),  # open loans of the bank beside the slots
         ("more_outstanding", "<i8", (BANK_SLOTS,)),
         ("more_dpd", "<i4", (BANK_SLOTS,)),
+        ("held", "|u1", (BANK_SLOTS,)),  # what the bank disposed of keeps further alerts from it
+        # a bank's case (features/state/lives.py), and what has changed of it (detectors/case_life.py)
+        ("life_case", "<u8"),
+        ("life_bank", "<i8"),
+        ("life_change", "|u1"),
+        ("life_stage", "|u1"),
+        ("life_disposition", "|u1"),
+        ("life_level", "|u1"),
+        ("life_escalation", "|u1"),
+        ("life_maker", "<u8"),
+        ("life_checker", "<u8"),  # 0: this record is no review
+        ("life_opened_ms", "<i8"),
+        ("life_contact_day", "<i4"),
+        ("life_visit_day", "<i4"),
+        ("life_due_day", "<i4"),
+        ("life_until_day", "<i4"),
+        ("life_exposure_fen", "<i8"),
     ]
 )
 
@@ -146,7 +165,7 @@ def begin(book, slot, record, offset):
     x = book.draft[0]
     x.slot, x.record, x.offset, x.seq, x.stock = slot, record, offset, 0, 0
     x.to_bank, x.why = TO_ALL, 0
-    x.elsewhere[:] = 0
+    x.elsewhere[:], x.held[:] = 0, 0
     retraction.forget(book.cause[0])
 
 
@@ -198,6 +217,21 @@ def describe(x, e, s, i, transition):
         x.loan_undrawn[i], x.loan_due_day[i] = loans.undrawn(e, i), e.loan_due_day[i]
         x.loan_next_day[i], x.loan_next_fen[i] = instalments.next_of(e, i, today)
         x.loan_class[i], x.loan_guarantee[i] = e.loan_class[i], e.loan_guarantee[i]
+
+
+@kernel
+def describe_case(x, e, b, change):
+    """Fill the draft with the case of the bank in slot b, and what has changed of it."""
+    x.life_case, x.life_bank = case_life.case_id(e, e.bank[b], e.life_key[b]), e.bank[b]
+    x.life_change, x.life_stage, x.life_level = change, e.life_stage[b], e.life_level[b]
+    x.life_disposition, x.life_escalation = e.life_disposition[b], e.life_escalation[b]
+    x.life_maker, x.life_checker, x.life_opened_ms = e.life_maker[b], 0, e.life_opened_ms[b]
+    x.life_contact_day, x.life_visit_day = e.life_contact_day[b], e.life_visit_day[b]
+    x.life_due_day, x.life_until_day = case_life.due_day(e, b), e.life_until_day[b]
+    x.life_exposure_fen = 0
+    for k in range(places(e)):
+        if e.loan_open[k] and e.loan_bank[k] == b:
+            x.life_exposure_fen += e.loan_outstanding[k]
 
 
 @kernel

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detectors.case_life import deadlines_of
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import RuleSet, packaged_rules
 from detectors.rules.conditions import RuleError
@@ -33,7 +34,7 @@ from streams.score import outputs_json
 from streams.score.due import TickIndex, feeds_of
 from streams.score.loop import apply_records, change_rules, close_days, restate_open
 from streams.score.records import Barrier, Run, Unreadable, decode
-from streams.score.rows import InForce, Outgoing, Writer
+from streams.score.rows import CASE_REASONS, InForce, Outgoing, Writer
 from streams.score.version import engine_version
 from streams.transport import Chunk
 
@@ -42,6 +43,7 @@ NEVER = -(2**31)
 _SWEEP_ENTERPRISES = 512  # some ms, where each closes a day or two
 _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
     ("already_held", ""), ("applied", ""), ("duplicate", ""), ("dead_lettered", Reason.CONFLICT.value), ("late", ""),
+    *(("dead_lettered", reason.value) for reason in CASE_REASONS),
 )  # fmt: skip
 
 
@@ -54,6 +56,7 @@ class Engine(NamedTuple):
     emit_moves: bool
     emit_step_milli: int
     model_changed_day: int  # the last on which a model came into force that moves scores; NEVER: none has
+    deadlines: npt.NDArray[np.int32]  # of cases (detectors.case_life.deadlines_of)
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -418,6 +421,7 @@ def engine_of(card: Scorecard, rules: RuleSet, model_changed_day: int) -> Engine
         emit_moves=rules.emission.mode == "move",
         emit_step_milli=rules.emission.step_milli,
         model_changed_day=model_changed_day,
+        deadlines=deadlines_of(None if rules.case is None else rules.case.deadlines),
     )
 
 

@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detectors.case_life import ACTIONS, DISPOSITIONS
 from domain.calendar import day_of, day_of_text
 from domain.events import (
     SCHEMA,
     Authorization,
+    CaseAction,
     Control,
     Derived,
     FiveClass,
@@ -39,6 +41,7 @@ from features.state.hashing import siphash
 from features.state.record_columns import (
     AUTHORIZATION,
     BOOKED,
+    CASE_ACTION,
     FREEZE,
     GOV,
     LINE,
@@ -79,7 +82,7 @@ GUARANTEES: tuple[GuaranteeType | None, ...] = (None, *get_args(GuaranteeType))
 _MATURES = frozenset({"granted", "renewed", "extended", "restructured"})  # of others, due_on is the instalment's
 _AT_ONCE = frozenset({"bullet", "interest_first"})
 _DECODER = msgspec.json.Decoder(LogRecord)
-_EnterpriseEvent = Txn | Loan | Gov | Profile | Authorization | Outcome | Derived
+_EnterpriseEvent = Txn | Loan | Gov | Profile | Authorization | CaseAction | Outcome | Derived
 _DEFAULT = {"fen": -1, "dpd": -1, "event": NEITHER, "balance": MISSING, "number": NO_NUMBER, "seen": 0, "adverse": 0}
 
 
@@ -153,6 +156,13 @@ def sender_of(chunk: Chunk, row: int) -> tuple[str, str] | None:
     """Return (bank_id, event_id) of the event in a row, for evidence; None for one that no bank or gateway sent."""
     event = msgspec.json.decode(chunk.value(row) or b"", type=LogRecord).event
     return None if isinstance(event, Tick | Control | Derived) else (event.bank_id, event.event_id)
+
+
+def action_of(chunk: Chunk, row: int) -> CaseAction:
+    """Return the action on a case in a row."""
+    event = msgspec.json.decode(chunk.value(row) or b"", type=LogRecord).event
+    assert isinstance(event, CaseAction)
+    return event
 
 
 def _read(chunk: Chunk, row: int) -> LogRecord | Rejected:
@@ -235,6 +245,16 @@ def _columns(record: LogRecord, event: _EnterpriseEvent) -> dict[str, Any]:
         case Profile():
             sales = event.declared_annual_sales_minor
             cells |= {"kind": PROFILE, "fen": -1 if sales is None else sales}
+        case CaseAction():
+            cells |= {
+                "kind": CASE_ACTION,
+                "event": ACTIONS.index(event.action),
+                "bank": bank_number(event.bank_id),
+                "case": int(event.case_id, 16),
+                "actor": hash64(event.actor, bank_number(event.bank_id)),
+                "disposition": 0 if event.disposition is None else 1 + DISPOSITIONS.index(event.disposition),
+                "due_day": 0 if event.until is None else day_of_text(event.until),
+            }
         case Outcome() | Derived():
             pass  # in the enterprise's order, but nothing in its state rests on them yet
         case _:

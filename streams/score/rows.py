@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors import cases
+from detectors.case_life import CHANGES
 from detectors.episodes import TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.rules.vocabulary import MODEL_CHANGED_30D
@@ -25,7 +26,7 @@ from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letters import to_dead_letters
-from streams.score import alerts, outbook, outputs_json
+from streams.score import alerts, case_records, outbook, outputs_json
 from streams.score.columns import TakesColumns, alert_columns, columns_of
 from streams.score.json_text import micro
 from streams.score.records import sender_of
@@ -36,9 +37,19 @@ _FIELDS, _LINE = tuple(outbook.ROW.names or ()), tuple(cases.LINE.names or ())
 _BOOK_ROWS = 3_072  # some megabytes: they stay in the cache
 _encode = msgspec.json.Encoder().encode
 _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR}  # what outputs_json writes
+# In the order of the refusals of detectors.case_life.
+CASE_REASONS = (
+    Reason.CASE_UNKNOWN, Reason.CASE_FOREIGN, Reason.CASE_FINISHED, Reason.CASE_OUT_OF_ORDER, Reason.CASE_BY_MAKER,
+)  # fmt: skip
 _LETTER_OF = {
     outbook.CONFLICT: (topics.DEAD_LETTERS, Rejected(reason=Reason.CONFLICT, field="event_id")),
     outbook.LATE: (topics.LATE, Rejected(reason=Reason.LATE, field="event_time")),
+    **{
+        outbook.REFUSED + i: (topics.DEAD_LETTERS, Rejected(reason=reason, field=field))
+        for i, (reason, field) in enumerate(
+            zip(CASE_REASONS, ("case_id", "case_id", "case_id", "action", "actor"), strict=True)
+        )
+    },
 }
 
 
@@ -81,7 +92,7 @@ class Writer:
         self.in_columns: TakesColumns | None = None
         """Takes scores, indicators, and alerts as the supervisor gets them: of these then no records are made.
 
-        Alerts to banks are then neither made nor counted.
+        Alerts to banks and records of their cases are then neither made nor counted.
         """
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
@@ -109,9 +120,9 @@ class Writer:
                 keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
                 letters = to_dead_letters(chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys))
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
-        one_by_one = kinds == outbook.ALERT
+        one_by_one = (kinds == outbook.ALERT) | (kinds == outbook.CASE)
         if self.in_columns is not None:
-            self._alerts_in_columns(self.in_columns, rows, one_by_one, state_id, in_force)
+            self._alerts_in_columns(self.in_columns, rows, kinds == outbook.ALERT, state_id, in_force)
             one_by_one = np.zeros(len(rows), np.bool_)
         if self._makes(topics.OBSERVATION):
             one_by_one = one_by_one | (kinds == outbook.OBSERVATION)
@@ -173,7 +184,7 @@ class Writer:
         return of_kind
 
     def _count(self, rows: Rows, kinds: npt.NDArray[np.uint8], backfill: bool) -> None:
-        counts = np.bincount(kinds, minlength=outbook.INDICATORS + 1).tolist()
+        counts = np.bincount(kinds, minlength=outbook.KINDS).tolist()
         self.written["score", "", ""] += counts[outbook.SCORE]
         self.written["observation", "", ""] += counts[outbook.OBSERVATION]
         self.written["indicator", "", ""] += counts[outbook.INDICATORS]
@@ -183,6 +194,10 @@ class Writer:
         if counts[outbook.ALERT] and not backfill:
             for (level, transition), count in _by_level_and_transition(rows, np.flatnonzero(kinds == outbook.ALERT)):
                 self.written["alert", SEVERITIES[level - 1], TRANSITIONS[transition]] += count
+        if counts[outbook.CASE] and not backfill:
+            for b in rows[kinds == outbook.CASE]:
+                severity = SEVERITIES[b["life_level"] - 1] if b["life_level"] else ""
+                self.written["case", severity, CHANGES[b["life_change"] - 1]] += 1
         for kind, topic in _TOPIC_OF.items():
             self._outputs[topic] += counts[kind]
         for kind, (topic, _) in _LETTER_OF.items():
@@ -222,6 +237,9 @@ def _others(
     b = dict(zip(_FIELDS, b.item(), strict=True))  # a field of a row of numpy's costs half a microsecond
     if b["kind"] == outbook.OBSERVATION:
         yield topics.OBSERVATION, partial(_observation, b, enterprise_id, in_force)
+    elif b["kind"] == outbook.CASE:
+        if not in_force.backfill:  # nobody is told: at its end each case that is open stands in a list
+            yield from case_records.addressed(b, enterprise_id, chunk, row)
     else:
         assert b["kind"] == outbook.ALERT
         if b["case_lines"] != outbook.NO_LINES:

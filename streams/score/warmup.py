@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from detectors.case_life import id_of
 from detectors.episodes import RAISED, is_over
 from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact, RuleSet, decode, packaged_rules
@@ -96,6 +97,7 @@ def _run_all() -> None:
     copy.residents.evict(1)
     _ = table.with_room(copy.residents.directory, len(copy.residents.directory.entries))
     _ = displayed(FLOOR_MILLI), micro(0.0), is_over(RAISED)  # alerts ask them, by Python's numbers
+    _ = id_of(np.zeros(4, np.uint64), np.int64(0), np.uint64(1))
 
 
 def _chunk(*events: Txn | Tick | Control) -> Chunk:

@@ -150,7 +150,7 @@ def test_a_value_that_is_gone_is_named_with_its_partition_and_records(settings, 
     code, _, wrong = check(settings, capsys)
     assert code == 1
     by_what = {row["what"]: row for row in wrong}
-    missing = by_what["records of enterprises = applied + duplicate + conflict + late"]
+    missing = by_what["records of enterprises = applied + duplicate + conflict + late + refused"]
     assert (missing["where"], missing["note"]) == ("events.v1[1]", "E3")
     assert missing["difference"] < -50
     assert by_what["enterprises whose count differs"]["right"] == 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from config.credentials import forbidden
 from domain.calendar import EVENT_TIME_MS_MIN
-from domain.events import EVENT_BYTES_MAX, SCHEMA, AnyEvent, FromBank, FromGateway, FromOperator, Txn
+from domain.events import EVENT_BYTES_MAX, SCHEMA, AnyEvent, FromBank, FromDesk, FromGateway, FromOperator, Txn
 from domain.reject import Reason, Rejected
 from domain.validate import Source, Validator, source_of
 from tests.corpus.cases import Case, bad, good
@@ -24,9 +24,10 @@ VERSION = SCHEMA.encode()
 SOURCES = {
     "bank": Source(writer="bank", bank_id=BANK),
     "gateway": Source(writer="gateway"),
+    "desk": Source(writer="desk"),
     "operator": Source(writer="operator"),
 }
-SOURCES_SEND = {"bank": FromBank, "gateway": FromGateway, "operator": FromOperator}
+SOURCES_SEND = {"bank": FromBank, "gateway": FromGateway, "desk": FromDesk, "operator": FromOperator}
 GOOD, BAD = good(), bad()
 TXN = json.loads(GOOD[0].payload or b"")
 
@@ -55,7 +56,7 @@ def test_good_input_is_accepted_as_it_was_sent(case: Case):
 def test_good_input_has_every_type_that_may_be_sent():
     sent = {(case.writer, json.loads(case.payload)["type"]) for case in GOOD}
     assert sent == {
-        *(("bank", kind) for kind in ("txn", "loan", "receipt")),
+        *(("bank", kind) for kind in ("txn", "loan", "receipt", "case_action")),
         *(("gateway", kind) for kind in ("gov", "profile", "authorization")),
         *(("operator", kind) for kind in ("outcome", "control")),
     }
@@ -70,7 +71,8 @@ def test_bad_input_is_refused_for_its_reason(case: Case):
 
 
 def test_bad_input_has_every_reason_of_ingest():
-    assert {case.reason for case in BAD} == {reason.value for reason in Reason} - {"conflict", "late"}
+    of_score = {Reason.CONFLICT, Reason.LATE, *(reason for reason in Reason if reason.name.startswith("CASE_"))}
+    assert {case.reason for case in BAD} == {reason.value for reason in set(Reason) - of_score}
 
 
 @pytest.mark.parametrize("number", [8, 9, 10, 11, 12, 15, 16, 18])
@@ -127,9 +129,18 @@ def test_fault_15_text_is_stored_in_nfc_however_it_came(fault):
 def test_sources_by_topic():
     assert source_of(f"bank.{BANK}.events.v1") == SOURCES["bank"]
     assert source_of("gateway.events.v1") == SOURCES["gateway"]
+    assert source_of("desk.events.v1") == SOURCES["desk"]
     assert source_of("control.v1") == SOURCES["operator"]
     with pytest.raises(ValueError, match=r"events\.v1"):
         source_of("events.v1")
+
+
+def test_the_platforms_desk_acts_for_any_bank_and_sends_nothing_else():
+    action = next(case.payload for case in GOOD if case.name == "case action")
+    for bank_id in (BANK, "Z9000000000002"):
+        event = judge(json.dumps(json.loads(action) | {"bank_id": bank_id}).encode(), "desk")
+        assert event.bank_id == bank_id
+    assert judge(changed(), "desk").reason is Reason.TYPE_NOT_ALLOWED
 
 
 WRITERS = st.sampled_from(sorted(SOURCES))

@@ -22,7 +22,7 @@ SCHEMAS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (
 
 def test_every_topic_that_the_code_names_is_documented() -> None:
     constants = {value for name, value in vars(names).items() if name.isupper()}
-    made = {names.bank_events("{bank_id}"), names.bank_alerts("{bank_id}")}
+    made = {names.bank_events("{bank_id}"), names.bank_alerts("{bank_id}"), names.bank_cases("{bank_id}")}
     assert {topic.name for topic in topics()} == constants | made
 
 
@@ -136,7 +136,7 @@ def test_a_reader_may_meet_fields_that_it_does_not_know_and_a_bank_may_not_send_
         }
         if topic.writers == ("score",) and topic.name != names.OWNER:
             assert not any(closed.values()), topic.name
-        if topic.name.startswith(("bank.", "gateway.", "control.")):
+        if topic.name.startswith(("bank.", "gateway.", "desk.", "control.")):
             assert all(closed.values()), topic.name
 
 

@@ -13,6 +13,7 @@ from domain.outputs import (
     GROUPS,
     Alert,
     CaseLine,
+    CaseRecord,
     DeadLetter,
     Evidence,
     FeedHealth,
@@ -27,6 +28,7 @@ from sinks.clickhouse.tables import (
     ALERT,
     ALERT_TOLD,
     ALL,
+    CASE_RECORD,
     DEAD_LETTER,
     ENTERPRISE,
     FEED,
@@ -93,6 +95,20 @@ INDICATORS = Indicators(
     enterprise_id=ENTERPRISE_ID, day=20_000, as_of=1_700_000_000_000, values_micro={"c": 5, "a": -1},
     null_reasons={"b": "history"}, catalogue_id="c", engine_version="v", offset=9, seq=2,
 )  # fmt: skip
+DAY, DAY_MS = 20_606, 86_400_000
+
+
+def case(hour: int, change: str, state: str, **changes: Any) -> CaseRecord:
+    """Return a record, so many hours into DAY (UTC+8); contact is due on that day, the visit two days later."""
+    whole = CaseRecord(
+        case_id="c1", bank_id=BANK, enterprise_id=ENTERPRISE_ID, state=state, change=change, severity="red",
+        opened_at=DAY * DAY_MS - 28_800_000, as_of=DAY * DAY_MS + (hour - 8) * 3_600_000, contact_due=DAY,
+        visit_due=DAY + 2, due=DAY, escalation="desk", exposure_minor=10**8, maker="a" * 16, checker=None,
+        disposition=None, until=None, offset=hour, seq=0,
+    )  # fmt: skip
+    return msgspec.structs.replace(whole, **changes)
+
+
 EXAMPLES: dict[str, Any] = {
     "txn": logged(txn(balance_minor=-1, memo="'); DROP TABLE txn; --\0")),
     "loan": logged(LOAN_EVENT),
@@ -103,6 +119,7 @@ EXAMPLES: dict[str, Any] = {
     "alert": alert(case_id="c1", case_severity="red"),
     "alert_backfill": alert(),
     "alert_told": alert(stock=True),
+    "case_record": case(1, "submitted", "in_review", measure="追加担保", acted_at=1_700_000_000_000, event_id="e"),
     "indicator": INDICATORS,
     "dead_letter": LETTER,
     "feed": HEALTH,
@@ -225,6 +242,34 @@ def test_a_case_keeps_its_move_and_what_its_claim_is_made_of(archive: Connection
     made_of = [["s", "score.points"], [1_500, -300]]
     found = [(*row[:3], *map(list, row[3:])) for row in archive.rows(query)]
     assert found == [("opened", "", 250_000, *made_of), ("", "", None, [], [])]
+
+
+def test_the_life_of_a_case_its_deadlines_and_what_desks_said_of_a_signal(archive: Connection) -> None:
+    back = DAY * DAY_MS + 90 * DAY_MS
+    store(
+        archive,
+        CASE_RECORD,
+        case(0, "opened", "awaiting", maker=None),
+        case(2, "signed", "signed"),
+        case(23, "begun", "checking"),
+        case(60, "overdue", "checking", escalation="head_office"),
+        case(80, "submitted", "in_review", disposition="false_alarm", until=DAY + 90, measure="无"),
+        case(90, "approved", "false_alarm", disposition="false_alarm", checker="b" * 16, due=None),
+        case(90, "approved", "false_alarm", disposition="false_alarm", checker="b" * 16, due=None),
+        case(2200, "resumed", "awaiting", opened_at=back, maker=None),
+        case(5, "opened", "awaiting", case_id="c2", maker=None, severity="yellow", contact_due=None, visit_due=None),
+    )
+    store(archive, ALERT_TOLD, alert("a1", case_id="c1", signal="s"), alert("a1", 2, case_id="c1", signal="s"))
+    store(archive, ALERT_TOLD, alert("a2", case_id="c2", signal="s"), first=9)
+    query = """SELECT case_id, state_now, contact_kept, visit_kept, disposition_now, measure_taken, checked_by,
+        times_overdue FROM xinliu.case_life ORDER BY case_id, opened_at"""
+    assert archive.rows(query) == [
+        ("c1", "false_alarm", 1, 0, "false_alarm", "无", "b" * 16, 1),
+        ("c1", "awaiting", None, None, None, None, None, 0),
+        ("c2", "awaiting", None, None, None, None, None, 0),
+    ]
+    query = "SELECT signal, disposed, confirmed, false_alarms, others FROM xinliu.signal_disposition"
+    assert archive.rows(query) == [("s", 1, 0, 1, 0)]
 
 
 def test_indicators_stand_beside_their_null_reasons(archive: Connection) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.events import Loan, Txn
+from domain.events import CaseAction, Loan, Txn
 from streams.ingest.tokens import Tokens
 from tests.corpus.cases import good
 
@@ -62,6 +62,18 @@ def test_a_name_becomes_a_token_only_where_nothing_else_identifies_and_is_never_
     assert alone.counterparty_id == same.counterparty_id == TOKENS.token("name", "张三")
     assert beside.counterparty_id is None
     assert {event.counterparty_name for event in (alone, same, beside)} == {None}
+
+
+def test_staff_are_tokens_within_their_bank_and_remarks_are_masked():
+    fields = json.loads(next(case.payload for case in good() if case.name == "case action") or b"")
+    banks = ("Z9000000000001", "Z9000000000002", "Z9000000000001")
+    kept = [
+        TOKENS.pseudonymous(msgspec.convert(fields | {"bank_id": bank_id, "remark": "来电 13800138000"}, CaseAction))
+        for bank_id in banks
+    ]
+    assert kept[0].actor == TOKENS.token("person", f"{banks[0]}|E1024")
+    assert kept[0].actor == kept[2].actor != kept[1].actor
+    assert kept[0].remark == "来电 ***********"
 
 
 def test_persons_among_guarantors_are_tokens():

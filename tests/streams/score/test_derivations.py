@@ -57,10 +57,13 @@ OF_A_NOTICE = {"kind", "slot", "record", "signal", "transition", "to_bank", "sto
 NOT_READ = {
     "history_days", "cap_milli", "coverage_ppm", "status", "status_reason", "published_grade", "balance_now_cny",
     "balance_known", "u", "points_milli", "reasons", "granted",
+    "life_case", "life_bank", "life_change", "life_stage", "life_disposition", "life_level", "life_escalation",
+    "life_maker", "life_checker", "life_opened_ms", "life_contact_day", "life_visit_day", "life_due_day",
+    "life_until_day", "life_exposure_fen",  # of records of cases, each of one bank's own
 }  # fmt: skip
 BY_SLOT = {
     "entitled", "elsewhere", "bank", "authorized", "traded_day", "balance_day", "more_count", "more_outstanding",
-    "more_dpd",
+    "more_dpd", "held",
 }  # fmt: skip
 BY_VIEW = {"case_key", "case_level", "case_moved", "case_before"}
 OF_A_LOAN: dict[str, Any] = {  # another lender's: it may be anything
@@ -190,6 +193,7 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
         yield put("authorized", slot, 0)
         yield put("entitled", slot, 1)
         yield put("elsewhere", slot, 4)
+        yield put("held", slot, 1)
         yield put("traded_day", slot, TODAY - 3)
         yield put("balance_day", slot, TODAY - 3)
         for name, value in (("more_count", 2), ("more_outstanding", 7), ("more_dpd", 91)):

@@ -1,0 +1,243 @@
+"""The desk of a bank: list its cases, show one, and act on it: sign, begin, submit, approve, return.
+
+list    the ten customers to deal with today: exposure × level × nearness of the next due day (--all: the whole queue)
+show    one case: what happened to it, and its alerts as sentences
+sign    take the case; begin the check; submit a disposition; approve it, or return it to be checked again
+        approve and return are for somebody else than the one who submitted.
+submit  --disposition confirmed|false_alarm|known|seasonal|data_fault|to_verify; all but confirmed may hold --until a
+        day (to_verify must): before it the case's alerts stay away, unless they are graver.
+
+Actions go to desk.events.v1; under the principal of a bank, to that bank's own topic.
+
+Example: xinliu case list --bank 示例银行一
+         xinliu case submit 3f2a91 --bank 示例银行一 --by E1024 --disposition known --until 2026-09-30
+
+Exit codes: 0 done, 1 not applied, not found, or Kafka does not answer, 2 wrong call or setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import uuid
+from collections.abc import Iterator
+from typing import get_args
+
+import msgspec
+
+from cli.banks import bank_named
+from cli.deciding import NotDecided, guarded, one_of
+from cli.numbers import count_of, date_of
+from cli.words import language, say, time_text
+from config.settings import Bank, Settings
+from domain.calendar import date_of as date_of_day
+from domain.calendar import day_of, day_of_date
+from domain.cases import ORDER
+from domain.events import CaseAction, CaseActionKind, Disposition
+from domain.outputs import SEVERITIES, CaseRecord
+from domain.printable import printable
+from domain.relations import relations
+
+ZH = """银行的工作台：列出本行案件、查看其一、处置：签收、开始核查、提交、复核通过、退回。
+
+list    今天该处理的10户：按敞口 × 级别 × 距下一期限远近排序（--all 全部）
+show    一个案件：经过，及其预警的语句
+sign    签收；begin 开始核查；submit 提交结论；approve 复核通过，return 退回重新核查
+        复核须由提交人以外的人办理。
+submit  --disposition confirmed 属实|false_alarm 误报|known 已知|seasonal 季节性|data_fault 数据问题|to_verify 待核实；
+        除属实外可给 --until 日期（待核实必给）：到期前不再推送该案件的同级预警。
+
+动作写入 desk.events.v1；以某行身份登录时写入该行自己的主题。
+
+例：xinliu case list --bank 示例银行一
+    xinliu case submit 3f2a91 --bank 示例银行一 --by E1024 --disposition known --until 2026-09-30 --measure 加强监测
+
+退出码：0 已办；1 未生效、找不到或 Kafka 没有应答；2 用法或设置有误。
+"""
+TODAY_COUNT = 10
+WAIT_S = 10.0
+_STATES = {
+    "awaiting": ("待签收", "awaiting"), "signed": ("已签收", "signed"), "checking": ("核查中", "checking"),
+    "in_review": ("待复核", "in review"), "disposed": ("已处置", "disposed of"), "false_alarm": ("误报", "false alarm"),
+    "resolved": ("已解除", "resolved"), "undelivered": ("已停推", "delivery ended"),
+}  # fmt: skip
+_CHANGES = {
+    "opened": ("新开", "opened"), "graver": ("升级", "graver"), "eased": ("降级", "eased"),
+    "resolved": ("解除", "resolved"),
+    "undelivered": ("停推", "delivery ended"), "reopened": ("重开", "reopened"), "resumed": ("处置到期恢复", "resumed"),
+    "overdue": ("逾期未办", "overdue"), "listed": ("存量", "listed"), "signed": ("签收", "signed"),
+    "begun": ("开始核查", "begun"), "submitted": ("提交", "submitted"), "approved": ("复核通过", "approved"),
+    "returned": ("退回", "returned"),
+}  # fmt: skip
+_LEVELS = {"red": ("红", "red"), "orange": ("橙", "orange"), "yellow": ("黄", "yellow"), None: ("无", "none")}
+_DISPOSITIONS = {
+    "confirmed": ("属实", "confirmed"), "false_alarm": ("误报", "false alarm"), "known": ("已知", "known"),
+    "seasonal": ("季节性", "seasonal"), "data_fault": ("数据问题", "data fault"), "to_verify": ("待核实", "to verify"),
+}  # fmt: skip
+_ESCALATIONS = {"desk": ("", ""), "head_office": ("报总行", "head office"), "supervisor": ("报监管", "supervisor")}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs of the desk."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|sign|begin|submit|approve|return")
+    listing = actions.add_parser("list", help=say("列出", "list them"))
+    listing.add_argument("--all", action="store_true", help=say("全部未办结案件", "every open case"))
+    listing.add_argument("--count", type=count_of, default=TODAY_COUNT, metavar="N")
+    listing.add_argument(
+        "--on", type=date_of, default=None, metavar=say("日期", "DATE"), help=say("视为今天", "as today")
+    )
+    listing.add_argument("--json", action="store_true")
+    showing = actions.add_parser("show", help=say("看一个", "show one"))
+    showing.add_argument("--json", action="store_true")
+    verbs = [actions.add_parser(kind, help=say(*_HELP[kind])) for kind in get_args(CaseActionKind)]
+    for verb in (showing, *verbs):
+        verb.add_argument("case", metavar=say("案件", "CASE"), help=say("编号或其开头", "its id, or how it begins"))
+    for verb in (listing, showing, *verbs):
+        verb.add_argument("--bank", required=True, metavar=say("编码或名称", "CODE-or-NAME"))
+    for verb in verbs:
+        verb.add_argument("--by", required=True, metavar=say("工号", "STAFF"), help=say("谁办的", "who does it"))
+        verb.add_argument("--remark", metavar=say("备注", "TEXT"))
+        verb.set_defaults(disposition=None, until=None, measure=None)
+    submit = verbs[get_args(CaseActionKind).index("submit")]
+    submit.add_argument("--disposition", required=True, choices=get_args(Disposition))
+    submit.add_argument("--until", type=date_of, metavar=say("日期", "DATE"))
+    submit.add_argument("--measure", metavar=say("措施", "TEXT"))
+
+
+_HELP = {
+    "sign": ("签收", "take it"), "begin": ("开始核查", "begin the check"),
+    "submit": ("提交结论", "submit a disposition"),
+    "approve": ("复核通过", "approve it"), "return": ("退回", "return it"),
+}  # fmt: skip
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Do it."""
+    bank = bank_named(settings, args.bank)
+    work = {"list": _list, "show": _show}.get(args.action, _act)
+    return guarded("case", lambda: work(args, settings, bank))
+
+
+def _list(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
+    from streams import case_desk
+
+    today = day_of(int(time.time() * 1_000)) if args.on is None else day_of_date(args.on)
+    entries = case_desk.queue(list(case_desk.newest(settings, bank.bank_id).values()), today)
+    shown = entries if args.all else entries[: args.count]
+    if args.json:
+        for entry in shown:
+            row = {"days_left": entry.days_left, "rank": entry.rank, **msgspec.to_builtins(entry.case)}
+            print(printable(msgspec.json.encode(row).decode()))
+        return 0
+    count, when = len(shown), date_of_day(today).isoformat()
+    print(say(f"{bank.name_zh} {when}：今天该处理的{count}户，未办结共 {len(entries)}",
+              f"{bank.name_en or bank.name_zh} {when}: {count} to deal with today, {len(entries)} open"))  # fmt: skip
+    for entry in shown:
+        print(printable(line(entry.case, entry.days_left)))
+    return 0
+
+
+def line(case: CaseRecord, days_left: int | None) -> str:
+    """Return a case as one line: level, state, enterprise, exposure, the next due day, and who sees to it."""
+    due = say("无期限", "no due day")
+    if case.due is not None and days_left is not None:
+        day = date_of_day(case.due).isoformat()
+        zh = f"逾期{-days_left}天" if days_left < 0 else f"还有{days_left}天"
+        en = f"{-days_left} days overdue" if days_left < 0 else f"{days_left} days left"
+        due = say(f"期限 {day}（{zh}）", f"due {day} ({en})")
+    exposure = say(
+        f"敞口 {case.exposure_minor / 1_000_000:,.1f} 万元", f"exposure {case.exposure_minor / 100:,.0f} yuan"
+    )
+    parts = (
+        case.case_id, say(*_LEVELS[case.severity]), say(*_STATES[case.state]), case.enterprise_id, exposure, due,
+        say(*_ESCALATIONS[case.escalation]),
+    )  # fmt: skip
+    return "  ".join(part for part in parts if part)
+
+
+def _show(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
+    from streams import case_desk
+    from streams.sentences import Sentences
+
+    case = _found(settings, bank, args.case)
+    places = {(record.offset, record.seq): record for record in case_desk.records(settings, bank.bank_id)}
+    history = [record for _, record in sorted(places.items()) if record.case_id == case.case_id]
+    told = case_desk.alerts(settings, bank.bank_id, case.case_id)
+    if args.json:
+        rows = {"case": case, "history": history, "alerts": told}
+        print(printable(msgspec.json.encode(rows).decode()))
+        return 0
+    today = day_of(int(time.time() * 1_000))
+    print(printable(line(case, None if case.due is None else case.due - today)))
+    for record in history:
+        print(printable(f"  {_event(record)}"))
+    sentences, worst = Sentences(settings.kafka), SEVERITIES.index
+    for alert in sorted(told, key=lambda alert: (-worst(alert.severity), -alert.as_of)):
+        said = sentences.of(alert, language())
+        print(printable(f"  {time_text(alert.as_of)[:16]} {said.title} {said.text}{say('', ' ')}{said.action}"))
+    return 0
+
+
+def _event(record: CaseRecord) -> str:
+    parts: Iterator[str | None] = iter((
+        time_text(record.as_of)[:16],
+        say(*_CHANGES[record.change]),
+        say(*_LEVELS[record.severity]),
+        say(*_STATES[record.state]),
+        say(*_DISPOSITIONS[record.disposition]) if record.disposition else None,
+        say("至 ", "until ") + date_of_day(record.until).isoformat() if record.until else None,
+        record.measure,
+        record.remark,
+    ))  # fmt: skip
+    return "  ".join(part for part in parts if part)
+
+
+def _act(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
+    from streams import case_desk
+
+    case = _found(settings, bank, args.case)
+    if (case.state, args.action) not in ORDER:
+        state = _STATES[case.state]
+        raise NotDecided(
+            say(f"案件 {case.case_id} {state[0]}，此时不能 {args.action}",
+                f"case {case.case_id} is {state[1]}: {args.action} does not follow from that")
+        )  # fmt: skip
+    action = CaseAction(
+        event_id=uuid.uuid4().hex,
+        bank_id=bank.bank_id,
+        enterprise_id=case.enterprise_id,
+        event_time=int(time.time() * 1_000),
+        case_id=case.case_id,
+        action=args.action,
+        actor=args.by,
+        disposition=args.disposition,
+        until=None if args.until is None else args.until.isoformat(),
+        measure=args.measure,
+        remark=args.remark,
+    )
+    fields = msgspec.to_builtins(action)
+    try:
+        msgspec.convert(fields, CaseAction)
+    except msgspec.ValidationError as error:  # ingest would refuse it
+        raise NotDecided(str(error)) from error
+    for fault in relations(fields):
+        raise NotDecided(f"--{fault.field}: {fault.detail}")
+    topic = case_desk.send(settings, action)
+    record = case_desk.outcome(settings, action, WAIT_S)
+    if record is None:
+        raise NotDecided(
+            say(f"已写入 {topic}（{action.event_id}），{WAIT_S:g} 秒内未生效：被拒收的在 dlq.v1；提交人不能复核",
+                f"written to {topic} ({action.event_id}), not applied within {WAIT_S:g} s: what is refused stands in "
+                "dlq.v1, and nobody reviews what he has submitted")
+        )  # fmt: skip
+    print(printable(line(record, None if record.due is None else record.due - day_of(action.event_time))))
+    return 0
+
+
+def _found(settings: Settings, bank: Bank, text: str) -> CaseRecord:
+    """Return the newest record of the bank's case whose id begins with `text`. Raise NotDecided where it is not one."""
+    from domain import topics
+    from streams import case_desk
+
+    cases = case_desk.newest(settings, bank.bank_id)
+    return cases[one_of(cases, text, topics.bank_cases(bank.bank_id))]

@@ -1,0 +1,221 @@
+"""The life of a bank's case: from the first alert until somebody has disposed of it, or nobody signed and all cleared.
+
+Actions follow each other as domain/cases.py has it. The maker is who signed, began or submitted last; approve and
+return are another one's. A case that nobody has signed closes by itself when none of its signals is open any more, or
+when its bank is told no more. A disposition may hold: until its day the bank gets no alerts of the enterprise but
+notices of other banks, unless the case becomes graver than it was.
+
+The state is features/state/lives.py. The level of a closed case is what was disposed of, 0 where nobody did.
+"""
+
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from config.case_table import Deadlines
+from domain.cases import OPEN, ORDER
+from domain.events import CaseActionKind, Disposition
+from domain.outputs import SEVERITIES, CaseChange, CaseStage, Escalation
+from features.indicators.days import is_business_day
+from features.state.hashing import siphash_of_words
+from features.state.lives import AWAITING, CLOSED, NONE, SIGNED, is_live
+from features.state.loans import BANK_SLOTS
+from kernels.decorators import kernel
+
+ACTIONS: tuple[CaseActionKind, ...] = get_args(CaseActionKind)
+DISPOSITIONS: tuple[Disposition, ...] = get_args(Disposition)  # their codes count from 1
+CHANGES: tuple[CaseChange, ...] = get_args(CaseChange)  # and theirs
+ESCALATIONS: tuple[Escalation, ...] = get_args(Escalation)
+
+SIGN, BEGIN, SUBMIT, APPROVE, RETURN = range(len(ACTIONS))
+UNDISPOSED, FALSE_ALARM = 0, 1 + DISPOSITIONS.index("false_alarm")
+NOTHING, OPENED, GRAVER, EASED, RESOLVED, UNDELIVERED, REOPENED, RESUMED, OVERDUE, LISTED, ACTED = range(11)
+ACCEPTED, UNKNOWN, FOREIGN, FINISHED, OUT_OF_ORDER, BY_MAKER = range(6)
+REFUSALS = 5  # all but ACCEPTED
+NO_DATE = -1
+AT_DESK, AT_HEAD_OFFICE, AT_SUPERVISOR = range(len(ESCALATIONS))
+
+_STAGES: tuple[CaseStage, ...] = (*OPEN, "disposed")  # their codes count from AWAITING
+# The stage after an action, by stage and action; NONE: the action is out of order.
+_NEXT = np.zeros((CLOSED + 1, len(ACTIONS)), np.uint8)
+for (_before, _action), _after in ORDER.items():
+    _NEXT[AWAITING + _STAGES.index(_before), ACTIONS.index(_action)] = AWAITING + _STAGES.index(_after)
+_ID_KEY = np.uint64(0x63617365)  # "case"
+_SECOND_KEY = np.uint64(0x78696E6C69752F31)
+
+
+def stage_name(stage: int, disposition: int, change: int) -> CaseStage:
+    """Return the state of a case as readers get it: a closed one by how it was closed."""
+    if stage != CLOSED:
+        return OPEN[stage - AWAITING]
+    if disposition == UNDISPOSED:
+        return "undelivered" if change == UNDELIVERED else "resolved"
+    return "false_alarm" if disposition == FALSE_ALARM else "disposed"
+
+
+def deadlines_of(table: Deadlines | None) -> npt.NDArray[np.int32]:
+    """Return working days, int32 (4, 2); NO_DATE where there is none.
+
+    Row 0: after a due day until the head office, and from then until the supervisor hears of it. Row of a level: until
+    contact, and until the visit.
+    """
+    days = np.full((1 + len(SEVERITIES), 2), NO_DATE, np.int32)
+    if table is not None:
+        days[0] = table.head_office_after_days, table.supervisor_after_days
+        for level, deadline in enumerate((table.yellow, table.orange, table.red), 1):
+            found = deadline.contact_days, deadline.visit_days
+            days[level] = [NO_DATE if one is None else one for one in found]
+    return days
+
+
+@kernel
+def case_id(e, bank, key):
+    """Return the id of the case with this key for a bank code (0: the supervisor), uint64; 0 where the key is 0."""
+    return id_of(e.id, bank, key)
+
+
+@kernel
+def id_of(words, bank, key):
+    """Return the same; words: uint64 (4,), those of the enterprise's id."""
+    if key == 0:
+        return np.uint64(0)
+    return siphash_of_words(words, np.uint64(bank), key, _ID_KEY, _SECOND_KEY)
+
+
+@kernel
+def is_worked_on(e, b):
+    """Return whether somebody has signed that case: then it stays, whatever clears."""
+    return is_live(e, b) and e.life_stage[b] != AWAITING
+
+
+@kernel
+def holds(e, b, level, day):
+    """Return whether a disposition keeps a case of this level from the bank in slot b on this day."""
+    return e.life_stage[b] == CLOSED and e.life_until_day[b] > day and level <= e.life_level[b]
+
+
+@kernel
+def find(e, bank, wanted):
+    """Return (slot, ACCEPTED) of the bank's case with this id, or (-1, UNKNOWN), or (-1, FOREIGN)."""
+    for b in range(BANK_SLOTS):
+        if e.life_key[b] != 0 and case_id(e, e.bank[b], e.life_key[b]) == wanted:
+            if e.bank[b] != bank:
+                return np.int64(-1), np.int64(FOREIGN)
+            return np.int64(b), np.int64(ACCEPTED)
+    return np.int64(-1), np.int64(UNKNOWN)
+
+
+@kernel
+def act(e, b, action, actor, disposition, until_day):
+    """Apply an action to the case in slot b; return ACCEPTED, or why not: then nothing has changed.
+
+    actor: uint64. disposition: a code, of a submit; until_day: its day number, 0 for none.
+    """
+    stage = e.life_stage[b]
+    if stage == CLOSED:
+        return FINISHED
+    if _NEXT[stage, action] == NONE:
+        return OUT_OF_ORDER
+    if action < APPROVE:
+        e.life_maker[b] = actor
+    elif e.life_maker[b] == actor:
+        return BY_MAKER
+    if action == BEGIN:
+        e.life_escalation[b] = AT_DESK  # the next due day counts
+    elif action == SUBMIT:
+        e.life_disposition[b], e.life_until_day[b] = disposition, until_day
+    elif action == APPROVE:
+        e.life_level[b] = max(e.life_level[b], 1)  # once cleared, a yellow that returns is held
+    elif action == RETURN:
+        e.life_disposition[b], e.life_until_day[b] = UNDISPOSED, 0
+    e.life_stage[b] = _NEXT[stage, action]
+    return ACCEPTED
+
+
+@kernel
+def follow(e, b, level, is_told, closing, day, t_ms, deadlines):
+    """Follow the case of the bank in slot b at an evaluation; return what changed. Ask again until it is NOTHING.
+
+    level: of what the bank sees, 0: nothing is open. is_told: the bank is told of it. day: number, t_ms: ms. deadlines:
+    what `deadlines_of` returns.
+    """
+    key, stage = e.case_key[b], e.life_stage[b]
+    if not is_told:
+        level = 0
+    if is_live(e, b):
+        if stage == AWAITING and (level == 0 or key != e.life_key[b]):
+            e.life_stage[b], e.life_level[b] = CLOSED, 0
+            return RESOLVED if is_told else UNDELIVERED
+        if level > e.life_level[b]:
+            _start(e, b, level, day, deadlines)
+            return GRAVER
+        if is_told and level < e.life_level[b]:
+            e.life_level[b] = level
+            return EASED
+        if closing and _escalated(e, b, day, deadlines[0]):
+            return OVERDUE
+        return NOTHING
+    if level == 0 or holds(e, b, level, day):
+        return NOTHING
+    same = stage == CLOSED and key == e.life_key[b]
+    graver = level > e.life_level[b]
+    if same and not graver and e.life_until_day[b] == 0:
+        return NOTHING  # it was disposed of as it still is
+    e.life_key[b], e.life_stage[b], e.life_opened_ms[b] = key, AWAITING, t_ms
+    e.life_disposition[b], e.life_until_day[b], e.life_maker[b] = UNDISPOSED, 0, 0
+    was_disposed = same and e.life_level[b] > 0
+    _start(e, b, level, day, deadlines)
+    if was_disposed:
+        return REOPENED if graver else RESUMED
+    return OPENED
+
+
+@kernel
+def restart(e, b, day, deadlines):
+    """Let the deadlines of a live case run from `day` on: its bank has heard nothing of it before."""
+    _start(e, b, np.int64(e.life_level[b]), day, deadlines)
+
+
+@kernel
+def due_day(e, b):
+    """Return the day up to which the next step is due; 0: none."""
+    if e.life_stage[b] <= SIGNED:
+        return np.int64(e.life_contact_day[b])
+    return np.int64(max(e.life_contact_day[b], e.life_visit_day[b]))
+
+
+@kernel
+def working_day_after(day, count):
+    """Return the count-th working day after `day`."""
+    while count > 0:
+        day += 1
+        if is_business_day(day):
+            count -= 1
+    return day
+
+
+@kernel
+def _start(e, b, level, day, deadlines):
+    e.life_level[b], e.life_escalation[b] = level, AT_DESK
+    contact, visit = np.int64(deadlines[level, 0]), np.int64(deadlines[level, 1])
+    e.life_contact_day[b] = working_day_after(day, contact) if contact != NO_DATE else 0
+    e.life_visit_day[b] = working_day_after(day, visit) if visit != NO_DATE else 0
+
+
+@kernel
+def _escalated(e, b, day, patience):
+    """Escalate a case whose due day has passed by so much; return whether it was."""
+    due = due_day(e, b)
+    if due == 0:
+        return False
+    late = working_day_after(due, np.int64(patience[0]))
+    step = AT_DESK
+    if day >= late:
+        step = AT_HEAD_OFFICE
+        if day >= working_day_after(late, np.int64(patience[1])):
+            step = AT_SUPERVISOR
+    if step <= e.life_escalation[b]:
+        return False
+    e.life_escalation[b] = step
+    return True

@@ -1,0 +1,266 @@
+"""The life of a bank's case, step by step and against a naive reference."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.case_table import packaged_case_table
+from detectors import case_life as life
+from detectors.case_life import (
+    ACCEPTED,
+    APPROVE,
+    BEGIN,
+    BY_MAKER,
+    FINISHED,
+    NOTHING,
+    OUT_OF_ORDER,
+    RETURN,
+    SIGN,
+    SUBMIT,
+)
+from domain.calendar import day_of_text
+from features import layout
+from features.state import lives
+from features.state.hashing import keyed_siphash, siphash_of_words
+
+DEADLINES = life.deadlines_of(packaged_case_table().table.deadlines)
+ANN, BEN = 11, 12
+KNOWN, FALSE_ALARM, CONFIRMED = (1 + life.DISPOSITIONS.index(one) for one in ("known", "false_alarm", "confirmed"))
+MONDAY = day_of_text("2026-06-01")
+B = 2
+
+
+def enterprise(key=7):
+    e = layout.allocate(1)[0]
+    e["id"] = layout.id_words("91310000MA1K00001X")
+    e["bank"][B], e["case_key"][B] = 31010211000012, key
+    return e
+
+
+def follow(e, level, day=MONDAY, *, told=True, closing=False):
+    return life.follow(e, B, np.int64(level), told, closing, np.int64(day), np.int64(day * 1000), DEADLINES)
+
+
+def act(e, action, actor=ANN, disposition=0, until=0):
+    return life.act(e, B, action, np.uint64(actor), disposition, until)
+
+
+def disposed(level=2, *, disposition=KNOWN, until=0):
+    e = enterprise()
+    assert follow(e, level) == life.OPENED
+    steps = [(SIGN, ANN), (BEGIN, ANN), (SUBMIT, ANN), (APPROVE, BEN)]
+    found = [act(e, step, who, *((disposition, until) if step == SUBMIT else ())) for step, who in steps]
+    assert found == [ACCEPTED] * 4
+    return e
+
+
+def test_a_case_is_signed_checked_submitted_and_approved_by_another_one():
+    e = disposed(disposition=FALSE_ALARM)
+    assert (e["life_stage"][B], e["life_disposition"][B], e["life_maker"][B]) == (lives.CLOSED, FALSE_ALARM, ANN)
+    assert life.stage_name(lives.CLOSED, FALSE_ALARM, life.ACTED + APPROVE) == "false_alarm"
+    assert act(e, SIGN) == FINISHED
+    assert follow(e, 2) == NOTHING
+    assert follow(e, 2, MONDAY + 400, closing=True) == NOTHING, "it was disposed of as it still is"
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "actor", "why"),
+    [
+        ([], BEGIN, ANN, OUT_OF_ORDER),
+        ([], APPROVE, BEN, OUT_OF_ORDER),
+        ([SIGN], SIGN, BEN, OUT_OF_ORDER),
+        ([SIGN], SUBMIT, ANN, OUT_OF_ORDER),
+        ([SIGN, BEGIN], APPROVE, BEN, OUT_OF_ORDER),
+        ([SIGN, BEGIN, SUBMIT], SUBMIT, BEN, OUT_OF_ORDER),
+        ([SIGN, BEGIN, SUBMIT], APPROVE, ANN, BY_MAKER),
+        ([SIGN, BEGIN, SUBMIT], RETURN, ANN, BY_MAKER),
+    ],
+)
+def test_a_refused_action_changes_nothing(before, action, actor, why):
+    e = enterprise()
+    follow(e, 3)
+    for step in before:
+        assert act(e, step, ANN, *((KNOWN, 0) if step == SUBMIT else ())) == ACCEPTED
+    was = e.tobytes()
+    assert act(e, action, actor) == why
+    assert e.tobytes() == was
+
+
+def test_a_return_takes_the_disposition_back():
+    e = enterprise()
+    follow(e, 3)
+    for step in (SIGN, BEGIN, SUBMIT):
+        act(e, step, ANN, *((KNOWN, MONDAY + 30) if step == SUBMIT else ()))
+    assert act(e, RETURN, BEN) == ACCEPTED
+    assert (e["life_stage"][B], e["life_disposition"][B], e["life_until_day"][B]) == (lives.CHECKING, 0, 0)
+
+
+def test_what_nobody_signed_ends_when_all_has_cleared_and_what_somebody_signed_does_not():
+    e = enterprise()
+    follow(e, 1)
+    assert follow(e, 0) == life.RESOLVED
+    assert follow(e, 0) == NOTHING
+    assert life.stage_name(lives.CLOSED, 0, life.RESOLVED) == "resolved"
+    e = enterprise()
+    follow(e, 1)
+    act(e, SIGN)
+    assert follow(e, 0) == life.EASED
+    assert e["life_stage"][B] == lives.SIGNED
+    assert life.is_worked_on(e, B)
+
+
+def test_a_bank_that_is_told_no_more_has_no_unsigned_case_and_keeps_a_signed_one_as_it_was():
+    e = enterprise()
+    follow(e, 2)
+    assert follow(e, 3, told=False) == life.UNDELIVERED
+    assert life.stage_name(lives.CLOSED, 0, life.UNDELIVERED) == "undelivered"
+    assert follow(e, 2) == life.OPENED, "told again: a new life"
+    act(e, SIGN)
+    assert follow(e, 3, told=False) == NOTHING
+    assert e["life_level"][B] == 2
+
+
+def test_a_disposition_holds_until_its_day_or_a_higher_level_also_for_a_new_case():
+    e = disposed(2, until=MONDAY + 30)
+    e["case_key"][B] = 9
+    assert life.holds(e, B, 2, MONDAY + 29)
+    assert not life.holds(e, B, 3, MONDAY + 29)
+    assert not life.holds(e, B, 2, MONDAY + 30)
+    assert follow(e, 1, MONDAY + 29) == NOTHING
+    assert follow(e, 3, MONDAY + 29) == life.OPENED
+    e = disposed(2, until=MONDAY + 30)
+    assert follow(e, 2, MONDAY + 30, closing=True) == life.RESUMED
+    e = disposed(2, until=MONDAY + 30)
+    assert follow(e, 3, MONDAY + 3) == life.REOPENED
+    assert (e["life_stage"][B], e["life_until_day"][B], e["life_disposition"][B]) == (lives.AWAITING, 0, 0)
+
+
+def test_deadlines_count_working_days_and_what_is_overdue_goes_up_at_closes():
+    e = enterprise()
+    friday = MONDAY + 4
+    follow(e, 3, friday)
+    assert e["life_contact_day"][B] == friday + 3, "the Monday after"
+    assert life.due_day(e, B) == friday + 3
+    found = {day: follow(e, 3, friday + day, closing=True) for day in range(1, 12)}
+    assert [day for day, change in found.items() if change == life.OVERDUE] == [4, 7]
+    assert e["life_escalation"][B] == life.AT_SUPERVISOR
+    act(e, SIGN)
+    act(e, BEGIN)
+    assert (e["life_escalation"][B], life.due_day(e, B)) == (life.AT_DESK, friday + 5)
+    assert follow(e, 3, friday + 12) == NOTHING, "only closes tell the time"
+    assert follow(e, 3, friday + 12, closing=True) == life.OVERDUE
+
+
+def test_the_packaged_deadlines_are_those_of_the_desk_and_rules_without_a_table_have_none():
+    assert DEADLINES.tolist() == [[1, 3], [-1, -1], [5, -1], [1, 3]]
+    assert (life.deadlines_of(None) == life.NO_DATE).all()
+    e = enterprise()
+    life.follow(e, B, np.int64(3), True, False, np.int64(MONDAY), np.int64(0), life.deadlines_of(None))
+    assert (life.due_day(e, B), follow(e, 3, MONDAY + 99, closing=True)) == (0, NOTHING)
+
+
+def test_a_holiday_is_no_working_day():
+    before = day_of_text("2025-09-30")  # the National Day holiday lasts until October 8
+    assert life.working_day_after(before, 1) == day_of_text("2025-10-09")
+
+
+def test_an_id_is_found_by_its_bank_alone_and_is_siphash_over_the_words():
+    e = enterprise()
+    follow(e, 1)
+    e["bank"][4], e["life_key"][4] = 41010211000012, 7
+    own, other = (int(life.case_id(e, e["bank"][b], e["life_key"][b])) for b in (B, 4))
+    assert life.find(e, e["bank"][B], np.uint64(own)) == (B, ACCEPTED)
+    assert life.find(e, e["bank"][B], np.uint64(other)) == (-1, life.FOREIGN)
+    assert life.find(e, e["bank"][B], np.uint64(own ^ 1)) == (-1, life.UNKNOWN)
+    assert life.case_id(e, 0, np.uint64(0)) == 0
+    words = np.array([*e["id"], 5, 6], np.uint64)
+    key = np.uint64(3), np.uint64(4)
+    assert siphash_of_words(e["id"], words[4], words[5], *key) == keyed_siphash(words.view(np.uint8), 0, 48, *key)
+
+
+class Reference:
+    """The same by names and sets, as the documents tell it."""
+
+    ORDER: ClassVar = {
+        "awaiting": {SIGN: "signed"},
+        "signed": {BEGIN: "checking"},
+        "checking": {SUBMIT: "in_review"},
+        "in_review": {APPROVE: "closed", RETURN: "checking"},
+    }
+
+    def __init__(self):
+        self.stage, self.level, self.maker, self.key, self.until = None, 0, None, None, 0
+        self.disposed = self.pending = False
+
+    def act(self, action, actor, until):
+        if self.stage == "closed":
+            return FINISHED
+        if action not in self.ORDER.get(self.stage, {}):
+            return OUT_OF_ORDER
+        if action in (APPROVE, RETURN) and actor == self.maker:
+            return BY_MAKER
+        if action in (SIGN, BEGIN, SUBMIT):
+            self.maker = actor
+        if action == SUBMIT:
+            self.until = until
+        if action == RETURN:
+            self.until = 0
+        if action == APPROVE:
+            self.level = self.level or 1
+        self.stage = self.ORDER[self.stage][action]
+        return ACCEPTED
+
+    def follow(self, key, level, day, *, told):
+        seen, found = level if told else 0, []
+        if self.stage == "awaiting" and (seen == 0 or key != self.key):
+            self.stage, self.level = "closed", 0
+            found.append(life.RESOLVED if told else life.UNDELIVERED)
+        if self.stage in self.ORDER:
+            if seen > self.level:
+                found.append(life.GRAVER)
+            elif told and seen < self.level:
+                found.append(life.EASED)
+            if told:
+                self.level = seen
+            return found
+        if seen == 0 or (self.stage == "closed" and day < self.until and seen <= self.level):
+            return found
+        back = self.stage == "closed" and key == self.key and self.level > 0
+        if back and seen <= self.level and self.until == 0:
+            return found
+        change = life.OPENED if not back else life.REOPENED if seen > self.level else life.RESUMED
+        self.stage, self.key, self.level, self.until = "awaiting", key, seen, 0
+        return [*found, change]
+
+
+STAGES = ("awaiting", "signed", "checking", "in_review", "closed")
+STEP = st.one_of(
+    st.tuples(st.just("act"), st.integers(SIGN, RETURN), st.sampled_from((ANN, BEN)), st.sampled_from((0, 3, 9))),
+    st.tuples(st.just("follow"), st.integers(0, 3), st.booleans(), st.sampled_from((7, 8))),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, max_size=40))
+def test_it_does_what_a_naive_reference_does(steps):
+    e, plain, day = enterprise(), Reference(), MONDAY
+    for kind, first, second, third in steps:
+        day += 1
+        if kind == "act":
+            until = day + third if third else 0
+            assert act(e, first, second, KNOWN, until) == plain.act(first, second, until)
+        else:
+            key = plain.key if plain.stage in STAGES[1:4] else third  # cases.ended keeps the key of what is worked on
+            e["case_key"][B] = key
+            found = []
+            while (change := follow(e, first, day, told=second)) != NOTHING:
+                found.append(change)
+                assert len(found) < 4
+            assert found == plain.follow(key, first, day, told=second)
+        stage = e["life_stage"][B]
+        assert (STAGES[stage - 1] if stage else None) == plain.stage
+        assert (e["life_level"][B], e["life_until_day"][B]) == (plain.level, plain.until)
+        assert lives.is_live(e, B) == (plain.stage in STAGES[:4])

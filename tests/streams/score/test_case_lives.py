@@ -1,0 +1,221 @@
+"""A bank's case in the log: opened by an alert, moved by actions and closes, held by a disposition, replayed."""
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from config.case_table import packaged_case_table
+from domain import topics
+from domain.calendar import date_of, day_start_ms
+from domain.events import CaseAction, Gov
+from domain.outputs import Alert, CaseRecord, DeadLetter
+from streams.score import partition
+from streams.score.partition import Partition
+from tests.streams.score.kit import (
+    BANK,
+    FIRST_DAY,
+    GATEWAY,
+    OTHER_BANK,
+    applied,
+    authorization,
+    by_topic,
+    immediate_rules,
+    loan,
+    no_model,
+    record,
+    tick,
+    txn,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def immediate_with_deadlines():
+    """Partitions follow the immediate rules of the kit, with the packaged deadlines."""
+    rules = dataclasses.replace(immediate_rules(), case=packaged_case_table().table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "packaged_rules", lambda: rules)
+        yield
+
+
+ANN, BEN = "ann-token", "ben-token"
+CASES = topics.bank_cases(BANK)
+
+
+class Desk:
+    """A log that grows, with its messages so far."""
+
+    def __init__(self):
+        self.partition, self.records, self.messages = Partition(0, no_model), [], []
+
+    def send(self, *events):
+        first = len(self.records)
+        self.records += [record(event) for event in events]
+        self.messages += applied(self.partition, self.records, 1_000, first)
+
+    def cases(self, topic=CASES):
+        return [msgspec.json.decode(m.value, type=CaseRecord) for m in self.messages if m.topic == topic]
+
+    def alerts(self):
+        return [m for m in self.messages if m.topic == topics.bank_alerts(BANK)]
+
+    def letters(self):
+        found = [msgspec.json.decode(m.value, type=DeadLetter) for m in self.messages if m.topic == topics.DEAD_LETTERS]
+        return [(letter.reason, letter.field) for letter in found]
+
+    def act(self, action, actor=ANN, *, case_id=None, bank_id=BANK, enterprise="E1", day=11, name=None, **fields):
+        case_id = case_id or self.cases()[-1].case_id
+        name = name or f"{action}{len(self.records)}"
+        self.send(
+            CaseAction(
+                event_id=name,
+                bank_id=bank_id,
+                enterprise_id=enterprise,
+                event_time=day_start_ms(FIRST_DAY + day) + 1,
+                case_id=case_id,
+                action=action,
+                actor=actor,
+                **fields,
+            )
+        )
+
+    def days(self, first, last):
+        for day in range(first, last):
+            self.send(txn(f"s{day}", "E1", day, 5, 10**6), tick(day))
+
+    def penalty(self, day):
+        event_time = day_start_ms(FIRST_DAY + day)
+        self.send(
+            Gov(event_id="p", bank_id=GATEWAY, enterprise_id="E1", event_time=event_time, event="penalty", source="s")
+        )
+
+    def overdue(self, day, dpd, event="overdue"):
+        self.send(loan(f"o{day}", "E1", day, event, dpd=dpd))
+
+
+@pytest.fixture
+def desk():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), authorization("b", "E1", OTHER_BANK), loan("l", "E1", 0))
+    desk.days(0, 10)
+    desk.overdue(10, 35)
+    return desk
+
+
+def test_a_case_opens_with_its_first_alert_and_lives_until_another_one_approves(desk):
+    (opened,) = desk.cases()
+    told = msgspec.json.decode(desk.alerts()[-1].value, type=Alert)
+    assert (opened.state, opened.change, opened.severity) == ("awaiting", "opened", "red")
+    assert opened.case_id == told.case_id
+    assert opened.exposure_minor == 10**8
+    assert opened.due == opened.contact_due < opened.visit_due
+    desk.act("sign")
+    desk.act("begin")
+    desk.act("submit", disposition="confirmed", measure="追加担保", remark="已上门")
+    desk.act("approve", ANN)
+    desk.act("approve", BEN)
+    found = desk.cases()[1:]
+    assert [(one.state, one.change) for one in found] == [
+        ("signed", "signed"), ("checking", "begun"), ("in_review", "submitted"), ("disposed", "approved"),
+    ]  # fmt: skip
+    assert [one.disposition for one in found] == [None, None, "confirmed", "confirmed"]
+    assert (found[2].measure, found[2].remark) == ("追加担保", "已上门")
+    assert found[3].checker not in (None, found[3].maker)
+    assert found[3].due is None
+    assert desk.letters() == [("case_by_maker", "actor")]
+    assert desk.cases(topics.CASE_SUPERVISOR) == desk.cases()
+    places = [(one.offset, one.seq) for one in desk.cases()]
+    assert places == sorted(set(places))
+
+
+def test_what_is_refused_is_a_dead_letter_with_its_reason_and_is_counted(desk):
+    case_id = desk.cases()[-1].case_id
+    desk.partition.take_tally()
+    desk.act("sign", case_id="0" * 16)
+    desk.act("sign", enterprise="E-unknown")
+    desk.act("sign", bank_id=OTHER_BANK)
+    desk.act("begin")
+    for step in ("sign", "begin"):
+        desk.act(step)
+    desk.act("submit", disposition="false_alarm")
+    desk.act("approve", BEN)
+    desk.act("sign", case_id=case_id)
+    assert desk.cases()[-1].state == "false_alarm"
+    reasons = ["case_unknown", "case_unknown", "case_foreign", "case_out_of_order", "case_finished"]
+    assert [reason for reason, _ in desk.letters()] == reasons
+    outcomes = desk.partition.take_tally().outcomes
+    assert outcomes == {
+        ("applied", ""): 4, ("dead_lettered", "case_unknown"): 2, ("dead_lettered", "case_foreign"): 1,
+        ("dead_lettered", "case_out_of_order"): 1, ("dead_lettered", "case_finished"): 1,
+    }  # fmt: skip
+
+
+def test_an_action_counts_once_however_old_it_is_and_moves_no_clock_of_the_enterprise(desk):
+    clock = int(desk.partition.state["newest_ms"][0])
+    desk.act("sign", day=-300, name="once")
+    desk.act("sign", day=-300, name="once")
+    assert [one.change for one in desk.cases()] == ["opened", "signed"]
+    assert desk.letters() == []
+    desk.act("begin", day=900)
+    assert int(desk.partition.state["newest_ms"][0]) == clock
+    desk.days(11, 13)
+    assert desk.partition.state["late_count"][0] == 0
+
+
+def test_a_disposition_keeps_alerts_from_its_bank_until_its_day_and_then_lists_what_is_open(desk):
+    until = date_of(FIRST_DAY + 20).isoformat()
+    for step in ("sign", "begin"):
+        desk.act(step)
+    desk.act("submit", disposition="known", until=until)
+    desk.act("approve", BEN)
+    told, supervised = len(desk.alerts()), len(by_topic(desk.messages)[topics.ALERT_SUPERVISOR])
+    desk.days(11, 15)
+    desk.penalty(15)
+    desk.days(15, 20)
+    assert len(desk.alerts()) == told
+    assert len(by_topic(desk.messages)[topics.ALERT_SUPERVISOR]) == supervised + 1
+    desk.days(20, 22)
+    last = desk.cases()[-1]
+    assert (last.state, last.change, last.severity, last.until) == ("awaiting", "resumed", "red", None)
+    assert last.case_id == desk.cases()[0].case_id
+    assert last.opened_at > desk.cases()[0].opened_at
+    listed = [msgspec.json.decode(m.value, type=Alert) for m in desk.alerts()[told:]]
+    assert {(one.signal, one.stock) for one in listed} == {("EWS35_arrears", True), ("EWS48_adverse_gov_event", True)}
+
+
+def test_a_graver_case_comes_through_a_disposition():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.days(0, 10)
+    desk.overdue(10, 3)
+    for step in ("sign", "begin"):
+        desk.act(step)
+    desk.act("submit", disposition="known", until=date_of(FIRST_DAY + 60).isoformat())
+    desk.act("approve", BEN)
+    told = len(desk.alerts())
+    desk.overdue(12, 20)
+    assert [one.change for one in desk.cases()][-2:] == ["approved", "reopened"]
+    assert len(desk.alerts()) == told + 1
+
+
+def test_an_overdue_case_goes_up_at_closes_and_one_that_nobody_signed_ends_with_its_signals(desk):
+    desk.days(10, 24)
+    found = [(one.change, one.escalation) for one in desk.cases() if one.change == "overdue"]
+    assert found == [("overdue", "head_office"), ("overdue", "supervisor")]
+    ends = authorization("a2", "E1", revoked=True)
+    desk.send(msgspec.structs.replace(ends, event_time=day_start_ms(FIRST_DAY + 24)))
+    desk.days(24, 26)
+    last = desk.cases()[-1]
+    assert (last.state, last.change, last.severity) == ("undelivered", "undelivered", None)
+
+
+def test_a_replay_gives_the_same_life_whatever_the_batches_were(desk):
+    for step in ("sign", "begin"):
+        desk.act(step)
+    desk.days(11, 20)
+    desk.act("submit", disposition="seasonal", until=date_of(FIRST_DAY + 60).isoformat())
+    desk.act("return", BEN)
+    expected = by_topic(desk.messages)
+    for size in (1, 7):
+        again = by_topic(applied(Partition(0, no_model), desk.records, size))
+        assert again == expected
