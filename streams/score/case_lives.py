@@ -43,7 +43,7 @@ def follow(e, engine, book, first, closing):
     x, resumed = book.draft[0], 0
     day = buckets.day_of(x.as_of_ms - 1)
     for b in range(BANK_SLOTS):
-        if e.case_key[b] == 0 and not lives.is_live(e, b):
+        if e.case_key[b] == 0 and e.life_stage[b] == lives.NONE:
             continue
         is_told = (e.eligible >> b) & 1 == 1
         level = np.int64(e.case_level[b])

@@ -219,3 +219,21 @@ def test_a_replay_gives_the_same_life_whatever_the_batches_were(desk):
     for size in (1, 7):
         again = by_topic(applied(Partition(0, no_model), desk.records, size))
         assert again == expected
+
+
+def test_what_clears_while_a_disposition_holds_is_not_told():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.days(0, 10)
+    desk.overdue(10, 3)
+    for step in ("sign", "begin"):
+        desk.act(step)
+    desk.act("submit", disposition="known", until=date_of(FIRST_DAY + 90).isoformat())
+    desk.act("approve", BEN)
+    told = len(desk.alerts())
+    desk.overdue(12, 0, "repaid")
+    desk.days(12, 60)
+    last = msgspec.json.decode(by_topic(desk.messages)[topics.ALERT_SUPERVISOR][-1].value, type=Alert)
+    assert (last.signal, last.state) == ("EWS35_arrears", "cleared")
+    assert len(desk.alerts()) == told
+    assert desk.cases()[-1].change == "approved"
