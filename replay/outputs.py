@@ -34,7 +34,8 @@ def output_topics(banks: tuple[Bank, ...]) -> tuple[str, ...]:
     """Return the topics that score writes."""
     return (
         topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,
-        topics.LATE, topics.DEAD_LETTERS, *(topics.bank_alerts(bank.bank_id) for bank in banks),
+        topics.CASE_SUPERVISOR, topics.LATE, topics.DEAD_LETTERS,
+        *(topic(bank.bank_id) for bank in banks for topic in (topics.bank_alerts, topics.bank_cases)),
     )  # fmt: skip
 
 
