@@ -1,4 +1,4 @@
-"""Retraction: a record that takes from an open episode what it rests on (docs/adr/0041-cooldown-and-retraction.md).
+"""Retraction: a record that takes from an open episode what it rests on (docs/adr/0039-cooldown-and-retraction.md).
 
 A reversal or a return speaks of its original's time, any other record of its own. Where that is before what raised an
 episode (at it, of an original), and a level is true without the record at the time as of which it is evaluated, the

@@ -170,7 +170,7 @@ class Authorization(EnterpriseEvent, frozen=True, kw_only=True, tag="authorizati
 
 
 class CaseAction(EnterpriseEvent, frozen=True, kw_only=True, tag="case_action"):
-    """What a bank's staff did with a case, from that bank or from the platform's desk. `bank_id` is the case's bank.
+    """An action of a bank's staff on a case, from that bank or from the platform's desk. `bank_id` is the case's bank.
 
     A submit has a disposition; one that holds until a day keeps the bank from further alerts of that case.
     """

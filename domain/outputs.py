@@ -101,7 +101,7 @@ class LoansMore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one open signal, or the score, adds to the claim of a case."""
+    """A part of a case's claim: what an open signal, or the score, adds to it."""
 
     name: str  # a signal, `score.points` or `score.delta_30d`
     finding: str  # the finding that the signal belongs to (config/findings.csv); empty: it stands for itself

@@ -28,7 +28,7 @@ RETRY_S = 300.0  # rules that could not be had are asked for again after so long
 
 
 class _Rules(NamedTuple):
-    """What sentences rest on: the signals by id, and what cases are said to be."""
+    """Facts that sentences rest on: the signals by id, and what cases are said to be."""
 
     signals: Mapping[str, Signal]
     desk: Desk

@@ -1,4 +1,4 @@
-"""What an officer does about a revision and by which date: checks fit the signal, deadlines the level of the case."""
+"""An officer's next steps about a revision and their dates: checks fit the signal, deadlines the level of the case."""
 
 from msgspec import UNSET
 

@@ -16,7 +16,7 @@ PPM_A_PERCENT = 10_000
 
 
 class Desk(NamedTuple):
-    """What the rules say of cases: the names of findings, and the deadlines of each level."""
+    """Words of the rules about cases: the names of findings, and the deadlines of each level."""
 
     findings: Mapping[str, Words] = {}
     deadlines: Mapping[Severity, Deadline] = DEADLINES

@@ -1,4 +1,4 @@
-"""What became of what a lender is owed, as far as it is known: of an instalment (EWS11), and of arrears (EWS35).
+"""The outcome of what a lender is owed, as far as it is known: of an instalment (EWS11), and of arrears (EWS35).
 
 An alert of an instalment never says that the risk is gone because its date has passed. That the instalment was paid is
 said where its lender reported a repayment, that it was not where the lender reports it past due; else that nothing is

@@ -1,4 +1,4 @@
-"""What an alert says of its reader's case, out of a row of the output book and the lines beside it."""
+"""An alert's fields about its reader's case, out of a row of the output book and the lines beside it."""
 
 from decimal import Decimal, localcontext
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What the rows of one evaluation tell of their readers' cases: compiled leaves of the loop.
+"""The moves of readers' cases, filled into the rows of one evaluation: compiled leaves of the loop.
 
 Rows of alerts are written while signals move; the cases are judged once after that, and what they did is filled into
 those rows. Of a case that moved exactly one row tells its reader: one that raised or upgraded an episode where it rose,

@@ -50,7 +50,7 @@ def rules_of(changed: dict):
 def types_of(rules):
     return [
         (name, value.dtype, value.ndim, value.shape[1:] if name.startswith("case") else ())
-        for name, value in zip(rules._fields, rules, strict=True)
+        for name, value in zip(type(rules).__annotations__, rules, strict=True)
         if isinstance(value, np.ndarray | np.generic)
     ]
 

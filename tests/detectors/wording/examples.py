@@ -264,7 +264,7 @@ def of_a_case(
 
 
 def _of_instalments() -> Iterator[tuple[str, Alert]]:
-    """What became of an instalment, by what is known; and of arrears."""
+    """Outcomes of an instalment, by what is known; and of arrears."""
     name = "EWS11_instalment_not_covered"
     after = {"next_instalment_days": 28.5, "bal_to_next_instalment_ratio": 0.3, "runway_30d_days": 9.0,
              "dpd_max_days": 0.0}  # fmt: skip

@@ -89,7 +89,7 @@ def test_a_check_is_of_the_signal_and_not_of_its_family(signal_id: str) -> None:
 
 @st.composite
 def moves_of_cases(draw: st.DrawFn, name: str, severity: Severity) -> dict[str, object]:
-    """What a revision did to its reader's case."""
+    """The moves of a reader's case that a revision may tell."""
     state = draw(st.sampled_from(get_args(CaseState)))
     low, high = draw(st.sampled_from(list(itertools.combinations(SEVERITIES, 2))))
     before: dict[str, Severity | None] = {"opened": None, "graver": low, "eased": high, "resolved": low}

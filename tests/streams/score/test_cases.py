@@ -1,4 +1,4 @@
-"""What readers hear of their cases: a bank of its moves alone, the supervisor of every revision."""
+"""Readers hear of their cases: a bank of its moves alone, the supervisor of every revision."""
 
 import collections
 import functools
@@ -63,7 +63,7 @@ def moves(alerts: list[Alert]) -> list[tuple[str, Any, Any]]:
 
 
 def assert_coherent(alerts: list[Alert], *, is_bank: bool, anew_after: int = -1) -> int:
-    """What one reader hears of one enterprise tells the whole life of its cases; return the moves.
+    """Assert that one reader hears the whole life of its cases of one enterprise; return the moves.
 
     A bank hears nothing during a backfill, and begins anew after the offset that ends it.
     """

@@ -49,7 +49,7 @@ MAY_SHOW = {
     "score_milli", "score_before_milli", "provisional_calendar",  # the score is told to lenders with consent
     "as_of_ms", "offset", "seq", "opened_ms", "opened_offset",  # when it changed: told at once (ADR 35)
     "closed_day",  # where windows end
-    "case_score", "case_move",  # made of the score alone (ADR 39)
+    "case_score", "case_move",  # made of the score alone (ADR 38)
     "case_lines", "case_episodes",  # where the lines lie: what of them is of other banks is mutated
 }  # fmt: skip
 OF_A_NOTICE = {"kind", "slot", "record", "signal", "transition", "to_bank", "stock", "score_before_milli",

@@ -1,4 +1,4 @@
-"""What is said of an instalment once its date has come, by events through the packaged rules."""
+"""Sentences about an instalment once its date has come, by events through the packaged rules."""
 
 import msgspec
 import pytest

@@ -115,7 +115,7 @@ def test_what_came_after_the_opening_or_leaves_a_level_true_retracts_nothing():
 
 
 def test_a_payment_after_the_opening_that_alone_kept_it_true_is_no_ground_to_retract():
-    """Those before the opening have left the window when one of those after it is reversed."""
+    """Nothing before the opening is in the window any more when one of those after it is reversed."""
     later = credits_of(68)
     events = [*credits_of(40), *quiet(41, 68), *later, *quiet(68, 72), undone(later[0], 72, hour=1), tick(72)]
     messages = heard_of(*events)
