@@ -28,7 +28,8 @@ from tests.patience import eventually
 
 OUTPUTS = (
     topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL,
-    topics.DEAD_LETTERS, topics.LATE, *(topics.bank_alerts(bank) for bank in BANKS),
+    topics.DEAD_LETTERS, topics.LATE, topics.CASE_SUPERVISOR,
+    *(name(bank) for bank in BANKS for name in (topics.bank_alerts, topics.bank_cases)),
 )  # fmt: skip
 # Every step of the commit protocol, in its order.
 STEPS = ("own", "claim", "load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
