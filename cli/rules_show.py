@@ -108,8 +108,8 @@ def _case(table: "CaseTable | None") -> Iterator[str]:
     if table is None:
         yield say("没有案件表：案件取最高信号的等级", "no case table: a case has the level of its highest signal")
         return
-    score = ", ".join(f"{at // _MILLI}: {logit:+}" for at, logit in table.score)
-    move = ", ".join(f"{at}: {logit:+}" for at, logit in table.move)
+    score = ", ".join(f"{at // _MILLI}: {logit}" for at, logit in table.score)
+    move = ", ".join(f"{at}: {logit}" for at, logit in table.move)
     intercept = table.intercept_milli
     yield say(
         f"千分之一对数几率：截距 {intercept}；评分 {score}；30 日变动 {move}",

