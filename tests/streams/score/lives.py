@@ -162,17 +162,15 @@ def short_of_cash(firm: Firm, day: int) -> Iterator[Any]:
 
 
 def uncovered_instalment(firm: Firm, day: int) -> Iterator[Any]:
-    """It spends and sells nothing, and has 2 units left before an instalment of 50; then 100, and the next is far."""
+    """It spends and sells nothing, and has 2 units left before an instalment of 50; two days before it is due, 300."""
     at = days_since(day)
     due = [Instalment(due_on=f"{date_of(FIRST_DAY + TROUBLE + n)}", due_minor=50 * UNIT) for n in (10, 60)]
     if at == -5:
         yield firm.lent(day, "drawn", schedule=tuple(due), dpd=0)
-    if firm.way == SUPPRESSED and at == 0:
-        yield firm.lent(day, "overdue", dpd=3)
-    if -20 <= at < 9:
+    if -20 <= at < 8:
         yield from firm.trade(day, 0.0, 1.0, balance=None if firm.blind else 100.0 if at < 0 else 2.0)
     else:
-        yield from firm.trade(day, balance=100.0)
+        yield from firm.trade(day, balance=300.0)
 
 
 def lumpy(firm: Firm, day: int) -> Iterator[Any]:
@@ -312,7 +310,7 @@ LIVES: Mapping[str, Life] = {
     "EWS05_sales_not_routed": Life(unrouted, ONE_YELLOW),
     "EWS06_credit_count_fall": Life(few_credits, ONE_YELLOW),
     "EWS10_short_runway": Life(short_of_cash, RISES_AND_FALLS),
-    "EWS11_instalment_not_covered": Life(uncovered_instalment, ONE_YELLOW, (SOUND, SOUND, SOUND)),
+    "EWS11_instalment_not_covered": Life(uncovered_instalment, ONE_YELLOW, OF_ITS_OWN),
     "EWS15_inflow_cv_jump": Life(lumpy, ONE_YELLOW),
     "EWS20_payer_concentration": Life(one_payer, ONE_YELLOW, OF_ITS_OWN),
     "EWS21_top_payer_lost": Life(silent_payer, ONE_YELLOW),
