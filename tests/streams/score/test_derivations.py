@@ -231,6 +231,18 @@ def notice_mutations(base: Any) -> Iterator[Mutation]:
     yield put("null", 2)
 
 
+def after_consent(reader: int, name: str) -> Mutation:
+    """Return a change of what the record that ends delivery did to the score, or to the reader's own case."""
+
+    def change(row: Any) -> None:
+        if name == "score_milli":
+            row[name] = 449_000
+        else:
+            row[name][reader] = 3
+
+    return name, change
+
+
 def mutated(row: Any, changes: list[Mutation]) -> Any:
     changed = row.copy()
     for _, change in changes:
@@ -275,7 +287,11 @@ def test_a_bank_is_told_nothing_that_only_others_data_decides(signal: Any) -> No
                 alert = msgspec.json.decode(raw, type=Alert)
                 assert other not in raw.decode()
                 assert all(loan.loan_id == f"L{reader}" for loan in alert.loans)
-                if not is_elsewhere:
+                if transition == episodes.CLOSED:
+                    assert alert.case_state is alert.case_lines is msgspec.UNSET
+                    after = [after_consent(reader, name) for name in ("score_milli", "case_level", "case_moved")]
+                    assert heard(mutated(row, after), signal, reader, (other, "secret")) == told
+                elif not is_elsewhere:
                     assert alert.case_state == "graver"
                     assert [line.points_milli for line in alert.case_lines] == [1_310, 500, 500, 0, 0]
     assert messages
