@@ -7,8 +7,9 @@ the most points of its open episodes; one that only waits for its hysteresis cou
 whose cut-off the logit reaches, and at least that of each signal that stands alone.
 
 A case becomes graver at once. It eases at closes only: after `case_eases` closes in a row at which its claim was below
-its level, or, where all its episodes wait, at once to what the claim says, at least yellow. It is resolved where it
-sees no open episode any more, or has come down to level 0. Under rules without a claim its level is its highest signal.
+its level, or, where all its episodes wait, at once to what the claim says, at least yellow. Where an episode is
+retracted it eases at once: it was never so. It is resolved where it sees no open episode any more, or has come down to
+level 0. Under rules without a claim its level is its highest signal.
 Whether an event's evaluation judges the cases or passes over them (`case_rises_at`) leaves no trace in them.
 """
 
@@ -99,11 +100,11 @@ def weigh(rules, e, lines):
 
 
 @kernel
-def judge(rules, e, lines, base, closing, x):
+def judge(rules, e, lines, base, closing, corrected, x):
     """Move the cases of e and write them into x: key, level, what happened, and the level before.
 
-    lines: as `weigh` filled them. base: the logit without signals. A case that is resolved has level 0, and its key
-    still. case_rises_at is computed anew.
+    lines: as `weigh` filled them. base: the logit without signals. corrected: a bit for each view of which an episode
+    is retracted. A case that is resolved has level 0, and its key still. case_rises_at is computed anew.
     """
     rises_at = np.int64(NEVER)
     for view in range(VIEWS):
@@ -112,7 +113,8 @@ def judge(rules, e, lines, base, closing, x):
             points, least, any_seen, all_wait = _weight(lines, np.int64(e.episodes_open), view)
         level = np.int64(0)
         if any_seen:
-            level = _level(rules, e, view, _claimed(rules, base + points, least), all_wait, closing)
+            claimed, is_corrected = _claimed(rules, base + points, least), corrected >> view & 1 == 1
+            level = _level(rules, e, view, claimed, all_wait, closing, is_corrected)
             if rules.case_claims and level < RED:
                 rises_at = min(rises_at, rules.case_cut[level + 1] - points)
         _move(e, view, level, x)
@@ -190,10 +192,10 @@ def _claimed(rules, logit, least):
 
 
 @kernel
-def _level(rules, e, view, claimed, all_wait, closing):
+def _level(rules, e, view, claimed, all_wait, closing, is_corrected):
     """Return the level of a case with this claim; at a close, count towards its easing."""
     level = np.int64(e.case_level[view])
-    if claimed > level or not rules.case_claims:
+    if claimed > level or is_corrected or not rules.case_claims:
         e.case_below_closes[view] = 0
         return claimed
     if not closing:

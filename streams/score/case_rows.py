@@ -27,7 +27,7 @@ def follow(e, rules, book, first, closing):
         if not closing and _base(rules, x) < e.case_rises_at:
             return
     cases.weigh(rules, e, book.lines[first])
-    cases.judge(rules, e, book.lines[first], _base(rules, x), closing, x)
+    cases.judge(rules, e, book.lines[first], _base(rules, x), closing, _corrected(book, first), x)
     _fill(e, rules, book, first, True)
     _tell_of_others(e, book, first)
 
@@ -52,6 +52,18 @@ def fill_in_ended(e, rules, book, first):
     cases.end_unseen(e, book.draft[0])
     e.case_rises_at = UNKNOWN
     _fill(e, rules, book, first, False)
+
+
+@kernel
+def _corrected(book, first):
+    """Return the views, a bit each, that see an episode which a row since `first` retracts."""
+    found = np.int64(0)
+    for r in range(first, book.used[0]):
+        row = book.rows[r]
+        for view in range(cases.VIEWS):
+            if row.transition == episodes.RETRACTED and cases.sees(view, np.int64(row.episode_bank)):
+                found |= np.int64(1) << view
+    return found
 
 
 @kernel

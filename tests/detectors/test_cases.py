@@ -76,6 +76,7 @@ class Step:
     points: int = 550
     delta: int | None = 0
     closing: bool = False
+    corrected: bool = False  # an episode of the platform is retracted
 
 
 def between(anchors: tuple[tuple[int, int], ...], x: int) -> int:
@@ -130,7 +131,7 @@ class Reference:
         if not claims:
             return max(one.level for one in mine)
         claimed = claim_of(step, view)[1]
-        if claimed > level:
+        if claimed > level or step.corrected:
             self.below[view] = 0
             return claimed
         if not step.closing:
@@ -174,7 +175,8 @@ class Engine:
         x["null"][DELTA_30D] = nulls.SHORT_HISTORY if step.delta is None else nulls.VALUE
         base = int(programs.case_intercept) + cases.score_part(programs, x) + cases.move_part(programs, x)
         cases.weigh(programs, e, self.lines)
-        cases.judge(programs, e, self.lines, np.int64(base), step.closing, x)
+        corrected = np.int64(2**cases.VIEWS - 1 if step.corrected else 0)
+        cases.judge(programs, e, self.lines, np.int64(base), step.closing, corrected, x)
         return base
 
     @property
@@ -188,8 +190,9 @@ opens = st.builds(
 )  # fmt: skip
 several = st.lists(opens, max_size=6, unique_by=lambda one: (one.signal, one.bank)).map(tuple)
 steps = st.builds(
-    Step, episodes=several, points=st.integers(400, 700), delta=st.none() | st.integers(-120, 60), closing=st.booleans()
-)
+    Step, episodes=several, points=st.integers(400, 700), delta=st.none() | st.integers(-120, 60),
+    closing=st.booleans(), corrected=st.sampled_from((False, False, False, True)),
+)  # fmt: skip
 LAWS = settings(max_examples=150, deadline=None)
 
 
@@ -231,7 +234,7 @@ def assert_it_says_when_a_case_rises(engine: Engine, step: Step, base: int) -> N
         return
     for logit, rises in ((rises_at - 1, False), (rises_at, True)):
         again = held.copy()
-        cases.judge(programs, again, engine.lines, np.int64(logit), False, engine.x)
+        cases.judge(programs, again, engine.lines, np.int64(logit), False, np.int64(0), engine.x)
         assert (again["case_level"] > held["case_level"]).any() == rises
         if not rises:
             assert again == held
