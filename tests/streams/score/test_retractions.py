@@ -82,6 +82,15 @@ def test_what_undoes_the_payment_that_raised_it_retracts_it_at_once_for_all_who_
     assert ("冲正" if status == "reversed" else "退回") in sender[-1].text_zh
 
 
+def test_a_retraction_eases_a_case_at_once_and_not_only_after_some_closes():
+    late = loan("late", "E1", 40, "overdue", loan_id="L1", dpd=3)
+    paid = credits_of(40)
+    told = by_bank(heard_of(late, *paid, undone(paid[0], 40)), BANK)
+    moves = [(a.state, a.case_state, a.case_severity) for a in told]
+    assert moves == [("raised", "opened", "yellow"), ("raised", "graver", "red"), ("retracted", "eased", "yellow")]
+    assert len({a.case_id for a in told}) == 1
+
+
 def test_the_payment_that_raised_it_may_itself_be_undone():
     paid = credits_of(40)
     told = supervised(heard_of(*paid, undone(paid[-1], 40)), "T1")
