@@ -106,7 +106,7 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
     if to == TO_ALL:
         yield Addressed(topics.ALERT_SUPERVISOR, partial(_to_supervisor, b, sources, signal, lenders))
     for bank_id, lender in sorted(lenders.items()):
-        may_hear = lender.authorized and to in (TO_ALL, lender.slot) and about in (EVERY_BANK, lender.slot)
+        may_hear = lender.authorized and (to < 0 or to == lender.slot) and about in (EVERY_BANK, lender.slot)
         if may_hear and not b["held"][lender.slot] and case_of.is_told(b, sources.rules, lender.slot):
             yield Addressed(topics.bank_alerts(bank_id), partial(_to_bank, b, sources, signal, bank_id, lender))
     if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):

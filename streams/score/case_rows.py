@@ -128,7 +128,10 @@ def _is_due(e, x, view):
 
 @kernel
 def _tell_of_others(e, book, first):
-    """Write the leading episode of each case that moved and of which no row tells, once for all that it leads."""
+    """Write the leading episode of each case that moved and of which no row tells, once for all that it leads.
+
+    The supervisor hears of it where its own case has moved.
+    """
     x, lens, lines = book.draft[0], book.lens[0], book.lines[first]
     count = np.int64(e.episodes_open)
     for i in range(count):
@@ -148,6 +151,8 @@ def _tell_of_others(e, book, first):
         if bank != episodes.EVERY_BANK:
             lender.leave(x, lens)
         row = book.rows[book.used[0] - 1]
+        if told >> cases.SUPERVISOR & 1 == 0:
+            row.to_bank = outbook.TO_BANKS
         for view in range(cases.VIEWS):
             if told >> view & 1:
                 x.case_moved[view] = cases.UNMOVED

@@ -24,7 +24,7 @@ from kernels.decorators import copy, kernel
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS, CASE, REFUSED = range(8)
 KINDS = REFUSED + case_life.REFUSALS  # REFUSED is followed by one kind for each further reason
 A_CLOSE = -1
-TO_ALL = -1
+TO_ALL, TO_BANKS = -1, -2
 NO_LINES = -1
 # What became of a record: index into the tally.
 HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE, WAS_REFUSED = range(6)
@@ -64,7 +64,7 @@ ROW = np.dtype(
         ("stock", "|u1"),  # a line of an opening list
         ("why", "<i4"),  # the status with its detail
         ("episode_bank", "|i1"),  # the bank slot that the episode is about, or EVERY_BANK
-        ("to_bank", "|i1"),  # the one bank slot that it goes to, or TO_ALL
+        ("to_bank", "|i1"),  # the one bank slot that it goes to, TO_ALL, or TO_BANKS: not the supervisor
         ("entitled", "|u1", (BANK_SLOTS,)),  # may see the reason of a suppression
         ("elsewhere", "<u2", (BANK_SLOTS,)),  # the number of the notice that another bank has such an episode; 0: none
         ("case_key", "<u8", (cases.VIEWS,)),  # of the case before or after the evaluation; 0: neither

@@ -231,7 +231,8 @@ def test_rules_of_another_table_are_judged_in_place_of_the_packaged_ones(
     packaged_artefact = packaged()
     assert figures(judged(log, truth=truth, rules=packaged_artefact.encode())) == figures(report)
     fewer = [row for row in packaged_artefact.signals if row.id != "EWS01_inflow_collapse"]
-    body = msgspec.structs.replace(packaged_artefact, signals=tuple(fewer)).encode()
+    case = packaged_artefact.case and packaged_artefact.case.of_signals(frozenset(row.id for row in fewer))
+    body = msgspec.structs.replace(packaged_artefact, signals=tuple(fewer), case=case).encode()
     other = judged(log, truth=truth, rules=body)
     assert other.provenance.rules == [content_id(body)]
     assert not other.provenance.is_result

@@ -169,6 +169,7 @@ def test_a_claim_leaves_every_revision_of_signals_to_the_supervisor_as_it_was(mo
                 left.pop(0)
             else:
                 assert alert.state in ("raised", "stale")
+                assert alert.case_state
                 added[alert.case_state or "-"] += 1
         assert not left
     print(added)
@@ -228,9 +229,8 @@ def test_the_score_alone_moves_a_case_by_its_leading_episode() -> None:
     assert (moved.signal, moved.state, moved.severity) == (PENALTY, "raised", "yellow")
     assert moved.case_state in ("opened", "graver")
     assert moved.score < told[0].score or len(told) == 1
-    assert [a for a in supervised(messages) if (a.alert_id, a.revision) == (moved.alert_id, moved.revision)]
-    revisions = [a.revision for a in supervised(messages, PENALTY)]
-    assert revisions == list(range(1, len(revisions) + 1))
+    assert {a.case_severity for a in supervised(messages)[-1:]} == {"red"}  # its own case the arrears have moved
+    assert moved.revision not in {a.revision for a in supervised(messages, PENALTY)}
 
 
 def test_a_case_eases_at_a_close_and_is_resolved_with_what_it_is_made_of() -> None:
@@ -350,6 +350,8 @@ def test_columns_have_the_levels_that_readers_are_told(module_seed: int) -> None
         for alert in alerts:
             if alert.case_state:
                 wanted = 0 if alert.case_state == "resolved" else LEVELS[alert.case_severity]
-                assert levels.found[enterprise.encode(), alert.offset, alert.seq, topic] == wanted
-                told += topic != topics.ALERT_SUPERVISOR
+                key = enterprise.encode(), alert.offset, alert.seq, topic
+                if (*key[:3], topics.ALERT_SUPERVISOR) in levels.found:  # else the supervisor does not hear of it
+                    assert levels.found[key] == wanted
+                    told += topic != topics.ALERT_SUPERVISOR
     assert told

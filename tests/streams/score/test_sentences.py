@@ -79,6 +79,7 @@ def told() -> Told:
             if alert.evidence or alert.reason or alert.signal not in phrases.ELSEWHERE:  # no notice
                 wanted = PHASE_OF[int(b["transition"])]
                 wanted = "listed_stale" if wanted == "stale" and b["stock"] else wanted
+                wanted = "open" if wanted == "listed" and not b["stock"] else wanted  # it tells that a case has moved
                 assert phase(alert) == wanted
                 transitions[wanted] += 1
                 if not b["stock"]:  # an opening list does not read the cap anew
@@ -97,7 +98,9 @@ def told() -> Told:
             if "alert" in message.topic
         ]
     print(dict(transitions))
-    assert set(+transitions) | {"retracted"} == {*PHASE_OF.values(), "listed_stale", "capped"} - {"not_in_rules"}
+    assert set(+transitions) | {"retracted"} == {*PHASE_OF.values(), "listed_stale", "capped", "open"} - {
+        "not_in_rules"
+    }
     return found
 
 
