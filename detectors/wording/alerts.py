@@ -19,10 +19,11 @@ from detectors.wording.deadlines import day_text
 from detectors.wording.numbers import value_text
 from detectors.wording.outcome import Outcome, outcome
 from detectors.wording.revision import Revision, elsewhere_id, phase
+from detectors.wording.titles import tagged, title
 from detectors.wording.told import MICRO, SCORE, Crossed, facts_of, line_text_of
-from domain.calendar import day_of
+from domain.calendar import day_of, day_of_text
 from domain.language import Lang
-from domain.outputs import SEVERITIES, LoanOfAlert, LoansMore, Severity
+from domain.outputs import SEVERITIES, LoanOfAlert, LoansMore
 
 if TYPE_CHECKING:
     from detectors.rules.conditions import Signal  # with numba: too heavy for a command that prints sentences
@@ -32,7 +33,6 @@ _ASSERTED = frozenset({"new", "again", "graver", "eased"})  # the condition of t
 _RISEN = frozenset({"new", "again", "graver"})
 _WAITING = frozenset({"resumed", "listed", "open"})  # the episode is open, whatever its condition is by now
 _ON_HOLD = frozenset({"stale", "listed_stale"})
-_LISTED = frozenset({"listed", "listed_stale"})
 _IN_TITLE = _ASSERTED | _WAITING  # the title has the level
 Standing = Literal["true", "level_held", "level_doubtful", "held", "doubtful", "unseen", "unknown"]
 _EXPLAINED = frozenset({"level_held", "level_doubtful", "held", "doubtful"})  # the condition of the level is not true
@@ -87,11 +87,11 @@ def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, desk: Desk
             first = [each.text for each in told if each.is_crossed or now == "cleared"]
             said += [*first, *_conditions(alert, now, signal, crossed, lang)]
             said += [text for text in numbers if text not in first]
-    if now not in ("closed", "not_in_rules", "retracted"):
+    if now not in ("closed", "not_in_rules"):
         said += [_score(alert, crossed, lang), *_own_loans(alert, lang)]
     todo = action(alert, now, became, desk, lang, is_held=is_held)
-    title = _title(alert, now, became, signal, desk, name, lang, is_held=is_held)
-    return _sentence(alert, title, name, state, said, todo, lang)
+    heading = title(alert, now, became, signal, desk, name, lang, is_held=is_held)
+    return _sentence(alert, heading, name, state, said, todo, lang)
 
 
 def signal_name(signal_id: str, signal: "Signal | None", lang: Lang) -> str:
@@ -240,7 +240,20 @@ def _own_loans(alert: Revision, lang: Lang) -> Iterator[str]:
             listed = len(alert.loans)
             said += phrases.LISTED_OF.to(lang).format(listed + alert.loans_more.count, listed)
         dpd = max(each.dpd or 0 for each in of_loans)
-        yield said + (phrases.OVERDUE.to(lang).format(value_text("dpd_max_days", dpd, lang)) if dpd else "")
+        if dpd:
+            said += phrases.OVERDUE.to(lang).format(value_text("dpd_max_days", dpd, lang))
+        yield said + _next_due(alert, lang)
+
+
+def _next_due(alert: Revision, lang: Lang) -> str:
+    """Return the next instalment of the listed loans, where their bank reports one ahead; empty otherwise."""
+    due = [(loan.next_due_on, loan.next_due_minor) for loan in alert.loans if loan.next_due_on and loan.next_due_minor]
+    if not due:
+        return ""
+    on, today = min(day for day, _ in due), day_of(alert.as_of - 1)
+    minor = sum(minor for day, minor in due if day == on)
+    amount = value_text("outstanding_cny", minor / 100, lang)
+    return phrases.NEXT_DUE.to(lang).format(day_text(day_of_text(on), today, lang), amount)
 
 
 def _is_notice(alert: Revision) -> bool:
@@ -258,62 +271,13 @@ def _notice(alert: Revision, desk: Desk, lang: Lang) -> Sentence:
     if is_open:
         todo = by_when(alert, phrases.ELSEWHERE_CHECK.to(lang), desk, lang)
     tag = phrases.TAGS[now].to(lang).format(phrases.LEVEL_TAGS[alert.severity].to(lang))
-    title, state = _tagged(tag, what, lang), phrases.PHASES[now].to(lang)
-    return _sentence(alert, title, what, state, [phrases.ELSEWHERE_TEXTS[alert.state].to(lang)], todo, lang)
+    heading, state = tagged(tag, what, lang), phrases.PHASES[now].to(lang)
+    return _sentence(alert, heading, what, state, [phrases.ELSEWHERE_TEXTS[alert.state].to(lang)], todo, lang)
 
 
-def _title(
-    alert: Revision,
-    now: str,
-    became: Outcome,
-    signal: "Signal | None",
-    desk: Desk,
-    name: str,
-    lang: Lang,
-    *,
-    is_held: bool,
-) -> str:
-    """Return the title: of the case where it has moved, else of the signal."""
-    is_outcome = became in phrases.OUTCOME_TAGS
-    if alert.case_state and now not in _LISTED and not (is_outcome and alert.case_state == "resolved"):
-        before = alert.case_severity_before or None
-        level = alert.case_severity or alert.severity
-        tag = _tag(phrases.CASE_PHASES[alert.case_state], level, before, lang)
-        return _tagged(tag, case.title_name(alert, desk, name, lang), lang)
-    if is_outcome:
-        own = phrases.LEVEL_TAGS[alert.severity].to(lang)
-        return _tagged(phrases.OUTCOME_TAGS[became].to(lang).format(own), name, lang)
-    if is_held:
-        return _tagged(phrases.WATCH_TAGS.get(now, phrases.WATCH_TAG).to(lang), name, lang)
-    level = (alert.case_severity if alert.case_state else None) or alert.severity
-    return _tagged(_tag(now, level, _level_before(alert, now, signal), lang), name, lang)
-
-
-def _tag(now: str, level: Severity, before: Severity | None, lang: Lang) -> str:
-    tags = phrases.TAGS if before or now not in phrases.TAGS_TO else phrases.TAGS_TO
-    to = phrases.LEVEL_TAGS[level].to(lang)
-    if tags is phrases.TAGS_TO and lang == "en":
-        to = to.lower()
-    return tags[now].to(lang).format(to, phrases.LEVEL_TAGS[before].to(lang) if before else "")
-
-
-def _level_before(alert: Revision, now: str, signal: "Signal | None") -> Severity | None:
-    """Return the level that a signal had before it rose or fell, where it has one such level alone."""
-    if signal is None:
-        return None
-    number = SEVERITIES.index(alert.severity)
-    others = range(number) if now == "graver" else range(number + 1, len(SEVERITIES))
-    had = [SEVERITIES[i] for i in others if signal.levels[i] is not None]
-    return had[0] if len(had) == 1 else None
-
-
-def _tagged(tag: str, name: str, lang: Lang) -> str:
-    return f"【{tag}】{name}" if lang == "zh" else f"[{tag}] {name}"
-
-
-def _sentence(alert: Revision, title: str, name: str, state: str, said: list[str], todo: str, lang: Lang) -> Sentence:
+def _sentence(alert: Revision, heading: str, name: str, state: str, said: list[str], todo: str, lang: Lang) -> Sentence:
     note = phrases.PROVISIONAL_CALENDAR.to(lang) if alert.provisional_calendar is True else ""
-    return Sentence(title=title, text=_joined(said, lang) + note, action=todo, name=name, state=state)
+    return Sentence(title=heading, text=_joined(said, lang) + note, action=todo, name=name, state=state)
 
 
 def _listed(words: Iterable[str], lang: Lang) -> str:

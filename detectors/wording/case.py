@@ -54,7 +54,7 @@ def claim(alert: Revision, desk: Desk, lang: Lang) -> Iterator[str]:
     elif isinstance(alert.case_pd_12m_ppm, int):
         words = phrases.CLAIM_LOW if is_over else phrases.CLAIM
         yield words.to(lang).format(about(alert.case_pd_12m_ppm, lang))
-    if len(found) == 1 and [line.name for line in found[0][1]] == [alert.signal]:
+    if is_of(alert, alert.signal):
         return  # the alert's own signal, which is told next
     today = day_of(alert.as_of - 1)
     more = phrases.AND_MORE.to(lang).format(len(found)) if len(found) > phrases.LINES_MAX else ""
@@ -75,6 +75,11 @@ def about(ppm: int, lang: Lang) -> str:
         return phrases.LEAST.to(lang)
     value = ppm / PPM_A_PERCENT
     return phrases.ABOUT.to(lang).format(f"{value:.0f}%" if round(value, 1) >= 10 else f"{value:.1f}%")
+
+
+def is_of(alert: Revision, signal_id: str) -> bool:
+    """Return whether a case has one signal open, that one."""
+    return [line.name for _, lines in _findings(alert) for line in lines] == [signal_id]
 
 
 def check_of(alert: Revision) -> str:

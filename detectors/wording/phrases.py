@@ -55,6 +55,7 @@ TAGS: Mapping[str, Words] = {
 TAGS_TO: Mapping[str, Words] = {"graver": Words("升至{0}", "Up to {0}"), "eased": Words("降至{0}", "Down to {0}")}
 WATCH_TAGS: Mapping[str, Words] = {"listed": Words("观察·存量", "Watch, opening list")}
 WATCH_TAG = Words("观察", "Watch")
+CURED_TAG = Words("{}→观察", "{} → Watch")  # of a case whose only signal is over
 # How the text of an episode that is not new begins.
 OPENED = Words("{}首发", "first raised {}")
 OPENED_AT = Words("{0}首发的{1}预警", "{1} alert, first raised {0}")  # where the title has no level
@@ -156,6 +157,7 @@ SCORE, SCORE_MOVED = Words("评分{}", "score {}"), Words("评分{}→{}", "scor
 CAPPED = Words("（{}封顶）", " (capped: {})")
 OWN_LOANS = Words("本行贷款余额{}", "own loans outstanding {}")
 LISTED_OF = Words("（共{}笔，列出{}笔）", " ({} loans, of which {} are listed)")
+NEXT_DUE = Words("，下期{0}应还{1}", ", next instalment {1} on {0}")
 OVERDUE = Words("，逾期{}", ", {} past due")
 PROVISIONAL_CALENDAR = Words(
     "节假日安排尚未公布，评分中的工作日按法定节假日暂定。",

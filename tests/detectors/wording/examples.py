@@ -242,13 +242,18 @@ TABLE = packaged_case_table().table
 FINDING_OF = {signal_id: finding.id for finding in TABLE.findings for signal_id in finding.signals}
 
 
+LOAN = LoanOfAlert(
+    loan_id="L1", outstanding_minor=30_000_000, dpd=None, next_due_on="2025-05-15", next_due_minor=12_600_000
+)
+
+
 def of_a_case(
     name: str, severity: Severity, numbers: Numbers, *, others: int = 0, own: bool = True, **fields: object
 ) -> Alert:
     """A revision that has moved its bank's case, with the lines of `others` signals and, where `own`, of its own."""
     opened_at = {"opened_at": day_start_ms(TODAY + 1)} if fields.get("revision", 1) == 1 else {}
     alert = revision(name, severity, numbers, case_pd_12m_ppm=82_345, case_severity_before=None, **opened_at)
-    alert = msgspec.structs.replace(alert, loans=[LoanOfAlert(loan_id="L1", outstanding_minor=30_000_000, dpd=None)])
+    alert = msgspec.structs.replace(alert, loans=[LOAN])
     lines = [(name, severity)] if own else []
     lines += [line for line in OTHERS if line[0] != name][:others]
     case_lines = [
@@ -354,6 +359,10 @@ def _once() -> Iterator[tuple[str, Alert]]:
     yield "provisional", revision(collapse, "orange", numbers, provisional_calendar=True)
     yield "by the score", of_a_case(collapse, "orange", numbers, revision=3, case_state="graver", case_severity="red",
                                     others=4)  # fmt: skip
+    yield "cured", of_a_case(
+        collapse, "orange", FALSE[collapse], revision=4, case_state="eased", case_severity="yellow",
+        case_severity_before="orange",
+    )  # fmt: skip
     yield "by the score", of_a_case(
         collapse, "orange", FALSE[collapse], revision=4, case_state="resolved", case_severity="yellow",
         case_severity_before="yellow", case_pd_12m_ppm=400,

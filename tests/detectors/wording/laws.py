@@ -128,7 +128,10 @@ def check_title(alert: Alert, said: Sentence, standing: str) -> None:
     is_listed = alert.stock and alert.state in ("raised", "stale")
     moved = alert.state if is_listed else alert.case_state or alert.state
     rises, falls = moved in ("upgraded", "graver"), moved in ("downgraded", "eased")
-    if arrow:
+    if after in ("观察", "Watch") and arrow:
+        assert falls, what
+        assert said.state in ("观察", "watch"), what
+    elif arrow:
         assert rises or falls, what
         assert (_LEVELS[before] < _LEVELS[after]) == rises, what
     assert not tag.startswith(("升", "Up")) or rises, what

@@ -128,7 +128,7 @@ def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
         name, severity, {} if state == "closed" else numbers, state=state, stock=draw(st.booleans()),
         revision=draw(st.integers(1, 3)), score=draw(st.sampled_from([449, 487, 499, 511])),
         reason={"stale": "feed.stalled", "ended": "not_applicable", "closed": "loan_closed"}.get(state, ""),
-        case_severity=draw(st.sampled_from(SEVERITIES)),
+        case_severity=draw(st.sampled_from((*SEVERITIES, None))),
     )  # fmt: skip
     if draw(st.booleans()):
         alert = msgspec.structs.replace(alert, **draw(moves_of_cases(name, severity)))
