@@ -80,8 +80,8 @@ STANDINGS: Mapping[str, Words] = {
     "true": Words("当前仍成立", "it still holds"),
     "level_held": Words("{0}条件已不成立，尚未降级", "its {0} condition no longer holds, not downgraded yet"),
     "held": Words(
-        "触发条件已消失，满足解除条件即解除（{1}）",
-        "the condition that raised it is gone; it clears as soon as what clears it holds ({1})",
+        "触发条件已消失，满足解除条件即解除：{1}",
+        "the condition that raised it is gone; it clears as soon as what clears it holds: {1}",
     ),
     "level_doubtful": Words(
         "如{2}，{0}条件仍成立，否则已不成立，尚未降级",
@@ -117,7 +117,7 @@ OUTCOMES: Mapping[str, Words] = {
         "the due date has passed; neither arrears nor the collection are reported",
     ),
     "observed": Words(
-        "现无逾期款项，观察至解除条件满足（{1}）", "nothing is past due now; observed until what clears it holds ({1})"
+        "现无逾期款项，观察至解除条件满足：{1}", "nothing is past due now; observed until what clears it holds: {1}"
     ),
 }
 OUTCOME_TAGS: Mapping[str, Words] = {

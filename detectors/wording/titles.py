@@ -31,7 +31,12 @@ def title(
     shown = case.title_name(alert, desk, name, lang)
     if alert.case_state and now not in _LISTED and not (is_outcome and alert.case_state == "resolved"):
         before = alert.case_severity_before or None
-        if is_held and alert.case_state == "eased" and before and case.is_of(alert, alert.signal):
+        if (
+            (is_held or became == "observed")
+            and alert.case_state == "eased"
+            and before
+            and case.is_of(alert, alert.signal)
+        ):
             return tagged(phrases.CURED_TAG.to(lang).format(phrases.LEVEL_TAGS[before].to(lang)), shown, lang)
         level = alert.case_severity or alert.severity
         tag = _tag(phrases.CASE_PHASES[alert.case_state], level, before, lang)

@@ -130,7 +130,7 @@ def check_title(alert: Alert, said: Sentence, standing: str) -> None:
     rises, falls = moved in ("upgraded", "graver"), moved in ("downgraded", "eased")
     if after in ("观察", "Watch") and arrow:
         assert falls, what
-        assert said.state in ("观察", "watch"), what
+        assert said.state in ("观察", "watch") or standing == "observed", what
     elif arrow:
         assert rises or falls, what
         assert (_LEVELS[before] < _LEVELS[after]) == rises, what
