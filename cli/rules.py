@@ -1,4 +1,4 @@
-"""Show which signals are evaluated and what the others wait for, or make rules of a table.
+"""Show which signals are evaluated and what the others wait for, make rules of a table, or fit its case table.
 
 show  the rules packaged here, or those of FILE: an artefact (.json), or a table as make takes it. Every signal with
       what it waits for, its scope, the points that it adds to a case (thousandths of a logit, at yellow, orange, red),
@@ -9,8 +9,11 @@ make  compiles FILE, a CSV with the columns of config/signals.csv, and writes th
       that a score moves before one goes out. --points, --findings, --cases: files with the columns and keys of
       config/case_points.csv, findings.csv and cases.toml, which make the case table. Without --points, what the
       packaged one says of signals that FILE lacks is left out
+fit   replays recorded logs, each with its truth, and fits the points of the packaged case table to what became of the
+      borrowers; cut-offs follow from its budget. Writes case_points.csv and cases.toml to --output
 
-Example: xinliu rules make signals.csv --points points.csv --output rules.json
+Example: xinliu rules fit events.log --truth events.log.truth.csv --output fitted
+         xinliu rules make signals.csv --points fitted/case_points.csv --cases fitted/cases.toml --output rules.json
          xinliu artefact publish rules rules.json
 
 Exit codes: 0 done, 1 the file is no rules, 2 wrong call or setting.
@@ -24,6 +27,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cli.numbers import output_of, points_of
+from cli.replay import guarded
+from cli.rules_fit import add_fit, fit
 from cli.rules_show import show
 from cli.words import say
 from config.settings import Settings
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from detectors.rules.artefact import RulesArtefact, RuleSet
 
 CasePaths = tuple[Path | None, Path | None, Path | None]
-ZH = """查看哪些信号参与评估、其余的还缺什么，或由表格生成规则。
+ZH = """查看哪些信号参与评估、其余的还缺什么，由表格生成规则，或由历史拟合案件表。
 
 show  程序自带的规则，或 FILE 的规则：make 写出的 .json，或 make 所读的表格。列出每个信号还缺什么、范围、
       在黄橙红级对案件的贡献（千分之一对数几率）、所属综合发现、单独定级的级别、负责岗位和阈值依据，
@@ -45,8 +50,11 @@ make  编译 FILE（CSV，列与 config/signals.csv 相同），写到 --output�
       --emit close：只在日终输出评分；--step：评分变动几分才输出一条
       --points、--findings、--cases：案件表，格式同 config/ 中的 case_points.csv、findings.csv 和 cases.toml；
       不给 --points 时用程序自带的分值，FILE 中没有的信号略去
+fit   重放记录下来的日志（每个配一个真值文件），按借款企业的结果拟合案件表的分值，
+      并按其案件预算定出各级界线；在 --output 文件夹中写 case_points.csv 和 cases.toml
 
-例：xinliu rules make signals.csv --points points.csv --output rules.json
+例：xinliu rules fit events.log --truth events.log.truth.csv --output fitted
+    xinliu rules make signals.csv --points fitted/case_points.csv --cases fitted/cases.toml --output rules.json
     xinliu artefact publish rules rules.json
 
 退出码：0 已办，1 文件不是可用的规则，2 用法或设置有误。
@@ -56,7 +64,7 @@ make  编译 FILE（CSV，列与 config/signals.csv 相同），写到 --output�
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action and what it needs."""
     parser.set_defaults(settings_needed=False)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="show|make")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="show|make|fit")
     listing = actions.add_parser("show", help=say("列出信号", "list the signals"))
     listing.add_argument("file", type=Path, nargs="?")
     listing.add_argument("--json", action="store_true", help=say("输出 JSON", "print JSON"))
@@ -69,10 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         said = say("用此文件代替程序自带的 config/%s", "take this file instead of the packaged config/%s") % table
         for action in listing, make:
             action.add_argument(option, type=Path, metavar="FILE", help=said)
+    add_fit(actions)
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
     """Do it."""
+    if args.action == "fit":
+        return guarded("rules", lambda: fit(args))
     try:
         return show(args) if args.action == "show" else _make(args)
     except (ValueError, OSError) as error:

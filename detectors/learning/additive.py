@@ -152,7 +152,7 @@ def fit(
         for _ in range(SETTLES_MAX):
             before = aim
             aim = bounded(aim)
-            _solve(gram, target, aim, low, high, slope)
+            solve(gram, target, aim, low, high, slope)
             if np.abs(aim - before).max() < SETTLE_TOLERANCE:
                 break
         return aim
@@ -163,9 +163,9 @@ def fit(
         gram[:], slope[:] = 0.0, 0.0
         _accumulate(placed.column, placed.share, bad, weight, logit, gram, slope)
         _of_increments(shape, gram, slope)
-        _programme(gram, slope, theta, prior, penalty, target)
+        programme(gram, slope, theta, prior, penalty, target)
         aim = theta.copy()
-        _solve(gram, target, aim, low, high, slope)
+        solve(gram, target, aim, low, high, slope)
         at, step = settled(aim), aim - theta
         for halving in range(HALVINGS_MAX):
             if objective(at) <= least:
@@ -307,7 +307,7 @@ def _of_increments(shape, gram, slope):
 
 
 @kernel
-def _programme(gram, slope, theta, prior, penalty, target):
+def programme(gram, slope, theta, prior, penalty, target):
     """Make the step's programme of curvature and descent: minimise 1/2 x' gram x - target' x."""
     for j in range(theta.shape[0]):
         total = slope[j] + penalty[j] * prior[j]
@@ -319,7 +319,7 @@ def _programme(gram, slope, theta, prior, penalty, target):
 
 
 @kernel(nogil=True)
-def _solve(gram, target, x, low, high, gradient):
+def solve(gram, target, x, low, high, gradient):
     """Minimise 1/2 x' gram x - target' x within the bounds, in place."""
     size = x.shape[0]
     for j in range(size):

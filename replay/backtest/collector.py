@@ -1,9 +1,10 @@
 """Collector of the outputs that a backtest needs, as columns, partition by partition while the log is replayed.
 
 Of `indicator.v1` it keeps the month ends. Of the daily scores it keeps the last of each week, and each that was the
-newest one at a month's close.
+newest one at a month's close; or those that it is told to keep.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,7 +42,7 @@ class Collected:
     signals: tuple[str, ...]
     models: tuple[str, ...]
     rules: tuple[str, ...]
-    scores: dict[str, Ints]  # of SCORES: the last of each week, and the newest at each month's close
+    scores: dict[str, Ints]  # of SCORES: those that the collector keeps
     months: dict[str, Ints]  # of MONTHS: a month's last day as it closed
     values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
     revisions: dict[str, Ints]  # of REVISIONS, and episode, a number; level 0: it has ended; case: the case's level
@@ -59,8 +60,9 @@ class _Numbers(dict[bytes, int]):
 class Collector:
     """A consumer of the replay (replay/partition_run.py): outputs come in the order of each enterprise's log."""
 
-    def __init__(self, partition: int) -> None:
-        self.partition = partition
+    def __init__(self, partition: int, kept: Callable[[Ints, Ints], Flags] | None = None) -> None:
+        """kept: which scores are kept, as `of_weeks`, which it is if None."""
+        self.partition, self._kept = partition, kept or of_weeks
         self._enterprises, self._banks, self._signals = _Numbers(), Names(), Names()
         self._models, self._rules = Names(), Names()
         self._scores: list[Ints] = []  # pieces, (rows, SCORES)
@@ -138,10 +140,10 @@ class Collector:
         )
 
     def _compact(self) -> Ints:
-        """Drop scores that were neither the last of their week nor the newest at a month's close; return the rest."""
+        """Drop the scores that are not kept; return the rest."""
         rows = np.concatenate([np.empty((0, len(SCORES)), np.int64), *self._scores])
         rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-        rows = rows[_kept(rows[:, 0], rows[:, 2])]
+        rows = rows[self._kept(rows[:, 0], rows[:, 2])]
         self._scores, self._waiting, self._compacted = [rows], len(rows), len(rows)
         return rows
 
@@ -161,8 +163,16 @@ def _numbered(columns: list[Ints]) -> Ints:
     return found
 
 
-def _kept(enterprise: Ints, as_of: Ints) -> Flags:
-    """Return which scores are kept, bool (rows,), of rows in the order of (enterprise, log)."""
+def of_days(enterprise: Ints, as_of: Ints) -> Flags:
+    """Return the last score of each day, bool (rows,), of rows in the order of (enterprise, log)."""
+    day = _day_before(as_of)
+    kept = np.ones(len(day), np.bool_)
+    kept[:-1] = (enterprise[1:] != enterprise[:-1]) | (day[1:] != day[:-1])
+    return kept
+
+
+def of_weeks(enterprise: Ints, as_of: Ints) -> Flags:
+    """Return the last score of each week, and of each month's close, of rows in the order of (enterprise, log)."""
     day = _day_before(as_of)
     days, which = np.unique(day, return_inverse=True)
     month = np.array([month_of_day(one) for one in days.tolist()], np.int64)[which]

@@ -116,3 +116,11 @@ def test_show_reads_what_make_wrote_and_tables_of_ones_own(tmp_path, capsys):
     points.write_text(points.read_text().replace(",7,", ",9,"))
     assert main(["rules", "show", str(file), *own]) == 1
     assert f"{points} line 2, EWS01_inflow_collapse: points at yellow" in capsys.readouterr().err
+
+
+def test_fit_wants_a_truth_for_each_log_and_a_folder(tmp_path, capsys):
+    log, truth = str(tmp_path / "events.log"), str(tmp_path / "truth.csv")
+    assert main(["rules", "fit", log, log, "--truth", truth, "--output", str(tmp_path)]) == 2
+    assert "--truth: 1 files for 2 logs" in capsys.readouterr().err
+    assert main(["rules", "fit", log, "--truth", truth, "--output", str(tmp_path / "none")]) == 2
+    assert "is no folder" in capsys.readouterr().err

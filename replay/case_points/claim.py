@@ -1,0 +1,73 @@
+"""The claim of a case as arrays: integer points of signals and findings, of score and move, and its cut-offs."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from config.case_table import CaseTable
+from config.catalogue import signals
+from domain.outputs import SEVERITIES
+from kernels.decorators import kernel
+
+SIGNALS = tuple(row.id for row in signals())
+LEVELS = 4  # none, yellow, orange, red
+NO_FINDING = -1
+NEVER_CUT = 30_000  # a cut-off that no logit reaches
+Int32s = npt.NDArray[np.int32]
+
+
+class Claim(NamedTuple):
+    """Millilogits, int32; S: the signals of the catalogue, in its order."""
+
+    intercept: int
+    points: Int32s  # (S, 4) by level, ascending; 0 at level 0
+    finding: npt.NDArray[np.int8]  # (S,) NO_FINDING: it counts for itself
+    alone: npt.NDArray[np.uint8]  # (S, 4) the least level of a case with the signal at a level
+    score_at: Int32s  # millipoints, ascending
+    score_logit: Int32s  # never rises
+    move_at: Int32s  # points, ascending
+    move_logit: Int32s  # never rises
+    cut: Int32s  # (4,) least logits of the levels, ascending; that of level 0 is not read
+    eases: int  # closes
+
+
+def claim_of(table: CaseTable) -> Claim:
+    """Return the claim of a case table; it says nothing of signals that the catalogue does not have."""
+    number = {name: s for s, name in enumerate(SIGNALS)}
+    points, alone = np.zeros((len(SIGNALS), LEVELS), np.int32), np.zeros((len(SIGNALS), LEVELS), np.uint8)
+    for name, milli in table.points_milli.items():
+        points[number[name], 1:] = milli
+    for rule in table.alone:
+        lifted = alone[number[rule.signal], 1 + SEVERITIES.index(rule.at) :]
+        np.maximum(lifted, 1 + SEVERITIES.index(rule.level), out=lifted)
+    finding = np.full(len(SIGNALS), NO_FINDING, np.int8)
+    for f, one in enumerate(table.findings):
+        finding[[number[name] for name in one.signals]] = f
+    score, move = np.array(table.score, np.int32), np.array(table.move, np.int32)
+    cut = table.cutoffs_milli
+    return Claim(
+        intercept=table.intercept_milli,
+        points=points,
+        finding=finding,
+        alone=alone,
+        score_at=score[:, 0].copy(),
+        score_logit=score[:, 1].copy(),
+        move_at=move[:, 0].copy(),
+        move_logit=move[:, 1].copy(),
+        cut=np.array([-NEVER_CUT, cut.yellow, cut.orange, cut.red], np.int32),
+        eases=table.closes_to_ease,
+    )
+
+
+@kernel
+def between(at, logit, x):
+    """Return the line through (at, logit) at x, all integers; constant beyond the outer anchors, rounded down."""
+    last = at.shape[0] - 1
+    if x <= at[0]:
+        return np.int64(logit[0])
+    for k in range(last):
+        if x < at[k + 1]:
+            rise, run = np.int64(logit[k + 1]) - logit[k], np.int64(at[k + 1]) - at[k]
+            return logit[k] + (x - at[k]) * rise // run
+    return np.int64(logit[last])

@@ -1,0 +1,53 @@
+"""Cut-offs of a case's levels that follow from a budget, and the curve of what more or fewer cases would catch."""
+
+import numpy as np
+
+from config.case_table import Budget
+from replay.backtest.cases import ORANGE, RED, YELLOW
+from replay.case_points.claim import NEVER_CUT, Claim
+from replay.case_points.worlds import Judged, rate, worth
+
+KEPT = 0.93  # of a budget: the same cut-offs bring some 6% more or fewer cases in another world
+RED_SHARE = 1 / 12  # of the orange and red cases: the worst, to be called within a day
+STEP_MILLI = 20
+LEAST_MILLI, MOST_MILLI = -6_000, 4_000
+CURVE = (3, 6, 9, 12, 18, 24, 36)  # orange and red cases of 1,000 borrowers a month
+
+
+def with_cutoffs(worlds: list[Judged], claim: Claim, budget: Budget) -> Claim:
+    """Return the claim with the lowest cut-offs that keep the budget: red first, then orange, then yellow."""
+    claim = _with_high(worlds, claim, budget.orange_red_per_1000_month)
+    return _lowest(worlds, claim, YELLOW, YELLOW, KEPT * budget.yellow_per_1000_month, int(claim.cut[ORANGE]) - 1)
+
+
+def curve(worlds: list[Judged], claim: Claim) -> tuple[tuple[int, int, int], ...]:
+    """Return (orange and red cases of 1,000 borrowers a month, defaults caught ppm, precision ppm) at other budgets."""
+    found = []
+    for cases in CURVE:
+        at = worth(worlds, _with_high(worlds, claim, cases))
+        found.append((cases, _ppm(at.caught), _ppm(at.precision)))
+    return tuple(found)
+
+
+def _with_high(worlds: list[Judged], claim: Claim, cases: float) -> Claim:
+    claim = claim._replace(cut=np.array([-NEVER_CUT, NEVER_CUT, NEVER_CUT, NEVER_CUT], np.int32))
+    claim = _lowest(worlds, claim, RED, RED, KEPT * cases * RED_SHARE, MOST_MILLI)
+    return _lowest(worlds, claim, ORANGE, RED, KEPT * cases, int(claim.cut[RED]) - 1)
+
+
+def _lowest(worlds: list[Judged], claim: Claim, level: int, most: int, budget: float, high: int) -> Claim:
+    """Return the claim with the lowest cut-off of a level with which steps to `level` … `most` stay in the budget."""
+    low = LEAST_MILLI
+    cut = claim.cut.copy()
+    while high - low > STEP_MILLI:
+        cut[level] = middle = (low + high) // 2
+        if rate(worlds, claim._replace(cut=cut.copy()), level, most) <= budget:
+            high = middle
+        else:
+            low = middle
+    cut[level] = high
+    return claim._replace(cut=cut)
+
+
+def _ppm(share: float) -> int:
+    return 0 if np.isnan(share) else round(share * 1e6)
