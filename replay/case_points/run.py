@@ -45,13 +45,13 @@ def fit(worlds: list[Judged], table: CaseTable, say: Progress) -> tuple[CaseTabl
 
 def _rows(worlds: list[Judged]) -> tuple[Snapshots, Flags, Flags]:
     """Return matured month ends, whether each goes bad, and whether it does so too soon for a warning to help."""
-    parts, bads, lates = [], [], []
+    parts, bads, too_late = [], [], []
     for one in worlds:
         matured, panel = one.panel.matured(HORIZON_DAYS), one.panel
         parts.append(snapshots(one.line, panel.enterprise[matured], panel.day[matured]))
         bads.append(panel.bad(HORIZON_DAYS)[matured])
-        lates.append(panel.days_to_bad[matured] < LEAD_DAYS)
-    return Snapshots(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(bads), np.concatenate(lates)
+        too_late.append(panel.days_to_bad[matured] < LEAD_DAYS)
+    return Snapshots(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(bads), np.concatenate(too_late)
 
 
 def _fitted(claim: Claim, rows: Snapshots, bad: Flags, is_late: Flags) -> fitting.Fitted:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from config.case_table import packaged_case_table
+from config.case_table import Cutoffs, StandsAlone, packaged_case_table
 from config.catalogue import signal_rows
 from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact, RuleSet, compiled, decode, packaged_rules
@@ -20,6 +20,7 @@ from detectors.scorecard import scorecard
 from detectors.snapshot import content_id
 from domain.calendar import day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Feed, Loan, Tick, Txn
+from domain.outputs import SEVERITIES
 from features.layout import id_words
 from features.values import Value
 from sinks.batch import Records
@@ -210,12 +211,20 @@ def immediate_artefact() -> RulesArtefact:
 
 @cache
 def claiming_artefact() -> RulesArtefact:
-    """Return the immediate rules with a claim over them: the packaged one, with the same points for all signals."""
+    """Return the immediate rules with a claim over them: packaged findings, the same points for all signals."""
     rows = immediate_artefact().signals
     usual = packaged_case_table().table.of_signals(frozenset(row.id for row in rows))
-    alone = tuple(each for each in usual.alone if each.signal == "EWS35_arrears")
-    points = {row.id: (500, 1_500, 3_000) for row in rows}
-    return RulesArtefact(signals=rows, case=msgspec.structs.replace(usual, points_milli=points, alone=alone))
+    table = msgspec.structs.replace(
+        usual,
+        points_milli={row.id: (500, 1_500, 3_000) for row in rows},
+        alone=tuple(StandsAlone(signal="EWS35_arrears", at=level, level=level) for level in SEVERITIES),
+        intercept_milli=-2_996,
+        score=((400_000, 3_466), (550_000, 0), (700_000, -3_466)),
+        move=((-60, 800), (-30, 400), (0, 0)),
+        cutoffs_milli=Cutoffs(yellow=-1_700, orange=-700, red=400),
+        closes_to_ease=7,
+    )
+    return RulesArtefact(signals=rows, case=table)
 
 
 def claiming_rules() -> RuleSet:
