@@ -23,7 +23,7 @@ from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
 from tests.patience import patience_s
 from tests.reading import read
-from tests.streams.ingest.kit import BANKS, as_bytes, at, send, settings_for, txn
+from tests.streams.ingest.kit import BANKS, as_bytes, at, receipt, send, settings_for, txn
 
 BANK = BANKS[0]
 ENTERPRISE = "91310000MA1FL0XX1A"
@@ -76,9 +76,10 @@ def desk(empty_kafka: str, redis_url: str, tmp_path: Path) -> Iterator[tuple[Set
         "outstanding_minor": 10**9, "granted_on": "2024-01-05",
     }  # fmt: skip
     granted = loan | {"event_id": "g", "event": "granted", "event_time": at(0, 1)}
-    overdue = loan | {"event_id": "o", "event": "overdue", "event_time": at(1), "dpd": 35}
+    overdue = loan | {"event_id": "o", "event": "overdue", "event_time": at(2, 9), "dpd": 35}
     send(empty_kafka, topics.GATEWAY, [as_bytes(consent)])
-    send(empty_kafka, topics.bank_events(BANK), map(as_bytes, (granted, txn("t", at(0, 2)), overdue)))
+    traded = [one for day in range(2) for one in (txn(f"t{day}", at(day, 2)), receipt(day))]
+    send(empty_kafka, topics.bank_events(BANK), map(as_bytes, (granted, *traded, txn("t2", at(2, 2)), overdue)))
     with ExitStack() as ending:
         for role in ("ingest", "score"):
             argv, env = xinliu("--config", path, "worker", role)
@@ -112,10 +113,10 @@ def test_a_case_from_a_banks_records_to_its_approval(
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 
-    code, said = case("list", "--on", "2024-03-05")
+    code, said = case("list", "--on", "2024-03-06")
     assert code == 0
     assert (
-        f"{opened.case_id}  red  awaiting  {ENTERPRISE}  exposure 10,000,000 yuan  due 2024-03-06 (1 days left)" in said
+        f"{opened.case_id}  red  awaiting  {ENTERPRISE}  exposure 10,000,000 yuan  due 2024-03-07 (1 days left)" in said
     )
     assert case("begin", opened.case_id, "--by", "E1024")[0] == 1, "out of order: nothing is sent"
     code, said = case("sign", opened.case_id[:8], "--by", "E1024")

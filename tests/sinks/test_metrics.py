@@ -61,6 +61,7 @@ READINGS: tuple[Reading, ...] = (
     Written(kind="indicator", records=7),
     Written(kind="observation", records=2),
     Written(kind="alert", severity="red", state="raised", records=3),
+    Written(kind="case", severity="red", state="overdue", records=4),
     DaysClosed(days=50, model_changed=20),
     Unacknowledged(outputs=5),
     Waiting(rows=6, retries=2),
@@ -116,6 +117,7 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     assert value(metrics, "xinliu_event_time_seconds", partition="3") == 1_700_000_000.5
     assert value(metrics, "xinliu_in_force_partitions", model_id="m", rules_id="r", engine_version="v") == 2
     assert value(metrics, "xinliu_alerts_total", severity="red", state="raised") == 3
+    assert value(metrics, "xinliu_cases_total", severity="red", change="overdue") == 4
     assert value(metrics, "xinliu_indicators_total") == 7
     assert value(metrics, "xinliu_days_closed_total", model_changed="yes") == 20
     assert value(metrics, "xinliu_days_closed_total", model_changed="no") == 30
@@ -152,6 +154,7 @@ def test_labels_are_few_and_never_name_an_enterprise_or_event() -> None:
     allowed = {
         "topic", "partition", "outcome", "reason", "bank_id", "model_id", "rules_id", "engine_version", "severity",
         "state", "label", "fate", "table", "model_changed", "model", "window", "indicator",
+        "change",
     }  # fmt: skip
     used = {label for _, _, labels in metrics_module._FAMILIES.values() for label in labels}
     assert used == allowed
