@@ -119,11 +119,14 @@ def _day(signal, x, seen_day, today):
 
 
 def _moves(alerts):
-    """Return (state, severity) of the revisions that moved their episode, and not only its case."""
-    before = ["", *(alert.state for alert in alerts)]
-    still = ("raised", "upgraded", "downgraded")
-    moved = [alert for alert, last in zip(alerts, before, strict=False) if alert.state != "raised" or last not in still]
-    return [(alert.state, alert.severity) for alert in moved]
+    """Return (state, severity) of the revisions that moved their episode; others move its case, as it stands."""
+    said, before = [], None
+    for alert in alerts:
+        stands = alert.state == before or (alert.state == "raised" and before in ("upgraded", "downgraded"))
+        if not stands:
+            said.append((alert.state, alert.severity))
+        before = alert.state
+    return said
 
 
 def _once_raised(played, signal, way):
