@@ -208,8 +208,8 @@ def _paused(engine: EngineStatus) -> Iterator[Problem]:
         yield Problem(
             id="feed_paused",
             what=(
-                f"{topic} 停在位点 {batch.offset}：这一批读不出（{batch.reason}）",
-                f"{topic} is paused at offset {batch.offset}: the batch cannot be read ({batch.reason})",
+                f"{topic} 停在位点 {batch.offset}（{batch.reason}）：{batch.detail}",
+                f"{topic} is paused at offset {batch.offset} ({batch.reason}): {batch.detail}",
             ),
             do=(
                 f"看是什么：xinliu feed list；然后 xinliu feed resume {feed} 或 xinliu feed skip {feed}",
@@ -220,8 +220,8 @@ def _paused(engine: EngineStatus) -> Iterator[Problem]:
         yield Problem(
             id="quarantined",
             what=(
-                f"quarantine.v1 里有 {passed} 个已跳过或已读出的批次",
-                f"quarantine.v1 holds {passed} batches passed",
+                f"quarantine.v1 里有 {passed} 处已跳过或已读出",
+                f"quarantine.v1 holds {passed} batches or records passed",
             ),
             do=("看是什么：xinliu feed list", "see which: xinliu feed list"),
             weight="note",

@@ -75,6 +75,8 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     token_secret_file: str | None = None  # the sealed key of tokens; `xinliu token-key rotate` writes it
     unreadable: Literal["pause", "skip"] = "pause"  # a feed at a batch that cannot be read; it is quarantined first
     quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
+    new_enterprises_max: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1_000  # a bank and day, then its feed is held
+    new_enterprises_first: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 300_000  # of a bank, before its quota counts
 
 
 class SealSettings(_Table, frozen=True, kw_only=True):

@@ -278,21 +278,31 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QuarantinedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`quarantine.v1`, keyed by topic: a record batch of a feed that cannot be read, once for each `offset` of a feed.
+    """`quarantine.v1`, keyed by topic: the batch or the record at which a feed is held, once for each `offset` of it.
 
-    After a crash it may be there twice: readers take the first.
+    That is a record batch that cannot be read, or (reason `new_enterprises`) a record of one enterprise beyond the
+    bank's quota. After a crash it may be there twice: readers take the first.
     """
 
     topic: str
     partition: int
     offset: int  # the first one that is not read
     next_offset: int | None  # the first one after the batch, where its header can be trusted
-    reason: str  # of streams.transport.errors.Reason
+    reason: str  # of streams.transport.errors.Reason, or new_enterprises
     detail: str
     batch_bytes: int  # of the whole batch, as it was fetched
     batch_crc32c: int  # over the same
     sealed: Sealed | None = None  # its bytes, cut; absent where it looks as if it held a secret
     batch: bytes = msgspec.field(name="batch_base64", default=b"")  # of before they were sealed
+    day: int | None = None  # of new_enterprises: the day number whose quota is used up
+    new_enterprises: int | None = None  # of the same: how many the bank had brought on that day
+
+
+class KnownEnterprise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`enterprise.v1`, keyed by enterprise_id: ingest knows the enterprise. Of several records the last counts."""
+
+    bank_id: str | None = None  # the bank that brought it; None: the gateway or an operator
+    day: int | None = None  # day number of the quota that it counts for; None: for none
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):

@@ -27,6 +27,7 @@ from sinks.telemetry import (
     BlockStored,
     Consumed,
     DaysClosed,
+    EnterprisesKnown,
     Event,
     EventTime,
     FeedPaused,
@@ -37,6 +38,7 @@ from sinks.telemetry import (
     Learning,
     MemoryLost,
     ModelsTested,
+    NewEnterprises,
     Outcomes,
     Quarantined,
     Readiness,
@@ -71,14 +73,20 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_held_records": (GaugeMetricFamily, "Records in memory without an outcome yet", ("topic", "partition")),
     "xinliu_quarantined_batches": (
         CounterMetricFamily,
-        "Record batches of a feed that could not be read",
+        "Record batches of a feed that could not be read, and records beyond a bank's quota of new enterprises",
         ("topic", "partition", "reason"),
     ),
     "xinliu_feed_paused": (
         GaugeMetricFamily,
-        "1 where a feed is paused at a batch that cannot be read",
+        "1 where a feed is paused until an operator decides",
         ("topic", "partition"),
     ),
+    "xinliu_new_enterprises": (
+        CounterMetricFamily,
+        "Enterprises that a feed has brought",
+        ("topic", "partition"),
+    ),
+    "xinliu_known_enterprises": (GaugeMetricFamily, "Enterprises that ingest knows", ()),
     "xinliu_lag_records": (GaugeMetricFamily, "Records not yet handed to the role", ("topic", "partition")),
     "xinliu_event_time_seconds": (GaugeMetricFamily, "Event time reached in the log", ("partition",)),
     "xinliu_ticks_up_to_seconds": (GaugeMetricFamily, "Event time that the ticks have reached", ()),
@@ -160,6 +168,10 @@ def samples(reading: Reading) -> Iterator[Sample]:
             yield "xinliu_quarantined_batches", (topic, str(partition), reason), batches
         case FeedPaused(topic=topic, partition=partition, paused=paused):
             yield "xinliu_feed_paused", (topic, str(partition)), paused
+        case NewEnterprises(topic=topic, partition=partition, enterprises=enterprises):
+            yield "xinliu_new_enterprises", (topic, str(partition)), enterprises
+        case EnterprisesKnown(enterprises=enterprises):
+            yield "xinliu_known_enterprises", (), enterprises
         case EventTime(partition=partition, up_to_ms=up_to_ms):
             yield "xinliu_event_time_seconds", (str(partition),), up_to_ms / 1_000
         case TicksWritten(up_to_ms=up_to_ms):

@@ -15,6 +15,7 @@ Outcome = Literal[
     "receipt", "tick", "control",  # what is no enterprise's: folded into a tick, or a barrier
     "already_held",  # score: the value that came back from Redis holds it
     "let_go",  # score: memory was lost before it; it comes again by a rewind
+    "skipped",  # ingest: held, and an operator had its feed go on after it
     "no_row",  # archive: read, and it makes no row
 ]  # fmt: skip
 
@@ -114,7 +115,7 @@ class FeedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """Ingest: batches of a feed that could not be read, by reason, since the start."""
+    """Ingest: places where a feed was held, by reason, since the start: batches, and records (new_enterprises)."""
 
     topic: str
     partition: int
@@ -124,11 +125,27 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPaused:
-    """Ingest: whether a feed that it reads is paused at a batch that cannot be read."""
+    """Ingest: whether a feed that it reads is paused until an operator decides."""
 
     topic: str
     partition: int
     paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEnterprises:
+    """Ingest: enterprises that a feed has brought since the start."""
+
+    topic: str
+    partition: int
+    enterprises: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterprisesKnown:
+    """Ingest: enterprises that this worker knows, whoever brought them."""
+
+    enterprises: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +244,9 @@ class Readiness:
 
 
 Reading = (
-    Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | EventTime | FeedState | TicksWritten | StateSize
-    | InForce | Written | DaysClosed | Unacknowledged | Waiting | Learning | ModelsTested | Readiness
+    Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | NewEnterprises | EnterprisesKnown
+    | EventTime | FeedState | TicksWritten | StateSize | InForce | Written | DaysClosed | Unacknowledged | Waiting
+    | Learning | ModelsTested | Readiness
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

@@ -34,7 +34,7 @@ class _Feed:
     time_ms: int = NOTHING_MS  # of the newest event applied; of the next one while it is held
     held: bool = False
     running: bool = False
-    paused: bool = False  # at a batch that cannot be read
+    paused: bool = False  # held until an operator decides
     reported: FeedProgress | None = None  # the last progress of its owner
     acknowledged: int = 0  # everything before this offset is, as its owners have published
     watermark_ms: int = NOTHING_MS  # the highest that progress and earlier answers have given
@@ -149,18 +149,24 @@ class Alignment:
         self.reach(tp, position, time_ms)
         self._feeds[tp].held = True
 
+    def wait(self, tp: TP, position: int) -> None:
+        """Hold an own feed at `position` until `resume` or `pause`: it counts as unread."""
+        self.done(tp, position, more=True)
+
     def pause(self, tp: TP, position: int) -> None:
-        """Count an own feed as silent: its batch at `position` cannot be read."""
+        """Count an own feed as silent: it is held at `position` until an operator decides."""
         self.done(tp, position)
         self._feeds[tp].held, self._feeds[tp].paused = False, True
 
-    def resume(self, tp: TP, position: int) -> None:
-        """Let a paused feed go on at `position`.
+    def resume(self, tp: TP, position: int, *, held: bool) -> None:
+        """Let a feed go on at `position`. held: its records from there on are here, and `release` returns it.
 
         The watermark that it had while it was silent stays, as in `update`.
         """
         feed = self._feeds[tp]
-        feed.watermark_ms, feed.paused, feed.position = self._watermark_ms(tp, feed), False, position
+        feed.watermark_ms, feed.paused = self._watermark_ms(tp, feed), False
+        self.done(tp, position)
+        feed.held = held
 
     def release(self) -> TP | None:
         """Return the oldest held feed that may go on; None where there is none."""
@@ -216,7 +222,8 @@ class Alignment:
 
     def _position(self, tp: TP, feed: _Feed) -> int:
         """Return the offset before which everything of an own feed is applied."""
-        return feed.position if feed.held or feed.running else max(self._progress(tp)[0], feed.position)
+        is_here = feed.held or feed.running or feed.paused
+        return feed.position if is_here else max(self._progress(tp)[0], feed.position)
 
     def _limit_ms(self, but: TP | None) -> int | None:
         """Return the lowest watermark plus the bound, over all feeds but `but`."""

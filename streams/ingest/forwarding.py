@@ -19,6 +19,7 @@ from domain.validate import Accepted, Validator, headers_fault
 from sinks.batch import KeyAndValue, Records
 from sinks.kafka import MarkedOutbox
 from streams.dead_letters import PAYLOAD_BYTES_MAX, to_sealed_letter
+from streams.ingest import enterprise_table
 from streams.ingest.fast_path.block import FastPathReader, Plain, all_slow_path, warm
 from streams.ingest.fast_path.reader import SLOW_PATH
 from streams.ingest.fingerprint import fingerprint
@@ -33,7 +34,7 @@ _SEARCHED = frozenset(list(Reason)[list(Reason).index(Reason.CREDENTIALS) + 1 :]
 NO_TIME_MS = EVENT_TIME_MS_MIN - 1  # of what has no part in the order of feeds: before any event
 encode = msgspec.json.Encoder().encode
 
-Outcome = str  # "forwarded", "folded" (a receipt) or a domain.reject.Reason
+Outcome = str  # "forwarded", "folded" (a receipt), "skipped" or a domain.reject.Reason
 
 
 class Refusal(NamedTuple):
@@ -101,6 +102,14 @@ class Rest:
         """Return the offset of record i, or the one after the last."""
         return self.offsets[i] if i < len(self.offsets) else self.chunk.next_offset
 
+    def index(self, offset: int) -> int:
+        """Return the index of the first record at or after an offset, or the one after the last."""
+        return bisect_left(self.offsets, offset)
+
+    def skip_to(self, offset: int) -> None:
+        """Leave out the records before an offset."""
+        self.first = max(self.first, self.index(offset))
+
 
 class Forwarder:
     """Sends what records become, under the lane and mark of each, and counts it.
@@ -119,6 +128,7 @@ class Forwarder:
         """Compile the fast path, or load it from the cache. Call it before records come."""
         if self._reader is not None:
             warm()
+        enterprise_table.warm()
 
     def run(self, validator: Validator, rest: Rest, until: int, last_ms: int) -> tuple[Run, Next | None]:
         """Return what the next records become, up to the first that needs more or is later than `last_ms`.
@@ -137,7 +147,7 @@ class Forwarder:
             end = next(i for i in range(begin, end) if known.times_ms[i] > last_ms)
             stop, after = known.offsets[end], Later(known.times_ms[end], known.records.part(end, end + 1))
         if after is not None:
-            until = bisect_left(rest.offsets, stop)
+            until = rest.index(stop)
         low, high = bisect_left(known.refused, (first,)), bisect_left(known.refused, (stop,))
         of_run = known.offsets[begin:end], known.times_ms[begin:end], known.records.part(begin, end)
         return Run(until, *of_run, known.refused[low:high]), after

@@ -1,7 +1,8 @@
-"""Feeds at batches that cannot be read: each batch is kept once in `quarantine.v1`, then its feed is paused or goes on.
+"""Feeds that are held: at a batch that cannot be read, or at an enterprise beyond their bank's quota of new ones.
 
+Each such place is kept once in `quarantine.v1`, then its feed is paused (or, with a setting, goes on after a batch).
 A paused feed goes on when an operator's control record says so. Only one worker is assigned `control.v1`, so each
-worker that has met such a batch reads that topic by itself, from its start. After a restart the batch is fetched again.
+worker that has met such a place reads that topic by itself, from its start. After a restart the place is met again.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
+import google_crc32c
 import msgspec
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from config.credentials import forbidden
 from config.settings import Settings
 from domain import topics
+from domain.calendar import date_of
 from domain.outputs import QuarantinedBatch
 from sinks.artefacts import ArtefactMissing, records
 from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
-from sinks.log_reader import FOLLOWING, assigned_consumer, poll
+from sinks.log_reader import FOLLOWING, ReadTimeout, assigned_consumer, poll, read
 from sinks.retriable import bounds
 from streams.control_log import control_of
 from streams.seal import Sealer, place_of
@@ -46,64 +50,110 @@ def quarantined(settings: Settings) -> Iterator[QuarantinedBatch]:
     kafka = settings.kafka
     for _, value in records(kafka.bootstrap, topics.QUARANTINE, READ_S_MAX, client_settings(kafka)):
         batch = _decode_batch(value)
-        if (place := (batch.topic, batch.partition, batch.offset)) not in seen:
+        if (place := _place_of(batch)) not in seen:
             seen.add(place)
             yield batch
 
 
 class Decisions:
-    """Decisions of operators on unreadable batches, polled from the start of `control.v1` on."""
+    """Decisions of operators on held feeds, read from the start of `control.v1` on."""
 
     def __init__(self, settings: Settings) -> None:
         """Connect to the broker. Raise KafkaException where it does not answer."""
         self._consumer = assigned_consumer(settings.kafka.bootstrap, {**FOLLOWING, **client_settings(settings.kafka)})
-        begin, _ = bounds(self._consumer, topics.CONTROL, 0)
-        self._consumer.assign([TopicPartition(topics.CONTROL, 0, begin)])
+        self._offset = 0
+        self._newly_resumed: set[Place] = set()
+        self.resumes: set[Place] = set()
         self.skips: dict[Place, int] = {}  # where each feed goes on; of several controls the first counts
+
+    def catch_up(self) -> None:
+        """Read to the present end. Raise KafkaException or ReadTimeout where the topic cannot be read."""
+        low, end = bounds(self._consumer, topics.CONTROL, 0)
+        span = max(low, self._offset), end
+        self._take(read(self._consumer, {(topics.CONTROL, 0): span}, timeout_s=READ_S_MAX))
+        self._offset = max(self._offset, end)
+        self._consumer.assign([TopicPartition(topics.CONTROL, 0, self._offset)])
 
     def poll(self) -> set[Place]:
         """Take in the decisions since the last call, without waiting.
 
-        Return the places that are to be fetched again.
+        Return the places that are resumed since then.
         """
-        resumed: set[Place] = set()
-        for message in poll(self._consumer):
+        self._take(poll(self._consumer))
+        resumed, self._newly_resumed = self._newly_resumed, set()
+        return resumed
+
+    def _take(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._offset = message.offset() + 1
             said = control_of(message.value())
             if said is None or said.action not in _ACTIONS or said.topic is None:
                 continue
             place = said.topic, said.partition or 0, said.offset or 0
             if said.action == "feed_resume":
-                resumed.add(place)
+                self._newly_resumed.add(place)
+                self.resumes.add(place)
             elif said.next_offset is not None and said.next_offset > place[2]:
                 self.skips.setdefault(place, said.next_offset)
-        return resumed
 
     def close(self) -> None:
         """Close the connection to the broker."""
         self._consumer.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeyondQuota:
+    """The record at which a feed is held: it is of one enterprise more than the bank may bring on a day.
+
+    day: a day number. brought: how many it has brought on that.
+    """
+
+    offset: int
+    day: int
+    brought: int
+    raw: bytes
+    reason: ClassVar = "new_enterprises"
+
+    @property
+    def next_offset(self) -> int:
+        """Offset after the record."""
+        return self.offset + 1
+
+    @property
+    def crc(self) -> int:
+        """CRC-32C of the record's value, `raw`."""
+        return int(google_crc32c.value(self.raw))
+
+    @property
+    def detail(self) -> str:
+        """What an operator should know, in a sentence."""
+        return f"one more new enterprise, after {self.brought:,} on {date_of(self.day)}"
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.detail}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Paused:
-    """A feed at a batch that cannot be read. `batch` is None once it is kept in the topic."""
+    """A paused feed. next_offset: where it goes on by itself. unsent: None once it is kept in the topic."""
 
     offset: int
     next_offset: int | None
-    batch: UnreadableBatch | None
+    unsent: UnreadableBatch | BeyondQuota | None
 
 
 class Quarantine:
-    """The feeds of this worker that are at batches that cannot be read. Call `settle` often.
+    """The feeds of this worker that are held at a batch or a record. Call `settle` often.
 
-    counts: batches sent to `quarantine.v1`, by (topic, partition, reason).
+    counts: what was sent to `quarantine.v1`, by (topic, partition, reason).
     """
 
     def __init__(self, settings: Settings, sealer: Sealer) -> None:
         self.counts: Counter[tuple[str, int, str]] = Counter()
         self._settings, self._sealer = settings, sealer
         self._paused: dict[TP, _Paused] = {}
-        self._kept: set[Place] | None = None  # what the topic holds; None: to be read
-        self._reading: asyncio.Task[set[Place]] | None = None
+        self._kept: dict[Place, QuarantinedBatch] | None = None  # what the topic holds; None: to be read
+        self._reading: asyncio.Task[dict[Place, QuarantinedBatch]] | None = None
         self._is_old = False  # what is being read was asked for before `begin`
         self._decisions: Decisions | None = None
 
@@ -123,13 +173,30 @@ class Quarantine:
         if self._decisions is not None:
             await asyncio.to_thread(self._decisions.close)
 
-    def pause(self, tp: TP, batch: UnreadableBatch) -> None:
-        """Pause a feed at a batch."""
-        log.error("feed %s[%d] is paused: %s", tp.topic, tp.partition, batch)
-        self._paused[tp] = _Paused(batch.offset, batch.next_offset, batch)
+    def pause(self, tp: TP, at: UnreadableBatch | BeyondQuota) -> None:
+        """Pause a feed."""
+        log.error("feed %s[%d] is paused: %s", tp.topic, tp.partition, at)
+        next_offset = None
+        if isinstance(at, UnreadableBatch) and self._settings.ingest.unreadable == "skip":
+            next_offset = at.next_offset
+        self._paused[tp] = _Paused(at.offset, next_offset, at)
+
+    def granted(self, topic: str, day: int) -> int | None:
+        """Return how many new enterprises a feed may bring on a day; None while that is to be read.
+
+        A quota, and for each place of that day where operators have resumed the feed, a quota from there on.
+        """
+        if not self._has_read():
+            return None
+        assert self._kept is not None
+        assert self._decisions is not None
+        quota = self._settings.ingest.new_enterprises_max
+        resumed = (self._kept[place] for place in self._decisions.resumes & self._kept.keys())
+        brought = [one.new_enterprises or 0 for one in resumed if (one.topic, one.day) == (topic, day)]
+        return quota + max(brought, default=0)
 
     def settle(self, outbox: MarkedOutbox) -> dict[TP, int]:
-        """Keep new batches in the topic; return the feeds that are no longer paused, each with its next offset.
+        """Keep new places in the topic; return the feeds that are no longer paused, each with its next offset.
 
         Waits for nothing.
         """
@@ -138,12 +205,10 @@ class Quarantine:
         assert self._decisions is not None  # it comes with what was read
         resumed, goes_on = self._decisions.poll(), {}
         for tp, at in list(self._paused.items()):
-            if at.batch is not None:
-                self._keep(outbox, tp, at.batch)
+            if at.unsent is not None:
+                self._keep(outbox, tp, at.unsent)
                 self._paused[tp] = _Paused(at.offset, at.next_offset, None)
-            next_offset = self._decisions.skips.get((*tp, at.offset))
-            if next_offset is None and self._settings.ingest.unreadable == "skip":
-                next_offset = at.next_offset
+            next_offset = self._decisions.skips.get((*tp, at.offset), at.next_offset)
             if next_offset is None and (*tp, at.offset) in resumed:
                 next_offset = at.offset
             if next_offset is not None:
@@ -164,40 +229,51 @@ class Quarantine:
             try:
                 kept = task.result()
                 self._kept = None if is_old else kept
-            except (KafkaException, ArtefactMissing) as error:
-                log.warning("unreadable batches are not yet quarantined, to be tried again: %s", error)
+            except (KafkaException, ArtefactMissing, ReadTimeout) as error:
+                log.warning("held feeds are not yet in quarantine.v1, to be tried again: %s", error)
         return self._kept is not None
 
-    def _read(self) -> set[Place]:
+    def _read(self) -> dict[Place, QuarantinedBatch]:
         if self._decisions is None:
             self._decisions = Decisions(self._settings)
-        return {(batch.topic, batch.partition, batch.offset) for batch in quarantined(self._settings)}
+        kept = (msgspec.structs.replace(one, sealed=None, batch=b"") for one in quarantined(self._settings))
+        found = {_place_of(one): one for one in kept}
+        self._decisions.catch_up()
+        return found
 
-    def _keep(self, outbox: MarkedOutbox, tp: TP, batch: UnreadableBatch) -> None:
-        """Send the batch to the topic, after its feed's earlier outputs.
+    def _keep(self, outbox: MarkedOutbox, tp: TP, at: UnreadableBatch | BeyondQuota) -> None:
+        """Send the place to the topic, after its feed's earlier outputs.
 
         Nothing is committed past it until it is acknowledged.
         """
         assert self._kept is not None
-        place = (*tp, batch.offset)
+        place = (*tp, at.offset)
         if place in self._kept:
             return
-        self._kept.add(place)
+        batch = _record_of(tp, at, self._settings.ingest.quarantine_bytes_max, self._sealer)
+        self._kept[place] = msgspec.structs.replace(batch, sealed=None)
         self.counts[tp.topic, tp.partition, batch.reason] += 1
-        value = msgspec.json.encode(_record_of(tp, batch, self._settings.ingest.quarantine_bytes_max, self._sealer))
-        outbox.send_marked(topics.QUARANTINE, value, key=tp.topic.encode(), lane=tp, mark=batch.offset)
+        value = msgspec.json.encode(batch)
+        outbox.send_marked(topics.QUARANTINE, value, key=tp.topic.encode(), lane=tp, mark=at.offset)
 
 
-def _record_of(tp: TP, batch: UnreadableBatch, bytes_max: int, sealer: Sealer) -> QuarantinedBatch:
-    kept, place = batch.raw[:bytes_max], place_of(tp.topic, tp.partition, batch.offset)
+def _place_of(batch: QuarantinedBatch) -> Place:
+    return batch.topic, batch.partition, batch.offset
+
+
+def _record_of(tp: TP, at: UnreadableBatch | BeyondQuota, bytes_max: int, sealer: Sealer) -> QuarantinedBatch:
+    beyond = at if isinstance(at, BeyondQuota) else None
+    kept, place = at.raw[:bytes_max], place_of(tp.topic, tp.partition, at.offset)
     return QuarantinedBatch(
         topic=tp.topic,
         partition=tp.partition,
-        offset=batch.offset,
-        next_offset=batch.next_offset,
-        reason=batch.reason,
-        detail=batch.detail[:500],
-        batch_bytes=len(batch.raw),
-        batch_crc32c=batch.crc,
+        offset=at.offset,
+        next_offset=at.next_offset,
+        reason=at.reason,
+        detail=at.detail[:500],
+        batch_bytes=len(at.raw),
+        batch_crc32c=at.crc,
         sealed=None if forbidden().seen_in(kept) else sealer.seal(kept, place),
+        day=beyond and beyond.day,
+        new_enterprises=beyond and beyond.brought,
     )

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.settings import Settings
@@ -26,18 +26,29 @@ from domain.events import Control, LogRecord, Receipt
 from domain.outputs import FeedProgress, FeedQuestion
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
+from sinks.batch import Records
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
-from sinks.telemetry import FeedPaused, HeldBack, Outcomes, Quarantined, Reading, Unacknowledged
+from sinks.telemetry import (
+    EnterprisesKnown,
+    FeedPaused,
+    HeldBack,
+    NewEnterprises,
+    Outcomes,
+    Quarantined,
+    Reading,
+    Unacknowledged,
+)
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.ingest import token_key
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS
 from streams.ingest.end_offsets import EndOffsetRequest
+from streams.ingest.enterprises import EnterpriseReader, Enterprises
 from streams.ingest.feed_progress import FeedProgressPublisher, FeedProgressReader
 from streams.ingest.forwarding import NO_TIME_MS, Forwarder, Later, Next, Outcome, Rest
 from streams.ingest.late_admission import admitted
-from streams.ingest.quarantine import Quarantine
+from streams.ingest.quarantine import BeyondQuota, Quarantine
 from streams.ingest.ticks import Ticks
 from streams.ingest.tokens import Tokens
 from streams.seal import load_sealer
@@ -53,7 +64,7 @@ RECORDS_AT_ONCE = 500  # then other tasks of the loop get a turn
 NEVER_MS = 2**62  # after any event
 EXCHANGE_S = 0.02  # between two looks at `feed.v1` while records come
 RELEASE_S = 1.0  # of letting held feeds go on; then a rebalance, a stop and the worker's own looks get their turn
-_OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt"}
+_OUTCOMES: Mapping[str, RecordOutcome] = {"forwarded": "applied", "folded": "receipt", "skipped": "skipped"}
 
 
 @dataclass(slots=True)
@@ -67,6 +78,7 @@ class _Input:
     position: int | None = None  # next offset to apply
     held: deque[Rest] = field(default_factory=deque)
     unreadable: UnreadableBatch | None = None  # what comes after what is held
+    beyond_quota: BeyondQuota | None = None  # what is held begins with it, and nobody knows yet what is granted
     day_end_ms: int = NOTHING_MS  # of the day of the newest event
     newest_ms: int | None = None  # event time of the newest event
 
@@ -88,6 +100,8 @@ class Ingest(Role):
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
         self._question = EndOffsetRequest(lambda tps: self._context.end_offsets(tps))
         self._quarantine = Quarantine(settings, sealer)
+        self._enterprises = Enterprises(settings.ingest)
+        self._new_enterprises: Counter[TP] = Counter()
         self._rewinds: dict[TP, int] = {}  # offsets where feeds go on, until the worker asks
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}
@@ -108,12 +122,14 @@ class Ingest(Role):
         """
         self._context = context
         await asyncio.to_thread(self._forwarder.warm)
-        needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED)
+        needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED, topics.ENTERPRISE)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka), linger_ms=LINGER_MS_MAX)
         self._publisher = FeedProgressPublisher(self._outbox, self._alignment.step_ms, self._clock)
         self._progress_reader = await asyncio.to_thread(FeedProgressReader, kafka.bootstrap, client)
+        self._enterprise_reader = EnterpriseReader(self._enterprises, kafka.bootstrap, client)
+        await asyncio.to_thread(self._enterprise_reader.catch_up)
         self._publisher.ask()
 
     async def assigned(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -122,6 +138,7 @@ class Ingest(Role):
         Take over the ticks where `control.v1` is assigned.
         """
         await self._leave_ticks()
+        await asyncio.to_thread(self._enterprise_reader.catch_up)  # what earlier owners of the feeds have brought
         if CONTROL in tps:
             self._ticks = await Ticks.taken_over(self._settings, self._out, self._publisher, self._alignment)
         for tp, one in self._inputs.items():
@@ -180,7 +197,7 @@ class Ingest(Role):
 
     @property
     def paused(self) -> frozenset[TP]:
-        """Feeds that are too far ahead of the others, or at a batch that cannot be read."""
+        """Feeds that are too far ahead of the others, or held until an operator decides."""
         waiting = (tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
         return self._quarantine.paused.union(waiting)
 
@@ -216,6 +233,7 @@ class Ingest(Role):
             outbox, self._outbox = self._outbox, None
             await asyncio.to_thread(outbox.drain, DRAIN_S)
             await asyncio.to_thread(self._progress_reader.close)
+            await asyncio.to_thread(self._enterprise_reader.close)
             await self._quarantine.close()
 
     def readings(self) -> Iterator[Reading]:
@@ -228,12 +246,15 @@ class Ingest(Role):
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome="let_go", records=records)
         for tp, one in self._inputs.items():
             yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
+        for tp, enterprises in self._new_enterprises.items():
+            yield NewEnterprises(topic=tp.topic, partition=tp.partition, enterprises=enterprises)
+        yield EnterprisesKnown(enterprises=len(self._enterprises))
         for (topic, partition, reason), batches in self._quarantine.counts.items():
             yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
-        unreadable = self._quarantine.paused
+        paused = self._quarantine.paused
         for tp, one in self._inputs.items():
             if one.aligned:
-                yield FeedPaused(topic=tp.topic, partition=tp.partition, paused=tp in unreadable)
+                yield FeedPaused(topic=tp.topic, partition=tp.partition, paused=tp in paused)
         if self._ticks is not None:
             yield from self._ticks.readings()
         if self._outbox is not None:
@@ -264,6 +285,7 @@ class Ingest(Role):
 
         Publish the progress of this worker's feeds.
         """
+        self._enterprise_reader.poll()
         polled = self._progress_reader.poll()
         reports = [one for one in polled if isinstance(one, FeedProgress)]
         for progress in reports:
@@ -313,27 +335,56 @@ class Ingest(Role):
                 break
 
     def _settle(self) -> None:
-        """Pause feeds at batches that cannot be read, and let those go on for which that is decided."""
+        """Pause feeds that are held until an operator decides, and let those go on of which that is decided."""
         for tp, one in self._inputs.items():
+            if one.beyond_quota is not None:
+                self._settle_quota(one, one.beyond_quota)
             if one.unreadable is not None and not one.held:
                 batch, one.unreadable = one.unreadable, None
                 one.position = batch.offset
                 self._alignment.pause(tp, batch.offset)
                 self._quarantine.pause(tp, batch)
         for tp, offset in self._quarantine.settle(self._out).items():
-            self._inputs[tp].position = offset
-            self._alignment.resume(tp, offset)
-            self._rewinds[tp] = offset
+            self._go_on(self._inputs[tp], offset)
+
+    def _settle_quota(self, one: _Input, at: BeyondQuota) -> None:
+        """Let a feed go on where operators have granted more than it has brought, else pause it."""
+        assert one.bank_id is not None
+        granted = self._quarantine.granted(one.tp.topic, at.day)
+        if granted is None:
+            return
+        one.beyond_quota = None
+        if self._enterprises.grant(one.bank_id, at.day, granted):
+            self._alignment.resume(one.tp, at.offset, held=True)
+        else:
+            self._alignment.pause(one.tp, at.offset)
+            self._quarantine.pause(one.tp, at)
+
+    def _go_on(self, one: _Input, offset: int) -> None:
+        """Let a paused feed go on at an offset, with what is held of it or, beyond that, by a rewind."""
+        one.position, held = offset, sum(map(len, one.held))
+        while one.held and one.held[0].chunk.next_offset <= offset:
+            one.held.popleft()
+        if one.held:
+            one.held[0].skip_to(offset)
+        else:
+            one.unreadable, self._rewinds[one.tp] = None, offset
+        if skipped := held - sum(map(len, one.held)):
+            self._forwarder.count(one.tp, "skipped", skipped)
+        self._alignment.resume(one.tp, offset, held=bool(one.held))
 
     async def _run(self, one: _Input, rest: Rest) -> bool:
         """Apply the rest of a chunk.
 
         Return False where records of it are now held, before any that were held already.
         """
-        limit_ms = self._alignment.run(one.tp, rest.offsets[rest.first]) if one.aligned else None
+        limit_ms = self._alignment.run(one.tp, rest.offset(rest.first)) if one.aligned else None
         while rest:
             found = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
-            if found is not None and not await self._apply_one(one, rest, found, limit_ms):
+            is_applied = found is None or await self._apply_one(one, rest, found, limit_ms)
+            if one.beyond_quota is not None:
+                self._alignment.wait(one.tp, one.beyond_quota.offset)
+            if one.beyond_quota is not None or not is_applied:
                 one.held.appendleft(rest)
                 return False
             if rest.first % RECORDS_AT_ONCE == 0:
@@ -352,6 +403,8 @@ class Ingest(Role):
         """
         until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
         run, after = self._forwarder.run(one.validator, rest, until, last_ms)
+        if run.records and (count := self._admit_new(one, rest, run.records, run.offsets)) < len(run.records):
+            run, after = self._forwarder.run(one.validator, rest, rest.index(run.offsets[count]), last_ms)
         if run.until > rest.first:
             first, last = rest.offsets[rest.first], rest.offsets[run.until - 1]
             if run.refused:
@@ -384,11 +437,14 @@ class Ingest(Role):
                 one.position = offset
                 self._alignment.hold(one.tp, offset, time_ms)
                 return False
-            await self._accept(one, offset, outcome, time_ms)
+            if not await self._accept(one, rest, outcome, time_ms):
+                return False
         one.position, rest.first = offset + 1, i + 1
         return True
 
-    async def _accept(self, one: _Input, offset: int, found: Later | Receipt, time_ms: int) -> None:
+    async def _accept(self, one: _Input, rest: Rest, found: Later | Receipt, time_ms: int) -> bool:
+        """Fold a receipt or forward an event. Return False where that is of an enterprise beyond the quota."""
+        offset = rest.offset(rest.first)
         new_day = one.aligned and self._reach(one, offset, time_ms)
         if isinstance(found, Receipt):
             day = day_of_text(found.day)
@@ -396,13 +452,33 @@ class Ingest(Role):
             if self._ticks:
                 await self._ticks.receipt(found.bank_id, day)
             self._forwarder.count(one.tp, "folded")
-            return
+            return True
         if new_day and self._ticks:
             # closes the days before it, for every enterprise, before its first event is applied
             await self._ticks.close_days()
+        if not self._admit_new(one, rest, found.record, [offset]):
+            return False
         if one.bank_id is not None:
             self._note(one, one.bank_id, time_ms)
         self._forwarder.send(self._out, one.tp, found.record, (offset, offset))
+        return True
+
+    def _admit_new(self, one: _Input, rest: Rest, records: Records, offsets: Sequence[int]) -> int:
+        """Publish the enterprises that the next records bring; return the number of records within the quota.
+
+        The day is that of the feed's newest event. Nothing is committed past them before they are acknowledged.
+        """
+        day = day_of(one.day_end_ms - 1)
+        count, new, beyond = self._enterprises.admit(one.bank_id, day, records)
+        if new:
+            mark = rest.offset(rest.first)
+            self._out.send_run(topics.ENTERPRISE, new, lane=one.tp, marks=(mark, mark))
+            self._new_enterprises[one.tp] += len(new)
+        if beyond is not None and one.bank_id is not None:
+            brought = self._enterprises.brought(one.bank_id, beyond)
+            raw = rest.chunk.value(rest.index(offsets[count])) or b""
+            one.beyond_quota = BeyondQuota(offset=offsets[count], day=beyond, brought=brought, raw=raw)
+        return count
 
     async def _write_control(self, tp: TP, offset: int, control: Control) -> None:
         assert self._ticks is not None  # it comes with control.v1

@@ -1,7 +1,5 @@
 """Records of `control.v1` that are no control records, which anybody who may write there can put there."""
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 
@@ -58,9 +56,7 @@ def settings(empty_kafka: str) -> Settings:
     return settings
 
 
-def test_every_reader_of_the_topic_skips_bytes_that_are_no_text(
-    settings: Settings, eventually: Callable[..., None]
-) -> None:
+def test_every_reader_of_the_topic_skips_bytes_that_are_no_text(settings: Settings) -> None:
     """learn, the verbs, ingest at a paused feed and the ledger each read the record behind them."""
     kafka = settings.kafka
     assert control_log.read(settings).controls == (SKIP,)
@@ -74,7 +70,8 @@ def test_every_reader_of_the_topic_skips_bytes_that_are_no_text(
     outbox.drain()
     assert read_spans(kafka) == {(SKIP.topic, 0): [(3, 5)]}
     decisions = Decisions(settings)
-    eventually(lambda: (decisions.poll(), decisions.skips)[1] == {(SKIP.topic, 0, 3): 5}, what="the skip")
+    decisions.catch_up()
+    assert decisions.skips == {(SKIP.topic, 0, 3): 5}
     decisions.close()
 
 

@@ -30,7 +30,7 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
     banks = {topics.bank_events(bank_id) for bank_id in BANKS}
     assert by_broker_time == banks | {topics.GATEWAY, topics.CONTROL, topics.EVENTS, topics.MODEL_REPORT}
     compacted = {name for name, topic in by_name.items() if topic.settings["cleanup.policy"] == "compact"}
-    assert compacted == {topics.OWNER, topics.ARTEFACT, topics.LEARN}
+    assert compacted == {topics.ENTERPRISE, topics.OWNER, topics.ARTEFACT, topics.LEARN}
     eight_mib = {name for name, topic in by_name.items() if topic.settings["max.message.bytes"] == "8388608"}
     assert eight_mib == {
         topics.DEAD_LETTERS,

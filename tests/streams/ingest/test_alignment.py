@@ -357,7 +357,7 @@ def test_a_paused_feed_counts_as_one_with_nothing_unread():
     alignment.done(A, 10)
     alignment.answered({A: 10, B: 120}, 90_000_000 + BOUND_MS)
     assert alignment.tick_ms_max() == 90_000_000 + 2 * BOUND_MS
-    alignment.resume(B, 9)
+    alignment.resume(B, 9, held=False)
     assert alignment.front(B).unread
     assert (alignment.front(B).position, alignment.unread_ms()) == (9, 200)
     assert alignment.tick_ms_max() == 90_000_000 + 2 * BOUND_MS, "what it vouched for stays"

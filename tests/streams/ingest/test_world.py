@@ -72,6 +72,8 @@ def walk(world):
     world.finish()
     found_ms = behind_ms(world)
     assert found_ms <= BOUND_MS, f"{found_ms / DAY_MS:.2f} days behind"
+    in_log = {event.enterprise_id for event in world.log() if not isinstance(event, Tick)}
+    assert world.known() == in_log, "all that is committed is known"
     times = [event.up_to for event in world.log() if isinstance(event, Tick)]
     assert times == sorted(set(times)), "ticks rise"
     return found_ms / DAY_MS

@@ -46,7 +46,7 @@ class Banks:
         if day > OLD_DAYS_MAX and rng.random() < 0.05:
             minutes.insert(0, -rng.randrange(OLD_DAYS_MAX * 1440))
         for n, minute in enumerate(minutes):
-            row = txn(f"{bank_id}-{day}-{n}", at(day, minute), bank_id=bank_id, enterprise_id=f"ENT{n}")
+            row = txn(f"{bank_id}-{day}-{n}", at(day, minute), bank_id=bank_id, enterprise_id=f"ENT{(day + n) % 40}")
             self._append(tp, row, at(day, minute))
         self._append(tp, receipt(day, bank_id), at(day + 1))
         self.days[tp] += 1

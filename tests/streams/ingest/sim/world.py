@@ -119,6 +119,10 @@ class World:
         decode = msgspec.json.Decoder(LogRecord).decode
         return [decode(entry.value() or b"").event for entry in self._kafka.logs[topics.EVENTS]]
 
+    def known(self) -> set[str]:
+        """The enterprises that ingest knows, by their topic."""
+        return {(entry.key() or b"").decode() for entry in self._kafka.logs[topics.ENTERPRISE]}
+
     def close(self) -> None:
         """End all loops."""
         for one in self._processes:
