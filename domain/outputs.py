@@ -83,7 +83,7 @@ class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
     loan_id: str
     outstanding_minor: int
     dpd: int | None
-    # Absent where the bank has not reported it. Names, numbers and officers: by loan_id (docs/adr/0044).
+    # Absent where the bank has not reported it. Names, numbers and officers: by loan_id (docs/adr/0042).
     undrawn_minor: int | msgspec.UnsetType = msgspec.UNSET  # of a revolving loan with a limit
     due_on: str | msgspec.UnsetType = msgspec.UNSET
     next_due_on: str | msgspec.UnsetType = msgspec.UNSET

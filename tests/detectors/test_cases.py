@@ -113,7 +113,7 @@ def seen(step: Step, view: int) -> list[Open]:
 
 @dataclass
 class Reference:
-    """The levels of cases by the words of docs/adr/0039."""
+    """The levels of cases by the words of docs/adr/0038."""
 
     level: dict[int, int] = field(default_factory=lambda: dict.fromkeys(READERS, 0))
     below: dict[int, int] = field(default_factory=lambda: dict.fromkeys(READERS, 0))
