@@ -50,11 +50,11 @@ class Fitted(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Which parameters each row has, and how much of each: `count` (rows,) of (rows, most)."""
+    """Which parameters each row has, and how much of each: `filled` (rows,) of (rows, most)."""
 
     part: npt.NDArray[np.int32]
     share: Floats
-    count: npt.NDArray[np.int32]
+    filled: npt.NDArray[np.int32]
 
 
 def shape_of(finding: npt.NDArray[np.int8], in_use: Flags, score_at: Floats) -> Shape:
@@ -87,7 +87,7 @@ def calibration(shape: Shape, theta: Floats, rows: Snapshots, bad: Flags) -> tup
     laid, pair = _empty(len(bad), shape.size), _empty(len(bad), 2)
     _lay(shape, rows.level, _points_of(rows), theta, np.zeros((int(shape.finding.max(initial=-1)) + 1, 2)), *laid)
     _logits(*laid, theta, pair.share[:, 0])
-    pair.share[:, 1], pair.part[:, 1], pair.count[:] = 1.0, 1, 2
+    pair.share[:, 1], pair.part[:, 1], pair.filled[:] = 1.0, 1, 2
     slope, offset = _newton(lambda _theta: pair, bad, np.array([1.0, 0.0]), np.full(2, 1e-6)).tolist()
     return offset, slope
 
@@ -167,8 +167,8 @@ def _lay(shape, levels, score, theta, best, part, share, count):
                 best[f, 0], best[f, 1] = points, s
         for f in range(best.shape[0]):
             if best[f, 0] >= 0.0:
-                s = np.int64(best[f, 1])
-                k = _add_signal(shape, s, levels[n, s], part[n], share[n], k)
+                of = np.int64(best[f, 1])
+                k = _add_signal(shape, of, levels[n, of], part[n], share[n], k)
         k = _add_score(shape, score[n], part[n], share[n], k)
         part[n, k], share[n, k] = shape.size - 1, 1.0
         count[n] = k + 1

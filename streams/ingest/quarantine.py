@@ -274,6 +274,6 @@ def _record_of(tp: TP, at: UnreadableBatch | BeyondQuota, bytes_max: int, sealer
         batch_bytes=len(at.raw),
         batch_crc32c=at.crc,
         sealed=None if forbidden().seen_in(kept) else sealer.seal(kept, place),
-        day=beyond and beyond.day,
-        new_enterprises=beyond and beyond.brought,
+        day=None if beyond is None else beyond.day,
+        new_enterprises=None if beyond is None else beyond.brought,
     )
