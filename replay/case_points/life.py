@@ -19,12 +19,12 @@ STEP = np.dtype([("owner", "i4"), ("day", "i4"), ("before", "i1"), ("after", "i1
 
 def steps_under(claim: Claim, line: Timeline) -> Steps:
     """Return the cases opened or made graver under a claim, in the order of (owner, time)."""
-    room = 2 * len(line.day) + len(line.first) + line.score.size // 20
     open_, best = np.zeros((len(SIGNALS), LEVELS), np.int64), np.zeros(FINDINGS_MAX, np.int64)
-    found = np.zeros(room, STEP)
+    found = np.zeros(len(line.day) + len(line.first), STEP)
     count = _steps(claim, line, open_, best, found)
-    if count > room:
-        raise ValueError(f"{count:,} steps of cases: a claim that moves so often judges nothing")
+    if count > len(found):  # once more, with room for all
+        found = np.zeros(count, STEP)
+        count = _steps(claim, line, open_, best, found)
     rows = found[:count]
     return Steps(
         rows["owner"].astype(np.int64), rows["day"].astype(np.int64) + line.first_day,

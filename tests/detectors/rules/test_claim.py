@@ -93,7 +93,7 @@ def test_the_packaged_table_says_what_the_files_say():
     for signal, s in place_of.items():
         assert tuple(rules.programs.case_points[s]) == (0, *points.get(signal, (0, 0, 0)))
     arrears, collapse = place_of["EWS35_arrears"], place_of["EWS01_inflow_collapse"]
-    assert rules.programs.case_alone[arrears].tolist() == [0, 1, 2, 3]
+    assert rules.programs.case_alone[arrears].tolist() == [0, 1, 1, 3]
     assert rules.programs.case_alone[collapse].tolist() == [0, 0, 0, 0]
     decline = rules.programs.case_finding == rules.programs.case_finding[collapse]
     assert {rules.evaluated[s].row.id[:5] for s in np.flatnonzero(decline)} == {

@@ -134,6 +134,7 @@ def test_a_snapshot_has_the_levels_that_are_open_at_the_day_s_end(rows, scores, 
     assert found.score[0] == line.score[0, day]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-300, 300), min_size=2, max_size=8, unique=True), st.integers(-400, 400), st.data())
 def test_between_anchors_it_computes_as_the_engine(at, x, data):
     logits = sorted(data.draw(st.lists(st.integers(-5_000, 5_000), min_size=len(at), max_size=len(at))), reverse=True)
