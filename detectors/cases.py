@@ -57,17 +57,17 @@ def sees(view, bank):
 
 
 @kernel
-def score_part(rules, x):
-    """Return what the displayed score of evaluation x adds to the logit."""
-    return _between(rules.case_score_at, rules.case_score_logit, np.int64(x.value[POINTS]) * MILLI)
+def score_part(at, logit, x):
+    """Return what the displayed score of evaluation x adds to the logit; at, logit: anchors of the rules."""
+    return _between(at, logit, np.int64(x.value[POINTS]) * MILLI)
 
 
 @kernel
-def move_part(rules, x):
+def move_part(at, logit, x):
     """Return what the score's move within 30 days adds to the logit; 0 where it is not known."""
     if x.null[DELTA_30D] != VALUE:
         return np.int64(0)
-    return _between(rules.case_move_at, rules.case_move_logit, np.int64(x.value[DELTA_30D]))
+    return _between(at, logit, np.int64(x.value[DELTA_30D]))
 
 
 @kernel

@@ -18,16 +18,27 @@ _NO_ROW = -1
 
 
 @kernel
+def is_due(e, x, closing, intercept, score_at, score_logit, move_at, move_logit):
+    """Return whether `follow` may find that a case moves, of an evaluation that wrote no row.
+
+    The last five: those of the rules. All of them would be copied at each event.
+    """
+    if e.case_rises_at == UNKNOWN:
+        return True
+    if e.episodes_open == 0:
+        return False
+    base = intercept + cases.score_part(score_at, score_logit, x) + cases.move_part(move_at, move_logit, x)
+    return closing or base >= e.case_rises_at
+
+
+@kernel
 def follow(e, rules, book, first, closing):
     """Move the cases after the signals of an evaluation were followed, and fill in its rows."""
     x = book.draft[0]
-    if book.used[0] == first and e.case_rises_at != UNKNOWN:
-        if e.episodes_open == 0:
-            return
-        if not closing and _base(rules, x) < e.case_rises_at:
-            return
+    score, move = _parts(rules, x)
     cases.weigh(rules, e, book.lines[first])
-    cases.judge(rules, e, book.lines[first], _base(rules, x), closing, _corrected(book, first), x)
+    base = rules.case_intercept + score + move
+    cases.judge(rules, e, book.lines[first], base, closing, _corrected(book, first), x)
     _fill(e, rules, book, first, True)
     _tell_of_others(e, book, first)
 
@@ -67,8 +78,9 @@ def _corrected(book, first):
 
 
 @kernel
-def _base(rules, x):
-    return rules.case_intercept + cases.score_part(rules, x) + cases.move_part(rules, x)
+def _parts(rules, x):
+    score = cases.score_part(rules.case_score_at, rules.case_score_logit, x)
+    return score, cases.move_part(rules.case_move_at, rules.case_move_logit, x)
 
 
 @kernel
@@ -78,7 +90,7 @@ def _fill(e, rules, book, first, is_weighed):
     x.case_lines, x.case_episodes = outbook.NO_LINES, 0
     if is_weighed and rules.case_claims:
         x.case_lines, x.case_episodes = first, e.episodes_open
-        x.case_score, x.case_move = cases.score_part(rules, x), cases.move_part(rules, x)
+        x.case_score, x.case_move = _parts(rules, x)
     for r in range(first, book.used[0]):
         row = book.rows[r]
         row.case_lines, row.case_episodes = x.case_lines, x.case_episodes

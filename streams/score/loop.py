@@ -200,7 +200,12 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     if lends or book.cause[0].kind or alerting.is_consent_over(e, t_ms):
         alerting.follow_lenders(e, engine, book)
     alerting.follow_signals(e, engine, book, code, closing, lends)
-    case_rows.follow(e, engine.rules, book, first, closing)
+    rules = engine.rules
+    if book.used[0] != first or case_rows.is_due(
+        e, x, closing, rules.case_intercept, rules.case_score_at, rules.case_score_logit, rules.case_move_at,
+        rules.case_move_logit,
+    ):  # fmt: skip
+        case_rows.follow(e, rules, book, first, closing)
     if closing or book.used[0] != first:  # what moves a case is written down
         resumed = case_lives.follow(e, engine, book, first, closing)
         for b in range(BANK_SLOTS if resumed else 0):

@@ -173,7 +173,9 @@ class Engine:
         x["offset"], x["as_of_ms"] = self.offset, self.offset
         x["value"][POINTS], x["value"][DELTA_30D] = step.points, step.delta or 0
         x["null"][DELTA_30D] = nulls.SHORT_HISTORY if step.delta is None else nulls.VALUE
-        base = int(programs.case_intercept) + cases.score_part(programs, x) + cases.move_part(programs, x)
+        base = int(programs.case_intercept)
+        base += cases.score_part(programs.case_score_at, programs.case_score_logit, x)
+        base += cases.move_part(programs.case_move_at, programs.case_move_logit, x)
         cases.weigh(programs, e, self.lines)
         corrected = np.int64(2**cases.VIEWS - 1 if step.corrected else 0)
         cases.judge(programs, e, self.lines, np.int64(base), step.closing, corrected, x)
