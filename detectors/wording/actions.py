@@ -16,7 +16,7 @@ from domain.language import Lang
 def action(alert: Revision, now: str, became: Outcome, desk: Desk, lang: Lang, *, is_held: bool) -> str:
     """Return the action to take on a revision in phase `now`. `became`: of its instalment."""
     check = checks().get(check_of(alert), phrases.CHECK).to(lang)
-    if alert.case_state == "resolved" and not became:
+    if alert.case_state == "resolved" and not became and now != "retracted":
         return phrases.OVER_ACTION.to(lang)
     if now == "closed":
         return phrases.CLOSED_ACTIONS.get(alert.reason, phrases.OVER_ACTION).to(lang)

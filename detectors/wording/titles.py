@@ -29,7 +29,8 @@ def title(
     """Return the title: of the case where it has moved, else of the signal."""
     is_outcome = became in phrases.OUTCOME_TAGS
     shown = case.title_name(alert, desk, name, lang)
-    if alert.case_state and now not in _LISTED and not (is_outcome and alert.case_state == "resolved"):
+    is_end = alert.case_state == "resolved" and (is_outcome or now == "retracted")  # said by its own name
+    if alert.case_state and now not in _LISTED and not is_end:
         before = alert.case_severity_before or None
         if (
             (is_held or became == "observed")
