@@ -160,7 +160,7 @@ def test_a_signal_that_rises_again_within_the_cooldown_goes_on_in_its_episode():
     assert states(told) == [("raised", ""), ("cleared", ""), ("raised", "recurred")]
     assert [a.revision for a in told] == list(range(1, len(told) + 1))
     assert len({a.alert_id for a in told}) == len({a.opened_at for a in told}) == 1
-    assert "再次触发" in told[-1].title_zh
+    assert "再次触发" in told[-1].text_zh
     assert states(by_bank(messages, OTHER_BANK, "T1")) == states(told)
 
 
