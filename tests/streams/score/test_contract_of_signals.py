@@ -120,12 +120,13 @@ def _day(signal, x, seen_day, today):
 
 def _moves(alerts):
     """Return (state, severity) of the revisions that moved their episode; others move its case, as it stands."""
-    said, before = [], None
+    said, before = [], ("", "")
     for alert in alerts:
-        stands = alert.state == before or (alert.state == "raised" and before in ("upgraded", "downgraded"))
+        now = alert.state, alert.severity
+        stands = now == before or (alert.state == "raised" and before[0] in ("upgraded", "downgraded"))
         if not stands:
-            said.append((alert.state, alert.severity))
-        before = alert.state
+            said.append(now)
+        before = now
     return said
 
 
