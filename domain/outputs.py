@@ -142,14 +142,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     suggested_action_zh: str
     model_id: str
     rules_id: str
-    offset: int
-    seq: int
     provisional_calendar: ProvisionalCalendar = msgspec.UNSET  # of the score
     loans_more: LoansMore | msgspec.UnsetType = msgspec.UNSET
     case_state: CaseState | msgspec.UnsetType = msgspec.UNSET  # absent where the case stays as it was
     case_severity_before: Severity | msgspec.UnsetType | None = msgspec.UNSET  # beside case_state; None: no case
     case_pd_12m_ppm: int | msgspec.UnsetType = msgspec.UNSET  # the claim: a default within twelve months
     case_lines: list[CaseLine] | msgspec.UnsetType = msgspec.UNSET  # what the claim is made of, most points first
+    offset: int
+    seq: int
 
 
 class CaseRecord(msgspec.Struct, frozen=True, kw_only=True):
