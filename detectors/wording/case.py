@@ -77,6 +77,11 @@ def about(ppm: int, lang: Lang) -> str:
     return phrases.ABOUT.to(lang).format(f"{value:.0f}%" if round(value, 1) >= 10 else f"{value:.1f}%")
 
 
+def has_open(alert: Revision) -> bool:
+    """Return whether a signal of the case is open."""
+    return bool(_findings(alert))
+
+
 def is_of(alert: Revision, signal_id: str) -> bool:
     """Return whether a case has one signal open, that one."""
     return [line.name for _, lines in _findings(alert) for line in lines] == [signal_id]

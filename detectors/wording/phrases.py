@@ -55,6 +55,7 @@ TAGS: Mapping[str, Words] = {
 TAGS_TO: Mapping[str, Words] = {"graver": Words("升至{0}", "Up to {0}"), "eased": Words("降至{0}", "Down to {0}")}
 WATCH_TAGS: Mapping[str, Words] = {"listed": Words("观察·存量", "Watch, opening list")}
 WATCH_TAG = Words("观察", "Watch")
+BELOW_TAG = Words("结案", "Case closed")  # of a case whose claim is below yellow while signals are open
 CURED_TAG = Words("{}→观察", "{} → Watch")  # of a case whose only signal is over
 # How the text of an episode that is not new begins.
 OPENED = Words("{}首发", "first raised {}")

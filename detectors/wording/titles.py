@@ -39,6 +39,8 @@ def title(
             and case.is_of(alert, alert.signal)
         ):
             return tagged(phrases.CURED_TAG.to(lang).format(phrases.LEVEL_TAGS[before].to(lang)), shown, lang)
+        if alert.case_state == "resolved" and case.has_open(alert):
+            return tagged(phrases.BELOW_TAG.to(lang), shown, lang)
         level = alert.case_severity or alert.severity
         tag = _tag(phrases.CASE_PHASES[alert.case_state], level, before, lang)
         return tagged(tag, shown, lang)
