@@ -186,7 +186,7 @@ def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
     *front, names, values_micro, banks, rules_id, is_provisional, backfill = row
     evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values_micro, strict=True)]
     provisional: ProvisionalCalendar = True if is_provisional else UNSET
-    alert = Revised(*front, evidence, banks, rules_id, provisional, (), UNSET)
+    alert = Revised(*(*front, evidence, banks, rules_id, provisional, (), UNSET))
     if not alert.case_severity:  # it belonged to no case
         alert = alert._replace(case_severity=None)
     return alert_shown(sentences, alert, backfill=backfill)

@@ -50,7 +50,7 @@ class Fitted(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Which parameters each row has, and how much of each: `filled` (rows,) of (rows, most)."""
+    """The parameters that each row has, and how much of each: `filled` (rows,) of (rows, most)."""
 
     part: npt.NDArray[np.int32]
     share: Floats

@@ -38,7 +38,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
-    """What a claim brings on some worlds together: cases of 1,000 borrowers a month, and shares."""
+    """The yield of a claim on some worlds together: cases of 1,000 borrowers a month, and shares."""
 
     orange_red: float
     red: float

@@ -126,7 +126,7 @@ class BeyondQuota:
 
     @property
     def detail(self) -> str:
-        """What an operator should know, in a sentence."""
+        """A sentence for the operator."""
         return f"one more new enterprise, after {self.brought:,} on {date_of(self.day)}"
 
     def __str__(self) -> str:

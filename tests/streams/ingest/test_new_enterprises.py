@@ -33,7 +33,7 @@ def made(**settings):
 
 
 def folded(records, **settings):
-    """What a worker makes of the topic that holds these records."""
+    """Return a worker's view of the topic that holds these records."""
     enterprises = made(**settings)
     decode = msgspec.json.Decoder(KnownEnterprise).decode
     rows = list(records)

@@ -195,7 +195,7 @@ def one_payer(firm: Firm, day: int) -> Iterator[Any]:
 
 
 def silent_payer(firm: Firm, day: int) -> Iterator[Any]:
-    """Of six customers five stop paying, and the sixth pays little."""
+    """Five of six customers stop paying, and the sixth pays little."""
     payer = f"p{day % 6}"
     if 0 <= days_since(day) < 80:
         yield from firm.trade(day, 0.2 if payer == "p1" else 0.0, payer=payer)
