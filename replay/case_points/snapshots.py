@@ -1,4 +1,4 @@
-"""Snapshots of what was open at the ends of some days: the levels of signals and the score, as the claim weighs them."""
+"""Snapshots of what was open at the ends of some days: signals with their levels, and the score, as the claim weighs."""
 
 from typing import Any, NamedTuple
 

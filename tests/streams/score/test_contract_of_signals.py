@@ -45,7 +45,7 @@ MIN_HISTORY = re.compile(r"ctx\.(history_days|covered_months) >= (\d+)")
 
 
 class Day(NamedTuple):
-    """Return what a signal says before a day's end, as if each level had held long enough, and how much history there is."""
+    """A signal's status before a day's end, as if each level had held long enough, and how much history there is."""
 
     status: str
     history: float | None
