@@ -23,7 +23,7 @@ demo: venv ## start everything here, bring in a simulated province, go live with
 
 # Two processes, whole files each: the tests wait more than they compute. ARGS="-n 0" takes one, for --pdb or -s.
 test: venv ## run all tests on a real Kafka and Redis of their own
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Rooms whose tests start no server; compiling aside, a minute on two cores.
 QUICK := tests/config tests/domain tests/features tests/detectors

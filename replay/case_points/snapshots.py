@@ -1,4 +1,4 @@
-"""Snapshots of what was open at the ends of some days: signals with their levels, and the score, as the claim weighs."""
+"""Snapshots of what was open at the ends of some days: signals with their levels, and the score."""
 
 from typing import Any, NamedTuple
 
