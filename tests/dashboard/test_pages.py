@@ -87,7 +87,8 @@ def test_an_event_sent_to_a_bank_topic_shows_as_an_alert_with_its_sentence(engin
     browser.evaluate("document.getElementById('language').click()")
     english = browser.evaluate(f"({row}).textContent")
     assert "Past due: 8 days (orange line: 7 days)" in english
-    assert "Contact the enterprise by" in browser.evaluate(f"({row}).querySelector('.sentence').title")
+    action = browser.evaluate(f"({row}).querySelector('.sentence').title")
+    assert "at the next routine check: verify the cause of the arrears" in action, "eight days are a yellow case"
     browser.evaluate("document.getElementById('language').click()")
     assert browser.evaluate("document.getElementById('no-alerts').hidden")
     written_ms = next(written for written, alert in written_alerts(kafka) if alert.signal == raised.signal)
