@@ -11,12 +11,10 @@ The state is features/state/lives.py. The level of a closed case is what was dis
 from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from config.case_table import Deadlines
 from domain.cases import OPEN, ORDER
 from domain.events import CaseActionKind, Disposition
-from domain.outputs import SEVERITIES, CaseChange, CaseStage, Escalation
+from domain.outputs import CaseChange, CaseStage, Escalation
 from features.indicators.days import is_business_day
 from features.state.hashing import siphash_of_words
 from features.state.lives import AWAITING, CLOSED, NONE, SIGNED, is_live
@@ -52,21 +50,6 @@ def stage_name(stage: int, disposition: int, change: int) -> CaseStage:
     if disposition == UNDISPOSED:
         return "undelivered" if change == UNDELIVERED else "resolved"
     return "false_alarm" if disposition == FALSE_ALARM else "disposed"
-
-
-def deadlines_of(table: Deadlines | None) -> npt.NDArray[np.int32]:
-    """Return working days, int32 (4, 2); NO_DATE where there is none.
-
-    Row 0: after a due day until the head office, and from then until the supervisor hears of it. Row of a level: until
-    contact, and until the visit.
-    """
-    days = np.full((1 + len(SEVERITIES), 2), NO_DATE, np.int32)
-    if table is not None:
-        days[0] = table.head_office_after_days, table.supervisor_after_days
-        for level, deadline in enumerate((table.yellow, table.orange, table.red), 1):
-            found = deadline.contact_days, deadline.visit_days
-            days[level] = [NO_DATE if one is None else one for one in found]
-    return days
 
 
 @kernel
@@ -138,7 +121,7 @@ def follow(e, b, level, is_told, closing, day, t_ms, deadlines):
     """Follow the case of the bank in slot b at an evaluation; return what changed. Ask again until it is NOTHING.
 
     level: of what the bank sees, 0: nothing is open. is_told: the bank is told of it. day: number, t_ms: ms. deadlines:
-    what `deadlines_of` returns.
+    what `detectors.rules.claim.deadlines_of` returns.
     """
     key, stage = e.case_key[b], e.life_stage[b]
     if not is_told:

@@ -6,13 +6,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from config.case_table import ANCHORS_MAX, CaseTable
+from config.case_table import ANCHORS_MAX, CaseTable, Deadlines
 from config.catalogue import SignalRow
+from detectors.case_life import NO_DATE
 from detectors.rules.conditions import RuleError
 from detectors.rules.program import CLAIM_ANCHORS, NO_FINDING, Rules
 from domain.outputs import SEVERITIES
 
 assert ANCHORS_MAX == CLAIM_ANCHORS
+
+
+def deadlines_of(table: Deadlines | None) -> npt.NDArray[np.int32]:
+    """Return working days, int32 (4, 2); NO_DATE where there is none.
+
+    Row 0: after a due day until the head office, and from then until the supervisor hears of it. Row of a level: until
+    contact, and until the visit.
+    """
+    days = np.full((1 + len(SEVERITIES), 2), NO_DATE, np.int32)
+    if table is not None:
+        days[0] = table.head_office_after_days, table.supervisor_after_days
+        for level, deadline in enumerate((table.yellow, table.orange, table.red), 1):
+            found = deadline.contact_days, deadline.visit_days
+            days[level] = [NO_DATE if one is None else one for one in found]
+    return days
 
 
 def with_claim(rules: Rules, table: CaseTable, evaluated: Sequence[SignalRow]) -> Rules:

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detectors.case_life import deadlines_of
 from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import RuleSet, packaged_rules
+from detectors.rules.claim import deadlines_of
 from detectors.rules.conditions import RuleError
 from detectors.rules.program import UNKNOWN_BAND, Rules
 from detectors.scorecard import Scorecard, probabilities_ppm, scorecard
@@ -56,7 +56,7 @@ class Engine(NamedTuple):
     emit_moves: bool
     emit_step_milli: int
     model_changed_day: int  # the last on which a model came into force that moves scores; NEVER: none has
-    deadlines: npt.NDArray[np.int32]  # of cases (detectors.case_life.deadlines_of)
+    deadlines: npt.NDArray[np.int32]  # of cases (detectors.rules.claim.deadlines_of)
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

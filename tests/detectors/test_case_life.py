@@ -21,12 +21,13 @@ from detectors.case_life import (
     SIGN,
     SUBMIT,
 )
+from detectors.rules.claim import deadlines_of
 from domain.calendar import day_of_text
 from features import layout
 from features.state import lives
 from features.state.hashing import keyed_siphash, siphash_of_words
 
-DEADLINES = life.deadlines_of(packaged_case_table().table.deadlines)
+DEADLINES = deadlines_of(packaged_case_table().table.deadlines)
 ANN, BEN = 11, 12
 KNOWN, FALSE_ALARM, CONFIRMED = (1 + life.DISPOSITIONS.index(one) for one in ("known", "false_alarm", "confirmed"))
 MONDAY = day_of_text("2026-06-01")
@@ -156,9 +157,9 @@ def test_deadlines_count_working_days_and_what_is_overdue_goes_up_at_closes():
 
 def test_the_packaged_deadlines_are_those_of_the_desk_and_rules_without_a_table_have_none():
     assert DEADLINES.tolist() == [[1, 3], [-1, -1], [5, -1], [1, 3]]
-    assert (life.deadlines_of(None) == life.NO_DATE).all()
+    assert (deadlines_of(None) == life.NO_DATE).all()
     e = enterprise()
-    life.follow(e, B, np.int64(3), True, False, np.int64(MONDAY), np.int64(0), life.deadlines_of(None))
+    life.follow(e, B, np.int64(3), True, False, np.int64(MONDAY), np.int64(0), deadlines_of(None))
     assert (life.due_day(e, B), follow(e, 3, MONDAY + 99, closing=True)) == (0, NOTHING)
 
 

@@ -129,7 +129,10 @@ def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, even
     history = [record(authorization("a", "E1")), record(loan("l", "E1", 0))]
     for day in range(160):
         fen = 10**7 if day < 130 else 1_000
-        history += [record(txn(f"t{day}", "E1", day, 5, fen)), record(tick(day))]
+        history.append(record(txn(f"t{day}", "E1", day, 5, fen)))
+        if day == 150:
+            history.append(record(loan("early", "E1", day, "overdue", dpd=2)))  # a case: the bank hears of it
+        history.append(record(tick(day)))
     began_s = time.monotonic()
     by_partition = write_log(settings, history)
     eventually(lambda: time.monotonic() - began_s > DELAYED_S + 1, DELAYED_S + 5, "the log is that old")
