@@ -23,7 +23,7 @@ PAUSE = range(TROUBLE + 70, TROUBLE + 156)  # in which the feed of PAUSING stand
 DAYS = 745
 UNIT = 10**7  # fen: what comes in on a sound day
 PAYERS = 12
-Said = tuple[str, str]  # state, severity
+Revision = tuple[str, str]  # state, severity
 
 
 WHOLE, SUPPRESSED, BLIND = "whole", "suppressed", "blind"
@@ -39,7 +39,7 @@ class Firm(NamedTuple):
 
     @property
     def blind(self) -> bool:
-        """Whether it leaves out what its signal is computed from."""
+        """True where it leaves out what its signal is computed from."""
         return self.way == BLIND
 
     def trade(
@@ -289,7 +289,7 @@ class Life(NamedTuple):
     """One signal's life, what the supervisor hears of it, and the banks at which it is lived in each way."""
 
     live: Callable[[Firm, int], Iterator[Any]]
-    said: tuple[Said, ...]
+    said: tuple[Revision, ...]
     banks: tuple[str, str, str] = (SOUND, SILENCED, UNSURE)
 
 
