@@ -21,14 +21,14 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
     by_name = {topic.name: topic for topic in wanted_topics(settings)}
     names = {value for name, value in vars(topics).items() if name.isupper()}
     for bank_id in BANKS:
-        names |= {topics.bank_events(bank_id), topics.bank_alerts(bank_id)}
+        names |= {topics.bank_events(bank_id), topics.bank_alerts(bank_id), topics.bank_cases(bank_id)}
     assert set(by_name) == names
     log = [by_name[name] for name in (topics.EVENTS, topics.SCORE, topics.INDICATOR, topics.OBSERVATION)]
     assert {topic.partitions for topic in log} == {4}
     assert {topic.partitions for topic in by_name.values() if topic not in log} == {1}
     by_broker_time = {n for n, t in by_name.items() if t.settings["message.timestamp.type"] == "LogAppendTime"}
     banks = {topics.bank_events(bank_id) for bank_id in BANKS}
-    assert by_broker_time == banks | {topics.GATEWAY, topics.CONTROL, topics.EVENTS, topics.MODEL_REPORT}
+    assert by_broker_time == banks | {topics.GATEWAY, topics.CONTROL, topics.DESK, topics.EVENTS, topics.MODEL_REPORT}
     compacted = {name for name, topic in by_name.items() if topic.settings["cleanup.policy"] == "compact"}
     assert compacted == {topics.ENTERPRISE, topics.OWNER, topics.ARTEFACT, topics.LEARN}
     eight_mib = {name for name, topic in by_name.items() if topic.settings["max.message.bytes"] == "8388608"}
@@ -66,7 +66,7 @@ def test_fault_37_topics_are_made_once_compared_and_refused(empty_kafka, tmp_pat
 
     # A new bank needs its topics; they are made, and the others left alone.
     more = msgspec.structs.replace(settings, banks=(*settings.banks, Bank(bank_id="Z9000000000004", name_zh="新")))
-    new = [topics.bank_alerts("Z9000000000004"), topics.bank_events("Z9000000000004")]
+    new = [name("Z9000000000004") for name in (topics.bank_alerts, topics.bank_events, topics.bank_cases)]
     with pytest.raises(SettingsError, match=rf"{new[1]}: exists is no, should be yes"):
         check_topics(more, [new[1]])
     assert create_topics(more) == new

@@ -96,7 +96,7 @@ def test_time_and_balance_move_a_lenders_view_within_a_day(monkeypatch, seed):
     ]
     for day in range(36):
         for hour in range(25) if day >= 28 else (5,):
-            fen = 10**6 if day < 29 or rnd.random() < 0.5 else 2 * 10**8
+            fen = 10**6 if day < 32 or rnd.random() < 0.5 else 2 * 10**8
             at = min(hour * HOUR_MS, 24 * HOUR_MS - 1)
             events.append(txn(f"{day}-{hour}", "E1", day, at, 10, balance_minor=fen))
         events.append(tick(day))
