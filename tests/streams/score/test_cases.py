@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from config.case_table import packaged_case_table
 from detectors.rules.artefact import RulesArtefact
 from detectors.snapshot import content_id
 from domain import topics
@@ -57,6 +56,12 @@ def claiming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition, "packaged_rules", claiming_rules)
 
 
+def intercept_milli() -> int:
+    table = claiming_artefact().case
+    assert table is not None
+    return table.intercept_milli
+
+
 def moves(alerts: list[Alert]) -> list[tuple[str, Any, Any]]:
     """Return (what the case did, severity before and now) of those that tell of a move."""
     return [(a.case_state, a.case_severity_before, a.case_severity) for a in alerts if a.case_state]
@@ -98,7 +103,7 @@ def assert_coherent(alerts: list[Alert], *, is_bank: bool, anew_after: int = -1)
         if alert.state == "closed":
             level = 0
         if alert.case_lines:
-            logit = packaged_case_table().table.intercept_milli + sum(line.points_milli for line in alert.case_lines)
+            logit = intercept_milli() + sum(line.points_milli for line in alert.case_lines)
             assert alert.case_pd_12m_ppm == pd_ppm(logit)
             assert [line.points_milli for line in alert.case_lines] == sorted(
                 (line.points_milli for line in alert.case_lines), reverse=True

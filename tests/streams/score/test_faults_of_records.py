@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("immediate")
 
 KEY = fingerprint_key(b"k" * 32)
 OUTCOMES = ("applied_count", "duplicate_count", "conflict_count", "late_count")
-OFFSETS = {"applied_offset", "episode_opened_offset", "case_key"}
+OFFSETS = {"applied_offset", "episode_opened_offset", "case_key", "life_key"}
 OF_THE_LOG = {"offset", "seq", "alert_id", "episode_id", "case_id", "observation_id"}  # these differ with offsets
 RINGS = ("day", "week", "month")
 HOUR_MS = 3_600_000
