@@ -101,7 +101,8 @@ def test_its_models_are_passed_over_where_an_operator_activated_them_too(log, le
 
 def test_what_the_guard_holds_does_not_come_into_force(log, learned, tmp_path):
     opened = written(tmp_path / "events.log", log)
-    tight = msgspec.structs.replace(SETTINGS, bads_min=1)
+    bads = learned.learned.summary["labels_bad"]
+    tight = msgspec.structs.replace(SETTINGS, bads_min=bads + 1)  # one more than any of its models has
     found = replay(opened, consumer=Collected, processes=1, as_recorded=True, learn=tight)
     assert found.learned.models == {}
     assert found.learned.summary["snapshots_held"] == learned.learned.summary["snapshots"] >= 2
