@@ -16,8 +16,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from config.settings import Bank, ClickHouseSettings, KafkaSettings, Settings
 from domain import topics
 from domain.calendar import DAY_MS
-from domain.events import SCHEMA, Loan, LogRecord, Profile, Tick
-from domain.outputs import GROUPS, Alert, DeadLetter, FeedHealth, Indicators, Score
+from domain.events import SCHEMA, Authorization, Loan, LogRecord, Profile, Tick
+from domain.outputs import GROUPS, Alert, CaseRecord, DeadLetter, FeedHealth, Indicators, Score
 from sinks.clickhouse import Connection, Refused, Unavailable
 from sinks.clickhouse.tables import ALL
 from sinks.kafka import MarkedOutbox
@@ -113,6 +113,25 @@ def profile(number: int) -> bytes:
         region="450100", size_class="micro",
     )  # fmt: skip
     return msgspec.json.encode(logged(event))
+
+
+def authorization(number: int) -> bytes:
+    event = Authorization(
+        event_id=f"z{number}", bank_id="Z2004944000010", enterprise_id=ENTERPRISE, event_time=1_700_000_000_000,
+        to_bank_id=BANK, purpose="贷后管理", valid_from=0, valid_to=1_800_000_000_000, authorization_id=f"a{number}",
+        consent_hash="0" * 64, confirmed_by_enterprise_at=0,
+    )  # fmt: skip
+    return msgspec.json.encode(logged(event))
+
+
+def case_record(number: int) -> bytes:
+    return msgspec.json.encode(
+        CaseRecord(
+            case_id="c1", bank_id=BANK, enterprise_id=ENTERPRISE, state="awaiting", change="opened", severity="red",
+            opened_at=0, as_of=1_700_000_000_000, contact_due=None, visit_due=None, due=None, escalation="desk",
+            exposure_minor=1, maker=None, checker=None, disposition=None, until=None, offset=number, seq=0,
+        )
+    )  # fmt: skip
 
 
 def month_report(number: int) -> bytes:
@@ -327,10 +346,10 @@ def test_clickhouse_away_for_the_whole_run_loses_no_record_of_any_topic(settings
     """The next worker reads all records again, since nothing was committed while ClickHouse was away."""
     count = 9
     emitted: dict[str, tuple[Callable[[int], bytes], ...]] = {
-        topics.EVENTS: (payment, loan, profile), topics.SCORE: (score,), topics.INDICATOR: (indicators,),
+        topics.EVENTS: (payment, loan, profile, authorization), topics.SCORE: (score,), topics.INDICATOR: (indicators,),
         topics.ALERT_SUPERVISOR: (alert,), topics.ALERT_BACKFILL: (alert,), topics.DEAD_LETTERS: (letter,),
         topics.LATE: (late,), topics.FEED: (health,), topics.MODEL_REPORT: (month_report,),
-        TP_TOLD.topic: (alert,), TP_OTHER_TOLD.topic: (alert,),
+        topics.CASE_SUPERVISOR: (case_record,), TP_TOLD.topic: (alert,), TP_OTHER_TOLD.topic: (alert,),
     }  # fmt: skip
     assert emitted.keys() == set(Archive(settings, MarkedOutbox(settings.kafka.bootstrap)).topics)
     sources = [
