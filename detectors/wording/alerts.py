@@ -123,7 +123,8 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
         return "unknown", None
     values, number = _values(alert), SEVERITIES.index(alert.severity)
     levels = signal.bare_levels
-    truths = [False if tree is None else reduce(tree, values) for tree in levels]  # graver ones would be raised
+    nulls = _nulls(alert)
+    truths = [False if tree is None else reduce(tree, values, nulls) for tree in levels]  # graver ones would be raised
     level, is_open = truths[number], True in truths[: number + 1]
     if isinstance(level, bool) and (level or is_open):
         return ("true" if level else "level_held"), None
@@ -141,6 +142,11 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
 def _values(alert: Revision) -> dict[str, int]:
     """Return the numbers of the evidence that are known and may be shown, in millionths."""
     return {each.name: each.value_micro for each in alert.evidence if each.value_micro is not None}
+
+
+def _nulls(alert: Revision) -> set[str]:
+    """Return the numbers of the evidence that are not computable: without a value, and without a band in its place."""
+    return {each.name for each in alert.evidence if each.value_micro is None and each.band is None}
 
 
 def _standing_text(

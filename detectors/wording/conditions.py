@@ -5,7 +5,7 @@ the evidence goes: it is true, or false, or a part of it is left, which is anoth
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 
 from config.wordings import wordings
@@ -33,10 +33,11 @@ _CHANGES = {"change": Words("增", "up"), "fall": Words("增", "up"), "points_ch
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def reduce(node: Expression, values: Mapping[str, int]) -> bool | Expression:
+def reduce(node: Expression, values: Mapping[str, int], nulls: Collection[str] = frozenset()) -> bool | Expression:
     """Return the truth of a condition by `values` (in millionths), or the condition that is left of it.
 
-    A value within rounding of a threshold decides nothing, unless it is a whole number.
+    nulls: names of numbers that are not computable. A value within rounding of a threshold decides nothing, unless it
+    is a whole number.
     """
     match node:
         case Comparison(left, sign, number):
@@ -46,12 +47,14 @@ def reduce(node: Expression, values: Mapping[str, int]) -> bool | Expression:
             return _COMPARE[sign](value, line)
         case IsNull(left) if left.text in values:
             return False
+        case IsNull(left) if left.text in nulls:
+            return True
         case Not(inner):
-            truth = reduce(inner, values)
+            truth = reduce(inner, values, nulls)
             return not truth if isinstance(truth, bool) else Not(truth)
         case All(parts) | AnyOf(parts):
             decides = isinstance(node, AnyOf)  # the truth of a part that decides the whole
-            truths = [reduce(part, values) for part in parts]
+            truths = [reduce(part, values, nulls) for part in parts]
             if decides in truths:
                 return decides
             undecided = tuple(truth for truth in truths if not isinstance(truth, bool))

@@ -50,6 +50,7 @@ _ROUNDED = 5e-7
 _WHOLE = {"count", "months", "points", "points_change", "grades", "flag"}
 _WHOLE_DAYS = {"dpd_max_days"}
 _COMPARED = re.compile(r"([a-z][a-z0-9_.]+) ((?:[<>]=?|[=!]=) -?[0-9.]+)")
+_IS_NULL = re.compile(r"isnull\(([a-z0-9_.]+)\)")
 _SAID_AS_SCORE = "score.points"
 _KINDS_OF_SHARES = {"share", "change", "fall", "gap"}
 
@@ -73,6 +74,8 @@ def truth(text: str, alert: Alert) -> bool | None:
     """Return whether the evidence makes a condition true: None where the alert does not carry enough."""
     answers = set()
     told = [each for each in alert.evidence if each.value_micro is not None]
+    shown = {each.name for each in alert.evidence if each.value_micro is not None or each.band is None}
+    text = _IS_NULL.sub(lambda found: found[0] if found[1] in shown else "unknown", text)
     for day in (0, TODAY) if "seen(" in text else (0,):
         for values in itertools.product(*(_unrounded(each) for each in told)):
             known = defaultdict[str, float | None](lambda: None)

@@ -66,6 +66,13 @@ def test_a_sentence_leaves_out_what_only_another_level_or_no_condition_reads() -
         assert en not in sentence(alert, signal, "en").text.lower()
 
 
+def test_a_number_that_is_not_computable_leaves_no_doubt_about_a_condition_that_asks_for_that() -> None:
+    numbers = {"next_instalment_days": 2.0, "bal_to_next_instalment_ratio": 0.0, "runway_30d_days": 14.0}
+    alert = examples.revision("EWS11_instalment_not_covered", "yellow", {**numbers, "dpd_max_days": None}, stock=True)
+    signal = examples.evaluated()[alert.signal]
+    assert {laws.check(signal, alert, sentence(alert, signal, lang), lang) for lang in LANGS} == {"true"}
+
+
 def test_every_example_keeps_the_laws_and_its_language() -> None:
     standings = set()
     for what, alert in examples.cases():
