@@ -47,7 +47,7 @@ def log():
     made = logs.make(5, enterprises=60, partitions=3)
     key, rows = b"E0", made.partitions[partitions_of([b"E0"], 3)[0]]
     action = CaseAction(
-        event_id="a1", bank_id=logs.PROMPT, enterprise_id="E0", event_time=day_start_ms(logs.FIRST_DAY + logs.DENSE_FROM),
+        event_id="a1", bank_id=logs.PROMPT, enterprise_id="E0", event_time=day_start_ms(logs.FIRST_DAY),
         case_id="0" * 16, action="sign", actor="0" * 64,
     )  # fmt: skip
     record = logged(action, fingerprint="0" * 16, origin=("t", 0, 0))
