@@ -114,7 +114,7 @@ def test_a_change_in_the_case_table_changes_the_engine_and_not_the_loop(
     with _planted(engine, lambda text: text + "\n", f"config/{table}"):
         after = _digests(engine)
     changed = {module for module in before if after[module] != before[module]}
-    changed = {module for module in changed if not module.is_relative_to("replay/case_points")}  # what fits such a table
+    changed = {module for module in changed if not module.is_relative_to("replay/case_points")}  # fits such a table
     assert changed == {STEP, Path("streams/score/reevaluation.py")}  # and the readers' small kernel, which imports it
 
 
