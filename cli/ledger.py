@@ -42,7 +42,9 @@ WHAT_ZH = {
     "records (those that are gone too) = outcomes, ticks, controls, unreadable": (
         "记录（连同已删的）= 各结果、时钟、控制、读不懂的"
     ),
-    "records of enterprises = applied + duplicate + conflict + late": "企业记录 = 入账 + 重复 + 冲突 + 迟到",
+    "records of enterprises = applied + duplicate + conflict + late + refused": (
+        "企业记录 = 入账 + 重复 + 冲突 + 迟到 + 拒绝的处置动作"
+    ),
     "enterprises whose count differs": "计数不同的企业",
 }
 

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cli.numbers import output_of, points_of
-from cli.replay import guarded
 from cli.rules_fit import add_fit, fit
 from cli.rules_show import show
 from cli.words import say
@@ -83,6 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, _settings: Settings) -> int:
     """Do it."""
     if args.action == "fit":
+        from cli.replay import guarded
+
         return guarded("rules", lambda: fit(args))
     try:
         return show(args) if args.action == "show" else _make(args)

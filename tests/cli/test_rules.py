@@ -62,7 +62,7 @@ def test_show_says_of_each_signal_its_state_points_and_owner_and_of_cases_their_
     assert len(lines) > 51
     (arrears,) = (line for line in lines if line.startswith("EWS35_arrears "))
     assert re.fullmatch(
-        r"EWS35_arrears +lender +\d+ +\d+ +\d+  Arrears · alone yellow/orange/red · collections officer · "
+        r"EWS35_arrears +lender +\d+ +\d+ +\d+  Arrears · alone yellow/yellow/red · collections officer · "
         r"thresholds \w+ · evaluated",
         arrears,
     )
@@ -84,7 +84,7 @@ def test_show_for_scripts_has_all_signals_and_the_table(capsys):
     }
     assert by_id["EWS30_high_utilisation"]["state"] == "disabled"
     assert by_id["EWS25_related_circular"]["waits_for"] == ["circular_paths_30d_count"]
-    assert by_id["EWS35_arrears"]["alone"] == {"yellow": "yellow", "orange": "orange", "red": "red"}
+    assert by_id["EWS35_arrears"]["alone"] == {"yellow": "yellow", "orange": "yellow", "red": "red"}
     assert by_id["EWS01_inflow_collapse"]["finding"]["name_zh"] == "经营下滑"
     assert all(each["owner"] and each["rationale"] and each["source"] for each in by_id.values())
 
