@@ -195,7 +195,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...], int, str], ...] = (  # whose, words,
     ("operators", ("backfill", "open", *SIGNED), 0, "written to control.v1"),
     ("operators", ("backfill", "close", *SIGNED), 0, "written to control.v1"),
     ("operators", ("backfill", "list"), 0, "zhang"),
-    ("operators", ("feed", "list"), 0, "0 batches"),
+    ("operators", ("feed", "list"), 0, "0 feeds paused"),
     ("operators", ("late", "list"), 0, "in all"),
     ("operators", ("dlq", "list"), 0, "unknown_currency"),
     ("operators", ("dlq", "show", topics.bank_events(BANKS[0]), "0", "LAST", *SIGNED), 0, "XXX"),
@@ -277,14 +277,15 @@ def test_a_bank_is_refused_all_that_is_not_its_own(site: Site) -> None:
 
     for bank_id in BANKS:
         allowed = {place for place, refused in asyncio.run(ask(bank_id)).items() if not refused}
-        events, alerts = topics.bank_events(bank_id), topics.bank_alerts(bank_id)
+        events, alerts, lives = (name(bank_id) for name in (topics.bank_events, topics.bank_alerts, topics.bank_cases))
         assert allowed == {
             (events, "produce"), (events, "offsets"),
             (alerts, "fetch"), (alerts, "offsets"),
+            (lives, "fetch"), (lives, "offsets"),
             (topics.ARTEFACT, "fetch"), (topics.ARTEFACT, "offsets"),
         }  # fmt: skip
         seen = admin_client(site.settings[f"bank.{bank_id}"]).list_topics(timeout=30).topics
-        assert set(seen) == {events, alerts, topics.ARTEFACT}
+        assert set(seen) == {events, alerts, lives, topics.ARTEFACT}
 
 
 def test_every_principal_may_what_the_table_says_and_nothing_else(site: Site) -> None:
