@@ -183,15 +183,21 @@ def test_a_disposition_keeps_alerts_from_its_bank_until_its_day_and_then_lists_w
     assert {(one.signal, one.stock) for one in listed} == {("EWS35_arrears", True), ("EWS48_adverse_gov_event", True)}
 
 
-def test_a_graver_case_comes_through_a_disposition():
+def known_until(day):
+    """Return a desk whose one case, three days past due, is disposed of as known until a day."""
     desk = Desk()
     desk.send(authorization("a", "E1"), loan("l", "E1", 0))
     desk.days(0, 10)
     desk.overdue(10, 3)
     for step in ("sign", "begin"):
         desk.act(step)
-    desk.act("submit", disposition="known", until=date_of(FIRST_DAY + 60).isoformat())
+    desk.act("submit", disposition="known", until=date_of(FIRST_DAY + day).isoformat())
     desk.act("approve", BEN)
+    return desk
+
+
+def test_a_graver_case_comes_through_a_disposition():
+    desk = known_until(60)
     told = len(desk.alerts())
     desk.overdue(12, 20)
     assert [one.change for one in desk.cases()][-2:] == ["approved", "reopened"]
@@ -222,14 +228,7 @@ def test_a_replay_gives_the_same_life_whatever_the_batches_were(desk):
 
 
 def test_what_clears_while_a_disposition_holds_is_not_told():
-    desk = Desk()
-    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
-    desk.days(0, 10)
-    desk.overdue(10, 3)
-    for step in ("sign", "begin"):
-        desk.act(step)
-    desk.act("submit", disposition="known", until=date_of(FIRST_DAY + 90).isoformat())
-    desk.act("approve", BEN)
+    desk = known_until(90)
     told = len(desk.alerts())
     desk.overdue(12, 0, "repaid")
     desk.days(12, 60)
