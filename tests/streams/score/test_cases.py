@@ -96,7 +96,7 @@ def assert_coherent(alerts: list[Alert], *, is_bank: bool, anew_after: int = -1)
                 assert level == before == now
                 level = 0
             case _ if is_bank:
-                assert alert.stock or alert.state == "closed"
+                assert alert.stock or alert.state in ("closed", "retracted")
         found += bool(alert.case_state)
         if is_bank or alert.case_state:  # beside others of one record, one that stands before tells of the same case
             assert alert.case_id == name
