@@ -77,7 +77,7 @@ def _list(settings: Settings, *, as_json: bool) -> int:
         used = in_force.get(kind)
         for name, size in _published(settings, kind):
             now = used if used is not None and used.artefact_id == name else None
-            rows.append({"kind": kind, "id": name, "bytes": size, "in_force": now is not None, "by": now and now.by,
+            rows.append({"kind": kind, "id": name, "bytes": size, "in_force": now is not None, "by": now and now.author,
                          "reason": now and now.reason})  # fmt: skip
     if as_json:
         print(printable(msgspec.json.encode(rows).decode()))
@@ -129,7 +129,8 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
     used = said.in_force().get(args.kind)
     if used is not None and used.artefact_id == name:
         return say(
-            f"{name} 已经在用（{used.by}：{used.reason}）", f"{name} is in force already ({used.by}: {used.reason})"
+            f"{name} 已经在用（{used.author}：{used.reason}）",
+            f"{name} is in force already ({used.author}: {used.reason})",
         )
     by, reason = signed(args)
     return control_log.next_control(said, "activate", artefact=args.kind, artefact_id=name, by=by, reason=reason)

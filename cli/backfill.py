@@ -46,8 +46,8 @@ def _word(args: argparse.Namespace, said: control_log.ControlHistory) -> Control
     opened = said.backfill
     if args.action == "open" and opened is not None:
         return say(
-            f"补录已开着（{opened.by}：{opened.reason}）",
-            f"a backfill is open already ({opened.by}: {opened.reason})",
+            f"补录已开着（{opened.author}：{opened.reason}）",
+            f"a backfill is open already ({opened.author}: {opened.reason})",
         )
     if args.action == "close" and opened is None:
         return say("没有开着的补录", "no backfill is open")
@@ -61,7 +61,7 @@ def _list(said: control_log.ControlHistory) -> int:
     words = [one for one in said.controls if one.action in ("backfill_open", "backfill_close")]
     for one in words:
         what = say("打开", "open ") if one.action == "backfill_open" else say("关闭", "close")
-        print(printable(f"{what}  {one.by}: {one.reason}"))
+        print(printable(f"{what}  {one.author}: {one.reason}"))
     if not words:
         print(say("从未补录", "there never was one"))
     return 0

@@ -37,9 +37,11 @@ def add_decision_arguments(parser: argparse.ArgumentParser) -> None:
 def signed(args: argparse.Namespace) -> tuple[str, str]:
     """Return (who, why), from the call or asked at the terminal.
 
-    Raise NotDecided where they are missing or too long.
+    Raise NotDecided where they are missing, too long, or learn's own.
     """
     by = _given(args.by, "--by", say("谁决定的？", "Who decides this? "), BY_CHARS_MAX)
+    if by == control_log.LEARN:
+        raise NotDecided(say(f"--by {by}：这是学习进程自己的署名", f"--by {by}: this is how learn signs"))
     reason = _given(args.reason, "--reason", say("为什么？", "Why? "), REASON_CHARS_MAX)
     return by, reason
 

@@ -191,6 +191,8 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
             raise NotDecided(say(f"--to 要大于 {found.offset}", f"--to must be above {found.offset}"))
     said, action = control_log.read(settings), ACTIONS[args.action]
     if (before := said.skipped().get((topic, 0, found.offset))) is not None:
-        return say(f"先前已跳过（{before.by}：{before.reason}）", f"skipped before ({before.by}: {before.reason})")
+        return say(
+            f"先前已跳过（{before.author}：{before.reason}）", f"skipped before ({before.author}: {before.reason})"
+        )
     by, reason = signed(args)
     return control_log.next_control(said, action, by=by, reason=reason, batch=found, next_offset=next_offset)

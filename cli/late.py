@@ -121,7 +121,9 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
     where = control_log.coordinates(args.partition, args.offset)
     said = control_log.read(settings)
     if (before := said.admitted().get(where)) is not None:
-        return say(f"先前已补入（{before.by}：{before.reason}）", f"admitted before ({before.by}: {before.reason})")
+        return say(
+            f"先前已补入（{before.author}：{before.reason}）", f"admitted before ({before.author}: {before.reason})"
+        )
     if not any((one.partition, one.offset) == (args.partition, args.offset) for one in late_records(settings)):
         raise NotDecided(say(f"late.v1 里没有 {where}", f"late.v1 has no {where}"))
     by, reason = signed(args)
@@ -129,7 +131,7 @@ def _word(args: argparse.Namespace, settings: Settings) -> Control | str:
 
 
 def _line(one: Late, word: Control | None) -> str:
-    done = "" if word is None else say(f"  已补入（{word.by}）", f"  admitted ({word.by})")
+    done = "" if word is None else say(f"  已补入（{word.author}）", f"  admitted ({word.author})")
     return (
         f"{one.partition} {one.offset}  {time_text(one.event.event_time)}  {one.event.bank_id}  "
         f"{one.event.enterprise_id}  {one.event.type}  {one.event.event_id}{done}"
@@ -145,6 +147,6 @@ def _json(one: Late, word: Control | None) -> str:
         "type": one.event.type,
         "event_id": one.event.event_id,
         "event_time": one.event.event_time,
-        "admitted_by": None if word is None else word.by,
+        "admitted_by": None if word is None else word.author,
     }
     return msgspec.json.encode(row).decode()

@@ -253,7 +253,7 @@ def _deployments(history: ModelHistory, name: str) -> Iterator[tuple[str, ...]]:
 def _deployment(what: str, switch: Switch, other: str) -> tuple[str, ...]:
     said = switch.said
     place = f"{topics.CONTROL}:0:{said.offset} {said.control.control_id}"
-    return what, time_text(said.at_ms), place, said.control.by, said.control.reason, other
+    return what, time_text(said.at_ms), place, said.control.author, said.control.reason, other
 
 
 def as_markdown(title: str, sections: list[Section]) -> str:

@@ -60,7 +60,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "reasons": msgspec.to_builtins(made.reasons) if made is not None else [],
         "control_offset": switch and switch.said.offset,
         "control_ms": switch and switch.said.at_ms,
-        "by": switch and switch.said.control.by,
+        "by": switch and switch.said.control.author,
         "reason": switch and switch.said.control.reason,
     }
 
@@ -85,7 +85,7 @@ def _learns(history: ModelHistory, settings: Settings) -> str:
             "candidates come into force by a person's word: xinliu model accept ([learn] activation = accepted)",
         )
     if (said := history.paused_by) is not None:
-        by, why = said.control.by, said.control.reason
+        by, why = said.control.author, said.control.reason
         return say(
             f"自动启用已停：{by} 退回了较早的模型（{why}）；xinliu model resume 恢复",
             f"learn activates none by itself since {by} went back to an earlier model ({why}): xinliu model resume",

@@ -169,6 +169,6 @@ def switch_text(switch: Switch) -> str:
     """Return where, when, by whom and why a model came into force."""
     said = switch.said
     return say(
-        f"{topics.CONTROL} 位点 {said.offset}，{time_text(said.at_ms)}，{said.control.by}：{said.control.reason}",
-        f"{topics.CONTROL} offset {said.offset}, {time_text(said.at_ms)}, {said.control.by}: {said.control.reason}",
+        f"{topics.CONTROL} 位点 {said.offset}，{time_text(said.at_ms)}，{said.control.author}：{said.control.reason}",
+        f"{topics.CONTROL} offset {said.offset}, {time_text(said.at_ms)}, {said.control.author}: {said.control.reason}",
     )

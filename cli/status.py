@@ -268,8 +268,8 @@ def _tables(engine: EngineStatus) -> Iterator[Problem]:
         yield Problem(
             id="backfill",
             what=(
-                f"补录开着（{opened.by}：{opened.reason}），银行收不到预警",
-                f"a backfill is open ({opened.by}: {opened.reason}): banks get no alerts",
+                f"补录开着（{opened.author}：{opened.reason}），银行收不到预警",
+                f"a backfill is open ({opened.author}: {opened.reason}): banks get no alerts",
             ),
             do=("历史读完后：xinliu backfill close", "when the history is read: xinliu backfill close"),
             weight="note",
@@ -322,8 +322,8 @@ def _screen(engine: EngineStatus, problems: list[Problem], settings: Settings) -
         )
     for kind, control in engine.in_force.items():
         yield say(
-            f"  在用 {kind}  {(control.artefact_id or '')[:12]}（{control.by}：{control.reason}）",
-            f"  {kind} in force: {(control.artefact_id or '')[:12]} ({control.by}: {control.reason})",
+            f"  在用 {kind}  {(control.artefact_id or '')[:12]}（{control.author}：{control.reason}）",
+            f"  {kind} in force: {(control.artefact_id or '')[:12]} ({control.author}: {control.reason})",
         )
 
 

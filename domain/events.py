@@ -226,7 +226,7 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
     `artefact_id` with `artefact` activates a content-addressed artefact from this record on. `topic`, `partition` and
     `offset` name the unreadable batch at which a feed is paused: `feed_resume` has it fetched again, `feed_skip` has
     the feed go on at `next_offset`. `model_resume` lets learn activate models again after an operator went back to an
-    earlier one.
+    earlier one. `principal` is whose rights the writer's connection had; `by` is a remark of the writer's.
     """
 
     control_id: EventIdText
@@ -248,6 +248,12 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
     next_offset: Offset | None = None
     by: Code
     reason: Text256
+    principal: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+    @property
+    def author(self) -> str:
+        """The principal that wrote it, and whom it names; the latter alone where brokers ask for none."""
+        return self.by if self.principal in (None, self.by) else f"{self.principal} ({self.by})"
 
 
 class Derived(_Tagged, frozen=True, kw_only=True, tag="derived"):

@@ -27,11 +27,11 @@ from replay.log_file import LogFile
 from replay.partition_run import ColumnConsumer, Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from sinks.batch import Records
+from streams.control_log import is_of_learn
 from streams.learn.learner import Learned as Made
 from streams.learn.learner import Learner
 from streams.learn.month_closes import MonthCloses
 from streams.learn.passing import telling
-from streams.model_history import LEARN
 from streams.score.columns import AlertColumns, Columns
 from streams.transport.chunk import Chunk
 
@@ -313,7 +313,7 @@ def _is_of_learn(artefacts: Mapping[str, bytes], control: Control) -> bool:
         return False
     body = artefacts.get(control.artefact_id or "", b"{}")
     try:
-        return control.by == LEARN or bool(msgspec.json.decode(body, type=_Trained).log_offsets)
+        return is_of_learn(control) or bool(msgspec.json.decode(body, type=_Trained).log_offsets)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False  # score refuses it by name
 

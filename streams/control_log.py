@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings
 from domain import topics
 from domain.events import SCHEMA, Control, Outcome
 from domain.outputs import QuarantinedBatch
@@ -17,6 +17,7 @@ from sinks.artefacts import records
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 
+LEARN = "learn"  # signs what learn decides by itself, and is the name of its principal
 READ_S_MAX = 30.0
 HEADERS = [("schema", SCHEMA.encode())]
 ArtefactKind = Literal["model", "rules", "catalogue", "calendar", "peer", "lists", "fx"]
@@ -90,8 +91,18 @@ def control_of(value: bytes | None) -> Control | None:
 def write(settings: Settings, control: Control) -> None:
     """Append a control record and wait until it is acknowledged. Raise DeliveryFailed where that fails."""
     outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
-    outbox.send(topics.CONTROL, msgspec.json.encode(control), headers=HEADERS)
+    outbox.send(topics.CONTROL, value_of(control, settings.kafka), headers=HEADERS)
     outbox.drain()
+
+
+def is_of_learn(control: Control) -> bool:
+    """Return whether learn has written a record: one of another principal that calls itself learn is not its own."""
+    return control.by == LEARN and control.principal in (None, LEARN)
+
+
+def value_of(control: Control, kafka: KafkaSettings) -> bytes:
+    """Return a control record as it is written: with the principal of the connection that writes it."""
+    return msgspec.json.encode(msgspec.structs.replace(control, principal=kafka.sasl_username))
 
 
 def next_control(

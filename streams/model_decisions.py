@@ -6,7 +6,6 @@ broker tells them apart: all write as one transactional producer, and its openin
 
 from __future__ import annotations
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from config.settings import KafkaSettings
@@ -14,7 +13,7 @@ from domain import topics
 from domain.events import Control
 from sinks.artefacts import PARTITION
 from sinks.client import client_settings
-from streams.control_log import HEADERS
+from streams.control_log import HEADERS, value_of
 
 TIMEOUT_S = 30.0
 TRANSACTION_MS_MAX = 10_000  # what a killed writer has left open holds up readers no longer
@@ -30,7 +29,7 @@ class Deciding:
 
     def __init__(self, kafka: KafkaSettings, timeout_s: float = TIMEOUT_S) -> None:
         """Fence whoever decides at this moment. Raise KafkaException where the broker does not allow or answer it."""
-        self._timeout_s = timeout_s
+        self._timeout_s, self._kafka = timeout_s, kafka
         self._producer = Producer(
             {
                 "bootstrap.servers": kafka.bootstrap,
@@ -48,7 +47,7 @@ class Deciding:
         Raise Contended where somebody has begun to decide since the construction, and KafkaException where it could
         not be written.
         """
-        body = msgspec.json.encode(control)
+        body = value_of(control, self._kafka)
         try:
             self._producer.begin_transaction()
             self._producer.produce(topics.CONTROL, body, partition=PARTITION, headers=HEADERS)

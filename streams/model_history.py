@@ -23,12 +23,11 @@ from domain.events import Control
 from domain.outputs import Candidate, ModelMessage, MonthReport
 from sinks.artefacts import messages
 from sinks.client import client_settings
-from streams.control_log import READ_S_MAX, control_of
+from streams.control_log import READ_S_MAX, control_of, is_of_learn
 
 log = logging.getLogger(__name__)
 _report: Callable[[bytes], ModelMessage] = msgspec.json.Decoder(ModelMessage).decode
 
-LEARN = "learn"  # signs what learn decides by itself
 YEAR_DAYS = 365
 SUPPRESSED_DAYS = 30  # of EWS47_score_drop, after a switch
 
@@ -163,7 +162,7 @@ class ModelHistory:
         is_packaged = snapshot.prior and snapshot.parent_id is None and len(found.chain) > 1  # with an earlier engine
         if goes_back := model_id in found.chain or is_packaged:
             found.chain = found.chain[: found.chain.index(model_id)] if model_id in found.chain else []
-            if said.control.by != LEARN:
+            if not is_of_learn(said.control):
                 found.paused_by = said
         found.chain.append(model_id)
         found.switches.append(
@@ -179,7 +178,7 @@ class ModelHistory:
 
     def _day_of(self, said: Decision) -> int | None:
         """Return how far events were when it was said: by the candidates that there were then."""
-        if said.control.by == LEARN and (own := self.candidates.get(said.control.artefact_id or "")) is not None:
+        if is_of_learn(said.control) and (own := self.candidates.get(said.control.artefact_id or "")) is not None:
             return own.day
         return max((made.day for made in self.candidates.values() if made.at_ms <= said.at_ms), default=None)
 

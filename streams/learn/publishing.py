@@ -25,11 +25,11 @@ from domain.outputs import Candidate, MonthReport
 from sinks.artefacts import publish
 from sinks.client import client_settings
 from sinks.kafka import Outbox
-from streams.control_log import READ_S_MAX
+from streams.control_log import LEARN, READ_S_MAX
 from streams.learn.learner import Learned
 from streams.learn.threads import in_thread
 from streams.model_decisions import Contended, Deciding
-from streams.model_history import LEARN, Made, ModelHistory, read_history, read_said
+from streams.model_history import Made, ModelHistory, read_history, read_said
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Publisher:
             return False
         if history.paused_by is not None:
             said = history.paused_by.control
-            log.info("learn: %s went back to an earlier model (%s): waits for model resume", said.by, said.reason)
+            log.info("learn: %s went back to an earlier model (%s): waits for model resume", said.author, said.reason)
             return False
         moves_scores = not learned.snapshot.scores_as(history.snapshot(history.in_force_id))
         return is_due(learned.day, history.last_switch_day, self._learn, moves_scores=moves_scores)

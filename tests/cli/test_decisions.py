@@ -50,6 +50,7 @@ def test_a_backfill_opens_and_closes_once_and_remembers_who_and_why(engine: Engi
         (("--by", "zhang"), "--reason is needed"),
         (("--by", " ", "--reason", "x"), "--by is needed"),
         (("--by", "z" * 33, "--reason", "x"), "33"),
+        (("--by", "learn", "--reason", "x"), "how learn signs"),
         (("--by", "z", "--reason", "x" * 257), "257"),
     ],
 )

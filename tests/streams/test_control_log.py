@@ -43,6 +43,22 @@ def test_a_record_of_another_type_is_no_control_record(value: bytes | None) -> N
     assert control_log.control_of(value) is None
 
 
+def test_a_record_bears_the_principal_of_its_writer_s_connection() -> None:
+    of_operators = KafkaSettings(sasl_username="operators")
+    written = control_log.control_of(control_log.value_of(SKIP, of_operators))
+    assert written is not None
+    assert (written.author, written.by) == ("operators (zhang)", "zhang")
+    assert control_log.value_of(SKIP, KafkaSettings()) == msgspec.json.encode(SKIP)
+    forged = msgspec.structs.replace(SKIP, principal="learn")
+    assert control_log.control_of(control_log.value_of(forged, of_operators)) == written
+
+
+def test_learn_s_records_are_those_of_its_principal() -> None:
+    signed = msgspec.structs.replace(SKIP, by=control_log.LEARN)
+    assert [control_log.is_of_learn(msgspec.structs.replace(signed, principal=name)) for name in
+            (None, "learn", "operators")] == [True, True, False]  # fmt: skip
+
+
 @pytest.fixture
 def settings(empty_kafka: str) -> Settings:
     """Return the settings of a broker whose control.v1 and events.v1 hold binary values, then a control record."""
