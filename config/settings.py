@@ -72,7 +72,7 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     align_ms_max: Annotated[int, msgspec.Meta(ge=60_000, le=604_800_000)] = 3 * 86_400_000
     grace_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 0  # by which ticks trail; they record its effect
     token_key_file: str | None = None  # the key of tokens of personal ids, or what opens it; required by a worker
-    token_secret_file: str | None = None  # the sealed key of tokens; `xinliu token-key rotate` writes it
+    token_secret_file: str | None = None  # sealed key of tokens, by `xinliu token-key rotate`; empty: as if not set
     unreadable: Literal["pause", "skip"] = "pause"  # a feed at a batch that cannot be read; it is quarantined first
     quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
     new_enterprises_max: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1_000  # a bank and day, then its feed is held

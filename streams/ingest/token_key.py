@@ -104,7 +104,7 @@ def load(ingest: IngestSettings) -> TokenKeys:
     Raise SettingsError where a file is not set, cannot be read, is no such file, or where the key does not open it.
     """
     key, only_opens = _key(ingest.token_key_file)
-    if ingest.token_secret_file is None:
+    if not ingest.token_secret_file:
         if only_opens:
             raise SettingsError(f"{_FILE} is not set: the key in {_KEY} is no secret, it opens one")
         return TokenKeys(secret=key, key=key)
@@ -125,7 +125,7 @@ def rotate(ingest: IngestSettings, new_key_file: Path, now: str) -> TokenKeys:
     now: the time as text, to show. Raise SettingsError as `load`, where two keys open it already, where the new key's
     file is there, or where a file cannot be written.
     """
-    if ingest.token_secret_file is None:
+    if not ingest.token_secret_file:
         raise SettingsError(f"{_FILE} is not set: it names the file that holds the sealed secret")
     path = Path(ingest.token_secret_file)
     if path.exists():
@@ -157,7 +157,7 @@ def retire(ingest: IngestSettings) -> TokenKeys:
     Raise SettingsError as `load`, where only one key opens it, where the key in use is the older one, or where the file
     cannot be written.
     """
-    if ingest.token_secret_file is None:
+    if not ingest.token_secret_file:
         raise SettingsError(f"{_FILE} is not set: there was no rotation")
     before = load(ingest)
     if len(before.sealed) < 2:

@@ -34,7 +34,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if service["image"].startswith("xinliu:"))
 AT_ONCE = Retry(NoBackoff(), 0)  # redis-py otherwise tries again for seconds
-VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z_]+)(?P<mode>:-|:\?)(?P<rest>[^}]*)\}")
+VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z_]+)(?P<mode>:-|:\?|:\+)(?P<rest>[^}]*)\}")
 
 
 def test_it_holds_what_the_schema_allows() -> None:
@@ -90,8 +90,8 @@ def test_no_secret_has_a_default_and_each_stands_in_the_example() -> None:
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|TOKEN", key):
-                assert value.startswith("/run/secrets/"), f"{name}: {key} = {value}"
-                assert value.removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
+                assert _filled(value).startswith("/run/secrets/"), f"{name}: {key} = {value}"
+                assert _filled(value).removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
@@ -116,7 +116,7 @@ def test_the_settings_of_ours_are_settings_that_exist() -> None:
 WHO: dict[str, tuple[str, set[str], set[str]]] = {
     "topics": ("admin", {"admin"}, {"kafka"}),
     "rights": ("admin", {"admin", "ingest", "score", "learn", "archive", "operators", "dashboard"}, {"kafka"}),
-    "ingest": ("ingest", {"ingest", "token_key", "seal_public_key"}, {"kafka", "metrics"}),
+    "ingest": ("ingest", {"ingest", "token_key", "token_secret", "seal_public_key"}, {"kafka", "metrics"}),
     "score": ("score", {"score", "redis_score"}, {"kafka", "redis", "metrics"}),
     "learn": ("learn", {"learn"}, {"kafka", "metrics"}),
     "archive": ("archive", {"archive", "clickhouse_password"}, {"kafka", "clickhouse", "metrics"}),
@@ -268,6 +268,6 @@ def _published(name: str) -> list[str]:
 
 
 def _filled(text: str) -> str:
-    """As Compose does it: required variables with a value, defaults as given, `$$` as `$`."""
+    """As Compose does it: required and optional variables with a value, defaults as given, `$$` as `$`."""
     filled = VARIABLE.sub(lambda match: "Secret1" if match["mode"] == ":?" else match["rest"], text)
     return filled.replace("$$", "$")

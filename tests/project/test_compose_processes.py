@@ -16,11 +16,12 @@ import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from config.settings import load
+from config.settings import IngestSettings, load
 from embedded import Child, Kafka
 from embedded.kafka import java_binary
 from embedded.ports import free_port
 from sinks.client import client_settings
+from streams.ingest import token_key
 from streams.seal import key_files
 from tests.patience import patience_s
 
@@ -44,7 +45,7 @@ class Host:
 
     def here(self, text: str) -> str:
         """Return a text of theirs with the places of here."""
-        text = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", text)
+        text = re.sub(r"\$\{[A-Z_]+:[-+]([^}]*)\}", r"\1", text)
         for theirs, ours in self.places.items():
             text = text.replace(theirs, ours)
         return text
@@ -74,6 +75,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         (folder / name).mkdir()
     for name in COMPOSE["secrets"]:
         (folder / "secrets" / name).write_text("0123456789abcdef" * 4 if name == "token_key" else f"SecretOf{name}")
+    _rotate(folder / "secrets")
     public = key_files(folder)["public_key_file"].read_text().splitlines()[1]
     (folder / "secrets" / "seal_public_key").write_text(public)  # as SEAL_PUBLIC_KEY has it
     ports: dict[str, str] = {}
@@ -101,6 +103,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         test = [found.here(word) for word in SERVICES["kafka"]["healthcheck"]["test"][1:]]
         broker.wait_ready(lambda: subprocess.run(test, capture_output=True, check=False).returncode == 0, 60.0)
         yield found
+
+
+def _rotate(secrets: Path) -> None:
+    """Give ingest a new key, and the secret sealed under it and the old one, as operators do."""
+    key, sealed, new = secrets / "token_key", secrets / "token_secret", secrets / "token_key.2"
+    sealed.unlink()
+    token_key.rotate(IngestSettings(token_key_file=str(key), token_secret_file=str(sealed)), new, "2026-12-01")
+    sealed.write_text(sealed.read_text().replace("\n", ""))  # one line, as .env has it
+    new.replace(key)
 
 
 def test_topics_and_rights_are_made_and_each_worker_is_healthy_and_stops_clean(
