@@ -17,13 +17,16 @@ from config import file_lock
 from embedded.children import PartMissing
 from kernels.folders import cache_root
 
-KAFKA, LOG4J, LZ4 = "4.1.1", "2.25.3", "1.10.4"
+KAFKA, LOG4J, LZ4, BEANUTILS = "4.1.1", "2.25.3", "1.10.4", "1.11.0"
 # kafka-clients is named too: beside the logging bridge jgo otherwise takes an old one: NoSuchMethodError at the start.
+# So is commons-beanutils, which Kafka's commons-validator asks for in 1.9.4: that gives the class loader of an enum to
+# whoever names a property (CVE-2025-48734).
 COORDINATES = (
     f"org.apache.kafka:kafka_2.13:{KAFKA}",
     f"org.apache.kafka:kafka-clients:{KAFKA}",
     f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
     f"at.yawk.lz4:lz4-java:{LZ4}",
+    f"commons-beanutils:commons-beanutils:{BEANUTILS}",
 )
 # Named by Kafka 4.1.1, and unmaintained: 1.8.0 reads out of bounds (CVE-2025-12183) and lets out what a buffer held
 # before (CVE-2025-66566). Its successor, above, has the same classes; Kafka names it from 4.1.2 on.
