@@ -3,7 +3,7 @@
 `_milli` is thousandths, `_micro` millionths, `_ppm` millionths of a share, `_minor` minor units (fen for CNY). Times
 (`as_of`, `opened_at`, `last_event_time`) are milliseconds of the epoch, days are day numbers. `offset` and `seq` are
 the coordinates of the log record that an output follows from: readers keep, for each key, the highest (offset, seq),
-and drop repeats.
+and drop repeats. They are its last two fields, where replay/lines.py finds them.
 """
 
 from typing import Literal
@@ -63,9 +63,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     rules_id: str
     engine_version: str
     as_of: int
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
     offset: int
     seq: int
-    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,9 +194,9 @@ class Indicators(msgspec.Struct, frozen=True, kw_only=True):
     null_reasons: dict[str, str]  # of all others, why they are null
     catalogue_id: str
     engine_version: str
+    provisional_calendar: list[str] | msgspec.UnsetType = msgspec.UNSET  # those of values_micro that are provisional
     offset: int
     seq: int
-    provisional_calendar: list[str] | msgspec.UnsetType = msgspec.UNSET  # those of values_micro that are provisional
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,9 +214,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     values_micro: dict[str, int | None]  # of every indicator; None: null
     nulls: dict[str, str] = {}  # of those, why; empty in records of before the reasons were kept
     model_id: str
+    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
     offset: int
     seq: int
-    provisional_calendar: ProvisionalCalendar = msgspec.UNSET
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,8 +22,7 @@ _LETTERS = frozenset({topics.LATE, topics.DEAD_LETTERS})
 _WORDS, _SIZES = table(b',"offset":', b',"seq":')  # what stands before the numbers that an output ends with
 _OFFSET, _SEQ = 0, 1
 _TAIL = re.compile(rb',"offset":(\d+),"seq":\d+\}\Z')
-_WITHOUT_OFFSET = b',"offset":-1,"seq":0'  # at the end of a notice (streams/score/alerts.py)
-_NOTICE_END_BYTES = len(_WITHOUT_OFFSET + b',"provisional_calendar":true}')
+_WITHOUT_OFFSET = b',"offset":-1,"seq":0}'  # at the end of a notice (streams/score/alerts.py)
 AFTER_ALL = 2**63 - 1  # in place of the offset that a notice has not
 _KEY = b'","value":'
 _END = b"}\n"
@@ -80,7 +79,7 @@ def without_notices(topic: str, records: Records) -> tuple[Records, list[KeyAndV
 
 
 def _is_notice(topic: str, value: bytes) -> bool:
-    return topics.is_alert(topic) and _WITHOUT_OFFSET in value[-_NOTICE_END_BYTES:]
+    return topics.is_alert(topic) and value.endswith(_WITHOUT_OFFSET)
 
 
 def lines_of(topic: str, records: Records) -> bytes:

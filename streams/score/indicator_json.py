@@ -37,10 +37,10 @@ def write_indicators(out, p, x, id_words, terms):
     p = _values(out, text(out, p, _KEYS, _VALUES), x)
     p = _null_reasons(out, text(out, p, _KEYS, _NULL_REASONS), x)
     p = raw(out, text(out, p, _KEYS, _END), terms.after_null_reasons)
-    p = put_integer(out, text(out, p, _KEYS, _OFFSET), x.offset)
-    p = put_integer(out, text(out, p, _KEYS, _SEQ), x.seq)
     if x.provisional_calendar and x.null[ACTIVE_30D] == VALUE:
         p = text(out, p, _KEYS, _PROVISIONAL)
+    p = put_integer(out, text(out, p, _KEYS, _OFFSET), x.offset)
+    p = put_integer(out, text(out, p, _KEYS, _SEQ), x.seq)
     return text(out, p, _KEYS, _END)
 
 

@@ -60,9 +60,9 @@ def write_score(out, p, x, id_words, terms):
     p = raw(out, p, terms.after_coverage)
     p = _reasons(out, p, x, terms)
     p = put_integer(out, raw(out, p, terms.after_reasons), x.as_of_ms)
+    p = text(out, p, _KEYS, _PROVISIONAL) if x.provisional_calendar else p
     p = put_integer(out, text(out, p, _KEYS, _OFFSET), x.offset)
     p = put_integer(out, text(out, p, _KEYS, _SEQ), x.seq)
-    p = text(out, p, _KEYS, _PROVISIONAL) if x.provisional_calendar else p
     return text(out, p, _KEYS, _END)
 
 

@@ -13,6 +13,8 @@ from domain.calendar import date_of, day_of_date, day_start_ms
 from domain.events import Authorization, Control
 from domain.outputs import Alert, Indicators, Observation, Score
 from features.indicators.days import DECIDED_UNTIL, in_festival_window, is_business_day
+from replay.lines import lines_of, offset_of
+from sinks.batch import Records
 from streams.score import reevaluation
 from streams.score.partition import Partition
 from tests.schemas import validator
@@ -156,6 +158,16 @@ def test_an_alert_says_so_in_its_text_and_beside_the_evidence_that_rests_on_it(
         assert said == {name: is_provisional(alert) and name.startswith("score.") for name in said}
     if topic == topics.ALERT_SUPERVISOR:  # the bank's case is red already
         assert any(each.name == "score.points" for alert in late for each in alert.evidence), "the fall of the score"
+
+
+def test_a_replay_writes_down_what_says_so_in_the_order_of_the_log(whole_year_end: list) -> None:
+    for topic in KINDS:
+        told = [(text, value) for of, text, value in whole_year_end if of == topic]
+        assert any(is_provisional(value) for _, value in told), topic
+        assert [offset_of(topic, text) for text, _ in told] == [value.offset for _, value in told]
+        records = Records.of([(value.enterprise_id.encode(), text) for text, value in told])
+        written = [msgspec.json.decode(one)["value"] for one in lines_of(topic, records).splitlines()]
+        assert written == [json.loads(text) for text, _ in told]
 
 
 def test_all_that_goes_out_is_of_the_published_schemas(whole_year_end: list) -> None:
