@@ -66,6 +66,9 @@ _FIGURES = {
         "kernel_ns_per_event_without_signals": "ns an event without signals",
         "kernel_ns_per_event": "ns an event with signals",
         "signals_ns_per_event": "ns an event of signals alone",
+        "kernel_ns_per_event_without_signals_without_lenders": "without lenders, ns an event without signals",
+        "kernel_ns_per_event_without_lenders": "without lenders, ns an event with signals",
+        "signals_ns_per_event_without_lenders": "without lenders, ns an event of signals alone",
     },
     "compiled_parts": {"rounds": "rounds of all variants in turn"},
     "replay": {
