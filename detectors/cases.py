@@ -59,7 +59,7 @@ def sees(view, bank):
 @kernel
 def score_part(at, logit, x):
     """Return what the displayed score of evaluation x adds to the logit; at, logit: anchors of the rules."""
-    return _between(at, logit, np.int64(x.value[POINTS]) * MILLI)
+    return between(at, logit, np.int64(x.value[POINTS]) * MILLI)
 
 
 @kernel
@@ -67,11 +67,11 @@ def move_part(at, logit, x):
     """Return what the score's move within 30 days adds to the logit; 0 where it is not known."""
     if x.null[DELTA_30D] != VALUE:
         return np.int64(0)
-    return _between(at, logit, np.int64(x.value[DELTA_30D]))
+    return between(at, logit, np.int64(x.value[DELTA_30D]))
 
 
 @kernel
-def _between(at, logit, x):
+def between(at, logit, x):
     """Return the logit at x, linear between anchors and constant beyond, rounded down."""
     if x <= at[0]:
         return np.int64(logit[0])

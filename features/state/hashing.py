@@ -34,6 +34,30 @@ def _round(v0, v1, v2, v3):
     return v0, v1, v2, v3
 
 
+@kernel(inline="always")
+def _begun(key_0, key_1):
+    v0, v1 = key_0 ^ _U(0x736F6D6570736575), key_1 ^ _U(0x646F72616E646F6D)
+    v2, v3 = key_0 ^ _U(0x6C7967656E657261), key_1 ^ _U(0x7465646279746573)
+    return v0, v1, v2, v3
+
+
+@kernel(inline="always")
+def _with_word(v0, v1, v2, v3, m):
+    v3 ^= m
+    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    v0 ^= m
+    return v0, v1, v2, v3
+
+
+@kernel(inline="always")
+def _finished(v0, v1, v2, v3):
+    v2 ^= _U(0xFF)
+    for _ in range(4):
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    return v0 ^ v1 ^ v2 ^ v3
+
+
 @kernel
 def siphash(b, start, end, key):
     """Return the hash, uint64, of the bytes b[start:end] under the integer `key` (one for each kind of id)."""
@@ -43,50 +67,23 @@ def siphash(b, start, end, key):
 @kernel
 def keyed_siphash(b, start, end, key_0, key_1):
     """Return the hash, uint64, of the bytes b[start:end] under a key of two words, uint64."""
-    v0 = key_0 ^ _U(0x736F6D6570736575)
-    v1 = key_1 ^ _U(0x646F72616E646F6D)
-    v2 = key_0 ^ _U(0x6C7967656E657261)
-    v3 = key_1 ^ _U(0x7465646279746573)
+    v0, v1, v2, v3 = _begun(key_0, key_1)
     p = start
     while p + 8 <= end:
-        m = words.load_word(b, p)
-        v3 ^= m
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0 ^= m
+        v0, v1, v2, v3 = _with_word(v0, v1, v2, v3, words.load_word(b, p))
         p += 8
-    m = _U(end - start) << _U(56) | words.read_word(b, p, end - p)
-    v3 ^= m
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0 ^= m
-    v2 ^= _U(0xFF)
-    for _ in range(4):
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    return v0 ^ v1 ^ v2 ^ v3
+    last = _U(end - start) << _U(56) | words.read_word(b, p, end - p)
+    v0, v1, v2, v3 = _with_word(v0, v1, v2, v3, last)
+    return _finished(v0, v1, v2, v3)
 
 
 @kernel
 def siphash_of_words(w, more_0, more_1, key_0, key_1):
     """Return the hash, uint64, of the words w uint64 (n,) and two more, as bytes in little-endian order."""
-    v0 = key_0 ^ _U(0x736F6D6570736575)
-    v1 = key_1 ^ _U(0x646F72616E646F6D)
-    v2 = key_0 ^ _U(0x6C7967656E657261)
-    v3 = key_1 ^ _U(0x7465646279746573)
-    count = w.shape[0]
-    for i in range(count + 3):
-        m = _U(8 * (count + 2)) << _U(56)
-        if i < count:
-            m = w[i]
-        elif i == count:
-            m = more_0
-        elif i == count + 1:
-            m = more_1
-        v3 ^= m
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0 ^= m
-    v2 ^= _U(0xFF)
-    for _ in range(4):
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    return v0 ^ v1 ^ v2 ^ v3
+    v0, v1, v2, v3 = _begun(key_0, key_1)
+    for i in range(w.shape[0]):
+        v0, v1, v2, v3 = _with_word(v0, v1, v2, v3, w[i])
+    v0, v1, v2, v3 = _with_word(v0, v1, v2, v3, more_0)
+    v0, v1, v2, v3 = _with_word(v0, v1, v2, v3, more_1)
+    v0, v1, v2, v3 = _with_word(v0, v1, v2, v3, _U(8 * (w.shape[0] + 2)) << _U(56))
+    return _finished(v0, v1, v2, v3)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from config.case_table import CaseTable
 from config.catalogue import signals
 from domain.outputs import SEVERITIES
-from kernels.decorators import kernel
 
 SIGNALS = tuple(row.id for row in signals())
 LEVELS = 4  # none, yellow, orange, red
@@ -58,16 +57,3 @@ def claim_of(table: CaseTable) -> Claim:
         cut=np.array([-NEVER_CUT, cut.yellow, cut.orange, cut.red], np.int32),
         eases=table.closes_to_ease,
     )
-
-
-@kernel
-def between(at, logit, x):
-    """Return the line through (at, logit) at x, all integers; constant beyond the outer anchors, rounded down."""
-    last = at.shape[0] - 1
-    if x <= at[0]:
-        return np.int64(logit[0])
-    for k in range(last):
-        if x < at[k + 1]:
-            rise, run = np.int64(logit[k + 1]) - logit[k], np.int64(at[k + 1]) - at[k]
-            return logit[k] + (x - at[k]) * rise // run
-    return np.int64(logit[last])

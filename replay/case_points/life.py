@@ -8,10 +8,11 @@ made graver again: `xinliu backtest` counts them.
 import numpy as np
 
 from config.case_table import FINDINGS_MAX
+from detectors.cases import between
 from detectors.scorecard import displayed
 from kernels.decorators import kernel
 from replay.backtest.cases import Steps
-from replay.case_points.claim import LEVELS, NO_FINDING, SIGNALS, Claim, between
+from replay.case_points.claim import LEVELS, NO_FINDING, SIGNALS, Claim
 from replay.case_points.timeline import MOVE_DAYS, Timeline
 
 STEP = np.dtype([("owner", "i4"), ("day", "i4"), ("before", "i1"), ("after", "i1")])

@@ -1,4 +1,4 @@
-"""Lives of cases under a claim, against a naive follower, and the claim's arithmetic against the engine's."""
+"""Lives of cases under a claim, against a naive follower and its own arithmetic."""
 
 import math
 from fractions import Fraction
@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.case_table import packaged_case_table
-from detectors import cases
-from replay.case_points.claim import LEVELS, NO_FINDING, SIGNALS, Claim, between, claim_of
+from replay.case_points.claim import LEVELS, NO_FINDING, SIGNALS, Claim, claim_of
 from replay.case_points.life import steps_under
 from replay.case_points.snapshots import snapshots
 from replay.case_points.timeline import MOVE_DAYS, NO_SCORE, Timeline
@@ -132,14 +131,6 @@ def test_a_snapshot_has_the_levels_that_are_open_at_the_day_s_end(rows, scores, 
         s: at for s, at in last.items() if at
     }
     assert found.score[0] == line.score[0, day]
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-300, 300), min_size=2, max_size=8, unique=True), st.integers(-400, 400), st.data())
-def test_between_anchors_it_computes_as_the_engine(at, x, data):
-    logits = sorted(data.draw(st.lists(st.integers(-5_000, 5_000), min_size=len(at), max_size=len(at))), reverse=True)
-    anchors, values = np.array(sorted(at), np.int32), np.array(logits, np.int32)
-    assert between(anchors, values, np.int64(x)) == cases._between(anchors, values, np.int64(x))
 
 
 def test_the_packaged_table_becomes_a_claim():
