@@ -49,17 +49,17 @@ def note_due(e, b, due_day, due_cny):
 
 
 @kernel
-def stays(rules, e, b, x):
+def stays(gate, moving, e, b, x):
     """Return whether neither the time of day nor the balance moved the bank's view out of its bands.
 
-    Nothing else moves it between facts on loans and days.
+    Nothing else moves it between facts on loans and days. gate, moving: `lender` and `lender_moving` of the rules.
     """
-    due_day, gate, band = np.int64(e.lender_due_day[b]), rules.lender, e.lender_band[b]
+    due_day, band = np.int64(e.lender_due_day[b]), e.lender_band[b]
     if due_day == _UNKNOWN:
         return False
     if due_day == NOTHING_DUE:
         return True
-    i, j = rules.lender_moving[0], rules.lender_moving[1]
+    i, j = moving[0], moving[1]
     if i >= 0 and not machine.in_band(gate, i, repayment.days_to(due_day, x.as_of_ms), band[i]):
         return False
     if j >= 0 and x.balance_known == 1:

@@ -40,7 +40,7 @@ def forget(cause):
         cause.doubted[:] = 0
 
 
-@kernel
+@kernel(forceinline=True)
 def consider(e, engine, x, lens, sums, cause, r):
     """Note in `cause` what record r, not applied yet, makes doubtful.
 
@@ -48,8 +48,12 @@ def consider(e, engine, x, lens, sums, cause, r):
     """
     cause.event_ms = r.event_ms
     kind, told_ms = _told(r)
-    if not _is_before_any(e, kind, told_ms):
-        return
+    if _is_before_any(e, kind, told_ms):
+        _doubt(e, engine, x, lens, sums, cause, r, kind, told_ms)
+
+
+@kernel
+def _doubt(e, engine, x, lens, sums, cause, r, kind, told_ms):
     t_ms = max(max(e.newest_ms, r.event_ms) + 1, closing_time(e))
     context.stand(e, engine, x, sums, t_ms, np.int64(history_days(e)))
     today = buckets.day_of(t_ms - 1)

@@ -27,14 +27,14 @@ _HELD_ALL = (1 << (CLOSES_BITS * _LEVELS)) - 1
 
 
 @kernel
-def changed(gate, value, null, band, code, new_day, whole):
+def changed(gate, value, null, band, code, count, new_day, whole):
     """Return the signals, one bit each, whose status may have changed.
 
-    An input left its band, an event that they read came, or a day began. These are signals that read something of
-    `gate`. code: that of the event (features.state.seen). whole: return all of them. To evaluate more signals than
-    these adds no output and leaves the state as it is, so bands need not outlive memory.
+    One of the gate's first `count` inputs left its band, an event that they read came, or a day began. These are
+    signals that read something of `gate`. code: that of the event (features.state.seen). whole: return all of them. To
+    evaluate more signals than these adds no output and leaves the state as it is, so bands need not outlive memory.
     """
-    mask = machine.moved(gate, value, null, band) | gate.reads_event[code]
+    mask = machine.moved(gate, value, null, band, count) | gate.reads_event[code]
     if new_day:
         mask |= gate.reads_day
     return gate.every if whole else mask
@@ -68,7 +68,7 @@ def _bit_of(rules, key):
     return _ONE << np.uint64(s) if s >= 0 else _NO_SIGNAL
 
 
-@kernel
+@kernel(forceinline=True)
 def follow(rules, s, e, bank, x, cause, last_day, today, closing, closes_to_lower):
     """Evaluate signal s (of the lender in slot `bank`) and move its episode.
 

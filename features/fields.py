@@ -34,7 +34,7 @@ class Field(NamedTuple):
 
 UTILITY_PPM_MOST = 1_000_000  # as if it had been computable and best: then the level of the null is what counts
 EPISODES_MAX = 32  # open at a time or ended a short time ago, of all signals and lenders
-INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that signals of the platform read; of lenders, shared and of each alone
+INPUTS_MAX, LENDER_INPUTS_MAX = 96, 24  # that signals read; that speak of one lender's loans alone
 FIELDS: tuple[Field, ...] = (
     Field("id", "<u8", (ENTERPRISE_ID_BYTES_MAX // 8,), HOT, "the enterprise's id, UTF-8, padded with NUL"),
     # what the value holds: offset of the newest record, and how the records ended (contract 9)
@@ -251,8 +251,7 @@ VOLATILE = (
     # What the signals were last evaluated with; a band of 0 is unknown, so that a value that comes back from Redis is
     # evaluated whole.
     Field("band", "|u1", (INPUTS_MAX,), 0, "band of each input (detectors/rules/machine.py)"),
-    Field("shared_band", "|u1", (LENDER_INPUTS_MAX,), 0, "the same of what signals of lenders read of all"),
-    Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "and of what speaks of one lender's loans alone"),
+    Field("lender_band", "|u1", (BANK_SLOTS, LENDER_INPUTS_MAX), 0, "and of those that speak of one lender's loans"),
     Field("lender_due_day", "<i4", (BANK_SLOTS,), 0, "with which next instalment of each lender; 0: unknown"),
     Field("lender_due_cny", "<f8", (BANK_SLOTS,), 0, "what is due then, CNY"),
     Field("evaluated", "<u8", (BANK_SLOTS + 1,), 0, "signals evaluated since the last close; last: the platform's"),

@@ -108,37 +108,35 @@ def status(rules, s, value, null, last_day, today, held):
     return np.int64(NOT_APPLICABLE if absent else NOT_COMPUTABLE)
 
 
-@kernel
-def moved(gate, value, null, band):
-    """Return the signals, one bit each, with an input that left its band; update the bands.
+@kernel(forceinline=True)
+def moved(gate, value, null, band, count):
+    """Return the signals, one bit each, with one of the gate's first `count` inputs out of its band; update the bands.
 
     band: uint8 (inputs,); UNKNOWN_BAND where it must be found.
     """
-    slots, firsts, upper, reads = gate.slot, gate.first, gate.upper, gate.reads
     mask = _NO_SIGNAL
-    for i in range(slots.shape[0]):
-        slot, b = slots[i], band[i]
+    for i in range(count):
+        slot, b = gate.slot[i], band[i]
         x, why = value[slot], null[slot]
         if why == nulls.VALUE:
             if in_band(gate, i, x, b):
                 continue  # no comparison can have changed
-            first, now = firsts[i], FIRST_BAND
-            for j in range(first, firsts[i + 1] - 1):
-                at_threshold = (j - first) % 2 == 1
-                now += x > upper[j] if at_threshold else x >= upper[j]
+            now = FIRST_BAND
+            while x > gate.upper[gate.first[i] + now]:
+                now += 1
         else:
             now = NOT_APPLICABLE_BAND if why == nulls.NOT_APPLICABLE else NOT_COMPUTABLE_BAND
         if now != b:
             band[i] = now
-            mask |= reads[i]
+            mask |= gate.reads[i]
     return mask
 
 
 @kernel
 def in_band(gate, i, x, band):
-    """Return whether x lies within `band` of the gate's input i, and on none of its thresholds."""
-    k = gate.first[i] + band - FIRST_BAND
-    return FIRST_BAND <= band < NOT_COMPUTABLE_BAND and gate.lower[k] < x < gate.upper[k]
+    """Return whether x lies within `band` of the gate's input i."""
+    k = gate.first[i] + band
+    return gate.lower[k] <= x <= gate.upper[k]
 
 
 @kernel

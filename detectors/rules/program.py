@@ -43,7 +43,7 @@ CLOSES_BITS = (
 CLOSES_MASK = (1 << CLOSES_BITS) - 1
 assert HELD_CLOSES_MAX <= CLOSES_MASK
 STATUS_BITS = 4  # what a status program returns: the status, above it the number of the suppression that was true
-UNKNOWN_BAND, FIRST_BAND, NOT_COMPUTABLE_BAND, NOT_APPLICABLE_BAND = 0, 1, 254, 255
+UNKNOWN_BAND, NOT_COMPUTABLE_BAND, NOT_APPLICABLE_BAND, FIRST_BAND = range(4)
 SIGNALS_MAX, DEPTH_MAX, THRESHOLDS_MAX = 64, 31, 100
 CLAIM_ANCHORS = 8  # of the score, and of its move
 NO_PROGRAM = -1
@@ -58,17 +58,19 @@ Code = list[Step]
 
 
 class Gate(NamedTuple):
-    """The inputs of the signals of one scope. `reads` are masks: bit s is signal s.
+    """Inputs of signals, first those that a transaction may move. `reads` are masks: bit s is signal s.
 
-    An input's band is its place among its thresholds: 2k + 1 bands of k thresholds, in ascending order and from
-    `first`[input] on in lower and upper. Odd ones are a threshold itself: lower = upper.
+    An input's band is its place among its thresholds: 2k + 1 bands of k thresholds, in ascending order, from FIRST_BAND
+    on. Every second one is a threshold itself: lower = upper. Band b of input i is [lower, upper] at first[i] + b;
+    those before FIRST_BAND hold no number.
     """
 
     slot: npt.NDArray[np.int32]  # (inputs,)
     reads: npt.NDArray[np.uint64]  # (inputs,)
-    first: npt.NDArray[np.int32]  # (inputs + 1,)
+    first: npt.NDArray[np.int32]  # (inputs,)
     lower: npt.NDArray[np.float64]  # (bands,)
     upper: npt.NDArray[np.float64]
+    moving: np.int64  # how many inputs a transaction may move
     reads_event: npt.NDArray[np.uint64]  # (events + 1,), by the code of a record, 0 for a record that is none
     reads_day: np.uint64  # those that read any event: a new day may make them forget it
     every: np.uint64
@@ -91,9 +93,9 @@ class Rules(NamedTuple):
     need_first: npt.NDArray[np.int32]  # (signals + 1,)
     term_at: npt.NDArray[np.int32]  # each term of each suppression
     term_first: npt.NDArray[np.int32]  # (signals + 1,)
-    platform: Gate
-    lender_shared: Gate  # what signals of lenders read that is the same for all of them
-    lender: Gate  # and what speaks of one lender's loans alone
+    of_platform: np.uint64  # the signals of the platform, a bit each
+    common: Gate  # what they read, and what signals of lenders read that is the same for all lenders
+    lender: Gate  # what speaks of one lender's loans alone
     lender_moving: npt.NDArray[np.int32]  # (2,): places in that gate of what time and the balance move; -1: not read
     # What a case's level is made of, in thousandths of a logit (detectors/rules/claim.py). Levels: 0, or 1 to 3 for
     # yellow, orange, red. Anchors: linear between them, constant beyond; the last one is repeated to the end.
@@ -137,7 +139,8 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
     clear_at = [at(_returning(signal.hysteresis), signal) for signal in signals]
     watch_at = [at(_returning(signal.watched), signal) for signal in signals]
     term_at = [at(_returning(term), signal) for signal in signals for term in signal.suppressions]
-    lender = _gate(signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and vocabulary.needs_overlay(name))
+    common = _gate(signals, INPUTS_MAX, lambda signal, name: not _speaks_of_one(signal, name))
+    lender = _gate(signals, LENDER_INPUTS_MAX, _speaks_of_one)
     return Rules(
         op=np.array([op for op, _, _ in code], np.uint8),
         arg=_int32(arg for _, arg, _ in code),
@@ -153,10 +156,8 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         need_first=_ends(map(len, needs)),
         term_at=_int32(term_at),
         term_first=_ends(len(signal.suppressions) for signal in signals),
-        platform=_gate(signals, INPUTS_MAX, lambda signal, _: not signal.is_lender),
-        lender_shared=_gate(
-            signals, LENDER_INPUTS_MAX, lambda signal, name: signal.is_lender and not vocabulary.needs_overlay(name)
-        ),
+        of_platform=np.uint64(sum(1 << s for s, signal in enumerate(signals) if not signal.is_lender)),
+        common=common,
         lender=lender,
         lender_moving=_int32(_place(lender, name) for name in vocabulary.MOVING),
         case_points=np.zeros((len(signals), len(LEVELS) + 1), np.int32),
@@ -225,6 +226,11 @@ def _code(node: Expression, place: int = 0) -> Code:
             ]
 
 
+def _speaks_of_one(signal: Signal, name: str) -> bool:
+    """Return whether the signal reads under this name what one lender's loans say."""
+    return signal.is_lender and vocabulary.needs_overlay(name)
+
+
 def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, str], bool]) -> Gate:
     """Return the inputs (and events) of the status programs that `takes` selects, with their bands and readers.
 
@@ -246,22 +252,32 @@ def _gate(signals: Sequence[Signal], inputs_max: int, takes: Callable[[Signal, s
             reads[slot] = reads.get(slot, 0) | 1 << s
             numbers = {atom.number} if isinstance(atom, Comparison) else {0.0} if isinstance(atom, Flag) else set()
             thresholds.setdefault(slot, set()).update(numbers)
-    slots = sorted(reads)
+    slots = sorted(reads, key=lambda slot: (slot in vocabulary.UNMOVED_BY_TXNS, slot))
     if len(slots) > inputs_max:
-        raise RuleError(f"signals of one scope read {len(slots)} inputs, at most {inputs_max}")
+        raise RuleError(f"signals read {len(slots)} inputs, at most {inputs_max}")
     if any(len(some) > THRESHOLDS_MAX for some in thresholds.values()):
         raise RuleError(f"an input is compared with more than {THRESHOLDS_MAX} numbers")
-    cuts = [[-np.inf, *(x for t in sorted(thresholds[slot]) for x in (t, t)), np.inf] for slot in slots]
+    bands = [_bands(sorted(thresholds[slot])) for slot in slots]
     return Gate(
         slot=_int32(slots),
         reads=np.array([reads[slot] for slot in slots], np.uint64),
-        first=_ends(len(cut) - 1 for cut in cuts),
-        lower=np.array([x for cut in cuts for x in cut[:-1]], np.float64),
-        upper=np.array([x for cut in cuts for x in cut[1:]], np.float64),
+        first=_ends(map(len, bands))[:-1],
+        lower=np.array([low for of_input in bands for low, _ in of_input], np.float64),
+        upper=np.array([high for of_input in bands for _, high in of_input], np.float64),
+        moving=np.int64(sum(slot not in vocabulary.UNMOVED_BY_TXNS for slot in slots)),
         reads_event=reads_event,
         reads_day=np.bitwise_or.reduce(reads_event),
         every=np.uint64(every),
     )
+
+
+def _bands(thresholds: list[float]) -> list[tuple[float, float]]:
+    """Return the least and the greatest number of each band; those before FIRST_BAND hold none."""
+    bands, low = [(np.inf, -np.inf)] * FIRST_BAND, -np.inf
+    for threshold in thresholds:
+        bands += [(low, np.nextafter(threshold, -np.inf)), (threshold, threshold)]
+        low = np.nextafter(threshold, np.inf)
+    return [*bands, (low, np.inf)]
 
 
 def _place(gate: Gate, name: str) -> int:

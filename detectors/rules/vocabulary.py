@@ -5,7 +5,7 @@ reads a name of the catalogue which this engine does not compute yet is not eval
 """
 
 from config.catalogue import indicators
-from features.indicators import INDICATORS
+from features.indicators import AT_CLOSE, INDICATORS
 
 CONTEXT = (
     "ctx.history_days",
@@ -40,6 +40,16 @@ SLOT_OF = {name: slot for slot, name in enumerate(INPUTS)}
     HISTORY_DAYS, COVERED_MONTHS, VS_LOW_MONTH, STALLED, LOAN_STALLED, GOV_CONNECTED, SPRING_FESTIVAL, OFFSEASON,
     BUYS_FROM_PERSONS, CASH_INTENSIVE, POINTS, DELTA_30D, GRADE_FALL_30D, COVERAGE, MODEL_CHANGED_30D,
 ) = (SLOT_OF[name] for name in CONTEXT)  # fmt: skip
+
+# By slot, what no transaction moves: it moves with closes and days, with facts of lenders and governments, with ticks
+# and models.
+UNMOVED_BY_TXNS = frozenset(
+    SLOT_OF[name]
+    for name in (
+        *AT_CLOSE, *FLAGS, "ctx.covered_months",
+        "active_lenders_count", "dpd_max_days", "instalment_to_inflow_12m_ratio", "judicial_freeze_active_flag",
+    )
+)  # fmt: skip
 
 # What speaks of one lender's loans alone in a signal of scope lender, and of which of it this engine can do so.
 _LENDERS_OWN = (

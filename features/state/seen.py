@@ -28,6 +28,12 @@ def place_of(event: str, *, adverse: bool) -> int:
 
 
 @kernel
+def is_of_government(code):
+    """Return whether a record with this code is a fact of a government."""
+    return LOAN_COUNT < code <= LOAN_COUNT + GOV_COUNT
+
+
+@kernel
 def note(e, code, adverse, bank_slot, day):
     """Take in an event of `code` on `day`.
 

@@ -69,7 +69,7 @@ def apply_change(e, r, day, lines):
             e.lenders |= 1 << lender
             # They are those of another bank, or of a time before.
             e.lender_band[lender, :] = 0
-            e.shared_band[:] = 0
+            e.band[:] = 0
     if kind == TXN:
         _apply_txn(e, r, day)
     elif kind == LOAN:

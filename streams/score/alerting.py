@@ -12,7 +12,7 @@ from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE, key_of
 from features.indicators import nulls
 from features.indicators.activity import counts_provisional_days
-from features.state import buckets, held, loans
+from features.state import buckets, held, loans, seen
 from features.state.case_views import UNKNOWN
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
@@ -24,7 +24,7 @@ _ONE = np.int64(1)
 _NOTICED = np.array([key_of("lender", name) for name in cases.NOTICED], np.uint64)
 
 
-@kernel
+@kernel(forceinline=True)
 def follow_signals(e, engine, book, code, closing, lends):
     """Evaluate every signal that can have changed.
 
@@ -39,20 +39,25 @@ def follow_signals(e, engine, book, code, closing, lends):
     e.evaluated_day = today
     whole = e.episode_lacking == 1
     e.episode_lacking = 0
-    mask = signals.changed(rules.platform, x.value, x.null, e.band[:], code, new_day, whole)
-    mask |= cause.doubted[episodes.EVERY_BANK]
+    # What no transaction moves, moves with days and facts. At 00:00 itself a lender's view is of the next day already.
+    anew = whole or new_day or lends or seen.is_of_government(code) or buckets.day_of(x.as_of_ms) != today
+    gate = rules.common
+    count = gate.slot.shape[0] if anew else gate.moving
+    common = signals.changed(gate, x.value, x.null, e.band[:], code, count, new_day, whole)
+    mask = (common & rules.of_platform) | cause.doubted[episodes.EVERY_BANK]
     mask = signals.with_timed(rules, e, np.int64(episodes.EVERY_BANK), mask, closing)
     if mask:
         _follow(e, mask, episodes.EVERY_BANK, engine, book, e.seen_day[:], today, closing)
     if e.lenders == 0:
         return
-    shared = signals.changed(rules.lender_shared, x.value, x.null, e.shared_band[:], code, new_day, whole)
-    # What a lender's loans say moves with facts on loans and with days. At 00:00 itself the next day's are due already.
-    all_lenders = shared or whole or new_day or lends or buckets.day_of(x.as_of_ms) != today
+    gate, shared = rules.lender, common & ~rules.of_platform
     for b in range(BANK_SLOTS):
-        if lender.is_followed(e, b) and (all_lenders or cause.doubted[b] or not lender.stays(rules, e, b, x)):
+        if lender.is_followed(e, b) and (
+            anew or shared or cause.doubted[b] or not lender.stays(gate, rules.lender_moving, e, b, x)
+        ):
             lender.note_due(e, b, *lender.enter(e, b, x, lens))
-            mask = shared | signals.changed(rules.lender, x.value, x.null, e.lender_band[b], code, new_day, whole)
+            count = gate.slot.shape[0]
+            mask = shared | signals.changed(gate, x.value, x.null, e.lender_band[b], code, count, new_day, whole)
             mask = signals.with_timed(rules, e, b, mask | cause.doubted[b], closing)
             if mask:
                 lender.last_days(e, b, lens)
@@ -62,7 +67,7 @@ def follow_signals(e, engine, book, code, closing, lends):
         lender.follow_less(e, today)
 
 
-@kernel
+@kernel(forceinline=True)
 def _follow(e, mask, bank, engine, book, last_day, today, closing):
     x, cause, rules = book.draft[0], book.cause[0], engine.rules
     for s in range(rules.key.shape[0]):

@@ -17,18 +17,15 @@ from streams.score import outbook
 _NO_ROW = -1
 
 
-@kernel
-def is_due(e, x, closing, intercept, score_at, score_logit, move_at, move_logit):
-    """Return whether `follow` may find that a case moves, of an evaluation that wrote no row.
-
-    The last five: those of the rules. All of them would be copied at each event.
-    """
+@kernel(forceinline=True)
+def is_due(e, rules, x, closing):
+    """Return whether `follow` may find that a case moves, of an evaluation that wrote no row."""
     if e.case_rises_at == UNKNOWN:
         return True
     if e.episodes_open == 0:
         return False
-    base = intercept + cases.score_part(score_at, score_logit, x) + cases.move_part(move_at, move_logit, x)
-    return closing or base >= e.case_rises_at
+    score, move = _parts(rules, x)
+    return closing or rules.case_intercept + score + move >= e.case_rises_at
 
 
 @kernel
@@ -77,7 +74,7 @@ def _corrected(book, first):
     return found
 
 
-@kernel
+@kernel(forceinline=True)
 def _parts(rules, x):
     score = cases.score_part(rules.case_score_at, rules.case_score_logit, x)
     return score, cases.move_part(rules.case_move_at, rules.case_move_logit, x)

@@ -107,8 +107,10 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
         if offset <= e.applied_offset:
             continue
         stalled, loan_stalled, closed_before = is_stalled(e, feeds), is_loan_stalled(e, feeds), e.closed_day
-        e.dirty |= stalled != e.stalled or loan_stalled != e.loan_stalled
-        e.stalled, e.loan_stalled = stalled, loan_stalled
+        if stalled != e.stalled or loan_stalled != e.loan_stalled:
+            e.stalled, e.loan_stalled = stalled, loan_stalled
+            e.evaluated_day = buckets.NO_UNIT  # so that the next evaluation looks at it
+            e.dirty |= HOT
         skip_days_before_history(e, up_to_day)
         outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
         outbook.go_on(book, e.sweep_seq)
@@ -174,7 +176,7 @@ def _close_indicators(e, book):
     core.close(e, closing_time(e), np.int64(history_days(e)), x.value, x.null, book.scratch[0].sums)
 
 
-@kernel
+@kernel(forceinline=True)
 def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     """Read the indicators at the enterprise's own time, score them, follow signals and episodes; write what is due.
 
@@ -200,12 +202,8 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
     if lends or book.cause[0].kind or alerting.is_consent_over(e, t_ms):
         alerting.follow_lenders(e, engine, book)
     alerting.follow_signals(e, engine, book, code, closing, lends)
-    rules = engine.rules
-    if book.used[0] != first or case_rows.is_due(
-        e, x, closing, rules.case_intercept, rules.case_score_at, rules.case_score_logit, rules.case_move_at,
-        rules.case_move_logit,
-    ):  # fmt: skip
-        case_rows.follow(e, rules, book, first, closing)
+    if book.used[0] != first or case_rows.is_due(e, engine.rules, x, closing):
+        case_rows.follow(e, engine.rules, book, first, closing)
     if closing or book.used[0] != first:  # what moves a case is written down
         resumed = case_lives.follow(e, engine, book, first, closing)
         for b in range(BANK_SLOTS if resumed else 0):

@@ -24,7 +24,7 @@ from domain.events import Control, Feed
 from domain.reject import Reason
 from features import layout
 from features.row_cache import LACKING_MAX, Numbers, RowCache
-from features.state import dedup
+from features.state import buckets, dedup
 from features.state.case_views import UNKNOWN
 from features.table import ABSENT
 from features.values import Value
@@ -341,7 +341,7 @@ class Partition:
             return
         self.rules = after
         self._arm(self._engine.card, self._engine.model_changed_day)
-        for name in ("band", "shared_band", "lender_band", "lender_due_day"):
+        for name in ("band", "lender_band", "lender_due_day"):
             self.state[name] = UNKNOWN_BAND
         self.state["case_rises_at"] = UNKNOWN
         if set(before.programs.key.tolist()) - set(after.programs.key.tolist()):
@@ -391,7 +391,8 @@ class Partition:
         self._arm(card, changed_day)
 
     def _arm(self, card: Scorecard, model_changed_day: int) -> None:
-        """Evaluate with this card and the rules in force from now on."""
+        """Evaluate with this card and the rules in force from now on; look at what no transaction moves, too."""
+        self.state["evaluated_day"] = buckets.NO_UNIT
         self._engine = engine_of(card, self.rules, model_changed_day)
         self._terms = outputs_json.terms(self._snapshot, card, self.model_id, self.rules.id, engine_version())
 

@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import operator
 import re
 
 import msgspec
@@ -24,7 +23,7 @@ from detectors.rules.program import (
     UNKNOWN,
     compile_signals,
 )
-from features.fields import INPUTS_MAX
+from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
 from features.indicators import nulls as null_codes
 from features.state import seen
 
@@ -155,9 +154,9 @@ def rules(catalogue):
 def vectors(rules, rng, count):
     """Values on, just beside and far from the thresholds; nulls of both kinds; a long history in half of the rows."""
     value = rng.normal(0, 50, (count, vocabulary.INPUT_COUNT))
-    for gate in (rules.platform, rules.lender_shared, rules.lender):
-        for i, slot in enumerate(gate.slot):
-            cuts = gate.upper[gate.first[i] : gate.first[i + 1] - 1]
+    for gate in (rules.common, rules.lender):
+        for first, end, slot in zip(gate.first, [*gate.first[1:], len(gate.upper)], gate.slot, strict=True):
+            cuts = gate.upper[first:end][gate.lower[first:end] == gate.upper[first:end]]
             if len(cuts):
                 aside = rng.choice([0, 0, 0, 1e-9, -1e-9, 0.3, -0.3, 40, -40], count)
                 value[:, slot] = rng.choice(cuts, count) + aside
@@ -216,26 +215,22 @@ def test_a_signal_whose_inputs_stay_in_their_bands_keeps_its_status(rules, modul
     count = len(rules.key)
     value, null, last_day = vectors(rules, rng, 2_000)
     skipped = evaluated = 0
-    for gates in ((rules.platform,), (rules.lender_shared, rules.lender)):
-        bands = [np.zeros(INPUTS_MAX, np.uint8) for _ in gates]
-        every = functools.reduce(operator.or_, (gate.every for gate in gates))
-        status = np.zeros(count, np.int64)
-        x, why = value[0].copy(), null[0].copy()
-        for r in range(1, len(value)):
-            masks = (machine.moved(gate, x, why, band) for gate, band in zip(gates, bands, strict=True))
-            mask = functools.reduce(operator.or_, masks)
-            for s in range(count):
-                if not machine.has(every, s):
-                    continue
-                now = machine.status(rules, s, x, why, last_day[0], TODAY, HELD_ALL)
-                if machine.has(mask, s):
-                    status[s] = now
-                    evaluated += 1
-                else:
-                    assert now == status[s], (module_seed, r, s)
-                    skipped += 1
-            some = rng.random(len(x)) < 0.05
-            x[some], why[some] = value[r][some], null[r][some]
+    common, of_one = np.zeros(INPUTS_MAX, np.uint8), np.zeros(LENDER_INPUTS_MAX, np.uint8)
+    status = np.zeros(count, np.int64)
+    x, why = value[0].copy(), null[0].copy()
+    for r in range(1, len(value)):
+        mask = machine.moved(rules.common, x, why, common, len(rules.common.slot))
+        mask |= machine.moved(rules.lender, x, why, of_one, len(rules.lender.slot))
+        for s in range(count):
+            now = machine.status(rules, s, x, why, last_day[0], TODAY, HELD_ALL)
+            if machine.has(mask, s):
+                status[s] = now
+                evaluated += 1
+            else:
+                assert now == status[s], (module_seed, r, s)
+                skipped += 1
+        some = rng.random(len(x)) < 0.05
+        x[some], why[some] = value[r][some], null[r][some]
     assert skipped > 2 * evaluated
 
 

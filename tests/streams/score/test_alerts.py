@@ -461,7 +461,7 @@ def test_residency_changes_no_alert_and_no_byte(crowded, seed):
     for at in range(len(rows)):
         said_again += applied(again, rows[: at + 1], 1, first=at)
         if rnd.random() < 0.7:
-            for name in ("band", "shared_band", "lender_band", "evaluated_day"):
+            for name in ("band", "lender_band", "evaluated_day"):
                 again.state[name] = 0
     assert said_again == said
     assert state_of(again) == state_of(kept)

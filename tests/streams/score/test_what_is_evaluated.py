@@ -5,15 +5,18 @@ import re
 from collections import Counter
 
 import msgspec
+import numpy as np
 import pytest
 
+from detectors.rules import vocabulary
 from detectors.rules.artefact import RulesArtefact, RuleSet, compiled
 from detectors.rules.program import UNKNOWN_BAND
 from detectors.snapshot import content_id
 from domain import topics
-from domain.calendar import date_of
+from domain.calendar import date_of, day_of
 from domain.events import Instalment
 from domain.outputs import Alert
+from features.indicators.nulls import VALUE
 from streams.score import partition as partitions
 from streams.score.partition import Partition
 from streams.transport.chunk import chunk_of
@@ -62,7 +65,7 @@ def _run(rows: list, *, forgets: bool, piece: int = PIECE):
     partition, found = Partition(0, logs.snapshot_of), []
     for at in range(0, len(rows), piece):
         if forgets:
-            for name in ("band", "shared_band", "lender_band", "lender_due_day"):
+            for name in ("band", "lender_band", "lender_due_day", "evaluated_day"):
                 partition.state[name] = UNKNOWN_BAND
         for outgoing in partition.apply(chunk_of(topics.EVENTS, 0, at, rows[at : at + piece])):
             found += [(topic, key, value) for topic, records in outgoing for key, value in records]
@@ -107,3 +110,25 @@ def test_time_and_balance_move_a_lenders_view_within_a_day(monkeypatch, seed):
     hours = {alert.as_of // HOUR_MS % 24 for alert in alerts if alert.signal == "EWS11_instalment_not_covered"}
     print(f"seed {seed}: moved in the hours {sorted(hours)} of UTC")
     assert hours - {16}, "only at 00:00 in Beijing"
+
+
+def test_no_transaction_moves_what_is_said_to_stand_still(seed):
+    """Between two records of a day that are transactions, with no tick between them."""
+    slots = sorted(vocabulary.UNMOVED_BY_TXNS)
+    (rows,) = logs.make(seed, enterprises=40, partitions=1).partitions
+    partition, stood, compared = Partition(0, logs.snapshot_of), dict[int, tuple](), 0
+    for at, row in enumerate(rows):
+        for _ in partition.apply(chunk_of(topics.EVENTS, 0, at, [row])):
+            continue
+        if b'"type":"txn"' not in row[1]:
+            stood.clear()
+            partition.take_tally()
+        elif partition.take_tally().outcomes["applied", ""]:
+            x = partition._book.draft[0]
+            null = x["null"][slots]
+            now = (day_of(int(x["as_of_ms"]) - 1), tuple(null), tuple(np.where(null == VALUE, x["value"][slots], 0)))
+            if (before := stood.get(int(x["slot"]), now))[0] == now[0]:
+                assert now == before, (seed, at)
+                compared += 1
+            stood[int(x["slot"])] = now
+    assert compared > 1_000
