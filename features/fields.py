@@ -187,7 +187,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "past_score",
         "<i2",
-        (past_scores.DAYS,),
+        (past_scores.KEPT,),
         HOT,
         "displayed score * 8 + grade published at the day's close (day mod 30); -1: none",
     ),
