@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from dashboard.parts import whole_parts
-from dashboard.sentences import alert_shown, reason_texts
+from dashboard.sentences import alert_shown, claim_shown, reason_texts
 from domain.calendar import day_of, day_start_ms
 from domain.outputs import (
     GROUPS,
@@ -173,7 +173,7 @@ def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> l
     """Return every revision, newest first; those held back by a backfill are marked."""
     columns = f"""alert_id, revision, enterprise_id, signal, severity, case_severity, state, reason, stock,
         {_MS}(opened_at) AS opened_ms, {_MS}(as_of) AS as_of_ms, score, score_before, evidence_names,
-        evidence_values_micro, banks, rules_id, provisional_calendar"""
+        evidence_values_micro, banks, rules_id, provisional_calendar, case_pd_12m_ppm, case_names, case_points_milli"""
     query = f"""SELECT * FROM (
             SELECT {columns}, 0 AS backfill FROM {db.database}.alert FINAL WHERE enterprise_id = {{id:String}}
             UNION ALL
@@ -183,13 +183,16 @@ def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> l
 
 
 def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
-    *front, names, values_micro, banks, rules_id, is_provisional, backfill = row
+    *front, names, values_micro, banks, rules_id, is_provisional, pd_ppm, case_names, case_points, backfill = row
     evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values_micro, strict=True)]
     provisional: ProvisionalCalendar = True if is_provisional else UNSET
     alert = Revised(*(*front, evidence, banks, rules_id, provisional, (), UNSET))
     if not alert.case_severity:  # it belonged to no case
         alert = alert._replace(case_severity=None)
-    return alert_shown(sentences, alert, backfill=backfill)
+    shown = alert_shown(sentences, alert, backfill=backfill)
+    # A sentence would say what stands in no column: which of the case's signals is in which finding, since when.
+    claim = claim_shown(alert._replace(case_pd_12m_ppm=pd_ppm), zip(case_names, case_points, strict=True))
+    return {**shown, "claim": claim}
 
 
 def _loans(db: Connection, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

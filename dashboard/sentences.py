@@ -1,10 +1,12 @@
 """Sentences for the pages: in both languages, with invisible characters of foreign text escaped."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from detectors.wording.numbers import reason_text
+from detectors.wording.alerts import signal_name
+from detectors.wording.numbers import name, reason_text
 from detectors.wording.revision import Revision
-from domain.language import LANGS
+from domain.language import LANGS, Lang
 from domain.printable import printable
 from streams.sentences import Sentences
 
@@ -24,8 +26,29 @@ def alert_shown(sentences: Sentences, alert: Revision, **more: Any) -> dict[str,
         "score_before": alert.score_before,
         "bank_count": len(alert.banks),
         "said": alert_texts(sentences, alert),
+        "claim": claim_shown(alert, ((line.name, line.points_milli) for line in alert.case_lines or ())),
         **more,
     }
+
+
+def claim_shown(alert: Revision, lines: Iterable[tuple[str, int]]) -> dict[str, Any] | None:
+    """Return the claim of an alert's case for the pages, from (name, points) of its lines; None where it has none."""
+    if not isinstance(alert.case_pd_12m_ppm, int):
+        return None
+    return {
+        "severity": alert.case_severity,
+        "pd_12m_ppm": alert.case_pd_12m_ppm,
+        "lines": [
+            {"said": {lang: printable(_name(name, lang)) for lang in LANGS}, "points_milli": points}
+            for name, points in lines
+            if points
+        ],
+    }
+
+
+def _name(line: str, lang: Lang) -> str:
+    known = name(line, lang)  # of what the score adds; its id where it is a signal
+    return signal_name(line, None, lang) if known == line else known
 
 
 def alert_texts(sentences: Sentences, alert: Revision) -> dict[str, dict[str, str]]:

@@ -1,6 +1,6 @@
 // One enterprise: its score as parts that add up, why it is not higher, its course, alerts, loans and transactions.
 import { courseChart } from "./charts.js";
-import { $, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
+import { $, claimOf, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
 
 const REFRESH_MS = 10000, FLOOR = 400, SPAN = 300;
 const GROUPS = ["fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure", "repayment_capacity"];
@@ -59,7 +59,7 @@ function drawAlerts() {
     if (alert.backfill) title.append(el("span", { class: "state", text: t("backfilled") }));
     return el(
       "tr", { "data-alert": `${alert.id}/${alert.revision}`, "data-severity": alert.severity }, el("td", { class: "time", text: when(alert.as_of_ms) }), el("td", {}, severityPill(alert.severity)),
-      el("td", {}, title, el("p", { class: "sentence", text: said.text }), el("p", { class: "sentence action", text: said.action })), el("td", { class: "number", text: alert.score }),
+      el("td", {}, title, el("p", { class: "sentence", text: said.text }), claimOf(alert), el("p", { class: "sentence action", text: said.action })), el("td", { class: "number", text: alert.score }),
     );
   }));
   $("no-alerts").hidden = one.alerts.length > 0;

@@ -1,6 +1,6 @@
 // The first page: flow, banks, grades, falls, and the newest alerts as they come.
 import { flowChart, gradeChart } from "./charts.js";
-import { $, duration, el, enterpriseLink, fetchJson, follow, gradeMark, head, lang, number, outside, redraw, severityPill, signed, t, when } from "./page.js";
+import { $, claimOf, duration, el, enterpriseLink, fetchJson, follow, gradeMark, head, lang, number, outside, redraw, severityPill, signed, t, when } from "./page.js";
 
 const ROWS_MAX = 300, FLOW_MAX = 900, STATUS_MS = 3000, NAMES_AT_ONCE = 150, BANK_ROWS_ALL = 12;
 const SEVERITIES = ["red", "orange", "yellow"];
@@ -24,7 +24,7 @@ function alertRow(alert, fresh) {
     el("td", { class: "time", title: when(alert.as_of_ms, "seconds"), text: when(alert.as_of_ms, "short") }),
     el("td", {}, severityPill(alert.severity)),
     el("td", {}, enterpriseLink(alert.enterprise_id, names.get(alert.enterprise_id))),
-    el("td", {}, title, el("p", { class: "sentence", text: said.text, title: said.action })),
+    el("td", {}, title, el("p", { class: "sentence", text: said.text, title: said.action }), claimOf(alert)),
     el("td", { class: "number" }, el("b", { text: alert.score }), moved === null ? null : el("span", { class: moved < 0 ? "down" : "up", text: signed(moved) })),
   );
 }

@@ -83,6 +83,14 @@ export function severityPill(severity) {
   return el("span", { class: "pill", "data-severity": severity, text: t(severity) });
 }
 
+/** What an alert's case claims, line by line; nothing where its rules have no claim. */
+export function claimOf(alert) {
+  if (!alert.claim) return null;
+  const level = alert.claim.severity ? t(alert.claim.severity) : "–";
+  const lines = alert.claim.lines.map((line) => `${line.said[lang]} ${signed(line.points_milli / 1000)}`);
+  return el("p", { class: "sentence claim", text: t("claim", { level, pd: percent(alert.claim.pd_12m_ppm), lines: lines.join(lang === "zh" ? "，" : ", ") }) });
+}
+
 export function gradeMark(grade) {
   return el("span", { class: "mark", "data-grade": grade, text: grade });
 }

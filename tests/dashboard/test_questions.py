@@ -8,11 +8,12 @@ import pytest
 
 from config.settings import KafkaSettings
 from dashboard import enterprise, newest_alerts, overview
+from dashboard.sentences import alert_shown
 from detectors.rules.artefact import packaged
 from detectors.snapshot import content_id
 from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import LogRecord, Profile
-from domain.outputs import GROUPS, Alert, Evidence, FeedHealth, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, CaseLine, Evidence, FeedHealth, ReasonCode, Score
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
 from sinks.clickhouse.tables import ALERT, ALERT_BACKFILL, DEAD_LETTER, ENTERPRISE, FEED, SCORE, SCORE_NOW, TXN
@@ -225,6 +226,27 @@ def test_an_enterprise_is_returned_with_all_parts_and_an_unknown_one_is_none(arc
     assert "the condition that raised it is gone" in said["en"]["text"]
     assert "up 57.2%" in said["en"]["text"]
     assert len(found["txns"]) == 6
+
+
+def test_an_alert_shows_what_its_case_claims_line_by_line(archive: Connection) -> None:
+    store(archive, SCORE_NOW, score(512))
+    parts = (("EWS01_inflow_collapse", 674), ("EWS20_payer_concentration", 0), ("score.points", -300))
+    lines = [
+        CaseLine(name=name, finding="", severity=None, opened_at=None, stale=False, points_milli=points)
+        for name, points in parts
+    ]
+    claimed = alert("a", 1, "orange", "raised", case_severity="orange", case_pd_12m_ppm=310_000, case_lines=lines)
+    store(archive, ALERT, claimed, alert("b", 1, "red", "raised"))
+    found = enterprise.enterprise(archive, ONE, SENTENCES)
+    assert found is not None
+    one, other = (next(each for each in found["alerts"] if each["id"] == name)["claim"] for name in "ab")
+    assert other is None, "its rules claimed nothing"
+    assert (one["severity"], one["pd_12m_ppm"]) == ("orange", 310_000)
+    assert [(line["said"]["zh"], line["points_milli"]) for line in one["lines"]] == [
+        ("经营流入骤降", 674), ("评分", -300),
+    ]  # fmt: skip
+    live = alert_shown(SENTENCES, claimed)
+    assert live["claim"] == one
 
 
 def test_foreign_text_of_an_alert_has_its_invisible_characters_escaped(archive: Connection) -> None:
