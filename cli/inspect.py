@@ -5,10 +5,11 @@ first call after an upgrade compiles for a while. It may run beside workers and 
 
 Example: xinliu inspect 91440300MA5EXAMPLE
          xinliu inspect 91440300MA5EXAMPLE --since 2026-03-31   what has moved since that day's close (from ClickHouse)
+         xinliu inspect 91440300MA5EXAMPLE --bank 示例银行一   its case as this bank has it (else the supervisor's)
          xinliu inspect 91440300MA5EXAMPLE --json
 
-Exit codes: 0 shown; 1 no such enterprise, a value of another version, or a server does not answer; 2 wrong call or
-setting.
+Exit codes: 0 shown; 1 no such enterprise, a bank without a loan to it, a value of another version, or a server does not
+answer; 2 wrong call or setting.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cli import numbers
+from cli.banks import bank_named
 from cli.words import complain, language, say, time_text
 from config.settings import Settings
 from domain.calendar import date_of, day_of_date
 from domain.printable import printable
 
 if TYPE_CHECKING:
+    from domain.outputs import CaseLine
     from streams.earlier_score import EarlierScore
     from streams.score.explain import Explanation, Indicator  # with numba: too heavy for `xinliu --help`
 
@@ -36,9 +39,10 @@ ZH = """看一户企业，如评分所见：评分由哪几块加成，为什么
 
 例：xinliu inspect 91440300MA5EXAMPLE
     xinliu inspect 91440300MA5EXAMPLE --since 2026-03-31   那日日终以来评分因何变动（取自 ClickHouse）
+    xinliu inspect 91440300MA5EXAMPLE --bank 示例银行一   这家银行的案件（缺省：监管的）
     xinliu inspect 91440300MA5EXAMPLE --json
 
-退出码：0 已显示；1 没有这户企业、状态是别的版本的，或服务器没有应答；2 用法或设置有误。
+退出码：0 已显示；1 没有这户企业、该行对它没有贷款、状态是别的版本的，或服务器没有应答；2 用法或设置有误。
 """
 GROUPS = {
     "fund_scale": ("资金规模", "scale of funds"), "flow_stability": ("流水稳定性", "stability of flow"),
@@ -65,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="YYYY-MM-DD",
         help=say("并说明该日日终以来评分因何变动", "say also what moved the score since that day closed"),
     )
+    parser.add_argument(
+        "--bank",
+        metavar=say("编码或名称", "CODE-or-NAME"),
+        help=say("说明这家银行的案件（缺省：监管的）", "explain the case of this bank (default: the supervisor's)"),
+    )
     parser.add_argument("--json", action="store_true", help=say("输出一个 JSON 对象", "one JSON object"))
 
 
@@ -76,11 +85,13 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from sinks.artefacts import ArtefactMissing
     from sinks.clickhouse import Refused, Unavailable
     from streams.lookup import Lookup, Unknown, Unreadable
+    from streams.score.case_now import NoLender
 
+    bank_id = None if args.bank is None else bank_named(settings, args.bank).bank_id
     try:
         before = None if args.since is None else _earlier(settings, args.enterprise, day_of_date(args.since))
         with Lookup.connected(settings) as lookup:
-            found = lookup.explain(args.enterprise, before)
+            found = lookup.explain(args.enterprise, before, bank_id)
     except (Refused, Unavailable) as error:
         complain("inspect", *[printable(f"[clickhouse]: {error}")] * 2)
         return 1
@@ -89,6 +100,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return 1
     except redis.RedisError as error:
         complain("inspect", *[printable(f"[redis]: {error}")] * 2)
+        return 1
+    except NoLender:
+        words = (f"{args.bank} 对 {args.enterprise} 没有贷款", f"{args.bank} has no loan to {args.enterprise}")
+        complain("inspect", *[printable(say(*words))] * 2)
         return 1
     except (ArtefactMissing, SnapshotError) as error:
         complain("inspect", *[printable(str(error))] * 2)
@@ -149,6 +164,7 @@ def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]
     for indicator in sorted(one.indicators, key=lambda each: each.points_milli is None):
         yield f"  {_indicator(indicator)}"
     yield ""
+    yield from _case(one, settings)
     yield from _episodes(one, settings)
     yield from _loans(one, settings)
     counts = one.counts
@@ -261,6 +277,53 @@ def _why(null: str) -> str:
     from detectors.wording.phrases import REASONS
 
     return REASONS[null].to(language()) if null else ""
+
+
+def _case(one: Explanation, settings: Settings) -> Iterator[str]:
+    case = one.case
+    if case is None:
+        return
+    reader = say("监管", "of the supervisor") if case.bank_id is None else _bank(settings, case.bank_id)
+    level = say("无", "none") if case.severity is None else f"{say(*SEVERITY[case.severity])} {case.case_id}"
+    default = f"{case.pd_12m_ppm / 10_000:.2f}%"
+    yield say(f"案件（{reader}）：{level}", f"case ({reader}): {level}")
+    yield say(
+        f"  12 个月违约概率 {default}，由以下各项（对数几率）相加",
+        f"  probability of default within 12 months {default}: the sum of these, in logits",
+    )
+    yield f"  {case.intercept_milli / 1_000:>+9.3f}  {say('基数', 'intercept')}"
+    for line in case.lines:
+        yield f"  {line.points_milli / 1_000:>+9.3f}  {_line(line)}"
+    yield f"  {case.logit_milli / 1_000:>+9.3f}  {say('合计', 'together')}"
+    cuts = say("，", ", ").join(f"{say(*SEVERITY[at])} {cut / 1_000:+.3f}" for at, cut in case.cutoffs_milli.items())
+    yield say(f"  界线：{cuts}", f"  cut-offs: {cuts}")
+    if case.least is not None:
+        least = say(*SEVERITY[case.least])
+        yield say(f"  有信号单独定级：至少{least}", f"  a signal stands alone: at least {least}")
+    if case.closes_below:
+        done, needed = case.closes_below, case.closes_to_ease
+        yield say(
+            f"  已连续 {done} 个日终低于现级，满 {needed} 个即下调",
+            f"  below its level at {done} closes in a row: at {needed} it eases",
+        )
+    yield ""
+
+
+def _line(line: CaseLine) -> str:
+    from detectors.wording.alerts import signal_name
+    from detectors.wording.numbers import name
+
+    if line.severity is None or line.opened_at is None:
+        return name(line.name, language())
+    words = f"{signal_name(line.name, None, language())} {say(*SEVERITY[line.severity])}"
+    said = [say(f"自 {time_text(line.opened_at)}", f"since {time_text(line.opened_at)}")]
+    if line.stale:
+        said.append(say("暂缓", "stale"))
+    if line.waits is True:
+        said.append(say("条件已消失，待满滞回期，按黄色计", "no level is true, it waits for its hysteresis: as yellow"))
+    if line.finding and line.points_milli == 0:
+        said.append(say("同一综合发现中已计", "its finding counts already"))
+    return f"{words}  {say('，', ', ').join(said)}"
 
 
 def _episodes(one: Explanation, settings: Settings) -> Iterator[str]:

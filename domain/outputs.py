@@ -109,6 +109,8 @@ class CaseLine(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: int | None
     stale: bool
     points_milli: int  # thousandths of a logit; of a finding only the line with the most has any
+    # Present, and true, where no level of the signal is true any more: it waits for its hysteresis, counted as yellow.
+    waits: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

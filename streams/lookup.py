@@ -141,11 +141,12 @@ class Lookup:
         return answers
 
     def explain(
-        self, enterprise_id: str, before: EarlierScore | None = None
+        self, enterprise_id: str, before: EarlierScore | None = None, bank_id: str | None = None
     ) -> tuple[int, Explanation] | Unknown | Unreadable:
         """Return an enterprise's partition and everything about its score, also how it has moved since `before`.
 
-        Raise the errors of `read`.
+        bank_id: whose case is explained; None: the supervisor's. Raise the errors of `read`, and NoLender where that
+        bank has no loan to it.
         """
         ((partition, stored),) = self._stored([enterprise_id]).items()
         value = stored.values[enterprise_id]
@@ -155,7 +156,7 @@ class Lookup:
         snapshot, rules = self._snapshot_of(saved.model_id), self._rules_of(saved.rules_id)
         earlier = None if before is None else (before, self._snapshot_of(before.model_id))
         try:
-            return partition, explain(enterprise_id, value, saved, snapshot, rules, earlier)
+            return partition, explain(enterprise_id, value, saved, snapshot, rules, earlier, bank_id)
         except LayoutError as error:
             return Unreadable(enterprise_id=enterprise_id, partition=partition, why=str(error))
 

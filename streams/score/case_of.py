@@ -1,10 +1,12 @@
 """An alert's fields about its reader's case, out of a row of the output book and the lines beside it."""
 
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from config.case_table import CaseTable
 from detectors import case_life, cases, episodes
@@ -59,10 +61,15 @@ def fields(b: Any, rules: RuleSet, view: int) -> dict[str, Any]:
         found["case_state"] = cases.STATES[moved]
         found["case_severity_before"] = _severity(b["case_before"][view])
     if (table := rules.case) is not None and "lines" in b:
-        lines = _lines(b, rules, table, view)
+        lines = lines_of(b, rules, table, view)
         found["case_lines"] = lines
-        found["case_pd_12m_ppm"] = pd_ppm(table.intercept_milli + sum(line.points_milli for line in lines))
+        found["case_pd_12m_ppm"] = pd_ppm(logit_milli(table, lines))
     return found
+
+
+def logit_milli(table: CaseTable, lines: Sequence[CaseLine]) -> int:
+    """Return the sum of a claim."""
+    return table.intercept_milli + sum(line.points_milli for line in lines)
 
 
 @lru_cache(4_096)
@@ -73,8 +80,11 @@ def pd_ppm(logit_milli: int) -> int:
         return int((MICRO / (1 + (-Decimal(logit_milli) / cases.MILLI).exp())).to_integral_value())
 
 
-def _lines(b: Any, rules: RuleSet, table: CaseTable, view: int) -> list[CaseLine]:
-    """Return what the claim of a view is made of; of a finding only the line with the most has points."""
+def lines_of(b: Any, rules: RuleSet, table: CaseTable, view: int) -> list[CaseLine]:
+    """Return what the claim of a view is made of; of a finding only the line with the most has points.
+
+    b: `lines` (cases.LINE), and what the score and its move add, as a row of the output book has them.
+    """
     counted, lines = set[int](), []
     seen = [line for line in b["lines"] if view == cases.SUPERVISOR or line["bank"] in (episodes.EVERY_BANK, view)]
     for line in sorted(seen, key=lambda line: (-line["points"], -line["level"], line["opened_ms"], line["signal"])):
@@ -89,6 +99,7 @@ def _lines(b: Any, rules: RuleSet, table: CaseTable, view: int) -> list[CaseLine
                 opened_at=line["opened_ms"],
                 stale=bool(line["stale"]),
                 points_milli=points,
+                waits=True if line["waits"] else UNSET,
             )
         )
     for name, points in (("score.points", b["case_score"]), ("score.delta_30d", b["case_move"])):

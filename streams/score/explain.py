@@ -53,6 +53,7 @@ from features.state.loan_table import LOAN_SLOTS
 from features.values import Value
 from streams.earlier_score import EarlierScore
 from streams.score.alerts import values_of
+from streams.score.case_now import CaseNow, case_now
 from streams.score.json_text import micro
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
@@ -162,6 +163,7 @@ class Explanation:
     counterfactual: Counterfactual | None  # None: no indicator alone would do, or a cap holds the score down
     moved: Moved | None  # where it was asked for
     indicators: list[Indicator]
+    case: CaseNow | None  # None: the rules in force have no claim
     episodes: list[Episode]
     loans: list[Loan]
     loan_overflow: int  # times that a lender or an open loan found no place
@@ -178,10 +180,12 @@ def explain(
     snapshot: Snapshot,
     rules: RuleSet,
     before: tuple[EarlierScore, Snapshot] | None = None,
+    bank_id: str | None = None,
 ) -> Explanation:
     """Explain a stored value under its partition's state, model and rules. before: an earlier score, and its model.
 
-    Raise LayoutError where the value is of another layout version or damaged.
+    bank_id: whose case is explained; None: the supervisor's. Raise LayoutError where the value is of another layout
+    version or damaged, and NoLender where the bank has no loan to the enterprise.
     """
     rows = values.rows_of([enterprise_id], [value])
     row = rows[0].copy()  # as it is stored: the evaluation moves the other
@@ -216,6 +220,7 @@ def explain(
         counterfactual=_counterfactual(card, snapshot, x),
         moved=None if before is None else _moved(*before, vector_now(rows[0], x), snapshot),
         indicators=_indicators(x, points, card.weight_milli.tolist()),
+        case=case_now(enterprise_id, row, x, rules, bank_id),
         episodes=_episodes(enterprise_id, row, x, rules),
         loans=_loans(row),
         loan_overflow=int(row["loan_overflow"]),

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from cli.inspect import STATUS
+from config.case_table import packaged_case_table
 from config.settings import ClickHouseSettings, RedisSettings
 from detectors.scorecard import STATUS_NAMES
 from detectors.snapshot import content_id
@@ -166,10 +167,32 @@ def test_a_person_reads_it_in_either_language(engine: Engine, called: Callable[.
     assert code == 0
     for word in ("底分", "资金规模", "还款能力", "合计", "指标", "未解除的预警", "贷款", "L-E1", "记录：入账"):
         assert word in chinese, word
-    parts = [float(n) for n in re.findall(r"^  +([+-]?\d+\.\d{3})  ", chinese, re.M)]
-    assert abs(sum(parts[:-1]) - parts[-1]) < 1e-6, "the column adds up"
+    for column in chinese.split("案件（"):
+        parts = [float(n) for n in re.findall(r"^  +([+-]?\d+\.\d{3})  ", column, re.M)]
+        assert abs(sum(parts[:-1]) - parts[-1]) < 1e-6, "the column adds up"
     code, english, _ = called("inspect", "E1")
     assert (code, "floor" in english, "together" in english, BANK in english) == (0, True, True, True)
+
+
+def test_a_case_is_explained_as_its_reader_was_told(engine: Engine, called: Callable[..., Any]) -> None:
+    table = packaged_case_table().table
+    told = {one.enterprise_id: one for one in open_alerts(engine).values() if one.case_id}
+    assert told, "the log has cases"
+    for name, alert in told.items():
+        case = json.loads(called("inspect", name, "--json")[1])["case"]
+        assert case["logit_milli"] == case["intercept_milli"] + sum(line["points_milli"] for line in case["lines"])
+        assert case["cutoffs_milli"] == msgspec.to_builtins(table.cutoffs_milli)
+        assert {line["name"] for line in case["lines"]} == {
+            *(one.signal for one in open_alerts(engine).values() if one.enterprise_id == name),
+            "score.points", "score.delta_30d",
+        }  # fmt: skip
+        if case["severity"] is not None:
+            assert case["case_id"] == alert.case_id
+    for bank in BANKS:
+        code, out, err = called("inspect", name, "--bank", bank.name_zh)
+        assert (code, f"case ({bank.name_zh} {bank.bank_id})" in out or f"no loan to {name}" in err) == (code, True)
+    assert called("inspect", name, "--bank", "nobody")[0] == 2
+    assert "cut-offs: yellow" in called("inspect", name)[1]
 
 
 def test_numbers_and_open_episodes_are_in_the_readers_language(engine: Engine, called: Callable[..., Any]) -> None:
