@@ -34,12 +34,14 @@ def _put(name: str, text: str, key: str, value: str) -> str:
 
 
 def _points(text: str, table: CaseTable) -> str:
-    """Return the points of a table in the rows of a CSV file: where a signal has a number, it gets the fitted one."""
+    """Return the points of a table in the rows of a CSV file; no number stands for that of the level below."""
     rows = list(csv.DictReader(text.splitlines()))
     for row in rows:
+        below = 0
         for severity, milli in zip(SEVERITIES, table.points_milli.get(row["id"], ()), strict=False):
-            if row[severity]:
+            if row[severity] or milli != below:
                 row[severity] = str(milli)
+            below = milli
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -93,11 +93,14 @@ def calibration(shape: Shape, theta: Floats, rows: Snapshots, bad: Flags) -> tup
 
 
 def fitted(shape: Shape, theta: Floats, unseen: Floats) -> Fitted:
-    """Return theta as points by level and logits at the anchors; unseen: (LEVELS,) increments of levels not in use."""
+    """Return theta as points by level and logits at the anchors.
+
+    unseen: (S, LEVELS) increments of levels that are not in use.
+    """
     points = np.zeros(shape.increment.shape)
     for level in range(1, LEVELS):
         place = shape.increment[:, level]
-        points[:, level] = points[:, level - 1] + np.where(place >= 0, theta[np.maximum(place, 0)], unseen[level])
+        points[:, level] = points[:, level - 1] + np.where(place >= 0, theta[np.maximum(place, 0)], unseen[:, level])
     score = np.zeros(len(shape.score_at))
     for k in range(len(score) - 2, -1, -1):
         score[k] = score[k + 1] + theta[shape.score_first + k]

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.case_table import CaseTable, Cutoffs
+from config.catalogue import signals
 from detectors.learning.statistics import Flags, Floats
 from replay.case_points import fit as fitting
 from replay.case_points.claim import LEVELS, SIGNALS, Claim, claim_of
@@ -20,6 +21,7 @@ INCREMENT = (0.2, 0.4, 0.6)  # prior points of a signal's levels, each more than
 STRENGTH, LINE_STRENGTH = 16.0, 2.0  # inverse variance of a signal's increments about the prior, and of the score's
 LINE_INCREMENT, INTERCEPT, FREE = 0.2, -4.0, 1e-6
 BAD_MIN = 20
+_HAS_LEVEL = np.array([[False, *map(bool, row.levels)] for row in signals()])  # (S, LEVELS)
 Progress = Callable[[str], None]
 
 
@@ -66,7 +68,7 @@ def _fitted(claim: Claim, rows: Snapshots, bad: Flags, is_late: Flags) -> fittin
     prior[-1], penalty[-1] = INTERCEPT, FREE
     learned = ~is_late
     theta = fitting.fit(shape, rows.only(learned), bad[learned], prior, penalty)
-    found = fitting.fitted(shape, theta, np.array((0.0, *INCREMENT)))
+    found = fitting.fitted(shape, theta, _HAS_LEVEL * (0.0, *INCREMENT))
     return fitting.scaled(found, *fitting.calibration(shape, theta, rows, bad))
 
 

@@ -12,7 +12,7 @@ from replay.case_points.snapshots import Snapshots
 
 S = len(SIGNALS)
 SCORE_AT = np.array([500.0, 600.0])
-UNSEEN = np.array([0.0, 0.2, 0.4, 0.6])
+UNSEEN = np.tile((0.0, 0.2, 0.4, 0.6), (S, 1))
 
 
 def made(n: int = 30_000):
