@@ -235,8 +235,8 @@ def _signals(document: dict[str, Any]) -> list[tuple[str, ...]]:
         one = next((each for each in world["signals"] if each["signal"] == name), None)
         if one is None:
             return "–"
-        alerts, right = _number(one["alerts_orange_red"], False), _share(one["alone_precision_183"], False)
-        return f"{alerts} / {right} / {_number(one['fewer_cases'], False)} / {_share(one['lost_warnings'], False)}"
+        cases, lost, adds = one["fewer_cases"], one["lost_warnings"], one["adds"]
+        return f"{_number(cases, False)} / {_share(lost, False)} / {_share(adds)}"
 
     return [(name, *(cell(world, name) for world in document["worlds"])) for name in names]
 

@@ -76,12 +76,12 @@ def last_at(owner: Ints, day: Ints, who: Ints, when: Ints) -> Ints:
     return np.where((place >= 0) & (owner[np.maximum(place, 0)] == who), place, -1)
 
 
-def levels_before(episode: Ints, level: Ints) -> Ints:
-    """Return each episode's level before a revision, NO_CASE before its first."""
+def before_each(episode: Ints, value: Ints) -> Ints:
+    """Return the value (rows,) that each row's episode had before it, as its level or whether it waits; first 0."""
     order = np.argsort(episode, kind="stable")
-    ordered, previous = episode[order], np.zeros_like(level)
-    sorted_level = level[order]
-    previous[order[1:]] = np.where(ordered[1:] == ordered[:-1], sorted_level[:-1], NO_CASE)
+    ordered, previous = episode[order], np.zeros_like(value)
+    in_order = value[order]
+    previous[order[1:]] = np.where(ordered[1:] == ordered[:-1], in_order[:-1], 0)
     return previous
 
 

@@ -1,10 +1,9 @@
 """Collector of the outputs that a backtest needs, as columns, partition by partition while the log is replayed.
 
-Of `indicator.v1` it keeps the month ends. Of the daily scores it keeps the last of each week, and each that was the
-newest one at a month's close; or those that it is told to keep.
+Of `indicator.v1` it keeps the month ends, of the scores the last of each day, and each that was the
+newest one at a month's close.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.episodes import TRANSITIONS
+from detectors.episodes import RETRACTED, TRANSITIONS
 from detectors.learning.statistics import Flags, Ints
 from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, month_of_day
@@ -28,7 +27,7 @@ COMPACTED_AT = 1_000_000  # rows of scores that wait, at least
 SCORES = ("enterprise", "order", "as_of", "milli", "ppm", "model")
 MONTHS = ("enterprise", "order", "as_of", "day")
 EPISODE = ("enterprise", "signal", "opened_ms", "opened_offset", "about_bank")  # what an episode is known by
-REVISIONS = (*EPISODE, "order", "as_of", "level", "case", "rules")
+REVISIONS = (*EPISODE, "order", "as_of", "level", "waits", "retracted", "case", "rules")
 CONCERNED = ("revision", "bank", "level")
 
 
@@ -42,7 +41,7 @@ class Collected:
     signals: tuple[str, ...]
     models: tuple[str, ...]
     rules: tuple[str, ...]
-    scores: dict[str, Ints]  # of SCORES: those that the collector keeps
+    scores: dict[str, Ints]  # of SCORES: the last of each day
     months: dict[str, Ints]  # of MONTHS: a month's last day as it closed
     values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
     revisions: dict[str, Ints]  # of REVISIONS, and episode, a number; level 0: it has ended; case: the case's level
@@ -60,9 +59,8 @@ class _Numbers(dict[bytes, int]):
 class Collector:
     """A consumer of the replay (replay/partition_run.py): outputs come in the order of each enterprise's log."""
 
-    def __init__(self, partition: int, kept: Callable[[Ints, Ints], Flags] | None = None) -> None:
-        """kept: which scores are kept, as `of_weeks`, which it is if None."""
-        self.partition, self._kept = partition, kept or of_weeks
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
         self._enterprises, self._banks, self._signals = _Numbers(), Names(), Names()
         self._models, self._rules = Names(), Names()
         self._scores: list[Ints] = []  # pieces, (rows, SCORES)
@@ -103,6 +101,8 @@ class Collector:
             "order": columns.offset << SEQ_BITS | columns.seq,
             "as_of": columns.as_of_ms,
             "level": np.where(IS_OVER[columns.transition], 0, columns.level),
+            "waits": columns.waits,
+            "retracted": columns.transition == RETRACTED,
             "case": columns.case_level,
             "rules": np.full(n, self._rules[columns.rules_id], np.int64),
         }
@@ -143,7 +143,7 @@ class Collector:
         """Drop the scores that are not kept; return the rest."""
         rows = np.concatenate([np.empty((0, len(SCORES)), np.int64), *self._scores])
         rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-        rows = rows[self._kept(rows[:, 0], rows[:, 2])]
+        rows = rows[_ends_day(rows[:, 0], rows[:, 2])]
         self._scores, self._waiting, self._compacted = [rows], len(rows), len(rows)
         return rows
 
@@ -163,23 +163,14 @@ def _numbered(columns: list[Ints]) -> Ints:
     return found
 
 
-def of_days(enterprise: Ints, as_of: Ints) -> Flags:
-    """Return the last score of each day, bool (rows,), of rows in the order of (enterprise, log)."""
-    day = _day_before(as_of)
-    kept = np.ones(len(day), np.bool_)
-    kept[:-1] = (enterprise[1:] != enterprise[:-1]) | (day[1:] != day[:-1])
-    return kept
-
-
-def of_weeks(enterprise: Ints, as_of: Ints) -> Flags:
-    """Return the last score of each week, and of each month's close, of rows in the order of (enterprise, log)."""
+def _ends_day(enterprise: Ints, as_of: Ints) -> Flags:
+    """Return the last score of each day, and of each month's close, of rows in the order of (enterprise, log)."""
     day = _day_before(as_of)
     days, which = np.unique(day, return_inverse=True)
-    month = np.array([month_of_day(one) for one in days.tolist()], np.int64)[which]
     ends_month = np.array([_ends_month(one) for one in days.tolist()], np.bool_)[which]
     # A month's close is a stretch of its own, and each of them is kept: what was known at it is never dropped.
     is_close = ends_month & ((as_of + ZONE_OFFSET_MS) % DAY_MS == 0)
-    stretch = ((day + 3) // 7 * 4096 + month) * 2 + is_close
+    stretch = day * 2 + is_close
     kept = np.ones(len(day), np.bool_)
     kept[:-1] = (enterprise[1:] != enterprise[:-1]) | (stretch[1:] != stretch[:-1]) | is_close[:-1]
     return kept

@@ -129,6 +129,7 @@ def _signals(report: Report, lang: str) -> Iterator[str]:
         f"{translated('precision', lang)} 183",
         translated("fewer_cases", lang),
         translated("lost", lang),
+        translated("adds", lang),
     ]
     rows = [
         (
@@ -140,6 +141,7 @@ def _signals(report: Report, lang: str) -> Iterator[str]:
             _percent(each.alone.precision["183"]),
             _number(each.fewer_cases),
             _percent(each.lost_warnings),
+            _percent(each.adds),
         )
         for each in report.signals
     ]

@@ -2,16 +2,15 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from config.case_table import CaseTable
 from detectors.learning import statistics
 from detectors.learning.statistics import Floats
 from domain.calendar import date_of
-from replay.backtest.cases import ORANGE
 from replay.backtest.load import load_of
 from replay.backtest.naming import LOOKBACK_DAYS, REPEAT_DAYS
 from replay.backtest.panel import (
@@ -33,13 +32,12 @@ from replay.backtest.ranks import (
     signal_rank,
     usual_ranks,
 )
-from replay.backtest.report import Counts, GroupWorth, Parameters, SignalWorth, Worth, figure, number
+from replay.backtest.report import Counts, GroupWorth, Parameters, Worth, figure, number
+from replay.backtest.signal_worth import WARNED_DAYS, BySignal, by_signal, signal_worths
 from replay.backtest.truth import Truth
 from replay.backtest.world import Trait, World, trait
 from replay.backtest.worth import Judge, judge, urgent
-from replay.in_process import cores
 
-WARNED_DAYS = 60  # lead at which groups and signals are compared
 PARTS = ("ceilings", "ranks", "timelines")  # that may be left out; without ranks no ceilings either
 Progress = Callable[[str], None]
 Ceilings = Callable[[Panel, World, tuple[int, ...], Progress], list[Rank]]
@@ -66,8 +64,18 @@ class Measured:
     figures: dict[str, Any]
 
 
-def measure(world: World, truth: Truth, options: MeasureOptions, ceilings: Ceilings, on_progress: Progress) -> Measured:
-    """Return the figures. `ceilings` returns the ranks of models trained on the same month ends."""
+def measure(
+    world: World,
+    truth: Truth,
+    options: MeasureOptions,
+    ceilings: Ceilings,
+    table: CaseTable | None,
+    on_progress: Progress,
+) -> Measured:
+    """Return the figures. `ceilings` returns the ranks of models trained on the same month ends.
+
+    table: what the claim of a case is made of; None: cases are as high as their highest signal.
+    """
     window = window_of(world, truth, options.warm_up_days)
     stands = standing(world, truth, window)
     weights = statistics.poisson_weights(options.resamples, len(world.ids), options.seed)
@@ -78,10 +86,11 @@ def measure(world: World, truth: Truth, options: MeasureOptions, ceilings: Ceili
     horizons = (SHORT_DAYS, LONG_DAYS) if truth.is_dated else (LONG_DAYS,)
     on_progress(f"{len(panel):,} month ends of borrowers at risk, {int(stands.goes_bad.sum()):,} of them go bad")
     on_progress("measuring the load on desks")
+    found = by_signal(one, panel, table)
     figures: dict[str, Any] = {
         "load": load_of(one, panel),
         "cases": _cases(one),
-        "signals": _signals(one),
+        "signals": list(signal_worths(one, found)),
         "groups": _groups(one, traits),
         "budgets": [],
         "separation": [],
@@ -94,7 +103,7 @@ def measure(world: World, truth: Truth, options: MeasureOptions, ceilings: Ceili
             on_progress("training the ceilings")
             ranks += ceilings(panel, world, horizons, on_progress)
         on_progress("evaluating the ranks")
-        figures["budgets"] = [*budgets_of(one, panel, ranks), *_signal_budgets(one, panel, lot, on_progress)]
+        figures["budgets"] = [*budgets_of(one, panel, ranks), *_signal_budgets(one, panel, lot, found, on_progress)]
         figures["separation"] = list(
             separation_of(one, panel, ranks, traits, horizons, on_progress, is_dated=truth.is_dated)
         )
@@ -122,55 +131,14 @@ def _cases(one: Judge) -> list[Worth]:
     return worths
 
 
-def _signals(one: Judge) -> list[SignalWorth]:
-    everything = urgent(one.steps(np.ones(len(one.world.revisions), np.bool_)))  # all signals, without a claim
-    all_count = sums(everything.owner[one.at_risk(everything.owner, everything.day)], one.n)
-    all_warned, could = one.warned(one.named(everything.owner, everything.day), WARNED_DAYS)
-    revisions = one.world.revisions
-
-    def work(signal: int) -> SignalWorth:
-        of_signal, name = revisions.signal == signal, one.world.signals[signal]
-        worths, counts, named = [], [], []
-        for steps in (urgent(one.steps(of_signal)), urgent(one.steps(~of_signal))):  # alone, and without it
-            counts.append(sums(steps.owner[one.at_risk(steps.owner, steps.day)], one.n))
-            named.append(one.named(steps.owner, steps.day))
-            worths.append(one.worth(name, named[-1], count=counts[-1]))
-        lost = statistics.ratio(all_warned - one.warned(named[1], WARNED_DAYS)[0], could, one.weights)
-        orange_red, yellow = (_alerts(one, signal, level) for level in (ORANGE, ORANGE - 1))
-        return SignalWorth(
-            signal=name,
-            alerts_orange_red=one.rate(orange_red),
-            alerts_yellow=one.rate(yellow),
-            enterprises=len(np.unique(revisions.enterprise[of_signal])),
-            alone=worths[0],
-            without=worths[1],
-            fewer_cases=one.rate(all_count - counts[1]),
-            lost_warnings=figure(lost),
-        )
-
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(work, range(len(one.world.signals))))
-
-
-def _alerts(one: Judge, signal: int, level: int) -> Floats:
-    """Return by enterprise the alerts of a signal raised to `level` (ORANGE: or above) while it was at risk."""
-    revisions = one.world.revisions
-    after, before = revisions.level, revisions.before
-    raised = (after >= ORANGE) & (before < ORANGE) if level == ORANGE else (after == level) & (before == 0)
-    rows = np.flatnonzero(raised & (revisions.signal == signal))
-    owner, day = revisions.enterprise[rows], revisions.day[rows]
-    return sums(owner[one.at_risk(owner, day)], one.n)
-
-
-def _signal_budgets(one: Judge, panel: Panel, lot: Floats, on_progress: Progress) -> list[Worth]:
-    found = list[Worth]()
-    for number_, name in enumerate(one.world.signals):
-        on_progress(f"signal {name} alone and left out")
-        of_signal = one.world.revisions.signal == number_
-        alone = signal_rank(one, panel, lot, f"alone {name}", of_signal)
-        without = case_rank(one, panel, lot, f"without {name}", wanted=~of_signal)
-        found += budgets_of(one, panel, [alone, without])
-    return found
+def _signal_budgets(one: Judge, panel: Panel, lot: Floats, found: BySignal, on_progress: Progress) -> list[Worth]:
+    worths = list[Worth]()
+    for signal in found.signals:
+        on_progress(f"signal {signal.name} alone and left out")
+        alone = signal_rank(panel, lot, f"alone {signal.name}", signal.alone)
+        without = case_rank(panel, lot, f"without {signal.name}", signal.without)
+        worths += budgets_of(one, panel, [alone, without])
+    return worths
 
 
 def _groups(one: Judge, traits: Mapping[str, Trait]) -> list[GroupWorth]:

@@ -151,9 +151,9 @@ function budgets() {
 
 function signals() {
   const made = section("signals", "about_signals", table(
-    ["signal", "alerts_orange_red", "alerts_yellow", "alone_cases", "alone_warned", "alone_precision", "fewer_cases", "lost"].map(t),
+    ["signal", "alerts_orange_red", "alerts_yellow", "alone_cases", "alone_warned", "alone_precision", "fewer_cases", "lost", "adds"].map(t),
     report.signals.map((one) => [signal(one.signal), cell(one.alerts_orange_red, rate), cell(one.alerts_yellow, rate), cell(one.alone.per_1000_borrowers, rate),
-      cell(one.alone.warned["60"], share), cell(one.alone.precision["183"], share), cell(one.fewer_cases, rate), cell(one.lost_warnings, share)])));
+      cell(one.alone.warned["60"], share), cell(one.alone.precision["183"], share), cell(one.fewer_cases, rate), cell(one.lost_warnings, share), cell(one.adds, share)])));
   if (report.silent.length) made.append(el("h3", {}, t("silent")), table([t("signal"), t("silent_needs")], report.silent.map(([id, lacks]) => [signal(id), lacks.join(", ")])));
   if (!report.budgets.length) return;
   const steps = [...new Set(report.budgets.map((one) => one.budget))];

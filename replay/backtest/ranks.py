@@ -10,7 +10,7 @@ import numpy as np
 
 from detectors.learning import statistics
 from detectors.learning.statistics import Flags, Floats, Ints
-from replay.backtest.cases import NO_CASE, ORANGE, YELLOW
+from replay.backtest.cases import NO_CASE, ORANGE, YELLOW, Steps
 from replay.backtest.naming import worst_each_month
 from replay.backtest.panel import BUDGET_DAYS, BUDGETS, Panel, month_text, sums
 from replay.backtest.report import Calibration, CalibrationBin, Separation, Worth, figure, number
@@ -41,38 +41,35 @@ class Rank:
 def usual_ranks(judge: Judge, panel: Panel, lot: Floats) -> list[Rank]:
     """Return the ranks of every backtest; `lot` (rows,) in [0, 1) breaks ties."""
     return [
-        case_rank(judge, panel, lot, "cases"),
-        case_rank(judge, panel, lot, "cases_orange_red", least=ORANGE),
-        case_rank(judge, panel, lot, "highest_signal", wanted=np.ones(len(judge.world.revisions), np.bool_)),
+        case_rank(panel, lot, "cases", judge.everything),
+        case_rank(panel, lot, "cases_orange_red", judge.everything, least=ORANGE),
+        case_rank(panel, lot, "highest_signal", judge.steps(np.ones(len(judge.world.revisions), np.bool_))),
         Rank(name="score", risk=-panel.score_milli),
         Rank(name="probability", risk=panel.p),
         Rank(name="lot", risk=lot, separates=False),
     ]
 
 
-def case_rank(
-    judge: Judge, panel: Panel, lot: Floats, name: str, *, wanted: Flags | None = None, least: int = YELLOW
-) -> Rank:
+def case_rank(panel: Panel, lot: Floats, name: str, steps: Steps, *, least: int = YELLOW) -> Rank:
     """Return the rank of the cases of each month: the gravest first, then the lowest score, then by lot.
 
-    Only cases that were opened or made graver in the closed month, to `least` or above, are ranked. wanted: the
-    revisions that count, bool (revisions,).
+    Only cases that were opened or made graver in the closed month, to `least` or above, are ranked.
     """
-    level = _gravest(judge, panel, wanted)
+    level = _gravest(panel, steps)
     score = np.where(np.isnan(panel.score_milli), SCORE_MILLI_MAX, panel.score_milli)
     risk = level * 1e7 + (SCORE_MILLI_MAX - score) + lot
     return Rank(name=name, risk=np.where(level >= least, risk, np.nan), separates=False)
 
 
-def signal_rank(judge: Judge, panel: Panel, lot: Floats, name: str, wanted: Flags) -> Rank:
-    """Return the rank of one signal alone: the gravest of its cases in the month, then by lot."""
-    level = _gravest(judge, panel, wanted)
+def signal_rank(panel: Panel, lot: Floats, name: str, steps: Steps) -> Rank:
+    """Return the rank of the cases of one signal alone: the gravest of the month, then by lot."""
+    level = _gravest(panel, steps)
     return Rank(name=name, risk=np.where(level >= YELLOW, level + lot, np.nan), separates=False)
 
 
-def _gravest(judge: Judge, panel: Panel, wanted: Flags | None) -> Ints:
+def _gravest(panel: Panel, steps: Steps) -> Ints:
     """Return the highest level of a step of each row (rows,) in the month before its close; NO_CASE: no step."""
-    steps, level = judge.everything if wanted is None else judge.steps(wanted), np.full(len(panel), NO_CASE, np.int64)
+    level = np.full(len(panel), NO_CASE, np.int64)
     if not len(panel):
         return level
     width = int(max(panel.day.max(), steps.day.max(initial=0))) + 1

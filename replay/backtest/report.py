@@ -126,7 +126,7 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
-    """One signal: its alerts, its cases alone, and the cases without it."""
+    """One signal: its alerts, its cases alone, and the cases without it, all by the claim of a case."""
 
     signal: str
     alerts_orange_red: Figure  # raised, per 1,000 borrowers a month
@@ -136,6 +136,7 @@ class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
     without: Worth
     fewer_cases: Figure  # per 1,000 borrowers a month, of all less those without it
     lost_warnings: Figure  # share of defaults warned 60 days ahead, of all less without it
+    adds: Figure  # the same share, of all less without it at as many cases to orange and red
 
 
 class Separation(msgspec.Struct, frozen=True, kw_only=True):

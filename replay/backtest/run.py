@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from config.settings import LearnSettings
-from detectors.rules.artefact import decode, packaged_rules
+from detectors.rules.artefact import RuleSet, decode, packaged_rules
 from detectors.rules.vocabulary import INPUTS
 from detectors.snapshot import content_id
 from domain.calendar import date_of
@@ -83,12 +83,15 @@ def backtest(log: LogFile, options: Options, on_progress: Progress) -> Report:
     measure_options = MeasureOptions(
         warm_up_days=options.warm_up_days, seed=options.seed, resamples=options.resamples, without=options.without
     )
-    measured = measure(world, known_truth, measure_options, ceilings.ceilings, on_progress)
+    rules = _rules(options)
+    table = rules.case if set(world.rules) <= {rules.id} else None  # where others were in force, so was their claim
+    measured = measure(world, known_truth, measure_options, ceilings.ceilings, table, on_progress)
     shown: dict[str, list[Timeline]] = {"misses": [], "false_alarms": []}
     if "timelines" not in options.without:
         on_progress("timelines of the worst misses and false alarms")
         shown = timelines.timelines(measured, known_truth)
-    report = _report(log, options, prepared, found.records, measured, shown)
+    notes = _notes(log, has_claim=table is not None)
+    report = _report(log, options, prepared, found.records, measured, shown, notes)
     if found.learned is None:
         return report
     said = found.learned.summary
@@ -141,6 +144,7 @@ def _report(
     records: int,
     measured: Measured,
     shown: dict[str, list[Timeline]],
+    notes: list[tuple[str, str]],
 ) -> Report:
     counts = msgspec.structs.replace(measured.counts, records=records)
     world = measured.judge.world
@@ -164,7 +168,7 @@ def _report(
         misses=shown["misses"],
         false_alarms=shown["false_alarms"],
         silent=_silent(measured, options),
-        notes=_notes(log),
+        notes=notes,
         **measured.figures,
     )
 
@@ -176,7 +180,7 @@ def _silent(measured: Measured, options: Options) -> list[tuple[str, list[str]]]
         name for name, column in zip(world.indicators, measured.panel.values.T, strict=True) if np.isnan(column).all()
     }
     found = []
-    given = packaged_rules() if options.rules is None else decode(options.rules, content_id(options.rules))
+    given = _rules(options)
     for signal in given.evaluated if set(world.rules) <= {given.id} else ():
         lacks = sorted(never & {INPUTS[slot] for slot in signal.needs()})
         if lacks:
@@ -184,17 +188,29 @@ def _silent(measured: Measured, options: Options) -> list[tuple[str, list[str]]]
     return found
 
 
-def _notes(log: LogFile) -> list[tuple[str, str]]:
-    ours, theirs = engine_version(), log.head.engine_version
-    if ours == theirs:
-        return []
-    return [
-        (
-            f"日志由引擎 {theirs} 记录，本引擎是 {ours}：评判的是本引擎会说的，不是当时说过的。",
-            f"The log was recorded by engine {theirs}, this is {ours}: what is judged is what this one says, not what "
-            "was said then.",
+def _rules(options: Options) -> RuleSet:
+    return packaged_rules() if options.rules is None else decode(options.rules, content_id(options.rules))
+
+
+def _notes(log: LogFile, *, has_claim: bool) -> list[tuple[str, str]]:
+    ours, theirs, found = engine_version(), log.head.engine_version, list[tuple[str, str]]()
+    if ours != theirs:
+        found.append(
+            (
+                f"日志由引擎 {theirs} 记录，本引擎是 {ours}：评判的是本引擎会说的，不是当时说过的。",
+                f"The log was recorded by engine {theirs}, this is {ours}: what is judged is what this one says, not "
+                "what was said then.",
+            )
         )
-    ]
+    if not has_claim:
+        found.append(
+            (
+                "日志中生效的规则没有案件表或不止一套：单个信号的数字按案件等于最高信号计算。",
+                "The rules in force in the log have no case table, or are several: figures of single signals take a "
+                "case to be as high as its highest signal.",
+            )
+        )
+    return found
 
 
 def _judged_on(log: LogFile, options: Options, prepared: _Prepared) -> Origin | None:

@@ -65,6 +65,7 @@ def _timeline(measured: Measured, truth: Truth, spread: Floats, who: int, lead: 
     # A week that has not ended may get another last score.
     whole = min(end, week_start_day(week_of_day(world.last_day + 1)) - 1)
     rows = np.flatnonzero((scores.enterprise == who) & (scores.day >= first) & (scores.day <= whole))
+    rows = rows[np.diff(week_of_day(scores.day[rows]), append=NEVER) > 0]  # of each week the last
     return Timeline(
         enterprise_id=world.ids[who],
         scenario=truth.scenario[who],

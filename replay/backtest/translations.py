@@ -45,6 +45,7 @@ TRANSLATIONS: dict[str, tuple[str, str]] = {
     "alone_cases": ("单独成案", "cases alone"),
     "fewer_cases": ("去掉后少", "fewer cases without"),
     "lost": ("去掉后漏（提前60天）", "warnings lost without (60 days)"),
+    "adds": ("同样工作量下多预警（提前60天）", "adds at as many cases (60 days)"),
     "separation": ("区分能力", "Separation"),
     "rank": ("排序", "rank"),
     "horizon": ("期限，天", "horizon, days"),
@@ -136,9 +137,11 @@ TRANSLATIONS: dict[str, tuple[str, str]] = {
         "what could have been known.",
     ),
     "about_signals": (
-        "每千户借款企业每月，案件取最高信号的级别。单独：只有这个信号时的橙红案件；去掉：没有它时少多少案件、漏多少预警。",
-        "Of 1,000 borrowers a month, of cases as high as their highest signal. Alone: the orange and red ones if there "
-        "were only this signal; without: how many fewer, and how many warnings lost, if there were all others.",
+        "每千户借款企业每月，按案件表定级。单独：只有这个信号时的橙红案件；去掉：没有它时少多少案件、漏多少预警；"
+        "同样工作量：没有它而降低橙色界线、使橙红案件与有它时一样多，有它仍多预警的份额。",
+        "Of 1,000 borrowers a month, by the claim of a case. Alone: the orange and red ones if there were only this "
+        "signal; without: how many fewer, and how many warnings lost, if there were all others; at as many cases: what "
+        "it still adds where the orange cut-off without it is lowered until orange and red cases are as many.",
     ),
     "about_separation": (
         "月末观测：评分与之后95天、365天内是否首次逾期30天以上。情景：该情景的坏观测对全部好观测。",

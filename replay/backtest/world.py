@@ -9,7 +9,7 @@ import numpy.typing as npt
 from detectors.learning.statistics import Flags, Ints
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.indicators import INDICATORS
-from replay.backtest.cases import last_at, levels_before
+from replay.backtest.cases import before_each, last_at
 from replay.backtest.collector import Collected
 from replay.backtest.columns import SEQ_BITS
 from replay.backtest.facts import NO_DAY, SECTIONS, SIZES, Facts, dated
@@ -32,7 +32,10 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revisions:
-    """The revisions of the supervisor's alerts, which are all alerts, in the order of (enterprise, log)."""
+    """The revisions of the supervisor's alerts, which are all alerts, in the order of (enterprise, log).
+
+    Among them are rows that are no revisions: an episode begins or ceases to wait for its hysteresis.
+    """
 
     enterprise: Ints
     moment: Ints  # offset of the record that caused it
@@ -40,7 +43,10 @@ class Revisions:
     episode: Ints
     signal: Ints
     level: Ints  # 0: the episode has ended
+    waits: Ints  # 1: no level is true, the episode only waits for its hysteresis
+    retracted: Ints  # 1: it ended as what was never so
     before: Ints  # the episode's level before it, 0 for the first
+    waited: Ints  # whether it waited before it
     case: Ints  # the level of the supervisor's case after it, 0: none
     pair_revision: Ints
     """Pairs of a revision (index into these arrays) and a bank that it concerns."""
@@ -198,7 +204,9 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int
         revisions=Revisions(
             enterprise=revisions["enterprise"], moment=revisions["order"] >> SEQ_BITS, day=revisions["known_day"],
             episode=revisions["episode"], signal=revisions["signal"], level=revisions["level"],
-            before=levels_before(revisions["episode"], revisions["level"]), case=revisions["case"],
+            waits=revisions["waits"], retracted=revisions["retracted"],
+            before=before_each(revisions["episode"], revisions["level"]),
+            waited=before_each(revisions["episode"], revisions["waits"]), case=revisions["case"],
             pair_revision=pair_revision, pair_bank=pair_bank, pair_level=pair_level,
         ),
         scores=Scores(

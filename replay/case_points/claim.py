@@ -1,5 +1,6 @@
 """The claim of a case as arrays: integer points of signals and findings, of score and move, and its cut-offs."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ Int32s = npt.NDArray[np.int32]
 
 
 class Claim(NamedTuple):
-    """Millilogits, int32; S: the signals of the catalogue, in its order."""
+    """Millilogits, int32; S: signals, those of the catalogue in its order if nothing else is said."""
 
     intercept: int
     points: Int32s  # (S, 4) by level, ascending; 0 at level 0
@@ -31,16 +32,17 @@ class Claim(NamedTuple):
     eases: int  # closes
 
 
-def claim_of(table: CaseTable) -> Claim:
-    """Return the claim of a case table; it says nothing of signals that the catalogue does not have."""
-    number = {name: s for s, name in enumerate(SIGNALS)}
-    points, alone = np.zeros((len(SIGNALS), LEVELS), np.int32), np.zeros((len(SIGNALS), LEVELS), np.uint8)
+def claim_of(table: CaseTable, signals: Sequence[str] = SIGNALS) -> Claim:
+    """Return the claim of a case table for some signals; it says nothing of others."""
+    number = {name: s for s, name in enumerate(signals)}
+    table = table.of_signals(frozenset(signals))
+    points, alone = np.zeros((len(signals), LEVELS), np.int32), np.zeros((len(signals), LEVELS), np.uint8)
     for name, milli in table.points_milli.items():
         points[number[name], 1:] = milli
     for rule in table.alone:
         lifted = alone[number[rule.signal], 1 + SEVERITIES.index(rule.at) :]
         np.maximum(lifted, 1 + SEVERITIES.index(rule.level), out=lifted)
-    finding = np.full(len(SIGNALS), NO_FINDING, np.int8)
+    finding = np.full(len(signals), NO_FINDING, np.int8)
     for f, one in enumerate(table.findings):
         finding[[number[name] for name in one.signals]] = f
     score, move = np.array(table.score, np.int32), np.array(table.move, np.int32)

@@ -20,6 +20,14 @@ def with_cutoffs(worlds: list[Judged], claim: Claim, budget: Budget) -> Claim:
     return _lowest(worlds, claim, YELLOW, YELLOW, KEPT * budget.yellow_per_1000_month, int(claim.cut[ORANGE]) - 1)
 
 
+def with_orange_of(worlds: list[Judged], claim: Claim, cases: float) -> Claim:
+    """Return the claim with the lowest orange cut-off that brings at most so many cases to orange and red.
+
+    cases: of 1,000 borrowers a month. The other cut-offs stay.
+    """
+    return _lowest(worlds, claim, ORANGE, RED, cases, int(claim.cut[RED]) - 1)
+
+
 def curve(worlds: list[Judged], claim: Claim) -> tuple[tuple[int, int, int], ...]:
     """Return (orange and red cases of 1,000 borrowers a month, defaults caught ppm, precision ppm) at other budgets."""
     found = []

@@ -1,8 +1,6 @@
 """Lives of cases under a claim, day by day: graver at any record, eased at a day's close, resolved without a signal.
 
-As the engine has it (detectors/cases.py), but for one thing that no output says: an episode that only waits for its
-hysteresis counts with its level here, as yellow there. So the engine's cases ease sooner, and a few more are opened or
-made graver again: `xinliu backtest` counts them.
+As the engine has it (detectors/cases.py), but that the score within a day is the one of the close before.
 """
 
 import numpy as np
@@ -11,8 +9,8 @@ from config.case_table import FINDINGS_MAX
 from detectors.cases import between
 from detectors.scorecard import displayed
 from kernels.decorators import kernel
-from replay.backtest.cases import Steps
-from replay.case_points.claim import LEVELS, NO_FINDING, SIGNALS, Claim
+from replay.backtest.cases import YELLOW, Steps
+from replay.case_points.claim import LEVELS, NO_FINDING, Claim
 from replay.case_points.timeline import MOVE_DAYS, Timeline
 
 STEP = np.dtype([("owner", "i4"), ("day", "i4"), ("before", "i1"), ("after", "i1")])
@@ -20,7 +18,7 @@ STEP = np.dtype([("owner", "i4"), ("day", "i4"), ("before", "i1"), ("after", "i1
 
 def steps_under(claim: Claim, line: Timeline) -> Steps:
     """Return the cases opened or made graver under a claim, in the order of (owner, time)."""
-    open_, best = np.zeros((len(SIGNALS), LEVELS), np.int64), np.zeros(FINDINGS_MAX, np.int64)
+    open_, best = np.zeros(claim.points.shape, np.int64), np.zeros(FINDINGS_MAX, np.int64)
     found = np.zeros(len(line.day) + len(line.first), STEP)
     count = _steps(claim, line, open_, best, found)
     if count > len(found):  # once more, with room for all
@@ -90,14 +88,16 @@ def _steps(claim, line, open_, best, found):
         if at == end:
             continue
         open_[:] = 0
-        level, below = np.int64(0), 0
+        true, level, below = 0, np.int64(0), 0
         of_signals, least, any_open = np.int64(0), np.int64(0), False
         for d in range(line.day[at], line.score.shape[1]):
             of_score = score_logit(claim, line.score[e], d - 1)
             while at < end and line.day[at] <= d:
-                moment = line.moment[at]
+                moment, retracted = line.moment[at], False
                 while at < end and line.moment[at] == moment:
                     apply(open_, line, at)
+                    true += line.true[at]
+                    retracted |= line.retracted[at] == 1
                     at += 1
                 of_signals, least, any_open = signals_logit(claim, open_, best)
                 now = level_of(claim, claim.intercept + of_signals + of_score, least) if any_open else np.int64(0)
@@ -105,6 +105,7 @@ def _steps(claim, line, open_, best, found):
                     level, below = np.int64(0), 0
                 if now > level:
                     count = _record(found, count, e, d, level, now)
+                if now > level or retracted:
                     level, below = now, 0
             if not any_open:
                 continue
@@ -116,14 +117,16 @@ def _steps(claim, line, open_, best, found):
                 level, below = now, 0
                 continue
             below += 1
-            if below >= claim.eases:
+            if true == 0 and level > YELLOW:
+                level, below = max(now, np.int64(YELLOW)), 0
+            elif below >= claim.eases:
                 level, below = now, 0
     return count
 
 
 @kernel
 def apply(open_, line, at):
-    """Apply revision `at` to the numbers of open episodes by signal and level, int64 (S, LEVELS)."""
+    """Apply revision `at` to the numbers of open episodes by signal and level, int64 (signals, LEVELS)."""
     s = line.signal[at]
     if line.before[at] > 0:
         open_[s, line.before[at]] -= 1

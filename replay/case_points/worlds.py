@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from detectors.learning import statistics
 from replay import in_process
 from replay.backtest import truth
 from replay.backtest.cases import ORANGE, RED, Steps
-from replay.backtest.collector import TOPICS, Collector, of_days
+from replay.backtest.collector import TOPICS, Collector
 from replay.backtest.facts import read_facts
 from replay.backtest.panel import WARM_UP_DAYS, Panel, panel_of, standing, window_of
 from replay.backtest.truth import Truth
@@ -55,7 +54,7 @@ def read(path: Path, truth_path: Path, processes: int | None, say: Progress) -> 
     truth.check_ids(known.rows, [name for part in facts for name in part.enterprises])
     found = in_process.replay(
         log,
-        consumer=partial(Collector, kept=of_days),
+        consumer=Collector,
         processes=processes,
         topics=TOPICS,
         month_ends_only=True,

@@ -76,9 +76,13 @@ def _follow(e, mask, bank, engine, book, last_day, today, closing):
         moved, i, detailed = signals.follow(
             rules, s, e, bank, x, cause, last_day, today, closing, engine.closes_to_lower
         )
-        if i != episodes.NO_EPISODE and episodes.note_truth(e, i, detailed & _STATUS, closing):
+        has_turned = i != episodes.NO_EPISODE and episodes.note_truth(e, i, detailed & _STATUS, closing)
+        if has_turned:
             e.case_rises_at = UNKNOWN
         if moved == episodes.NOTHING:
+            if has_turned:
+                outbook.describe(x, e, s, i, moved)
+                outbook.note(book, outbook.WAITS)
             continue
         e.case_rises_at = UNKNOWN
         x.why = cause.kind if moved == episodes.RETRACTED else detailed

@@ -33,6 +33,7 @@ class Columns(NamedTuple):
 class AlertColumns(NamedTuple):
     """Revisions that the supervisor gets (or would, in a backfill) as columns, in the order of the log.
 
+    Where an episode begins or ceases to wait for its hysteresis without a revision, a row says so: its transition is 0.
     Shapes: (n,). Row `concerned_row` of them concerns the bank of number `concerned_bank`, whose case has the level
     `concerned_level` after it; these three (k,). An episode is known by enterprise, signal, opened_ms, opened_offset
     and about_bank (the number of its bank, 0: of none).
@@ -45,6 +46,7 @@ class AlertColumns(NamedTuple):
     seq: npt.NDArray[np.int32]
     signal: npt.NDArray[np.uint8]  # place in `signals`
     level: npt.NDArray[np.uint8]  # of the episode, from 1; as it was where it is over
+    waits: npt.NDArray[np.uint8]  # 1: no level is true, the episode only waits for its hysteresis
     transition: npt.NDArray[np.uint8]
     case_level: npt.NDArray[np.uint8]  # of the supervisor's case after it, 0: none
     opened_ms: npt.NDArray[np.int64]
@@ -112,6 +114,7 @@ def alert_columns(
         seq=rows["seq"][at],
         signal=rows["signal"][at],
         level=rows["level"][at],
+        waits=rows["waits"][at],
         transition=rows["transition"][at],
         case_level=rows["case_level"][at, cases.SUPERVISOR],
         opened_ms=rows["opened_ms"][at],

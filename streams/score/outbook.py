@@ -21,7 +21,7 @@ from features.state.loan_table import LOAN_SLOTS, places
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import copy, kernel
 
-SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS, CASE, REFUSED = range(8)
+SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS, CASE, WAITS, REFUSED = range(9)
 KINDS = REFUSED + case_life.REFUSALS  # REFUSED is followed by one kind for each further reason
 A_CLOSE = -1
 TO_ALL, TO_BANKS = -1, -2
@@ -60,6 +60,7 @@ ROW = np.dtype(
         ("signal", "|u1"),
         ("transition", "|u1"),
         ("level", "|u1"),  # of the episode, as it was where it is over
+        ("waits", "|u1"),  # it only waits for its hysteresis
         ("revision", "<i4"),
         ("stock", "|u1"),  # a line of an opening list
         ("why", "<i4"),  # the status with its detail
@@ -192,6 +193,13 @@ def write(book, kind):
 
 
 @kernel
+def note(book, kind):
+    """Copy the draft into the next row as no output, for whoever takes columns: it has no number of its own."""
+    write(book, kind)
+    book.draft[0].seq -= 1
+
+
+@kernel
 def describe(x, e, s, i, transition):
     """Fill the draft with the revision of episode i, of signal s, and with the lenders and loans as of now.
 
@@ -200,6 +208,7 @@ def describe(x, e, s, i, transition):
     is_listed_stale = transition == episodes.LISTED and e.episode_stale[i] == 1
     x.signal, x.transition = s, episodes.STALE if is_listed_stale else transition
     x.level, x.revision, x.episode_bank = e.episode_level[i], e.episode_revision[i], e.episode_bank[i]
+    x.waits = e.episode_waits[i]
     x.opened_ms, x.opened_offset = e.episode_opened_ms[i], e.episode_opened_offset[i]
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]

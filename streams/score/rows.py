@@ -122,7 +122,7 @@ class Writer:
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         one_by_one = (kinds == outbook.ALERT) | (kinds == outbook.CASE)
         if self.in_columns is not None:
-            self._alerts_in_columns(self.in_columns, rows, kinds == outbook.ALERT, state_id, in_force)
+            self._alerts_in_columns(self.in_columns, rows, kinds, state_id, in_force)
             one_by_one = np.zeros(len(rows), np.bool_)
         if self._makes(topics.OBSERVATION):
             one_by_one = one_by_one | (kinds == outbook.OBSERVATION)
@@ -142,18 +142,20 @@ class Writer:
         return found + [Outgoing(topic, Records.of(records)) for topic, records in others.items()]
 
     def _alerts_in_columns(
-        self, taker: TakesColumns, rows: Rows, is_alert: npt.NDArray[np.bool_], state_id: Any, in_force: InForce
+        self, taker: TakesColumns, rows: Rows, kinds: npt.NDArray[np.uint8], state_id: Any, in_force: InForce
     ) -> None:
         topic = topics.ALERT_BACKFILL if in_force.backfill else topics.ALERT_SUPERVISOR
-        to_all = _in_order(rows, is_alert & (rows["to_bank"] == outbook.TO_ALL))
-        if not len(to_all):
+        is_for_all = rows["to_bank"] == outbook.TO_ALL
+        to_all = np.flatnonzero((kinds == outbook.ALERT) & is_for_all)
+        taken = _in_order(rows, ((kinds == outbook.ALERT) | (kinds == outbook.WAITS)) & is_for_all)
+        if not len(taken):
             return
         self._outputs[topic] += len(to_all)
         if not in_force.backfill:
             for (level, transition), count in _by_level_and_transition(rows, to_all):
                 self._supervised[SEVERITIES[level - 1], TRANSITIONS[transition]] += count
         if self._makes(topic):
-            taker.take_alerts(alert_columns(topic, rows, to_all, state_id, in_force.rules, in_force.rules_id))
+            taker.take_alerts(alert_columns(topic, rows, taken, state_id, in_force.rules, in_force.rules_id))
 
     def take_counts(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
         """Return the counts since the last call: outputs by topic, made or not.

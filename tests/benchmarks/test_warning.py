@@ -63,7 +63,7 @@ def document(load: float, records: int = 5) -> dict[str, Any]:
         "signals": [
             {
                 "signal": "EWS01_inflow_collapse", "alerts_orange_red": figure(1.0), "alone_precision_183": figure(0.2),
-                "fewer_cases": figure(1.0), "lost_warnings": figure(0.0),
+                "fewer_cases": figure(1.0), "lost_warnings": figure(0.0), "adds": figure(0.0),
             }
         ],
         "separation": [{"rank": "score", "horizon_days": 365, "auc": figure(0.8)}],

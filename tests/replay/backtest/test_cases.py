@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.backtest.cases import Steps, last_at, levels_at, levels_before, rises, steps_of
+from replay.backtest.cases import Steps, before_each, last_at, levels_at, rises, steps_of
 
 # owner, episode of the owner, level after, days since the revision before; in the order of the log
 REVISIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3), st.integers(0, 2)), max_size=40)
@@ -21,7 +21,7 @@ def steps(*columns: np.ndarray) -> Steps:
     """The steps of revisions in the order of the log."""
     order = np.argsort(columns[0], kind="stable")
     owner, moment, day, episode, level = (column[order] for column in columns)
-    return steps_of(owner, moment, day, levels_before(episode, level), level)
+    return steps_of(owner, moment, day, before_each(episode, level), level)
 
 
 def claimed(rows: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, ...]:

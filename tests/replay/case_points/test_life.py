@@ -16,8 +16,10 @@ from replay.case_points.timeline import MOVE_DAYS, NO_SCORE, Timeline
 
 DAYS, FIRST_DAY = 50, 19_000
 ONE, TWO, LONE = 0, 1, 34  # the first two are in one finding below
-# signal, level after (0: it ends), days since the revision before
-REVISIONS = st.lists(st.tuples(st.sampled_from([ONE, TWO, LONE]), st.integers(0, 3), st.integers(0, 4)), max_size=14)
+RETRACTED, WAITS = -1, 4
+# signal, level after (0: it ends, or one of the two above), days since the revision before
+ROW = st.tuples(st.sampled_from([ONE, TWO, LONE]), st.integers(RETRACTED, WAITS), st.integers(0, 4))
+REVISIONS = st.lists(ROW, max_size=14)
 SCORES = st.lists(st.integers(420, 690), min_size=DAYS, max_size=DAYS)
 
 
@@ -41,15 +43,28 @@ def a_claim(eases: int) -> Claim:
     )
 
 
-def a_line(rows: list[tuple[int, int, int]], scores: list[int]) -> Timeline:
+def revisions_of(rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Return (day, signal, level before, level after) of those that can be: only what is open waits or ends."""
     level, day, kept = dict[int, int](), 0, []
     for signal, after, gap in rows:
         day += gap
         before = level.get(signal, 0)
-        if day < DAYS and after != before:
+        if day < DAYS and max(after, 0) != before and (before or after < WAITS):
             kept.append((day, signal, before, after))
-            level[signal] = after
-    columns = np.array(kept, np.int64).reshape(-1, 4)
+            level[signal] = max(after, 0)
+    return kept
+
+
+def weighed(level: int) -> int:
+    return 1 if level == WAITS else max(level, 0)
+
+
+def a_line(rows: list[tuple[int, int, int]], scores: list[int]) -> Timeline:
+    kept = [
+        (day, signal, weighed(before), weighed(after), (0 < after < WAITS) - (0 < before < WAITS), after == RETRACTED)
+        for day, signal, before, after in revisions_of(rows)
+    ]
+    columns = np.array(kept, np.int64).reshape(-1, 6)
     score = np.array([NO_SCORE] * 3 + [1_000 * one for one in scores[3:]], np.int32)
     return Timeline(
         first_day=FIRST_DAY,
@@ -59,6 +74,8 @@ def a_line(rows: list[tuple[int, int, int]], scores: list[int]) -> Timeline:
         signal=columns[:, 1].astype(np.int16),
         before=columns[:, 2].astype(np.int8),
         after=columns[:, 3].astype(np.int8),
+        true=columns[:, 4].astype(np.int8),
+        retracted=columns[:, 5].astype(np.int8),
         score=score[None, :],
     )
 
@@ -70,9 +87,9 @@ def straight(at: np.ndarray, logit: np.ndarray, x: int) -> int:
     return math.floor(first + share * (last - first))
 
 
-def naive(claim: Claim, line: Timeline) -> list[tuple[int, int, int]]:
+def naive(claim: Claim, rows: list[tuple[int, int, int]], score: list[int]) -> list[tuple[int, int, int]]:
     """Follow one enterprise by plain words: (day, level before, level after) of each step."""
-    score, found, level, below, open_ = line.score[0].tolist(), [], 0, 0, dict[int, int]()
+    found, level, below, open_, revisions = [], 0, 0, dict[int, int](), revisions_of(rows)
 
     def of_score(day: int) -> int:
         if day < 0 or score[day] == NO_SCORE:
@@ -84,29 +101,30 @@ def naive(claim: Claim, line: Timeline) -> list[tuple[int, int, int]]:
         return total
 
     def claimed(day: int) -> int:
-        points = {s: int(claim.points[s, at]) for s, at in open_.items()}
+        points = {s: int(claim.points[s, weighed(at)]) for s, at in open_.items()}
         of_finding = max((points[s] for s in (ONE, TWO) if s in points), default=0)
         logit = claim.intercept + of_finding + points.get(LONE, 0) + of_score(day)
-        return max(
-            [0, *(at for at in (1, 2, 3) if logit >= claim.cut[at]), *(claim.alone[s, at] for s, at in open_.items())]
-        )
+        alone = [int(claim.alone[s, weighed(at)]) for s, at in open_.items()]
+        return max([0, *(at for at in (1, 2, 3) if logit >= claim.cut[at]), *alone])
 
     for day in range(DAYS):
-        for i in np.flatnonzero(line.day == day).tolist():
-            open_.pop(int(line.signal[i]), None)
-            if line.after[i]:
-                open_[int(line.signal[i])] = int(line.after[i])
+        for _, signal, _, after in (one for one in revisions if one[0] == day):
+            open_.pop(signal, None)
+            if after > 0:
+                open_[signal] = after
             if not open_:
                 level, below = 0, 0
-            elif (now := claimed(day - 1)) > level:
-                found.append((day, level, int(now)))
-                level, below = int(now), 0
+            elif (now := claimed(day - 1)) > level or after == RETRACTED:
+                found += [(day, level, now)] if now > level else []
+                level, below = now, 0
         if not open_:
             continue
-        now = int(claimed(day))
+        now = claimed(day)
         if now > level:
             found.append((day, level, now))
         below = 0 if now >= level else below + 1
+        if below > 0 and level > 1 and all(one == WAITS for one in open_.values()):
+            level, below = max(now, 1), 0
         if now > level or below >= claim.eases:
             level, below = now, 0
     return found
@@ -118,7 +136,7 @@ def test_steps_are_those_of_a_naive_follower(rows, scores, eases):
     claim, line = a_claim(eases), a_line(rows, scores)
     found = steps_under(claim, line)
     told = list(zip((found.day - FIRST_DAY).tolist(), found.before.tolist(), found.after.tolist(), strict=True))
-    assert told == naive(claim, line)
+    assert told == naive(claim, rows, line.score[0].tolist())
 
 
 @settings(max_examples=100, deadline=None)
@@ -126,7 +144,7 @@ def test_steps_are_those_of_a_naive_follower(rows, scores, eases):
 def test_a_snapshot_has_the_levels_that_are_open_at_the_day_s_end(rows, scores, day):
     line = a_line(rows, scores)
     found = snapshots(line, np.array([0]), np.array([FIRST_DAY + day]))
-    last = {int(s): int(after) for s, after, on in zip(line.signal, line.after, line.day, strict=True) if on <= day}
+    last = {signal: weighed(after) for on, signal, _, after in revisions_of(rows) if on <= day}
     assert {s: int(found.level[0, s]) for s in np.flatnonzero(found.level[0])} == {
         s: at for s, at in last.items() if at
     }
