@@ -5,7 +5,8 @@ show    one case: what happened to it, and its alerts as sentences
 sign    take the case; begin the check; submit a disposition; approve it, or return it to be checked again
         approve and return are for somebody else than the one who submitted.
 submit  --disposition confirmed|false_alarm|known|seasonal|data_fault|to_verify; all but confirmed may hold --until a
-        day (to_verify must): before it the case's alerts stay away, unless they are graver.
+        day (to_verify must): before it the alerts of its findings stay away, unless the case is graver. Another
+        finding brings it back.
 
 Actions go to desk.events.v1; under the principal of a bank, to that bank's own topic.
 
@@ -45,7 +46,7 @@ show    一个案件：经过，及其预警的语句
 sign    签收；begin 开始核查；submit 提交结论；approve 复核通过，return 退回重新核查
         复核须由提交人以外的人办理。
 submit  --disposition confirmed 属实|false_alarm 误报|known 已知|seasonal 季节性|data_fault 数据问题|to_verify 待核实；
-        除属实外可给 --until 日期（待核实必给）：到期前不再推送该案件的同级预警。
+        除属实外可给 --until 日期（待核实必给）：到期前不再推送这些问题的同级预警；出现别的问题即重开。
 
 动作写入 desk.events.v1；以某行身份登录时写入该行自己的主题。
 
@@ -65,7 +66,9 @@ _CHANGES = {
     "opened": ("新开", "opened"), "graver": ("升级", "graver"), "eased": ("降级", "eased"),
     "resolved": ("解除", "resolved"),
     "undelivered": ("停推", "delivery ended"), "reopened": ("重开", "reopened"), "resumed": ("处置到期恢复", "resumed"),
-    "overdue": ("逾期未办", "overdue"), "listed": ("存量", "listed"), "signed": ("签收", "signed"),
+    "overdue": ("逾期未办", "overdue"), "listed": ("存量", "listed"),
+    "paused": ("时限暂停", "deadlines paused"), "continued": ("时限恢复", "deadlines go on"),
+    "signed": ("签收", "signed"),
     "begun": ("开始核查", "begun"), "submitted": ("提交", "submitted"), "approved": ("复核通过", "approved"),
     "returned": ("退回", "returned"),
 }  # fmt: skip

@@ -2,10 +2,11 @@
 
 Actions follow each other as domain/cases.py has it. The maker is who signed, began or submitted last; approve and
 return are another one's. A case that nobody has signed closes by itself when none of its signals is open any more, or
-when its bank is told no more. A disposition may hold: until its day the bank gets no alerts of the enterprise but
-notices of other banks, unless the case becomes graver than it was.
+when its bank is told no more. What was disposed of are the case's findings (features/state/dispositions.py). It comes
+back where the others make a case by themselves, where it is graver than it was, and on the day that a disposition has.
 
-The state is features/state/lives.py. The level of a closed case is what was disposed of, 0 where nobody did.
+Deadlines wait while nothing of a case can be told: by as many working days. The state is features/state/lives.py. The
+level of a closed case is what was disposed of, 0 where nobody did.
 """
 
 from typing import get_args
@@ -28,7 +29,9 @@ ESCALATIONS: tuple[Escalation, ...] = get_args(Escalation)
 
 SIGN, BEGIN, SUBMIT, APPROVE, RETURN = range(len(ACTIONS))
 UNDISPOSED, FALSE_ALARM = 0, 1 + DISPOSITIONS.index("false_alarm")
-NOTHING, OPENED, GRAVER, EASED, RESOLVED, UNDELIVERED, REOPENED, RESUMED, OVERDUE, LISTED, ACTED = range(11)
+(
+    NOTHING, OPENED, GRAVER, EASED, RESOLVED, UNDELIVERED, REOPENED, RESUMED, OVERDUE, LISTED, PAUSED, CONTINUED, ACTED,
+) = range(13)  # fmt: skip
 ACCEPTED, UNKNOWN, FOREIGN, FINISHED, OUT_OF_ORDER, BY_MAKER = range(6)
 REFUSALS = 5  # all but ACCEPTED
 NO_DATE = -1
@@ -73,12 +76,6 @@ def is_worked_on(e, b):
 
 
 @kernel
-def holds(e, b, level, day):
-    """Return whether a disposition keeps a case of this level from the bank in slot b on this day."""
-    return e.life_stage[b] == CLOSED and e.life_until_day[b] > day and level <= e.life_level[b]
-
-
-@kernel
 def find(e, bank, wanted):
     """Return (slot, ACCEPTED) of the bank's case with this id, or (-1, UNKNOWN), or (-1, FOREIGN)."""
     for b in range(BANK_SLOTS):
@@ -109,7 +106,7 @@ def act(e, b, action, actor, disposition, until_day):
     elif action == SUBMIT:
         e.life_disposition[b], e.life_until_day[b] = disposition, until_day
     elif action == APPROVE:
-        e.life_level[b] = max(e.life_level[b], 1)  # once cleared, a yellow that returns is held
+        e.life_level[b] = max(e.life_level[b], 1)  # once cleared, a yellow that returns is known
     elif action == RETURN:
         e.life_disposition[b], e.life_until_day[b] = UNDISPOSED, 0
     e.life_stage[b] = _NEXT[stage, action]
@@ -117,11 +114,12 @@ def act(e, b, action, actor, disposition, until_day):
 
 
 @kernel
-def follow(e, b, level, is_told, closing, day, t_ms, deadlines):
+def follow(e, b, level, rest, is_told, is_stale, closing, day, t_ms, deadlines):
     """Follow the case of the bank in slot b at an evaluation; return what changed. Ask again until it is NOTHING.
 
-    level: of what the bank sees, 0: nothing is open. is_told: the bank is told of it. day: number, t_ms: ms. deadlines:
-    what `detectors.rules.claim.deadlines_of` returns.
+    level: of what the bank sees, 0: nothing is open. rest: the level without what it has disposed of. is_told: the bank
+    is told of it. is_stale: nothing of it can be told at present. day: number, t_ms: ms. deadlines: what
+    `detectors.rules.claim.deadlines_of` returns.
     """
     key, stage = e.case_key[b], e.life_stage[b]
     if not is_told:
@@ -136,22 +134,32 @@ def follow(e, b, level, is_told, closing, day, t_ms, deadlines):
         if is_told and level < e.life_level[b]:
             e.life_level[b] = level
             return EASED
-        if closing and _escalated(e, b, day, deadlines[0]):
+        if closing and is_stale != (e.life_paused[b] == 1):
+            e.life_paused[b] = is_stale
+            return PAUSED if is_stale else CONTINUED
+        if closing and not is_stale and _escalated(e, b, day, deadlines[0]):
             return OVERDUE
         return NOTHING
-    if level == 0 or holds(e, b, level, day):
-        return NOTHING
-    same = stage == CLOSED and key == e.life_key[b]
-    graver = level > e.life_level[b]
-    if same and not graver and e.life_until_day[b] == 0:
-        return NOTHING  # it was disposed of as it still is
+    if min(level, rest) == 0:
+        return NOTHING  # what there is was disposed of
+    was_disposed = stage == CLOSED and key == e.life_key[b] and e.life_level[b] > 0
+    day_has_come = 0 < e.life_until_day[b] <= day and level <= e.life_level[b]
     e.life_key[b], e.life_stage[b], e.life_opened_ms[b] = key, AWAITING, t_ms
     e.life_disposition[b], e.life_until_day[b], e.life_maker[b] = UNDISPOSED, 0, 0
-    was_disposed = same and e.life_level[b] > 0
     _start(e, b, level, day, deadlines)
     if was_disposed:
-        return REOPENED if graver else RESUMED
+        return RESUMED if day_has_come else REOPENED
     return OPENED
+
+
+@kernel
+def wait(e, b, day):
+    """Let the deadlines of a case that is paused as `day` closes be as many working days away as before."""
+    if e.life_paused[b] and is_live(e, b) and is_business_day(day):
+        if e.life_contact_day[b]:
+            e.life_contact_day[b] = working_day_after(np.int64(e.life_contact_day[b]), 1)
+        if e.life_visit_day[b]:
+            e.life_visit_day[b] = working_day_after(np.int64(e.life_visit_day[b]), 1)
 
 
 @kernel
@@ -162,7 +170,9 @@ def restart(e, b, day, deadlines):
 
 @kernel
 def due_day(e, b):
-    """Return the day up to which the next step is due; 0: none."""
+    """Return the day up to which the next step is due; 0: none, or its deadlines wait."""
+    if e.life_paused[b]:
+        return np.int64(0)
     if e.life_stage[b] <= SIGNED:
         return np.int64(e.life_contact_day[b])
     return np.int64(max(e.life_contact_day[b], e.life_visit_day[b]))
@@ -180,7 +190,7 @@ def working_day_after(day, count):
 
 @kernel
 def _start(e, b, level, day, deadlines):
-    e.life_level[b], e.life_escalation[b] = level, AT_DESK
+    e.life_level[b], e.life_escalation[b], e.life_paused[b] = level, AT_DESK, 0
     contact, visit = np.int64(deadlines[level, 0]), np.int64(deadlines[level, 1])
     e.life_contact_day[b] = working_day_after(day, contact) if contact != NO_DATE else 0
     e.life_visit_day[b] = working_day_after(day, visit) if visit != NO_DATE else 0

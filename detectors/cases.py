@@ -9,7 +9,8 @@ whose cut-off the logit reaches, and at least that of each signal that stands al
 A case becomes graver at once. It eases at closes only: after `case_eases` closes in a row at which its claim was below
 its level, or, where all its episodes wait, at once to what the claim says, at least yellow. Where an episode is
 retracted it eases at once: it was never so. It is resolved where it sees no open episode any more, or has come down to
-level 0. Under rules without a claim its level is its highest signal.
+level 0. Under rules without a claim its level is its highest signal. While the feed of a main bank is dead the score
+falls for want of records: then a case becomes graver with its signals alone.
 Whether an event's evaluation judges the cases or passes over them (`case_rises_at`) leaves no trace in them.
 """
 
@@ -33,6 +34,7 @@ NOTICED = ("EWS35_arrears",)  # signals of lenders of which a bank learns that a
 UNMOVED, OPENED, GRAVER, EASED, RESOLVED = range(5)
 STATES: Final[dict[int, CaseState]] = {OPENED: "opened", GRAVER: "graver", EASED: "eased", RESOLVED: "resolved"}
 NO_LINE = -1
+NOTHING_HIDDEN = np.int64(0)
 MILLI = 1_000
 # An open episode as the claim weighs it.
 LINE = np.dtype(
@@ -60,6 +62,13 @@ def sees(view, bank):
 def score_part(at, logit, x):
     """Return what the displayed score of evaluation x adds to the logit; at, logit: anchors of the rules."""
     return between(at, logit, np.int64(x.value[POINTS]) * MILLI)
+
+
+@kernel
+def base_of(rules, x):
+    """Return the logit of evaluation x without signals."""
+    score = score_part(rules.case_score_at, rules.case_score_logit, x)
+    return rules.case_intercept + score + move_part(rules.case_move_at, rules.case_move_logit, x)
 
 
 @kernel
@@ -100,20 +109,23 @@ def weigh(rules, e, lines):
 
 
 @kernel
-def judge(rules, e, lines, base, closing, corrected, x):
+def judge(rules, e, lines, base, closing, corrected, risen, x):
     """Move the cases of e and write them into x: key, level, what happened, and the level before.
 
-    lines: as `weigh` filled them. base: the logit without signals. corrected: a bit for each view of which an episode
-    is retracted. A case that is resolved has level 0, and its key still. case_rises_at is computed anew.
+    lines: as `weigh` filled them. base: the logit without signals. corrected, risen: a bit for each view of which an
+    episode is retracted, or has risen or become graver. A case that is resolved has level 0, and its key still.
+    case_rises_at is computed anew.
     """
     rises_at = np.int64(NEVER)
     for view in range(VIEWS):
         points, least, any_seen, all_wait = np.int64(0), np.int64(0), False, False
         if _has_reader(e, view):
-            points, least, any_seen, all_wait = _weight(lines, np.int64(e.episodes_open), view)
+            points, least, any_seen, all_wait = _weight(lines, np.int64(e.episodes_open), view, NOTHING_HIDDEN)
         level = np.int64(0)
         if any_seen:
             claimed, is_corrected = _claimed(rules, base + points, least), corrected >> view & 1 == 1
+            if e.stalled and risen >> view & 1 == 0 and not is_corrected:
+                claimed = min(claimed, np.int64(e.case_level[view]))
             level = _level(rules, e, view, claimed, all_wait, closing, is_corrected)
             if rules.case_claims and level < RED:
                 rises_at = min(rises_at, rules.case_cut[level + 1] - points)
@@ -156,12 +168,34 @@ def _is_before(one, other):
 
 
 @kernel
-def _weight(lines, count, view):
-    """Return (points, least level, whether any episode is seen, whether all that are wait) of a view."""
+def rest_of(rules, e, view, lines, base, hidden):
+    """Return the level that a view's case would have without the findings in `hidden`, a bit for each line."""
+    points, least, any_seen, _ = _weight(lines, np.int64(e.episodes_open), view, hidden)
+    return _claimed(rules, base + points, least) if any_seen else np.int64(0)
+
+
+@kernel
+def is_stale(e, view):
+    """Return whether a view sees open episodes, and none of them can be told at present."""
+    found = False
+    for i in range(np.int64(e.episodes_open)):
+        if sees(view, np.int64(e.episode_bank[i])):
+            if not e.episode_stale[i]:
+                return False
+            found = True
+    return found
+
+
+@kernel
+def _weight(lines, count, view, hidden):
+    """Return (points, least level, whether any episode is seen, whether all that are wait) of a view.
+
+    hidden: a bit for each line that does not count; all lines of a finding are hidden, or none.
+    """
     points, least, any_seen, all_wait = np.int64(0), np.int64(0), False, True
     for i in range(count):
         line = lines[i]
-        if sees(view, np.int64(line.bank)):
+        if hidden >> i & 1 == 0 and sees(view, np.int64(line.bank)):
             any_seen, all_wait = True, all_wait and line.waits == 1
             least = max(least, np.int64(line.least))
             if _counts(lines, count, view, i):

@@ -23,6 +23,7 @@ CaseState = Literal["opened", "graver", "eased", "resolved"]  # what a revision 
 CaseStage = Literal["awaiting", "signed", "checking", "in_review", "disposed", "false_alarm", "resolved", "undelivered"]
 CaseChange = Literal[
     "opened", "graver", "eased", "resolved", "undelivered", "reopened", "resumed", "overdue", "listed",
+    "paused", "continued",
     "signed", "begun", "submitted", "approved", "returned",
 ]  # fmt: skip
 Escalation = Literal["desk", "head_office", "supervisor"]  # who has to see to it
@@ -171,7 +172,7 @@ class CaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
     contact_due: int | None  # day up to which the enterprise must have been contacted
     visit_due: int | None  # day up to which it must have been visited, and the conclusion submitted
-    due: int | None  # the day up to which the next step is due; None: closed, or without a deadline
+    due: int | None  # the day up to which the next step is due; None: closed, without a deadline, or paused
     escalation: Escalation
     exposure_minor: int  # outstanding of the bank's own open loans
     maker: str | None  # 16 hex digits, a hash of the token of who signed, began or submitted last
@@ -217,6 +218,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     nulls: dict[str, str] = {}  # of those, why; empty in records of before the reasons were kept
     model_id: str
     provisional_calendar: ProvisionalCalendar = msgspec.UNSET
+    dispositions: tuple[Disposition, ...] | msgspec.UnsetType = msgspec.UNSET  # of its cases, by banks in this month
     offset: int
     seq: int
 
@@ -428,6 +430,7 @@ class MonthReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     month: int  # counted from January 1970
     model_id: str  # of the champion that was tested
     labels: dict[str, int]  # observations of the month whose time had come, by kind of label
+    dispositions: dict[str, dict[str, int]] = {}  # those of them on whose cases a desk had said so, by that
     weights_milli: dict[str, int]  # of that champion
     models: tuple[ModelMetrics, ...]
     differences: tuple[ModelDifference, ...]

@@ -10,7 +10,7 @@ from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from features.indicators import AT_CLOSE, CORE_COUNT
 from features.indicators.nulls import SHORT_HISTORY
 from features.indicators.windows import PAST_SUMS
-from features.state import case_views, coverage, held, past_scores, seen
+from features.state import case_views, coverage, dispositions, held, past_scores, seen
 from features.state.balances import ACCOUNTS, LOW_WEEKS
 from features.state.balances import DAYS as BALANCE_DAYS
 from features.state.buckets import DAYS, MONTHS, NO_PAST, NO_UNIT, WEEKS
@@ -222,6 +222,13 @@ FIELDS: tuple[Field, ...] = (
     Field("life_contact_day", "<i4", (BANK_SLOTS,), HOT, "day up to which contact is due; 0: none"),
     Field("life_visit_day", "<i4", (BANK_SLOTS,), HOT, "day up to which the visit is due; 0: none"),
     Field("life_until_day", "<i4", (BANK_SLOTS,), HOT, "day up to which a disposition holds alerts; 0: none"),
+    Field("life_paused", "|u1", (BANK_SLOTS,), HOT, "1: its deadlines wait, nothing of it can be told at present"),
+    # what banks have disposed of (state/dispositions.py)
+    Field("disposed_kinds", "|u1", (), HOT, "bit k: some bank has disposed of a case so since the last month's end"),
+    Field("disposed_finding", "<u4", (dispositions.PLACES,), HOT, "hash of a finding; 0: free"),
+    Field("disposed_bank", "|i1", (dispositions.PLACES,), HOT, "slot of the bank that has disposed of it"),
+    Field("disposed_level", "|u1", (dispositions.PLACES,), HOT, "level of the case that it did so in"),
+    Field("disposed_until", "<i4", (dispositions.PLACES,), HOT, "day up to which; 0: as long as the case stands"),
     # signals whose levels wait (state/held.py)
     Field("held_key", "<u8", (held.PLACES,), HOT, "hash of a signal of which a level has held; 0: free"),
     Field("held_bank", "|i1", (held.PLACES,), HOT, "slot of the lender that it is about; -1: every bank"),

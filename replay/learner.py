@@ -32,7 +32,7 @@ from streams.learn.learner import Learned as Made
 from streams.learn.learner import Learner
 from streams.learn.month_closes import MonthCloses
 from streams.learn.passing import telling
-from streams.score.columns import AlertColumns, Columns
+from streams.score.columns import AlertColumns, Columns, DispositionColumns
 from streams.transport.chunk import Chunk
 
 RECORDS_AT_ONCE = 8_000  # of each partition, all of which are in memory
@@ -296,6 +296,10 @@ class _Hearing:
     def take_alerts(self, columns: AlertColumns) -> None:
         """As ColumnConsumer."""
         cast(ColumnConsumer, self._inner).take_alerts(columns)
+
+    def take_dispositions(self, columns: DispositionColumns) -> None:
+        """As ColumnConsumer."""
+        cast(ColumnConsumer, self._inner).take_dispositions(columns)
 
     def finish(self) -> Any:
         """Return the result, as a Consumer does."""

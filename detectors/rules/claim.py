@@ -10,7 +10,7 @@ from config.case_table import ANCHORS_MAX, CaseTable, Deadlines
 from config.catalogue import SignalRow
 from detectors.case_life import NO_DATE
 from detectors.rules.conditions import RuleError
-from detectors.rules.program import CLAIM_ANCHORS, NO_FINDING, Rules
+from detectors.rules.program import CLAIM_ANCHORS, NO_FINDING, Rules, group_of, key_of
 from domain.outputs import SEVERITIES
 
 assert ANCHORS_MAX == CLAIM_ANCHORS
@@ -35,11 +35,12 @@ def with_claim(rules: Rules, table: CaseTable, evaluated: Sequence[SignalRow]) -
     """Return rules with the claim of a table that has been checked; `evaluated` are the rows of their signals."""
     row_of = {row.id: s for s, row in enumerate(evaluated)}
     points, finding = np.zeros_like(rules.case_points), np.full_like(rules.case_finding, NO_FINDING)
-    alone = np.zeros_like(rules.case_alone)
+    alone, group = np.zeros_like(rules.case_alone), rules.case_group.copy()
     for signal in table.points_milli.keys() & row_of.keys():
         points[row_of[signal], 1:] = table.points_milli[signal]
     for number, each in enumerate(table.findings):
-        finding[[row_of[signal] for signal in each.signals if signal in row_of]] = number
+        members = [row_of[signal] for signal in each.signals if signal in row_of]
+        finding[members], group[members] = number, group_of(key_of("finding", each.id))
     for rule in table.alone:
         if rule.signal in row_of:
             lifted = alone[row_of[rule.signal], 1 + SEVERITIES.index(rule.at) :]
@@ -48,6 +49,7 @@ def with_claim(rules: Rules, table: CaseTable, evaluated: Sequence[SignalRow]) -
     return rules._replace(
         case_points=points,
         case_finding=finding,
+        case_group=group,
         case_alone=alone,
         case_score_at=_padded(at for at, _ in table.score),
         case_score_logit=_padded(logit for _, logit in table.score),

@@ -101,6 +101,7 @@ class Rules(NamedTuple):
     # yellow, orange, red. Anchors: linear between them, constant beyond; the last one is repeated to the end.
     case_points: npt.NDArray[np.int32]  # (signals, 4), by level; 0 at level 0
     case_finding: npt.NDArray[np.int8]  # (signals,): number of the finding; NO_FINDING: the signal stands for itself
+    case_group: npt.NDArray[np.uint32]  # (signals,): a hash of its finding, or of the signal that stands for itself
     case_alone: npt.NDArray[np.uint8]  # (signals, 4): the least level of a case with the signal at this level
     case_score_at: npt.NDArray[np.int32]  # (CLAIM_ANCHORS,), millipoints
     case_score_logit: npt.NDArray[np.int32]
@@ -162,6 +163,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         lender_moving=_int32(_place(lender, name) for name in vocabulary.MOVING),
         case_points=np.zeros((len(signals), len(LEVELS) + 1), np.int32),
         case_finding=np.full(len(signals), NO_FINDING, np.int8),
+        case_group=np.array([group_of(key) for key in keys], np.uint32),
         case_alone=np.zeros((len(signals), len(LEVELS) + 1), np.uint8),
         case_score_at=np.zeros(CLAIM_ANCHORS, np.int32),
         case_score_logit=np.zeros(CLAIM_ANCHORS, np.int32),
@@ -184,6 +186,11 @@ def key_of(scope: str, signal_id: str) -> int:
     """Return the key of the signal with this scope and id."""
     raw = np.frombuffer(f"{scope}:{signal_id}".encode(), np.uint8)
     return int(siphash(raw, 0, len(raw), _SIGNAL_KEY))
+
+
+def group_of(key: int) -> int:
+    """Return the part of a key, not 0, by which the state names a finding, or a signal in none."""
+    return key & 0xFFFFFFFF or 1
 
 
 def _status(signal: Signal) -> Code:

@@ -4,7 +4,7 @@ from msgspec import UNSET
 
 from config.wordings import checks
 from detectors.wording import phrases
-from detectors.wording.case import Desk, check_of
+from detectors.wording.case import Desk, check_of, is_stale
 from detectors.wording.deadlines import business_day_after, day_ahead, day_text, due_text
 from detectors.wording.outcome import Outcome
 from detectors.wording.revision import Revision
@@ -25,7 +25,7 @@ def action(alert: Revision, now: str, became: Outcome, desk: Desk, lang: Lang, *
     if became and (now != "cleared" or alert.case_state in (UNSET, "resolved")):
         return phrases.OUTCOME_ACTIONS[became].to(lang)
     if now in ("stale", "listed_stale"):
-        return phrases.STALE_ACTION.to(lang).format(check)
+        return (phrases.STALE_ACTION if is_stale(alert) else phrases.STALE_IN_CASE_ACTION).to(lang).format(check)
     if is_held:
         return phrases.HELD_ACTION.to(lang)
     if now in ("cleared", "ended", "not_applicable", "not_in_rules") and not alert.case_state:

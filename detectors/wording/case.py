@@ -82,6 +82,11 @@ def has_open(alert: Revision) -> bool:
     return bool(_findings(alert))
 
 
+def is_stale(alert: Revision) -> bool:
+    """Return whether no open signal of the case can be told at present: then its deadlines wait."""
+    return all(line.stale for _, lines in _findings(alert) for line in lines)
+
+
 def is_of(alert: Revision, signal_id: str) -> bool:
     """Return whether a case has one signal open, that one."""
     return [line.name for _, lines in _findings(alert) for line in lines] == [signal_id]

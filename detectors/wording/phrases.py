@@ -188,6 +188,11 @@ STALE_ACTION = Words(
     "处置时限暂停；恢复判断前电话联系企业：{}。",
     "Its deadline is suspended; until it is judged again, contact the enterprise by telephone: {}.",
 )
+STALE_IN_CASE_ACTION = Words(
+    "案件时限按其他信号照常；本信号恢复判断前电话联系企业：{}。",
+    "The case's deadline stands, by its other signals; until this one is judged again, contact the enterprise by "
+    "telephone: {}.",
+)
 OVER_ACTION = Words("归档，按例行贷后检查跟踪。", "Close the file: follow up in the routine checks.")
 NOTICE_OVER_ACTION = Words("无须处理，按例行贷后检查跟踪。", "Nothing to do: follow up in the routine checks.")
 RETRACTED_ACTION = Words(

@@ -18,7 +18,7 @@ any of which nothing is kept; arrears_overflow_day, arrears_overflow_dpd int32: 
 
 import numpy as np
 
-from features.state import balances, case_views, held, instalments, lives
+from features.state import balances, case_views, dispositions, held, instalments, lives
 from features.state.loan_table import LOAN_SLOTS, NO_SLOT, places
 from kernels.decorators import kernel
 
@@ -76,6 +76,7 @@ def _give_to_bank(e, slot, code):
     held.forget_bank(e, slot)
     case_views.forget_bank(e, slot)
     lives.forget_bank(e, slot)
+    dispositions.forget_bank(e, slot)
     e.elsewhere_revision[slot] = 0
     e.lenders &= ~(1 << slot)
     e.banks_stalled &= ~(1 << slot)

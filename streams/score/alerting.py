@@ -15,12 +15,14 @@ from features.indicators.activity import counts_provisional_days
 from features.state import buckets, held, loans, seen
 from features.state.case_views import UNKNOWN
 from features.state.loans import BANK_SLOTS
+from features.state.transitions import time_of
 from kernels.decorators import kernel
 from streams.score import case_rows, outbook
 
 NEVER = -1  # of the first end of a consent: no bank may see it
 _STATUS = (1 << STATUS_BITS) - 1
 _ONE = np.int64(1)
+_NO = np.bool_(False)  # as a value, not a literal: else it would be compiled twice
 _NOTICED = np.array([key_of("lender", name) for name in cases.NOTICED], np.uint64)
 
 
@@ -151,25 +153,34 @@ def is_consent_over(e, t_ms):
 
 
 @kernel
-def follow_lenders(e, engine, book):
-    """List the open episodes to each bank that may see them from now on; close them for each that no longer may."""
-    x = book.draft[0]
+def follow_lenders(e, rules, book, lists):
+    """Close the open episodes for each bank that may no longer see them.
+
+    lists: and list them to each that may from now on; else these wait for the next evaluation.
+    """
     if e.lenders == 0 and e.eligible == 0:
         return
-    now, until = np.int64(0), np.int64(NEVER)
+    before = np.int64(e.eligible)
+    _note_eligible(e)
+    if not lists:
+        e.eligible &= before
+    changed = np.int64(e.eligible) ^ before
+    for b in range(BANK_SLOTS if changed else 0):
+        bit = _ONE << b
+        if changed & bit:
+            _list(e, b, rules, book, episodes.CLOSED if before & bit else episodes.LISTED)
+
+
+@kernel
+def _note_eligible(e):
+    """Note the banks that may see the enterprise, at its own time: a close may be of a day before its newest event."""
+    now, until, t_ms = np.int64(0), np.int64(NEVER), time_of(e)
     for b in range(BANK_SLOTS):
-        consent_ends = loans.authorized_until(e, b, x.as_of_ms)
-        if loans.lends(e, b) and consent_ends > x.as_of_ms:
+        consent_ends = loans.authorized_until(e, b, t_ms)
+        if loans.lends(e, b) and consent_ends > t_ms:
             now |= _ONE << b
             until = consent_ends if until == NEVER else min(until, consent_ends)
-    before = np.int64(e.eligible)
     e.eligible, e.eligible_until = now, until
-    if now == before:
-        return
-    for b in range(BANK_SLOTS):
-        bit = _ONE << b
-        if (now ^ before) & bit:
-            _list(e, b, engine.rules, book, episodes.LISTED if now & bit else episodes.CLOSED)
 
 
 @kernel
@@ -222,6 +233,7 @@ def restate(e, engine, book, t_ms, history_days):
     """Write every open episode once, as an entry of the opening lists, at the end of a backfill."""
     x, lens = book.draft[0], book.lens[0]
     context.stand(e, engine, x, book.scratch[0].sums, t_ms, np.int64(history_days))
+    _note_eligible(e)
     x.stock, first = 1, book.used[0]
     for i in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[i])
@@ -251,6 +263,7 @@ def change_rules(e, before, after, book, t_ms):
     x.provisional_calendar = counts_provisional_days(e)
     held.forget_all_but(e, after.key, after.has_held)
     first = book.used[0]
+    follow_lenders(e, before, book, _NO)
     i = 0
     while i < np.int64(e.episodes_open):
         if signals.signal_of(after, e.episode_key[i]) >= 0:

@@ -46,7 +46,7 @@ from streams.score import case_of
 from streams.score.disclosure import contributors
 from streams.score.json_text import micro
 from streams.score.loan_lines import loan_of_alert, reported_dpd
-from streams.score.outbook import TO_ALL
+from streams.score.outbook import HELD, TO_ALL
 from streams.score.records import bank_text
 
 # What evidence moves with the calendar of business days: the indicator that counts them, and the score made of it.
@@ -107,7 +107,7 @@ def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
         yield Addressed(topics.ALERT_SUPERVISOR, partial(_to_supervisor, b, sources, signal, lenders))
     for bank_id, lender in sorted(lenders.items()):
         may_hear = lender.authorized and (to < 0 or to == lender.slot) and about in (EVERY_BANK, lender.slot)
-        if may_hear and not b["held"][lender.slot] and case_of.is_told(b, sources.rules, lender.slot):
+        if may_hear and b["held"][lender.slot] != HELD and case_of.is_told(b, sources.rules, lender.slot):
             yield Addressed(topics.bank_alerts(bank_id), partial(_to_bank, b, sources, signal, bank_id, lender))
     if b["transition"] == episodes.CLOSED and about in (EVERY_BANK, to):
         bank_id = bank_text(int(b["bank"][to]))

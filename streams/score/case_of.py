@@ -15,18 +15,20 @@ from detectors.rules.program import SIGNALS_MAX
 from detectors.snapshot import MICRO
 from domain.outputs import SEVERITIES, CaseLine, Severity
 from features.layout import id_words
+from streams.score.outbook import TOLD
 from streams.score.records import bank_number
 
 
 def is_told(b: Any, rules: RuleSet, slot: int) -> bool:
     """Return whether the bank in a slot is told of row `b`, which it may see.
 
-    It is told where its case moves, and of what goes to it alone; while it has a case, of retractions and of what is
-    listed to all. Under rules without a claim it is told of every revision.
+    It is told where its case moves, of what goes to it alone, and of what is news beside what it has disposed of; while
+    it has a case, of retractions and of what is listed to all. Under rules without a claim it is told of every
+    revision.
     """
     if not rules.programs.case_claims or b["case_moved"][slot]:
         return True
-    if b["to_bank"] >= 0:
+    if b["to_bank"] >= 0 or b["held"][slot] == TOLD:
         return True
     return bool(b["case_key"][slot]) and (bool(b["stock"]) or b["transition"] == episodes.RETRACTED)
 

@@ -32,10 +32,9 @@ def is_due(e, rules, x, closing):
 def follow(e, rules, book, first, closing):
     """Move the cases after the signals of an evaluation were followed, and fill in its rows."""
     x = book.draft[0]
-    score, move = _parts(rules, x)
     cases.weigh(rules, e, book.lines[first])
-    base = rules.case_intercept + score + move
-    cases.judge(rules, e, book.lines[first], base, closing, _corrected(book, first), x)
+    corrected, risen = _corrected_and_risen(book, first)
+    cases.judge(rules, e, book.lines[first], cases.base_of(rules, x), closing, corrected, risen, x)
     _fill(e, rules, book, first, True)
     _tell_of_others(e, book, first)
 
@@ -63,15 +62,24 @@ def fill_in_ended(e, rules, book, first):
 
 
 @kernel
-def _corrected(book, first):
-    """Return the views, a bit each, that see an episode which a row since `first` retracts."""
-    found = np.int64(0)
+def _corrected_and_risen(book, first):
+    """Return the views, a bit each, that see an episode which a row since `first` retracts, or raises or upgrades."""
+    corrected, risen = np.int64(0), np.int64(0)
     for r in range(first, book.used[0]):
         row = book.rows[r]
         for view in range(cases.VIEWS):
-            if row.transition == episodes.RETRACTED and cases.sees(view, np.int64(row.episode_bank)):
-                found |= np.int64(1) << view
-    return found
+            if cases.sees(view, np.int64(row.episode_bank)):
+                if row.transition == episodes.RETRACTED:
+                    corrected |= np.int64(1) << view
+                elif is_news(row):
+                    risen |= np.int64(1) << view
+    return corrected, risen
+
+
+@kernel
+def is_news(row):
+    """Return whether a row raises an episode, or its level."""
+    return row.transition == episodes.UPGRADED or episodes.is_rise(np.int64(row.transition))
 
 
 @kernel(forceinline=True)
@@ -125,7 +133,7 @@ def _may_tell(row, view, moved):
         return row.to_bank == outbook.TO_ALL and (transition == episodes.DOWNGRADED or episodes.is_over(transition))
     if row.to_bank == view:
         return transition != episodes.CLOSED
-    return row.to_bank == outbook.TO_ALL and (episodes.is_rise(transition) or transition == episodes.UPGRADED)
+    return row.to_bank == outbook.TO_ALL and is_news(row)
 
 
 @kernel

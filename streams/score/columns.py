@@ -59,6 +59,18 @@ class AlertColumns(NamedTuple):
     rules_id: str
 
 
+class DispositionColumns(NamedTuple):
+    """Cases of banks that were disposed of, as columns in the order of the log. Shapes: (n,)."""
+
+    enterprise_id: npt.NDArray[np.bytes_]  # S32
+    as_of_ms: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    seq: npt.NDArray[np.int32]
+    bank: npt.NDArray[np.int64]  # its number
+    level: npt.NDArray[np.uint8]  # of the case, from 1
+    disposition: npt.NDArray[np.uint8]  # as detectors.case_life codes them, from 1
+
+
 class TakesColumns(Protocol):
     """A taker of outputs as columns."""
 
@@ -67,6 +79,9 @@ class TakesColumns(Protocol):
 
     def take_alerts(self, columns: AlertColumns) -> None:
         """Take some revisions of alerts. Those of an enterprise are in the order of the log."""
+
+    def take_dispositions(self, columns: DispositionColumns) -> None:
+        """Take some dispositions of cases. Those of an enterprise are in the order of the log."""
 
 
 def columns_of(
@@ -125,6 +140,19 @@ def alert_columns(
         concerned_level=rows["case_level"][at][concerned_row, slot],
         signals=tuple(signal.row.id for signal in rules.evaluated),
         rules_id=rules_id,
+    )
+
+
+def disposition_columns(rows: Any, at: npt.NDArray[np.intp], state_id: Any) -> DispositionColumns:
+    """Return the records of cases at these indexes, all of approvals, as columns."""
+    return DispositionColumns(
+        enterprise_id=_ids(rows, at, state_id),
+        as_of_ms=rows["as_of_ms"][at],
+        offset=rows["offset"][at],
+        seq=rows["seq"][at],
+        bank=rows["life_bank"][at],
+        level=rows["life_level"][at],
+        disposition=rows["life_disposition"][at],
     )
 
 

@@ -78,7 +78,7 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
             book.tally[outbook.WAS_CONFLICT] += 1
             outbook.write(book, outbook.CONFLICT)
         elif is_action:
-            refusal = case_lives.act(e, r, book)
+            refusal = case_lives.act(e, r, engine, book)
             e.refused_count += refusal != case_life.ACCEPTED
             e.applied_count += refusal == case_life.ACCEPTED
             book.tally[outbook.WAS_APPLIED if refusal == case_life.ACCEPTED else outbook.WAS_REFUSED + refusal - 1] += 1
@@ -122,6 +122,8 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
             _close_indicators(e, book)
             evaluate(e, engine, book, closing_time(e), YES, observes_month_end(e), np.int64(seen.NOTHING), YES)
             past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
+            if ends_month(e.closed_day):
+                e.disposed_kinds = 0
             if not backfill or ends_month(e.closed_day):
                 outbook.write(book, outbook.INDICATORS)
         if e.closed_day != closed_before or e.sweep_seq > 0:
@@ -195,17 +197,18 @@ def evaluate(e, engine, book, t_ms, closing, observed, code, lends):
         outbook.write(book, outbook.SCORE)
         e.emitted_milli, e.emitted_shape = x.score_milli, outbook.shape_of(x)
     if observed:
+        x.disposed = e.disposed_kinds if closing else 0
         outbook.write(book, outbook.OBSERVATION)
     context.read(e, engine, x)
     first = book.used[0]
     # Who may no longer look hears that delivery ends, and not what is retracted.
     if lends or book.cause[0].kind or alerting.is_consent_over(e, t_ms):
-        alerting.follow_lenders(e, engine, book)
+        alerting.follow_lenders(e, engine.rules, book, YES)
     alerting.follow_signals(e, engine, book, code, closing, lends)
     if book.used[0] != first or case_rows.is_due(e, engine.rules, x, closing):
         case_rows.follow(e, engine.rules, book, first, closing)
     if closing or book.used[0] != first:  # what moves a case is written down
-        resumed = case_lives.follow(e, engine, book, first, closing)
-        for b in range(BANK_SLOTS if resumed else 0):
-            if (resumed >> b) & 1:
+        untold = case_lives.follow(e, engine, book, first, closing)
+        for b in range(BANK_SLOTS if untold else 0):
+            if (untold >> b) & 1:
                 alerting.list_open(e, b, engine.rules, book)

@@ -19,6 +19,7 @@ from features.indicators.windows import SCRATCH
 from features.state import buckets, instalments, loans
 from features.state.loan_table import LOAN_SLOTS, places
 from features.state.loans import BANK_SLOTS
+from features.state.transitions import time_of
 from kernels.decorators import copy, kernel
 
 SCORE, ALERT, OBSERVATION, LATE, CONFLICT, INDICATORS, CASE, WAITS, REFUSED = range(9)
@@ -26,6 +27,7 @@ KINDS = REFUSED + case_life.REFUSALS  # REFUSED is followed by one kind for each
 A_CLOSE = -1
 TO_ALL, TO_BANKS = -1, -2
 NO_LINES = -1
+AS_EVER, HELD, TOLD = range(3)
 # What became of a record: index into the tally.
 HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE, WAS_REFUSED = range(6)
 OUTCOMES = WAS_REFUSED + case_life.REFUSALS  # in the order of their reasons
@@ -57,6 +59,7 @@ ROW = np.dtype(
         ("points_milli", "<i4", (CORE_COUNT,)),
         ("reasons", "|i1", (REASONS_MAX,)),
         ("granted", "<u8", (4,)),  # the loan whose grant is observed
+        ("disposed", "|u1"),  # bit k: what banks said of its cases in the month that is observed
         ("signal", "|u1"),
         ("transition", "|u1"),
         ("level", "|u1"),  # of the episode, as it was where it is over
@@ -99,7 +102,7 @@ ROW = np.dtype(
         ("more_count", "|u1", (BANK_SLOTS,)),  # open loans of the bank beside the slots
         ("more_outstanding", "<i8", (BANK_SLOTS,)),
         ("more_dpd", "<i4", (BANK_SLOTS,)),
-        ("held", "|u1", (BANK_SLOTS,)),  # what the bank disposed of keeps further alerts from it
+        ("held", "|u1", (BANK_SLOTS,)),  # AS_EVER, HELD: the bank has disposed of that, or TOLD: it is news to it
         # a bank's case (features/state/lives.py), and what has changed of it (detectors/case_life.py)
         ("life_case", "<u8"),
         ("life_bank", "<i8"),
@@ -212,7 +215,7 @@ def describe(x, e, s, i, transition):
     x.opened_ms, x.opened_offset = e.episode_opened_ms[i], e.episode_opened_offset[i]
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]
-        x.authorized[b] = loans.is_authorized(e, b, x.as_of_ms)
+        x.authorized[b] = loans.is_authorized(e, b, time_of(e))
         x.more_count[b], x.more_outstanding[b], x.more_dpd[b] = loans.beside(e, b)
         x.traded_day[b] = max(e.balance_last_day[b], e.balance_blind_day[b])
         x.balance_day[b] = e.balance_last_day[b]

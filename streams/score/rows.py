@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET
 
 from detectors import cases
-from detectors.case_life import CHANGES
+from detectors.case_life import ACTED, APPROVE, CHANGES, DISPOSITIONS
 from detectors.episodes import TRANSITIONS
 from detectors.rules.artefact import RuleSet
 from detectors.rules.vocabulary import MODEL_CHANGED_30D
@@ -27,7 +28,7 @@ from features.layout import id_text, id_texts
 from sinks.batch import KeyAndValue, Records
 from streams.dead_letters import to_dead_letters
 from streams.score import alerts, case_records, outbook, outputs_json
-from streams.score.columns import TakesColumns, alert_columns, columns_of
+from streams.score.columns import TakesColumns, alert_columns, columns_of, disposition_columns
 from streams.score.json_text import micro
 from streams.score.records import sender_of
 from streams.transport import Chunk
@@ -92,7 +93,8 @@ class Writer:
         self.in_columns: TakesColumns | None = None
         """Takes scores, indicators, and alerts as the supervisor gets them: of these then no records are made.
 
-        Alerts to banks and records of their cases are then neither made nor counted.
+        Of banks' cases it takes what they were disposed of as, where it takes alerts; alerts to banks and records of
+        their cases are then neither made nor counted.
         """
         self._topics, self._month_ends_only = topics, month_ends_only
         self._out = np.empty(len(book.rows) * outputs_json.BYTES_MAX, np.uint8)
@@ -145,6 +147,9 @@ class Writer:
         self, taker: TakesColumns, rows: Rows, kinds: npt.NDArray[np.uint8], state_id: Any, in_force: InForce
     ) -> None:
         topic = topics.ALERT_BACKFILL if in_force.backfill else topics.ALERT_SUPERVISOR
+        approved = _in_order(rows, (kinds == outbook.CASE) & (rows["life_change"] == ACTED + APPROVE))
+        if len(approved) and self._makes(topic):
+            taker.take_dispositions(disposition_columns(rows, approved, state_id))
         is_for_all = rows["to_bank"] == outbook.TO_ALL
         to_all = np.flatnonzero((kinds == outbook.ALERT) & is_for_all)
         taken = _in_order(rows, ((kinds == outbook.ALERT) | (kinds == outbook.WAITS)) & is_for_all)
@@ -281,4 +286,5 @@ def _observation(b: Any, enterprise_id: str, in_force: InForce) -> Observation:
         offset=offset,
         seq=seq,
         provisional_calendar=alerts.provisional(b),
+        dispositions=tuple(one for code, one in enumerate(DISPOSITIONS, 1) if b["disposed"] >> code & 1) or UNSET,
     )

@@ -70,7 +70,7 @@ def compile_from_the_end() -> None:
     e, engine = partition.state[0], engine_of(card, packaged_rules(), NEVER)
     loop._close_indicators(e, book)
     alerting.follow_signals(e, engine, book, np.int64(0), loop.NO, loop.NO)
-    alerting.follow_lenders(e, engine, book)
+    alerting.follow_lenders(e, engine.rules, book, loop.YES)
     for _ in partition.apply(_chunk(_TICK)):
         continue
 

@@ -41,8 +41,9 @@ def enterprise(key=7):
     return e
 
 
-def follow(e, level, day=MONDAY, *, told=True, closing=False):
-    return life.follow(e, B, np.int64(level), told, closing, np.int64(day), np.int64(day * 1000), DEADLINES)
+def follow(e, level, day=MONDAY, *, rest=None, told=True, stale=False, closing=False, deadlines=DEADLINES):
+    level, rest = np.int64(level), np.int64(level if rest is None else rest)
+    return life.follow(e, B, level, rest, told, stale, closing, np.int64(day), np.int64(day * 1000), deadlines)
 
 
 def act(e, action, actor=ANN, disposition=0, until=0):
@@ -63,8 +64,9 @@ def test_a_case_is_signed_checked_submitted_and_approved_by_another_one():
     assert (e["life_stage"][B], e["life_disposition"][B], e["life_maker"][B]) == (lives.CLOSED, FALSE_ALARM, ANN)
     assert life.stage_name(lives.CLOSED, FALSE_ALARM, life.ACTED + APPROVE) == "false_alarm"
     assert act(e, SIGN) == FINISHED
-    assert follow(e, 2) == NOTHING
-    assert follow(e, 2, MONDAY + 400, closing=True) == NOTHING, "it was disposed of as it still is"
+    assert follow(e, 2, rest=0) == NOTHING
+    assert follow(e, 2, MONDAY + 400, rest=0, closing=True) == NOTHING, "it was disposed of as it still is"
+    assert follow(e, 2, MONDAY + 401, rest=1) == life.REOPENED, "another finding makes a case by itself"
 
 
 @pytest.mark.parametrize(
@@ -124,14 +126,11 @@ def test_a_bank_that_is_told_no_more_has_no_unsigned_case_and_keeps_a_signed_one
     assert e["life_level"][B] == 2
 
 
-def test_a_disposition_holds_until_its_day_or_a_higher_level_also_for_a_new_case():
+def test_a_case_comes_back_by_what_is_not_disposed_of_on_its_day_or_graver():
     e = disposed(2, until=MONDAY + 30)
     e["case_key"][B] = 9
-    assert life.holds(e, B, 2, MONDAY + 29)
-    assert not life.holds(e, B, 3, MONDAY + 29)
-    assert not life.holds(e, B, 2, MONDAY + 30)
-    assert follow(e, 1, MONDAY + 29) == NOTHING
-    assert follow(e, 3, MONDAY + 29) == life.OPENED
+    assert follow(e, 1, MONDAY + 29, rest=0) == NOTHING
+    assert follow(e, 3, MONDAY + 29) == life.OPENED, "under another key it is another case"
     e = disposed(2, until=MONDAY + 30)
     assert follow(e, 2, MONDAY + 30, closing=True) == life.RESUMED
     e = disposed(2, until=MONDAY + 30)
@@ -155,11 +154,29 @@ def test_deadlines_count_working_days_and_what_is_overdue_goes_up_at_closes():
     assert follow(e, 3, friday + 12, closing=True) == life.OVERDUE
 
 
+def test_deadlines_wait_while_nothing_of_a_case_can_be_told():
+    e = enterprise()
+    follow(e, 3)
+    contact, visit = int(e["life_contact_day"][B]), int(e["life_visit_day"][B])
+    assert follow(e, 3, stale=True) == NOTHING, "only closes tell the time"
+    assert follow(e, 3, closing=True, stale=True) == life.PAUSED
+    assert (life.due_day(e, B), follow(e, 3, closing=True, stale=True)) == (0, NOTHING)
+    for day in range(MONDAY + 1, MONDAY + 11):
+        life.wait(e, B, np.int64(day))
+        wanted = NOTHING if day < MONDAY + 10 else life.CONTINUED
+        assert follow(e, 3, day, closing=True, stale=day < MONDAY + 10) == wanted
+    assert e["life_escalation"][B] == life.AT_DESK
+    assert life.working_day_after(np.int64(contact), 8) == e["life_contact_day"][B] == life.due_day(e, B)
+    assert life.working_day_after(np.int64(visit), 8) == e["life_visit_day"][B]
+    life.wait(e, B, np.int64(MONDAY + 11))
+    assert life.working_day_after(np.int64(contact), 8) == e["life_contact_day"][B], "it waits no more"
+
+
 def test_the_packaged_deadlines_are_those_of_the_desk_and_rules_without_a_table_have_none():
     assert DEADLINES.tolist() == [[1, 3], [-1, -1], [5, -1], [1, 3]]
     assert (deadlines_of(None) == life.NO_DATE).all()
     e = enterprise()
-    life.follow(e, B, np.int64(3), True, False, np.int64(MONDAY), np.int64(0), deadlines_of(None))
+    follow(e, 3, deadlines=deadlines_of(None))
     assert (life.due_day(e, B), follow(e, 3, MONDAY + 99, closing=True)) == (0, NOTHING)
 
 
@@ -214,7 +231,7 @@ class Reference:
         self.stage = self.ORDER[self.stage][action]
         return ACCEPTED
 
-    def follow(self, key, level, day, *, told):
+    def follow(self, key, level, rest, day, *, told):
         seen, found = level if told else 0, []
         if self.stage == "awaiting" and (seen == 0 or key != self.key):
             self.stage, self.level = "closed", 0
@@ -227,12 +244,11 @@ class Reference:
             if told:
                 self.level = seen
             return found
-        if seen == 0 or (self.stage == "closed" and day < self.until and seen <= self.level):
+        if seen == 0 or rest == 0:
             return found
         back = self.stage == "closed" and key == self.key and self.level > 0
-        if back and seen <= self.level and self.until == 0:
-            return found
-        change = life.OPENED if not back else life.REOPENED if seen > self.level else life.RESUMED
+        on_its_day = self.until and day >= self.until and seen <= self.level
+        change = life.OPENED if not back else life.RESUMED if on_its_day else life.REOPENED
         self.stage, self.key, self.level, self.until = "awaiting", key, seen, 0
         return [*found, change]
 
@@ -240,7 +256,7 @@ class Reference:
 STAGES = ("awaiting", "signed", "checking", "in_review", "closed")
 STEP = st.one_of(
     st.tuples(st.just("act"), st.integers(SIGN, RETURN), st.sampled_from((ANN, BEN)), st.sampled_from((0, 3, 9))),
-    st.tuples(st.just("follow"), st.integers(0, 3), st.booleans(), st.sampled_from((7, 8))),
+    st.tuples(st.just("follow"), st.integers(0, 3), st.booleans(), st.sampled_from((7, 8)), st.integers(0, 3)),
 )
 
 
@@ -248,7 +264,7 @@ STEP = st.one_of(
 @given(st.lists(STEP, max_size=40))
 def test_it_does_what_a_naive_reference_does(steps):
     e, plain, day = enterprise(), Reference(), MONDAY
-    for kind, first, second, third in steps:
+    for kind, first, second, third, *rest in steps:
         day += 1
         if kind == "act":
             until = day + third if third else 0
@@ -257,10 +273,10 @@ def test_it_does_what_a_naive_reference_does(steps):
             key = plain.key if plain.stage in STAGES[1:4] else third  # cases.ended keeps the key of what is worked on
             e["case_key"][B] = key
             found = []
-            while (change := follow(e, first, day, told=second)) != NOTHING:
+            while (change := follow(e, first, day, rest=rest[0], told=second)) != NOTHING:
                 found.append(change)
                 assert len(found) < 4
-            assert found == plain.follow(key, first, day, told=second)
+            assert found == plain.follow(key, first, rest[0], day, told=second)
         stage = e["life_stage"][B]
         assert (STAGES[stage - 1] if stage else None) == plain.stage
         assert (e["life_level"][B], e["life_until_day"][B]) == (plain.level, plain.until)

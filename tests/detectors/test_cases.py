@@ -77,6 +77,8 @@ class Step:
     delta: int | None = 0
     closing: bool = False
     corrected: bool = False  # an episode of the platform is retracted
+    stalled: bool = False  # the feed of a main bank is dead
+    risen: bool = False  # an episode of the platform has risen
 
 
 def between(anchors: tuple[tuple[int, int], ...], x: int) -> int:
@@ -128,9 +130,11 @@ class Reference:
         level, mine = self.level[view], seen(step, view)
         if not mine:
             return 0
+        claimed = claim_of(step, view)[1] if claims else max(one.level for one in mine)
+        if step.stalled and not step.risen and not step.corrected:
+            claimed = min(claimed, level)
         if not claims:
-            return max(one.level for one in mine)
-        claimed = claim_of(step, view)[1]
+            return claimed
         if claimed > level or step.corrected:
             self.below[view] = 0
             return claimed
@@ -170,15 +174,14 @@ class Engine:
                 one.waits,
                 one.opened_ms,
             )
+        e["stalled"] = step.stalled
         x["offset"], x["as_of_ms"] = self.offset, self.offset
         x["value"][POINTS], x["value"][DELTA_30D] = step.points, step.delta or 0
         x["null"][DELTA_30D] = nulls.SHORT_HISTORY if step.delta is None else nulls.VALUE
-        base = int(programs.case_intercept)
-        base += cases.score_part(programs.case_score_at, programs.case_score_logit, x)
-        base += cases.move_part(programs.case_move_at, programs.case_move_logit, x)
+        base = int(cases.base_of(programs, x))
         cases.weigh(programs, e, self.lines)
-        corrected = np.int64(2**cases.VIEWS - 1 if step.corrected else 0)
-        cases.judge(programs, e, self.lines, np.int64(base), step.closing, corrected, x)
+        corrected, risen = (np.int64(2**cases.VIEWS - 1 if each else 0) for each in (step.corrected, step.risen))
+        cases.judge(programs, e, self.lines, np.int64(base), step.closing, corrected, risen, x)
         return base
 
     @property
@@ -194,6 +197,7 @@ several = st.lists(opens, max_size=6, unique_by=lambda one: (one.signal, one.ban
 steps = st.builds(
     Step, episodes=several, points=st.integers(400, 700), delta=st.none() | st.integers(-120, 60),
     closing=st.booleans(), corrected=st.sampled_from((False, False, False, True)),
+    stalled=st.sampled_from((False, False, False, True)), risen=st.booleans(),
 )  # fmt: skip
 LAWS = settings(max_examples=150, deadline=None)
 
@@ -223,7 +227,8 @@ def test_cases_move_as_the_reference_says(rules: RuleSet, taken: list[Step]) -> 
             if was and level:
                 assert engine.e["case_key"][view] == keys[view], "a case keeps its key until it is resolved"
             assert engine.e["case_below_closes"][view] == (reference.below[view] if rules is CLAIM else 0)
-        assert_it_says_when_a_case_rises(engine, step, base)
+        if not step.stalled:
+            assert_it_says_when_a_case_rises(engine, step, base)
     assert not engine.e["case_level"][2 : cases.SUPERVISOR].any(), "slots without a bank have no case"
 
 
@@ -236,7 +241,7 @@ def assert_it_says_when_a_case_rises(engine: Engine, step: Step, base: int) -> N
         return
     for logit, rises in ((rises_at - 1, False), (rises_at, True)):
         again = held.copy()
-        cases.judge(programs, again, engine.lines, np.int64(logit), False, np.int64(0), engine.x)
+        cases.judge(programs, again, engine.lines, np.int64(logit), False, np.int64(0), np.int64(0), engine.x)
         assert (again["case_level"] > held["case_level"]).any() == rises
         if not rises:
             assert again == held
@@ -262,7 +267,7 @@ def test_a_graver_signal_and_a_worse_score_ease_no_case(step: Step, data: st.Dat
         episodes[i] = replace(episodes[i], level=data.draw(st.integers(episodes[i].level, RED)), waits=False)
     delta = None if step.delta is None else step.delta - worse
     mild.take(step)
-    grave.take(replace(step, episodes=tuple(episodes), points=max(400, step.points - worse), delta=delta))
+    grave.take(replace(step, risen=True, episodes=tuple(episodes), points=max(400, step.points - worse), delta=delta))
     assert all(grave.levels[view] >= mild.levels[view] for view in READERS)
 
 
@@ -270,7 +275,7 @@ def test_a_graver_signal_and_a_worse_score_ease_no_case(step: Step, data: st.Dat
 @given(step=steps)
 def test_a_case_is_never_below_its_hard_rules(step: Step) -> None:
     engine = Engine()
-    engine.take(replace(step, points=700, delta=60))
+    engine.take(replace(step, points=700, delta=60, risen=True))
     for view in READERS:
         for one in seen(step, view):
             if not one.waits:
@@ -319,6 +324,38 @@ def test_the_leading_line_has_the_most_points_then_the_highest_level_then_the_ea
 @pytest.mark.parametrize(("logit", "ppm"), [(0, 500_000), (-2_996, 47_607), (30_000, 1_000_000), (-30_000, 0)])
 def test_the_probability_of_a_claim(logit: int, ppm: int) -> None:
     assert pd_ppm(logit) == ppm
+
+
+def test_a_dead_feed_makes_a_case_graver_by_its_signals_alone_and_what_the_score_said_counts_once_it_is_back() -> None:
+    engine = Engine()
+    yellow = Open("S2", 0, YELLOW)
+    engine.take(Step((yellow,), 560, closing=True))
+    assert engine.levels[0] == YELLOW - 1
+    low = Step((yellow,), 420, closing=True, stalled=True)
+    levels = []
+    for step in (low, replace(low, closing=False), replace(low, risen=True), replace(low, points=400), low):
+        engine.take(step)
+        levels.append(engine.levels[0])
+    red = engine.levels[0]
+    assert levels == [0, 0, red, red, red]
+    assert red == RED
+    fresh = Engine()
+    fresh.take(low)
+    fresh.take(replace(low, stalled=False))
+    assert fresh.levels[0] == RED
+
+
+def test_the_rest_of_a_case_is_its_level_without_what_is_hidden_and_none_where_nothing_else_is_seen() -> None:
+    engine = Engine()
+    base = np.int64(engine.take(Step((Open("S4", 0, RED), Open("S5", EVERY_BANK, RED), Open("S3", 1, RED)), 640)))
+
+    def rest(*hidden: int) -> int:
+        bits = np.int64(sum(1 << each for each in hidden))
+        return int(cases.rest_of(engine.rules.programs, engine.e, 0, engine.lines, base, bits))
+
+    assert (rest(), rest(0), rest(1), rest(0, 1)) == (RED, RED, RED, 0)
+    engine.take(Step((Open("S4", 0, RED), Open("S3", EVERY_BANK, YELLOW)), 640))
+    assert (rest(), rest(0), rest(1)) == (RED, 0, RED)
 
 
 def test_the_reference_counts_each_part() -> None:

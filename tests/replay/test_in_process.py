@@ -144,6 +144,9 @@ class InColumns(Collected):
             )  # fmt: skip
             self.found[columns.topic, enterprise_id].append(row)
 
+    def take_dispositions(self, columns):
+        raise AssertionError("nobody has disposed of a case")
+
 
 class Read(Collected):
     """A consumer that keeps the values themselves."""

@@ -248,6 +248,52 @@ def test_a_consent_that_ends_within_a_day_ends_what_a_bank_is_told_at_its_millis
         assert "EWS45_judicial_freeze" in freeze
 
 
+def test_a_day_that_closes_after_a_newer_event_gives_no_bank_back_what_its_consent_no_longer_allows():
+    """Main banks close their days late: such a close is as of a time before the newest event of the enterprise."""
+    ends_ms = day_start_ms(FIRST_DAY + 105) + 1_000
+    lent, silent = list(two_lenders())[:3], list(silent_then_lent())[:-1]
+    event = txn("t105", "E1", 105, 9_000, 10**6)
+    late = [tick(104, closed=103), event, tick(105, closed=104), *[tick(day) for day in (106, 107)]]
+    lapsing = authorization("a2", "E1", to=OTHER_BANK, valid_to=ends_ms)
+    _, messages = run([*lent, lapsing, *silent, *late])
+    told = by_bank(messages, OTHER_BANK, SILENT)
+    assert [a.state for a in told] == ["raised", "upgraded", "closed"]
+    begins = authorization("a2", "E1", to=OTHER_BANK, valid_from=ends_ms)
+    _, messages = run([*lent, begins, *silent, *late])
+    assert [(a.state, a.stock) for a in by_bank(messages, OTHER_BANK, SILENT)] == [("raised", True)]
+
+
+def without_history():
+    """Rules by which arrears are raised of an enterprise without transactions too."""
+    arrears = next(each for each in immediate_artefact().signals if each.id == ARREARS)
+    return RulesArtefact(signals=(msgspec.structs.replace(arrears, min_history="ctx.history_days >= 0"),))
+
+
+def test_an_episode_that_ends_with_its_rules_after_a_consent_did_is_closed_to_that_bank():
+    """Of an enterprise without transactions no day closes, so that nothing has looked since the consent ended."""
+    kept, before = RulesArtefact(signals=(row("T1", suppress_when=""),)), without_history()
+    lapsing = authorization("a1", "E1", valid_to=day_start_ms(FIRST_DAY + 20))
+    events = [loan("l1", "E1", 0, loan_id="L1"), lapsing, overdue(10, 35), *[tick(day) for day in range(10, 30)]]
+    first, then = (control("activate", content_id(each.encode())) for each in (before, kept))
+    _, messages = run([first, *events, then], (before, kept))
+    assert [(a.state, a.reason) for a in by_bank(messages, BANK, ARREARS)] == [
+        ("raised", ""), ("closed", "authorization"),
+    ]  # fmt: skip
+    assert [a.state for a in supervised(messages, ARREARS)] == ["raised", "ended"]
+
+
+def test_a_backfill_ends_without_a_list_to_a_bank_whose_consent_has_ended():
+    lapsing = authorization("a1", "E1", valid_to=day_start_ms(FIRST_DAY + 20))
+    events = [
+        control("activate", content_id(without_history().encode())), control("backfill_open"),
+        loan("l1", "E1", 0, loan_id="L1"), lapsing, overdue(10, 35), *[tick(day) for day in range(10, 30)],
+        control("backfill_close"),
+    ]  # fmt: skip
+    _, messages = run(events, (without_history(),))
+    assert {m.topic for m in messages} & {topics.bank_alerts(BANK), topics.bank_cases(BANK)} == set()
+    assert len(supervised(messages, ARREARS)) == 1
+
+
 def test_open_episodes_are_one_case_a_reader_from_the_first_to_the_last():
     events = [
         *two_lenders(), *days(0, 60), gov("p", 60, "penalty"), overdue(61, 40), *days(61, 64), overdue(64, 0),

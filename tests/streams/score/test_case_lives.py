@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from config.case_table import packaged_case_table
+from detectors.case_life import working_day_after
 from domain import topics
 from domain.calendar import date_of, day_start_ms
 from domain.events import CaseAction, Gov
-from domain.outputs import Alert, CaseRecord, DeadLetter
+from domain.outputs import Alert, CaseRecord, DeadLetter, Observation
+from features.indicators.days import is_business_day
 from streams.score import partition
 from streams.score.partition import Partition
 from tests.streams.score.kit import (
@@ -20,6 +22,7 @@ from tests.streams.score.kit import (
     applied,
     authorization,
     by_topic,
+    claiming_rules,
     immediate_rules,
     loan,
     no_model,
@@ -39,6 +42,7 @@ def immediate_with_deadlines():
 
 
 ANN, BEN = "ann-token", "ben-token"
+PENALTY = "EWS48_adverse_gov_event"
 CASES = topics.bank_cases(BANK)
 
 
@@ -83,10 +87,20 @@ class Desk:
         for day in range(first, last):
             self.send(txn(f"s{day}", "E1", day, 5, 10**6), tick(day))
 
-    def penalty(self, day):
+    def dispose(self, disposition, *, until=None):
+        fields = {} if until is None else {"until": date_of(FIRST_DAY + until).isoformat()}
+        for step in ("sign", "begin"):
+            self.act(step)
+        self.act("submit", disposition=disposition, **fields)
+        self.act("approve", BEN)
+
+    def told(self):
+        return [msgspec.json.decode(m.value, type=Alert) for m in self.alerts()]
+
+    def penalty(self, day, event="penalty"):
         event_time = day_start_ms(FIRST_DAY + day)
         self.send(
-            Gov(event_id="p", bank_id=GATEWAY, enterprise_id="E1", event_time=event_time, event="penalty", source="s")
+            Gov(event_id="p", bank_id=GATEWAY, enterprise_id="E1", event_time=event_time, event=event, source="s")
         )
 
     def overdue(self, day, dpd, event="overdue"):
@@ -163,24 +177,85 @@ def test_an_action_counts_once_however_old_it_is_and_moves_no_clock_of_the_enter
 
 
 def test_a_disposition_keeps_alerts_from_its_bank_until_its_day_and_then_lists_what_is_open(desk):
-    until = date_of(FIRST_DAY + 20).isoformat()
-    for step in ("sign", "begin"):
-        desk.act(step)
-    desk.act("submit", disposition="known", until=until)
-    desk.act("approve", BEN)
-    told, supervised = len(desk.alerts()), len(by_topic(desk.messages)[topics.ALERT_SUPERVISOR])
-    desk.days(11, 15)
-    desk.penalty(15)
-    desk.days(15, 20)
+    desk.dispose("known", until=20)
+    told = len(desk.alerts())
+    desk.days(11, 20)
     assert len(desk.alerts()) == told
-    assert len(by_topic(desk.messages)[topics.ALERT_SUPERVISOR]) == supervised + 1
     desk.days(20, 22)
     last = desk.cases()[-1]
     assert (last.state, last.change, last.severity, last.until) == ("awaiting", "resumed", "red", None)
     assert last.case_id == desk.cases()[0].case_id
     assert last.opened_at > desk.cases()[0].opened_at
-    listed = [msgspec.json.decode(m.value, type=Alert) for m in desk.alerts()[told:]]
-    assert {(one.signal, one.stock) for one in listed} == {("EWS35_arrears", True), ("EWS48_adverse_gov_event", True)}
+    assert [(one.signal, one.stock) for one in desk.told()[told:]] == [("EWS35_arrears", True)]
+
+
+@pytest.mark.parametrize("until", [20, None])
+def test_another_finding_comes_through_a_disposition_and_brings_the_case_back(desk, until):
+    """Also where the case stays as grave as it was, and whether or not the disposition has a day."""
+    desk.dispose("known", until=until)
+    told, supervised = len(desk.alerts()), len(by_topic(desk.messages)[topics.ALERT_SUPERVISOR])
+    desk.days(11, 15)
+    assert len(desk.alerts()) == told
+    desk.penalty(15)
+    assert [(one.signal, one.state, one.stock) for one in desk.told()[told:]] == [(PENALTY, "raised", False)]
+    assert len(by_topic(desk.messages)[topics.ALERT_SUPERVISOR]) == supervised + 1
+    last = desk.cases()[-1]
+    assert (last.case_id, last.change, last.severity) == (desk.cases()[0].case_id, "reopened", "red")
+    desk.dispose("confirmed")
+    desk.days(15, 30)
+    assert [one.change for one in desk.cases()][-1] == "approved", "both are disposed of without a day"
+
+
+def test_news_at_the_same_level_is_told_under_a_claim_too(monkeypatch):
+    """A bank hears of its case's moves alone; of a finding beside what it has disposed of it hears all the same."""
+    monkeypatch.setattr(partition, "packaged_rules", claiming_rules)
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.days(0, 10)
+    desk.overdue(10, 35)
+    desk.dispose("confirmed")
+    told = len(desk.alerts())
+    desk.days(11, 15)
+    assert len(desk.alerts()) == told
+    desk.penalty(15, "judicial_freeze")
+    desk.days(15, 17)
+    (news,) = desk.told()[told:]
+    assert (news.signal, news.case_severity, news.case_state) == ("EWS45_judicial_freeze", "red", msgspec.UNSET)
+    assert [one.change for one in desk.cases()][-2:] == ["approved", "reopened"]
+    assert news.case_id == desk.cases()[-1].case_id
+
+
+def test_a_finding_that_rises_again_while_it_is_held_opens_a_case_on_the_day_and_is_listed_then(desk):
+    desk.dispose("known", until=56)
+    desk.overdue(12, 0, "repaid")
+    desk.days(12, 46)
+    assert desk.partition.state["case_level"][0, 0] == 0, "it has cleared"
+    told = len(desk.alerts())
+    desk.overdue(46, 3)
+    desk.days(46, 56)
+    assert (len(desk.alerts()), desk.cases()[-1].change) == (told, "approved")
+    desk.days(56, 58)
+    assert desk.cases()[-1].change == "opened"
+    assert [(one.signal, one.stock) for one in desk.told()[told:]] == [("EWS35_arrears", True)]
+
+
+def test_the_observation_of_a_months_end_bears_what_was_said_in_that_month(desk):
+    desk.dispose("known", until=70)
+    desk.days(11, 61)
+    found = [msgspec.json.decode(m.value, type=Observation) for m in desk.messages if m.topic == topics.OBSERVATION]
+    said = [one.dispositions for one in found if one.kind == "month"]
+    assert said == [("known",), msgspec.UNSET]
+    assert all(one.dispositions is msgspec.UNSET for one in found if one.kind == "grant")
+
+
+def test_deadlines_wait_while_the_feed_is_dead_and_go_on_with_it(desk):
+    due = desk.cases()[-1].due
+    desk.send(txn("s10", "E1", 10, 5, 10**6), *[tick(day, stalled=True) for day in range(10, 24)])
+    desk.days(24, 26)
+    found = [(one.change, one.due) for one in desk.cases()]
+    waited = sum(is_business_day(day) for day in range(FIRST_DAY + 11, FIRST_DAY + 25))
+    assert found == [("opened", due), ("paused", None), ("continued", working_day_after(due, waited))]
+    assert desk.cases()[-1].escalation == "desk"
 
 
 def known_until(day):
@@ -189,10 +264,7 @@ def known_until(day):
     desk.send(authorization("a", "E1"), loan("l", "E1", 0))
     desk.days(0, 10)
     desk.overdue(10, 3)
-    for step in ("sign", "begin"):
-        desk.act(step)
-    desk.act("submit", disposition="known", until=date_of(FIRST_DAY + day).isoformat())
-    desk.act("approve", BEN)
+    desk.dispose("known", until=day)
     return desk
 
 

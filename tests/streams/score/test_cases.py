@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from detectors.rules.artefact import RulesArtefact
+from detectors.rules.artefact import RulesArtefact, decode
 from detectors.snapshot import content_id
 from domain import topics
 from domain.outputs import SEVERITIES, Alert
@@ -15,7 +15,7 @@ from features.state.case_views import UNKNOWN
 from streams.score import loop, partition
 from streams.score.alerts import NO_OFFSET
 from streams.score.case_of import pd_ppm
-from streams.score.columns import AlertColumns, Columns
+from streams.score.columns import AlertColumns, Columns, DispositionColumns
 from streams.score.partition import Partition
 from streams.score.records import bank_text
 from streams.score.rows import Writer
@@ -326,6 +326,31 @@ def test_rules_that_lack_a_cases_only_signal_resolve_it() -> None:
     assert not last.case_lines
 
 
+def test_a_dead_feed_makes_no_case_graver_by_the_score_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score falls for want of records, below an orange that lies just above what the case claims."""
+    before = [*two_lenders(), *days(0, 100), overdue(100, 3), tick(100)]
+    (opened,) = moves_of(supervised(run(before)[1]))
+    logit = intercept_milli() + sum(line.points_milli for line in opened.case_lines or ())
+    artefact = claiming_artefact()
+    assert artefact.case is not None
+    cut = msgspec.structs.replace(artefact.case.cutoffs_milli, orange=logit + 30, red=logit + 9_000)
+    body = RulesArtefact(
+        signals=artefact.signals, case=msgspec.structs.replace(artefact.case, cutoffs_milli=cut)
+    ).encode()
+    monkeypatch.setattr(partition, "packaged_rules", lambda: decode(body, content_id(body)))
+    dead = [tick(day, stalled=True) for day in range(101, 125)]
+    _, messages = run([*before, *dead])
+    assert [a.case_state for a in moves_of(supervised(messages))] == ["opened"]
+    scores = [msgspec.json.decode(m.value)["score"] for m in messages if m.topic == topics.SCORE]
+    assert scores[-1] < opened.score - 2, "it has fallen"
+    _, messages = run([*before, *dead, tick(125)])
+    assert [a.case_state for a in moves_of(supervised(messages))] == ["opened", "graver"], "once the feed is back"
+
+
+def moves_of(alerts: list[Alert]) -> list[Alert]:
+    return [alert for alert in alerts if alert.case_state]
+
+
 class _Levels:
     """A taker of columns: the level of the case that each (enterprise, offset, seq, reader) has after it."""
 
@@ -342,6 +367,9 @@ class _Levels:
         pairs = columns.concerned_row.tolist(), columns.concerned_bank.tolist(), columns.concerned_level.tolist()
         for row, bank, level in zip(*pairs, strict=True):
             self.found[*keys[row], topics.bank_alerts(bank_text(bank))] = level
+
+    def take_dispositions(self, _columns: DispositionColumns) -> None:
+        return
 
 
 def test_columns_have_the_levels_that_readers_are_told(module_seed: int) -> None:
