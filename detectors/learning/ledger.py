@@ -9,8 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
+from msgspec import UNSET
 
 from detectors.learning import observations
+from detectors.learning.dispositions import Dispositions
 from detectors.learning.examples import EXAMPLE, Examples
 from detectors.learning.facts import Facts, Placed, loan_key
 from detectors.learning.labels import (
@@ -39,7 +41,8 @@ _Found = tuple[int, str, bytes, Block, int]  # matured on, enterprise, id of the
 class Ledger:
     """Everything from the log that labels follow from.
 
-    labels: observations whose time has come, by kind of label. repeated_count: observations that came again.
+    labels: observations whose time has come, by kind of label; dispositions: those of which a desk has said something.
+    repeated_count: observations that came again.
     outcomes_late_count, outcomes_unknown_count: operators' outcomes on an observation that had its label, and on none
     that is known.
     """
@@ -57,6 +60,7 @@ class Ledger:
         self.labels: Counter[Kind] = Counter(dict.fromkeys(KINDS, 0))
         self.repeated_count = self.seen_count = 0
         self.outcomes_late_count = self.outcomes_unknown_count = 0
+        self.dispositions = Dispositions()
         self.turn = 0  # labels so far: the place of the next one in the order of learning
         self._months_retained = months_retained
         self._ids: set[bytes] = {name for names in self.table.ids() for name in names}
@@ -94,6 +98,8 @@ class Ledger:
         observations.fill(
             self.table.add(), observation, enterprise=facts.number, partition=partition, loan=loan, due=int(due)
         )
+        if observation.dispositions is not UNSET:
+            self.dispositions.observe(name, observation.dispositions)
         self.seen_count += 1
         self.held_count += 1
 
@@ -171,6 +177,7 @@ class Ledger:
             block.marks_differ = True
             self.held_count -= 1
             self.labels[decision.kind] += 1
+            self.dispositions.label(rows["id"][place].tobytes(), decision.kind)
             if decision.kind in ("already_bad", "indeterminate"):
                 rows["state"][place], rows["due"][place] = DROPPED, NEVER_DUE
                 continue

@@ -16,7 +16,7 @@ from detectors.learning.statistics import Flags, Ints
 from domain import topics
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, month_of_day
 from replay.backtest.columns import SEQ_BITS, Names
-from streams.score.columns import AlertColumns
+from streams.score.columns import AlertColumns, DispositionColumns
 from streams.score.columns import Columns as Outputs
 from streams.score.records import bank_text
 
@@ -29,6 +29,7 @@ MONTHS = ("enterprise", "order", "as_of", "day")
 EPISODE = ("enterprise", "signal", "opened_ms", "opened_offset", "about_bank")  # what an episode is known by
 REVISIONS = (*EPISODE, "order", "as_of", "level", "waits", "retracted", "case", "rules")
 CONCERNED = ("revision", "bank", "level")
+DISPOSED = ("enterprise", "bank", "order", "as_of", "level", "disposition")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Collected:
     values: npt.NDArray[np.float32]  # of features.indicators.INDICATORS, (rows of months, indicators), NaN where null
     revisions: dict[str, Ints]  # of REVISIONS, and episode, a number; level 0: it has ended; case: the case's level
     concerned: dict[str, Ints]  # of CONCERNED: the banks that a revision concerns, and the level of their cases
+    disposed: dict[str, Ints]  # of DISPOSED: cases of banks that were disposed of, and as what
 
 
 class _Numbers(dict[bytes, int]):
@@ -69,6 +71,7 @@ class Collector:
         self._values: list[npt.NDArray[np.float32]] = []
         self._revisions: list[Ints] = []
         self._concerned: list[Ints] = []
+        self._disposed: list[Ints] = []
         self._revised = 0  # rows
 
     def take(self, columns: Outputs) -> None:
@@ -113,6 +116,18 @@ class Collector:
         self._concerned.append(np.stack((columns.concerned_row + self._revised, bank, level), axis=1))
         self._revised += n
 
+    def take_dispositions(self, columns: DispositionColumns) -> None:
+        """Append dispositions of cases."""
+        cells = {
+            "enterprise": self._numbers(columns.enterprise_id),
+            "bank": np.array([self._banks[bank_text(code)] for code in columns.bank.tolist()], np.int64),
+            "order": columns.offset << SEQ_BITS | columns.seq,
+            "as_of": columns.as_of_ms,
+            "level": columns.level,
+            "disposition": columns.disposition,
+        }
+        self._disposed.append(np.stack([cells[name] for name in DISPOSED], axis=1).astype(np.int64))
+
     def write(self, topic: str, records: Any) -> None:
         """Raise AssertionError: every wanted topic comes as columns."""
         raise AssertionError(f"{len(records)} records of {topic}")
@@ -125,6 +140,7 @@ class Collector:
         revisions = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(REVISIONS)}
         revisions["episode"] = _numbered([revisions[name] for name in EPISODE])
         concerned = np.concatenate([np.empty((0, len(CONCERNED)), np.int64), *self._concerned])
+        disposed = np.concatenate([np.empty((0, len(DISPOSED)), np.int64), *self._disposed])
         return Collected(
             partition=self.partition,
             enterprises=tuple(one.decode() for one in self._enterprises),
@@ -137,6 +153,7 @@ class Collector:
             values=np.concatenate(self._values) if self._values else np.empty((0, 0), np.float32),
             revisions=revisions,
             concerned={name: np.ascontiguousarray(concerned[:, i]) for i, name in enumerate(CONCERNED)},
+            disposed={name: np.ascontiguousarray(disposed[:, i]) for i, name in enumerate(DISPOSED)},
         )
 
     def _compact(self) -> Ints:

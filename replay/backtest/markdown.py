@@ -7,6 +7,7 @@ from replay.backtest.report import BankWeek, Figure, Report, Worth
 from replay.backtest.translations import POLICIES, translated
 
 WARNED = ("30", "60", "90", "180")
+DECIDED = ("confirmed", "false_alarm")
 
 
 def markdown(report: Report, lang: str) -> str:
@@ -34,6 +35,8 @@ def _lines(report: Report, lang: str) -> Iterator[str]:
         yield ""
         yield from _worths([each for each in plain if each.budget == budget], lang)
     yield from _signals(report, lang)
+    if report.dispositions:
+        yield from _dispositions(report, lang)
     if report.separation:
         yield from _separation(report, lang)
     if report.silent:
@@ -146,6 +149,23 @@ def _signals(report: Report, lang: str) -> Iterator[str]:
         for each in report.signals
     ]
     yield from _table(heads, rows)
+
+
+def _dispositions(report: Report, lang: str) -> Iterator[str]:
+    yield f"## {translated('dispositions', lang)}"
+    yield ""
+    heads = ("signal", "level", "disposed_as", "desk_precision", "confirmed_bad", "false_alarm_bad")
+    rows = [
+        (
+            each.signal or translated("cases", lang),
+            translated(each.severity, lang),
+            ", ".join(f"{translated(name, lang)} {count:,}" for name, count in each.disposed.items()),
+            _percent(each.precision),
+            *("–" if (one := each.went_bad.get(name)) is None else _percent(one) for name in DECIDED),
+        )
+        for each in report.dispositions
+    ]
+    yield from _table([translated(name, lang) for name in heads], rows)
 
 
 def _separation(report: Report, lang: str) -> Iterator[str]:

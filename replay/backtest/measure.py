@@ -11,6 +11,7 @@ from config.case_table import CaseTable
 from detectors.learning import statistics
 from detectors.learning.statistics import Floats
 from domain.calendar import date_of
+from replay.backtest.dispositions import dispositions_of
 from replay.backtest.load import load_of
 from replay.backtest.naming import LOOKBACK_DAYS, REPEAT_DAYS
 from replay.backtest.panel import (
@@ -92,6 +93,7 @@ def measure(
         "cases": _cases(one),
         "signals": list(signal_worths(one, found)),
         "groups": _groups(one, traits),
+        "dispositions": dispositions_of(one),
         "budgets": [],
         "separation": [],
         "calibration": [],

@@ -243,6 +243,12 @@ function timeline(one) {
   return made;
 }
 
+function dispositions() {
+  section("dispositions", "about_dispositions", table(["signal", "level", "disposed_as", "desk_precision", "confirmed_bad", "false_alarm_bad"].map(t),
+    report.dispositions.map((one) => [one.signal ? signal(one.signal) : t("cases"), t(one.severity), Object.entries(one.disposed).map(([name, count]) => `${t(name)} ${count}`).join(", "),
+      cell(one.precision, share), ...["confirmed", "false_alarm"].map((name) => (one.went_bad[name] ? cell(one.went_bad[name], share) : "–"))])));
+}
+
 function draw() {
   for (const made of charts) made.dispose();
   charts = [];
@@ -255,6 +261,7 @@ function draw() {
   if (report.budgets.length) budgets();
   load();
   signals();
+  if (report.dispositions.length) dispositions();
   separation();
   if (report.calibration.length) calibration();
   for (const kind of ["misses", "false_alarms"]) if (report[kind].length) section(kind, `about_${kind}`, ...report[kind].map(timeline));

@@ -139,6 +139,16 @@ class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
     adds: Figure  # the same share, of all less without it at as many cases to orange and red
 
 
+class DispositionWorth(msgspec.Struct, frozen=True, kw_only=True):
+    """What desks said of cases, and what became of the borrowers. `signal`: empty: of cases by their own level."""
+
+    signal: str
+    severity: str  # of its alert, or of the case
+    disposed: dict[str, int]  # cases by disposition
+    precision: Figure  # of those confirmed or false alarms, the share that was confirmed
+    went_bad: dict[str, Figure]  # by disposition: over 30 days past due within a year, of those not yet so
+
+
 class Separation(msgspec.Struct, frozen=True, kw_only=True):
     """AUC and KS of one rank among month ends: of all, of a month, or of a group of enterprises."""
 
@@ -239,6 +249,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ]  # signals in force that were never computable, and the indicators without values
     budgets: list[Worth]
     groups: list[GroupWorth]
+    dispositions: list[DispositionWorth]  # empty: no desk has disposed of a case within the judged days
     separation: list[Separation]
     calibration: list[Calibration]
     misses: list[Timeline]

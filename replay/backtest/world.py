@@ -19,7 +19,7 @@ NEVER = 2**31 - 1
 UNKNOWN = ""
 BANK_COUNTS = ("0", "1", "2", "3", "4+")
 _LOAN_BITS = 32  # an enterprise and its loan as one number
-_OUTPUTS = ("scores", "months", "revisions")
+_OUTPUTS = ("scores", "months", "revisions", "disposed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,21 @@ class Revisions:
     """Pairs of a revision (index into these arrays) and a bank that it concerns."""
     pair_bank: Ints
     pair_level: Ints  # of that bank's case after it, 0: none
+
+    def __len__(self) -> int:
+        return len(self.enterprise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disposed:
+    """The cases of banks that were disposed of, in the order of (enterprise, log)."""
+
+    enterprise: Ints
+    moment: Ints  # offset of the approval
+    day: Ints
+    bank: Ints
+    level: Ints  # of the case
+    disposition: Ints  # as detectors.case_life codes them, from 1
 
     def __len__(self) -> int:
         return len(self.enterprise)
@@ -108,6 +123,7 @@ class World:
     lends: Spans  # by enterprise * banks + bank: an open loan of that bank, and consent
     months: Months
     revisions: Revisions
+    disposed: Disposed
     scores: Scores
     loans: LoanFacts
     bad_day: Ints  # (enterprises,) first day over 30 days past due or worse, by the log's loans and outcomes; NEVER
@@ -171,7 +187,11 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int
             [
                 (
                     dated_outputs[part.partition][name],
-                    {"enterprise": enterprises.of(part.enterprises), "signal": signals.of(part.signals)},
+                    {
+                        "enterprise": enterprises.of(part.enterprises),
+                        "signal": signals.of(part.signals),
+                        "bank": banks.of(part.banks),
+                    },
                 )
                 for part in outputs
             ],
@@ -182,6 +202,7 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int
     _number_rows([dated_outputs[part.partition]["revisions"] for part in outputs])
     _number_rows([dated_outputs[part.partition]["months"] for part in outputs])
     scores, revisions, loans = of_outputs("scores"), of_outputs("revisions", "episode"), of_facts("loans", "loan")
+    disposed = of_outputs("disposed")
     pair_revision, pair_bank, pair_level = _concerned(outputs, revisions, banks)
     known_from = np.full(n, NEVER, np.int64)
     np.minimum.at(known_from, scores["enterprise"], scores["known_day"])
@@ -208,6 +229,10 @@ def assemble(facts: Sequence[Facts], outputs: Sequence[Collected], last_day: int
             before=before_each(revisions["episode"], revisions["level"]),
             waited=before_each(revisions["episode"], revisions["waits"]), case=revisions["case"],
             pair_revision=pair_revision, pair_bank=pair_bank, pair_level=pair_level,
+        ),
+        disposed=Disposed(
+            enterprise=disposed["enterprise"], moment=disposed["order"] >> SEQ_BITS, day=disposed["known_day"],
+            bank=disposed["bank"], level=disposed["level"], disposition=disposed["disposition"],
         ),
         scores=Scores(
             enterprise=scores["enterprise"][is_last], day=scores["known_day"][is_last], milli=scores["milli"][is_last]

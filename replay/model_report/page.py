@@ -7,7 +7,7 @@ from importlib.resources import files
 from config.catalogue import indicators
 from domain.outputs import Figure, ModelMetrics, MonthReport
 from replay.model_report import charts
-from replay.model_report.report import Report, month_text, psi_text
+from replay.model_report.report import Report, disposed_text, month_text, psi_text
 from replay.model_report.words import WORDS
 
 MICRO, MILLI = 1_000_000, 1_000
@@ -95,6 +95,8 @@ class _Page:
         called = self.t("drift_called") + "; ".join(newest.drift) + self.t("stop")
         said = called if newest.drift else self.t("drift_none")
         labels = ", ".join(f"{self.t(kind)} {count:,}" for kind, count in newest.labels.items())
+        if newest.dispositions:
+            labels += f" · {self.t('dispositions')}: {disposed_text(newest, self.t)}"
         tone = "verdict none" if newest.drift else "verdict"
         return f'<section class="{tone}">{escape(said)} {escape(self.t("labels"))}: {escape(labels)}</section>'
 

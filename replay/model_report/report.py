@@ -1,6 +1,6 @@
 """The report on the models, out of the months that `model.report.v1` holds and the snapshots of `model.v1`. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -95,6 +95,8 @@ def summary(report: Report, *, chinese: bool) -> Iterator[str]:
         return
     labels = ", ".join(f"{WORDS.get(kind, (kind, kind))[at]} {count:,}" for kind, count in newest.labels.items())
     yield f"{month_text(newest.month)}  {WORDS['labels'][at]}: {labels}"
+    if newest.dispositions:
+        yield f"{WORDS['dispositions'][at]}: {disposed_text(newest, lambda name: WORDS[name][at])}"
     yield f"{'':<12} {'AUC':>7} {'KS':>7} {'log loss':>9} {'Brier':>8} {'n':>10} {'bad':>8}"
     for one in newest.models:
         if one.window == "12m":
@@ -108,6 +110,14 @@ def summary(report: Report, *, chinese: bool) -> Iterator[str]:
         psi = psi_text(line.psi_micro)
         yield f"{WORDS['psi_scores'][at]}, {WORDS[line.population][at]} ({line.enterprises:,}): {psi}"
     yield WORDS["drift_called"][at] + "; ".join(newest.drift) if newest.drift else WORDS["drift_none"][at]
+
+
+def disposed_text(newest: MonthReport, word: Callable[[str], str]) -> str:
+    """Return what desks had said of the month's observations, by label. word: returns one of WORDS in a language."""
+    return "; ".join(
+        f"{word(said)} " + ", ".join(f"{word(kind)} {count:,}" for kind, count in kinds.items())
+        for said, kinds in newest.dispositions.items()
+    )
 
 
 def psi_text(micro: int | None) -> str:

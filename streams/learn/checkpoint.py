@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from config.settings import LearnSettings
+from detectors.learning.dispositions import Dispositions
 from detectors.learning.examples import EXAMPLE
 from detectors.learning.facts import Facts, Stored
 from detectors.learning.labels import Close, Kind
@@ -33,6 +34,7 @@ PIECE_BYTES = 4 << 20
 _PIECES_MAX = 16  # of a block, before it is written as a whole
 _FACTS_MAX = 48  # segments of facts, before the smallest are joined
 _IN_PIECES = ("pending-", "extra-")
+_DISPOSITIONS = "dispositions"  # names them among the extras
 
 
 class CheckpointRefused(Exception):
@@ -165,7 +167,7 @@ class Memory:
         closes = {p: (state.closes, state.covered_from) for p, state in learner.partitions.items()}
         yield "closes", msgspec.msgpack.encode(closes)
         yield from _pieces("pending", msgspec.msgpack.encode(self.pending))
-        for name, body in learner.extras.items():
+        for name, body in {**learner.extras, _DISPOSITIONS: learner.ledger.dispositions.to_bytes()}.items():
             yield from _pieces(f"extra-{name}", body)
 
     def _state(self, settings: LearnSettings, waits_for: str) -> State:
@@ -258,6 +260,8 @@ def restored(
         whole.setdefault(name.rpartition("-")[0], []).append(small[name])
     pending = b"".join(whole.pop("pending"))
     learner.extras = {name.removeprefix("extra-"): b"".join(pieces) for name, pieces in whole.items()}
+    if said := learner.extras.pop(_DISPOSITIONS, b""):
+        ledger.dispositions = Dispositions.from_bytes(said)
     learner.restored()
     live = Counter(each.segment for each in facts.values())
     return Memory(

@@ -125,12 +125,13 @@ class Learner:
         """Test all models on what matured up to the month's end, then let them learn it."""
         found = {p: state.close_of(month) for p, state in self.partitions.items()}
         closes = {p: close for p, close in found.items() if close is not None}
-        labels_before = self.labels
+        labels_before, said_before = self.labels, self.ledger.dispositions.taken()
         if self._in_shadow != self.ledger.retained_count:  # a restart
             self._rebuild(-(2**31))
         matured = self.ledger.matured(closes, last_day(month))
         newly = {kind: count - labels_before[kind] for kind, count in self.labels.items()}
-        report = self._reported(month, matured, self.newest(month, closes), newly)
+        said = self.ledger.dispositions.since(said_before)
+        report = self._reported(month, matured, self.newest(month, closes), newly, said)
         if self._in_shadow != self.ledger.retained_count:  # the oldest were dropped
             self._rebuild(month - self._settings.months_retained)
         self.month = month
@@ -183,7 +184,14 @@ class Learner:
         """
         return self.ledger.observed_on(last_day(month), closes)
 
-    def _reported(self, month: int, matured: Examples, newest: Examples, labels: dict[str, int]) -> MonthReport | None:
+    def _reported(
+        self,
+        month: int,
+        matured: Examples,
+        newest: Examples,
+        labels: dict[str, int],
+        dispositions: dict[str, dict[str, int]],
+    ) -> MonthReport | None:
         """Let every model predict what has matured before any learns it; return what that says of them."""
         if not self._in_shadow + len(matured):
             return None
@@ -192,6 +200,7 @@ class Learner:
         report = self._shadow.month(
             month, matured, said, observed=newest, champion=champion, model_id=self.model_id, labels=labels
         )
+        report = msgspec.structs.replace(report, dispositions=dispositions)
         self._in_shadow += len(matured)
         self.extras[_RECORD] = self._shadow.record.to_bytes()
         return report

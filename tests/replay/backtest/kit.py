@@ -15,7 +15,7 @@ from detectors.prior import prior_id, prior_snapshot
 from detectors.snapshot import content_id
 from domain import topics
 from domain.calendar import DAY_MS, day_of_date, day_start_ms
-from domain.events import Authorization, Control, Feed, Loan, LogRecord, Outcome, Profile, Tick, Txn
+from domain.events import Authorization, CaseAction, Control, Feed, Loan, LogRecord, Outcome, Profile, Tick, Txn
 from replay.log_writer import LogWriter
 from sinks.batch import BY_KEY, Records
 
@@ -26,6 +26,7 @@ FIRST_DAY = day_of_date(FIRST)
 PARTITIONS = 2
 OTHER = msgspec.structs.replace(prior_snapshot(), parent_id=prior_id(), prior=False, intercept_micro=-500_000).encode()
 OTHER_ID = content_id(OTHER)
+_Event = Txn | Loan | Authorization | Profile | Outcome | CaseAction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class Story:
     days: int
     lives: list[Life]
     backfill_days: int = 0
-    planted: dict[int, list[Loan | Outcome | Control]] = field(default_factory=dict)
+    planted: dict[int, list[Loan | Outcome | CaseAction | Control]] = field(default_factory=dict)
     seed: int = 5
 
     def write(
@@ -63,7 +64,7 @@ class Story:
             for day in range(self.days):
                 events = [event for number, life in enumerate(self.lives) for event in _life(number, life, day, rnd)]
                 planted = self.planted.get(day, [])
-                facts = [event for event in planted if isinstance(event, Loan | Outcome)]
+                facts = [event for event in planted if isinstance(event, Loan | Outcome | CaseAction)]
                 for record in (event for event in planted if isinstance(event, Control)):
                     _to_all(out, record)
                 _to_one(out, [*sorted(events, key=lambda event: event.event_time), *facts])
@@ -200,12 +201,12 @@ def _consent(number: int, day: int) -> Authorization:
     )  # fmt: skip
 
 
-def _to_one(out: LogWriter, events: Iterable[Txn | Loan | Authorization | Profile | Outcome]) -> None:
+def _to_one(out: LogWriter, events: Iterable[_Event]) -> None:
     """Each to the partition of its enterprise."""
     out.append(Records.of([(event.enterprise_id.encode(), _record(event)) for event in events]), BY_KEY)
 
 
-def _record(event: Txn | Loan | Authorization | Profile | Outcome) -> bytes:
+def _record(event: _Event) -> bytes:
     fingerprint = hashlib.blake2b(msgspec.json.encode(event), digest_size=8).hexdigest()
     cny = event.amount_minor if isinstance(event, Txn) else None
     record = LogRecord(event=event, fingerprint=fingerprint, origin=("t", 0, 0), amount_cny_minor=cny)

@@ -1,12 +1,14 @@
 """A learner's memory as segments, and back: at any moment, of any size, and refused where it is of something else."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from msgspec import UNSET
 
 from config.settings import LearnSettings
 from detectors.learning import observations
@@ -85,6 +87,7 @@ def content(memory: Memory) -> Mapping[str, Any]:
         "retained": ledger.retained.tobytes(),
         "closes": learner.partitions,
         "extras": learner.extras,
+        "dispositions": ledger.dispositions,
         "pending": memory.pending,
         "positions": memory.positions,
     }
@@ -124,6 +127,43 @@ def test_memory_restored_at_any_moment_goes_on_as_the_one_that_was_never_lost(se
     for _ in range(4):  # segments of facts that the last one has left half empty are joined
         kept.write(memory)
     assert kept.sizes[-1] == 0, "nothing is new"
+
+
+def test_dispositions_are_counted_by_label_told_by_month_and_move_no_label_and_no_model(seed: int) -> None:
+    log = made_log(seed, months=8)
+    silent = {
+        tp: [
+            msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(v, type=Observation), dispositions=UNSET))
+            if tp.topic == topics.OBSERVATION
+            else v
+            for v in values
+        ]
+        for tp, values in log.items()
+    }
+    found = []
+    for each in (log, silent):
+        memory, months = Memory(learner=learner()), []
+        for step in steps_of(each):
+            go_on(memory, step)
+            while (month := memory.learner.due_month) is not None:
+                months.append(memory.learner.learn(month))
+        found.append((memory.learner, months))
+    (told, with_them), (untold, without) = found
+    reports = [one.report for one in with_them if one.report]
+    total: Counter[tuple[str, str]] = Counter()
+    for report in reports:
+        total.update({(said, kind): n for said, kinds in report.dispositions.items() for kind, n in kinds.items()})
+    counts = told.ledger.dispositions.counts
+    assert total == {(said, kind): n for said, kinds in counts.items() for kind, n in kinds.items()}
+    labelled = told.ledger.seen_count - told.ledger.held_count
+    assert 0 < sum(counts["known"].values()) == sum(counts["false_alarm"].values()) < labelled
+    assert {"good", "bad"} <= {kind for kinds in counts.values() for kind in kinds}
+    bare = [
+        msgspec.structs.replace(one, report=one.report and msgspec.structs.replace(one.report, dispositions={}))
+        for one in with_them
+    ]
+    assert bare == without
+    assert told.summary() == untold.summary()
 
 
 def learner() -> Learner:

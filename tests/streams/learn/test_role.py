@@ -75,6 +75,9 @@ def made_log(seed: int, *, months: int = 10, enterprises: int = 60) -> Log:
             p = e % PARTITIONS
             u = {name: rng.randrange(MICRO + 1) for name in NAMES}
             made = observation(day, f"E{e}", u, offset=len(log[TP(topics.EVENTS, p)]) - 1)
+            if e % 7 == 0:  # of these a bank's desk has said something
+                said = ("confirmed",) if e % 2 else ("known", "false_alarm")
+                made = msgspec.structs.replace(made, dispositions=said)
             log[TP(topics.OBSERVATION, p)].append(msgspec.json.encode(made))
             if rng.random() < 1 / (1 + math.exp(-(1 - 6 * u[DRIVEN_BY] / MICRO))):
                 bad, bank = day + rng.randrange(1, 90), FAILING if e % 10 == 0 else BANK
