@@ -37,7 +37,7 @@ from embedded.redis import Kind
 from replay.offsets import Offsets
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
-from streams import acl
+from streams import acl, case_desk
 from streams.learn.publishing import Publisher
 from streams.seal import key_files
 from streams.topics import admin_client, wanted_topics
@@ -188,10 +188,25 @@ def _end(offsets: Offsets, topic: str) -> int:
 
 
 REPLAYED = "replayed.log"
+OF_BANK = ("--bank", BANKS[0])
 COMMANDS: tuple[tuple[str, tuple[str, ...], int, str], ...] = (  # whose, words, exit code, what is said
     ("operators", ("status", "--look-s", "0.5"), 0, "healthy"),
     ("operators", ("topics", "check"), 0, "0 differences"),
     ("operators", ("ledger", "check"), 0, ""),
+    *(
+        (who, ("case", what, *case, *OF_BANK), 0, kit.ENTERPRISE)
+        for who in (f"bank.{BANKS[0]}", "operators")
+        for what, case in (("list", ("--all",)), ("show", ("CASE",)))
+    ),
+    (f"bank.{BANKS[0]}", ("case", "sign", "CASE", "--by", "E1", *OF_BANK), 0, "signed"),
+    ("operators", ("case", "begin", "CASE", "--by", "E1", *OF_BANK), 0, "checking"),
+    (f"bank.{BANKS[0]}", ("case", "submit", "CASE", "--by", "E1", "--disposition", "known", *OF_BANK), 0, "in review"),
+    (f"bank.{BANKS[0]}", ("case", "return", "CASE", "--by", "E2", *OF_BANK), 0, "checking"),
+    ("operators", ("case", "submit", "CASE", "--by", "E1", "--disposition", "known", *OF_BANK), 0, "in review"),
+    ("operators", ("case", "approve", "CASE", "--by", "E2", *OF_BANK), 0, "disposed of"),
+    (f"bank.{BANKS[1]}", ("case", "list", *OF_BANK), 1, f"case.{BANKS[0]}.v1"),
+    (f"bank.{BANKS[1]}", ("case", "sign", "CASE", "--by", "E1", *OF_BANK), 1, f"case.{BANKS[0]}.v1"),
+    ("supervisor", ("case", "list", *OF_BANK), 1, f"case.{BANKS[0]}.v1"),
     ("operators", ("backfill", "open", *SIGNED), 0, "written to control.v1"),
     ("operators", ("backfill", "close", *SIGNED), 0, "written to control.v1"),
     ("operators", ("backfill", "list"), 0, "operators (zhang)"),
@@ -232,9 +247,12 @@ def test_every_command_works_under_its_users_rights(
     eventually(lambda: _end(offsets, topics.DEAD_LETTERS), 30, "a dead letter")
     look = ("--config", site.files["operators"], "status", "--look-s", "0.5")
     eventually(lambda: answered(*look)[0] == 0, 60, "workers that have caught up: else status says who has not")
-    last, wrong = str(_end(offsets, topics.bank_events(BANKS[0])) - 1), []
+    eventually(lambda: case_desk.newest(site.settings["operators"], BANKS[0]), 60, "a case")
+    (case,) = case_desk.newest(site.settings["operators"], BANKS[0])
+    stands_for = {"LAST": str(_end(offsets, topics.bank_events(BANKS[0])) - 1), "CASE": case}
+    wrong = []
     for principal, words, code, said in COMMANDS:
-        called = [last if word == "LAST" else word for word in words]
+        called = [stands_for.get(word, word) for word in words]
         found, out, err = answered("--config", site.files[principal], *called)
         if (found, said in out + err) != (code, True) or (code == 0 and "authoriz" in err.lower()):
             wrong.append(f"{principal}: {words}: {found}\n{out}\n{err}")
