@@ -4,8 +4,8 @@ import importlib
 import sys
 
 BENCHMARKS = (
-    "throughput", "state", "latency", "recovery", "determinism", "rules", "compiled_parts", "replay", "sizes",
-    "simulator", "warning", "learning", "two_commands",
+    "throughput", "state", "latency", "case_actions", "recovery", "determinism", "rules", "compiled_parts", "replay",
+    "sizes", "simulator", "warning", "learning", "two_commands",
 )  # fmt: skip
 
 

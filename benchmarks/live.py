@@ -5,8 +5,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks import configuration, drains, parts
+from benchmarks.desk import Plan as DeskPlan
 from benchmarks.results import ROOT
 from benchmarks.sender import ANSWER_S_MAX, Plan, SenderResult
 from benchmarks.stages import threads_s
@@ -127,8 +128,12 @@ def paced(
     seconds: float,
     warm_up_s: float = 0.0,
     alerts: int = 0,
+    desk: Callable[[str], DeskPlan] | None = None,
 ) -> tuple[SenderResult, dict[str, float]]:
-    """Send at a rate for some seconds; return the sender's result, and the CPU seconds of each process until then."""
+    """Send at a rate for some seconds; return the sender's result, and the CPU seconds of each process until then.
+
+    desk: what desks do meanwhile, by the address of Kafka; their result is then in `folder` too, as desk.json.
+    """
     with engine(world, folder) as running:
         plan = Plan(
             bootstrap=running.kafka.address,
@@ -139,19 +144,26 @@ def paced(
             alerts=alerts,
         )
         (folder / "sender-plan.json").write_bytes(msgspec.json.encode(plan))
-        argv = [sys.executable, "-m", "benchmarks.sender", str(folder)]
-        sender = Child("sender", argv, log=folder / "sender.log", env=dict(os.environ), cwd=ROOT)
-        with launched(running) as workers, sender.launch():
-            drains.wait_ready([sender], folder)
-            processes = {child.name: child for child in (running.kafka.child, running.redis.child, *workers, sender)}
+        sender, desks = _beside("sender", folder), []
+        if desk is not None:
+            (folder / "desk-plan.json").write_bytes(msgspec.json.encode(desk(running.kafka.address)))
+            desks.append(_beside("desk", folder))
+        with launched(running) as workers, sender.launch(), ExitStack() as acting_too:
+            for each in desks:
+                acting_too.enter_context(each.launch())
+            drains.wait_ready([sender, *desks], folder)
+            servers = running.kafka.child, running.redis.child
+            processes = {child.name: child for child in (*servers, *workers, sender, *desks)}
             before = {name: cpu_s(child) for name, child in processes.items()}
             (folder / "go").touch()
-            result_file = folder / "sender.json"
+            result_files = [folder / f"{child.name}.json" for child in (sender, *desks)]
 
             def done() -> bool:
                 drains.check(workers)
                 used.update({name: cpu_s(child) - before[name] for name, child in processes.items() if child.running})
-                return result_file.exists() or not sender.running
+                return all(file.exists() for file in result_files) or not all(
+                    child.running or file.exists() for child, file in zip((sender, *desks), result_files, strict=True)
+                )
 
             used: dict[str, float] = {}
             eventually(
@@ -159,6 +171,13 @@ def paced(
                 (warm_up_s + seconds) * 3 + 2 * ANSWER_S_MAX,
                 "the banks have sent all records and all alerts were read",
             )
-            if sender.wait(30.0):
-                raise RuntimeError(f"the sender has failed:\n{sender.log_tail()}")
-            return msgspec.json.decode(result_file.read_bytes(), type=SenderResult), used
+            for child in (sender, *desks):
+                if child.wait(30.0):
+                    raise RuntimeError(f"the {child.name} has failed:\n{child.log_tail()}")
+            return msgspec.json.decode(result_files[0].read_bytes(), type=SenderResult), used
+
+
+def _beside(name: str, folder: Path) -> Child:
+    """Return a process of benchmarks.NAME that works on a folder."""
+    argv = [sys.executable, "-m", f"benchmarks.{name}", str(folder)]
+    return Child(name, argv, log=folder / f"{name}.log", env=dict(os.environ), cwd=ROOT)

@@ -38,6 +38,17 @@ _FIGURES = {
         "bad_input_to_clean_rate": "rate of the mix over clean",
         "bad_input_unexpected": "records with an unexpected outcome",
     },
+    "case_actions": {
+        "transactions_per_s": "transactions/s beside them",
+        "actions": "actions",
+        "actions_per_s": "actions/s applied",
+        "actions_unanswered": "actions without a record",
+        "action_p50_ms": "median latency of an action, ms",
+        "action_p99_ms": "99th percentile of an action, ms",
+        "alerts": "alerts",
+        "alert_p50_ms": "median latency of an alert, ms",
+        "alert_p99_ms": "99th percentile of an alert, ms",
+    },
     "state": {
         "enterprises": "enterprises",
         "engine_rss_bytes": "memory of both workers, bytes",
@@ -159,7 +170,8 @@ _FIGURES = {
 }
 _FIGURES["determinism_processes"] = _FIGURES["determinism_memory"]
 _TITLES = {
-    "throughput": "Throughput", "latency": "Latency, and bad input", "state": "State of a million enterprises",
+    "throughput": "Throughput", "latency": "Latency, and bad input",
+    "case_actions": "Actions on cases", "state": "State of a million enterprises",
     "recovery": "After a kill", "determinism_memory": "Determinism, in memory",
     "determinism_processes": "Determinism, by processes", "rules": "Cost of signals",
     "compiled_parts": "Cost of compiled code", "replay": "A log in process", "sizes": "Sizes on the disk",
