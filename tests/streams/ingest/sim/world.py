@@ -35,6 +35,7 @@ NODE_SPEED = 2.0
 STEP_MS = 30
 
 Choices = list[tuple[float, Callable[[], None]]]
+_decoded = msgspec.json.Decoder(LogRecord).decode
 
 
 @dataclass(eq=False)
@@ -96,6 +97,7 @@ class World:
         self._running: Process | None = None
         self._inside = False  # in the middle of a call of one that stands still
         self._ending = False
+        self._events: list[Any] = []  # of the log, as far as it has been looked at
         for _ in range(processes):
             self.group.join(self._start())
 
@@ -116,8 +118,9 @@ class World:
 
     def log(self) -> list[Any]:
         """The events of the log, in its order."""
-        decode = msgspec.json.Decoder(LogRecord).decode
-        return [decode(entry.value() or b"").event for entry in self._kafka.logs[topics.EVENTS]]
+        new = self._kafka.logs[topics.EVENTS][len(self._events) :]
+        self._events += [_decoded(entry.value() or b"").event for entry in new]
+        return self._events
 
     def known(self) -> set[str]:
         """The enterprises that ingest knows, by their topic."""
