@@ -272,6 +272,24 @@ def test_the_life_of_a_case_its_deadlines_and_what_desks_said_of_a_signal(archiv
     assert archive.rows(query) == [("s", 1, 0, 1, 0)]
 
 
+def test_the_life_of_a_case_has_the_newest_of_what_may_be_null(archive: Connection) -> None:
+    store(
+        archive,
+        CASE_RECORD,
+        case(0, "opened", "awaiting", maker=None),
+        case(2, "submitted", "in_review", disposition="known", until=DAY + 9, measure="展期"),
+        case(4, "returned", "checking", checker="b" * 16),
+        case(5, "eased", "checking", severity=None),
+        case(6, "submitted", "in_review", severity=None, disposition="confirmed"),
+    )
+    query = """SELECT severity_now, disposition_now, until_now, measure_taken, due_now, was_red, checked_by
+        FROM xinliu.case_life"""
+    assert archive.rows(query) == [(None, "confirmed", None, None, DAY, 1, None)]
+    closed = case(8, "approved", "disposed", severity=None, disposition="confirmed", due=None, checker="b" * 16)
+    store(archive, CASE_RECORD, closed, first=20)
+    assert archive.rows(query) == [(None, "confirmed", None, None, None, 1, "b" * 16)]
+
+
 def test_indicators_stand_beside_their_null_reasons(archive: Connection) -> None:
     store(archive, INDICATOR, INDICATORS)
     query = (
