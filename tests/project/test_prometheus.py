@@ -70,7 +70,7 @@ def test_each_alert_fires_and_stays_quiet_as_its_case_says(promtool: str, tmp_pa
 
 
 def _groups_of(alert: str) -> list[dict[str, Any]]:
-    """Return the groups with this alert and the recorded series that it asks for: promtool evaluates all it is given."""
+    """Return the groups with this alert and the recorded series that it asks for: promtool evaluates all it gets."""
     found, waiting = [ALERTS[alert]], [ALERTS[alert]]
     while waiting:
         asked = set(re.findall(r"[a-z][a-z0-9_:]+", waiting.pop()["expr"]))
