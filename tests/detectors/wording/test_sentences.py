@@ -95,6 +95,21 @@ def test_a_check_is_of_the_signal_and_not_of_its_family(signal_id: str) -> None:
     assert [zh, en] not in [[*words] for other, words in checks().items() if other != signal_id]
 
 
+@pytest.mark.parametrize(
+    ("stale", "said"), [((True, True), "处置时限暂停"), ((True, False), "按其他信号照常"), ((), "处置时限暂停")]
+)
+def test_deadlines_are_said_to_wait_only_where_none_of_the_case_can_be_told(stale: tuple[bool, ...], said: str) -> None:
+    name = "EWS03_three_falling_months"
+    alert = examples.revision(name, "orange", examples.FALSE[name], state="stale", reason="feed.stalled", revision=2)
+    lines = [
+        CaseLine(name=each, finding="", severity="orange", opened_at=1_700_000_000_000, stale=one, points_milli=0)
+        for each, one in zip((name, "EWS35_arrears"), stale, strict=False)
+    ]
+    signal = examples.evaluated()[name]
+    told = sentence(msgspec.structs.replace(alert, case_lines=lines), signal, "zh", desk=desk_of(None))
+    assert said in told.action
+
+
 @st.composite
 def moves_of_cases(draw: st.DrawFn, name: str, severity: Severity, *, is_open: bool) -> dict[str, object]:
     """The moves of a reader's case that a revision may tell; is_open: of an open episode, which its case lists."""
