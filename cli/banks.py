@@ -1,10 +1,26 @@
-"""A bank by its code or by its name."""
+"""A bank by its code or by its name, and the topics that its commands read."""
+
+from collections.abc import Iterable
 
 from cli.words import say
 from config.errors import SettingsError
 from config.settings import Bank, Settings
 
 NAMED_MAX = 8
+
+
+def places_of(settings: Settings, names: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the (topic, partition) of some topics.
+
+    Raise SettingsError where one is missing, as it is to who has no right to it, and KafkaException where the broker
+    does not answer.
+    """
+    from replay.offsets import Offsets
+
+    places = Offsets(settings.kafka).partitions(names)
+    if missing := set(names) - {topic for topic, _ in places}:
+        raise SettingsError(say(f"没有主题 {'、'.join(missing)}", f"there is no topic {', '.join(missing)}"))
+    return places
 
 
 def bank_named(settings: Settings, text: str) -> Bank:

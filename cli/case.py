@@ -26,11 +26,12 @@ from typing import get_args
 
 import msgspec
 
-from cli.banks import bank_named
+from cli.banks import bank_named, places_of
 from cli.deciding import NotDecided, guarded, one_of
 from cli.numbers import count_of, date_of
 from cli.words import language, say, time_text
 from config.settings import Bank, Settings
+from domain import topics
 from domain.calendar import date_of as date_of_day
 from domain.calendar import day_of, day_of_date
 from domain.cases import ORDER
@@ -118,7 +119,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do it."""
     bank = bank_named(settings, args.bank)
     work = {"list": _list, "show": _show}.get(args.action, _act)
-    return guarded("case", lambda: work(args, settings, bank))
+
+    def reading() -> int:
+        places_of(settings, [topics.bank_cases(bank.bank_id)])
+        return work(args, settings, bank)
+
+    return guarded("case", reading)
 
 
 def _list(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
@@ -239,7 +245,6 @@ def _act(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
 
 def _found(settings: Settings, bank: Bank, text: str) -> CaseRecord:
     """Return the newest record of the bank's case whose id begins with `text`. Raise NotDecided where it is not one."""
-    from domain import topics
     from streams import case_desk
 
     cases = case_desk.newest(settings, bank.bank_id)

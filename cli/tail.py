@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.banks import bank_named
+from cli.banks import bank_named, places_of
 from cli.numbers import count_of
 from cli.words import complain, language, reason_of, say, time_text
 from config.case_table import packaged_case_table
@@ -254,12 +254,9 @@ def _records(settings: Settings, names: list[str], *, from_start: bool) -> Itera
     """
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
 
-    from replay.offsets import Offsets
     from replay.reading import assign, consumer
 
-    places = Offsets(settings.kafka).partitions(names)
-    if missing := set(names) - {topic for topic, _ in places}:
-        raise SettingsError(say(f"没有主题 {'、'.join(missing)}", f"there is no topic {', '.join(missing)}"))
+    places = places_of(settings, names)
     reading: Any = consumer(settings.kafka)
     try:
         start = OFFSET_BEGINNING if from_start else OFFSET_END
