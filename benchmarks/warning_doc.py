@@ -69,7 +69,7 @@ def _before(newest: dict[str, Any], baseline: dict[str, Any]) -> str:
         if old["judged_on"] == new["judged_on"] and old["counts"]["records"] == new["counts"]["records"]
     ]
     if not pairs:
-        return "No world of this run is one of the baseline's: the simulator has changed since."
+        return "No world of this run is one of the baseline's: of another size, or the simulator has changed since."
     before, now = ({"worlds": list(worlds)} for worlds in zip(*pairs, strict=True))
     runs = " ".join(
         f"{when}: engine {one['engine_version']} at {one['commit']}, {one['measured'][:10]}, {one['machine']}."

@@ -272,7 +272,7 @@ def test_an_alert_is_shown_alike_as_it_comes_and_from_the_archive(archive: Conne
     assert {name: live[name] for name in live.keys() & archived.keys()} == {
         "id": "a", "revision": 1, "signal": "EWS01_inflow_collapse", "severity": "red", "state": "raised",
         "stock": False, "opened_ms": T, "as_of_ms": T + 1, "score": 450, "score_before": 470, "bank_count": 2,
-        "said": archived["said"],
+        "said": archived["said"], "claim": None,
     }  # fmt: skip
 
 

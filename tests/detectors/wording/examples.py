@@ -172,9 +172,9 @@ CLEARED: Mapping[str, Numbers] = {
 
 @cache
 def evaluated() -> dict[str, Signal]:
-    """The packaged signals that this engine evaluates, by id."""
+    """The packaged signals that this engine can evaluate, by id: those that ship disabled too."""
     parsed = [parse_row(row, "signals.csv") for row in signals()]
-    return {signal.row.id: signal for signal in parsed if signal.row.enabled and not waits_for(signal)}
+    return {signal.row.id: signal for signal in parsed if not waits_for(signal)}
 
 
 def revision(signal_id: str, severity: Severity, numbers: Numbers, **fields: object) -> Alert:

@@ -233,9 +233,9 @@ def claiming_rules() -> RuleSet:
     return decode(body, content_id(body))
 
 
-def prior_engine(partition: Partition) -> Engine:
-    """Return the engine of a partition that has had the model and the rules of the package alone."""
-    return engine_of(scorecard(prior_snapshot()), packaged_rules(), partition.saved.model_changed_day)
+def prior_engine(partition: Partition, rules: RuleSet | None = None) -> Engine:
+    """Return the engine of a partition that has had the package's model alone, and these rules, else the package's."""
+    return engine_of(scorecard(prior_snapshot()), rules or packaged_rules(), partition.saved.model_changed_day)
 
 
 def state_of(partition: Partition, stored: dict[str, Value] | None = None) -> dict[str, Value]:
