@@ -27,7 +27,8 @@ from tests.processes import children_of
 
 pytest.importorskip("chdb")
 
-SMALL = ("--enterprises", "40", "--banks", "6", "--exit")
+ENTERPRISES = 20
+SMALL = ("--enterprises", f"{ENTERPRISES}", "--banks", "6", "--exit")
 QUICK, SLOW = ("--speed", "20000x"), ("--speed", "300x")  # a day in 4 s, in 5 min
 DONE = re.compile(r"history is in: ([\d,]+) events in ([\d.]+) s")
 
@@ -50,7 +51,7 @@ def asked(address: str) -> Any:
 
 def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, eventually: Callable[..., None]) -> None:
     state, said = tmp_path / "state", tmp_path / "state.log"
-    live_from_ms = demo(40, 6).live_from_ms
+    live_from_ms = demo(ENTERPRISES, 6).live_from_ms
     with ended_in_the_end(first := start(state, *QUICK)):
         eventually(
             lambda: first.poll() is not None or "the pages: http://127.0.0.1:" in said.read_text(), 600, "a page"
@@ -61,11 +62,11 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
         while first.poll() is None:
             if (status := asked(address[1])) is not None:
                 seen.append(status)
-            time.sleep(0.3)
+            time.sleep(1.0)
     assert first.returncode == 0, said.read_text()[-5_000:]
     events = int(DONE.findall(said.read_text())[0][0].replace(",", ""))
     assert events > 12_000
-    assert any(sum(status["grades"].values()) == 40 for status in seen), "the pages never showed the enterprises"
+    assert any(sum(status["grades"].values()) == ENTERPRISES for status in seen), "the pages never showed the enterprises"
     assert {bank["mode"] for bank in seen[-1]["banks"]} == {"live", "daily_file"}
     db = connect(Target(kind="chdb", folder=state / "clickhouse"))
     try:

@@ -20,6 +20,7 @@ from domain import topics
 from domain.events import Control, LogRecord
 from features.values import unpack
 from replay.offsets import Offsets
+from sinks.client import QUICK_START
 from sinks.kafka import DeliveryFailed
 from sinks.log_reader import assigned_consumer, read
 from sinks.redis_store import connect, stored_values
@@ -283,6 +284,12 @@ def _offsets(kafka):
     return Offsets(kafka)
 
 
+@functools.cache
+def _reader(bootstrap):
+    """Return the one reader of all worlds: to connect takes it longer than to read what one of them has said."""
+    return assigned_consumer(bootstrap, QUICK_START)
+
+
 class World:
     """A partition's log, its Redis, its topics; `judge` compares all with a clean run."""
 
@@ -309,7 +316,7 @@ class World:
         )
         self.redis = connect(redis_url, 5.0)
         self.base = f"{self.name.lower()}:{{0}}"
-        self._reader = assigned_consumer(bootstrap)
+        self._reader = _reader(bootstrap)
         self._read_from = self._ends()
         self._landed = []
         self.one, self.two = Worker(self, "one"), Worker(self, "two")
@@ -400,7 +407,6 @@ class World:
         for worker in (self.one, self.two):
             if worker.role is not None:
                 worker.crash()
-        self._reader.close()
 
     def _glob(self):
         return f"{self.name.lower()}:*"
