@@ -31,6 +31,7 @@ from cli.deciding import NotDecided, guarded, one_of
 from cli.numbers import count_of, date_of
 from cli.words import language, say, time_text
 from config.settings import Bank, Settings
+from detectors.wording.desk import CHANGES, DISPOSITIONS, ESCALATIONS, LEVELS, STATES
 from domain import topics
 from domain.calendar import date_of as date_of_day
 from domain.calendar import day_of, day_of_date
@@ -58,27 +59,6 @@ submit  --disposition confirmed 属实|false_alarm 误报|known 已知|seasonal 
 """
 TODAY_COUNT = 10
 WAIT_S = 10.0
-_STATES = {
-    "awaiting": ("待签收", "awaiting"), "signed": ("已签收", "signed"), "checking": ("核查中", "checking"),
-    "in_review": ("待复核", "in review"), "disposed": ("已处置", "disposed of"), "false_alarm": ("误报", "false alarm"),
-    "resolved": ("已解除", "resolved"), "undelivered": ("已停推", "delivery ended"),
-}  # fmt: skip
-_CHANGES = {
-    "opened": ("新开", "opened"), "graver": ("升级", "graver"), "eased": ("降级", "eased"),
-    "resolved": ("解除", "resolved"),
-    "undelivered": ("停推", "delivery ended"), "reopened": ("重开", "reopened"), "resumed": ("处置到期恢复", "resumed"),
-    "overdue": ("逾期未办", "overdue"), "listed": ("存量", "listed"),
-    "paused": ("时限暂停", "deadlines paused"), "continued": ("时限恢复", "deadlines go on"),
-    "signed": ("签收", "signed"),
-    "begun": ("开始核查", "begun"), "submitted": ("提交", "submitted"), "approved": ("复核通过", "approved"),
-    "returned": ("退回", "returned"),
-}  # fmt: skip
-_LEVELS = {"red": ("红", "red"), "orange": ("橙", "orange"), "yellow": ("黄", "yellow"), None: ("无", "none")}
-_DISPOSITIONS = {
-    "confirmed": ("属实", "confirmed"), "false_alarm": ("误报", "false alarm"), "known": ("已知", "known"),
-    "seasonal": ("季节性", "seasonal"), "data_fault": ("数据问题", "data fault"), "to_verify": ("待核实", "to verify"),
-}  # fmt: skip
-_ESCALATIONS = {"desk": ("", ""), "head_office": ("报总行", "head office"), "supervisor": ("报监管", "supervisor")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,8 +138,8 @@ def line(case: CaseRecord, days_left: int | None) -> str:
         f"敞口 {case.exposure_minor / 1_000_000:,.1f} 万元", f"exposure {case.exposure_minor / 100:,.0f} yuan"
     )
     parts = (
-        case.case_id, say(*_LEVELS[case.severity]), say(*_STATES[case.state]), case.enterprise_id, exposure, due,
-        say(*_ESCALATIONS[case.escalation]),
+        case.case_id, say(*LEVELS[case.severity]), say(*STATES[case.state]), case.enterprise_id, exposure, due,
+        say(*ESCALATIONS[case.escalation]),
     )  # fmt: skip
     return "  ".join(part for part in parts if part)
 
@@ -190,10 +170,10 @@ def _show(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
 def _event(record: CaseRecord) -> str:
     parts: Iterator[str | None] = iter((
         time_text(record.as_of)[:16],
-        say(*_CHANGES[record.change]),
-        say(*_LEVELS[record.severity]),
-        say(*_STATES[record.state]),
-        say(*_DISPOSITIONS[record.disposition]) if record.disposition else None,
+        say(*CHANGES[record.change]),
+        say(*LEVELS[record.severity]),
+        say(*STATES[record.state]),
+        say(*DISPOSITIONS[record.disposition]) if record.disposition else None,
         say("至 ", "until ") + date_of_day(record.until).isoformat() if record.until else None,
         record.measure,
         record.remark,
@@ -206,7 +186,7 @@ def _act(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
 
     case = _found(settings, bank, args.case)
     if (case.state, args.action) not in ORDER:
-        state = _STATES[case.state]
+        state = STATES[case.state]
         raise NotDecided(
             say(f"案件 {case.case_id} {state[0]}，此时不能 {args.action}",
                 f"case {case.case_id} is {state[1]}: {args.action} does not follow from that")

@@ -16,9 +16,9 @@ from config.errors import SettingsError
 # Each module `cli.<verb>`, with _ for -, has a docstring and `ZH`, the same in Chinese, whose first line is the help,
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
-    "status", "tail", "case", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "acl", "config",
-    "ledger", "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest", "evaluate",
-    "token-key",
+    "status", "tail", "case", "report", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "acl",
+    "config", "ledger", "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest",
+    "evaluate", "token-key",
 )  # fmt: skip
 INTERRUPTED = 130
 

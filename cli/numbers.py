@@ -3,7 +3,7 @@
 import argparse
 import math
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from cli.words import say
@@ -51,6 +51,15 @@ def date_of(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         message = f"{text!r} 不是日期，如 2025-07-01", f"{text!r} is no date, as 2025-07-01"
+        raise argparse.ArgumentTypeError(say(*message)) from None
+
+
+def month_of(text: str) -> date:
+    """Return the first day of a month, given as YYYY-MM."""
+    try:
+        return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
+    except ValueError:
+        message = f"{text!r} 不是月份，如 2025-07", f"{text!r} is no month, as 2025-07"
         raise argparse.ArgumentTypeError(say(*message)) from None
 
 
