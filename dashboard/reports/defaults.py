@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from dashboard.reports.basis import Period
-from dashboard.reports.reading import Borrower, CaseKey, LoanReport, Move
+from dashboard.reports.reading import Borrower, LoanReport, Move
 from detectors.learning.loan_history import Report, Spell, standing
 from domain.calendar import day_of
 from domain.cases import OPEN
@@ -64,7 +64,7 @@ def new_defaults(reports: Sequence[LoanReport], period: Period) -> Iterator[Defa
 
 
 def first_warning(
-    default: Default, cases: Mapping[CaseKey, Sequence[Move]], severities: Sequence[Severity]
+    default: Default, cases: Mapping[Borrower, Sequence[Sequence[Move]]], severities: Sequence[Severity]
 ) -> Warned | None:
     """Return the first day before a default on which its bank had an open case at one of the levels; None: it had none.
 
@@ -72,14 +72,12 @@ def first_warning(
     """
     found: list[Warned] = []
     begin = default.since - HORIZON_DAYS
-    for (bank_id, case_id), moves in cases.items():
-        if bank_id != default.bank_id or moves[0].enterprise_id != default.enterprise_id:
-            continue
+    for moves in cases.get(default.borrower, ()):
         for at, move in enumerate(moves):
             ends = moves[at + 1].day if at + 1 < len(moves) else default.since
             stands = move.state in OPEN and move.severity in severities and move.day < default.since
             if stands and (move.day >= begin or ends > begin):
-                found.append(Warned(max(move.day, begin), move.severity, case_id))
+                found.append(Warned(max(move.day, begin), move.severity, move.case_id))
     return min(found, default=None, key=lambda one: (one.day, one.case_id))
 
 

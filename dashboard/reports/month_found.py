@@ -9,7 +9,7 @@ from dashboard.reports.book import Cell, Column
 from dashboard.reports.deadlines import Deadline, deadlines
 from dashboard.reports.defaults import Default, new_defaults
 from dashboard.reports.ledger import Told
-from dashboard.reports.reading import Borrower, CaseKey, Customer, Life, Move
+from dashboard.reports.reading import Borrower, Customer, Life, Move
 from sinks.clickhouse import Connection
 
 PPM = 1_000_000
@@ -24,7 +24,7 @@ class Found(NamedTuple):
     told: Told
     known: Mapping[Borrower, Customer]
     defaults: Sequence[Default]
-    cases: Mapping[CaseKey, Sequence[Move]]
+    cases: Mapping[Borrower, Sequence[Sequence[Move]]]
     names: Mapping[str, str]
 
 
@@ -32,11 +32,14 @@ def find(db: Connection, basis: Basis, period: Period, names: Mapping[str, str])
     """Return it, as of the end of the month. names: of the banks, by code."""
     bank, first, last = basis.bank_id, period.first, period.last
     defaults = list(new_defaults(reading.loan_reports(db, bank, last), period))
-    owing = reading.owing(db, bank, first, last)
-    cases = reading.moves(db, bank, last, enterprises=owing | {one.enterprise_id for one in defaults})
+    failed = {one.enterprise_id for one in defaults}
+    cases: dict[Borrower, list[list[Move]]] = {}
+    for moves in reading.moves(db, bank, last, enterprises=failed, due=(first, last)).values():
+        cases.setdefault((moves[0].bank_id, moves[0].enterprise_id), []).append(moves)
     owed = [
         deadline
-        for moves in cases.values()
+        for of_borrower in cases.values()
+        for moves in of_borrower
         for life in _lives(moves)
         for deadline in deadlines(life)
         if period.holds(deadline.due) and (deadline.kept or deadline.due <= basis.data_day)

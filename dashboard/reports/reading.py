@@ -183,27 +183,27 @@ def lives(db: Connection, bank: str, up_to: int) -> list[Life]:
     ]
 
 
-def moves(db: Connection, bank: str, up_to: int, *, enterprises: Collection[str]) -> dict[CaseKey, list[Move]]:
-    """Return the records of the cases of some enterprises, by case, in the order of the log."""
+def moves(
+    db: Connection, bank: str, up_to: int, *, enterprises: Collection[str], due: tuple[int, int] = (1, 0)
+) -> dict[CaseKey, list[Move]]:
+    """Return the records of the cases of some enterprises, by case, in the order of the log.
+
+    due: also those of enterprises with a case that had a due day from the first to the second day.
+    """
+    between = "BETWEEN {from:Int32} AND {to:Int32}"
     query = f"""SELECT bank_id, case_id, enterprise_id, {day_before("as_of")} AS day, change, state, severity,
             {_MS}(opened_at), contact_due, visit_due, due, escalation, exposure_minor, maker, checker, disposition,
             until, measure, remark, {_MS}(acted_at), log_offset
         FROM {db.database}.case_record FINAL
-        WHERE {OF_BANK} AND day <= {{up_to:Int32}} AND enterprise_id IN {{enterprises:Array(String)}}
+        WHERE {OF_BANK} AND day <= {{up_to:Int32}} AND (enterprise_id IN {{enterprises:Array(String)}}
+            OR enterprise_id IN (SELECT enterprise_id FROM {db.database}.case_record
+                WHERE {OF_BANK} AND (contact_due {between} OR visit_due {between})))
         ORDER BY bank_id, case_id, log_offset, seq"""
+    asked = {"bank": bank, "up_to": up_to, "enterprises": sorted(enterprises), "from": due[0], "to": due[1]}
     found: dict[CaseKey, list[Move]] = {}
-    if enterprises:
-        for row in db.rows(query, {"bank": bank, "up_to": up_to, "enterprises": sorted(enterprises)}):
-            found.setdefault((row[0], row[1]), []).append(Move(*row))
+    for row in db.rows(query, asked):
+        found.setdefault((row[0], row[1]), []).append(Move(*row))
     return found
-
-
-def owing(db: Connection, bank: str, first: int, last: int) -> set[str]:
-    """Return the enterprises with a case that had a due day from `first` to `last`."""
-    between = "BETWEEN {first:Int32} AND {last:Int32}"
-    query = f"""SELECT DISTINCT enterprise_id FROM {db.database}.case_record FINAL
-        WHERE {OF_BANK} AND (contact_due {between} OR visit_due {between})"""
-    return {str(row[0]) for row in db.rows(query, {"bank": bank, "first": first, "last": last})}
 
 
 def signals_told(db: Connection, bank: str, up_to: int) -> dict[CaseKey, list[tuple[str, Sequence[int]]]]:

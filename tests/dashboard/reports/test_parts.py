@@ -88,7 +88,7 @@ def default(since: int = 500) -> Default:
 
 def warned(*moves: Move, severities: Any = SEVERITIES) -> int | None:
     """Return how many days before the default its bank had a case."""
-    found = first_warning(default(), {("B", "c"): moves}, severities)
+    found = first_warning(default(), {("B", "E"): [moves]}, severities)
     return None if found is None else default().since - found.day
 
 
@@ -101,7 +101,7 @@ def test_a_warning_is_an_open_case_within_a_year_before() -> None:
     graver = (move(400, "opened", "awaiting", "yellow"), move(450, "graver", "awaiting", "orange"))
     assert (warned(*graver), warned(*graver, severities=("orange", "red"))) == (100, 50)
     assert warned(move(400, "signed", "signed", None)) is None, "all its signals have cleared"
-    assert first_warning(default(), {("X", "c"): [move(1, "opened", "awaiting", bank_id="X")]}, SEVERITIES) is None
+    assert first_warning(default(), {("X", "E"): [[move(1, "opened", "awaiting", bank_id="X")]]}, SEVERITIES) is None
 
 
 def reported(day: int, dpd: int | None, event: Any = "overdue", loan: str = "L", offset: int = 0) -> LoanReport:
