@@ -63,7 +63,7 @@ def _worth(one: Judge, signal: str, severity: str, rows: Ints) -> DispositionWor
     )
     open_outcome = one.standing.judged[owner] & (day < bad_day[owner]) & (day + LONG_DAYS <= one.window.known_until)
     went_bad = bad_day[owner] - day <= LONG_DAYS
-    names, bad = dict[str, int](), {}
+    names, bad = dict[str, int](), dict[str, Figure]()
     for code, name in enumerate(DISPOSITIONS, 1):
         if not (so := said == code).any():
             continue

@@ -65,7 +65,8 @@ def _timeline(measured: Measured, truth: Truth, spread: Floats, who: int, lead: 
     # A week that has not ended may get another last score.
     whole = min(end, week_start_day(week_of_day(world.last_day + 1)) - 1)
     rows = np.flatnonzero((scores.enterprise == who) & (scores.day >= first) & (scores.day <= whole))
-    rows = rows[np.diff(week_of_day(scores.day[rows]), append=NEVER) > 0]  # of each week the last
+    weeks = np.array([week_of_day(day) for day in scores.day[rows].tolist()], np.int64)
+    rows = rows[np.diff(weeks, append=NEVER) > 0]  # of each week the last
     return Timeline(
         enterprise_id=world.ids[who],
         scenario=truth.scenario[who],

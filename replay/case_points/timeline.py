@@ -42,8 +42,8 @@ class Timeline(NamedTuple):
         """Return the timelines of some signals alone; wanted: (signals,), as the claim numbers them."""
         kept = wanted[self.signal]
         before = np.concatenate(([0], np.cumsum(kept)))
-        columns = (self.moment, self.day, self.signal, self.before, self.after, self.true, self.retracted)
-        return Timeline(self.first_day, before[self.first], *(column[kept] for column in columns), self.score)
+        columns = ("moment", "day", "signal", "before", "after", "true", "retracted")
+        return self._replace(first=before[self.first], **{name: getattr(self, name)[kept] for name in columns})
 
 
 def timeline(world: World, wanted: Flags, signals: Sequence[str] = SIGNALS) -> Timeline:
