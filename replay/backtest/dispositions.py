@@ -7,7 +7,7 @@ from detectors.learning import statistics
 from detectors.learning.statistics import Ints
 from domain.outputs import SEVERITIES
 from replay.backtest.panel import LONG_DAYS, sums
-from replay.backtest.report import DispositionWorth, figure
+from replay.backtest.report import DispositionWorth, Figure, figure
 from replay.backtest.world import Revisions, World
 from replay.backtest.worth import Judge
 
