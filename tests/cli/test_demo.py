@@ -66,7 +66,7 @@ def test_the_demo_brings_its_history_in_goes_live_and_goes_on(tmp_path: Path, ev
     assert first.returncode == 0, said.read_text()[-5_000:]
     events = int(DONE.findall(said.read_text())[0][0].replace(",", ""))
     assert events > 12_000
-    assert any(sum(status["grades"].values()) == ENTERPRISES for status in seen), "the pages never showed the enterprises"
+    assert any(sum(status["grades"].values()) == ENTERPRISES for status in seen), "the pages showed no enterprises"
     assert {bank["mode"] for bank in seen[-1]["banks"]} == {"live", "daily_file"}
     db = connect(Target(kind="chdb", folder=state / "clickhouse"))
     try:
