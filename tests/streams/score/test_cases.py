@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from config.case_table import Cutoffs
 from detectors.rules.artefact import RulesArtefact, decode
 from detectors.snapshot import content_id
 from domain import topics
@@ -333,7 +334,7 @@ def test_a_dead_feed_makes_no_case_graver_by_the_score_alone(monkeypatch: pytest
     logit = intercept_milli() + sum(line.points_milli for line in opened.case_lines or ())
     artefact = claiming_artefact()
     assert artefact.case is not None
-    cut = msgspec.structs.replace(artefact.case.cutoffs_milli, orange=logit + 30, red=logit + 9_000)
+    cut = Cutoffs(yellow=logit - 30, orange=logit + 150, red=logit + 9_000)
     body = RulesArtefact(
         signals=artefact.signals, case=msgspec.structs.replace(artefact.case, cutoffs_milli=cut)
     ).encode()
