@@ -14,7 +14,7 @@ from detectors.rules.program import UNKNOWN_BAND
 from detectors.snapshot import content_id
 from domain import topics
 from domain.calendar import date_of, day_of
-from domain.events import Instalment
+from domain.events import Control, Instalment, LogRecord
 from domain.outputs import Alert
 from features.indicators.nulls import VALUE
 from streams.score import partition as partitions
@@ -24,6 +24,7 @@ from tests.determinism import log as logs
 from tests.streams.score.kit import (
     BANK,
     FIRST_DAY,
+    HEADERS,
     OTHER_BANK,
     authorization,
     immediate_artefact,
@@ -132,3 +133,32 @@ def test_no_transaction_moves_what_is_said_to_stand_still(seed):
                 compared += 1
             stood[int(x["slot"])] = now
     assert compared > 1_000
+
+
+def test_what_a_tick_or_a_switch_of_models_moves_is_seen_with_the_next_transaction(monkeypatch):
+    """In the middle of a day: no transaction moves it."""
+    base = next(row for row in immediate_artefact().signals if row.id == "EWS48_adverse_gov_event")
+    base = msgspec.structs.replace(
+        base, levels=("", "", "op_credit_30d_count > 3"), hysteresis="held(op_credit_30d_count < 1, d=2)",
+        min_history="ctx.history_days >= 30", not_computable_when="", evidence=("op_credit_30d_count",),
+    )  # fmt: skip
+    signals = (
+        msgspec.structs.replace(base, id="T1", suppress_when="feed.stalled"),
+        msgspec.structs.replace(base, id="T2", suppress_when="score.model_changed_30d"),
+    )
+    artefact = RulesArtefact(signals=signals)
+    in_force = compiled(artefact, content_id(artefact.encode()), row_word="row", first=0)
+    monkeypatch.setattr(partitions, "packaged_rules", lambda: in_force)
+    switch = Control(
+        control_id="m", action="activate", artefact="model", artefact_id=logs.other_id(), by="op", reason="test"
+    )
+    days = [event for day in range(40) for event in (txn(f"s{day}", "E1", day, 5), tick(day))]
+    today = [txn("a", "E1", 40, 5), tick(39, stalled=True), txn("b", "E1", 40, 6), switch, txn("c", "E1", 40, 7)]
+    rows = [
+        (None, msgspec.json.encode(LogRecord(event=event)), HEADERS, 0) if event is switch else record(event)
+        for event in (*days, *today)
+    ]
+    found, _ = _run(rows, forgets=False, piece=1)
+    alerts = [msgspec.json.decode(value, type=Alert) for topic, _, value in found if topic == topics.ALERT_SUPERVISOR]
+    stale = [(alert.signal, alert.event_ids) for alert in alerts if alert.state == "stale"]
+    assert stale == [("T1", ["b"]), ("T2", ["c"])]
