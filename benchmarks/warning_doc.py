@@ -233,7 +233,7 @@ def _signals(document: dict[str, Any]) -> list[tuple[str, ...]]:
 
     def cell(world: dict[str, Any], name: str) -> str:
         one = next((each for each in world["signals"] if each["signal"] == name), None)
-        if one is None:
+        if one is None or "adds" not in one:  # a run of before: its signals were not judged by the claim
             return "–"
         cases, lost, adds = one["fewer_cases"], one["lost_warnings"], one["adds"]
         return f"{_number(cases, False)} / {_share(lost, False)} / {_share(adds)}"
