@@ -1,4 +1,4 @@
-"""What became of borrowers of whose cases a bank's desk has said something: its dispositions beside the labels.
+"""Dispositions of banks' desks beside the labels: the later fate of borrowers on whose cases a desk has concluded.
 
 A disposition is no label (docs/adr/0041): it says what a desk found, and a label what the borrower then did. So it is
 counted by the label of the observation that it came with, and teaches nothing.

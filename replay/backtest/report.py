@@ -140,7 +140,7 @@ class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DispositionWorth(msgspec.Struct, frozen=True, kw_only=True):
-    """What desks said of cases, and what became of the borrowers. `signal`: empty: of cases by their own level."""
+    """Conclusions of desks on cases, and the borrowers' fate. `signal`: empty: of cases by their own level."""
 
     signal: str
     severity: str  # of its alert, or of the case

@@ -124,7 +124,7 @@ def _tells(book, first, end, b):
             news = r
     if news < 0:
         return False
-    book.rows[news].held[b] = outbook.TOLD
+    book.rows[news].held[b] = outbook.NEWS
     return True
 
 

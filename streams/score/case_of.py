@@ -15,7 +15,7 @@ from detectors.rules.program import SIGNALS_MAX
 from detectors.snapshot import MICRO
 from domain.outputs import SEVERITIES, CaseLine, Severity
 from features.layout import id_words
-from streams.score.outbook import TOLD
+from streams.score.outbook import NEWS
 from streams.score.records import bank_number
 
 
@@ -28,7 +28,7 @@ def is_told(b: Any, rules: RuleSet, slot: int) -> bool:
     """
     if not rules.programs.case_claims or b["case_moved"][slot]:
         return True
-    if b["to_bank"] >= 0 or b["held"][slot] == TOLD:
+    if b["to_bank"] >= 0 or b["held"][slot] == NEWS:
         return True
     return bool(b["case_key"][slot]) and (bool(b["stock"]) or b["transition"] == episodes.RETRACTED)
 

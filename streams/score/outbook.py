@@ -27,7 +27,7 @@ KINDS = REFUSED + case_life.REFUSALS  # REFUSED is followed by one kind for each
 A_CLOSE = -1
 TO_ALL, TO_BANKS = -1, -2
 NO_LINES = -1
-AS_EVER, HELD, TOLD = range(3)
+AS_EVER, HELD, NEWS = range(3)
 # What became of a record: index into the tally.
 HELD_ALREADY, WAS_APPLIED, WAS_DUPLICATE, WAS_CONFLICT, WAS_LATE, WAS_REFUSED = range(6)
 OUTCOMES = WAS_REFUSED + case_life.REFUSALS  # in the order of their reasons
@@ -102,7 +102,7 @@ ROW = np.dtype(
         ("more_count", "|u1", (BANK_SLOTS,)),  # open loans of the bank beside the slots
         ("more_outstanding", "<i8", (BANK_SLOTS,)),
         ("more_dpd", "<i4", (BANK_SLOTS,)),
-        ("held", "|u1", (BANK_SLOTS,)),  # AS_EVER, HELD: the bank has disposed of that, or TOLD: it is news to it
+        ("held", "|u1", (BANK_SLOTS,)),  # AS_EVER, HELD: the bank has disposed of that, or NEWS: it is news to it
         # a bank's case (features/state/lives.py), and what has changed of it (detectors/case_life.py)
         ("life_case", "<u8"),
         ("life_bank", "<i8"),

@@ -1,4 +1,4 @@
-"""What banks have disposed of, against a dictionary."""
+"""Findings that banks have disposed of, against a dictionary."""
 
 import numpy as np
 from hypothesis import given, settings

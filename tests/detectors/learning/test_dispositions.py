@@ -1,4 +1,4 @@
-"""What became of borrowers of whose cases a desk has said something."""
+"""Dispositions of desks, counted by the label that came of it."""
 
 from detectors.learning.dispositions import Dispositions
 

@@ -1,4 +1,4 @@
-"""What desks said of cases, from actions in a log to the report: against what was told, record by record."""
+"""Conclusions of desks on cases, from actions in a log to the report: against what was told, record by record."""
 
 from collections import Counter, defaultdict
 from pathlib import Path

@@ -73,6 +73,16 @@ def report_with(text: str) -> Report:
         load=[replace(one.load[0], level=level) for level in ("orange_red", "yellow")],
         cases=[replace(one.cases[0], policy=policy) for policy in ("orange_red", "all")],
         signals=[replace(one.signals[0], signal=signal)],
+        dispositions=[
+            replace(
+                one.dispositions[0],
+                signal=name,
+                severity="red",
+                disposed={"confirmed": 1, "false_alarm": 2},
+                went_bad={"confirmed": ONE},
+            )
+            for name in ("", signal)
+        ],
         silent=[("EWS10_short_runway", ["runway_30d_days"])],
         budgets=[replace(one.budgets[0], policy=p, budget=budget) for p in policies for budget in (6, 12, 24, 50)],
         groups=[replace(one.groups[0], by="scenario")],

@@ -56,7 +56,7 @@ OF_A_NOTICE = {"kind", "slot", "record", "signal", "transition", "to_bank", "sto
                "provisional_calendar"}  # fmt: skip
 NOT_READ = {
     "history_days", "cap_milli", "coverage_ppm", "status", "status_reason", "published_grade", "balance_now_cny",
-    "balance_known", "u", "points_milli", "reasons", "granted", "disposed",
+    "balance_known", "u", "points_milli", "reasons", "granted", "disposed", "waits",
     "life_case", "life_bank", "life_change", "life_stage", "life_disposition", "life_level", "life_escalation",
     "life_maker", "life_checker", "life_opened_ms", "life_contact_day", "life_visit_day", "life_due_day",
     "life_until_day", "life_exposure_fen",  # of records of cases, each of one bank's own
