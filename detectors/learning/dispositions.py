@@ -1,4 +1,4 @@
-"""Dispositions of banks' desks beside the labels: the later fate of borrowers on whose cases a desk has concluded.
+"""Dispositions beside labels: borrowers of whose cases a bank's desk has said something, and what they then did.
 
 A disposition is no label (docs/adr/0041): it says what a desk found, and a label what the borrower then did. So it is
 counted by the label of the observation that it came with, and teaches nothing.

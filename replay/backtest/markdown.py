@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
 from replay.backtest.report import BankWeek, Figure, Report, Worth
-from replay.backtest.translations import POLICIES, translated
+from replay.backtest.translations import POLICIES, TRANSLATIONS, translated
 
 WARNED = ("30", "60", "90", "180")
 DECIDED = ("confirmed", "false_alarm")
@@ -158,14 +158,19 @@ def _dispositions(report: Report, lang: str) -> Iterator[str]:
     rows = [
         (
             each.signal or translated("cases", lang),
-            translated(each.severity, lang),
-            ", ".join(f"{translated(name, lang)} {count:,}" for name, count in each.disposed.items()),
+            _word(each.severity, lang),
+            ", ".join(f"{_word(name, lang)} {count:,}" for name, count in each.disposed.items()),
             _percent(each.precision),
             *("–" if (one := each.went_bad.get(name)) is None else _percent(one) for name in DECIDED),
         )
         for each in report.dispositions
     ]
     yield from _table([translated(name, lang) for name in heads], rows)
+
+
+def _word(name: str, lang: str) -> str:
+    """Return the text of a name, or a name of another version as it is."""
+    return translated(name, lang) if name in TRANSLATIONS else name
 
 
 def _separation(report: Report, lang: str) -> Iterator[str]:

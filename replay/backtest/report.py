@@ -140,7 +140,7 @@ class SignalWorth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DispositionWorth(msgspec.Struct, frozen=True, kw_only=True):
-    """Conclusions of desks on cases, and the borrowers' fate. `signal`: empty: of cases by their own level."""
+    """Dispositions of cases, and how many of the borrowers went bad. `signal`: empty: of cases by their own level."""
 
     signal: str
     severity: str  # of its alert, or of the case

@@ -1,4 +1,4 @@
-"""Findings that banks have disposed of, against a dictionary."""
+"""The findings that banks have disposed of, against a dictionary."""
 
 import numpy as np
 from hypothesis import given, settings

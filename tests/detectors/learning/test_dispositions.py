@@ -1,4 +1,4 @@
-"""Dispositions of desks, counted by the label that came of it."""
+"""Dispositions, counted by the labels that they came with."""
 
 from detectors.learning.dispositions import Dispositions
 

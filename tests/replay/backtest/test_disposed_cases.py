@@ -1,4 +1,4 @@
-"""Conclusions of desks on cases, from actions in a log to the report: against what was told, record by record."""
+"""Dispositions of cases, from actions in a log to the report: against the records, one by one."""
 
 from collections import Counter, defaultdict
 from pathlib import Path

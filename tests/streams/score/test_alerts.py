@@ -270,7 +270,7 @@ def without_history():
 
 
 def test_an_episode_that_ends_with_its_rules_after_a_consent_did_is_closed_to_that_bank():
-    """No day closes of an enterprise without transactions: nothing has looked since the consent ended."""
+    """No day closes of an enterprise without transactions, so that nothing has looked since the consent ended."""
     kept, before = RulesArtefact(signals=(row("T1", suppress_when=""),)), without_history()
     lapsing = authorization("a1", "E1", valid_to=day_start_ms(FIRST_DAY + 20))
     events = [loan("l1", "E1", 0, loan_id="L1"), lapsing, overdue(10, 35), *[tick(day) for day in range(10, 30)]]
