@@ -55,6 +55,8 @@ class Revised(NamedTuple):
     banks: Sequence[str]
     rules_id: str
     provisional_calendar: ProvisionalCalendar
+    true_closes: int | UnsetType
+    clear_closes: int | UnsetType
     loans: Sequence[LoanOfAlert]
     loans_more: LoansMore | UnsetType
     case_state: CaseState | UnsetType = UNSET
@@ -173,7 +175,8 @@ def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> l
     """Return every revision, newest first; those held back by a backfill are marked."""
     columns = f"""alert_id, revision, enterprise_id, signal, severity, case_severity, state, reason, stock,
         {_MS}(opened_at) AS opened_ms, {_MS}(as_of) AS as_of_ms, score, score_before, evidence_names,
-        evidence_values_micro, banks, rules_id, provisional_calendar, case_pd_12m_ppm, case_names, case_points_milli"""
+        evidence_values_micro, banks, rules_id, provisional_calendar, true_closes, clear_closes, case_pd_12m_ppm,
+        case_names, case_points_milli"""
     query = f"""SELECT * FROM (
             SELECT {columns}, 0 AS backfill FROM {db.database}.alert FINAL WHERE enterprise_id = {{id:String}}
             UNION ALL
@@ -183,13 +186,13 @@ def _alerts(db: Connection, asked: Mapping[str, Any], sentences: Sentences) -> l
 
 
 def _alert(sentences: Sentences, *row: Any) -> dict[str, Any]:
-    *front, names, values_micro, banks, rules_id, is_provisional, pd_ppm, case_names, case_points, backfill = row
-    evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values_micro, strict=True)]
+    *front, names, values, banks, rules_id, is_provisional, true, clear, pd_ppm, case_names, case_points, back = row
+    evidence = [Evidence(name=name, value_micro=x) for name, x in zip(names, values, strict=True)]
     provisional: ProvisionalCalendar = True if is_provisional else UNSET
-    alert = Revised(*(*front, evidence, banks, rules_id, provisional, (), UNSET))
+    alert = Revised(*(*front, evidence, banks, rules_id, provisional, true, clear, (), UNSET))
     if not alert.case_severity:  # it belonged to no case
         alert = alert._replace(case_severity=None)
-    shown = alert_shown(sentences, alert, backfill=backfill)
+    shown = alert_shown(sentences, alert, backfill=back)
     # A sentence would say what stands in no column: which of the case's signals is in which finding, since when.
     claim = claim_shown(alert._replace(case_pd_12m_ppm=pd_ppm), zip(case_names, case_points, strict=True))
     return {**shown, "claim": claim}

@@ -76,6 +76,19 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     value_micro: int | None
     band: str | None = None  # in place of a number out of which a bank could compute another's
     provisional_calendar: ProvisionalCalendar = msgspec.UNSET
+    # As the sentence has them (docs/adr/0042): the usual value that a change or a share sets its amount against, and
+    # the line that the number has crossed, with the level that it is of.
+    usual_micro: int | msgspec.UnsetType = msgspec.UNSET
+    line_micro: int | msgspec.UnsetType = msgspec.UNSET
+    line_severity: Severity | msgspec.UnsetType = msgspec.UNSET
+
+
+class DataDate(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a bank's data on the enterprise reaches."""
+
+    bank_id: str
+    newest_on: str | None  # date of its newest transaction; None: it has sent none
+    stalled: bool  # at the last close its feed was
 
 
 class LoanOfAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +164,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     case_severity_before: Severity | msgspec.UnsetType | None = msgspec.UNSET  # beside case_state; None: no case
     case_pd_12m_ppm: int | msgspec.UnsetType = msgspec.UNSET  # the claim: a default within twelve months
     case_lines: list[CaseLine] | msgspec.UnsetType = msgspec.UNSET  # what the claim is made of, most points first
+    # Day closes in a row at which the condition of its level has held, and at which what clears it has; absent: 0, or
+    # the rule does not count them.
+    true_closes: int | msgspec.UnsetType = msgspec.UNSET
+    clear_closes: int | msgspec.UnsetType = msgspec.UNSET
+    data_dates: list[DataDate] | msgspec.UnsetType = msgspec.UNSET  # the supervisor's of all banks, a bank's its own
     offset: int
     seq: int
 

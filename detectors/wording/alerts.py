@@ -16,9 +16,10 @@ from detectors.wording.actions import action, by_when
 from detectors.wording.case import DESK, Desk
 from detectors.wording.conditions import condition_text, numbers_in, reduce
 from detectors.wording.deadlines import day_text
+from detectors.wording.measures import crossed_by, values_of
 from detectors.wording.numbers import value_text
 from detectors.wording.outcome import Outcome, outcome
-from detectors.wording.revision import Revision, elsewhere_id, phase
+from detectors.wording.revision import ASSERTED, WAITING, Revision, elsewhere_id, phase
 from detectors.wording.titles import tagged, title
 from detectors.wording.told import MICRO, SCORE, Crossed, facts_of, line_text_of
 from domain.calendar import day_of, day_of_text
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from detectors.rules.conditions import Signal  # with numba: too heavy for a command that prints sentences
 
 MOVED_MIN = 3  # points: a score that moved by less is said as it is
-_ASSERTED = frozenset({"new", "again", "graver", "eased"})  # the condition of the level is true
 _RISEN = frozenset({"new", "again", "graver"})
-_WAITING = frozenset({"resumed", "listed", "open"})  # the episode is open, whatever its condition is by now
 _ON_HOLD = frozenset({"stale", "listed_stale"})
-_IN_TITLE = _ASSERTED | _WAITING  # the title has the level
+_IN_TITLE = ASSERTED | WAITING  # the title has the level
 Standing = Literal["true", "level_held", "level_doubtful", "held", "doubtful", "unseen", "unknown"]
 _EXPLAINED = frozenset({"level_held", "level_doubtful", "held", "doubtful"})  # the condition of the level is not true
 
@@ -57,9 +56,9 @@ def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, desk: Desk
     if _is_notice(alert):
         return _notice(alert, desk, lang)
     now = now or phase(alert)
-    standing, left = _standing(alert, signal) if now in _WAITING else ("true", None)
-    may_be_known = now in _WAITING | _ON_HOLD | {"cleared"}
-    became = outcome(alert, signal, _values(alert), is_over=now == "cleared") if may_be_known else ""
+    standing, left = _standing(alert, signal) if now in WAITING else ("true", None)
+    may_be_known = now in WAITING | _ON_HOLD | {"cleared"}
+    became = outcome(alert, signal, values_of(alert), is_over=now == "cleared") if may_be_known else ""
     if became == "awaited" and standing != "held":
         became = ""
     is_held = standing == "held" and became in ("", "awaited")
@@ -69,15 +68,15 @@ def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, desk: Desk
     said = [*case.claim(alert, desk, lang), phrases.THIS_TIME.to(lang).format(name, state)] if alert.case_state else []
     said += _beginning(alert, now, became, lang)
     if became:
-        dpd = value_text("dpd_max_days", _values(alert).get("dpd_max_days", 0) / MICRO, lang)
+        dpd = value_text("dpd_max_days", values_of(alert).get("dpd_max_days", 0) / MICRO, lang)
         clears = condition_text(signal.hysteresis, lang) if signal else phrases.NOT_AT_HAND.to(lang)
         said.append(phrases.OUTCOMES[became].to(lang).format(dpd, clears))
-    elif now in _WAITING:
+    elif now in WAITING:
         said.append(_standing_text(alert, standing, left, signal, lang))
-    crossed: Crossed = {}
-    if signal and now in _ASSERTED | _WAITING:
-        crossed = facts.crossed(signal, alert.severity, _values(alert), is_true=now in _ASSERTED)
-    if now in _ASSERTED | _WAITING | _ON_HOLD | {"cleared"}:
+    if now in WAITING and standing != "true" and became in ("", "observed"):
+        said += _progress(alert, signal, lang)
+    crossed = crossed_by(alert, signal, now)
+    if now in ASSERTED | WAITING | _ON_HOLD | {"cleared"}:
         left_out = _left_out(alert, now, standing, signal)
         told = list(facts_of(alert, left_out, signal, crossed, lang))
         numbers = [each.text for each in told]
@@ -121,7 +120,7 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
     """
     if signal is None:
         return "unknown", None
-    values, number = _values(alert), SEVERITIES.index(alert.severity)
+    values, number = values_of(alert), SEVERITIES.index(alert.severity)
     levels = signal.bare_levels
     nulls = _nulls(alert)
     truths = [False if tree is None else reduce(tree, values, nulls) for tree in levels]  # graver ones would be raised
@@ -139,11 +138,6 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
     return ("level_doubtful" if is_open else "doubtful"), next(iter(parts)) if len(parts) == 1 else AnyOf(tuple(parts))
 
 
-def _values(alert: Revision) -> dict[str, int]:
-    """Return the numbers of the evidence that are known and may be shown, in millionths."""
-    return {each.name: each.value_micro for each in alert.evidence if each.value_micro is not None}
-
-
 def _nulls(alert: Revision) -> set[str]:
     """Return the numbers of the evidence that are not computable: without a value, and without a band in its place."""
     return {each.name for each in alert.evidence if each.value_micro is None and each.band is None}
@@ -152,8 +146,9 @@ def _nulls(alert: Revision) -> set[str]:
 def _standing_text(
     alert: Revision, standing: Standing, left: Expression | None, signal: "Signal | None", lang: Lang
 ) -> str:
-    if standing == "held" and signal and reduce(facts.clearing(signal), _values(alert)) is True:
-        return phrases.CLEARING.to(lang).format(timers(signal.hysteresis)[0].closes)
+    if standing == "held" and signal and reduce(facts.clearing(signal), values_of(alert)) is True:
+        told = phrases.CLEARING if not alert.clear_closes else phrases.GONE
+        return told.to(lang).format(timers(signal.hysteresis)[0].closes)
     conditions = (signal and signal.hysteresis, left)
     return (
         phrases.STANDINGS[standing]
@@ -162,6 +157,13 @@ def _standing_text(
             phrases.SEVERITIES[alert.severity].to(lang), *(condition_text(x, lang) if x else "" for x in conditions)
         )
     )
+
+
+def _progress(alert: Revision, signal: "Signal | None", lang: Lang) -> Iterator[str]:
+    """Yield at how many closes, of how many, what clears it has held, unless a number says that it does not."""
+    if signal and alert.clear_closes and reduce(signal.watched, values_of(alert)) is not False:
+        least = timers(signal.hysteresis)[0].closes
+        yield phrases.PROGRESS.to(lang).format(min(alert.clear_closes, least), least)
 
 
 def _beginning(alert: Revision, now: str, became: Outcome, lang: Lang) -> Iterator[str]:
@@ -185,7 +187,7 @@ def _beginning(alert: Revision, now: str, became: Outcome, lang: Lang) -> Iterat
 
 def _conditions(alert: Revision, now: str, signal: "Signal | None", crossed: Crossed, lang: Lang) -> Iterator[str]:
     """Yield what is true without a number of the evidence that tells it, and since when a new condition is true."""
-    if signal is None or now not in _ASSERTED | {"cleared"}:
+    if signal is None or now not in ASSERTED | {"cleared"}:
         return
     number = SEVERITIES.index(alert.severity)
     level, condition = signal.levels[number], signal.bare_levels[number]
@@ -193,31 +195,32 @@ def _conditions(alert: Revision, now: str, signal: "Signal | None", crossed: Cro
         condition = facts.clearing(signal)
     if condition is not None:
         banded = {each.name for each in alert.evidence if each.band is not None}
-        for part in facts.without_numbers(condition, _values(alert), banded & crossed.keys()):
+        for part in facts.without_numbers(condition, values_of(alert), banded & crossed.keys()):
             yield condition_text(part, lang)
     if level is not None and now in _RISEN:
         last = day_of(alert.as_of) - 1  # the newest day that has closed
         for held in timers(level):
-            since = day_text(last - held.closes + 1, day_of(alert.as_of - 1), lang)
-            yield phrases.SUSTAINED.to(lang).format(held.closes, since)
+            closes = alert.true_closes or held.closes
+            since = day_text(last - closes + 1, day_of(alert.as_of - 1), lang)
+            yield phrases.SUSTAINED.to(lang).format(closes, since)
 
 
 def _left_out(alert: Revision, now: str, standing: Standing, signal: "Signal | None") -> set[str]:
     """Return the numbers of the evidence that would contradict what the sentence says of its condition."""
     if signal is None:
         return set()
-    values, level = _values(alert), signal.bare_levels[SEVERITIES.index(alert.severity)]
+    values, level = values_of(alert), signal.bare_levels[SEVERITIES.index(alert.severity)]
     if now == "cleared":
         speaking = facts.that_clear(signal, values)
     elif standing in _EXPLAINED or level is None:
         speaking = facts.that_explain(signal, alert.severity, values)
     else:
         speaking = facts.that_assert(signal, values)
-        if now in _ASSERTED:
+        if now in ASSERTED:
             speaking -= facts.of_other_levels(signal, alert.severity, values)
         if reduce(level, values) is False:  # on hold: the numbers of its level, for reference
             speaking |= numbers_in((level,))
-    return facts.left_out(signal, values, speaking, is_true=now in _ASSERTED)
+    return facts.left_out(signal, values, speaking, is_true=now in ASSERTED)
 
 
 def _score(alert: Revision, crossed: Crossed, lang: Lang) -> str:
@@ -227,7 +230,7 @@ def _score(alert: Revision, crossed: Crossed, lang: Lang) -> str:
     else:
         said = phrases.SCORE_MOVED.to(lang).format(before, alert.score)
     said += line_text_of(SCORE, said, crossed, lang)
-    values = _values(alert)
+    values = values_of(alert)
     for what, number, above, score in phrases.CAPS:
         if alert.score == score and values.get(number, 0) > above * MICRO:
             return said + phrases.CAPPED.to(lang).format(what.to(lang))

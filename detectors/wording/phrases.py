@@ -99,6 +99,8 @@ CLEARING = Words(
     "触发条件已消失，解除条件已满足，连续{}个日终即解除",
     "the condition that raised it is gone; what clears it holds, and clears it after {} day closes in a row",
 )
+GONE = Words("触发条件已消失", "the condition that raised it is gone")
+PROGRESS = Words("解除条件已达标{}/{}日", "what clears it has held at {} of {} day closes")
 NOT_AT_HAND = Words("以规则为准", "as the rules say")
 # What became of an instalment or of arrears (outcome.py): {0} are the days past due, {1} is what clears it.
 OUTCOMES: Mapping[str, Words] = {

@@ -17,6 +17,10 @@ from domain.outputs import (
     Severity,
 )
 
+# Phases of a revision: the condition of its level is true; the episode is open, whatever its condition is by now.
+ASSERTED = frozenset({"new", "again", "graver", "eased"})
+WAITING = frozenset({"resumed", "listed", "open"})
+
 
 class Revision(Protocol):
     """The input of a sentence: an `Alert`, or a row of the archive with the same fields."""
@@ -67,6 +71,10 @@ class Revision(Protocol):
     def case_pd_12m_ppm(self) -> int | msgspec.UnsetType: ...
     @property
     def case_lines(self) -> Sequence[CaseLine] | msgspec.UnsetType: ...
+    @property
+    def true_closes(self) -> int | msgspec.UnsetType: ...
+    @property
+    def clear_closes(self) -> int | msgspec.UnsetType: ...
 
 
 def phase(alert: Revision) -> str:

@@ -35,7 +35,7 @@ def facts_of(
     """Yield the evidence: a change or a share beside the number that it sets against a usual value, others alone."""
     beside = {} if signal is None else thresholds((*signal.levels, signal.hysteresis))
     shown = {each.name: each for each in alert.evidence if each.name not in left_out and each.name != SCORE}
-    against = dict(_against(shown))
+    against = dict(usual_values(shown))
     for name, each in shown.items():
         if name in against:
             continue
@@ -61,7 +61,7 @@ def line_text_of(name: str, value: str, crossed: Crossed, lang: Lang) -> str:
     return phrases.LINE.to(lang).format(phrases.LINES[severity].to(lang), line_beside(name, line, value, lang))
 
 
-def _against(shown: Mapping[str, Evidence]) -> Iterator[tuple[str, tuple[str, float]]]:
+def usual_values(shown: Mapping[str, Evidence]) -> Iterator[tuple[str, tuple[str, float]]]:
     """Yield (number, (the number that it compares, the usual value of that one)) where both are told as numbers."""
     for name, each in shown.items():
         of = wordings()[name].usual_of if name in wordings() else ""

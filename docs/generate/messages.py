@@ -23,7 +23,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         events.Txn, events.Loan, events.Instalment, events.Receipt, events.Gov, events.Profile, events.Authorization,
         events.CaseAction, events.Outcome, events.Control, events.Tick, events.Feed, events.Derived, events.LogRecord,
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
-        outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.CaseRecord,
+        outputs.DataDate, outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.CaseRecord,
         outputs.DeadLetter, outputs.EventName, outputs.Sealed, outputs.Refused, outputs.Cut, outputs.Opened,
         outputs.QuarantinedBatch, outputs.KnownEnterprise,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,

@@ -102,6 +102,12 @@ def _or_empty(field: str) -> Read:
     return lambda value: read(value) or ""
 
 
+def _or_zero(field: str) -> Read:
+    """Return a reader of a number that is absent where it is zero."""
+    read = operator.attrgetter(field)
+    return lambda value: read(value) or 0
+
+
 def _case_pd(alert: Alert) -> int | None:
     return None if alert.case_pd_12m_ppm is msgspec.UNSET else alert.case_pd_12m_ppm
 
@@ -327,6 +333,8 @@ _REVISION: tuple[Column, ...] = (
     ("case_state", WORD, "value", _or_empty("case_state")),
     ("case_severity_before", WORD, "value", _or_empty("case_severity_before")),
     ("case_pd_12m_ppm", "Nullable(Int32)", "value", _case_pd),
+    ("true_closes", "UInt16", "value", _or_zero("true_closes")),
+    ("clear_closes", "UInt16", "value", _or_zero("clear_closes")),
     _PROVISIONAL,
     ("log_offset", "Int64", "value", operator.attrgetter("offset")),
     ("log_time", TIME, "records", operator.attrgetter("times_ms")),

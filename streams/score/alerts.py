@@ -26,6 +26,7 @@ from detectors.scorecard import displayed
 from detectors.wording import phrases
 from detectors.wording.alerts import sentence
 from detectors.wording.case import Desk, desk_of
+from detectors.wording.measures import measured
 from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
 from domain import topics
@@ -48,6 +49,7 @@ from streams.score.json_text import micro
 from streams.score.loan_lines import loan_of_alert, reported_dpd
 from streams.score.outbook import HELD, TO_ALL
 from streams.score.records import bank_text
+from streams.score.standing import standing_fields
 
 # What evidence moves with the calendar of business days: the indicator that counts them, and the score made of it.
 _BY_BUSINESS_DAYS = frozenset({COUNTS_BUSINESS_DAYS, "score.points", "score.delta_30d", "score.grade_fall_30d"})
@@ -93,7 +95,9 @@ def addressed(b: Any, sources: Sources) -> Iterator[Addressed]:
 def _with_sentence(make: Callable[[], Alert], signal: Signal, desk: Desk) -> Alert:
     alert = make()
     said = sentence(alert, signal, "zh", desk=desk)
-    return msgspec.structs.replace(alert, title_zh=said.title, text_zh=said.text, suggested_action_zh=said.action)
+    return msgspec.structs.replace(
+        alert, evidence=measured(alert, signal), title_zh=said.title, text_zh=said.text, suggested_action_zh=said.action
+    )
 
 
 def _revisions(b: Any, sources: Sources, signal: Signal) -> Iterator[Addressed]:
@@ -192,11 +196,12 @@ def _alert(
     """Return the alert of row `b` as the reader of `view` may see it.
 
     `shows` says of a number whether this reader is shown it; of others it gets the band.
-    An alert that closes has its reason, and no evidence.
+    An alert that closes has its reason, and nothing that it rests on.
     """
     row, transition = signal.row, int(b["transition"])
     severity: Severity = SEVERITIES[b["level"] - 1]
-    values = {} if transition in (episodes.CLOSED, episodes.NOT_IN_RULES) else values_of(b, row.evidence)
+    rests_on_nothing = transition in (episodes.CLOSED, episodes.NOT_IN_RULES)
+    values = {} if rests_on_nothing else values_of(b, row.evidence)
     hidden = {name for name in values if not shows(name)}
     reason = reason or _reason(b, signal, view)
     score, earlier = displayed(int(b["score_milli"])), displayed(int(b["score_before_milli"]))
@@ -240,6 +245,7 @@ def _alert(
         seq=int(b["seq"]),
         provisional_calendar=provisional(b),
         **case_of.fields(b, sources.rules, view),
+        **({} if rests_on_nothing else standing_fields(b, view)),
     )
 
 

@@ -344,6 +344,8 @@ class _Open:
     case_severity_before: Severity | UnsetType | None = UNSET
     case_pd_12m_ppm: int | UnsetType = UNSET
     case_lines: Sequence[CaseLine] | UnsetType = UNSET
+    true_closes: int | UnsetType = UNSET
+    clear_closes: int | UnsetType = UNSET
 
     @property
     def case_severity(self) -> Severity:
@@ -367,6 +369,7 @@ def _episodes(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet) -> l
             score=int(displayed(int(x["score_milli"]))),
             evidence=[] if signal is None else _evidence(x, signal),
             rules_id=rules.id,
+            clear_closes=int(row["episode_held_closes"][i]),
         )
         now = "stale" if is_stale else "open"
         found.append(

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors import case_life, cases, episodes, lender, retraction
+from detectors.rules import machine
 from detectors.rules.program import SIGNALS_MAX
 from detectors.rules.vocabulary import INPUT_COUNT
 from detectors.scorecard import REASONS_MAX, grade_of
 from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
-from features.state import buckets, instalments, loans
+from features.state import buckets, held, instalments, loans
 from features.state.loan_table import LOAN_SLOTS, places
 from features.state.loans import BANK_SLOTS
 from features.state.transitions import time_of
@@ -81,10 +82,13 @@ ROW = np.dtype(
         ("case_episodes", "|u1"),  # how many of that row's places are filled
         ("opened_ms", "<i8"),
         ("opened_offset", "<i8"),
+        ("true_closes", "<u2"),  # at which its level has held; 0: it does not count them
+        ("clear_closes", "<u2"),  # at which what clears it has held
         ("bank", "<i8", (BANK_SLOTS,)),
         ("authorized", "|u1", (BANK_SLOTS,)),
         ("traded_day", "<i4", (BANK_SLOTS,)),  # newest day of a transaction of the bank; NO_UNIT: none
         ("balance_day", "<i4", (BANK_SLOTS,)),  # newest day of one with a balance
+        ("banks_stalled", "|u1"),  # bit b: at the last close, the feed of that bank was
         ("unplaced_day", "<i4"),  # newest day of one of a bank without a slot
         ("closed_day", "<i4"),
         ("overflowed", "|u1"),  # records of banks or of loans found no place
@@ -213,6 +217,9 @@ def describe(x, e, s, i, transition):
     x.level, x.revision, x.episode_bank = e.episode_level[i], e.episode_revision[i], e.episode_bank[i]
     x.waits = e.episode_waits[i]
     x.opened_ms, x.opened_offset = e.episode_opened_ms[i], e.episode_opened_offset[i]
+    packed = np.int64(held.closes(e, e.episode_key[i], np.int64(e.episode_bank[i])))
+    x.true_closes = machine.closes(packed, np.int64(e.episode_level[i]) - 1)
+    x.clear_closes, x.banks_stalled = e.episode_held_closes[i], e.banks_stalled
     for b in range(BANK_SLOTS):
         x.bank[b] = e.bank[b]
         x.authorized[b] = loans.is_authorized(e, b, time_of(e))

@@ -13,6 +13,7 @@ import msgspec
 from config.case_table import packaged_case_table
 from config.catalogue import signals
 from detectors.rules.conditions import Signal, parse_row, waits_for
+from detectors.rules.grammar import timers
 from detectors.wording.alerts import sentence
 from detectors.wording.case import desk_of
 from detectors.wording.numbers import band_zh
@@ -204,6 +205,12 @@ def cases() -> Iterator[tuple[str, Alert]]:
             yield "held at its level", revision(name, grave, levels[mild], stock=True, revision=3)
         yield "opening list", revision(name, grave, levels[grave], stock=True, revision=2, score_before=486)
         yield "held by hysteresis", revision(name, grave, none, stock=True, revision=2, score=512)
+        closes = timers(evaluated()[name].hysteresis)[0].closes * 9 // 14
+        clear = CLEARED.get(name, none)
+        yield (
+            "held, and its closes counted",
+            revision(name, grave, clear, stock=True, revision=2, score=512, clear_closes=closes),
+        )
         yield "stale", revision(name, grave, levels[grave], state="stale", reason="feed.stalled", revision=2)
         yield (
             "cleared",

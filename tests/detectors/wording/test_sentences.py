@@ -16,6 +16,8 @@ from detectors.wording import phrases
 from detectors.wording.alerts import sentence
 from detectors.wording.case import desk_of
 from detectors.wording.conditions import thresholds
+from detectors.wording.measures import measured
+from detectors.wording.numbers import line_text, value_text
 from detectors.wording.revision import phase
 from domain.language import LANGS
 from domain.outputs import SEVERITIES, Alert, CaseLine, CaseState, Severity
@@ -35,8 +37,8 @@ def test_the_examples_have_the_sentences_of_the_golden_file() -> None:
 def test_every_evaluated_signal_stands_in_every_state_among_the_examples() -> None:
     assert set(examples.TRUE) == set(examples.FALSE) == set(examples.evaluated())
     of_all = {
-        "opened", "opening list", "held by hysteresis", "stale", "cleared", "delivery ends", "retracted",
-        "case opened", "case graver", "case eased", "case resolved",
+        "opened", "opening list", "held by hysteresis", "held, and its closes counted", "stale", "cleared",
+        "delivery ends", "retracted", "case opened", "case graver", "case eased", "case resolved",
     }  # fmt: skip
     of_levels = {"graver", "eased", "held at its level"}
     for name, signal in examples.evaluated().items():
@@ -87,6 +89,26 @@ def test_every_example_keeps_the_laws_and_its_language() -> None:
                 foreign = r"[a-z]" if lang == "zh" else r"[\u4e00-\u9fff，。；（）]"
                 assert not re.search(foreign, text), text
     assert standings == {"", *laws.STANDINGS}
+
+
+def test_the_measures_of_the_evidence_are_those_that_the_sentence_names() -> None:
+    with_lines, with_usual = 0, 0
+    for _, alert in examples.cases():
+        if (signal := examples.evaluated().get(alert.signal)) is None:
+            continue
+        said, found = sentence(alert, signal, "zh").text, measured(alert, signal)
+        lines = [phrases.LINES[each.line_severity].zh for each in found if each.line_severity]
+        assert sorted(re.findall("（(.线)", said)) == sorted(lines)
+        for each in found:
+            if each.line_severity:
+                line = line_text(each.name, each.line_micro / 1e6, "zh").lstrip("降增升")
+                assert f"（{phrases.LINES[each.line_severity].zh}{line}）" in said or f"线降{line}" in said
+            says = wordings()[each.name]
+            if says.usual_of and re.search(re.escape(says.usual.zh).replace(r"\{\}", r"-?\d"), said):
+                assert says.usual.zh.format(value_text(says.usual_of, each.usual_micro / 1e6, "zh")) in said
+                with_usual += 1
+        with_lines += len(lines)
+    assert min(with_lines, with_usual) > 9
 
 
 @pytest.mark.parametrize("signal_id", sorted(examples.evaluated()))
@@ -152,6 +174,7 @@ def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
         revision=draw(st.integers(1, 3)), score=draw(st.sampled_from([449, 487, 499, 511])),
         reason={"stale": "feed.stalled", "ended": "not_applicable", "closed": "loan_closed"}.get(state, ""),
         case_severity=draw(st.sampled_from((*SEVERITIES, None))),
+        true_closes=draw(st.sampled_from((msgspec.UNSET, 21))), clear_closes=draw(st.sampled_from((msgspec.UNSET, 3))),
     )  # fmt: skip
     if draw(st.booleans()):
         alert = msgspec.structs.replace(alert, **draw(moves_of_cases(name, severity, is_open=state in OPEN_STATES)))

@@ -27,7 +27,7 @@ from detectors.wording.numbers import KINDS, band_zh
 from domain import topics
 from domain.calendar import date_of, day_start_ms
 from domain.events import Feed, Instalment, Tick
-from domain.outputs import Alert
+from domain.outputs import Alert, DataDate
 from features.indicators.nulls import VALUE
 from features.layout import id_words
 from features.state.buckets import NO_UNIT
@@ -46,6 +46,7 @@ TRANSITIONS = range(episodes.RAISED, episodes.CLEARED + 1)
 MAY_SHOW = {
     "kind", "slot", "record", "signal", "transition", "to_bank", "stock",  # which message it is
     "level", "revision", "episode_bank", "why", "null",  # signals of the platform are one for all banks (ADR 8)
+    "true_closes", "clear_closes",  # and so is since when their conditions are true (ADR 42)
     "score_milli", "score_before_milli", "provisional_calendar",  # the score is told to lenders with consent
     "as_of_ms", "offset", "seq", "opened_ms", "opened_offset",  # when it changed: told at once (ADR 35)
     "closed_day",  # where windows end
@@ -71,7 +72,7 @@ OF_A_LOAN: dict[str, Any] = {  # another lender's: it may be anything
     "loan_next_day": TODAY + 9, "loan_next_fen": 9, "loan_due_day": TODAY + 99, "loan_class": 4, "loan_guarantee": 3,
 }  # fmt: skip
 BY_LOAN = set(OF_A_LOAN)
-ELSEWHERE = {"value", "loan_bank", "unplaced_day", "overflowed"}  # mutated by themselves
+ELSEWHERE = {"value", "loan_bank", "unplaced_day", "overflowed", "banks_stalled"}  # mutated by themselves
 Mutation = tuple[str, Callable[[Any], None]]
 
 
@@ -107,6 +108,7 @@ def number_row(signal: Any, numbers: dict[str, float | None]) -> Any:
     row["revision"], row["episode_bank"] = 3, ABOUT if signal.is_lender else EVERY_BANK
     row["as_of_ms"], row["offset"], row["seq"] = day_start_ms(TODAY) + 43_210_987, 123_456, 2
     row["opened_ms"], row["opened_offset"] = day_start_ms(TODAY - 9) + 12_345_678, 120_000
+    row["true_closes"], row["clear_closes"] = 14, 3
     row["score_milli"], row["score_before_milli"] = 499_000, 561_000
     for number in INPUTS:
         x = numbers.get(number, 0.37)
@@ -208,6 +210,7 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
             yield put("case_before", view, 0)
     yield put("loan_bank", others[0], others[1])
     yield put("unplaced_day", None, TODAY - 40)
+    yield put("banks_stalled", None, sum(1 << slot for slot in others))
     yield put("overflowed", None, 1)
     for name in NOT_READ:
         yield put(name, None, 1)
@@ -288,10 +291,14 @@ def test_a_bank_is_told_nothing_that_only_others_data_decides(signal: Any) -> No
                 assert other not in raw.decode()
                 assert all(loan.loan_id == f"L{reader}" for loan in alert.loans)
                 if transition == episodes.CLOSED:
-                    assert alert.case_state is alert.case_lines is msgspec.UNSET
+                    assert alert.case_state is alert.case_lines is alert.data_dates is msgspec.UNSET
                     after = [after_consent(reader, name) for name in ("score_milli", "case_level", "case_moved")]
                     assert heard(mutated(row, after), signal, reader, (other, "secret")) == told
                 elif not is_elsewhere:
+                    own = DataDate(bank_id=BANKS[reader], newest_on=f"{date_of(TODAY - reader)}", stalled=False)
+                    stands = (msgspec.UNSET,) * 3 if transition == episodes.NOT_IN_RULES else ([own], 14, 3)
+                    assert (alert.data_dates, alert.true_closes, alert.clear_closes) == stands
+                    assert all(each.usual_micro is msgspec.UNSET for each in alert.evidence if each.band is not None)
                     assert alert.case_state == "graver"
                     assert [line.points_milli for line in alert.case_lines] == [1_310, 500, 500, 0, 0]
     assert messages

@@ -10,6 +10,7 @@ import pytest
 from config.settings import KafkaSettings
 from detectors import episodes
 from detectors.rules.artefact import packaged_rules
+from detectors.rules.grammar import timers
 from detectors.wording import phrases
 from detectors.wording.alerts import sentence
 from detectors.wording.revision import phase
@@ -17,7 +18,7 @@ from domain import topics
 from domain.calendar import day_of
 from domain.events import Control, Feed, LogRecord, Receipt, Tick
 from domain.language import LANGS
-from domain.outputs import Alert
+from domain.outputs import SEVERITIES, Alert
 from replay.province.population import Population
 from replay.province.source import Province
 from streams.score import alerts
@@ -127,3 +128,30 @@ def test_pages_and_banks_read_the_same_words(told: Told) -> None:
         said = sentences.of(alert, "zh")
         assert (said.title, said.text, said.action) == (alert.title_zh, alert.text_zh, alert.suggested_action_zh)
     assert {topic for topic, _ in told} > {topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL}
+
+
+def test_closes_are_counted_as_the_rules_count_them_and_each_reader_has_its_own_data_dates(told: Told) -> None:
+    signals = {signal.row.id: signal for signal in packaged_rules().evaluated}
+    counted: collections.Counter[str] = collections.Counter()
+    for topic, alert in told:
+        if not alert.evidence:
+            continue
+        signal, all_see = signals[alert.signal], topic in (topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL)
+        dates = alert.data_dates or []
+        assert [one.bank_id for one in dates] == (sorted(one.bank_id for one in dates) if all_see else alert.banks)
+        counted["stalled"] += any(one.stalled for one in dates)
+        level = signal.levels[SEVERITIES.index(alert.severity)]
+        for held in timers(level) if level and phase(alert) == "new" else ():
+            assert alert.true_closes == held.closes
+            counted["raised"] += 1
+        assert (alert.true_closes or 0) == 0 or timers(level)
+        (clears,) = timers(signal.hysteresis)
+        if alert.state == "cleared" and clears == signal.hysteresis:
+            assert (alert.clear_closes or 0) >= clears.closes
+        if "解除条件已达标" in alert.text_zh:
+            said = min(alert.clear_closes or 0, clears.closes)
+            assert f"解除条件已达标{said}/{clears.closes}日" in alert.text_zh
+            counted["waits"] += 1
+        counted["measured"] += any(one.usual_micro and one.line_micro for one in alert.evidence)
+    print(dict(counted))
+    assert min(counted[name] for name in ("stalled", "raised", "waits", "measured")) > 0
