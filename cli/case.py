@@ -1,7 +1,8 @@
 """The desk of a bank: list its cases, show one, and act on it: sign, begin, submit, approve, return.
 
 list    the ten customers to deal with today: exposure × level × nearness of the next due day (--all: the whole queue)
-show    one case: what happened to it, and its alerts as sentences
+show    one case: what happened to it, and its alerts as sentences; --facts: from the archive also the bank's own loans
+        (contract, branch, officer, guarantee), the consents in force, and of each alert the own transactions behind it
 sign    take the case; begin the check; submit a disposition; approve it, or return it to be checked again
         approve and return are for somebody else than the one who submitted.
 submit  --disposition confirmed|false_alarm|known|seasonal|data_fault|to_verify; all but confirmed may hold --until a
@@ -11,9 +12,10 @@ submit  --disposition confirmed|false_alarm|known|seasonal|data_fault|to_verify;
 Actions go to desk.events.v1; under the principal of a bank, to that bank's own topic.
 
 Example: xinliu case list --bank 示例银行一
+         xinliu case show 3f2a91 --bank 示例银行一 --facts
          xinliu case submit 3f2a91 --bank 示例银行一 --by E1024 --disposition known --until 2026-09-30
 
-Exit codes: 0 done, 1 not applied, not found, or Kafka does not answer, 2 wrong call or setting.
+Exit codes: 0 done, 1 not applied, not found, or Kafka or the archive does not answer, 2 wrong call or setting.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ import argparse
 import time
 import uuid
 from collections.abc import Iterator
-from typing import get_args
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from cli import case_facts
 from cli.banks import bank_named, places_of
 from cli.deciding import NotDecided, guarded, one_of
 from cli.numbers import count_of, date_of
@@ -37,14 +41,18 @@ from domain.calendar import date_of as date_of_day
 from domain.calendar import day_of, day_of_date
 from domain.cases import ORDER
 from domain.events import CaseAction, CaseActionKind, Disposition
-from domain.outputs import SEVERITIES, CaseRecord
+from domain.outputs import SEVERITIES, Alert, CaseRecord
 from domain.printable import printable
 from domain.relations import relations
+
+if TYPE_CHECKING:
+    from sinks.clickhouse.case_facts import CaseFacts
 
 ZH = """银行的工作台：列出本行案件、查看其一、处置：签收、开始核查、提交、复核通过、退回。
 
 list    今天该处理的10户：按敞口 × 级别 × 距下一期限远近排序（--all 全部）
-show    一个案件：经过，及其预警的语句
+show    一个案件：经过，及其预警的语句；--facts 另从档案库列出本行借据（合同、网点、客户经理、担保）、有效授权、
+        各预警所依据的本行流水
 sign    签收；begin 开始核查；submit 提交结论；approve 复核通过，return 退回重新核查
         复核须由提交人以外的人办理。
 submit  --disposition confirmed 属实|false_alarm 误报|known 已知|seasonal 季节性|data_fault 数据问题|to_verify 待核实；
@@ -53,9 +61,10 @@ submit  --disposition confirmed 属实|false_alarm 误报|known 已知|seasonal 
 动作写入 desk.events.v1；以某行身份登录时写入该行自己的主题。
 
 例：xinliu case list --bank 示例银行一
+    xinliu case show 3f2a91 --bank 示例银行一 --facts
     xinliu case submit 3f2a91 --bank 示例银行一 --by E1024 --disposition known --until 2026-09-30 --measure 加强监测
 
-退出码：0 已办；1 未生效、找不到或 Kafka 没有应答；2 用法或设置有误。
+退出码：0 已办；1 未生效、找不到，或 Kafka、档案库没有应答；2 用法或设置有误。
 """
 TODAY_COUNT = 10
 WAIT_S = 10.0
@@ -73,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true")
     showing = actions.add_parser("show", help=say("看一个", "show one"))
     showing.add_argument("--json", action="store_true")
+    showing.add_argument(
+        "--facts", action="store_true", help=say("另列本行借据、授权、流水", "also own loans, consents, transactions")
+    )
     verbs = [actions.add_parser(kind, help=say(*_HELP[kind])) for kind in get_args(CaseActionKind)]
     for verb in (showing, *verbs):
         verb.add_argument("case", metavar=say("案件", "CASE"), help=say("编号或其开头", "its id, or how it begins"))
@@ -152,19 +164,44 @@ def _show(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
     places = {(record.offset, record.seq): record for record in case_desk.records(settings, bank.bank_id)}
     history = [record for _, record in sorted(places.items()) if record.case_id == case.case_id]
     told = case_desk.alerts(settings, bank.bank_id, case.case_id)
+    facts = _facts(settings, case, told) if args.facts else None
     if args.json:
         rows = {"case": case, "history": history, "alerts": told}
+        if facts is not None:
+            rows["facts"] = _as_objects(facts)
         print(printable(msgspec.json.encode(rows).decode()))
         return 0
     today = day_of(int(time.time() * 1_000))
     print(printable(line(case, None if case.due is None else case.due - today)))
     for record in history:
         print(printable(f"  {_event(record)}"))
+    for text in case_facts.before_the_alerts(facts) if facts else ():
+        print(printable(f"  {text}"))
     sentences, worst = Sentences(settings.kafka), SEVERITIES.index
     for alert in sorted(told, key=lambda alert: (-worst(alert.severity), -alert.as_of)):
         said = sentences.of(alert, language())
         print(printable(f"  {time_text(alert.as_of)[:16]} {said.title} {said.text}{say('', ' ')}{said.action}"))
+        for text in case_facts.of_an_alert(facts, alert.alert_id) if facts else ():
+            print(printable(f"    {text}"))
     return 0
+
+
+def _facts(settings: Settings, case: CaseRecord, told: list[Alert]) -> CaseFacts:
+    """Return what lies beside a case in the archive. Raise NotDecided where that does not answer."""
+    from sinks.clickhouse import Refused, Unavailable, connect, target_of
+    from sinks.clickhouse.case_facts import case_facts as facts_of
+
+    try:
+        with closing(connect(target_of(settings.clickhouse))) as db:
+            return facts_of(db, case, told)
+    except (Refused, Unavailable) as error:
+        raise NotDecided(f"[clickhouse]: {error}") from error
+
+
+def _as_objects(facts: CaseFacts) -> dict[str, Any]:
+    """Return facts with the names of their fields."""
+    transactions = {name: [one._asdict() for one in found] for name, found in facts.transactions.items()}
+    return facts._asdict() | {"loans": [loan._asdict() for loan in facts.loans], "transactions": transactions}
 
 
 def _event(record: CaseRecord) -> str:

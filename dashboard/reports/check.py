@@ -13,7 +13,7 @@ from detectors.wording.desk import CHANGES, DISPOSITIONS, ESCALATIONS, LEVELS, S
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, date_of, day_of
 from domain.language import Lang
 from sinks.clickhouse import Connection
-from sinks.clickhouse.loan_facts import FACTS, loan_facts
+from sinks.clickhouse.loan_facts import loan_facts
 from sinks.clickhouse.own_transactions import own_transactions
 
 TRANSACTIONS_MAX = 10  # of each signal
@@ -30,11 +30,7 @@ def check(db: Connection, bank: Bank, case_id: str, lang: Lang) -> Book:
     moves = reading.moves_of(db, bank.bank_id, case_id)
     now, t = moves[-1], basis.t
     loans, told = reading.loans_of(db, bank.bank_id, now.enterprise_id), reading.told_of(db, bank.bank_id, case_id)
-    asked = {"bank": bank.bank_id, "enterprise": now.enterprise_id, "up_to": _LATEST}
-    facts = {
-        row[0]: dict(zip((*FACTS, "guarantors"), row[1:], strict=True))
-        for row in db.rows(loan_facts(db.database), asked)
-    }
+    facts = {one.loan_id: one._asdict() for one in loan_facts(db, bank.bank_id, now.enterprise_id, _LATEST)}
     partition = loans[0].partition if loans else -1
     overdue = reading.overdue_loans(db, bank.bank_id, basis.data_day, now.enterprise_id)
     parts = (

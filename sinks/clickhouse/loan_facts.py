@@ -5,28 +5,48 @@ parameters: it can return nothing that another one sent.
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from sinks.clickhouse.connection import Connection
 from sinks.routing import Handler
 
-FACTS = (
-    "contract_no", "customer_no", "product_code", "branch_code", "manager_no", "guarantee_type", "five_class",
-    "classified_on", "declared_use", "repayment_method", "granted_on", "principal_minor",
-)  # fmt: skip
+
+class LoanFacts(NamedTuple):
+    """The newest of each fact that a bank has reported of one of its loans; None where it never did."""
+
+    loan_id: str
+    contract_no: str | None
+    customer_no: str | None
+    product_code: str | None
+    branch_code: str | None
+    manager_no: str | None
+    guarantee_type: str | None
+    five_class: str | None
+    classified_on: str | None
+    declared_use: str | None
+    repayment_method: str
+    granted_on: str
+    principal_minor: int
+    guarantors: tuple[str, ...]
 
 
-def loan_facts(database: str) -> str:
-    """Return a query for (loan_id, the newest of each of FACTS that was reported, guarantors) of each loan, by id.
+FACTS = LoanFacts._fields[1:-1]
 
-    Its parameters: bank and enterprise String; up_to Int64, an offset of the enterprise's partition of `events.v1`, as
-    alerts have it: what came later is left out. A fact that was never reported is null.
+
+def loan_facts(db: Connection, bank_id: str, enterprise_id: str, up_to: int) -> list[LoanFacts]:
+    """Return the facts of a bank's loans to an enterprise, by id.
+
+    up_to: an offset of the enterprise's partition of `events.v1`, as alerts have it: what came later is left out. Raise
+    Unavailable or Refused where ClickHouse fails.
     """
     last = "(event_time, log_offset)"
     facts = ", ".join(f"argMaxIf({name}, {last}, {name} IS NOT NULL) AS {name}" for name in FACTS)
-    return f"""SELECT loan_id, {facts}, argMax(guarantors, {last}) AS guarantors
-        FROM {database}.loan FINAL
+    query = f"""SELECT loan_id, {facts}, argMax(guarantors, {last}) AS guarantors
+        FROM {db.database}.loan FINAL
         WHERE bank_id = {{bank:String}} AND enterprise_id = {{enterprise:String}} AND log_offset <= {{up_to:Int64}}
         GROUP BY loan_id ORDER BY loan_id"""
+    rows = db.rows(query, {"bank": bank_id, "enterprise": enterprise_id, "up_to": up_to})
+    return [LoanFacts._make((*row[:-1], tuple(row[-1]))) for row in rows]
 
 
 def handlers(db: Connection, bank_id: str, enterprise_id: str, up_to: int, loan_ids: Collection[str]) -> list[Handler]:
@@ -34,6 +54,5 @@ def handlers(db: Connection, bank_id: str, enterprise_id: str, up_to: int, loan_
 
     Raise Unavailable or Refused where ClickHouse fails.
     """
-    found = db.rows(loan_facts(db.database), {"bank": bank_id, "enterprise": enterprise_id, "up_to": up_to})
-    branch, manager = 1 + FACTS.index("branch_code"), 1 + FACTS.index("manager_no")
-    return [Handler(row[branch], row[manager]) for row in found if row[0] in loan_ids]
+    found = loan_facts(db, bank_id, enterprise_id, up_to)
+    return [Handler(one.branch_code, one.manager_no) for one in found if one.loan_id in loan_ids]

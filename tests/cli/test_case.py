@@ -2,9 +2,10 @@
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ import pytest
 
 from cli import case as verb
 from cli.main import main
-from config.settings import Settings
+from config.settings import ClickHouseSettings, Settings
 from domain import topics
 from domain.calendar import date_of, day_of
+from domain.events import Authorization, Loan, LogRecord, Txn
 from domain.outputs import CaseRecord, DeadLetter
 from embedded.children import Child
+from sinks.clickhouse import connect, migrate, target_of
+from sinks.clickhouse.tables import CONSENT, LOAN, TXN
 from streams import case_desk
 from streams.topics import create_topics
 from tests.cli.kit import settings_file, xinliu
 from tests.patience import patience_s
 from tests.reading import read
+from tests.sinks.kit import read as read_rows
 from tests.streams.ingest.kit import BANKS, as_bytes, at, receipt, send, settings_for, txn
 
 BANK = BANKS[0]
@@ -73,13 +78,19 @@ def desk(empty_kafka: str, redis_url: str, tmp_path: Path) -> Iterator[tuple[Set
     }  # fmt: skip
     loan = {
         "type": "loan", "bank_id": BANK, "enterprise_id": ENTERPRISE, "loan_id": "L", "principal_minor": 10**9,
-        "outstanding_minor": 10**9, "granted_on": "2024-01-05",
+        "outstanding_minor": 10**9, "granted_on": "2024-01-05", "contract_no": "HT-7", "branch_code": "B020",
+        "manager_no": "M9", "guarantee_type": "保证", "guarantors": ["g1"],
     }  # fmt: skip
+    repaid = txn("repaid", at(0, 3), direction="D", purpose="loan_repayment", amount_minor=1_234_500)
     granted = loan | {"event_id": "g", "event": "granted", "event_time": at(0, 1)}
     overdue = loan | {"event_id": "o", "event": "overdue", "event_time": at(2, 9), "dpd": 35}
     send(empty_kafka, topics.GATEWAY, [as_bytes(consent)])
     traded = [one for day in range(2) for one in (txn(f"t{day}", at(day, 2)), receipt(day))]
-    send(empty_kafka, topics.bank_events(BANK), map(as_bytes, (granted, *traded, txn("t2", at(2, 2)), overdue)))
+    send(
+        empty_kafka,
+        topics.bank_events(BANK),
+        map(as_bytes, (granted, traded[0], repaid, *traded[1:], txn("t2", at(2, 2)), overdue)),
+    )
     with ExitStack() as ending:
         for role in ("ingest", "score"):
             argv, env = xinliu("--config", path, "worker", role)
@@ -87,6 +98,23 @@ def desk(empty_kafka: str, redis_url: str, tmp_path: Path) -> Iterator[tuple[Set
             child.launch()
             ending.callback(child.stop)
         yield settings, path
+
+
+def archived(settings: Settings, folder: Path) -> Path:
+    """Store the log in an archive in this process, and return settings that name it."""
+    folder.mkdir()
+    settings = msgspec.structs.replace(settings, clickhouse=ClickHouseSettings(url=f"chdb://{folder / 'chdb'}"))
+    records = [
+        (one.offset, msgspec.json.decode(one.value or b"", type=LogRecord))
+        for one in read(settings.kafka.bootstrap, topics.EVENTS)
+    ]
+    with closing(connect(target_of(settings.clickhouse))) as db:
+        migrate(db)
+        for table, kind in ((TXN, Txn), (LOAN, Loan), (CONSENT, Authorization)):
+            rows = [(offset, one) for offset, one in records if isinstance(one.event, kind)]
+            found = table.rows(read_rows(topics.EVENTS, rows, time_ms=int(time.time() * 1_000)))
+            db.insert(table.insert(found, f"t:{table.name}"))
+    return settings_file(folder, settings)
 
 
 def eventually(settings: Settings, **wanted: Any) -> CaseRecord:
@@ -151,3 +179,18 @@ def test_a_case_from_a_banks_records_to_its_approval(
     assert b"13800138000" not in log
     told = [json.loads(one.value or b"") for one in read(settings.kafka.bootstrap, topics.CASE_SUPERVISOR)]
     assert [one["change"] for one in told] == ["opened", "signed", "begun", "submitted", "approved"]
+
+    assert case("show", opened.case_id, "--facts")[0] == 1, "no archive answers"
+    path = archived(settings, path.parent / "desk")
+    code, said = case("show", opened.case_id, "--facts")
+    assert code == 0, said
+    assert "loan L  granted 2024-01-05 10,000,000.00  contract HT-7  branch B020  officer M9  guarantee 保证" in said
+    assert "guarantors " in said, "as a token"
+    assert "consents in force: 贷后管理 x" in said
+    assert re.search("    2024-.* out 12,345.00 CNY .* loan_repayment .* repaid", said)
+    code, said = case("show", opened.case_id, "--facts", "--json")
+    assert code == 0, said
+    found = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    assert found["facts"]["loans"][0]["manager_no"] == "M9"
+    assert [alert["alert_id"] for alert in found["alerts"]] == list(found["facts"]["transactions"])
+    assert [one["data_dates"][0]["bank_id"] for one in found["alerts"]] == [BANK] * len(found["alerts"])

@@ -3,18 +3,22 @@
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from config.catalogue import signals
 from detectors.rules.artefact import packaged_rules
 from domain import topics
 from domain.events import Authorization, Loan, LogRecord
+from domain.outputs import CaseRecord
 from sinks.clickhouse import Connection
+from sinks.clickhouse.case_facts import case_facts
 from sinks.clickhouse.consents import consent_at
-from sinks.clickhouse.loan_facts import FACTS, handlers, loan_facts
+from sinks.clickhouse.loan_facts import handlers, loan_facts
 from sinks.clickhouse.own_transactions import SHOWN_MAX, own_transactions, picked
 from sinks.clickhouse.tables import CONSENT, LOAN, TXN
 from sinks.routing import Handler
+from tests.detectors.wording import examples
 from tests.sinks.kit import read
 from tests.transactions import logged, txn
 
@@ -89,8 +93,7 @@ def test_facts_of_loans_are_the_newest_that_were_reported_up_to_the_alert(archiv
     )  # fmt: skip
 
     def facts(bank: str, up_to: int) -> list[dict[str, Any]]:
-        rows = archive.rows(loan_facts(archive.database), {"bank": bank, "enterprise": "E", "up_to": up_to})
-        return [dict(zip(("loan_id", *FACTS, "guarantors"), row, strict=True)) for row in rows]
+        return [one._asdict() for one in loan_facts(archive, bank, "E", up_to)]
 
     first, second = facts(MINE, 8)
     assert [first[name] for name in ("loan_id", "customer_no", "branch_code", "manager_no", "guarantee_type")] == [
@@ -99,6 +102,7 @@ def test_facts_of_loans_are_the_newest_that_were_reported_up_to_the_alert(archiv
     assert (second["five_class"], second["branch_code"], second["principal_minor"]) == ("关注", None, 5)
     assert [one["branch_code"] for one in facts(MINE, 9)] == ["b3", None]
     assert "secret" not in str(facts(MINE, 9))
+    assert [one["guarantors"] for one in facts(MINE, 1)] == [("g1",)]
     assert handlers(archive, MINE, "E", 8, {"L1"}) == [Handler("b2", "m1")]
     assert handlers(archive, MINE, "E", 8, {"L2", "L9"}) == [Handler(None, None)]
 
@@ -107,6 +111,29 @@ def test_facts_of_loans_are_the_newest_that_were_reported_up_to_the_alert(archiv
 def test_a_bank_without_loans_there_is_told_nothing(archive: Connection, bank: str) -> None:
     store(archive, LOAN, fact(1, customer_no="c1"))
     assert handlers(archive, bank, "E", 10, {"L1"}) == []
+
+
+def test_the_facts_of_a_case_are_its_banks_own_and_each_alert_has_its_transactions(archive: Connection) -> None:
+    store(archive, TXN, one(1), one(2, bank_id=OTHER), one(5), one(6, direction="D", purpose="loan_repayment"))
+    store(archive, LOAN, fact(3, customer_no="c1"), fact(4, "L2", OTHER, customer_no="secret"), fact(9, "L9"))
+    store(archive, CONSENT, consent(7, 100, AS_OF + 1), consent(8, 100, AS_OF + 1, to_bank_id=OTHER))
+    record = CaseRecord(
+        case_id="c", bank_id=MINE, enterprise_id="E", state="awaiting", change="opened", severity="red", opened_at=1,
+        as_of=AS_OF, contact_due=None, visit_due=None, due=None, escalation="desk", exposure_minor=1, maker=None,
+        checker=None, disposition=None, until=None, offset=5, seq=0,
+    )  # fmt: skip
+    collapse, arrears = (
+        msgspec.structs.replace(examples.revision(name, "yellow", {}), alert_id=name, as_of=AS_OF, offset=offset)
+        for name, offset in (("EWS01_inflow_collapse", 4), ("EWS35_arrears", -1))
+    )
+    found = case_facts(archive, record, [collapse, arrears])
+    assert (found.up_to, [loan.loan_id for loan in found.loans], found.consents) == (5, ["L1"], {"贷前审批": "z7"})
+    told = {name: [each.event_id for each in some] for name, some in found.transactions.items()}
+    assert told == {"EWS01_inflow_collapse": ["t1"], "EWS35_arrears": []}, (
+        "each as of its alert, a notice as of the case"
+    )
+    assert case_facts(archive, msgspec.structs.replace(record, offset=6), [arrears]).transactions[arrears.alert_id]
+    assert case_facts(archive, record, []).transactions == {}
 
 
 def consent(offset: int, at_ms: int, to_ms: int = 10_000, **fields: Any) -> tuple[int, LogRecord]:
