@@ -1,6 +1,7 @@
-"""Whose a report is, of when, and on which offsets of the log it rests."""
+"""The basis of a report: its bank, its period, and the offsets of the log that it rests on."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import NamedTuple
 
 from config.settings import Bank
@@ -46,8 +47,6 @@ def week_of(day: int) -> Period:
 
 def month_of(year: int, month: int) -> Period:
     """Return a calendar month."""
-    from datetime import date
-
     following = date(year + month // 12, month % 12 + 1, 1)
     return Period(day_of_date(date(year, month, 1)), day_of_date(following) - 1, f"{year}-{month:02d}")
 
@@ -71,7 +70,7 @@ class Basis:
 
     @property
     def whose(self) -> str:
-        """Whose it is, as its pages say it."""
+        """The bank or the supervisor, as pages say it."""
         if self.bank is None:
             return _SUPERVISOR.to(self.lang)
         return f"{named(self.bank, self.lang)} {self.bank.bank_id}"

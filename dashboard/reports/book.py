@@ -63,7 +63,7 @@ class Book:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """What stands at the head and foot of each page: whose it is, of when, and what it rests on."""
+        """The facts at the head and foot of each page: whose it is, of when, and what it rests on."""
         return self.whose, self.period, self.data_date, self.rests_on
 
     @property

@@ -25,7 +25,7 @@ class Deadline(NamedTuple):
 
     @property
     def kept(self) -> bool:
-        """Whether the step was taken by the end of its day."""
+        """True where the step was taken by the end of its day."""
         return self.done is not None and self.done <= self.due
 
 

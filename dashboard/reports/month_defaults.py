@@ -1,4 +1,4 @@
-"""Of a month's new defaults: how long before its bank had been warned, and which were missed."""
+"""A month's new defaults: how long before its bank had been warned of each, and which were missed."""
 
 from dashboard.reports.basis import Basis
 from dashboard.reports.book import Cell, Column, Table

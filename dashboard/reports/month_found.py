@@ -1,4 +1,4 @@
-"""What a month's report is made of, read once for all of its tables."""
+"""The facts that a month's report is made of, read once for all of its tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ PPM = 1_000_000
 
 
 class Found(NamedTuple):
-    """What a month's report is made of. before, after: the lives as of the days before and at the end of it."""
+    """The facts of a month's report. before, after: the lives as of the days before and at the end of it."""
 
     before: Sequence[Life]
     after: Sequence[Life]

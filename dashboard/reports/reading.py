@@ -1,4 +1,4 @@
-"""What reports read from the archive: each query is cut to one bank by a parameter, or is the supervisor's, of all.
+"""Queries of reports to the archive: each is cut to one bank by a parameter, or is the supervisor's, of all.
 
 `bank` is a bank's code, empty for the supervisor. `up_to` is a day number: what is of a later day is left out, so that
 a report of the past says what was known then. Unavailable or Refused is raised where ClickHouse fails.

@@ -1,4 +1,4 @@
-"""What a month's report has for the supervisor alone: aggregates and concentration, undealt reds, versions."""
+"""The tables of a month's report for the supervisor alone: aggregates and concentration, undealt reds, versions."""
 
 from collections.abc import Callable
 

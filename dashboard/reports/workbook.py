@@ -24,7 +24,7 @@ _NUMBERS: Mapping[Kind, str] = {
 }  # fmt: skip
 _FILLS: Mapping[Severity, str] = {"red": "#F4B6BC", "orange": "#F8CFA5", "yellow": "#FBEBA6"}
 _BORDER = {"border": 1, "border_color": "#B7C0C9", "valign": "top", "font_size": 10}
-_HEAD_ROW, _A4, _FACT_MAX = 3, 9, 80
+_HEAD_ROW, _A4, _FACT_MAX = 3, 9, 70
 _PAGE = Words("第 &P 页，共 &N 页", "page &P of &N")
 
 
