@@ -1,6 +1,7 @@
 """The prefilled report on the check of a case (贷后检查报告): what is known stands in it, the officer concludes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from config.settings import Bank
 from config.wordings import checks, signal_names
@@ -10,8 +11,10 @@ from dashboard.reports.book import Book, Cell, Column, Part, Table, shown
 from dashboard.reports.classes import class_table
 from dashboard.reports.reading import LoanNow, Move, TellingOfCase
 from detectors.wording.desk import CHANGES, DISPOSITIONS, ESCALATIONS, LEVELS, STATES
+from detectors.wording.transactions import PARTIES, PURPOSES, STATUSES
 from domain.calendar import DAY_MS, ZONE_OFFSET_MS, date_of, day_of
-from domain.language import Lang
+from domain.cases import OPEN
+from domain.language import Lang, Words
 from sinks.clickhouse import Connection
 from sinks.clickhouse.loan_facts import loan_facts
 from sinks.clickhouse.own_transactions import own_transactions
@@ -31,10 +34,11 @@ def check(db: Connection, bank: Bank, case_id: str, lang: Lang) -> Book:
     now, t = moves[-1], basis.t
     loans, told = reading.loans_of(db, bank.bank_id, now.enterprise_id), reading.told_of(db, bank.bank_id, case_id)
     facts = {one.loan_id: one._asdict() for one in loan_facts(db, bank.bank_id, now.enterprise_id, _LATEST)}
+    claim = reading.claim_of(db, bank.bank_id, case_id)
     partition = loans[0].partition if loans else -1
     overdue = reading.overdue_loans(db, bank.bank_id, basis.data_day, now.enterprise_id)
     parts = (
-        Part(title=t("一、案件", "1. The case"), table=_case(basis, moves, told, facts)),
+        Part(title=t("一、案件", "1. The case"), table=_case(basis, moves, claim, facts)),
         Part(title=t("二、本行贷款", "2. Loans of this bank"), table=_loans(basis, loans, facts)),
         Part(
             title=t("三、预警", "3. Warnings"),
@@ -63,7 +67,7 @@ def check(db: Connection, bank: Bank, case_id: str, lang: Lang) -> Book:
 
 
 def _case(
-    basis: Basis, moves: Sequence[Move], told: Sequence[TellingOfCase], facts: dict[str, dict[str, Cell]]
+    basis: Basis, moves: Sequence[Move], claim: tuple[int, int] | None, facts: dict[str, dict[str, Cell]]
 ) -> Table:
     t, lang, now = basis.t, basis.lang, moves[-1]
 
@@ -73,11 +77,12 @@ def _case(
     def day(number: int | None) -> str:
         return shown(number, "day")
 
-    claim = next((one.pd_12m_ppm for one in told if one.pd_12m_ppm is not None), None)
+    said = "–"
+    if claim is not None:
+        said = t("{}（{}）", "{} ({})").format(shown(claim[0], "share"), day(claim[1]))
     disposition = None if now.disposition is None else DISPOSITIONS[now.disposition].to(lang)
-    state = t("，", ", ").join(
-        text for text in (STATES[now.state].to(lang), ESCALATIONS[now.escalation].to(lang)) if text
-    )
+    escalated = ESCALATIONS[now.escalation].to(lang) if now.state in OPEN else ""
+    state = t("，", ", ").join(text for text in (STATES[now.state].to(lang), escalated) if text)
     rows: list[tuple[str, str]] = [
         (t("客户名称", "customer"), _FILL),
         (t("客户号", "customer no."), of_loans("customer_no")),
@@ -90,7 +95,7 @@ def _case(
         (t("状态", "state"), state),
         (t("联系时限", "contact due"), day(now.contact_due)),
         (t("现场核查时限", "visit due"), day(now.visit_due)),
-        (t("未来12个月违约概率", "probability of default within 12 months"), shown(claim, "share")),
+        (t("未来12个月违约概率", "probability of default within 12 months"), said),
         (t("处置结论", "disposition"), disposition or "–"),
     ]
     return Table(
@@ -170,7 +175,8 @@ def _transactions(db: Connection, basis: Basis, now: Move, told: Sequence[Tellin
             rows.append([
                 names[signal].to(basis.lang) if signal in names else signal, day_of(each.event_time_ms),
                 t("贷（收）", "credit") if each.direction == "C" else t("借（付）", "debit"),
-                each.amount_minor, each.currency, each.purpose, each.counterparty_kind, each.status,
+                each.amount_minor, each.currency, _word(PURPOSES, each.purpose, basis),
+                _word(PARTIES, each.counterparty_kind, basis), _word(STATUSES, each.status, basis),
             ])  # fmt: skip
     return Table(
         title="",
@@ -189,6 +195,10 @@ def _transactions(db: Connection, basis: Basis, now: Move, told: Sequence[Tellin
                f"This bank's own transactions alone, {TRANSACTIONS_MAX} of a signal at most."),
         empty=t("没有可以说明这些信号的本行流水。", "None explains these signals."),
     )  # fmt: skip
+
+
+def _word(words: Mapping[Any, Words], code: str | None, basis: Basis) -> str | None:
+    return words[code].to(basis.lang) if code in words else code
 
 
 def _history(basis: Basis, moves: Sequence[Move], partition: int) -> Table:

@@ -152,7 +152,6 @@ class TellingOfCase(NamedTuple):
     title_zh: str
     text_zh: str
     action_zh: str
-    pd_12m_ppm: int | None
     offset: int
 
 
@@ -283,13 +282,21 @@ def moves_of(db: Connection, bank: str, case_id: str) -> list[Move]:
 
 def told_of(db: Connection, bank: str, case_id: str) -> list[TellingOfCase]:
     """Return the newest revision of each alert that the bank was told of a case, the newest first."""
-    query = f"""SELECT signal, severity, {_MS}(as_of), title_zh, text_zh, suggested_action_zh, case_pd_12m_ppm,
-            log_offset
+    query = f"""SELECT signal, severity, {_MS}(as_of), title_zh, text_zh, suggested_action_zh, log_offset
         FROM {db.database}.alert_told FINAL
         WHERE bank_id = {{bank:String}} AND case_id = {{case:String}}
         ORDER BY revision DESC, log_offset DESC LIMIT 1 BY alert_id"""
     found = [TellingOfCase(*row) for row in db.rows(query, {"bank": bank, "case": case_id})]
     return sorted(found, key=lambda one: (-one.as_of_ms, -one.offset, one.signal))
+
+
+def claim_of(db: Connection, bank: str, case_id: str) -> tuple[int, int] | None:
+    """Return (ppm, day) of the newest probability of a default that the bank was told of a case; None: of none."""
+    query = f"""SELECT case_pd_12m_ppm, {day_before("as_of")} FROM {db.database}.alert_told FINAL
+        WHERE bank_id = {{bank:String}} AND case_id = {{case:String}} AND case_pd_12m_ppm IS NOT NULL
+        ORDER BY log_offset DESC, seq DESC LIMIT 1"""
+    found = db.rows(query, {"bank": bank, "case": case_id})
+    return (int(found[0][0]), int(found[0][1])) if found else None
 
 
 def loans_of(db: Connection, bank: str, enterprise: str) -> list[LoanNow]:

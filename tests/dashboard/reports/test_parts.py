@@ -1,6 +1,8 @@
 """The parts of reports that need no archive: deadlines, first warnings, cells, periods."""
 
-from typing import Any
+import re
+from importlib.resources import files
+from typing import Any, get_args
 
 import pytest
 
@@ -12,7 +14,9 @@ from dashboard.reports.defaults import Default, first_warning, new_defaults
 from dashboard.reports.month_found import share
 from dashboard.reports.reading import LoanReport, Move, Overdue
 from dashboard.reports.workbook import workbook
+from detectors.wording.transactions import PARTIES, PURPOSES, STATUSES
 from domain.calendar import date_of, day_start_ms
+from domain.events import CounterpartyKind, Purpose
 from domain.outputs import SEVERITIES
 from tests.dashboard.reports import opened
 
@@ -189,3 +193,12 @@ def test_a_class_is_proposed_where_arrears_allow_no_better(
 ) -> None:
     assert at_least(dpd) == least
     assert too_good(Overdue("B", "E", "L", 1, dpd, now, 0, 0)) == proposed
+
+
+def test_transactions_have_the_words_of_the_pages() -> None:
+    texts = files("dashboard").joinpath("static/texts.js").read_text(encoding="utf-8")
+    for block, at in zip(texts.split("\n  en: {"), (0, 1), strict=True):
+        known = dict(re.findall(r'[ {](\w+): "([^"]*)"', block))
+        for words in (PURPOSES, {code: word for code, word in STATUSES.items() if code != "booked"}):
+            assert {code: word[at] for code, word in words.items()} == {code: known[code] for code in words}
+    assert (set(PURPOSES), set(PARTIES)) == (set(get_args(Purpose)), set(get_args(CounterpartyKind)))
