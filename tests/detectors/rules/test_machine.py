@@ -28,7 +28,7 @@ from features.indicators import nulls as null_codes
 from features.state import seen
 
 TODAY = 20_000
-VECTORS = 4_000
+VECTORS = 1_000
 HELD_ALL = np.int64((1 << 30) - 1)  # every level has held long enough
 
 

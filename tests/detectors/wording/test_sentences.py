@@ -185,7 +185,7 @@ def revisions(draw: st.DrawFn) -> tuple[str, Alert]:
     return name, msgspec.structs.replace(alert, evidence=evidence)
 
 
-@settings(max_examples=1_500)
+@settings(max_examples=400)
 @given(revisions())
 def test_no_sentence_contradicts_its_own_state(drawn: tuple[str, Alert]) -> None:
     name, alert = drawn
@@ -199,7 +199,7 @@ def test_no_sentence_contradicts_its_own_state(drawn: tuple[str, Alert]) -> None
         laws.check(signal, alert, sentence(alert, signal, lang), lang)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(revisions())
 def test_a_rounded_value_stays_on_its_side_of_the_line(drawn: tuple[str, Alert]) -> None:
     name, alert = drawn
