@@ -42,6 +42,12 @@ def taught() -> Challengers:
     return made
 
 
+@pytest.fixture(scope="module")
+def about_others(taught: Challengers) -> dict[str, np.ndarray]:
+    """Return what each says of TEST."""
+    return taught.month(TEST)
+
+
 # River makes one update of a whole batch, which is another model. Nothing here learns in batches.
 LEFT_OUT = {("ftrl", "check_learn_many_matches_learn_one")}
 
@@ -64,8 +70,8 @@ def test_rivers_own_checks_pass(make: Callable[[], Any], check: Callable[[Any], 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_finds_a_planted_effect_and_says_probabilities(taught: Challengers, name: str) -> None:
-    p = taught.month(TEST)[name]
+def test_each_finds_a_planted_effect_and_says_probabilities(about_others: dict[str, np.ndarray], name: str) -> None:
+    p = about_others[name]
     assert np.isfinite(p).all()
     assert p.min() >= 0
     assert p.max() <= 1
