@@ -8,8 +8,8 @@ import pytest
 from dashboard.browser import Browser, BrowserFailed, find
 
 
-@pytest.fixture
-def browser(not_shown: Callable[[str, str], None]) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def module_browser(not_shown: Callable[[str, str], None]) -> Iterator[Browser]:
     try:
         find()
     except BrowserFailed as error:
@@ -18,3 +18,13 @@ def browser(not_shown: Callable[[str, str], None]) -> Iterator[Browser]:
         not_shown("the pages in a browser", str(error))
     with Browser(width=1280, height=900) as one:
         yield one
+
+
+@pytest.fixture
+def browser(module_browser: Browser) -> Browser:
+    """The module's browser as a new one has it: an empty page of the first size, nothing stored, nothing noted."""
+    module_browser.evaluate("location.protocol === 'about:' || localStorage.clear()")
+    module_browser.goto("about:blank")
+    module_browser.resize(1280, 900)
+    module_browser.events.clear()
+    return module_browser
