@@ -81,6 +81,11 @@ def report(log: Path, truth: Path) -> Report:
     return judged(log, truth=truth)
 
 
+@pytest.fixture(scope="module")
+def world(log: Path) -> World:
+    return world_of(log)
+
+
 def test_the_counted_enterprises(story: Story, report: Report) -> None:
     counts, spans = report.counts, report.parameters
     bad = [life for life in story.lives if life.over_30_on is not None]
@@ -161,12 +166,12 @@ class _When:
         self.known_on = int(rows.max()) if len(rows) and rows.max() >= CUT - 1 else None
 
 
-def test_records_planted_in_the_middle_change_nothing_before_them(story: Story, log: Path, tmp_path: Path) -> None:
+def test_records_planted_in_the_middle_change_nothing_before_them(story: Story, world: World, tmp_path: Path) -> None:
     day = 200
     facts = [loan(number, day - 30, "overdue", 95, tag="planted") for number in range(1, 40, 3)]
     model = control("activate", artefact="model", artefact_id=OTHER_ID)
     planted = dataclasses.replace(story, planted={day: [model, *facts]}).write(tmp_path / "planted.log")
-    clean, other = world_of(log), world_of(planted)
+    clean, other = world, world_of(planted)
     for name in ("months", "revisions", "scores"):
         one, same = getattr(clean, name), getattr(other, name)
         when = "known_day" if name == "months" else "day"
@@ -191,14 +196,12 @@ def test_records_planted_in_the_middle_change_nothing_before_them(story: Story, 
     assert (other.bad_day != clean.bad_day).any(), "and the facts are known after it"
 
 
-def test_the_signals_of_a_world_are_those_that_raised(log: Path) -> None:
-    world = world_of(log)
+def test_the_signals_of_a_world_are_those_that_raised(world: World) -> None:
     assert len(world.signals) > 3
     assert sorted(set(world.revisions.signal.tolist())) == list(range(len(world.signals)))
 
 
-def test_a_row_is_known_when_the_log_has_reached_it(log: Path) -> None:
-    world = world_of(log)
+def test_a_row_is_known_when_the_log_has_reached_it(world: World) -> None:
     assert (world.months.known_day >= world.months.day).all()
     bad = np.flatnonzero(world.bad_day < NEVER)
     assert [world.ids[who] for who in bad] == [name_of(number) for number in range(0, 40, 5)]
