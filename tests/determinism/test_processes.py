@@ -12,8 +12,8 @@ from tests.determinism.processes import STEPS, ProcessShape, plans_of
 from tests.determinism.runs import run
 from tests.determinism.test_in_memory import require_equal, require_kills, say_and_require
 
-ENTERPRISES, RECORDS_MIN, DAYS_MIN, PARTITIONS = 300, 30_000, 40, 4
-SOME, ALL = 270, 500_000
+ENTERPRISES, RECORDS_MIN, DAYS_MIN, PARTITIONS = 150, 18_000, 40, 4
+SOME, ALL = 135, 500_000
 LEVELS = {"batch": (1, 7, 4_000), "resident_max": (SOME, ALL), "slice_ms": (1, 1_000), "workers": (1, 2)}
 EARLY, LATE = ("own", "load", "apply", "drain", "evict"), ("claim", "fetch", "send", "slice", "state", "evict")
 # (batch, enterprises in memory of all workers, ms of a slice, workers), and the steps before which they die: each pair
@@ -28,7 +28,7 @@ RUNS = (
 @pytest.fixture(scope="module")
 def made(module_seed):
     """Return the log, and the result of its run in memory."""
-    log = logs.make(module_seed, enterprises=ENTERPRISES, partitions=PARTITIONS)
+    log = logs.make(module_seed, enterprises=ENTERPRISES, partitions=PARTITIONS, old_every=2)
     assert log.put_in["of enterprises"] >= RECORDS_MIN
     assert logs.SPARSE_DAYS + logs.DENSE_DAYS >= DAYS_MIN
     clean = run(log)
