@@ -155,7 +155,7 @@ def test_fault_34_alerts_of_a_backlog_say_that_they_waited(stack, tmp_path, even
 
 
 @pytest.mark.parametrize(
-    ("enterprises", "records_min"), [(900, 200_000), pytest.param(4_500, 1_000_000, marks=pytest.mark.soak)]
+    ("enterprises", "records_min"), [(450, 100_000), pytest.param(4_500, 1_000_000, marks=pytest.mark.soak)]
 )
 def test_fault_34_a_long_backlog(enterprises, records_min, empty_kafka, redis_url, tmp_path, eventually, seed, fault):
     """Six weeks: each record has one outcome, and every alert is marked as delayed."""
