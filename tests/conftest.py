@@ -40,17 +40,18 @@ _TESTS = Path(__file__).parent
 _ROOMS_OF_THE_ENGINE = {"cli", "dashboard", "determinism", "replay", "streams"}
 # Files of a minute come first, rooms of moments last: of two processes neither is then left alone for long at the end.
 _LONG = (
-    "cli/test_demo.py", "determinism/test_processes.py", "streams/learn/test_processes.py",
-    "streams/worker/test_worker.py", "streams/ingest/test_unreadable_feeds.py", "cli/test_replay_sample.py",
-    "cli/test_replay_in_process.py", "cli/test_replay_log.py", "streams/score/test_protocol_processes.py",
-    "streams/ingest/test_role.py", "streams/ingest/test_workers.py", "dashboard/test_pages.py",
-    "streams/score/test_faults_of_load.py", "determinism/test_in_memory.py", "replay/backtest/test_backtest.py",
-    "streams/score/test_protocol_faults.py", "cli/test_acl.py", "streams/score/test_protocol_cluster.py",
-    "kernels/test_sources.py", "embedded/test_kafka.py", "streams/score/test_protocol.py",
-    "streams/worker/test_metrics_processes.py",
-    "cli/test_backtest.py", "detectors/learning/test_training.py", "detectors/learning/test_challengers.py",
-    "streams/learn/test_role.py", "streams/learn/test_publishing.py", "cli/test_evaluate.py", "cli/test_model.py",
-    "cli/test_simulate.py",
+    "cli/test_demo.py", "streams/learn/test_processes.py", "determinism/test_processes.py", "cli/test_replay_sample.py",
+    "streams/ingest/test_unreadable_feeds.py", "streams/worker/test_worker.py", "dashboard/test_pages.py",
+    "cli/test_replay_log.py", "cli/test_replay_in_process.py", "determinism/test_in_memory.py",
+    "replay/backtest/test_backtest.py", "detectors/learning/test_challengers.py",
+    "streams/score/test_protocol_processes.py", "streams/score/test_protocol_cluster.py",
+    "detectors/learning/test_training.py", "streams/ingest/test_role.py", "streams/score/test_faults_of_load.py",
+    "streams/score/test_protocol_faults.py", "cli/test_acl.py", "project/test_compose_processes.py",
+    "kernels/test_cache.py", "streams/learn/test_role.py", "cli/test_backtest.py", "streams/ingest/test_workers.py",
+    "streams/score/test_protocol_walks.py", "embedded/test_kafka.py", "project/test_image.py",
+    "examples/test_subscribers.py", "replay/test_learner.py", "streams/score/test_protocol.py",
+    "streams/score/test_disk_full.py", "streams/learn/test_publishing.py", "cli/test_evaluate.py",
+    "kernels/test_sources.py", "cli/test_model.py", "streams/worker/test_metrics_processes.py", "cli/test_simulate.py",
 )  # fmt: skip
 _SLOW_FILE_S = 10.0  # what the summary shows
 _ROOMS_OF_MOMENTS = {"benchmarks", "config", "detectors", "domain", "features"}
