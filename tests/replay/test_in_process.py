@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from detectors.episodes import TRANSITIONS
+from detectors.episodes import NOTHING, TRANSITIONS
 from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import CaseAction, Control, LogRecord
@@ -135,6 +135,8 @@ class InColumns(Collected):
 
     def take_alerts(self, columns):
         for i, enterprise_id in enumerate(columns.enterprise_id.tolist()):
+            if columns.transition[i] == NOTHING:  # whether an episode only waits: of that no record tells
+                continue
             concerned = columns.concerned_bank[columns.concerned_row == i].tolist()
             row = (
                 int(columns.as_of_ms[i]), int(columns.offset[i]), int(columns.seq[i]),
