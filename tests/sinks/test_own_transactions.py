@@ -92,17 +92,16 @@ def test_facts_of_loans_are_the_newest_that_were_reported_up_to_the_alert(archiv
         fact(2, "L2", five_class="关注"), fact(4, "L1", OTHER, branch_code="secret", customer_no="secret"),
     )  # fmt: skip
 
-    def facts(bank: str, up_to: int) -> list[dict[str, Any]]:
-        return [one._asdict() for one in loan_facts(archive, bank, "E", up_to)]
+    def facts(up_to: int) -> list[Any]:
+        return [*loan_facts(archive, MINE, "E", up_to)]
 
-    first, second = facts(MINE, 8)
-    assert [first[name] for name in ("loan_id", "customer_no", "branch_code", "manager_no", "guarantee_type")] == [
-        "L1", "c1", "b2", "m1", "保证",
-    ]  # fmt: skip
-    assert (second["five_class"], second["branch_code"], second["principal_minor"]) == ("关注", None, 5)
-    assert [one["branch_code"] for one in facts(MINE, 9)] == ["b3", None]
-    assert "secret" not in str(facts(MINE, 9))
-    assert [one["guarantors"] for one in facts(MINE, 1)] == [("g1",)]
+    first, second = facts(8)
+    assert (first.loan_id, first.customer_no, first.branch_code, first.manager_no) == ("L1", "c1", "b2", "m1")
+    assert (first.guarantee_type, second.five_class) == ("保证", "关注")
+    assert (second.branch_code, second.principal_minor) == (None, 5)
+    assert [one.branch_code for one in facts(9)] == ["b3", None]
+    assert "secret" not in str(facts(9))
+    assert [one.guarantors for one in facts(1)] == [("g1",)]
     assert handlers(archive, MINE, "E", 8, {"L1"}) == [Handler("b2", "m1")]
     assert handlers(archive, MINE, "E", 8, {"L2", "L9"}) == [Handler(None, None)]
 
