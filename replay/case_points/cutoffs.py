@@ -25,7 +25,9 @@ def with_orange_of(worlds: list[Judged], claim: Claim, cases: float) -> Claim:
 
     cases: of 1,000 borrowers a month. The other cut-offs stay.
     """
-    return _lowest(worlds, claim, ORANGE, RED, cases, int(claim.cut[RED]) - 1)
+    own = int(claim.cut[ORANGE])
+    high = own if rate(worlds, claim, ORANGE) <= cases else int(claim.cut[RED]) - 1
+    return _lowest(worlds, claim, ORANGE, RED, cases, high)
 
 
 def curve(worlds: list[Judged], claim: Claim) -> tuple[tuple[int, int, int], ...]:
