@@ -21,6 +21,7 @@ from detectors.rules.program import (
     TOO_YOUNG,
     TRUE,
     UNKNOWN,
+    YELLOW,
     compile_signals,
 )
 from features.fields import INPUTS_MAX, LENDER_INPUTS_MAX
@@ -251,3 +252,15 @@ def test_an_unknown_suppression_does_not_suppress():
     assert machine.status(rules, 0, value, null, last_day, TODAY, HELD_ALL) & 15 == SUPPRESSED
     null[vocabulary.OFFSEASON] = null_codes.NOT_REPORTED
     assert machine.status(rules, 0, value, null, last_day, TODAY, HELD_ALL) == RED
+
+
+@pytest.mark.parametrize(("coverage", "raised"), [(0.59, False), (0.60, True)])
+def test_a_score_that_falls_for_want_of_data_is_no_fall(coverage, raised):
+    (drop,) = (each for each in signals() if each.id == "EWS47_score_drop")
+    rules = compile_signals([parse_row(drop, "line 1")])
+    value, null = np.zeros(vocabulary.INPUT_COUNT), np.zeros(vocabulary.INPUT_COUNT, np.uint8)
+    known = {"score.delta_30d": -60.0, "score.points": 500.0, "score.coverage": coverage, "ctx.history_days": 400.0}
+    for name, x in known.items():
+        value[vocabulary.SLOT_OF[name]] = x
+    got = machine.status(rules, 0, value, null, np.zeros(seen.PLACES, np.uint16), TODAY, HELD_ALL)
+    assert got & ((1 << STATUS_BITS) - 1) == (YELLOW if raised else NOT_COMPUTABLE)

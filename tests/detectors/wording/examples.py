@@ -104,7 +104,7 @@ TRUE: Mapping[str, Mapping[Severity, Numbers]] = {
         "yellow": {"cash_withdrawal_share_30d_ratio": 0.24, "corp_to_personal_share_30d_ratio": 0.05}
     },
     "EWS45_judicial_freeze": {"red": {"judicial_freeze_active_flag": 1.0}},
-    "EWS47_score_drop": {"yellow": {"score.points": 487.0, "score.delta_30d": -31.0}},
+    "EWS47_score_drop": {"yellow": {"score.points": 487.0, "score.delta_30d": -31.0, "score.coverage": 0.83}},
     "EWS48_adverse_gov_event": {
         "yellow": {"judicial_freeze_active_flag": 0.0},
         "orange": {"judicial_freeze_active_flag": 0.0},
@@ -148,7 +148,7 @@ FALSE: Mapping[str, Numbers] = {
     "EWS35_arrears": {"dpd_max_days": 0.0, "bal_to_next_instalment_ratio": 3.0},
     "EWS40_cash_withdrawal": {"cash_withdrawal_share_30d_ratio": 0.15, "corp_to_personal_share_30d_ratio": 0.05},
     "EWS45_judicial_freeze": {"judicial_freeze_active_flag": 0.0},
-    "EWS47_score_drop": {"score.points": 540.0, "score.delta_30d": 12.0},
+    "EWS47_score_drop": {"score.points": 540.0, "score.delta_30d": 12.0, "score.coverage": 0.83},
     "EWS48_adverse_gov_event": {"judicial_freeze_active_flag": 0.0},
     "EWS50_guarantee_called": {"dpd_max_days": 0.0},
 }  # fmt: skip
