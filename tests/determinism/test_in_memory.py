@@ -66,7 +66,7 @@ def require_kills(got: Run, steps: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="module")
 def small(module_seed):
-    log = logs.make(module_seed, enterprises=60, partitions=2, old_every=1, records_a_day=2.4)
+    log = logs.make(module_seed, enterprises=60, partitions=2, old_every=1)
     clean = run(log)
     say_and_require(log, clean)
     return log, clean
