@@ -115,7 +115,8 @@ def test_a_change_in_the_case_table_changes_the_engine_and_not_the_loop(
         after = _digests(engine)
     changed = {module for module in before if after[module] != before[module]}
     changed = {module for module in changed if not module.is_relative_to("replay/case_points")}  # fits such a table
-    assert changed == {STEP, Path("streams/score/reevaluation.py")}  # and the readers' small kernel, which imports it
+    readers = {Path(f"streams/score/{name}.py") for name in ("reevaluation", "case_now")}  # their small kernels
+    assert changed == {STEP, *readers}
 
 
 def test_sources_without_influence_on_outputs_change_nothing(engine: Path, before: dict[Path, str]) -> None:

@@ -41,7 +41,7 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
         topics.LEARN,
         topics.ARTEFACT,
     }
-    assert by_name[topics.bank_alerts(BANKS[0])].readers == (f"bank {BANKS[0]}", "archive")
+    assert by_name[topics.bank_alerts(BANKS[0])].readers == (f"bank {BANKS[0]}", "archive", "operators")
 
 
 def test_fault_37_topics_are_made_once_compared_and_refused(empty_kafka, tmp_path, capsys, fault):
