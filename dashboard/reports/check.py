@@ -1,6 +1,6 @@
 """The prefilled report on the check of a case (贷后检查报告): what is known stands in it, the officer concludes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from config.settings import Bank
@@ -16,7 +16,7 @@ from domain.calendar import DAY_MS, ZONE_OFFSET_MS, date_of, day_of
 from domain.cases import OPEN
 from domain.language import Lang, Words
 from sinks.clickhouse import Connection
-from sinks.clickhouse.loan_facts import loan_facts
+from sinks.clickhouse.loan_facts import LoanFacts, loan_facts
 from sinks.clickhouse.own_transactions import own_transactions
 
 TRANSACTIONS_MAX = 10  # of each signal
@@ -33,7 +33,7 @@ def check(db: Connection, bank: Bank, case_id: str, lang: Lang) -> Book:
     moves = reading.moves_of(db, bank.bank_id, case_id)
     now, t = moves[-1], basis.t
     loans, told = reading.loans_of(db, bank.bank_id, now.enterprise_id), reading.told_of(db, bank.bank_id, case_id)
-    facts = {one.loan_id: one._asdict() for one in loan_facts(db, bank.bank_id, now.enterprise_id, _LATEST)}
+    facts = {one.loan_id: one for one in loan_facts(db, bank.bank_id, now.enterprise_id, _LATEST)}
     claim = reading.claim_of(db, bank.bank_id, case_id)
     partition = loans[0].partition if loans else -1
     overdue = reading.overdue_loans(db, bank.bank_id, basis.data_day, now.enterprise_id)
@@ -66,13 +66,11 @@ def check(db: Connection, bank: Bank, case_id: str, lang: Lang) -> Book:
     )
 
 
-def _case(
-    basis: Basis, moves: Sequence[Move], claim: tuple[int, int] | None, facts: dict[str, dict[str, Cell]]
-) -> Table:
+def _case(basis: Basis, moves: Sequence[Move], claim: tuple[int, int] | None, facts: Mapping[str, LoanFacts]) -> Table:
     t, lang, now = basis.t, basis.lang, moves[-1]
 
-    def of_loans(name: str) -> str:
-        return t("、", ", ").join(sorted({str(one[name]) for one in facts.values() if one[name] is not None})) or "–"
+    def of_loans(of: Callable[[LoanFacts], str | None]) -> str:
+        return t("、", ", ").join(sorted({known for one in facts.values() if (known := of(one)) is not None})) or "–"
 
     def day(number: int | None) -> str:
         return shown(number, "day")
@@ -85,10 +83,10 @@ def _case(
     state = t("，", ", ").join(text for text in (STATES[now.state].to(lang), escalated) if text)
     rows: list[tuple[str, str]] = [
         (t("客户名称", "customer"), _FILL),
-        (t("客户号", "customer no."), of_loans("customer_no")),
+        (t("客户号", "customer no."), of_loans(lambda one: one.customer_no)),
         (t("企业代码", "enterprise"), now.enterprise_id),
-        (t("机构", "branch"), of_loans("branch_code")),
-        (t("客户经理", "account manager"), of_loans("manager_no")),
+        (t("机构", "branch"), of_loans(lambda one: one.branch_code)),
+        (t("客户经理", "account manager"), of_loans(lambda one: one.manager_no)),
         (t("本行敞口（元）", "exposure of this bank (yuan)"), shown(now.exposure_minor, "money")),
         (t("首发日", "opened"), day(day_of(now.opened_ms - 1))),
         (t("级别", "level"), LEVELS[now.severity].to(lang)),
@@ -103,20 +101,22 @@ def _case(
     )
 
 
-def _loans(basis: Basis, loans: Sequence[LoanNow], facts: dict[str, dict[str, Cell]]) -> Table:
+def _loans(basis: Basis, loans: Sequence[LoanNow], facts: Mapping[str, LoanFacts]) -> Table:
     t, today = basis.t, date_of(basis.data_day).isoformat()
     rows: list[list[Cell]] = []
     for loan in loans:
-        fact = facts.get(loan.loan_id, {})
+        fact = facts[loan.loan_id]
         undrawn = None
         if loan.revolving and loan.limit_minor is not None:
             undrawn = max(loan.limit_minor - loan.outstanding_minor, 0)
         coming = min(((on, minor) for on, minor in loan.schedule if on > today), default=None)
         following = None if coming is None else f"{coming[0]}　{coming[1] / 100:,.2f}"
-        guarantee = " ".join(str(part) for part in (fact.get("guarantee_type"), _count_of(fact, basis)) if part)
+        count = len(fact.guarantors)
+        guarantors = t(f"保证人{count}名", f"{count} guarantors") if count else None
+        guarantee = " ".join(part for part in (fact.guarantee_type, guarantors) if part)
         rows.append([
-            loan.loan_id, fact.get("contract_no"), fact.get("product_code"), loan.outstanding_minor, undrawn,
-            loan.matures_on, following, loan.dpd, fact.get("five_class"), guarantee or None,
+            loan.loan_id, fact.contract_no, fact.product_code, loan.outstanding_minor, undrawn,
+            loan.matures_on, following, loan.dpd, fact.five_class, guarantee or None,
             basis.at(loan.partition, loan.offset),
         ])  # fmt: skip
     return Table(
@@ -138,12 +138,6 @@ def _loans(basis: Basis, loans: Sequence[LoanNow], facts: dict[str, dict[str, Ce
         note=t("按最近一次上报；空白为未上报。", "By the newest report; empty: never reported."),
         empty=t("档案中没有本行对该企业的贷款。", "The archive has no loan of this bank to the enterprise."),
     )
-
-
-def _count_of(fact: dict[str, Cell], basis: Basis) -> str:
-    guarantors = fact.get("guarantors")
-    count = len(guarantors) if isinstance(guarantors, list | tuple) else 0
-    return basis.t(f"保证人{count}名", f"{count} guarantors") if count else ""
 
 
 def _warnings(basis: Basis, told: Sequence[TellingOfCase], partition: int) -> Table:
