@@ -58,25 +58,20 @@ def sees(view, bank):
     return view == SUPERVISOR or bank in (EVERY_BANK, view)
 
 
-@kernel
-def score_part(at, logit, x):
-    """Return what the displayed score of evaluation x adds to the logit; at, logit: anchors of the rules."""
-    return between(at, logit, np.int64(x.value[POINTS]) * MILLI)
-
-
-@kernel
+@kernel(forceinline=True)
 def base_of(rules, x):
     """Return the logit of evaluation x without signals."""
-    score = score_part(rules.case_score_at, rules.case_score_logit, x)
-    return rules.case_intercept + score + move_part(rules.case_move_at, rules.case_move_logit, x)
+    score, move = score_parts(rules, x)
+    return rules.case_intercept + score + move
 
 
-@kernel
-def move_part(at, logit, x):
-    """Return what the score's move within 30 days adds to the logit; 0 where it is not known."""
-    if x.null[DELTA_30D] != VALUE:
-        return np.int64(0)
-    return between(at, logit, np.int64(x.value[DELTA_30D]))
+@kernel(forceinline=True)
+def score_parts(rules, x):
+    """Return what the displayed score of evaluation x adds to the logit, and its move within 30 days; unknown: 0."""
+    move = np.int64(0)
+    if x.null[DELTA_30D] == VALUE:
+        move = between(rules.case_move_at, rules.case_move_logit, np.int64(x.value[DELTA_30D]))
+    return between(rules.case_score_at, rules.case_score_logit, np.int64(x.value[POINTS]) * MILLI), move
 
 
 @kernel

@@ -76,8 +76,7 @@ def case_now(enterprise_id: str, row: np.void, x: np.void, rules: RuleSet, bank_
 def _weigh(rules, e, x, lines):
     """Fill lines as `cases.weigh`; return what the score and its move add."""
     cases.weigh(rules, e, lines)
-    score = cases.score_part(rules.case_score_at, rules.case_score_logit, x)
-    return score, cases.move_part(rules.case_move_at, rules.case_move_logit, x)
+    return cases.score_parts(rules, x)
 
 
 def _slot_of(row: np.void, bank_id: str) -> int:

@@ -24,8 +24,7 @@ def is_due(e, rules, x, closing):
         return True
     if e.episodes_open == 0:
         return False
-    score, move = _parts(rules, x)
-    return closing or rules.case_intercept + score + move >= e.case_rises_at
+    return closing or cases.base_of(rules, x) >= e.case_rises_at
 
 
 @kernel
@@ -82,12 +81,6 @@ def is_news(row):
     return row.transition == episodes.UPGRADED or episodes.is_rise(np.int64(row.transition))
 
 
-@kernel(forceinline=True)
-def _parts(rules, x):
-    score = cases.score_part(rules.case_score_at, rules.case_score_logit, x)
-    return score, cases.move_part(rules.case_move_at, rules.case_move_logit, x)
-
-
 @kernel
 def _fill(e, rules, book, first, is_weighed):
     """Fill the draft's cases into the rows since `first`, each move into one of them; the draft keeps the others."""
@@ -95,7 +88,7 @@ def _fill(e, rules, book, first, is_weighed):
     x.case_lines, x.case_episodes = outbook.NO_LINES, 0
     if is_weighed and rules.case_claims:
         x.case_lines, x.case_episodes = first, e.episodes_open
-        x.case_score, x.case_move = _parts(rules, x)
+        x.case_score, x.case_move = cases.score_parts(rules, x)
     for r in range(first, book.used[0]):
         row = book.rows[r]
         row.case_lines, row.case_episodes = x.case_lines, x.case_episodes
